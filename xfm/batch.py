@@ -1,0 +1,95 @@
+"""The batches of the four streams, what a loss returns, and the legend of shape letters.
+
+Shape letters (in docstrings, and as name suffixes where ranks change):
+B texts or pairs · n pictures · R regions · N text-picture pairings · L text tokens · M masked tokens · P patches ·
+S = P + 1 image tokens (token 0 is pooled) · D width · H heads · K keys · Q queries · E contrastive width · V vocabulary
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+# CLIP's normalisation, as in the published code: of RGB in [0, 1].
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+PAD, START, END, UNKNOWN = 1, 0, 2, 3  # token ids, RoBERTa's; <mask> is the last of the vocabulary
+IGNORE = -100  # label of a padded masked position
+
+
+@dataclass(frozen=True)
+class Words:
+    """B tokenised texts, padded to the longest of the batch, as they are and with tokens hidden."""
+
+    ids: Tensor  # (B, L) int64
+    mask: Tensor  # (B, L) bool, True where a token is
+    masked_ids: Tensor  # (B, L) int64, some tokens hidden
+    masked_at: Tensor  # (B, M) int64, the hidden positions, padded with 0
+    labels: Tensor  # (B, M) int64, the hidden tokens, padded with IGNORE
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Image-text pairs: picture b and text b belong together."""
+
+    image: Tensor  # (B, 3, H, W) uint8, or float already normalised
+    words: Words
+    image_mask: Tensor  # (B, P) bool, True where a patch is hidden for MIM
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Region-text pairs: R boxes with phrases in n pictures."""
+
+    image: Tensor  # (n, 3, H, W)
+    owner: Tensor  # (R,) int64, the picture of each region
+    patches: Tensor  # (R, P) bool, True where a patch overlaps the region
+    words: Words  # of R phrases
+    box: Tensor  # (R, 4) float, (cx, cy, w, h) as shares of the picture's sides
+    is_image: Tensor  # (R,) bool, True where the "region" is the whole picture with its caption: no box is learnt there
+
+
+@dataclass(frozen=True)
+class Images:
+    image: Tensor  # (B, 3, H, W)
+    image_mask: Tensor  # (B, P) bool
+
+
+@dataclass(frozen=True)
+class Texts:
+    words: Words
+
+
+Stream = Pairs | Regions | Images | Texts
+Batch = dict[str, Stream]  # by stream name: "pairs", "regions", "images", "texts"
+
+
+@dataclass(frozen=True)
+class LossOut:
+    loss: Tensor  # scalar
+    report: dict[str, Tensor] = field(default_factory=dict)  # scalars to log, without gradient
+
+
+T = TypeVar("T")
+
+
+def tree_map(fn, tree: T) -> T:
+    """The same dicts and dataclasses with `fn` applied to every tensor."""
+    if isinstance(tree, Tensor):
+        return fn(tree)
+    if isinstance(tree, dict):
+        return {k: tree_map(fn, v) for k, v in tree.items()}  # type: ignore[return-value]
+    changes = {f.name: tree_map(fn, getattr(tree, f.name)) for f in dataclasses.fields(tree)}  # type: ignore[arg-type]
+    return dataclasses.replace(tree, **changes)  # type: ignore[type-var]
+
+
+def normalise(image: Tensor) -> Tensor:
+    """(n, 3, H, W) uint8 RGB -> float, CLIP's normalisation; a float picture is taken as normalised already."""
+    if image.is_floating_point():
+        return image
+    mean, std = (torch.tensor(v, device=image.device).view(3, 1, 1) for v in (MEAN, STD))
+    return (image.float() / 255 - mean) / std

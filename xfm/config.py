@@ -1,0 +1,313 @@
+"""What a run is: frozen, nested dataclasses. No torch here.
+
+A config is data: it goes to JSON and back, is changed by dotted names (`config.replace({"train.steps": 500})`), and two
+configs with the same `fingerprint` are the same run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, Mapping, get_args, get_origin, get_type_hints
+
+MimTarget = Literal["self", "frozen", "pixels", "teacher"]
+STREAMS = ("pairs", "regions", "images", "texts")
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run: the message names the field, its value and what is allowed."""
+
+
+def require(ok: bool, field_name: str, value: object, allowed: str) -> None:
+    if not ok:
+        raise ConfigError(f"{field_name} = {value!r}: must be {allowed}")
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """BEiT-v2-style vision encoder. The defaults are the paper's `base`."""
+
+    image_size: int = 224  # pixels a side
+    patch_size: int = 16  # pixels a side
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    drop_path: float = 0.1  # of the last block; rises linearly from 0 in the first
+    layer_scale: float = 0.1  # start of gamma_1 and gamma_2
+    absolute_positions: bool = False  # learnt, sine-cosine start; needed where training starts from scratch
+
+    def __post_init__(self) -> None:
+        require(self.patch_size > 0, "model.vision.patch_size", self.patch_size, "positive")
+        fits = self.image_size > 0 and self.image_size % self.patch_size == 0
+        require(fits, "model.vision.image_size", self.image_size, f"a multiple of patch_size ({self.patch_size})")
+        require(self.heads > 0 and self.width % self.heads == 0, "model.vision.heads", self.heads, "a divisor of width")
+        require(self.width % 4 == 0, "model.vision.width", self.width, "a multiple of 4 (sine-cosine positions)")
+        require(self.depth > 0, "model.vision.depth", self.depth, "at least 1")
+        require(0 <= self.drop_path < 1, "model.vision.drop_path", self.drop_path, "in [0, 1)")
+
+    @property
+    def grid(self) -> int:
+        """Patches a side."""
+        return self.image_size // self.patch_size
+
+    @property
+    def patches(self) -> int:
+        return self.grid**2
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """RoBERTa-style language encoder; the fusion encoder shares its sizes. The defaults are the paper's `base`."""
+
+    vocabulary: int = 50265
+    positions: int = 514  # rows of the position table; the first two are taken by the padding rule
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    intermediate: int = 3072
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(self.heads > 0 and self.width % self.heads == 0, "model.text.heads", self.heads, "a divisor of width")
+        require(self.vocabulary > 5, "model.text.vocabulary", self.vocabulary, "more than the 5 special tokens")
+        require(self.depth > 0, "model.text.depth", self.depth, "at least 1")
+        require(0 <= self.dropout < 1, "model.text.dropout", self.dropout, "in [0, 1)")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    vision: VisionConfig = VisionConfig()
+    text: TextConfig = TextConfig()
+    fusion_depth: int = 12
+    embed_dim: int = 256  # of the contrastive space
+    temperature: float = 0.07  # start of the learnt temperature
+    init_std: float = 0.02  # of the encoders' weights; .02 * sqrt(768 / width) where training starts from scratch
+
+    def __post_init__(self) -> None:
+        require(self.fusion_depth > 0, "model.fusion_depth", self.fusion_depth, "at least 1")
+        require(0.001 <= self.temperature <= 0.5, "model.temperature", self.temperature, "in [0.001, 0.5]")
+        require(self.init_std > 0, "model.init_std", self.init_std, "positive")
+
+
+@dataclass(frozen=True)
+class TextGradient:
+    """Technique 1, the stop-gradient: the share of each objective's gradient that reaches the language encoder.
+
+    0 is the paper's stop, 1 plain multi-task training, a value between a dose. MLM does not cross: it is always whole.
+    """
+
+    itc: float = 1.0
+    itm: float = 0.0
+    imlm: float = 0.0
+    bbp: float = 0.0
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """The paper's two techniques."""
+
+    text_gradient: TextGradient = TextGradient()
+    mim_target: MimTarget = "self"  # technique 2, the guidance: what masked patches must predict
+    teacher: str = ""  # mim_target "teacher": an open_clip model name, e.g. "ViT-B-32" ...
+    teacher_weights: str = ""  # ... and its weights: an open_clip tag or the path of a local file
+
+    def __post_init__(self) -> None:
+        allowed = get_args(MimTarget)
+        require(self.mim_target in allowed, "flow.mim_target", self.mim_target, f"one of {', '.join(allowed)}")
+        if self.mim_target == "teacher":
+            require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name")
+
+
+@dataclass(frozen=True)
+class Objective:
+    weight: float = 1.0  # 0 switches the objective off: it then costs nothing
+    start: float = 0.0  # the share of the run's steps after which it joins
+
+    def __post_init__(self) -> None:
+        require(self.weight >= 0, "objectives.*.weight", self.weight, "0 (off) or positive")
+        require(0 <= self.start < 1, "objectives.*.start", self.start, "in [0, 1)")
+
+
+@dataclass(frozen=True)
+class ObjectivesConfig:
+    mlm: Objective = Objective()
+    mim: Objective = Objective()
+    itc: Objective = Objective()
+    itm: Objective = Objective()
+    imlm: Objective = Objective()
+    bbp: Objective = Objective()
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """How much is hidden, as in the published code."""
+
+    caption_share: float = 0.5  # of a caption's tokens, for IMLM
+    caption_most: int = 15
+    text_share: float = 0.15  # of a sentence's tokens, for MLM
+    text_most: int = 20
+    span_share: float = 0.2  # of the chosen starts grow to a span of 2 or 3 tokens
+    image_patches: int = 75  # hidden in every picture, for MIM: 75 of 196 at `base`
+    smallest_block: int = 16  # patches
+
+    def __post_init__(self) -> None:
+        for name in ("caption_share", "text_share", "span_share"):
+            require(0 <= getattr(self, name) <= 1, f"data.mask.{name}", getattr(self, name), "in [0, 1]")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The world and the four streams. A stream of size 0 is off."""
+
+    dataset: str = "openmoji"
+    concepts: int = 100  # pictured in training, from OpenMoji's 853 object-like ones
+    pairs: int = 64  # image-text pairs a step
+    fused_pairs: int = 0  # of them through the fusion encoder (0: all)
+    regions: int = 48  # boxes with phrases a step ...
+    region_images: int = 16  # ... in so many pictures
+    images: int = 32  # pictures without text a step
+    texts: int = 32  # sentences without picture a step
+    caption_tokens: int = 30  # longest caption, with its two special tokens
+    text_tokens: int = 128  # longest sentence
+    single_until: float = 0.0  # curriculum: pairs show one object, each concept at most once, for this share of steps
+    full_from: float = 0.0  # ... and the largest number of objects grows until this share
+    mask: MaskConfig = MaskConfig()
+    workers: int = 1  # loader processes
+
+    def __post_init__(self) -> None:
+        for name in (*STREAMS, "workers", "region_images"):
+            require(getattr(self, name) >= 0, f"data.{name}", getattr(self, name), "0 or positive")
+        require(self.pairs != 1, "data.pairs", self.pairs, "0 or at least 2 (ITC and ITM need negatives)")
+        require(self.regions != 1, "data.regions", self.regions, "0 or at least 2 (ITC and ITM need negatives)")
+        fused = self.fused_pairs in (0, *range(2, self.pairs + 1))
+        require(fused, "data.fused_pairs", self.fused_pairs, f"0 (all) or from 2 to data.pairs ({self.pairs})")
+        require(not self.regions or self.region_images > 0, "data.region_images", self.region_images, "positive")
+        require(0 <= self.single_until <= self.full_from <= 1 or self.full_from == 0 == self.single_until,
+                "data.single_until", self.single_until, f"in [0, data.full_from = {self.full_from}]")  # fmt: skip
+        require(self.caption_tokens >= 4, "data.caption_tokens", self.caption_tokens, "at least 4")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    steps: int = 1000
+    lr: float = 1e-4
+    head_lr_scale: float = 2.0  # of the new heads and the temperature
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-8
+    warmup: int = 100  # steps
+    schedule: Literal["linear", "cosine"] = "linear"
+    clip: float = 1.0  # largest global gradient norm
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on CUDA, fp32 elsewhere
+    compile: bool = False
+    threads: int = 0  # torch's CPU threads (0: torch's own choice)
+    save_every: int = 200  # steps
+    validate_every: int = 200  # steps (0: never)
+
+    def __post_init__(self) -> None:
+        require(self.steps > 0, "train.steps", self.steps, "at least 1")
+        require(self.lr > 0, "train.lr", self.lr, "positive")
+        require(self.save_every > 0, "train.save_every", self.save_every, "at least 1")
+        require(self.schedule in ("linear", "cosine"), "train.schedule", self.schedule, "linear or cosine")
+        require(self.precision in ("auto", "fp32", "bf16"), "train.precision", self.precision, "auto, fp32 or bf16")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run depends on. `name` is recipe[+ablation...]; the folder is `runs/<name>/seed<seed>`."""
+
+    name: str = "base"
+    seed: int = 0
+    init_from: str = ""  # "" from scratch, "stage1" (trained at need, cached), or a run folder
+    stage1_steps: int = 300
+    model: ModelConfig = ModelConfig()
+    flow: FlowConfig = FlowConfig()
+    objectives: ObjectivesConfig = ObjectivesConfig()
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = TrainConfig()
+
+    def __post_init__(self) -> None:
+        frozen_target = self.flow.mim_target == "frozen" and self.objectives.mim.weight > 0
+        require(not frozen_target or bool(self.init_from), "flow.mim_target", "frozen",
+                "used with init_from ('stage1' or a run folder): without a warm start its target is random")  # fmt: skip
+        mask, patches = self.data.mask.image_patches, self.model.vision.patches
+        require(0 < mask < patches, "data.mask.image_patches", mask, f"between 1 and {patches - 1} (patches - 1)")
+        longest = max(self.data.caption_tokens, self.data.text_tokens) + 2
+        require(longest <= self.model.text.positions, "model.text.positions", self.model.text.positions,
+                f"at least {longest} (longest text + 2)")  # fmt: skip
+
+    def replace(self, changes: Mapping[str, Any]) -> RunConfig:
+        """A config with dotted fields changed: `replace({"train.steps": 500, "flow.text_gradient.itm": 1.0})`.
+
+        Raises ConfigError for an unknown field (naming the nearest) and for a value of the wrong type or range.
+        """
+        tree = self.to_dict()
+        for dotted, value in changes.items():
+            *path, last = dotted.split(".")
+            node = tree
+            for i, part in enumerate(path):
+                if not isinstance(node.get(part), dict):
+                    raise unknown_field(".".join(path[: i + 1]), part, node)
+                node = node[part]
+            if last not in node:
+                raise unknown_field(dotted, last, node)
+            node[last] = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+        return from_dict(tree)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
+        tree = self.to_dict()
+        del tree["name"], tree["data"]["workers"], tree["train"]["save_every"], tree["train"]["validate_every"]
+        return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def unknown_field(dotted: str, last: str, node: Mapping[str, Any]) -> ConfigError:
+    near = difflib.get_close_matches(last, node, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ConfigError(f"{dotted}: no such field; {hint}there are {', '.join(node)}")
+
+
+def from_dict(tree: Mapping[str, Any]) -> RunConfig:
+    """The RunConfig of a nested dict (what `to_dict` made); every field must be known and of its type."""
+    return build(RunConfig, tree, "")
+
+
+def from_json(text: str) -> RunConfig:
+    return from_dict(json.loads(text))
+
+
+def build(cls: Any, tree: Mapping[str, Any], path: str) -> Any:
+    types = get_type_hints(cls)
+    values = {}
+    for key, value in tree.items():
+        where = f"{path}{key}"
+        if key not in types:
+            raise unknown_field(where, key, types)
+        kind = types[key]
+        if dataclasses.is_dataclass(kind):
+            require(isinstance(value, Mapping), where, value, f"a mapping of {kind.__name__}'s fields")
+            values[key] = build(kind, value, f"{where}.")
+        else:
+            values[key] = leaf(kind, value, where)
+    return cls(**values)
+
+
+def leaf(kind: Any, value: Any, where: str) -> Any:
+    if get_origin(kind) is Literal:
+        require(value in get_args(kind), where, value, f"one of {', '.join(map(repr, get_args(kind)))}")
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    require(type(value) is kind, where, value, f"of type {kind.__name__}")
+    return value

@@ -1,0 +1,73 @@
+"""What the encoders are stacked from: BEiT's pre-norm block and RoBERTa's post-norm layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Attention
+
+
+class MLP(nn.Sequential):
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.fc1, self.act, self.fc2 = nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: drops a residual branch per sample, scales the kept ones by 1 / keep."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
+        return x * (kept / (1 - self.rate)).to(x.dtype)
+
+
+class VisionBlock(nn.Module):
+    """Pre-norm block with layer scale and drop path (BEiT-v2)."""
+
+    def __init__(self, width: int, heads: int, drop_path: float):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
+        self.attention = Attention(width, heads, key_bias=False)
+        self.mlp = MLP(width, 4 * width)
+        self.gamma1, self.gamma2 = nn.Parameter(torch.ones(width)), nn.Parameter(torch.ones(width))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x (B, S, D), bias (H, S, S) -> (B, S, D)"""
+        x = x + self.drop_path(self.gamma1 * self.attention(self.norm1(x), bias))
+        return x + self.drop_path(self.gamma2 * self.mlp(self.norm2(x)))
+
+
+class TextLayer(nn.Module):
+    """Post-norm layer (RoBERTa); with `memory_width`, cross-attention to image tokens between the two (X-FM, 3.1)."""
+
+    def __init__(self, width: int, heads: int, intermediate: int, dropout: float, memory_width: int = 0):
+        super().__init__()
+        self.attention = Attention(width, heads, dropout=dropout)
+        self.norm1 = nn.LayerNorm(width, eps=1e-5)
+        if memory_width:
+            self.cross = Attention(width, heads, memory_width, dropout=dropout)
+            self.cross_norm = nn.LayerNorm(width, eps=1e-5)
+        self.mlp = MLP(width, intermediate)
+        self.norm2 = nn.LayerNorm(width, eps=1e-5)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        bias: Tensor,
+        memory: tuple[Tensor, Tensor] | None = None,
+        memory_bias: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, L, D), bias (B, 1, 1, L), memory: keys and values (B, S, D) each -> (B, L, D)"""
+        x = self.norm1(x + self.dropout(self.attention(x, bias)))
+        if memory is not None:
+            x = self.cross_norm(x + self.dropout(self.cross(x, memory_bias, memory)))
+        return self.norm2(x + self.dropout(self.mlp(x)))

@@ -1,0 +1,69 @@
+"""The fusion encoder: text tokens look at image tokens in every layer (X-FM, 3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from .attention import additive
+from .blocks import TextLayer
+
+
+@dataclass(frozen=True)
+class ImageTokens:
+    """What texts can be paired with: m items, pictures or regions of pictures, over the patches of n pictures.
+
+    An item's tokens are its own pooled token and its picture's patches, so the patches' keys and values are projected
+    once a picture, however many regions and pairings use them.
+    """
+
+    pooled: Tensor  # (m, D)
+    patches: Tensor  # (n, P, D)
+    owner: Tensor  # (m,) int64, the picture of each item
+    mask: Tensor | None = None  # (m, P) bool, patches that may be seen; None: all
+
+    @classmethod
+    def of_pictures(cls, patches: Tensor) -> ImageTokens:
+        return cls(patches.mean(1), patches, torch.arange(len(patches), device=patches.device))
+
+    @classmethod
+    def of_regions(cls, patches: Tensor, owner: Tensor, inside: Tensor) -> ImageTokens:
+        """R regions (`owner` (R,), `inside` (R, P) bool), then the n whole pictures: R + n items."""
+        weight = inside.to(patches.dtype)[..., None]
+        pooled = (weight * patches[owner]).sum(1) / weight.sum(1)
+        pictures = cls.of_pictures(patches)
+        everywhere = inside.new_ones(patches.shape[:2])
+        return cls(
+            torch.cat([pooled, pictures.pooled.to(pooled.dtype)]),
+            patches,
+            torch.cat([owner, pictures.owner]),
+            torch.cat([inside, everywhere]),
+        )
+
+
+class FusionEncoder(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        text = config.text
+        self.layers = nn.ModuleList(
+            TextLayer(text.width, text.heads, text.intermediate, text.dropout, config.vision.width)
+            for _ in range(config.fusion_depth)
+        )
+
+    def forward(self, text: Tensor, mask: Tensor, image: ImageTokens, item: Tensor) -> Tensor:
+        """N pairings of text tokens (N, L, D), mask (N, L), with items of `image`, item (N,) -> (N, L, D)"""
+        bias, picture = additive(mask), image.owner[item]
+        seen = None if image.mask is None else image.mask[item]
+        memory_bias = None if seen is None else additive(torch.cat([torch.ones_like(seen[:, :1]), seen], 1))
+        x = text
+        for layer in self.layers:
+            pooled, patches = layer.cross.project(image.pooled), layer.cross.project(image.patches)
+            key, value = (
+                torch.cat([p.index_select(0, item)[:, None], t.index_select(0, picture)], 1)
+                for p, t in zip(pooled, patches, strict=True)
+            )
+            x = layer(x, bias, (key, value), memory_bias)
+        return x

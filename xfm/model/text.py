@@ -1,0 +1,43 @@
+"""The language encoder: RoBERTa (X-FM, 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import PAD
+from ..config import TextConfig
+from .attention import additive
+from .blocks import TextLayer
+
+
+def position_ids(ids: Tensor) -> Tensor:
+    """(B, L) token ids -> RoBERTa's positions: counted over tokens that are not <pad>, from PAD + 1; pads get PAD."""
+    seen = (ids != PAD).long()
+    return seen.cumsum(1) * seen + PAD
+
+
+class TextEncoder(nn.Module):
+    def __init__(self, config: TextConfig):
+        super().__init__()
+        width = config.width
+        self.word = nn.Embedding(config.vocabulary, width, padding_idx=PAD)
+        self.position = nn.Embedding(config.positions, width, padding_idx=PAD)
+        self.token_type = nn.Parameter(torch.zeros(width))
+        self.norm = nn.LayerNorm(width, eps=1e-5)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            TextLayer(width, config.heads, config.intermediate, config.dropout) for _ in range(config.depth)
+        )
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Token ids and mask (B, L), True where a token is -> (B, L, D); token 0 (`<s>`) stands for the text."""
+        x = self.embed(ids)
+        bias = additive(mask)
+        for layer in self.layers:
+            x = layer(x, bias)
+        return x
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """(B, L) -> (B, L, D): what the first layer sees."""
+        return self.dropout(self.norm(self.word(ids) + self.token_type + self.position(position_ids(ids))))

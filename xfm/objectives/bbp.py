@@ -1,0 +1,62 @@
+"""Bounding-box prediction: the box that a phrase names, from the whole picture (X-VLM; X-FM, 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..batch import LossOut, Regions
+from ..config import RunConfig
+from ..flow import Flow, Pairing
+from ..model.heads import two_layer_head
+from .base import Objective, mean_over
+
+
+def corners(box: Tensor) -> Tensor:
+    """(..., 4) as (cx, cy, w, h) -> (x1, y1, x2, y2)"""
+    centre, size = box[..., :2], box[..., 2:]
+    return torch.cat([centre - size / 2, centre + size / 2], -1)
+
+
+def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU of boxes (R, 4) as (cx, cy, w, h), pair by pair -> (R,) each.
+
+    A box without area is compared as it stands; the published code zeroes the whole batch's GIoU for one such box.
+    """
+    area_a, area_b = (t[..., 2:].prod(-1) for t in (a, b))
+    a, b = corners(a), corners(b)
+    shared = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(-1)
+    union = area_a + area_b - shared
+    tiny = torch.finfo(union.dtype).tiny
+    iou = shared / union.clamp(min=tiny)
+    return iou, iou - (hull - union) / hull.clamp(min=tiny)
+
+
+class BBP(Objective):
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        self.head = two_layer_head(config.model.text.width, 4)
+
+    def pairing(self, flow: Flow) -> Pairing:
+        batch = flow.batch
+        assert isinstance(batch, Regions)
+        return Pairing(flow.text, batch.words.mask, len(batch.owner) + batch.owner)  # whole pictures follow the regions
+
+    def boxes(self, fused: Tensor) -> Tensor:
+        """Fusion outputs (R, L, D) -> (R, 4) as (cx, cy, w, h) in [0, 1]"""
+        return self.head(fused[:, 0]).sigmoid()
+
+    def terms(self, flow: Flow) -> tuple[Tensor, Tensor, Tensor]:
+        """L1 and generalised-IoU loss, and the mean IoU, over regions that are no whole pictures."""
+        batch = flow.batch
+        assert isinstance(batch, Regions)
+        predicted = self.boxes(flow.fused["bbp"])
+        target, counts = batch.box.to(predicted.dtype), (~batch.is_image).to(predicted.dtype)
+        iou, giou = overlap(predicted, target)
+        l1 = (predicted - target).abs().sum(-1)
+        return tuple(mean_over((v * counts).sum(), counts.sum()) for v in (l1, 1 - giou, iou.detach()))  # type: ignore[return-value]
+
+    def forward(self, flow: Flow) -> LossOut:
+        l1, giou, iou = self.terms(flow)
+        return LossOut(l1 + giou, {"l1": l1.detach(), "giou": giou.detach(), "iou": iou})

@@ -1,0 +1,34 @@
+"""Image-conditioned masked language modelling: hidden words of a caption from its other words and the picture.
+
+The decoder is tied to the fusion encoder's own word table, which nothing else uses.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..batch import PAD, LossOut
+from ..config import RunConfig
+from ..flow import Flow, Pairing
+from ..model.heads import LMHead
+from .base import Objective, at, masked_language_loss
+
+
+class IMLM(Objective):
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        text = config.model.text
+        self.head = LMHead(text.width, text.vocabulary)
+        self.word = nn.Embedding(text.vocabulary, text.width, padding_idx=PAD)
+
+    def pairing(self, flow: Flow) -> Pairing:
+        n = flow.fused_count
+        return Pairing(flow.masked_text, flow.batch.words.mask[:n], flow.image.owner.new_tensor(range(n)))  # type: ignore[union-attr]
+
+    def logits(self, fused: Tensor, positions: Tensor) -> Tensor:
+        """Fusion outputs (N, L, D) at positions (N, M) -> (N, M, V)"""
+        return self.head(at(fused, positions), self.word.weight)
+
+    def forward(self, flow: Flow) -> LossOut:
+        words, n = flow.batch.words, flow.fused_count  # type: ignore[union-attr]
+        return masked_language_loss(self.logits(flow.fused["imlm"], words.masked_at[:n]), words.labels[:n])

@@ -1,0 +1,60 @@
+"""Image-text matching with hard negatives: true pair, another picture, another text (ALBEF; X-FM, 3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import keyed
+from ..batch import LossOut
+from ..config import RunConfig
+from ..flow import Flow, Pairing
+from ..model.heads import two_layer_head
+from .base import Objective, mean_over
+
+
+def negative_weights(similarity: Tensor) -> Tensor:
+    """similarity (B, B), already divided by the temperature -> chance of each column as each row's negative; the
+    diagonal is no negative. Rows need not sum to 1."""
+    return (similarity.softmax(1) + 1e-5).fill_diagonal_(0)
+
+
+def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """One column a row, by the row's weights (B, B) -> (B,). Uniforms come from the CPU: the same on every device."""
+    total = weights.cumsum(1)
+    point = torch.rand(len(weights), 1, generator=generator).to(total) * total[:, -1:]
+    point = point.minimum(total[:, -1:].nextafter(total.new_zeros(())))
+    return torch.searchsorted(total, point, right=True)[:, 0]  # right: never a column of weight 0
+
+
+class ITM(Objective):
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        self.head = two_layer_head(config.model.text.width, 2)
+
+    @torch.no_grad()
+    def negatives(self, flow: Flow) -> tuple[Tensor, Tensor]:
+        """For each text a picture, for each picture a text, (n,) each."""
+        n = flow.fused_count
+        image, text = (f[:n] for f in flow.features)
+        similarity = image @ text.T / flow.model.objectives["itc"].temperature  # type: ignore[operator]
+        g = keyed.generator(*flow.key, "negatives")
+        return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
+
+    def pairing(self, flow: Flow) -> Pairing:
+        n = flow.fused_count
+        text, mask = flow.text[:n], flow.batch.words.mask[:n]  # type: ignore[union-attr]
+        other_image, other_text = self.negatives(flow)
+        own = torch.arange(n, device=text.device)
+        return Pairing(
+            torch.cat([text, text, text[other_text]]),
+            torch.cat([mask, mask, mask[other_text]]),
+            torch.cat([own, other_image, own]),
+        )
+
+    def forward(self, flow: Flow) -> LossOut:
+        logits = self.head(flow.fused["itm"][:, 0])
+        labels = (torch.arange(len(logits), device=logits.device) < len(logits) // 3).long()
+        loss = mean_over(F.cross_entropy(logits, labels, reduction="sum"), len(labels))
+        return LossOut(loss, {"accuracy": (logits.argmax(1) == labels).float().mean()})

@@ -1,0 +1,42 @@
+"""Masked image modelling: hidden patches, and the pooled token, must predict `flow.mim_target` (X-FM, 3.2)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..batch import LossOut
+from ..config import RunConfig
+from ..flow import Flow
+from .base import Objective, mean_over
+
+
+def target_width(config: RunConfig) -> int:
+    """Width of the target's patches where it is not the vision encoder's own, else 0."""
+    if config.flow.mim_target == "pixels":
+        return 3 * config.model.vision.patch_size**2
+    if config.flow.mim_target == "teacher":
+        from open_clip import get_model_config
+
+        return (get_model_config(config.flow.teacher) or {})["vision_cfg"]["width"]
+    return 0
+
+
+class MIM(Objective):
+    """The paper's guidance has no head: the encoder predicts its own unmasked outputs."""
+
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        width = target_width(config)
+        self.head = nn.Linear(config.model.vision.width, width) if width else nn.Identity()
+
+    def forward(self, flow: Flow) -> LossOut:
+        target, hidden = flow.mim_target, flow.batch.image_mask  # type: ignore[union-attr]
+        predicted = self.head(flow.masked_patches)
+        error = (predicted[hidden] - target.patches[hidden]).square()
+        loss = mean_over(error.sum(), error.numel())
+        report = {"patch": loss.detach()}
+        if target.pooled is not None:
+            error = (predicted.mean(1) - target.pooled).square()
+            pooled = mean_over(error.sum(), error.numel())
+            loss, report["pooled"] = loss + pooled, pooled.detach()
+        return LossOut(loss, report)
