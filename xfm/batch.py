@@ -69,6 +69,21 @@ Batch = dict[str, Stream]  # by stream name: "pairs", "regions", "images", "text
 
 
 @dataclass(frozen=True)
+class Pairing:
+    """N texts for the fusion encoder, and the image item that each is paired with."""
+
+    text: Tensor  # (N, L, D)
+    mask: Tensor  # (N, L) bool
+    item: Tensor  # (N,) int64, into the flow's image items
+
+
+@dataclass(frozen=True)
+class MimTarget:
+    patches: Tensor  # (B, P, C)
+    pooled: Tensor | None  # (B, C); None where a mean over patches means nothing (pixels)
+
+
+@dataclass(frozen=True)
 class LossOut:
     loss: Tensor  # scalar
     report: dict[str, Tensor] = field(default_factory=dict)  # scalars to log, without gradient
@@ -93,3 +108,9 @@ def normalise(image: Tensor) -> Tensor:
         return image
     mean, std = (torch.tensor(v, device=image.device).view(3, 1, 1) for v in (MEAN, STD))
     return (image.float() / 255 - mean) / std
+
+
+def standardise(patches: Tensor) -> Tensor:
+    """(B, P, C) pixels -> each patch with mean 0 and deviation 1 (MAE)."""
+    centred = patches - patches.mean(-1, keepdim=True)
+    return centred / (patches.var(-1, keepdim=True) + 1e-6).sqrt()

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from ..batch import Batch
+from ..batch import Batch, Images, Pairs, Regions, Stream, Texts
 from ..config import RunConfig
-from ..flow import STREAM_OBJECTIVES, Flow
+from ..flow import Flow
 from ..model import XFM, initialise
 from .bbp import BBP
 from .imlm import IMLM
@@ -18,6 +18,12 @@ from .mim import MIM
 from .mlm import MLM
 
 OBJECTIVES = {"mlm": MLM, "mim": MIM, "itc": ITC, "itm": ITM, "imlm": IMLM, "bbp": BBP}
+STREAM_OBJECTIVES: dict[type[Stream], tuple[str, ...]] = {
+    Pairs: ("itc", "itm", "imlm", "mim"),
+    Regions: ("itc", "itm", "imlm", "bbp"),
+    Images: ("mim",),
+    Texts: ("mlm",),
+}
 
 
 def build(config: RunConfig) -> XFM:

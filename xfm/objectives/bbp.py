@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..batch import LossOut, Regions
+from ..batch import LossOut, Pairing, Regions
 from ..config import RunConfig
-from ..flow import Flow, Pairing
+from ..flow import Flow
 from ..model.heads import two_layer_head
 from .base import Objective, mean_over
 

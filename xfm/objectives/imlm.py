@@ -5,11 +5,12 @@ The decoder is tied to the fusion encoder's own word table, which nothing else u
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from ..batch import PAD, LossOut
+from ..batch import PAD, LossOut, Pairing
 from ..config import RunConfig
-from ..flow import Flow, Pairing
+from ..flow import Flow
 from ..model.heads import LMHead
 from .base import Objective, at, masked_language_loss
 
@@ -22,13 +23,13 @@ class IMLM(Objective):
         self.word = nn.Embedding(text.vocabulary, text.width, padding_idx=PAD)
 
     def pairing(self, flow: Flow) -> Pairing:
-        n = flow.fused_count
-        return Pairing(flow.masked_text, flow.batch.words.mask[:n], flow.image.owner.new_tensor(range(n)))  # type: ignore[union-attr]
+        text = flow.masked_text
+        return Pairing(text, flow.batch.words.mask[: len(text)], torch.arange(len(text), device=text.device))
 
     def logits(self, fused: Tensor, positions: Tensor) -> Tensor:
         """Fusion outputs (N, L, D) at positions (N, M) -> (N, M, V)"""
         return self.head(at(fused, positions), self.word.weight)
 
     def forward(self, flow: Flow) -> LossOut:
-        words, n = flow.batch.words, flow.fused_count  # type: ignore[union-attr]
+        words, n = flow.batch.words, flow.fused_count
         return masked_language_loss(self.logits(flow.fused["imlm"], words.masked_at[:n]), words.labels[:n])

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import keyed
-from ..batch import LossOut
+from ..batch import LossOut, Pairing
 from ..config import RunConfig
-from ..flow import Flow, Pairing
+from ..flow import Flow
 from ..model.heads import two_layer_head
 from .base import Objective, mean_over
 
@@ -38,15 +38,15 @@ class ITM(Objective):
         """For each text a picture, for each picture a text, (n,) each."""
         n = flow.fused_count
         image, text = (f[:n] for f in flow.features)
-        similarity = image @ text.T / flow.model.objectives["itc"].temperature  # type: ignore[operator]
+        similarity = image @ text.T / flow.model.objectives["itc"].temperature
         g = keyed.generator(*flow.key, "negatives")
         return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
 
     def pairing(self, flow: Flow) -> Pairing:
         n = flow.fused_count
-        text, mask = flow.text[:n], flow.batch.words.mask[:n]  # type: ignore[union-attr]
+        text, mask = flow.text[:n], flow.batch.words.mask[:n]
         other_image, other_text = self.negatives(flow)
-        own = torch.arange(n, device=text.device)
+        own = torch.arange(len(text), device=text.device)
         return Pairing(
             torch.cat([text, text, text[other_text]]),
             torch.cat([mask, mask, mask[other_text]]),

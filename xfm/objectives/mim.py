@@ -30,7 +30,7 @@ class MIM(Objective):
         self.head = nn.Linear(config.model.vision.width, width) if width else nn.Identity()
 
     def forward(self, flow: Flow) -> LossOut:
-        target, hidden = flow.mim_target, flow.batch.image_mask  # type: ignore[union-attr]
+        target, hidden = flow.mim_target, flow.batch.image_mask
         predicted = self.head(flow.masked_patches)
         error = (predicted[hidden] - target.patches[hidden]).square()
         loss = mean_over(error.sum(), error.numel())

@@ -15,6 +15,6 @@ class MLM(Objective):
         self.head = LMHead(config.model.text.width, config.model.text.vocabulary)
 
     def forward(self, flow: Flow) -> LossOut:
-        words = flow.batch.words  # type: ignore[union-attr]
+        words = flow.batch.words
         logits = self.head(at(flow.masked_text, words.masked_at), flow.model.text.word.weight)
         return masked_language_loss(logits, words.labels)

@@ -1,0 +1,127 @@
+"""The published code's parameter names and ours (github.com/zhangxinsong-nlp/XFM), both ways from one table.
+
+Left out of ours, because pre-training never uses them: the two captioning heads, the fusion encoder's embeddings but for
+the word table (its decoder), tied aliases and index buffers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+_PLACES = {"i": r"\d+", "p": "weight|bias", "a": "query|key|value", "n": "[12]", "t": "cls|mask", "w": "word|position"}
+_VISION = [
+    ("vision.{t}_token", "vision_encoder.{t}_token"),
+    ("vision.patch_embed.{p}", "vision_encoder.patch_embed.proj.{p}"),
+    ("vision.norm.{p}", "vision_encoder.fc_norm.{p}"),
+    ("vision.relative_bias.{i}", "vision_encoder.blocks.{i}.attn.relative_position_bias_table"),
+    ("vision.blocks.{i}.gamma{n}", "vision_encoder.blocks.{i}.gamma_{n}"),
+    ("vision.blocks.{i}.norm{n}.{p}", "vision_encoder.blocks.{i}.norm{n}.{p}"),
+    ("vision.blocks.{i}.mlp.fc{n}.{p}", "vision_encoder.blocks.{i}.mlp.fc{n}.{p}"),
+    ("vision.blocks.{i}.attention.qkv.weight", "vision_encoder.blocks.{i}.attn.qkv.weight"),  # three of ours, stacked
+    ("vision.blocks.{i}.attention.query.bias", "vision_encoder.blocks.{i}.attn.q_bias"),
+    ("vision.blocks.{i}.attention.value.bias", "vision_encoder.blocks.{i}.attn.v_bias"),
+    ("vision.blocks.{i}.attention.out.{p}", "vision_encoder.blocks.{i}.attn.proj.{p}"),
+]
+_TEXT = [
+    ("text.{w}.weight", "text_encoder.roberta.embeddings.{w}_embeddings.weight"),
+    ("text.token_type", "text_encoder.roberta.embeddings.token_type_embeddings.weight"),
+    ("text.norm.{p}", "text_encoder.roberta.embeddings.LayerNorm.{p}"),
+    ("objectives.imlm.word.weight", "fusion_encoder.roberta.embeddings.word_embeddings.weight"),
+]
+_LAYERS = [
+    (f"{ours}.layers.{{i}}.{a}", f"{ours}_encoder.roberta.encoder.layer.{{i}}.{b}")
+    for ours in ("text", "fusion")
+    for a, b in [
+        ("attention.{a}.{p}", "attention.self.{a}.{p}"),
+        ("attention.out.{p}", "attention.output.dense.{p}"),
+        ("norm1.{p}", "attention.output.LayerNorm.{p}"),
+        ("cross.{a}.{p}", "crossattention.self.{a}.{p}"),
+        ("cross.out.{p}", "crossattention.output.dense.{p}"),
+        ("cross_norm.{p}", "crossattention.output.LayerNorm.{p}"),
+        ("mlp.fc1.{p}", "intermediate.dense.{p}"),
+        ("mlp.fc2.{p}", "output.dense.{p}"),
+        ("norm2.{p}", "output.LayerNorm.{p}"),
+    ]
+]
+_HEADS = [
+    ("objectives.itc.temperature", "temp"),
+    ("objectives.itc.image.{p}", "vision_proj.{p}"),
+    ("objectives.itc.text.{p}", "text_proj.{p}"),
+    ("objectives.itm.head.{i}.{p}", "itm_head.{i}.{p}"),
+    ("objectives.bbp.head.{i}.{p}", "bbox_head.{i}.{p}"),
+    *(
+        (f"objectives.{ours}.head.{a}", f"{theirs}_encoder.lm_head.{b}")
+        for ours, theirs in (("mlm", "text"), ("imlm", "fusion"))
+        for a, b in (("bias", "bias"), ("dense.{p}", "dense.{p}"), ("norm.{p}", "layer_norm.{p}"))
+    ),
+]
+_NAMES = _VISION + _TEXT + _LAYERS + _HEADS
+_UNUSED = re.compile(
+    r".*lm_cap_head.*|.*lm_head\.decoder\..*|.*position_ids|.*relative_position_index"
+    r"|fusion_encoder\.roberta\.embeddings\.(?!word_embeddings).*"
+)
+
+
+def _translate(name: str, source: int) -> str | None:
+    for pair in _NAMES:
+        pattern = re.sub(r"\\{(\w)\\}", lambda m: f"(?P<{m[1]}>{_PLACES[m[1]]})", re.escape(pair[source]))
+        if found := re.fullmatch(pattern, name):
+            return pair[1 - source].format(**found.groupdict())
+    return None
+
+
+def our_name(published: str) -> str | None:
+    """Our name of a published parameter; None for one without use in pre-training. KeyError for an unknown name."""
+    if _UNUSED.fullmatch(published):
+        return None
+    if (name := _translate(published, 1)) is None:
+        raise KeyError(f"{published}: no parameter of the published model")
+    return name
+
+
+def published_name(ours: str) -> str:
+    """The published name of one of our parameters (for a vision query, key or value weight, of the three stacked)."""
+    stacked = re.sub(r"^(vision\.blocks\.\d+\.attention\.)(query|key|value)\.weight$", r"\1qkv.weight", ours)
+    if (name := _translate(stacked, 0)) is None:
+        raise KeyError(f"{ours}: the published model has no such parameter")
+    return name
+
+
+def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Published names and shapes -> ours, without the unused; for weights and for their gradients."""
+    ours: dict[str, Tensor] = {}
+    for published, tensor in tensors.items():
+        name = our_name(published)
+        if name is None:
+            continue
+        if name.endswith("qkv.weight"):
+            for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                ours[name.replace("qkv", part)] = rows
+        elif name == "vision.patch_embed.weight":
+            ours[name] = rearrange(tensor, "d c y x -> d (c y x)")
+        else:
+            single = published.endswith(("_token", "token_type_embeddings.weight"))
+            ours[name] = tensor.flatten() if single else tensor
+    return ours
+
+
+def published_shapes(ours: Mapping[str, Tensor], patch_size: int) -> dict[str, torch.Size]:
+    """Names and shapes of the published parameters that our parameters stand for."""
+    shapes: dict[str, torch.Size] = {}
+    for name, tensor in ours.items():
+        published, shape = published_name(name), tensor.shape
+        if published.endswith("qkv.weight"):
+            shape = (3 * shape[0], shape[1])
+        elif published.endswith("patch_embed.proj.weight"):
+            shape = (shape[0], 3, patch_size, patch_size)
+        elif published.endswith("_token"):
+            shape = (1, 1, *shape)
+        elif published.endswith("token_type_embeddings.weight"):
+            shape = (1, *shape)
+        shapes[published] = torch.Size(shape)
+    return shapes
