@@ -182,8 +182,8 @@ class DataConfig:
             require(getattr(self, name) >= 0, f"data.{name}", getattr(self, name), "0 or positive")
         require(self.pairs != 1, "data.pairs", self.pairs, "0 or at least 2 (ITC and ITM need negatives)")
         require(self.regions != 1, "data.regions", self.regions, "0 or at least 2 (ITC and ITM need negatives)")
-        fused = self.fused_pairs in (0, *range(2, self.pairs + 1))
-        require(fused, "data.fused_pairs", self.fused_pairs, f"0 (all) or from 2 to data.pairs ({self.pairs})")
+        fused = self.fused_pairs == 0 or self.fused_pairs >= 2
+        require(fused, "data.fused_pairs", self.fused_pairs, "0 (all) or at least 2 (ITM needs negatives)")
         require(not self.regions or self.region_images > 0, "data.region_images", self.region_images, "positive")
         require(0 <= self.single_until <= self.full_from <= 1 or self.full_from == 0 == self.single_until,
                 "data.single_until", self.single_until, f"in [0, data.full_from = {self.full_from}]")  # fmt: skip
@@ -233,7 +233,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         frozen_target = self.flow.mim_target == "frozen" and self.objectives.mim.weight > 0
         require(not frozen_target or bool(self.init_from), "flow.mim_target", "frozen",
-                "used with init_from ('stage1' or a run folder): without a warm start its target is random")  # fmt: skip
+                "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
+                "no_guidance), or set init_from to 'stage1' or a run folder")  # fmt: skip
         mask, patches = self.data.mask.image_patches, self.model.vision.patches
         require(0 < mask < patches, "data.mask.image_patches", mask, f"between 1 and {patches - 1} (patches - 1)")
         longest = max(self.data.caption_tokens, self.data.text_tokens) + 2

@@ -1,0 +1,81 @@
+# A machine needs Python >= 3.11 and make; the rest comes into .venv. Another Python: make PYTHON=python3.12 demo
+PYTHON ?= python3
+# processes of the unit tests, one thread each: quicker than one process with two threads
+JOBS ?= 2
+LAB_FLAGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_QUIET := $(if $(V),,--quiet)
+
+.PHONY: help demo lab test lint unit notebooks bench clean again
+# one thing at a time also under `make -j`: the steps share the same few cores
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo    pretrain the demo recipe on the embedded data, evaluate it, draw its figures'
+	@echo 'make lab     open JupyterLab on the notebooks'
+	@echo 'make test    lint, unit tests (the built wheel included) and notebooks; also one by one:'
+	@echo '             make lint | unit | notebooks'
+	@echo 'make bench   run the benchmarks that the README quotes'
+	@echo 'make clean   remove .venv, caches and build leftovers; runs/ stays'
+	@echo 'Each installs what it lacks into .venv first (V=1 shows how).'
+
+demo: $(VENV)/run.stamp
+	@$(VENV)/bin/xfm pretrain demo
+	@echo
+	@echo 'Go on: make lab opens the notebooks; $(VENV)/bin/xfm --help shows what else the command can do.'
+
+lab: $(VENV)/run.stamp
+	@echo 'JupyterLab opens on notebooks/ (Ctrl-C here ends it; options: make lab LAB_FLAGS="--no-browser --port 9999")'
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks $(LAB_FLAGS)
+
+test: lint unit notebooks
+	@echo 'make test: all passed'
+
+lint: $(VENV)/dev.stamp
+	@echo '== ruff and pyright'
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
+
+unit: $(VENV)/dev.stamp
+	@echo '== unit tests'
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile tests
+
+notebooks: $(VENV)/dev.stamp
+	@echo '== notebooks, at smoke scale'
+	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+
+bench: $(VENV)/dev.stamp
+	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name .git -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# The installation, done once: a stamp is older than pyproject.toml only when there is something to install.
+$(VENV)/run.stamp: $(VENV)/place pyproject.toml
+	@echo 'Installing X-FM Lab into $(VENV): over 1 GB the first time, so minutes, without a word (V=1 shows more) ...'
+	@$(PY) -m pip install $(PIP_QUIET) --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/place pyproject.toml
+	@echo 'Installing X-FM Lab and its tests into $(VENV): over 1 GB the first time, so minutes, without a word (V=1 shows more) ...'
+	@$(PY) -m pip install $(PIP_QUIET) --disable-pip-version-check -e '.[dev]'
+	@touch $(VENV)/run.stamp $@
+
+# A venv knows its folder by name. One that came along with a copied or moved checkout would run the old folder's code,
+# and one whose Python has gone runs nothing: both are made anew. A .venv that is not from here is kept and added to.
+ifneq "$(shell $(PY) -c '' 2>/dev/null && cat $(VENV)/place)" "$(CURDIR)"
+$(VENV)/place: again
+endif
+$(VENV)/place:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "X-FM Lab needs Python 3.11 or newer, but $(PYTHON) is: $$("$(PYTHON)" --version 2>&1)"; \
+	  echo 'Name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),demo)'; exit 1; } >&2
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) comes without venv. On Debian or Ubuntu, as root:" \
+	  "apt-get install python$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"; exit 1; } >&2
+	@echo "Making $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv $(if $(wildcard $(VENV)/place),--clear) $(VENV)
+	@printf '%s\n' "$(CURDIR)" > $@

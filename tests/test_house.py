@@ -1,0 +1,180 @@
+"""The rules of the house that its readers rely on, read off the source, so this file imports nothing of `xfm`."""
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+XFM = ROOT / "xfm"
+# A room may import itself and those before it.
+ROOMS = """
+config recipes keyed batch masking model interop flow objectives data explain train evaluation plots study cli
+""".split()
+NOTEBOOK_LIBRARIES = {
+    "ipywidgets",
+    "IPython",
+    "ipykernel",
+    "anywidget",
+    "jupyter",
+    "notebook",
+    "nbformat",
+    "xfm_widgets",
+}
+PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+MODULES = sorted(p for p in XFM.rglob("*.py") if p != XFM / "__init__.py")
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(XFM).parts[0].removesuffix(".py")
+
+
+def package_of(path: Path) -> tuple[str, ...]:
+    return path.relative_to(ROOT).parent.parts
+
+
+def imports(source: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """(line, absolute dotted name) of every import, also of those in functions and under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join((*parts, *filter(None, [node.module])))
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def upward(source: str, package: tuple[str, ...], room: str) -> list[tuple[int, str]]:
+    """Imports of later rooms, of unknown ones, and of names of `xfm/__init__.py`, which imports everything."""
+    allowed = ROOMS[: ROOMS.index(room) + 1]
+    ours = [(line, name) for line, name in imports(source, package) if name.split(".")[0] == "xfm"]
+    return [(line, name) for line, name in ours if [*name.split("."), ""][1] not in allowed]
+
+
+def code_lines(source: str) -> int:
+    """Lines with code on them: not blank, not only a comment, not of a docstring."""
+    blank = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    tokens = [t for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type not in blank]
+    lines = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
+def files() -> list[Path]:
+    """Every file that is, or would be, committed; without git all but hidden folders, runs and builds."""
+    git = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(git, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    skipped = {".venv", ".git", "runs", "build", "dist", "__pycache__"}
+    return [p for p in ROOT.rglob("*") if p.is_file() and not skipped & set(p.relative_to(ROOT).parts)]
+
+
+def test_every_module_lives_in_a_known_room() -> None:
+    rooms = {room_of(path) for path in MODULES}
+    assert {"config", "flow", "model", "objectives"} <= rooms
+    assert rooms <= set(ROOMS), (
+        f"give {rooms - set(ROOMS)} a place in ROOMS: what may it import, and who may import it?"
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_go_one_way(path: Path) -> None:
+    found = upward(read(path), package_of(path), room_of(path))
+    assert not found, "\n".join(f"{path}:{line}: {room_of(path)} may not import {name}" for line, name in found)
+
+
+@pytest.mark.parametrize(
+    ("package", "room", "source", "expected"),
+    [
+        ("xfm", "flow", "from .objectives.mlm import MLM", ["xfm.objectives.mlm.MLM"]),
+        ("xfm", "flow", "def f():\n    from . import train, keyed", ["xfm.train"]),
+        ("xfm", "flow", "from .batch import Pairs\nfrom .model import XFM\nimport torch", []),
+        ("xfm.model", "model", "from ..flow import Flow\nfrom .blocks import Block", ["xfm.flow.Flow"]),
+        ("xfm.model", "model", "from .. import keyed\nfrom ..config import ModelConfig", []),
+        ("xfm.data", "data", "from xfm import pretrain", ["xfm.pretrain"]),
+        ("xfm.data", "data", "import xfm, xfm.cli, xfm.batch", ["xfm", "xfm.cli"]),
+        ("xfm.train", "train", "from xfm.explain.gradients import table", []),
+    ],
+)
+def test_an_upward_import_is_seen(package: str, room: str, source: str, expected: list[str]) -> None:
+    assert [name for _, name in upward(source, tuple(package.split(".")), room)] == expected
+
+
+def test_the_library_knows_no_notebook_and_keeps_captum_in_one_room() -> None:
+    found = []
+    for path in XFM.rglob("*.py"):
+        for line, name in imports(read(path), package_of(path)):
+            top = name.split(".")[0]
+            notebook = top in NOTEBOOK_LIBRARIES or top.startswith("jupyter") or name.startswith("tqdm.notebook")
+            if notebook or (top == "captum" and room_of(path) != "explain"):
+                found.append(f"{path}:{line}: {name}")
+    assert not found, "\n".join(found)
+
+
+def detaches(path: Path) -> list[int]:
+    nodes = ast.walk(ast.parse(read(path)))
+    return [n.lineno for n in nodes if isinstance(n, ast.Attribute) and n.attr in ("detach", "detach_")]
+
+
+def test_gradients_are_cut_in_flow_alone() -> None:
+    assert detaches(XFM / "flow.py")
+    found = [f"{p}:{n}" for p in MODULES if room_of(p) in ("model", "objectives", "train") for n in detaches(p)]
+    assert not found, "detach belongs to flow.py, where the paper's cuts are:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(("name", "most"), [("flow.py", 100), ("train/loop.py", 160)])
+def test_what_a_newcomer_reads_first_stays_short(name: str, most: int) -> None:
+    path = XFM / name
+    if not any(path.parent.glob("*.py")):
+        pytest.skip(f"xfm/{name} is not written yet")
+    lines = len(read(path).splitlines())
+    assert lines <= most, f"xfm/{name} has {lines} lines, not at most {most}"
+
+
+def test_the_model_and_its_losses_are_compact() -> None:
+    counts = {p: code_lines(read(p)) for p in MODULES if room_of(p) in ("model", "objectives", "flow")}
+    assert len(counts) > 10
+    assert sum(counts.values()) < 1000, "\n".join(f"{n:5} {p.relative_to(ROOT)}" for p, n in counts.items())
+
+
+def test_code_lines_are_counted_without_prose() -> None:
+    source = (
+        '"""Doc.\n\nMore."""\n\nx = (  # why\n    1,\n\n    2,\n)\n# note\ndef f():\n    "doc"\n    return """a\nb"""\n'
+    )
+    assert code_lines(source) == 7
+
+
+def test_nothing_is_unpickled() -> None:
+    found = []
+    for path in XFM.rglob("*.py"):
+        named = imports(read(path), package_of(path))
+        found += [f"{path}:{line}: {name}" for line, name in named if name.split(".")[0] in PICKLES]
+        keywords = [node for node in ast.walk(ast.parse(read(path))) if isinstance(node, ast.keyword)]
+        unsafe = [k for k in keywords if ast.unparse(k) in ("weights_only=False", "allow_pickle=True")]
+        found += [f"{path}:{k.value.lineno}: {ast.unparse(k)}" for k in unsafe]
+    assert not found, "\n".join(found)
+
+
+def test_no_file_is_tied_to_one_machine() -> None:
+    home = re.compile(r"(?<![\w.$}~)*-])(/(work|root|home/\w+|Users/\w+)/|/tmp/ipyk[e]rnel_|[A-Z]:\\+Users\\)")
+    build = re.compile(r"\.\d+[+](cpu|cu\d+)\b")  # a version that PyPI does not serve
+    texts = {path: data.decode(errors="replace") for path in files() if b"\0" not in (data := path.read_bytes())}
+    assert {ROOT / "pyproject.toml", XFM / "flow.py"} <= set(texts)
+    found = []
+    for path, text in texts.items():
+        record = path.relative_to(ROOT).parts[0] in ("benchmarks", "studies")  # these name the versions that ran
+        for pattern in (home,) if record else (home, build):
+            found += [f"{path.relative_to(ROOT)}: {m.group()}" for m in pattern.finditer(text)]
+    assert not found, "\n".join(found)

@@ -1,0 +1,74 @@
+"""What `pip install` brings: the wheel holds all of the library and nothing else, and works away from the checkout."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+IMPORT_ALL = """
+import importlib, pkgutil, sys, xfm
+names = ["xfm", *(m.name for m in pkgutil.walk_packages(xfm.__path__, "xfm."))]
+for name in names:
+    file = importlib.import_module(name).__file__
+    assert file.startswith(sys.argv[1]), (name, file)
+print(*sorted(names))
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT, cwd=out)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment with the wheel; what the wheel needs is found in the present environment.
+
+    A line in a .pth adds that folder behind the new one's own packages and does not follow the .pth files in it, so an
+    editable installation of the checkout stays out of sight. It comes after pip, which would think the wheel installed.
+    """
+    home = tmp_path_factory.mktemp("clean")
+    venv.create(home, with_pip=False)
+    python = home / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=home)
+    (packages,) = home.glob("lib/python*/site-packages")
+    present = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+    (packages / "present.pth").write_text("\n".join(present))
+    return python
+
+
+def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    notes = {name for name in inside if ".dist-info/" in name}
+    here = {p for p in (ROOT / "xfm").rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    assert inside - notes == {p.relative_to(ROOT).as_posix() for p in here}
+    assert {"LICENSE", "THIRD_PARTY_NOTICES.md"} <= {Path(n).name for n in notes if "/licenses/" in n}
+
+
+def test_every_module_imports_from_the_wheel(python: Path) -> None:
+    home = python.parents[1]
+    names = run(python, "-I", "-c", IMPORT_ALL, home, cwd=home).split()
+    files = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "xfm").rglob("*.py")]
+    assert names == sorted(".".join(f.parts).removesuffix(".__init__") for f in files)
+
+
+def test_the_command_explains_itself(python: Path) -> None:
+    shown = run(python.parent / "xfm", "--help", cwd=python.parents[1])
+    for command in ("pretrain", "evaluate", "runs", "data"):
+        assert command in shown
+    assert os.access(python.parent / "xfm", os.X_OK)

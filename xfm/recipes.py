@@ -1,0 +1,185 @@
+"""What is trained: recipes return whole configs, ablations change named fields of them, and `+` composes the two.
+
+    recipes.get("demo+no_stop_gradient")
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from .config import (
+    ConfigError,
+    DataConfig,
+    MaskConfig,
+    ModelConfig,
+    Objective,
+    ObjectivesConfig,
+    RunConfig,
+    TextConfig,
+    TrainConfig,
+    VisionConfig,
+)
+
+
+def scratch_std(width: int) -> float:
+    """Std of the initial weights where training starts from scratch: the paper's .02 is meant for width 768."""
+    return round(0.02 * (768 / width) ** 0.5, 4)
+
+
+def demo() -> RunConfig:
+    """Minutes on a laptop CPU: 100 concepts, 48 px, every objective; a curriculum from one object to four."""
+    return RunConfig(
+        name="demo",
+        model=ModelConfig(
+            vision=VisionConfig(48, 8, width=96, depth=3, heads=4, drop_path=0.0, layer_scale=1.0,
+                                absolute_positions=True),
+            text=TextConfig(4096, positions=64, width=96, depth=3, heads=4, intermediate=384, dropout=0.0),
+            fusion_depth=2,
+            embed_dim=96,
+            init_std=scratch_std(96),
+        ),
+        objectives=ObjectivesConfig(
+            mim=Objective(weight=0.5, start=0.5),
+            itm=Objective(start=0.3),
+            imlm=Objective(start=0.3),
+            bbp=Objective(weight=4.0, start=0.3),
+        ),
+        data=DataConfig(
+            pairs=64, fused_pairs=32, regions=48, region_images=16, images=8, texts=16, caption_tokens=30,
+            text_tokens=32, single_until=0.3, full_from=0.55, mask=MaskConfig(image_patches=14, smallest_block=4),
+        ),
+        train=TrainConfig(steps=800, lr=1.5e-3, warmup=40, save_every=100, validate_every=100),
+    )  # fmt: skip
+
+
+def small() -> RunConfig:
+    """A single GPU, or a CPU for an hour: twice the demo's width, all its data at 64 px."""
+    return demo().replace(
+        {
+            "name": "small",
+            "model.vision": VisionConfig(64, 8, width=192, depth=4, heads=4, layer_scale=1.0, absolute_positions=True),
+            "model.text": TextConfig(8192, positions=66, width=192, depth=4, heads=4, intermediate=768),
+            "model.fusion_depth": 3,
+            "model.embed_dim": 192,
+            "model.init_std": scratch_std(192),
+            "data.concepts": 400,
+            "data.text_tokens": 64,
+            "data.mask.image_patches": 24,
+            "data.mask.smallest_block": 6,
+            "train.steps": 6000,
+            "train.lr": 1e-3,
+            "train.warmup": 300,
+            "train.save_every": 500,
+            "train.validate_every": 500,
+        }
+    )
+
+
+def base() -> RunConfig:
+    """The paper's sizes, batch and optimizer (its 4M configuration); the data are this project's."""
+    return RunConfig(
+        name="base",
+        model=ModelConfig(),
+        data=DataConfig(concepts=800, pairs=96, regions=96, region_images=32, images=96, texts=256),
+        train=TrainConfig(steps=200_000, lr=1e-4, warmup=2500, save_every=2000, validate_every=2000),
+    )
+
+
+def smoke() -> RunConfig:
+    """Seconds: the demo's code paths at a size that learns nothing. For tests, and notebooks under test."""
+    return demo().replace(
+        {
+            "name": "smoke",
+            "model.vision.width": 32,
+            "model.vision.depth": 2,
+            "model.text.width": 32,
+            "model.text.depth": 2,
+            "model.text.intermediate": 64,
+            "model.text.vocabulary": 1024,
+            "model.fusion_depth": 1,
+            "data.pairs": 8,
+            "data.fused_pairs": 4,
+            "data.regions": 6,
+            "data.region_images": 3,
+            "data.images": 4,
+            "data.texts": 4,
+            "data.workers": 0,
+            "train.steps": 12,
+            "train.warmup": 3,
+            "train.save_every": 5,
+            "train.validate_every": 6,
+            "stage1_steps": 4,
+        }
+    )
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {"demo": demo, "small": small, "base": base, "smoke": smoke}
+
+_PASS = {f"flow.text_gradient.{o}": 1.0 for o in ("itm", "imlm", "bbp")}
+_FROZEN = {"flow.mim_target": "frozen"}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no_stop_gradient": _PASS,
+    "no_guidance": _FROZEN,
+    "neither": _PASS | _FROZEN,
+    "pixels": {"flow.mim_target": "pixels"},
+    **{f"no_{o}": {f"objectives.{o}.weight": 0.0} for o in ("mlm", "mim", "itc", "itm", "imlm", "bbp")},
+    "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
+    "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0},
+    "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
+    "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
+}
+
+
+def get(name: str) -> RunConfig:
+    """The config of "recipe" or "recipe+ablation+...". ConfigError for an unknown name, with the nearest one."""
+    recipe, *changes = name.split("+")
+    config = _look_up(RECIPES, recipe, "recipe")()
+    merged: dict[str, Any] = {"name": name}
+    for change in changes:
+        merged |= _look_up(ABLATIONS, change, "ablation")
+    return config.replace(merged)
+
+
+def current() -> RunConfig:
+    """The recipe of the notebooks' one knob: XFM_SCALE = smoke | demo (the default) | full."""
+    scales = {"smoke": smoke, "demo": demo, "full": small}
+    return _look_up(scales, os.environ.get("XFM_SCALE", "demo"), "XFM_SCALE")()
+
+
+def stage1(config: RunConfig) -> RunConfig:
+    """The warm start that a config asks for, as in the paper: the language encoder by MLM, the vision encoder by MIM.
+
+    It depends on nothing that the ablations change, so variants of one seed share it. MIM predicts pixels: an encoder
+    from scratch has no outputs worth predicting.
+    """
+    data = config.data
+    objectives = ObjectivesConfig(**{o: Objective(weight=0.0) for o in ("itc", "itm", "imlm", "bbp")})
+    plain = RunConfig(name=f"{config.name.split('+')[0]}+stage1", seed=config.seed, model=config.model)
+    return plain.replace(
+        {
+            "flow.mim_target": "pixels",
+            "objectives": objectives,
+            "data": data,
+            "data.pairs": 0,
+            "data.fused_pairs": 0,
+            "data.regions": 0,
+            "data.images": 64,
+            "data.texts": 64,
+            "data.single_until": 0.0,
+            "data.full_from": 0.0,
+            "train": config.train,
+            "train.steps": config.stage1_steps,
+            "train.warmup": min(config.train.warmup, config.stage1_steps // 5),
+        }
+    )
+
+
+def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(f"{kind} {name!r} is unknown; {hint}there are {', '.join(table)}")
