@@ -13,6 +13,7 @@ from typing import Any
 from .config import (
     ConfigError,
     DataConfig,
+    FlowConfig,
     MaskConfig,
     ModelConfig,
     Objective,
@@ -155,26 +156,24 @@ def stage1(config: RunConfig) -> RunConfig:
     It depends on nothing that the ablations change, so variants of one seed share it. MIM predicts pixels: an encoder
     from scratch has no outputs worth predicting.
     """
-    data = config.data
-    objectives = ObjectivesConfig(**{o: Objective(weight=0.0) for o in ("itc", "itm", "imlm", "bbp")})
-    plain = RunConfig(name=f"{config.name.split('+')[0]}+stage1", seed=config.seed, model=config.model)
-    return plain.replace(
+    off = {f"objectives.{o}": Objective(weight=0.0) for o in ("itc", "itm", "imlm", "bbp")}
+    on = {f"objectives.{o}": Objective() for o in ("mlm", "mim")}
+    sizes = {"data.pairs": 0, "data.regions": 0, "data.images": 64, "data.texts": 64}
+    plain = config.replace(
         {
-            "flow.mim_target": "pixels",
-            "objectives": objectives,
-            "data": data,
-            "data.pairs": 0,
-            "data.fused_pairs": 0,
-            "data.regions": 0,
-            "data.images": 64,
-            "data.texts": 64,
+            "name": "stage1",
+            "init_from": "",
+            "flow": FlowConfig(mim_target="pixels"),
             "data.single_until": 0.0,
             "data.full_from": 0.0,
-            "train": config.train,
             "train.steps": config.stage1_steps,
             "train.warmup": min(config.train.warmup, config.stage1_steps // 5),
+            **off,
+            **on,
+            **sizes,
         }
     )
+    return plain.replace({"name": f"{config.name.split('+')[0]}.stage1-{plain.fingerprint}"})
 
 
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:

@@ -1,0 +1,56 @@
+"""AdamW with the published code's decay groups, and its warm-up and decay of the rate.
+
+torch's AdamW where the published code uses HF's: torch adds eps after the bias correction and decays before the update.
+The first step already learns (published: rate 0).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import torch
+
+from ..config import TrainConfig
+from ..model import XFM
+
+_NO_DECAY = re.compile(r".*(bias|norm\d?\.weight).*")  # the LayerNorms inside ITM's and BBP's heads do decay
+_NEW_HEADS = ("objectives.itc.", "objectives.itm.", "objectives.bbp.", "objectives.mim.")
+
+
+def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
+    """Four groups: with and without weight decay, at the rate and, for the heads that no warm start brings, at
+    `head_lr_scale` times it. `scale` is the group's share of the rate."""
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        groups.setdefault((_NO_DECAY.fullmatch(name) is None, name.startswith(_NEW_HEADS)), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": train.weight_decay if decays else 0.0,
+            "scale": train.head_lr_scale if new else 1.0,
+        }
+        for (decays, new), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def optimizer(model: XFM, train: TrainConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        parameter_groups(model, train), lr=train.lr, betas=(train.beta1, train.beta2), eps=train.eps, fused=True
+    )
+
+
+def rate(train: TrainConfig, step: int) -> float:
+    """The learning rate of a step (0-based): linear warm-up, then linear or cosine decay to 0 after the last step."""
+    if step < train.warmup:
+        return train.lr * (step + 1) / (train.warmup + 1)
+    left = (train.steps - step) / max(train.steps - train.warmup, 1)
+    return train.lr * (left if train.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
+
+
+def set_rate(adamw: torch.optim.Optimizer, train: TrainConfig, step: int) -> float:
+    now = rate(train, step)
+    for group in adamw.param_groups:
+        group["lr"] = now * group["scale"]
+    return now
