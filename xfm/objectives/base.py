@@ -28,12 +28,12 @@ def mean_over(total: Tensor, count: Tensor | int) -> Tensor:
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(count)
         count = count / dist.get_world_size()
-    return total / count.clamp(min=1e-12) if total.requires_grad or count > 0 else total
+    return total / count.clamp(min=1e-12)
 
 
 def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
     """Cross-entropy over the hidden tokens of all texts together: logits (B, M, V), labels (B, M), IGNORE where padded."""
-    logits, labels = logits.flatten(0, 1).float() if logits.dtype == torch.bfloat16 else logits.flatten(0, 1), labels.flatten()
+    logits, labels = widen(logits.flatten(0, 1)), labels.flatten()
     known = labels != IGNORE
     total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
     right = ((logits.argmax(-1) == labels) & known).sum()
@@ -43,3 +43,8 @@ def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
 def at(hidden: Tensor, positions: Tensor) -> Tensor:
     """hidden (B, L, D) at positions (B, M) -> (B, M, D)"""
     return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
+
+
+def widen(t: Tensor) -> Tensor:
+    """At least float32: what autocast made narrower is widened before a norm or a loss."""
+    return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t

@@ -9,7 +9,7 @@ from ..batch import LossOut, Pairing, Regions
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
-from .base import Objective, mean_over
+from .base import Objective, mean_over, widen
 
 
 def corners(box: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class BBP(Objective):
 
     def boxes(self, fused: Tensor) -> Tensor:
         """Fusion outputs (R, L, D) -> (R, 4) as (cx, cy, w, h) in [0, 1]"""
-        return self.head(fused[:, 0]).sigmoid()
+        return widen(self.head(fused[:, 0])).sigmoid()
 
     def terms(self, flow: Flow) -> tuple[Tensor, Tensor, Tensor]:
         """L1 and generalised-IoU loss, and the mean IoU, over regions that are no whole pictures."""

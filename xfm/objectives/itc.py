@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
-from .base import Objective
+from .base import Objective, widen
 
 
 @lru_cache
@@ -34,11 +34,11 @@ class ITC(Objective):
 
     def embed_image(self, pooled: Tensor) -> Tensor:
         """(B, D) -> (B, E) of unit length"""
-        return F.normalize(self.image(pooled).float() if pooled.dtype == torch.bfloat16 else self.image(pooled), dim=-1)
+        return F.normalize(widen(self.image(pooled)), dim=-1)
 
     def embed_text(self, first: Tensor) -> Tensor:
         """(B, D) -> (B, E) of unit length"""
-        return F.normalize(self.text(first).float() if first.dtype == torch.bfloat16 else self.text(first), dim=-1)
+        return F.normalize(widen(self.text(first)), dim=-1)
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:

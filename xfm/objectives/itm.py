@@ -11,7 +11,7 @@ from ..batch import LossOut, Pairing
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
-from .base import Objective, mean_over
+from .base import Objective, mean_over, widen
 
 
 def negative_weights(similarity: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class ITM(Objective):
         )
 
     def forward(self, flow: Flow) -> LossOut:
-        logits = self.head(flow.fused["itm"][:, 0])
+        logits = widen(self.head(flow.fused["itm"][:, 0]))
         labels = (torch.arange(len(logits), device=logits.device) < len(logits) // 3).long()
         loss = mean_over(F.cross_entropy(logits, labels, reduction="sum"), len(labels))
         return LossOut(loss, {"accuracy": (logits.argmax(1) == labels).float().mean()})

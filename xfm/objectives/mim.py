@@ -7,7 +7,7 @@ from torch import nn
 from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
-from .base import Objective, mean_over
+from .base import Objective, mean_over, widen
 
 
 def target_width(config: RunConfig) -> int:
@@ -31,7 +31,7 @@ class MIM(Objective):
 
     def forward(self, flow: Flow) -> LossOut:
         target, hidden = flow.mim_target, flow.batch.image_mask
-        predicted = self.head(flow.masked_patches)
+        predicted = widen(self.head(flow.masked_patches))
         error = (predicted[hidden] - target.patches[hidden]).square()
         loss = mean_over(error.sum(), error.numel())
         report = {"patch": loss.detach()}

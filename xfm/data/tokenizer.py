@@ -1,0 +1,118 @@
+"""A lower-cased byte-level BPE in RoBERTa's order: <s> 0, <pad> 1, </s> 2, <unk> 3, words, <mask> last."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import tokenizers
+import torch
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+
+from ..batch import END, PAD, START, UNKNOWN
+from . import cache, grammar, wordnet
+from .scenes import World
+
+SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
+MASK = "<mask>"
+SCENES = 4000  # whose captions and phrases are in the corpus ...
+NAMINGS = 40_000  # ... and so many repetitions of the concepts' names, shared evenly: a common name is then one token
+LEAST = 256 + len(SPECIAL) + 1  # bytes, special tokens, <mask>
+
+
+class Tokenizer:
+    """Texts to ids and back. Wraps a `tokenizers.Tokenizer`, whose file a run folder keeps as tokenizer.json."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        """Raises ValueError where the special tokens are not RoBERTa's."""
+        self.backend = backend
+        self.vocabulary = backend.get_vocab_size()
+        self.mask_id = self.vocabulary - 1
+        for i, token in {**SPECIAL, self.mask_id: MASK}.items():
+            if backend.id_to_token(i) != token:
+                raise ValueError(f"token {i} of {self.vocabulary} is {backend.id_to_token(i)!r}: must be {token!r}")
+
+    def encode(self, text: str, longest: int) -> list[int]:
+        """`<s>` tokens `</s>`, the tokens cut so that at most `longest` ids come out."""
+        return [START, *self.backend.encode(text).ids[: longest - 2], END]
+
+    def encode_with_spans(self, text: str, spans: Sequence[tuple[int, int, str]], longest: int = 1 << 30
+                          ) -> tuple[list[int], list[tuple[int, int]]]:  # fmt: skip
+        """The ids, and for each span of characters [start, end) its range of places in them; empty where it was cut off."""
+        encoding = self.backend.encode(text)
+        offsets = encoding.offsets[: longest - 2]
+        ranges = []
+        for start, end, _ in spans:
+            inside = [i for i, (a, b) in enumerate(offsets, 1) if a < end and b > start]
+            ranges.append((inside[0], inside[-1] + 1) if inside else (len(offsets) + 1,) * 2)
+        return [START, *encoding.ids[: longest - 2], END], ranges
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the ids; of the special tokens only `<mask>` is shown."""
+        shown = [i for i in ids if i > UNKNOWN]
+        return self.backend.decode(shown, skip_special_tokens=False).strip()
+
+    def pad(self, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """ids (B, L) int64 padded to the longest, mask (B, L) bool, True where a token is."""
+        longest = max(map(len, texts))
+        ids = torch.tensor([[*text, *[PAD] * (longest - len(text))] for text in texts])
+        lengths = torch.tensor([len(text) for text in texts])
+        return ids, torch.arange(longest) < lengths[:, None]
+
+    def save(self, path: Path | str) -> None:
+        self.backend.save(str(path))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Tokenizer:
+        """Raises FileNotFoundError, or ValueError for a file that is not such a tokenizer; both name it."""
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such tokenizer file")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ValueError(f"{path}: not a tokenizer of this toolkit ({error}); delete it to have it made again") from error
+
+
+def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
+    """A tokenizer of exactly `vocabulary` ids; the same corpus gives the same one.
+
+    Raises ValueError where the vocabulary is too small for the bytes or too large for the corpus.
+    """
+    if vocabulary < LEAST:
+        raise ValueError(f"model.text.vocabulary = {vocabulary}: must be at least {LEAST} (bytes and special tokens)")
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - 1,
+        special_tokens=[SPECIAL[i] for i in sorted(SPECIAL)],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(corpus, trainer)
+    if backend.get_vocab_size() != vocabulary - 1:
+        raise ValueError(f"model.text.vocabulary = {vocabulary}: the corpus gives only {backend.get_vocab_size() + 1}")
+    backend.add_special_tokens([AddedToken(MASK, lstrip=True, normalized=False)])
+    return Tokenizer(backend)
+
+
+def for_world(world: World, vocabulary: int) -> Tokenizer:
+    """The tokenizer of a world and WordNet's training sentences, trained in seconds once and cached."""
+    sources = b"".join(Path(module.__file__).read_bytes() for module in (grammar, wordnet))  # what the corpus is made of
+    digest = hashlib.blake2b(sources + Path(__file__).read_bytes(), digest_size=6).hexdigest()
+    name = f"tokenizer-openmoji-{world.concepts}-{vocabulary}-{digest}.json"
+    return Tokenizer.load(cache.cached(name, lambda path: train(corpus(world), vocabulary).save(path)))
+
+
+def corpus(world: World) -> Iterator[str]:
+    for index in range(SCENES):
+        scene = world.scene("train", index)
+        yield scene.caption.text
+        yield from (phrase.text for phrase in scene.phrases)
+    for name in world.names:
+        for _ in range(NAMINGS // world.concepts):
+            yield from (f" {name}", f" {grammar.plural(name)}")
+    yield from (sentence.text for sentence in wordnet.sentences("train"))

