@@ -34,9 +34,11 @@ test: lint unit notebooks
 
 lint: $(VENV)/dev.stamp
 	@echo '== ruff and pyright'
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
-	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
+	@failed=0; \
+	$(PY) -m ruff check --output-format concise . || failed=1; \
+	$(PY) -m ruff format --check . || failed=1; \
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY) || failed=1; \
+	exit $$failed
 
 unit: $(VENV)/dev.stamp
 	@echo '== unit tests'

@@ -77,8 +77,9 @@ def files() -> list[Path]:
     listed = subprocess.run(git, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
         return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
-    skipped = {".venv", ".git", "runs", "build", "dist", "__pycache__"}
-    return [p for p in ROOT.rglob("*") if p.is_file() and not skipped & set(p.relative_to(ROOT).parts)]
+    paths = [p for p in ROOT.rglob("*") if p.is_file()]
+    skipped = re.compile(r"[.]|(runs|build|dist|__pycache__)$")
+    return [p for p in paths if not any(map(skipped.match, p.relative_to(ROOT).parts[:-1]))]
 
 
 def test_every_module_lives_in_a_known_room() -> None:

@@ -119,6 +119,8 @@ class FlowConfig:
         require(self.mim_target in allowed, "flow.mim_target", self.mim_target, f"one of {', '.join(allowed)}")
         if self.mim_target == "teacher":
             require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name")
+            allowed = "an open_clip tag or the path of a local file"
+            require(bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, allowed)
 
 
 @dataclass(frozen=True)

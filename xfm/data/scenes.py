@@ -20,7 +20,7 @@ from .grammar import Caption, describe, refer
 Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 MOST = 4  # objects in a scene
-SIZES = {"big": (0.40, 0.55), "small": (0.23, 0.29)}  # the longer side, as a share of the picture's
+SIZES = {"big": (0.40, 0.55), "small": (0.25, 0.30)}  # the longer side, as a share of the picture's
 CROWDED = 0.47  # the largest share where there are several objects
 REPEAT = 0.15  # probability that a further object repeats a concept
 VISIBLE = 64  # alpha from which a pixel belongs to an object
@@ -187,13 +187,13 @@ class World:
             ramp = np.linspace(0, 1, side, dtype=np.float32)[:, None]
             canvas += (ramp * (other - colour))[:, None] if rng.random() < 0.5 else ramp * (other - colour)
         elif kind == 2:
-            canvas += rng.random((side, side, 1), np.float32) * 16 - 8
+            canvas -= rng.random((side, side, 1), np.float32) * 16
         for o in placed:
             pixels = sprite(o.concept, o.scale, picture_side(side))[:, :: -1 if o.flip else 1].astype(np.float32)
             under = canvas[o.y : o.y + o.height, o.x : o.x + o.width]
             under *= 1 - pixels[..., 3:] / 255
             under += pixels[..., :3]
-        return np.clip(canvas + 0.5, 0, 255, out=canvas).astype(np.uint8)
+        return (canvas + 0.5).astype(np.uint8)
 
 
 def content(objects: list[Object] | tuple[Object, ...]) -> tuple[tuple[int, ...], ...]:

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 
 from ..batch import END, PAD, START, UNKNOWN
-from . import cache, grammar, wordnet
+from . import cache, grammar, openmoji, scenes, wordnet
 from .scenes import World
 
 SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
@@ -101,7 +101,7 @@ def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
 
 def for_world(world: World, vocabulary: int) -> Tokenizer:
     """The tokenizer of a world and WordNet's training sentences, trained in seconds once and cached."""
-    sources = b"".join(Path(module.__file__).read_bytes() for module in (grammar, wordnet))  # what the corpus is made of
+    sources = b"".join(Path(module.__file__).read_bytes() for module in (openmoji, scenes, grammar, wordnet))  # what the corpus is made of
     digest = hashlib.blake2b(sources + Path(__file__).read_bytes(), digest_size=6).hexdigest()
     name = f"tokenizer-openmoji-{world.concepts}-{vocabulary}-{digest}.json"
     return Tokenizer.load(cache.cached(name, lambda path: train(corpus(world), vocabulary).save(path)))

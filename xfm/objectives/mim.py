@@ -7,6 +7,7 @@ from torch import nn
 from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
+from ..interop.clip import teacher_width
 from .base import Objective, mean_over, widen
 
 
@@ -14,11 +15,7 @@ def target_width(config: RunConfig) -> int:
     """Width of the target's patches where it is not the vision encoder's own, else 0."""
     if config.flow.mim_target == "pixels":
         return 3 * config.model.vision.patch_size**2
-    if config.flow.mim_target == "teacher":
-        from open_clip import get_model_config
-
-        return (get_model_config(config.flow.teacher) or {})["vision_cfg"]["width"]
-    return 0
+    return teacher_width(config.flow.teacher) if config.flow.mim_target == "teacher" else 0
 
 
 class MIM(Objective):

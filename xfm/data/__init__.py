@@ -1,0 +1,41 @@
+"""Datasets by name. A new one is a file here and a line in `DATASETS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..config import ConfigError, RunConfig
+from . import tokenizer, wordnet
+from .scenes import World
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What the four streams and the evaluation draw from."""
+
+    world: World  # pictures with captions, regions and ground truth
+    sentences: Callable[[str], Sequence[wordnet.Sentence]]  # of a split: train, validation, test
+    glosses: Callable[[], dict[str, wordnet.Sentence]]  # what the pictured concepts are, by name
+    tokenizer: Callable[[], tokenizer.Tokenizer]
+
+
+def openmoji_wordnet(config: RunConfig) -> Dataset:
+    """OpenMoji scenes and WordNet sentences."""
+    world = World(config.data.concepts, config.model.vision.image_size)
+    return Dataset(
+        world,
+        wordnet.sentences,
+        lambda: wordnet.concept_glosses(world),
+        lambda: tokenizer.for_world(world, config.model.text.vocabulary),
+    )
+
+
+DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {"openmoji": openmoji_wordnet}
+
+
+def dataset(config: RunConfig) -> Dataset:
+    """The dataset that the config names. Raises ConfigError for an unknown name."""
+    if config.data.dataset not in DATASETS:
+        raise ConfigError(f"data.dataset = {config.data.dataset!r}: must be one of {', '.join(DATASETS)}")
+    return DATASETS[config.data.dataset](config)

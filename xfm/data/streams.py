@@ -1,0 +1,198 @@
+"""The four streams of a step, as one batch: a pure function of (seed, step), whatever else the config switches on or off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from .. import keyed
+from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, Words, tree_map
+from ..config import RunConfig
+from ..masking import block_mask, mask_tokens
+from . import Dataset, dataset
+from .scenes import MOST, Object, Scene, Split
+from .tokenizer import Tokenizer
+from .wordnet import split_of
+
+WHOLE = 0.5  # probability that a picture of the region stream brings its caption, as an item without a box
+GLOSSES = 0.1  # share of training sentences that say what a pictured concept is
+WHOLE_BOX = (0.5, 0.5, 1.0, 1.0)
+
+
+class Streams(TorchDataset):
+    """`streams[step]` is the step's batch; a stream of size 0 is left out.
+
+    Every draw is keyed by (config.seed, split, step, stream, purpose): dropping or resizing a stream leaves the others as they
+    are, and a larger batch begins with the smaller one's items. In `unseen_combinations` and `unseen_concepts` the sentences
+    are those of the test split.
+    """
+
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer, split: Split = "train") -> None:
+        """Raises ConfigError for an unknown dataset, ValueError for a tokenizer of another size than the config's."""
+        if tokenizer.vocabulary != config.model.text.vocabulary:
+            raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {config.model.text.vocabulary}")
+        self.config, self.tokenizer, self.split = config, tokenizer, split
+
+    @cached_property
+    def source(self) -> Dataset:
+        return dataset(self.config)
+
+    @cached_property
+    def glosses(self) -> list[str]:
+        """ "apple: fruit with red or yellow or green skin ...", of the training synsets."""
+        return [f"{name}: {s.text}" for name, s in self.source.glosses().items() if split_of(s.synset) == "train"]
+
+    def __getstate__(self) -> dict:  # what is drawn from is rebuilt in a loader process
+        return {"config": self.config, "tokenizer": self.tokenizer, "split": self.split}
+
+    def __len__(self) -> int:
+        return self.config.train.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        sizes = self.config.data
+        batch: Batch = {}
+        if sizes.pairs:
+            batch["pairs"] = self.pairs(step)
+        if sizes.regions:
+            batch["regions"] = self.regions(step)
+        if sizes.images:
+            batch["images"] = self.images(step)
+        if sizes.texts:
+            batch["texts"] = self.texts(step)
+        return batch
+
+    def pairs(self, step: int) -> Pairs:
+        scenes = self.scenes(step, "pairs", self.config.data.pairs)
+        words = self.words([s.caption.text for s in scenes], step, "pairs")
+        return Pairs(pixels(scenes), words, self.image_mask(step, "pairs", len(scenes)))
+
+    def images(self, step: int) -> Images:
+        scenes = self.scenes(step, "images", self.config.data.images)
+        return Images(pixels(scenes), self.image_mask(step, "images", len(scenes)))
+
+    def texts(self, step: int) -> Texts:
+        split = self.split if self.split in ("train", "validation") else "test"
+        sentences = self.source.sentences(split)
+        chosen = []
+        for gloss, place in self.rng(step, "texts", "choice").random((self.config.data.texts, 2)).tolist():
+            if split == "train" and gloss < GLOSSES and self.glosses:
+                chosen.append(self.glosses[int(place * len(self.glosses))])
+            else:
+                chosen.append(sentences[int(place * len(sentences))].text)
+        return Texts(self.words(chosen, step, "texts"))
+
+    def regions(self, step: int) -> Regions:
+        """Of each picture its caption now and then and all its phrases; of these exactly `regions`, some twice if too few."""
+        wanted, vision = self.config.data.regions, self.config.model.vision
+        rng = self.rng(step, "regions", "choice")
+        scenes = self.scenes(step, "regions", self.config.data.region_images)
+        items: list[tuple[int, str, Object | None]] = []  # picture, text, object (None: the whole)
+        for n, scene in enumerate(scenes):
+            if rng.random() < WHOLE:
+                items.append((n, scene.caption.text, None))
+            items += [(n, phrase.text, o) for phrase, o in zip(scene.phrases, scene.objects, strict=True)]
+        extra = rng.integers(len(items), size=max(0, wanted - len(items)))
+        kept = np.sort(np.concatenate([rng.permutation(len(items))[:wanted], extra]))
+        owners, texts, objects = zip(*(items[i] for i in kept), strict=True)
+        side = vision.image_size
+        edges = np.array([(o.x, o.y, o.width, o.height) if o else (0, 0, side, side) for o in objects])
+        return Regions(
+            pixels(scenes),
+            torch.tensor(owners),
+            torch.from_numpy(region_patches(edges, vision.grid, vision.patch_size)),
+            self.words(texts, step, "regions"),
+            torch.tensor([o.box if o else WHOLE_BOX for o in objects]),
+            torch.tensor([o is None for o in objects]),
+        )
+
+    def scenes(self, step: int, stream: str, count: int) -> list[Scene]:
+        world, seed = self.source.world, self.config.seed
+        indices = [keyed.seed(stream, step, i) for i in range(count)]
+        objects = self.objects_at(step)
+        if objects == (1, 1):  # every concept at most once, in so far as they suffice: no false negatives
+            order = self.rng(step, stream, "concepts").permutation(world.concepts).tolist()
+            return [world.scene(self.split, j, seed=seed, concepts=(order[i % len(order)],)) for i, j in enumerate(indices)]
+        return [world.scene(self.split, j, objects, seed) for j in indices]
+
+    def objects_at(self, step: int) -> tuple[int, int] | None:
+        """The curriculum: the fewest and the most objects of a training picture. None: as many as the split has."""
+        data, progress = self.config.data, step / self.config.train.steps
+        if self.split != "train" or progress >= data.full_from:
+            return None
+        if progress < data.single_until:
+            return 1, 1
+        return 1, 2 + int((MOST - 1) * (progress - data.single_until) / (data.full_from - data.single_until))
+
+    def image_mask(self, step: int, stream: str, count: int) -> Tensor:
+        """(count, P) bool."""
+        rule, rng = self.config.data.mask, self.rng(step, stream, "image mask")
+        grid = self.config.model.vision.grid
+        masks = [block_mask(grid, rule.image_patches, rule.smallest_block, rng) for _ in range(count)]
+        return torch.from_numpy(np.stack(masks))
+
+    def words(self, texts: Sequence[str], step: int, stream: str) -> Words:
+        data, rule, rng = self.config.data, self.config.data.mask, self.rng(step, stream, "text mask")
+        longest, share, most = (
+            (data.text_tokens, rule.text_share, rule.text_most)
+            if stream == "texts"
+            else (data.caption_tokens, rule.caption_share, rule.caption_most)
+        )
+        ids = [self.tokenizer.encode(text, longest) for text in texts]
+        hidden = [mask_tokens(text, self.tokenizer.vocabulary, share, most, rule.span_share, rng) for text in ids]
+        masked, positions, labels = zip(*hidden, strict=True)
+        padded, mask = self.tokenizer.pad(ids)
+        return Words(padded, mask, self.tokenizer.pad(masked)[0], filled(positions, 0), filled(labels, IGNORE))
+
+    def rng(self, step: int, stream: str, purpose: str) -> np.random.Generator:
+        return keyed.rng(self.config.seed, self.split, step, stream, purpose)
+
+
+def pixels(scenes: Sequence[Scene]) -> Tensor:
+    """(n, 3, H, W) uint8."""
+    return torch.from_numpy(np.stack([s.image for s in scenes]).transpose(0, 3, 1, 2).copy())
+
+
+def filled(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    """(B, M) int64: the rows, filled up to the longest."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
+
+
+def region_patches(edges: np.ndarray, grid: int, patch: int) -> np.ndarray:
+    """(R, P) bool, the patches that each region touches; `edges` (R, 4) are x, y, width, height in pixels.
+
+    Columns floor(x / patch) to ceil((x + width) / patch) - 1, at least one; rows likewise (as published).
+    """
+    start = edges[:, :2] // patch
+    end = np.maximum(-(-(edges[:, :2] + edges[:, 2:]) // patch), start + 1)
+    places = np.arange(grid)
+    inside = (places >= start[..., None]) & (places < end[..., None])  # (R, 2, grid): columns, rows
+    return (inside[:, 1, :, None] & inside[:, 0, None, :]).reshape(len(edges), grid * grid)
+
+
+def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[Batch]:
+    """The batches of the steps from `start` to the last, made ahead by `data.workers` processes (0: in this one)."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked processes must not share its threads
+    workers = config.data.workers
+    batches = DataLoader(
+        Streams(config, tokenizer),
+        batch_size=None,
+        sampler=range(start, config.train.steps),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=one_thread,
+    )
+    pin = torch.cuda.is_available()
+    for batch in batches:
+        yield tree_map(Tensor.pin_memory, batch) if pin else batch
+
+
+def one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
