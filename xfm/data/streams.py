@@ -1,4 +1,4 @@
-"""The four streams of a step, as one batch: a pure function of (seed, step), whatever else the config switches on or off."""
+"""The four streams of a step as one batch: a pure function of (seed, step), whatever the config switches on or off."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ WHOLE_BOX = (0.5, 0.5, 1.0, 1.0)
 class Streams(TorchDataset):
     """`streams[step]` is the step's batch; a stream of size 0 is left out.
 
-    Every draw is keyed by (config.seed, split, step, stream, purpose): dropping or resizing a stream leaves the others as they
-    are, and a larger batch begins with the smaller one's items. In `unseen_combinations` and `unseen_concepts` the sentences
-    are those of the test split.
+    Every draw is keyed by (config.seed, split, step, stream, purpose): dropping or resizing a stream leaves the others
+    as they are, and larger pairs, images or texts begin with the items of smaller ones. With `unseen_combinations` and
+    `unseen_concepts` the sentences are those of the test split.
     """
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer, split: Split = "train") -> None:
         """Raises ConfigError for an unknown dataset, ValueError for a tokenizer of another size than the config's."""
         if tokenizer.vocabulary != config.model.text.vocabulary:
-            raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {config.model.text.vocabulary}")
-        self.config, self.tokenizer, self.split = config, tokenizer, split
+            wanted = config.model.text.vocabulary
+            raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
+        self.config, self.tokenizer = config, tokenizer
+        self.split: Split = split
 
     @cached_property
     def source(self) -> Dataset:
@@ -89,7 +91,7 @@ class Streams(TorchDataset):
         return Texts(self.words(chosen, step, "texts"))
 
     def regions(self, step: int) -> Regions:
-        """Of each picture its caption now and then and all its phrases; of these exactly `regions`, some twice if too few."""
+        """Of each picture all phrases and, now and then, its caption; of these `regions`, some twice if too few."""
         wanted, vision = self.config.data.regions, self.config.model.vision
         rng = self.rng(step, "regions", "choice")
         scenes = self.scenes(step, "regions", self.config.data.region_images)
@@ -118,7 +120,8 @@ class Streams(TorchDataset):
         objects = self.objects_at(step)
         if objects == (1, 1):  # every concept at most once, in so far as they suffice: no false negatives
             order = self.rng(step, stream, "concepts").permutation(world.concepts).tolist()
-            return [world.scene(self.split, j, seed=seed, concepts=(order[i % len(order)],)) for i, j in enumerate(indices)]
+            shown = [(order[i % len(order)],) for i in range(count)]
+            return [world.scene(self.split, j, seed=seed, concepts=c) for j, c in zip(indices, shown, strict=True)]
         return [world.scene(self.split, j, objects, seed) for j in indices]
 
     def objects_at(self, step: int) -> tuple[int, int] | None:

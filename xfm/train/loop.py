@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from .. import keyed
 from ..batch import Batch, tree_map
 from ..config import RunConfig
-from ..data import Streams, loader, tokenizer_for
+from ..data import dataset
+from ..data.streams import Streams, loader
 from ..objectives import Pretraining, build, weights_at
 from .checkpoint import Run
 from .nonfinite import explain
@@ -41,7 +42,7 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Iterator[Record]:
         yield from run.metrics()
         return
     accelerator = accelerate(config)
-    words = run.tokenizer() if (run.folder / "tokenizer.json").exists() else tokenizer_for(config)
+    words = run.tokenizer() if (run.folder / "tokenizer.json").exists() else dataset(config).tokenizer()
     words.save(run.folder / "tokenizer.json")
     model = build(config)
     if config.init_from:

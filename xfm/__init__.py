@@ -1,0 +1,6 @@
+"""X-FM: a vision-language foundation model to train, take apart and look into."""
+
+from .train import Run, pretrain
+
+__all__ = ["Run", "pretrain"]
+__version__ = "0.1.0"
