@@ -43,7 +43,7 @@ lemon banana pineapple apple pear strawberry carrot corn pizza hamburger cheese 
 teapot house castle tent church volcano locomotive bus car tractor bicycle anchor sailboat airplane helicopter rocket
 sun star cloud rainbow umbrella snowman wheel crown bell guitar trumpet violin drum camera television candle book
 envelope pencil key hammer ladder telescope door chair bed broom bucket balloon trophy football kite
-"""
+""".split()
 
 # As plain, less common: they come next, and the last of them are the unseen ones.
 MORE = """
@@ -55,7 +55,7 @@ snowflake comet tornado droplet dress lipstick ring megaphone saxophone accordio
 flashlight newspaper paintbrush crayon briefcase calendar pushpin paperclip padlock axe boomerang shield wrench
 screwdriver gear magnet microscope syringe pill mirror window toilet bathtub basket toothbrush sponge scarf kimono
 backpack basketball volleyball target joystick die palette yarn pumpkin sled medal gift
-"""
+""".split()
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ def concepts() -> tuple[Concept, ...]:
     categories.
     """
     known = catalogue()
-    plain = [names.split() for names in (COMMON, MORE)]
-    common, more = (spread([c for c in known if c.name in names]) for names in plain)
-    odd = spread([c for c in known if not any(c.name in names for names in plain)])
+    common, more = (spread([c for c in known if c.name in names]) for names in (COMMON, MORE))
+    odd = spread([c for c in known if c.name not in COMMON and c.name not in MORE])
     return (*common, *more[:-UNSEEN], *odd, *more[-UNSEEN:])
 
 
@@ -94,7 +93,7 @@ def catalogue() -> list[Concept]:
     for entry in sorted(json.loads(table.read_text("utf-8")), key=lambda e: e["sort_order"]):
         if entry["category"] in CATEGORIES:
             code = entry["unified"]
-            name = names["".join(chr(int(h, 16)) for h in code.split("-"))]["en"].strip(":").replace("_", " ")
+            name: str = names["".join(chr(int(h, 16)) for h in code.split("-"))]["en"].strip(":").replace("_", " ")
             name = ALIASES.get(name, name).lower().translate(str.maketrans("ñ’", "n'"))
             file = next(f for f in (code, code.replace("-FE0F", "")) if f in files)
             found.append(Concept(file, name, entry["category"], entry["subcategory"]))

@@ -227,8 +227,8 @@ def picture_side(image_size: int) -> int:
 
 @lru_cache(maxsize=4096)
 def sprite(concept: int, scale: int, rendered: int) -> np.ndarray:
-    """(h, w, 4) uint8, colours premultiplied by alpha: the visible part, with `scale` pixels (or one or two less) on the
-    longer side."""
+    """(h, w, 4) uint8, colours premultiplied by alpha: the visible part, `scale` pixels (or one or two less) on
+    its longer side."""
     whole = Image.fromarray(openmoji.picture(openmoji.concepts()[concept], rendered))
     cut = whole.crop(whole.getbbox()).convert("RGBa")
     factor = scale / max(cut.size)

@@ -7,7 +7,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import IGNORE, LossOut
+from ..batch import IGNORE, LossOut, Words
 from ..flow import Flow
 
 
@@ -32,17 +32,20 @@ def mean_over(total: Tensor, count: Tensor | int) -> Tensor:
 
 
 def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
-    """Cross-entropy over the hidden tokens of all texts together: logits (B, M, V), labels (B, M), IGNORE where padded."""
-    logits, labels = widen(logits.flatten(0, 1)), labels.flatten()
-    known = labels != IGNORE
-    total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
-    right = ((logits.argmax(-1) == labels) & known).sum()
-    return LossOut(mean_over(total, known.sum()), {"accuracy": right / known.sum().clamp(min=1)})
+    """Cross-entropy over the hidden tokens of all texts together: logits (K, V), labels (K,)."""
+    logits = widen(logits)
+    right = (logits.argmax(-1) == labels).sum()
+    return LossOut(
+        mean_over(F.cross_entropy(logits, labels, reduction="sum"), len(labels)), {"accuracy": right / max(len(labels), 1)}
+    )
 
 
-def at(hidden: Tensor, positions: Tensor) -> Tensor:
-    """hidden (B, L, D) at positions (B, M) -> (B, M, D)"""
-    return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
+def hidden_words(hidden: Tensor, words: Words) -> tuple[Tensor, Tensor]:
+    """The K hidden tokens of B texts: their states (B, L, D) -> (K, D), and labels (K,). Padding is left out, so the head
+    computes no logits for it. `hidden` may be of the first texts only."""
+    labels = words.labels[: len(hidden)]
+    text, place = (labels != IGNORE).nonzero(as_tuple=True)
+    return hidden[text, words.masked_at[text, place]], labels[text, place]
 
 
 def widen(t: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from ..batch import PAD, LossOut, Pairing
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
-from .base import Objective, at, masked_language_loss
+from .base import Objective, hidden_words, masked_language_loss
 
 
 class IMLM(Objective):
@@ -26,10 +26,10 @@ class IMLM(Objective):
         text = flow.masked_text
         return Pairing(text, flow.batch.words.mask[: len(text)], torch.arange(len(text), device=text.device))
 
-    def logits(self, fused: Tensor, positions: Tensor) -> Tensor:
-        """Fusion outputs (N, L, D) at positions (N, M) -> (N, M, V)"""
-        return self.head(at(fused, positions), self.word.weight)
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Fusion outputs (..., D) -> (..., V)"""
+        return self.head(hidden, self.word.weight)
 
     def forward(self, flow: Flow) -> LossOut:
-        words, n = flow.batch.words, flow.fused_count
-        return masked_language_loss(self.logits(flow.fused["imlm"], words.masked_at[:n]), words.labels[:n])
+        hidden, labels = hidden_words(flow.fused["imlm"], flow.batch.words)
+        return masked_language_loss(self.logits(hidden), labels)

@@ -6,7 +6,7 @@ from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
-from .base import Objective, at, masked_language_loss
+from .base import Objective, hidden_words, masked_language_loss
 
 
 class MLM(Objective):
@@ -15,6 +15,5 @@ class MLM(Objective):
         self.head = LMHead(config.model.text.width, config.model.text.vocabulary)
 
     def forward(self, flow: Flow) -> LossOut:
-        words = flow.batch.words
-        logits = self.head(at(flow.masked_text, words.masked_at), flow.model.text.word.weight)
-        return masked_language_loss(logits, words.labels)
+        hidden, labels = hidden_words(flow.masked_text, flow.batch.words)
+        return masked_language_loss(self.head(hidden, flow.model.text.word.weight), labels)

@@ -1,0 +1,132 @@
+"""The command `xfm`: pretrain, evaluate, runs, data preview."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tqdm import tqdm
+
+from . import recipes
+from .config import ConfigError, RunConfig
+
+ROOT = Path("runs")
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Train a recipe, evaluate it, and draw its figures. A finished run opens at once, an unfinished one goes on."""
+
+    recipe: tyro.conf.Positional[str]
+    """Recipe and changes: demo, small, base, smoke; demo+no_stop_gradient, demo+stage1+no_guidance, ..."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    """Every field of the recipe can be changed, as in --train.steps 2000."""
+    root: Path = ROOT
+    """Where run folders lie."""
+
+    def run(self) -> None:
+        from .evaluation import evaluate_run, table
+        from .report import write_figures
+        from .train import Run, pretrain
+
+        folder = Run.of(self.config, self.root).folder
+        print(f"{self.config.name}: {self.config.train.steps} steps into {folder}")
+        bar = None
+        for record in pretrain(self.config, self.root):
+            if bar is None or bar.desc != record["run"]:
+                bar = tqdm(desc=record["run"], total=record["of"], initial=record["step"], unit="step", disable=None)
+            bar.update()
+            bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
+        if bar is not None:
+            bar.close()
+        print("Evaluating on the test split ...")
+        print(table(evaluate_run(folder)).to_string(index=False))
+        print("\n".join(["Figures:", *(f"  {path}" for path in write_figures(folder))]))
+        print(f"Go on: `make lab` opens the notebooks; `xfm evaluate {folder}`; `xfm pretrain {self.recipe}+no_stop_gradient`")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Print what a finished run has learnt: every number with n, chance or control, ceiling and a 95 % interval."""
+
+    run_folder: tyro.conf.Positional[Path]
+    again: bool = False
+    """Measure again, where evaluation.json is there already."""
+
+    def run(self) -> None:
+        from .evaluation import evaluate_run, table
+
+        print(table(evaluate_run(self.run_folder, again=self.again)).to_string(index=False))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """List the runs: how far they are, and where."""
+
+    root: tyro.conf.Positional[Path] = ROOT
+
+    def run(self) -> None:
+        from .train import Run
+
+        folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
+        if not folders:
+            print(f"no runs under {self.root}; `xfm pretrain demo` makes one")
+        for folder in folders:
+            run = Run.open(folder)
+            records = run.metrics()
+            done = "done" if run.done else f"{len(records)} of {run.config.train.steps} steps"
+            print(f"{folder}  {done}" + (f"  loss {records[-1]['loss']:.3f}" if records else ""))
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Draw a contact sheet of the training data: pictures, captions, boxes with their phrases."""
+
+    recipe: tyro.conf.Positional[str] = "demo"
+    out: Path = Path("preview.png")
+    split: str = "train"
+    """train, validation, test, unseen_combinations or unseen_concepts."""
+
+    def run(self) -> None:
+        from .data.preview import preview
+
+        print(preview(recipes.get(self.recipe), self.out, self.split))  # type: ignore[arg-type]
+
+
+COMMANDS = {"evaluate": Evaluate, "runs": Runs, "data preview": Preview}
+USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
+       xfm evaluate RUN_FOLDER
+       xfm runs [ROOT]
+       xfm data preview [RECIPE] [--out FILE]
+
+Each explains itself with --help. Recipes: {recipes}. Changes: {changes}."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        parse(argv).run()
+    except (ConfigError, RuntimeError, FileNotFoundError) as error:
+        sys.exit(f"xfm: {error}")
+    except KeyboardInterrupt as interrupt:
+        sys.exit(f"xfm: interrupted; {interrupt or 'what was saved stays'}")
+
+
+def parse(argv: list[str]) -> Pretrain | Evaluate | Runs | Preview:
+    """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
+    if argv[:1] == ["pretrain"]:
+        recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
+        default = Pretrain(recipe, recipes.get(recipe))
+        return tyro.cli(Pretrain, prog="xfm pretrain", args=argv[1:] if len(argv) > 1 else [recipe], default=default)
+    for name, command in COMMANDS.items():
+        words = name.split()
+        if argv[: len(words)] == words:
+            return tyro.cli(command, prog=f"xfm {name}", args=argv[len(words) :])
+    usage = USAGE.format(recipes=", ".join(recipes.RECIPES), changes=", ".join(recipes.ABLATIONS))
+    if argv in (["-h"], ["--help"]):
+        print(usage)
+        sys.exit(0)
+    sys.exit(usage)
