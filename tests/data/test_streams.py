@@ -1,0 +1,209 @@
+"""Batches: their shapes, their keys, the curriculum, and that processes and resumes agree."""
+
+import multiprocessing
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from xfm.batch import Batch, tree_map
+from xfm.config import ConfigError, RunConfig
+from xfm.data import streams as module
+from xfm.data.scenes import Scene
+from xfm.data.streams import Streams, loader, region_patches
+from xfm.data.tokenizer import Tokenizer
+
+
+def tensors(tree: object) -> list[Tensor]:
+    found: list[Tensor] = []
+    tree_map(lambda t: found.append(t) or t, tree)
+    return found
+
+
+def same(a: object, b: object) -> bool:
+    pairs = zip(tensors(a), tensors(b), strict=True)
+    return all(x.dtype == y.dtype and torch.equal(x, y) for x, y in pairs)
+
+
+def test_shapes_and_types(config: RunConfig, tokenizer: Tokenizer) -> None:
+    batch = Streams(config, tokenizer)[3]
+    assert list(batch) == ["pairs", "regions", "images", "texts"]
+    pairs, regions, images, texts = (batch[name] for name in batch)
+    for stream, count in ((pairs, 6), (regions, 3), (images, 4)):
+        assert stream.image.shape == (count, 3, 48, 48) and stream.image.dtype == torch.uint8
+    for stream, count in ((pairs, 6), (images, 4)):
+        assert stream.image_mask.shape == (count, 36) and stream.image_mask.sum(1).tolist() == [14] * count
+    assert regions.owner.shape == (8,) and regions.owner.dtype == torch.int64 and int(regions.owner.max()) < 3
+    assert (
+        regions.patches.shape == (8, 36) and regions.patches.dtype == torch.bool and bool(regions.patches.any(1).all())
+    )
+    assert regions.box.shape == (8, 4) and regions.box.dtype == torch.float32
+    assert regions.is_image.shape == (8,) and regions.is_image.dtype == torch.bool
+    for stream, count, longest in ((pairs, 6, 30), (regions, 8, 30), (texts, 5, 128)):
+        words = stream.words
+        assert words.ids.shape == words.masked_ids.shape == words.mask.shape and words.ids.shape[1] <= longest
+        assert len(words.ids) == count and words.ids.dtype == words.labels.dtype == torch.int64
+
+
+def test_words_hide_what_their_labels_say(config: RunConfig, tokenizer: Tokenizer) -> None:
+    for stream in (s for s in Streams(config, tokenizer)[7].values() if hasattr(s, "words")):
+        words = stream.words
+        assert torch.equal(words.mask, words.ids != 1) and torch.equal(words.masked_ids == 1, words.ids == 1)
+        learnt = words.labels != -100
+        assert bool(learnt.any(1).all()) and torch.equal(words.masked_at == 0, ~learnt)
+        assert torch.equal(words.ids.gather(1, words.masked_at)[learnt], words.labels[learnt])
+        elsewhere = torch.ones_like(words.mask).scatter(1, words.masked_at, False)
+        elsewhere[:, 0] = True
+        assert torch.equal(words.ids[elsewhere], words.masked_ids[elsewhere])
+
+
+def test_captions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokenizer) -> None:
+    streams = Streams(config, tokenizer)
+    scenes = streams.scenes(9, "pairs", 6)
+    pairs = streams.pairs(9)
+    for scene, image, ids in zip(scenes, pairs.image, pairs.words.ids.tolist(), strict=True):
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), scene.image)
+        assert tokenizer.decode([i for i in ids if i not in (0, 1, 2)]) == scene.caption.text
+
+
+def test_regions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokenizer) -> None:
+    streams = Streams(config.replace({"data.regions": 40, "data.region_images": 9}), tokenizer)
+    scenes, regions = streams.scenes(2, "regions", 9), streams.regions(2)
+    assert 0 < int(regions.is_image.sum()) < 20
+    for r, owner in enumerate(regions.owner.tolist()):
+        scene: Scene = scenes[owner]
+        text = tokenizer.decode(regions.words.ids[r][regions.words.mask[r]].tolist())
+        if regions.is_image[r]:
+            assert text == scene.caption.text and bool(regions.patches[r].all())
+            assert regions.box[r].tolist() == [0.5, 0.5, 1, 1]
+        else:
+            i = [p.text for p in scene.phrases].index(text)
+            assert regions.box[r].tolist() == pytest.approx(scene.objects[i].box)
+            covered = np.kron(regions.patches[r].view(6, 6).numpy(), np.ones((8, 8), bool))
+            assert covered[scene.objects[i].mask].all()
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 47)] * 2, *[st.integers(0, 48)] * 2), min_size=1, max_size=5))
+def test_region_patches_are_the_published_ones(corners: list[tuple[int, int, int, int]]) -> None:
+    edges = np.array([(x, y, min(w, 48 - x), min(h, 48 - y)) for x, y, w, h in corners])
+    for row, (x, y, w, h) in zip(region_patches(edges, 6, 8), edges.tolist(), strict=True):
+        left, top = x // 8, y // 8
+        right, bottom = max(-(-(x + w) // 8) - 1, left), max(-(-(y + h) // 8) - 1, top)
+        naive = [top <= p // 6 <= bottom and left <= p % 6 <= right for p in range(36)]
+        assert row.tolist() == naive
+
+
+@pytest.mark.parametrize("step", [0, 50])
+@pytest.mark.parametrize("changed", ["pairs", "regions", "images", "texts"])
+@pytest.mark.parametrize("size", [0, 13])
+def test_a_stream_does_not_move_the_others(
+    config: RunConfig, tokenizer: Tokenizer, changed: str, size: int, step: int
+) -> None:
+    before = Streams(config, tokenizer)[step]
+    after = Streams(config.replace({f"data.{changed}": size}), tokenizer)[step]
+    assert (changed in after) == (size > 0)
+    assert all(same(before[name], after[name]) for name in before if name != changed)
+    if size and changed != "regions":
+        first = len(tensors(before[changed])[0])
+        if changed == "texts":
+            words = (before[changed].words, after[changed].words)
+            assert all(same(w.ids[:first][w.mask[:first]], words[0].ids[words[0].mask]) for w in words)
+        else:
+            assert torch.equal(after[changed].image[:first], before[changed].image)
+            assert torch.equal(after[changed].image_mask[:first], before[changed].image_mask)
+
+
+def test_text_masks_move_nothing_but_themselves(config: RunConfig, tokenizer: Tokenizer) -> None:
+    before = Streams(config, tokenizer)[5]
+    after = Streams(config.replace({"data.mask.caption_share": 0.1}), tokenizer)[5]
+    assert same(before["texts"], after["texts"]) and same(before["images"], after["images"])
+    assert torch.equal(before["pairs"].image_mask, after["pairs"].image_mask)
+    assert torch.equal(before["pairs"].words.ids, after["pairs"].words.ids)
+    assert before["pairs"].words.labels.shape != after["pairs"].words.labels.shape
+
+
+def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Tokenizer) -> None:
+    before = Streams(config, tokenizer)[5]
+    others = [
+        Streams(config.replace({"seed": 1}), tokenizer)[5],
+        Streams(config, tokenizer)[6],
+        Streams(config, tokenizer, "test")[5],
+    ]
+    for other in others:
+        assert all(
+            not same(tensors(before[name])[:1], tensors(other[name])[:1]) for name in ("pairs", "images", "regions")
+        )
+        assert before["texts"].words.ids.tolist() != other["texts"].words.ids.tolist()
+    assert same(before, Streams(config, tokenizer)[5])
+
+
+def numbers(streams: Streams, steps: range) -> set[int]:
+    names = ("pairs", "regions", "images")
+    return {len(s.objects) for step in steps for name in names for s in streams.scenes(step, name, 12)}
+
+
+def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
+    config = config.replace({"data.single_until": 0.3, "data.full_from": 0.6})
+    streams = Streams(config, tokenizer)
+    assert [streams.objects_at(step) for step in (0, 29, 30, 39, 40, 50, 59, 60, 99)] == [
+        (1, 1), (1, 1), (1, 2), (1, 2), (1, 3), (1, 4), (1, 4), None, None]  # fmt: skip
+    assert numbers(streams, range(25, 28)) == {1}
+    assert numbers(streams, range(30, 34)) == {1, 2}
+    assert numbers(streams, range(60, 64)) == {1, 2, 3, 4}
+    concepts = [s.objects[0].concept for s in streams.scenes(4, "pairs", 100)]
+    assert sorted(concepts) == list(range(100))  # each at most once, here all
+    assert concepts != [s.objects[0].concept for s in streams.scenes(5, "pairs", 100)]
+    repeated = [s.objects[0].concept for s in streams.scenes(4, "pairs", 150)]
+    assert max(repeated.count(c) for c in range(100)) == 2
+    assert numbers(Streams(config, tokenizer, "validation"), range(0, 4)) == {1, 2, 3, 4}
+    assert numbers(Streams(config, tokenizer, "unseen_combinations"), range(0, 4)) == {2, 3, 4}
+
+
+def test_without_a_curriculum_every_number_from_the_start(config: RunConfig, tokenizer: Tokenizer) -> None:
+    assert numbers(Streams(config, tokenizer), range(0, 4)) == {1, 2, 3, 4}
+
+
+def test_training_texts_hold_glosses_of_training_synsets(config: RunConfig, tokenizer: Tokenizer) -> None:
+    streams = Streams(config.replace({"data.texts": 200}), tokenizer)
+    words = streams.texts(1).words
+    texts = [tokenizer.decode(ids[mask].tolist()) for ids, mask in zip(words.ids, words.mask, strict=True)]
+    glosses = [t for t in texts if t in set(streams.glosses)]
+    assert len(glosses) / 200 == pytest.approx(module.GLOSSES, abs=0.07)
+    assert 80 < len(streams.glosses) <= 98
+    held = {s.text for s in streams.source.sentences("test")} | {s.text for s in streams.source.sentences("validation")}
+    assert not held & set(texts) and not held & {gloss.partition(": ")[2] for gloss in streams.glosses}
+
+
+def test_streams_travel_to_other_processes(config: RunConfig, tokenizer: Tokenizer) -> None:
+    streams = Streams(config, tokenizer)
+    batch = streams[8]  # what has been loaded stays here
+    sent = pickle.dumps(streams)
+    assert len(sent) < 1_000_000 and same(pickle.loads(sent)[8], batch)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(checksum, (streams, 8)) == checksum(streams, 8)
+
+
+def checksum(streams: Streams, step: int) -> list[float]:
+    return [float(t.double().sum()) for t in tensors(streams[step])]
+
+
+def test_the_loader_gives_the_same_batches_and_resumes(config: RunConfig, tokenizer: Tokenizer) -> None:
+    config = config.replace({"train.steps": 6, "data.workers": 1})
+    streams = Streams(config, tokenizer)
+    batches: list[Batch] = list(loader(config, tokenizer))
+    assert len(batches) == len(streams) == 6
+    assert all(same(batch, streams[step]) for step, batch in enumerate(batches))
+    here = config.replace({"data.workers": 0})
+    resumed = list(loader(here, tokenizer, start=4))
+    assert len(resumed) == 2 and all(same(a, b) for a, b in zip(batches[4:], resumed, strict=True))
+
+
+def test_errors_name_the_field(config: RunConfig, tokenizer: Tokenizer) -> None:
+    with pytest.raises(ValueError, match="4096 ids, model.text.vocabulary is 5000"):
+        Streams(config.replace({"model.text.vocabulary": 5000}), tokenizer)
+    with pytest.raises(ConfigError, match="data.dataset = 'coco': must be one of openmoji"):
+        Streams(config.replace({"data.dataset": "coco"}), tokenizer)

@@ -1,0 +1,55 @@
+"""Sentences: cleaned, split without leaks, and the right sense of what is pictured."""
+
+from pathlib import Path
+
+import pytest
+
+from xfm.data import wordnet
+from xfm.data.scenes import World
+
+SPLITS = ("train", "validation", "test")
+
+
+def test_splits_share_neither_synset_nor_text() -> None:
+    parts = [wordnet.sentences(split) for split in SPLITS]
+    sizes = [len(part) for part in parts]
+    assert sum(sizes) > 150_000 and sizes[1] / sum(sizes) == pytest.approx(0.05, abs=0.005)
+    texts, synsets = ([{getattr(s, field) for s in part} for part in parts] for field in ("text", "synset"))
+    assert len(set().union(*texts)) == sum(sizes)
+    assert len(set().union(*synsets)) == sum(map(len, synsets))
+    assert len({s.lexname for s in parts[0]}) == 45
+
+
+def test_sentences_are_clean() -> None:
+    for sentence in wordnet.sentences("validation"):
+        assert sentence.text == sentence.text.lower().strip() and len(sentence.text.split()) >= 3
+        assert not set('"\t\n`|') & set(sentence.text)
+        assert sentence.kind in ("definition", "example")
+    bat = [s for split in SPLITS for s in wordnet.sentences(split) if s.text.startswith("large old world bat of warm")]
+    assert [(s.lexname, s.kind) for s in bat] == [("noun.animal", "definition")]
+
+
+def test_parsing_of_one_line(tmp_path: Path) -> None:
+    line = '02374451 05 n 01 horse 0 001 @ 02374149 n 0000 | (zoology) solid-hoofed `friend\'; "He RODE  it home"; "no"  \n'
+    for name in wordnet.FILES.values():
+        (tmp_path / name).write_text("  1 licence\n" + (line if name == "data.noun" else ""))
+    (tmp_path / "lexnames").write_text("".join(f"{i:02}\tname.{i}\t1\n" for i in range(45)))
+    definition = wordnet.Sentence("solid-hoofed 'friend'", "name.5", "n02374451", "definition")
+    example = wordnet.Sentence("he rode it home", "name.5", "n02374451", "example")
+    assert list(wordnet.parse(tmp_path)) == [example]  # two words are no sentence
+    (tmp_path / "data.noun").write_text(line.replace("solid-hoofed", "a solid-hoofed"))
+    assert list(wordnet.parse(tmp_path)) == [definition._replace(text="a solid-hoofed 'friend'"), example]
+
+
+def test_glosses_are_of_the_pictured_sense() -> None:
+    glosses = wordnet.concept_glosses(World())
+    assert len(glosses) == 98
+    starts = {"carrot": "orange root", "mouse": "any of numerous small rodents", "kite": "plaything", "star": "a celestial body",
+              "football": "the inflated", "drum": "a musical percussion", "crocodile": "large voracious"}  # fmt: skip
+    assert {name: glosses[name].text[: len(start)] for name, start in starts.items()} == starts
+    assert len(wordnet.concept_glosses(World(803))) > 400
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(ValueError, match="'unseen_concepts'.*train, validation and test"):
+        wordnet.sentences("unseen_concepts")

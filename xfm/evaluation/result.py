@@ -1,0 +1,107 @@
+"""What an evaluation says: one number with its sample size, its control, its ceiling and a 95 % bootstrap interval."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import keyed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESAMPLES = 2000
+BLOCK = 4_000_000  # draws at once
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row of the table. Every metric is a mean of per-sample scores, in [0, 1] but for losses (nats)."""
+
+    task: str
+    condition: str  # what was asked of the model, or done to it: "ITC", "swapped phrase"; "" where there is one way
+    metric: str
+    value: float
+    low: float  # the 95 % interval
+    high: float
+    n: int  # samples
+    control: float | None  # what is reached without having learnt the task ...
+    control_name: str  # ... and how: "chance", "best constant box"
+    ceiling: float | None  # what a perfect model would reach, where that is known
+    seed: int  # of the evaluation's draws, not of the run
+    split: str
+
+
+def interval(scores: ArrayLike, groups: ArrayLike | None, *key: object) -> tuple[float, float]:
+    """The percentile bootstrap's 95 % interval of the mean of `scores` (n,); the resampling is a function of `key`.
+
+    Samples of one group (n,) are drawn together: phrases of one picture do not err independently. Where all scores are
+    equal the interval has no width, whatever n is. Raises ValueError for no scores and for scores that are not finite.
+    """
+    scores = checked(scores)
+    place = np.arange(len(scores)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    totals, sizes = np.bincount(place, scores), np.bincount(place).astype(float)
+    rng, count = keyed.rng("bootstrap", *key), len(totals)
+    means: list[np.ndarray] = []
+    for start in range(0, RESAMPLES, step := max(1, BLOCK // count)):
+        drawn = rng.integers(count, size=(min(step, RESAMPLES - start), count))
+        means.append(totals[drawn].sum(1) / sizes[drawn].sum(1))
+    low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def checked(scores: ArrayLike) -> np.ndarray:
+    scores = np.asarray(scores, float)
+    if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
+        raise ValueError(f"scores of shape {scores.shape}: must be finite, one a sample, and at least one")
+    return scores
+
+
+def table(results: Sequence[Result]) -> pd.DataFrame:
+    """One row a result, the columns in the order of `Result`'s fields."""
+    import pandas as pd
+
+    return pd.DataFrame([dataclasses.asdict(r) for r in results], columns=[f.name for f in dataclasses.fields(Result)])
+
+
+def find(results: Sequence[Result], task: str, metric: str, condition: str = "") -> Result:
+    """The one result of a task, metric and condition. KeyError, with what there is, where it is not there."""
+    for r in results:
+        if (r.task, r.metric, r.condition) == (task, metric, condition):
+            return r
+    there = ", ".join(f"{(r.task, r.metric, r.condition)}" for r in results)
+    raise KeyError(f"no result {(task, metric, condition)}; there are {there}")
+
+
+def to_json(results: Sequence[Result]) -> str:
+    """Raises ValueError for a number that is not finite."""
+    return json.dumps([dataclasses.asdict(r) for r in results], indent=1, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> list[Result]:
+    """What `to_json` wrote. Raises ValueError, naming the row and the field, for anything else."""
+    rows = json.loads(text)
+    if not isinstance(rows, list):
+        raise ValueError(f"an evaluation is a list of results, not {type(rows).__name__}")
+    return [from_row(row, f"result {i}") for i, row in enumerate(rows)]
+
+
+def from_row(row: Any, where: str) -> Result:
+    types = get_type_hints(Result)
+    if not isinstance(row, dict) or row.keys() != types.keys():
+        found = ", ".join(row) if isinstance(row, dict) else repr(row)
+        raise ValueError(f"{where}: has {found}; must have exactly {', '.join(types)}")
+    for name, value in row.items():
+        kind = types[name]
+        number = isinstance(value, float) and math.isfinite(value)
+        fits = type(value) is kind if kind in (int, str) else number or (value is None and kind is not float)
+        if not fits:
+            raise ValueError(f"{where}: {name} = {value!r}: must be {getattr(kind, '__name__', kind)}, and finite")
+    return Result(**row)

@@ -1,0 +1,149 @@
+"""The model under test, as functions from scenes and texts to scores: all that the tasks ask of it.
+
+Every picture and text is encoded once a call, in batches, on the model's device; what comes back is on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from .. import keyed
+from ..batch import normalise
+from ..config import RunConfig
+from ..data import Dataset, dataset
+from ..data.scenes import Scene, Split, World
+from ..data.streams import pixels
+from ..data.tokenizer import Tokenizer
+from ..model import XFM, ImageTokens
+from .result import Result, checked, interval
+
+BATCH = 256  # pictures, texts or pairings at once
+Ids = Sequence[Sequence[int]]  # token ids of texts, `<s>` ... `</s>`
+
+
+@contextmanager
+def examining(model: XFM) -> Iterator[None]:
+    """Eval mode without gradients; afterwards every module is in the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a model, and the split and seed that its questions are drawn by. Use under `examining`."""
+
+    model: XFM
+    config: RunConfig
+    tokenizer: Tokenizer
+    split: Split = "test"
+    seed: int = 0
+
+    @cached_property
+    def source(self) -> Dataset:
+        return dataset(self.config)
+
+    @property
+    def world(self) -> World:
+        return self.source.world
+
+    def scene(self, task: str, index: int, split: Split | None = None, **wanted: Any) -> Scene:
+        """Scene `index` of a task: the same for every model."""
+        return self.world.scene(split or self.split, index, seed=keyed.seed("evaluation", self.seed, task), **wanted)
+
+    def scenes(self, task: str, count: int, split: Split | None = None, **wanted: Any) -> list[Scene]:
+        return [self.scene(task, i, split, **wanted) for i in range(count)]
+
+    def rng(self, *purpose: object) -> np.random.Generator:
+        return keyed.rng("evaluation", self.seed, self.split, *purpose)
+
+    def result(self, task: str, condition: str, metric: str, scores: ArrayLike, control: float | None = None,
+               control_name: str = "", ceiling: float | None = None, groups: ArrayLike | None = None) -> Result:  # fmt: skip
+        """The mean of per-sample `scores` (n,), with its interval; `groups` (n,) are resampled together."""
+        scores = checked(scores)
+        # The same resampling for every condition of a task: their intervals can be compared.
+        low, high = interval(scores, groups, self.seed, self.split, task)
+        control = None if control is None else float(control)
+        ceiling = None if ceiling is None else float(ceiling)
+        return Result(task, condition, metric, float(scores.mean()), low, high, len(scores), control, control_name,
+                      ceiling, self.seed, self.split)  # fmt: skip
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.tokenizer.encode(text, self.config.data.caption_tokens) for text in texts]
+
+    def image_features(self, scenes: Sequence[Scene]) -> Tensor:
+        """n pictures -> (n, E) of unit length"""
+        itc: Any = self.model.objectives["itc"]
+        return itc.embed_image(self.patches(scenes).mean(1)).cpu()
+
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """B texts -> (B, E) of unit length"""
+        itc: Any = self.model.objectives["itc"]
+        states, _ = self.text(self.encode(texts))
+        return itc.embed_text(states[:, 0]).cpu()
+
+    def matches(self, scenes: Sequence[Scene], texts: Sequence[str], picture: Tensor, text: Tensor) -> Tensor:
+        """ITM: the log-odds that picture (N,) and text (N,), places in the lists, belong together -> (N,)"""
+        itm: Any = self.model.objectives["itm"]
+        logits = self.fuse(self.encode(texts), scenes, text, picture, lambda hidden, _: itm.head(hidden[:, 0]))
+        return logits[:, 1] - logits[:, 0]
+
+    def boxes(self, scenes: Sequence[Scene], phrases: Sequence[str], owner: Tensor) -> Tensor:
+        """Phrase r is sought in picture owner[r] -> (R, 4) as (cx, cy, w, h), shares of the sides"""
+        bbp: Any = self.model.objectives["bbp"]
+        text = torch.arange(len(phrases))
+        return self.fuse(self.encode(phrases), scenes, text, owner, lambda hidden, _: bbp.boxes(hidden))
+
+    def guesses(self, scenes: Sequence[Scene], masked: Ids, places: Sequence[Sequence[int]], item: Tensor
+                ) -> list[Tensor]:  # fmt: skip
+        """IMLM: masked text i beside picture item[i] -> for each text the logits (M, V) at its `places` (M)"""
+        imlm: Any = self.model.objectives["imlm"]
+        text = torch.tensor([i for i, p in enumerate(places) for _ in p])
+        place = torch.tensor([q for p in places for q in p])
+
+        def head(hidden: Tensor, chunk: Tensor) -> Tensor:
+            wanted = (text >= chunk[0]) & (text <= chunk[-1])
+            return imlm.logits(hidden[text[wanted] - chunk[0], place[wanted]])
+
+        logits = self.fuse(masked, scenes, torch.arange(len(masked)), item, head)
+        return list(logits.split([len(p) for p in places]))
+
+    def patches(self, scenes: Sequence[Scene]) -> Tensor:
+        """n pictures -> (n, P, D), on the model's device"""
+        image = pixels(scenes).to(self.model.device)
+        return torch.cat([self.model.vision(normalise(some)) for some in image.split(BATCH)])
+
+    def text(self, ids: Ids) -> tuple[Tensor, Tensor]:
+        """B texts -> states (B, L, D) and mask (B, L), on the model's device"""
+        padded, mask = (t.to(self.model.device) for t in self.tokenizer.pad(ids))
+        chunks = zip(padded.split(BATCH), mask.split(BATCH), strict=True)
+        return torch.cat([self.model.text(*chunk) for chunk in chunks]), mask
+
+    def fuse(self, ids: Ids, scenes: Sequence[Scene], text: Tensor, picture: Tensor,
+             head: Callable[[Tensor, Tensor], Tensor]) -> Tensor:  # fmt: skip
+        """N pairings of text (N,) with picture (N,), both places in the lists: head(hidden (b, L, D), their numbers
+        (b,)) of batch after batch, joined."""
+        (states, mask), patches = self.text(ids), self.patches(scenes)
+        out = []
+        for chunk in torch.arange(len(text)).split(BATCH):
+            rows = text[chunk].to(mask.device)
+            used, place = picture[chunk].to(mask.device).unique(return_inverse=True)  # keys of other pictures are not projected
+            longest = int(mask[rows].sum(1).max())
+            image = ImageTokens.of_pictures(patches[used])
+            hidden = self.model.fusion(states[rows, :longest], mask[rows, :longest], image, place)
+            out.append(head(hidden, chunk).float().cpu())
+        return torch.cat(out)
