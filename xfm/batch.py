@@ -86,7 +86,10 @@ class MimTarget:
 @dataclass(frozen=True)
 class LossOut:
     loss: Tensor  # scalar
-    report: dict[str, Tensor] = field(default_factory=dict)  # scalars to log, without gradient
+    report: dict[str, Tensor] = field(default_factory=dict)  # scalars to log; their graphs are let go
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "report", {name: value.detach() for name, value in self.report.items()})
 
 
 T = TypeVar("T")

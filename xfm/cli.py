@@ -45,7 +45,7 @@ class Pretrain:
         print("Evaluating on the test split ...")
         print(table(evaluate_run(folder)).to_string(index=False))
         print("\n".join(["Figures:", *(f"  {path}" for path in write_figures(folder))]))
-        print(f"Go on: `make lab` opens the notebooks; `xfm evaluate {folder}`; `xfm pretrain {self.recipe}+no_stop_gradient`")
+        print(f"Go on: `make lab` opens the notebooks; `xfm pretrain {self.recipe}+no_stop_gradient` ablates the stop")
 
 
 @dataclass(frozen=True)

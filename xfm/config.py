@@ -10,8 +10,9 @@ import dataclasses
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Mapping, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 STREAMS = ("pairs", "regions", "images", "texts")

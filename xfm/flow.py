@@ -1,5 +1,5 @@
 """THE PAPER: which tensor feeds which loss. Its two techniques are here and nowhere else (X-FM, section 3.2).
-A `Flow` is one stream's forward pass, lazy and memoised: a loss that is off costs nothing, a shared tensor is made once.
+A `Flow` is one stream's forward pass, lazy and memoised: a loss that is off costs nothing, what is shared is made once.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Flow:
 
     @cached_property
     def mim_target(self) -> MimTarget:
-        """THE GUIDANCE: hidden patches predict the unmasked outputs of the encoder that the other losses are shaping."""
+        """THE GUIDANCE: hidden patches predict the unmasked outputs of the encoder that other losses are shaping."""
         if self.config.mim_target == "pixels":
             return MimTarget(standardise(patchify(self.pictures, self.model.config.vision.patch_size)), None)
         patches = (self.patches if self.guide is None else self.guide(self.pictures)).detach()

@@ -1,6 +1,6 @@
 """What is trained: recipes return whole configs, ablations change named fields of them, and `+` composes the two.
 
-    recipes.get("demo+no_stop_gradient")
+recipes.get("demo+no_stop_gradient")
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ SCENES = 560  # of one to four objects: about 420 have several
 ENOUGH = 0.5  # the IoU from which a box is right
 
 
-def grounding(subject: Subject) -> list[Result]:
+def score(subject: Subject) -> list[Result]:
     """Over all phrases, and over those of pictures with several objects, where it has to be found out which is meant.
 
     Controls: the best constant box, found on training scenes; any object of the picture; the phrase of another object.
@@ -65,7 +65,7 @@ def right_object(owner: Tensor, true: Tensor) -> Tensor:
 
 def best_constant(boxes: Tensor) -> Tensor:
     """(4,) the one box that is right most often for boxes (R, 4), of a grid of places and sizes."""
-    centre, size = torch.linspace(0.125, 0.875, 13), torch.linspace(0.15, 0.6, 10)
+    centre, size = torch.linspace(0.14, 0.86, 10), torch.linspace(0.2, 0.6, 9)
     grid = torch.cartesian_prod(centre, centre, size, size)
     right = [(overlap(g.expand(len(boxes), -1, -1).transpose(0, 1), boxes.expand(len(g), -1, -1))[0] >= ENOUGH).sum(1)
              for g in grid.split(2048)]  # fmt: skip

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..data.grammar import Caption, Kind
+from ..data.grammar import Caption, Kind, plural
 from ..data.scenes import Scene
 from .result import Result
 from .subject import Subject
 
 SCENES = 1000
-KINDS: tuple[Kind, ...] = ("noun", "size", "count", "relation")
-TASKS = {"noun": "masked names", "size": "masked sizes", "count": "masked counts", "relation": "masked relations"}
+KINDS: dict[Kind, str] = {"noun": "masked names", "size": "masked sizes", "count": "masked counts",
+                          "relation": "masked relations"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,25 @@ class Blank:
 
     scene: int  # its picture ...
     other: int  # ... and another, which shows nothing that the caption names
-    text: tuple[int, int]  # the characters hidden
+    kind: Kind
+    start: int  # the characters hidden
+    end: int
     masked: list[int]  # token ids
     places: list[int]  # of the hidden tokens
     tokens: list[int]  # what stood there
 
 
-def imlm(subject: Subject) -> list[Result]:
+def score(subject: Subject) -> list[Result]:
     """A word is right when all its tokens are, guessed at once; "first token" asks for the first alone."""
     scenes = subject.scenes("imlm", SCENES)
+    found = [blank for kind in KINDS for blank in blanks(subject, scenes, kind)]
+    scores = answers(subject, scenes, found)
     results = []
-    for kind in KINDS:
-        task = TASKS[kind]
-        if not (found := blanks(subject, scenes, kind)):
-            continue
-        right, wrong = (answers(subject, scenes, found, other) for other in (False, True))
-        for i, metric in enumerate(("accuracy", "first token") if kind == "noun" else ("accuracy",)):
-            control = wrong[:, i].mean()
+    for kind, task in KINDS.items():
+        right, wrong = scores[:, [b.kind == kind for b in found]]
+        for i, metric in enumerate(("accuracy", "first token")[: 2 if kind == "noun" else 1]):
             results += [
-                subject.result(task, "right picture", metric, right[:, i], control, "wrong picture", 1.0),
+                subject.result(task, "right picture", metric, right[:, i], wrong[:, i].mean(), "wrong picture", 1.0),
                 subject.result(task, "wrong picture", metric, wrong[:, i]),
                 subject.result(task, "right - wrong", metric, right[:, i] - wrong[:, i], 0.0, "no effect"),
             ]
@@ -51,20 +52,44 @@ def imlm(subject: Subject) -> list[Result]:
 
 def blanks(subject: Subject, scenes: Sequence[Scene], kind: Kind) -> list[Blank]:
     """One a caption, of its spans of that kind; a name that the caption says twice is no blank: the other says it."""
-    rng, found = subject.rng("imlm", kind), []
+    rng, longest, found = subject.rng("imlm", kind), subject.config.data.caption_tokens, []
     for i, scene in enumerate(scenes):
         spans = [s for s in scene.caption.spans if s[2] == kind and not (kind == "noun" and said_twice(scene.caption, s))]
-        ids, ranges = subject.tokenizer.encode_with_spans(scene.caption.text, spans, subject.config.data.caption_tokens)
-        whole = [(s, r) for s, r in zip(spans, ranges, strict=True) if r[1] > r[0]]  # not cut off
+        ids, ranges = subject.tokenizer.encode_with_spans(scene.caption.text, spans, longest)
+        whole = [(s, r) for s, r in zip(spans, ranges, strict=True) if r[1] < longest - 1]  # not cut off
         other = stranger(scenes, i)
         if whole and other is not None:
             (start, end, _), places = whole[int(rng.random() * len(whole))]
             masked = [subject.tokenizer.mask_id if places[0] <= p < places[1] else t for p, t in enumerate(ids)]
-            found.append(Blank(i, other, (start, end), masked, list(range(*places)), ids[slice(*places)]))
+            found.append(Blank(i, other, kind, start, end, masked, list(range(*places)), ids[slice(*places)]))
     return found
 
 
 def said_twice(caption: Caption, span: tuple[int, int, Kind]) -> bool:
-    nouns = [s for s in caption.spans if s[2] == "noun"]
-    names = [thing.name for thing, _ in zip(caption.things, nouns, strict=True)]
-    ...
+    word = caption.text[slice(*span[:2])]
+    return sum(word in (thing.name, plural(thing.name)) for thing in caption.things) > 1
+
+
+def stranger(scenes: Sequence[Scene], i: int) -> int | None:
+    """The next scene, round the list, that shows none of the names that the caption of scene i says."""
+    names = {thing.name for thing in scenes[i].caption.things}
+    for j in (*range(i + 1, len(scenes)), *range(i)):
+        if names.isdisjoint(o.name for o in scenes[j].objects):
+            return j
+    return None
+
+
+def answers(subject: Subject, scenes: Sequence[Scene], found: Sequence[Blank]) -> np.ndarray:
+    """(2, n, 2): beside the captions' own and the other pictures; all tokens right, the first token right."""
+    tokens, _ = guesses(subject, scenes, found)
+    right = [[row[: len(b.tokens), 0] == torch.tensor(b.tokens) for row, b in zip(rows, found, strict=True)] for rows in tokens]
+    return np.array([[(r.all(), r[0]) for r in rows] for rows in right], float)
+
+
+def guesses(subject: Subject, scenes: Sequence[Scene], found: Sequence[Blank]) -> tuple[Tensor, Tensor]:
+    """(2, n, M, 3) each: the likeliest tokens, and their probabilities, with the own and with the other pictures."""
+    picture = torch.tensor([[b.scene for b in found], [b.other for b in found]])
+    text = torch.arange(len(found)).repeat(2)
+    out = subject.guesses(scenes, [b.masked for b in found], [b.places for b in found], picture.flatten(), text)
+    tokens, probabilities = (t.unflatten(0, (2, -1)) for t in out)
+    return tokens, probabilities

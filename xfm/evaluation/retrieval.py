@@ -18,31 +18,42 @@ GALLERY = 256
 RERANKED = 16  # of the gallery, by ITC similarity
 ATTEMPTS = 20 * GALLERY
 RECALLS = (1, 5)
+DIRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {"image to text": lambda t: t, "text to image": lambda t: t.T}
 
 
-def retrieval(subject: Subject) -> list[Result]:
+def score(subject: Subject) -> list[Result]:
     """R@1 and R@5 both ways. In the checked gallery every caption is true of one picture only, so a perfect model
     scores 1; in the random one equally true captions set a lower ceiling."""
     task = "retrieval"
     scenes = checked_gallery(lambda i: subject.scene(task, i))
     by_image = similarity(subject, scenes)
+    odds = matching(subject, scenes, by_image)
+    added = odds + by_image / subject.model.objectives["itc"].temperature.item()
     results = []
-    for name, scores, reranked in both_ways(subject, scenes, by_image):
-        shuffled = scores.roll(1, 1)  # every query's own is another's
-        for condition, ranked in (("ITC", scores), *reranked.items(), ("ITC, shuffled pairs", shuffled)):
-            results += [
-                subject.result(name, condition, f"R@{k}", ranks(ranked) < k, k / GALLERY, "chance", 1.0)
-                for k in RECALLS
-            ]
+    for name, turn in DIRECTIONS.items():
+        itc = turn(by_image)
+        conditions = {
+            "ITC": itc,
+            "ITM re-ranked": rerank(itc, turn(odds)),
+            "ITC + ITM": rerank(itc, turn(added)),
+            "ITC, shuffled pairs": itc.roll(1, 1),  # every query's own is another's
+        }
+        results += recalls(subject, name, conditions, [1.0] * len(RECALLS))
     scenes = subject.scenes(task, GALLERY)
     by_image, same = similarity(subject, scenes), equals(scenes)
-    for name, scores, equal in (("image to text", by_image, same), ("text to image", by_image.T, same.T)):
-        name = f"{name} (random gallery)"
-        results += [
-            subject.result(name, "ITC", f"R@{k}", ranks(scores) < k, k / GALLERY, "chance", ceiling(equal, k))
-            for k in RECALLS
-        ]
+    for name, turn in DIRECTIONS.items():
+        ceilings = [ceiling(turn(same), k) for k in RECALLS]
+        results += recalls(subject, f"{name} (random gallery)", {"ITC": turn(by_image)}, ceilings)
     return results
+
+
+def recalls(subject: Subject, task: str, conditions: dict[str, Tensor], ceilings: Sequence[float]) -> list[Result]:
+    """R@k of each condition's scores (query, candidate)."""
+    return [
+        subject.result(task, condition, f"R@{k}", ranks(scores) < k, k / len(scores), "chance", most)
+        for condition, scores in conditions.items()
+        for k, most in zip(RECALLS, ceilings, strict=True)
+    ]
 
 
 def checked_gallery(draw: Callable[[int], Scene], size: int = GALLERY) -> list[Scene]:
@@ -67,23 +78,27 @@ def similarity(subject: Subject, scenes: Sequence[Scene]) -> Tensor:
     return subject.image_features(scenes) @ subject.text_features([s.caption.text for s in scenes]).T
 
 
-def both_ways(subject: Subject, scenes: Sequence[Scene], by_image: Tensor):
-    """Name, ITC scores (query, candidate), and by name the scores with the best ranked again, of each direction."""
-    texts = [s.caption.text for s in scenes]
-    temperature = subject.model.objectives["itc"].temperature.item()
-    for name, scores in (("image to text", by_image), ("text to image", by_image.T)):
-        best = scores.topk(min(RERANKED, len(scenes)), 1).indices  # (n, 16)
-        query = torch.arange(len(scenes)).repeat_interleave(best.shape[1])
-        pair = (query, best.flatten()) if name == "image to text" else (best.flatten(), query)
-        odds = subject.matches(scenes, texts, *pair).view_as(best)
-        added = odds + scores.gather(1, best) / temperature
-        yield name, scores, {"ITM re-ranked": rerank(scores, best, odds), "ITC + ITM": rerank(scores, best, added)}
+def matching(subject: Subject, scenes: Sequence[Scene], by_image: Tensor) -> Tensor:
+    """(n, n) ITM's log-odds of each picture (row) with each caption, where either is among the other's best; else NaN."""
+    wanted = torch.zeros_like(by_image, dtype=torch.bool)
+    for near in (wanted, wanted.T):
+        near.scatter_(1, best(by_image if near is wanted else by_image.T), True)
+    picture, text = wanted.nonzero(as_tuple=True)
+    odds = torch.full_like(by_image, torch.nan)
+    odds[picture, text] = subject.matches(scenes, [s.caption.text for s in scenes], picture, text)
+    return odds
 
 
-def rerank(scores: Tensor, best: Tensor, again: Tensor) -> Tensor:
-    """`scores` (n, m), where the `best` (n, k) of each row are ordered by `again` (n, k), still before the others."""
-    places = again.argsort(1).argsort(1).to(scores.dtype)  # 0 is the worst of them
-    return scores.scatter(1, best, scores.max() + 1 + places)
+def best(scores: Tensor) -> Tensor:
+    """(n, 16) the best of each row"""
+    return scores.topk(min(RERANKED, scores.shape[1]), 1).indices
+
+
+def rerank(scores: Tensor, again: Tensor) -> Tensor:
+    """`scores` (n, m), where the best of each row are ordered by `again` (n, m), still before the others."""
+    first = best(scores)
+    places = again.gather(1, first).argsort(1).argsort(1)  # 0 is the worst of them
+    return scores.scatter(1, first, scores.max() + 1 + places)
 
 
 def ranks(scores: Tensor) -> np.ndarray:

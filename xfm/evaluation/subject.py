@@ -21,7 +21,7 @@ from ..batch import normalise
 from ..config import RunConfig
 from ..data import Dataset, dataset
 from ..data.scenes import Scene, Split, World
-from ..data.streams import pixels
+from ..data.streams import filled, pixels
 from ..data.tokenizer import Tokenizer
 from ..model import XFM, ImageTokens
 from .result import Result, checked, interval
@@ -108,19 +108,19 @@ class Subject:
         text = torch.arange(len(phrases))
         return self.fuse(self.encode(phrases), scenes, text, owner, lambda hidden, _: bbp.boxes(hidden))
 
-    def guesses(self, scenes: Sequence[Scene], masked: Ids, places: Sequence[Sequence[int]], item: Tensor
-                ) -> list[Tensor]:  # fmt: skip
-        """IMLM: masked text i beside picture item[i] -> for each text the logits (M, V) at its `places` (M)"""
+    def guesses(self, scenes: Sequence[Scene], masked: Ids, places: Sequence[Sequence[int]], picture: Tensor, text: Tensor
+                ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """IMLM: of masked text (N,) beside picture (N,), places in the lists, the three likeliest tokens at each of the
+        text's M `places`, and their probabilities -> (N, M, 3) each; a text with fewer places is filled up."""
         imlm: Any = self.model.objectives["imlm"]
-        text = torch.tensor([i for i, p in enumerate(places) for _ in p])
-        place = torch.tensor([q for p in places for q in p])
+        at = filled(places, 0)[text].to(self.model.device)
 
         def head(hidden: Tensor, chunk: Tensor) -> Tensor:
-            wanted = (text >= chunk[0]) & (text <= chunk[-1])
-            return imlm.logits(hidden[text[wanted] - chunk[0], place[wanted]])
+            wanted = hidden[torch.arange(len(chunk), device=at.device)[:, None], at[chunk]]
+            return torch.stack(imlm.logits(wanted).float().softmax(-1).topk(3), 1)  # probabilities, tokens: (b, 2, M, 3)
 
-        logits = self.fuse(masked, scenes, torch.arange(len(masked)), item, head)
-        return list(logits.split([len(p) for p in places]))
+        likeliest = self.fuse(masked, scenes, text, picture, head)
+        return likeliest[:, 1].long(), likeliest[:, 0]
 
     def patches(self, scenes: Sequence[Scene]) -> Tensor:
         """n pictures -> (n, P, D), on the model's device"""
@@ -136,14 +136,15 @@ class Subject:
     def fuse(self, ids: Ids, scenes: Sequence[Scene], text: Tensor, picture: Tensor,
              head: Callable[[Tensor, Tensor], Tensor]) -> Tensor:  # fmt: skip
         """N pairings of text (N,) with picture (N,), both places in the lists: head(hidden (b, L, D), their numbers
-        (b,)) of batch after batch, joined."""
+        (b,)) of batch after batch, joined in the pairings' order."""
         (states, mask), patches = self.text(ids), self.patches(scenes)
+        order = mask.sum(1).cpu()[text].argsort(stable=True)  # texts of a batch are about equally long
         out = []
-        for chunk in torch.arange(len(text)).split(BATCH):
+        for chunk in order.split(BATCH):
             rows = text[chunk].to(mask.device)
-            used, place = picture[chunk].to(mask.device).unique(return_inverse=True)  # keys of other pictures are not projected
             longest = int(mask[rows].sum(1).max())
+            used, place = picture[chunk].to(mask.device).unique(return_inverse=True)  # only their keys are projected
             image = ImageTokens.of_pictures(patches[used])
             hidden = self.model.fusion(states[rows, :longest], mask[rows, :longest], image, place)
-            out.append(head(hidden, chunk).float().cpu())
-        return torch.cat(out)
+            out.append(head(hidden, chunk.to(mask.device)).float().cpu())
+        return torch.cat(out)[order.argsort()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ def teacher_width(name: str) -> int:
 
 
 def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A frozen tower as a function: our normalised pictures (B, 3, H, W) -> its last patch tokens (B, P, C), on our grid.
+    """A frozen tower as a function: our normalised pictures (B, 3, H, W) -> its last tokens (B, P, C), on our grid.
 
     Pictures are resized to the tower's own size, its tokens' grid to ours, both bilinearly. `weights` is an open_clip
     tag or a file; ConfigError if they cannot be had.
@@ -33,9 +34,11 @@ def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device)
 
     teacher_width(name)
     try:
-        tower = open_clip.create_model(name, pretrained=weights, device=device).visual
+        tower: Any = open_clip.create_model(name, pretrained=weights, device=device).visual
     except Exception as error:  # unknown tag, no network, a foreign file: open_clip raises as many kinds
-        raise ConfigError(f"flow.teacher_weights = {weights!r}: open_clip cannot load them into {name} ({error})") from error
+        raise ConfigError(
+            f"flow.teacher_weights = {weights!r}: open_clip cannot load them into {name} ({error})"
+        ) from error
     tower.eval().requires_grad_(False)
     size = tower.image_size if isinstance(tower.image_size, tuple) else (tower.image_size,) * 2
     ours, theirs = ([torch.tensor(v, device=device).view(3, 1, 1) for v in pair]

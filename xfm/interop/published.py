@@ -1,7 +1,7 @@
 """The published code's parameter names and ours (github.com/zhangxinsong-nlp/XFM), both ways from one table.
 
-Left out of ours, because pre-training never uses them: the two captioning heads, the fusion encoder's embeddings but for
-the word table (its decoder), tied aliases and index buffers.
+Left out of ours, because pre-training never uses them: the two captioning heads, the fusion encoder's embeddings but
+for the word table (its decoder), tied aliases and index buffers.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ HIDDEN = -1e9  # logit of a key that may not be seen: its weight is exactly 0, a
 
 def additive(mask: Tensor) -> Tensor:
     """(B, K) bool, True where a key may be seen -> (B, 1, 1, K) to add to the logits."""
-    return rearrange(torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(~mask, HIDDEN), "b k -> b 1 1 k")
+    return rearrange(
+        torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(~mask, HIDDEN), "b k -> b 1 1 k"
+    )
 
 
 class Attention(nn.Module):

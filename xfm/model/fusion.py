@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +61,7 @@ class FusionEncoder(nn.Module):
         seen = None if image.mask is None else image.mask[item]
         memory_bias = None if seen is None else additive(torch.cat([torch.ones_like(seen[:, :1]), seen], 1))
         x = text
-        for layer in self.layers:
+        for layer in cast(Iterable[TextLayer], self.layers):
             pooled, patches = layer.cross.project(image.pooled), layer.cross.project(image.patches)
             key, value = (
                 torch.cat([p.index_select(0, item)[:, None], t.index_select(0, picture)], 1)

@@ -55,7 +55,7 @@ def _fill(name: str, p: Tensor, model: XFM, g: torch.Generator) -> None:
     elif "relative_bias" in name:
         p.zero_()
     elif (name.startswith("objectives.") and "lm." not in name) or "patch_embed" in name:
-        fan_in = owner.weight.shape[1]  # type: ignore[union-attr, index]
+        fan_in = owner.get_parameter("weight").shape[1]
         p.copy_(_draw(torch.Tensor.uniform_, p, g, -(fan_in**-0.5), fan_in**-0.5))
     elif last == "bias":
         p.zero_()

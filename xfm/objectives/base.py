@@ -36,12 +36,13 @@ def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
     logits = widen(logits)
     right = (logits.argmax(-1) == labels).sum()
     return LossOut(
-        mean_over(F.cross_entropy(logits, labels, reduction="sum"), len(labels)), {"accuracy": right / max(len(labels), 1)}
+        mean_over(F.cross_entropy(logits, labels, reduction="sum"), len(labels)),
+        {"accuracy": right / max(len(labels), 1)},
     )
 
 
 def hidden_words(hidden: Tensor, words: Words) -> tuple[Tensor, Tensor]:
-    """The K hidden tokens of B texts: their states (B, L, D) -> (K, D), and labels (K,). Padding is left out, so the head
+    """The K hidden tokens of B texts: their states (B, L, D) -> (K, D), and labels (K,). Padding is left out: the head
     computes no logits for it. `hidden` may be of the first texts only."""
     labels = words.labels[: len(hidden)]
     text, place = (labels != IGNORE).nonzero(as_tuple=True)

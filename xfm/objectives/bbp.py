@@ -55,8 +55,8 @@ class BBP(Objective):
         target, counts = batch.box.to(predicted.dtype), (~batch.is_image).to(predicted.dtype)
         iou, giou = overlap(predicted, target)
         l1 = (predicted - target).abs().sum(-1)
-        return tuple(mean_over((v * counts).sum(), counts.sum()) for v in (l1, 1 - giou, iou.detach()))  # type: ignore[return-value]
+        return tuple(mean_over((v * counts).sum(), counts.sum()) for v in (l1, 1 - giou, iou))  # type: ignore[return-value]
 
     def forward(self, flow: Flow) -> LossOut:
         l1, giou, iou = self.terms(flow)
-        return LossOut(l1 + giou, {"l1": l1.detach(), "giou": giou.detach(), "iou": iou})
+        return LossOut(l1 + giou, {"l1": l1, "giou": giou, "iou": iou})

@@ -38,7 +38,7 @@ class ITM(Objective):
         """For each text a picture, for each picture a text, (n,) each."""
         n = flow.fused_count
         image, text = (f[:n] for f in flow.features)
-        similarity = image @ text.T / flow.model.objectives["itc"].temperature
+        similarity = image @ text.T / flow.model.objectives["itc"].get_parameter("temperature")
         g = keyed.generator(*flow.key, "negatives")
         return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
 

@@ -31,9 +31,9 @@ class MIM(Objective):
         predicted = widen(self.head(flow.masked_patches))
         error = (predicted[hidden] - target.patches[hidden]).square()
         loss = mean_over(error.sum(), error.numel())
-        report = {"patch": loss.detach()}
+        report = {"patch": loss}
         if target.pooled is not None:
             error = (predicted.mean(1) - target.pooled).square()
             pooled = mean_over(error.sum(), error.numel())
-            loss, report["pooled"] = loss + pooled, pooled.detach()
+            loss, report["pooled"] = loss + pooled, pooled
         return LossOut(loss, report)

@@ -122,7 +122,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 def floats(tensors: dict[str, Tensor]) -> dict[str, float]:
     """Scalars by name, brought to the host in one transfer."""
-    values = torch.stack([t.detach().double() for t in tensors.values()]).tolist()
+    values = torch.stack([t.double() for t in tensors.values()]).tolist()
     return dict(zip(tensors, values, strict=True))
 
 
