@@ -29,10 +29,11 @@ class Pretrain:
 
     def run(self) -> None:
         from .evaluation import evaluate_run, table
-        from .report import write_figures
+        from .plots import write_figures
         from .train import Run, pretrain
 
-        folder = Run.of(self.config, self.root).folder
+        run = Run.of(self.config, self.root)
+        folder = run.folder
         print(f"{self.config.name}: {self.config.train.steps} steps into {folder}")
         bar = None
         for record in pretrain(self.config, self.root):
@@ -44,7 +45,7 @@ class Pretrain:
             bar.close()
         print("Evaluating on the test split ...")
         print(table(evaluate_run(folder)).to_string(index=False))
-        print("\n".join(["Figures:", *(f"  {path}" for path in write_figures(folder))]))
+        print("\n".join(["Figures:", *(f"  {path}" for path in write_figures(run))]))
         print(f"Go on: `make lab` opens the notebooks; `xfm pretrain {self.recipe}+no_stop_gradient` ablates the stop")
 
 

@@ -38,7 +38,7 @@ def test_pictures_are_rgba_with_an_object_and_air_around_it() -> None:
     assert visible.min() > 0.02 and visible.max() < 1
     assert len({picture.tobytes() for picture in pictures}) > 840  # few look alike at 32 pixels
     apple = next(c for c in openmoji.concepts() if c.name == "apple")
-    red, green, blue, alpha = openmoji.picture(apple, 32).reshape(-1, 4).T
+    red, _, blue, alpha = openmoji.picture(apple, 32).reshape(-1, 4).T
     assert np.array_equal(openmoji.picture(apple, 32), openmoji.render(apple.file, 32))
     assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
 
@@ -61,7 +61,7 @@ def test_a_file_whose_making_fails_does_not_appear(tmp_path: Path, monkeypatch: 
         path.write_text("half")
         raise RuntimeError("power cut")
 
-    with pytest.raises(RuntimeError, match="power cut"):
+    with pytest.raises(RuntimeError, match=r"power cut"):
         cache.cached("table.txt", half)
     assert list(tmp_path.iterdir()) == []
     assert cache.cached("table.txt", lambda path: path.write_text("whole") and None).read_text() == "whole"
@@ -69,5 +69,5 @@ def test_a_file_whose_making_fails_does_not_appear(tmp_path: Path, monkeypatch: 
 
 
 def test_a_missing_package_is_named_with_the_way_out() -> None:
-    with pytest.raises(ImportError, match="no_such_emoji.*pip install no-such-emoji"):
+    with pytest.raises(ImportError, match=r"no_such_emoji.*pip install no-such-emoji"):
         cache.package_folder("no_such_emoji", "no-such-emoji")

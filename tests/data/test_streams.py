@@ -1,6 +1,5 @@
 """Batches: their shapes, their keys, the curriculum, and that processes and resumes agree."""
 
-import multiprocessing
 import pickle
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from xfm.batch import Batch, tree_map
 from xfm.config import ConfigError, RunConfig
@@ -134,16 +134,14 @@ def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Token
         Streams(config, tokenizer, "test")[5],
     ]
     for other in others:
-        assert all(
-            not same(tensors(before[name])[:1], tensors(other[name])[:1]) for name in ("pairs", "images", "regions")
-        )
+        for name in ("pairs", "images", "regions"):
+            assert not torch.equal(before[name].image, other[name].image)
         assert before["texts"].words.ids.tolist() != other["texts"].words.ids.tolist()
     assert same(before, Streams(config, tokenizer)[5])
 
 
 def numbers(streams: Streams, steps: range) -> set[int]:
-    names = ("pairs", "regions", "images")
-    return {len(s.objects) for step in steps for name in names for s in streams.scenes(step, name, 12)}
+    return {len(s.objects) for step in steps for s in streams.scenes(step, "pairs", 24)}
 
 
 def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
@@ -153,6 +151,7 @@ def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
         (1, 1), (1, 1), (1, 2), (1, 2), (1, 3), (1, 4), (1, 4), None, None]  # fmt: skip
     assert numbers(streams, range(25, 28)) == {1}
     assert numbers(streams, range(30, 34)) == {1, 2}
+    assert {len(s.objects) for s in streams.scenes(0, "regions", 24)} == {1, 2, 3, 4}  # the pairs' alone
     assert numbers(streams, range(60, 64)) == {1, 2, 3, 4}
     concepts = [s.objects[0].concept for s in streams.scenes(4, "pairs", 100)]
     assert sorted(concepts) == list(range(100))  # each at most once, here all
@@ -183,12 +182,8 @@ def test_streams_travel_to_other_processes(config: RunConfig, tokenizer: Tokeniz
     batch = streams[8]  # what has been loaded stays here
     sent = pickle.dumps(streams)
     assert len(sent) < 1_000_000 and same(pickle.loads(sent)[8], batch)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(checksum, (streams, 8)) == checksum(streams, 8)
-
-
-def checksum(streams: Streams, step: int) -> list[float]:
-    return [float(t.double().sum()) for t in tensors(streams[step])]
+    spawned = DataLoader(streams, batch_size=None, sampler=[8], num_workers=1, multiprocessing_context="spawn")
+    assert same(next(iter(spawned)), batch)
 
 
 def test_the_loader_gives_the_same_batches_and_resumes(config: RunConfig, tokenizer: Tokenizer) -> None:
@@ -203,7 +198,7 @@ def test_the_loader_gives_the_same_batches_and_resumes(config: RunConfig, tokeni
 
 
 def test_errors_name_the_field(config: RunConfig, tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match="4096 ids, model.text.vocabulary is 5000"):
+    with pytest.raises(ValueError, match=r"4096 ids.* is 5000"):
         Streams(config.replace({"model.text.vocabulary": 5000}), tokenizer)
-    with pytest.raises(ConfigError, match="data.dataset = 'coco': must be one of openmoji"):
+    with pytest.raises(ConfigError, match=r"data\.dataset = 'coco': must be one of openmoji"):
         Streams(config.replace({"data.dataset": "coco"}), tokenizer)

@@ -74,11 +74,11 @@ def test_files(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "tokenizer.json")
     again = Tokenizer.load(tmp_path / "tokenizer.json")
     assert again.encode("two big apples", 9) == tokenizer.encode("two big apples", 9)
-    with pytest.raises(FileNotFoundError, match="missing.json"):
+    with pytest.raises(FileNotFoundError, match=r"missing.json"):
         Tokenizer.load(tmp_path / "missing.json")
     for content in ("{", '{"version": "1.0"}'):
         (tmp_path / "bad.json").write_text(content)
-        with pytest.raises(ValueError, match="bad.json: not a tokenizer"):
+        with pytest.raises(ValueError, match=r"bad.json: not a tokenizer"):
             Tokenizer.load(tmp_path / "bad.json")
     text = (tmp_path / "tokenizer.json").read_text()
     (tmp_path / "bad.json").write_text(text.replace('"<pad>"', '"<gap>"'))
@@ -91,7 +91,7 @@ def test_training_is_deterministic_and_refuses_bad_sizes() -> None:
     exec(CORPUS, names)
     run = [sys.executable, "-c", CORPUS + "print(made)"]
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip() == names["made"].strip()
-    with pytest.raises(ValueError, match="model.text.vocabulary = 200: must be at least 261"):
+    with pytest.raises(ValueError, match=r"model.text.vocabulary = 200: must be at least 261"):
         train(iter(["a dog"]), 200)
-    with pytest.raises(ValueError, match="model.text.vocabulary = 500: the corpus gives only"):
+    with pytest.raises(ValueError, match=r"model.text.vocabulary = 500: the corpus gives only"):
         train(iter(["a dog"]), 500)

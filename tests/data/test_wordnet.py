@@ -30,26 +30,35 @@ def test_sentences_are_clean() -> None:
 
 
 def test_parsing_of_one_line(tmp_path: Path) -> None:
-    line = '02374451 05 n 01 horse 0 001 @ 02374149 n 0000 | (zoology) solid-hoofed `friend\'; "He RODE  it home"; "no"  \n'
+    line = (
+        '02374451 05 n 01 horse 0 001 @ 02374149 n 0000 | (zoology) solid-hoofed `pal\'; "He RODE  it home"; "no"  \n'
+    )
     for name in wordnet.FILES.values():
         (tmp_path / name).write_text("  1 licence\n" + (line if name == "data.noun" else ""))
     (tmp_path / "lexnames").write_text("".join(f"{i:02}\tname.{i}\t1\n" for i in range(45)))
-    definition = wordnet.Sentence("solid-hoofed 'friend'", "name.5", "n02374451", "definition")
+    definition = wordnet.Sentence("solid-hoofed 'pal'", "name.5", "n02374451", "definition")
     example = wordnet.Sentence("he rode it home", "name.5", "n02374451", "example")
     assert list(wordnet.parse(tmp_path)) == [example]  # two words are no sentence
     (tmp_path / "data.noun").write_text(line.replace("solid-hoofed", "a solid-hoofed"))
-    assert list(wordnet.parse(tmp_path)) == [definition._replace(text="a solid-hoofed 'friend'"), example]
+    assert list(wordnet.parse(tmp_path)) == [definition._replace(text="a solid-hoofed 'pal'"), example]
 
 
 def test_glosses_are_of_the_pictured_sense() -> None:
     glosses = wordnet.concept_glosses(World())
     assert len(glosses) == 98
-    starts = {"carrot": "orange root", "mouse": "any of numerous small rodents", "kite": "plaything", "star": "a celestial body",
-              "football": "the inflated", "drum": "a musical percussion", "crocodile": "large voracious"}  # fmt: skip
+    starts = {
+        "carrot": "orange root",
+        "mouse": "any of numerous small rodents",
+        "kite": "plaything",
+        "star": "a celestial body",
+        "football": "the inflated",
+        "drum": "a musical percussion",
+        "crocodile": "large voracious",
+    }
     assert {name: glosses[name].text[: len(start)] for name, start in starts.items()} == starts
     assert len(wordnet.concept_glosses(World(803))) > 400
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(ValueError, match="'unseen_concepts'.*train, validation and test"):
+    with pytest.raises(ValueError, match=r"'unseen_concepts'.*train, validation and test"):
         wordnet.sentences("unseen_concepts")

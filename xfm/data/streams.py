@@ -39,6 +39,7 @@ class Streams(TorchDataset):
         if tokenizer.vocabulary != config.model.text.vocabulary:
             wanted = config.model.text.vocabulary
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
+        dataset(config)  # refuses what cannot be built, here and not in a loader process
         self.config, self.tokenizer = config, tokenizer
         self.split: Split = split
 
@@ -117,7 +118,7 @@ class Streams(TorchDataset):
     def scenes(self, step: int, stream: str, count: int) -> list[Scene]:
         world, seed = self.source.world, self.config.seed
         indices = [keyed.seed(stream, step, i) for i in range(count)]
-        objects = self.objects_at(step) if stream == "pairs" else None
+        objects = self.objects_at(step) if stream == "pairs" else None  # lone regions would repeat each other's phrases
         if objects == (1, 1):  # every concept at most once, in so far as they suffice: no false negatives
             order = self.rng(step, stream, "concepts").permutation(world.concepts).tolist()
             shown = [(order[i % len(order)],) for i in range(count)]
@@ -125,7 +126,7 @@ class Streams(TorchDataset):
         return [world.scene(self.split, j, objects, seed) for j in indices]
 
     def objects_at(self, step: int) -> tuple[int, int] | None:
-        """The curriculum: the fewest and the most objects of a training picture. None: as many as the split has."""
+        """The curriculum of the pairs: the fewest and the most objects in training. None: as many as the split has."""
         data, progress = self.config.data, step / self.config.train.steps
         if self.split != "train" or progress >= data.full_from:
             return None

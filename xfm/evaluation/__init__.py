@@ -15,10 +15,12 @@ from ..model import XFM
 from ..train import Run, RunError
 from ..train.checkpoint import write
 from . import grounding, imlm, language, naming, retrieval
+from .examples import examples
 from .result import Result, find, from_json, table, to_json
 from .subject import Subject, examining
 
-__all__ = ["TASKS", "Result", "Subject", "evaluate", "evaluate_run", "examining", "find", "from_json", "table", "to_json"]
+__all__ = ["TASKS", "Result", "Subject", "evaluate", "evaluate_run", "examining", "examples", "find", "from_json",
+           "table", "to_json"]  # fmt: skip
 
 TASKS: dict[str, Callable[[Subject], list[Result]]] = {
     "retrieval": retrieval.score,
@@ -36,13 +38,15 @@ def evaluate(model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split =
     The questions are a function of (world, split, seed, task), not of the model: the same for all that are compared.
     Raises ValueError for an unknown task.
     """
-    for name in tasks:
+    names = tuple(tasks)
+    for name in names:
         if name not in TASKS:
             near = difflib.get_close_matches(name, TASKS, n=1)
-            raise ValueError(f"task {name!r}: {f'did you mean {near[0]!r}? ' if near else ''}there are {', '.join(TASKS)}")
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"task {name!r} is unknown; {hint}there are {', '.join(TASKS)}")
     subject = Subject(model, config, tokenizer, split, seed)
     with examining(model):
-        return [result for name in tasks for result in TASKS[name](subject)]
+        return [result for name in names for result in TASKS[name](subject)]
 
 
 def evaluate_run(folder: str | Path, again: bool = False) -> list[Result]:

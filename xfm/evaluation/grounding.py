@@ -17,9 +17,10 @@ ENOUGH = 0.5  # the IoU from which a box is right
 
 
 def score(subject: Subject) -> list[Result]:
-    """Over all phrases, and over those of pictures with several objects, where it has to be found out which is meant.
+    """Over all phrases, and over those of pictures with several objects, where it matters which is meant.
 
-    Controls: the best constant box, found on training scenes; any object of the picture; the phrase of another object.
+    Controls: the best constant box, found on training scenes; the box of any object of the picture; the box for the
+    phrase of another object of the picture. Phrases of one picture are resampled together.
     """
     scenes = subject.scenes("grounding", SCENES)
     phrases, owner, true = sought(scenes)
@@ -28,17 +29,18 @@ def score(subject: Subject) -> list[Result]:
     several = torch.tensor([len(s.objects) for s in scenes])[owner] > 1
     other = swapped(owner)
     results = []
-    for task, kept in (("grounding", several | True), ("grounding (several objects)", several)):
+    for task, kept in (("grounding", torch.ones_like(several)), ("grounding (several objects)", several)):
         ours, theirs, target, group = predicted[kept], predicted[other][kept], true[kept], owner[kept]
-        iou = overlap(ours, target)[0]
-        control = (overlap(constant.expand_as(target), target)[0] >= ENOUGH).float().mean()
-        any_object = right_object(owner, true)[kept]
-        rows = [("", "acc@0.5", iou >= ENOUGH), ("", "mean IoU", iou), ("any object's box", "acc@0.5", any_object)]
+        iou, always = iou_of(ours, target), iou_of(constant.expand_as(target), target)
+        accuracies = {"": right(iou), "any object's box": any_object(owner, true)[kept]}
         if kept is several:
-            rows.append(("swapped phrase", "acc@0.5", overlap(theirs, target)[0] >= ENOUGH))
-        for condition, metric, scores in rows:
-            shown = (control.item(), "best constant box") if metric == "acc@0.5" else (None, "")
-            results.append(subject.result(task, condition, metric, scores.numpy(), *shown, 1.0, group.numpy()))
+            accuracies["swapped phrase"] = right(iou_of(theirs, target))
+        control, name = right(always).mean().item(), "best constant box"
+        results += [
+            subject.result(task, condition, "acc@0.5", scores, control, name, 1.0, group)
+            for condition, scores in accuracies.items()
+        ]
+        results.append(subject.result(task, "", "mean IoU", iou, always.mean().item(), name, 1.0, group))
     return results
 
 
@@ -56,17 +58,23 @@ def swapped(owner: Tensor) -> Tensor:
     return torch.where(place < last, place + 1, first)
 
 
-def right_object(owner: Tensor, true: Tensor) -> Tensor:
+def any_object(owner: Tensor, true: Tensor) -> Tensor:
     """(R,) the chance of being right with the box of any object of the picture, drawn evenly."""
-    same = owner[:, None] == owner
-    right = overlap(true[:, None].expand(-1, len(true), -1), true[None].expand(len(true), -1, -1))[0] >= ENOUGH
-    return (same & right).sum(1) / same.sum(1)
+    pictures = [true[owner == i] for i in owner.unique()]
+    return torch.cat([right(iou_of(boxes[:, None], boxes)).mean(1) for boxes in pictures])
 
 
 def best_constant(boxes: Tensor) -> Tensor:
     """(4,) the one box that is right most often for boxes (R, 4), of a grid of places and sizes."""
     centre, size = torch.linspace(0.14, 0.86, 10), torch.linspace(0.2, 0.6, 9)
     grid = torch.cartesian_prod(centre, centre, size, size)
-    right = [(overlap(g.expand(len(boxes), -1, -1).transpose(0, 1), boxes.expand(len(g), -1, -1))[0] >= ENOUGH).sum(1)
-             for g in grid.split(2048)]  # fmt: skip
-    return grid[torch.cat(right).argmax()]
+    return grid[torch.cat([right(iou_of(some[:, None], boxes)).mean(1) for some in grid.split(2048)]).argmax()]
+
+
+def iou_of(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes (..., 4), broadcast -> (...)"""
+    return overlap(*torch.broadcast_tensors(a, b))[0]
+
+
+def right(iou: Tensor) -> Tensor:
+    return (iou >= ENOUGH).float()

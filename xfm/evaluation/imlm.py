@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.grammar import Caption, Kind, plural
+from ..batch import IGNORE
+from ..data.grammar import Caption, Kind, Span, plural
 from ..data.scenes import Scene
+from ..data.streams import filled
 from .result import Result
 from .subject import Subject
 
@@ -51,10 +53,11 @@ def score(subject: Subject) -> list[Result]:
 
 
 def blanks(subject: Subject, scenes: Sequence[Scene], kind: Kind) -> list[Blank]:
-    """One a caption, of its spans of that kind; a name that the caption says twice is no blank: the other says it."""
+    """One a caption, drawn from its spans of that kind. A name that the caption says twice is no blank: the other
+    mention gives it away."""
     rng, longest, found = subject.rng("imlm", kind), subject.config.data.caption_tokens, []
     for i, scene in enumerate(scenes):
-        spans = [s for s in scene.caption.spans if s[2] == kind and not (kind == "noun" and said_twice(scene.caption, s))]
+        spans = [s for s in scene.caption.spans if s[2] == kind and not said_twice(scene.caption, s)]
         ids, ranges = subject.tokenizer.encode_with_spans(scene.caption.text, spans, longest)
         whole = [(s, r) for s, r in zip(spans, ranges, strict=True) if r[1] < longest - 1]  # not cut off
         other = stranger(scenes, i)
@@ -65,7 +68,8 @@ def blanks(subject: Subject, scenes: Sequence[Scene], kind: Kind) -> list[Blank]
     return found
 
 
-def said_twice(caption: Caption, span: tuple[int, int, Kind]) -> bool:
+def said_twice(caption: Caption, span: Span) -> bool:
+    """Whether it is a name that the caption says elsewhere too."""
     word = caption.text[slice(*span[:2])]
     return sum(word in (thing.name, plural(thing.name)) for thing in caption.things) > 1
 
@@ -82,8 +86,9 @@ def stranger(scenes: Sequence[Scene], i: int) -> int | None:
 def answers(subject: Subject, scenes: Sequence[Scene], found: Sequence[Blank]) -> np.ndarray:
     """(2, n, 2): beside the captions' own and the other pictures; all tokens right, the first token right."""
     tokens, _ = guesses(subject, scenes, found)
-    right = [[row[: len(b.tokens), 0] == torch.tensor(b.tokens) for row, b in zip(rows, found, strict=True)] for rows in tokens]
-    return np.array([[(r.all(), r[0]) for r in rows] for rows in right], float)
+    tokens, true = tokens[..., 0].numpy(), filled([b.tokens for b in found], IGNORE).numpy()
+    right = tokens == true
+    return np.stack([(right | (true == IGNORE)).all(-1), right[..., 0]], -1).astype(float)
 
 
 def guesses(subject: Subject, scenes: Sequence[Scene], found: Sequence[Blank]) -> tuple[Tensor, Tensor]:

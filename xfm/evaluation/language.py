@@ -21,9 +21,12 @@ COUNTED = 20_000  # training sentences that the unigram control counts
 def score(subject: Subject) -> list[Result]:
     """Accuracy and cross-entropy (nats) of the hidden tokens, masked as in training.
 
-    Controls: always the most frequent token; the unigram distribution of training, plus one a token.
+    Controls: always the most frequent token; the unigram distribution of training, plus one a token. Tokens of one
+    sentence are resampled together. Splits of pictures alone have no sentences.
     """
-    sentences = subject.source.sentences(subject.split if subject.split in ("train", "validation") else "test")
+    if subject.split.startswith("unseen"):
+        return []
+    sentences = subject.source.sentences(subject.split)
     ids = encoded(subject, [s.text for s in sentences], SENTENCES, "language")
     right, loss, labels, sentence = predictions(subject, ids)
     frequency = 1 + torch.bincount(torch.tensor(training_tokens(subject)), minlength=subject.tokenizer.vocabulary)
@@ -37,7 +40,7 @@ def score(subject: Subject) -> list[Result]:
 
 def encoded(subject: Subject, texts: Sequence[str], most: int, purpose: str) -> list[list[int]]:
     """Token ids of at most so many texts, drawn without repetition."""
-    drawn = subject.rng(purpose, "sentences").permutation(len(texts))[:most].tolist()
+    drawn: list[int] = subject.rng(purpose, "sentences").permutation(len(texts))[:most].tolist()
     return [subject.tokenizer.encode(texts[i], subject.config.data.text_tokens) for i in drawn]
 
 
@@ -49,13 +52,11 @@ def training_tokens(subject: Subject) -> list[int]:
 def predictions(subject: Subject, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
     """Of every hidden token: whether it was guessed, its cross-entropy, itself, and its sentence, (K,) each."""
     rule, rng = subject.config.data.mask, subject.rng("language", "masks")
-    texts = sorted(texts, key=len)  # little padding
-    hidden = [
-        mask_tokens(t, subject.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng) for t in texts
-    ]
+    how = subject.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
+    hidden = [mask_tokens(text, *how) for text in sorted(texts, key=len)]  # sorted: little padding
     model: Any = subject.model
     out = []
-    for start in range(0, len(texts), BATCH):
+    for start in range(0, len(hidden), BATCH):
         some = hidden[start : start + BATCH]
         states, _ = subject.text([masked for masked, _, _ in some])
         row = [i for i, (_, places, _) in enumerate(some) for _ in places]

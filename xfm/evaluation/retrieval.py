@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from .subject import Subject
 
 GALLERY = 256
 RERANKED = 16  # of the gallery, by ITC similarity
-ATTEMPTS = 20 * GALLERY
+ATTEMPTS = 20 * GALLERY  # about 310 suffice for 100 concepts
 RECALLS = (1, 5)
 DIRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {"image to text": lambda t: t, "text to image": lambda t: t.T}
 
@@ -24,22 +24,22 @@ DIRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {"image to text": lambda t: 
 def score(subject: Subject) -> list[Result]:
     """R@1 and R@5 both ways. In the checked gallery every caption is true of one picture only, so a perfect model
     scores 1; in the random one equally true captions set a lower ceiling."""
-    task = "retrieval"
-    scenes = checked_gallery(lambda i: subject.scene(task, i))
+    scenes = checked_gallery(lambda i: subject.scene("retrieval", i))
     by_image = similarity(subject, scenes)
     odds = matching(subject, scenes, by_image)
-    added = odds + by_image / subject.model.objectives["itc"].temperature.item()
+    itc: Any = subject.model.objectives["itc"]
+    added = odds + by_image / itc.temperature.item()
     results = []
     for name, turn in DIRECTIONS.items():
-        itc = turn(by_image)
+        by_itc = turn(by_image)
         conditions = {
-            "ITC": itc,
-            "ITM re-ranked": rerank(itc, turn(odds)),
-            "ITC + ITM": rerank(itc, turn(added)),
-            "ITC, shuffled pairs": itc.roll(1, 1),  # every query's own is another's
+            "ITC": by_itc,
+            "ITM re-ranked": rerank(by_itc, turn(odds)),
+            "ITC + ITM": rerank(by_itc, turn(added)),
+            "ITC, shuffled pairs": by_itc.roll(1, 1),  # every query's own is another's
         }
         results += recalls(subject, name, conditions, [1.0] * len(RECALLS))
-    scenes = subject.scenes(task, GALLERY)
+    scenes = subject.scenes("retrieval", GALLERY)  # duplicates and all
     by_image, same = similarity(subject, scenes), equals(scenes)
     for name, turn in DIRECTIONS.items():
         ceilings = [ceiling(turn(same), k) for k in RECALLS]
@@ -62,30 +62,27 @@ def checked_gallery(draw: Callable[[int], Scene], size: int = GALLERY) -> list[S
     Raises RuntimeError where the world is too small for that.
     """
     chosen: list[Scene] = []
-    for i in count():
-        if len(chosen) == size:
-            return chosen
-        if i == ATTEMPTS:
-            raise RuntimeError(f"only {len(chosen)} of {size} pictures in {i} draws whose captions tell them apart")
+    for i in range(ATTEMPTS):
         new = draw(i)
         if not any(holds(new.caption, old) or holds(old.caption, new) for old in chosen):
             chosen.append(new)
-    raise AssertionError
+        if len(chosen) == size:
+            return chosen
+    raise RuntimeError(f"in {ATTEMPTS} draws captions tell only {len(chosen)} of {size} pictures apart: a small world")
 
 
 def similarity(subject: Subject, scenes: Sequence[Scene]) -> Tensor:
     """(n, n) cosine of each picture (row) with each caption (column)."""
-    return subject.image_features(scenes) @ subject.text_features([s.caption.text for s in scenes]).T
+    return subject.image_features(scenes) @ subject.text_features([c.text for c in captions(scenes)]).T
 
 
 def matching(subject: Subject, scenes: Sequence[Scene], by_image: Tensor) -> Tensor:
-    """(n, n) ITM's log-odds of each picture (row) with each caption, where either is among the other's best; else NaN."""
-    wanted = torch.zeros_like(by_image, dtype=torch.bool)
-    for near in (wanted, wanted.T):
-        near.scatter_(1, best(by_image if near is wanted else by_image.T), True)
+    """(n, n) ITM's log-odds of picture (row) and caption, where one is among the other's best by ITC; elsewhere NaN."""
+    nobody = torch.zeros_like(by_image, dtype=torch.bool)
+    wanted = nobody.scatter(1, best(by_image), True) | nobody.scatter(1, best(by_image.T), True).T
     picture, text = wanted.nonzero(as_tuple=True)
     odds = torch.full_like(by_image, torch.nan)
-    odds[picture, text] = subject.matches(scenes, [s.caption.text for s in scenes], picture, text)
+    odds[picture, text] = subject.matches(scenes, [c.text for c in captions(scenes)], picture, text)
     return odds
 
 
@@ -108,14 +105,21 @@ def ranks(scores: Tensor) -> np.ndarray:
 
 
 def equals(scenes: Sequence[Scene]) -> Tensor:
-    """(picture, caption) bool: the caption is true of the picture and mentions all its objects, as captions do."""
-    return torch.tensor([[mentioned(t.caption) == len(s.objects) and holds(t.caption, s) for t in scenes] for s in scenes])
+    """(picture, caption) bool: nothing tells the caption from the picture's own, since it is true and says it all.
+
+    A caption that is true but leaves an object out is no equal: captions mention every object, and a model may know.
+    """
+    return torch.tensor([[holds(caption, s) and says_all(caption, s) for caption in captions(scenes)] for s in scenes])
 
 
-def mentioned(caption: Caption) -> int:
-    return sum(thing.count for thing in caption.things)
+def says_all(caption: Caption, scene: Scene) -> bool:
+    return sum(thing.count for thing in caption.things) == len(scene.objects)
+
+
+def captions(scenes: Sequence[Scene]) -> list[Caption]:
+    return [s.caption for s in scenes]
 
 
 def ceiling(equal: Tensor, k: int) -> float:
-    """The expected R@k of who knows which candidates (n, n) fit each query and guesses among them."""
+    """The expected R@k of who knows which candidates fit each query, (n, n) bool, and guesses among them."""
     return (k / equal.sum(1)).clamp(max=1).mean().item()

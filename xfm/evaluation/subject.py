@@ -27,7 +27,7 @@ from ..model import XFM, ImageTokens
 from .result import Result, checked, interval
 
 BATCH = 256  # pictures, texts or pairings at once
-Ids = Sequence[Sequence[int]]  # token ids of texts, `<s>` ... `</s>`
+Ids = Sequence[Sequence[int]]  # a row a text: token ids `<s>` ... `</s>`, or places in them
 
 
 @contextmanager
@@ -72,7 +72,8 @@ class Subject:
         return keyed.rng("evaluation", self.seed, self.split, *purpose)
 
     def result(self, task: str, condition: str, metric: str, scores: ArrayLike, control: float | None = None,
-               control_name: str = "", ceiling: float | None = None, groups: ArrayLike | None = None) -> Result:  # fmt: skip
+               control_name: str = "", ceiling: float | None = None, groups: ArrayLike | None = None
+               ) -> Result:  # fmt: skip
         """The mean of per-sample `scores` (n,), with its interval; `groups` (n,) are resampled together."""
         scores = checked(scores)
         # The same resampling for every condition of a task: their intervals can be compared.
@@ -108,7 +109,7 @@ class Subject:
         text = torch.arange(len(phrases))
         return self.fuse(self.encode(phrases), scenes, text, owner, lambda hidden, _: bbp.boxes(hidden))
 
-    def guesses(self, scenes: Sequence[Scene], masked: Ids, places: Sequence[Sequence[int]], picture: Tensor, text: Tensor
+    def guesses(self, scenes: Sequence[Scene], masked: Ids, places: Ids, picture: Tensor, text: Tensor
                 ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """IMLM: of masked text (N,) beside picture (N,), places in the lists, the three likeliest tokens at each of the
         text's M `places`, and their probabilities -> (N, M, 3) each; a text with fewer places is filled up."""
@@ -117,10 +118,10 @@ class Subject:
 
         def head(hidden: Tensor, chunk: Tensor) -> Tensor:
             wanted = hidden[torch.arange(len(chunk), device=at.device)[:, None], at[chunk]]
-            return torch.stack(imlm.logits(wanted).float().softmax(-1).topk(3), 1)  # probabilities, tokens: (b, 2, M, 3)
+            return torch.stack(imlm.logits(wanted).float().softmax(-1).topk(3), 1)  # (b, 2, M, 3)
 
-        likeliest = self.fuse(masked, scenes, text, picture, head)
-        return likeliest[:, 1].long(), likeliest[:, 0]
+        probabilities, tokens = self.fuse(masked, scenes, text, picture, head).unbind(1)
+        return tokens.long(), probabilities
 
     def patches(self, scenes: Sequence[Scene]) -> Tensor:
         """n pictures -> (n, P, D), on the model's device"""
@@ -143,7 +144,7 @@ class Subject:
         for chunk in order.split(BATCH):
             rows = text[chunk].to(mask.device)
             longest = int(mask[rows].sum(1).max())
-            used, place = picture[chunk].to(mask.device).unique(return_inverse=True)  # only their keys are projected
+            used, place = picture[chunk].to(mask.device).unique(return_inverse=True)  # only these are projected
             image = ImageTokens.of_pictures(patches[used])
             hidden = self.model.fusion(states[rows, :longest], mask[rows, :longest], image, place)
             out.append(head(hidden, chunk.to(mask.device)).float().cpu())

@@ -41,7 +41,7 @@ class Attention(nn.Module):
         k, v = memory if memory is not None else self.project(x)
         q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=self.heads) for t in (self.query(x), k, v))
         dropout = self.dropout if self.training else 0.0
-        if self.tap is not None or prefers_explicit(q):
+        if self.tap is not None or (self.training and prefers_explicit(q)):
             mixed = explicit(q, k, v, bias, dropout, self.tap)
         else:
             bias = bias.to(q.dtype) if bias is not None else None
@@ -54,9 +54,9 @@ class Attention(nn.Module):
 
 
 def prefers_explicit(q: Tensor) -> bool:
-    """Where the plain form is measured to be faster (benchmarks/step_time.py): training on a CPU, where SDPA has no
-    fused kernel with dropout or a learnt bias."""
-    return q.device.type == "cpu" and torch.is_grad_enabled()
+    """Where the plain form is measured to be faster in training (benchmarks/step_time.py): on a CPU, where SDPA has no
+    fused kernel with dropout or a learnt bias. Also without a graph: a stopped gradient must change no forward value."""
+    return q.device.type == "cpu"
 
 
 def explicit(

@@ -1,5 +1,5 @@
-from .checkpoint import Run, RunError
+from .checkpoint import Run, RunBusy, RunError
 from .loop import pretrain
 from .nonfinite import NonFiniteLoss
 
-__all__ = ["NonFiniteLoss", "Run", "RunError", "pretrain"]
+__all__ = ["NonFiniteLoss", "Run", "RunBusy", "RunError", "pretrain"]

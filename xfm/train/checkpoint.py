@@ -1,7 +1,7 @@
 """Run folders: `runs/<name>/seed<k>/`, a run on disk. Every file is written to a temporary name, fsynced and replaced.
 
-    config.json  environment.json  tokenizer.json  metrics.jsonl  init.safetensors (warm starts)
-    state.pt (all that a resume needs)  model.safetensors (for readers)  evaluation.json  DONE
+config.json, environment.json, tokenizer.json, init.safetensors (of warm starts), metrics.jsonl, model.safetensors (for
+readers), state.pt (all that a resume needs), evaluation.json, DONE.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import io
 import json
 import os
 import platform
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,29 +22,45 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..config import ConfigError, RunConfig, from_json
+from ..config import RunConfig, from_json
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..objectives import build
 
+Record = dict[str, Any]
+
 
 class RunError(RuntimeError):
-    """A run folder that cannot be used as asked: the message names the file and the way out. Nothing was changed."""
+    """A run folder that cannot be used as asked: the message names the file and the way out. Nothing good is lost."""
 
 
-def write(path: Path, data: bytes | str) -> None:
-    """Replaces a file by whole new content, or leaves it as it was: never a half-written one, also in a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+class RunBusy(RunError):
+    """A run that somebody else is training at this moment."""
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """What the system refuses becomes a RunError that names the file and the way out."""
     try:
-        with open(temporary, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written ({error.strerror}); the last good file is kept. Make room or "
-                       "rights there, then run the same command: it goes on from the last save") from error  # fmt: skip
+        raise RunError(f"{path}: cannot be written ({error.strerror or error}); the last good file is kept. Make "
+                       "room or rights there, then run the same again: it goes on from the last save"
+                       ) from error  # fmt: skip
+
+
+def write(path: Path, data: bytes | memoryview | str) -> None:
+    """Replaces a file by whole new content, or leaves it as it was: never a half-written one, also in a power cut."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with named(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -60,8 +78,9 @@ class Run:
             return cls(folder, from_json((folder / "config.json").read_text()))
         except FileNotFoundError:
             raise RunError(f"{folder}: no run here (no config.json); `xfm runs` lists the runs") from None
-        except (json.JSONDecodeError, ConfigError, TypeError) as error:
-            raise RunError(f"{folder / 'config.json'}: {error}; delete the folder and train again") from error
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # unreadable, no JSON, no config
+            raise RunError(f"{folder / 'config.json'}: no readable config ({error}). Put a good copy back, or delete "
+                           "the folder and train again") from error  # fmt: skip
 
     @classmethod
     def of(cls, config: RunConfig, root: str | Path) -> Run:
@@ -81,15 +100,26 @@ class Run:
             write(folder / "config.json", config.to_json())
         return cls(folder, config)
 
+    def has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
     @property
     def done(self) -> bool:
-        return (self.folder / "DONE").exists()
+        return self.has("DONE") and self.has("model.safetensors")
 
     def finish(self) -> None:
         write(self.folder / "DONE", "")
 
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer.load(self.folder / "tokenizer.json")
+        path = self.folder / "tokenizer.json"
+        try:
+            words = Tokenizer.load(path)
+        except (FileNotFoundError, ValueError) as error:
+            raise RunError(f"{error}. Put a good copy back ({path}), or delete the folder and train again") from error
+        if words.vocabulary != self.config.model.text.vocabulary:
+            raise RunError(f"{path}: has {words.vocabulary} tokens, model.text.vocabulary is "
+                           f"{self.config.model.text.vocabulary}. Put this run's own copy back")  # fmt: skip
+        return words
 
     def model(self) -> XFM:
         """The trained model, in eval mode, on the CPU."""
@@ -97,26 +127,33 @@ class Run:
         load_into(model, self.folder / "model.safetensors")
         return model.eval()
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """The records of training so far, one a step; a torn last line (a kill while writing) is left out."""
+    def metrics(self) -> list[Record]:
+        """The records of training so far, one a step; a line torn by a kill or a power cut is left out."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
+        lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+        return [record for line in lines if (record := parsed(line)) is not None]
 
     def keep_metrics(self, before: int) -> None:
         """Drops the records of steps that a resume will do again."""
-        write_lines(self.folder / "metrics.jsonl", (r for r in self.metrics() if r["step"] < before))
+        kept = (r for r in self.metrics() if r["step"] < before)
+        write(self.folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
-    def append_metrics(self, records: Iterable[dict[str, Any]]) -> None:
-        with open(self.folder / "metrics.jsonl", "a") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
+    def append_metrics(self, records: Iterable[Record]) -> None:
+        path = self.folder / "metrics.jsonl"
+        with named(path), open(path, "a") as file:
+            file.write("".join(json.dumps(record) + "\n" for record in records))
+            file.flush()
+            os.fsync(file.fileno())
 
     def save(self, model: XFM, optimizer: torch.optim.Optimizer, step: int) -> None:
-        """`step` steps are done. state.pt alone resumes, so a kill between the two files loses nothing."""
-        buffer = io.BytesIO()
-        torch.save({"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, buffer)
-        write(self.folder / "state.pt", buffer.getvalue())
+        """`step` steps are done. state.pt, from which alone a run resumes, comes last: whatever a kill leaves newer
+        than it will be made again."""
         save_weights(model, self.folder / "model.safetensors")
+        state = {"run": self.config.fingerprint, "step": step}
+        state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write(self.folder / "state.pt", buffer.getbuffer())
 
     def resume(self, model: XFM, optimizer: torch.optim.Optimizer) -> int:
         """Loads the last save, if there is one, and returns how many steps are done."""
@@ -125,12 +162,32 @@ class Run:
             return 0
         try:
             state = torch.load(path, map_location=model.device, weights_only=True)
+            if state["run"] != self.config.fingerprint:
+                raise ValueError("it belongs to a run of another config")
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             return state["step"]
         except Exception as error:  # torch raises many kinds for a truncated, foreign or hostile file
-            raise RunError(f"{path}: no readable checkpoint of this run ({type(error).__name__}: {error}). Put a good "
-                           "copy back, or delete the file to train from the start") from error  # fmt: skip
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise RunError(f"{path}: no readable checkpoint of this run ({reason}). Put a good copy back, or delete "
+                           "the file to train from the start") from error  # fmt: skip
+
+    def tidy(self, model: XFM, done: int) -> None:
+        """Sets right what a kill left behind a save of `done` steps: records, weights, temporary files."""
+        self.keep_metrics(before=done)
+        if done:
+            save_weights(model, self.folder / "model.safetensors")
+        for name in ("state.pt", "model.safetensors", "init.safetensors", "metrics.jsonl"):
+            for left in self.folder.glob(f".{name}.*"):
+                left.unlink(missing_ok=True)
+
+
+def parsed(line: str) -> Record | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "step" in record else None
 
 
 def save_weights(model: XFM, path: Path) -> None:
@@ -141,24 +198,25 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load(path.read_bytes())
     except FileNotFoundError:
-        raise RunError(f"{path}: not there yet; the run has not saved, train it first") from None
+        raise RunError(f"{path}: not there; train this run first, or put the file back") from None
     except SafetensorError as error:
-        raise RunError(f"{path}: no readable safetensors file ({error}); train again or put a good copy back") from error
+        raise RunError(f"{path}: no readable safetensors file ({error}). Put a good copy back, or delete it and run "
+                       "the same config again, which makes it anew") from error  # fmt: skip
 
 
-def load_into(model: XFM, path: Path, prefixes: tuple[str, ...] = ("",)) -> None:
-    """Loads the weights whose names begin with one of `prefixes`; all of those must be there and fit."""
+def load_into(model: XFM, path: Path, prefixes: tuple[str, ...] = ("",), fresh: str = "\n") -> None:
+    """Loads the weights whose names begin with one of `prefixes`. All of those must be there and fit, except where a
+    name begins with `fresh`: it then keeps its initial weights."""
     weights, wanted = read_weights(path), model.state_dict()
+    loaded: dict[str, Tensor] = {}
     for name in filter(lambda n: n.startswith(prefixes), wanted):
-        if name not in weights or weights[name].shape != wanted[name].shape:
+        if name in weights and weights[name].shape == wanted[name].shape:
+            loaded[name] = weights[name]
+        elif not name.startswith(fresh):
             found = tuple(weights[name].shape) if name in weights else "nothing"
             raise RunError(f"{path}: {name} has {found}, this model needs {tuple(wanted[name].shape)}; "
                            "the two configs' `model` must agree")  # fmt: skip
-    model.load_state_dict({n: t for n, t in weights.items() if n in wanted and n.startswith(prefixes)}, strict=False)
-
-
-def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    write(path, "".join(json.dumps(record) + "\n" for record in records))
+    model.load_state_dict(loaded, strict=False)
 
 
 def differences(a: RunConfig, b: RunConfig) -> str:

@@ -3,64 +3,67 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from .. import keyed
 from ..batch import Batch, tree_map
 from ..config import RunConfig
-from ..data import dataset
 from ..data.streams import Streams, loader
-from ..objectives import Pretraining, build, weights_at
-from .checkpoint import Run
+from ..objectives import Pretraining, weights_at
+from .checkpoint import Record, Run
+from .hold import Hold
 from .nonfinite import explain
 from .optimizer import optimizer, set_rate
-from .start import accelerate, guide, warm_start
+from .start import accelerate, guide, initial, require_objective, tokenizer, warm_start
 
-Record = dict[str, Any]  # one a step: run, step, of, rate, loss, grad_norm, seconds, waited, and losses, reports by name
 HELD_OUT_BATCHES = 2
 
 
-def pretrain(config: RunConfig, root: str | Path = "runs") -> Iterator[Record]:
+def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     """Trains, resumes, or opens a config's run, yielding one record a step; a finished run yields its records at once.
 
+    A record holds run, step, of, rate, loss, grad_norm, the losses as "stream/objective", what they report as
+    "stream/objective/name", held-out ones as "validation/...", seconds, and of them waited (for data). A warm start's
+    records come first, under its own run name.
+
     Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt. The same call goes on from there,
-    bit for bit. A warm start's records come first, under its own run name. Raises RunError (the folder) or
-    NonFiniteLoss (the training); what was saved before stays good.
+    bit for bit. Raises ConfigError, RunError (the folder) or NonFiniteLoss (the training); what was saved stays good.
     """
+    require_objective(config)
     run = Run.of(config, root)
     if run.done:
         yield from run.metrics()
         return
     accelerator = accelerate(config)
-    words = run.tokenizer() if (run.folder / "tokenizer.json").exists() else dataset(config).tokenizer()
-    words.save(run.folder / "tokenizer.json")
-    model = build(config)
+    with Hold(run.folder, accelerator.is_main_process) as hold:
+        yield from run.metrics() if run.done else train(run, root, accelerator, hold)
+
+
+def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> Generator[Record]:
+    config, device, rank = run.config, accelerator.device, accelerator.process_index
     if config.init_from:
-        yield from warm_start(model, run, root)
-    model.to(accelerator.device)
+        yield from warm_start(run, root, accelerator)
+    words = tokenizer(run, accelerator)
+    model = initial(run).to(device)
     adamw = optimizer(model, config.train)
-    done = run.resume(model, adamw)
-    run.keep_metrics(before=done)
-    pretraining = Pretraining(model, config, guide(run, accelerator.device))
+    before = done = run.resume(model, adamw)
+    if accelerator.is_main_process:
+        run.tidy(model, done)
+    pretraining = Pretraining(model, config, guide(run, device))
     pretraining, adamw = accelerator.prepare(pretraining, adamw)
     if config.train.compile:
         for encoder in (model.vision, model.text, model.fusion):
             encoder.compile()
 
-    rank = accelerator.process_index  # each process draws its own data; one process draws what it always drew
+    # each process draws its own data; one process draws what it always drew
     own = config.replace({"seed": keyed.seed(config.seed, rank)}) if rank else config
-    batches = loader(own, words, done)
-    held_out = Streams(own, words, "validation")
+    batches, held_out = loader(own, words, done), Streams(own, words, "validation")
     pending: list[Record] = []
 
     def save() -> None:
@@ -69,42 +72,47 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Iterator[Record]:
             run.save(model, adamw.optimizer, done)
             pending.clear()
 
+    hold.save = save
     try:
         for step in range(done, config.train.steps):
-            with interrupt_deferred() as interrupted:
+            with hold.step() as interrupted:
                 began = time.perf_counter()
-                batch = to_device(next(batches), accelerator.device)
+                batch = to_device(next(batches), device)
                 waited = time.perf_counter() - began
 
                 weights = weights_at(config, step)
                 losses, report = pretraining(batch, weights, (own.seed, step))
                 total = weighted_sum(losses, weights)
                 adamw.zero_grad()
-                accelerator.backward(total)
-                norm = accelerator.clip_grad_norm_(model.parameters(), config.train.clip)
+                if losses:  # an objective may join later
+                    accelerator.backward(total)
+                norm = torch.as_tensor(accelerator.clip_grad_norm_(model.parameters(), config.train.clip))
                 if not math.isfinite(norm.item()):
+                    run.append_metrics(pending)  # the way there; a resume drops them
                     raise explain(model, batch, losses, step, run.folder)
-                lr = set_rate(adamw, config.train, step)
+                rate = set_rate(adamw, config.train, step)
                 adamw.step()
                 done = step + 1
 
-                record = {"run": config.name, "step": step, "of": config.train.steps, "rate": lr}
-                record |= floats({"loss": total, "grad_norm": norm, **losses, **report})
+                record: Record = {"run": config.name, "step": step, "of": config.train.steps, "rate": rate}
+                record |= floats({"loss": total, "grad_norm": norm, **losses, **report}, accelerator)
                 if due(done, config.train.validate_every, config.train.steps):
-                    record |= validate(pretraining, held_out, config, accelerator.device)
+                    record |= validate(pretraining, held_out, config, accelerator)
                 record |= {"seconds": time.perf_counter() - began, "waited": waited}
-                pending.append(record)
-                if due(done, config.train.save_every, config.train.steps):
+                pending.append(dict(record))
+                if due(done, config.train.save_every, config.train.steps) or interrupted:
                     save()
-            if interrupted:
-                save()
-                raise KeyboardInterrupt(f"saved after step {done} of {config.train.steps}: the same call goes on there")
             yield record
-    except GeneratorExit:
-        save()
-        raise
+            if interrupted:
+                at = f"after step {done} of {config.train.steps}, in {run.folder}"
+                raise KeyboardInterrupt(f"saved {at}: the same call goes on from there")
+    finally:
+        batches.close()  # type: ignore[attr-defined]  # ends the loader processes
     if accelerator.is_main_process:
         run.finish()
+    accelerator.wait_for_everyone()
+    if before == config.train.steps:  # all but finished when it was left
+        yield from run.metrics()
 
 
 def weighted_sum(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
@@ -120,41 +128,22 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return tree_map(lambda t: t.to(device, non_blocking=True), batch)
 
 
-def floats(tensors: dict[str, Tensor]) -> dict[str, float]:
-    """Scalars by name, brought to the host in one transfer."""
-    values = torch.stack([t.double() for t in tensors.values()]).tolist()
-    return dict(zip(tensors, values, strict=True))
+@torch.no_grad()
+def floats(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
+    """Scalars by name, their means over the processes, brought to the host in one transfer."""
+    values = torch.stack([t.to(accelerator.device, torch.float) for t in tensors.values()])
+    return dict(zip(tensors, accelerator.reduce(values, "mean").tolist(), strict=True))  # type: ignore[union-attr]
 
 
 @torch.no_grad()
-def validate(pretraining: nn.Module, held_out: Streams, config: RunConfig, device: torch.device) -> dict[str, float]:
+def validate(pretraining: nn.Module, held_out: Streams, config: RunConfig, accelerator: Accelerator) -> Record:
     """Held-out losses and reports, as "validation/stream/objective": the same batches and draws every time."""
     pretraining.eval()
     sums: dict[str, float] = {}
     for i in range(HELD_OUT_BATCHES):
-        batch = to_device(held_out[config.train.steps + i], device)  # past the curriculum
+        batch = to_device(held_out[config.train.steps + i], accelerator.device)  # past the curriculum
         losses, report = pretraining(batch, weights_at(config, config.train.steps), (config.seed, "validation", i))
-        for name, value in floats({**losses, **report}).items():
+        for name, value in floats({**losses, **report}, accelerator).items():
             sums[f"validation/{name}"] = sums.get(f"validation/{name}", 0.0) + value / HELD_OUT_BATCHES
     pretraining.train()
     return sums
-
-
-@contextmanager
-def interrupt_deferred() -> Iterator[list[int]]:
-    """Ctrl-C waits for the step's end, so that what is saved is whole; a second one does not wait."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield caught
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -7,32 +7,33 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..batch import Batch, normalise
+from ..batch import Stream, normalise
 from ..model import XFM
 
 
 class NonFiniteLoss(RuntimeError):
-    """Training met an infinite or undefined loss or gradient; the weights were not touched."""
+    """Training met an infinite or undefined loss or gradient; the weights were not touched by it."""
 
 
 @torch.no_grad()
-def explain(model: XFM, batch: Batch, losses: dict[str, Tensor], step: int, folder: Path) -> NonFiniteLoss:
-    """The error of a step: which objectives, and which samples of which stream the encoders make no finite tokens of."""
+def explain(model: XFM, batch: dict[str, Stream], losses: dict[str, Tensor], step: int, folder: Path) -> NonFiniteLoss:
+    """The error of a step: which objectives, and of which samples the encoders make tokens that are not finite."""
+    model.eval()
     bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
     what = f"loss of {', '.join(bad)}" if bad else "gradient (every loss is finite)"
-    samples = {stream: found for stream in batch if (found := bad_samples(model, batch[stream]))}
-    where = "; ".join(f"{stream} samples {found}" for stream, found in samples.items()) or "no single sample stands out"
+    samples = [f"{stream} {kind} {which}" for stream in batch for kind, which in bad_samples(model, batch[stream])]
     return NonFiniteLoss(
-        f"step {step}: the {what} is not finite ({where}). The last save in {folder} is good: lower train.lr or raise "
-        "train.warmup under another --name, or set train.precision to fp32"
+        f"step {step}: the {what} is not finite ({'; '.join(samples) or 'no single sample stands out'}). The last save "
+        f"in {folder} is kept. Lower train.lr, raise train.warmup or set train.precision to fp32, under another --name"
     )
 
 
-def bad_samples(model: XFM, batch) -> list[int]:
-    """Indices into the stream's batch."""
-    finite: list[Tensor] = []
+def bad_samples(model: XFM, batch) -> list[tuple[str, str]]:
+    """("pictures" or "texts", their indices in the stream's batch)."""
+    tokens: dict[str, Tensor] = {}
     if hasattr(batch, "image"):
-        finite.append(model.vision(normalise(batch.image)).isfinite().flatten(1).all(1))
+        tokens["pictures"] = model.vision(normalise(batch.image))
     if hasattr(batch, "words"):
-        finite.append(model.text(batch.words.ids, batch.words.mask).isfinite().flatten(1).all(1))
-    return sorted({i for ok in finite for i in (~ok).nonzero().flatten().tolist()})
+        tokens["texts"] = model.text(batch.words.ids, batch.words.mask)
+    bad = {kind: (~t.isfinite().flatten(1).all(1)).nonzero().flatten().tolist() for kind, t in tokens.items()}
+    return [(k, str(i) if len(i) < len(tokens[k]) else f"0-{len(i) - 1} (all)") for k, i in bad.items() if i]

@@ -1,10 +1,10 @@
-"""What a run starts with: device and precision, a warm start, the guide of masked image modelling."""
+"""What a run starts with: device and precision, tokenizer and weights, the guide of masked image modelling."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -12,41 +12,84 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from .. import recipes
-from ..config import RunConfig
+from ..batch import Images, Pairs, Regions, Texts
+from ..config import ConfigError, RunConfig
+from ..data import dataset
+from ..data.tokenizer import Tokenizer
 from ..interop.clip import teacher
 from ..model import XFM, VisionEncoder
-from .checkpoint import Run, RunError, load_into, read_weights, save_weights
+from ..objectives import STREAM_OBJECTIVES, build, weights_at
+from .checkpoint import Record, Run, RunBusy, RunError, load_into, read_weights, save_weights, write
 
 STAGE1_BRINGS = ("vision.", "text.", "objectives.mlm.")  # as RoBERTa and BEiT-v2 do for the paper
+TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the model's sizes: fresh where it does not fit
+STREAM_TYPES = {"pairs": Pairs, "regions": Regions, "images": Images, "texts": Texts}
+
+
+def require_objective(config: RunConfig) -> None:
+    """ConfigError where no stream ever meets an objective: there would be nothing to train."""
+    on = weights_at(config, config.train.steps)
+    served = {s: STREAM_OBJECTIVES[kind] for s, kind in STREAM_TYPES.items() if getattr(config.data, s)}
+    if not any(objective in on for objectives in served.values() for objective in objectives):
+        raise ConfigError(f"{config.name}: nothing to train; the streams {list(served)} serve none of {list(on)}")
 
 
 def accelerate(config: RunConfig) -> Accelerator:
-    """Device, processes (torchrun, accelerate launch) and precision. Sets torch's thread count where the config does."""
+    """Device, processes (torchrun, accelerate launch) and precision. Sets torch's threads where the config does."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and torch.cuda.is_available())
-    AcceleratorState._reset_state()  # one notebook may train in fp32, then in bf16
+    auto = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and auto)
+    AcceleratorState._reset_state()  # one notebook may train in fp32, then in bf16; the processes stay as they are
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # objectives join and leave
     return Accelerator(mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[unused])
 
 
-def warm_start(model: XFM, run: Run, root: str | Path) -> Iterator[dict[str, Any]]:
-    """Trains stage 1 if it is asked for and new (yielding its records), loads what the run starts from, and keeps the
-    whole start as init.safetensors, so that the run no longer depends on another folder."""
+def tokenizer(run: Run, accelerator: Accelerator) -> Tokenizer:
+    """The run's own, made with the first start; a run that has weights already depends on the one it has."""
+    with accelerator.main_process_first():
+        if not any(map(run.has, ("tokenizer.json", "init.safetensors", "state.pt"))):
+            write(run.folder / "tokenizer.json", dataset(run.config).tokenizer().backend.to_str(pretty=True))
+    return run.tokenizer()
+
+
+def warm_start(run: Run, root: str | Path, accelerator: Accelerator) -> Iterator[Record]:
+    """Trains stage 1 if it is asked for and new (yielding its records), and keeps the tokenizer and the weights that
+    the run starts from as its own, so that it no longer depends on another folder."""
+    if run.has("init.safetensors") or run.has("state.pt"):
+        return
+    source, brings = Path(run.config.init_from), ("",)
+    if run.config.init_from == "stage1":
+        config, brings = recipes.stage1(run.config), STAGE1_BRINGS
+        yield from finished(config, root)
+        source = Run.of(config, root).folder
+    if not Run.open(source).done:
+        raise RunError(f"{source}: init_from names an unfinished run; finish it first")
+    with accelerator.main_process_first():
+        if accelerator.is_main_process:
+            model = build(run.config)
+            load_into(model, source / "model.safetensors", brings, fresh=TARGET_HEAD)
+            write(run.folder / "tokenizer.json", Run.open(source).tokenizer().backend.to_str(pretty=True))
+            save_weights(model, run.folder / "init.safetensors")
+
+
+def finished(config: RunConfig, root: str | Path) -> Iterator[Record]:
+    """Trains a run that another one needs; where somebody else does so already, waits for the end of it."""
     from .loop import pretrain  # stage 1 is a run like any other
 
-    start = run.folder / "init.safetensors"
-    if not start.exists():
-        source, brings = Path(run.config.init_from), ("",)
-        if run.config.init_from == "stage1":
-            config = recipes.stage1(run.config)
-            yield from pretrain(config, root)
-            source, brings = Run.of(config, root).folder, STAGE1_BRINGS
-        if not Run.open(source).done:
-            raise RunError(f"{source}: init_from names an unfinished run; finish it first")
-        load_into(model, source / "model.safetensors", brings)
-        save_weights(model, start)
-    load_into(model, start)
+    while True:
+        try:
+            return (yield from pretrain(config, root))
+        except RunBusy:
+            time.sleep(1)
+
+
+def initial(run: Run) -> XFM:
+    """The model as its training starts."""
+    model = build(run.config)
+    if run.config.init_from and not run.has("state.pt"):
+        load_into(model, run.folder / "init.safetensors")
+    return model
 
 
 def guide(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | None:
@@ -56,6 +99,9 @@ def guide(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | None:
         return None
     if flow.mim_target == "teacher":
         return teacher(flow.teacher, flow.teacher_weights, run.config.model.vision, device)
+    if not run.has("init.safetensors"):
+        raise RunError(f"{run.folder / 'init.safetensors'}: not there, and the frozen target is made of it. Put it "
+                       "back, or delete state.pt too to start again")  # fmt: skip
     weights = read_weights(run.folder / "init.safetensors")
     encoder = VisionEncoder(run.config.model.vision)
     encoder.load_state_dict({n.removeprefix("vision."): t for n, t in weights.items() if n.startswith("vision.")})

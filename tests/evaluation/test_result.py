@@ -1,0 +1,118 @@
+"""Numbers and their intervals: closed forms, coverage, and the file that keeps them."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xfm.evaluation.result import Result, find, from_json, interval, table, to_json
+
+ROW = Result("grounding", "", "acc@0.5", 0.5, 0.4, 0.6, 90, 0.08, "best constant box", 1.0, 0, "test")
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+results = st.lists(
+    st.builds(
+        Result, st.text(), st.text(), st.text(), numbers, numbers, numbers, st.integers(), st.none() | numbers,
+        st.text(), st.none() | numbers, st.integers(), st.text(),
+    )
+)  # fmt: skip
+
+
+def test_the_interval_is_the_normal_one_for_many_samples() -> None:
+    scores = np.random.default_rng(0).normal(3, 2, 4000)
+    half = 1.96 * scores.std() / math.sqrt(len(scores))
+    assert interval(scores, None) == pytest.approx((scores.mean() - half, scores.mean() + half), abs=0.15 * half)
+
+
+def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
+    draws = np.random.default_rng(1).random((300, 150)) < 0.3
+    held = [low <= 0.3 <= high for low, high in (interval(d, None, i) for i, d in enumerate(draws))]
+    assert 0.91 <= np.mean(held) <= 0.985
+
+
+def test_samples_of_one_group_are_no_independent_evidence() -> None:
+    """Eight copies of each score, as one group each: the interval of the scores without copies, not a third of it."""
+    scores = (np.arange(100) % 3 == 0).astype(float)
+    copies, groups = scores.repeat(8), np.arange(100).repeat(8)
+    low, high = interval(copies, groups, "key")
+    assert (low, high) == pytest.approx(interval(scores, None, "key"))
+    shorter = np.subtract(*interval(copies, None, "key")[::-1])
+    assert shorter == pytest.approx((high - low) / math.sqrt(8), rel=0.15)
+
+
+def test_groups_may_have_any_names_and_sizes() -> None:
+    low, high = interval([1.0, 0.0, 0.0, 0.0], ["b", "a", "a", "a"])
+    assert (low, high) == (0.0, 1.0)  # only "a", only "b"
+
+
+def test_the_interval_is_keyed_and_large_samples_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.random.default_rng(2).random(50)
+    whole = interval(scores, None, "a")
+    assert interval(scores, None, "a") == whole != interval(scores, None, "b")
+    monkeypatch.setattr("xfm.evaluation.result.BLOCK", 777)
+    assert interval(scores, None, "a") == whole
+
+
+def test_equal_scores_have_no_width() -> None:
+    assert interval(np.ones(7), None) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("scores", [[], [[1.0]], [1.0, math.nan], [math.inf]])
+def test_scores_that_are_none_are_refused(scores: list) -> None:
+    with pytest.raises(ValueError, match="must be finite, one a sample, and at least one"):
+        interval(scores, None)
+
+
+@given(results)
+def test_json_gives_back_what_it_was_given(some: list[Result]) -> None:
+    assert from_json(to_json(some)) == some
+
+
+def test_a_number_that_is_not_finite_is_not_written() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json([dataclasses.replace(ROW, value=math.nan)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": "0.5"}, "result 1: value = '0.5': must be float"),
+        ({"value": None}, "result 1: value = None"),
+        ({"value": math.nan}, "result 1: value = nan: must be float, and finite"),
+        ({"n": 2.0}, "result 1: n = 2.0: must be int"),
+        ({"n": True}, "result 1: n = True"),
+        ({"control": "chance"}, "result 1: control = 'chance'"),
+        ({"split": None}, "result 1: split = None: must be str"),
+        ({"more": 1}, "result 1: has .*more; must have exactly task, condition, metric"),
+    ],
+)
+def test_a_foreign_row_is_named(change: dict, message: str) -> None:
+    rows = json.loads(to_json([ROW, ROW]))
+    rows[1] |= change
+    with pytest.raises(ValueError, match=message):
+        from_json(json.dumps(rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{}", "a list of results, not dict"), ("[3]", "result 0: has 3"), ("[", "")]
+)
+def test_a_foreign_file_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_json(text)
+
+
+def test_the_table_has_a_row_a_result_and_a_column_a_field() -> None:
+    frame = table([ROW, dataclasses.replace(ROW, condition="swapped phrase", ceiling=None)])
+    assert list(frame) == [f.name for f in dataclasses.fields(Result)]
+    assert frame.condition.tolist() == ["", "swapped phrase"] and frame.ceiling.isna().tolist() == [False, True]
+    assert len(table([])) == 0 and list(table([])) == list(frame)
+
+
+def test_a_result_is_found_by_what_it_says_it_is() -> None:
+    other = dataclasses.replace(ROW, condition="swapped phrase")
+    assert find([ROW, other], "grounding", "acc@0.5", "swapped phrase") is other
+    with pytest.raises(KeyError, match="no result .*'naming'.*there are .*'swapped phrase'"):
+        find([ROW, other], "naming", "accuracy")

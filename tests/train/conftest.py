@@ -1,0 +1,80 @@
+"""One trained run for all tests of the trainer, real processes that start at once, and what it is to be the same run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from xfm import recipes
+from xfm.config import RunConfig
+from xfm.train import Run, pretrain
+
+os.environ["ACCELERATE_USE_CPU"] = "true"  # bit for bit is a promise of the CPU
+STOCHASTIC = {"model.text.dropout": 0.1, "model.vision.drop_path": 0.1}  # smoke has neither
+TIMING = ("seconds", "waited")
+
+
+@pytest.fixture(scope="session")
+def config() -> RunConfig:
+    return recipes.get("smoke").replace(STOCHASTIC)
+
+
+@pytest.fixture(scope="session")
+def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The uninterrupted run of `config`. Not to be changed."""
+    root = tmp_path_factory.mktemp("trained")
+    for _ in pretrain(config, root):
+        pass
+    return Run.of(config, root)
+
+
+@pytest.fixture(scope="session")
+def processes(trained: Run) -> Any:
+    """A multiprocessing context whose processes begin with everything imported and the data in memory."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["train.ready"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        multiprocessing.forkserver.ensure_running()
+    first = context.Process(target=time.sleep, args=(0,))  # ready when this one has run
+    first.start()
+    first.join()
+    return context
+
+
+def plain(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in TIMING}
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Bit by bit, through dicts and lists."""
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[[Path, Path], None]:
+    def check(a: Path, b: Path) -> None:
+        """Two run folders hold the same run: weights, optimizer state, records apart from what they took."""
+        assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()
+        states = [torch.load(folder / "state.pt", weights_only=True) for folder in (a, b)]
+        assert states[0]["optimizer"]["state"], "an optimizer that has done nothing proves nothing"
+        assert equal(*states)
+        assert [*map(plain, Run.open(a).metrics())] == [*map(plain, Run.open(b).metrics())]
+        assert {p.name for p in a.iterdir()} == {p.name for p in b.iterdir()}
+
+    return check

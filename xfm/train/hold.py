@@ -1,0 +1,123 @@
+"""Who may train a run: one at a time, in whole steps. What was trained is saved, however the loop is left."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from .checkpoint import RunBusy, RunError, named
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes in one folder are not told apart
+    fcntl = None
+
+_live: dict[Path, Hold] = {}
+
+
+class Hold:
+    """A context in which this call alone trains the run of a folder; leaving it between two steps calls `save`.
+
+    Between steps the run may be left in any way: a `break`, an interrupt in the caller's code, the end of the process,
+    or another call in this process, which takes over (a notebook cell that was interrupted and is run again). In the
+    middle of a step nothing is saved. RunBusy while another thread or process trains the run.
+    """
+
+    def __init__(self, folder: Path, main: bool = True):
+        self.folder, self.main = folder.resolve(), main  # of several processes the main one holds for all
+        self.save: Callable[[], None] = nothing
+        self.stepping = threading.Lock()
+        self.lock: IO[str] | None = None
+
+    def __enter__(self) -> Hold:
+        if self.folder in _live:
+            _live[self.folder].leave()
+        self.lock = locked(self.folder / ".lock") if self.main else None
+        _live[self.folder] = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if _live.get(self.folder) is self:
+            self.leave()
+
+    def leave(self) -> None:
+        if not self.stepping.acquire(blocking=False):
+            raise RunBusy(f"{self.folder}: another thread is training this run; let it finish, or stop it")
+        try:
+            self.save()
+        finally:
+            self.save = nothing
+            del _live[self.folder]
+            if self.lock:
+                self.lock.close()
+            self.stepping.release()
+
+    @contextmanager
+    def step(self) -> Iterator[list[int]]:
+        """One step, whole: Ctrl-C waits for its end, and then the list is not empty; a second one does not wait."""
+        with self.stepping, interrupt_deferred() as interrupted:
+            if _live.get(self.folder) is not self:
+                raise RunError(f"{self.folder}: a later call of pretrain has taken this run over; go on with that one")
+            try:
+                yield interrupted
+            except BaseException:
+                self.save = nothing  # of half a step
+                raise
+
+
+def nothing() -> None:
+    pass
+
+
+def locked(path: Path) -> IO[str] | None:
+    """The open file, which no other process can lock until it is closed or this process dies in whatever way."""
+    if fcntl is None:
+        return None
+    with named(path):
+        file = open(path, "a")  # noqa: SIM115
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the process: forked loaders do not inherit it
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            file.close()
+            raise RunBusy(f"{path.parent}: another process is training this run; let it finish, or end it") from None
+    return file  # unlocked where the file system knows no locks
+
+
+@atexit.register
+def leave_all() -> None:
+    for hold in list(_live.values()):
+        with contextlib.suppress(RunBusy):  # a thread in the middle of a step
+            hold.leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_live.clear)
+
+
+@contextmanager
+def interrupt_deferred() -> Iterator[list[int]]:
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # interrupts reach the main thread alone
+        yield caught
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGINT, before)
