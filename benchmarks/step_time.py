@@ -156,10 +156,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "step_time.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    native = torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")
+    native = any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
     result = {
         "command": f"python benchmarks/step_time.py --sizes {' '.join(args.sizes)} --threads {args.threads}",
-        "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "native_bf16": bool(native)},
+        "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "native_bf16": native},
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "threads": args.threads,
         "published_seconds": PUBLISHED_SECONDS,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
+Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")
 
 
@@ -205,7 +206,7 @@ class TrainConfig:
     warmup: int = 100  # steps
     schedule: Literal["linear", "cosine"] = "linear"
     clip: float = 1.0  # largest global gradient norm
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on CUDA, fp32 elsewhere
+    precision: Precision = "auto"  # auto: bf16 autocast on CUDA, fp32 elsewhere; native: bf16 on such a CPU as well
     compile: bool = False
     threads: int = 0  # torch's CPU threads (0: torch's own choice)
     save_every: int = 200  # steps
@@ -216,7 +217,8 @@ class TrainConfig:
         require(self.lr > 0, "train.lr", self.lr, "positive")
         require(self.save_every > 0, "train.save_every", self.save_every, "at least 1")
         require(self.schedule in ("linear", "cosine"), "train.schedule", self.schedule, "linear or cosine")
-        require(self.precision in ("auto", "fp32", "bf16"), "train.precision", self.precision, "auto, fp32 or bf16")
+        allowed = get_args(Precision)
+        require(self.precision in allowed, "train.precision", self.precision, f"one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xfm.evaluation.result import Result, find, from_json, interval, table, to_json
@@ -66,6 +66,7 @@ def test_scores_that_are_none_are_refused(scores: list) -> None:
         interval(scores, None)
 
 
+@settings(max_examples=30)
 @given(results)
 def test_json_gives_back_what_it_was_given(some: list[Result]) -> None:
     assert from_json(to_json(some)) == some
@@ -97,7 +98,7 @@ def test_a_foreign_row_is_named(change: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{}", "a list of results, not dict"), ("[3]", "result 0: has 3"), ("[", "")]
+    ("text", "message"), [("{}", "a list of results, not dict"), ("[3]", "result 0: has 3"), ("[", "Expecting")]
 )
 def test_a_foreign_file_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -114,5 +115,5 @@ def test_the_table_has_a_row_a_result_and_a_column_a_field() -> None:
 def test_a_result_is_found_by_what_it_says_it_is() -> None:
     other = dataclasses.replace(ROW, condition="swapped phrase")
     assert find([ROW, other], "grounding", "acc@0.5", "swapped phrase") is other
-    with pytest.raises(KeyError, match="no result .*'naming'.*there are .*'swapped phrase'"):
+    with pytest.raises(KeyError, match=r"no result .*'naming'.*there are .*'swapped phrase'"):
         find([ROW, other], "naming", "accuracy")

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from xfm import keyed
-from xfm.batch import Pairs, Texts
-from xfm.data.streams import Streams
+from xfm.batch import IGNORE, Pairs, Texts, Words
+from xfm.data.streams import Streams, filled
 from xfm.evaluation import Subject, examining, language
 from xfm.evaluation import subject as module
 from xfm.flow import Flow
@@ -69,16 +69,10 @@ def test_held_out_loss_is_the_objectives(subject: Subject) -> None:
     ids = sorted((subject.tokenizer.encode(t, 32) for t in texts), key=len)
     right, loss, labels, sentence = language.predictions(subject, ids)
     rule, rng = subject.config.data.mask, subject.rng("language", "masks")
-    hidden = [
-        mask_tokens(t, subject.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng) for t in ids
-    ]
-    streams = Streams(subject.config, subject.tokenizer)
-    masked, places, true = zip(*hidden, strict=True)
+    how = subject.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
+    masked, places, true = zip(*(mask_tokens(t, *how) for t in ids), strict=True)
     padded, mask = subject.tokenizer.pad(ids)
-    words = streams.words(texts, 0, "texts")
-    words = type(words)(
-        padded, mask, subject.tokenizer.pad(masked)[0], module.filled(places, 0), module.filled(true, -100)
-    )
+    words = Words(padded, mask, subject.tokenizer.pad(masked)[0], filled(places, 0), filled(true, IGNORE))
     out = subject.model.objectives["mlm"](flow(subject, Texts(words), "mlm"))
     assert labels.tolist() == [t for row in true for t in row]
     assert sentence.tolist() == [i for i, row in enumerate(true) for _ in row]

@@ -1,4 +1,4 @@
-"""What the tests' processes do; under torch.distributed.run this file is the script."""
+"""What the tests' processes do. Each sends its steps through `reports`, or what ended it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from xfm import pretrain
-from xfm.config import RunConfig, from_json
-from xfm.train import loop
+from xfm.config import RunConfig
+from xfm.train import RunError, loop
 
 
-def finish(config: RunConfig, root: Path) -> None:
-    for _ in pretrain(config, root):
-        pass
+def train(config: RunConfig, root: Path, reports: Connection) -> None:
+    """In a process group of its own, as a terminal's Ctrl-C reaches one."""
+    os.setsid()
+    try:
+        for record in pretrain(config, root):
+            reports.send(record["step"])
+    except (KeyboardInterrupt, RunError) as error:
+        reports.send(f"{type(error).__name__}: {error}")
 
 
-def die_at(call: int, config: RunConfig, root: Path) -> None:
+def die_at(call: int, config: RunConfig, root: Path, reports: Connection) -> None:
     """Trains; killed just before the `call`-th time that a file is fsynced or replaced."""
     calls = 0
 
@@ -33,21 +38,11 @@ def die_at(call: int, config: RunConfig, root: Path) -> None:
         return wrapper
 
     os.fsync, os.replace = counted(os.fsync), counted(os.replace)
-    finish(config, root)
-
-
-def interrupted(config: RunConfig, root: Path, reports: Connection) -> None:
-    """Trains in a process group of its own and sends every step, then what the interrupt said."""
-    os.setsid()
-    try:
-        for record in pretrain(config, root):
-            reports.send(record["step"])
-    except KeyboardInterrupt as interrupt:
-        reports.send(str(interrupt))
+    train(config, root, reports)
 
 
 def interrupt_at(step: int, times: int, config: RunConfig, root: Path, reports: Connection) -> None:
-    """Interrupts itself `times` times in the middle of a step."""
+    """Trains; presses Ctrl-C `times` times in the middle of a step."""
     weights_at = loop.weights_at
 
     def patched(config: RunConfig, now: int):
@@ -56,7 +51,7 @@ def interrupt_at(step: int, times: int, config: RunConfig, root: Path, reports: 
         return weights_at(config, now)
 
     loop.weights_at = patched
-    interrupted(config, root, reports)
+    train(config, root, reports)
 
 
 def hold(config: RunConfig, root: Path, reports: Connection) -> None:
@@ -65,7 +60,3 @@ def hold(config: RunConfig, root: Path, reports: Connection) -> None:
     reports.send(next(records)["step"])
     reports.recv()
     sys.exit()
-
-
-if __name__ == "__main__":
-    finish(from_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))

@@ -20,8 +20,8 @@ from .grammar import Caption, describe, refer
 Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 MOST = 4  # objects in a scene
-SIZES = {"big": (0.40, 0.55), "small": (0.25, 0.30)}  # the longer side, as a share of the picture's
-CROWDED = 0.47  # the largest share where there are several objects
+SIZES = {"big": (0.46, 0.58), "small": (0.30, 0.36)}  # the longer side, as a share of the picture's
+CROWDED = 0.50  # the largest share where there are several objects
 REPEAT = 0.15  # probability that a further object repeats a concept
 VISIBLE = 64  # alpha from which a pixel belongs to an object
 CELLS = 8  # a side: positions within one cell count as the same content

@@ -126,7 +126,8 @@ class Subject:
     def patches(self, scenes: Sequence[Scene]) -> Tensor:
         """n pictures -> (n, P, D), on the model's device"""
         image = pixels(scenes).to(self.model.device)
-        return torch.cat([self.model.vision(normalise(some)) for some in image.split(BATCH)])
+        dtype = self.model.vision.mask_token.dtype
+        return torch.cat([self.model.vision(normalise(some).to(dtype)) for some in image.split(BATCH)])
 
     def text(self, ids: Ids) -> tuple[Tensor, Tensor]:
         """B texts -> states (B, L, D) and mask (B, L), on the model's device"""

@@ -38,8 +38,9 @@ def accelerate(config: RunConfig) -> Accelerator:
     """Device, processes (torchrun, accelerate launch) and precision. Sets torch's threads where the config does."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    auto = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and auto)
+    cuda = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    native = cuda or any(has for name, has in getattr(torch.cpu, "get_capabilities", dict)().items() if "bf16" in name)
+    bf16 = {"auto": cuda, "native": native, "fp32": False, "bf16": True}[config.train.precision]
     AcceleratorState._reset_state()  # one notebook may train in fp32, then in bf16; the processes stay as they are
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # objectives join and leave
     return Accelerator(mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[unused])

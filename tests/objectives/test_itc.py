@@ -1,0 +1,47 @@
+"""ITC (open_clip's ClipLoss) is the mean of two naive cross-entropies; the temperature divides, and is clamped."""
+
+import pytest
+import torch
+from reference import batches, naive
+
+from xfm.batch import Pairs
+from xfm.objectives import build
+
+
+@pytest.mark.parametrize(("count", "tokens"), [(2, 4), (3, 7), (7, 10)])
+@pytest.mark.parametrize("stream", ["pairs", "regions"])
+def test_it_is_two_loops(count: int, tokens: int, stream: str) -> None:
+    p = batches.pretraining(data__fused_pairs=2)  # ITC sees all pairs, however many are fused
+    make = batches.pairs if stream == "pairs" else batches.regions
+    batch, itc = make(p.config, count, tokens=tokens), p.model.objectives["itc"]
+    out = itc(p.flow({stream: batch}, stream, ("itc",), (0, 0)))
+    with torch.no_grad():
+        grids = [naive.picture(p.model, image) for image in batch.image]
+        first = [naive.text(p.model, naive.unpadded(batch.words, b))[0] for b in range(count)]
+    if isinstance(batch, Pairs):
+        pooled = [g.mean(0) for g in grids]
+    else:
+        pooled = [grids[o][s].mean(0) for o, s in zip(batch.owner, batch.patches, strict=True)]
+    image, text = ([f(v) / f(v).norm() for v in vs] for f, vs in ((itc.image, pooled), (itc.text, first)))
+    logits = torch.stack([torch.stack([i @ t / itc.temperature for t in text]) for i in image])
+    rows = [naive.cross_entropy(m[b], b) for m in (logits, logits.T) for b in range(count)]
+    torch.testing.assert_close(out.loss, sum(rows) / (2 * count), rtol=1e-9, atol=1e-11)
+    right = (logits.argmax(1) == torch.arange(count)).double().mean().item()
+    assert out.report["accuracy"].item() == pytest.approx(right)
+    for name in ("temperature", "image.weight", "text.weight"):
+        ours, theirs = (torch.autograd.grad(v, itc.get_parameter(name), retain_graph=True)[0]
+                        for v in (out.loss, sum(rows) / (2 * count)))  # fmt: skip
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.001), (-1.0, 0.001), (0.07, 0.07), (0.5, 0.5), (3.0, 0.5)])
+def test_the_temperature_is_clamped_before_every_step_without_a_gradient(before: float, after: float) -> None:
+    p = batches.pretraining()
+    temperature = p.model.objectives["itc"].temperature
+    temperature.data.fill_(before)
+    p(batches.batch(p.config), (), (0, 0))
+    assert temperature.item() == pytest.approx(after, abs=0) and temperature.is_leaf and temperature.requires_grad
+
+
+def test_the_temperature_starts_as_the_config_says() -> None:
+    assert build(batches.config(model__temperature=0.2)).objectives["itc"].temperature.item() == pytest.approx(0.2)

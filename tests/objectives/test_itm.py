@@ -1,0 +1,95 @@
+"""ITM: hard negatives by their weights and never the own pair; the loss is a loop over true and false pairs."""
+
+import pytest
+import torch
+from reference import batches, naive
+
+from xfm import keyed
+from xfm.objectives.itm import draw, negative_weights
+
+
+@pytest.mark.parametrize(("count", "fused", "tokens"), [(2, 0, 4), (3, 2, 8), (5, 0, 6), (3, 9, 5)])
+@pytest.mark.parametrize("stream", ["pairs", "regions"])
+@torch.no_grad()
+def test_it_is_a_loop(count: int, fused: int, tokens: int, stream: str) -> None:
+    p = batches.pretraining(data__fused_pairs=fused)
+    make = batches.pairs if stream == "pairs" else batches.regions
+    batch, itm = make(p.config, count, tokens=tokens), p.model.objectives["itm"]
+    flow = p.flow({stream: batch}, stream, ("itm",), (0, 0))
+    out, (other_image, other_text) = itm(flow), itm.negatives(flow)
+    n = min(fused or count, count) if stream == "pairs" else count
+    assert len(other_image) == len(other_text) == n
+    grids = [naive.picture(p.model, image) for image in batch.image]
+    items = [naive.tokens(g) for g in grids]
+    if stream == "regions":
+        items = [naive.tokens(grids[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
+    texts = [naive.text(p.model, naive.unpadded(batch.words, b)) for b in range(count)]
+    triples = [(b, b, 1) for b in range(n)]
+    triples += [(b, int(other_image[b]), 0) for b in range(n)] + [(int(other_text[b]), b, 0) for b in range(n)]
+    assert all(text != image for text, image, label in triples if not label)
+    logits = [itm.head(naive.fuse(p.model, texts[t], items[i])[0]) for t, i, _ in triples]
+    losses = [naive.cross_entropy(v, label) for v, (*_, label) in zip(logits, triples, strict=True)]
+    torch.testing.assert_close(out.loss, sum(losses) / len(losses), rtol=1e-9, atol=1e-11)
+    right = [int(v.argmax()) == label for v, (*_, label) in zip(logits, triples, strict=True)]
+    assert out.report["accuracy"].item() == pytest.approx(sum(right) / len(right))
+
+
+def test_weights_are_a_softmax_with_a_floor_and_without_the_own_pair() -> None:
+    similarity = torch.tensor([[5.0, 1.0, 2.0], [0.0, 0.0, 0.0], [90.0, -90.0, 90.0]], dtype=torch.float64)
+    weights = negative_weights(similarity)
+    for i in range(3):
+        row = [v.exp().item() for v in similarity[i]]
+        expected = [0.0 if i == j else v / sum(row) + 1e-5 for j, v in enumerate(row)]
+        assert weights[i].tolist() == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["spread", "nearly certain", "own pair certain"])
+def test_draws_follow_the_weights(dtype: torch.dtype, kind: str) -> None:
+    g, draws = torch.Generator().manual_seed(3), 3000
+    scale = {"spread": 1.0, "nearly certain": 30.0, "own pair certain": 0.0}[kind]
+    similarity = scale * torch.randn(6, 6, generator=g) + (200 * torch.eye(6) if scale == 0 else 0)
+    weights = negative_weights(similarity.to(dtype))
+    drawn = torch.stack([draw(weights, keyed.generator("draw", i)) for i in range(draws)])
+    counts = torch.stack([(drawn == j).sum(0) for j in range(6)], 1).double()
+    assert not counts.diagonal().any()
+    expected = draws * weights.double() / weights.double().sum(1, keepdim=True)
+    common = expected > 5
+    chi_square = ((counts - expected).square() / expected)[common].sum()
+    freedom = int(common.sum()) - 6
+    assert chi_square < freedom + 5 * (2 * max(freedom, 1)) ** 0.5
+    assert counts[~common].sum() <= 10 + 3 * expected[~common].sum()
+    if scale == 0:
+        assert freedom == 24  # the floor leaves all others equally likely
+
+
+@pytest.mark.parametrize("point", [0.0, 1 - 2**-24])
+@pytest.mark.parametrize("size", [2, 3, 50])
+def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(point, size, monkeypatch) -> None:
+    monkeypatch.setattr(torch, "rand", lambda *shape, **options: torch.full(shape, point))
+    weights = negative_weights(torch.zeros(size, size))
+    drawn = draw(weights, torch.Generator())
+    first = [1] + [0] * (size - 1)
+    last = [size - 1] * (size - 1) + [size - 2]
+    assert drawn.tolist() == (first if point == 0 else last)
+
+
+def test_of_two_pairs_each_is_the_others_negative() -> None:
+    p = batches.pretraining()
+    flow = p.flow({"pairs": batches.pairs(p.config, 2)}, "pairs", ("itm",), (0, 0))
+    assert [v.tolist() for v in p.model.objectives["itm"].negatives(flow)] == [[1, 0], [1, 0]]
+
+
+def test_negatives_are_keyed_by_step_and_stream_and_send_no_gradient() -> None:
+    p = batches.pretraining()
+    itm, batch = p.model.objectives["itm"], {"pairs": batches.pairs(p.config, 30), "regions": batches.regions(p.config, 30)}
+
+    def negatives(stream: str, step: int) -> list[list[int]]:
+        torch.manual_seed(torch.seed())  # the global generator has no part in it
+        return [v.tolist() for v in itm.negatives(p.flow(batch, stream, ("itm",), (0, step)))]
+
+    assert negatives("pairs", 5) == negatives("pairs", 5) != negatives("pairs", 6)
+    assert negatives("regions", 5) == negatives("regions", 5)
+    loss = itm(p.flow(batch, "pairs", ("itm",), (0, 5))).loss
+    heads = list(p.model.objectives["itc"].parameters())
+    assert torch.autograd.grad(loss, heads, allow_unused=True) == (None,) * len(heads)

@@ -1,0 +1,196 @@
+"""The flow: the stop and its doses, the four targets of masked image modelling, and objectives that leave one another
+alone."""
+
+import pytest
+import torch
+from reference import batches
+from reference.batches import ALL, NO_STOP
+from torch import Tensor
+
+from xfm.batch import Images, Pairs
+from xfm.objectives import Pretraining
+
+KEY = (0, 3)
+DOSES = {f"flow__text_gradient__{o}": 0.3 for o in ("itc", "itm", "imlm", "bbp")}
+
+
+def keyword(changes: dict) -> dict:
+    return {name.replace(".", "__"): value for name, value in changes.items()}
+
+
+def losses(p: Pretraining, on: tuple[str, ...] = ALL, training: bool = False) -> dict[str, Tensor]:
+    return p.train(training)(batches.batch(p.config), on, KEY)[0]
+
+
+def text_gradients(p: Pretraining, loss: Tensor) -> list[Tensor | None]:
+    return list(torch.autograd.grad(loss, list(p.model.text.parameters()), retain_graph=True, allow_unused=True))
+
+
+@pytest.fixture(scope="module")
+def published() -> Pretraining:
+    return batches.pretraining()
+
+
+@pytest.fixture(scope="module")
+def plain() -> Pretraining:
+    return batches.pretraining(**keyword(NO_STOP))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.3, 1e-3, 0.999])
+def test_a_dose_changes_no_forward_value_by_a_bit(training: bool, share: float, published, plain) -> None:
+    dosed = batches.pretraining(**{name: share for name in DOSES})
+    ours, reports = dosed.train(training)(batches.batch(dosed.config), ALL, KEY)
+    for other in (published, plain):
+        theirs, expected = other.train(training)(batches.batch(other.config), ALL, KEY)
+        assert {n for n in theirs if not torch.equal(ours[n], theirs[n])} == set()
+        assert {n for n in expected if not torch.equal(reports[n], expected[n])} == set()
+
+
+@pytest.mark.parametrize("objective", ["itc", "itm", "imlm", "bbp"])
+@pytest.mark.parametrize("share", [0.25, 0.3, 1e-3])
+def test_a_dose_scales_the_text_gradient_and_nothing_else(objective: str, share: float, plain) -> None:
+    dosed = batches.pretraining(**keyword(NO_STOP) | {f"flow__text_gradient__{objective}": share})
+    for p in (plain, dosed):
+        p.eval()
+    stream = "regions" if objective == "bbp" else "pairs"
+    grads = []
+    for p in (plain, dosed):
+        loss = losses(p, (objective,))[f"{stream}/{objective}"]
+        named = dict(p.model.named_parameters())
+        grads.append(dict(zip(named, torch.autograd.grad(loss, named.values(), allow_unused=True), strict=True)))
+    whole, part = grads
+    for name, g in whole.items():
+        if g is None:
+            assert part[name] is None, name
+            continue
+        expected = share * g if name.startswith("text.") else g
+        torch.testing.assert_close(part[name], expected, rtol=1e-8, atol=1e-12)
+    assert any(g is not None and g.any() for n, g in whole.items() if n.startswith("text."))
+
+
+def test_the_stop_leaves_no_path_from_a_fusion_loss_to_the_text_encoder(published) -> None:
+    for name, loss in losses(published).items():
+        reached = [g is not None for g in text_gradients(published, loss)] if loss.requires_grad else []
+        stopped = name.split("/")[1] in ("itm", "imlm", "bbp", "mim")
+        assert not any(reached) if stopped else all(reached), name
+
+
+def test_without_the_stop_every_text_loss_reaches_all_of_the_text_encoder(plain) -> None:
+    for name, loss in losses(plain).items():
+        if not name.endswith("/mim"):
+            assert all(g is not None for g in text_gradients(plain, loss)), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "graph"),
+    [({}, {"whole": True, "masked": False}), ({"data__fused_pairs": 2}, {"whole": True, "masked": False})]
+    + [(keyword(NO_STOP), {"whole": True, "masked": True})],
+)
+def test_no_graph_is_recorded_of_a_text_whose_gradient_is_stopped(changes: dict, graph: dict) -> None:
+    p = batches.pretraining(**changes)
+    flow = p.flow(batches.batch(p.config), "pairs", ALL, KEY)
+    assert {"whole": flow.text.requires_grad, "masked": flow.masked_text.requires_grad} == graph
+    without_contrast = p.flow(batches.batch(p.config), "pairs", ("itm", "imlm"), KEY)
+    assert without_contrast.text.requires_grad == (changes == keyword(NO_STOP))
+
+
+def test_every_encoder_pass_is_made_once_and_only_if_asked_for(published) -> None:
+    calls: list[str] = []
+    hooks = [
+        getattr(published.model, e).register_forward_hook(lambda *_, e=e: calls.append(e))
+        for e in ("vision", "text", "fusion")
+    ]
+    try:
+        for on, expected in [
+            (ALL, {"vision": 2 + 1 + 2, "text": 2 + 2 + 1, "fusion": 1 + 1}),
+            (("mlm",), {"text": 1}),
+            (("mim",), {"vision": 2 + 2}),
+            (("itc",), {"vision": 2, "text": 2}),
+            (("imlm",), {"vision": 2, "text": 2, "fusion": 2}),
+            (("bbp",), {"vision": 1, "text": 1, "fusion": 1}),
+        ]:
+            calls.clear()
+            losses(published, on)
+            assert {e: calls.count(e) for e in set(calls)} == expected, on
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+# --- what masked patches must predict
+
+
+def test_the_papers_target_is_the_same_networks_unmasked_output_without_a_gradient(published) -> None:
+    flow = published.eval().flow(batches.batch(published.config), "pairs", ALL, KEY)
+    target = flow.mim_target
+    assert torch.equal(target.patches, flow.patches) and torch.equal(target.pooled, flow.patches.mean(1))
+    assert not target.patches.requires_grad and flow.patches.requires_grad
+    (grad,) = torch.autograd.grad(losses(published)["pairs/mim"], flow.model.vision.mask_token)
+    assert grad.any()
+
+
+def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
+    seen, weight = [], torch.tensor(2.0, requires_grad=True)
+    guided = Pretraining(published.model, published.config, lambda image: seen.append(image) or weight * image[:, 0])
+    flow = guided.flow({"images": batches.images(guided.config, 3)}, "images", ("mim",), KEY)
+    target = flow.mim_target
+    assert torch.equal(seen[0], flow.pictures) and not target.patches.requires_grad
+    torch.testing.assert_close(target.pooled, target.patches.mean(1))
+    assert "patches" not in flow.__dict__  # the guided target costs no unmasked pass of our own encoder
+
+
+def test_pixels_are_standardised_patch_by_patch_and_have_no_pooled_target() -> None:
+    p = batches.pretraining(flow__mim_target="pixels")
+    batch = batches.images(p.config, 2)
+    flat = Images(batch.image.clone(), batch.image_mask)
+    flat.image[:, :, :4, :4] = 0.3  # a patch of one colour: no division by zero
+    target = p.flow({"images": flat}, "images", ("mim",), KEY).mim_target
+    assert target.pooled is None and target.patches.shape == (2, 16, 48)
+    assert not target.patches[:, 0].any() and target.patches.isfinite().all()
+    torch.testing.assert_close(target.patches[:, 1:].mean(-1), torch.zeros(2, 15).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(target.patches[:, 1:].std(-1), torch.ones(2, 15).double(), rtol=1e-4, atol=0)
+
+
+# --- an ablation leaves the others alone
+
+
+@pytest.mark.parametrize("gone", ALL)
+@pytest.mark.parametrize("still", [True, False], ids=["fusion without dropout", "dropout everywhere"])
+def test_removing_an_objective_leaves_the_others_as_they_were(gone: str, still: bool) -> None:
+    """In train mode, with drop path and dropout. Only the fusion encoder's own dropout is drawn over all pairings."""
+    p = batches.pretraining()
+    if still:
+        for module in p.model.fusion.modules():
+            for rate in {"dropout", "p"} & set(vars(module)):
+                setattr(module, rate, 0.0)
+    torch.manual_seed(1)
+    whole = losses(p, training=True)
+    torch.manual_seed(2)  # the global generator has no part in it
+    fewer = losses(p, tuple(o for o in ALL if o != gone), training=True)
+    assert set(fewer) == {n for n in whole if not n.endswith(f"/{gone}")}
+    for name, loss in fewer.items():
+        fused = name.split("/")[1] in ("itm", "imlm", "bbp")
+        if not fused:
+            assert torch.equal(loss, whole[name]), name
+        elif still:  # other pairings in the same products: equal but for rounding
+            torch.testing.assert_close(loss, whole[name], rtol=1e-12, atol=1e-13, msg=name)
+
+
+def test_streams_leave_one_another_alone() -> None:
+    p = batches.pretraining().train()
+    batch = batches.batch(p.config)
+    whole = p(batch, ALL, KEY)[0]
+    for stream in batch:
+        alone = p({stream: batch[stream]}, ALL, KEY)[0]
+        assert {n for n, loss in alone.items() if not torch.equal(loss, whole[n])} == set()
+
+
+def test_dropout_is_another_at_every_step_and_pass() -> None:
+    p = batches.pretraining().train()
+    flows = [p.flow(batches.batch(p.config), "pairs", ALL, (0, step)) for step in (1, 1, 2)]
+    assert torch.equal(flows[0].text, flows[1].text) and not torch.equal(flows[0].text, flows[2].text)
+    assert torch.equal(flows[0].masked_patches, flows[1].masked_patches)
+    nothing_hidden = Pairs(flows[0].batch.image, flows[0].batch.words, torch.zeros(4, 16).bool())
+    flow = p.flow({"pairs": nothing_hidden}, "pairs", ALL, (0, 1))
+    assert not torch.equal(flow.masked_patches, flow.patches)  # MIM's target has drop-path noise of its own
