@@ -1,6 +1,8 @@
 """The flow: the stop and its doses, the four targets of masked image modelling, and objectives that leave one another
 alone."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from reference import batches
@@ -11,7 +13,6 @@ from xfm.batch import Images, Pairs
 from xfm.objectives import Pretraining
 
 KEY = (0, 3)
-DOSES = {f"flow__text_gradient__{o}": 0.3 for o in ("itc", "itm", "imlm", "bbp")}
 
 
 def keyword(changes: dict) -> dict:
@@ -37,14 +38,17 @@ def plain() -> Pretraining:
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.3, 1e-3, 0.999])
-def test_a_dose_changes_no_forward_value_by_a_bit(training: bool, share: float, published, plain) -> None:
-    dosed = batches.pretraining(**{name: share for name in DOSES})
-    ours, reports = dosed.train(training)(batches.batch(dosed.config), ALL, KEY)
-    for other in (published, plain):
-        theirs, expected = other.train(training)(batches.batch(other.config), ALL, KEY)
-        assert {n for n in theirs if not torch.equal(ours[n], theirs[n])} == set()
-        assert {n for n in expected if not torch.equal(reports[n], expected[n])} == set()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1e-3, 0.999])
+def test_a_dose_changes_no_forward_value_by_a_bit(training: bool, dtype: torch.dtype, share: float) -> None:
+    def values(**changes) -> dict[str, Tensor]:
+        p = batches.pretraining(**changes).to(dtype).train(training)
+        made, report = p(batches.batch(p.config), ALL, KEY)
+        return made | report
+
+    dosed = values(**{f"flow__text_gradient__{o}": share for o in ("itc", "itm", "imlm", "bbp")})
+    for other in (values(), values(**keyword(NO_STOP))):
+        assert {n for n in other if not torch.equal(dosed[n], other[n])} == set()
 
 
 @pytest.mark.parametrize("objective", ["itc", "itm", "imlm", "bbp"])
@@ -95,6 +99,25 @@ def test_no_graph_is_recorded_of_a_text_whose_gradient_is_stopped(changes: dict,
     assert without_contrast.text.requires_grad == (changes == keyword(NO_STOP))
 
 
+@pytest.mark.parametrize("streams", [("images",), ("pairs", "texts"), ("pairs", "regions", "images", "texts")])
+def test_bf16_autocast_loses_no_path_to_a_pass_without_a_graph_before_it(streams: tuple[str, ...]) -> None:
+    """Autocast keeps the weights that it has cast: a copy made without a graph must not serve a pass with one."""
+    p = batches.pretraining()
+    p.model.float()
+    named, grads = dict(p.model.named_parameters()), []
+    for bf16 in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            on = tuple(o for o in ALL if o != "itc" or len(streams) > 2)
+            made, _ = p({s: batches.batch(p.config)[s] for s in streams}, on, KEY)
+        total = torch.stack([*made.values()]).sum()
+        assert total.dtype == torch.float32
+        grads.append(torch.autograd.grad(total, named.values(), allow_unused=True))
+    for name, full, half in zip(named, *grads, strict=True):
+        assert (full is None) == (half is None), name
+        if full is not None and not name.endswith("key.bias"):  # whose gradient is zero but for rounding
+            assert torch.cosine_similarity(full.flatten(), half.flatten(), dim=0) > 0.9, name
+
+
 def test_every_encoder_pass_is_made_once_and_only_if_asked_for(published) -> None:
     calls: list[str] = []
     hooks = [
@@ -138,6 +161,26 @@ def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
     assert torch.equal(seen[0], flow.pictures) and not target.patches.requires_grad
     torch.testing.assert_close(target.pooled, target.patches.mean(1))
     assert "patches" not in flow.__dict__  # the guided target costs no unmasked pass of our own encoder
+
+
+def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -> None:
+    from xfm.train.checkpoint import save_weights
+    from xfm.train.start import guide
+
+    p = batches.pretraining(init_from="stage1", flow__mim_target="frozen")
+    p.model.float()
+    save_weights(p.model, tmp_path / "init.safetensors")
+    run = SimpleNamespace(folder=tmp_path, config=p.config, has=lambda name: (tmp_path / name).exists())
+    p.guide, batch = guide(run, torch.device("cpu")), batches.batch(p.config)
+    start = p.model.eval().vision(batch["images"].image).detach()
+    with torch.no_grad():
+        for parameter in p.model.vision.parameters():
+            parameter.mul_(1.5)
+    target = p.train().flow(batch, "images", ("mim",), KEY).mim_target
+    assert torch.equal(target.patches, start) and torch.equal(target.pooled, start.mean(1))
+    assert {n for n, _ in p.named_parameters()} == {f"model.{n}" for n, _ in p.model.named_parameters()}  # untrained
+    no_mim = SimpleNamespace(**vars(run) | {"config": p.config.replace({"objectives.mim.weight": 0.0})})
+    assert guide(no_mim, torch.device("cpu")) is None
 
 
 def test_pixels_are_standardised_patch_by_patch_and_have_no_pooled_target() -> None:

@@ -28,7 +28,7 @@ class Pretrain:
     """Where run folders lie."""
 
     def run(self) -> None:
-        from .evaluation import evaluate_run, table
+        from .evaluation import evaluate_run, lines
         from .plots import write_figures
         from .train import Run, pretrain
 
@@ -44,7 +44,7 @@ class Pretrain:
         if bar is not None:
             bar.close()
         print("Evaluating on the test split ...")
-        print(table(evaluate_run(folder)).to_string(index=False))
+        print(lines(evaluate_run(folder)))
         print("\n".join(["Figures:", *(f"  {path}" for path in write_figures(run))]))
         print(f"Go on: `make lab` opens the notebooks; `xfm pretrain {self.recipe}+no_stop_gradient` ablates the stop")
 
@@ -58,9 +58,9 @@ class Evaluate:
     """Measure again, where evaluation.json is there already."""
 
     def run(self) -> None:
-        from .evaluation import evaluate_run, table
+        from .evaluation import evaluate_run, lines
 
-        print(table(evaluate_run(self.run_folder, again=self.again)).to_string(index=False))
+        print(lines(evaluate_run(self.run_folder, again=self.again)))
 
 
 @dataclass(frozen=True)

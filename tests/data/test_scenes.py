@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from xfm.data import openmoji
 from xfm.data.grammar import Caption, Relation, Thing, article, holds, plural, refers, templates
-from xfm.data.scenes import SPLITS, VISIBLE, Scene, World, sprite
+from xfm.data.scenes import SIZES, SPLITS, VISIBLE, Scene, World, sprite
 
 WORLD = World()
 OPPOSITE = {
@@ -48,8 +48,8 @@ def test_boxes_are_the_masks_and_objects_are_apart(scene: Scene) -> None:
             o.y + o.height,
         )
         assert np.multiply(o.box, side) == pytest.approx((o.x + o.width / 2, o.y + o.height / 2, o.width, o.height))
-        long = max(o.width, o.height) / side
-        assert (long > 0.3) == (o.size == "big") and 0.15 < long <= 0.56
+        low, high = np.multiply(SIZES[o.size], side)
+        assert low - 2 <= max(o.width, o.height) <= high + 0.5
         seen[o.y : o.y + o.height, o.x : o.x + o.width] += 1
     assert seen.max() == 1
 
@@ -136,7 +136,7 @@ def test_a_perturbed_caption_is_false(scene: Scene, data: st.DataObject) -> None
 def test_meaning_on_a_scene_made_by_hand() -> None:
     scene = WORLD.scene("train", 0, 4)
     o = replace(scene.objects[0], name="cat", size="small", width=10, height=10)
-    cats = (replace(o, x=0, y=0), replace(o, x=12, y=0), replace(o, x=30, y=30, name="dog", size="big"))
+    cats = (replace(o, x=0, y=0), replace(o, x=12, y=0), replace(o, x=5, y=30, name="dog", size="big"))
     scene = replace(scene, objects=cats)
 
     def reading(*things: Thing, relations: tuple[Relation, ...] = ()) -> Caption:
@@ -151,6 +151,12 @@ def test_meaning_on_a_scene_made_by_hand() -> None:
     assert refers(reading(Thing("cat"), Thing("dog"), relations=(Relation(0, "above", 1),)), scene) == [0, 1]
     assert refers(reading(Thing("cat"), Thing("cat"), relations=(Relation(0, "next to", 1),)), scene) == [0, 1]
     assert not holds(reading(Thing("cat"), Thing("dog"), relations=(Relation(0, "next to", 1),)), scene)
+    for word in ("to the left of", "to the right of"):  # the dog's columns are among the cats'
+        assert not holds(reading(Thing("cat"), Thing("dog"), relations=(Relation(0, word, 1),)), scene)
+    three = replace(scene, objects=(*cats, replace(o, x=30, y=0)))
+    assert holds(reading(Thing("cat", count=3)), three) and not holds(reading(Thing("cat", count=2)), three)
+    assert refers(reading(Thing("cat"), relations=(Relation(0, "on the right", 0),)), three) == [3]
+    assert refers(reading(Thing("cat"), relations=(Relation(0, "at the top", 0),)), three) == []
 
 
 @given(scenes(("train", "validation", "test")))

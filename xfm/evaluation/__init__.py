@@ -16,11 +16,11 @@ from ..train import Run, RunError
 from ..train.checkpoint import write
 from . import grounding, imlm, language, naming, retrieval
 from .examples import examples
-from .result import Result, find, from_json, table, to_json
+from .result import Result, find, from_json, lines, table, to_json
 from .subject import Subject, examining
 
 __all__ = ["TASKS", "Result", "Subject", "evaluate", "evaluate_run", "examining", "examples", "find", "from_json",
-           "table", "to_json"]  # fmt: skip
+           "lines", "table", "to_json"]  # fmt: skip
 
 TASKS: dict[str, Callable[[Subject], list[Result]]] = {
     "retrieval": retrieval.score,

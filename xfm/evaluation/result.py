@@ -71,6 +71,18 @@ def table(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame([dataclasses.asdict(r) for r in results], columns=[f.name for f in dataclasses.fields(Result)])
 
 
+def lines(results: Sequence[Result]) -> str:
+    """The table for a terminal: one line a result, what belongs to one number side by side."""
+    rows = [("task", "metric", "value", "95 % interval", "n", "control", "ceiling")]
+    for r in results:
+        control = "" if r.control is None else f"{r.control:.3f} {r.control_name}"
+        ceiling = "" if r.ceiling is None or r.ceiling == 1 else f"{r.ceiling:.3f}"
+        rows.append((f"{r.task}, {r.condition}".removesuffix(", "), r.metric, f"{r.value:.3f}",
+                     f"{r.low:.3f} to {r.high:.3f}", str(r.n), control, ceiling))  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
 def find(results: Sequence[Result], task: str, metric: str, condition: str = "") -> Result:
     """The one result of a task, metric and condition. KeyError, with what there is, where it is not there."""
     for r in results:

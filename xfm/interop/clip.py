@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,14 +15,21 @@ from ..config import ConfigError, VisionConfig
 
 
 def teacher_width(name: str) -> int:
-    """Token width of an open_clip model's image tower. ConfigError for a model that open_clip does not know."""
+    """Token width of an open_clip model's image tower, which must be a transformer of open_clip's own (not timm's).
+    ConfigError, with the nearest that are, for any other name."""
     import open_clip
 
-    config = open_clip.get_model_config(name)
-    if config is None or "width" not in config["vision_cfg"]:
-        raise ConfigError(f"flow.teacher = {name!r}: no open_clip model with a transformer image tower; "
-                          f"there are {', '.join(open_clip.list_models()[:5])} ...")  # fmt: skip
-    return config["vision_cfg"]["width"]
+    def width(model: str) -> int:
+        tower = (open_clip.get_model_config(model) or {}).get("vision_cfg", {})
+        patches = tower.get("patch_size") and not tower.get("attentional_pool")  # no ResNet; no CoCa, whose norm pools
+        return tower.get("width", 0) if patches else 0
+
+    if not width(name):
+        usable = [model for model in open_clip.list_models() if width(model)]
+        near = difflib.get_close_matches(name, usable, cutoff=0)
+        raise ConfigError(f"flow.teacher = {name!r}: no open_clip model with a transformer image tower of open_clip's "
+                          f"own; there are {', '.join(near)} ...")  # fmt: skip
+    return width(name)
 
 
 def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -1,0 +1,101 @@
+"""A frozen open_clip tower as MIM's teacher: its own tokens on our grid, and what to do where it cannot be had."""
+
+import json
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from reference import batches
+
+from xfm.batch import MEAN, STD
+from xfm.config import ConfigError
+from xfm.interop.clip import teacher, teacher_width
+
+SIZE, PATCH, WIDTH = 24, 8, 20  # a grid of 3 x 3
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A small open_clip model by its name, with random weights in a file."""
+    folder, name = tmp_path_factory.mktemp("open_clip"), "xfm-test-teacher"
+    text = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
+    vision = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "head_width": 10, "layers": 2}
+    (folder / f"{name}.json").write_text(json.dumps({"embed_dim": 6, "vision_cfg": vision, "text_cfg": text}))
+    open_clip.add_model_config(folder)
+    torch.manual_seed(5)
+    torch.save(open_clip.create_model(name, pretrained=None).state_dict(), folder / "weights.pt")
+    return name, str(folder / "weights.pt")
+
+
+@pytest.mark.parametrize("grid", [3, 4, 2])
+def test_tokens_are_the_towers_own_on_our_grid(tower: tuple[str, str], grid: int) -> None:
+    name, weights = tower
+    config = batches.config(model__vision__image_size=grid * PATCH, model__vision__patch_size=PATCH,
+                            data__mask__image_patches=2)  # fmt: skip
+    tokens = teacher(name, weights, config.model.vision, torch.device("cpu"))
+    pictures = batches.pictures(config, 3)
+    out = tokens(pictures)
+    assert out.shape == (3, grid**2, teacher_width(name)) and not out.requires_grad
+    visual = open_clip.create_model(name, pretrained=weights).visual.eval()
+    visual.output_tokens = True  # open_clip's other way to the same tokens
+    resized = F.interpolate(pictures, (SIZE, SIZE), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        expected = visual.ln_post(visual(resized)[1]) if grid == 3 else visual.ln_post(visual.transformer(
+            visual._embeds(resized)))[:, 1:]  # fmt: skip
+    if grid != 3:
+        square = expected.transpose(1, 2).unflatten(2, (3, 3))
+        expected = F.interpolate(square, (grid, grid), mode="bilinear").flatten(2).transpose(1, 2)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pictures_are_renormalised_for_a_tower_that_expects_others(tower, monkeypatch) -> None:
+    name, weights = tower
+    config, seen = batches.config(), []
+    create = open_clip.create_model
+
+    def created(*args, **options):
+        model = create(*args, **options)
+        model.visual.image_mean, model.visual.image_std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+        model.visual.conv1.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+        return model
+
+    monkeypatch.setattr(open_clip, "create_model", created)
+    rgb = torch.rand(2, 3, 1, 1).expand(-1, -1, 16, 16)  # of one colour, so resizing leaves them
+    ours = (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    teacher(name, weights, config.model.vision, torch.device("cpu"))(ours)
+    torch.testing.assert_close(seen[0][:, :, :1, :1], (rgb[:, :, :1, :1] - 0.5) / 0.25, rtol=1e-4, atol=1e-5)
+
+
+def test_a_teacher_is_learnt_from_through_one_linear_layer(tower) -> None:
+    name, weights = tower
+    p = batches.pretraining(flow__mim_target="teacher", flow__teacher=name, flow__teacher_weights=weights)
+    p.model.float()
+    head = p.model.objectives["mim"].head
+    assert head.weight.shape == (WIDTH, 32)
+    p.guide = teacher(name, weights, p.config.model.vision, torch.device("cpu"))
+    losses, _ = p(batches.batch(p.config), ("mim",), (0, 0))
+    torch.stack([*losses.values()]).sum().backward()
+    assert head.weight.grad.any() and p.model.vision.mask_token.grad.any()
+    assert not [n for n, _ in p.named_parameters() if "teacher" in n]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("ViT-B-61", "ViT-B-16"), ("RN50", "ViT-"), ("ViT-B-16-SigLIP", "ViT-B-16"), ("coca_ViT-B-32", "ViT-B-32")],
+    ids=["unknown", "a ResNet", "timm's", "pools inside"],
+)
+def test_a_model_without_a_plain_transformer_of_open_clips_own_is_refused_with_the_nearest(name, near) -> None:
+    with pytest.raises(ConfigError, match=f"flow.teacher = '{name}'.* there are .*{near}"):
+        teacher_width(name)
+
+
+@pytest.mark.parametrize("weights", ["no_such_tag", "missing.pt", "foreign.pt", "broken.pt"])
+def test_weights_that_cannot_be_had_are_an_error_that_names_them(weights: str, tower, tmp_path: Path) -> None:
+    torch.save({"some.other.weight": torch.zeros(3)}, tmp_path / "foreign.pt")
+    (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
+    given = str(tmp_path / weights) if weights.endswith(".pt") else weights
+    with pytest.raises(ConfigError, match="flow.teacher_weights") as error:
+        teacher(tower[0], given, batches.config().model.vision, torch.device("cpu"))
+    assert given in str(error.value) and tower[0] in str(error.value)
