@@ -28,6 +28,13 @@ def require(ok: bool, field_name: str, value: object, allowed: str) -> None:
         raise ConfigError(f"{field_name} = {value!r}: must be {allowed}")
 
 
+def positive(config: object, group: str, *names: str, zero: bool = False) -> None:
+    """Every named field of a config is more than 0 (`zero`: or 0)."""
+    for name in names:
+        value = getattr(config, name)
+        require(value > 0 or (zero and value == 0), f"{group}{name}", value, "0 or positive" if zero else "positive")
+
+
 @dataclass(frozen=True)
 class VisionConfig:
     """BEiT-v2-style vision encoder. The defaults are the paper's `base`."""
@@ -42,12 +49,12 @@ class VisionConfig:
     absolute_positions: bool = False  # learnt, sine-cosine start; needed where training starts from scratch
 
     def __post_init__(self) -> None:
-        require(self.patch_size > 0, "model.vision.patch_size", self.patch_size, "positive")
-        fits = self.image_size > 0 and self.image_size % self.patch_size == 0
+        positive(self, "model.vision.", "image_size", "patch_size", "width", "depth", "heads")
+        positive(self, "model.vision.", "layer_scale", zero=True)
+        fits = self.image_size % self.patch_size == 0
         require(fits, "model.vision.image_size", self.image_size, f"a multiple of patch_size ({self.patch_size})")
-        require(self.heads > 0 and self.width % self.heads == 0, "model.vision.heads", self.heads, "a divisor of width")
+        require(self.width % self.heads == 0, "model.vision.heads", self.heads, f"a divisor of width ({self.width})")
         require(self.width % 4 == 0, "model.vision.width", self.width, "a multiple of 4 (sine-cosine positions)")
-        require(self.depth > 0, "model.vision.depth", self.depth, "at least 1")
         require(0 <= self.drop_path < 1, "model.vision.drop_path", self.drop_path, "in [0, 1)")
 
     @property
@@ -73,9 +80,9 @@ class TextConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        require(self.heads > 0 and self.width % self.heads == 0, "model.text.heads", self.heads, "a divisor of width")
+        positive(self, "model.text.", "positions", "width", "depth", "heads", "intermediate")
+        require(self.width % self.heads == 0, "model.text.heads", self.heads, f"a divisor of width ({self.width})")
         require(self.vocabulary > 5, "model.text.vocabulary", self.vocabulary, "more than the 5 special tokens")
-        require(self.depth > 0, "model.text.depth", self.depth, "at least 1")
         require(0 <= self.dropout < 1, "model.text.dropout", self.dropout, "in [0, 1)")
 
 
@@ -89,9 +96,8 @@ class ModelConfig:
     init_std: float = 0.02  # of the encoders' weights; .02 * sqrt(768 / width) where training starts from scratch
 
     def __post_init__(self) -> None:
-        require(self.fusion_depth > 0, "model.fusion_depth", self.fusion_depth, "at least 1")
+        positive(self, "model.", "fusion_depth", "embed_dim", "init_std")
         require(0.001 <= self.temperature <= 0.5, "model.temperature", self.temperature, "in [0.001, 0.5]")
-        require(self.init_std > 0, "model.init_std", self.init_std, "positive")
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,10 @@ class TextGradient:
     itm: float = 0.0
     imlm: float = 0.0
     bbp: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, share in vars(self).items():
+            require(0 <= share <= 1, f"flow.text_gradient.{name}", share, "in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -130,10 +140,6 @@ class Objective:
     weight: float = 1.0  # 0 switches the objective off: it then costs nothing
     start: float = 0.0  # the share of the run's steps after which it joins
 
-    def __post_init__(self) -> None:
-        require(self.weight >= 0, "objectives.*.weight", self.weight, "0 (off) or positive")
-        require(0 <= self.start < 1, "objectives.*.start", self.start, "in [0, 1)")
-
 
 @dataclass(frozen=True)
 class ObjectivesConfig:
@@ -143,6 +149,11 @@ class ObjectivesConfig:
     itm: Objective = Objective()
     imlm: Objective = Objective()
     bbp: Objective = Objective()
+
+    def __post_init__(self) -> None:
+        for name, objective in vars(self).items():
+            require(objective.weight >= 0, f"objectives.{name}.weight", objective.weight, "0 (off) or positive")
+            require(0 <= objective.start < 1, f"objectives.{name}.start", objective.start, "in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -160,6 +171,7 @@ class MaskConfig:
     def __post_init__(self) -> None:
         for name in ("caption_share", "text_share", "span_share"):
             require(0 <= getattr(self, name) <= 1, f"data.mask.{name}", getattr(self, name), "in [0, 1]")
+        positive(self, "data.mask.", "caption_most", "text_most", "smallest_block")
 
 
 @dataclass(frozen=True)
@@ -182,8 +194,8 @@ class DataConfig:
     workers: int = 1  # loader processes
 
     def __post_init__(self) -> None:
-        for name in (*STREAMS, "workers", "region_images"):
-            require(getattr(self, name) >= 0, f"data.{name}", getattr(self, name), "0 or positive")
+        positive(self, "data.", *STREAMS, "workers", "region_images", zero=True)
+        positive(self, "data.", "concepts")
         require(self.pairs != 1, "data.pairs", self.pairs, "0 or at least 2 (ITC and ITM need negatives)")
         require(self.regions != 1, "data.regions", self.regions, "0 or at least 2 (ITC and ITM need negatives)")
         fused = self.fused_pairs == 0 or self.fused_pairs >= 2
@@ -191,7 +203,8 @@ class DataConfig:
         require(not self.regions or self.region_images > 0, "data.region_images", self.region_images, "positive")
         require(0 <= self.single_until <= self.full_from <= 1 or self.full_from == 0 == self.single_until,
                 "data.single_until", self.single_until, f"in [0, data.full_from = {self.full_from}]")  # fmt: skip
-        require(self.caption_tokens >= 4, "data.caption_tokens", self.caption_tokens, "at least 4")
+        for name in ("caption_tokens", "text_tokens"):
+            require(getattr(self, name) >= 4, f"data.{name}", getattr(self, name), "at least 4")
 
 
 @dataclass(frozen=True)
@@ -213,9 +226,10 @@ class TrainConfig:
     validate_every: int = 200  # steps (0: never)
 
     def __post_init__(self) -> None:
-        require(self.steps > 0, "train.steps", self.steps, "at least 1")
-        require(self.lr > 0, "train.lr", self.lr, "positive")
-        require(self.save_every > 0, "train.save_every", self.save_every, "at least 1")
+        positive(self, "train.", "steps", "lr", "eps", "clip", "save_every")
+        positive(self, "train.", "head_lr_scale", "weight_decay", "warmup", "threads", "validate_every", zero=True)
+        for name in ("beta1", "beta2"):
+            require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "in [0, 1)")
         require(self.schedule in ("linear", "cosine"), "train.schedule", self.schedule, "linear or cosine")
         allowed = get_args(Precision)
         require(self.precision in allowed, "train.precision", self.precision, f"one of {', '.join(allowed)}")
@@ -236,6 +250,7 @@ class RunConfig:
     train: TrainConfig = TrainConfig()
 
     def __post_init__(self) -> None:
+        positive(self, "", "stage1_steps")
         frozen_target = self.flow.mim_target == "frozen" and self.objectives.mim.weight > 0
         require(not frozen_target or bool(self.init_from), "flow.mim_target", "frozen",
                 "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
@@ -273,7 +288,7 @@ class RunConfig:
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
-        tree = self.to_dict()
+        tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"], tree["train"]["save_every"], tree["train"]["validate_every"]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,22 @@ def test_a_file_whose_making_fails_does_not_appear(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []
     assert cache.cached("table.txt", lambda path: path.write_text("whole") and None).read_text() == "whole"
     assert cache.cached("table.txt", half).read_text() == "whole"  # made once
+
+
+def test_nobody_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XFM_CACHE", str(tmp_path))
+    path, size, seen = tmp_path / "large.bin", 1 << 26, set()
+
+    def watch() -> None:
+        while not seen:
+            if path.exists():
+                seen.add(path.stat().st_size)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    cache.cached("large.bin", lambda temporary: temporary.write_bytes(bytes(size)) and None)
+    watcher.join(timeout=30)
+    assert seen == {size}
 
 
 def test_a_missing_package_is_named_with_the_way_out() -> None:

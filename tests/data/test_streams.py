@@ -174,6 +174,9 @@ def test_training_texts_hold_glosses_of_training_synsets(config: RunConfig, toke
     assert len(glosses) / 200 == pytest.approx(module.GLOSSES, abs=0.07)
     assert 80 < len(streams.glosses) <= 98
     held = {s.text for s in streams.source.sentences("test")} | {s.text for s in streams.source.sentences("validation")}
+    words = Streams(streams.config, tokenizer, "validation").texts(1).words
+    ids = zip(words.ids, words.mask, strict=True)
+    assert not set(streams.glosses) & {tokenizer.decode(text[mask].tolist()) for text, mask in ids}
     assert not held & set(texts) and not held & {gloss.partition(": ")[2] for gloss in streams.glosses}
 
 

@@ -35,7 +35,7 @@ ALIASES: dict[str, str] = {
     "microphone": "hand microphone", "t-shirt": "shirt", "potted plant": "houseplant", "fried shrimp": "tempura",
 }  # fmt: skip
 
-# A hundred everyday names, singular, short and, as pictures of a dozen pixels, unlike one another: they begin the order.
+# A hundred everyday names, singular, short and, as pictures of a dozen pixels, unlike each other: they come first.
 COMMON = """
 monkey dog fox cat lion tiger horse zebra cow pig camel giraffe elephant mouse rabbit kangaroo penguin duck owl parrot
 crocodile turtle snake whale fish octopus snail butterfly bee spider rose sunflower cactus pine mushroom

@@ -55,7 +55,7 @@ class Attention(nn.Module):
 
 def prefers_explicit(q: Tensor) -> bool:
     """Where the plain form is measured to be faster in training (benchmarks/step_time.py): on a CPU, where SDPA has no
-    fused kernel with dropout or a learnt bias. Also without a graph: a stopped gradient must change no forward value."""
+    fused kernel with dropout or a learnt bias. Without a graph as well: a stop must change no forward value."""
     return q.device.type == "cpu"
 
 

@@ -19,10 +19,8 @@ from .mlm import MLM
 
 OBJECTIVES = {"mlm": MLM, "mim": MIM, "itc": ITC, "itm": ITM, "imlm": IMLM, "bbp": BBP}
 STREAM_OBJECTIVES: dict[type[Stream], tuple[str, ...]] = {
-    Pairs: ("itc", "itm", "imlm", "mim"),
-    Regions: ("itc", "itm", "imlm", "bbp"),
-    Images: ("mim",),
-    Texts: ("mlm",),
+    kind: tuple(name for name, objective in OBJECTIVES.items() if kind in objective.streams)
+    for kind in (Pairs, Regions, Images, Texts)
 }
 
 

@@ -7,12 +7,14 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import IGNORE, LossOut, Words
+from ..batch import IGNORE, LossOut, Stream, Words
 from ..flow import Flow
 
 
 class Objective(nn.Module):
     """One head, one loss. A fusion objective also says which texts meet which images (`pairing`)."""
+
+    streams: tuple[type[Stream], ...]  # whose batches it can learn from
 
     def forward(self, flow: Flow) -> LossOut:
         raise NotImplementedError  # by each objective

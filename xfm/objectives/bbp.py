@@ -34,6 +34,8 @@ def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class BBP(Objective):
+    streams = (Regions,)
+
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = two_layer_head(config.model.text.width, 4)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..batch import PAD, LossOut, Pairing
+from ..batch import PAD, LossOut, Pairing, Pairs, Regions
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
@@ -16,6 +16,8 @@ from .base import Objective, hidden_words, masked_language_loss
 
 
 class IMLM(Objective):
+    streams = (Pairs, Regions)
+
     def __init__(self, config: RunConfig):
         super().__init__()
         text = config.model.text

@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import LossOut
+from ..batch import LossOut, Pairs, Regions
 from ..config import RunConfig
 from ..flow import Flow
 from .base import Objective, widen
@@ -25,6 +25,8 @@ def clip_loss(rank: int, world: int) -> nn.Module:
 
 
 class ITC(Objective):
+    streams = (Pairs, Regions)
+
     def __init__(self, config: RunConfig):
         super().__init__()
         model = config.model

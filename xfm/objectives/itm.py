@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import keyed
-from ..batch import LossOut, Pairing
+from ..batch import LossOut, Pairing, Pairs, Regions
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
@@ -29,6 +29,8 @@ def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class ITM(Objective):
+    streams = (Pairs, Regions)
+
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = two_layer_head(config.model.text.width, 2)

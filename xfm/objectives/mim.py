@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..batch import LossOut
+from ..batch import Images, LossOut, Pairs
 from ..config import RunConfig
 from ..flow import Flow
 from ..interop.clip import teacher_width
@@ -20,6 +20,8 @@ def target_width(config: RunConfig) -> int:
 
 class MIM(Objective):
     """The paper's guidance has no head: the encoder predicts its own unmasked outputs."""
+
+    streams = (Pairs, Images)
 
     def __init__(self, config: RunConfig):
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..batch import LossOut
+from ..batch import LossOut, Texts
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
@@ -10,6 +10,8 @@ from .base import Objective, hidden_words, masked_language_loss
 
 
 class MLM(Objective):
+    streams = (Texts,)
+
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = LMHead(config.model.text.width, config.model.text.vocabulary)
