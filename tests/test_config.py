@@ -165,7 +165,7 @@ def other(name: str) -> dict[str, Any]:
         return {"data.full_from": 0.5, name: 0.5}
     if name in special:
         return {name: special[name]}
-    return {name: not now if kind is bool else now + "x" if kind is str else now + 1 if kind is int else now / 2 + 0.1}
+    return {name: not now if kind is bool else now + "x" if kind is str else now + 2 if kind is int else now / 2 + 0.11}
 
 
 @pytest.mark.parametrize("name", KINDS)

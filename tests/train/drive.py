@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import signal
-import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from xfm.train import RunError, loop
 def train(config: RunConfig, root: Path, reports: Connection) -> None:
     """In a process group of its own, as a terminal's Ctrl-C reaches one."""
     os.setsid()
+    multiprocessing.set_start_method("fork", force=True)  # of loader processes, as anywhere on Linux
     try:
         for record in pretrain(config, root):
             reports.send(record["step"])
@@ -56,7 +58,8 @@ def interrupt_at(step: int, times: int, config: RunConfig, root: Path, reports: 
 
 def hold(config: RunConfig, root: Path, reports: Connection) -> None:
     """One step, then nothing until the other side says so, then the end of the process in the middle of the loop."""
+    global records
     records = pretrain(config, root)
     reports.send(next(records)["step"])
     reports.recv()
-    sys.exit()
+    atexit._run_exitfuncs()  # which a multiprocessing child leaves out

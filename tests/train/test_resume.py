@@ -78,3 +78,132 @@ def test_killed_at_every_write(config, trained, tmp_path, processes, assert_same
     print(call)
     assert call > 10
     assert_same(Run.of(config, root).folder, trained.folder)
+
+
+def test_ctrl_c_in_a_step_saves_it_and_says_how_to_go_on(config, trained, tmp_path, processes, assert_same):
+    with process(processes, drive.interrupt_at, 7, 1, config, tmp_path) as (_, reports):
+        *steps, said = received(reports)
+    run = Run.of(config, tmp_path)
+    assert steps == [*range(8)]
+    assert said == f"KeyboardInterrupt: saved after step 8 of 12, in {run.folder}: the same call goes on from there"
+    assert steps_done(run) == len(run.metrics()) == 8
+    assert not run.done
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [8, 9, 10, 11]
+    assert_same(run.folder, trained.folder)
+
+
+def test_a_second_ctrl_c_does_not_wait(config, trained, tmp_path, processes, assert_same):
+    with process(processes, drive.interrupt_at, 7, 2, config, tmp_path) as (_, reports):
+        assert received(reports) == [*range(7), "KeyboardInterrupt: "]
+    run = Run.of(config, tmp_path)
+    assert steps_done(run) == 5, "the last due save; nothing of the step that was cut"
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(5, 12)]
+    assert_same(run.folder, trained.folder)
+
+
+def test_ctrl_c_at_random_moments_reaches_loaders_too(config, trained, tmp_path, processes, assert_same):
+    config, draw, reported = config.replace({"data.workers": 1}), random.Random(keyed.seed("interrupts")), [-1]
+    for _ in range(2):
+        with process(processes, drive.train, config, tmp_path) as (child, reports):
+            reports.poll(60)
+            time.sleep(draw.uniform(0, 0.1))
+            os.killpg(child.pid, signal.SIGINT)
+            *steps, said = received(reports)
+        assert said.startswith("KeyboardInterrupt")
+        assert steps == [*range(reported[-1] + 1, reported[-1] + 1 + len(steps))]
+        reported += steps
+        assert len(Run.of(config, tmp_path).metrics()) == steps_done(Run.of(config, tmp_path)) == reported[-1] + 1
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(reported[-1] + 1, 12)]
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_breaking_out_saves_and_ends_the_loaders(config, trained, tmp_path, assert_same):
+    config = config.replace({"data.workers": 1})
+    for record in pretrain(config, tmp_path):
+        if record["step"] == 2:
+            break
+    assert not multiprocessing.active_children()
+    assert steps_done(Run.of(config, tmp_path)) == 3
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(3, 12)]
+    assert not multiprocessing.active_children()
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_an_error_in_a_step_saves_nothing_of_it_and_ends_the_loaders(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "set_rate", lambda adamw, train, step: 1e-3 if step < 7 else 1 / 0)
+    with pytest.raises(ZeroDivisionError) as error:
+        for _ in pretrain(config.replace({"data.workers": 1}), tmp_path):
+            pass
+    assert error.tb, "held, as a notebook holds the last one"
+    assert not multiprocessing.active_children()
+    run = Run.of(config, tmp_path)
+    assert steps_done(run) == len(run.metrics()) == 5
+
+
+def test_a_loop_that_an_error_left_hanging_is_saved_when_the_cell_runs_again(config, trained, tmp_path, assert_same):
+    records = pretrain(config, tmp_path)
+    with pytest.raises(ZeroDivisionError):  # its traceback, and `records`, keep the loop alive
+        for record in records:
+            1 / (record["step"] - 2)
+    again = pretrain(config, tmp_path)
+    assert next(again)["step"] == 3
+    with pytest.raises(RunError, match="later call of pretrain has taken this run over"):
+        next(records)
+    del records
+    assert [r["step"] for r in again] == [*range(4, 12)]
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_one_process_at_a_time_and_its_end_saves(config, trained, tmp_path, processes, assert_same):
+    with process(processes, drive.hold, config, tmp_path) as (child, reports):
+        assert reports.recv() == 0
+        with pytest.raises(RunBusy, match=r"seed0: another process is training this run; let it finish, or end it"):
+            next(pretrain(config, tmp_path))
+        reports.send("go")
+        child.join()
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(1, 12)]
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_one_thread_at_a_time(config, trained, tmp_path, monkeypatch, assert_same):
+    weights_at, inside, go_on = loop.weights_at, threading.Event(), threading.Event()
+
+    def patched(config, step):
+        inside.set()
+        assert go_on.wait(60)
+        return weights_at(config, step)
+
+    monkeypatch.setattr(loop, "weights_at", patched)
+    thread = threading.Thread(target=lambda: [*pretrain(config, tmp_path)])
+    thread.start()
+    assert inside.wait(60)
+    with pytest.raises(RunBusy, match="another thread is training this run"):
+        next(pretrain(config, tmp_path))
+    go_on.set()
+    thread.join()
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_a_run_that_only_lacks_its_end_yields_all_its_records(config, trained, tmp_path, assert_same):
+    for record in pretrain(config, tmp_path):
+        if record["step"] == 11:  # the last
+            break
+    run = Run.of(config, tmp_path)
+    assert not run.done
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(12)]
+    assert_same(run.folder, trained.folder)
+
+
+def test_weights_that_a_kill_left_behind_the_state_are_made_anew(config, trained, tmp_path, assert_same):
+    for record in pretrain(config, tmp_path):
+        if record["step"] == 9:
+            break
+    run = Run.of(config, tmp_path)
+    older = (run.folder / "model.safetensors").read_bytes()
+    for _ in pretrain(config, tmp_path):
+        pass
+    (run.folder / "DONE").unlink()
+    (run.folder / "model.safetensors").write_bytes(older)
+    for _ in pretrain(config, tmp_path):
+        pass
+    assert_same(run.folder, trained.folder)

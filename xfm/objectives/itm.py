@@ -35,14 +35,14 @@ class ITM(Objective):
         super().__init__()
         self.head = two_layer_head(config.model.text.width, 2)
 
-    @torch.no_grad()
     def negatives(self, flow: Flow) -> tuple[Tensor, Tensor]:
         """For each text a picture, for each picture a text, (n,) each."""
-        n = flow.fused_count
-        image, text = (f[:n] for f in flow.features)
-        similarity = image @ text.T / flow.model.objectives["itc"].get_parameter("temperature")
-        g = keyed.generator(*flow.key, "negatives")
-        return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
+        image, text = flow.features  # with a graph, where there is one: other objectives use the encoders' outputs too
+        with torch.no_grad():
+            n, temperature = flow.fused_count, flow.model.objectives["itc"].get_parameter("temperature")
+            similarity = image[:n] @ text[:n].T / temperature
+            g = keyed.generator(*flow.key, "negatives")
+            return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
 
     def pairing(self, flow: Flow) -> Pairing:
         n = flow.fused_count

@@ -28,6 +28,7 @@ from ..model import XFM
 from ..objectives import build
 
 Record = dict[str, Any]
+TEMPORARY = ".*.????????"
 
 
 class RunError(RuntimeError):
@@ -51,7 +52,7 @@ def named(path: Path) -> Iterator[None]:
 
 def write(path: Path, data: bytes | memoryview | str) -> None:
     """Replaces a file by whole new content, or leaves it as it was: never a half-written one, also in a power cut."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # as TEMPORARY has it
     with named(path):
         try:
             with open(temporary, "wb") as file:
@@ -177,9 +178,8 @@ class Run:
         self.keep_metrics(before=done)
         if done:
             save_weights(model, self.folder / "model.safetensors")
-        for name in ("state.pt", "model.safetensors", "init.safetensors", "metrics.jsonl"):
-            for left in self.folder.glob(f".{name}.*"):
-                left.unlink(missing_ok=True)
+        for temporary in self.folder.glob(TEMPORARY):
+            temporary.unlink(missing_ok=True)
 
 
 def parsed(line: str) -> Record | None:

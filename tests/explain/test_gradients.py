@@ -1,0 +1,162 @@
+"""The gradient table: the routing of X-FM, measured; its parts add up to the gradient of a training step."""
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from reference import batches, tiny
+from reference.batches import NO_STOP
+
+from xfm.explain.gradients import GradientTable, evaluating, gradients, module_of, table
+from xfm.objectives import OBJECTIVES, Pretraining
+from xfm.train.loop import weighted_sum
+
+TEXT = {"language embeddings", "language layer 0", "language layer 1"}
+PUBLISHED = {  # xfm-numerics.md, section 6, in this table's modules
+    "mlm": TEXT | {"MLM head"},
+    "mim": {"vision", "vision mask token"},
+    "itc": TEXT | {"vision", "ITC head"},
+    "itm": {"vision", "fusion", "ITM head"},
+    "imlm": {"vision", "fusion", "IMLM head"},
+    "bbp": {"vision", "fusion", "BBP head"},
+}
+
+
+def keyword(changes: dict) -> dict:
+    return {name.replace(".", "__"): value for name, value in changes.items()}
+
+
+def paths(t: GradientTable) -> dict[str, set[str]]:
+    return {o: {m for m, norm in row.items() if norm is not None} for o, row in t.norms.items()}
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_it_is_the_published_routing(stop: bool) -> None:
+    p = batches.pretraining(**({} if stop else keyword(NO_STOP)))
+    t = table(p, batches.batch(p.config))
+    crossing = set() if stop else TEXT
+    expected = {o: reached | (crossing if "fusion" in reached else set()) for o, reached in PUBLISHED.items()}
+    assert paths(t) == expected
+    assert all(norm is None or norm > 0 for row in t.norms.values() for norm in row.values())
+    routing = t.routing()
+    assert (routing.dtypes == bool).all()
+    assert {o: set(routing.columns[routing.loc[o]]) for o in routing.index} == expected
+
+
+def test_norms_are_those_of_the_published_code() -> None:
+    """One stream at a time, in modules that both tables have."""
+    p, batch = tiny.pretraining(), tiny.batch(tiny.tensors("inputs"))
+    ours = {s: table(p, {s: batch[s]}).norms for s in batch}
+    same = {"vision": "vision.rest", "vision mask token": "vision.mask_token", "fusion": "fusion.layers",
+            "ITM head": "itm_head"}  # fmt: skip
+    for loss, (stream, objective) in {"text_mlm": ("texts", "mlm"), "itc": ("pairs", "itc"), "itm": ("pairs", "itm"),
+                                      "imlm": ("pairs", "imlm"), "mim": ("pairs", "mim"),
+                                      "region_itm": ("regions", "itm")}.items():  # fmt: skip
+        row, theirs = ours[stream][objective], tiny.record().gradnorm[loss]
+        for module, name in same.items():
+            assert row[module] == pytest.approx(theirs[name], rel=1e-9) if theirs[name] else row[module] is None
+        parts = [("language layer 0", "language layer 1"), "text.layers"], [("ITC head",), "vision_proj", "text_proj", "temp"]
+        for modules, *names in parts:
+            if theirs[names[0]] is not None:
+                ours_whole = math.hypot(*(row[m] for m in modules))
+                assert ours_whole == pytest.approx(math.hypot(*(theirs[n] for n in names)), rel=1e-9)
+
+
+@pytest.mark.parametrize("changes", [{}, {"flow.text_gradient.imlm": 0.3, "data.fused_pairs": 2}, NO_STOP])
+def test_the_objectives_add_up_to_the_training_step(changes: dict) -> None:
+    weights = {"mlm": 1.0, "itc": 0.5, "itm": 2.0, "imlm": 1.5, "mim": 0.25, "bbp": 4.0}
+    p = batches.pretraining(**keyword(changes), **{f"objectives__{o}__weight": w for o, w in weights.items()})
+    batch, key = batches.batch(p.config), (3, 7)
+    added = {n: torch.zeros_like(q) for n, q in p.model.named_parameters()}
+    for objective, grads in gradients(p, batch, key):
+        for name, grad in grads.items():
+            added[name] += 0 if grad is None else weights[objective] * grad
+    losses, _ = p(batch, weights, key)
+    weighted_sum(losses, weights).backward()
+    for name, q in p.model.named_parameters():
+        torch.testing.assert_close(added[name], q.grad, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_a_module_is_all_its_parameters_and_every_parameter_has_one() -> None:
+    p = batches.pretraining(flow__mim_target="pixels", model__vision__absolute_positions=True)
+    batch = batches.batch(p.config)
+    t = table(p, batch)
+    rows = dict(gradients(p, batch))
+    modules = {module_of(n) for n, _ in p.model.named_parameters()}
+    assert set(t.modules) == modules and len(t.modules) == len(modules)
+    assert t.modules[:3] == ["language embeddings", "language layer 0", "language layer 1"]
+    for objective, grads in rows.items():
+        for module in modules:
+            squares = [g.square().sum().item() for n, g in grads.items() if module_of(n) == module and g is not None]
+            norm = t.norms[objective][module]
+            assert norm is None if not squares else norm == pytest.approx(math.sqrt(sum(squares)))
+    with pytest.raises(KeyError, match="audio.weight"):
+        module_of("audio.weight")
+
+
+def test_no_path_is_not_zero() -> None:
+    """A head whose second layer is zero sends a gradient of zero: there is a path."""
+    p = batches.pretraining()
+    with torch.no_grad():
+        p.model.objectives["itm"].head[3].weight.zero_()
+    t = table(p, batches.batch(p.config))
+    assert t.norms["itm"]["fusion"] == 0 == t.norms["itm"]["vision"]
+    assert t.norms["itm"]["language embeddings"] is None
+    frame = t.frame()
+    assert list(frame.index) == list(OBJECTIVES) and list(frame.columns) == t.modules
+    assert frame.loc["itm", "fusion"] == 0 and frame.loc["itm", "language embeddings"] is None
+    assert pd.isna(frame.astype(float).loc["itm", "language embeddings"])
+    assert bool(t.routing().loc["itm", "fusion"]) and not t.routing().loc["itm", "language embeddings"]
+
+
+def test_it_reads_in_a_terminal() -> None:
+    t = GradientTable({"mlm": {"language layer 0": 0.0123456, "vision": None}, "mim": {"language layer 0": 0.0, "vision": 1e-9}})
+    lines = str(t).splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["mlm", "mim"], ["language", "layer", "0", "0.0123", "0"], ["vision", "–", "1e-09"],
+    ]  # fmt: skip
+    assert len({len(line) for line in lines[:3]}) == 1 and max(map(len, lines)) < 80 and "no path" in lines[3]
+    assert repr(t) == str(t)
+    assert str(GradientTable({}))
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    p = batches.pretraining().train()
+    p.model.vision.eval()
+    p.model.objectives["itc"].temperature.data.fill_(0.7)  # a step would clamp it; a look does not
+    for q in p.model.text.parameters():
+        q.grad = torch.ones_like(q)
+    modes, state = [m.training for m in p.modules()], {n: v.clone() for n, v in p.state_dict().items()}
+    with torch.no_grad():
+        t = table(p, batches.batch(p.config))
+    assert [m.training for m in p.modules()] == modes
+    assert all(torch.equal(v, p.state_dict()[n]) for n, v in state.items())
+    assert {n for n, q in p.model.named_parameters() if q.grad is not None} == {
+        n for n, _ in p.model.named_parameters() if n.startswith("text.")
+    }
+    assert all((q.grad == 1).all() for q in p.model.text.parameters())
+    assert t.norms == table(p.eval(), batches.batch(p.config)).norms  # in eval mode whatever the model was in
+    with pytest.raises(ZeroDivisionError), evaluating(p.train()):
+        raise ZeroDivisionError
+    assert all(m.training for m in p.modules())
+
+
+def test_only_what_is_on_and_served_has_a_row() -> None:
+    p = batches.pretraining(objectives__itm__weight=0.0)
+    batch = batches.batch(p.config)
+    assert list(table(p, batch).norms) == [o for o in OBJECTIVES if o != "itm"]
+    assert list(table(p, {"images": batch["images"]}).norms) == ["mim"]
+    assert list(table(p, {"texts": batch["texts"], "images": batch["images"]}).norms) == ["mlm", "mim"]
+
+
+def test_a_frozen_part_has_no_path_and_a_guide_gets_none() -> None:
+    p = batches.pretraining()
+    p.model.vision.requires_grad_(False)
+    t = table(p, batches.batch(p.config))
+    assert paths(t)["mim"] == set() and "vision" not in paths(t)["itc"] and "ITC head" in paths(t)["itc"]
+    p = batches.pretraining()
+    guided = Pretraining(p.model, p.config, lambda image: torch.zeros(len(image), 16, 32).double())
+    batch = {"images": batches.images(p.config)}
+    assert paths(table(guided, batch)) == {"mim": PUBLISHED["mim"]}
+    assert table(guided, batch).norms != table(p, batch).norms

@@ -1,0 +1,107 @@
+"""Decay groups and rates as the published code's, on torch's AdamW."""
+
+import math
+
+import pytest
+import torch
+from reference import batches
+
+from xfm import recipes
+from xfm.config import TrainConfig
+from xfm.model import XFM
+from xfm.objectives import OBJECTIVES
+from xfm.train.optimizer import optimizer, parameter_groups, rate, set_rate
+
+V, D, BLOCKS = 50265, 768, 12
+NO_DECAY, DECAY = 0.0, 0.01
+
+
+def sizes(groups: list[dict]) -> dict[tuple[float, float], tuple[int, int]]:
+    """(decay, scale) -> (tensors, numbers)"""
+    return {(g["weight_decay"], g["scale"]): (len(g["params"]), sum(p.numel() for p in g["params"])) for g in groups}
+
+
+def test_groups_at_base_are_the_published_ones_without_what_pretraining_never_uses() -> None:
+    """Published, without a checkpoint: 279, 455, 9 and 8 tensors."""
+    config = recipes.base()
+    with torch.device("meta"):
+        model = XFM(config.model, {name: objective(config) for name, objective in OBJECTIVES.items()})
+    caption_head = {"decay": D * D + V * D, "no decay": D + 2 * D + V}  # dense, decoder | biases, LayerNorm
+    stacked = 2 * BLOCKS  # we keep query, key and value of a vision block apart: two tensors more, no number
+    assert sizes(parameter_groups(model, config.train)) == {
+        # two captioning heads of 2 such tensors, the fusion encoder's position and token-type table
+        (DECAY, 1.0): (279 - 2 * 2 - 2 + stacked, 441_289_728 - 2 * caption_head["decay"] - (514 + 1) * D),
+        # two captioning heads of 4 such tensors, the fusion encoder's embedding LayerNorm
+        (NO_DECAY, 1.0): (455 - 2 * 4 - 2, 726_564 - 2 * caption_head["no decay"] - 2 * D),
+        (DECAY, 2.0): (9, 2_764_801),
+        (NO_DECAY, 2.0): (8, 6_662),
+    }
+
+
+def test_each_parameter_is_in_one_group_and_the_exceptions_are_where_they_are_documented() -> None:
+    model = batches.model(batches.config(flow__mim_target="pixels", model__vision__absolute_positions=True))
+    names = {id(p): n for n, p in model.named_parameters()}
+    grouped = [(names[id(p)], g) for g in parameter_groups(model, TrainConfig()) for p in g["params"]]
+    assert sorted(name for name, _ in grouped) == sorted(names.values())
+    where = {name: (g["weight_decay"], g["scale"]) for name, g in grouped}
+    for name, (decay, scale) in where.items():
+        new = name.startswith("objectives.") and name.split(".")[1] in ("itc", "itm", "bbp", "mim")
+        assert scale == (2.0 if new else 1.0), name
+        kept = name.endswith("bias") or ".relative_bias." in name or (".norm" in name or "_norm." in name)
+        assert decay == (NO_DECAY if kept else DECAY), name
+    for name in ("objectives.itm.head.1.weight", "objectives.bbp.head.1.weight", "objectives.itc.temperature",
+                 "vision.cls_token", "vision.mask_token", "vision.blocks.0.gamma1", "text.position.weight"):  # fmt: skip
+        assert where[name][0] == DECAY
+    for name in ("vision.relative_bias.0", "vision.norm.weight", "fusion.layers.0.cross_norm.weight",
+                 "objectives.mlm.head.norm.weight", "objectives.imlm.head.bias"):  # fmt: skip
+        assert where[name][0] == NO_DECAY
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize(("steps", "warmup"), [(100, 10), (10, 0), (7, 6), (5, 50), (1, 0)])
+def test_the_rate_warms_up_linearly_then_falls_to_nothing(schedule, steps: int, warmup: int) -> None:
+    train = TrainConfig(steps=steps, warmup=warmup, lr=2.0, schedule=schedule)
+    rates = [rate(train, s) for s in range(steps)]
+    for s, now in enumerate(rates):
+        if s < warmup:
+            assert now == pytest.approx(2.0 * (s + 1) / (warmup + 1))
+        else:
+            left = 1 - (s - warmup) / (steps - warmup)
+            assert now == pytest.approx(2.0 * (left if schedule == "linear" else (1 - math.cos(math.pi * left)) / 2))
+    assert all(r > 0 for r in rates) and max(rates) <= 2.0
+    if warmup < steps:
+        assert rates[warmup] == 2.0 and rate(train, steps) == pytest.approx(0, abs=1e-12)
+
+
+def test_every_group_gets_its_share_of_the_rate() -> None:
+    train = TrainConfig(steps=10, warmup=4, lr=1e-2, head_lr_scale=3.0)
+    adamw = optimizer(batches.model(batches.config()), train)
+    assert set_rate(adamw, train, 1) == pytest.approx(1e-2 * 2 / 5)
+    assert [g["lr"] for g in adamw.param_groups] == [pytest.approx(4e-3 * g["scale"]) for g in adamw.param_groups]
+    assert {g["scale"] for g in adamw.param_groups} == {1.0, 3.0}
+    assert {g["betas"] for g in adamw.param_groups} == {(0.9, 0.98)}
+
+
+def test_two_steps_are_those_of_the_formula_and_what_has_no_gradient_stays() -> None:
+    """Decoupled decay before the update, eps after the bias correction: torch's order."""
+    train = TrainConfig(steps=10, warmup=0, lr=1e-2, weight_decay=0.1, eps=1e-3)
+    model = batches.model(batches.config())
+    adamw = optimizer(model, train)
+    groups = {id(p): g for g in adamw.param_groups for p in g["params"]}
+    expected = {n: p.detach().clone() for n, p in model.named_parameters()}
+    moments = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in expected.items()}
+    for step in range(2):
+        set_rate(adamw, train, step)
+        for name, p in model.named_parameters():
+            if name.startswith("fusion."):
+                continue
+            p.grad = torch.randn_like(p)
+            group, (m, v) = groups[id(p)], moments[name]
+            m.mul_(0.9).add_(0.1 * p.grad)
+            v.mul_(0.98).add_(0.02 * p.grad**2)
+            m_hat, v_hat = m / (1 - 0.9 ** (step + 1)), v / (1 - 0.98 ** (step + 1))
+            expected[name] -= group["lr"] * group["weight_decay"] * expected[name]
+            expected[name] -= group["lr"] * m_hat / (v_hat.sqrt() + 1e-3)
+        adamw.step()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p.detach(), expected[name], rtol=1e-9, atol=1e-11, msg=name)

@@ -1,0 +1,139 @@
+"""Recipes are whole configs; an ablation changes the fields it is named for, and no other."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from xfm import recipes
+from xfm.config import ConfigError, from_json
+from xfm.objectives import OBJECTIVES, weights_at
+
+RECIPES = ("demo", "small", "base", "smoke")
+STOP = {f"flow.text_gradient.{o}": 1.0 for o in ("itm", "imlm", "bbp")}
+FROZEN = {"flow.mim_target": "frozen"}
+FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
+    "no_stop_gradient": STOP,
+    "no_guidance": FROZEN,
+    "neither": STOP | FROZEN,
+    "pixels": {"flow.mim_target": "pixels"},
+    **{f"no_{o}": {f"objectives.{o}.weight": 0.0} for o in OBJECTIVES},
+    "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
+    "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0},
+    "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
+    "stage1": {"init_from": "stage1"},
+}
+
+
+def leaves(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
+    nested = [(f"{path}{k}", v) for k, v in tree.items()]
+    return {n: w for k, v in nested for n, w in (leaves(v, f"{k}.") if isinstance(v, dict) else {k: v}).items()}
+
+
+def changed(before: str, after: str) -> dict[str, Any]:
+    a, b = (leaves(recipes.get(name).to_dict()) for name in (before, after))
+    assert a.keys() == b.keys()
+    return {name: b[name] for name in a if a[name] != b[name]}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("ablation", FIELDS)
+def test_an_ablation_changes_its_fields_and_no_other(recipe: str, ablation: str) -> None:
+    start = f"{recipe}+stage1" if ablation in ("no_guidance", "neither") else recipe
+    assert changed(start, f"{start}+{ablation}") == {"name": f"{start}+{ablation}"} | FIELDS[ablation]
+
+
+def test_every_ablation_is_listed_here() -> None:
+    assert set(FIELDS) == set(recipes.ABLATIONS)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_the_paper_in_what_it_is_about(recipe: str) -> None:
+    config = recipes.get(recipe)
+    assert config.name == recipe and from_json(config.to_json()) == config
+    assert dataclasses.asdict(config.flow.text_gradient) == {"itc": 1, "itm": 0, "imlm": 0, "bbp": 0}
+    assert config.flow.mim_target == "self" and config.init_from == ""
+    assert set(weights_at(config, config.train.steps - 1)) == set(OBJECTIVES)
+    assert min(config.data.pairs, config.data.regions, config.data.images, config.data.texts) > 0
+    assert config.fingerprint == recipes.get(recipe).fingerprint
+    if recipe != "smoke":  # which keeps the demo's
+        assert config.model.init_std == pytest.approx(0.02 * (768 / config.model.vision.width) ** 0.5, rel=0.01)
+    assert config.model.vision.absolute_positions == (recipe != "base")
+    assert config.model.vision.layer_scale == (0.1 if recipe == "base" else 1.0)
+
+
+def test_base_is_the_papers_model() -> None:
+    model = recipes.base().model
+    vision, text = model.vision, model.text
+    assert (vision.image_size, vision.patch_size, vision.width, vision.depth, vision.heads) == (224, 16, 768, 12, 12)
+    assert (text.vocabulary, text.positions, text.width, text.depth, text.heads) == (50265, 514, 768, 12, 12)
+    assert (text.intermediate, model.fusion_depth, model.embed_dim, model.temperature) == (3072, 12, 256, 0.07)
+    assert (vision.drop_path, text.dropout, recipes.base().data.mask.image_patches) == (0.1, 0.1, 75)
+
+
+def test_ablations_compose_in_any_order() -> None:
+    a, b = (recipes.get(f"demo+{x}") for x in ("no_itm+no_stop_gradient+no_bbp", "no_bbp+no_stop_gradient+no_itm"))
+    assert a.fingerprint == b.fingerprint and a.name != b.name
+    fields = FIELDS["no_itm"] | FIELDS["no_bbp"] | STOP
+    assert changed("demo", "demo+no_itm+no_stop_gradient+no_bbp") == {"name": a.name} | fields
+
+
+@pytest.mark.parametrize("ablation", ["no_guidance", "neither"])
+def test_a_frozen_target_needs_a_warm_start_in_any_order(ablation: str) -> None:
+    with pytest.raises(ConfigError, match=r"\+stage1"):
+        recipes.get(f"demo+{ablation}")
+    ordered = [recipes.get(f"demo+{x}") for x in (f"stage1+{ablation}", f"{ablation}+stage1")]
+    assert ordered[0].fingerprint == ordered[1].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("dmeo", "recipe 'dmeo' is unknown; did you mean 'demo'?"),
+        ("demo+no_stop_gradent", "ablation 'no_stop_gradent' is unknown; did you mean 'no_stop_gradient'?"),
+        ("demo+no_icm", "ablation 'no_icm' is unknown; did you mean 'no_itm'?"),
+        ("demo+", "ablation '' is unknown; there are no_stop_gradient, "),
+        ("", "recipe '' is unknown; there are demo, "),
+        ("xyzzy", "recipe 'xyzzy' is unknown; there are demo, small, base, smoke"),
+    ],
+)
+def test_an_unknown_name_is_an_error_with_the_nearest(name: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        recipes.get(name)
+    assert str(error.value).startswith(said)
+
+
+def test_notebooks_have_one_knob(monkeypatch: pytest.MonkeyPatch) -> None:
+    for scale, recipe in (("smoke", "smoke"), ("demo", "demo"), ("full", "small")):
+        monkeypatch.setenv("XFM_SCALE", scale)
+        assert recipes.current() == recipes.get(recipe)
+    monkeypatch.delenv("XFM_SCALE")
+    assert recipes.current() == recipes.demo()
+    monkeypatch.setenv("XFM_SCALE", "dem")
+    with pytest.raises(ConfigError, match="XFM_SCALE 'dem' is unknown; did you mean 'demo'"):
+        recipes.current()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_warm_start_trains_each_encoder_alone_and_is_shared_by_the_variants(recipe: str) -> None:
+    start = recipes.stage1(recipes.get(recipe))
+    assert set(weights_at(start, 0)) == {"mlm", "mim"} and start.flow.mim_target == "pixels"
+    assert (start.data.pairs, start.data.regions) == (0, 0) and start.data.images and start.data.texts
+    assert start.init_from == "" and start.train.steps == start.stage1_steps
+    assert start.model == recipes.get(recipe).model and start.name == f"{recipe}.stage1-{start.fingerprint}"
+    for ablation in FIELDS:
+        variant = recipes.get(f"{recipe}+stage1+{ablation}")
+        assert recipes.stage1(variant) == start, ablation
+    other = recipes.stage1(recipes.get(recipe).replace({"seed": 1}))
+    assert other.fingerprint != start.fingerprint
+
+
+def test_an_objective_joins_at_its_share_of_the_steps_and_is_off_at_weight_zero() -> None:
+    shares = {"objectives.itm.start": 0.35, "objectives.mim.start": 0.5}
+    config = recipes.base().replace(
+        {"train.steps": 10, "objectives.mlm.weight": 0.0, "objectives.bbp.weight": 4.0, **shares}
+    )
+    on = [weights_at(config, step) for step in range(10)]
+    assert ["itm" in w for w in on] == [False] * 3 + [True] * 7
+    assert ["mim" in w for w in on] == [False] * 5 + [True] * 5
+    assert not any("mlm" in w for w in on) and on[0]["bbp"] == 4.0

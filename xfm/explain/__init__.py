@@ -1,0 +1,1 @@
+"""Looking inside: which loss shapes what, and what a trained model looks at."""
