@@ -99,7 +99,7 @@ def test_an_unknown_field_is_named_with_the_nearest(name: str, said: str) -> Non
         ("train.schedule", "cosin", "one of 'linear', 'cosine'"),
         ("train.precision", "fp16", "one of 'auto', 'fp32', 'bf16', 'native'"),
         ("flow.mim_target", "clip", "one of 'self', 'frozen', 'pixels', 'teacher'"),
-        ("flow.text_gradient", 0.5, "a mapping of TextGradient's fields"),
+        ("flow.text_gradient", 0.5, "a mapping of itc, itm, imlm, bbp"),
         ("flow.text_gradient.itm", 1.5, "in [0, 1]"),
         ("model.vision.heads", 7, "a divisor of width (768)"),
         ("model.vision.image_size", 225, "a multiple of patch_size (16)"),

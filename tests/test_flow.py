@@ -88,8 +88,11 @@ def test_without_the_stop_every_text_loss_reaches_all_of_the_text_encoder(plain)
 
 @pytest.mark.parametrize(
     ("changes", "graph"),
-    [({}, {"whole": True, "masked": False}), ({"data__fused_pairs": 2}, {"whole": True, "masked": False})]
-    + [(keyword(NO_STOP), {"whole": True, "masked": True})],
+    [
+        ({}, {"whole": True, "masked": False}),
+        ({"data__fused_pairs": 2}, {"whole": True, "masked": False}),
+        (keyword(NO_STOP), {"whole": True, "masked": True}),
+    ],
 )
 def test_no_graph_is_recorded_of_a_text_whose_gradient_is_stopped(changes: dict, graph: dict) -> None:
     p = batches.pretraining(**changes)

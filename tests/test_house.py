@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 XFM = ROOT / "xfm"
 # A room may import itself and those before it.
 ROOMS = """
-config recipes keyed batch masking model interop flow objectives data explain train evaluation plots study cli
+config recipes keyed batch masking model interop flow objectives data explain train evaluation plots report study cli
 """.split()
 NOTEBOOK_LIBRARIES = {
     "ipywidgets",

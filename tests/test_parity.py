@@ -110,7 +110,7 @@ def norms(pretraining: Pretraining, loss: str) -> dict[str, float]:
     return {name: square**0.5 for name, square in squares.items()}
 
 
-MODULES: list[tuple[str, Callable[[str], bool]]] = [  # the table's modules, first match, by a parameter's published name
+MODULES: list[tuple[str, Callable[[str], bool]]] = [  # the table's modules, by published name; the first that fits
     *(
         (f"{x}.{module}", lambda n, start=f"{x}_encoder.{start}": n.startswith(start))
         for x in ("text", "fusion")

@@ -29,7 +29,7 @@ class Pretrain:
 
     def run(self) -> None:
         from .evaluation import evaluate_run, lines
-        from .plots import write_figures
+        from .report import gradient_tables, write_figures
         from .train import Run, pretrain
 
         run = Run.of(self.config, self.root)
@@ -45,7 +45,9 @@ class Pretrain:
             bar.close()
         print("Evaluating on the test split ...")
         print(lines(evaluate_run(folder)))
-        print("\n".join(["Figures:", *(f"  {path}" for path in write_figures(run))]))
+        for title, table in gradient_tables(run).items():
+            print(f"\nGradients, {title}:\n{table}")
+        print("\n".join(["\nFigures:", *(f"  {path}" for path in write_figures(run))]))
         print(f"Go on: `make lab` opens the notebooks; `xfm pretrain {self.recipe}+no_stop_gradient` ablates the stop")
 
 

@@ -317,7 +317,7 @@ def build(cls: Any, tree: Mapping[str, Any], path: str) -> Any:
             raise unknown_field(where, key, types)
         kind = types[key]
         if dataclasses.is_dataclass(kind):
-            require(isinstance(value, Mapping), where, value, f"a mapping of {kind.__name__}'s fields")
+            require(isinstance(value, Mapping), where, value, f"a mapping of {', '.join(get_type_hints(kind))}")
             values[key] = build(kind, value, f"{where}.")
         else:
             values[key] = leaf(kind, value, where)

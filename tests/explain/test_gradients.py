@@ -40,7 +40,7 @@ def test_it_is_the_published_routing(stop: bool) -> None:
     assert paths(t) == expected
     assert all(norm is None or norm > 0 for row in t.norms.values() for norm in row.values())
     routing = t.routing()
-    assert (routing.dtypes == bool).all()
+    assert set(routing.dtypes.astype(str)) == {"bool"}
     assert {o: set(routing.columns[routing.loc[o]]) for o in routing.index} == expected
 
 
@@ -56,11 +56,13 @@ def test_norms_are_those_of_the_published_code() -> None:
         row, theirs = ours[stream][objective], tiny.record().gradnorm[loss]
         for module, name in same.items():
             assert row[module] == pytest.approx(theirs[name], rel=1e-9) if theirs[name] else row[module] is None
-        parts = [("language layer 0", "language layer 1"), "text.layers"], [("ITC head",), "vision_proj", "text_proj", "temp"]
-        for modules, *names in parts:
+        for modules, names in [
+            (("language layer 0", "language layer 1"), ("text.layers",)),
+            (("ITC head",), ("vision_proj", "text_proj", "temp")),
+        ]:
             if theirs[names[0]] is not None:
-                ours_whole = math.hypot(*(row[m] for m in modules))
-                assert ours_whole == pytest.approx(math.hypot(*(theirs[n] for n in names)), rel=1e-9)
+                whole = math.hypot(*(row[m] for m in modules))
+                assert whole == pytest.approx(math.hypot(*(theirs[n] for n in names)), rel=1e-9)
 
 
 @pytest.mark.parametrize("changes", [{}, {"flow.text_gradient.imlm": 0.3, "data.fused_pairs": 2}, NO_STOP])
@@ -91,7 +93,7 @@ def test_a_module_is_all_its_parameters_and_every_parameter_has_one() -> None:
             squares = [g.square().sum().item() for n, g in grads.items() if module_of(n) == module and g is not None]
             norm = t.norms[objective][module]
             assert norm is None if not squares else norm == pytest.approx(math.sqrt(sum(squares)))
-    with pytest.raises(KeyError, match="audio.weight"):
+    with pytest.raises(KeyError, match=r"audio\.weight"):
         module_of("audio.weight")
 
 
@@ -111,7 +113,8 @@ def test_no_path_is_not_zero() -> None:
 
 
 def test_it_reads_in_a_terminal() -> None:
-    t = GradientTable({"mlm": {"language layer 0": 0.0123456, "vision": None}, "mim": {"language layer 0": 0.0, "vision": 1e-9}})
+    mlm, mim = {"language layer 0": 0.0123456, "vision": None}, {"language layer 0": 0.0, "vision": 1e-9}
+    t = GradientTable({"mlm": mlm, "mim": mim})
     lines = str(t).splitlines()
     assert [line.split() for line in lines[:3]] == [
         ["mlm", "mim"], ["language", "layer", "0", "0.0123", "0"], ["vision", "–", "1e-09"],

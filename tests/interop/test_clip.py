@@ -96,6 +96,6 @@ def test_weights_that_cannot_be_had_are_an_error_that_names_them(weights: str, t
     torch.save({"some.other.weight": torch.zeros(3)}, tmp_path / "foreign.pt")
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     given = str(tmp_path / weights) if weights.endswith(".pt") else weights
-    with pytest.raises(ConfigError, match="flow.teacher_weights") as error:
+    with pytest.raises(ConfigError, match=r"flow\.teacher_weights") as error:
         teacher(tower[0], given, batches.config().model.vision, torch.device("cpu"))
     assert given in str(error.value) and tower[0] in str(error.value)

@@ -92,7 +92,8 @@ def test_a_batch_is_its_pictures_one_by_one(positions: bool) -> None:
 @torch.no_grad()
 def test_hidden_patches_are_not_seen() -> None:
     config = batches.config()
-    model, image, hidden = batches.model(config), batches.pictures(config, 2).double(), batches.hidden_patches(config, 2)
+    model, hidden = batches.model(config), batches.hidden_patches(config, 2)
+    image = batches.pictures(config, 2).double()
     out = model.vision(image, hidden)
     noise = torch.randn_like(image) * 9
     pixels = hidden.view(2, 1, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)

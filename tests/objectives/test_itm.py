@@ -82,7 +82,8 @@ def test_of_two_pairs_each_is_the_others_negative() -> None:
 
 def test_negatives_are_keyed_by_step_and_stream_and_send_no_gradient() -> None:
     p = batches.pretraining()
-    itm, batch = p.model.objectives["itm"], {"pairs": batches.pairs(p.config, 30), "regions": batches.regions(p.config, 30)}
+    itm = p.model.objectives["itm"]
+    batch = {"pairs": batches.pairs(p.config, 30), "regions": batches.regions(p.config, 30)}
 
     def negatives(stream: str, step: int) -> list[list[int]]:
         torch.manual_seed(torch.seed())  # the global generator has no part in it
@@ -93,3 +94,15 @@ def test_negatives_are_keyed_by_step_and_stream_and_send_no_gradient() -> None:
     loss = itm(p.flow(batch, "pairs", ("itm",), (0, 5))).loss
     heads = list(p.model.objectives["itc"].parameters())
     assert torch.autograd.grad(loss, heads, allow_unused=True) == (None,) * len(heads)
+
+
+@pytest.mark.parametrize("stream", ["pairs", "regions"])
+def test_drawing_negatives_first_cuts_no_path_to_the_encoders(stream: str) -> None:
+    """Without ITC they are the first to ask for both encoders' outputs, which the losses then share."""
+    p = batches.pretraining(flow__text_gradient__itm=1.0)
+    flow = p.flow(batches.batch(p.config), stream, ("itm",), (0, 0))
+    loss = p.model.objectives["itm"](flow).loss
+    for encoder in (p.model.vision, p.model.text):
+        used = [q for n, q in encoder.named_parameters() if n != "mask_token"]
+        assert None not in torch.autograd.grad(loss, used, retain_graph=True, allow_unused=True)
+    assert flow.image.pooled.requires_grad

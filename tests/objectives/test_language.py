@@ -56,7 +56,8 @@ def test_imlm_is_a_loop(texts: int, tokens: int, hidden: int, stream: str) -> No
     stream, imlm = stream.split()[-1], p.model.objectives["imlm"]
     if stream == "pairs":
         batch = batches.pairs(p.config, texts, tokens, hidden)
-        grids = [naive.tokens(naive.picture(p.model, image)) for image in batch.image[: p.config.data.fused_pairs or None]]
+        fused = batch.image[: p.config.data.fused_pairs or None]
+        grids = [naive.tokens(naive.picture(p.model, image)) for image in fused]
     else:
         batch = batches.regions(p.config, texts, 2, tokens, hidden)
         pictures = [naive.picture(p.model, image) for image in batch.image]

@@ -56,7 +56,7 @@ def pretraining(**changes: Any) -> Pretraining:
 
 
 def words(texts: int, tokens: int, hidden: int, vocabulary: int = 50, seed: int = 0) -> Words:
-    """Texts of different lengths, the first of all `tokens`; the last has as many of `hidden` tokens hidden as it can."""
+    """Texts of different lengths, the first of all `tokens`; the last has as many tokens hidden as it can."""
     g = torch.Generator().manual_seed(seed)
     ids = torch.randint(5, vocabulary - 1, (texts, tokens), generator=g)
     lengths = torch.randint(min(3, tokens), tokens + 1, (texts,), generator=g)
@@ -91,7 +91,9 @@ def pairs(config: RunConfig, count: int = 4, tokens: int = 8, hidden: int = 3, s
     return Pairs(pictures(config, count, seed), text, hidden_patches(config, count, seed))
 
 
-def regions(config: RunConfig, count: int = 5, images: int = 3, tokens: int = 7, hidden: int = 2, seed: int = 1) -> Regions:
+def regions(
+    config: RunConfig, count: int = 5, images: int = 3, tokens: int = 7, hidden: int = 2, seed: int = 1
+) -> Regions:
     g, patches = torch.Generator().manual_seed(seed + 300), config.model.vision.patches
     inside = torch.rand(count, patches, generator=g) < 0.4
     inside[:, 0] |= ~inside.any(1)

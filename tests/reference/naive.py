@@ -52,7 +52,9 @@ def picture(model: XFM, image: Tensor, hidden: Tensor | None = None) -> Tensor:
     """(3, H, W) -> (P, D)"""
     v, size, grid = model.vision, model.vision.config.patch_size, model.vision.config.grid
     patches = [
-        image[:, y * size : (y + 1) * size, x * size : (x + 1) * size].flatten() for y in range(grid) for x in range(grid)
+        image[:, y * size : (y + 1) * size, x * size : (x + 1) * size].flatten()
+        for y in range(grid)
+        for x in range(grid)
     ]
     x = v.patch_embed(torch.stack(patches).to(v.mask_token.dtype))
     if hidden is not None:

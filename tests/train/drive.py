@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import multiprocessing
 import os
 import signal
@@ -57,9 +56,7 @@ def interrupt_at(step: int, times: int, config: RunConfig, root: Path, reports: 
 
 
 def hold(config: RunConfig, root: Path, reports: Connection) -> None:
-    """One step, then nothing until the other side says so, then the end of the process in the middle of the loop."""
-    global records
+    """One step, then nothing until the other side says so."""
     records = pretrain(config, root)
     reports.send(next(records)["step"])
     reports.recv()
-    atexit._run_exitfuncs()  # which a multiprocessing child leaves out

@@ -154,7 +154,7 @@ def test_a_loop_that_an_error_left_hanging_is_saved_when_the_cell_runs_again(con
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-def test_one_process_at_a_time_and_its_end_saves(config, trained, tmp_path, processes, assert_same):
+def test_one_process_at_a_time(config, trained, tmp_path, processes, assert_same):
     with process(processes, drive.hold, config, tmp_path) as (child, reports):
         assert reports.recv() == 0
         with pytest.raises(RunBusy, match=r"seed0: another process is training this run; let it finish, or end it"):

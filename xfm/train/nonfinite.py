@@ -20,11 +20,11 @@ def explain(model: XFM, batch: dict[str, Stream], losses: dict[str, Tensor], ste
     """The error of a step: which objectives, and of which samples the encoders make tokens that are not finite."""
     model.eval()
     bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
-    what = f"loss of {', '.join(bad)}" if bad else "gradient (every loss is finite)"
+    what = f"the loss of {', '.join(bad)} is not finite" if bad else "every loss is finite, the gradient is not"
     samples = [f"{stream} {kind} {which}" for stream in batch for kind, which in bad_samples(model, batch[stream])]
     return NonFiniteLoss(
-        f"step {step}: the {what} is not finite ({'; '.join(samples) or 'no single sample stands out'}). The last save "
-        f"in {folder} is kept. Lower train.lr, raise train.warmup or set train.precision to fp32, under another --name"
+        f"step {step}: {what} ({'; '.join(samples) or 'no single sample stands out'}). The last save in {folder} is "
+        "kept. Lower train.lr, raise train.warmup or set train.precision to fp32, under another --name"
     )
 
 

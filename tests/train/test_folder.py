@@ -1,0 +1,285 @@
+"""Run folders: opened at once when finished, refused with the file's name and the way out when they cannot be used."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from xfm import batch, recipes
+from xfm.config import RunConfig
+from xfm.data.streams import Streams
+from xfm.train import NonFiniteLoss, Run, RunError, checkpoint, loop, pretrain, start
+
+
+@pytest.fixture
+def copy(trained: Run, tmp_path: Path) -> Run:
+    """A finished run to spoil."""
+    shutil.copytree(trained.folder.parents[1], tmp_path, dirs_exist_ok=True)
+    return Run.of(trained.config, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stopped(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that was left after 10 of 12 steps."""
+    folder = tmp_path_factory.mktemp("stopped")
+    for record in pretrain(config, folder):
+        if record["step"] == 9:
+            break
+    return Run.of(config, folder)
+
+
+@pytest.fixture
+def unfinished(stopped: Run, tmp_path: Path) -> Run:
+    """An unfinished run to spoil."""
+    shutil.copytree(root(stopped), tmp_path, dirs_exist_ok=True)
+    return Run.of(stopped.config, tmp_path)
+
+
+def root(run: Run) -> Path:
+    return run.folder.parents[1]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def refused(run: Run, *said: str) -> None:
+    """`pretrain` raises a RunError that says all this, and changes no file."""
+    before = contents(run.folder)
+    with pytest.raises(RunError) as error:
+        next(pretrain(run.config, root(run)))
+    assert [s for s in said if s not in str(error.value)] == [], str(error.value)
+    assert contents(run.folder) == before
+
+
+def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
+    for room, name in [(start, "build"), (start, "dataset"), (loop, "accelerate"), (loop, "loader"), (torch, "load")]:
+        monkeypatch.setattr(room, name, None)
+    before = contents(trained.folder)
+    assert [*pretrain(trained.config, root(trained))] == trained.metrics()
+    assert [r["step"] for r in trained.metrics()] == [*range(12)]
+    assert contents(trained.folder) == before
+
+
+def test_two_runs_of_one_config_are_the_same(trained, tmp_path, assert_same):
+    for _ in pretrain(trained.config, tmp_path):
+        pass
+    assert_same(Run.of(trained.config, tmp_path).folder, trained.folder)
+
+
+def test_what_a_finished_run_offers(trained, config):
+    assert Run.open(str(trained.folder)) == Run(trained.folder, config)
+    model = trained.model()
+    assert not model.training
+    state = torch.load(trained.folder / "state.pt", weights_only=True)
+    assert all(torch.equal(p, state["model"][name]) for name, p in model.state_dict().items())
+    words = trained.tokenizer()
+    assert words.decode(words.encode("two red apples", 30)) == "two red apples"
+    assert json.loads((trained.folder / "environment.json").read_text())["torch"] == torch.__version__
+
+
+def test_what_does_not_change_the_weights_may_change(copy):
+    other = copy.config.replace({"data.workers": 2, "train.save_every": 1, "train.validate_every": 0})
+    assert [*pretrain(other, root(copy))] == copy.metrics()
+
+
+def test_another_config_under_the_same_name_is_refused(copy):
+    other = Run(copy.folder, copy.config.replace({"train.lr": 1e-5, "flow.text_gradient.itm": 1.0}))
+    refused(other, str(copy.folder), "train.lr: 0.0015 there, 1e-05 asked", "flow.text_gradient.itm", "--name")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("damage", ["half", "garbage", "empty", "list", "foreign", "sibling"])
+def test_a_checkpoint_that_is_none(damage, unfinished):
+    path = unfinished.folder / "state.pt"
+    if damage == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage in ("garbage", "empty"):
+        path.write_bytes(b"\x80garbage" * (damage == "garbage"))
+    elif damage == "list":
+        torch.save([1, 2], path)
+    else:
+        state = torch.load(path, weights_only=True)
+        if damage == "sibling":  # of the same shapes
+            torch.save(state | {"run": unfinished.config.replace({"seed": 1}).fingerprint}, path)
+        else:
+            torch.save(state | {"model": {"weight": torch.ones(2)}}, path)
+    refused(unfinished, str(path), "no readable checkpoint of this run", "delete the file to train from the start")
+    path.unlink()
+    assert next(pretrain(unfinished.config, root(unfinished)))["step"] == 0
+
+
+def test_a_checkpoint_runs_no_code(unfinished):
+    class Hostile:
+        def __reduce__(self):
+            return (os.mkdir, (str(unfinished.folder / "hacked"),))
+
+    torch.save({"step": Hostile()}, unfinished.folder / "state.pt")
+    refused(unfinished, "state.pt")
+
+
+def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):
+    path = copy.folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(RunError, match=r"model.safetensors: no readable safetensors file .* delete it and run the same"):
+        copy.model()
+    path.unlink()
+    with pytest.raises(RunError, match=r"model.safetensors: not there; train this run first"):
+        copy.model()
+    assert [*pretrain(copy.config, root(copy))] == trained.metrics()
+    assert_same(copy.folder, trained.folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"seed": "x"}', '{"sead": 1}', '{"train": {"steps": 0}}', "\xff"])
+def test_a_config_that_is_none(text, copy):
+    (copy.folder / "config.json").write_text(text, encoding="latin-1")
+    refused(copy, str(copy.folder / "config.json"), "delete the folder")
+    with pytest.raises(RunError, match=r"no run here \(no config.json\)"):
+        Run.open(copy.folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("garbage", "not a tokenizer"),
+        ("missing", "no such tokenizer file"),
+        ("another", "has 1023 tokens, model.text.vocabulary is 1024"),
+    ],
+)
+def test_a_tokenizer_that_is_none(damage, said, unfinished):
+    path = unfinished.folder / "tokenizer.json"
+    if damage == "garbage":
+        path.write_text(path.read_text()[:1000])
+    elif damage == "missing":
+        path.unlink()
+    else:
+        tree = json.loads(path.read_text())  # one merge less, <mask> one place earlier
+        del tree["model"]["vocab"]["".join(tree["model"]["merges"].pop())]
+        tree["added_tokens"][-1]["id"] = 1022
+        path.write_text(json.dumps(tree))
+    refused(unfinished, str(path), said, "Put")
+
+
+def test_torn_records_are_left_out(unfinished, trained, assert_same):
+    path = unfinished.folder / "metrics.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + '{"run": "smoke", "st')
+    assert len(unfinished.metrics()) == 10
+    path.write_bytes(whole.encode() + b"\0\0\xff\n7\n")
+    assert len(unfinished.metrics()) == 10
+    for _ in pretrain(unfinished.config, root(unfinished)):
+        pass
+    assert_same(unfinished.folder, trained.folder)
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "at"),
+    [
+        ("fsync", 1, "metrics.jsonl"),
+        ("fsync", 2, "model.safetensors"),
+        ("replace", 1, "model.safetensors"),
+        ("fsync", 3, "state.pt"),
+        ("replace", 2, "state.pt"),
+    ],
+)
+def test_a_full_disk_keeps_the_last_save(name, calls, at, unfinished, trained, monkeypatch, assert_same):
+    before, records = contents(unfinished.folder), pretrain(unfinished.config, root(unfinished))
+    next(records)
+    real = getattr(os, name)
+
+    def failing(*args):
+        nonlocal calls
+        calls -= 1
+        return full() if calls == 0 else real(*args)
+
+    monkeypatch.setattr(os, name, failing)
+    with pytest.raises(RunError, match=rf"{at}: cannot be written \(No space left on device\).*Make room"):
+        [*records]
+    monkeypatch.undo()
+    after = contents(unfinished.folder)
+    assert after["state.pt"] == before["state.pt"]
+    assert set(after) == set(before), "no temporary file is left"
+    assert [r["step"] for r in pretrain(unfinished.config, root(unfinished))] == [10, 11]
+    assert_same(unfinished.folder, trained.folder)
+
+
+def test_a_write_that_the_system_cuts_short_keeps_the_last_save(unfinished):
+    before = (unfinished.folder / "state.pt").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(RunError, match=r"state.pt: cannot be written \(File too large\)"):
+            [*pretrain(unfinished.config, root(unfinished))]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (unfinished.folder / "state.pt").read_bytes() == before
+    assert not [*unfinished.folder.glob(checkpoint.TEMPORARY)]
+
+
+def test_a_folder_that_cannot_be_made_or_written(config, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"file/smoke/seed0: cannot be made \(Not a directory\); choose another --root"):
+        next(pretrain(config, tmp_path / "file"))
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(RunError, match=r"seed0/environment.json: cannot be written"):
+        next(pretrain(config, tmp_path))
+    monkeypatch.undo()
+    assert next(pretrain(config, tmp_path))["step"] == 0
+
+
+def test_a_read_only_folder_opens_when_finished(copy, monkeypatch):
+    monkeypatch.setattr("builtins.open", full)
+    monkeypatch.setattr(os, "replace", full)
+    assert len([*pretrain(copy.config, root(copy))]) == 12
+
+
+def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, assert_same):
+    before, made = (unfinished.folder / "state.pt").read_bytes(), Streams.images
+
+    def images(self, step):
+        clean = made(self, step)
+        if step != 11:
+            return clean
+        pixels = batch.normalise(clean.image)
+        pixels[2, 0, 5, 7] = float("inf")
+        return batch.Images(pixels, clean.image_mask)
+
+    monkeypatch.setattr(Streams, "images", images)
+    with pytest.raises(NonFiniteLoss) as error:
+        [*pretrain(unfinished.config, root(unfinished))]
+    assert str(error.value).startswith(
+        "step 11: the loss of images/mim is not finite (images pictures [2]). "
+        f"The last save in {unfinished.folder} is kept. Lower train.lr"
+    )
+    assert (unfinished.folder / "state.pt").read_bytes() == before
+    assert [r["step"] for r in unfinished.metrics()] == [*range(11)], "with the step that led there"
+    monkeypatch.undo()
+    assert [r["step"] for r in pretrain(unfinished.config, root(unfinished))] == [10, 11]
+    assert_same(unfinished.folder, trained.folder)
+
+
+def test_training_that_diverges_says_so(tmp_path):
+    config = recipes.get("smoke").replace({"train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0})
+    with pytest.raises(NonFiniteLoss) as error:
+        [*pretrain(config, tmp_path)]
+    said = str(error.value)
+    assert said.startswith("step 1: the loss of pairs/itc")
+    assert "pairs pictures 0-7 (all); pairs texts 0-7 (all); texts texts 0-3 (all)" in said
+    assert not (Run.of(config, tmp_path).folder / "state.pt").exists()
+
+
+def test_a_gradient_that_is_not_finite_is_told_from_a_loss(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "weighted_sum", lambda losses, weights: (sum(losses.values()) - 1e4).abs().sqrt() * 1e38)
+    with pytest.raises(NonFiniteLoss, match=r"step 0: every loss is finite, the gradient is not \(no single sample"):
+        next(pretrain(config, tmp_path))

@@ -1,0 +1,225 @@
+"""Learning curves, of finished and of running trainings."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+from ..config import STREAMS, RunConfig
+from ..objectives import OBJECTIVES
+from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, Figure, require, styled
+
+Record = Mapping[str, Any]
+Measure = Literal["loss", "accuracy"]
+Curves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done, values
+
+TITLES = {"mlm": "masked words", "mim": "hidden patches", "itc": "image–text contrast", "itm": "image–text matching",
+          "imlm": "words beside a picture", "bbp": "boxes"}  # fmt: skip
+UNITS = {"mim": "mean squared error", "bbp": "L1 + (1 − GIoU)"}  # the others: nats
+ACCURACIES = ("accuracy", "iou")  # what an objective reports of itself that is not a loss
+STREAM_STYLES = dict(
+    zip(STREAMS, [(BLUE, "-", "o"), (ORANGE, "--", "s"), (PURPLE, "-.", "^"), (GREEN, "-", "D")], strict=True)
+)
+OTHER = (GREY, "-", "x")
+HELD_OUT = "validation/"
+ITM_POSITIVE = 1 / 3  # of ITM's pairings: one true, one with another picture, one with another text
+SMOOTH = 40  # a running mean over this fraction of the run
+DRAWN = 2000  # points of the unsmoothed line
+COLUMNS = 3
+
+
+@styled
+def learning_curves(records: Sequence[Record], config: RunConfig | None = None, measure: Measure = "loss") -> Figure:
+    """One panel an objective, the streams it learns from as lines: training as it was and smoothed, held-out marked.
+
+    `measure` "accuracy" shows what objectives report besides: accuracies, and the boxes' IoU. With the config come the
+    levels that chance gives and the curriculum. Of records of several runs (a warm start's come first) the last run's
+    are drawn. Raises ValueError where the records hold nothing of the kind.
+    """
+    require(records, "records of training")
+    last = records[-1]
+    records = [r for r in records if r.get("run") == last.get("run")]
+    panels = {o: panel for o in objectives(records) if (panel := curves(records, o, measure))}
+    require(list(panels), f"{measure} in the records")
+    columns = min(COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(WIDTH * max(columns, 2) / COLUMNS, 0.95 + 2.1 * rows), layout="constrained")
+    figure.suptitle(progress(records), x=0.01, ha="left")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    end = last.get("of", len(records))
+    checked = {o: curves(records, o, measure, HELD_OUT) for o in panels}
+    for axes, (objective, panel) in zip(grid.flat, panels.items(), strict=False):
+        levels = {s: chance(config, objective, s, measure) for s in panel} if config is not None else {}
+        draw(axes, panel, checked[objective], [level[0] for level in levels.values() if level], end)
+        axes.set_title(f"{objective.upper()}  {TITLES.get(objective, '')}".strip())
+        iou = "mean IoU" if objective == "bbp" else "accuracy"
+        axes.set_ylabel(UNITS.get(objective, "nats") if measure == "loss" else iou)
+        show_chance(axes, levels, show_start(axes, panel, end))
+        if config is not None and "pairs" in panel:
+            show_curriculum(axes, config, end)
+    for i, axes in enumerate(grid.flat):
+        axes.set_visible(i < len(panels))
+        axes.set_xlabel("step" if i + columns >= len(panels) else "")
+        axes.tick_params(labelbottom=i + columns >= len(panels))
+    streams = [s for s in (*STREAMS, *sorted({s for p in panels.values() for s in p} - {*STREAMS}))
+               if any(s in panel for panel in panels.values())]  # fmt: skip
+    figure.legend(handles=legend(streams, config, any(checked.values())), loc="outside lower left", ncols=5,
+                  columnspacing=1.6, handlelength=2.2)  # fmt: skip
+    return figure
+
+
+def watch(records: Iterable[Record], show: Callable[[Figure], object], config: RunConfig | None = None,
+          every: float = 3.0) -> Generator[Record]:  # fmt: skip
+    """Passes records on and, meanwhile, calls `show` with their curves: every so many seconds, though drawing never
+    takes more than a tenth of the time, and at the end, also where that is an interrupt."""
+    seen: list[Record] = []
+    due = time.monotonic() + every
+    try:
+        for record in records:
+            seen.append(record)
+            if (began := time.monotonic()) >= due:
+                show(learning_curves(seen, config))
+                due = time.monotonic() + max(every, 9 * (time.monotonic() - began))
+            yield record
+    finally:
+        if seen:
+            show(learning_curves(seen, config))
+
+
+def objectives(records: Sequence[Record]) -> list[str]:
+    """Those that the records speak of, the known ones first and in their order."""
+    found = {key.split("/")[1] for record in records for key in record if key.count("/") == 1}
+    return [o for o in OBJECTIVES if o in found] + sorted(found - OBJECTIVES.keys())
+
+
+def curves(records: Sequence[Record], objective: str, measure: Measure, prefix: str = "") -> Curves:
+    """Steps and values of an objective, by stream."""
+    suffixes = [""] if measure == "loss" else [f"/{name}" for name in ACCURACIES]
+    found: dict[str, list[tuple[int, float]]] = {}
+    for record in records:
+        for key in record:
+            stream = key.removeprefix(prefix).split("/")[0]
+            if any(key == f"{prefix}{stream}/{objective}{suffix}" for suffix in suffixes):
+                found.setdefault(stream, []).append((record["step"] + 1, record[key]))
+    return {stream: tuple(np.array(points, float).T) for stream, points in found.items()}  # type: ignore[misc]
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean of each value and of those before it, `window` in all or as many as there are."""
+    total = np.concatenate([[0.0], values.cumsum()])
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(0, last - max(1, window))
+    return (total[last] - total[first]) / (last - first)
+
+
+def chance(config: RunConfig, objective: str, stream: str, measure: Measure) -> tuple[float, str] | None:
+    """The level, and how it is called, that an objective has without having learnt anything; None: not known."""
+    batch = getattr(config.data, stream, 0)
+    if objective == "itc":
+        return (math.log(batch), f"chance, ln {batch}") if measure == "loss" else (1 / batch, f"chance, 1 in {batch}")
+    if objective == "itm":
+        p = ITM_POSITIVE
+        entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
+        return (entropy, "base rate") if measure == "loss" else (1 - p, "always no")
+    return None
+
+
+def draw(axes: Axes, panel: Curves, checked: Curves, levels: Sequence[float], end: int) -> None:
+    """The lines of one panel, and limits that leave its first steps out: they would flatten all that follows. Held-out
+    losses of before the objective joined are not drawn, as they tell nothing of it."""
+    first = start(panel)
+    shown = [np.array(levels, float)]
+    for stream, (steps, values) in panel.items():
+        colour, line, marker = STREAM_STYLES.get(stream, OTHER)
+        thin = slice(None, None, max(1, len(steps) // DRAWN))
+        axes.plot(steps[thin], values[thin], color=colour, alpha=0.22, linewidth=0.7)
+        mean = smooth(values, end // SMOOTH)
+        axes.plot(steps, mean, color=colour, linestyle=line, linewidth=1.6)
+        settled = steps > first + end // 50 if steps[-1] > first + end // 10 else steps > first
+        shown += [mean[settled], np.quantile(values[settled], (0.01, 0.99))]
+        if stream in checked:
+            steps, values = checked[stream][0], checked[stream][1]
+            late = steps > first
+            axes.plot(steps[late], values[late], marker, markersize=5, color=colour, mfc="white", clip_on=False)
+            shown.append(values[late])
+    low, high = min(min(s, default=math.inf) for s in shown), max(max(s, default=-math.inf) for s in shown)
+    room = 0.1 * (high - low) or 0.1
+    axes.set(xlim=(0, end), ylim=(low - room, high + 1.5 * room))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def start(panel: Curves) -> int:
+    """After how many steps the objective joined."""
+    return int(min(steps[0] for steps, _ in panel.values())) - 1
+
+
+def show_start(axes: Axes, panel: Curves, end: int) -> Text | None:
+    """Greys out the steps before the objective joined, and says so where there is room: the text is returned."""
+    joined = start(panel)
+    if joined > 0:
+        axes.axvspan(0, joined, color="#f1f1f1", zorder=0, linewidth=0)
+    if joined < 0.2 * end:
+        return None
+    place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
+    return axes.text(joined / 2, 0.5, f"joins after\nstep {joined}", color=GREY, fontsize=8, **place)
+
+
+def show_chance(axes: Axes, levels: Mapping[str, tuple[float, str] | None], beside: Text | None) -> None:
+    """Lines with their names: on the right, where the curves have left them; or in the grey, where there are none."""
+    known = {level: stream for stream, level in levels.items() if level is not None}
+    for (value, name), stream in known.items():
+        colour = STREAM_STYLES.get(stream, OTHER)[0] if len(known) > 1 else GREY
+        axes.axhline(value, color=colour, linestyle=(0, (1, 1.5)), linewidth=1.1)
+        above = value == max(v for v, _ in known)
+        axes.annotate(name, (0.02 if beside else 1, value), (0, 2 if above else -2), ("axes fraction", "data"),
+                      "offset points", fontsize=7.5, color=colour, ha="left" if beside else "right",
+                      va="bottom" if above else "top")  # fmt: skip
+        low, high = axes.get_ylim()
+        if beside is not None and 0.2 < (value - low) / (high - low) < 0.65:
+            beside.set_y(0.8 if value < (low + high) / 2 else 0.2)
+
+
+def show_curriculum(axes: Axes, config: RunConfig, end: int) -> None:
+    """A strip along the top."""
+    single, full = (share * end for share in (config.data.single_until, config.data.full_from))
+    axes.axvspan(0, single, 0.965, 1, color="#555555", linewidth=0)
+    axes.axvspan(single, full, 0.965, 1, color="#bbbbbb", linewidth=0)
+
+
+def legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = []
+    for stream in streams:
+        colour, line, marker = STREAM_STYLES.get(stream, OTHER)
+        marked = {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
+        handles.append(Line2D([], [], color=colour, linestyle=line, linewidth=1.6, label=stream, **marked))
+    handles.append(Line2D([], [], color=GREY, label="training, running mean"))
+    handles.append(Line2D([], [], color=GREY, alpha=0.35, linewidth=0.7, label="training, each step"))
+    if held_out:
+        handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
+    if config is not None and config.data.full_from and "pairs" in streams:
+        handles.append(Patch(color="#555555", label="pairs show one object"))
+        handles.append(Patch(color="#bbbbbb", label="… and gradually more"))
+    return handles
+
+
+def progress(records: Sequence[Record]) -> str:
+    """ "demo: step 320 of 800, 0.36 s a step, about 3 min to go" """
+    done, of = records[-1]["step"] + 1, records[-1].get("of", len(records))
+    words = [f"{records[-1].get('run', 'training')}: step {done} of {of}"]
+    seconds = [r["seconds"] for r in records[-50:] if "seconds" in r]
+    if seconds:
+        each = float(np.median(seconds))
+        words.append(f"{each:.2f} s a step")
+        left = each * (of - done)
+        if left:
+            words.append(f"about {left:.0f} s to go" if left < 100 else f"about {left / 60:.0f} min to go")
+    return ", ".join(words)

@@ -1,0 +1,102 @@
+"""One look for all figures, and a figure that shows itself in a notebook."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import ParamSpec, TypeVar
+
+import matplotlib.figure
+from matplotlib import style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.font_manager import FontProperties
+
+P, R = ParamSpec("P"), TypeVar("R")
+
+WIDTH = 9.5  # inches: a notebook's width
+CSS, SHARP = 96, 1.6  # pixels an inch on the page; image pixels for each of them, for sharp screens
+# Okabe and Ito's colours, which stay apart for colour-blind eyes, some of them darkened to be legible as text.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#007F5C", "#A3428B", "#666666"
+STYLE = {
+    "text.parse_math": False,  # the $ and _ of a caption are characters
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.titlesize": 11.5,
+    "figure.titleweight": "bold",
+    "hatch.linewidth": 0.6,
+}
+
+
+class Figure(matplotlib.figure.Figure):
+    """Shows itself in a notebook, without pyplot; elsewhere `figure.savefig(path)`."""
+
+    def png(self) -> bytes:
+        return self.file("png", dpi=CSS * SHARP)
+
+    def file(self, kind: str, **options: object) -> bytes:
+        """The bytes of a file: "png", "pdf" or "svg", the same for the same figure."""
+        buffer = BytesIO()
+        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+        with style.context({"pdf.fonttype": 42, "svg.hashsalt": "xfm"}):
+            self.savefig(buffer, format=kind, facecolor=self.get_facecolor(), metadata=undated, **options)
+        return buffer.getvalue()
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        width, height = (round(CSS * inches) for inches in self.get_size_inches())
+        return self.png(), {"width": width, "height": height}
+
+
+def styled(make: Callable[P, R]) -> Callable[P, R]:
+    """A function that draws, in this look whatever the user's own settings are; those are left as they were."""
+
+    @functools.wraps(make)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        with style.context(["default", STYLE]):
+            return make(*args, **kwargs)
+
+    return drawn
+
+
+def require(items: Sequence[object], what: str) -> None:
+    """ValueError where there is nothing to draw."""
+    if not len(items):
+        raise ValueError(f"no {what}: there is nothing to draw")
+
+
+class Ruler:
+    """Measures and wraps text as it will be drawn."""
+
+    def __init__(self) -> None:
+        self.renderer = FigureCanvasAgg(matplotlib.figure.Figure(dpi=72)).get_renderer()
+
+    def width(self, text: str, size: float, weight: str = "normal") -> float:
+        """Inches."""
+        font = FontProperties(size=size, weight=weight)
+        return self.renderer.get_text_width_height_descent(text, font, False)[0] / 72
+
+    def wrap(self, text: str, inches: float, size: float, weight: str = "normal", indent: str = "") -> list[str]:
+        """Lines that fit into a width, broken between words and, where a word alone is too long, within it. Line breaks
+        of the text are spaces; the lines after the first begin with `indent`."""
+        lines = [""]
+        for word in text.split():
+            longer = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
+            if lines[-1].strip() and self.width(longer, size, weight) > inches:
+                lines.append(longer := indent + word)
+            while self.width(longer, size, weight) > inches and len(longer) > len(indent) + 1:
+                cut = next(i for i in range(len(longer) - 1, 0, -1) if i == len(indent) + 1
+                           or self.width(longer[:i], size, weight) <= inches)  # fmt: skip
+                lines[-1] = longer[:cut]
+                lines.append(longer := indent + longer[cut:])
+            lines[-1] = longer
+        return lines
