@@ -133,3 +133,7 @@ def parse(argv: list[str]) -> Pretrain | Evaluate | Runs | Preview:
         print(usage)
         sys.exit(0)
     sys.exit(usage)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ import pytest
 import torch
 from train import drive
 
-from xfm import keyed
+from xfm import keyed, recipes
 from xfm.train import Run, RunBusy, RunError, loop, pretrain
 
 
@@ -163,6 +163,18 @@ def test_one_process_at_a_time(config, trained, tmp_path, processes, assert_same
         child.join()
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(1, 12)]
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_variants_that_start_at_once_train_their_stage_1_once(tmp_path, processes):
+    variants = [recipes.get(name).replace({"train.steps": 3, "stage1_steps": 2})
+                for name in ("smoke+stage1", "smoke+stage1+no_itm")]  # fmt: skip
+    with (
+        process(processes, drive.train, variants[0], tmp_path) as (_, a),
+        process(processes, drive.train, variants[1], tmp_path) as (_, b),
+    ):
+        assert received(a) == received(b) == [0, 1, *range(3)]
+    stage1 = Run.of(recipes.stage1(variants[0]), tmp_path)
+    assert [r["step"] for r in stage1.metrics()] == [0, 1]
 
 
 def test_one_thread_at_a_time(config, trained, tmp_path, monkeypatch, assert_same):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import ParamSpec, TypeVar
@@ -89,7 +90,7 @@ class Ruler:
         """Lines that fit into a width, broken between words and, where a word alone is too long, within it. Line breaks
         of the text are spaces; the lines after the first begin with `indent`."""
         lines = [""]
-        for word in text.split():
+        for word in re.split(r"[ \t\n\r\f\v]+", text.strip()):  # a no-break space stays
             longer = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
             if lines[-1].strip() and self.width(longer, size, weight) > inches:
                 lines.append(longer := indent + word)

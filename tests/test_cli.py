@@ -1,0 +1,85 @@
+"""The command `xfm`, as a shell meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xfm import recipes
+from xfm.cli import Evaluate, Pretrain, Preview, Runs, main, parse
+
+BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
+
+
+def xfm(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "xfm.cli", *words], capture_output=True, text=True, cwd=cwd)
+
+
+def test_options_change_the_recipe_and_nothing_else() -> None:
+    command = parse("pretrain smoke+no_stop_gradient --train.steps 20 --seed 3 --data.mask.image-patches 10".split())
+    assert isinstance(command, Pretrain)
+    changes = {"train.steps": 20, "seed": 3, "data.mask.image_patches": 10}
+    assert command.config == recipes.get("smoke+no_stop_gradient").replace(changes)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [("evaluate runs/x", Evaluate), ("runs", Runs), ("data preview demo --split test", Preview)]
+)
+def test_each_command_is_understood(words: str, kind: type) -> None:
+    assert isinstance(parse(words.split()), kind)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pretrain", "dmo"], "did you mean 'demo'"),
+        (["pretrain", "demo+no_guidance"], "+stage1"),
+        (["pretrain", "smoke", "--train.lr", "-1"], "train.lr = -1.0"),
+        (["evaluate", "nowhere"], "no run here"),
+        (["dance"], "usage: xfm pretrain"),
+    ],
+)
+def test_a_mistake_ends_with_the_way_out(words: list[str], said: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code not in (0, None)
+    assert said in str(end.value.code) + capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("pretrain smoke", "--train.steps"),
+        ("evaluate", "Measure again"),
+        ("runs", "how far they are"),
+        ("data preview", "contact sheet"),
+        ("", "no_stop_gradient"),
+    ],
+)
+def test_help_explains(words: str, said: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*words.split(), "--help"])
+    assert end.value.code == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path) -> None:
+    run = xfm("pretrain", "smoke", *BRIEF, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    folder = tmp_path / "runs" / "smoke" / "seed0"
+    for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "figures/curves.png"):
+        assert (folder / name).exists(), name
+    assert "text to image" in run.stdout and "stop-gradient off" in run.stdout and "make lab" in run.stdout
+    assert "it/s" not in run.stderr and "step/s" not in run.stderr  # no progress bar where there is no terminal
+
+    again = xfm("pretrain", "smoke", *BRIEF, "--seed", "0", cwd=tmp_path)
+    assert again.returncode == 0 and again.stdout == run.stdout
+
+    other = xfm("pretrain", "smoke", "--train.steps", "4", cwd=tmp_path)
+    assert other.returncode == 1 and "train.steps: 3 there, 4 asked" in other.stderr and "--name" in other.stderr
+
+    listed = xfm("runs", cwd=tmp_path)
+    assert "runs/smoke/seed0  done  loss" in listed.stdout

@@ -1,0 +1,84 @@
+"""What the README claims and shows, done."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xfm.recipes import ABLATIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(after: str) -> str:
+    """The first Python block behind a heading."""
+    found = re.search(r"```python\n(.*?)```", README[README.index(after) :], re.S)
+    assert found
+    return found[1]
+
+
+def test_the_table_of_ablations_is_that_of_the_recipes() -> None:
+    rows = [
+        f"| `{name}` | " + ", ".join(f"`{field}` = {value!r}" for field, value in changes.items()) + " |"
+        for name, changes in ABLATIONS.items()
+    ]
+    assert [line for line in README.splitlines() if line in rows] == rows
+
+
+def test_links_lead_to_files() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_five_lines(tmp_path: Path) -> None:
+    source = block("## Five lines").replace('"demo+', '"smoke+').replace("500", "2")
+    source = source.replace('"seed": 3', '"seed": 3, "train.warmup": 1')
+    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert [line.split()[0] for line in ran.stdout.splitlines()] == ["0", "1"]
+
+
+def test_a_loss_is_a_file_and_two_lines(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "xfm", tmp_path / "xfm")
+    objectives, config = tmp_path / "xfm" / "objectives", tmp_path / "xfm" / "config.py"
+    (objectives / "uniformity.py").write_text(block("## Add a loss"))
+    add(objectives / "__init__.py", '"bbp": BBP', ', "uniformity": Uniformity')
+    add(objectives / "__init__.py", "from .mlm import MLM\n", "from .uniformity import Uniformity\n")
+    add(config, "    bbp: Objective = Objective()\n", "    uniformity: Objective = Objective(weight=0.0)\n")
+    script = """
+from xfm import pretrain, recipes
+from xfm.data.streams import Streams
+from xfm.explain.gradients import table
+from xfm.objectives import Pretraining
+from xfm.train import Run
+config = recipes.smoke().replace({"objectives.uniformity.weight": 0.1, "train.steps": 2, "train.warmup": 1})
+print([record["pairs/uniformity"] for record in pretrain(config)])
+run = Run.of(config, "runs")
+row = table(Pretraining(run.model(), config), Streams(config, run.tokenizer())[0]).norms["uniformity"]
+assert row["vision"] > 0 and row["language embeddings"] is None and row["fusion"] is None, row
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("-") >= 2  # a log of something below 1
+
+
+def add(path: Path, after: str, more: str) -> None:
+    source = path.read_text()
+    assert source.count(after) == 1, f"{path.name} has changed: adapt the README's example"
+    path.write_text(source.replace(after, after + more))
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "lab"])
+def test_make_has_what_the_readme_calls(target: str) -> None:
+    assert f"make {target}" in README
+    ran = subprocess.run(["make", "-n", target], capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,182 @@
+"""One step: its rate, its record, what is due after it; and precision, compiling and quiet."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from xfm import recipes
+from xfm.config import ConfigError, TrainConfig
+from xfm.data.streams import Streams
+from xfm.objectives import Pretraining, build, weights_at
+from xfm.train import Run, checkpoint, loop, pretrain, start
+from xfm.train.optimizer import optimizer, rate
+
+FUSED = {"pairs/itm", "pairs/imlm", "regions/itm", "regions/imlm", "regions/bbp"}
+
+
+def test_the_rate_warms_up_and_falls():
+    linear = TrainConfig(steps=10, warmup=4, lr=1.0, schedule="linear")
+    assert [rate(linear, s) for s in range(10)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    cosine = TrainConfig(steps=10, warmup=4, lr=1.0, schedule="cosine")
+    assert [rate(cosine, s) for s in range(4)] == [rate(linear, s) for s in range(4)]
+    assert [rate(cosine, s) for s in range(4, 10)] == pytest.approx([(1 + math.cos(math.pi * i / 6)) / 2 for i in range(6)])
+    assert rate(TrainConfig(steps=2, warmup=0, lr=3.0), 0) == 3
+    assert rate(TrainConfig(steps=5, warmup=9, lr=1.0), 4) == 0.5, "a run that ends in its warm-up"
+
+
+def test_every_step_trains_at_its_rate(trained, config, tmp_path, monkeypatch):
+    assert [r["rate"] for r in trained.metrics()] == [rate(config.train, s) for s in range(12)]
+    rates = []
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: rates.append([(g["lr"], g["scale"]) for g in self.param_groups]))
+    next(pretrain(config, tmp_path))
+    assert sorted(rates[0]) == [(rate(config.train, 0) * scale, scale) for scale in (1.0, 1.0, 2.0, 2.0)]
+
+
+def test_a_step_is_the_weighted_sum_clipped_and_adamw(config, trained, tmp_path):
+    """The first steps done by hand, with torch's AdamW."""
+    config = config.replace({"objectives.itm.start": 0.0, "objectives.itm.weight": 0.5, "train.clip": 0.3})
+    model, streams = build(config), Streams(config, trained.tokenizer())
+    adamw = optimizer(model, config.train)
+    for step, record in zip(range(2), pretrain(config, tmp_path), strict=False):
+        weights = weights_at(config, step)
+        losses, _ = Pretraining(model, config)(streams[step], weights, (config.seed, step))
+        total = sum(weights[name.split("/")[1]] * loss for name, loss in losses.items())
+        adamw.zero_grad()
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3)
+        for group in adamw.param_groups:
+            group["lr"] = rate(config.train, step) * group["scale"]
+        adamw.step()
+        assert record["loss"] == total.item()
+        assert record["grad_norm"] == norm.item() > 0.3
+        assert {name: record[name] for name in losses} == {name: loss.item() for name, loss in losses.items()}
+        assert record["pairs/itm"] > 0
+    state = torch.load(Run.of(config, tmp_path).folder / "state.pt", weights_only=True)
+    assert all(torch.equal(t, model.state_dict()[name]) for name, t in state["model"].items())
+
+
+def test_records(trained, config):
+    records = trained.metrics()
+    for step, record in enumerate(records):
+        assert (record["run"], record["step"], record["of"]) == ("smoke", step, 12)
+        assert 0 <= record["waited"] < record["seconds"]
+        losses = {name for name in record if name.count("/") == 1}
+        joined = {name for name in FUSED if step >= 3} | {name for name in ("pairs/mim", "images/mim") if step >= 6}
+        assert losses == {"pairs/itc", "regions/itc", "texts/mlm"} | joined, "objectives join at their start"
+        weights = weights_at(config, step)
+        assert record["loss"] == pytest.approx(sum(weights[n.split("/")[1]] * record[n] for n in losses), rel=1e-5)
+        assert all(math.isfinite(v) for v in record.values() if isinstance(v, float))
+    assert 0 <= records[-1]["regions/bbp/iou"] <= 1
+
+
+def test_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, config):
+    held_out = [r["step"] for r in trained.metrics() if any(name.startswith("validation/") for name in r)]
+    assert held_out == [5, 11], "after every 6 steps"
+    model, streams = trained.model(), Streams(config, trained.tokenizer(), "validation")
+    weights, total = weights_at(config, 12), {}
+    with torch.no_grad():
+        for i in range(loop.HELD_OUT_BATCHES):
+            out = Pretraining(model, config).eval()(streams[12 + i], weights, (config.seed, "validation", i))
+            for name, value in {**out[0], **out[1]}.items():
+                total[name] = total.get(name, 0.0) + value.item() / loop.HELD_OUT_BATCHES
+    last = trained.metrics()[-1]
+    assert {f"validation/{name}": value for name, value in total.items()} == pytest.approx(
+        {name: value for name, value in last.items() if name.startswith("validation/")}
+    )
+    assert len(total) > 15, "every objective, also those that have not joined yet"
+
+
+def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypatch):
+    saved, real = [], checkpoint.Run.save
+    monkeypatch.setattr(checkpoint.Run, "save", lambda self, *args: saved.append(args[-1]) or real(self, *args))
+    changes = {"train.steps": 7, "train.save_every": 3, "train.validate_every": 0}
+    for record in pretrain(config.replace(changes), tmp_path):
+        assert len(Run.open(tmp_path / "smoke" / "seed0").metrics()) == (record["step"] + 1) // 3 * 3 + (record["step"] == 6)
+        assert not any(name.startswith("validation") for name in record)
+    assert saved == [3, 6, 7]
+
+
+def test_what_is_done_to_a_record_does_not_reach_the_file(config, tmp_path):
+    for record in pretrain(config.replace({"train.steps": 2}), tmp_path):
+        record.clear()
+        record["loss"] = torch.tensor(1)
+    assert [r["step"] for r in Run.open(tmp_path / "smoke" / "seed0").metrics()] == [0, 1]
+
+
+def test_steps_before_any_objective_has_joined(tmp_path):
+    records = [*pretrain(recipes.get("smoke+image_only"), tmp_path)]
+    assert [r["loss"] == 0 == r["grad_norm"] for r in records] == [True] * 6 + [False] * 6
+    assert records[-1]["images/mim"] > 0
+
+
+def test_nothing_to_train_is_said_before_a_folder_is_made(tmp_path):
+    with pytest.raises(ConfigError, match=r"smoke\+text_only\+no_mlm: nothing to train; the streams \['texts'\] serve none"):
+        next(pretrain(recipes.get("smoke+text_only+no_mlm"), tmp_path))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_bf16_and_fp32_in_one_process(tmp_path):
+    def losses(precision: str) -> list[dict]:
+        changes = {"name": precision, "train.precision": precision, "train.steps": 4, "objectives.itm.start": 0.0}
+        return [*pretrain(recipes.get("smoke").replace(changes), tmp_path)]
+
+    fp32, bf16 = losses("fp32"), losses("bf16")
+    again = [r["loss"] for r in pretrain(recipes.get("smoke").replace(
+        {"name": "again", "train.precision": "fp32", "train.steps": 4, "objectives.itm.start": 0.0}), tmp_path)]  # fmt: skip
+    assert [r["loss"] for r in fp32] == again
+    for a, b in zip(fp32, bf16, strict=True):
+        assert a["loss"] != b["loss"] == pytest.approx(a["loss"], rel=0.02)
+        assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=0.1)
+    model = Run.open(tmp_path / "bf16" / "seed0").model()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
+    seen = []
+    monkeypatch.setattr(start, "Accelerator", lambda mixed_precision, kwargs_handlers: seen.append(mixed_precision))
+    for cuda, native in [(False, False), (True, False), (True, True)]:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
+        start.accelerate(config)
+    assert seen == ["no", "no", "bf16"]
+
+
+def test_threads_are_set_where_the_config_says(config, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        next(pretrain(config.replace({"train.threads": 2}), tmp_path))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_end_of_the_process_saves_and_nothing_is_printed(tmp_path):
+    """A script that stops in the middle of the loop, as one does with `next`."""
+    script = f"""
+from xfm import pretrain, recipes
+records = pretrain(recipes.get("smoke").replace({{"data.workers": 1}}), {str(tmp_path)!r})
+next(records), next(records)
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert len(Run.open(tmp_path / "smoke" / "seed0").metrics()) == 2
+
+
+def test_compiled_equals_eager(tmp_path):
+    began = time.monotonic()
+    common = {"train.steps": 3, "train.validate_every": 0, "objectives.itm.start": 0.0}
+    eager, compiled = (
+        [*pretrain(recipes.get("smoke+no_mim").replace(common | {"train.compile": c, "name": f"compile-{c}"}), tmp_path)]
+        for c in (False, True)
+    )
+    for a, b in zip(eager, compiled, strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-4)
+    print(time.monotonic() - began)

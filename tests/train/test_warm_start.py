@@ -1,0 +1,199 @@
+"""Warm starts: stage 1 trained once for all variants of a seed, or another run; a frozen target that stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from xfm import recipes
+from xfm.config import RunConfig
+from xfm.data.streams import Streams
+from xfm.objectives import Pretraining, build
+from xfm.train import Run, RunError, pretrain, start
+
+STAGE1 = ("vision.", "text.", "objectives.mlm.")
+
+
+def get(recipe: str, **changes) -> RunConfig:
+    return recipes.get(recipe).replace({"train.steps": 6, "train.save_every": 2, "stage1_steps": 2} | changes)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("warm")
+
+
+@pytest.fixture(scope="module")
+def records(root) -> list[dict]:
+    """Of the first variant."""
+    return [*pretrain(get("smoke+stage1"), root)]
+
+
+@pytest.fixture(scope="module")
+def run(records, root) -> Run:
+    return Run.of(get("smoke+stage1"), root)
+
+
+@pytest.fixture(scope="module")
+def stage1(records, root) -> Run:
+    return Run.of(recipes.stage1(get("smoke+stage1")), root)
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+
+
+def test_stage_1_comes_first_under_its_own_name(records, run, stage1):
+    assert stage1.config.name.startswith("smoke.stage1-")
+    steps = [(r["run"], r["step"], r["of"]) for r in records]
+    assert steps == [*((stage1.config.name, i, 2) for i in range(2)), *(("smoke+stage1", i, 6) for i in range(6))]
+    trained = {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1}
+    assert trained == {"mlm", "mim"}
+    assert stage1.done
+
+
+def test_the_run_starts_from_stage_1_and_a_fresh_rest(run, stage1):
+    init, source = load_file(run.folder / "init.safetensors"), load_file(stage1.folder / "model.safetensors")
+    fresh = build(run.config).state_dict()
+    brought = {name for name in init if name.startswith(STAGE1)}
+    assert all(torch.equal(init[n], source[n]) for n in brought)
+    assert all(torch.equal(init[n], fresh[n]) for n in init.keys() - brought)
+    assert init.keys() == fresh.keys()
+    assert not torch.equal(init["text.word.weight"], fresh["text.word.weight"]), "stage 1 has learnt"
+    assert {n.split(".")[0] for n in init.keys() - brought} == {"fusion", "objectives"}
+    assert (run.folder / "tokenizer.json").read_bytes() == (stage1.folder / "tokenizer.json").read_bytes()
+
+
+def test_the_first_step_is_of_those_weights(run):
+    model = build(run.config)
+    model.load_state_dict(load_file(run.folder / "init.safetensors"))
+    batch = Streams(run.config, run.tokenizer())[0]
+    losses, _ = Pretraining(model, run.config)(batch, ("mlm",), (0, 0))
+    assert losses["texts/mlm"].item() == run.metrics()[0]["texts/mlm"]
+
+
+def test_variants_of_a_seed_share_it(run, stage1, root):
+    before = stamps(stage1.folder)
+    config = get("smoke+stage1+no_stop_gradient+no_bbp")
+    names = [r["run"] for r in pretrain(config, root)]
+    assert names == [stage1.config.name] * 2 + [config.name] * 6
+    assert stamps(stage1.folder) == before
+    a, b = (load_file(Run.of(c, root).folder / "init.safetensors") for c in (config, run.config))
+    assert all(torch.equal(a[n], b[n]) for n in b)
+    assert recipes.stage1(get("smoke+stage1", seed=1)).fingerprint != stage1.config.fingerprint
+
+
+def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
+    """Through a resume, and without the folder that it came from."""
+    config = get("smoke+stage1+no_guidance", **{"model.vision.drop_path": 0.5, "objectives.mim.start": 0.0})
+    targets, still = [], start.still
+    pictures = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+
+    def watched(encoder, device):
+        function = still(encoder, device)
+
+        def guide(x):
+            assert not encoder.training
+            targets.append((function(pictures), encoder.state_dict()))
+            return function(x)
+
+        return guide
+
+    monkeypatch.setattr(start, "still", watched)
+    for record in pretrain(config, tmp_path):
+        if (record["run"], record["step"]) == (config.name, 2):
+            break
+    shutil.rmtree(Run.of(recipes.stage1(config), tmp_path).folder.parent)
+    whole = [*pretrain(config, tmp_path)]
+    assert [r["step"] for r in whole] == [3, 4, 5], "without training stage 1 again"
+    run = Run.of(config, tmp_path)
+    init = load_file(run.folder / "init.safetensors")
+    assert len(targets) >= 12
+    assert all(torch.equal(tokens, targets[0][0]) for tokens, _ in targets)
+    for _, weights in targets:
+        assert all(torch.equal(w, init[f"vision.{n}"]) for n, w in weights.items())
+    moved = load_file(run.folder / "model.safetensors")
+    assert not torch.equal(moved["vision.blocks.0.mlp.fc1.weight"], init["vision.blocks.0.mlp.fc1.weight"])
+
+    other = tmp_path / "uninterrupted"
+    for _ in pretrain(config, other):
+        pass
+    assert_same(Run.of(config, other).folder, run.folder)
+
+
+def test_a_frozen_target_without_its_weights_is_refused(tmp_path):
+    config = get("smoke+stage1+no_guidance")
+    for record in pretrain(config, tmp_path):
+        if record["run"] == config.name:
+            break
+    folder = Run.of(config, tmp_path).folder
+    init, state = (folder / "init.safetensors").read_bytes(), (folder / "state.pt").read_bytes()
+    (folder / "init.safetensors").unlink()
+    with pytest.raises(RunError, match=r"init.safetensors: not there.* Put it back, or delete state.pt too"):
+        next(pretrain(config, tmp_path))
+    (folder / "init.safetensors").write_bytes(init[:1000])
+    with pytest.raises(RunError, match=r"init.safetensors: no readable safetensors file"):
+        next(pretrain(config, tmp_path))
+    assert (folder / "state.pt").read_bytes() == state
+
+
+def test_a_run_brings_everything_and_its_tokenizer(run, tmp_path):
+    source = tmp_path / "source" / "seed0"
+    shutil.copytree(run.folder, source)
+    tree = json.loads((source / "tokenizer.json").read_text())
+    vocabulary = tree["model"]["vocab"]
+    a, b = [word for word in vocabulary if word[1:].isalpha() and word.isascii()][-2:]
+    vocabulary[a], vocabulary[b] = vocabulary[b], vocabulary[a]  # the same size, other words
+    (source / "tokenizer.json").write_text(json.dumps(tree))
+    config = get("smoke", name="onwards", init_from=str(source))
+    for record in pretrain(config, tmp_path):
+        if record["step"] == 1:
+            break
+    shutil.rmtree(source)
+    onwards = Run.of(config, tmp_path)
+    init, weights = load_file(onwards.folder / "init.safetensors"), load_file(run.folder / "model.safetensors")
+    assert init.keys() == weights.keys()
+    assert all(torch.equal(init[n], weights[n]) for n in weights)
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [2, 3, 4, 5]
+    theirs, ours = run.tokenizer().backend, onwards.tokenizer().backend
+    assert [theirs.token_to_id(a), theirs.token_to_id(b)] == [ours.token_to_id(b), ours.token_to_id(a)]
+
+
+def test_only_the_head_of_another_target_starts_fresh(run, tmp_path):
+    config = get("smoke+pixels", init_from=str(run.folder))
+    next(pretrain(config, tmp_path))
+    init, fresh = load_file(Run.of(config, tmp_path).folder / "init.safetensors"), build(config).state_dict()
+    weights = load_file(run.folder / "model.safetensors")
+    assert {n for n in init if n not in weights} == {"objectives.mim.head.weight", "objectives.mim.head.bias"}
+    assert all(torch.equal(t, weights.get(n, fresh[n])) for n, t in init.items())
+
+
+def test_sources_that_do_not_serve(run, tmp_path):
+    def refused(said: str, **changes) -> None:
+        config = get("smoke", **changes)
+        with pytest.raises(RunError, match=said):
+            next(pretrain(config, tmp_path))
+        assert not (Run.of(config, tmp_path).folder / "init.safetensors").exists()
+
+    wider = {"model.text.width": 48, "init_from": str(run.folder)}
+    refused(r"model.safetensors: text\.\S+ has \(32,\), this model needs \(48,\); the two configs", name="a", **wider)
+    refused("no run here", name="b", init_from=str(tmp_path / "nowhere"))
+    unfinished = get("smoke", name="unfinished")
+    next(pretrain(unfinished, tmp_path))
+    refused("unfinished run; finish it first", name="c", init_from=str(Run.of(unfinished, tmp_path).folder))
+
+
+def test_a_start_that_was_cut_starts_again(run, tmp_path, monkeypatch):
+    """Killed after the tokenizer was kept and before the weights were."""
+    config = get("smoke", name="cut", init_from=str(run.folder))
+    monkeypatch.setattr(start, "save_weights", lambda model, path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(pretrain(config, tmp_path))
+    monkeypatch.undo()
+    assert next(pretrain(config, tmp_path))["step"] == 0
+    assert Run.of(config, tmp_path).has("init.safetensors")
