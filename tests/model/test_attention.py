@@ -52,7 +52,7 @@ def test_a_hidden_key_has_no_weight_and_no_gradient_and_a_row_of_hidden_keys_sta
     seen = torch.tensor([[True, True, False, False], [True] * 4, [False] * 4])
     out = through(a, explicit, x, additive(seen))
     other = x.detach().clone()
-    other[0, 2:] = 1e3
+    other[0, 2:] = 1e5  # however large its logit
     assert torch.equal(through(a, explicit, other, additive(seen))[0, :2], out[0, :2])  # exactly
     out[0, :2].sum().backward(retain_graph=True)
     assert not x.grad[0, 2:].any() and x.grad[0, :2].any()
@@ -136,6 +136,19 @@ def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_h
     tokens = config.model.vision.patches + 1
     cross = [(0.1, (b, heads, length, tokens)), (0.1, (b, length, width))]
     assert dropped == (layer[:2] + cross + layer[2:]) * 2
+
+
+@torch.no_grad()
+def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypatch) -> None:
+    """With all of it dropped, a layer is its norms alone, and the embeddings are zero."""
+    monkeypatch.setattr(F, "dropout", lambda x, p=0.5, training=True, inplace=False: x * 0 if training and p else x)
+    model, words = batches.model(batches.config()).train(), batches.words(3, 7, 1)
+    assert not model.text.embed(words.ids).any()
+    x, bias, layer = torch.randn(3, 7, 24).double(), additive(words.mask), model.text.layers[1]
+    torch.testing.assert_close(layer(x, bias), layer.norm2(layer.norm1(x)))
+    layer = model.fusion.layers[1]
+    memory = layer.cross.project(torch.randn(3, 5, 32).double())
+    torch.testing.assert_close(layer(x, bias, memory), layer.norm2(layer.cross_norm(layer.norm1(x))))
 
 
 def test_nothing_is_dropped_in_eval_mode(dropped) -> None:

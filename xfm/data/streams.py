@@ -21,7 +21,7 @@ from .scenes import MOST, Object, Scene, Split
 from .tokenizer import Tokenizer
 from .wordnet import split_of
 
-WHOLE = 0.5  # probability that a picture of the region stream brings its caption, as an item without a box
+WHOLE = 0.25  # probability that a picture of the region stream brings its caption, as an item without a box
 GLOSSES = 0.1  # share of training sentences that say what a pictured concept is
 WHOLE_BOX = (0.5, 0.5, 1.0, 1.0)
 

@@ -1,6 +1,13 @@
-"""Figures from plain arrays, tables and records; `write_figures` draws those of a run."""
+"""Figures from plain arrays, tables and records, never from a model; only `write_figures` measures what a run shows."""
 
 from .curves import learning_curves, watch
+from .flow import flow
+from .gradients import doses, gradient_table
+from .pictures import grounding_examples, hidden_patches, masked_word_examples, retrieval_examples, scenes
 from .results import evaluation
+from .style import Figure
+from .write import write_figures
 
-__all__ = ["evaluation", "learning_curves", "watch"]
+__all__ = ["Figure", "doses", "evaluation", "flow", "gradient_table", "grounding_examples", "hidden_patches",
+           "learning_curves", "masked_word_examples", "retrieval_examples", "scenes", "watch",
+           "write_figures"]  # fmt: skip

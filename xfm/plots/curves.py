@@ -24,7 +24,7 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done, valu
 
 TITLES = {"mlm": "masked words", "mim": "hidden patches", "itc": "image–text contrast", "itm": "image–text matching",
           "imlm": "words beside a picture", "bbp": "boxes"}  # fmt: skip
-UNITS = {"mim": "mean squared error", "bbp": "L1 + (1 − GIoU)"}  # the others: nats
+UNITS = {"mim": "mean squared error", "bbp": "L1 + (1 − GIoU)"} | dict.fromkeys(("mlm", "itc", "itm", "imlm"), "nats")
 ACCURACIES = ("accuracy", "iou")  # what an objective reports of itself that is not a loss
 STREAM_STYLES = dict(
     zip(STREAMS, [(BLUE, "-", "o"), (ORANGE, "--", "s"), (PURPLE, "-.", "^"), (GREEN, "-", "D")], strict=True)
@@ -62,7 +62,7 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
         draw(axes, panel, checked[objective], [level[0] for level in levels.values() if level], end)
         axes.set_title(f"{objective.upper()}  {TITLES.get(objective, '')}".strip())
         iou = "mean IoU" if objective == "bbp" else "accuracy"
-        axes.set_ylabel(UNITS.get(objective, "nats") if measure == "loss" else iou)
+        axes.set_ylabel(UNITS.get(objective, "loss") if measure == "loss" else iou)
         show_chance(axes, levels, show_start(axes, panel, end))
         if config is not None and "pairs" in panel:
             show_curriculum(axes, config, end)
@@ -169,7 +169,7 @@ def show_start(axes: Axes, panel: Curves, end: int) -> Text | None:
         axes.axvspan(0, joined, color="#f1f1f1", zorder=0, linewidth=0)
     if joined < 0.2 * end:
         return None
-    place = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
+    place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
     return axes.text(joined / 2, 0.5, f"joins after\nstep {joined}", color=GREY, fontsize=8, **place)
 
 
@@ -199,7 +199,7 @@ def legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) -> 
     handles: list[Line2D | Patch] = []
     for stream in streams:
         colour, line, marker = STREAM_STYLES.get(stream, OTHER)
-        marked = {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
+        marked: dict[str, Any] = {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
         handles.append(Line2D([], [], color=colour, linestyle=line, linewidth=1.6, label=stream, **marked))
     handles.append(Line2D([], [], color=GREY, label="training, running mean"))
     handles.append(Line2D([], [], color=GREY, alpha=0.35, linewidth=0.7, label="training, each step"))

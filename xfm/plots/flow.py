@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -9,76 +12,76 @@ from ..config import FlowConfig
 from .style import BLUE, GREEN, GREY, ORANGE, WIDTH, Figure, styled
 
 TALL = 3.7  # inches, as all coordinates here
-FUSION_LOSSES = ("itm", "imlm", "bbp")
+VISION, LANGUAGE, FUSION = (1.9, 2.5), (1.9, 0.6), (6.0, 1.55)
+FUSION_LOSSES = {"itm": 2.2, "imlm": 1.55, "bbp": 0.9}  # their heights
 TARGETS = {
-    "self": "its own unmasked outputs, detached",
+    "self": "its own outputs for the whole picture,\nwhich all the other losses shape",
     "frozen": "the outputs of a frozen copy",
-    "pixels": "the pixels of the hidden patches",
+    "pixels": "their pixels",
     "teacher": "the outputs of a frozen teacher",
 }
+Point = tuple[float, float]
 
 
 @styled
 def flow(config: FlowConfig, title: str = "") -> Figure:
-    """The encoders, the losses, and what flows back: everywhere the whole gradient, but for the shares of the crossings
-    out of the language encoder that the config names."""
+    """Encoders and losses. The arrows go forward; the gradient comes back along them, and out of the crossings from the
+    language encoder in the shares that the config names."""
     figure = Figure(figsize=(WIDTH, TALL))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, TALL))
     axes.set_axis_off()
-    box(axes, 1.9, 2.55, "vision encoder")
-    box(axes, 1.9, 0.55, "language encoder")
-    box(axes, 6.2, 1.55, "fusion encoder")
-    for y, what in ((2.55, "pictures"), (0.55, "texts")):
-        axes.text(0.12, y, what, va="center")
+    for (x, y), name in ((VISION, "vision encoder"), (LANGUAGE, "language encoder"), (FUSION, "fusion encoder")):
+        look: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "#eef4f9", "edgecolor": BLUE}
+        axes.add_patch(FancyBboxPatch((x - 0.75, y - 0.3), 1.5, 0.6, linewidth=1.4, **look))
+        axes.text(x, y, name, ha="center", va="center")
+    for (_, y), name in ((VISION, "pictures"), (LANGUAGE, "texts")):
+        axes.text(0.12, y, name, va="center")
         arrow(axes, (0.75, y), (1.12, y))
-    loss(axes, 4.0, 3.3, "MIM")
-    loss(axes, 4.0, 0.2, "MLM")
-    loss(axes, 3.3, 1.55, "ITC")
-    for i, name in enumerate(FUSION_LOSSES):
-        y = 2.05 - 0.5 * i
-        loss(axes, 8.6, y, name.upper())
-        arrow(axes, (7.0, 1.55), (8.2, y))
-    arrow(axes, (2.7, 2.7), (3.6, 3.25))
-    arrow(axes, (2.7, 0.45), (3.6, 0.22))
-    arrow(axes, (2.4, 2.25), (3.05, 1.75))
-    arrow(axes, (2.7, 2.5), (5.4, 1.75))
-    guided = config.mim_target != "pixels"
-    axes.text(4.42, 3.3, f"guidance: hidden patches predict\n{TARGETS[config.mim_target]}", va="center", fontsize=8.5,
-              color=GREEN if guided else GREY)  # fmt: skip
-    crossing(axes, (2.4, 0.85), (3.05, 1.35), {"itc": config.text_gradient.itc})
-    crossing(axes, (2.7, 0.6), (5.4, 1.35), {o: getattr(config.text_gradient, o) for o in FUSION_LOSSES})
+    arrow(axes, (2.68, 2.68), (3.72, 3.2))
+    loss(axes, (4.0, 3.3), "MIM")
+    if config.mim_target == "self":
+        arrow(axes, (2.68, 2.52), (3.9, 3.12), GREEN, "--")
+    guidance = f"guidance: hidden patches predict\n{TARGETS[config.mim_target]}"
+    axes.text(4.4, 3.44, guidance, va="top", fontsize=8.5, color=GREEN)
+    arrow(axes, (2.68, 0.48), (3.7, 0.28))
+    loss(axes, (4.0, 0.24), "MLM")
+    arrow(axes, (2.3, 2.18), (2.98, 1.72))
+    loss(axes, (3.2, 1.55), "ITC")
+    arrow(axes, (2.68, 2.36), (5.2, 1.75))
+    for name, y in FUSION_LOSSES.items():
+        loss(axes, (8.3, y), name.upper())
+        arrow(axes, (6.78, 1.55), (7.92, y))
+    crossing(axes, (2.3, 0.92), (2.98, 1.38), {"itc": config.text_gradient.itc}, (-0.14, -0.02))
+    shares = {name: getattr(config.text_gradient, name) for name in FUSION_LOSSES}
+    crossing(axes, (2.68, 0.72), (5.2, 1.36), shares, (0.22, -0.12))
     axes.text(0.12, TALL - 0.12, title, fontsize=11.5, fontweight="bold", va="top")
     return figure
 
 
-def box(axes: Axes, x: float, y: float, text: str) -> None:
-    look = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "#eef4f9", "edgecolor": BLUE, "linewidth": 1.4}
-    axes.add_patch(FancyBboxPatch((x - 0.75, y - 0.3), 1.5, 0.6, **look))
-    axes.text(x, y, text, ha="center", va="center")
+def loss(axes: Axes, at: Point, text: str) -> None:
+    look: dict[str, Any] = {"boxstyle": "round,pad=0.3", "facecolor": "#f5f5f5", "edgecolor": "#888888"}
+    axes.text(*at, text, ha="center", va="center", fontweight="bold", bbox=look)
 
 
-def loss(axes: Axes, x: float, y: float, text: str) -> None:
-    axes.text(x, y, text, ha="center", va="center", fontweight="bold",
-              bbox={"boxstyle": "circle,pad=0.15" if False else "round,pad=0.3", "facecolor": "#f5f5f5", "edgecolor": "#888888"})  # fmt: skip
+def arrow(axes: Axes, start: Point, end: Point, colour: str = GREY, line: str = "-") -> None:
+    look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 11, "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
+    axes.add_patch(FancyArrowPatch(start, end, color=colour, linestyle=line, **look))
 
 
-def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = GREY, line: str = "-") -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, color=colour, linestyle=line, linewidth=1.3,
-                                   shrinkA=0, shrinkB=0))  # fmt: skip
-
-
-def crossing(axes: Axes, start: tuple[float, float], end: tuple[float, float], shares: dict[str, float]) -> None:
-    """An arrow out of the language encoder, with the shares of the gradient that come back along it."""
-    stopped = not any(shares.values())
-    colour = ORANGE if stopped or min(shares.values()) < 1 else GREY
+def crossing(axes: Axes, start: Point, end: Point, shares: Mapping[str, float], beside: Point) -> None:
+    """An arrow out of the language encoder: barred where a gradient is stopped, with the shares that come back; without
+    a word where it is whole, for one loss alone."""
+    stopped, whole = not any(shares.values()), all(share == 1 for share in shares.values())
+    colour = GREY if whole else ORANGE
     arrow(axes, start, end, colour)
     x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
-    if len(shares) == 1:
-        return
     slope = (end[1] - start[1]) / (end[0] - start[0])
-    for shift in (-0.04, 0.04) if colour == ORANGE else ():
-        at = x + shift
-        axes.plot([at + 0.12 * slope, at - 0.12 * slope], [y + shift * slope - 0.12, y + shift * slope + 0.12], color=ORANGE, linewidth=2.2)
-    said = "stop-gradient" if stopped else "the whole gradient comes back" if colour == GREY else "a dose of the gradient comes back"
-    numbers = ", ".join(f"{o.upper()} {share:g}" for o, share in shares.items())
-    axes.text(x + 0.25, y - 0.12, f"{said}\n{numbers}", color=colour, va="top", fontsize=8.5)
+    for shift in (-0.04, 0.04) if stopped else ():
+        bar = [x + shift + 0.12 * slope, x + shift - 0.12 * slope], [y + shift * slope - 0.12, y + shift * slope + 0.12]
+        axes.plot(*bar, color=ORANGE, linewidth=2.2)
+    if whole and len(shares) == 1:
+        return
+    said = "stop-gradient" if stopped else "the gradient comes back" if whole else "a dose of the gradient comes back"
+    numbers = ", ".join(f"{name.upper()} {share:g}" for name, share in shares.items())
+    side = "left" if beside[0] > 0 else "right"
+    axes.text(x + beside[0], y + beside[1], f"{said}\n{numbers}", color=colour, va="top", ha=side, fontsize=8.5)

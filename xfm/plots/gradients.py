@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -22,7 +22,10 @@ CELL, ROW, LABELS, GAP, FOOT = 0.58, 0.25, 1.7, 0.3, 0.95  # inches
 TITLE, NAME, HEAD = 0.35, 0.25, 0.4  # inches, above the cells
 COLOURS = colormaps["cividis"]
 NO_PATH = "–"
-SETTINGS = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"))
+PLAIN: dict[str, Any] = {"edgecolor": "white", "linewidth": 1.2, "facecolor": "white"}
+HATCHED: dict[str, Any] = {"hatch": "////", "edgecolor": "#d0d0d0", "facecolor": "white", "linewidth": 0}
+FRAMED: dict[str, Any] = {"fill": False, "edgecolor": ORANGE, "linewidth": 2}
+LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"))
 
 
 @styled
@@ -61,7 +64,7 @@ def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str
         for (c, r), norm in values.items():
             draw(axes, c, r, norm, scale)
         for c, r in changed:
-            axes.add_patch(Rectangle((c + 0.04, r + 0.06), 0.92, 0.88, fill=False, edgecolor=ORANGE, linewidth=2))
+            axes.add_patch(Rectangle((c + 0.04, r + 0.06), 0.92, 0.88, **FRAMED))
     figure.text(0.12 / wide, 1 - 0.12 / tall, title, fontsize=11.5, fontweight="bold", va="top")
     explain(figure, scale, bool(changed))
     return figure
@@ -79,13 +82,11 @@ def norms(frame: pd.DataFrame) -> dict[tuple[int, int], float | None]:
 
 
 def draw(axes: Axes, c: int, r: int, norm: float | None, scale: LogNorm) -> None:
-    look = {"edgecolor": "white", "linewidth": 1.2, "facecolor": "white"}
-    ink = "black"
+    look, ink = PLAIN, "black"
     if norm is None:
-        look |= {"hatch": "////", "edgecolor": "#d0d0d0", "linewidth": 0}
-        ink = GREY
+        look, ink = HATCHED, GREY
     elif norm > 0 and math.isfinite(norm):
-        look["facecolor"] = COLOURS(scale(norm))
+        look = PLAIN | {"facecolor": COLOURS(scale(norm))}
         ink = "black" if scale(norm) > 0.48 else "white"
     axes.add_patch(Rectangle((c, r), 1, 1, **look))
     text = NO_PATH if norm is None else short(norm)
@@ -106,36 +107,38 @@ def explain(figure: Figure, scale: LogNorm, framed: bool) -> None:
     wide, tall = figure.get_size_inches()
     axes = figure.add_axes((LABELS / wide, 0.5 / tall, 2.0 / wide, 0.13 / tall))
     bar = figure.colorbar(ScalarMappable(scale, COLOURS), cax=axes, orientation="horizontal")
-    bar.ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if scale.vmax < 100 * scale.vmin else (1,), numticks=6))
+    few = (scale.vmax or 1) < 100 * (scale.vmin or 1)
+    bar.ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if few else (1,), numticks=6))
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     bar.ax.minorticks_off()
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(labelsize=8, length=2)
     bar.set_label("gradient norm (L2)", fontsize=8.5, labelpad=1)
     x = LABELS + 2.3
-    for look, text in ((({"hatch": "////", "edgecolor": "#d0d0d0", "facecolor": "white", "linewidth": 0}), f"{NO_PATH}  no path"),
-                       ({"fill": False, "edgecolor": ORANGE, "linewidth": 2}, "path in one table only"))[: 1 + framed]:  # fmt: skip
-        figure.add_artist(Rectangle((x / wide, 0.48 / tall), 0.3 / wide, 0.18 / tall, transform=figure.transFigure, **look))
+    for look, text in [(HATCHED, f"{NO_PATH}  no path"), (FRAMED, "path in one table only")][: 1 + framed]:
+        at, size = (x / wide, 0.48 / tall), (0.3 / wide, 0.18 / tall)
+        figure.add_artist(Rectangle(at, *size, transform=figure.transFigure, **look))
         figure.text((x + 0.38) / wide, 0.57 / tall, text, fontsize=8.5, va="center")
         x += 1.2
 
 
 @styled
 def doses(frame: pd.DataFrame, module: str = "language encoder", title: str = "") -> Figure:
-    """Gradient norms at a module, by the dose (the frame's index, in [0, 1]) and objective (its columns). Where there is
-    no path (None or NaN) a cross stands on the axis. Raises ValueError for a frame without values."""
+    """Gradient norms at a module, by dose (the frame's index, in [0, 1]) and objective (its columns). Where there is no
+    path (None or NaN) a cross stands on the axis. Raises ValueError for a frame without values."""
     require(frame.to_numpy().ravel(), "gradients")
     figure = Figure(figsize=(6.2, 3.1), layout="constrained")
     axes = figure.subplots()
     values = frame.astype(float)
     for i, objective in enumerate(values.columns):
-        colour, line, marker = SETTINGS[i % len(SETTINGS)]
-        axes.plot(values.index, values[objective], color=colour, linestyle=line, marker=marker, label=str(objective).upper(), clip_on=False)
-    cut = [dose for dose in values.index if values.loc[dose].isna().any()]
-    if cut:
-        axes.plot(cut, [0] * len(cut), linestyle="", marker="x", color="black", markersize=8, mew=2, label="no path", clip_on=False)
-    axes.set(xlim=(-0.02, 1.02), ylim=(0, None), xlabel="text_gradient: 0 is the paper's stop, 1 plain multi-task training",
-             ylabel=f"gradient norm,\n{module}")  # fmt: skip
+        colour, line, marker = LINES[i % len(LINES)]
+        look = {"color": colour, "linestyle": line, "marker": marker, "label": str(objective).upper()}
+        axes.plot(values.index, values[objective], clip_on=False, **look)
+    if cut := [dose for dose in values.index if values.loc[dose].isna().any()]:
+        look = {"linestyle": "", "marker": "x", "color": "black", "markersize": 8, "mew": 2, "label": "no path"}
+        axes.plot(cut, [0] * len(cut), clip_on=False, **look)
+    axes.set(xlim=(-0.02, 1.02), ylim=(0, None), ylabel=f"gradient norm,\n{module}")
+    axes.set_xlabel("text_gradient: 0 is the paper's stop, 1 plain multi-task training")
     axes.legend()
     figure.suptitle(title, x=0.01, ha="left")
     return figure

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +15,7 @@ from matplotlib.patches import Rectangle
 from ..data import preview
 from ..data.openmoji import CREDIT
 from ..data.scenes import Scene
-from ..evaluation.examples import Box, Grounded, Guess, Masked, Retrieved
+from ..evaluation.examples import Grounded, Guess, Masked, Retrieved
 from .style import BLUE, GREY, ORANGE, WIDTH, Figure, Ruler, require, styled
 
 GAP, LINE, TITLE, FOOT = 0.3, 0.165, 0.4, 0.15  # inches: between pictures, a line of text, above and below all
@@ -89,19 +91,18 @@ def image(pixels: np.ndarray) -> Callable[[Axes], object]:
 def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure:
     """Scenes with numbered boxes, captions, and the phrases that name each object."""
     require(scenes, "scenes")
-    cards = [
-        Card([], [lambda axes, scene=scene: preview.show(axes, scene)], [[Text(f"“{scene.caption.text}”"), *phrases(scene)]])
-        for scene in scenes
-    ]
+    cards = []
+    for scene in scenes:
+        below = [Text(f"“{scene.caption.text}”")]
+        below += [Text(f"{i + 1}  {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
+        cards.append(Card([], [partial(preview.show, scene=scene)], [below]))
     return sheet(cards, columns, title)
 
 
-def phrases(scene: Scene) -> list[Text]:
-    return [Text(f"{i + 1}  {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
-
-
 @styled
-def hidden_patches(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], title: str = "", columns: int = 6) -> Figure:
+def hidden_patches(
+    images: Sequence[np.ndarray], masks: Sequence[np.ndarray], title: str = "", columns: int = 6
+) -> Figure:
     """Pictures (side, side, 3) with the patches that are hidden from the model, (P,) bool, row-major."""
     require(images, "pictures")
 
@@ -114,78 +115,84 @@ def hidden_patches(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], ti
             axes.add_patch(Rectangle(corner, step, step, facecolor="#8a8a8a", edgecolor="white", linewidth=0.5))
 
     cards = [
-        Card([], [lambda axes, i=i, m=m: draw(axes, i, m)], [[Text(f"{m.sum()} of {len(m)} hidden")]])
-        for i, m in zip(images, np.asarray(masks), strict=True)
+        Card([], [partial(draw, pixels=pixels, mask=mask)], [[Text(f"{mask.sum()} of {len(mask)} hidden")]])
+        for pixels, mask in zip(images, np.asarray(masks), strict=True)
     ]
     return sheet(cards, columns, title)
 
 
 @styled
-def retrieval_examples(examples: Sequence[Retrieved], title: str = "Retrieval: which caption is the picture's?") -> Figure:
-    """Pictures, the captions that the model finds nearest with their cosines, and the right one where it is not among
-    them."""
+def retrieval_examples(
+    examples: Sequence[Retrieved], title: str = "Retrieval: which caption is the picture's?", columns: int = 4
+) -> Figure:
+    """Pictures, the captions that the model finds nearest with their cosines, and the right one wherever it comes."""
     require(examples, "examples of retrieval")
     cards = []
     for e in examples:
-        lines = [Text(f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption comes {ordinal(e.rank + 1)}", weight="bold")]
-        lines += [
-            Text(f"{i + 1}. {caption} ({cosine:.2f})".replace("-", "−") + (f"\u00a0{RIGHT}" if own else ""), BLUE if own else "black")
-            for i, (caption, cosine, own) in enumerate(e.top)
-        ]
-        if not any(own for _, _, own in e.top):
-            lines.append(Text(f"{e.rank + 1}. {e.caption}\u00a0{RIGHT}", BLUE))
-        cards.append(Card([], [image(e.image)], [lines]))
-    return sheet(cards, 4, title)
+        said = f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption comes {ordinal(e.rank + 1)}"
+        ranked = [(i, f"{caption} ({cosine:.2f})", own) for i, (caption, cosine, own) in enumerate(e.top)]
+        if not any(own for _, _, own in ranked):
+            ranked.append((e.rank, e.caption, True))
+        cards.append(Card([], [image(e.image)], [[Text(said, weight="bold"), *(choice(*answer) for answer in ranked)]]))
+    return sheet(cards, columns, title)
+
+
+def choice(place: int, text: str, right: bool) -> Text:
+    return Text(f"{place + 1}. {text}\u00a0{RIGHT}", BLUE) if right else Text(f"{place + 1}. {text}")
 
 
 @styled
-def grounding_examples(examples: Sequence[Grounded], title: str = "Grounding: where is what the phrase names?") -> Figure:
+def grounding_examples(
+    examples: Sequence[Grounded], title: str = "Grounding: where is what the phrase names?", columns: int = 4
+) -> Figure:
     """The true box (drawn through), the predicted one (dashed), and how well they agree; right from an IoU of 0.5."""
     require(examples, "examples of grounding")
-    cards = []
-    for e in examples:
-
-        def draw(axes: Axes, e: Grounded = e) -> None:
-            axes.imshow(e.image, interpolation="nearest")
-            for box, colour, line in ((e.true, BLUE, "-"), (e.predicted, ORANGE, (0, (2.5, 1.5)))):
-                for width, shade, style in ((4, "white", "-"), (2, colour, line)):  # white: seen on any ground
-                    axes.add_patch(rectangle(box, len(e.image), edgecolor=shade, linestyle=style, linewidth=width))
-
-        lines = [Text(f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}", weight="bold"), Text(f"“{e.phrase}”")]
-        cards.append(Card([], [draw], [lines]))
-    figure = sheet(cards, 6 if len(cards) > 4 else 4, title)
+    cards = [
+        Card([], [partial(boxes, example=e)],
+             [[Text(f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}", weight="bold"), Text(f"“{e.phrase}”")]])
+        for e in examples
+    ]  # fmt: skip
+    figure = sheet(cards, columns, title)
     wide, tall = figure.get_size_inches()
     for x, text, colour in ((GAP, "▬ true box", BLUE), (GAP + 1, "╍╍ predicted box", ORANGE)):
         figure.text(x / wide, 0.1 / tall, text, fontsize=SIZE, color=colour)
     return figure
 
 
-def rectangle(box: Box, side: int, **look: object) -> Rectangle:
-    cx, cy, w, h = (share * side for share in box)
-    return Rectangle((cx - w / 2 - 0.5, cy - h / 2 - 0.5), w, h, fill=False, clip_on=False, **look)  # type: ignore[arg-type]
+def boxes(axes: Axes, example: Grounded) -> None:
+    axes.imshow(example.image, interpolation="nearest")
+    side = len(example.image)
+    for box, colour, line in ((example.true, BLUE, "-"), (example.predicted, ORANGE, (0, (2.5, 1.5)))):
+        cx, cy, w, h = (share * side for share in box)
+        for width, shade, style in ((4, "white", "-"), (2, colour, line)):  # white: seen on any ground
+            look: dict[str, Any] = {"edgecolor": shade, "linestyle": style, "linewidth": width}
+            axes.add_patch(Rectangle((cx - w / 2 - 0.5, cy - h / 2 - 0.5), w, h, fill=False, clip_on=False, **look))
 
 
 @styled
-def masked_word_examples(examples: Sequence[Masked], title: str = "The hidden word: guessed beside its picture, and beside another") -> Figure:
+def masked_word_examples(
+    examples: Sequence[Masked],
+    title: str = "The hidden word: guessed beside its picture, and beside another",
+    columns: int = 3,
+) -> Figure:
     """A caption with a name hidden; the likeliest words, with their probabilities, as the model sees each picture."""
     require(examples, "examples of masked words")
     cards = []
     for e in examples:
-        above = [Text(f"“{e.caption}”")]
         sides = (("its picture", e.guesses), ("another", e.other_guesses))
         below = [[Text(name, GREY), *guessed(guesses, e.word)] for name, guesses in sides]
-        cards.append(Card(above, [image(e.image), image(e.other_image)], below))
-    return sheet(cards, 3, title)
+        cards.append(Card([Text(f"“{e.caption}”")], [image(e.image), image(e.other_image)], below))
+    return sheet(cards, columns, title)
 
 
 def guessed(guesses: Sequence[Guess], word: str) -> list[Text]:
-    found = [w.strip() for w, _ in guesses]
-    lines = [
-        Text(f"{w} {100 * p:.0f} %" + (f" {RIGHT}" if w.strip() == word else ""), BLUE if w.strip() == word else "black",
-             "bold" if i == 0 else "normal")
-        for i, (w, p) in enumerate(guesses)
-    ]  # fmt: skip
-    return lines if word in found else [*lines, Text(f"({word})", BLUE)]
+    """The guesses, the first in bold, and the right word where it is not among them."""
+    lines = []
+    for i, (guess, probability) in enumerate(guesses):
+        right = guess.strip() == word
+        text = f"{guess} {100 * probability:.0f} %" + (f"\u00a0{RIGHT}" if right else "")
+        lines.append(Text(text, BLUE if right else "black", "normal" if i else "bold"))
+    return lines if word in [guess.strip() for guess, _ in guesses] else [*lines, Text(f"({word})", BLUE)]
 
 
 def ordinal(n: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -29,8 +30,8 @@ class Line:
 
 @styled
 def evaluation(results: Sequence[Result], title: str = "") -> Figure:
-    """Every result as a dot with its 95 % interval, beside what is reached without having learnt the task (×) and, where
-    that is less than everything, what a perfect model would reach. Losses have a scale of their own.
+    """Every result as a dot with its 95 % interval, beside what is reached without having learnt the task (×) and,
+    where that is less than everything, what a perfect model would reach. Losses have a scale of their own.
 
     A dot is full where the interval leaves the control out. Raises ValueError for no results.
     """
@@ -97,7 +98,7 @@ def draw(axes: Axes, panel: Sequence[Line], height: float) -> None:
     axes.set_ylim(height, 0)
     axes.yaxis.set_visible(False)
     axes.spines["left"].set_visible(False)
-    place = {"transform": axes.get_yaxis_transform(), "va": "center", "clip_on": False}
+    place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "clip_on": False}
     left, right = -LABELS / SCALE, 1 + VALUE / SCALE
     for line in panel:
         r = line.result
@@ -107,7 +108,7 @@ def draw(axes: Axes, panel: Sequence[Line], height: float) -> None:
             axes.text(right, line.y, line.note, ha="right", fontsize=8, color=GREY, **place)
             continue
         axes.text(left, line.y, line.text, fontsize=8.5, **place)
-        axes.text(right, line.y, f"{r.value:.2f}" if is_loss(r) else percent(r.value), ha="right", fontsize=8.5, **place)
+        axes.text(right, line.y, number(r), ha="right", fontsize=8.5, **place)
         axes.plot([r.low, r.high], [line.y] * 2, color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3)
         face = BLUE if beyond(r) else "white"
         axes.plot(r.value, line.y, "o", color=BLUE, mfc=face, markersize=5.5, zorder=4, clip_on=False)
@@ -129,8 +130,8 @@ def scale(axes: Axes, results: Sequence[Result]) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f} %"))
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %".replace("-", "−")
+def number(r: Result) -> str:
+    return (f"{r.value:.2f}" if is_loss(r) else f"{100 * r.value:.1f} %").replace("-", "−")
 
 
 def beyond(r: Result) -> bool:
@@ -139,10 +140,10 @@ def beyond(r: Result) -> bool:
 
 
 def legend(results: Sequence[Result]) -> list[Line2D]:
-    dot = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
+    dot: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     handles = [
-        Line2D([], [], **dot, label="with 95 % interval"),
-        Line2D([], [], **dot, mfc="white", label="… that holds the control (or none is known)"),
+        Line2D([], [], **dot, label="value, 95 % interval"),
+        Line2D([], [], **dot, mfc="white", label="the interval holds the control, or there is none"),
         Line2D([], [], color=ORANGE, linestyle="", marker="x", mew=1.6, label="control"),
     ]
     if any(r.ceiling is not None and r.ceiling < 1 for r in results):

@@ -6,20 +6,21 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from io import BytesIO
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.figure
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 WIDTH = 9.5  # inches: a notebook's width
 CSS, SHARP = 96, 1.6  # pixels an inch on the page; image pixels for each of them, for sharp screens
 # Okabe and Ito's colours, which stay apart for colour-blind eyes, some of them darkened to be legible as text.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#007F5C", "#A3428B", "#666666"
-STYLE = {
+STYLE: dict[str, Any] = {
     "text.parse_math": False,  # the $ and _ of a caption are characters
     "font.size": 9.5,
     "axes.titlesize": 10,
@@ -45,7 +46,7 @@ class Figure(matplotlib.figure.Figure):
     def png(self) -> bytes:
         return self.file("png", dpi=CSS * SHARP)
 
-    def file(self, kind: str, **options: object) -> bytes:
+    def file(self, kind: str, **options: Any) -> bytes:
         """The bytes of a file: "png", "pdf" or "svg", the same for the same figure."""
         buffer = BytesIO()
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)

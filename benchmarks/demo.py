@@ -1,0 +1,78 @@
+"""What the demo costs and learns: `xfm pretrain demo` in an empty folder, timed, into benchmarks/results/demo.json.
+
+python benchmarks/demo.py [--recipe demo] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import torch
+
+from xfm.train import Run
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process and its children hold (Linux), shared pages counted once a process."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = dict(
+                line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line
+            )
+        except (OSError, ValueError):
+            continue  # it has just ended
+        if int(folder.name) == pid or int(status["PPid"]) == pid:
+            total += int(status.get("VmRSS", "0 kB").split()[0]) * 1024
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="demo")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "demo.json")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["pretrain", args.recipe, "--seed", str(args.seed)]
+        environment = {**os.environ, "XFM_CACHE": f"{folder}/cache"}  # as on a fresh machine
+        began, peak = time.time(), 0
+        process = subprocess.Popen([sys.executable, "-m", "xfm.cli", *command], cwd=folder, env=environment)
+        waiter = threading.Thread(target=process.wait)
+        waiter.start()
+        while waiter.is_alive():
+            peak = max(peak, resident(process.pid))
+            waiter.join(1)
+        if process.returncode:
+            sys.exit(f"xfm {' '.join(command)} ended with {process.returncode}")
+        wall = time.time() - began
+        run = Run.open(Path(folder) / "runs" / args.recipe / f"seed{args.seed}")
+        records = run.metrics()
+        seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
+        result = {
+            "command": f"xfm {' '.join(command)}",
+            "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
+            "environment": json.loads((run.folder / "environment.json").read_text()),
+            "wall_seconds": round(wall, 1),
+            "training_seconds": round(seconds, 1),
+            "waited_for_data": round(waited / seconds, 4),
+            "peak_resident_gigabytes": round(peak / 1e9, 2),
+            "fingerprint": run.config.fingerprint,
+            "config": run.config.to_dict(),
+            "evaluation": json.loads((run.folder / "evaluation.json").read_text()),
+        }
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{wall:.0f} s in all, {seconds:.0f} s of training ({waited / seconds:.1%} of it waiting for data), "
+          f"{peak / 1e9:.2f} GB at most: {args.out}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
