@@ -2,8 +2,8 @@
 
     python benchmarks/step_time.py [--sizes small-ref base] [--threads 1] [--repeats 5]
 
-`small-ref` is a size at which the published code was timed; beside it on such a machine (x86_64, one thread, fp32) a step
-of that code took 1.8 to 2.05 s, and 12 s at `base` with batch 2. Those figures are quoted, not measured here.
+`small-ref` is a size at which the published code was timed: on such a machine (x86_64, one thread, fp32) a step of that
+code took 1.8 to 2.05 s, and 12 s at `base` with batch 2. Those figures are quoted, not measured here.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """ITM: hard negatives by their weights and never the own pair; the loss is a loop over true and false pairs."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from reference import batches, naive
@@ -63,7 +65,7 @@ def test_draws_follow_the_weights(dtype: torch.dtype, kind: str) -> None:
         assert freedom == 24  # the floor leaves all others equally likely
 
 
-@pytest.mark.parametrize("point", [0.0, 1 - 2**-24])
+@pytest.mark.parametrize("point", [0.0, 1 - 2**-24, 1.0])
 @pytest.mark.parametrize("size", [2, 3, 50])
 def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(point, size, monkeypatch) -> None:
     monkeypatch.setattr(torch, "rand", lambda *shape, **options: torch.full(shape, point))
@@ -72,6 +74,16 @@ def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(poin
     first = [1] + [0] * (size - 1)
     last = [size - 1] * (size - 1) + [size - 2]
     assert drawn.tolist() == (first if point == 0 else last)
+
+
+def test_each_text_gets_the_picture_most_like_it_and_each_picture_the_text() -> None:
+    similarity = torch.tensor([[9.0, 1, 8, 0], [7, 9, 0, 0], [0, 0, 9, 6], [0, 5, 0, 9]])  # pictures x texts
+    p = batches.pretraining()
+    flow = SimpleNamespace(features=(similarity, torch.eye(4)), fused_count=None, key=(0, 0), model=p.model)
+    p.model.objectives["itc"].temperature.data.fill_(0.01)
+    pictures, texts = p.model.objectives["itm"].negatives(flow)
+    assert pictures.tolist() == [1, 3, 0, 2]  # of each text: the largest of its column but its own
+    assert texts.tolist() == [2, 0, 3, 1]  # of each picture: the largest of its row but its own
 
 
 def test_of_two_pairs_each_is_the_others_negative() -> None:

@@ -1,4 +1,4 @@
-"""Figures from plain arrays, tables and records, never from a model; only `write_figures` measures what a run shows."""
+"""Figures from plain arrays, tables and records, never from a model. Each shows itself in a notebook."""
 
 from .curves import learning_curves, watch
 from .flow import flow
@@ -6,8 +6,6 @@ from .gradients import doses, gradient_table
 from .pictures import grounding_examples, hidden_patches, masked_word_examples, retrieval_examples, scenes
 from .results import evaluation
 from .style import Figure
-from .write import write_figures
 
 __all__ = ["Figure", "doses", "evaluation", "flow", "gradient_table", "grounding_examples", "hidden_patches",
-           "learning_curves", "masked_word_examples", "retrieval_examples", "scenes", "watch",
-           "write_figures"]  # fmt: skip
+           "learning_curves", "masked_word_examples", "retrieval_examples", "scenes", "watch"]  # fmt: skip

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from ..config import STREAMS, RunConfig
+from ..config import RunConfig
 from ..objectives import OBJECTIVES
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, Figure, require, styled
 
@@ -26,9 +26,8 @@ TITLES = {"mlm": "masked words", "mim": "hidden patches", "itc": "image–text c
           "imlm": "words beside a picture", "bbp": "boxes"}  # fmt: skip
 UNITS = {"mim": "mean squared error", "bbp": "L1 + (1 − GIoU)"} | dict.fromkeys(("mlm", "itc", "itm", "imlm"), "nats")
 ACCURACIES = ("accuracy", "iou")  # what an objective reports of itself that is not a loss
-STREAM_STYLES = dict(
-    zip(STREAMS, [(BLUE, "-", "o"), (ORANGE, "--", "s"), (PURPLE, "-.", "^"), (GREEN, "-", "D")], strict=True)
-)
+STREAM_STYLES: dict[str, tuple[str, str, str]] = {"pairs": (BLUE, "-", "o"), "regions": (ORANGE, "--", "s"),
+                                                 "images": (PURPLE, "-.", "^"), "texts": (GREEN, "-", "D")}  # fmt: skip
 OTHER = (GREY, "-", "x")
 HELD_OUT = "validation/"
 ITM_POSITIVE = 1 / 3  # of ITM's pairings: one true, one with another picture, one with another text
@@ -70,7 +69,7 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
         axes.set_visible(i < len(panels))
         axes.set_xlabel("step" if i + columns >= len(panels) else "")
         axes.tick_params(labelbottom=i + columns >= len(panels))
-    streams = [s for s in (*STREAMS, *sorted({s for p in panels.values() for s in p} - {*STREAMS}))
+    streams = [s for s in (*STREAM_STYLES, *sorted({s for p in panels.values() for s in p} - {*STREAM_STYLES}))
                if any(s in panel for panel in panels.values())]  # fmt: skip
     figure.legend(handles=legend(streams, config, any(checked.values())), loc="outside lower left", ncols=5,
                   columnspacing=1.6, handlelength=2.2)  # fmt: skip

@@ -77,16 +77,16 @@ def norms(frame: pd.DataFrame) -> dict[tuple[int, int], float | None]:
         column = frame[name]
         for c, value in enumerate(column):
             missing = value is None or (column.dtype != object and math.isnan(value))
-            out[c, r] = None if missing else float(value)
+            out[c, r] = None if missing else float(value)  # type: ignore[arg-type]
     return out
 
 
 def draw(axes: Axes, c: int, r: int, norm: float | None, scale: LogNorm) -> None:
-    look, ink = PLAIN, "black"
+    look, ink = dict(PLAIN), "black"
     if norm is None:
         look, ink = HATCHED, GREY
     elif norm > 0 and math.isfinite(norm):
-        look = PLAIN | {"facecolor": COLOURS(scale(norm))}
+        look["facecolor"] = COLOURS(scale(norm))
         ink = "black" if scale(norm) > 0.48 else "white"
     axes.add_patch(Rectangle((c, r), 1, 1, **look))
     text = NO_PATH if norm is None else short(norm)
@@ -132,7 +132,7 @@ def doses(frame: pd.DataFrame, module: str = "language encoder", title: str = ""
     values = frame.astype(float)
     for i, objective in enumerate(values.columns):
         colour, line, marker = LINES[i % len(LINES)]
-        look = {"color": colour, "linestyle": line, "marker": marker, "label": str(objective).upper()}
+        look: dict[str, Any] = {"color": colour, "linestyle": line, "marker": marker, "label": str(objective).upper()}
         axes.plot(values.index, values[objective], clip_on=False, **look)
     if cut := [dose for dose in values.index if values.loc[dose].isna().any()]:
         look = {"linestyle": "", "marker": "x", "color": "black", "markersize": 8, "mew": 2, "label": "no path"}

@@ -82,9 +82,9 @@ def lines(tasks: list[list[Result]]) -> list[Line]:
     """From the top: of each task its heading, which tells what its results have in common, and its results."""
     y, out = -GAP, []
     for task in tasks:
-        sizes, controls = (dict.fromkeys(found) for found in ([r.n for r in task], [r.control_name for r in task]))
+        sizes, controls = {r.n for r in task}, dict.fromkeys(r.control_name for r in task if r.control_name)
         note = [f"n = {task[0].n}"] if len(sizes) == 1 else []
-        note += [f"× {' / '.join(filter(None, controls))}"] if any(controls) else []
+        note += [f"× {' / '.join(controls)}"] if controls else []
         y += GAP + ROW
         out.append(Line(y - ROW / 2, task[0].task, ", ".join(note)))
         for r in task:

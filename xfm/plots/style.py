@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sized
 from io import BytesIO
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,6 +15,7 @@ from matplotlib.font_manager import FontProperties
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Content = bytes
 
 WIDTH = 9.5  # inches: a notebook's width
 CSS, SHARP = 96, 1.6  # pixels an inch on the page; image pixels for each of them, for sharp screens
@@ -43,20 +44,17 @@ STYLE: dict[str, Any] = {
 class Figure(matplotlib.figure.Figure):
     """Shows itself in a notebook, without pyplot; elsewhere `figure.savefig(path)`."""
 
-    def png(self) -> bytes:
-        return self.file("png", dpi=CSS * SHARP)
-
-    def file(self, kind: str, **options: Any) -> bytes:
-        """The bytes of a file: "png", "pdf" or "svg", the same for the same figure."""
+    def bytes(self, kind: str = "png") -> Content:
+        """The content of a file: "png", "pdf" or "svg", the same for the same figure."""
         buffer = BytesIO()
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
         with style.context({"pdf.fonttype": 42, "svg.hashsalt": "xfm"}):
-            self.savefig(buffer, format=kind, facecolor=self.get_facecolor(), metadata=undated, **options)
+            self.savefig(buffer, format=kind, dpi=CSS * SHARP, facecolor=self.get_facecolor(), metadata=undated)
         return buffer.getvalue()
 
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+    def _repr_png_(self) -> tuple[Content, dict[str, int]]:
         width, height = (round(CSS * inches) for inches in self.get_size_inches())
-        return self.png(), {"width": width, "height": height}
+        return self.bytes(), {"width": width, "height": height}
 
 
 def styled(make: Callable[P, R]) -> Callable[P, R]:
@@ -70,7 +68,7 @@ def styled(make: Callable[P, R]) -> Callable[P, R]:
     return drawn
 
 
-def require(items: Sequence[object], what: str) -> None:
+def require(items: Sized, what: str) -> None:
     """ValueError where there is nothing to draw."""
     if not len(items):
         raise ValueError(f"no {what}: there is nothing to draw")
@@ -90,15 +88,18 @@ class Ruler:
     def wrap(self, text: str, inches: float, size: float, weight: str = "normal", indent: str = "") -> list[str]:
         """Lines that fit into a width, broken between words and, where a word alone is too long, within it. Line breaks
         of the text are spaces; the lines after the first begin with `indent`."""
-        lines = [""]
+        lines, line = [], ""
         for word in re.split(r"[ \t\n\r\f\v]+", text.strip()):  # a no-break space stays
-            longer = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
-            if lines[-1].strip() and self.width(longer, size, weight) > inches:
-                lines.append(longer := indent + word)
-            while self.width(longer, size, weight) > inches and len(longer) > len(indent) + 1:
-                cut = next(i for i in range(len(longer) - 1, 0, -1) if i == len(indent) + 1
-                           or self.width(longer[:i], size, weight) <= inches)  # fmt: skip
-                lines[-1] = longer[:cut]
-                lines.append(longer := indent + longer[cut:])
-            lines[-1] = longer
-        return lines
+            longer = f"{line} {word}" if line.strip() else line + word
+            if line.strip() and self.width(longer, size, weight) > inches:
+                lines.append(line)
+                longer = indent + word
+            while self.width(longer, size, weight) > inches:
+                fit = sum(self.width(longer[:i], size, weight) <= inches for i in range(1, len(longer)))
+                cut = max(fit, len(indent) + 1)  # a character a line, at least
+                if cut >= len(longer):
+                    break
+                lines.append(longer[:cut])
+                longer = indent + longer[cut:]
+            line = longer
+        return [*lines, line]
