@@ -170,9 +170,7 @@ def main() -> None:
         for precision in ("fp32", "bf16"):
             figures = measure(SIZES[size](), precision, args.repeats if size != "base" else 2)
             result["sizes"][f"{size} {precision}"] = figures
-            print(
-                f"{size} {precision}: {figures['seconds']:.2f} s a step, {figures['of_published']} of the published code's"
-            )
+            print(f"{size} {precision}: {figures['seconds']:.2f} s, {figures['of_published']} of the published")
     args.out.parent.mkdir(exist_ok=True)
     args.out.write_text(json.dumps(result, indent=2) + "\n")
     print(args.out)

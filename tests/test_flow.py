@@ -121,6 +121,14 @@ def test_bf16_autocast_loses_no_path_to_a_pass_without_a_graph_before_it(streams
             assert torch.cosine_similarity(full.flatten(), half.flatten(), dim=0) > 0.9, name
 
 
+@pytest.mark.parametrize(
+    ("stream", "on", "graph"), [("images", ALL, False), ("pairs", ("mim",), False), ("pairs", ALL, True)]
+)
+def test_no_graph_is_recorded_of_a_picture_that_is_only_a_target(stream, on, graph: bool, published) -> None:
+    flow = published.flow(batches.batch(published.config), stream, on, KEY)
+    assert flow.patches.requires_grad == graph and flow.masked_patches.requires_grad
+
+
 def test_every_encoder_pass_is_made_once_and_only_if_asked_for(published) -> None:
     calls: list[str] = []
     hooks = [

@@ -1,7 +1,8 @@
 """Keyed randomness: every draw is a function of (seed, step, purpose), never of what was drawn before it.
 
 So removing an objective leaves the others' batches, masks, negatives, dropout and initial weights identical (runs can
-be paired), a resume is exact without saved generator states, and loader processes agree.
+be paired; only the fusion encoder's dropout is drawn over the pairings of all objectives together), a resume is exact
+without saved generator states, and loader processes agree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One trained run for all tests of the trainer, real processes that start at once, and what it is to be the same run."""
+"""One trained run for all tests of the trainer, real processes that start at once, and what the same run means."""
 
 from __future__ import annotations
 

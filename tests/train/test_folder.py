@@ -128,7 +128,9 @@ def test_a_checkpoint_runs_no_code(unfinished):
 def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):
     path = copy.folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(RunError, match=r"model.safetensors: no readable safetensors file .* delete it and run the same"):
+    with pytest.raises(
+        RunError, match=r"model.safetensors: no readable safetensors file .* delete it and run the same"
+    ):
         copy.model()
     path.unlink()
     with pytest.raises(RunError, match=r"model.safetensors: not there; train this run first"):
@@ -205,7 +207,7 @@ def test_a_full_disk_keeps_the_last_save(name, calls, at, unfinished, trained, m
 
     monkeypatch.setattr(os, name, failing)
     with pytest.raises(RunError, match=rf"{at}: cannot be written \(No space left on device\).*Make room"):
-        [*records]
+        list(records)
     monkeypatch.undo()
     after = contents(unfinished.folder)
     assert after["state.pt"] == before["state.pt"]
@@ -220,7 +222,7 @@ def test_a_write_that_the_system_cuts_short_keeps_the_last_save(unfinished):
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
         with pytest.raises(RunError, match=r"state.pt: cannot be written \(File too large\)"):
-            [*pretrain(unfinished.config, root(unfinished))]
+            list(pretrain(unfinished.config, root(unfinished)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (unfinished.folder / "state.pt").read_bytes() == before
@@ -257,7 +259,7 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
 
     monkeypatch.setattr(Streams, "images", images)
     with pytest.raises(NonFiniteLoss) as error:
-        [*pretrain(unfinished.config, root(unfinished))]
+        list(pretrain(unfinished.config, root(unfinished)))
     assert str(error.value).startswith(
         "step 11: the loss of images/mim is not finite (images pictures [2]). "
         f"The last save in {unfinished.folder} is kept. Lower train.lr"
@@ -272,7 +274,7 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
 def test_training_that_diverges_says_so(tmp_path):
     config = recipes.get("smoke").replace({"train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0})
     with pytest.raises(NonFiniteLoss) as error:
-        [*pretrain(config, tmp_path)]
+        list(pretrain(config, tmp_path))
     said = str(error.value)
     assert said.startswith("step 1: the loss of pairs/itc")
     assert "pairs pictures 0-7 (all); pairs texts 0-7 (all); texts texts 0-3 (all)" in said

@@ -15,6 +15,7 @@ from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, itm, weights_at
 
 STEPS = (0, 50)
+DRAW = itm.draw
 # All objectives from the first step; dropout, whose draws must not move either.
 CHANGES = {f"objectives.{o}.start": 0.0 for o in ("mim", "itm", "imlm", "bbp")} | {
     "model.text.dropout": 0.1,
@@ -39,7 +40,11 @@ def get(name: str) -> RunConfig:
 def flat(batch: Any, path: str = "") -> dict[str, Tensor]:
     if isinstance(batch, Tensor):
         return {path: batch}
-    items = batch.items() if isinstance(batch, dict) else [(f.name, getattr(batch, f.name)) for f in dataclasses.fields(batch)]
+    items = (
+        batch.items()
+        if isinstance(batch, dict)
+        else [(f.name, getattr(batch, f.name)) for f in dataclasses.fields(batch)]
+    )
     return {k: v for name, value in items for k, v in flat(value, f"{path}.{name}").items()}
 
 
@@ -52,10 +57,12 @@ class Seen:
         for step in STEPS:
             batch = Streams(config, words)[step]
             self.batches |= {f"{step}{k}": v for k, v in flat(batch).items()}
-            drawn, real = [], itm.draw
+            drawn: list[Tensor] = []
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(itm, "draw", lambda w, g, drawn=drawn: drawn.append(real(w, g)) or drawn[-1])
-                losses, report = Pretraining(build(config), config)(batch, weights_at(config, step), (config.seed, step))
+                patch.setattr(itm, "draw", lambda w, g, drawn=drawn: drawn.append(DRAW(w, g)) or drawn[-1])
+                losses, report = Pretraining(build(config), config)(
+                    batch, weights_at(config, step), (config.seed, step)
+                )
             self.losses |= {f"{step} {name}": value for name, value in {**losses, **report}.items()}
             self.negatives[step] = drawn
 

@@ -197,3 +197,12 @@ def test_a_start_that_was_cut_starts_again(run, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert next(pretrain(config, tmp_path))["step"] == 0
     assert Run.of(config, tmp_path).has("init.safetensors")
+
+
+def test_leaving_in_stage_1_goes_on_there(tmp_path):
+    config = get("smoke+stage1")
+    stage1 = recipes.stage1(config).name
+    first = next(pretrain(config, tmp_path))
+    assert (first["run"], first["step"]) == (stage1, 0)
+    rest = [(r["run"], r["step"]) for r in pretrain(config, tmp_path)]
+    assert rest == [(stage1, 1), *((config.name, step) for step in range(6))]

@@ -85,21 +85,25 @@ class Run:
 
     @classmethod
     def of(cls, config: RunConfig, root: str | Path) -> Run:
-        """The run of a config, made if it is new. RunError where the folder belongs to another config."""
+        """The run of a config, there or not. RunError where the folder belongs to another config."""
         folder = Path(root) / config.name / f"seed{config.seed}"
         if (folder / "config.json").exists():
             there = cls.open(folder).config
             if there.fingerprint != config.fingerprint:
                 raise RunError(f"{folder}: holds a run of another config ({differences(there, config)}). Give this one "
                                "another name (--name), or delete the folder")  # fmt: skip
-        else:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another --root") from error
-            write(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
-            write(folder / "config.json", config.to_json())
         return cls(folder, config)
+
+    def make(self) -> None:
+        """The folder, if it is not there."""
+        if self.has("config.json"):
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.folder}: cannot be made ({error.strerror}); choose another --root") from error
+        write(self.folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        write(self.folder / "config.json", self.config.to_json())
 
     def has(self, name: str) -> bool:
         return (self.folder / name).exists()
@@ -162,7 +166,7 @@ class Run:
         if not path.exists():
             return 0
         try:
-            state = torch.load(path, map_location=model.device, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
             if state["run"] != self.config.fingerprint:
                 raise ValueError("it belongs to a run of another config")
             model.load_state_dict(state["model"])

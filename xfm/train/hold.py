@@ -120,4 +120,4 @@ def interrupt_deferred() -> Iterator[list[int]]:
     try:
         yield caught
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)  # None: not set from Python

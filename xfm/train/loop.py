@@ -41,6 +41,8 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
         yield from run.metrics()
         return
     accelerator = accelerate(config)
+    if accelerator.is_main_process:  # it alone writes
+        run.make()
     with Hold(run.folder, accelerator.is_main_process) as hold:
         yield from run.metrics() if run.done else train(run, root, accelerator, hold)
 
@@ -88,7 +90,8 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
                     accelerator.backward(total)
                 norm = torch.as_tensor(accelerator.clip_grad_norm_(model.parameters(), config.train.clip))
                 if not math.isfinite(norm.item()):
-                    run.append_metrics(pending)  # the way there; a resume drops them
+                    if accelerator.is_main_process:
+                        run.append_metrics(pending)  # the way there; a resume drops them
                     raise explain(model, batch, losses, step, run.folder)
                 rate = set_rate(adamw, config.train, step)
                 adamw.step()

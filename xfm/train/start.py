@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +44,13 @@ def accelerate(config: RunConfig) -> Accelerator:
     bf16 = {"auto": cuda, "native": native, "fp32": False, "bf16": True}[config.train.precision]
     AcceleratorState._reset_state()  # one notebook may train in fp32, then in bf16; the processes stay as they are
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # objectives join and leave
-    return Accelerator(mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[unused])
+    return Accelerator(cpu=several_on_cpu(), mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[unused])
+
+
+def several_on_cpu() -> bool:
+    """Whether this is one of several processes without a GPU: accelerate must be told, or each takes itself for one."""
+    gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and (gpu is None or gpu.type == "mps")
 
 
 def tokenizer(run: Run, accelerator: Accelerator) -> Tokenizer:
@@ -57,7 +64,9 @@ def tokenizer(run: Run, accelerator: Accelerator) -> Tokenizer:
 def warm_start(run: Run, root: str | Path, accelerator: Accelerator) -> Iterator[Record]:
     """Trains stage 1 if it is asked for and new (yielding its records), and keeps the tokenizer and the weights that
     the run starts from as its own, so that it no longer depends on another folder."""
-    if run.has("init.safetensors") or run.has("state.pt"):
+    new = not (run.has("init.safetensors") or run.has("state.pt"))
+    accelerator.wait_for_everyone()  # all have looked before one writes
+    if not new:
         return
     source, brings = Path(run.config.init_from), ("",)
     if run.config.init_from == "stage1":
