@@ -14,8 +14,9 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from ..batch import Images, Pairs, Regions, Texts
 from ..config import RunConfig
-from ..objectives import OBJECTIVES
+from ..objectives import OBJECTIVES, STREAM_OBJECTIVES
 from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, Figure, require, styled
 
 Record = Mapping[str, Any]
@@ -41,36 +42,36 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     """One panel an objective, the streams it learns from as lines: training as it was and smoothed, held-out marked.
 
     `measure` "accuracy" shows what objectives report besides: accuracies, and the boxes' IoU. With the config come the
-    levels that chance gives and the curriculum. Of records of several runs (a warm start's come first) the last run's
-    are drawn. Raises ValueError where the records hold nothing of the kind.
+    levels that chance gives, the curriculum, and empty panels of the objectives that will join. Of records of several
+    runs (a warm start's come first) the last run's are drawn. Raises ValueError where there is nothing of the kind.
     """
     require(records, "records of training")
-    last = records[-1]
+    last, end = records[-1], records[-1].get("of", len(records))
     records = [r for r in records if r.get("run") == last.get("run")]
-    panels = {o: panel for o in objectives(records) if (panel := curves(records, o, measure))}
-    require(list(panels), f"{measure} in the records")
+    config = config if config is not None and last.get("run", config.name) == config.name else None
+    waiting = starts(config) if config is not None and measure == "loss" else {}
+    names = dict.fromkeys((*OBJECTIVES, *objectives(records)))
+    panels = {o: panel for o in names if (panel := curves(records, o, measure)) or o in waiting}
+    require(panels, f"{measure} in the records")
+    checked = {o: curves(records, o, measure, HELD_OUT) for o in panels}
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(WIDTH * max(columns, 2) / COLUMNS, 0.95 + 2.1 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.95 + 2.1 * rows), layout="constrained")
     figure.suptitle(progress(records), x=0.01, ha="left")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    end = last.get("of", len(records))
-    checked = {o: curves(records, o, measure, HELD_OUT) for o in panels}
-    for axes, (objective, panel) in zip(grid.flat, panels.items(), strict=False):
+    for i, (objective, panel) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, columns, i + 1)
         levels = {s: chance(config, objective, s, measure) for s in panel} if config is not None else {}
-        draw(axes, panel, checked[objective], [level[0] for level in levels.values() if level], end)
+        joined = start(panel) if panel else waiting[objective]
+        draw(axes, panel, checked[objective], [level[0] for level in levels.values() if level], joined, end)
         axes.set_title(f"{objective.upper()}  {TITLES.get(objective, '')}".strip())
-        iou = "mean IoU" if objective == "bbp" else "accuracy"
-        axes.set_ylabel(UNITS.get(objective, "loss") if measure == "loss" else iou)
-        show_chance(axes, levels, show_start(axes, panel, end))
-        if config is not None and "pairs" in panel:
-            show_curriculum(axes, config, end)
-    for i, axes in enumerate(grid.flat):
-        axes.set_visible(i < len(panels))
+        axes.set_ylabel(unit(objective, measure))
         axes.set_xlabel("step" if i + columns >= len(panels) else "")
         axes.tick_params(labelbottom=i + columns >= len(panels))
-    streams = [s for s in (*STREAM_STYLES, *sorted({s for p in panels.values() for s in p} - {*STREAM_STYLES}))
-               if any(s in panel for panel in panels.values())]  # fmt: skip
+        show_chance(axes, levels, show_start(axes, joined, end))
+        if config is not None and "pairs" in panel:
+            show_curriculum(axes, config, end)
+    found = {stream for panel in panels.values() for stream in panel}
+    streams = [s for s in STREAM_STYLES if s in found] + sorted(found - STREAM_STYLES.keys())
     figure.legend(handles=legend(streams, config, any(checked.values())), loc="outside lower left", ncols=5,
                   columnspacing=1.6, handlelength=2.2)  # fmt: skip
     return figure
@@ -85,13 +86,27 @@ def watch(records: Iterable[Record], show: Callable[[Figure], object], config: R
     try:
         for record in records:
             seen.append(record)
-            if (began := time.monotonic()) >= due:
+            if (began := time.monotonic()) >= due and (config is not None or objectives(seen)):
                 show(learning_curves(seen, config))
                 due = time.monotonic() + max(every, 9 * (time.monotonic() - began))
             yield record
     finally:
-        if seen:
+        if seen and (config is not None or objectives(seen)):
             show(learning_curves(seen, config))
+
+
+def starts(config: RunConfig) -> dict[str, int]:
+    """After how many steps each objective joins that the config trains."""
+    kinds = {"pairs": Pairs, "regions": Regions, "images": Images, "texts": Texts}
+    served = {o for stream, kind in kinds.items() if getattr(config.data, stream) for o in STREAM_OBJECTIVES[kind]}
+    known = {o: getattr(config.objectives, o) for o in OBJECTIVES}
+    return {o: int(known[o].start * config.train.steps) for o in known if known[o].weight > 0 and o in served}
+
+
+def unit(objective: str, measure: Measure) -> str:
+    if measure == "accuracy":
+        return "mean IoU" if objective == "bbp" else "accuracy"
+    return UNITS.get(objective, "loss")
 
 
 def objectives(records: Sequence[Record]) -> list[str]:
@@ -132,10 +147,9 @@ def chance(config: RunConfig, objective: str, stream: str, measure: Measure) -> 
     return None
 
 
-def draw(axes: Axes, panel: Curves, checked: Curves, levels: Sequence[float], end: int) -> None:
+def draw(axes: Axes, panel: Curves, checked: Curves, levels: Sequence[float], first: int, end: int) -> None:
     """The lines of one panel, and limits that leave its first steps out: they would flatten all that follows. Held-out
     losses of before the objective joined are not drawn, as they tell nothing of it."""
-    first = start(panel)
     shown = [np.array(levels, float)]
     for stream, (steps, values) in panel.items():
         colour, line, marker = STREAM_STYLES.get(stream, OTHER)
@@ -150,10 +164,15 @@ def draw(axes: Axes, panel: Curves, checked: Curves, levels: Sequence[float], en
             late = steps > first
             axes.plot(steps[late], values[late], marker, markersize=5, color=colour, mfc="white", clip_on=False)
             shown.append(values[late])
-    low, high = min(min(s, default=math.inf) for s in shown), max(max(s, default=-math.inf) for s in shown)
-    room = 0.1 * (high - low) or 0.1
-    axes.set(xlim=(0, end), ylim=(low - room, high + 1.5 * room))
+    axes.set_xlim(0, end)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    values = np.concatenate(shown)
+    if len(values):
+        low, high = values.min(), values.max()
+        room = 0.1 * (high - low) or 0.1
+        axes.set_ylim(low - room, max(high + 1.5 * room, max(levels, default=low) + 2.5 * room))
+    else:  # not begun
+        axes.set_yticks([])
 
 
 def start(panel: Curves) -> int:
@@ -161,9 +180,8 @@ def start(panel: Curves) -> int:
     return int(min(steps[0] for steps, _ in panel.values())) - 1
 
 
-def show_start(axes: Axes, panel: Curves, end: int) -> Text | None:
+def show_start(axes: Axes, joined: int, end: int) -> Text | None:
     """Greys out the steps before the objective joined, and says so where there is room: the text is returned."""
-    joined = start(panel)
     if joined > 0:
         axes.axvspan(0, joined, color="#f1f1f1", zorder=0, linewidth=0)
     if joined < 0.2 * end:

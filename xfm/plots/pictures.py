@@ -130,11 +130,15 @@ def retrieval_examples(
     cards = []
     for e in examples:
         said = f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption comes {ordinal(e.rank + 1)}"
-        ranked = [(i, f"{caption} ({cosine:.2f})", own) for i, (caption, cosine, own) in enumerate(e.top)]
+        ranked = [(i, f"{caption} ({number(cosine)})", own) for i, (caption, cosine, own) in enumerate(e.top)]
         if not any(own for _, _, own in ranked):
             ranked.append((e.rank, e.caption, True))
         cards.append(Card([], [image(e.image)], [[Text(said, weight="bold"), *(choice(*answer) for answer in ranked)]]))
     return sheet(cards, columns, title)
+
+
+def number(x: float) -> str:
+    return f"{x:.2f}".replace("-", "−")
 
 
 def choice(place: int, text: str, right: bool) -> Text:
@@ -190,7 +194,8 @@ def guessed(guesses: Sequence[Guess], word: str) -> list[Text]:
     lines = []
     for i, (guess, probability) in enumerate(guesses):
         right = guess.strip() == word
-        text = f"{guess} {100 * probability:.0f} %" + (f"\u00a0{RIGHT}" if right else "")
+        percent = f"{100 * probability:.0f} %" if probability >= 0.01 else "<1 %"
+        text = f"{guess} {percent}" + (f"\u00a0{RIGHT}" if right else "")
         lines.append(Text(text, BLUE if right else "black", "normal" if i else "bold"))
     return lines if word in [guess.strip() for guess, _ in guesses] else [*lines, Text(f"({word})", BLUE)]
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib.figure
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from PIL import Image
 
 P = ParamSpec("P")
@@ -89,6 +89,7 @@ class Ruler:
 
     def __init__(self) -> None:
         self.renderer = FigureCanvasAgg(matplotlib.figure.Figure(dpi=72)).get_renderer()
+        self.glyphs = get_font(findfont(FontProperties())).get_charmap()
 
     def width(self, text: str, size: float, weight: str = "normal") -> float:
         """Inches."""
@@ -97,9 +98,10 @@ class Ruler:
 
     def wrap(self, text: str, inches: float, size: float, weight: str = "normal", indent: str = "") -> list[str]:
         """Lines that fit into a width, broken between words and, where a word alone is too long, within it. Line breaks
-        of the text are spaces; the lines after the first begin with `indent`."""
+        of the text are spaces; the lines after the first begin with `indent`. What the font lacks becomes �."""
         lines, line = [], ""
-        for word in re.split(r"[ \t\n\r\f\v]+", text.strip()):  # a no-break space stays
+        words = re.split(r"[ \t\n\r\f\v]+", text.strip(" \t\n\r\f\v"))  # a no-break space stays
+        for word in ("".join(c if ord(c) in self.glyphs else "�" for c in word) for word in words):
             longer = f"{line} {word}" if line.strip() else line + word
             if line.strip() and self.width(longer, size, weight) > inches:
                 lines.append(line)

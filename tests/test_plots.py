@@ -1,0 +1,427 @@
+"""The figures, from small plain inputs: what their artists say, that nothing lies over anything else or is cut off."""
+
+from __future__ import annotations
+
+import math
+import struct
+import warnings
+from itertools import combinations, pairwise
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from xfm import plots, recipes
+from xfm.data.grammar import Caption
+from xfm.data.openmoji import CREDIT
+from xfm.data.scenes import Object, Scene
+from xfm.evaluation import Result
+from xfm.evaluation.examples import Grounded, Masked, Retrieved
+from xfm.plots.curves import smooth
+from xfm.plots.gradients import short
+from xfm.plots.style import Ruler
+
+EVIL = "<img src=x onerror=alert(1)> costs $x_ and $\\frac{1 & a_b^"
+PICTURE = np.full((32, 32, 3), 200, np.uint8)
+
+
+def texts(figure: plots.Figure) -> list[Text]:
+    """All texts that are drawn, once everything has its place."""
+    FigureCanvasAgg(figure).draw()
+    return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+
+
+def said(figure: plots.Figure) -> str:
+    return "\n".join(t.get_text() for t in texts(figure))
+
+
+def assert_tidy(figure: plots.Figure, touching: float = 2.5) -> None:
+    """No two texts overlap by more than a descender, and none leaves the figure."""
+    boxes = [(t.get_text(), t.get_window_extent()) for t in texts(figure)]
+    page = figure.bbox.padded(1)
+    for text, box in boxes:
+        assert page.contains(box.x0, box.y0) and page.contains(box.x1, box.y1), f"{text!r} is cut off"
+    for (a, first), (b, second) in combinations(boxes, 2):
+        wide, tall = min(first.x1, second.x1) - max(first.x0, second.x0), min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert min(wide, tall) < touching, f"{a!r} lies over {b!r}"
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings() -> None:
+    warnings.simplefilter("error")
+
+
+# -- learning curves
+
+
+def records(steps: int = 100, done: int | None = None) -> list[dict]:
+    out = []
+    for step in range(steps if done is None else done):
+        r = {"run": "smoke", "step": step, "of": steps, "loss": 1.0, "grad_norm": 1.0, "seconds": 0.1}
+        r |= {"pairs/itc": 2 - step / steps, "regions/itc": 1.8 - step / steps, "pairs/itc/accuracy": step / steps}
+        r |= {"texts/mlm": 7.0 - step / steps}
+        if step >= 30:
+            r |= {"pairs/itm": 0.7, "regions/bbp": 1.5, "regions/bbp/iou": 0.3, "regions/bbp/l1": 0.2}
+        if (step + 1) % 20 == 0:
+            r |= {f"validation/{k}": v for k, v in list(r.items()) if k.count("/") == 1}
+            r["validation/pairs/itm"] = 0.9  # evaluated before it joins, too
+        out.append(r)
+    return out
+
+
+def test_curves_have_a_panel_an_objective_with_its_streams() -> None:
+    figure = plots.learning_curves(records())
+    panels = {axes.get_title(loc="left").split()[0]: axes for axes in figure.axes}
+    assert list(panels) == ["MLM", "ITC", "ITM", "BBP"]
+    itc = panels["ITC"].lines
+    raw, mean, held_out = itc[0], itc[1], itc[2]
+    assert len(itc) == 6 and np.allclose(raw.get_ydata(), 2 - np.arange(100) / 100) and raw.get_alpha() < 0.5
+    assert np.allclose(mean.get_ydata(), smooth(raw.get_ydata(), 2))
+    assert held_out.get_xdata().tolist() == [20, 40, 60, 80, 100] and held_out.get_marker() == "o"
+    assert {(line.get_linestyle(), line.get_color()) for line in (itc[1], itc[4])} == {("-", "#0072B2"), ("--", "#D55E00")}
+    assert [axes.get_ylabel() for axes in figure.axes] == ["nats", "nats", "nats", "L1 + (1 − GIoU)"]
+    assert "smoke: step 100 of 100, 0.10 s a step" in said(figure) and "to go" not in said(figure)
+    assert_tidy(figure)
+
+
+def test_curves_show_when_an_objective_joined_and_nothing_of_it_before() -> None:
+    figure = plots.learning_curves(records())
+    itm = next(axes for axes in figure.axes if axes.get_title(loc="left").startswith("ITM"))
+    assert "joins after\nstep 30" in [t.get_text() for t in itm.texts]
+    assert min(line.get_xdata()[0] for line in itm.lines) == 31
+    assert all(line.get_xdata()[0] > 30 for line in itm.lines)
+
+
+def test_curves_with_the_config_show_chance_curriculum_and_what_will_join() -> None:
+    config = recipes.smoke().replace({"train.steps": 100})
+    figure = plots.learning_curves(records(done=20), config)
+    assert [a.get_title(loc="left").split()[0] for a in figure.axes] == ["MLM", "MIM", "ITC", "ITM", "IMLM", "BBP"]
+    assert {"chance, ln 8", "chance, ln 6", "joins after\nstep 50", "joins after\nstep 30"} <= set(said(figure).split("\n\n") or []) | {
+        t.get_text() for t in texts(figure)
+    }
+    itc = figure.axes[2]
+    assert {round(line.get_ydata()[0], 6) for line in itc.lines[-2:]} == {round(math.log(8), 6), round(math.log(6), 6)}
+    assert len(itc.patches) == 2  # one object; gradually more
+    assert "about 8 s to go" in said(figure)
+    assert_tidy(figure)
+    assert "chance" not in said(plots.learning_curves(records(), config.replace({"name": "another"})))
+
+
+def test_accuracies_are_curves_too() -> None:
+    figure = plots.learning_curves(records(), recipes.smoke(), "accuracy")
+    assert [axes.get_title(loc="left").split()[0] for axes in figure.axes] == ["ITC", "BBP"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["accuracy", "mean IoU"]
+    assert "chance, 1 in 8" in said(figure)
+    assert_tidy(figure)
+
+
+def test_an_objective_that_nobody_knew_has_its_panel() -> None:
+    added = [r | {"pairs/uniformity": 0.5, "sounds/uniformity": 0.4} for r in records()]
+    figure = plots.learning_curves(added, recipes.smoke().replace({"train.steps": 100}))
+    last = figure.axes[-1]
+    assert last.get_title(loc="left") == "UNIFORMITY" and last.get_ylabel() == "loss" and len(last.lines) == 4
+    assert_tidy(figure)
+
+
+def test_of_a_warm_start_the_last_run_is_drawn() -> None:
+    first = [r | {"run": "smoke.stage1-abc", "images/mim": 3.0} for r in records(50)]
+    figure = plots.learning_curves(first + records())
+    assert "MIM" not in said(figure) and figure.axes[0].get_xlim()[1] == 100
+
+
+def test_smoothing_looks_back() -> None:
+    assert smooth(np.array([1.0, 3, 5, 7]), 2).tolist() == [1, 2, 4, 6]
+    assert smooth(np.array([1.0, 3]), 0).tolist() == [1, 3]
+
+
+def test_watching_passes_records_on_and_shows_the_last_state() -> None:
+    shown: list[plots.Figure] = []
+    given = records(40)
+    passed = plots.watch(given, shown.append, every=0)
+    assert next(passed) is given[0] and len(shown) == 1
+    assert [*passed] == given[1:] and "step 40 of 40" in said(shown[-1])
+
+    def interrupted():
+        yield from given[:7]
+        raise KeyboardInterrupt
+
+    shown.clear()
+    with pytest.raises(KeyboardInterrupt):
+        list(plots.watch(interrupted(), shown.append, every=1e9))
+    assert len(shown) == 1 and "step 7 of 40" in said(shown[0])
+    only_counted = [{"run": "r", "step": 0, "of": 2, "loss": 0.0}]  # no objective has joined yet
+    assert list(plots.watch(only_counted, shown.append, every=0)) == only_counted and len(shown) == 1
+
+
+# -- evaluation
+
+
+def result(task: str = "naming", condition: str = "", metric: str = "accuracy", value: float = 0.5, **other) -> Result:
+    row = {"low": value - 0.05, "high": value + 0.05, "n": 400, "control": 0.01, "control_name": "chance", "ceiling": 1.0}
+    return Result(task, condition, metric, value, **{**row, "seed": 0, "split": "test", **other})
+
+
+RESULTS = [
+    result("image to text (random gallery)", "ITC", "R@1", 0.731, n=256, ceiling=0.78),
+    result("image to text (random gallery)", "ITC, shuffled pairs", "R@1", 0.02, n=256),
+    result("masked names", "right - wrong", value=-0.02, n=207, control=0.0, control_name="no effect"),
+    result("masked names", "wrong picture", value=0.25, n=208, control=None, control_name="", ceiling=None),
+    result("language", metric="loss (nats)", value=6.87, control=6.9, control_name="unigram", ceiling=None),
+]
+
+
+def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling() -> None:
+    figure = plots.evaluation(RESULTS, "demo")
+    words = [t.get_text() for t in texts(figure)]
+    assert {"demo", "image to text (random gallery)", "ITC, R@1", "73.1 %", "n = 256, × chance", "−2.0 %", "6.87"} <= set(words)
+    assert "right − wrong, accuracy (n = 207)" in words and "nats (less is better)" in words
+    shares, losses = figure.axes
+    data = [(line.get_marker(), np.round(line.get_xdata(), 6).tolist()) for line in shares.lines]
+    assert ("o", [0.731]) in data and ("None", [0.681, 0.781]) in data and ("|", [0.78]) in data
+    assert sum(marker == "x" for marker, _ in data) == 3  # where there is a control
+    assert sum(marker == "|" for marker, _ in data) == 1  # a ceiling of everything is the scale's end
+    dots = {line.get_xdata()[0]: line.get_markerfacecolor() for line in shares.lines if line.get_marker() == "o"}
+    assert dots[0.731] != "white" and dots[0.02] == "white" == dots[0.25] == dots[-0.02]
+    assert shares.get_xlim()[0] < -0.07 and losses.get_xlim()[0] > 6
+    assert_tidy(figure)
+
+
+def test_a_long_evaluation_has_two_columns_of_about_the_same_height() -> None:
+    many = [result(f"task {i}", f"condition {j}", value=0.1 * j) for i in range(9) for j in range(4)] + RESULTS[-1:]
+    figure = plots.evaluation(many)
+    left, right, losses = (axes.get_position() for axes in figure.axes)
+    assert left.x1 < right.x0 == losses.x0 and losses.y1 < right.y0
+    assert abs(left.height - right.height) < 0.35
+    assert_tidy(figure)
+
+
+# -- gradients
+
+
+def frame(**changes: float | None) -> pd.DataFrame:
+    """Objectives x modules."""
+    rows = {"mlm": [0.5, None, None], "itm": [None, 0.0213, 12.3], "mim": [None, 2.0e-5, 0.0]}
+    table = pd.DataFrame(rows.values(), list(rows), ["language embeddings", "vision", "fusion"], dtype=object)
+    for name, value in changes.items():
+        table.loc[name, "language embeddings"] = value
+    return table
+
+
+def test_a_gradient_table_prints_every_norm_and_tells_no_path_from_zero() -> None:
+    figure = plots.gradient_table(frame(), "Norms")
+    cells = [t.get_text() for t in figure.axes[0].texts]
+    assert sorted(cells) == sorted(["0.50", "–", "–", "–", "0.021", "12", "–", "2e−5", "0"])
+    hatched = [p for p in figure.axes[0].patches if p.get_hatch()]
+    assert len(hatched) == 4
+    zero = next(p for p in figure.axes[0].patches if p.get_xy() == (2, 2))
+    assert not zero.get_hatch() and zero.get_facecolor()[:3] == (1, 1, 1)
+    assert {"MLM", "ITM", "MIM", "language embeddings", "–  no path", "gradient norm (L2)"} <= {t.get_text() for t in texts(figure)}
+    assert "one table only" not in said(figure)
+    assert_tidy(figure)
+    numbers = plots.gradient_table(frame().astype(float))
+    assert [t.get_text() for t in numbers.axes[0].texts] == cells  # NaN in a frame of floats is no path
+
+
+def test_two_gradient_tables_frame_what_differs() -> None:
+    figure = plots.gradient_table({"stop on": frame(), "stop off": frame(itm=0.7)})
+    on, off = figure.axes[:2]
+    assert (on.get_title(loc="left"), off.get_title(loc="left")) == ("stop on", "stop off")
+    for axes in (on, off):
+        framed = [p for p in axes.patches if isinstance(p, Rectangle) and not p.get_fill()]
+        assert len(framed) == 1 and (int(framed[0].get_x()), int(framed[0].get_y())) == (1, 0)
+    assert "0.70" in [t.get_text() for t in off.texts] and "path in one table only" in said(figure)
+    colour = {axes: next(p for p in axes.patches if p.get_xy() == (0, 0)).get_facecolor() for axes in (on, off)}
+    assert colour[on] == colour[off]  # one scale
+    assert_tidy(figure)
+    with pytest.raises(ValueError, match="same objectives"):
+        plots.gradient_table({"a": frame(), "b": frame().iloc[:2]})
+
+
+def test_numbers_have_two_digits() -> None:
+    numbers = [0, 0.00123, 0.021, 0.5, 1.5, 12.3, 120, 9999, 12345, 2.1e-5, math.nan]
+    assert [short(x) for x in numbers] == ["0", "0.0012", "0.021", "0.50", "1.5", "12", "120", "9999", "1e4", "2e−5", "nan"]
+
+
+def test_all_or_none_of_the_gradients_may_vanish() -> None:
+    for value in (None, 0.0, 3.0):
+        assert_tidy(plots.gradient_table(pd.DataFrame([[value]], ["mlm"], ["vision"], dtype=object)))
+
+
+def test_doses_mark_where_there_is_no_path() -> None:
+    table = pd.DataFrame({"itm": [None, 0.5, 1.0], "bbp": [None, 0.2, 0.4]}, [0.0, 0.5, 1.0])
+    figure = plots.doses(table, "language embeddings", "Dose")
+    itm, bbp, cut = figure.axes[0].lines
+    assert itm.get_ydata()[1:].tolist() == [0.5, 1.0] and bbp.get_linestyle() != itm.get_linestyle()
+    assert cut.get_xdata().tolist() == [0.0] and cut.get_marker() == "x" and "no path" in said(figure)
+    assert_tidy(figure)
+
+
+# -- the flow
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "bars"),
+    [
+        ({}, "stop-gradient\nITM 0, IMLM 0, BBP 0", 2),
+        (recipes.ABLATIONS["no_stop_gradient"], "the gradient comes back\nITM 1, IMLM 1, BBP 1", 0),
+        ({"flow.text_gradient.itm": 0.5}, "a dose of the gradient comes back\nITM 0.5, IMLM 0, BBP 0", 0),
+        ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC 0", 4),
+    ],
+)
+def test_the_flow_shows_the_stop_and_its_dose(changes: dict, expected: str, bars: int) -> None:
+    figure = plots.flow(recipes.smoke().replace(changes).flow, "Flow")
+    assert expected in [t.get_text() for t in texts(figure)] and len(figure.axes[0].lines) == bars
+    assert_tidy(figure)
+
+
+def test_the_flow_shows_the_guidance() -> None:
+    arrows = []
+    for target in ("self", "pixels"):
+        figure = plots.flow(recipes.smoke().replace({"flow.mim_target": target}).flow)
+        arrows.append(len(figure.axes[0].patches))
+        assert "hidden patches predict\n" in said(figure)
+    assert arrows[0] == arrows[1] + 1  # the target comes from the encoder
+
+
+# -- pictures
+
+
+def scene(text: str, count: int = 2) -> Scene:
+    objects = tuple(Object(0, "dog", "big", 2 + 15 * i, 4, 10, 8, 32, 12, False) for i in range(count))
+    return Scene(PICTURE, objects, Caption(text, (), ()), tuple(Caption(f"the dog {i}", (), ()) for i in range(count)))
+
+
+def test_scenes_show_captions_boxes_and_phrases() -> None:
+    figure = plots.scenes([scene("two dogs"), scene("a dog that " + "really " * 30 + "barks", 1)], "Scenes")
+    words = said(figure)
+    assert {"“two dogs”", "1 the dog 0", "2 the dog 1", "Scenes", CREDIT} <= set(words.split("\n"))
+    boxes = [p for p in figure.axes[0].patches if not p.get_fill()]
+    assert [p.get_bbox().bounds for p in boxes] == [(1.5, 3.5, 10, 8), (16.5, 3.5, 10, 8)]
+    assert len({p.get_linestyle() for p in boxes}) == 2  # not by colour alone
+    assert_tidy(figure)
+
+
+def test_hidden_patches_are_covered() -> None:
+    masks = np.zeros((2, 16), bool)
+    masks[0, 6] = True
+    figure = plots.hidden_patches([PICTURE] * 2, masks)  # type: ignore[arg-type]
+    assert [p.get_bbox().bounds for p in figure.axes[0].patches] == [(15.5, 7.5, 8, 8)] and not figure.axes[1].patches
+    assert {"1 of 16 hidden", "0 of 16 hidden", CREDIT} <= {t.get_text() for t in texts(figure)}
+
+
+def test_retrieval_shows_the_right_caption_wherever_it_comes() -> None:
+    top = (("a dog", 0.9, True), ("a cat", 0.4, False), ("a pig", -0.3, False))
+    missed = (("a cat", 0.9, False), ("a pig", 0.8, False), ("a cow", 0.7, False))
+    figure = plots.retrieval_examples([Retrieved(PICTURE, "a dog", 0, top), Retrieved(PICTURE, "a fox", 41, missed)])
+    words = {t.get_text() for t in texts(figure)}
+    assert {"✓ right", "1. a dog (0.90)\u00a0✓", "3. a pig (−0.30)", CREDIT} <= words
+    assert {"✗ its caption comes 42nd", "1. a cat (0.90)", "42. a fox\u00a0✓"} <= words
+    assert_tidy(figure)
+
+
+def test_grounding_shows_both_boxes() -> None:
+    box = (0.5, 0.5, 0.25, 0.5)
+    figure = plots.grounding_examples([Grounded(PICTURE, "the dog", (0.25, 0.5, 0.5, 0.5), box, 0.321)])
+    by_colour = {p.get_edgecolor(): p for p in figure.axes[0].patches}
+    true = by_colour[matplotlib.colors.to_rgba("#0072B2")]
+    assert true.get_bbox().bounds == (11.5, 7.5, 8, 16) and true.get_linestyle() in ("-", "solid")
+    predicted = by_colour[matplotlib.colors.to_rgba("#D55E00")]
+    assert predicted.get_bbox().bounds == (-0.5, 7.5, 16, 16) and predicted.get_linestyle() not in ("-", "solid")
+    words = {t.get_text() for t in texts(figure)}
+    assert {"✗ IoU 0.32", "“the dog”", "▬ true box", "╍╍ predicted box", CREDIT} <= words
+    assert_tidy(figure)
+
+
+def test_masked_words_are_guessed_beside_both_pictures() -> None:
+    right, wrong = (("dog", 0.71), ("cat", 0.2), ("\x01", 0.001)), (("pig", 0.5), ("cow", 0.2), ("hen", 0.1))
+    figure = plots.masked_word_examples([Masked(PICTURE, PICTURE, "a small ____ beside a tree", "dog", right, wrong)] * 3)
+    words = [t.get_text() for t in texts(figure)]
+    assert len(figure.axes) == 6 and words.count("its picture") == words.count("another") == 3
+    assert {"“a small ____ beside a tree”", "dog 71 %\u00a0✓", "cat 20 %", "� <1 %", "pig 50 %", "(dog)", CREDIT} <= set(words)
+    assert_tidy(figure)
+
+
+# -- for all
+
+
+def test_what_data_say_is_shown_as_it_is() -> None:
+    """No mathematics of a caption's $ and _, no markup of its <, whatever the file."""
+    figures = [
+        plots.scenes([scene(EVIL)], EVIL),
+        plots.retrieval_examples([Retrieved(PICTURE, EVIL, 3, ((EVIL, 0.1, False),))]),
+        plots.grounding_examples([Grounded(PICTURE, EVIL, (0.5, 0.5, 0.2, 0.2), (0.5, 0.5, 0.2, 0.2), 1.0)]),
+        plots.masked_word_examples([Masked(PICTURE, PICTURE, EVIL, "$x_", (("$x_", 0.5),), (("$$", 0.5),))]),
+        plots.evaluation([result("a $x_ $y_", "<b>$", "$m_$")], EVIL),
+        plots.learning_curves([r | {"run": EVIL, "$p_/$o_$": 1.0} for r in records()]),
+        plots.gradient_table({EVIL: pd.DataFrame([[1.0]], ["$o_$"], ["$m_1$"])}, EVIL),
+        plots.doses(pd.DataFrame({"$o_$": [1.0, 2.0]}, [0.0, 1.0]), "$m_1$", EVIL),
+        plots.flow(recipes.smoke().flow, EVIL),
+    ]
+    for figure in figures:
+        assert not any(t.get_parse_math() for t in texts(figure) if "$" in t.get_text())
+        assert figure.bytes("png").startswith(b"\x89PNG") and figure.bytes("pdf").startswith(b"%PDF")
+        svg = figure.bytes("svg").decode()
+        assert svg.rstrip().endswith("</svg>") and "<img" not in svg
+    joined = "".join(said(figures[0]).split())
+    assert "".join(f"“{EVIL}”".split()) in joined
+
+
+def test_a_figure_shows_itself_sharp_and_the_same_every_time() -> None:
+    figure = plots.flow(recipes.smoke().flow)
+    png, size = figure._repr_png_()
+    wide, tall = struct.unpack(">II", png[16:24])
+    assert size == {"width": 912, "height": 355} and wide > 1.5 * size["width"] and abs(wide / tall - 912 / 355) < 0.01
+    for kind in ("png", "pdf", "svg"):
+        assert figure.bytes(kind) == plots.flow(recipes.smoke().flow).bytes(kind)
+
+
+def test_the_users_settings_neither_matter_nor_change() -> None:
+    plain = plots.gradient_table(frame()).bytes()
+    dark = {"figure.facecolor": "black", "savefig.facecolor": "black", "text.color": "white", "font.size": 30}
+    with matplotlib.rc_context(dark):
+        assert plots.gradient_table(frame()).bytes() == plain
+        assert matplotlib.rcParams["font.size"] == 30 and matplotlib.rcParams["text.parse_math"]
+
+
+def test_pyplot_and_ipython_are_not_needed() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, xfm.plots; assert not {'matplotlib.pyplot', 'IPython', 'ipywidgets'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.learning_curves([]), "no records of training"),
+        (lambda: plots.learning_curves([{"run": "r", "step": 0, "of": 1, "loss": 1.0}]), "no loss in the records"),
+        (lambda: plots.learning_curves([{"run": "r", "step": 0, "pairs/mim": 1.0}], None, "accuracy"), "no accuracy"),
+        (lambda: plots.evaluation([]), "no results"),
+        (lambda: plots.gradient_table({}), "no gradient tables"),
+        (lambda: plots.gradient_table(pd.DataFrame()), "no gradients"),
+        (lambda: plots.doses(pd.DataFrame()), "no gradients"),
+        (lambda: plots.scenes([]), "no scenes"),
+        (lambda: plots.hidden_patches([], []), "no pictures"),
+        (lambda: plots.retrieval_examples([]), "no examples of retrieval"),
+        (lambda: plots.grounding_examples([]), "no examples of grounding"),
+        (lambda: plots.masked_word_examples([]), "no examples of masked words"),
+    ],
+)
+def test_nothing_to_draw_is_said(draw, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+@pytest.mark.parametrize("text", ["a dog beside a tree", "W" * 80, f"x {'Donaudampfschiff' * 5} y", "", "a\u00a0b " * 9, "\x01中"])
+def test_lines_fit_and_lose_nothing(text: str) -> None:
+    ruler = Ruler()
+    wrapped = ruler.wrap(text, 1.0, 9, indent="    ")
+    assert all(ruler.width(line, 9) <= 1.0 for line in wrapped)
+    kept = text.replace("\x01", "�").replace("中", "�")
+    assert "".join("".join(wrapped).split(" ")) == "".join(kept.split(" "))
+    assert all(line.startswith("    ") for line in wrapped[1:]) and all(a.strip() for a, _ in pairwise(wrapped))
