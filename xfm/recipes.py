@@ -35,24 +35,26 @@ def demo() -> RunConfig:
     return RunConfig(
         name="demo",
         model=ModelConfig(
-            vision=VisionConfig(48, 8, width=96, depth=3, heads=4, drop_path=0.0, layer_scale=1.0,
+            vision=VisionConfig(48, 8, width=96, depth=3, heads=3, drop_path=0.0, layer_scale=1.0,
                                 absolute_positions=True),
-            text=TextConfig(4096, positions=64, width=96, depth=3, heads=4, intermediate=384, dropout=0.0),
+            text=TextConfig(4096, positions=64, width=96, depth=3, heads=3, intermediate=384, dropout=0.0),
             fusion_depth=2,
             embed_dim=96,
             init_std=scratch_std(96),
         ),
         objectives=ObjectivesConfig(
-            mim=Objective(weight=0.5, start=0.5),
             itm=Objective(start=0.3),
-            imlm=Objective(start=0.3),
+            imlm=Objective(weight=1.5, start=0.3),
             bbp=Objective(weight=4.0, start=0.3),
+            mim=Objective(weight=0.5, start=0.7),
         ),
         data=DataConfig(
-            pairs=64, fused_pairs=32, regions=48, region_images=16, images=8, texts=16, caption_tokens=30,
-            text_tokens=32, single_until=0.3, full_from=0.55, mask=MaskConfig(image_patches=14, smallest_block=4),
+            pairs=64, fused_pairs=24, regions=48, region_images=16, images=8, texts=16, caption_tokens=30,
+            text_tokens=32, single_until=0.45, full_from=0.6, mask=MaskConfig(image_patches=14, smallest_block=4),
         ),
-        train=TrainConfig(steps=800, lr=1.5e-3, warmup=40, save_every=100, validate_every=100),
+        train=TrainConfig(
+            steps=1300, lr=9e-4, warmup=40, precision="native", threads=2, save_every=200, validate_every=200
+        ),
     )  # fmt: skip
 
 
@@ -61,15 +63,18 @@ def small() -> RunConfig:
     return demo().replace(
         {
             "name": "small",
-            "model.vision": VisionConfig(64, 8, width=192, depth=4, heads=4, layer_scale=1.0, absolute_positions=True),
-            "model.text": TextConfig(8192, positions=66, width=192, depth=4, heads=4, intermediate=768),
+            "model.vision": VisionConfig(64, 8, width=192, depth=4, heads=6, layer_scale=1.0, absolute_positions=True),
+            "model.text": TextConfig(8192, positions=66, width=192, depth=4, heads=6, intermediate=768),
             "model.fusion_depth": 3,
             "model.embed_dim": 192,
             "model.init_std": scratch_std(192),
             "data.concepts": 400,
+            "data.fused_pairs": 0,
             "data.text_tokens": 64,
             "data.mask.image_patches": 24,
             "data.mask.smallest_block": 6,
+            "train.precision": "auto",
+            "train.threads": 0,
             "train.steps": 6000,
             "train.lr": 1e-3,
             "train.warmup": 300,
@@ -95,12 +100,15 @@ def smoke() -> RunConfig:
         {
             "name": "smoke",
             "model.vision.width": 32,
+            "model.vision.heads": 2,
             "model.vision.depth": 2,
             "model.text.width": 32,
+            "model.text.heads": 2,
             "model.text.depth": 2,
             "model.text.intermediate": 64,
             "model.text.vocabulary": 1024,
             "model.fusion_depth": 1,
+            "model.init_std": scratch_std(32),
             "data.pairs": 8,
             "data.fused_pairs": 4,
             "data.regions": 6,
@@ -108,6 +116,8 @@ def smoke() -> RunConfig:
             "data.images": 4,
             "data.texts": 4,
             "data.workers": 0,
+            "train.precision": "auto",
+            "train.threads": 1,
             "train.steps": 12,
             "train.warmup": 3,
             "train.save_every": 5,
