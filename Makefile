@@ -46,6 +46,7 @@ unit: $(VENV)/dev.stamp
 
 notebooks: $(VENV)/dev.stamp
 	@echo '== notebooks, at smoke scale'
+	@rm -rf runs/smoke  # of an earlier recipe, perhaps
 	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 bench: $(VENV)/dev.stamp

@@ -43,11 +43,13 @@ class Pretrain:
             bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
         if bar is not None:
             bar.close()
-        print("Evaluating on the test split ...")
+        seconds, waited = (sum(r[what] for r in run.metrics()) for what in ("seconds", "waited"))
+        print(f"Trained in {seconds:.0f} s, {waited / seconds:.1%} of them waiting for data. Now the test split ...")
         print(lines(evaluate_run(folder)))
-        for title, table in gradient_tables(run).items():
+        gradients = gradient_tables(run)
+        for title, table in gradients.items():
             print(f"\nGradients, {title}:\n{table}")
-        print("\n".join(["\nFigures:", *(f"  {path}" for path in write_figures(run))]))
+        print("\n".join(["\nFigures:", *(f"  {path}" for path in write_figures(run, gradients))]))
         print(f"Go on: `make lab` opens the notebooks; `xfm pretrain {self.recipe}+no_stop_gradient` ablates the stop")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def whole(words) -> Seen:
     return Seen(get("smoke"), words)
 
 
-def assert_shared_equal(part: dict[str, Tensor], whole: dict[str, Tensor], least: int) -> None:
+def assert_shared_equal(part: Mapping[str, Tensor], whole: Mapping[str, Tensor], least: int) -> None:
     shared = part.keys() & whole.keys()
     assert len(shared) >= least
     assert [name for name in shared if not torch.equal(part[name], whole[name])] == []

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def padded(a: Tensor, b: Tensor, value: int | bool) -> Tensor:
     return torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=value) for t in (a, b)])
 
 
-def joined(a: Stream, b: Stream) -> Stream:
+def joined(a: Any, b: Any) -> Stream:
     """The batch of both."""
 
     def both(field: str) -> Tensor:
@@ -58,7 +59,8 @@ def joined(a: Stream, b: Stream) -> Stream:
 @pytest.mark.parametrize("objective", ranks.OBJECTIVES)
 def test_the_gradients_of_two_are_those_of_one_with_both_halves(objective, launched, trained):
     config, words = ranks.gradient_config(), trained.tokenizer()
-    halves = [Streams(config.replace({"seed": ranks.rank_seed(config, r)}), words)[ranks.STEP] for r in range(2)]
+    seeds = [ranks.rank_seed(config, rank) for rank in range(2)]
+    halves: list[Any] = [Streams(config.replace({"seed": seed}), words)[ranks.STEP] for seed in seeds]
     if objective in ("mlm", "imlm"):
         stream = "texts" if objective == "mlm" else "pairs"
         counts = [(half[stream].words.labels != IGNORE).sum() for half in halves]

@@ -45,9 +45,10 @@ def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str
     cells = {name: norms(frame) for name, frame in named.items()}
     changed = {at for at in next(iter(cells.values())) if len({c[at] is None for c in cells.values()}) > 1}
     found = [n for c in cells.values() for n in c.values() if n]
-    scale = LogNorm(min(found, default=0.1), max(found, default=1.0) * 1.0001)
+    low, high = min(found, default=0.5), max(found, default=2.0)
+    scale = LogNorm(low, high) if high > 3 * low else LogNorm(low / 2, high * 2)
     columns, rows = len(first.index), len(first.columns)
-    wide = max(LABELS + len(named) * (columns * CELL + GAP), 6.2)
+    wide = max(LABELS + len(named) * (columns * CELL + GAP), 7.2 if changed else 5.5)  # the legend's
     tall = TITLE * bool(title) + NAME * any(named) + HEAD + rows * ROW + FOOT
     figure = Figure(figsize=(wide, tall))
     for i, (name, values) in enumerate(cells.items()):

@@ -40,7 +40,8 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
     last = [lines(by_task(losses))] if losses else []
     columns = [[lines(part)] for part in in_columns(by_task(shares), sum(panel[-1].y + AXIS for panel in last)) if part]
     columns = [*columns[:-1], [*(columns or [[]])[-1], *last]]
-    tall = TOP + max(sum(panel[-1].y + ROW / 2 + AXIS for panel in column) for column in columns) + LEGEND
+    tall = TOP + max(sum(panel[-1].y + ROW / 2 + AXIS for panel in column) for column in columns)
+    tall += LEGEND if len(columns) > 1 else LEGEND + ROW
     column_width = LABELS + SCALE + VALUE + SPACE
     wide = column_width * len(columns) + SPACE
     figure = Figure(figsize=(wide, tall))
@@ -54,7 +55,8 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
             scale(axes, losses if panel[1].result in losses else shares)
             top += height + AXIS
     figure.text(SPACE / wide, 1 - 0.14 / tall, title, fontsize=11.5, fontweight="bold", va="top")
-    figure.legend(handles=legend(results), loc="lower left", bbox_to_anchor=(0.005, 0), ncols=5, columnspacing=1.4)
+    figure.legend(handles=legend(results), loc="lower left", bbox_to_anchor=(0.005, 0), ncols=2 * len(columns),
+                  columnspacing=1.4)  # fmt: skip
     return figure
 
 
