@@ -1,11 +1,12 @@
 """What the demo costs and learns: `xfm pretrain demo` in an empty folder, timed, into benchmarks/results/demo.json.
 
-python benchmarks/demo.py [--recipe demo] [--seed 0]
+python benchmarks/demo.py [--recipe demo] [--seed 0] [--folder F]
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -39,9 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="demo")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where to work and leave the run (an empty one that is removed)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "demo.json")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.nullcontext(args.folder) if args.folder else tempfile.TemporaryDirectory() as folder:
         command = ["pretrain", args.recipe, "--seed", str(args.seed)]
         environment = {**os.environ, "XFM_CACHE": f"{folder}/cache"}  # as on a fresh machine
         began, peak = time.time(), 0

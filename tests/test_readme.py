@@ -1,5 +1,6 @@
 """What the README claims and shows, done."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from xfm.evaluation import find, from_json
 from xfm.recipes import ABLATIONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +29,42 @@ def test_the_table_of_ablations_is_that_of_the_recipes() -> None:
         f"| `{name}` | " + ", ".join(f"`{field}` = {value!r}" for field, value in changes.items()) + " |"
         for name, changes in ABLATIONS.items()
     ]
+    assert [line for line in README.splitlines() if line in rows] == rows
+
+
+SHOWN = [  # task, condition, metric of the README's table
+    ("image to text", "ITC", "R@1"),
+    ("text to image", "ITC", "R@1"),
+    ("image to text", "ITM re-ranked", "R@1"),
+    ("text to image", "ITM re-ranked", "R@1"),
+    ("grounding", "", "acc@0.5"),
+    ("grounding", "any object's box", "acc@0.5"),
+    ("grounding (several objects)", "swapped phrase", "acc@0.5"),
+    ("naming", "", "accuracy"),
+    ("naming (unseen concepts)", "", "accuracy"),
+    ("masked names", "right picture", "accuracy"),
+    ("masked names", "right - wrong", "accuracy"),
+    ("masked sizes", "right - wrong", "accuracy"),
+    ("masked counts", "right - wrong", "accuracy"),
+    ("masked relations", "right - wrong", "accuracy"),
+    ("language", "", "accuracy"),
+]
+
+
+def demo_rows() -> list[str]:
+    """The README's rows, from the benchmark's file."""
+    demo = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text())
+    rows = []
+    for shown in SHOWN:
+        r = find(from_json(json.dumps(demo["evaluation"])), shown[0], shown[2], shown[1])
+        name = ", ".join(filter(None, (r.task, r.condition, r.metric)))
+        control = "" if r.control is None else f"{100 * r.control:.1f} ({r.control_name})"
+        rows.append(f"| {name} | {100 * r.value:.1f} | {100 * r.low:.1f} to {100 * r.high:.1f} | {control} | {r.n} |")
+    return rows
+
+
+def test_the_numbers_are_those_of_the_benchmark() -> None:
+    rows = demo_rows()
     assert [line for line in README.splitlines() if line in rows] == rows
 
 

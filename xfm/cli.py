@@ -35,13 +35,14 @@ class Pretrain:
         run = Run.of(self.config, self.root)
         folder = run.folder
         print(f"{self.config.name}: {self.config.train.steps} steps into {folder}")
-        bar = None
+        bars: dict[str, tqdm] = {}  # a warm start has its own
         for record in pretrain(self.config, self.root):
-            if bar is None or bar.desc != record["run"]:
-                bar = tqdm(desc=record["run"], total=record["of"], initial=record["step"], unit="step", disable=None)
-            bar.update()
-            bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
-        if bar is not None:
+            name, done = record["run"], record["step"]
+            if name not in bars:
+                bars[name] = tqdm(desc=name, total=record["of"], initial=done, unit="step", disable=None)
+            bars[name].update()
+            bars[name].set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
+        for bar in bars.values():
             bar.close()
         seconds, waited = (sum(r[what] for r in run.metrics()) for what in ("seconds", "waited"))
         print(f"Trained in {seconds:.0f} s, {waited / seconds:.1%} of them waiting for data. Now the test split ...")

@@ -282,8 +282,6 @@ def test_training_that_diverges_says_so(tmp_path):
 
 
 def test_a_gradient_that_is_not_finite_is_told_from_a_loss(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        loop, "weighted_sum", lambda losses, weights: torch.stack([*losses.values()]).sum().sqrt() * 1e38
-    )
+    monkeypatch.setattr(loop, "weighted_sum", lambda losses, _: torch.stack([*losses.values()]).sum().sqrt() * 1e38)
     with pytest.raises(NonFiniteLoss, match=r"step 0: every loss is finite, the gradient is not \(no single sample"):
         next(pretrain(config, tmp_path))
