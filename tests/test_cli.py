@@ -72,7 +72,7 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "smoke" / "seed0"
     for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "figures/curves.png"):
         assert (folder / name).exists(), name
-    assert "text to image" in run.stdout and "stop-gradient off" in run.stdout and "make lab" in run.stdout
+    assert "text to image" in run.stdout and "without (plain multi-task)" in run.stdout and "make lab" in run.stdout
     assert "it/s" not in run.stderr and "step/s" not in run.stderr  # no progress bar where there is no terminal
 
     again = xfm("pretrain", "smoke", *BRIEF, "--seed", "0", cwd=tmp_path)

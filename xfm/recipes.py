@@ -138,7 +138,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "pixels": {"flow.mim_target": "pixels"},
     **{f"no_{o}": {f"objectives.{o}.weight": 0.0} for o in ("mlm", "mim", "itc", "itm", "imlm", "bbp")},
     "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
-    "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0},
+    "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
     "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
     "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
 }

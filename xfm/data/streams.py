@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -192,6 +194,7 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=one_thread,
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # forkserver's outlive a kill
     )
     pin = torch.cuda.is_available()
     for batch in batches:
@@ -200,3 +203,4 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
 
 def one_thread(worker: int) -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends its loaders itself
