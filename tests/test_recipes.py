@@ -19,7 +19,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "pixels": {"flow.mim_target": "pixels"},
     **{f"no_{o}": {f"objectives.{o}.weight": 0.0} for o in OBJECTIVES},
     "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
-    "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0},
+    "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
     "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
     "stage1": {"init_from": "stage1"},
 }
