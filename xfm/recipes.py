@@ -46,14 +46,14 @@ def demo() -> RunConfig:
             itm=Objective(start=0.3),
             imlm=Objective(weight=1.5, start=0.3),
             bbp=Objective(weight=4.0, start=0.3),
-            mim=Objective(weight=0.5, start=0.7),
+            mim=Objective(weight=0.5, start=0.85),
         ),
         data=DataConfig(
             pairs=64, fused_pairs=24, regions=48, region_images=16, images=8, texts=16, caption_tokens=30,
             text_tokens=32, single_until=0.45, full_from=0.6, mask=MaskConfig(image_patches=14, smallest_block=4),
         ),
         train=TrainConfig(
-            steps=1300, lr=9e-4, warmup=40, precision="native", threads=2, save_every=200, validate_every=200
+            steps=1250, lr=9e-4, warmup=40, precision="native", threads=2, save_every=250, validate_every=250
         ),
     )  # fmt: skip
 
