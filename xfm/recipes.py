@@ -68,6 +68,7 @@ def small() -> RunConfig:
             "model.fusion_depth": 3,
             "model.embed_dim": 192,
             "model.init_std": scratch_std(192),
+            "objectives.mim.start": 0.3,
             "data.concepts": 400,
             "data.fused_pairs": 0,
             "data.text_tokens": 64,
