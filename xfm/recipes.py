@@ -49,11 +49,11 @@ def demo() -> RunConfig:
             mim=Objective(weight=0.5, start=0.85),
         ),
         data=DataConfig(
-            pairs=64, fused_pairs=24, regions=48, region_images=16, images=8, texts=16, caption_tokens=30,
+            pairs=64, fused_pairs=24, regions=48, region_images=16, images=8, texts=16, caption_tokens=20,
             text_tokens=32, single_until=0.45, full_from=0.6, mask=MaskConfig(image_patches=14, smallest_block=4),
         ),
         train=TrainConfig(
-            steps=1250, lr=9e-4, warmup=40, precision="native", threads=2, save_every=250, validate_every=250
+            steps=1200, lr=9e-4, warmup=40, precision="native", threads=2, save_every=250, validate_every=250
         ),
     )  # fmt: skip
 
@@ -71,6 +71,7 @@ def small() -> RunConfig:
             "objectives.mim.start": 0.3,
             "data.concepts": 400,
             "data.fused_pairs": 0,
+            "data.caption_tokens": 30,
             "data.text_tokens": 64,
             "data.mask.image_patches": 24,
             "data.mask.smallest_block": 6,
@@ -116,6 +117,7 @@ def smoke() -> RunConfig:
             "data.region_images": 3,
             "data.images": 4,
             "data.texts": 4,
+            "data.caption_tokens": 40,
             "data.workers": 0,
             "train.precision": "auto",
             "train.threads": 1,

@@ -23,7 +23,8 @@ from .scenes import MOST, Object, Scene, Split
 from .tokenizer import Tokenizer
 from .wordnet import split_of
 
-WHOLE = 0.25  # probability that a picture of the region stream brings its caption, as an item without a box
+WHOLE = 0.5  # probability that a picture of the region stream brings its caption, as an item without a box ...
+BRIEF = 2  # ... if it has so few objects: all texts of the batch are padded to the longest, and phrases are short
 GLOSSES = 0.1  # share of training sentences that say what a pictured concept is
 WHOLE_BOX = (0.5, 0.5, 1.0, 1.0)
 
@@ -100,7 +101,7 @@ class Streams(TorchDataset):
         scenes = self.scenes(step, "regions", self.config.data.region_images)
         items: list[tuple[int, str, Object | None]] = []  # picture, text, object (None: the whole)
         for n, scene in enumerate(scenes):
-            if rng.random() < WHOLE:
+            if rng.random() < WHOLE and len(scene.objects) <= BRIEF:
                 items.append((n, scene.caption.text, None))
             items += [(n, phrase.text, o) for phrase, o in zip(scene.phrases, scene.objects, strict=True)]
         extra = rng.integers(len(items), size=max(0, wanted - len(items)))
