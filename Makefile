@@ -22,8 +22,6 @@ help:
 
 demo: $(VENV)/run.stamp
 	@$(VENV)/bin/xfm pretrain demo
-	@echo
-	@echo 'Go on: make lab opens the notebooks; $(VENV)/bin/xfm --help shows what else the command can do.'
 
 lab: $(VENV)/run.stamp
 	@echo 'JupyterLab opens on notebooks/ (Ctrl-C here ends it; options: make lab LAB_FLAGS="--no-browser --port 9999")'

@@ -51,7 +51,8 @@ class Pretrain:
         for title, table in gradients.items():
             print(f"\nGradients, {title}:\n{table}")
         print("\n".join(["\nFigures:", *(f"  {path}" for path in write_figures(run, gradients))]))
-        print(f"Go on: `make lab` opens the notebooks; `xfm pretrain {self.recipe}+no_stop_gradient` ablates the stop")
+        print("\nGo on: `make lab` opens the notebooks; `xfm pretrain demo+no_stop_gradient` ablates the stop, and")
+        print("`xfm --help` shows what else there is (.venv/bin/xfm, where make installed it).")
 
 
 @dataclass(frozen=True)
