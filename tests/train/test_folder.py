@@ -123,6 +123,7 @@ def test_a_checkpoint_runs_no_code(unfinished):
 
     torch.save({"step": Hostile()}, unfinished.folder / "state.pt")
     refused(unfinished, "state.pt")
+    assert not (unfinished.folder / "hacked").exists()
 
 
 def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -11,13 +13,13 @@ from ..batch import IGNORE, LossOut, Stream, Words
 from ..flow import Flow
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """One head, one loss. A fusion objective also says which texts meet which images (`pairing`)."""
 
     streams: tuple[type[Stream], ...]  # whose batches it can learn from
 
-    def forward(self, flow: Flow) -> LossOut:
-        raise NotImplementedError  # by each objective
+    @abstractmethod
+    def forward(self, flow: Flow) -> LossOut: ...
 
 
 def mean_over(total: Tensor, count: Tensor | int) -> Tensor:
