@@ -91,9 +91,9 @@ def test_a_frozen_target_needs_a_warm_start_in_any_order(ablation: str) -> None:
     ("name", "said"),
     [
         ("dmeo", "recipe 'dmeo' is unknown; did you mean 'demo'?"),
-        ("demo+no_stop_gradent", "ablation 'no_stop_gradent' is unknown; did you mean 'no_stop_gradient'?"),
-        ("demo+no_icm", "ablation 'no_icm' is unknown; did you mean 'no_itm'?"),
-        ("demo+", "ablation '' is unknown; there are no_stop_gradient, "),
+        ("demo+no_stop_gradent", "change 'no_stop_gradent' is unknown; did you mean 'no_stop_gradient'?"),
+        ("demo+no_icm", "change 'no_icm' is unknown; did you mean 'no_itm'?"),
+        ("demo+", "change '' is unknown; there are no_stop_gradient, "),
         ("", "recipe '' is unknown; there are demo, "),
         ("xyzzy", "recipe 'xyzzy' is unknown; there are demo, small, base, smoke"),
     ],

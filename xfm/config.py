@@ -175,11 +175,42 @@ class MaskConfig:
 
 
 @dataclass(frozen=True)
+class SceneConfig:
+    """How hard the pictures are. The defaults are calm: upright objects, apart from each other, on a pastel ground."""
+
+    rotation: float = 0.0  # degrees: the largest turn either way
+    alike: float = 0.0  # probability that a further object is of the first one's category
+    clutter: int = 0  # most shapes on the ground, behind the objects
+    overlap: float = 0.0  # largest share of an object that others may hide
+
+    def __post_init__(self) -> None:
+        require(0 <= self.rotation <= 180, "data.scenes.rotation", self.rotation, "in [0, 180] (degrees)")
+        require(0 <= self.alike <= 1, "data.scenes.alike", self.alike, "in [0, 1]")
+        require(0 <= self.clutter <= 64, "data.scenes.clutter", self.clutter, "in [0, 64]")
+        require(0 <= self.overlap <= 0.5, "data.scenes.overlap", self.overlap, "in [0, 0.5]")
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """How rich the language of captions and phrases is: probabilities. The defaults are names, sizes, counts, places."""
+
+    colours: float = 0.0  # that a name is said with its colour, where it has one
+    negation: float = 0.0  # that a caption says what is not there
+    paraphrase: float = 0.0  # that something is put in other words than the usual ones
+
+    def __post_init__(self) -> None:
+        for name, share in vars(self).items():
+            require(0 <= share <= 1, f"data.captions.{name}", share, "in [0, 1]")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """The world and the four streams. A stream of size 0 is off."""
 
     dataset: str = "openmoji"
-    concepts: int = 100  # pictured in training, from OpenMoji's 853 object-like ones
+    concepts: int = 100  # pictured in training, of OpenMoji's 853 object-like ones; 803 and more leave fewer unseen
+    scenes: SceneConfig = SceneConfig()
+    captions: CaptionConfig = CaptionConfig()
     pairs: int = 64  # image-text pairs a step
     fused_pairs: int = 0  # of them through the fusion encoder (0: all)
     regions: int = 48  # boxes with phrases a step ...
@@ -220,7 +251,7 @@ class TrainConfig:
     schedule: Literal["linear", "cosine"] = "linear"
     clip: float = 1.0  # largest global gradient norm
     precision: Precision = "auto"  # auto: bf16 autocast on CUDA, fp32 elsewhere; native: bf16 on such a CPU as well
-    compile: bool = False
+    compile: bool = False  # the encoders, on a GPU; a CPU gains nothing by it
     threads: int = 0  # torch's CPU threads (0: torch's own choice)
     save_every: int = 200  # steps
     validate_every: int = 200  # steps (0: never)

@@ -1,4 +1,4 @@
-"""What is trained: recipes return whole configs, ablations change named fields of them, and `+` composes the two.
+"""What is trained: recipes return whole configs; ablations and levels change named fields of them; `+` composes.
 
 recipes.get("demo+no_stop_gradient")
 """
@@ -146,14 +146,25 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
 }
 
+LEVELS: dict[str, dict[str, Any]] = {  # harder pictures, richer captions, more of the world
+    "rotated": {"data.scenes.rotation": 30.0},
+    "alike": {"data.scenes.alike": 0.7},
+    "cluttered": {"data.scenes.clutter": 12},
+    "occluded": {"data.scenes.overlap": 0.3},
+    "rich": {"data.captions.colours": 0.3, "data.captions.negation": 0.15, "data.captions.paraphrase": 0.5},
+    "full_world": {"data.concepts": 803},
+}
+LEVELS["hard"] = {f: v for level in ("rotated", "alike", "cluttered", "occluded") for f, v in LEVELS[level].items()}
+CHANGES = ABLATIONS | LEVELS  # what `+` composes
+
 
 def get(name: str) -> RunConfig:
-    """The config of "recipe" or "recipe+ablation+...". ConfigError for an unknown name, with the nearest one."""
+    """The config of "recipe" or "recipe+change+...". ConfigError for an unknown name, with the nearest one."""
     recipe, *changes = name.split("+")
     config = _look_up(RECIPES, recipe, "recipe")()
     merged: dict[str, Any] = {"name": name}
     for change in changes:
-        merged |= _look_up(ABLATIONS, change, "ablation")
+        merged |= _look_up(CHANGES, change, "change")
     return config.replace(merged)
 
 

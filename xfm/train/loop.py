@@ -20,7 +20,7 @@ from .checkpoint import Record, Run
 from .hold import Hold
 from .nonfinite import explain
 from .optimizer import optimizer, set_rate
-from .start import accelerate, guide, initial, require_objective, tokenizer, warm_start
+from .start import accelerate, compiles, guide, initial, require_objective, tokenizer, warm_start
 
 HELD_OUT_BATCHES = 2
 
@@ -59,7 +59,7 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
         run.tidy(model, done)
     pretraining = Pretraining(model, config, guide(run, device))
     pretraining, adamw = accelerator.prepare(pretraining, adamw)
-    if config.train.compile:
+    if compiles(config, device):
         for encoder in (model.vision, model.text, model.fusion):
             encoder.compile()
 

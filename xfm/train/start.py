@@ -47,6 +47,11 @@ def accelerate(config: RunConfig) -> Accelerator:
     return Accelerator(cpu=several_on_cpu(), mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[unused])
 
 
+def compiles(config: RunConfig, device: torch.device) -> bool:
+    """Whether torch.compile is asked for and worth it: on a CPU it takes half a minute and gains nothing."""
+    return config.train.compile and device.type != "cpu"
+
+
 def several_on_cpu() -> bool:
     """Whether this is one of several processes without a GPU: accelerate must be told, or each takes itself for one."""
     gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
