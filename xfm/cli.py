@@ -26,8 +26,19 @@ class Pretrain:
     """Every field of the recipe can be changed, as in --train.steps 2000."""
     root: Path = ROOT
     """Where run folders lie."""
+    dry_run: bool = False
+    """Train nothing: print parameters, tokens, FLOPs, memory, and the time to expect on this machine."""
 
     def run(self) -> None:
+        if self.dry_run:
+            from .train.estimate import estimate
+
+            print(f"{self.config.name}: a step is counted and twenty are timed; no run is made ...")
+            print(estimate(self.config))
+        else:
+            self.train()
+
+    def train(self) -> None:
         from .evaluation import evaluate_run, lines
         from .report import gradient_tables, write_figures
         from .train import Run, pretrain

@@ -1,0 +1,181 @@
+"""What a run will take, before it is started: parameters, tokens, FLOPs, memory, and the time on this machine."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..batch import Batch, Stream
+from ..config import STREAMS, RunConfig
+from ..data import dataset
+from ..data.streams import Streams
+from ..data.tokenizer import Tokenizer
+from ..model import XFM
+from ..objectives import Pretraining, build, weights_at
+from .loop import pretrain, weighted_sum
+from .start import accelerate
+
+AFFORDABLE = 3e12  # FLOPs of a step that are counted by doing them; a larger step is scaled up from a part of its batch
+PROBE = 20  # steps
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Counted, but for the seconds, which are measured. FLOPs: a multiplication and an addition are two."""
+
+    config: RunConfig
+    parameters: dict[str, int]  # by module
+    tokens: dict[str, int]  # of a step by stream, patches and padded text
+    step_flops: float  # of a step with all objectives, forward and backward
+    run_flops: float  # of all steps: objectives may join later
+    memory: dict[str, float]  # bytes at the end of the forward pass
+    share: float  # of the batch, that was counted and timed
+    precision: str  # that this machine trains in
+    step_seconds: float  # of the probe's mean step, without waiting for data, scaled up to the whole batch
+    peak_bytes: float | None  # of the probe, where a GPU told
+
+    def __str__(self) -> str:
+        steps, seconds = self.config.train.steps, self.step_seconds * self.config.train.steps
+        part = "" if self.share == 1 else f", from 1/{1 / self.share:.0f} of the batch"
+        rows = {
+            "parameters": f"{sum(self.parameters.values()):,}: {listed(self.parameters)}",
+            "a step": f"{sum(self.tokens.values()):,} tokens: {listed(self.tokens)}",
+            "FLOPs": f"{si(self.step_flops)} a step with all objectives, {si(self.run_flops)} in {steps:,} steps{part}",
+            "memory": f"{gigabytes(sum(self.memory.values()))} at least: "
+            + ", ".join(f"{name} {gigabytes(size)}" for name, size in self.memory.items()),
+            "time": f"about {spoken(seconds)} on this machine ({self.precision}): {PROBE} steps took "
+            f"{self.step_seconds:.3g} s each{part}, {si(self.run_flops / seconds)}FLOP/s",
+        }
+        if self.peak_bytes is not None:
+            rows["peak"] = f"{gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
+        if self.config.init_from == "stage1":
+            rows["before"] = f"stage 1, {self.config.stage1_steps:,} steps, where it is not there yet: not counted here"
+        width = max(map(len, rows))
+        return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
+
+
+def estimate(config: RunConfig) -> Estimate:
+    """Counts a step by doing it, and times PROBE steps that go through the whole run's curriculum, in a folder that is
+    removed. Another network that guides MIM (frozen, teacher) is not counted: the model's own outputs stand in for it.
+    """
+    config = config.replace({"flow.mim_target": "pixels" if config.flow.mim_target == "pixels" else "self"})
+    words, model = dataset(config).tokenizer(), build(config)
+    tokens = tokens_of(config, full_batch(config, words))
+    some = part(config, 6 * parameters(model) * sum(tokens.values()))
+    share = sum(getattr(some.data, s) for s in STREAMS) / sum(getattr(config.data, s) for s in STREAMS)
+    precision = accelerate(config).mixed_precision
+    batch = full_batch(some, words)
+    scale = {stream: tokens[stream] / n for stream, n in tokens_of(some, batch).items()}
+    run_flops, start = 0.0, 0
+    for end in phases(config):  # within a phase the same objectives are on
+        step_flops, activations = count(model, some, batch, start, scale, precision)
+        run_flops += (end - start) * step_flops
+        start = end
+    weights = 4.0 * parameters(model)
+    memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
+    seconds, peak = probe(some)
+    by_module = {name: parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
+    return Estimate(config, by_module, tokens, step_flops, run_flops, memory, share,
+                    {"no": "fp32"}.get(precision, precision), seconds / share, peak)  # fmt: skip
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def full_batch(config: RunConfig, words: Tokenizer) -> Batch:
+    """Past the curriculum."""
+    return Streams(config, words)[config.train.steps - 1]
+
+
+def tokens_of(config: RunConfig, batch: Batch) -> dict[str, int]:
+    """Patches and text tokens, padding and all, by stream."""
+
+    def size(stream: Stream) -> int:
+        pictures, words = getattr(stream, "image", ()), getattr(stream, "words", None)
+        return len(pictures) * config.model.vision.patches + (words.ids.numel() if words else 0)
+
+    return {name: size(stream) for name, stream in batch.items()}
+
+
+def part(config: RunConfig, flops: float) -> RunConfig:
+    """The config with so small a part of the batch that a step's FLOPs are affordable; itself, where they are."""
+    divisor = math.ceil(flops / AFFORDABLE)
+    if divisor == 1:
+        return config
+    sizes = {name: getattr(config.data, name) for name in (*STREAMS, "region_images", "fused_pairs")}
+    least = {"region_images": 1}
+    return config.replace({f"data.{n}": max(least.get(n, 2), s // divisor) for n, s in sizes.items() if s})
+
+
+def phases(config: RunConfig) -> list[int]:
+    """The steps before which the objectives that are on change, and the number of all steps."""
+    sets = [tuple(weights_at(config, step)) for step in range(config.train.steps)]
+    return [i for i in range(1, len(sets)) if sets[i] != sets[i - 1]] + [len(sets)]
+
+
+def count(model: XFM, config: RunConfig, batch: Batch, step: int, scale: dict[str, float], precision: str
+          ) -> tuple[float, float]:  # fmt: skip
+    """FLOPs of a step's forward and backward pass, and bytes that the forward pass keeps for the backward one; each
+    stream's are scaled up."""
+    pretraining, on = Pretraining(model, config).train(), weights_at(config, step)
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    flops = kept = 0.0
+    for name, stream in batch.items():
+        sizes: dict[int, int] = {}
+
+        def keep(t: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
+            storage = t.untyped_storage()
+            if storage.data_ptr() not in own:
+                sizes[storage.data_ptr()] = storage.nbytes()
+            return t
+
+        narrow = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+        with FlopCounterMode(display=False) as counter:
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), narrow:
+                losses, _ = pretraining({name: stream}, on, (config.seed, step))
+            if losses:
+                weighted_sum(losses, on).backward()
+        flops += counter.get_total_flops() * scale[name]
+        kept += sum(sizes.values()) * scale[name]
+    model.zero_grad()
+    return flops, kept
+
+
+def probe(config: RunConfig) -> tuple[float, float | None]:
+    """Mean seconds of a step without waiting for data, and the peak of a GPU's memory: PROBE steps go through the
+    curriculum and all objectives as a long run does, since these are set in shares of the run."""
+    short = {"init_from": "", "train.steps": PROBE, "train.save_every": PROBE, "train.validate_every": 0}
+    gpu = torch.cuda.is_available()
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+    with tempfile.TemporaryDirectory() as root:
+        records = list(pretrain(config.replace(short), root))[1:]  # the first step warms up
+    seconds = sum(r["seconds"] - r["waited"] for r in records) / len(records)
+    return seconds, float(torch.cuda.max_memory_allocated()) if gpu else None
+
+
+def listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in counts.items())
+
+
+def gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def si(number: float) -> str:
+    """Three digits and a prefix: "1.23 T"."""
+    power = max(0, int(math.log10(max(number, 1)) // 3))
+    return f"{number / 1000**power:.3g} {' kMGTPEZY'[power].strip()}"
+
+
+def spoken(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
