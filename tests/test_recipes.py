@@ -50,6 +50,20 @@ def test_every_ablation_is_listed_here() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("level", recipes.LEVELS)
+def test_a_level_is_about_the_data_alone(recipe: str, level: str) -> None:
+    fields = {n: v for n, v in recipes.LEVELS[level].items() if leaves(recipes.get(recipe).to_dict())[n] != v}
+    assert changed(recipe, f"{recipe}+{level}") == {"name": f"{recipe}+{level}"} | fields
+    assert fields and all(name.startswith("data.") for name in fields)
+
+
+def test_hard_is_all_that_makes_pictures_hard() -> None:
+    harder = changed("demo", "demo+hard")
+    assert {n for n in harder if n != "name"} == {n for n in leaves(recipes.demo().to_dict()) if "data.scenes" in n}
+    assert recipes.get("demo+rotated+alike+cluttered+occluded").data == recipes.get("demo+hard").data
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_is_the_paper_in_what_it_is_about(recipe: str) -> None:
     config = recipes.get(recipe)
     assert config.name == recipe and from_json(config.to_json()) == config

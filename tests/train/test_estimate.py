@@ -83,7 +83,8 @@ def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys) -> N
         "tokens: pairs ",
         "FLOPs ",
         "activations ",
-        "on this machine (fp32): 20 steps took ",
+        "on this machine (fp32): ",
+        "the mean of 20, at ",
         "stage 1, 4 steps",
     ):
         assert said in printed, printed

@@ -48,8 +48,8 @@ class Estimate:
             "FLOPs": f"{si(self.step_flops)} a step with all objectives, {si(self.run_flops)} in {steps:,} steps{part}",
             "memory": f"{gigabytes(sum(self.memory.values()))} at least: "
             + ", ".join(f"{name} {gigabytes(size)}" for name, size in self.memory.items()),
-            "time": f"about {spoken(seconds)} on this machine ({self.precision}): {PROBE} steps took "
-            f"{self.step_seconds:.3g} s each{part}, {si(self.run_flops / seconds)}FLOP/s",
+            "time": f"about {spoken(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
+            f"the mean of {PROBE}{part}, at {si(self.run_flops / seconds)}FLOP/s",
         }
         if self.peak_bytes is not None:
             rows["peak"] = f"{gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"

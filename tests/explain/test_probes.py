@@ -1,0 +1,156 @@
+"""Probes of training against closed forms, naive versions, and the gradients that training itself uses."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from xfm import keyed, recipes
+from xfm.data import dataset
+from xfm.explain.gradients import table
+from xfm.explain.probes import OPEN, Probe, cka, cosines, drift, effective_rank, layer_states, vector
+from xfm.objectives import Pretraining, build
+
+CONFIG = recipes.get("smoke").replace({"data.fused_pairs": 0})
+WORDS = dataset(CONFIG).tokenizer()
+
+
+def randn(*shape: int, key: str = "x") -> torch.Tensor:
+    return torch.randn(*shape, generator=keyed.generator(key), dtype=torch.float64)
+
+
+@pytest.fixture
+def pretraining() -> Pretraining:
+    """A model that has moved a little from its start."""
+    model = build(CONFIG)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.add_(0.01 * torch.randn(p.shape, generator=keyed.generator("moved", name)))
+    return Pretraining(model, CONFIG)
+
+
+@pytest.fixture
+def probe(pretraining: Pretraining) -> Probe:
+    return Probe(pretraining, build(CONFIG), WORDS)
+
+
+def test_norms_are_those_of_the_gradient_table(probe: Probe, pretraining: Pretraining) -> None:
+    stopped = table(pretraining, probe.batch, ("probe", 0)).norms
+    record = probe(7)
+    assert record["step"] == 7 and record["norm"].keys() == stopped.keys()
+    for objective, row in stopped.items():
+        assert record["norm"][objective] == pytest.approx(row), objective
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_what_is_held_back_is_what_the_dose_leaves(share: float, pretraining: Pretraining) -> None:
+    config = CONFIG.replace({"flow.text_gradient.itm": share, "flow.text_gradient.itc": 0.5})
+    record = Probe(Pretraining(pretraining.model, config), build(CONFIG), WORDS)(0)
+    whole = table(Pretraining(pretraining.model, CONFIG.replace(OPEN)), Probe(pretraining, build(CONFIG), WORDS).batch,
+                  ("probe", 0)).norms  # fmt: skip
+
+    def language(row: dict) -> float:
+        return float(np.linalg.norm([norm or 0 for module, norm in row.items() if module.startswith("language")]))
+
+    assert record["held_back"]["itm"] == pytest.approx((1 - share) * language(whole["itm"]))
+    assert language(record["norm"]["itm"]) == pytest.approx(share * language(whole["itm"]))
+    assert record["held_back"]["itc"] == pytest.approx(0.5 * language(whole["itc"]))
+    assert "mlm" not in record["held_back"] and record["held_back"].keys() == {"itc", "itm", "imlm", "bbp"}
+    assert (record["norm"]["itm"]["language layer 0"] is None) == (share == 0)
+
+
+def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(probe: Probe) -> None:
+    record = probe(0)
+    pairs = record["cosine"]["language"]
+    assert len(pairs) == 15 and all(c is None or -1 <= c <= 1 for c in pairs.values())
+    assert pairs["itm mlm"] is not None and pairs["mim mlm"] is None  # the stop is no matter; MIM has no path at all
+    assert record["cosine"]["vision"]["itm mim"] is not None and record["cosine"]["vision"]["itm mlm"] is None
+    a, b = randn(9, key="a"), randn(9, key="b")
+    naive = float(a.numpy() @ b.numpy() / np.linalg.norm(a) / np.linalg.norm(b))
+    assert cosines({"b": b, "a": a, "c": None, "d": 0 * a}) == {
+        "a b": pytest.approx(naive), "a c": None, "a d": None, "b c": None, "b d": None, "c d": None,
+    }  # fmt: skip
+
+
+def test_a_parameter_without_a_path_counts_as_zero() -> None:
+    model = build(CONFIG)
+    grads = {name: None for name, _ in model.named_parameters()}
+    assert vector(grads, model, "vision") is None
+    size = sum(p.numel() for p in model.vision.parameters())
+    some = vector(grads | {"vision.mask_token": torch.ones(CONFIG.model.vision.width)}, model, "vision")
+    assert some is not None and len(some) == size and some.sum() == CONFIG.model.vision.width
+
+
+def test_at_the_start_nothing_has_drifted() -> None:
+    model = build(CONFIG)
+    record = Probe(Pretraining(model, CONFIG), build(CONFIG), WORDS)(0)
+    assert record["drift"] == {"language": 0, "vision": 0}
+    assert all(value == pytest.approx(1) for layers in record["cka"].values() for value in layers)
+    assert {e: len(layers) for e, layers in record["cka"].items()} == {"language": 2, "vision": 2}
+
+
+def test_drift_is_relative() -> None:
+    layer = torch.nn.Linear(3, 4)
+    start = [p.detach().clone() for p in layer.parameters()]
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.mul_(1.5)
+    assert drift(layer, start) == pytest.approx(0.5)
+
+
+def test_cka_knows_rotations_scales_and_shifts() -> None:
+    a, other = randn(60, 5), randn(60, 7, key="y")
+    rotation = torch.linalg.qr(randn(5, 5, key="q"))[0]
+    assert cka(a, 3 * a @ rotation + 2) == pytest.approx(1)
+    assert cka(a, other) == pytest.approx(cka(other, a)) and 0 <= cka(a, other) < 0.5
+    x, y = (m - m.mean(0) for m in (a.numpy(), other.numpy()))
+    kernels = x @ x.T, y @ y.T  # as Kornblith et al. define it, by the examples' similarities
+    hsic = [np.sum(k * m) for k, m in ((kernels[0], kernels[1]), (kernels[0], kernels[0]), (kernels[1], kernels[1]))]
+    assert cka(a, other) == pytest.approx(hsic[0] / np.sqrt(hsic[1] * hsic[2]))
+    assert cka(a, torch.ones(60, 4, dtype=torch.float64)) == 0
+
+
+def test_the_effective_rank_counts_directions() -> None:
+    q = torch.linalg.qr(randn(50, 6) - randn(50, 6).mean(0))[0]
+    q = torch.linalg.qr(q - q.mean(0))[0]
+    assert effective_rank(q[:, :4]) == pytest.approx(4)
+    assert effective_rank(q[:, :1] @ randn(1, 8)) == pytest.approx(1)
+    assert effective_rank(torch.ones(5, 3)) == 0
+
+
+def test_layer_states_are_the_encoders_own_without_padding(probe: Probe, pretraining: Pretraining) -> None:
+    states = layer_states(pretraining.model, probe.batch)
+    words = [s.words for s in probe.batch.values() if hasattr(s, "words")]
+    pictures = sum(len(s.image) for s in probe.batch.values() if hasattr(s, "image"))
+    assert len(states["language"][0]) == sum(int(w.mask.sum()) for w in words)
+    assert len(states["vision"][0]) == pictures * CONFIG.model.vision.patches
+    model = copy.deepcopy(pretraining.model).eval()
+    with torch.no_grad():
+        last = torch.cat([model.text(w.ids, w.mask)[w.mask] for w in words])
+    torch.testing.assert_close(states["language"][-1], last)
+    assert not any(layer._forward_hooks for layer in pretraining.model.text.layers)
+
+
+def test_a_collapse_is_seen(probe: Probe) -> None:
+    before = probe.guidance()
+    assert before and before["target_rank"] > 1 and before["target_std"] > 0 and -1 <= before["agreement"] <= 1
+    with torch.no_grad():
+        probe.open.model.vision.norm.weight.zero_()
+    after = probe.guidance()
+    assert after and after["target_std"] == 0 and after["target_rank"] == 0
+    without = Pretraining(build(CONFIG), recipes.get("smoke+no_mim"))
+    assert Probe(without, build(CONFIG), WORDS)(0)["guidance"] is None
+
+
+def test_looking_changes_nothing(probe: Probe, pretraining: Pretraining) -> None:
+    pretraining.train()
+    before = {n: p.clone() for n, p in pretraining.model.named_parameters()}
+    state = torch.get_rng_state()
+    record = probe(3)
+    assert json.loads(json.dumps(record, allow_nan=False)) == record == probe(3)
+    assert torch.equal(state, torch.get_rng_state()) and pretraining.model.training
+    assert all(torch.equal(p, before[n]) and p.grad is None for n, p in pretraining.model.named_parameters())
