@@ -27,7 +27,7 @@ def resident(pid: int) -> int:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             status = dict(
-                line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line
+                line.split(":\t", 1) for line in (folder / "status").read_text("utf-8").splitlines() if ":\t" in line
             )
         except (OSError, ValueError):
             continue  # it has just ended
@@ -62,16 +62,16 @@ def main() -> None:
         result = {
             "command": f"xfm {' '.join(command)}",
             "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
-            "environment": json.loads((run.folder / "environment.json").read_text()),
+            "environment": json.loads((run.folder / "environment.json").read_text("utf-8")),
             "wall_seconds": round(wall, 1),
             "training_seconds": round(seconds, 1),
             "waited_for_data": round(waited / seconds, 4),
             "peak_resident_gigabytes": round(peak / 1e9, 2),
             "fingerprint": run.config.fingerprint,
             "config": run.config.to_dict(),
-            "evaluation": json.loads((run.folder / "evaluation.json").read_text()),
+            "evaluation": json.loads((run.folder / "evaluation.json").read_text("utf-8")),
         }
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(f"{wall:.0f} s in all, {seconds:.0f} s of training ({waited / seconds:.1%} of it waiting for data), "
           f"{peak / 1e9:.2f} GB at most: {args.out}")  # fmt: skip
 

@@ -172,7 +172,7 @@ def main() -> None:
             result["sizes"][f"{size} {precision}"] = figures
             print(f"{size} {precision}: {figures['seconds']:.2f} s, {figures['of_published']} of the published")
     args.out.parent.mkdir(exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n")
+    args.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(args.out)
 
 

@@ -1,5 +1,6 @@
 """The command `xfm`, as a shell meets it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path) -> None:
     run = xfm("pretrain", "smoke", *BRIEF, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     folder = tmp_path / "runs" / "smoke" / "seed0"
-    for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "figures/curves.png"):
+    for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "report.html", "figures/curves.pdf"):
         assert (folder / name).exists(), name
     assert "text to image" in run.stdout and "without (plain multi-task)" in run.stdout and "make lab" in run.stdout
     assert "it/s" not in run.stderr and "step/s" not in run.stderr  # no progress bar where there is no terminal
@@ -83,3 +84,7 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path) -> None:
 
     listed = xfm("runs", cwd=tmp_path)
     assert "runs/smoke/seed0  done  loss" in listed.stdout
+    compared = xfm("runs", "--compare", cwd=tmp_path).stdout
+    assert listed.stdout in compared and "\ntask " in compared and "  smoke/seed0\n" in compared
+    measured = json.loads((folder / "evaluation.json").read_text("utf-8"))[0]["value"]
+    assert f"{measured:.3f} (" in compared.split("\ntask ")[1].splitlines()[1]

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xfm import recipes
+from xfm import evaluation, recipes
 from xfm.config import ConfigError, RunConfig, TrainConfig, from_dict, from_json
+from xfm.data import dataset
 
 
 def leaves(config: Any, path: str = "") -> dict[str, Any]:
@@ -95,16 +96,22 @@ def test_an_unknown_field_is_named_with_the_nearest(name: str, said: str) -> Non
         ("train.steps", True, "of type int"),
         ("train.lr", "1e-3", "of type float"),
         ("train.lr", None, "of type float"),
+        ("train.lr", float("inf"), "a finite number"),
+        ("train", 3, f"a mapping of {', '.join(vars(TrainConfig()))}"),
         ("train.compile", 1, "of type bool"),
-        ("train.schedule", "cosin", "one of 'linear', 'cosine'"),
-        ("train.precision", "fp16", "one of 'auto', 'fp32', 'bf16', 'native'"),
+        ("train.schedule", "cosin", "one of 'linear', 'cosine'; did you mean 'cosine'?"),
+        ("train.precision", "fp16", "one of 'auto', 'fp32', 'bf16', 'native'; did you mean 'bf16'?"),
+        ("train.precision", 16, "one of 'auto', 'fp32', 'bf16', 'native'"),
+        ("flow.mim_target", "pixel", "one of 'self', 'frozen', 'pixels', 'teacher'; did you mean 'pixels'?"),
+        ("flow.mim_target", ["self"], "one of 'self', 'frozen', 'pixels', 'teacher'"),
         ("flow.mim_target", "clip", "one of 'self', 'frozen', 'pixels', 'teacher'"),
         ("flow.text_gradient", 0.5, "a mapping of itc, itm, imlm, bbp"),
         ("flow.text_gradient.itm", 1.5, "in [0, 1]"),
         ("model.vision.heads", 7, "a divisor of width (768)"),
         ("model.vision.image_size", 225, "a multiple of patch_size (16)"),
         ("model.temperature", 0.6, "in [0.001, 0.5]"),
-        ("objectives.itm.weight", float("nan"), "0 (off) or positive"),
+        ("objectives.itm.weight", float("nan"), "a finite number"),
+        ("objectives.itm.weight", -0.5, "0 (off) or positive"),
         ("objectives.mim.start", 1.0, "in [0, 1)"),
         ("data.pairs", 1, "0 or at least 2 (ITC and ITM need negatives)"),
         ("data.regions", 1, "0 or at least 2 (ITC and ITM need negatives)"),
@@ -121,10 +128,128 @@ def test_a_wrong_value_is_refused_with_the_field_the_value_and_what_is_allowed(n
     assert str(error.value) == f"{name} = {value!r}: must be {allowed}"
 
 
+WRONG = ("many", 1.5, True, None, [], {}, b"x", float("nan"))
+
+
+def fits(kind: Any, value: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return False
+    return (type(value) is kind or (kind is float and type(value) is int)) and value == value
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_field_refuses_what_is_not_of_its_type_and_says_so(name: str) -> None:
+    kind, *group = KINDS[name], *name.split(".")[:-1]
+    for value in WRONG:
+        if fits(kind, value):
+            continue
+        with pytest.raises(ConfigError) as error:
+            BASE.replace({name: value})
+        said = str(error.value)
+        assert said.startswith(f"{name} = {value!r}: must be ")
+        assert (
+            all(repr(v) in said for v in get_args(kind))
+            if get_origin(kind) is Literal
+            else (kind.__name__ in said or (kind is float and "finite" in said))
+        )
+        config: Any = BASE
+        for part in group:
+            config = getattr(config, part)
+        if type(config).__name__ != "Objective":  # it does not know whose it is: the group of all looks after it
+            with pytest.raises(ConfigError) as direct:
+                dataclasses.replace(config, **{name.split(".")[-1]: value})
+            assert str(direct.value) == said, "also where the dataclass is made by hand"
+
+
+BOUNDS = {  # the least and the most that a field may be, where it has a most
+    "model.temperature": (0.001, 0.5), "model.vision.drop_path": (0, 1 - 1e-9), "model.text.dropout": (0, 1 - 1e-9),
+    "train.beta1": (0, 1 - 1e-9), "train.beta2": (0, 1 - 1e-9), "data.scenes.rotation": (0, 180),
+    "data.scenes.overlap": (0, 0.5), "data.scenes.clutter": (0, 64), "data.scenes.alike": (0, 1),
+    "data.mask.image_patches": (1, 195), "model.text.positions": (130, None), "model.text.vocabulary": (6, None),
+    "data.caption_tokens": (4, 512), "data.text_tokens": (4, 512), "data.single_until": (0, 0),
+    "data.full_from": (0, 1),
+    **{name: (0, 1) for name in KINDS if name.startswith(("flow.text_gradient.", "data.captions."))},
+    **{name: (0, 1) for name in KINDS if name.startswith("data.mask.") and name.endswith("_share")},
+    **{name: (0, 1 - 1e-9) for name in KINDS if name.endswith(".start")},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", [n for n in NUMBERS if n != "seed"])
-def test_no_number_but_the_seed_may_be_negative(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{re.escape(name)} = -1(\.0)?\b"):
-        BASE.replace({name: KINDS[name](-1)})
+def test_every_number_but_the_seed_has_its_range(name: str) -> None:
+    """None may be negative; the bounds themselves are allowed, and what is just past them is not."""
+    kind, (least, most) = KINDS[name], BOUNDS.get(name, (0, None))
+    just = 1 if kind is int else 1e-6
+    past = [-1, least - just] + ([] if most is None else [most + just])
+    for value in map(kind, past):
+        with pytest.raises(ConfigError) as error:
+            BASE.replace({name: value})
+        said = re.match(r"([a-z0-9_.]+) = (.+?): must be .+", str(error.value))
+        assert said and (said[1] == name or said[1] in ("model.text.positions", "data.single_until"))
+        assert said[2] == repr(value) or said[1] != name
+    if name in BOUNDS:
+        for value in (v for v in (least, most) if v is not None):
+            assert leaves(BASE.replace({name: kind(value)}))[name] == kind(value)
+
+
+@given(st.sampled_from([n for n, k in KINDS.items() if get_origin(k) is Literal]), st.text(max_size=9))
+def test_a_choice_is_refused_with_all_there_are(name: str, value: str) -> None:
+    allowed = get_args(KINDS[name])
+    if value in allowed:
+        return
+    with pytest.raises(ConfigError) as error:
+        BASE.replace({name: value})
+    said = f"{name} = {value!r}: must be one of {', '.join(map(repr, allowed))}"
+    near = [f"{said}; did you mean {v!r}?" for v in allowed]
+    assert str(error.value) in (said, *near)
+
+
+@given(st.sampled_from([*KINDS]), st.integers(0, 30), st.sampled_from("xq_7"))
+def test_a_slip_in_a_name_is_mended_at_every_depth(name: str, place: int, letter: str) -> None:
+    """One letter too many, anywhere in the last part."""
+    *path, last = name.split(".")
+    wrong = last[: place % (len(last) + 1)] + letter + last[place % (len(last) + 1) :]
+    siblings = {n.split(".")[len(path)] for n in KINDS if n.split(".")[: len(path)] == path}
+    if wrong in siblings:
+        return
+    with pytest.raises(ConfigError) as error:
+        BASE.replace({".".join((*path, wrong)): 1})
+    said = re.match(rf"{re.escape('.'.join((*path, wrong)))}: no such field; did you mean '(\w+)'\? ", str(error.value))
+    assert said and said[1] in siblings
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../elsewhere", "a/b", "a\\b", "a\nb", "pr\udcc3\udcbcfung"])
+def test_a_name_is_that_of_a_folder(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        BASE.replace({"name": name})
+    assert str(error.value).startswith(f"name = {name!r}: must be the name of a folder")
+
+
+@pytest.mark.parametrize("tree", [[], 3, None, "seed"])
+def test_what_is_no_config_at_all(tree: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"^config = {re.escape(repr(tree))}: must be a mapping of name, seed, "):
+        from_dict(tree)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (lambda: recipes.get("dmo"), r"'dmo'.*did you mean 'demo'\?.*demo, small, base, smoke"),
+        (lambda: recipes.get("demo+no_guidence"), r"'no_guidence'.*did you mean 'no_guidance'\?.*no_itm"),
+        (lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
+         r"^data.dataset = 'openmojis': must be one of 'openmoji'; did you mean 'openmoji'\?$"),
+        (lambda: evaluation.chosen("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
+        (lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
+         r"^split = 'tset': must be one of .*test.*did you mean 'test'\?"),
+        (lambda: dataset(recipes.smoke()).sentences("tset"),
+         r"^split = 'tset': must be one of .*did you mean 'test'\?"),
+        (lambda: dataset(BASE.replace({"data.concepts": 5000})),
+         r"^data.concepts = 5000: must be from \d+ to \d+"),
+    ],
+    ids=["recipe", "change", "dataset", "task", "split of scenes", "split of sentences", "concepts"],
+)  # fmt: skip
+def test_a_wrong_name_elsewhere_is_refused_with_what_there_is_and_the_nearest(mistake, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        mistake()
 
 
 @pytest.mark.parametrize(

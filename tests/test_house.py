@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 XFM = ROOT / "xfm"
 # A room may import itself and those before it.
 ROOMS = """
-config recipes keyed batch masking model interop flow objectives data explain train evaluation plots report study cli
+tree config recipes keyed batch masking model interop flow objectives data explain train evaluation plots report study
+cli
 """.split()
 NOTEBOOK_LIBRARIES = {
     "ipywidgets",
@@ -163,6 +164,51 @@ def test_nothing_is_unpickled() -> None:
         unsafe = [k for k in keywords if ast.unparse(k) in ("weights_only=False", "allow_pickle=True")]
         found += [f"{path}:{k.value.lineno}: {ast.unparse(k)}" for k in unsafe]
     assert not found, "\n".join(found)
+
+
+TEXT = {"open": 1, "read_text": 0, "write_text": 1, "fdopen": 1, "TemporaryFile": 0, "NamedTemporaryFile": 0}
+OTHERS = {"Image", "Run", "cls"}  # whose `open` is another
+
+
+def encodings_left_open(source: str) -> list[int]:
+    """Lines that read or write text in whatever encoding the locale has: no `encoding`, by name or in its place."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        owner = getattr(getattr(function, "value", None), "id", "")
+        if name not in TEXT or owner in OTHERS:
+            continue
+        strings = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        mode = [k.value.value for k in node.keywords if k.arg == "mode" and isinstance(k.value, ast.Constant)]
+        binary = name not in ("read_text", "write_text") and any("b" in m and len(m) <= 3 for m in strings + mode)
+        binary |= name.endswith("TemporaryFile") and not mode and not strings  # their default
+        said = any(k.arg == "encoding" for k in node.keywords) or "utf-8" in strings
+        if not (binary or said):
+            found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "left_open"),
+    [
+        ("open(p)", True), ("open(p, 'a+')", True), ("p.open('w')", True), ("p.read_text()", True),
+        ("p.write_text('abc')", True), ("p.read_text(errors='replace')", True), ("os.fdopen(handle, 'w')", True),
+        ("open(p, 'rb')", False), ("p.open('wb', buffering=0)", False), ("open(p, mode='rb')", False),
+        ("p.open(encoding='utf-8')", False), ("p.read_text('utf-8')", False), ("Image.open(file)", False),
+        ("NamedTemporaryFile()", False), ("NamedTemporaryFile('w')", True), ("p.write_text('b', 'utf-8')", False),
+    ],
+)  # fmt: skip
+def test_an_encoding_that_is_left_to_the_locale_is_seen(source: str, left_open: bool) -> None:
+    assert encodings_left_open(source) == [1] * left_open
+
+
+def test_text_files_are_utf_8_whatever_the_locale() -> None:
+    paths = [*XFM.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in paths for line in encodings_left_open(read(path))]
+    assert not found, "say encoding='utf-8':\n" + "\n".join(found)
 
 
 def test_no_file_is_tied_to_one_machine() -> None:

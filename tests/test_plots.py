@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import math
+import re
 import struct
 import warnings
+from io import BytesIO
 from itertools import combinations, pairwise
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -14,6 +18,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from PIL import Image
 
 from xfm import plots, recipes
 from xfm.data.grammar import Caption
@@ -228,6 +233,37 @@ def test_a_long_evaluation_has_two_columns_of_about_the_same_height() -> None:
     assert_tidy(figure)
 
 
+def test_a_family_of_many_results_is_legible_and_has_pages_of_whole_tasks() -> None:
+    names = ["naming", "order of words in captions that say where something is", "minimal pairs (agreement)"]
+    conditions = ["", "ITC", "right - wrong picture, with the longest condition that anybody would ever think of"]
+    many = [
+        result(f"{names[i % 3]} {i}", conditions[j % 3], f"accuracy@{j}", 0.01 * i, n=100 + (j if i % 2 else 0),
+               control_name=("chance", "the same probe on an untrained model")[j % 2])
+        for i in range(30) for j in range(5)
+    ] + RESULTS[-1:]  # fmt: skip
+    parts = plots.pages(many)
+    assert [r for part in parts for r in part] == many and len(parts) > 1
+    tasks = [{r.task for r in part} for part in parts]
+    assert all(not a & b for a, b in combinations(tasks, 2))
+    lines = [len(part) + len(task) for part, task in zip(parts, tasks, strict=True)]
+    assert max(lines) <= 80 + 6 and max(lines) - min(lines) <= 2 * 6  # a task has six
+    for part in [many, *parts]:
+        figure = plots.evaluation(part)
+        assert_tidy(figure)
+        assert sum(line.get_marker() == "o" for axes in figure.axes for line in axes.lines) == len(part)
+    assert plots.pages([]) == []
+
+
+def test_throughput_shows_speed_and_waiting() -> None:
+    timed = [r | {"seconds": 0.5 if r["step"] < 80 else 0.25, "waited": 0.05} for r in records(160)]
+    figure = plots.throughput(timed, "Throughput")
+    speed, wait = figure.axes
+    assert (speed.lines[0].get_ydata()[0], speed.lines[0].get_ydata()[-1]) == (2, 4)
+    assert np.allclose(wait.lines[0].get_ydata()[[0, -1]], (0.1, 0.2)) and speed.lines[0].get_xdata()[0] == 1.5
+    assert speed.get_xlim() == wait.get_xlim() == (0, 160) and "steps a second" in said(figure)
+    assert_tidy(figure)
+
+
 # -- gradients
 
 
@@ -398,6 +434,51 @@ def test_masked_words_are_guessed_beside_both_pictures() -> None:
     assert_tidy(figure)
 
 
+# -- on a page of HTML
+
+
+def test_on_a_page_a_figure_takes_the_pages_colours_but_for_what_lies_on_its_own() -> None:
+    figures = {
+        "curves": plots.learning_curves(records(), CONFIG),
+        "evaluation": plots.evaluation(RESULTS),
+        "gradients": plots.gradient_table({"on": frame(), "off": frame(itm=0.7)}),
+        "grounding": plots.grounding_examples([Grounded(PICTURE, "it", (0.5, 0.5, 0.2, 0.2), (0.4, 0.5, 0.2, 0.2), 0)]),
+        "flow": plots.flow(recipes.smoke().flow),
+    }
+    own, ids = {}, []
+    for name, figure in figures.items():
+        root = ElementTree.fromstring(figure.svg(name, EVIL))
+        assert (root.get("role"), root.get("aria-label")) == ("img", EVIL)
+        assert [root.get("width"), root.get("height")] == [f"{96 * x:.0f}" for x in figure.get_size_inches()]
+        drawn = {"svg", "g", "defs", "path", "use", "rect", "clipPath", "image", "pattern"}
+        assert {e.tag.split("}")[1] for e in root.iter()} <= drawn
+        assert not any((e.text or "").strip() or (e.tail or "").strip() for e in root.iter())
+        text = ElementTree.tostring(root, "unicode")
+        assert "var(--ink, #000000)" in text
+        own[name] = set(re.findall("#[0-9a-f]{6}", re.sub(r"var\(--[a-z]+, #[0-9a-f]{6}\)", "", text)))
+        found = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
+        values = [value for e in root.iter() for key, value in e.attrib.items() if key != "aria-label"]
+        assert set(re.findall(r"(?:url\(|href=\")#([\w-]+)", text)) <= set(found) and found
+        assert not any("http" in value for value in values)
+        ids += found
+    assert len(ids) == len(set(ids)) and all(i.split("-")[0] in figures for i in ids)
+    assert own["curves"] == own["evaluation"] == own["flow"] == set()
+    assert own["grounding"] == {"#000000", "#ffffff", "#0072b2", "#d55e00"}  # over a picture, that is light or dark
+    assert len(own["gradients"]) > 4  # the colours of the scale, and what is written on them
+    first, second = (plots.flow(recipes.smoke().flow).svg("a", "flow") for _ in range(2))
+    assert first == second
+
+
+def test_a_picture_on_a_page_has_its_own_pixels() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    svg = plots.retrieval_examples([Retrieved(noise, "a dog", 0, (("a dog", 0.9, True),))]).svg("retrieval", "one")
+    (image,) = [e for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("image")]
+    assert "pixelated" in image.attrib["style"]
+    data = base64.b64decode(image.attrib["href"].removeprefix("data:image/png;base64,"))
+    shown = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
+    assert shown.shape == noise.shape and ((shown == noise).all() or (shown[::-1] == noise).all())
+
+
 # -- for all
 
 
@@ -456,6 +537,7 @@ def test_pyplot_and_ipython_are_not_needed() -> None:
         (lambda: plots.learning_curves([{"run": "r", "step": 0, "of": 1, "loss": 1.0}]), "no loss in the records"),
         (lambda: plots.learning_curves([{"run": "r", "step": 0, "pairs/mim": 1.0}], None, "accuracy"), "no accuracy"),
         (lambda: plots.evaluation([]), "no results"),
+        (lambda: plots.throughput(records()[:0]), "no records with times"),
         (lambda: plots.gradient_table({}), "no gradient tables"),
         (lambda: plots.gradient_table(pd.DataFrame()), "no gradients"),
         (lambda: plots.doses(pd.DataFrame()), "no gradients"),

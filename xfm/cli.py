@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Pretrain:
 
     def train(self) -> None:
         from .evaluation import evaluate_run, lines
-        from .report import gradient_tables, write_figures
+        from .report import gradient_tables, write_report
         from .train import Run, pretrain
 
         run = Run.of(self.config, self.root)
@@ -61,7 +62,7 @@ class Pretrain:
         gradients = gradient_tables(run)
         for title, table in gradients.items():
             print(f"\nGradients, {title}:\n{table}")
-        print("\n".join(["\nFigures:", *(f"  {path}" for path in write_figures(run, gradients))]))
+        print(f"\nReport: {write_report(run, gradients)} (its figures lie beside it, under figures/)")
         print("\nGo on: `make lab` opens the notebooks; `xfm pretrain demo+no_stop_gradient` ablates the stop, and")
         print("`xfm --help` shows what else there is (.venv/bin/xfm, where make installed it).")
 
@@ -71,13 +72,15 @@ class Evaluate:
     """Print what a finished run has learnt: every number with n, chance or control, ceiling and a 95 % interval."""
 
     run_folder: tyro.conf.Positional[Path]
+    tasks: tuple[str, ...] = ("all",)
+    """Some of them: language, vision, vision-language, or retrieval, grounding, ...; then nothing is written."""
     again: bool = False
     """Measure again, where evaluation.json is there already."""
 
     def run(self) -> None:
         from .evaluation import evaluate_run, lines
 
-        print(lines(evaluate_run(self.run_folder, again=self.again)))
+        print(lines(evaluate_run(self.run_folder, self.tasks, self.again)))
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,11 @@ class Runs:
     """List the runs: how far they are, and where."""
 
     root: tyro.conf.Positional[Path] = ROOT
+    compare: bool = False
+    """Put what the finished ones have learnt side by side (where they are evaluated; `xfm evaluate RUN_FOLDER`)."""
 
     def run(self) -> None:
+        from .evaluation import compare, evaluate_run
         from .train import Run
 
         folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
@@ -97,6 +103,10 @@ class Runs:
             records = run.metrics()
             done = "done" if run.done else f"{len(records)} of {run.config.train.steps} steps"
             print(f"{folder}  {done}" + (f"  loss {records[-1]['loss']:.3f}" if records else ""))
+        evaluated = [folder for folder in folders if (folder / "evaluation.json").exists()] if self.compare else []
+        if evaluated:
+            names = (str(folder.relative_to(self.root)) for folder in evaluated)
+            print("\n" + compare(dict(zip(names, map(evaluate_run, evaluated), strict=True))))
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,8 @@ Each explains itself with --help. Recipes: {recipes}. Changes: {changes}."""
 
 def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no dash and no umlaut
     try:
         parse(argv).run()
     except (ConfigError, RuntimeError, FileNotFoundError) as error:

@@ -7,32 +7,18 @@ configs with the same `fingerprint` are the same run.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
+
+from .tree import ConfigError as ConfigError  # everybody has it from here
+from .tree import build, changed, positive, require, shares, typed
 
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")
-
-
-class ConfigError(ValueError):
-    """A config that cannot be run: the message names the field, its value and what is allowed."""
-
-
-def require(ok: bool, field_name: str, value: object, allowed: str) -> None:
-    if not ok:
-        raise ConfigError(f"{field_name} = {value!r}: must be {allowed}")
-
-
-def positive(config: object, group: str, *names: str, zero: bool = False) -> None:
-    """Every named field of a config is more than 0 (`zero`: or 0)."""
-    for name in names:
-        value = getattr(config, name)
-        require(value > 0 or (zero and value == 0), f"{group}{name}", value, "0 or positive" if zero else "positive")
 
 
 @dataclass(frozen=True)
@@ -49,6 +35,7 @@ class VisionConfig:
     absolute_positions: bool = False  # learnt, sine-cosine start; needed where training starts from scratch
 
     def __post_init__(self) -> None:
+        typed(self, "model.vision.")
         positive(self, "model.vision.", "image_size", "patch_size", "width", "depth", "heads")
         positive(self, "model.vision.", "layer_scale", zero=True)
         fits = self.image_size % self.patch_size == 0
@@ -80,6 +67,7 @@ class TextConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        typed(self, "model.text.")
         positive(self, "model.text.", "positions", "width", "depth", "heads", "intermediate")
         require(self.width % self.heads == 0, "model.text.heads", self.heads, f"a divisor of width ({self.width})")
         require(self.vocabulary > 5, "model.text.vocabulary", self.vocabulary, "more than the 5 special tokens")
@@ -96,6 +84,7 @@ class ModelConfig:
     init_std: float = 0.02  # of the encoders' weights; .02 * sqrt(768 / width) where training starts from scratch
 
     def __post_init__(self) -> None:
+        typed(self, "model.")
         positive(self, "model.", "fusion_depth", "embed_dim", "init_std")
         require(0.001 <= self.temperature <= 0.5, "model.temperature", self.temperature, "in [0.001, 0.5]")
 
@@ -113,8 +102,8 @@ class TextGradient:
     bbp: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, share in vars(self).items():
-            require(0 <= share <= 1, f"flow.text_gradient.{name}", share, "in [0, 1]")
+        typed(self, "flow.text_gradient.")
+        shares(self, "flow.text_gradient.", *vars(self))
 
 
 @dataclass(frozen=True)
@@ -127,8 +116,7 @@ class FlowConfig:
     teacher_weights: str = ""  # ... and its weights: an open_clip tag or the path of a local file
 
     def __post_init__(self) -> None:
-        allowed = get_args(MimTarget)
-        require(self.mim_target in allowed, "flow.mim_target", self.mim_target, f"one of {', '.join(allowed)}")
+        typed(self, "flow.")
         if self.mim_target == "teacher":
             require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name")
             allowed = "an open_clip tag or the path of a local file"
@@ -151,7 +139,9 @@ class ObjectivesConfig:
     bbp: Objective = Objective()
 
     def __post_init__(self) -> None:
+        typed(self, "objectives.")
         for name, objective in vars(self).items():
+            typed(objective, f"objectives.{name}.")
             require(objective.weight >= 0, f"objectives.{name}.weight", objective.weight, "0 (off) or positive")
             require(0 <= objective.start < 1, f"objectives.{name}.start", objective.start, "in [0, 1)")
 
@@ -169,8 +159,8 @@ class MaskConfig:
     smallest_block: int = 16  # patches
 
     def __post_init__(self) -> None:
-        for name in ("caption_share", "text_share", "span_share"):
-            require(0 <= getattr(self, name) <= 1, f"data.mask.{name}", getattr(self, name), "in [0, 1]")
+        typed(self, "data.mask.")
+        shares(self, "data.mask.", "caption_share", "text_share", "span_share")
         positive(self, "data.mask.", "caption_most", "text_most", "smallest_block")
 
 
@@ -184,23 +174,24 @@ class SceneConfig:
     overlap: float = 0.0  # largest share of an object that others may hide
 
     def __post_init__(self) -> None:
+        typed(self, "data.scenes.")
         require(0 <= self.rotation <= 180, "data.scenes.rotation", self.rotation, "in [0, 180] (degrees)")
-        require(0 <= self.alike <= 1, "data.scenes.alike", self.alike, "in [0, 1]")
+        shares(self, "data.scenes.", "alike")
         require(0 <= self.clutter <= 64, "data.scenes.clutter", self.clutter, "in [0, 64]")
         require(0 <= self.overlap <= 0.5, "data.scenes.overlap", self.overlap, "in [0, 0.5]")
 
 
 @dataclass(frozen=True)
 class CaptionConfig:
-    """How rich the language of captions and phrases is: probabilities. The defaults are names, sizes, counts, places."""
+    """How rich the language of captions and phrases is: probabilities. The defaults: names, sizes, counts, places."""
 
     colours: float = 0.0  # that a name is said with its colour, where it has one
     negation: float = 0.0  # that a caption says what is not there
     paraphrase: float = 0.0  # that something is put in other words than the usual ones
 
     def __post_init__(self) -> None:
-        for name, share in vars(self).items():
-            require(0 <= share <= 1, f"data.captions.{name}", share, "in [0, 1]")
+        typed(self, "data.captions.")
+        shares(self, "data.captions.", *vars(self))
 
 
 @dataclass(frozen=True)
@@ -225,6 +216,7 @@ class DataConfig:
     workers: int = 1  # loader processes
 
     def __post_init__(self) -> None:
+        typed(self, "data.")
         positive(self, "data.", *STREAMS, "workers", "region_images", zero=True)
         positive(self, "data.", "concepts")
         require(self.pairs != 1, "data.pairs", self.pairs, "0 or at least 2 (ITC and ITM need negatives)")
@@ -257,13 +249,11 @@ class TrainConfig:
     validate_every: int = 200  # steps (0: never)
 
     def __post_init__(self) -> None:
+        typed(self, "train.")
         positive(self, "train.", "steps", "lr", "eps", "clip", "save_every")
         positive(self, "train.", "head_lr_scale", "weight_decay", "warmup", "threads", "validate_every", zero=True)
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "in [0, 1)")
-        require(self.schedule in ("linear", "cosine"), "train.schedule", self.schedule, "linear or cosine")
-        allowed = get_args(Precision)
-        require(self.precision in allowed, "train.precision", self.precision, f"one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True)
@@ -281,7 +271,11 @@ class RunConfig:
     train: TrainConfig = TrainConfig()
 
     def __post_init__(self) -> None:
+        typed(self, "")
         positive(self, "", "stage1_steps")
+        folder = self.name.isprintable() and self.name not in ("", ".", "..") and not {*"/\\"} & {*self.name}
+        require(folder, "name", self.name, "the name of a folder in printable characters (where the terminal's are "
+                "not understood, set PYTHONUTF8=1)")  # fmt: skip
         frozen_target = self.flow.mim_target == "frozen" and self.objectives.mim.weight > 0
         require(not frozen_target or bool(self.init_from), "flow.mim_target", "frozen",
                 "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
@@ -297,18 +291,7 @@ class RunConfig:
 
         Raises ConfigError for an unknown field (naming the nearest) and for a value of the wrong type or range.
         """
-        tree = self.to_dict()
-        for dotted, value in changes.items():
-            *path, last = dotted.split(".")
-            node = tree
-            for i, part in enumerate(path):
-                if not isinstance(node.get(part), dict):
-                    raise unknown_field(".".join(path[: i + 1]), part, node)
-                node = node[part]
-            if last not in node:
-                raise unknown_field(dotted, last, node)
-            node[last] = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
-        return from_dict(tree)
+        return from_dict(changed(self.to_dict(), changes))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -324,42 +307,11 @@ class RunConfig:
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def unknown_field(dotted: str, last: str, node: Mapping[str, Any]) -> ConfigError:
-    near = difflib.get_close_matches(last, node, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return ConfigError(f"{dotted}: no such field; {hint}there are {', '.join(node)}")
-
-
 def from_dict(tree: Mapping[str, Any]) -> RunConfig:
     """The RunConfig of a nested dict (what `to_dict` made); every field must be known and of its type."""
-    return build(RunConfig, tree, "")
+    return build(RunConfig, tree)
 
 
 def from_json(text: str) -> RunConfig:
+    """Raises ConfigError, or another ValueError for what is no JSON."""
     return from_dict(json.loads(text))
-
-
-def build(cls: Any, tree: Mapping[str, Any], path: str) -> Any:
-    types = get_type_hints(cls)
-    values = {}
-    for key, value in tree.items():
-        where = f"{path}{key}"
-        if key not in types:
-            raise unknown_field(where, key, types)
-        kind = types[key]
-        if dataclasses.is_dataclass(kind):
-            require(isinstance(value, Mapping), where, value, f"a mapping of {', '.join(get_type_hints(kind))}")
-            values[key] = build(kind, value, f"{where}.")
-        else:
-            values[key] = leaf(kind, value, where)
-    return cls(**values)
-
-
-def leaf(kind: Any, value: Any, where: str) -> Any:
-    if get_origin(kind) is Literal:
-        require(value in get_args(kind), where, value, f"one of {', '.join(map(repr, get_args(kind)))}")
-        return value
-    if kind is float and type(value) is int:
-        return float(value)
-    require(type(value) is kind, where, value, f"of type {kind.__name__}")
-    return value

@@ -5,7 +5,6 @@ recipes.get("demo+no_stop_gradient")
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +22,7 @@ from .config import (
     TrainConfig,
     VisionConfig,
 )
+from .tree import nearest
 
 
 def scratch_std(width: int) -> float:
@@ -213,6 +213,5 @@ def stage1(config: RunConfig) -> RunConfig:
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = nearest(name, table, after=" ")
     raise ConfigError(f"{kind} {name!r} is unknown; {hint}there are {', '.join(table)}")

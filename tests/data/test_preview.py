@@ -7,30 +7,59 @@ import matplotlib.image
 import pytest
 from matplotlib.figure import Figure
 
-from xfm.config import RunConfig
+from xfm import recipes
 from xfm.data import preview as module
 from xfm.data.openmoji import CREDIT
-from xfm.data.scenes import SPLITS, World
+from xfm.data.scenes import SPLITS, Split, World
 
 
-@pytest.mark.parametrize("split", [SPLITS[0], SPLITS[3]])
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("demo", None),
+        ("demo+full_world+hard+rich", None),
+        ("demo", SPLITS[0]),
+        ("demo", SPLITS[3]),
+        ("demo+hard+rich", SPLITS[4]),
+    ],
+)
 def test_texts_and_pictures_do_not_overlap(
-    config: RunConfig, split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, split: Split | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Figure] = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k))[1])
-    path = module.preview(config, tmp_path / "sheet.png", split)  # type: ignore[arg-type]
+    path = module.preview(recipes.get(name), tmp_path / "sheet.png", split)
     assert matplotlib.image.imread(path).shape[2] == 4
     figure = drawn[0]
     texts = [text.get_text() for text in figure.texts]
-    assert CREDIT in texts and split.replace("_", " ") in texts[0] and len(figure.axes) == 12
+    assert CREDIT in texts and len(figure.axes) == (12 if split else 25)
+    assert [s for s in SPLITS if s.replace("_", " ") in texts] == ([split] if split else list(SPLITS))
     boxes = [text.get_window_extent() for text in figure.texts] + [axes.get_window_extent() for axes in figure.axes]
     inside = figure.bbox.padded(1)
     assert all(inside.contains(*corner) for box in boxes for corner in box.corners())
     for a, b in combinations(boxes, 2):
         overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
         assert min(overlap) < 3, overlap  # pixels: descenders may touch the next line
+
+
+def test_a_sheet_shows_the_scenes_of_its_seed_and_of_the_splits_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+    scene = World.scene
+    monkeypatch.setattr(World, "scene", lambda self, *a: (asked.append((a[0], a[3])), scene(self, *a))[1])
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **k: None)
+    module.preview(recipes.get("demo").replace({"data.concepts": 853, "seed": 4}), tmp_path / "sheet.png")
+    module.preview(recipes.get("demo"), tmp_path / "sheet.png", "test", seed=7)
+    assert list(dict.fromkeys(asked)) == [*((split, 4) for split in SPLITS[:4]), ("test", 7)]
+
+
+def test_the_head_says_what_is_harder() -> None:
+    assert module.harder(World()) == "calm scenes, plain captions"
+    level = recipes.get("demo+hard+rich").data
+    said = module.harder(World(100, 48, level.scenes, level.captions))
+    assert said.startswith("turned by up to 30°, of one category 70%") and said.endswith("paraphrase 50%")
 
 
 def test_numbers_hide_no_object(world: World) -> None:

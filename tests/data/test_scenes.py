@@ -12,66 +12,113 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xfm import recipes
+from xfm.config import CaptionConfig, SceneConfig
 from xfm.data import openmoji
-from xfm.data.grammar import Caption, Relation, Thing, article, holds, plural, refers, templates
-from xfm.data.scenes import SIZES, SPLITS, VISIBLE, Scene, World, sprite
+from xfm.data.colours import TERMS
+from xfm.data.grammar import (
+    COUNTS,
+    DENIALS,
+    JOINTS,
+    OPENINGS,
+    WAYS,
+    Caption,
+    Relation,
+    Thing,
+    article,
+    compose,
+    fits,
+    holds,
+    plural,
+    refers,
+    templates,
+)
+from xfm.data.ground import MIDDLE
+from xfm.data.objects import HIDES, VISIBLE, Object
+from xfm.data.scenes import SIZES, SPLITS, Scene, Split, World
 
-WORLD = World()
+LEVEL = recipes.get("demo+hard+rich").data
+WORLD, HARD = World(), World(100, 48, LEVEL.scenes, LEVEL.captions)
+RICH = World(100, 48, SceneConfig(), CaptionConfig(colours=1, negation=1, paraphrase=1))
 OPPOSITE = {
     "to the left of": "to the right of",
     "to the right of": "to the left of",
     "above": "below",
     "below": "above",
+    "in front of": "behind",
+    "behind": "in front of",
 }
 
 
 @st.composite
-def scenes(draw: st.DrawFn, splits: tuple[str, ...] = SPLITS) -> Scene:
+def scenes(draw: st.DrawFn, splits: tuple[Split, ...] = SPLITS, worlds: tuple[World, ...] = (WORLD, HARD)) -> Scene:
     split = draw(st.sampled_from(splits))
     least = 2 if split == "unseen_combinations" else 1
     objects = draw(st.none() | st.integers(least, 4) | st.tuples(st.integers(least, 2), st.integers(2, 4)))
-    return WORLD.scene(split, draw(st.integers(0, 10**6)), objects, draw(st.integers(0, 99)))  # type: ignore[arg-type]
+    world = draw(st.sampled_from(worlds))
+    return world.scene(split, draw(st.integers(0, 10**6)), objects, draw(st.integers(0, 99)))
 
 
 @given(scenes())
-def test_boxes_are_the_masks_and_objects_are_apart(scene: Scene) -> None:
+def test_boxes_are_the_masks(scene: Scene) -> None:
     side = WORLD.image_size
     assert scene.image.shape == (side, side, 3) and scene.image.dtype == np.uint8
     assert 1 <= len(scene.objects) == len(scene.phrases) <= 4
-    seen = np.zeros((side, side), int)
     for o in scene.objects:
         rows, columns = np.nonzero(o.mask)
-        assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (
-            o.x,
-            o.y,
-            o.x + o.width,
-            o.y + o.height,
-        )
+        corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert corners == (o.x, o.y, o.x + o.width, o.y + o.height)
         assert np.multiply(o.box, side) == pytest.approx((o.x + o.width / 2, o.y + o.height / 2, o.width, o.height))
+        rows, columns = np.nonzero(o.silhouette)
         low, high = np.multiply(SIZES[o.size], side)
-        assert low - 2 <= max(o.width, o.height) <= high + 0.5
+        assert low - 2 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= high + 0.5
+
+
+@given(scenes(worlds=(WORLD,)))
+def test_calm_objects_are_upright_and_apart(scene: Scene) -> None:
+    seen = np.zeros(scene.image.shape[:2], int)
+    for o in scene.objects:
         seen[o.y : o.y + o.height, o.x : o.x + o.width] += 1
+        assert (o.angle, o.cut, o.hidden, o.front) == (0, (0, 0), 0, ())
     assert seen.max() == 1
+
+
+@given(scenes(worlds=(HARD,)))
+def test_what_is_hidden_is_counted_and_little(scene: Scene) -> None:
+    assert sum(o.mask.astype(int) for o in scene.objects).max() == 1  # type: ignore[union-attr]
+    for i, o in enumerate(scene.objects):
+        whole = o.silhouette
+        assert o.hidden == pytest.approx(1 - o.mask.sum() / whole.sum()) and o.hidden <= LEVEL.scenes.overlap
+        covered = [(other, (whole & other.silhouette).sum() / whole.sum()) for other in scene.objects[i + 1 :]]
+        assert set(o.front) == {other for other, share in covered if share}
+        assert all(share == 0 or share >= HIDES for _, share in covered)
+        assert abs(o.angle) <= LEVEL.scenes.rotation
 
 
 @given(scenes())
 def test_the_image_shows_the_sprites_on_a_pastel_ground(scene: Scene) -> None:
     ground = np.ones(scene.image.shape[:2], bool)
     for o in scene.objects:
-        pixels = sprite(o.concept, o.scale, 64)[:, :: -1 if o.flip else 1]
-        shown = scene.image[o.y : o.y + o.height, o.x : o.x + o.width]
-        solid = pixels[..., 3] == 255
-        assert np.array_equal(shown[solid], pixels[solid][:, :3])
-        assert np.array_equal(pixels[..., 3] >= VISIBLE, o.mask[o.y : o.y + o.height, o.x : o.x + o.width])
-        ground[o.y : o.y + o.height, o.x : o.x + o.width] = False
-    assert scene.image[ground].min() >= 255 - 60 - 17
+        pixels, place = o.sprite, o.place(o.sprite)
+        solid = (pixels[..., 3] == 255) & o.mask[place]
+        for other in o.front:  # their edges, too faint to belong to them, shade it
+            solid &= ~drawn(other)[place]
+        assert np.array_equal(scene.image[place][solid], pixels[solid][:, :3])
+        assert np.array_equal(pixels[..., 3] >= VISIBLE, o.silhouette[place])
+        ground[place] = False
+    assert scene.image[ground].min() >= 255 - MIDDLE - 17
+
+
+def drawn(o: Object) -> np.ndarray:
+    mask = np.zeros((o.side, o.side), bool)
+    mask[o.place(o.sprite)] = o.sprite[..., 3] > 0
+    return mask
 
 
 @given(scenes())
 def test_captions_hold_and_phrases_name_one_object(scene: Scene) -> None:
     assert holds(scene.caption, scene)
-    said = Counter({thing: thing.count for thing in scene.caption.things})
-    assert said.total() == len(scene.objects)
+    assert sum(thing.count for thing in scene.caption.things) == len(scene.objects)
     for i, phrase in enumerate(scene.phrases):
         assert refers(phrase, scene) == [i]
         assert phrase.things[0].name == scene.objects[i].name and phrase.text.startswith("the ")
@@ -85,31 +132,93 @@ def test_relations_are_true_of_the_pixels(scene: Scene) -> None:
             found = [[o for o in scene.objects if o.name == t.name and t.size in (None, o.size)] for t in pair]
             if relation.subject == relation.object or any(len(some) > 1 for some in found):
                 continue
-            (ay, ax), (by, bx) = (np.nonzero(some[0].mask) for some in found)
+            a, b = (some[0] for some in found)
+            (ay, ax), (by, bx) = (np.nonzero(o.mask) for o in (a, b))
+            meet = bool((a.silhouette & b.silhouette).any())
             truth = {
                 "to the left of": ax.max() < bx.min(),
                 "to the right of": ax.min() > bx.max(),
                 "above": ay.max() < by.min(),
                 "below": ay.min() > by.max(),
                 "next to": True,
+                "in front of": meet and scene.objects.index(a) > scene.objects.index(b),
+                "behind": meet and scene.objects.index(a) < scene.objects.index(b),
             }
             assert truth[relation.word]
 
 
-@given(scenes())
+@given(scenes(worlds=(WORLD, HARD, RICH)))
 def test_text_spans_and_claims_agree(scene: Scene) -> None:
     for caption in (scene.caption, *scene.phrases):
-        words = {kind: Counter() for kind in ("noun", "size", "count", "relation")}
+        said: dict[str, list[str]] = {}
         for start, end, kind in caption.spans:
-            words[kind][caption.text[start:end]] += 1
-        assert words["noun"] == Counter(plural(t.name) if t.count > 1 else t.name for t in caption.things)
-        assert words["size"] == Counter(t.size for t in caption.things if t.size)
-        assert words["count"].total() == sum(t.count > 1 for t in caption.things)
-        assert words["relation"] == Counter(r.word for r in caption.relations)
+            said.setdefault(kind, []).append(caption.text[start:end])
+        assert Counter(said.pop("noun")) == Counter(plural(t.name) if t.count > 1 else t.name for t in caption.things)
+        assert Counter(said.pop("size", [])) == Counter(t.size for t in caption.things if t.size)
+        assert Counter(said.pop("colour", [])) == Counter(t.colour for t in caption.things if t.colour)
+        counts = [t.count for t in caption.things if t.count > 1]
+        assert sorted(n for words in said.pop("count", []) for n in COUNTS if words in COUNTS[n]) == sorted(counts)
+        for words, relation in zip(said.pop("relation", []), caption.relations, strict=True):
+            assert words in WAYS[relation.word]
+        absent = caption.absent
+        assert said.pop("absent", []) == ([absent.name] if absent else [])
+        assert len(said.get("negation", [])) == bool(absent) and set(said.pop("negation", [])) <= {"no", "without"}
+        assert not said
         rest = caption.text
         for start, end, _ in sorted(caption.spans, reverse=True):
             rest = rest[:start] + rest[end:]
-        assert set(rest.replace(",", "").split()) <= {"a", "an", "the", "with", "and", "picture", "of", "some"}
+        others = " ".join((*OPENINGS, *DENIALS, *(way for ways in JOINTS.values() for way in ways)))
+        assert set(rest.replace(",", "").split()) <= {*"a an the a picture of some are".split(), *others.split()}
+
+
+def test_rich_captions_have_it_all_and_move_no_picture() -> None:
+    sample = [RICH.scene("train", i) for i in range(400)]
+    for i, scene in enumerate(sample[:150]):
+        plain = WORLD.scene("train", i)
+        assert scene.objects == plain.objects and np.array_equal(scene.image, plain.image)
+        assert [r.word for r in scene.caption.relations] == [r.word for r in plain.caption.relations]
+        uncoloured = [replace(thing, colour=None) for thing in scene.caption.things]
+        assert uncoloured == list(plain.caption.things)
+    for scene in sample:
+        assert all(t.colour == o.colour for p in scene.phrases for t in p.things for o in found(t.name, scene))
+    text = " ".join(t.text for s in sample for t in (s.caption, *s.phrases))
+    every = {*OPENINGS, *DENIALS[1:], *(way for n in (2, 3) for way in COUNTS[n][1:]), *TERMS[2:9]}
+    every |= {way for word, ways in WAYS.items() if word not in ("in front of", "behind") for way in ways[1:]}
+    assert not {words for words in every if words.strip() not in text}
+
+
+def test_verbs_agree() -> None:
+    def text(*things: Thing, **said: object) -> str:
+        return compose(things, [], "there is ", **said).text  # type: ignore[arg-type]
+
+    assert text(Thing("cat"), Thing("dog", count=2)) == "there is a cat and two dogs"
+    assert text(Thing("dog", count=2), Thing("cat")) == "there are two dogs and a cat"
+    assert text(Thing("jeans", "big")) == "there are some big jeans"
+    assert text(Thing("dog", count=2), say=lambda ways: ways[-1]) == "there is a couple of dogs"
+
+
+def found(name: str, scene: Scene) -> list[Object]:
+    return [o for o in scene.objects if o.name == name]
+
+
+@given(scenes(worlds=(RICH, HARD)))
+def test_what_is_absent_is_plausible_and_no_leak(scene: Scene) -> None:
+    absent, shown = scene.caption.absent, [o.concept for o in scene.objects]
+    if absent:
+        assert not fits(absent, scene.objects)
+        there = replace(scene.caption, absent=Thing(scene.objects[0].name))
+        assert not holds(there, scene)
+        place = next(i for i, c in enumerate(openmoji.concepts()) if c.name == absent.name)
+        assert (place < 100) == (shown[0] < 100)  # seen with seen, unseen with unseen
+        together = {tuple(sorted((place, c))) for c in shown} & WORLD.held_out
+        assert not together or set(combinations(sorted({*shown}), 2)) & WORLD.held_out  # in unseen_combinations alone
+
+
+def test_half_of_what_is_absent_is_of_a_shown_category() -> None:
+    kind = {c.name: c.category for c in openmoji.concepts()}
+    sample = [s for s in (RICH.scene("train", i, 1) for i in range(400)) if s.caption.absent]
+    same = np.mean([kind[s.caption.absent.name] == kind[s.objects[0].name] for s in sample if s.caption.absent])
+    assert len(sample) > 380 and 0.5 < same < 0.75
 
 
 @given(scenes(("train", "test")), st.data())
@@ -123,14 +232,15 @@ def test_a_perturbed_caption_is_false(scene: Scene, data: st.DataObject) -> None
     absent = next(n for n in WORLD.names if all(o.name != n for o in scene.objects))
     assert not holds(changed(name=absent), scene)
     assert not holds(changed(count=things[i].count + 1), scene)
+    colour = found(things[i].name, scene)[0].colour
+    assert all(holds(changed(colour=term), scene) == (term == colour) for term in TERMS)
     if things[i].size and sum(o.name == things[i].name for o in scene.objects) == 1:
         assert not holds(changed(size="big" if things[i].size == "small" else "small"), scene)
     for relation in relations:
         pair = {things[relation.subject].name, things[relation.object].name}
         if relation.word in OPPOSITE and len(pair) == 2:
-            assert not holds(
-                replace(scene.caption, relations=(replace(relation, word=OPPOSITE[relation.word]),)), scene
-            )
+            other = replace(relation, word=OPPOSITE[relation.word])
+            assert not holds(replace(scene.caption, relations=(other,)), scene)
 
 
 def test_meaning_on_a_scene_made_by_hand() -> None:
@@ -179,8 +289,11 @@ def test_unseen_concepts_show_alone(scene: Scene) -> None:
 
 def test_splits_share_no_content_even_where_contents_are_few() -> None:
     """One fixed concept, alone, has some hundred contents: without the rule the splits would share most of them."""
+    worlds = (WORLD, HARD)
     seen = {
-        split: {WORLD.scene(split, i, seed=seed, concepts=(3,)).content for i in range(150) for seed in (0, 1)}
+        split: {
+            w.scene(split, i, seed=seed, concepts=(3,)).content for i in range(75) for seed in (0, 1) for w in worlds
+        }
         for split in SPLITS[:3]
     }
     assert all(len(contents) > 3 for contents in seen.values())
@@ -203,7 +316,10 @@ def test_numbers_and_sizes_are_spread() -> None:
     repeated = np.mean([len({o.name for o in s.objects}) < len(s.objects) for s in sample if len(s.objects) > 1])
     assert 0.15 < repeated < 0.45
     assert {o.concept for s in sample for o in s.objects} == set(range(100))
-    assert {w for s in sample for r in s.caption.relations for w in [r.word]} == {*OPPOSITE, "next to"}
+    assert {r.word for s in sample for r in s.caption.relations} == {*list(OPPOSITE)[:4], "next to"}
+    hard = [HARD.scene("train", i, 2) for i in range(300)]
+    assert {r.word for s in hard for r in s.caption.relations} == {*OPPOSITE, "next to"}
+    assert 0.2 < np.mean([bool(s.objects[0].front) for s in hard]) < 0.8
 
 
 def test_what_is_asked_for_is_shown() -> None:
@@ -217,7 +333,7 @@ def test_what_is_asked_for_is_shown() -> None:
 
 
 def test_impossible_wishes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"split = 'dev': must be one of train"):
+    with pytest.raises(ValueError, match=r"split = 'dev': must be one of 'train'"):
         WORLD.scene("dev", 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"scenes of 1 to 4"):
         WORLD.scene("train", 0, 5)
@@ -227,25 +343,71 @@ def test_impossible_wishes_are_refused() -> None:
         WORLD.scene("train", 0, concepts=min(WORLD.held_out))
     with pytest.raises(ValueError, match=r"concepts"):
         WORLD.scene("train", 0, concepts=(840,))
-    with pytest.raises(ValueError, match=r"data.concepts = 853: must be from 16 to 803"):
-        World(853)
+    with pytest.raises(ValueError, match=r"data.concepts = 854: must be from 16 to 853"):
+        World(854)
+    with pytest.raises(ValueError, match=r"'unseen_concepts', data.concepts = 853: all concepts are seen"):
+        World(853).scene("unseen_concepts", 0)
 
 
-def test_the_whole_world_at_224_pixels() -> None:
-    world = World(803, 224)
+@pytest.mark.parametrize("world", [World(853, 224), World(853, 224, LEVEL.scenes, LEVEL.captions)])
+def test_the_whole_world_at_224_pixels(world: World) -> None:
+    assert world.unseen_names == () and len(set(world.names)) == 853
     for i in range(5):
         scene = world.scene("train", i)
         assert scene.image.shape == (224, 224, 3) and holds(scene.caption, scene)
 
 
+@pytest.mark.parametrize(("concepts", "unseen"), [(16, 50), (803, 50), (804, 49), (852, 1), (853, 0)])
+def test_a_large_world_leaves_fewer_unseen(concepts: int, unseen: int) -> None:
+    world = World(concepts)
+    assert len(world.unseen_names) == unseen and not set(world.unseen_names) & set(world.names)
+    if unseen:
+        assert {o.name for o in world.scene("unseen_concepts", 0).objects} <= set(world.unseen_names)
+
+
+def test_clutter_moves_nothing_but_the_ground() -> None:
+    cluttered, differences = World(scenes=SceneConfig(clutter=12)), 0
+    for i in range(60):
+        calm, scene = WORLD.scene("train", i), cluttered.scene("train", i)
+        assert (scene.objects, scene.caption, scene.phrases) == (calm.objects, calm.caption, calm.phrases)
+        solid = np.any([drawn(o) for o in scene.objects], axis=0)
+        assert (scene.image[solid].astype(int) - calm.image[solid]).std() < 40
+        differences += bool((scene.image[~solid] != calm.image[~solid]).any())
+    assert differences > 45
+
+
+def test_alike_objects_are_of_the_first_ones_category() -> None:
+    def share(probability: float, split: Split = "train") -> float:
+        world = World(scenes=SceneConfig(alike=probability))
+        pairs = [world.scene(split, i, 2).objects for i in range(400)]
+        kinds = [
+            [openmoji.concepts()[o.concept].category for o in pair] for pair in pairs if pair[0].name != pair[1].name
+        ]
+        return float(np.mean([a == b for a, b in kinds]))
+
+    assert share(0) < 0.35 and share(1) == 1
+    assert share(0) + 0.2 < share(0.5) < 0.8
+    assert share(1, "unseen_combinations") == 1
+
+
+def test_objects_are_turned_evenly_either_way() -> None:
+    world = World(scenes=SceneConfig(rotation=30))
+    angles = Counter(o.angle for i in range(400) for o in world.scene("train", i).objects)
+    assert sorted(angles) == list(range(-30, 31, 5)) and min(angles.values()) > 0.4 * max(angles.values())
+    upright, turned = (replace(WORLD.scene("train", 0, 1).objects[0], angle=angle) for angle in (0, 90))
+    pixels = [o.sprite[..., 3].astype(int) for o in (upright, turned)]
+    assert np.abs(np.rot90(pixels[0], -1 if upright.flip else 1) - pixels[1]).mean() < 2
+
+
 DIGEST = """
-import hashlib
+import hashlib, itertools
+from xfm.config import CaptionConfig, SceneConfig
 from xfm.data.scenes import SPLITS, World
 h = hashlib.sha256()
-for split in SPLITS:
-    for i in range(20):
-        s = World().scene(split, i, seed=3)
-        h.update(s.image.tobytes() + repr((s.objects, s.caption, s.phrases)).encode())
+worlds = World(), World(scenes=SceneConfig(30, 0.5, 12, 0.3), captions=CaptionConfig(0.5, 0.5, 0.5))
+for world, split, i in itertools.product(worlds, SPLITS, range(15)):
+    s = world.scene(split, i, seed=3)
+    h.update(s.image.tobytes() + repr((s.objects, s.caption, s.phrases)).encode())
 digest = h.hexdigest()
 """
 

@@ -203,5 +203,5 @@ def test_the_loader_gives_the_same_batches_and_resumes(config: RunConfig, tokeni
 def test_errors_name_the_field(config: RunConfig, tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match=r"4096 ids.* is 5000"):
         Streams(config.replace({"model.text.vocabulary": 5000}), tokenizer)
-    with pytest.raises(ConfigError, match=r"data\.dataset = 'coco': must be one of openmoji"):
+    with pytest.raises(ConfigError, match=r"data\.dataset = 'coco': must be one of 'openmoji'"):
         Streams(config.replace({"data.dataset": "coco"}), tokenizer)

@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xfm.config import CaptionConfig, RunConfig, SceneConfig
+from xfm.data import dataset
 from xfm.data.grammar import plural
 from xfm.data.scenes import World
-from xfm.data.tokenizer import Tokenizer, train
+from xfm.data.tokenizer import Tokenizer, corpus, train
 from xfm.data.wordnet import sentences
 
 CORPUS = """
@@ -33,6 +35,20 @@ def test_names_are_single_tokens(tokenizer: Tokenizer, world: World) -> None:
         ids = tokenizer.encode(f"a {name}", 9)
         assert len(ids) == 4 and tokenizer.decode(ids[2:3]) == name
         assert tokenizer.encode(name, 9)[1] == ids[2]  # also where a text begins
+
+
+def test_each_world_has_a_tokenizer_that_knows_its_words(config: RunConfig, tokenizer: Tokenizer) -> None:
+    """Plain worlds share theirs, whatever their pictures; the words of rich captions are in the corpus of rich ones."""
+    rich = dataset(config.replace({"data.captions": CaptionConfig(0.5, 0.5, 0.5)}))
+    known = rich.tokenizer()
+    spoken = [
+        ways.split() for ways in ("beside near without beneath couple drawing red grey", "next above with picture")
+    ]
+    for words, one in zip(spoken, (known, tokenizer), strict=True):
+        assert [word for word in words if len(one.encode(f"a {word}", 9)) != 4] == []
+    texts = set(corpus(rich.world))
+    assert all(rich.world.scene("train", i).caption.text in texts for i in range(50))
+    assert list(corpus(World())) == list(corpus(World(image_size=48, scenes=SceneConfig(clutter=9))))
 
 
 def test_sentences_come_back(tokenizer: Tokenizer) -> None:
@@ -93,5 +109,5 @@ def test_training_is_deterministic_and_refuses_bad_sizes() -> None:
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip() == names["made"].strip()
     with pytest.raises(ValueError, match=r"model.text.vocabulary = 200: must be at least 261"):
         train(iter(["a dog"]), 200)
-    with pytest.raises(ValueError, match=r"model.text.vocabulary = 500: the corpus gives only"):
+    with pytest.raises(ValueError, match=r"model.text.vocabulary = 500: must be at most 265, which the corpus gives"):
         train(iter(["a dog"]), 500)

@@ -43,6 +43,34 @@ def test_parsing_of_one_line(tmp_path: Path) -> None:
     assert list(wordnet.parse(tmp_path)) == [definition._replace(text="a solid-hoofed 'pal'"), example]
 
 
+def test_hypernyms_of_one_line(tmp_path: Path) -> None:
+    line = (
+        "02374451 05 n 02 horse 0 Equus_caballus 0 004 @ 02374149 n 0000 ~ 02374451 n 0000 @ 00015388 n 0000 "
+        "@i 00000001 n 0000 | solid-hoofed @ 00000002 n  \n"
+    )
+    verb = "00403798 30 v 01 puncture 0 001 + 07314658 n 0101 02 + 08 00 + 11 00 | cause to lose pressure\n"
+    for name in wordnet.FILES.values():
+        (tmp_path / name).write_text("  1 licence @ here\n" + {"data.noun": line, "data.verb": verb}.get(name, ""))
+    assert list(wordnet.parse_hypernyms(tmp_path)) == [["n02374451", "n02374149", "n00015388"]]
+
+
+def test_hypernyms_are_wordnets() -> None:
+    above, texts = wordnet.hypernyms(), wordnet.definitions()
+    noun, verb = (
+        sum(line.partition("|")[0].count(" @ ") for line in (wordnet.folder() / name).read_text().splitlines())
+        for name in ("data.noun", "data.verb")
+    )
+    assert sum(map(len, above.values())) == noun + verb and {s[0] for s in above} == {"n", "v"}
+    horse = next(s for s in texts.values() if s.text.startswith("solid-hoofed herbivorous"))
+    assert [texts[s].text[:14] for s in above[horse.synset]] == ["hoofed mammals"]
+    everything = wordnet.ancestors(horse.synset)
+    assert set(above[horse.synset]) < everything and len(everything) == 14
+    entity = next(s for s in above if not above.get(above[s][0]))
+    assert above[entity][0] in everything and not wordnet.ancestors(above[entity][0])
+    assert all(parent in everything for s in everything for parent in above.get(s, ()))
+    assert horse.synset not in everything
+
+
 def test_glosses_are_of_the_pictured_sense() -> None:
     glosses = wordnet.concept_glosses(World())
     assert len(glosses) == 98
@@ -60,5 +88,5 @@ def test_glosses_are_of_the_pictured_sense() -> None:
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'unseen_concepts'.*train, validation and test"):
+    with pytest.raises(ValueError, match=r"'unseen_concepts'.*'train', 'validation', 'test'"):
         wordnet.sentences("unseen_concepts")

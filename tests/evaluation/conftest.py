@@ -9,7 +9,7 @@ from xfm import recipes
 from xfm.config import RunConfig
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
-from xfm.evaluation import Subject, grounding, imlm, language, retrieval
+from xfm.evaluation import Subject, grounding, imlm, language, matching, retrieval
 from xfm.evaluation.subject import examining
 from xfm.model import XFM
 from xfm.objectives import build
@@ -41,6 +41,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer questions: for tests of what does not depend on their number."""
     monkeypatch.setattr(retrieval, "GALLERY", 24)
     monkeypatch.setattr(grounding, "SCENES", 24)
+    monkeypatch.setattr(grounding, "HARD_SCENES", 8)
+    monkeypatch.setattr(matching, "SCENES", 40)
     monkeypatch.setattr(imlm, "SCENES", 40)
     monkeypatch.setattr(language, "SENTENCES", 40)
     monkeypatch.setattr(language, "COUNTED", 200)

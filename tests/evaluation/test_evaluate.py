@@ -35,7 +35,8 @@ def test_the_same_model_gets_the_same_numbers(few: None, model: XFM, config: Run
     assert len(set(keys)) == len(keys)
     for r in results:
         assert r.low <= r.value <= r.high and r.n > 0 and (r.control is None) == (r.control_name == "")
-    one = evaluate(model, config, tokenizer, tasks=["grounding"])
+    assert [r.family for r in results] == sorted(r.family for r in results)
+    one = evaluate(model, config, tokenizer, tasks="grounding")
     assert one == [r for r in results if r.task.startswith("grounding")]
     assert evaluate(model, config, tokenizer, seed=1, tasks=["grounding"]) != one
 
@@ -50,7 +51,7 @@ def test_every_split_can_be_asked(split, few: None, model: XFM, config: RunConfi
 
 
 def test_an_unknown_task_is_named_with_the_nearest(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match=re.escape("task 'namings' is unknown; did you mean 'naming'? there are retr")):
+    with pytest.raises(ValueError, match=re.escape("task 'namings' is unknown; did you mean 'naming'? there are all")):
         evaluate(model, config, tokenizer, tasks=["grounding", "namings"])
 
 
@@ -58,9 +59,31 @@ def test_a_run_is_evaluated_once_and_kept(folder: Path, few: None, monkeypatch: 
     results = evaluate_run(folder)
     assert {r.split for r in results} == {"test", "unseen_concepts"}
     assert [p.name for p in folder.glob("*evaluation*")] == ["evaluation.json"]  # no temporary file is left
-    monkeypatch.setattr(evaluation, "evaluate", lambda *_: results[:3])
+    some = evaluate_run(folder, "naming")
+    assert some == [r for r in results if r.task.startswith("naming")]
+    assert evaluate_run(folder) == results  # some are not kept
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: results[:3])
     assert evaluate_run(folder) == results
     assert evaluate_run(folder, again=True) == evaluate_run(folder) == results[:3]
+
+
+def test_tasks_are_chosen_by_name_and_family() -> None:
+    everything = list(evaluation.TASKS)
+    assert evaluation.chosen("all") == evaluation.chosen(list(evaluation.FAMILIES)) == everything
+    assert evaluation.chosen(["naming", "retrieval", "naming"]) == ["retrieval", "naming"]
+    assert evaluation.chosen(["vision-language", "naming"]) == list(evaluation.FAMILIES["vision-language"])
+    assert evaluation.chosen([]) == []
+
+
+def test_runs_are_put_side_by_side(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
+    ours = evaluate(model, config, tokenizer, tasks=["naming", "grounding"])
+    theirs = evaluate(model, config, tokenizer, "validation", tasks="naming")
+    head, *rows = evaluation.compare({"a": ours, "b": ours[:2], "c": theirs}).splitlines()
+    assert head.split() == ["task", "metric", "a", "b", "c"]
+    assert len(rows) == len(ours) + 1  # unseen concepts are another split, the same for all; of naming each has its own
+    for row, r in zip(rows, ours, strict=False):
+        assert f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})" in row
+    assert "[validation, seed 0]" in rows[-1]
 
 
 @pytest.mark.parametrize("text", ["", "[{}]", '{"results": []}', "\xff"])

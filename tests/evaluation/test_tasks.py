@@ -13,11 +13,12 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from xfm import keyed
-from xfm.data.grammar import holds, plural
+from xfm.data.grammar import holds, plural, templates
 from xfm.data.scenes import Scene, World
-from xfm.evaluation import Subject, find, grounding, imlm, language, naming, retrieval
+from xfm.evaluation import Subject, find, grounding, imlm, language, matching, naming, retrieval
 from xfm.evaluation.result import Result
 from xfm.objectives.bbp import corners
+from xfm.recipes import LEVELS
 
 WORLD = World()
 
@@ -95,6 +96,8 @@ def test_who_knows_retrieves_everything(subject: Subject) -> None:
 
 def test_who_guesses_is_at_chance(subject: Subject) -> None:
     guesser = oracle(subject, Guesser)
+    for r in matching.score(guesser):  # a dozen: one in twenty intervals misses
+        assert r.control == 0.5 and abs(r.value - 0.5) < 4 * 0.5 / r.n**0.5, r
     for r in (*retrieval.score(guesser), *naming.score(guesser)):
         if r.metric != "R@1":  # one right of 256: the bootstrap knows little of so rare an event
             assert r.control is not None and r.low <= r.control <= r.high, r
@@ -188,6 +191,59 @@ def test_iou_is_torchvisions() -> None:
     assert torch.allclose(grounding.iou_of(a[:, None], b), box_iou(corners(a), corners(b)), atol=1e-6)
 
 
+def test_grounding_by_size_and_number_splits_the_phrases(subject: Subject) -> None:
+    results = grounding.score(oracle(subject))
+    whole = find(results, "grounding", "acc@0.5").n
+    parts = {r.condition: r.n for r in results if r.task == "grounding (by size and number)"}
+    assert parts.keys() == {"big object", "small object", "alone", "one of 2", "one of 3", "one of 4"}
+    assert parts["big object"] + parts["small object"] == whole
+    assert sum(n for name, n in parts.items() if "object" not in name) == whole
+    harder = {r.condition: r for r in results if r.task == "grounding (harder pictures)"}
+    assert harder.keys() == set(grounding.HARDER) and {r.value for r in harder.values()} == {1.0}
+
+
+def test_harder_pictures_are_those_of_the_levels(subject: Subject) -> None:
+    calm, hard = subject.scenes("grounding", 5), subject.on(LEVELS["cluttered"]).scenes("grounding", 5)
+    assert all((a.image != b.image).any() for a, b in zip(calm, hard, strict=True))
+    assert subject.on({}).scenes("grounding", 1)[0].content == calm[0].content
+
+
+def test_who_knows_tells_the_twins_apart(subject: Subject) -> None:
+    rich = oracle(subject.on(LEVELS["rich"]))
+    results = matching.score(rich)
+    assert {r.task for r in results} == {f"matching ({word} exchanged)" for word in matching.KINDS.values()}
+    assert values(results, "ITM") == values(results, "ITC") == {1.0}
+    assert values(results, "ITM, another picture") == {0.5}  # no text is the other picture's
+    assert {r.task for r in matching.score(oracle(subject))} == {  # plain captions name no colour and nothing absent
+        f"matching ({word} exchanged)" for word in ("name", "size", "count", "relation")
+    }
+
+
+@pytest.mark.parametrize("kind", matching.KINDS)
+def test_a_twin_is_false_and_the_other_picture_shows_nothing_of_it(subject: Subject, kind) -> None:
+    rich = subject.on(LEVELS["rich"])
+    scenes = rich.scenes("matching", 150, objects=(2, 4))
+    found = matching.twins(rich, scenes, kind)
+    assert len(found) > 5 and all(twin.caption != twin.false for twin in found)
+    for twin in found:
+        caption = scenes[twin.scene].caption
+        assert twin.caption == caption.text
+        assert {t.name for t in caption.things}.isdisjoint(o.name for o in scenes[twin.other].objects)
+
+
+def test_equal_scores_tell_nothing() -> None:
+    assert matching.told(np.array([1.0, 0.0, 0.0, 1.0, 2.0, 2.0])).tolist() == [1.0, 0.0, 0.5]
+
+
+def test_the_classifier_is_the_mean_over_templates(subject: Subject) -> None:
+    names = ["dog", "umbrella", "mice"]
+    naive = []
+    for name in names:
+        mean = subject.text_features(templates(name)).mean(0)
+        naive.append(mean / mean.norm())
+    torch.testing.assert_close(naming.classes(subject, names), torch.stack(naive, 1))
+
+
 def test_who_knows_names_everything(subject: Subject) -> None:
     results = naming.score(oracle(subject))
     assert [(r.task, r.value, r.n, r.control, r.split) for r in results] == [
@@ -199,13 +255,15 @@ def test_who_knows_names_everything(subject: Subject) -> None:
 def test_who_knows_fills_every_blank_with_the_right_picture_alone(subject: Subject) -> None:
     results = imlm.score(oracle(subject))
     assert {r.value for r in results if r.condition == "right picture"} == {1.0}
-    names = {r.condition: r for r in results if r.task == "masked names" and r.metric == "accuracy"}
-    assert names["wrong picture"].value == 0 and names["right - wrong"].low == 1
-    assert {r.task for r in results} == set(imlm.KINDS.values())
+    names = {r.condition: r for r in results if r.task == "masked names"}
+    assert names["wrong picture"].value == names["no picture"].value == 0
+    assert names["right - wrong"].low == names["right - none"].low == 1
+    assert {r.task for r in results} == set(imlm.KINDS.values()) - {"masked colours"}  # plain captions have none
 
 
 @pytest.mark.parametrize("kind", imlm.KINDS)
 def test_a_blank_hides_exactly_one_span(subject: Subject, kind) -> None:
+    subject = subject.on(LEVELS["rich"])
     scenes = subject.scenes("imlm", 200)
     found = imlm.blanks(subject, scenes, kind)
     assert len(found) > 20 and len({b.scene for b in found}) == len(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -59,4 +60,12 @@ def hold(config: RunConfig, root: Path, reports: Connection) -> None:
     """One step, then nothing until the other side says so."""
     records = pretrain(config, root)
     reports.send(next(records)["step"])
+    reports.recv()
+
+
+def lock_unsigned(path: Path, reports: Connection) -> None:
+    """As a process that has just locked a run and not said who it is."""
+    file = path.open("a", encoding="utf-8")
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    reports.send("locked")
     reports.recv()

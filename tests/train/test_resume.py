@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import multiprocessing
 import os
+import platform
 import random
+import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from datetime import datetime
 
 import pytest
 import torch
 from train import drive
+from train.process import process, received
 
 from xfm import keyed, recipes
 from xfm.train import Run, RunBusy, RunError, loop, pretrain
-
-
-@contextmanager
-def process(processes, function, *args) -> Iterator[tuple]:
-    """A process that runs `function(*args, connection)`, and our end of the connection."""
-    ours, theirs = processes.Pipe()
-    child = processes.Process(target=function, args=(*args, theirs))
-    child.start()
-    theirs.close()
-    try:
-        yield child, ours
-    finally:
-        child.kill()
-        child.join()
-
-
-def received(reports: Connection) -> list:
-    """All that the other side sent until its end."""
-    sent = []
-    while True:
-        try:
-            sent.append(reports.recv())
-        except EOFError:
-            return sent
 
 
 def steps_done(run: Run) -> int:
@@ -94,8 +72,8 @@ def test_a_second_ctrl_c_does_not_wait(config, trained, tmp_path, processes, ass
     with process(processes, drive.interrupt_at, 7, 2, config, tmp_path) as (_, reports):
         assert received(reports) == [*range(7), "KeyboardInterrupt: "]
     run = Run.of(config, tmp_path)
-    assert steps_done(run) == 5, "the last due save; nothing of the step that was cut"
-    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(5, 12)]
+    assert steps_done(run) == 7, "nothing of the step that was cut"
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(7, 12)]
     assert_same(run.folder, trained.folder)
 
 
@@ -132,15 +110,25 @@ def test_breaking_out_saves_and_ends_the_loaders(config, trained, tmp_path, asse
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-def test_an_error_in_a_step_saves_nothing_of_it_and_ends_the_loaders(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "set_rate", lambda adamw, train, step: 1e-3 if step < 7 else 1 / 0)
+@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("validate", 5)])
+def test_an_error_in_a_step_saves_the_steps_before_and_ends_the_loaders(
+    where, saved, config, trained, tmp_path, monkeypatch, assert_same
+):
+    """In the middle of the seventh or eighth step: before its update, or after it, where weights cannot go back."""
+    steps, real = iter([1] * 7 + [0]), getattr(loop, where)
+    failing = {"weights_at": lambda *given: 1 / next(steps) and real(*given), "validate": lambda *_: 1 / 0}
+    monkeypatch.setattr(loop, where, failing[where])
+    changes = {"data.workers": 1, "train.validate_every": {"weights_at": 0, "validate": 7}[where]}
     with pytest.raises(ZeroDivisionError) as error:
-        for _ in pretrain(config.replace({"data.workers": 1}), tmp_path):
+        for _ in pretrain(config.replace(changes), tmp_path):
             pass
     assert error.tb, "held, as a notebook holds the last one"
     assert not multiprocessing.active_children()
     run = Run.of(config, tmp_path)
-    assert steps_done(run) == len(run.metrics()) == 5
+    assert steps_done(run) == len(run.metrics()) == saved
+    monkeypatch.undo()
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(saved, 12)]
+    assert (run.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
 
 
 def test_a_loop_that_an_error_left_hanging_is_saved_when_the_cell_runs_again(config, trained, tmp_path, assert_same):
@@ -157,15 +145,40 @@ def test_a_loop_that_an_error_left_hanging_is_saved_when_the_cell_runs_again(con
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-def test_one_process_at_a_time(config, trained, tmp_path, processes, assert_same):
+def test_one_process_at_a_time_and_the_others_hear_who(config, trained, tmp_path, processes, assert_same):
+    started = datetime.now().astimezone()
     with process(processes, drive.hold, config, tmp_path) as (child, reports):
         assert reports.recv() == 0
-        with pytest.raises(RunBusy, match=r"seed0: another process is training this run; let it finish, or end it"):
+        with pytest.raises(RunBusy) as error:
             next(pretrain(config, tmp_path))
+        who = re.fullmatch(
+            r".*seed0: another process \(pid (\d+) of (.+) on (.+), since (.+)\) is training this run; let it finish, "
+            r"or press Ctrl-C there, which saves",
+            str(error.value),
+        )
+        assert who, str(error.value)
+        assert who.groups()[:3] == (str(child.pid), getpass.getuser(), platform.node())
+        assert -1 < (datetime.fromisoformat(who[4]) - started).total_seconds() < 60
         reports.send("go")
         child.join()
+    assert (Run.of(config, tmp_path).folder / ".lock").read_text(encoding="utf-8") == "", "nobody holds it"
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(1, 12)]
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_who_was_killed_is_not_taken_for_who_holds(config, tmp_path, processes):
+    lock = Run.of(config, tmp_path).folder / ".lock"
+    with process(processes, drive.hold, config, tmp_path) as (killed, reports):
+        assert reports.recv() == 0
+    assert f'"pid": {killed.pid},' in lock.read_text(encoding="utf-8")
+    with process(processes, drive.lock_unsigned, lock) as (_, reports):
+        assert reports.recv() == "locked"
+        with pytest.raises(RunBusy, match="seed0: another process is training this run"):
+            next(pretrain(config, tmp_path))
+    with process(processes, drive.hold, config, tmp_path) as (second, reports):
+        assert reports.recv() == 0
+        with pytest.raises(RunBusy, match=rf"another process \(pid {second.pid} of"):
+            next(pretrain(config, tmp_path))
 
 
 def test_variants_that_start_at_once_train_their_stage_1_once(tmp_path, processes):

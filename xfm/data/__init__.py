@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..config import ConfigError, RunConfig
+from ..config import RunConfig
+from ..tree import one_of
 from . import tokenizer, wordnet
 from .scenes import World
 
@@ -22,7 +23,7 @@ class Dataset:
 
 def openmoji_wordnet(config: RunConfig) -> Dataset:
     """OpenMoji scenes and WordNet sentences."""
-    world = World(config.data.concepts, config.model.vision.image_size)
+    world = World(config.data.concepts, config.model.vision.image_size, config.data.scenes, config.data.captions)
     return Dataset(
         world,
         wordnet.sentences,
@@ -36,6 +37,5 @@ DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {"openmoji": openmoji_word
 
 def dataset(config: RunConfig) -> Dataset:
     """The dataset that the config names. Raises ConfigError for an unknown name."""
-    if config.data.dataset not in DATASETS:
-        raise ConfigError(f"data.dataset = {config.data.dataset!r}: must be one of {', '.join(DATASETS)}")
+    one_of("data.dataset", config.data.dataset, DATASETS)
     return DATASETS[config.data.dataset](config)

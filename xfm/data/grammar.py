@@ -1,7 +1,7 @@
-"""What is said of a scene: captions and region phrases whose meaning a program can check.
+"""The language of captions and phrases: what they claim, when that is true, and how it is put into words.
 
-A `Caption` is a text, what it claims (things and relations between them) and where in the text the names, sizes, counts
-and relation words stand. "A cat" claims at least one cat, "two cats" exactly two; two things are two objects.
+A `Caption` is a text, what it claims (things, relations between them, a thing that is absent) and where in the text
+the words for each stand. "A cat" claims one cat at least, "two cats" just two, "no cat" none; two things, two objects.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from .scenes import Object, Scene
+    from .objects import Object
+    from .scenes import Scene
 
-Kind = Literal["noun", "size", "count", "relation"]
+Kind = Literal["noun", "size", "colour", "count", "relation", "negation", "absent"]  # absent: the name of what is not
 Span = tuple[int, int, Kind]  # characters [start, end)
-COUNTS = {2: "two", 3: "three", 4: "four"}
 NEAR = 0.15  # of the picture's side: the widest gap between boxes that are next to each other
+# In each row the usual words come first.
+COUNTS = {2: ("two", "a pair of", "a couple of"), 3: ("three", "a group of three"), 4: ("four", "a group of four")}
+OPENINGS = ("an image of ", "a drawing of ", "we see ", "there is ")
+JOINTS = {", with ": (", with ", ", and ", ", along with "), ", ": (", ", " and "), " and ": (" and ", " as well as ")}
+DENIALS = ("and no", "with no", "without")
 IRREGULAR = {"mouse": "mice", "goose": "geese", "wolf": "wolves", "fish": "fish", "deer": "deer", "die": "dice",
              "snowman": "snowmen", "knife": "knives", "leaf": "leaves", "ox": "oxen", "bison": "bison"}  # fmt: skip
 
@@ -30,12 +34,13 @@ class Thing:
     name: str
     size: str | None = None  # "big", "small", None: not said
     count: int = 1
+    colour: str | None = None  # one of colours.TERMS, None: not said
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
     subject: int  # index of a thing
-    word: str  # a key of RELATIONS or, with subject == object, of EXTREMES
+    word: str  # a key of RELATIONS or, with subject == object, of EXTREMES, whatever the words that are said
     object: int
 
 
@@ -45,6 +50,7 @@ class Caption:
     things: tuple[Thing, ...]
     relations: tuple[Relation, ...] = ()
     spans: tuple[Span, ...] = ()
+    absent: Thing | None = None  # nothing in the picture is like this
 
 
 def left_of(a: Object, b: Object) -> bool:
@@ -61,15 +67,32 @@ def next_to(a: Object, b: Object) -> bool:
     return aside**2 + apart**2 <= (NEAR * a.side) ** 2
 
 
-RELATIONS: dict[str, Callable[[Object, Object], bool]] = {  # boxes never overlap, so one of the first four always holds
+# All of what is visible. One of the first four or "next to" always holds.
+RELATIONS: dict[str, Callable[[Object, Object], bool]] = {
     "to the left of": left_of,
     "to the right of": lambda a, b: left_of(b, a),
     "above": above,
     "below": lambda a, b: above(b, a),
     "next to": next_to,
+    "in front of": lambda a, b: a in b.front,  # hides a part of it
+    "behind": lambda a, b: b in a.front,
 }
+LAYERS = ("in front of", "behind")  # only where objects may overlap
 EXTREMES = {"on the left": "to the left of", "on the right": "to the right of",
             "at the top": "above", "at the bottom": "below"}  # fmt: skip
+WAYS = {
+    "to the left of": ("to the left of", "left of", "on the left of"),
+    "to the right of": ("to the right of", "right of", "on the right of"),
+    "above": ("above", "over", "higher than"),
+    "below": ("below", "under", "beneath", "lower than"),
+    "next to": ("next to", "beside", "near", "close to"),
+    "in front of": ("in front of", "partly hiding"),
+    "behind": ("behind", "partly hidden by"),
+    "on the left": ("on the left", "furthest to the left"),
+    "on the right": ("on the right", "furthest to the right"),
+    "at the top": ("at the top", "furthest up"),
+    "at the bottom": ("at the bottom", "furthest down"),
+}
 
 
 def holds(caption: Caption, scene: Scene) -> bool:
@@ -84,6 +107,8 @@ def refers(phrase: Caption, scene: Scene) -> list[int]:
 
 def readings(caption: Caption, objects: Sequence[Object]) -> Iterator[tuple[int, ...]]:
     """Every choice of an object (-1: a counted group) for each thing, all different, that makes the caption true."""
+    if caption.absent and fits(caption.absent, objects):
+        return
     options = []
     for thing in caption.things:
         fitting = fits(thing, objects)
@@ -98,7 +123,9 @@ def readings(caption: Caption, objects: Sequence[Object]) -> Iterator[tuple[int,
 
 
 def fits(thing: Thing, objects: Sequence[Object]) -> list[int]:
-    return [i for i, o in enumerate(objects) if o.name == thing.name and thing.size in (None, o.size)]
+    """The objects that the thing can be, whatever its count."""
+    found = [i for i, o in enumerate(objects) if o.name == thing.name and thing.size in (None, o.size)]
+    return found if thing.colour is None else [i for i in found if objects[i].colour == thing.colour]
 
 
 def true(relation: Relation, caption: Caption, choice: Sequence[int], objects: Sequence[Object]) -> bool:
@@ -109,70 +136,20 @@ def true(relation: Relation, caption: Caption, choice: Sequence[int], objects: S
     return RELATIONS[relation.word](objects[subject], objects[choice[relation.object]])
 
 
-def describe(objects: Sequence[Object], rng: np.random.Generator) -> Caption:
-    """A true caption that mentions every object: "a picture of a big cat above a dog, with two apples"."""
-    groups: dict[str, list[int]] = {}
-    for i, o in enumerate(objects):
-        groups.setdefault(o.name, []).append(i)
-    mentions: list[tuple[Thing, int]] = []  # with the object, where it is one
-    for name, members in groups.items():
-        by_size = {size: [i for i in members if objects[i].size == size] for size in ("big", "small")}
-        if rng.random() < 0.5:  # sizes are said
-            mentions += [(Thing(name, size, len(some)), some[0]) for size, some in by_size.items() if some]
-        else:
-            mentions.append((Thing(name, None, len(members)), members[0]))
-    mentions = [mentions[i] for i in rng.permutation(len(mentions))]
-    mentions.sort(key=lambda m: m[0].count > 1)  # groups last: a relation is between single things
-    relations: list[Relation] = []
-    singles = sum(thing.count == 1 for thing, _ in mentions)
-    for first in range(0, singles - 1, 2):
-        if rng.random() < 0.6:
-            a, b = (objects[i] for _, i in mentions[first : first + 2])
-            relations.append(Relation(first, relation_word(a, b, rng), first + 1))
-    things = tuple(thing for thing, _ in mentions)
-    return compose(things, tuple(relations), "a picture of " if rng.random() < 0.15 else "")
-
-
-def relation_word(a: Object, b: Object, rng: np.random.Generator) -> str:
-    """The direction in which the boxes lie farther apart, or now and then "next to" where that is true."""
-    if rng.random() < 0.3 and next_to(a, b):
-        return "next to"
-    gaps = {"to the left of": b.x - a.x - a.width, "to the right of": a.x - b.x - b.width,
-            "above": b.y - a.y - a.height, "below": a.y - b.y - b.height}  # fmt: skip
-    return max(gaps, key=gaps.__getitem__)
-
-
-def refer(objects: Sequence[Object], i: int, rng: np.random.Generator) -> Caption | None:
-    """A phrase true of object i alone, "the small apple to the left of the dog"; None where the grammar has none."""
-    for things, relations in referring(objects, i, rng):
-        if {reading[0] for reading in readings(Caption("", things, relations), objects)} == {i}:
-            return compose(things, relations, definite=True)
-    return None
-
-
-def referring(objects: Sequence[Object], i: int, rng: np.random.Generator
-              ) -> Iterator[tuple[tuple[Thing, ...], tuple[Relation, ...]]]:  # fmt: skip
-    """What may refer to object i, in a random order: its name, with its size, with a relation; extremes last."""
-    target = objects[i]
-    names = [o.name for o in objects]
-    others = [o for o in objects if names.count(o.name) == 1 and o.name != target.name]
-    sizes = (None, target.size) if rng.random() < 0.6 else (target.size, None)
-    if not others or rng.random() < 0.7:
-        yield from (((Thing(target.name, size),), ()) for size in sizes)
-    for j in rng.permutation(len(others)).tolist():
-        relation = (Relation(0, relation_word(target, others[j], rng), 1),)
-        yield from (((Thing(target.name, size), Thing(others[j].name)), relation) for size in sizes)
-    yield from (((Thing(target.name, size),), (Relation(0, word, 0),)) for word in EXTREMES for size in sizes)
-
-
 def templates(name: str) -> tuple[str, ...]:
     """The texts of a class for zero-shot classification of single objects, in the words that captions use."""
     things = [Thing(name), Thing(name, "big"), Thing(name, "small")]
     return tuple(compose((thing,), (), start).text for start in ("", "a picture of ") for thing in things)
 
 
-def compose(things: Sequence[Thing], relations: Sequence[Relation], start: str = "", definite: bool = False) -> Caption:
-    """The caption's text, "A above B, with C and D" or "A, B and C", and its spans."""
+def usual(ways: Sequence[str]) -> str:
+    return ways[0]
+
+
+def compose(things: Sequence[Thing], relations: Sequence[Relation], start: str = "", definite: bool = False,
+            absent: Thing | None = None, say: Callable[[Sequence[str]], str] = usual) -> Caption:  # fmt: skip
+    """The caption's text, "A above B, with C and D" or "A, B and C", with "and no E", and its spans; `say` chooses
+    among ways to put the same."""
     text, spans = start, []
 
     def add(words: str, kind: Kind | None = None) -> None:
@@ -184,39 +161,52 @@ def compose(things: Sequence[Thing], relations: Sequence[Relation], start: str =
     def name(thing: Thing) -> None:
         words = plural(thing.name) if thing.count > 1 else thing.name
         if thing.count > 1:
-            add(COUNTS[thing.count], "count")
+            add(say(COUNTS[thing.count]), "count")
         else:
-            add("the" if definite else article(thing.size or thing.name, thing.name))
+            add("the" if definite else article(thing.size or thing.colour or thing.name, thing.name))
         if thing.size:
             add(" ")
             add(thing.size, "size")
+        if thing.colour:
+            add(" ")
+            add(thing.colour, "colour")
         add(" ")
         add(words, "noun")
 
-    by_subject = {r.subject: r for r in relations}
-    said = {r.object for r in relations if r.object != r.subject}
-    heads = [i for i in by_subject if i not in said]
-    for n, i in enumerate(heads):
-        add(", with " if n else "")
-        name(things[i])
+    for n, relation in enumerate(relations):
+        add(say(JOINTS[", with "]) if n else "")
+        name(things[relation.subject])
         add(" ")
-        add(by_subject[i].word, "relation")
-        if by_subject[i].object != i:
+        add(say(WAYS[relation.word]), "relation")
+        if relation.object != relation.subject:
             add(" ")
-            name(things[by_subject[i].object])
-    rest = [i for i in range(len(things)) if i not in by_subject and i not in said]
-    for n, i in enumerate(rest):
-        add(", with " if heads and not n else "" if not n else " and " if n == len(rest) - 1 else ", ")
-        name(things[i])
-    return Caption(text, tuple(things), tuple(relations), tuple(spans))
+            name(things[relation.object])
+    related = {i for r in relations for i in (r.subject, r.object)}
+    rest = [thing for i, thing in enumerate(things) if i not in related]
+    for n, thing in enumerate(rest):
+        joint = ", with " if related and not n else " and " if n == len(rest) - 1 else ", "
+        add(say(JOINTS[joint]) if n or related else "")
+        name(thing)
+    if absent:
+        joint, _, word = f"{',' if len(things) > 1 else ''} {say(DENIALS)}".rpartition(" ")
+        add(f"{joint} ")
+        add(word, "negation")
+        some = article(absent.name, absent.name)
+        add(f" {some} " if word == "without" and some != "some" else " ")
+        add(absent.name, "absent")
+    if start == "there is " and re.match("there is (two|three|four|some) ", text):
+        text, spans = "there are" + text[8:], [(a + 1, b + 1, kind) for a, b, kind in spans]
+    return Caption(text, tuple(things), tuple(relations), tuple(spans), absent)
 
 
+@lru_cache(maxsize=4096)
 def article(word: str, name: str) -> str:
     if plural(name) == name and name not in IRREGULAR:
         return "some"
     return "an" if re.match("(?!uni|ufo|eu|one)[aeiou]", word) else "a"
 
 
+@lru_cache(maxsize=4096)
 def plural(name: str) -> str:
     """The plural, "cherries" of "cherry"; a name that is a plural already stays."""
     head, _, last = name.rpartition(" ")

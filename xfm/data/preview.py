@@ -12,45 +12,89 @@ from matplotlib.patches import Rectangle
 
 from ..config import RunConfig
 from . import dataset
+from .objects import Object
 from .openmoji import CREDIT
-from .scenes import Object, Scene, Split
+from .scenes import SPLITS, Scene, Split, World
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; each box has a line style and a number as well.
 COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
 STYLES = ("-", "--", "-.", ":")
-COLUMNS, ROWS = 4, 3
-PICTURE, GAP, LINE, HEAD = 2.9, 0.35, 0.18, 0.75  # inches
+PICTURE, GAP, LINE, HEAD, TITLE = 2.9, 0.35, 0.18, 0.9, 0.5  # inches
 WRAP = 38  # characters a line
+ALONE = ((1,) * 4, (2, 3, 4, 2), (3, 4, 2, 4))  # objects of the scenes, row by row, of one split ...
+TOGETHER = ((1, 2, 3, 4, 2),)  # ... and of each of them all
+MEANING: dict[Split, str] = {
+    "train": "what is learnt from",
+    "validation": "the same concepts in other scenes, for choices made while training",
+    "test": "the same concepts in other scenes, for results",
+    "unseen_combinations": "pairs of concepts that no other split shows together",
+    "unseen_concepts": "concepts that no other split shows",
+}
 
 
-def preview(config: RunConfig, path: Path | str, split: Split = "train") -> Path:
-    """Writes a PNG of twelve scenes of a split, with captions, boxes and the phrases that name them; returns its path.
+def preview(config: RunConfig, path: Path | str, split: Split | None = None, seed: int | None = None) -> Path:
+    """Writes a PNG of scenes with captions, boxes and the phrases that name them; returns its path.
 
-    The last two rows hold scenes of two to four objects.
+    Twelve scenes of a split, or a row of every split that the world has; of the config's seed, or another. Raises
+    ValueError for an unknown or an empty split.
     """
-    world = dataset(config).world
-    least = 2 if split == "unseen_combinations" else 1
-    numbers = [(least, 2)] * COLUMNS + [(2, 4)] * (COLUMNS * (ROWS - 1))
-    scenes = [world.scene(split, i, objects, config.seed) for i, objects in enumerate(numbers)]
-    rows = [scenes[i : i + COLUMNS] for i in range(0, len(scenes), COLUMNS)]
-    texts = [max(len(legend(scene)) for scene in row) * LINE + 0.15 for row in rows]
-    width, height = COLUMNS * (PICTURE + GAP) + GAP, HEAD + sum(texts) + ROWS * (PICTURE + GAP) + GAP
+    world, seed = dataset(config).world, config.seed if seed is None else seed
+    splits: list[Split] = [split] if split else [s for s in SPLITS if world.pool(s)]
+    numbers = ALONE if split else TOGETHER
+    sections: dict[Split, list[list[Scene]]] = {
+        one: [scenes_of(world, one, row, n, seed) for n, row in enumerate(numbers)] for one in splits
+    }
+    width = len(numbers[0]) * (PICTURE + GAP) + GAP
+    height = HEAD + sum(TITLE + sum(map(tall, rows)) for rows in sections.values())
     figure = Figure(figsize=(width, height), facecolor="white")
-    title = f"Split: {split.replace('_', ' ')} ({world.image_size} px, {world.concepts} concepts)"
-    figure.text(GAP / width, 1 - 0.42 / height, title, size=15, weight="bold", va="center")
-    figure.text(1 - GAP / width, 1 - 0.42 / height, CREDIT, size=10, color="#444444", ha="right", va="center")
-    top = HEAD
-    for row, text in zip(rows, texts, strict=True):
-        for column, scene in enumerate(row):
-            left = GAP + column * (PICTURE + GAP)
-            axes = figure.add_axes((left / width, 1 - (top + PICTURE) / height, PICTURE / width, PICTURE / height))
-            show(axes, scene)
-            for n, (colour, line) in enumerate(legend(scene)):
-                y = 1 - (top + PICTURE + 0.12 + n * LINE) / height
-                figure.text(left / width, y, line, size=9.5, color=colour, va="top")
-        top += PICTURE + text + GAP
+
+    def write(x: float, y: float, text: str, **style: object) -> None:
+        figure.text(x / width, 1 - y / height, text, **style)  # type: ignore[arg-type]
+
+    write(GAP, 0.42, f"{world.concepts} concepts, {world.image_size} px", size=15, weight="bold", va="center")
+    write(GAP, 0.7, harder(world), size=11, color="#444444", va="center")
+    write(width - GAP, 0.42, CREDIT, size=10, color="#444444", ha="right", va="center")
+    top = HEAD + TITLE / 2
+    for one, rows in sections.items():
+        write(GAP, top, one.replace("_", " "), size=13, weight="bold", va="center")
+        write(GAP + 2.6, top, MEANING[one], size=11, color="#444444", va="center")
+        top += TITLE / 2
+        for row in rows:
+            for column, scene in enumerate(row):
+                left = GAP + column * (PICTURE + GAP)
+                place = (left / width, 1 - (top + PICTURE) / height, PICTURE / width, PICTURE / height)
+                show(figure.add_axes(place), scene)
+                for n, (colour, line) in enumerate(legend(scene)):
+                    write(left, top + PICTURE + 0.12 + n * LINE, line, size=9.5, color=colour, va="top")
+            top += tall(row)
+        top += TITLE / 2
     figure.savefig(path, dpi=110)
     return Path(path)
+
+
+def scenes_of(world: World, split: Split, numbers: Sequence[int], row: int, seed: int) -> list[Scene]:
+    least = 2 if split == "unseen_combinations" else 1
+    return [world.scene(split, row * len(numbers) + i, max(n, least), seed) for i, n in enumerate(numbers)]
+
+
+def tall(row: Sequence[Scene]) -> float:
+    """Inches of a row with its texts."""
+    return PICTURE + max(len(legend(scene)) for scene in row) * LINE + GAP + 0.15
+
+
+def harder(world: World) -> str:
+    """What makes the world harder than the calm and plain one: the fields that are not 0."""
+    scenes, captions = world.scenes, world.captions
+    rules = {
+        f"turned by up to {scenes.rotation:g}°": scenes.rotation,
+        f"of one category {scenes.alike:.0%}": scenes.alike,
+        f"up to {scenes.clutter} shapes of clutter": scenes.clutter,
+        f"up to {scenes.overlap:.0%} hidden": scenes.overlap,
+        f"colours {captions.colours:.0%}": captions.colours,
+        f"negation {captions.negation:.0%}": captions.negation,
+        f"paraphrase {captions.paraphrase:.0%}": captions.paraphrase,
+    }
+    return ", ".join(rule for rule, share in rules.items() if share) or "calm scenes, plain captions"
 
 
 def show(axes: Axes, scene: Scene) -> None:

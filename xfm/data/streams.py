@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -198,8 +200,20 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # forkserver's outlive a kill
     )
     pin = torch.cuda.is_available()
-    for batch in batches:
+    with deaths_noticed_when_waiting():
+        ready = iter(batches)
+    for batch in ready:
         yield tree_map(Tensor.pin_memory, batch) if pin else batch
+
+
+@contextmanager
+def deaths_noticed_when_waiting() -> Iterator[None]:
+    """torch raises the death of a loader process wherever the main thread is, in a save or in the caller's code;
+    without its signal handler it raises when a batch is waited for, within seconds."""
+    before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before)
 
 
 def one_thread(worker: int) -> None:

@@ -12,7 +12,8 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 
 from ..batch import END, PAD, START, UNKNOWN
-from . import cache, grammar, openmoji, scenes, wordnet
+from ..config import ConfigError
+from . import cache, captions, colours, grammar, objects, openmoji, scenes, wordnet
 from .scenes import World
 
 SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
@@ -62,7 +63,7 @@ class Tokenizer:
         return ids, torch.arange(longest) < lengths[:, None]
 
     def save(self, path: Path | str) -> None:
-        self.backend.save(str(path))
+        Path(path).write_text(self.backend.to_str(pretty=True), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path | str) -> Tokenizer:
@@ -70,7 +71,7 @@ class Tokenizer:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such tokenizer file")
         try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)))
+            return cls(tokenizers.Tokenizer.from_str(Path(path).read_text("utf-8")))
         except Exception as error:  # tokenizers raises bare Exception
             raise ValueError(f"{path}: not a tokenizer of this toolkit ({error}); delete it if cached") from error
 
@@ -78,10 +79,10 @@ class Tokenizer:
 def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
     """A tokenizer of exactly `vocabulary` ids; the same corpus gives the same one.
 
-    Raises ValueError where the vocabulary is too small for the bytes or too large for the corpus.
+    Raises ConfigError where the vocabulary is too small for the bytes or too large for the corpus.
     """
     if vocabulary < LEAST:
-        raise ValueError(f"model.text.vocabulary = {vocabulary}: must be at least {LEAST} (bytes and special tokens)")
+        raise ConfigError(f"model.text.vocabulary = {vocabulary}: must be at least {LEAST} (bytes and special tokens)")
     backend = tokenizers.Tokenizer(models.BPE())
     backend.normalizer = normalizers.Lowercase()
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -94,16 +95,19 @@ def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
     )
     backend.train_from_iterator(corpus, trainer)
     if backend.get_vocab_size() != vocabulary - 1:
-        raise ValueError(f"model.text.vocabulary = {vocabulary}: the corpus gives only {backend.get_vocab_size() + 1}")
+        most = backend.get_vocab_size() + 1
+        raise ConfigError(f"model.text.vocabulary = {vocabulary}: must be at most {most}, which the corpus gives")
     backend.add_special_tokens([AddedToken(MASK, lstrip=True, normalized=False)])
     return Tokenizer(backend)
 
 
 def for_world(world: World, vocabulary: int) -> Tokenizer:
     """The tokenizer of a world and WordNet's training sentences, trained in seconds once and cached."""
-    made_by = [*(module.__file__ for module in (openmoji, scenes, grammar, wordnet)), __file__]
+    makers = (openmoji, objects, scenes, colours, captions, grammar, wordnet)
+    made_by = [*(module.__file__ for module in makers), __file__]
     sources = b"".join(Path(file).read_bytes() for file in made_by if file)  # another grammar is another corpus
-    digest = hashlib.blake2b(sources, digest_size=6).hexdigest()
+    rules = repr((world.scenes, world.captions)).encode()  # and so is another world
+    digest = hashlib.blake2b(sources + rules, digest_size=6).hexdigest()
     name = f"tokenizer-openmoji-{world.concepts}-{vocabulary}-{digest}.json"
     return Tokenizer.load(cache.cached(name, lambda path: train(corpus(world), vocabulary).save(path)))
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from .. import keyed
+from ..tree import one_of
 from . import cache, openmoji
 from .scenes import World
 
 FILES = {"n": "data.noun", "v": "data.verb", "a": "data.adj", "r": "data.adv"}
-FORMAT = 1  # of the cached table: raise it when `clean` or `split_of` changes
+FORMAT = 1  # of the cached tables: raise it when `clean`, `split_of` or `parse_hypernyms` changes
 FEWEST = 3  # words of a sentence
 
 # The lexicographer files that can mean the thing in the picture, the most fitting first, by subcategory or category.
@@ -48,8 +49,7 @@ def sentences(split: str) -> tuple[Sentence, ...]:
 
     Raises ImportError when the package is missing, ValueError for an unknown split.
     """
-    if split not in ("train", "validation", "test"):
-        raise ValueError(f"split = {split!r}: sentences have train, validation and test")
+    one_of("split", split, ("train", "validation", "test"))
     rows = (line.split("\t") for line in table().read_text("utf-8").splitlines())
     return tuple(Sentence(*row[1:]) for row in rows if row[0] == split)  # type: ignore[arg-type]
 
@@ -81,17 +81,54 @@ def split_of(synset: str) -> str:
 
 def parse(folder: Path) -> Iterator[Sentence]:
     lexnames = [line.split("\t")[1] for line in (folder / "lexnames").read_text("utf-8").splitlines()]
+    for letter, fields, gloss in synsets(folder):
+        offset, lexname = fields.split(" ", 2)[:2]
+        definition, *rest = gloss.split('"')
+        examples = rest[::2] if len(rest) % 2 == 0 else []  # a quote is missing: cannot be told from the definition
+        for text, kind in ((definition, "definition"), *((e, "example") for e in examples)):
+            if len((text := clean(text)).split()) >= FEWEST:
+                yield Sentence(text, lexnames[int(lexname)], letter + offset, kind)  # type: ignore[arg-type]
+
+
+def synsets(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Of every synset: the letter of its part of speech, its fields and its gloss."""
     for letter, name in FILES.items():
         for line in (folder / name).read_text("utf-8").splitlines():
-            if line.startswith("  "):  # the licence
-                continue
-            fields, _, gloss = line.partition("|")
-            offset, lexname = fields.split(" ", 2)[:2]
-            definition, *rest = gloss.split('"')
-            examples = rest[::2] if len(rest) % 2 == 0 else []  # a quote is missing: cannot be told from the definition
-            for text, kind in ((definition, "definition"), *((e, "example") for e in examples)):
-                if len((text := clean(text)).split()) >= FEWEST:
-                    yield Sentence(text, lexnames[int(lexname)], letter + offset, kind)  # type: ignore[arg-type]
+            if not line.startswith("  "):  # the licence
+                fields, _, gloss = line.partition("|")
+                yield letter, fields, gloss
+
+
+@lru_cache(maxsize=1)
+def hypernyms() -> dict[str, tuple[str, ...]]:
+    """The direct hypernyms of each noun's and verb's synset that has any, by synset: what it is a kind of. What a named
+    individual is an instance of is left out."""
+
+    def write(path: Path) -> None:
+        path.write_text("\n".join("\t".join(row) for row in parse_hypernyms(folder())), encoding="utf-8")
+
+    rows = cache.cached(f"wordnet-3.0-hypernyms-{FORMAT}.tsv", write).read_text("utf-8").splitlines()
+    return {synset: tuple(above) for synset, *above in (row.split("\t") for row in rows)}
+
+
+def parse_hypernyms(folder: Path) -> Iterator[list[str]]:
+    """Each synset that has hypernyms, and then these."""
+    for letter, fields, _ in synsets(folder):
+        offset, _, _, words, *rest = fields.split()
+        count, *pointers = rest[2 * int(words, 16) :]  # of a word two fields, of a pointer four
+        named = zip(*(pointers[i : 4 * int(count) : 4] for i in range(3)), strict=True)
+        if above := [part + place for symbol, place, part in named if symbol == "@"]:
+            yield [letter + offset, *above]
+
+
+def ancestors(synset: str) -> frozenset[str]:
+    """All that is above a synset: its hypernyms, theirs, and so on."""
+    above: set[str] = set()
+    new = set(hypernyms().get(synset, ()))
+    while new:
+        above |= new
+        new = {h for s in new for h in hypernyms().get(s, ())} - above
+    return frozenset(above)
 
 
 def clean(text: str) -> str:

@@ -3,45 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..data.scenes import Scene
+from ..data.scenes import MOST, Scene
 from ..objectives.bbp import overlap
+from ..recipes import LEVELS
 from .result import Result
 from .subject import Subject
 
+HARDER = ("rotated", "alike", "cluttered", "occluded", "hard")
+HARD_SCENES = 200  # of each level
 SCENES = 560  # of one to four objects: about 420 have several
 ENOUGH = 0.5  # the IoU from which a box is right
 
 
 def score(subject: Subject) -> list[Result]:
-    """Over all phrases, and over those of pictures with several objects, where it matters which is meant.
+    """Over all phrases; over those of pictures with several objects, where it matters which is meant; by size of the
+    object, by number of objects, and on harder pictures than the model may have been trained on.
 
     Controls: the best constant box, found on training scenes; the box of any object of the picture; the box for the
     phrase of another object of the picture. Phrases of one picture are resampled together.
     """
-    scenes = subject.scenes("grounding", SCENES)
-    phrases, owner, true = sought(scenes)
-    predicted = subject.boxes(scenes, phrases, owner)
     constant = best_constant(sought(subject.scenes("grounding", SCENES, "train"))[2])
-    several = torch.tensor([len(s.objects) for s in scenes])[owner] > 1
-    other = swapped(owner)
+    asked = ask(subject, subject.scenes("grounding", SCENES))
+    crowd = torch.tensor([len(s.objects) for s in asked.scenes])[asked.owner]
+    big = torch.tensor([o.size == "big" for s in asked.scenes for o in s.objects])
     results = []
-    for task, kept in (("grounding", torch.ones_like(several)), ("grounding (several objects)", several)):
-        ours, theirs, target, group = predicted[kept], predicted[other][kept], true[kept], owner[kept]
-        iou, always = iou_of(ours, target), iou_of(constant.expand_as(target), target)
-        accuracies = {"": right(iou), "any object's box": any_object(owner, true)[kept]}
-        if kept is several:
-            accuracies["swapped phrase"] = right(iou_of(theirs, target))
-        control, name = right(always).mean().item(), "best constant box"
-        results += [
-            subject.result(task, condition, "acc@0.5", scores, control, name, 1.0, group)
-            for condition, scores in accuracies.items()
-        ]
-        results.append(subject.result(task, "", "mean IoU", iou, always.mean().item(), name, 1.0, group))
+    for task, kept in (("grounding", crowd > 0), ("grounding (several objects)", crowd > 1)):
+        accuracies = {"": asked.right, "any object's box": any_object(asked.owner, asked.true)}
+        if task != "grounding":
+            accuracies["swapped phrase"] = right(iou_of(asked.predicted[swapped(asked.owner)], asked.true))
+        results += [row(subject, task, name, scores, asked, constant, kept) for name, scores in accuracies.items()]
+        results.append(row(subject, task, "", asked.iou, asked, constant, kept, "mean IoU"))
+    parts = {"big object": big, "small object": ~big}
+    parts |= {f"one of {n}" if n > 1 else "alone": crowd == n for n in range(1, MOST + 1)}
+    for part, kept in parts.items():
+        if kept.any():
+            results.append(row(subject, "grounding (by size and number)", part, asked.right, asked, constant, kept))
+    for level in HARDER:
+        hard = subject.on(LEVELS[level])
+        asked = ask(hard, hard.scenes("grounding", HARD_SCENES))
+        results.append(row(subject, "grounding (harder pictures)", level, asked.right, asked, constant))
     return results
+
+
+@dataclass(frozen=True)
+class Asked:
+    scenes: Sequence[Scene]
+    owner: Tensor  # (R,) the scene of each phrase
+    true: Tensor  # (R, 4)
+    predicted: Tensor  # (R, 4)
+
+    @property
+    def iou(self) -> Tensor:
+        return iou_of(self.predicted, self.true)
+
+    @property
+    def right(self) -> Tensor:
+        return right(self.iou)
+
+
+def ask(subject: Subject, scenes: Sequence[Scene]) -> Asked:
+    phrases, owner, true = sought(scenes)
+    return Asked(scenes, owner, true, subject.boxes(scenes, phrases, owner))
+
+
+def row(subject: Subject, task: str, condition: str, scores: Tensor, asked: Asked, constant: Tensor,
+        kept: Tensor | slice = slice(None), metric: str = "acc@0.5") -> Result:  # fmt: skip
+    """The result over the phrases `kept` (R,) bool, beside what the best constant box reaches on them."""
+    always = iou_of(constant.expand_as(asked.true), asked.true)
+    control = (always if metric == "mean IoU" else right(always))[kept].mean().item()
+    return subject.result(task, condition, metric, scores[kept], control, "best constant box", 1.0, asked.owner[kept])
 
 
 def sought(scenes: Sequence[Scene]) -> tuple[list[str], Tensor, Tensor]:

@@ -1,9 +1,10 @@
-"""Masked words of captions: guessed with the right picture, and with one that shows nothing the caption names."""
+"""Masked words of captions, by part of speech: guessed with the right picture, with one that shows nothing the caption
+names, and with none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ from .result import Result
 from .subject import Subject
 
 SCENES = 1000
-KINDS: dict[Kind, str] = {"noun": "masked names", "size": "masked sizes", "count": "masked counts",
-                          "relation": "masked relations"}  # fmt: skip
+KINDS: dict[Kind, str] = {"noun": "masked names", "size": "masked sizes", "colour": "masked colours",
+                          "count": "masked counts", "relation": "masked relations"}  # fmt: skip
+PICTURES = ("right picture", "wrong picture", "no picture")
+PLAIN = 225  # grey of a ground that shows nothing
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,20 @@ class Blank:
 
 
 def score(subject: Subject) -> list[Result]:
-    """A word is right when all its tokens are, guessed at once; "first token" asks for the first alone."""
+    """Accuracy: a word is right when all its tokens are, guessed at once. "No picture" is a plain ground: the model
+    always sees something. Kinds that the world's captions do not have are left out."""
     scenes = subject.scenes("imlm", SCENES)
     found = [blank for kind in KINDS for blank in blanks(subject, scenes, kind)]
     scores = answers(subject, scenes, found)
     results = []
     for kind, task in KINDS.items():
-        right, wrong = scores[:, [b.kind == kind for b in found]]
-        for i, metric in enumerate(("accuracy", "first token")[: 2 if kind == "noun" else 1]):
-            results += [
-                subject.result(task, "right picture", metric, right[:, i], wrong[:, i].mean(), "wrong picture", 1.0),
-                subject.result(task, "wrong picture", metric, wrong[:, i]),
-                subject.result(task, "right - wrong", metric, right[:, i] - wrong[:, i], 0.0, "no effect"),
-            ]
+        right, wrong, none = scores[:, [b.kind == kind for b in found]]
+        if not right.size:
+            continue
+        rows = {"right picture": (right, wrong.mean(), "wrong picture", 1.0), "wrong picture": (wrong,),
+                "no picture": (none,), "right - wrong": (right - wrong, 0.0, "no effect"),
+                "right - none": (right - none, 0.0, "no effect")}  # fmt: skip
+        results += [subject.result(task, condition, "accuracy", *row) for condition, row in rows.items()]
     return results
 
 
@@ -84,17 +88,19 @@ def stranger(scenes: Sequence[Scene], i: int) -> int | None:
 
 
 def answers(subject: Subject, scenes: Sequence[Scene], found: Sequence[Blank]) -> np.ndarray:
-    """(2, n, 2): beside the captions' own and the other pictures; all tokens right, the first token right."""
+    """(3, n) beside each of PICTURES: 1 where all tokens are right."""
     tokens, _ = guesses(subject, scenes, found)
     tokens, true = tokens[..., 0].numpy(), filled([b.tokens for b in found], IGNORE).numpy()
-    right = tokens == true
-    return np.stack([(right | (true == IGNORE)).all(-1), right[..., 0]], -1).astype(float)
+    return ((tokens == true) | (true == IGNORE)).all(-1).astype(float)
 
 
 def guesses(subject: Subject, scenes: Sequence[Scene], found: Sequence[Blank]) -> tuple[Tensor, Tensor]:
-    """(2, n, M, 3) each: the likeliest tokens, and their probabilities, with the own and with the other pictures."""
-    picture = torch.tensor([[b.scene for b in found], [b.other for b in found]])
-    text = torch.arange(len(found)).repeat(2)
-    out = subject.guesses(scenes, [b.masked for b in found], [b.places for b in found], picture.flatten(), text)
-    tokens, probabilities = (t.unflatten(0, (2, -1)) for t in out)
+    """(3, n, M, 3) each: the likeliest tokens, and their probabilities, beside each of PICTURES."""
+    plain = np.full_like(scenes[0].image, PLAIN)
+    nothing = replace(scenes[0], image=plain, objects=(), caption=Caption("", ()), phrases=())
+    picture = torch.tensor([[b.scene for b in found], [b.other for b in found], [len(scenes)] * len(found)])
+    text = torch.arange(len(found)).repeat(len(PICTURES))
+    beside = [*scenes, nothing]
+    out = subject.guesses(beside, [b.masked for b in found], [b.places for b in found], picture.flatten(), text)
+    tokens, probabilities = (t.unflatten(0, (len(PICTURES), -1)) for t in out)
     return tokens, probabilities

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.grammar import templates
@@ -21,22 +19,39 @@ def score(subject: Subject) -> list[Result]:
 
     The second is the same for every split; the `unseen` splits have no seen concept alone, so only that.
     """
+    seen = [] if subject.split.startswith("unseen") else name_all(subject, "naming", subject.world.names, EACH)
+    if not subject.world.unseen_names:
+        return seen
     unseen = replace(subject, split="unseen_concepts")
-    rows = name_all(unseen, "naming (unseen concepts)", subject.world.unseen_names, 2 * EACH)
-    return rows if subject.split.startswith("unseen") else name_all(subject, "naming", subject.world.names, EACH) + rows
+    return seen + name_all(unseen, "naming (unseen concepts)", subject.world.unseen_names, 2 * EACH)
 
 
 def name_all(subject: Subject, task: str, names: Sequence[str], each: int) -> list[Result]:
     shown = [(place, i) for place in subject.world.pool(subject.split) for i in range(each)]
     scenes = [subject.scene(task, i, concepts=(place,)) for place, i in shown]
-    true = torch.arange(len(names)).repeat_interleave(each)
-    right = (subject.image_features(scenes) @ classes(subject, names).T).argmax(1) == true
-    return [subject.result(task, "", "accuracy", right.numpy(), 1 / len(names), "chance", 1.0)]
+    true = [n for n in range(len(names)) for _ in range(each)]
+    right = (subject.image_features(scenes) @ classes(subject, names)).argmax(1).numpy() == true
+    return [subject.result(task, "", "accuracy", right, 1 / len(names), "chance", 1.0)]
 
 
 def classes(subject: Subject, names: Sequence[str]) -> Tensor:
-    """(C, E) of unit length: of each name the mean over its texts."""
-    texts = [templates(name) for name in names]
-    features = subject.text_features([text for some in texts for text in some])
-    means = [some.mean(0) for some in features.split([len(some) for some in texts])]
-    return F.normalize(torch.stack(means), dim=-1)
+    """(E, C) of unit length: of each name the mean over its texts, by open_clip."""
+    from open_clip import build_zero_shot_classifier  # seconds to import
+
+    in_words = [lambda name, i=i: templates(name)[i] for i in range(len(templates("")))]
+    return build_zero_shot_classifier(TextTower(subject), Texts, names, in_words, num_classes_per_batch=None)
+
+
+class Texts(list[str]):
+    """What open_clip takes for tokens: the subject has its own tokenizer."""
+
+    def to(self, device: object) -> Texts:
+        return self
+
+
+@dataclass(frozen=True)
+class TextTower:
+    subject: Subject
+
+    def encode_text(self, texts: Texts, normalize: bool) -> Tensor:
+        return self.subject.text_features(texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -37,6 +37,7 @@ class Result:
     ceiling: float | None  # what a perfect model would reach, where that is known
     seed: int  # of the evaluation's draws, not of the run
     split: str
+    family: str = ""  # "language", "vision", "vision-language"
 
 
 def interval(scores: ArrayLike, groups: ArrayLike | None, *key: object) -> tuple[float, float]:
@@ -79,6 +80,24 @@ def lines(results: Sequence[Result]) -> str:
         ceiling = "" if r.ceiling is None or r.ceiling == 1 else f"{r.ceiling:.3f}"
         rows.append((f"{r.task}, {r.condition}".removesuffix(", "), r.metric, f"{r.value:.3f}",
                      f"{r.low:.3f} to {r.high:.3f}", str(r.n), control, ceiling))  # fmt: skip
+    return aligned(rows)
+
+
+def compare(runs: Mapping[str, Sequence[Result]]) -> str:
+    """Evaluations by name side by side, for a terminal: a line a number, a column a run, with 95 % intervals. Where the
+    questions are not the usual ones (test split, seed 0) the line says so."""
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for name, results in runs.items():
+        for r in results:
+            asked = "" if (r.split, r.seed) == ("test", 0) else f" [{r.split}, seed {r.seed}]"
+            where = f"{r.task}, {r.condition}".removesuffix(", ") + asked, r.metric
+            cells.setdefault(where, {})[name] = f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})"
+    return aligned(
+        [("task", "metric", *runs), *((*where, *(row.get(n, "") for n in runs)) for where, row in cells.items())]
+    )
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +60,10 @@ class Subject:
     @property
     def world(self) -> World:
         return self.source.world
+
+    def on(self, changes: dict[str, Any]) -> Subject:
+        """The same model, asked about another world: `changes` are dotted fields of its data."""
+        return replace(self, config=self.config.replace(changes))
 
     def scene(self, task: str, index: int, split: Split | None = None, **wanted: Any) -> Scene:
         """Scene `index` of a task: the same for every model."""

@@ -4,8 +4,10 @@ from .curves import learning_curves, watch
 from .flow import flow
 from .gradients import doses, gradient_table
 from .pictures import grounding_examples, hidden_patches, masked_word_examples, retrieval_examples, scenes
-from .results import evaluation
+from .results import evaluation, pages
 from .style import Figure
+from .throughput import throughput
 
 __all__ = ["Figure", "doses", "evaluation", "flow", "gradient_table", "grounding_examples", "hidden_patches",
-           "learning_curves", "masked_word_examples", "retrieval_examples", "scenes", "watch"]  # fmt: skip
+           "learning_curves", "masked_word_examples", "pages", "retrieval_examples", "scenes", "throughput",
+           "watch"]  # fmt: skip

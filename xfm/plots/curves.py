@@ -17,11 +17,12 @@ from matplotlib.ticker import MaxNLocator
 from ..batch import Images, Pairs, Regions, Texts
 from ..config import RunConfig
 from ..objectives import OBJECTIVES, STREAM_OBJECTIVES
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, Figure, require, styled
+from .colours import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
+from .style import WIDTH, Figure, require, styled
 
 Record = Mapping[str, Any]
 Measure = Literal["loss", "accuracy"]
-Curves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done, values
+Curves = dict[str, tuple[np.ndarray, np.ndarray]]  # steps done, values
 
 TITLES = {"mlm": "masked words", "mim": "hidden patches", "itc": "image–text contrast", "itm": "image–text matching",
           "imlm": "words beside a picture", "bbp": "boxes"}  # fmt: skip
@@ -33,7 +34,7 @@ OTHER = (GREY, "-", "x")
 HELD_OUT = "validation/"
 ITM_POSITIVE = 1 / 3  # of ITM's pairings: one true, one with another picture, one with another text
 SMOOTH = 40  # a running mean over this fraction of the run
-DRAWN = 2000  # points of the unsmoothed line
+DRAWN = 400  # points of a line, at most: a panel has about as many pixels
 COLUMNS = 3
 
 
@@ -50,10 +51,11 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     records = [r for r in records if r.get("run") == last.get("run")]
     config = config if config is not None and last.get("run", config.name) == config.name else None
     waiting = starts(config) if config is not None and measure == "loss" else {}
+    found = series(records)
     names = dict.fromkeys((*OBJECTIVES, *objectives(records)))
-    panels = {o: panel for o in names if (panel := curves(records, o, measure)) or o in waiting}
+    panels = {o: panel for o in names if (panel := curves(found, o, measure)) or o in waiting}
     require(panels, f"{measure} in the records")
-    checked = {o: curves(records, o, measure, HELD_OUT) for o in panels}
+    checked = {o: curves(found, o, measure, HELD_OUT) for o in panels}
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(WIDTH, 0.95 + 2.1 * rows), layout="constrained")
@@ -70,8 +72,8 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
         show_chance(axes, levels, show_start(axes, joined, end))
         if config is not None and "pairs" in panel:
             show_curriculum(axes, config, end)
-    found = {stream for panel in panels.values() for stream in panel}
-    streams = [s for s in STREAM_STYLES if s in found] + sorted(found - STREAM_STYLES.keys())
+    drawn = {stream for panel in panels.values() for stream in panel}
+    streams = [s for s in STREAM_STYLES if s in drawn] + sorted(drawn - STREAM_STYLES.keys())
     figure.legend(handles=legend(streams, config, any(checked.values())), loc="outside lower left", ncols=5,
                   columnspacing=1.6, handlelength=2.2)  # fmt: skip
     return figure
@@ -115,16 +117,28 @@ def objectives(records: Sequence[Record]) -> list[str]:
     return [o for o in OBJECTIVES if o in found] + sorted(found - OBJECTIVES.keys())
 
 
-def curves(records: Sequence[Record], objective: str, measure: Measure, prefix: str = "") -> Curves:
-    """Steps and values of an objective, by stream."""
-    suffixes = [""] if measure == "loss" else [f"/{name}" for name in ACCURACIES]
-    found: dict[str, list[tuple[int, float]]] = {}
+def series(records: Sequence[Record]) -> Curves:
+    """Steps done and values of all that the records hold of objectives, by its key."""
+    found: dict[str, tuple[list[int], list[float]]] = {}
     for record in records:
-        for key in record:
-            stream = key.removeprefix(prefix).split("/")[0]
-            if any(key == f"{prefix}{stream}/{objective}{suffix}" for suffix in suffixes):
-                found.setdefault(stream, []).append((record["step"] + 1, record[key]))
-    return {stream: tuple(np.array(points, float).T) for stream, points in found.items()}  # type: ignore[misc]
+        for key, value in record.items():
+            if "/" in key:
+                steps, values = found.setdefault(key, ([], []))
+                steps.append(record["step"] + 1)
+                values.append(value)
+    return {key: (np.array(steps, float), np.array(values, float)) for key, (steps, values) in found.items()}
+
+
+def curves(found: Curves, objective: str, measure: Measure, prefix: str = "") -> Curves:
+    """Those of an objective, by stream."""
+    suffixes = [""] if measure == "loss" else [f"/{name}" for name in ACCURACIES]
+    streams = dict.fromkeys(key.removeprefix(prefix).split("/")[0] for key in found)
+    return {
+        stream: found[key]
+        for stream in streams
+        for suffix in suffixes
+        if (key := f"{prefix}{stream}/{objective}{suffix}") in found
+    }
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
@@ -153,10 +167,10 @@ def draw(axes: Axes, panel: Curves, checked: Curves, levels: Sequence[float], fi
     shown = [np.array(levels, float)]
     for stream, (steps, values) in panel.items():
         colour, line, marker = STREAM_STYLES.get(stream, OTHER)
-        thin = slice(None, None, max(1, len(steps) // DRAWN))
+        thin = slice(None, None, math.ceil(len(steps) / DRAWN))
         axes.plot(steps[thin], values[thin], color=colour, alpha=0.22, linewidth=0.7)
         mean = smooth(values, end // SMOOTH)
-        axes.plot(steps, mean, color=colour, linestyle=line, linewidth=1.6)
+        axes.plot(steps[thin], mean[thin], color=colour, linestyle=line, linewidth=1.6)
         settled = steps > first + end // 50 if steps[-1] > first + end // 10 else steps > first
         shown += [mean[settled], np.quantile(values[settled], (0.01, 0.99))]
         if stream in checked:
@@ -183,7 +197,7 @@ def start(panel: Curves) -> int:
 def show_start(axes: Axes, joined: int, end: int) -> Text | None:
     """Greys out the steps before the objective joined, and says so where there is room: the text is returned."""
     if joined > 0:
-        axes.axvspan(0, joined, color="#f1f1f1", zorder=0, linewidth=0)
+        axes.axvspan(0, joined, color=SHADE, zorder=0, linewidth=0)
     if joined < 0.2 * end:
         return None
     place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
@@ -208,8 +222,8 @@ def show_chance(axes: Axes, levels: Mapping[str, tuple[float, str] | None], besi
 def show_curriculum(axes: Axes, config: RunConfig, end: int) -> None:
     """A strip along the top."""
     single, full = (share * end for share in (config.data.single_until, config.data.full_from))
-    axes.axvspan(0, single, 0.965, 1, color="#555555", linewidth=0)
-    axes.axvspan(single, full, 0.965, 1, color="#bbbbbb", linewidth=0)
+    axes.axvspan(0, single, 0.965, 1, color=DARK, linewidth=0)
+    axes.axvspan(single, full, 0.965, 1, color=LIGHT, linewidth=0)
 
 
 def legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) -> list[Line2D | Patch]:
@@ -224,8 +238,8 @@ def legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) -> 
     if held_out:
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
     if config is not None and config.data.full_from and "pairs" in streams:
-        handles.append(Patch(color="#555555", label="pairs show one object"))
-        handles.append(Patch(color="#bbbbbb", label="… and gradually more"))
+        handles.append(Patch(color=DARK, label="pairs show one object"))
+        handles.append(Patch(color=LIGHT, label="… and gradually more"))
     return handles
 
 

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ..config import FlowConfig
-from .style import BLUE, GREEN, GREY, ORANGE, WIDTH, Figure, styled
+from .colours import AXIS, BLUE, GREEN, GREY, ORANGE, SHADE, TINT
+from .style import WIDTH, Figure, styled
 
 TALL = 3.7  # inches, as all coordinates here
 VISION, LANGUAGE, FUSION = (1.9, 2.5), (1.9, 0.6), (6.0, 1.55)
@@ -31,7 +32,7 @@ def flow(config: FlowConfig, title: str = "") -> Figure:
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, TALL))
     axes.set_axis_off()
     for (x, y), name in ((VISION, "vision encoder"), (LANGUAGE, "language encoder"), (FUSION, "fusion encoder")):
-        look: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "#eef4f9", "edgecolor": BLUE}
+        look: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": TINT, "edgecolor": BLUE}
         axes.add_patch(FancyBboxPatch((x - 0.75, y - 0.3), 1.5, 0.6, linewidth=1.4, **look))
         axes.text(x, y, name, ha="center", va="center")
     for (_, y), name in ((VISION, "pictures"), (LANGUAGE, "texts")):
@@ -59,7 +60,7 @@ def flow(config: FlowConfig, title: str = "") -> Figure:
 
 
 def loss(axes: Axes, at: Point, text: str) -> None:
-    look: dict[str, Any] = {"boxstyle": "round,pad=0.3", "facecolor": "#f5f5f5", "edgecolor": "#888888"}
+    look: dict[str, Any] = {"boxstyle": "round,pad=0.3", "facecolor": SHADE, "edgecolor": AXIS}
     axes.text(*at, text, ha="center", va="center", fontweight="bold", bbox=look)
 
 

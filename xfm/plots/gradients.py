@@ -13,7 +13,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, Figure, require, styled
+from .colours import BLUE, GREEN, GREY, LIGHT, ORANGE, PURPLE
+from .style import Figure, require, styled
+from .svg import FIXED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ TITLE, NAME, HEAD = 0.35, 0.25, 0.4  # inches, above the cells
 COLOURS = colormaps["cividis"]
 NO_PATH = "–"
 PLAIN: dict[str, Any] = {"edgecolor": "white", "linewidth": 1.2, "facecolor": "white"}
-HATCHED: dict[str, Any] = {"hatch": "////", "edgecolor": "#d0d0d0", "facecolor": "white", "linewidth": 0}
+HATCHED: dict[str, Any] = {"hatch": "////", "edgecolor": LIGHT, "facecolor": "white", "linewidth": 0}
 FRAMED: dict[str, Any] = {"fill": False, "edgecolor": ORANGE, "linewidth": 2}
 LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"))
 
@@ -83,15 +85,15 @@ def norms(frame: pd.DataFrame) -> dict[tuple[int, int], float | None]:
 
 
 def draw(axes: Axes, c: int, r: int, norm: float | None, scale: LogNorm) -> None:
-    look, ink = dict(PLAIN), "black"
+    look, ink, gid = dict(PLAIN), "black", None
     if norm is None:
         look, ink = HATCHED, GREY
     elif norm > 0 and math.isfinite(norm):
         look["facecolor"] = COLOURS(scale(norm))
-        ink = "black" if scale(norm) > 0.48 else "white"
+        ink, gid = "black" if scale(norm) > 0.48 else "white", FIXED
     axes.add_patch(Rectangle((c, r), 1, 1, **look))
     text = NO_PATH if norm is None else short(norm)
-    axes.text(c + 0.5, r + 0.52, text, ha="center", va="center", fontsize=8.5, color=ink)
+    axes.text(c + 0.5, r + 0.52, text, ha="center", va="center", fontsize=8.5, color=ink, gid=gid)
 
 
 def short(x: float) -> str:

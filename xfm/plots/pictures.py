@@ -16,12 +16,15 @@ from ..data import preview
 from ..data.openmoji import CREDIT
 from ..data.scenes import Scene
 from ..evaluation.examples import Grounded, Guess, Masked, Retrieved
-from .style import BLUE, GREY, ORANGE, WIDTH, Figure, Ruler, require, styled
+from .colours import BLUE, GREY, ORANGE
+from .style import WIDTH, Figure, Ruler, require, styled
+from .svg import FIXED
 
 GAP, LINE, TITLE, FOOT = 0.3, 0.165, 0.4, 0.15  # inches: between pictures, a line of text, above and below all
 SIZE = 8.5  # points, of the text
 RIGHT, WRONG = "✓", "✗"
 INDENT = "    "
+COVER: dict[str, Any] = {"facecolor": "#8a8a8a", "edgecolor": "white", "linewidth": 0.5, "gid": FIXED}
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ def sheet(cards: Sequence[Card], columns: int, title: str) -> Figure:
 
 
 def image(pixels: np.ndarray) -> Callable[[Axes], object]:
-    """Every pixel a square."""
-    return lambda axes: axes.imshow(pixels, interpolation="nearest")
+    """Every pixel a square, in a vector file as well."""
+    return lambda axes: axes.imshow(pixels, interpolation="none")
 
 
 @styled
@@ -109,10 +112,10 @@ def hidden_patches(
     def draw(axes: Axes, pixels: np.ndarray, mask: np.ndarray) -> None:
         grid = math.isqrt(len(mask))
         step = len(pixels) / grid
-        axes.imshow(pixels, interpolation="nearest")
+        axes.imshow(pixels, interpolation="none")
         for place in np.flatnonzero(mask).tolist():
             corner = place % grid * step - 0.5, place // grid * step - 0.5
-            axes.add_patch(Rectangle(corner, step, step, facecolor="#8a8a8a", edgecolor="white", linewidth=0.5))
+            axes.add_patch(Rectangle(corner, step, step, **COVER))
 
     cards = [
         Card([], [partial(draw, pixels=pixels, mask=mask)], [[Text(f"{mask.sum()} of {len(mask)} hidden")]])
@@ -164,12 +167,12 @@ def grounding_examples(
 
 
 def boxes(axes: Axes, example: Grounded) -> None:
-    axes.imshow(example.image, interpolation="nearest")
+    axes.imshow(example.image, interpolation="none")
     side = len(example.image)
     for box, colour, line in ((example.true, BLUE, "-"), (example.predicted, ORANGE, (0, (2.5, 1.5)))):
         cx, cy, w, h = (share * side for share in box)
         for width, shade, style in ((4, "white", "-"), (2, colour, line)):  # white: seen on any ground
-            look: dict[str, Any] = {"edgecolor": shade, "linestyle": style, "linewidth": width}
+            look: dict[str, Any] = {"edgecolor": shade, "linestyle": style, "linewidth": width, "gid": FIXED}
             axes.add_patch(Rectangle((cx - w / 2 - 0.5, cy - h / 2 - 0.5), w, h, fill=False, clip_on=False, **look))
 
 

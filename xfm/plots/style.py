@@ -14,14 +14,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from PIL import Image
 
+from .colours import AXIS, GRID
+from .svg import themed
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Content = bytes
 
 WIDTH = 9.5  # inches: a notebook's width
 CSS, SHARP = 96, 1.6  # pixels an inch on the page; image pixels for each of them, for sharp screens
-# Okabe and Ito's colours, which stay apart for colour-blind eyes, some of them darkened to be legible as text.
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#007F5C", "#A3428B", "#666666"
 STYLE: dict[str, Any] = {
     "text.parse_math": False,  # the $ and _ of a caption are characters
     "font.size": 9.5,
@@ -30,10 +31,10 @@ STYLE: dict[str, Any] = {
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
+    "axes.edgecolor": AXIS,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
+    "grid.color": GRID,
     "legend.frameon": False,
     "legend.fontsize": 9,
     "figure.titlesize": 11.5,
@@ -47,12 +48,19 @@ class Figure(matplotlib.figure.Figure):
 
     def bytes(self, kind: str = "png") -> Content:
         """The content of a file: "png", "pdf" or "svg", the same for the same figure."""
+        if engine := self.get_layout_engine():  # once: it takes as long as drawing does, and would be done in each save
+            engine.execute(self)
+            self.set_layout_engine(None)
         buffer = BytesIO()
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
         with style.context({"pdf.fonttype": 42, "svg.hashsalt": "xfm"}):
             self.savefig(buffer, format=kind, dpi=CSS * SHARP, facecolor=self.get_facecolor(), metadata=undated)
         drawing = kind == "png" and not any(axes.images for axes in self.axes)
         return in_few_colours(buffer) if drawing else buffer.getvalue()
+
+    def svg(self, name: str, label: str) -> str:
+        """An <svg> element for a page of HTML, in the page's colours; see `xfm.plots.svg`."""
+        return themed(self.bytes("svg"), name, label)
 
     def _repr_png_(self) -> tuple[Content, dict[str, int]]:
         width, height = (round(CSS * inches) for inches in self.get_size_inches())

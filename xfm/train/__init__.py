@@ -1,5 +1,5 @@
 from .checkpoint import Run, RunBusy, RunError
+from .failures import LoaderDied, NonFiniteLoss, OutOfMemory
 from .loop import pretrain
-from .nonfinite import NonFiniteLoss
 
-__all__ = ["NonFiniteLoss", "Run", "RunBusy", "RunError", "pretrain"]
+__all__ = ["LoaderDied", "NonFiniteLoss", "OutOfMemory", "Run", "RunBusy", "RunError", "pretrain"]

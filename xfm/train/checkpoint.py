@@ -26,6 +26,7 @@ from ..config import RunConfig, from_json
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..objectives import build
+from ..tree import leaves
 
 Record = dict[str, Any]
 TEMPORARY = ".*.????????"
@@ -76,7 +77,7 @@ class Run:
         """RunError where the folder holds no run."""
         folder = Path(folder)
         try:
-            return cls(folder, from_json((folder / "config.json").read_text()))
+            return cls(folder, from_json((folder / "config.json").read_text("utf-8")))
         except FileNotFoundError:
             raise RunError(f"{folder}: no run here (no config.json); `xfm runs` lists the runs") from None
         except (OSError, ValueError, TypeError, AttributeError) as error:  # unreadable, no JSON, no config
@@ -87,7 +88,7 @@ class Run:
     def of(cls, config: RunConfig, root: str | Path) -> Run:
         """The run of a config, there or not. RunError where the folder belongs to another config."""
         folder = Path(root) / config.name / f"seed{config.seed}"
-        if (folder / "config.json").exists():
+        if os.path.exists(folder / "config.json"):  # False, not an error, where nothing may be looked up
             there = cls.open(folder).config
             if there.fingerprint != config.fingerprint:
                 raise RunError(f"{folder}: holds a run of another config ({differences(there, config)}). Give this one "
@@ -100,13 +101,14 @@ class Run:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{self.folder}: cannot be made ({error.strerror}); choose another --root") from error
+        except (OSError, UnicodeEncodeError) as error:  # a name that the locale's file names cannot hold
+            reason = getattr(error, "strerror", None) or error
+            raise RunError(f"{self.folder}: cannot be made ({reason}); choose another --root or --name") from error
         write(self.folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
         write(self.folder / "config.json", self.config.to_json())
 
     def has(self, name: str) -> bool:
-        return (self.folder / name).exists()
+        return os.path.exists(self.folder / name)
 
     @property
     def done(self) -> bool:
@@ -135,7 +137,12 @@ class Run:
     def metrics(self) -> list[Record]:
         """The records of training so far, one a step; a line torn by a kill or a power cut is left out."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+        try:
+            lines = path.read_text("utf-8", errors="replace").split("\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror or error}); see to its rights") from error
         return [record for line in lines if (record := parsed(line)) is not None]
 
     def keep_metrics(self, before: int) -> None:
@@ -145,7 +152,7 @@ class Run:
 
     def append_metrics(self, records: Iterable[Record]) -> None:
         path = self.folder / "metrics.jsonl"
-        with named(path), open(path, "a") as file:
+        with named(path), open(path, "a", encoding="utf-8") as file:
             file.write("".join(json.dumps(record) + "\n" for record in records))
             file.flush()
             os.fsync(file.fileno())
@@ -225,15 +232,7 @@ def load_into(model: XFM, path: Path, prefixes: tuple[str, ...] = ("",), fresh: 
 
 def differences(a: RunConfig, b: RunConfig) -> str:
     """The dotted fields in which two configs differ, with both values."""
-
-    def flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
-        return {
-            key: value
-            for name, node in tree.items()
-            for key, value in (flat(node, f"{path}{name}.") if isinstance(node, dict) else {path + name: node}).items()
-        }
-
-    left, right = flat(a.to_dict()), flat(b.to_dict())
+    left, right = leaves(a.to_dict()), leaves(b.to_dict())
     return ", ".join(f"{k}: {left[k]!r} there, {right[k]!r} asked" for k in left if left[k] != right[k])
 
 

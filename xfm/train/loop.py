@@ -17,8 +17,8 @@ from ..config import RunConfig
 from ..data.streams import Streams, loader
 from ..objectives import Pretraining, weights_at
 from .checkpoint import Record, Run
+from .failures import explained, not_finite
 from .hold import Hold
-from .nonfinite import explain
 from .optimizer import optimizer, set_rate
 from .start import accelerate, compiles, guide, initial, require_objective, tokenizer, warm_start
 
@@ -33,7 +33,8 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     records come first, under its own run name.
 
     Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt. The same call goes on from there,
-    bit for bit. Raises ConfigError, RunError (the folder) or NonFiniteLoss (the training); what was saved stays good.
+    bit for bit. Raises ConfigError, RunError (the folder), NonFiniteLoss, OutOfMemory or LoaderDied (the training);
+    whole steps are saved before.
     """
     require_objective(config)
     run = Run.of(config, root)
@@ -43,7 +44,7 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     accelerator = accelerate(config)
     if accelerator.is_main_process:  # it alone writes
         run.make()
-    with Hold(run.folder, accelerator.is_main_process) as hold:
+    with Hold(run.folder, accelerator.is_main_process) as hold, explained(config, "before a step", run.folder):
         yield from run.metrics() if run.done else train(run, root, accelerator, hold)
 
 
@@ -69,15 +70,18 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
     pending: list[Record] = []
 
     def save() -> None:
-        if accelerator.is_main_process and pending:
-            run.append_metrics(pending)
+        if not pending or pending[-1]["step"] != done - 1:  # nothing new, or the weights are half a step ahead
+            return
+        records = [*pending]
+        pending.clear()  # a save that fails is not tried again: the last one stands
+        if accelerator.is_main_process:
+            run.append_metrics(records)
             run.save(model, adamw.optimizer, done)
-            pending.clear()
 
     hold.save = save
     try:
         for step in range(done, config.train.steps):
-            with hold.step() as interrupted:
+            with hold.step() as interrupted, explained(config, f"step {step}", run.folder):
                 began = time.perf_counter()
                 batch = to_device(next(batches), device)
                 waited = time.perf_counter() - began
@@ -90,12 +94,10 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
                     accelerator.backward(total)
                 norm = torch.as_tensor(accelerator.clip_grad_norm_(model.parameters(), config.train.clip))
                 if not math.isfinite(norm.item()):
-                    if accelerator.is_main_process:
-                        run.append_metrics(pending)  # the way there; a resume drops them
-                    raise explain(model, batch, losses, step, run.folder)
+                    raise not_finite(model, batch, losses, step, run.folder)
                 rate = set_rate(adamw, config.train, step)
+                done = step + 1  # from here to its record the step is half done, and not saved
                 adamw.step()
-                done = step + 1
 
                 record: Record = {"run": config.name, "step": step, "of": config.train.steps, "rate": rate}
                 record |= floats({"loss": total, "grad_norm": norm, **losses, **report}, accelerator)

@@ -1,0 +1,90 @@
+"""The cache folder: deleted while a file is made, not ours, and where nothing at all can be kept."""
+
+import os
+import shutil
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+
+from xfm.data import cache
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XFM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    return tmp_path / "cache"
+
+
+def whole(path: Path) -> None:
+    path.write_text("whole", encoding="ascii")
+
+
+def test_deleted_while_a_file_is_made(folder: Path) -> None:
+    """Before it is written, and after."""
+    made = []
+
+    def write(path: Path) -> None:
+        made.append(path)
+        if len(made) == 1:
+            shutil.rmtree(folder)
+        whole(path) if len(made) > 1 else path.write_text("lost", encoding="ascii")
+        if len(made) == 2:
+            shutil.rmtree(folder)
+
+    path = cache.cached("table", write)
+    assert (path, path.read_text(encoding="ascii"), len(made)) == (folder / "table", "whole", 3)
+    assert [p.name for p in folder.iterdir()] == ["table"]
+
+
+def test_deleted_all_the_time(folder: Path) -> None:
+    """By somebody who does not stop; the file then is made elsewhere, or is there for a moment."""
+    stop = threading.Event()
+
+    def delete() -> None:
+        while not stop.is_set():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            paths = {cache.cached(f"table{i}", whole).parent for i in range(50)}
+    finally:
+        stop.set()
+        thread.join()
+    spare = folder.parent / "temporary" / f"xfm-lab-{os.getuid()}"
+    assert paths <= {folder, spare}
+    assert all(p.read_text(encoding="ascii") == "whole" for p in spare.glob("table*"))
+
+
+def test_what_is_there_is_used_also_where_nothing_may_be_added(folder: Path) -> None:
+    path = cache.cached("table", whole)
+    folder.chmod(0o555)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cache.cached("table", lambda _: pytest.fail("made again")) == path
+    folder.chmod(0o755)
+
+
+def test_a_spare_folder_that_somebody_else_has_is_not_trusted(folder: Path) -> None:
+    folder.touch()  # a file, where the cache should be
+    spare = folder.parent / "temporary" / f"xfm-lab-{os.getuid()}"
+    (folder.parent / "theirs").mkdir()
+    spare.symlink_to(folder.parent / "theirs")
+    with pytest.raises(PermissionError, match="belongs to somebody else; set XFM_CACHE to a folder of yours"):
+        cache.cached("table", whole)
+    assert not [*(folder.parent / "theirs").iterdir()]
+
+
+def test_what_fails_in_making_a_file_is_not_taken_for_the_cache(folder: Path) -> None:
+    def broken(path: Path) -> None:
+        raise ImportError("no such package")
+
+    with pytest.raises(ImportError, match="no such package"):
+        cache.cached("table", broken)
+    assert not [*folder.iterdir()] and not [*(folder.parent / "temporary").iterdir()]

@@ -1,0 +1,69 @@
+"""The colour words: the colour space, the terms of colours that nobody disputes, and of drawings."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xfm.data import colours, openmoji
+from xfm.data.colours import LEVELS, TERMS, oklab
+
+PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
+
+
+@pytest.mark.parametrize(
+    ("rgb", "lab"),  # of Ottosson's own implementation
+    [((1, 1, 1), (1, 0, 0)), ((1, 0, 0), (0.627955, 0.224863, 0.125846)), ((0, 0, 1), (0.452014, -0.032457, -0.311528)),
+     ((0, 1, 0), (0.866440, -0.233888, 0.179498)), ((0, 0, 0), (0, 0, 0))],
+)  # fmt: skip
+def test_oklab(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
+    assert oklab(np.array(rgb)) == pytest.approx(lab, abs=1e-4)
+
+
+@given(st.floats(0, 1))
+def test_greys_have_no_hue(level: float) -> None:
+    assert np.abs(oklab(np.full(3, level))[1:]).max() < 1e-4
+    assert term(*[round(level * 255)] * 3) in ("black", "grey", "white")
+
+
+def term(red: int, green: int, blue: int) -> str:
+    step = 256 // LEVELS
+    return TERMS[colours.nearest()[(red // step * LEVELS + green // step) * LEVELS + blue // step]]
+
+
+def test_focal_colours_have_their_terms() -> None:
+    focal = {
+        "black": (0, 0, 0), "white": (255, 255, 255), "grey": (128, 128, 128), "red": (220, 20, 30),
+        "orange": (255, 130, 0), "yellow": (255, 225, 20), "green": (30, 150, 50), "blue": (30, 80, 200),
+        "purple": (120, 40, 160), "pink": (255, 150, 190), "brown": (115, 70, 30),
+    }  # fmt: skip
+    assert {name: term(*rgb) for name, rgb in focal.items()} == {name: name for name in TERMS}
+
+
+def test_drawings_have_the_colours_that_anybody_sees() -> None:
+    seen = {
+        "apple": "red", "carrot": "orange", "lemon": "yellow", "frog": "green", "whale": "blue", "eggplant": "purple",
+        "pig": "pink", "horse": "brown", "elephant": "grey", "alarm clock": "white", "snowflake": "black",
+        "bat": "black", "rainbow": None, "zebra": None, "toilet": "grey",
+        "red envelope": None, "blue book": None, "black cat": None,  # the name says one already
+    }  # fmt: skip
+    assert {name: colours.colour(PLACE[name]) for name in seen} == seen
+
+
+def test_a_word_is_said_where_one_colour_dominates() -> None:
+    table = colours.table()
+    assert table.shape == (853, 11) and np.allclose(table.sum(1), 1)
+    for place, word in enumerate(colours.words()):
+        shares = dict(zip(TERMS, table[place], strict=True))
+        if word:
+            rest = sorted(share for name, share in shares.items() if name != word)
+            assert shares[word] >= 0.5 and rest[-1] < 0.25 and not colours.stray(place, word)
+    said = [w for w in colours.words() if w]
+    assert set(said) == set(TERMS) and 400 < len(said) < 700
+
+
+def test_the_black_outline_is_no_colour() -> None:
+    pictures = openmoji.pictures(64)[[openmoji.rows()[openmoji.concepts()[PLACE[n]].code] for n in ("apple", "frog")]]
+    solid = pictures[pictures[..., 3] > 200][:, :3]
+    assert (solid.max(1) < 40).mean() > 0.1  # it is drawn ...
+    assert colours.table()[[PLACE["apple"], PLACE["frog"]], TERMS.index("black")].max() == 0  # ... and not counted

@@ -1,0 +1,194 @@
+"""Questions and statements: right by a naive reading of the text and the objects, in pairs, and blind to the text."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.naive_bayes import MultinomialNB
+
+from xfm import recipes
+from xfm.data import colours, openmoji
+from xfm.data.grammar import plural
+from xfm.data.objects import Object
+from xfm.data.questions import ASKS, Question, question, questions
+from xfm.data.scenes import SPLITS, Scene, Split, World
+from xfm.data.statements import STATES, Statement, statement, statements
+
+LEVEL = recipes.get("demo+hard+rich").data
+WORLD, HARD = World(), World(200, 48, LEVEL.scenes, LEVEL.captions)
+CASES = [(world, split) for world in (WORLD, HARD) for split in SPLITS]
+SINGULAR = {plural(c.name): c.name for c in reversed(openmoji.concepts())}  # "houses" are several of the first, "house"
+NUMBERS = {"two": 2, "three": 3}
+
+
+def edges(o: Object) -> tuple[int, int, int, int]:
+    rows, columns = np.nonzero(o.mask)
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
+def stands(scene: Scene, a: Object, word: str, b: Object) -> bool:
+    """The relation by the pixels."""
+    (al, at, ar, ab), (bl, bt, br, bb) = edges(a), edges(b)
+    hidden, order = bool((a.silhouette & b.silhouette).any()), scene.objects.index(a) - scene.objects.index(b)
+    wide, tall = max(bl - ar, al - br, 0), max(bt - ab, at - bb, 0)
+    return {
+        "to the left of": ar <= bl,
+        "to the right of": br <= al,
+        "above": ab <= bt,
+        "below": bb <= at,
+        "next to": np.hypot(wide, tall) <= 0.15 * a.side,
+        "in front of": hidden and order > 0,
+        "behind": hidden and order < 0,
+    }[word]
+
+
+WORDS = "to the left of|to the right of|above|below|next to|in front of|behind"
+ASKED: dict[str, Callable[[Scene, re.Match[str]], str]] = {
+    r"what is this\?": lambda s, m: s.objects[0].name if len(s.objects) == 1 else "",
+    r"what is the (big|small) thing\?": lambda s, m: only([o.name for o in s.objects if o.size == m[1]]),
+    rf"what is ({WORDS}) the (.*)\?": lambda s, m: only([o.name for o in beside(s, m[1], m[2])]),
+    rf"what colour is the thing ({WORDS}) the (.*)\?": lambda s, m: only(
+        [colours.colour(o.concept) for o in beside(s, m[1], m[2])]
+    ),
+    r"how many (.*) are there\?": lambda s, m: str([o.name for o in s.objects].count(SINGULAR[m[1]])),
+    r"(?:is there (?:an?)|are there any) (.*)\?": lambda s, m: truth(m[1] in [o.name for o in s.objects]),
+    rf"(?:is|are) the (.*) ({WORDS}) the (.*)\?": lambda s, m: truth(m[1] in [o.name for o in beside(s, m[2], m[3])]),
+}
+
+
+def beside(scene: Scene, word: str, name: str) -> list[Object]:
+    (there,) = (o for o in scene.objects if o.name == name)
+    return [o for o in scene.objects if o is not there and stands(scene, o, word, there)]
+
+
+def only(found: list) -> str:
+    return found[0] if len(found) == 1 else ""
+
+
+def truth(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def answer(scene: Scene, text: str) -> str:
+    for pattern, reply in ASKED.items():
+        if found := re.fullmatch(pattern, text):
+            return reply(scene, found)
+    raise AssertionError(f"not understood: {text}")
+
+
+def shows(scene: Scene, text: str) -> bool:
+    names = [o.name for o in scene.objects]
+    if found := re.fullmatch(rf"(?:an?|some) (.*) ({WORDS}) (?:an?|some) (.*)", text):
+        a, b = ([o for o in scene.objects if o.name == found[i]] for i in (1, 3))
+        return any(stands(scene, x, found[2], y) for x in a for y in b)
+    first, name = text.split(" ", 1)
+    return names.count(SINGULAR[name]) == NUMBERS[first] if first in NUMBERS else name in names
+
+
+def is_true(left: Scene, right: Scene, text: str) -> bool:
+    if found := re.fullmatch("the left picture shows more (.*) than the right one", text):
+        a, b = ([o.name for o in scene.objects].count(SINGULAR[found[1]]) for scene in (left, right))
+        return a > b
+    for start, right_number in {
+        "both pictures show ": 2,
+        "exactly one picture shows ": 1,
+        "neither picture shows ": 0,
+    }.items():
+        if text.startswith(start):
+            return sum(shows(scene, text.removeprefix(start)) for scene in (left, right)) == right_number
+    raise AssertionError(f"not understood: {text}")
+
+
+@pytest.mark.parametrize(("world", "split"), CASES)
+def test_answers_are_right_and_pairs_complementary(world: World, split: Split) -> None:
+    asked = questions(world, split, 48, seed=2)
+    assert [q.kind for q in asked[::2]] == [ASKS[i % len(ASKS)] for i in range(24)]
+    for q in asked:
+        assert answer(q.scene, q.text) == q.answer and q.answer in q.answers
+        check_split(q.scene, world, split)
+    for a, b in zip(asked[::2], asked[1::2], strict=True):
+        assert a.text == b.text and a.answer != b.answer and a.answers == b.answers
+
+
+@pytest.mark.parametrize(("world", "split"), CASES)
+def test_statements_are_as_true_as_they_say(world: World, split: Split) -> None:
+    stated = statements(world, split, 40, seed=2)
+    assert {s.kind for s in stated} == set(STATES)
+    for s in stated:
+        assert is_true(s.left, s.right, s.text) == s.truth
+        check_split(s.left, world, split)
+        check_split(s.right, world, split)
+    for a, b in zip(stated[::2], stated[1::2], strict=True):
+        assert a.text == b.text and a.truth != b.truth
+
+
+def check_split(scene: Scene, world: World, split: Split) -> None:
+    shown = sorted({o.concept for o in scene.objects})
+    assert set(shown) <= set(world.pool(split))
+    assert bool(set(combinations(shown, 2)) & world.held_out) == (split == "unseen_combinations")
+
+
+def test_each_is_a_function_of_its_index() -> None:
+    def key(item: Question | Statement) -> object:
+        pictures = [item.scene] if isinstance(item, Question) else [item.left, item.right]
+        said = item.answer if isinstance(item, Question) else item.truth
+        return item.text, said, [p.image.tobytes() for p in pictures]
+
+    for every, one in ((questions, question), (statements, statement)):
+        items = every(HARD, "test", 14)
+        assert [key(i) for i in items[:9]] == [key(i) for i in every(HARD, "test", 9)]
+        assert key(items[11]) == key(one(HARD, "test", 11))
+        assert key(items[0]) != key(one(HARD, "test", 0, seed=1)) != key(one(HARD, "validation", 0, seed=1))
+
+
+def test_the_answers_are_spread_evenly() -> None:
+    answers = defaultdict(Counter)
+    for q in questions(WORLD, "train", 1800):
+        answers[q.kind][q.answer] += 1
+    assert answers["exists"] == answers["relation"] == {"yes": 150, "no": 150}
+    assert all(35 < answers["count"][str(n)] < 85 for n in range(5))
+    assert len(answers["colour"]) == 11 and max(answers["colour"].values()) < 60
+    assert len(answers["what"]) > 85 and max(answers["what"].values()) < 14
+    assert len(answers["which"]) > 85 and max(answers["which"].values()) < 14
+    order = Counter((q.kind, q.answer) for q in questions(WORLD, "train", 600)[::2] if q.kind in ("exists", "relation"))
+    assert min(order.values()) > 12  # which of a pair comes first says nothing
+
+
+def test_who_reads_the_text_alone_is_at_chance() -> None:
+    """Who has seen the questions and knows of each text its most frequent answer; and who has not, by naive Bayes."""
+    asked = questions(WORLD, "train", 1200, seed=5)
+    for kind in ASKS:
+        known, tested = ([q for q in asked[part] if q.kind == kind] for part in (slice(0, 800), slice(800, None)))
+        chance = 1 / len(known[0].answers)
+        by_text = defaultdict(Counter)
+        for q in known:
+            by_text[q.text][q.answer] += 1
+        if kind in ("exists", "relation"):
+            assert sum(c.most_common(1)[0][1] for c in by_text.values()) <= 0.56 * len(known)
+        words = CountVectorizer()
+        model = MultinomialNB().fit(words.fit_transform([q.text for q in known]), [q.answer for q in known])
+        right = model.predict(words.transform([q.text for q in tested])) == [q.answer for q in tested]
+        assert right.mean() < chance + 3 * np.sqrt(chance * (1 - chance) / len(tested))
+    stated = statements(WORLD, "train", 400)
+    assert Counter(s.truth for s in stated) == {True: 200, False: 200}
+
+
+def test_neither_picture_alone_tells_the_truth_of_a_statement() -> None:
+    """Both sides of "one" and "more" are shown as often in true as in false ones, or nearly."""
+    shown = defaultdict(list)
+    for s in statements(WORLD, "train", 800, seed=1):
+        if s.kind == "one":
+            shown[s.truth].append(shows(s.left, s.text.removeprefix("exactly one picture shows ")))
+    assert abs(np.mean(shown[True]) - np.mean(shown[False])) < 0.2 and len(shown[True]) == 100
+
+
+def test_too_few_concepts_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"'unseen_concepts', data.concepts = 845: 8 concepts are too few"):
+        questions(World(845), "unseen_concepts", 1)
+    with pytest.raises(ValueError, match=r"'unseen_concepts', data.concepts = 853: 0 concepts are too few"):
+        statements(World(853), "unseen_concepts", 1)
+    assert len(questions(World(16), "train", 12)) == 12

@@ -1,0 +1,75 @@
+"""Probes are scikit-learn's own, fitted to what they should be fitted to."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+from xfm import keyed
+from xfm.evaluation import probes
+from xfm.evaluation.result import interval
+
+
+def blobs(n: int, classes: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 8) around a centre of each class, and the classes (n,)."""
+    rng = keyed.rng("blobs", seed, classes)
+    centres, y = rng.normal(size=(classes, 8)), keyed.rng("labels", n).integers(classes, size=n)
+    return apart * centres[y] + keyed.rng("noise", n).normal(size=(n, 8)), y
+
+
+@pytest.mark.parametrize("per_group", [1, 3])
+@pytest.mark.parametrize("apart", [0.3, 1.0])
+def test_the_linear_probe_is_sklearns_with_the_penalty_of_the_held_out_groups(per_group: int, apart: float) -> None:
+    (x, y), (asked, z) = blobs(300, 4, apart), blobs(200, 4, apart)
+    group = np.arange(300) // per_group
+    held_out = group % 5 == 4
+
+    def fit(c: float, x: np.ndarray, y: np.ndarray):
+        mean, std = x.mean(0), x.std(0)
+        classifier = LogisticRegression(C=c, max_iter=200, tol=1e-3).fit((x - mean) / std, y)
+        return lambda some, true: (classifier.predict((some - mean) / std) == true).mean()
+
+    scores = [fit(c, x[~held_out], y[~held_out])(x[held_out], y[held_out]) for c in probes.PENALTIES]
+    best = probes.PENALTIES[int(np.argmax(scores))]
+    probe = probes.linear_probe(x, y, group)
+    assert best == probe.named_steps["classify"].C
+    right = probes.right(probe, asked, z)
+    assert set(right.tolist()) <= {0.0, 1.0}
+    assert right.mean() == fit(best, x, y)(asked, z) == probe.score(asked, z)
+
+
+def test_the_neighbours_are_the_nearest_by_cosine() -> None:
+    (x, y), (asked, z) = blobs(120, 5, 0.5), blobs(60, 5, 0.5)
+    unit, seeking = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, asked))
+    distance = 1 - seeking @ unit.T
+    votes = np.zeros((60, 5))
+    for row, some in enumerate(distance):
+        for i in np.argsort(some)[: probes.NEIGHBOURS]:
+            votes[row, y[i]] += 1 / some[i]
+    right = probes.right(probes.neighbours(x, y), asked, z)
+    assert right.tolist() == (votes.argmax(1) == z).astype(float).tolist() and 0.2 < right.mean() < 1
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abcd"), min_size=1))
+def test_the_majority_is_sklearns(trained: list[str], tested: list[str]) -> None:
+    dummy = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(trained), 1)), trained)
+    assert probes.majority(trained, tested) == dummy.score(np.zeros((len(tested), 1)), tested)
+
+
+@pytest.mark.parametrize("fit", [probes.linear_probe, probes.neighbours])
+def test_who_knows_is_always_right_and_who_guesses_at_chance(fit) -> None:
+    y, z = (keyed.rng("truth", n).integers(4, size=n) for n in (400, 300))
+    sure = probes.right(fit(np.eye(4)[y], y), np.eye(4)[z], z)
+    assert sure.min() == 1
+    noise, asked = (keyed.rng("nothing", n).normal(size=(n, 8)) for n in (400, 300))
+    low, high = interval(probes.right(fit(noise, y), asked, z), None, "guess")
+    assert low <= 0.25 <= high
+
+
+def test_features_that_do_not_vary_are_no_obstacle() -> None:
+    x, y = blobs(100, 2, 2.0)
+    x[:, 3] = 7.0
+    assert probes.linear_probe(x, y).score(x, y) > 0.9

@@ -1,0 +1,83 @@
+"""Studies of seconds: a tiny recipe, few steps, one cheap task. And studies whose numbers are made up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xfm.study import Study, table
+from xfm.study.metrics import Measured
+
+os.environ["ACCELERATE_USE_CPU"] = "true"
+TINY = {
+    "data.pairs": 4,
+    "data.regions": 4,
+    "data.region_images": 2,
+    "data.images": 2,
+    "data.texts": 4,
+    **{f"objectives.{objective}.start": 0.0 for objective in ("itm", "imlm", "bbp", "mim")},
+    "train.steps": 4,
+    "train.warmup": 1,
+    "stage1_steps": 2,
+}
+METRICS = {  # metric -> family, mean, standard deviation over the seeds
+    "language, loss (nats)": ("language", 4.0, 0.05),
+    "validation/images/mim": ("vision", 0.5, 0.02),
+    "naming, accuracy": ("vision-language", 0.7, 0.03),
+    "grounding, acc@0.5": ("vision-language", 0.6, 0.03),
+}
+PRIMARY = tuple(METRICS)[:3]
+
+
+def tiny(name: str, root: Path, **other: Any) -> Study:
+    """Trains in seconds, with a stage 1."""
+    settings: dict[str, Any] = {"variants": ["xfm", "no_stop_gradient"], "seeds": [3], "changes": TINY}
+    settings |= {"tasks": "naming", "root": root / "studies", "runs": root / "runs"}
+    return Study(name, "smoke+stage1", **settings | other)
+
+
+def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: tuple = ()) -> Study:
+    """Gives a study results: every seed has a level of its own, every variant a shift (in the seeds' standard
+    deviations) with some noise."""
+    rng = np.random.default_rng(0)
+    study.folder.mkdir(parents=True)
+    (study.folder / "spec.json").write_text(study.spec.to_json())
+    for seed in study.spec.seeds:
+        level = {metric: rng.normal(mean, deviation) for metric, (_, mean, deviation) in METRICS.items()}
+        for variant in study.spec.variants:
+            moved = {m: shift.get(variant, 0.0) + noise * rng.normal() for m in METRICS}
+            rows = [Measured(family, m, level[m] + moved[m] * sd, 400) for m, (family, _, sd) in METRICS.items()]
+            if (variant, seed) not in lost:
+                table.append(study.table, table.block(study.spec, variant, seed, rows, 60.0))
+    return study
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study trained and measured in this process. Not to be changed."""
+    study = tiny("measured", tmp_path_factory.mktemp("measured"), variants=["xfm", "no_stop_gradient", "no_guidance"])
+    study.run()
+    return study
+
+
+@pytest.fixture
+def invented(tmp_path: Path) -> Callable[..., Study]:
+    """A study of ten seeds with made-up results."""
+
+    def make(shift: Mapping[str, float], noise: float = 0.2, lost: tuple = (), **other: Any) -> Study:
+        settings: dict[str, Any] = {"variants": ["xfm", *shift], "primary": PRIMARY, "root": tmp_path, "runs": tmp_path}
+        return made_up(Study("invented", **settings | other), shift, noise, lost)
+
+    return make
+
+
+def numbers(study: Study) -> pd.DataFrame:
+    """Everything but what a run took, in one order."""
+    keys = ["variant", "seed", "metric"]
+    return study.results().drop(columns="seconds").sort_values(keys, ignore_index=True)

@@ -1,0 +1,141 @@
+"""The statistics against scipy, enumeration and closed forms; then what they promise, over simulated studies."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+
+from xfm.study.statistics import holm, needed, paired, sign_flip, smallest_p
+
+DIFFERENCES = st.lists(st.floats(-10, 10, allow_subnormal=False), min_size=3, max_size=9)
+SHARES = st.lists(st.integers(-4, 4).map(lambda k: k / 400), min_size=3, max_size=8)  # ties and zeros
+
+
+@given(DIFFERENCES)
+def test_the_interval_is_the_paired_t_interval(x):
+    found = paired(x)
+    assert found.effect == pytest.approx(np.mean(x))
+    if np.std(x) > 1e-6:
+        expected = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+        assert (found.low, found.high) == pytest.approx(tuple(expected))
+        assert found.d == pytest.approx(stats.ttest_1samp(x, 0).statistic / math.sqrt(len(x)))
+
+
+@given(SHARES)
+def test_p_is_the_share_of_sign_flips_at_least_as_extreme(shares):
+    whole = [round(400 * x) for x in shares]  # exact sums
+    sums = [abs(sum(s * k for s, k in zip(signs, whole, strict=True)))
+            for signs in itertools.product((1, -1), repeat=len(whole))]  # fmt: skip
+    assert sign_flip(np.array(shares)) == pytest.approx(np.mean([s >= abs(sum(whole)) for s in sums]))
+
+
+@given(DIFFERENCES)
+def test_p_is_never_below_the_smallest_that_n_allows(x):
+    found = paired(x)
+    assert found.p_min == 2 / 2 ** len(x) == smallest_p(len(x))
+    assert found.p_min <= found.p <= 1
+
+
+@pytest.mark.parametrize("n", [3, 6, 10])
+def test_all_seeds_agreeing_gives_the_smallest_p(n):
+    assert paired(np.linspace(0.1, 0.2, n)).p == pytest.approx(2 / 2**n)
+
+
+def test_many_pairs_are_drawn_from_and_agree_with_t():
+    x = np.random.default_rng(0).normal(0.3, 1, 40)
+    found = paired(x)
+    assert found.p == pytest.approx(stats.ttest_1samp(x, 0).pvalue, abs=0.01)
+    assert found == paired(x), "the draws are keyed"
+    assert paired(np.linspace(1, 2, 40)).p == pytest.approx(found.p_min)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_fewer_than_three_pairs_give_a_mean_at_most(n):
+    found = paired([0.5] * n)
+    assert found.n == n
+    assert found.effect == 0.5 if n else math.isnan(found.effect)
+    assert all(map(math.isnan, (found.low, found.high, found.p, found.p_min, found.d, found.n_needed)))
+
+
+@pytest.mark.parametrize(("value", "p", "d"), [(0.0, 1.0, 0.0), (0.25, 2 / 2**5, math.inf), (-0.1, 2 / 2**5, -math.inf)])
+def test_equal_differences_have_an_interval_without_width(value, p, d):
+    found = paired([value] * 5)
+    assert (found.effect, found.low, found.high) == pytest.approx((value,) * 3)
+    assert (found.p, found.d) == (p, d)
+    assert found.n_needed == 2 if value else math.isnan(found.n_needed)
+
+
+def test_equal_but_for_rounding_is_equal():
+    assert paired([0.3 - 0.1, 0.2 - 0.0, 0.7 - 0.5]).d == math.inf
+
+
+@pytest.mark.parametrize(("d", "n"), [(0.2, 199), (0.5, 34), (0.8, 15)])
+def test_the_seeds_an_effect_needs_are_the_tables(d, n):
+    """G*Power, two-sided paired t, alpha .05, power .8."""
+    assert needed(d) == needed(-d) == n
+
+
+@given(st.floats(0.05, 3))
+def test_the_power_is_reached_there_and_not_before(d):
+    n = needed(d)
+    assert TTestPower().power(d, n, 0.05) >= 0.8 or d > 2.9
+    assert n == 2 or TTestPower().power(d, n - 1, 0.05) < 0.8
+    normal = ((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / d) ** 2
+    assert normal <= n <= normal + 4
+
+
+@pytest.mark.parametrize("d", [0.0, 1e-4])
+def test_what_nobody_will_train_has_no_number(d):
+    assert math.isnan(needed(d))
+
+
+def test_holm_steps_down():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]).size == 0
+
+
+def test_a_test_that_is_still_to_come_counts_in_the_family():
+    adjusted = holm([0.01, math.nan, 0.04])
+    assert adjusted[[0, 2]] == pytest.approx([0.03, 0.08])
+    assert math.isnan(adjusted[1])
+
+
+@pytest.mark.parametrize("n", [4, 10])
+def test_intervals_cover_the_truth_in_95_of_100_studies(n):
+    rng = np.random.default_rng(n)
+    found = [paired(x) for x in rng.normal(0.7, 2.0, (300, n))]
+    covered = np.mean([f.low <= 0.7 <= f.high for f in found])
+    assert abs(covered - 0.95) < 3.5 * math.sqrt(0.95 * 0.05 / 300)
+
+
+@pytest.mark.parametrize("law", ["normal", "heavy tails", "ties"])
+@pytest.mark.parametrize("n", [5, 6, 10])
+def test_without_an_effect_at_most_alpha_of_the_studies_find_one(law, n):
+    rng = np.random.default_rng(n)
+    draw = {"normal": rng.normal(size=(1500, n)), "heavy tails": rng.standard_t(1.5, (1500, n)),
+            "ties": rng.integers(-3, 4, (1500, n)) / 400}[law]  # fmt: skip
+    share = np.mean(sign_flip(draw.T) <= 0.05)
+    assert share <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
+    assert share > 0 or n == 5, "five pairs cannot give p <= .05, six can"
+
+
+def test_of_six_tests_without_an_effect_holm_finds_one_in_at_most_alpha_of_the_studies():
+    rng = np.random.default_rng(0)
+    studies = rng.normal(size=(10, 1000, 6)) + rng.normal(size=(10, 1000, 1))  # the tests share their seeds
+    wrong = [min(holm(p)) <= 0.05 for p in sign_flip(studies)]
+    assert 0 < np.mean(wrong) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)
+
+
+def test_a_planted_effect_is_found_as_often_as_its_power_says():
+    rng = np.random.default_rng(1)
+    d, n = 1.0, int(needed(1.0))
+    x = rng.normal(d, 1, (n, 2000))
+    assert np.mean(sign_flip(x) <= 0.05) == pytest.approx(TTestPower().power(d, n, 0.05), abs=0.04)
+    assert paired(x[:, 0]).n_needed < 30

@@ -1,0 +1,351 @@
+"""The report of a finished run: self-contained, complete, safe, legible, and what it says in words."""
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser, sync_playwright
+
+from xfm import Run, pretrain, recipes, report
+from xfm.cli import parse
+from xfm.evaluation import Result
+from xfm.evaluation.examples import Examples, Grounded, Masked, Retrieved
+from xfm.plots.colours import THEME
+from xfm.report import write_report
+from xfm.report.again import command, departures
+from xfm.report.page import HERE
+from xfm.report.words import describe, listed, objective_rows, spoken
+from xfm.train import RunError
+
+EVIL = "<img src=x onerror=alert(1)> & {{ 7 * 7 }} </script><script>alert(2)</script>"
+NAME = EVIL.replace("/", "")  # that a folder may have
+LOOK = """() => [
+  getComputedStyle(document.documentElement).backgroundColor,
+  getComputedStyle(document.querySelector("#figure-curves svg g path")).fill,
+]"""
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+def rows() -> list[Result]:
+    """Of three families, more than one page of the last; numbers that no rounding would give back."""
+    out = []
+    for family, tasks in (("language", 2), ("vision", 3), ("vision-language", 22)):
+        for i in range(tasks):
+            for j in range(5):
+                x = (i * 5 + j + 0.123456789) / 200
+                control = None if j == 4 else x / 3
+                out.append(Result(f"{family} task {i}", f"condition {j}", "accuracy", x, x - 0.01, x + 0.02, 100 + i,
+                                  control, "" if control is None else "chance", 0.9 if j == 1 else None, 0, "test",
+                                  family))  # fmt: skip
+    return [*out, replace(out[0], metric="loss (nats)", value=6.54321, low=6.4, high=6.7, control=7.0, condition=EVIL)]
+
+
+class Page(HTMLParser):
+    """Elements as (tag, attributes, text directly within), and nothing left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str], list[str]]] = []
+        self.open: list[int] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.elements.append((tag, {k: v or "" for k, v in attrs}, []))
+        if tag not in VOID:
+            self.open.append(len(self.elements) - 1)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.elements.append((tag, dict(attrs), []))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.elements[self.open.pop()][0] == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.elements[self.open[-1]][2].append(data)
+
+    def all(self, *tags: str) -> list[tuple[str, dict[str, str], list[str]]]:
+        return [e for e in self.elements if e[0] in tags]
+
+    def text(self) -> str:
+        return " ".join("".join(t) for tag, _, t in self.elements if tag not in ("style", "script"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A short training of the smoke recipe, with made-up results."""
+    torch.set_num_threads(1)
+    config = recipes.smoke().replace({"train.steps": 4, "train.validate_every": 2, "train.warmup": 1})
+    root = tmp_path_factory.mktemp("runs")
+    list(pretrain(config, root))
+    done = Run.of(config, root)
+    (done.folder / "evaluation.json").write_text(json.dumps([asdict(r) for r in rows()]))
+    return done
+
+
+@pytest.fixture(scope="module")
+def html(run: Run) -> str:
+    path = write_report(run)
+    assert path == run.folder / "report.html"
+    return path.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_the_file_needs_no_other(html: str, page: Page) -> None:
+    for tag, attributes, _ in page.elements:
+        for name in ("src", "href", "data", "srcset", "action", "poster"):
+            if (link := attributes.get(name)) is not None and not link.startswith(("#", "data:image/png;base64,")):
+                assert tag == "a" and link.startswith("https://"), f"<{tag} {name}={link[:80]!r}>"
+    assert not page.all("link", "iframe", "object", "embed", "base", "form") and not page.open
+    assert "@import" not in html and re.findall(r"url\((?!#)", html) == []
+    assert len(html) < 2_000_000
+
+
+def test_only_the_one_script_may_run(page: Page) -> None:
+    (policy,) = [a["content"] for _, a, _ in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    ((_, _, source),) = page.all("script")
+    digest = base64.b64encode(hashlib.sha256("".join(source).encode()).digest()).decode()
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules == {"default-src": "'none'", "img-src": "data:", "style-src": "'unsafe-inline'",
+                     "script-src": f"'sha256-{digest}'", "base-uri": "'none'", "form-action": "'none'"}  # fmt: skip
+    assert not [a for _, a, _ in page.elements if any(name.startswith("on") for name in a)]
+
+
+def test_every_number_of_the_evaluation_is_in_its_table(run: Run, page: Page) -> None:
+    found = [float(a["value"]) for _, a, _ in page.all("data")]
+    written = json.loads((run.folder / "evaluation.json").read_text())
+    expected = [r[k] for r in written for k in ("value", "low", "high", "n", "control", "ceiling", "seed")]
+    assert sorted(found) == sorted(x for x in expected if x is not None)
+    words = page.text()
+    assert all(r[k] in words for r in written for k in ("task", "condition", "metric", "control_name", "split"))
+    assert "6.543" in words and "0.1\u00a0%" in words
+
+
+def test_sections_figures_and_tables_can_be_found_and_heard(page: Page) -> None:
+    ids = [a["id"] for _, a, _ in page.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    pointed = {a[k][1:] for _, a, _ in page.elements for k in ("href",) if a.get(k, "").startswith("#")}
+    pointed |= {found for _, a, _ in page.elements for v in a.values() for found in re.findall(r"url\(#([\w-]+)\)", v)}
+    assert pointed and pointed <= set(ids)
+    captions = re.findall(r"Figure (\d+)\.", page.text())
+    figures = [a["id"].removeprefix("figure-") for _, a, _ in page.all("figure")]
+    assert [int(n) for n in captions] == list(range(1, len(figures) + 1))
+    assert figures == ["curves", "accuracies", "throughput", "evaluation-language", "evaluation-vision",
+                       "evaluation-vision-language-1", "evaluation-vision-language-2", "retrieval", "grounding",
+                       "words", "gradients"]  # fmt: skip
+    assert all(a.get("role") == "img" and len(a["aria-label"]) > 15 for _, a, _ in page.all("svg"))
+    assert all(a.get("scope") in ("col", "row", "rowgroup") for _, a, _ in page.all("th"))
+    headings = [tag for tag, _, _ in page.all("h1", "h2", "h3")]
+    assert headings[0] == "h1" and headings.count("h1") == 1 and headings.count("h2") == 8
+
+
+def test_the_same_figures_lie_beside_it(run: Run, page: Page) -> None:
+    files = {p.name for p in (run.folder / "figures").iterdir()}
+    drawn = {a["id"].removeprefix("figure-") for _, a, _ in page.all("figure")}
+    assert {name.split(".")[0].removesuffix("-1").removesuffix("-2") for name in files} == {
+        name.removesuffix("-1").removesuffix("-2") for name in drawn
+    }
+    assert {"curves.pdf", "evaluation-vision-language-2.pdf", "gradients.pdf"} <= files
+    assert all((p.read_bytes()[:4] == b"%PDF") == (p.suffix == ".pdf") for p in (run.folder / "figures").iterdir())
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_the_page_in_both_themes(theme: int) -> None:
+    css = (HERE / "report.css").read_text("utf-8")
+    pairs = dict(re.findall(r"--([\w-]+): light-dark\(([^)]+)\)", css))
+    colours = {name: pair.split(", ")[theme] for name, pair in pairs.items()}
+    assert set(THEME.values()) <= set(colours)
+    for name in ("ink", "text", "grey", "dark", "blue", "orange", "green", "purple"):
+        assert contrast(colours[name], colours["paper"]) >= 4.5, name
+        assert contrast(colours[name], colours["shade"]) >= 4.5 or name not in ("ink", "text", "blue"), name
+
+
+# -- what comes from data is text
+
+
+def test_nothing_from_data_becomes_html(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "evil"
+    shutil.copytree(run.folder, folder)
+    (folder / "config.json").write_text(run.config.replace({"name": NAME}).to_json())
+    (folder / "environment.json").write_text(json.dumps({EVIL: EVIL, "date": EVIL}))
+    odd = [r | {"run": NAME, f"pairs/{NAME}": 1.0} for r in run.metrics()]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in odd))
+    evil = [asdict(replace(r, task=EVIL, metric=EVIL, control_name=EVIL, split=EVIL, family=EVIL)) for r in rows()[:3]]
+    (folder / "evaluation.json").write_text(json.dumps(evil))
+    picture, box = np.zeros((8, 8, 3), np.uint8), (0.5, 0.5, 0.2, 0.2)
+    answers = Examples(
+        (Retrieved(picture, EVIL, 0, ((EVIL, 0.5, True),)),),
+        (Grounded(picture, EVIL, box, box, 1.0),),
+        (Masked(picture, picture, EVIL, EVIL, ((EVIL, 0.5),), ((EVIL, 0.5),)),),
+    )
+    monkeypatch.setattr(report, "examples", lambda *_, **__: answers)
+    html = write_report(Run.open(folder)).read_text("utf-8")
+    page = Page(html)
+    assert not page.all("img") and len(page.all("script")) == 1 and not page.open
+    assert not [a for _, a, _ in page.elements if any(name.startswith("on") for name in a)]
+    assert page.text().count(EVIL) > 10 and "49" not in page.all("h1")[0][2][0]
+    assert "Wrong: none of the first 1 answers." in page.text() and "Right: none" not in page.text()
+    assert {p.parent for p in folder.rglob("*") if p.is_file()} == {folder, folder / "figures"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("DONE", None, "not finished; train it to the end"),
+        ("metrics.jsonl", "", r"metrics.jsonl: has no records"),
+        ("environment.json", "{", r"environment.json: not readable .* delete the file"),
+        ("evaluation.json", "[{}]", r"evaluation.json: .*measure again"),
+        ("figures", "a file", r"figures: cannot be written"),
+    ],
+)
+def test_a_run_that_cannot_be_reported_says_why(run: Run, tmp_path: Path, name: str, content: str | None, message: str,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder, ignore=shutil.ignore_patterns("figures", "report.html"))
+    (folder / name).unlink(missing_ok=True)
+    if content is not None:
+        (folder / name).write_text(content)
+    monkeypatch.setattr(report, "QUESTIONS", (1,))
+    with pytest.raises(RunError, match=message):
+        write_report(Run.open(folder))
+    assert not (folder / "report.html").exists()
+
+
+def test_examples_are_asked_for_until_both_kinds_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def answers(*_: object, n: int) -> Examples:
+        asked.append(n)
+        many = tuple(Retrieved(np.zeros(1), "", i % 50 != 0, ()) for i in range(n))
+        return Examples(many, (), ())
+
+    monkeypatch.setattr(report, "examples", answers)
+    shown = report.of_both_kinds(None, None, None)  # type: ignore[arg-type]
+    assert asked == [100, 400] and sum(r.right for r in shown.retrieval) == 8
+
+
+# -- in words
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "ITM, IMLM and BBP send no gradient into the language encoder (as in the paper)."),
+        ({}, "6 boxes with phrases in 3 pictures"),
+        ({}, "Objects are upright and apart from each other, on a calm ground."),
+        ({}, "12 steps of AdamW"),
+        (recipes.ABLATIONS["no_stop_gradient"], "There is no stop-gradient."),
+        ({"flow.text_gradient.itm": 0.5}, "A dose of the gradient reaches the language encoder: 0.5 of that of ITM."),
+        ({"flow.mim_target": "pixels"}, "predicts the standardised pixels (no guidance)."),
+        ({"data.images": 0, "data.texts": 0}, "The streams of pictures alone and sentences alone are off."),
+        ({"init_from": "stage1"}, "from a warm start: language by MLM and vision by MIM of pixels, 4 steps"),
+        (recipes.LEVELS["hard"], "turned by up to 30° either way and hidden by each other up to a share of 0.3"),
+        (recipes.LEVELS["rich"], "a colour where there is one with probability 0.3, what is not there with prob"),
+        ({"data.single_until": 0.25, "data.full_from": 0.5}, "first 25\u00a0% of the steps; until 50\u00a0%"),
+        ({"train.precision": "fp32", "train.schedule": "cosine"}, "falls to 0 in a cosine way"),
+    ],
+)
+def test_the_config_is_told_in_words(changes: dict, said: str) -> None:
+    config = recipes.smoke().replace(changes)
+    assert said in " ".join(sentence for topic in describe(config).values() for sentence in topic)
+
+
+def test_objectives_are_on_where_a_weight_and_a_stream_are() -> None:
+    config = recipes.smoke().replace({"data.texts": 0, "objectives.bbp.weight": 0.0, "flow.text_gradient.itm": 0.25})
+    found = {row["name"]: row for row in objective_rows(config)}
+    assert {name for name, row in found.items() if not row["on"]} == {"MLM", "BBP"}
+    assert found["ITM"]["share"] == 0.25 and found["MIM"]["share"] is None and found["MLM"]["share"] == 1
+    assert found["ITC"]["streams"] == "pairs, regions" and found["MIM"]["start"] == int(0.85 * 12)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes"),
+    [
+        ("smoke", {}),
+        ("demo+no_stop_gradient", {"seed": 3, "train.lr": 3e-4}),
+        ("demo", {"name": "my run's", "train.compile": True, "model.vision.absolute_positions": False}),
+        ("smoke", {"name": "other", "data.mask.image_patches": 9, "init_from": "stage1", "flow.mim_target": "frozen"}),
+    ],
+)
+def test_the_command_trains_the_same_run_again(recipe: str, changes: dict) -> None:
+    config = recipes.get(recipe).replace(changes)
+    nearest, differing = departures(config)
+    assert nearest == recipe and {name: ours for name, (_, ours) in differing.items()} == changes
+    program, *words = shlex.split(command(config))
+    assert program == "xfm" and parse(words).config == config  # type: ignore[union-attr]
+
+
+def test_lists_and_times_are_spoken() -> None:
+    assert [listed(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+    assert [spoken(s) for s in (3.2, 240, 9000)] == ["3 s", "4 min", "2.5 h"]
+
+
+# -- in a browser, without a network
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_offline_in_the_readers_colours(run: Run, html: str, chromium: Browser, scheme: str) -> None:
+    context = chromium.new_context(color_scheme=scheme, offline=True, viewport={"width": 420, "height": 800})  # type: ignore[arg-type]
+    tab, said, asked = context.new_page(), [], []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto((run.folder / "report.html").as_uri())
+    light, dark = ["rgb(255, 255, 255)"] * 2, ["rgb(21, 24, 28)"] * 2
+    assert tab.evaluate(LOOK) == (light if scheme == "light" else dark)
+    tab.click("#theme")
+    assert tab.evaluate(LOOK) == (dark if scheme == "light" else light)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 420  # wide figures scroll within themselves
+    assert tab.evaluate("[...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().height > 50)")
+    assert not said and len([url for url in asked if not url.startswith("data:")]) == 1
+    context.close()
+
+
+@pytest.mark.browser
+def test_it_prints_light_and_whole(run: Run, html: str, chromium: Browser) -> None:
+    context = chromium.new_context(color_scheme="dark", offline=True, java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((run.folder / "report.html").as_uri())
+    assert not tab.is_visible("#theme") and not tab.is_visible("details td")
+    tab.emulate_media(media="print")
+    assert tab.locator("details td").first.is_visible()
+    assert tab.locator("html").evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
+    heights = tab.locator("figure svg").evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
+    assert max(heights) <= 205 * 96 / 25.4 + 1  # a page has 261 mm
+    assert tab.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+    context.close()

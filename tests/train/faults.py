@@ -1,0 +1,191 @@
+"""What is done to the machine under a process of the tests: a small disk, no rights, little memory. The process is
+started for it and ends with it. Nothing is simulated: it is the kernel that refuses."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from xfm import evaluation, pretrain
+from xfm.config import RunConfig
+from xfm.data import cache, openmoji, wordnet
+from xfm.train import Run
+
+NEW_MOUNTS, NEW_USERS, PRIVATE = 0x00020000, 0x10000000, 0x00044000
+CAPABILITIES, OVERRIDE = 0x20080522, 1  # the version of capset's structures; CAP_DAC_OVERRIDE
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name: str, *args: object) -> None:
+    if getattr(libc, name)(*args):
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+def small_disk(folder: Path, size: int) -> None:
+    """A file system of `size` bytes at `folder`, for this process alone. OSError where a container forbids it."""
+    ids = os.getuid(), os.getgid()
+    try:
+        call("unshare", NEW_MOUNTS)
+    except OSError:  # not root, or without root's rights
+        call("unshare", NEW_USERS | NEW_MOUNTS)
+        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+        for kind, number in zip(("uid", "gid"), ids, strict=True):
+            Path(f"/proc/self/{kind}_map").write_text(f"0 {number} 1", encoding="ascii")
+    call("mount", None, b"/", None, PRIVATE, None)
+    call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", 0, f"size={size}".encode())
+
+
+@contextmanager
+def room(disk: Path | None, left: int) -> Iterator[None]:
+    """Only `left` bytes can be written: somebody else fills the disk, or (None) no file may grow larger."""
+    if disk is None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (left, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        file.write(bytes(max(os.statvfs(disk).f_bfree * os.statvfs(disk).f_frsize - left, 0)))
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def obey_permissions() -> None:
+    """Root, too, may from now on write only what permissions let it."""
+    if os.geteuid() == 0 and hasattr(libc, "capset"):
+        header, sets = (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+        call("capget", header, sets)
+        for i in (0, 1):  # effective and permitted
+            sets[i] &= ~(1 << OVERRIDE)
+        call("capset", header, sets)
+
+
+def protect(folder: Path, on: bool = True) -> None:
+    """Folder and files may not be written, or may be again."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod((0o555 if on else 0o755) if path.is_dir() else 0o444 if on else 0o644)
+
+
+def steps(records: Iterator[dict]) -> tuple[list[int], str]:
+    """The steps of the records, and what ended them."""
+    done = []
+    try:
+        for record in records:
+            done.append(record["step"])
+    except Exception as error:
+        return done, f"{type(error).__name__}: {error}"
+    return done, ""
+
+
+def disk_full(mounted: bool, config: RunConfig, root: Path, reports: Connection) -> None:
+    """The disk fills up again and again in mid-training. Sends what each run did; the last one's folder is copied."""
+    disk, root = root / "disk", root / "copy"
+    disk.mkdir()
+    try:
+        if mounted:
+            small_disk(disk, 32 << 20)
+    except OSError:  # in a container that may not mount, file sizes are what can run out
+        mounted = False
+    folder = Run.of(config, disk).folder
+    reports.send("No space left on device" if mounted else "File too large")
+    records = pretrain(config, disk)
+    next(records), next(records)
+    weights = (folder / "model.safetensors").stat().st_size
+    for left in (0, 100_000, weights + 200_000):  # for nothing, for records, for records and weights
+        kept = (folder / "state.pt").read_bytes()
+        with room(disk if mounted else None, left):
+            outcome = steps(records)
+            same = (folder / "state.pt").read_bytes() == kept
+        reports.send((*outcome, same, sorted(path.name for path in folder.iterdir())))
+        records = pretrain(config, disk)
+        reports.send(next(records)["step"])
+    reports.send(steps(records))
+    shutil.copytree(disk, root)
+
+
+def read_only(config: RunConfig, finished: Path, root: Path, reports: Connection) -> None:
+    """A run that becomes read-only in mid-training, and a finished one that is."""
+    obey_permissions()
+    records, folder = pretrain(config, root), Run.of(config, root).folder
+    next(records), next(records), next(records)
+    folder.chmod(0o555)
+    reports.send(steps(records))
+    protect(folder)
+    reports.send(steps(pretrain(config, root)))
+    reports.send([record["step"] for record in Run.open(folder).metrics()])
+    protect(folder, False)
+    reports.send(steps(pretrain(config, root)))
+
+    protect(finished)
+    run, real = Run.open(finished), evaluation.evaluate
+    reports.send(steps(pretrain(run.config, finished.parents[1])))
+    reports.send((len(run.metrics()), run.model().training, run.tokenizer().vocabulary))
+    evaluation.evaluate = lambda *given, **named: real(*given, **{**named, "tasks": "mlm"})  # one task is enough
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        results = evaluation.evaluate_run(finished)
+    reports.send(([result.metric for result in results], [str(warning.message) for warning in said]))
+    protect(finished, False)
+
+
+def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connection) -> None:
+    """Trains from a cache of its own, which goes while its processes use it. Sends the files that came back."""
+    os.environ["XFM_CACHE"] = str(folder)
+    forget_data()
+    records = pretrain(config, root)
+    next(records)
+    shutil.rmtree(folder)
+    reports.send(steps(records))
+    reports.send(sorted(path.name for path in folder.iterdir()))
+
+
+def forget_data() -> None:
+    """As in a process that has just been started."""
+    for function in (openmoji.pictures, wordnet.sentences, wordnet.definitions):
+        function.cache_clear()
+
+
+def no_memory(config: RunConfig, root: Path, reports: Connection) -> None:
+    """The process may hardly grow when, after two steps, a larger one comes; then it may again."""
+    records, before = pretrain(config, root), resource.getrlimit(resource.RLIMIT_AS)
+    next(records), next(records)
+    now = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + (32 << 20), before[1]))
+    outcome = steps(records)
+    resource.setrlimit(resource.RLIMIT_AS, before)
+    reports.send(outcome)
+    reports.send(steps(pretrain(config, root)))
+
+
+def cache_anywhere(environment: dict[str, Path], user: int, temporary: Path, reports: Connection) -> None:
+    """Keeps a file in the cache, twice; as a user of that number, and with these places alone."""
+    obey_permissions()
+    if user != os.getuid():
+        os.setuid(user)
+    for name in ("HOME", "XFM_CACHE", "XDG_CACHE_HOME"):
+        os.environ.pop(name, None)
+    os.environ |= {name: str(path) for name, path in environment.items()}
+    tempfile.tempdir = str(temporary)
+    full = environment.get("XFM_CACHE") == temporary / "full"
+
+    def write(path: Path) -> None:
+        with room(None, 2) if full and path.parent == temporary / "full" else nullcontext():
+            path.write_text("whole", encoding="ascii")
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        paths = [cache.cached("table", write) for _ in range(2)]
+    reports.send((list(map(str, paths)), paths[0].read_text(encoding="ascii"), [str(w.message) for w in said]))

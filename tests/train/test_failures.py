@@ -1,0 +1,216 @@
+"""What the machine refuses or takes away in mid-training, for real: the way out is said, and nothing is lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from train import faults
+from train.process import process, received
+
+from xfm import recipes
+from xfm.train import LoaderDied, OutOfMemory, Run, RunError, loop, pretrain
+from xfm.train.failures import explained
+
+
+@pytest.mark.parametrize("mounted", [True, False], ids=["a small disk", "a file that may not grow"])
+def test_a_full_disk(mounted, config, trained, tmp_path, processes, assert_same):
+    config = config.replace({"train.save_every": 1})
+    with process(processes, faults.disk_full, mounted, config, tmp_path) as (_, reports):
+        reason, *found = received(reports)
+    assert len(found) == 7, found
+    for i, names in enumerate(("metrics.jsonl|model.safetensors", "model.safetensors", "state.pt")):  # a page has room
+        (steps, said, same, left), again = found[2 * i : 2 * i + 2]
+        assert steps == []
+        full = rf"RunError: .*seed0/({names}): cannot be written \({reason}\); the last good file is kept. Make room .*"
+        assert re.fullmatch(full, said), said
+        assert same, "the last save"
+        assert not [n for n in left if n.startswith(".") and n != ".lock"], "no half file is left"
+        assert again == 2 + i, "what could not be saved is done again"
+    assert found[-1] == ([*range(5, 12)], "")
+    assert_same(Run.of(config, tmp_path / "copy").folder, trained.folder)
+
+
+def test_a_read_only_folder(config, trained, tmp_path, processes, assert_same):
+    finished = tmp_path / "finished" / "smoke" / "seed0"
+    shutil.copytree(trained.folder, finished)
+    config = config.replace({"train.save_every": 2})
+    with process(processes, faults.read_only, config, finished, tmp_path) as (_, reports):
+        became, was, records, again, opened, read, evaluated = received(reports)
+    refused = r"cannot be written (Permission denied); the last good file is kept. Make room or rights there"
+    assert became[0] == [] and f"seed0/model.safetensors: {refused}" in became[1]
+    assert was[0] == [] and f"seed0/.lock: {refused}" in was[1]
+    assert records == [0, 1, 2, 3], "it can still be read, with what led there"
+    assert again == ([*range(2, 12)], "")
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+    assert opened == ([*range(12)], "")
+    assert read == (12, False, config.model.text.vocabulary)
+    (metric, *_), (warned,) = evaluated
+    assert metric == "accuracy" and "evaluation.json: cannot be written (Permission denied)" in warned
+    assert {p.name for p in finished.iterdir()} == {p.name for p in trained.folder.iterdir()}
+
+
+def test_a_cache_that_is_deleted(config, trained, tmp_path, processes, assert_same):
+    config, cache = config.replace({"data.workers": 2}), tmp_path / "cache"
+    shutil.copytree(os.environ["XFM_CACHE"], cache)
+    with process(processes, faults.cache_deleted, config, tmp_path, cache) as (_, reports):
+        outcome, files = received(reports)
+    assert outcome == ([*range(1, 12)], "")
+    assert [name for name in files if name.startswith("openmoji-")], "made again, where it was needed again"
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_a_loader_that_is_killed(config, trained, tmp_path, monkeypatch, assert_same):
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)  # s; else 5
+    changed, steps = config.replace({"data.workers": 2, "train.save_every": 100}), []
+    with pytest.raises(LoaderDied) as error:
+        for record in pretrain(changed, tmp_path):
+            steps.append(record["step"])
+            if record["step"] == 1:
+                victim = multiprocessing.active_children()[0]
+                os.kill(victim.pid, signal.SIGKILL)
+                time.sleep(0.1)  # where torch would have raised in this line
+    run = Run.of(config, tmp_path)
+    assert str(error.value) == (
+        f"step {len(steps)}: a loader process (pid {victim.pid}) died. What was saved stays in {run.folder}, and the "
+        "same call goes on from there. If it dies again, memory is short, or shared memory (/dev/shm, in a container): "
+        "data.workers = 0 makes the batches without processes and may be set in the same run (now 2)"
+    )
+    assert steps == [*range(len(steps))] and not multiprocessing.active_children()
+    assert [r["step"] for r in run.metrics()] == steps, "saved to the last whole step"
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(len(steps), 12)]
+    assert_same(run.folder, trained.folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
+def test_out_of_memory(tmp_path, processes, assert_same):
+    config = recipes.get("smoke").replace(
+        {"data.texts": 1024, "objectives.mlm.start": 0.5, "train.steps": 4, "train.save_every": 100}
+    )
+    with process(processes, faults.no_memory, config, tmp_path) as (_, reports):
+        (steps, said), again = received(reports)
+    run = Run.of(config, tmp_path)
+    start, _, rest = said.partition(" more were asked for)")
+    assert steps == [] and start.startswith("OutOfMemory: step 2: out of memory ("), said
+    assert float(start.split("(")[1].removesuffix(" MiB")) > 0.5
+    assert rest == (
+        ". Lower data.pairs = 8, data.regions = 6, data.images = 4, data.texts = 1024, then model.vision.width = 32, "
+        "model.vision.depth = 2, model.text.width = 32, model.text.depth = 2, model.fusion_depth = 1 (or "
+        "train.precision = 'auto': 'bf16'): each is another run, under another --name. Or end what else takes "
+        f"memory, data.workers = 0 among it. What was saved stays in {run.folder}, and the same call goes on from there"
+    )
+    assert again == ([2, 3], ""), "the two steps before were saved"
+    for _ in pretrain(config, tmp_path / "undisturbed"):
+        pass
+    assert_same(run.folder, Run.of(config, tmp_path / "undisturbed").folder)
+
+
+def cuda() -> None:
+    """What torch says on a GPU; the rest is asked of this machine."""
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of ...")
+
+
+@pytest.mark.parametrize(
+    ("ask", "amount"),
+    [
+        (lambda: torch.empty(1 << 60, dtype=torch.uint8), " (1048576.0 TiB more were asked for)"),
+        (lambda: np.empty(1 << 60, np.uint8), " (1048576.0 TiB more were asked for)"),
+        (lambda: bytes(1 << 62), ""),
+        (cuda, " (20.0 MiB more were asked for)"),
+    ],
+    ids=["torch", "numpy", "python", "cuda"],
+)
+def test_all_kinds_of_too_little_memory_are_one(ask, amount, config, tmp_path):
+    with pytest.raises(OutOfMemory, match=re.escape(f"step 7: out of memory{amount}. Lower data.pairs = 8, ")) as error:
+        with explained(config, "step 7", tmp_path):
+            ask()
+    assert error.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mat1 and mat2 shapes"), RunError("state.pt: out of memory"), OSError()]
+)
+def test_what_is_something_else_is_left_alone(error, config, tmp_path):
+    with pytest.raises(type(error)) as raised, explained(config, "step 7", tmp_path):
+        raise error
+    assert raised.value is error and type(raised.value) is type(error)
+
+
+def test_a_save_that_fails_after_an_error_does_not_hide_it(config, tmp_path, monkeypatch):
+    """And between two steps, where there is no other, it is raised."""
+    records = pretrain(config, tmp_path)
+    next(records)
+    folder = Run.of(config, tmp_path).folder
+    (folder / "metrics.jsonl").unlink()
+    (folder / "metrics.jsonl").mkdir()  # nobody can append to that
+    monkeypatch.setattr(loop, "weights_at", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as error:
+        next(records)
+    (note,) = error.value.__notes__
+    assert "Nor could the steps since the last save be saved" in note and "metrics.jsonl: cannot be written" in note
+
+    (folder / "metrics.jsonl").rmdir()
+    monkeypatch.undo()
+    records = pretrain(config, tmp_path)
+    next(records)
+    (folder / "metrics.jsonl").unlink()
+    (folder / "metrics.jsonl").mkdir()
+    with pytest.raises(RunError, match=r"metrics.jsonl: cannot be written \(Is a directory\)"):
+        records.close()
+
+
+def test_a_clock_that_jumps(config, trained, tmp_path, monkeypatch, assert_same):
+    """Set back by an hour whenever it is read, and files from the future."""
+    hour, now = 3600, [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now.append(now[-1] - hour) or now[-1])
+    for record in pretrain(config, tmp_path):
+        if record["step"] == 6:
+            break
+    folder = Run.of(config, tmp_path).folder
+    for path in folder.iterdir():
+        os.utime(path, (now[0] + 1000 * hour,) * 2)
+    monkeypatch.setattr(time, "time", lambda: now.append(now[-1] + hour) or now[-1])
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(7, 12)]
+    assert all(0 <= r["waited"] <= r["seconds"] < hour for r in Run.open(folder).metrics())
+    assert_same(folder, trained.folder)
+
+
+NOBODY = 54321  # a user that the system does not know
+PLACES = {  # the environment, and why the cache cannot be there
+    "HOME is a file": ({"HOME": "file"}, "Not a directory"),
+    "HOME is read-only": ({"HOME": "locked"}, "Permission denied"),
+    "XFM_CACHE is a file": ({"XFM_CACHE": "file"}, "File exists"),
+    "the disk is full": ({"XFM_CACHE": "full"}, "No space left on device|File too large"),
+}
+if os.getuid() == 0:  # who else may become nobody?
+    PLACES["nobody's home"] = ({}, "no home directory")
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_no_place_for_the_cache(case, processes):
+    (places, reason), user = PLACES[case], NOBODY if case == "nobody's home" else os.getuid()
+    with tempfile.TemporaryDirectory() as name:  # not pytest's, where nobody else may look
+        folder = Path(name)
+        (folder / "file").touch()
+        (folder / "locked").mkdir(mode=0o555)
+        folder.chmod(0o777)
+        places = {variable: folder / place for variable, place in places.items()}
+        with process(processes, faults.cache_anywhere, places, user, folder) as (_, reports):
+            ((paths, text, said),) = received(reports)
+        spare = folder / f"xfm-lab-{user}"
+        assert (paths, text) == ([str(spare / "table")] * 2, "whole")
+        way_out = rf"; {spare} is used. Set XFM_CACHE to a folder that can be"
+        assert re.fullmatch(rf".+: the cache cannot be written \(({reason})\){way_out}", said[0]), said
+        assert spare.stat().st_mode & 0o777 == 0o700
+        assert [p.name for p in spare.iterdir()] == ["table"]

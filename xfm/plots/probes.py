@@ -1,0 +1,153 @@
+"""What probes of training saw: how objectives' gradients agree, and how the encoders move."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
+
+from .colours import BLUE, GREEN, GREY, ORANGE, PURPLE
+from .gradients import HATCHED, LINES, NO_PATH, PLAIN
+from .style import WIDTH, Figure, require, styled
+from .svg import FIXED
+
+Record = Mapping[str, Any]  # what `xfm.explain.probes.Probe` returned
+Reading = Callable[[Record], float | None]
+COLOURS, SCALE = colormaps["PuOr_r"], Normalize(-1, 1)
+CELL, LEFT, GAP, TOP, FOOT = 0.5, 0.75, 0.9, 0.75, 0.75  # inches
+
+
+def held_back(record: Record) -> float | None:
+    """Of all objectives together, were their gradients at right angles."""
+    return math.hypot(*record["held_back"].values()) if record["held_back"] else None
+
+
+def language(objective: str) -> Reading:
+    def read(record: Record) -> float | None:
+        norms = [n for module, n in record["norm"].get(objective, {}).items() if module.startswith("language") and n]
+        return math.hypot(*norms) if norms else None
+
+    return read
+
+
+def guidance(what: str) -> Reading:
+    return lambda record: record["guidance"] and record["guidance"][what]
+
+
+READINGS: dict[str, Reading] = {
+    "language: MLM's gradient": language("mlm"),
+    "language: gradient held back": held_back,
+    "language: cosine of MLM and ITM": lambda r: r["cosine"]["language"].get("itm mlm"),
+    "language: cosine of MLM and IMLM": lambda r: r["cosine"]["language"].get("imlm mlm"),
+    "language: drift from the start": lambda r: r["drift"]["language"],
+    "language: CKA of the last layer with the start": lambda r: r["cka"]["language"][-1],
+    "vision: drift from the start": lambda r: r["drift"]["vision"],
+    "vision: CKA of the last layer with the start": lambda r: r["cka"]["vision"][-1],
+    "guidance: agreement of prediction and target": guidance("agreement"),
+    "guidance: effective rank of the targets": guidance("target_rank"),
+    "guidance: deviation of the targets": guidance("target_std"),
+}
+
+
+@styled
+def cosines(record: Record, title: str = "") -> Figure:
+    """The cosine of every two objectives' gradients on the language and on the vision encoder, as if nothing were
+    stopped: 1 pulls the same way, -1 against each other. Hatched: one of them has no path there."""
+    encoders = record["cosine"]
+    names = sorted({o for pairs in encoders.values() for pair in pairs for o in pair.split()})
+    require(names, "cosines of gradients")
+    side = (len(names) - 1) * CELL
+    wide, tall = LEFT + len(encoders) * (side + GAP), TOP + side + FOOT
+    figure = Figure(figsize=(wide, tall))
+    for i, (encoder, pairs) in enumerate(encoders.items()):
+        left = LEFT + i * (side + GAP)
+        axes = figure.add_axes((left / wide, FOOT / tall, side / wide, side / tall))
+        axes.set(xlim=(0, len(names) - 1), ylim=(len(names) - 1, 0))
+        axes.set_title(f"{encoder} encoder")
+        for column, one in enumerate(names[:-1]):
+            for row, other in enumerate(names[column + 1 :], column):
+                value = pairs.get(f"{one} {other}")
+                look, ink, gid = (HATCHED, GREY, None)
+                if value is not None:
+                    look, gid = PLAIN | {"facecolor": COLOURS(SCALE(value))}, FIXED
+                    ink = "white" if abs(value) > 0.6 else "black"
+                axes.add_patch(Rectangle((column, row), 1, 1, **look))
+                text = NO_PATH if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+                axes.text(column + 0.5, row + 0.52, text, ha="center", va="center", fontsize=8, color=ink, gid=gid)
+        ticks = [n + 0.5 for n in range(len(names) - 1)]
+        axes.set_xticks(ticks, [n.upper() for n in names[:-1]])
+        axes.set_yticks(ticks, [n.upper() for n in names[1:]])
+        axes.tick_params(length=0)
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+    axes = figure.add_axes((LEFT / wide, 0.4 / tall, 1.8 / wide, 0.12 / tall))
+    bar = figure.colorbar(ScalarMappable(SCALE, COLOURS), cax=axes, orientation="horizontal", ticks=[-1, 0, 1])
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.ax.tick_params(labelsize=8, length=2)
+    figure.text((LEFT + 1.95) / wide, 0.46 / tall, f"cosine;  {NO_PATH} no path", fontsize=8.5, va="center")
+    figure.text(0.12 / wide, 1 - 0.12 / tall, title, fontsize=11.5, fontweight="bold", va="top")
+    return figure
+
+
+@styled
+def probes(runs: Mapping[str, Sequence[Sequence[Record]]], readings: Sequence[str] = tuple(READINGS), title: str = "",
+           columns: int = 3) -> Figure:  # fmt: skip
+    """A panel for each of READINGS asked for, over the steps; a line for each variant of `runs`, the mean over its
+    seeds (a list of records each), with the 95 % interval of the mean (t) where there are at least two.
+
+    Panels in which no run has a value are left out. Raises ValueError for an unknown reading, or nothing to draw.
+    """
+    for name in readings:
+        if name not in READINGS:
+            raise ValueError(f"readings: {name!r} is none of {', '.join(map(repr, READINGS))}")
+    panels = {name: {variant: series(seeds, READINGS[name]) for variant, seeds in runs.items()} for name in readings}
+    panels = {name: lines for name, lines in panels.items() if any(len(steps) for steps, _ in lines.values())}
+    require(panels, "probes")
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(WIDTH * columns / 3 + 0.3, 2.1 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (name, lines) in zip(grid.flat, panels.items(), strict=False):
+        for (variant, (steps, values)), (colour, dash, _) in zip(lines.items(), cycle(), strict=False):
+            if not len(steps):
+                continue
+            middle, half = values.mean(0), interval(values)
+            axes.plot(steps, middle, color=colour, linestyle=dash, label=variant)
+            if half is not None:
+                axes.fill_between(steps, middle - half, middle + half, color=colour, alpha=0.18, linewidth=0)
+        axes.set_title("\n".join(name.split(": ", 1)), fontsize=9)
+        axes.set_xlabel("step", fontsize=8.5)
+        axes.tick_params(labelsize=8)
+    if len(runs) > 1:
+        handles, labels = max((axes.get_legend_handles_labels() for axes in grid.flat), key=lambda h: len(h[1]))
+        figure.legend(handles, labels, loc="outside lower left", ncols=4)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def cycle() -> list[tuple[str, str, str]]:
+    more = [(colour, "-", "") for colour in (GREY, BLUE, ORANGE, GREEN, PURPLE)]
+    return [*LINES, *more]
+
+
+def series(seeds: Sequence[Sequence[Record]], read: Reading) -> tuple[np.ndarray, np.ndarray]:
+    """Steps (T,) at which every seed has a value, and the values (seeds, T)."""
+    found = [{r["step"]: v for r in records if (v := read(r)) is not None} for records in seeds]
+    steps = sorted(set.intersection(*map(set, found))) if found else []
+    return np.array(steps), np.array([[values[step] for step in steps] for values in found])
+
+
+def interval(values: np.ndarray) -> np.ndarray | None:
+    """Half the width of the mean's 95 % t interval, of values (seeds, T)."""
+    from scipy.stats import t
+
+    n = len(values)
+    return t.ppf(0.975, n - 1) * values.std(0, ddof=1) / math.sqrt(n) if n > 1 else None

@@ -1,0 +1,72 @@
+"""One view over all runs of a study, in a terminal or a notebook: steps done, time to go, runs done, failed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from tqdm.auto import tqdm
+
+from .execute import Job
+from .job import read
+
+EVERY = 1.0  # seconds between two looks at what the jobs have noted
+
+
+class Progress:
+    """A context that shows, from a thread, what the jobs note: a bar on a terminal and in a notebook.
+
+    `show` True: where the output is a file as well, a line a run; False: nothing. The time to go is of all steps, at
+    the mean rate so far.
+    """
+
+    def __init__(self, title: str, jobs: Sequence[Job], runs: int, ready: int, show: bool | None):
+        self.title, self.jobs, self.runs, self.ready, self.failed = title, jobs, runs, ready, 0
+        self.over: set[Job] = set()
+        self.total, self.done, self.running = sum(job.steps for job in jobs), 0, 0
+        watched = "ipykernel" in sys.modules or sys.stderr.isatty()
+        self.log = bool(show) and not watched
+        self.bar = tqdm(desc=title, total=self.total, unit="step", smoothing=0, dynamic_ncols=True,
+                        disable=not watched or show is False)  # fmt: skip
+        self.began, self.end = time.monotonic(), threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self) -> Progress:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end.set()
+        self.thread.join()
+        self.look()
+        self.bar.close()
+
+    def ended(self, job: Job, of_run: bool, failed: bool = False) -> None:
+        """A job is over; `of_run`: one of the study's runs, no warm start."""
+        self.over.add(job)
+        self.ready += of_run and not failed
+        self.failed += of_run and failed
+        if self.log and of_run:
+            self.look()
+            print(f"{self.title}: {self}", file=sys.stderr, flush=True)
+
+    def watch(self) -> None:
+        while not self.end.wait(EVERY):
+            self.look()
+
+    def look(self) -> None:
+        noted = {job: job.steps if job in self.over else read(job.note) for job in self.jobs}
+        self.done = sum(noted.values())
+        self.running = sum(job not in self.over and steps > 0 for job, steps in noted.items())
+        self.bar.set_postfix_str(self.counts(), refresh=False)
+        self.bar.update(self.done - self.bar.n)
+
+    def counts(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.ready} of {self.runs} runs, {self.running} running{failed}"
+
+    def __str__(self) -> str:
+        left = (time.monotonic() - self.began) / max(self.done, 1) * (self.total - self.done)
+        return f"{self.counts()}; about {f'{left:.0f} s' if left < 100 else f'{left / 60:.0f} min'} to go"

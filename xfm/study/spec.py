@@ -1,0 +1,111 @@
+"""A study on paper: which variants of which recipe, at which seeds, judged by what. `studies/<name>/spec.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from .. import recipes
+from ..config import ConfigError, RunConfig
+from ..evaluation import TASKS
+from ..evaluation import chosen as chosen_tasks
+from ..tree import one_of, require, unknown_field
+from .variants import BETWEEN, Changes
+
+ALONE = {"train.threads": 1, "data.workers": 0}  # of every run, unless `changes` says otherwise: one thread in all
+MOST = 3  # primary metrics
+FEW = "at most three, one of language, one of vision, one of vision-language: more are a search"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is compared. Raises ConfigError, naming the field, its value and what is allowed."""
+
+    name: str
+    recipe: str  # as in recipes.get: "demo+stage1"
+    variants: dict[str, Changes]  # label -> dotted fields
+    seeds: tuple[int, ...]
+    changes: Changes = field(default_factory=dict)  # of all variants
+    primary: tuple[str, ...] = ()  # metrics by key (see metrics.py), named before there are results
+    tasks: tuple[str, ...] = tuple(TASKS)
+    confirmatory: bool = False
+    explored: tuple[str, ...] = ()  # studies that led to this one: a confirmatory one uses none of their seeds
+
+    def __post_init__(self) -> None:
+        good = re.fullmatch(r"\w[\w.+-]*", self.name) is not None
+        require(good, "name", self.name, "a folder's name: letters, digits and any of . _ + -")
+        require(bool(self.variants), "variants", self.variants, "at least one")
+        seeds, primary = list(self.seeds), list(self.primary)
+        require(bool(seeds), "seeds", seeds, "at least one")
+        require(all(type(seed) is int and seed >= 0 for seed in seeds), "seeds", seeds, "whole numbers from 0")
+        require(len(set(seeds)) == len(seeds), "seeds", seeds, "different from each other")
+        require(len(primary) <= MOST, "primary", primary, FEW)
+        require(len(set(primary)) == len(primary), "primary", primary, "different metrics")
+        require(bool(primary) or not self.confirmatory, "primary", primary,
+                "named where confirmatory is true: what it is judged by is said beforehand")  # fmt: skip
+        try:
+            chosen_tasks(self.tasks)
+        except ValueError as error:
+            raise ConfigError(f"tasks = {list(self.tasks)!r}: {error}") from None
+        twins: dict[str, str] = {}
+        for label, config in self.configs.items():
+            if (twin := twins.setdefault(config.fingerprint, label)) != label:
+                raise ConfigError(f"variants {twin!r} and {label!r}: are the same config; drop one, or change it")
+
+    @cached_property
+    def configs(self) -> dict[str, RunConfig]:
+        """By label, at seed 0. The name says the recipe and the config's own fingerprint, so that studies which ask for
+        the same run share it, whatever they call it."""
+        base = recipes.get(self.recipe).replace({**ALONE, **self.changes, "seed": 0})
+        made = {}
+        for label, fields in self.variants.items():
+            try:
+                config = base.replace(fields)
+            except ConfigError as error:
+                raise ConfigError(f"variant {label!r}: {error}") from None
+            made[label] = config.replace({"name": f"{base.name.split('+')[0]}+{config.fingerprint}"})
+        return made
+
+    def config(self, variant: str, seed: int) -> RunConfig:
+        return self.configs[variant].replace({"seed": seed})
+
+    def references(self, against: str) -> dict[str, str]:
+        """What each variant is compared with: one variant for all; or, where a grid was made of several variants, the
+        one called `against` in the same cell. ConfigError, with the nearest, where there is none such."""
+        if against not in self.variants:
+            cells = {label: label.partition(BETWEEN)[2] for label in self.variants}
+            partners = {label: BETWEEN.join((against, cell)) for label, cell in cells.items() if cell}
+            found = {a: b for a, b in partners.items() if b in self.variants and a != b}
+            if found:
+                return found
+        one_of("against", against, self.variants)
+        return {label: against for label in self.variants if label != against}
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Spec:
+        """What `to_json` wrote. ConfigError for another field or type, ValueError for what is no JSON."""
+        tree: Any = json.loads(text)
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        require(isinstance(tree, Mapping), "spec", tree, f"a mapping of {', '.join(fields)}")
+        for name in tree:
+            if name not in fields:
+                raise unknown_field(name, fields)
+        for name, f in fields.items():
+            optional = f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
+            require(name in tree or optional, name, None, "there")
+        kinds = {"name": str, "recipe": str, "variants": dict, "changes": dict, "confirmatory": bool}
+        for name, value in tree.items():
+            kind = kinds.get(name, list)
+            require(isinstance(value, kind), name, value, f"of type {kind.__name__}")
+        for label, fields in tree.get("variants", {}).items():
+            require(isinstance(fields, dict), f"variants.{label}", fields, "a mapping of dotted fields")
+        values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
+        return cls(**values)

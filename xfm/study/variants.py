@@ -1,0 +1,123 @@
+"""Variants: what is changed, as dotted fields, under a label. Composed of names, overrides, and grids over fields.
+
+"no_stop_gradient", "neither+no_mim", "xfm" (nothing changed), "no_mim+train.lr=0.001", {"train.lr": 0.001}
+grid({"flow.text_gradient.{itm,imlm,bbp}": [0, 0.1, 1]})
+grid({"data.texts": [4, 16], "train.lr": [3e-4, 1e-3]}, ["xfm", "no_stop_gradient"])
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..config import ConfigError
+from ..recipes import CHANGES
+from ..tree import leaves, nearest
+
+Changes = dict[str, Any]  # dotted field -> value
+Written = str | Mapping[str, Any]  # one variant, as people write it
+WHOLE = "xfm"  # the name of what nothing is changed in
+BETWEEN = ", "  # the parts of a label that a grid made
+
+
+def changes(written: Written) -> Changes:
+    """The dotted fields of one variant. ConfigError for an unknown name, with the nearest, and where two parts set one
+    field differently."""
+    if not isinstance(written, str):
+        return merged([expanded(field, value) for field, value in written.items()], label(written))
+    parts = re.split(r"\+(?=[A-Za-z_])", written)  # not that of 1e+3
+    return merged([part(p, written) for p in parts], written)
+
+
+def part(text: str, whole: str) -> Changes:
+    field, equals, value = text.partition("=")
+    if equals:
+        return expanded(field.strip(), parsed(value.strip()))
+    names = (WHOLE, *CHANGES)
+    if text not in names:
+        hint = nearest(text, names, after="; ")
+        raise ConfigError(f"variant {whole!r}: {text!r} is unknown; {hint}there are {', '.join(names)}, and overrides "
+                          "as in train.lr=0.001")  # fmt: skip
+    return dict(CHANGES.get(text, {}))
+
+
+def parsed(text: str) -> Any:
+    """A value as JSON has it; anything else is a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def expanded(field: str, value: Any) -> Changes:
+    """Single fields of one that may name several, as "flow.text_gradient.{itm,bbp}", and whose value may be a group."""
+    before, brace, rest = field.partition("{")
+    if brace:
+        names, _, after = rest.partition("}")
+        return {f: v for name in names.split(",") for f, v in expanded(before + name.strip() + after, value).items()}
+    value = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+    return leaves({field: value})
+
+
+def merged(parts: Iterable[Changes], where: str) -> Changes:
+    found: Changes = {}
+    for one in parts:
+        for field, value in one.items():
+            if field in found and found[field] != value:
+                raise ConfigError(f"variant {where!r}: sets {field} = {found[field]!r} and {value!r}: must set it once")
+            found[field] = value
+    return found
+
+
+def label(fields: Mapping[str, Any]) -> str:
+    return BETWEEN.join(f"{field}={shown(value)}" for field, value in fields.items())
+
+
+def shown(value: Any) -> str:
+    value = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (WHOLE,)) -> dict[str, Changes]:
+    """Every combination of the fields' values, for every variant: label -> changes.
+
+    Labels are "train.lr=0.001, data.texts=8", after the variant's name where there are several of those. A field may
+    name several that move together, "flow.text_gradient.{itm,imlm,bbp}". ConfigError for a field without values, and
+    where a variant sets a field of the grid.
+    """
+    variants = list(variants)
+    for field, values in fields.items():
+        if isinstance(values, str) or not values:
+            raise ConfigError(f"grid: {field} = {values!r}: must be a list of values")
+    made: dict[str, Changes] = {}
+    for name, values in itertools.product(variants, itertools.product(*fields.values())):
+        cell = dict(zip(fields, values, strict=True))
+        text = label(cell) if len(variants) == 1 else BETWEEN.join((name, label(cell)))
+        made[text] = merged([changes(name), *(expanded(f, v) for f, v in cell.items())], text)
+    return made
+
+
+def labelled(variants: Mapping[str, Written] | Iterable[Written]) -> dict[str, Changes]:
+    """Label -> changes, of whatever way variants are written. ConfigError where a label comes twice."""
+    if isinstance(variants, Mapping):
+        return {str(name): changes(written) for name, written in variants.items()}
+    made: dict[str, Changes] = {}
+    for written in [variants] if isinstance(variants, str) else variants:
+        name = written if isinstance(written, str) else label(written)
+        if name in made:
+            raise ConfigError(f"variant {name!r}: is there twice")
+        made[name] = changes(written)
+    return made
+
+
+def cell(name: str) -> dict[str, Any]:
+    """Field -> value of a label that `grid` made; the variant's name, where it has one, is under ""."""
+    found: dict[str, Any] = {}
+    for piece in re.split(r", (?![^{]*\})", name):
+        field, equals, value = piece.partition("=")
+        found[field if equals else ""] = parsed(value) if equals else piece
+    return found

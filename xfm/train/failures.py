@@ -1,0 +1,109 @@
+"""What to say when a step fails: a loss that is not finite, no memory, a loader process that died."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..batch import Stream, normalise
+from ..config import STREAMS, RunConfig
+from ..model import XFM
+from ..tree import leaves
+
+NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory")
+ASKED = re.compile(r"allocate ([\d.]+) (bytes|[KMGTPE]iB)")  # as torch and numpy say it
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+DEAD_LOADER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)")
+SIZES = ("model.vision.width", "model.vision.depth", "model.text.width", "model.text.depth", "model.fusion_depth")
+
+
+class NonFiniteLoss(RuntimeError):
+    """Training met an infinite or undefined loss or gradient; the weights were not touched by it."""
+
+
+class OutOfMemory(RuntimeError):
+    """Training asked for more memory, of the machine or the GPU, than there is."""
+
+
+class LoaderDied(RuntimeError):
+    """A process that makes batches ended: killed by somebody, or by the system for want of memory."""
+
+
+@contextmanager
+def explained(config: RunConfig, when: str, folder: Path) -> Iterator[None]:
+    """What the machine refuses becomes an error that says when, what is kept, and what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        dead = DEAD_LOADER.search(str(error)) if type(error) is RuntimeError else None
+        if dead or is_out_of_memory(error):  # a notebook keeps the traceback, which keeps activations and loaders
+            traceback.clear_frames(error.__traceback__)
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"{when}: {out_of_memory(config, str(error))}. {kept(folder)}") from error
+        if dead:
+            raise LoaderDied(
+                f"{when}: a loader process (pid {dead[1]}) died. {kept(folder)}. If it dies again, memory is short, or "
+                "shared memory (/dev/shm, in a container): data.workers = 0 makes the batches without processes and "
+                f"may be set in the same run (now {config.data.workers})"
+            ) from error
+        raise
+
+
+def kept(folder: Path) -> str:
+    return f"What was saved stays in {folder}, and the same call goes on from there"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """torch has a class for CUDA's alone; on a CPU and on MPS it raises a bare RuntimeError."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or (type(error) is RuntimeError and NO_MEMORY.search(str(error)) is not None)
+
+
+def out_of_memory(config: RunConfig, said: str) -> str:
+    asked = ASKED.search(said)
+    amount = f" ({human(float(asked[1]), asked[2])} more were asked for)" if asked else ""
+    now = leaves(config.to_dict())
+    fields = [f"data.{stream}" for stream in STREAMS if now[f"data.{stream}"]]
+    lower, sizes = (", ".join(f"{field} = {now[field]}" for field in names) for names in (fields, SIZES))
+    bf16 = "" if config.train.precision == "bf16" else f" (or train.precision = {config.train.precision!r}: 'bf16')"
+    return (f"out of memory{amount}. Lower {lower}, then {sizes}{bf16}: each is another run, under another --name. "
+            f"Or end what else takes memory, data.workers = {config.data.workers} among it")  # fmt: skip
+
+
+def human(number: float, unit: str) -> str:
+    """As "3.7 GiB"."""
+    power = UNITS.index(unit)
+    while number >= 1024 and power < len(UNITS) - 1:
+        number, power = number / 1024, power + 1
+    return f"{number:.1f} {UNITS[power]}"
+
+
+@torch.no_grad()
+def not_finite(model: XFM, batch: dict[str, Stream], losses: dict[str, Tensor], step: int, folder: Path
+               ) -> NonFiniteLoss:  # fmt: skip
+    """The error of a step: which objectives, and of which samples the encoders make tokens that are not finite."""
+    model.eval()
+    bad = [name for name, loss in losses.items() if not torch.isfinite(loss)]
+    what = f"the loss of {', '.join(bad)} is not finite" if bad else "every loss is finite, the gradient is not"
+    samples = [f"{stream} {kind} {which}" for stream in batch for kind, which in bad_samples(model, batch[stream])]
+    return NonFiniteLoss(
+        f"step {step}: {what} ({'; '.join(samples) or 'no single sample stands out'}). The steps before it are "
+        f"saved in {folder}. Lower train.lr, raise train.warmup or set train.precision to fp32, under another --name"
+    )
+
+
+def bad_samples(model: XFM, batch) -> list[tuple[str, str]]:
+    """("pictures" or "texts", their indices in the stream's batch)."""
+    tokens: dict[str, Tensor] = {}
+    if hasattr(batch, "image"):
+        tokens["pictures"] = model.vision(normalise(batch.image))
+    if hasattr(batch, "words"):
+        tokens["texts"] = model.text(batch.words.ids, batch.words.mask)
+    bad = {kind: (~t.isfinite().flatten(1).all(1)).nonzero().flatten().tolist() for kind, t in tokens.items()}
+    return [(k, str(i) if len(i) < len(tokens[k]) else f"0-{len(i) - 1} (all)") for k, i in bad.items() if i]
