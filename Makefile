@@ -12,7 +12,7 @@ PIP_QUIET := $(if $(V),,--quiet)
 .NOTPARALLEL:
 
 help:
-	@echo 'make demo    pretrain the demo recipe on the embedded data, evaluate it, draw its figures'
+	@echo 'make demo    pretrain the demo recipe on the embedded data, evaluate it, write its report'
 	@echo 'make lab     open JupyterLab on the notebooks'
 	@echo 'make test    lint, unit tests (the built wheel included) and notebooks; also one by one:'
 	@echo '             make lint | unit | notebooks'

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from xfm.evaluation import find, from_json
-from xfm.recipes import ABLATIONS
+from xfm.recipes import ABLATIONS, LEVELS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,10 +24,11 @@ def block(after: str) -> str:
     return found[1]
 
 
-def test_the_table_of_ablations_is_that_of_the_recipes() -> None:
+@pytest.mark.parametrize("table", [ABLATIONS, LEVELS])
+def test_the_table_of_changes_is_that_of_the_recipes(table: dict) -> None:
     rows = [
         f"| `{name}` | " + ", ".join(f"`{field}` = {value!r}" for field, value in changes.items()) + " |"
-        for name, changes in ABLATIONS.items()
+        for name, changes in table.items()
     ]
     assert [line for line in README.splitlines() if line in rows] == rows
 
@@ -37,17 +38,26 @@ SHOWN = [  # task, condition, metric of the README's table
     ("text to image", "ITC", "R@1"),
     ("image to text", "ITM re-ranked", "R@1"),
     ("text to image", "ITM re-ranked", "R@1"),
+    ("matching (name exchanged)", "ITM", "accuracy"),
+    ("matching (size exchanged)", "ITM", "accuracy"),
+    ("matching (count exchanged)", "ITM", "accuracy"),
+    ("matching (relation exchanged)", "ITM", "accuracy"),
     ("grounding", "", "acc@0.5"),
     ("grounding", "any object's box", "acc@0.5"),
     ("grounding (several objects)", "swapped phrase", "acc@0.5"),
+    ("grounding (harder pictures)", "hard", "acc@0.5"),
     ("naming", "", "accuracy"),
     ("naming (unseen concepts)", "", "accuracy"),
     ("masked names", "right picture", "accuracy"),
     ("masked names", "right - wrong", "accuracy"),
-    ("masked sizes", "right - wrong", "accuracy"),
-    ("masked counts", "right - wrong", "accuracy"),
     ("masked relations", "right - wrong", "accuracy"),
+    ("concept", "pooled, linear probe", "accuracy"),
+    ("concept (unseen concepts)", "pooled, linear probe", "accuracy"),
+    ("category (unseen concepts)", "pooled, linear probe", "accuracy"),
     ("language", "", "accuracy"),
+    ("lexicographer files", "linear probe", "accuracy"),
+    ("lexicographer files", "bag of words", "accuracy"),
+    ("hypernym", "fine-tuned", "accuracy"),
 ]
 
 

@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from . import recipes
 from .config import ConfigError, RunConfig
+from .data.scenes import Split
 
 ROOT = Path("runs")
 
 
 @dataclass(frozen=True)
 class Pretrain:
-    """Train a recipe, evaluate it, and draw its figures. A finished run opens at once, an unfinished one goes on."""
+    """Train a recipe, evaluate it, and write its report. A finished run opens at once, an unfinished one goes on."""
 
     recipe: tyro.conf.Positional[str]
     """Recipe and changes: demo, small, base, smoke; demo+no_stop_gradient, demo+stage1+no_guidance, ..."""
@@ -111,17 +112,18 @@ class Runs:
 
 @dataclass(frozen=True)
 class Preview:
-    """Draw a contact sheet of the training data: pictures, captions, boxes with their phrases."""
+    """Draw a contact sheet of the data: pictures, captions, boxes with their phrases, of every split."""
 
     recipe: tyro.conf.Positional[str] = "demo"
     out: Path = Path("preview.png")
-    split: str = "train"
-    """train, validation, test, unseen_combinations or unseen_concepts."""
+    split: Split | None = None
+    """Only this one, and more of it."""
+    seed: int = 0
 
     def run(self) -> None:
         from .data.preview import preview
 
-        print(preview(recipes.get(self.recipe), self.out, self.split))  # type: ignore[arg-type]
+        print(preview(recipes.get(self.recipe), self.out, self.split, self.seed))
 
 
 COMMANDS = {"evaluate": Evaluate, "runs": Runs, "data preview": Preview}

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from xfm import recipes
 from xfm.data import card
 from xfm.data.scenes import World
@@ -34,7 +32,7 @@ def test_the_committed_page_names_what_is_required() -> None:
     assert "{" not in text
 
 
-def test_shares_of_a_few_scenes_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_of_a_few_scenes_by_hand() -> None:
     world = World(16)
     scenes = {split: [world.scene(split, i, 1) for i in range(40)] for split in ("train", "test")}
     found = card.repeated(scenes)  # type: ignore[arg-type]
@@ -50,7 +48,9 @@ def test_shares_of_a_few_scenes_by_hand(monkeypatch: pytest.MonkeyPatch) -> None
     )
     label = f"captions true of another picture too, among {card.GALLERY} of test"
     assert found[label] == f"{ambiguous / 40:.1%}"
-    assert card.shown(scenes["train"] * 2)["scenes of 1, 2, 3, 4 objects"] == "100.0%"
+    pairs = [world.scene("train", i, 2) for i in range(60)]
+    alike = sum(s.objects[0].name == s.objects[1].name for s in pairs)
+    assert card.shown(pairs)["scenes of several objects that repeat a concept"] == f"{alike / 60:.1%}"
 
 
 def test_naive_bayes_learns_what_the_text_gives_away() -> None:

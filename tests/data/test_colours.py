@@ -44,7 +44,7 @@ def test_drawings_have_the_colours_that_anybody_sees() -> None:
     seen = {
         "apple": "red", "carrot": "orange", "lemon": "yellow", "frog": "green", "whale": "blue", "eggplant": "purple",
         "pig": "pink", "horse": "brown", "elephant": "grey", "alarm clock": "white", "snowflake": "black",
-        "bat": "black", "rainbow": None, "zebra": None, "toilet": "grey",
+        "bat": "black", "rainbow": None, "penguin": None, "zebra": None, "toilet": "grey",
         "red envelope": None, "blue book": None, "black cat": None,  # the name says one already
     }  # fmt: skip
     assert {name: colours.colour(PLACE[name]) for name in seen} == seen
@@ -66,4 +66,4 @@ def test_the_black_outline_is_no_colour() -> None:
     pictures = openmoji.pictures(64)[[openmoji.rows()[openmoji.concepts()[PLACE[n]].code] for n in ("apple", "frog")]]
     solid = pictures[pictures[..., 3] > 200][:, :3]
     assert (solid.max(1) < 40).mean() > 0.1  # it is drawn ...
-    assert colours.table()[[PLACE["apple"], PLACE["frog"]], TERMS.index("black")].max() == 0  # ... and not counted
+    assert colours.table()[[PLACE["apple"], PLACE["frog"]], TERMS.index("black")].max() < 0.02  # ... and not counted

@@ -18,7 +18,6 @@ from xfm.data.scenes import SPLITS, Split, World
     [
         ("demo", None),
         ("demo+full_world+hard+rich", None),
-        ("demo", SPLITS[0]),
         ("demo", SPLITS[3]),
         ("demo+hard+rich", SPLITS[4]),
     ],

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.config import CaptionConfig, RunConfig, SceneConfig
-from xfm.data import dataset
+from xfm.config import CaptionConfig, SceneConfig
+from xfm.data import cache
 from xfm.data.grammar import plural
 from xfm.data.scenes import World
-from xfm.data.tokenizer import Tokenizer, corpus, train
+from xfm.data.tokenizer import SCENES, Tokenizer, corpus, for_world, train
 from xfm.data.wordnet import sentences
 
 CORPUS = """
@@ -37,18 +37,19 @@ def test_names_are_single_tokens(tokenizer: Tokenizer, world: World) -> None:
         assert tokenizer.encode(name, 9)[1] == ids[2]  # also where a text begins
 
 
-def test_each_world_has_a_tokenizer_that_knows_its_words(config: RunConfig, tokenizer: Tokenizer) -> None:
-    """Plain worlds share theirs, whatever their pictures; the words of rich captions are in the corpus of rich ones."""
-    rich = dataset(config.replace({"data.captions": CaptionConfig(0.5, 0.5, 0.5)}))
-    known = rich.tokenizer()
-    spoken = [
-        ways.split() for ways in ("beside near without beneath couple drawing red grey", "next above with picture")
-    ]
-    for words, one in zip(spoken, (known, tokenizer), strict=True):
-        assert [word for word in words if len(one.encode(f"a {word}", 9)) != 4] == []
-    texts = set(corpus(rich.world))
-    assert all(rich.world.scene("train", i).caption.text in texts for i in range(50))
-    assert list(corpus(World())) == list(corpus(World(image_size=48, scenes=SceneConfig(clutter=9))))
+def test_the_corpus_is_of_the_worlds_own_captions(monkeypatch: pytest.MonkeyPatch) -> None:
+    worlds = World(), World(captions=CaptionConfig(0.5, 0.5, 0.5)), World(scenes=SceneConfig(clutter=9))
+    plain, rich, cluttered = (list(corpus(world)) for world in worlds)
+    assert plain == cluttered != rich
+    assert all(worlds[1].scene("train", i).caption.text in rich[: 5 * SCENES] for i in range(50))
+    known, spoken = ({word for text in some[: 2 * SCENES] for word in text.split()} for some in (plain, rich))
+    assert {"beside", "near", "without", "beneath", "couple", "drawing", "red", "grey"} <= spoken - known
+    named: list[str] = []
+    monkeypatch.setattr(cache, "cached", lambda name, write: named.append(name))
+    monkeypatch.setattr(Tokenizer, "load", lambda path: None)
+    for world in worlds[:2]:
+        for_world(world, 4096)
+    assert len(set(named)) == 2  # else a world would open another's
 
 
 def test_sentences_come_back(tokenizer: Tokenizer) -> None:

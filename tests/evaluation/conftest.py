@@ -9,7 +9,18 @@ from xfm import recipes
 from xfm.config import RunConfig
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
-from xfm.evaluation import Subject, grounding, imlm, language, matching, retrieval
+from xfm.evaluation import (
+    Subject,
+    finetuning,
+    grounding,
+    imlm,
+    language,
+    lexnames,
+    matching,
+    pairs,
+    retrieval,
+    vision,
+)
 from xfm.evaluation.subject import examining
 from xfm.model import XFM
 from xfm.objectives import build
@@ -36,16 +47,26 @@ def subject(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[Sub
         yield Subject(model, config, tokenizer)
 
 
+FEW = {
+    retrieval: {"GALLERY": 24},
+    grounding: {"SCENES": 24, "HARD_SCENES": 8},
+    matching: {"SCENES": 40},
+    imlm: {"SCENES": 40},
+    language: {"SENTENCES": 40, "COUNTED": 200},
+    lexnames: {"TRAINED": 400, "TESTED": 100},
+    pairs: {"TRAINED": 100, "TESTED": 60},
+    finetuning: {"STEPS": 3},
+    vision: {"TRAINED": 3, "TRAINED_UNSEEN": 3, "TESTED": 2, "SCENES_TRAINED": 1, "SCENES_TESTED": 40,
+             "SCENES_PATCHES": 40},
+}  # fmt: skip
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer questions: for tests of what does not depend on their number."""
-    monkeypatch.setattr(retrieval, "GALLERY", 24)
-    monkeypatch.setattr(grounding, "SCENES", 24)
-    monkeypatch.setattr(grounding, "HARD_SCENES", 8)
-    monkeypatch.setattr(matching, "SCENES", 40)
-    monkeypatch.setattr(imlm, "SCENES", 40)
-    monkeypatch.setattr(language, "SENTENCES", 40)
-    monkeypatch.setattr(language, "COUNTED", 200)
+    for module, sizes in FEW.items():
+        for name, n in sizes.items():
+            monkeypatch.setattr(module, name, n)
 
 
 @pytest.fixture(autouse=True)

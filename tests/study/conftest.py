@@ -48,13 +48,15 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
     rng = np.random.default_rng(0)
     study.folder.mkdir(parents=True)
     (study.folder / "spec.json").write_text(study.spec.to_json())
+    blocks = []
     for seed in study.spec.seeds:
         level = {metric: rng.normal(mean, deviation) for metric, (_, mean, deviation) in METRICS.items()}
         for variant in study.spec.variants:
             moved = {m: shift.get(variant, 0.0) + noise * rng.normal() for m in METRICS}
             rows = [Measured(family, m, level[m] + moved[m] * sd, 400) for m, (family, _, sd) in METRICS.items()]
             if (variant, seed) not in lost:
-                table.append(study.table, table.block(study.spec, variant, seed, rows, 60.0))
+                blocks.append(table.block(study.spec, variant, seed, rows, 60.0))
+    table.append(study.table, "".join(blocks))
     return study
 
 

@@ -14,13 +14,13 @@ from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from xfm import evaluation, pretrain
+from xfm import pretrain
 from xfm.config import RunConfig
 from xfm.data import cache, openmoji, wordnet
 from xfm.train import Run
 
 NEW_MOUNTS, NEW_USERS, PRIVATE = 0x00020000, 0x10000000, 0x00044000
-CAPABILITIES, OVERRIDE = 0x20080522, 1  # the version of capset's structures; CAP_DAC_OVERRIDE
+CAPABILITIES, OVERRIDE, SET_USER = 0x20080522, 1, 7  # the version of capset's structures; CAP_DAC_OVERRIDE, CAP_SETUID
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -63,14 +63,25 @@ def room(disk: Path | None, left: int) -> Iterator[None]:
         ballast.unlink()
 
 
+def capabilities() -> tuple[ctypes.Array, ctypes.Array]:
+    """capget's two structures: the process, and its sets (effective, permitted, inheritable) of low and high bits."""
+    header, sets = (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+    call("capget", header, sets)
+    return header, sets
+
+
 def obey_permissions() -> None:
     """Root, too, may from now on write only what permissions let it."""
     if os.geteuid() == 0 and hasattr(libc, "capset"):
-        header, sets = (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
-        call("capget", header, sets)
-        for i in (0, 1):  # effective and permitted
+        header, sets = capabilities()
+        for i in (0, 1):
             sets[i] &= ~(1 << OVERRIDE)
         call("capset", header, sets)
+
+
+def may_be_nobody() -> bool:
+    """Whether this process may become a user that the system does not know: root, where a container did not forbid."""
+    return os.geteuid() == 0 and hasattr(libc, "capget") and bool(capabilities()[1][0] & 1 << SET_USER)
 
 
 def protect(folder: Path, on: bool = True) -> None:
@@ -118,6 +129,8 @@ def disk_full(mounted: bool, config: RunConfig, root: Path, reports: Connection)
 
 def read_only(config: RunConfig, finished: Path, root: Path, reports: Connection) -> None:
     """A run that becomes read-only in mid-training, and a finished one that is."""
+    from xfm import evaluation  # slow, and needed here alone
+
     obey_permissions()
     records, folder = pretrain(config, root), Run.of(config, root).folder
     next(records), next(records), next(records)

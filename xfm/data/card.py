@@ -143,10 +143,14 @@ def repeated(scenes: dict[str, list[Scene]]) -> Facts:
     contents = {split: {s.content for s in some} for split, some in scenes.items()}
     common = sum(len(contents[a] & contents[b]) for a, b in combinations(contents, 2))
     return {
-        f"captions true of another picture too, among {GALLERY} of test": share(ambiguous, GALLERY),
-        "captions of train that occur in it twice": share(SAMPLE - len(set(texts["train"])), SAMPLE),
+        f"captions true of another picture too, among {GALLERY} of test": share(ambiguous, len(gallery)),
+        "captions of train that occur in it twice": share(
+            len(texts["train"]) - len(set(texts["train"])), len(texts["train"])
+        ),
         "captions of test that occur in train": of(texts["test"], set(texts["train"]).__contains__),
-        "contents of train that occur in it twice": share(SAMPLE - len(contents["train"]), SAMPLE),
+        "contents of train that occur in it twice": share(
+            len(texts["train"]) - len(contents["train"]), len(texts["train"])
+        ),
         "contents in two splits": f"{common}",
     }
 
@@ -192,6 +196,11 @@ def category(concept: int) -> str:
 
 def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}"
+
+
+def again(some: Sequence) -> str:
+    """The share that would go if everything stood there once."""
+    return share(len(some) - len(set(some)), len(some))
 
 
 def of(some: Sequence, test: Callable[..., bool]) -> str:

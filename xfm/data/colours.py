@@ -22,7 +22,8 @@ STRAY = 0.05  # below this share nobody would call it a colour of the thing
 SIDE = 64  # pixels of the rendering that is measured
 SOLID = 200  # alpha from which a pixel shows its own colour
 LEVELS = 32  # of red, green and blue, to which colours are rounded
-OUTLINE = 0.7  # OpenMoji draws black outlines: up to this share of a picture, black is no colour of the thing
+INK = 32  # OpenMoji draws outlines in black, with no channel above this ...
+OUTLINE = 0.7  # ... and where not more than this share of a picture is ink, it is no colour of the thing
 
 
 def colour(concept: int) -> str | None:
@@ -50,11 +51,12 @@ def words() -> tuple[str | None, ...]:
 def table() -> np.ndarray:
     """(853, 11) shares of the terms in each concept's picture, without its outline; a row sums to 1."""
     pictures = np.stack([openmoji.picture(c, SIDE) for c in openmoji.concepts()]).reshape(-1, SIDE * SIDE, 4)
-    cells = (pictures[..., :3] // (256 // LEVELS)) @ np.array([LEVELS**2, LEVELS, 1])
-    term = np.where(pictures[..., 3] >= SOLID, nearest()[cells], len(TERMS))
-    counts = np.stack([(term == t).sum(1) for t in range(len(TERMS))], 1).astype(float)
-    outline = counts[:, 0] <= OUTLINE * counts.sum(1)
-    counts[outline, 0] = 0
+    rgb, solid = pictures[..., :3], pictures[..., 3] >= SOLID
+    term = nearest()[(rgb // (256 // LEVELS)) @ np.array([LEVELS**2, LEVELS, 1])]
+    ink = solid & (rgb.max(-1) <= INK)
+    lines = ink.mean(1) <= OUTLINE * solid.mean(1)  # not a black thing: what is black is its outline
+    counted = solid & ~(ink & lines[:, None])
+    counts = np.stack([((term == t) & counted).sum(1) for t in range(len(TERMS))], 1)
     return counts / counts.sum(1, keepdims=True)
 
 

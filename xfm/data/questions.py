@@ -16,7 +16,7 @@ import numpy as np
 from .. import keyed
 from . import colours
 from .grammar import RELATIONS, article, plural
-from .scenes import MOST, Object, Scene, Split, World
+from .scenes import ATTEMPTS, MOST, Object, Scene, Split, World
 from .staging import Cast, cast, countable, name_of, partners, pick, pool, relation_words, stage, two_of
 
 Ask = Literal["what", "which", "colour", "count", "exists", "relation"]
@@ -162,7 +162,7 @@ def both(two: dict[str, int]) -> tuple[str, str]:
 def reference_and_two(world: World, split: Split, rng: np.random.Generator, answer: Callable[[int], str | None]
                       ) -> tuple[int, dict[str, int]]:  # fmt: skip
     """A concept, drawn evenly, and two that may be shown beside it, by different answers, drawn evenly as well."""
-    while True:
+    for _ in range(ATTEMPTS):
         reference = pick(pool(world, split), rng)
         by_answer: dict[str, list[int]] = {}
         for c in partners(world, split, reference):
@@ -170,6 +170,7 @@ def reference_and_two(world: World, split: Split, rng: np.random.Generator, answ
                 by_answer.setdefault(found, []).append(c)
         if len(by_answer) > 1:
             return reference, {found: pick(by_answer[found], rng) for found in two_of(sorted(by_answer), rng)}
+    raise RuntimeError(f"{split!r}: no concept of {world.concepts} can be shown beside two others to ask about")
 
 
 def related(scene: Scene, word: str, reference: int) -> list[Object]:

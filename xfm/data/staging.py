@@ -17,13 +17,13 @@ T = TypeVar("T")
 Cast = Callable[[np.random.Generator], list[int]]  # draws the concepts of a picture
 
 
-def pool(world: World, split: Split) -> range:
-    """The concepts that may be shown. Raises ValueError where they are too few to ask about."""
+def pool(world: World, split: Split) -> Sequence[int]:
+    """The concepts that may be shown with any other. Raises ValueError where they are too few to ask about."""
     found = world.pool(split)
     if len(found) < FEWEST:
         few = f"{len(found)} concepts are too few to ask about, {FEWEST} are needed"
         raise ValueError(f"split = {split!r}, data.concepts = {world.concepts}: {few}; take fewer or another split")
-    return found
+    return [c for c in found if world.strangers[c]] if split == "unseen_combinations" else found
 
 
 def countable(world: World, split: Split) -> list[int]:

@@ -107,9 +107,7 @@ def group(world: World, split: Split, rng: np.random.Generator) -> Sight:
 def relation(world: World, split: Split, rng: np.random.Generator) -> Sight:
     """ "a cat above a dog": where it is false, both are there all the same."""
     subject = pick(pool(world, split), rng)
-    while not (others := partners(world, split, subject)):
-        subject = pick(pool(world, split), rng)
-    other, word = pick(others, rng), pick(relation_words(world), rng)
+    other, word = pick(partners(world, split, subject), rng), pick(relation_words(world), rng)
     claim = compose([Thing(name_of(subject)), Thing(name_of(other))], [Relation(0, word, 1)])
     return claimed(claim, lambda n: cast(world, split, [subject, other], most=3))
 

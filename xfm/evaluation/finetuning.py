@@ -23,17 +23,23 @@ RATE = 0.5  # the highest, as a share of pre-training's; it rises for a tenth of
 CLIP = 1.0  # largest gradient norm
 
 
-def features(subject: Subject, samples: Sequence[Sample]) -> np.ndarray:
-    """(n, F) of the frozen encoder, F as `joined` says. Each text is encoded once."""
+@torch.no_grad()
+def features(subject: Subject, samples: Sequence[Sample], encoder: TextEncoder | None = None) -> np.ndarray:
+    """(n, F) of the frozen encoder (the subject's where none is given), F as `joined` says. Each text is encoded once,
+    among others of about its length."""
+    encoder = encoder or subject.model.text
     texts = sorted({text for sample in samples for text in sample}, key=len)
-    chunks = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
-    states = torch.cat([pooled(*subject.text(encoded(subject, some))).float().cpu() for some in chunks])
+    batches = (padded(subject, texts[start : start + BATCH]) for start in range(0, len(texts), BATCH))
+    states = torch.cat([pooled(encoder(ids, mask), mask).float().cpu() for ids, mask in batches])
     place = {text: i for i, text in enumerate(texts)}
     return joined(states[torch.tensor([[place[text] for text in sample] for sample in samples])]).numpy()
 
 
-def encoded(subject: Subject, texts: Sequence[str]) -> list[list[int]]:
-    return [subject.tokenizer.encode(text, subject.config.data.text_tokens) for text in texts]
+def padded(subject: Subject, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids and mask (B, L), on the model's device."""
+    longest, device = subject.config.data.text_tokens, subject.model.device
+    ids, mask = subject.tokenizer.pad([subject.tokenizer.encode(text, longest) for text in texts])
+    return ids.to(device), mask.to(device)
 
 
 def pooled(states: Tensor, mask: Tensor) -> Tensor:
@@ -65,9 +71,12 @@ class Tuned(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor, count: int) -> Tensor:
         """The `count` texts of each of B samples one after the other, (B count, L) -> logits (B, C)"""
-        states = pooled(self.encoder(ids, mask), mask).unflatten(0, (-1, count))
-        mean, std = self.mean.to(ids.device), self.std.to(ids.device)
-        return F.linear((joined(states).float() - mean) / std, self.weight, self.bias)
+        return self.classify(joined(pooled(self.encoder(ids, mask), mask).unflatten(0, (-1, count))).float())
+
+    def classify(self, features: Tensor) -> Tensor:
+        """(B, F) -> logits (B, C)"""
+        mean, std = self.mean.to(features.device), self.std.to(features.device)
+        return F.linear((features - mean) / std, self.weight, self.bias)
 
 
 def finetuned(subject: Subject, probe: Pipeline, samples: Sequence[Sample], labels: Sequence[str],
@@ -87,23 +96,15 @@ def finetuned(subject: Subject, probe: Pipeline, samples: Sequence[Sample], labe
         for step, batch in enumerate(batches(subject.rng(task, "batches"), samples)):
             for group in adamw.param_groups:
                 group["lr"] = highest * min(1.0, 10 * (step + 1) / STEPS) * (1 - step / STEPS)
-            logits = model(*padded(subject, [samples[i] for i in batch]))
+            ids, mask = padded(subject, [text for i in batch for text in samples[i]])
+            logits = model(ids, mask, len(samples[0]))
             loss = F.cross_entropy(logits, torch.tensor([true[labels[i]] for i in batch], device=device))
             adamw.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             adamw.step()
-        return classes[likeliest(subject, model.eval(), tested)]
-
-
-@torch.no_grad()
-def likeliest(subject: Subject, model: Tuned, samples: Sequence[Sample]) -> np.ndarray:
-    """(n,) the place of the likeliest class of each sample."""
-    order, out = sorted(range(len(samples)), key=lambda i: length(samples[i])), np.empty(len(samples), int)
-    for start in range(0, len(order), BATCH):
-        part = order[start : start + BATCH]
-        out[part] = model(*padded(subject, [samples[i] for i in part])).argmax(1).cpu().numpy()
-    return out
+        x = torch.from_numpy(features(subject, tested, model.eval().encoder))
+        return classes[model.classify(x.to(device)).argmax(1).cpu().numpy()]
 
 
 def batches(rng: np.random.Generator, samples: Sequence[Sample]) -> Iterator[np.ndarray]:
@@ -119,12 +120,6 @@ def batches(rng: np.random.Generator, samples: Sequence[Sample]) -> Iterator[np.
 def length(sample: Sample) -> int:
     """Characters of the longest text: near enough."""
     return max(map(len, sample))
-
-
-def padded(subject: Subject, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, int]:
-    """Ids and mask (B count, L) of the samples' texts, and their count in a sample."""
-    ids, mask = subject.tokenizer.pad(encoded(subject, [text for sample in samples for text in sample]))
-    return ids.to(subject.model.device), mask.to(subject.model.device), len(samples[0])
 
 
 def devices_of(device: torch.device) -> list[torch.device]:

@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-PENALTIES = (0.3, 0.03, 0.003)  # scikit-learn's C, from a weak penalty to a strong one
+PENALTIES = (1.0, 0.1, 0.01)  # scikit-learn's C, from a weak penalty to a strong one
 HELD_OUT = 5  # every fifth group of the training samples chooses among them
 NEIGHBOURS = 5
 

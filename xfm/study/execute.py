@@ -97,10 +97,12 @@ class Processes(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         i = next(i for i, future in enumerate(self.futures) if future is None or future.done())
-        last = self.futures[i]
-        if last is not None and not last.cancelled() and isinstance(last.exception(), BrokenExecutor):
+        try:
+            future = self.pools[i].submit(fn, *args, **kwargs)
+        except BrokenExecutor:  # its process was killed, at work or without
             self.pools[i] = pool()
-        future = self.futures[i] = self.pools[i].submit(fn, *args, **kwargs)
+            future = self.pools[i].submit(fn, *args, **kwargs)
+        self.futures[i] = future
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

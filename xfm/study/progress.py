@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from .execute import Job
 from .job import read
 
+NOTEBOOK = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)  # tqdm.auto knows where it is
 EVERY = 1.0  # seconds between two looks at what the jobs have noted
 
 
@@ -26,7 +27,7 @@ class Progress:
         self.title, self.jobs, self.runs, self.ready, self.failed = title, jobs, runs, ready, 0
         self.over: set[Job] = set()
         self.total, self.done, self.running = sum(job.steps for job in jobs), 0, 0
-        watched = "ipykernel" in sys.modules or sys.stderr.isatty()
+        watched = NOTEBOOK or sys.stderr.isatty()
         self.log = bool(show) and not watched
         self.bar = tqdm(desc=title, total=self.total, unit="step", smoothing=0, dynamic_ncols=True,
                         disable=not watched or show is False)  # fmt: skip

@@ -57,10 +57,14 @@ def paired(differences: ArrayLike) -> Effect:
 
 def sign_flip(x: np.ndarray) -> np.ndarray:
     """Differences (n, ...) -> two-sided p (...) of their mean, were each as likely to have the other sign."""
+    x = x / np.maximum(np.abs(x).max(0), np.finfo(float).tiny)
+
+    def mean(x: np.ndarray, axis: int) -> np.ndarray:
+        return x.mean(axis).round(12)  # sums that are equal but for rounding are equal
+
     draws = 2**EXACT if len(x) <= EXACT else DRAWS
-    test = stats.permutation_test((x,), lambda x, axis: x.mean(axis), permutation_type="samples", n_resamples=draws,
-                                  vectorized=True, batch=max(1, BATCH // x.size), rng=keyed.rng("sign flips")
-                                  )  # fmt: skip
+    test = stats.permutation_test((x,), mean, permutation_type="samples", n_resamples=draws, vectorized=True,
+                                  batch=max(1, BATCH // x.size), rng=keyed.rng("sign flips"))  # fmt: skip
     return test.pvalue
 
 

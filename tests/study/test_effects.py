@@ -1,0 +1,196 @@
+"""Effects of made-up studies, whose truth is known; their tables and figures."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from study.conftest import METRICS, PRIMARY
+
+from xfm.config import ConfigError
+from xfm.study import command, grid
+from xfm.study.metrics import better, unit
+
+SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
+
+
+def row(table, variant, metric):
+    return table[(table["variant"] == variant) & (table["metric"] == metric)].iloc[0]
+
+
+def test_a_planted_effect_is_found_although_the_seeds_differ_by_more(invented):
+    study = invented(SHIFT)
+    table = study.effects()
+    for metric in PRIMARY:
+        found = row(table, "no_stop_gradient", metric)
+        assert found["low"] <= 0.7 * METRICS[metric][2] <= found["high"]
+        assert found["low"] > 0 and found["p_holm"] <= 0.05
+        assert row(table, "no_guidance", metric)["p_holm"] > 0.05
+    values = (
+        study.results().query("metric == 'naming, accuracy'").pivot(index="seed", columns="variant", values="value")
+    )
+    unpaired = stats.ttest_ind(values["no_stop_gradient"], values["xfm"]).pvalue
+    paired = stats.ttest_rel(values["no_stop_gradient"], values["xfm"])
+    found = row(table, "no_stop_gradient", "naming, accuracy")
+    assert paired.pvalue < 0.001 < 0.05 < unpaired, "pairing is what finds it"
+    assert (found["low"], found["high"]) == pytest.approx(tuple(paired.confidence_interval(0.95)))
+    assert found["mean"] - found["mean_against"] == pytest.approx(found["effect"])
+
+
+def test_primary_metrics_come_first_and_holm_is_over_them_alone(invented):
+    table = invented(SHIFT).effects()
+    assert table["metric"].drop_duplicates().tolist() == list(METRICS)
+    assert table["role"].tolist() == ["primary"] * 6 + ["secondary"] * 2
+    first = table[table["role"] == "primary"]
+    assert first["p_holm"].min() == pytest.approx(min(6 * first["p"].min(), 1))
+    assert table[table["role"] == "secondary"]["p_holm"].isna().all()
+    assert table["p_min"].unique() == [2 / 2**10]
+
+
+def test_a_missing_run_costs_its_pairs_alone_and_the_table_says_so(invented):
+    study = invented(SHIFT, lost=(("no_guidance", 4), ("no_guidance", 5)))
+    table = study.effects()
+    assert row(table, "no_guidance", "naming, accuracy")[["n", "note"]].tolist() == [8, "2 of 10 pairs missing"]
+    assert row(table, "no_stop_gradient", "naming, accuracy")[["n", "note"]].tolist() == [10, ""]
+    assert study.missing()[["variant", "seed", "why"]].to_numpy().tolist() == [
+        ["no_guidance", 4, "not run yet"], ["no_guidance", 5, "not run yet"]]  # fmt: skip
+    assert set(study.pairs().query("variant == 'no_guidance'")["seed"]) == {0, 1, 2, 3, 6, 7, 8, 9}
+
+
+def test_two_seeds_have_an_effect_without_p_and_the_table_says_why(invented):
+    study = invented(SHIFT, seeds=[0, 1])
+    table = study.effects()
+    assert table["effect"].notna().all()
+    assert table[["low", "high", "p", "p_min", "p_holm", "d", "n_needed"]].isna().all(axis=None)
+    assert set(table["note"]) == {"fewer than 3 pairs: no interval, no p"}
+    assert "fewer than 3 pairs" in study.to_markdown() and "fewer than 3 pairs" in study.to_latex()
+
+
+def test_a_loss_that_diverged_is_no_pair(invented):
+    study = invented(SHIFT)
+    lines = study.table.read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if "no_guidance,3" in line and "naming" in line)
+    parts = lines[at].split(",")
+    lines[at] = ",".join([*parts[:-3], "nan", *parts[-2:]])
+    study.table.write_text("\n".join(lines) + "\n")
+    assert row(study.effects(), "no_guidance", "naming, accuracy")["n"] == 9
+    assert row(study.effects(), "no_guidance", "grounding, acc@0.5")["n"] == 10
+
+
+def test_a_primary_metric_without_a_pair_is_a_row_that_says_so(invented):
+    found = row(invented(SHIFT, lost=[("no_guidance", s) for s in range(10)]).effects(), "no_guidance", PRIMARY[0])
+    assert found["n"] == 0 and math.isnan(found["effect"]) and "10 of 10 pairs missing" in found["note"]
+
+
+def test_before_the_first_run_there_is_a_table_too(invented):
+    study = invented(SHIFT)
+    study.table.unlink()
+    assert set(study.effects()["n"]) == {0}
+    assert len(study.missing()) == 30
+
+
+def test_a_metric_that_was_not_measured_is_refused(invented):
+    study = invented(SHIFT, primary=["naming, acuracy"])
+    with pytest.raises(ConfigError, match=r"primary = 'naming, acuracy'.*did you mean 'naming, accuracy'"):
+        study.effects()
+    with pytest.raises(ConfigError, match="against = 'xmf'"):
+        study.pairs("xmf")
+
+
+@pytest.mark.parametrize(("metric", "way", "of"), [
+    ("validation/images/mim", "less", "MSE"),
+    ("validation/regions/bbp", "less", "L1 + 1 − GIoU"),
+    ("validation/texts/mlm", "less", "nats"),
+    ("language, loss (nats)", "less", "nats"),
+    ("image to text, ITC, R@1", "more", "%"),
+    ("grounding (several objects), swapped phrase, acc@0.5", "", "%"),
+    ("masked names, wrong picture, accuracy", "", "%"),
+    ("masked names, right - wrong, accuracy", "more", "%"),
+])  # fmt: skip
+def test_the_way_that_is_better_and_the_unit(metric, way, of):
+    assert (better(metric), unit(metric)) == (way, of)
+
+
+def test_markdown_has_primary_metrics_bold_and_units(invented):
+    study = invented(SHIFT)
+    head, _, *lines = study.to_markdown("all").splitlines()
+    assert "| xfm | value | effect | 95 % interval |" in head
+    assert [line.startswith("| **") for line in lines] == [True] * 6 + [False] * 2
+    assert len(study.to_markdown().splitlines()) == 2 + 6, "primary ones, where there are any"
+    found = row(study.effects(), "no_stop_gradient", "naming, accuracy")
+    line = next(line for line in lines if "naming" in line and "no_stop" in line)
+    assert f"| {100 * found['effect']:+.2f} |" in line and "%, more is better" in line
+
+
+def test_latex_is_a_booktabs_tabular_with_everything_escaped(invented):
+    text = invented(SHIFT).to_latex("all")
+    for word in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{naming, accuracy}", r"no\_stop\_gradient", r"\%"):
+        assert word in text
+    assert r"\textbf{grounding" not in text
+    assert "−" not in text and text.isascii(), "pdflatex knows no Unicode minus"
+    columns = text.split("{", 2)[2].split("}")[0]
+    assert {line.count("&") + 1 for line in text.splitlines() if line.endswith(r"\\")} == {len(columns)}
+
+
+@pytest.mark.parametrize("metrics", ["", "primary", "all", "grounding, acc@0.5"])
+@pytest.mark.parametrize("kind", ["effects", "seeds"])
+def test_figures_have_a_panel_a_metric(invented, kind, metrics):
+    figure = invented(SHIFT).figure(kind, metrics)
+    titles = [axes.get_title(loc="left").replace("\n", " ") for axes in figure.axes]
+    assert titles == {"all": list(METRICS), "grounding, acc@0.5": [metrics]}.get(metrics, list(PRIMARY))
+    for axes, metric in zip(figure.axes, titles, strict=True):
+        weight = axes.title.get_fontweight() if axes.title.get_text() else axes._left_title.get_fontweight()
+        assert weight == ("bold" if metric in PRIMARY else "normal")
+
+
+def test_the_forest_shows_every_pair_and_the_interval(invented):
+    study = invented(SHIFT)
+    figure, table = study.figure(), study.effects()
+    axes = figure.axes[2]
+    lines = [line.get_xdata() for line in axes.lines]
+    for variant in SHIFT:
+        found = row(table, variant, "naming, accuracy")
+        differences = study.pairs().query("metric == 'naming, accuracy' and variant == @variant")["difference"]
+        assert any(len(x) == 10 and np.allclose(x, 100 * differences) for x in lines)
+        assert any(len(x) == 2 and np.allclose(x, [100 * found["low"], 100 * found["high"]]) for x in lines)
+    full = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+    assert [line.get_markerfacecolor() != "white" for line in full] == [True, False]
+    assert axes.get_xlabel() == "percentage points, right is better"
+
+
+def test_the_map_frames_what_leaves_zero_out(invented):
+    made = grid({"data.texts": [16, 4], "train.lr": [1e-3, 3e-3]}, ["xfm", "no_mim"])
+    strong = {"no_mim, data.texts=16, train.lr=0.003": -3.0}
+    study = invented({k: strong.get(k, 0.0) for k in made}, noise=0.3, variants=made, seeds=range(5))
+    axes = study.figure("map", "naming, accuracy").axes[0]
+    table = study.effects().query("metric == 'naming, accuracy'")
+    beyond = ((table["low"] > 0) | (table["high"] < 0)).sum()
+    frames = [patch for patch in axes.patches if not patch.get_fill()]
+    assert 1 <= beyond == len(frames) < 4
+    texts = {(t.get_position(), t.get_text()) for t in axes.texts}
+    value = row(table, "no_mim, data.texts=16, train.lr=0.003", "naming, accuracy")["effect"]
+    assert ((1.5, 1.5), f"{100 * value:+.1f}".replace("-", "−")) in texts, "numbers in order along both axes"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("train.lr", "data.texts")
+    with pytest.raises(ConfigError, match="several numbers a cell"):
+        study.figure("map")
+
+
+def test_a_map_needs_a_two_way_grid(invented):
+    study = invented(SHIFT)
+    with pytest.raises(ConfigError, match="must be a grid over two fields"):
+        study.figure("map", "naming, accuracy")
+    with pytest.raises(ConfigError, match=r"figure = 'efects'.*did you mean 'effects'"):
+        study.figure("efects")
+
+
+def test_the_command_leaves_tables_and_figures(invented, capsys):
+    study = invented(SHIFT)
+    command("invented", workers=0, root=study.folder.parent)
+    shown = capsys.readouterr().out
+    assert "invented (exploratory): 3 variants x 10 seeds of demo+stage1, 0 runs to do" in shown
+    assert study.to_markdown() in shown
+    files = {path.name: path.read_bytes() for path in (study.folder / "figures").iterdir()}
+    assert files.keys() == {"effects.png", "effects.pdf", "seeds.png", "seeds.pdf", "effects.md", "effects.tex"}
+    assert files["effects.md"].decode() == study.to_markdown("all")

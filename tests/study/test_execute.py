@@ -1,0 +1,128 @@
+"""The order of jobs, second tries, and what a failure leaves undone; progress, as jobs note it."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from xfm.study import job as jobs
+from xfm.study import progress
+from xfm.study.execute import InProcess, Job, execute
+
+LOG: list[str] = []
+
+
+def work(name: str, failures: int = 0) -> str:
+    LOG.append(name)
+    if LOG.count(name) <= failures:
+        raise ValueError(f"{name} does not work")
+    return name.upper()
+
+
+def made(name: str, failures: int = 0, then: tuple[Job, ...] = ()) -> Job:
+    return Job(name, (work, name, failures), Path(name), 10, list(then))
+
+
+def run(*first: Job, executor=None, room: float = 1) -> tuple[list[str], dict[str, str]]:
+    """The outcomes in their order, and what failed and why."""
+    LOG.clear()
+    outcomes: list[str] = []
+    why: dict[str, str] = {}
+    execute(list(first), executor or InProcess(), room, lambda job, outcome: outcomes.append(outcome),
+            lambda job, error: why.update({job.name: str(error)}))  # fmt: skip
+    return outcomes, why
+
+
+def test_what_waited_for_a_job_comes_next_and_in_its_order():
+    outcomes, why = run(made("start0", then=(made("a0"), made("b0"))), made("start1", then=(made("a1"), made("b1"))))
+    assert outcomes == ["START0", "A0", "B0", "START1", "A1", "B1"]
+    assert not why
+
+
+def test_a_failure_has_a_second_try_and_the_rest_goes_on():
+    outcomes, why = run(made("a", failures=1), made("b", failures=2), made("c"))
+    assert outcomes == ["A", "C"]
+    assert why == {"b": "b does not work"}
+    assert LOG == ["a", "a", "b", "b", "c"]
+
+
+def test_what_waits_for_a_failed_job_fails_with_its_reason_and_is_not_tried():
+    outcomes, why = run(made("start", 2, (made("a"), made("b"))), made("c"))
+    assert outcomes == ["C"]
+    assert why.keys() == {"start", "a", "b"}
+    assert why["b"] == "start failed: ValueError: start does not work"
+    assert LOG == ["start", "start", "c"]
+
+
+def test_an_error_of_the_caller_ends_it_all():
+    def done(job: Job, outcome: str) -> None:
+        raise KeyError(outcome)
+
+    LOG.clear()
+    with pytest.raises(KeyError):
+        execute([made("a"), made("b")], InProcess(), 1, done, lambda job, error: None)
+    assert LOG == ["a"]
+
+
+def test_any_executor_will_do_and_one_that_was_shut_down_fails_every_job():
+    with ThreadPoolExecutor(2) as pool:
+        outcomes, why = run(made("start", then=(made("a"),)), made("b"), executor=pool, room=math.inf)
+    assert sorted(outcomes) == ["A", "B", "START"] and not why
+    outcomes, why = run(made("a"), made("b"), executor=pool, room=math.inf)
+    assert not outcomes and why.keys() == {"a", "b"}
+
+
+def records(run: str, steps: int):
+    return [{"run": run, "step": i} for i in range(steps)]
+
+
+def test_progress_is_noted_at_most_once_a_second(tmp_path, monkeypatch):
+    now = iter(range(0, 100))
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: next(now) * 0.25)
+    noted: list[int] = []
+    monkeypatch.setattr(jobs, "write", lambda note, done: noted.append(done))
+    jobs.note_all([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
+    assert noted == [0, 3, 7], "a warm start's steps are not the run's"
+
+
+def test_a_note_is_read_back_and_a_missing_or_torn_one_is_nothing(tmp_path):
+    jobs.write(tmp_path / "note", 7)
+    assert jobs.read(tmp_path / "note") == 7
+    (tmp_path / "note").write_text("")
+    assert jobs.read(tmp_path / "note") == jobs.read(tmp_path / "none") == 0
+
+
+def test_a_job_stops_when_its_study_is_gone_but_not_where_it_never_saw_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "EVERY", 0)
+    folder = tmp_path / "notes"
+    jobs.note_all(records("run", 3), "run", folder / "note")
+    folder.mkdir()
+
+    def train():
+        yield from records("run", 2)
+        (folder / "note").unlink()
+        folder.rmdir()
+        yield from records("run", 2)
+
+    with pytest.raises(jobs.Stopped, match="goes on from step 1"):
+        jobs.note_all(train(), "run", folder / "note")
+
+
+def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
+    start, a, b = (Job(name, (), tmp_path / name, 10) for name in ("start", "a", "b"))
+    with progress.Progress("stop", [start, a, b], runs=5, ready=3, show=True) as view:
+        view.ended(start, of_run=False)
+        jobs.write(a.note, 4)
+        view.look()
+        assert (view.done, view.total, view.running) == (14, 30, 1)
+        view.ended(a, of_run=True)
+        view.ended(b, of_run=True, failed=True)
+    assert view.counts() == "4 of 5 runs, 0 running, 1 failed"
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("stop: 4 of 5 runs, 0 running; about ")
+    with progress.Progress("stop", [a], runs=5, ready=3, show=None) as view:
+        view.ended(a, of_run=True)
+    assert capsys.readouterr().err == "", "nothing in a file, unless asked for"

@@ -1,0 +1,166 @@
+"""What may be written down as a study, and how what may not be is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from xfm import recipes
+from xfm.config import ConfigError, Objective
+from xfm.study import Spec, Study, StudyError, grid
+from xfm.study.confirm import require_primary
+from xfm.study.variants import cell, changes, labelled
+
+FUSION = "flow.text_gradient.{itm,imlm,bbp}"
+
+
+def spec(**other: Any) -> Spec:
+    variants = labelled(["xfm", "no_stop_gradient"])
+    return Spec(**{"name": "s", "recipe": "smoke", "variants": variants, "seeds": (0, 1)} | other)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("xfm", {}),
+        ("no_mim", {"objectives.mim.weight": 0.0}),
+        ("neither+no_mim", recipes.ABLATIONS["neither"] | recipes.ABLATIONS["no_mim"]),
+        ("train.lr=1e+3", {"train.lr": 1000.0}),
+        ("no_mim+train.lr=0.001+flow.mim_target=pixels",
+         {"objectives.mim.weight": 0.0, "train.lr": 0.001, "flow.mim_target": "pixels"}),
+        (f"{FUSION}=0.3", {f"flow.text_gradient.{o}": 0.3 for o in ("itm", "imlm", "bbp")}),
+        ({"data.texts": 8}, {"data.texts": 8}),
+        ({"objectives.itm": Objective(0.5)}, {"objectives.itm.weight": 0.5, "objectives.itm.start": 0.0}),
+        ({"objectives.itm": {"weight": 0.5}}, {"objectives.itm.weight": 0.5}),
+    ],
+)  # fmt: skip
+def test_a_variant_is_dotted_fields(written, expected):
+    assert changes(written) == expected
+
+
+def test_a_composed_variant_is_the_recipe_of_that_name():
+    ours = spec(recipe="demo+stage1", variants=labelled(["neither+no_itc"]), changes={"train.threads": 2}).config(
+        "neither+no_itc", 3
+    )
+    assert ours.fingerprint == recipes.get("demo+stage1+neither+no_itc").replace({"seed": 3}).fingerprint
+
+
+def test_runs_have_one_thread_unless_the_spec_says_otherwise():
+    config = spec(recipe="demo").configs["xfm"]
+    assert (config.train.threads, config.data.workers) == (1, 0)
+    config = spec(recipe="demo", changes={"train.threads": 4, "data.workers": 2}).configs["xfm"]
+    assert (config.train.threads, config.data.workers) == (4, 2)
+
+
+def test_a_grid_is_every_combination():
+    made = grid({FUSION: [0, 0.1], "train.lr": [1e-3, 3e-3, 1e-2]})
+    assert len(made) == 6
+    assert made[f"{FUSION}=0.1, train.lr=0.003"] == {
+        **{f"flow.text_gradient.{o}": 0.1 for o in ("itm", "imlm", "bbp")}, "train.lr": 3e-3}  # fmt: skip
+    assert cell(f"{FUSION}=0.1, train.lr=0.003") == {FUSION: 0.1, "train.lr": 0.003}
+
+
+def test_a_grid_over_variants_is_compared_within_its_cells():
+    made = grid({"data.texts": [4, 8]}, ["xfm", "no_mim"])
+    assert made["no_mim, data.texts=8"] == {"objectives.mim.weight": 0.0, "data.texts": 8}
+    ours = spec(variants=made)
+    assert ours.references("xfm") == {f"no_mim, data.texts={n}": f"xfm, data.texts={n}" for n in (4, 8)}
+    assert ours.references("xfm, data.texts=4").keys() == made.keys() - {"xfm, data.texts=4"}
+
+
+def test_the_name_of_a_run_is_of_its_config_alone():
+    """So that studies share runs; and of the recipe, so that variants share a warm start."""
+    one = spec(variants={"a": {"train.lr": 1e-3}, "b": {}})
+    other = spec(name="t", variants={"c": {}}, changes={"train.lr": 1e-3}, seeds=(5,))
+    assert one.config("a", 5) == other.config("c", 5)
+    assert one.config("a", 5).name != one.config("b", 5).name
+    starts = {recipes.stage1(one.config(v, 5)).name for v in ("a", "b") for _ in range(2)}
+    assert all(name.startswith("smoke.stage1-") for name in starts)
+
+
+def test_a_spec_goes_to_json_and_back():
+    made = spec(variants=grid({FUSION: [0, 1]}), changes={"train.lr": 1e-3}, primary=("a", "b"), tasks=("language",),
+                confirmatory=True, explored=("e",))  # fmt: skip
+    assert Spec.from_json(made.to_json()) == made
+
+
+BROKEN = [
+    ({"variants": ["no_stop_gradeint"]}, r"'no_stop_gradeint' is unknown; did you mean 'no_stop_gradient'\?"),
+    ({"variants": ["xfm", "xfm"]}, "'xfm': is there twice"),
+    ({"variants": ["no_mim+objectives.mim.weight=0.5"]}, "sets objectives.mim.weight = 0.0 and 0.5: must set it once"),
+    ({"variants": [{"flow.text_gradient.{itm,bbp}": 0.1, "flow.text_gradient.bbp": 1}]}, "text_gradient.bbp = 0.1"),
+    ({"variants": ["xfm", {"train.lr": 9e-4}]}, "'xfm' and 'train.lr=0.0009': are the same config"),
+    ({"variants": []}, "variants = {}: must be at least one"),
+    ({"variants": [{"train.lrr": 1}]}, r"variant 'train.lrr=1': train.lrr: no such field; did you mean 'lr'\?"),
+    ({"variants": [{"train.lr": -1}]}, "variant 'train.lr=-1': train.lr = -1.0: must be positive"),
+    ({"variants": ["no_guidance"]}, "variant 'no_guidance': flow.mim_target = 'frozen': must be used with a warm"),
+    ({"recipe": "dmeo"}, "recipe 'dmeo' is unknown; did you mean 'demo'"),
+    ({"changes": {"data.text": 3}}, r"data.text: no such field; did you mean 'texts'\?"),
+    ({"seeds": []}, "seeds = .*: must be at least one"),
+    ({"seeds": [1, 1]}, r"seeds = \[1, 1\]: must be different"),
+    ({"seeds": [-1]}, r"seeds = \[-1\]: must be whole numbers"),
+    ({"primary": "abcd"}, "primary = .*: must be at most three, one of language, one of vision"),
+    ({"primary": ["a", "a"]}, "primary = .*: must be different"),
+    ({"confirmatory": True}, r"primary = \[\]: must be named where confirmatory"),
+    ({"tasks": ["namin"]}, "tasks = .*did you mean 'naming'"),
+    ({"name": "a/b"}, "name = 'a/b': must be a folder's name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("broken", "message"), BROKEN)
+def test_a_broken_spec_says_what_is_wrong(broken, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        Study(**{"name": "s", "recipe": "smoke", "variants": ["xfm"], "root": tmp_path} | broken)
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"train.lr": []}, r"train.lr = \[\]: must be a list of values"),
+    ({"flow.mim_target": "pixels"}, "flow.mim_target = 'pixels': must be a list"),
+])  # fmt: skip
+def test_a_broken_grid_says_what_is_wrong(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        grid(fields)
+
+
+def test_a_grid_does_not_undo_its_variants():
+    with pytest.raises(ConfigError, match=r"sets objectives.mim.weight = 0.0 and 0.5"):
+        grid({"objectives.mim.weight": [0.5]}, ["no_mim"])
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"seed": [1]}, r"seed: no such field; did you mean 'seeds'\?"),
+    ({"seeds": 3}, "seeds = 3: must be of type list"),
+    ({"variants": {"a": 3}}, "variants.a = 3: must be a mapping"),
+    ({"name": "other"}, "name = 'other': must be the folder's, 's'"),
+])  # fmt: skip
+def test_a_broken_file_says_what_is_wrong(change, message, tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "spec.json").write_text(json.dumps(json.loads(spec().to_json()) | change))
+    with pytest.raises(ConfigError, match=f"spec.json: {message}"):
+        Study.load(folder)
+
+
+def test_no_study_names_those_there_are(tmp_path):
+    (tmp_path / "stop").mkdir()
+    (tmp_path / "stop" / "spec.json").write_text("{")
+    with pytest.raises(StudyError, match=r"no study here; did you mean 'stop'\?"):
+        Study.load(tmp_path / "sotp")
+    with pytest.raises(StudyError, match="cannot be read"):
+        Study.load(tmp_path / "stop")
+
+
+def test_an_unknown_reference_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"against = 'xmf': must be one of .*did you mean 'xfm'\?"):
+        spec().references("xmf")
+
+
+def test_a_primary_metric_must_be_measured_and_the_only_one_of_its_family():
+    families = {"naming, accuracy": "vision-language", "grounding, acc@0.5": "vision-language"}
+    require_primary(["naming, accuracy"], families)
+    with pytest.raises(ConfigError, match=r"'naming, acuracy': no such metric .* did you mean 'naming, accuracy'\?"):
+        require_primary(["naming, acuracy"], families)
+    with pytest.raises(ConfigError, match=r"'grounding, acc@0.5': 'naming, accuracy' is of vision-language too"):
+        require_primary(families, families)

@@ -1,0 +1,217 @@
+"""Studies that train: their rows, resuming, sharing, failing; in this process, in others, and on Dask."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from study import victim
+from study.conftest import TINY, numbers, tiny
+
+from xfm import recipes
+from xfm.config import ConfigError
+from xfm.evaluation import evaluate_run
+from xfm.study import Study, StudyError, job, runner
+from xfm.study.metrics import Measured
+from xfm.train import loop
+
+LOSSES = ["texts/mlm", "pairs/itc", "pairs/itm", "pairs/imlm", "pairs/mim", "regions/itc", "regions/itm",
+          "regions/imlm", "regions/bbp", "images/mim"]  # fmt: skip
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def refuse(*args):
+        raise AssertionError("nothing is to be trained")
+
+    monkeypatch.setattr(job, "finished", refuse)
+
+
+def plain(records):
+    return [{k: v for k, v in record.items() if k not in ("seconds", "waited")} for record in records]
+
+
+def fake(rows_of):
+    """Stands in for training and measuring: a function of the config."""
+
+    def measure(config: str, root: str, tasks, note: str):
+        return rows_of(json.loads(config)), 1.0
+
+    return measure
+
+
+def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
+    frame = measured.results()
+    assert [*frame[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)] == [
+        ("xfm", 3), ("no_stop_gradient", 3), ("no_guidance", 3)]  # fmt: skip
+    run = measured.run_of("no_stop_gradient", 3)
+    own = frame[frame["variant"] == "no_stop_gradient"].set_index("metric")
+    assert set(own["fingerprint"]) == {run.config.fingerprint}
+    last = run.metrics()[-1]
+    for loss in LOSSES:
+        assert own.loc[f"validation/{loss}", "value"] == last[f"validation/{loss}"]
+    (seen, unseen) = evaluate_run(run.folder, "naming")
+    assert own.loc["naming, accuracy", ["value", "n", "family"]].tolist() == [seen.value, seen.n, "vision-language"]
+    assert own.loc["naming (unseen concepts), accuracy", "value"] == unseen.value
+    assert len(own) == len(LOSSES) + 2
+    families = own["family"].to_dict()
+    assert [families[f"validation/{loss}"] for loss in ("texts/mlm", "pairs/mim", "pairs/itm")] == [
+        "language", "vision", "vision-language"]  # fmt: skip
+    assert own["seconds"].iloc[0] == pytest.approx(sum(r["seconds"] for r in run.metrics()), abs=0.01)
+
+
+def test_variants_share_a_stage_1_and_differ_from_the_first_gradient_on(measured):
+    starts = [path for path in measured.runs.iterdir() if ".stage1-" in path.name]
+    assert len(starts) == 1
+    assert starts[0].name == recipes.stage1(measured.spec.configs["xfm"].replace({"seed": 3})).name
+    whole, open_, frozen = (measured.run_of(variant, 3) for variant in measured.spec.variants)
+    same = {(run.folder / "init.safetensors").read_bytes() for run in (whole, open_, frozen)}
+    assert len(same) == 1
+    first = [plain(run.metrics())[0] for run in (whole, open_, frozen)]
+    losses = [{k: v for k, v in record.items() if k.count("/") == 1} for record in first]
+    assert losses[0] == losses[1] and len(losses[0]) == len(LOSSES), "same data, masks, weights; only gradients differ"
+    moved = {k for k in losses[0] if losses[0][k] != losses[2][k]}
+    assert moved <= {"pairs/mim", "images/mim"}, "the guidance is a target of MIM and of nothing else"
+    assert plain(whole.metrics())[1] != plain(open_.metrics())[1] != plain(frozen.metrics())[1]
+
+
+def test_a_study_resumes_from_its_table_without_run_folders(measured, tmp_path, no_training):
+    shutil.copytree(measured.folder, tmp_path / "measured")
+    study = Study.load(tmp_path / "measured" / "spec.json", runs=tmp_path / "nowhere")
+    assert study.spec == measured.spec
+    study.run()
+    assert not (tmp_path / "nowhere").exists()
+    pd.testing.assert_frame_equal(study.results(), measured.results())
+
+
+def test_another_study_of_the_same_run_trains_nothing(measured, tmp_path, monkeypatch):
+    other = tiny("other", tmp_path, variants={"open": "no_stop_gradient"}, runs=measured.runs)
+    monkeypatch.setattr(loop, "train", None)
+    other.run()
+    ours = numbers(other).drop(columns="variant")
+    theirs = numbers(measured).query("variant == 'no_stop_gradient'").drop(columns="variant")
+    pd.testing.assert_frame_equal(ours, theirs.reset_index(drop=True))
+
+
+def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path, monkeypatch):
+    broken = True
+
+    def rows_of(config):
+        if config["seed"] == 1 and broken:
+            raise ValueError("no luck")
+        return [Measured("language", "m", config["seed"] + config["flow"]["text_gradient"]["itm"], 5)]
+
+    monkeypatch.setattr(runner, "measure", fake(rows_of))
+    study = tiny("failing", tmp_path, seeds=[0, 1, 2])
+    with pytest.warns(UserWarning, match=r"failing: 2 of 6 runs failed twice.*\n.*no luck"):
+        study.run()
+    missing = study.missing()
+    assert missing[["variant", "seed"]].to_numpy().tolist() == [["xfm", 1], ["no_stop_gradient", 1]]
+    assert "stage 1 of seed 1 failed: ValueError: no luck" in missing["why"][0]
+    assert study.effects()[["n", "effect", "note"]].to_numpy().tolist() == [
+        [2, 1.0, "fewer than 3 pairs: no interval, no p; 1 of 3 pairs missing"]]  # fmt: skip
+    broken = False
+    study.run()
+    assert len(study.missing()) == 0
+    assert study.effects()["n"].tolist() == [3]
+
+
+def test_a_primary_metric_that_is_none_ends_the_study_after_its_first_run(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(runner, "measure", fake(lambda c: [asked.append(c["name"]) or Measured("vision", "acc", 1, 1)]))
+    study = tiny("typo", tmp_path, seeds=range(5), primary=["ac"])
+    with pytest.raises(ConfigError, match=r"primary = 'ac'.*did you mean 'acc'"):
+        study.run()
+    assert len(asked) == 2, "a stage 1 and a run"
+
+
+def test_a_changed_spec_does_not_take_over_old_results(measured, tmp_path):
+    shutil.copytree(measured.folder, tmp_path / "studies" / "measured")
+    changed = tiny("measured", tmp_path, variants=[*measured.spec.variants], changes=TINY | {"train.lr": 1e-5})
+    with pytest.raises(StudyError, match="'xfm', seed 3, was measured with the config"):
+        changed.run()
+    more = tiny("measured", tmp_path, variants=[*measured.spec.variants], seeds=[3, 4])
+    assert more.missing()["seed"].unique() == [4], "an exploration may grow"
+
+
+def test_a_confirmation_needs_seeds_that_no_exploration_has_seen(measured, tmp_path):
+    shutil.copytree(measured.folder, tmp_path / "studies" / "measured")
+    new = {"confirmatory": True, "explored": ["measured"], "primary": ["naming, accuracy"]}
+    with pytest.raises(ConfigError, match=r"seeds = \[2, 3\]: \[3\] were used by 'measured'.*as from 4"):
+        tiny("confirm", tmp_path, seeds=[2, 3], **new)
+    tiny("confirm", tmp_path, seeds=[4, 5], **new)
+    with pytest.raises(StudyError, match=r"no study here; did you mean 'measured'"):
+        tiny("confirm", tmp_path, **new | {"explored": ["measurd"]})
+
+
+def test_a_seed_that_is_in_the_results_alone_was_seen_as_well(measured, tmp_path):
+    folder = tmp_path / "studies" / "measured"
+    shutil.copytree(measured.folder, folder)
+    tree = json.loads((folder / "spec.json").read_text())
+    (folder / "spec.json").write_text(json.dumps(tree | {"seeds": [7]}))
+    with pytest.raises(ConfigError, match=r"\[3\] were used by 'measured'"):
+        tiny("confirm", tmp_path, seeds=[3], confirmatory=True, explored=["measured"], primary=["m"])
+
+
+def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "measure", fake(lambda c: [Measured("vision", "acc", 1.0, 1)]))
+    tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).run()
+    assert len(tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).missing()) == 0
+    for change in ({"seeds": [3, 4]}, {"primary": ["other"]}, {"confirmatory": False}):
+        with pytest.raises(ConfigError, match=f"has another {next(iter(change))}, and results; a study that confirms"):
+            tiny("confirm", tmp_path, **{"confirmatory": True, "primary": ["acc"]} | change)
+
+
+def test_a_study_killed_in_its_middle_goes_on_where_it_was(measured, tmp_path):
+    study = tiny("measured", tmp_path, variants=[*measured.spec.variants])
+    context = multiprocessing.get_context("forkserver")
+    process = context.Process(target=victim.run, args=(tmp_path, [*measured.spec.variants]))
+    process.start()
+    while not (study.table.exists() and study.table.read_text().endswith("\n")):
+        assert process.is_alive()
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    before = study.table.read_text()
+    assert 1 <= len(study._there()) < 3
+    study.run()
+    assert study.table.read_text().startswith(before), "what was there is not measured again"
+    pd.testing.assert_frame_equal(numbers(study), numbers(measured))
+
+
+def test_in_processes_of_which_one_is_killed_it_finds_the_same(measured, tmp_path):
+    study = tiny("measured", tmp_path, variants=[*measured.spec.variants])
+    killed = []
+
+    def kill_one() -> None:
+        while not killed:
+            busy = [*Path(tmp_path).glob("runs/.study-*/[0-9]")]  # a run's note, not a warm start's
+            children = [c for c in multiprocessing.active_children() if "Spawn" in type(c).__name__]
+            if busy and children:
+                children[0].kill()
+                killed.append(children[0].pid)
+            time.sleep(0.02)
+
+    murderer = threading.Thread(target=kill_one, daemon=True)
+    murderer.start()
+    study.run(workers=2)
+    assert killed
+    assert len(study.missing()) == 0
+    pd.testing.assert_frame_equal(numbers(study), numbers(measured))
+    assert not [*study.runs.glob(".study-*")]
+
+
+def test_on_a_dask_cluster_it_finds_the_same(measured, tmp_path):
+    from distributed import Client, LocalCluster
+
+    study = tiny("measured", tmp_path, variants=[*measured.spec.variants][:2])
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        study.run(client.get_executor())
+    ours, theirs = numbers(study), numbers(measured).query("variant != 'no_guidance'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(ours, theirs)
