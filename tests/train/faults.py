@@ -14,6 +14,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import torch
+
 from xfm import pretrain
 from xfm.config import RunConfig
 from xfm.data import cache, openmoji, wordnet
@@ -180,6 +182,24 @@ def no_memory(config: RunConfig, root: Path, reports: Connection) -> None:
     outcome = steps(records)
     resource.setrlimit(resource.RLIMIT_AS, before)
     reports.send(outcome)
+    reports.send(steps(pretrain(config, root)))
+
+
+def no_shared_memory(config: RunConfig, root: Path, reports: Connection) -> None:
+    """Two steps, and then the loaders of the next call have no room in /dev/shm."""
+
+    def full(tensor: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)"
+        )
+
+    records = pretrain(config, root)
+    next(records), next(records)
+    records.close()
+    try:
+        small_disk(Path("/dev/shm"), 32 << 10)
+    except OSError:  # in a container that may not mount; what torch says with the mount
+        torch.Tensor.share_memory_ = full
     reports.send(steps(pretrain(config, root)))
 
 

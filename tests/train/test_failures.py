@@ -19,7 +19,7 @@ from train import faults
 from train.process import process, received
 
 from xfm import recipes
-from xfm.train import LoaderDied, OutOfMemory, Run, RunError, loop, pretrain
+from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
 from xfm.train.failures import explained
 
 
@@ -74,7 +74,7 @@ def test_a_cache_that_is_deleted(config, trained, tmp_path, processes, assert_sa
 def test_a_loader_that_is_killed(config, trained, tmp_path, monkeypatch, assert_same):
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)  # s; else 5
     changed, steps = config.replace({"data.workers": 2, "train.save_every": 100}), []
-    with pytest.raises(LoaderDied) as error:
+    with pytest.raises(LoaderFailed) as error:
         for record in pretrain(changed, tmp_path):
             steps.append(record["step"])
             if record["step"] == 1:
@@ -84,13 +84,34 @@ def test_a_loader_that_is_killed(config, trained, tmp_path, monkeypatch, assert_
     run = Run.of(config, tmp_path)
     assert str(error.value) == (
         f"step {len(steps)}: a loader process (pid {victim.pid}) died. What was saved stays in {run.folder}, and the "
-        "same call goes on from there. If it dies again, memory is short, or shared memory (/dev/shm, in a container): "
-        "data.workers = 0 makes the batches without processes and may be set in the same run (now 2)"
+        "same call goes on from there. If it happens again, memory is short, or shared memory (/dev/shm, in a "
+        "container): data.workers = 2 may be lowered in the same run, to 0 for no processes"
     )
     assert steps == [*range(len(steps))] and not multiprocessing.active_children()
     assert [r["step"] for r in run.metrics()] == steps, "saved to the last whole step"
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(len(steps), 12)]
     assert_same(run.folder, trained.folder)
+
+
+def test_shared_memory_that_is_full(config, trained, tmp_path, processes, assert_same):
+    """64 MB in a container, of which torch itself would not say anything, and wait."""
+    with process(processes, faults.no_shared_memory, config.replace({"data.workers": 1}), tmp_path) as (_, reports):
+        ((steps, said),) = received(reports)
+    assert steps == []
+    assert said.startswith("LoaderFailed: step 2: a loader process has no room for a batch. What was saved stays in ")
+    assert said.endswith("shared memory (/dev/shm, in a container): data.workers = 1 may be lowered in the same run, "
+                         "to 0 for no processes")  # fmt: skip
+    assert [r["step"] for r in pretrain(config.replace({"data.workers": 0}), tmp_path)] == [*range(2, 12)]
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_broken(config, tmp_path, monkeypatch):
+    next(pretrain(config, tmp_path))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: torch.empty(1 << 60))
+    with pytest.raises(OutOfMemory, match="before a step: out of memory"):
+        next(pretrain(config, tmp_path))
+    monkeypatch.undo()
+    assert next(pretrain(config, tmp_path))["step"] == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
@@ -106,9 +127,9 @@ def test_out_of_memory(tmp_path, processes, assert_same):
     assert float(start.split("(")[1].removesuffix(" MiB")) > 0.5
     assert rest == (
         ". Lower data.pairs = 8, data.regions = 6, data.images = 4, data.texts = 1024, then model.vision.width = 32, "
-        "model.vision.depth = 2, model.text.width = 32, model.text.depth = 2, model.fusion_depth = 1 (or "
-        "train.precision = 'auto': 'bf16'): each is another run, under another --name. Or end what else takes "
-        f"memory, data.workers = 0 among it. What was saved stays in {run.folder}, and the same call goes on from there"
+        "model.vision.depth = 2, model.text.width = 32, model.text.depth = 2, model.fusion_depth = 1, or set "
+        "train.precision = 'auto' to 'bf16': each is another run, under another --name. Or end what else takes memory. "
+        f"What was saved stays in {run.folder}, and the same call goes on from there"
     )
     assert again == ([2, 3], ""), "the two steps before were saved"
     for _ in pretrain(config, tmp_path / "undisturbed"):

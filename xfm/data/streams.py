@@ -195,6 +195,7 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
         batch_size=None,
         sampler=range(start, config.train.steps),
         num_workers=workers,
+        collate_fn=shared if workers else None,
         prefetch_factor=4 if workers else None,
         worker_init_fn=one_thread,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # forkserver's outlive a kill
@@ -204,6 +205,12 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
         ready = iter(batches)
     for batch in ready:
         yield tree_map(Tensor.pin_memory, batch) if pin else batch
+
+
+def shared(batch: Batch) -> Batch:
+    """In shared memory here already: where there is none left, torch's own thread that sends batches would only print
+    that, and the trainer wait for ever."""
+    return tree_map(lambda t: t.share_memory_() if t.numel() else t, batch)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 from .checkpoint import Run, RunBusy, RunError
-from .failures import LoaderDied, NonFiniteLoss, OutOfMemory
+from .failures import LoaderFailed, NonFiniteLoss, OutOfMemory
 from .loop import pretrain
 
-__all__ = ["LoaderDied", "NonFiniteLoss", "OutOfMemory", "Run", "RunBusy", "RunError", "pretrain"]
+__all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "Run", "RunBusy", "RunError", "pretrain"]

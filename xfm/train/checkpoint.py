@@ -27,6 +27,7 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..objectives import build
 from ..tree import leaves
+from .failures import is_out_of_memory
 
 Record = dict[str, Any]
 TEMPORARY = ".*.????????"
@@ -180,6 +181,8 @@ class Run:
             optimizer.load_state_dict(state["optimizer"])
             return state["step"]
         except Exception as error:  # torch raises many kinds for a truncated, foreign or hostile file
+            if is_out_of_memory(error):
+                raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise RunError(f"{path}: no readable checkpoint of this run ({reason}). Put a good copy back, or delete "
                            "the file to train from the start") from error  # fmt: skip

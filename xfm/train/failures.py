@@ -20,6 +20,7 @@ NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|b
 ASKED = re.compile(r"allocate ([\d.]+) (bytes|[KMGTPE]iB)")  # as torch and numpy say it
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 DEAD_LOADER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)")
+NO_SHARED_MEMORY = re.compile(r"DataLoader worker process.*</torch_\w+>", re.DOTALL)
 SIZES = ("model.vision.width", "model.vision.depth", "model.text.width", "model.text.depth", "model.fusion_depth")
 
 
@@ -31,8 +32,8 @@ class OutOfMemory(RuntimeError):
     """Training asked for more memory, of the machine or the GPU, than there is."""
 
 
-class LoaderDied(RuntimeError):
-    """A process that makes batches ended: killed by somebody, or by the system for want of memory."""
+class LoaderFailed(RuntimeError):
+    """A process that makes batches was killed, by somebody or for want of memory, or has no room for a batch."""
 
 
 @contextmanager
@@ -41,22 +42,18 @@ def explained(config: RunConfig, when: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        dead = DEAD_LOADER.search(str(error)) if type(error) is RuntimeError else None
-        if dead or is_out_of_memory(error):  # a notebook keeps the traceback, which keeps activations and loaders
-            traceback.clear_frames(error.__traceback__)
+        kept = f"What was saved stays in {folder}, and the same call goes on from there"
         if is_out_of_memory(error):
-            raise OutOfMemory(f"{when}: {out_of_memory(config, str(error))}. {kept(folder)}") from error
-        if dead:
-            raise LoaderDied(
-                f"{when}: a loader process (pid {dead[1]}) died. {kept(folder)}. If it dies again, memory is short, or "
-                "shared memory (/dev/shm, in a container): data.workers = 0 makes the batches without processes and "
-                f"may be set in the same run (now {config.data.workers})"
-            ) from error
-        raise
-
-
-def kept(folder: Path) -> str:
-    return f"What was saved stays in {folder}, and the same call goes on from there"
+            better: RuntimeError = OutOfMemory(f"{when}: {out_of_memory(config, str(error))}. {kept}")
+        elif what := failed_loader(error):
+            better = LoaderFailed(
+                f"{when}: {what}. {kept}. If it happens again, memory is short, or shared memory (/dev/shm, in a "
+                f"container): data.workers = {config.data.workers} may be lowered in the same run, to 0 for no processes"
+            )
+        else:
+            raise
+        traceback.clear_frames(error.__traceback__)  # a notebook keeps it, and it activations and loaders
+        raise better from error
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -65,15 +62,25 @@ def is_out_of_memory(error: Exception) -> bool:
     return known or (type(error) is RuntimeError and NO_MEMORY.search(str(error)) is not None)
 
 
+def failed_loader(error: Exception) -> str:
+    """What happened to a loader process, or nothing."""
+    said = str(error) if type(error) is RuntimeError else ""
+    if dead := DEAD_LOADER.search(said):
+        return f"a loader process (pid {dead[1]}) died"
+    return "a loader process has no room for a batch" if NO_SHARED_MEMORY.search(said) else ""
+
+
 def out_of_memory(config: RunConfig, said: str) -> str:
     asked = ASKED.search(said)
     amount = f" ({human(float(asked[1]), asked[2])} more were asked for)" if asked else ""
     now = leaves(config.to_dict())
     fields = [f"data.{stream}" for stream in STREAMS if now[f"data.{stream}"]]
     lower, sizes = (", ".join(f"{field} = {now[field]}" for field in names) for names in (fields, SIZES))
-    bf16 = "" if config.train.precision == "bf16" else f" (or train.precision = {config.train.precision!r}: 'bf16')"
+    precision, workers = config.train.precision, config.data.workers
+    bf16 = "" if precision == "bf16" else f", or set train.precision = {precision!r} to 'bf16'"
+    loaders = f", such as data.workers = {workers}, which may be lowered in the same run" if workers else ""
     return (f"out of memory{amount}. Lower {lower}, then {sizes}{bf16}: each is another run, under another --name. "
-            f"Or end what else takes memory, data.workers = {config.data.workers} among it")  # fmt: skip
+            f"Or end what else takes memory{loaders}")  # fmt: skip
 
 
 def human(number: float, unit: str) -> str:

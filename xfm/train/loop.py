@@ -33,7 +33,7 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     records come first, under its own run name.
 
     Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt. The same call goes on from there,
-    bit for bit. Raises ConfigError, RunError (the folder), NonFiniteLoss, OutOfMemory or LoaderDied (the training);
+    bit for bit. Raises ConfigError, RunError (the folder), NonFiniteLoss, OutOfMemory or LoaderFailed (the training);
     whole steps are saved before.
     """
     require_objective(config)
