@@ -2,8 +2,8 @@
 
     python benchmarks/study_overhead.py [--steps 400] [--repeats 3]
 
-The smoke recipe, lengthened, with a stage 1: three runs in this process, by hand and as a study, in turns. A step of smoke is far
-shorter than one that teaches, so this bounds the share from above.
+The smoke recipe, lengthened, with a stage 1: three runs in this process, by hand and as a study, in turns. A step of
+smoke is far shorter than one that teaches, so this bounds the share from above.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main() -> None:
         "overhead": share,
     }
     args.out.parent.mkdir(exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n")
+    args.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(f"overhead: {share['seconds']:+.1%} of the time, {share['cpu_seconds']:+.1%} of the CPU time")
     print(args.out)
 

@@ -59,7 +59,7 @@ def demo() -> RunConfig:
 
 
 def small() -> RunConfig:
-    """One GPU: twice the demo's width at 64 px, four hundred concepts, twice its pairs, all of them fused; compiled, bf16.
+    """One GPU: twice the demo's width at 64 px, four hundred concepts, twice its pairs, all of them fused; in bf16.
 
     `xfm pretrain small --dry-run` says what it takes.
     """

@@ -195,7 +195,7 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
         batch_size=None,
         sampler=range(start, config.train.steps),
         num_workers=workers,
-        collate_fn=shared if workers else None,
+        collate_fn=shared if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
         prefetch_factor=4 if workers else None,
         worker_init_fn=one_thread,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # forkserver's outlive a kill

@@ -28,8 +28,10 @@ def score(subject: Subject) -> list[Result]:
     sentences alone. Kinds that the world's captions do not have are left out.
     """
     scenes = subject.scenes("matching", SCENES, objects=(2, 4))
-    by_kind = {kind: twins(subject, scenes, kind) for kind in KINDS}
-    by_kind = {kind: some for kind, some in by_kind.items() if some}
+    by_kind: dict[Kind, list[Twin]] = {}
+    for k in KINDS:
+        if some := twins(subject, scenes, k):
+            by_kind[k] = some
     every = [twin for some in by_kind.values() for twin in some]
     texts = [text for twin in every for text in (twin.caption, twin.false)]
     own, other = (torch.tensor([getattr(t, w) for t in every]).repeat_interleave(2) for w in ("scene", "other"))

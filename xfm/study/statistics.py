@@ -65,7 +65,7 @@ def sign_flip(x: np.ndarray) -> np.ndarray:
     draws = 2**EXACT if len(x) <= EXACT else DRAWS
     test = stats.permutation_test((x,), mean, permutation_type="samples", n_resamples=draws, vectorized=True,
                                   batch=max(1, BATCH // x.size), rng=keyed.rng("sign flips"))  # fmt: skip
-    return test.pvalue
+    return np.asarray(test.pvalue)
 
 
 def smallest_p(n: int) -> float:

@@ -48,7 +48,8 @@ def explained(config: RunConfig, when: str, folder: Path) -> Iterator[None]:
         elif what := failed_loader(error):
             better = LoaderFailed(
                 f"{when}: {what}. {kept}. If it happens again, memory is short, or shared memory (/dev/shm, in a "
-                f"container): data.workers = {config.data.workers} may be lowered in the same run, to 0 for no processes"
+                f"container): data.workers = {config.data.workers} may be lowered in the same run, to 0 for no "
+                "processes"
             )
         else:
             raise
