@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 PENALTIES = (1.0, 0.1, 0.01)  # scikit-learn's C, from a weak penalty to a strong one
 HELD_OUT = 5  # every fifth group of the training samples chooses among them
@@ -38,7 +39,7 @@ def chosen(pipeline: Pipeline, penalties: Sequence[float], x: Any, y: ArrayLike,
     group = np.arange(len(y)) if groups is None else np.asarray(groups)  # type: ignore[arg-type]
     held_out = PredefinedSplit(np.where(group % HELD_OUT == HELD_OUT - 1, 0, -1))
     search = GridSearchCV(pipeline, {"classify__C": penalties}, cv=held_out)
-    with warnings.catch_warnings():
+    with threadpool_limits(1), warnings.catch_warnings():  # matrices this small: threads that wait cost threefold
         warnings.simplefilter("ignore", ConvergenceWarning)  # a weak penalty may need more; then a stronger one wins
         return search.fit(x, y).best_estimator_
 
