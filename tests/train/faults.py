@@ -186,7 +186,7 @@ def no_memory(config: RunConfig, root: Path, reports: Connection) -> None:
 
 
 def no_shared_memory(config: RunConfig, root: Path, reports: Connection) -> None:
-    """Two steps, and then the loaders of the next call have no room in /dev/shm."""
+    """Two steps, and then the loaders of the next call have room for their locks in /dev/shm, and for no batch."""
 
     def full(tensor: torch.Tensor) -> torch.Tensor:
         raise RuntimeError(
@@ -197,7 +197,7 @@ def no_shared_memory(config: RunConfig, root: Path, reports: Connection) -> None
     next(records), next(records)
     records.close()
     try:
-        small_disk(Path("/dev/shm"), 32 << 10)
+        small_disk(Path("/dev/shm"), 128 << 10)
     except OSError:  # in a container that may not mount; what torch says with the mount
         torch.Tensor.share_memory_ = full
     reports.send(steps(pretrain(config, root)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import re
@@ -166,6 +167,12 @@ def test_what_is_something_else_is_left_alone(error, config, tmp_path):
     with pytest.raises(type(error)) as raised, explained(config, "step 7", tmp_path):
         raise error
     assert raised.value is error and type(raised.value) is type(error)
+
+
+def test_no_room_for_the_loaders_locks_says_so_too(config, tmp_path):
+    said = "^step 7: the loader processes have no room for their locks. What was saved stays in "
+    with pytest.raises(LoaderFailed, match=said), explained(config, "step 7", tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as the kernel says it of a semaphore
 
 
 def test_a_save_that_fails_after_an_error_does_not_hide_it(config, tmp_path, monkeypatch):

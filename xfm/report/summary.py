@@ -14,6 +14,7 @@ FINDINGS = {  # what a model does, by task, metric and condition
     ("grounding", "acc@0.5", ""): "puts the box of a phrase where its object is in",
     ("naming", "accuracy", ""): "names the one object of a picture in",
     ("naming (unseen concepts)", "accuracy", ""): "names an object that no training picture showed in",
+    ("concept", "accuracy", "pooled, linear probe"): "lets a linear probe tell the one object of a picture in",
     ("masked names", "accuracy", "right picture"): "guesses a hidden name beside its picture in",
     ("language", "accuracy", ""): "guesses a hidden token of a sentence in",
 }

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,7 @@ def differences(a: RunConfig, b: RunConfig) -> str:
 
 def environment() -> dict[str, Any]:
     return {
+        "date": date.today().isoformat(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import traceback
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def explained(config: RunConfig, when: str, folder: Path) -> Iterator[None]:
     """What the machine refuses becomes an error that says when, what is kept, and what to lower."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, OSError, RuntimeError) as error:
         kept = f"What was saved stays in {folder}, and the same call goes on from there"
         if is_out_of_memory(error):
             better: RuntimeError = OutOfMemory(f"{when}: {out_of_memory(config, str(error))}. {kept}")
@@ -65,6 +66,8 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def failed_loader(error: Exception) -> str:
     """What happened to a loader process, or nothing."""
+    if isinstance(error, OSError):  # a file of the run would be named
+        return "the loader processes have no room for their locks" if error.errno == errno.ENOSPC else ""
     said = str(error) if type(error) is RuntimeError else ""
     if dead := DEAD_LOADER.search(said):
         return f"a loader process (pid {dead[1]}) died"
