@@ -1,4 +1,4 @@
-"""The command `xfm`: pretrain, evaluate, runs, data preview."""
+"""The command `xfm`: pretrain, study, evaluate, runs, data preview."""
 
 from __future__ import annotations
 
@@ -85,6 +85,25 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Study:
+    """Run an ablation study, or what is missing of it; print its effects, leave its figures, tables and report."""
+
+    what: tyro.conf.Positional[str]
+    """Its name under --root, its folder, or its spec.json (`xfm.study.Study(...)` writes one)."""
+    workers: int = 1
+    """Processes that train at the same time, one thread each; 0 trains nothing and draws what is there anew."""
+    root: Path = Path("studies")
+    """Where studies lie: spec.json and results.csv of each."""
+    runs: Path = ROOT
+    """Where run folders lie."""
+
+    def run(self) -> None:
+        from .study import command
+
+        command(self.what, self.workers, self.root, self.runs)
+
+
+@dataclass(frozen=True)
 class Runs:
     """List the runs: how far they are, and where."""
 
@@ -126,8 +145,9 @@ class Preview:
         print(preview(recipes.get(self.recipe), self.out, self.split, self.seed))
 
 
-COMMANDS = {"evaluate": Evaluate, "runs": Runs, "data preview": Preview}
+COMMANDS = {"study": Study, "evaluate": Evaluate, "runs": Runs, "data preview": Preview}
 USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
+       xfm study NAME|FOLDER|SPEC [--workers 2]
        xfm evaluate RUN_FOLDER
        xfm runs [ROOT]
        xfm data preview [RECIPE] [--out FILE]
@@ -147,7 +167,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"xfm: interrupted; {interrupt or 'what was saved stays'}")
 
 
-def parse(argv: list[str]) -> Pretrain | Evaluate | Runs | Preview:
+def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview:
     """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
     if argv[:1] == ["pretrain"]:
         recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")

@@ -247,11 +247,13 @@ class TrainConfig:
     threads: int = 0  # torch's CPU threads (0: torch's own choice)
     save_every: int = 200  # steps
     validate_every: int = 200  # steps (0: never)
+    probe_every: int = 0  # steps (0: never): what the objectives do to the encoders, into probes.jsonl
 
     def __post_init__(self) -> None:
         typed(self, "train.")
         positive(self, "train.", "steps", "lr", "eps", "clip", "save_every")
-        positive(self, "train.", "head_lr_scale", "weight_decay", "warmup", "threads", "validate_every", zero=True)
+        positive(self, "train.", "head_lr_scale", "weight_decay", "warmup", "threads", "validate_every",
+                 "probe_every", zero=True)  # fmt: skip
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "in [0, 1)")
 
@@ -303,7 +305,9 @@ class RunConfig:
     def fingerprint(self) -> str:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
-        del tree["name"], tree["data"]["workers"], tree["train"]["save_every"], tree["train"]["validate_every"]
+        del tree["name"], tree["data"]["workers"]
+        for watched in ("save_every", "validate_every", "probe_every"):
+            del tree["train"][watched]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 

@@ -18,6 +18,7 @@ from xfm import recipes
 from xfm.config import ConfigError
 from xfm.evaluation import evaluate_run
 from xfm.study import Study, StudyError, job, runner
+from xfm.study.job import Outcome
 from xfm.study.metrics import Measured
 from xfm.train import loop
 
@@ -41,7 +42,7 @@ def fake(rows_of):
     """Stands in for training and measuring: a function of the config."""
 
     def measure(config: str, root: str, tasks, note: str):
-        return rows_of(json.loads(config)), 1.0
+        return Outcome(rows_of(json.loads(config)), 1.0, [])
 
     return measure
 

@@ -54,11 +54,11 @@ def ids(texts: Any) -> Tensor:
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
-    to_device, initial, write, append = loop.to_device, loop.initial, checkpoint.write, checkpoint.Run.append_metrics
+    to_device, initial, write, append = loop.to_device, loop.initial, checkpoint.write, checkpoint.Run.append
     loop.to_device = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)
     loop.initial = lambda run: models.append(initial(run)) or models[-1]
     checkpoint.write = start.write = lambda path, data: written.append(path.name) or write(path, data)
-    checkpoint.Run.append_metrics = lambda self, records: written.append("metrics.jsonl") or append(self, records)
+    checkpoint.Run.append = lambda self, name, records: written.append(name) or append(self, name, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}
     config, records = recipes.get("smoke+stage1+no_guidance").replace(changes), []
     for record in pretrain(config, root):

@@ -58,7 +58,8 @@ class Probe:
     def __call__(self, step: int) -> dict[str, Any]:
         """The record of the model as it is. Modes, weights, `.grad` and random states are left as they were."""
         model = self.open.model
-        with torch.random.fork_rng(devices=[]):
+        # Compiled encoders run uncompiled here: the hooks that read their layers would compile them anew.
+        with torch.random.fork_rng(devices=[]), torch.compiler.set_stance("force_eager"):
             by_objective = dict(gradients(self.open, self.batch, ("probe", 0)))
             states = layer_states(model, self.batch)
             guidance = self.guidance()

@@ -1,13 +1,15 @@
 """Figures from plain arrays, tables and records, never from a model. Each shows itself in a notebook."""
 
 from .curves import learning_curves, watch
+from .effects import effect_map, forest, paired_seeds
 from .flow import flow
 from .gradients import doses, gradient_table
 from .pictures import grounding_examples, hidden_patches, masked_word_examples, retrieval_examples, scenes
+from .probes import cosines, probes
 from .results import evaluation, pages
 from .style import Figure
 from .throughput import throughput
 
-__all__ = ["Figure", "doses", "evaluation", "flow", "gradient_table", "grounding_examples", "hidden_patches",
-           "learning_curves", "masked_word_examples", "pages", "retrieval_examples", "scenes", "throughput",
-           "watch"]  # fmt: skip
+__all__ = ["Figure", "cosines", "doses", "effect_map", "evaluation", "flow", "forest", "gradient_table",
+           "grounding_examples", "hidden_patches", "learning_curves", "masked_word_examples", "pages", "paired_seeds",
+           "probes", "retrieval_examples", "scenes", "throughput", "watch"]  # fmt: skip

@@ -9,6 +9,7 @@ import pandas as pd
 from ..config import ConfigError
 from ..plots import Figure
 from ..plots.effects import effect_map, forest, paired_seeds
+from ..plots.probes import probes
 from ..tree import one_of
 from .tables import Metrics, select
 from .variants import cell
@@ -16,11 +17,13 @@ from .variants import cell
 if TYPE_CHECKING:
     from .study import Study
 
-KINDS = ("effects", "seeds", "map")
+KINDS = ("effects", "seeds", "map", "probes")
 
 
 def draw(study: Study, kind: str, metrics: Metrics, against: str) -> Figure:
     one_of("figure", kind, KINDS)
+    if kind == "probes":
+        return probes(study.probes(), title=f"{study.spec.name}: probes, means over the seeds with 95 % intervals")
     table = select(study.effects(against), metrics)
     title = f"{study.spec.name}: {'confirmatory' if study.spec.confirmatory else 'exploratory'}"
     if kind == "effects":

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -30,9 +30,17 @@ class Stopped(Exception):
     """The study that asked for the job is no longer there; what was trained is saved."""
 
 
-def measure(config: str, root: str, tasks: Sequence[str], note: str) -> tuple[list[Measured], float]:
-    """Trains the run of a config (as JSON) to its end and measures `tasks` on it: the numbers, and the seconds that
-    its training took. A run that is finished is opened; one that somebody else trains is waited for.
+class Outcome(NamedTuple):
+    """What a run hands back."""
+
+    rows: list[Measured]
+    seconds: float  # of its training
+    probes: list[Record]  # where it was probed
+
+
+def measure(config: str, root: str, tasks: Sequence[str], note: str) -> Outcome:
+    """Trains the run of a config (as JSON) to its end and measures `tasks` on it. A run that is finished is opened;
+    one that somebody else trains is waited for.
 
     Without tasks it only trains. Progress goes to the file `note`; Stopped when that file's folder is taken away.
     """
@@ -41,12 +49,12 @@ def measure(config: str, root: str, tasks: Sequence[str], note: str) -> tuple[li
     with closing(records):  # however it ends, what was trained is saved
         note_all(records, wanted.name, Path(note))
     if not tasks:
-        return [], 0.0
+        return Outcome([], 0.0, [])
     torch.set_num_threads(wanted.train.threads or torch.get_num_threads())  # training did; opening a run does not
     run = Run.of(wanted, root)
     lines = run.metrics()
     rows = of_results(evaluate_run(run.folder, tasks)) + held_out(lines[-1], wanted)
-    return rows, sum(r["seconds"] for r in lines)
+    return Outcome(rows, sum(r["seconds"] for r in lines), run.probes())
 
 
 def note_all(records: Iterable[Record], name: str, note: Path) -> None:

@@ -14,13 +14,12 @@ from .. import recipes
 from ..config import RunConfig
 from ..train import Run
 from .execute import Job, execute, executor_of
-from .job import measure
-from .metrics import Measured
+from .job import Outcome, measure
 from .progress import Progress
 from .spec import Spec
 
 Key = tuple[str, int]  # of a run: its variant and seed
-Record = Callable[[Key, Sequence[Measured], float], None]  # what is done with a run's numbers, and its seconds
+Record = Callable[[Key, Outcome], None]  # what is done with a run's numbers
 BEGUN = ("init.safetensors", "state.pt", "DONE")  # with any of these a run needs no warm start
 
 
@@ -35,9 +34,9 @@ def run_missing(spec: Spec, runs: Path, todo: Sequence[Key], record: Record, exe
             every = [*jobs, *(job for start in jobs for job in start.then)]
             total = len(spec.seeds) * len(spec.variants)
 
-            def done(job: Job, outcome: tuple[Sequence[Measured], float]) -> None:
+            def done(job: Job, outcome: Outcome) -> None:
                 if job in of_run:
-                    record(of_run[job], *outcome)
+                    record(of_run[job], outcome)
                 view.ended(job, job in of_run)
 
             def failed(job: Job, error: Exception) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +13,11 @@ import pandas as pd
 
 from ..plots import Figure
 from ..train import Run
-from ..train.checkpoint import write
-from . import figures, table, tables
+from ..train.checkpoint import Record, write
+from . import figures, probed, table, tables
 from .confirm import read_spec, require_fresh, require_primary, require_unchanged
 from .effects import effects, pairs
-from .metrics import Measured
+from .job import Outcome
 from .runner import Key, run_missing
 from .spec import Spec
 from .variants import WHOLE, Written, labelled
@@ -75,8 +75,10 @@ class Study:
             warnings.warn(f"{self.spec.name}: {len(self.failed)} of {len(self._keys())} runs failed twice and are "
                           f"missing; the same study tries them again\n{reasons}", stacklevel=2)  # fmt: skip
 
-    def _record(self, key: Key, rows: Sequence[Measured], seconds: float) -> None:
-        table.append(self.table, table.block(self.spec, *key, rows, seconds))
+    def _record(self, key: Key, outcome: Outcome) -> None:
+        rows = outcome.rows
+        probed.append(self.folder / "probes.jsonl", key, outcome.probes)  # first: results.csv says what is there
+        table.append(self.table, table.block(self.spec, *key, rows, outcome.seconds))
         if key[0] == next(iter(self.spec.variants)):  # early, not when all is trained
             require_primary(self.spec.primary, {row.metric: row.family for row in rows})
 
@@ -102,6 +104,10 @@ class Study:
         found: Any = table.read(self.table, self.spec)
         return found[found["seed"].isin(self.spec.seeds)].reset_index(drop=True)
 
+    def probes(self) -> dict[str, list[list[Record]]]:
+        """By variant and seed what `xfm.explain.probes` saw (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
+        return probed.read(self.folder / "probes.jsonl", self._keys())
+
     def effects(self, against: str = WHOLE) -> pd.DataFrame:
         """A row a variant x metric: variant - against, paired by seed; primary metrics first.
 
@@ -120,10 +126,11 @@ class Study:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
         return pairs(self.results(), self.spec.references(against))
 
-    def figure(self, kind: Literal["effects", "seeds", "map"] = "effects", metrics: tables.Metrics = "",
+    def figure(self, kind: Literal["effects", "seeds", "map", "probes"] = "effects", metrics: tables.Metrics = "",
                against: str = WHOLE) -> Figure:  # fmt: skip
         """effects: of each metric the variants' effects, seeds as dots, intervals. seeds: of each metric the values, a
-        line a seed. map: of one metric, over a two-way grid, the effect in each cell.
+        line a seed. map: of one metric, over a two-way grid, the effect in each cell. probes: what objectives do to
+        the encoders over the steps, where runs were probed (it has no metrics).
 
         `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one.
         """

@@ -1,7 +1,7 @@
 """Run folders: `runs/<name>/seed<k>/`, a run on disk. Every file is written to a temporary name, fsynced and replaced.
 
-config.json, environment.json, tokenizer.json, init.safetensors (of warm starts), metrics.jsonl, model.safetensors (for
-readers), state.pt (all that a resume needs), evaluation.json, DONE.
+config.json, environment.json, tokenizer.json, init.safetensors (of warm starts), metrics.jsonl, probes.jsonl (where
+asked for), model.safetensors (for readers), state.pt (all that a resume needs), evaluation.json, DONE.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ..tree import leaves
 from .failures import is_out_of_memory
 
 Record = dict[str, Any]
+METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
 TEMPORARY = ".*.????????"
 
 
@@ -137,8 +138,16 @@ class Run:
         return model.eval()
 
     def metrics(self) -> list[Record]:
-        """The records of training so far, one a step; a line torn by a kill or a power cut is left out."""
-        path = self.folder / "metrics.jsonl"
+        """The records of training so far, one a step."""
+        return self.lines(METRICS)
+
+    def probes(self) -> list[Record]:
+        """What `xfm.explain.probes` saw during training, every `train.probe_every` steps."""
+        return self.lines(PROBES)
+
+    def lines(self, name: str) -> list[Record]:
+        """The records of a file; a line torn by a kill or a power cut is left out."""
+        path = self.folder / name
         try:
             lines = path.read_text("utf-8", errors="replace").split("\n")
         except FileNotFoundError:
@@ -147,13 +156,13 @@ class Run:
             raise RunError(f"{path}: cannot be read ({error.strerror or error}); see to its rights") from error
         return [record for line in lines if (record := parsed(line)) is not None]
 
-    def keep_metrics(self, before: int) -> None:
+    def keep(self, name: str, before: int) -> None:
         """Drops the records of steps that a resume will do again."""
-        kept = (r for r in self.metrics() if r["step"] < before)
-        write(self.folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
+        kept = (r for r in self.lines(name) if r["step"] < before)
+        write(self.folder / name, "".join(json.dumps(record) + "\n" for record in kept))
 
-    def append_metrics(self, records: Iterable[Record]) -> None:
-        path = self.folder / "metrics.jsonl"
+    def append(self, name: str, records: Iterable[Record]) -> None:
+        path = self.folder / name
         with named(path), open(path, "a", encoding="utf-8") as file:
             file.write("".join(json.dumps(record) + "\n" for record in records))
             file.flush()
@@ -190,7 +199,9 @@ class Run:
 
     def tidy(self, model: XFM, done: int) -> None:
         """Sets right what a kill left behind a save of `done` steps: records, weights, temporary files."""
-        self.keep_metrics(before=done)
+        self.keep(METRICS, before=done)
+        if self.has(PROBES):
+            self.keep(PROBES, before=done + 1)  # theirs are steps done, from 0
         if done:
             save_weights(model, self.folder / "model.safetensors")
         for temporary in self.folder.glob(TEMPORARY):

@@ -16,11 +16,11 @@ from ..batch import Batch, tree_map
 from ..config import RunConfig
 from ..data.streams import Streams, loader
 from ..objectives import Pretraining, weights_at
-from .checkpoint import Record, Run
+from .checkpoint import METRICS, PROBES, Record, Run
 from .failures import explained, not_finite
 from .hold import Hold
 from .optimizer import optimizer, set_rate
-from .start import accelerate, compiles, guide, initial, require_objective, tokenizer, warm_start
+from .start import accelerate, compiles, guide, initial, prober, require_objective, tokenizer, warm_start
 
 HELD_OUT_BATCHES = 2
 
@@ -59,6 +59,7 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
     if accelerator.is_main_process:
         run.tidy(model, done)
     pretraining = Pretraining(model, config, guide(run, device))
+    probe = prober(run, pretraining, words) if accelerator.is_main_process else None
     pretraining, adamw = accelerator.prepare(pretraining, adamw)
     if compiles(config, device):
         for encoder in (model.vision, model.text, model.fusion):
@@ -68,6 +69,7 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
     own = config.replace({"seed": keyed.seed(config.seed, rank)}) if rank else config
     batches, held_out = loader(own, words, done), Streams(own, words, "validation")
     pending: list[Record] = []
+    probed: list[Record] = [] if probe is None or done else [probe(0)]
 
     def save() -> None:
         if not pending or pending[-1]["step"] != done - 1:  # nothing new, or the weights are half a step ahead
@@ -75,7 +77,10 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
         records = [*pending]
         pending.clear()  # a save that fails is not tried again: the last one stands
         if accelerator.is_main_process:
-            run.append_metrics(records)
+            run.append(METRICS, records)
+            if probed:
+                run.append(PROBES, probed)
+                probed.clear()
             run.save(model, adamw.optimizer, done)
 
     hold.save = save
@@ -103,6 +108,8 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
                 record |= floats({"loss": total, "grad_norm": norm, **losses, **report}, accelerator)
                 if due(done, config.train.validate_every, config.train.steps):
                     record |= validate(pretraining, held_out, config, accelerator)
+                if probe is not None and due(done, config.train.probe_every, config.train.steps):
+                    probed.append(probe(done))
                 record |= {"seconds": time.perf_counter() - began, "waited": waited}
                 pending.append(dict(record))
                 if due(done, config.train.save_every, config.train.steps) or interrupted:

@@ -17,9 +17,10 @@ from ..batch import Images, Pairs, Regions, Texts
 from ..config import ConfigError, RunConfig
 from ..data import dataset
 from ..data.tokenizer import Tokenizer
+from ..explain.probes import Probe
 from ..interop.clip import teacher
 from ..model import XFM, VisionEncoder
-from ..objectives import STREAM_OBJECTIVES, build, weights_at
+from ..objectives import STREAM_OBJECTIVES, Pretraining, build, weights_at
 from .checkpoint import Record, Run, RunBusy, RunError, load_into, read_weights, save_weights, write
 
 STAGE1_BRINGS = ("vision.", "text.", "objectives.mlm.")  # as RoBERTa and BEiT-v2 do for the paper
@@ -105,6 +106,16 @@ def initial(run: Run) -> XFM:
     if run.config.init_from and not run.has("state.pt"):
         load_into(model, run.folder / "init.safetensors")
     return model
+
+
+def prober(run: Run, pretraining: Pretraining, words: Tokenizer) -> Probe | None:
+    """What looks at the encoders while they train, where it is asked for."""
+    if not run.config.train.probe_every:
+        return None
+    start = build(run.config)
+    if run.config.init_from:
+        load_into(start, run.folder / "init.safetensors")
+    return Probe(pretraining, start, words)
 
 
 def guide(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | None:
