@@ -192,5 +192,7 @@ def test_the_command_leaves_tables_and_figures(invented, capsys):
     assert "invented (exploratory): 3 variants x 10 seeds of demo+stage1, 0 runs to do" in shown
     assert study.to_markdown() in shown
     files = {path.name: path.read_bytes() for path in (study.folder / "figures").iterdir()}
-    assert files.keys() == {"effects.png", "effects.pdf", "seeds.png", "seeds.pdf", "effects.md", "effects.tex"}
+    drawn = ("effects", "effects-other", "seeds")
+    assert files.keys() == {f"{d}.{k}" for d in drawn for k in ("png", "pdf")} | {"effects.md", "effects.tex"}
+    assert str(study.folder / "report.html") in shown
     assert files["effects.md"].decode() == study.to_markdown("all")

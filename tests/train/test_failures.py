@@ -73,6 +73,7 @@ def test_a_cache_that_is_deleted(config, trained, tmp_path, processes, assert_sa
 
 
 def test_a_loader_that_is_killed(config, trained, tmp_path, monkeypatch, assert_same):
+    list(torch.utils.data.DataLoader([0], num_workers=1))  # somebody else's: it leaves torch's signal handler behind
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)  # s; else 5
     changed, steps = config.replace({"data.workers": 2, "train.save_every": 100}), []
     with pytest.raises(LoaderFailed) as error:

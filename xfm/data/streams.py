@@ -218,6 +218,8 @@ def deaths_noticed_when_waiting() -> Iterator[None]:
     """torch raises the death of a loader process wherever the main thread is, in a save or in the caller's code;
     without its signal handler it raises when a batch is waited for, within seconds."""
     before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    if getattr(before, "__module__", "").startswith("torch."):  # of another loader, somebody else's
+        before = signal.SIG_DFL
     yield
     if before is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, before)

@@ -26,28 +26,38 @@ SECTIONS = {"words": "The model and its training, in words", "training": "Learni
             "limits": "What this does not tell", "licences": "Licences and citation"}  # fmt: skip
 
 
-def render(config: RunConfig, environment: Mapping[str, Any], model: XFM, records: Sequence[Record],
-           results: Sequence[Result], gradients: Mapping[str, GradientTable], plates: Mapping[str, Sequence[Plate]]
-           ) -> str:  # fmt: skip
-    """The HTML of a report; `plates` by section."""
+def page(template: str, title: str, sections: Mapping[str, str], abstract: Sequence[str],
+         plates: Mapping[str, Sequence[Plate]], **values: Any) -> str:  # fmt: skip
+    """The HTML of a page: `sections` by their id, in order; `plates` by section; `values` for its own template."""
     script = (HERE / "report.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    parameters = modules(model)
-    recipe, differing = again.departures(config)
     jinja = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     jinja.filters["percent"] = words.percent
     order = [plate.name for some in plates.values() for plate in some]
-    return jinja.get_template("report.html.jinja").render(
-        config=config, environment=environment, version=version("xfm-lab"),
-        style=(HERE / "report.css").read_text("utf-8"), script=script, digest=digest,
-        sections={name: (i, title) for i, (name, title) in enumerate(SECTIONS.items(), 1)},
-        abstract=summary.abstract(config, results, sum(parameters.values()), sum(r["seconds"] for r in records)),
-        description=words.describe(config), objectives=words.objective_rows(config), parameters=parameters,
-        recipe=recipe, differing=differing, command=again.command(config), speed=speed(config, records),
-        families=families(results), split=results[0].split, gradients=gradients, plates=plates,
-        number={name: i for i, name in enumerate(order, 1)},
+    return jinja.get_template(template).render(
+        title=title, abstract=abstract, plates=plates, version=version("xfm-lab"),
+        style=(HERE / "report.css").read_text("utf-8"), script=script,
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        sections={name: (i, title) for i, (name, title) in enumerate(sections.items(), 1)},
+        number={name: i for i, name in enumerate(order, 1)}, **values,
+    )  # fmt: skip
+
+
+def render(config: RunConfig, environment: Mapping[str, Any], model: XFM, records: Sequence[Record],
+           results: Sequence[Result], gradients: Mapping[str, GradientTable], plates: Mapping[str, Sequence[Plate]]
+           ) -> str:  # fmt: skip
+    """The HTML of a run's report; `plates` by section."""
+    parameters = modules(model)
+    recipe, differing = again.departures(config)
+    seconds = sum(r["seconds"] for r in records)
+    return page(
+        "report.html.jinja", f"{config.name}, seed {config.seed}", SECTIONS,
+        summary.abstract(config, results, sum(parameters.values()), seconds), plates,
+        config=config, environment=environment, description=words.describe(config),
+        objectives=words.objective_rows(config), parameters=parameters, recipe=recipe, differing=differing,
+        command=again.command(config), speed=speed(config, records), families=families(results),
+        split=results[0].split, gradients=gradients,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from ..config import ConfigError, RunConfig
 from ..evaluation import TASKS
 from ..evaluation import chosen as chosen_tasks
 from ..tree import one_of, require, unknown_field
-from .variants import BETWEEN, Changes
+from .variants import BETWEEN, WHOLE, Changes
 
 ALONE = {"train.threads": 1, "data.workers": 0}  # of every run, unless `changes` says otherwise: one thread in all
 MOST = 3  # primary metrics
@@ -73,6 +73,12 @@ class Spec:
 
     def config(self, variant: str, seed: int) -> RunConfig:
         return self.configs[variant].replace({"seed": seed})
+
+    @property
+    def reference(self) -> str:
+        """What variants are compared with unless another is named: "xfm" where it is one of them, else the first."""
+        named = {name for label in self.variants for name in (label, label.partition(BETWEEN)[0])}
+        return WHOLE if WHOLE in named else next(iter(self.variants))
 
     def references(self, against: str) -> dict[str, str]:
         """What each variant is compared with: one variant for all; or, where a grid was made of several variants, the

@@ -108,38 +108,47 @@ class Study:
         """By variant and seed what `xfm.explain.probes` saw (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
         return probed.read(self.folder / "probes.jsonl", self._keys())
 
-    def effects(self, against: str = WHOLE) -> pd.DataFrame:
+    def effects(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric: variant - against, paired by seed; primary metrics first.
 
         role, family, n (pairs), mean and mean_against, effect with low and high (paired t, 95 %), p (sign-flip
         permutation), p_min (the smallest that n pairs can give), p_holm (over primary metrics x variants), d, n_needed
         (pairs for 80 % power at .05), better (more or less), note (what is missing). `against` names a variant or, of a
-        grid over several, the one to compare with in each cell. ConfigError for an unknown one, and for a primary
-        metric that was not measured.
+        grid over several, the one to compare with in each cell; "": "xfm", or the first where that is none. ConfigError
+        for an unknown one, and for a primary metric that was not measured.
         """
-        results = self.results()
+        against, results = against or self.spec.reference, self.results()
         if len(results):
             require_primary(self.spec.primary, dict(results[["metric", "family"]].itertuples(index=False, name=None)))
         return effects(results, self.spec.references(against), self.spec.primary, len(self.spec.seeds))
 
-    def pairs(self, against: str = WHOLE) -> pd.DataFrame:
+    def pairs(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
-        return pairs(self.results(), self.spec.references(against))
+        return pairs(self.results(), self.spec.references(against or self.spec.reference))
 
     def figure(self, kind: Literal["effects", "seeds", "map", "probes"] = "effects", metrics: tables.Metrics = "",
-               against: str = WHOLE) -> Figure:  # fmt: skip
+               against: str = "") -> Figure:  # fmt: skip
         """effects: of each metric the variants' effects, seeds as dots, intervals. seeds: of each metric the values, a
         line a seed. map: of one metric, over a two-way grid, the effect in each cell. probes: what objectives do to
         the encoders over the steps, where runs were probed (it has no metrics).
 
         `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one.
         """
-        return figures.draw(self, kind, metrics, against)
+        return figures.draw(self, kind, metrics, against or self.spec.reference)
 
-    def to_markdown(self, metrics: tables.Metrics = "", against: str = WHOLE) -> str:
+    def to_markdown(self, metrics: tables.Metrics = "", against: str = "") -> str:
         """The effects as a Markdown table; primary metrics bold, units in the first column."""
         return tables.to_markdown(tables.select(self.effects(against), metrics))
 
-    def to_latex(self, metrics: tables.Metrics = "", against: str = WHOLE) -> str:
+    def to_latex(self, metrics: tables.Metrics = "", against: str = "") -> str:
         """The same as a LaTeX tabular of the package booktabs."""
         return tables.to_latex(tables.select(self.effects(against), metrics))
+
+    def report(self, path: str | Path = "", against: str = "") -> Path:
+        """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked,
+        the effects in words, figures and a table, what happened inside, what it does not tell."""
+        from .report import render  # it draws every figure of the study: loaded when asked for
+
+        target = Path(path) if path else self.folder / "report.html"
+        write(target, render(self, against))
+        return target

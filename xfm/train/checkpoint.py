@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -161,7 +161,9 @@ class Run:
         kept = (r for r in self.lines(name) if r["step"] < before)
         write(self.folder / name, "".join(json.dumps(record) + "\n" for record in kept))
 
-    def append(self, name: str, records: Iterable[Record]) -> None:
+    def append(self, name: str, records: Sequence[Record]) -> None:
+        if not records:
+            return
         path = self.folder / name
         with named(path), open(path, "a", encoding="utf-8") as file:
             file.write("".join(json.dumps(record) + "\n" for record in records))

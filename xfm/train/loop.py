@@ -78,9 +78,8 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
         pending.clear()  # a save that fails is not tried again: the last one stands
         if accelerator.is_main_process:
             run.append(METRICS, records)
-            if probed:
-                run.append(PROBES, probed)
-                probed.clear()
+            run.append(PROBES, probed)
+            probed.clear()
             run.save(model, adamw.optimizer, done)
 
     hold.save = save

@@ -1,0 +1,95 @@
+"""The page of a study: complete, self-contained, and its sentences true to the table."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from xfm.study import grid, probed, words
+
+SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
+NAMING = "naming, accuracy"
+
+
+def sentence(study, variant, metric):
+    table = study.effects()
+    row = table[(table["variant"] == variant) & (table["metric"] == metric)].iloc[0]
+    return row, words.effect(row)
+
+
+def test_a_sentence_says_the_way_the_size_and_the_interval(invented):
+    study = invented(SHIFT)
+    row, said = sentence(study, "no_stop_gradient", NAMING)
+    assert said.startswith(f"no_stop_gradient against xfm, {NAMING}: better by {100 * row['effect']:.2f} (percentage ")
+    assert f"95 % interval {100 * row['low']:+.2f} to {100 * row['high']:+.2f}; p = {row['p']:.4f}, Holm " in said
+    _, said = sentence(study, "no_stop_gradient", "language, loss (nats)")
+    assert ": worse by " in said and "(nats, 95 %" in said, "a loss that grows"
+    row, said = sentence(study, "no_guidance", NAMING)
+    assert row["low"] < 0 < row["high"] and ": no difference shown, " in said
+
+
+def test_two_seeds_conclude_nothing(invented):
+    _, said = sentence(invented(SHIFT, seeds=[0, 1]), "no_stop_gradient", NAMING)
+    assert said.endswith("from 2 pairs, too few for an interval.")
+
+
+def test_conclusions_are_of_the_primary_metrics_and_count_the_rest(invented, tmp_path):
+    said = words.conclusions(invented(SHIFT).effects())
+    assert len(said) == 6 + 1 and said[-1].startswith("Of 2 secondary effects with an interval, ")
+    explored = words.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
+    assert all("no difference" not in one for one in explored), "of an exploration what stands out"
+
+
+def test_the_page_has_everything_and_needs_no_other(invented):
+    study = invented({"<b>evil</b>": 0.7}, variants={"xfm": "xfm", "<b>evil</b>": "no_stop_gradient"},
+                     lost=(("xfm", 2),))  # fmt: skip
+    page = study.report().read_text("utf-8")
+    assert "<b>evil" not in page and "&lt;b&gt;evil" in page
+    for text in (*words.design(study.spec), *words.conclusions(study.effects())):
+        assert text.replace("<", "&lt;").replace(">", "&gt;") in page
+    assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 3
+    assert not re.search(r"(src|href)=[\"'](?!#|https://(openmoji|creativecommons|wordnet|doi))", page)
+    assert "What happened inside" not in page, "nothing was probed"
+
+
+def test_the_page_of_a_grid_has_a_map(invented):
+    made = grid({"data.texts": [16, 4], "train.lr": [1e-3, 3e-3]}, ["xfm", "no_mim"])
+    study = invented(dict.fromkeys(made, 0.0), variants=made, seeds=range(4))
+    assert study.spec.reference == "xfm"
+    assert study.report().read_text("utf-8").count("Map of ") >= 3
+
+
+def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):
+    study = invented(SHIFT)
+    path = study.folder / "probes.jsonl"
+    record = {"step": 5, "drift": {"language": 0.123456789, "vision": None}, "cka": {"language": [1.0, 0.98765432]}}
+    probed.append(path, ("xfm", 3), [{**record, "step": 0}, record])
+    with path.open("a") as file:
+        file.write('{"variant": "xfm", "seed": 4, "step"')
+    probed.append(path, ("xfm", 4), [record])
+    probed.append(path, ("no_guidance", 4), [])
+    found = study.probes()
+    assert found.keys() == {"xfm"} and [[r["step"] for r in seed] for seed in found["xfm"]] == [[0, 5], [5]]
+    assert found["xfm"][1][0]["drift"] == {"language": 0.1235, "vision": None}
+    assert json.loads(path.read_text().splitlines()[0])["variant"] == "xfm"
+
+
+def test_a_probed_study_shows_what_happened_inside(probed_study):
+    records = probed_study.probes()
+    assert {v: [[r["step"] for r in seed] for seed in seeds] for v, seeds in records.items()} == {
+        "xfm": [[0, 2, 4]], "no_stop_gradient": [[0, 2, 4]]}  # fmt: skip
+    held = [records[v][0][-1]["held_back"]["itm"] for v in records]
+    assert held[0] > 0 == held[1]
+    page = probed_study.report().read_text("utf-8")
+    assert "What happened inside" in page and 'id="figure-probes"' in page
+
+
+@pytest.fixture(scope="module")
+def probed_study(tmp_path_factory):
+    from study.conftest import TINY, tiny
+
+    study = tiny("probed", tmp_path_factory.mktemp("probed"), changes=TINY | {"train.probe_every": 2})
+    study.run()
+    return study
