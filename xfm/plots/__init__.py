@@ -5,11 +5,11 @@ from .effects import effect_map, forest, paired_seeds
 from .flow import flow
 from .gradients import doses, gradient_table
 from .pictures import grounding_examples, hidden_patches, masked_word_examples, retrieval_examples, scenes
-from .probes import cosines, probes
+from .probes import READINGS, cosines, probes
 from .results import evaluation, pages
 from .style import Figure
 from .throughput import throughput
 
-__all__ = ["Figure", "cosines", "doses", "effect_map", "evaluation", "flow", "forest", "gradient_table",
+__all__ = ["READINGS", "Figure", "cosines", "doses", "effect_map", "evaluation", "flow", "forest", "gradient_table",
            "grounding_examples", "hidden_patches", "learning_curves", "masked_word_examples", "pages", "paired_seeds",
            "probes", "retrieval_examples", "scenes", "throughput", "watch"]  # fmt: skip

@@ -5,5 +5,6 @@ from .spec import Spec
 from .study import Study
 from .table import StudyError
 from .variants import grid
+from .words import conclusions
 
-__all__ = ["Spec", "Study", "StudyError", "command", "grid"]
+__all__ = ["Spec", "Study", "StudyError", "command", "conclusions", "grid"]
