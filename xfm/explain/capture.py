@@ -1,0 +1,123 @@
+"""The attention of any model as it runs: X-FM's own, and torch's (open_clip's towers).
+
+    with capture(model, "fusion.*.cross", gradients=True) as seen:
+        model(...)[0].backward()
+    seen.weights["fusion.layers.1.cross"]    # (B, H, Q, K), the last call's
+    seen.gradients["fusion.layers.1.cross"]  # of what was differentiated, by the same weights
+
+Nothing is recorded, and nothing is slower, when nobody captures. What the model computes stays the same to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..model.attention import Attention
+from ..tree import ConfigError, nearest
+
+Tap = Callable[[Tensor], Tensor]
+
+
+class Captured:
+    """By the dotted name of an attention, in the order in which they first ran."""
+
+    def __init__(self, gradients: bool):
+        self.weights: dict[str, Tensor] = {}
+        self.calls: dict[str, int] = {}
+        self._gradients = gradients
+
+    @property
+    def gradients(self) -> dict[str, Tensor]:
+        """Of the weights of the last calls; 0 where what was differentiated does not depend on them. ConfigError
+        without `gradients=True`."""
+        if not self._gradients:
+            raise ConfigError("gradients = False: must be True in `capture` for gradients to be kept")
+        return {n: torch.zeros_like(w) if w.grad is None else w.grad for n, w in self.weights.items()}
+
+    def tap(self, name: str) -> Tap:
+        def record(weights: Tensor) -> Tensor:
+            if self._gradients:
+                if not weights.requires_grad:  # frozen weights, or an input without a graph: a graph begins here
+                    weights = weights.requires_grad_()
+                weights.retain_grad()
+            self.weights[name] = weights if self._gradients else weights.detach()
+            self.calls[name] = self.calls.get(name, 0) + 1
+            return weights
+
+        return record
+
+
+@contextmanager
+def capture(model: nn.Module, pattern: str = "*", gradients: bool = False) -> Iterator[Captured]:
+    """Records every attention whose dotted name fits the pattern (as file names do: * and ?), call by call.
+
+    Use it in eval mode: dropout is drawn otherwise than without. With `gradients`, inside `torch.enable_grad()`; call
+    `backward` (or `torch.autograd.grad` for the weights) before they are read. ConfigError where no name fits, with
+    the near ones.
+    """
+    there = attentions(model)
+    chosen = {name: module for name, module in there.items() if fnmatchcase(name, pattern)}
+    if not chosen:
+        hint = nearest(pattern, there, after=" ")
+        raise ConfigError(f"pattern = {pattern!r}: fits no attention; {hint}there are {', '.join(there) or 'none'}")
+    seen = Captured(gradients)
+    undo = [tapped(module, seen.tap(name)) for name, module in chosen.items()]
+    try:
+        yield seen
+    finally:
+        for each in undo:
+            each()
+
+
+def attentions(model: nn.Module) -> dict[str, nn.Module]:
+    """Dotted name -> every attention in the model."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, Attention | nn.MultiheadAttention)}
+
+
+def tapped(module: Any, tap: Tap) -> Callable[[], None]:
+    """Sends the weights of an attention through `tap`; returns what undoes it."""
+    if isinstance(module, Attention):
+        before, module.tap = module.tap, tap
+        return lambda: setattr(module, "tap", before)
+
+    def forward(query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
+                need_weights: bool = True, attn_mask: Tensor | None = None, **rest: Any
+                ) -> tuple[Tensor, None]:  # fmt: skip
+        if key_padding_mask is not None or (rest.get("is_causal") and attn_mask is None):
+            raise ConfigError("key_padding_mask, is_causal: must be given as attn_mask for weights to be captured")
+        return explicit(module, query, key, value, attn_mask, tap), None
+
+    module.forward = forward
+    return lambda: delattr(module, "forward")
+
+
+def explicit(module: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, tap: Tap
+             ) -> Tensor:  # fmt: skip
+    """torch's multi-head attention, written out: its own never lets gradients reach the weights that it returns."""
+    heads, first = module.num_heads, module.batch_first
+    inputs = [t if first else t.transpose(0, 1) for t in (query, key, value)]
+    if module.in_proj_weight is not None:
+        matrices: Any = module.in_proj_weight.chunk(3)
+    else:
+        matrices = module.q_proj_weight, module.k_proj_weight, module.v_proj_weight
+    biases = (None,) * 3 if module.in_proj_bias is None else module.in_proj_bias.chunk(3)
+    q, k, v = (
+        F.linear(x, w, b).unflatten(-1, (heads, -1)).transpose(1, 2)
+        for x, w, b in zip(inputs, matrices, biases, strict=True)
+    )
+    logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            mask = torch.zeros_like(mask, dtype=logits.dtype).masked_fill(mask, -math.inf)
+        logits = logits + (mask.unflatten(0, (-1, heads)) if mask.ndim == 3 else mask)
+    weights = F.dropout(tap(logits.softmax(-1)), module.dropout, module.training)
+    out = module.out_proj((weights @ v).transpose(1, 2).flatten(-2))
+    return out if first else out.transpose(0, 1)
