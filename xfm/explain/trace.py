@@ -1,0 +1,255 @@
+"""One picture and one text through X-FM, as data: every attention, its gradients, the states, and what the axes mean.
+
+    found = trace(model, tokenizer, scene.image, scene.caption.text, target="itm")
+    found.maps["cross"].weights    # (layer, head, word piece, image token)
+    found.words.pieces, found.patches.rectangle(7)
+
+Words get gradients of ITM although X-FM's training stops them: the stop is of training, and `Flow` alone has it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ..batch import normalise
+from ..data.tokenizer import Tokenizer
+from ..model import XFM, ImageTokens
+from ..train.checkpoint import write
+from ..tree import ConfigError, one_of, require
+from .capture import Captured, capture
+from .gradients import evaluating
+
+MAPS = {  # as said here: the module's layers, the attention in each, what asks, what is asked
+    "language": ("text.layers", "attention", "words", "words"),
+    "vision": ("vision.blocks", "attention", "patches", "patches"),
+    "fusion": ("fusion.layers", "attention", "words", "words"),
+    "cross": ("fusion.layers", "cross", "words", "patches"),
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """The axis of word pieces."""
+
+    pieces: tuple[str, ...]  # "<s>", "a", "li", "on", "</s>"
+    owner: tuple[int, ...]  # of each piece, its word; -1: none, as of <s>
+    words: tuple[str, ...]
+
+    def joined(self, values: Tensor) -> Tensor:
+        """(..., pieces) -> (..., words): the sums over each word's pieces."""
+        own = torch.tensor([[owner == word for word in range(len(self.words))] for owner in self.owner])
+        return values @ own.to(values.dtype)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The axis of image tokens: one that stands for the picture, then its patches, row by row."""
+
+    grid: int  # patches a side
+    size: int  # pixels a patch's side
+
+    def rectangle(self, patch: int) -> tuple[int, int, int, int]:
+        """x, y, width, height in pixels of patch 0, 1, ... (token 1, 2, ...)."""
+        row, column = divmod(patch, self.grid)
+        return column * self.size, row * self.size, self.size, self.size
+
+    def map(self, values: Tensor) -> Tensor:
+        """(..., 1 + patches) -> (..., grid, grid), without the first token."""
+        return values[..., 1:].unflatten(-1, (self.grid, self.grid))
+
+
+@dataclass(frozen=True)
+class Attention:
+    """All layers and heads of one kind."""
+
+    weights: Tensor  # (layer, head, query, key), float32 on the CPU
+    queries: str  # "words" or "patches"
+    keys: str
+    gradients: Tensor | None = None  # of the target, the same shape
+
+    def compact(self) -> tuple[Tensor, Tensor]:
+        """For views: uint8 of the same shape, a row's largest as 255, and the scale of each row (layer, head, query),
+        so that weights are about uint8 / 255 * scale."""
+        scale = self.weights.amax(-1)
+        return (self.weights / scale.clamp_min(1e-12)[..., None] * 255).round().to(torch.uint8), scale
+
+    def __sub__(self, other: Attention) -> Attention:
+        """ConfigError where the two are of other words, patches, layers or heads."""
+        same = self.weights.shape == other.weights.shape
+        require(same, "shape", tuple(other.weights.shape), f"{tuple(self.weights.shape)}: layers, heads, queries, keys")
+        return Attention(self.weights - other.weights, self.queries, self.keys)
+
+
+@dataclass(frozen=True)
+class Trace:
+    text: str
+    image: np.ndarray  # (side, side, 3) uint8
+    words: Words
+    patches: Patches
+    maps: dict[str, Attention]  # language, vision, fusion, cross
+    states: dict[str, Tensor]  # language, vision, fusion: (layers + 1, tokens, D), the first as they enter
+    scores: dict[str, float]  # itm: log-odds of belonging together; itc: cosine
+    target: str = ""  # of the gradients
+    boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)  # phrase: x, y, w, h in pixels
+
+    def __sub__(self, other: Trace) -> dict[str, Attention]:
+        """Map by map this one's weights minus another's: two models, steps or variants on the same input."""
+        return {name: own - other.maps[name] for name, own in self.maps.items()}
+
+    def save(self, path: str | Path) -> tuple[Path, Path]:
+        """Writes `path`.safetensors (arrays) and `path`.json (the rest), and returns both."""
+        arrays = {f"states/{n}": t for n, t in self.states.items()} | {"image": torch.from_numpy(self.image)}
+        for name, attention in self.maps.items():
+            arrays[f"weights/{name}"] = attention.weights
+            if attention.gradients is not None:
+                arrays[f"gradients/{name}"] = attention.gradients
+        rest = {n: getattr(self, n) for n in ("text", "scores", "target", "boxes")}
+        rest |= {"words": dataclasses.asdict(self.words), "patches": dataclasses.asdict(self.patches)}
+        tensors, others = Path(f"{path}.safetensors"), Path(f"{path}.json")
+        write(tensors, save({name: t.contiguous() for name, t in arrays.items()}))
+        write(others, json.dumps(rest, ensure_ascii=False, indent=1) + "\n")
+        return tensors, others
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """What `save` wrote. ConfigError, naming the file, for anything else."""
+        try:
+            arrays = load(Path(f"{path}.safetensors").read_bytes())
+            rest: dict[str, Any] = json.loads(Path(f"{path}.json").read_text("utf-8"))
+            words = Words(**{name: tuple(value) for name, value in rest.pop("words").items()})
+            boxes = {phrase: tuple(box) for phrase, box in rest.pop("boxes").items()}
+            maps = {name: Attention(arrays[f"weights/{name}"], queries, keys, arrays.get(f"gradients/{name}"))
+                    for name, (_, _, queries, keys) in MAPS.items()}  # fmt: skip
+            states = {name.partition("/")[2]: t for name, t in arrays.items() if name.startswith("states/")}
+            return cls(image=arrays["image"].numpy(), words=words, patches=Patches(**rest.pop("patches")), maps=maps,
+                       states=states, boxes=boxes, **rest)  # fmt: skip
+        except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(f"{path}: not a trace that was saved here ({error}); save it again") from error
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a target may be made of: one picture and one text, with a graph where gradients are asked for."""
+
+    text: Tensor  # (L, D)
+    patches: Tensor  # (P, D)
+    fused: Tensor  # (L, D)
+    itm: Tensor  # (): log-odds of belonging together
+    itc: Tensor  # (): cosine
+
+
+TARGETS: dict[str, Callable[[Outputs], Tensor]] = {"itm": lambda out: out.itm, "itc": lambda out: out.itc}
+
+
+def trace(model: XFM, tokenizer: Tokenizer, image: np.ndarray, text: str, target: str = "",
+          boxes: Mapping[str, Sequence[float]] | None = None) -> Trace:  # fmt: skip
+    """Runs a picture (side, side, 3) uint8 and a text through the model, which is left as it was.
+
+    `target`: one of TARGETS, whose gradient by every weight is wanted; "": none. `boxes`: of phrases, x, y, width and
+    height in pixels, where they are known. Raises ConfigError for a picture of another size or type, a text that is too
+    long, an unknown target, and where what comes out is not finite.
+    """
+    if target:
+        one_of("target", target, TARGETS)
+    picture, ids = checked(model, image), encoded(model, tokenizer, text)
+    graph = torch.enable_grad() if target else torch.no_grad()
+    with evaluating(model), graph, capture(model, gradients=bool(target)) as seen, entering(model) as entered:
+        out = forward(model, picture, ids)
+        if target:
+            differentiate(TARGETS[target](out), seen)
+    scores = {"itm": out.itm.item(), "itc": out.itc.item()}
+    finite = all(map(math.isfinite, scores.values()))
+    require(finite, "scores", scores, "finite: the picture or the weights are not, or the model has diverged")
+    known = {phrase: (float(x), float(y), float(w), float(h)) for phrase, (x, y, w, h) in (boxes or {}).items()}
+    states = {name: torch.cat(own).detach().float().cpu() for name, own in entered.items()}
+    patches = Patches(model.config.vision.grid, model.config.vision.patch_size)
+    maps = gathered(model, seen, bool(target))
+    words = split(tokenizer, text, ids)
+    return Trace(text, np.ascontiguousarray(image), words, patches, maps, states, scores, target, known)
+
+
+def checked(model: XFM, image: np.ndarray) -> Tensor:
+    """(1, 3, H, W) uint8, on the model's device."""
+    side = model.config.vision.image_size
+    given = (tuple(getattr(image, "shape", ())), str(getattr(image, "dtype", type(image).__name__)))
+    require(given == ((side, side, 3), "uint8"), "image", given, f"(({side}, {side}, 3), 'uint8'): RGB, rows first")
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(model.device)
+
+
+def encoded(model: XFM, tokenizer: Tokenizer, text: str) -> list[int]:
+    longest = model.config.text.positions - 2  # RoBERTa counts from PAD + 1
+    ids = tokenizer.encode(text, 1 << 30)
+    require(len(ids) <= longest, "text", f"{text[:40]}... ({len(ids)} tokens)", f"of at most {longest} tokens")
+    return ids
+
+
+def forward(model: XFM, picture: Tensor, ids: Sequence[int]) -> Outputs:
+    """ITC and ITM of one pairing, as the objectives have them."""
+    tokens = torch.tensor([ids], device=model.device)
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    patches = model.vision(normalise(picture).to(model.vision.mask_token.dtype))
+    text = model.text(tokens, mask)
+    fused = model.fusion(text, mask, ImageTokens.of_pictures(patches), mask.new_zeros(1, dtype=torch.long))
+    heads: Any = model.objectives
+    itm = heads["itm"].head(fused[:, 0])[0]
+    cosine = (heads["itc"].embed_image(patches.mean(1)) * heads["itc"].embed_text(text[:, 0])).sum()
+    return Outputs(text[0], patches[0], fused[0], itm[1] - itm[0], cosine)
+
+
+def differentiate(target: Tensor, seen: Captured) -> None:
+    """Gradients by the weights of attention alone: no parameter's `.grad` is touched."""
+    weights = list(seen.weights.values())
+    found = torch.autograd.grad(target, weights, allow_unused=True)
+    for weight, gradient in zip(weights, found, strict=True):
+        weight.grad = gradient
+
+
+def gathered(model: XFM, seen: Captured, gradients: bool) -> dict[str, Attention]:
+    found = seen.gradients if gradients else {}
+    maps = {}
+    for name, (layers, attention, queries, keys) in MAPS.items():
+        names = [f"{layers}.{i}.{attention}" for i in range(len(model.get_submodule(layers)))]  # type: ignore[arg-type]
+        stacked = [torch.stack([of[n][0].detach() for n in names]).float().cpu() for of in (seen.weights, found) if of]
+        maps[name] = Attention(stacked[0], queries, keys, *stacked[1:])
+    return maps
+
+
+@contextmanager
+def entering(model: XFM) -> Iterator[dict[str, list[Tensor]]]:
+    """The states (1, tokens, D) of each encoder: as they enter its first layer, and as they leave each."""
+    states: dict[str, list[Tensor]] = {name: [] for name in ("language", "vision", "fusion")}
+    hooks = []
+    stacks: Any = model.text.layers, model.vision.blocks, model.fusion.layers
+    for own, layers in zip(states.values(), stacks, strict=True):
+        hooks.append(layers[0].register_forward_pre_hook(lambda _, args, own=own: own.append(args[0])))
+        hooks += [layer.register_forward_hook(lambda _, __, out, own=own: own.append(out)) for layer in layers]
+    try:
+        yield states
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def split(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> Words:
+    """The pieces of a text, and the words, numbers and marks that they are of."""
+    places = [found.span() for found in re.finditer(r"\w+|[^\w\s]", text)]
+    pieces, owner = ["<s>"], [-1]
+    for i, (start, end) in zip(ids[1:-1], tokenizer.backend.encode(text).offsets, strict=True):
+        inside = [word for word, (first, last) in enumerate(places) if first < end and last > start]
+        pieces.append(tokenizer.decode([i]))
+        owner.append(inside[0] if inside else -1)  # white space is of none
+    return Words((*pieces, "</s>"), (*owner, -1), tuple(text[first:last] for first, last in places))
