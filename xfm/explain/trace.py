@@ -28,7 +28,6 @@ from torch import Tensor
 from ..batch import normalise
 from ..data.tokenizer import Tokenizer
 from ..model import XFM, ImageTokens
-from ..train.checkpoint import write
 from ..tree import ConfigError, one_of, require
 from .capture import Captured, capture
 from .gradients import evaluating
@@ -120,8 +119,8 @@ class Trace:
         rest = {n: getattr(self, n) for n in ("text", "scores", "target", "boxes")}
         rest |= {"words": dataclasses.asdict(self.words), "patches": dataclasses.asdict(self.patches)}
         tensors, others = Path(f"{path}.safetensors"), Path(f"{path}.json")
-        write(tensors, save({name: t.contiguous() for name, t in arrays.items()}))
-        write(others, json.dumps(rest, ensure_ascii=False, indent=1) + "\n")
+        tensors.write_bytes(save({name: t.contiguous() for name, t in arrays.items()}))
+        others.write_text(json.dumps(rest, ensure_ascii=False, indent=1) + "\n", "utf-8")
         return tensors, others
 
     @classmethod
