@@ -15,7 +15,8 @@ FAMILY = {"mlm": "language", "mim": "vision"}  # of a held-out loss; the other o
 FAMILIES = ("language", "vision", "vision-language")
 UNITS = {"mim": "MSE", "bbp": "L1 + 1 − GIoU"}  # of a held-out loss; the others': nats
 # Conditions that no model is meant to be good at.
-CONTROLS = ("any object's box", "swapped phrase", "shuffled pairs", "wrong picture", "no picture", "another picture")
+CONTROLS = ("any object's box", "swapped phrase", "shuffled pairs", "wrong picture", "no picture", "another picture",
+            "raw pixels", "random weights", "bag of words")  # fmt: skip
 
 
 class Measured(NamedTuple):

@@ -10,7 +10,7 @@ from ..plots import Figure
 from ..report.page import page
 from ..report.plates import Plate
 from . import words
-from .tables import Metrics, select
+from .tables import Metrics
 from .tables import words as cells
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def render(study: Study, against: str = "") -> str:
     found = plates(study, against)
     sections = {name: title for name, title in SECTIONS.items() if name != "probes" or "probes" in found}
     said = words.conclusions(table)
-    abstract = [f"{len(study.results()[['variant', 'seed']].drop_duplicates())} trainings of X-FM.", *said]
+    abstract = words.abstract(table, len(study.results()[["variant", "seed"]].drop_duplicates()))
     return page(
         "study.html.jinja", spec.name, sections, abstract, found | {"probes": found.get("probes", [])},
         spec=spec, design=words.design(spec), common={f: json.dumps(v) for f, v in spec.changes.items()},
@@ -54,9 +54,8 @@ def render(study: Study, against: str = "") -> str:
 def plates(study: Study, against: str = "") -> dict[str, list[Plate]]:
     """Figures by section: primary metrics before all others, and the map where the variants are a two-way grid."""
     forest, table = FOREST.format(against=against or study.spec.reference), study.effects(against)
-    metrics: dict[str, Metrics] = {"": "", "other": measured(table[table["role"] == "secondary"])}
-    if not len(select(table, "primary")):
-        metrics = {"": measured(table[table["better"] != ""])}
+    others = measured(table[(table["role"] == "secondary") & (table["better"] != "")])
+    metrics: dict[str, Metrics] = {"": "", "other": others} if study.spec.primary else {"": others}
     found: dict[str, list[Plate]] = {"effects": [], "seeds": []}
     for which, some in metrics.items():
         if some != []:

@@ -10,6 +10,8 @@ from .spec import Spec
 from .statistics import FEWEST
 from .tables import between, number, p_value
 
+MOST = 9  # sentences of an abstract
+
 
 def design(spec: Spec) -> list[str]:
     """What was asked, and how."""
@@ -37,12 +39,22 @@ def conclusions(table: Any) -> list[str]:
     primary = table[table["role"] == "primary"]
     found = primary if len(primary) else table[beyond(table) & (table["better"] != "")]
     said = [effect(row) for row in rows(found)]
-    others = table[(table["role"] == "secondary") & table["low"].notna()]
+    others = table[(table["role"] == "secondary") & table["low"].notna() & (table["better"] != "")]
     if len(others):
         out = int(beyond(others).sum())
         said.append(f"Of {len(others)} {'secondary ' if len(primary) else ''}effects with an interval, {out} have one "
                     f"without zero; by chance alone about {0.05 * len(others):.0f} would.")  # fmt: skip
     return said
+
+
+def abstract(table: Any, runs: int) -> list[str]:
+    """What stands out, of the primary metrics where there are any."""
+    primary = table[table["role"] == "primary"]
+    asked = primary if len(primary) else table[table["better"] != ""]
+    found = asked[beyond(asked)]
+    kind = "primary effects" if len(primary) else "effects, all exploratory,"
+    head = f"{runs} trainings of X-FM. Of {len(asked)} {kind} {len(found)} have an interval without zero"
+    return [f"{head}{':' if 0 < len(found) <= MOST else '.'}", *map(effect, rows(found) if len(found) <= MOST else [])]
 
 
 def effect(row: Any) -> str:
