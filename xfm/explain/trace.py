@@ -13,7 +13,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +27,11 @@ from torch import Tensor
 
 from ..batch import normalise
 from ..data.tokenizer import Tokenizer
-from ..model import XFM, ImageTokens
-from ..tree import ConfigError, one_of, require
+from ..model import XFM
+from ..tree import ConfigError, require
 from .capture import Captured, capture
 from .gradients import evaluating
+from .targets import Target, named, run
 
 MAPS = {  # as said here: the module's layers, the attention in each, what asks, what is asked
     "language": ("text.layers", "attention", "words", "words"),
@@ -140,53 +141,40 @@ class Trace:
             raise ConfigError(f"{path}: not a trace that was saved here ({error}); save it again") from error
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """What a target may be made of: one picture and one text, with a graph where gradients are asked for."""
-
-    text: Tensor  # (L, D)
-    patches: Tensor  # (P, D)
-    fused: Tensor  # (L, D)
-    itm: Tensor  # (): log-odds of belonging together
-    itc: Tensor  # (): cosine
-
-
-TARGETS: dict[str, Callable[[Outputs], Tensor]] = {"itm": lambda out: out.itm, "itc": lambda out: out.itc}
-
-
-def trace(model: XFM, tokenizer: Tokenizer, image: np.ndarray, text: str, target: str = "",
+def trace(model: XFM, tokenizer: Tokenizer, image: np.ndarray, text: str, target: str | Target = "",
           boxes: Mapping[str, Sequence[float]] | None = None) -> Trace:  # fmt: skip
     """Runs a picture (side, side, 3) uint8 and a text through the model, which is left as it was.
 
-    `target`: one of TARGETS, whose gradient by every weight is wanted; "": none. `boxes`: of phrases, x, y, width and
-    height in pixels, where they are known. Raises ConfigError for a picture of another size or type, a text that is too
-    long, an unknown target, and where what comes out is not finite.
+    `target`: whose gradient by every weight is wanted, "itm", "itc" or another of `targets.py`; "": none. `boxes`: of
+    phrases, x, y, width and height in pixels, where they are known. Raises ConfigError for a picture of another size or
+    type, a text that is too long, an unknown target, and where what comes out is not finite.
     """
-    if target:
-        one_of("target", target, TARGETS)
-    picture, ids = checked(model, image), encoded(model, tokenizer, text)
-    graph = torch.enable_grad() if target else torch.no_grad()
-    with evaluating(model), graph, capture(model, gradients=bool(target)) as seen, entering(model) as entered:
-        out = forward(model, picture, ids)
-        if target:
-            differentiate(TARGETS[target](out), seen)
+    asked = named(target) if target else None
+    pixels, ids = checked(model, image), encoded(model, tokenizer, text)
+    graph = torch.enable_grad() if asked else torch.no_grad()
+    with evaluating(model), graph, capture(model, gradients=asked is not None) as seen, entering(model) as entered:
+        out = run(model, pixels, model.text.embed(torch.tensor([ids], device=model.device)))
+        if asked:
+            differentiate(asked.score(out)[0], seen)
     scores = {"itm": out.itm.item(), "itc": out.itc.item()}
     finite = all(map(math.isfinite, scores.values()))
     require(finite, "scores", scores, "finite: the picture or the weights are not, or the model has diverged")
     known = {phrase: (float(x), float(y), float(w), float(h)) for phrase, (x, y, w, h) in (boxes or {}).items()}
     states = {name: torch.cat(own).detach().float().cpu() for name, own in entered.items()}
     patches = Patches(model.config.vision.grid, model.config.vision.patch_size)
-    maps = gathered(model, seen, bool(target))
+    maps = gathered(model, seen, asked is not None)
     words = split(tokenizer, text, ids)
-    return Trace(text, np.ascontiguousarray(image), words, patches, maps, states, scores, target, known)
+    wanted = asked.name if asked else ""
+    return Trace(text, np.ascontiguousarray(image), words, patches, maps, states, scores, wanted, known)
 
 
 def checked(model: XFM, image: np.ndarray) -> Tensor:
-    """(1, 3, H, W) uint8, on the model's device."""
+    """(1, 3, H, W), normalised, on the model's device."""
     side = model.config.vision.image_size
     given = (tuple(getattr(image, "shape", ())), str(getattr(image, "dtype", type(image).__name__)))
     require(given == ((side, side, 3), "uint8"), "image", given, f"(({side}, {side}, 3), 'uint8'): RGB, rows first")
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(model.device)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(model.device)
+    return normalise(pixels).to(model.vision.mask_token.dtype)
 
 
 def encoded(model: XFM, tokenizer: Tokenizer, text: str) -> list[int]:
@@ -194,19 +182,6 @@ def encoded(model: XFM, tokenizer: Tokenizer, text: str) -> list[int]:
     ids = tokenizer.encode(text, 1 << 30)
     require(len(ids) <= longest, "text", f"{text[:40]}... ({len(ids)} tokens)", f"of at most {longest} tokens")
     return ids
-
-
-def forward(model: XFM, picture: Tensor, ids: Sequence[int]) -> Outputs:
-    """ITC and ITM of one pairing, as the objectives have them."""
-    tokens = torch.tensor([ids], device=model.device)
-    mask = torch.ones_like(tokens, dtype=torch.bool)
-    patches = model.vision(normalise(picture).to(model.vision.mask_token.dtype))
-    text = model.text(tokens, mask)
-    fused = model.fusion(text, mask, ImageTokens.of_pictures(patches), mask.new_zeros(1, dtype=torch.long))
-    heads: Any = model.objectives
-    itm = heads["itm"].head(fused[:, 0])[0]
-    cosine = (heads["itc"].embed_image(patches.mean(1)) * heads["itc"].embed_text(text[:, 0])).sum()
-    return Outputs(text[0], patches[0], fused[0], itm[1] - itm[0], cosine)
 
 
 def differentiate(target: Tensor, seen: Captured) -> None:

@@ -10,6 +10,7 @@ from ..plots import Figure
 from ..report.page import page
 from ..report.plates import Plate
 from . import words
+from .metrics import HELD_OUT
 from .tables import Metrics
 from .tables import words as cells
 
@@ -59,11 +60,12 @@ def plates(study: Study, against: str = "") -> dict[str, list[Plate]]:
     found: dict[str, list[Plate]] = {"effects": [], "seeds": []}
     for which, some in metrics.items():
         if some != []:
-            name, of = "-".join(filter(None, ("effects", which))), "secondary metrics" if which else "first metrics"
+            name = "-".join(filter(None, ("effects", which)))
+            of = "secondary" if which else "primary" if study.spec.primary else "all"
             drawn = study.figure("effects", some, against)
-            found["effects"].append(plate(name, f"Effects, {of}", forest, drawn))
+            found["effects"].append(plate(name, f"Effects, {of} metrics", forest, drawn))
     try:
-        for metric in study.spec.primary or metrics[""]:
+        for metric in study.spec.primary or [m for m in others if not m.startswith(f"{HELD_OUT}/")]:
             drawn = study.figure("map", metric, against)
             found["effects"].append(plate(f"map-{len(found['effects'])}", f"Map of {metric}", MAP, drawn))
     except ConfigError:  # the variants are no grid
