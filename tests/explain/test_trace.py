@@ -14,7 +14,9 @@ from xfm import keyed, recipes
 from xfm.data import dataset
 from xfm.evaluation import Subject, examining
 from xfm.explain import heads
-from xfm.explain.trace import MAPS, Trace, encoded, split, trace
+from xfm.explain.axes import split
+from xfm.explain.question import encoded
+from xfm.explain.trace import MAPS, Trace, trace
 from xfm.objectives import build
 from xfm.tree import ConfigError
 
@@ -142,7 +144,7 @@ def test_pieces_belong_to_words_of_the_text(text):
 
 def test_words_are_joined_from_their_pieces(model):
     text = "a small cookie, below a hammer"
-    words = split(WORDS, text, encoded(model, WORDS, text))
+    words = split(WORDS, text, encoded(model, WORDS, text)[0])
     assert words.words == ("a", "small", "cookie", ",", "below", "a", "hammer")
     joined = words.joined(torch.ones(2, len(words.pieces)))
     assert joined[0].tolist() == [float(words.owner.count(word)) for word in range(7)]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,13 +24,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..batch import normalise
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..tree import ConfigError, require
+from .axes import Patches, Words
 from .capture import Captured, capture
 from .gradients import evaluating
-from .targets import Target, named, run
+from .question import Question, ask
+from .targets import ITM, Outputs, Target
 
 MAPS = {  # as said here: the module's layers, the attention in each, what asks, what is asked
     "language": ("text.layers", "attention", "words", "words"),
@@ -39,37 +39,6 @@ MAPS = {  # as said here: the module's layers, the attention in each, what asks,
     "fusion": ("fusion.layers", "attention", "words", "words"),
     "cross": ("fusion.layers", "cross", "words", "patches"),
 }
-
-
-@dataclass(frozen=True)
-class Words:
-    """The axis of word pieces."""
-
-    pieces: tuple[str, ...]  # "<s>", "a", "li", "on", "</s>"
-    owner: tuple[int, ...]  # of each piece, its word; -1: none, as of <s>
-    words: tuple[str, ...]
-
-    def joined(self, values: Tensor) -> Tensor:
-        """(..., pieces) -> (..., words): the sums over each word's pieces."""
-        own = torch.tensor([[owner == word for word in range(len(self.words))] for owner in self.owner])
-        return values @ own.to(values.dtype)
-
-
-@dataclass(frozen=True)
-class Patches:
-    """The axis of image tokens: one that stands for the picture, then its patches, row by row."""
-
-    grid: int  # patches a side
-    size: int  # pixels a patch's side
-
-    def rectangle(self, patch: int) -> tuple[int, int, int, int]:
-        """x, y, width, height in pixels of patch 0, 1, ... (token 1, 2, ...)."""
-        row, column = divmod(patch, self.grid)
-        return column * self.size, row * self.size, self.size, self.size
-
-    def map(self, values: Tensor) -> Tensor:
-        """(..., 1 + patches) -> (..., grid, grid), without the first token."""
-        return values[..., 1:].unflatten(-1, (self.grid, self.grid))
 
 
 @dataclass(frozen=True)
@@ -149,39 +118,26 @@ def trace(model: XFM, tokenizer: Tokenizer, image: np.ndarray, text: str, target
     phrases, x, y, width and height in pixels, where they are known. Raises ConfigError for a picture of another size or
     type, a text that is too long, an unknown target, and where what comes out is not finite.
     """
-    asked = named(target) if target else None
-    pixels, ids = checked(model, image), encoded(model, tokenizer, text)
-    graph = torch.enable_grad() if asked else torch.no_grad()
-    with evaluating(model), graph, capture(model, gradients=asked is not None) as seen, entering(model) as entered:
-        out = run(model, pixels, model.text.embed(torch.tensor([ids], device=model.device)))
-        if asked:
-            differentiate(asked.score(out)[0], seen)
+    question = ask(model, tokenizer, image, text, target or ITM)
+    with evaluating(model), entering(model) as entered:
+        maps, out = attend(question, bool(target))
     scores = {"itm": out.itm.item(), "itc": out.itc.item()}
     finite = all(map(math.isfinite, scores.values()))
     require(finite, "scores", scores, "finite: the picture or the weights are not, or the model has diverged")
     known = {phrase: (float(x), float(y), float(w), float(h)) for phrase, (x, y, w, h) in (boxes or {}).items()}
     states = {name: torch.cat(own).detach().float().cpu() for name, own in entered.items()}
-    patches = Patches(model.config.vision.grid, model.config.vision.patch_size)
-    maps = gathered(model, seen, asked is not None)
-    words = split(tokenizer, text, ids)
-    wanted = asked.name if asked else ""
-    return Trace(text, np.ascontiguousarray(image), words, patches, maps, states, scores, wanted, known)
+    asked = question.target.name if target else ""
+    return Trace(text, question.image, question.words, question.grid, maps, states, scores, asked, known)
 
 
-def checked(model: XFM, image: np.ndarray) -> Tensor:
-    """(1, 3, H, W), normalised, on the model's device."""
-    side = model.config.vision.image_size
-    given = (tuple(getattr(image, "shape", ())), str(getattr(image, "dtype", type(image).__name__)))
-    require(given == ((side, side, 3), "uint8"), "image", given, f"(({side}, {side}, 3), 'uint8'): RGB, rows first")
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(model.device)
-    return normalise(pixels).to(model.vision.mask_token.dtype)
-
-
-def encoded(model: XFM, tokenizer: Tokenizer, text: str) -> list[int]:
-    longest = model.config.text.positions - 2  # RoBERTa counts from PAD + 1
-    ids = tokenizer.encode(text, 1 << 30)
-    require(len(ids) <= longest, "text", f"{text[:40]}... ({len(ids)} tokens)", f"of at most {longest} tokens")
-    return ids
+def attend(question: Question, gradients: bool = True) -> tuple[dict[str, Attention], Outputs]:
+    """All attention of one pass, by the names of MAPS, with the target's gradients by it; and what came out."""
+    graph = torch.enable_grad() if gradients else torch.no_grad()
+    with graph, capture(question.model, gradients=gradients) as seen:
+        out = question.outputs(question.patches[None], question.pieces[None])
+        if gradients:
+            differentiate(question.target.score(out)[0], seen)
+    return gathered(question.model, seen, gradients), out
 
 
 def differentiate(target: Tensor, seen: Captured) -> None:
@@ -216,14 +172,3 @@ def entering(model: XFM) -> Iterator[dict[str, list[Tensor]]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def split(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> Words:
-    """The pieces of a text, and the words, numbers and marks that they are of."""
-    places = [found.span() for found in re.finditer(r"\w+|[^\w\s]", text)]
-    pieces, owner = ["<s>"], [-1]
-    for i, (start, end) in zip(ids[1:-1], tokenizer.backend.encode(text).offsets, strict=True):
-        inside = [word for word, (first, last) in enumerate(places) if first < end and last > start]
-        pieces.append(tokenizer.decode([i]))
-        owner.append(inside[0] if inside else -1)  # white space is of none
-    return Words((*pieces, "</s>"), (*owner, -1), tuple(text[first:last] for first, last in places))

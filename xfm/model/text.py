@@ -32,7 +32,10 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Token ids and mask (B, L), True where a token is -> (B, L, D); token 0 (`<s>`) stands for the text."""
-        x = self.embed(ids)
+        return self.encode(self.embed(ids), mask)
+
+    def encode(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Embedded tokens (B, L, D) -> (B, L, D)"""
         bias = additive(mask)
         for layer in self.layers:
             x = layer(x, bias)

@@ -55,12 +55,20 @@ class VisionEncoder(nn.Module):
     def forward(self, image: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Normalised pictures (B, 3, H, W), patches to hide (B, P) bool -> normalised patch tokens (B, P, D).
 
-        The class token only takes part: patches attend to it, and it is dropped. All patches, hidden ones too, go
-        through every block.
+        All patches, hidden ones too, go through every block.
         """
-        x = self.patch_embed(patchify(image, self.config.patch_size))
+        x = self.embed(image)
         if hidden is not None:
             x = torch.where(hidden[..., None], self.mask_token.to(x.dtype), x)
+        return self.encode(x)
+
+    def embed(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, P, D): each patch by itself, without its place."""
+        return self.patch_embed(patchify(image, self.config.patch_size))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Embedded patches (B, P, D) -> normalised patch tokens. The class token only takes part: patches attend to it,
+        and it is dropped."""
         if self.config.absolute_positions:
             x = x + self.positions
         x = torch.cat([repeat(self.cls_token.to(x.dtype), "d -> b 1 d", b=len(x)), x], 1)

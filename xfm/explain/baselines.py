@@ -1,0 +1,38 @@
+"""Attributions that know nothing of the model: what a method has to beat."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import keyed
+from .question import Question
+from .relevance import Rows
+
+
+def random(question: Question, seed: int, progress: bool) -> Rows:
+    generator = keyed.generator("random attribution", seed, question.text, question.image.tobytes())
+    return torch.rand(len(question.pieces), generator=generator), torch.rand(len(question.patches), generator=generator)
+
+
+def centre(question: Question, seed: int, progress: bool) -> Rows:
+    """A bump in the middle, a quarter of the side wide: pictures tend to show there what they are of. Words alike."""
+    places = (torch.arange(question.grid.grid) + 0.5) / question.grid.grid - 0.5
+    bump = torch.exp(-((places / 0.25) ** 2) / 2)
+    return alike(question), torch.outer(bump, bump).flatten()
+
+
+def edges(question: Question, seed: int, progress: bool) -> Rows:
+    """How much neighbouring pixels of each patch differ: where anything is drawn. Words alike."""
+    grey = torch.from_numpy(question.image).float().mean(-1) / 255
+    steps = torch.zeros_like(grey)
+    steps[1:] += (grey[1:] - grey[:-1]).abs()
+    steps[:, 1:] += (grey[:, 1:] - grey[:, :-1]).abs()
+    size = question.grid.size
+    return alike(question), steps.unfold(0, size, size).unfold(1, size, size).mean((-1, -2)).flatten()
+
+
+def alike(question: Question) -> Tensor:
+    """(L,): words are worth the same, and what is no word nothing."""
+    own = torch.tensor(question.words.owner) >= 0
+    return own / own.sum().clamp_min(1)
