@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import captum.attr as ca
 import numpy as np
@@ -36,8 +37,10 @@ def smooth(question: Question, seed: int, progress: bool) -> Rows:
     """The same, of gradients averaged over noisy inputs."""
     spread = tuple(NOISE * (t.max() - t.min()).item() for t in given(question))
     with seeded("smoothgrad", seed):
-        return lengths(ca.NoiseTunnel(ca.Saliency(question)).attribute(
-            given(question), nt_type="smoothgrad", nt_samples=SMOOTH, stdevs=spread, abs=False))  # fmt: skip
+        found: Any = ca.NoiseTunnel(ca.Saliency(question)).attribute(
+            given(question), nt_type="smoothgrad", nt_samples=SMOOTH, stdevs=spread, abs=False
+        )
+    return lengths(found)
 
 
 def input_gradient(question: Question, seed: int, progress: bool) -> Rows:
@@ -117,8 +120,10 @@ def grad_cam(question: Question, seed: int, progress: bool) -> Rows:
         out = outputs(question.model, rearrange(read, "b d l -> b l d"), rearrange(seen, "b d y x -> b (y x) d"))
         return question.target.score(out).float()
 
-    text, image = (ca.LayerGradCam(forward, layer).attribute(given(question), relu_attributions=True)
-                   for layer in (pieces, patches))  # fmt: skip
+    found: Any = [
+        ca.LayerGradCam(forward, of).attribute(given(question), relu_attributions=True) for of in (pieces, patches)
+    ]
+    text, image = found
     return text.flatten().detach().cpu(), image.flatten().detach().cpu()
 
 
