@@ -1,0 +1,171 @@
+"""Scores of attributions: an oracle near 1, noise at chance, curves and infidelity against closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from xfm import keyed, recipes
+from xfm.data import dataset
+from xfm.explain import faithfulness, randomisation
+from xfm.explain.attribution import METHODS, Attribution, attribute
+from xfm.explain.question import Question, of_scene
+from xfm.objectives import build
+from xfm.tree import ConfigError
+
+CONFIG = recipes.smoke()
+DATA = dataset(CONFIG)
+WORDS = DATA.tokenizer()
+SCENES = [s for s in (DATA.world.scene("test", i) for i in range(60)) if len(s.objects) > 1]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def question(model) -> Question:
+    return of_scene(model, WORDS, SCENES[0], about=0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Counted(Question):
+    """The sum of what each patch and each piece is worth, where it is there."""
+
+    worth: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))  # (P,), (L,)
+
+    def __call__(self, patches: Tensor, pieces: Tensor) -> Tensor:
+        there = [(a != b).any(-1).float() for a, b in ((patches, self.no_patches), (pieces, self.no_pieces))]
+        return there[0] @ self.worth[0] + there[1] @ self.worth[1]
+
+
+@pytest.fixture(scope="module")
+def counted(question) -> Counted:
+    g = keyed.generator("worth")
+    worth = (torch.randn(len(question.patches), generator=g), torch.randn(len(question.pieces), generator=g))
+    return Counted(**{f.name: getattr(question, f.name) for f in fields(question)}, worth=worth)
+
+
+def with_numbers(question: Question, patches: Tensor, text: Tensor) -> Attribution:
+    return replace(attribute(question, "random"), patches=patches, text=text)
+
+
+def test_an_oracle_scores_near_one_and_noise_at_chance(model):
+    oracle, noise = [], []
+    for i, scene in enumerate(SCENES):
+        asked = of_scene(model, WORDS, scene, about=i % len(scene.objects))
+        best = with_numbers(asked, asked.grid.shares(torch.from_numpy(asked.truth)) ** 4, asked.naming.float())
+        oracle.append(faithfulness.against_truth(asked, best))
+        by_chance = faithfulness.against_truth(asked, attribute(asked, "random"))
+        noise.append(by_chance | {"prevalence": asked.truth.mean(), "named": asked.naming.float().mean().item()})
+        pixels = asked.truth.astype(float)
+        assert faithfulness.pointing(pixels, asked.truth) == faithfulness.mass(pixels, asked.truth) == 1
+    mean = {name: np.mean([scores[name] for scores in oracle]) for name in oracle[0]}
+    assert mean["mass on name"] == 1 and min(mean.values()) > 0.65  # patches are coarser than outlines
+    chance = {name: np.mean([scores[name] for scores in noise]) for name in noise[0]}
+    for name in ("pointing game", "mass in mask", "average precision"):
+        assert chance[name] == pytest.approx(chance["prevalence"], abs=0.06), name
+    assert chance["mass on name"] == pytest.approx(chance["named"], abs=0.1)
+
+
+@given(st.integers(0, 2**20))
+def test_scores_of_truth_are_shares_and_do_not_change_with_the_scale(seed):
+    rng = np.random.default_rng(seed)
+    values, truth = rng.normal(size=(6, 6)).round(1), rng.random((6, 6)) < 0.3
+    for score in (faithfulness.pointing, faithfulness.mass):
+        assert 0 <= score(values, truth) <= 1 + 1e-6
+        assert score(3 * values, truth) == pytest.approx(score(values, truth))
+        assert score(values, truth) + score(values, ~truth) == pytest.approx(1)
+        assert score(np.zeros((6, 6)), truth) == pytest.approx(truth.mean())
+
+
+def test_curves_of_a_sum_are_cumulative_sums(counted):
+    patches, pieces = counted.worth
+    found = with_numbers(counted, patches, pieces)
+    curves = faithfulness.curves(counted, found)
+    text = pieces[~counted.fixed]
+    ordered = patches.sort(descending=True).values.cumsum(0)
+    inserted = curves["insertion, image"]
+    assert inserted.shares[0] == 0 and inserted.shares[-1] == 1
+    places = (inserted.shares * len(patches)).round().long()
+    expected = torch.cat([torch.zeros(1), ordered])[places] + text.sum()
+    torch.testing.assert_close(inserted.scores, expected, atol=1e-4, rtol=1e-4)
+    deleted = curves["deletion, image"]
+    torch.testing.assert_close(deleted.scores, ordered[-1] + 2 * text.sum() - expected, atol=1e-4, rtol=1e-4)
+    scores = curves["deletion, text"].scores
+    assert scores[0].item() == pytest.approx((patches.sum() + text.sum()).item(), abs=1e-3)
+    assert scores[-1].item() == pytest.approx(patches.sum().item(), abs=1e-3)
+    worst = faithfulness.areas(counted, with_numbers(counted, -patches, -pieces))
+    best = faithfulness.areas(counted, found)
+    for side in ("image", "text"):
+        assert best[f"insertion, {side}"] > worst[f"insertion, {side}"]
+        assert best[f"deletion, {side}"] < worst[f"deletion, {side}"]
+
+
+def test_infidelity_is_nothing_for_what_adds_up_and_grows_with_noise(counted):
+    patches, pieces = counted.worth
+    right = faithfulness.infidelity(counted, with_numbers(counted, patches, pieces))
+    scaled = faithfulness.infidelity(counted, with_numbers(counted, 7 * patches, 7 * pieces))
+    assert right == pytest.approx(0, abs=1e-6) and scaled == pytest.approx(0, abs=1e-6)
+    g = keyed.generator("noise")
+    noisy = with_numbers(counted, patches + torch.randn(patches.shape, generator=g), pieces)
+    assert 0.05 < faithfulness.infidelity(counted, noisy) < 1
+    none = with_numbers(counted, torch.zeros_like(patches), torch.zeros_like(pieces))
+    assert faithfulness.infidelity(counted, none) == pytest.approx(1)
+
+
+def test_sensitivity_is_nothing_where_the_model_is_not_asked(question):
+    assert faithfulness.sensitivity(question, "centre") == 0
+    moved = faithfulness.sensitivity(question, "input x gradient")
+    assert 0 < moved < 2 and moved == faithfulness.sensitivity(question, "input x gradient")
+
+
+def test_the_trust_line_says_every_score_beside_the_baselines(question):
+    found = faithfulness.trust(question, attribute(question, "integrated gradients"))
+    assert list(found.scores) == list(faithfulness.SCORES)
+    assert (
+        found.lift("mass in mask", "random") == found.scores["mass in mask"] - found.baselines["random"]["mass in mask"]
+    )
+    line = str(found)
+    assert line.startswith("integrated gradients: pointing game ") and "completeness gap" in line
+    assert line.count("centre") == sum(score.truth for score in faithfulness.SCORES.values())
+    free = replace(question, truth=None, naming=None)
+    without = faithfulness.trust(free, attribute(free, "saliency"), sensitive=False)
+    assert not without.baselines and "pointing game" not in without.scores and "infidelity" in without.scores
+
+
+def test_parts_are_all_of_the_model_from_the_target_down(model):
+    parts = randomisation.parts(model)
+    assert [*parts] == ["heads", "fusion layer 0", "encoders' layer 1", "encoders' layer 0", "embeddings"]
+    names = [name for own in parts.values() for name in own]
+    assert len(names) == len(set(names)) and set(names) == set(model.state_dict())
+
+
+def test_attributions_change_with_the_weights_that_they_are_of(model):
+    def ask(other):
+        return of_scene(other, WORDS, SCENES[0], about=0)
+
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    rows = randomisation.weights(ask, model, "rollout")
+    assert rows[0].image == pytest.approx(1) and rows[0].text == pytest.approx(1)  # attention does not know the heads
+    assert rows[-1].image < 0.9
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    for row in randomisation.weights(ask, model, "edges", "independent"):
+        assert row.image == pytest.approx(1)  # it does not know the model at all
+    alone = randomisation.weights(ask, model, "saliency", "independent")
+    assert [row.part for row in alone] == [row.part for row in rows]
+    same = randomisation.unlike(ask, model, model, "saliency")
+    assert same.image == pytest.approx(1) and same.text == pytest.approx(1)
+    with pytest.raises(ConfigError, match=r"how = 'cascade'.*did you mean 'cascading'"):
+        randomisation.weights(ask, model, "saliency", "cascade")
+
+
+def test_scores_are_of_methods_that_exist():
+    assert set(faithfulness.BASELINES) <= {name for name, method in METHODS.items() if method.baseline}
