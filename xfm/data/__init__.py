@@ -9,6 +9,7 @@ from ..config import RunConfig
 from ..tree import one_of
 from . import tokenizer, wordnet
 from .scenes import World
+from .shuffled import Shuffled
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,22 @@ class Dataset:
     tokenizer: Callable[[], tokenizer.Tokenizer]
 
 
-def openmoji_wordnet(config: RunConfig) -> Dataset:
+def openmoji_wordnet(config: RunConfig, world: type[World] = World) -> Dataset:
     """OpenMoji scenes and WordNet sentences."""
-    world = World(config.data.concepts, config.model.vision.image_size, config.data.scenes, config.data.captions)
+    size, data = config.model.vision.image_size, config.data
+    made = world(data.concepts, size, data.scenes, data.captions)
     return Dataset(
-        world,
+        made,
         wordnet.sentences,
-        lambda: wordnet.concept_glosses(world),
-        lambda: tokenizer.for_world(world, config.model.text.vocabulary),
+        lambda: wordnet.concept_glosses(made),
+        lambda: tokenizer.for_world(made, config.model.text.vocabulary),
     )
 
 
-DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {"openmoji": openmoji_wordnet}
+DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {
+    "openmoji": openmoji_wordnet,
+    "shuffled": lambda config: openmoji_wordnet(config, Shuffled),
+}
 
 
 def dataset(config: RunConfig) -> Dataset:

@@ -53,13 +53,16 @@ class Question:
 
     def keeping(self, patches: Tensor, pieces: Tensor) -> Tensor:
         """The target (B,), on the CPU, with only these patches (B, P) bool and pieces (B, L) bool."""
-        found, device = [], self.patches.device
-        pieces = pieces | self.fixed
-        for some, others in zip(patches.to(device).split(BATCH), pieces.to(device).split(BATCH), strict=True):
-            seen = torch.where(some[..., None], self.patches, self.no_patches)
+        found = []
+        for some, others in zip(patches.split(BATCH), pieces.split(BATCH), strict=True):
             with torch.no_grad():
-                found.append(self(seen, torch.where(others[..., None], self.pieces, self.no_pieces)).cpu())
+                found.append(self(*self.masked(some, others)).cpu())
         return torch.cat(found)
+
+    def masked(self, patches: Tensor, pieces: Tensor) -> tuple[Tensor, Tensor]:
+        """Only these patches (B, P) bool and pieces (B, L) bool, embedded: (B, P, D), (B, L, D)"""
+        seen, read = (mask.to(self.patches.device)[..., None] for mask in (patches, pieces | self.fixed))
+        return torch.where(seen, self.patches, self.no_patches), torch.where(read, self.pieces, self.no_pieces)
 
     @property
     def everything(self) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -85,4 +85,5 @@ def likeness(part: str, one: Attribution, other: Attribution) -> Likeness:
 def correlation(one: Tensor, other: Tensor) -> float:
     """Of sizes. 0 where one of the two is the same everywhere: an order that does not exist is like no other."""
     sizes = one.abs().numpy(), other.abs().numpy()
-    return float(spearmanr(*sizes).statistic) if all(np.ptp(s) > 0 for s in sizes) else 0.0
+    found: Any = spearmanr(*sizes) if all(np.ptp(s) > 0 for s in sizes) else None
+    return float(found.statistic) if found else 0.0

@@ -61,18 +61,19 @@ class Target:
 
     name: str
     score: Callable[[Outputs], Tensor]  # -> (B,)
+    head: str  # the objective's that says it; "": none
     token: int | None = 0  # of the fused text, that it is read off; None: of the text and the patches, before fusion
 
 
-ITM = Target("itm", lambda out: out.itm)
-ITC = Target("itc", lambda out: out.itc, None)
+ITM = Target("itm", lambda out: out.itm, "itm")
+ITC = Target("itc", lambda out: out.itc, "itc", None)
 SIDES = ("x", "y", "width", "height")
 
 
 def box(side: str) -> Target:
     """BBP: "x", "y" (of the centre), "width" or "height" of the box that the text names, as shares of the picture's."""
     place = SIDES.index(side)
-    return Target(f"box {side}", lambda out: out.head("bbp").boxes(out.fused)[:, place])
+    return Target(f"box {side}", lambda out: out.head("bbp").boxes(out.fused)[:, place], "bbp")
 
 
 KNOWN = {target.name: target for target in (ITM, ITC, *map(box, SIDES))}
@@ -85,13 +86,13 @@ def word(name: str, places: Sequence[int], tokens: Sequence[int]) -> Target:
         likely = out.head("imlm").logits(out.fused[:, list(places)]).float().log_softmax(-1)  # (B, M, V)
         return likely[:, range(len(tokens)), list(tokens)].sum(-1)
 
-    return Target(f"word {name}", score, places[0])
+    return Target(f"word {name}", score, "imlm", places[0])
 
 
 def read(name: str, probe: Callable[[Tensor], Tensor], label: int) -> Target:
     """A probe's class: `probe` maps mean patch tokens (B, D) to logits (B, C)."""
     require(label >= 0, "label", label, "the number of a class, 0 or more")
-    return Target(f"{name} {label}", lambda out: probe(out.patches.mean(1))[:, label], None)
+    return Target(f"{name} {label}", lambda out: probe(out.patches.mean(1))[:, label], "", None)
 
 
 def named(target: str) -> Target:
