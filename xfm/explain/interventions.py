@@ -77,7 +77,7 @@ class HeadImportance:
 
     def agreement(self, one: str = "ablation", other: str = "attention x gradient") -> float:
         """Spearman's rank correlation of two columns over all heads."""
-        return float(self.frame[one].corr(self.frame[other], method="spearman"))
+        return float(self.frame.corr("spearman", numeric_only=True).to_dict()[one][other])
 
 
 def head_importance(questions: Sequence[Question], fill: Fill = "zero") -> HeadImportance:

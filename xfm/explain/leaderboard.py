@@ -1,0 +1,120 @@
+"""Methods x scores over many scenes: which explanations of a model can be trusted, and by how much.
+
+board = leaderboard(model, tokenizer, scenes(world, 100))
+print(board.markdown())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from .. import keyed
+from ..data.scenes import Scene, World
+from ..data.tokenizer import Tokenizer
+from ..model import XFM
+from ..tree import one_of, require
+from .attribution import METHODS, attribute
+from .faithfulness import BASELINES, SCORES, trust
+from .question import of_scene
+from .randomisation import likeness, redrawn
+from .targets import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESAMPLES = 2000
+CHECK = (
+    "weights drawn anew, image",
+    "weights drawn anew, text",
+)  # rank correlations: near 0 for what tells of the model
+QUICK = tuple(name for name, method in METHODS.items() if not method.slow)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    rows: pd.DataFrame  # a row a scene, method and score: scene, method, score, value
+
+    def table(self) -> pd.DataFrame:
+        """A row a method and score: mean, 95 % bootstrap interval over the scenes, n, and the mean paired lift over
+        each baseline with its interval, where there is one."""
+        import pandas as pd
+
+        wide = self.rows.pivot(index="scene", columns=["method", "score"], values="value")
+        found = []
+        for method, score in wide.columns:
+            own = wide[method, score].dropna()
+            row = {"method": method, "score": score, **summary(own.to_numpy(), method, score), "n": len(own)}
+            for base in BASELINES:
+                if score in SCORES and (base, score) in wide.columns:
+                    lift = (own - wide[base, score]).dropna().to_numpy()
+                    row |= {f"over {base}, {k}": v for k, v in summary(lift, method, score, base).items()}
+            found.append(row)
+        return pd.DataFrame(found)
+
+    def markdown(self) -> str:
+        """Means, methods x scores; the best of each score, baselines too, in bold."""
+        table = self.table()
+        wide = table.pivot(index="method", columns="score", values="mean")
+        wide = wide.loc[[m for m in METHODS if m in wide.index], [s for s in columns() if s in wide.columns]]
+        lines = [["method", *wide.columns], ["---"] * (1 + len(wide.columns))]
+        best = {s: wide[s].max() if higher(s) else wide[s].min() for s in wide.columns}
+        for method, row in wide.iterrows():
+            cells = [f"**{v:.2f}**" if v == best[s] and s in SCORES else f"{v:.2f}" for s, v in row.items()]
+            lines.append([str(method), *cells])
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def leaderboard(model: XFM, tokenizer: Tokenizer, scenes: Sequence[Scene], methods: Iterable[str] = QUICK,
+                target: str | Target = "itm", seed: int = 0, progress: bool = False) -> Leaderboard:  # fmt: skip
+    """Every method on one object's phrase a scene, the objects in turn, so that each has a truth of its own.
+
+    Of the methods that sample, sensitivity is left out. ConfigError for an unknown method, and for no scenes.
+    """
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    methods = list(dict.fromkeys([*BASELINES, *methods]))
+    for method in methods:
+        one_of("method", method, METHODS)
+    require(bool(scenes), "scenes", scenes, "at least one")
+    other, rows = redrawn(model, seed), []
+    for i, scene in enumerate(tqdm(scenes, "scenes", disable=not progress)):
+        about = i % len(scene.objects)
+        question, redone = (of_scene(m, tokenizer, scene, target, about) for m in (model, other))
+        for method in methods:
+            found = attribute(question, method, seed)
+            scores = trust(question, found, seed, sensitive=not METHODS[method].slow).scores
+            alike = likeness("all", found, attribute(redone, method, seed))
+            scores |= dict(zip(CHECK, (alike.image, alike.text), strict=True)) | {"milliseconds": 1000 * found.seconds}
+            if found.gap is not None:
+                scores["completeness gap"] = abs(found.gap)
+            rows += [{"scene": i, "method": method, "score": name, "value": v} for name, v in scores.items()]
+    return Leaderboard(pd.DataFrame(rows))
+
+
+def scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
+    """Test scenes of two objects or more: where there is one, every explanation finds it."""
+    return [world.scene("test", i, (2, 4), keyed.seed("leaderboard", seed)) for i in range(count)]
+
+
+def columns() -> list[str]:
+    return [*SCORES, *CHECK, "completeness gap", "milliseconds"]
+
+
+def higher(score: str) -> bool:
+    """Whether more is better."""
+    return score in SCORES and SCORES[score].higher_is_better
+
+
+def summary(values: np.ndarray, *key: str) -> dict[str, float]:
+    """The mean and the percentile bootstrap's 95 % interval; no interval of fewer than two values."""
+    mean = float(values.mean())
+    if len(values) < 2 or np.ptp(values) == 0:
+        return {"mean": mean, "low": mean, "high": mean}
+    found = bootstrap((values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=keyed.rng("board", *key))
+    return {"mean": mean, "low": float(found.confidence_interval.low), "high": float(found.confidence_interval.high)}
