@@ -12,6 +12,7 @@ import pytest
 
 from xfm.evaluation import find, from_json
 from xfm.recipes import ABLATIONS, LEVELS
+from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,6 +77,34 @@ def demo_rows() -> list[str]:
 def test_the_numbers_are_those_of_the_benchmark() -> None:
     rows = demo_rows()
     assert [line for line in README.splitlines() if line in rows] == rows
+
+
+def test_the_effects_are_those_of_the_study() -> None:
+    """Every number of the paragraph beside the figure is in the study's table, which is made of its runs."""
+    paragraph = README[README.index("](studies/two-by-two) takes") : README.index("## Add a loss")].replace("\n", " ")
+    effects = Study.load(ROOT / "studies/two-by-two").effects()
+    primary = effects[(effects["role"] == "primary") & (effects["variant"] != "neither")]
+    told = []
+    for row in primary.itertuples():
+        scale, digits = (1, 4) if row.unit == "nats" else (100, 2)
+        size, low, high = (f"{scale * v:+.{digits}f}".replace("-", "−") for v in (row.effect, row.low, row.high))
+        told.append(f"{low} to {high}")
+        assert f"{low} to {high}" in paragraph, row.metric
+        assert size.lstrip("+−") in paragraph
+        if row.p_holm < 0.05:
+            assert f"p = {row.p:.4f}, Holm {row.p_holm:.4f}" in paragraph
+    assert len(told) == 6
+    secondary = effects.set_index(["variant", "metric"])
+    assert secondary.loc[("no_stop_gradient", "validation/pairs/imlm"), "high"] < 0
+    retrieval = [m for m in effects["metric"].unique() if "R@" in m and "shuffled" not in m]
+    rows = secondary.loc[[("no_guidance", m) for m in retrieval]]
+    assert (
+        f"of {len(rows)} secondary metrics of retrieval {(rows['low'] > 0).sum()} are better, none worse" in paragraph
+    )
+    assert not (rows["high"] < 0).any()
+    assert (
+        f"naming reaches {100 * secondary.loc[('no_guidance', 'naming, accuracy'), 'mean_against']:.2f} %" in paragraph
+    )
 
 
 def test_links_lead_to_files() -> None:
