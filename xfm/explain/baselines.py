@@ -33,6 +33,6 @@ def edges(question: Question, seed: int, progress: bool) -> Rows:
 
 
 def alike(question: Question) -> Tensor:
-    """(L,): words are worth the same, and what is no word nothing."""
-    own = torch.tensor(question.words.owner) >= 0
-    return own / own.sum().clamp_min(1)
+    """(L,): words are worth the same, however many pieces they have, and what is no word nothing."""
+    members = question.words.members.float()
+    return (members / members.sum(1, keepdim=True).clamp_min(1)).sum(0) / max(len(members), 1)

@@ -2,6 +2,7 @@
 
 from .curves import learning_curves, watch
 from .effects import effect_map, forest, paired_seeds
+from .explanations import attention, attributions, bars, heads, leaderboard, trust_curves
 from .flow import flow
 from .gradients import doses, gradient_table
 from .pictures import grounding_examples, hidden_patches, masked_word_examples, retrieval_examples, scenes
@@ -10,6 +11,7 @@ from .results import evaluation, pages
 from .style import Figure
 from .throughput import throughput
 
-__all__ = ["READINGS", "Figure", "cosines", "doses", "effect_map", "evaluation", "flow", "forest", "gradient_table",
-           "grounding_examples", "hidden_patches", "learning_curves", "masked_word_examples", "pages", "paired_seeds",
-           "probes", "retrieval_examples", "scenes", "throughput", "watch"]  # fmt: skip
+__all__ = ["READINGS", "Figure", "attention", "attributions", "bars", "cosines", "doses", "effect_map", "evaluation",
+           "flow", "forest", "gradient_table", "grounding_examples", "heads", "hidden_patches", "leaderboard",
+           "learning_curves", "masked_word_examples", "pages", "paired_seeds", "probes", "retrieval_examples", "scenes",
+           "throughput", "trust_curves", "watch"]  # fmt: skip

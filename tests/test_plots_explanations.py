@@ -1,0 +1,92 @@
+"""Figures of explanations: what they say, that nothing lies over anything else, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_plots import assert_tidy, said
+
+from xfm import plots, recipes
+from xfm.data import dataset
+from xfm.explain import faithfulness, interventions
+from xfm.explain.attribution import METHODS, attribute
+from xfm.explain.leaderboard import columns, leaderboard, scenes
+from xfm.explain.question import of_scene
+from xfm.explain.trace import trace
+from xfm.objectives import build
+from xfm.tree import ConfigError
+
+CONFIG = recipes.smoke()
+DATA = dataset(CONFIG)
+WORDS = DATA.tokenizer()
+SCENE = next(s for s in (DATA.world.scene("test", i) for i in range(99)) if len(s.objects) == 3)
+
+
+@pytest.fixture(scope="module")
+def question():
+    return of_scene(build(CONFIG), WORDS, SCENE, about=1)
+
+
+def test_attributions_show_every_method_and_every_word(question):
+    found = [attribute(question, method) for method, own in METHODS.items() if not own.slow]
+    figure = plots.attributions(SCENE.image, found, question.truth, "ITM")
+    text = said(figure)
+    assert all(method in text for method in METHODS if not METHODS[method].slow)
+    assert all(text.count(word) >= len(found) for word in found[0].by_word() if len(word) < 12)
+    assert_tidy(figure)
+    assert_tidy(plots.attributions(SCENE.image, found[:1]))
+    with pytest.raises(ValueError, match="no attributions"):
+        plots.attributions(SCENE.image, [])
+
+
+def test_numbers_are_drawn_where_they_are(question):
+    one = attribute(question, "random")
+    figure = plots.attributions(np.full_like(SCENE.image, 128), [one])
+    shown = figure.axes[0].images[0].get_array()
+    most, least = (one.grid.rectangle(int(patch)) for patch in (one.patches.argmax(), one.patches.argmin()))
+    bright, dark = (shown[y : y + h, x : x + w].mean((0, 1)) for x, y, w, h in (most, least))
+    assert bright[0] > dark[0] + 0.1 and bright[2] < dark[2] - 0.1  # viridis: yellow for the most
+    widths = [bar.get_width() for bar in figure.axes[1].patches]
+    values = list(one.by_word().values())
+    np.testing.assert_allclose(widths, np.array(values) / max(values), rtol=1e-5)
+
+
+@pytest.mark.parametrize("place", ["language", "vision", "fusion", "cross"])
+def test_attention_is_a_picture_a_head(question, place):
+    traced = trace(question.model, WORDS, SCENE.image, question.text, "itm")
+    if place in ("language", "fusion"):
+        with pytest.raises(ConfigError, match=f"place = '{place}'"):
+            plots.attention(traced, place)
+        return
+    figure = plots.attention(traced, place, 2)
+    layers, heads = traced.maps[place].weights.shape[:2]
+    assert said(figure).count("head ") == layers * heads
+    assert_tidy(figure)
+
+
+def test_curves_and_the_leaderboard(question):
+    methods = ["saliency", "ablation", "edges"]
+    found = {m: faithfulness.curves(question, attribute(question, m)) for m in methods}
+    figure = plots.trust_curves(found, "log-odds")
+    assert_tidy(figure)
+    for axes, name in zip(
+        figure.axes, ["insertion, image", "deletion, image", "insertion, text", "deletion, text"], strict=True
+    ):
+        assert axes.get_title(loc="left").startswith(name)
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), found["saliency"][name].scores)
+    board = leaderboard(question.model, WORDS, scenes(DATA.world, 3), methods)
+    figure = plots.leaderboard(board.table(), columns()[:6])
+    assert_tidy(figure)
+    assert all(method in said(figure) for method in methods)
+    assert "left is better" in said(figure)
+
+
+def test_heads_and_bars(question):
+    frame = interventions.head_importance([question]).frame
+    figure = plots.heads(frame)
+    assert_tidy(figure)
+    assert said(figure).count("attention x gradient") == 1
+    values = {"vision.blocks.0": 0.2, "vision.blocks.1": -0.1}
+    figure = plots.bars(values, "share restored", "Patching", reference=(0, 1))
+    assert_tidy(figure)
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.2, -0.1]
