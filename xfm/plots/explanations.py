@@ -212,7 +212,7 @@ def heads(frame: pd.DataFrame, title: str = "") -> Figure:
     figure = Figure(figsize=(WIDTH, 0.9 + 1.35 * len(measures)), layout="constrained")
     panels = figure.subplots(len(measures), len(places), squeeze=False)
     for line, measure in zip(panels, measures, strict=True):
-        most = frame[measure].max()
+        most = float(frame[measure].to_numpy().max())
         for axes, place in zip(line, places, strict=True):
             own = frame[frame["place"] == place].pivot(index="layer", columns="head", values=measure)
             axes.imshow(own, cmap=SEQUENTIAL, norm=Normalize(0, most), aspect="auto")
