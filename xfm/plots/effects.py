@@ -178,7 +178,7 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.5, gid=FIXED))
         if beyond:
             axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, fill=False, edgecolor="black", linewidth=2))
-        text = (f"{value:+.1f}" if share != 1 else f"{value:+.3f}").replace("-", "−")
+        text = (f"{value:+.2f}" if share != 1 else f"{value:+.3f}").replace("-", "−")
         dark = sum(c * w for c, w in zip(colour, (0.3, 0.59, 0.11), strict=False)) < 0.5
         axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", color="white" if dark else "black",
                   fontweight="bold" if beyond else "normal", gid=FIXED)  # fmt: skip
