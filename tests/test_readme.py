@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from xfm import recipes
 from xfm.evaluation import find, from_json
 from xfm.recipes import ABLATIONS, LEVELS
 from xfm.study import Study
+from xfm.train import pretrain
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -119,6 +121,18 @@ def test_five_lines(tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert [line.split()[0] for line in ran.stdout.splitlines()] == ["0", "1"]
+
+
+def test_looking_inside(tmp_path: Path) -> None:
+    """On a run of the smoke recipe, for which the code does not change."""
+    list(pretrain(recipes.smoke(), tmp_path / "runs"))
+    code = block("## Look inside").replace("runs/demo/seed0", "runs/smoke/seed0")
+    lines = code.rstrip().splitlines()
+    code = "\n".join([*lines[:-1], f"figure = {lines[-1]}", "print(len(METHODS), len(figure.axes))"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    line, counts = done.stdout.splitlines()
+    assert line.startswith("generic attention: pointing game ") and counts == "18 2"
 
 
 def test_a_loss_is_a_file_and_two_lines(tmp_path: Path) -> None:
