@@ -43,7 +43,7 @@ def median(call: Callable[[], object], repeats: int) -> float:
 
 
 def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path("/proc/self/statm").read_text("utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak(call: Callable[[], object]) -> int:

@@ -16,6 +16,7 @@ from xfm.data import dataset
 from xfm.explain import faithfulness, randomisation
 from xfm.explain.attribution import METHODS, Attribution, attribute
 from xfm.explain.question import Question, of_scene
+from xfm.explain.scores import SCORES
 from xfm.objectives import build
 from xfm.tree import ConfigError
 
@@ -130,13 +131,13 @@ def test_sensitivity_is_nothing_where_the_model_is_not_asked(question):
 
 def test_the_trust_line_says_every_score_beside_the_baselines(question):
     found = faithfulness.trust(question, attribute(question, "integrated gradients"))
-    assert list(found.scores) == list(faithfulness.SCORES)
+    assert list(found.scores) == list(SCORES)
     assert (
         found.lift("mass in mask", "random") == found.scores["mass in mask"] - found.baselines["random"]["mass in mask"]
     )
     line = str(found)
     assert line.startswith("integrated gradients: pointing game ") and "completeness gap" in line
-    assert line.count("centre") == sum(score.truth for score in faithfulness.SCORES.values())
+    assert line.count("centre") == sum(score.truth for score in SCORES.values())
     free = replace(question, truth=None, naming=None)
     without = faithfulness.trust(free, attribute(free, "saliency"), sensitive=False)
     assert not without.baselines and "pointing game" not in without.scores and "infidelity" in without.scores

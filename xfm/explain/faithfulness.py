@@ -3,7 +3,7 @@
     found = attribute(question, "integrated gradients")
     print(trust(question, found))
 
-Every score is a plain function; SCORES says what is better, and what it is of.
+Every score is a plain function; `scores.SCORES` says what is better, and what it is of.
 """
 
 from __future__ import annotations
@@ -28,33 +28,12 @@ BASELINES = ("random", "centre")  # that lifts are over
 
 
 @dataclass(frozen=True)
-class Score:
-    says: str
-    higher_is_better: bool = True
-    truth: bool = False  # needs to know what the text is about
-
-
-SCORES: dict[str, Score] = {
-    "pointing game": Score("share of the largest number's pixels that are in the object", truth=True),
-    "mass in mask": Score("share of the positive numbers that are in the object", truth=True),
-    "average precision": Score("pixels ranked by number, those of the object as right", truth=True),
-    "mass on name": Score("share of the positive numbers that are on the words that name the object", truth=True),
-    "insertion, image": Score("mean score while patches are put in, largest number first"),
-    "deletion, image": Score("mean score while patches are taken away, largest number first", False),
-    "insertion, text": Score("the same with word pieces"),
-    "deletion, text": Score("the same with word pieces", False),
-    "infidelity": Score("share of the score's changes, when parts go, that the numbers do not explain", False),
-    "sensitivity": Score("largest relative change of the numbers when the inputs are moved a little", False),
-}
-
-
-@dataclass(frozen=True)
 class Trust:
     """Scores of one attribution, and of the baselines on the same question."""
 
     method: str
     scores: dict[str, float]
-    baselines: dict[str, dict[str, float]]  # of BASELINES, those of SCORES that need the truth
+    baselines: dict[str, dict[str, float]]  # of BASELINES, those scores that need the truth
     gap: float | None  # completeness
 
     def lift(self, score: str, over: str) -> float:

@@ -19,9 +19,10 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..tree import one_of, require
 from .attribution import METHODS, attribute
-from .faithfulness import BASELINES, SCORES, trust
+from .faithfulness import BASELINES, trust
 from .question import of_scene
 from .randomisation import likeness, redrawn
+from .scores import SCORES
 from .targets import Target
 
 if TYPE_CHECKING:

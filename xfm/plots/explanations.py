@@ -11,15 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 
 from ..data.openmoji import CREDIT
-from ..explain.attribution import Attribution
-from ..explain.faithfulness import SCORES, Curve
-from ..explain.trace import Trace
+from ..explain.scores import SCORES
 from ..tree import one_of
 from .colours import AXIS, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE
 from .style import WIDTH, Figure, require, styled
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..explain.attribution import Attribution
+    from ..explain.faithfulness import Curve
+    from ..explain.trace import Trace
 
 SIZE = 8.5  # points
 COLUMNS = 4
