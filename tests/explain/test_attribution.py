@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xfm import keyed, recipes
 from xfm.data import dataset
+from xfm.explain import relevance
 from xfm.explain.attribution import METHODS, attribute
 from xfm.explain.gradients import evaluating
 from xfm.explain.question import Question, ask, of_scene
@@ -165,6 +166,11 @@ def test_rollout_follows_every_token_of_both(question):
         text = (np.eye(words) + a) / 2 @ text
     both = np.zeros((words, words + images))
     both[:, :words] = text
+    with evaluating(question.model):
+        steps = relevance.flow(attend(question)[0])
+    assert len(steps) == 1 + CONFIG.model.fusion_depth and steps[0][1].sum() == 0
+    shares = [across.sum(1).mean().item() for _, across in steps]
+    assert shares == sorted(shares), "each layer brings in more of the picture"
     seen = np.hstack([np.zeros((images, words)), pooling(vision)])
     for own, cross in zip(mean["fusion"], mean["cross"], strict=True):
         both = (np.eye(words) + own) / 2 @ both

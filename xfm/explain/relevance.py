@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from . import heads
 from .question import Question
 from .trace import Attention, attend
 
@@ -31,22 +32,34 @@ def attention_gradient(question: Question) -> Rows:
 
 
 def rollout(question: Question) -> Rows:
-    """Abnar and Zuidema (2020), on to the other modality: each attention adds half of what it gathers and keeps half,
-    so each row, over both modalities, adds up to 1."""
+    """Abnar and Zuidema (2020), on to the other modality: see `flow`."""
     maps, _ = attend(question, gradients=False)
-    mean = {name: own.weights.mean(1) for name, own in maps.items()}
-    vision = eye(mean["vision"])
-    for layer in mean["vision"]:
-        vision = (vision + layer @ vision) / 2
-    words, across = eye(mean["language"]), torch.zeros(len(eye(mean["language"])), vision.shape[1])
-    for layer in mean["language"]:
-        words = (words + layer @ words) / 2
     if question.target.token is None:
-        return words[0], vision[1:].mean(0)[1:]
-    for own, cross in zip(mean["fusion"], mean["cross"], strict=True):
-        words, across = (words + own @ words) / 2, (across + own @ across) / 2
-        words, across = words / 2, (across + cross @ memory(vision)) / 2
+        return own_flow(maps["language"])[0], own_flow(maps["vision"])[1:].mean(0)[1:]
+    words, across = flow(maps)[-1]
     return words[question.target.token], across[question.target.token, 1:]
+
+
+def flow(maps: Maps) -> list[Rows]:
+    """What each word piece is made of before the fusion encoder, and after each of its layers: of pieces (L, L) and of
+    image tokens (L, 1 + P).
+
+    Each attention adds half of what it gathers and keeps half, heads averaged, so each row, over both modalities, adds
+    up to 1: the second part's sums are the picture's share in each piece.
+    """
+    words, image = own_flow(maps["language"]), memory(own_flow(maps["vision"]))
+    across = torch.zeros(len(words), image.shape[1])
+    found = [(words, across)]
+    for own, cross in zip(maps["fusion"].weights.mean(1), maps["cross"].weights.mean(1), strict=True):
+        words, across = (words + own @ words) / 2, (across + own @ across) / 2
+        words, across = words / 2, (across + cross @ image) / 2
+        found.append((words, across))
+    return found
+
+
+def own_flow(attention: Attention) -> Tensor:
+    """(N, N): what each token of an encoder is made of, after all its layers."""
+    return heads.rollout(attention.weights)[-1]
 
 
 def generic(question: Question) -> Rows:
