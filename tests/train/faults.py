@@ -162,7 +162,7 @@ def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connecti
     forget_data()
     records = pretrain(config, root)
     next(records)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder.rename(f"{folder}.gone"))  # at once: a loader may be writing into it
     reports.send(steps(records))
     reports.send(sorted(path.name for path in folder.iterdir()))
 
