@@ -109,6 +109,19 @@ def test_the_effects_are_those_of_the_study() -> None:
     )
 
 
+def test_the_encoder_moves_further_without_the_stop() -> None:
+    """What the paragraph says of the warm start: CKA of the last layer at the end, every seed's."""
+    probes = Study.load(ROOT / "studies/two-by-two").probes()
+    kept = {v: [seed[-1]["cka"]["language"][-1] for seed in probes[v]] for v in ("xfm", "no_stop_gradient")}
+    assert all(a > b for a, b in zip(kept["xfm"], kept["no_stop_gradient"], strict=True))
+
+
+def test_the_intervals_of_the_studies_are_in_their_tables() -> None:
+    told = re.findall(r"[+−][\d.]+ to [+−][\d.]+", (ROOT / "studies/README.md").read_text("utf-8"))
+    tables = "".join(file.read_text("utf-8") for file in (ROOT / "studies").glob("*/figures/effects.md"))
+    assert len(told) >= 2 and all(interval in tables for interval in told)
+
+
 def test_links_lead_to_files() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
     assert len(links) > 10

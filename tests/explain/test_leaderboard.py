@@ -1,0 +1,86 @@
+"""The leaderboard: means, paired lifts and intervals of the scores that single questions get."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from xfm import recipes
+from xfm.data import dataset
+from xfm.explain.attribution import attribute
+from xfm.explain.faithfulness import trust
+from xfm.explain.leaderboard import CHECK, QUICK, Leaderboard, columns, leaderboard, scenes
+from xfm.explain.question import of_scene
+from xfm.explain.scores import SCORES
+from xfm.objectives import build
+from xfm.tree import ConfigError
+
+CONFIG = recipes.smoke()
+DATA = dataset(CONFIG)
+WORDS = DATA.tokenizer()
+SCENES = scenes(DATA.world, 4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def board(model) -> Leaderboard:
+    return leaderboard(model, WORDS, SCENES, ["saliency", "integrated gradients"])
+
+
+def value(board: Leaderboard, method: str, score: str) -> pd.Series:
+    table = board.table().set_index(["method", "score"])
+    return table.loc[(method, score)]
+
+
+def test_means_are_those_of_the_single_questions(model, board):
+    found = []
+    for i, scene in enumerate(SCENES):
+        asked = of_scene(model, WORDS, scene, about=i % len(scene.objects))
+        found.append(trust(asked, attribute(asked, "saliency")).scores)
+    for score in SCORES:
+        row = value(board, "saliency", score)
+        own = [scores[score] for scores in found]
+        assert row["mean"] == pytest.approx(sum(own) / len(own), rel=1e-4, abs=1e-6), score
+        assert row["n"] == 4 and row["low"] <= row["mean"] <= row["high"]
+
+
+def test_lifts_are_paired_by_scene(board):
+    wide = board.rows.pivot(index="scene", columns=["method", "score"], values="value")
+    for base in ("random", "centre"):
+        lift = (wide["saliency", "mass in mask"] - wide[base, "mass in mask"]).mean()
+        assert value(board, "saliency", "mass in mask")[f"over {base}, mean"] == pytest.approx(lift)
+    assert value(board, "random", "mass in mask")["over random, high"] == 0
+
+
+def test_baselines_do_not_know_the_weights_and_methods_do(board):
+    assert value(board, "centre", CHECK[0])["mean"] == pytest.approx(1)
+    assert value(board, "saliency", CHECK[0])["mean"] < 0.9
+    assert value(board, "integrated gradients", "completeness gap")["mean"] < 1e-3
+
+
+def test_markdown_has_every_method_once_and_the_best_in_bold():
+    rows = [
+        (s, m, "mass in mask", v) for s in (0, 1) for m, v in (("random", 0.2), ("saliency", 0.6), ("rollout", 0.4))
+    ]
+    rows += [(s, m, "infidelity", v) for s in (0, 1) for m, v in (("random", 0.9), ("saliency", 0.5), ("rollout", 0.3))]
+    made = Leaderboard(pd.DataFrame(rows, columns=["scene", "method", "score", "value"]))
+    lines = made.markdown().splitlines()
+    assert lines[0] == "| method | mass in mask | infidelity |"
+    assert lines[2:] == ["| random | 0.20 | 0.90 |", "| rollout | 0.40 | **0.30** |", "| saliency | **0.60** | 0.50 |"]
+
+
+def test_scenes_have_several_objects_and_what_samples_is_left_out():
+    assert all(len(scene.objects) > 1 for scene in SCENES)
+    assert "shapley" not in QUICK and "saliency" in QUICK
+    assert set(SCORES) < set(columns())
+
+
+def test_what_cannot_be_scored_is_refused(model):
+    with pytest.raises(ConfigError, match=r"method = 'saliencey'.*did you mean 'saliency'"):
+        leaderboard(model, WORDS, SCENES, ["saliencey"])
+    with pytest.raises(ConfigError, match="scenes = "):
+        leaderboard(model, WORDS, [])
