@@ -233,7 +233,7 @@ def test_what_is_no_config_at_all(tree: Any) -> None:
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
-        (lambda: recipes.get("dmo"), r"'dmo'.*did you mean 'demo'\?.*demo, small, base, smoke"),
+        (lambda: recipes.get("dmo"), r"'dmo'.*did you mean 'demo'\?.*demo, pretrained, small, base, smoke"),
         (lambda: recipes.get("demo+no_guidence"), r"'no_guidence'.*did you mean 'no_guidance'\?.*no_itm"),
         (lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
          r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$"),

@@ -9,7 +9,7 @@ from xfm import recipes
 from xfm.config import ConfigError, from_json
 from xfm.objectives import OBJECTIVES, weights_at
 
-RECIPES = ("demo", "small", "base", "smoke")
+RECIPES = ("demo", "pretrained", "small", "base", "smoke")
 STOP = {f"flow.text_gradient.{o}": 1.0 for o in ("itm", "imlm", "bbp")}
 FROZEN = {"flow.mim_target": "frozen"}
 FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
@@ -109,7 +109,7 @@ def test_a_frozen_target_needs_a_warm_start_in_any_order(ablation: str) -> None:
         ("demo+no_icm", "change 'no_icm' is unknown; did you mean 'no_itm'?"),
         ("demo+", "change '' is unknown; there are no_stop_gradient, "),
         ("", "recipe '' is unknown; there are demo, "),
-        ("xyzzy", "recipe 'xyzzy' is unknown; there are demo, small, base, smoke"),
+        ("xyzzy", "recipe 'xyzzy' is unknown; there are demo, pretrained, small, base, smoke"),
     ],
 )
 def test_an_unknown_name_is_an_error_with_the_nearest(name: str, said: str) -> None:

@@ -23,7 +23,7 @@ class Pretrain:
     """Train a recipe, evaluate it, and write its report. A finished run opens at once, an unfinished one goes on."""
 
     recipe: tyro.conf.Positional[str]
-    """Recipe and changes: demo, small, base, smoke; demo+no_stop_gradient, demo+stage1+no_guidance, ..."""
+    """Recipe and changes: demo, pretrained, small, base, smoke; demo+no_stop_gradient, demo+stage1+no_guidance, ..."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     """Every field of the recipe can be changed, as in --train.steps 2000."""
     root: Path = ROOT
