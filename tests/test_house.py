@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 XFM = ROOT / "xfm"
 # A room may import itself and those before it.
 ROOMS = """
-tree config recipes keyed batch masking model interop flow objectives data explain train evaluation plots report study
-cli
+tree config recipes keyed batch masking model interop flow objectives data explain train pretrained evaluation plots
+report study cli
 """.split()
 NOTEBOOK_LIBRARIES = {
     "ipywidgets",

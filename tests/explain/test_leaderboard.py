@@ -48,6 +48,13 @@ def test_means_are_those_of_the_single_questions(model, board):
         assert row["n"] == 4 and row["low"] <= row["mean"] <= row["high"]
 
 
+def test_other_processes_find_the_same(model, board):
+    spread = leaderboard(model, WORDS, SCENES, ["saliency", "integrated gradients"], workers=1)
+    timed = board.rows.score == "milliseconds"
+    assert 0 < timed.sum() < len(timed)
+    pd.testing.assert_frame_equal(spread.rows[~timed], board.rows[~timed])
+
+
 def test_lifts_are_paired_by_scene(board):
     wide = board.rows.pivot(index="scene", columns=["method", "score"], values="value")
     for base in ("random", "centre"):

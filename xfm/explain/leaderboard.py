@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import bootstrap
+from torch.utils.data import DataLoader, Dataset
 
 from .. import keyed
 from ..data.scenes import Scene, World
@@ -71,31 +72,55 @@ class Leaderboard:
 
 
 def leaderboard(model: XFM, tokenizer: Tokenizer, scenes: Sequence[Scene], methods: Iterable[str] = QUICK,
-                target: str | Target = "itm", seed: int = 0, progress: bool = False) -> Leaderboard:  # fmt: skip
+                target: str | Target = "itm", seed: int = 0, workers: int = 0,
+                progress: bool = False) -> Leaderboard:  # fmt: skip
     """Every method on one object's phrase a scene, the objects in turn, so that each has a truth of its own.
 
-    Of the methods that sample, sensitivity is left out. ConfigError for an unknown method, and for no scenes.
+    `workers`: processes beside each other, one thread each (0: in this one); the scores are the same. Of the methods
+    that sample, sensitivity is left out. ConfigError for an unknown method, and for no scenes.
     """
     import pandas as pd
     from tqdm.auto import tqdm
 
-    methods = list(dict.fromkeys([*BASELINES, *methods]))
+    methods = tuple(dict.fromkeys([*BASELINES, *methods]))
     for method in methods:
         one_of("method", method, METHODS)
     require(bool(scenes), "scenes", scenes, "at least one")
-    other, rows = redrawn(model, seed), []
-    for i, scene in enumerate(tqdm(scenes, "scenes", disable=not progress)):
+    scored = Scored(model, redrawn(model, seed), tokenizer, scenes, methods, target, seed)
+    context = "spawn" if workers else None  # a forked process cannot differentiate where CUDA is in use
+    spread = DataLoader(scored, batch_size=None, num_workers=workers, multiprocessing_context=context)
+    rows = [row for some in tqdm(spread, "scenes", disable=not progress) for row in some]
+    return Leaderboard(pd.DataFrame(rows))
+
+
+@dataclass(frozen=True)
+class Scored(Dataset[list[dict[str, Any]]]):
+    """Scene by scene, the rows of a leaderboard."""
+
+    model: XFM
+    other: XFM  # the same, weights drawn anew
+    tokenizer: Tokenizer
+    scenes: Sequence[Scene]
+    methods: Sequence[str]
+    target: str | Target
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, i: int) -> list[dict[str, Any]]:
+        scene, rows = self.scenes[i], []
         about = i % len(scene.objects)
-        question, redone = (of_scene(m, tokenizer, scene, target, about) for m in (model, other))
-        for method in methods:
-            found = attribute(question, method, seed)
-            scores = trust(question, found, seed, sensitive=not METHODS[method].slow).scores
-            alike = likeness("all", found, attribute(redone, method, seed))
+        question, redone = (of_scene(m, self.tokenizer, scene, self.target, about) for m in (self.model, self.other))
+        for method in self.methods:
+            found = attribute(question, method, self.seed)
+            scores = trust(question, found, self.seed, sensitive=not METHODS[method].slow).scores
+            alike = likeness("all", found, attribute(redone, method, self.seed))
             scores |= dict(zip(CHECK, (alike.image, alike.text), strict=True)) | {"milliseconds": 1000 * found.seconds}
             if found.gap is not None:
                 scores["completeness gap"] = abs(found.gap)
             rows += [{"scene": i, "method": method, "score": name, "value": v} for name, v in scores.items()]
-    return Leaderboard(pd.DataFrame(rows))
+        return rows
 
 
 def scenes(world: World, count: int, seed: int = 0) -> list[Scene]:

@@ -1,0 +1,73 @@
+"""Trains the checkpoint that comes with the package, evaluates it, and puts it under xfm/pretrained/.
+
+    python studies/make_checkpoint.py [--root runs] [--recipe pretrained] [--name demo]
+
+Two hours at most on two cores; a finished run is only evaluated and copied, an unfinished one goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from xfm import Run, pretrain, recipes
+from xfm.evaluation import evaluate_run, lines
+from xfm.pretrained import FOLDER
+from xfm.train.checkpoint import METRICS
+
+WHOLE = ("config.json", "environment.json", "tokenizer.json", "model.safetensors", "evaluation.json", "DONE")
+EVERY = 50  # of the steps' records
+
+README = """# The checkpoint `{name}`
+
+`xfm.load("{name}")` opens it. It is the recipe `{recipe}` (`config.json` has every field, seed {seed}) on the demo's
+world: {steps:,} steps, {parameters:,} parameters, {minutes:.0f} minutes of training on {threads} threads of a CPU that
+also did other work. Nothing but the embedded data was seen. Made by
+
+    python studies/make_checkpoint.py
+
+`evaluation.json` is the whole evaluation on the test split; `metrics.jsonl` has every {every}th step's record.
+
+```
+{lines}
+```
+"""
+
+
+def publish(run: Run, folder: Path) -> None:
+    """Copies of a finished run what a reader needs, and says what it has learnt."""
+    found = evaluate_run(run.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in WHOLE:
+        shutil.copyfile(run.folder / name, folder / name)
+    records = run.metrics()
+    kept = [r for r in records if r["step"] % EVERY == 0 or r is records[-1]]
+    (folder / METRICS).write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+    said = README.format(
+        name=folder.name,
+        recipe=run.config.name,
+        seed=run.config.seed,
+        steps=run.config.train.steps,
+        parameters=sum(p.numel() for p in run.model().parameters()),
+        minutes=sum(r["seconds"] for r in records) / 60,
+        threads=run.config.train.threads,
+        every=EVERY,
+        lines=lines(found),
+    )
+    (folder / "README.md").write_text(said, encoding="utf-8")
+    print(said)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=Path("runs"))
+    parser.add_argument("--recipe", default="pretrained")
+    parser.add_argument("--name", default="demo")
+    asked = parser.parse_args()
+    config = recipes.get(asked.recipe)
+    for record in pretrain(config, asked.root):
+        if record["step"] % 100 == 0:
+            print(f"step {record['step']} of {record['of']}: loss {record['loss']:.3f}", flush=True)
+    publish(Run.of(config, asked.root), FOLDER / asked.name)
