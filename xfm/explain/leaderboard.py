@@ -66,7 +66,7 @@ class Leaderboard:
         lines = [["method", *wide.columns], ["---"] * (1 + len(wide.columns))]
         best = {s: wide[s].max() if higher(s) else wide[s].min() for s in wide.columns}
         for method, row in wide.iterrows():
-            cells = [f"**{v:.2f}**" if v == best[s] and s in SCORES else f"{v:.2f}" for s, v in row.items()]
+            cells = [cell(v, s in SCORES and v == best[s]) for s, v in row.items()]
             lines.append([str(method), *cells])
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
@@ -126,6 +126,11 @@ class Scored(Dataset[list[dict[str, Any]]]):
 def scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
     """Test scenes of two objects or more: where there is one, every explanation finds it."""
     return [world.scene("test", i, (2, 4), keyed.seed("leaderboard", seed)) for i in range(count)]
+
+
+def cell(value: float, best: bool) -> str:
+    said = "" if np.isnan(value) else f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
+    return f"**{said}**" if best else said
 
 
 def columns() -> list[str]:
