@@ -79,6 +79,9 @@ def test_curves_and_the_leaderboard(question):
     assert_tidy(figure)
     assert all(method in said(figure) for method in methods)
     assert "left is better" in said(figure)
+    others = ["weights drawn anew, image", "milliseconds", "pointing game"]
+    asides = [axes.get_xlabel() for axes in plots.leaderboard(board.table(), others).axes]
+    assert asides == ["0: changes with the model's weights", "left is better", "right is better"]
 
 
 def test_heads_and_bars(question):

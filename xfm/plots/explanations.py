@@ -158,7 +158,7 @@ def trust_curves(found: Mapping[str, Mapping[str, Curve]], unit: str = "score", 
         axes.set_ylabel(unit)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(found), 5))
-    figure.suptitle(title or "What the target does as parts come and go")
+    figure.suptitle(title or "What the target does as parts come and go", x=0.01, ha="left")
     return figure
 
 
@@ -188,21 +188,19 @@ def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "") -> 
                 axes.axvline(own.loc[base, "mean"], color=AXIS, linestyle=line, linewidth=1)
         axes.set_yticks(range(len(methods)), methods, fontsize=SIZE)
         axes.set_ylim(len(methods) - 0.4, -0.6)
-        better = (
-            "" if score not in SCORES else ", right is better" if SCORES[score].higher_is_better else ", left is better"
-        )
         axes.set_title(score)
-        axes.set_xlabel((better or ", 0 tells of the model")[2:], fontsize=SIZE)
+        axes.set_xlabel(direction(score), fontsize=SIZE)
     for axes in panels.flat[len(scores) :]:
         axes.set_visible(False)
-    figure.suptitle(title or "Explanations, scored")
+    figure.suptitle(title or "Explanations, scored", x=0.01, ha="left")
     return figure
 
 
 def direction(score: str) -> str:
-    if score not in SCORES:
+    """What to look for along a score's axis; rank correlations, gaps and times are no SCORES."""
+    if score.startswith("weights drawn anew"):
         return "0: changes with the model's weights"
-    return "right is better" if SCORES[score].higher_is_better else "left is better"
+    return "right is better" if score in SCORES and SCORES[score].higher_is_better else "left is better"
 
 
 @styled
@@ -227,7 +225,7 @@ def heads(frame: pd.DataFrame, title: str = "") -> Figure:
             axes.set_title(place if measure == measures[0] else "", fontsize=SIZE + 1)
             axes.set_xlabel("head" if measure == measures[-1] else "", fontsize=SIZE)
         line[0].set_ylabel(f"{measure}\nlayer", fontsize=SIZE)
-    figure.suptitle(title or "Heads: what ablating them changes, and what attention says")
+    figure.suptitle(title or "Heads: what ablating them changes, and what attention says", x=0.01, ha="left")
     return figure
 
 
@@ -245,5 +243,5 @@ def bars(values: Mapping[str, float], unit: str, title: str = "", reference: Seq
     axes.set_ylim(len(values) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(unit)
-    figure.suptitle(title)
+    figure.suptitle(title, x=0.01, ha="left")
     return figure

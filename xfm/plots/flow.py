@@ -22,12 +22,20 @@ TARGETS = {
     "teacher": "the outputs of a frozen teacher",
 }
 Point = tuple[float, float]
+NUMBERS: dict[str, dict[Point, tuple[str, ...]]] = {  # where an encoder's measured gradients are said, by objective
+    "vision": {(2.5, 3.05): ("mim",), (1.95, 1.95): ("itc",), (3.4, 2.42): tuple(FUSION_LOSSES)},
+    "language": {(2.9, 0.16): ("mlm",), (1.8, 1.1): ("itc",), (3.3, 1.33): tuple(FUSION_LOSSES)},
+    "fusion": {(7.0, 2.15): ("itm",), (7.25, 1.67): ("imlm",), (7.0, 0.95): ("bbp",)},
+}
 
 
 @styled
-def flow(config: FlowConfig, title: str = "") -> Figure:
+def flow(config: FlowConfig, title: str = "", norms: Mapping[str, Mapping[str, float | None]] | None = None) -> Figure:
     """Encoders and losses. The arrows go forward; the gradient comes back along them, and out of the crossings from the
-    language encoder in the shares that the config names."""
+    language encoder in the shares that the config names.
+
+    `norms[objective][encoder]`: measured gradient norms ("language", "vision", "fusion"; None: no path), said in place.
+    """
     figure = Figure(figsize=(WIDTH, TALL))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, TALL))
     axes.set_axis_off()
@@ -55,6 +63,11 @@ def flow(config: FlowConfig, title: str = "") -> Figure:
     crossing(axes, (2.3, 0.92), (2.98, 1.38), {"itc": config.text_gradient.itc}, (-0.14, -0.02))
     shares = {name: getattr(config.text_gradient, name) for name in FUSION_LOSSES}
     crossing(axes, (2.68, 0.72), (5.2, 1.36), shares, (0.22, -0.12))
+    for encoder, places in NUMBERS.items():
+        for at, objectives in places.items():
+            found = {o: own[encoder] for o in objectives if (own := (norms or {}).get(o)) and own[encoder] is not None}
+            said = "\n".join(f"{o.upper()} {norm:.3g}" for o, norm in found.items())
+            axes.text(*at, said, fontsize=8, color=BLUE, va="center", linespacing=1.05)
     axes.text(0.12, TALL - 0.12, title, fontsize=11.5, fontweight="bold", va="top")
     return figure
 

@@ -1,0 +1,234 @@
+"""One JupyterLab and one Chromium for all browser tests; a notebook a test, driven with mouse and keyboard."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NEEDED = os.environ.get("XFM_BROWSER") == "required"  # as continuous integration sets it
+FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+--disable-component-update --disable-sync""".split()
+SHOTS = os.environ.get("XFM_SHOTS")  # a folder: screenshots of every view, light and dark, to look at
+IDLE = """async () => {
+  const session = window.jupyterapp.shell.currentWidget?.context?.sessionContext;
+  if (!session) return false;
+  await session.ready;
+  return session.session?.kernel?.status === 'idle';
+}"""
+EXECUTE = """async (code) => {
+  const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+  const asked = kernel.requestExecute({code, stop_on_error: false});
+  let said = '';
+  asked.onIOPub = (m) => {
+    if (m.header.msg_type === 'stream') said += m.content.text;
+    if (m.header.msg_type === 'error') said += m.content.traceback.join('\\n');
+  };
+  await asked.done;
+  return said;
+}"""
+HARMLESS = ("favicon", "ResizeObserver loop", "The resource was preloaded", "/api/kernels", "WebSocket connection to")
+
+
+@dataclass
+class Notebook:
+    """A notebook that is open in JupyterLab."""
+
+    page: Page
+    path: Path
+    errors: list[str] = field(default_factory=list)  # of the console
+
+    def run(self) -> None:
+        """Runs all cells, and waits until they are done."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def view(self, wait: float = 60) -> Locator:
+        """The first view that is shown."""
+        found = self.page.locator(".xfm-view").first
+        try:
+            found.wait_for(timeout=1000 * wait)
+        except TimeoutError:
+            outputs = self.page.locator(".jp-OutputArea-output").all_inner_texts()
+            raise AssertionError(
+                "no view is shown; outputs and console:\n" + "\n".join(outputs + self.errors)
+            ) from None
+        return found
+
+    def python(self, expression: str) -> Any:
+        """The value of an expression in the kernel, through JSON."""
+        said = self.page.evaluate(EXECUTE, f"import json as _json; print(_json.dumps({expression}))")
+        try:
+            return json.loads(said)
+        except ValueError:
+            raise AssertionError(f"{expression}:\n{said}") from None
+
+    def until(self, expression: str, expected: Any, wait: float = 15) -> None:
+        """Waits until an expression in the kernel has a value."""
+        end = time.monotonic() + wait
+        while (found := self.python(expression)) != expected:
+            assert time.monotonic() < end, f"{expression} is {found!r}, not {expected!r}"
+            time.sleep(0.1)
+
+    def save(self) -> None:
+        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+
+    def theme(self, name: str) -> None:
+        """ "JupyterLab Light" or "JupyterLab Dark" """
+        self.page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
+        self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{str('Light' in name).lower()}'")
+
+    def shots(self, name: str) -> None:
+        """Screenshots of the first view in the light and the dark theme, where XFM_SHOTS names a folder for them."""
+        if SHOTS:
+            for theme in ("Light", "Dark"):
+                self.theme(f"JupyterLab {theme}")
+                time.sleep(0.5)
+                self.view().screenshot(path=f"{SHOTS}/{name}-{theme.lower()}.png")
+            self.theme("JupyterLab Light")
+
+
+@dataclass
+class Lab:
+    url: str
+    token: str
+    folder: Path
+    context: BrowserContext
+
+    def notebook(self, *cells: str, name: str = "") -> Notebook:
+        """Writes a notebook with these cells and opens it, its kernel idle."""
+        path = self.folder / (name or f"{secrets.token_hex(4)}.ipynb")
+        book = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        )
+        nbformat.write(book, path)
+        return self.open(path)
+
+    def open(self, path: Path, kernel: bool = True) -> Notebook:
+        page = self.context.new_page()
+        opened = Notebook(page, path)
+        page.on("console", lambda m: opened.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: opened.errors.append(str(e)))
+        page.on("requestfailed", lambda r: opened.errors.append(f"failed: {r.url}"))
+        mode = "" if kernel else "&kernel-less"
+        page.goto(f"{self.url}/lab/tree/{path.name}?token={self.token}&reset{mode}")
+        page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=60_000)
+        if kernel:
+            page.wait_for_function(IDLE, timeout=60_000)
+        return opened
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if not CHROMIUM:
+        if NEEDED:
+            pytest.fail("XFM_BROWSER=required, but there is no Chromium on the PATH (apt-get install chromium)")
+        pytest.skip("no Chromium on the PATH: the browser tests are left out (apt-get install chromium)")
+    home, token = tmp_path_factory.mktemp("lab"), secrets.token_hex(16)
+    settings = home / "JUPYTERLAB_SETTINGS" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet), "utf-8")
+    (home / "notebooks").mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    places = ("JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES", "JUPYTER_CONFIG", "JUPYTER_DATA", "JUPYTER_RUNTIME")
+    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ServerApp.ip=127.0.0.1",
+               f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True",
+               f"--ServerApp.root_dir={home / 'notebooks'}"]  # fmt: skip
+    environment = os.environ | {f"{name}_DIR": str(home / name) for name in places} | {"IPYTHONDIR": str(home / "i")}
+    with open(home / "lab.log", "wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{url}/api?token={token}", server, home / "lab.log")
+        with sync_playwright() as playwright:
+            context = playwright.chromium.launch_persistent_context(
+                str(home / "chromium"), executable_path=CHROMIUM, headless=True, args=FLAGS,
+                viewport={"width": 1400, "height": 1000})  # fmt: skip
+            yield Lab(url, token, home / "notebooks", context)
+            context.close()
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text('utf-8', errors='replace')[-3000:]}")
+
+
+@pytest.fixture
+def notebook(lab: Lab) -> Iterator[Any]:
+    """notebook(cell, ...): opened, run, and its first view shown. Afterwards its console must have no errors."""
+    opened: list[Notebook] = []
+
+    def make(*cells: str) -> Notebook:
+        made = lab.notebook(*cells)
+        opened.append(made)
+        made.run()
+        made.view()
+        return made
+
+    yield make
+    for made in opened:
+        shut(made)
+        errors = [e for e in made.errors if not any(some in e for some in HARMLESS)]
+        assert not errors, "\n".join(errors)
+
+
+def shut(made: Notebook) -> None:
+    """The kernel and the page; what they take would slow the next test."""
+    made.page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget?.context.sessionContext.shutdown(); }"
+    )
+    made.page.close()
+
+
+@pytest.fixture
+def offline(lab: Lab, tmp_path: Path) -> Iterator[Any]:
+    """offline(path): a file that was exported, opened from disk with the network off; nothing may be asked for."""
+    pages: list[Page] = []
+    asked: list[str] = []
+    errors: list[str] = []
+
+    def make(path: str | Path) -> Page:
+        page = lab.context.new_page()
+        pages.append(page)
+        page.on("request", lambda r: asked.append(r.url))
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: errors.append(str(e)))
+        lab.context.set_offline(True)
+        page.goto(Path(path).resolve().as_uri())
+        page.locator(".xfm-view").first.wait_for(timeout=10_000)
+        return page
+
+    yield make
+    lab.context.set_offline(False)
+    for page in pages:
+        page.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert errors == []

@@ -1,0 +1,66 @@
+"""Gradient flow in a real JupyterLab: the stopped edge dies before one's eyes, and its ghost stays."""
+
+from __future__ import annotations
+
+import pytest
+from views import accessible
+
+pytestmark = pytest.mark.browser
+CELL = """
+import xfm_widgets as xw
+def record(step, k):
+    language = {"language embeddings": 3 * k, "language layer 0": 4 * k}
+    return {"step": step, "held_back": {"itm": 2 * k, "imlm": 1.5 * k, "bbp": 1 * k}, "norm": {
+        "mlm": language, "mim": {"vision": 1 * k, "vision mask token": 0.0}, "itc": {**language, "vision": 2 * k},
+        **{o: {"language embeddings": None, "vision": 1 * k, "fusion": 2 * k} for o in ("itm", "imlm", "bbp")}}}
+view = xw.GradientFlow([record(0, 1), record(50, 2), record(100, 3)])
+view
+"""
+
+
+def test_the_stopped_edge_dies_and_its_ghost_stays(notebook, offline):
+    book = notebook(CELL)
+    shown = book.view()
+    assert shown.locator("[data-edge=itm-language]").count() == 0
+    assert shown.locator("[data-ghost=itm-language]").count() == 1
+    assert shown.locator("[data-number=itm-language]").text_content() == "ITM 0, not 2"
+    shown.get_by_role("button", name="Let the gradient through").click()
+    book.until("view.share", 1.0)
+    edge = shown.locator("[data-edge=itm-language]")
+    assert float(edge.get_attribute("data-norm") or 0) == 2 and shown.locator("[data-ghost=itm-language]").count() == 0
+    dose = shown.get_by_label("text_gradient of ITM, IMLM, BBP")
+    dose.focus()
+    for _ in range(10):
+        book.page.keyboard.press("ArrowLeft")
+    book.until("round(view.share, 2)", 0.5)
+    assert float(edge.get_attribute("data-norm") or 0) == pytest.approx(1.0)
+    assert book.python("view.flowing()['itm']['language']") == pytest.approx(1.0)
+    step = shown.get_by_role("slider", name="step")
+    step.focus()
+    book.page.keyboard.press("End")
+    book.until("view.step", 2)
+    assert float(edge.get_attribute("data-norm") or 0) == pytest.approx(3.0)
+    shown.get_by_role("checkbox", name="IMLM").uncheck()
+    book.until("view.objectives", ["mlm", "mim", "itc", "itm", "bbp"])
+    assert shown.locator("[data-edge^=imlm]").count() == 0
+    shown.get_by_label("MIM predicts").select_option("pixels")
+    book.until("view.mim_target", "pixels")
+    assert shown.locator("[data-target=pixels]").count() == 1 and shown.locator("[data-edge=mim-vision]").count() == 0
+    book.python("setattr(view, 'share', 0.0)")
+    edge.wait_for(state="detached")
+    accessible(book.page)
+    book.shots("gradient-flow")
+    exported = book.python("str(view.to_html('flow.html').resolve())")
+    page = offline(exported)
+    page.get_by_role("button", name="Let the gradient through").click()
+    assert page.locator("[data-edge=itm-language]").count() == 1
+
+
+def test_it_plays_through_the_steps_and_the_table_says_what_is_seen(notebook):
+    book = notebook(CELL)
+    shown = book.view()
+    shown.get_by_role("button", name="Play").click()
+    book.until("view.step", 2)
+    shown.get_by_text("The same as a table").click()
+    row = shown.locator("tr:has(td:text-is('BBP'))").first
+    assert row.locator("td").all_text_contents() == ["100", "BBP", "language", "no path", "3"]

@@ -1,0 +1,111 @@
+"""What every view is: a widget whose module is `static/shared.js` with its own in front of the browser, that shows its
+figure where there is no kernel, and that writes itself into one file.
+
+A view takes data (arrays, traces, run folders, tables), never a model. Its Python state is traits: choose with the
+mouse, the keyboard, or `view.head = 2`; `observe` and `jslink` connect views.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+from IPython.display import display
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xfm.plots import Figure
+
+STATIC = Path(__file__).parent / "static"
+LICENCE = "Data: pictures by OpenMoji (openmoji.org), CC BY-SA 4.0; sentences from WordNet 3.0, Princeton University."
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
+<title>{title}</title>
+<style>body {{ margin: 1rem; max-width: 75rem; }}
+{css}</style>
+<main id="view"></main>
+<script type="module">
+{esm}
+offline(view, {state}, {licence}, document.getElementById("view"));
+</script>
+</html>
+"""
+
+
+def static(name: str) -> str:
+    return (STATIC / name).read_text("utf-8")
+
+
+class View(anywidget.AnyWidget):
+    """The base of all views. A subclass in `name.py` has `static/name.js`, which defines `const view = {render}`, and
+    may have `static/name.css`."""
+
+    payload = traitlets.Dict().tag(sync=True)  # what is drawn: JSON, with bytes for arrays
+    message = traitlets.Unicode().tag(sync=True)  # what went wrong, or is missing, in words; shown above the view
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "_esm" not in vars(cls):  # traitlets makes a class of its own for an instance, which has it already
+            name = cls.__module__.rpartition(".")[2]
+            own = STATIC / f"{name}.css"
+            cls._module = static("shared.js") + "\n" + static(f"{name}.js")
+            cls._esm = cls._module + "\nexport default view;\n"
+            cls._css = static("shared.css") + (own.read_text("utf-8") if own.exists() else "")
+        super().__init_subclass__(**kwargs)
+
+    def figure(self) -> Figure:
+        """The current view as a matplotlib figure."""
+        raise NotImplementedError
+
+    def data(self) -> pd.DataFrame:
+        """What is shown, as a table."""
+        raise NotImplementedError
+
+    def to_html(self, path: str | Path) -> Path:
+        """Writes one file that shows this view without a kernel and without a network, and returns its path. What needs
+        a model is absent there, and says so."""
+        path, kept = Path(path), ("_esm", "_css", "layout", "tooltip", "tabbable")
+        state = {n: v for n, v in self.get_state().items() if n not in kept and not n.startswith("_")}
+        page = PAGE.format(title=html.escape(type(self).__name__), css=str(self._css), esm=self._module,
+                           state=script_json(state), licence=script_json(LICENCE))  # fmt: skip
+        path.write_text(page, encoding="utf-8")
+        return path
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """What a callable raises stands in the view; the view stays as it was."""
+        try:
+            yield
+            self.message = ""
+        except Exception as error:
+            self.message = f"{type(error).__name__}: {error}"
+
+    def _ipython_display_(self) -> None:
+        """The view, and behind it its figure: the stylesheet hides that while the view is alive, and a notebook that is
+        opened without a kernel still shows it."""
+        if (shown := super()._repr_mimebundle_()) is not None:
+            display(shown[0], metadata=shown[1], raw=True)
+            display(self.figure())
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand in a <script>; bytes as {"$bytes": base64}."""
+    said = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
+    return said.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def encoded(value: Any) -> dict[str, str]:
+    if isinstance(value, (bytes, memoryview)):
+        return {"$bytes": base64.b64encode(value).decode()}
+    raise TypeError(f"{type(value).__name__} in a view's state: JSON and bytes only")
