@@ -7,15 +7,16 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_QUIET := $(if $(V),,--quiet)
 
-.PHONY: help demo lab test lint unit notebooks bench clean again
+.PHONY: help demo lab test lint unit notebooks browser gallery bench clean again
 # one thing at a time also under `make -j`: the steps share the same few cores
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo    pretrain the demo recipe on the embedded data, evaluate it, write its report'
 	@echo 'make lab     open JupyterLab on the notebooks'
-	@echo 'make test    lint, unit tests (the built wheel included) and notebooks; also one by one:'
-	@echo '             make lint | unit | notebooks'
+	@echo 'make test    lint, unit tests (the built wheel included), notebooks, and the views in a browser;'
+	@echo '             also one by one: make lint | unit | notebooks | browser'
+	@echo 'make gallery draw all views in Chromium into docs/'
 	@echo 'make bench   run the benchmarks that the README quotes'
 	@echo 'make clean   remove .venv, caches and build leftovers; runs/ stays'
 	@echo 'Each installs what it lacks into .venv first (V=1 shows how).'
@@ -24,10 +25,10 @@ demo: $(VENV)/run.stamp
 	@$(VENV)/bin/xfm pretrain demo
 
 lab: $(VENV)/run.stamp
-	@echo 'JupyterLab opens on notebooks/ (Ctrl-C here ends it; options: make lab LAB_FLAGS="--no-browser --port 9999")'
-	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks $(LAB_FLAGS)
+	@echo 'JupyterLab opens notebooks/00_start_here.ipynb (Ctrl-C here ends it; options: make lab LAB_FLAGS="--no-browser --port 9999")'
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_FLAGS)
 
-test: lint unit notebooks
+test: lint unit notebooks browser
 	@echo 'make test: all passed'
 
 lint: $(VENV)/dev.stamp
@@ -40,12 +41,20 @@ lint: $(VENV)/dev.stamp
 
 unit: $(VENV)/dev.stamp
 	@echo '== unit tests'
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser tests
 
 notebooks: $(VENV)/dev.stamp
 	@echo '== notebooks, at smoke scale'
 	@rm -rf runs/smoke  # of an earlier recipe, perhaps
 	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+
+# one JupyterLab for all; where there is no Chromium it says so (XFM_BROWSER=required makes that a failure)
+browser: $(VENV)/dev.stamp
+	@echo '== views, in JupyterLab in Chromium'
+	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/browser
+
+gallery: $(VENV)/dev.stamp
+	@$(PY) widgets/gallery.py
 
 bench: $(VENV)/dev.stamp
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done

@@ -126,6 +126,19 @@ def test_the_library_knows_no_notebook_and_keeps_captum_in_one_room() -> None:
     assert not found, "\n".join(found)
 
 
+UNSAFE = re.compile(
+    r"innerHTML|outerHTML|insertAdjacent|document\.write|DOMParser|\beval\(|new Function|"
+    r"fetch\(|XMLHttpRequest|WebSocket|import\(|https?://(?!www\.w3\.org/2000/svg)"
+)
+
+
+def test_views_make_no_html_of_text_and_ask_no_network() -> None:
+    scripts = [*(ROOT / "widgets" / "xfm_widgets" / "static").glob("*.*s")]
+    assert {"shared.js", "shared.css", "gradient_flow.js"} <= {path.name for path in scripts}
+    found = [f"{p.name}: {m.group()}" for p in scripts for m in UNSAFE.finditer(read(p))]
+    assert not found, "\n".join(found)
+
+
 def detaches(path: Path) -> list[int]:
     nodes = ast.walk(ast.parse(read(path)))
     return [n.lineno for n in nodes if isinstance(n, ast.Attribute) and n.attr in ("detach", "detach_")]
@@ -207,7 +220,7 @@ def test_an_encoding_that_is_left_to_the_locale_is_seen(source: str, left_open: 
 
 
 def test_text_files_are_utf_8_whatever_the_locale() -> None:
-    paths = [*XFM.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    paths = [p for f in ("xfm", "widgets", "benchmarks", "studies") for p in (ROOT / f).rglob("*.py")]
     found = [f"{path.relative_to(ROOT)}:{line}" for path in paths for line in encodings_left_open(read(path))]
     assert not found, "say encoding='utf-8':\n" + "\n".join(found)
 

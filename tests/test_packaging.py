@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ((ROOT, "xfm"), (ROOT / "widgets", "xfm_widgets"))
 IMPORT_ALL = """
-import importlib, pkgutil, sys, xfm
-names = ["xfm", *(m.name for m in pkgutil.walk_packages(xfm.__path__, "xfm."))]
+import importlib, pkgutil, sys, xfm, xfm_widgets
+names = [n for p in (xfm, xfm_widgets)
+         for n in (p.__name__, *(m.name for m in pkgutil.walk_packages(p.__path__, p.__name__ + ".")))]
 for name in names:
     file = importlib.import_module(name).__file__
     assert file.startswith(sys.argv[1]), (name, file)
@@ -54,7 +56,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     notes = {name for name in inside if ".dist-info/" in name}
-    here = {p.relative_to(ROOT) for p in (ROOT / "xfm").rglob("*") if p.is_file()}
+    here = {p.relative_to(base) for base, name in PACKAGES for p in (base / name).rglob("*") if p.is_file()}
     left = {p for p in here if "__pycache__" in p.parts or any(part.startswith(".") for part in p.parts)}
     assert inside - notes == {p.as_posix() for p in here - left}
     assert {"LICENSE", "THIRD_PARTY_NOTICES.md"} <= {Path(n).name for n in notes if "/licenses/" in n}
@@ -63,8 +65,13 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
 def test_every_module_imports_from_the_wheel(python: Path) -> None:
     home = python.parents[1]
     names = run(python, "-I", "-c", IMPORT_ALL, home, cwd=home).split()
-    files = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "xfm").rglob("*.py")]
+    files = [p.relative_to(base).with_suffix("") for base, name in PACKAGES for p in (base / name).rglob("*.py")]
     assert names == sorted(".".join(f.parts).removesuffix(".__init__") for f in files)
+
+
+def test_the_checkpoint_and_the_views_work_from_the_wheel(python: Path) -> None:
+    code = "import xfm, xfm_widgets as xw; print(xfm.load('demo').config.name, len(xw.GradientFlow([])._esm) > 9000)"
+    assert run(python, "-I", "-c", code, cwd=python.parents[1]).split() == ["pretrained", "True"]
 
 
 def test_the_command_explains_itself(python: Path) -> None:

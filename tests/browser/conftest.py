@@ -88,6 +88,12 @@ class Notebook:
         self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
         self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
+    def shut(self) -> None:
+        """Ends the kernel and closes the page: what they take would slow the next test."""
+        end = "() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown().catch(() => {})"
+        self.page.evaluate(end)  # one that is restarting refuses, and ends with the Lab
+        self.page.close()
+
     def theme(self, name: str) -> None:
         """ "JupyterLab Light" or "JupyterLab Dark" """
         self.page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
@@ -120,17 +126,15 @@ class Lab:
         nbformat.write(book, path)
         return self.open(path)
 
-    def open(self, path: Path, kernel: bool = True) -> Notebook:
+    def open(self, path: Path) -> Notebook:
         page = self.context.new_page()
         opened = Notebook(page, path)
         page.on("console", lambda m: opened.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: opened.errors.append(str(e)))
         page.on("requestfailed", lambda r: opened.errors.append(f"failed: {r.url}"))
-        mode = "" if kernel else "&kernel-less"
-        page.goto(f"{self.url}/lab/tree/{path.name}?token={self.token}&reset{mode}")
+        page.goto(f"{self.url}/lab/tree/{path.name}?token={self.token}&reset")
         page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=60_000)
-        if kernel:
-            page.wait_for_function(IDLE, timeout=60_000)
+        page.wait_for_function(IDLE, timeout=60_000)
         return opened
 
 
@@ -195,17 +199,9 @@ def notebook(lab: Lab) -> Iterator[Any]:
 
     yield make
     for made in opened:
-        shut(made)
+        made.shut()
         errors = [e for e in made.errors if not any(some in e for some in HARMLESS)]
         assert not errors, "\n".join(errors)
-
-
-def shut(made: Notebook) -> None:
-    """The kernel and the page; what they take would slow the next test."""
-    made.page.evaluate(
-        "async () => { await window.jupyterapp.shell.currentWidget?.context.sessionContext.shutdown(); }"
-    )
-    made.page.close()
 
 
 @pytest.fixture

@@ -228,6 +228,82 @@ function picture(bytes, width, height) {
   return made;
 }
 
+/** About `count` round numbers from low to high: 1, 2 or 5 times a power of ten */
+function roundTicks(low, high, count = 4, log = false) {
+  const found = [];
+  if (log) {
+    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
+      for (const m of Math.log10(high / low) > count ? [1] : [1, 2, 5]) found.push(Number((m * 10 ** power).toPrecision(3)));
+    return found.filter((v) => v >= low && v <= high);
+  }
+  const rough = (high - low) / count, base = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((m) => m * base).find((s) => s >= rough * 0.999);
+  for (let k = Math.ceil(low / step); k * step <= high; k++) found.push(Number((k * step).toPrecision(12)));
+  return found;
+}
+
+/** Axes, bands and lines on a canvas, in place of what was there. x, y: [low, high]; a line: {points: [x, y, x, y, ...],
+ *  colour, dash, width, alpha, dots: true}; a band: {x, low, high, colour}; `at`: an x that is marked. NaN leaves a gap.
+ *  Returns {value(pixel)}: the x there. */
+function lineChart(made, inks, { x, y, lines = [], bands = [], log = false, at = null, label = "" }) {
+  const { pen, wide, tall } = made, scale = log ? Math.log10 : (v) => v;
+  pen.clearRect(0, 0, wide, tall);
+  pen.font = "11px system-ui, sans-serif";
+  const marks = roundTicks(y[0], y[1], tall < 190 ? 3 : 5, log), said = marks.map(short);
+  const left = 8 + Math.max(10, ...said.map((s) => pen.measureText(s).width)), right = wide - 8, top = 6, low = tall - (label ? 32 : 19);
+  const px = (v) => left + ((v - x[0]) / (x[1] - x[0] || 1)) * (right - left);
+  const py = (v) => low - ((scale(v) - scale(y[0])) / (scale(y[1]) - scale(y[0]) || 1)) * (low - top);
+  const stroke = (colour, width, dash, act) => {
+    Object.assign(pen, { strokeStyle: colour, lineWidth: width });
+    pen.setLineDash(dash);
+    pen.beginPath(); act(); pen.stroke();
+    pen.setLineDash([]);
+  };
+  pen.fillStyle = inks.soft;
+  pen.textAlign = "right";
+  marks.forEach((v, i) => {
+    stroke(inks.line, 0.5, [], () => { pen.moveTo(left, py(v)); pen.lineTo(right, py(v)); });
+    pen.fillText(said[i], left - 4, py(v) + 4);
+  });
+  pen.textAlign = "center";
+  for (const v of roundTicks(x[0], x[1], Math.max(2, Math.floor(wide / 90))))
+    pen.fillText(short(v), clamp(px(v), left, right - pen.measureText(short(v)).width / 2), low + 14);
+  if (label) pen.fillText(label, (left + right) / 2, tall - 5);
+  stroke(inks.soft, 1, [], () => { pen.moveTo(left, top); pen.lineTo(left, low); pen.lineTo(right, low); });
+  pen.save();
+  pen.beginPath(); pen.rect(left, top - 4, right - left + 6, low - top + 8); pen.clip();
+  for (const band of bands) {
+    Object.assign(pen, { fillStyle: band.colour, globalAlpha: 0.18 });
+    pen.beginPath();
+    band.x.forEach((v, i) => pen.lineTo(px(v), py(band.high[i])));
+    for (let i = band.x.length - 1; i >= 0; i--) pen.lineTo(px(band.x[i]), py(band.low[i]));
+    pen.fill();
+  }
+  for (const { points, colour, dash = [], width = 1.6, alpha = 1, dots = false } of lines) {
+    pen.globalAlpha = alpha;
+    if (!dots) stroke(colour, width, dash, () => {
+      for (let i = 0, gap = true; i < points.length; i += 2) {
+        const missing = !Number.isFinite(points[i + 1]) || (log && points[i + 1] <= 0);
+        if (!missing) pen[gap ? "moveTo" : "lineTo"](px(points[i]), py(points[i + 1]));
+        gap = missing;
+      }
+    });
+    for (let i = 0; i < points.length && (dots || points.length === 2); i += 2) {
+      pen.beginPath(); pen.arc(px(points[i]), py(points[i + 1]), 3.5, 0, 7);
+      Object.assign(pen, { fillStyle: inks.ground, strokeStyle: colour, lineWidth: 1.6 });
+      pen.fill(); pen.stroke();
+    }
+  }
+  pen.globalAlpha = 1;
+  if (at !== null) stroke(inks.ink, 1, [2, 2], () => { pen.moveTo(px(at), top); pen.lineTo(px(at), low); });
+  pen.restore();
+  return { value: (pixel) => x[0] + ((pixel - left) / (right - left)) * (x[1] - x[0]) };
+}
+
+/** How the i-th of several lines looks: a colour of colours(root) and a dash, which together are its own */
+const LINE_DASHES = [[], [7, 3], [2, 2], [9, 3, 2, 3]];
+const lineStyle = (inks, i) => ({ colour: inks[["blue", "orange", "green", "purple", "grey"][i % 5]], dash: LINE_DASHES[i % 4] });
+
 // cividis, perceptually uniform and the same for colour-blind eyes; and blue - white - orange for signed numbers
 const CIVIDIS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116],
   [195, 179, 105], [225, 204, 85], [254, 232, 56]];

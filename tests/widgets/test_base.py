@@ -1,0 +1,68 @@
+"""What every view writes into a file, and what it says when a callable fails."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import xfm_widgets as xw
+from xfm_widgets.base import View, script_json
+
+VIEWS = sorted((v for v in vars(xw).values() if isinstance(v, type) and issubclass(v, View) and v is not View),
+               key=lambda v: v.__name__)  # fmt: skip
+HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
+
+
+RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}}, "held_back": {"itm": 3.0}}
+
+
+def state(page: str) -> dict[str, Any]:
+    return json.loads(re.search(r"\noffline\(view, (.*), \"Data: ", page).group(1))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.__name__)
+def test_a_views_code_stays_small(view: type[View]) -> None:
+    assert len((str(view._module) + str(view._css)).encode()) < 60_000
+    assert str(view._esm).count("export default view;") == 1 and "const view = {" in str(view._esm)
+
+
+def test_text_in_an_export_cannot_leave_its_script(tmp_path: Path) -> None:
+    view = xw.GradientFlow([RECORD])
+    view.payload = view.payload | {"text": HOSTILE, "array": b"\x00\xff"}
+    page = view.to_html(tmp_path / "a.html").read_text("utf-8")
+    assert "</script><img" not in page and "\u2028" not in page
+    assert state(page)["payload"]["text"] == HOSTILE
+    assert base64.b64decode(state(page)["payload"]["array"]["$bytes"]) == b"\x00\xff"
+    assert "default-src 'none'" in page and "CC BY-SA 4.0" in page
+    assert state(page)["share"] == 0 and not any(name.startswith("_") for name in state(page))
+
+
+def test_what_is_no_json_is_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        script_json({"a": float("nan")})
+    with pytest.raises(TypeError, match="object in a view's state"):
+        script_json({"a": object()})
+
+
+def test_what_a_callable_raises_stands_in_the_view() -> None:
+    view = xw.GradientFlow([RECORD])
+    with view.reporting():
+        raise KeyError("no such thing")
+    assert view.message == "KeyError: 'no such thing'"
+    with view.reporting():
+        pass
+    assert view.message == ""
+
+
+def test_a_display_is_the_view_and_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr("xfm_widgets.base.display", lambda thing, **_: shown.append(thing))
+    xw.GradientFlow([RECORD])._ipython_display_()
+    live, still = shown
+    assert "application/vnd.jupyter.widget-view+json" in live
+    assert still._repr_png_()[0].startswith(b"\x89PNG")

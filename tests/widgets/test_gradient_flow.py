@@ -1,0 +1,55 @@
+"""Gradient flow's numbers: a probe's record, by encoder, under any share."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+import xfm_widgets as xw
+from xfm.config import ConfigError, FlowConfig, TextGradient
+
+LANGUAGE = {"language embeddings": 3.0, "language layer 0": 4.0}
+RECORD = {"step": 5, "held_back": {"itc": 0.0, "itm": 2.0}, "norm": {
+    "mlm": LANGUAGE | {"vision": None, "fusion": None},
+    "itc": LANGUAGE | {"vision": 2.0, "fusion": None},
+    "itm": {"language embeddings": None, "vision": 1.0, "vision mask token": 0.0, "fusion": 6.0},
+    "mim": {"vision": 7.0, "vision mask token": 0.0, "language embeddings": None, "fusion": None},
+}}  # fmt: skip
+
+
+def test_norms_are_those_of_whole_encoders_and_what_was_held_back_is_what_would_flow():
+    view = xw.GradientFlow([RECORD])
+    assert view.flowing()["mlm"] == {"language": 5.0, "vision": None, "fusion": None}
+    assert view.flowing()["itm"] == {"language": None, "vision": 1.0, "fusion": 6.0}
+    view.share = 0.25
+    assert view.flowing()["itm"]["language"] == pytest.approx(0.5)
+    table = view.data().set_index(["objective", "encoder"])["gradient norm, whole"]
+    assert table["itm", "language"] == 2.0 and math.isnan(table["mlm", "vision"])
+
+
+def test_a_dose_that_was_trained_with_is_undone():
+    dosed = {"step": 0, "held_back": {"itm": 1.5}, "norm": {"itm": {"language layer 0": 0.5, "fusion": 1.0}}}
+    view = xw.GradientFlow([dosed], FlowConfig(TextGradient(itm=0.25)))
+    assert view.share == 0.25 and view.flowing()["itm"]["language"] == pytest.approx(0.5)
+    view.share = 1.0
+    assert view.flowing()["itm"]["language"] == pytest.approx(2.0)
+
+
+def test_only_measured_targets_have_numbers():
+    view = xw.GradientFlow({"self": [RECORD], "pixels": [RECORD | {"norm": {"mim": {"vision": 9.0}}}]})
+    assert view.flowing()["mim"]["vision"] == 7.0
+    view.mim_target = "pixels"
+    assert view.flowing() == {"mim": {"language": None, "vision": 9.0, "fusion": None}}
+    view.mim_target = "frozen"
+    assert view.flowing()["mim"]["vision"] is None
+    view.figure()
+    with pytest.raises(ConfigError, match="there are self, frozen"):
+        xw.GradientFlow({"pixel": [RECORD]})
+
+
+def test_a_run_without_probes_says_how_to_have_them(tmp_path):
+    view = xw.GradientFlow([])
+    assert "train.probe_every" in view.message and view.flowing() == {} and view.data().empty
+    view.figure()
+    assert "train.probe_every" in view.to_html(tmp_path / "a.html").read_text("utf-8")
