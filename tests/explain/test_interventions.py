@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -13,7 +15,6 @@ from xfm.explain.gradients import evaluating
 from xfm.explain.patching import patching
 from xfm.explain.question import ask, of_scene
 from xfm.explain.targets import outputs
-from xfm.objectives import build
 from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
@@ -24,13 +25,8 @@ CROSS = "fusion.layers.0.cross"
 
 
 @pytest.fixture(scope="module")
-def model():
-    built = build(CONFIG)
-    with torch.no_grad():
-        for name, parameter in built.named_parameters():
-            if "attention" in name or "cross" in name:
-                parameter.mul_(3)
-    return built
+def model(sharpened):
+    return sharpened
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +131,8 @@ def test_states_of_the_clean_input_restore_its_answer(model):
     assert found["vision.blocks.0.attention"].restored != 0
     nowhere = patching(clean, corrupt, "vision.norm", tokens=[])[0]
     assert nowhere.restored == pytest.approx(0, abs=1e-6)
+    (same,) = patching(clean, clean, "vision.norm")
+    assert math.isnan(same.restored)
     some = patching(clean, corrupt, "vision.norm", tokens=[3, 4])[0]
     assert some.patched not in (pytest.approx(some.clean), pytest.approx(some.corrupt))
 

@@ -6,6 +6,7 @@ found = patching(of_a_lion, of_a_car, "fusion.layers.*")
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ class Patching:
 
     @property
     def restored(self) -> float:
-        """Share of the difference that these states carry: 1 all of it, 0 nothing."""
-        return (self.patched - self.corrupt) / (self.clean - self.corrupt)
+        """Share of the difference that these states carry: 1 all of it, 0 nothing; NaN where there is no difference."""
+        difference = self.clean - self.corrupt
+        return (self.patched - self.corrupt) / difference if difference else math.nan
 
 
 def patching(clean: Question, corrupt: Question, pattern: str, tokens: Sequence[int] | None = None) -> list[Patching]:
