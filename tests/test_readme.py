@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import xfm_widgets
 
 from xfm import recipes
 from xfm.evaluation import find, from_json
 from xfm.recipes import ABLATIONS, LEVELS
 from xfm.study import Study
-from xfm.train import pretrain
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -137,15 +137,26 @@ def test_five_lines(tmp_path: Path) -> None:
 
 
 def test_looking_inside(tmp_path: Path) -> None:
-    """On a run of the smoke recipe, for which the code does not change."""
-    list(pretrain(recipes.smoke(), tmp_path / "runs"))
-    code = block("## Look inside").replace("runs/demo/seed0", "runs/smoke/seed0")
+    code = block("## Look inside")
     lines = code.rstrip().splitlines()
     code = "\n".join([*lines[:-1], f"figure = {lines[-1]}", "print(len(METHODS), len(figure.axes))"])
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     line, counts = done.stdout.splitlines()
     assert line.startswith("generic attention: pointing game ") and counts == "18 2"
+
+
+def test_seeing_and_touching(tmp_path: Path) -> None:
+    code = block("## See it, touch it") + "\nprint(view.figure(), len(view.data()), view.payload.keys())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "attention.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>") and "CC BY-SA 4.0" in page
+
+
+def test_every_view_is_in_the_table() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ", README[README.index("## See it, touch it") :], re.M)
+    assert sorted(rows) == sorted(set(xfm_widgets.__all__) - {"View"})
 
 
 def test_a_loss_is_a_file_and_two_lines(tmp_path: Path) -> None:

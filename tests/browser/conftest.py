@@ -115,6 +115,7 @@ class Lab:
     token: str
     folder: Path
     context: BrowserContext
+    alone: BrowserContext  # without a network
 
     def notebook(self, *cells: str, name: str = "") -> Notebook:
         """Writes a notebook with these cells and opens it, its kernel idle."""
@@ -167,7 +168,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             context = playwright.chromium.launch_persistent_context(
                 str(home / "chromium"), executable_path=CHROMIUM, headless=True, args=FLAGS,
                 viewport={"width": 1400, "height": 1000})  # fmt: skip
-            yield Lab(url, token, home / "notebooks", context)
+            other = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            yield Lab(url, token, home / "notebooks", context, other.new_context(offline=True))
+            other.close()
             context.close()
     finally:
         server.terminate()
@@ -212,18 +215,16 @@ def offline(lab: Lab, tmp_path: Path) -> Iterator[Any]:
     errors: list[str] = []
 
     def make(path: str | Path) -> Page:
-        page = lab.context.new_page()
+        page = lab.alone.new_page()
         pages.append(page)
         page.on("request", lambda r: asked.append(r.url))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: errors.append(str(e)))
-        lab.context.set_offline(True)
         page.goto(Path(path).resolve().as_uri())
         page.locator(".xfm-view").first.wait_for(timeout=10_000)
         return page
 
     yield make
-    lab.context.set_offline(False)
     for page in pages:
         page.close()
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []

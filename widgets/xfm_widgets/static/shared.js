@@ -231,7 +231,7 @@ function picture(bytes, width, height) {
 /** About `count` round numbers from low to high: 1, 2 or 5 times a power of ten */
 function roundTicks(low, high, count = 4, log = false) {
   const found = [];
-  if (log) {
+  if (log && high > 8 * low) {
     for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
       for (const m of Math.log10(high / low) > count ? [1] : [1, 2, 5]) found.push(Number((m * 10 ** power).toPrecision(3)));
     return found.filter((v) => v >= low && v <= high);
@@ -249,7 +249,7 @@ function lineChart(made, inks, { x, y, lines = [], bands = [], log = false, at =
   const { pen, wide, tall } = made, scale = log ? Math.log10 : (v) => v;
   pen.clearRect(0, 0, wide, tall);
   pen.font = "11px system-ui, sans-serif";
-  const marks = roundTicks(y[0], y[1], tall < 190 ? 3 : 5, log), said = marks.map(short);
+  const marks = roundTicks(y[0], y[1], tall < 190 ? 4 : 6, log), said = marks.map(short);
   const left = 8 + Math.max(10, ...said.map((s) => pen.measureText(s).width)), right = wide - 8, top = 6, low = tall - (label ? 32 : 19);
   const px = (v) => left + ((v - x[0]) / (x[1] - x[0] || 1)) * (right - left);
   const py = (v) => low - ((scale(v) - scale(y[0])) / (scale(y[1]) - scale(y[0]) || 1)) * (low - top);
@@ -304,11 +304,11 @@ function lineChart(made, inks, { x, y, lines = [], bands = [], log = false, at =
 const LINE_DASHES = [[], [7, 3], [2, 2], [9, 3, 2, 3]];
 const lineStyle = (inks, i) => ({ colour: inks[["blue", "orange", "green", "purple", "grey"][i % 5]], dash: LINE_DASHES[i % 4] });
 
-// cividis, perceptually uniform and the same for colour-blind eyes; and blue - white - orange for signed numbers
+// cividis, perceptually uniform and the same for colour-blind eyes; and orange - white - blue for signed numbers, as the figures have them
 const CIVIDIS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116],
   [195, 179, 105], [225, 204, 85], [254, 232, 56]];
-const SIGNED = [[5, 70, 130], [50, 125, 180], [130, 180, 215], [205, 225, 237], [246, 246, 246], [250, 220, 195], [240, 165, 105],
-  [215, 100, 30], [150, 55, 0]];
+const SIGNED = [[150, 55, 0], [215, 100, 30], [240, 165, 105], [250, 220, 195], [246, 246, 246], [205, 225, 237], [130, 180, 215],
+  [50, 125, 180], [5, 70, 130]];
 
 function along(scale, t) {
   const x = clamp(Number.isFinite(t) ? t : 0, 0, 1) * (scale.length - 1), i = Math.min(Math.floor(x), scale.length - 2), f = x - i;
@@ -336,7 +336,11 @@ function offline(view, state, licence, el) {
   const bytes = (v) => {
     if (Array.isArray(v)) return v.map(bytes);
     if (v && typeof v === "object") {
-      if ("$bytes" in v) return new DataView(Uint8Array.from(atob(v.$bytes), (c) => c.charCodeAt(0)).buffer);
+      if ("$bytes" in v) {
+        const text = atob(v.$bytes), made = new Uint8Array(text.length);
+        for (let i = 0; i < text.length; i++) made[i] = text.charCodeAt(i);  // from() with a function takes a second for 6 MB
+        return new DataView(made.buffer);
+      }
       return Object.fromEntries(Object.entries(v).map(([k, w]) => [k, bytes(w)]));
     }
     return v;

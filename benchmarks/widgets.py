@@ -1,0 +1,246 @@
+"""The attention widget beside BertViz, in a headless Chromium: one JSON under benchmarks/results/.
+
+    python benchmarks/widgets.py [--tokens 32 64 197] [--repeats 5]
+
+The same random attention of 12 layers x 12 heads in one file each: ours as `TraceExplorer(...).to_html()`, BertViz's as
+`head_view` and `model_view` return it, its three libraries from npm instead of the network. Measured: bytes of the
+file, seconds from navigation to the first frame that shows the view, milliseconds from an event (mouse on a token,
+another layer) until its frame is painted, elements in the document. "base": ours with all four maps of a base model,
+197 image tokens, the vision encoder's shown.
+
+Without bertviz (`pip install -e '.[bench]'`) ours is measured alone; without npm, BertViz's bytes alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
+
+from xfm.explain.axes import Patches, Words
+from xfm.explain.trace import Attention, Trace
+from xfm_widgets import TraceExplorer
+
+LAYERS = HEADS = 12
+LIBRARIES = {  # what BertViz asks for, by what is in the address: npm's package, its file
+    "require": ("requirejs@2.3.6", "requirejs/require.js"),
+    "jquery": ("jquery@2.1.4", "jquery/dist/jquery.min.js"),  # BertViz: 2.0.0, which npm lacks
+    "d3": ("d3@5.7.0", "d3/dist/d3.min.js"),
+}
+# A message that is posted in an animation frame comes after that frame is painted.
+WATCH = """
+const afterwards = (act) => { const c = new MessageChannel(); c.port1.onmessage = act; c.port2.postMessage(0); };
+const look = () => {
+  if (!document.body || !(READY)) return requestAnimationFrame(look);
+  requestAnimationFrame(() => afterwards(() => { window.painted = performance.now(); }));
+};
+requestAnimationFrame(look);
+"""
+TIMED = """(i) => new Promise((done) => requestAnimationFrame(() => {
+  const began = performance.now(), channel = new MessageChannel();
+  (ACT)(i);
+  channel.port1.onmessage = () => done(performance.now() - began);
+  channel.port2.postMessage(0);
+}))"""
+OURS = {
+    "ready": "document.querySelector('.xfm-view canvas')",
+    "hover": "(i) => { const all = [...document.querySelectorAll('[role=option]')].filter((o) => o.checkVisibility());"
+    " all[i % all.length].dispatchEvent(new MouseEvent('mouseover', {bubbles: true})); }",
+    "layer": "(i) => { const box = [...document.querySelectorAll('label')]"
+    ".find((l) => l.textContent.startsWith('layer')).querySelector('input');"
+    " box.value = i % (+box.max + 1); box.dispatchEvent(new Event('input')); }",
+}
+PATCHES = OURS | {
+    "hover": "(i) => { const image = [...document.querySelectorAll('[aria-roledescription=\"patches of a picture\"]')]"
+    ".find((c) => c.checkVisibility()), box = image.getBoundingClientRect(); image.dispatchEvent(new MouseEvent("
+    "'mousemove', {clientX: box.left + (i * 37) % box.width, clientY: box.top + (i * 53) % box.height})); }"
+}
+HEAD_VIEW = {
+    "ready": "document.querySelector('#attention line[stroke-opacity]') && document.querySelector('#left text')",
+    "hover": "(i) => { const all = document.querySelectorAll('#left > g:last-child > g');"
+    " all[i % all.length].dispatchEvent(new MouseEvent('mouseover', {bubbles: true})); }",
+    "layer": "(i) => { const box = document.querySelector('#layer'); box.selectedIndex = i % box.options.length;"
+    " box.dispatchEvent(new Event('change', {bubbles: true})); }",
+}
+MODEL_VIEW = {"ready": "document.querySelector('#vis svg line')"}  # all heads at once: it has no layers to switch
+
+
+def attention(layers: int, queries: int, keys: int, seed: int = 0) -> torch.Tensor:
+    """(layers, heads, queries, keys), peaked as trained heads are."""
+    generator = torch.Generator().manual_seed(seed)
+    return (2 * torch.randn(layers, HEADS, queries, keys, generator=generator)).softmax(-1)
+
+
+def words(count: int) -> Words:
+    names = tuple(f"word{i}" for i in range(count - 2))
+    return Words(("<s>", *names, "</s>"), (-1, *range(count - 2), -1), names)
+
+
+def of_words(tokens: int) -> TraceExplorer:
+    """What BertViz shows too: one encoder's words."""
+    maps = {"language": Attention(attention(LAYERS, tokens, tokens), "words", "words")}
+    image = np.full((32, 32, 3), 200, np.uint8)
+    return TraceExplorer(Trace("", image, words(tokens), Patches(2, 16), maps, {}, {}), map="language")
+
+
+def of_base(pieces: int = 18) -> TraceExplorer:
+    """A base model's trace: a picture of 224 x 224 pixels in patches of 16 x 16, and a caption."""
+    patches = 1 + 14 * 14
+    maps = {
+        "language": Attention(attention(LAYERS, pieces, pieces), "words", "words"),
+        "vision": Attention(attention(LAYERS, patches, patches, 1), "patches", "patches"),
+        "fusion": Attention(attention(LAYERS // 2, pieces, pieces, 2), "words", "words"),
+        "cross": Attention(attention(LAYERS // 2, pieces, patches, 3), "words", "patches"),
+    }
+    image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    return TraceExplorer(Trace("", image, words(pieces), Patches(14, 16), maps, {}, {}), map="vision")
+
+
+def bertviz(view: str, tokens: int) -> str:
+    """A page. ImportError where bertviz is not installed."""
+    import bertviz as theirs
+
+    layers = [layer[None] for layer in attention(LAYERS, tokens, tokens)]
+    made = getattr(theirs, view)(layers, list(words(tokens).pieces), html_action="return").data
+    return f"<!doctype html><meta charset=utf-8><body>{made}"
+
+
+def libraries(folder: Path) -> dict[str, bytes]:
+    """By what is in the address. Empty where npm cannot fetch them."""
+    names = [name for name, _ in LIBRARIES.values()]
+    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder), *names]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"npm did not fetch BertViz's libraries ({error}): its bytes alone are measured")
+        return {}
+    return {part: (folder / "node_modules" / file).read_bytes() for part, (_, file) in LIBRARIES.items()}
+
+
+def measure(start: Callable[[], Browser], path: Path, acts: dict[str, str], served: dict[str, bytes], repeats: int,
+            patience: float) -> dict[str, Any]:  # fmt: skip
+    """Medians over pages (first paint) and over events after two that do not count."""
+    found: dict[str, Any] = {"bytes": path.stat().st_size}
+    paints: list[float] = []
+
+    def answer(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2]
+        part = next((part for part in served if part in name), None)
+        route.fulfill(body=served[part], content_type="text/javascript") if part else route.abort()
+
+    for turn in range(repeats):
+        browser = start()  # a new one each time: a page that hangs cannot be closed, its browser can
+        page = browser.new_page(viewport={"width": 1400, "height": 1000}, bypass_csp=True)
+        page.set_default_timeout(1000 * patience)
+        page.route(re.compile("^https?:"), answer)
+        page.add_init_script(WATCH.replace("READY", acts["ready"]))
+        try:
+            page.goto(path.as_uri(), wait_until="commit")
+            page.wait_for_function("window.painted", polling=20)
+            paints.append(page.evaluate("window.painted") / 1000)
+            if turn == 0:
+                found["elements"] = page.evaluate("document.querySelectorAll('*').length")
+                for name in ("hover", "layer"):
+                    if name in acts:
+                        found |= events(page, name, acts[name], 2 + 4 * repeats, patience)
+        except Error as error:  # a page that crashed, or that shows nothing
+            found["failed"] = str(error).splitlines()[0]
+            break
+        finally:
+            browser.close()
+    return found | ({"seconds_first_paint": statistics.median(paints)} if paints else {})
+
+
+def events(page: Page, name: str, act: str, count: int, patience: float) -> dict[str, Any]:
+    """Of so many events, the first two left out; fewer where they take longer than one can wait."""
+    taken, end = [], time.monotonic() + patience
+    while len(taken) < count and (len(taken) < 4 or time.monotonic() < end):
+        taken.append(page.evaluate(TIMED.replace("ACT", act), len(taken) + 1))
+    return {f"milliseconds_{name}": statistics.median(taken[2:]), f"milliseconds_{name}_worst": max(taken[2:]),
+            f"events_{name}": len(taken) - 2}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", nargs="+", type=int, default=[32, 64, 197])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--patience", type=float, default=60, help="seconds until a view has failed, and for its events"
+    )
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "widgets.json")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    theirs = installed("bertviz")
+    if not theirs:
+        print("bertviz is not installed (pip install -e '.[bench]'): ours is measured alone")
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+        folder = Path(temporary)
+        served = libraries(folder) if theirs else {}
+        flags = ["--no-sandbox", "--disable-gpu"]
+        start = partial(playwright.chromium.launch, executable_path=args.chromium, args=flags)
+        sizes: dict[str, Any] = {}
+
+        def note(size: str, name: str, write: Callable[[Path], object], acts: dict[str, str]) -> None:
+            path = folder / "view.html"
+            write(path)
+            ours = acts is OURS or acts is PATCHES
+            if ours or served:
+                found = measure(start, path, acts, served, args.repeats, args.patience)
+            else:
+                found = {"bytes": path.stat().st_size}
+            sizes.setdefault(size, {})[name] = found
+            print(size, name, {k: v if isinstance(v, str) else round(v, 3) for k, v in found.items()}, flush=True)
+
+        for n in args.tokens:
+            note(str(n), "TraceExplorer", of_words(n).to_html, OURS)
+            for view, acts in (("head_view", HEAD_VIEW), ("model_view", MODEL_VIEW)) if theirs else ():
+                note(str(n), f"BertViz {view}", lambda p, v=view, n=n: p.write_text(bertviz(v, n), "utf-8"), acts)
+        base, joined = of_base(), " ".join(map(str, args.tokens))
+        note("base", "TraceExplorer", base.to_html, PATCHES)
+        sizes["base"]["TraceExplorer"]["bytes_of_payload"] = payload(base)
+        result = {
+            "command": f"python benchmarks/widgets.py --tokens {joined} --repeats {args.repeats}",
+            "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
+            "versions": {"chromium": start().version,"python": platform.python_version(), "torch": torch.__version__, "bertviz": theirs,
+                         "anywidget": version("anywidget")},
+            "threads": 1,
+            "layers": LAYERS,
+            "heads": HEADS,
+            "tokens": sizes,
+        }  # fmt: skip
+    args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+def payload(value: Any) -> int:
+    """Bytes that go to a notebook: of arrays, and of the JSON of the rest."""
+    from ipywidgets.widgets.widget import _remove_buffers
+
+    rest, _, buffers = _remove_buffers(value.get_state())
+    return sum(memoryview(b).nbytes for b in buffers) + len(json.dumps(rest))
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    main()

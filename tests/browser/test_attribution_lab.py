@@ -1,0 +1,112 @@
+"""The attribution lab in a real JupyterLab: objects and words go with a click or a key, and scores change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from views import accessible
+
+pytestmark = pytest.mark.browser
+HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
+CELL = f"""
+import numpy as np, torch, xfm_widgets as xw
+from xfm.explain.attribution import Attribution
+from xfm.explain.axes import Patches, Words
+from xfm.explain.faithfulness import Trust
+HOSTILE = {HOSTILE!r}
+words = Words(("<s>", "li", "on", HOSTILE, "</s>"), (-1, 0, 0, 1, -1), ("lion", HOSTILE))
+image = np.full((8, 8, 3), 220, np.uint8)
+image[:4, :4] = (250, 160, 60)
+lion, car = np.zeros((2, 8, 8), bool)
+lion[:4, :4] = car[4:, 2:] = True
+def found(method, target, signed, *patches):
+    text = torch.tensor([0, 0.5, 0.25, -0.5 if signed else 0.1, 0])
+    return Attribution(method, target, text, torch.tensor(patches), words, Patches(2, 4), signed, 0, 1, 2.0)
+some = [found(m, t, s, 0.9, -0.6 if s else 0.6, 0.1, 0.0) for t in ("itm", "itc") for m, s in (("gradients", True), ("attention", False))]
+trust = Trust("gradients", {{"mass in mask": 0.8, "infidelity": 0.4}}, {{"random": {{"mass in mask": 0.3}}, "centre": {{"mass in mask": 0.9}}}}, 0.01)
+def rescore(patches, pieces):
+    if patches.all():
+        raise RuntimeError("nothing is left of " + HOSTILE)
+    return {{"itm": 2.0 - patches.sum() - 10 * pieces.sum(), "itc": 0.5 - 0.1 * pieces.sum()}}
+view = xw.AttributionLab(image, words, some, [trust, None, None, None], {{"the lion": lion, "a car": car}}, rescore)
+view
+"""  # noqa: E501
+
+
+def scores(shown, target: str) -> list[str]:
+    return shown.locator(f"tr[data-target={target}] td.lab-number").all_text_contents()
+
+
+def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebook):
+    book = notebook(CELL)
+    shown = book.view()
+    picture = shown.get_by_role("group", name="gradients, for itc").locator("canvas[role]")
+    picture.click(position={"x": 60, "y": 60})
+    book.until("view.removed_objects", ["the lion"])
+    book.until("view.scores['after']['itm']", 1.0)
+    shown.locator("tr[data-target=itm] td:text-is('−1')").wait_for()
+    assert scores(shown, "itm") == ["2", "1", "−1"] and scores(shown, "itc") == ["0.5", "0.5", "0"]
+    assert book.python("view.patch") == 0
+    picture.focus()
+    for key in ("ArrowDown", "ArrowRight", "Enter"):  # the last patch shows the car
+        book.page.keyboard.press(key)
+    book.until("view.removed_objects", ["a car", "the lion"])
+    assert shown.get_by_role("button", name="a car").get_attribute("aria-pressed") == "true"
+    assert book.python("view.patch") == 3
+    shown.get_by_role("button", name="Put all back").click()
+    shown.get_by_label("a click on a picture removes").select_option("its patch")
+    picture.click(position={"x": 180, "y": 60})
+    book.until("(view.removed_objects, view.removed_patches)", [[], [1]])
+    shown.get_by_role("group", name="Words", exact=True).get_by_role("button", name="lion").focus()
+    book.page.keyboard.press("Enter")
+    book.until("view.scores['after']['itm']", 2.0 - 1 - 20)
+    assert book.python("(view.removed_words, view.token)") == [[0], 1]
+    shown.get_by_role("checkbox", name="attention").uncheck()
+    book.until("view.methods", ["gradients"])
+    assert shown.locator(".lab-panel h4").all_text_contents() == ["gradients", "gradients"]
+    assert shown.locator("td:has-text('0.80 ▼')").count() == 1  # better than random, not than centre
+    assert shown.locator("[data-word='1']").first.text_content() == f"−{HOSTILE}"
+    book.python("setattr(view, 'removed_patches', [0, 1, 2, 3])")
+    alert = shown.get_by_role("alert").filter(has_text="RuntimeError: nothing is left of <img")
+    alert.wait_for()
+    assert scores(shown, "itm") == ["2", "–", "–"]
+    assert book.page.evaluate("document.body.dataset.hacked") is None
+    accessible(book.page)
+    book.python("setattr(view, 'removed_patches', [1]) or setattr(view, 'methods', ['gradients', 'attention'])")
+    alert.wait_for(state="detached")
+    book.shots("attribution-lab")
+
+
+def test_a_page_of_its_own_knows_single_removals(offline, tmp_path):
+    made: dict[str, Any] = {}
+    exec(CELL, made)
+    made["view"].removed_words, made["view"].removed_patches = [0], [1]
+    page = offline(made["view"].to_html(tmp_path / "lab.html"))
+    assert scores(page, "itm") == ["2", "−19", "−21"]
+    page.get_by_role("button", name="Put all back").click()
+    page.get_by_role("button", name="a car").click()
+    assert scores(page, "itm") == ["2", "0", "−2"]
+    page.get_by_role("button", name="the lion").click()
+    assert "need Python" in page.locator(".lab-scores").inner_text() and scores(page, "itm") == ["2", "–", "–"]
+
+
+def test_one_word_one_patch_no_object_and_no_callable(notebook):
+    book = notebook("""
+import numpy as np, torch, xfm_widgets as xw
+from xfm.explain.attribution import Attribution
+from xfm.explain.axes import Patches, Words
+words = Words(("lion",), (0,), ("lion",))
+one = Attribution("zero", "itm", torch.zeros(1), torch.zeros(1), words, Patches(1, 8), True, 0, 1, 2.0)
+view = xw.AttributionLab(np.zeros((8, 8, 3), np.uint8), words, [one])
+view
+""")
+    shown = book.view()
+    shown.get_by_role("group", name="zero, for itm").locator("canvas[role]").click()
+    book.until("view.removed_patches", [0])
+    assert "without `rescore` no score is computed" in shown.locator(".lab-scores").inner_text()
+    shown.get_by_text("The same as a table").click()
+    shown.locator("details td").first.wait_for()
+    assert shown.locator("details td").all_text_contents() == ["word", "lion", "0", "patch", "row 1, column 1", "0"]
+    book.python("setattr(view, 'methods', [])")
+    shown.locator(".lab-panel h4").wait_for(state="detached")

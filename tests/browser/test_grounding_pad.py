@@ -1,0 +1,96 @@
+"""The grounding pad in a real JupyterLab: phrases picked and typed, boxes and attention by mouse and keyboard."""
+
+from __future__ import annotations
+
+import pytest
+from views import accessible
+
+pytestmark = pytest.mark.browser
+HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
+CELL = f"""
+import numpy as np
+import xfm_widgets as xw
+rng = np.random.default_rng(0)
+image = np.full((48, 48, 3), (90, 160, 90), np.uint8)
+image[4:20, 4:24] = (200, 60, 60)
+hostile = {HOSTILE!r}
+def ground(phrase):
+    if phrase == "nothing":
+        raise ValueError("<b>no</b> answer")
+    pieces = ("<s>", "a", phrase.split()[-1][:8], "</s>")
+    attention = rng.dirichlet(np.full(37, 0.4), (2, 4, 4))
+    attention[1, 3, 2] = np.eye(37)[1 + 14]  # layer 1, head 3, piece 2: patch 14 alone
+    return {{"box": (6, 4, 20, 16), "attention": attention, "pieces": pieces}}
+view = xw.GroundingPad(image, {{"a lion": (4, 4, 20, 16), hostile: (30, 30, 12, 12)}}, ground)
+view
+"""
+
+
+def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
+    book = notebook(CELL)
+    shown = book.view()
+    shown.get_by_text("IoU 0.82 ✓ right", exact=True).wait_for()
+    shown.get_by_role("button", name=HOSTILE).click()
+    book.until("view.phrase", HOSTILE)
+    shown.get_by_text("IoU 0.00 ✗ wrong", exact=True).wait_for()
+
+    field = shown.get_by_role("textbox", name="Another phrase")
+    field.fill("a big dog")
+    field.press("Enter")
+    book.until("view.phrase", "a big dog")
+    book.until("sorted(view.found) == sorted(['a lion', hostile, 'a big dog'])", True)
+    shown.get_by_text("IoU –", exact=True).wait_for()
+    assert shown.get_by_role("paragraph").filter(has_text="No true box is known for this phrase").count() == 1
+    assert shown.get_by_role("button", name="a big dog").get_attribute("aria-pressed") == "true"
+
+    shown.get_by_role("combobox", name="layer").select_option("1")
+    shown.get_by_role("combobox", name="head").select_option("3")
+    shown.get_by_role("button", name="dog", exact=True).click()
+    book.until("[view.layer, view.head, view.token]", [1, 3, 2])
+    pad = shown.locator(".xfm-pad canvas")
+    pad.focus()
+    for key in ("Home", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight"):
+        book.page.keyboard.press(key)
+    book.until("view.patch", 14)
+    pointed = shown.get_by_role("paragraph").filter(has_text="Patch 14 (row 2, column 2)")
+    assert (pointed.text_content() or "").endswith("Patch 14 (row 2, column 2): 1.")
+    box = pad.bounding_box()
+    book.page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01)
+    book.until("view.patch", 5)
+    assert book.python("float(view.attention().max())") == 1
+
+    field.fill("nothing")
+    shown.get_by_role("button", name="Find").click()
+    shown.get_by_text("ValueError: <b>no</b> answer").wait_for()
+    assert shown.get_by_role("paragraph").filter(has_text="There is no answer for this phrase").count() == 1
+    book.python("view.set_trait('phrase', 'a lion')")
+    shown.get_by_text("IoU 0.82 ✓ right", exact=True).wait_for()
+    accessible(book.page)
+    assert book.page.evaluate("document.body.dataset.hacked ?? 0") == 0
+    assert shown.locator("*").count() < 300
+    book.shots("grounding-pad")
+
+    page = offline(book.python("str(view.to_html('grounding.html').resolve())"))
+    page.get_by_role("button", name="a big dog").click()
+    page.get_by_text("IoU –", exact=True).wait_for()
+    page.get_by_role("textbox", name="Another phrase").fill("constructor")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_text("A new phrase needs the model, so Python").wait_for()
+    page.get_by_role("button", name=HOSTILE).click()
+    page.get_by_text("IoU 0.00 ✗ wrong", exact=True).wait_for()
+    assert page.evaluate("document.body.dataset.hacked ?? 0") == 0
+
+
+def test_a_box_that_is_not_finite_and_no_phrase_at_all(notebook):
+    book = notebook(CELL + """
+from IPython.display import display
+display(xw.GroundingPad(image, {"a lion": (4, 4, 20, 16)}, lambda _: {"box": [np.nan] * 4}))
+display(xw.GroundingPad(image, {}, ground))""")  # fmt: skip
+    views = book.page.locator(".xfm-view")
+    views.nth(1).wait_for()
+    said = sorted(views.nth(i).locator(".xfm-beside p").nth(1).text_content() or "" for i in range(2))
+    assert any("The predicted box is not a finite one." in one for one in said)
+    assert "No phrase is chosen." in said
+    book.page.set_viewport_size({"width": 640, "height": 900})
+    assert views.first.evaluate("v => v.scrollWidth <= v.clientWidth + 1")
+    book.page.set_viewport_size({"width": 1400, "height": 1000})

@@ -1,0 +1,115 @@
+"""The mask playground in a real JupyterLab: painted with the mouse and with keys; words go with a click."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from views import accessible
+
+pytestmark = pytest.mark.browser
+HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
+CELL = f"""
+import numpy as np, xfm_widgets as xw
+from xfm.config import MaskConfig
+from xfm.explain.axes import Words
+words = Words(("<s>", "li", "on", {HOSTILE!r}, "</s>"), (-1, 0, 0, 1, -1), ("lion", {HOSTILE!r}))
+image = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
+asked = []
+def predict(patches, pieces):
+    asked.append(int(patches.sum()))
+    if patches.all():
+        raise RuntimeError("nothing is left")
+    seen = 0.75 if not patches.any() else 0.5
+    found = [{{"place": int(i), "piece": words.pieces[i], "with": {{"guesses": [(words.pieces[i], seen), ("cat", 0.1)], "truth": seen}},
+              "without": {{"guesses": [("dog", 0.3)], "truth": 0.004}}}} for i in np.flatnonzero(pieces)]
+    return {{"words": found, "agreement": np.where(patches, np.linspace(-0.2, 1, 16), np.nan),
+             "pixels": np.random.default_rng(1).normal(size=(16, 48)), "target": "outputs"}}
+view = xw.MaskPlayground(image, words, 4, predict, MaskConfig(image_patches=5, smallest_block=2))
+view
+"""  # noqa: E501
+
+
+def cell(box: dict[str, float], i: int) -> tuple[float, float]:
+    side = box["width"] / 4
+    return box["x"] + (i % 4 + 0.5) * side, box["y"] + (i // 4 + 0.5) * side
+
+
+def guesses(shown, place: int) -> list[str]:
+    return shown.locator(f"tr[data-place='{place}'] .mask-guess").all_inner_texts()
+
+
+def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
+    book = notebook(CELL)
+    shown = book.view()
+    picture = shown.get_by_role("application")
+    box = picture.bounding_box()
+    mouse = book.page.mouse
+    mouse.move(*cell(box, 0))
+    mouse.down()
+    for i in (1, 2, 3, 7):  # over the top row, and down
+        mouse.move(*cell(box, i), steps=4)
+    mouse.up()
+    book.until("view.hidden_patches", [0, 1, 2, 3, 7])
+    book.until("view.answer['of']['patches']", [0, 1, 2, 3, 7])
+    mouse.move(*cell(box, 7))
+    mouse.down()
+    mouse.move(*cell(box, 3), steps=4)  # a stroke that begins on a hidden patch shows
+    mouse.up()
+    book.until("view.hidden_patches", [0, 1, 2])
+    picture.focus()
+    for key in ("Home", "ArrowDown", "ArrowRight", " "):
+        book.page.keyboard.press(key)
+    book.until("(view.hidden_patches, view.patch)", [[0, 1, 2, 5], 5])
+    assert "row 2, column 2: hidden" in shown.locator(".mask-value").first.inner_text()
+    shown.get_by_role("group", name="MIM: agreement with its target").get_by_text("mean −0.04").wait_for()
+    text = shown.get_by_role("group", name="Words")
+    text.get_by_role("button", name="on", exact=True).click()
+    text.get_by_role("button", name="<img").focus()
+    book.page.keyboard.press("Enter")
+    book.until("(view.hidden_pieces, view.token)", [[2, 3], 3])
+    book.until("view.answer['of']['pieces']", [2, 3])
+    before = len(book.python("asked"))
+    text.evaluate("(words) => [1, 2, 1].forEach((i) => words.children[i].click())")  # a hand that does not rest
+    book.until("view.hidden_pieces", [3])
+    text.get_by_role("button", name="on", exact=True).click()
+    book.until("view.answer['of']['pieces']", [2, 3])
+    assert len(book.python("asked")) == before + 2
+    shown.locator("tr[data-place='3']").wait_for()
+    assert [line.split("\n")[:2] for line in guesses(shown, 2)] == [
+        ["50 %", "on ✓"], ["10 %", "cat"], ["30 %", "dog"], ["<1 %", "(on)"]]  # fmt: skip
+    assert shown.locator("tr[data-place='3'] th").inner_text() == HOSTILE
+    assert text.get_by_role("button", name="<s>").is_disabled()
+    assert book.page.evaluate("document.body.dataset.hacked") is None
+    book.python("setattr(view, 'hidden_patches', [])")
+    shown.locator("tr[data-place='2']").get_by_text("75 %").wait_for()
+    shown.get_by_role("button", name="Hide the whole picture").click()
+    alert = shown.get_by_role("alert").filter(has_text="RuntimeError: nothing is left")
+    alert.wait_for()
+    shown.get_by_role("button", name="Hide at random").click()
+    book.until("len(view.hidden_patches)", 5)
+    alert.wait_for(state="detached")
+    accessible(book.page)
+    book.shots("mask-playground")
+    shown.get_by_role("button", name="Show all").click()
+    book.until("(view.hidden_patches, view.hidden_pieces)", [[], []])
+    shown.get_by_text("Click a word to hide it").wait_for()
+
+
+def test_a_page_of_its_own_keeps_the_last_answer(offline, tmp_path):
+    made: dict[str, Any] = {}
+    exec(CELL, made)
+    made["view"].hidden_pieces, made["view"].hidden_patches = [1], [2, 15]
+    page = offline(made["view"].to_html(tmp_path / "mask.html"))
+    assert "needs Python" in page.locator(".xfm-view").inner_text()
+    assert page.get_by_role("button", name="Hide at random").is_disabled()
+    assert [line.split("\n")[1] for line in guesses(page, 1)] == ["li ✓", "cat", "dog", "(li)"]
+    page.get_by_role("application").click(position={"x": 10, "y": 10})
+    assert "2 of 16 patches" in page.locator(".xfm-controls").inner_text()
+    page.keyboard.press("End")
+    assert "row 4, column 4: hidden, cosine 1" in page.locator(".mask-value").first.inner_text()
+    page.get_by_text("The same as a table").click()
+    page.locator("details td").first.wait_for()
+    last = page.locator("details tr").last.locator("td").all_text_contents()
+    assert last == ["patch", "15", "row 4, column 4", "hidden there", "", "", "1"]
+    assert page.evaluate("document.body.dataset.hacked") is None

@@ -1,0 +1,130 @@
+"""The attention view in a real JupyterLab: brush one side and the other answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from views import accessible
+
+pytestmark = pytest.mark.browser
+HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
+EXAMPLE = f"""
+import numpy as np, torch, xfm_widgets as xw
+from xfm.explain.axes import Patches, Words
+from xfm.explain.trace import Attention, Trace
+pieces = ("<s>", "a", "li", "on", "by", "a", "car", {HOSTILE!r}, "</s>")
+def example(seed, pieces=pieces, grid=4, layers=3):
+    def attention(layers, queries, keys):
+        rows = torch.randn(layers, 4, queries, keys, generator=torch.Generator().manual_seed(seed + keys + layers))
+        return (2 * rows).softmax(-1)
+    n, p = len(pieces), 1 + grid ** 2
+    words = Words(pieces, (-1, 0, 1, 1, *range(2, n - 3), -1)[:n], ("a", "lion", "by", "a", "car", "x")[:n])
+    maps = {{"language": Attention(attention(layers, n, n), "words", "words"),
+            "vision": Attention(attention(layers, p, p), "patches", "patches"),
+            "fusion": Attention(attention(2, n, n), "words", "words"),
+            "cross": Attention(attention(2, n, p), "words", "patches")}}
+    y, x = np.mgrid[: 8 * grid, : 8 * grid]
+    image = np.stack([2 * x, 2 * y, 255 - 2 * x], -1).astype(np.uint8)
+    boxes = {{"the lion": (8, 8, 10, 9)}}
+    return Trace("a lion by a car", image, words, Patches(grid, 8), maps, {{}}, {{}}, boxes=boxes)
+"""
+CELL = f"""{EXAMPLE}
+from xfm_widgets import trace_explorer
+trace_explorer.LIMIT = 1000  # of bytes, so that further traces are asked for
+view = xw.TraceExplorer({{"0": example(1), "50": example(2), "100": example(3)}})
+def sharpest():  # of B, which is shown
+    found = view.measures().query("trace == '100'").sort_values("entropy")
+    return found[["layer", "head"]].iloc[0].tolist()
+near = lambda found, values: max(abs(float(f) - 100 * x) for f, x in zip(found, values.tolist())) < 0.3
+view
+"""
+
+
+def numbers(page: Any, which: int) -> list[str]:
+    """Below the words of the left side (0) or the right one (1)."""
+    return page.locator(".xfm-tokens").nth(which).locator("small").all_text_contents()
+
+
+def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
+    book = notebook(CELL)
+    shown, keyboard = book.view(), book.page.keyboard
+    words = shown.get_by_role("listbox").first
+    picture = shown.locator("[aria-roledescription='patches of a picture']:visible").first
+    words.get_by_role("option", name="on", exact=True).click()
+    book.until("view.token", 3)
+    shown.get_by_role("heading", name="What “on” looks at").wait_for()
+    picture.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowRight"):
+        keyboard.press(key)
+    book.until("view.patch", 5)
+    assert book.python(f"near({numbers(shown, 1)}, view.weights()[:, 6])")
+    assert "patch 5 (row 2, column 2)" in (picture.get_attribute("aria-label") or "")
+    words.get_by_role("option").nth(6).hover()
+    shown.get_by_role("heading", name="What “car” looks at").wait_for()
+    assert book.python("view.token") == 3
+
+    shown.get_by_label("show").select_option("A−B")  # B is not there yet: it is asked for
+    book.until("view.shown", "A−B")
+    shown.get_by_label("A through the traces").focus()
+    keyboard.press("ArrowRight")
+    book.until("view.a", "50")
+    shown.get_by_role("status").filter(has_text="Waiting").wait_for(state="hidden")
+    picture.wait_for()
+    assert book.python(f"near({numbers(shown, 1)}, view.weights()[:, 6])")
+    assert any(number.startswith("-") for number in numbers(shown, 1))
+
+    shown.get_by_label("show").select_option("B")
+    grid = shown.locator("[aria-roledescription='grid of heads']")
+    grid.focus()
+    keyboard.press("End")
+    book.until("(view.layer, view.head)", [1, 3])
+    shown.get_by_label("Sort the heads by").select_option("entropy")
+    grid.click(position={"x": 20, "y": 20})
+    book.until("[view.layer, view.head]", book.python("sharpest()"))
+    book.python("setattr(view, 'heads', 'max')")
+    shown.get_by_label("Attention of").select_option("patches → patches, vision")
+    book.until("view.map", "vision")
+    shown.get_by_role("button", name="the whole picture's token").first.click()
+    book.until("(view.pooled, view.patch)", [True, -1])
+    assert shown.get_by_role("combobox", name="heads", exact=True).input_value() == "max"
+    picture.focus()
+    keyboard.press("Escape")
+    book.until("view.pooled", False)
+    accessible(book.page)
+    shown.get_by_label("Attention of").select_option("words → patches, fusion (cross)")
+    book.python("setattr(view, 'patch', 5)")
+    book.shots("trace-explorer")
+
+    exported = book.python("str(view.to_html('trace.html').resolve())")
+    expected = book.python("view.set_trait('map', 'language') or view.weights()[8].tolist()")
+    assert book.page.evaluate("document.body.dataset.hacked") is None
+    page = offline(exported)  # from here the notebook has no network either
+    assert page.get_by_role("combobox", name="A", exact=True).locator("option").all_text_contents() == ["50", "100"]
+    page.get_by_text("2 of 3 traces are in this file").wait_for()
+    page.get_by_label("Attention of").select_option("words → words, language")
+    page.get_by_role("listbox").first.focus()
+    page.keyboard.press("End")
+    page.get_by_role("heading", name="What “</s>” looks at").wait_for()
+    assert [float(n) for n in numbers(page, 0)] == pytest.approx([100 * x for x in expected], abs=0.3)
+    assert page.get_by_text(HOSTILE).first.is_visible()
+    assert page.evaluate("document.body.dataset.hacked") is None and page.locator(".xfm-view img").count() == 0
+
+
+def test_what_is_missing_is_said_and_a_long_text_stays_small(offline, tmp_path):
+    names: dict[str, Any] = {}
+    exec(EXAMPLE, names)
+    xw, example = names["xw"], names["example"]
+    page = offline(xw.TraceExplorer({}).to_html(tmp_path / "empty.html"))
+    assert page.get_by_role("alert").filter(has_text="No trace").is_visible()
+    page = offline(xw.TraceExplorer({"long": example(1), "short": example(1, ("x",))}).to_html(tmp_path / "two.html"))
+    page.get_by_label("show").select_option("A−B")
+    page.get_by_text("no difference").wait_for()
+    page.get_by_label("show").select_option("B")
+    page.get_by_label("Attention of").select_option("words → words, fusion")
+    page.locator("[role=option]:visible").first.click()
+    assert numbers(page, 0) == ["100.0"]
+    long = example(1, tuple(f"word{i}" for i in range(197)), grid=14)
+    page = offline(xw.TraceExplorer(long, map="language").to_html(tmp_path / "long.html"))
+    page.locator("[role=option]:visible").nth(100).click()
+    assert page.evaluate("document.querySelectorAll('*').length") < 2000

@@ -1,0 +1,98 @@
+"""The gallery of a view has the ranks of the retrieval task."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from xfm.config import ConfigError
+from xfm.evaluation import Subject, find, retrieval
+from xfm.evaluation.gallery import Gallery, gallery
+
+N = 24
+
+
+@pytest.fixture(scope="module")
+def small(model, config, tokenizer) -> Gallery:
+    torch.set_num_threads(1)
+    return gallery(model, config, tokenizer, N)
+
+
+def test_recalls_are_the_retrieval_tasks(subject: Subject, small: Gallery, few: None, monkeypatch) -> None:
+    checked = retrieval.checked_gallery
+    monkeypatch.setattr(retrieval, "checked_gallery", lambda draw, size=N: checked(draw, size))
+    results = retrieval.score(subject)
+    for direction in retrieval.DIRECTIONS:
+        for condition in ("ITC", "ITM re-ranked"):
+            ranks = [rank_of_the_true(small, direction, i, condition) for i in range(N)]
+            for k in retrieval.RECALLS:
+                wanted = find(results, direction, f"R@{k}", condition).value
+                assert (np.array(ranks) < k).mean() == pytest.approx(wanted), (direction, condition, k)
+
+
+def rank_of_the_true(found: Gallery, direction: str, query: int, condition: str) -> int:
+    itm = None if condition == "ITC" else found.row(found.odds, direction, query)
+    return found.ranking(direction, query, itm).tolist().index(query)
+
+
+def test_of_equals_the_true_one_comes_last_and_nan_behind_all(small: Gallery) -> None:
+    scores = np.zeros((N, N))
+    scores[0, 3] = np.nan
+    scores[0, 5:7] = 1
+    equal = replace(small, similarity=scores, reranked=3)
+    assert equal.ranking("image to text", 0).tolist() == [5, 6, 1, 2, 4, *range(7, N), 0, 3]
+    odds = np.full(N, 9.0)
+    odds[5], odds[1] = np.nan, 10
+    assert equal.ranking("image to text", 0, odds).tolist()[:4] == [1, 6, 5, 2]
+    assert equal.ranking("text to image", 5).tolist()[0] == 0
+
+
+def test_the_plane_is_sklearns_pca(small: Gallery) -> None:
+    features = np.concatenate([small.image_features, small.text_features]).astype(float)
+    places, shares = small.plane()
+    pca = PCA(2).fit(features)
+    assert np.allclose(np.abs(places), np.abs(pca.transform(features)), atol=1e-6)
+    assert shares == pytest.approx(pca.explained_variance_ratio_)
+    apart, _ = small.plane(apart=True)
+    assert np.allclose(apart[:N].mean(0), 0) and np.allclose(apart[N:].mean(0), 0)
+    broken = small.text_features.copy()
+    broken[2, 0] = np.nan
+    places, _ = replace(small, text_features=broken).plane()
+    assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [N + 2]
+
+
+def test_it_is_arrays_of_one_order(small: Gallery, subject: Subject) -> None:
+    scenes = retrieval.checked_gallery(lambda i: subject.scene("retrieval", i), N)
+    assert small.texts == tuple(s.caption.text for s in scenes)
+    assert all(np.array_equal(own, s.image) for own, s in zip(small.images, scenes, strict=True))
+    assert (small.truth == np.eye(N, dtype=bool)).all()
+    assert np.allclose(small.image_features @ small.text_features.T, small.similarity, atol=1e-6)
+    best = np.argsort(-small.similarity, 1)[:, : small.reranked]
+    assert np.isfinite(np.take_along_axis(small.odds, best, 1)).all()
+
+
+def test_drawn_as_they_come_a_sentence_may_be_true_of_several(model, config, tokenizer) -> None:
+    drawn = gallery(model, config, tokenizer, 96, checked=False)
+    assert drawn.truth.diagonal().all() and drawn.truth.sum() > 96
+
+
+def test_the_models_mode_is_restored(model, config, tokenizer) -> None:
+    model.train()
+    gallery(model, config, tokenizer, 2)
+    assert model.training
+    model.eval()
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"images": np.zeros((3, 8, 8, 3), np.uint8)}, r"images = 'uint8 \(3, 8, 8, 3\)'"),
+    ({"images": np.zeros((N, 8, 8, 3))}, "float64"),
+    ({"truth": np.ones((2, N), bool)}, r"truth.shape = \(2, 24\)"),
+    ({"odds": np.ones(N)}, "odds.shape"),
+    ({"text_features": np.ones((N, 3))}, "image_features, text_features"),
+    ({"reranked": 0}, "reranked = 0"),
+])  # fmt: skip
+def test_other_shapes_are_refused_by_name(small: Gallery, change, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        replace(small, **change)

@@ -1,0 +1,70 @@
+"""What the grounding pad asks the model is what the evaluation asks it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from xfm import recipes
+from xfm.data import dataset
+from xfm.evaluation import Subject, examining, grounding
+from xfm.explain.grounding import boxes, grounder
+from xfm.explain.trace import trace
+from xfm.objectives import build
+from xfm.tree import ConfigError
+
+CONFIG = recipes.smoke()
+DATA = dataset(CONFIG)
+WORDS = DATA.tokenizer()
+SCENE = DATA.world.scene("test", 3, 3)
+SIDE = CONFIG.model.vision.image_size
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build(CONFIG)
+
+
+def test_boxes_are_the_evaluations(model):
+    model.train()
+    ground = grounder(model, WORDS, SCENE.image)
+    found = [ground(phrase.text)["box"] for phrase in SCENE.phrases]
+    assert model.training and all(p.grad is None for p in model.parameters())
+    with examining(model):
+        asked = grounding.ask(Subject(model, CONFIG, WORDS), [SCENE])
+    for own, (cx, cy, w, h) in zip(found, (SIDE * asked.predicted).tolist(), strict=True):
+        assert own == pytest.approx([cx - w / 2, cy - h / 2, w, h], abs=1e-3)
+    true = np.array(list(boxes(SCENE).values()))
+    assert list(boxes(SCENE)) == [p.text for p in SCENE.phrases]
+    assert np.allclose(true[:, :2] + true[:, 2:] / 2, SIDE * asked.true[:, :2], atol=1e-3)
+    assert np.allclose(true[:, 2:], SIDE * asked.true[:, 2:], atol=1e-3)
+
+
+def test_attention_is_the_traces_and_its_rows_sum_to_one(model):
+    phrase = SCENE.phrases[0].text
+    found = grounder(model, WORDS, SCENE.image)(phrase)
+    traced = trace(model, WORDS, SCENE.image, phrase)
+    shape = CONFIG.model.fusion_depth, CONFIG.model.text.heads, len(found["pieces"]), 1 + CONFIG.model.vision.patches
+    assert found["attention"].shape == shape and found["pieces"] == traced.words.pieces
+    assert np.allclose(found["attention"].sum(-1), 1, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(found["attention"]), traced.maps["cross"].weights)
+
+
+@pytest.mark.parametrize(("phrase", "said"), [
+    ("very " * 100, r"text = 'very .* \(\d+ tokens\)': must be of at most \d+ tokens"),
+    (" ", "phrase = ' ': must be some words"),
+])  # fmt: skip
+def test_what_cannot_be_asked_is_refused(model, phrase, said):
+    with pytest.raises(ConfigError, match=said):
+        grounder(model, WORDS, SCENE.image)(phrase)
+
+
+def test_pictures_of_another_size_and_models_that_diverged_are_refused(model):
+    with pytest.raises(ConfigError, match="image = "):
+        grounder(model, WORDS, SCENE.image[:-1])
+    broken = build(CONFIG)
+    with torch.no_grad():
+        broken.fusion.layers[0].mlp.fc1.weight.fill_(float("nan"))
+    with pytest.raises(ConfigError, match=r"box = .*nan.*: must be finite"):
+        grounder(broken, WORDS, SCENE.image)("a lion")

@@ -1,0 +1,64 @@
+"""The checkpoint that comes with the package: what its files promise, measured again in part."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import xfm
+from xfm import recipes
+from xfm.evaluation import evaluate, evaluate_run, find
+from xfm.pretrained import FOLDER
+from xfm.tree import ConfigError
+
+# task, condition, metric: at least so much is promised of it
+PROMISED = {
+    ("image to text", "ITC", "R@1"): 0.85,
+    ("text to image", "ITC", "R@1"): 0.85,
+    ("grounding", "", "acc@0.5"): 0.75,
+    ("masked names", "right picture", "accuracy"): 0.60,
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> xfm.Run:
+    return xfm.load("demo")
+
+
+def test_it_is_a_finished_run_of_its_recipe_and_small(run):
+    assert run.done and run.config == recipes.pretrained()
+    assert (FOLDER / "demo" / "model.safetensors").stat().st_size <= 12_000_000
+    assert run.tokenizer().vocabulary == run.config.model.text.vocabulary
+    records = run.metrics()
+    assert records[-1]["step"] == run.config.train.steps - 1
+    assert records[-1]["validation/texts/mlm"] < records[0]["texts/mlm"] - 1
+    said = (FOLDER / "demo" / "README.md").read_text("utf-8")
+    assert "python studies/make_checkpoint.py" in said
+
+
+def test_what_it_has_learnt_is_what_was_promised(run):
+    stored = evaluate_run(run.folder)
+    for (task, condition, metric), least in PROMISED.items():
+        assert find(stored, task, metric, condition).value >= least, task
+    wrong = find(stored, "masked names", "accuracy", "right picture")
+    assert wrong.control_name == "wrong picture" and (wrong.control or 0) <= 0.05
+
+
+def test_a_part_of_its_evaluation_is_measured_again(run):
+    """Another CPU may round otherwise, so a sample or two may fall on the other side."""
+    stored = evaluate_run(run.folder)
+    for result in evaluate(run.model(), run.config, run.tokenizer(), tasks=["retrieval"]):
+        told = find(stored, result.task, result.metric, result.condition)
+        assert result.n == told.n and result.value == pytest.approx(told.value, abs=0.012), told
+
+
+def test_an_unknown_checkpoint_is_an_error_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"checkpoint = 'demmo'.*did you mean 'demo'"):
+        xfm.load("demmo")
+
+
+def test_its_files_are_json_and_safetensors_alone():
+    names = {path.name for path in (FOLDER / "demo").iterdir()}
+    assert {"model.safetensors", "config.json", "evaluation.json", "metrics.jsonl"} <= names and "state.pt" not in names
+    json.loads((FOLDER / "demo" / "environment.json").read_text("utf-8"))

@@ -1,0 +1,99 @@
+"""The ablation explorer's tables against the study's, and studies that lack something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_study import METRICS, PRIMARY, VARIANTS, made
+
+import xfm_widgets as xw
+from xfm.study import Study
+
+
+def put_together(view: xw.AblationExplorer, kind: str, rows: list[int]) -> str:
+    text = view.payload["texts"][kind]
+    return "\n".join([*text["head"], *(text["rows"][i] for i in rows), *text["foot"]]) + "\n"
+
+
+def test_it_holds_the_studys_own_tables(tmp_path: Path):
+    study = made(tmp_path)
+    view = xw.AblationExplorer(study)
+    effects, pairs = study.effects(), study.pairs()
+    assert view.message == "" and (view.metric, view.variant, view.rows) == (PRIMARY, "no_stop_gradient", "primary")
+    for shown, row in zip(view.payload["effects"], effects.to_dict("records"), strict=True):
+        assert (shown["metric"], shown["variant"]) == (row["metric"], row["variant"])
+        for name in ("effect", "low", "high", "mean", "p"):
+            assert shown[name] == pytest.approx(row[name], rel=1e-5)
+        assert (shown["p_holm"] is None) == (row["role"] == "secondary")
+    sent = np.frombuffer(view.payload["pairs"], np.float32).reshape(-1, 5)
+    own = sent[(sent[:, 0] == 0) & (sent[:, 1] == 1)]
+    asked = pairs[(pairs["metric"] == PRIMARY) & (pairs["variant"] == "neither")].sort_values("seed")
+    assert own[own[:, 2].argsort()][:, 4] - own[own[:, 2].argsort()][:, 3] == pytest.approx(
+        asked["difference"].to_numpy(), abs=1e-5
+    )
+    everything = list(range(len(effects)))
+    assert put_together(view, "markdown", everything) == study.to_markdown("all")
+    assert put_together(view, "latex", everything) == study.to_latex("all")
+    assert put_together(view, "markdown", [0, 1]) == study.to_markdown("primary")
+    assert len(view.data()) == 2
+    view.rows, view.metric = "metric", "naming, accuracy"
+    assert view.data()["metric"].unique().tolist() == ["naming, accuracy"]
+    assert view.figure()._repr_png_()[0].startswith(b"\x89PNG") and view.figure("seeds") and view.figure("curves")
+
+
+def test_bands_are_of_the_seeds(tmp_path: Path):
+    view = xw.AblationExplorer(made(tmp_path))
+    band = view.payload["curves"]["language: drift from the start"]["xfm"]
+    values = np.array([[step * 0.1 + seed / 100 for step in (0, 4, 8)] for seed in range(6)])
+    assert band["steps"] == [0, 4, 8] and band["n"] == 6
+    assert band["mean"] == pytest.approx(values.mean(0)) and band["most"] == pytest.approx(values.max(0))
+    half = 2.5706 * values.std(0, ddof=1) / 6**0.5  # t, 5 degrees of freedom
+    assert band["high"] == pytest.approx(values.mean(0) + half, rel=1e-4)
+
+
+def test_losses_are_those_of_the_run_folders_where_all_are_there(tmp_path: Path):
+    study = made(tmp_path, seeds=2)
+    runs = [study.run_of(variant, seed) for variant in VARIANTS for seed in range(2)]
+    for i, run in enumerate(runs):
+        run.make()
+        records = [{"run": "r", "step": s, "of": 12, "loss": 1.0 + i, "texts/mlm": 2.0 * i + s} for s in range(12)]
+        run.append("metrics.jsonl", records)
+        (run.folder / "model.safetensors").write_bytes(b"")
+        assert "MLM, texts: training loss" not in xw.AblationExplorer(study).payload["curves"]
+        run.finish()
+    band = xw.AblationExplorer(study).payload["curves"]["MLM, texts: training loss"]["no_stop_gradient"]
+    assert band["steps"] == [*range(1, 13)] and band["mean"][0] == 5.0 and (band["least"][0], band["most"][0]) == (4, 6)
+
+
+def test_a_study_without_results_and_one_with_too_few_say_so(tmp_path: Path):
+    empty = Study("empty", "smoke+stage1", VARIANTS, seeds=[0, 1], root=tmp_path)
+    view = xw.AblationExplorer(empty)
+    assert "study.run()" in view.message and view.payload["metrics"] == []
+    assert len(view.data()) == 0 and view.figure()._repr_png_()
+    assert view.to_html(tmp_path / "empty.html").exists()
+
+    view = xw.AblationExplorer(made(tmp_path, seeds=2, missing=1))
+    assert view.message == "1 run is missing: neither, seed 1: not run yet"
+    one = next(e for e in view.payload["effects"] if e["variant"] == "neither" and e["metric"] == PRIMARY)
+    assert one["n"] == 1 and one["low"] is None and "1 of 2 pairs missing" in one["note"]
+    json.dumps(view.payload["effects"], allow_nan=False)
+    view.to_html(tmp_path / "few.html")
+
+
+def test_a_study_that_cannot_be_read_says_why(tmp_path: Path):
+    study = made(tmp_path, seeds=1)
+    study.table.write_text("what,is,this\n1,2,3\n", "utf-8")
+    view = xw.AblationExplorer(study)
+    assert "StudyError" in view.message and "begins with 'what,is,this'" in view.message
+    assert view.payload["metrics"] == [] and view.figure()._repr_png_()
+
+
+def test_the_committed_study_fits(tmp_path: Path):
+    view = xw.AblationExplorer(Study.load(Path(__file__).resolve().parents[2] / "studies" / "two-by-two"))
+    assert len(view.payload["metrics"]) > 50 and set(METRICS) - {"retrieval, image to text, recall at 1"} <= {
+        m["metric"] for m in view.payload["metrics"]
+    }
+    assert view.to_html(tmp_path / "a.html").stat().st_size < 400_000

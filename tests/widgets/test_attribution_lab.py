@@ -1,0 +1,133 @@
+"""The attribution lab: what a removal asks for, what an export knows, and questions of a model against `keeping`."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import xfm_widgets as xw
+from xfm import recipes
+from xfm.config import ConfigError
+from xfm.data import dataset
+from xfm.explain.attribution import Attribution
+from xfm.explain.axes import Patches, Words
+from xfm.explain.faithfulness import Trust
+from xfm.explain.question import of_scene
+from xfm.objectives import build
+
+WORDS = Words(("<s>", "li", "on", "here", "</s>"), (-1, 0, 0, 1, -1), ("lion", "here"))
+IMAGE = np.full((8, 8, 3), 200, np.uint8)
+MASK = np.zeros((8, 8), bool)
+MASK[:4, :4] = True  # the first patch of 2 x 2
+MASK[4, 0] = True  # and 1/16 of the third, which does not go with it
+
+
+def found(method: str, target: str = "itm", **changes) -> Attribution:
+    own = Attribution(method, target, torch.tensor([0.0, 1.0, 0.5, -0.25, 0.0]), torch.tensor([1.0, -1.0, 0.0, 0.5]),
+                      WORDS, Patches(2, 4), True, 0.1, 1, 2.0)  # fmt: skip
+    return replace(own, **changes)
+
+
+def rescore(patches: np.ndarray, pieces: np.ndarray) -> dict[str, float]:
+    return {"itm": 2.0 - patches @ [1, 2, 4, 8] - 100 * pieces.sum(), "itc": 1.0 - pieces.sum()}
+
+
+def lab(**traits) -> xw.AttributionLab:
+    return xw.AttributionLab(IMAGE, WORDS, [found("a"), found("b", signed=False)], objects={"a lion": MASK},
+                             rescore=rescore, **traits)  # fmt: skip
+
+
+def test_a_removal_takes_all_pieces_of_a_word_and_the_patches_an_object_covers():
+    view = lab()
+    assert view.scores["before"] == view.scores["after"] == {"itm": 2.0, "itc": 1.0}
+    view.removed_objects = ["a lion"]
+    assert view.scores["after"] == {"itm": 1.0, "itc": 1.0}
+    view.removed_words, view.removed_patches = [0], [0, 3]
+    assert view.scores["after"] == {"itm": 2.0 - 9 - 200, "itc": -1.0}
+    assert view.scores["of"] == {"words": [0], "objects": ["a lion"], "patches": [0, 3]}
+    table = view.data().set_index(["method", "part", "place"])
+    assert table.loc[("a", "word", 0), "value"] == 1.5 and table.loc[("a", "word", 0), "removed"]
+    assert table.loc[("b", "patch", 3), "removed"] and not table.loc[("b", "patch", 2), "removed"]
+    view.methods = ["b"]
+    assert set(view.data()["method"]) == {"b"} and len(view.figure().axes) == 2
+    assert "without a lion, lion, 2 patches" in view.figure().texts[0].get_text()
+    with pytest.raises(ConfigError, match="a lion"):
+        view.removed_objects = ["a lien"]
+
+
+def test_what_a_callable_raises_or_cannot_say_stands_in_the_view():
+    def failing(patches: np.ndarray, pieces: np.ndarray) -> dict[str, float]:
+        if patches.any():
+            raise RuntimeError("no memory")
+        return {"itm": float("nan") if pieces.any() else 1.0}
+
+    view = xw.AttributionLab(IMAGE, WORDS, [found("a")], objects={"a lion": MASK}, rescore=failing)
+    view.removed_objects = ["a lion"]
+    assert view.message == "RuntimeError: no memory" and view.scores["after"] == {}
+    view.figure()
+    view.removed_objects = []
+    view.removed_words = [1]
+    assert view.message == "" and view.scores["after"] == {"itm": None}
+
+
+def test_an_export_knows_each_single_removal(tmp_path: Path):
+    page = lab(removed_words=[1]).to_html(tmp_path / "a.html").read_text("utf-8")
+    state = json.loads(re.search(r"\noffline\(view, (.*), \"Data: ", page).group(1))  # type: ignore[union-attr]
+    assert state["singles"] == {"words": [{"itm": -198.0, "itc": -1.0}, {"itm": -98.0, "itc": 0.0}],
+                                "objects": {"a lion": {"itm": 1.0, "itc": 1.0}}}  # fmt: skip
+    assert state["scores"]["after"] == {"itm": -98.0, "itc": 0.0}
+    assert len(page.encode()) < 60_000
+    many = {f"object {i}": MASK for i in range(60)}
+    wide = xw.AttributionLab(IMAGE, WORDS, [found("a")], objects=many, rescore=rescore)
+    wide.to_html(tmp_path / "b.html")
+    assert wide.singles == {}
+
+
+def test_what_is_missing_or_not_finite_is_said_and_what_does_not_fit_refused(tmp_path: Path):
+    empty = xw.AttributionLab(IMAGE, WORDS, [])
+    assert "No attribution" in empty.message and empty.data().empty
+    empty.figure()
+    empty.to_html(tmp_path / "a.html")
+    bad = found("bad", patches=torch.tensor([1.0, float("nan"), 0, 0]))
+    trust = Trust("a", {"mass in mask": float("nan")}, {}, None)
+    view = xw.AttributionLab(IMAGE, WORDS, [bad, found("a")], [None, trust])
+    assert view.methods == ["a"] and "bad for itm" in view.message
+    assert view.payload["found"][0]["trust"] == [["mass in mask", None, [], True]]
+    view.removed_words = [0]
+    assert "bad for itm" in view.message  # still
+    assert view.scores["before"] == {"itm": 2.0} and view.scores["after"] == {}
+    with pytest.raises(ConfigError, match="as many patches"):
+        xw.AttributionLab(IMAGE, WORDS, [found("a"), found("b", patches=torch.zeros(9))])
+    with pytest.raises(ConfigError, match="one an attribution"):
+        xw.AttributionLab(IMAGE, WORDS, [found("a")], [None, None])
+    with pytest.raises(ConfigError, match=r"\(8, 8\)"):
+        xw.AttributionLab(IMAGE, WORDS, [found("a")], objects={"a lion": MASK[:4]})
+
+
+def test_of_questions_it_scores_as_they_do():
+    config = recipes.smoke()
+    data = dataset(config)
+    scene = next(s for s in (data.world.scene("test", i) for i in range(99)) if len(s.objects) == 2)
+    model, tokenizer = build(config).eval(), data.tokenizer()
+    asked = [of_scene(model, tokenizer, scene, target) for target in ("itm", "itc")]
+    view = xw.AttributionLab.of(asked, ["saliency", "occlusion"])
+    assert [(f["target"], f["method"]) for f in view.payload["found"]] == [
+        ("itm", "saliency"), ("itm", "occlusion"), ("itc", "saliency"), ("itc", "occlusion")]  # fmt: skip
+    bases = [b for b, _ in view.payload["found"][0]["trust"][0][2]]
+    assert bases == ["random", "centre"]
+    name = scene.phrases[0].text
+    view.removed_objects, view.removed_words = [name], [2]
+    for q in asked:
+        pieces = torch.tensor([owner != 2 for owner in q.words.owner])
+        alone = q.keeping(~q.object_patches()[name][None], pieces[None]).item()
+        assert view.scores["after"][q.target.name] == pytest.approx(alone)
+        assert view.scores["before"][q.target.name] == pytest.approx(q.score())
+    other = of_scene(model, tokenizer, data.world.scene("test", 0), "itm")
+    with pytest.raises(ConfigError, match="one picture and one text"):
+        xw.AttributionLab.of([asked[0], other])

@@ -1,0 +1,106 @@
+"""The grounding pad's boxes, IoU and attention are what the callable gave; what it cannot show it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xfm_widgets as xw
+from xfm.config import ConfigError
+from xfm.evaluation import examining, grounding
+from xfm.evaluation.subject import Subject
+from xfm.explain.grounding import boxes, grounder
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+TRUE = {"a lion": (0, 0, 20, 20), "a car": (20, 10, 10, 10)}
+ATTENTION = np.random.default_rng(1).dirichlet(np.ones(17), (2, 3, 4)).astype(np.float32)  # a pooled token, 16 patches
+PIECES = ("<s>", "a", "lion", "</s>")
+
+
+def ground(phrase):
+    return {"box": (10, 0, 20, 20), "attention": ATTENTION, "pieces": PIECES}
+
+
+def test_known_phrases_are_asked_at_once_and_others_when_they_are_typed():
+    asked = []
+    view = xw.GroundingPad(IMAGE, TRUE, lambda phrase: asked.append(phrase) or ground(phrase))
+    assert asked == ["a lion", "a car"] and view.phrase == "a lion"
+    view.phrase = "a car"
+    view.phrase = "a dog"
+    view.phrase = "a lion"
+    assert asked == ["a lion", "a car", "a dog"]
+    table = view.data().set_index("phrase")
+    assert table["IoU"].round(6).tolist()[:2] == [pytest.approx(1 / 3, abs=1e-6), 1 / 4]
+    assert table.loc["a dog"].isna().tolist() == [True] * 4 + [False] * 4 + [True]
+    assert table.loc["a lion", "predicted x"] == 10
+
+
+def test_iou_and_boxes_are_the_evaluations():
+    from xfm import recipes
+    from xfm.data import dataset
+    from xfm.objectives import build
+
+    config = recipes.smoke()
+    model, source = build(config), dataset(config)
+    scene, words = source.world.scene("test", 3, 3), source.tokenizer()
+    view = xw.GroundingPad(scene.image, boxes(scene), grounder(model, words, scene.image))
+    with examining(model):
+        asked = grounding.ask(Subject(model, config, words), [scene])
+    assert view.data()["phrase"].tolist() == [p.text for p in scene.phrases]
+    assert view.data()["IoU"].to_numpy() == pytest.approx(asked.iou.numpy(), abs=1e-4)
+    view.phrase = "very " * 100
+    assert "must be of at most" in view.message and view.phrase not in view.found
+    view.phrase = scene.phrases[1].text
+    assert view.message == ""
+
+
+def test_attention_is_that_of_the_choice():
+    view = xw.GroundingPad(IMAGE, TRUE, ground)
+    assert np.allclose(view.attention(), ATTENTION.mean((0, 1))[0, 1:].reshape(4, 4))
+    view.layer, view.head, view.token = 1, 2, 3
+    assert np.allclose(view.attention(), ATTENTION[1, 2, 3, 1:].reshape(4, 4))
+    view.layer = view.head = view.token = 99  # of another model: the last
+    assert np.allclose(view.attention(), ATTENTION[1, 2, 3, 1:].reshape(4, 4))
+    sent = view.found["a lion"]
+    small = np.frombuffer(sent["weights"], np.uint8).reshape(ATTENTION.shape) / 255
+    back = small * np.frombuffer(sent["most"], np.float32).reshape(2, 3, 4, 1)
+    assert sent["shape"] == [2, 3, 4, 17, 4] and np.abs(back - ATTENTION).max() < ATTENTION.max() / 400
+
+
+@pytest.mark.parametrize(
+    ("shape", "four"), [((16,), (1, 1, 1, 16)), ((2, 3, 16), (2, 3, 1, 16)), ((17,), (1, 1, 1, 17))]
+)
+def test_attention_of_fewer_axes(shape, four):
+    view = xw.GroundingPad(IMAGE, TRUE, lambda _: {"box": (0, 0, 1, 1), "attention": np.ones(shape)})
+    assert not view.message and tuple(view.found["a car"]["shape"][:4]) == four
+    assert view.attention().shape == (4, 4)
+
+
+@pytest.mark.parametrize(("answer", "said"), [
+    (lambda _: 1 / 0, "ZeroDivisionError"),
+    (lambda _: {"box": (1, 2)}, "ConfigError: box = "),
+    (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones((2, 16))}, "ConfigError: attention.shape = (2, 16)"),
+    (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones(15)}, "ConfigError: attention.shape = (15,)"),
+    (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones(16), "pieces": "ab"}, "ConfigError: pieces: 2, must be 1"),
+])  # fmt: skip
+def test_what_a_callable_does_wrong_stands_in_the_view(answer, said):
+    view = xw.GroundingPad(IMAGE, TRUE, answer)
+    assert view.message.startswith(said) and view.found == {}
+    assert view.data()["IoU"].isna().all() and view.attention() is None
+    assert len(view.figure().bytes()) > 1000
+
+
+def test_graceful_where_things_are_missing(tmp_path):
+    nowhere = xw.GroundingPad(IMAGE, TRUE, lambda _: {"box": [np.nan] * 4, "attention": np.full(16, np.nan)})
+    assert nowhere.found["a lion"]["box"] is None and nowhere.found["a lion"]["iou"] is None
+    for view in (
+        nowhere,
+        xw.GroundingPad(IMAGE, {}, ground),
+        xw.GroundingPad(IMAGE[:30], TRUE, lambda _: {"box": (0, 0, 0, 0)}),
+    ):
+        assert not view.message and len(view.figure().bytes()) > 1000
+        assert view.to_html(tmp_path / "view.html").stat().st_size < 60_000
+    with pytest.raises(ConfigError, match=r"image: float64 \(40, 40, 3\)"):
+        xw.GroundingPad(IMAGE / 255, TRUE, ground)
+    with pytest.raises(ConfigError, match=r"boxes\['a lion'\] = \[1.0\]"):
+        xw.GroundingPad(IMAGE, {"a lion": [1]}, ground)

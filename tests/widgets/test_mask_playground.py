@@ -1,0 +1,121 @@
+"""The mask playground: what is asked when, what a random mask is, and what failing or partial answers leave."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xfm_widgets as xw
+from xfm import recipes
+from xfm.config import ConfigError, MaskConfig
+from xfm.data import dataset
+from xfm.explain.axes import Words
+from xfm.explain.playground import playground
+from xfm.objectives import build
+
+WORDS = Words(("<s>", "a", "lion", "here", "</s>"), (-1, 0, 1, 2, -1), ("a", "lion", "here"))
+IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+
+
+class Predict:
+    """Remembers what it was asked."""
+
+    def __init__(self, **changes: Any):
+        self.asked: list[tuple[list[int], list[int]]] = []
+        self.changes = changes
+
+    def __call__(self, patches: np.ndarray, pieces: np.ndarray) -> dict[str, Any]:
+        self.asked.append((np.flatnonzero(patches).tolist(), np.flatnonzero(pieces).tolist()))
+        beside = {"guesses": [("lion", 0.9), ("cat", 0.1)], "truth": 0.9}
+        words = [{"place": int(i), "piece": WORDS.pieces[i], "with": beside, "without": None}
+                 for i in np.flatnonzero(pieces)]  # fmt: skip
+        agreement = np.where(patches, 0.5 * np.arange(4), np.nan)
+        pixels = np.zeros((4, 48))
+        pixels[1, 16 * 1 + 4 * 2 + 3] = 9.0  # of the second patch green, row 2, column 3
+        return {"words": words, "agreement": agreement, "pixels": pixels, "target": "outputs"} | self.changes
+
+
+def test_each_mask_is_asked_once_and_the_answer_is_of_it():
+    predict = Predict()
+    view = xw.MaskPlayground(IMAGE, WORDS, 2, predict)
+    view.hidden_patches = [1, 2]
+    view.hidden_pieces = [2]
+    assert predict.asked == [([], []), ([1, 2], []), ([1, 2], [2])]
+    assert view.answer["of"] == {"patches": [1, 2], "pieces": [2]}
+    sent = np.frombuffer(view.answer["agreement"], "<f4")
+    assert sent[1:3].tolist() == [0.5, 1.0] and np.isnan(sent[[0, 3]]).all()
+    picture = np.frombuffer(view.pixels, np.uint8).reshape(8, 8, 3)
+    assert np.argwhere(picture == 255).tolist() == [[2, 7, 1]] and (picture == 127).sum() == 8 * 8 * 3 - 1
+    table = view.data()
+    guess = table[(table["part"] == "word piece")].iloc[0]
+    assert guess[["piece", "guess", "rank", "probability", "picture"]].tolist() == ["lion", "lion", 1, 0.9, True]
+    assert table[table["part"] == "patch"]["agreement"].tolist() == [0.5, 1.0]
+    title, *_ = [t.get_text() for t in view.figure().texts]
+    assert title == "2 of 4 patches and 1 word pieces hidden"
+
+
+def test_a_random_mask_hides_as_pretraining_does_and_asks_once():
+    predict = Predict()
+    view = xw.MaskPlayground(IMAGE, WORDS, 2, predict, MaskConfig(image_patches=3, smallest_block=1, caption_share=0.4))
+    view.hide_at_random(5)
+    assert len(view.hidden_patches) == 3 and len(view.hidden_pieces) == 2 and len(predict.asked) == 2
+    assert not {0, 4} & set(view.hidden_pieces)
+    first = view.hidden_patches, view.hidden_pieces
+    view.show_all()
+    assert view.hidden_patches == view.hidden_pieces == [] and view.answer["words"] == []
+    view.hide_at_random(5)
+    assert (view.hidden_patches, view.hidden_pieces) == first
+    drawn = set()
+    for _ in range(8):
+        view.hide_at_random()
+        drawn.add(tuple(view.hidden_patches))
+    assert len(drawn) > 1
+    assert xw.MaskPlayground(np.zeros((140, 140, 3), np.uint8), WORDS, 14, None)._mask.image_patches == 75
+
+
+def test_what_fails_or_is_not_given_is_said(tmp_path: Path):
+    def failing(patches: np.ndarray, pieces: np.ndarray) -> dict[str, Any]:
+        if patches.any():
+            raise RuntimeError("diverged")
+        alone = {"guesses": [("x", float("nan"))], "truth": float("nan")}
+        return {"words": [{"place": 2, "piece": "lion", "without": alone}]}
+
+    view = xw.MaskPlayground(IMAGE, WORDS, 2, failing)
+    assert view.answer["words"][0]["without"] == {"guesses": [["x", None]], "truth": None}
+    assert view.answer["words"][0]["with"] is None and view.pixels == b""
+    view.figure()
+    view.hidden_patches = [0]
+    assert view.message == "RuntimeError: diverged" and view.answer["of"]["patches"] == [0]
+    view.figure()
+    view.hidden_patches = []
+    assert view.message == ""
+    wrong = xw.MaskPlayground(IMAGE, WORDS, 2, Predict(agreement=np.zeros(9)))
+    assert "a number a patch" in wrong.message
+    alone = xw.MaskPlayground(IMAGE, Words(("x",), (0,), ("x",)), 1, None)
+    alone.hide_at_random()
+    assert "predict" in alone.message and alone.hidden_patches == [0] and alone.hidden_pieces == []
+    alone.to_html(tmp_path / "a.html")
+    with pytest.raises(ConfigError, match="3 patches a side"):
+        xw.MaskPlayground(IMAGE, WORDS, 3, None)
+
+
+def test_of_a_model_it_shows_what_the_playground_says(tmp_path: Path):
+    config = recipes.smoke()
+    data = dataset(config)
+    scene, model, tokenizer = data.world.scene("test", 1), build(config), data.tokenizer()
+    view = xw.MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
+    view.hide_at_random(0)
+    assert len(view.hidden_patches) == config.data.mask.image_patches
+    expected = playground(model, tokenizer, scene.image, scene.caption.text)(*view.hidden())
+    np.testing.assert_allclose(np.frombuffer(view.answer["agreement"], "<f4"), expected["agreement"], rtol=1e-5)
+    assert [w["place"] for w in view.answer["words"]] == view.hidden_pieces
+    assert view.answer["words"][0]["with"]["truth"] == pytest.approx(expected["words"][0]["with"]["truth"])
+    page = view.to_html(tmp_path / "a.html").read_text("utf-8")
+    state = json.loads(re.search(r"\noffline\(view, (.*), \"Data: ", page).group(1))  # type: ignore[union-attr]
+    assert state["answer"]["of"] == {"patches": view.hidden_patches, "pieces": view.hidden_pieces}
+    assert len(page.encode()) < 60_000 + 3 * len(scene.image.tobytes())

@@ -1,0 +1,160 @@
+"""The attention view without a browser: its numbers against the trace, what it sends, what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import traitlets
+
+import xfm_widgets as xw
+from xfm.explain import heads
+from xfm.explain.axes import Patches, Words
+from xfm.explain.relevance import flow
+from xfm.explain.trace import Attention, Trace
+from xfm.tree import ConfigError
+from xfm_widgets import trace_explorer
+from xfm_widgets.traces import packed, pieces_of, size
+
+WORDS = Words(("<s>", "a", "li", "on", "by", "a", "red", "car", "</s>"), (-1, 0, 1, 1, 2, 3, 4, 5, -1),
+              ("a", "lion", "by", "a", "red", "car"))  # fmt: skip
+BOXES = {"the lion": (0.0, 0.0, 4.0, 4.0), "the red car": (4.0, 8.0, 8.0, 4.0)}
+
+
+def attention(layers: int, heads: int, queries: int, keys: int, seed: int) -> torch.Tensor:
+    return torch.randn(layers, heads, queries, keys, generator=torch.Generator().manual_seed(seed)).softmax(-1)
+
+
+def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, heads: int = 2) -> Trace:
+    words = WORDS if pieces == 9 else Words(("x",) * pieces, tuple(range(pieces)), ("x",) * pieces)
+    n, p = len(words.pieces), 1 + grid**2
+    maps = {
+        "language": Attention(attention(depth, heads, n, n, seed), "words", "words"),
+        "vision": Attention(attention(depth, heads, p, p, seed + 1), "patches", "patches"),
+        "fusion": Attention(attention(2, heads, n, n, seed + 2), "words", "words"),
+        "cross": Attention(attention(2, heads, n, p, seed + 3), "words", "patches"),
+    }
+    image = np.random.default_rng(seed).integers(0, 256, (4 * grid, 4 * grid, 3), np.uint8)
+    return Trace("a lion by a red car", image, words, Patches(grid, 4), maps, {}, {}, boxes=dict(BOXES))
+
+
+def test_a_word_shows_its_row_and_a_patch_its_column():
+    one = example()
+    view = xw.TraceExplorer(one, layer=1, head=1, token=3)
+    (said, kind, row), *rest = view.sides()
+    assert (said, kind, rest) == ("“on” looks at", "patches", [])
+    torch.testing.assert_close(row, one.maps["cross"].weights[1, 1, 3])
+    view.patch = 4
+    said, kind, column = view.sides()[1]
+    assert (said, kind) == ("looks at patch 4", "words")
+    torch.testing.assert_close(column, one.maps["cross"].weights[1, 1, :, 5])
+    view.patch, view.pooled, view.map = -1, True, "vision"
+    torch.testing.assert_close(view.sides()[0][2], one.maps["vision"].weights[1, 1, 0])
+    assert view.sides()[1][0] == "looks at whole picture"
+    assert len(view.data()) == 2 * 10 and set(view.data()["side"]) == {s[0] for s in view.sides()}
+
+
+def test_heads_together_and_rollout():
+    one = example()
+    view = xw.TraceExplorer(one, map="fusion", layer=9)  # beyond the last: the last
+    layer = one.maps["fusion"].weights[-1]
+    for name, expected in {"mean": layer.mean(0), "max": layer.amax(0), "rollout": flow(one.maps)[-1][0]}.items():
+        view.heads = name
+        torch.testing.assert_close(view.weights(), expected)
+    view.map, view.layer = "cross", 0
+    torch.testing.assert_close(view.weights(), flow(one.maps)[1][1])
+    view.map = "vision"
+    torch.testing.assert_close(view.weights(), heads.rollout(one.maps["vision"].weights)[0])
+
+
+def test_two_traces_are_subtracted_where_they_are_of_one_size():
+    one, two = example(), example(7)
+    view = xw.TraceExplorer({0: one, 50: two}, shown="A−B")
+    assert (view.a, view.b) == ("0", "50")
+    torch.testing.assert_close(view.weights(), (one - two)["cross"].weights[0, 0])
+    view.shown = "B"
+    torch.testing.assert_close(view.weights(), two.maps["cross"].weights[0, 0])
+    with pytest.raises(traitlets.TraitError, match="'51' is not among the traces: 0, 50"):
+        view.a = "51"
+    with pytest.raises(ConfigError, match="no difference"):
+        xw.TraceExplorer({"one": one, "two": example(1, pieces=4)}, shown="A−B").weights()
+
+
+def test_the_browser_gets_weights_to_a_510th_of_the_row_and_what_to_sort_by():
+    one = example()
+    sent = packed(one)["maps"]
+    for name, own in one.maps.items():
+        for of, expected in ((sent[name], own.weights), (sent[name]["rollout"], None)):
+            shape = sent[name]["size"] if expected is not None else [sent[name]["size"][0], 1, *sent[name]["size"][2:]]
+            codes = np.frombuffer(of["codes"], np.uint8).reshape(shape)
+            scale = np.frombuffer(of["scale"], "<f4").reshape(shape[:3])
+            if expected is not None:
+                found = codes / 255 * scale[..., None]
+                assert (np.abs(found - expected.numpy()) <= scale[..., None] / 509).all()
+        entropy = np.frombuffer(sent[name]["entropy"], "<f4")
+        np.testing.assert_allclose(entropy, heads.entropy(own.weights).flatten(), rtol=1e-5)
+    lion, car = torch.zeros(10).bool(), torch.zeros(10).bool()
+    lion[1], car[8:10] = True, True
+    weights = one.maps["cross"].weights
+    mass = (weights[:, :, 2:4][..., lion].sum(-1).mean(-1) + weights[:, :, 6:8][..., car].sum(-1).mean(-1)) / 2
+    np.testing.assert_allclose(np.frombuffer(sent["cross"]["mass"], "<f4"), mass.flatten(), rtol=1e-5)
+    assert xw.TraceExplorer(one).measures()["mass"].tolist() == pytest.approx(mass.flatten().tolist())
+
+
+@pytest.mark.parametrize(("phrase", "pieces"), [("the lion", [2, 3]), ("red car", [6, 7]), ("a zebra", []), ("", [])])
+def test_a_phrase_is_found_whatever_its_article(phrase, pieces):
+    assert pieces_of(example(), phrase) == pieces
+
+
+def test_a_base_model_stays_below_eight_megabytes_and_further_traces_wait(monkeypatch, tmp_path):
+    large = example(grid=14, depth=12, heads=12)
+    view = xw.TraceExplorer({"one": large, "two": example(1), "three": large})
+    assert list(view.payload["traces"]) == ["one"] and size(view.payload) < 8e6
+    view._handle_custom_msg({"need": "three"}, [])
+    assert view.sent["label"] == "three" and size(view.sent) < 8e6
+    view._handle_custom_msg({"need": "nothing"}, [])
+    assert view.sent["label"] == "three"
+    monkeypatch.setattr(trace_explorer, "LIMIT", 2 * size(packed(example())) + 10)
+    few = xw.TraceExplorer({str(i): example(i) for i in range(4)}, a="2")
+    assert list(few.payload["traces"]) == ["2", "3"]
+    few.a = "1"
+    said = few.to_html(tmp_path / "few.html").read_text("utf-8")
+    assert list(few.payload["traces"]) == ["1", "3"] and '"labels": ["0", "1", "2", "3"]' in said
+
+
+def test_what_is_missing_is_said(tmp_path):
+    empty = xw.TraceExplorer({})
+    assert empty.message.startswith("No trace") and empty.data().empty
+    empty.figure()._repr_png_()
+    assert "No trace" in empty.to_html(tmp_path / "empty.html").read_text("utf-8")
+    one = example()
+    broken = one.maps["cross"].weights.clone()
+    broken[0, 0, 0] = float("nan")
+    view = xw.TraceExplorer({"one": replace(one, maps=one.maps | {"cross": Attention(broken, "words", "patches")})})
+    assert view.message == "Weights that are not finite, shown as 0: one"
+    assert view.weights()[0].sum() == 0
+    view.to_html(tmp_path / "nan.html")
+    only = xw.TraceExplorer(replace(one, maps={"vision": one.maps["vision"]}), map="vision", heads="rollout")
+    torch.testing.assert_close(only.weights(), heads.rollout(one.maps["vision"].weights)[0])
+    only.map = "cross"
+    with pytest.raises(ConfigError, match="rollout of cross"):
+        only.weights()
+    both = xw.TraceExplorer({"one": one, "only": replace(one, maps={"vision": one.maps["vision"]})})
+    assert both.weights().shape == (9, 10)  # A has it, whatever B has
+    both.shown = "A−B"
+    assert "'only' has vision" in both.figure().texts[0].get_text()
+    xw.TraceExplorer(example(pieces=1), map="language").figure()._repr_png_()
+
+
+def test_its_figure_says_what_is_chosen():
+    view = xw.TraceExplorer({"a": example(), "b": example(1)}, token=3, patch=2, shown="A−B", heads="mean")
+    figure = view.figure()
+    assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")] == [
+        "“on” looks at",
+        "looks at patch 2",
+    ]
+    assert figure.texts[0].get_text() == "a − b, cross, layer 0, mean of the heads"
+    view.map = "language"
+    assert len(view.figure()._repr_png_()[0]) > 1000

@@ -1,0 +1,226 @@
+"""The monitor's training in a thread, its curves, and how it fails; the browser's part is in tests/browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xfm
+import xfm_widgets as xw
+from xfm import recipes
+from xfm.config import RunConfig
+from xfm.train import Run
+from xfm_widgets.curves import POINTS, Curves, panel
+
+LONG = 120
+
+
+@pytest.fixture(scope="module")
+def config() -> RunConfig:
+    return recipes.get("smoke").replace({"train.steps": 8, "train.save_every": 3, "train.probe_every": 4})
+
+
+@pytest.fixture(scope="module")
+def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    root = tmp_path_factory.mktemp("trained")
+    assert len(list(xfm.pretrain(config, root))) == 8
+    return Run.of(config, root)
+
+
+def record(step: int, of: int = 10, **more: Any) -> dict[str, Any]:
+    return {"run": "made", "step": step, "of": of, "loss": 1.0 * step, "grad_norm": 2.0, "rate": 0.1,
+            "seconds": 0.5, "waited": 0.1, "pairs/itc": 3.0, **more}  # fmt: skip
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + LONG
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def curve(view: xw.TrainingMonitor, key: str, run: int = 0) -> list[list[float]]:
+    return np.frombuffer(view.get_state()["payload"]["runs"][run]["curves"][key], np.float32).reshape(-1, 2).tolist()
+
+
+def plain(run: Run) -> list[dict[str, Any]]:
+    return [{k: v for k, v in r.items() if k not in ("seconds", "waited")} for r in run.metrics()]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, trained, tmp_path, workers):
+    own = config.replace({"data.workers": workers})
+    run = Run.of(own, tmp_path)
+    view = xw.TrainingMonitor(run, live=lambda: xfm.pretrain(own, tmp_path))
+    assert view.payload["runs"][0]["state"] == "not begun" and not view.running
+    view.observe(lambda change: change["new"] >= 2 and view.pause(), "step")  # called in the thread
+    view._work.rests = lambda rests=view._work.rests: (rests(), stood.set())[0]
+    stood = threading.Event()
+    view.start()
+    assert stood.wait(LONG) and view.running and not view.done
+    still = view.step
+    time.sleep(0.3)
+    assert view.step == still < 8, "a paused training stands still"
+    assert len(curve(view, "loss")) == still
+    view.unobserve_all("step")
+    view.stop()
+    assert view.wait(LONG) and not view.paused and view.message == ""
+    assert len(run.metrics()) == still, "what was trained is saved"
+    view.start()
+    assert view.wait(LONG) and view.done and view.step == 8 and view.message == ""
+    assert view.payload["runs"][0]["state"] == "finished" and len(view.payload["runs"]) == 1
+    assert plain(run) == plain(trained)
+    assert (run.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
+
+
+def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained, tmp_path):
+    assert xw.TrainingMonitor(trained).payload["runs"][0]["label"] == "smoke, seed 0"
+    copy = shutil.copytree(trained.folder, tmp_path / "copy")
+    view = xw.TrainingMonitor(trained, copy)
+    named = [f"smoke, seed 0 ({folder})" for folder in (trained.folder, copy)]
+    assert view.message == "" and [r["label"] for r in view.payload["runs"]] == named
+    groups = {group for _, group, _, _ in view.payload["panels"]}
+    assert groups == set(view.payload["groups"])
+    metrics = trained.metrics()
+    assert curve(view, "loss") == [[r["step"] + 1, pytest.approx(r["loss"])] for r in metrics]
+    assert curve(view, "steps/s") == [[r["step"] + 1, pytest.approx(1 / r["seconds"])] for r in metrics]
+    probes = trained.probes()
+    pairs = [[p["step"], pytest.approx(p["cosine"]["vision"]["itc itm"], abs=1e-6)] for p in probes]
+    assert curve(view, "cosine/vision/itc itm") == pairs and len(pairs) == 3
+    view.group = "gradient norms"
+    table = view.data()
+    assert set(table["run"]) == set(named) and "MLM on the language encoder" in set(table["curve"])
+    figure = view.figure()
+    assert {axes.get_title(loc="left") for axes in figure.axes} == set(table["curve"])
+    view.group, view.logarithmic, view.smooth = "losses", True, 0.5
+    axes = next(a for a in view.figure().axes if a.get_title(loc="left") == "MLM, texts")
+    mlm = [r["texts/mlm"] for r in metrics]
+    assert axes.get_yscale() == "log" and len(axes.lines) >= 4, "of each run the values and their mean"
+    assert axes.lines[1].get_ydata()[-1] == pytest.approx(np.mean(mlm[4:]))
+    view.hidden = [0, 1]
+    assert len(view.data()) == 0 and view.figure()._repr_png_()
+
+    growing = tmp_path / "growing"
+    growing.mkdir()
+    view = xw.TrainingMonitor(growing)
+    assert "no run here" in view.message and view.payload["panels"] == []
+    (growing / "config.json").write_text(trained.config.to_json(), "utf-8")
+    for n in (3, 5):
+        (growing / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in metrics[:n]), "utf-8")
+        view._asked(view, {"do": "refresh"}, [])
+        assert view.message == "" and len(curve(view, "loss")) == n
+        assert view.payload["runs"][0]["state"] == "unfinished"
+
+
+def test_long_runs_are_thinned_to_means_and_steps_that_come_again_replace():
+    curves = Curves("long")
+    for step in range(10 * POINTS):
+        curves.add(record(step, 10 * POINTS))
+    curves.flush()
+    points = np.array(curves.points["loss"]).reshape(-1, 2)
+    assert len(points) == POINTS and points[0].tolist() == [10, 4.5]
+    assert curves.points["steps/s"][1] == 2 and curves.points["waited"][1] == pytest.approx(0.2)
+    assert len(curves.take()["loss"]) == 8 * POINTS and curves.take() == {}
+    curves.add(record(5000, 10 * POINTS))
+    curves.flush()
+    assert curves.whole and curves.points["loss"][-2:].tolist() == [5001, 5000] and len(curves.points["loss"]) == 1002
+
+
+def test_increments_and_the_whole_are_the_same(monkeypatch):
+    monkeypatch.setattr("xfm_widgets.training_monitor.EVERY", 0.0)
+    seen: list[Any] = []
+    view = xw.TrainingMonitor(live=[record(i, 100) for i in range(100)])
+    view.observe(lambda change: seen.append((change["name"], change["new"])), ["news", "payload"])
+    view.start()
+    assert view.wait(LONG) and view.done and view.step == 100
+    wholes = [i for i, (name, _) in enumerate(seen) if name == "payload"]
+    assert len(wholes) == 3, "the run, its curves, its end"
+    first, last = wholes[1:]
+    version, loss = seen[first][1]["version"], seen[first][1]["runs"][0]["curves"]["loss"]
+    for name, news in seen[first + 1 : last]:
+        assert (name, news["version"]) == ("news", version := version + 1)
+        loss += news["runs"][0]["loss"]
+    assert seen[last][1]["runs"][0]["curves"]["loss"].startswith(loss)
+    assert len(loss) // 8 >= 98 and view.get_state()["payload"]["version"] >= version
+    assert xw.TrainingMonitor(live=iter(())).payload["live"] is True
+
+
+def test_what_training_raises_stands_in_the_message_and_stays():
+    def failing() -> Iterator[dict[str, Any]]:
+        yield record(0)
+        raise RuntimeError("the disk is full")
+
+    view = xw.TrainingMonitor(live=failing())
+    view.start()
+    assert view.wait(LONG) and not view.running and not view.done and view.step == 1
+    view.refresh()
+    assert view.message == "RuntimeError: the disk is full"
+    assert view.payload["runs"][0]["state"] == "stopped"
+    view.start()
+    assert "Nothing to train" in view.message, "a generator is used up"
+    view = xw.TrainingMonitor(live=[{"step": 0}])
+    view.start()
+    view.wait(LONG)
+    assert view.message == "KeyError: 'of'"
+
+
+def test_a_stop_closes_the_generator_in_its_own_thread():
+    closed: list[Any] = []
+
+    def endless() -> Iterator[dict[str, Any]]:
+        try:
+            for i in range(10**6):
+                time.sleep(0.001)
+                yield record(i, 10**6)
+        finally:
+            closed.append(threading.current_thread())
+
+    view = xw.TrainingMonitor(live=endless())
+    view.start()
+    until(lambda: view.step > 0)
+    view._asked(view, {"do": "stop"}, [])
+    assert view.wait(LONG) and closed == [view._work.thread] and not view.done
+
+
+def test_samples_become_pictures_and_a_failing_one_stops_nothing():
+    def sample(seen: dict[str, Any]) -> Any:
+        if seen["step"] == 3:
+            raise ValueError("no picture")
+        return np.full((4, 5, 3), seen["step"], np.uint8) if seen["step"] < 5 else b"no png"
+
+    view = xw.TrainingMonitor(live=[record(i) for i in range(8)], sample=sample, sample_every=2)
+    view.start()
+    assert view.wait(LONG) and view.done
+    assert [p["step"] for p in view.payload["pictures"]] == [2]
+    assert view.payload["pictures"][0]["png"].startswith(b"\x89PNG")
+    assert "the bytes of a PNG" in view.message
+
+
+def test_keys_have_a_group_a_title_and_a_unit():
+    assert panel("validation/pairs/itc") == panel("pairs/itc") == ("losses", "ITC, pairs", "nats")
+    assert panel("regions/bbp/iou") == ("accuracies", "BBP, regions", "mean IoU")
+    assert panel("cosine/vision/itc itm") == ("gradient cosines", "ITC and ITM, vision encoder", "cosine")
+
+
+def test_a_process_that_ends_waits_for_the_step_and_saves(config, tmp_path: Path):
+    code = f"""
+import time, xfm, xfm_widgets as xw
+from xfm.config import from_json
+config = from_json({config.to_json()!r})
+view = xw.TrainingMonitor(live=xfm.pretrain(config, {str(tmp_path)!r}))
+view.start()
+while view.step < 1: time.sleep(.01)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=LONG)
+    run = Run.of(config, tmp_path)
+    assert run.metrics() and run.has("state.pt")

@@ -1,0 +1,81 @@
+"""Draws every view, of the checkpoint that comes with the package, in Chromium: docs/gallery.png.
+
+    python widgets/gallery.py [--out docs/gallery.png] [--keep FOLDER]
+
+`--keep` leaves each view as one file that works without a kernel and without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+import xfm
+import xfm_widgets as xw
+from xfm.data import dataset
+from xfm.evaluation.gallery import gallery
+from xfm.explain.grounding import boxes, grounder
+from xfm.explain.question import of_scene
+from xfm.explain.trace import trace
+from xfm.study import Study
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SIZE, SHOWN = (1000, 760), (640, 486)  # pixels of a page, and of its picture in the gallery
+FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+
+
+def views() -> dict[str, xw.View]:
+    run = xfm.load("demo")
+    model, words, world = run.model(), run.tokenizer(), dataset(run.config).world
+    scene = world.scene("test", 3, (2, 3))
+    image, text = scene.image, scene.caption.text
+    study = Study.load(ROOT / "studies" / "two-by-two")
+    probes = study.probes()["xfm"][0]
+    hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2]}
+    return {
+        "GradientFlow": xw.GradientFlow(probes, step=len(probes) - 1),
+        "TraceExplorer": xw.TraceExplorer(trace(model, words, image, text), heads="mean", token=2),
+        "TrainingMonitor": xw.TrainingMonitor(run),
+        "AttributionLab": xw.AttributionLab.of(of_scene(model, words, scene, "itm")),
+        "AblationExplorer": xw.AblationExplorer(study),
+        "MaskPlayground": xw.MaskPlayground.of(model, words, image, text, run.config.data.mask, **hidden),
+        "RetrievalExplorer": xw.RetrievalExplorer(gallery(model, run.config, words, 48)),
+        "GroundingPad": xw.GroundingPad(image, boxes(scene), grounder(model, words, image)),
+    }
+
+
+def picture(page: bytes) -> Image.Image:
+    return Image.open(BytesIO(page)).convert("RGB").resize(SHOWN, Image.Resampling.LANCZOS)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gallery.png")
+    parser.add_argument("--keep", type=Path)
+    chosen = parser.parse_args()
+    if not CHROMIUM:
+        parser.error("no Chromium on the PATH (apt-get install chromium)")
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+        folder = chosen.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, device_scale_factor=1.5)
+        shots = []
+        for name, view in views().items():
+            page.goto(view.to_html(folder / f"{name}.html").resolve().as_uri())
+            page.locator(".xfm-view").wait_for()
+            shots.append(picture(page.screenshot()))
+        browser.close()
+    rows = -(-len(shots) // 2)
+    whole = Image.new("RGB", (2 * SHOWN[0] + 10, rows * (SHOWN[1] + 10) - 10), "#888888")
+    for i, shot in enumerate(shots):
+        whole.paste(shot, (i % 2 * (SHOWN[0] + 10), i // 2 * (SHOWN[1] + 10)))
+    whole.quantize(256).save(chosen.out, optimize=True)
+    print(chosen.out)

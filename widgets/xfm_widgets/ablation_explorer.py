@@ -1,0 +1,173 @@
+"""A study, to walk through: every metric's effect with its interval, the pairs behind it, the curves of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import traitlets
+
+from xfm import plots
+from xfm.plots.effects import forest, paired_seeds
+from xfm.plots.probes import interval, series
+from xfm.study import Study
+from xfm.study.tables import select, to_latex, to_markdown
+
+from .base import View
+from .curves import Curves, panel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Band = dict[str, Any]  # steps, n, mean, low and high (95 %), least and most
+ROWS = ("primary", "all", "metric")
+NUMBERS = ("effect", "low", "high", "mean", "mean_against", "n", "p", "p_min", "p_holm", "d")
+THINNED = 200  # points of a learning curve, at most
+FIGURE = 6  # metrics of the figure, where none is primary
+MISSING = 5  # runs that are named
+
+
+class AblationExplorer(View):
+    """AblationExplorer(Study.load("studies/two-by-two")): metric by metric the difference to `against`, paired by seed.
+
+    It reads the study's results and probes, and, where all run folders are there, the losses of their training.
+    """
+
+    metric = traitlets.Unicode().tag(sync=True)
+    variant = traitlets.Unicode().tag(sync=True)  # which is compared
+    rows = traitlets.Enum(ROWS, "primary").tag(sync=True)  # the metrics in the list, the table, and what is copied
+    curve = traitlets.Unicode().tag(sync=True)  # which learning curve
+    band = traitlets.Enum(("interval", "range"), "interval").tag(sync=True)  # 95 % of the mean, or least to most
+    step = traitlets.Int(-1).tag(sync=True)  # whose values are read out; -1: the last
+
+    def __init__(self, study: Study, against: str = "", **traits: Any) -> None:
+        """`against`: see Study.effects. A study that cannot be read, or has no results yet, says so in `message`."""
+        self._study, self._against = study, against or study.spec.reference
+        self._effects: Any = None
+        self._pairs: Any = None
+        self._curves: dict[str, dict[str, Band]] = {}
+        super().__init__(**traits)
+        with self.reporting():
+            self._effects, self._pairs = study.effects(against), study.pairs(against)
+            self._curves = curves(study)
+            self.payload = self._all()
+        if not self.payload:
+            self.payload = {"metrics": [], "variants": [], "curves": {}, "effects": [], "name": study.spec.name}
+            return
+        metrics, variants = ([*dict.fromkeys(self._effects[c])] for c in ("metric", "variant"))
+        self.metric, self.variant = self.metric or first(metrics), self.variant or first(variants)
+        self.curve = self.curve or first(self._curves)
+        if "rows" not in traits and not (self._effects["role"] == "primary").any():
+            self.rows = "all"
+        self.message = missing(study)
+
+    def _all(self) -> dict[str, Any]:
+        table, spec = self._effects, self._study.spec
+        metrics, variants = ([*dict.fromkeys(table[c])] for c in ("metric", "variant"))
+        rows = [{k: number(row[k]) for k in NUMBERS} | {k: row[k] for k in ("variant", "metric", "against", "note")}
+                for row in table.to_dict("records")]  # fmt: skip
+        pairs = [(metrics.index(p["metric"]), variants.index(p["variant"]), p["seed"], p["value_against"], p["value"])
+                 for p in self._pairs.to_dict("records")]  # fmt: skip
+        known = table.drop_duplicates("metric")[["metric", "role", "family", "unit", "better"]]
+        texts = {"markdown": cut(to_markdown(table), 2), "latex": cut(to_latex(table), 4, 2)} if len(table) else {}
+        return {"name": spec.name, "kind": "confirmatory" if spec.confirmatory else "exploratory",
+                "metrics": known.to_dict("records"), "variants": variants, "order": [*spec.variants], "effects": rows,
+                "pairs": np.array(pairs, np.float32).tobytes(), "texts": texts, "curves": self._curves}  # fmt: skip
+
+    def data(self) -> pd.DataFrame:
+        """The rows of `Study.effects` that are chosen, of all variants."""
+        if self._effects is None:
+            return self._study.missing()
+        return select(self._effects, self.metric if self.rows == "metric" else self.rows).reset_index(drop=True)
+
+    def figure(self, kind: Literal["effects", "seeds", "curves"] = "effects") -> plots.Figure:
+        """effects: the primary metrics (without any: the first six) and the chosen one. seeds: the chosen metric's
+        pairs of the chosen variant. curves: those of the probes."""
+        name = self._study.spec.name
+        if self._effects is None or not len(self._effects):
+            return plots.overlay({}, title=name)
+        if kind == "curves":
+            return plots.probes(self._study.probes(), title=f"{name}: means over the seeds, 95 % intervals")
+        table = self._effects
+        if kind == "seeds":
+            table = table[table["metric"] == self.metric]
+            row = table[table["variant"] == self.variant].iloc[0]
+            return paired_seeds(table, self._study.results(), [row["against"], self.variant], name)
+        primary = [*dict.fromkeys(table[table["role"] == "primary"]["metric"])]
+        chosen = primary or [*dict.fromkeys(table["metric"])][:FIGURE]
+        title = f"{name}, difference to {self._against}, 95 % intervals, paired by seed"
+        return forest(select(table, list(dict.fromkeys([*chosen, self.metric]))), self._pairs, title)
+
+
+def curves(study: Study) -> dict[str, dict[str, Band]]:
+    """By curve and variant: losses of the run folders where all are there, and what probes saw."""
+    found: dict[str, dict[str, Band]] = {}
+    for variant, runs in trained(study).items():
+        for key in runs[0].points:
+            if panel(key)[0] == "losses" and all(key in run.points for run in runs):
+                seen = [dict(zip(run.points[key][::2], run.points[key][1::2], strict=True)) for run in runs]
+                steps = sorted(set.intersection(*map(set, seen)))
+                values = np.array([[one[step] for step in steps] for one in seen])
+                said = "held-out loss" if key.startswith("validation/") else "training loss"
+                found.setdefault(f"{panel(key)[1]}: {said}", {})[variant] = band(np.array(steps), values)
+    probes = study.probes()
+    for name, read in plots.READINGS.items():
+        lines = {variant: band(*series(seeds, read)) for variant, seeds in probes.items()}
+        if lines := {variant: line for variant, line in lines.items() if line["steps"]}:
+            found[name] = lines
+    return found
+
+
+def trained(study: Study) -> dict[str, list[Curves]]:
+    """The records of all runs by variant; none where a folder is not there, as in a study that came with the code."""
+    found: dict[str, list[Curves]] = {}
+    for variant in study.spec.variants:
+        for seed in study.spec.seeds:
+            run, made = study.run_of(variant, seed), Curves(variant)
+            if not run.done:
+                return {}
+            made.of, made.every = run.config.train.steps, math.ceil(run.config.train.steps / THINNED)
+            for record in run.metrics():
+                made.add(record)
+            made.flush()
+            found.setdefault(variant, []).append(made)
+    return found
+
+
+def band(steps: np.ndarray, values: np.ndarray) -> Band:
+    """Of values (seeds, T). Without a second seed there is no interval."""
+    if not len(steps):
+        return {"steps": []}
+    mean, half = values.mean(0), interval(values)
+    lines = {"mean": mean, "least": values.min(0), "most": values.max(0)}
+    lines |= {} if half is None else {"low": mean - half, "high": mean + half}
+    return {"steps": steps.tolist(), "n": len(values)} | {k: [number(v) for v in line] for k, line in lines.items()}
+
+
+def cut(text: str, head: int, foot: int = 0) -> dict[str, Sequence[str]]:
+    """A table's lines, so that the browser can put any rows together."""
+    lines = text.rstrip("\n").split("\n")
+    end = len(lines) - foot
+    return {"head": lines[:head], "rows": lines[head:end], "foot": lines[end:]}
+
+
+def missing(study: Study) -> str:
+    rows = study.missing().to_dict("records")
+    if not rows:
+        return ""
+    if len(rows) == len(study.spec.variants) * len(study.spec.seeds):
+        return "No results yet: study.run() trains and measures."
+    named = [f"{row['variant']}, seed {row['seed']}: {row['why']}" for row in rows[:MISSING]]
+    named += ["..."] * (len(rows) > MISSING)
+    return f"{len(rows)} {'run is' if len(rows) == 1 else 'runs are'} missing: {'; '.join(named)}"
+
+
+def number(value: Any) -> float | None:
+    """None for what is missing or not finite: JSON has neither."""
+    return float(f"{value:.6g}") if value == value and isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def first(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return next(iter(names), "")

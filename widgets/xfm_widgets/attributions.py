@@ -1,0 +1,59 @@
+"""Attributions, trust and objects as the attribution lab sends them to the browser: JSON with bytes for arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xfm.explain.scores import SCORES
+from xfm.tree import require
+
+if TYPE_CHECKING:
+    from xfm.explain.attribution import Attribution
+    from xfm.explain.faithfulness import Trust
+
+SHOWS = 0.1  # of a patch, that an object must cover to go with it
+
+
+def drawn(a: Attribution, trust: Trust | None) -> dict[str, Any]:
+    rows = [[name, finite(value), [[b, finite(own[name])] for b, own in trust.baselines.items() if name in own],
+             name not in SCORES or SCORES[name].higher_is_better]
+            for name, value in trust.scores.items()] if trust else []  # fmt: skip
+    return {"method": a.method, "target": a.target, "signed": a.signed, "gap": finite(a.gap), "trust": rows,
+            "patches": a.patches.numpy().astype("<f4").tobytes(),
+            "words": by_word(a).astype("<f4").tobytes()}  # fmt: skip
+
+
+def by_word(a: Attribution) -> np.ndarray:
+    """(words,): the sum over each word's pieces."""
+    return a.words.joined(a.text).numpy() if a.words.words else np.zeros(0)
+
+
+def finite(x: float | None) -> float | None:
+    return float(x) if x is not None and math.isfinite(x) else None
+
+
+def sound(a: Attribution) -> bool:
+    """Whether all its numbers are finite."""
+    return bool(a.patches.isfinite().all() and a.text.isfinite().all())
+
+
+def number(x: float | None) -> str:
+    return "–" if x is None else f"{x:.3g}".replace("-", "−")
+
+
+def covered(mask: np.ndarray, grid: int) -> np.ndarray:
+    """(side, side) bool -> (P,) bool: the patches that show the object, as `Question.object_patches` has them."""
+    size = len(mask) // grid
+    return mask.reshape(grid, size, grid, size).mean((1, 3)).ravel() >= SHOWS
+
+
+def known(objects: Mapping[str, np.ndarray] | None, side: int) -> dict[str, np.ndarray]:
+    """ConfigError for a mask that is not of the picture's size."""
+    masks = {name: np.asarray(mask, bool) for name, mask in (objects or {}).items()}
+    for name, mask in masks.items():
+        require(mask.shape == (side, side), f"objects[{name!r}].shape", mask.shape, f"({side}, {side})")
+    return masks

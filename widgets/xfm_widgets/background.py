@@ -1,0 +1,69 @@
+"""Work in a thread that can be paused and stopped, between one item and the next."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Work = Iterable[Any] | Callable[[], Iterable[Any]]
+
+
+class Background:
+    """Goes through an iterable, or what a callable returns, in a thread.
+
+    In that thread it calls `seen(item)`, `rests()` where it begins to pause, and at last `ends(error, whole)`: what was
+    raised, or None, and whether it came to the end of the items. However it ends, a generator is closed there.
+    """
+
+    def __init__(self, seen: Callable[[Any], None], rests: Callable[[], None],
+                 ends: Callable[[Exception | None, bool], None]) -> None:  # fmt: skip
+        self.seen, self.rests, self.ends = seen, rests, ends
+        self.thread: threading.Thread | None = None
+        self.go, self.stopping = threading.Event(), False
+
+    def start(self, work: Work) -> None:
+        self.stopping = False
+        self.go.set()
+        atexit.register(self.leave)
+        self.thread = threading.Thread(target=self.run, args=(work,), daemon=True)
+        self.thread.start()
+
+    def pause(self, yes: bool) -> None:
+        (self.go.clear if yes and not self.stopping else self.go.set)()
+
+    def stop(self) -> None:
+        """After the item that is at work; does not wait for it."""
+        self.stopping = True
+        self.go.set()
+
+    def wait(self, seconds: float | None = None) -> None:
+        if self.thread:
+            self.thread.join(seconds)
+
+    def leave(self) -> None:  # the interpreter ends, and would cut a daemon off in the middle of an item
+        self.stop()
+        self.wait(60)
+
+    def run(self, work: Work) -> None:
+        error, whole = None, False
+        try:
+            items = iter(work() if callable(work) else work)
+            try:
+                for item in items:
+                    self.seen(item)
+                    if not self.go.is_set():
+                        self.rests()
+                        self.go.wait()
+                    if self.stopping:
+                        break
+                else:
+                    whole = True
+            finally:
+                if close := getattr(items, "close", None):
+                    close()
+        except Exception as raised:
+            error = raised
+        atexit.unregister(self.leave)
+        self.ends(error, whole)

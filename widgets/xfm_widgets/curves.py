@@ -1,0 +1,173 @@
+"""The curves of one run, thinned while they come: what the monitor of training draws."""
+
+from __future__ import annotations
+
+import io
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xfm.objectives import OBJECTIVES
+from xfm.plots import READINGS
+from xfm.plots.curves import ACCURACIES, HELD_OUT, UNITS
+from xfm.train import Run
+from xfm.train.checkpoint import METRICS, PROBES
+
+Record = Mapping[str, Any]
+POINTS = 1000  # of a curve, at most: each is the mean over as many steps as that takes
+GROUPS = ("losses", "accuracies", "parts of losses", "gradient norms", "gradient cosines", "encoders", "speed")
+TOTALS = {"loss": ("losses", "all, weighted", ""), "grad_norm": ("gradient norms", "all, before clipping", "L2 norm"),
+          "steps/s": ("speed", "throughput", "steps / s"), "waited": ("speed", "waiting for data", "share of the time"),
+          "rate": ("speed", "learning rate", "")}  # fmt: skip
+ENCODERS = ("language", "vision", "fusion")
+
+
+class Curves:
+    """`add` takes records of training, `probed` those of probes.jsonl, `take` returns what is new since the last time.
+
+    `points[key]` is x, y, x, y, ... of float32, x in steps done; keys as in the records, and "norm/...", "cosine/..."
+    and "reading/..." of probes.
+    """
+
+    def __init__(self, name: str, label: str = "", state: str = "not begun") -> None:
+        self.name, self.label, self.state = name, label or name, state
+        self.of, self.every, self.last = 0, 1, -1
+        self.points: dict[str, array[float]] = {}
+        self.new: dict[str, array[float]] = {}
+        self.sums: dict[str, tuple[float, int, int]] = {}  # of the open bucket: sum, how many, last step
+        self.whole = True  # `take` does not tell all: send everything
+
+    def add(self, record: Record) -> None:
+        """KeyError for a record without step and of."""
+        step = record["step"]
+        if not self.of:
+            self.of, self.every = record["of"], math.ceil(record["of"] / POINTS)
+        if step <= self.last:
+            self.cut(step)
+        if step // self.every != self.last // self.every:
+            self.flush()
+        self.last = step
+        for key, value in plain(record):
+            total, count, _ = self.sums.get(key, (0.0, 0, 0))
+            self.sums[key] = total + value, count + 1, step
+
+    def flush(self) -> None:
+        """Makes points of the steps that are not in any yet."""
+        for key, (total, count, step) in self.sums.items():
+            mean = total / count
+            if key == "seconds":
+                key, mean = "steps/s", 1 / mean if mean else math.nan
+            self.append(key, step + 1, mean)
+        self.sums.clear()
+
+    def append(self, key: str, x: float, y: float) -> None:
+        for points in (self.points, self.new):
+            points.setdefault(key, array("f")).extend((x, y))
+
+    def cut(self, step: int) -> None:
+        """Forgets this step and later ones, which come again."""
+        self.whole = True
+        self.sums.clear()
+        for key, points in self.points.items():
+            kept = [i for i in range(0, len(points), 2) if points[i] <= step]
+            self.points[key] = array("f", [v for i in kept for v in points[i : i + 2]])
+
+    def probed(self, records: Iterable[Record]) -> None:
+        """In place of earlier ones."""
+        self.whole = True
+        self.points = {k: v for k, v in self.points.items() if not k.startswith(("norm/", "cosine/", "reading/"))}
+        for record in records:
+            for key, value in probe(record):
+                self.append(key, record["step"], value)
+
+    def take(self) -> dict[str, bytes]:
+        new, self.new, self.whole = self.new, {}, False
+        return {key: points.tobytes() for key, points in new.items()}
+
+
+def plain(record: Record) -> Iterator[tuple[str, float]]:
+    for key, value in record.items():
+        if isinstance(value, int | float) and ("/" in key or key in ("loss", "grad_norm", "rate", "seconds")):
+            yield key, float(value)
+    if record.get("seconds"):
+        yield "waited", record.get("waited", math.nan) / record["seconds"]
+
+
+def probe(record: Record) -> Iterator[tuple[str, float]]:
+    for objective, by_module in record["norm"].items():
+        for encoder in ENCODERS:
+            norms = [n for module, n in by_module.items() if module.startswith(encoder) and n is not None]
+            if norms:
+                yield f"norm/{objective}/{encoder}", math.hypot(*norms)
+    for encoder, pairs in record["cosine"].items():
+        yield from ((f"cosine/{encoder}/{pair}", value) for pair, value in pairs.items() if value is not None)
+    for name, read in READINGS.items():
+        if "cosine" not in name and "gradient" not in name and (value := read(record)) is not None:
+            yield f"reading/{name}", value
+
+
+def panel(key: str) -> tuple[str, str, str]:
+    """The group that a curve is shown in, its title, its unit."""
+    key = key.removeprefix(HELD_OUT)
+    if key in TOTALS:
+        return TOTALS[key]
+    kind, _, rest = key.partition("/")
+    if kind == "norm":
+        objective, _, encoder = rest.partition("/")
+        return "gradient norms", f"{objective.upper()} on the {encoder} encoder", "L2 norm"
+    if kind == "cosine":
+        encoder, _, pair = rest.partition("/")
+        return "gradient cosines", f"{pair.upper().replace(' ', ' and ')}, {encoder} encoder", "cosine"
+    if kind == "reading":
+        return "encoders", rest, ""
+    objective, _, part = rest.partition("/")
+    title = f"{objective.upper()}, {kind}"
+    if not part:
+        return "losses", title, UNITS.get(objective, "")
+    if part in ACCURACIES:
+        return "accuracies", title, "mean IoU" if part == "iou" else part
+    return "parts of losses", f"{title}: {part}", ""
+
+
+def order(key: str) -> tuple[int, int, str]:
+    """Panels by their group, sums first, then by objective."""
+    group, title, _ = panel(key)
+    names = [*TOTALS, *OBJECTIVES]
+    objective = next((part for part in key.removeprefix(HELD_OUT).split("/") if part in names), key)
+    return GROUPS.index(group), names.index(objective) if objective in names else len(names), title
+
+
+def of_run(run: Run) -> Curves:
+    """The curves of a run folder, as it is now."""
+    curves = Curves(run.config.name, label(run), "finished" if run.done else "unfinished")
+    for record in run.metrics():
+        curves.add({"of": run.config.train.steps} | record)
+    curves.probed(run.probes())
+    return curves
+
+
+def stamp(folder: Path) -> list[tuple[int, int] | None]:
+    """What changes where a run folder has other curves."""
+    files = [folder / name for name in (METRICS, PROBES, "DONE")]
+    return [(file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else None for file in files]
+
+
+def label(run: Run) -> str:
+    return f"{run.config.name}, seed {run.config.seed}"
+
+
+def png(picture: bytes | np.ndarray) -> bytes:
+    """ValueError for what is neither PNG nor (H, W, 3) uint8."""
+    from PIL import Image
+
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "PNG")
+        return buffer.getvalue()
+    if isinstance(picture, bytes) and picture.startswith(b"\x89PNG"):
+        return picture
+    raise ValueError("a picture must be the bytes of a PNG, or (height, width, 3) uint8")

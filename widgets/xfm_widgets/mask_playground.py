@@ -1,0 +1,149 @@
+"""Patches and words switched off and on: what is guessed for them, with the picture, without it, and by MIM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from xfm import keyed, plots
+from xfm.config import MaskConfig
+from xfm.masking import block_mask, span_positions
+from xfm.tree import require
+
+from .attributions import finite
+from .base import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xfm.data.tokenizer import Tokenizer
+    from xfm.explain.axes import Words
+    from xfm.model import XFM
+
+Predict = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
+RANGE = 2.5  # standard deviations of a patch's pixels, from black to white
+SIDES = {"with": True, "without": False}
+
+
+class MaskPlayground(View):
+    """Paint on the picture, click words: what X-FM makes of what is left.
+
+    MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
+    MaskPlayground(image, words, grid, predict)     # `predict` as `xfm.explain.playground.playground` makes it
+    """
+
+    hidden_patches = traitlets.List(traitlets.Int()).tag(sync=True)
+    hidden_pieces = traitlets.List(traitlets.Int()).tag(sync=True)  # word pieces; the first and the last stay
+    patch = traitlets.Int(-1).tag(sync=True)
+    token = traitlets.Int(-1).tag(sync=True)
+    answer = traitlets.Dict().tag(sync=True)  # the last one, and what it is "of"
+    pixels = traitlets.Bytes().tag(sync=True)  # MIM's pixel target as a picture
+
+    def __init__(self, image: np.ndarray, words: Words, grid: int, predict: Predict | None,
+                 mask: MaskConfig | None = None, **traits: Any):  # fmt: skip
+        """`image` (side, side, 3) uint8 of grid x grid patches; `predict`: (patches to hide (P,) bool, word pieces (L,)
+        bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default: the paper's
+        shares). ConfigError where the picture does not fall into that many patches."""
+        side, fits = len(image), f"(side, side, 3), {grid} patches a side"
+        require(image.shape == (side, side, 3) and side % grid == 0, "image.shape", image.shape, fits)
+        self._image, self._words, self._grid, self._ask = np.ascontiguousarray(image), words, grid, predict
+        self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
+        self._draws = 0
+        self._agreement: np.ndarray | None = None
+        payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
+                   "owner": list(words.owner), "can": predict is not None}  # fmt: skip
+        super().__init__(payload=payload, **traits)
+        self.on_msg(lambda _, said, __: self.hide_at_random() if said == "hide at random" else None)
+        if predict is None:
+            self.message = "No `predict` was given: parts can be hidden, and nothing is guessed."
+        self._answer()
+
+    @classmethod
+    def of(cls, model: XFM, tokenizer: Tokenizer, image: np.ndarray, text: str, mask: MaskConfig | None = None,
+           **traits: Any) -> MaskPlayground:  # fmt: skip
+        """ConfigError for a picture of another size and a text that is too long."""
+        from xfm.explain.axes import split
+        from xfm.explain.playground import playground
+        from xfm.explain.question import encoded
+
+        words = split(tokenizer, text, encoded(model, tokenizer, text)[0])
+        predict = playground(model, tokenizer, image, text)
+        return cls(image, words, model.config.vision.grid, predict, mask, **traits)
+
+    def hide_at_random(self, seed: int | None = None) -> None:
+        """Blocks of patches and spans of word pieces, as many as in pretraining; without a seed others each time."""
+        seed, self._draws = self._draws if seed is None else seed, self._draws + 1
+        rng, own, many = keyed.rng("mask playground", seed), self._mask, self._grid**2
+        hidden = block_mask(self._grid, min(own.image_patches, many), own.smallest_block, rng)
+        length = len(self._words.pieces)
+        with self.hold_trait_notifications():
+            self.hidden_patches = np.flatnonzero(hidden).tolist()
+            self.hidden_pieces = span_positions(length, own.caption_share, own.caption_most, own.span_share, rng)
+
+    def show_all(self) -> None:
+        with self.hold_trait_notifications():
+            self.hidden_patches, self.hidden_pieces = [], []
+
+    def hidden(self) -> tuple[np.ndarray, np.ndarray]:
+        """(P,) and (L,) bool"""
+        patches, pieces = np.arange(self._grid**2), np.arange(len(self._words.pieces))
+        return np.isin(patches, self.hidden_patches), np.isin(pieces, self.hidden_pieces)
+
+    @traitlets.observe("hidden_patches", "hidden_pieces")
+    def _answer(self, _: Any = None) -> None:
+        asked = {"patches": self.hidden_patches, "pieces": self.hidden_pieces}
+        if not hasattr(self, "_draws") or asked == self.answer.get("of"):
+            return
+        found: dict[str, Any] = {"words": [], "agreement": None, "target": None}
+        self._agreement = None
+        if self._ask is not None:
+            with self.reporting():
+                given = self._ask(*self.hidden())
+                words = [{"place": int(w["place"]), "piece": str(w["piece"])} | {s: guessed(w.get(s)) for s in SIDES}
+                         for w in given.get("words") or ()]  # fmt: skip
+                if (cosines := given.get("agreement")) is not None:
+                    self._agreement = np.asarray(cosines, "<f4")
+                    fits = self._agreement.shape == (self._grid**2,)
+                    require(fits, "agreement.shape", self._agreement.shape, "a number a patch")
+                if (pixels := given.get("pixels")) is not None:
+                    self.pixels = self.drawn(np.asarray(pixels)).tobytes()
+                sent = None if self._agreement is None else self._agreement.tobytes()
+                found = {"words": words, "agreement": sent, "target": given.get("target")}
+        self.answer = {"of": asked, **found}
+
+    def drawn(self, pixels: np.ndarray) -> np.ndarray:
+        """Standardised patches (P, 3 size²), each (channel, y, x) -> (side, side, 3) uint8"""
+        grid, side = self._grid, len(self._image)
+        parts = pixels.reshape(grid, grid, 3, side // grid, side // grid).transpose(0, 3, 1, 4, 2)
+        return (255 * np.clip(0.5 + np.nan_to_num(parts) / (2 * RANGE), 0, 1)).astype(np.uint8).reshape(side, side, 3)
+
+    def data(self) -> pd.DataFrame:
+        """A row a guess (`picture`: whether beside the picture), and a row a hidden patch with its agreement."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for w in self.answer["words"]:
+            own = {"part": "word piece", "place": w["place"], "piece": w["piece"]}
+            for name, seen in SIDES.items():
+                guesses = enumerate((w[name] or {}).get("guesses", ()), 1)
+                rows += [own | {"picture": seen, "rank": i, "guess": g, "probability": p} for i, (g, p) in guesses]
+        known = self._agreement if self._agreement is not None else np.full(self._grid**2, np.nan)
+        rows += [{"part": "patch", "place": i, "agreement": float(known[i])} for i in self.hidden_patches]
+        columns = ["part", "place", "piece", "picture", "rank", "guess", "probability", "agreement"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def figure(self) -> plots.Figure:
+        size = len(self._image)
+        pixels = np.frombuffer(self.pixels, np.uint8).reshape(size, size, 3) if self.pixels else None
+        patches, pieces = self.hidden()
+        title = f"{patches.sum()} of {len(patches)} patches and {pieces.sum()} word pieces hidden"
+        return plots.playground(self._image, patches, self._agreement, pixels, self.answer["words"], title)
+
+
+def guessed(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    return {"guesses": [[str(g), finite(p)] for g, p in given["guesses"]], "truth": finite(given.get("truth"))}

@@ -1,0 +1,109 @@
+"""A trace as bytes for a browser, and what its heads can be sorted by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xfm.explain import heads
+from xfm.explain.relevance import flow
+from xfm.explain.trace import MAPS, Attention, Trace
+
+CONTENT = {
+    "words": "the share on words, not on <s> and </s>",
+    "patches": "the share on patches, not on the whole picture's token",
+}
+NAMED = "the share of a name's attention on its object's box, mean over objects"
+
+
+def packed(trace: Trace) -> dict[str, Any]:
+    """A trace as the browser reads it: little-endian bytes, JSON."""
+    maps, rolled = {}, rollouts(trace.maps)
+    for name, own in trace.maps.items():
+        entropy, mass, counted = measured(trace, name)
+        maps[name] = {"size": list(own.weights.shape), "queries": own.queries, "keys": own.keys, **coded(own.weights),
+                      "entropy": floats(entropy), "mass": floats(mass), "counted": counted}  # fmt: skip
+        if name in rolled:
+            maps[name]["rollout"] = coded(rolled[name][:, None])
+    boxes = [{"box": list(box), "pieces": pieces_of(trace, phrase)} for phrase, box in trace.boxes.items()]
+    return {"maps": maps, "pieces": list(trace.words.pieces), "owner": list(trace.words.owner),
+            "grid": trace.patches.grid, "side": int(trace.image.shape[0]), "image": trace.image.tobytes(),
+            "boxes": boxes}  # fmt: skip
+
+
+def coded(weights: Tensor) -> dict[str, bytes]:
+    codes, scale = Attention(weights.nan_to_num(0, 0, 0), "", "").compact()
+    return {"codes": codes.numpy().tobytes(), "scale": floats(scale)}
+
+
+def floats(values: Tensor) -> bytes:
+    return values.float().contiguous().numpy().astype("<f4").tobytes()
+
+
+def size(trace: Any) -> int:
+    """Bytes, the numbers of JSON left out."""
+    if isinstance(trace, dict):
+        return sum(map(size, trace.values()))
+    return len(trace) if isinstance(trace, bytes) else 0
+
+
+def finite(trace: Trace) -> bool:
+    return all(bool(own.weights.isfinite().all()) for own in trace.maps.values())
+
+
+def rollouts(maps: Mapping[str, Attention]) -> dict[str, Tensor]:
+    """(layer, query, key) by map: within an encoder, and on through the fusion encoder where all maps are there."""
+    found = {name: heads.rollout(maps[name].weights.nan_to_num()) for name in ("language", "vision") if name in maps}
+    if set(MAPS) <= set(maps):
+        after = flow(maps)[1:]
+        found |= {
+            "fusion": torch.stack([words for words, _ in after]),
+            "cross": torch.stack([seen for _, seen in after]),
+        }
+    return found
+
+
+def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:
+    """Entropy (layer, head); mass (layer, head): the share of attention on something; and on what."""
+    own = trace.maps[name]
+    weights = own.weights.nan_to_num()
+    named = [(box, pieces) for p, box in trace.boxes.items() if (pieces := pieces_of(trace, p))]
+    if name == "cross" and named:
+        masses = [heads.mass(weights, inside(trace, box), at(pieces, weights.shape[2])) for box, pieces in named]
+        return heads.entropy(weights), torch.stack(masses).mean(0), NAMED
+    content = torch.ones(weights.shape[-1], dtype=torch.bool)
+    content[0] = False
+    if own.keys == "words":
+        content[-1] = False
+    return heads.entropy(weights), heads.mass(weights, content), CONTENT[own.keys]
+
+
+def at(places: list[int], count: int) -> Tensor:
+    return torch.zeros(count).index_fill(0, torch.tensor(places), 1).bool()
+
+
+def inside(trace: Trace, box: tuple[float, float, float, float]) -> Tensor:
+    """(1 + patches,) bool: a tenth of the patch at least is in the box (x, y, width, height in pixels)."""
+    x, y, w, h = (round(v) for v in box)
+    mask = torch.zeros(trace.image.shape[:2], dtype=torch.bool)
+    mask[max(y, 0) : y + h, max(x, 0) : x + w] = True
+    return torch.cat([torch.tensor([False]), trace.patches.shares(mask) >= 0.1])
+
+
+def pieces_of(trace: Trace, phrase: str) -> list[int]:
+    """The pieces of a phrase where the text first has it, with another article or without: "the crab" of "a crab"."""
+    phrased, words = re.findall(r"\w+|[^\w\s]", phrase), trace.words.words
+    for rest in (tuple(phrased[i:]) for i in range(len(phrased))):
+        for start in range(len(words) - len(rest) + 1):
+            if words[start : start + len(rest)] == rest:
+                there = range(start, start + len(rest))
+                return [piece for piece, owner in enumerate(trace.words.owner) if owner in there]
+    return []
+
+
+def patch_names(trace: Trace) -> list[str]:
+    return ["whole picture", *(f"patch {i}" for i in range(trace.patches.grid**2))]

@@ -1,0 +1,252 @@
+"""Training, watched while it runs and afterwards: curves of several runs over each other; pause, resume, stop."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from xfm import plots
+from xfm.plots.curves import HELD_OUT
+from xfm.train import Run
+
+from .background import Background, Work
+from .base import View
+from .curves import GROUPS, Curves, Record, label, of_run, order, panel, png, stamp
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Sample = Callable[[Record], "bytes | np.ndarray"]
+EVERY = 0.25  # s between two messages to the browser, at least
+PICTURES = 100  # that are kept; of more every other one goes
+
+
+class TrainingMonitor(View):
+    """Loss, accuracy, gradient and speed curves of run folders, and of a training that it runs in a thread.
+
+    TrainingMonitor("runs/a/seed0", run_b)                      # finished, or still written to by whomever
+    TrainingMonitor(live=xfm.pretrain(config))                  # .start() .stop(), .paused = True; or the buttons
+    TrainingMonitor(Run.of(config, "runs"), live=lambda: xfm.pretrain(config))   # starts again after a stop
+
+    Stopping closes the generator between two steps, upon which `pretrain` saves. What training raises stands in
+    `message`. While another cell runs the curves go on, but clicks wait for its end, as the kernel has them wait.
+    Observers of `step`, `done` and `running` are called in the training's thread.
+    """
+
+    group = traitlets.Enum(GROUPS, "losses").tag(sync=True)  # what is shown
+    smooth = traitlets.Float(0.04, min=0, max=0.5).tag(sync=True)  # the running mean's width, a share of the steps
+    logarithmic = traitlets.Bool(False).tag(sync=True)
+    cursor = traitlets.Int(-1).tag(sync=True)  # the step whose values are read out; -1: the last
+    hidden = traitlets.List(traitlets.Int()).tag(sync=True)  # runs that are not drawn, from 0
+    picture = traitlets.Int(-1).tag(sync=True)  # which of the samples; -1: the newest
+    step = traitlets.Int(0).tag(sync=True)  # steps done, of the training that runs here
+    paused = traitlets.Bool(False).tag(sync=True)  # set it to pause and to go on
+    running = traitlets.Bool(False).tag(sync=True)
+    done = traitlets.Bool(False).tag(sync=True)  # the training came to its end
+    news = traitlets.Dict().tag(sync=True)  # the points since the last message
+
+    def __init__(self, *runs: Run | str | Path, live: Work | None = None, sample: Sample | None = None,
+                 sample_every: int = 50, **traits: Any) -> None:  # fmt: skip
+        """`live`: records with run, step and of, as `pretrain` yields them, or a callable that returns such an
+        iterable. Records of an opened run that is not finished go on with its curves. `sample(record)`, called every so
+        many steps in the training's thread, returns a picture: PNG bytes or (H, W, 3) uint8."""
+        self._lock, self._failed, self._live = threading.RLock(), "", live
+        self._work = Background(self._see, lambda: self._publish(rests=True), self._ended)
+        self._sample, self._sample_every = sample, sample_every
+        self._folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
+        self._curves = [Curves(r.config.name, label(r)) if isinstance(r, Run) else Curves("", str(r)) for r in runs]
+        self._stamps: list[Any] = [()] * len(runs)
+        self._pictures: list[dict[str, Any]] = []
+        self._new_pictures: list[dict[str, Any]] = []
+        self._shape: Any = None  # what cannot change without everything being sent
+        self._version, self._due, self._at = 0, 0.0, 0
+        super().__init__(**traits)
+        self.on_msg(self._asked)
+        self.refresh()
+
+    # ---- training
+
+    def start(self) -> None:
+        """Trains, or goes on after a pause; after a stop where `live` is a callable."""
+        if self.running:
+            self.paused = False
+        elif self._live is None:
+            self.message = "Nothing to train. To start again after a stop: live=lambda: xfm.pretrain(config)"
+        else:
+            live, self._live = self._live, self._live if callable(self._live) else None
+            self._failed, self.message, self.paused, self.done, self.running = "", "", False, False, True
+            self._work.start(live)
+
+    def pause(self) -> None:
+        """After the step that is being done."""
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def stop(self) -> None:
+        """After the step that is being done; does not wait for it: `wait` does."""
+        self._work.stop()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until the training has ended or was stopped, and saved. False: it still runs after these seconds."""
+        self._work.wait(seconds)
+        return not self.running
+
+    @traitlets.observe("paused")
+    def _pause(self, change: Any) -> None:
+        self._work.pause(change["new"])
+
+    def _see(self, record: Record) -> None:
+        with self._lock:
+            self._of(record).add(record)
+            self._at = record["step"] + 1
+        try:
+            if self._sample and self._at % self._sample_every == 0:
+                self._new_pictures.append({"step": self._at, "png": png(self._sample(record))})
+            if time.monotonic() >= self._due:
+                self.refresh()
+                self._due = time.monotonic() + EVERY
+        except Exception as error:  # of a sample or an observer: the training goes on
+            self._failed = f"{type(error).__name__}: {error}"
+
+    def _ended(self, error: Exception | None, whole: bool) -> None:
+        self._failed = f"{type(error).__name__}: {error}" if error else self._failed
+        with self._lock:
+            for curves in self._curves:
+                curves.state = {"live": "finished" if whole else "stopped"}.get(curves.state, curves.state)
+        self.running, self.paused, self.done = False, False, whole
+        self.refresh()
+
+    def _of(self, record: Record) -> Curves:
+        """The run that a record belongs to; a new one for a new name, as of a warm start."""
+        name = str(record.get("run", "training"))
+        for curves in self._curves:
+            if curves.name == name and curves.state != "finished":
+                curves.state = "live"
+                return curves
+        self._curves.append(Curves(name, state="live"))
+        return self._curves[-1]
+
+    # ---- what the browser gets
+
+    def refresh(self) -> None:
+        """Reads the run folders again that have changed."""
+        problems = [self._failed] if self._failed else []
+        with self._lock:
+            for i, folder in enumerate(self._folders):
+                try:
+                    self._read(i, folder)
+                except Exception as error:  # no run, or not yet
+                    problems.append(str(error))
+        self.message = "\n".join(problems)
+        self._publish()
+
+    def _read(self, i: int, folder: Path) -> None:
+        now = stamp(folder)
+        if now == self._stamps[i] or (self._curves[i].name and not (folder / "config.json").exists()):  # not begun
+            return
+        run = Run.open(folder)
+        if self._curves[i].state == "live":  # its records come from the training itself
+            self._curves[i].probed(run.probes())
+        else:
+            self._curves[i] = of_run(run)
+        self._stamps[i] = now
+
+    def _publish(self, rests: bool = False) -> None:
+        """Sends what is new; everything, where that is not all that has changed."""
+        with self._lock:
+            for curves in self._curves:
+                if rests or curves.state != "live":
+                    curves.flush()
+            if len(self._pictures) + len(self._new_pictures) > PICTURES:
+                self._pictures, self._shape = self._pictures[::2], None
+            self._pictures += self._new_pictures
+            shape = [self._live is None, *((c.label, c.state, c.of, len(c.points)) for c in self._curves)]
+            everything, self._shape = shape != self._shape or any(c.whole for c in self._curves), shape
+            news = {"runs": [curves.take() for curves in self._curves], "pictures": self._new_pictures}
+            self._new_pictures = []
+            if any(news["runs"]) or news["pictures"] or everything:
+                self._version += 1
+                if everything:
+                    self.payload = self._all()
+                else:
+                    self.news = news | {"version": self._version}
+        self.step = self._at
+
+    def _publish_all(self) -> None:
+        with self._lock:
+            self._publish()  # so that no page gets a point twice
+            self.payload = self._all()
+
+    def _labels(self) -> list[str]:
+        """The runs' names, with their folders where two have the same."""
+        names = [curves.label for curves in self._curves]
+        places = [f" ({folder})" for folder in self._folders] + [" (live)"] * (len(names) - len(self._folders))
+        return [n + place * (names.count(n) > 1) for n, place in zip(names, places, strict=True)]
+
+    def _all(self) -> dict[str, Any]:
+        keys = {key for curves in self._curves for key in curves.points if not key.startswith(HELD_OUT)}
+        runs = [
+            {"label": name, "state": c.state, "of": c.of, "every": c.every,
+             "curves": {key: points.tobytes() for key, points in c.points.items()}}
+            for name, c in zip(self._labels(), self._curves, strict=True)
+        ]  # fmt: skip
+        return {"version": self._version, "runs": runs, "pictures": list(self._pictures), "groups": list(GROUPS),
+                "live": self._live is not None or bool(self._work.thread),
+                "panels": [[key, *panel(key)] for key in sorted(keys, key=order)]}  # fmt: skip
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        if key is None:  # a page, or a file, that begins
+            self._publish_all()
+        return super().get_state(key, drop_defaults)
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        with self._lock:  # traitlets holds notifications meanwhile, of all threads
+            super().set_state(sync_data)
+
+    def _asked(self, _: Any, content: Any, __: Any) -> None:
+        if content == {"do": "whole"}:
+            self._publish_all()
+        elif (act := content.get("do")) in ("start", "stop", "refresh"):
+            getattr(self, act)()
+
+    # ---- the same as a figure, as a table
+
+    def _shown(self) -> Iterator[tuple[str, str, bool, str, np.ndarray]]:
+        """title, unit, whether held out, run, (T, 2) points of the group's curves."""
+        for i, (name, curves) in enumerate(zip(self._labels(), self._curves, strict=True)):
+            for key in sorted(curves.points, key=order) if i not in self.hidden else ():
+                group, title, unit = panel(key)
+                if group == self.group:
+                    points = np.array(curves.points[key], float).reshape(-1, 2)
+                    yield title, unit, key.startswith(HELD_OUT), name, points
+
+    def data(self) -> pd.DataFrame:
+        """The points of the group that is shown: run, curve, held_out, step (steps done), value."""
+        import pandas as pd
+
+        with self._lock:
+            rows = [(run, title, held_out, int(x), y) for title, _, held_out, run, points in self._shown()
+                    for x, y in points]  # fmt: skip
+        return pd.DataFrame(rows, columns=["run", "curve", "held_out", "step", "value"])
+
+    def figure(self) -> plots.Figure:
+        panels: dict[str, plots.Overlay] = {}
+        with self._lock:
+            for title, unit, held_out, run, points in self._shown():
+                one = panels.setdefault(title, plots.Overlay(unit=unit))
+                finite = points[np.isfinite(points[:, 1])]
+                (one.held_out if held_out else one.lines)[run] = finite[:, 0], finite[:, 1]
+        for one in panels.values():  # what was held out before an objective joined tells nothing of it
+            joined = {run: steps[0] for run, (steps, _) in one.lines.items() if len(steps)}
+            one.held_out = {run: (steps[late], values[late]) for run, (steps, values) in one.held_out.items()
+                            if (late := steps >= joined.get(run, math.inf)).any()}  # fmt: skip
+        return plots.overlay(panels, self.smooth, self.logarithmic, f"Training: {self.group}")
