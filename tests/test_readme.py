@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import xfm_widgets
 
-from xfm import recipes
-from xfm.evaluation import find, from_json
+import xfm
+import xfm_widgets
+from xfm.evaluation import Result, evaluate_run, find, from_json
 from xfm.recipes import ABLATIONS, LEVELS
 from xfm.study import Study
 
@@ -64,12 +64,19 @@ SHOWN = [  # task, condition, metric of the README's table
 ]
 
 
+CHECKPOINT = [SHOWN[i] for i in (0, 1, 2, 3, 4, 7, 8, 12, 13, 14)]
+
+
 def demo_rows() -> list[str]:
     """The README's rows, from the benchmark's file."""
     demo = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text())
+    return rows_of(from_json(json.dumps(demo["evaluation"])), SHOWN)
+
+
+def rows_of(results: list[Result], shown: list[tuple[str, str, str]]) -> list[str]:
     rows = []
-    for shown in SHOWN:
-        r = find(from_json(json.dumps(demo["evaluation"])), shown[0], shown[2], shown[1])
+    for task, condition, metric in shown:
+        r = find(results, task, metric, condition)
         name = ", ".join(filter(None, (r.task, r.condition, r.metric)))
         control = "" if r.control is None else f"{100 * r.control:.1f} ({r.control_name})"
         rows.append(f"| {name} | {100 * r.value:.1f} | {100 * r.low:.1f} to {100 * r.high:.1f} | {control} | {r.n} |")
@@ -79,6 +86,12 @@ def demo_rows() -> list[str]:
 def test_the_numbers_are_those_of_the_benchmark() -> None:
     rows = demo_rows()
     assert [line for line in README.splitlines() if line in rows] == rows
+
+
+def test_the_numbers_of_the_checkpoint_are_those_of_its_evaluation() -> None:
+    rows = rows_of(evaluate_run(xfm.load("demo").folder), CHECKPOINT)
+    section = README[README.index("### The checkpoint") : README.index("## Look inside")]
+    assert [line for line in section.splitlines() if line in rows] == rows
 
 
 def test_the_effects_are_those_of_the_study() -> None:
