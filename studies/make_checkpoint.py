@@ -23,8 +23,8 @@ EVERY = 50  # of the steps' records
 README = """# The checkpoint `{name}`
 
 `xfm.load("{name}")` opens it. It is the recipe `{recipe}` (`config.json` has every field, seed {seed}) on the demo's
-world: {steps:,} steps, {parameters:,} parameters, {minutes:.0f} minutes of training (threads: {threads}; a CPU that also
-did other work). Nothing but the embedded data was seen. Made by
+world: {steps:,} steps, {parameters:,} parameters, {minutes:.0f} minutes of training (threads: {threads}; a CPU that
+also did other work). Nothing but the embedded data was seen. Made by
 
     python studies/make_checkpoint.py
 
