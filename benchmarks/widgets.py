@@ -21,16 +21,17 @@ import re
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
+from playwright.sync_api import Error, Page, Playwright, Route, sync_playwright
 
 from xfm.explain.axes import Patches, Words
 from xfm.explain.trace import Attention, Trace
@@ -132,9 +133,36 @@ def libraries(folder: Path) -> dict[str, bytes]:
     return {part: (folder / "node_modules" / file).read_bytes() for part, (_, file) in LIBRARIES.items()}
 
 
-def measure(start: Callable[[], Browser], path: Path, acts: dict[str, str], served: dict[str, bytes], repeats: int,
-            patience: float) -> dict[str, Any]:  # fmt: skip
-    """Medians over pages (first paint) and over events after two that do not count."""
+@contextmanager
+def killed_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A page that hangs answers nobody, and no timeout of Playwright ends it; what is asked of it then raises Error."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def chromium(program: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A browser of one's own, and where it listens."""
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --remote-debugging-port=0".split()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen([program, *flags, f"--user-data-dir={folder}"], stderr=subprocess.DEVNULL)
+        try:
+            said = Path(folder) / "DevToolsActivePort"
+            while not (said.exists() and "\n" in said.read_text("utf-8")):
+                time.sleep(0.05)
+            yield process, f"http://127.0.0.1:{said.read_text('utf-8').splitlines()[0]}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def measure(playwright: Playwright, program: str, path: Path, acts: dict[str, str], served: dict[str, bytes],
+            repeats: int, patience: float) -> dict[str, Any]:  # fmt: skip
+    """Medians over browsers (first paint) and over events after two that do not count."""
     found: dict[str, Any] = {"bytes": path.stat().st_size}
     paints: list[float] = []
 
@@ -144,25 +172,24 @@ def measure(start: Callable[[], Browser], path: Path, acts: dict[str, str], serv
         route.fulfill(body=served[part], content_type="text/javascript") if part else route.abort()
 
     for turn in range(repeats):
-        browser = start()  # a new one each time: a page that hangs cannot be closed, its browser can
-        page = browser.new_page(viewport={"width": 1400, "height": 1000}, bypass_csp=True)
-        page.set_default_timeout(1000 * patience)
-        page.route(re.compile("^https?:"), answer)
-        page.add_init_script(WATCH.replace("READY", acts["ready"]))
-        try:
-            page.goto(path.as_uri(), wait_until="commit")
-            page.wait_for_function("window.painted", polling=20)
-            paints.append(page.evaluate("window.painted") / 1000)
-            if turn == 0:
-                found["elements"] = page.evaluate("document.querySelectorAll('*').length")
-                for name in ("hover", "layer"):
-                    if name in acts:
-                        found |= events(page, name, acts[name], 2 + 4 * repeats, patience)
-        except Error as error:  # a page that crashed, or that shows nothing
-            found["failed"] = str(error).splitlines()[0]
-            break
-        finally:
-            browser.close()
+        with chromium(program) as (process, address):
+            try:
+                with killed_after(patience, process):
+                    browser = playwright.chromium.connect_over_cdp(address)
+                    page = browser.new_page(viewport={"width": 1400, "height": 1000}, bypass_csp=True)
+                    page.route(re.compile("^https?:"), answer)
+                    page.add_init_script(WATCH.replace("READY", acts["ready"]))
+                    page.goto(path.as_uri(), wait_until="commit", timeout=0)
+                    page.wait_for_function("window.painted", polling=20, timeout=0)
+                    paints.append(page.evaluate("window.painted") / 1000)
+                    found["elements"] = page.evaluate("document.querySelectorAll('*').length")
+                if turn == 0:
+                    with killed_after(4 * patience, process):
+                        for name in [n for n in ("hover", "layer") if n in acts]:
+                            found |= events(page, name, acts[name], 2 + 4 * repeats, patience)
+            except Error:
+                found["failed"] = f"no answer within {patience:.0f} s, or the page crashed"
+                break
     return found | ({"seconds_first_paint": statistics.median(paints)} if paints else {})
 
 
@@ -192,8 +219,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = Path(temporary)
         served = libraries(folder) if theirs else {}
-        flags = ["--no-sandbox", "--disable-gpu"]
-        start = partial(playwright.chromium.launch, executable_path=args.chromium, args=flags)
         sizes: dict[str, Any] = {}
 
         def note(size: str, name: str, write: Callable[[Path], object], acts: dict[str, str]) -> None:
@@ -201,7 +226,7 @@ def main() -> None:
             write(path)
             ours = acts is OURS or acts is PATCHES
             if ours or served:
-                found = measure(start, path, acts, served, args.repeats, args.patience)
+                found = measure(playwright, args.chromium, path, acts, served, args.repeats, args.patience)
             else:
                 found = {"bytes": path.stat().st_size}
             sizes.setdefault(size, {})[name] = found
@@ -217,8 +242,13 @@ def main() -> None:
         result = {
             "command": f"python benchmarks/widgets.py --tokens {joined} --repeats {args.repeats}",
             "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
-            "versions": {"chromium": start().version,"python": platform.python_version(), "torch": torch.__version__, "bertviz": theirs,
-                         "anywidget": version("anywidget")},
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "anywidget": version("anywidget"),
+                "bertviz": theirs,
+                "chromium": subprocess.run([args.chromium, "--version"], capture_output=True, text=True).stdout.strip(),
+            },
             "threads": 1,
             "layers": LAYERS,
             "heads": HEADS,
