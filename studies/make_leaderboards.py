@@ -3,13 +3,16 @@
     python studies/make_leaderboards.py [--scenes 100] [--workers 2]
 
 The checkpoint that comes with the package, and the same architecture with untrained weights (its recipe's seed), on
-the same scenes. A score that cannot tell the two apart says nothing of what a model has learnt.
+the same scenes; scores that lie there already are read again. A score that cannot tell the two apart says nothing of
+what a model has learnt.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +21,11 @@ import torch
 import xfm
 from xfm import plots
 from xfm.data import dataset
+from xfm.data.scenes import Scene
+from xfm.data.tokenizer import Tokenizer
 from xfm.explain.leaderboard import Leaderboard, higher, leaderboard, scenes
+from xfm.explain.question import of_scene
+from xfm.model import XFM
 from xfm.objectives import build
 
 FOLDER = Path(__file__).parent / "leaderboard"
@@ -32,28 +39,45 @@ README = """# {title}
 
     python studies/make_leaderboards.py --scenes {n}
 
-in {seconds:.0f} s with {workers} processes; `scores.csv` has every scene's scores, `table.csv` means, 95 % bootstrap
-intervals over the scenes and paired lifts over each baseline. Means, the best of each score in bold (of infidelity,
-sensitivity and deletion the lowest); rank correlations with the explanation of randomly drawn weights, 0: it tells of
-the model; gaps and milliseconds (of one process beside another).
+in {seconds:.0f} s with {workers} processes{busy}; `scores.csv` has every scene's scores, `table.csv` means, 95 %
+bootstrap intervals over the scenes and paired lifts over each baseline. Means, the best of each score in bold (of
+infidelity, sensitivity and deletion the lowest); rank correlations with the explanation of randomly drawn weights, 0:
+it tells of the model; gaps and milliseconds (of one process beside another).
 
 {table}
 ![scores](figures/scores.png)
+
+ITM was trained on whole captions, and on phrases beside the region that they name; beside the whole picture the model
+gives the phrase odds of belonging to it above one in {yes} of the {n} scenes. What is explained is that number, high or
+low.
 
 The baselines `random`, `centre` and `edges` know nothing of the model: what is not above them explains nothing here.
 """
 
 
-def write(name: str, board: Leaderboard, asked: argparse.Namespace, seconds: float) -> pd.DataFrame:
+def measured(name: str, model: XFM, words: Tokenizer, asked_of: Sequence[Scene], workers: int) -> Leaderboard:
+    """The scores of a model; where they were measured before, they are read again."""
     folder = FOLDER / name
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    table = board.table()
-    board.rows.to_csv(folder / "scores.csv", index=False, float_format="%.5g")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "scores.csv").exists():
+        began = time.perf_counter()
+        board = leaderboard(model, words, asked_of, workers=workers, progress=True)
+        board.rows.to_csv(folder / "scores.csv", index=False, float_format="%.5g")
+        cost = {"seconds": round(time.perf_counter() - began), "workers": workers, "scenes": len(asked_of)}
+        (folder / "cost.json").write_text(json.dumps(cost) + "\n", encoding="utf-8")
+    return Leaderboard(pd.read_csv(folder / "scores.csv"))
+
+
+def write(name: str, board: Leaderboard, yes: int) -> pd.DataFrame:
+    folder, table = FOLDER / name, board.table()
+    (folder / "figures").mkdir(exist_ok=True)
+    cost = json.loads((folder / "cost.json").read_text("utf-8"))
     table.to_csv(folder / "table.csv", index=False, float_format="%.5g")
-    figure = plots.leaderboard(table, SHOWN, f"{asked.scenes} scenes, {MODELS[name]}".replace("`", ""))
+    figure = plots.leaderboard(table, SHOWN, f"{cost['scenes']} scenes, {MODELS[name]}".replace("`", ""))
     figure.savefig(folder / "figures" / "scores.png", dpi=110)
-    said = README.format(title=f"Leaderboard: {name}", what=MODELS[name].capitalize(), n=asked.scenes, seconds=seconds,
-                         workers=asked.workers, table=board.markdown())  # fmt: skip
+    said = README.format(title=f"Leaderboard: {name}", what=MODELS[name].capitalize(), n=cost["scenes"], yes=yes,
+                         seconds=cost["seconds"], workers=cost["workers"], busy=cost.get("busy", ""),
+                         table=board.markdown())  # fmt: skip
     (folder / "README.md").write_text(said, encoding="utf-8")
     return table
 
@@ -110,9 +134,9 @@ if __name__ == "__main__":
     asked_of, words = scenes(dataset(run.config).world, asked.scenes), run.tokenizer()
     tables = []
     for name, model in {"pretrained": run.model(), "untrained": build(run.config).eval()}.items():
-        began = time.perf_counter()
-        board = leaderboard(model, words, asked_of, workers=asked.workers, progress=True)
-        tables.append(write(name, board, asked, time.perf_counter() - began))
+        board = measured(name, model, words, asked_of, asked.workers)
+        asks = (of_scene(model, words, scene, "itm", i % len(scene.objects)) for i, scene in enumerate(asked_of))
+        tables.append(write(name, board, sum(question.score() > 0 for question in asks)))
     found = agreement(*tables)
     found.to_csv(FOLDER / "agreement.csv", index=False, float_format="%.5g")
     (FOLDER / "README.md").write_text(OVERVIEW.format(n=asked.scenes, table=rounded(found)), encoding="utf-8")

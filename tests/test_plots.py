@@ -157,25 +157,6 @@ def test_smoothing_looks_back() -> None:
     assert smooth(np.array([1.0, 3]), 0).tolist() == [1, 3]
 
 
-def test_watching_passes_records_on_and_shows_the_last_state() -> None:
-    shown: list[plots.Figure] = []
-    given = records(40)
-    passed = plots.watch(given, shown.append, every=0)
-    assert next(passed) is given[0] and len(shown) == 1
-    assert [*passed] == given[1:] and "step 40 of 40" in said(shown[-1])
-
-    def interrupted():
-        yield from given[:7]
-        raise KeyboardInterrupt
-
-    shown.clear()
-    with pytest.raises(KeyboardInterrupt):
-        list(plots.watch(interrupted(), shown.append, every=1e9))
-    assert len(shown) == 1 and "step 7 of 40" in said(shown[0])
-    only_counted = [{"run": "r", "step": 0, "of": 2, "loss": 0.0}]  # no objective has joined yet
-    assert list(plots.watch(only_counted, shown.append, every=0)) == only_counted and len(shown) == 1
-
-
 # -- evaluation
 
 

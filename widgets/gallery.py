@@ -41,7 +41,7 @@ def views() -> dict[str, xw.View]:
     hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2]}
     return {
         "GradientFlow": xw.GradientFlow(probes, step=len(probes) - 1),
-        "TraceExplorer": xw.TraceExplorer(trace(model, words, image, text), heads="mean", token=2),
+        "TraceExplorer": xw.TraceExplorer(trace(model, words, image, text), layer=1, heads="mean", token=2),
         "TrainingMonitor": xw.TrainingMonitor(run),
         "AttributionLab": xw.AttributionLab.of(of_scene(model, words, scene, "itm")),
         "AblationExplorer": xw.AblationExplorer(study),

@@ -64,6 +64,9 @@ class View(anywidget.AnyWidget):
             cls._css = static("shared.css") + (own.read_text("utf-8") if own.exists() else "")
         super().__init_subclass__(**kwargs)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: alive in JupyterLab with a kernel; as a figure:"
+
     def figure(self) -> Figure:
         """The current view as a matplotlib figure."""
         raise NotImplementedError

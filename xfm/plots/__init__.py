@@ -1,6 +1,6 @@
 """Figures from plain arrays, tables and records, never from a model. Each shows itself in a notebook."""
 
-from .curves import learning_curves, watch
+from .curves import learning_curves
 from .effects import effect_map, forest, paired_seeds
 from .explanations import attention, attributions, bars, heads, leaderboard, trust_curves
 from .flow import flow
@@ -20,4 +20,4 @@ __all__ = ["READINGS", "Figure", "Overlay", "attention", "attributions", "bars",
            "effect_map", "evaluation", "flow", "forest", "gradient_table", "grounding",
            "grounding_examples", "heads", "hidden_patches", "leaderboard", "learning_curves", "looks",
            "masked_word_examples", "overlay", "pages", "paired_seeds", "playground", "probes", "ranking",
-           "retrieval_examples", "scenes", "throughput", "trust_curves", "watch"]  # fmt: skip
+           "retrieval_examples", "scenes", "throughput", "trust_curves"]  # fmt: skip

@@ -1,10 +1,9 @@
-"""Learning curves, of finished and of running trainings."""
+"""Learning curves, of finished and of unfinished trainings."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -77,24 +76,6 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     figure.legend(handles=legend(streams, config, any(checked.values())), loc="outside lower left", ncols=5,
                   columnspacing=1.6, handlelength=2.2)  # fmt: skip
     return figure
-
-
-def watch(records: Iterable[Record], show: Callable[[Figure], object], config: RunConfig | None = None,
-          every: float = 3.0) -> Generator[Record]:  # fmt: skip
-    """Passes records on and, meanwhile, calls `show` with their curves: every so many seconds, though drawing never
-    takes more than a tenth of the time, and at the end, also where that is an interrupt."""
-    seen: list[Record] = []
-    due = time.monotonic() + every
-    try:
-        for record in records:
-            seen.append(record)
-            if (began := time.monotonic()) >= due and (config is not None or objectives(seen)):
-                show(learning_curves(seen, config))
-                due = time.monotonic() + max(every, 9 * (time.monotonic() - began))
-            yield record
-    finally:
-        if seen and (config is not None or objectives(seen)):
-            show(learning_curves(seen, config))
 
 
 def starts(config: RunConfig) -> dict[str, int]:
