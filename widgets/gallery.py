@@ -1,6 +1,6 @@
-"""Draws every view, of the checkpoint that comes with the package, in Chromium: docs/gallery.png.
+"""Draws every view, of the checkpoint that comes with the package, in Chromium: docs/gallery.jpg.
 
-    python widgets/gallery.py [--out docs/gallery.png] [--keep FOLDER]
+    python widgets/gallery.py [--out docs/gallery.jpg] [--keep FOLDER]
 
 `--keep` leaves each view as one file that works without a kernel and without a network.
 """
@@ -57,7 +57,7 @@ def picture(page: bytes) -> Image.Image:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gallery.png")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gallery.jpg")
     parser.add_argument("--keep", type=Path)
     chosen = parser.parse_args()
     if not CHROMIUM:
@@ -77,5 +77,5 @@ if __name__ == "__main__":
     whole = Image.new("RGB", (2 * SHOWN[0] + 10, rows * (SHOWN[1] + 10) - 10), "#888888")
     for i, shot in enumerate(shots):
         whole.paste(shot, (i % 2 * (SHOWN[0] + 10), i // 2 * (SHOWN[1] + 10)))
-    whole.quantize(256).save(chosen.out, optimize=True)
+    whole.save(chosen.out, quality=88, optimize=True)
     print(chosen.out)

@@ -119,7 +119,7 @@ const view = {
         strand(o, "fusion", [822, y], [732, 205 + shift], 1);
         strand(o, "vision", [572, 190 + shift], [332, 100 + shift * 0.9], 1);
         strand(o, "language", [572, 220 + shift], [332, 312 + shift * 0.9], model.get("share"));
-        label(758, y + (i === 0 ? -12 : i === 2 ? 26 : -8), [[o, "fusion", 1]], "fusion");
+        label(818, y + [-22, -10, 32][i], [[o, "fusion", 1]], "end");
       });
       label(566, 114, CROSSING.map((o) => [o, "vision", 1]));
       label(486, 300, CROSSING.map((o) => [o, "language", model.get("share")]));
@@ -129,11 +129,11 @@ const view = {
       }
 
       /** Numbers beside a bundle of strands, a line a loss */
-      function label(x, y, rows) {
+      function label(x, y, rows, anchor = "start") {
         rows.filter(([o, e]) => on(o) && own(o, e) !== null && (o !== "mim" || measured())).forEach(([o, e, share], i) => {
           const n = own(o, e);
           const flows = share === 0 ? `0, not ${short(n)}` : share < 1 ? `${short(share * n)} of ${short(n)}` : short(n);
-          say(x, y + 15 * i, `${o.toUpperCase()} ${flows}`, { "data-number": `${o}-${e}` });
+          say(x, y + 15 * i, `${o.toUpperCase()} ${flows}`, { "data-number": `${o}-${e}`, "text-anchor": anchor });
         });
       }
       for (const [x, y, text] of Object.values(BOXES)) {
