@@ -87,7 +87,12 @@ function frame(model, el, { title, about = "", table = null }) {
   scheme.addEventListener("change", restyle);
   undo.push(() => themes.disconnect(), () => scheme.removeEventListener("change", restyle));
   root.classList.toggle("xfm-dark", dark());
-  if (table) root.append(details(table));
+  if (table) {
+    const sheet = details(table);
+    let due = null;
+    on("change", () => { clearTimeout(due); due = setTimeout(sheet.fill, 100); });  // an open table follows the view
+    root.append(sheet.element);
+  }
   el.append(root);
   return self;
 }
@@ -111,20 +116,19 @@ function colours(root) {
   return found;
 }
 
-/** "The same as a table": made when it is opened, from `table() -> {columns, rows}`, 500 rows at most */
+/** "The same as a table": made when it is opened, from `table() -> {columns, rows}`, 500 rows at most; `fill` anew */
 function details(table) {
   const place = node("div", { className: "xfm-scroll", tabIndex: 0, role: "region", "aria-label": "Data table" });
-  const fill = (open) => {
-    place.replaceChildren();
-    if (!open) return;
+  const fill = () => {
+    if (!element.open) return place.replaceChildren();
     const { columns, rows } = table();
-    place.append(node("table", {},
+    place.replaceChildren(node("table", {},
       node("thead", {}, node("tr", {}, ...columns.map((c) => node("th", { scope: "col" }, String(c))))),
       node("tbody", {}, ...rows.slice(0, 500).map((row) => node("tr", {}, ...row.map((v) => node("td", {}, short(v))))))));
     if (rows.length > 500) place.append(node("p", {}, `${rows.length - 500} more rows: view.data() has them`));
   };
-  const made = node("details", { ontoggle: () => fill(made.open) }, node("summary", {}, "The same as a table"), place);
-  return made;
+  const element = node("details", { ontoggle: () => fill() }, node("summary", {}, "The same as a table"), place);
+  return { element, fill };
 }
 
 // ---- controls: each {element, value(v)}; `act` is called with what the user chose
@@ -352,7 +356,7 @@ function offline(view, state, licence, el) {
     set(name, value) {
       if (values[name] === value) return;
       values[name] = value;
-      (acts[`change:${name}`] || []).forEach((act) => act());
+      for (const event of [`change:${name}`, "change"]) (acts[event] || []).forEach((act) => act());
     },
     save_changes() {}, send() {},
     on(name, act) { (acts[name] ||= []).push(act); },
