@@ -95,6 +95,26 @@ def test_the_numbers_of_the_checkpoint_are_those_of_its_evaluation() -> None:
     assert [line for line in section.splitlines() if line in rows] == rows
 
 
+def view_rows() -> list[str]:
+    """The README's rows of the attention views, from the benchmark's file."""
+    measured = json.loads((ROOT / "benchmarks/results/widgets.json").read_text("utf-8"))["tokens"]
+    rows = []
+    for tokens in ("32", "64", "197"):
+        for name, m in measured[tokens].items():
+            times = ["failed"] * 3
+            if "failed" not in m:
+                hover, layer = (f"{m[k]:.0f}" if k in m else "" for k in ("milliseconds_hover", "milliseconds_layer"))
+                times = [f"{m['seconds_first_paint']:.2f}", hover, layer]
+            cells = [tokens, name, f"{m['bytes'] / 1e6:.1f}", *times, f"{m['elements']:,}" if "elements" in m else ""]
+            rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def test_the_speed_of_the_attention_view_is_that_of_the_benchmark() -> None:
+    rows = view_rows()
+    assert [line for line in README.splitlines() if line in rows] == rows
+
+
 def test_the_effects_are_those_of_the_study() -> None:
     """Every number of the paragraph beside the figure is in the study's table, which is made of its runs."""
     paragraph = README[README.index("](studies/two-by-two) takes") : README.index("## Add a loss")].replace("\n", " ")
