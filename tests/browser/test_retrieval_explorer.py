@@ -19,6 +19,8 @@ images = np.stack([np.full((48, 48, 3), (12 * i, 255 - 12 * i, 120), np.uint8) f
 truth = np.eye(n, dtype=bool)
 gallery = Gallery(images, tuple(texts), features @ other.T, features, other, truth, 5.0 * truth + rng.random((n, n)), 4)
 """
+BLUE = """c => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
+  for (let i = 0; i < p.length; i += 4) if (p[i + 3] > 99 && p[i + 2] > p[i] + 80) n++; return n; }"""
 FIRST = "view.data()['candidate'].tolist()[:4]"
 
 
@@ -29,6 +31,8 @@ def cards(place) -> list[int]:
 def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
     book = notebook(CELL + "view = xw.RetrievalExplorer(gallery)\nview")
     shown = book.view()
+    book.page.wait_for_timeout(500)
+    assert shown.locator(".xfm-map").evaluate(BLUE) > 20, "pictures are blue squares before anything is chosen"
     assert shown.locator(".xfm-query").first.text_content() == '<img src=x onerror="document.body.dataset.hacked=1">'
     shown.get_by_role("combobox", name="Sentence").select_option("7: a picture of thing 7")
     book.until("view.query", 7)

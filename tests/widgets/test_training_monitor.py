@@ -83,6 +83,15 @@ def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, t
     assert (run.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()
 
 
+def test_a_finished_run_that_is_trained_again_stands_there_once(config, trained):
+    view = xw.TrainingMonitor(trained, live=lambda: xfm.pretrain(config, trained.folder.parents[1]))
+    before = curve(view, "loss"), curve(view, "norm/mlm/language")
+    view.start()
+    assert view.wait(LONG) and view.done
+    assert [r["state"] for r in view.payload["runs"]] == ["finished"] and view.step == 8
+    assert (curve(view, "loss"), curve(view, "norm/mlm/language")) == before
+
+
 def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained, tmp_path):
     assert xw.TrainingMonitor(trained).payload["runs"][0]["label"] == "smoke, seed 0"
     copy = shutil.copytree(trained.folder, tmp_path / "copy")

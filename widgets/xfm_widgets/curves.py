@@ -36,6 +36,7 @@ class Curves:
     def __init__(self, name: str, label: str = "", state: str = "not begun") -> None:
         self.name, self.label, self.state = name, label or name, state
         self.of, self.every, self.last = 0, 1, -1
+        self.first: tuple[int, float] | None = None  # step and loss of its first record
         self.points: dict[str, array[float]] = {}
         self.new: dict[str, array[float]] = {}
         self.sums: dict[str, tuple[float, int, int]] = {}  # of the open bucket: sum, how many, last step
@@ -45,6 +46,7 @@ class Curves:
         """KeyError for a record without step and of."""
         step = record["step"]
         if not self.of:
+            self.first = begins(record)
             self.of, self.every = record["of"], math.ceil(record["of"] / POINTS)
         if step <= self.last:
             self.cut(step)
@@ -87,6 +89,10 @@ class Curves:
     def take(self) -> dict[str, bytes]:
         new, self.new, self.whole = self.new, {}, False
         return {key: points.tobytes() for key, points in new.items()}
+
+
+def begins(record: Record) -> tuple[int, float]:
+    return record["step"], record.get("loss", math.nan)
 
 
 def plain(record: Record) -> Iterator[tuple[str, float]]:

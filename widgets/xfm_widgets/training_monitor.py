@@ -18,7 +18,7 @@ from xfm.train import Run
 
 from .background import Background, Work
 from .base import View
-from .curves import GROUPS, Curves, Record, label, of_run, order, panel, png, stamp
+from .curves import GROUPS, Curves, Record, begins, label, of_run, order, panel, png, stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,7 @@ class TrainingMonitor(View):
         self._sample, self._sample_every = sample, sample_every
         self._folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
         self._curves = [Curves(r.config.name, label(r)) if isinstance(r, Run) else Curves("", str(r)) for r in runs]
+        self._again: Curves | None = None  # a finished run whose records come once more
         self._stamps: list[Any] = [()] * len(runs)
         self._pictures: list[dict[str, Any]] = []
         self._new_pictures: list[dict[str, Any]] = []
@@ -82,6 +83,7 @@ class TrainingMonitor(View):
         else:
             live, self._live = self._live, self._live if callable(self._live) else None
             self._failed, self.message, self.paused, self.done, self.running = "", "", False, False, True
+            self._again = None
             self._work.start(live)
 
     def pause(self) -> None:
@@ -126,12 +128,16 @@ class TrainingMonitor(View):
         self.refresh()
 
     def _of(self, record: Record) -> Curves:
-        """The run that a record belongs to; a new one for a new name, as of a warm start."""
+        """The run that a record belongs to; a new one for a new name, as of a warm start. A finished run that is opened
+        here tells its records again when it is trained again: they go nowhere."""
         name = str(record.get("run", "training"))
-        for curves in self._curves:
-            if curves.name == name and curves.state != "finished":
+        for curves in (c for c in self._curves if c.name == name):
+            if curves.state != "finished":
                 curves.state = "live"
                 return curves
+            if curves is self._again or curves.first == begins(record):
+                self._again = curves
+                return Curves(name)
         self._curves.append(Curves(name, state="live"))
         return self._curves[-1]
 

@@ -94,6 +94,11 @@ function frame(model, el, { title, about = "", table = null }) {
     root.append(sheet.element);
   }
   el.append(root);
+  if (!root.isConnected) {  // JupyterLab puts a view into the page after it has drawn; before, there are no colours to read
+    const seen = new ResizeObserver(() => { if (root.isConnected) { seen.disconnect(); restyle(); } });
+    seen.observe(root);
+    undo.push(() => seen.disconnect());
+  }
   return self;
 }
 
