@@ -8,7 +8,8 @@ file, seconds from navigation to the first frame that shows the view, millisecon
 another layer) until its frame is painted, elements in the document. "base": ours with all four maps of a base model,
 197 image tokens, the vision encoder's shown.
 
-Without bertviz (`pip install -e '.[bench]'`) ours is measured alone; without npm, BertViz's bytes alone.
+At 197 tokens BertViz's model_view takes the browser to about 10 GB; it is given up after `--patience` seconds. Without
+bertviz (`pip install -e '.[bench]'`) ours is measured alone; without npm, BertViz's bytes alone.
 """
 
 from __future__ import annotations
