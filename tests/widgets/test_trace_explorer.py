@@ -40,6 +40,12 @@ def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, heads
     return Trace("a lion by a red car", image, words, Patches(grid, 4), maps, {}, {}, boxes=dict(BOXES))
 
 
+def test_a_trace_of_base_is_one_message_below_8_mb():
+    base = example(pieces=30, grid=14, depth=12, heads=12)  # 197 image tokens
+    (sent,) = xw.TraceExplorer(base).payload["traces"].values()
+    assert 12 * 12 * 197**2 < size(sent) <= trace_explorer.LIMIT == 8_000_000
+
+
 def test_a_word_shows_its_row_and_a_patch_its_column():
     one = example()
     view = xw.TraceExplorer(one, layer=1, head=1, token=3)
