@@ -23,11 +23,11 @@ import torch
 
 from xfm import recipes
 from xfm.data import dataset
-from xfm.data.scenes import World
+from xfm.data.synthetic.scenes import World
 from xfm.explain.capture import attentions
-from xfm.explain.gradients import evaluating
-from xfm.explain.question import of_scene
-from xfm.explain.trace import attend
+from xfm.explain.inputs import scene_inputs
+from xfm.explain.trace import capture_attention
+from xfm.model.modes import eval_mode
 from xfm.objectives import build
 
 
@@ -68,17 +68,17 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
     model = build(config)
     world = World(100, config.model.vision.image_size)
     words = dataset(recipes.demo().replace({"model.text.vocabulary": 4096})).tokenizer()
-    question = of_scene(model, words, world.scene("test", 0))
+    question = scene_inputs(model, words, world.scene("test", 0))
 
     def forward() -> None:
         with torch.no_grad():
             question.outputs(question.patches[None], question.pieces[None])
 
-    with evaluating(model):
+    with eval_mode(model):
         before = median(forward, repeats)
-        extra = peak(lambda: attend(question))
-        with_gradients = median(lambda: attend(question), max(repeats // 4, 2))
-        without = median(lambda: attend(question, gradients=False), max(repeats // 4, 2))
+        extra = peak(lambda: capture_attention(question))
+        with_gradients = median(lambda: capture_attention(question), max(repeats // 4, 2))
+        without = median(lambda: capture_attention(question, gradients=False), max(repeats // 4, 2))
         after = median(forward, repeats)
     assert all(module.tap is None for module in attentions(model).values())
     return {

@@ -72,8 +72,10 @@ def main() -> None:
             "evaluation": json.loads((run.folder / "evaluation.json").read_text("utf-8")),
         }
     args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    print(f"{wall:.0f} s in all, {seconds:.0f} s of training ({waited / seconds:.1%} of it waiting for data), "
-          f"{peak / 1e9:.2f} GB at most: {args.out}")  # fmt: skip
+    print(
+        f"{wall:.0f} s in all, {seconds:.0f} s of training ({waited / seconds:.1%} of it waiting for data), "
+        f"{peak / 1e9:.2f} GB at most: {args.out}"
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import torch
 
 from xfm import pretrain, recipes
 from xfm.data import dataset
-from xfm.explain.probes import Probe
+from xfm.diagnostics.training_probe import TrainingProbe
 from xfm.objectives import Pretraining, build
 
 EVERY = (20, 50, 100, 200)
@@ -38,7 +38,7 @@ def main() -> None:
     config = recipes.get(args.recipe).replace(ALL_ON | ALONE | {"data.single_until": 0.0, "data.full_from": 0.0})
     torch.set_num_threads(1)
     model = build(config)
-    probe = Probe(Pretraining(model, config), build(config), dataset(config).tokenizer())
+    probe = TrainingProbe(Pretraining(model, config), build(config), dataset(config).tokenizer())
     steps, probes = [], []
     with tempfile.TemporaryDirectory() as folder:
         records = pretrain(config, folder)

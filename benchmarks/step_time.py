@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from xfm import keyed
-from xfm.batch import Batch, Pairs, Texts, Words
+from xfm import seeding
+from xfm.batch import Batch, Pairs, Texts, TokenBatch
 from xfm.config import DataConfig, MaskConfig, ModelConfig, RunConfig, TextConfig, TrainConfig, VisionConfig
 from xfm.model.attention import explicit
 from xfm.objectives import Pretraining, build
@@ -48,7 +48,7 @@ SIZES = {"small-ref": small_ref, "base": base}
 
 def batch_of(config: RunConfig) -> Batch:
     """Random pixels and words of the sizes that the published code was timed with: texts of 16 to 30 tokens."""
-    g = keyed.generator("benchmark", config.name)
+    g = seeding.generator("benchmark", config.name)
     vision, data = config.model.vision, config.data
     image = torch.randn(data.pairs, 3, vision.image_size, vision.image_size, generator=g)
     order = torch.rand(data.pairs, vision.patches, generator=g).argsort(1)
@@ -59,7 +59,7 @@ def batch_of(config: RunConfig) -> Batch:
     }
 
 
-def words(count: int, share: float, config: RunConfig, g: torch.Generator) -> Words:
+def words(count: int, share: float, config: RunConfig, g: torch.Generator) -> TokenBatch:
     lengths = torch.randint(16, 31, (count,), generator=g)
     lengths[0] = 30
     ids = torch.randint(5, config.model.text.vocabulary - 1, (count, 30), generator=g)
@@ -71,7 +71,7 @@ def words(count: int, share: float, config: RunConfig, g: torch.Generator) -> Wo
     labels = torch.where(known, ids.gather(1, places), -100)
     masked = ids.clone().scatter_(1, torch.where(known, places, 0), config.model.text.vocabulary - 1)
     masked[:, 0] = 0
-    return Words(ids, mask, masked, torch.where(known, places, 0), labels)
+    return TokenBatch(ids, mask, masked, torch.where(known, places, 0), labels)
 
 
 def clock(run: Callable[[], object], repeats: int) -> dict[str, float]:

@@ -30,8 +30,16 @@ TASKS = "naming"
 
 def study(folder: Path, steps: int) -> Study:
     changes = {"train.steps": steps, "train.warmup": 20, "stage1_steps": steps // 4}
-    return Study("overhead", "smoke+stage1", VARIANTS, [0], changes=changes, tasks=TASKS, root=folder / "studies",
-                 runs=folder / "runs")  # fmt: skip
+    return Study(
+        "overhead",
+        "smoke+stage1",
+        VARIANTS,
+        [0],
+        changes=changes,
+        tasks=TASKS,
+        root=folder / "studies",
+        runs=folder / "runs",
+    )
 
 
 def by_hand(folder: Path, steps: int) -> None:

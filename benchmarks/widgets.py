@@ -34,8 +34,8 @@ import numpy as np
 import torch
 from playwright.sync_api import Error, Page, Playwright, Route, sync_playwright
 
-from xfm.explain.axes import Patches, Words
-from xfm.explain.trace import Attention, Trace
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+from xfm.explain.trace import AttentionMap, Trace
 from xfm_widgets import TraceExplorer
 
 LAYERS = HEADS = 12
@@ -88,29 +88,29 @@ def attention(layers: int, queries: int, keys: int, seed: int = 0) -> torch.Tens
     return (2 * torch.randn(layers, HEADS, queries, keys, generator=generator)).softmax(-1)
 
 
-def words(count: int) -> Words:
+def words(count: int) -> TokenAxis:
     names = tuple(f"word{i}" for i in range(count - 2))
-    return Words(("<s>", *names, "</s>"), (-1, *range(count - 2), -1), names)
+    return TokenAxis(("<s>", *names, "</s>"), (-1, *range(count - 2), -1), names)
 
 
 def of_words(tokens: int) -> TraceExplorer:
     """What BertViz shows too: one encoder's words."""
-    maps = {"language": Attention(attention(LAYERS, tokens, tokens), "words", "words")}
+    maps = {"language": AttentionMap(attention(LAYERS, tokens, tokens), "words", "words")}
     image = np.full((32, 32, 3), 200, np.uint8)
-    return TraceExplorer(Trace("", image, words(tokens), Patches(2, 16), maps, {}, {}), map="language")
+    return TraceExplorer(Trace("", image, words(tokens), PatchAxis(2, 16), maps, {}, {}), map="language")
 
 
 def of_base(pieces: int = 18) -> TraceExplorer:
     """A base model's trace: a picture of 224 x 224 pixels in patches of 16 x 16, and a caption."""
     patches = 1 + 14 * 14
     maps = {
-        "language": Attention(attention(LAYERS, pieces, pieces), "words", "words"),
-        "vision": Attention(attention(LAYERS, patches, patches, 1), "patches", "patches"),
-        "fusion": Attention(attention(LAYERS // 2, pieces, pieces, 2), "words", "words"),
-        "cross": Attention(attention(LAYERS // 2, pieces, patches, 3), "words", "patches"),
+        "language": AttentionMap(attention(LAYERS, pieces, pieces), "words", "words"),
+        "vision": AttentionMap(attention(LAYERS, patches, patches, 1), "patches", "patches"),
+        "fusion": AttentionMap(attention(LAYERS // 2, pieces, pieces, 2), "words", "words"),
+        "cross": AttentionMap(attention(LAYERS // 2, pieces, patches, 3), "words", "patches"),
     }
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
-    return TraceExplorer(Trace("", image, words(pieces), Patches(14, 16), maps, {}, {}), map="vision")
+    return TraceExplorer(Trace("", image, words(pieces), PatchAxis(14, 16), maps, {}, {}), map="vision")
 
 
 def bertviz(view: str, tokens: int) -> str:
@@ -161,8 +161,15 @@ def chromium(program: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             process.wait()
 
 
-def measure(playwright: Playwright, program: str, path: Path, acts: dict[str, str], served: dict[str, bytes],
-            repeats: int, patience: float) -> dict[str, Any]:  # fmt: skip
+def measure(
+    playwright: Playwright,
+    program: str,
+    path: Path,
+    acts: dict[str, str],
+    served: dict[str, bytes],
+    repeats: int,
+    patience: float,
+) -> dict[str, Any]:
     """Medians over browsers (first paint) and over events after two that do not count."""
     found: dict[str, Any] = {"bytes": path.stat().st_size}
     paints: list[float] = []
@@ -199,8 +206,11 @@ def events(page: Page, name: str, act: str, count: int, patience: float) -> dict
     taken, end = [], time.monotonic() + patience
     while len(taken) < count and (len(taken) < 4 or time.monotonic() < end):
         taken.append(page.evaluate(TIMED.replace("ACT", act), len(taken) + 1))
-    return {f"milliseconds_{name}": statistics.median(taken[2:]), f"milliseconds_{name}_worst": max(taken[2:]),
-            f"events_{name}": len(taken) - 2}  # fmt: skip
+    return {
+        f"milliseconds_{name}": statistics.median(taken[2:]),
+        f"milliseconds_{name}_worst": max(taken[2:]),
+        f"events_{name}": len(taken) - 2,
+    }
 
 
 def main() -> None:

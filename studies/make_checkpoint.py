@@ -13,9 +13,9 @@ import shutil
 from pathlib import Path
 
 from xfm import Run, pretrain, recipes
-from xfm.evaluation import evaluate_run, lines
+from xfm.evaluation import evaluate_run, format_lines
 from xfm.pretrained import FOLDER
-from xfm.train.checkpoint import METRICS
+from xfm.train.run import METRICS
 
 WHOLE = ("config.json", "environment.json", "tokenizer.json", "model.safetensors", "evaluation.json", "DONE")
 EVERY = 50  # of the steps' records
@@ -54,7 +54,7 @@ def publish(run: Run, folder: Path) -> None:
         minutes=sum(r["seconds"] for r in records) / 60,
         threads=run.config.train.threads,
         every=EVERY,
-        lines=lines(found),
+        lines=format_lines(found),
     )
     (folder / "README.md").write_text(said, encoding="utf-8")
     print(said)

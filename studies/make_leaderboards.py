@@ -21,10 +21,10 @@ import torch
 import xfm
 from xfm import plots
 from xfm.data import dataset
-from xfm.data.scenes import Scene
+from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
-from xfm.explain.leaderboard import Leaderboard, higher, leaderboard, scenes
-from xfm.explain.question import of_scene
+from xfm.explain.inputs import scene_inputs
+from xfm.explain.leaderboard import Leaderboard, higher, leaderboard, leaderboard_scenes
 from xfm.model import XFM
 from xfm.objectives import build
 
@@ -75,9 +75,16 @@ def write(name: str, board: Leaderboard, yes: int) -> pd.DataFrame:
     table.to_csv(folder / "table.csv", index=False, float_format="%.5g")
     figure = plots.leaderboard(table, SHOWN, f"{cost['scenes']} scenes, {MODELS[name]}".replace("`", ""))
     figure.savefig(folder / "figures" / "scores.png", dpi=110)
-    said = README.format(title=f"Leaderboard: {name}", what=MODELS[name].capitalize(), n=cost["scenes"], yes=yes,
-                         seconds=cost["seconds"], workers=cost["workers"], busy=cost.get("busy", ""),
-                         table=board.markdown())  # fmt: skip
+    said = README.format(
+        title=f"Leaderboard: {name}",
+        what=MODELS[name].capitalize(),
+        n=cost["scenes"],
+        yes=yes,
+        seconds=cost["seconds"],
+        workers=cost["workers"],
+        busy=cost.get("busy", ""),
+        table=board.markdown(),
+    )
     (folder / "README.md").write_text(said, encoding="utf-8")
     return table
 
@@ -94,8 +101,10 @@ def agreement(trained: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:
     """Does the ranking notice? A row a score: Spearman's correlation of the methods' means in the two models."""
     rows = []
     for score in SHOWN:
-        a, b = (t[(t["score"] == score) & ~t["method"].isin(KNOW_NOTHING)].set_index("method")["mean"]
-                for t in (trained, untrained))  # fmt: skip
+        a, b = (
+            t[(t["score"] == score) & ~t["method"].isin(KNOW_NOTHING)].set_index("method")["mean"]
+            for t in (trained, untrained)
+        )
         row = {"score": score, "methods": len(a), "rank correlation": a.corr(b, method="spearman")}
         for name, table in (("pretrained", trained), ("untrained", untrained)):
             own = table[table["score"] == score].set_index("method")["mean"]
@@ -131,11 +140,11 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     torch.set_num_threads(1)
     run = xfm.load("demo")
-    asked_of, words = scenes(dataset(run.config).world, asked.scenes), run.tokenizer()
+    asked_of, words = leaderboard_scenes(dataset(run.config).world, asked.scenes), run.tokenizer()
     tables = []
     for name, model in {"pretrained": run.model(), "untrained": build(run.config).eval()}.items():
         board = measured(name, model, words, asked_of, asked.workers)
-        asks = (of_scene(model, words, scene, "itm", i % len(scene.objects)) for i, scene in enumerate(asked_of))
+        asks = (scene_inputs(model, words, scene, "itm", i % len(scene.objects)) for i, scene in enumerate(asked_of))
         tables.append(write(name, board, sum(question.score() > 0 for question in asks)))
     found = agreement(*tables)
     found.to_csv(FOLDER / "agreement.csv", index=False, float_format="%.5g")

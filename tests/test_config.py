@@ -26,8 +26,11 @@ def leaves(config: Any, path: str = "") -> dict[str, Any]:
 def kinds(cls: type = RunConfig, path: str = "") -> dict[str, Any]:
     """Dotted name -> type."""
     named = ((f"{path}.{name}".lstrip("."), kind) for name, kind in get_type_hints(cls).items())
-    return {n: k for where, kind in named for n, k in
-            (kinds(kind, where) if dataclasses.is_dataclass(kind) else {where: kind}).items()}  # fmt: skip
+    return {
+        n: k
+        for where, kind in named
+        for n, k in (kinds(kind, where) if dataclasses.is_dataclass(kind) else {where: kind}).items()
+    }
 
 
 KINDS = kinds()
@@ -235,18 +238,23 @@ def test_what_is_no_config_at_all(tree: Any) -> None:
     [
         (lambda: recipes.get("dmo"), r"'dmo'.*did you mean 'demo'\?.*demo, pretrained, small, base, smoke"),
         (lambda: recipes.get("demo+no_guidence"), r"'no_guidence'.*did you mean 'no_guidance'\?.*no_itm"),
-        (lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
-         r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$"),
+        (
+            lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
+            r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$",
+        ),
         (lambda: evaluation.chosen("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
-        (lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
-         r"^split = 'tset': must be one of .*test.*did you mean 'test'\?"),
-        (lambda: dataset(recipes.smoke()).sentences("tset"),
-         r"^split = 'tset': must be one of .*did you mean 'test'\?"),
-        (lambda: dataset(BASE.replace({"data.concepts": 5000})),
-         r"^data.concepts = 5000: must be from \d+ to \d+"),
+        (
+            lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
+            r"^split = 'tset': must be one of .*test.*did you mean 'test'\?",
+        ),
+        (
+            lambda: dataset(recipes.smoke()).sentences("tset"),
+            r"^split = 'tset': must be one of .*did you mean 'test'\?",
+        ),
+        (lambda: dataset(BASE.replace({"data.concepts": 5000})), r"^data.concepts = 5000: must be from \d+ to \d+"),
     ],
     ids=["recipe", "change", "dataset", "task", "split of scenes", "split of sentences", "concepts"],
-)  # fmt: skip
+)
 def test_a_wrong_name_elsewhere_is_refused_with_what_there_is_and_the_nearest(mistake, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         mistake()

@@ -175,14 +175,14 @@ def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
 
 
 def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -> None:
-    from xfm.train.checkpoint import save_weights
-    from xfm.train.start import guide
+    from xfm.train.run import save_weights
+    from xfm.train.setup import mim_teacher
 
     p = batches.pretraining(init_from="stage1", flow__mim_target="frozen")
     p.model.float()
     save_weights(p.model, tmp_path / "init.safetensors")
     run = SimpleNamespace(folder=tmp_path, config=p.config, has=lambda name: (tmp_path / name).exists())
-    p.guide, batch = guide(run, torch.device("cpu")), batches.batch(p.config)
+    p.guide, batch = mim_teacher(run, torch.device("cpu")), batches.batch(p.config)
     start = p.model.eval().vision(batch["images"].image).detach()
     with torch.no_grad():
         for parameter in p.model.vision.parameters():
@@ -191,7 +191,7 @@ def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -
     assert torch.equal(target.patches, start) and torch.equal(target.pooled, start.mean(1))
     assert {n for n, _ in p.named_parameters()} == {f"model.{n}" for n, _ in p.model.named_parameters()}  # untrained
     no_mim = SimpleNamespace(**vars(run) | {"config": p.config.replace({"objectives.mim.weight": 0.0})})
-    assert guide(no_mim, torch.device("cpu")) is None
+    assert mim_teacher(no_mim, torch.device("cpu")) is None
 
 
 def test_pixels_are_standardised_patch_by_patch_and_have_no_pooled_target() -> None:

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 XFM = ROOT / "xfm"
 # A room may import itself and those before it.
 ROOMS = """
-tree config recipes keyed batch masking model interop flow objectives data explain train pretrained evaluation plots
-report study cli
+config_utils config seeding files images batch masking model interop flow objectives recipes data diagnostics train
+explain evaluation pretrained lab plots report study cli
 """.split()
 RECORDS = ("benchmarks", "studies", "xfm/pretrained")  # these name the versions that ran
 NOTEBOOK_LIBRARIES = {
@@ -102,13 +102,13 @@ def test_imports_go_one_way(path: Path) -> None:
     ("package", "room", "source", "expected"),
     [
         ("xfm", "flow", "from .objectives.mlm import MLM", ["xfm.objectives.mlm.MLM"]),
-        ("xfm", "flow", "def f():\n    from . import train, keyed", ["xfm.train"]),
+        ("xfm", "flow", "def f():\n    from . import train, seeding", ["xfm.train"]),
         ("xfm", "flow", "from .batch import Pairs\nfrom .model import XFM\nimport torch", []),
         ("xfm.model", "model", "from ..flow import Flow\nfrom .blocks import Block", ["xfm.flow.Flow"]),
-        ("xfm.model", "model", "from .. import keyed\nfrom ..config import ModelConfig", []),
+        ("xfm.model", "model", "from .. import seeding\nfrom ..config import ModelConfig", []),
         ("xfm.data", "data", "from xfm import pretrain", ["xfm.pretrain"]),
         ("xfm.data", "data", "import xfm, xfm.cli, xfm.batch", ["xfm", "xfm.cli"]),
-        ("xfm.train", "train", "from xfm.explain.gradients import table", []),
+        ("xfm.train", "train", "from xfm.diagnostics.gradient_table import table", []),
     ],
 )
 def test_an_upward_import_is_seen(package: str, room: str, source: str, expected: list[str]) -> None:
@@ -208,13 +208,24 @@ def encodings_left_open(source: str) -> list[int]:
 @pytest.mark.parametrize(
     ("source", "left_open"),
     [
-        ("open(p)", True), ("open(p, 'a+')", True), ("p.open('w')", True), ("p.read_text()", True),
-        ("p.write_text('abc')", True), ("p.read_text(errors='replace')", True), ("os.fdopen(handle, 'w')", True),
-        ("open(p, 'rb')", False), ("p.open('wb', buffering=0)", False), ("open(p, mode='rb')", False),
-        ("p.open(encoding='utf-8')", False), ("p.read_text('utf-8')", False), ("Image.open(file)", False),
-        ("NamedTemporaryFile()", False), ("NamedTemporaryFile('w')", True), ("p.write_text('b', 'utf-8')", False),
+        ("open(p)", True),
+        ("open(p, 'a+')", True),
+        ("p.open('w')", True),
+        ("p.read_text()", True),
+        ("p.write_text('abc')", True),
+        ("p.read_text(errors='replace')", True),
+        ("os.fdopen(handle, 'w')", True),
+        ("open(p, 'rb')", False),
+        ("p.open('wb', buffering=0)", False),
+        ("open(p, mode='rb')", False),
+        ("p.open(encoding='utf-8')", False),
+        ("p.read_text('utf-8')", False),
+        ("Image.open(file)", False),
+        ("NamedTemporaryFile()", False),
+        ("NamedTemporaryFile('w')", True),
+        ("p.write_text('b', 'utf-8')", False),
     ],
-)  # fmt: skip
+)
 def test_an_encoding_that_is_left_to_the_locale_is_seen(source: str, left_open: bool) -> None:
     assert encodings_left_open(source) == [1] * left_open
 

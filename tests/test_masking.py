@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm import keyed
+from xfm import seeding
 from xfm.masking import block_mask, mask_tokens, span_positions
 
 VOCABULARY = 200
@@ -50,20 +50,20 @@ def naive_span_positions(length: int, share: float, most: int, span_share: float
 @given(st.integers(2, 14), st.floats(0, 1), st.integers(1, 20), st.integers(0))
 def test_exactly_so_many_patches_are_hidden(grid: int, share: float, smallest: int, key: int) -> None:
     hidden = round(share * grid * grid)
-    mask = block_mask(grid, hidden, smallest, keyed.rng(key))
+    mask = block_mask(grid, hidden, smallest, seeding.rng(key))
     assert mask.shape == (grid * grid,) and mask.dtype == bool and mask.sum() == hidden
 
 
 @pytest.mark.parametrize(("grid", "hidden", "smallest"), [(14, 75, 16), (6, 14, 4), (6, 30, 9)])
 def test_blocks_fall_where_the_published_ones_do(grid: int, hidden: int, smallest: int) -> None:
-    rng, draw, n = keyed.rng("blocks"), random.Random(0), 2000
+    rng, draw, n = seeding.rng("blocks"), random.Random(0), 2000
     ours = np.mean([block_mask(grid, hidden, smallest, rng) for _ in range(n)], axis=0)
     naive = np.mean([naive_block_mask(grid, hidden, smallest, draw) for _ in range(n)], axis=0)
     assert np.abs(ours - naive).max() < 5 * math.sqrt(2 * 0.25 / n)  # five standard errors of a difference
 
 
 def test_the_base_masks_have_the_measured_frequencies() -> None:
-    rng = keyed.rng("base")
+    rng = seeding.rng("base")
     mean = np.mean([block_mask(14, 75, 16, rng) for _ in range(2000)], axis=0).reshape(14, 14)
     assert mean[6:8, 6:8].mean() == pytest.approx(0.73, abs=0.03)
     assert mean[[0, 0, -1, -1], [0, -1, 0, -1]].mean() == pytest.approx(0.04, abs=0.015)
@@ -71,21 +71,21 @@ def test_the_base_masks_have_the_measured_frequencies() -> None:
 
 
 def test_where_no_block_fits_the_remainder_is_uniform() -> None:
-    rng = keyed.rng("remainder")
+    rng = seeding.rng("remainder")
     mean = np.mean([block_mask(4, 3, 100, rng) for _ in range(3000)], axis=0)
     assert np.abs(mean - 3 / 16).max() < 0.035
 
 
 def test_impossible_numbers_of_patches_are_refused() -> None:
     with pytest.raises(ValueError, match="hidden = 37: must be from 0 to the 36 patches"):
-        block_mask(6, 37, 4, keyed.rng(0))
+        block_mask(6, 37, 4, seeding.rng(0))
 
 
 @given(st.integers(3, 128), st.floats(0, 1), st.integers(1, 20), st.floats(0, 1), st.integers(0))
 def test_as_many_positions_as_documented_and_never_the_ends(
     length: int, share: float, most: int, span_share: float, key: int
 ) -> None:
-    positions = span_positions(length, share, most, span_share, keyed.rng(key))
+    positions = span_positions(length, share, most, span_share, seeding.rng(key))
     assert len(positions) == min(most, max(1, round(length * share)), length - 2)
     assert positions == sorted(set(positions)) and positions[0] >= 1 and positions[-1] <= length - 2
 
@@ -95,7 +95,7 @@ def test_as_many_positions_as_documented_and_never_the_ends(
 )
 def test_spans_are_as_published(length: int, share: float, most: int, span_share: float) -> None:
     """Frequencies of each position and of each pair of neighbours, the latter showing the spans."""
-    rng, draw, n = keyed.rng("spans"), random.Random(0), 4000
+    rng, draw, n = seeding.rng("spans"), random.Random(0), 4000
 
     def frequencies(sample: list[list[int]]) -> np.ndarray:
         hidden = np.zeros((n, length), bool)
@@ -110,7 +110,7 @@ def test_spans_are_as_published(length: int, share: float, most: int, span_share
 
 def test_longer_spans_make_more_neighbours() -> None:
     def neighbours(span_share: float) -> float:
-        rng = keyed.rng("neighbours")
+        rng = seeding.rng("neighbours")
         sample = [span_positions(40, 0.15, 20, span_share, rng) for _ in range(500)]
         return float(np.mean([np.mean(np.diff(positions) == 1) for positions in sample]))
 
@@ -123,14 +123,14 @@ texts = st.lists(st.integers(4, MASK - 1), min_size=1, max_size=60).map(lambda w
 
 @given(texts, st.integers(0))
 def test_masked_texts_differ_only_where_they_say(ids: list[int], key: int) -> None:
-    masked, positions, labels = mask_tokens(ids, VOCABULARY, 0.5, 15, 0.2, keyed.rng(key))
+    masked, positions, labels = mask_tokens(ids, VOCABULARY, 0.5, 15, 0.2, seeding.rng(key))
     assert labels == [ids[p] for p in positions] and positions
     assert all(a == b for i, (a, b) in enumerate(zip(ids, masked, strict=True)) if i not in positions)
     assert all(token == MASK or 4 <= token < MASK for token in (masked[p] for p in positions))
 
 
 def test_eighty_ten_ten() -> None:
-    rng, tokens = keyed.rng("tokens"), []
+    rng, tokens = seeding.rng("tokens"), []
     ids = [0, *[50] * 30, 2]
     for _ in range(1000):
         masked, positions, _ = mask_tokens(ids, VOCABULARY, 0.5, 15, 0.2, rng)
@@ -145,6 +145,6 @@ def test_eighty_ten_ten() -> None:
 def test_special_tokens_inside_a_text_stay() -> None:
     ids = [0, 3, 10, MASK, 1, 11, 3, 2]
     for key in range(50):
-        _, positions, _ = mask_tokens(ids, VOCABULARY, 1.0, 15, 1.0, keyed.rng(key))
+        _, positions, _ = mask_tokens(ids, VOCABULARY, 1.0, 15, 1.0, seeding.rng(key))
         assert positions == [2, 5]
-    assert mask_tokens([0, 2], VOCABULARY, 0.5, 15, 0.2, keyed.rng(0)) == ([0, 2], [], [])
+    assert mask_tokens([0, 2], VOCABULARY, 0.5, 15, 0.2, seeding.rng(0)) == ([0, 2], [], [])

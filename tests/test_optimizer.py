@@ -49,11 +49,23 @@ def test_each_parameter_is_in_one_group_and_the_exceptions_are_where_they_are_do
         assert scale == (2.0 if new else 1.0), name
         kept = name.endswith("bias") or ".relative_bias." in name or (".norm" in name or "_norm." in name)
         assert decay == (NO_DECAY if kept else DECAY), name
-    for name in ("objectives.itm.head.1.weight", "objectives.bbp.head.1.weight", "objectives.itc.temperature",
-                 "vision.cls_token", "vision.mask_token", "vision.blocks.0.gamma1", "text.word.weight"):  # fmt: skip
+    for name in (
+        "objectives.itm.head.1.weight",
+        "objectives.bbp.head.1.weight",
+        "objectives.itc.temperature",
+        "vision.cls_token",
+        "vision.mask_token",
+        "vision.blocks.0.gamma1",
+        "text.word.weight",
+    ):
         assert where[name][0] == DECAY
-    for name in ("vision.relative_bias.0", "vision.norm.weight", "fusion.layers.0.cross_norm.weight",
-                 "objectives.mlm.head.norm.weight", "objectives.imlm.head.bias"):  # fmt: skip
+    for name in (
+        "vision.relative_bias.0",
+        "vision.norm.weight",
+        "fusion.layers.0.cross_norm.weight",
+        "objectives.mlm.head.norm.weight",
+        "objectives.imlm.head.bias",
+    ):
         assert where[name][0] == NO_DECAY
 
 

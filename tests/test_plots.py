@@ -21,9 +21,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from xfm import plots, recipes
-from xfm.data.grammar import Caption
-from xfm.data.openmoji import CREDIT
-from xfm.data.scenes import Object, Scene
+from xfm.data.synthetic.grammar import Caption
+from xfm.data.synthetic.openmoji import CREDIT
+from xfm.data.synthetic.scenes import Object, Scene
 from xfm.evaluation import Result
 from xfm.evaluation.examples import Grounded, Masked, Retrieved
 from xfm.plots.curves import smooth
@@ -165,19 +165,19 @@ def result(task: str = "naming", condition: str = "", metric: str = "accuracy", 
         "low": value - 0.05,
         "high": value + 0.05,
         "n": 400,
-        "control": 0.01,
-        "control_name": "chance",
-        "ceiling": 1.0,
+        "baseline": 0.01,
+        "baseline_name": "chance",
+        "upper_bound": 1.0,
     }
     return Result(task, condition, metric, value, **{**row, "seed": 0, "split": "test", **other})
 
 
 RESULTS = [
-    result("image to text (random gallery)", "ITC", "R@1", 0.731, n=256, ceiling=0.78),
+    result("image to text (random gallery)", "ITC", "R@1", 0.731, n=256, upper_bound=0.78),
     result("image to text (random gallery)", "ITC, shuffled pairs", "R@1", 0.02, n=256),
-    result("masked names", "right - wrong", value=-0.02, n=207, control=0.0, control_name="no effect"),
-    result("masked names", "wrong picture", value=0.25, n=208, control=None, control_name="", ceiling=None),
-    result("language", metric="loss (nats)", value=6.87, control=6.9, control_name="unigram", ceiling=None),
+    result("masked names", "right - wrong", value=-0.02, n=207, baseline=0.0, baseline_name="no effect"),
+    result("masked names", "wrong picture", value=0.25, n=208, baseline=None, baseline_name="", upper_bound=None),
+    result("language", metric="loss (nats)", value=6.87, baseline=6.9, baseline_name="unigram", upper_bound=None),
 ]
 
 
@@ -197,8 +197,8 @@ def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling()
     shares, losses = figure.axes
     data = [(line.get_marker(), np.round(line.get_xdata(), 6).tolist()) for line in shares.lines]
     assert ("o", [0.731]) in data and ("None", [0.681, 0.781]) in data and ("|", [0.78]) in data
-    assert sum(marker == "x" for marker, _ in data) == 3  # where there is a control
-    assert sum(marker == "|" for marker, _ in data) == 1  # a ceiling of everything is the scale's end
+    assert sum(marker == "x" for marker, _ in data) == 3  # where there is a baseline
+    assert sum(marker == "|" for marker, _ in data) == 1  # a upper_bound of everything is the scale's end
     dots = {line.get_xdata()[0]: line.get_markerfacecolor() for line in shares.lines if line.get_marker() == "o"}
     assert dots[0.731] != "white" and dots[0.02] == "white" == dots[0.25] == dots[-0.02]
     assert shares.get_xlim()[0] < -0.07 and losses.get_xlim()[0] > 6
@@ -218,10 +218,17 @@ def test_a_family_of_many_results_is_legible_and_has_pages_of_whole_tasks() -> N
     names = ["naming", "order of words in captions that say where something is", "minimal pairs (agreement)"]
     conditions = ["", "ITC", "right - wrong picture, with the longest condition that anybody would ever think of"]
     many = [
-        result(f"{names[i % 3]} {i}", conditions[j % 3], f"accuracy@{j}", 0.01 * i, n=100 + (j if i % 2 else 0),
-               control_name=("chance", "the same probe on an untrained model")[j % 2])
-        for i in range(30) for j in range(5)
-    ] + RESULTS[-1:]  # fmt: skip
+        result(
+            f"{names[i % 3]} {i}",
+            conditions[j % 3],
+            f"accuracy@{j}",
+            0.01 * i,
+            n=100 + (j if i % 2 else 0),
+            baseline_name=("chance", "the same probe on an untrained model")[j % 2],
+        )
+        for i in range(30)
+        for j in range(5)
+    ] + RESULTS[-1:]
     parts = plots.pages(many)
     assert [r for part in parts for r in part] == many and len(parts) > 1
     tasks = [{r.task for r in part} for part in parts]

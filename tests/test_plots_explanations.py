@@ -7,14 +7,14 @@ import pytest
 from test_plots import assert_tidy, said
 
 from xfm import plots, recipes
+from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain import faithfulness, interventions
 from xfm.explain.attribution import METHODS, attribute
-from xfm.explain.leaderboard import columns, leaderboard, scenes
-from xfm.explain.question import of_scene
+from xfm.explain.inputs import scene_inputs
+from xfm.explain.leaderboard import columns, leaderboard, leaderboard_scenes
 from xfm.explain.trace import trace
 from xfm.objectives import build
-from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
@@ -24,7 +24,7 @@ SCENE = next(s for s in (DATA.world.scene("test", i) for i in range(99)) if len(
 
 @pytest.fixture(scope="module")
 def question():
-    return of_scene(build(CONFIG), WORDS, SCENE, about=1)
+    return scene_inputs(build(CONFIG), WORDS, SCENE, about=1)
 
 
 def test_attributions_show_every_method_and_every_word(question):
@@ -66,7 +66,7 @@ def test_attention_is_a_picture_a_head(question, place):
 
 def test_curves_and_the_leaderboard(question):
     methods = ["saliency", "ablation", "edges"]
-    found = {m: faithfulness.curves(question, attribute(question, m)) for m in methods}
+    found = {m: faithfulness.perturbation_curves(question, attribute(question, m)) for m in methods}
     figure = plots.trust_curves(found, "log-odds")
     assert_tidy(figure)
     for axes, name in zip(
@@ -74,7 +74,7 @@ def test_curves_and_the_leaderboard(question):
     ):
         assert axes.get_title(loc="left").startswith(name)
         np.testing.assert_allclose(axes.lines[0].get_ydata(), found["saliency"][name].scores)
-    board = leaderboard(question.model, WORDS, scenes(DATA.world, 3), methods)
+    board = leaderboard(question.model, WORDS, leaderboard_scenes(DATA.world, 3), methods)
     figure = plots.leaderboard(board.table(), columns()[:6])
     assert_tidy(figure)
     assert all(method in said(figure) for method in methods)

@@ -26,8 +26,10 @@ def record(step: int, shift: float = 0.0, guided: bool = True) -> dict:
 
 def runs(seeds: int, guided: bool = True) -> dict:
     shifts = np.linspace(-0.02, 0.02, seeds)
-    return {v: [[record(step, shift + more, guided) for step in (0, 50, 100)] for shift in shifts]
-            for v, more in (("xfm", 0.0), ("no_stop_gradient", 0.03))}  # fmt: skip
+    return {
+        v: [[record(step, shift + more, guided) for step in (0, 50, 100)] for shift in shifts]
+        for v, more in (("xfm", 0.0), ("no_stop_gradient", 0.03))
+    }
 
 
 def test_every_reading_has_its_panel_with_a_line_a_variant() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 import xfm
 from xfm import recipes
-from xfm.evaluation import evaluate, evaluate_run, find
+from xfm.config_utils import ConfigError
+from xfm.evaluation import evaluate, evaluate_run, find_result
 from xfm.pretrained import FOLDER
-from xfm.tree import ConfigError
 
 # task, condition, metric: at least so much is promised of it
 PROMISED = {
@@ -40,16 +40,16 @@ def test_it_is_a_finished_run_of_its_recipe_and_small(run):
 def test_what_it_has_learnt_is_what_was_promised(run):
     stored = evaluate_run(run.folder)
     for (task, condition, metric), least in PROMISED.items():
-        assert find(stored, task, metric, condition).value >= least, task
-    wrong = find(stored, "masked names", "accuracy", "right picture")
-    assert wrong.control_name == "wrong picture" and (wrong.control or 0) <= 0.05
+        assert find_result(stored, task, metric, condition).value >= least, task
+    wrong = find_result(stored, "masked names", "accuracy", "right picture")
+    assert wrong.baseline_name == "wrong picture" and (wrong.baseline or 0) <= 0.05
 
 
 def test_a_part_of_its_evaluation_is_measured_again(run):
     """Another CPU may round otherwise, so a sample or two may fall on the other side."""
     stored = evaluate_run(run.folder)
     for result in evaluate(run.model(), run.config, run.tokenizer(), tasks=["retrieval"]):
-        told = find(stored, result.task, result.metric, result.condition)
+        told = find_result(stored, result.task, result.metric, result.condition)
         assert result.n == told.n and result.value == pytest.approx(told.value, abs=0.012), told
 
 

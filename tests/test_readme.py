@@ -13,7 +13,7 @@ import pytest
 
 import xfm
 import xfm_widgets
-from xfm.evaluation import Result, evaluate_run, find, from_json
+from xfm.evaluation import Result, evaluate_run, find_result, from_json
 from xfm.recipes import ABLATIONS, LEVELS
 from xfm.study import Study
 
@@ -77,10 +77,10 @@ def demo_rows() -> list[str]:
 def rows_of(results: list[Result], shown: list[tuple[str, str, str]]) -> list[str]:
     rows = []
     for task, condition, metric in shown:
-        r = find(results, task, metric, condition)
+        r = find_result(results, task, metric, condition)
         name = ", ".join(filter(None, (r.task, r.condition, r.metric)))
-        control = "" if r.control is None else f"{100 * r.control:.1f} ({r.control_name})"
-        rows.append(f"| {name} | {100 * r.value:.1f} | {100 * r.low:.1f} to {100 * r.high:.1f} | {control} | {r.n} |")
+        baseline = "" if r.baseline is None else f"{100 * r.baseline:.1f} ({r.baseline_name})"
+        rows.append(f"| {name} | {100 * r.value:.1f} | {100 * r.low:.1f} to {100 * r.high:.1f} | {baseline} | {r.n} |")
     return rows
 
 
@@ -231,7 +231,7 @@ def test_a_loss_is_a_file_and_two_lines(tmp_path: Path) -> None:
     script = """
 from xfm import pretrain, recipes
 from xfm.data.streams import Streams
-from xfm.explain.gradients import table
+from xfm.diagnostics.gradient_table import table
 from xfm.objectives import Pretraining
 from xfm.train import Run
 config = recipes.smoke().replace({"objectives.uniformity.weight": 0.1, "train.steps": 2, "train.warmup": 1})

@@ -22,9 +22,9 @@ from xfm.evaluation import Result
 from xfm.evaluation.examples import Examples, Grounded, Masked, Retrieved
 from xfm.plots.colours import THEME
 from xfm.report import write_report
-from xfm.report.again import command, departures
+from xfm.report.describe import describe, listed, objective_rows, spoken
 from xfm.report.page import HERE
-from xfm.report.words import describe, listed, objective_rows, spoken
+from xfm.report.reproduce import command, departures
 from xfm.train import RunError
 
 EVIL = "<img src=x onerror=alert(1)> & {{ 7 * 7 }} </script><script>alert(2)</script>"
@@ -43,11 +43,25 @@ def rows() -> list[Result]:
         for i in range(tasks):
             for j in range(5):
                 x = (i * 5 + j + 0.123456789) / 200
-                control = None if j == 4 else x / 3
-                out.append(Result(f"{family} task {i}", f"condition {j}", "accuracy", x, x - 0.01, x + 0.02, 100 + i,
-                                  control, "" if control is None else "chance", 0.9 if j == 1 else None, 0, "test",
-                                  family))  # fmt: skip
-    return [*out, replace(out[0], metric="loss (nats)", value=6.54321, low=6.4, high=6.7, control=7.0, condition=EVIL)]
+                baseline = None if j == 4 else x / 3
+                out.append(
+                    Result(
+                        f"{family} task {i}",
+                        f"condition {j}",
+                        "accuracy",
+                        x,
+                        x - 0.01,
+                        x + 0.02,
+                        100 + i,
+                        baseline,
+                        "" if baseline is None else "chance",
+                        0.9 if j == 1 else None,
+                        0,
+                        "test",
+                        family,
+                    )
+                )
+    return [*out, replace(out[0], metric="loss (nats)", value=6.54321, low=6.4, high=6.7, baseline=7.0, condition=EVIL)]
 
 
 class Page(HTMLParser):
@@ -121,18 +135,24 @@ def test_only_the_one_script_may_run(page: Page) -> None:
     ((_, _, source),) = page.all("script")
     digest = base64.b64encode(hashlib.sha256("".join(source).encode()).digest()).decode()
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
-    assert rules == {"default-src": "'none'", "img-src": "data:", "style-src": "'unsafe-inline'",
-                     "script-src": f"'sha256-{digest}'", "base-uri": "'none'", "form-action": "'none'"}  # fmt: skip
+    assert rules == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
     assert not [a for _, a, _ in page.elements if any(name.startswith("on") for name in a)]
 
 
 def test_every_number_of_the_evaluation_is_in_its_table(run: Run, page: Page) -> None:
     found = [float(a["value"]) for _, a, _ in page.all("data")]
     written = json.loads((run.folder / "evaluation.json").read_text())
-    expected = [r[k] for r in written for k in ("value", "low", "high", "n", "control", "ceiling", "seed")]
+    expected = [r[k] for r in written for k in ("value", "low", "high", "n", "baseline", "upper_bound", "seed")]
     assert sorted(found) == sorted(x for x in expected if x is not None)
     words = page.text()
-    assert all(r[k] in words for r in written for k in ("task", "condition", "metric", "control_name", "split"))
+    assert all(r[k] in words for r in written for k in ("task", "condition", "metric", "baseline_name", "split"))
     assert "6.543" in words and "0.1\u00a0%" in words
 
 
@@ -145,9 +165,19 @@ def test_sections_figures_and_tables_can_be_found_and_heard(page: Page) -> None:
     captions = re.findall(r"Figure (\d+)\.", page.text())
     figures = [a["id"].removeprefix("figure-") for _, a, _ in page.all("figure")]
     assert [int(n) for n in captions] == list(range(1, len(figures) + 1))
-    assert figures == ["curves", "accuracies", "throughput", "evaluation-language", "evaluation-vision",
-                       "evaluation-vision-language-1", "evaluation-vision-language-2", "retrieval", "grounding",
-                       "words", "gradients"]  # fmt: skip
+    assert figures == [
+        "curves",
+        "accuracies",
+        "throughput",
+        "evaluation-language",
+        "evaluation-vision",
+        "evaluation-vision-language-1",
+        "evaluation-vision-language-2",
+        "retrieval",
+        "grounding",
+        "words",
+        "gradients",
+    ]
     assert all(a.get("role") == "img" and len(a["aria-label"]) > 15 for _, a, _ in page.all("svg"))
     assert all(a.get("scope") in ("col", "row", "rowgroup") for _, a, _ in page.all("th"))
     headings = [tag for tag, _, _ in page.all("h1", "h2", "h3")]
@@ -196,7 +226,7 @@ def test_nothing_from_data_becomes_html(run: Run, tmp_path: Path, monkeypatch: p
     (folder / "environment.json").write_text(json.dumps({EVIL: EVIL, "date": EVIL}))
     odd = [r | {"run": NAME, f"pairs/{NAME}": 1.0} for r in run.metrics()]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in odd))
-    evil = [asdict(replace(r, task=EVIL, metric=EVIL, control_name=EVIL, split=EVIL, family=EVIL)) for r in rows()[:3]]
+    evil = [asdict(replace(r, task=EVIL, metric=EVIL, baseline_name=EVIL, split=EVIL, family=EVIL)) for r in rows()[:3]]
     (folder / "evaluation.json").write_text(json.dumps(evil))
     picture, box = np.zeros((8, 8, 3), np.uint8), (0.5, 0.5, 0.2, 0.2)
     answers = Examples(
@@ -224,8 +254,9 @@ def test_nothing_from_data_becomes_html(run: Run, tmp_path: Path, monkeypatch: p
         ("figures", "a file", r"figures: cannot be written"),
     ],
 )
-def test_a_run_that_cannot_be_reported_says_why(run: Run, tmp_path: Path, name: str, content: str | None, message: str,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_run_that_cannot_be_reported_says_why(
+    run: Run, tmp_path: Path, name: str, content: str | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run.folder, folder, ignore=shutil.ignore_patterns("figures", "report.html"))
     (folder / name).unlink(missing_ok=True)

@@ -19,9 +19,9 @@ from playwright.sync_api import sync_playwright
 import xfm
 import xfm_widgets as xw
 from xfm.data import dataset
-from xfm.evaluation.gallery import gallery
-from xfm.explain.grounding import boxes, grounder
-from xfm.explain.question import of_scene
+from xfm.evaluation.retrieval_set import retrieval_set
+from xfm.explain.box_prediction import box_predictor, phrase_boxes
+from xfm.explain.inputs import scene_inputs
 from xfm.explain.trace import trace
 from xfm.study import Study
 
@@ -43,11 +43,11 @@ def views() -> dict[str, xw.View]:
         "GradientFlow": xw.GradientFlow(probes, step=len(probes) - 1),
         "TraceExplorer": xw.TraceExplorer(trace(model, words, image, text), layer=1, heads="mean", token=2),
         "TrainingMonitor": xw.TrainingMonitor(run),
-        "AttributionLab": xw.AttributionLab.of(of_scene(model, words, scene, "itm")),
+        "AttributionLab": xw.AttributionLab.of(scene_inputs(model, words, scene, "itm")),
         "AblationExplorer": xw.AblationExplorer(study),
         "MaskPlayground": xw.MaskPlayground.of(model, words, image, text, run.config.data.mask, **hidden),
-        "RetrievalExplorer": xw.RetrievalExplorer(gallery(model, run.config, words, 48)),
-        "GroundingPad": xw.GroundingPad(image, boxes(scene), grounder(model, words, image)),
+        "RetrievalExplorer": xw.RetrievalExplorer(retrieval_set(model, run.config, words, 48)),
+        "GroundingPad": xw.GroundingPad(image, phrase_boxes(scene), box_predictor(model, words, image)),
     }
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from . import recipes
 from .config import ConfigError, RunConfig
-from .data.scenes import Split
+from .data.synthetic.scenes import Split
 
 ROOT = Path("runs")
 
@@ -41,7 +41,7 @@ class Pretrain:
             self.train()
 
     def train(self) -> None:
-        from .evaluation import evaluate_run, lines
+        from .evaluation import evaluate_run, format_lines
         from .report import gradient_tables, write_report
         from .train import Run, pretrain
 
@@ -59,7 +59,7 @@ class Pretrain:
             bar.close()
         seconds, waited = (sum(r[what] for r in run.metrics()) for what in ("seconds", "waited"))
         print(f"Trained in {seconds:.0f} s, {waited / seconds:.1%} of them waiting for data. Now the test split ...")
-        print(lines(evaluate_run(folder)))
+        print(format_lines(evaluate_run(folder)))
         gradients = gradient_tables(run)
         for title, table in gradients.items():
             print(f"\nGradients, {title}:\n{table}")
@@ -70,7 +70,7 @@ class Pretrain:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Print what a finished run has learnt: every number with n, chance or control, ceiling and a 95 % interval."""
+    """Print what a finished run has learnt: every number with n, baseline, upper bound and a 95 % interval."""
 
     run_folder: tyro.conf.Positional[Path]
     tasks: tuple[str, ...] = ("all",)
@@ -79,9 +79,9 @@ class Evaluate:
     """Measure again, where evaluation.json is there already."""
 
     def run(self) -> None:
-        from .evaluation import evaluate_run, lines
+        from .evaluation import evaluate_run, format_lines
 
-        print(lines(evaluate_run(self.run_folder, self.tasks, self.again)))
+        print(format_lines(evaluate_run(self.run_folder, self.tasks, self.again)))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Runs:
     """Put what the finished ones have learnt side by side (where they are evaluated; `xfm evaluate RUN_FOLDER`)."""
 
     def run(self) -> None:
-        from .evaluation import compare, evaluate_run
+        from .evaluation import compare_results, evaluate_run
         from .train import Run
 
         folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
@@ -126,7 +126,7 @@ class Runs:
         evaluated = [folder for folder in folders if (folder / "evaluation.json").exists()] if self.compare else []
         if evaluated:
             names = (str(folder.relative_to(self.root)) for folder in evaluated)
-            print("\n" + compare(dict(zip(names, map(evaluate_run, evaluated), strict=True))))
+            print("\n" + compare_results(dict(zip(names, map(evaluate_run, evaluated), strict=True))))
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Preview:
     seed: int = 0
 
     def run(self) -> None:
-        from .data.preview import preview
+        from .data.synthetic.preview import preview
 
         print(preview(recipes.get(self.recipe), self.out, self.split, self.seed))
 

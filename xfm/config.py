@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .tree import ConfigError as ConfigError  # everybody has it from here
-from .tree import build, changed, positive, require, shares, typed
+from .config_utils import ConfigError as ConfigError  # everybody has it from here
+from .config_utils import build, changed, positive, require, shares, typed
 
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
@@ -124,19 +124,19 @@ class FlowConfig:
 
 
 @dataclass(frozen=True)
-class Objective:
+class ObjectiveConfig:
     weight: float = 1.0  # 0 switches the objective off: it then costs nothing
     start: float = 0.0  # the share of the run's steps after which it joins
 
 
 @dataclass(frozen=True)
 class ObjectivesConfig:
-    mlm: Objective = Objective()
-    mim: Objective = Objective()
-    itc: Objective = Objective()
-    itm: Objective = Objective()
-    imlm: Objective = Objective()
-    bbp: Objective = Objective()
+    mlm: ObjectiveConfig = ObjectiveConfig()
+    mim: ObjectiveConfig = ObjectiveConfig()
+    itc: ObjectiveConfig = ObjectiveConfig()
+    itm: ObjectiveConfig = ObjectiveConfig()
+    imlm: ObjectiveConfig = ObjectiveConfig()
+    bbp: ObjectiveConfig = ObjectiveConfig()
 
     def __post_init__(self) -> None:
         typed(self, "objectives.")
@@ -224,8 +224,12 @@ class DataConfig:
         fused = self.fused_pairs == 0 or self.fused_pairs >= 2
         require(fused, "data.fused_pairs", self.fused_pairs, "0 (all) or at least 2 (ITM needs negatives)")
         require(not self.regions or self.region_images > 0, "data.region_images", self.region_images, "positive")
-        require(0 <= self.single_until <= self.full_from <= 1 or self.full_from == 0 == self.single_until,
-                "data.single_until", self.single_until, f"in [0, data.full_from = {self.full_from}]")  # fmt: skip
+        require(
+            0 <= self.single_until <= self.full_from <= 1 or self.full_from == 0 == self.single_until,
+            "data.single_until",
+            self.single_until,
+            f"in [0, data.full_from = {self.full_from}]",
+        )
         for name in ("caption_tokens", "text_tokens"):
             require(getattr(self, name) >= 4, f"data.{name}", getattr(self, name), "at least 4")
 
@@ -252,8 +256,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         typed(self, "train.")
         positive(self, "train.", "steps", "lr", "eps", "clip", "save_every")
-        positive(self, "train.", "head_lr_scale", "weight_decay", "warmup", "threads", "validate_every",
-                 "probe_every", zero=True)  # fmt: skip
+        positive(
+            self,
+            "train.",
+            "head_lr_scale",
+            "weight_decay",
+            "warmup",
+            "threads",
+            "validate_every",
+            "probe_every",
+            zero=True,
+        )
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "in [0, 1)")
 
@@ -276,17 +289,29 @@ class RunConfig:
         typed(self, "")
         positive(self, "", "stage1_steps")
         folder = self.name.isprintable() and self.name not in ("", ".", "..") and not {*"/\\"} & {*self.name}
-        require(folder, "name", self.name, "the name of a folder in printable characters (where the terminal's are "
-                "not understood, set PYTHONUTF8=1)")  # fmt: skip
+        require(
+            folder,
+            "name",
+            self.name,
+            "the name of a folder in printable characters (where the terminal's are not understood, set PYTHONUTF8=1)",
+        )
         frozen_target = self.flow.mim_target == "frozen" and self.objectives.mim.weight > 0
-        require(not frozen_target or bool(self.init_from), "flow.mim_target", "frozen",
-                "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
-                "no_guidance), or set init_from to 'stage1' or a run folder")  # fmt: skip
+        require(
+            not frozen_target or bool(self.init_from),
+            "flow.mim_target",
+            "frozen",
+            "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
+            "no_guidance), or set init_from to 'stage1' or a run folder",
+        )
         mask, patches = self.data.mask.image_patches, self.model.vision.patches
         require(0 < mask < patches, "data.mask.image_patches", mask, f"between 1 and {patches - 1} (patches - 1)")
         longest = max(self.data.caption_tokens, self.data.text_tokens) + 2
-        require(longest <= self.model.text.positions, "model.text.positions", self.model.text.positions,
-                f"at least {longest} (longest text + 2)")  # fmt: skip
+        require(
+            longest <= self.model.text.positions,
+            "model.text.positions",
+            self.model.text.positions,
+            f"at least {longest} (longest text + 2)",
+        )
 
     def replace(self, changes: Mapping[str, Any]) -> RunConfig:
         """A config with dotted fields changed: `replace({"train.steps": 500, "flow.text_gradient.itm": 1.0})`.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import keyed
+from . import seeding
 from .batch import MimTarget, Pairs, Regions, Texts, normalise, standardise
 from .config import FlowConfig
 from .model import XFM, ImageTokens
@@ -46,7 +46,7 @@ class Flow:
     def encode(self, encoder: str, purpose: str, uses: list[bool], *inputs: Tensor) -> Tensor:
         """One pass of an encoder, its dropout keyed; without a graph where nothing that uses it sends a gradient."""
         if self.model.training:
-            torch.manual_seed(keyed.seed(*self.key, encoder, purpose))
+            torch.manual_seed(seeding.seed(*self.key, encoder, purpose))
         with torch.set_grad_enabled(torch.is_grad_enabled() and any(uses)):
             return getattr(self.model, encoder)(*inputs)
 

@@ -49,8 +49,9 @@ def block_mask(grid: int, hidden: int, smallest: int, rng: np.random.Generator) 
     return flat
 
 
-def span_positions(length: int, share: float, most: int, span_share: float, rng: np.random.Generator,
-                   never: Container[int] = ()) -> list[int]:  # fmt: skip
+def span_positions(
+    length: int, share: float, most: int, span_share: float, rng: np.random.Generator, never: Container[int] = ()
+) -> list[int]:
     """The positions to predict, in rising order, of a text of `length` tokens that counts its `<s>` and `</s>`.
 
     min(most, max(1, round(share * length))) of them, fewer only where the text has fewer candidates. Starts come in
@@ -75,8 +76,9 @@ def span_positions(length: int, share: float, most: int, span_share: float, rng:
     return sorted(chosen)
 
 
-def mask_tokens(ids: Sequence[int], vocabulary: int, share: float, most: int, span_share: float,
-                rng: np.random.Generator) -> tuple[list[int], list[int], list[int]]:  # fmt: skip
+def mask_tokens(
+    ids: Sequence[int], vocabulary: int, share: float, most: int, span_share: float, rng: np.random.Generator
+) -> tuple[list[int], list[int], list[int]]:
     """(masked ids, positions, labels) of one text, ids `<s> ... </s>`: 80 % of the positions become `<mask>` (the last
     of the vocabulary), 10 % a random word, 10 % stay; the labels are the original ids.
 

@@ -15,14 +15,14 @@ from .config import (
     FlowConfig,
     MaskConfig,
     ModelConfig,
-    Objective,
+    ObjectiveConfig,
     ObjectivesConfig,
     RunConfig,
     TextConfig,
     TrainConfig,
     VisionConfig,
 )
-from .tree import nearest
+from .config_utils import nearest
 
 
 def scratch_std(width: int) -> float:
@@ -35,27 +35,37 @@ def demo() -> RunConfig:
     return RunConfig(
         name="demo",
         model=ModelConfig(
-            vision=VisionConfig(48, 8, width=96, depth=3, heads=3, drop_path=0.0, layer_scale=1.0,
-                                absolute_positions=True),
+            vision=VisionConfig(
+                48, 8, width=96, depth=3, heads=3, drop_path=0.0, layer_scale=1.0, absolute_positions=True
+            ),
             text=TextConfig(4096, positions=64, width=96, depth=3, heads=3, intermediate=384, dropout=0.0),
             fusion_depth=2,
             embed_dim=96,
             init_std=scratch_std(96),
         ),
         objectives=ObjectivesConfig(
-            itm=Objective(start=0.3),
-            imlm=Objective(weight=1.5, start=0.3),
-            bbp=Objective(weight=4.0, start=0.3),
-            mim=Objective(weight=0.5, start=0.85),
+            itm=ObjectiveConfig(start=0.3),
+            imlm=ObjectiveConfig(weight=1.5, start=0.3),
+            bbp=ObjectiveConfig(weight=4.0, start=0.3),
+            mim=ObjectiveConfig(weight=0.5, start=0.85),
         ),
         data=DataConfig(
-            pairs=64, fused_pairs=24, regions=48, region_images=16, images=8, texts=16, caption_tokens=20,
-            text_tokens=32, single_until=0.45, full_from=0.6, mask=MaskConfig(image_patches=14, smallest_block=4),
+            pairs=64,
+            fused_pairs=24,
+            regions=48,
+            region_images=16,
+            images=8,
+            texts=16,
+            caption_tokens=20,
+            text_tokens=32,
+            single_until=0.45,
+            full_from=0.6,
+            mask=MaskConfig(image_patches=14, smallest_block=4),
         ),
         train=TrainConfig(
             steps=1200, lr=9e-4, warmup=40, precision="native", threads=2, save_every=250, validate_every=250
         ),
-    )  # fmt: skip
+    )
 
 
 def pretrained() -> RunConfig:
@@ -217,8 +227,8 @@ def stage1(config: RunConfig) -> RunConfig:
     It depends on nothing that the ablations change, so variants of one seed share it. MIM predicts pixels: an encoder
     from scratch has no outputs worth predicting.
     """
-    off = {f"objectives.{o}": Objective(weight=0.0) for o in ("itc", "itm", "imlm", "bbp")}
-    on = {f"objectives.{o}": Objective() for o in ("mlm", "mim")}
+    off = {f"objectives.{o}": ObjectiveConfig(weight=0.0) for o in ("itc", "itm", "imlm", "bbp")}
+    on = {f"objectives.{o}": ObjectiveConfig() for o in ("mlm", "mim")}
     sizes = {"data.pairs": 0, "data.regions": 0, "data.images": 64, "data.texts": 64}
     plain = config.replace(
         {

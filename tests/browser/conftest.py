@@ -166,8 +166,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         wait_for(f"{url}/api?token={token}", server, home / "lab.log")
         with sync_playwright() as playwright:
             context = playwright.chromium.launch_persistent_context(
-                str(home / "chromium"), executable_path=CHROMIUM, headless=True, args=FLAGS,
-                viewport={"width": 1400, "height": 1000})  # fmt: skip
+                str(home / "chromium"),
+                executable_path=CHROMIUM,
+                headless=True,
+                args=FLAGS,
+                viewport={"width": 1400, "height": 1000},
+            )
             other = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             yield Lab(url, token, home / "notebooks", context, other.new_context(offline=True))
             other.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xfm.study import Study, table
+from xfm.study import Study, results_csv
 from xfm.study.metrics import Measured
 
 VARIANTS = ("xfm", "no_stop_gradient", "neither")
@@ -29,9 +29,11 @@ def made(root: Path, seeds: int = 6, missing: int = 0) -> Study:
     keys = [(v, s) for s in range(seeds) for v in VARIANTS]
     for variant, seed in keys[: len(keys) - missing]:
         at = VARIANTS.index(variant)
-        rows = [Measured(family, metric, level + seed / 500 + moved[at] + (rng.normal() * sd if at else 0.0), 100)
-                for metric, (family, level, moved, sd) in METRICS.items()]  # fmt: skip
-        table.append(study.table, table.block(study.spec, variant, seed, rows, 1.0))
+        rows = [
+            Measured(family, metric, level + seed / 500 + moved[at] + (rng.normal() * sd if at else 0.0), 100)
+            for metric, (family, level, moved, sd) in METRICS.items()
+        ]
+        results_csv.append(study.table, results_csv.block(study.spec, variant, seed, rows, 1.0))
         with open(study.folder / "probes.jsonl", "a", encoding="utf-8") as file:
             for step in (0, 4, 8):
                 drift = {"language": step * (0.1 + 0.05 * at) + seed / 100, "vision": 0.0}

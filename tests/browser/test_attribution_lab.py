@@ -12,7 +12,7 @@ HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 CELL = f"""
 import numpy as np, torch, xfm_widgets as xw
 from xfm.explain.attribution import Attribution
-from xfm.explain.axes import Patches, Words
+from xfm.explain.token_axes import Patches, Words
 from xfm.explain.faithfulness import Trust
 HOSTILE = {HOSTILE!r}
 words = Words(("<s>", "li", "on", HOSTILE, "</s>"), (-1, 0, 0, 1, -1), ("lion", HOSTILE))
@@ -95,7 +95,7 @@ def test_one_word_one_patch_no_object_and_no_callable(notebook):
     book = notebook("""
 import numpy as np, torch, xfm_widgets as xw
 from xfm.explain.attribution import Attribution
-from xfm.explain.axes import Patches, Words
+from xfm.explain.token_axes import Patches, Words
 words = Words(("lion",), (0,), ("lion",))
 one = Attribution("zero", "itm", torch.zeros(1), torch.zeros(1), words, Patches(1, 8), True, 0, 1, 2.0)
 view = xw.AttributionLab(np.zeros((8, 8, 3), np.uint8), words, [one])

@@ -82,10 +82,13 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
 
 
 def test_a_box_that_is_not_finite_and_no_phrase_at_all(notebook):
-    book = notebook(CELL + """
+    book = notebook(
+        CELL
+        + """
 from IPython.display import display
 display(xw.GroundingPad(image, {"a lion": (4, 4, 20, 16)}, lambda _: {"box": [np.nan] * 4}))
-display(xw.GroundingPad(image, {}, ground))""")  # fmt: skip
+display(xw.GroundingPad(image, {}, ground))"""
+    )
     views = book.page.locator(".xfm-view")
     views.nth(1).wait_for()
     said = sorted(views.nth(i).locator(".xfm-beside p").nth(1).text_content() or "" for i in range(2))

@@ -12,7 +12,7 @@ HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 CELL = f"""
 import numpy as np, xfm_widgets as xw
 from xfm.config import MaskConfig
-from xfm.explain.axes import Words
+from xfm.explain.token_axes import Words
 words = Words(("<s>", "li", "on", {HOSTILE!r}, "</s>"), (-1, 0, 0, 1, -1), ("lion", {HOSTILE!r}))
 image = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
 asked = []
@@ -77,7 +77,11 @@ def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
     assert len(book.python("asked")) == before + 2
     shown.locator("tr[data-place='3']").wait_for()
     assert [line.split("\n")[:2] for line in guesses(shown, 2)] == [
-        ["50 %", "on ✓"], ["10 %", "cat"], ["30 %", "dog"], ["<1 %", "(on)"]]  # fmt: skip
+        ["50 %", "on ✓"],
+        ["10 %", "cat"],
+        ["30 %", "dog"],
+        ["<1 %", "(on)"],
+    ]
     assert shown.locator("tr[data-place='3'] th").inner_text() == HOSTILE
     assert text.get_by_role("button", name="<s>").is_disabled()
     assert book.page.evaluate("document.body.dataset.hacked") is None

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 CELL = """
 import numpy as np
 import xfm_widgets as xw
-from xfm.evaluation.gallery import Gallery
+from xfm.evaluation.retrieval_set import Gallery
 n, rng = 20, np.random.default_rng(0)
 features = rng.normal(size=(n, 6)) + 2
 other = features + rng.normal(size=(n, 6))

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 EXAMPLE = f"""
 import numpy as np, torch, xfm_widgets as xw
-from xfm.explain.axes import Patches, Words
+from xfm.explain.token_axes import Patches, Words
 from xfm.explain.trace import Attention, Trace
 pieces = ("<s>", "a", "li", "on", "by", "a", "car", {HOSTILE!r}, "</s>")
 def example(seed, pieces=pieces, grid=4, layers=3):

@@ -4,7 +4,7 @@ import pytest
 
 from xfm.config import RunConfig
 from xfm.data import dataset
-from xfm.data.scenes import World
+from xfm.data.synthetic.scenes import World
 from xfm.data.tokenizer import Tokenizer
 
 SMALL = {

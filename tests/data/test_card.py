@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xfm import recipes
 from xfm.data import card
-from xfm.data.scenes import World
+from xfm.data.synthetic.scenes import World
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-card.md"
 

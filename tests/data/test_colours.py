@@ -5,17 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.data import colours, openmoji
-from xfm.data.colours import LEVELS, TERMS, oklab
+from xfm.data.synthetic import colours, openmoji
+from xfm.data.synthetic.colours import LEVELS, TERMS, oklab
 
 PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
 
 
 @pytest.mark.parametrize(
     ("rgb", "lab"),  # of Ottosson's own implementation
-    [((1, 1, 1), (1, 0, 0)), ((1, 0, 0), (0.627955, 0.224863, 0.125846)), ((0, 0, 1), (0.452014, -0.032457, -0.311528)),
-     ((0, 1, 0), (0.866440, -0.233888, 0.179498)), ((0, 0, 0), (0, 0, 0))],
-)  # fmt: skip
+    [
+        ((1, 1, 1), (1, 0, 0)),
+        ((1, 0, 0), (0.627955, 0.224863, 0.125846)),
+        ((0, 0, 1), (0.452014, -0.032457, -0.311528)),
+        ((0, 1, 0), (0.866440, -0.233888, 0.179498)),
+        ((0, 0, 0), (0, 0, 0)),
+    ],
+)
 def test_oklab(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
     assert oklab(np.array(rgb)) == pytest.approx(lab, abs=1e-4)
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm import keyed, recipes
-from xfm.data.contrast import CONTRASTS, contrast
-from xfm.data.grammar import COUNTS, WAYS, Caption, compose, holds, plural
-from xfm.data.scenes import SPLITS, World
+from xfm import recipes, seeding
+from xfm.data.synthetic.grammar import COUNTS, WAYS, Caption, compose, holds, plural
+from xfm.data.synthetic.hard_negatives import CONTRASTS, contrast
+from xfm.data.synthetic.scenes import SPLITS, World
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLDS = World(), World(853 - 40, 48, LEVEL.scenes, replace(LEVEL.captions, colours=0.7, negation=0.7))
@@ -28,15 +28,18 @@ def test_one_span_differs_and_the_caption_is_false(data, split, index: int, kind
     world = data.draw(st.sampled_from(WORLDS))
     scene = world.scene(split, index)
     caption = data.draw(st.sampled_from((scene.caption, *scene.phrases)))
-    changed = contrast(caption, scene, kind, world, keyed.rng(seed))
+    changed = contrast(caption, scene, kind, world, seeding.rng(seed))
     if changed is None:
         assert kind != "noun" or all(t.colour for t in caption.things)  # another name there is, if not of the colour
         assert kind != "negation" or not caption.absent
         return
     assert not holds(changed, scene) and holds(caption, scene)
-    assert changed == contrast(caption, scene, kind, world, keyed.rng(seed))
-    told = [i for i, (a, b) in enumerate(zip(caption.spans, changed.spans, strict=False))
-            if caption.text[a[0] : a[1]] != changed.text[b[0] : b[1]]]  # fmt: skip
+    assert changed == contrast(caption, scene, kind, world, seeding.rng(seed))
+    told = [
+        i
+        for i, (a, b) in enumerate(zip(caption.spans, changed.spans, strict=False))
+        if caption.text[a[0] : a[1]] != changed.text[b[0] : b[1]]
+    ]
     if kind == "negation":
         assert caption.absent and changed.absent is None and changed.things == (*caption.things, caption.absent)
         assert changed.text[slice(*changed.spans[-1][:2])] == caption.absent.name
@@ -56,7 +59,7 @@ def test_one_span_differs_and_the_caption_is_false(data, split, index: int, kind
 @given(st.sampled_from(SPLITS), st.integers(0, 10**6), st.sampled_from(CONTRASTS), st.sampled_from(WORLDS))
 def test_text_and_spans_say_what_is_claimed(split, index: int, kind, world: World) -> None:
     scene = world.scene(split, index)
-    changed = contrast(scene.caption, scene, kind, world, keyed.rng(index))
+    changed = contrast(scene.caption, scene, kind, world, seeding.rng(index))
     if changed:
         said = {
             k: Counter(changed.text[a:b] for a, b, kk in changed.spans if kk == k) for k in ("noun", "size", "colour")
@@ -78,7 +81,7 @@ def test_a_plain_contrast_reads_as_the_grammar_puts_it() -> None:
     for i in range(200):
         scene = world.scene("test", i)
         for kind in ("noun", "size", "count", "relation"):
-            changed = contrast(scene.caption, scene, kind, world, keyed.rng(i, kind))
+            changed = contrast(scene.caption, scene, kind, world, seeding.rng(i, kind))
             if changed:
                 start = "a picture of " if changed.text.startswith("a picture of ") else ""
                 assert changed == compose(changed.things, changed.relations, start)
@@ -89,12 +92,12 @@ def test_names_are_drawn_evenly_from_those_that_may_be_said() -> None:
     scene = world.scene("test", 3, 1)
     drawn = Counter()
     for seed in range(3000):
-        changed = contrast(scene.caption, scene, "noun", world, keyed.rng(seed))
+        changed = contrast(scene.caption, scene, "noun", world, seeding.rng(seed))
         assert changed
         drawn[changed.things[0].name] += 1
     assert set(drawn) == set(world.names) - {scene.objects[0].name} and max(drawn.values()) < 60
     unseen = world.scene("unseen_concepts", 0, 1)
-    changed = contrast(unseen.caption, unseen, "noun", world, keyed.rng(0))
+    changed = contrast(unseen.caption, unseen, "noun", world, seeding.rng(0))
     assert changed and changed.things[0].name in world.unseen_names
 
 
@@ -103,7 +106,7 @@ def test_relations_of_layers_only_where_objects_overlap() -> None:
     for world in WORLDS:
         for i in range(250):
             scene = world.scene("train", i, 2)
-            if changed := contrast(scene.caption, scene, "relation", world, keyed.rng(i)):
+            if changed := contrast(scene.caption, scene, "relation", world, seeding.rng(i)):
                 drawn[world][changed.relations[0].word] += 1
     calm, hard = drawn.values()
     assert set(hard) - set(calm) == {"in front of", "behind"} and min(calm.values()) > 5
@@ -112,4 +115,4 @@ def test_relations_of_layers_only_where_objects_overlap() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     scene = WORLDS[0].scene("train", 0)
     with pytest.raises(ValueError, match=r"kind = 'absent': must be one of noun, size"):
-        contrast(scene.caption, scene, "absent", WORLDS[0], keyed.rng(0))
+        contrast(scene.caption, scene, "absent", WORLDS[0], seeding.rng(0))

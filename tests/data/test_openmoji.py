@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xfm.data import cache, openmoji
+from xfm.data import cache
+from xfm.data.synthetic import openmoji
 
 
 def test_853_unique_concepts_in_five_categories() -> None:

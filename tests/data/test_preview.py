@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from xfm import recipes
-from xfm.data import preview as module
-from xfm.data.openmoji import CREDIT
-from xfm.data.scenes import SPLITS, Split, World
+from xfm.data.synthetic import preview as module
+from xfm.data.synthetic.openmoji import CREDIT
+from xfm.data.synthetic.scenes import SPLITS, Split, World
 
 
 @pytest.mark.parametrize(

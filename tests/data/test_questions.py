@@ -11,12 +11,12 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 
 from xfm import recipes
-from xfm.data import colours, openmoji
-from xfm.data.grammar import plural
-from xfm.data.objects import Object
-from xfm.data.questions import ASKS, Question, question, questions
-from xfm.data.scenes import SPLITS, Scene, Split, World
-from xfm.data.statements import STATES, Statement, statement, statements
+from xfm.data.synthetic import colours, openmoji
+from xfm.data.synthetic.grammar import plural
+from xfm.data.synthetic.objects import Object
+from xfm.data.synthetic.questions import ASKS, Question, question, questions
+from xfm.data.synthetic.scenes import SPLITS, Scene, Split, World
+from xfm.data.synthetic.statements import STATES, Statement, statement, statements
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLD, HARD = World(), World(200, 48, LEVEL.scenes, LEVEL.captions)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from xfm import recipes
 from xfm.config import CaptionConfig, SceneConfig
-from xfm.data import openmoji
-from xfm.data.colours import TERMS
-from xfm.data.grammar import (
+from xfm.data.synthetic import openmoji
+from xfm.data.synthetic.background import MIDDLE
+from xfm.data.synthetic.colours import TERMS
+from xfm.data.synthetic.grammar import (
     COUNTS,
     DENIALS,
     JOINTS,
@@ -33,9 +34,8 @@ from xfm.data.grammar import (
     refers,
     templates,
 )
-from xfm.data.ground import MIDDLE
-from xfm.data.objects import HIDES, VISIBLE, Object
-from xfm.data.scenes import SIZES, SPLITS, Scene, Split, World
+from xfm.data.synthetic.objects import HIDES, VISIBLE, Object
+from xfm.data.synthetic.scenes import SIZES, SPLITS, Scene, Split, World
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLD, HARD = World(), World(100, 48, LEVEL.scenes, LEVEL.captions)
@@ -402,7 +402,7 @@ def test_objects_are_turned_evenly_either_way() -> None:
 DIGEST = """
 import hashlib, itertools
 from xfm.config import CaptionConfig, SceneConfig
-from xfm.data.scenes import SPLITS, World
+from xfm.data.synthetic.scenes import SPLITS, World
 h = hashlib.sha256()
 worlds = World(), World(scenes=SceneConfig(30, 0.5, 12, 0.3), captions=CaptionConfig(0.5, 0.5, 0.5))
 for world, split, i in itertools.product(worlds, SPLITS, range(15)):

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 from xfm.batch import Batch, tree_map
 from xfm.config import ConfigError, RunConfig
 from xfm.data import streams as module
-from xfm.data.scenes import Scene
 from xfm.data.streams import Streams, loader, region_patches
+from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
 
 
@@ -148,7 +148,16 @@ def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
     config = config.replace({"data.single_until": 0.3, "data.full_from": 0.6})
     streams = Streams(config, tokenizer)
     assert [streams.objects_at(step) for step in (0, 29, 30, 39, 40, 50, 59, 60, 99)] == [
-        (1, 1), (1, 1), (1, 2), (1, 2), (1, 3), (1, 4), (1, 4), None, None]  # fmt: skip
+        (1, 1),
+        (1, 1),
+        (1, 2),
+        (1, 2),
+        (1, 3),
+        (1, 4),
+        (1, 4),
+        None,
+        None,
+    ]
     assert numbers(streams, range(25, 28)) == {1}
     assert numbers(streams, range(30, 34)) == {1, 2}
     assert {len(s.objects) for s in streams.scenes(0, "regions", 24)} == {1, 2, 3, 4}  # the pairs' alone

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from xfm.config import CaptionConfig, SceneConfig
 from xfm.data import cache
-from xfm.data.grammar import plural
-from xfm.data.scenes import World
+from xfm.data.synthetic.grammar import plural
+from xfm.data.synthetic.scenes import World
 from xfm.data.tokenizer import SCENES, Tokenizer, corpus, for_world, train
 from xfm.data.wordnet import sentences
 

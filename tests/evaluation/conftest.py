@@ -9,19 +9,18 @@ from xfm import recipes
 from xfm.config import RunConfig
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
-from xfm.evaluation import (
-    Subject,
-    finetuning,
+from xfm.evaluation import EvalContext, finetuning
+from xfm.evaluation.context import inference_mode
+from xfm.evaluation.tasks import (
     grounding,
-    imlm,
+    hard_negatives,
     language,
     lexnames,
-    matching,
-    pairs,
+    masked_words,
+    recognition,
     retrieval,
-    vision,
+    sentence_pairs,
 )
-from xfm.evaluation.subject import examining
 from xfm.model import XFM
 from xfm.objectives import build
 
@@ -42,21 +41,21 @@ def model(config: RunConfig) -> XFM:
 
 
 @pytest.fixture
-def subject(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[Subject]:
-    with examining(model):
-        yield Subject(model, config, tokenizer)
+def subject(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[EvalContext]:
+    with inference_mode(model):
+        yield EvalContext(model, config, tokenizer)
 
 
 FEW = {
     retrieval: {"GALLERY": 24},
     grounding: {"SCENES": 24, "HARD_SCENES": 8},
-    matching: {"SCENES": 40},
-    imlm: {"SCENES": 40},
+    hard_negatives: {"SCENES": 40},
+    masked_words: {"SCENES": 40},
     language: {"SENTENCES": 40, "COUNTED": 200},
     lexnames: {"TRAINED": 400, "TESTED": 100},
-    pairs: {"TRAINED": 100, "TESTED": 60},
+    sentence_pairs: {"TRAINED": 100, "TESTED": 60},
     finetuning: {"STEPS": 3},
-    vision: {"TRAINED": 3, "TRAINED_UNSEEN": 3, "TESTED": 2, "SCENES_TRAINED": 1, "SCENES_TESTED": 40,
+    recognition: {"TRAINED": 3, "TRAINED_UNSEEN": 3, "TESTED": 2, "SCENES_TRAINED": 1, "SCENES_TESTED": 40,
              "SCENES_PATCHES": 40},
 }  # fmt: skip
 

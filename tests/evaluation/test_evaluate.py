@@ -9,7 +9,7 @@ import torch
 
 from xfm import Run, evaluation, pretrain
 from xfm.config import RunConfig
-from xfm.data.scenes import SPLITS
+from xfm.data.synthetic.scenes import SPLITS
 from xfm.data.tokenizer import Tokenizer
 from xfm.evaluation import evaluate, evaluate_run, examples
 from xfm.model import XFM
@@ -34,7 +34,7 @@ def test_the_same_model_gets_the_same_numbers(few: None, model: XFM, config: Run
     keys = [(r.task, r.condition, r.metric) for r in results]
     assert len(set(keys)) == len(keys)
     for r in results:
-        assert r.low <= r.value <= r.high and r.n > 0 and (r.control is None) == (r.control_name == "")
+        assert r.low <= r.value <= r.high and r.n > 0 and (r.baseline is None) == (r.baseline_name == "")
     assert [r.family for r in results] == sorted(r.family for r in results)
     one = evaluate(model, config, tokenizer, tasks="grounding")
     assert one == [r for r in results if r.task.startswith("grounding")]
@@ -78,7 +78,7 @@ def test_tasks_are_chosen_by_name_and_family() -> None:
 def test_runs_are_put_side_by_side(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
     ours = evaluate(model, config, tokenizer, tasks=["naming", "grounding"])
     theirs = evaluate(model, config, tokenizer, "validation", tasks="naming")
-    head, *rows = evaluation.compare({"a": ours, "b": ours[:2], "c": theirs}).splitlines()
+    head, *rows = evaluation.compare_results({"a": ours, "b": ours[:2], "c": theirs}).splitlines()
     assert head.split() == ["task", "metric", "a", "b", "c"]
     assert len(rows) == len(ours) + 1  # unseen concepts are another split, the same for all; of naming each has its own
     for row, r in zip(rows, ours, strict=False):

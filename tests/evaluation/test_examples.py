@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm.config import RunConfig
-from xfm.data.grammar import plural
-from xfm.data.scenes import Scene
+from xfm.data.synthetic.grammar import plural
+from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
-from xfm.evaluation import Subject, examples
+from xfm.evaluation import EvalContext, examples
 from xfm.evaluation.examples import right_and_wrong
 from xfm.model import XFM
 
@@ -30,7 +30,7 @@ def test_of_both_kinds_the_first_are_shown(kinds: list[bool], n: int) -> None:
 
 
 @pytest.fixture
-def scene_of(subject: Subject) -> Callable[[np.ndarray, str], Scene]:
+def scene_of(subject: EvalContext) -> Callable[[np.ndarray, str], Scene]:
     """The scene of a task that has a picture."""
 
     def find(image: np.ndarray, task: str) -> Scene:
@@ -40,8 +40,9 @@ def scene_of(subject: Subject) -> Callable[[np.ndarray, str], Scene]:
     return find
 
 
-def test_a_caption_is_right_where_none_is_nearer(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer,
-                                                 subject: Subject) -> None:  # fmt: skip
+def test_a_caption_is_right_where_none_is_nearer(
+    few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, subject: EvalContext
+) -> None:
     shown = examples(model, config, tokenizer, n=24).retrieval
     texts = [r.caption for r in shown]
     scenes = [SimpleNamespace(image=r.image) for r in shown]
@@ -53,8 +54,9 @@ def test_a_caption_is_right_where_none_is_nearer(few: None, model: XFM, config: 
 
 
 def naive_iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    sides = [(min(a[i] + a[i + 2] / 2, b[i] + b[i + 2] / 2) - max(a[i] - a[i + 2] / 2, b[i] - b[i + 2] / 2))
-             for i in (0, 1)]  # fmt: skip
+    sides = [
+        (min(a[i] + a[i + 2] / 2, b[i] + b[i + 2] / 2) - max(a[i] - a[i + 2] / 2, b[i] - b[i + 2] / 2)) for i in (0, 1)
+    ]
     both = max(sides[0], 0) * max(sides[1], 0)
     return both / (a[2] * a[3] + b[2] * b[3] - both)
 
@@ -62,13 +64,13 @@ def naive_iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
     few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, scene_of: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def boxes(self: Subject, scenes: list[Scene], phrases: list[str], owner: torch.Tensor) -> torch.Tensor:
+    def boxes(self: EvalContext, scenes: list[Scene], phrases: list[str], owner: torch.Tensor) -> torch.Tensor:
         """True in every other picture, one and a half objects aside in the others."""
         true = torch.tensor([o.box for s in scenes for o in s.objects])
         aside = torch.stack([1.5 * true[:, 2], *torch.zeros(3, len(true))], 1) * (owner % 2)[:, None]
         return true + aside
 
-    monkeypatch.setattr(Subject, "boxes", boxes)
+    monkeypatch.setattr(EvalContext, "boxes", boxes)
     shown = examples(model, config, tokenizer, n=N).grounding
     assert [g.right for g in shown] == [i % 2 == 0 for i in range(N)]
     for g in shown:
@@ -82,9 +84,11 @@ def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
 def test_a_name_is_right_where_the_likeliest_word_stood_there(
     few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, scene_of: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = Subject.guesses
+    asked = EvalContext.guesses
 
-    def guesses(self: Subject, scenes: Any, masked: Any, places: Any, picture: torch.Tensor, text: torch.Tensor) -> Any:
+    def guesses(
+        self: EvalContext, scenes: Any, masked: Any, places: Any, picture: torch.Tensor, text: torch.Tensor
+    ) -> Any:
         """The model's, but for every other text beside its own picture: there they begin with what stood there."""
         tokens, probabilities = asked(self, scenes, masked, places, picture, text)
         for row in range(0, len(masked), 2):
@@ -92,7 +96,7 @@ def test_a_name_is_right_where_the_likeliest_word_stood_there(
             tokens[row, 0, 0] = whole[places[row][0]]
         return tokens, probabilities
 
-    monkeypatch.setattr(Subject, "guesses", guesses)
+    monkeypatch.setattr(EvalContext, "guesses", guesses)
     shown = examples(model, config, tokenizer, n=N).words
     assert {w.right for w in shown} == {True, False}
     for w in shown:

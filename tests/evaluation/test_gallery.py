@@ -8,19 +8,20 @@ import torch
 from sklearn.decomposition import PCA
 
 from xfm.config import ConfigError
-from xfm.evaluation import Subject, find, retrieval
-from xfm.evaluation.gallery import Gallery, gallery
+from xfm.evaluation import EvalContext, find_result
+from xfm.evaluation.retrieval_set import RetrievalSet, retrieval_set
+from xfm.evaluation.tasks import retrieval
 
 N = 24
 
 
 @pytest.fixture(scope="module")
-def small(model, config, tokenizer) -> Gallery:
+def small(model, config, tokenizer) -> RetrievalSet:
     torch.set_num_threads(1)
-    return gallery(model, config, tokenizer, N)
+    return retrieval_set(model, config, tokenizer, N)
 
 
-def test_recalls_are_the_retrieval_tasks(subject: Subject, small: Gallery, few: None, monkeypatch) -> None:
+def test_recalls_are_the_retrieval_tasks(subject: EvalContext, small: RetrievalSet, few: None, monkeypatch) -> None:
     checked = retrieval.checked_gallery
     monkeypatch.setattr(retrieval, "checked_gallery", lambda draw, size=N: checked(draw, size))
     results = retrieval.score(subject)
@@ -28,16 +29,16 @@ def test_recalls_are_the_retrieval_tasks(subject: Subject, small: Gallery, few: 
         for condition in ("ITC", "ITM re-ranked"):
             ranks = [rank_of_the_true(small, direction, i, condition) for i in range(N)]
             for k in retrieval.RECALLS:
-                wanted = find(results, direction, f"R@{k}", condition).value
+                wanted = find_result(results, direction, f"R@{k}", condition).value
                 assert (np.array(ranks) < k).mean() == pytest.approx(wanted), (direction, condition, k)
 
 
-def rank_of_the_true(found: Gallery, direction: str, query: int, condition: str) -> int:
+def rank_of_the_true(found: RetrievalSet, direction: str, query: int, condition: str) -> int:
     itm = None if condition == "ITC" else found.row(found.odds, direction, query)
     return found.ranking(direction, query, itm).tolist().index(query)
 
 
-def test_of_equals_the_true_one_comes_last_and_nan_behind_all(small: Gallery) -> None:
+def test_of_equals_the_true_one_comes_last_and_nan_behind_all(small: RetrievalSet) -> None:
     scores = np.zeros((N, N))
     scores[0, 3] = np.nan
     scores[0, 5:7] = 1
@@ -49,7 +50,7 @@ def test_of_equals_the_true_one_comes_last_and_nan_behind_all(small: Gallery) ->
     assert equal.ranking("text to image", 5).tolist()[0] == 0
 
 
-def test_the_plane_is_sklearns_pca(small: Gallery) -> None:
+def test_the_plane_is_sklearns_pca(small: RetrievalSet) -> None:
     features = np.concatenate([small.image_features, small.text_features]).astype(float)
     places, shares = small.plane()
     pca = PCA(2).fit(features)
@@ -63,7 +64,7 @@ def test_the_plane_is_sklearns_pca(small: Gallery) -> None:
     assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [N + 2]
 
 
-def test_it_is_arrays_of_one_order(small: Gallery, subject: Subject) -> None:
+def test_it_is_arrays_of_one_order(small: RetrievalSet, subject: EvalContext) -> None:
     scenes = retrieval.checked_gallery(lambda i: subject.scene("retrieval", i), N)
     assert small.texts == tuple(s.caption.text for s in scenes)
     assert all(np.array_equal(own, s.image) for own, s in zip(small.images, scenes, strict=True))
@@ -74,25 +75,28 @@ def test_it_is_arrays_of_one_order(small: Gallery, subject: Subject) -> None:
 
 
 def test_drawn_as_they_come_a_sentence_may_be_true_of_several(model, config, tokenizer) -> None:
-    drawn = gallery(model, config, tokenizer, 96, checked=False)
+    drawn = retrieval_set(model, config, tokenizer, 96, checked=False)
     assert drawn.truth.diagonal().all() and drawn.truth.sum() > 96
 
 
 def test_the_models_mode_is_restored(model, config, tokenizer) -> None:
     model.train()
-    gallery(model, config, tokenizer, 2)
+    retrieval_set(model, config, tokenizer, 2)
     assert model.training
     model.eval()
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"images": np.zeros((3, 8, 8, 3), np.uint8)}, r"images = 'uint8 \(3, 8, 8, 3\)'"),
-    ({"images": np.zeros((N, 8, 8, 3))}, "float64"),
-    ({"truth": np.ones((2, N), bool)}, r"truth.shape = \(2, 24\)"),
-    ({"odds": np.ones(N)}, "odds.shape"),
-    ({"text_features": np.ones((N, 3))}, "image_features, text_features"),
-    ({"reranked": 0}, "reranked = 0"),
-])  # fmt: skip
-def test_other_shapes_are_refused_by_name(small: Gallery, change, said) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"images": np.zeros((3, 8, 8, 3), np.uint8)}, r"images = 'uint8 \(3, 8, 8, 3\)'"),
+        ({"images": np.zeros((N, 8, 8, 3))}, "float64"),
+        ({"truth": np.ones((2, N), bool)}, r"truth.shape = \(2, 24\)"),
+        ({"odds": np.ones(N)}, "odds.shape"),
+        ({"text_features": np.ones((N, 3))}, "image_features, text_features"),
+        ({"reranked": 0}, "reranked = 0"),
+    ],
+)
+def test_other_shapes_are_refused_by_name(small: RetrievalSet, change, said) -> None:
     with pytest.raises(ConfigError, match=said):
         replace(small, **change)

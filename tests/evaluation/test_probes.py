@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from xfm import keyed
-from xfm.evaluation import probes
-from xfm.evaluation.result import interval
+from xfm import seeding
+from xfm.evaluation import linear_probe
+from xfm.evaluation.result import bootstrap_interval
 
 
 def blobs(n: int, classes: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """(n, 8) around a centre of each class, and the classes (n,)."""
-    rng = keyed.rng("blobs", seed, classes)
-    centres, y = rng.normal(size=(classes, 8)), keyed.rng("labels", n).integers(classes, size=n)
-    return apart * centres[y] + keyed.rng("noise", n).normal(size=(n, 8)), y
+    rng = seeding.rng("blobs", seed, classes)
+    centres, y = rng.normal(size=(classes, 8)), seeding.rng("labels", n).integers(classes, size=n)
+    return apart * centres[y] + seeding.rng("noise", n).normal(size=(n, 8)), y
 
 
 @pytest.mark.parametrize("per_group", [1, 3])
@@ -31,11 +31,11 @@ def test_the_linear_probe_is_sklearns_with_the_penalty_of_the_held_out_groups(pe
         classifier = LogisticRegression(C=c, max_iter=200, tol=1e-3).fit((x - mean) / std, y)
         return lambda some, true: (classifier.predict((some - mean) / std) == true).mean()
 
-    scores = [fit(c, x[~held_out], y[~held_out])(x[held_out], y[held_out]) for c in probes.PENALTIES]
-    best = probes.PENALTIES[int(np.argmax(scores))]
-    probe = probes.linear_probe(x, y, group)
+    scores = [fit(c, x[~held_out], y[~held_out])(x[held_out], y[held_out]) for c in linear_probe.PENALTIES]
+    best = linear_probe.PENALTIES[int(np.argmax(scores))]
+    probe = linear_probe.linear_probe(x, y, group)
     assert best == probe.named_steps["classify"].C
-    right = probes.right(probe, asked, z)
+    right = linear_probe.correct(probe, asked, z)
     assert set(right.tolist()) <= {0.0, 1.0}
     assert right.mean() == fit(best, x, y)(asked, z) == probe.score(asked, z)
 
@@ -46,9 +46,9 @@ def test_the_neighbours_are_the_nearest_by_cosine() -> None:
     distance = 1 - seeking @ unit.T
     votes = np.zeros((60, 5))
     for row, some in enumerate(distance):
-        for i in np.argsort(some)[: probes.NEIGHBOURS]:
+        for i in np.argsort(some)[: linear_probe.NEIGHBOURS]:
             votes[row, y[i]] += 1 / some[i]
-    right = probes.right(probes.neighbours(x, y), asked, z)
+    right = linear_probe.correct(linear_probe.nearest_neighbours(x, y), asked, z)
     assert right.tolist() == (votes.argmax(1) == z).astype(float).tolist() and 0.2 < right.mean() < 1
 
 
@@ -56,20 +56,20 @@ def test_the_neighbours_are_the_nearest_by_cosine() -> None:
 @given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.sampled_from("abcd"), min_size=1))
 def test_the_majority_is_sklearns(trained: list[str], tested: list[str]) -> None:
     dummy = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(trained), 1)), trained)
-    assert probes.majority(trained, tested) == dummy.score(np.zeros((len(tested), 1)), tested)
+    assert linear_probe.majority(trained, tested) == dummy.score(np.zeros((len(tested), 1)), tested)
 
 
-@pytest.mark.parametrize("fit", [probes.linear_probe, probes.neighbours])
+@pytest.mark.parametrize("fit", [linear_probe.linear_probe, linear_probe.nearest_neighbours])
 def test_who_knows_is_always_right_and_who_guesses_at_chance(fit) -> None:
-    y, z = (keyed.rng("truth", n).integers(4, size=n) for n in (400, 300))
-    sure = probes.right(fit(np.eye(4)[y], y), np.eye(4)[z], z)
+    y, z = (seeding.rng("truth", n).integers(4, size=n) for n in (400, 300))
+    sure = linear_probe.correct(fit(np.eye(4)[y], y), np.eye(4)[z], z)
     assert sure.min() == 1
-    noise, asked = (keyed.rng("nothing", n).normal(size=(n, 8)) for n in (400, 300))
-    low, high = interval(probes.right(fit(noise, y), asked, z), None, "guess")
+    noise, asked = (seeding.rng("nothing", n).normal(size=(n, 8)) for n in (400, 300))
+    low, high = bootstrap_interval(linear_probe.correct(fit(noise, y), asked, z), None, "guess")
     assert low <= 0.25 <= high
 
 
 def test_features_that_do_not_vary_are_no_obstacle() -> None:
     x, y = blobs(100, 2, 2.0)
     x[:, 3] = 7.0
-    assert probes.linear_probe(x, y).score(x, y) > 0.9
+    assert linear_probe.linear_probe(x, y).score(x, y) > 0.9

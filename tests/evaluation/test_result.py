@@ -9,27 +9,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xfm.evaluation.result import Result, find, from_json, interval, table, to_json
+from xfm.evaluation.result import Result, bootstrap_interval, find_result, from_json, results_table, to_json
 
 ROW = Result("grounding", "", "acc@0.5", 0.5, 0.4, 0.6, 90, 0.08, "best constant box", 1.0, 0, "test")
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 results = st.lists(
     st.builds(
-        Result, st.text(), st.text(), st.text(), numbers, numbers, numbers, st.integers(), st.none() | numbers,
-        st.text(), st.none() | numbers, st.integers(), st.text(),
+        Result,
+        st.text(),
+        st.text(),
+        st.text(),
+        numbers,
+        numbers,
+        numbers,
+        st.integers(),
+        st.none() | numbers,
+        st.text(),
+        st.none() | numbers,
+        st.integers(),
+        st.text(),
     )
-)  # fmt: skip
+)
 
 
 def test_the_interval_is_the_normal_one_for_many_samples() -> None:
     scores = np.random.default_rng(0).normal(3, 2, 4000)
     half = 1.96 * scores.std() / math.sqrt(len(scores))
-    assert interval(scores, None) == pytest.approx((scores.mean() - half, scores.mean() + half), abs=0.15 * half)
+    assert bootstrap_interval(scores, None) == pytest.approx(
+        (scores.mean() - half, scores.mean() + half), abs=0.15 * half
+    )
 
 
 def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
     draws = np.random.default_rng(1).random((300, 150)) < 0.3
-    held = [low <= 0.3 <= high for low, high in (interval(d, None, i) for i, d in enumerate(draws))]
+    held = [low <= 0.3 <= high for low, high in (bootstrap_interval(d, None, i) for i, d in enumerate(draws))]
     assert 0.91 <= np.mean(held) <= 0.985
 
 
@@ -37,33 +50,33 @@ def test_samples_of_one_group_are_no_independent_evidence() -> None:
     """Eight copies of each score, as one group each: the interval of the scores without copies, not a third of it."""
     scores = (np.arange(100) % 3 == 0).astype(float)
     copies, groups = scores.repeat(8), np.arange(100).repeat(8)
-    low, high = interval(copies, groups, "key")
-    assert (low, high) == pytest.approx(interval(scores, None, "key"))
-    shorter = np.subtract(*interval(copies, None, "key")[::-1])
+    low, high = bootstrap_interval(copies, groups, "key")
+    assert (low, high) == pytest.approx(bootstrap_interval(scores, None, "key"))
+    shorter = np.subtract(*bootstrap_interval(copies, None, "key")[::-1])
     assert shorter == pytest.approx((high - low) / math.sqrt(8), rel=0.15)
 
 
 def test_groups_may_have_any_names_and_sizes() -> None:
-    low, high = interval([1.0, 0.0, 0.0, 0.0], ["b", "a", "a", "a"])
+    low, high = bootstrap_interval([1.0, 0.0, 0.0, 0.0], ["b", "a", "a", "a"])
     assert (low, high) == (0.0, 1.0)  # only "a", only "b"
 
 
 def test_the_interval_is_keyed_and_large_samples_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = np.random.default_rng(2).random(50)
-    whole = interval(scores, None, "a")
-    assert interval(scores, None, "a") == whole != interval(scores, None, "b")
+    whole = bootstrap_interval(scores, None, "a")
+    assert bootstrap_interval(scores, None, "a") == whole != bootstrap_interval(scores, None, "b")
     monkeypatch.setattr("xfm.evaluation.result.BLOCK", 777)
-    assert interval(scores, None, "a") == whole
+    assert bootstrap_interval(scores, None, "a") == whole
 
 
 def test_equal_scores_have_no_width() -> None:
-    assert interval(np.ones(7), None) == (1.0, 1.0)
+    assert bootstrap_interval(np.ones(7), None) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("scores", [[], [[1.0]], [1.0, math.nan], [math.inf]])
 def test_scores_that_are_none_are_refused(scores: list) -> None:
     with pytest.raises(ValueError, match="must be finite, one a sample, and at least one"):
-        interval(scores, None)
+        bootstrap_interval(scores, None)
 
 
 @settings(max_examples=30)
@@ -85,7 +98,7 @@ def test_a_number_that_is_not_finite_is_not_written() -> None:
         ({"value": math.nan}, "result 1: value = nan: must be float, and finite"),
         ({"n": 2.0}, "result 1: n = 2.0: must be int"),
         ({"n": True}, "result 1: n = True"),
-        ({"control": "chance"}, "result 1: control = 'chance'"),
+        ({"baseline": "chance"}, "result 1: baseline = 'chance'"),
         ({"split": None}, "result 1: split = None: must be str"),
         ({"more": 1}, "result 1: has .*more; must have exactly task, condition, metric"),
     ],
@@ -106,14 +119,14 @@ def test_a_foreign_file_is_refused(text: str, message: str) -> None:
 
 
 def test_the_table_has_a_row_a_result_and_a_column_a_field() -> None:
-    frame = table([ROW, dataclasses.replace(ROW, condition="swapped phrase", ceiling=None)])
+    frame = results_table([ROW, dataclasses.replace(ROW, condition="swapped phrase", upper_bound=None)])
     assert list(frame) == [f.name for f in dataclasses.fields(Result)]
-    assert frame.condition.tolist() == ["", "swapped phrase"] and frame.ceiling.isna().tolist() == [False, True]
-    assert len(table([])) == 0 and list(table([])) == list(frame)
+    assert frame.condition.tolist() == ["", "swapped phrase"] and frame.upper_bound.isna().tolist() == [False, True]
+    assert len(results_table([])) == 0 and list(results_table([])) == list(frame)
 
 
 def test_a_result_is_found_by_what_it_says_it_is() -> None:
     other = dataclasses.replace(ROW, condition="swapped phrase")
-    assert find([ROW, other], "grounding", "acc@0.5", "swapped phrase") is other
+    assert find_result([ROW, other], "grounding", "acc@0.5", "swapped phrase") is other
     with pytest.raises(KeyError, match=r"no result .*'naming'.*there are .*'swapped phrase'"):
-        find([ROW, other], "naming", "accuracy")
+        find_result([ROW, other], "naming", "accuracy")

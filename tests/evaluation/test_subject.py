@@ -4,11 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from xfm import keyed
-from xfm.batch import IGNORE, Pairs, Texts, Words
+from xfm import seeding
+from xfm.batch import IGNORE, Pairs, Texts, TokenBatch
 from xfm.data.streams import Streams, filled
-from xfm.evaluation import Subject, examining, language
-from xfm.evaluation import subject as module
+from xfm.evaluation import EvalContext, inference_mode
+from xfm.evaluation import context as module
+from xfm.evaluation.tasks import language
 from xfm.flow import Flow
 from xfm.masking import mask_tokens
 from xfm.model import XFM
@@ -16,16 +17,16 @@ from xfm.model import XFM
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
-def flow(subject: Subject, batch, *active: str) -> Flow:
+def flow(subject: EvalContext, batch, *active: str) -> Flow:
     return Flow(subject.model, batch, subject.config.flow, active, ("key",))
 
 
 @pytest.fixture
-def streams(subject: Subject) -> Streams:
+def streams(subject: EvalContext) -> Streams:
     return Streams(subject.config, subject.tokenizer, "test")
 
 
-def test_features_and_odds_are_the_training_forwards(subject: Subject, streams: Streams) -> None:
+def test_features_and_odds_are_the_training_forwards(subject: EvalContext, streams: Streams) -> None:
     batch, scenes = streams.pairs(50), streams.scenes(50, "pairs", subject.config.data.pairs)
     texts = [s.caption.text for s in scenes]
     trained = flow(subject, batch, "itc", "itm")
@@ -40,7 +41,7 @@ def test_features_and_odds_are_the_training_forwards(subject: Subject, streams: 
     torch.testing.assert_close(odds, logits[:, 1] - logits[:, 0], **CLOSE)
 
 
-def test_boxes_are_the_training_forwards(subject: Subject, streams: Streams) -> None:
+def test_boxes_are_the_training_forwards(subject: EvalContext, streams: Streams) -> None:
     scenes = streams.scenes(50, "regions", subject.config.data.region_images)
     batch = streams.regions(50)
     kept = [i for i, whole in enumerate(batch.is_image.tolist()) if not whole]
@@ -49,7 +50,7 @@ def test_boxes_are_the_training_forwards(subject: Subject, streams: Streams) -> 
     torch.testing.assert_close(subject.boxes(scenes, phrases, batch.owner[kept]), trained[kept], **CLOSE)
 
 
-def test_guesses_are_the_training_forwards(subject: Subject, streams: Streams) -> None:
+def test_guesses_are_the_training_forwards(subject: EvalContext, streams: Streams) -> None:
     batch, scenes = streams.pairs(50), streams.scenes(50, "pairs", subject.config.data.pairs)
     assert isinstance(batch, Pairs)
     words, n = batch.words, len(scenes)
@@ -64,7 +65,7 @@ def test_guesses_are_the_training_forwards(subject: Subject, streams: Streams) -
         assert (tokens[i, : len(some)] == best.indices).float().mean() > 0.9  # near ties aside
 
 
-def test_held_out_loss_is_the_objectives(subject: Subject) -> None:
+def test_held_out_loss_is_the_objectives(subject: EvalContext) -> None:
     texts = [s.text for s in subject.source.sentences("test")[:20]]
     ids = sorted((subject.tokenizer.encode(t, 32) for t in texts), key=len)
     right, loss, labels, sentence = language.predictions(subject, ids)
@@ -72,7 +73,7 @@ def test_held_out_loss_is_the_objectives(subject: Subject) -> None:
     how = subject.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
     masked, places, true = zip(*(mask_tokens(t, *how) for t in ids), strict=True)
     padded, mask = subject.tokenizer.pad(ids)
-    words = Words(padded, mask, subject.tokenizer.pad(masked)[0], filled(places, 0), filled(true, IGNORE))
+    words = TokenBatch(padded, mask, subject.tokenizer.pad(masked)[0], filled(places, 0), filled(true, IGNORE))
     out = subject.model.objectives["mlm"](flow(subject, Texts(words), "mlm"))
     assert labels.tolist() == [t for row in true for t in row]
     assert sentence.tolist() == [i for i, row in enumerate(true) for _ in row]
@@ -80,10 +81,10 @@ def test_held_out_loss_is_the_objectives(subject: Subject) -> None:
     torch.testing.assert_close(right.float().mean(), out.report["accuracy"].float(), **CLOSE)
 
 
-def test_answers_do_not_depend_on_the_batch(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_do_not_depend_on_the_batch(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     scenes = subject.scenes("any", 9)
     texts = [s.caption.text for s in scenes]
-    picture, text = torch.randint(9, (2, 31), generator=keyed.generator("pairings"))
+    picture, text = torch.randint(9, (2, 31), generator=seeding.generator("pairings"))
     whole = subject.matches(scenes, texts, picture, text), subject.boxes(scenes, texts, torch.arange(9))
     monkeypatch.setattr(module, "BATCH", 4)
     torch.testing.assert_close(subject.matches(scenes, texts, picture, text), whole[0], **CLOSE)
@@ -93,14 +94,14 @@ def test_answers_do_not_depend_on_the_batch(subject: Subject, monkeypatch: pytes
         torch.testing.assert_close(alone[0], whole[0][i], **CLOSE)
 
 
-def test_features_have_unit_length(subject: Subject) -> None:
+def test_features_have_unit_length(subject: EvalContext) -> None:
     features = subject.image_features(subject.scenes("any", 3))
     torch.testing.assert_close(features, F.normalize(features, dim=1))
 
 
-def test_questions_depend_on_the_seed_the_split_and_the_task_alone(subject: Subject) -> None:
+def test_questions_depend_on_the_seed_the_split_and_the_task_alone(subject: EvalContext) -> None:
     def shown(split="test", seed=0, task="any"):
-        some = Subject(subject.model, subject.config, subject.tokenizer, split, seed)
+        some = EvalContext(subject.model, subject.config, subject.tokenizer, split, seed)
         return [s.content for s in some.scenes(task, 5)]
 
     assert shown() == shown() == [s.content for s in subject.scenes("any", 9)[:5]]
@@ -110,7 +111,7 @@ def test_questions_depend_on_the_seed_the_split_and_the_task_alone(subject: Subj
 def test_examining_restores_every_modules_mode(model: XFM) -> None:
     model.train()
     model.vision.eval()
-    with pytest.raises(KeyError), examining(model):
+    with pytest.raises(KeyError), inference_mode(model):
         assert not any(m.training for m in model.modules()) and torch.is_inference_mode_enabled()
         raise KeyError
     assert model.training and model.fusion.training and not model.vision.training and not model.vision.norm.training

@@ -15,10 +15,11 @@ from scipy.stats import binomtest
 from sklearn.metrics import label_ranking_average_precision_score
 from torch import Tensor
 
-from xfm import keyed
-from xfm.data import openmoji
-from xfm.data.scenes import Scene
-from xfm.evaluation import Subject, vision
+from xfm import seeding
+from xfm.data.synthetic import openmoji
+from xfm.data.synthetic.scenes import Scene
+from xfm.evaluation import EvalContext
+from xfm.evaluation.tasks import recognition
 from xfm.model import XFM
 
 KINDS = ("concept", "subcategory", "category")
@@ -27,13 +28,19 @@ PATCH = 8
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, count in {"TRAINED": 3, "TRAINED_UNSEEN": 3, "TESTED": 2, "SCENES_TRAINED": 1, "SCENES_TESTED": 40,
-                        "SCENES_PATCHES": 40}.items():  # fmt: skip
-        monkeypatch.setattr(vision, name, count)
+    for name, count in {
+        "TRAINED": 3,
+        "TRAINED_UNSEEN": 3,
+        "TESTED": 2,
+        "SCENES_TRAINED": 1,
+        "SCENES_TESTED": 40,
+        "SCENES_PATCHES": 40,
+    }.items():
+        monkeypatch.setattr(recognition, name, count)
 
 
 @dataclass(frozen=True)
-class Oracle(Subject):
+class Oracle(EvalContext):
     """Sees in every patch what is there, as codes of the category, the subcategory and the concept; with other weights
     than `knowing` it is an ordinary subject."""
 
@@ -55,9 +62,9 @@ class Oracle(Subject):
 
 
 @dataclass(frozen=True)
-class Guesser(Subject):
+class Guesser(EvalContext):
     def patches(self, scenes: Sequence[Scene]) -> Tensor:
-        return torch.randn(len(scenes), 36, 16, generator=keyed.generator(*(s.content for s in scenes)))
+        return torch.randn(len(scenes), 36, 16, generator=seeding.generator(*(s.content for s in scenes)))
 
 
 @lru_cache
@@ -72,53 +79,58 @@ def code(place: int) -> Tensor:
     return torch.cat(ones)
 
 
-def like(subject: Subject, kind: type[Subject], **more) -> Subject:
+def like(subject: EvalContext, kind: type[EvalContext], **more) -> EvalContext:
     return kind(subject.model, subject.config, subject.tokenizer, subject.split, subject.seed, **more)
 
 
-def test_who_sees_is_always_right(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision, "SCENES_TRAINED", 6)
-    monkeypatch.setattr(vision, "SCENES_PATCHES", 300)
-    results = vision.score(like(subject, Oracle, knowing=subject.model))
+def test_who_sees_is_always_right(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition, "SCENES_TRAINED", 6)
+    monkeypatch.setattr(recognition, "SCENES_PATCHES", 300)
+    results = recognition.score(like(subject, Oracle, knowing=subject.model))
     ours = {(r.task, r.condition): r for r in results if r.condition.startswith(("pooled", "tokens"))}
     assert len(ours) == 2 * (3 + 3 + 1) + 1
     for (task, _), r in ours.items():
         if task in (*KINDS, "concept (unseen concepts)", "concept of a patch"):
-            assert r.value == r.ceiling == 1, r
+            assert r.value == r.upper_bound == 1, r
         elif task == "presence":
-            assert r.value > 0.9 and r.ceiling == 1  # the mean over patches says little of small objects
+            assert r.value > 0.9 and r.upper_bound == 1  # the mean over patches says little of small objects
         else:
-            assert r.value > 0.9 and r.ceiling is None  # what a new thing is follows from the old ones
-        assert r.control is not None and r.control < 0.6
+            assert r.value > 0.9 and r.upper_bound is None  # what a new thing is follows from the old ones
+        assert r.baseline is not None and r.baseline < 0.6
 
 
-def test_who_knows_what_is_present_ranks_it_first(subject: Subject) -> None:
-    sets = [vision.several(replace(subject, split=split), count) for split, count in (("train", 600), ("test", 60))]
-    known = [vision.present(scenes, 100).astype(float) for scenes in sets]
-    noise = [keyed.rng("noise", len(scenes)).normal(size=(len(scenes), 8)) for scenes in sets]
-    shown = [vision.Shown(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
-             for scenes, x, y in zip(sets, known, noise, strict=True)]  # fmt: skip
-    ours, raw, random = vision.presence(subject, *shown)
-    assert ours.value == ours.low == 1 and ours.control == raw.value == random.value
-    assert raw.control == random.control and raw.control_name == "training frequencies"
-    assert abs(raw.value - raw.control) < 0.05
+def test_who_knows_what_is_present_ranks_it_first(subject: EvalContext) -> None:
+    sets = [
+        recognition.several(replace(subject, split=split), count) for split, count in (("train", 600), ("test", 60))
+    ]
+    known = [recognition.present(scenes, 100).astype(float) for scenes in sets]
+    noise = [seeding.rng("noise", len(scenes)).normal(size=(len(scenes), 8)) for scenes in sets]
+    shown = [
+        recognition.Shown(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
+        for scenes, x, y in zip(sets, known, noise, strict=True)
+    ]
+    ours, raw, random = recognition.presence(subject, *shown)
+    assert ours.value == ours.low == 1 and ours.baseline == raw.value == random.value
+    assert raw.baseline == random.baseline and raw.baseline_name == "training frequencies"
+    assert abs(raw.value - raw.baseline) < 0.05
 
 
-def test_who_guesses_is_at_chance(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision, "TESTED", 4)
-    results = vision.score(like(subject, Guesser))
+def test_who_guesses_is_at_chance(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition, "TESTED", 4)
+    results = recognition.score(like(subject, Guesser))
     found = [r for r in results if r.task.startswith("concept") and "raw" not in r.condition and "patch" not in r.task]
-    assert {r.condition for r in found} == {f"{name}, {how}" for name in ("pooled", "random weights")
-                                            for how in ("linear probe", "k-NN")}  # fmt: skip
+    assert {r.condition for r in found} == {
+        f"{name}, {how}" for name in ("pooled", "random weights") for how in ("linear probe", "k-NN")
+    }
     for r in found:
         chance = 0.02 if "unseen" in r.task else 0.01
         assert binomtest(round(r.value * r.n), r.n, chance).pvalue > 0.001, r  # eight rows: the bootstrap is too strict
-        assert "pooled" in r.condition or r.control == pytest.approx(chance)
+        assert "pooled" in r.condition or r.baseline == pytest.approx(chance)
 
 
 @pytest.mark.parametrize("split", ["train", "test", "unseen_combinations", "unseen_concepts"])
-def test_the_rows_of_every_split(split, subject: Subject) -> None:
-    results = vision.score(replace(subject, split=split))
+def test_the_rows_of_every_split(split, subject: EvalContext) -> None:
+    results = recognition.score(replace(subject, split=split))
     tasks = {r.task: r.split for r in results}
     unseen = {f"{kind} (unseen concepts)": "unseen_concepts" for kind in KINDS}
     single = {} if split.startswith("unseen") else dict.fromkeys(KINDS, split)
@@ -130,54 +142,54 @@ def test_the_rows_of_every_split(split, subject: Subject) -> None:
         rows = {r.condition: r for r in results if r.task == task}
         for method in ("linear probe",) if task == "presence" else ("linear probe", "k-NN"):
             first = "tokens" if "patch" in task else "pooled"
-            ours, *controls = (rows[f"{name}, {method}"] for name in (first, "raw pixels", "random weights"))
-            best = max(controls, key=lambda r: r.value)
-            assert (ours.control, ours.control_name) == (best.value, best.condition.split(",")[0])
-            assert len({(r.control, r.control_name) for r in controls}) == 1 and ours.low <= ours.value <= ours.high
+            ours, *baselines = (rows[f"{name}, {method}"] for name in (first, "raw pixels", "random weights"))
+            best = max(baselines, key=lambda r: r.value)
+            assert (ours.baseline, ours.baseline_name) == (best.value, best.condition.split(",")[0])
+            assert len({(r.baseline, r.baseline_name) for r in baselines}) == 1 and ours.low <= ours.value <= ours.high
 
 
-def test_the_same_model_gets_the_same_rows(subject: Subject) -> None:
-    results = vision.score(subject)
+def test_the_same_model_gets_the_same_rows(subject: EvalContext) -> None:
+    results = recognition.score(subject)
     torch.manual_seed(1)
-    assert vision.score(subject) == results
-    own, other = (vision.several(replace(subject, seed=seed), 5) for seed in (0, 1))
+    assert recognition.score(subject) == results
+    own, other = (recognition.several(replace(subject, seed=seed), 5) for seed in (0, 1))
     assert [s.content for s in own] != [s.content for s in other]
 
 
-def test_no_content_is_learnt_and_asked(subject: Subject) -> None:
+def test_no_content_is_learnt_and_asked(subject: EvalContext) -> None:
     for split in ("train", "test", "unseen_concepts"):
         own = replace(subject, split=split)
-        trained = vision.pictures(own, 6, split=None if split == "unseen_concepts" else "train")
-        asked = vision.pictures(own, 4, trained)
+        trained = recognition.pictures(own, 6, split=None if split == "unseen_concepts" else "train")
+        asked = recognition.pictures(own, 4, trained)
         contents = [s.content for s in (*trained, *asked)]
         assert len(set(contents)) == len(contents)
         shown = Counter(s.objects[0].concept for s in asked)
         assert shown == dict.fromkeys(subject.world.pool(split), 4) and {len(s.objects) for s in trained} == {1}
     own = replace(subject, split="train")
-    trained = vision.several(own, 50, split="train")
-    contents = [s.content for s in (*trained, *vision.several(own, 50, trained))]
+    trained = recognition.several(own, 50, split="train")
+    contents = [s.content for s in (*trained, *recognition.several(own, 50, trained))]
     assert len(set(contents)) == 100 and {len(s.objects) for s in trained} == {2, 3, 4}
 
 
-def test_too_few_pictures_are_an_error(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision, "DRAWS", 3)
+def test_too_few_pictures_are_an_error(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition, "DRAWS", 3)
     scene = subject.scene("any", 0)
     with pytest.raises(RuntimeError, match="6 draws gave only 1 of 2 pictures"):
-        vision.fresh(lambda i: scene, 2, set())
+        recognition.fresh(lambda i: scene, 2, set())
 
 
-def test_pooled_features_are_what_itc_projects(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision, "BATCH", 4)
+def test_pooled_features_are_what_itc_projects(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition, "BATCH", 4)
     scenes = subject.scenes("any", 9)
-    pooled = torch.from_numpy(vision.pooled(subject, scenes))
+    pooled = torch.from_numpy(recognition.pooled(subject, scenes))
     itc = subject.model.objectives["itc"]
     torch.testing.assert_close(itc.embed_image(pooled), subject.image_features(scenes), rtol=1e-4, atol=1e-5)
 
 
-def test_random_weights_are_random_and_the_same_for_all(subject: Subject) -> None:
-    other = replace(subject, model=vision.untrained(replace(subject, seed=5)).model)
+def test_random_weights_are_random_and_the_same_for_all(subject: EvalContext) -> None:
+    other = replace(subject, model=recognition.untrained(replace(subject, seed=5)).model)
     ours, theirs, own = (
-        s.model.vision.state_dict() for s in (vision.untrained(subject), vision.untrained(other), subject)
+        s.model.vision.state_dict() for s in (recognition.untrained(subject), recognition.untrained(other), subject)
     )
     differs = {name for name in ours if not torch.equal(ours[name], own[name])}
     assert "patch_embed.weight" in differs and "blocks.0.mlp.fc1.weight" in differs
@@ -185,7 +197,7 @@ def test_random_weights_are_random_and_the_same_for_all(subject: Subject) -> Non
 
 
 @pytest.mark.parametrize("split", ["test", "unseen_combinations"])
-def test_covered_patches_have_their_centre_on_an_object(split, subject: Subject) -> None:
+def test_covered_patches_have_their_centre_on_an_object(split, subject: EvalContext) -> None:
     scenes = subject.scenes("any", 20, split)
     naive = []
     for i, scene in enumerate(scenes):
@@ -194,16 +206,21 @@ def test_covered_patches_have_their_centre_on_an_object(split, subject: Subject)
                 y, x = (PATCH * place + PATCH // 2 for place in divmod(patch, 6))
                 if o.mask[y, x]:
                     naive.append((o.concept, i, patch))
-    concepts, owners, (rows, patches) = vision.covered(scenes, PATCH)
+    concepts, owners, (rows, patches) = recognition.covered(scenes, PATCH)
     assert len(naive) > 60 and list(zip(concepts, owners, patches, strict=True)) == naive and (rows == owners).all()
 
 
 @settings(max_examples=60)
-@given(st.integers(2, 6).flatmap(lambda c: st.tuples(
-    arrays(bool, (5, c), elements=st.booleans()), arrays(float, (5, c), elements=st.integers(-3, 3)))))  # fmt: skip
+@given(
+    st.integers(2, 6).flatmap(
+        lambda c: st.tuples(
+            arrays(bool, (5, c), elements=st.booleans()), arrays(float, (5, c), elements=st.integers(-3, 3))
+        )
+    )
+)
 def test_ranking_precision_is_sklearns(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     true, ranked = drawn
     true[~true.any(1), 0] = True  # a scene shows something
     expected = label_ranking_average_precision_score(true, ranked)
-    assert vision.precision(true, ranked).mean() == pytest.approx(expected)
-    assert vision.precision(true, true.astype(float)).tolist() == [1.0] * 5
+    assert recognition.precision(true, ranked).mean() == pytest.approx(expected)
+    assert recognition.precision(true, true.astype(float)).tolist() == [1.0] * 5

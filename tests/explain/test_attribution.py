@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from xfm import keyed, recipes
+from xfm import recipes, seeding
+from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.explain import relevance
 from xfm.explain.attribution import METHODS, attribute
-from xfm.explain.gradients import evaluating
-from xfm.explain.question import Question, ask, of_scene
-from xfm.explain.trace import attend
+from xfm.explain.inputs import AttributionInputs, make_inputs, scene_inputs
+from xfm.explain.methods import attention_methods
+from xfm.explain.trace import capture_attention
 from xfm.model import XFM
+from xfm.model.modes import eval_mode
 from xfm.objectives import OBJECTIVES, build
-from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
@@ -33,12 +33,12 @@ def model(sharpened):
 
 
 @pytest.fixture(scope="module")
-def question(model) -> Question:
-    return of_scene(model, WORDS, SCENE)
+def question(model) -> AttributionInputs:
+    return scene_inputs(model, WORDS, SCENE)
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(Question):
+class Linear(AttributionInputs):
     """A weighted sum of everything, instead of the model's target."""
 
     by_patch: Tensor | None = None  # (P, D)
@@ -50,7 +50,7 @@ class Linear(Question):
 
 @pytest.fixture(scope="module")
 def linear(question) -> Linear:
-    g = keyed.generator("linear")
+    g = seeding.generator("linear")
     weights = [torch.randn(t.shape, generator=g) for t in (question.patches, question.pieces)]
     own = {f.name: getattr(question, f.name) for f in fields(question)}
     return Linear(**own, by_patch=weights[0], by_piece=weights[1])
@@ -107,9 +107,9 @@ def test_gradients_of_a_linear_model(linear):
     torch.testing.assert_close(found.text, (linear.by_piece * linear.pieces).sum(-1))
 
 
-def numbers(question: Question) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    with evaluating(question.model):
-        maps, _ = attend(question)
+def numbers(question: AttributionInputs) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    with eval_mode(question.model):
+        maps, _ = capture_attention(question)
     return {n: (m.weights.double().numpy(), m.gradients.double().numpy()) for n, m in maps.items()}
 
 
@@ -160,8 +160,8 @@ def test_rollout_follows_every_token_of_both(question):
         text = (np.eye(words) + a) / 2 @ text
     both = np.zeros((words, words + images))
     both[:, :words] = text
-    with evaluating(question.model):
-        steps = relevance.flow(attend(question)[0])
+    with eval_mode(question.model):
+        steps = attention_methods.flow(capture_attention(question)[0])
     assert len(steps) == 1 + CONFIG.model.fusion_depth and steps[0][1].sum() == 0
     shares = [across.sum(1).mean().item() for _, across in steps]
     assert shares == sorted(shares), "each layer brings in more of the picture"
@@ -188,7 +188,7 @@ def test_attention_of_the_last_layers(question):
 
 
 def test_grad_cam_weighs_channels_by_their_mean_gradient(question):
-    with evaluating(question.model):
+    with eval_mode(question.model):
         out = question.outputs(question.patches[None], question.pieces[None])
         patches, text = torch.autograd.grad(out.itm, (out.patches, out.text))
     found = attribute(question, "grad-cam")
@@ -201,7 +201,7 @@ def test_grad_cam_weighs_channels_by_their_mean_gradient(question):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_explains_every_target(model, method, target):
     scene = replace(SCENE, caption=replace(SCENE.caption, text="a cat beside two turtles", spans=()))
-    asked = of_scene(model, WORDS, scene, target)
+    asked = scene_inputs(model, WORDS, scene, target)
     random, numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
     found, again = attribute(asked, method), attribute(asked, method)
     assert torch.equal(found.text, again.text) and torch.equal(found.patches, again.patches)
@@ -226,14 +226,14 @@ def test_other_seeds_sample_otherwise(question):
 
 
 def test_a_masked_word_is_asked_for_and_hidden(model):
-    asked = ask(model, WORDS, SCENE.image, "a cat and two turtles", "word turtles")
+    asked = make_inputs(model, WORDS, SCENE.image, "a cat and two turtles", "word turtles")
     places = [i for i, piece in enumerate(asked.words.pieces) if piece == "<mask>"]
     ids = WORDS.encode("a cat and two turtles", 99)
     assert [ids[i] for i in places] == WORDS.encode(" turtles", 99)[1:-1] and len(places) > 1
     found = attribute(asked, "ablation")
     assert (found.text[places] == 0).all() and asked.fixed[places].all()
     masked = torch.tensor([[WORDS.mask_id if i in places else token for i, token in enumerate(ids)]])
-    with evaluating(model):
+    with eval_mode(model):
         out = asked.outputs(asked.patches[None], model.text.embed(masked))
         logits = model.objectives["imlm"].logits(out.fused[0, places]).log_softmax(-1)
     expected = sum(logits[i, ids[place]].item() for i, place in enumerate(places))
@@ -241,11 +241,11 @@ def test_a_masked_word_is_asked_for_and_hidden(model):
 
 
 def test_a_phrase_is_about_its_object(model):
-    asked = of_scene(model, WORDS, SCENE, about=1)
+    asked = scene_inputs(model, WORDS, SCENE, about=1)
     assert (asked.truth == SCENE.objects[1].mask).all()
     named = [piece for piece, naming in zip(asked.words.pieces, asked.naming.tolist(), strict=True) if naming]
     assert "".join(named).replace(" ", "") == SCENE.objects[1].name.replace(" ", "")
-    whole = of_scene(model, WORDS, SCENE)
+    whole = scene_inputs(model, WORDS, SCENE)
     assert (whole.truth == np.logical_or.reduce([o.mask for o in SCENE.objects])).all()
 
 
@@ -258,16 +258,19 @@ def test_pixels_have_their_patches_numbers(question):
     assert question.grid.shares(mask)[8] == 0.5 and question.grid.shares(mask).sum() == 0.5
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"target": "itn"}, "target = 'itn'.*did you mean 'itm'"),
-    ({"target": "word cot"}, "target = 'word cot': the text has no such word; did you mean 'cat'"),
-    ({"objects": {"a cat": np.zeros((3, 3))}}, r"objects\['a cat'\].shape = \(3, 3\)"),
-    ({"text": "very " * 100}, "of at most"),
-    ({"image": SCENE.image[..., 0]}, "image = "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"target": "itn"}, "target = 'itn'.*did you mean 'itm'"),
+        ({"target": "word cot"}, "target = 'word cot': the text has no such word; did you mean 'cat'"),
+        ({"objects": {"a cat": np.zeros((3, 3))}}, r"objects\['a cat'\].shape = \(3, 3\)"),
+        ({"text": "very " * 100}, "of at most"),
+        ({"image": SCENE.image[..., 0]}, "image = "),
+    ],
+)
 def test_what_cannot_be_asked_is_refused_by_name(model, change, said):
     with pytest.raises(ConfigError, match=said):
-        ask(model, WORDS, **{"image": SCENE.image, "text": "a cat"} | change)
+        make_inputs(model, WORDS, **{"image": SCENE.image, "text": "a cat"} | change)
 
 
 def test_an_unknown_method_and_a_head_that_is_not_there(question):
@@ -275,7 +278,7 @@ def test_an_unknown_method_and_a_head_that_is_not_there(question):
         attribute(question, "saliencey")
     without = XFM(CONFIG.model, {"itm": OBJECTIVES["itm"](CONFIG)})
     with pytest.raises(ConfigError, match=r"target = 'bbp': the model has no such head; it has itm"):
-        attribute(ask(without, WORDS, SCENE.image, "a cat", "box x"), "saliency")
+        attribute(make_inputs(without, WORDS, SCENE.image, "a cat", "box x"), "saliency")
 
 
 def test_a_model_that_diverged_explains_nothing():
@@ -283,4 +286,4 @@ def test_a_model_that_diverged_explains_nothing():
     with torch.no_grad():
         broken.fusion.layers[0].mlp.fc1.weight.fill_(float("nan"))
     with pytest.raises(ConfigError, match="saliency = 'NaN or infinite'"):
-        attribute(ask(broken, WORDS, SCENE.image, "a cat"), "saliency")
+        attribute(make_inputs(broken, WORDS, SCENE.image, "a cat"), "saliency")

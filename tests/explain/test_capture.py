@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from xfm import keyed, recipes
+from xfm import recipes, seeding
+from xfm.config_utils import ConfigError
 from xfm.explain.capture import attentions, capture
 from xfm.model import ImageTokens
 from xfm.objectives import build
-from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
 
@@ -23,7 +23,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def inputs():
-    g = keyed.generator("capture")
+    g = seeding.generator("capture")
     side, words = CONFIG.model.vision.image_size, CONFIG.model.text.vocabulary
     ids = torch.randint(4, words, (2, 7), generator=g)
     mask = torch.ones(2, 7, dtype=torch.bool)
@@ -77,7 +77,7 @@ def test_gradients_are_those_of_a_change_of_the_weights(model, inputs):
     """By finite differences: a replaced weight changes the output as its gradient says."""
     name, double = "fusion.layers.0.cross", build(CONFIG).eval().double()
     picture, ids, mask = inputs[0].double(), *inputs[1:]
-    direction = torch.randn(CONFIG.model.text.width, generator=keyed.generator("direction"), dtype=torch.double)
+    direction = torch.randn(CONFIG.model.text.width, generator=seeding.generator("direction"), dtype=torch.double)
     with capture(double, name, gradients=True) as seen:
         (fused(double, picture, ids, mask)[0, 0] @ direction).backward()
     gradient = seen.gradients[name][0, 1, 0, 3].item()
@@ -112,7 +112,7 @@ def clip():
 
 
 def test_open_clip_is_captured_as_torch_computes_it(clip):
-    g = keyed.generator("clip")
+    g = seeding.generator("clip")
     picture, ids = torch.randn(2, 3, 32, 32, generator=g), torch.randint(1, 100, (2, 12), generator=g)
     with torch.no_grad():
         plain = clip(picture, ids)[:2]

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xfm import keyed, recipes
+from xfm import recipes, seeding
+from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain import faithfulness, randomisation
 from xfm.explain.attribution import METHODS, Attribution, attribute
-from xfm.explain.question import Question, of_scene
+from xfm.explain.inputs import AttributionInputs, scene_inputs
 from xfm.explain.scores import SCORES
 from xfm.objectives import build
-from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
@@ -32,12 +32,12 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def question(model) -> Question:
-    return of_scene(model, WORDS, SCENES[0], about=0)
+def question(model) -> AttributionInputs:
+    return scene_inputs(model, WORDS, SCENES[0], about=0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Counted(Question):
+class Counted(AttributionInputs):
     """The sum of what each patch and each piece is worth, where it is there."""
 
     worth: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))  # (P,), (L,)
@@ -49,26 +49,26 @@ class Counted(Question):
 
 @pytest.fixture(scope="module")
 def counted(question) -> Counted:
-    g = keyed.generator("worth")
+    g = seeding.generator("worth")
     worth = (torch.randn(len(question.patches), generator=g), torch.randn(len(question.pieces), generator=g))
     return Counted(**{f.name: getattr(question, f.name) for f in fields(question)}, worth=worth)
 
 
-def with_numbers(question: Question, patches: Tensor, text: Tensor) -> Attribution:
+def with_numbers(question: AttributionInputs, patches: Tensor, text: Tensor) -> Attribution:
     return replace(attribute(question, "random"), patches=patches, text=text)
 
 
 def test_an_oracle_scores_near_one_and_noise_at_chance(model):
     oracle, noise = [], []
     for i, scene in enumerate(SCENES):
-        asked = of_scene(model, WORDS, scene, about=i % len(scene.objects))
+        asked = scene_inputs(model, WORDS, scene, about=i % len(scene.objects))
         best = with_numbers(asked, asked.grid.shares(torch.from_numpy(asked.truth)) ** 4, asked.naming.float())
-        oracle.append(faithfulness.against_truth(asked, best))
-        by_chance = faithfulness.against_truth(asked, attribute(asked, "random"))
+        oracle.append(faithfulness.truth_scores(asked, best))
+        by_chance = faithfulness.truth_scores(asked, attribute(asked, "random"))
         noise.append(by_chance | {"prevalence": asked.truth.mean(), "named": asked.naming.float().mean().item()})
         pixels = asked.truth.astype(float)
-        assert faithfulness.pointing(pixels, asked.truth) == 1
-        assert faithfulness.mass(pixels, asked.truth) == pytest.approx(1)
+        assert faithfulness.pointing_game(pixels, asked.truth) == 1
+        assert faithfulness.relevance_mass(pixels, asked.truth) == pytest.approx(1)
     mean = {name: np.mean([scores[name] for scores in oracle]) for name in oracle[0]}
     assert mean["mass on name"] > 0.999 and min(mean.values()) > 0.6, mean  # patches are coarser than outlines
     chance = {name: np.mean([scores[name] for scores in noise]) for name in noise[0]}
@@ -81,7 +81,7 @@ def test_an_oracle_scores_near_one_and_noise_at_chance(model):
 def test_scores_of_truth_are_shares_and_do_not_change_with_the_scale(seed):
     rng = np.random.default_rng(seed)
     values, truth = rng.normal(size=(6, 6)).round(1), rng.random((6, 6)) < 0.3
-    for score in (faithfulness.pointing, faithfulness.mass):
+    for score in (faithfulness.pointing_game, faithfulness.relevance_mass):
         assert 0 <= score(values, truth) <= 1 + 1e-6
         assert score(3 * values, truth) == pytest.approx(score(values, truth))
         assert score(values, truth) + score(values, ~truth) == pytest.approx(1)
@@ -91,7 +91,7 @@ def test_scores_of_truth_are_shares_and_do_not_change_with_the_scale(seed):
 def test_curves_of_a_sum_are_cumulative_sums(counted):
     patches, pieces = counted.worth
     found = with_numbers(counted, patches, pieces)
-    curves = faithfulness.curves(counted, found)
+    curves = faithfulness.perturbation_curves(counted, found)
     text = pieces[~counted.fixed]
     ordered = patches.sort(descending=True).values.cumsum(0)
     inserted = curves["insertion, image"]
@@ -104,8 +104,8 @@ def test_curves_of_a_sum_are_cumulative_sums(counted):
     scores = curves["deletion, text"].scores
     assert scores[0].item() == pytest.approx((patches.sum() + text.sum()).item(), abs=1e-3)
     assert scores[-1].item() == pytest.approx(patches.sum().item(), abs=1e-3)
-    worst = faithfulness.areas(counted, with_numbers(counted, -patches, -pieces))
-    best = faithfulness.areas(counted, found)
+    worst = faithfulness.perturbation_areas(counted, with_numbers(counted, -patches, -pieces))
+    best = faithfulness.perturbation_areas(counted, found)
     for side in ("image", "text"):
         assert best[f"insertion, {side}"] > worst[f"insertion, {side}"]
         assert best[f"deletion, {side}"] < worst[f"deletion, {side}"]
@@ -116,7 +116,7 @@ def test_infidelity_is_nothing_for_what_adds_up_and_grows_with_noise(counted):
     right = faithfulness.infidelity(counted, with_numbers(counted, patches, pieces))
     scaled = faithfulness.infidelity(counted, with_numbers(counted, 7 * patches, 7 * pieces))
     assert right == pytest.approx(0, abs=1e-6) and scaled == pytest.approx(0, abs=1e-6)
-    g = keyed.generator("noise")
+    g = seeding.generator("noise")
     noisy = with_numbers(counted, patches + torch.randn(patches.shape, generator=g), pieces)
     assert 0.05 < faithfulness.infidelity(counted, noisy) < 1
     none = with_numbers(counted, torch.zeros_like(patches), torch.zeros_like(pieces))
@@ -130,7 +130,7 @@ def test_sensitivity_is_nothing_where_the_model_is_not_asked(question):
 
 
 def test_the_trust_line_says_every_score_beside_the_baselines(question):
-    found = faithfulness.trust(question, attribute(question, "integrated gradients"))
+    found = faithfulness.faithfulness_report(question, attribute(question, "integrated gradients"))
     assert list(found.scores) == list(SCORES)
     assert (
         found.lift("mass in mask", "random") == found.scores["mass in mask"] - found.baselines["random"]["mass in mask"]
@@ -139,7 +139,7 @@ def test_the_trust_line_says_every_score_beside_the_baselines(question):
     assert line.startswith("integrated gradients: pointing game ") and "completeness gap" in line
     assert line.count("centre") == sum(score.truth for score in SCORES.values())
     free = replace(question, truth=None, naming=None)
-    without = faithfulness.trust(free, attribute(free, "saliency"), sensitive=False)
+    without = faithfulness.faithfulness_report(free, attribute(free, "saliency"), sensitive=False)
     assert not without.baselines and "pointing game" not in without.scores and "infidelity" in without.scores
 
 
@@ -152,21 +152,21 @@ def test_parts_are_all_of_the_model_from_the_target_down(model):
 
 def test_attributions_change_with_the_weights_that_they_are_of(model):
     def ask(other):
-        return of_scene(other, WORDS, SCENES[0], about=0)
+        return scene_inputs(other, WORDS, SCENES[0], about=0)
 
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    rows = randomisation.weights(ask, model, "rollout")
+    rows = randomisation.randomise_weights(ask, model, "rollout")
     assert rows[0].image == pytest.approx(1) and rows[0].text == pytest.approx(1)  # attention does not know the heads
     assert rows[-1].image < 0.9
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    for row in randomisation.weights(ask, model, "edges", "independent"):
+    for row in randomisation.randomise_weights(ask, model, "edges", "independent"):
         assert row.image == pytest.approx(1)  # it does not know the model at all
-    alone = randomisation.weights(ask, model, "saliency", "independent")
+    alone = randomisation.randomise_weights(ask, model, "saliency", "independent")
     assert [row.part for row in alone] == [row.part for row in rows]
     same = randomisation.unlike(ask, model, model, "saliency")
     assert same.image == pytest.approx(1) and same.text == pytest.approx(1)
     with pytest.raises(ConfigError, match=r"how = 'cascade'.*did you mean 'cascading'"):
-        randomisation.weights(ask, model, "saliency", "cascade")
+        randomisation.randomise_weights(ask, model, "saliency", "cascade")
 
 
 def test_scores_are_of_methods_that_exist():

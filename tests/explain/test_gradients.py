@@ -8,7 +8,8 @@ import torch
 from reference import batches, tiny
 from reference.batches import NO_STOP
 
-from xfm.explain.gradients import GradientTable, evaluating, gradients, module_of, table
+from xfm.diagnostics.gradient_table import GradientTable, gradient_table, module_of, objective_gradients
+from xfm.model.modes import eval_mode
 from xfm.objectives import OBJECTIVES, Pretraining
 from xfm.train.loop import weighted_sum
 
@@ -34,7 +35,7 @@ def paths(t: GradientTable) -> dict[str, set[str]]:
 @pytest.mark.parametrize("stop", [True, False])
 def test_it_is_the_published_routing(stop: bool) -> None:
     p = batches.pretraining(**({} if stop else keyword(NO_STOP)))
-    t = table(p, batches.batch(p.config))
+    t = gradient_table(p, batches.batch(p.config))
     crossing = set() if stop else TEXT
     expected = {o: reached | (crossing if "fusion" in reached else set()) for o, reached in PUBLISHED.items()}
     assert paths(t) == expected
@@ -47,12 +48,17 @@ def test_it_is_the_published_routing(stop: bool) -> None:
 def test_norms_are_those_of_the_published_code() -> None:
     """One stream at a time, in modules that both tables have."""
     p, batch = tiny.pretraining(), tiny.batch(tiny.tensors("inputs"))
-    ours = {s: table(p, {s: batch[s]}).norms for s in batch}
+    ours = {s: gradient_table(p, {s: batch[s]}).norms for s in batch}
     same = {"vision": "vision.rest", "vision mask token": "vision.mask_token", "fusion": "fusion.layers",
             "ITM head": "itm_head"}  # fmt: skip
-    for loss, (stream, objective) in {"text_mlm": ("texts", "mlm"), "itc": ("pairs", "itc"), "itm": ("pairs", "itm"),
-                                      "imlm": ("pairs", "imlm"), "mim": ("pairs", "mim"),
-                                      "region_itm": ("regions", "itm")}.items():  # fmt: skip
+    for loss, (stream, objective) in {
+        "text_mlm": ("texts", "mlm"),
+        "itc": ("pairs", "itc"),
+        "itm": ("pairs", "itm"),
+        "imlm": ("pairs", "imlm"),
+        "mim": ("pairs", "mim"),
+        "region_itm": ("regions", "itm"),
+    }.items():
         row, theirs = ours[stream][objective], tiny.record().gradnorm[loss]
         for module, name in same.items():
             assert row[module] == pytest.approx(theirs[name], rel=1e-9) if theirs[name] else row[module] is None
@@ -71,7 +77,7 @@ def test_the_objectives_add_up_to_the_training_step(changes: dict) -> None:
     p = batches.pretraining(**keyword(changes), **{f"objectives__{o}__weight": w for o, w in weights.items()})
     batch, key = batches.batch(p.config), (3, 7)
     added = {n: torch.zeros_like(q) for n, q in p.model.named_parameters()}
-    for objective, grads in gradients(p, batch, key):
+    for objective, grads in objective_gradients(p, batch, key):
         for name, grad in grads.items():
             added[name] += 0 if grad is None else weights[objective] * grad
     losses, _ = p(batch, weights, key)
@@ -83,8 +89,8 @@ def test_the_objectives_add_up_to_the_training_step(changes: dict) -> None:
 def test_a_module_is_all_its_parameters_and_every_parameter_has_one() -> None:
     p = batches.pretraining(flow__mim_target="pixels", model__vision__absolute_positions=True)
     batch = batches.batch(p.config)
-    t = table(p, batch)
-    rows = dict(gradients(p, batch))
+    t = gradient_table(p, batch)
+    rows = dict(objective_gradients(p, batch))
     modules = {module_of(n) for n, _ in p.model.named_parameters()}
     assert set(t.modules) == modules and len(t.modules) == len(modules)
     assert t.modules[:3] == ["language embeddings", "language layer 0", "language layer 1"]
@@ -102,7 +108,7 @@ def test_no_path_is_not_zero() -> None:
     p = batches.pretraining()
     with torch.no_grad():
         p.model.objectives["itm"].head[3].weight.zero_()
-    t = table(p, batches.batch(p.config))
+    t = gradient_table(p, batches.batch(p.config))
     assert t.norms["itm"]["fusion"] == 0 == t.norms["itm"]["vision"]
     assert t.norms["itm"]["language embeddings"] is None
     frame = t.frame()
@@ -117,8 +123,10 @@ def test_it_reads_in_a_terminal() -> None:
     t = GradientTable({"mlm": mlm, "mim": mim})
     lines = str(t).splitlines()
     assert [line.split() for line in lines[:3]] == [
-        ["mlm", "mim"], ["language", "layer", "0", "0.0123", "0"], ["vision", "–", "1e-09"],
-    ]  # fmt: skip
+        ["mlm", "mim"],
+        ["language", "layer", "0", "0.0123", "0"],
+        ["vision", "–", "1e-09"],
+    ]
     assert len({len(line) for line in lines[:3]}) == 1 and max(map(len, lines)) < 80 and "no path" in lines[3]
     assert repr(t) == str(t)
     assert str(GradientTable({}))
@@ -132,15 +140,15 @@ def test_the_model_is_left_as_it_was() -> None:
         q.grad = torch.ones_like(q)
     modes, state = [m.training for m in p.modules()], {n: v.clone() for n, v in p.state_dict().items()}
     with torch.no_grad():
-        t = table(p, batches.batch(p.config))
+        t = gradient_table(p, batches.batch(p.config))
     assert [m.training for m in p.modules()] == modes
     assert all(torch.equal(v, p.state_dict()[n]) for n, v in state.items())
     assert {n for n, q in p.model.named_parameters() if q.grad is not None} == {
         n for n, _ in p.model.named_parameters() if n.startswith("text.")
     }
     assert all((q.grad == 1).all() for q in p.model.text.parameters())
-    assert t.norms == table(p.eval(), batches.batch(p.config)).norms  # in eval mode whatever the model was in
-    with pytest.raises(ZeroDivisionError), evaluating(p.train()):
+    assert t.norms == gradient_table(p.eval(), batches.batch(p.config)).norms  # in eval mode whatever the model was in
+    with pytest.raises(ZeroDivisionError), eval_mode(p.train()):
         raise ZeroDivisionError
     assert all(m.training for m in p.modules())
 
@@ -148,18 +156,18 @@ def test_the_model_is_left_as_it_was() -> None:
 def test_only_what_is_on_and_served_has_a_row() -> None:
     p = batches.pretraining(objectives__itm__weight=0.0)
     batch = batches.batch(p.config)
-    assert list(table(p, batch).norms) == [o for o in OBJECTIVES if o != "itm"]
-    assert list(table(p, {"images": batch["images"]}).norms) == ["mim"]
-    assert list(table(p, {"texts": batch["texts"], "images": batch["images"]}).norms) == ["mlm", "mim"]
+    assert list(gradient_table(p, batch).norms) == [o for o in OBJECTIVES if o != "itm"]
+    assert list(gradient_table(p, {"images": batch["images"]}).norms) == ["mim"]
+    assert list(gradient_table(p, {"texts": batch["texts"], "images": batch["images"]}).norms) == ["mlm", "mim"]
 
 
 def test_a_frozen_part_has_no_path_and_a_guide_gets_none() -> None:
     p = batches.pretraining()
     p.model.vision.requires_grad_(False)
-    t = table(p, batches.batch(p.config))
+    t = gradient_table(p, batches.batch(p.config))
     assert paths(t)["mim"] == set() and "vision" not in paths(t)["itc"] and "ITC head" in paths(t)["itc"]
     p = batches.pretraining()
     guided = Pretraining(p.model, p.config, lambda image: torch.zeros(len(image), 16, 32).double())
     batch = {"images": batches.images(p.config)}
-    assert paths(table(guided, batch)) == {"mim": PUBLISHED["mim"]}
-    assert table(guided, batch).norms != table(p, batch).norms
+    assert paths(gradient_table(guided, batch)) == {"mim": PUBLISHED["mim"]}
+    assert gradient_table(guided, batch).norms != gradient_table(p, batch).norms

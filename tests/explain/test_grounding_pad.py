@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from xfm import recipes
+from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.evaluation import Subject, examining, grounding
-from xfm.explain.grounding import boxes, grounder
+from xfm.evaluation import EvalContext, inference_mode
+from xfm.evaluation.tasks import grounding
+from xfm.explain.box_prediction import box_predictor, phrase_boxes
 from xfm.explain.trace import trace
 from xfm.objectives import build
-from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
@@ -28,22 +29,22 @@ def model():
 
 def test_boxes_are_the_evaluations(model):
     model.train()
-    ground = grounder(model, WORDS, SCENE.image)
+    ground = box_predictor(model, WORDS, SCENE.image)
     found = [ground(phrase.text)["box"] for phrase in SCENE.phrases]
     assert model.training and all(p.grad is None for p in model.parameters())
-    with examining(model):
-        asked = grounding.ask(Subject(model, CONFIG, WORDS), [SCENE])
+    with inference_mode(model):
+        asked = grounding.ask(EvalContext(model, CONFIG, WORDS), [SCENE])
     for own, (cx, cy, w, h) in zip(found, (SIDE * asked.predicted).tolist(), strict=True):
         assert own == pytest.approx([cx - w / 2, cy - h / 2, w, h], abs=1e-3)
-    true = np.array(list(boxes(SCENE).values()))
-    assert list(boxes(SCENE)) == [p.text for p in SCENE.phrases]
+    true = np.array(list(phrase_boxes(SCENE).values()))
+    assert list(phrase_boxes(SCENE)) == [p.text for p in SCENE.phrases]
     assert np.allclose(true[:, :2] + true[:, 2:] / 2, SIDE * asked.true[:, :2], atol=1e-3)
     assert np.allclose(true[:, 2:], SIDE * asked.true[:, 2:], atol=1e-3)
 
 
 def test_attention_is_the_traces_and_its_rows_sum_to_one(model):
     phrase = SCENE.phrases[0].text
-    found = grounder(model, WORDS, SCENE.image)(phrase)
+    found = box_predictor(model, WORDS, SCENE.image)(phrase)
     traced = trace(model, WORDS, SCENE.image, phrase)
     shape = CONFIG.model.fusion_depth, CONFIG.model.text.heads, len(found["pieces"]), 1 + CONFIG.model.vision.patches
     assert found["attention"].shape == shape and found["pieces"] == traced.words.pieces
@@ -51,20 +52,23 @@ def test_attention_is_the_traces_and_its_rows_sum_to_one(model):
     torch.testing.assert_close(torch.from_numpy(found["attention"]), traced.maps["cross"].weights)
 
 
-@pytest.mark.parametrize(("phrase", "said"), [
-    ("very " * 100, r"text = 'very .* \(\d+ tokens\)': must be of at most \d+ tokens"),
-    (" ", "phrase = ' ': must be some words"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("phrase", "said"),
+    [
+        ("very " * 100, r"text = 'very .* \(\d+ tokens\)': must be of at most \d+ tokens"),
+        (" ", "phrase = ' ': must be some words"),
+    ],
+)
 def test_what_cannot_be_asked_is_refused(model, phrase, said):
     with pytest.raises(ConfigError, match=said):
-        grounder(model, WORDS, SCENE.image)(phrase)
+        box_predictor(model, WORDS, SCENE.image)(phrase)
 
 
 def test_pictures_of_another_size_and_models_that_diverged_are_refused(model):
     with pytest.raises(ConfigError, match="image = "):
-        grounder(model, WORDS, SCENE.image[:-1])
+        box_predictor(model, WORDS, SCENE.image[:-1])
     broken = build(CONFIG)
     with torch.no_grad():
         broken.fusion.layers[0].mlp.fc1.weight.fill_(float("nan"))
     with pytest.raises(ConfigError, match=r"box = .*nan.*: must be finite"):
-        grounder(broken, WORDS, SCENE.image)("a lion")
+        box_predictor(broken, WORDS, SCENE.image)("a lion")

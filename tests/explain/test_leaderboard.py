@@ -6,19 +6,19 @@ import pandas as pd
 import pytest
 
 from xfm import recipes
+from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import attribute
-from xfm.explain.faithfulness import trust
-from xfm.explain.leaderboard import CHECK, QUICK, Leaderboard, columns, leaderboard, scenes
-from xfm.explain.question import of_scene
+from xfm.explain.faithfulness import faithfulness_report
+from xfm.explain.inputs import scene_inputs
+from xfm.explain.leaderboard import CHECK, QUICK, Leaderboard, columns, leaderboard, leaderboard_scenes
 from xfm.explain.scores import SCORES
 from xfm.objectives import build
-from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
 WORDS = DATA.tokenizer()
-SCENES = scenes(DATA.world, 4)
+SCENES = leaderboard_scenes(DATA.world, 4)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def value(board: Leaderboard, method: str, score: str) -> pd.Series:
 def test_means_are_those_of_the_single_questions(model, board):
     found = []
     for i, scene in enumerate(SCENES):
-        asked = of_scene(model, WORDS, scene, about=i % len(scene.objects))
-        found.append(trust(asked, attribute(asked, "saliency")).scores)
+        asked = scene_inputs(model, WORDS, scene, about=i % len(scene.objects))
+        found.append(faithfulness_report(asked, attribute(asked, "saliency")).scores)
     for score in SCORES:
         row = value(board, "saliency", score)
         own = [scores[score] for scores in found]

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from xfm import recipes
-from xfm.batch import Images, Pairs, Texts, Words
+from xfm.batch import Images, Pairs, Texts, TokenBatch
 from xfm.config import RunConfig
+from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.explain.playground import playground
+from xfm.explain.masked_prediction import masked_predictor
 from xfm.flow import Flow
 from xfm.model import XFM
 from xfm.objectives import build
-from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
@@ -44,7 +44,7 @@ def made(config: RunConfig = CONFIG) -> XFM:
 def flow(model: XFM, config: RunConfig, kind: type, patches: np.ndarray = HIDDEN) -> Flow:
     ids, at = torch.tensor([IDS]), torch.tensor([PLACES])
     masked = ids.index_fill(1, at[0], TOKENIZER.mask_id)
-    words = Words(ids, torch.ones_like(ids, dtype=torch.bool), masked, at, ids[:, at[0]])
+    words = TokenBatch(ids, torch.ones_like(ids, dtype=torch.bool), masked, at, ids[:, at[0]])
     image = torch.from_numpy(SCENE.image.copy()).permute(2, 0, 1)[None]
     mask = torch.from_numpy(patches)[None]
     batch = {Pairs: Pairs(image, words, mask), Texts: Texts(words), Images: Images(image, mask)}[kind]
@@ -54,7 +54,7 @@ def flow(model: XFM, config: RunConfig, kind: type, patches: np.ndarray = HIDDEN
 
 def test_guesses_have_the_losses_of_imlm_and_mlm():
     model = made()
-    answer = playground(model, TOKENIZER, SCENE.image, SCENE.caption.text)(NOTHING[0], PIECES)
+    answer = masked_predictor(model, TOKENIZER, SCENE.image, SCENE.caption.text)(NOTHING[0], PIECES)
     assert model.training and model.text.dropout.training  # modes are left as they were
     assert [w["place"] for w in answer["words"]] == PLACES
     assert [w["piece"] for w in answer["words"]] == [TOKENIZER.decode([IDS[p]]) for p in PLACES]
@@ -71,7 +71,7 @@ def test_guesses_have_the_losses_of_imlm_and_mlm():
 
 def test_the_picture_is_seen_as_it_is_shown():
     model = made()
-    predict = playground(model, TOKENIZER, SCENE.image, SCENE.caption.text)
+    predict = masked_predictor(model, TOKENIZER, SCENE.image, SCENE.caption.text)
     seen, unseen = predict(NOTHING[0], PIECES)["words"][0], predict(~NOTHING[0], PIECES)["words"][0]
     assert seen["without"] == unseen["without"] and seen["with"]["truth"] != unseen["with"]["truth"]
     ends = predict(NOTHING[0], ~NOTHING[1])
@@ -83,7 +83,7 @@ def test_the_picture_is_seen_as_it_is_shown():
 def test_agreement_is_with_what_mim_must_predict(target):
     config = CONFIG.replace({"flow.mim_target": target})
     model = made(config)
-    answer = playground(model, TOKENIZER, SCENE.image, SCENE.caption.text)(HIDDEN, NOTHING[1])
+    answer = masked_predictor(model, TOKENIZER, SCENE.image, SCENE.caption.text)(HIDDEN, NOTHING[1])
     own = flow(model, config, Images)
     predicted = model.objectives["mim"].head(own.masked_patches)[0]  # type: ignore[operator]
     expected = F.cosine_similarity(predicted, own.mim_target.patches[0], dim=-1).detach().numpy()
@@ -98,8 +98,8 @@ def test_a_model_without_a_head_or_with_anothers_target_says_so():
     model = made()
     del model.objectives["imlm"]
     model.objectives["mim"].head = torch.nn.Linear(CONFIG.model.vision.width, 7)
-    answer = playground(model, TOKENIZER, SCENE.image, SCENE.caption.text)(HIDDEN, PIECES)
+    answer = masked_predictor(model, TOKENIZER, SCENE.image, SCENE.caption.text)(HIDDEN, PIECES)
     assert answer["agreement"] is None and answer["target"] is None
     assert answer["words"][0]["with"] is None and answer["words"][0]["without"]["truth"] > 0
     with pytest.raises(ConfigError, match="image"):
-        playground(model, TOKENIZER, SCENE.image[:8], SCENE.caption.text)
+        masked_predictor(model, TOKENIZER, SCENE.image[:8], SCENE.caption.text)

@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from xfm import keyed, recipes
+from xfm import recipes, seeding
 from xfm.data import dataset
-from xfm.explain.gradients import table
-from xfm.explain.probes import OPEN, Probe, cka, cosines, drift, effective_rank, layer_states, vector
+from xfm.diagnostics.gradient_table import gradient_table
+from xfm.diagnostics.training_probe import (
+    OPEN,
+    TrainingProbe,
+    cka,
+    cosines,
+    drift,
+    effective_rank,
+    layer_states,
+    vector,
+)
 from xfm.objectives import Pretraining, build
 
 CONFIG = recipes.get("smoke").replace({"data.fused_pairs": 0})
@@ -20,7 +29,7 @@ WORDS = dataset(CONFIG).tokenizer()
 
 
 def randn(*shape: int, key: str = "x") -> torch.Tensor:
-    return torch.randn(*shape, generator=keyed.generator(key), dtype=torch.float64)
+    return torch.randn(*shape, generator=seeding.generator(key), dtype=torch.float64)
 
 
 @pytest.fixture
@@ -29,17 +38,17 @@ def pretraining() -> Pretraining:
     model = build(CONFIG)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            p.add_(0.01 * torch.randn(p.shape, generator=keyed.generator("moved", name)))
+            p.add_(0.01 * torch.randn(p.shape, generator=seeding.generator("moved", name)))
     return Pretraining(model, CONFIG)
 
 
 @pytest.fixture
-def probe(pretraining: Pretraining) -> Probe:
-    return Probe(pretraining, build(CONFIG), WORDS)
+def probe(pretraining: Pretraining) -> TrainingProbe:
+    return TrainingProbe(pretraining, build(CONFIG), WORDS)
 
 
-def test_norms_are_those_of_the_gradient_table(probe: Probe, pretraining: Pretraining) -> None:
-    stopped = table(pretraining, probe.batch, ("probe", 0)).norms
+def test_norms_are_those_of_the_gradient_table(probe: TrainingProbe, pretraining: Pretraining) -> None:
+    stopped = gradient_table(pretraining, probe.batch, ("probe", 0)).norms
     record = probe(7)
     assert record["step"] == 7 and record["norm"].keys() == stopped.keys()
     for objective, row in stopped.items():
@@ -49,9 +58,12 @@ def test_norms_are_those_of_the_gradient_table(probe: Probe, pretraining: Pretra
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_what_is_held_back_is_what_the_dose_leaves(share: float, pretraining: Pretraining) -> None:
     config = CONFIG.replace({"flow.text_gradient.itm": share, "flow.text_gradient.itc": 0.5})
-    record = Probe(Pretraining(pretraining.model, config), build(CONFIG), WORDS)(0)
-    whole = table(Pretraining(pretraining.model, CONFIG.replace(OPEN)), Probe(pretraining, build(CONFIG), WORDS).batch,
-                  ("probe", 0)).norms  # fmt: skip
+    record = TrainingProbe(Pretraining(pretraining.model, config), build(CONFIG), WORDS)(0)
+    whole = gradient_table(
+        Pretraining(pretraining.model, CONFIG.replace(OPEN)),
+        TrainingProbe(pretraining, build(CONFIG), WORDS).batch,
+        ("probe", 0),
+    ).norms
 
     def language(row: dict) -> float:
         return float(np.linalg.norm([norm or 0 for module, norm in row.items() if module.startswith("language")]))
@@ -63,7 +75,7 @@ def test_what_is_held_back_is_what_the_dose_leaves(share: float, pretraining: Pr
     assert (record["norm"]["itm"]["language layer 0"] is None) == (share == 0)
 
 
-def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(probe: Probe) -> None:
+def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(probe: TrainingProbe) -> None:
     record = probe(0)
     pairs = record["cosine"]["language"]
     assert len(pairs) == 15 and all(c is None or -1 <= c <= 1 for c in pairs.values())
@@ -72,8 +84,13 @@ def test_cosines_are_of_whole_gradients_as_if_nothing_were_stopped(probe: Probe)
     a, b = randn(9, key="a"), randn(9, key="b")
     naive = float(a.numpy() @ b.numpy() / np.linalg.norm(a) / np.linalg.norm(b))
     assert cosines({"b": b, "a": a, "c": None, "d": 0 * a}) == {
-        "a b": pytest.approx(naive), "a c": None, "a d": None, "b c": None, "b d": None, "c d": None,
-    }  # fmt: skip
+        "a b": pytest.approx(naive),
+        "a c": None,
+        "a d": None,
+        "b c": None,
+        "b d": None,
+        "c d": None,
+    }
 
 
 def test_a_parameter_without_a_path_counts_as_zero() -> None:
@@ -87,7 +104,7 @@ def test_a_parameter_without_a_path_counts_as_zero() -> None:
 
 def test_at_the_start_nothing_has_drifted() -> None:
     model = build(CONFIG)
-    record = Probe(Pretraining(model, CONFIG), build(CONFIG), WORDS)(0)
+    record = TrainingProbe(Pretraining(model, CONFIG), build(CONFIG), WORDS)(0)
     assert record["drift"] == {"language": 0, "vision": 0}
     assert all(value == pytest.approx(1) for layers in record["cka"].values() for value in layers)
     assert {e: len(layers) for e, layers in record["cka"].items()} == {"language": 2, "vision": 2}
@@ -122,7 +139,7 @@ def test_the_effective_rank_counts_directions() -> None:
     assert effective_rank(torch.ones(5, 3)) == 0
 
 
-def test_layer_states_are_the_encoders_own_without_padding(probe: Probe, pretraining: Pretraining) -> None:
+def test_layer_states_are_the_encoders_own_without_padding(probe: TrainingProbe, pretraining: Pretraining) -> None:
     states = layer_states(pretraining.model, probe.batch)
     words = [s.words for s in probe.batch.values() if hasattr(s, "words")]
     pictures = sum(len(s.image) for s in probe.batch.values() if hasattr(s, "image"))
@@ -135,7 +152,7 @@ def test_layer_states_are_the_encoders_own_without_padding(probe: Probe, pretrai
     assert not any(layer._forward_hooks for layer in pretraining.model.text.layers)
 
 
-def test_a_collapse_is_seen(probe: Probe) -> None:
+def test_a_collapse_is_seen(probe: TrainingProbe) -> None:
     before = probe.guidance()
     assert before and before["target_rank"] > 1 and before["target_std"] > 0 and -1 <= before["agreement"] <= 1
     with torch.no_grad():
@@ -143,10 +160,10 @@ def test_a_collapse_is_seen(probe: Probe) -> None:
     after = probe.guidance()
     assert after and after["target_std"] == 0 and after["target_rank"] == 0
     without = Pretraining(build(CONFIG), recipes.get("smoke+no_mim"))
-    assert Probe(without, build(CONFIG), WORDS)(0)["guidance"] is None
+    assert TrainingProbe(without, build(CONFIG), WORDS)(0)["guidance"] is None
 
 
-def test_looking_changes_nothing(probe: Probe, pretraining: Pretraining) -> None:
+def test_looking_changes_nothing(probe: TrainingProbe, pretraining: Pretraining) -> None:
     pretraining.train()
     before = {n: p.clone() for n, p in pretraining.model.named_parameters()}
     state = torch.get_rng_state()

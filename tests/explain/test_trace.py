@@ -10,15 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm import keyed, recipes
+from xfm import recipes, seeding
+from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.evaluation import Subject, examining
-from xfm.explain import heads
-from xfm.explain.axes import split
-from xfm.explain.question import encoded
+from xfm.evaluation import EvalContext, inference_mode
+from xfm.explain import head_stats
+from xfm.explain.inputs import encode_text
+from xfm.explain.token_axes import token_axis
 from xfm.explain.trace import MAPS, Trace, trace
 from xfm.objectives import build
-from xfm.tree import ConfigError
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
@@ -38,9 +38,9 @@ def traced(model) -> Trace:
 
 
 def test_scores_are_those_of_the_evaluation(model, traced):
-    subject = Subject(model, CONFIG, WORDS)
+    subject = EvalContext(model, CONFIG, WORDS)
     first = torch.zeros(1, dtype=torch.long)
-    with examining(model):
+    with inference_mode(model):
         itm = subject.matches([SCENE], [SCENE.caption.text], first, first)
         cosine = subject.image_features([SCENE]) @ subject.text_features([SCENE.caption.text]).T
     assert traced.scores == {"itm": pytest.approx(itm.item(), abs=1e-5), "itc": pytest.approx(cosine.item(), abs=1e-5)}
@@ -56,8 +56,10 @@ def test_every_map_has_its_axes_and_sums_to_one(traced):
         assert (found.queries, found.keys) == (queries, keys)
         torch.testing.assert_close(found.weights.sum(-1), torch.ones(found.weights.shape[:-1]))
     assert {n: len(s) for n, s in traced.states.items()} == {
-        "language": CONFIG.model.text.depth + 1, "vision": CONFIG.model.vision.depth + 1,
-        "fusion": CONFIG.model.fusion_depth + 1}  # fmt: skip
+        "language": CONFIG.model.text.depth + 1,
+        "vision": CONFIG.model.vision.depth + 1,
+        "fusion": CONFIG.model.fusion_depth + 1,
+    }
     assert torch.equal(traced.states["language"][-1], traced.states["fusion"][0])
 
 
@@ -84,7 +86,13 @@ def test_saved_and_loaded_it_is_the_same(traced, tmp_path):
     assert [f.name for f in files] == ["one.safetensors", "one.json"]
     again = Trace.load(tmp_path / "one")
     assert (again.text, again.words, again.patches, again.scores, again.boxes, again.target) == (
-        traced.text, traced.words, traced.patches, traced.scores, traced.boxes, "itm")  # fmt: skip
+        traced.text,
+        traced.words,
+        traced.patches,
+        traced.scores,
+        traced.boxes,
+        "itm",
+    )
     assert np.array_equal(again.image, traced.image)
     for name, attention in traced.maps.items():
         assert torch.equal(again.maps[name].weights, attention.weights)
@@ -110,13 +118,16 @@ def test_a_difference_is_of_the_same_axes(model, traced):
         _ = traced - other
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"image": SCENE.image[:-1]}, r"image = \(\(47, 48, 3\), 'uint8'\): must be \(\(48, 48, 3\)"),
-    ({"image": SCENE.image / 255}, "'float64'"),
-    ({"image": SCENE.image[..., :1]}, r"48, 48, 1"),
-    ({"text": "very " * 100}, r"text = 'very .* \(\d+ tokens\)': must be of at most"),
-    ({"target": "itn"}, "target = 'itn'.*did you mean 'itm'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image": SCENE.image[:-1]}, r"image = \(\(47, 48, 3\), 'uint8'\): must be \(\(48, 48, 3\)"),
+        ({"image": SCENE.image / 255}, "'float64'"),
+        ({"image": SCENE.image[..., :1]}, r"48, 48, 1"),
+        ({"text": "very " * 100}, r"text = 'very .* \(\d+ tokens\)': must be of at most"),
+        ({"target": "itn"}, "target = 'itn'.*did you mean 'itm'"),
+    ],
+)
 def test_what_cannot_be_traced_is_refused_by_name(model, change, said):
     asked = {"image": SCENE.image, "text": SCENE.caption.text, "target": ""} | change
     with pytest.raises(ConfigError, match=said):
@@ -134,7 +145,7 @@ def test_a_model_that_diverged_is_no_trace():
 @given(st.text(max_size=40))
 def test_pieces_belong_to_words_of_the_text(text):
     ids = WORDS.encode(text, 1 << 30)
-    words = split(WORDS, text, ids)
+    words = token_axis(WORDS, text, ids)
     assert len(words.pieces) == len(words.owner) == len(ids)
     assert all(-1 <= owner < len(words.words) for owner in words.owner)
     assert all(word in text for word in words.words)
@@ -144,7 +155,7 @@ def test_pieces_belong_to_words_of_the_text(text):
 
 def test_words_are_joined_from_their_pieces(model):
     text = "a small cookie, below a hammer"
-    words = split(WORDS, text, encoded(model, WORDS, text)[0])
+    words = token_axis(WORDS, text, encode_text(model, WORDS, text)[0])
     assert words.words == ("a", "small", "cookie", ",", "below", "a", "hammer")
     joined = words.joined(torch.ones(2, len(words.pieces)))
     assert joined[0].tolist() == [float(words.owner.count(word)) for word in range(7)]
@@ -162,8 +173,8 @@ def test_patches_are_rectangles_of_the_picture(traced):
 
 
 def test_rollout_is_the_product_with_residuals():
-    weights = torch.rand(3, 2, 5, 5, generator=keyed.generator("rollout")).softmax(-1)
-    found = heads.rollout(weights)
+    weights = torch.rand(3, 2, 5, 5, generator=seeding.generator("rollout")).softmax(-1)
+    found = head_stats.rollout(weights)
     expected = torch.eye(5)
     for layer in weights:
         expected = (0.5 * layer.mean(0) + 0.5 * torch.eye(5)) @ expected
@@ -175,11 +186,11 @@ def test_heads_of_known_kinds():
     grid, n = 3, 10
     alike, one = torch.full((n, n), 1 / n), torch.eye(n)
     weights = torch.stack([alike, one])[None]
-    assert heads.entropy(weights)[0].tolist() == pytest.approx([math.log(n), 0])
+    assert head_stats.entropy(weights)[0].tolist() == pytest.approx([math.log(n), 0])
     expected = np.mean([math.dist(divmod(a, grid), divmod(b, grid)) for a in range(9) for b in range(9)])
-    assert heads.distance(weights, grid)[0].tolist() == pytest.approx([expected, 0])
+    assert head_stats.distance(weights, grid)[0].tolist() == pytest.approx([expected, 0])
     keys = torch.zeros(n, dtype=torch.bool)
     keys[2:5] = True
-    assert heads.mass(weights, keys)[0].tolist() == pytest.approx([0.3, 0.3])
-    assert heads.mass(weights, keys, queries=keys)[0].tolist() == pytest.approx([0.3, 1])
-    assert heads.specialised(heads.entropy(weights), 1, largest=False) == [(0, 1, 0.0)]
+    assert head_stats.mass(weights, keys)[0].tolist() == pytest.approx([0.3, 0.3])
+    assert head_stats.mass(weights, keys, queries=keys)[0].tolist() == pytest.approx([0.3, 1])
+    assert head_stats.specialised(head_stats.entropy(weights), 1, largest=False) == [(0, 1, 0.0)]

@@ -32,8 +32,9 @@ def tower(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 @pytest.mark.parametrize("grid", [3, 4, 2])
 def test_tokens_are_the_towers_own_on_our_grid(tower: tuple[str, str], grid: int) -> None:
     name, weights = tower
-    config = batches.config(model__vision__image_size=grid * PATCH, model__vision__patch_size=PATCH,
-                            data__mask__image_patches=2)  # fmt: skip
+    config = batches.config(
+        model__vision__image_size=grid * PATCH, model__vision__patch_size=PATCH, data__mask__image_patches=2
+    )
     tokens = teacher(name, weights, config.model.vision, torch.device("cpu"))
     pictures = batches.pictures(config, 3)
     out = tokens(pictures)
@@ -42,8 +43,11 @@ def test_tokens_are_the_towers_own_on_our_grid(tower: tuple[str, str], grid: int
     visual.output_tokens = True  # open_clip's other way to the same tokens
     resized = F.interpolate(pictures, (SIZE, SIZE), mode="bilinear", antialias=True)
     with torch.no_grad():
-        expected = visual.ln_post(visual(resized)[1]) if grid == 3 else visual.ln_post(visual.transformer(
-            visual._embeds(resized)))[:, 1:]  # fmt: skip
+        expected = (
+            visual.ln_post(visual(resized)[1])
+            if grid == 3
+            else visual.ln_post(visual.transformer(visual._embeds(resized)))[:, 1:]
+        )
     if grid != 3:
         square = expected.transpose(1, 2).unflatten(2, (3, 3))
         expected = F.interpolate(square, (grid, grid), mode="bilinear").flatten(2).transpose(1, 2)

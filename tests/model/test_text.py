@@ -15,13 +15,24 @@ def test_it_is_transformers_roberta(texts: int, tokens: int) -> None:
     from transformers import RobertaConfig, RobertaModel
 
     ours = batches.model(batches.config())
-    theirs = RobertaModel(
-        RobertaConfig(
-            vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=40,
-            max_position_embeddings=20, type_vocab_size=1, layer_norm_eps=1e-5, attn_implementation="eager",
-        ),
-        add_pooling_layer=False,
-    ).double().eval()  # fmt: skip
+    theirs = (
+        RobertaModel(
+            RobertaConfig(
+                vocab_size=50,
+                hidden_size=24,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=40,
+                max_position_embeddings=20,
+                type_vocab_size=1,
+                layer_norm_eps=1e-5,
+                attn_implementation="eager",
+            ),
+            add_pooling_layer=False,
+        )
+        .double()
+        .eval()
+    )
     weights = {f"text.{n}": p for n, p in ours.text.named_parameters()}
     state = {published_name(n).removeprefix("text_encoder.roberta."): p for n, p in weights.items()}
     state["embeddings.token_type_embeddings.weight"] = ours.text.token_type[None]

@@ -38,13 +38,23 @@ def beit(ours: VisionEncoder) -> nn.Module:
     v = ours.config
     theirs = BeitModel(
         BeitConfig(
-            hidden_size=v.width, num_hidden_layers=v.depth, num_attention_heads=v.heads, intermediate_size=4 * v.width,
-            image_size=v.image_size, patch_size=v.patch_size, layer_norm_eps=1e-6, layer_scale_init_value=0.1,
-            use_mask_token=True, use_relative_position_bias=True, use_absolute_position_embeddings=False,
-            use_mean_pooling=True, drop_path_rate=0.0, attn_implementation="eager",
+            hidden_size=v.width,
+            num_hidden_layers=v.depth,
+            num_attention_heads=v.heads,
+            intermediate_size=4 * v.width,
+            image_size=v.image_size,
+            patch_size=v.patch_size,
+            layer_norm_eps=1e-6,
+            layer_scale_init_value=0.1,
+            use_mask_token=True,
+            use_relative_position_bias=True,
+            use_absolute_position_embeddings=False,
+            use_mean_pooling=True,
+            drop_path_rate=0.0,
+            attn_implementation="eager",
         ),
         add_pooling_layer=False,
-    )  # fmt: skip
+    )
     weights = dict(ours.named_parameters())
     for short, whole in (("q", "query"), ("k", "key"), ("v", "value")):
         weights = {n.replace(f"attention.{whole}.", f"attention.{short}."): w for n, w in weights.items()}

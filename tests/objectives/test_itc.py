@@ -29,8 +29,10 @@ def test_it_is_two_loops(count: int, tokens: int, stream: str) -> None:
     right = (logits.argmax(1) == torch.arange(count)).double().mean().item()
     assert out.report["accuracy"].item() == pytest.approx(right)
     for name in ("temperature", "image.weight", "text.weight"):
-        ours, theirs = (torch.autograd.grad(v, itc.get_parameter(name), retain_graph=True)[0]
-                        for v in (out.loss, sum(rows) / (2 * count)))  # fmt: skip
+        ours, theirs = (
+            torch.autograd.grad(v, itc.get_parameter(name), retain_graph=True)[0]
+            for v in (out.loss, sum(rows) / (2 * count))
+        )
         torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
 
 

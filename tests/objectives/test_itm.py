@@ -6,7 +6,7 @@ import pytest
 import torch
 from reference import batches, naive
 
-from xfm import keyed
+from xfm import seeding
 from xfm.objectives.itm import draw, negative_weights
 
 
@@ -52,7 +52,7 @@ def test_draws_follow_the_weights(dtype: torch.dtype, kind: str) -> None:
     scale = {"spread": 1.0, "nearly certain": 30.0, "own pair certain": 0.0}[kind]
     similarity = scale * torch.randn(6, 6, generator=g) + (200 * torch.eye(6) if scale == 0 else 0)
     weights = negative_weights(similarity.to(dtype))
-    drawn = torch.stack([draw(weights, keyed.generator("draw", i)) for i in range(draws)])
+    drawn = torch.stack([draw(weights, seeding.generator("draw", i)) for i in range(draws)])
     counts = torch.stack([(drawn == j).sum(0) for j in range(6)], 1).double()
     assert not counts.diagonal().any()
     expected = draws * weights.double() / weights.double().sum(1, keepdim=True)

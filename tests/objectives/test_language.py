@@ -8,11 +8,11 @@ import torch
 from reference import batches, naive
 from torch import Tensor
 
-from xfm.batch import IGNORE, Words
+from xfm.batch import IGNORE, TokenBatch
 from xfm.objectives.base import hidden_words, masked_language_loss
 
 
-def hidden_tokens(words: Words, b: int) -> list[tuple[int, int]]:
+def hidden_tokens(words: TokenBatch, b: int) -> list[tuple[int, int]]:
     """(position, token) of what is hidden in a text."""
     return [(p, t) for p, t in zip(words.masked_at[b].tolist(), words.labels[b].tolist(), strict=True) if t != IGNORE]
 
@@ -23,7 +23,7 @@ def naive_head(head, hidden: Tensor, table: Tensor) -> Tensor:
     return table @ h + head.bias
 
 
-def check(out, head, table: Tensor, states: list[Tensor], words: Words) -> None:
+def check(out, head, table: Tensor, states: list[Tensor], words: TokenBatch) -> None:
     losses, right = [], 0
     for b, state in enumerate(states):
         for place, token in hidden_tokens(words, b):

@@ -13,9 +13,11 @@ IMAGES = [(1, 16, 4, 6), (3, 16, 4, 15), (2, 24, 8, 1)]  # pictures, pixels, pat
 @torch.no_grad()
 def test_it_is_a_loop(count: int, size: int, patch: int, hidden: int, target: str, stream: str) -> None:
     p = batches.pretraining(
-        model__vision__image_size=size, model__vision__patch_size=patch, data__mask__image_patches=hidden,
+        model__vision__image_size=size,
+        model__vision__patch_size=patch,
+        data__mask__image_patches=hidden,
         flow__mim_target="self" if target == "guide" else target,
-    )  # fmt: skip
+    )
     if target == "guide":
         p.guide = lambda pictures: torch.stack([naive.picture(p.model, image).sin() for image in pictures])
     make = batches.pairs if stream == "pairs" else batches.images

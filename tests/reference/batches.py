@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfm.batch import END, IGNORE, PAD, START, Batch, Images, Pairs, Regions, Texts, Words
+from xfm.batch import END, IGNORE, PAD, START, Batch, Images, Pairs, Regions, Texts, TokenBatch
 from xfm.config import RunConfig
 from xfm.model import XFM
 from xfm.objectives import Pretraining, build
@@ -55,7 +55,7 @@ def pretraining(**changes: Any) -> Pretraining:
     return Pretraining(model(c), c)
 
 
-def words(texts: int, tokens: int, hidden: int, vocabulary: int = 50, seed: int = 0) -> Words:
+def words(texts: int, tokens: int, hidden: int, vocabulary: int = 50, seed: int = 0) -> TokenBatch:
     """Texts of different lengths, the first of all `tokens`; the last has as many tokens hidden as it can."""
     g = torch.Generator().manual_seed(seed)
     ids = torch.randint(5, vocabulary - 1, (texts, tokens), generator=g)
@@ -72,7 +72,7 @@ def words(texts: int, tokens: int, hidden: int, vocabulary: int = 50, seed: int 
         chosen = torch.randperm(length - 2, generator=g)[:count] + 1
         at[b, :count], labels[b, :count] = chosen, ids[b, chosen]
         masked_ids[b, chosen] = vocabulary - 1
-    return Words(ids, mask, masked_ids, at, labels)
+    return TokenBatch(ids, mask, masked_ids, at, labels)
 
 
 def pictures(config: RunConfig, count: int, seed: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xfm.batch import Words
+from xfm.batch import TokenBatch
 from xfm.model import XFM
 from xfm.model.attention import Attention
 from xfm.model.blocks import TextLayer
@@ -35,7 +35,7 @@ def text_layer(layer: TextLayer, x: Tensor, memory: Tensor | None = None) -> Ten
     return layer.norm2(x + layer.mlp.fc2(F.gelu(layer.mlp.fc1(x))))
 
 
-def unpadded(words: Words, b: int, masked: bool = False) -> Tensor:
+def unpadded(words: TokenBatch, b: int, masked: bool = False) -> Tensor:
     return (words.masked_ids if masked else words.ids)[b][words.mask[b]]
 
 

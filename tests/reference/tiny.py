@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from xfm.batch import Batch, Pairs, Regions, Texts, Words
+from xfm.batch import Batch, Pairs, Regions, Texts, TokenBatch
 from xfm.config import RunConfig, TextConfig, VisionConfig
 from xfm.interop.published import from_published, published_shapes
 from xfm.objectives import Pretraining, build
@@ -52,7 +52,7 @@ def fill(name: str, shape: torch.Size) -> Tensor:
 
 
 def batch(x: dict[str, Tensor]) -> Batch:
-    words = Words(x["text_ids"], x["text_atts"].bool(), x["text_ids_masked"], x["masked_pos"], x["masked_ids"])
+    words = TokenBatch(x["text_ids"], x["text_atts"].bool(), x["text_ids_masked"], x["masked_pos"], x["masked_ids"])
     owner, inside = x["idx_to_group_img"], x["region_image_atts"][:, 1:].bool()
     box, is_image = x["target_bbox"].double(), x["is_image"].bool()
     return {

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.study import Study, table
+from xfm.study import Study, results_csv
 from xfm.study.metrics import Measured
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -55,8 +55,8 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
             moved = {m: shift.get(variant, 0.0) + noise * rng.normal() for m in METRICS}
             rows = [Measured(family, m, level[m] + moved[m] * sd, 400) for m, (family, _, sd) in METRICS.items()]
             if (variant, seed) not in lost:
-                blocks.append(table.block(study.spec, variant, seed, rows, 60.0))
-    table.append(study.table, "".join(blocks))
+                blocks.append(results_csv.block(study.spec, variant, seed, rows, 60.0))
+    results_csv.append(study.table, "".join(blocks))
     return study
 
 

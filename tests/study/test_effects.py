@@ -55,7 +55,9 @@ def test_a_missing_run_costs_its_pairs_alone_and_the_table_says_so(invented):
     assert row(table, "no_guidance", "naming, accuracy")[["n", "note"]].tolist() == [8, "2 of 10 pairs missing"]
     assert row(table, "no_stop_gradient", "naming, accuracy")[["n", "note"]].tolist() == [10, ""]
     assert study.missing()[["variant", "seed", "why"]].to_numpy().tolist() == [
-        ["no_guidance", 4, "not run yet"], ["no_guidance", 5, "not run yet"]]  # fmt: skip
+        ["no_guidance", 4, "not run yet"],
+        ["no_guidance", 5, "not run yet"],
+    ]
     assert set(study.pairs().query("variant == 'no_guidance'")["seed"]) == {0, 1, 2, 3, 6, 7, 8, 9}
 
 
@@ -99,16 +101,19 @@ def test_a_metric_that_was_not_measured_is_refused(invented):
         study.pairs("xmf")
 
 
-@pytest.mark.parametrize(("metric", "way", "of"), [
-    ("validation/images/mim", "less", "MSE"),
-    ("validation/regions/bbp", "less", "L1 + 1 − GIoU"),
-    ("validation/texts/mlm", "less", "nats"),
-    ("language, loss (nats)", "less", "nats"),
-    ("image to text, ITC, R@1", "more", "%"),
-    ("grounding (several objects), swapped phrase, acc@0.5", "", "%"),
-    ("masked names, wrong picture, accuracy", "", "%"),
-    ("masked names, right - wrong, accuracy", "more", "%"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("metric", "way", "of"),
+    [
+        ("validation/images/mim", "less", "MSE"),
+        ("validation/regions/bbp", "less", "L1 + 1 − GIoU"),
+        ("validation/texts/mlm", "less", "nats"),
+        ("language, loss (nats)", "less", "nats"),
+        ("image to text, ITC, R@1", "more", "%"),
+        ("grounding (several objects), swapped phrase, acc@0.5", "", "%"),
+        ("masked names, wrong picture, accuracy", "", "%"),
+        ("masked names, right - wrong, accuracy", "more", "%"),
+    ],
+)
 def test_the_way_that_is_better_and_the_unit(metric, way, of):
     assert (better(metric), unit(metric)) == (way, of)
 

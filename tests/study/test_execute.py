@@ -31,8 +31,13 @@ def run(*first: Job, executor=None, room: float = 1) -> tuple[list[str], dict[st
     LOG.clear()
     outcomes: list[str] = []
     why: dict[str, str] = {}
-    execute(list(first), executor or InProcess(), room, lambda job, outcome: outcomes.append(outcome),
-            lambda job, error: why.update({job.name: str(error)}))  # fmt: skip
+    execute(
+        list(first),
+        executor or InProcess(),
+        room,
+        lambda job, outcome: outcomes.append(outcome),
+        lambda job, error: why.update({job.name: str(error)}),
+    )
     return outcomes, why
 
 

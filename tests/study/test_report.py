@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from xfm.study import grid, probed, words
+from xfm.study import describe, diagnostics_jsonl, grid
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 NAMING = "naming, accuracy"
@@ -16,7 +16,7 @@ NAMING = "naming, accuracy"
 def sentence(study, variant, metric):
     table = study.effects()
     row = table[(table["variant"] == variant) & (table["metric"] == metric)].iloc[0]
-    return row, words.effect(row)
+    return row, describe.effect(row)
 
 
 def test_a_sentence_says_the_way_the_size_and_the_interval(invented):
@@ -36,18 +36,19 @@ def test_two_seeds_conclude_nothing(invented):
 
 
 def test_conclusions_are_of_the_primary_metrics_and_count_the_rest(invented, tmp_path):
-    said = words.conclusions(invented(SHIFT).effects())
+    said = describe.conclusions(invented(SHIFT).effects())
     assert len(said) == 6 + 1 and said[-1].startswith("Of 2 secondary effects with an interval, ")
-    explored = words.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
+    explored = describe.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
     assert all("no difference" not in one for one in explored), "of an exploration what stands out"
 
 
 def test_the_page_has_everything_and_needs_no_other(invented):
-    study = invented({"<b>evil</b>": 0.7}, variants={"xfm": "xfm", "<b>evil</b>": "no_stop_gradient"},
-                     lost=(("xfm", 2),))  # fmt: skip
+    study = invented(
+        {"<b>evil</b>": 0.7}, variants={"xfm": "xfm", "<b>evil</b>": "no_stop_gradient"}, lost=(("xfm", 2),)
+    )
     page = study.report().read_text("utf-8")
     assert "<b>evil" not in page and "&lt;b&gt;evil" in page
-    for text in (*words.design(study.spec), *words.conclusions(study.effects())):
+    for text in (*describe.design(study.spec), *describe.conclusions(study.effects())):
         assert text.replace("<", "&lt;").replace(">", "&gt;") in page
     assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 3
     assert not re.search(r"(src|href)=[\"'](?!#|https://(openmoji|creativecommons|wordnet|doi))", page)
@@ -65,11 +66,11 @@ def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):
     study = invented(SHIFT)
     path = study.folder / "probes.jsonl"
     record = {"step": 5, "drift": {"language": 0.123456789, "vision": None}, "cka": {"language": [1.0, 0.98765432]}}
-    probed.append(path, ("xfm", 3), [{**record, "step": 0}, record])
+    diagnostics_jsonl.append(path, ("xfm", 3), [{**record, "step": 0}, record])
     with path.open("a") as file:
         file.write('{"variant": "xfm", "seed": 4, "step"')
-    probed.append(path, ("xfm", 4), [record])
-    probed.append(path, ("no_guidance", 4), [])
+    diagnostics_jsonl.append(path, ("xfm", 4), [record])
+    diagnostics_jsonl.append(path, ("no_guidance", 4), [])
     found = study.probes()
     assert found.keys() == {"xfm"} and [[r["step"] for r in seed] for seed in found["xfm"]] == [[0, 5], [5]]
     assert found["xfm"][1][0]["drift"] == {"language": 0.1235, "vision": None}
@@ -79,7 +80,9 @@ def test_probes_are_kept_short_and_a_torn_line_costs_nothing(invented):
 def test_a_probed_study_shows_what_happened_inside(probed_study):
     records = probed_study.probes()
     assert {v: [[r["step"] for r in seed] for seed in seeds] for v, seeds in records.items()} == {
-        "xfm": [[0, 2, 4]], "no_stop_gradient": [[0, 2, 4]]}  # fmt: skip
+        "xfm": [[0, 2, 4]],
+        "no_stop_gradient": [[0, 2, 4]],
+    }
     held = [records[v][0][-1]["held_back"]["itm"] for v in records]
     assert held[0] > 0 == held[1]
     page = probed_study.report().read_text("utf-8")

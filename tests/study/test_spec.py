@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from xfm import recipes
-from xfm.config import ConfigError, Objective
+from xfm.config import ConfigError, ObjectiveConfig
 from xfm.study import Spec, Study, StudyError, grid
-from xfm.study.confirm import require_primary
+from xfm.study.preregistration import require_primary
 from xfm.study.variants import cell, changes, labelled
 
 FUSION = "flow.text_gradient.{itm,imlm,bbp}"
@@ -28,14 +28,16 @@ def spec(**other: Any) -> Spec:
         ("no_mim", {"objectives.mim.weight": 0.0}),
         ("neither+no_mim", recipes.ABLATIONS["neither"] | recipes.ABLATIONS["no_mim"]),
         ("train.lr=1e+3", {"train.lr": 1000.0}),
-        ("no_mim+train.lr=0.001+flow.mim_target=pixels",
-         {"objectives.mim.weight": 0.0, "train.lr": 0.001, "flow.mim_target": "pixels"}),
+        (
+            "no_mim+train.lr=0.001+flow.mim_target=pixels",
+            {"objectives.mim.weight": 0.0, "train.lr": 0.001, "flow.mim_target": "pixels"},
+        ),
         (f"{FUSION}=0.3", {f"flow.text_gradient.{o}": 0.3 for o in ("itm", "imlm", "bbp")}),
         ({"data.texts": 8}, {"data.texts": 8}),
-        ({"objectives.itm": Objective(0.5)}, {"objectives.itm.weight": 0.5, "objectives.itm.start": 0.0}),
+        ({"objectives.itm": ObjectiveConfig(0.5)}, {"objectives.itm.weight": 0.5, "objectives.itm.start": 0.0}),
         ({"objectives.itm": {"weight": 0.5}}, {"objectives.itm.weight": 0.5}),
     ],
-)  # fmt: skip
+)
 def test_a_variant_is_dotted_fields(written, expected):
     assert changes(written) == expected
 
@@ -58,7 +60,9 @@ def test_a_grid_is_every_combination():
     made = grid({FUSION: [0, 0.1], "train.lr": [1e-3, 3e-3, 1e-2]})
     assert len(made) == 6
     assert made[f"{FUSION}=0.1, train.lr=0.003"] == {
-        **{f"flow.text_gradient.{o}": 0.1 for o in ("itm", "imlm", "bbp")}, "train.lr": 3e-3}  # fmt: skip
+        **{f"flow.text_gradient.{o}": 0.1 for o in ("itm", "imlm", "bbp")},
+        "train.lr": 3e-3,
+    }
     assert cell(f"{FUSION}=0.1, train.lr=0.003") == {FUSION: 0.1, "train.lr": 0.003}
 
 
@@ -81,8 +85,14 @@ def test_the_name_of_a_run_is_of_its_config_alone():
 
 
 def test_a_spec_goes_to_json_and_back():
-    made = spec(variants=grid({FUSION: [0, 1]}), changes={"train.lr": 1e-3}, primary=("a", "b"), tasks=("language",),
-                confirmatory=True, explored=("e",))  # fmt: skip
+    made = spec(
+        variants=grid({FUSION: [0, 1]}),
+        changes={"train.lr": 1e-3},
+        primary=("a", "b"),
+        tasks=("language",),
+        confirmatory=True,
+        explored=("e",),
+    )
     assert Spec.from_json(made.to_json()) == made
 
 
@@ -115,10 +125,13 @@ def test_a_broken_spec_says_what_is_wrong(broken, message, tmp_path):
         Study(**{"name": "s", "recipe": "smoke", "variants": ["xfm"], "root": tmp_path} | broken)
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"train.lr": []}, r"train.lr = \[\]: must be a list of values"),
-    ({"flow.mim_target": "pixels"}, "flow.mim_target = 'pixels': must be a list"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"train.lr": []}, r"train.lr = \[\]: must be a list of values"),
+        ({"flow.mim_target": "pixels"}, "flow.mim_target = 'pixels': must be a list"),
+    ],
+)
 def test_a_broken_grid_says_what_is_wrong(fields, message):
     with pytest.raises(ConfigError, match=message):
         grid(fields)
@@ -129,12 +142,15 @@ def test_a_grid_does_not_undo_its_variants():
         grid({"objectives.mim.weight": [0.5]}, ["no_mim"])
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"seed": [1]}, r"seed: no such field; did you mean 'seeds'\?"),
-    ({"seeds": 3}, "seeds = 3: must be of type list"),
-    ({"variants": {"a": 3}}, "variants.a = 3: must be a mapping"),
-    ({"name": "other"}, "name = 'other': must be the folder's, 's'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": [1]}, r"seed: no such field; did you mean 'seeds'\?"),
+        ({"seeds": 3}, "seeds = 3: must be of type list"),
+        ({"variants": {"a": 3}}, "variants.a = 3: must be a mapping"),
+        ({"name": "other"}, "name = 'other': must be the folder's, 's'"),
+    ],
+)
 def test_a_broken_file_says_what_is_wrong(change, message, tmp_path):
     folder = tmp_path / "s"
     folder.mkdir()

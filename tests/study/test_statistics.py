@@ -32,8 +32,10 @@ def test_the_interval_is_the_paired_t_interval(x):
 @given(SHARES)
 def test_p_is_the_share_of_sign_flips_at_least_as_extreme(shares):
     whole = [round(400 * x) for x in shares]  # exact sums
-    sums = [abs(sum(s * k for s, k in zip(signs, whole, strict=True)))
-            for signs in itertools.product((1, -1), repeat=len(whole))]  # fmt: skip
+    sums = [
+        abs(sum(s * k for s, k in zip(signs, whole, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(whole))
+    ]
     assert sign_flip(np.array(shares)) == pytest.approx(np.mean([s >= abs(sum(whole)) for s in sums]))
 
 
@@ -122,8 +124,11 @@ def test_intervals_cover_the_truth_in_95_of_100_studies(n):
 @pytest.mark.parametrize("n", [5, 6, 10])
 def test_without_an_effect_at_most_alpha_of_the_studies_find_one(law, n):
     rng = np.random.default_rng(n)
-    draw = {"normal": rng.normal(size=(1500, n)), "heavy tails": rng.standard_t(1.5, (1500, n)),
-            "ties": rng.integers(-3, 4, (1500, n)) / 400}[law]  # fmt: skip
+    draw = {
+        "normal": rng.normal(size=(1500, n)),
+        "heavy tails": rng.standard_t(1.5, (1500, n)),
+        "ties": rng.integers(-3, 4, (1500, n)) / 400,
+    }[law]
     share = np.mean(sign_flip(draw.T) <= 0.05)
     assert share <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
     assert share > 0 or n == 5, "five pairs cannot give p <= .05, six can"

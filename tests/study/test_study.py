@@ -50,7 +50,10 @@ def fake(rows_of):
 def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
     frame = measured.results()
     assert [*frame[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)] == [
-        ("xfm", 3), ("no_stop_gradient", 3), ("no_guidance", 3)]  # fmt: skip
+        ("xfm", 3),
+        ("no_stop_gradient", 3),
+        ("no_guidance", 3),
+    ]
     run = measured.run_of("no_stop_gradient", 3)
     own = frame[frame["variant"] == "no_stop_gradient"].set_index("metric")
     assert set(own["fingerprint"]) == {run.config.fingerprint}
@@ -63,7 +66,10 @@ def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
     assert len(own) == len(LOSSES) + 2
     families = own["family"].to_dict()
     assert [families[f"validation/{loss}"] for loss in ("texts/mlm", "pairs/mim", "pairs/itm")] == [
-        "language", "vision", "vision-language"]  # fmt: skip
+        "language",
+        "vision",
+        "vision-language",
+    ]
     assert own["seconds"].iloc[0] == pytest.approx(sum(r["seconds"] for r in run.metrics()), abs=0.01)
 
 
@@ -116,7 +122,8 @@ def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path,
     assert missing[["variant", "seed"]].to_numpy().tolist() == [["xfm", 1], ["no_stop_gradient", 1]]
     assert "stage 1 of seed 1 failed: ValueError: no luck" in missing["why"][0]
     assert study.effects()[["n", "effect", "note"]].to_numpy().tolist() == [
-        [2, 1.0, "fewer than 3 pairs: no interval, no p; 1 of 3 pairs missing"]]  # fmt: skip
+        [2, 1.0, "fewer than 3 pairs: no interval, no p; 1 of 3 pairs missing"]
+    ]
     broken = False
     study.run()
     assert len(study.missing()) == 0

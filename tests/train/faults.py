@@ -18,7 +18,8 @@ import torch
 
 from xfm import pretrain
 from xfm.config import RunConfig
-from xfm.data import cache, openmoji, wordnet
+from xfm.data import cache, wordnet
+from xfm.data.synthetic import openmoji
 from xfm.train import Run
 
 NEW_MOUNTS, NEW_USERS, PRIVATE = 0x00020000, 0x10000000, 0x00044000

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfm import keyed, recipes
+from xfm import recipes, seeding
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.objectives import Pretraining, build
-from xfm.train import checkpoint, loop, pretrain, start
+from xfm.train import loop, pretrain, run, setup
 from xfm.train.optimizer import optimizer
 
 STEP = 50
@@ -27,13 +27,13 @@ def gradient_config() -> RunConfig:
 
 
 def rank_seed(config: RunConfig, rank: int) -> int:
-    return keyed.seed(config.seed, rank) if rank else config.seed
+    return seeding.seed(config.seed, rank) if rank else config.seed
 
 
 def gradients(words: Tokenizer) -> dict:
     """By objective: losses, and the gradients of all parameters, as the loop gets them, in float64."""
     config = gradient_config()
-    accelerator = start.accelerate(config)
+    accelerator = setup.make_accelerator(config)
     own = config.replace({"seed": rank_seed(config, accelerator.process_index)})
     model = build(config).double()
     pretraining, _ = accelerator.prepare(Pretraining(model, config), optimizer(model, config.train))
@@ -54,11 +54,11 @@ def ids(texts: Any) -> Tensor:
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
-    to_device, initial, write, append = loop.to_device, loop.initial, checkpoint.write, checkpoint.Run.append
+    to_device, initial, write, append = loop.to_device, loop.initial_model, run.write_atomically, run.Run.append
     loop.to_device = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)
-    loop.initial = lambda run: models.append(initial(run)) or models[-1]
-    checkpoint.write = start.write = lambda path, data: written.append(path.name) or write(path, data)
-    checkpoint.Run.append = lambda self, name, records: written.append(name) or append(self, name, records)
+    loop.initial_model = lambda run: models.append(initial(run)) or models[-1]
+    run.write_atomically = setup.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
+    run.Run.append = lambda self, name, records: written.append(name) or append(self, name, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}
     config, records = recipes.get("smoke+stage1+no_guidance").replace(changes), []
     for record in pretrain(config, root):
@@ -72,4 +72,4 @@ def train(root: Path) -> dict:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     result = {"gradients": gradients(Tokenizer.load(folder / "tokenizer.json")), "train": train(folder / "runs")}
-    torch.save(result, folder / f"rank{start.accelerate(gradient_config()).process_index}.pt")
+    torch.save(result, folder / f"rank{setup.make_accelerator(gradient_config()).process_index}.pt")

@@ -45,8 +45,10 @@ def test_what_the_forward_pass_keeps_goes_with_the_tokens() -> None:
     """And not with the weights, which are counted once; a transformer layer keeps some dozen widths a token."""
     config = recipes.get("smoke+text_only")
     small, large = counted(config)[1], counted(config.replace({"data.texts": 8}))[1]
-    tokens = [sum(tokens_of(c, full_batch(c, dataset(c).tokenizer())).values())
-              for c in (config, config.replace({"data.texts": 8}))]  # fmt: skip
+    tokens = [
+        sum(tokens_of(c, full_batch(c, dataset(c).tokenizer())).values())
+        for c in (config, config.replace({"data.texts": 8}))
+    ]
     assert large / small == pytest.approx(tokens[1] / tokens[0], rel=0.15)  # the head's logits go with masked words
     weights = 4 * sum(p.numel() for p in build(config).parameters())
     per_token = small / tokens[0] / 4 / config.model.text.width
@@ -104,7 +106,9 @@ def test_numbers_have_a_prefix(number, text) -> None:
     assert si(number) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(3, "3 seconds"), (119, "119 seconds"), (150, "2.5 minutes"),
-                                               (9000, "2.5 hours"), (200_000, "2.3 days")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3, "3 seconds"), (119, "119 seconds"), (150, "2.5 minutes"), (9000, "2.5 hours"), (200_000, "2.3 days")],
+)
 def test_times_are_spoken(seconds, text) -> None:
     assert spoken(seconds) == text

@@ -21,7 +21,7 @@ from train.process import process, received
 
 from xfm import recipes
 from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
-from xfm.train.failures import explained
+from xfm.train.errors import explain_failures
 
 
 @pytest.mark.parametrize("mounted", [True, False], ids=["a small disk", "a file that may not grow"])
@@ -101,8 +101,10 @@ def test_shared_memory_that_is_full(config, trained, tmp_path, processes, assert
         ((steps, said),) = received(reports)
     assert steps == []
     assert said.startswith("LoaderFailed: step 2: a loader process has no room for a batch. What was saved stays in ")
-    assert said.endswith("shared memory (/dev/shm, in a container): data.workers = 1 may be lowered in the same run, "
-                         "to 0 for no processes")  # fmt: skip
+    assert said.endswith(
+        "shared memory (/dev/shm, in a container): data.workers = 1 may be lowered in the same run, "
+        "to 0 for no processes"
+    )
     assert [r["step"] for r in pretrain(config.replace({"data.workers": 0}), tmp_path)] == [*range(2, 12)]
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
@@ -156,7 +158,7 @@ def cuda() -> None:
 )
 def test_all_kinds_of_too_little_memory_are_one(ask, amount, config, tmp_path):
     said = re.escape(f"step 7: out of memory{amount}. Lower data.pairs = 8, ")
-    with pytest.raises(OutOfMemory, match=said) as error, explained(config, "step 7", tmp_path):
+    with pytest.raises(OutOfMemory, match=said) as error, explain_failures(config, "step 7", tmp_path):
         ask()
     assert error.value.__cause__ is not None
 
@@ -165,14 +167,14 @@ def test_all_kinds_of_too_little_memory_are_one(ask, amount, config, tmp_path):
     "error", [RuntimeError("mat1 and mat2 shapes"), RunError("state.pt: out of memory"), OSError()]
 )
 def test_what_is_something_else_is_left_alone(error, config, tmp_path):
-    with pytest.raises(type(error)) as raised, explained(config, "step 7", tmp_path):
+    with pytest.raises(type(error)) as raised, explain_failures(config, "step 7", tmp_path):
         raise error
     assert raised.value is error and type(raised.value) is type(error)
 
 
 def test_no_room_for_the_loaders_locks_says_so_too(config, tmp_path):
     said = "^step 7: the loader processes have no room for their locks. What was saved stays in "
-    with pytest.raises(LoaderFailed, match=said), explained(config, "step 7", tmp_path):
+    with pytest.raises(LoaderFailed, match=said), explain_failures(config, "step 7", tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")  # as the kernel says it of a semaphore
 
 

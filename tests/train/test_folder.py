@@ -14,7 +14,7 @@ import torch
 from xfm import batch, recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
-from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, start
+from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def refused(run: Run, *said: str) -> None:
 
 
 def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    for room, name in [(start, "build"), (start, "dataset"), (loop, "accelerate"), (loop, "loader"), (torch, "load")]:
+    for room, name in [(setup, "build"), (setup, "dataset"), (loop, "accelerate"), (loop, "loader"), (torch, "load")]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
     assert [*pretrain(trained.config, root(trained))] == trained.metrics()

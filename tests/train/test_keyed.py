@@ -102,9 +102,17 @@ def test_an_ablation_leaves_the_rest_identical(ablation, whole, words):
 def test_the_parts_are_there_to_compare(whole):
     assert len(whole.negatives[50]) == 4, "of texts and of pictures, in two streams"
     assert {name for name in whole.losses if name.startswith("50 ") and name.count("/") == 1} == {
-        "50 pairs/itc", "50 pairs/itm", "50 pairs/imlm", "50 pairs/mim", "50 regions/itc", "50 regions/itm",
-        "50 regions/imlm", "50 regions/bbp", "50 images/mim", "50 texts/mlm",
-    }  # fmt: skip
+        "50 pairs/itc",
+        "50 pairs/itm",
+        "50 pairs/imlm",
+        "50 pairs/mim",
+        "50 regions/itc",
+        "50 regions/itm",
+        "50 regions/imlm",
+        "50 regions/bbp",
+        "50 images/mim",
+        "50 texts/mlm",
+    }
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {}])

@@ -15,7 +15,7 @@ from xfm import recipes
 from xfm.config import ConfigError, TrainConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, weights_at
-from xfm.train import Run, checkpoint, loop, pretrain, start
+from xfm.train import Run, loop, pretrain, run, setup
 from xfm.train.optimizer import optimizer, rate
 
 FUSED = {"pairs/itm", "pairs/imlm", "regions/itm", "regions/imlm", "regions/bbp"}
@@ -101,8 +101,8 @@ def test_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, c
 
 
 def test_saves_are_due_at_their_steps_and_at_the_end(config, tmp_path, monkeypatch):
-    saved, real = [], checkpoint.Run.save
-    monkeypatch.setattr(checkpoint.Run, "save", lambda self, *args: saved.append(args[-1]) or real(self, *args))
+    saved, real = [], run.Run.save
+    monkeypatch.setattr(run.Run, "save", lambda self, *args: saved.append(args[-1]) or real(self, *args))
     changes = {"train.steps": 7, "train.save_every": 3, "train.validate_every": 0}
     for record in pretrain(config.replace(changes), tmp_path):
         assert len(Run.open(tmp_path / "smoke" / "seed0").metrics()) == (record["step"] + 1) // 3 * 3 + (
@@ -150,11 +150,11 @@ def test_bf16_and_fp32_in_one_process(tmp_path):
 
 def test_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
     seen = []
-    monkeypatch.setattr(start, "Accelerator", lambda **given: seen.append(given["mixed_precision"]))
+    monkeypatch.setattr(setup, "Accelerator", lambda **given: seen.append(given["mixed_precision"]))
     for cuda, native in [(False, False), (True, False), (True, True)]:
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
-        start.accelerate(config)
+        setup.make_accelerator(config)
     assert seen == ["no", "no", "bf16"]
 
 
@@ -162,7 +162,7 @@ def test_threads_are_set_where_the_config_says(config, monkeypatch):
     counts = []
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
     for threads in (0, 2):
-        start.accelerate(config.replace({"train.threads": threads}))
+        setup.make_accelerator(config.replace({"train.threads": threads}))
     assert counts == [2]
 
 

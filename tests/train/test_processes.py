@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from train import ranks
 
-from xfm.batch import IGNORE, PAD, Images, Pairs, Regions, Stream, Texts, Words
+from xfm.batch import IGNORE, PAD, Images, Pairs, Regions, Stream, Texts, TokenBatch
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
 from xfm.train import Run
@@ -47,7 +47,7 @@ def joined(a: Any, b: Any) -> Stream:
     if isinstance(a, Images):
         return Images(both("image"), both("image_mask"))
     fill = {"ids": PAD, "mask": False, "masked_ids": PAD, "masked_at": 0, "labels": IGNORE}
-    words = Words(**{f: padded(getattr(a.words, f), getattr(b.words, f), value) for f, value in fill.items()})
+    words = TokenBatch(**{f: padded(getattr(a.words, f), getattr(b.words, f), value) for f, value in fill.items()})
     if isinstance(a, Texts):
         return Texts(words)
     if isinstance(a, Pairs):

@@ -18,7 +18,7 @@ import torch
 from train import drive
 from train.process import process, received
 
-from xfm import keyed, recipes
+from xfm import recipes, seeding
 from xfm.train import Run, RunBusy, RunError, loop, pretrain
 
 
@@ -29,7 +29,7 @@ def steps_done(run: Run) -> int:
 @pytest.mark.parametrize(("workers", "kills"), [(0, 5), (1, 3)])
 def test_killed_at_random_moments(workers, kills, config, trained, tmp_path, processes, assert_same):
     config = config.replace({"data.workers": workers, "train.save_every": 1})
-    draw, killed = random.Random(keyed.seed("kills", workers)), []
+    draw, killed = random.Random(seeding.seed("kills", workers)), []
     while not Run.of(config, tmp_path).done:
         with process(processes, drive.train, config, tmp_path) as (child, reports):
             if len(killed) < kills:
@@ -78,7 +78,7 @@ def test_a_second_ctrl_c_does_not_wait(config, trained, tmp_path, processes, ass
 
 
 def test_ctrl_c_at_random_moments_reaches_loaders_too(config, trained, tmp_path, processes, assert_same):
-    config, draw = config.replace({"data.workers": 1}), random.Random(keyed.seed("interrupts"))
+    config, draw = config.replace({"data.workers": 1}), random.Random(seeding.seed("interrupts"))
     run, done = Run.of(config, tmp_path), 0
     for _ in range(2):
         with process(processes, drive.train, config, tmp_path) as (child, reports):
@@ -182,8 +182,10 @@ def test_who_was_killed_is_not_taken_for_who_holds(config, tmp_path, processes):
 
 
 def test_variants_that_start_at_once_train_their_stage_1_once(tmp_path, processes):
-    variants = [recipes.get(name).replace({"train.steps": 3, "stage1_steps": 2})
-                for name in ("smoke+stage1", "smoke+stage1+no_itm")]  # fmt: skip
+    variants = [
+        recipes.get(name).replace({"train.steps": 3, "stage1_steps": 2})
+        for name in ("smoke+stage1", "smoke+stage1+no_itm")
+    ]
     with (
         process(processes, drive.train, variants[0], tmp_path) as (_, a),
         process(processes, drive.train, variants[1], tmp_path) as (_, b),

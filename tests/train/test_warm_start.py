@@ -14,7 +14,7 @@ from xfm import recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
-from xfm.train import Run, RunError, pretrain, start
+from xfm.train import Run, RunError, pretrain, setup
 
 STAGE1 = ("vision.", "text.", "objectives.mlm.")
 
@@ -91,7 +91,7 @@ def test_variants_of_a_seed_share_it(run, stage1, root):
 def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
     """Through a resume, and without the folder that it came from."""
     config = get("smoke+stage1+no_guidance", **{"model.vision.drop_path": 0.5, "objectives.mim.start": 0.0})
-    targets, still = [], start.still
+    targets, still = [], setup.still
     pictures = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
     def watched(encoder, device):
@@ -104,7 +104,7 @@ def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
 
         return guide
 
-    monkeypatch.setattr(start, "still", watched)
+    monkeypatch.setattr(setup, "still", watched)
     for record in pretrain(config, tmp_path):
         if (record["run"], record["step"]) == (config.name, 2):
             break
@@ -191,7 +191,7 @@ def test_sources_that_do_not_serve(run, tmp_path):
 def test_a_start_that_was_cut_starts_again(run, tmp_path, monkeypatch):
     """Killed after the tokenizer was kept and before the weights were."""
     config = get("smoke", name="cut", init_from=str(run.folder))
-    monkeypatch.setattr(start, "save_weights", lambda model, path: 1 / 0)
+    monkeypatch.setattr(setup, "save_weights", lambda model, path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         next(pretrain(config, tmp_path))
     monkeypatch.undo()

@@ -16,12 +16,12 @@ from xfm import recipes
 from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import Attribution
-from xfm.explain.axes import Patches, Words
-from xfm.explain.faithfulness import Trust
-from xfm.explain.question import of_scene
+from xfm.explain.faithfulness import FaithfulnessReport
+from xfm.explain.inputs import scene_inputs
+from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.objectives import build
 
-WORDS = Words(("<s>", "li", "on", "here", "</s>"), (-1, 0, 0, 1, -1), ("lion", "here"))
+WORDS = TokenAxis(("<s>", "li", "on", "here", "</s>"), (-1, 0, 0, 1, -1), ("lion", "here"))
 IMAGE = np.full((8, 8, 3), 200, np.uint8)
 MASK = np.zeros((8, 8), bool)
 MASK[:4, :4] = True  # the first patch of 2 x 2
@@ -29,8 +29,18 @@ MASK[4, 0] = True  # and 1/16 of the third, which does not go with it
 
 
 def found(method: str, target: str = "itm", **changes) -> Attribution:
-    own = Attribution(method, target, torch.tensor([0.0, 1.0, 0.5, -0.25, 0.0]), torch.tensor([1.0, -1.0, 0.0, 0.5]),
-                      WORDS, Patches(2, 4), True, 0.1, 1, 2.0)  # fmt: skip
+    own = Attribution(
+        method,
+        target,
+        torch.tensor([0.0, 1.0, 0.5, -0.25, 0.0]),
+        torch.tensor([1.0, -1.0, 0.0, 0.5]),
+        WORDS,
+        PatchAxis(2, 4),
+        True,
+        0.1,
+        1,
+        2.0,
+    )
     return replace(own, **changes)
 
 
@@ -39,8 +49,9 @@ def rescore(patches: np.ndarray, pieces: np.ndarray) -> dict[str, float]:
 
 
 def lab(**traits) -> xw.AttributionLab:
-    return xw.AttributionLab(IMAGE, WORDS, [found("a"), found("b", signed=False)], objects={"a lion": MASK},
-                             rescore=rescore, **traits)  # fmt: skip
+    return xw.AttributionLab(
+        IMAGE, WORDS, [found("a"), found("b", signed=False)], objects={"a lion": MASK}, rescore=rescore, **traits
+    )
 
 
 def test_a_removal_takes_all_pieces_of_a_word_and_the_patches_an_object_covers():
@@ -79,8 +90,10 @@ def test_what_a_callable_raises_or_cannot_say_stands_in_the_view():
 def test_an_export_knows_each_single_removal(tmp_path: Path):
     page = lab(removed_words=[1]).to_html(tmp_path / "a.html").read_text("utf-8")
     state = json.loads(re.search(r"\noffline\(view, (.*), \"Data: ", page).group(1))  # type: ignore[union-attr]
-    assert state["singles"] == {"words": [{"itm": -198.0, "itc": -1.0}, {"itm": -98.0, "itc": 0.0}],
-                                "objects": {"a lion": {"itm": 1.0, "itc": 1.0}}}  # fmt: skip
+    assert state["singles"] == {
+        "words": [{"itm": -198.0, "itc": -1.0}, {"itm": -98.0, "itc": 0.0}],
+        "objects": {"a lion": {"itm": 1.0, "itc": 1.0}},
+    }
     assert state["scores"]["after"] == {"itm": -98.0, "itc": 0.0}
     assert len(page.encode()) < 60_000
     many = {f"object {i}": MASK for i in range(60)}
@@ -95,7 +108,7 @@ def test_what_is_missing_or_not_finite_is_said_and_what_does_not_fit_refused(tmp
     empty.figure()
     empty.to_html(tmp_path / "a.html")
     bad = found("bad", patches=torch.tensor([1.0, float("nan"), 0, 0]))
-    trust = Trust("a", {"mass in mask": float("nan")}, {}, None)
+    trust = FaithfulnessReport("a", {"mass in mask": float("nan")}, {}, None)
     view = xw.AttributionLab(IMAGE, WORDS, [bad, found("a")], [None, trust])
     assert view.methods == ["a"] and "bad for itm" in view.message
     assert view.payload["found"][0]["trust"] == [["mass in mask", None, [], True]]
@@ -115,10 +128,14 @@ def test_of_questions_it_scores_as_they_do():
     data = dataset(config)
     scene = next(s for s in (data.world.scene("test", i) for i in range(99)) if len(s.objects) == 2)
     model, tokenizer = build(config).eval(), data.tokenizer()
-    asked = [of_scene(model, tokenizer, scene, target) for target in ("itm", "itc")]
+    asked = [scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")]
     view = xw.AttributionLab.of(asked, ["saliency", "occlusion"])
     assert [(f["target"], f["method"]) for f in view.payload["found"]] == [
-        ("itm", "saliency"), ("itm", "occlusion"), ("itc", "saliency"), ("itc", "occlusion")]  # fmt: skip
+        ("itm", "saliency"),
+        ("itm", "occlusion"),
+        ("itc", "saliency"),
+        ("itc", "occlusion"),
+    ]
     bases = [b for b, _ in view.payload["found"][0]["trust"][0][2]]
     assert bases == ["random", "centre"]
     name = scene.phrases[0].text
@@ -128,6 +145,6 @@ def test_of_questions_it_scores_as_they_do():
         alone = q.keeping(~q.object_patches()[name][None], pieces[None]).item()
         assert view.scores["after"][q.target.name] == pytest.approx(alone)
         assert view.scores["before"][q.target.name] == pytest.approx(q.score())
-    other = of_scene(model, tokenizer, data.world.scene("test", 0), "itm")
+    other = scene_inputs(model, tokenizer, data.world.scene("test", 0), "itm")
     with pytest.raises(ConfigError, match="one picture and one text"):
         xw.AttributionLab.of([asked[0], other])

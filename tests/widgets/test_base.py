@@ -13,8 +13,10 @@ import pytest
 import xfm_widgets as xw
 from xfm_widgets.base import View, script_json
 
-VIEWS = sorted((v for v in vars(xw).values() if isinstance(v, type) and issubclass(v, View) and v is not View),
-               key=lambda v: v.__name__)  # fmt: skip
+VIEWS = sorted(
+    (v for v in vars(xw).values() if isinstance(v, type) and issubclass(v, View) and v is not View),
+    key=lambda v: v.__name__,
+)
 HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
 
 

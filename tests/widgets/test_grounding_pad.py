@@ -7,9 +7,10 @@ import pytest
 
 import xfm_widgets as xw
 from xfm.config import ConfigError
-from xfm.evaluation import examining, grounding
-from xfm.evaluation.subject import Subject
-from xfm.explain.grounding import boxes, grounder
+from xfm.evaluation import inference_mode
+from xfm.evaluation.context import EvalContext
+from xfm.evaluation.tasks import grounding
+from xfm.explain.box_prediction import box_predictor, phrase_boxes
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
 TRUE = {"a lion": (0, 0, 20, 20), "a car": (20, 10, 10, 10)}
@@ -43,9 +44,9 @@ def test_iou_and_boxes_are_the_evaluations():
     config = recipes.smoke()
     model, source = build(config), dataset(config)
     scene, words = source.world.scene("test", 3, 3), source.tokenizer()
-    view = xw.GroundingPad(scene.image, boxes(scene), grounder(model, words, scene.image))
-    with examining(model):
-        asked = grounding.ask(Subject(model, config, words), [scene])
+    view = xw.GroundingPad(scene.image, phrase_boxes(scene), box_predictor(model, words, scene.image))
+    with inference_mode(model):
+        asked = grounding.ask(EvalContext(model, config, words), [scene])
     assert view.data()["phrase"].tolist() == [p.text for p in scene.phrases]
     assert view.data()["IoU"].to_numpy() == pytest.approx(asked.iou.numpy(), abs=1e-4)
     view.phrase = "very " * 100
@@ -76,13 +77,19 @@ def test_attention_of_fewer_axes(shape, four):
     assert view.attention().shape == (4, 4)
 
 
-@pytest.mark.parametrize(("answer", "said"), [
-    (lambda _: 1 / 0, "ZeroDivisionError"),
-    (lambda _: {"box": (1, 2)}, "ConfigError: box = "),
-    (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones((2, 16))}, "ConfigError: attention.shape = (2, 16)"),
-    (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones(15)}, "ConfigError: attention.shape = (15,)"),
-    (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones(16), "pieces": "ab"}, "ConfigError: pieces: 2, must be 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda _: 1 / 0, "ZeroDivisionError"),
+        (lambda _: {"box": (1, 2)}, "ConfigError: box = "),
+        (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones((2, 16))}, "ConfigError: attention.shape = (2, 16)"),
+        (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones(15)}, "ConfigError: attention.shape = (15,)"),
+        (
+            lambda _: {"box": (1, 2, 3, 4), "attention": np.ones(16), "pieces": "ab"},
+            "ConfigError: pieces: 2, must be 1",
+        ),
+    ],
+)
 def test_what_a_callable_does_wrong_stands_in_the_view(answer, said):
     view = xw.GroundingPad(IMAGE, TRUE, answer)
     assert view.message.startswith(said) and view.found == {}

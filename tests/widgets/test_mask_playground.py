@@ -14,11 +14,11 @@ import xfm_widgets as xw
 from xfm import recipes
 from xfm.config import ConfigError, MaskConfig
 from xfm.data import dataset
-from xfm.explain.axes import Words
-from xfm.explain.playground import playground
+from xfm.explain.masked_prediction import masked_predictor
+from xfm.explain.token_axes import TokenAxis
 from xfm.objectives import build
 
-WORDS = Words(("<s>", "a", "lion", "here", "</s>"), (-1, 0, 1, 2, -1), ("a", "lion", "here"))
+WORDS = TokenAxis(("<s>", "a", "lion", "here", "</s>"), (-1, 0, 1, 2, -1), ("a", "lion", "here"))
 IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 
 
@@ -32,8 +32,9 @@ class Predict:
     def __call__(self, patches: np.ndarray, pieces: np.ndarray) -> dict[str, Any]:
         self.asked.append((np.flatnonzero(patches).tolist(), np.flatnonzero(pieces).tolist()))
         beside = {"guesses": [("lion", 0.9), ("cat", 0.1)], "truth": 0.9}
-        words = [{"place": int(i), "piece": WORDS.pieces[i], "with": beside, "without": None}
-                 for i in np.flatnonzero(pieces)]  # fmt: skip
+        words = [
+            {"place": int(i), "piece": WORDS.pieces[i], "with": beside, "without": None} for i in np.flatnonzero(pieces)
+        ]
         agreement = np.where(patches, 0.5 * np.arange(4), np.nan)
         pixels = np.zeros((4, 48))
         pixels[1, 16 * 1 + 4 * 2 + 3] = 9.0  # of the second patch green, row 2, column 3
@@ -96,7 +97,7 @@ def test_what_fails_or_is_not_given_is_said(tmp_path: Path):
     assert view.message == ""
     wrong = xw.MaskPlayground(IMAGE, WORDS, 2, Predict(agreement=np.zeros(9)))
     assert "a number a patch" in wrong.message
-    alone = xw.MaskPlayground(IMAGE, Words(("x",), (0,), ("x",)), 1, None)
+    alone = xw.MaskPlayground(IMAGE, TokenAxis(("x",), (0,), ("x",)), 1, None)
     alone.hide_at_random()
     assert "predict" in alone.message and alone.hidden_patches == [0] and alone.hidden_pieces == []
     alone.to_html(tmp_path / "a.html")
@@ -111,7 +112,7 @@ def test_of_a_model_it_shows_what_the_playground_says(tmp_path: Path):
     view = xw.MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
     view.hide_at_random(0)
     assert len(view.hidden_patches) == config.data.mask.image_patches
-    expected = playground(model, tokenizer, scene.image, scene.caption.text)(*view.hidden())
+    expected = masked_predictor(model, tokenizer, scene.image, scene.caption.text)(*view.hidden())
     np.testing.assert_allclose(np.frombuffer(view.answer["agreement"], "<f4"), expected["agreement"], rtol=1e-5)
     assert [w["place"] for w in view.answer["words"]] == view.hidden_pieces
     assert view.answer["words"][0]["with"]["truth"] == pytest.approx(expected["words"][0]["with"]["truth"])

@@ -9,20 +9,20 @@ import pytest
 
 import xfm_widgets as xw
 from xfm.config import ConfigError
-from xfm.evaluation.gallery import Gallery
+from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm_widgets.base import script_json
 
 N, K = 6, 3
 
 
-def made(n: int = N, **changes) -> Gallery:
+def made(n: int = N, **changes) -> RetrievalSet:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(2, n, 4))
     features /= np.linalg.norm(features, axis=-1, keepdims=True)
     arrays = {"images": rng.integers(0, 255, (n, 20, 30, 3), np.uint8), "texts": tuple(f"text {i}" for i in range(n)),
               "similarity": features[0] @ features[1].T, "image_features": features[0], "text_features": features[1],
               "truth": np.eye(n, dtype=bool), "odds": rng.normal(size=(n, n)), "reranked": K}  # fmt: skip
-    return Gallery(**arrays | changes)
+    return RetrievalSet(**arrays | changes)
 
 
 def test_the_table_follows_query_direction_and_order():
@@ -60,16 +60,21 @@ def test_a_callable_is_asked_once_a_query_for_the_best_alone():
     view.direction = "image to text"
     view.query = 0
     view.direction = "text to image"
-    assert asked == [(d, q, gallery.ranking(d, q)[:K].tolist()) for d, q in (
-        ("text to image", 0), ("text to image", 2), ("image to text", 2), ("image to text", 0))]  # fmt: skip
+    assert asked == [
+        (d, q, gallery.ranking(d, q)[:K].tolist())
+        for d, q in (("text to image", 0), ("text to image", 2), ("image to text", 2), ("image to text", 0))
+    ]
     table = view.data()
     assert (table["rank by ITC"] == table["rank"]).all() and table["ITM"].notna().tolist() == [True] * K + [False] * 3
 
 
-@pytest.mark.parametrize(("answer", "said"), [
-    (lambda *_: 1 / 0, "ZeroDivisionError: division by zero"),
-    (lambda *_: [1.0], r"ConfigError: rerank returned (1,): must be (3,), a score a candidate"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda *_: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda *_: [1.0], r"ConfigError: rerank returned (1,): must be (3,), a score a candidate"),
+    ],
+)
 def test_what_a_callable_raises_stands_in_the_view(answer, said):
     view = xw.RetrievalExplorer(made(), answer)
     assert view.message == said and view.itm() is None
@@ -80,8 +85,9 @@ def test_what_a_callable_raises_stands_in_the_view(answer, said):
 def test_graceful_where_things_are_missing(tmp_path):
     features = made().text_features.copy()
     features[1] = np.nan
-    broken = made(text_features=features, similarity=made().image_features @ features.T, odds=None,
-                  truth=np.zeros((N, N), bool))  # fmt: skip
+    broken = made(
+        text_features=features, similarity=made().image_features @ features.T, odds=None, truth=np.zeros((N, N), bool)
+    )
     for gallery in (made(0), made(1), broken, made(odds=np.full((N, N), np.nan))):
         view = xw.RetrievalExplorer(gallery)
         assert bool(view.message) == (not gallery.texts)

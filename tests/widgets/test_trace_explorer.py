@@ -10,34 +10,37 @@ import torch
 import traitlets
 
 import xfm_widgets as xw
-from xfm.explain import heads
-from xfm.explain.axes import Patches, Words
-from xfm.explain.relevance import flow
-from xfm.explain.trace import Attention, Trace
-from xfm.tree import ConfigError
+from xfm.config_utils import ConfigError
+from xfm.explain import head_stats
+from xfm.explain.methods.attention_methods import flow
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+from xfm.explain.trace import AttentionMap, Trace
 from xfm_widgets import trace_explorer
 from xfm_widgets.traces import packed, pieces_of, size
 
-WORDS = Words(("<s>", "a", "li", "on", "by", "a", "red", "car", "</s>"), (-1, 0, 1, 1, 2, 3, 4, 5, -1),
-              ("a", "lion", "by", "a", "red", "car"))  # fmt: skip
+WORDS = TokenAxis(
+    ("<s>", "a", "li", "on", "by", "a", "red", "car", "</s>"),
+    (-1, 0, 1, 1, 2, 3, 4, 5, -1),
+    ("a", "lion", "by", "a", "red", "car"),
+)
 BOXES = {"the lion": (0.0, 0.0, 4.0, 4.0), "the red car": (4.0, 8.0, 8.0, 4.0)}
 
 
-def attention(layers: int, heads: int, queries: int, keys: int, seed: int) -> torch.Tensor:
-    return torch.randn(layers, heads, queries, keys, generator=torch.Generator().manual_seed(seed)).softmax(-1)
+def attention(layers: int, head_stats: int, queries: int, keys: int, seed: int) -> torch.Tensor:
+    return torch.randn(layers, head_stats, queries, keys, generator=torch.Generator().manual_seed(seed)).softmax(-1)
 
 
-def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, heads: int = 2) -> Trace:
-    words = WORDS if pieces == 9 else Words(("x",) * pieces, tuple(range(pieces)), ("x",) * pieces)
+def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, head_stats: int = 2) -> Trace:
+    words = WORDS if pieces == 9 else TokenAxis(("x",) * pieces, tuple(range(pieces)), ("x",) * pieces)
     n, p = len(words.pieces), 1 + grid**2
     maps = {
-        "language": Attention(attention(depth, heads, n, n, seed), "words", "words"),
-        "vision": Attention(attention(depth, heads, p, p, seed + 1), "patches", "patches"),
-        "fusion": Attention(attention(2, heads, n, n, seed + 2), "words", "words"),
-        "cross": Attention(attention(2, heads, n, p, seed + 3), "words", "patches"),
+        "language": AttentionMap(attention(depth, head_stats, n, n, seed), "words", "words"),
+        "vision": AttentionMap(attention(depth, head_stats, p, p, seed + 1), "patches", "patches"),
+        "fusion": AttentionMap(attention(2, head_stats, n, n, seed + 2), "words", "words"),
+        "cross": AttentionMap(attention(2, head_stats, n, p, seed + 3), "words", "patches"),
     }
     image = np.random.default_rng(seed).integers(0, 256, (4 * grid, 4 * grid, 3), np.uint8)
-    return Trace("a lion by a red car", image, words, Patches(grid, 4), maps, {}, {}, boxes=dict(BOXES))
+    return Trace("a lion by a red car", image, words, PatchAxis(grid, 4), maps, {}, {}, boxes=dict(BOXES))
 
 
 def test_a_trace_of_base_is_one_message_below_8_mb():
@@ -72,7 +75,7 @@ def test_heads_together_and_rollout():
     view.map, view.layer = "cross", 0
     torch.testing.assert_close(view.weights(), flow(one.maps)[1][1])
     view.map = "vision"
-    torch.testing.assert_close(view.weights(), heads.rollout(one.maps["vision"].weights)[0])
+    torch.testing.assert_close(view.weights(), head_stats.rollout(one.maps["vision"].weights)[0])
 
 
 def test_two_traces_are_subtracted_where_they_are_of_one_size():
@@ -100,7 +103,7 @@ def test_the_browser_gets_weights_to_a_510th_of_the_row_and_what_to_sort_by():
                 found = codes / 255 * scale[..., None]
                 assert (np.abs(found - expected.numpy()) <= scale[..., None] / 509).all()
         entropy = np.frombuffer(sent[name]["entropy"], "<f4")
-        np.testing.assert_allclose(entropy, heads.entropy(own.weights).flatten(), rtol=1e-5)
+        np.testing.assert_allclose(entropy, head_stats.entropy(own.weights).flatten(), rtol=1e-5)
     lion, car = torch.zeros(10).bool(), torch.zeros(10).bool()
     lion[1], car[8:10] = True, True
     weights = one.maps["cross"].weights
@@ -138,12 +141,12 @@ def test_what_is_missing_is_said(tmp_path):
     one = example()
     broken = one.maps["cross"].weights.clone()
     broken[0, 0, 0] = float("nan")
-    view = xw.TraceExplorer({"one": replace(one, maps=one.maps | {"cross": Attention(broken, "words", "patches")})})
+    view = xw.TraceExplorer({"one": replace(one, maps=one.maps | {"cross": AttentionMap(broken, "words", "patches")})})
     assert view.message == "Weights that are not finite, shown as 0: one"
     assert view.weights()[0].sum() == 0
     view.to_html(tmp_path / "nan.html")
     only = xw.TraceExplorer(replace(one, maps={"vision": one.maps["vision"]}), map="vision", heads="rollout")
-    torch.testing.assert_close(only.weights(), heads.rollout(one.maps["vision"].weights)[0])
+    torch.testing.assert_close(only.weights(), head_stats.rollout(one.maps["vision"].weights)[0])
     only.map = "cross"
     with pytest.raises(ConfigError, match="rollout of cross"):
         only.weights()

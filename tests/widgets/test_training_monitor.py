@@ -38,8 +38,18 @@ def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def record(step: int, of: int = 10, **more: Any) -> dict[str, Any]:
-    return {"run": "made", "step": step, "of": of, "loss": 1.0 * step, "grad_norm": 2.0, "rate": 0.1,
-            "seconds": 0.5, "waited": 0.1, "pairs/itc": 3.0, **more}  # fmt: skip
+    return {
+        "run": "made",
+        "step": step,
+        "of": of,
+        "loss": 1.0 * step,
+        "grad_norm": 2.0,
+        "rate": 0.1,
+        "seconds": 0.5,
+        "waited": 0.1,
+        "pairs/itc": 3.0,
+        **more,
+    }
 
 
 def until(true: Callable[[], bool]) -> None:

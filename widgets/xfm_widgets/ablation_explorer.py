@@ -13,7 +13,7 @@ from xfm import plots
 from xfm.plots.effects import forest, paired_seeds
 from xfm.plots.probes import interval, series
 from xfm.study import Study
-from xfm.study.tables import select, to_latex, to_markdown
+from xfm.study.formatting import select, to_latex, to_markdown
 
 from .base import View
 from .curves import Curves, panel
@@ -66,15 +66,27 @@ class AblationExplorer(View):
     def _all(self) -> dict[str, Any]:
         table, spec = self._effects, self._study.spec
         metrics, variants = ([*dict.fromkeys(table[c])] for c in ("metric", "variant"))
-        rows = [{k: number(row[k]) for k in NUMBERS} | {k: row[k] for k in ("variant", "metric", "against", "note")}
-                for row in table.to_dict("records")]  # fmt: skip
-        pairs = [(metrics.index(p["metric"]), variants.index(p["variant"]), p["seed"], p["value_against"], p["value"])
-                 for p in self._pairs.to_dict("records")]  # fmt: skip
+        rows = [
+            {k: number(row[k]) for k in NUMBERS} | {k: row[k] for k in ("variant", "metric", "against", "note")}
+            for row in table.to_dict("records")
+        ]
+        pairs = [
+            (metrics.index(p["metric"]), variants.index(p["variant"]), p["seed"], p["value_against"], p["value"])
+            for p in self._pairs.to_dict("records")
+        ]
         known = table.drop_duplicates("metric")[["metric", "role", "family", "unit", "better"]]
         texts = {"markdown": cut(to_markdown(table), 2), "latex": cut(to_latex(table), 4, 2)} if len(table) else {}
-        return {"name": spec.name, "kind": "confirmatory" if spec.confirmatory else "exploratory",
-                "metrics": known.to_dict("records"), "variants": variants, "order": [*spec.variants], "effects": rows,
-                "pairs": np.array(pairs, np.float32).tobytes(), "texts": texts, "curves": self._curves}  # fmt: skip
+        return {
+            "name": spec.name,
+            "kind": "confirmatory" if spec.confirmatory else "exploratory",
+            "metrics": known.to_dict("records"),
+            "variants": variants,
+            "order": [*spec.variants],
+            "effects": rows,
+            "pairs": np.array(pairs, np.float32).tobytes(),
+            "texts": texts,
+            "curves": self._curves,
+        }
 
     def data(self) -> pd.DataFrame:
         """The rows of `Study.effects` that are chosen, of all variants."""

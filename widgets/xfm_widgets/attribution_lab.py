@@ -11,7 +11,7 @@ import numpy as np
 import traitlets
 
 from xfm import plots
-from xfm.tree import one_of, require
+from xfm.config_utils import one_of, require
 
 from .attributions import by_word, covered, drawn, finite, known, number, sound
 from .base import View
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.explain.attribution import Attribution
-    from xfm.explain.axes import Words
-    from xfm.explain.faithfulness import Trust
-    from xfm.explain.question import Question
+    from xfm.explain.faithfulness import FaithfulnessReport
+    from xfm.explain.inputs import AttributionInputs
+    from xfm.explain.token_axes import TokenAxis
 
 Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 SHOWN = 6  # methods at once
@@ -51,15 +51,22 @@ class AttributionLab(View):
     scores = traitlets.Dict().tag(sync=True)
     singles = traitlets.Dict().tag(sync=True)  # scores with one word or one object less, of an export
 
-    def __init__(self, image: np.ndarray, words: Words, attributions: Sequence[Attribution],
-                 trust: Sequence[Trust | None] = (), objects: Mapping[str, np.ndarray] | None = None,
-                 rescore: Rescore | None = None, **traits: Any):  # fmt: skip
+    def __init__(
+        self,
+        image: np.ndarray,
+        words: TokenAxis,
+        attributions: Sequence[Attribution],
+        faithfulness_report: Sequence[FaithfulnessReport | None] = (),
+        objects: Mapping[str, np.ndarray] | None = None,
+        rescore: Rescore | None = None,
+        **traits: Any,
+    ):
         """`image` (side, side, 3) uint8; `trust`: one for each attribution, or none; `objects`: phrase -> (side, side)
         bool; `rescore`: (patches that are removed (P,) bool, word pieces (L,) bool) -> {target: score}.
 
         ConfigError where their sizes differ. Attributions that are not finite are left out, and the view says so.
         """
-        own = [*trust] if trust else [None] * len(attributions)
+        own = [*faithfulness_report] if faithfulness_report else [None] * len(attributions)
         require(len(own) == len(attributions), "trust", len(own), f"none, or {len(attributions)}: one an attribution")
         side, sizes = len(image), {(len(a.patches), len(a.text)) for a in attributions}
         require(len(sizes) < 2, "attributions", sizes, "of one picture and one text: as many patches and pieces each")
@@ -92,19 +99,24 @@ class AttributionLab(View):
         self._rescore()
 
     @classmethod
-    def of(cls, questions: Question | Sequence[Question],
-           methods: Sequence[str] = ("generic attention", "integrated gradients", "occlusion"), seed: int = 0,
-           sensitive: bool = False, **traits: Any) -> AttributionLab:  # fmt: skip
+    def of(
+        cls,
+        questions: AttributionInputs | Sequence[AttributionInputs],
+        methods: Sequence[str] = ("generic attention", "integrated gradients", "occlusion"),
+        seed: int = 0,
+        sensitive: bool = False,
+        **traits: Any,
+    ) -> AttributionLab:
         """Attributes each question by each method, and scores them as `faithfulness.trust` does. ConfigError where the
         questions differ in picture or text, and as `attribute` raises it."""
         import torch
 
         from xfm.explain.attribution import attribute
-        from xfm.explain.faithfulness import trust
-        from xfm.explain.gradients import evaluating
-        from xfm.explain.question import Question
+        from xfm.explain.faithfulness import faithfulness_report
+        from xfm.explain.inputs import AttributionInputs
+        from xfm.model.modes import eval_mode
 
-        asked = [questions] if isinstance(questions, Question) else list(questions)
+        asked = [questions] if isinstance(questions, AttributionInputs) else list(questions)
         require(bool(asked), "questions", asked, "one or more")
         first = asked[0]
         same = all(q.text == first.text and np.array_equal(q.image, first.image) for q in asked)
@@ -112,16 +124,17 @@ class AttributionLab(View):
 
         def rescore(gone: np.ndarray, hidden: np.ndarray) -> dict[str, float]:
             seen, read = (torch.from_numpy(~mask)[None] for mask in (gone, hidden))
-            with evaluating(first.model):
+            with eval_mode(first.model):
                 return {q.target.name: q.keeping(seen, read).item() for q in asked}
 
-        with evaluating(first.model):
+        with eval_mode(first.model):
             pairs = [(q, attribute(q, method, seed)) for q in asked for method in methods]
-            trusted = [trust(q, found, seed, sensitive) for q, found in pairs]
+            trusted = [faithfulness_report(q, found, seed, sensitive) for q, found in pairs]
         return cls(first.image, first.words, [found for _, found in pairs], trusted, first.objects, rescore, **traits)
 
-    def scored(self, words: Iterable[int] = (), objects: Iterable[str] = (), patches: Iterable[int] = ()
-               ) -> dict[str, float | None]:  # fmt: skip
+    def scored(
+        self, words: Iterable[int] = (), objects: Iterable[str] = (), patches: Iterable[int] = ()
+    ) -> dict[str, float | None]:
         """The targets' scores without these; None where one is not finite."""
         assert self._ask is not None
         pieces = np.isin(np.array(self._words.owner), list(words))
@@ -160,10 +173,21 @@ class AttributionLab(View):
         gone, rows = self.gone(self.removed_objects, self.removed_patches), []
         for a in self.shown():
             own = {"target": a.target, "method": a.method}
-            rows += [own | {"part": "word", "place": i, "name": self._words.words[i], "value": v,
-                            "removed": i in self.removed_words} for i, v in enumerate(by_word(a).tolist())]  # fmt: skip
-            rows += [own | {"part": "patch", "place": i, "name": "", "value": v, "removed": bool(gone[i])}
-                     for i, v in enumerate(a.patches.tolist())]  # fmt: skip
+            rows += [
+                own
+                | {
+                    "part": "word",
+                    "place": i,
+                    "name": self._words.words[i],
+                    "value": v,
+                    "removed": i in self.removed_words,
+                }
+                for i, v in enumerate(by_word(a).tolist())
+            ]
+            rows += [
+                own | {"part": "patch", "place": i, "name": "", "value": v, "removed": bool(gone[i])}
+                for i, v in enumerate(a.patches.tolist())
+            ]
         return pd.DataFrame(rows, columns=["target", "method", "part", "place", "name", "value", "removed"])
 
     def figure(self) -> plots.Figure:
@@ -181,8 +205,11 @@ class AttributionLab(View):
     def said(self) -> str:
         away = [*self.removed_objects, *(self._words.words[i] for i in self.removed_words)]
         away += [f"{len(self.removed_patches)} patches"] if self.removed_patches else []
-        told = [f"{t} {number(self._before[t])}" + (f" → {number(self.scores['after'].get(t))}" if away else "")
-                for t in self.targets if t in self._before]  # fmt: skip
+        told = [
+            f"{t} {number(self._before[t])}" + (f" → {number(self.scores['after'].get(t))}" if away else "")
+            for t in self.targets
+            if t in self._before
+        ]
         return ", ".join(told) + (f" without {', '.join(away)}" if away else "")
 
     def to_html(self, path: str | Path) -> Path:

@@ -8,23 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xfm.config_utils import require
 from xfm.explain.scores import SCORES
-from xfm.tree import require
 
 if TYPE_CHECKING:
     from xfm.explain.attribution import Attribution
-    from xfm.explain.faithfulness import Trust
+    from xfm.explain.faithfulness import FaithfulnessReport
 
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
 
 
-def drawn(a: Attribution, trust: Trust | None) -> dict[str, Any]:
-    rows = [[name, finite(value), [[b, finite(own[name])] for b, own in trust.baselines.items() if name in own],
-             name not in SCORES or SCORES[name].higher_is_better]
-            for name, value in trust.scores.items()] if trust else []  # fmt: skip
-    return {"method": a.method, "target": a.target, "signed": a.signed, "gap": finite(a.gap), "trust": rows,
-            "patches": a.patches.numpy().astype("<f4").tobytes(),
-            "words": by_word(a).astype("<f4").tobytes()}  # fmt: skip
+def drawn(a: Attribution, trust: FaithfulnessReport | None) -> dict[str, Any]:
+    rows = (
+        [
+            [
+                name,
+                finite(value),
+                [[b, finite(own[name])] for b, own in trust.baselines.items() if name in own],
+                name not in SCORES or SCORES[name].higher_is_better,
+            ]
+            for name, value in trust.scores.items()
+        ]
+        if trust
+        else []
+    )
+    return {
+        "method": a.method,
+        "target": a.target,
+        "signed": a.signed,
+        "gap": finite(a.gap),
+        "trust": rows,
+        "patches": a.patches.numpy().astype("<f4").tobytes(),
+        "words": by_word(a).astype("<f4").tobytes(),
+    }
 
 
 def by_word(a: Attribution) -> np.ndarray:

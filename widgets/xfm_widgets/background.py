@@ -17,8 +17,9 @@ class Background:
     raised, or None, and whether it came to the end of the items. However it ends, a generator is closed there.
     """
 
-    def __init__(self, seen: Callable[[Any], None], rests: Callable[[], None],
-                 ends: Callable[[Exception | None, bool], None]) -> None:  # fmt: skip
+    def __init__(
+        self, seen: Callable[[Any], None], rests: Callable[[], None], ends: Callable[[Exception | None, bool], None]
+    ) -> None:
         self.seen, self.rests, self.ends = seen, rests, ends
         self.thread: threading.Thread | None = None
         self.go, self.stopping = threading.Event(), False

@@ -80,8 +80,13 @@ class View(anywidget.AnyWidget):
         a model is absent there, and says so."""
         path, kept = Path(path), ("_esm", "_css", "layout", "tooltip", "tabbable")
         state = {n: v for n, v in self.get_state().items() if n not in kept and not n.startswith("_")}
-        page = PAGE.format(title=html.escape(type(self).__name__), css=str(self._css), esm=self._module,
-                           state=script_json(state), licence=script_json(LICENCE))  # fmt: skip
+        page = PAGE.format(
+            title=html.escape(type(self).__name__),
+            css=str(self._css),
+            esm=self._module,
+            state=script_json(state),
+            licence=script_json(LICENCE),
+        )
         path.write_text(page, encoding="utf-8")
         return path
 

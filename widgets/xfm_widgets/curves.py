@@ -15,7 +15,7 @@ from xfm.objectives import OBJECTIVES
 from xfm.plots import READINGS
 from xfm.plots.curves import ACCURACIES, HELD_OUT, UNITS
 from xfm.train import Run
-from xfm.train.checkpoint import METRICS, PROBES
+from xfm.train.run import METRICS, PROBES
 
 Record = Mapping[str, Any]
 POINTS = 1000  # of a curve, at most: each is the mean over as many steps as that takes

@@ -46,15 +46,17 @@ class GradientFlow(View):
         by_target = probes if isinstance(probes, Mapping) else {flow.mim_target: probes}
         if unknown := set(by_target) - set(TARGETS):
             raise ConfigError(f"probes of mim_target {sorted(unknown)}: there are {', '.join(TARGETS)}")
-        self._records = {name: [whole(record, flow.text_gradient) for record in some]
-                         for name, some in by_target.items() if some}  # fmt: skip
+        self._records = {
+            name: [whole(record, flow.text_gradient) for record in some] for name, some in by_target.items() if some
+        }
         first = next(iter(self._records), flow.mim_target)
         measured = [o for o in OBJECTIVES if any(o in r["norm"] for some in self._records.values() for r in some)]
         empty = "" if measured else "No record: train with train.probe_every, as --train.probe_every 50 does."
         shares = {"share": getattr(flow.text_gradient, CROSSING[0]), "itc_share": flow.text_gradient.itc}
         payload = {"records": self._records, "objectives": measured}
-        super().__init__(payload=payload, message=empty,
-                         **{"objectives": measured, "mim_target": first} | shares | traits)  # fmt: skip
+        super().__init__(
+            payload=payload, message=empty, **{"objectives": measured, "mim_target": first} | shares | traits
+        )
 
     def flowing(self) -> dict[str, dict[str, float | None]]:
         """Of the step that is shown, [objective][encoder], with the shares as set. None: no path, or not measured."""
@@ -79,8 +81,16 @@ class GradientFlow(View):
         for target, records in self._records.items():
             for record in records:
                 for objective, own in record["norm"].items():
-                    rows += [{"mim_target": target, "step": record["step"], "objective": objective, "encoder": e,
-                              "gradient norm, whole": own[e]} for e in ENCODERS]  # fmt: skip
+                    rows += [
+                        {
+                            "mim_target": target,
+                            "step": record["step"],
+                            "objective": objective,
+                            "encoder": e,
+                            "gradient norm, whole": own[e],
+                        }
+                        for e in ENCODERS
+                    ]
         return pd.DataFrame(rows, columns=["mim_target", "step", "objective", "encoder", "gradient norm, whole"])
 
     def figure(self) -> plots.Figure:

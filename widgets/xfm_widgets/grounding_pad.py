@@ -26,7 +26,7 @@ SAME = "mean"  # over layers, or over heads
 class GroundingPad(View):
     """A picture; type or pick a phrase, and see where it is found.
 
-    GroundingPad(scene.image, boxes(scene), grounder(model, tokenizer, scene.image))    # both: xfm.explain.grounding
+    GroundingPad(scene.image, phrase_boxes(scene), box_predictor(model, tokenizer, scene.image))
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches

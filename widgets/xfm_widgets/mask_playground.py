@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from xfm import keyed, plots
+from xfm import plots, seeding
 from xfm.config import MaskConfig
+from xfm.config_utils import require
 from xfm.masking import block_mask, span_positions
-from xfm.tree import require
 
 from .attributions import finite
 from .base import View
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.data.tokenizer import Tokenizer
-    from xfm.explain.axes import Words
+    from xfm.explain.token_axes import TokenAxis
     from xfm.model import XFM
 
 Predict = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
@@ -32,7 +32,7 @@ class MaskPlayground(View):
     """Paint on the picture, click words: what X-FM makes of what is left.
 
     MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
-    MaskPlayground(image, words, grid, predict)     # `predict` as `xfm.explain.playground.playground` makes it
+    MaskPlayground(image, words, grid, masked_predictor(model, tokenizer, image, text))
     """
 
     hidden_patches = traitlets.List(traitlets.Int()).tag(sync=True)
@@ -42,8 +42,15 @@ class MaskPlayground(View):
     answer = traitlets.Dict().tag(sync=True)  # the last one, and what it is "of"
     pixels = traitlets.Bytes().tag(sync=True)  # MIM's pixel target as a picture
 
-    def __init__(self, image: np.ndarray, words: Words, grid: int, predict: Predict | None,
-                 mask: MaskConfig | None = None, **traits: Any):  # fmt: skip
+    def __init__(
+        self,
+        image: np.ndarray,
+        words: TokenAxis,
+        grid: int,
+        predict: Predict | None,
+        mask: MaskConfig | None = None,
+        **traits: Any,
+    ):
         """`image` (side, side, 3) uint8 of grid x grid patches; `predict`: (patches to hide (P,) bool, word pieces (L,)
         bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default: the paper's
         shares). ConfigError where the picture does not fall into that many patches."""
@@ -62,21 +69,28 @@ class MaskPlayground(View):
         self._answer()
 
     @classmethod
-    def of(cls, model: XFM, tokenizer: Tokenizer, image: np.ndarray, text: str, mask: MaskConfig | None = None,
-           **traits: Any) -> MaskPlayground:  # fmt: skip
+    def of(
+        cls,
+        model: XFM,
+        tokenizer: Tokenizer,
+        image: np.ndarray,
+        text: str,
+        mask: MaskConfig | None = None,
+        **traits: Any,
+    ) -> MaskPlayground:
         """ConfigError for a picture of another size and a text that is too long."""
-        from xfm.explain.axes import split
-        from xfm.explain.playground import playground
-        from xfm.explain.question import encoded
+        from xfm.explain.inputs import encode_text
+        from xfm.explain.masked_prediction import masked_predictor
+        from xfm.explain.token_axes import token_axis
 
-        words = split(tokenizer, text, encoded(model, tokenizer, text)[0])
-        predict = playground(model, tokenizer, image, text)
+        words = token_axis(tokenizer, text, encode_text(model, tokenizer, text)[0])
+        predict = masked_predictor(model, tokenizer, image, text)
         return cls(image, words, model.config.vision.grid, predict, mask, **traits)
 
     def hide_at_random(self, seed: int | None = None) -> None:
         """Blocks of patches and spans of word pieces, as many as in pretraining; without a seed others each time."""
         seed, self._draws = self._draws if seed is None else seed, self._draws + 1
-        rng, own, many = keyed.rng("mask playground", seed), self._mask, self._grid**2
+        rng, own, many = seeding.rng("mask playground", seed), self._mask, self._grid**2
         hidden = block_mask(self._grid, min(own.image_patches, many), own.smallest_block, rng)
         length = len(self._words.pieces)
         with self.hold_trait_notifications():
@@ -102,8 +116,10 @@ class MaskPlayground(View):
         if self._ask is not None:
             with self.reporting():
                 given = self._ask(*self.hidden())
-                words = [{"place": int(w["place"]), "piece": str(w["piece"])} | {s: guessed(w.get(s)) for s in SIDES}
-                         for w in given.get("words") or ()]  # fmt: skip
+                words = [
+                    {"place": int(w["place"]), "piece": str(w["piece"])} | {s: guessed(w.get(s)) for s in SIDES}
+                    for w in given.get("words") or ()
+                ]
                 if (cosines := given.get("agreement")) is not None:
                     self._agreement = np.asarray(cosines, "<f4")
                     fits = self._agreement.shape == (self._grid**2,)

@@ -17,7 +17,7 @@ from .base import View
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xfm.evaluation.gallery import Gallery
+    from xfm.evaluation.retrieval_set import RetrievalSet
 
     Rerank = Callable[[str, int, np.ndarray], np.ndarray]
 
@@ -28,7 +28,7 @@ MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
 class RetrievalExplorer(View):
     """Ranked answers with the true ones marked, before and after ITM re-ranking, and a map to brush.
 
-    RetrievalExplorer(gallery(model, config, tokenizer))    # xfm.evaluation.gallery, or a Gallery of your own arrays
+    RetrievalExplorer(retrieval_set(model, config, tokenizer))    # or a RetrievalSet of your own arrays
     RetrievalExplorer(large, rerank)    # rerank(direction, query, candidates (k,)) -> scores (k,), asked when needed
     """
 
@@ -39,7 +39,7 @@ class RetrievalExplorer(View):
     selected = traitlets.Dict().tag(sync=True)  # {"pictures": [numbers], "sentences": [numbers]}, brushed on the map
     asked = traitlets.Dict().tag(sync=True)  # what `rerank` said: "image to text 3" -> float32 bytes, (N,)
 
-    def __init__(self, gallery: Gallery, rerank: Rerank | None = None, **traits: Any):
+    def __init__(self, gallery: RetrievalSet, rerank: Rerank | None = None, **traits: Any):
         """ConfigError for more than 256 pairs."""
         n = len(gallery.texts)
         if n > MOST:
@@ -52,7 +52,11 @@ class RetrievalExplorer(View):
             "itm": None if gallery.odds is None or rerank else floats(gallery.odds), "asks": rerank is not None,
             "planes": {name: {"places": floats(places), "shares": shares.tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
-        empty = "" if n else "No pairs: xfm.evaluation.gallery.gallery(model, config, tokenizer) makes a gallery."
+        empty = (
+            ""
+            if n
+            else "No pairs: xfm.evaluation.retrieval_set.retrieval_set(model, config, tokenizer) makes a gallery."
+        )
         nothing = {"pictures": [], "sentences": []}
         super().__init__(payload=payload, message=empty, **{"selected": nothing} | traits)
         self.observe(self._ask, ["direction", "query"])
@@ -93,11 +97,19 @@ class RetrievalExplorer(View):
             return pd.DataFrame(columns=columns)
         asked, itm = (self.direction, self.query), self.itm()
         by_itc, order = gallery.ranking(*asked), gallery.ranking(*asked, itm if self.order == ORDERS[1] else None)
-        return pd.DataFrame({
-            "rank": np.arange(1, len(order) + 1), "candidate": order, "sentence": [gallery.texts[i] for i in order],
-            "ITC": gallery.row(gallery.similarity, *asked)[order], "ITM": np.nan if itm is None else itm[order],
-            "true": gallery.row(gallery.truth, *asked)[order], "rank by ITC": by_itc.argsort()[order] + 1,
-            "selected": np.isin(order, self.selected.get(kind, []))}, columns=columns)  # fmt: skip
+        return pd.DataFrame(
+            {
+                "rank": np.arange(1, len(order) + 1),
+                "candidate": order,
+                "sentence": [gallery.texts[i] for i in order],
+                "ITC": gallery.row(gallery.similarity, *asked)[order],
+                "ITM": np.nan if itm is None else itm[order],
+                "true": gallery.row(gallery.truth, *asked)[order],
+                "rank by ITC": by_itc.argsort()[order] + 1,
+                "selected": np.isin(order, self.selected.get(kind, [])),
+            },
+            columns=columns,
+        )
 
     def figure(self) -> plots.Figure:
         n = len(self._gallery.texts)

@@ -11,8 +11,8 @@ import traitlets
 from torch import Tensor
 
 from xfm import plots
+from xfm.config_utils import ConfigError, require
 from xfm.explain.trace import MAPS, Trace
-from xfm.tree import ConfigError, require
 
 from .base import View
 from .traces import finite, measured, packed, patch_names, rollouts, size

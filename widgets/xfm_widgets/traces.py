@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfm.explain import heads
-from xfm.explain.relevance import flow
-from xfm.explain.trace import MAPS, Attention, Trace
+from xfm.explain import head_stats
+from xfm.explain.methods.attention_methods import flow
+from xfm.explain.trace import MAPS, AttentionMap, Trace
 
 CONTENT = {
     "words": "the share on words, not on <s> and </s>",
@@ -30,13 +30,19 @@ def packed(trace: Trace) -> dict[str, Any]:
         if name in rolled:
             maps[name]["rollout"] = coded(rolled[name][:, None])
     boxes = [{"box": list(box), "pieces": pieces_of(trace, phrase)} for phrase, box in trace.boxes.items()]
-    return {"maps": maps, "pieces": list(trace.words.pieces), "owner": list(trace.words.owner),
-            "grid": trace.patches.grid, "side": int(trace.image.shape[0]), "image": trace.image.tobytes(),
-            "boxes": boxes}  # fmt: skip
+    return {
+        "maps": maps,
+        "pieces": list(trace.words.pieces),
+        "owner": list(trace.words.owner),
+        "grid": trace.patches.grid,
+        "side": int(trace.image.shape[0]),
+        "image": trace.image.tobytes(),
+        "boxes": boxes,
+    }
 
 
 def coded(weights: Tensor) -> dict[str, bytes]:
-    codes, scale = Attention(weights.nan_to_num(0, 0, 0), "", "").compact()
+    codes, scale = AttentionMap(weights.nan_to_num(0, 0, 0), "", "").compact()
     return {"codes": codes.numpy().tobytes(), "scale": floats(scale)}
 
 
@@ -55,9 +61,11 @@ def finite(trace: Trace) -> bool:
     return all(bool(own.weights.isfinite().all()) for own in trace.maps.values())
 
 
-def rollouts(maps: Mapping[str, Attention]) -> dict[str, Tensor]:
+def rollouts(maps: Mapping[str, AttentionMap]) -> dict[str, Tensor]:
     """(layer, query, key) by map: within an encoder, and on through the fusion encoder where all maps are there."""
-    found = {name: heads.rollout(maps[name].weights.nan_to_num()) for name in ("language", "vision") if name in maps}
+    found = {
+        name: head_stats.rollout(maps[name].weights.nan_to_num()) for name in ("language", "vision") if name in maps
+    }
     if set(MAPS) <= set(maps):
         after = flow(maps)[1:]
         found |= {
@@ -73,13 +81,13 @@ def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:
     weights = own.weights.nan_to_num()
     named = [(box, pieces) for p, box in trace.boxes.items() if (pieces := pieces_of(trace, p))]
     if name == "cross" and named:
-        masses = [heads.mass(weights, inside(trace, box), at(pieces, weights.shape[2])) for box, pieces in named]
-        return heads.entropy(weights), torch.stack(masses).mean(0), NAMED
+        masses = [head_stats.mass(weights, inside(trace, box), at(pieces, weights.shape[2])) for box, pieces in named]
+        return head_stats.entropy(weights), torch.stack(masses).mean(0), NAMED
     content = torch.ones(weights.shape[-1], dtype=torch.bool)
     content[0] = False
     if own.keys == "words":
         content[-1] = False
-    return heads.entropy(weights), heads.mass(weights, content), CONTENT[own.keys]
+    return head_stats.entropy(weights), head_stats.mass(weights, content), CONTENT[own.keys]
 
 
 def at(places: list[int], count: int) -> Tensor:

@@ -52,8 +52,14 @@ class TrainingMonitor(View):
     done = traitlets.Bool(False).tag(sync=True)  # the training came to its end
     news = traitlets.Dict().tag(sync=True)  # the points since the last message
 
-    def __init__(self, *runs: Run | str | Path, live: Work | None = None, sample: Sample | None = None,
-                 sample_every: int = 50, **traits: Any) -> None:  # fmt: skip
+    def __init__(
+        self,
+        *runs: Run | str | Path,
+        live: Work | None = None,
+        sample: Sample | None = None,
+        sample_every: int = 50,
+        **traits: Any,
+    ) -> None:
         """`live`: records with run, step and of, as `pretrain` yields them, or a callable that returns such an
         iterable. Records of an opened run that is not finished go on with its curves. `sample(record)`, called every so
         many steps in the training's thread, returns a picture: PNG bytes or (H, W, 3) uint8."""
@@ -201,13 +207,23 @@ class TrainingMonitor(View):
     def _all(self) -> dict[str, Any]:
         keys = {key for curves in self._curves for key in curves.points if not key.startswith(HELD_OUT)}
         runs = [
-            {"label": name, "state": c.state, "of": c.of, "every": c.every,
-             "curves": {key: points.tobytes() for key, points in c.points.items()}}
+            {
+                "label": name,
+                "state": c.state,
+                "of": c.of,
+                "every": c.every,
+                "curves": {key: points.tobytes() for key, points in c.points.items()},
+            }
             for name, c in zip(self._labels(), self._curves, strict=True)
-        ]  # fmt: skip
-        return {"version": self._version, "runs": runs, "pictures": list(self._pictures), "groups": list(GROUPS),
-                "live": self._live is not None or bool(self._work.thread),
-                "panels": [[key, *panel(key)] for key in sorted(keys, key=order)]}  # fmt: skip
+        ]
+        return {
+            "version": self._version,
+            "runs": runs,
+            "pictures": list(self._pictures),
+            "groups": list(GROUPS),
+            "live": self._live is not None or bool(self._work.thread),
+            "panels": [[key, *panel(key)] for key in sorted(keys, key=order)],
+        }
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         if key is None:  # a page, or a file, that begins
@@ -240,8 +256,11 @@ class TrainingMonitor(View):
         import pandas as pd
 
         with self._lock:
-            rows = [(run, title, held_out, int(x), y) for title, _, held_out, run, points in self._shown()
-                    for x, y in points]  # fmt: skip
+            rows = [
+                (run, title, held_out, int(x), y)
+                for title, _, held_out, run, points in self._shown()
+                for x, y in points
+            ]
         return pd.DataFrame(rows, columns=["run", "curve", "held_out", "step", "value"])
 
     def figure(self) -> plots.Figure:
@@ -253,6 +272,9 @@ class TrainingMonitor(View):
                 (one.held_out if held_out else one.lines)[run] = finite[:, 0], finite[:, 1]
         for one in panels.values():  # what was held out before an objective joined tells nothing of it
             joined = {run: steps[0] for run, (steps, _) in one.lines.items() if len(steps)}
-            one.held_out = {run: (steps[late], values[late]) for run, (steps, values) in one.held_out.items()
-                            if (late := steps >= joined.get(run, math.inf)).any()}  # fmt: skip
+            one.held_out = {
+                run: (steps[late], values[late])
+                for run, (steps, values) in one.held_out.items()
+                if (late := steps >= joined.get(run, math.inf)).any()
+            }
         return plots.overlay(panels, self.smooth, self.logarithmic, f"Training: {self.group}")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..config import RunConfig
-from ..tree import one_of
+from ..config_utils import one_of
 from . import tokenizer, wordnet
-from .scenes import World
-from .shuffled import Shuffled
+from .synthetic.scenes import World
+from .synthetic.shuffled import Shuffled
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,11 @@ def cached(name: str, write: Callable[[Path], None]) -> Path:
         return made(folder() / name, write)
     except OSError as error:
         spare = spare_folder()
-        warnings.warn(f"{error.filename or name}: the cache cannot be written ({error.strerror or error}); {spare} is "
-                      "used. Set XFM_CACHE to a folder that can be", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{error.filename or name}: the cache cannot be written ({error.strerror or error}); {spare} is "
+            "used. Set XFM_CACHE to a folder that can be",
+            stacklevel=2,
+        )
         return made(spare / name, write)
 
 

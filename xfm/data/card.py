@@ -14,12 +14,13 @@ import numpy as np
 
 from .. import recipes
 from ..config import RunConfig
-from . import cache, colours, dataset, openmoji
-from .grammar import holds
-from .preview import harder
-from .questions import ASKS, questions
-from .scenes import SPLITS, Scene, World
-from .statements import STATES, statements
+from . import cache, dataset
+from .synthetic import colours, openmoji
+from .synthetic.grammar import holds
+from .synthetic.preview import harder
+from .synthetic.questions import ASKS, questions
+from .synthetic.scenes import SPLITS, Scene, World
+from .synthetic.statements import STATES, statements
 from .tokenizer import Tokenizer
 
 SAMPLE = 2000  # scenes of a split

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from .. import keyed
-from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, Words, tree_map
+from .. import seeding
+from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch, tree_map
 from ..config import RunConfig
 from ..masking import block_mask, mask_tokens
 from . import Dataset, dataset
-from .scenes import MOST, Object, Scene, Split
+from .synthetic.scenes import MOST, Object, Scene, Split
 from .tokenizer import Tokenizer
 from .wordnet import split_of
 
@@ -122,7 +122,7 @@ class Streams(TorchDataset):
 
     def scenes(self, step: int, stream: str, count: int) -> list[Scene]:
         world, seed = self.source.world, self.config.seed
-        indices = [keyed.seed(stream, step, i) for i in range(count)]
+        indices = [seeding.seed(stream, step, i) for i in range(count)]
         objects = self.objects_at(step) if stream == "pairs" else None  # lone regions would repeat each other's phrases
         if objects == (1, 1):  # every concept at most once, in so far as they suffice: no false negatives
             order = self.rng(step, stream, "concepts").permutation(world.concepts).tolist()
@@ -146,7 +146,7 @@ class Streams(TorchDataset):
         masks = [block_mask(grid, rule.image_patches, rule.smallest_block, rng) for _ in range(count)]
         return torch.from_numpy(np.stack(masks))
 
-    def words(self, texts: Sequence[str], step: int, stream: str) -> Words:
+    def words(self, texts: Sequence[str], step: int, stream: str) -> TokenBatch:
         data, rule, rng = self.config.data, self.config.data.mask, self.rng(step, stream, "text mask")
         longest, share, most = (
             (data.text_tokens, rule.text_share, rule.text_most)
@@ -157,10 +157,10 @@ class Streams(TorchDataset):
         hidden = [mask_tokens(text, self.tokenizer.vocabulary, share, most, rule.span_share, rng) for text in ids]
         masked, positions, labels = zip(*hidden, strict=True)
         padded, mask = self.tokenizer.pad(ids)
-        return Words(padded, mask, self.tokenizer.pad(masked)[0], filled(positions, 0), filled(labels, IGNORE))
+        return TokenBatch(padded, mask, self.tokenizer.pad(masked)[0], filled(positions, 0), filled(labels, IGNORE))
 
     def rng(self, step: int, stream: str, purpose: str) -> np.random.Generator:
-        return keyed.rng(self.config.seed, self.split, step, stream, purpose)
+        return seeding.rng(self.config.seed, self.split, step, stream, purpose)
 
 
 def pixels(scenes: Sequence[Scene]) -> Tensor:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..batch import END, PAD, START, UNKNOWN
 from ..config import ConfigError
-from . import cache, captions, colours, grammar, objects, openmoji, scenes, wordnet
-from .scenes import World
+from . import cache, wordnet
+from .synthetic import captions, colours, grammar, objects, openmoji, scenes
+from .synthetic.scenes import World
 
 SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
 MASK = "<mask>"
@@ -39,8 +40,9 @@ class Tokenizer:
         """`<s>` tokens `</s>`, the tokens cut so that at most `longest` ids come out."""
         return [START, *self.backend.encode(text).ids[: longest - 2], END]
 
-    def encode_with_spans(self, text: str, spans: Sequence[tuple[int, int, str]], longest: int = 1 << 30
-                          ) -> tuple[list[int], list[tuple[int, int]]]:  # fmt: skip
+    def encode_with_spans(
+        self, text: str, spans: Sequence[tuple[int, int, str]], longest: int = 1 << 30
+    ) -> tuple[list[int], list[tuple[int, int]]]:
         """The ids, and for each span of characters [start, end) its range of places in them; empty where cut off."""
         encoding = self.backend.encode(text)
         offsets = encoding.offsets[: longest - 2]

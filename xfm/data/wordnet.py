@@ -12,10 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from .. import keyed
-from ..tree import one_of
-from . import cache, openmoji
-from .scenes import World
+from .. import seeding
+from ..config_utils import one_of
+from . import cache
+from .synthetic import openmoji
+from .synthetic.scenes import World
 
 FILES = {"n": "data.noun", "v": "data.verb", "a": "data.adj", "r": "data.adv"}
 FORMAT = 1  # of the cached tables: raise it when `clean`, `split_of` or `parse_hypernyms` changes
@@ -76,7 +77,7 @@ def folder() -> Path:
 
 
 def split_of(synset: str) -> str:
-    return ("validation", "test", *["train"] * 18)[keyed.seed("wordnet", synset) % 20]
+    return ("validation", "test", *["train"] * 18)[seeding.seed("wordnet", synset) % 20]
 
 
 def parse(folder: Path) -> Iterator[Sentence]:

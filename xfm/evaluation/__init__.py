@@ -1,4 +1,4 @@
-"""What a model has learnt: each task one file, each number with its n, its control, its ceiling and its interval."""
+"""What a model has learnt: each task one file, each number with n, baseline, upper bound and interval."""
 
 from __future__ import annotations
 
@@ -10,30 +10,54 @@ from pathlib import Path
 import torch
 
 from ..config import ConfigError, RunConfig
-from ..data.scenes import Split
+from ..config_utils import nearest
+from ..data.synthetic.scenes import Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..train import Run, RunError
-from ..train.checkpoint import write
-from ..tree import nearest
-from . import grounding, imlm, language, lexnames, matching, naming, pairs, retrieval, vision
+from ..train.run import write_atomically
+from .context import EvalContext, inference_mode
 from .examples import examples
-from .result import Result, compare, find, from_json, lines, table, to_json
-from .subject import Subject, examining
+from .result import Result, compare_results, find_result, format_lines, from_json, results_table, to_json
+from .tasks import (
+    grounding,
+    hard_negatives,
+    language,
+    lexnames,
+    masked_words,
+    naming,
+    recognition,
+    retrieval,
+    sentence_pairs,
+)
 
-__all__ = ["FAMILIES", "TASKS", "Result", "Subject", "compare", "evaluate", "evaluate_run", "examining", "examples",
-           "find", "from_json", "lines", "table", "to_json"]  # fmt: skip
+__all__ = [
+    "FAMILIES",
+    "TASKS",
+    "EvalContext",
+    "Result",
+    "compare_results",
+    "evaluate",
+    "evaluate_run",
+    "examples",
+    "find_result",
+    "format_lines",
+    "from_json",
+    "inference_mode",
+    "results_table",
+    "to_json",
+]  # fmt: skip
 
-Task = Callable[[Subject], list[Result]]
+Task = Callable[[EvalContext], list[Result]]
 FAMILIES: dict[str, dict[str, Task]] = {
-    "language": {"mlm": language.score, "lexnames": lexnames.score, "pairs": pairs.score},
-    "vision": {"recognition": vision.score},
+    "language": {"mlm": language.score, "lexnames": lexnames.score, "pairs": sentence_pairs.score},
+    "vision": {"recognition": recognition.score},
     "vision-language": {
         "retrieval": retrieval.score,
-        "matching": matching.score,
+        "matching": hard_negatives.score,
         "naming": naming.score,
         "grounding": grounding.score,
-        "imlm": imlm.score,
+        "imlm": masked_words.score,
     },
 }
 TASKS: dict[str, tuple[str, Task]] = {
@@ -41,8 +65,14 @@ TASKS: dict[str, tuple[str, Task]] = {
 }
 
 
-def evaluate(model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split = "test", seed: int = 0,
-             tasks: str | Iterable[str] = "all") -> list[Result]:  # fmt: skip
+def evaluate(
+    model: XFM,
+    config: RunConfig,
+    tokenizer: Tokenizer,
+    split: Split = "test",
+    seed: int = 0,
+    tasks: str | Iterable[str] = "all",
+) -> list[Result]:
     """All results on one split, on whatever device the model is; its mode is restored afterwards. `tasks`: "all", or
     one or more names of tasks and families.
 
@@ -50,9 +80,9 @@ def evaluate(model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split =
     Raises ConfigError for an unknown task.
     """
     names = chosen(tasks)
-    subject = Subject(model, config, tokenizer, split, seed)
+    subject = EvalContext(model, config, tokenizer, split, seed)
     results = []
-    with examining(model):
+    with inference_mode(model):
         for family, task in (TASKS[name] for name in names):
             results += [replace(result, family=family) for result in task(subject)]
     return results
@@ -89,7 +119,7 @@ def evaluate_run(folder: str | Path, tasks: str | Iterable[str] = "all", again: 
     results = evaluate(model, run.config, run.tokenizer(), tasks=tasks)
     if everything:
         try:
-            write(path, to_json(results))
+            write_atomically(path, to_json(results))
         except RunError as error:  # a read-only folder, a full disk: the numbers are wanted all the same
             warnings.warn(f"the results are not kept: {error}", stacklevel=2)
     return results

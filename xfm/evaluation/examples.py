@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from ..config import RunConfig
-from ..data.scenes import Scene, Split
+from ..data.synthetic.scenes import Scene, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from . import grounding, imlm, retrieval
-from .subject import Subject, examining
+from .context import EvalContext, inference_mode
+from .tasks import grounding, masked_words, retrieval
 
 TOP = 3
 BLANK = "____"
@@ -87,16 +87,17 @@ def right_and_wrong(answers: Sequence[A], n: int = 4) -> tuple[list[A], list[A]]
     return [a for a in answers if a.right][:n], [a for a in answers if not a.right][:n]
 
 
-def examples(model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split = "test", n: int = 6, seed: int = 0
-             ) -> Examples:  # fmt: skip
+def examples(
+    model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split = "test", n: int = 6, seed: int = 0
+) -> Examples:
     """The answers to the first n questions of each task that `evaluate` asks too, or to all where those are fewer (256
     of retrieval, about 420 of grounding, 1000 of hidden names). The model's mode is restored."""
-    subject = Subject(model, config, tokenizer, split, seed)
-    with examining(model):
+    subject = EvalContext(model, config, tokenizer, split, seed)
+    with inference_mode(model):
         return Examples(retrieved(subject, n), grounded(subject, n), masked(subject, n))
 
 
-def retrieved(subject: Subject, n: int) -> tuple[Retrieved, ...]:
+def retrieved(subject: EvalContext, n: int) -> tuple[Retrieved, ...]:
     gallery = retrieval.checked_gallery(lambda i: subject.scene("retrieval", i), retrieval.GALLERY)
     scores = retrieval.similarity(subject, gallery)
     rank, near = retrieval.ranks(scores), scores.topk(TOP, 1).indices.tolist()
@@ -108,7 +109,7 @@ def retrieved(subject: Subject, n: int) -> tuple[Retrieved, ...]:
     return tuple(example(i, scene) for i, scene in enumerate(gallery[:n]))
 
 
-def grounded(subject: Subject, n: int) -> tuple[Grounded, ...]:
+def grounded(subject: EvalContext, n: int) -> tuple[Grounded, ...]:
     """One phrase a picture, of pictures with several objects."""
     scenes = list(islice((s for s in drawn(subject, "grounding", grounding.SCENES) if len(s.objects) > 1), n))
     phrases, owner, true = grounding.sought(scenes)
@@ -121,21 +122,21 @@ def grounded(subject: Subject, n: int) -> tuple[Grounded, ...]:
     )
 
 
-def drawn(subject: Subject, task: str, most: int) -> Iterator[Scene]:
+def drawn(subject: EvalContext, task: str, most: int) -> Iterator[Scene]:
     return (subject.scene(task, i) for i in range(most))
 
 
-def masked(subject: Subject, n: int) -> tuple[Masked, ...]:
+def masked(subject: EvalContext, n: int) -> tuple[Masked, ...]:
     """Only names of one token: the others' guesses are no words."""
-    scenes = list(islice(drawn(subject, "imlm", imlm.SCENES), 4 * n + 16))
-    found = [b for b in imlm.blanks(subject, scenes, "noun") if len(b.tokens) == 1][:n]
-    tokens, probabilities = imlm.guesses(subject, scenes, found)
+    scenes = list(islice(drawn(subject, "imlm", masked_words.SCENES), 4 * n + 16))
+    found = [b for b in masked_words.blanks(subject, scenes, "noun") if len(b.tokens) == 1][:n]
+    tokens, probabilities = masked_words.guesses(subject, scenes, found)
 
     def words(picture: int, i: int) -> tuple[Guess, ...]:
         rows = zip(tokens[picture, i, 0].tolist(), probabilities[picture, i, 0].tolist(), strict=True)
         return tuple((subject.tokenizer.decode([token]), p) for token, p in rows)
 
-    def example(i: int, b: imlm.Blank, scene: Scene) -> Masked:
+    def example(i: int, b: masked_words.Blank, scene: Scene) -> Masked:
         text = scene.caption.text
         blank = text[: b.start] + BLANK + text[b.end :]
         return Masked(scene.image, scenes[b.other].image, blank, text[b.start : b.end], words(0, i), words(1, i))

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
-from .. import keyed
+from .. import seeding
 from ..model import TextEncoder
-from .subject import BATCH, Subject
+from .context import BATCH, EvalContext
 
 Sample = tuple[str, ...]  # one text, or the two of a pair
 STEPS = 100
@@ -24,7 +24,7 @@ CLIP = 1.0  # largest gradient norm
 
 
 @torch.no_grad()
-def features(subject: Subject, samples: Sequence[Sample], encoder: TextEncoder | None = None) -> np.ndarray:
+def features(subject: EvalContext, samples: Sequence[Sample], encoder: TextEncoder | None = None) -> np.ndarray:
     """(n, F) of the frozen encoder (the subject's where none is given), F as `joined` says. Each text is encoded once,
     among others of about its length."""
     encoder = encoder or subject.model.text
@@ -35,7 +35,7 @@ def features(subject: Subject, samples: Sequence[Sample], encoder: TextEncoder |
     return joined(states[torch.tensor([[place[text] for text in sample] for sample in samples])]).numpy()
 
 
-def padded(subject: Subject, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+def padded(subject: EvalContext, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Ids and mask (B, L), on the model's device."""
     longest, device = subject.config.data.text_tokens, subject.model.device
     ids, mask = subject.tokenizer.pad([subject.tokenizer.encode(text, longest) for text in texts])
@@ -79,8 +79,14 @@ class Tuned(nn.Module):
         return F.linear((features - mean) / std, self.weight, self.bias)
 
 
-def finetuned(subject: Subject, probe: Pipeline, samples: Sequence[Sample], labels: Sequence[str],
-              tested: Sequence[Sample], task: str) -> np.ndarray:  # fmt: skip
+def finetuned(
+    subject: EvalContext,
+    probe: Pipeline,
+    samples: Sequence[Sample],
+    labels: Sequence[str],
+    tested: Sequence[Sample],
+    task: str,
+) -> np.ndarray:
     """The labels (n,) that a fine-tuned copy of the encoder gives to `tested`. The subject's own weights are only read.
 
     AdamW, STEPS steps of TEXTS texts; whatever is drawn is a function of the subject's seed and split and of `task`.
@@ -89,7 +95,7 @@ def finetuned(subject: Subject, probe: Pipeline, samples: Sequence[Sample], labe
     true = dict(zip(classes, range(len(classes)), strict=True))
     # Evaluations run without gradients; here they are needed. The global generator is left as it was.
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices_of(device)):
-        torch.manual_seed(keyed.seed("evaluation", subject.seed, subject.split, task, "dropout"))
+        torch.manual_seed(seeding.seed("evaluation", subject.seed, subject.split, task, "dropout"))
         model = Tuned(subject.model.text, probe).to(device).train()
         adamw = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01, fused=True)
         highest = RATE * subject.config.train.lr

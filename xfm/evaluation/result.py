@@ -1,4 +1,4 @@
-"""What an evaluation says: one number with its sample size, its control, its ceiling and a 95 % bootstrap interval."""
+"""One number of an evaluation with its sample size, baseline, upper bound and 95 % bootstrap interval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import keyed
+from .. import seeding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +32,15 @@ class Result:
     low: float  # the 95 % interval
     high: float
     n: int  # samples
-    control: float | None  # what is reached without having learnt the task ...
-    control_name: str  # ... and how: "chance", "best constant box"
-    ceiling: float | None  # what a perfect model would reach, where that is known
+    baseline: float | None  # what is reached without having learnt the task ...
+    baseline_name: str  # ... and how: "chance", "best constant box"
+    upper_bound: float | None  # what a perfect model would reach, where that is known
     seed: int  # of the evaluation's draws, not of the run
     split: str
     family: str = ""  # "language", "vision", "vision-language"
 
 
-def interval(scores: ArrayLike, groups: ArrayLike | None, *key: object) -> tuple[float, float]:
+def bootstrap_interval(scores: ArrayLike, groups: ArrayLike | None, *key: object) -> tuple[float, float]:
     """The percentile bootstrap's 95 % interval of the mean of `scores` (n,); the resampling is a function of `key`.
 
     Samples of one group (n,) are drawn together: phrases of one picture do not err independently. Where all scores are
@@ -49,7 +49,7 @@ def interval(scores: ArrayLike, groups: ArrayLike | None, *key: object) -> tuple
     scores = checked(scores)
     place = np.arange(len(scores)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     totals, sizes = np.bincount(place, scores), np.bincount(place).astype(float)
-    rng, count = keyed.rng("bootstrap", *key), len(totals)
+    rng, count = seeding.rng("bootstrap", *key), len(totals)
     means: list[np.ndarray] = []
     for start in range(0, RESAMPLES, step := max(1, BLOCK // count)):
         drawn = rng.integers(count, size=(min(step, RESAMPLES - start), count))
@@ -65,25 +65,34 @@ def checked(scores: ArrayLike) -> np.ndarray:
     return scores
 
 
-def table(results: Sequence[Result]) -> pd.DataFrame:
+def results_table(results: Sequence[Result]) -> pd.DataFrame:
     """One row a result, the columns in the order of `Result`'s fields."""
     import pandas as pd
 
     return pd.DataFrame([dataclasses.asdict(r) for r in results], columns=[f.name for f in dataclasses.fields(Result)])
 
 
-def lines(results: Sequence[Result]) -> str:
+def format_lines(results: Sequence[Result]) -> str:
     """The table for a terminal: one line a result, what belongs to one number side by side."""
-    rows = [("task", "metric", "value", "95 % interval", "n", "control", "ceiling")]
+    rows = [("task", "metric", "value", "95 % interval", "n", "baseline", "upper_bound")]
     for r in results:
-        control = "" if r.control is None else f"{r.control:.3f} {r.control_name}"
-        ceiling = "" if r.ceiling is None or r.ceiling == 1 else f"{r.ceiling:.3f}"
-        rows.append((f"{r.task}, {r.condition}".removesuffix(", "), r.metric, f"{r.value:.3f}",
-                     f"{r.low:.3f} to {r.high:.3f}", str(r.n), control, ceiling))  # fmt: skip
+        baseline = "" if r.baseline is None else f"{r.baseline:.3f} {r.baseline_name}"
+        upper_bound = "" if r.upper_bound is None or r.upper_bound == 1 else f"{r.upper_bound:.3f}"
+        rows.append(
+            (
+                f"{r.task}, {r.condition}".removesuffix(", "),
+                r.metric,
+                f"{r.value:.3f}",
+                f"{r.low:.3f} to {r.high:.3f}",
+                str(r.n),
+                baseline,
+                upper_bound,
+            )
+        )
     return aligned(rows)
 
 
-def compare(runs: Mapping[str, Sequence[Result]]) -> str:
+def compare_results(runs: Mapping[str, Sequence[Result]]) -> str:
     """Evaluations by name side by side, for a terminal: a line a number, a column a run, with 95 % intervals. Where the
     questions are not the usual ones (test split, seed 0) the line says so."""
     cells: dict[tuple[str, ...], dict[str, str]] = {}
@@ -102,7 +111,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def find(results: Sequence[Result], task: str, metric: str, condition: str = "") -> Result:
+def find_result(results: Sequence[Result], task: str, metric: str, condition: str = "") -> Result:
     """The one result of a task, metric and condition. KeyError, with what there is, where it is not there."""
     for r in results:
         if (r.task, r.metric, r.condition) == (task, metric, condition):

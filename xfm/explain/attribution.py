@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..tree import one_of, require
-from . import adapter, baselines, relevance
-from .axes import Patches, Words
-from .gradients import evaluating
-from .question import Question
-from .relevance import Rows
+from ..config_utils import one_of, require
+from ..model.modes import eval_mode
+from .inputs import AttributionInputs
+from .methods import attention_methods, baselines, captum_methods
+from .methods.attention_methods import Rows
+from .token_axes import PatchAxis, TokenAxis
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Attribution:
     target: str
     text: Tensor  # (L,) a number a word piece, float32 on the CPU
     patches: Tensor  # (P,) a number a patch
-    words: Words
-    grid: Patches
+    words: TokenAxis
+    grid: PatchAxis
     signed: bool  # whether below 0 means: against the target
     seconds: float
     pairings: int  # that the model had to see, besides gradients
@@ -55,14 +55,14 @@ class Attribution:
 class Method:
     """What attributes, and what its numbers are."""
 
-    run: Callable[[Question, int, bool], Rows]  # question, seed, progress
+    run: Callable[[AttributionInputs, int, bool], Rows]  # question, seed, progress
     signed: bool = False
     complete: bool = False  # should add up to score minus that of nothing
     slow: bool = False  # samples many subsets
     baseline: bool = False  # knows nothing of the model: everyone must beat it
 
 
-def attending(run: Callable[[Question], Rows]) -> Method:
+def attending(run: Callable[[AttributionInputs], Rows]) -> Method:
     return Method(lambda question, seed, progress: run(question))
 
 
@@ -70,30 +70,30 @@ METHODS: dict[str, Method] = {
     "random": Method(baselines.random, baseline=True),
     "centre": Method(baselines.centre, baseline=True),
     "edges": Method(baselines.edges, baseline=True),
-    "raw attention": attending(relevance.raw),
-    "rollout": attending(relevance.rollout),
-    "attention x gradient": attending(relevance.attention_gradient),
-    "generic attention": attending(relevance.generic),
-    "layer gradients": attending(relevance.layer_gradients),
-    "grad-cam": Method(adapter.grad_cam),
-    "saliency": Method(adapter.saliency),
-    "smoothgrad": Method(adapter.smooth),
-    "input x gradient": Method(adapter.input_gradient, signed=True),
-    "integrated gradients": Method(adapter.integrated, signed=True, complete=True),
-    "gradient shap": Method(adapter.gradient_shap, signed=True, complete=True, slow=True),
-    "occlusion": Method(adapter.occlusion, signed=True),
-    "ablation": Method(adapter.ablation, signed=True),
-    "object ablation": Method(adapter.objects, signed=True),
-    "shapley": Method(adapter.shapley, signed=True, complete=True, slow=True),
+    "raw attention": attending(attention_methods.raw),
+    "rollout": attending(attention_methods.rollout),
+    "attention x gradient": attending(attention_methods.attention_gradient),
+    "generic attention": attending(attention_methods.generic),
+    "layer gradients": attending(attention_methods.layer_gradients),
+    "grad-cam": Method(captum_methods.grad_cam),
+    "saliency": Method(captum_methods.saliency),
+    "smoothgrad": Method(captum_methods.smooth),
+    "input x gradient": Method(captum_methods.input_gradient, signed=True),
+    "integrated gradients": Method(captum_methods.integrated, signed=True, complete=True),
+    "gradient shap": Method(captum_methods.gradient_shap, signed=True, complete=True, slow=True),
+    "occlusion": Method(captum_methods.occlusion, signed=True),
+    "ablation": Method(captum_methods.ablation, signed=True),
+    "object ablation": Method(captum_methods.objects, signed=True),
+    "shapley": Method(captum_methods.shapley, signed=True, complete=True, slow=True),
 }
 
 
-def attribute(question: Question, method: str, seed: int = 0, progress: bool = False) -> Attribution:
+def attribute(question: AttributionInputs, method: str, seed: int = 0, progress: bool = False) -> Attribution:
     """ConfigError for an unknown method, with the near ones; for object ablation where no object is known; and where
     what comes out is not finite."""
     one_of("method", method, METHODS)
     chosen = METHODS[method]
-    with evaluating(question.model), Counting(question) as counted:
+    with eval_mode(question.model), Counting(question) as counted:
         start = time.perf_counter()
         text, patches = (row.float() for row in chosen.run(question, seed, progress))
         seconds = time.perf_counter() - start
@@ -102,14 +102,25 @@ def attribute(question: Question, method: str, seed: int = 0, progress: bool = F
         score = question.score()
     finite = bool(text.isfinite().all() and patches.isfinite().all())
     require(finite, method, "NaN or infinite", "finite: the picture or the weights are not, or the model has diverged")
-    return Attribution(method, question.target.name, text, patches, question.words, question.grid, chosen.signed,
-                       seconds, pairings, score, gap)  # fmt: skip
+    return Attribution(
+        method,
+        question.target.name,
+        text,
+        patches,
+        question.words,
+        question.grid,
+        chosen.signed,
+        seconds,
+        pairings,
+        score,
+        gap,
+    )
 
 
 class Counting:
     """Counts the pairings that go through a model's fusion encoder, while it is entered."""
 
-    def __init__(self, question: Question):
+    def __init__(self, question: AttributionInputs):
         self.fusion, self.pairings = question.model.fusion, 0
 
     def __enter__(self) -> Counting:
@@ -123,7 +134,7 @@ class Counting:
         self.hook.remove()
 
 
-def normal(values: Tensor) -> Tensor:
+def normalise_positive(values: Tensor) -> Tensor:
     """The positive part, adding up to 1; 0 everywhere where there is none."""
     positive = values.clamp_min(0)
     return positive / positive.sum().clamp_min(torch.finfo(positive.dtype).tiny)

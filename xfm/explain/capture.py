@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config_utils import ConfigError, nearest
 from ..model.attention import Attention
-from ..tree import ConfigError, nearest
 
 Tap = Callable[[Tensor], Tensor]
 
@@ -88,9 +88,15 @@ def tapped(module: Any, tap: Tap) -> Callable[[], None]:
         before, module.tap = module.tap, tap
         return lambda: setattr(module, "tap", before)
 
-    def forward(query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
-                need_weights: bool = True, attn_mask: Tensor | None = None, **rest: Any
-                ) -> tuple[Tensor, None]:  # fmt: skip
+    def forward(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        **rest: Any,
+    ) -> tuple[Tensor, None]:
         if key_padding_mask is not None or (rest.get("is_causal") and attn_mask is None):
             raise ConfigError("key_padding_mask, is_causal: must be given as attn_mask for weights to be captured")
         return explicit(module, query, key, value, attn_mask, tap), None
@@ -99,8 +105,9 @@ def tapped(module: Any, tap: Tap) -> Callable[[], None]:
     return lambda: delattr(module, "forward")
 
 
-def explicit(module: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, tap: Tap
-             ) -> Tensor:  # fmt: skip
+def explicit(
+    module: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, tap: Tap
+) -> Tensor:
     """torch's multi-head attention, written out: its own never lets gradients reach the weights that it returns."""
     heads, first = module.num_heads, module.batch_first
     inputs = [t if first else t.transpose(0, 1) for t in (query, key, value)]

@@ -16,10 +16,10 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from .. import keyed
-from .adapter import seeded
-from .attribution import Attribution, attribute, normal
-from .question import Question
+from .. import seeding
+from .attribution import Attribution, attribute, normalise_positive
+from .inputs import AttributionInputs
+from .methods.captum_methods import seeded_globals
 
 STEPS = 12  # of a curve
 SUBSETS = 32  # of infidelity
@@ -28,7 +28,7 @@ BASELINES = ("random", "centre")  # that lifts are over
 
 
 @dataclass(frozen=True)
-class Trust:
+class FaithfulnessReport:
     """Scores of one attribution, and of the baselines on the same question."""
 
     method: str
@@ -49,38 +49,40 @@ class Trust:
         return f"{self.method}: {'; '.join(told)}"
 
 
-def trust(question: Question, found: Attribution, seed: int = 0, sensitive: bool = True) -> Trust:
+def faithfulness_report(
+    question: AttributionInputs, found: Attribution, seed: int = 0, sensitive: bool = True
+) -> FaithfulnessReport:
     """All scores that the question allows. `sensitive`: whether to attribute NEIGHBOURS times more for sensitivity."""
-    scores = against_truth(question, found) | areas(question, found, seed)
+    scores = truth_scores(question, found) | perturbation_areas(question, found, seed)
     scores["infidelity"] = infidelity(question, found, seed)
     if sensitive:
         scores["sensitivity"] = sensitivity(question, found.method, seed)
     others = BASELINES if question.truth is not None else ()
-    beside = {name: against_truth(question, attribute(question, name, seed)) for name in others}
-    return Trust(found.method, scores, beside, found.gap)
+    beside = {name: truth_scores(question, attribute(question, name, seed)) for name in others}
+    return FaithfulnessReport(found.method, scores, beside, found.gap)
 
 
-def against_truth(question: Question, found: Attribution) -> dict[str, float]:
+def truth_scores(question: AttributionInputs, found: Attribution) -> dict[str, float]:
     """The scores that need to know what the text is about; none where it is not known."""
     scores = {}
     if question.truth is not None and question.truth.any():
         image = found.image.numpy()
-        scores["pointing game"] = pointing(image, question.truth)
-        scores["mass in mask"] = mass(image, question.truth)
+        scores["pointing game"] = pointing_game(image, question.truth)
+        scores["mass in mask"] = relevance_mass(image, question.truth)
         scores["average precision"] = average_precision_score(question.truth.ravel(), image.ravel())
     if question.naming is not None and question.naming.any():
-        scores["mass on name"] = mass(found.text.numpy(), question.naming.numpy())
+        scores["mass on name"] = relevance_mass(found.text.numpy(), question.naming.numpy())
     return {name: float(value) for name, value in scores.items()}
 
 
-def pointing(values: np.ndarray, truth: np.ndarray) -> float:
+def pointing_game(values: np.ndarray, truth: np.ndarray) -> float:
     """Share of the largest value's places that are true: ties are drawn evenly (Zhang et al., 2016, pointing game)."""
     return float(truth[values == values.max()].mean())
 
 
-def mass(values: np.ndarray, truth: np.ndarray) -> float:
+def relevance_mass(values: np.ndarray, truth: np.ndarray) -> float:
     """Share of what is positive on true places; where nothing is, all places are worth the same."""
-    share = normal(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+    share = normalise_positive(torch.from_numpy(np.ascontiguousarray(values))).numpy()
     return float(share[truth].sum()) if share.any() else float(truth.mean())
 
 
@@ -97,7 +99,7 @@ class Curve:
         return torch.trapezoid(self.scores, self.shares).item()
 
 
-def curves(question: Question, found: Attribution, seed: int = 0) -> dict[str, Curve]:
+def perturbation_curves(question: AttributionInputs, found: Attribution, seed: int = 0) -> dict[str, Curve]:
     """Insertion and deletion (Petsiuk et al., 2018) of patches beside the whole text, and of word pieces beside the
     whole picture. Ties are put in an order by chance."""
     patches, pieces = question.everything
@@ -116,16 +118,16 @@ def curves(question: Question, found: Attribution, seed: int = 0) -> dict[str, C
 
 def ranks(values: Tensor, of: Tensor, seed: int) -> Tensor:
     """(N,) 0 for the largest of those `of` (N,) bool, then 1, ...; the others come last."""
-    chance = torch.rand(len(values), generator=keyed.generator("ties", seed))
+    chance = torch.rand(len(values), generator=seeding.generator("ties", seed))
     order = np.lexsort((chance.numpy(), -values.numpy(), ~of.numpy()))
     return torch.from_numpy(np.argsort(order))
 
 
-def areas(question: Question, found: Attribution, seed: int = 0) -> dict[str, float]:
-    return {name: curve.area for name, curve in curves(question, found, seed).items()}
+def perturbation_areas(question: AttributionInputs, found: Attribution, seed: int = 0) -> dict[str, float]:
+    return {name: curve.area for name, curve in perturbation_curves(question, found, seed).items()}
 
 
-def infidelity(question: Question, found: Attribution, seed: int = 0) -> float:
+def infidelity(question: AttributionInputs, found: Attribution, seed: int = 0) -> float:
     """captum's infidelity (Yeh et al., 2019) over subsets of patches and pieces that are taken away, the numbers scaled
     as fits best, as a share of what numbers that are all 0 would have: 0 explains everything, 1 nothing."""
     seen: list[Tensor] = []
@@ -142,14 +144,14 @@ def infidelity(question: Question, found: Attribution, seed: int = 0) -> float:
 
     masks = tuple(mask.float()[None] for mask in question.everything)
     numbers = (found.patches[None], found.text[None])
-    with seeded("infidelity", seed):
+    with seeded_globals("infidelity", seed):
         error = cm.infidelity(forward, perturb, masks, numbers, n_perturb_samples=SUBSETS, normalize=True).item()
     whole, changed = seen[0], torch.cat(seen[1:])
     nothing = (whole - changed).square().mean().item()
     return error / nothing if nothing > 0 else float("nan")
 
 
-def sensitivity(question: Question, method: str, seed: int = 0) -> float:
+def sensitivity(question: AttributionInputs, method: str, seed: int = 0) -> float:
     """captum's largest sensitivity (Yeh et al., 2019): how far the numbers move, as a share of their length, when
     embedded patches and pieces are moved by up to NEAR of their standard deviation."""
 
@@ -162,5 +164,5 @@ def sensitivity(question: Question, method: str, seed: int = 0) -> float:
         return tuple(t + NEAR * t.std() * (2 * torch.rand(t.shape).to(t) - 1) for t in inputs)
 
     inputs = (question.patches[None].detach(), question.pieces[None].detach())
-    with seeded("sensitivity", seed):
+    with seeded_globals("sensitivity", seed):
         return cm.sensitivity_max(explain, inputs, perturb, n_perturb_samples=NEIGHBOURS).item()

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from ..batch import Batch
 from ..config import RunConfig
+from ..config_utils import ConfigError, nearest, one_of, require
 from ..model import XFM
 from ..model.attention import Attention
+from ..model.modes import eval_mode
 from ..objectives import OBJECTIVES, Pretraining
-from ..tree import ConfigError, nearest, one_of, require
 from .capture import attentions
-from .gradients import evaluating
-from .question import Question
+from .inputs import AttributionInputs
 from .targets import KNOWN
-from .trace import attend
+from .trace import capture_attention
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ PLACES = {"language": "text.layers.{}.attention", "vision": "vision.blocks.{}.at
 
 
 @contextmanager
-def ablated(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iterator[None]:
+def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iterator[None]:
     """The heads put out nothing, or what they put out on average over the tokens of the same pass.
 
     ConfigError for an attention or a head that the model does not have.
@@ -80,28 +80,32 @@ class HeadImportance:
         return float(self.frame.corr("spearman", numeric_only=True).to_dict()[one][other])
 
 
-def head_importance(questions: Sequence[Question], fill: Fill = "zero") -> HeadImportance:
+def head_importance(questions: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
     """How much the target changes when a head is ablated, beside what attention says of the head: the largest weight of
     a row on average ("confidence", Voita et al., 2019), and |weight x gradient| (Michel et al., 2019, per weight)."""
     import pandas as pd
 
     require(bool(questions), "questions", questions, "at least one")
     model, rows = questions[0].model, []
-    with evaluating(model):
+    with eval_mode(model):
         before = [q.score() for q in questions]
-        seen = [attend(q)[0] for q in questions]
+        seen = [capture_attention(q)[0] for q in questions]
         for place, attention in seen[0].items():
             for layer in range(attention.weights.shape[0]):
                 for head in range(attention.weights.shape[1]):
-                    with ablated(model, [(PLACES[place].format(layer), head)], fill):
+                    with ablate_heads(model, [(PLACES[place].format(layer), head)], fill):
                         after = [q.score() for q in questions]
                     own = [(m[place].weights[layer, head], m[place].gradients[layer, head]) for m in seen]  # type: ignore[index]
-                    rows.append({
-                        "place": place, "layer": layer, "head": head,
-                        "ablation": mean(abs(a - b) for a, b in zip(after, before, strict=True)),
-                        "attention": mean(w.amax(-1).mean().item() for w, _ in own),
-                        "attention x gradient": mean((w * g).abs().sum().item() for w, g in own),
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            "place": place,
+                            "layer": layer,
+                            "head": head,
+                            "ablation": mean(abs(a - b) for a, b in zip(after, before, strict=True)),
+                            "attention": mean(w.amax(-1).mean().item() for w, _ in own),
+                            "attention x gradient": mean((w * g).abs().sum().item() for w, g in own),
+                        }
+                    )
     return HeadImportance(pd.DataFrame(rows))
 
 
@@ -110,7 +114,9 @@ def mean(values: Iterator[float]) -> float:
     return sum(found) / len(found)
 
 
-def without(question: Question, patches: Tensor | None = None, words: Sequence[str] = ()) -> dict[str, float]:
+def removal_effects(
+    question: AttributionInputs, patches: Tensor | None = None, words: Sequence[str] = ()
+) -> dict[str, float]:
     """The target, ITM, ITC and the box, before and after patches (P,) bool or words are taken away: name -> change.
 
     ConfigError for a word that the text does not have.
@@ -122,12 +128,12 @@ def without(question: Question, patches: Tensor | None = None, words: Sequence[s
     for word in words:
         one_of("word", word, question.words.words)
         read |= question.words.members[[w == word for w in question.words.words]].any(0)
-    with evaluating(question.model):
+    with eval_mode(question.model):
         before, after = (scores(question, *masks) for masks in (question.everything, (~gone, ~read)))
     return {name: after[name] - before[name] for name in before}
 
 
-def scores(question: Question, patches: Tensor, pieces: Tensor) -> dict[str, float]:
+def scores(question: AttributionInputs, patches: Tensor, pieces: Tensor) -> dict[str, float]:
     """Every target that the model has heads for, with only these patches (P,) bool and pieces (L,) bool."""
     with torch.no_grad():
         out = question.outputs(*question.masked(patches[None], pieces[None]))
@@ -136,15 +142,16 @@ def scores(question: Question, patches: Tensor, pieces: Tensor) -> dict[str, flo
     return {name: target.score(out).item() for name, target in targets.items()}
 
 
-def on_objectives(model: XFM, config: RunConfig, batch: Batch, heads: Sequence[Head], fill: Fill = "zero"
-                  ) -> pd.DataFrame:  # fmt: skip
+def objective_effects(
+    model: XFM, config: RunConfig, batch: Batch, heads: Sequence[Head], fill: Fill = "zero"
+) -> pd.DataFrame:
     """What ablated heads do to training: every objective's loss on a batch, "stream/objective" -> before, after."""
     import pandas as pd
 
     forward, on = Pretraining(model, config), dict.fromkeys(OBJECTIVES, 1.0)
-    with evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         before, _ = forward(batch, on, ("interventions",))
-        with ablated(model, heads, fill):
+        with ablate_heads(model, heads, fill):
             after, _ = forward(batch, on, ("interventions",))
     rows = {name: {"before": before[name].item(), "after": after[name].item()} for name in before}
     return pd.DataFrame.from_dict(rows, orient="index")

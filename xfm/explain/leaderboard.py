@@ -14,15 +14,15 @@ import numpy as np
 from scipy.stats import bootstrap
 from torch.utils.data import DataLoader, Dataset
 
-from .. import keyed
-from ..data.scenes import Scene, World
+from .. import seeding
+from ..config_utils import one_of, require
+from ..data.synthetic.scenes import Scene, World
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from ..tree import one_of, require
 from .attribution import METHODS, attribute
-from .faithfulness import BASELINES, trust
-from .question import of_scene
-from .randomisation import likeness, redrawn
+from .faithfulness import BASELINES, faithfulness_report
+from .inputs import scene_inputs
+from .randomisation import attribution_correlation, randomised_copy
 from .scores import SCORES
 from .targets import Target
 
@@ -71,9 +71,16 @@ class Leaderboard:
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
-def leaderboard(model: XFM, tokenizer: Tokenizer, scenes: Sequence[Scene], methods: Iterable[str] = QUICK,
-                target: str | Target = "itm", seed: int = 0, workers: int = 0,
-                progress: bool = False) -> Leaderboard:  # fmt: skip
+def leaderboard(
+    model: XFM,
+    tokenizer: Tokenizer,
+    scenes: Sequence[Scene],
+    methods: Iterable[str] = QUICK,
+    target: str | Target = "itm",
+    seed: int = 0,
+    workers: int = 0,
+    progress: bool = False,
+) -> Leaderboard:
     """Every method on one object's phrase a scene, the objects in turn, so that each has a truth of its own.
 
     `workers`: processes beside each other, one thread each (0: in this one); the scores are the same. Of the methods
@@ -86,7 +93,7 @@ def leaderboard(model: XFM, tokenizer: Tokenizer, scenes: Sequence[Scene], metho
     for method in methods:
         one_of("method", method, METHODS)
     require(bool(scenes), "scenes", scenes, "at least one")
-    scored = Scored(model, redrawn(model, seed), tokenizer, scenes, methods, target, seed)
+    scored = Scored(model, randomised_copy(model, seed), tokenizer, scenes, methods, target, seed)
     context = "spawn" if workers else None  # a forked process cannot differentiate where CUDA is in use
     spread = DataLoader(scored, batch_size=None, num_workers=workers, multiprocessing_context=context)
     rows = [row for some in tqdm(spread, "scenes", disable=not progress) for row in some]
@@ -111,11 +118,13 @@ class Scored(Dataset[list[dict[str, Any]]]):
     def __getitem__(self, i: int) -> list[dict[str, Any]]:
         scene, rows = self.scenes[i], []
         about = i % len(scene.objects)
-        question, redone = (of_scene(m, self.tokenizer, scene, self.target, about) for m in (self.model, self.other))
+        question, redone = (
+            scene_inputs(m, self.tokenizer, scene, self.target, about) for m in (self.model, self.other)
+        )
         for method in self.methods:
             found = attribute(question, method, self.seed)
-            scores = trust(question, found, self.seed, sensitive=not METHODS[method].slow).scores
-            alike = likeness("all", found, attribute(redone, method, self.seed))
+            scores = faithfulness_report(question, found, self.seed, sensitive=not METHODS[method].slow).scores
+            alike = attribution_correlation("all", found, attribute(redone, method, self.seed))
             scores |= dict(zip(CHECK, (alike.image, alike.text), strict=True)) | {"milliseconds": 1000 * found.seconds}
             if found.gap is not None:
                 scores["completeness gap"] = abs(found.gap)
@@ -123,9 +132,9 @@ class Scored(Dataset[list[dict[str, Any]]]):
         return rows
 
 
-def scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
+def leaderboard_scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
     """Test scenes of two objects or more: where there is one, every explanation finds it."""
-    return [world.scene("test", i, (2, 4), keyed.seed("leaderboard", seed)) for i in range(count)]
+    return [world.scene("test", i, (2, 4), seeding.seed("leaderboard", seed)) for i in range(count)]
 
 
 def cell(value: float, best: bool) -> str:
@@ -147,5 +156,5 @@ def summary(values: np.ndarray, *key: str) -> dict[str, float]:
     mean = float(values.mean())
     if len(values) < 2 or np.ptp(values) == 0:
         return {"mean": mean, "low": mean, "high": mean}
-    found = bootstrap((values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=keyed.rng("board", *key))
+    found = bootstrap((values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=seeding.rng("board", *key))
     return {"mean": mean, "low": float(found.confidence_interval.low), "high": float(found.confidence_interval.high)}

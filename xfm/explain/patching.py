@@ -14,13 +14,13 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from ..tree import ConfigError, nearest, require
-from .gradients import evaluating
-from .question import Question
+from ..config_utils import ConfigError, nearest, require
+from ..model.modes import eval_mode
+from .inputs import AttributionInputs
 
 
 @dataclass(frozen=True)
-class Patching:
+class PatchingEffect:
     """States of a clean input put into a corrupt one."""
 
     place: str
@@ -35,7 +35,9 @@ class Patching:
         return (self.patched - self.corrupt) / difference if difference else math.nan
 
 
-def patching(clean: Question, corrupt: Question, pattern: str, tokens: Sequence[int] | None = None) -> list[Patching]:
+def activation_patching(
+    clean: AttributionInputs, corrupt: AttributionInputs, pattern: str, tokens: Sequence[int] | None = None
+) -> list[PatchingEffect]:
     """Activation patching (Vig et al., 2020; Meng et al., 2022): the corrupt question is asked again, once for each
     module whose dotted name fits the pattern, with what that module put out for the clean one; at some tokens, or all.
 
@@ -47,13 +49,13 @@ def patching(clean: Question, corrupt: Question, pattern: str, tokens: Sequence[
     chosen = {name: module for name, module in there.items() if fnmatchcase(name, pattern)}
     if not chosen:
         raise ConfigError(f"pattern = {pattern!r}: fits no module; {nearest(pattern, there, after=' ')}".rstrip())
-    with evaluating(model), recording(chosen) as kept:
+    with eval_mode(model), recording(chosen) as kept:
         best = clean.score()
-    with evaluating(model):
+    with eval_mode(model):
         worst, found = corrupt.score(), []
         for name in kept:
             with replacing(chosen[name], kept[name], name, tokens):
-                found.append(Patching(name, best, worst, corrupt.score()))
+                found.append(PatchingEffect(name, best, worst, corrupt.score()))
     return found
 
 

@@ -18,18 +18,18 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from ..config_utils import one_of
 from ..model import XFM, initialise
-from ..tree import one_of
 from .attribution import Attribution, attribute
-from .question import Question
+from .inputs import AttributionInputs
 
-Ask = Callable[[XFM], Question]  # the same question, to another model
+Ask = Callable[[XFM], AttributionInputs]  # the same question, to another model
 How = Literal["cascading", "independent"]
 SEED = 1  # of weights drawn anew, added to what `initialise` is given
 
 
 @dataclass(frozen=True)
-class Likeness:
+class RankCorrelation:
     """Rank correlations (Spearman) of two attributions' sizes: 1 for the same order, 0 for no relation."""
 
     part: str  # of the model, drawn anew
@@ -37,7 +37,9 @@ class Likeness:
     image: float
 
 
-def weights(ask: Ask, model: XFM, method: str, how: How = "cascading", seed: int = 0) -> list[Likeness]:
+def randomise_weights(
+    ask: Ask, model: XFM, method: str, how: How = "cascading", seed: int = 0
+) -> list[RankCorrelation]:
     """The whole model's attribution beside that of the model with parts drawn anew, part after part."""
     one_of("how", how, ("cascading", "independent"))
     trained, fresh = model.state_dict(), copy.deepcopy(model)
@@ -47,20 +49,20 @@ def weights(ask: Ask, model: XFM, method: str, how: How = "cascading", seed: int
     for part, names in parts(model).items():
         chosen = chosen | names if how == "cascading" else names
         fresh.load_state_dict({name: drawn[name] if name in chosen else trained[name] for name in trained})
-        found.append(likeness(part, before, attribute(ask(fresh), method, seed)))
+        found.append(attribution_correlation(part, before, attribute(ask(fresh), method, seed)))
     return found
 
 
-def redrawn(model: XFM, seed: int = 0) -> XFM:
+def randomised_copy(model: XFM, seed: int = 0) -> XFM:
     """A copy whose weights are all drawn anew."""
     fresh = copy.deepcopy(model)
     initialise(fresh, SEED + seed)
     return fresh
 
 
-def unlike(ask: Ask, model: XFM, other: XFM, method: str, seed: int = 0) -> Likeness:
+def unlike(ask: Ask, model: XFM, other: XFM, method: str, seed: int = 0) -> RankCorrelation:
     """The attribution of a model beside that of another one of the same sizes."""
-    return likeness("all", attribute(ask(model), method, seed), attribute(ask(other), method, seed))
+    return attribution_correlation("all", attribute(ask(model), method, seed), attribute(ask(other), method, seed))
 
 
 def parts(model: XFM) -> dict[str, set[str]]:
@@ -77,9 +79,9 @@ def parts(model: XFM) -> dict[str, set[str]]:
     return found
 
 
-def likeness(part: str, one: Attribution, other: Attribution) -> Likeness:
+def attribution_correlation(part: str, one: Attribution, other: Attribution) -> RankCorrelation:
     of = torch.tensor(one.words.owner) >= 0  # <s> and </s> are no words
-    return Likeness(part, correlation(one.text[of], other.text[of]), correlation(one.patches, other.patches))
+    return RankCorrelation(part, correlation(one.text[of], other.text[of]), correlation(one.patches, other.patches))
 
 
 def correlation(one: Tensor, other: Tensor) -> float:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..config_utils import ConfigError, one_of, require
 from ..model import XFM, ImageTokens
-from ..tree import ConfigError, one_of, require
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Outputs:
         return heads[objective]
 
 
-def outputs(model: XFM, text: Tensor, patches: Tensor) -> Outputs:
+def model_outputs(model: XFM, text: Tensor, patches: Tensor) -> Outputs:
     """Encoded texts (B, L, D), none of them padded, and encoded patches (B, P, D), pair by pair."""
     own = torch.arange(len(text), device=text.device)
-    return Outputs(model, text, patches, model.fusion(text, everywhere(text), ImageTokens.of_pictures(patches), own))
+    return Outputs(model, text, patches, model.fusion(text, full_mask(text), ImageTokens.of_pictures(patches), own))
 
 
-def everywhere(tokens: Tensor) -> Tensor:
+def full_mask(tokens: Tensor) -> Tensor:
     """(B, L, D) -> (B, L): every token may be seen."""
     return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
 
@@ -70,16 +70,16 @@ ITC = Target("itc", lambda out: out.itc, "itc", None)
 SIDES = ("x", "y", "width", "height")
 
 
-def box(side: str) -> Target:
+def box_target(side: str) -> Target:
     """BBP: "x", "y" (of the centre), "width" or "height" of the box that the text names, as shares of the picture's."""
     place = SIDES.index(side)
     return Target(f"box {side}", lambda out: out.head("bbp").boxes(out.fused)[:, place], "bbp")
 
 
-KNOWN = {target.name: target for target in (ITM, ITC, *map(box, SIDES))}
+KNOWN = {target.name: target for target in (ITM, ITC, *map(box_target, SIDES))}
 
 
-def word(name: str, places: Sequence[int], tokens: Sequence[int]) -> Target:
+def word_target(name: str, places: Sequence[int], tokens: Sequence[int]) -> Target:
     """IMLM: the log-probability of a word, the sum over its tokens, each at its place, where the text says `<mask>`."""
 
     def score(out: Outputs) -> Tensor:
@@ -89,13 +89,13 @@ def word(name: str, places: Sequence[int], tokens: Sequence[int]) -> Target:
     return Target(f"word {name}", score, "imlm", places[0])
 
 
-def read(name: str, probe: Callable[[Tensor], Tensor], label: int) -> Target:
+def probe_class(name: str, probe: Callable[[Tensor], Tensor], label: int) -> Target:
     """A probe's class: `probe` maps mean patch tokens (B, D) to logits (B, C)."""
     require(label >= 0, "label", label, "the number of a class, 0 or more")
     return Target(f"{name} {label}", lambda out: probe(out.patches.mean(1))[:, label], "", None)
 
 
-def named(target: str) -> Target:
+def named_target(target: str) -> Target:
     """ConfigError for an unknown name, with the near ones."""
     one_of("target", target, [*KNOWN, "word ..."])
     return KNOWN[target]

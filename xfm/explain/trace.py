@@ -24,14 +24,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from ..config_utils import ConfigError, require
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from ..tree import ConfigError, require
-from .axes import Patches, Words
+from ..model.modes import eval_mode
 from .capture import Captured, capture
-from .gradients import evaluating
-from .question import Question, ask
+from .inputs import AttributionInputs, make_inputs
 from .targets import ITM, Outputs, Target
+from .token_axes import PatchAxis, TokenAxis
 
 MAPS = {  # as said here: the module's layers, the attention in each, what asks, what is asked
     "language": ("text.layers", "attention", "words", "words"),
@@ -42,7 +42,7 @@ MAPS = {  # as said here: the module's layers, the attention in each, what asks,
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionMap:
     """All layers and heads of one kind."""
 
     weights: Tensor  # (layer, head, query, key), float32 on the CPU
@@ -56,26 +56,26 @@ class Attention:
         scale = self.weights.amax(-1)
         return (self.weights / scale.clamp_min(1e-12)[..., None] * 255).round().to(torch.uint8), scale
 
-    def __sub__(self, other: Attention) -> Attention:
+    def __sub__(self, other: AttentionMap) -> AttentionMap:
         """ConfigError where the two are of other words, patches, layers or heads."""
         same = self.weights.shape == other.weights.shape
         require(same, "shape", tuple(other.weights.shape), f"{tuple(self.weights.shape)}: layers, heads, queries, keys")
-        return Attention(self.weights - other.weights, self.queries, self.keys)
+        return AttentionMap(self.weights - other.weights, self.queries, self.keys)
 
 
 @dataclass(frozen=True)
 class Trace:
     text: str
     image: np.ndarray  # (side, side, 3) uint8
-    words: Words
-    patches: Patches
-    maps: dict[str, Attention]  # language, vision, fusion, cross
+    words: TokenAxis
+    patches: PatchAxis
+    maps: dict[str, AttentionMap]  # language, vision, fusion, cross
     states: dict[str, Tensor]  # language, vision, fusion: (layers + 1, tokens, D), the first as they enter
     scores: dict[str, float]  # itm: log-odds of belonging together; itc: cosine
     target: str = ""  # of the gradients
     boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)  # phrase: x, y, w, h in pixels
 
-    def __sub__(self, other: Trace) -> dict[str, Attention]:
+    def __sub__(self, other: Trace) -> dict[str, AttentionMap]:
         """Map by map this one's weights minus another's: two models, steps or variants on the same input."""
         return {name: own - other.maps[name] for name, own in self.maps.items()}
 
@@ -99,28 +99,43 @@ class Trace:
         try:
             arrays = load(Path(f"{path}.safetensors").read_bytes())
             rest: dict[str, Any] = json.loads(Path(f"{path}.json").read_text("utf-8"))
-            words = Words(**{name: tuple(value) for name, value in rest.pop("words").items()})
+            words = TokenAxis(**{name: tuple(value) for name, value in rest.pop("words").items()})
             boxes = {phrase: tuple(box) for phrase, box in rest.pop("boxes").items()}
-            maps = {name: Attention(arrays[f"weights/{name}"], queries, keys, arrays.get(f"gradients/{name}"))
-                    for name, (_, _, queries, keys) in MAPS.items()}  # fmt: skip
+            maps = {
+                name: AttentionMap(arrays[f"weights/{name}"], queries, keys, arrays.get(f"gradients/{name}"))
+                for name, (_, _, queries, keys) in MAPS.items()
+            }
             states = {name.partition("/")[2]: t for name, t in arrays.items() if name.startswith("states/")}
-            return cls(image=arrays["image"].numpy(), words=words, patches=Patches(**rest.pop("patches")), maps=maps,
-                       states=states, boxes=boxes, **rest)  # fmt: skip
+            return cls(
+                image=arrays["image"].numpy(),
+                words=words,
+                patches=PatchAxis(**rest.pop("patches")),
+                maps=maps,
+                states=states,
+                boxes=boxes,
+                **rest,
+            )
         except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigError(f"{path}: not a trace that was saved here ({error}); save it again") from error
 
 
-def trace(model: XFM, tokenizer: Tokenizer, image: np.ndarray, text: str, target: str | Target = "",
-          boxes: Mapping[str, Sequence[float]] | None = None) -> Trace:  # fmt: skip
+def trace(
+    model: XFM,
+    tokenizer: Tokenizer,
+    image: np.ndarray,
+    text: str,
+    target: str | Target = "",
+    boxes: Mapping[str, Sequence[float]] | None = None,
+) -> Trace:
     """Runs a picture (side, side, 3) uint8 and a text through the model, which is left as it was.
 
     `target`: whose gradient by every weight is wanted, "itm", "itc" or another of `targets.py`; "": none. `boxes`: of
     phrases, x, y, width and height in pixels, where they are known. Raises ConfigError for a picture of another size or
     type, a text that is too long, an unknown target, and where what comes out is not finite.
     """
-    question = ask(model, tokenizer, image, text, target or ITM)
-    with evaluating(model), entering(model) as entered:
-        maps, out = attend(question, bool(target))
+    question = make_inputs(model, tokenizer, image, text, target or ITM)
+    with eval_mode(model), record_states(model) as entered:
+        maps, out = capture_attention(question, bool(target))
     scores = {"itm": out.itm.item(), "itc": out.itc.item()}
     finite = all(map(math.isfinite, scores.values()))
     require(finite, "scores", scores, "finite: the picture or the weights are not, or the model has diverged")
@@ -130,7 +145,7 @@ def trace(model: XFM, tokenizer: Tokenizer, image: np.ndarray, text: str, target
     return Trace(text, question.image, question.words, question.grid, maps, states, scores, asked, known)
 
 
-def attend(question: Question, gradients: bool = True) -> tuple[dict[str, Attention], Outputs]:
+def capture_attention(question: AttributionInputs, gradients: bool = True) -> tuple[dict[str, AttentionMap], Outputs]:
     """All attention of one pass, by the names of MAPS, with the target's gradients by it; and what came out."""
     graph = torch.enable_grad() if gradients else torch.no_grad()
     with graph, capture(question.model, gradients=gradients) as seen:
@@ -148,18 +163,18 @@ def differentiate(target: Tensor, seen: Captured) -> None:
         weight.grad = gradient
 
 
-def gathered(model: XFM, seen: Captured, gradients: bool) -> dict[str, Attention]:
+def gathered(model: XFM, seen: Captured, gradients: bool) -> dict[str, AttentionMap]:
     found = seen.gradients if gradients else {}
     maps = {}
     for name, (layers, attention, queries, keys) in MAPS.items():
         names = [f"{layers}.{i}.{attention}" for i in range(len(model.get_submodule(layers)))]  # type: ignore[arg-type]
         stacked = [torch.stack([of[n][0].detach() for n in names]).float().cpu() for of in (seen.weights, found) if of]
-        maps[name] = Attention(stacked[0], queries, keys, *stacked[1:])
+        maps[name] = AttentionMap(stacked[0], queries, keys, *stacked[1:])
     return maps
 
 
 @contextmanager
-def entering(model: XFM) -> Iterator[dict[str, list[Tensor]]]:
+def record_states(model: XFM) -> Iterator[dict[str, list[Tensor]]]:
     """The states (1, tokens, D) of each encoder: as they enter its first layer, and as they leave each."""
     states: dict[str, list[Tensor]] = {name: [] for name in ("language", "vision", "fusion")}
     hooks = []

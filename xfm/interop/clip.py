@@ -27,8 +27,10 @@ def teacher_width(name: str) -> int:
     if not width(name):
         usable = [model for model in open_clip.list_models() if width(model)]
         near = difflib.get_close_matches(name, usable, cutoff=0)
-        raise ConfigError(f"flow.teacher = {name!r}: no open_clip model with a transformer image tower of open_clip's "
-                          f"own; there are {', '.join(near)} ...")  # fmt: skip
+        raise ConfigError(
+            f"flow.teacher = {name!r}: no open_clip model with a transformer image tower of open_clip's "
+            f"own; there are {', '.join(near)} ..."
+        )
     return width(name)
 
 
@@ -49,8 +51,10 @@ def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device)
         ) from error
     tower.eval().requires_grad_(False)
     size = tower.image_size if isinstance(tower.image_size, tuple) else (tower.image_size,) * 2
-    ours, theirs = ([torch.tensor(v, device=device).view(3, 1, 1) for v in pair]
-                    for pair in ((MEAN, STD), (tower.image_mean or MEAN, tower.image_std or STD)))  # fmt: skip
+    ours, theirs = (
+        [torch.tensor(v, device=device).view(3, 1, 1) for v in pair]
+        for pair in ((MEAN, STD), (tower.image_mean or MEAN, tower.image_std or STD))
+    )
 
     @torch.no_grad()
     def tokens(pictures: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .. import keyed
+from .. import seeding
 from ..config import ModelConfig
 from .fusion import FusionEncoder
 from .text import TextEncoder
@@ -38,7 +38,7 @@ def initialise(model: XFM, seed: int) -> None:
     divided by sqrt(2 (i + 1)), layer scale, relative biases 0; heads and the patch embedding as PyTorch's Linear.
     """
     for name, parameter in model.named_parameters():
-        _fill(name, parameter, model, keyed.generator(seed, "init", name))
+        _fill(name, parameter, model, seeding.generator(seed, "init", name))
 
 
 def _fill(name: str, p: Tensor, model: XFM, g: torch.Generator) -> None:

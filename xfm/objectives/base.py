@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import IGNORE, LossOut, Stream, Words
+from ..batch import IGNORE, LossOut, Stream, TokenBatch
 from ..flow import Flow
 
 
@@ -45,7 +45,7 @@ def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
     )
 
 
-def hidden_words(hidden: Tensor, words: Words) -> tuple[Tensor, Tensor]:
+def hidden_words(hidden: Tensor, words: TokenBatch) -> tuple[Tensor, Tensor]:
     """The K hidden tokens of B texts: their states (B, L, D) -> (K, D), and labels (K,). Padding is left out: the head
     computes no logits for it. `hidden` may be of the first texts only."""
     labels = words.labels[: len(hidden)]

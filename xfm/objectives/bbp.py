@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..batch import LossOut, Pairing, Regions
+from ..batch import FusionBatch, LossOut, Regions
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
@@ -40,10 +40,12 @@ class BBP(Objective):
         super().__init__()
         self.head = two_layer_head(config.model.text.width, 4)
 
-    def pairing(self, flow: Flow) -> Pairing:
+    def pairing(self, flow: Flow) -> FusionBatch:
         batch = flow.batch
         assert isinstance(batch, Regions)
-        return Pairing(flow.text, batch.words.mask, len(batch.owner) + batch.owner)  # whole pictures follow the regions
+        return FusionBatch(
+            flow.text, batch.words.mask, len(batch.owner) + batch.owner
+        )  # whole pictures follow the regions
 
     def boxes(self, fused: Tensor) -> Tensor:
         """Fusion outputs (R, L, D) -> (R, 4) as (cx, cy, w, h) in [0, 1]"""

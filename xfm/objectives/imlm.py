@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..batch import PAD, LossOut, Pairing, Pairs, Regions
+from ..batch import PAD, FusionBatch, LossOut, Pairs, Regions
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
@@ -24,9 +24,9 @@ class IMLM(Objective):
         self.head = LMHead(text.width, text.vocabulary)
         self.word = nn.Embedding(text.vocabulary, text.width, padding_idx=PAD)
 
-    def pairing(self, flow: Flow) -> Pairing:
+    def pairing(self, flow: Flow) -> FusionBatch:
         text = flow.masked_text
-        return Pairing(text, flow.batch.words.mask[: len(text)], torch.arange(len(text), device=text.device))
+        return FusionBatch(text, flow.batch.words.mask[: len(text)], torch.arange(len(text), device=text.device))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Fusion outputs (..., D) -> (..., V)"""

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import keyed
-from ..batch import LossOut, Pairing, Pairs, Regions
+from .. import seeding
+from ..batch import FusionBatch, LossOut, Pairs, Regions
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
@@ -41,15 +41,15 @@ class ITM(Objective):
         with torch.no_grad():
             n, temperature = flow.fused_count, flow.model.objectives["itc"].get_parameter("temperature")
             similarity = image[:n] @ text[:n].T / temperature
-            g = keyed.generator(*flow.key, "negatives")
+            g = seeding.generator(*flow.key, "negatives")
             return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
 
-    def pairing(self, flow: Flow) -> Pairing:
+    def pairing(self, flow: Flow) -> FusionBatch:
         n = flow.fused_count
         text, mask = flow.text[:n], flow.batch.words.mask[:n]
         other_image, other_text = self.negatives(flow)
         own = torch.arange(len(text), device=text.device)
-        return Pairing(
+        return FusionBatch(
             torch.cat([text, text, text[other_text]]),
             torch.cat([mask, mask, mask[other_text]]),
             torch.cat([own, other_image, own]),

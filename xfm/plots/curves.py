@@ -73,8 +73,13 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
             show_curriculum(axes, config, end)
     drawn = {stream for panel in panels.values() for stream in panel}
     streams = [s for s in STREAM_STYLES if s in drawn] + sorted(drawn - STREAM_STYLES.keys())
-    figure.legend(handles=legend(streams, config, any(checked.values())), loc="outside lower left", ncols=5,
-                  columnspacing=1.6, handlelength=2.2)  # fmt: skip
+    figure.legend(
+        handles=legend(streams, config, any(checked.values())),
+        loc="outside lower left",
+        ncols=5,
+        columnspacing=1.6,
+        handlelength=2.2,
+    )
     return figure
 
 
@@ -192,9 +197,17 @@ def show_chance(axes: Axes, levels: Mapping[str, tuple[float, str] | None], besi
         colour = STREAM_STYLES.get(stream, OTHER)[0] if len(known) > 1 else GREY
         axes.axhline(value, color=colour, linestyle=(0, (1, 1.5)), linewidth=1.1)
         above = value == max(v for v, _ in known)
-        axes.annotate(name, (0.02 if beside else 1, value), (0, 2 if above else -2), ("axes fraction", "data"),
-                      "offset points", fontsize=7.5, color=colour, ha="left" if beside else "right",
-                      va="bottom" if above else "top")  # fmt: skip
+        axes.annotate(
+            name,
+            (0.02 if beside else 1, value),
+            (0, 2 if above else -2),
+            ("axes fraction", "data"),
+            "offset points",
+            fontsize=7.5,
+            color=colour,
+            ha="left" if beside else "right",
+            va="bottom" if above else "top",
+        )
         low, high = axes.get_ylim()
         if beside is not None and 0.2 < (value - low) / (high - low) < 0.65:
             beside.set_y(0.8 if value < (low + high) / 2 else 0.2)

@@ -106,8 +106,9 @@ def value_name(row: Any) -> str:
     return f"{row['unit']}, {row['better']} is better" if row["better"] else str(row["unit"])
 
 
-def grid(effects: pd.DataFrame, title: str, variants: list[str] | None = None
-         ) -> tuple[Figure, list[tuple[Axes, str]], list[str]]:  # fmt: skip
+def grid(
+    effects: pd.DataFrame, title: str, variants: list[str] | None = None
+) -> tuple[Figure, list[tuple[Axes, str]], list[str]]:
     """A figure with a panel a metric, in the rows' order, and the variants that its lines are for."""
     roles = dict(effects[["metric", "role"]].itertuples(index=False, name=None))
     variants = variants or list(effects["variant"].unique())
@@ -180,8 +181,16 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
             axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, fill=False, edgecolor="black", linewidth=2))
         text = (f"{value:+.2f}" if share != 1 else f"{value:+.3f}").replace("-", "−")
         dark = sum(c * w for c, w in zip(colour, (0.3, 0.59, 0.11), strict=False)) < 0.5
-        axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", color="white" if dark else "black",
-                  fontweight="bold" if beyond else "normal", gid=FIXED)  # fmt: skip
+        axes.text(
+            x + 0.5,
+            y + 0.5,
+            text,
+            ha="center",
+            va="center",
+            color="white" if dark else "black",
+            fontweight="bold" if beyond else "normal",
+            gid=FIXED,
+        )
     axes.set(xlim=(0, len(xs)), ylim=(0, len(ys)), xlabel=first["columns"], ylabel=first["rows"])
     axes.set_xticks([i + 0.5 for i in range(len(xs))], [str(x) for x in xs])
     axes.set_yticks([i + 0.5 for i in range(len(ys))], [str(y) for y in ys])
@@ -191,8 +200,11 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     counts = sorted({int(n) for n in cells["n"]})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor="black", linewidth=2)
-    figure.legend(handles=[frame], labels=[f"the 95 % interval leaves zero out ({seeds} pairs a cell, uncorrected)"],
-                  loc="outside lower left")  # fmt: skip
+    figure.legend(
+        handles=[frame],
+        labels=[f"the 95 % interval leaves zero out ({seeds} pairs a cell, uncorrected)"],
+        loc="outside lower left",
+    )
     return figure
 
 

@@ -10,9 +10,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 
-from ..data.openmoji import CREDIT
+from ..config_utils import one_of
+from ..data.synthetic.openmoji import CREDIT
 from ..explain.scores import SCORES
-from ..tree import one_of
 from .colours import AXIS, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE
 from .style import WIDTH, Figure, require, styled
 
@@ -32,8 +32,9 @@ NAMES = {"language": "words to words, language encoder", "vision": "patches to p
 
 
 @styled
-def attributions(image: np.ndarray, found: Sequence[Attribution], truth: np.ndarray | None = None, title: str = ""
-                 ) -> Figure:  # fmt: skip
+def attributions(
+    image: np.ndarray, found: Sequence[Attribution], truth: np.ndarray | None = None, title: str = ""
+) -> Figure:
     """A panel an attribution of one question: the picture (side, side, 3) under its patches' numbers, and a bar a word.
 
     Each panel has a scale of its own: methods' numbers have no common unit. Signed ones are shown around 0. `truth`
@@ -131,10 +132,20 @@ def attention(trace: Trace, place: str = "cross", piece: int = 0, title: str = "
             axes = figure.add_axes((left / wide, 1 - (top + side) / tall, side / wide, side / tall))
             overlaid(axes, trace.image, trace.patches.pixels(row[1:]).numpy(), signed=False)
             bits = float((-(row * row.clamp_min(1e-12).log())).sum())
-            figure.text(left / wide, 1 - (top + side + 0.16) / tall,
-                        f"head {head}: most {float(row.max()):.2f}, {bits:.1f} nats", fontsize=7)  # fmt: skip
-        figure.text(0.12 / wide, 1 - (TITLE + layer * (side + 0.32) + side / 2) / tall, f"layer {layer}", rotation=90,
-                    fontsize=SIZE, va="center")  # fmt: skip
+            figure.text(
+                left / wide,
+                1 - (top + side + 0.16) / tall,
+                f"head {head}: most {float(row.max()):.2f}, {bits:.1f} nats",
+                fontsize=7,
+            )
+        figure.text(
+            0.12 / wide,
+            1 - (TITLE + layer * (side + 0.32) + side / 2) / tall,
+            f"layer {layer}",
+            rotation=90,
+            fontsize=SIZE,
+            va="center",
+        )
     return figure
 
 
@@ -217,8 +228,15 @@ def heads(frame: pd.DataFrame, title: str = "") -> Figure:
             own = frame[frame["place"] == place].pivot(index="layer", columns="head", values=measure)
             axes.imshow(own, cmap=SEQUENTIAL, norm=Normalize(0, most), aspect="auto")
             for (y, x), value in np.ndenumerate(own.to_numpy()):
-                axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7.5,
-                          color="black" if value > 0.6 * most else "white")  # fmt: skip
+                axes.text(
+                    x,
+                    y,
+                    f"{value:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color="black" if value > 0.6 * most else "white",
+                )
             axes.grid(visible=False)
             axes.set_xticks(range(own.shape[1]))
             axes.set_yticks(range(own.shape[0]))

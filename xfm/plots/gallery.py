@@ -10,21 +10,28 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from ..data.openmoji import CREDIT
+from ..data.synthetic.openmoji import CREDIT
 from .colours import BLUE, GREEN, GREY, LIGHT, ORANGE
 from .pictures import ordinal
 from .style import WIDTH, Figure, Ruler, styled
 
 if TYPE_CHECKING:
-    from ..evaluation.gallery import Gallery
+    from ..evaluation.retrieval_set import RetrievalSet
 
 TALL, LEFT, SPLIT, SIZE = 4.9, 0.1, 5.5, 8.5  # inches, inches, where the map begins, points
 SHOWN = 8  # answers
 
 
 @styled
-def ranking(gallery: Gallery, direction: str, query: int, itm: np.ndarray | None = None, selected: Sequence[int] = (),
-            apart: bool = False, title: str = "") -> Figure:  # fmt: skip
+def ranking(
+    gallery: RetrievalSet,
+    direction: str,
+    query: int,
+    itm: np.ndarray | None = None,
+    selected: Sequence[int] = (),
+    apart: bool = False,
+    title: str = "",
+) -> Figure:
     """The best answers to a query with their scores, the true ones framed and ticked; beside them the map of both
     modalities. `itm` (N,): the scores that the best by ITC are ordered by. `selected`: pictures 0 to N - 1, sentences
     N to 2N - 1."""
@@ -80,7 +87,7 @@ def ranking(gallery: Gallery, direction: str, query: int, itm: np.ndarray | None
     return figure
 
 
-def plane(axes: Axes, gallery: Gallery, query: int, selected: Sequence[int], apart: bool) -> None:
+def plane(axes: Axes, gallery: RetrievalSet, query: int, selected: Sequence[int], apart: bool) -> None:
     n = len(gallery.texts)
     places, shares = gallery.plane(apart)
     for i in range(n):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from ..data.openmoji import CREDIT
+from ..data.synthetic.openmoji import CREDIT
 from .colours import BLUE, GREY, ORANGE
 from .explanations import overlaid
 from .style import WIDTH, Figure, Ruler, styled
@@ -20,8 +20,15 @@ Box = Sequence[float]  # x, y, width, height in pixels
 
 
 @styled
-def grounding(image: np.ndarray, phrase: str, predicted: Box | None = None, true: Box | None = None,
-              attention: np.ndarray | None = None, about: str = "", said: str = "") -> Figure:  # fmt: skip
+def grounding(
+    image: np.ndarray,
+    phrase: str,
+    predicted: Box | None = None,
+    true: Box | None = None,
+    attention: np.ndarray | None = None,
+    about: str = "",
+    said: str = "",
+) -> Figure:
     """The picture (H, W, 3) uint8 with the true box (drawn through) and the predicted one (dashed); beside it, where
     given, attention by patch (rows, columns), which `about` names. `said` stands below the phrase."""
     height, width = image.shape[:2]

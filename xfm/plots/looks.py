@@ -39,8 +39,14 @@ def looks(sides: Sequence[tuple[str, str, Tensor]], trace: Trace, signed: bool =
             colours, norm = scale(found[1:], signed)
             beside = figure.add_axes(((left + SIDE + 0.1) / wide, 1 - (TOP + SIDE) / tall, 0.12 / wide, SIDE / tall))
             figure.colorbar(ScalarMappable(norm, colours), cax=beside)
-            axes.text(0, -0.02, f"the token of the whole picture: {found[0]:.3f}", transform=axes.transAxes, va="top",
-                      fontsize=8)  # fmt: skip
+            axes.text(
+                0,
+                -0.02,
+                f"the token of the whole picture: {found[0]:.3f}",
+                transform=axes.transAxes,
+                va="top",
+                fontsize=8,
+            )
             continue
         axes.barh(np.arange(len(found)), found, height=0.7, color=[ORANGE if v < 0 else BLUE for v in found])
         axes.set_yticks(range(len(found)), trace.words.pieces, fontsize=8)

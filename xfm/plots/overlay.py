@@ -29,8 +29,9 @@ class Overlay:
 
 
 @styled
-def overlay(panels: Mapping[str, Overlay], share: float = 0.0, logarithmic: bool = False, title: str = "",
-            columns: int = 3) -> Figure:  # fmt: skip
+def overlay(
+    panels: Mapping[str, Overlay], share: float = 0.0, logarithmic: bool = False, title: str = "", columns: int = 3
+) -> Figure:
     """A panel a curve, a colour and dash a run; `share` of its steps is the width of a running mean, behind which the
     values themselves are faint. `logarithmic`: the axis, of panels whose values are all above zero. Without panels a
     figure that says that there is nothing yet."""

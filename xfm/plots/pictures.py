@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from ..data import preview
-from ..data.openmoji import CREDIT
-from ..data.scenes import Scene
+from ..data.synthetic import preview
+from ..data.synthetic.openmoji import CREDIT
+from ..data.synthetic.scenes import Scene
 from ..evaluation.examples import Grounded, Guess, Masked, Retrieved
 from .colours import BLUE, GREY, ORANGE
 from .style import WIDTH, Figure, Ruler, require, styled
@@ -50,8 +50,9 @@ def sheet(cards: Sequence[Card], columns: int, title: str) -> Figure:
     card = across * (side + GAP)  # from one card to the next
 
     def wrapped(texts: Sequence[Text], inches: float) -> list[Text]:
-        return [Text(line, t.colour, t.weight) for t in texts
-                for line in ruler.wrap(t.text, inches, SIZE, t.weight, INDENT)]  # fmt: skip
+        return [
+            Text(line, t.colour, t.weight) for t in texts for line in ruler.wrap(t.text, inches, SIZE, t.weight, INDENT)
+        ]
 
     above = [wrapped(c.above, card - GAP) for c in cards]
     below = [[wrapped(texts, side) for texts in c.below] for c in cards]
@@ -155,10 +156,13 @@ def grounding_examples(
     """The true box (drawn through), the predicted one (dashed), and how well they agree; right from an IoU of 0.5."""
     require(examples, "examples of grounding")
     cards = [
-        Card([], [partial(boxes, example=e)],
-             [[Text(f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}", weight="bold"), Text(f"“{e.phrase}”")]])
+        Card(
+            [],
+            [partial(boxes, example=e)],
+            [[Text(f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}", weight="bold"), Text(f"“{e.phrase}”")]],
+        )
         for e in examples
-    ]  # fmt: skip
+    ]
     figure = sheet(cards, columns, title)
     wide, tall = figure.get_size_inches()
     for x, text, colour in ((GAP, "▬ true box", BLUE), (GAP + 1, "╍╍ predicted box", ORANGE)):

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from ..data.openmoji import CREDIT
+from ..data.synthetic.openmoji import CREDIT
 from .colours import BLUE, GREY
 from .pictures import COVER, RIGHT
 from .style import WIDTH, Figure, Ruler, styled
@@ -23,14 +23,21 @@ READABLE = 8  # patches a side, at most: their numbers fit
 
 
 @styled
-def playground(image: np.ndarray, hidden: np.ndarray, agreement: np.ndarray | None, pixels: np.ndarray | None,
-               words: Sequence[Mapping[str, Any]], title: str = "") -> Figure:  # fmt: skip
+def playground(
+    image: np.ndarray,
+    hidden: np.ndarray,
+    agreement: np.ndarray | None,
+    pixels: np.ndarray | None,
+    words: Sequence[Mapping[str, Any]],
+    title: str = "",
+) -> Figure:
     """The picture (side, side, 3) uint8 as it is shown, with `hidden` (P,) bool covered; beside it, where hidden, the
     `agreement` (P,) of MIM's prediction with its target, a cosine, and the target in `pixels` (side, side, 3) uint8;
     below them the guesses for hidden word pieces, as `explain.playground` has them in "words"."""
     ruler = Ruler()
-    rows = [(w["piece"], [ruler.wrap(told(w["piece"], w[side]), 3.7, SIZE) for side in ("with", "without")])
-            for w in words]  # fmt: skip
+    rows = [
+        (w["piece"], [ruler.wrap(told(w["piece"], w[side]), 3.7, SIZE) for side in ("with", "without")]) for w in words
+    ]
     heights = [LINE * (max(map(len, cells)) + 0.4) for _, cells in rows]
     tall = TOP + SIDE + BELOW + 2 * LINE + sum(heights) + 0.25
     figure = Figure(figsize=(WIDTH, tall))
@@ -81,8 +88,15 @@ def cover(axes: Axes, side: int, hidden: np.ndarray, values: np.ndarray | None, 
             colour = colormaps[SEQUENTIAL](float(np.clip(values[i], 0, 1)))
             axes.add_patch(Rectangle((x, y), cell, cell, facecolor=colour, edgecolor="white", linewidth=0.5))
             if grid <= READABLE:
-                axes.text(x + cell / 2, y + cell / 2, f"{values[i]:.2f}", ha="center", va="center", fontsize=7,
-                          color="black" if values[i] > 0.55 else "white")  # fmt: skip
+                axes.text(
+                    x + cell / 2,
+                    y + cell / 2,
+                    f"{values[i]:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="black" if values[i] > 0.55 else "white",
+                )
 
 
 def told(piece: str, side: Mapping[str, Any] | None) -> str:

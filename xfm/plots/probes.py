@@ -17,7 +17,7 @@ from .gradients import HATCHED, LINES, NO_PATH, PLAIN
 from .style import WIDTH, Figure, require, styled
 from .svg import FIXED
 
-Record = Mapping[str, Any]  # what `xfm.explain.probes.Probe` returned
+Record = Mapping[str, Any]  # what `xfm.diagnostics.training_probe.TrainingProbe` returned
 Reading = Callable[[Record], float | None]
 COLOURS, SCALE = colormaps["PuOr_r"], Normalize(-1, 1)
 CELL, LEFT, GAP, TOP, FOOT = 0.5, 0.75, 0.9, 0.75, 0.75  # inches
@@ -96,8 +96,12 @@ def cosines(record: Record, title: str = "") -> Figure:
 
 
 @styled
-def probes(runs: Mapping[str, Sequence[Sequence[Record]]], readings: Sequence[str] = tuple(READINGS), title: str = "",
-           columns: int = 3) -> Figure:  # fmt: skip
+def probes(
+    runs: Mapping[str, Sequence[Sequence[Record]]],
+    readings: Sequence[str] = tuple(READINGS),
+    title: str = "",
+    columns: int = 3,
+) -> Figure:
     """A panel for each of READINGS asked for, over the steps; a line for each variant of `runs`, the mean over its
     seeds (a list of records each), with the 95 % interval of the mean (t) where there are at least two.
 

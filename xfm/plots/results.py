@@ -1,4 +1,4 @@
-"""Evaluation results: every number beside its interval, its control and its ceiling."""
+"""Evaluation results: every number beside its interval, its baseline and its upper_bound."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Layout:
         """From the top: of each task its heading, which tells what its results have in common, and its results."""
         y, out = -GAP, []
         for task in tasks:
-            sizes, controls = {r.n for r in task}, dict.fromkeys(r.control_name for r in task if r.control_name)
+            sizes, baselines = {r.n for r in task}, dict.fromkeys(r.baseline_name for r in task if r.baseline_name)
             notes = [f"n = {task[0].n}"] if len(sizes) == 1 else []
-            notes += [f"× {' / '.join(controls)}"] if controls else []
+            notes += [f"× {' / '.join(baselines)}"] if baselines else []
             note, heading = ", ".join(notes), self.ruler.wrap(task[0].task, self.column, 9.5, "bold")
             room = self.column - self.ruler.width(heading[-1], 9.5, "bold") - 0.1
             more = [] if self.ruler.width(note, 8) <= room else self.ruler.wrap(note, self.column, 8)
@@ -99,7 +99,7 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
     """Every result as a dot with its 95 % interval, beside what is reached without having learnt the task (×) and,
     where that is less than everything, what a perfect model would reach. Losses have a scale of their own.
 
-    A dot is full where the interval leaves the control out. Raises ValueError for no results. See `pages` for many.
+    A dot is full where the interval leaves the baseline out. Raises ValueError for no results. See `pages` for many.
     """
     require(results, "results")
     layout = Layout(results)
@@ -123,8 +123,9 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
             scale(axes, losses if panel in last else shares)
             top += height + AXIS
     figure.text(SPACE / wide, 1 - 0.14 / inches, title, fontsize=11.5, fontweight="bold", va="top")
-    figure.legend(handles=legend(results), loc="lower left", bbox_to_anchor=(0.005, 0), ncols=2 * len(columns),
-                  columnspacing=1.4)  # fmt: skip
+    figure.legend(
+        handles=legend(results), loc="lower left", bbox_to_anchor=(0.005, 0), ncols=2 * len(columns), columnspacing=1.4
+    )
     return figure
 
 
@@ -170,15 +171,15 @@ def draw(axes: Axes, panel: Sequence[Line], height: float, left: float) -> None:
         axes.plot([r.low, r.high], [line.y] * 2, color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3)
         face = BLUE if beyond(r) else "white"
         axes.plot(r.value, line.y, "o", color=BLUE, mfc=face, markersize=5.5, zorder=4, clip_on=False)
-        if r.control is not None:
-            axes.plot(r.control, line.y, "x", color=ORANGE, markersize=5.5, mew=1.6, zorder=5, clip_on=False)
-        if r.ceiling is not None and (is_loss(r) or r.ceiling < 1):
-            axes.plot(r.ceiling, line.y, "|", color="black", markersize=10, mew=1.6, zorder=2, clip_on=False)
+        if r.baseline is not None:
+            axes.plot(r.baseline, line.y, "x", color=ORANGE, markersize=5.5, mew=1.6, zorder=5, clip_on=False)
+        if r.upper_bound is not None and (is_loss(r) or r.upper_bound < 1):
+            axes.plot(r.upper_bound, line.y, "|", color="black", markersize=10, mew=1.6, zorder=2, clip_on=False)
 
 
 def scale(axes: Axes, results: Sequence[Result]) -> None:
     """One scale for all that are of a kind."""
-    marks = [x for r in results for x in (r.low, r.high, r.control, r.ceiling) if x is not None]
+    marks = [x for r in results for x in (r.low, r.high, r.baseline, r.upper_bound) if x is not None]
     if is_loss(results[0]):
         room = 0.4 * (max(marks) - min(marks)) or 0.1
         axes.set_xlim(min(marks) - room, max(marks) + room)
@@ -193,17 +194,19 @@ def number(r: Result) -> str:
 
 
 def beyond(r: Result) -> bool:
-    """Whether the interval leaves the control out."""
-    return r.control is not None and not r.low <= r.control <= r.high
+    """Whether the interval leaves the baseline out."""
+    return r.baseline is not None and not r.low <= r.baseline <= r.high
 
 
 def legend(results: Sequence[Result]) -> list[Line2D]:
     dot: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     handles = [
         Line2D([], [], **dot, label="value, 95 % interval"),
-        Line2D([], [], **dot, mfc="white", label="the interval holds the control, or there is none"),
-        Line2D([], [], color=ORANGE, linestyle="", marker="x", mew=1.6, label="control"),
+        Line2D([], [], **dot, mfc="white", label="the interval holds the baseline, or there is none"),
+        Line2D([], [], color=ORANGE, linestyle="", marker="x", mew=1.6, label="baseline"),
     ]
-    if any(r.ceiling is not None and r.ceiling < 1 for r in results):
-        handles.append(Line2D([], [], color="black", linestyle="", marker="|", markersize=10, mew=1.6, label="ceiling"))
+    if any(r.upper_bound is not None and r.upper_bound < 1 for r in results):
+        handles.append(
+            Line2D([], [], color="black", linestyle="", marker="|", markersize=10, mew=1.6, label="upper bound")
+        )
     return handles

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..config_utils import one_of
 from ..train import Run
-from ..tree import one_of
 
 FOLDER = Path(__file__).parent
 

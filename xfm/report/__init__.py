@@ -10,17 +10,17 @@ from typing import Any
 from ..config import STREAMS, RunConfig
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
+from ..diagnostics.gradient_table import GradientTable, gradient_table
 from ..evaluation import evaluate_run, examples
 from ..evaluation.examples import Examples, right_and_wrong
-from ..explain.gradients import GradientTable, table
 from ..model import XFM
 from ..objectives import Pretraining
 from ..recipes import ABLATIONS
 from ..train import Run, RunError
-from ..train.checkpoint import named, write
-from . import plates
+from ..train.run import explain_os_error, write_atomically
+from . import figures
+from .figures import SHOWN, ReportFigure
 from .page import render
-from .plates import SHOWN, Plate
 
 MOST = 16  # items of a stream that gradients are measured on
 QUESTIONS = (100, 400)  # that examples come from; the second where the first do not have enough of both kinds
@@ -37,7 +37,7 @@ def gradient_tables(run: Run) -> dict[str, GradientTable]:
     batch = Streams(config.replace(sizes), run.tokenizer(), "validation")[config.train.steps]
     own = {"flow.mim_target": "self"} if config.flow.mim_target in ("frozen", "teacher") else {}
     return {
-        title: table(
+        title: gradient_table(
             Pretraining(model, config.replace(dict.fromkeys(ABLATIONS["no_stop_gradient"], share) | own)), batch
         )
         for title, share in STOPS.items()
@@ -57,15 +57,15 @@ def write_report(run: Run, gradients: Mapping[str, GradientTable] | None = None)
     measured = gradient_tables(run) if gradients is None else gradients
     shown = of_both_kinds(model, run.config, run.tokenizer())
     sections = {
-        "training": plates.training(records, run.config),
-        "throughput": [plates.throughput(records)],
-        "evaluation": plates.evaluation(results),
-        "examples": plates.examples(shown),
-        "gradients": [plates.gradients(measured)],
+        "training": figures.training(records, run.config),
+        "throughput": [figures.throughput(records)],
+        "evaluation": figures.evaluation(results),
+        "examples": figures.examples(shown),
+        "gradients": [figures.gradients(measured)],
     }
     write_figures(run, [plate for some in sections.values() for plate in some])
     path = run.folder / "report.html"
-    write(path, render(run.config, machine, model, records, results, measured, sections))
+    write_atomically(path, render(run.config, machine, model, records, results, measured, sections))
     return path
 
 
@@ -80,14 +80,14 @@ def of_both_kinds(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Exampl
     return shown
 
 
-def write_figures(run: Run, drawn: Sequence[Plate]) -> None:
+def write_figures(run: Run, drawn: Sequence[ReportFigure]) -> None:
     folder = run.folder / "figures"
-    with named(folder):
+    with explain_os_error(folder):
         folder.mkdir(exist_ok=True)
     for plate in drawn:
         for name, figure in plate.files().items():
             kind = "png" if plate.pictures else "pdf"
-            write(folder / f"{name}.{kind}", figure.bytes(kind))
+            write_atomically(folder / f"{name}.{kind}", figure.bytes(kind))
 
 
 def environment(run: Run) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..config import RunConfig
+from ..diagnostics.gradient_table import GradientTable, module_of
 from ..evaluation import Result
-from ..explain.gradients import GradientTable, module_of
 from ..model import XFM
-from ..train.checkpoint import Record
-from . import again, summary, words
-from .plates import Plate
+from ..train.run import Record
+from . import describe, reproduce, summary
+from .figures import ReportFigure
 
 HERE = Path(__file__).parent
 SECTIONS = {"words": "The model and its training, in words", "training": "Learning curves", "throughput": "Throughput",
@@ -26,39 +26,67 @@ SECTIONS = {"words": "The model and its training, in words", "training": "Learni
             "limits": "What this does not tell", "licences": "Licences and citation"}  # fmt: skip
 
 
-def page(template: str, title: str, sections: Mapping[str, str], abstract: Sequence[str],
-         plates: Mapping[str, Sequence[Plate]], **values: Any) -> str:  # fmt: skip
+def page(
+    template: str,
+    title: str,
+    sections: Mapping[str, str],
+    abstract: Sequence[str],
+    plates: Mapping[str, Sequence[ReportFigure]],
+    **values: Any,
+) -> str:
     """The HTML of a page: `sections` by their id, in order; `plates` by section; `values` for its own template."""
     script = (HERE / "report.js").read_text("utf-8")
     jinja = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    jinja.filters["percent"] = words.percent
+    jinja.filters["percent"] = describe.percent
     order = [plate.name for some in plates.values() for plate in some]
     return jinja.get_template(template).render(
-        title=title, abstract=abstract, plates=plates, version=version("xfm-lab"),
-        style=(HERE / "report.css").read_text("utf-8"), script=script,
+        title=title,
+        abstract=abstract,
+        plates=plates,
+        version=version("xfm-lab"),
+        style=(HERE / "report.css").read_text("utf-8"),
+        script=script,
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         sections={name: (i, title) for i, (name, title) in enumerate(sections.items(), 1)},
-        number={name: i for i, name in enumerate(order, 1)}, **values,
-    )  # fmt: skip
+        number={name: i for i, name in enumerate(order, 1)},
+        **values,
+    )
 
 
-def render(config: RunConfig, environment: Mapping[str, Any], model: XFM, records: Sequence[Record],
-           results: Sequence[Result], gradients: Mapping[str, GradientTable], plates: Mapping[str, Sequence[Plate]]
-           ) -> str:  # fmt: skip
+def render(
+    config: RunConfig,
+    environment: Mapping[str, Any],
+    model: XFM,
+    records: Sequence[Record],
+    results: Sequence[Result],
+    gradients: Mapping[str, GradientTable],
+    plates: Mapping[str, Sequence[ReportFigure]],
+) -> str:
     """The HTML of a run's report; `plates` by section."""
     parameters = modules(model)
-    recipe, differing = again.departures(config)
+    recipe, differing = reproduce.departures(config)
     seconds = sum(r["seconds"] for r in records)
     return page(
-        "report.html.jinja", f"{config.name}, seed {config.seed}", SECTIONS,
-        summary.abstract(config, results, sum(parameters.values()), seconds), plates,
-        config=config, environment=environment, description=words.describe(config),
-        objectives=words.objective_rows(config), parameters=parameters, recipe=recipe, differing=differing,
-        command=again.command(config), speed=speed(config, records), families=families(results),
-        split=results[0].split, gradients=gradients,
-    )  # fmt: skip
+        "report.html.jinja",
+        f"{config.name}, seed {config.seed}",
+        SECTIONS,
+        summary.abstract(config, results, sum(parameters.values()), seconds),
+        plates,
+        config=config,
+        environment=environment,
+        description=describe.describe(config),
+        objectives=describe.objective_rows(config),
+        parameters=parameters,
+        recipe=recipe,
+        differing=differing,
+        command=reproduce.command(config),
+        speed=speed(config, records),
+        families=families(results),
+        split=results[0].split,
+        gradients=gradients,
+    )
 
 
 def modules(model: XFM) -> dict[str, int]:
@@ -79,9 +107,9 @@ def speed(config: RunConfig, records: Sequence[Record]) -> dict[str, str]:
     tokens = (d.pairs + d.regions) * d.caption_tokens + d.texts * d.text_tokens
     pictures = d.pairs + d.images + (d.region_images if d.regions else 0)
     return {
-        "time": words.spoken(seconds),
+        "time": describe.spoken(seconds),
         "steps a second": f"{steps / seconds:.2f}",
-        "waiting for data": words.percent(waited / seconds),
+        "waiting for data": describe.percent(waited / seconds),
         "samples a step": f"{samples:,}",
         "samples a second": f"{samples * steps / seconds:,.0f}",
         "pictures a step": f"{pictures:,}, of {config.model.vision.patches:,} patches",
@@ -91,8 +119,10 @@ def speed(config: RunConfig, records: Sequence[Record]) -> dict[str, str]:
 
 def families(results: Sequence[Result]) -> list[tuple[str, list[tuple[str, list[Result]]]]]:
     """Results by family and task, in their order."""
-    return [(family, [(task, list(rows)) for task, rows in groupby(some, lambda r: r.task)])
-            for family, some in groupby(sorted_by_family(results), lambda r: r.family)]  # fmt: skip
+    return [
+        (family, [(task, list(rows)) for task, rows in groupby(some, lambda r: r.task)])
+        for family, some in groupby(sorted_by_family(results), lambda r: r.family)
+    ]
 
 
 def sorted_by_family(results: Sequence[Result]) -> list[Result]:

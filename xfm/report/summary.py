@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..config import RunConfig
 from ..evaluation import Result
-from .words import MIM_TARGETS, listed, percent, spoken
+from .describe import MIM_TARGETS, listed, percent, spoken
 
 FINDINGS = {  # what a model does, by task, metric and condition
     ("image to text", "R@1", "ITC"): "finds a picture’s caption in",
@@ -32,12 +32,15 @@ def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seco
     ]
     found = [f"{does} {percent(r.value)} of {r.n:,} cases ({beside(r)})" for does, r in findings(results)]
     if found:
-        said.append(f"On the {results[0].split} split the model {listed(found)}. In brackets: the 95 % interval, and "
-                    "what is reached without having learnt the task.")  # fmt: skip
-    controlled = [r for r in results if r.control is not None]
-    out = sum(not r.low <= r.control <= r.high for r in controlled if r.control is not None)
-    said.append(f"Of {len(results)} results {len(controlled)} have a control, which {out} of the 95 % intervals leave "
-                "out.")  # fmt: skip
+        said.append(
+            f"On the {results[0].split} split the model {listed(found)}. In brackets: the 95 % interval, and "
+            "what is reached without having learnt the task."
+        )
+    controlled = [r for r in results if r.baseline is not None]
+    out = sum(not r.low <= r.baseline <= r.high for r in controlled if r.baseline is not None)
+    said.append(
+        f"Of {len(results)} results {len(controlled)} have a baseline, which {out} of the 95 % intervals leave out."
+    )
     return said
 
 
@@ -48,4 +51,4 @@ def findings(results: Sequence[Result]) -> list[tuple[str, Result]]:
 
 def beside(r: Result) -> str:
     interval = f"{percent(r.low)[:-2]} to {percent(r.high)}"
-    return interval if r.control is None else f"{interval}; {r.control_name}: {percent(r.control)}"
+    return interval if r.baseline is None else f"{interval}; {r.baseline_name}: {percent(r.baseline)}"

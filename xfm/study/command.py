@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..train.checkpoint import named, write
+from ..train.run import explain_os_error, write_atomically
 from .report import plates
 from .study import Study
 
@@ -15,8 +15,10 @@ def command(what: str, workers: int = 1, root: str | Path = "studies", runs: str
     study = Study.load(what if Path(what).exists() else Path(root) / what, runs)
     spec, missing = study.spec, study.missing()
     kind = "confirmatory" if spec.confirmatory else "exploratory"
-    print(f"{spec.name} ({kind}): {len(spec.variants)} variants x {len(spec.seeds)} seeds of {spec.recipe}, "
-          f"{len(missing)} runs to do")  # fmt: skip
+    print(
+        f"{spec.name} ({kind}): {len(spec.variants)} variants x {len(spec.seeds)} seeds of {spec.recipe}, "
+        f"{len(missing)} runs to do"
+    )
     if workers:
         study.run(workers=workers, show=True)
     if len(study.results()):
@@ -28,7 +30,7 @@ def command(what: str, workers: int = 1, root: str | Path = "studies", runs: str
 def save(study: Study) -> list[Path]:
     """Writes a study's report, figures (PNG, PDF) and tables (all metrics) into its folder, and returns the files."""
     folder = study.folder / "figures"
-    with named(folder):
+    with explain_os_error(folder):
         folder.mkdir(exist_ok=True)
     drawn = [figure for some in plates(study).values() for plate in some for figure in plate.files().items()]
     files: dict[Path, bytes | str] = {
@@ -36,5 +38,5 @@ def save(study: Study) -> list[Path]:
     }
     files |= {folder / "effects.md": study.to_markdown("all"), folder / "effects.tex": study.to_latex("all")}
     for path, content in files.items():
-        write(path, content)
+        write_atomically(path, content)
     return [*files, study.report()]

@@ -41,12 +41,21 @@ def effects(results: pd.DataFrame, references: Mapping[str, str], primary: Seque
         for variant, against in references.items():
             group = groups.get((variant, metric), both[:0])
             if len(group) or metric in primary:
-                rows.append({
-                    "variant": variant, "metric": metric, "role": "primary" if metric in primary else "secondary",
-                    "family": families.get(metric, ""), "mean": group["value"].mean(),
-                    "mean_against": group["value_against"].mean(), "better": better(metric), "unit": unit(metric),
-                    "against": against, "note": note(len(group), seeds), **asdict(paired(group["difference"])),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "variant": variant,
+                        "metric": metric,
+                        "role": "primary" if metric in primary else "secondary",
+                        "family": families.get(metric, ""),
+                        "mean": group["value"].mean(),
+                        "mean_against": group["value_against"].mean(),
+                        "better": better(metric),
+                        "unit": unit(metric),
+                        "against": against,
+                        "note": note(len(group), seeds),
+                        **asdict(paired(group["difference"])),
+                    }
+                )
     table = pd.DataFrame(rows, columns=COLUMNS)
     first = table["role"] == "primary"
     table["p_holm"] = np.nan

@@ -28,8 +28,13 @@ class Job:
     tries: int = 0
 
 
-def execute(jobs: list[Job], executor: Executor, room: float, done: Callable[[Job, Any], None],
-            failed: Callable[[Job, Exception], None]) -> None:  # fmt: skip
+def execute(
+    jobs: list[Job],
+    executor: Executor,
+    room: float,
+    done: Callable[[Job, Any], None],
+    failed: Callable[[Job, Exception], None],
+) -> None:
     """Runs all jobs, at most `room` at once, and tells `done` of each as it ends, or `failed`, after its second try, of
     it and of those that waited for it. Those that waited come next: complete pairs early rather than half of all.
     """

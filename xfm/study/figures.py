@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..config import ConfigError
+from ..config_utils import one_of
 from ..plots import Figure
 from ..plots.effects import effect_map, forest, paired_seeds
 from ..plots.probes import probes
-from ..tree import one_of
-from .tables import Metrics, select
+from .formatting import Metrics, select
 from .variants import cell
 
 if TYPE_CHECKING:
@@ -42,12 +42,15 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     placed = [cell(label) for label in table["variant"]]
     fields = list(dict.fromkeys(field for place in placed for field in place if field))
     if len(fields) != 2 or any(field not in place for place in placed for field in fields):
-        raise ConfigError(f"figure = 'map': the variants vary {', '.join(fields) or 'nothing'}: must be a grid over "
-                          "two fields, as grid({field: values, field: values}, variants) makes it")  # fmt: skip
+        raise ConfigError(
+            f"figure = 'map': the variants vary {', '.join(fields) or 'nothing'}: must be a grid over "
+            "two fields, as grid({field: values, field: values}, variants) makes it"
+        )
     y, x = fields
     frame = table.assign(x=[p[x] for p in placed], y=[p[y] for p in placed], columns=x, rows=y)
     if frame.duplicated(["x", "y"]).any():
         names = ", ".join(dict.fromkeys([*frame["metric"], *(p.get("", "") for p in placed)]))
-        raise ConfigError(f"figure = 'map': several numbers a cell ({names}): name one metric, and one variant beside "
-                          "`against`")  # fmt: skip
+        raise ConfigError(
+            f"figure = 'map': several numbers a cell ({names}): name one metric, and one variant beside `against`"
+        )
     return frame

@@ -18,8 +18,8 @@ import torch
 from ..config import from_json
 from ..evaluation import evaluate_run
 from ..train import Run
-from ..train.checkpoint import Record
-from ..train.start import finished
+from ..train.run import Record
+from ..train.setup import train_to_end
 from .metrics import Measured, held_out, of_results
 
 EVERY = 1.0  # seconds between two reports of progress
@@ -45,7 +45,7 @@ def measure(config: str, root: str, tasks: Sequence[str], note: str) -> Outcome:
     Without tasks it only trains. Progress goes to the file `note`; Stopped when that file's folder is taken away.
     """
     wanted = from_json(config)
-    records: Any = finished(wanted, root)
+    records: Any = train_to_end(wanted, root)
     with closing(records):  # however it ends, what was trained is saved
         note_all(records, wanted.name, Path(note))
     if not tasks:

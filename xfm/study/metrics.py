@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from ..config import RunConfig
 from ..evaluation import Result
-from ..train.checkpoint import Record
 from ..train.loop import HELD_OUT_BATCHES
+from ..train.run import Record
 
 HELD_OUT = "validation"
 FAMILY = {"mlm": "language", "mim": "vision"}  # of a held-out loss; the other objectives': vision-language

@@ -29,8 +29,14 @@ class Progress:
         self.total, self.done, self.running = sum(job.steps for job in jobs), 0, 0
         watched = NOTEBOOK or sys.stderr.isatty()
         self.log = bool(show) and not watched
-        self.bar = tqdm(desc=title, total=self.total, unit="step", smoothing=0, dynamic_ncols=True,
-                        disable=not watched or show is False)  # fmt: skip
+        self.bar = tqdm(
+            desc=title,
+            total=self.total,
+            unit="step",
+            smoothing=0,
+            dynamic_ncols=True,
+            disable=not watched or show is False,
+        )
         self.began, self.end = time.monotonic(), threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
 

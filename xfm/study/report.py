@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import ConfigError
 from ..plots import Figure
+from ..report.figures import ReportFigure
 from ..report.page import page
-from ..report.plates import Plate
-from . import words
+from . import describe
+from .formatting import Metrics
+from .formatting import words as cells
 from .metrics import HELD_OUT
-from .tables import Metrics
-from .tables import words as cells
 
 if TYPE_CHECKING:
     from .study import Study
@@ -42,22 +42,31 @@ def render(study: Study, against: str = "") -> str:
     table, spec = study.effects(against), study.spec
     found = plates(study, against)
     sections = {name: title for name, title in SECTIONS.items() if name != "probes" or "probes" in found}
-    said = words.conclusions(table)
-    abstract = words.abstract(table, len(study.results()[["variant", "seed"]].drop_duplicates()))
+    said = describe.conclusions(table)
+    abstract = describe.abstract(table, len(study.results()[["variant", "seed"]].drop_duplicates()))
     return page(
-        "study.html.jinja", spec.name, sections, abstract, found | {"probes": found.get("probes", [])},
-        spec=spec, design=words.design(spec), common={f: json.dumps(v) for f, v in spec.changes.items()},
-        command=f"xfm study {spec.name}", conclusions=said, table=cells(table), caption=TABLE,
+        "study.html.jinja",
+        spec.name,
+        sections,
+        abstract,
+        found | {"probes": found.get("probes", [])},
+        spec=spec,
+        design=describe.design(spec),
+        common={f: json.dumps(v) for f, v in spec.changes.items()},
+        command=f"xfm study {spec.name}",
+        conclusions=said,
+        table=cells(table),
+        caption=TABLE,
         missing=study.missing().to_dict("records"),
-    )  # fmt: skip
+    )
 
 
-def plates(study: Study, against: str = "") -> dict[str, list[Plate]]:
+def plates(study: Study, against: str = "") -> dict[str, list[ReportFigure]]:
     """Figures by section: primary metrics before all others, and the map where the variants are a two-way grid."""
     forest, table = FOREST.format(against=against or study.spec.reference), study.effects(against)
     others = measured(table[(table["role"] == "secondary") & (table["better"] != "")])
     metrics: dict[str, Metrics] = {"": "", "other": others} if study.spec.primary else {"": others}
-    found: dict[str, list[Plate]] = {"effects": [], "seeds": []}
+    found: dict[str, list[ReportFigure]] = {"effects": [], "seeds": []}
     for which, some in metrics.items():
         if some != []:
             name = "-".join(filter(None, ("effects", which)))
@@ -77,8 +86,8 @@ def plates(study: Study, against: str = "") -> dict[str, list[Plate]]:
     return found
 
 
-def plate(name: str, title: str, caption: str, drawn: Figure) -> Plate:
-    return Plate(name, title, caption, {f"{title}: the table has all numbers": drawn})
+def plate(name: str, title: str, caption: str, drawn: Figure) -> ReportFigure:
+    return ReportFigure(name, title, caption, {f"{title}: the table has all numbers": drawn})
 
 
 def measured(rows: Any) -> list[str]:

@@ -23,8 +23,15 @@ Record = Callable[[Key, Outcome], None]  # what is done with a run's numbers
 BEGUN = ("init.safetensors", "state.pt", "DONE")  # with any of these a run needs no warm start
 
 
-def run_missing(spec: Spec, runs: Path, todo: Sequence[Key], record: Record, executor: Executor | None, workers: int,
-                show: bool | None) -> dict[Key, str]:  # fmt: skip
+def run_missing(
+    spec: Spec,
+    runs: Path,
+    todo: Sequence[Key],
+    record: Record,
+    executor: Executor | None,
+    workers: int,
+    show: bool | None,
+) -> dict[Key, str]:
     """Trains and measures the runs `todo`, and returns those that failed twice, and why."""
     why: dict[Key, str] = {}
     chosen, room = executor_of(executor, workers)

@@ -12,10 +12,10 @@ from typing import Any
 
 from .. import recipes
 from ..config import ConfigError, RunConfig
+from ..config_utils import one_of, require, unknown_field
 from ..evaluation import TASKS
 from ..evaluation import chosen as chosen_tasks
-from ..tree import one_of, require, unknown_field
-from .variants import BETWEEN, WHOLE, Changes
+from .variants import BASELINE, BETWEEN, Changes
 
 ALONE = {"train.threads": 1, "data.workers": 0}  # of every run, unless `changes` says otherwise: one thread in all
 MOST = 3  # primary metrics
@@ -46,8 +46,12 @@ class Spec:
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "different from each other")
         require(len(primary) <= MOST, "primary", primary, FEW)
         require(len(set(primary)) == len(primary), "primary", primary, "different metrics")
-        require(bool(primary) or not self.confirmatory, "primary", primary,
-                "named where confirmatory is true: what it is judged by is said beforehand")  # fmt: skip
+        require(
+            bool(primary) or not self.confirmatory,
+            "primary",
+            primary,
+            "named where confirmatory is true: what it is judged by is said beforehand",
+        )
         try:
             chosen_tasks(self.tasks)
         except ValueError as error:
@@ -78,7 +82,7 @@ class Spec:
     def reference(self) -> str:
         """What variants are compared with unless another is named: "xfm" where it is one of them, else the first."""
         named = {name for label in self.variants for name in (label, label.partition(BETWEEN)[0])}
-        return WHOLE if WHOLE in named else next(iter(self.variants))
+        return BASELINE if BASELINE in named else next(iter(self.variants))
 
     def references(self, against: str) -> dict[str, str]:
         """What each variant is compared with: one variant for all; or, where a grid was made of several variants, the

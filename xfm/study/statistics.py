@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from .. import keyed
+from .. import seeding
 
 LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
 FEWEST = 3  # pairs for an interval and a p
@@ -63,8 +63,15 @@ def sign_flip(x: np.ndarray) -> np.ndarray:
         return x.mean(axis).round(12)  # sums that are equal but for rounding are equal
 
     draws = 2**EXACT if len(x) <= EXACT else DRAWS
-    test = stats.permutation_test((x,), mean, permutation_type="samples", n_resamples=draws, vectorized=True,
-                                  batch=max(1, BATCH // x.size), rng=keyed.rng("sign flips"))  # fmt: skip
+    test = stats.permutation_test(
+        (x,),
+        mean,
+        permutation_type="samples",
+        n_resamples=draws,
+        vectorized=True,
+        batch=max(1, BATCH // x.size),
+        rng=seeding.rng("sign flips"),
+    )
     return np.asarray(test.pvalue)
 
 

@@ -13,16 +13,16 @@ import pandas as pd
 
 from ..plots import Figure
 from ..train import Run
-from ..train.checkpoint import Record, write
-from . import figures, probed, table, tables
-from .confirm import read_spec, require_fresh, require_primary, require_unchanged
+from ..train.run import Record, write_atomically
+from . import diagnostics_jsonl, figures, formatting, results_csv
 from .effects import effects, pairs
 from .job import Outcome
+from .preregistration import read_spec, require_fresh, require_primary, require_unchanged
 from .runner import Key, run_missing
 from .spec import Spec
-from .variants import WHOLE, Written, labelled
+from .variants import BASELINE, VariantSpec, labelled
 
-PAPER = (WHOLE, "no_stop_gradient", "no_guidance", "neither")
+PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
 
 
 class Study:
@@ -33,14 +33,32 @@ class Study:
     one uses an exploration's seed, or changes after its first result.
     """
 
-    def __init__(self, name: str, recipe: str = "demo+stage1",
-                 variants: Mapping[str, Written] | Iterable[Written] = PAPER, seeds: Iterable[int] = range(10),
-                 primary: Iterable[str] = (), changes: Mapping[str, Any] | None = None,
-                 tasks: str | Iterable[str] = "all", confirmatory: bool = False, explored: Iterable[str] = (),
-                 root: str | Path = "studies", runs: str | Path = "runs"):  # fmt: skip
+    def __init__(
+        self,
+        name: str,
+        recipe: str = "demo+stage1",
+        variants: Mapping[str, VariantSpec] | Iterable[VariantSpec] = PAPER,
+        seeds: Iterable[int] = range(10),
+        primary: Iterable[str] = (),
+        changes: Mapping[str, Any] | None = None,
+        tasks: str | Iterable[str] = "all",
+        confirmatory: bool = False,
+        explored: Iterable[str] = (),
+        root: str | Path = "studies",
+        runs: str | Path = "runs",
+    ):
         tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-        self.spec = Spec(name, recipe, labelled(variants), tuple(seeds), dict(changes or {}), tuple(primary), tasks,
-                         confirmatory, tuple(explored))  # fmt: skip
+        self.spec = Spec(
+            name,
+            recipe,
+            labelled(variants),
+            tuple(seeds),
+            dict(changes or {}),
+            tuple(primary),
+            tasks,
+            confirmatory,
+            tuple(explored),
+        )
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
         self.failed: dict[Key, str] = {}
@@ -65,20 +83,25 @@ class Study:
         `show`: see Progress. Raises ConfigError where a primary metric is not among those of the first variant.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        write(self.folder / "spec.json", self.spec.to_json())
-        table.mend(self.table)
+        write_atomically(self.folder / "spec.json", self.spec.to_json())
+        results_csv.mend(self.table)
         there = self._there()
         todo = [key for key in self._keys() if key not in there]
         self.failed = run_missing(self.spec, self.runs, todo, self._record, executor, workers, show) if todo else {}
         if self.failed:
             reasons = "\n".join(f"  {v}, seed {s}: {why}" for (v, s), why in self.failed.items())
-            warnings.warn(f"{self.spec.name}: {len(self.failed)} of {len(self._keys())} runs failed twice and are "
-                          f"missing; the same study tries them again\n{reasons}", stacklevel=2)  # fmt: skip
+            warnings.warn(
+                f"{self.spec.name}: {len(self.failed)} of {len(self._keys())} runs failed twice and are "
+                f"missing; the same study tries them again\n{reasons}",
+                stacklevel=2,
+            )
 
     def _record(self, key: Key, outcome: Outcome) -> None:
         rows = outcome.rows
-        probed.append(self.folder / "probes.jsonl", key, outcome.probes)  # first: results.csv says what is there
-        table.append(self.table, table.block(self.spec, *key, rows, outcome.seconds))
+        diagnostics_jsonl.append(
+            self.folder / "probes.jsonl", key, outcome.probes
+        )  # first: results.csv says what is there
+        results_csv.append(self.table, results_csv.block(self.spec, *key, rows, outcome.seconds))
         if key[0] == next(iter(self.spec.variants)):  # early, not when all is trained
             require_primary(self.spec.primary, {row.metric: row.family for row in rows})
 
@@ -101,12 +124,12 @@ class Study:
     def results(self) -> pd.DataFrame:
         """A row a run x metric: variant, seed, fingerprint, family, metric, value, n (samples), seconds (of training).
         StudyError where results.csv holds something else, or results of other configs."""
-        found: Any = table.read(self.table, self.spec)
+        found: Any = results_csv.read(self.table, self.spec)
         return found[found["seed"].isin(self.spec.seeds)].reset_index(drop=True)
 
     def probes(self) -> dict[str, list[list[Record]]]:
-        """By variant and seed what `xfm.explain.probes` saw (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
-        return probed.read(self.folder / "probes.jsonl", self._keys())
+        """What the training probe saw, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
+        return diagnostics_jsonl.read(self.folder / "probes.jsonl", self._keys())
 
     def effects(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric: variant - against, paired by seed; primary metrics first.
@@ -126,8 +149,12 @@ class Study:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
         return pairs(self.results(), self.spec.references(against or self.spec.reference))
 
-    def figure(self, kind: Literal["effects", "seeds", "map", "probes"] = "effects", metrics: tables.Metrics = "",
-               against: str = "") -> Figure:  # fmt: skip
+    def figure(
+        self,
+        kind: Literal["effects", "seeds", "map", "probes"] = "effects",
+        metrics: formatting.Metrics = "",
+        against: str = "",
+    ) -> Figure:
         """effects: of each metric the variants' effects, seeds as dots, intervals. seeds: of each metric the values, a
         line a seed. map: of one metric, over a two-way grid, the effect in each cell. probes: what objectives do to
         the encoders over the steps, where runs were probed (it has no metrics).
@@ -136,13 +163,13 @@ class Study:
         """
         return figures.draw(self, kind, metrics, against or self.spec.reference)
 
-    def to_markdown(self, metrics: tables.Metrics = "", against: str = "") -> str:
+    def to_markdown(self, metrics: formatting.Metrics = "", against: str = "") -> str:
         """The effects as a Markdown table; primary metrics bold, units in the first column."""
-        return tables.to_markdown(tables.select(self.effects(against), metrics))
+        return formatting.to_markdown(formatting.select(self.effects(against), metrics))
 
-    def to_latex(self, metrics: tables.Metrics = "", against: str = "") -> str:
+    def to_latex(self, metrics: formatting.Metrics = "", against: str = "") -> str:
         """The same as a LaTeX tabular of the package booktabs."""
-        return tables.to_latex(tables.select(self.effects(against), metrics))
+        return formatting.to_latex(formatting.select(self.effects(against), metrics))
 
     def report(self, path: str | Path = "", against: str = "") -> Path:
         """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked,
@@ -150,5 +177,5 @@ class Study:
         from .report import render  # it draws every figure of the study: loaded when asked for
 
         target = Path(path) if path else self.folder / "report.html"
-        write(target, render(self, against))
+        write_atomically(target, render(self, against))
         return target

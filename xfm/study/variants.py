@@ -15,16 +15,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..config import ConfigError
+from ..config_utils import leaves, nearest
 from ..recipes import CHANGES
-from ..tree import leaves, nearest
 
 Changes = dict[str, Any]  # dotted field -> value
-Written = str | Mapping[str, Any]  # one variant, as people write it
-WHOLE = "xfm"  # the name of what nothing is changed in
+VariantSpec = str | Mapping[str, Any]  # one variant, as people write it
+BASELINE = "xfm"  # the name of what nothing is changed in
 BETWEEN = ", "  # the parts of a label that a grid made
 
 
-def changes(written: Written) -> Changes:
+def changes(written: VariantSpec) -> Changes:
     """The dotted fields of one variant. ConfigError for an unknown name, with the nearest, and where two parts set one
     field differently."""
     if not isinstance(written, str):
@@ -37,11 +37,13 @@ def part(text: str, whole: str) -> Changes:
     field, equals, value = text.partition("=")
     if equals:
         return expanded(field.strip(), parsed(value.strip()))
-    names = (WHOLE, *CHANGES)
+    names = (BASELINE, *CHANGES)
     if text not in names:
         hint = nearest(text, names, after="; ")
-        raise ConfigError(f"variant {whole!r}: {text!r} is unknown; {hint}there are {', '.join(names)}, and overrides "
-                          "as in train.lr=0.001")  # fmt: skip
+        raise ConfigError(
+            f"variant {whole!r}: {text!r} is unknown; {hint}there are {', '.join(names)}, and overrides "
+            "as in train.lr=0.001"
+        )
     return dict(CHANGES.get(text, {}))
 
 
@@ -82,7 +84,7 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (WHOLE,)) -> dict[str, Changes]:
+def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (BASELINE,)) -> dict[str, Changes]:
     """Every combination of the fields' values, for every variant: label -> changes.
 
     Labels are "train.lr=0.001, data.texts=8", after the variant's name where there are several of those. A field may
@@ -101,7 +103,7 @@ def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (WHOLE,)
     return made
 
 
-def labelled(variants: Mapping[str, Written] | Iterable[Written]) -> dict[str, Changes]:
+def labelled(variants: Mapping[str, VariantSpec] | Iterable[VariantSpec]) -> dict[str, Changes]:
     """Label -> changes, of whatever way variants are written. ConfigError where a label comes twice."""
     if isinstance(variants, Mapping):
         return {str(name): changes(written) for name, written in variants.items()}

@@ -1,5 +1,5 @@
-from .checkpoint import Run, RunBusy, RunError
-from .failures import LoaderFailed, NonFiniteLoss, OutOfMemory
+from .errors import LoaderFailed, NonFiniteLoss, OutOfMemory
 from .loop import pretrain
+from .run import Run, RunBusy, RunError
 
 __all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "Run", "RunBusy", "RunError", "pretrain"]

@@ -18,7 +18,7 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..objectives import Pretraining, build, weights_at
 from .loop import pretrain, weighted_sum
-from .start import accelerate
+from .setup import make_accelerator
 
 AFFORDABLE = 3e12  # FLOPs of a step that are counted by doing them; a larger step is scaled up from a part of its batch
 PROBE = 20  # steps
@@ -68,7 +68,7 @@ def estimate(config: RunConfig) -> Estimate:
     tokens = tokens_of(config, full_batch(config, words))
     some = part(config, 6 * parameters(model) * sum(tokens.values()))
     share = sum(getattr(some.data, s) for s in STREAMS) / sum(getattr(config.data, s) for s in STREAMS)
-    precision = accelerate(config).mixed_precision
+    precision = make_accelerator(config).mixed_precision
     batch = full_batch(some, words)
     scale = {stream: tokens[stream] / n for stream, n in tokens_of(some, batch).items()}
     run_flops, start = 0.0, 0
@@ -80,8 +80,18 @@ def estimate(config: RunConfig) -> Estimate:
     memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
     seconds, peak = probe(some)
     by_module = {name: parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
-    return Estimate(config, by_module, tokens, step_flops, run_flops, memory, share,
-                    {"no": "fp32"}.get(precision, precision), seconds / share, peak)  # fmt: skip
+    return Estimate(
+        config,
+        by_module,
+        tokens,
+        step_flops,
+        run_flops,
+        memory,
+        share,
+        {"no": "fp32"}.get(precision, precision),
+        seconds / share,
+        peak,
+    )
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -119,8 +129,9 @@ def phases(config: RunConfig) -> list[int]:
     return [i for i in range(1, len(sets)) if sets[i] != sets[i - 1]] + [len(sets)]
 
 
-def count(model: XFM, config: RunConfig, batch: Batch, step: int, scale: dict[str, float], precision: str
-          ) -> tuple[float, float]:  # fmt: skip
+def count(
+    model: XFM, config: RunConfig, batch: Batch, step: int, scale: dict[str, float], precision: str
+) -> tuple[float, float]:
     """FLOPs of a step's forward and backward pass, and bytes that the forward pass keeps for the backward one; each
     stream's are scaled up."""
     pretraining, on = Pretraining(model, config).train(), weights_at(config, step)

@@ -11,16 +11,25 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from .. import keyed
+from .. import seeding
 from ..batch import Batch, tree_map
 from ..config import RunConfig
 from ..data.streams import Streams, loader
 from ..objectives import Pretraining, weights_at
-from .checkpoint import METRICS, PROBES, Record, Run
-from .failures import explained, not_finite
-from .hold import Hold
+from .errors import explain_failures, non_finite_loss
 from .optimizer import optimizer, set_rate
-from .start import accelerate, compiles, guide, initial, prober, require_objective, tokenizer, warm_start
+from .run import METRICS, PROBES, Record, Run
+from .run_lock import RunLock
+from .setup import (
+    compiles,
+    initial_model,
+    make_accelerator,
+    mim_teacher,
+    require_objective,
+    tokenizer,
+    training_probe,
+    warm_start,
+)
 
 HELD_OUT_BATCHES = 2
 
@@ -41,32 +50,35 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     if run.done:
         yield from run.metrics()
         return
-    accelerator = accelerate(config)
+    accelerator = make_accelerator(config)
     if accelerator.is_main_process:  # it alone writes
         run.make()
-    with Hold(run.folder, accelerator.is_main_process) as hold, explained(config, "before a step", run.folder):
+    with (
+        RunLock(run.folder, accelerator.is_main_process) as hold,
+        explain_failures(config, "before a step", run.folder),
+    ):
         yield from run.metrics() if run.done else train(run, root, accelerator, hold)
 
 
-def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> Generator[Record]:
+def train(run: Run, root: str | Path, accelerator: Accelerator, hold: RunLock) -> Generator[Record]:
     config, device, rank = run.config, accelerator.device, accelerator.process_index
     if config.init_from:
         yield from warm_start(run, root, accelerator)
     words = tokenizer(run, accelerator)
-    model = initial(run).to(device)
+    model = initial_model(run).to(device)
     adamw = optimizer(model, config.train)
     before = done = run.resume(model, adamw)
     if accelerator.is_main_process:
         run.tidy(model, done)
-    pretraining = Pretraining(model, config, guide(run, device))
-    probe = prober(run, pretraining, words) if accelerator.is_main_process else None
+    pretraining = Pretraining(model, config, mim_teacher(run, device))
+    probe = training_probe(run, pretraining, words) if accelerator.is_main_process else None
     pretraining, adamw = accelerator.prepare(pretraining, adamw)
     if compiles(config, device):
         for encoder in (model.vision, model.text, model.fusion):
             encoder.compile()
 
     # each process draws its own data; one process draws what it always drew
-    own = config.replace({"seed": keyed.seed(config.seed, rank)}) if rank else config
+    own = config.replace({"seed": seeding.seed(config.seed, rank)}) if rank else config
     batches, held_out = loader(own, words, done), Streams(own, words, "validation")
     pending: list[Record] = []
     probed: list[Record] = [] if probe is None or done else [probe(0)]
@@ -85,7 +97,7 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
     hold.save = save
     try:
         for step in range(done, config.train.steps):
-            with hold.step() as interrupted, explained(config, f"step {step}", run.folder):
+            with hold.step() as interrupted, explain_failures(config, f"step {step}", run.folder):
                 began = time.perf_counter()
                 batch = to_device(next(batches), device)
                 waited = time.perf_counter() - began
@@ -98,7 +110,7 @@ def train(run: Run, root: str | Path, accelerator: Accelerator, hold: Hold) -> G
                     accelerator.backward(total)
                 norm = torch.as_tensor(accelerator.clip_grad_norm_(model.parameters(), config.train.clip))
                 if not math.isfinite(norm.item()):
-                    raise not_finite(model, batch, losses, step, run.folder)
+                    raise non_finite_loss(model, batch, losses, step, run.folder)
                 rate = set_rate(adamw, config.train, step)
                 done = step + 1  # from here to its record the step is half done, and not saved
                 adamw.step()

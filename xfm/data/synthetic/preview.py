@@ -1,0 +1,133 @@
+"""A contact sheet of scenes: what the model sees and is told, for the eye."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ...config import RunConfig
+from .. import dataset
+from .objects import Object
+from .openmoji import CREDIT
+from .scenes import SPLITS, Scene, Split, World
+
+# Okabe and Ito's colours, which stay apart for colour-blind eyes; each box has a line style and a number as well.
+COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
+STYLES = ("-", "--", "-.", ":")
+PICTURE, GAP, LINE, HEAD, TITLE = 2.9, 0.35, 0.18, 0.9, 0.5  # inches
+WRAP = 38  # characters a line
+ALONE = ((1,) * 4, (2, 3, 4, 2), (3, 4, 2, 4))  # objects of the scenes, row by row, of one split ...
+TOGETHER = ((1, 2, 3, 4, 2),)  # ... and of each of them all
+MEANING: dict[Split, str] = {
+    "train": "what is learnt from",
+    "validation": "the same concepts in other scenes, for choices made while training",
+    "test": "the same concepts in other scenes, for results",
+    "unseen_combinations": "pairs of concepts that no other split shows together",
+    "unseen_concepts": "concepts that no other split shows",
+}
+
+
+def preview(config: RunConfig, path: Path | str, split: Split | None = None, seed: int | None = None) -> Path:
+    """Writes a PNG of scenes with captions, boxes and the phrases that name them; returns its path.
+
+    Twelve scenes of a split, or a row of every split that the world has; of the config's seed, or another. Raises
+    ValueError for an unknown or an empty split.
+    """
+    world, seed = dataset(config).world, config.seed if seed is None else seed
+    splits: list[Split] = [split] if split else [s for s in SPLITS if world.pool(s)]
+    numbers = ALONE if split else TOGETHER
+    sections: dict[Split, list[list[Scene]]] = {
+        one: [scenes_of(world, one, row, n, seed) for n, row in enumerate(numbers)] for one in splits
+    }
+    width = len(numbers[0]) * (PICTURE + GAP) + GAP
+    height = HEAD + sum(TITLE + sum(map(tall, rows)) for rows in sections.values())
+    figure = Figure(figsize=(width, height), facecolor="white")
+
+    def write(x: float, y: float, text: str, **style: object) -> None:
+        figure.text(x / width, 1 - y / height, text, **style)  # type: ignore[arg-type]
+
+    write(GAP, 0.42, f"{world.concepts} concepts, {world.image_size} px", size=15, weight="bold", va="center")
+    write(GAP, 0.7, harder(world), size=11, color="#444444", va="center")
+    write(width - GAP, 0.42, CREDIT, size=10, color="#444444", ha="right", va="center")
+    top = HEAD + TITLE / 2
+    for one, rows in sections.items():
+        write(GAP, top, one.replace("_", " "), size=13, weight="bold", va="center")
+        write(GAP + 2.6, top, MEANING[one], size=11, color="#444444", va="center")
+        top += TITLE / 2
+        for row in rows:
+            for column, scene in enumerate(row):
+                left = GAP + column * (PICTURE + GAP)
+                place = (left / width, 1 - (top + PICTURE) / height, PICTURE / width, PICTURE / height)
+                show(figure.add_axes(place), scene)
+                for n, (colour, line) in enumerate(legend(scene)):
+                    write(left, top + PICTURE + 0.12 + n * LINE, line, size=9.5, color=colour, va="top")
+            top += tall(row)
+        top += TITLE / 2
+    figure.savefig(path, dpi=110)
+    return Path(path)
+
+
+def scenes_of(world: World, split: Split, numbers: Sequence[int], row: int, seed: int) -> list[Scene]:
+    least = 2 if split == "unseen_combinations" else 1
+    return [world.scene(split, row * len(numbers) + i, max(n, least), seed) for i, n in enumerate(numbers)]
+
+
+def tall(row: Sequence[Scene]) -> float:
+    """Inches of a row with its texts."""
+    return PICTURE + max(len(legend(scene)) for scene in row) * LINE + GAP + 0.15
+
+
+def harder(world: World) -> str:
+    """What makes the world harder than the calm and plain one: the fields that are not 0."""
+    scenes, captions = world.scenes, world.captions
+    rules = {
+        f"turned by up to {scenes.rotation:g}°": scenes.rotation,
+        f"of one category {scenes.alike:.0%}": scenes.alike,
+        f"up to {scenes.clutter} shapes of clutter": scenes.clutter,
+        f"up to {scenes.overlap:.0%} hidden": scenes.overlap,
+        f"colours {captions.colours:.0%}": captions.colours,
+        f"negation {captions.negation:.0%}": captions.negation,
+        f"paraphrase {captions.paraphrase:.0%}": captions.paraphrase,
+    }
+    return ", ".join(rule for rule, share in rules.items() if share) or "calm scenes, plain captions"
+
+
+def show(axes: Axes, scene: Scene) -> None:
+    """The picture, every pixel a square, with numbered boxes."""
+    axes.imshow(scene.image, interpolation="nearest")
+    axes.set_axis_off()
+    side = scene.image.shape[0]
+    tag, tags = side * 0.075, []
+    for i, o in enumerate(scene.objects):
+        style = {"edgecolor": COLOURS[i], "linestyle": STYLES[i], "linewidth": 2}
+        axes.add_patch(Rectangle((o.x - 0.5, o.y - 0.5), o.width, o.height, fill=False, **style))
+        taken = [(p.x, p.y, p.width, p.height) for p in scene.objects] + tags
+        x, y = free_corner(o, tag, taken)
+        tags.append((x, y, tag, tag))
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), tag, tag, color=COLOURS[i]))
+        middle = (x - 0.5 + tag / 2, y - 0.5 + tag / 2)
+        axes.text(*middle, str(i + 1), color="white", size=9, weight="bold", ha="center", va="center_baseline")
+
+
+def free_corner(o: Object, tag: float, taken: Sequence[tuple[float, float, float, float]]) -> tuple[float, float]:
+    """Where the number's square hides nothing, at a corner of the box outside it; else in the box's own corner."""
+    right, bottom = o.x + o.width, o.y + o.height
+    corners = [(x, y) for y in (o.y - tag, bottom) for x in (o.x, right - tag)]
+    corners += [(x, y) for x in (o.x - tag, right) for y in (o.y, bottom - tag)]
+    for x, y in corners:
+        within = 0 <= x <= o.side - tag and 0 <= y <= o.side - tag
+        if within and all(x + tag <= a or a + w <= x or y + tag <= b or b + h <= y for a, b, w, h in taken):
+            return x, y
+    return o.x, o.y
+
+
+def legend(scene: Scene) -> list[tuple[str, str]]:
+    """Colour and text of each line: the caption, then the phrases, wrapped."""
+    phrases = [(COLOURS[i], f"{i + 1}  {phrase.text}") for i, phrase in enumerate(scene.phrases)]
+    items = [("black", f"“{scene.caption.text}”"), *phrases]
+    return [(colour, line) for colour, text in items for line in textwrap.wrap(text, WRAP, subsequent_indent="    ")]

@@ -1,0 +1,68 @@
+"""What a study may be after others: a confirmatory one has fresh seeds, and stays as it was written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ..config import ConfigError
+from ..config_utils import nearest
+from .results_csv import StudyError, whole
+from .spec import FEW, Spec
+
+
+def read_spec(folder: Path) -> Spec:
+    """The spec of a study's folder. StudyError where there is none, ConfigError where it says nothing to be run."""
+    path = folder / "spec.json"
+    try:
+        spec = Spec.from_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        there = sorted(p.parent.name for p in folder.parent.glob("*/spec.json"))
+        hint = nearest(folder.name, there, after=" ")
+        raise StudyError(f"{path}: no study here; {hint}there are {', '.join(there) or 'none'}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path}: cannot be read ({error}); put a good copy back") from error
+    if spec.name != folder.name:
+        raise ConfigError(f"{path}: name = {spec.name!r}: must be the folder's, {folder.name!r}")
+    return spec
+
+
+def require_fresh(spec: Spec, root: Path) -> None:
+    """ConfigError where a study that confirms has a seed which an exploration has seen, by its spec or its results."""
+    for name in spec.explored:
+        seen = {*read_spec(root / name).seeds}
+        if (table := root / name / "results.csv").exists():
+            seen |= {int(row[1]) for row in whole(table)}
+        if used := [seed for seed in spec.seeds if seed in seen]:
+            raise ConfigError(
+                f"seeds = {list(spec.seeds)}: {used} were used by {name!r}, which explored; a study that "
+                f"confirms needs fresh ones, as from {max(seen) + 1}"
+            )
+
+
+def require_unchanged(spec: Spec, folder: Path) -> None:
+    """ConfigError where a study that confirms has results already and another spec."""
+    if not ((folder / "results.csv").exists() and (folder / "spec.json").exists()):
+        return
+    before = read_spec(folder)
+    if before != spec and (before.confirmatory or spec.confirmatory):
+        changed = [name for name in vars(before) if name != "configs" and getattr(before, name) != getattr(spec, name)]
+        raise ConfigError(
+            f"{folder / 'spec.json'}: has another {', '.join(changed)}, and results; a study that "
+            "confirms stays as it was written down. Give the changed one another name, and fresh seeds"
+        )
+
+
+def require_primary(primary: Iterable[str], families: Mapping[str, str]) -> None:
+    """ConfigError where a primary metric is none of those measured (metric -> family), or two are of one family."""
+    taken: dict[str, str] = {}
+    for metric in primary:
+        if metric not in families:
+            hint = nearest(metric, families, after=" ")
+            raise ConfigError(
+                f"primary = {metric!r}: no such metric is measured; {hint}there are {'; '.join(families)}"
+            )
+        if (other := taken.setdefault(families[metric], metric)) != metric:
+            raise ConfigError(f"primary = {metric!r}: {other!r} is of {families[metric]} too; there are {FEW}")

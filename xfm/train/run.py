@@ -1,0 +1,277 @@
+"""Run folders: `runs/<name>/seed<k>/`, a run on disk. Every file is written to a temporary name, fsynced and replaced.
+
+config.json, environment.json, tokenizer.json, init.safetensors (of warm starts), metrics.jsonl, probes.jsonl (where
+asked for), model.safetensors (for readers), state.pt (all that a resume needs), evaluation.json, DONE.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ..config import RunConfig, from_json
+from ..config_utils import leaves
+from ..data.tokenizer import Tokenizer
+from ..model import XFM
+from ..objectives import build
+from .errors import is_out_of_memory
+
+Record = dict[str, Any]
+METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
+TEMPORARY = ".*.????????"
+
+
+class RunError(RuntimeError):
+    """A run folder that cannot be used as asked: the message names the file and the way out. Nothing good is lost."""
+
+
+class RunBusy(RunError):
+    """A run that somebody else is training at this moment."""
+
+
+@contextmanager
+def explain_os_error(path: Path) -> Iterator[None]:
+    """What the system refuses becomes a RunError that names the file and the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}); the last good file is kept. Make "
+            "room or rights there, then run the same again: it goes on from the last save"
+        ) from error
+
+
+def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
+    """Replaces a file by whole new content, or leaves it as it was: never a half-written one, also in a power cut."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # as TEMPORARY has it
+    with explain_os_error(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. `Run.open(path)` reads a finished or unfinished one."""
+
+    folder: Path
+    config: RunConfig
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """RunError where the folder holds no run."""
+        folder = Path(folder)
+        try:
+            return cls(folder, from_json((folder / "config.json").read_text("utf-8")))
+        except FileNotFoundError:
+            raise RunError(f"{folder}: no run here (no config.json); `xfm runs` lists the runs") from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # unreadable, no JSON, no config
+            raise RunError(
+                f"{folder / 'config.json'}: no readable config ({error}). Put a good copy back, or delete "
+                "the folder and train again"
+            ) from error
+
+    @classmethod
+    def of(cls, config: RunConfig, root: str | Path) -> Run:
+        """The run of a config, there or not. RunError where the folder belongs to another config."""
+        folder = Path(root) / config.name / f"seed{config.seed}"
+        if os.path.exists(folder / "config.json"):  # False, not an error, where nothing may be looked up
+            there = cls.open(folder).config
+            if there.fingerprint != config.fingerprint:
+                raise RunError(
+                    f"{folder}: holds a run of another config ({differences(there, config)}). Give this one "
+                    "another name (--name), or delete the folder"
+                )
+        return cls(folder, config)
+
+    def make(self) -> None:
+        """The folder, if it is not there."""
+        if self.has("config.json"):
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, UnicodeEncodeError) as error:  # a name that the locale's file names cannot hold
+            reason = getattr(error, "strerror", None) or error
+            raise RunError(f"{self.folder}: cannot be made ({reason}); choose another --root or --name") from error
+        write_atomically(self.folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        write_atomically(self.folder / "config.json", self.config.to_json())
+
+    def has(self, name: str) -> bool:
+        return os.path.exists(self.folder / name)
+
+    @property
+    def done(self) -> bool:
+        return self.has("DONE") and self.has("model.safetensors")
+
+    def finish(self) -> None:
+        write_atomically(self.folder / "DONE", "")
+
+    def tokenizer(self) -> Tokenizer:
+        path = self.folder / "tokenizer.json"
+        try:
+            words = Tokenizer.load(path)
+        except (FileNotFoundError, ValueError) as error:
+            raise RunError(f"{error}. Put a good copy back ({path}), or delete the folder and train again") from error
+        if words.vocabulary != self.config.model.text.vocabulary:
+            raise RunError(
+                f"{path}: has {words.vocabulary} tokens, model.text.vocabulary is "
+                f"{self.config.model.text.vocabulary}. Put this run's own copy back"
+            )
+        return words
+
+    def model(self) -> XFM:
+        """The trained model, in eval mode, on the CPU."""
+        model = build(self.config)
+        load_into(model, self.folder / "model.safetensors")
+        return model.eval()
+
+    def metrics(self) -> list[Record]:
+        """The records of training so far, one a step."""
+        return self.lines(METRICS)
+
+    def probes(self) -> list[Record]:
+        """What `xfm.diagnostics.training_probe` saw during training, every `train.probe_every` steps."""
+        return self.lines(PROBES)
+
+    def lines(self, name: str) -> list[Record]:
+        """The records of a file; a line torn by a kill or a power cut is left out."""
+        path = self.folder / name
+        try:
+            lines = path.read_text("utf-8", errors="replace").split("\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror or error}); see to its rights") from error
+        return [record for line in lines if (record := parsed(line)) is not None]
+
+    def keep(self, name: str, before: int) -> None:
+        """Drops the records of steps that a resume will do again."""
+        kept = (r for r in self.lines(name) if r["step"] < before)
+        write_atomically(self.folder / name, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def append(self, name: str, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        path = self.folder / name
+        with explain_os_error(path), open(path, "a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(record) + "\n" for record in records))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def save(self, model: XFM, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """`step` steps are done. state.pt, from which alone a run resumes, comes last: whatever a kill leaves newer
+        than it will be made again."""
+        save_weights(model, self.folder / "model.safetensors")
+        state = {"run": self.config.fingerprint, "step": step}
+        state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.folder / "state.pt", buffer.getbuffer())
+
+    def resume(self, model: XFM, optimizer: torch.optim.Optimizer) -> int:
+        """Loads the last save, if there is one, and returns how many steps are done."""
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return 0
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state["run"] != self.config.fingerprint:
+                raise ValueError("it belongs to a run of another config")
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            return state["step"]
+        except Exception as error:  # torch raises many kinds for a truncated, foreign or hostile file
+            if is_out_of_memory(error):
+                raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise RunError(
+                f"{path}: no readable checkpoint of this run ({reason}). Put a good copy back, or delete "
+                "the file to train from the start"
+            ) from error
+
+    def tidy(self, model: XFM, done: int) -> None:
+        """Sets right what a kill left behind a save of `done` steps: records, weights, temporary files."""
+        self.keep(METRICS, before=done)
+        if self.has(PROBES):
+            self.keep(PROBES, before=done + 1)  # theirs are steps done, from 0
+        if done:
+            save_weights(model, self.folder / "model.safetensors")
+        for temporary in self.folder.glob(TEMPORARY):
+            temporary.unlink(missing_ok=True)
+
+
+def parsed(line: str) -> Record | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "step" in record else None
+
+
+def save_weights(model: XFM, path: Path) -> None:
+    write_atomically(path, save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(f"{path}: not there; train this run first, or put the file back") from None
+    except SafetensorError as error:
+        raise RunError(
+            f"{path}: no readable safetensors file ({error}). Put a good copy back, or delete it and run "
+            "the same config again, which makes it anew"
+        ) from error
+
+
+def load_into(model: XFM, path: Path, prefixes: tuple[str, ...] = ("",), fresh: str = "\n") -> None:
+    """Loads the weights whose names begin with one of `prefixes`. All of those must be there and fit, except where a
+    name begins with `fresh`: it then keeps its initial weights."""
+    weights, wanted = read_weights(path), model.state_dict()
+    loaded: dict[str, Tensor] = {}
+    for name in filter(lambda n: n.startswith(prefixes), wanted):
+        if name in weights and weights[name].shape == wanted[name].shape:
+            loaded[name] = weights[name]
+        elif not name.startswith(fresh):
+            found = tuple(weights[name].shape) if name in weights else "nothing"
+            raise RunError(
+                f"{path}: {name} has {found}, this model needs {tuple(wanted[name].shape)}; "
+                "the two configs' `model` must agree"
+            )
+    model.load_state_dict(loaded, strict=False)
+
+
+def differences(a: RunConfig, b: RunConfig) -> str:
+    """The dotted fields in which two configs differ, with both values."""
+    left, right = leaves(a.to_dict()), leaves(b.to_dict())
+    return ", ".join(f"{k}: {left[k]!r} there, {right[k]!r} asked" for k in left if left[k] != right[k])
+
+
+def environment() -> dict[str, Any]:
+    return {
+        "date": date.today().isoformat(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+    }
