@@ -23,7 +23,7 @@ PENALTIES = (0.1, 0.3, 1.0)  # of the bag of words
 def score(subject: EvalContext) -> list[Result]:
     """Accuracy over held-out sentences, definitions and examples; those of one synset are resampled together.
 
-    Baselines: a bag of words (TF-IDF and a linear support vector machine, better than logistic regression here), and for
+    Baselines: a bag of words (TF-IDF, linear support vector machine, better than logistic regression here), and for
     that the most frequent file. Splits of pictures alone have no sentences.
     """
     if subject.split.startswith("unseen"):
