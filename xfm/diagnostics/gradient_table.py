@@ -50,13 +50,8 @@ class GradientTable:
         return self.frame().map(lambda norm: norm is not None).astype(bool)
 
     def __str__(self) -> str:
-        rows = [["", *self.norms]]
-        for m in self.modules:
-            norms = (row[m] for row in self.norms.values())
-            rows.append([m, *(NO_PATH if norm is None else f"{norm:.3g}" for norm in norms)])
-        first = max(len(row[0]) for row in rows)
-        lines = [f"{name:{first}}" + "".join(f"{cell:>10}" for cell in cells) for name, *cells in rows]
-        return "\n".join([*lines, f"L2 norms of each objective's gradient; {NO_PATH} no path to the module"])
+        cells = self.frame().T.map(lambda norm: NO_PATH if norm is None else f"{norm:.3g}")
+        return f"{cells.to_string(col_space=9)}\nL2 norms of each objective's gradient; {NO_PATH} no path to the module"
 
     __repr__ = __str__
 

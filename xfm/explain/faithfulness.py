@@ -21,18 +21,8 @@ from .attribution import Attribution, attribute, normalise_positive
 from .inputs import AttributionInputs
 from .methods.captum_methods import seeded_globals
 
-__all__ = [
-    "BASELINES",
-    "Curve",
-    "FaithfulnessReport",
-    "faithfulness_report",
-    "infidelity",
-    "perturbation_curves",
-    "pointing_game",
-    "relevance_mass",
-    "sensitivity",
-    "truth_scores",
-]
+__all__ = ["BASELINES", "Curve", "FaithfulnessReport", "faithfulness_report", "infidelity", "perturbation_curves",
+           "pointing_game", "relevance_mass", "sensitivity", "truth_scores"]  # fmt: skip
 
 STEPS = 12  # of a curve
 SUBSETS = 32  # of infidelity

@@ -15,18 +15,8 @@ from torch import Tensor
 from ..config_utils import ConfigError, one_of
 from ..model import XFM, ImageTokens
 
-__all__ = [
-    "ITC",
-    "ITM",
-    "TARGETS",
-    "Outputs",
-    "Target",
-    "box_target",
-    "full_mask",
-    "model_outputs",
-    "named_target",
-    "word_target",
-]
+__all__ = ["ITC", "ITM", "TARGETS", "Outputs", "Target", "box_target", "full_mask", "model_outputs", "named_target",
+           "word_target"]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def _require(maps: Mapping[str, object], *names: str) -> None:
     missing = [name for name in names or ("language", "vision", "fusion", "cross") if name not in maps]
     if missing:
         raise ConfigError(
-            f"attention: this method needs that of {', '.join(missing)}, but the model has only {', '.join(maps)}; use a "
-            "gradient or perturbation method, 'integrated gradients' or 'occlusion' say"
+            f"attention: this method needs that of {', '.join(missing)}, but the model has only {', '.join(maps)}; use "
+            "a gradient or perturbation method, 'integrated gradients' or 'occlusion' say"
         )
 
 

@@ -6,7 +6,7 @@ become numbers for pieces (L,) and patches (P,). Baselines are masked patches an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,19 +21,8 @@ from ..inputs import BATCH, AttributionInputs
 from ..targets import full_mask, model_outputs
 from .attention_methods import Rows
 
-__all__ = [
-    "ablation",
-    "grad_cam",
-    "gradient_shap",
-    "input_gradient",
-    "integrated",
-    "objects",
-    "occlusion",
-    "saliency",
-    "seeded_globals",
-    "shapley",
-    "smooth",
-]
+__all__ = ["ablation", "grad_cam", "gradient_shap", "input_gradient", "integrated", "objects", "occlusion", "saliency",
+           "seeded_globals", "shapley", "smooth"]  # fmt: skip
 
 STEPS = 32  # of integrated gradients
 SMOOTH = 20  # noisy copies of SmoothGrad ...
@@ -45,7 +34,7 @@ WINDOW = 2  # patches a side of occlusion
 
 def saliency(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     """The norm of the gradient (Simonyan et al., 2013)."""
-    return _norms(ca.Saliency(inputs).attribute(_embedded(inputs), abs=False))
+    return _rows(ca.Saliency(inputs).attribute(_embedded(inputs), abs=False), torch.linalg.vector_norm)
 
 
 def smooth(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
@@ -55,24 +44,24 @@ def smooth(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
         gradients: Any = ca.NoiseTunnel(ca.Saliency(inputs)).attribute(
             _embedded(inputs), nt_type="smoothgrad", nt_samples=SMOOTH, stdevs=deviations, abs=False
         )
-    return _norms(gradients)
+    return _rows(gradients, torch.linalg.vector_norm)
 
 
 def input_gradient(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     """Input x gradient."""
-    return _sums(ca.InputXGradient(inputs).attribute(_embedded(inputs)))
+    return _rows(ca.InputXGradient(inputs).attribute(_embedded(inputs)))
 
 
 def integrated(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     """Integrated gradients (Sundararajan et al., 2017) from everything masked to everything as it is."""
     method = ca.IntegratedGradients(inputs)
-    return _sums(method.attribute(_embedded(inputs), _baselines(inputs), n_steps=STEPS, internal_batch_size=BATCH))
+    return _rows(method.attribute(_embedded(inputs), _baselines(inputs), n_steps=STEPS, internal_batch_size=BATCH))
 
 
 def gradient_shap(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     """GradientSHAP (Lundberg and Lee, 2017)."""
     with seeded_globals("gradient shap", seed):
-        return _sums(ca.GradientShap(inputs).attribute(_embedded(inputs), _baselines(inputs), n_samples=SHAP))
+        return _rows(ca.GradientShap(inputs).attribute(_embedded(inputs), _baselines(inputs), n_samples=SHAP))
 
 
 def occlusion(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
@@ -101,7 +90,7 @@ def occlusion(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
 
 def ablation(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     """Each patch masked, and each word."""
-    return _masked_in_groups(inputs, torch.arange(len(inputs.patches)), progress)
+    return _by_groups(ca.FeatureAblation(inputs), inputs, torch.arange(len(inputs.patches)), progress)
 
 
 def objects(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
@@ -109,35 +98,14 @@ def objects(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     groups = torch.zeros(len(inputs.patches), dtype=torch.long)
     for i, mask in enumerate(inputs.object_patches().values(), 1):
         groups[mask] = i
-    return _masked_in_groups(inputs, groups.unique(return_inverse=True)[1], progress)
-
-
-def _masked_in_groups(inputs: AttributionInputs, patches: Tensor, progress: bool) -> Rows:
-    masks = _feature_masks(inputs, patches)
-    with torch.no_grad():
-        values = ca.FeatureAblation(inputs).attribute(
-            _embedded(inputs),
-            _baselines(inputs),
-            feature_mask=masks,
-            perturbations_per_eval=BATCH,
-            show_progress=progress,
-        )
-    return _divided(values, masks)
+    return _by_groups(ca.FeatureAblation(inputs), inputs, groups.unique(return_inverse=True)[1], progress)
 
 
 def shapley(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     """Shapley values of patches and words together, by sampled orders (Castro et al., 2009)."""
-    masks = _feature_masks(inputs, torch.arange(len(inputs.patches)))
-    with seeded_globals("shapley", seed), torch.no_grad():
-        values = ca.ShapleyValueSampling(inputs).attribute(
-            _embedded(inputs),
-            _baselines(inputs),
-            feature_mask=masks,
-            n_samples=ORDERS,
-            perturbations_per_eval=BATCH,
-            show_progress=progress,
-        )
-    return _divided(values, masks)
+    method, patches = ca.ShapleyValueSampling(inputs), torch.arange(len(inputs.patches))
+    with seeded_globals("shapley", seed):
+        return _by_groups(method, inputs, patches, progress, n_samples=ORDERS)
 
 
 def grad_cam(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
@@ -167,32 +135,30 @@ def _baselines(inputs: AttributionInputs) -> tuple[Tensor, Tensor]:
     return inputs.masked_patches[None], inputs.masked_pieces[None]
 
 
-def _feature_masks(inputs: AttributionInputs, patches: Tensor) -> tuple[Tensor, Tensor]:
-    """captum's features, numbered 0, 1, ... without a gap: groups of patches (1, P, 1), then words (1, L, 1), where a
-    piece that is of no word, or is never masked, is by itself."""
+def _by_groups(method: Any, inputs: AttributionInputs, groups: Tensor, progress: bool, **options: Any) -> Rows:
+    """Masks groups of patches (P,), numbered 0, 1, ... without a gap, and words; each member has an even share of its
+    group's value. A piece that is of no word, or is never masked, is a group of its own."""
     owner, fixed = inputs.words.owner, inputs.fixed
     words = [len(owner) + place if word < 0 or fixed[place] else word for place, word in enumerate(owner)]
-    pieces = torch.tensor(words).unique(return_inverse=True)[1] + patches.max() + 1
-    device = inputs.patches.device
-    return patches[None, :, None].to(device), pieces[None, :, None].to(device)
-
-
-def _divided(values: Sequence[Tensor], masks: Sequence[Tensor]) -> Rows:
-    """A feature's value, shared evenly by its members."""
+    pieces = torch.tensor(words).unique(return_inverse=True)[1] + groups.max() + 1
+    masks = [mask.to(inputs.patches.device) for mask in (groups, pieces)]
+    with torch.no_grad():
+        values = method.attribute(
+            _embedded(inputs),
+            _baselines(inputs),
+            feature_mask=tuple(mask[None, :, None] for mask in masks),
+            perturbations_per_eval=BATCH,
+            show_progress=progress,
+            **options,
+        )
     patches, pieces = (
-        (value[0, :, 0] / mask.flatten().bincount()[mask.flatten()]).cpu()
-        for value, mask in zip(values, masks, strict=True)
+        (value[0, :, 0] / mask.bincount()[mask]).cpu() for value, mask in zip(values, masks, strict=True)
     )
     return pieces, patches
 
 
-def _sums(values: Sequence[Tensor]) -> Rows:
-    patches, pieces = (t.detach()[0].sum(-1).cpu() for t in values)
-    return pieces, patches
-
-
-def _norms(values: Sequence[Tensor]) -> Rows:
-    patches, pieces = (t.detach()[0].norm(dim=-1).cpu() for t in values)
+def _rows(values: Sequence[Tensor], reduce: Callable[..., Tensor] = torch.sum) -> Rows:
+    patches, pieces = (reduce(t.detach()[0], dim=-1).cpu() for t in values)
     return pieces, patches
 
 
