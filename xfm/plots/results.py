@@ -103,7 +103,7 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
     """
     require(results, "results")
     layout = Layout(results)
-    shares, losses = ([r for r in results if is_loss(r) is kind] for kind in (False, True))
+    shares, losses = ([r for r in results if (r.unit != "%") is kind] for kind in (False, True))
     last = [layout.lines(by_task(losses))] if losses else []
     more = sum(tall(panel) + AXIS for panel in last)
     columns = [[layout.lines(part)] for part in layout.columns(by_task(shares), more) if part]
@@ -141,10 +141,6 @@ def pages(results: Sequence[Result], lines: int = PAGE) -> list[list[Result]]:
     return [part for part in parts if part]
 
 
-def is_loss(result: Result) -> bool:
-    return "nats" in result.metric
-
-
 def by_task(results: Sequence[Result]) -> list[list[Result]]:
     tasks: dict[str, list[Result]] = {}
     for result in results:
@@ -173,24 +169,24 @@ def draw(axes: Axes, panel: Sequence[Line], height: float, left: float) -> None:
         axes.plot(r.value, line.y, "o", color=BLUE, mfc=face, markersize=5.5, zorder=4, clip_on=False)
         if r.baseline is not None:
             axes.plot(r.baseline, line.y, "x", color=ORANGE, markersize=5.5, mew=1.6, zorder=5, clip_on=False)
-        if r.upper_bound is not None and (is_loss(r) or r.upper_bound < 1):
+        if r.upper_bound is not None and (r.unit != "%" or r.upper_bound < 1):
             axes.plot(r.upper_bound, line.y, "|", color="black", markersize=10, mew=1.6, zorder=2, clip_on=False)
 
 
 def scale(axes: Axes, results: Sequence[Result]) -> None:
     """One scale for all that are of a kind."""
     marks = [x for r in results for x in (r.low, r.high, r.baseline, r.upper_bound) if x is not None]
-    if is_loss(results[0]):
+    if results[0].unit != "%":
         room = 0.4 * (max(marks) - min(marks)) or 0.1
         axes.set_xlim(min(marks) - room, max(marks) + room)
-        axes.set_xlabel("nats (less is better)")
+        axes.set_xlabel(f"{results[0].unit} ({results[0].better} is better)")
     else:
         axes.set_xlim(min(0, *marks) - 0.015, max(1, *marks) + 0.015)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f} %"))
 
 
 def number(r: Result) -> str:
-    return (f"{r.value:.2f}" if is_loss(r) else f"{100 * r.value:.1f} %").replace("-", "−")
+    return (f"{r.value:.2f}" if r.unit != "%" else f"{100 * r.value:.1f} %").replace("-", "−")
 
 
 def beyond(r: Result) -> bool:
