@@ -15,7 +15,7 @@ from xfm.diagnostics.gradient_table import gradient_table, objective_gradients
 from xfm.diagnostics.training_probe import TrainingProbe, cka, effective_rank, layer_states, unstopped
 from xfm.objectives import Pretraining, build
 
-CONFIG = recipes.get("smoke").replace({"data.fused_pairs": 0})
+CONFIG = recipes.get("smoke").replace({"data.fusion_batch": 0})
 TOKENIZER = dataset(CONFIG).tokenizer()
 
 

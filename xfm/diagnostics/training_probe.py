@@ -31,7 +31,7 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..model.modes import eval_mode
 from ..model.stacks import Stack
-from ..objectives import Pretraining
+from ..objectives import OBJECTIVES, Pretraining
 from ..objectives.base import widen
 from . import hooks
 from .gradient_table import module_names, objective_gradients
@@ -42,20 +42,26 @@ ITEMS = 16  # of each stream, in the fixed batch
 _Gradient = dict[str, Tensor | None]  # by parameter
 
 
+def text_gradients(config: RunConfig) -> dict[str, float]:
+    """The gradient scale into the language encoder of each objective of the config through which text meets images."""
+    crossing = {name: loss for name, loss in OBJECTIVES.items() if name in config.objectives and loss.crosses()}
+    return {name: config.flow.text_gradient.get(name, loss.text_gradient) for name, loss in crossing.items()}
+
+
 def unstopped(config: RunConfig) -> RunConfig:
     """The same with every objective's whole gradient into the language encoder."""
-    return config.replace({f"flow.text_gradient.{objective}": 1.0 for objective in vars(config.flow.text_gradient)})
+    return config.replace({f"flow.text_gradient.{name}": 1.0 for name in text_gradients(config)})
 
 
 class TrainingProbe:
     def __init__(self, pretraining: Pretraining, start: XFM, tokenizer: Tokenizer):
         """`start` is read here, and its encoders' weights are kept."""
         config, model = pretraining.config, pretraining.model
-        sizes = {f"data.{s}": min(ITEMS, getattr(config.data, s)) for s in STREAMS} | {"data.fused_pairs": 0}
+        sizes = {f"data.{s}": min(ITEMS, getattr(config.data, s)) for s in STREAMS} | {"data.fusion_batch": 0}
         batch = Streams(config.replace(sizes), tokenizer, "validation")[config.train.steps]
         self.batch: Batch = tree_map(lambda t: t.to(model.device), batch)
-        self.open = Pretraining(model, unstopped(config).replace({"data.fused_pairs": 0}), pretraining.guide)
-        self.scales: dict[str, float] = dict(vars(config.flow.text_gradient))
+        self.open = Pretraining(model, unstopped(config).replace({"data.fusion_batch": 0}), pretraining.mim_teacher)
+        self.scales = text_gradients(config)
         self.encoders = {name: stack for name, stack in model.stacks.items() if name != "fusion"}
         self.start = {
             name: [p.detach().clone() for p in start.get_submodule(stack.encoder).parameters()]
@@ -105,7 +111,7 @@ class TrainingProbe:
     def guidance(self) -> dict[str, float] | None:
         """None where no stream of the batch serves MIM."""
         for name in ("images", "pairs"):
-            if name not in self.batch or self.open.config.objectives.mim.weight == 0:
+            if name not in self.batch or self.open.config.weight("mim") == 0:
                 continue
             with eval_mode(self.open):
                 flow = self.open.flow(self.batch, name, ("mim",), ("probe", 0))
@@ -167,12 +173,11 @@ def effective_rank(states: Tensor) -> float:
 def layer_states(model: XFM, batch: Batch) -> dict[str, list[Tensor]]:
     """encoder -> by layer, the states (tokens, D) of all the batch's words (padding left out) or patches. Encoders that
     the batch does not feed are left out."""
-    words = [stream.words for stream in batch.values() if hasattr(stream, "words")]  # type: ignore[union-attr]
+    words = [stream.tokens for stream in batch.values() if hasattr(stream, "tokens")]  # type: ignore[union-attr]
     images = [stream.image for stream in batch.values() if hasattr(stream, "image")]  # type: ignore[union-attr]
-    dtype = next(model.vision.parameters()).dtype
     passes: dict[str, list[tuple[tuple[Tensor, ...], Tensor | None]]] = {  # arguments, and which tokens to keep
         "language": [((w.ids, w.mask), w.mask) for w in words],
-        "vision": [((normalise(image).to(dtype),), None) for image in images],
+        "vision": [((normalise(image).to(model.dtype),), None) for image in images],
     }
     states = {}
     for name in (name for name, calls in passes.items() if calls):

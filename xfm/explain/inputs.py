@@ -167,7 +167,7 @@ def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
     """
     prepared = prepare(image, model.config.vision.image_size)
     pixels = torch.from_numpy(prepared).permute(2, 0, 1)[None].to(model.device)
-    return prepared, normalise(pixels).to(next(model.vision.parameters()).dtype)
+    return prepared, normalise(pixels).to(model.dtype)
 
 
 def encode_text(model: XFM, tokenizer: Tokenizer, text: str, word: str = "") -> tuple[list[int], list[int]]:

@@ -75,7 +75,7 @@ class Trace:
     patches: PatchAxis
     maps: dict[str, AttentionMap]
     states: dict[str, Tensor]  # (layers + 1, tokens, D) float32 on the CPU
-    scores: dict[str, float]  # itm: log-odds that the two belong together; itc: cosine similarity
+    scores: dict[str, float]  # itm: log-odds that the two belong together, itc: cosine; where the model has the heads
     target: str = ""  # of the gradients
     boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)  # phrase: x, y, w, h in pixels
 
@@ -143,7 +143,7 @@ def trace(
         entered = stack.enter_context(hooks.record(first, inputs=True))
         left = {name: stack.enter_context(hooks.record(layers)) for name, layers in modules.items()}
         maps, out = capture_attention(inputs, bool(target))
-    scores = {"itm": out.itm.item(), "itc": out.itc.item()}
+    scores = {name: getattr(out, name).item() for name in ("itm", "itc") if name in model.objectives}
     finite = all(map(math.isfinite, scores.values()))
     require(finite, "scores", scores, "finite: the picture or the weights are not, or the model has diverged")
     states = {}
