@@ -25,39 +25,9 @@ CREDIT = "Pictures: OpenMoji, CC BY-SA 4.0"
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Travel & Places", "Objects", "Activities")
 UNSEEN = 50  # concepts at the end of the order: never shown but in the split `unseen_concepts`
 
-# Everyday names, where Unicode has others.
-ALIASES: dict[str, str] = {
-    "red apple": "apple", "automobile": "car", "lady beetle": "ladybug", "honeybee": "bee", "ear of corn": "corn",
-    "cheese wedge": "cheese", "baguette bread": "baguette", "evergreen tree": "pine", "wrapped gift": "gift",
-    "mobile phone": "phone", "closed book": "book", "bullseye": "target", "game die": "die",
-    "artist palette": "palette", "sports medal": "medal", "flying saucer": "ufo", "sauropod": "dinosaur",
-    "jack-o-lantern": "pumpkin", "locked": "padlock", "luggage": "suitcase", "military helmet": "helmet",
-    "couch and lamp": "sofa", "soccer ball": "football", "hourglass done": "hourglass", "straight ruler": "ruler",
-    "carpentry saw": "saw", "spiral shell": "shell", "clapper board": "clapperboard", "studio microphone": "microphone",
-    "microphone": "hand microphone", "t-shirt": "shirt", "potted plant": "houseplant", "fried shrimp": "tempura",
-}  # fmt: skip
-
-# A hundred everyday names, singular, short and, as pictures of a dozen pixels, unlike each other: they come first.
-COMMON = """
-monkey dog fox cat lion tiger horse zebra cow pig camel giraffe elephant mouse rabbit kangaroo penguin duck owl parrot
-crocodile turtle snake whale fish octopus snail butterfly bee spider rose sunflower cactus pine mushroom
-lemon banana pineapple apple pear strawberry carrot corn pizza hamburger cheese egg crab pretzel cookie cupcake doughnut
-teapot house castle tent church volcano locomotive bus car tractor bicycle anchor sailboat airplane helicopter rocket
-sun star cloud rainbow umbrella snowman wheel crown bell guitar trumpet violin drum camera television candle book
-envelope pencil key hammer ladder telescope door chair bed broom bucket balloon trophy football kite
-""".split()
-
-# As plain, less common: they come next, and the last of them are the unseen ones.
-MORE = """
-gorilla raccoon unicorn deer goat rhinoceros hedgehog bat turkey rooster eagle swan flamingo peacock frog lizard dragon
-dinosaur dolphin seal shark jellyfish shell ant ladybug scorpion mosquito worm tulip shamrock watermelon mango tomato
-coconut avocado eggplant potato broccoli onion croissant waffle taco popcorn sushi lobster shrimp pie lollipop spoon jar
-amphora mountain fountain ambulance taxi motorcycle skateboard canoe ufo satellite suitcase hourglass watch thermometer
-snowflake comet tornado droplet dress lipstick ring megaphone saxophone accordion flute phone battery laptop printer
-flashlight newspaper paintbrush crayon briefcase calendar pushpin paperclip padlock axe boomerang shield wrench
-screwdriver gear magnet microscope syringe pill mirror window toilet bathtub basket toothbrush sponge scarf kimono
-backpack basketball volleyball target joystick die palette yarn pumpkin sled medal gift
-""".split()
+_NAMES = json.loads(Path(__file__).with_name("names.json").read_text("utf-8"))
+ALIASES: dict[str, str] = _NAMES["aliases"]  # everyday names, where Unicode has others
+COMMON, MORE = ([name for line in _NAMES[key] for name in line.split()] for key in ("common", "more"))
 
 
 @dataclass(frozen=True)

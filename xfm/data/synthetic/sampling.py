@@ -23,7 +23,8 @@ ConceptSampler = Callable[[np.random.Generator], list[int]]  # draws the concept
 class SceneSampler:
     def __init__(self, world: World, split: Split) -> None:
         """Raises ValueError where the split shows too few concepts."""
-        self.world, self.split, self.combined = world, split, split == "unseen_combinations"
+        self.world, self.combined = world, split == "unseen_combinations"
+        self.split: Split = split
         self.pool: Sequence[int] = world.pool(split)  # the concepts that may be shown with another
         if len(self.pool) < FEWEST:
             few = f"{len(self.pool)} concepts are too few to ask about, {FEWEST} are needed"

@@ -154,7 +154,7 @@ class World(Source):
     def fingerprint(self) -> str:
         """Of the code and rules that determine the corpus: drawing it takes seconds."""
         files = (__file__, *(module.__file__ for module in (background, captions, colours, grammar, objects, openmoji)))
-        rules = repr((self.concepts, self.scenes, self.captions)).encode()
+        rules = repr((self.names, self.scenes, self.captions)).encode()
         code = b"".join(Path(file).read_bytes() for file in files if file)
         return hashlib.blake2b(code + rules, digest_size=8).hexdigest()
 
