@@ -32,8 +32,7 @@ WHOLE: Box = (0.5, 0.5, 1.0, 1.0)
 
 
 class Streams(TorchDataset):
-    """`streams[step]` is the step's batch; a stream of size 0 is left out, and so, with a warning, is one that no
-    source of the dataset provides.
+    """`streams[step]` is the step's batch; a stream of size 0, or that no source provides, is left out.
 
     Every draw is keyed by (config.seed, split, step, stream, purpose): dropping or resizing a stream leaves the others
     as they are, and larger pairs, images or texts begin with the items of smaller ones.
@@ -47,7 +46,7 @@ class Streams(TorchDataset):
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
         self.config, self.tokenizer = config, tokenizer
         self.split: Split = split
-        self.source.check_streams()  # here and not in a loader process
+        _ = self.source.feasible  # refused here and not in a loader process
 
     @cached_property
     def source(self) -> Dataset:
@@ -61,12 +60,13 @@ class Streams(TorchDataset):
 
     def __getitem__(self, step: int) -> Batch:
         streams = {"pairs": self.pairs, "regions": self.regions, "images": self.images, "texts": self.texts}
-        return {stream: streams[stream](step) for stream in self.source.stream_sizes}
+        sizes = self.source.feasible.data
+        return {name: stream(step) for name, stream in streams.items() if getattr(sizes, name)}
 
     def pairs(self, step: int) -> Pairs:
         examples = [source.pair(key) for source, key in self.items("pairs", step, self.config.data.pairs)]
-        words = self.words([e.text for e in examples], step, "pairs")
-        return Pairs(pixels(examples), words, self.image_mask(step, "pairs", len(examples)))
+        tokens = self.tokens([e.text for e in examples], step, "pairs")
+        return Pairs(pixels(examples), tokens, self.image_mask(step, "pairs", len(examples)))
 
     def images(self, step: int) -> Images:
         images = [source.image(key) for source, key in self.items("images", step, self.config.data.images)]
@@ -74,7 +74,7 @@ class Streams(TorchDataset):
 
     def texts(self, step: int) -> Texts:
         texts = [source.text(key) for source, key in self.items("texts", step, self.config.data.texts)]
-        return Texts(self.words(texts, step, "texts"))
+        return Texts(self.tokens(texts, step, "texts"))
 
     def regions(self, step: int) -> Regions:
         """Of each picture all phrases and sometimes its caption; of these `regions`, some twice if they are fewer."""
@@ -96,7 +96,7 @@ class Streams(TorchDataset):
             pixels(examples),
             torch.tensor(owners),
             torch.from_numpy(region_patches(edges.round(6), vision.grid, vision.patch_size)),  # whole pixels stay whole
-            self.words(texts, step, "regions"),
+            self.tokens(texts, step, "regions"),
             torch.from_numpy(shares.astype(np.float32)),
             torch.tensor([box is None for box in boxes]),
         )
@@ -114,13 +114,11 @@ class Streams(TorchDataset):
         masks = [block_mask(grid, rule.image_patches, rule.smallest_block, rng) for _ in range(count)]
         return torch.from_numpy(np.stack(masks))
 
-    def words(self, texts: Sequence[str], step: int, stream: str) -> TokenBatch:
+    def tokens(self, texts: Sequence[str], step: int, stream: str) -> TokenBatch:
         data, rule, rng = self.config.data, self.config.data.mask, self.rng(step, stream, "text mask")
-        longest, share, most = (
-            (data.text_tokens, rule.text_share, rule.text_most)
-            if stream == "texts"
-            else (data.caption_tokens, rule.caption_share, rule.caption_most)
-        )
+        longest, share, most = data.caption_tokens, rule.caption_share, rule.caption_most
+        if stream == "texts":
+            longest, share, most = data.text_tokens, rule.text_share, rule.text_most
         ids = [self.tokenizer.encode(text, longest) for text in texts]
         hidden = [mask_tokens(text, self.tokenizer.vocabulary, share, most, rule.span_share, rng) for text in ids]
         masked, positions, labels = zip(*hidden, strict=True)

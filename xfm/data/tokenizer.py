@@ -112,4 +112,4 @@ def for_sources(sources: Sequence[Source], vocabulary: int) -> Tokenizer:
     digest = hashlib.blake2b(b"/".join(content), digest_size=6).hexdigest()
     corpus = chain.from_iterable(source.corpus() for source in sources)
     name = f"tokenizer-{vocabulary}-{digest}.json"
-    return Tokenizer.load(cache.cached(name, lambda path: train(corpus, vocabulary).save(path)))
+    return Tokenizer.load(cache.cached(name, lambda: train(corpus, vocabulary).backend.to_str(pretty=True)))

@@ -109,12 +109,8 @@ def sentences(split: str) -> tuple[Sentence, ...]:
 
 def _cached_table(name: str, rows: Callable[[], Iterable[Sequence[str]]]) -> Iterator[list[str]]:
     """The rows of a tab-separated file in the cache, which is made if it is not there."""
-
-    def write(path: Path) -> None:
-        path.write_text("\n".join(map("\t".join, rows())), encoding="utf-8")
-
-    lines = cache.cached(f"wordnet-3.0-{name}{FORMAT}.tsv", write).read_text("utf-8").splitlines()
-    return (line.split("\t") for line in lines)
+    file = cache.cached(f"wordnet-3.0-{name}{FORMAT}.tsv", lambda: "\n".join(map("\t".join, rows())))
+    return (line.split("\t") for line in file.read_text("utf-8").splitlines())
 
 
 def folder() -> Path:

