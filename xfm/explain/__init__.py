@@ -19,7 +19,14 @@ if TYPE_CHECKING:  # for editors and type checkers: the same names as below
     from .attention_capture import Captured, attentions, capture
     from .attribution import METHODS, Attribution, Method, attribute
     from .box_prediction import box_predictor, phrase_boxes
-    from .faithfulness import Curve, FaithfulnessReport, faithfulness_report, perturbation_curves, truth_scores
+    from .faithfulness import (
+        BASELINES,
+        Curve,
+        FaithfulnessReport,
+        faithfulness_report,
+        perturbation_curves,
+        truth_scores,
+    )
     from .inputs import AttributionInputs, make_inputs, scene_inputs
     from .interventions import (
         HeadImportance,
@@ -43,7 +50,8 @@ _MODULES = {  # module -> its public names; a module without names is public its
     "attention_capture": ("Captured", "attentions", "capture"),
     "attribution": ("METHODS", "Attribution", "Method", "attribute"),
     "box_prediction": ("box_predictor", "phrase_boxes"),
-    "faithfulness": ("Curve", "FaithfulnessReport", "faithfulness_report", "perturbation_curves", "truth_scores"),
+    "faithfulness": ("BASELINES", "Curve", "FaithfulnessReport", "faithfulness_report", "perturbation_curves",
+                     "truth_scores"),
     "head_stats": (),
     "inputs": ("AttributionInputs", "make_inputs", "scene_inputs"),
     "interventions": ("HeadImportance", "ablate_heads", "head_importance", "objective_effects", "pruning_curve",
