@@ -60,7 +60,8 @@ def refused(run: Run, *said: str) -> None:
 
 
 def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    for room, name in [(setup, "build"), (setup, "dataset"), (loop, "make_accelerator"), (setup, "loader"), (torch, "load")]:
+    names = ("build", "dataset", "loader")
+    for room, name in [*((setup, name) for name in names), (loop, "make_accelerator"), (torch, "load")]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
     assert [*pretrain(trained.config, root(trained))] == trained.metrics()
