@@ -53,3 +53,25 @@ def test_a_run_without_probes_says_how_to_have_them(tmp_path):
     assert "train.probe_every" in view.message and view.flowing() == {} and view.data().empty
     view.figure()
     assert "train.probe_every" in view.to_html(tmp_path / "a.html").read_text("utf-8")
+
+
+def test_losses_stand_where_their_kind_has_them():
+    view = xw.GradientFlow([RECORD])
+    assert [(one["name"], one["kind"]) for one in view.payload["objectives"]] == [
+        ("mlm", "text"), ("mim", "image"), ("itc", "contrast"), ("itm", "fusion")]  # fmt: skip
+    assert view.payload["objectives"][0]["title"] == "masked words"
+
+
+@pytest.mark.parametrize(
+    ("norms", "kind"),
+    [
+        ({"language layer 0": 1.0, "vision": None}, "text"),
+        ({"language layer 0": None, "vision": 1.0}, "image"),
+        ({"language layer 0": 1.0, "vision": 1.0, "fusion": None}, "contrast"),
+        ({"language layer 0": None, "vision": None, "fusion": 1.0}, "fusion"),
+    ],
+)
+def test_a_seventh_loss_is_shown_as_what_its_gradients_say(norms, kind):
+    view = xw.GradientFlow([RECORD, {"step": 6, "norm": {"new": norms}, "held_back": {}}], step=1)
+    assert view.objectives == ["mlm", "mim", "itc", "itm", "new"]
+    assert view.payload["objectives"][-1]["kind"] == kind and list(view.flowing()) == ["new"]
