@@ -62,7 +62,7 @@ class GradientFlow(View):
         by_target = probes if isinstance(probes, Mapping) else {flow.mim_target: probes}
         if unknown := set(by_target) - set(TARGETS):
             raise ConfigError(f"probes of mim_target {sorted(unknown)}: there are {', '.join(TARGETS)}")
-        self._records = {name: [whole(record, flow.text_gradient) for record in some]
+        self._records = {name: [whole(record) for record in some]
                          for name, some in by_target.items() if some}  # fmt: skip
         first = next(iter(self._records), flow.mim_target)
         self._losses = measured([record for some in self._records.values() for record in some])
@@ -129,15 +129,14 @@ def kind(reached: set[Encoder]) -> LossKind:
     return "contrast" if len(reached) > 1 else "image" if "vision" in reached else "text"
 
 
-def whole(record: Mapping[str, Any], shares: TextGradient) -> FlowRecord:
-    """A probe's record by encoder, as if nothing were stopped: what flows, and what was held back."""
+def whole(record: Mapping[str, Any]) -> FlowRecord:
+    """A probe's record by encoder, as if nothing were stopped: what flows, and what was held back of it."""
     norm: dict[str, EncoderNorms] = {}
     for objective, norms in record["norm"].items():
         own: EncoderNorms = {"language": encoder_norm(norms, "language"), "vision": encoder_norm(norms, "vision"),
                              "fusion": encoder_norm(norms, "fusion")}  # fmt: skip
-        share = getattr(shares, objective, 1.0)
-        if share < 1 and (held := (record.get("held_back") or {}).get(objective)) is not None:
-            own["language"] = held / (1 - share)
+        if held := (record.get("held_back") or {}).get(objective):
+            own["language"] = (own["language"] or 0.0) + held
         norm[objective] = own
     return {"step": record["step"], "norm": norm}
 

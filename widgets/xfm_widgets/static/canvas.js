@@ -2,7 +2,7 @@
 // Canvases that are sharp on any screen, pictures on them, and the grid of patches that lies over a picture.
 import { css } from "./colour.js";
 import { node } from "./dom.js";
-import { clamp, short } from "./numbers.js";
+import { clamp, short, withMinus } from "./numbers.js";
 
 /** @import { Props } from "./dom.js" */
 /** @import { Rgb } from "./colour.js" */
@@ -132,7 +132,7 @@ export function legend(scale, low, high, title, width = 140) {
     bar.pen.fillStyle = css(scale(x / (bar.wide - 1)));
     bar.pen.fillRect(x, 0, 1, bar.tall);
   }
-  return node("span", { className: "xfm-soft xfm-legend" }, title, short(low), bar, short(high));
+  return node("span", { className: "xfm-soft xfm-legend" }, title, withMinus(short(low)), bar, withMinus(short(high)));
 }
 
 /**

@@ -26,6 +26,11 @@ const TARGET_PATHS = {
   pixels: { from: [60, 84], bend: [240, 4] },
 };
 
+/**
+ * Of so many numbers beside a bundle: in two columns where there are many
+ * @param {number} count
+ */
+const rowCount = (count) => (count > 4 ? Math.ceil(count / 2) : count);
 /** @param {FlowLoss} loss */
 const shown = (loss) => loss.name.toUpperCase();
 
@@ -264,15 +269,37 @@ function render({ model, el }) {
     function drawNumbers() {
       /** @param {FlowLoss["kind"]} kind */
       const ofKind = (kind) => on.filter(({ loss }) => loss.kind === kind);
-      for (const placed of ofKind("image")) numbers(placed.x - 108, placed.y + 36, [placed], "vision");
-      for (const placed of ofKind("text")) numbers(placed.x - 105, placed.y + 8, [placed], "language");
-      numbers(345, 160 - 15 * (ofKind("contrast").length - 1), ofKind("contrast"), "vision", "end");
-      numbers(345, 255, ofKind("contrast"), "language", "end");
+      /** @param {PlacedLoss} placed */
+      const beside = ({ x, y, width }) => /** @type {const} */ ([x + width / 2 + 8, y + 5]);
+      // right of the guided loss its target is described
+      for (const placed of ofKind("image")) {
+        const [x, y] = placed.loss.name === GUIDED ? [placed.x - 108, placed.y + 36] : beside(placed);
+        numbers(x, y, [placed], "vision");
+      }
+      for (const placed of ofKind("text")) numbers(...beside(placed), [placed], "language");
+      drawContrastNumbers(ofKind("contrast"));
       const fused = ofKind("fusion");
-      for (const placed of fused) numbers(placed.x + placed.width / 2 + 8, placed.y + 5, [placed], "fusion");
-      numbers(566, 114 - 15 * clamp(fused.length - 3, 0, 2), fused, "vision");
+      for (const placed of fused) numbers(...beside(placed), [placed], "fusion");
+      numbers(566, 114 - 15 * clamp(rowCount(fused.length) - 3, 0, 2), fused, "vision");
       const below = numbers(566, 268, fused, "language");
       if (model.get("share") === 0 && fused.some(({ loss }) => norm(loss, "language") !== null)) drawStop(below);
+    }
+
+    /**
+     * Beside the strands of one; left of all boxes, above and below their middle, where there are several
+     * @param {PlacedLoss[]} several
+     */
+    function drawContrastNumbers(several) {
+      if (several.length < 2) {
+        numbers(345, 160, several, "vision", "end");
+        numbers(345, 255, several, "language", "end");
+        return;
+      }
+      const left = Math.min(
+        ...layout.losses.filter(({ loss }) => loss.kind === "contrast").map(({ x, width }) => x - width / 2),
+      );
+      numbers(left - 10, 205 - 15 * rowCount(several.length), several, "vision", "end");
+      numbers(left - 10, 225, several, "language", "end");
     }
 
     /**
@@ -284,7 +311,7 @@ function render({ model, el }) {
      */
     function numbers(x, y, placed, encoder, anchor = "start") {
       const told = placed.filter(({ loss }) => norm(loss, encoder) !== null);
-      const rows = told.length > 5 ? Math.ceil(told.length / 2) : told.length;
+      const rows = rowCount(told.length);
       told.forEach(({ loss }, i) => {
         const whole = norm(loss, encoder);
         const part = share(loss, encoder);
