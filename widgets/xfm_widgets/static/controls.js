@@ -74,13 +74,17 @@ export function toggle(label, value, choose) {
 export const button = (label, act, props = {}) => node("button", { type: "button", onclick: act, ...props }, label);
 
 /**
- * A slider through `count` steps with a play button, which steps slowly where the reader wants no motion
+ * A slider through `count` steps with a play button, which steps slowly where the reader wants no motion; who moves the
+ * slider ends the playing
  * @param {string} label
  * @param {{ count: number, value: number, format?: Format, wait?: number }} options `wait`: ms a step
  * @param {(step: number) => void} choose
  */
 export function player(label, { count, value, format = short, wait = 350 }, choose) {
-  const track = slider(label, { min: 0, max: Math.max(0, count - 1), step: 1, value, format }, choose);
+  const track = slider(label, { min: 0, max: Math.max(0, count - 1), step: 1, value, format }, (step) => {
+    stop();
+    choose(step);
+  });
   let timer = 0;
   const stop = () => {
     clearInterval(timer);
@@ -92,7 +96,11 @@ export function player(label, { count, value, format = short, wait = 350 }, choo
     track.value(step);
     choose(step);
   };
-  const advance = () => (+track.box.value + 1 < count ? go(+track.box.value + 1) : stop());
+  const advance = () => {
+    const next = Math.min(+track.box.value + 1, count - 1);
+    go(next);
+    if (next === count - 1) stop();
+  };
   const play = button("▶ Play", () => {
     if (timer) return stop();
     if (+track.box.value >= count - 1) go(0);
