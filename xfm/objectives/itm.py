@@ -35,6 +35,8 @@ def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class ITM(Objective):
+    """Binary cross-entropy (nats) over the true pair and two hard negatives; negatives are drawn by ITC's similarity."""
+
     title = "image–text matching"
     streams = ("pairs", "regions")
     reads = ("text", "image", "features", "fused")
