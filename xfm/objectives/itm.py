@@ -35,7 +35,7 @@ def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class ITM(Objective):
-    """Binary cross-entropy (nats) over the true pair and two hard negatives; negatives are drawn by ITC's similarity."""
+    """Cross-entropy (nats) of "belong together" for the true pair and two hard negatives, drawn by ITC's similarity."""
 
     title = "image–text matching"
     streams = ("pairs", "regions")
