@@ -1,4 +1,4 @@
-"""probes.jsonl of a study: a line a run and probe, so that the reasons of an effect outlast the run folders."""
+"""probes.jsonl of a study: the training probe's records, a line a run and step, which outlast the run folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 from ..train.run import Record, explain_os_error, parsed
 
-DIGITS = 4  # significant ones
+__all__ = ["append", "read"]
+
+_DIGITS = 4  # significant ones
 
 
 def append(path: Path, key: tuple[str, int], records: Sequence[Record]) -> None:
@@ -18,7 +20,7 @@ def append(path: Path, key: tuple[str, int], records: Sequence[Record]) -> None:
     if not records:
         return
     variant, seed = key
-    lines = (json.dumps({"variant": variant, "seed": seed, **short(record)}) for record in records)
+    lines = (json.dumps({"variant": variant, "seed": seed, **_rounded(record)}) for record in records)
     with explain_os_error(path), open(path, "a+b") as file:
         file.seek(0, os.SEEK_END)
         if file.tell():
@@ -32,22 +34,22 @@ def append(path: Path, key: tuple[str, int], records: Sequence[Record]) -> None:
 
 def read(path: Path, keys: Sequence[tuple[str, int]]) -> dict[str, list[list[Record]]]:
     """variant -> the records of each of its seeds, by step; of a step that is there twice the last. Variants and seeds
-    that were not probed are left out."""
-    found: dict[tuple[str, int], dict[int, Record]] = {}
+    without records are left out."""
+    steps: dict[tuple[str, int], dict[int, Record]] = {}
     if path.exists():
         for line in path.read_text("utf-8", errors="replace").split("\n"):
             if (record := parsed(line)) is not None:
-                found.setdefault((record["variant"], record["seed"]), {})[record["step"]] = record
-    probed: dict[str, list[list[Record]]] = {}
+                steps.setdefault((record["variant"], record["seed"]), {})[record["step"]] = record
+    by_variant: dict[str, list[list[Record]]] = {}
     for variant, seed in keys:
-        if records := found.get((variant, seed)):
-            probed.setdefault(variant, []).append([records[step] for step in sorted(records)])
-    return probed
+        if records := steps.get((variant, seed)):
+            by_variant.setdefault(variant, []).append([records[step] for step in sorted(records)])
+    return by_variant
 
 
-def short(value: Any) -> Any:
+def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
+        return float(f"{value:.{_DIGITS}g}")
     if isinstance(value, dict):
-        return {k: short(v) for k, v in value.items()}
-    return [short(v) for v in value] if isinstance(value, list) else value
+        return {k: _rounded(v) for k, v in value.items()}
+    return [_rounded(v) for v in value] if isinstance(value, list) else value
