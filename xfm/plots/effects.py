@@ -65,24 +65,20 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first["better"], "")]
         if first["baseline"] == first["baseline"]:
-            levels = " to ".join(
-                dict.fromkeys(_level(v, first) for v in (rows["mean_against"].min(), rows["mean_against"].max()))
-            )
-            against = first["against"] if rows["against"].nunique() == 1 else "compared with"
-            lines += [
-                f"{_short(against)} {levels}",
-                f"baseline {_level(first['baseline'], first)} ({first['baseline_name']})",
-            ]
+            ends = rows["mean_against"].min(), rows["mean_against"].max()
+            levels = dict.fromkeys(_level(value, first) for value in ends)
+            lines.append(f"{_labels([first['against'], *variants])[0]} {' to '.join(levels)}")
+            lines.append(f"baseline {_level(first['baseline'], first)} ({first['baseline_name']})")
         axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
-    judged = "; ".join(f"{_JUDGED[by]}" for by in dict.fromkeys(effects["judged_by"]))
+    judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
     handles = [
         Line2D([], [], color=GREY, alpha=0.6, marker="o", linestyle="", markersize=3.5, label="one seed"),
         Line2D([], [], **look, label=f"differs ({judged})"),
         Line2D([], [], **look, mfc="white", label="no difference shown"),
         Line2D([], [], **_BASELINE, label="baseline"),
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=4, columnspacing=1.4)
+    figure.legend(handles=handles, loc="outside lower left", ncols=4 if figure.get_figwidth() == WIDTH else 2)
     return figure
 
 
@@ -114,15 +110,15 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
         Line2D([], [], color=BLUE, linestyle="", marker="|", markersize=11, mew=2.4, label="mean over the seeds"),
         Line2D([], [], **_BASELINE, label="baseline"),
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=3, columnspacing=1.4)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
 
 
 def _panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], title: str) -> Iterator[tuple[Axes, str]]:
     """Sizes the figure, and yields a panel a metric, in the rows' order, whose rows are the variants."""
     roles = dict(effects[["metric", "role"]].itertuples(index=False, name=None))
-    field, ruler, columns = _common_field(variants), Ruler(), min(_COLUMNS, len(roles))
-    names = [ruler.wrap(v.removeprefix(field and f"{field}="), _NAMES, _SIZE) for v in variants]
+    ruler, columns = Ruler(), min(_COLUMNS, len(roles))
+    names = [ruler.wrap(name, _NAMES, _SIZE) for name in _labels([effects["against"].iloc[0], *variants])[1:]]
     width = WIDTH if columns > 1 else 6.5
     labels = max(ruler.width(line, _SIZE) for name in names for line in name)
     wrapped = [ruler.wrap(metric, (width - labels - 0.3) / columns - 0.2, 9, "bold") for metric in roles]
@@ -142,19 +138,15 @@ def _panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], titl
         axes.set_yticks(
             range(len(names)), ["\n".join(name) for name in names] if i % columns == 0 else [""] * len(names)
         )
-        if field and i % columns == 0:
-            axes.set_ylabel(f"{field} =", fontsize=_SIZE, color=GREY)
         yield axes, metric
 
 
-def _common_field(variants: Sequence[str]) -> str:
-    """The field of a one-way grid's variants, "train.lr"; "" where they are no such grid."""
+def _labels(variants: Sequence[str]) -> list[str]:
+    """Short names: of a one-way grid the values, "= 0.001"; else the first without its cell of a two-way grid."""
     field = variants[0].partition("=")[0]
-    return field if len(variants) > 1 and all(v.startswith(f"{field}=") and v.count("=") == 1 for v in variants) else ""
-
-
-def _short(variant: str) -> str:
-    return variant.rpartition(".")[2] if len(variant) > 24 else variant
+    if len(variants) > 1 and all(v.startswith(f"{field}=") and v.count("=") == 1 for v in variants):
+        return [f"= {v.partition('=')[2]}" for v in variants]
+    return [variants[0].partition(", ")[0], *variants[1:]]
 
 
 def _near(axes: Axes, x: float) -> bool:

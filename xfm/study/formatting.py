@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -29,12 +30,13 @@ def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A pipe table, primary metrics bold."""
+    """A pipe table, primary metrics bold; unpadded, so that any of its rows make a table."""
     text = cells(table)
     bold = table["role"].to_numpy() == "primary"
     text["metric"] = [f"**{m}**" if b else m for m, b in zip(text["metric"], bold, strict=True)]
     text = text.map(lambda value: value.replace("|", "\\|"))
-    return text.to_markdown(index=False, disable_numparse=True) + "\n"
+    padded = text.to_markdown(index=False, disable_numparse=True) + "\n"
+    return re.sub(r" +(?=\|)", " ", re.sub(r"(?<=\|:)-+", "---", padded))
 
 
 def to_latex(table: pd.DataFrame) -> str:

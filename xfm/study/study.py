@@ -203,7 +203,7 @@ class Study:
                 table, self.pairs(against), f"{title}: difference to {against}, 95 % intervals, paired by seed"
             )
         if kind == "seeds":
-            return paired_seeds(table, self.results(), list(self.spec.variants), title)
+            return paired_seeds(table, self.results(), list(self.spec.variants), f"{title}: every run")
         frame = grid_cells(table)
         return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {against}")
 
