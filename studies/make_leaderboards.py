@@ -26,7 +26,7 @@ from xfm.data import dataset
 from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
 from xfm.explain.inputs import scene_inputs
-from xfm.explain.leaderboard import Leaderboard, higher, leaderboard, leaderboard_scenes
+from xfm.explain.leaderboards import Leaderboard, higher, leaderboard, leaderboard_scenes
 from xfm.model import XFM
 from xfm.objectives import build
 
@@ -160,7 +160,7 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    run = xfm.load("demo")
+    run = xfm.load("demo").run
     asked_of, words = leaderboard_scenes(dataset(run.config).world, asked.scenes), run.tokenizer()
     boards, tables, yes = [], [], []
     for name, model in {"pretrained": run.model(), "untrained": build(run.config).eval()}.items():

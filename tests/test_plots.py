@@ -343,7 +343,7 @@ def test_doses_mark_where_there_is_no_path() -> None:
     ("changes", "expected", "bars"),
     [
         ({}, "stop-gradient\nITM 0, IMLM 0, BBP 0", 2),
-        (recipes.ABLATIONS["no_stop_gradient"], "the gradient comes back\nITM 1, IMLM 1, BBP 1", 0),
+        (recipes.ablations()["no_stop_gradient"], "the gradient comes back\nITM 1, IMLM 1, BBP 1", 0),
         ({"flow.text_gradient.itm": 0.5}, "a dose of the gradient comes back\nITM 0.5, IMLM 0, BBP 0", 0),
         ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC 0", 4),
     ],

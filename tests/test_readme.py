@@ -8,13 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import xfm
 import xfm_widgets
 from xfm.evaluation import Result, evaluate_run, find_result, from_json
-from xfm.recipes import ABLATIONS, LEVELS
+from xfm.recipes import LEVELS, ablations
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +27,7 @@ def block(after: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("table", [ABLATIONS, LEVELS])
+@pytest.mark.parametrize("table", [ablations(), LEVELS])
 def test_the_table_of_changes_is_that_of_the_recipes(table: dict) -> None:
     rows = [
         f"| `{name}` | " + ", ".join(f"`{field}` = {value!r}" for field, value in changes.items()) + " |"
@@ -90,7 +89,7 @@ def test_the_numbers_are_those_of_the_benchmark() -> None:
 
 
 def test_the_numbers_of_the_checkpoint_are_those_of_its_evaluation() -> None:
-    rows = rows_of(evaluate_run(xfm.load("demo").folder), CHECKPOINT)
+    rows = rows_of(evaluate_run(xfm.load("demo").run.folder), CHECKPOINT)
     section = README[README.index("### The checkpoint") : README.index("## Look inside")]
     assert [line for line in section.splitlines() if line in rows] == rows
 

@@ -304,7 +304,7 @@ def test_examples_are_asked_for_until_both_kinds_are_found(monkeypatch: pytest.M
         ({}, "6 boxes with phrases in 3 pictures"),
         ({}, "Objects are upright and apart from each other, on a calm ground."),
         ({}, "12 steps of AdamW"),
-        (recipes.ABLATIONS["no_stop_gradient"], "There is no stop-gradient."),
+        (recipes.ablations()["no_stop_gradient"], "There is no stop-gradient."),
         ({"flow.text_gradient.itm": 0.5}, "A dose of the gradient reaches the language encoder: 0.5 of that of ITM."),
         ({"flow.mim_target": "pixels"}, "predicts the standardised pixels (no guidance)."),
         ({"data.images": 0, "data.texts": 0}, "The streams of pictures alone and sentences alone are off."),

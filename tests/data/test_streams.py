@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from xfm.batch import Batch, tree_map
 from xfm.config import ConfigError, RunConfig
-from xfm.data import streams as module
+from xfm.data import dataset, wordnet
+from xfm.data.source import ItemKey
 from xfm.data.streams import Streams, loader, region_patches
 from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
@@ -22,6 +23,13 @@ def tensors(tree: object) -> list[Tensor]:
     found: list[Tensor] = []
     tree_map(lambda t: found.append(t) or t, tree)
     return found
+
+
+def drawn(streams: Streams, stream: str, step: int, count: int) -> list[Scene]:
+    return [
+        getattr(source, {"pairs": "pair"}.get(stream, stream))(key)
+        for source, key in streams.items(stream, step, count)
+    ]
 
 
 def same(a: object, b: object) -> bool:
@@ -44,14 +52,14 @@ def test_shapes_and_types(config: RunConfig, tokenizer: Tokenizer) -> None:
     assert regions.box.shape == (8, 4) and regions.box.dtype == torch.float32
     assert regions.is_image.shape == (8,) and regions.is_image.dtype == torch.bool
     for stream, count, longest in ((pairs, 6, 30), (regions, 8, 30), (texts, 5, 128)):
-        words = stream.words
+        words = stream.tokens
         assert words.ids.shape == words.masked_ids.shape == words.mask.shape and words.ids.shape[1] <= longest
         assert len(words.ids) == count and words.ids.dtype == words.labels.dtype == torch.int64
 
 
 def test_words_hide_what_their_labels_say(config: RunConfig, tokenizer: Tokenizer) -> None:
     for stream in (s for s in Streams(config, tokenizer)[7].values() if hasattr(s, "words")):
-        words = stream.words
+        words = stream.tokens
         assert torch.equal(words.mask, words.ids != 1) and torch.equal(words.masked_ids == 1, words.ids == 1)
         learnt = words.labels != -100
         assert bool(learnt.any(1).all()) and torch.equal(words.masked_at == 0, ~learnt)
@@ -63,20 +71,20 @@ def test_words_hide_what_their_labels_say(config: RunConfig, tokenizer: Tokenize
 
 def test_captions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokenizer) -> None:
     streams = Streams(config, tokenizer)
-    scenes = streams.scenes(9, "pairs", 6)
+    scenes = drawn(streams, "pairs", 9, 6)
     pairs = streams.pairs(9)
-    for scene, image, ids in zip(scenes, pairs.image, pairs.words.ids.tolist(), strict=True):
+    for scene, image, ids in zip(scenes, pairs.image, pairs.tokens.ids.tolist(), strict=True):
         assert np.array_equal(image.permute(1, 2, 0).numpy(), scene.image)
         assert tokenizer.decode([i for i in ids if i not in (0, 1, 2)]) == scene.caption.text
 
 
 def test_regions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokenizer) -> None:
     streams = Streams(config.replace({"data.regions": 40, "data.region_images": 9}), tokenizer)
-    scenes, regions = streams.scenes(2, "regions", 9), streams.regions(2)
+    scenes, regions = drawn(streams, "regions", 2, 9), streams.regions(2)
     assert 0 < int(regions.is_image.sum()) < 20
     for r, owner in enumerate(regions.owner.tolist()):
         scene: Scene = scenes[owner]
-        text = tokenizer.decode(regions.words.ids[r][regions.words.mask[r]].tolist())
+        text = tokenizer.decode(regions.tokens.ids[r][regions.tokens.mask[r]].tolist())
         if regions.is_image[r]:
             assert text == scene.caption.text and bool(regions.patches[r].all())
             assert regions.box[r].tolist() == [0.5, 0.5, 1, 1]
@@ -110,7 +118,7 @@ def test_a_stream_does_not_move_the_others(
     if size and changed != "regions":
         first = len(tensors(before[changed])[0])
         if changed == "texts":
-            words = (before[changed].words, after[changed].words)
+            words = (before[changed].tokens, after[changed].tokens)
             assert all(same(w.ids[:first][w.mask[:first]], words[0].ids[words[0].mask]) for w in words)
         else:
             assert torch.equal(after[changed].image[:first], before[changed].image)
@@ -122,8 +130,8 @@ def test_text_masks_move_nothing_but_themselves(config: RunConfig, tokenizer: To
     after = Streams(config.replace({"data.mask.caption_share": 0.1}), tokenizer)[5]
     assert same(before["texts"], after["texts"]) and same(before["images"], after["images"])
     assert torch.equal(before["pairs"].image_mask, after["pairs"].image_mask)
-    assert torch.equal(before["pairs"].words.ids, after["pairs"].words.ids)
-    assert before["pairs"].words.labels.shape != after["pairs"].words.labels.shape
+    assert torch.equal(before["pairs"].tokens.ids, after["pairs"].tokens.ids)
+    assert before["pairs"].tokens.labels.shape != after["pairs"].tokens.labels.shape
 
 
 def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Tokenizer) -> None:
@@ -136,18 +144,20 @@ def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Token
     for other in others:
         for name in ("pairs", "images", "regions"):
             assert not torch.equal(before[name].image, other[name].image)
-        assert before["texts"].words.ids.tolist() != other["texts"].words.ids.tolist()
+        assert before["texts"].tokens.ids.tolist() != other["texts"].tokens.ids.tolist()
     assert same(before, Streams(config, tokenizer)[5])
 
 
 def numbers(streams: Streams, steps: range) -> set[int]:
-    return {len(s.objects) for step in steps for s in streams.scenes(step, "pairs", 24)}
+    return {len(s.objects) for step in steps for s in drawn(streams, "pairs", step, 24)}
 
 
 def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
     config = config.replace({"data.single_until": 0.3, "data.full_from": 0.6})
     streams = Streams(config, tokenizer)
-    assert [streams.objects_at(step) for step in (0, 29, 30, 39, 40, 50, 59, 60, 99)] == [
+    world = dataset(config).world
+    steps = (0, 29, 30, 39, 40, 50, 59, 60, 99)
+    assert [world.objects_at(ItemKey("train", 0, step, 0, step / 100)) for step in steps] == [
         (1, 1),
         (1, 1),
         (1, 2),
@@ -160,12 +170,12 @@ def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
     ]
     assert numbers(streams, range(25, 28)) == {1}
     assert numbers(streams, range(30, 34)) == {1, 2}
-    assert {len(s.objects) for s in streams.scenes(0, "regions", 24)} == {1, 2, 3, 4}  # the pairs' alone
+    assert {len(s.objects) for s in drawn(streams, "regions", 0, 24)} == {1, 2, 3, 4}  # the pairs' alone
     assert numbers(streams, range(60, 64)) == {1, 2, 3, 4}
-    concepts = [s.objects[0].concept for s in streams.scenes(4, "pairs", 100)]
+    concepts = [s.objects[0].concept for s in drawn(streams, "pairs", 4, 100)]
     assert sorted(concepts) == list(range(100))  # each at most once, here all
-    assert concepts != [s.objects[0].concept for s in streams.scenes(5, "pairs", 100)]
-    repeated = [s.objects[0].concept for s in streams.scenes(4, "pairs", 150)]
+    assert concepts != [s.objects[0].concept for s in drawn(streams, "pairs", 5, 100)]
+    repeated = [s.objects[0].concept for s in drawn(streams, "pairs", 4, 150)]
     assert max(repeated.count(c) for c in range(100)) == 2
     assert numbers(Streams(config, tokenizer, "validation"), range(0, 4)) == {1, 2, 3, 4}
     assert numbers(Streams(config, tokenizer, "unseen_combinations"), range(0, 4)) == {2, 3, 4}
@@ -177,16 +187,16 @@ def test_without_a_curriculum_every_number_from_the_start(config: RunConfig, tok
 
 def test_training_texts_hold_glosses_of_training_synsets(config: RunConfig, tokenizer: Tokenizer) -> None:
     streams = Streams(config.replace({"data.texts": 200}), tokenizer)
-    words = streams.texts(1).words
+    words = streams.texts(1).tokens
     texts = [tokenizer.decode(ids[mask].tolist()) for ids, mask in zip(words.ids, words.mask, strict=True)]
-    glosses = [t for t in texts if t in set(streams.glosses)]
-    assert len(glosses) / 200 == pytest.approx(module.GLOSSES, abs=0.07)
-    assert 80 < len(streams.glosses) <= 98
+    known = set(wordnet.WordNet(dataset(config).world).glosses)
+    assert sum(t in known for t in texts) / 200 == pytest.approx(wordnet.GLOSSES, abs=0.07)
+    assert 80 < len(known) <= 98
     held = {s.text for s in streams.source.sentences("test")} | {s.text for s in streams.source.sentences("validation")}
-    words = Streams(streams.config, tokenizer, "validation").texts(1).words
+    words = Streams(streams.config, tokenizer, "validation").texts(1).tokens
     ids = zip(words.ids, words.mask, strict=True)
-    assert not set(streams.glosses) & {tokenizer.decode(text[mask].tolist()) for text, mask in ids}
-    assert not held & set(texts) and not held & {gloss.partition(": ")[2] for gloss in streams.glosses}
+    assert not known & {tokenizer.decode(text[mask].tolist()) for text, mask in ids}
+    assert not held & set(texts) and not held & {gloss.partition(": ")[2] for gloss in known}
 
 
 def test_streams_travel_to_other_processes(config: RunConfig, tokenizer: Tokenizer) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xfm import plots
 from xfm.config_utils import ConfigError, require
-from xfm.explain.trace import MAPS, Trace
+from xfm.explain.tracing import MAPS, Trace
 
 from .base import View
 from .traces import finite, measured, packed, patch_names, rollouts, size

@@ -13,9 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from ..batch import Images, Pairs, Regions, Texts
 from ..config import RunConfig
-from ..objectives import OBJECTIVES, STREAM_OBJECTIVES
+from ..objectives import OBJECTIVES, losses_by_stream
 from .colours import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
 from .style import WIDTH, Figure, require, styled
 
@@ -85,10 +84,9 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
 
 def starts(config: RunConfig) -> dict[str, int]:
     """After how many steps each objective joins that the config trains."""
-    kinds = {"pairs": Pairs, "regions": Regions, "images": Images, "texts": Texts}
-    served = {o for stream, kind in kinds.items() if getattr(config.data, stream) for o in STREAM_OBJECTIVES[kind]}
-    known = {o: getattr(config.objectives, o) for o in OBJECTIVES}
-    return {o: int(known[o].start * config.train.steps) for o in known if known[o].weight > 0 and o in served}
+    served = {o for losses in losses_by_stream(config).values() for o in losses}
+    losses = config.objectives
+    return {o: int(losses[o].start * config.train.steps) for o in OBJECTIVES if o in served and losses[o].weight > 0}
 
 
 def unit(objective: str, measure: Measure) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..explain.attribution import Attribution
     from ..explain.faithfulness import Curve
-    from ..explain.trace import Trace
+    from ..explain.tracing import Trace
 
 SIZE = 8.5  # points
 COLUMNS = 4

@@ -60,8 +60,8 @@ def flow(config: FlowConfig, title: str = "", norms: Mapping[str, Mapping[str, f
     for name, y in FUSION_LOSSES.items():
         loss(axes, (8.3, y), name.upper())
         arrow(axes, (6.78, 1.55), (7.92, y))
-    crossing(axes, (2.3, 0.92), (2.98, 1.38), {"itc": config.text_gradient.itc}, (-0.14, -0.02))
-    shares = {name: getattr(config.text_gradient, name) for name in FUSION_LOSSES}
+    crossing(axes, (2.3, 0.92), (2.98, 1.38), {"itc": config.text_gradient["itc"]}, (-0.14, -0.02))
+    shares = {name: config.text_gradient[name] for name in FUSION_LOSSES}
     crossing(axes, (2.68, 0.72), (5.2, 1.36), shares, (0.22, -0.12))
     for encoder, places in NUMBERS.items():
         for at, objectives in places.items():

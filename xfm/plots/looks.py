@@ -14,7 +14,7 @@ from .explanations import heading, overlaid, scale
 from .style import WIDTH, Figure, require, styled
 
 if TYPE_CHECKING:
-    from ..explain.trace import Trace
+    from ..explain.tracing import Trace
 
 BAR, SIDE, TOP = 0.2, 3.0, 0.75  # inches: a word's bar, a picture, above the panels
 

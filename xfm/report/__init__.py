@@ -13,11 +13,11 @@ from ..data.tokenizer import Tokenizer
 from ..diagnostics.gradient_table import GradientTable, gradient_table
 from ..evaluation import evaluate_run, examples
 from ..evaluation.examples import Examples, right_and_wrong
+from ..files import explain_os_error, write_atomically
 from ..model import XFM
 from ..objectives import Pretraining
-from ..recipes import ABLATIONS
+from ..recipes import ablations
 from ..train import Run, RunError
-from ..train.run import explain_os_error, write_atomically
 from . import figures
 from .figures import SHOWN, ReportFigure
 from .page import render
@@ -38,7 +38,7 @@ def gradient_tables(run: Run) -> dict[str, GradientTable]:
     own = {"flow.mim_target": "self"} if config.flow.mim_target in ("frozen", "teacher") else {}
     return {
         title: gradient_table(
-            Pretraining(model, config.replace(dict.fromkeys(ABLATIONS["no_stop_gradient"], share) | own)), batch
+            Pretraining(model, config.replace(dict.fromkeys(ablations()["no_stop_gradient"], share) | own)), batch
         )
         for title, share in STOPS.items()
     }

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..config import RunConfig
-from ..objectives import OBJECTIVES, STREAM_OBJECTIVES
-from ..train.setup import STREAM_TYPES
+from ..objectives import OBJECTIVES, losses_by_stream
 
 ASKS = {
     "mlm": "the hidden words of a sentence, from its other words",
@@ -68,8 +67,8 @@ def streams(config: RunConfig) -> list[str]:
     d = config.data
     sizes = {s: f"{getattr(d, s):,} {name}" for s, name in STREAM_NAMES.items() if getattr(d, s)}
     off = [name for s, name in STREAM_NAMES.items() if s not in sizes]
-    if "pairs" in sizes and d.fused_pairs:
-        sizes["pairs"] += f" ({d.fused_pairs:,} of them go through the fusion encoder)"
+    if "pairs" in sizes and d.fusion_batch:
+        sizes["pairs"] += f" ({d.fusion_batch:,} of them go through the fusion encoder)"
     if "regions" in sizes:
         sizes["regions"] += f" in {d.region_images:,} pictures"
     said = [f"A step sees {listed(list(sizes.values()))}."]
@@ -115,7 +114,7 @@ def masks(config: RunConfig) -> list[str]:
 
 
 def flow(config: RunConfig) -> list[str]:
-    shares = vars(config.flow.text_gradient)
+    shares = config.flow.text_gradient
     kinds = {"none": [o for o, s in shares.items() if s == 0], "whole": [o for o, s in shares.items() if s == 1]}
     doses = [f"{s:g} of that of {o.upper()}" for o, s in shares.items() if 0 < s < 1]
     said = []
@@ -150,10 +149,13 @@ def objective_rows(config: RunConfig) -> list[dict[str, Any]]:
     """What each objective asks, of which streams, with what weight, from which step on, and the share of its gradient
     that reaches the language encoder (None: it has no words)."""
     rows = []
-    for name in OBJECTIVES:
-        o = getattr(config.objectives, name)
-        of = [s for s, kind in STREAM_TYPES.items() if getattr(config.data, s) and name in STREAM_OBJECTIVES[kind]]
-        share = {"mlm": 1.0, "mim": None}.get(name, getattr(config.flow.text_gradient, name, None))
+    by_stream = losses_by_stream(config)
+    for name, loss in OBJECTIVES.items():
+        if name not in config.objectives:
+            continue
+        o = config.objectives[name]
+        of = [stream for stream, losses in by_stream.items() if name in losses]
+        share = config.flow.text_gradient.get(name, None if loss.family == "vision" else loss.text_gradient)
         on = o.weight > 0 and bool(of)
         rows.append(
             {

@@ -22,7 +22,7 @@ FINDINGS = {  # what a model does, by task, metric and condition
 
 def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seconds: float) -> list[str]:
     """What was trained, in `seconds`, and what came out."""
-    stops = [s for o, s in vars(config.flow.text_gradient).items() if o != "itc"]
+    stops = [s for o, s in config.flow.text_gradient.items() if o != "itc"]
     stop = "on" if not any(stops) else "off" if all(s == 1 for s in stops) else "in part, or in a dose,"
     start = "from a warm start" if config.init_from else "from scratch"
     said = [

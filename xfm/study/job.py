@@ -12,8 +12,8 @@ import torch
 from ..config import from_json
 from ..evaluation import evaluate_run
 from ..train import Run
+from ..train.loop import train_to_end
 from ..train.run import Record
-from ..train.setup import train_to_end
 from . import progress_file
 from .metrics import Measured, evaluated, held_out
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..config import RunConfig
 from ..evaluation import Result
-from ..plots.curves import UNITS, chance
+from ..objectives import OBJECTIVES
 from ..train.loop import HELD_OUT_BATCHES
 from ..train.run import Record
 
@@ -15,7 +15,6 @@ __all__ = ["FAMILIES", "HELD_OUT", "Measured", "Metric", "evaluated", "held_out"
 
 HELD_OUT = "validation"
 FAMILIES = ("language", "vision", "vision-language")
-_FAMILY = {"mlm": "language", "mim": "vision"}  # of a held-out loss; the other objectives': vision-language
 
 
 class Metric(NamedTuple):
@@ -57,8 +56,7 @@ def held_out(record: Record, config: RunConfig) -> list[Measured]:
     for name, value in record.items():
         stream, _, objective = name.removeprefix(f"{HELD_OUT}/").partition("/")
         if name.startswith(f"{HELD_OUT}/") and "/" not in objective:  # else what the objective reports beside its loss
-            level, label = chance(config, objective, stream, "loss") or (None, "")
-            known = Metric("lower", UNITS.get(objective, "nats"), level, label)
-            n = HELD_OUT_BATCHES * getattr(config.data, stream)
-            losses.append(Measured(_FAMILY.get(objective, "vision-language"), name, value, n, known))
+            declared, n = OBJECTIVES[objective], HELD_OUT_BATCHES * getattr(config.data, stream)
+            known = Metric("lower", declared.unit, *(declared.chance(config, stream) or ()))
+            losses.append(Measured(declared.family, name, value, n, known))
     return losses

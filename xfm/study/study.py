@@ -12,12 +12,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from ..config_utils import one_of
+from ..files import explain_os_error, write_atomically
 from ..plots import Figure
 from ..plots.effects import effect_map, forest, paired_seeds
 from ..plots.probes import probes
 from ..report.figures import ReportFigure
 from ..train import Run
-from ..train.run import Record, explain_os_error, write_atomically
+from ..train.run import Record
 from . import diagnostics_jsonl, formatting, results_csv, study_json
 from .effects import effects, grid_cells, pairs
 from .job import Outcome

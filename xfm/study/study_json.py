@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..train.run import write_atomically
+from ..files import write_atomically
 from .metrics import Measured, Metric
 from .results_csv import StudyError
 
