@@ -40,12 +40,9 @@ class StudyError(RuntimeError):
 
 def block(spec: Spec, variant: str, seed: int, rows: Sequence[Measured], seconds: float) -> str:
     """The lines of one run."""
-    fingerprint = spec.config(variant, seed).fingerprint
+    own = variant, seed, spec.config(variant, seed).fingerprint
     ends = [""] * (len(rows) - 1) + [round(seconds, 2)]
-    return _lines(
-        [variant, seed, fingerprint, row.family, row.metric, row.value, row.n, end]
-        for row, end in zip(rows, ends, strict=True)
-    )
+    return _lines([*own, *row[:4], end] for row, end in zip(rows, ends, strict=True))
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:

@@ -49,12 +49,8 @@ class Spec:
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "different from each other")
         require(len(primary) <= _MOST, "primary", primary, FEW)
         require(len(set(primary)) == len(primary), "primary", primary, "different metrics")
-        require(
-            bool(primary) or not self.confirmatory,
-            "primary",
-            primary,
-            "named where confirmatory is true: what it is judged by is said beforehand",
-        )
+        named = "named where confirmatory is true: what it is judged by is said beforehand"
+        require(bool(primary) or not self.confirmatory, "primary", primary, named)
         try:
             chosen_tasks(self.tasks)
         except ValueError as error:
@@ -120,18 +116,15 @@ class Spec:
         """What `to_json` wrote. ConfigError for another field or type, ValueError for what is no JSON."""
         tree: Any = json.loads(text)
         fields = {f.name: f for f in dataclasses.fields(cls)}
+        kinds = {"name": str, "recipe": str, "variants": dict, "changes": dict, "confirmatory": bool}  # others: lists
         require(isinstance(tree, Mapping), "spec", tree, f"a mapping of {', '.join(fields)}")
-        for name in tree:
+        for name, value in tree.items():
             if name not in fields:
                 raise unknown_field(name, fields)
-        for name, f in fields.items():
-            optional = f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
-            require(name in tree or optional, name, None, "there")
-        kinds = {"name": str, "recipe": str, "variants": dict, "changes": dict, "confirmatory": bool}
-        for name, value in tree.items():
             kind = kinds.get(name, list)
             require(isinstance(value, kind), name, value, f"of type {kind.__name__}")
-        for label, fields in tree.get("variants", {}).items():
-            require(isinstance(fields, dict), f"variants.{label}", fields, "a mapping of dotted fields")
-        values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
-        return cls(**values)
+        for name in ("name", "recipe", "variants", "seeds"):
+            require(name in tree, name, None, "there")
+        for label, changes in tree["variants"].items():
+            require(isinstance(changes, dict), f"variants.{label}", changes, "a mapping of dotted fields")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()})

@@ -16,7 +16,6 @@ from ..files import explain_os_error, write_atomically
 from ..plots import Figure
 from ..plots.effects import effect_map, forest, paired_seeds
 from ..plots.probes import probes
-from ..report.figures import ReportFigure
 from ..train import Run
 from ..train.run import Record
 from . import diagnostics_jsonl, formatting, results_csv, study_json
@@ -58,17 +57,8 @@ class Study:
         runs: str | Path = "runs",
     ):
         tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-        self.spec = Spec(
-            name,
-            recipe,
-            labelled(variants),
-            tuple(seeds),
-            dict(changes or {}),
-            tuple(primary),
-            tasks,
-            confirmatory,
-            tuple(explored),
-        )
+        of_runs = recipe, labelled(variants), tuple(seeds), dict(changes or {})
+        self.spec = Spec(name, *of_runs, tuple(primary), tasks, confirmatory, tuple(explored))
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
         if confirmatory:
@@ -86,9 +76,8 @@ class Study:
     def run(self, executor: Executor | None = None, workers: int = 1, show: bool | None = None) -> None:
         """Trains and measures what is not there yet: in this process, in so many `workers` of one thread each, or on
         any executor of concurrent.futures (whose processes take one job at a time). Each finished run goes to
-        results.csv at once. A run that fails is tried once more; the others go on, a warning says what is missing, and
-        failed.json keeps it until a later call succeeds. Interrupted, what was trained is saved, and the same call goes
-        on.
+        results.csv at once. A run that fails is tried once more, then kept in failed.json until a later call succeeds;
+        the others go on. Interrupted, what was trained is saved, and the same call goes on.
 
         `show`: see Progress. Raises ConfigError where a primary metric is not among those of the first variant.
         """
@@ -100,12 +89,9 @@ class Study:
         reasons = run_missing(self.spec, self.runs, todo, self._record, executor, workers, show) if todo else {}
         study_json.write_failed(self.folder / "failed.json", reasons)
         if reasons:
-            lines = "\n".join(f"  {v}, seed {s}: {why}" for (v, s), why in reasons.items())
-            warnings.warn(
-                f"{self.spec.name}: {len(reasons)} of {len(self._keys())} runs failed twice and count as the worst; "
-                f"the same study tries them again\n{lines}",
-                stacklevel=2,
-            )
+            lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
+            head = f"{self.spec.name}: {len(reasons)} of {len(self._keys())} runs failed twice and count as the worst"
+            warnings.warn("\n".join((f"{head}; the same study tries them again", *lines)), stacklevel=2)
 
     def _record(self, key: Key, outcome: Outcome) -> None:
         rows, known = outcome.rows, self.metrics()
@@ -124,9 +110,8 @@ class Study:
 
     def failed(self) -> dict[Key, str]:
         """The runs that failed twice and have no results since, and why."""
-        finished, keys = self._finished(), self._keys()
-        reasons = study_json.read_failed(self.folder / "failed.json")
-        return {key: why for key, why in reasons.items() if key in keys and key not in finished}
+        left = {*self._keys()} - self._finished()
+        return {key: why for key, why in study_json.read_failed(self.folder / "failed.json").items() if key in left}
 
     def metrics(self) -> dict[str, Metric]:
         """What is known of each metric: its baseline, its unit, which direction is better (baselines.json)."""
@@ -162,16 +147,18 @@ class Study:
         a variant or, of a grid over several, the one to compare with in each cell; "": "xfm", or the first where that
         is none. ConfigError for an unknown one, and for a primary metric that was not measured.
         """
-        references, results = self.spec.references(against or self.spec.reference), self.results()
+        results, references, *known = self._compared(against)
         if len(results):
             require_primary(self.spec.primary, dict(results[["metric", "family"]].itertuples(index=False, name=None)))
-        seeds = len(self.spec.seeds)
-        return effects(results, references, self.spec.primary, seeds, self.failed(), self.metrics())
+        return effects(results, references, self.spec.primary, len(self.spec.seeds), *known)
 
     def pairs(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
+        return pairs(*self._compared(against))
+
+    def _compared(self, against: str) -> tuple[pd.DataFrame, dict[str, str], dict[Key, str], dict[str, Metric]]:
         references = self.spec.references(against or self.spec.reference)
-        return pairs(self.results(), references, self.failed(), self.metrics())
+        return self.results(), references, self.failed(), self.metrics()
 
     def equivalence(self, metric: str, margin: float, against: str = "") -> pd.DataFrame:
         """A row a variant: whether its difference on `metric` is shown to be within `margin` either way (TOST at .05,
@@ -200,9 +187,8 @@ class Study:
             return probes(self.probes(), title=f"{title}: training probe, means over the seeds, 95 % intervals")
         table = formatting.select(self.effects(against), metrics)
         if kind == "effects":
-            return forest(
-                table, self.pairs(against), f"{title}: difference to {against}, 95 % intervals, paired by seed"
-            )
+            title = f"{title}: difference to {against}, 95 % intervals, paired by seed"
+            return forest(table, self.pairs(against), title)
         if kind == "seeds":
             return paired_seeds(table, self.results(), list(self.spec.variants), f"{title}: every run")
         frame = grid_cells(table)
@@ -219,30 +205,27 @@ class Study:
     def report(self, path: str | Path = "", against: str = "") -> Path:
         """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked,
         the effects in words, figures and a table, what happened inside, what it does not tell."""
-        return self._write_report(self._figures(against), path, against)
+        return self._write(path, against)[0]
 
     def save(self, against: str = "") -> list[Path]:
         """Writes the report, the figures (PNG, PDF) and the tables of all metrics (Markdown, LaTeX), and returns the
         files."""
-        folder, sections = self.folder / "figures", self._figures(against)
+        report, figures = self._write("", against)
+        folder = self.folder / "figures"
         with explain_os_error(folder):
             folder.mkdir(exist_ok=True)
-        figures = {name: drawn for some in sections.values() for one in some for name, drawn in one.files().items()}
-        report = self._write_report(sections, "", against)
         files: dict[Path, bytes | str] = {
-            folder / f"{name}.{kind}": drawn.bytes(kind) for name, drawn in figures.items() for kind in ("png", "pdf")
+            folder / f"{name}.{kind}": figure.bytes(kind) for name, figure in figures for kind in ("png", "pdf")
         }
         files |= {folder / "effects.md": self.to_markdown("all"), folder / "effects.tex": self.to_latex("all")}
         for file, content in files.items():
             write_atomically(file, content)
         return [*files, report]
 
-    def _figures(self, against: str) -> dict[str, list[ReportFigure]]:
-        probed, reference = bool(self.probes()), against or self.spec.reference
-        return report_figures(self.spec, self.effects(against), reference, self.figure, probed)
-
-    def _write_report(self, figures: dict[str, list[ReportFigure]], path: str | Path, against: str) -> Path:
+    def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
+        """Writes the report, and returns its path and its figures by the names of their files."""
+        table, against, probed = self.effects(against), against or self.spec.reference, bool(self.probes())
+        sections = report_figures(self.spec, table, against, self.figure, probed)
         target = Path(path) if path else self.folder / "report.html"
-        page = render(self.spec, self.effects(against), figures, len(self._finished()), self.missing())
-        write_atomically(target, page)
-        return target
+        write_atomically(target, render(self.spec, table, sections, len(self._finished()), self.missing()))
+        return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]

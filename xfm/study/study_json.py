@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ..files import write_atomically
 from .metrics import Measured, Metric
@@ -27,26 +27,19 @@ def merge(metrics: Mapping[str, Metric], rows: Iterable[Measured]) -> dict[str, 
 
 
 def write_baselines(path: Path, metrics: Mapping[str, Metric]) -> None:
-    """A line a metric: its baseline's value (null: none) and name, which direction is better, the unit."""
-    lines = [
-        f" {json.dumps(key)}: "
-        + json.dumps(
-            {"value": m.baseline, "name": m.baseline_name, "better": m.better, "unit": m.unit}, ensure_ascii=False
-        )
-        for key, m in metrics.items()
-    ]
-    write_atomically(path, "{\n" + ",\n".join(lines) + "\n}\n")
+    """Of each metric its baseline's value (null: none) and name, which direction is better, the unit."""
+    rows = {
+        k: {"value": m.baseline, "name": m.baseline_name, "better": m.better, "unit": m.unit}
+        for k, m in metrics.items()
+    }
+    write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_baselines(path: Path) -> dict[str, Metric]:
     """Metrics by key; none where there is no file yet. StudyError for another content."""
-    try:
-        rows = _read(path, {}).items()
+    with _explained(path, "must have value, name, better and unit of each metric"):
+        rows = json.loads(path.read_text("utf-8")).items() if path.exists() else []
         return {k: Metric(str(r["better"]), str(r["unit"]), r["value"], str(r["name"])) for k, r in rows}
-    except (TypeError, KeyError, AttributeError) as error:
-        raise StudyError(
-            f"{path}: {error!r}: must have value, name, better, unit of each metric. {_WAY_OUT}"
-        ) from error
 
 
 def write_failed(path: Path, reasons: Mapping[tuple[str, int], str]) -> None:
@@ -60,17 +53,15 @@ def write_failed(path: Path, reasons: Mapping[tuple[str, int], str]) -> None:
 
 def read_failed(path: Path) -> dict[tuple[str, int], str]:
     """What `write_failed` wrote. StudyError for another content."""
+    with _explained(path, "must be rows of variant, seed and why"):
+        rows = json.loads(path.read_text("utf-8")) if path.exists() else []
+        return {(str(r["variant"]), int(r["seed"])): str(r["why"]) for r in rows}
+
+
+@contextmanager
+def _explained(path: Path, content: str) -> Iterator[None]:
     try:
-        return {(str(r["variant"]), int(r["seed"])): str(r["why"]) for r in _read(path, [])}
-    except (TypeError, KeyError, ValueError) as error:
-        raise StudyError(f"{path}: {error!r}: must be rows of variant, seed, why. {_WAY_OUT}") from error
-
-
-_WAY_OUT = "Put a good copy back, or delete the file: the next run writes it anew"
-
-
-def _read(path: Path, default: Any) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8")) if path.exists() else default
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: cannot be read ({error}). {_WAY_OUT}") from error
+        yield
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        way_out = "Put a good copy back, or delete the file: the next run writes it anew"
+        raise StudyError(f"{path}: {content} ({error!r}). {way_out}") from error
