@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from ..report.describe import listed
@@ -60,7 +59,7 @@ def conclusions(table: Any) -> list[str]:
     out, in the order of the table; and how many of the others do."""
     primary = table[table["role"] == "primary"]
     shown = primary if len(primary) else table[_stands_out(table) & (table["better"] != "")]
-    sentences = [*(baselines(table) if len(primary) else []), *map(effect, _rows(shown))]
+    sentences = [*(baselines(table) if len(primary) else []), *map(effect, shown.itertuples())]
     others = table[(table["role"] == "secondary") & table["low"].notna() & (table["better"] != "")]
     if len(others):
         sentences.append(
@@ -84,7 +83,7 @@ def abstract(table: Any, runs: int) -> list[str]:
     )
     few = 0 < len(shown) <= _MOST
     head = f"{runs} trainings of X-FM. Of {len(judged)} {kind} {len(shown)} have {test}{':' if few else '.'}"
-    return [head, *map(effect, _rows(shown) if few else [])]
+    return [head, *map(effect, shown.itertuples() if few else [])]
 
 
 def effect(row: Any) -> str:
@@ -105,7 +104,3 @@ def effect(row: Any) -> str:
 
 def _stands_out(table: Any) -> Any:
     return table["verdict"].isin(["better", "worse", "different"])
-
-
-def _rows(table: Any) -> list[SimpleNamespace]:
-    return [SimpleNamespace(**row) for row in table.to_dict("records")]
