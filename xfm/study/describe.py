@@ -12,7 +12,6 @@ from .statistics import ALPHA, FEWEST
 __all__ = ["abstract", "baselines", "conclusions", "design", "effect"]
 
 _MOST = 9  # effects of an abstract
-_POINTS = "percentage points"
 
 
 def design(spec: Spec) -> list[str]:
@@ -46,11 +45,8 @@ def baselines(table: Any) -> list[str]:
         row = rows.iloc[0]
         values = [*rows["mean"], *rows["mean_against"]]
         low, high, level = (number(v, row.unit) for v in (min(values), max(values), row.baseline))
-        unit = "%" if row.unit == "%" else row.unit
-        sentences.append(
-            f"{metric}: the variants’ means are {low} to {high} {unit}; the baseline ({row.baseline_name}) is "
-            f"{level} {unit}."
-        )
+        means = f"{metric}: the variants’ means are {low} to {high} {row.unit}"
+        sentences.append(f"{means}; the baseline ({row.baseline_name}) is {level} {row.unit}.")
     return sentences
 
 
@@ -91,7 +87,7 @@ def effect(row: Any) -> str:
     head = f"{row.variant} against {row.against}, {row.metric}: "
     if row.n < FEWEST:
         return head + f"{number(row.effect, row.unit, '+') or 'nothing'} from {row.n} pairs, too few for an interval."
-    unit = _POINTS if row.unit == "%" else row.unit
+    unit = "percentage points" if row.unit == "%" else row.unit
     p = f"p = {p_value(row.p)}".replace("= <", "<")
     correction = f", Holm {p_value(row.p_holm)}" if row.p_holm == row.p_holm else ""
     correction += "" if row.judged_by == "Holm" else ", verdict uncorrected"
