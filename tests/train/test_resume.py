@@ -20,6 +20,7 @@ from train.process import process, received
 
 from xfm import recipes, seeding
 from xfm.train import Run, RunBusy, RunError, loop, pretrain
+from xfm.train.run_lock import HOLDER
 
 
 def steps_done(run: Run) -> int:
@@ -110,15 +111,15 @@ def test_breaking_out_saves_and_ends_the_loaders(config, trained, tmp_path, asse
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("validate", 5)])
+@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("_validate", 5)])
 def test_an_error_in_a_step_saves_the_steps_before_and_ends_the_loaders(
     where, saved, config, trained, tmp_path, monkeypatch, assert_same
 ):
     """In the middle of the seventh or eighth step: before its update, or after it, where weights cannot go back."""
     steps, real = iter([1] * 7 + [0]), getattr(loop, where)
-    failing = {"weights_at": lambda *given: 1 / next(steps) and real(*given), "validate": lambda *_: 1 / 0}
+    failing = {"weights_at": lambda *given: 1 / next(steps) and real(*given), "_validate": lambda *_: 1 / 0}
     monkeypatch.setattr(loop, where, failing[where])
-    changes = {"data.workers": 1, "train.validate_every": {"weights_at": 0, "validate": 7}[where]}
+    changes = {"data.workers": 1, "train.validate_every": {"weights_at": 0, "_validate": 7}[where]}
     with pytest.raises(ZeroDivisionError) as error:
         for _ in pretrain(config.replace(changes), tmp_path):
             pass
@@ -161,7 +162,7 @@ def test_one_process_at_a_time_and_the_others_hear_who(config, trained, tmp_path
         assert -1 < (datetime.fromisoformat(who[4]) - started).total_seconds() < 60
         reports.send("go")
         child.join()
-    assert (Run.of(config, tmp_path).folder / ".lock").read_text(encoding="utf-8") == "", "nobody holds it"
+    assert not (Run.of(config, tmp_path).folder / HOLDER).exists(), "nobody holds it"
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(1, 12)]
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
@@ -170,7 +171,7 @@ def test_who_was_killed_is_not_taken_for_who_holds(config, tmp_path, processes):
     lock = Run.of(config, tmp_path).folder / ".lock"
     with process(processes, drive.hold, config, tmp_path) as (killed, reports):
         assert reports.recv() == 0
-    assert f'"pid": {killed.pid},' in lock.read_text(encoding="utf-8")
+    assert f'"pid": {killed.pid},' in lock.with_name(HOLDER).read_text(encoding="utf-8")
     with process(processes, drive.lock_unsigned, lock) as (_, reports):
         assert reports.recv() == "locked"
         with pytest.raises(RunBusy, match="seed0: another process is training this run"):

@@ -63,7 +63,7 @@ def test_losses_stand_where_their_kind_has_them():
         ("itc", "contrast"),
         ("itm", "fusion"),
     ]
-    assert view.payload["objectives"][0]["title"] == "masked words"
+    assert view.payload["objectives"][0]["title"] == "masked language modelling"
 
 
 @pytest.mark.parametrize(
