@@ -17,18 +17,8 @@ from PIL import Image
 
 from .. import seeding
 
-__all__ = [
-    "CAPABILITIES",
-    "SPLITS",
-    "Box",
-    "CaptionedImage",
-    "Example",
-    "ItemKey",
-    "PairSource",
-    "Region",
-    "Source",
-    "Split",
-]
+__all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "PairSource", "Region", "Source",
+           "Split"]  # fmt: skip
 
 Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
 SPLITS: tuple[Split, ...] = get_args(Split)  # the last two only where a source knows what its examples show
@@ -52,7 +42,7 @@ HELD_OUT = 0.1  # of the pictures of a PairSource for validation, and as much fo
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A phrase, and where in the picture that is which it names."""
+    """A phrase and the part of the picture that it refers to."""
 
     text: str
     box: Box
@@ -60,25 +50,16 @@ class Region:
 
 
 class Example(Protocol):
-    """A picture and what is known of it. A source with more ground truth yields a type that has more."""
+    """A picture and its annotations. A source with more ground truth yields a type with more attributes."""
 
     @property
-    def image(self) -> np.ndarray:
-        """(S, S, 3) uint8 RGB; S: model.vision.image_size."""
-        ...
-
+    def image(self) -> np.ndarray: ...  # (S, S, 3) uint8 RGB; S: model.vision.image_size
     @property
-    def text(self) -> str:
-        """The caption; "" where there is none."""
-        ...
-
+    def text(self) -> str: ...  # the caption; "" where there is none
     @property
-    def regions(self) -> tuple[Region, ...]: ...
-
+    def regions(self) -> tuple[Region, ...]: ...  # phrases and what they refer to
     @property
-    def credit(self) -> str:
-        """What a figure of the picture must say."""
-        ...
+    def credit(self) -> str: ...  # what a figure of the picture must say
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +84,9 @@ class ItemKey:
 
 
 class Source:
-    """What streams and evaluation draw from. A subclass says what it `provides` and gives `example` (for texts alone:
-    `text`) and `corpus`; what it does not provide is never asked for. Classes, not a Protocol: the defaults below turn
-    `example` into all four streams."""
+    """What streams and evaluation draw from. A subclass states what it `provides` and implements `size`, `example` and
+    `corpus` (of texts alone: `text`, `texts` and `corpus`); what it does not provide is never asked for. A base class,
+    not a protocol: its defaults make all four streams of `example`."""
 
     name: str
     provides: frozenset[str]  # keys of CAPABILITIES
@@ -154,7 +135,7 @@ class Source:
     def _keyed(self, stream: str, key: ItemKey) -> Example:
         if self.size(key.split) is None:
             return self.example(key.split, seeding.seed(stream, key.step, key.index), key.seed)
-        # in a new order every step: none twice in a batch before all were there
+        # in a new order every step: no example twice in a batch that is not larger than the split
         return self.example(key.split, key.index, seeding.seed(key.seed, stream, key.step))
 
 
