@@ -56,5 +56,5 @@ def test_a_source_of_twenty_pictures_and_captions(
 
     trace = lab.trace(example.image, example.text, target="itm")
     assert trace.maps and np.isfinite(trace.scores["itm"])
-    attribution = lab.attribute(lab.scene(1).image, captions[0], "generic attention", "itm")
+    attribution = lab.attribute(images[0], captions[0], "generic attention", "itm")  # a picture of another size
     assert attribution.patches.shape == (36,) and bool(attribution.patches.isfinite().all())
