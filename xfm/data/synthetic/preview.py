@@ -43,7 +43,8 @@ def preview(config: RunConfig, path: Path | str, split: Split | None = None, see
     world, seed = dataset(config).world, config.seed if seed is None else seed
     numbers = ONE_SPLIT if split else ALL_SPLITS
     sections: dict[Split, list[list[Scene]]] = {}
-    for name in [split] if split else [s for s in SPLITS if world.pool(s)]:
+    splits: list[Split] = [split] if split else [s for s in SPLITS if world.pool(s)]
+    for name in splits:
         least, columns = 2 if name == "unseen_combinations" else 1, len(numbers[0])
         sections[name] = [
             [world.scene(name, n * columns + i, max(k, least), seed) for i, k in enumerate(row)]
