@@ -156,8 +156,8 @@ class PairSource(Source):
         name: str = "own",
         credit: str = "",
     ) -> None:
-        """`images`: n arrays, or whatever `images.prepare` takes, of any sizes; `captions`: n texts; `image_size`: of the
-        model, pixels; `regions`: for each array its phrases with boxes; those outside the centre square are dropped.
+        """`images`: n arrays, or whatever `images.prepare` takes, of any sizes; `captions`: n texts; `image_size`: the
+        model's, pixels; `regions`: for each array its phrases with boxes; those outside the centre square are dropped.
 
         Raises ValueError naming the item and what is wrong with it, and for fewer than 6 different pictures.
         """
