@@ -26,6 +26,7 @@ class Overlay:
     lines: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     held_out: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     unit: str = ""
+    dense: bool = True  # a value a step or nearly: there is something to smooth
 
 
 @styled
@@ -48,14 +49,14 @@ def overlay(
         axes = figure.add_subplot(rows, columns, i + 1)
         for run, (steps, values) in one.lines.items():
             colour, dash, _ = looks[run]
-            window = round(share * len(values))
-            if window > 1:
+            mean = smooth(steps, values, share * (steps[-1] - steps[0])) if one.dense and len(steps) else values
+            if mean is not values:
                 axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
-            axes.plot(steps, smooth(values, window), color=colour, linestyle=dash, linewidth=1.6)
+            axes.plot(steps, mean, color=colour, linestyle=dash, linewidth=1.6)
         for run, (steps, values) in one.held_out.items():
             axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
-        everything = [values for _, values in (*one.lines.values(), *one.held_out.values())]
-        if logarithmic and everything and min(np.nanmin(v) for v in everything if len(v)) > 0:
+        everything = [values[np.isfinite(values)] for _, values in (*one.lines.values(), *one.held_out.values())]
+        if logarithmic and min((v.min() for v in everything if len(v)), default=0) > 0:
             axes.set_yscale("log")
         axes.set_title(name, fontsize=9)
         axes.set_ylabel(one.unit, fontsize=8.5)
