@@ -10,14 +10,5 @@ from .retrieval_explorer import RetrievalExplorer
 from .trace_explorer import TraceExplorer
 from .training_monitor import TrainingMonitor
 
-__all__ = [
-    "AblationExplorer",
-    "AttributionLab",
-    "GradientFlow",
-    "GroundingPad",
-    "MaskPlayground",
-    "RetrievalExplorer",
-    "TraceExplorer",
-    "TrainingMonitor",
-    "View",
-]
+__all__ = ["AblationExplorer", "AttributionLab", "GradientFlow", "GroundingPad", "MaskPlayground",
+           "RetrievalExplorer", "TraceExplorer", "TrainingMonitor", "View"]  # fmt: skip

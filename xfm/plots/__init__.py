@@ -16,8 +16,8 @@ from .results import evaluation, pages
 from .style import Figure
 from .throughput import throughput
 
-__all__ = ["READINGS", "Figure", "Overlay", "attention", "attributions", "bars", "cosines", "doses",
-           "effect_map", "evaluation", "flow", "forest", "gradient_table", "grounding",
-           "grounding_examples", "heads", "hidden_patches", "leaderboard", "learning_curves", "looks",
-           "masked_word_examples", "overlay", "pages", "paired_seeds", "playground", "probes", "ranking",
-           "retrieval_examples", "scenes", "throughput", "trust_curves"]  # fmt: skip
+__all__ = ["READINGS", "Figure", "Overlay", "attention", "attributions", "bars", "cosines", "doses", "effect_map",
+           "evaluation", "flow", "forest", "gradient_table", "grounding", "grounding_examples", "heads",
+           "hidden_patches", "leaderboard", "learning_curves", "looks", "masked_word_examples", "overlay", "pages",
+           "paired_seeds", "playground", "probes", "ranking", "retrieval_examples", "scenes", "throughput",
+           "trust_curves"]  # fmt: skip
