@@ -165,6 +165,8 @@ export interface StudyMetric {
   family: string;
   unit: string;
   better: string;
+  baseline: number | null;
+  baseline_name: string;
 }
 
 export interface StudyEffect {
@@ -172,6 +174,7 @@ export interface StudyEffect {
   metric: string;
   against: string;
   note: string;
+  verdict: string;
   effect: number | null;
   low: number | null;
   high: number | null;
