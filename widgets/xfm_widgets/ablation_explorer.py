@@ -15,6 +15,7 @@ from xfm.plots.probes import interval, series
 from xfm.study import Study
 from xfm.study.formatting import select, to_latex, to_markdown
 
+from . import figures
 from .base import View
 from .curves import Curves, panel
 
@@ -99,7 +100,7 @@ class AblationExplorer(View):
         pairs of the chosen variant. curves: those of the probes."""
         name = self._study.spec.name
         if self._effects is None or not len(self._effects):
-            return plots.overlay({}, title=name)
+            return figures.compare_runs({}, title=name)
         if kind == "curves":
             return plots.probes(self._study.probes(), title=f"{name}: means over the seeds, 95 % intervals")
         table = self._effects

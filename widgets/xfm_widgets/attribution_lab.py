@@ -200,17 +200,18 @@ class AttributionLab(View):
         named = [replace(a, method=f"{a.target}: {a.method}") if several else a for a in shown]
         gone = self.gone(self.removed_objects, self.removed_patches).reshape(self._grid, self._grid)
         image = np.where(np.kron(gone, np.ones((len(self._image) // self._grid,) * 2))[..., None] > 0, 138, self._image)
-        return plots.attributions(image, named, title=self.said())
+        return plots.attributions(image, named, title=self._title(), credit=self.credit)
 
-    def said(self) -> str:
-        away = [*self.removed_objects, *(self._words.words[i] for i in self.removed_words)]
-        away += [f"{len(self.removed_patches)} patches"] if self.removed_patches else []
-        told = [
-            f"{t} {number(self._before[t])}" + (f" → {number(self.scores['after'].get(t))}" if away else "")
+    def _title(self) -> str:
+        """The targets' scores, and without what."""
+        removed = [*self.removed_objects, *(self._words.words[i] for i in self.removed_words)]
+        removed += [f"{len(self.removed_patches)} patches"] if self.removed_patches else []
+        scores = [
+            f"{t} {number(self._before[t])}" + (f" → {number(self.scores['after'].get(t))}" if removed else "")
             for t in self.targets
             if t in self._before
         ]
-        return ", ".join(told) + (f" without {', '.join(away)}" if away else "")
+        return ", ".join(scores) + (f" without {', '.join(removed)}" if removed else "")
 
     def to_html(self, path: str | Path) -> Path:
         """Each single object and word can be removed there, where they are few; more at once needs a model."""

@@ -97,7 +97,7 @@ class GradientFlow(View):
         shares = TextGradient(self.itc_share, self.share, self.share, self.share)
         names = {"teacher": "-", "teacher_weights": "-"} if self.mim_target == "teacher" else {}
         flow = FlowConfig(shares, cast(MimTarget, self.mim_target), **names)
-        return plots.flow(flow, "Measured gradient norms" if self._records else "", self.flowing())
+        return plots.flow_diagram(flow, "Measured gradient norms" if self._records else "", self.flowing())
 
 
 def whole(record: Mapping[str, Any], shares: TextGradient) -> dict[str, Any]:

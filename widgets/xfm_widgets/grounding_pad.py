@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from xfm import plots
 from xfm.config import ConfigError
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
 
 if TYPE_CHECKING:
@@ -97,15 +98,16 @@ class GroundingPad(View):
         columns = ["phrase", *(f"true {s}" for s in SIDES), *(f"predicted {s}" for s in SIDES), "IoU"]
         return pd.DataFrame(rows, columns=columns)
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         predicted, iou, _ = self._answers.get(self.phrase, (None,) * 3)
         true, attention = self._true.get(self.phrase), self.attention()
-        said = "no true box is known" if true is None else "no answer" if iou is None else f"IoU {iou:.2f}"
+        verdict = "no true box is known" if true is None else "no answer" if iou is None else f"IoU {iou:.2f}"
         pieces = self.found.get(self.phrase, {}).get("pieces", [])
         of = f" of {pieces[min(max(self.token, 0), len(pieces) - 1)]!r}" if pieces else ""
         layer, head = (SAME if i < 0 else i for i in (self.layer, self.head))
-        about = f"cross-attention{of}, layer {layer}, head {head}"
-        return plots.grounding(self._image, self.phrase, predicted, true, attention, about, said)
+        label = f"cross-attention{of}, layer {layer}, head {head}"
+        title = f"“{self.phrase}”: {verdict}"
+        return figures.grounding(self._image, title, predicted, true, attention, label, self.credit)
 
 
 def box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from xfm import plots, seeding
+from xfm import seeding
 from xfm.config import MaskConfig
 from xfm.config_utils import require
 from xfm.masking import block_mask, span_positions
+from xfm.plots import Figure
 
+from . import figures
 from .attributions import finite
 from .base import View
 
@@ -151,12 +153,13 @@ class MaskPlayground(View):
         columns = ["part", "place", "piece", "picture", "rank", "guess", "probability", "agreement"]
         return pd.DataFrame(rows, columns=columns)
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         size = len(self._image)
         pixels = np.frombuffer(self.pixels, np.uint8).reshape(size, size, 3) if self.pixels else None
         patches, pieces = self.hidden()
         title = f"{patches.sum()} of {len(patches)} patches and {pieces.sum()} word pieces hidden"
-        return plots.playground(self._image, patches, self._agreement, pixels, self.answer["words"], title)
+        words = self.answer["words"]
+        return figures.masked_prediction(self._image, patches, self._agreement, pixels, words, title, self.credit)
 
 
 def guessed(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

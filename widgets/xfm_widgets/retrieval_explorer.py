@@ -9,9 +9,10 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from xfm import plots
 from xfm.config import ConfigError
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class RetrievalExplorer(View):
         n = len(gallery.texts)
         if n > MOST:
             raise ConfigError(f"gallery: {n} pairs are too many to be looked at: at most {MOST}")
-        self._gallery, self._rerank = gallery, rerank
+        self._pairs, self._rerank = gallery, rerank
         planes = {"together": gallery.plane(), "apart": gallery.plane(apart=True)}
         payload = {
             "texts": list(gallery.texts), "side": SIDE, "sprite": sprite(gallery.images), "k": gallery.reranked,
@@ -64,10 +65,10 @@ class RetrievalExplorer(View):
 
     @traitlets.validate("query")
     def _inside(self, proposal: Any) -> int:
-        return int(np.clip(proposal["value"], 0, max(len(self._gallery.texts) - 1, 0)))
+        return int(np.clip(proposal["value"], 0, max(len(self._pairs.texts) - 1, 0)))
 
     def _ask(self, _: Any = None) -> None:
-        name, gallery = f"{self.direction} {self.query}", self._gallery
+        name, gallery = f"{self.direction} {self.query}", self._pairs
         if self._rerank is None or not len(gallery.texts) or name in self.asked:
             return
         with self.reporting():
@@ -84,14 +85,14 @@ class RetrievalExplorer(View):
         if self._rerank is not None:
             row = self.asked.get(f"{self.direction} {self.query}")
             return None if row is None else np.frombuffer(row, np.float32)
-        odds = self._gallery.odds
-        return None if odds is None else self._gallery.row(odds, self.direction, self.query)
+        odds = self._pairs.odds
+        return None if odds is None else self._pairs.row(odds, self.direction, self.query)
 
     def data(self) -> pd.DataFrame:
         """The candidates of the current query in the current order."""
         import pandas as pd
 
-        gallery, kind = self._gallery, "pictures" if self.direction == DIRECTIONS[0] else "sentences"
+        gallery, kind = self._pairs, "pictures" if self.direction == DIRECTIONS[0] else "sentences"
         columns = ["rank", "candidate", "sentence", "ITC", "ITM", "true", "rank by ITC", "selected"]
         if not len(gallery.texts):
             return pd.DataFrame(columns=columns)
@@ -111,13 +112,13 @@ class RetrievalExplorer(View):
             columns=columns,
         )
 
-    def figure(self) -> plots.Figure:
-        n = len(self._gallery.texts)
+    def figure(self) -> Figure:
+        n = len(self._pairs.texts)
         if not n:
-            return plots.Figure(figsize=(4, 1))
+            return Figure(figsize=(4, 1))
         chosen = [*self.selected.get("pictures", []), *(n + i for i in self.selected.get("sentences", []))]
         itm = self.itm() if self.order == ORDERS[1] else None
-        return plots.ranking(self._gallery, self.direction, self.query, itm, chosen, self.apart)
+        return figures.plot_retrieval(self._pairs, self.direction, self.query, itm, chosen, self.apart, self.credit)
 
 
 def sprite(images: np.ndarray) -> bytes:

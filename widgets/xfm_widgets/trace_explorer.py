@@ -10,11 +10,13 @@ import numpy as np
 import traitlets
 from torch import Tensor
 
-from xfm import plots
 from xfm.config_utils import ConfigError, require
 from xfm.explain.trace import MAPS, Trace
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
+from .figures import AttentionSide
 from .traces import finite, measured, packed, patch_names, rollouts, size
 
 if TYPE_CHECKING:
@@ -113,29 +115,28 @@ class TraceExplorer(View):
     def _axes(self) -> Trace:
         return self._traces[self.b if self.shown == "B" else self.a]
 
-    def sides(self) -> list[tuple[str, str, Tensor]]:
-        """What is shown: said, "words" or "patches", the numbers. First of the keys, then, if one is chosen, of the
-        queries."""
+    def sides(self) -> list[AttentionSide]:
+        """What is shown: first of the keys, then, if one is chosen, of the queries."""
         weights, axes = self.weights(), self._axes()
         _, _, queries, keys = MAPS[self.map]
         names = {"words": [f"“{piece}”" for piece in axes.words.pieces], "patches": patch_names(axes)}
         at = {"words": self.token, "patches": 0 if self.pooled else self.patch + 1 if self.patch >= 0 else -1}
         query, key = at[queries], at[keys]
-        asked = 0 <= query < len(weights)
-        said = f"{names[queries][query]} looks at" if asked else f"what {queries} look at, mean"
-        found = [(said, keys, weights[query] if asked else weights.mean(0))]
+        chosen = 0 <= query < len(weights)
+        title = f"{names[queries][query]} looks at" if chosen else f"what {queries} look at, mean"
+        sides = [AttentionSide(title, keys, weights[query] if chosen else weights.mean(0))]
         if 0 <= key < weights.shape[1]:
-            found.append((f"looks at {names[keys][key]}", queries, weights[:, key]))
-        return found
+            sides.append(AttentionSide(f"looks at {names[keys][key]}", queries, weights[:, key]))
+        return sides
 
     def data(self) -> pd.DataFrame:
         """A row a token of each side that is shown: which side, the token, its weight (A−B: the difference)."""
         import pandas as pd
 
         rows = []
-        for said, kind, values in self.sides() if self._traces else []:
-            names = patch_names(self._axes()) if kind == "patches" else self._axes().words.pieces
-            rows += [(said, name, value) for name, value in zip(names, values.tolist(), strict=True)]
+        for side in self.sides() if self._traces else []:
+            names = patch_names(self._axes()) if side.kind == "patches" else self._axes().words.pieces
+            rows += [(side.title, name, value) for name, value in zip(names, side.weights.tolist(), strict=True)]
         return pd.DataFrame(rows, columns=["side", "token", "weight"])
 
     def measures(self) -> pd.DataFrame:
@@ -149,17 +150,17 @@ class TraceExplorer(View):
                 rows += [(label, i, j, entropy[i, j].item(), mass[i, j].item()) for i, j in np.ndindex(*mass.shape)]
         return pd.DataFrame(rows, columns=["trace", "layer", "head", "entropy", "mass"])
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         try:
             sides = self.sides()
         except ConfigError as error:
-            figure = plots.Figure(figsize=(8, 0.4))
+            figure = Figure(figsize=(8, 0.4))
             figure.text(0.01, 0.4, self.message or str(error))
             return figure
         which = {"head": f"head {self.head}", "rollout": "rollout"}.get(self.heads, f"{self.heads} of the heads")
         label = {"A": self.a, "B": self.b, "A−B": f"{self.a} − {self.b}"}[self.shown]
         title = f"{label if len(self._traces) > 1 else 'Attention'}, {self.map}, layer {self.layer}, {which}"
-        return plots.looks(sides, self._axes(), self.shown == "A−B", title)
+        return figures.plot_attention(sides, self._axes(), self.shown == "A−B", title, self.credit)
 
     def to_html(self, path: str | Path) -> Path:
         """See `View.to_html`. Of traces beyond 8 MB, A and B and what fits are in the file, which says so."""

@@ -104,7 +104,7 @@ def evaluation(results: Sequence[Result]) -> list[ReportFigure]:
     """A figure for each family, more for a family of many results."""
     plates = []
     for family in dict.fromkeys(r.family for r in results):
-        pages = plots.pages([r for r in results if r.family == family])
+        pages = plots.evaluation_pages([r for r in results if r.family == family])
         for i, page in enumerate(pages, 1):
             part = f" ({i} of {len(pages)})" if len(pages) > 1 else ""
             slug = re.sub("[^a-z0-9]+", "-", family.lower())

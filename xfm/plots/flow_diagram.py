@@ -30,7 +30,9 @@ NUMBERS: dict[str, dict[Point, tuple[str, ...]]] = {  # where an encoder's measu
 
 
 @styled
-def flow(config: FlowConfig, title: str = "", norms: Mapping[str, Mapping[str, float | None]] | None = None) -> Figure:
+def flow_diagram(
+    config: FlowConfig, title: str = "", norms: Mapping[str, Mapping[str, float | None]] | None = None
+) -> Figure:
     """Encoders and losses. The arrows go forward; the gradient comes back along them, and out of the crossings from the
     language encoder in the shares that the config names.
 
