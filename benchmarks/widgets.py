@@ -35,7 +35,7 @@ import torch
 from playwright.sync_api import Error, Page, Playwright, Route, sync_playwright
 
 from xfm.explain.token_axes import PatchAxis, TokenAxis
-from xfm.explain.trace import AttentionMap, Trace
+from xfm.explain.tracing import AttentionMap, Trace
 from xfm_widgets import TraceExplorer
 
 LAYERS = HEADS = 12

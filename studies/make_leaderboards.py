@@ -24,7 +24,7 @@ from xfm.data import dataset
 from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
 from xfm.explain.inputs import scene_inputs
-from xfm.explain.leaderboard import Leaderboard, higher, leaderboard, leaderboard_scenes
+from xfm.explain.leaderboards import Leaderboard, higher, leaderboard, leaderboard_scenes
 from xfm.model import XFM
 from xfm.objectives import build
 

@@ -177,7 +177,16 @@ RESULTS = [
     result("image to text (random gallery)", "ITC, shuffled pairs", "R@1", 0.02, n=256),
     result("masked names", "right - wrong", value=-0.02, n=207, baseline=0.0, baseline_name="no effect"),
     result("masked names", "wrong picture", value=0.25, n=208, baseline=None, baseline_name="", upper_bound=None),
-    result("language", metric="loss (nats)", value=6.87, baseline=6.9, baseline_name="unigram", upper_bound=None),
+    result(
+        "language",
+        metric="loss (nats)",
+        value=6.87,
+        baseline=6.9,
+        baseline_name="unigram",
+        upper_bound=None,
+        better="lower",
+        unit="nats",
+    ),
 ]
 
 
@@ -193,7 +202,7 @@ def test_an_evaluation_shows_every_value_with_its_interval_control_and_ceiling()
         "−2.0 %",
         "6.87",
     } <= set(words)
-    assert "right − wrong, accuracy (n = 207)" in words and "nats (less is better)" in words
+    assert "right − wrong, accuracy (n = 207)" in words and "nats (lower is better)" in words
     shares, losses = figure.axes
     data = [(line.get_marker(), np.round(line.get_xdata(), 6).tolist()) for line in shares.lines]
     assert ("o", [0.731]) in data and ("None", [0.681, 0.781]) in data and ("|", [0.78]) in data

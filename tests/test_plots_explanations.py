@@ -12,8 +12,8 @@ from xfm.data import dataset
 from xfm.explain import faithfulness, interventions
 from xfm.explain.attribution import METHODS, attribute
 from xfm.explain.inputs import scene_inputs
-from xfm.explain.leaderboard import columns, leaderboard, leaderboard_scenes
-from xfm.explain.trace import trace
+from xfm.explain.leaderboards import columns, leaderboard, leaderboard_scenes
+from xfm.explain.tracing import trace
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()

@@ -61,7 +61,20 @@ def rows() -> list[Result]:
                         family,
                     )
                 )
-    return [*out, replace(out[0], metric="loss (nats)", value=6.54321, low=6.4, high=6.7, baseline=7.0, condition=EVIL)]
+    return [
+        *out,
+        replace(
+            out[0],
+            metric="loss (nats)",
+            value=6.54321,
+            low=6.4,
+            high=6.7,
+            baseline=7.0,
+            condition=EVIL,
+            better="lower",
+            unit="nats",
+        ),
+    ]
 
 
 class Page(HTMLParser):

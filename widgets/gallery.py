@@ -22,7 +22,7 @@ from xfm.data import dataset
 from xfm.evaluation.retrieval_set import retrieval_set
 from xfm.explain.box_prediction import box_predictor, phrase_boxes
 from xfm.explain.inputs import scene_inputs
-from xfm.explain.trace import trace
+from xfm.explain.tracing import trace
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 EXAMPLE = f"""
 import numpy as np, torch, xfm_widgets as xw
 from xfm.explain.token_axes import Patches, Words
-from xfm.explain.trace import Attention, Trace
+from xfm.explain.tracing import Attention, Trace
 pieces = ("<s>", "a", "li", "on", "by", "a", "car", {HOSTILE!r}, "</s>")
 def example(seed, pieces=pieces, grid=4, layers=3):
     def attention(layers, queries, keys):

@@ -46,7 +46,7 @@ def test_pictures_are_rgba_with_an_object_and_air_around_it() -> None:
 
 
 def test_two_processes_build_the_cache_at_once(tmp_path: Path) -> None:
-    code = "from xfm.data import openmoji as o; print(hash(o.pictures(24).tobytes()), flush=True)"
+    code = "from xfm.data.synthetic import openmoji as o; print(hash(o.pictures(24).tobytes()), flush=True)"
     environment = {**os.environ, "XFM_CACHE": str(tmp_path), "PYTHONHASHSEED": "0"}
     run = [sys.executable, "-c", code]
     processes = [subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from xfm.batch import Batch, tree_map
 from xfm.config import ConfigError, RunConfig
-from xfm.data import streams as module
+from xfm.data import dataset, wordnet
+from xfm.data.source import ItemKey
 from xfm.data.streams import Streams, loader, region_patches
 from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
@@ -22,6 +23,13 @@ def tensors(tree: object) -> list[Tensor]:
     found: list[Tensor] = []
     tree_map(lambda t: found.append(t) or t, tree)
     return found
+
+
+def drawn(streams: Streams, stream: str, step: int, count: int) -> list[Scene]:
+    return [
+        getattr(source, {"pairs": "pair"}.get(stream, stream))(key)
+        for source, key in streams.items(stream, step, count)
+    ]
 
 
 def same(a: object, b: object) -> bool:
@@ -63,7 +71,7 @@ def test_words_hide_what_their_labels_say(config: RunConfig, tokenizer: Tokenize
 
 def test_captions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokenizer) -> None:
     streams = Streams(config, tokenizer)
-    scenes = streams.scenes(9, "pairs", 6)
+    scenes = drawn(streams, "pairs", 9, 6)
     pairs = streams.pairs(9)
     for scene, image, ids in zip(scenes, pairs.image, pairs.words.ids.tolist(), strict=True):
         assert np.array_equal(image.permute(1, 2, 0).numpy(), scene.image)
@@ -72,7 +80,7 @@ def test_captions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokeniz
 
 def test_regions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokenizer) -> None:
     streams = Streams(config.replace({"data.regions": 40, "data.region_images": 9}), tokenizer)
-    scenes, regions = streams.scenes(2, "regions", 9), streams.regions(2)
+    scenes, regions = drawn(streams, "regions", 2, 9), streams.regions(2)
     assert 0 < int(regions.is_image.sum()) < 20
     for r, owner in enumerate(regions.owner.tolist()):
         scene: Scene = scenes[owner]
@@ -141,13 +149,15 @@ def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Token
 
 
 def numbers(streams: Streams, steps: range) -> set[int]:
-    return {len(s.objects) for step in steps for s in streams.scenes(step, "pairs", 24)}
+    return {len(s.objects) for step in steps for s in drawn(streams, "pairs", step, 24)}
 
 
 def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
     config = config.replace({"data.single_until": 0.3, "data.full_from": 0.6})
     streams = Streams(config, tokenizer)
-    assert [streams.objects_at(step) for step in (0, 29, 30, 39, 40, 50, 59, 60, 99)] == [
+    world = dataset(config).world
+    steps = (0, 29, 30, 39, 40, 50, 59, 60, 99)
+    assert [world.objects_at(ItemKey("train", 0, step, 0, step / 100)) for step in steps] == [
         (1, 1),
         (1, 1),
         (1, 2),
@@ -160,12 +170,12 @@ def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
     ]
     assert numbers(streams, range(25, 28)) == {1}
     assert numbers(streams, range(30, 34)) == {1, 2}
-    assert {len(s.objects) for s in streams.scenes(0, "regions", 24)} == {1, 2, 3, 4}  # the pairs' alone
+    assert {len(s.objects) for s in drawn(streams, "regions", 0, 24)} == {1, 2, 3, 4}  # the pairs' alone
     assert numbers(streams, range(60, 64)) == {1, 2, 3, 4}
-    concepts = [s.objects[0].concept for s in streams.scenes(4, "pairs", 100)]
+    concepts = [s.objects[0].concept for s in drawn(streams, "pairs", 4, 100)]
     assert sorted(concepts) == list(range(100))  # each at most once, here all
-    assert concepts != [s.objects[0].concept for s in streams.scenes(5, "pairs", 100)]
-    repeated = [s.objects[0].concept for s in streams.scenes(4, "pairs", 150)]
+    assert concepts != [s.objects[0].concept for s in drawn(streams, "pairs", 5, 100)]
+    repeated = [s.objects[0].concept for s in drawn(streams, "pairs", 4, 150)]
     assert max(repeated.count(c) for c in range(100)) == 2
     assert numbers(Streams(config, tokenizer, "validation"), range(0, 4)) == {1, 2, 3, 4}
     assert numbers(Streams(config, tokenizer, "unseen_combinations"), range(0, 4)) == {2, 3, 4}
@@ -179,14 +189,14 @@ def test_training_texts_hold_glosses_of_training_synsets(config: RunConfig, toke
     streams = Streams(config.replace({"data.texts": 200}), tokenizer)
     words = streams.texts(1).words
     texts = [tokenizer.decode(ids[mask].tolist()) for ids, mask in zip(words.ids, words.mask, strict=True)]
-    glosses = [t for t in texts if t in set(streams.glosses)]
-    assert len(glosses) / 200 == pytest.approx(module.GLOSSES, abs=0.07)
-    assert 80 < len(streams.glosses) <= 98
+    known = set(wordnet.WordNet(dataset(config).world).glosses)
+    assert sum(t in known for t in texts) / 200 == pytest.approx(wordnet.GLOSSES, abs=0.07)
+    assert 80 < len(known) <= 98
     held = {s.text for s in streams.source.sentences("test")} | {s.text for s in streams.source.sentences("validation")}
     words = Streams(streams.config, tokenizer, "validation").texts(1).words
     ids = zip(words.ids, words.mask, strict=True)
-    assert not set(streams.glosses) & {tokenizer.decode(text[mask].tolist()) for text, mask in ids}
-    assert not held & set(texts) and not held & {gloss.partition(": ")[2] for gloss in streams.glosses}
+    assert not known & {tokenizer.decode(text[mask].tolist()) for text, mask in ids}
+    assert not held & set(texts) and not held & {gloss.partition(": ")[2] for gloss in known}
 
 
 def test_streams_travel_to_other_processes(config: RunConfig, tokenizer: Tokenizer) -> None:

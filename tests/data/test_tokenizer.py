@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from xfm.config import CaptionConfig, SceneConfig
 from xfm.data import cache
 from xfm.data.synthetic.grammar import plural
-from xfm.data.synthetic.scenes import World
-from xfm.data.tokenizer import SCENES, Tokenizer, corpus, for_world, train
+from xfm.data.synthetic.scenes import CORPUS_SCENES, World
+from xfm.data.tokenizer import Tokenizer, for_sources, train
 from xfm.data.wordnet import sentences
 
 CORPUS = """
@@ -39,16 +39,16 @@ def test_names_are_single_tokens(tokenizer: Tokenizer, world: World) -> None:
 
 def test_the_corpus_is_of_the_worlds_own_captions(monkeypatch: pytest.MonkeyPatch) -> None:
     worlds = World(), World(captions=CaptionConfig(0.5, 0.5, 0.5)), World(scenes=SceneConfig(clutter=9))
-    plain, rich, cluttered = (list(corpus(world)) for world in worlds)
+    plain, rich, cluttered = (list(world.corpus()) for world in worlds)
     assert plain == cluttered != rich
-    assert all(worlds[1].scene("train", i).caption.text in rich[: 5 * SCENES] for i in range(50))
-    known, spoken = ({word for text in some[: 2 * SCENES] for word in text.split()} for some in (plain, rich))
+    assert all(worlds[1].scene("train", i).caption.text in rich[: 5 * CORPUS_SCENES] for i in range(50))
+    known, spoken = ({word for text in some[: 2 * CORPUS_SCENES] for word in text.split()} for some in (plain, rich))
     assert {"beside", "near", "without", "beneath", "couple", "drawing", "red", "grey"} <= spoken - known
     named: list[str] = []
     monkeypatch.setattr(cache, "cached", lambda name, write: named.append(name))
     monkeypatch.setattr(Tokenizer, "load", lambda path: None)
     for world in worlds[:2]:
-        for_world(world, 4096)
+        for_sources([world], 4096)
     assert len(set(named)) == 2  # else a world would open another's
 
 

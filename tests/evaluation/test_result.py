@@ -28,6 +28,9 @@ results = st.lists(
         st.none() | numbers,
         st.integers(),
         st.text(),
+        st.text(),
+        st.sampled_from(["higher", "lower", ""]),
+        st.text(),
     )
 )
 
@@ -99,6 +102,7 @@ def test_a_number_that_is_not_finite_is_not_written() -> None:
         ({"n": 2.0}, "result 1: n = 2.0: must be int"),
         ({"n": True}, "result 1: n = True"),
         ({"baseline": "chance"}, "result 1: baseline = 'chance'"),
+        ({"better": "more"}, "result 1: better = 'more': must be one of 'higher', 'lower', ''"),
         ({"split": None}, "result 1: split = None: must be str"),
         ({"more": 1}, "result 1: has .*more; must have exactly task, condition, metric"),
     ],

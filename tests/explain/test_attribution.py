@@ -15,7 +15,7 @@ from xfm.data import dataset
 from xfm.explain.attribution import METHODS, attribute
 from xfm.explain.inputs import AttributionInputs, make_inputs, scene_inputs
 from xfm.explain.methods import attention_methods
-from xfm.explain.trace import capture_attention
+from xfm.explain.tracing import capture_attention
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
 from xfm.objectives import OBJECTIVES, build
@@ -161,7 +161,7 @@ def test_rollout_follows_every_token_of_both(question):
     both = np.zeros((words, words + images))
     both[:, :words] = text
     with eval_mode(question.model):
-        steps = attention_methods.flow(capture_attention(question)[0])
+        steps = attention_methods.bimodal_rollout(capture_attention(question)[0])
     assert len(steps) == 1 + CONFIG.model.fusion_depth and steps[0][1].sum() == 0
     shares = [across.sum(1).mean().item() for _, across in steps]
     assert shares == sorted(shares), "each layer brings in more of the picture"

@@ -12,7 +12,7 @@ from xfm.data import dataset
 from xfm.evaluation import EvalContext, inference_mode
 from xfm.evaluation.tasks import grounding
 from xfm.explain.box_prediction import box_predictor, phrase_boxes
-from xfm.explain.trace import trace
+from xfm.explain.tracing import trace
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()

@@ -12,9 +12,9 @@ import traitlets
 import xfm_widgets as xw
 from xfm.config_utils import ConfigError
 from xfm.explain import head_stats
-from xfm.explain.methods.attention_methods import flow
+from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.token_axes import PatchAxis, TokenAxis
-from xfm.explain.trace import AttentionMap, Trace
+from xfm.explain.tracing import AttentionMap, Trace
 from xfm_widgets import trace_explorer
 from xfm_widgets.traces import packed, pieces_of, size
 
@@ -69,11 +69,12 @@ def test_heads_together_and_rollout():
     one = example()
     view = xw.TraceExplorer(one, map="fusion", layer=9)  # beyond the last: the last
     layer = one.maps["fusion"].weights[-1]
-    for name, expected in {"mean": layer.mean(0), "max": layer.amax(0), "rollout": flow(one.maps)[-1][0]}.items():
+    rollout = bimodal_rollout(one.maps)[-1][0]
+    for name, expected in {"mean": layer.mean(0), "max": layer.amax(0), "rollout": rollout}.items():
         view.heads = name
         torch.testing.assert_close(view.weights(), expected)
     view.map, view.layer = "cross", 0
-    torch.testing.assert_close(view.weights(), flow(one.maps)[1][1])
+    torch.testing.assert_close(view.weights(), bimodal_rollout(one.maps)[1][1])
     view.map = "vision"
     torch.testing.assert_close(view.weights(), head_stats.rollout(one.maps["vision"].weights)[0])
 

@@ -11,7 +11,7 @@ import traitlets
 from torch import Tensor
 
 from xfm.config_utils import ConfigError, require
-from xfm.explain.trace import MAPS, Trace
+from xfm.explain.tracing import MAPS, Trace
 from xfm.plots import Figure
 
 from . import figures

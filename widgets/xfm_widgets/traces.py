@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from xfm.explain import head_stats
-from xfm.explain.methods.attention_methods import flow
-from xfm.explain.trace import MAPS, AttentionMap, Trace
+from xfm.explain.methods.attention_methods import bimodal_rollout
+from xfm.explain.tracing import MAPS, AttentionMap, Trace
 
 CONTENT = {
     "words": "the share on words, not on <s> and </s>",
@@ -67,7 +67,7 @@ def rollouts(maps: Mapping[str, AttentionMap]) -> dict[str, Tensor]:
         name: head_stats.rollout(maps[name].weights.nan_to_num()) for name in ("language", "vision") if name in maps
     }
     if set(MAPS) <= set(maps):
-        after = flow(maps)[1:]
+        after = bimodal_rollout(maps)[1:]
         found |= {
             "fusion": torch.stack([words for words, _ in after]),
             "cross": torch.stack([seen for _, seen in after]),

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import recipes
 from ..config import RunConfig
-from . import cache, dataset
+from . import cache, dataset, wordnet
 from .synthetic import colours, openmoji
 from .synthetic.grammar import holds
 from .synthetic.preview import harder
@@ -69,7 +69,7 @@ def counted(config: RunConfig) -> Facts:
         "pairs of concepts": f"{math.comb(world.concepts, 2):,}, of them held out {len(world.held_out):,}",
         "concepts with a colour word": f"{world.concepts - terms[None]}: "
         + ", ".join(f"{term} {terms[term]}" for term in colours.TERMS if terms[term]),
-        "concepts with a gloss": f"{len(source.glosses())}",
+        "concepts with a gloss": f"{len(wordnet.concept_glosses(world))}",
     }
     texts = {}
     for split in ("train", "validation", "test"):

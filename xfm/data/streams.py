@@ -21,41 +21,35 @@ from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch, tr
 from ..config import RunConfig
 from ..masking import block_mask, mask_tokens
 from . import Dataset, dataset
-from .synthetic.scenes import MOST, Object, Scene, Split
+from .source import Box, Example, ItemKey, Source, Split
 from .tokenizer import Tokenizer
-from .wordnet import split_of
 
 WHOLE = 0.5  # probability that a picture of the region stream brings its caption, as an item without a box ...
-BRIEF = 2  # ... if it has so few objects: all texts of the batch are padded to the longest, and phrases are short
-GLOSSES = 0.1  # share of training sentences that say what a pictured concept is
-WHOLE_BOX = (0.5, 0.5, 1.0, 1.0)
+BRIEF = 2  # ... if it has so few regions: all texts of the batch are padded to the longest, and phrases are short
+WHOLE_BOX: Box = (0.5, 0.5, 1.0, 1.0)
 
 
 class Streams(TorchDataset):
-    """`streams[step]` is the step's batch; a stream of size 0 is left out.
+    """`streams[step]` is the step's batch; a stream of size 0 is left out, and so, with a warning, is one that no
+    source of the dataset provides.
 
     Every draw is keyed by (config.seed, split, step, stream, purpose): dropping or resizing a stream leaves the others
-    as they are, and larger pairs, images or texts begin with the items of smaller ones. With `unseen_combinations` and
-    `unseen_concepts` the sentences are those of the test split.
+    as they are, and larger pairs, images or texts begin with the items of smaller ones.
     """
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer, split: Split = "train") -> None:
-        """Raises ConfigError for an unknown dataset, ValueError for a tokenizer of another size than the config's."""
+        """Raises ConfigError for an unknown dataset and one that can feed no stream, ValueError for a tokenizer of
+        another size than the config's."""
         if tokenizer.vocabulary != config.model.text.vocabulary:
             wanted = config.model.text.vocabulary
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
-        dataset(config)  # refuses what cannot be built, here and not in a loader process
         self.config, self.tokenizer = config, tokenizer
         self.split: Split = split
+        self.source.check_streams()  # what cannot be built is refused here and not in a loader process
 
     @cached_property
     def source(self) -> Dataset:
         return dataset(self.config)
-
-    @cached_property
-    def glosses(self) -> list[str]:
-        """ "apple: fruit with red or yellow or green skin ...", of the training synsets."""
-        return [f"{name}: {s.text}" for name, s in self.source.glosses().items() if split_of(s.synset) == "train"]
 
     def __getstate__(self) -> dict:  # what is drawn from is rebuilt in a loader process
         return {"config": self.config, "tokenizer": self.tokenizer, "split": self.split}
@@ -64,80 +58,52 @@ class Streams(TorchDataset):
         return self.config.train.steps
 
     def __getitem__(self, step: int) -> Batch:
-        sizes = self.config.data
-        batch: Batch = {}
-        if sizes.pairs:
-            batch["pairs"] = self.pairs(step)
-        if sizes.regions:
-            batch["regions"] = self.regions(step)
-        if sizes.images:
-            batch["images"] = self.images(step)
-        if sizes.texts:
-            batch["texts"] = self.texts(step)
-        return batch
+        streams = {"pairs": self.pairs, "regions": self.regions, "images": self.images, "texts": self.texts}
+        return {stream: streams[stream](step) for stream in self.source.stream_sizes}
 
     def pairs(self, step: int) -> Pairs:
-        scenes = self.scenes(step, "pairs", self.config.data.pairs)
-        words = self.words([s.caption.text for s in scenes], step, "pairs")
-        return Pairs(pixels(scenes), words, self.image_mask(step, "pairs", len(scenes)))
+        examples = [source.pair(key) for source, key in self.items("pairs", step, self.config.data.pairs)]
+        words = self.words([e.text for e in examples], step, "pairs")
+        return Pairs(pixels(examples), words, self.image_mask(step, "pairs", len(examples)))
 
     def images(self, step: int) -> Images:
-        scenes = self.scenes(step, "images", self.config.data.images)
-        return Images(pixels(scenes), self.image_mask(step, "images", len(scenes)))
+        images = [source.image(key) for source, key in self.items("images", step, self.config.data.images)]
+        return Images(stacked(images), self.image_mask(step, "images", len(images)))
 
     def texts(self, step: int) -> Texts:
-        split = self.split if self.split in ("train", "validation") else "test"
-        sentences = self.source.sentences(split)
-        chosen = []
-        for gloss, place in self.rng(step, "texts", "choice").random((self.config.data.texts, 2)).tolist():
-            if split == "train" and gloss < GLOSSES and self.glosses:
-                chosen.append(self.glosses[int(place * len(self.glosses))])
-            else:
-                chosen.append(sentences[int(place * len(sentences))].text)
-        return Texts(self.words(chosen, step, "texts"))
+        texts = [source.text(key) for source, key in self.items("texts", step, self.config.data.texts)]
+        return Texts(self.words(texts, step, "texts"))
 
     def regions(self, step: int) -> Regions:
         """Of each picture all phrases and, now and then, its caption; of these `regions`, some twice if too few."""
         wanted, vision = self.config.data.regions, self.config.model.vision
         rng = self.rng(step, "regions", "choice")
-        scenes = self.scenes(step, "regions", self.config.data.region_images)
-        items: list[tuple[int, str, Object | None]] = []  # picture, text, object (None: the whole)
-        for n, scene in enumerate(scenes):
-            if rng.random() < WHOLE and len(scene.objects) <= BRIEF:
-                items.append((n, scene.caption.text, None))
-            items += [(n, phrase.text, o) for phrase, o in zip(scene.phrases, scene.objects, strict=True)]
+        examples = [s.regions(key) for s, key in self.items("regions", step, self.config.data.region_images)]
+        items: list[tuple[int, str, Box | None]] = []  # picture, text, box (None: the whole)
+        for n, example in enumerate(examples):
+            whole = rng.random() < WHOLE and len(example.regions) <= BRIEF
+            if example.text and (whole or not example.regions):
+                items.append((n, example.text, None))
+            items += [(n, region.text, region.box) for region in example.regions]
         extra = rng.integers(len(items), size=max(0, wanted - len(items)))
         kept = np.sort(np.concatenate([rng.permutation(len(items))[:wanted], extra]))
-        owners, texts, objects = zip(*(items[i] for i in kept), strict=True)
-        side = vision.image_size
-        edges = np.array([(o.x, o.y, o.width, o.height) if o else (0, 0, side, side) for o in objects])
+        owners, texts, boxes = zip(*(items[i] for i in kept), strict=True)
+        shares = np.array([box or WHOLE_BOX for box in boxes])
+        edges = np.concatenate([shares[:, :2] - shares[:, 2:] / 2, shares[:, 2:]], 1) * vision.image_size
         return Regions(
-            pixels(scenes),
+            pixels(examples),
             torch.tensor(owners),
-            torch.from_numpy(region_patches(edges, vision.grid, vision.patch_size)),
+            torch.from_numpy(region_patches(edges.round(6), vision.grid, vision.patch_size)),  # whole pixels stay whole
             self.words(texts, step, "regions"),
-            torch.tensor([o.box if o else WHOLE_BOX for o in objects]),
-            torch.tensor([o is None for o in objects]),
+            torch.from_numpy(shares.astype(np.float32)),
+            torch.tensor([box is None for box in boxes]),
         )
 
-    def scenes(self, step: int, stream: str, count: int) -> list[Scene]:
-        world, seed = self.source.world, self.config.seed
-        indices = [seeding.seed(stream, step, i) for i in range(count)]
-        objects = self.objects_at(step) if stream == "pairs" else None  # lone regions would repeat each other's phrases
-        if objects == (1, 1):  # every concept at most once, in so far as they suffice: no false negatives
-            order = self.rng(step, stream, "concepts").permutation(world.concepts).tolist()
-            shown = [(order[i % len(order)],) for i in range(count)]
-            return [world.scene(self.split, j, seed=seed, concepts=c) for j, c in zip(indices, shown, strict=True)]
-        return [world.scene(self.split, j, objects, seed) for j in indices]
-
-    def objects_at(self, step: int) -> tuple[int, int] | None:
-        """The curriculum of the pairs: the fewest and the most objects in training. None: as many as the split has."""
-        data, progress = self.config.data, step / self.config.train.steps
-        if self.split != "train" or progress >= data.full_from:
-            return None
-        if progress < data.single_until:
-            return 1, 1
-        return 1, 2 + int((MOST - 1) * (progress - data.single_until) / (data.full_from - data.single_until))
+    def items(self, stream: str, step: int, count: int) -> Iterator[tuple[Source, ItemKey]]:
+        """The source and the key of each item of a stream's batch."""
+        for index in range(count):
+            key = ItemKey(self.split, self.config.seed, step, index, step / self.config.train.steps)
+            yield self.source.source_of(stream, key), key
 
     def image_mask(self, step: int, stream: str, count: int) -> Tensor:
         """(count, P) bool."""
@@ -163,9 +129,14 @@ class Streams(TorchDataset):
         return seeding.rng(self.config.seed, self.split, step, stream, purpose)
 
 
-def pixels(scenes: Sequence[Scene]) -> Tensor:
+def pixels(examples: Sequence[Example]) -> Tensor:
     """(n, 3, H, W) uint8."""
-    return torch.from_numpy(np.stack([s.image for s in scenes]).transpose(0, 3, 1, 2).copy())
+    return stacked([e.image for e in examples])
+
+
+def stacked(images: Sequence[np.ndarray]) -> Tensor:
+    """n pictures (H, W, 3) uint8 -> (n, 3, H, W) uint8."""
+    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
 
 
 def filled(rows: Sequence[Sequence[int]], value: int) -> Tensor:

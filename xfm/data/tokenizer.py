@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import tokenizers
@@ -13,14 +15,11 @@ from torch import Tensor
 
 from ..batch import END, PAD, START, UNKNOWN
 from ..config import ConfigError
-from . import cache, wordnet
-from .synthetic import captions, colours, grammar, objects, openmoji, scenes
-from .synthetic.scenes import World
+from . import cache
+from .source import Source
 
 SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
 MASK = "<mask>"
-SCENES = 4000  # whose captions and phrases are in the corpus ...
-NAMINGS = 40_000  # ... and so many repetitions of the concepts' names, shared evenly: a common name is then one token
 LEAST = 256 + len(SPECIAL) + 1  # bytes, special tokens, <mask>
 
 
@@ -103,23 +102,14 @@ def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
     return Tokenizer(backend)
 
 
-def for_world(world: World, vocabulary: int) -> Tokenizer:
-    """The tokenizer of a world and WordNet's training sentences, trained in seconds once and cached."""
-    makers = (openmoji, objects, scenes, colours, captions, grammar, wordnet)
-    made_by = [*(module.__file__ for module in makers), __file__]
-    sources = b"".join(Path(file).read_bytes() for file in made_by if file)  # another grammar is another corpus
-    rules = repr((world.scenes, world.captions)).encode()  # and so is another world
-    digest = hashlib.blake2b(sources + rules, digest_size=6).hexdigest()
-    name = f"tokenizer-openmoji-{world.concepts}-{vocabulary}-{digest}.json"
-    return Tokenizer.load(cache.cached(name, lambda path: train(corpus(world), vocabulary).save(path)))
+def for_sources(sources: Sequence[Source], vocabulary: int) -> Tokenizer:
+    """The tokenizer of the sources' corpora, one after the other; trained in seconds once and cached by content.
 
-
-def corpus(world: World) -> Iterator[str]:
-    for index in range(SCENES):
-        scene = world.scene("train", index)
-        yield scene.caption.text
-        yield from (phrase.text for phrase in scene.phrases)
-    for name in world.names:
-        for _ in range(NAMINGS // world.concepts):
-            yield from (f" {name}", f" {grammar.plural(name)}")
-    yield from (sentence.text for sentence in wordnet.sentences("train"))
+    Raises ConfigError as `train`.
+    """
+    content = [*(source.fingerprint.encode() for source in sources), Path(__file__).read_bytes()]
+    digest = hashlib.blake2b(b"/".join(content), digest_size=6).hexdigest()
+    names = "+".join(re.sub(r"\W+", "-", source.name) for source in sources)
+    corpus = chain.from_iterable(source.corpus() for source in sources)
+    name = f"tokenizer-{names}-{vocabulary}-{digest}.json"
+    return Tokenizer.load(cache.cached(name, lambda path: train(corpus, vocabulary).save(path)))

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+import numpy as np
 
 from .. import seeding
 from ..config_utils import one_of
 from . import cache
+from .source import ItemKey, Source
 from .synthetic import openmoji
 from .synthetic.scenes import World
 
 FILES = {"n": "data.noun", "v": "data.verb", "a": "data.adj", "r": "data.adv"}
 FORMAT = 1  # of the cached tables: raise it when `clean`, `split_of` or `parse_hypernyms` changes
 FEWEST = 3  # words of a sentence
+GLOSSES = 0.1  # share of training sentences that say what a pictured concept is
 
 # The lexicographer files that can mean the thing in the picture, the most fitting first, by subcategory or category.
 FITTING = {
@@ -42,6 +46,46 @@ class Sentence(NamedTuple):
     lexname: str  # one of WordNet's 45 lexicographer files, "noun.animal"
     synset: str  # part of speech and offset, "n02374451"
     kind: Literal["definition", "example"]
+
+
+class WordNet(Source):
+    """Sentences as texts; a share of the training texts says what a pictured concept is."""
+
+    name = "wordnet"
+    provides = frozenset({"texts", "senses"})
+
+    def __init__(self, world: World | None = None) -> None:
+        """`world`: whose concepts are explained."""
+        self.world = world
+
+    @staticmethod
+    def sentences(split: str) -> tuple[Sentence, ...]:
+        return sentences(split)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"3.0-{FORMAT}"
+
+    @cached_property
+    def glosses(self) -> list[str]:
+        """ "apple: fruit with red or yellow or green skin ...", of the training synsets."""
+        found = concept_glosses(self.world) if self.world else {}
+        return [f"{name}: {s.text}" for name, s in found.items() if split_of(s.synset) == "train"]
+
+    def text(self, key: ItemKey) -> str:
+        """With `unseen_combinations` and `unseen_concepts` the sentences are those of the test split."""
+        bits = np.random.PCG64(seeding.seed(key.seed, key.split, key.step, "texts", "choice"))
+        gloss, place = np.random.Generator(bits.advance(2 * key.index)).random(2).tolist()  # two numbers an item
+        if key.split == "train" and gloss < GLOSSES and self.glosses:
+            return self.glosses[int(place * len(self.glosses))]
+        chosen = sentences(key.split if key.split in ("train", "validation") else "test")
+        return chosen[int(place * len(chosen))].text
+
+    def texts(self, split: str) -> list[str]:
+        return [sentence.text for sentence in sentences(split)]
+
+    def corpus(self) -> Iterator[str]:
+        return (sentence.text for sentence in sentences("train"))
 
 
 @lru_cache(maxsize=8)

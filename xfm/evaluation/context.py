@@ -25,7 +25,7 @@ from ..data.synthetic.scenes import Scene, Split, World
 from ..data.tokenizer import Tokenizer
 from ..model import XFM, ImageTokens
 from ..model.modes import eval_mode
-from .result import Result, bootstrap_interval, checked
+from .result import Better, Result, bootstrap_interval, checked
 
 BATCH = 256  # pictures, texts or pairings at once
 Ids = Sequence[Sequence[int]]  # a row a text: token ids `<s>` ... `</s>`, or places in them
@@ -80,6 +80,8 @@ class EvalContext:
         baseline_name: str = "",
         upper_bound: float | None = None,
         groups: ArrayLike | None = None,
+        better: Better = "higher",
+        unit: str = "%",
     ) -> Result:
         """The mean of per-sample `scores` (n,), with its interval; `groups` (n,) are resampled together."""
         scores = checked(scores)
@@ -100,6 +102,8 @@ class EvalContext:
             upper_bound,
             self.seed,
             self.split,
+            better=better,
+            unit=unit,
         )
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,13 +17,16 @@ from .. import seeding
 if TYPE_CHECKING:
     import pandas as pd
 
+Better = Literal[
+    "higher", "lower", ""
+]  # which direction is; "" for a control condition that no model should be good at
 RESAMPLES = 2000
 BLOCK = 4_000_000  # draws at once
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One row of the table. Every metric is a mean of per-sample scores, in [0, 1] but for losses (nats)."""
+    """One number of an evaluation: the mean of per-sample scores, in [0, 1] where the unit is "%"."""
 
     task: str
     condition: str  # what was asked of the model, or done to it: "ITC", "swapped phrase"; "" where there is one way
@@ -38,6 +41,8 @@ class Result:
     seed: int  # of the evaluation's draws, not of the run
     split: str
     family: str = ""  # "language", "vision", "vision-language"
+    better: Better = "higher"
+    unit: str = "%"  # "%": a share, shown in per cent; "nats"
 
 
 def bootstrap_interval(scores: ArrayLike, groups: ArrayLike | None, *key: object) -> tuple[float, float]:
@@ -140,8 +145,12 @@ def from_row(row: Any, where: str) -> Result:
         raise ValueError(f"{where}: has {found}; must have exactly {', '.join(types)}")
     for name, value in row.items():
         kind = types[name]
-        number = isinstance(value, float) and math.isfinite(value)
-        fits = type(value) is kind if kind in (int, str) else number or (value is None and kind is not float)
+        if kind == Better:
+            fits, wanted = value in get_args(Better), f"one of {', '.join(map(repr, get_args(Better)))}"
+        else:
+            number = isinstance(value, float) and math.isfinite(value)
+            fits = type(value) is kind if kind in (int, str) else number or (value is None and kind is not float)
+            wanted = f"{getattr(kind, '__name__', kind)}, and finite"
         if not fits:
-            raise ValueError(f"{where}: {name} = {value!r}: must be {getattr(kind, '__name__', kind)}, and finite")
+            raise ValueError(f"{where}: {name} = {value!r}: must be {wanted}")
     return Result(**row)

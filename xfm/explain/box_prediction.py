@@ -14,7 +14,7 @@ from ..data.synthetic.scenes import Scene
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..model.modes import eval_mode
-from .capture import capture
+from .attention_capture import capture
 from .inputs import make_inputs, prepare_image
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels

@@ -21,10 +21,10 @@ from ..model import XFM
 from ..model.attention import Attention
 from ..model.modes import eval_mode
 from ..objectives import OBJECTIVES, Pretraining
-from .capture import attentions
+from .attention_capture import attentions
 from .inputs import AttributionInputs
 from .targets import KNOWN
-from .trace import capture_attention
+from .tracing import capture_attention
 
 if TYPE_CHECKING:
     import pandas as pd

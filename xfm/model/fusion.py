@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from .attention import additive
 from .blocks import TextLayer
+from .stacks import AttentionSite, Stack
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class ImageTokens:
 
 
 class FusionEncoder(nn.Module):
+    stack = Stack(
+        "fusion",
+        "fusion.layers",
+        {"fusion": AttentionSite("attention", "text", "text"), "cross": AttentionSite("cross", "text", "image")},
+    )
+
     def __init__(self, config: ModelConfig):
         super().__init__()
         text = config.text

@@ -9,6 +9,7 @@ from ..batch import PAD
 from ..config import TextConfig
 from .attention import additive
 from .blocks import TextLayer
+from .stacks import AttentionSite, Stack
 
 
 def position_ids(ids: Tensor) -> Tensor:
@@ -18,6 +19,8 @@ def position_ids(ids: Tensor) -> Tensor:
 
 
 class TextEncoder(nn.Module):
+    stack = Stack("text", "text.layers", {"language": AttentionSite("attention", "text", "text")})
+
     def __init__(self, config: TextConfig):
         super().__init__()
         width = config.width

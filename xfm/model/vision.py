@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..config import VisionConfig
 from .blocks import VisionBlock
+from .stacks import AttentionSite, Stack
 
 
 def patchify(image: Tensor, size: int) -> Tensor:
@@ -36,6 +37,13 @@ def sine_cosine(grid: int, width: int) -> Tensor:
 
 
 class VisionEncoder(nn.Module):
+    stack = Stack(
+        "vision",
+        "vision.blocks",
+        {"vision": AttentionSite("attention", "image", "image")},
+        per_layer=("vision.relative_bias",),
+    )
+
     def __init__(self, config: VisionConfig):
         super().__init__()
         self.config = config

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .. import seeding
 from ..config import ModelConfig
 from .fusion import FusionEncoder
+from .stacks import Stack
 from .text import TextEncoder
 from .vision import VisionEncoder, sine_cosine
 
@@ -24,6 +25,11 @@ class XFM(nn.Module):
         self.text = TextEncoder(config.text)
         self.fusion = FusionEncoder(config)
         self.objectives = nn.ModuleDict(objectives)
+
+    @property
+    def stacks(self) -> dict[str, Stack]:
+        """The encoders by what people call them, each with its layers and attentions."""
+        return {"language": self.text.stack, "vision": self.vision.stack, "fusion": self.fusion.stack}
 
     @property
     def device(self) -> torch.device:

@@ -16,7 +16,7 @@ from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, style
 
 if TYPE_CHECKING:
     from ..explain.attribution import Attribution
-    from ..explain.trace import Trace
+    from ..explain.tracing import Trace
 
 __all__ = ["attention", "attention_matrices", "attributions", "colour_scale", "overlay", "patch_maps"]
 

@@ -34,7 +34,7 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
     """
     require(results, "results")
     names = min(max(_NAMES[0], 0.58 / 72 * SIZE * max(len(_name(r, True)) for r in results)), _NAMES[1])
-    shares, losses = ([r for r in results if _is_loss(r) is kind] for kind in (False, True))
+    shares, losses = ([r for r in results if (r.unit != "%") is kind] for kind in (False, True))
     tasks, last = _by_task(shares), [losses] if losses else []
     ends = list(accumulate(len(task) + 1 for task in tasks))
     cut = len(tasks)
@@ -103,10 +103,6 @@ def _name(result: Result, with_n: bool) -> str:
     return f"{name} (n = {result.n})" if with_n else name
 
 
-def _is_loss(result: Result) -> bool:
-    return "nats" in result.metric
-
-
 def _by_task(results: Sequence[Result]) -> list[list[Result]]:
     tasks: dict[str, list[Result]] = {}
     for result in results:
@@ -133,24 +129,24 @@ def _draw(axes: Axes, rows: Sequence[_Row], left: float) -> None:
         axes.plot(r.value, y, "o", color=BLUE, mfc=face, markersize=5.5, zorder=4, clip_on=False)
         if r.baseline is not None:
             axes.plot(r.baseline, y, "x", color=ORANGE, markersize=5.5, mew=1.6, zorder=5, clip_on=False)
-        if r.upper_bound is not None and (_is_loss(r) or r.upper_bound < 1):
+        if r.upper_bound is not None and (r.unit != "%" or r.upper_bound < 1):
             axes.plot(r.upper_bound, y, "|", color="black", markersize=10, mew=1.6, zorder=2, clip_on=False)
 
 
 def _set_scale(axes: Axes, results: Sequence[Result]) -> None:
     """One scale for all that are of a kind."""
     marks = [x for r in results for x in (r.low, r.high, r.baseline, r.upper_bound) if x is not None]
-    if _is_loss(results[0]):
+    if results[0].unit != "%":
         room = 0.4 * (max(marks) - min(marks)) or 0.1
         axes.set_xlim(min(marks) - room, max(marks) + room)
-        axes.set_xlabel("nats (less is better)")
+        axes.set_xlabel(f"{results[0].unit} ({results[0].better} is better)")
     else:
         axes.set_xlim(min(0, *marks) - 0.015, max(1, *marks) + 0.015)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f} %"))
 
 
 def _number(r: Result) -> str:
-    return (f"{r.value:.2f}" if _is_loss(r) else f"{100 * r.value:.1f} %").replace("-", "−")
+    return (f"{r.value:.2f}" if r.unit != "%" else f"{100 * r.value:.1f} %").replace("-", "−")
 
 
 def _legend(results: Sequence[Result]) -> list[Line2D]:

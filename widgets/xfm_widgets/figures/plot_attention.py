@@ -16,7 +16,7 @@ from xfm.plots.colours import BLUE, ORANGE
 from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
 
 if TYPE_CHECKING:
-    from xfm.explain.trace import Trace
+    from xfm.explain.tracing import Trace
 
 __all__ = ["AttentionSide", "plot_attention"]
 

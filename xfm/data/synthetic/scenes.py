@@ -6,29 +6,32 @@ they meet in `unseen_combinations` only; the last concepts of OpenMoji's order a
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Literal, get_args
+from pathlib import Path
 
 import numpy as np
 
 from ... import seeding
 from ...config import CaptionConfig, ConfigError, SceneConfig
 from ...config_utils import one_of
-from . import openmoji
+from ..source import SPLITS, ItemKey, Region, Source, Split
+from . import background, captions, colours, grammar, objects, openmoji
 from .background import cluttered, ground
 from .captions import PLAIN, Manner, describe, refer
 from .grammar import Caption, Thing
 from .objects import Object, layered, may_hide, picture_side, sprite, turn
 
-Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 MOST = 4  # objects in a scene
 SIZES = {"big": (0.46, 0.58), "small": (0.30, 0.36)}  # the longer side, as a share of the picture's
 CROWDED = 0.50  # the largest share where there are several objects
 REPEAT = 0.15  # probability that a further object repeats a concept
 CELLS = 8  # a side: positions within one cell count as the same content
 ATTEMPTS = 10_000
+CORPUS_SCENES = 4000  # whose captions and phrases a tokenizer is trained on ...
+CORPUS_NAMES = 40_000  # ... and so many repetitions of the concepts' names, shared evenly: a common name is one token
 FEWEST = 16  # concepts of a world: fewer might leave no pair to hold out, or none to show
 
 
@@ -39,13 +42,23 @@ class Scene:
     caption: Caption  # mentions every object
     phrases: tuple[Caption, ...]  # one an object, true of it alone
 
+    credit = openmoji.CREDIT
+
+    @property
+    def text(self) -> str:
+        return self.caption.text
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        return tuple(Region(p.text, o.box, o.mask) for p, o in zip(self.phrases, self.objects, strict=True))
+
     @property
     def content(self) -> tuple[tuple[int, ...], ...]:
         return content(self.objects)
 
 
 @dataclass(frozen=True)
-class World:
+class World(Source):
     """The first `concepts` of OpenMoji's order, pictured on `image_size` pixels a side.
 
     The last UNSEEN stay unseen, or what is left of them. Captions draw by themselves: richer ones move no picture, and
@@ -56,6 +69,12 @@ class World:
     image_size: int = 48
     scenes: SceneConfig = field(default_factory=SceneConfig)
     captions: CaptionConfig = field(default_factory=CaptionConfig)
+    single_until: float = 0.0  # curriculum of the training pairs: one object, each concept at most once, ...
+    full_from: float = 0.0  # ... and then more, all from this share of the training
+
+    name = "openmoji"
+    provides = frozenset({"pairs", "regions", "images", "objects", "masks", "boxes", "relations"})
+    credit = openmoji.CREDIT
 
     def __post_init__(self) -> None:
         most = len(openmoji.concepts())
@@ -129,6 +148,48 @@ class World:
                     return Scene(self.draw(placed, rng), tuple(placed), caption, tuple(p for p in said if p))
         shown = [openmoji.concepts()[c].name for c in concepts] or f"{number} objects"
         raise RuntimeError(f"no {split!r} scene of {shown} in {ATTEMPTS} attempts: ask for fewer or others")
+
+    def size(self, split: Split) -> None:
+        """Endless."""
+
+    def example(self, split: Split, index: int, seed: int = 0) -> Scene:
+        return self.scene(split, index, seed=seed)
+
+    def pair(self, key: ItemKey) -> Scene:
+        """With as many objects as the curriculum has come to. Regions do without: their phrases would repeat."""
+        index, numbers = seeding.seed("pairs", key.step, key.index), self.objects_at(key)
+        if numbers != (1, 1):
+            return self.scene(key.split, index, numbers, key.seed)
+        order = _permutation(
+            self.concepts, key.seed, key.split, key.step, "pairs", "concepts"
+        )  # each once: no false negatives
+        return self.scene(key.split, index, seed=key.seed, concepts=(order[key.index % len(order)],))
+
+    def objects_at(self, key: ItemKey) -> tuple[int, int] | None:
+        """The fewest and the most objects of a pair. None: as many as the split has."""
+        if key.split != "train" or key.progress >= self.full_from:
+            return None
+        if key.progress < self.single_until:
+            return 1, 1
+        done = (key.progress - self.single_until) / (self.full_from - self.single_until)
+        return 1, 2 + int((MOST - 1) * done)
+
+    def corpus(self) -> Iterator[str]:
+        for index in range(CORPUS_SCENES):
+            scene = self.scene("train", index)
+            yield scene.text
+            yield from (phrase.text for phrase in scene.phrases)
+        for name in self.names:
+            for _ in range(CORPUS_NAMES // self.concepts):
+                yield from (f" {name}", f" {grammar.plural(name)}")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what the corpus is a function of: drawing it takes seconds."""
+        modules = (background, captions, colours, grammar, objects, openmoji)
+        code = b"".join(Path(file).read_bytes() for file in (__file__, *(m.__file__ for m in modules)) if file)
+        rules = repr((self.concepts, self.scenes, self.captions))
+        return hashlib.blake2b(code + rules.encode(), digest_size=8).hexdigest()
 
     def numbers(
         self, split: Split, objects: int | tuple[int, int] | None, concepts: tuple[int, ...]
@@ -230,6 +291,11 @@ class World:
             if new not in shown and (split == "unseen_combinations" or self.strangers[new].isdisjoint(shown)):
                 return Thing(openmoji.concepts()[new].name)
         return None
+
+
+@lru_cache(maxsize=2)
+def _permutation(count: int, *key: object) -> list[int]:
+    return seeding.rng(*key).permutation(count).tolist()
 
 
 def alike(pool: range, concept: int) -> list[int]:

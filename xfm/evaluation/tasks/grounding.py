@@ -12,7 +12,7 @@ from ...data.synthetic.scenes import MOST, Scene
 from ...objectives.bbp import overlap
 from ...recipes import LEVELS
 from ..context import EvalContext
-from ..result import Result
+from ..result import Better, Result
 
 HARDER = ("rotated", "alike", "cluttered", "occluded", "hard")
 HARD_SCENES = 200  # of each level
@@ -36,7 +36,10 @@ def score(subject: EvalContext) -> list[Result]:
         accuracies = {"": asked.right, "any object's box": any_object(asked.owner, asked.true)}
         if task != "grounding":
             accuracies["swapped phrase"] = right(iou_of(asked.predicted[swapped(asked.owner)], asked.true))
-        results += [row(subject, task, name, scores, asked, constant, kept) for name, scores in accuracies.items()]
+        results += [
+            row(subject, task, name, scores, asked, constant, kept, better="" if name else "higher")
+            for name, scores in accuracies.items()
+        ]
         results.append(row(subject, task, "", asked.iou, asked, constant, kept, "mean IoU"))
     parts = {"big object": big, "small object": ~big}
     parts |= {f"one of {n}" if n > 1 else "alone": crowd == n for n in range(1, MOST + 1)}
@@ -80,11 +83,14 @@ def row(
     constant: Tensor,
     kept: Tensor | slice = slice(None),
     metric: str = "acc@0.5",
+    better: Better = "higher",
 ) -> Result:
     """The result over the phrases `kept` (R,) bool, beside what the best constant box reaches on them."""
     always = iou_of(constant.expand_as(asked.true), asked.true)
     baseline = (always if metric == "mean IoU" else right(always))[kept].mean().item()
-    return subject.result(task, condition, metric, scores[kept], baseline, "best constant box", 1.0, asked.owner[kept])
+    return subject.result(
+        task, condition, metric, scores[kept], baseline, "best constant box", 1.0, asked.owner[kept], better
+    )
 
 
 def sought(scenes: Sequence[Scene]) -> tuple[list[str], Tensor, Tensor]:

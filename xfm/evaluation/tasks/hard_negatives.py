@@ -17,6 +17,7 @@ from .masked_words import stranger
 
 SCENES = 1000  # looked through, of several objects
 EACH = 200  # captions of a kind, at most
+CONTROL = "ITM, another picture"
 KINDS: dict[Kind, str] = {"noun": "name", "size": "size", "colour": "colour", "count": "count",
                           "relation": "relation", "negation": "negation"}  # fmt: skip
 
@@ -39,11 +40,20 @@ def score(subject: EvalContext) -> list[Result]:
     scores = {
         "ITM": subject.matches(scenes, texts, own, text),
         "ITC": (subject.image_features(scenes)[own] * subject.text_features(texts)).sum(1),
-        "ITM, another picture": subject.matches(scenes, texts, other, text),
+        CONTROL: subject.matches(scenes, texts, other, text),
     }
     kind = np.repeat(list(by_kind), [len(some) for some in by_kind.values()])
     return [
-        subject.result(f"matching ({KINDS[k]} exchanged)", condition, "accuracy", right[kind == k], 0.5, "a coin", 1.0)
+        subject.result(
+            f"matching ({KINDS[k]} exchanged)",
+            condition,
+            "accuracy",
+            right[kind == k],
+            0.5,
+            "a coin",
+            1.0,
+            better="" if condition == CONTROL else "higher",
+        )
         for k in by_kind
         for condition, right in {name: told(s.numpy()) for name, s in scores.items()}.items()
     ]

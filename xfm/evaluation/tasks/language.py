@@ -34,7 +34,9 @@ def score(subject: EvalContext) -> list[Result]:
     always = (labels == frequency.argmax()).double().mean().item()
     return [
         subject.result("language", "", "accuracy", right.numpy(), always, "most frequent token", None, sentence),
-        subject.result("language", "", "loss (nats)", loss.numpy(), unigram, "unigram", None, sentence),
+        subject.result(
+            "language", "", "loss (nats)", loss.numpy(), unigram, "unigram", None, sentence, "lower", "nats"
+        ),
     ]
 
 

@@ -20,7 +20,8 @@ from ..result import Result
 SCENES = 1000
 KINDS: dict[Kind, str] = {"noun": "masked names", "size": "masked sizes", "colour": "masked colours",
                           "count": "masked counts", "relation": "masked relations"}  # fmt: skip
-PICTURES = ("right picture", "wrong picture", "no picture")
+CONTROLS = ("wrong picture", "no picture")
+PICTURES = ("right picture", *CONTROLS)
 PLAIN = 225  # grey of a ground that shows nothing
 
 
@@ -52,7 +53,10 @@ def score(subject: EvalContext) -> list[Result]:
         rows = {"right picture": (right, wrong.mean(), "wrong picture", 1.0), "wrong picture": (wrong,),
                 "no picture": (none,), "right - wrong": (right - wrong, 0.0, "no effect"),
                 "right - none": (right - none, 0.0, "no effect")}  # fmt: skip
-        results += [subject.result(task, condition, "accuracy", *row) for condition, row in rows.items()]
+        results += [
+            subject.result(task, condition, "accuracy", *row, better="" if condition in CONTROLS else "higher")
+            for condition, row in rows.items()
+        ]
     return results
 
 

@@ -211,7 +211,8 @@ def beside(
     best = max(baselines, key=lambda name: scores[name].mean())
     baseline = {ours: (scores[best].mean(), best.split(",")[0])} | dict.fromkeys(baselines, none)
     return [
-        subject.result(task, name, metric, some, *baseline[name], upper_bound, groups) for name, some in scores.items()
+        subject.result(task, name, metric, some, *baseline[name], upper_bound, groups, "higher" if name == ours else "")
+        for name, some in scores.items()
     ]
 
 

@@ -17,6 +17,7 @@ from ..result import Result
 GALLERY = 256
 RERANKED = 16  # of the gallery, by ITC similarity
 ATTEMPTS = 20 * GALLERY  # about 310 suffice for 100 concepts
+CONTROL = "ITC, shuffled pairs"
 RECALLS = (1, 5)
 DIRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {"image to text": lambda t: t, "text to image": lambda t: t.T}
 
@@ -36,7 +37,7 @@ def score(subject: EvalContext) -> list[Result]:
             "ITC": by_itc,
             "ITM re-ranked": rerank(by_itc, turn(odds)),
             "ITC + ITM": rerank(by_itc, turn(added)),
-            "ITC, shuffled pairs": by_itc.roll(1, 1),  # every query's own is another's
+            CONTROL: by_itc.roll(1, 1),  # every query's own is another's
         }
         results += recalls(subject, name, conditions, [1.0] * len(RECALLS))
     scenes = subject.scenes("retrieval", GALLERY)  # duplicates and all
@@ -52,7 +53,16 @@ def recalls(
 ) -> list[Result]:
     """R@k of each condition's scores (query, candidate)."""
     return [
-        subject.result(task, condition, f"R@{k}", ranks(scores) < k, k / len(scores), "chance", most)
+        subject.result(
+            task,
+            condition,
+            f"R@{k}",
+            ranks(scores) < k,
+            k / len(scores),
+            "chance",
+            most,
+            better="" if condition == CONTROL else "higher",
+        )
         for condition, scores in conditions.items()
         for k, most in zip(RECALLS, upper_bounds, strict=True)
     ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import head_stats
 from ..inputs import AttributionInputs
-from ..trace import AttentionMap, capture_attention
+from ..tracing import AttentionMap, capture_attention
 
 Maps = Mapping[str, AttentionMap]
 Rows = tuple[Tensor, Tensor]  # (L,), (P,)
@@ -32,15 +32,15 @@ def attention_gradient(question: AttributionInputs) -> Rows:
 
 
 def rollout(question: AttributionInputs) -> Rows:
-    """Abnar and Zuidema (2020), on to the other modality: see `flow`."""
+    """Abnar and Zuidema (2020), on to the other modality: see `bimodal_rollout`."""
     maps, _ = capture_attention(question, gradients=False)
     if question.target.token is None:
         return own_flow(maps["language"])[0], own_flow(maps["vision"])[1:].mean(0)[1:]
-    words, across = flow(maps)[-1]
+    words, across = bimodal_rollout(maps)[-1]
     return words[question.target.token], across[question.target.token, 1:]
 
 
-def flow(maps: Maps) -> list[Rows]:
+def bimodal_rollout(maps: Maps) -> list[Rows]:
     """What each word piece is made of before the fusion encoder, and after each of its layers: of pieces (L, L) and of
     image tokens (L, 1 + P).
 

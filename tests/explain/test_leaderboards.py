@@ -11,7 +11,7 @@ from xfm.data import dataset
 from xfm.explain.attribution import attribute
 from xfm.explain.faithfulness import faithfulness_report
 from xfm.explain.inputs import scene_inputs
-from xfm.explain.leaderboard import CHECK, QUICK, Leaderboard, columns, leaderboard, leaderboard_scenes
+from xfm.explain.leaderboards import CHECK, QUICK, Leaderboard, columns, leaderboard, leaderboard_scenes
 from xfm.explain.scores import SCORES
 from xfm.objectives import build
 

@@ -17,7 +17,7 @@ from xfm.evaluation import EvalContext, inference_mode
 from xfm.explain import head_stats
 from xfm.explain.inputs import encode_text
 from xfm.explain.token_axes import token_axis
-from xfm.explain.trace import MAPS, Trace, trace
+from xfm.explain.tracing import MAPS, Trace, trace
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()

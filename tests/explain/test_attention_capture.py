@@ -9,7 +9,7 @@ from torch import nn
 
 from xfm import recipes, seeding
 from xfm.config_utils import ConfigError
-from xfm.explain.capture import attentions, capture
+from xfm.explain.attention_capture import attentions, capture
 from xfm.model import ImageTokens
 from xfm.objectives import build
 

@@ -28,7 +28,7 @@ from ..config_utils import ConfigError, require
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..model.modes import eval_mode
-from .capture import Captured, capture
+from .attention_capture import Captured, capture
 from .inputs import AttributionInputs, make_inputs
 from .targets import ITM, Outputs, Target
 from .token_axes import PatchAxis, TokenAxis

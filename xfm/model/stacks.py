@@ -1,0 +1,41 @@
+"""What is known of an encoder from outside: its stack of layers, and where in a layer attention is.
+
+Traces, randomisation, interventions and the gradient table derive their parts from it, so that another encoder brings
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Tokens = Literal["text", "image"]
+
+__all__ = ["AttentionSite", "Stack"]
+
+
+@dataclass(frozen=True)
+class AttentionSite:
+    """One attention of every layer of a stack."""
+
+    attribute: str  # of a layer: "attention", "cross"
+    queries: Tokens
+    keys: Tokens
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An encoder as a stack of layers; names are dotted, from the model."""
+
+    encoder: str  # "text"
+    layers: str  # its ModuleList: "text.layers"
+    attentions: Mapping[str, AttentionSite]  # by the attention map's name: language, vision, fusion, cross
+    per_layer: tuple[str, ...] = ()  # further lists with an entry a layer: "vision.relative_bias"
+
+    def layer(self, index: int) -> str:
+        return f"{self.layers}.{index}"
+
+    def attention(self, name: str, layer: int) -> str:
+        """The attention module behind a map and a layer: "fusion.layers.1.cross"."""
+        return f"{self.layer(layer)}.{self.attentions[name].attribute}"
