@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from ..data.synthetic import preview
-from ..data.synthetic.openmoji import CREDIT
 from ..data.synthetic.scenes import Scene
 from ..evaluation.examples import Grounded, Guess, Masked, Retrieved
 from .colours import BLUE, GREY, ORANGE
@@ -92,7 +91,8 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
     for scene in scenes:
         phrases = [_Text(f"{i + 1}  {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
         cards.append(_Card(partial(preview.show, scene=scene), [_Text(f"“{scene.caption.text}”"), *phrases]))
-    return _sheet(cards, columns, title, CREDIT)
+    credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
+    return _sheet(cards, columns, title, credit)
 
 
 @styled
