@@ -144,7 +144,7 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
 def attention_matrices(trace: Trace, map: str = "language", layer: int = -1, title: str = "") -> Figure:
     """A matrix a head: how much each word piece (row) attends to each (column). ConfigError for maps of patches."""
     one_of("map", map, [name for name, own in trace.maps.items() if own.keys == own.queries == "words"])
-    weights, pieces = trace.maps[map].weights[layer], trace.words.pieces
+    weights, pieces = trace.maps[map].weights[layer].numpy(), trace.words.pieces
     figure = new_figure(WIDTH, 3.3, title or f"Attention, {_MAPS[map]}: rows attend to columns")
     for head, axes in enumerate(figure.subplots(1, len(weights), sharey=True, squeeze=False)[0]):
         axes.imshow(weights[head], cmap="viridis", vmin=0)

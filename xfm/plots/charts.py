@@ -61,7 +61,9 @@ def scatter(
     """A panel a name: values (x, points) over 0, 1, ..., as heads over layers; dashed the panel's `reference`."""
     require(panels, "panels")
     figure = new_figure(WIDTH, 2.8, title)
-    for axes, (name, values) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True):
+    for axes, (name, values) in zip(
+        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
+    ):
         axes.plot(range(len(values)), np.asarray(values), "o", color=BLUE, alpha=0.6)
         if name in (reference or {}):
             axes.axhline((reference or {})[name], color=GREY, linestyle="--", linewidth=1)

@@ -19,10 +19,10 @@ from ..objectives.base import Level, Measure
 from .colours import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
-__all__ = ["HELD_OUT", "Curves", "Record", "by_objective", "learning_curves", "smooth"]
+__all__ = ["HELD_OUT", "Record", "StreamCurves", "by_objective", "learning_curves", "smooth"]
 
 Record = Mapping[str, Any]
-Curves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done (T,), values (T,)
+StreamCurves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done (T,), values (T,)
 
 HELD_OUT = "validation/"
 _STREAMS: dict[str, tuple[str, str, str]] = {"pairs": (BLUE, "-", "o"), "regions": (ORANGE, "--", "s"),
@@ -72,18 +72,18 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     drawn = {stream for curves in panels.values() for stream in curves}
     streams = [s for s in _STREAMS if s in drawn] + sorted(drawn - _STREAMS.keys())
     handles = _legend(streams, config, any(held_out.values()))
-    figure.legend(handles=handles, loc="outside lower left", ncols=4)
+    figure.legend(handles=handles, loc="outside lower left", ncols=5)
     return figure
 
 
-def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: str = "") -> dict[str, Curves]:
+def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: str = "") -> dict[str, StreamCurves]:
     """The curves of each objective, the known ones first and in their order."""
     points: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in OBJECTIVES}
     for record in records:
         for key, value in record.items():
             stream, objective, score, *rest = [*key.removeprefix(prefix).split("/"), "", ""]
             loss = OBJECTIVES.get(objective)
-            wanted = "" if measure == "loss" else loss.accuracy_key if loss else "accuracy"
+            wanted = "" if measure == "loss" else (loss.accuracy_key or None) if loss else "accuracy"
             if objective and score == wanted and not any(rest) and key.startswith(prefix):
                 points.setdefault(objective, {}).setdefault(stream, []).append((record["step"] + 1, value))
     known = [*OBJECTIVES, *sorted(points.keys() - OBJECTIVES.keys())]
@@ -105,7 +105,9 @@ def _starts(config: RunConfig) -> dict[str, int]:
     return {o: int(losses[o].start * config.train.steps) for o in OBJECTIVES if o in served and losses[o].weight > 0}
 
 
-def _draw(axes: Axes, curves: Curves, held_out: Curves, levels: Sequence[float], first: int, end: int) -> None:
+def _draw(
+    axes: Axes, curves: StreamCurves, held_out: StreamCurves, levels: Sequence[float], first: int, end: int
+) -> None:
     """The lines of one panel, and limits that leave its first steps out: they would flatten all that follows. Held-out
     losses from before the objective joins are not drawn, as they say nothing about it."""
     shown = [np.array(levels, float)]

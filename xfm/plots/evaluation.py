@@ -33,7 +33,7 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
     for many.
     """
     require(results, "results")
-    names = min(max(_NAMES[0], 0.58 / 72 * SIZE * max(len(_name(r, True)) for r in results)), _NAMES[1])
+    names = min(max(_NAMES[0], 0.6 / 72 * SIZE * max(len(_name(r, True)) for r in results) + 0.12), _NAMES[1])
     shares, losses = ([r for r in results if (r.unit != "%") is kind] for kind in (False, True))
     tasks, last = _by_task(shares), [losses] if losses else []
     ends = list(accumulate(len(task) + 1 for task in tasks))

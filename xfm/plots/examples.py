@@ -89,7 +89,7 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
     require(scenes, "scenes")
     cards = []
     for scene in scenes:
-        phrases = [_Text(f"{i + 1}  {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
+        phrases = [_Text(f"{i + 1} {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
         cards.append(_Card(partial(preview.show, scene=scene), [_Text(f"“{scene.caption.text}”"), *phrases]))
     credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
     return _sheet(cards, columns, title, credit)
@@ -216,6 +216,6 @@ def _guesses(guesses: Sequence[Guess], word: str) -> list[_Text]:
 
 
 def ordinal(n: int) -> str:
-    """ "1st", "2nd", "3rd", "4th", "11th", ... """
+    """ "1st", "2nd", "3rd", "4th", "11th", ..."""
     ending = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
     return f"{n}{ending}"

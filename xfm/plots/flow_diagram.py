@@ -53,7 +53,9 @@ def flow_diagram(
         axes.text(0.12, y, name, va="center")
         _arrow(axes, (0.75, y), (1.12, y))
     _arrow(axes, (2.68, 2.36), (5.2, 1.75))
-    places = {place: [o for o in OBJECTIVES if _place(o) == place] for place in ("vision", "language", "features", "fused")}
+    places = {
+        place: [o for o in OBJECTIVES if _place(o) == place] for place in ("vision", "language", "features", "fused")
+    }
     for i, name in enumerate(places["vision"]):
         _loss(axes, (4.0, 3.3 - 0.33 * i), name, (2.68, 2.68))
     for i, name in enumerate(places["language"]):

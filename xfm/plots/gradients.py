@@ -70,7 +70,9 @@ def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str
     bar = figure.colorbar(ScalarMappable(scale, _COLOURS), ax=list(panels), location="bottom", anchor=(0, 0.5),
                           shrink=2.4 / width, aspect=18, pad=0.02)  # fmt: skip
     bar.ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high < 100 * low else (1,), numticks=6))
-    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if x >= 0.01 else f"{x:.0e}".replace("e-0", "e−")))
+    bar.ax.xaxis.set_major_formatter(
+        FuncFormatter(lambda x, _: f"{x:g}" if x >= 0.01 else f"{x:.0e}".replace("e-0", "e−"))
+    )
     bar.ax.minorticks_off()
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(labelsize=8, length=2)

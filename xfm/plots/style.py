@@ -114,7 +114,7 @@ def bare(axes: Axes) -> None:
 def wrap(text: str, inches: float, points: float = SIZE, indent: str = "") -> str:
     """Broken into lines that fit a width, the later ones indented; characters that the font lacks become �."""
     drawable = "".join(c if ord(c) in _glyphs() or c.isspace() else "�" for c in text)
-    characters = max(len(indent) + 4, int(72 * inches / (0.57 * points)))  # of DejaVu Sans's mean width
+    characters = max(len(indent) + 4, int(72 * inches / (0.6 * points)))  # of DejaVu Sans's mean width
     return "\n".join(textwrap.wrap(drawable, characters, subsequent_indent=indent))
 
 

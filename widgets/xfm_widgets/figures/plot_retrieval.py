@@ -86,7 +86,10 @@ def _map(axes: Axes, pairs: RetrievalSet, query: int, selected: Sequence[int], a
     places, variance = pairs.plane(apart)
     for i in range(n):
         axes.plot(*places[[i, n + i]].T, color=LIGHT, linewidth=0.7, zorder=1)
-    for name, part, marker, colour in (("pictures", slice(0, n), "s", BLUE), ("sentences", slice(n, None), "o", ORANGE)):
+    for name, part, marker, colour in (
+        ("pictures", slice(0, n), "s", BLUE),
+        ("sentences", slice(n, None), "o", ORANGE),
+    ):
         axes.scatter(*places[part].T, marker=marker, s=22, color=colour, label=name, zorder=2, linewidth=0)
     if len(selected):
         ring = {"facecolor": "none", "edgecolor": "black", "s": 60, "zorder": 3}
