@@ -24,7 +24,7 @@ from xfm.config import DataConfig, MaskConfig, ModelConfig, RunConfig, TextConfi
 from xfm.model.attention import explicit
 from xfm.objectives import Pretraining, build
 from xfm.train.loop import weighted_sum
-from xfm.train.optimizer import optimizer
+from xfm.train.optimizer import make_optimizer
 
 PUBLISHED_SECONDS = {"small-ref": (1.8, 2.05), "base": (12.0, 12.0)}
 OBJECTIVES = {"mlm": 1.0, "itc": 1.0, "itm": 1.0, "imlm": 1.0, "mim": 1.0}
@@ -88,7 +88,7 @@ def clock(run: Callable[[], object], repeats: int) -> dict[str, float]:
 
 def measure(config: RunConfig, precision: str, repeats: int) -> dict[str, object]:
     model, batch = build(config), batch_of(config)
-    pretraining, adamw = Pretraining(model, config), optimizer(model, config.train)
+    pretraining, adamw = Pretraining(model, config), make_optimizer(model, config.train)
     narrow = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
 
     def losses(on: dict[str, float]) -> torch.Tensor:
@@ -110,7 +110,7 @@ def measure(config: RunConfig, precision: str, repeats: int) -> dict[str, object
 
     whole = clock(step, repeats)
     pairs, texts = batch["pairs"], batch["texts"]
-    text_tokens = int(pairs.words.mask.sum() + texts.words.mask.sum())  # type: ignore[union-attr]
+    text_tokens = int(pairs.tokens.mask.sum() + texts.tokens.mask.sum())  # type: ignore[union-attr]
     tokens = text_tokens + config.data.pairs * config.model.vision.patches
     parts = {"forward of all losses": clock(forward, repeats), "optimizer": clock(adamw.step, repeats)}
     parts |= {f"{name} alone": clock(alone({name: 1.0}), repeats) for name in OBJECTIVES}

@@ -90,7 +90,7 @@ def test_without_the_stop_every_text_loss_reaches_all_of_the_text_encoder(plain)
     ("changes", "graph"),
     [
         ({}, {"whole": True, "masked": False}),
-        ({"data__fused_pairs": 2}, {"whole": True, "masked": False}),
+        ({"data__fusion_batch": 2}, {"whole": True, "masked": False}),
         (keyword(NO_STOP), {"whole": True, "masked": True}),
     ],
 )
@@ -182,7 +182,7 @@ def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -
     p.model.float()
     save_weights(p.model, tmp_path / "init.safetensors")
     run = SimpleNamespace(folder=tmp_path, config=p.config, has=lambda name: (tmp_path / name).exists())
-    p.guide, batch = mim_teacher(run, torch.device("cpu")), batches.batch(p.config)
+    p.mim_teacher, batch = mim_teacher(run, torch.device("cpu")), batches.batch(p.config)
     start = p.model.eval().vision(batch["images"].image).detach()
     with torch.no_grad():
         for parameter in p.model.vision.parameters():
@@ -245,6 +245,6 @@ def test_dropout_is_another_at_every_step_and_pass() -> None:
     flows = [p.flow(batches.batch(p.config), "pairs", ALL, (0, step)) for step in (1, 1, 2)]
     assert torch.equal(flows[0].text, flows[1].text) and not torch.equal(flows[0].text, flows[2].text)
     assert torch.equal(flows[0].masked_patches, flows[1].masked_patches)
-    nothing_hidden = Pairs(flows[0].batch.image, flows[0].batch.words, torch.zeros(4, 16).bool())
+    nothing_hidden = Pairs(flows[0].batch.image, flows[0].batch.tokens, torch.zeros(4, 16).bool())
     flow = p.flow({"pairs": nothing_hidden}, "pairs", ALL, (0, 1))
     assert not torch.equal(flow.masked_patches, flow.patches)  # MIM's target has drop-path noise of its own

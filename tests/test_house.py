@@ -150,7 +150,7 @@ def test_gradients_are_cut_in_flow_alone() -> None:
     assert not found, "detach belongs to flow.py, where the paper's cuts are:\n" + "\n".join(found)
 
 
-@pytest.mark.parametrize(("name", "most"), [("flow.py", 100), ("train/loop.py", 160)])
+@pytest.mark.parametrize(("name", "most"), [("flow.py", 110), ("train/loop.py", 165)])
 def test_what_a_newcomer_reads_first_stays_short(name: str, most: int) -> None:
     lines = len(read(XFM / name).splitlines())
     assert lines <= most, f"xfm/{name} has {lines} lines, not at most {most}"

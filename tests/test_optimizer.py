@@ -10,7 +10,7 @@ from xfm import recipes
 from xfm.config import TrainConfig
 from xfm.model import XFM
 from xfm.objectives import OBJECTIVES
-from xfm.train.optimizer import optimizer, parameter_groups, rate, set_rate
+from xfm.train.optimizer import make_optimizer, parameter_groups, rate, set_rate
 
 V, D, BLOCKS = 50265, 768, 12
 NO_DECAY, DECAY = 0.0, 0.01
@@ -87,7 +87,7 @@ def test_the_rate_warms_up_linearly_then_falls_to_nothing(schedule, steps: int, 
 
 def test_every_group_gets_its_share_of_the_rate() -> None:
     train = TrainConfig(steps=10, warmup=4, lr=1e-2, head_lr_scale=3.0)
-    adamw = optimizer(batches.model(batches.config()), train)
+    adamw = make_optimizer(batches.model(batches.config()), train)
     assert set_rate(adamw, train, 1) == pytest.approx(1e-2 * 2 / 5)
     assert [g["lr"] for g in adamw.param_groups] == [pytest.approx(4e-3 * g["scale"]) for g in adamw.param_groups]
     assert {g["scale"] for g in adamw.param_groups} == {1.0, 3.0}
@@ -98,7 +98,7 @@ def test_two_steps_are_those_of_the_formula_and_what_has_no_gradient_stays() -> 
     """Decoupled decay before the update, eps after the bias correction: torch's order."""
     train = TrainConfig(steps=10, warmup=0, lr=1e-2, weight_decay=0.1, eps=1e-3)
     model = batches.model(batches.config())
-    adamw = optimizer(model, train)
+    adamw = make_optimizer(model, train)
     groups = {id(p): g for g in adamw.param_groups for p in g["params"]}
     expected = {n: p.detach().clone() for n, p in model.named_parameters()}
     moments = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in expected.items()}

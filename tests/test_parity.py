@@ -54,7 +54,7 @@ def outputs(p: Pretraining) -> dict[str, Callable[[], Tensor]]:
     """Published name -> ours."""
     model, o, own = p.model, p.model.objectives, torch.arange(4)
     pairs, regions = (p.flow(BATCH, stream, tuple(o), ("k",)) for stream in ("pairs", "regions"))
-    mask, masked = pairs.batch.words.mask, ImageTokens.of_pictures(pairs.masked_patches)
+    mask, masked = pairs.batch.tokens.mask, ImageTokens.of_pictures(pairs.masked_patches)
     similarity = pairs.features[0] @ pairs.features[1].T / o["itc"].temperature
     return {
         "vision_embeds": lambda: whole(pairs.image.pooled, pairs.patches),

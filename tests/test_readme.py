@@ -14,7 +14,7 @@ import pytest
 import xfm
 import xfm_widgets
 from xfm.evaluation import Result, evaluate_run, find_result, from_json
-from xfm.recipes import ABLATIONS, LEVELS
+from xfm.recipes import LEVELS, ablations
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ def block(after: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("table", [ABLATIONS, LEVELS])
+@pytest.mark.parametrize("table", [ablations(), LEVELS])
 def test_the_table_of_changes_is_that_of_the_recipes(table: dict) -> None:
     rows = [
         f"| `{name}` | " + ", ".join(f"`{field}` = {value!r}" for field, value in changes.items()) + " |"

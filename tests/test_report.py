@@ -20,11 +20,11 @@ from xfm import Run, pretrain, recipes, report
 from xfm.cli import parse
 from xfm.evaluation import Result
 from xfm.evaluation.examples import Examples, Grounded, Masked, Retrieved
+from xfm.files import FileError
 from xfm.plots.colours import PALETTE
 from xfm.report import write_report
 from xfm.report.describe import abstract, duration, listed, losses
 from xfm.report.reproduce import command, departures
-from xfm.train import RunError
 
 EVIL = "<img src=x onerror=alert(1)> & {{ 7 * 7 }} </script><script>alert(2)</script>"
 NAME = EVIL.replace("/", "")  # that a folder may have
@@ -277,7 +277,7 @@ def test_a_run_that_cannot_be_reported_says_why(
     if content is not None:
         (folder / name).write_text(content)
     monkeypatch.setattr(report, "_QUESTIONS", (1,))
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(FileError, match=message):
         write_report(Run.open(folder))
     assert not (folder / "report.html").exists()
 

@@ -37,7 +37,7 @@ class Pairs:
     """Image-text pairs: picture b and text b belong together."""
 
     image: Tensor  # (B, 3, H, W) uint8, or float already normalised
-    words: TokenBatch
+    tokens: TokenBatch
     image_mask: Tensor  # (B, P) bool, True where a patch is hidden for MIM
 
 
@@ -48,7 +48,7 @@ class Regions:
     image: Tensor  # (n, 3, H, W)
     owner: Tensor  # (R,) int64, the picture of each region
     patches: Tensor  # (R, P) bool, True where a patch overlaps the region
-    words: TokenBatch  # of R phrases
+    tokens: TokenBatch  # of R phrases
     box: Tensor  # (R, 4) float, (cx, cy, w, h) as shares of the picture's sides
     is_image: Tensor  # (R,) bool, True where the "region" is the whole picture with its caption: no box is learnt there
 
@@ -61,7 +61,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Texts:
-    words: TokenBatch
+    tokens: TokenBatch
 
 
 Stream = Pairs | Regions | Images | Texts

@@ -177,7 +177,7 @@ def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview:
         words = name.split()
         if argv[: len(words)] == words:
             return tyro.cli(command, prog=f"xfm {name}", args=argv[len(words) :])
-    usage = USAGE.format(recipes=", ".join(recipes.RECIPES), changes=", ".join(recipes.CHANGES))
+    usage = USAGE.format(recipes=", ".join(recipes.RECIPES), changes=", ".join(recipes.changes()))
     if argv in (["-h"], ["--help"]):
         print(usage)
         sys.exit(0)

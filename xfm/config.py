@@ -6,7 +6,6 @@ configs with the same `fingerprint` are the same run.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,16 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .config_utils import ConfigError as ConfigError  # everybody has it from here
-from .config_utils import build, changed, positive, require, shares, typed
+from .config_utils import Table, build, changed, positive, require, shares, to_tree, typed, unknown_field
 
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")
+PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """BEiT-v2-style vision encoder. The defaults are the paper's `base`."""
+    """The vision encoder, BEiT-v2-style unless another is named. The defaults are the paper's `base`."""
 
     image_size: int = 224  # pixels a side
     patch_size: int = 16  # pixels a side
@@ -33,6 +33,7 @@ class VisionConfig:
     drop_path: float = 0.1  # of the last block; rises linearly from 0 in the first
     layer_scale: float = 0.1  # start of gamma_1 and gamma_2
     absolute_positions: bool = False  # learnt, sine-cosine start; needed where training starts from scratch
+    encoder: str = "beit"  # of model.VISION_ENCODERS
 
     def __post_init__(self) -> None:
         typed(self, "model.vision.")
@@ -65,6 +66,7 @@ class TextConfig:
     heads: int = 12
     intermediate: int = 3072
     dropout: float = 0.1
+    encoder: str = "roberta"  # of model.TEXT_ENCODERS
 
     def __post_init__(self) -> None:
         typed(self, "model.text.")
@@ -90,33 +92,20 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class TextGradient:
-    """Technique 1, the stop-gradient: the share of each objective's gradient that reaches the language encoder.
-
-    0 is the paper's stop, 1 plain multi-task training, a value between a dose. MLM does not cross: it is always whole.
-    """
-
-    itc: float = 1.0
-    itm: float = 0.0
-    imlm: float = 0.0
-    bbp: float = 0.0
-
-    def __post_init__(self) -> None:
-        typed(self, "flow.text_gradient.")
-        shares(self, "flow.text_gradient.", *vars(self))
-
-
-@dataclass(frozen=True)
 class FlowConfig:
-    """The paper's two techniques."""
+    """The paper's two techniques (X-FM, section 3.2)."""
 
-    text_gradient: TextGradient = TextGradient()
+    # technique 1, the stop-gradient: by loss, the scale of its gradient into the language encoder; 0 is the paper's
+    # stop, 1 plain multi-task training. Losses that do not cross from text to pictures, like MLM, have none.
+    text_gradient: Mapping[str, float] = field(default_factory=lambda: Table(itc=1.0, itm=0.0, imlm=0.0, bbp=0.0))
     mim_target: MimTarget = "self"  # technique 2, the guidance: what masked patches must predict
     teacher: str = ""  # mim_target "teacher": an open_clip model name, e.g. "ViT-B-32" ...
     teacher_weights: str = ""  # ... and its weights: an open_clip tag or the path of a local file
 
     def __post_init__(self) -> None:
         typed(self, "flow.")
+        for loss, scale in self.text_gradient.items():
+            require(0 <= scale <= 1, f"flow.text_gradient.{loss}", scale, "in [0, 1]")
         if self.mim_target == "teacher":
             require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name")
             allowed = "an open_clip tag or the path of a local file"
@@ -125,25 +114,8 @@ class FlowConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    weight: float = 1.0  # 0 switches the objective off: it then costs nothing
+    weight: float = 1.0  # 0 switches the loss off: it then costs nothing
     start: float = 0.0  # the share of the run's steps after which it joins
-
-
-@dataclass(frozen=True)
-class ObjectivesConfig:
-    mlm: ObjectiveConfig = ObjectiveConfig()
-    mim: ObjectiveConfig = ObjectiveConfig()
-    itc: ObjectiveConfig = ObjectiveConfig()
-    itm: ObjectiveConfig = ObjectiveConfig()
-    imlm: ObjectiveConfig = ObjectiveConfig()
-    bbp: ObjectiveConfig = ObjectiveConfig()
-
-    def __post_init__(self) -> None:
-        typed(self, "objectives.")
-        for name, objective in vars(self).items():
-            typed(objective, f"objectives.{name}.")
-            require(objective.weight >= 0, f"objectives.{name}.weight", objective.weight, "0 (off) or positive")
-            require(0 <= objective.start < 1, f"objectives.{name}.start", objective.start, "in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -203,7 +175,7 @@ class DataConfig:
     scenes: SceneConfig = SceneConfig()
     captions: CaptionConfig = CaptionConfig()
     pairs: int = 64  # image-text pairs a step
-    fused_pairs: int = 0  # of them through the fusion encoder (0: all)
+    fusion_batch: int = 0  # of them through the fusion encoder (0: all)
     regions: int = 48  # boxes with phrases a step ...
     region_images: int = 16  # ... in so many pictures
     images: int = 32  # pictures without text a step
@@ -221,8 +193,8 @@ class DataConfig:
         positive(self, "data.", "concepts")
         require(self.pairs != 1, "data.pairs", self.pairs, "0 or at least 2 (ITC and ITM need negatives)")
         require(self.regions != 1, "data.regions", self.regions, "0 or at least 2 (ITC and ITM need negatives)")
-        fused = self.fused_pairs == 0 or self.fused_pairs >= 2
-        require(fused, "data.fused_pairs", self.fused_pairs, "0 (all) or at least 2 (ITM needs negatives)")
+        fused = self.fusion_batch == 0 or self.fusion_batch >= 2
+        require(fused, "data.fusion_batch", self.fusion_batch, "0 (all) or at least 2 (ITM needs negatives)")
         require(not self.regions or self.region_images > 0, "data.region_images", self.region_images, "positive")
         require(
             0 <= self.single_until <= self.full_from <= 1 or self.full_from == 0 == self.single_until,
@@ -281,7 +253,10 @@ class RunConfig:
     stage1_steps: int = 300
     model: ModelConfig = ModelConfig()
     flow: FlowConfig = FlowConfig()
-    objectives: ObjectivesConfig = ObjectivesConfig()
+    # the model's losses by name, each with its head; one that is not here is no part of the model
+    objectives: Mapping[str, ObjectiveConfig] = field(
+        default_factory=lambda: Table({name: ObjectiveConfig() for name in PAPER})
+    )
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = TrainConfig()
 
@@ -295,7 +270,13 @@ class RunConfig:
             self.name,
             "the name of a folder in printable characters (where the terminal's are not understood, set PYTHONUTF8=1)",
         )
-        frozen_target = self.flow.mim_target == "frozen" and self.objectives.mim.weight > 0
+        for name, objective in self.objectives.items():
+            typed(objective, f"objectives.{name}.")
+            require(objective.weight >= 0, f"objectives.{name}.weight", objective.weight, "0 (off) or positive")
+            require(0 <= objective.start < 1, f"objectives.{name}.start", objective.start, "in [0, 1)")
+        if unknown := [loss for loss in self.flow.text_gradient if loss not in (*self.objectives, *PAPER)]:
+            raise unknown_field(f"flow.text_gradient.{unknown[0]}", self.objectives)
+        frozen_target = self.flow.mim_target == "frozen" and self.weight("mim") > 0
         require(
             not frozen_target or bool(self.init_from),
             "flow.mim_target",
@@ -318,10 +299,15 @@ class RunConfig:
 
         Raises ConfigError for an unknown field (naming the nearest) and for a value of the wrong type or range.
         """
-        return from_dict(changed(self.to_dict(), changes))
+        new = {"objectives": to_tree(ObjectiveConfig(weight=0.0)), "flow.text_gradient": 0.0}
+        return from_dict(changed(self.to_dict(), changes, new))
+
+    def weight(self, objective: str) -> float:
+        """The weight of a loss; 0 where the model does not have it."""
+        return self.objectives[objective].weight if objective in self.objectives else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return to_tree(self)
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import math
@@ -45,11 +46,21 @@ def typed(config: Any, group: str) -> None:
         value, where = getattr(config, name), f"{group}{name}"
         if get_origin(kind) is Literal:
             one_of(where, value, get_args(kind))
-        elif kind is float:
-            require(type(value) in (int, float), where, value, "of type float")
-            require(math.isfinite(value), where, value, "a finite number")
+        elif values := _values_of(kind):
+            require(isinstance(value, Mapping), where, value, "a mapping of names")
+            object.__setattr__(config, name, Table(value))
+            for key, entry in value.items():
+                _require_type(f"{where}.{key}", entry, values)
         else:
-            require(type(value) is kind, where, value, f"of type {kind.__name__}")
+            _require_type(where, value, kind)
+
+
+def _require_type(where: str, value: object, kind: Any) -> None:
+    if kind is float:
+        require(type(value) in (int, float), where, value, "of type float")
+        require(math.isfinite(value), where, value, "a finite number")  # type: ignore[arg-type]
+    else:
+        require(type(value) is kind, where, value, f"of type {kind.__name__}")
 
 
 @lru_cache
@@ -69,33 +80,62 @@ def unknown_field(dotted: str, names: Iterable[str]) -> ConfigError:
     return ConfigError(f"{dotted}: no such field; {hint}there are {', '.join(names)}")
 
 
-def build(cls: Any, tree: Any, path: str = "") -> Any:
-    """A dataclass of a nested dict; what is not said is the default. ConfigError for an unknown or wrong field."""
-    kinds = types(cls)
-    require(isinstance(tree, Mapping), path.rstrip(".") or "config", tree, f"a mapping of {', '.join(kinds)}")
-    values = {}
-    for key, value in tree.items():
-        if key not in kinds:
-            raise unknown_field(f"{path}{key}", kinds)
-        kind = kinds[key]
-        if dataclasses.is_dataclass(kind):
-            value = build(kind, value, f"{path}{key}.")
-        values[key] = float(value) if kind is float and type(value) is int else value
-    return cls(**values)
+class Table(dict):
+    """A mapping that cannot be changed in place: an open group of a config, whose keys are data."""
+
+    def _refuse(self, *_: object, **__: object) -> None:
+        raise TypeError("a config is not changed in place; config.replace makes another one")
+
+    __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse  # type: ignore[assignment]
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type, tuple[dict]]:
+        return Table, (dict(self),)
 
 
-def changed(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree with dotted fields changed, in place. ConfigError for a field that it does not have."""
+def _values_of(kind: Any) -> Any:
+    """The type of an open group's values, Mapping[str, V] -> V; None for another type."""
+    return get_args(kind)[1] if get_origin(kind) is Mapping else None
+
+
+def to_tree(config: Any) -> Any:
+    """Nested dicts of a config."""
+    if dataclasses.is_dataclass(config):
+        return {f.name: to_tree(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    return {name: to_tree(value) for name, value in config.items()} if isinstance(config, Mapping) else config
+
+
+def build(kind: Any, tree: Any, path: str = "") -> Any:
+    """A value of a type from JSON's: a dataclass of a nested dict, where what is not there is the default. ConfigError
+    for an unknown or wrong field."""
+    if dataclasses.is_dataclass(kind):
+        kinds = types(kind)
+        require(isinstance(tree, Mapping), path.rstrip(".") or "config", tree, f"a mapping of {', '.join(kinds)}")
+        if unknown := [name for name in tree if name not in kinds]:
+            raise unknown_field(f"{path}{unknown[0]}", kinds)
+        return kind(**{name: build(kinds[name], value, f"{path}{name}.") for name, value in tree.items()})  # type: ignore[operator]
+    if values := _values_of(kind):
+        require(isinstance(tree, Mapping), path.rstrip("."), tree, "a mapping of names")
+        return Table({name: build(values, value, f"{path}{name}.") for name, value in tree.items()})
+    return float(tree) if kind is float and type(tree) is int else tree
+
+
+def changed(tree: dict[str, Any], changes: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with dotted fields changed, in place. `new`: the open groups by dotted name, each with what a new entry
+    starts as. ConfigError for a field that the tree does not have."""
     for dotted, value in changes.items():
-        *path, last = dotted.split(".")
-        node = tree
-        for i, part in enumerate(path):
-            if not isinstance(node.get(part), dict):
-                raise unknown_field(".".join(path[: i + 1]), node)
-            node = node[part]
-        if last not in node:
-            raise unknown_field(dotted, node)
-        node[last] = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+        node, parts = tree, dotted.split(".")
+        for i, part in enumerate(parts):
+            group = ".".join(parts[:i])
+            if part not in node and group in new:
+                node[part] = copy.deepcopy(new[group])
+            if part not in node or (i < len(parts) - 1 and not isinstance(node[part], dict)):
+                raise unknown_field(".".join(parts[: i + 1]), node)
+            if i < len(parts) - 1:
+                node = node[part]
+        node[parts[-1]] = to_tree(value)
     return tree
 
 

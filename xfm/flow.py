@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import seeding
-from .batch import MimTarget, Pairs, Regions, Texts, normalise, standardise
+from .batch import MimTarget, Pairs, Regions, normalise, standardise
 from .config import FlowConfig
 from .model import XFM, ImageTokens
 from .model.vision import patchify
@@ -22,55 +22,63 @@ class Flow:
     model: XFM
     batch: Any  # one of the four streams' batches
     config: FlowConfig
-    active: tuple[str, ...]  # the objectives that will ask
+    active: tuple[str, ...]  # the losses that will read it
     key: tuple[object, ...]  # of every draw: (seed, step, stream[, rank])
-    guide: Callable[[Tensor], Tensor] | None = None  # pictures -> (n, P, C), for mim_target "frozen" and "teacher"
-    fused_pairs: int = 0  # pairs that go through the fusion encoder (0: all)
+    mim_teacher: Callable[[Tensor], Tensor] | None = None  # pictures -> (n, P, C), for mim_target "frozen", "teacher"
+    fusion_batch: int = 0  # pairs that go through the fusion encoder (0: all)
+
+    def objective(self, name: str) -> Any:
+        return self.model.objectives[name]
 
     def text_gradient(self, objective: str) -> float:
-        return 1.0 if objective == "mlm" else getattr(self.config.text_gradient, objective)
+        return self.config.text_gradient.get(objective, self.objective(objective).text_gradient)
 
     def cross(self, text: Tensor, objective: str) -> Tensor:
-        """THE STOP-GRADIENT: every crossing of text into a multimodal loss. 0 stops, 1 passes, between is a dose."""
-        share, stopped = self.text_gradient(objective), text.detach()
-        return stopped if share == 0 else text if share == 1 else stopped + share * (text - stopped)
+        """THE STOP-GRADIENT: every crossing of text into a multimodal loss. Scale 0 stops the gradient, 1 passes it."""
+        scale, stopped = self.text_gradient(objective), text.detach()
+        return stopped if scale == 0 else text if scale == 1 else stopped + scale * (text - stopped)
 
     @cached_property
     def mim_target(self) -> MimTarget:
         """THE GUIDANCE: hidden patches predict the unmasked outputs of the encoder that other losses are shaping."""
         if self.config.mim_target == "pixels":
             return MimTarget(standardise(patchify(self.pictures, self.model.config.vision.patch_size)), None)
-        patches = (self.patches if self.guide is None else self.guide(self.pictures)).detach()
+        patches = (self.patches if self.mim_teacher is None else self.mim_teacher(self.pictures)).detach()
         return MimTarget(patches, patches.mean(1))
 
-    def encode(self, encoder: str, purpose: str, uses: list[bool], *inputs: Tensor) -> Tensor:
-        """One pass of an encoder, its dropout keyed; without a graph where nothing that uses it sends a gradient."""
+    def reading(self, *tensors: str) -> list[str]:
+        """The active losses that read one of these."""
+        return [o for o in self.active if not {*tensors}.isdisjoint(self.objective(o).reads)]
+
+    def encode(self, encoder: str, purpose: str, graph: bool, *inputs: Tensor) -> Tensor:
+        """One pass of an encoder, its dropout keyed; without a graph where no loss sends a gradient into it."""
         if self.model.training:
             torch.manual_seed(seeding.seed(*self.key, encoder, purpose))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and any(uses)):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and graph):
             return getattr(self.model, encoder)(*inputs)
 
     @cached_property
     def text(self) -> Tensor:  # (B, L, D)
-        uses = [self.text_gradient(o) > 0 for o in self.active if o in ("itc", "itm", "bbp")]
-        return self.encode("text", "whole", uses, self.batch.words.ids, self.batch.words.mask)
+        graph = any(self.text_gradient(o) > 0 for o in self.reading("text", "features"))
+        return self.encode("text", "whole", graph, self.batch.tokens.ids, self.batch.tokens.mask)
 
     @cached_property
-    def masked_text(self) -> Tensor:  # of every sentence for MLM, of the fused captions for IMLM
-        words, n, use = self.batch.words, self.fused_count, "mlm" if isinstance(self.batch, Texts) else "imlm"
-        return self.encode("text", "masked", [self.text_gradient(use) > 0], words.masked_ids[:n], words.mask[:n])
+    def masked_text(self) -> Tensor:  # of every sentence, or of the captions that are fused
+        tokens, n = self.batch.tokens, self.fusion_count
+        graph = any(self.text_gradient(o) > 0 for o in self.reading("masked_text"))
+        return self.encode("text", "masked", graph, tokens.masked_ids[:n], tokens.mask[:n])
 
     @cached_property
     def pictures(self) -> Tensor:  # (n, 3, H, W)
-        return normalise(self.batch.image).to(self.model.vision.mask_token.dtype)
+        return normalise(self.batch.image).to(self.model.dtype)
 
     @cached_property
-    def patches(self) -> Tensor:  # (n, P, D): one pass for ITC, ITM, IMLM, BBP and the MIM target
-        return self.encode("vision", "whole", [o != "mim" for o in self.active], self.pictures)
+    def patches(self) -> Tensor:  # (n, P, D): one pass for all losses and the MIM target, which sends no gradient
+        return self.encode("vision", "whole", bool(self.reading("image", "features", "fused")), self.pictures)
 
     @cached_property
     def masked_patches(self) -> Tensor:
-        return self.encode("vision", "masked", [True], self.pictures, self.batch.image_mask)
+        return self.encode("vision", "masked", True, self.pictures, self.batch.image_mask)
 
     @cached_property
     def image(self) -> ImageTokens:
@@ -80,21 +88,20 @@ class Flow:
         return ImageTokens.of_pictures(self.patches)
 
     @cached_property
-    def features(self) -> tuple[Tensor, Tensor]:  # of images and of texts, (B, E) each, of unit length
-        itc: Any = self.model.objectives["itc"]
-        text = self.cross(self.text[:, 0], "itc")
-        return itc.embed_image(self.image.pooled[: len(text)]), itc.embed_text(text)
+    def features(self) -> tuple[Tensor, Tensor]:  # contrastive, of images and of texts, (B, E) each, of unit length
+        heads = self.model.contrastive
+        text = self.cross(self.text[:, 0], self.model.contrastive_name)
+        return heads.embed_image(self.image.pooled[: len(text)]), heads.embed_text(text)
 
     @cached_property
     def fused(self) -> dict[str, Tensor]:
-        """(N, L, D) by objective: one pass of the fusion encoder over the pairings of all active objectives."""
-        asks: dict[str, Any] = {o: self.model.objectives[o] for o in self.active}
-        pairings = {o: ask.pairing(self) for o, ask in asks.items() if hasattr(ask, "pairing")}
+        """(N, L, D) by loss: one pass of the fusion encoder over the pairings of all active losses."""
+        pairings = {o: self.objective(o).pairing(self) for o in self.reading("fused")}
         text = torch.cat([self.cross(p.text, o) for o, p in pairings.items()])
         mask, item = (torch.cat([getattr(p, f) for p in pairings.values()]) for f in ("mask", "item"))
-        fused = self.encode("fusion", "pairings", [True], text, mask, self.image, item)  # type: ignore[arg-type]
+        fused = self.encode("fusion", "pairings", True, text, mask, self.image, item)  # type: ignore[arg-type]
         return dict(zip(pairings, fused.split([len(p.item) for p in pairings.values()]), strict=True))
 
     @property
-    def fused_count(self) -> int | None:  # how many pairs are fused; None: all
-        return self.fused_pairs or None if isinstance(self.batch, Pairs) else None
+    def fusion_count(self) -> int | None:  # how many pairs are fused; None: all
+        return self.fusion_batch or None if isinstance(self.batch, Pairs) else None

@@ -16,13 +16,13 @@ from .config import (
     MaskConfig,
     ModelConfig,
     ObjectiveConfig,
-    ObjectivesConfig,
     RunConfig,
     TextConfig,
     TrainConfig,
     VisionConfig,
 )
 from .config_utils import nearest
+from .objectives.registry import OBJECTIVES
 
 
 def scratch_std(width: int) -> float:
@@ -43,15 +43,17 @@ def demo() -> RunConfig:
             embed_dim=96,
             init_std=scratch_std(96),
         ),
-        objectives=ObjectivesConfig(
-            itm=ObjectiveConfig(start=0.3),
-            imlm=ObjectiveConfig(weight=1.5, start=0.3),
-            bbp=ObjectiveConfig(weight=4.0, start=0.3),
-            mim=ObjectiveConfig(weight=0.5, start=0.85),
-        ),
+        objectives={
+            "mlm": ObjectiveConfig(),
+            "mim": ObjectiveConfig(weight=0.5, start=0.85),
+            "itc": ObjectiveConfig(),
+            "itm": ObjectiveConfig(start=0.3),
+            "imlm": ObjectiveConfig(weight=1.5, start=0.3),
+            "bbp": ObjectiveConfig(weight=4.0, start=0.3),
+        },
         data=DataConfig(
             pairs=64,
-            fused_pairs=24,
+            fusion_batch=24,
             regions=48,
             region_images=16,
             images=8,
@@ -82,7 +84,7 @@ def pretrained() -> RunConfig:
             "model.init_std": scratch_std(128),
             **{f"objectives.{o}.start": 0.06 for o in ("itm", "imlm", "bbp")},
             "objectives.mim.start": 0.5,
-            "data.fused_pairs": 32,
+            "data.fusion_batch": 32,
             "data.single_until": 0.15,
             "data.full_from": 0.3,
             "train.steps": 5000,
@@ -111,7 +113,7 @@ def small() -> RunConfig:
             "objectives.mim.start": 0.3,
             "data.concepts": 400,
             "data.pairs": 128,
-            "data.fused_pairs": 0,
+            "data.fusion_batch": 0,
             "data.regions": 96,
             "data.region_images": 32,
             "data.images": 64,
@@ -159,7 +161,7 @@ def smoke() -> RunConfig:
             "model.fusion_depth": 1,
             "model.init_std": scratch_std(32),
             "data.pairs": 8,
-            "data.fused_pairs": 4,
+            "data.fusion_batch": 4,
             "data.regions": 6,
             "data.region_images": 3,
             "data.images": 4,
@@ -179,19 +181,25 @@ def smoke() -> RunConfig:
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {f.__name__: f for f in (demo, pretrained, small, base, smoke)}
 
-_PASS = {f"flow.text_gradient.{o}": 1.0 for o in ("itm", "imlm", "bbp")}
-_FROZEN = {"flow.mim_target": "frozen"}
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "no_stop_gradient": _PASS,
-    "no_guidance": _FROZEN,
-    "neither": _PASS | _FROZEN,
-    "pixels": {"flow.mim_target": "pixels"},
-    **{f"no_{o}": {f"objectives.{o}.weight": 0.0} for o in ("mlm", "mim", "itc", "itm", "imlm", "bbp")},
-    "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
-    "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
-    "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
-    "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
-}
+
+def ablations() -> dict[str, dict[str, Any]]:
+    """Name -> the fields that it changes, and no other; one name `no_<loss>` for each loss of `OBJECTIVES`."""
+    no_stop = {
+        f"flow.text_gradient.{o}": 1.0 for o, loss in OBJECTIVES.items() if loss.crosses() and loss.text_gradient < 1
+    }
+    no_guidance = {"flow.mim_target": "frozen"}
+    return {
+        "no_stop_gradient": no_stop,
+        "no_guidance": no_guidance,
+        "neither": no_stop | no_guidance,
+        "pixels": {"flow.mim_target": "pixels"},
+        **{f"no_{o}": {f"objectives.{o}.weight": 0.0} for o in OBJECTIVES},
+        "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
+        "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
+        "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
+        "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
+    }
+
 
 LEVELS: dict[str, dict[str, Any]] = {  # harder pictures, richer captions, more of the world
     "rotated": {"data.scenes.rotation": 30.0},
@@ -202,17 +210,29 @@ LEVELS: dict[str, dict[str, Any]] = {  # harder pictures, richer captions, more 
     "full_world": {"data.concepts": 803},
 }
 LEVELS["hard"] = {f: v for level in ("rotated", "alike", "cluttered", "occluded") for f, v in LEVELS[level].items()}
-CHANGES = ABLATIONS | LEVELS  # what `+` composes
+
+
+def changes() -> dict[str, dict[str, Any]]:
+    """What `+` composes: ablations and levels."""
+    return ablations() | LEVELS
 
 
 def get(name: str) -> RunConfig:
     """The config of "recipe" or "recipe+change+...". ConfigError for an unknown name, with the nearest one."""
-    recipe, *changes = name.split("+")
+    recipe, *names = name.split("+")
     config = _look_up(RECIPES, recipe, "recipe")()
     merged: dict[str, Any] = {"name": name}
-    for change in changes:
-        merged |= _look_up(CHANGES, change, "change")
+    known = changes()
+    for name_of_change in names:
+        merged |= _of_config(config, _look_up(known, name_of_change, "change"))
     return config.replace(merged)
+
+
+def _of_config(config: RunConfig, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields without those of losses that the config does not have: an ablation adds none."""
+    groups = ("objectives.", "flow.text_gradient.")
+    lost = {f for f in fields for g in groups if f.startswith(g) and f[len(g) :].split(".")[0] not in config.objectives}
+    return {field: value for field, value in fields.items() if field not in lost}
 
 
 def current() -> RunConfig:
@@ -227,20 +247,20 @@ def stage1(config: RunConfig) -> RunConfig:
     It depends on nothing that the ablations change, so variants of one seed share it. MIM predicts pixels: an encoder
     from scratch has no outputs worth predicting.
     """
-    off = {f"objectives.{o}": ObjectiveConfig(weight=0.0) for o in ("itc", "itm", "imlm", "bbp")}
-    on = {f"objectives.{o}": ObjectiveConfig() for o in ("mlm", "mim")}
+    losses = {f"objectives.{o}": ObjectiveConfig(weight=float(OBJECTIVES[o].stage1)) for o in config.objectives}
     sizes = {"data.pairs": 0, "data.regions": 0, "data.images": 64, "data.texts": 64}
     plain = config.replace(
         {
             "name": "stage1",
             "init_from": "",
-            "flow": FlowConfig(mim_target="pixels"),
+            "flow": FlowConfig(
+                {o: OBJECTIVES[o].text_gradient for o in config.flow.text_gradient}, mim_target="pixels"
+            ),
             "data.single_until": 0.0,
             "data.full_from": 0.0,
             "train.steps": config.stage1_steps,
             "train.warmup": min(config.train.warmup, config.stage1_steps // 5),
-            **off,
-            **on,
+            **losses,
             **sizes,
         }
     )

@@ -52,14 +52,14 @@ def test_shapes_and_types(config: RunConfig, tokenizer: Tokenizer) -> None:
     assert regions.box.shape == (8, 4) and regions.box.dtype == torch.float32
     assert regions.is_image.shape == (8,) and regions.is_image.dtype == torch.bool
     for stream, count, longest in ((pairs, 6, 30), (regions, 8, 30), (texts, 5, 128)):
-        words = stream.words
+        words = stream.tokens
         assert words.ids.shape == words.masked_ids.shape == words.mask.shape and words.ids.shape[1] <= longest
         assert len(words.ids) == count and words.ids.dtype == words.labels.dtype == torch.int64
 
 
 def test_words_hide_what_their_labels_say(config: RunConfig, tokenizer: Tokenizer) -> None:
     for stream in (s for s in Streams(config, tokenizer)[7].values() if hasattr(s, "words")):
-        words = stream.words
+        words = stream.tokens
         assert torch.equal(words.mask, words.ids != 1) and torch.equal(words.masked_ids == 1, words.ids == 1)
         learnt = words.labels != -100
         assert bool(learnt.any(1).all()) and torch.equal(words.masked_at == 0, ~learnt)
@@ -73,7 +73,7 @@ def test_captions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokeniz
     streams = Streams(config, tokenizer)
     scenes = drawn(streams, "pairs", 9, 6)
     pairs = streams.pairs(9)
-    for scene, image, ids in zip(scenes, pairs.image, pairs.words.ids.tolist(), strict=True):
+    for scene, image, ids in zip(scenes, pairs.image, pairs.tokens.ids.tolist(), strict=True):
         assert np.array_equal(image.permute(1, 2, 0).numpy(), scene.image)
         assert tokenizer.decode([i for i in ids if i not in (0, 1, 2)]) == scene.caption.text
 
@@ -84,7 +84,7 @@ def test_regions_belong_to_their_pictures(config: RunConfig, tokenizer: Tokenize
     assert 0 < int(regions.is_image.sum()) < 20
     for r, owner in enumerate(regions.owner.tolist()):
         scene: Scene = scenes[owner]
-        text = tokenizer.decode(regions.words.ids[r][regions.words.mask[r]].tolist())
+        text = tokenizer.decode(regions.tokens.ids[r][regions.tokens.mask[r]].tolist())
         if regions.is_image[r]:
             assert text == scene.caption.text and bool(regions.patches[r].all())
             assert regions.box[r].tolist() == [0.5, 0.5, 1, 1]
@@ -118,7 +118,7 @@ def test_a_stream_does_not_move_the_others(
     if size and changed != "regions":
         first = len(tensors(before[changed])[0])
         if changed == "texts":
-            words = (before[changed].words, after[changed].words)
+            words = (before[changed].tokens, after[changed].tokens)
             assert all(same(w.ids[:first][w.mask[:first]], words[0].ids[words[0].mask]) for w in words)
         else:
             assert torch.equal(after[changed].image[:first], before[changed].image)
@@ -130,8 +130,8 @@ def test_text_masks_move_nothing_but_themselves(config: RunConfig, tokenizer: To
     after = Streams(config.replace({"data.mask.caption_share": 0.1}), tokenizer)[5]
     assert same(before["texts"], after["texts"]) and same(before["images"], after["images"])
     assert torch.equal(before["pairs"].image_mask, after["pairs"].image_mask)
-    assert torch.equal(before["pairs"].words.ids, after["pairs"].words.ids)
-    assert before["pairs"].words.labels.shape != after["pairs"].words.labels.shape
+    assert torch.equal(before["pairs"].tokens.ids, after["pairs"].tokens.ids)
+    assert before["pairs"].tokens.labels.shape != after["pairs"].tokens.labels.shape
 
 
 def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Tokenizer) -> None:
@@ -144,7 +144,7 @@ def test_seed_step_and_split_move_everything(config: RunConfig, tokenizer: Token
     for other in others:
         for name in ("pairs", "images", "regions"):
             assert not torch.equal(before[name].image, other[name].image)
-        assert before["texts"].words.ids.tolist() != other["texts"].words.ids.tolist()
+        assert before["texts"].tokens.ids.tolist() != other["texts"].tokens.ids.tolist()
     assert same(before, Streams(config, tokenizer)[5])
 
 
@@ -187,13 +187,13 @@ def test_without_a_curriculum_every_number_from_the_start(config: RunConfig, tok
 
 def test_training_texts_hold_glosses_of_training_synsets(config: RunConfig, tokenizer: Tokenizer) -> None:
     streams = Streams(config.replace({"data.texts": 200}), tokenizer)
-    words = streams.texts(1).words
+    words = streams.texts(1).tokens
     texts = [tokenizer.decode(ids[mask].tolist()) for ids, mask in zip(words.ids, words.mask, strict=True)]
     known = set(wordnet.WordNet(dataset(config).world).glosses)
     assert sum(t in known for t in texts) / 200 == pytest.approx(wordnet.GLOSSES, abs=0.07)
     assert 80 < len(known) <= 98
     held = {s.text for s in streams.source.sentences("test")} | {s.text for s in streams.source.sentences("validation")}
-    words = Streams(streams.config, tokenizer, "validation").texts(1).words
+    words = Streams(streams.config, tokenizer, "validation").texts(1).tokens
     ids = zip(words.ids, words.mask, strict=True)
     assert not known & {tokenizer.decode(text[mask].tolist()) for text, mask in ids}
     assert not held & set(texts) and not held & {gloss.partition(": ")[2] for gloss in known}

@@ -45,7 +45,7 @@ def test_boxes_are_the_training_forwards(subject: EvalContext, streams: Streams)
     scenes = streams.scenes(50, "regions", subject.config.data.region_images)
     batch = streams.regions(50)
     kept = [i for i, whole in enumerate(batch.is_image.tolist()) if not whole]
-    phrases = [subject.tokenizer.decode(batch.words.ids[i].tolist()) for i in kept]
+    phrases = [subject.tokenizer.decode(batch.tokens.ids[i].tolist()) for i in kept]
     trained = subject.model.objectives["bbp"].boxes(flow(subject, batch, "bbp").fused["bbp"])
     torch.testing.assert_close(subject.boxes(scenes, phrases, batch.owner[kept]), trained[kept], **CLOSE)
 
@@ -53,7 +53,7 @@ def test_boxes_are_the_training_forwards(subject: EvalContext, streams: Streams)
 def test_guesses_are_the_training_forwards(subject: EvalContext, streams: Streams) -> None:
     batch, scenes = streams.pairs(50), streams.scenes(50, "pairs", subject.config.data.pairs)
     assert isinstance(batch, Pairs)
-    words, n = batch.words, len(scenes)
+    words, n = batch.tokens, len(scenes)
     lengths, counts = words.mask.sum(1).tolist(), (words.labels >= 0).sum(1).tolist()
     masked = [row[:k].tolist() for row, k in zip(words.masked_ids, lengths, strict=True)]
     places = [row[:k].tolist() for row, k in zip(words.masked_at, counts, strict=True)]

@@ -71,7 +71,7 @@ def test_norms_are_those_of_the_published_code() -> None:
                 assert whole == pytest.approx(math.hypot(*(theirs[n] for n in names)), rel=1e-9)
 
 
-@pytest.mark.parametrize("changes", [{}, {"flow.text_gradient.imlm": 0.3, "data.fused_pairs": 2}, NO_STOP])
+@pytest.mark.parametrize("changes", [{}, {"flow.text_gradient.imlm": 0.3, "data.fusion_batch": 2}, NO_STOP])
 def test_the_objectives_add_up_to_the_training_step(changes: dict) -> None:
     weights = {"mlm": 1.0, "itc": 0.5, "itm": 2.0, "imlm": 1.5, "mim": 0.25, "bbp": 4.0}
     p = batches.pretraining(**keyword(changes), **{f"objectives__{o}__weight": w for o, w in weights.items()})

@@ -24,7 +24,7 @@ from xfm.diagnostics.training_probe import (
 )
 from xfm.objectives import Pretraining, build
 
-CONFIG = recipes.get("smoke").replace({"data.fused_pairs": 0})
+CONFIG = recipes.get("smoke").replace({"data.fusion_batch": 0})
 WORDS = dataset(CONFIG).tokenizer()
 
 

@@ -78,7 +78,7 @@ def test_a_teacher_is_learnt_from_through_one_linear_layer(tower) -> None:
     p.model.float()
     head = p.model.objectives["mim"].head
     assert head.weight.shape == (WIDTH, 32)
-    p.guide = teacher(name, weights, p.config.model.vision, torch.device("cpu"))
+    p.mim_teacher = teacher(name, weights, p.config.model.vision, torch.device("cpu"))
     losses, _ = p(batches.batch(p.config), ("mim",), (0, 0))
     torch.stack([*losses.values()]).sum().backward()
     assert head.weight.grad.any() and p.model.vision.mask_token.grad.any()

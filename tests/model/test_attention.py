@@ -119,7 +119,7 @@ def dropped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, tuple[int, ...
 def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does(dropped) -> None:
     config = batches.config()
     model, batch = batches.model(config).train(), {"texts": batches.texts(config), "pairs": batches.pairs(config)}
-    words, heads, width = batch["texts"].words, config.model.text.heads, config.model.text.width
+    words, heads, width = batch["texts"].tokens, config.model.text.heads, config.model.text.width
     b, length = words.ids.shape
     layer = [(0.1, (b, heads, length, length))] + [(0.1, (b, length, width))] * 2
     hidden = model.text(words.ids, words.mask)

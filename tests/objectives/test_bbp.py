@@ -72,7 +72,7 @@ def test_it_is_a_loop_over_regions_that_are_no_whole_pictures(count: int, pictur
     for r in range(count):
         if batch.is_image[r]:
             continue
-        text = naive.text(p.model, naive.unpadded(batch.words, r))
+        text = naive.text(p.model, naive.unpadded(batch.tokens, r))
         predicted = bbp.head(naive.fuse(p.model, text, grids[batch.owner[r]])[0]).sigmoid()
         target = batch.box[r].double()
         xyxy = [ops.box_convert(t[None], "cxcywh", "xyxy") for t in (predicted, target)]

@@ -11,13 +11,13 @@ from xfm.objectives import build
 @pytest.mark.parametrize(("count", "tokens"), [(2, 4), (3, 7), (7, 10)])
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
 def test_it_is_two_loops(count: int, tokens: int, stream: str) -> None:
-    p = batches.pretraining(data__fused_pairs=2)  # ITC sees all pairs, however many are fused
+    p = batches.pretraining(data__fusion_batch=2)  # ITC sees all pairs, however many are fused
     make = batches.pairs if stream == "pairs" else batches.regions
     batch, itc = make(p.config, count, tokens=tokens), p.model.objectives["itc"]
     out = itc(p.flow({stream: batch}, stream, ("itc",), (0, 0)))
     with torch.no_grad():
         grids = [naive.picture(p.model, image) for image in batch.image]
-        first = [naive.text(p.model, naive.unpadded(batch.words, b))[0] for b in range(count)]
+        first = [naive.text(p.model, naive.unpadded(batch.tokens, b))[0] for b in range(count)]
     if isinstance(batch, Pairs):
         pooled = [g.mean(0) for g in grids]
     else:

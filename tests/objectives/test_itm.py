@@ -14,7 +14,7 @@ from xfm.objectives.itm import draw, negative_weights
 @pytest.mark.parametrize("stream", ["pairs", "regions"])
 @torch.no_grad()
 def test_it_is_a_loop(count: int, fused: int, tokens: int, stream: str) -> None:
-    p = batches.pretraining(data__fused_pairs=fused)
+    p = batches.pretraining(data__fusion_batch=fused)
     make = batches.pairs if stream == "pairs" else batches.regions
     batch, itm = make(p.config, count, tokens=tokens), p.model.objectives["itm"]
     flow = p.flow({stream: batch}, stream, ("itm",), (0, 0))
@@ -25,7 +25,7 @@ def test_it_is_a_loop(count: int, fused: int, tokens: int, stream: str) -> None:
     items = [naive.tokens(g) for g in grids]
     if stream == "regions":
         items = [naive.tokens(grids[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
-    texts = [naive.text(p.model, naive.unpadded(batch.words, b)) for b in range(count)]
+    texts = [naive.text(p.model, naive.unpadded(batch.tokens, b)) for b in range(count)]
     triples = [(b, b, 1) for b in range(n)]
     triples += [(b, int(other_image[b]), 0) for b in range(n)] + [(int(other_text[b]), b, 0) for b in range(n)]
     assert all(text != image for text, image, label in triples if not label)
@@ -79,7 +79,7 @@ def test_the_ends_of_the_unit_interval_draw_no_own_pair_and_nothing_outside(poin
 def test_each_text_gets_the_picture_most_like_it_and_each_picture_the_text() -> None:
     similarity = torch.tensor([[0.0, 1, 8, 0], [7, 0, 0, 0], [0, 0, 0, 6], [0, 5, 0, 0]])  # pictures x texts
     p = batches.pretraining()
-    flow = SimpleNamespace(features=(similarity, torch.eye(4)), fused_count=None, key=(0, 0), model=p.model)
+    flow = SimpleNamespace(features=(similarity, torch.eye(4)), fusion_count=None, key=(0, 0), model=p.model)
     p.model.objectives["itc"].temperature.data.fill_(0.01)
     pictures, texts = p.model.objectives["itm"].negatives(flow)
     assert pictures.tolist() == [1, 3, 0, 2]  # of each text: the largest of its column but its own

@@ -9,10 +9,10 @@ from reference import batches, naive
 from torch import Tensor
 
 from xfm.batch import IGNORE, TokenBatch
-from xfm.objectives.base import hidden_words, masked_language_loss
+from xfm.objectives.base import hidden_tokens, masked_language_loss
 
 
-def hidden_tokens(words: TokenBatch, b: int) -> list[tuple[int, int]]:
+def hidden_places(words: TokenBatch, b: int) -> list[tuple[int, int]]:
     """(position, token) of what is hidden in a text."""
     return [(p, t) for p, t in zip(words.masked_at[b].tolist(), words.labels[b].tolist(), strict=True) if t != IGNORE]
 
@@ -26,7 +26,7 @@ def naive_head(head, hidden: Tensor, table: Tensor) -> Tensor:
 def check(out, head, table: Tensor, states: list[Tensor], words: TokenBatch) -> None:
     losses, right = [], 0
     for b, state in enumerate(states):
-        for place, token in hidden_tokens(words, b):
+        for place, token in hidden_places(words, b):
             logits = naive_head(head, state[place], table)
             losses.append(naive.cross_entropy(logits, token))
             right += int(logits.argmax() == token)
@@ -42,7 +42,7 @@ GRID = [(1, 5, 1), (2, 6, 4), (5, 12, 3)]  # texts, tokens, hidden
 def test_mlm_is_a_loop(texts: int, tokens: int, hidden: int) -> None:
     p = batches.pretraining()
     batch = batches.texts(p.config, texts, tokens, hidden)
-    mlm, words = p.model.objectives["mlm"], batch.words
+    mlm, words = p.model.objectives["mlm"], batch.tokens
     out = mlm(p.flow({"texts": batch}, "texts", ("mlm",), (0, 0)))
     states = [naive.text(p.model, naive.unpadded(words, b, masked=True)) for b in range(texts)]
     check(out, mlm.head, p.model.text.word.weight, states, words)
@@ -52,18 +52,18 @@ def test_mlm_is_a_loop(texts: int, tokens: int, hidden: int) -> None:
 @pytest.mark.parametrize("stream", ["pairs", "2 of the pairs", "regions"])
 @torch.no_grad()
 def test_imlm_is_a_loop(texts: int, tokens: int, hidden: int, stream: str) -> None:
-    p = batches.pretraining(data__fused_pairs=2 if "2" in stream else 0)
+    p = batches.pretraining(data__fusion_batch=2 if "2" in stream else 0)
     stream, imlm = stream.split()[-1], p.model.objectives["imlm"]
     if stream == "pairs":
         batch = batches.pairs(p.config, texts, tokens, hidden)
-        fused = batch.image[: p.config.data.fused_pairs or None]
+        fused = batch.image[: p.config.data.fusion_batch or None]
         grids = [naive.tokens(naive.picture(p.model, image)) for image in fused]
     else:
         batch = batches.regions(p.config, texts, 2, tokens, hidden)
         pictures = [naive.picture(p.model, image) for image in batch.image]
         grids = [naive.tokens(pictures[o], s) for o, s in zip(batch.owner, batch.patches, strict=True)]
     out = imlm(p.flow({stream: batch}, stream, ("imlm",), (0, 0)))
-    words = batch.words
+    words = batch.tokens
     texts_seen = [naive.text(p.model, naive.unpadded(words, b, masked=True)) for b in range(len(grids))]
     states = [naive.fuse(p.model, t, g) for t, g in zip(texts_seen, grids, strict=True)]
     check(out, imlm.head, imlm.word.weight, states, words)
@@ -72,11 +72,11 @@ def test_imlm_is_a_loop(texts: int, tokens: int, hidden: int, stream: str) -> No
 def test_only_hidden_tokens_reach_the_head_and_a_padded_place_never_does() -> None:
     words = batches.words(4, 9, 5)
     hidden = torch.arange(4 * 9.0).view(4, 9, 1)  # each state is its own place
-    states, labels = hidden_words(hidden, words)
-    expected = [(9.0 * b + p, t) for b in range(4) for p, t in hidden_tokens(words, b)]
+    states, labels = hidden_tokens(hidden, words)
+    expected = [(9.0 * b + p, t) for b in range(4) for p, t in hidden_places(words, b)]
     assert list(zip(states[:, 0].tolist(), labels.tolist(), strict=True)) == expected
     assert len(expected) < words.labels.numel()
-    first, few = hidden_words(hidden[:2], words)
+    first, few = hidden_tokens(hidden[:2], words)
     assert torch.equal(first, states[: len(first)]) and torch.equal(few, labels[: len(few)])
 
 

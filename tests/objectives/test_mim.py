@@ -8,7 +8,7 @@ IMAGES = [(1, 16, 4, 6), (3, 16, 4, 15), (2, 24, 8, 1)]  # pictures, pixels, pat
 
 
 @pytest.mark.parametrize(("count", "size", "patch", "hidden"), IMAGES)
-@pytest.mark.parametrize("target", ["self", "pixels", "guide"])
+@pytest.mark.parametrize("target", ["self", "pixels", "teacher"])
 @pytest.mark.parametrize("stream", ["pairs", "images"])
 @torch.no_grad()
 def test_it_is_a_loop(count: int, size: int, patch: int, hidden: int, target: str, stream: str) -> None:
@@ -16,10 +16,10 @@ def test_it_is_a_loop(count: int, size: int, patch: int, hidden: int, target: st
         model__vision__image_size=size,
         model__vision__patch_size=patch,
         data__mask__image_patches=hidden,
-        flow__mim_target="self" if target == "guide" else target,
+        flow__mim_target="self" if target == "teacher" else target,
     )
-    if target == "guide":
-        p.guide = lambda pictures: torch.stack([naive.picture(p.model, image).sin() for image in pictures])
+    if target == "teacher":
+        p.mim_teacher = lambda pictures: torch.stack([naive.picture(p.model, image).sin() for image in pictures])
     make = batches.pairs if stream == "pairs" else batches.images
     batch, mim = make(p.config, count), p.model.objectives["mim"]
     out = mim(p.flow({stream: batch}, stream, ("mim",), (0, 0)))
@@ -32,11 +32,11 @@ def test_it_is_a_loop(count: int, size: int, patch: int, hidden: int, target: st
             pixels = image[:, y * patch : (y + 1) * patch, x * patch : (x + 1) * patch].flatten()
             wanted = {
                 "self": whole[row],
-                "guide": whole[row].sin(),
+                "teacher": whole[row].sin(),
                 "pixels": (pixels - pixels.mean()) / (pixels.var() + 1e-6).sqrt(),
             }[target]
             patches.append((predicted[row] - wanted).square().mean())
-        wanted = whole.sin() if target == "guide" else whole
+        wanted = whole.sin() if target == "teacher" else whole
         pooled.append((predicted.mean(0) - wanted.mean(0)).square().mean() if target != "pixels" else torch.zeros(()))
     assert len(patches) == count * hidden
     terms = {"patch": sum(patches) / len(patches), "pooled": sum(pooled) / count}

@@ -26,7 +26,7 @@ def spec(**other: Any) -> Spec:
     [
         ("xfm", {}),
         ("no_mim", {"objectives.mim.weight": 0.0}),
-        ("neither+no_mim", recipes.ABLATIONS["neither"] | recipes.ABLATIONS["no_mim"]),
+        ("neither+no_mim", recipes.ablations()["neither"] | recipes.ablations()["no_mim"]),
         ("train.lr=1e+3", {"train.lr": 1000.0}),
         (
             "no_mim+train.lr=0.001+flow.mim_target=pixels",

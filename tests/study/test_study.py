@@ -31,7 +31,7 @@ def no_training(monkeypatch):
     def refuse(*args):
         raise AssertionError("nothing is to be trained")
 
-    monkeypatch.setattr(job, "finished", refuse)
+    monkeypatch.setattr(job, "train_to_end", refuse)
 
 
 def plain(records):

@@ -15,7 +15,7 @@ from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.objectives import Pretraining, build
 from xfm.train import loop, pretrain, run, setup
-from xfm.train.optimizer import optimizer
+from xfm.train.optimizer import make_optimizer
 
 STEP = 50
 OBJECTIVES = ("mlm", "mim", "itc", "imlm", "bbp")  # not ITM: each process draws negatives from its own samples
@@ -23,7 +23,7 @@ OBJECTIVES = ("mlm", "mim", "itc", "imlm", "bbp")  # not ITM: each process draws
 
 def gradient_config() -> RunConfig:
     """All pairs are fused: the first ones of two processes are not the first ones of both."""
-    return recipes.get("smoke").replace({"data.fused_pairs": 0, "train.precision": "fp32", "train.steps": 100})
+    return recipes.get("smoke").replace({"data.fusion_batch": 0, "train.precision": "fp32", "train.steps": 100})
 
 
 def rank_seed(config: RunConfig, rank: int) -> int:
@@ -36,7 +36,7 @@ def gradients(words: Tokenizer) -> dict:
     accelerator = setup.make_accelerator(config)
     own = config.replace({"seed": rank_seed(config, accelerator.process_index)})
     model = build(config).double()
-    pretraining, _ = accelerator.prepare(Pretraining(model, config), optimizer(model, config.train))
+    pretraining, _ = accelerator.prepare(Pretraining(model, config), make_optimizer(model, config.train))
     found = {}
     for objective in OBJECTIVES:
         model.zero_grad()
@@ -48,7 +48,7 @@ def gradients(words: Tokenizer) -> dict:
 
 
 def ids(texts: Any) -> Tensor:
-    return texts.words.ids
+    return texts.tokens.ids
 
 
 def train(root: Path) -> dict:

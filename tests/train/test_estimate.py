@@ -22,7 +22,7 @@ def test_flops_of_masked_language_modelling_are_the_closed_form() -> None:
     """Every product of the language encoder and of the head; the backward pass does each twice."""
     config = recipes.get("smoke+text_only")
     text = config.model.text
-    words = full_batch(config, dataset(config).tokenizer())["texts"].words
+    words = full_batch(config, dataset(config).tokenizer())["texts"].tokens
     (texts, length), hidden = words.ids.shape, int((words.labels != -100).sum())
     tokens, width = texts * length, text.width
     layer = tokens * (4 * width**2 + 2 * width * text.intermediate) + 2 * tokens * length * width
@@ -63,7 +63,7 @@ def test_an_objective_that_joins_later_costs_nothing_before() -> None:
 
 def test_a_part_of_the_batch_stands_for_the_whole(monkeypatch) -> None:
     config = SMOKE.replace({f"data.{s}": 16 for s in ("pairs", "regions", "images", "texts")})
-    config = config.replace({"data.region_images": 8, "data.fused_pairs": 0})
+    config = config.replace({"data.region_images": 8, "data.fusion_batch": 0})
     monkeypatch.setattr(module, "probe", lambda some: (0.5, None))
     whole = estimate(config)
     assert whole.share == 1 and part(config, 1.0) is config

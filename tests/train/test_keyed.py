@@ -119,7 +119,7 @@ def test_the_parts_are_there_to_compare(whole):
 def test_another_seed_or_step_is_another_draw(change, whole, words):
     other = Seen(get("smoke").replace(change), words)
     step = 0 if change else 50
-    for name in (".pairs.image", ".regions.words.ids", ".images.image_mask", ".texts.words.masked_ids"):
+    for name in (".pairs.image", ".regions.tokens.ids", ".images.image_mask", ".texts.tokens.masked_ids"):
         a, b = whole.batches[f"0{name}"], other.batches[f"{step}{name}"]
         assert a.shape != b.shape or not torch.equal(a, b)
     if change:

@@ -16,7 +16,7 @@ from xfm.config import ConfigError, TrainConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, weights_at
 from xfm.train import Run, loop, pretrain, run, setup
-from xfm.train.optimizer import optimizer, rate
+from xfm.train.optimizer import make_optimizer, rate
 
 FUSED = {"pairs/itm", "pairs/imlm", "regions/itm", "regions/imlm", "regions/bbp"}
 
@@ -50,7 +50,7 @@ def test_a_step_is_the_weighted_sum_clipped_and_adamw(config, trained, tmp_path)
     """The first steps done by hand, with torch's AdamW."""
     config = config.replace({"objectives.itm.start": 0.0, "objectives.itm.weight": 0.5, "train.clip": 0.3})
     model, streams = build(config), Streams(config, trained.tokenizer())
-    adamw = optimizer(model, config.train)
+    adamw = make_optimizer(model, config.train)
     for step, record in zip(range(2), pretrain(config, tmp_path), strict=False):
         weights = weights_at(config, step)
         losses, _ = Pretraining(model, config)(streams[step], weights, (config.seed, step))

@@ -47,7 +47,7 @@ def joined(a: Any, b: Any) -> Stream:
     if isinstance(a, Images):
         return Images(both("image"), both("image_mask"))
     fill = {"ids": PAD, "mask": False, "masked_ids": PAD, "masked_at": 0, "labels": IGNORE}
-    words = TokenBatch(**{f: padded(getattr(a.words, f), getattr(b.words, f), value) for f, value in fill.items()})
+    words = TokenBatch(**{f: padded(getattr(a.tokens, f), getattr(b.tokens, f), value) for f, value in fill.items()})
     if isinstance(a, Texts):
         return Texts(words)
     if isinstance(a, Pairs):
@@ -63,7 +63,7 @@ def test_the_gradients_of_two_are_those_of_one_with_both_halves(objective, launc
     halves: list[Any] = [Streams(config.replace({"seed": seed}), words)[ranks.STEP] for seed in seeds]
     if objective in ("mlm", "imlm"):
         stream = "texts" if objective == "mlm" else "pairs"
-        counts = [(half[stream].words.labels != IGNORE).sum() for half in halves]
+        counts = [(half[stream].tokens.labels != IGNORE).sum() for half in halves]
         assert counts[0] != counts[1], "a mean of means would be another one"
     batch = {name: joined(*(half[name] for half in halves)) for name in halves[0]}
     model = build(config).double()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import traitlets
 
 from xfm import plots
-from xfm.config import ConfigError, FlowConfig, MimTarget, TextGradient
+from xfm.config import ConfigError, FlowConfig, MimTarget
 
 from .base import View
 
@@ -52,7 +52,7 @@ class GradientFlow(View):
         first = next(iter(self._records), flow.mim_target)
         measured = [o for o in OBJECTIVES if any(o in r["norm"] for some in self._records.values() for r in some)]
         empty = "" if measured else "No record: train with train.probe_every, as --train.probe_every 50 does."
-        shares = {"share": getattr(flow.text_gradient, CROSSING[0]), "itc_share": flow.text_gradient.itc}
+        shares = {"share": flow.text_gradient[CROSSING[0]], "itc_share": flow.text_gradient["itc"]}
         payload = {"records": self._records, "objectives": measured}
         super().__init__(
             payload=payload, message=empty, **{"objectives": measured, "mim_target": first} | shares | traits
@@ -94,18 +94,18 @@ class GradientFlow(View):
         return pd.DataFrame(rows, columns=["mim_target", "step", "objective", "encoder", "gradient norm, whole"])
 
     def figure(self) -> plots.Figure:
-        shares = TextGradient(self.itc_share, self.share, self.share, self.share)
+        shares = {"itc": self.itc_share, **dict.fromkeys(CROSSING, self.share)}
         names = {"teacher": "-", "teacher_weights": "-"} if self.mim_target == "teacher" else {}
         flow = FlowConfig(shares, cast(MimTarget, self.mim_target), **names)
         return plots.flow_diagram(flow, "Measured gradient norms" if self._records else "", self.flowing())
 
 
-def whole(record: Mapping[str, Any], shares: TextGradient) -> dict[str, Any]:
+def whole(record: Mapping[str, Any], shares: Mapping[str, float]) -> dict[str, Any]:
     """A probe's record by encoder, as if nothing were stopped: what flows, and what was held back."""
     found = {}
     for objective, norms in record["norm"].items():
         own = {e: together([n for module, n in norms.items() if module.startswith(e)]) for e in ENCODERS}
-        share = getattr(shares, objective, 1.0)
+        share = shares.get(objective, 1.0)
         if share < 1 and (held := (record.get("held_back") or {}).get(objective)) is not None:
             own["language"] = held / (1 - share)
         found[objective] = own

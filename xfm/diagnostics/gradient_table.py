@@ -92,7 +92,7 @@ def objective_gradients(
     """(objective, {parameter: its gradient, or None where there is no path}), as `table` measures them."""
     model, config = pretraining.model, pretraining.config
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    for objective in (name for name in OBJECTIVES if getattr(config.objectives, name).weight > 0):
+    for objective in (name for name in OBJECTIVES if config.weight(name) > 0):
         with eval_mode(pretraining), torch.enable_grad():
             flows = [pretraining.flow(batch, stream, (objective,), key) for stream in batch]
             losses = [model.objectives[objective](flow).loss for flow in flows if flow.active]

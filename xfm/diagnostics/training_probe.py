@@ -46,12 +46,14 @@ class TrainingProbe:
     def __init__(self, pretraining: Pretraining, start: XFM, words: Tokenizer):
         """`start` is read here, and its encoders' weights are kept."""
         config = pretraining.config
-        sizes = {f"data.{s}": min(ITEMS, getattr(config.data, s)) for s in STREAMS} | {"data.fused_pairs": 0}
+        sizes = {f"data.{s}": min(ITEMS, getattr(config.data, s)) for s in STREAMS} | {"data.fusion_batch": 0}
         batch = Streams(config.replace(sizes), words, "validation")[config.train.steps]
         device = pretraining.model.device
         self.batch: Batch = tree_map(lambda t: t.to(device), batch)
-        self.open = Pretraining(pretraining.model, config.replace(OPEN | {"data.fused_pairs": 0}), pretraining.guide)
-        self.shares = {o: getattr(config.flow.text_gradient, o) for o in vars(config.flow.text_gradient)}
+        self.open = Pretraining(
+            pretraining.model, config.replace(OPEN | {"data.fusion_batch": 0}), pretraining.mim_teacher
+        )
+        self.shares = dict(config.flow.text_gradient)
         self.start = {
             encoder: [p.detach().clone() for p in getattr(start, module).parameters()]
             for encoder, module in ENCODERS.items()
@@ -87,7 +89,7 @@ class TrainingProbe:
     def guidance(self) -> dict[str, float] | None:
         """None where no stream of the batch serves MIM."""
         for name in ("images", "pairs"):
-            if name not in self.batch or self.open.config.objectives.mim.weight == 0:
+            if name not in self.batch or self.open.config.weight("mim") == 0:
                 continue
             with eval_mode(self.open):
                 flow = self.open.flow(self.batch, name, ("mim",), ("probe", 0))
@@ -177,7 +179,7 @@ def layer_states(model: XFM, batch: Batch) -> States:
 def inputs_of(stream: Stream, encoder: str) -> list[tuple[Tensor, ...]]:
     if encoder == "vision":
         return [(normalise(stream.image),)] if hasattr(stream, "image") else []  # type: ignore[union-attr]
-    words: TokenBatch | None = getattr(stream, "words", None)
+    words: TokenBatch | None = getattr(stream, "tokens", None)
     return [(words.ids, words.mask)] if words is not None else []
 
 

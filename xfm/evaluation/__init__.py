@@ -13,9 +13,9 @@ from ..config import ConfigError, RunConfig
 from ..config_utils import nearest
 from ..data.synthetic.scenes import Split
 from ..data.tokenizer import Tokenizer
+from ..files import FileError, write_atomically
 from ..model import XFM
 from ..train import Run, RunError
-from ..train.run import write_atomically
 from .context import EvalContext, inference_mode
 from .examples import examples
 from .result import Result, compare_results, find_result, format_lines, from_json, results_table, to_json
@@ -120,6 +120,6 @@ def evaluate_run(folder: str | Path, tasks: str | Iterable[str] = "all", again: 
     if everything:
         try:
             write_atomically(path, to_json(results))
-        except RunError as error:  # a read-only folder, a full disk: the numbers are wanted all the same
+        except FileError as error:  # a read-only folder, a full disk: the numbers are wanted all the same
             warnings.warn(f"the results are not kept: {error}", stacklevel=2)
     return results

@@ -60,6 +60,19 @@ class VisionEncoder(nn.Module):
         self.register_buffer("relative_index", relative_index(config.grid), persistent=False)
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
+    def initial_value(self, name: str) -> Tensor | float | None:
+        """What a parameter starts as, where that is not drawn."""
+        if name == "positions":
+            return sine_cosine(self.config.grid, self.config.width)
+        if name.startswith("relative_bias."):
+            return 0.0
+        return self.config.layer_scale if name.endswith((".gamma1", ".gamma2")) else None
+
+    def initial_divisor(self, name: str) -> float:
+        """The projections out of block i are divided by sqrt(2 (i + 1)) (BEiT)."""
+        outward = name.startswith("blocks.") and name.endswith((".attention.out.weight", ".mlp.fc2.weight"))
+        return (2 * (int(name.split(".")[1]) + 1)) ** 0.5 if outward else 1.0
+
     def forward(self, image: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Normalised pictures (B, 3, H, W), patches to hide (B, P) bool -> normalised patch tokens (B, P, D).
 

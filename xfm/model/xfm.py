@@ -1,28 +1,42 @@
-"""X-FM: three encoders, and the objectives with the heads they own."""
+"""X-FM: three encoders, and the losses with the heads they own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import seeding
-from ..config import ModelConfig
+from ..config import ConfigError, ModelConfig
+from ..config_utils import one_of
 from .fusion import FusionEncoder
 from .stacks import Stack
 from .text import TextEncoder
-from .vision import VisionEncoder, sine_cosine
+from .vision import VisionEncoder
+
+__all__ = ["TEXT_ENCODERS", "VISION_ENCODERS", "XFM", "initialise"]
+
+# Another encoder is a file in this folder and a line here; it has the methods of the one that is there.
+VISION_ENCODERS: dict[str, Callable[..., Any]] = {"beit": VisionEncoder}
+TEXT_ENCODERS: dict[str, Callable[..., Any]] = {"roberta": TextEncoder}
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
 
 
 class XFM(nn.Module):
-    """`vision`, `text`, `fusion`, and `objectives[name]`, each with its head. Built by `xfm.objectives.build`."""
+    """`vision`, `text`, `fusion`, and `objectives[name]`, each with its head. Built by `objectives.pretraining.build`.
+
+    ConfigError for an encoder that there is not.
+    """
 
     def __init__(self, config: ModelConfig, objectives: Mapping[str, nn.Module]):
         super().__init__()
+        one_of("model.vision.encoder", config.vision.encoder, VISION_ENCODERS)
+        one_of("model.text.encoder", config.text.encoder, TEXT_ENCODERS)
         self.config = config
-        self.vision = VisionEncoder(config.vision)
-        self.text = TextEncoder(config.text)
+        self.vision: VisionEncoder = VISION_ENCODERS[config.vision.encoder](config.vision)
+        self.text: TextEncoder = TEXT_ENCODERS[config.text.encoder](config.text)
         self.fusion = FusionEncoder(config)
         self.objectives = nn.ModuleDict(objectives)
 
@@ -32,47 +46,68 @@ class XFM(nn.Module):
         return {"language": self.text.stack, "vision": self.vision.stack, "fusion": self.fusion.stack}
 
     @property
+    def contrastive_name(self) -> str:
+        """The loss whose head embeds pictures and texts in one space. ConfigError where the model has none."""
+        losses: dict[str, Any] = dict(self.objectives.items())
+        for name, loss in losses.items():
+            if "features" in loss.provides:
+                return name
+        raise ConfigError(f"objectives = {', '.join(losses)}: none has contrastive heads; add itc, at weight 0 perhaps")
+
+    @property
+    def contrastive(self) -> Any:
+        return self.objectives[self.contrastive_name]
+
+    @property
     def device(self) -> torch.device:
-        return self.text.token_type.device
+        return next(self.fusion.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.fusion.parameters()).dtype
+
+    def is_new_head(self, parameter: str) -> bool:
+        """Whether a parameter, by its name, is of a head that no warm start brings."""
+        part, _, rest = parameter.partition(".")
+        loss: Any = self.objectives[rest.partition(".")[0]] if part == "objectives" else None
+        return loss is not None and loss.new_heads
 
 
 @torch.no_grad()
 def initialise(model: XFM, seed: int) -> None:
     """Fills every parameter by (seed, its name): an added or removed head changes no other weight.
 
-    X-FM's scheme: encoders' matrices and tables normal with std `config.init_std`, projection out of each vision block
-    divided by sqrt(2 (i + 1)), layer scale, relative biases 0; heads and the patch embedding as PyTorch's Linear.
+    X-FM's scheme: encoders' matrices and tables normal with std `config.init_std`, biases and relative positions 0, the
+    projection out of each vision block divided by sqrt(2 (i + 1)); new heads and the patch embedding as PyTorch's
+    Linear. An encoder or a loss may say otherwise by `initial_value(name)` and `initial_divisor(name)`.
     """
     for name, parameter in model.named_parameters():
-        _fill(name, parameter, model, seeding.generator(seed, "init", name))
+        _fill(model, name, parameter, seeding.generator(seed, "init", name))
 
 
-def _fill(name: str, p: Tensor, model: XFM, g: torch.Generator) -> None:
-    config, last = model.config, name.rsplit(".", 1)[-1]
-    owner = model.get_submodule(name.rsplit(".", 1)[0])
-    if isinstance(owner, nn.LayerNorm):
-        p.fill_(last == "weight")
-    elif last in ("gamma1", "gamma2"):
-        p.fill_(config.vision.layer_scale)
-    elif last == "temperature":
-        p.fill_(config.temperature)
-    elif last == "positions":
-        p.copy_(sine_cosine(config.vision.grid, config.vision.width))
-    elif "relative_bias" in name:
-        p.zero_()
-    elif (name.startswith("objectives.") and "lm." not in name) or "patch_embed" in name:
-        fan_in = owner.get_parameter("weight").shape[1]
-        p.copy_(_draw(torch.Tensor.uniform_, p, g, -(fan_in**-0.5), fan_in**-0.5))
-    elif last == "bias":
+def _fill(model: XFM, name: str, p: Tensor, g: torch.Generator) -> None:
+    parts = name.split(".")
+    depth = 2 if parts[0] == "objectives" else 1
+    part: Any = model.get_submodule(".".join(parts[:depth]))
+    local, module = ".".join(parts[depth:]), model.get_submodule(name.rpartition(".")[0])
+    value = part.initial_value(local) if hasattr(part, "initial_value") else None
+    if isinstance(module, NORMS):
+        p.fill_(parts[-1] == "weight")
+    elif value is not None:
+        p.copy_(torch.as_tensor(value))
+    elif model.is_new_head(name) or local.startswith("patch_embed."):
+        bound = module.get_parameter("weight").shape[1] ** -0.5
+        p.copy_(_draw(torch.Tensor.uniform_, p, g, -bound, bound))
+    elif parts[-1] == "bias":
         p.zero_()
     else:
-        p.copy_(_draw(torch.Tensor.normal_, p, g, 0.0, config.init_std))
-        if name.startswith("vision.blocks.") and ("attention.out." in name or "mlp.fc2." in name):
-            p.div_((2 * (int(name.split(".")[2]) + 1)) ** 0.5)
-        if isinstance(owner, nn.Embedding):
-            p[owner.padding_idx].zero_()
+        p.copy_(_draw(torch.Tensor.normal_, p, g, 0.0, model.config.init_std))
+        if hasattr(part, "initial_divisor"):
+            p.div_(part.initial_divisor(local))
+        if isinstance(module, nn.Embedding):
+            p[module.padding_idx].zero_()
 
 
-def _draw(fill, p: Tensor, g: torch.Generator, a: float, b: float) -> Tensor:
+def _draw(fill: Callable[..., Tensor], p: Tensor, g: torch.Generator, a: float, b: float) -> Tensor:
     """Drawn on the CPU in float32, so that the weights do not depend on the device or the dtype."""
     return fill(torch.empty(p.shape), a, b, generator=g)

@@ -1,22 +1,63 @@
-"""What every objective is: a module that owns its head and turns a Flow into a loss."""
+"""What every loss is: a module that owns its head, turns a `Flow` into a loss, and declares all that others must know.
+
+Gradient tables, optimizer groups, initial weights, ablation names, curves, reports and views derive from the
+declarations: a new loss is a file in this folder and a line in `OBJECTIVES`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import IGNORE, LossOut, Stream, TokenBatch
+from ..batch import IGNORE, LossOut, TokenBatch
+from ..config import RunConfig
 from ..flow import Flow
+
+__all__ = ["Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "widen"]
+
+Measure = Literal["loss", "accuracy"]
+Level = tuple[float, str]  # a value, and what it is called: (0.637, "entropy of the labels")
 
 
 class Objective(nn.Module, ABC):
-    """One head, one loss. A fusion objective also says which texts meet which images (`pairing`)."""
+    """One head, one loss.
 
-    streams: tuple[type[Stream], ...]  # whose batches it can learn from
+    A loss that reads "fused" also has `pairing(flow) -> FusionBatch`, which says which texts meet which images.
+    """
+
+    title: str  # "image–text matching"
+    streams: tuple[str, ...]  # whose batches it learns from: pairs, regions, images, texts
+    reads: tuple[str, ...]  # of the flow: text, masked_text, image, masked_image, mim_target, features, fused
+    provides: tuple[str, ...] = ()  # what its head adds to the flow for all losses: "features" (contrastive embeddings)
+    text_gradient: float = 1.0  # default scale of its gradient into the language encoder; 0 is the paper's stop
+    new_heads: bool = True  # no warm start brings its parameters: PyTorch's Linear init, and a higher learning rate
+    stage1: bool = False  # trains the warm start's encoders
+    family: str = "vision-language"  # "language", "vision"
+    unit: str = "nats"
+    accuracy_key: str = ""  # of its report: a score in [0, 1], where higher is better ...
+    accuracy_name: str = "accuracy"  # ... and what it is called
+
+    @classmethod
+    def crosses(cls) -> bool:
+        """Whether text enters it together with pictures: whether the stop-gradient can be between the two."""
+        return not {"features", "fused"}.isdisjoint(cls.reads)
+
+    @classmethod
+    def chance(cls, config: RunConfig, stream: str, measure: Measure = "loss") -> Level | None:
+        """What is reached on a stream without having learnt anything; None: not known."""
+        return None
+
+    def initial_value(self, name: str) -> Tensor | float | None:
+        """What one of its parameters starts as, where that is not drawn."""
+        return None
+
+    def constrain(self) -> None:
+        """Brings its parameters back into their range; called before every training forward."""
 
     @abstractmethod
     def forward(self, flow: Flow) -> LossOut: ...
@@ -38,19 +79,19 @@ def mean_over(total: Tensor, count: Tensor | int) -> Tensor:
 def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
     """Cross-entropy over the hidden tokens of all texts together: logits (K, V), labels (K,)."""
     logits = widen(logits)
-    right = (logits.argmax(-1) == labels).sum()
+    correct = (logits.argmax(-1) == labels).sum()
     return LossOut(
         mean_over(F.cross_entropy(logits, labels, reduction="sum"), len(labels)),
-        {"accuracy": right / max(len(labels), 1)},
+        {"accuracy": correct / max(len(labels), 1)},
     )
 
 
-def hidden_words(hidden: Tensor, words: TokenBatch) -> tuple[Tensor, Tensor]:
+def hidden_tokens(states: Tensor, tokens: TokenBatch) -> tuple[Tensor, Tensor]:
     """The K hidden tokens of B texts: their states (B, L, D) -> (K, D), and labels (K,). Padding is left out: the head
-    computes no logits for it. `hidden` may be of the first texts only."""
-    labels = words.labels[: len(hidden)]
+    computes no logits for it. `states` may be of the first texts only."""
+    labels = tokens.labels[: len(states)]
     text, place = (labels != IGNORE).nonzero(as_tuple=True)
-    return hidden[text, words.masked_at[text, place]], labels[text, place]
+    return states[text, tokens.masked_at[text, place]], labels[text, place]
 
 
 def widen(t: Tensor) -> Tensor:

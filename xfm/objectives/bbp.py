@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..batch import FusionBatch, LossOut, Regions
+from ..batch import FusionBatch, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
 from .base import Objective, mean_over, widen
+
+__all__ = ["BBP", "corners", "overlap"]
 
 
 def corners(box: Tensor) -> Tensor:
@@ -34,18 +36,20 @@ def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class BBP(Objective):
-    streams = (Regions,)
+    title = "bounding-box prediction"
+    streams = ("regions",)
+    reads = ("text", "image", "fused")
+    text_gradient = 0.0
+    unit = "L1 + (1 − GIoU)"
+    accuracy_key, accuracy_name = "iou", "mean IoU"
 
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = two_layer_head(config.model.text.width, 4)
 
     def pairing(self, flow: Flow) -> FusionBatch:
-        batch = flow.batch
-        assert isinstance(batch, Regions)
-        return FusionBatch(
-            flow.text, batch.words.mask, len(batch.owner) + batch.owner
-        )  # whole pictures follow the regions
+        owner = flow.batch.owner
+        return FusionBatch(flow.text, flow.batch.tokens.mask, len(owner) + owner)  # whole pictures follow the regions
 
     def boxes(self, fused: Tensor) -> Tensor:
         """Fusion outputs (R, L, D) -> (R, 4) as (cx, cy, w, h) in [0, 1]"""
@@ -53,10 +57,8 @@ class BBP(Objective):
 
     def terms(self, flow: Flow) -> tuple[Tensor, Tensor, Tensor]:
         """L1 and generalised-IoU loss, and the mean IoU, over regions that are no whole pictures."""
-        batch = flow.batch
-        assert isinstance(batch, Regions)
         predicted = self.boxes(flow.fused["bbp"])
-        target, counts = batch.box.to(predicted.dtype), (~batch.is_image).to(predicted.dtype)
+        target, counts = flow.batch.box.to(predicted.dtype), (~flow.batch.is_image).to(predicted.dtype)
         iou, giou = overlap(predicted, target)
         l1 = (predicted - target).abs().sum(-1)
         return tuple(mean_over((v * counts).sum(), counts.sum()) for v in (l1, 1 - giou, iou))  # type: ignore[return-value]

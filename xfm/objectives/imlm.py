@@ -8,15 +8,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..batch import PAD, FusionBatch, LossOut, Pairs, Regions
+from ..batch import PAD, FusionBatch, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
-from .base import Objective, hidden_words, masked_language_loss
+from .base import Objective, hidden_tokens, masked_language_loss
+
+__all__ = ["IMLM"]
 
 
 class IMLM(Objective):
-    streams = (Pairs, Regions)
+    title = "image-conditioned masked language modelling"
+    streams = ("pairs", "regions")
+    reads = ("masked_text", "image", "fused")
+    text_gradient = 0.0
+    new_heads = False  # RoBERTa brings it
+    accuracy_key = "accuracy"
 
     def __init__(self, config: RunConfig):
         super().__init__()
@@ -26,12 +33,12 @@ class IMLM(Objective):
 
     def pairing(self, flow: Flow) -> FusionBatch:
         text = flow.masked_text
-        return FusionBatch(text, flow.batch.words.mask[: len(text)], torch.arange(len(text), device=text.device))
+        return FusionBatch(text, flow.batch.tokens.mask[: len(text)], torch.arange(len(text), device=text.device))
 
-    def logits(self, hidden: Tensor) -> Tensor:
+    def logits(self, states: Tensor) -> Tensor:
         """Fusion outputs (..., D) -> (..., V)"""
-        return self.head(hidden, self.word.weight)
+        return self.head(states, self.word.weight)
 
     def forward(self, flow: Flow) -> LossOut:
-        hidden, labels = hidden_words(flow.fused["imlm"], flow.batch.words)
-        return masked_language_loss(self.logits(hidden), labels)
+        states, labels = hidden_tokens(flow.fused["imlm"], flow.batch.tokens)
+        return masked_language_loss(self.logits(states), labels)

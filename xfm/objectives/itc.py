@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -9,14 +10,18 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import LossOut, Pairs, Regions
+from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
-from .base import Objective, widen
+from .base import Level, Measure, Objective, widen
+
+__all__ = ["ITC"]
+
+RANGE = (0.001, 0.5)  # of the temperature
 
 
 @lru_cache
-def clip_loss(rank: int, world: int) -> nn.Module:
+def _clip_loss(rank: int, world: int) -> nn.Module:
     """Features are gathered over processes with their gradients, so that several give the gradient of one with the
     global batch (the published code keeps each process's slice alone, 1 / world of it)."""
     from open_clip.loss import ClipLoss
@@ -25,14 +30,34 @@ def clip_loss(rank: int, world: int) -> nn.Module:
 
 
 class ITC(Objective):
-    streams = (Pairs, Regions)
+    """Its projections and temperature are also what hard negatives and retrieval are found by."""
+
+    title = "image–text contrast"
+    streams = ("pairs", "regions")
+    reads = ("text", "image", "features")
+    provides = ("features",)
+    accuracy_key = "accuracy"
 
     def __init__(self, config: RunConfig):
         super().__init__()
         model = config.model
+        self.initial_temperature = model.temperature
         self.image = nn.Linear(model.vision.width, model.embed_dim)
         self.text = nn.Linear(model.text.width, model.embed_dim)
         self.temperature = nn.Parameter(torch.tensor(model.temperature))
+
+    @classmethod
+    def chance(cls, config: RunConfig, stream: str, measure: Measure = "loss") -> Level | None:
+        batch = getattr(config.data, stream)
+        return (math.log(batch), f"chance, ln {batch}") if measure == "loss" else (1 / batch, f"chance, 1 in {batch}")
+
+    def initial_value(self, name: str) -> float | None:
+        return self.initial_temperature if name == "temperature" else None
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """The temperature into [0.001, 0.5], as the published code does before every multimodal forward."""
+        self.temperature.clamp_(*RANGE)
 
     def embed_image(self, pooled: Tensor) -> Tensor:
         """(B, D) -> (B, E) of unit length"""
@@ -42,14 +67,9 @@ class ITC(Objective):
         """(B, D) -> (B, E) of unit length"""
         return F.normalize(widen(self.text(first)), dim=-1)
 
-    @torch.no_grad()
-    def clamp_temperature(self) -> None:
-        """Into [0.001, 0.5], as the published code does before every multimodal forward."""
-        self.temperature.clamp_(0.001, 0.5)
-
     def forward(self, flow: Flow) -> LossOut:
         image, text = flow.features
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        loss = clip_loss(rank, world)(image, text, 1 / self.temperature)
-        right = (image @ text.T).argmax(1) == torch.arange(len(text), device=text.device)
-        return LossOut(loss, {"accuracy": right.float().mean()})
+        loss = _clip_loss(rank, world)(image, text, 1 / self.temperature)
+        correct = (image @ text.T).argmax(1) == torch.arange(len(text), device=text.device)
+        return LossOut(loss, {"accuracy": correct.float().mean()})

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .. import seeding
-from ..batch import FusionBatch, LossOut, Pairs, Regions
+from ..batch import FusionBatch, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
-from .base import Objective, mean_over, widen
+from .base import Level, Measure, Objective, mean_over, widen
+
+__all__ = ["ITM", "draw", "negative_weights"]
+
+POSITIVE = 1 / 3  # of the pairings: one true, one with another picture, one with another text
 
 
 def negative_weights(similarity: Tensor) -> Tensor:
-    """similarity (B, B), already divided by the temperature -> chance of each column as each row's negative; the
+    """similarity (B, B), already divided by the temperature -> weight of each column as each row's negative; the
     diagonal is no negative. Rows need not sum to 1."""
     return (similarity.softmax(1) + 1e-5).fill_diagonal_(0)
 
@@ -29,24 +35,34 @@ def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class ITM(Objective):
-    streams = (Pairs, Regions)
+    title = "image–text matching"
+    streams = ("pairs", "regions")
+    reads = ("text", "image", "features", "fused")
+    text_gradient = 0.0
+    accuracy_key = "accuracy"
 
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = two_layer_head(config.model.text.width, 2)
 
+    @classmethod
+    def chance(cls, config: RunConfig, stream: str, measure: Measure = "loss") -> Level | None:
+        if measure == "accuracy":
+            return 1 - POSITIVE, "always no"
+        return -POSITIVE * math.log(POSITIVE) - (1 - POSITIVE) * math.log(1 - POSITIVE), "entropy of the labels"
+
     def negatives(self, flow: Flow) -> tuple[Tensor, Tensor]:
         """For each text a picture, for each picture a text, (n,) each."""
-        image, text = flow.features  # with a graph, where there is one: other objectives use the encoders' outputs too
+        image, text = flow.features  # with a graph, where there is one: other losses use the encoders' outputs too
         with torch.no_grad():
-            n, temperature = flow.fused_count, flow.model.objectives["itc"].get_parameter("temperature")
-            similarity = image[:n] @ text[:n].T / temperature
+            n = flow.fusion_count
+            similarity = image[:n] @ text[:n].T / flow.model.contrastive.temperature
             g = seeding.generator(*flow.key, "negatives")
             return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
 
     def pairing(self, flow: Flow) -> FusionBatch:
-        n = flow.fused_count
-        text, mask = flow.text[:n], flow.batch.words.mask[:n]
+        n = flow.fusion_count
+        text, mask = flow.text[:n], flow.batch.tokens.mask[:n]
         other_image, other_text = self.negatives(flow)
         own = torch.arange(len(text), device=text.device)
         return FusionBatch(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..batch import Images, LossOut, Pairs
+from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..interop.clip import teacher_width
 from .base import Objective, mean_over, widen
 
+__all__ = ["MIM"]
 
-def target_width(config: RunConfig) -> int:
+
+def _target_width(config: RunConfig) -> int:
     """Width of the target's patches where it is not the vision encoder's own, else 0."""
     if config.flow.mim_target == "pixels":
         return 3 * config.model.vision.patch_size**2
@@ -21,11 +23,16 @@ def target_width(config: RunConfig) -> int:
 class MIM(Objective):
     """The paper's guidance has no head: the encoder predicts its own unmasked outputs."""
 
-    streams = (Pairs, Images)
+    title = "masked image modelling"
+    streams = ("pairs", "images")
+    reads = ("masked_image", "mim_target")
+    stage1 = True
+    family = "vision"
+    unit = "mean squared error"
 
     def __init__(self, config: RunConfig):
         super().__init__()
-        width = target_width(config)
+        width = _target_width(config)
         self.head = nn.Linear(config.model.vision.width, width) if width else nn.Identity()
 
     def forward(self, flow: Flow) -> LossOut:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from ..batch import LossOut, Texts
+from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
-from .base import Objective, hidden_words, masked_language_loss
+from .base import Objective, hidden_tokens, masked_language_loss
+
+__all__ = ["MLM"]
 
 
 class MLM(Objective):
-    streams = (Texts,)
+    title = "masked language modelling"
+    streams = ("texts",)
+    reads = ("masked_text",)
+    new_heads = False  # RoBERTa brings it
+    stage1 = True
+    family = "language"
+    accuracy_key = "accuracy"
 
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = LMHead(config.model.text.width, config.model.text.vocabulary)
 
     def forward(self, flow: Flow) -> LossOut:
-        hidden, labels = hidden_words(flow.masked_text, flow.batch.words)
-        return masked_language_loss(self.head(hidden, flow.model.text.word.weight), labels)
+        states, labels = hidden_tokens(flow.masked_text, flow.batch.tokens)
+        return masked_language_loss(self.head(states, flow.model.text.word.weight), labels)

@@ -49,7 +49,8 @@ def write_report(run: Run, gradients: Mapping[str, GradientTable] | None = None)
     """Writes `report.html` of a finished run and returns its path; beside it, under `figures/`, every figure as PDF or,
     where it shows pictures, as PNG. `gradients`: what `gradient_tables` measured, or None: measured now.
 
-    Raises RunError where the run is not finished, a file of it cannot be read, or the folder cannot be written.
+    Raises RunError where the run is not finished or a file of it cannot be read, FileError where the folder cannot be
+    written.
     """
     results, records, machine = evaluate_run(run.folder), run.metrics(), _environment(run)
     if not records:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..train.run import explain_os_error, write_atomically
+from ..files import explain_os_error, write_atomically
 from .report import plates
 from .study import Study
 

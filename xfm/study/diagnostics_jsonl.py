@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..train.run import Record, explain_os_error, parsed
+from ..files import append_json_lines, read_json_lines
+from ..train.run import Record
 
 DIGITS = 4  # significant ones
 
 
 def append(path: Path, key: tuple[str, int], records: Sequence[Record]) -> None:
     """Adds the records of a run, and waits until they are on the disk."""
-    if not records:
-        return
     variant, seed = key
-    lines = (json.dumps({"variant": variant, "seed": seed, **short(record)}) for record in records)
-    with explain_os_error(path), open(path, "a+b") as file:
-        file.seek(0, os.SEEK_END)
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # torn by a kill
-                file.write(b"\n")
-        file.write("".join(line + "\n" for line in lines).encode())
-        file.flush()
-        os.fsync(file.fileno())
+    append_json_lines(path, [{"variant": variant, "seed": seed, **short(record)} for record in records])
 
 
 def read(path: Path, keys: Sequence[tuple[str, int]]) -> dict[str, list[list[Record]]]:
     """variant -> the records of each of its seeds, by step; of a step that is there twice the last. Variants and seeds
     that were not probed are left out."""
     found: dict[tuple[str, int], dict[int, Record]] = {}
-    if path.exists():
-        for line in path.read_text("utf-8", errors="replace").split("\n"):
-            if (record := parsed(line)) is not None:
-                found.setdefault((record["variant"], record["seed"]), {})[record["step"]] = record
+    for record in read_json_lines(path):
+        found.setdefault((record["variant"], record["seed"]), {})[record["step"]] = record
     probed: dict[str, list[list[Record]]] = {}
     for variant, seed in keys:
         if records := found.get((variant, seed)):

@@ -18,8 +18,8 @@ import torch
 from ..config import from_json
 from ..evaluation import evaluate_run
 from ..train import Run
+from ..train.loop import train_to_end
 from ..train.run import Record
-from ..train.setup import train_to_end
 from .metrics import Measured, held_out, of_results
 
 EVERY = 1.0  # seconds between two reports of progress

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ..config_utils import nearest
-from ..train.run import explain_os_error, write_atomically
+from ..files import explain_os_error, write_atomically
 from .metrics import Measured
 from .spec import Spec
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from ..files import write_atomically
 from ..plots import Figure
 from ..train import Run
-from ..train.run import Record, write_atomically
+from ..train.run import Record
 from . import diagnostics_jsonl, figures, formatting, results_csv
 from .effects import effects, pairs
 from .job import Outcome

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..config import ConfigError
 from ..config_utils import leaves, nearest
-from ..recipes import CHANGES
+from ..recipes import changes as named_changes
 
 Changes = dict[str, Any]  # dotted field -> value
 VariantSpec = str | Mapping[str, Any]  # one variant, as people write it
@@ -37,14 +37,15 @@ def part(text: str, whole: str) -> Changes:
     field, equals, value = text.partition("=")
     if equals:
         return expanded(field.strip(), parsed(value.strip()))
-    names = (BASELINE, *CHANGES)
+    known = named_changes()
+    names = (BASELINE, *known)
     if text not in names:
         hint = nearest(text, names, after="; ")
         raise ConfigError(
             f"variant {whole!r}: {text!r} is unknown; {hint}there are {', '.join(names)}, and overrides "
             "as in train.lr=0.001"
         )
-    return dict(CHANGES.get(text, {}))
+    return dict(known.get(text, {}))
 
 
 def parsed(text: str) -> Any:

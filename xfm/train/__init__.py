@@ -1,5 +1,7 @@
-from .errors import LoaderFailed, NonFiniteLoss, OutOfMemory
+"""Training: `pretrain(config)`, and the run folders that it leaves."""
+
+from .errors import LoaderFailed, NonFiniteLoss, OutOfMemory, RunBusy, RunError
 from .loop import pretrain
-from .run import Run, RunBusy, RunError
+from .run import Run
 
 __all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "Run", "RunBusy", "RunError", "pretrain"]

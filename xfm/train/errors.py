@@ -15,6 +15,7 @@ from torch import Tensor
 from ..batch import Stream, normalise
 from ..config import STREAMS, RunConfig
 from ..config_utils import leaves
+from ..files import FileError
 from ..model import XFM
 
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory")
@@ -23,6 +24,14 @@ UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 DEAD_LOADER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)")
 NO_SHARED_MEMORY = re.compile(r"DataLoader worker process.*</torch_\w+>", re.DOTALL)
 SIZES = ("model.vision.width", "model.vision.depth", "model.text.width", "model.text.depth", "model.fusion_depth")
+
+
+class RunError(FileError):
+    """A run folder that cannot be used as asked: the message names the file and the way out. Nothing good is lost."""
+
+
+class RunBusy(RunError):
+    """A run that somebody else is training at this moment."""
 
 
 class NonFiniteLoss(RuntimeError):
@@ -117,7 +126,7 @@ def bad_samples(model: XFM, batch) -> list[tuple[str, str]]:
     tokens: dict[str, Tensor] = {}
     if hasattr(batch, "image"):
         tokens["pictures"] = model.vision(normalise(batch.image))
-    if hasattr(batch, "words"):
-        tokens["texts"] = model.text(batch.words.ids, batch.words.mask)
+    if hasattr(batch, "tokens"):
+        tokens["texts"] = model.text(batch.tokens.ids, batch.tokens.mask)
     bad = {kind: (~t.isfinite().flatten(1).all(1)).nonzero().flatten().tolist() for kind, t in tokens.items()}
     return [(k, str(i) if len(i) < len(tokens[k]) else f"0-{len(i) - 1} (all)") for k, i in bad.items() if i]

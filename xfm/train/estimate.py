@@ -118,7 +118,7 @@ def part(config: RunConfig, flops: float) -> RunConfig:
     divisor = math.ceil(flops / AFFORDABLE)
     if divisor == 1:
         return config
-    sizes = {name: getattr(config.data, name) for name in (*STREAMS, "region_images", "fused_pairs")}
+    sizes = {name: getattr(config.data, name) for name in (*STREAMS, "region_images", "fusion_batch")}
     least = {"region_images": 1}
     return config.replace({f"data.{n}": max(least.get(n, 2), s // divisor) for n, s in sizes.items() if s})
 

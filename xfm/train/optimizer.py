@@ -16,7 +16,6 @@ from ..config import TrainConfig
 from ..model import XFM
 
 _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight).*")  # the LayerNorms inside ITM's and BBP's heads do decay
-_NEW_HEADS = ("objectives.itc.", "objectives.itm.", "objectives.bbp.", "objectives.mim.")
 
 
 def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
@@ -24,7 +23,7 @@ def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
     `head_lr_scale` times it. `scale` is the group's share of the rate."""
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        groups.setdefault((_NO_DECAY.fullmatch(name) is None, name.startswith(_NEW_HEADS)), []).append(parameter)
+        groups.setdefault((_NO_DECAY.fullmatch(name) is None, model.is_new_head(name)), []).append(parameter)
     return [
         {
             "params": parameters,
@@ -35,7 +34,7 @@ def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
     ]
 
 
-def optimizer(model: XFM, train: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(model: XFM, train: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         parameter_groups(model, train), lr=train.lr, betas=(train.beta1, train.beta2), eps=train.eps, fused=True
     )

@@ -10,9 +10,7 @@ import io
 import json
 import os
 import platform
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,47 +24,15 @@ from torch import Tensor
 from ..config import RunConfig, from_json
 from ..config_utils import leaves
 from ..data.tokenizer import Tokenizer
+from ..files import TEMPORARY, append_json_lines, read_json_lines, write_atomically
 from ..model import XFM
 from ..objectives import build
-from .errors import is_out_of_memory
+from .errors import RunError, is_out_of_memory
+
+__all__ = ["METRICS", "PROBES", "Record", "Run", "config_differences", "load_into", "read_weights", "save_weights"]
 
 Record = dict[str, Any]
 METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
-TEMPORARY = ".*.????????"
-
-
-class RunError(RuntimeError):
-    """A run folder that cannot be used as asked: the message names the file and the way out. Nothing good is lost."""
-
-
-class RunBusy(RunError):
-    """A run that somebody else is training at this moment."""
-
-
-@contextmanager
-def explain_os_error(path: Path) -> Iterator[None]:
-    """What the system refuses becomes a RunError that names the file and the way out."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror or error}); the last good file is kept. Make "
-            "room or rights there, then run the same again: it goes on from the last save"
-        ) from error
-
-
-def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
-    """Replaces a file by whole new content, or leaves it as it was: never a half-written one, also in a power cut."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # as TEMPORARY has it
-    with explain_os_error(path):
-        try:
-            with open(temporary, "wb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -98,7 +64,7 @@ class Run:
             there = cls.open(folder).config
             if there.fingerprint != config.fingerprint:
                 raise RunError(
-                    f"{folder}: holds a run of another config ({differences(there, config)}). Give this one "
+                    f"{folder}: holds a run of another config ({config_differences(there, config)}). Give this one "
                     "another name (--name), or delete the folder"
                 )
         return cls(folder, config)
@@ -112,7 +78,7 @@ class Run:
         except (OSError, UnicodeEncodeError) as error:  # a name that the locale's file names cannot hold
             reason = getattr(error, "strerror", None) or error
             raise RunError(f"{self.folder}: cannot be made ({reason}); choose another --root or --name") from error
-        write_atomically(self.folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        write_atomically(self.folder / "environment.json", json.dumps(_environment(), indent=2) + "\n")
         write_atomically(self.folder / "config.json", self.config.to_json())
 
     def has(self, name: str) -> bool:
@@ -128,15 +94,15 @@ class Run:
     def tokenizer(self) -> Tokenizer:
         path = self.folder / "tokenizer.json"
         try:
-            words = Tokenizer.load(path)
+            tokenizer = Tokenizer.load(path)
         except (FileNotFoundError, ValueError) as error:
             raise RunError(f"{error}. Put a good copy back ({path}), or delete the folder and train again") from error
-        if words.vocabulary != self.config.model.text.vocabulary:
+        if tokenizer.vocabulary != self.config.model.text.vocabulary:
             raise RunError(
-                f"{path}: has {words.vocabulary} tokens, model.text.vocabulary is "
+                f"{path}: has {tokenizer.vocabulary} tokens, model.text.vocabulary is "
                 f"{self.config.model.text.vocabulary}. Put this run's own copy back"
             )
-        return words
+        return tokenizer
 
     def model(self) -> XFM:
         """The trained model, in eval mode, on the CPU."""
@@ -153,29 +119,15 @@ class Run:
         return self.lines(PROBES)
 
     def lines(self, name: str) -> list[Record]:
-        """The records of a file; a line torn by a kill or a power cut is left out."""
-        path = self.folder / name
-        try:
-            lines = path.read_text("utf-8", errors="replace").split("\n")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise RunError(f"{path}: cannot be read ({error.strerror or error}); see to its rights") from error
-        return [record for line in lines if (record := parsed(line)) is not None]
+        return read_json_lines(self.folder / name)
 
     def keep(self, name: str, before: int) -> None:
         """Drops the records of steps that a resume will do again."""
-        kept = (r for r in self.lines(name) if r["step"] < before)
+        kept = (record for record in self.lines(name) if record["step"] < before)
         write_atomically(self.folder / name, "".join(json.dumps(record) + "\n" for record in kept))
 
     def append(self, name: str, records: Sequence[Record]) -> None:
-        if not records:
-            return
-        path = self.folder / name
-        with explain_os_error(path), open(path, "a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(record) + "\n" for record in records))
-            file.flush()
-            os.fsync(file.fileno())
+        append_json_lines(self.folder / name, records)
 
     def save(self, model: XFM, optimizer: torch.optim.Optimizer, step: int) -> None:
         """`step` steps are done. state.pt, from which alone a run resumes, comes last: whatever a kill leaves newer
@@ -219,14 +171,6 @@ class Run:
             temporary.unlink(missing_ok=True)
 
 
-def parsed(line: str) -> Record | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "step" in record else None
-
-
 def save_weights(model: XFM, path: Path) -> None:
     write_atomically(path, save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
 
@@ -252,21 +196,21 @@ def load_into(model: XFM, path: Path, prefixes: tuple[str, ...] = ("",), fresh: 
         if name in weights and weights[name].shape == wanted[name].shape:
             loaded[name] = weights[name]
         elif not name.startswith(fresh):
-            found = tuple(weights[name].shape) if name in weights else "nothing"
+            shape = tuple(weights[name].shape) if name in weights else "nothing"
             raise RunError(
-                f"{path}: {name} has {found}, this model needs {tuple(wanted[name].shape)}; "
+                f"{path}: {name} has {shape}, this model needs {tuple(wanted[name].shape)}; "
                 "the two configs' `model` must agree"
             )
     model.load_state_dict(loaded, strict=False)
 
 
-def differences(a: RunConfig, b: RunConfig) -> str:
+def config_differences(a: RunConfig, b: RunConfig) -> str:
     """The dotted fields in which two configs differ, with both values."""
     left, right = leaves(a.to_dict()), leaves(b.to_dict())
     return ", ".join(f"{k}: {left[k]!r} there, {right[k]!r} asked" for k in left if left[k] != right[k])
 
 
-def environment() -> dict[str, Any]:
+def _environment() -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
         "python": platform.python_version(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import getpass
 import json
 import os
@@ -16,14 +15,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
-from .run import RunBusy, RunError, explain_os_error
+import psutil
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes in one folder are not told apart
-    fcntl = None
+from ..files import FileError, explain_os_error, write_atomically
+from .errors import RunBusy, RunError
+
+__all__ = ["RunLock"]
 
 _live: dict[Path, RunLock] = {}
 
@@ -38,14 +37,14 @@ class RunLock:
 
     def __init__(self, folder: Path, main: bool = True):
         self.folder, self.main = folder.resolve(), main  # of several processes the main one holds for all
-        self.save: Callable[[], None] = nothing
+        self.save: Callable[[], None] = _nothing
         self.stepping = threading.Lock()
-        self.lock: IO[str] | None = None
+        self.lock: FileLock | None = None
 
     def __enter__(self) -> RunLock:
         if self.folder in _live:
             _live[self.folder].leave()
-        self.lock = locked(self.folder / ".lock") if self.main else None
+        self.lock = _locked(self.folder) if self.main else None
         _live[self.folder] = self
         return self
 
@@ -65,56 +64,44 @@ class RunLock:
         try:
             self.save()
         finally:
-            self.save = nothing
+            self.save = _nothing
             del _live[self.folder]
             if self.lock:
-                unlock(self.lock)
+                self.lock.release()
             self.stepping.release()
 
     @contextmanager
     def step(self) -> Iterator[list[int]]:
         """One step, whole: Ctrl-C waits for its end, and then the list is not empty; a second one does not wait."""
-        with self.stepping, interrupt_deferred() as interrupted:
+        with self.stepping, _interrupt_deferred() as interrupted:
             if _live.get(self.folder) is not self:
                 raise RunError(f"{self.folder}: a later call of pretrain has taken this run over; go on with that one")
             yield interrupted
 
 
-def nothing() -> None:
+def _nothing() -> None:
     pass
 
 
-def locked(path: Path) -> IO[str] | None:
-    """The open file, which no other process can lock until it is closed or this process dies in whatever way. It says
-    who holds it."""
-    if fcntl is None:
-        return None
-    with explain_os_error(path):
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+def _locked(folder: Path) -> FileLock | None:
+    """The lock of a run folder, which ends with this process in whatever way that ends; beside it stands who holds it.
+    None where the file system knows no locks."""
+    lock, holder = FileLock(folder / ".lock", timeout=0), folder / ".lock-holder"
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the process: forked loaders do not inherit it
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            with file:
-                raise RunBusy(
-                    f"{path.parent}: {holder(file)} is training this run; let it finish, or press Ctrl-C "
-                    "there, which saves"
-                ) from None
-    with contextlib.suppress(OSError):  # a full disk; the lock stands, where the file system knows locks
-        file.truncate(0)
-        file.write(json.dumps(signature()))
-        file.flush()
-    return file
+        with explain_os_error(folder / ".lock"):
+            lock.acquire()
+    except Timeout:
+        raise RunBusy(
+            f"{folder}: {_holder(holder)} is training this run; let it finish, or press Ctrl-C there, which saves"
+        ) from None
+    except NotImplementedError:
+        return None
+    with contextlib.suppress(FileError):  # a full disk: the lock stands all the same
+        write_atomically(holder, json.dumps(_signature()))
+    return lock
 
 
-def unlock(file: IO[str]) -> None:
-    with contextlib.suppress(OSError):  # on a full disk both may want to write
-        file.truncate(0)
-    with contextlib.suppress(OSError):
-        file.close()
-
-
-def signature() -> dict[str, str | int]:
+def _signature() -> dict[str, str | int]:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # an id without a name, as in some containers
@@ -123,31 +110,22 @@ def signature() -> dict[str, str | int]:
     return {"pid": os.getpid(), "host": platform.node(), "user": user, "since": since}
 
 
-def holder(file: IO[str]) -> str:
-    """Who signed the lock. What a killed process signed stands until the next one has signed, and names nobody."""
-    file.seek(0)
+def _holder(path: Path) -> str:
+    """Who holds the lock. What a killed process wrote stands until the next one has written, and names nobody."""
     try:
-        who = json.loads(file.read())
-        if who["host"] != platform.node() or alive(who["pid"]):
+        who = json.loads(path.read_text("utf-8"))
+        if who["host"] != platform.node() or psutil.pid_exists(who["pid"]):
             return f"another process (pid {who['pid']} of {who['user']} on {who['host']}, since {who['since']})"
-    except (ValueError, TypeError, LookupError):  # nothing there yet
+    except (OSError, ValueError, TypeError, LookupError):  # nothing there yet
         pass
     return "another process"
 
 
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)  # sends nothing
-    except OSError as error:
-        return error.errno == errno.EPERM  # somebody else's
-    return True
-
-
 @atexit.register
-def leave_all() -> None:
-    for hold in list(_live.values()):
+def _leave_all() -> None:
+    for lock in list(_live.values()):
         with contextlib.suppress(RunBusy):  # a thread in the middle of a step
-            hold.leave()
+            lock.leave()
 
 
 if hasattr(os, "register_at_fork"):
@@ -155,7 +133,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def interrupt_deferred() -> Iterator[list[int]]:
+def _interrupt_deferred() -> Iterator[list[int]]:
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # interrupts reach the main thread alone
         yield caught

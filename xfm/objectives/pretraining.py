@@ -1,0 +1,85 @@
+"""The training forward: a model with the losses of its config, over the streams of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..batch import Batch
+from ..config import STREAMS, ConfigError, RunConfig
+from ..config_utils import one_of
+from ..flow import Flow
+from ..model import XFM, initialise
+from .registry import OBJECTIVES
+
+__all__ = ["Pretraining", "build", "check_losses", "losses_by_stream", "weights_at"]
+
+
+def check_losses(config: RunConfig) -> None:
+    """ConfigError for a loss that is not in `OBJECTIVES`, for one that reads contrastive features where no loss of the
+    config has the heads for them, and for a gradient scale of a loss that does not cross from text to pictures."""
+    for name in config.objectives:
+        one_of("objectives", name, OBJECTIVES)
+    losses = {name: OBJECTIVES[name] for name in config.objectives}
+    provided = {tensor for loss in losses.values() for tensor in loss.provides}
+    for name, loss in losses.items():
+        if "features" in loss.reads and "features" not in provided:
+            raise ConfigError(f"objectives.{name}: reads contrastive features, and no loss of the config has the heads "
+                              "for them; add objectives.itc (at weight 0 it only lends them)")  # fmt: skip
+    for name in config.flow.text_gradient:
+        if not losses[name].crosses():
+            crossing = ", ".join(n for n, loss in losses.items() if loss.crosses())
+            raise ConfigError(f"flow.text_gradient.{name}: {name} does not cross from text to pictures; {crossing} do")
+
+
+def build(config: RunConfig) -> XFM:
+    """The model of a config, with the initial weights of its seed. Raises ConfigError as `check_losses` does."""
+    check_losses(config)
+    model = XFM(config.model, {n: loss(config) for n, loss in OBJECTIVES.items() if n in config.objectives})
+    initialise(model, config.seed)
+    return model
+
+
+def weights_at(config: RunConfig, step: int) -> dict[str, float]:
+    """The weight of each loss that is on at a step."""
+    losses = {name: config.objectives[name] for name in OBJECTIVES if name in config.objectives}
+    return {n: o.weight for n, o in losses.items() if o.weight > 0 and step >= int(o.start * config.train.steps)}
+
+
+def losses_by_stream(config: RunConfig) -> dict[str, list[str]]:
+    """Of each stream that the config has on, the losses of the config that learn from it."""
+    on = [stream for stream in STREAMS if getattr(config.data, stream)]
+    return {s: [n for n, loss in OBJECTIVES.items() if n in config.objectives and s in loss.streams] for s in on}
+
+
+class Pretraining(nn.Module):
+    """The batches of one step in, `(losses, report)` out, each by "stream/objective"."""
+
+    def __init__(self, model: XFM, config: RunConfig, mim_teacher: Callable[[Tensor], Tensor] | None = None):
+        super().__init__()
+        self.model, self.config, self.mim_teacher = model, config, mim_teacher
+
+    def flow(self, batch: Batch, stream: str, on: Iterable[str], key: tuple[object, ...]) -> Flow:
+        """The forward pass of one stream, for the losses of `on` that learn from it."""
+        losses: dict[str, Any] = dict(self.model.objectives.items())
+        active = tuple(name for name in losses if name in on and stream in losses[name].streams)
+        size = self.config.data.fusion_batch
+        return Flow(self.model, batch[stream], self.config.flow, active, (*key, stream), self.mim_teacher, size)
+
+    def forward(
+        self, batch: Batch, on: Iterable[str], key: tuple[object, ...]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """`on`: the losses to compute; `key`: (seed, step[, rank]) of every draw."""
+        for objective in self.model.objectives.values():
+            objective.constrain()  # type: ignore[operator]
+        losses: dict[str, Tensor] = {}
+        report: dict[str, Tensor] = {}
+        for stream in batch:
+            flow = self.flow(batch, stream, on, key)
+            for name in flow.active:
+                out = self.model.objectives[name](flow)
+                losses[f"{stream}/{name}"] = out.loss
+                report |= {f"{stream}/{name}/{k}": v for k, v in out.report.items()}
+        return losses, report
