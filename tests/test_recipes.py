@@ -1,6 +1,5 @@
 """Recipes are whole configs; an ablation changes the fields it is named for, and no other."""
 
-import dataclasses
 from typing import Any
 
 import pytest

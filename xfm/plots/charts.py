@@ -97,7 +97,7 @@ def heads(frame: pd.DataFrame, title: str = "Heads: importance by ablation, and 
     panels = figure.subplots(len(measures), len(places), squeeze=False)
     for (i, j), axes in np.ndenumerate(panels):
         own = frame[frame["place"] == places[j]].pivot(index="layer", columns="head", values=measures[i])
-        _cells(axes, own, "viridis", Normalize(0, float(frame[measures[i]].max())), 2)
+        _cells(axes, own, "viridis", Normalize(0, frame[measures[i]].to_numpy(float).max()), 2)
         axes.set_xticks(range(own.shape[1]))
         axes.set_yticks(range(own.shape[0]))
         axes.set_title("" if i else places[j], fontsize=SIZE + 1)

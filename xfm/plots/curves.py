@@ -164,8 +164,9 @@ def _legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) ->
     handles: list[Line2D | Patch] = []
     for stream in streams:
         colour, dash, marker = _STREAMS.get(stream, _OTHER)
-        look: dict[str, Any] = {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
-        handles.append(Line2D([], [], color=colour, linestyle=dash, linewidth=1.6, label=stream, **look))
+        look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.6, "label": stream}
+        look |= {"marker": marker, "markersize": 5, "mfc": "white"} if held_out else {}
+        handles.append(Line2D([], [], **look))
     handles.append(Line2D([], [], color=GREY, label="training, running mean"))
     handles.append(Line2D([], [], color=GREY, alpha=0.35, linewidth=0.7, label="training, each step"))
     if held_out:

@@ -49,16 +49,17 @@ def evaluation(results: Sequence[Result], title: str = "") -> Figure:
     heights = [[panel[-1][0] + 0.8 for panel in column] for column in rows]
     tall = max(sum(column) * _ROW + len(column) * _AXIS for column in heights)
     figure = new_figure(len(columns) * (width + 0.3), tall + _REST, title)
-    for cell, column, lines, sizes in zip(figure.add_gridspec(1, len(columns)), columns, rows, heights, strict=True):
+    outer = figure.add_gridspec(1, len(columns))
+    for i, (column, lines, sizes) in enumerate(zip(columns, rows, heights, strict=True)):
         rest = (tall - len(column) * _AXIS) / _ROW - sum(sizes)
-        grid = cell.subgridspec(len(column) + 1, 1, height_ratios=[*sizes, rest + 1e-3])
-        for i, (panel, places) in enumerate(zip(column, lines, strict=True)):
-            axes = figure.add_subplot(grid[i])
-            axes.set_ylim(sizes[i], 0)
+        grid = outer[i].subgridspec(len(column) + 1, 1, height_ratios=[*sizes, rest + 1e-3])
+        for j, (panel, places) in enumerate(zip(column, lines, strict=True)):
+            axes = figure.add_subplot(grid[j])
+            axes.set_ylim(sizes[j], 0)
             _draw(axes, places, -72 * names)
             _set_scale(axes, losses if panel is losses else shares)
-    columns_of_legend = 2 * len(columns)
-    figure.legend(handles=_legend(results), loc="outside lower left", ncols=columns_of_legend, columnspacing=1.4)
+    handles = _legend(results)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2 * len(columns), columnspacing=1.4)
     return figure
 
 
@@ -116,8 +117,10 @@ def _draw(axes: Axes, rows: Sequence[_Row], left: float) -> None:
     axes.spines["left"].set_visible(False)
     place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "xycoords": ("axes fraction", "data")}
     for y, text, note, r in rows:
-        bold = {"fontsize": 9.5, "fontweight": "bold"} if r is None else {"fontsize": SIZE, "linespacing": 1.1}
-        axes.annotate(text, (0, y), (left, 0), **place, **bold)
+        font: dict[str, Any] = (
+            {"fontsize": 9.5, "fontweight": "bold"} if r is None else {"fontsize": SIZE, "linespacing": 1.1}
+        )
+        axes.annotate(text, (0, y), (left, 0), **place, **font)
         aside = (note, 8, GREY) if r is None else (_number(r), SIZE, "black")
         axes.annotate(aside[0], (1, y), (72 * _VALUE, 0), ha="right", fontsize=aside[1], color=aside[2], **place)
         if r is None:

@@ -17,7 +17,7 @@ from ..data.synthetic import preview
 from ..data.synthetic.scenes import Scene
 from ..evaluation.examples import Grounded, Guess, Masked, Retrieved
 from .colours import BLUE, GREY, ORANGE
-from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled, wrap
+from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 from .svg import FIXED
 
 __all__ = ["RIGHT", "boxes", "cover_patches", "grounding_examples", "hidden_patches", "images", "masked_word_examples",
@@ -114,7 +114,7 @@ def hidden_patches(
 
 
 def cover_patches(axes: Axes, side: int, mask: np.ndarray, colours: Sequence[Any] | None = None) -> None:
-    """Squares over the patches of a mask (P,) bool, row-major, on a picture of `side` pixels: grey, or `colours` (P)."""
+    """Squares over the patches of a mask (P,) bool, row-major, on a picture of `side` pixels: grey or `colours`."""
     grid = math.isqrt(len(mask))
     step = side / grid
     for i in np.flatnonzero(mask).tolist():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import textwrap
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from io import BytesIO
 from typing import Any, ParamSpec, TypeVar
 
@@ -119,7 +119,7 @@ def wrap(text: str, inches: float, points: float = SIZE, indent: str = "") -> st
 
 
 @functools.cache
-def _glyphs() -> dict[int, int]:
+def _glyphs() -> Mapping[Any, Any]:
     return get_font(findfont(FontProperties())).get_charmap()
 
 

@@ -11,8 +11,8 @@ from .. import plots
 from ..config import RunConfig
 from ..diagnostics.gradient_table import GradientTable
 from ..evaluation import Result
-from ..objectives.base import Measure
 from ..evaluation.examples import Examples, Grounded, Masked, Retrieved, right_and_wrong
+from ..objectives.base import Measure
 from ..plots import Figure
 from ..plots.curves import by_objective
 from ..train.run import Record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -60,7 +61,10 @@ def compare_runs(
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.tick_params(labelsize=8)
         axes.set_xlabel("step" if i + columns >= len(panels) else "", fontsize=SIZE)
-    handles = [Line2D([], [], label=run, color=looks[run][0], linestyle=looks[run][1]) for run in runs]
+    handles = []
+    for run in runs:
+        look: dict[str, Any] = {"color": looks[run][0], "linestyle": looks[run][1]}
+        handles.append(Line2D([], [], label=run, **look))
     if any(panel.held_out for panel in panels.values()):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
     figure.legend(handles=handles, loc="outside lower left", ncols=3)

@@ -66,12 +66,12 @@ def masked_prediction(
 
 def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> None:
     """Patches in the colour of their value, with the number where it fits."""
-    cover_patches(axes, side, known, colormaps["cividis"](np.clip(np.nan_to_num(values), 0, 1)))
+    cover_patches(axes, side, known, list(colormaps["cividis"](np.clip(np.nan_to_num(values), 0, 1))))
     size = round(len(known) ** 0.5)
     for i in np.flatnonzero(known).tolist() if size <= _READABLE else ():
-        centre = (np.array([i % size, i // size]) + 0.5) * side / size - 0.5
+        x, y = ((place + 0.5) * side / size - 0.5 for place in (i % size, i // size))
         ink = "black" if values[i] > 0.55 else "white"
-        axes.text(*centre, f"{values[i]:.2f}", ha="center", va="center", fontsize=7, color=ink)
+        axes.text(x, y, f"{values[i]:.2f}", ha="center", va="center", fontsize=7, color=ink)
 
 
 def _table(axes: Axes, rows: Sequence[tuple[str, Sequence[str]]], lines: float) -> None:

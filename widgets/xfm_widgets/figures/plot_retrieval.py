@@ -45,9 +45,9 @@ def plot_retrieval(
     itc = pairs.row(pairs.similarity, direction, query)
     labels = {}
     for rank, i in enumerate(order[:_SHOWN].tolist(), 1):
-        scores = [f"ITC {itc[i]:.2f}"] + [f"ITM {itm[i]:.2f}"] * (itm is not None and bool(np.isfinite(itm[i])))
+        scores = [f"ITC {itc[i]:.2f}"] + ([f"ITM {itm[i]:.2f}"] if itm is not None and np.isfinite(itm[i]) else [])
         labels[i] = f"{rank}. {f'{RIGHT} ' * bool(true[i])}{'  '.join(scores)}".replace("-", "−")
-    left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])
+    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=[5.3, 4]))
     (_pictures if direction == "text to image" else _sentences)(left, pairs, query, labels, true)
     point = query + len(pairs.texts) * (direction == "text to image")
     _map(right.subplots(), pairs, point, selected, apart)
