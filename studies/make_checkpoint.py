@@ -14,7 +14,7 @@ from pathlib import Path
 
 from xfm import Run, pretrain, recipes
 from xfm.evaluation import evaluate_run, format_lines
-from xfm.pretrained import FOLDER
+from xfm.lab import CHECKPOINTS
 from xfm.train.run import METRICS
 
 WHOLE = ("config.json", "environment.json", "tokenizer.json", "model.safetensors", "evaluation.json", "DONE")
@@ -70,4 +70,4 @@ if __name__ == "__main__":
     for record in pretrain(config, asked.root):
         if record["step"] % 100 == 0:
             print(f"step {record['step']} of {record['of']}: loss {record['loss']:.3f}", flush=True)
-    publish(Run.of(config, asked.root), FOLDER / asked.name)
+    publish(Run.of(config, asked.root), CHECKPOINTS / asked.name)

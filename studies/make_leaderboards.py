@@ -139,7 +139,7 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    run = xfm.load("demo")
+    run = xfm.load("demo").run
     asked_of, words = leaderboard_scenes(dataset(run.config).world, asked.scenes), run.tokenizer()
     tables = []
     for name, model in {"pretrained": run.model(), "untrained": build(run.config).eval()}.items():

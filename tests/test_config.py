@@ -89,7 +89,10 @@ def test_every_field_is_in_the_json_and_needs_to_be_known() -> None:
         ("train.stepz", "train.stepz: no such field; did you mean 'steps'? there are steps, lr, "),
         ("trian.steps", "trian: no such field; did you mean 'train'? "),
         ("flow.text_gradient.iml", "flow.text_gradient.iml: no such field; did you mean 'imlm'? there are mlm, mim, "),
-        ("objectives.itm.wieght", "objectives.itm.wieght: no such field; did you mean 'weight'? there are weight, start"),
+        (
+            "objectives.itm.wieght",
+            "objectives.itm.wieght: no such field; did you mean 'weight'? there are weight, start",
+        ),
         ("train.steps.more", "train.steps: no such field; "),
         ("zzzzz", "zzzzz: no such field; there are name, seed, "),
     ],

@@ -15,7 +15,7 @@ XFM = ROOT / "xfm"
 # A room may import itself and those before it.
 ROOMS = """
 config_utils config seeding files images batch masking model interop flow objectives recipes data diagnostics train
-explain evaluation pretrained lab plots report study cli
+explain evaluation lab plots report study cli
 """.split()
 RECORDS = ("benchmarks", "studies", "xfm/pretrained")  # these name the versions that ran
 NOTEBOOK_LIBRARIES = {
@@ -113,6 +113,45 @@ def test_imports_go_one_way(path: Path) -> None:
 )
 def test_an_upward_import_is_seen(package: str, room: str, source: str, expected: list[str]) -> None:
     assert [name for _, name in upward(source, tuple(package.split(".")), room)] == expected
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> the modules of `xfm` and of the views that it imports, wherever in the file."""
+    packages = {"xfm": XFM, "xfm_widgets": ROOT / "widgets" / "xfm_widgets"}
+    paths = {
+        ".".join((name, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__"): path
+        for name, folder in packages.items()
+        for path in folder.rglob("*.py")
+    }
+    graph: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+        named = {name for _, name in imports(read(path), tuple(package))}
+        # `from .a import b` names a.b: the module a.b where that is one, else the module a
+        graph[module] = {name if name in paths else name.rpartition(".")[0] for name in named} & set(paths) - {module}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """The sets of modules that import each other, directly or by way of others."""
+    reach: dict[str, set[str]] = {}
+    for module in graph:
+        todo, reach[module] = list(graph[module]), set()
+        while todo:
+            if (new := todo.pop()) not in reach[module]:
+                reach[module].add(new)
+                todo += graph.get(new, ())
+    found = {frozenset({m, *(o for o in reach[m] if m in reach[o])}) for m in graph if m in reach[m]}
+    return [set(circle) for circle in found]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert not circles(import_graph())
+
+
+def test_a_circle_is_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 def test_the_library_knows_no_notebook_and_keeps_captum_in_one_room() -> None:

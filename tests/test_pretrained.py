@@ -10,7 +10,7 @@ import xfm
 from xfm import recipes
 from xfm.config_utils import ConfigError
 from xfm.evaluation import evaluate, evaluate_run, find_result
-from xfm.pretrained import FOLDER
+from xfm.lab import CHECKPOINTS
 
 # task, condition, metric: at least so much is promised of it
 PROMISED = {
@@ -23,17 +23,17 @@ PROMISED = {
 
 @pytest.fixture(scope="module")
 def run() -> xfm.Run:
-    return xfm.load("demo")
+    return xfm.load("demo").run
 
 
 def test_it_is_a_finished_run_of_its_recipe_and_small(run):
     assert run.done and run.config == recipes.pretrained()
-    assert (FOLDER / "demo" / "model.safetensors").stat().st_size <= 12_000_000
+    assert (CHECKPOINTS / "demo" / "model.safetensors").stat().st_size <= 12_000_000
     assert run.tokenizer().vocabulary == run.config.model.text.vocabulary
     records = run.metrics()
     assert records[-1]["step"] == run.config.train.steps - 1
     assert records[-1]["validation/texts/mlm"] < records[0]["texts/mlm"] - 1
-    said = (FOLDER / "demo" / "README.md").read_text("utf-8")
+    said = (CHECKPOINTS / "demo" / "README.md").read_text("utf-8")
     assert "python studies/make_checkpoint.py" in said
 
 
@@ -54,11 +54,11 @@ def test_a_part_of_its_evaluation_is_measured_again(run):
 
 
 def test_an_unknown_checkpoint_is_an_error_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"checkpoint = 'demmo'.*did you mean 'demo'"):
+    with pytest.raises(ConfigError, match=r"load\(.demmo.\).*did you mean .demo."):
         xfm.load("demmo")
 
 
 def test_its_files_are_json_and_safetensors_alone():
-    names = {path.name for path in (FOLDER / "demo").iterdir()}
+    names = {path.name for path in (CHECKPOINTS / "demo").iterdir()}
     assert {"model.safetensors", "config.json", "evaluation.json", "metrics.jsonl"} <= names and "state.pt" not in names
-    json.loads((FOLDER / "demo" / "environment.json").read_text("utf-8"))
+    json.loads((CHECKPOINTS / "demo" / "environment.json").read_text("utf-8"))

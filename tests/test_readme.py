@@ -90,7 +90,7 @@ def test_the_numbers_are_those_of_the_benchmark() -> None:
 
 
 def test_the_numbers_of_the_checkpoint_are_those_of_its_evaluation() -> None:
-    rows = rows_of(evaluate_run(xfm.load("demo").folder), CHECKPOINT)
+    rows = rows_of(evaluate_run(xfm.load("demo").run.folder), CHECKPOINT)
     section = README[README.index("### The checkpoint") : README.index("## Look inside")]
     assert [line for line in section.splitlines() if line in rows] == rows
 

@@ -32,7 +32,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 
 
 def views() -> dict[str, xw.View]:
-    run = xfm.load("demo")
+    run = xfm.load("demo").run
     model, words, world = run.model(), run.tokenizer(), dataset(run.config).world
     scene = world.scene("test", 3, (2, 3))
     image, text = scene.image, scene.caption.text

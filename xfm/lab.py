@@ -1,0 +1,121 @@
+"""One handle on a trained model: `lab = xfm.load("demo")`, then `lab.trace(image, text)`, `lab.evaluate()`, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import RunConfig
+from .config_utils import ConfigError, nearest
+from .data import Dataset, dataset
+from .data.tokenizer import Tokenizer
+from .model import XFM
+from .train import Run
+
+if TYPE_CHECKING:
+    from .data.source import Example, Split
+    from .evaluation import Result
+    from .explain import Attribution, AttributionInputs, Trace
+    from .images import ImageLike
+
+__all__ = ["Lab", "checkpoints", "load"]
+
+CHECKPOINTS = Path(__file__).parent / "pretrained"  # how each was made stands in its README.md
+
+
+def checkpoints() -> list[str]:
+    """The names of the checkpoints that come with the package."""
+    return sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
+
+
+def load(what: str | Path = "demo") -> Lab:
+    """Opens a finished run: the name of a checkpoint that comes with the package, or a run's folder.
+
+    "demo" is the recipe `pretrained` on the demo's world. ConfigError where there is neither such a checkpoint nor such
+    a folder; RunError, at once or when the model is first used, for a folder that holds no readable finished run.
+    """
+    if what in checkpoints():
+        return Lab(Run.open(CHECKPOINTS / what))
+    if not Path(what).is_dir():
+        hint = nearest(str(what), checkpoints(), before="; ")
+        known = ", ".join(map(repr, checkpoints()))
+        raise ConfigError(f"load({str(what)!r}): is no run folder, nor a checkpoint that comes along ({known}){hint}")
+    return Lab(Run.open(what))
+
+
+class Lab:
+    """A run's model with its tokenizer, data and config. Everything is made when it is first asked for.
+
+    Images may be a path, a PIL image, an array or the bytes of a file, of any size (see `xfm.images`); texts are plain.
+    """
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def __repr__(self) -> str:
+        return f"Lab({str(self.run.folder)!r}): {self.config.name}, seed {self.config.seed}"
+
+    @property
+    def config(self) -> RunConfig:
+        return self.run.config
+
+    @cached_property
+    def model(self) -> XFM:
+        """The trained model, in eval mode, on the CPU."""
+        return self.run.model()
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return self.run.tokenizer()
+
+    @cached_property
+    def data(self) -> Dataset:
+        """What the run was trained on."""
+        return dataset(self.config)
+
+    def scene(self, index: int, split: Split = "test", **wanted: Any) -> Any:
+        """Example `index` of a split: a picture, its caption, and what ground truth its source has. `wanted` is the
+        source's: of the drawn world `objects=2`, `concepts=(3, 7)`, `seed=1`. ConfigError where no source has pictures.
+        """
+        for source in self.data.sources:
+            if "images" in source.provides:
+                return getattr(source, "scene", source.example)(split, index, **wanted)
+        raise ConfigError(f"data.dataset = {self.config.data.dataset!r}: its sources provide no images")
+
+    def evaluate(self, tasks: str | Iterable[str] = "all", again: bool = False) -> list[Result]:
+        """What the model has learnt, on the test split: see `evaluation.evaluate_run`."""
+        from .evaluation import evaluate_run
+
+        return evaluate_run(self.run.folder, tasks, again)
+
+    def inputs(
+        self, image: ImageLike | Example, text: str = "", target: str = "itm", **options: Any
+    ) -> AttributionInputs:
+        """A picture and a text, or a scene, as what explanations are asked about: see `explain.make_inputs` and
+        `explain.scene_inputs` (`about=0`: the phrase for the first object)."""
+        from . import explain
+
+        if hasattr(image, "objects"):
+            return explain.scene_inputs(self.model, self.tokenizer, image, target, **options)
+        return explain.make_inputs(self.model, self.tokenizer, image, text, target, **options)
+
+    def trace(self, image: ImageLike, text: str, target: str = "", **options: Any) -> Trace:
+        """Every attention of one picture and one text, with the target's gradients: see `explain.trace`."""
+        from . import explain
+
+        return explain.trace(self.model, self.tokenizer, image, text, target, **options)
+
+    def attribute(
+        self,
+        image: ImageLike | Example,
+        text: str = "",
+        method: str = "generic attention",
+        target: str = "itm",
+        **options: Any,
+    ) -> Attribution:
+        """Which words and patches a target is due to, by one of `explain.METHODS`: see `explain.attribute`."""
+        from . import explain
+
+        return explain.attribute(self.inputs(image, text, target), method, **options)
