@@ -312,17 +312,6 @@ def test_gradient_norms_are_printed_with_two_digits() -> None:
     assert printed == ["0", "0.0012", "0.021", "0.50", "1.5", "12", "120", "9999", "1e4", "2e−5", "nan"]
 
 
-def test_an_objective_that_is_added_has_its_place_in_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
-    from xfm.objectives import OBJECTIVES
-
-    class Added(OBJECTIVES["itm"]):  # type: ignore[misc]
-        text_gradient = 0.5
-
-    monkeypatch.setitem(OBJECTIVES, "ours", Added)
-    words = [t.get_text() for t in texts(plots.flow_diagram(CONFIG.flow, norms={"ours": {"fusion": 2.5}}))]
-    assert "OURS" in words and "gradient scale\nITM 0, IMLM 0, BBP 0, OURS 0.5" in words and "OURS 2.5" in words
-
-
 def test_all_or_none_of_the_gradients_may_vanish() -> None:
     for value in (None, 0.0, 3.0):
         assert_tidy(plots.gradient_table(pd.DataFrame([[value]], ["mlm"], ["vision"], dtype=object)))
@@ -335,33 +324,6 @@ def test_gradient_scales_mark_where_there_is_no_path() -> None:
     assert itm.get_ydata()[1:].tolist() == [0.5, 1.0] and bbp.get_linestyle() != itm.get_linestyle()
     assert cut.get_xdata().tolist() == [0.0] and cut.get_marker() == "x" and "no path" in said(figure)
     assert_tidy(figure)
-
-
-# -- the flow
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected", "bars"),
-    [
-        ({}, "stop-gradient\nITM 0, IMLM 0, BBP 0", 2),
-        (recipes.ablations()["no_stop_gradient"], "no stop-gradient\nITM 1, IMLM 1, BBP 1", 0),
-        ({"flow.text_gradient.itm": 0.5}, "gradient scale\nITM 0.5, IMLM 0, BBP 0", 0),
-        ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC 0", 4),
-    ],
-)
-def test_the_flow_shows_the_stop_and_gradient_scales(changes: dict, expected: str, bars: int) -> None:
-    figure = plots.flow_diagram(recipes.smoke().replace(changes).flow, "Flow")
-    assert expected in [t.get_text() for t in texts(figure)] and len(figure.axes[0].lines) == bars
-    assert_tidy(figure)
-
-
-def test_the_flow_shows_the_guidance() -> None:
-    arrows = []
-    for target in ("self", "pixels"):
-        figure = plots.flow_diagram(recipes.smoke().replace({"flow.mim_target": target}).flow)
-        arrows.append(len(figure.axes[0].patches))
-        assert "hidden patches predict\n" in said(figure)
-    assert arrows[0] == arrows[1] + 1  # the target comes from the encoder
 
 
 # -- pictures
@@ -443,7 +405,7 @@ def test_on_a_page_a_figure_takes_the_pages_colours_but_for_what_lies_on_its_own
         "evaluation": plots.evaluation(RESULTS),
         "gradients": plots.gradient_table({"on": frame(), "off": frame(itm=0.7)}),
         "grounding": plots.grounding_examples([Grounded(PICTURE, "it", (0.5, 0.5, 0.2, 0.2), (0.4, 0.5, 0.2, 0.2), 0)]),
-        "flow": plots.flow_diagram(recipes.smoke().flow),
+        "bars": plots.bars({"a": 0.5, "b": -0.25}, "share"),
     }
     own, ids = {}, []
     for name, figure in figures.items():
@@ -462,10 +424,10 @@ def test_on_a_page_a_figure_takes_the_pages_colours_but_for_what_lies_on_its_own
         assert not any("http" in value for value in values)
         ids += found
     assert len(ids) == len(set(ids)) and all(i.split("-")[0] in figures for i in ids)
-    assert own["curves"] == own["evaluation"] == own["flow"] == set()
+    assert own["curves"] == own["evaluation"] == own["bars"] == set()
     assert own["grounding"] == {"#000000", "#ffffff", BLUE, ORANGE}  # over a picture, that is light or dark
     assert len(own["gradients"]) > 4  # the colours of the scale, and what is written on them
-    first, second = (plots.flow_diagram(recipes.smoke().flow).svg("a", "flow") for _ in range(2))
+    first, second = (plots.bars({"a": 0.5}, "share").svg("a", "bars") for _ in range(2))
     assert first == second
 
 
@@ -493,7 +455,7 @@ def test_what_data_say_is_shown_as_it_is() -> None:
         plots.learning_curves([r | {"run": EVIL, "$p_/$o_$": 1.0} for r in records()]),
         plots.gradient_table({EVIL: pd.DataFrame([[1.0]], ["$o_$"], ["$m_1$"])}, EVIL),
         plots.gradient_scales(pd.DataFrame({"$o_$": [1.0, 2.0]}, [0.0, 1.0]), "$m_1$", EVIL),
-        plots.flow_diagram(recipes.smoke().flow, EVIL),
+        plots.bars({"$a_$": 1.0}, "$x_$", EVIL),
     ]
     for figure in figures:
         found = texts(figure)
@@ -506,12 +468,12 @@ def test_what_data_say_is_shown_as_it_is() -> None:
 
 
 def test_a_figure_shows_itself_sharp_and_the_same_every_time() -> None:
-    figure = plots.flow_diagram(recipes.smoke().flow)
+    figure = plots.bars({"a": 0.5, "b": -0.25}, "share")
     png, size = figure._repr_png_()
     wide, tall = struct.unpack(">II", png[16:24])
-    assert size == {"width": 912, "height": 355} and wide > 1.5 * size["width"] and abs(wide / tall - 912 / 355) < 0.01
+    assert size == {"width": 730, "height": 116} and wide > 1.5 * size["width"] and abs(wide / tall - 7.6 / 1.21) < 0.05
     for kind in ("png", "pdf", "svg"):
-        assert figure.bytes(kind) == plots.flow_diagram(recipes.smoke().flow).bytes(kind)
+        assert figure.bytes(kind) == plots.bars({"a": 0.5, "b": -0.25}, "share").bytes(kind)
 
 
 def test_the_users_settings_neither_matter_nor_change() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_plots import assert_tidy, said
+from test_plots import assert_tidy, said, texts
 
+from xfm import recipes
 from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import Trace
+from xfm.objectives import OBJECTIVES
 from xfm_widgets import figures
 
 IMAGE = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)
@@ -89,3 +91,36 @@ def test_runs_are_compared_panel_by_panel():
     assert {"a", "b", "held-out data", "nats", "MLM, texts"} <= set(said(figure).split("\n"))
     assert_tidy(figure)
     assert "Losses: nothing to draw yet" in said(figures.compare_runs({}, title="Losses"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "bars"),
+    [
+        ({}, "stop-gradient\nITM 0, IMLM 0, BBP 0", 2),
+        (recipes.ablations()["no_stop_gradient"], "no stop-gradient\nITM 1, IMLM 1, BBP 1", 0),
+        ({"flow.text_gradient.itm": 0.5}, "gradient scale\nITM 0.5, IMLM 0, BBP 0", 0),
+        ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC 0", 4),
+    ],
+)
+def test_the_flow_shows_the_stop_and_gradient_scales(changes: dict, expected: str, bars: int):
+    figure = figures.flow_diagram(recipes.smoke().replace(changes).flow, "Flow")
+    assert expected in [t.get_text() for t in texts(figure)] and len(figure.axes[0].lines) == bars
+    assert_tidy(figure)
+
+
+def test_the_flow_shows_the_guidance():
+    arrows = []
+    for target in ("self", "pixels"):
+        figure = figures.flow_diagram(recipes.smoke().replace({"flow.mim_target": target}).flow)
+        arrows.append(len(figure.axes[0].patches))
+        assert "hidden patches predict\n" in said(figure)
+    assert arrows[0] == arrows[1] + 1  # the target comes from the encoder
+
+
+def test_an_objective_that_is_added_has_its_place_in_the_flow(monkeypatch: pytest.MonkeyPatch):
+    class Added(OBJECTIVES["itm"]):  # type: ignore[misc]
+        text_gradient = 0.5
+
+    monkeypatch.setitem(OBJECTIVES, "ours", Added)
+    words = [t.get_text() for t in texts(figures.flow_diagram(recipes.smoke().flow, norms={"ours": {"fusion": 2.5}}))]
+    assert "OURS" in words and "gradient scale\nITM 0, IMLM 0, BBP 0, OURS 0.5" in words and "OURS 2.5" in words

@@ -7,14 +7,13 @@ from .effects import effect_map, forest, paired_seeds
 from .evaluation import evaluation, evaluation_pages
 from .examples import grounding_examples, hidden_patches, images, masked_word_examples, retrieval_examples, scenes
 from .faithfulness import insertion_deletion, leaderboard
-from .flow_diagram import flow_diagram
 from .gradients import gradient_scales, gradient_table
 from .probes import READINGS, cosines, probes
 from .style import Figure
 from .throughput import throughput
 
 __all__ = ["READINGS", "Figure", "attention", "attention_matrices", "attributions", "bars", "cosines", "effect_map",
-           "evaluation", "evaluation_pages", "flow_diagram", "forest", "gradient_scales", "gradient_table",
+           "evaluation", "evaluation_pages", "forest", "gradient_scales", "gradient_table",
            "grounding_examples", "heads", "heatmap", "hidden_patches", "images", "insertion_deletion", "leaderboard",
            "learning_curves", "lines", "masked_word_examples", "paired_seeds", "patch_maps", "probes",
            "retrieval_examples", "scatter", "scenes", "throughput"]  # fmt: skip

@@ -47,7 +47,7 @@ def plot_retrieval(
     for rank, i in enumerate(order[:_SHOWN].tolist(), 1):
         scores = [f"ITC {itc[i]:.2f}"] + ([f"ITM {itm[i]:.2f}"] if itm is not None and np.isfinite(itm[i]) else [])
         labels[i] = f"{rank}. {f'{RIGHT} ' * bool(true[i])}{'  '.join(scores)}".replace("-", "−")
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=[5.3, 4]))
+    left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])  # type: ignore[misc]
     (_pictures if direction == "text to image" else _sentences)(left, pairs, query, labels, true)
     point = query + len(pairs.texts) * (direction == "text to image")
     _map(right.subplots(), pairs, point, selected, apart)

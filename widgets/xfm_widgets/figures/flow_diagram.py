@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from ..config import FlowConfig
-from ..objectives import OBJECTIVES
-from .colours import AXIS, BLUE, GREEN, GREY, ORANGE, SHADE, TINT
-from .style import WIDTH, Figure, styled
+from xfm.config import FlowConfig
+from xfm.objectives import OBJECTIVES
+from xfm.plots import Figure
+from xfm.plots.colours import AXIS, BLUE, GREEN, GREY, ORANGE, SHADE, TINT
+from xfm.plots.style import WIDTH, styled
 
 __all__ = ["flow_diagram"]
 
