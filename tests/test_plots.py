@@ -96,7 +96,7 @@ def test_curves_have_a_panel_an_objective_with_its_streams() -> None:
     itc = panels["ITC"].lines
     raw, mean, held_out = itc[0], itc[1], itc[2]
     assert len(itc) == 6 and np.allclose(raw.get_ydata(), 2 - np.arange(100) / 100) and raw.get_alpha() < 0.5
-    assert np.allclose(mean.get_ydata(), smooth(raw.get_ydata(), 2))
+    assert np.allclose(mean.get_ydata(), smooth(np.asarray(raw.get_xdata()), np.asarray(raw.get_ydata()), 2))
     assert held_out.get_xdata().tolist() == [20, 40, 60, 80, 100] and held_out.get_marker() == "o"
     assert {(line.get_linestyle(), line.get_color()) for line in (itc[1], itc[4])} == {
         ("-", BLUE),
@@ -153,8 +153,15 @@ def test_of_a_warm_start_the_last_run_is_drawn() -> None:
 
 
 def test_smoothing_looks_back() -> None:
-    assert smooth(np.array([1.0, 3, 5, 7]), 2).tolist() == [1, 2, 4, 6]
-    assert smooth(np.array([1.0, 3]), 0).tolist() == [1, 3]
+    assert smooth(np.arange(4.0), np.array([1.0, 3, 5, 7]), 2).tolist() == [1, 2, 4, 6]
+    assert smooth(np.arange(2.0), np.array([1.0, 3]), 0).tolist() == [1, 3]
+
+
+def test_smoothing_counts_steps_not_points() -> None:
+    steps, values = np.array([0.0, 10, 11, 30]), np.array([1.0, 3, 5, 7])
+    assert smooth(steps, values, 5).tolist() == [1, 3, 4, 7]
+    assert smooth(steps, values, 11).tolist() == [1, 2, 4, 7]
+    assert smooth(steps, np.array([math.nan, 3, math.inf, 7]), 5).tolist()[1:] == [3, 3, 7]
 
 
 # -- evaluation

@@ -31,8 +31,8 @@ class GroundingPad(View):
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
-    where the first image token stands for the picture. The known phrases are asked at once, so that they work in a
-    file too; others need Python.
+    where the first image token stands for the picture. The known phrases are predicted at once, so that they work
+    in a file too; others need Python.
     """
 
     phrase = traitlets.Unicode().tag(sync=True)
@@ -40,7 +40,7 @@ class GroundingPad(View):
     head = traitlets.Int(-1).tag(sync=True)
     token = traitlets.Int(0).tag(sync=True)  # the word piece whose attention is shown; 0 is <s>, which the box is of
     patch = traitlets.Int(-1).tag(sync=True)  # the patch that is pointed at; -1: none
-    found = traitlets.Dict().tag(sync=True)  # phrase -> what `ground` said, as the browser draws it
+    found = traitlets.Dict().tag(sync=True)  # phrase -> what `ground` returned, as the browser draws it
 
     def __init__(self, image: np.ndarray, boxes: Mapping[str, Sequence[float]], ground: Ground, **traits: Any):
         """A picture (H, W, 3) uint8, and the phrases with their true boxes: x, y, width, height in pixels. ConfigError
@@ -79,11 +79,11 @@ class GroundingPad(View):
         if attention is None:
             return None
         layers, heads, pieces, n = attention.shape
-        some = attention[:, :, min(max(self.token, 0), pieces - 1)]
-        some = some.mean(0, keepdims=True) if self.layer < 0 else some[[min(self.layer, layers - 1)]]
-        some = some.mean(1) if self.head < 0 else some[:, min(self.head, heads - 1)]
+        rows = attention[:, :, min(max(self.token, 0), pieces - 1)]
+        rows = rows.mean(0, keepdims=True) if self.layer < 0 else rows[[min(self.layer, layers - 1)]]
+        rows = rows.mean(1) if self.head < 0 else rows[:, min(self.head, heads - 1)]
         side = grid(n)
-        return some[0, n - side**2 :].reshape(side, side)
+        return rows[0, n - side**2 :].reshape(side, side)
 
     def data(self) -> pd.DataFrame:
         """The phrases so far, with boxes in pixels; what is not known is NaN."""

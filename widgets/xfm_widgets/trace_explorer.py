@@ -57,8 +57,8 @@ class TraceExplorer(View):
         self._packed: dict[str, dict[str, Any]] = {}
         labels = list(self._traces)
         chosen = {"a": labels[0], "b": labels[-1]} | traits if labels else traits
-        if labels and "cross" not in (there := self._traces[labels[0]].maps):
-            chosen = {"map": next(iter(there), "cross")} | chosen
+        if labels and "cross" not in (maps := self._traces[labels[0]].maps):
+            chosen = {"map": next(iter(maps), "cross")} | chosen
         bad = [label for label, one in self._traces.items() if not finite(one)]
         message = f"Weights that are not finite, shown as 0: {', '.join(bad)}" if bad else ""
         if not labels:
@@ -69,12 +69,12 @@ class TraceExplorer(View):
 
     def _fitting(self, always: list[str]) -> dict[str, Any]:
         """Packed, by label: these, and then, A and B first, as many as fit."""
-        found: dict[str, Any] = {}
+        fitting: dict[str, Any] = {}
         for label in filter(None, dict.fromkeys([*always, self.a, self.b, *self._traces])):
-            if label not in always and size(found | {label: self._pack(label)}) > LIMIT:
+            if label not in always and size(fitting | {label: self._pack(label)}) > LIMIT:
                 break
-            found[label] = self._pack(label)
-        return found
+            fitting[label] = self._pack(label)
+        return fitting
 
     @traitlets.validate("a", "b")
     def _known(self, proposal: Any) -> str:
@@ -104,10 +104,10 @@ class TraceExplorer(View):
 
     def _of(self, label: str) -> Tensor:
         maps = self._traces[label].maps
-        found = rollouts(maps) if self.heads == "rollout" else {name: own.weights for name, own in maps.items()}
-        if self.map not in found:
-            raise ConfigError(f"{self.heads} of {self.map}: the trace {label!r} has {', '.join(found) or 'no map'}")
-        layer = found[self.map][min(self.layer, len(found[self.map]) - 1)].nan_to_num()
+        weights = rollouts(maps) if self.heads == "rollout" else {name: m.weights for name, m in maps.items()}
+        if self.map not in weights:
+            raise ConfigError(f"{self.heads} of {self.map}: the trace {label!r} has {', '.join(weights) or 'no map'}")
+        layer = weights[self.map][min(self.layer, len(weights[self.map]) - 1)].nan_to_num()
         if self.heads == "head":
             return layer[min(self.head, len(layer) - 1)]
         return layer.mean(0) if self.heads == "mean" else layer.amax(0) if self.heads == "max" else layer

@@ -90,12 +90,18 @@ def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: s
     return {o: {s: tuple(np.array(p, float).T) for s, p in points[o].items()} for o in known}  # type: ignore[misc]
 
 
-def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of each value and of those before it, `window` in all or as many as there are."""
-    total = np.concatenate([[0.0], values.cumsum()])
+def smooth(steps: np.ndarray, values: np.ndarray, span: float) -> np.ndarray:
+    """Of each value: the mean of the finite values of the last `span` steps, its own included; NaN where there is none.
+    A span of 0 leaves the values as they are. `runningMean` of the training monitor is the same."""
+    if not span > 0:
+        return values
+    finite = np.isfinite(values)
+    total = np.concatenate([[0.0], np.where(finite, values, 0).cumsum()])
+    count = np.concatenate([[0], finite.cumsum()])
     last = np.arange(1, len(values) + 1)
-    first = np.maximum(0, last - max(1, window))
-    return (total[last] - total[first]) / (last - first)
+    first = np.searchsorted(steps, steps - max(1, span), side="right")
+    number = count[last] - count[first]
+    return np.divide(total[last] - total[first], number, out=np.full(len(values), np.nan), where=number > 0)
 
 
 def _starts(config: RunConfig) -> dict[str, int]:
@@ -115,7 +121,7 @@ def _draw(
         colour, dash, marker = _STREAMS.get(stream, _OTHER)
         thin = slice(None, None, math.ceil(len(steps) / _DRAWN))
         axes.plot(steps[thin], values[thin], color=colour, alpha=0.22, linewidth=0.7)
-        mean = smooth(values, end // _SMOOTH)
+        mean = smooth(steps, values, end // _SMOOTH)
         axes.plot(steps[thin], mean[thin], color=colour, linestyle=dash, linewidth=1.6)
         settled = steps > first + end // 50 if steps[-1] > first + end // 10 else steps > first
         shown += [mean[settled], np.quantile(values[settled], (0.01, 0.99))]

@@ -27,6 +27,7 @@ class CurvePanel:
     lines: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     held_out: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     unit: str = ""
+    dense: bool = True  # a value a step or nearly: there is something to smooth
 
 
 @styled
@@ -47,14 +48,14 @@ def compare_runs(
         axes = figure.add_subplot(rows, columns, i + 1)
         for run, (steps, values) in panel.lines.items():
             colour, dash, _ = looks[run]
-            window = round(smoothing * len(values))
-            if window > 1:
+            span = smoothing * (steps[-1] - steps[0]) if panel.dense and len(steps) else 0
+            if span > 0:
                 axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
-            axes.plot(steps, smooth(values, window), color=colour, linestyle=dash, linewidth=1.6)
+            axes.plot(steps, smooth(steps, values, span), color=colour, linestyle=dash, linewidth=1.6)
         for run, (steps, values) in panel.held_out.items():
             axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
-        everything = [values for _, values in (*panel.lines.values(), *panel.held_out.values())]
-        if logarithmic and everything and min(np.nanmin(v) for v in everything if len(v)) > 0:
+        everything = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]
+        if logarithmic and min((values.min() for values in everything if len(values)), default=0) > 0:
             axes.set_yscale("log")
         axes.set_title(name, fontsize=SIZE + 0.5)
         axes.set_ylabel(panel.unit, fontsize=SIZE)
