@@ -52,17 +52,17 @@ def test_a_trace_of_base_is_one_message_below_8_mb():
 def test_a_word_shows_its_row_and_a_patch_its_column():
     one = example()
     view = xw.TraceExplorer(one, layer=1, head=1, token=3)
-    (said, kind, row), *rest = view.sides()
-    assert (said, kind, rest) == ("“on” looks at", "patches", [])
-    torch.testing.assert_close(row, one.maps["cross"].weights[1, 1, 3])
+    (side,) = view.sides()
+    assert (side.title, side.kind) == ("“on” looks at", "patches")
+    torch.testing.assert_close(side.weights, one.maps["cross"].weights[1, 1, 3])
     view.patch = 4
-    said, kind, column = view.sides()[1]
-    assert (said, kind) == ("looks at patch 4", "words")
-    torch.testing.assert_close(column, one.maps["cross"].weights[1, 1, :, 5])
+    side = view.sides()[1]
+    assert (side.title, side.kind) == ("looks at patch 4", "words")
+    torch.testing.assert_close(side.weights, one.maps["cross"].weights[1, 1, :, 5])
     view.patch, view.pooled, view.map = -1, True, "vision"
-    torch.testing.assert_close(view.sides()[0][2], one.maps["vision"].weights[1, 1, 0])
-    assert view.sides()[1][0] == "looks at whole picture"
-    assert len(view.data()) == 2 * 10 and set(view.data()["side"]) == {s[0] for s in view.sides()}
+    torch.testing.assert_close(view.sides()[0].weights, one.maps["vision"].weights[1, 1, 0])
+    assert view.sides()[1].title == "looks at whole picture"
+    assert len(view.data()) == 2 * 10 and set(view.data()["side"]) == {s.title for s in view.sides()}
 
 
 def test_heads_together_and_rollout():

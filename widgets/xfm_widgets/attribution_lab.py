@@ -62,7 +62,7 @@ class AttributionLab(View):
         **traits: Any,
     ):
         """`image` (side, side, 3) uint8; `faithfulness_report`: one for each attribution, or none; `objects`: phrase ->
-        mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed word pieces (L,) bool) -> {target: score}.
+        mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,) bool) -> {target: score}.
 
         ConfigError where their sizes differ. Attributions that are not finite are left out, and the view says so.
         """
