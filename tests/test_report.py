@@ -300,7 +300,7 @@ def test_examples_are_asked_for_until_both_kinds_are_found(monkeypatch: pytest.M
 
 def test_a_page_has_the_losses_with_their_gradient_scales(page: Page) -> None:
     words = " ".join(page.text().split())
-    assert "IMLM image-conditioned masked language modelling pairs, regions 1.5 3 0" in words
+    assert "IMLM image-conditioned masked language modelling pairs, regions 1.5 1 0" in words
     assert "A vision encoder (2 layers" in words and "8 pairs" in words
 
 

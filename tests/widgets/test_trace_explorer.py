@@ -30,14 +30,14 @@ def attention(layers: int, head_stats: int, queries: int, keys: int, seed: int) 
     return torch.randn(layers, head_stats, queries, keys, generator=torch.Generator().manual_seed(seed)).softmax(-1)
 
 
-def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, head_stats: int = 2) -> Trace:
+def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, heads: int = 2) -> Trace:
     words = WORDS if pieces == 9 else TokenAxis(("x",) * pieces, tuple(range(pieces)), ("x",) * pieces)
     n, p = len(words.pieces), 1 + grid**2
     maps = {
-        "language": AttentionMap(attention(depth, head_stats, n, n, seed), "words", "words"),
-        "vision": AttentionMap(attention(depth, head_stats, p, p, seed + 1), "patches", "patches"),
-        "fusion": AttentionMap(attention(2, head_stats, n, n, seed + 2), "words", "words"),
-        "cross": AttentionMap(attention(2, head_stats, n, p, seed + 3), "words", "patches"),
+        "language": AttentionMap(attention(depth, heads, n, n, seed), "words", "words"),
+        "vision": AttentionMap(attention(depth, heads, p, p, seed + 1), "patches", "patches"),
+        "fusion": AttentionMap(attention(2, heads, n, n, seed + 2), "words", "words"),
+        "cross": AttentionMap(attention(2, heads, n, p, seed + 3), "words", "patches"),
     }
     image = np.random.default_rng(seed).integers(0, 256, (4 * grid, 4 * grid, 3), np.uint8)
     return Trace("a lion by a red car", image, words, PatchAxis(grid, 4), maps, {}, {}, boxes=dict(BOXES))

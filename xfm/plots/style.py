@@ -54,7 +54,7 @@ class Figure(matplotlib.figure.Figure):
 
     def bytes(self, kind: str = "png") -> Content:
         """The content of a file: "png", "pdf" or "svg", the same for the same figure."""
-        if engine := self.get_layout_engine():  # once: it takes as long as drawing, and every save would repeat it
+        if (engine := self.get_layout_engine()) and self.axes:  # once: it takes as long as drawing, for every save
             engine.execute(self)
             self.set_layout_engine(None)
         buffer = BytesIO()
