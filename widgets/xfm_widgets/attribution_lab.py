@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from xfm.explain.inputs import AttributionInputs
     from xfm.explain.token_axes import TokenAxis
 
+__all__ = ["AttributionLab"]
+
 Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 SHOWN = 6  # methods at once
 SINGLES = 60  # scores that an export has computed before, at most
