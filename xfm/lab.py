@@ -97,9 +97,10 @@ class Lab:
         `explain.scene_inputs` (`about=0`: the phrase for the first object)."""
         from . import explain
 
-        if hasattr(image, "objects"):
-            return explain.scene_inputs(self.model, self.tokenizer, image, target, **options)
-        return explain.make_inputs(self.model, self.tokenizer, image, text, target, **options)
+        given: Any = image
+        if hasattr(given, "objects"):
+            return explain.scene_inputs(self.model, self.tokenizer, given, target, **options)
+        return explain.make_inputs(self.model, self.tokenizer, given, text, target, **options)
 
     def trace(self, image: ImageLike, text: str, target: str = "", **options: Any) -> Trace:
         """Every attention of one picture and one text, with the target's gradients: see `explain.trace`."""

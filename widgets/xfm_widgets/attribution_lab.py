@@ -35,7 +35,7 @@ UNITS = {"itm": "log-odds", "itc": "cosine", "word": "log-probability", "box": "
 class AttributionLab(View):
     """Attributions of one picture and one text, for one or several targets, and removals.
 
-    AttributionLab.of([of_scene(model, tokenizer, scene, target) for target in ("itm", "itc")])
+    AttributionLab.of([scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")])
     AttributionLab(image, words, attributions, reports, {"a red car": mask}, rescore)
 
     `scores` is {"of": what is removed, "before": {target: score}, "after": {target: score}}.
@@ -130,7 +130,7 @@ class AttributionLab(View):
         def rescore(gone: np.ndarray, hidden: np.ndarray) -> dict[str, float]:
             patches, pieces = (torch.from_numpy(~mask)[None] for mask in (gone, hidden))
             with eval_mode(first.model):
-                return {i.target.name: i.keeping(patches, pieces).item() for i in all_inputs}
+                return {i.target.name: i.masked_scores(patches, pieces).item() for i in all_inputs}
 
         with eval_mode(first.model):
             pairs = [(i, attribute(i, method, seed)) for i in all_inputs for method in methods]

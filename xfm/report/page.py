@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..config import RunConfig
-from ..diagnostics.gradient_table import GradientTable, module_of
+from ..diagnostics.gradient_table import GradientTable, module_names
 from ..evaluation import Result
 from ..model import XFM
 from ..plots.colours import PALETTE
@@ -64,8 +64,9 @@ def render(
 ) -> str:
     """The HTML of a run's report; `figures` by section."""
     parameters: Counter[str] = Counter()
+    module_of = module_names(model)
     for name, parameter in model.named_parameters():
-        parameters[re.sub(r"^language layer \d+$", "language layers", module_of(name))] += parameter.numel()
+        parameters[re.sub(r"^language layer \d+$", "language layers", module_of[name])] += parameter.numel()
     families: dict[str, dict[str, list[Result]]] = {}
     for r in results:
         families.setdefault(r.family, {}).setdefault(r.task, []).append(r)
