@@ -13,8 +13,7 @@ from typing import Any
 from .. import recipes
 from ..config import ConfigError, RunConfig
 from ..config_utils import one_of, require, unknown_field
-from ..evaluation import TASKS
-from ..evaluation import chosen as chosen_tasks
+from ..evaluation import TASKS, select_tasks
 from .variants import BASELINE, BETWEEN, Changes
 
 ALONE = {"train.threads": 1, "data.workers": 0}  # of every run, unless `changes` says otherwise: one thread in all
@@ -53,7 +52,7 @@ class Spec:
             "named where confirmatory is true: what it is judged by is said beforehand",
         )
         try:
-            chosen_tasks(self.tasks)
+            select_tasks(self.tasks)
         except ValueError as error:
             raise ConfigError(f"tasks = {list(self.tasks)!r}: {error}") from None
         twins: dict[str, str] = {}
