@@ -285,6 +285,7 @@ export interface GroundedPhrase {
 
 export interface AblationExplorerTraits {
   band: "interval" | "range";
+  credit: string;
   curve: string;
   message: string;
   metric: string;
@@ -295,6 +296,7 @@ export interface AblationExplorerTraits {
 }
 
 export interface AttributionLabTraits {
+  credit: string;
   message: string;
   methods: string[];
   opacity: number;
@@ -311,6 +313,7 @@ export interface AttributionLabTraits {
 }
 
 export interface GradientFlowTraits {
+  credit: string;
   itc_share: number;
   message: string;
   mim_target: "self" | "frozen" | "pixels" | "teacher";
@@ -321,6 +324,7 @@ export interface GradientFlowTraits {
 }
 
 export interface GroundingPadTraits {
+  credit: string;
   found: Record<string, GroundedPhrase>;
   head: number;
   layer: number;
@@ -333,6 +337,7 @@ export interface GroundingPadTraits {
 
 export interface MaskPlaygroundTraits {
   answer: MaskAnswer;
+  credit: string;
   hidden_patches: number[];
   hidden_pieces: number[];
   message: string;
@@ -345,6 +350,7 @@ export interface MaskPlaygroundTraits {
 export interface RetrievalExplorerTraits {
   apart: boolean;
   asked: Record<string, DataView>;
+  credit: string;
   direction: "text to image" | "image to text";
   message: string;
   order: "ITC" | "ITM re-ranked";
@@ -356,6 +362,7 @@ export interface RetrievalExplorerTraits {
 export interface TraceExplorerTraits {
   a: string;
   b: string;
+  credit: string;
   head: number;
   heads: "head" | "mean" | "max" | "rollout";
   layer: number;
@@ -371,6 +378,7 @@ export interface TraceExplorerTraits {
 }
 
 export interface TrainingMonitorTraits {
+  credit: string;
   cursor: number;
   done: boolean;
   group: "losses" | "accuracies" | "parts of losses" | "gradient norms" | "gradient cosines" | "encoders" | "speed";
