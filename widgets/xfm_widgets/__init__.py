@@ -1,5 +1,6 @@
 """Interactive views of X-FM: `import xfm_widgets as xw`. They take data, never a model; see `View`."""
 
+from . import figures
 from .ablation_explorer import AblationExplorer
 from .attribution_lab import AttributionLab
 from .base import View
@@ -10,5 +11,15 @@ from .retrieval_explorer import RetrievalExplorer
 from .trace_explorer import TraceExplorer
 from .training_monitor import TrainingMonitor
 
-__all__ = ["AblationExplorer", "AttributionLab", "GradientFlow", "GroundingPad", "MaskPlayground",
-           "RetrievalExplorer", "TraceExplorer", "TrainingMonitor", "View"]  # fmt: skip
+__all__ = [
+    "AblationExplorer",
+    "AttributionLab",
+    "GradientFlow",
+    "GroundingPad",
+    "MaskPlayground",
+    "RetrievalExplorer",
+    "TraceExplorer",
+    "TrainingMonitor",
+    "View",
+    "figures",
+]

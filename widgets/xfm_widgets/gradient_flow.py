@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import traitlets
 
-from xfm import plots
 from xfm.config import ConfigError, FlowConfig, MimTarget
 from xfm.objectives import OBJECTIVES
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
 from .payloads import Encoder, EncoderNorms, FlowLoss, FlowRecord, LossKind
 
@@ -108,11 +109,11 @@ class GradientFlow(View):
                     ]
         return pd.DataFrame(rows, columns=["mim_target", "step", "objective", "encoder", "gradient norm, whole"])
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         scales = {n: self._share(n) for n, loss in self._losses.items() if loss["kind"] in ("fusion", "contrast")}
         names = {"teacher": "-", "teacher_weights": "-"} if self.mim_target == "teacher" else {}
         flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), **names)
-        return plots.flow(flow, "Measured gradient norms" if self._records else "", self.flowing())
+        return figures.flow_diagram(flow, "Measured gradient norms" if self._records else "", self.flowing())
 
 
 def measured(records: Sequence[FlowRecord]) -> dict[str, FlowLoss]:

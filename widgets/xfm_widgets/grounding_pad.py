@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from xfm import plots
 from xfm.config import ConfigError
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
 
 if TYPE_CHECKING:
     import pandas as pd
 
     Ground = Callable[[str], Mapping[str, Any]]
+
+__all__ = ["GroundingPad"]
 
 SIDES = ("x", "y", "width", "height")
 SAME = "mean"  # over layers, or over heads
@@ -30,8 +33,8 @@ class GroundingPad(View):
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
-    where the first image token stands for the picture. The known phrases are asked at once, so that they work in a
-    file too; others need Python.
+    where the first image token stands for the picture. The known phrases are predicted at once, so that they work
+    in a file too; others need Python.
     """
 
     phrase = traitlets.Unicode().tag(sync=True)
@@ -39,7 +42,7 @@ class GroundingPad(View):
     head = traitlets.Int(-1).tag(sync=True)
     token = traitlets.Int(0).tag(sync=True)  # the word piece whose attention is shown; 0 is <s>, which the box is of
     patch = traitlets.Int(-1).tag(sync=True)  # the patch that is pointed at; -1: none
-    found = traitlets.Dict().tag(sync=True)  # phrase -> what `ground` said, as the browser draws it
+    found = traitlets.Dict().tag(sync=True)  # phrase -> what `ground` returned, as the browser draws it
 
     def __init__(self, image: np.ndarray, boxes: Mapping[str, Sequence[float]], ground: Ground, **traits: Any):
         """A picture (H, W, 3) uint8, and the phrases with their true boxes: x, y, width, height in pixels. ConfigError
@@ -48,7 +51,7 @@ class GroundingPad(View):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ConfigError(f"image: {image.dtype} {image.shape}, must be uint8 (height, width, 3)")
         self._image, self._ground, self._answers = image, ground, {}
-        self._true = {phrase: box_of(box, f"boxes[{phrase!r}]") for phrase, box in boxes.items()}
+        self._true = {phrase: _box_of(box, f"boxes[{phrase!r}]") for phrase, box in boxes.items()}
         payload = {"image": image.tobytes(), "height": image.shape[0], "width": image.shape[1], "boxes": self._true}
         first = next(iter(self._true), "")
         super().__init__(payload=payload, **{"phrase": first} | traits)
@@ -62,14 +65,17 @@ class GroundingPad(View):
             if phrase.strip() and phrase not in self.found:
                 answer = self._ground(phrase)
                 box = np.asarray(answer["box"], float)
-                predicted = box_of(box, "box") if np.isfinite(box).all() else None
-                attention = four(answer.get("attention"))
-                iou = overlap(predicted, self._true.get(phrase))
+                predicted = _box_of(box, "box") if np.isfinite(box).all() else None
+                attention = _four(answer.get("attention"))
+                iou = _overlap(predicted, self._true.get(phrase))
                 pieces = [str(p) for p in answer.get("pieces", [])] if attention is not None else []
                 if attention is not None and len(pieces) not in (0, attention.shape[2]):
                     raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
                 self._answers[phrase] = (predicted, iou, attention)
-                self.found = {**self.found, phrase: {"box": predicted, "iou": iou, "pieces": pieces} | drawn(attention)}
+                self.found = {
+                    **self.found,
+                    phrase: {"box": predicted, "iou": iou, "pieces": pieces} | _drawn(attention),
+                }
 
     def attention(self) -> np.ndarray | None:
         """(rows, columns) what is shown: a patch's share of the attention of `token`, in `layer` and `head` or their
@@ -78,11 +84,11 @@ class GroundingPad(View):
         if attention is None:
             return None
         layers, heads, pieces, n = attention.shape
-        some = attention[:, :, min(max(self.token, 0), pieces - 1)]
-        some = some.mean(0, keepdims=True) if self.layer < 0 else some[[min(self.layer, layers - 1)]]
-        some = some.mean(1) if self.head < 0 else some[:, min(self.head, heads - 1)]
-        side = grid(n)
-        return some[0, n - side**2 :].reshape(side, side)
+        rows = attention[:, :, min(max(self.token, 0), pieces - 1)]
+        rows = rows.mean(0, keepdims=True) if self.layer < 0 else rows[[min(self.layer, layers - 1)]]
+        rows = rows.mean(1) if self.head < 0 else rows[:, min(self.head, heads - 1)]
+        side = _grid(n)
+        return rows[0, n - side**2 :].reshape(side, side)
 
     def data(self) -> pd.DataFrame:
         """The phrases so far, with boxes in pixels; what is not known is NaN."""
@@ -97,25 +103,26 @@ class GroundingPad(View):
         columns = ["phrase", *(f"true {s}" for s in SIDES), *(f"predicted {s}" for s in SIDES), "IoU"]
         return pd.DataFrame(rows, columns=columns)
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         predicted, iou, _ = self._answers.get(self.phrase, (None,) * 3)
         true, attention = self._true.get(self.phrase), self.attention()
-        said = "no true box is known" if true is None else "no answer" if iou is None else f"IoU {iou:.2f}"
+        verdict = "no true box is known" if true is None else "no answer" if iou is None else f"IoU {iou:.2f}"
         pieces = self.found.get(self.phrase, {}).get("pieces", [])
         of = f" of {pieces[min(max(self.token, 0), len(pieces) - 1)]!r}" if pieces else ""
         layer, head = (SAME if i < 0 else i for i in (self.layer, self.head))
-        about = f"cross-attention{of}, layer {layer}, head {head}"
-        return plots.grounding(self._image, self.phrase, predicted, true, attention, about, said)
+        label = f"cross-attention{of}, layer {layer}, head {head}"
+        title = f"“{self.phrase}”: {verdict}"
+        return figures.grounding(self._image, title, predicted, true, attention, label, self.credit)
 
 
-def box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:
+def _box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:
     values = np.asarray(box, float)
     if values.shape != (4,) or not np.isfinite(values).all():
         raise ConfigError(f"{name} = {values.tolist()}: must be x, y, width, height in pixels")
     return values.tolist()
 
 
-def overlap(a: Sequence[float] | None, b: Sequence[float] | None) -> float | None:
+def _overlap(a: Sequence[float] | None, b: Sequence[float] | None) -> float | None:
     """IoU of two boxes; None where one is missing."""
     if a is None or b is None:
         return None
@@ -124,28 +131,28 @@ def overlap(a: Sequence[float] | None, b: Sequence[float] | None) -> float | Non
     return w * h / union if union > 0 else 0.0
 
 
-def four(attention: Any) -> np.ndarray | None:
+def _four(attention: Any) -> np.ndarray | None:
     """(layers, heads, pieces, image tokens) float32, of what `ground` gave."""
     if attention is None:
         return None
     values = np.asarray(attention, np.float32)
-    if values.ndim not in (1, 3, 4) or not values.size or grid(values.shape[-1]) == 0:
+    if values.ndim not in (1, 3, 4) or not values.size or _grid(values.shape[-1]) == 0:
         allowed = "(patches,), (layers, heads, patches) or (layers, heads, pieces, patches) of a square grid"
         raise ConfigError(f"attention.shape = {values.shape}: must be {allowed}")
     return values.reshape({1: (1, 1, 1, -1), 3: (*values.shape[:2], 1, -1), 4: values.shape}[values.ndim])
 
 
-def grid(tokens: int) -> int:
+def _grid(tokens: int) -> int:
     """Patches a side, of so many patches or of one token more; 0 where they make no square."""
     return next((math.isqrt(n) for n in (tokens, tokens - 1) if n > 0 and math.isqrt(n) ** 2 == n), 0)
 
 
-def drawn(attention: np.ndarray | None) -> dict[str, Any]:
+def _drawn(attention: np.ndarray | None) -> dict[str, Any]:
     """A byte a weight, a row's largest as 255, and the rows' largest; NaN as 0."""
     if attention is None:
         return {"shape": []}
     values = np.nan_to_num(attention, posinf=0, neginf=0).clip(0)
     most = values.max(-1, keepdims=True)
     small = np.round(values / np.maximum(most, 1e-12) * 255).astype(np.uint8)
-    shape = [*attention.shape[:3], attention.shape[3], grid(attention.shape[3])]
+    shape = [*attention.shape[:3], attention.shape[3], _grid(attention.shape[3])]
     return {"shape": shape, "weights": small.tobytes(), "most": most.astype(np.float32).tobytes()}

@@ -13,6 +13,8 @@ from xfm.explain import head_stats
 from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.tracing import AttentionMap, Trace
 
+__all__ = ["MAPS", "finite", "measured", "packed", "patch_names", "pieces_of", "rollouts", "size"]
+
 MAPS = ("language", "vision", "fusion", "cross")  # of X-FM, as the view orders them
 CONTENT = {
     "words": "the share on words, not on <s> and </s>",
@@ -24,12 +26,13 @@ NAMED = "the share of a name's attention on its object's box, mean over objects"
 def packed(trace: Trace) -> dict[str, Any]:
     """A trace as the browser reads it: little-endian bytes, JSON."""
     maps, rolled = {}, rollouts(trace.maps)
-    for name, own in trace.maps.items():
+    for name, attention in trace.maps.items():
         entropy, mass, counted = measured(trace, name)
-        maps[name] = {"size": list(own.weights.shape), "queries": own.queries, "keys": own.keys, **coded(own.weights),
-                      "entropy": floats(entropy), "mass": floats(mass), "counted": counted}  # fmt: skip
+        maps[name] = {"size": list(attention.weights.shape), "queries": attention.queries, "keys": attention.keys,
+                      **_coded(attention.weights),
+                      "entropy": _floats(entropy), "mass": _floats(mass), "counted": counted}  # fmt: skip
         if name in rolled:
-            maps[name]["rollout"] = coded(rolled[name][:, None])
+            maps[name]["rollout"] = _coded(rolled[name][:, None])
     boxes = [{"box": list(box), "pieces": pieces_of(trace, phrase)} for phrase, box in trace.boxes.items()]
     return {
         "maps": maps,
@@ -42,12 +45,12 @@ def packed(trace: Trace) -> dict[str, Any]:
     }
 
 
-def coded(weights: Tensor) -> dict[str, bytes]:
+def _coded(weights: Tensor) -> dict[str, bytes]:
     codes, scale = AttentionMap(weights.nan_to_num(0, 0, 0), "", "").compact()
-    return {"codes": codes.numpy().tobytes(), "scale": floats(scale)}
+    return {"codes": codes.numpy().tobytes(), "scale": _floats(scale)}
 
 
-def floats(values: Tensor) -> bytes:
+def _floats(values: Tensor) -> bytes:
     return values.float().contiguous().numpy().astype("<f4").tobytes()
 
 
@@ -59,43 +62,42 @@ def size(trace: Any) -> int:
 
 
 def finite(trace: Trace) -> bool:
-    return all(bool(own.weights.isfinite().all()) for own in trace.maps.values())
+    return all(bool(attention.weights.isfinite().all()) for attention in trace.maps.values())
 
 
 def rollouts(maps: Mapping[str, AttentionMap]) -> dict[str, Tensor]:
     """(layer, query, key) by map: within an encoder, and on through the fusion encoder where all maps are there."""
-    found = {
+    rolled = {
         name: head_stats.rollout(maps[name].weights.nan_to_num()) for name in ("language", "vision") if name in maps
     }
     if set(MAPS) <= set(maps):
         after = bimodal_rollout(maps)[1:]
-        found |= {
+        rolled |= {
             "fusion": torch.stack([words for words, _ in after]),
-            "cross": torch.stack([seen for _, seen in after]),
+            "cross": torch.stack([patches for _, patches in after]),
         }
-    return found
+    return rolled
 
 
 def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:
     """Entropy (layer, head); mass (layer, head): the share of attention on something; and on what."""
-    own = trace.maps[name]
-    weights = own.weights.nan_to_num()
+    keys, weights = trace.maps[name].keys, trace.maps[name].weights.nan_to_num()
     named = [(box, pieces) for p, box in trace.boxes.items() if (pieces := pieces_of(trace, p))]
     if name == "cross" and named:
-        masses = [head_stats.mass(weights, inside(trace, box), at(pieces, weights.shape[2])) for box, pieces in named]
+        masses = [head_stats.mass(weights, _inside(trace, box), _at(pieces, weights.shape[2])) for box, pieces in named]
         return head_stats.entropy(weights), torch.stack(masses).mean(0), NAMED
     content = torch.ones(weights.shape[-1], dtype=torch.bool)
     content[0] = False
-    if own.keys == "words":
+    if keys == "words":
         content[-1] = False
-    return head_stats.entropy(weights), head_stats.mass(weights, content), CONTENT[own.keys]
+    return head_stats.entropy(weights), head_stats.mass(weights, content), CONTENT[keys]
 
 
-def at(places: list[int], count: int) -> Tensor:
+def _at(places: list[int], count: int) -> Tensor:
     return torch.zeros(count).index_fill(0, torch.tensor(places), 1).bool()
 
 
-def inside(trace: Trace, box: tuple[float, float, float, float]) -> Tensor:
+def _inside(trace: Trace, box: tuple[float, float, float, float]) -> Tensor:
     """(1 + patches,) bool: a tenth of the patch at least is in the box (x, y, width, height in pixels)."""
     x, y, w, h = (round(v) for v in box)
     mask = torch.zeros(trace.image.shape[:2], dtype=torch.bool)
@@ -109,8 +111,8 @@ def pieces_of(trace: Trace, phrase: str) -> list[int]:
     for rest in (tuple(phrased[i:]) for i in range(len(phrased))):
         for start in range(len(words) - len(rest) + 1):
             if words[start : start + len(rest)] == rest:
-                there = range(start, start + len(rest))
-                return [piece for piece, owner in enumerate(trace.words.owner) if owner in there]
+                phrase_words = range(start, start + len(rest))
+                return [piece for piece, owner in enumerate(trace.words.owner) if owner in phrase_words]
     return []
 
 

@@ -288,6 +288,7 @@ export interface GroundedPhrase {
 
 export interface AblationExplorerTraits {
   band: "interval" | "range";
+  credit: string;
   curve: string;
   message: string;
   metric: string;
@@ -298,6 +299,7 @@ export interface AblationExplorerTraits {
 }
 
 export interface AttributionLabTraits {
+  credit: string;
   message: string;
   methods: string[];
   opacity: number;
@@ -314,6 +316,7 @@ export interface AttributionLabTraits {
 }
 
 export interface GradientFlowTraits {
+  credit: string;
   itc_share: number;
   message: string;
   mim_target: "self" | "frozen" | "pixels" | "teacher";
@@ -324,6 +327,7 @@ export interface GradientFlowTraits {
 }
 
 export interface GroundingPadTraits {
+  credit: string;
   found: Record<string, GroundedPhrase>;
   head: number;
   layer: number;
@@ -336,6 +340,7 @@ export interface GroundingPadTraits {
 
 export interface MaskPlaygroundTraits {
   answer: MaskAnswer;
+  credit: string;
   hidden_patches: number[];
   hidden_pieces: number[];
   message: string;
@@ -348,6 +353,7 @@ export interface MaskPlaygroundTraits {
 export interface RetrievalExplorerTraits {
   apart: boolean;
   asked: Record<string, DataView>;
+  credit: string;
   direction: "text to image" | "image to text";
   message: string;
   order: "ITC" | "ITM re-ranked";
@@ -359,6 +365,7 @@ export interface RetrievalExplorerTraits {
 export interface TraceExplorerTraits {
   a: string;
   b: string;
+  credit: string;
   head: number;
   heads: "head" | "mean" | "max" | "rollout";
   layer: number;
@@ -374,6 +381,7 @@ export interface TraceExplorerTraits {
 }
 
 export interface TrainingMonitorTraits {
+  credit: string;
   cursor: number;
   done: boolean;
   group: "losses" | "accuracies" | "parts of losses" | "gradient norms" | "gradient cosines" | "encoders" | "speed";
