@@ -36,7 +36,7 @@ const differenceUnit = (unit) => (unit === "%" ? "percentage points" : unit);
  * Whether the test that judges the effect tells it from zero: Holm's for primary metrics, the interval for others
  * @param {StudyEffect} effect
  */
-const isShown = ({ verdict }) => ["better", "worse", "different"].includes(verdict);
+const isShown = (effect) => ["better", "worse", "different"].includes(effect.verdict);
 /** @param {Pair} pair */
 const change = ({ reference, value }) => value - reference;
 /**
