@@ -18,11 +18,8 @@ from playwright.sync_api import sync_playwright
 
 import xfm
 import xfm_widgets as xw
-from xfm.data import dataset
+from xfm import explain
 from xfm.evaluation.retrieval_set import retrieval_set
-from xfm.explain.box_prediction import box_predictor, phrase_boxes
-from xfm.explain.inputs import scene_inputs
-from xfm.explain.tracing import trace
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,22 +29,23 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 
 
 def views() -> dict[str, xw.View]:
-    run = xfm.load("demo").run
-    model, words, world = run.model(), run.tokenizer(), dataset(run.config).world
-    scene = world.scene("test", 3, (2, 3))
-    image, text = scene.image, scene.caption.text
+    lab = xfm.load("demo")
+    model, tokenizer, scene = lab.model, lab.tokenizer, lab.scene(3, objects=(2, 3))
+    image, text, credit = scene.image, scene.text, {"credit": scene.credit}
     study = Study.load(ROOT / "studies" / "two-by-two")
     probes = study.probes()["xfm"][0]
     hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2]}
+    pairs = retrieval_set(model, lab.config, tokenizer, 48)
+    boxes, ground = explain.phrase_boxes(scene), explain.box_predictor(model, tokenizer, image)
     return {
         "GradientFlow": xw.GradientFlow(probes, step=len(probes) - 1),
-        "TraceExplorer": xw.TraceExplorer(trace(model, words, image, text), layer=1, heads="mean", token=2),
-        "TrainingMonitor": xw.TrainingMonitor(run),
-        "AttributionLab": xw.AttributionLab.of(scene_inputs(model, words, scene, "itm")),
+        "TraceExplorer": xw.TraceExplorer(lab.trace(image, text), layer=1, heads="mean", token=2, **credit),
+        "TrainingMonitor": xw.TrainingMonitor(lab.run),
+        "AttributionLab": xw.AttributionLab.of(lab.inputs(scene), **credit),
         "AblationExplorer": xw.AblationExplorer(study),
-        "MaskPlayground": xw.MaskPlayground.of(model, words, image, text, run.config.data.mask, **hidden),
-        "RetrievalExplorer": xw.RetrievalExplorer(retrieval_set(model, run.config, words, 48)),
-        "GroundingPad": xw.GroundingPad(image, phrase_boxes(scene), box_predictor(model, words, image)),
+        "MaskPlayground": xw.MaskPlayground.of(model, tokenizer, image, text, lab.config.data.mask, **hidden, **credit),
+        "RetrievalExplorer": xw.RetrievalExplorer(pairs, **credit),
+        "GroundingPad": xw.GroundingPad(image, boxes, ground, **credit),
     }
 
 

@@ -145,7 +145,7 @@ function render({ model, el }) {
     "aria-label": "Effects by metric",
   });
   const star = metrics().some(isPrimary) ? "★ primary. " : "";
-  const key = `${star}The line is zero; each row has its own scale. Dots: seeds; full circle: the 95 % interval leaves zero out.`;
+  const key = `${star}The line is zero; each row has its own scale. Dots: seeds; full circle: a difference is shown (primary: Holm).`;
   const metricTitle = node("h3");
   const sentence = node("p");
   const plate = canvas(...PLATE, { role: "img" });
