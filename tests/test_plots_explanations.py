@@ -12,7 +12,7 @@ from xfm.data import dataset
 from xfm.explain import faithfulness, interventions
 from xfm.explain.attribution import METHODS, attribute
 from xfm.explain.inputs import scene_inputs
-from xfm.explain.leaderboards import columns, leaderboard, leaderboard_scenes
+from xfm.explain.leaderboards import COLUMNS, leaderboard, leaderboard_scenes
 from xfm.explain.tracing import trace
 from xfm.objectives import build
 
@@ -75,7 +75,7 @@ def test_curves_and_the_leaderboard(question):
         assert axes.get_title(loc="left").startswith(name)
         np.testing.assert_allclose(axes.lines[0].get_ydata(), found["saliency"][name].scores)
     board = leaderboard(question.model, WORDS, leaderboard_scenes(DATA.world, 3), methods)
-    figure = plots.leaderboard(board.table(), columns()[:6])
+    figure = plots.leaderboard(board.table(), COLUMNS[:6])
     assert_tidy(figure)
     assert all(method in said(figure) for method in methods)
     assert "left is better" in said(figure)

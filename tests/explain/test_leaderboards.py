@@ -11,13 +11,13 @@ from xfm.data import dataset
 from xfm.explain.attribution import attribute
 from xfm.explain.faithfulness import faithfulness_report
 from xfm.explain.inputs import scene_inputs
-from xfm.explain.leaderboards import CHECK, QUICK, Leaderboard, columns, leaderboard, leaderboard_scenes
+from xfm.explain.leaderboards import CHECK, COLUMNS, QUICK, Leaderboard, leaderboard, leaderboard_scenes
 from xfm.explain.scores import SCORES
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
-WORDS = DATA.tokenizer()
+TOKENIZER = DATA.tokenizer()
 SCENES = leaderboard_scenes(DATA.world, 4)
 
 
@@ -28,7 +28,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def board(model) -> Leaderboard:
-    return leaderboard(model, WORDS, SCENES, ["saliency", "integrated gradients"])
+    return leaderboard(model, TOKENIZER, SCENES, ["saliency", "integrated gradients"])
 
 
 def value(board: Leaderboard, method: str, score: str) -> pd.Series:
@@ -39,7 +39,7 @@ def value(board: Leaderboard, method: str, score: str) -> pd.Series:
 def test_means_are_those_of_the_single_questions(model, board):
     found = []
     for i, scene in enumerate(SCENES):
-        asked = scene_inputs(model, WORDS, scene, about=i % len(scene.objects))
+        asked = scene_inputs(model, TOKENIZER, scene, about=i % len(scene.objects))
         found.append(faithfulness_report(asked, attribute(asked, "saliency")).scores)
     for score in SCORES:
         row = value(board, "saliency", score)
@@ -49,7 +49,7 @@ def test_means_are_those_of_the_single_questions(model, board):
 
 
 def test_other_processes_find_the_same(model, board):
-    spread = leaderboard(model, WORDS, SCENES, ["saliency", "integrated gradients"], workers=1)
+    spread = leaderboard(model, TOKENIZER, SCENES, ["saliency", "integrated gradients"], workers=1)
     timed = board.rows.score == "milliseconds"
     assert 0 < timed.sum() < len(timed)
     pd.testing.assert_frame_equal(spread.rows[~timed], board.rows[~timed])
@@ -83,11 +83,11 @@ def test_markdown_has_every_method_once_and_the_best_in_bold():
 def test_scenes_have_several_objects_and_what_samples_is_left_out():
     assert all(len(scene.objects) > 1 for scene in SCENES)
     assert "shapley" not in QUICK and "saliency" in QUICK
-    assert set(SCORES) < set(columns())
+    assert set(SCORES) < set(COLUMNS)
 
 
 def test_what_cannot_be_scored_is_refused(model):
     with pytest.raises(ConfigError, match=r"method = 'saliencey'.*did you mean 'saliency'"):
-        leaderboard(model, WORDS, SCENES, ["saliencey"])
+        leaderboard(model, TOKENIZER, SCENES, ["saliencey"])
     with pytest.raises(ConfigError, match="scenes = "):
-        leaderboard(model, WORDS, [])
+        leaderboard(model, TOKENIZER, [])

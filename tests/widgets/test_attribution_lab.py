@@ -142,7 +142,7 @@ def test_of_questions_it_scores_as_they_do():
     view.removed_objects, view.removed_words = [name], [2]
     for q in asked:
         pieces = torch.tensor([owner != 2 for owner in q.words.owner])
-        alone = q.keeping(~q.object_patches()[name][None], pieces[None]).item()
+        alone = q.masked_scores(~q.object_patches()[name][None], pieces[None]).item()
         assert view.scores["after"][q.target.name] == pytest.approx(alone)
         assert view.scores["before"][q.target.name] == pytest.approx(q.score())
     other = scene_inputs(model, tokenizer, data.world.scene("test", 0), "itm")

@@ -33,7 +33,7 @@ UNITS = {"itm": "log-odds", "itc": "cosine", "word": "log-probability", "box": "
 class AttributionLab(View):
     """Attributions of one picture and one text, for one or several targets, and removals.
 
-    AttributionLab.of([of_scene(model, tokenizer, scene, target) for target in ("itm", "itc")])
+    AttributionLab.of([scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")])
     AttributionLab(image, words, attributions, trust, {"a red car": mask}, rescore)
 
     `scores` is {"of": what is removed, "before": {target: score}, "after": {target: score}}.
@@ -107,7 +107,7 @@ class AttributionLab(View):
         sensitive: bool = False,
         **traits: Any,
     ) -> AttributionLab:
-        """Attributes each question by each method, and scores them as `faithfulness.trust` does. ConfigError where the
+        """Attributes each question by each method, and scores them as `faithfulness_report` does. ConfigError where the
         questions differ in picture or text, and as `attribute` raises it."""
         import torch
 
@@ -125,7 +125,7 @@ class AttributionLab(View):
         def rescore(gone: np.ndarray, hidden: np.ndarray) -> dict[str, float]:
             seen, read = (torch.from_numpy(~mask)[None] for mask in (gone, hidden))
             with eval_mode(first.model):
-                return {q.target.name: q.keeping(seen, read).item() for q in asked}
+                return {q.target.name: q.masked_scores(seen, read).item() for q in asked}
 
         with eval_mode(first.model):
             pairs = [(q, attribute(q, method, seed)) for q in asked for method in methods]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from xfm.data.tokenizer import Tokenizer
     from xfm.explain.token_axes import TokenAxis
+    from xfm.images import ImageLike
     from xfm.model import XFM
 
 Predict = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
@@ -73,19 +74,18 @@ class MaskPlayground(View):
         cls,
         model: XFM,
         tokenizer: Tokenizer,
-        image: np.ndarray,
+        image: ImageLike,
         text: str,
         mask: MaskConfig | None = None,
         **traits: Any,
     ) -> MaskPlayground:
-        """ConfigError for a picture of another size and a text that is too long."""
-        from xfm.explain.inputs import encode_text
-        from xfm.explain.masked_prediction import masked_predictor
-        from xfm.explain.token_axes import token_axis
+        """Any image (see `xfm.images.prepare`) and a text. ConfigError for what is no image, and for a text that is too
+        long."""
+        from xfm import explain
 
-        words = token_axis(tokenizer, text, encode_text(model, tokenizer, text)[0])
-        predict = masked_predictor(model, tokenizer, image, text)
-        return cls(image, words, model.config.vision.grid, predict, mask, **traits)
+        inputs = explain.make_inputs(model, tokenizer, image, text)
+        predict = explain.masked_predictor(model, tokenizer, inputs.image, text)
+        return cls(inputs.image, inputs.words, inputs.grid.grid, predict, mask, **traits)
 
     def hide_at_random(self, seed: int | None = None) -> None:
         """Blocks of patches and spans of word pieces, as many as in pretraining; without a seed others each time."""

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from xfm import plots
 from xfm.config_utils import ConfigError, require
-from xfm.explain.tracing import MAPS, Trace
+from xfm.explain.tracing import Trace
 
 from .base import View
-from .traces import finite, measured, packed, patch_names, rollouts, size
+from .traces import MAPS, finite, measured, packed, patch_names, rollouts, size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ class TraceExplorer(View):
     8 MB are sent when they are chosen.
     """
 
-    map = traitlets.Enum(tuple(MAPS), "cross").tag(sync=True)
+    map = traitlets.Enum(MAPS, "cross").tag(sync=True)
     layer = traitlets.Int(0, min=0).tag(sync=True)  # beyond a map's last layer: the last
     head = traitlets.Int(0, min=0).tag(sync=True)
     heads = traitlets.Enum(("head", "mean", "max", "rollout"), "head").tag(sync=True)
@@ -117,7 +117,7 @@ class TraceExplorer(View):
         """What is shown: said, "words" or "patches", the numbers. First of the keys, then, if one is chosen, of the
         queries."""
         weights, axes = self.weights(), self._axes()
-        _, _, queries, keys = MAPS[self.map]
+        queries, keys = axes.maps[self.map].queries, axes.maps[self.map].keys
         names = {"words": [f"“{piece}”" for piece in axes.words.pieces], "patches": patch_names(axes)}
         at = {"words": self.token, "patches": 0 if self.pooled else self.patch + 1 if self.patch >= 0 else -1}
         query, key = at[queries], at[keys]

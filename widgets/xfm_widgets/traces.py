@@ -11,8 +11,9 @@ from torch import Tensor
 
 from xfm.explain import head_stats
 from xfm.explain.methods.attention_methods import bimodal_rollout
-from xfm.explain.tracing import MAPS, AttentionMap, Trace
+from xfm.explain.tracing import AttentionMap, Trace
 
+MAPS = ("language", "vision", "fusion", "cross")  # of X-FM, as the view orders them
 CONTENT = {
     "words": "the share on words, not on <s> and </s>",
     "patches": "the share on patches, not on the whole picture's token",

@@ -1,9 +1,9 @@
-"""The gradient table: which objective shapes which module, measured one objective at a time.
+"""The gradient table: which objective trains which module, measured one objective at a time.
 
-    print(table(Pretraining(model, config), batch))
+    print(gradient_table(Pretraining(model, config), batch))
 
-*No path* is not *zero*: where the stop-gradient, or the architecture, leaves an objective no way to a module, its entry
-is None; a gradient that exists but vanishes is 0.
+*No path* is not *zero*: where the stop-gradient, or the architecture, leaves an objective no path to a module, its
+entry is None; a gradient that exists but vanishes is 0.
 """
 
 from __future__ import annotations
@@ -17,20 +17,15 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch
+from ..model import XFM
 from ..model.modes import eval_mode
 from ..objectives import OBJECTIVES, Pretraining
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MODULES = [  # a parameter's name, from its start -> its module, in the table's order
-    (r"text\.(?!layers)", "language embeddings"),  # the word table is also MLM's decoder
-    (r"text\.layers\.(\d+)\.", "language layer {}"),
-    (r"vision\.(?!mask_token)", "vision"),
-    (r"vision\.mask_token", "vision mask token"),
-    (r"fusion\.", "fusion"),
-    (r"objectives\.(\w+)\.", "{} head"),  # IMLM's with its word table
-]
+__all__ = ["GradientTable", "gradient_table", "module_names", "objective_gradients"]
+
 NO_PATH = "–"
 
 
@@ -55,33 +50,34 @@ class GradientTable:
         return self.frame().map(lambda norm: norm is not None).astype(bool)
 
     def __str__(self) -> str:
-        rows = [["", *self.norms]]
-        for m in self.modules:
-            norms = (row[m] for row in self.norms.values())
-            rows.append([m, *(NO_PATH if norm is None else f"{norm:.3g}" for norm in norms)])
-        first = max(len(row[0]) for row in rows)
-        lines = [f"{name:{first}}" + "".join(f"{cell:>10}" for cell in cells) for name, *cells in rows]
-        return "\n".join([*lines, f"L2 norms of each objective's gradient; {NO_PATH} no path to the module"])
+        cells = self.frame().T.map(lambda norm: NO_PATH if norm is None else f"{norm:.3g}")
+        return f"{cells.to_string(col_space=9)}\nL2 norms of each objective's gradient; {NO_PATH} no path to the module"
 
     __repr__ = __str__
 
 
 def gradient_table(pretraining: Pretraining, batch: Batch, key: tuple[object, ...] = (0, 0)) -> GradientTable:
-    """The gradient norms of every objective that the config has on and a stream of the batch serves.
+    """The gradient norms of every objective that has a weight and a stream in the batch.
 
     In eval mode, unweighted, summed over streams. `key`: (seed, step), of ITM's negatives. Modes, weights and `.grad`
     are left as they were.
     """
-    names = [name for name, _ in pretraining.model.named_parameters()]
-    modules = [m for pattern, _ in MODULES for m in dict.fromkeys(module_of(n) for n in names if re.match(pattern, n))]
+    model = pretraining.model
+    module_of = module_names(model)
+    order = [*model.stacks, ""]  # the encoders in turn, each with its mask token last, before the heads
+
+    def rank(module: str) -> tuple[int, bool]:
+        return [module.startswith(each) for each in order].index(True), module.endswith("mask token")
+
+    modules = sorted(dict.fromkeys(module_of.values()), key=rank)
     norms: dict[str, dict[str, float | None]] = {}
     for objective, grads in objective_gradients(pretraining, batch, key):
-        reached: dict[str, list[Tensor]] = {}
+        by_module: dict[str, list[Tensor]] = {}
         for name, grad in grads.items():
             if grad is not None:
-                reached.setdefault(module_of(name), []).append(torch.linalg.vector_norm(grad))
+                by_module.setdefault(module_of[name], []).append(torch.linalg.vector_norm(grad))
         norms[objective] = {
-            m: torch.linalg.vector_norm(torch.stack(reached[m])).item() if m in reached else None for m in modules
+            m: torch.linalg.vector_norm(torch.stack(by_module[m])).item() if m in by_module else None for m in modules
         }
     return GradientTable(norms)
 
@@ -89,9 +85,9 @@ def gradient_table(pretraining: Pretraining, batch: Batch, key: tuple[object, ..
 def objective_gradients(
     pretraining: Pretraining, batch: Batch, key: tuple[object, ...] = (0, 0)
 ) -> Iterator[tuple[str, dict[str, Tensor | None]]]:
-    """(objective, {parameter: its gradient, or None where there is no path}), as `table` measures them."""
+    """(objective, {parameter: its gradient, or None where there is no path}), as `gradient_table` measures them."""
     model, config = pretraining.model, pretraining.config
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for objective in (name for name in OBJECTIVES if config.weight(name) > 0):
         with eval_mode(pretraining), torch.enable_grad():
             flows = [pretraining.flow(batch, stream, (objective,), key) for stream in batch]
@@ -99,15 +95,28 @@ def objective_gradients(
             if not losses:
                 continue
             total = torch.stack(losses).sum()
-            grads: tuple[Tensor | None, ...] = (None,) * len(named)
+            grads: tuple[Tensor | None, ...] = (None,) * len(parameters)
             if total.requires_grad:
-                grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
-        yield objective, dict(zip(named, grads, strict=True))
+                grads = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+        yield objective, dict(zip(parameters, grads, strict=True))
 
 
-def module_of(parameter: str) -> str:
-    """The table's module of a parameter's name."""
-    for pattern, label in MODULES:
-        if found := re.match(pattern, parameter):
-            return label.format(*map(str.upper, found.groups()))
-    raise KeyError(f"{parameter}: in no module of the gradient table")
+def module_names(model: XFM) -> dict[str, str]:
+    """parameter -> its module in the table: "language embeddings" (with the word table, which is MLM's decoder too),
+    "language layer 0", "vision", "vision mask token", "fusion", "ITC head" (IMLM's has a word table of its own)."""
+
+    def module(parameter: str) -> str:
+        if parameter.startswith("objectives."):
+            return f"{parameter.split('.')[1].upper()} head"
+        for label, stack in model.stacks.items():
+            if not parameter.startswith(f"{stack.encoder}."):
+                continue
+            if parameter == f"{stack.encoder}.mask_token":
+                return f"{label} mask token"
+            if label != "language":  # the encoder that the stop-gradient is about is shown layer by layer
+                return label
+            layer = re.match(rf"{re.escape(stack.layers)}\.(\d+)\.", parameter)
+            return f"{label} layer {layer[1]}" if layer else f"{label} embeddings"
+        raise KeyError(f"{parameter}: in no module of the gradient table")
+
+    return {name: module(name) for name, _ in model.named_parameters()}

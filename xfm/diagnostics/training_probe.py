@@ -1,23 +1,22 @@
 """Probes of training: on one fixed held-out batch every k steps, what the objectives do to the encoders.
 
-    probe = Probe(pretraining, start, words)   # start: the model as its training begins (stage 1, or initial weights)
-    probe(step)                                # a JSON record
+    probe = TrainingProbe(pretraining, start, tokenizer)  # start: the model as its training begins
+    probe(step)                                           # a JSON record
 
 A record holds, by encoder ("language", "vision"):
-norm[objective][module]: the L2 norm of an objective's gradient, as it flows; None: no path.
+norm[objective][module]: the L2 norm of an objective's gradient, at its gradient scale; None: no path.
 held_back[objective]: the norm of what the stop-gradient keeps from the language encoder.
-cosine[encoder]["itm mlm"]: between two objectives' whole gradients, as if nothing were stopped; None: one has no path.
-drift[encoder]: |w - w0| / |w0| from the start's weights.
+cosine[encoder]["itm mlm"]: between two objectives' gradients, as if nothing were stopped; None: one has no path.
+drift[encoder]: |w - w0| / |w0| from the initial weights.
 cka[encoder]: linear CKA of each layer's token states with the start's (Kornblith et al., 2019), from the first layer.
-guidance: of MIM's hidden patches, the mean cosine of prediction and target ("agreement"), and of the targets their mean
+guidance: of MIM's masked patches, the mean cosine of prediction and target ("agreement"), and of the targets their mean
 standard deviation ("target_std") and effective rank ("target_rank"; Roy and Vetterli, 2007): both fall in a collapse.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -25,62 +24,85 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import Batch, Stream, TokenBatch, normalise, tree_map
-from ..config import STREAMS
+from ..batch import Batch, normalise, tree_map
+from ..config import STREAMS, RunConfig
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..model.modes import eval_mode
-from ..objectives import Pretraining
+from ..model.stacks import Stack
+from ..objectives import OBJECTIVES, Pretraining
 from ..objectives.base import widen
-from .gradient_table import module_of, objective_gradients
+from . import hooks
+from .gradient_table import module_names, objective_gradients
 
-ITEMS = 16  # of each stream, on the fixed batch
-ENCODERS = {"language": "text", "vision": "vision"}  # as said here: as named in the model
-OPEN = {f"flow.text_gradient.{o}": 1.0 for o in ("itc", "itm", "imlm", "bbp")}
-Gradient = dict[str, Tensor | None]  # by parameter
-States = dict[str, list[Tensor]]  # by encoder: (tokens, D) of each layer
+__all__ = ["TrainingProbe", "cka", "effective_rank", "layer_states", "unstopped"]
+
+ITEMS = 16  # of each stream, in the fixed batch
+_Gradient = dict[str, Tensor | None]  # by parameter
+
+
+def text_gradients(config: RunConfig) -> dict[str, float]:
+    """The gradient scale into the language encoder of each objective of the config through which text meets images."""
+    crossing = {name: loss for name, loss in OBJECTIVES.items() if name in config.objectives and loss.crosses()}
+    return {name: config.flow.text_gradient.get(name, loss.text_gradient) for name, loss in crossing.items()}
+
+
+def unstopped(config: RunConfig) -> RunConfig:
+    """The same with every objective's whole gradient into the language encoder."""
+    return config.replace({f"flow.text_gradient.{name}": 1.0 for name in text_gradients(config)})
 
 
 class TrainingProbe:
-    def __init__(self, pretraining: Pretraining, start: XFM, words: Tokenizer):
+    def __init__(self, pretraining: Pretraining, start: XFM, tokenizer: Tokenizer):
         """`start` is read here, and its encoders' weights are kept."""
-        config = pretraining.config
+        config, model = pretraining.config, pretraining.model
         sizes = {f"data.{s}": min(ITEMS, getattr(config.data, s)) for s in STREAMS} | {"data.fusion_batch": 0}
-        batch = Streams(config.replace(sizes), words, "validation")[config.train.steps]
-        device = pretraining.model.device
-        self.batch: Batch = tree_map(lambda t: t.to(device), batch)
-        self.open = Pretraining(
-            pretraining.model, config.replace(OPEN | {"data.fusion_batch": 0}), pretraining.mim_teacher
-        )
-        self.shares = dict(config.flow.text_gradient)
+        batch = Streams(config.replace(sizes), tokenizer, "validation")[config.train.steps]
+        self.batch: Batch = tree_map(lambda t: t.to(model.device), batch)
+        self.open = Pretraining(model, unstopped(config).replace({"data.fusion_batch": 0}), pretraining.mim_teacher)
+        self.scales = text_gradients(config)
+        self.encoders = {name: stack for name, stack in model.stacks.items() if name != "fusion"}
         self.start = {
-            encoder: [p.detach().clone() for p in getattr(start, module).parameters()]
-            for encoder, module in ENCODERS.items()
+            name: [p.detach().clone() for p in start.get_submodule(stack.encoder).parameters()]
+            for name, stack in self.encoders.items()
         }
-        self.states = layer_states(start.to(device), self.batch)
+        self.states = layer_states(start.to(model.device), self.batch)
 
     def __call__(self, step: int) -> dict[str, Any]:
         """The record of the model as it is. Modes, weights, `.grad` and random states are left as they were."""
-        model = self.open.model
+        model, module_of = self.open.model, module_names(self.open.model)
         # Compiled encoders run uncompiled here: the hooks that read their layers would compile them anew.
         with torch.random.fork_rng(devices=[]), torch.compiler.set_stance("force_eager"):
-            by_objective = dict(objective_gradients(self.open, self.batch, ("probe", 0)))
+            gradients = dict(objective_gradients(self.open, self.batch, ("probe", 0)))
             states = layer_states(model, self.batch)
             guidance = self.guidance()
-        whole = {o: {e: vector(g, model, m) for e, m in ENCODERS.items()} for o, g in by_objective.items()}
-        flowing = {o: norms(g, self.shares.get(o, 1.0)) for o, g in by_objective.items()}
-        held = {
-            o: (1 - share) * size(whole[o]["language"])
-            for o, share in self.shares.items()
-            if o in whole and whole[o]["language"] is not None
+        whole = {
+            o: {name: _vector(grads, model, stack) for name, stack in self.encoders.items()}
+            for o, grads in gradients.items()
         }
+        norms, language = {}, f"{self.encoders['language'].encoder}."
+        for objective, grads in gradients.items():
+            scale, reached = self.scales.get(objective, 1.0), {}
+            for name, grad in grads.items():
+                own = reached.setdefault(module_of[name], [])
+                factor = scale if name.startswith(language) else 1.0
+                if grad is not None and factor:
+                    own.append(torch.linalg.vector_norm(grad) * factor)
+            norms[objective] = {
+                module: torch.linalg.vector_norm(torch.stack(own)).item() if own else None
+                for module, own in reached.items()
+            }
         return {
             "step": step,
-            "norm": flowing,
-            "held_back": held,
-            "cosine": {e: cosines({o: parts[e] for o, parts in whole.items()}) for e in ENCODERS},
-            "drift": {e: drift(getattr(model, m), self.start[e]) for e, m in ENCODERS.items()},
+            "norm": norms,
+            "held_back": {
+                o: (1 - scale) * torch.linalg.vector_norm(gradient).item()
+                for o, scale in self.scales.items()
+                if o in whole and (gradient := whole[o]["language"]) is not None
+            },
+            "cosine": {e: _cosines({o: by_encoder[e] for o, by_encoder in whole.items()}) for e in self.encoders},
+            "drift": {e: _drift(model.get_submodule(s.encoder), self.start[e]) for e, s in self.encoders.items()},
             "cka": {e: [cka(a, b) for a, b in zip(states[e], self.states[e], strict=True)] for e in states},
             "guidance": guidance,
         }
@@ -104,42 +126,29 @@ class TrainingProbe:
         return None
 
 
-def vector(grads: Gradient, model: XFM, module: str) -> Tensor | None:
-    """The gradient over all parameters of a module; 0 for those without a path, None where no one has one."""
-    own = {name: p for name, p in model.named_parameters() if name.startswith(f"{module}.")}
+def _vector(grads: _Gradient, model: XFM, stack: Stack) -> Tensor | None:
+    """The gradient over all parameters of an encoder; 0 for those without a path, None where none has one."""
+    own = {name: p for name, p in model.named_parameters() if name.startswith(f"{stack.encoder}.")}
     if all(grads[name] is None for name in own):
         return None
-    found = ((grads[name], p) for name, p in own.items())
-    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in found])
+    each = ((grads[name], p) for name, p in own.items())
+    return torch.cat([(torch.zeros_like(p) if grad is None else grad).flatten() for grad, p in each])
 
 
-def size(gradient: Tensor | None) -> float:
-    return 0.0 if gradient is None else torch.linalg.vector_norm(gradient).item()
-
-
-def norms(grads: Gradient, share: float) -> dict[str, float | None]:
-    """By module of the gradient table; the language encoder's by the share that flows, None where it is stopped."""
-    reached: dict[str, list[Tensor]] = {}
-    for name, grad in grads.items():
-        some = reached.setdefault(module_of(name), [])
-        if grad is not None and not (share == 0 and name.startswith("text.")):
-            some.append(torch.linalg.vector_norm(grad) * (share if name.startswith("text.") else 1.0))
-    return {m: torch.linalg.vector_norm(torch.stack(some)).item() if some else None for m, some in reached.items()}
-
-
-def cosines(vectors: dict[str, Tensor | None]) -> dict[str, float | None]:
-    """Of every two objectives' gradients, by "one other"."""
+def _cosines(vectors: dict[str, Tensor | None]) -> dict[str, float | None]:
+    """Of every two objectives' gradients, by "one other"; None where one has no path or is 0."""
 
     def cosine(a: Tensor | None, b: Tensor | None) -> float | None:
-        if a is None or b is None or not (length := size(a) * size(b)):
+        if a is None or b is None:
             return None
-        return (a @ b).item() / length
+        length = torch.linalg.vector_norm(a).item() * torch.linalg.vector_norm(b).item()
+        return (a @ b).item() / length if length else None
 
     return {f"{one} {other}": cosine(vectors[one], vectors[other]) for one, other in combinations(sorted(vectors), 2)}
 
 
 @torch.no_grad()
-def drift(module: nn.Module, start: Sequence[Tensor]) -> float:
+def _drift(module: nn.Module, start: Sequence[Tensor]) -> float:
     """|w - w0| / |w0| over all parameters."""
     moved = sum((p - w).square().sum().item() for p, w in zip(module.parameters(), start, strict=True))
     return math.sqrt(moved / sum(w.square().sum().item() for w in start))
@@ -153,56 +162,32 @@ def cka(a: Tensor, b: Tensor) -> float:
 
 
 def effective_rank(states: Tensor) -> float:
-    """exp of the entropy of the singular values of the centred states (n, D): 1 for one direction, D for all alike."""
+    """exp of the entropy of the singular values of the centred states (n, D): 1 for one direction, D for D equal
+    ones, 0 for constant states."""
     values = torch.linalg.svdvals(states.double() - states.double().mean(0))
     share = values / values.sum()
     return torch.special.entr(share).sum().exp().item() if values.sum() > 0 else 0.0
 
 
 @torch.no_grad()
-def layer_states(model: XFM, batch: Batch) -> States:
-    """Of each encoder that the batch feeds, each layer's states of all its words (padding left out) or patches."""
-    found: States = {}
-    for encoder, layers in (("language", model.text.layers), ("vision", model.vision.blocks)):
-        inputs = [i for stream in batch.values() for i in inputs_of(stream, encoder)]
-        if inputs:
-            with eval_mode(model), recorded(layers) as states:
-                kept = [run(model, encoder, *i) for i in inputs]
-            by_layer = [
-                torch.cat([s.flatten(0, 1)[k] for s, k in zip(states[layer], kept, strict=True)])
-                for layer in range(len(layers))
-            ]
-            found[encoder] = by_layer
-    return found
-
-
-def inputs_of(stream: Stream, encoder: str) -> list[tuple[Tensor, ...]]:
-    if encoder == "vision":
-        return [(normalise(stream.image),)] if hasattr(stream, "image") else []  # type: ignore[union-attr]
-    words: TokenBatch | None = getattr(stream, "tokens", None)
-    return [(words.ids, words.mask)] if words is not None else []
-
-
-def run(model: XFM, encoder: str, *inputs: Tensor) -> Tensor:
-    """One pass; which of the layers' states (batch x tokens) are kept: words, and patches without the class token."""
-    if encoder == "language":
-        model.text(*inputs)
-        return inputs[1].flatten()
-    patches = model.vision(inputs[0].to(model.vision.mask_token.dtype))
-    kept = torch.ones(len(patches), patches.shape[1] + 1, dtype=torch.bool, device=patches.device)
-    kept[:, 0] = False
-    return kept.flatten()
-
-
-@contextmanager
-def recorded(layers: nn.ModuleList) -> Iterator[list[list[Tensor]]]:
-    """By layer, the outputs (B, L, D) of every pass."""
-    states: list[list[Tensor]] = [[] for _ in layers]
-    hooks = [
-        layer.register_forward_hook(lambda _, __, out, i=i: states[i].append(out)) for i, layer in enumerate(layers)
-    ]
-    try:
-        yield states
-    finally:
-        for hook in hooks:
-            hook.remove()
+def layer_states(model: XFM, batch: Batch) -> dict[str, list[Tensor]]:
+    """encoder -> by layer, the states (tokens, D) of all the batch's words (padding left out) or patches. Encoders that
+    the batch does not feed are left out."""
+    words = [stream.tokens for stream in batch.values() if hasattr(stream, "tokens")]  # type: ignore[union-attr]
+    images = [stream.image for stream in batch.values() if hasattr(stream, "image")]  # type: ignore[union-attr]
+    passes: dict[str, list[tuple[tuple[Tensor, ...], Tensor | None]]] = {  # arguments, and which tokens to keep
+        "language": [((w.ids, w.mask), w.mask) for w in words],
+        "vision": [((normalise(image).to(model.dtype),), None) for image in images],
+    }
+    states = {}
+    for name in (name for name, calls in passes.items() if calls):
+        stack, by_layer = model.stacks[name], []
+        with eval_mode(model), hooks.record(hooks.layers(model, stack)) as outputs:
+            for arguments, _ in passes[name]:
+                model.get_submodule(stack.encoder)(*arguments)
+        for layer in outputs.values():
+            each = [hooks.tokens(t)[:, stack.prefix_tokens :] for t in layer]
+            kept = [t.flatten(0, 1) if m is None else t[m] for t, (_, m) in zip(each, passes[name], strict=True)]
+            by_layer.append(torch.cat(kept))
+        states[name] = by_layer
+    return states

@@ -1,11 +1,11 @@
-"""The attention of any model as it runs: X-FM's own, and torch's (open_clip's towers).
+"""The attention of any model as it runs: X-FM's own, and torch's `MultiheadAttention` (open_clip's towers).
 
-    with capture(model, "fusion.*.cross", gradients=True) as seen:
+    with capture(model, "fusion.*.cross", gradients=True) as captured:
         model(...)[0].backward()
-    seen.weights["fusion.layers.1.cross"]    # (B, H, Q, K), the last call's
-    seen.gradients["fusion.layers.1.cross"]  # of what was differentiated, by the same weights
+    captured.weights["fusion.layers.1.cross"]    # (B, H, Q, K), the last call's
+    captured.gradients["fusion.layers.1.cross"]  # of what was differentiated, by these weights
 
-Nothing is recorded, and nothing is slower, when nobody captures. What the model computes stays the same to rounding.
+Outside `capture` nothing is recorded or slower. Inside, outputs stay the same up to rounding.
 """
 
 from __future__ import annotations
@@ -23,26 +23,35 @@ from torch import Tensor, nn
 from ..config_utils import ConfigError, nearest
 from ..model.attention import Attention
 
-Tap = Callable[[Tensor], Tensor]
+__all__ = ["Captured", "attentions", "capture"]
+
+_Tap = Callable[[Tensor], Tensor]
 
 
 class Captured:
     """By the dotted name of an attention, in the order in which they first ran."""
 
     def __init__(self, gradients: bool):
-        self.weights: dict[str, Tensor] = {}
+        self.weights: dict[str, Tensor] = {}  # (B, H, Q, K) of the last call
         self.calls: dict[str, int] = {}
         self._gradients = gradients
 
     @property
     def gradients(self) -> dict[str, Tensor]:
-        """Of the weights of the last calls; 0 where what was differentiated does not depend on them. ConfigError
+        """By the weights of the last calls; 0 where what was differentiated does not depend on them. ConfigError
         without `gradients=True`."""
         if not self._gradients:
             raise ConfigError("gradients = False: must be True in `capture` for gradients to be kept")
         return {n: torch.zeros_like(w) if w.grad is None else w.grad for n, w in self.weights.items()}
 
-    def tap(self, name: str) -> Tap:
+    def differentiate(self, output: Tensor) -> None:
+        """Fills `gradients` with those of a scalar; unlike `backward` it touches no parameter's `.grad`."""
+        weights = list(self.weights.values())
+        gradients = torch.autograd.grad(output, weights, allow_unused=True)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
+
+    def _tap(self, name: str) -> _Tap:
         def record(weights: Tensor) -> Tensor:
             if self._gradients:
                 if not weights.requires_grad:  # frozen weights, or an input without a graph: a graph begins here
@@ -57,32 +66,31 @@ class Captured:
 
 @contextmanager
 def capture(model: nn.Module, pattern: str = "*", gradients: bool = False) -> Iterator[Captured]:
-    """Records every attention whose dotted name fits the pattern (as file names do: * and ?), call by call.
+    """Records every attention whose dotted name fits the pattern (* and ?, as for file names), call by call.
 
-    Use it in eval mode: dropout is drawn otherwise than without. With `gradients`, inside `torch.enable_grad()`; call
-    `backward` (or `torch.autograd.grad` for the weights) before they are read. ConfigError where no name fits, with
-    the near ones.
+    Use it in eval mode: a captured attention draws its dropout differently. With `gradients`, use it inside
+    `torch.enable_grad()`, and differentiate before they are read. ConfigError where no name fits, with the nearest.
     """
-    there = attentions(model)
-    chosen = {name: module for name, module in there.items() if fnmatchcase(name, pattern)}
+    known = attentions(model)
+    chosen = {name: module for name, module in known.items() if fnmatchcase(name, pattern)}
     if not chosen:
-        hint = nearest(pattern, there, after=" ")
-        raise ConfigError(f"pattern = {pattern!r}: fits no attention; {hint}there are {', '.join(there) or 'none'}")
-    seen = Captured(gradients)
-    undo = [tapped(module, seen.tap(name)) for name, module in chosen.items()]
+        hint = nearest(pattern, known, after=" ")
+        raise ConfigError(f"pattern = {pattern!r}: fits no attention; {hint}there are {', '.join(known) or 'none'}")
+    captured = Captured(gradients)
+    undo = [_tapped(module, captured._tap(name)) for name, module in chosen.items()]
     try:
-        yield seen
+        yield captured
     finally:
-        for each in undo:
-            each()
+        for restore in undo:
+            restore()
 
 
 def attentions(model: nn.Module) -> dict[str, nn.Module]:
-    """Dotted name -> every attention in the model."""
+    """Dotted name -> every attention of the model."""
     return {n: m for n, m in model.named_modules() if isinstance(m, Attention | nn.MultiheadAttention)}
 
 
-def tapped(module: Any, tap: Tap) -> Callable[[], None]:
+def _tapped(module: Any, tap: _Tap) -> Callable[[], None]:
     """Sends the weights of an attention through `tap`; returns what undoes it."""
     if isinstance(module, Attention):
         before, module.tap = module.tap, tap
@@ -99,16 +107,16 @@ def tapped(module: Any, tap: Tap) -> Callable[[], None]:
     ) -> tuple[Tensor, None]:
         if key_padding_mask is not None or (rest.get("is_causal") and attn_mask is None):
             raise ConfigError("key_padding_mask, is_causal: must be given as attn_mask for weights to be captured")
-        return explicit(module, query, key, value, attn_mask, tap), None
+        return _explicit(module, query, key, value, attn_mask, tap), None
 
     module.forward = forward
     return lambda: delattr(module, "forward")
 
 
-def explicit(
-    module: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, tap: Tap
+def _explicit(
+    module: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, tap: _Tap
 ) -> Tensor:
-    """torch's multi-head attention, written out: its own never lets gradients reach the weights that it returns."""
+    """`nn.MultiheadAttention.forward`, whose own form lets no gradient reach the weights that it returns."""
     heads, first = module.num_heads, module.batch_first
     inputs = [t if first else t.transpose(0, 1) for t in (query, key, value)]
     if module.in_proj_weight is not None:

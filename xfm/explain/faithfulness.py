@@ -1,9 +1,9 @@
-"""Whether an attribution can be trusted: against ground truth, against the model, and against knowing nothing.
+"""How far an attribution can be trusted: against ground truth, against the model, and against baselines.
 
-    found = attribute(question, "integrated gradients")
-    print(trust(question, found))
+    attribution = explain.attribute(inputs, "integrated gradients")
+    print(explain.faithfulness_report(inputs, attribution))
 
-Every score is a plain function; `scores.SCORES` says what is better, and what it is of.
+`scores.SCORES` says what each score is, and which direction is better.
 """
 
 from __future__ import annotations
@@ -21,148 +21,146 @@ from .attribution import Attribution, attribute, normalise_positive
 from .inputs import AttributionInputs
 from .methods.captum_methods import seeded_globals
 
+__all__ = ["BASELINES", "Curve", "FaithfulnessReport", "faithfulness_report", "infidelity", "perturbation_curves",
+           "pointing_game", "relevance_mass", "sensitivity", "truth_scores"]  # fmt: skip
+
 STEPS = 12  # of a curve
 SUBSETS = 32  # of infidelity
-NEAR, NEIGHBOURS = 0.1, 3  # of sensitivity: inputs moved by up to so much of their deviation, so many times
-BASELINES = ("random", "centre")  # that lifts are over
+NOISE, NEIGHBOURS = 0.1, 3  # of sensitivity: the largest shift, in standard deviations, and how many shifts
+BASELINES = ("random", "centre")  # methods that lifts are over
 
 
 @dataclass(frozen=True)
 class FaithfulnessReport:
-    """Scores of one attribution, and of the baselines on the same question."""
+    """Scores of one attribution, and of the baselines on the same inputs."""
 
     method: str
     scores: dict[str, float]
-    baselines: dict[str, dict[str, float]]  # of BASELINES, those scores that need the truth
+    baselines: dict[str, dict[str, float]]  # of BASELINES, the scores that need ground truth
     gap: float | None  # completeness
 
     def lift(self, score: str, over: str) -> float:
         return self.scores[score] - self.baselines[over][score]
 
     def __str__(self) -> str:
-        """The trust line."""
-        told = []
+        """In one line, each score next to the baselines'."""
+        parts = []
         for name, value in self.scores.items():
-            beside = "".join(f", {b} {own[name]:.2f}" for b, own in self.baselines.items() if name in own)
-            told.append(f"{name} {value:.2f}" + (f" ({beside[2:]})" if beside else ""))
-        told += [f"completeness gap {self.gap:+.2g}"] if self.gap is not None else []
-        return f"{self.method}: {'; '.join(told)}"
+            others = ", ".join(f"{b} {scores[name]:.2f}" for b, scores in self.baselines.items() if name in scores)
+            parts.append(f"{name} {value:.2f}" + (f" ({others})" if others else ""))
+        parts += [f"completeness gap {self.gap:+.2g}"] if self.gap is not None else []
+        return f"{self.method}: {'; '.join(parts)}"
 
 
 def faithfulness_report(
-    question: AttributionInputs, found: Attribution, seed: int = 0, sensitive: bool = True
+    inputs: AttributionInputs, attribution: Attribution, seed: int = 0, sensitive: bool = True
 ) -> FaithfulnessReport:
-    """All scores that the question allows. `sensitive`: whether to attribute NEIGHBOURS times more for sensitivity."""
-    scores = truth_scores(question, found) | perturbation_areas(question, found, seed)
-    scores["infidelity"] = infidelity(question, found, seed)
+    """All scores that the inputs allow. `sensitive`: sensitivity too, which runs the method NEIGHBOURS times more."""
+    scores = truth_scores(inputs, attribution)
+    scores |= {name: curve.area for name, curve in perturbation_curves(inputs, attribution, seed).items()}
+    scores["infidelity"] = infidelity(inputs, attribution, seed)
     if sensitive:
-        scores["sensitivity"] = sensitivity(question, found.method, seed)
-    others = BASELINES if question.truth is not None else ()
-    beside = {name: truth_scores(question, attribute(question, name, seed)) for name in others}
-    return FaithfulnessReport(found.method, scores, beside, found.gap)
+        scores["sensitivity"] = sensitivity(inputs, attribution.method, seed)
+    names = BASELINES if inputs.truth is not None else ()
+    baselines = {name: truth_scores(inputs, attribute(inputs, name, seed)) for name in names}
+    return FaithfulnessReport(attribution.method, scores, baselines, attribution.gap)
 
 
-def truth_scores(question: AttributionInputs, found: Attribution) -> dict[str, float]:
-    """The scores that need to know what the text is about; none where it is not known."""
+def truth_scores(inputs: AttributionInputs, attribution: Attribution) -> dict[str, float]:
+    """The scores that need ground truth; none where it is not known."""
     scores = {}
-    if question.truth is not None and question.truth.any():
-        image = found.image.numpy()
-        scores["pointing game"] = pointing_game(image, question.truth)
-        scores["mass in mask"] = relevance_mass(image, question.truth)
-        scores["average precision"] = average_precision_score(question.truth.ravel(), image.ravel())
-    if question.naming is not None and question.naming.any():
-        scores["mass on name"] = relevance_mass(found.text.numpy(), question.naming.numpy())
+    if inputs.truth is not None and inputs.truth.any():
+        image = attribution.image.numpy()
+        scores["pointing game"] = pointing_game(image, inputs.truth)
+        scores["mass in mask"] = relevance_mass(image, inputs.truth)
+        scores["average precision"] = average_precision_score(inputs.truth.ravel(), image.ravel())
+    if inputs.name_pieces is not None and inputs.name_pieces.any():
+        scores["mass on name"] = relevance_mass(attribution.text.numpy(), inputs.name_pieces.numpy())
     return {name: float(value) for name, value in scores.items()}
 
 
 def pointing_game(values: np.ndarray, truth: np.ndarray) -> float:
-    """Share of the largest value's places that are true: ties are drawn evenly (Zhang et al., 2016, pointing game)."""
+    """Share of the places of the largest value that are true (Zhang et al., 2016; ties count evenly)."""
     return float(truth[values == values.max()].mean())
 
 
 def relevance_mass(values: np.ndarray, truth: np.ndarray) -> float:
-    """Share of what is positive on true places; where nothing is, all places are worth the same."""
+    """Share of the positive values' sum on true places; without positive values, as if all were equal."""
     share = normalise_positive(torch.from_numpy(np.ascontiguousarray(values))).numpy()
     return float(share[truth].sum()) if share.any() else float(truth.mean())
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The score as parts are put in or taken away, in the order of an attribution."""
+    """The score as parts are inserted or deleted in the order of an attribution."""
 
     shares: Tensor  # (k,) of the parts, 0 to 1
     scores: Tensor  # (k,)
 
     @property
     def area(self) -> float:
-        """The mean score along the curve: in the target's units."""
+        """The mean score along the curve, in the target's unit."""
         return torch.trapezoid(self.scores, self.shares).item()
 
 
-def perturbation_curves(question: AttributionInputs, found: Attribution, seed: int = 0) -> dict[str, Curve]:
-    """Insertion and deletion (Petsiuk et al., 2018) of patches beside the whole text, and of word pieces beside the
-    whole picture. Ties are put in an order by chance."""
-    patches, pieces = question.everything
-    asked: list[tuple[str, Tensor, Tensor, Tensor]] = []  # name, shares (k,), patches (k, P), pieces (k, L)
-    for side, values, of in (("image", found.patches, patches), ("text", found.text, pieces & ~question.fixed)):
-        many = int(of.sum())
-        steps = torch.linspace(0, many, min(STEPS, many) + 1).round()
-        first = (ranks(values, of, seed) < steps[:, None]) & of
-        for name, mask in ((f"insertion, {side}", first), (f"deletion, {side}", ~first & of)):
-            seen = (mask, pieces.expand(len(mask), -1)) if side == "image" else (patches.expand(len(mask), -1), mask)
-            asked.append((name, steps / max(many, 1), *seen))
-    scores = question.keeping(torch.cat([a[2] for a in asked]), torch.cat([a[3] for a in asked]))
-    parts = scores.split([len(shares) for _, shares, _, _ in asked])
-    return {name: Curve(shares, own) for (name, shares, _, _), own in zip(asked, parts, strict=True)}
+def perturbation_curves(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> dict[str, Curve]:
+    """Insertion and deletion (Petsiuk et al., 2018) of patches with the whole text, and of word pieces with the whole
+    image. Ties are ordered at random."""
+    all_patches, all_pieces = inputs.keep_all
+    shares: dict[str, Tensor] = {}
+    keep_patches, keep_pieces = [], []
+    for side, values, parts in (
+        ("image", attribution.patches, all_patches),
+        ("text", attribution.text, all_pieces & ~inputs.fixed),
+    ):
+        count = int(parts.sum())
+        steps = torch.linspace(0, count, min(STEPS, count) + 1).round()
+        chance = torch.rand(len(values), generator=seeding.generator("ties", seed))
+        order = np.lexsort((chance.numpy(), -values.numpy(), ~parts.numpy()))  # largest first, what is fixed last
+        inserted = (torch.from_numpy(np.argsort(order)) < steps[:, None]) & parts
+        for name, keep in ((f"insertion, {side}", inserted), (f"deletion, {side}", ~inserted & parts)):
+            shares[name] = steps / max(count, 1)
+            keep_patches.append(keep if side == "image" else all_patches.expand(len(keep), -1))
+            keep_pieces.append(keep if side == "text" else all_pieces.expand(len(keep), -1))
+    scores = inputs.masked_scores(torch.cat(keep_patches), torch.cat(keep_pieces)).split([*map(len, shares.values())])
+    return {name: Curve(share, own) for (name, share), own in zip(shares.items(), scores, strict=True)}
 
 
-def ranks(values: Tensor, of: Tensor, seed: int) -> Tensor:
-    """(N,) 0 for the largest of those `of` (N,) bool, then 1, ...; the others come last."""
-    chance = torch.rand(len(values), generator=seeding.generator("ties", seed))
-    order = np.lexsort((chance.numpy(), -values.numpy(), ~of.numpy()))
-    return torch.from_numpy(np.argsort(order))
-
-
-def perturbation_areas(question: AttributionInputs, found: Attribution, seed: int = 0) -> dict[str, float]:
-    return {name: curve.area for name, curve in perturbation_curves(question, found, seed).items()}
-
-
-def infidelity(question: AttributionInputs, found: Attribution, seed: int = 0) -> float:
-    """captum's infidelity (Yeh et al., 2019) over subsets of patches and pieces that are taken away, the numbers scaled
-    as fits best, as a share of what numbers that are all 0 would have: 0 explains everything, 1 nothing."""
-    seen: list[Tensor] = []
+def infidelity(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> float:
+    """captum's infidelity (Yeh et al., 2019) over masked subsets of patches and pieces, with the best scale of the
+    numbers, relative to an attribution of zeros: 0 explains all changes of the score, 1 none. NaN: there are none."""
+    scores: list[Tensor] = []
 
     def forward(patches: Tensor, pieces: Tensor) -> Tensor:
-        seen.append(question.keeping(patches > 0.5, pieces > 0.5))
-        return seen[-1]
+        scores.append(inputs.masked_scores(patches > 0.5, pieces > 0.5))
+        return scores[-1]
 
-    def perturb(inputs: tuple[Tensor, ...], _: object = None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        share = torch.rand(len(inputs[0]), 1)  # of all parts, another one each time
-        gone = [(torch.rand_like(t) < share).float() for t in inputs]
-        gone[1] *= ~question.fixed
-        return tuple(gone), tuple(t - away for t, away in zip(inputs, gone, strict=True))
+    def perturb(keep: tuple[Tensor, ...], _: object = None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        share = torch.rand(len(keep[0]), 1)  # of all parts, another one each time
+        masked = [(torch.rand_like(t) < share).float() for t in keep]
+        masked[1] *= ~inputs.fixed
+        return tuple(masked), tuple(t - without for t, without in zip(keep, masked, strict=True))
 
-    masks = tuple(mask.float()[None] for mask in question.everything)
-    numbers = (found.patches[None], found.text[None])
+    masks = tuple(keep.float()[None] for keep in inputs.keep_all)
+    numbers = (attribution.patches[None], attribution.text[None])
     with seeded_globals("infidelity", seed):
         error = cm.infidelity(forward, perturb, masks, numbers, n_perturb_samples=SUBSETS, normalize=True).item()
-    whole, changed = seen[0], torch.cat(seen[1:])
-    nothing = (whole - changed).square().mean().item()
-    return error / nothing if nothing > 0 else float("nan")
+    of_zeros = (scores[0] - torch.cat(scores[1:])).square().mean().item()
+    return error / of_zeros if of_zeros > 0 else float("nan")
 
 
-def sensitivity(question: AttributionInputs, method: str, seed: int = 0) -> float:
-    """captum's largest sensitivity (Yeh et al., 2019): how far the numbers move, as a share of their length, when
-    embedded patches and pieces are moved by up to NEAR of their standard deviation."""
+def sensitivity(inputs: AttributionInputs, method: str, seed: int = 0) -> float:
+    """captum's maximum sensitivity (Yeh et al., 2019): the largest change of the numbers, relative to their norm, when
+    embedded patches and pieces are shifted by up to NOISE standard deviations."""
 
-    def explain(inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        moved = [replace(question, patches=p, pieces=w) for p, w in zip(*inputs, strict=True)]
-        rows = [attribute(q, method, seed) for q in moved]
+    def explain(embedded: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        shifted = [replace(inputs, patches=p, pieces=w) for p, w in zip(*embedded, strict=True)]
+        rows = [attribute(each, method, seed) for each in shifted]
         return torch.stack([r.patches for r in rows]), torch.stack([r.text for r in rows])
 
-    def perturb(inputs: tuple[Tensor, ...], _: float = 0) -> tuple[Tensor, ...]:
-        return tuple(t + NEAR * t.std() * (2 * torch.rand(t.shape).to(t) - 1) for t in inputs)
+    def perturb(embedded: tuple[Tensor, ...], _: float = 0) -> tuple[Tensor, ...]:
+        return tuple(t + NOISE * t.std() * (2 * torch.rand(t.shape).to(t) - 1) for t in embedded)
 
-    inputs = (question.patches[None].detach(), question.pieces[None].detach())
+    embedded = (inputs.patches[None].detach(), inputs.pieces[None].detach())
     with seeded_globals("sensitivity", seed):
-        return cm.sensitivity_max(explain, inputs, perturb, n_perturb_samples=NEIGHBOURS).item()
+        return cm.sensitivity_max(explain, embedded, perturb, n_perturb_samples=NEIGHBOURS).item()

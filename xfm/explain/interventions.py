@@ -1,151 +1,148 @@
-"""What happens when a part of the model, or of its input, is changed: causes, where attributions are only claims.
-
-heads = head_importance(questions)                       # every head switched off in turn
-found = patching(clean, corrupt, "fusion.layers.1")      # states of one input put into another
-"""
+"""What happens when a part of the model, or of its input, is changed: effects, where attributions are only claims."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..batch import Batch
 from ..config import RunConfig
 from ..config_utils import ConfigError, nearest, one_of, require
 from ..model import XFM
-from ..model.attention import Attention
 from ..model.modes import eval_mode
 from ..objectives import OBJECTIVES, Pretraining
 from .attention_capture import attentions
 from .inputs import AttributionInputs
-from .targets import KNOWN
+from .targets import TARGETS
 from .tracing import capture_attention
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["Head", "HeadImportance", "ablate_heads", "head_importance", "objective_effects", "pruning_curve",
+           "removal_effects"]  # fmt: skip
+
 Fill = Literal["zero", "mean"]
-Head = tuple[str, int]  # an attention's dotted name, and the head's number
-PLACES = {"language": "text.layers.{}.attention", "vision": "vision.blocks.{}.attention",
-          "fusion": "fusion.layers.{}.attention", "cross": "fusion.layers.{}.cross"}  # fmt: skip
+Head = tuple[str, int]  # an attention's dotted name, and the head's index
 
 
 @contextmanager
 def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iterator[None]:
-    """The heads put out nothing, or what they put out on average over the tokens of the same pass.
+    """The heads return zero, or their mean over the tokens of the same pass.
 
     ConfigError for an attention or a head that the model does not have.
     """
     one_of("fill", fill, ("zero", "mean"))
-    there, wanted = attentions(model), {}
+    known, chosen = attentions(model), {}
     for name, head in heads:
-        module: Any = there.get(name)
+        module: Any = known.get(name)
         if module is None:
-            raise ConfigError(
-                f"heads: no attention {name!r}; {nearest(name, there, after=' ')}there are {', '.join(there)}"
-            )
+            hint = nearest(name, known, after=" ")
+            raise ConfigError(f"heads: no attention {name!r}; {hint}there are {', '.join(known)}")
         require(0 <= head < module.heads, f"head of {name}", head, f"0 to {module.heads - 1}")
-        wanted.setdefault(name, []).append(head)
+        chosen.setdefault(module, []).append(head)
+
+    def ablated(count: int, heads: list[int], states: Tensor) -> Tensor:
+        """What enters the output projection, where heads still lie side by side."""
+        by_head = states.unflatten(-1, (count, -1)).clone()  # (B, Q, H, d)
+        part = by_head[:, :, heads]
+        by_head[:, :, heads] = part.mean((0, 1), keepdim=True).expand_as(part) if fill == "mean" else 0
+        return by_head.flatten(-2)
+
     with ExitStack() as stack:
-        for name, some in wanted.items():
-            stack.callback(silenced(there[name], some, fill).remove)  # type: ignore[arg-type]
+        for module, own in chosen.items():
+            hook = lambda _, args, n=module.heads, own=own: (ablated(n, own, args[0]),)  # noqa: E731
+            stack.enter_context(module.out.register_forward_pre_hook(hook))
         yield
-
-
-def silenced(module: Attention, heads: Sequence[int], fill: Fill) -> Any:
-    """A hook on what goes into the output projection, where heads still lie side by side."""
-
-    def hook(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        mixed = inputs[0].unflatten(-1, (module.heads, -1)).clone()  # (B, Q, H, d)
-        part = mixed[:, :, list(heads)]
-        mixed[:, :, list(heads)] = part.mean((0, 1), keepdim=True).expand_as(part) if fill == "mean" else 0
-        return (mixed.flatten(-2),)
-
-    return module.out.register_forward_pre_hook(hook)
 
 
 @dataclass(frozen=True)
 class HeadImportance:
-    """Of every head of a model, over some questions."""
+    """Of every head of a model, mean over some inputs."""
 
-    frame: pd.DataFrame  # place, layer, head, ablation (mean |change| of the target), attention, gradient (mean sizes)
+    frame: pd.DataFrame  # place (the attention map), layer, head; ablation (|change| of the target), attention,
+    heads: list[Head]  # ... attention x gradient; and each row's head, for `ablate_heads`
 
     def agreement(self, one: str = "ablation", other: str = "attention x gradient") -> float:
         """Spearman's rank correlation of two columns over all heads."""
         return float(self.frame.corr("spearman", numeric_only=True).to_dict()[one][other])
 
 
-def head_importance(questions: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
-    """How much the target changes when a head is ablated, beside what attention says of the head: the largest weight of
-    a row on average ("confidence", Voita et al., 2019), and |weight x gradient| (Michel et al., 2019, per weight)."""
+def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
+    """How much the target changes when a head is ablated, next to what attention says of it: a row's largest weight,
+    mean over rows ("confidence", Voita et al., 2019), and the sum of |weight x gradient| (Michel et al., 2019)."""
     import pandas as pd
 
-    require(bool(questions), "questions", questions, "at least one")
-    model, rows = questions[0].model, []
+    require(bool(inputs), "inputs", inputs, "at least one")
+    model, rows, heads = inputs[0].model, [], []
+    sites = {place: stack for stack in model.stacks.values() for place in stack.attentions}
     with eval_mode(model):
-        before = [q.score() for q in questions]
-        seen = [capture_attention(q)[0] for q in questions]
-        for place, attention in seen[0].items():
-            for layer in range(attention.weights.shape[0]):
-                for head in range(attention.weights.shape[1]):
-                    with ablate_heads(model, [(PLACES[place].format(layer), head)], fill):
-                        after = [q.score() for q in questions]
-                    own = [(m[place].weights[layer, head], m[place].gradients[layer, head]) for m in seen]  # type: ignore[index]
-                    rows.append(
-                        {
-                            "place": place,
-                            "layer": layer,
-                            "head": head,
-                            "ablation": mean(abs(a - b) for a, b in zip(after, before, strict=True)),
-                            "attention": mean(w.amax(-1).mean().item() for w, _ in own),
-                            "attention x gradient": mean((w * g).abs().sum().item() for w, g in own),
-                        }
-                    )
-    return HeadImportance(pd.DataFrame(rows))
+        before = [each.score() for each in inputs]
+        maps = [capture_attention(each)[0] for each in inputs]
+        for place, stack in sites.items():
+            for layer, head in product(*map(range, maps[0][place].weights.shape[:2])):
+                heads.append((stack.attention(place, layer), head))
+                with ablate_heads(model, heads[-1:], fill):
+                    after = [each.score() for each in inputs]
+                own = [(m[place].weights[layer, head], m[place].gradients[layer, head]) for m in maps]  # type: ignore[index]
+                measures = {
+                    "ablation": [abs(a - b) for a, b in zip(after, before, strict=True)],
+                    "attention": [w.amax(-1).mean().item() for w, _ in own],
+                    "attention x gradient": [(w * g).abs().sum().item() for w, g in own],
+                }
+                means = {name: sum(values) / len(values) for name, values in measures.items()}
+                rows.append({"place": place, "layer": layer, "head": head, **means})
+    return HeadImportance(pd.DataFrame(rows), heads)
 
 
-def mean(values: Iterator[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)
+def pruning_curve(
+    pairs: Sequence[tuple[AttributionInputs, AttributionInputs]], order: Sequence[Head], counts: Sequence[int]
+) -> list[float]:
+    """Two-way accuracy with the first heads of an order ablated, for each of some counts: how often the first inputs of
+    a pair, a phrase with its image, score higher than the second, the phrase with another; a tie counts half."""
+    accuracies = []
+    for count in counts:
+        with ablate_heads(pairs[0][0].model, order[:count]):
+            differences = torch.tensor([right.score() - wrong.score() for right, wrong in pairs])
+        accuracies.append((1 + differences.round(decimals=4).sign()).mean().item() / 2)
+    return accuracies
 
 
 def removal_effects(
-    question: AttributionInputs, patches: Tensor | None = None, words: Sequence[str] = ()
+    inputs: AttributionInputs, patches: Tensor | None = None, words: Sequence[str] = ()
 ) -> dict[str, float]:
-    """The target, ITM, ITC and the box, before and after patches (P,) bool or words are taken away: name -> change.
+    """What masking patches (P,) bool or words changes: target -> change, of every target that the model has a head for.
 
-    ConfigError for a word that the text does not have.
+    ConfigError for a word that the text does not have, and for patches of another shape.
     """
-    gone, read = (torch.zeros_like(mask) for mask in question.everything)
+    masked_patches, masked_pieces = (~keep for keep in inputs.keep_all)
     if patches is not None:
-        require(patches.shape == gone.shape, "patches.shape", tuple(patches.shape), f"{tuple(gone.shape)}")
-        gone = patches
+        expected = tuple(masked_patches.shape)
+        require(patches.shape == expected, "patches.shape", tuple(patches.shape), f"{expected}")
+        masked_patches = patches
     for word in words:
-        one_of("word", word, question.words.words)
-        read |= question.words.members[[w == word for w in question.words.words]].any(0)
-    with eval_mode(question.model):
-        before, after = (scores(question, *masks) for masks in (question.everything, (~gone, ~read)))
-    return {name: after[name] - before[name] for name in before}
-
-
-def scores(question: AttributionInputs, patches: Tensor, pieces: Tensor) -> dict[str, float]:
-    """Every target that the model has heads for, with only these patches (P,) bool and pieces (L,) bool."""
-    with torch.no_grad():
-        out = question.outputs(*question.masked(patches[None], pieces[None]))
-    targets = {question.target.name: question.target}
-    targets |= {name: target for name, target in KNOWN.items() if target.head in question.model.objectives}
-    return {name: target.score(out).item() for name, target in targets.items()}
+        one_of("word", word, inputs.words.words)
+        masked_pieces |= inputs.words.members[[w == word for w in inputs.words.words]].any(0)
+    targets = {inputs.target.name: inputs.target}
+    targets |= {name: target for name, target in TARGETS.items() if target.head in inputs.model.objectives}
+    with eval_mode(inputs.model), torch.no_grad():
+        before, after = (
+            inputs.outputs(*inputs.mask(*(keep[None] for keep in both)))
+            for both in (inputs.keep_all, (~masked_patches, ~masked_pieces))
+        )
+        return {name: target.score(after).item() - target.score(before).item() for name, target in targets.items()}
 
 
 def objective_effects(
     model: XFM, config: RunConfig, batch: Batch, heads: Sequence[Head], fill: Fill = "zero"
 ) -> pd.DataFrame:
-    """What ablated heads do to training: every objective's loss on a batch, "stream/objective" -> before, after."""
+    """What ablated heads change in training: every loss on a batch, "stream/objective" -> before, after."""
     import pandas as pd
 
     forward, on = Pretraining(model, config), dict.fromkeys(OBJECTIVES, 1.0)

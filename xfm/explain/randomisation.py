@@ -1,14 +1,8 @@
-"""Sanity checks of Adebayo et al. (2018): an explanation of a model should change when the model does.
-
-Weights: `weights(ask, model, method)` explains the model while its parts are drawn anew, from the target downwards, or
-one at a time. Data: `unlike(ask, model, other, method)` explains another model, trained on `data.dataset = "shuffled"`,
-where no text fits its picture.
-"""
+"""Sanity checks of Adebayo et al. (2018): an attribution should change when the model's weights do."""
 
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,69 +17,67 @@ from ..model import XFM, initialise
 from .attribution import Attribution, attribute
 from .inputs import AttributionInputs
 
-Ask = Callable[[XFM], AttributionInputs]  # the same question, to another model
+__all__ = ["RankCorrelation", "attribution_correlation", "model_parts", "randomise_weights", "randomised_copy"]
+
 How = Literal["cascading", "independent"]
-SEED = 1  # of weights drawn anew, added to what `initialise` is given
+_SEED = 1  # of new weights, added to what `initialise` is given
 
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Rank correlations (Spearman) of two attributions' sizes: 1 for the same order, 0 for no relation."""
+    """Spearman's rank correlation of two attributions' absolute values: 1 for the same order, 0 for no relation."""
 
-    part: str  # of the model, drawn anew
+    part: str  # of the model, randomised
     text: float
     image: float
 
 
 def randomise_weights(
-    ask: Ask, model: XFM, method: str, how: How = "cascading", seed: int = 0
+    make: Callable[[XFM], AttributionInputs], model: XFM, method: str, how: How = "cascading", seed: int = 0
 ) -> list[RankCorrelation]:
-    """The whole model's attribution beside that of the model with parts drawn anew, part after part."""
+    """The model's attribution against those with parts of the model randomised: from the target downwards, each part
+    with those before it ("cascading"), or alone ("independent"). `make`: the inputs of a model."""
     one_of("how", how, ("cascading", "independent"))
-    trained, fresh = model.state_dict(), copy.deepcopy(model)
-    initialise(fresh, SEED + seed)
-    drawn = {name: value.clone() for name, value in fresh.state_dict().items()}
-    before, found, chosen = attribute(ask(model), method, seed), [], set()
-    for part, names in parts(model).items():
+    trained, fresh = model.state_dict(), randomised_copy(model, seed)
+    random = {name: value.clone() for name, value in fresh.state_dict().items()}
+    before, correlations, chosen = attribute(make(model), method, seed), [], set()
+    for part, names in model_parts(model).items():
         chosen = chosen | names if how == "cascading" else names
-        fresh.load_state_dict({name: drawn[name] if name in chosen else trained[name] for name in trained})
-        found.append(attribution_correlation(part, before, attribute(ask(fresh), method, seed)))
-    return found
+        fresh.load_state_dict({name: random[name] if name in chosen else trained[name] for name in trained})
+        correlations.append(attribution_correlation(part, before, attribute(make(fresh), method, seed)))
+    return correlations
 
 
 def randomised_copy(model: XFM, seed: int = 0) -> XFM:
-    """A copy whose weights are all drawn anew."""
+    """A copy with all weights initialised anew."""
     fresh = copy.deepcopy(model)
-    initialise(fresh, SEED + seed)
+    initialise(fresh, _SEED + seed)
     return fresh
 
 
-def unlike(ask: Ask, model: XFM, other: XFM, method: str, seed: int = 0) -> RankCorrelation:
-    """The attribution of a model beside that of another one of the same sizes."""
-    return attribution_correlation("all", attribute(ask(model), method, seed), attribute(ask(other), method, seed))
-
-
-def parts(model: XFM) -> dict[str, set[str]]:
-    """From the target downwards: name -> its weights' names."""
-    names, found = list(model.state_dict()), {}
-    found["heads"] = {name for name in names if name.startswith("objectives.")}
-    for label, pattern, depth in (
-        ("fusion layer", r"fusion\.layers\.{}\.", len(model.fusion.layers)),
-        ("encoders' layer", r"(text\.layers|vision\.(blocks|relative_bias))\.{}\b", len(model.text.layers)),
-    ):
-        for layer in reversed(range(depth)):
-            found[f"{label} {layer}"] = {name for name in names if re.match(pattern.format(layer), name)}
-    found["embeddings"] = set(names) - set().union(*found.values())
-    return found
+def model_parts(model: XFM) -> dict[str, set[str]]:
+    """From the target downwards: part -> the names of its weights."""
+    names, parts = list(model.state_dict()), {}
+    parts["heads"] = {name for name in names if name.startswith("objectives.")}
+    encoders = [stack for name, stack in model.stacks.items() if name != "fusion"]
+    for label, stacks in (("fusion layer", [model.stacks["fusion"]]), ("encoders' layer", encoders)):
+        lists = [each for stack in stacks for each in (stack.layers, *stack.per_layer)]
+        for layer in reversed(range(max(len(model.get_submodule(stack.layers)) for stack in stacks))):  # type: ignore[arg-type]
+            prefixes = tuple(f"{each}.{layer}." for each in lists)
+            parts[f"{label} {layer}"] = {name for name in names if f"{name}.".startswith(prefixes)}
+    parts["embeddings"] = set(names) - set().union(*parts.values())
+    return parts
 
 
 def attribution_correlation(part: str, one: Attribution, other: Attribution) -> RankCorrelation:
-    of = torch.tensor(one.words.owner) >= 0  # <s> and </s> are no words
-    return RankCorrelation(part, correlation(one.text[of], other.text[of]), correlation(one.patches, other.patches))
+    """Of two attributions of the same inputs; `<s>` and `</s>`, which are no words, are left out."""
+    of_words = torch.tensor(one.words.owner) >= 0
+    text = _rank_correlation(one.text[of_words], other.text[of_words])
+    return RankCorrelation(part, text, _rank_correlation(one.patches, other.patches))
 
 
-def correlation(one: Tensor, other: Tensor) -> float:
-    """Of sizes. 0 where one of the two is the same everywhere: an order that does not exist is like no other."""
-    sizes = one.abs().numpy(), other.abs().numpy()
-    found: Any = spearmanr(*sizes) if all(np.ptp(s) > 0 for s in sizes) else None
-    return float(found.statistic) if found else 0.0
+def _rank_correlation(one: Tensor, other: Tensor) -> float:
+    """Of absolute values; 0 where one of the two is constant, which has no order."""
+    values = one.abs().numpy(), other.abs().numpy()
+    result: Any = spearmanr(*values) if all(np.ptp(v) > 0 for v in values) else None
+    return float(result.statistic) if result else 0.0

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..data.tokenizer import Tokenizer
 
+__all__ = ["PatchAxis", "TokenAxis", "token_axis"]
+
 
 @dataclass(frozen=True)
 class TokenAxis:
@@ -27,13 +29,13 @@ class TokenAxis:
         return torch.tensor([[owner == word for owner in self.owner] for word in range(len(self.words))])
 
     def joined(self, values: Tensor) -> Tensor:
-        """(..., pieces) -> (..., words): the sums over each word's pieces."""
+        """(..., pieces) -> (..., words): the sum over each word's pieces."""
         return values @ self.members.T.to(values.dtype)
 
 
 @dataclass(frozen=True)
 class PatchAxis:
-    """The axis of image tokens: one that stands for the picture, then its patches, row by row."""
+    """The axis of image tokens: the pooled token of the image, then its patches, row by row."""
 
     grid: int  # patches a side
     size: int  # pixels a patch's side
@@ -43,25 +45,21 @@ class PatchAxis:
         row, column = divmod(patch, self.grid)
         return column * self.size, row * self.size, self.size, self.size
 
-    def map(self, values: Tensor) -> Tensor:
-        """(..., 1 + patches) -> (..., grid, grid), without the first token."""
-        return values[..., 1:].unflatten(-1, (self.grid, self.grid))
-
     def pixels(self, values: Tensor) -> Tensor:
-        """(..., patches) -> (..., side, side): to each pixel its patch's."""
+        """(..., patches) -> (..., side, side): each pixel has its patch's value."""
         return repeat(values, "... (y x) -> ... (y p) (x q)", y=self.grid, p=self.size, q=self.size)
 
     def shares(self, mask: Tensor) -> Tensor:
-        """(side, side) bool -> (patches,): how much of each patch is in the mask."""
+        """(side, side) bool -> (patches,): the share of each patch that is in the mask."""
         return mask.float().unfold(0, self.size, self.size).unfold(1, self.size, self.size).mean((-1, -2)).flatten()
 
 
 def token_axis(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> TokenAxis:
-    """The pieces of a text, and the words, numbers and marks that they are of."""
-    places = [found.span() for found in re.finditer(r"\w+|[^\w\s]", text)]
+    """The pieces of a text, and the words, numbers and punctuation marks that they belong to."""
+    spans = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
     pieces, owner = ["<s>"], [-1]
     for i, (start, end) in zip(ids[1:-1], tokenizer.backend.encode(text).offsets, strict=True):
-        inside = [word for word, (first, last) in enumerate(places) if first < end and last > start]
+        inside = [word for word, (first, last) in enumerate(spans) if first < end and last > start]
         pieces.append(tokenizer.decode([i]))
-        owner.append(inside[0] if inside else -1)  # white space is of none
-    return TokenAxis((*pieces, "</s>"), (*owner, -1), tuple(text[first:last] for first, last in places))
+        owner.append(inside[0] if inside else -1)  # white space belongs to none
+    return TokenAxis((*pieces, "</s>"), (*owner, -1), tuple(text[first:last] for first, last in spans))

@@ -1,10 +1,10 @@
-"""One picture and one text through X-FM, as data: every attention, its gradients, the states, and what the axes mean.
+"""One image and one text through X-FM, as arrays: all attention, its gradients, the states, and what the axes are.
 
-    found = trace(model, tokenizer, scene.image, scene.caption.text, target="itm")
-    found.maps["cross"].weights    # (layer, head, word piece, image token)
-    found.words.pieces, found.patches.rectangle(7)
+    traced = explain.trace(model, tokenizer, image, text, target="itm")
+    traced.maps["cross"].weights    # (layer, head, word piece, image token)
+    traced.words.pieces, traced.patches.rectangle(7)
 
-Words get gradients of ITM although X-FM's training stops them: the stop is of training, and `Flow` alone has it.
+Words have gradients of ITM although X-FM's training stops them: the stop-gradient is part of `Flow` alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,38 +26,36 @@ from torch import Tensor
 
 from ..config_utils import ConfigError, require
 from ..data.tokenizer import Tokenizer
+from ..diagnostics import hooks
+from ..images import ImageLike
 from ..model import XFM
 from ..model.modes import eval_mode
-from .attention_capture import Captured, capture
+from .attention_capture import capture
 from .inputs import AttributionInputs, make_inputs
 from .targets import ITM, Outputs, Target
 from .token_axes import PatchAxis, TokenAxis
 
-MAPS = {  # as said here: the module's layers, the attention in each, what asks, what is asked
-    "language": ("text.layers", "attention", "words", "words"),
-    "vision": ("vision.blocks", "attention", "patches", "patches"),
-    "fusion": ("fusion.layers", "attention", "words", "words"),
-    "cross": ("fusion.layers", "cross", "words", "patches"),
-}
+__all__ = ["AttentionMap", "Trace", "capture_attention", "trace"]
+
+_AXES = {"text": "words", "image": "patches"}  # of an AttentionSite: as views call them
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """All layers and heads of one kind."""
+    """One attention of all layers and heads."""
 
     weights: Tensor  # (layer, head, query, key), float32 on the CPU
     queries: str  # "words" or "patches"
     keys: str
-    gradients: Tensor | None = None  # of the target, the same shape
+    gradients: Tensor | None = None  # of the target by the weights, the same shape
 
     def compact(self) -> tuple[Tensor, Tensor]:
-        """For views: uint8 of the same shape, a row's largest as 255, and the scale of each row (layer, head, query),
-        so that weights are about uint8 / 255 * scale."""
+        """(uint8 of the same shape, scale of each row (layer, head, query)): weights are about uint8 / 255 * scale."""
         scale = self.weights.amax(-1)
         return (self.weights / scale.clamp_min(1e-12)[..., None] * 255).round().to(torch.uint8), scale
 
     def __sub__(self, other: AttentionMap) -> AttentionMap:
-        """ConfigError where the two are of other words, patches, layers or heads."""
+        """The difference of the weights. ConfigError where layers, heads, queries or keys differ in number."""
         same = self.weights.shape == other.weights.shape
         require(same, "shape", tuple(other.weights.shape), f"{tuple(self.weights.shape)}: layers, heads, queries, keys")
         return AttentionMap(self.weights - other.weights, self.queries, self.keys)
@@ -65,54 +63,59 @@ class AttentionMap:
 
 @dataclass(frozen=True)
 class Trace:
+    """`maps` has the attentions that the encoders have: for X-FM language, vision, fusion and cross (text to image).
+
+    `states`: for language, vision and fusion what enters the first layer and what leaves each layer; an encoder whose
+    layers change their shape has none.
+    """
+
     text: str
     image: np.ndarray  # (side, side, 3) uint8
     words: TokenAxis
     patches: PatchAxis
-    maps: dict[str, AttentionMap]  # language, vision, fusion, cross
-    states: dict[str, Tensor]  # language, vision, fusion: (layers + 1, tokens, D), the first as they enter
-    scores: dict[str, float]  # itm: log-odds of belonging together; itc: cosine
+    maps: dict[str, AttentionMap]
+    states: dict[str, Tensor]  # (layers + 1, tokens, D) float32 on the CPU
+    scores: dict[str, float]  # itm: log-odds that the two belong together, itc: cosine; where the model has the heads
     target: str = ""  # of the gradients
     boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)  # phrase: x, y, w, h in pixels
 
     def __sub__(self, other: Trace) -> dict[str, AttentionMap]:
-        """Map by map this one's weights minus another's: two models, steps or variants on the same input."""
-        return {name: own - other.maps[name] for name, own in self.maps.items()}
+        """Map by map this one's weights minus another's, of another model, step or variant on the same input."""
+        return {name: attention - other.maps[name] for name, attention in self.maps.items()}
 
     def save(self, path: str | Path) -> tuple[Path, Path]:
-        """Writes `path`.safetensors (arrays) and `path`.json (the rest), and returns both."""
-        arrays = {f"states/{n}": t for n, t in self.states.items()} | {"image": torch.from_numpy(self.image)}
+        """Writes `path`.safetensors (arrays) and `path`.json (the rest), and returns both paths."""
+        arrays = {f"states/{name}": states for name, states in self.states.items()}
+        arrays["image"] = torch.from_numpy(self.image)
         for name, attention in self.maps.items():
             arrays[f"weights/{name}"] = attention.weights
             if attention.gradients is not None:
                 arrays[f"gradients/{name}"] = attention.gradients
-        rest = {n: getattr(self, n) for n in ("text", "scores", "target", "boxes")}
+        rest = {name: getattr(self, name) for name in ("text", "scores", "target", "boxes")}
         rest |= {"words": dataclasses.asdict(self.words), "patches": dataclasses.asdict(self.patches)}
+        rest["maps"] = {name: [attention.queries, attention.keys] for name, attention in self.maps.items()}
         tensors, others = Path(f"{path}.safetensors"), Path(f"{path}.json")
-        tensors.write_bytes(save({name: t.contiguous() for name, t in arrays.items()}))
+        tensors.write_bytes(save({name: array.contiguous() for name, array in arrays.items()}))
         others.write_text(json.dumps(rest, ensure_ascii=False, indent=1) + "\n", "utf-8")
         return tensors, others
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """What `save` wrote. ConfigError, naming the file, for anything else."""
+        """What `save` wrote. ConfigError, which names the file, for anything else."""
         try:
             arrays = load(Path(f"{path}.safetensors").read_bytes())
             rest: dict[str, Any] = json.loads(Path(f"{path}.json").read_text("utf-8"))
-            words = TokenAxis(**{name: tuple(value) for name, value in rest.pop("words").items()})
-            boxes = {phrase: tuple(box) for phrase, box in rest.pop("boxes").items()}
             maps = {
                 name: AttentionMap(arrays[f"weights/{name}"], queries, keys, arrays.get(f"gradients/{name}"))
-                for name, (_, _, queries, keys) in MAPS.items()
+                for name, (queries, keys) in rest.pop("maps").items()
             }
-            states = {name.partition("/")[2]: t for name, t in arrays.items() if name.startswith("states/")}
             return cls(
                 image=arrays["image"].numpy(),
-                words=words,
+                words=TokenAxis(**{name: tuple(value) for name, value in rest.pop("words").items()}),
                 patches=PatchAxis(**rest.pop("patches")),
                 maps=maps,
-                states=states,
-                boxes=boxes,
+                states={n.removeprefix("states/"): t for n, t in arrays.items() if n.startswith("states/")},
+                boxes={phrase: tuple(box) for phrase, box in rest.pop("boxes").items()},
                 **rest,
             )
         except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -122,68 +125,58 @@ class Trace:
 def trace(
     model: XFM,
     tokenizer: Tokenizer,
-    image: np.ndarray,
+    image: ImageLike,
     text: str,
     target: str | Target = "",
     boxes: Mapping[str, Sequence[float]] | None = None,
 ) -> Trace:
-    """Runs a picture (side, side, 3) uint8 and a text through the model, which is left as it was.
+    """Runs any image (see `xfm.images.prepare`) and a text through the model, whose mode is left as it was.
 
-    `target`: whose gradient by every weight is wanted, "itm", "itc" or another of `targets.py`; "": none. `boxes`: of
-    phrases, x, y, width and height in pixels, where they are known. Raises ConfigError for a picture of another size or
-    type, a text that is too long, an unknown target, and where what comes out is not finite.
+    `target`: what is differentiated by every attention weight: "itm", "itc" or another of `targets.py`; "": nothing.
+    `boxes`: x, y, width and height in pixels of the prepared image by phrase, where known. ConfigError for what is no
+    image, a text that is too long, an unknown target, and scores that are not finite.
     """
-    question = make_inputs(model, tokenizer, image, text, target or ITM)
-    with eval_mode(model), record_states(model) as entered:
-        maps, out = capture_attention(question, bool(target))
-    scores = {"itm": out.itm.item(), "itc": out.itc.item()}
+    inputs = make_inputs(model, tokenizer, image, text, target or ITM)
+    with eval_mode(model), ExitStack() as stack:
+        modules = {name: hooks.layers(model, layers) for name, layers in model.stacks.items()}
+        first = {name: next(iter(layers.values())) for name, layers in modules.items()}
+        entered = stack.enter_context(hooks.record(first, inputs=True))
+        left = {name: stack.enter_context(hooks.record(layers)) for name, layers in modules.items()}
+        maps, out = capture_attention(inputs, bool(target))
+    scores = {name: getattr(out, name).item() for name in ("itm", "itc") if name in model.objectives}
     finite = all(map(math.isfinite, scores.values()))
     require(finite, "scores", scores, "finite: the picture or the weights are not, or the model has diverged")
-    known = {phrase: (float(x), float(y), float(w), float(h)) for phrase, (x, y, w, h) in (boxes or {}).items()}
-    states = {name: torch.cat(own).detach().float().cpu() for name, own in entered.items()}
-    asked = question.target.name if target else ""
-    return Trace(text, question.image, question.words, question.grid, maps, states, scores, asked, known)
+    states = {}
+    for name, by_layer in left.items():
+        layers = [hooks.tokens(t) for t in (*entered[name], *(layer[0] for layer in by_layer.values()))]
+        if len({layer.shape for layer in layers}) == 1:
+            states[name] = torch.cat(layers).float().cpu()
+    return Trace(
+        text,
+        inputs.image,
+        inputs.words,
+        inputs.grid,
+        maps,
+        states,
+        scores,
+        inputs.target.name if target else "",
+        {phrase: (float(x), float(y), float(w), float(h)) for phrase, (x, y, w, h) in (boxes or {}).items()},
+    )
 
 
-def capture_attention(question: AttributionInputs, gradients: bool = True) -> tuple[dict[str, AttentionMap], Outputs]:
-    """All attention of one pass, by the names of MAPS, with the target's gradients by it; and what came out."""
+def capture_attention(inputs: AttributionInputs, gradients: bool = True) -> tuple[dict[str, AttentionMap], Outputs]:
+    """All attention of one pass, by the names that the model's `stacks` give it, with the target's gradients by the
+    weights; and the pass's outputs. No parameter's `.grad` is touched."""
+    model, maps = inputs.model, {}
     graph = torch.enable_grad() if gradients else torch.no_grad()
-    with graph, capture(question.model, gradients=gradients) as seen:
-        out = question.outputs(question.patches[None], question.pieces[None])
+    with graph, capture(model, gradients=gradients) as captured:
+        out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
         if gradients:
-            differentiate(question.target.score(out)[0], seen)
-    return gathered(question.model, seen, gradients), out
-
-
-def differentiate(target: Tensor, seen: Captured) -> None:
-    """Gradients by the weights of attention alone: no parameter's `.grad` is touched."""
-    weights = list(seen.weights.values())
-    found = torch.autograd.grad(target, weights, allow_unused=True)
-    for weight, gradient in zip(weights, found, strict=True):
-        weight.grad = gradient
-
-
-def gathered(model: XFM, seen: Captured, gradients: bool) -> dict[str, AttentionMap]:
-    found = seen.gradients if gradients else {}
-    maps = {}
-    for name, (layers, attention, queries, keys) in MAPS.items():
-        names = [f"{layers}.{i}.{attention}" for i in range(len(model.get_submodule(layers)))]  # type: ignore[arg-type]
-        stacked = [torch.stack([of[n][0].detach() for n in names]).float().cpu() for of in (seen.weights, found) if of]
-        maps[name] = AttentionMap(stacked[0], queries, keys, *stacked[1:])
-    return maps
-
-
-@contextmanager
-def record_states(model: XFM) -> Iterator[dict[str, list[Tensor]]]:
-    """The states (1, tokens, D) of each encoder: as they enter its first layer, and as they leave each."""
-    states: dict[str, list[Tensor]] = {name: [] for name in ("language", "vision", "fusion")}
-    hooks = []
-    stacks: Any = model.text.layers, model.vision.blocks, model.fusion.layers
-    for own, layers in zip(states.values(), stacks, strict=True):
-        hooks.append(layers[0].register_forward_pre_hook(lambda _, args, own=own: own.append(args[0])))
-        hooks += [layer.register_forward_hook(lambda _, __, out, own=own: own.append(out)) for layer in layers]
-    try:
-        yield states
-    finally:
-        for hook in hooks:
-            hook.remove()
+            captured.differentiate(inputs.target.score(out)[0])
+    for stack in model.stacks.values():
+        for name, site in stack.attentions.items():
+            names = [stack.attention(name, layer) for layer in range(len(hooks.layers(model, stack)))]
+            both = (captured.weights, captured.gradients) if gradients else (captured.weights,)
+            stacked = [torch.stack([by_name[n][0].detach() for n in names]).float().cpu() for by_name in both]
+            maps[name] = AttentionMap(stacked[0], _AXES[site.queries], _AXES[site.keys], *stacked[1:])
+    return maps, out

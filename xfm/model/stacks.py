@@ -32,10 +32,11 @@ class Stack:
     layers: str  # its ModuleList: "text.layers"
     attentions: Mapping[str, AttentionSite]  # by the attention map's name: language, vision, fusion, cross
     per_layer: tuple[str, ...] = ()  # further lists with an entry a layer: "vision.relative_bias"
+    prefix_tokens: int = 0  # tokens of the layers that come before the words or patches, a class token say
 
-    def layer(self, index: int) -> str:
+    def layer(self, index: int | str) -> str:
         return f"{self.layers}.{index}"
 
-    def attention(self, name: str, layer: int) -> str:
-        """The attention module behind a map and a layer: "fusion.layers.1.cross"."""
+    def attention(self, name: str, layer: int | str) -> str:
+        """The attention module behind a map and a layer, or "*" for any: "fusion.layers.1.cross"."""
         return f"{self.layer(layer)}.{self.attentions[name].attribute}"

@@ -42,6 +42,7 @@ class VisionEncoder(nn.Module):
         "vision.blocks",
         {"vision": AttentionSite("attention", "image", "image")},
         per_layer=("vision.relative_bias",),
+        prefix_tokens=1,
     )
 
     def __init__(self, config: VisionConfig):

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..config import RunConfig
-from ..diagnostics.gradient_table import GradientTable, module_of
+from ..diagnostics.gradient_table import GradientTable, module_names
 from ..evaluation import Result
 from ..model import XFM
 from ..train.run import Record
@@ -92,8 +92,9 @@ def render(
 def modules(model: XFM) -> dict[str, int]:
     """Parameters by module, as the gradient table has them, the language encoder's layers together."""
     counts: dict[str, int] = {}
+    module_of = module_names(model)
     for name, parameter in model.named_parameters():
-        module = module_of(name)
+        module = module_of[name]
         module = "language layers" if module.startswith("language layer ") else module
         counts[module] = counts.get(module, 0) + parameter.numel()
     return counts

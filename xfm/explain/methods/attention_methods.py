@@ -1,8 +1,8 @@
-"""Explanations made of attention, and of gradients by it: rows of numbers for word pieces (L,) and patches (P,).
+"""Attributions by attention weights, and by gradients with respect to them: word pieces (L,) and patches (P,).
 
-The image tokens that words look at are the picture's pooled token, which is the mean of its patches, and the patches.
-So what goes to the pooled token goes to all patches evenly. The vision encoder's class token is no part of the picture;
-what ends there is left out.
+Words attend to the image's pooled token, which is the mean of the patches, and to the patches, so what goes to the
+pooled token is shared evenly by all patches. Tokens that the vision encoder puts before its patches, as its class
+token, show no part of the image; what ends there is left out.
 """
 
 from __future__ import annotations
@@ -12,112 +12,142 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .. import head_stats
+from ...config_utils import ConfigError
+from ..head_stats import rollout as _rollout
 from ..inputs import AttributionInputs
 from ..tracing import AttentionMap, capture_attention
 
-Maps = Mapping[str, AttentionMap]
-Rows = tuple[Tensor, Tensor]  # (L,), (P,)
+__all__ = ["Rows", "attention_gradient", "bimodal_rollout", "generic", "layer_gradients", "raw", "rollout"]
+
+Rows = tuple[Tensor, Tensor]  # word pieces (L,), patches (P,)
 
 
-def raw(question: AttributionInputs) -> Rows:
-    """The last layer's weights, heads averaged: of the token that the target is read off."""
-    maps, _ = capture_attention(question, gradients=False)
-    return last({name: own.weights.mean(1) for name, own in maps.items()}, question.target.token)
+def raw(inputs: AttributionInputs) -> Rows:
+    """The last layer's weights from the token that the target is read from, mean over heads."""
+    maps, _ = capture_attention(inputs, gradients=False)
+    return _last_layer({name: attention.weights.mean(1) for name, attention in maps.items()}, inputs)
 
 
-def attention_gradient(question: AttributionInputs) -> Rows:
-    """The same of weight x gradient, where that is positive."""
-    return last(weighted(capture_attention(question)[0]), question.target.token)
+def attention_gradient(inputs: AttributionInputs) -> Rows:
+    """The same of weight x gradient, its positive part."""
+    return _last_layer(_weight_gradient(capture_attention(inputs)[0]), inputs)
 
 
-def rollout(question: AttributionInputs) -> Rows:
-    """Abnar and Zuidema (2020), on to the other modality: see `bimodal_rollout`."""
-    maps, _ = capture_attention(question, gradients=False)
-    if question.target.token is None:
-        return own_flow(maps["language"])[0], own_flow(maps["vision"])[1:].mean(0)[1:]
-    words, across = bimodal_rollout(maps)[-1]
-    return words[question.target.token], across[question.target.token, 1:]
+def rollout(inputs: AttributionInputs) -> Rows:
+    """Attention rollout (Abnar and Zuidema, 2020), continued through cross-attention: see `bimodal_rollout`."""
+    maps, _ = capture_attention(inputs, gradients=False)
+    token = inputs.target.token
+    if token is None:
+        _require(maps, "language", "vision")
+        return _encoder_rollout(maps["language"])[0], _between_patches(_encoder_rollout(maps["vision"]), inputs)
+    text, image = bimodal_rollout(maps)[-1]
+    return text[token], image[token, 1:]
 
 
-def bimodal_rollout(maps: Maps) -> list[Rows]:
-    """What each word piece is made of before the fusion encoder, and after each of its layers: of pieces (L, L) and of
-    image tokens (L, 1 + P).
+def bimodal_rollout(maps: Mapping[str, AttentionMap]) -> list[Rows]:
+    """What each word piece is made of before the fusion encoder and after each of its layers: of pieces (L, L) and of
+    image tokens (L, 1 + P), the pooled one first.
 
-    Each attention adds half of what it gathers and keeps half, heads averaged, so each row, over both modalities, adds
-    up to 1: the second part's sums are the picture's share in each piece.
+    Each attention adds half of what it gathers and keeps half, mean over heads, so each row, over both modalities, sums
+    to 1: the second part's sum is the image's share of the piece. ConfigError where an encoder has no attention.
     """
-    words, image = own_flow(maps["language"]), memory(own_flow(maps["vision"]))
-    across = torch.zeros(len(words), image.shape[1])
-    found = [(words, across)]
-    for own, cross in zip(maps["fusion"].weights.mean(1), maps["cross"].weights.mean(1), strict=True):
-        words, across = (words + own @ words) / 2, (across + own @ across) / 2
-        words, across = words / 2, (across + cross @ image) / 2
-        found.append((words, across))
-    return found
+    _require(maps)
+    text, memory = _encoder_rollout(maps["language"]), _memory(_encoder_rollout(maps["vision"]), maps)
+    image = torch.zeros(len(text), memory.shape[1])
+    steps = [(text, image)]
+    for within, cross in zip(maps["fusion"].weights.mean(1), maps["cross"].weights.mean(1), strict=True):
+        text, image = (text + within @ text) / 2, (image + within @ image) / 2
+        text, image = text / 2, (image + cross @ memory) / 2
+        steps.append((text, image))
+    return steps
 
 
-def own_flow(attention: AttentionMap) -> Tensor:
-    """(N, N): what each token of an encoder is made of, after all its layers."""
-    return head_stats.rollout(attention.weights)[-1]
-
-
-def generic(question: AttributionInputs) -> Rows:
+def generic(inputs: AttributionInputs) -> Rows:
     """Generic attention explainability (Chefer, Gur and Wolf, 2021): equations 5-9 within a modality, 8-11 across.
 
     What a token keeps of itself, the identity that the relevance of words starts from, is left out.
     """
-    maps = weighted(capture_attention(question)[0])
-    vision, words = eye(maps["vision"]), eye(maps["language"])
+    attention, _ = capture_attention(inputs)
+    _require(attention)
+    maps, token = _weight_gradient(attention), inputs.target.token
+    image, text = (torch.eye(maps[name].shape[-1]) for name in ("vision", "language"))
     for layer in maps["vision"]:
-        vision = vision + layer @ vision
+        image = image + layer @ image
     for layer in maps["language"]:
-        words = words + layer @ words
-    if question.target.token is None:
-        return (words - eye(maps["language"]))[0], (vision - eye(maps["vision"]))[1:].mean(0)[1:]
-    across = torch.zeros(len(words), len(vision))
-    for own, cross in zip(maps["fusion"], maps["cross"], strict=True):
-        words, across = words + own @ words, across + own @ across
-        across = across + normalised(words).T @ cross @ memory(normalised(vision))
-    return (words - eye(maps["language"]))[question.target.token], across[question.target.token, 1:]
+        text = text + layer @ text
+    if token is None:
+        return (text - torch.eye(len(text)))[0], _between_patches(image - torch.eye(len(image)), inputs)
+    memory = _memory(_normalised(image), attention)
+    across = torch.zeros(len(text), memory.shape[1])
+    for within, cross in zip(maps["fusion"], maps["cross"], strict=True):
+        text, across = text + within @ text, across + within @ across
+        across = across + _normalised(text).T @ cross @ memory
+    return (text - torch.eye(len(text)))[token], across[token, 1:]
 
 
-def layer_gradients(question: AttributionInputs) -> Rows:
-    """After LeGrad (Bousselham et al., 2024): positive gradients by the weights, averaged over heads and queries and
-    added up over the layers. LeGrad takes the target anew at each layer; here it is the last one's."""
-    maps, _ = capture_attention(question)
-    gradients = {n: m.gradients.clamp_min(0).mean((1, 2)).sum(0) for n, m in maps.items() if m.gradients is not None}
-    return gradients["language"] + gradients["fusion"], gradients["vision"][1:] + shared(gradients["cross"])
+def layer_gradients(inputs: AttributionInputs) -> Rows:
+    """After LeGrad (Bousselham et al., 2024): positive gradients by the weights, mean over heads and queries, summed
+    over layers. LeGrad reads the target anew at each layer; here it is the last layer's."""
+    maps, _ = capture_attention(inputs)
+    _require(maps)
+    summed = {n: m.gradients.clamp_min(0).mean((1, 2)).sum(0) for n, m in maps.items() if m.gradients is not None}
+    patches = summed["vision"][-len(inputs.patches) :] + _share_pooled(summed["cross"])
+    return summed["language"] + summed["fusion"], patches
 
 
-def weighted(maps: Maps) -> dict[str, Tensor]:
-    """(layer, query, key): the positive part of weight x gradient, heads averaged (Chefer et al., equation 5)."""
+def _require(maps: Mapping[str, object], *names: str) -> None:
+    missing = [name for name in names or ("language", "vision", "fusion", "cross") if name not in maps]
+    if missing:
+        raise ConfigError(
+            f"attention: this method needs that of {', '.join(missing)}, but the model has only {', '.join(maps)}; use "
+            "a gradient or perturbation method, 'integrated gradients' or 'occlusion' say"
+        )
+
+
+def _encoder_rollout(attention: AttentionMap) -> Tensor:
+    """(N, N): what each token of an encoder is made of after all its layers."""
+    return _rollout(attention.weights)[-1]
+
+
+def _weight_gradient(maps: Mapping[str, AttentionMap]) -> dict[str, Tensor]:
+    """(layer, query, key): the positive part of weight x gradient, mean over heads (Chefer et al., equation 5)."""
     return {n: (m.weights * m.gradients).clamp_min(0).mean(1) for n, m in maps.items() if m.gradients is not None}
 
 
-def last(maps: Mapping[str, Tensor], token: int | None) -> Rows:
-    """The last layers' rows of the token that the target is read off; before fusion: of `<s>`, and of all patches."""
+def _last_layer(maps: Mapping[str, Tensor], inputs: AttributionInputs) -> Rows:
+    """The last layer's rows of the token that the target is read from; before fusion of `<s>` and of all patches."""
+    token = inputs.target.token
     if token is None:
-        return maps["language"][-1][0], maps["vision"][-1][1:].mean(0)[1:]
-    return maps["fusion"][-1][token], shared(maps["cross"][-1][token])
+        _require(maps, "language", "vision")
+        return maps["language"][-1][0], _between_patches(maps["vision"][-1], inputs)
+    return maps["fusion"][-1][token], _share_pooled(maps["cross"][-1][token])
 
 
-def shared(row: Tensor) -> Tensor:
-    """(1 + P,) -> (P,): the pooled token's part goes to all patches."""
+def _between_patches(vision: Tensor, inputs: AttributionInputs) -> Tensor:
+    """(N, N) of the vision encoder's tokens -> (P,): to each patch, mean from all patches."""
+    count = len(inputs.patches)
+    return vision[-count:].mean(0)[-count:]
+
+
+def _share_pooled(row: Tensor) -> Tensor:
+    """(1 + P,) -> (P,): the pooled token's part is shared by all patches."""
     return row[1:] + row[0] / (len(row) - 1)
 
 
-def memory(vision: Tensor) -> Tensor:
-    """Rows of the vision encoder's tokens -> rows of what words look at: the mean of the patches first."""
-    return torch.cat([vision[1:].mean(0, keepdim=True), vision[1:]])
+def _memory(vision: Tensor, maps: Mapping[str, AttentionMap]) -> Tensor:
+    """(N, N) of the vision encoder's tokens -> (1 + P, 1 + P) of what words attend to, the pooled token first; its own
+    column is 0 where the vision encoder has no token before its patches."""
+    count = maps["cross"].weights.shape[-1] - 1
+    prefix = len(vision) - count
+    patches = vision[-count:]
+    before = patches[:, :prefix].sum(1, keepdim=True)  # one column for all tokens before the patches
+    rows = torch.cat([before, patches[:, prefix:]], 1)
+    return torch.cat([rows.mean(0, keepdim=True), rows])
 
 
-def normalised(relevance: Tensor) -> Tensor:
-    """Each row's part beyond the identity adds up to 1 (equations 8 and 9); 0 where there is none."""
-    beyond = relevance - torch.eye(len(relevance))
+def _normalised(relevance: Tensor) -> Tensor:
+    """Each row beyond the identity sums to 1 (equations 8 and 9); 0 where there is nothing beyond it."""
+    identity = torch.eye(len(relevance))
+    beyond = relevance - identity
     total = beyond.sum(-1, keepdim=True)
-    return torch.where(total > 0, beyond / total.clamp_min(1e-30), 0) + torch.eye(len(relevance))
-
-
-def eye(maps: Tensor) -> Tensor:
-    return torch.eye(maps.shape[-1])
+    return torch.where(total > 0, beyond / total.clamp_min(1e-30), 0) + identity

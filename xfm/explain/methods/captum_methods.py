@@ -1,11 +1,12 @@
-"""captum's methods on a picture and a text at once: what it is given, and what becomes of its answers.
+"""captum's methods on an image and a text at once.
 
-captum sees two inputs, embedded patches (B, P, D) and embedded pieces (B, L, D), and answers with two of that shape.
+captum sees two inputs, embedded patches (B, P, D) and embedded pieces (B, L, D), and returns two of that shape, which
+become numbers for pieces (L,) and patches (P,). Baselines are masked patches and pieces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,166 +21,150 @@ from ..inputs import BATCH, AttributionInputs
 from ..targets import full_mask, model_outputs
 from .attention_methods import Rows
 
+__all__ = ["ablation", "grad_cam", "gradient_shap", "input_gradient", "integrated", "objects", "occlusion", "saliency",
+           "seeded_globals", "shapley", "smooth"]  # fmt: skip
+
 STEPS = 32  # of integrated gradients
 SMOOTH = 20  # noisy copies of SmoothGrad ...
 NOISE = 0.15  # ... by so much of the inputs' range (Smilkov et al., 2017: .1 to .2)
-SHAP = 24  # draws of GradientSHAP
+SHAP = 24  # samples of GradientSHAP
 ORDERS = 25  # of Shapley sampling
 WINDOW = 2  # patches a side of occlusion
 
 
-def saliency(question: AttributionInputs, seed: int, progress: bool) -> Rows:
-    """The length of the gradient (Simonyan et al., 2013)."""
-    return lengths(ca.Saliency(question).attribute(given(question), abs=False))
+def saliency(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """The norm of the gradient (Simonyan et al., 2013)."""
+    return _rows(ca.Saliency(inputs).attribute(_embedded(inputs), abs=False), torch.linalg.vector_norm)
 
 
-def smooth(question: AttributionInputs, seed: int, progress: bool) -> Rows:
-    """The same, of gradients averaged over noisy inputs."""
-    spread = tuple(NOISE * (t.max() - t.min()).item() for t in given(question))
+def smooth(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """SmoothGrad: the norm of the mean gradient over noisy inputs."""
+    deviations = tuple(NOISE * (t.max() - t.min()).item() for t in _embedded(inputs))
     with seeded_globals("smoothgrad", seed):
-        found: Any = ca.NoiseTunnel(ca.Saliency(question)).attribute(
-            given(question), nt_type="smoothgrad", nt_samples=SMOOTH, stdevs=spread, abs=False
+        gradients: Any = ca.NoiseTunnel(ca.Saliency(inputs)).attribute(
+            _embedded(inputs), nt_type="smoothgrad", nt_samples=SMOOTH, stdevs=deviations, abs=False
         )
-    return lengths(found)
+    return _rows(gradients, torch.linalg.vector_norm)
 
 
-def input_gradient(question: AttributionInputs, seed: int, progress: bool) -> Rows:
-    return sums(ca.InputXGradient(question).attribute(given(question)))
+def input_gradient(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """Input x gradient."""
+    return _rows(ca.InputXGradient(inputs).attribute(_embedded(inputs)))
 
 
-def integrated(question: AttributionInputs, seed: int, progress: bool) -> Rows:
-    """Integrated gradients (Sundararajan et al., 2017) from all taken away to all there."""
-    method = ca.IntegratedGradients(question)
-    return sums(method.attribute(given(question), absent(question), n_steps=STEPS, internal_batch_size=BATCH))
+def integrated(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """Integrated gradients (Sundararajan et al., 2017) from everything masked to everything as it is."""
+    method = ca.IntegratedGradients(inputs)
+    return _rows(method.attribute(_embedded(inputs), _baselines(inputs), n_steps=STEPS, internal_batch_size=BATCH))
 
 
-def gradient_shap(question: AttributionInputs, seed: int, progress: bool) -> Rows:
+def gradient_shap(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """GradientSHAP (Lundberg and Lee, 2017)."""
     with seeded_globals("gradient shap", seed):
-        return sums(ca.GradientShap(question).attribute(given(question), absent(question), n_samples=SHAP))
+        return _rows(ca.GradientShap(inputs).attribute(_embedded(inputs), _baselines(inputs), n_samples=SHAP))
 
 
-def occlusion(question: AttributionInputs, seed: int, progress: bool) -> Rows:
-    """Windows of 2 x 2 patches, and single pieces."""
-    patches, pieces = given(question)
-    side, width = question.grid.grid, patches.shape[-1]
+def occlusion(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """Windows of 2 x 2 patches, and single pieces, masked (Zeiler and Fergus, 2014)."""
+    patches, pieces = _embedded(inputs)
+    side, width = inputs.grid.grid, patches.shape[-1]
 
-    def forward(picture: Tensor, text: Tensor) -> Tensor:
-        return question(rearrange(picture, "b d y x -> b (y x) d"), text)
+    def forward(image: Tensor, text: Tensor) -> Tensor:
+        return inputs(rearrange(image, "b d y x -> b (y x) d"), text)
 
-    def picture(t: Tensor) -> Tensor:
+    def as_image(t: Tensor) -> Tensor:
         return rearrange(t, "b (y x) d -> b d y x", y=side)
 
-    no_patches, no_pieces = absent(question)
+    masked_patches, masked_pieces = _baselines(inputs)
     with torch.no_grad():
-        found = ca.Occlusion(forward).attribute(
-            (picture(patches), pieces),
+        values = ca.Occlusion(forward).attribute(
+            (as_image(patches), pieces),
             ((width, WINDOW, WINDOW), (1, pieces.shape[-1])),
             ((width, 1, 1), (1, 1)),
-            (picture(no_patches), no_pieces),
+            (as_image(masked_patches), masked_pieces),
             perturbations_per_eval=BATCH,
             show_progress=progress,
         )
-    return found[1][0, :, 0].cpu(), found[0][0, 0].flatten().cpu()  # one number for all of a patch's width
+    return values[1][0, :, 0].cpu(), values[0][0, 0].flatten().cpu()  # the same over the width of a patch
 
 
-def ablation(question: AttributionInputs, seed: int, progress: bool) -> Rows:
-    """Each patch taken away, and each word."""
-    return removed(question, torch.arange(len(question.patches)), by_word(question), progress)
+def ablation(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """Each patch masked, and each word."""
+    return _by_groups(ca.FeatureAblation(inputs), inputs, torch.arange(len(inputs.patches)), progress)
 
 
-def objects(question: AttributionInputs, seed: int, progress: bool) -> Rows:
-    """Each object taken away, all its patches at once, the rest of the picture too; and each word."""
-    groups = torch.zeros(len(question.patches), dtype=torch.long)
-    for i, mask in enumerate(question.object_patches().values(), 1):
+def objects(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """Each object masked, all its patches at once, the background too; and each word. ConfigError without objects."""
+    groups = torch.zeros(len(inputs.patches), dtype=torch.long)
+    for i, mask in enumerate(inputs.object_patches().values(), 1):
         groups[mask] = i
-    return removed(question, groups.unique(return_inverse=True)[1], by_word(question), progress)
+    return _by_groups(ca.FeatureAblation(inputs), inputs, groups.unique(return_inverse=True)[1], progress)
 
 
-def removed(question: AttributionInputs, patches: Tensor, pieces: Tensor, progress: bool) -> Rows:
-    masks = groups(question, patches, pieces)
-    with torch.no_grad():
-        found = ca.FeatureAblation(question).attribute(
-            given(question), absent(question), feature_mask=masks, perturbations_per_eval=BATCH, show_progress=progress
-        )
-    return divided(found, masks)
-
-
-def shapley(question: AttributionInputs, seed: int, progress: bool) -> Rows:
+def shapley(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     """Shapley values of patches and words together, by sampled orders (Castro et al., 2009)."""
-    masks = groups(question, torch.arange(len(question.patches)), by_word(question))
-    with seeded_globals("shapley", seed), torch.no_grad():
-        found = ca.ShapleyValueSampling(question).attribute(
-            given(question),
-            absent(question),
-            feature_mask=masks,
-            n_samples=ORDERS,
-            perturbations_per_eval=BATCH,
-            show_progress=progress,
-        )
-    return divided(found, masks)
+    method, patches = ca.ShapleyValueSampling(inputs), torch.arange(len(inputs.patches))
+    with seeded_globals("shapley", seed):
+        return _by_groups(method, inputs, patches, progress, n_samples=ORDERS)
 
 
-def grad_cam(question: AttributionInputs, seed: int, progress: bool) -> Rows:
-    """Grad-CAM (Selvaraju et al., 2017) on what the two encoders put out: channels x places."""
+def grad_cam(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
+    """Grad-CAM (Selvaraju et al., 2017) on the outputs of the two encoders: channels x places."""
     patches, pieces = nn.Identity(), nn.Identity()
-    side = question.grid.grid
+    side = inputs.grid.grid
 
-    def forward(picture: Tensor, text: Tensor) -> Tensor:
-        seen = patches(rearrange(question.model.vision.encode(picture), "b (y x) d -> b d y x", y=side))
-        read = pieces(rearrange(question.model.text.encode(text, full_mask(text)), "b l d -> b d l"))
-        out = model_outputs(question.model, rearrange(read, "b d l -> b l d"), rearrange(seen, "b d y x -> b (y x) d"))
-        return question.target.score(out).float()
+    def forward(image: Tensor, text: Tensor) -> Tensor:
+        image = patches(rearrange(inputs.model.vision.encode(image), "b (y x) d -> b d y x", y=side))
+        text = pieces(rearrange(inputs.model.text.encode(text, full_mask(text)), "b l d -> b d l"))
+        out = model_outputs(inputs.model, rearrange(text, "b d l -> b l d"), rearrange(image, "b d y x -> b (y x) d"))
+        return inputs.target.score(out).float()
 
-    found: Any = [
-        ca.LayerGradCam(forward, of).attribute(given(question), relu_attributions=True) for of in (pieces, patches)
+    values: Any = [
+        ca.LayerGradCam(forward, layer).attribute(_embedded(inputs), relu_attributions=True)
+        for layer in (pieces, patches)
     ]
-    text, image = found
+    text, image = values
     return text.flatten().detach().cpu(), image.flatten().detach().cpu()
 
 
-def given(question: AttributionInputs) -> tuple[Tensor, Tensor]:
-    return question.patches[None].detach().requires_grad_(), question.pieces[None].detach().requires_grad_()
+def _embedded(inputs: AttributionInputs) -> tuple[Tensor, Tensor]:
+    return inputs.patches[None].detach().requires_grad_(), inputs.pieces[None].detach().requires_grad_()
 
 
-def absent(question: AttributionInputs) -> tuple[Tensor, Tensor]:
-    return question.no_patches[None], question.no_pieces[None]
+def _baselines(inputs: AttributionInputs) -> tuple[Tensor, Tensor]:
+    return inputs.masked_patches[None], inputs.masked_pieces[None]
 
 
-def by_word(question: AttributionInputs) -> Tensor:
-    """(L,) a number a word, 0, 1, ...; what is of no word is by itself."""
-    own, fixed = question.words.owner, question.fixed
-    return torch.tensor([len(own) + place if word < 0 or fixed[place] else word for place, word in enumerate(own)])
-
-
-def groups(question: AttributionInputs, patches: Tensor, pieces: Tensor) -> tuple[Tensor, Tensor]:
-    """Features by number, patches (1, P, 1) before pieces (1, L, 1): 0, 1, ... without a gap, as captum wants them."""
-    words = pieces.unique(return_inverse=True)[1] + patches.max() + 1
-    device = question.patches.device
-    return patches[None, :, None].to(device), words[None, :, None].to(device)
-
-
-def divided(found: Sequence[Tensor], masks: Sequence[Tensor]) -> Rows:
-    """A feature's number, shared by its members evenly."""
+def _by_groups(method: Any, inputs: AttributionInputs, groups: Tensor, progress: bool, **options: Any) -> Rows:
+    """Masks groups of patches (P,), numbered 0, 1, ... without a gap, and words; each member has an even share of its
+    group's value. A piece that is of no word, or is never masked, is a group of its own."""
+    owner, fixed = inputs.words.owner, inputs.fixed
+    words = [len(owner) + place if word < 0 or fixed[place] else word for place, word in enumerate(owner)]
+    pieces = torch.tensor(words).unique(return_inverse=True)[1] + groups.max() + 1
+    masks = [mask.to(inputs.patches.device) for mask in (groups, pieces)]
+    with torch.no_grad():
+        values = method.attribute(
+            _embedded(inputs),
+            _baselines(inputs),
+            feature_mask=tuple(mask[None, :, None] for mask in masks),
+            perturbations_per_eval=BATCH,
+            show_progress=progress,
+            **options,
+        )
     patches, pieces = (
-        (values[0, :, 0] / mask.flatten().bincount()[mask.flatten()]).cpu()
-        for values, mask in zip(found, masks, strict=True)
+        (value[0, :, 0] / mask.bincount()[mask]).cpu() for value, mask in zip(values, masks, strict=True)
     )
     return pieces, patches
 
 
-def sums(found: Sequence[Tensor]) -> Rows:
-    patches, pieces = (t.detach()[0].sum(-1).cpu() for t in found)
-    return pieces, patches
-
-
-def lengths(found: Sequence[Tensor]) -> Rows:
-    patches, pieces = (t.detach()[0].norm(dim=-1).cpu() for t in found)
+def _rows(values: Sequence[Tensor], reduce: Callable[..., Tensor] = torch.sum) -> Rows:
+    patches, pieces = (reduce(t.detach()[0], dim=-1).cpu() for t in values)
     return pieces, patches
 
 
 @contextmanager
 def seeded_globals(*purpose: object) -> Iterator[None]:
-    """captum draws from the global generators of torch and numpy: keyed here, and as they were afterwards."""
+    """captum draws from the global generators of torch and numpy: seeded by a key here, restored afterwards."""
     before = np.random.get_state()
     with torch.random.fork_rng():
         torch.manual_seed(seeding.seed(*purpose))

@@ -8,7 +8,7 @@ import torch
 from reference import batches, tiny
 from reference.batches import NO_STOP
 
-from xfm.diagnostics.gradient_table import GradientTable, gradient_table, module_of, objective_gradients
+from xfm.diagnostics.gradient_table import GradientTable, gradient_table, module_names, objective_gradients
 from xfm.model.modes import eval_mode
 from xfm.objectives import OBJECTIVES, Pretraining
 from xfm.train.loop import weighted_sum
@@ -91,16 +91,18 @@ def test_a_module_is_all_its_parameters_and_every_parameter_has_one() -> None:
     batch = batches.batch(p.config)
     t = gradient_table(p, batch)
     rows = dict(objective_gradients(p, batch))
-    modules = {module_of(n) for n, _ in p.model.named_parameters()}
+    module_of = module_names(p.model)
+    modules = set(module_of.values())
     assert set(t.modules) == modules and len(t.modules) == len(modules)
     assert t.modules[:3] == ["language embeddings", "language layer 0", "language layer 1"]
     for objective, grads in rows.items():
         for module in modules:
-            squares = [g.square().sum().item() for n, g in grads.items() if module_of(n) == module and g is not None]
+            squares = [g.square().sum().item() for n, g in grads.items() if module_of[n] == module and g is not None]
             norm = t.norms[objective][module]
             assert norm is None if not squares else norm == pytest.approx(math.sqrt(sum(squares)))
+    p.model.audio = torch.nn.Linear(1, 1)
     with pytest.raises(KeyError, match=r"audio\.weight"):
-        module_of("audio.weight")
+        module_names(p.model)
 
 
 def test_no_path_is_not_zero() -> None:

@@ -1,4 +1,4 @@
-"""What the grounding pad asks the model is what the evaluation asks it."""
+"""Predicted boxes are those of the evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xfm.objectives import build
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
-WORDS = DATA.tokenizer()
+TOKENIZER = DATA.tokenizer()
 SCENE = DATA.world.scene("test", 3, 3)
 SIDE = CONFIG.model.vision.image_size
 
@@ -29,11 +29,11 @@ def model():
 
 def test_boxes_are_the_evaluations(model):
     model.train()
-    ground = box_predictor(model, WORDS, SCENE.image)
+    ground = box_predictor(model, TOKENIZER, SCENE.image)
     found = [ground(phrase.text)["box"] for phrase in SCENE.phrases]
     assert model.training and all(p.grad is None for p in model.parameters())
     with inference_mode(model):
-        asked = grounding.ask(EvalContext(model, CONFIG, WORDS), [SCENE])
+        asked = grounding.ask(EvalContext(model, CONFIG, TOKENIZER), [SCENE])
     for own, (cx, cy, w, h) in zip(found, (SIDE * asked.predicted).tolist(), strict=True):
         assert own == pytest.approx([cx - w / 2, cy - h / 2, w, h], abs=1e-3)
     true = np.array(list(phrase_boxes(SCENE).values()))
@@ -44,8 +44,8 @@ def test_boxes_are_the_evaluations(model):
 
 def test_attention_is_the_traces_and_its_rows_sum_to_one(model):
     phrase = SCENE.phrases[0].text
-    found = box_predictor(model, WORDS, SCENE.image)(phrase)
-    traced = trace(model, WORDS, SCENE.image, phrase)
+    found = box_predictor(model, TOKENIZER, SCENE.image)(phrase)
+    traced = trace(model, TOKENIZER, SCENE.image, phrase)
     shape = CONFIG.model.fusion_depth, CONFIG.model.text.heads, len(found["pieces"]), 1 + CONFIG.model.vision.patches
     assert found["attention"].shape == shape and found["pieces"] == traced.words.pieces
     assert np.allclose(found["attention"].sum(-1), 1, atol=1e-5)
@@ -61,14 +61,16 @@ def test_attention_is_the_traces_and_its_rows_sum_to_one(model):
 )
 def test_what_cannot_be_asked_is_refused(model, phrase, said):
     with pytest.raises(ConfigError, match=said):
-        box_predictor(model, WORDS, SCENE.image)(phrase)
+        box_predictor(model, TOKENIZER, SCENE.image)(phrase)
 
 
-def test_pictures_of_another_size_and_models_that_diverged_are_refused(model):
-    with pytest.raises(ConfigError, match="image = "):
-        box_predictor(model, WORDS, SCENE.image[:-1])
+def test_any_image_is_prepared_and_models_that_diverged_are_refused(model):
+    large = SCENE.image.repeat(2, 0).repeat(2, 1)
+    assert box_predictor(model, TOKENIZER, large)("a lion")["box"] != pytest.approx((0, 0, 0, 0))
+    with pytest.raises(ConfigError, match="image: "):
+        box_predictor(model, TOKENIZER, SCENE.image[0, 0])
     broken = build(CONFIG)
     with torch.no_grad():
         broken.fusion.layers[0].mlp.fc1.weight.fill_(float("nan"))
     with pytest.raises(ConfigError, match=r"box = .*nan.*: must be finite"):
-        box_predictor(broken, WORDS, SCENE.image)("a lion")
+        box_predictor(broken, TOKENIZER, SCENE.image)("a lion")

@@ -1,4 +1,4 @@
-"""What the playground predicts against the objectives' own computation on a training batch with the same mask."""
+"""Predictions for masked words and patches against the losses of a training batch with the same mask."""
 
 from __future__ import annotations
 
@@ -101,5 +101,5 @@ def test_a_model_without_a_head_or_with_anothers_target_says_so():
     answer = masked_predictor(model, TOKENIZER, SCENE.image, SCENE.caption.text)(HIDDEN, PIECES)
     assert answer["agreement"] is None and answer["target"] is None
     assert answer["words"][0]["with"] is None and answer["words"][0]["without"]["truth"] > 0
-    with pytest.raises(ConfigError, match="image"):
-        masked_predictor(model, TOKENIZER, SCENE.image[:8], SCENE.caption.text)
+    with pytest.raises(ConfigError, match=r"image = 'cat.png': no such file"):
+        masked_predictor(model, TOKENIZER, "cat.png", SCENE.caption.text)

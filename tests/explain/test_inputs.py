@@ -1,0 +1,63 @@
+"""What is explained: masked words and patches, the objects of a scene, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from xfm import recipes
+from xfm.config_utils import ConfigError
+from xfm.data import dataset
+from xfm.explain.attribution import attribute
+from xfm.explain.inputs import make_inputs, scene_inputs
+from xfm.model.modes import eval_mode
+
+CONFIG = recipes.smoke()
+DATA = dataset(CONFIG)
+TOKENIZER = DATA.tokenizer()
+SCENE = next(s for s in (DATA.world.scene("test", i) for i in range(99)) if len(s.objects) == 3)
+
+
+@pytest.fixture(scope="module")
+def model(sharpened):
+    return sharpened
+
+
+def test_a_masked_word_is_asked_for_and_hidden(model):
+    inputs = make_inputs(model, TOKENIZER, SCENE.image, "a cat and two turtles", "word turtles")
+    places = [i for i, piece in enumerate(inputs.words.pieces) if piece == "<mask>"]
+    ids = TOKENIZER.encode("a cat and two turtles", 99)
+    assert [ids[i] for i in places] == TOKENIZER.encode(" turtles", 99)[1:-1] and len(places) > 1
+    attribution = attribute(inputs, "ablation")
+    assert (attribution.text[places] == 0).all() and inputs.fixed[places].all()
+    masked = torch.tensor([[TOKENIZER.mask_id if i in places else token for i, token in enumerate(ids)]])
+    with eval_mode(model):
+        out = inputs.outputs(inputs.patches[None], model.text.embed(masked))
+        logits = model.objectives["imlm"].logits(out.fused[0, places]).log_softmax(-1)
+    expected = sum(logits[i, ids[place]].item() for i, place in enumerate(places))
+    assert attribution.score == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_phrase_is_about_its_object(model):
+    inputs = scene_inputs(model, TOKENIZER, SCENE, about=1)
+    assert (inputs.truth == SCENE.objects[1].mask).all()
+    named = [piece for piece, naming in zip(inputs.words.pieces, inputs.name_pieces.tolist(), strict=True) if naming]
+    assert "".join(named).replace(" ", "") == SCENE.objects[1].name.replace(" ", "")
+    whole = scene_inputs(model, TOKENIZER, SCENE)
+    assert (whole.truth == np.logical_or.reduce([o.mask for o in SCENE.objects])).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"target": "itn"}, "target = 'itn'.*did you mean 'itm'"),
+        ({"target": "word cot"}, "target = 'word cot': the text has no such word; did you mean 'cat'"),
+        ({"objects": {"a cat": np.zeros((3, 3))}}, r"objects\['a cat'\].shape = \(3, 3\)"),
+        ({"text": "very " * 100}, "of at most"),
+        ({"image": SCENE.image[0, 0]}, "image: an array of shape"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_by_name(model, change, said):
+    with pytest.raises(ConfigError, match=said):
+        make_inputs(model, TOKENIZER, **{"image": SCENE.image, "text": "a cat"} | change)

@@ -1,0 +1,168 @@
+"""Images of every kind come out as (side, side, 3) uint8; what is no image is refused with what was given."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from xfm.config_utils import ConfigError
+from xfm.images import prepare
+
+SIDE = 48
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+GREY = RNG.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+RED = np.zeros((60, 80, 4), np.uint8) + np.array([255, 0, 0, 128], np.uint8)
+
+
+def encoded(array: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, kind, **options)
+    return file.getvalue()
+
+
+def palette(transparent: bool) -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(GREY).convert("P")
+    image.save(file, "PNG", **({"transparency": 0} if transparent else {}))
+    return file.getvalue()
+
+
+def test_what_fits_already_is_the_same_in_every_form(tmp_path):
+    path = tmp_path / "one.png"
+    path.write_bytes(encoded(RGB))
+    forms = [RGB, Image.fromarray(RGB), encoded(RGB), bytearray(encoded(RGB)), path, str(path), torch.from_numpy(RGB),
+             RGB / 255, (RGB / 255).astype(np.float32), np.asfortranarray(RGB)]  # fmt: skip
+    for form in forms:
+        image = prepare(form, SIDE)
+        assert image.dtype == np.uint8 and np.array_equal(image, RGB), type(form)
+    assert prepare(RGB, SIDE) is not RGB
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        GREY,
+        GREY[..., None],
+        GREY > 99,
+        np.stack([GREY, GREY], -1),
+        np.dstack([RGB, GREY]),
+        GREY.astype(np.float16) / 255,
+        RNG.random((7, 300, 3)),
+        RNG.integers(0, 256, (1, 1), dtype=np.uint8),
+        Image.new("1", (90, 30)),
+        Image.new("CMYK", (90, 30)),
+        Image.new("LAB", (90, 30)),
+        Image.new("I;16", (90, 30), 40000),
+        Image.new("I", (90, 30), 200),
+        Image.new("F", (90, 30), 0.5),
+        Image.new("LA", (90, 30)),
+        palette(transparent=False),
+        palette(transparent=True),
+        encoded(RGB.repeat(3, 0), "JPEG"),
+        encoded(RGB.repeat(3, 1), "WEBP"),
+        encoded(GREY, "GIF"),
+        encoded(GREY, "BMP"),
+        encoded(GREY.astype(np.uint16) * 257),
+    ],
+    ids=lambda image: f"{type(image).__name__} {getattr(image, 'mode', getattr(image, 'shape', ''))}",
+)
+def test_every_size_and_mode_is_prepared(image):
+    prepared = prepare(image, SIDE)
+    assert prepared.shape == (SIDE, SIDE, 3) and prepared.dtype == np.uint8 and prepared.flags.writeable
+
+
+def test_grey_is_three_equal_channels_and_sixteen_bits_are_scaled():
+    expected = np.stack([GREY] * 3, -1)
+    for image in (GREY, GREY[..., None], encoded(GREY), GREY / 255, encoded(GREY.astype(np.uint16) * 257)):
+        assert np.array_equal(prepare(image, SIDE), expected)
+    assert np.array_equal(prepare(GREY > 99, SIDE)[..., 0], np.where(GREY > 99, 255, 0))
+
+
+def test_what_is_transparent_is_on_white():
+    clear = np.zeros((SIDE, SIDE, 4), np.uint8)
+    for image in (clear, clear / 255, Image.fromarray(clear), encoded(clear), clear[..., :2]):
+        assert (prepare(image, SIDE) == 255).all()
+    assert prepare(RED, SIDE)[0, 0].tolist() == [255, 127, 127]
+
+
+def test_the_shorter_side_fits_and_the_middle_stays():
+    wide = np.zeros((SIDE * 2, SIDE * 6, 3), np.uint8)
+    wide[:, SIDE * 2 : SIDE * 4] = [10, 200, 30]
+    for image in (wide, wide.transpose(1, 0, 2)):
+        assert (prepare(image, SIDE)[2:-2, 2:-2] == [10, 200, 30]).all()
+
+
+def test_photographs_are_upright():
+    top = np.zeros((SIDE, SIDE, 3), np.uint8)
+    top[: SIDE // 2] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # turned by 180 degrees
+    for image in (encoded(top, "PNG", exif=exif), encoded(top, "JPEG", exif=exif, quality=100)):
+        prepared = prepare(image, SIDE)
+        assert prepared[:20].max() < 30 and prepared[-20:].min() > 225
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 3, 4]), st.sampled_from([16, 48]))
+def test_arrays_of_any_size(height, width, channels, side):
+    image = np.full((height, width, channels), 255, np.uint8)
+    assert (prepare(image, side) == 255).all()
+
+
+class Remote:
+    def __array__(self, *_, **__):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("https://example.org/cat.png", r"image = 'https://example.org/cat.png': nothing is downloaded; save it"),
+        ("data:image/png;base64,AAAA", "nothing is downloaded"),
+        ("no/such/cat.png", r"image = 'no/such/cat.png': no such file; give"),
+        (Path("no/such/cat.png"), "no such file"),
+        ("a lion above a car " * 40, "no such file"),
+        ("cat\0.png", "no such file"),
+        (".", "no such file"),
+        (__file__, r"test_images.py': no picture that can be read"),
+        (b"", "image = 0 bytes: no picture"),
+        (b"a lion", "image = 6 bytes: no picture"),
+        (encoded(RGB)[:200], "no picture that can be read"),
+        (None, "image: of type NoneType; give a path"),
+        (7, "image: of type int"),
+        ([[1, 2]], "image: of type list"),
+        (Remote(), "image: a Remote that is no array .*cuda"),
+        (torch.ones(4, 4, 3, requires_grad=True), "image: a Tensor that is no array .*requires grad"),
+        (RGB.astype(np.int64), r"shape \(48, 48, 3\) and type int64; make it uint8, or float"),
+        (RGB.astype(np.float64), r"values from 0 to 255; floats must be in \[0, 1\]"),
+        (RGB / 255 - 0.5, r"values from -0.5 to 0.5; floats"),
+        (np.full((9, 9), np.nan), "values from nan to nan; floats"),
+        (np.full((9, 9), np.inf), "values from inf to inf; floats"),
+        (RGB.transpose(2, 0, 1), r"shape \(3, 48, 48\) .*\.transpose\(1, 2, 0\)"),
+        (RGB[None], r"shape \(1, 48, 48, 3\)"),
+        (RGB[0, 0], r"shape \(3,\)"),
+        (np.zeros((0, 9, 3), np.uint8), r"shape \(0, 9, 3\) .* not empty"),
+        (np.zeros((9, 9, 7), np.uint8), r"shape \(9, 9, 7\)"),
+        (np.array(["cat"]), "type <U3"),
+        (Image.new("RGB", (0, 5)), "not empty|no picture"),
+        (Image.new("F", (5, 5), float("nan")), "mode 'F', not all in"),
+        (Image.new("I", (5, 5), -1), "mode 'I', not all in"),
+    ],
+)  # fmt: skip
+def test_what_is_no_image_is_refused(image, message):
+    with pytest.raises(ConfigError, match=message):
+        prepare(image, SIDE)
+
+
+def test_decompression_bombs_are_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for side in (40, 60):  # Pillow warns of the first, and refuses the second
+        with pytest.raises(ConfigError, match="bytes: over 1,000 pixels; make it smaller first"):
+            prepare(encoded(np.zeros((side, side, 3), np.uint8)), SIDE)

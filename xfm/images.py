@@ -1,0 +1,110 @@
+"""Any image as the model takes it: a path, bytes, PIL image or array of any size and mode -> (side, side, 3) uint8."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from .config_utils import ConfigError
+
+__all__ = ["ImageLike", "prepare"]
+
+ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+_SCHEMES = ("http:", "https:", "ftp:", "file:", "data:", "s3:", "gs:")
+
+
+def prepare(image: ImageLike, side: int) -> np.ndarray:
+    """(side, side, 3) uint8 RGB, rows first. What has that shape and type already comes back with the same pixels.
+
+    Anything else is turned upright (EXIF), put on white where it is transparent, resized so that its shorter side is
+    `side` (bicubic, antialiased), and cropped to the centre, as CLIP prepares pictures.
+
+    `image`: a file's path or content, a PIL image, or an array (H, W), (H, W, 1 to 4) of uint8, bool, or floats in
+    [0, 1]: grey, grey and alpha, RGB, RGBA. ConfigError, which says what was given, for anything else.
+    """
+    if isinstance(image, str | os.PathLike):
+        picture = _decode(_file(os.fspath(image)), repr(os.fspath(image)))
+    elif isinstance(image, bytes | bytearray | memoryview):
+        picture = _decode(io.BytesIO(image), f"{len(image)} bytes")
+    elif isinstance(image, Image.Image):
+        picture = _decode(image, f"a PIL image of mode {image.mode!r}")
+    else:
+        picture = _of_array(image)
+    if 0 in picture.size:
+        raise ConfigError(f"image: {picture.width} x {picture.height} pixels; give one that is not empty")
+    return np.array(ImageOps.fit(_rgb(picture), (side, side), Image.Resampling.BICUBIC))
+
+
+def _file(path: str) -> Path:
+    if path.lower().startswith(_SCHEMES):
+        raise ConfigError(f"image = {path[:80]!r}: nothing is downloaded; save it, and give its path or its bytes")
+    file = Path(path).expanduser()
+    try:
+        found = file.is_file()
+    except (OSError, ValueError):  # a name too long, or with a null byte: a text
+        found = False
+    if not found:
+        raise ConfigError(f"image = {path[:80]!r}: no such file; give a picture's path, its bytes, or an array")
+    return file
+
+
+def _decode(source: Path | io.BytesIO | Image.Image, name: str) -> Image.Image:
+    """The first picture, upright."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = source if isinstance(source, Image.Image) else Image.open(source)
+            return ImageOps.exif_transpose(picture)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ConfigError(f"image = {name}: over {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first") from error
+    except Exception as error:  # on damaged files a decoder may raise anything
+        raise ConfigError(f"image = {name}: no picture that can be read ({error}); PNG and JPEG can") from error
+
+
+def _of_array(image: Any) -> Image.Image:
+    given = type(image).__name__
+    if not hasattr(image, "__array__"):
+        raise ConfigError(f"image: of type {given}; give a path, bytes, a PIL image or an array")
+    try:
+        array = np.asarray(image)
+    except (TypeError, RuntimeError) as error:  # a tensor on a GPU, or with a graph
+        raise ConfigError(f"image: a {given} that is no array ({error})") from error
+    given = f"an array of shape {array.shape} and type {array.dtype}"
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        way = "move the channels to the end, .transpose(1, 2, 0)" if first else "(H, W) or (H, W, 1 to 4) are pictures"
+        raise ConfigError(f"image: {given}; {way}")
+    if array.size == 0:
+        raise ConfigError(f"image: {given}; give one that is not empty")
+    if array.dtype.kind == "f":
+        low, high = float(array.min()), float(array.max())
+        if not (low >= 0 and high <= 1):  # NaN neither
+            raise ConfigError(f"image: {given} with values from {low:g} to {high:g}; floats must be in [0, 1]")
+        array = np.rint(array * 255)
+    elif array.dtype == bool:
+        array = array * 255
+    elif array.dtype != np.uint8:
+        raise ConfigError(f"image: {given}; make it uint8, or float in [0, 1]")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    return Image.fromarray(np.ascontiguousarray(array.astype(np.uint8)))
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":  # of more than 8 bits, which `convert` would clip
+        values = np.asarray(picture).astype(np.float64)
+        scales = {"F": (1, 255, 65535), "I": (255, 65535)}.get(picture.mode, (65535,))
+        scale = next((scale for scale in scales if values.min() >= 0 and values.max() <= scale), None)
+        if scale is None:  # NaN as well
+            raise ConfigError(f"image: a PIL image of mode {picture.mode!r}, not all in [0, 65535]; convert it to RGB")
+        picture = Image.fromarray(np.rint(values / scale * 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        above = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
+    return picture.convert("RGB")
