@@ -12,14 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import spearmanr
 
 import xfm
-from xfm import plots
+from xfm import plots, seeding
 from xfm.data import dataset
 from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
@@ -30,6 +32,7 @@ from xfm.objectives import build
 
 FOLDER = Path(__file__).parent / "leaderboard"
 MODELS = {"pretrained": "the checkpoint `demo`", "untrained": "the same architecture, weights as they were drawn"}
+RESAMPLES = 2000
 KNOW_NOTHING = ("random", "centre", "edges")
 SHOWN = ("pointing game", "mass in mask", "average precision", "mass on name", "insertion, image", "deletion, image",
          "insertion, text", "deletion, text", "infidelity")  # fmt: skip
@@ -89,27 +92,42 @@ def write(name: str, board: Leaderboard, yes: int) -> pd.DataFrame:
     return table
 
 
-def beyond(table: pd.DataFrame) -> pd.Series:
-    """score -> how many methods are better than random attributions by more than chance (95 % interval of the lift)."""
-    own = table[~table["method"].isin(KNOW_NOTHING)]
+def beyond(table: pd.DataFrame, methods: Collection[str]) -> pd.Series:
+    """score -> how many of the methods are better than random attributions (95 % interval of the paired lift)."""
+    own = table[table["method"].isin(methods)]
     lower = own["over random, high"] < 0
     better = lower.where(~own["score"].map(higher), own["over random, low"] > 0)
     return better.groupby(own["score"]).sum()
 
 
-def agreement(trained: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:
-    """Does the ranking notice? A row a score: Spearman's correlation of the methods' means in the two models."""
+def distinct(boards: Sequence[Leaderboard], score: str) -> list[pd.DataFrame]:
+    """Of each board the values of a score, (scenes, methods), without methods that know nothing of the model. Methods
+    that are equal on it in every scene of every board (ablation, occlusion, object ablation on words) are kept once.
+    """
+    rows = [board.rows[board.rows["score"] == score] for board in boards]
+    wide = [r.pivot(index="scene", columns="method", values="value").drop(columns=[*KNOW_NOTHING]) for r in rows]
+    repeated = pd.concat(wide).round(4).T.duplicated()
+    return [values.loc[:, ~repeated.reindex(values.columns)] for values in wide]
+
+
+def agreement(boards: Sequence[Leaderboard], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Does the ranking notice the training? A row a score: Spearman's correlation of the methods' means in the two
+    models, with its 95 % percentile bootstrap interval over the scenes, the same scenes of both at a time."""
     rows = []
     for score in SHOWN:
-        a, b = (
-            t[(t["score"] == score) & ~t["method"].isin(KNOW_NOTHING)].set_index("method")["mean"]
-            for t in (trained, untrained)
-        )
-        row = {"score": score, "methods": len(a), "rank correlation": a.corr(b, method="spearman")}
-        for name, table in (("pretrained", trained), ("untrained", untrained)):
-            own = table[table["score"] == score].set_index("method")["mean"]
-            row |= {f"{name}: mean": own.drop([*KNOW_NOTHING], errors="ignore").mean()}
-            row |= {f"{name}: random": own["random"], f"{name}: better than random": int(beyond(table)[score])}
+        values = [own.to_numpy() for own in distinct(boards, score)]
+        scenes = len(values[0])
+        rng = seeding.rng("agreement", score)
+        drawn = [rng.integers(scenes, size=scenes) for _ in range(RESAMPLES)]
+        rank = [
+            spearmanr(*(np.nanmean(v[scene], 0) for v in values)).statistic for scene in (np.arange(scenes), *drawn)
+        ]
+        low, high = np.quantile(rank[1:], (0.025, 0.975))
+        row = {"score": score, "methods": values[0].shape[1], "rank correlation": rank[0], "low": low, "high": high}
+        for name, table, own in zip(MODELS, tables, distinct(boards, score), strict=True):
+            means = table[table["score"] == score].set_index("method")["mean"]
+            row |= {f"{name}: mean": means[own.columns].mean(), f"{name}: random": means["random"]}
+            row |= {f"{name}: better than random": int(beyond(table, own.columns)[score])}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -118,19 +136,22 @@ OVERVIEW = """# Which explanations can be trusted?
 
 `python studies/make_leaderboards.py` scores every quick method of `xfm.explain` on the same {n} test scenes for
 [the pretrained checkpoint](pretrained/README.md) and for [the same architecture untrained](untrained/README.md).
-An untrained model has looked at nothing, so whatever a score finds good about its explanations is not understanding.
+What a score finds good about explanations of the untrained model is not due to anything learnt.
 
-Methods, random, centre and edges aside: how their means rank alike in the two models (Spearman), the mean over the
-methods, that of random attributions, and how many methods are better than random by a 95 % interval of the paired lift.
+**The question that is explained is mostly answered "no".** ITM saw whole captions; to a phrase that names one of
+several objects the pretrained model gives odds above one in {yes} of {n} scenes, the untrained one in {yes_untrained}.
+So the boards compare explanations of how strong the rejection of a true phrase is. A method may find the object all the
+same (the log-odds depend on it), but none of these numbers says how well an accepted match is explained, and insertion
+and deletion run between two rejections. The untrained model says yes to nearly everything, by chance of its weights:
+the two boards differ in that as well as in what was learnt.
+
+Methods, without random, centre and edges: Spearman's correlation of their means in the two models with its 95 %
+bootstrap interval over the scenes; the mean over the methods, that of random attributions, and how many methods are
+better than random by a 95 % interval of the paired lift, uncorrected. Methods that are the same on words (ablation,
+occlusion, object ablation) count once there. The methods are few and no sample: the intervals are of the scenes alone.
 
 {table}
 """
-
-
-def rounded(table: pd.DataFrame) -> str:
-    cells = [[*table.columns], ["---"] * len(table.columns)]
-    cells += [[f"{v:.2f}" if isinstance(v, float) else str(v) for v in row] for row in table.itertuples(index=False)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 if __name__ == "__main__":
@@ -141,12 +162,17 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     run = xfm.load("demo").run
     asked_of, words = leaderboard_scenes(dataset(run.config).world, asked.scenes), run.tokenizer()
-    tables = []
+    boards, tables, yes = [], [], []
     for name, model in {"pretrained": run.model(), "untrained": build(run.config).eval()}.items():
-        board = measured(name, model, words, asked_of, asked.workers)
+        boards.append(measured(name, model, words, asked_of, asked.workers))
         asks = (scene_inputs(model, words, scene, "itm", i % len(scene.objects)) for i, scene in enumerate(asked_of))
-        tables.append(write(name, board, sum(question.score() > 0 for question in asks)))
-    found = agreement(*tables)
+        yes.append(sum(question.score() > 0 for question in asks))
+        tables.append(write(name, boards[-1], yes[-1]))
+    found = agreement(boards, tables)
     found.to_csv(FOLDER / "agreement.csv", index=False, float_format="%.5g")
-    (FOLDER / "README.md").write_text(OVERVIEW.format(n=asked.scenes, table=rounded(found)), encoding="utf-8")
-    print(rounded(found))
+    correlation = [f"{r:+.2f} ({low:+.2f} to {high:+.2f})" for r, low, high in found.iloc[:, 2:5].to_numpy()]
+    shown = found.drop(columns=["low", "high"]).assign(**{"rank correlation": correlation})
+    text = shown.to_markdown(index=False, floatfmt=".2f")
+    readme = OVERVIEW.format(n=asked.scenes, yes=yes[0], yes_untrained=yes[1], table=text)
+    (FOLDER / "README.md").write_text(readme, encoding="utf-8")
+    print(text)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.study import Study, results_csv
-from xfm.study.metrics import Measured
+from xfm.study import Study, results_csv, study_json
+from xfm.study.metrics import Measured, Metric
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
 TINY = {
@@ -31,6 +31,12 @@ METRICS = {  # metric -> family, mean, standard deviation over the seeds
     "validation/images/mim": ("vision", 0.5, 0.02),
     "naming, accuracy": ("vision-language", 0.7, 0.03),
     "grounding, acc@0.5": ("vision-language", 0.6, 0.03),
+}
+KNOWN = {
+    "language, loss (nats)": Metric("lower", "nats", 4.05, "unigram"),
+    "validation/images/mim": Metric("lower", "MSE"),
+    "naming, accuracy": Metric("higher", "%", 0.01, "chance"),
+    "grounding, acc@0.5": Metric("higher", "%"),
 }
 PRIMARY = tuple(METRICS)[:3]
 
@@ -53,10 +59,13 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
         level = {metric: rng.normal(mean, deviation) for metric, (_, mean, deviation) in METRICS.items()}
         for variant in study.spec.variants:
             moved = {m: shift.get(variant, 0.0) + noise * rng.normal() for m in METRICS}
-            rows = [Measured(family, m, level[m] + moved[m] * sd, 400) for m, (family, _, sd) in METRICS.items()]
+            rows = [
+                Measured(family, m, level[m] + moved[m] * sd, 400, KNOWN[m]) for m, (family, _, sd) in METRICS.items()
+            ]
             if (variant, seed) not in lost:
                 blocks.append(results_csv.block(study.spec, variant, seed, rows, 60.0))
     results_csv.append(study.table, "".join(blocks))
+    study_json.write_baselines(study.folder / "baselines.json", KNOWN)
     return study
 
 

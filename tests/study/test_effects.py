@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from study.conftest import METRICS, PRIMARY
+from study.conftest import KNOWN, METRICS, PRIMARY
 
 from xfm.config import ConfigError
-from xfm.study import command, grid
-from xfm.study.metrics import better, unit
+from xfm.study import StudyError, command, grid, study_json
+from xfm.study.metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 
@@ -65,20 +65,55 @@ def test_two_seeds_have_an_effect_without_p_and_the_table_says_why(invented):
     study = invented(SHIFT, seeds=[0, 1])
     table = study.effects()
     assert table["effect"].notna().all()
-    assert table[["low", "high", "p", "p_min", "p_holm", "d", "n_needed"]].isna().all(axis=None)
+    assert table[["low", "high", "p", "p_min", "p_holm", "d", "detectable"]].isna().all(axis=None)
+    assert set(table["verdict"]) == {""}
     assert set(table["note"]) == {"fewer than 3 pairs: no interval, no p"}
     assert "fewer than 3 pairs" in study.to_markdown() and "fewer than 3 pairs" in study.to_latex()
 
 
-def test_a_loss_that_diverged_is_no_pair(invented):
+def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
+    study = invented(SHIFT, lost=(("xfm", 2), ("no_guidance", 2), ("no_guidance", 4), ("no_guidance", 5)))
+    failed = [("xfm", 2), ("no_guidance", 2), ("no_guidance", 4)]
+    study_json.write_failed(study.folder / "failed.json", dict.fromkeys(failed, "TrainingError: the loss is nan"))
+    assert study.missing()["why"].tolist() == ["TrainingError: the loss is nan"] * 3 + ["not run yet"]
+    pairs, loss = study.pairs().query("variant == 'no_guidance'"), "language, loss (nats)"
+    own = pairs[pairs["metric"] == loss].set_index("seed")
+    worst = max(study.results().query("metric == @loss")["value"].max(), KNOWN[loss].baseline)
+    assert own.loc[4, "value"] == worst and own.loc[4, "failed"]
+    assert own.loc[2, "difference"] == 0, "both runs of the seed failed: a tie"
+    assert 5 not in own.index, "not run yet: no pair"
+    found = row(study.effects(), "no_guidance", loss)
+    assert found["note"] == "1 of 10 pairs missing; 2 with a failed run, counted as the worst value"
+    without = own.drop(index=[2, 4])["difference"].mean()
+    assert found["effect"] > without, "failing is no advantage"
+    figure = study.figure("effects", loss)
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert sum(len(line.get_xdata()) for line in crosses) == 3, "also xfm's, beside no_stop_gradient"
+
+
+def test_where_no_direction_is_better_a_failed_run_is_no_pair(invented):
+    study = invented(SHIFT, lost=[("no_guidance", 4)])
+    study_json.write_baselines(study.folder / "baselines.json", KNOWN | {"grounding, acc@0.5": Metric("", "%")})
+    study_json.write_failed(study.folder / "failed.json", {("no_guidance", 4): "killed"})
+    table = study.effects()
+    assert (
+        row(table, "no_guidance", "grounding, acc@0.5")["n"] == 9 and row(table, "no_guidance", PRIMARY[2])["n"] == 10
+    )
+
+
+def test_a_value_that_is_not_finite_counts_as_the_worst(invented):
     study = invented(SHIFT)
     lines = study.table.read_text().splitlines()
     at = next(i for i, line in enumerate(lines) if "no_guidance,3" in line and "naming" in line)
     parts = lines[at].split(",")
     lines[at] = ",".join([*parts[:-3], "nan", *parts[-2:]])
     study.table.write_text("\n".join(lines) + "\n")
-    assert row(study.effects(), "no_guidance", "naming, accuracy")["n"] == 9
-    assert row(study.effects(), "no_guidance", "grounding, acc@0.5")["n"] == 10
+    table, worst = study.effects(), study.results().query("metric == 'naming, accuracy'")["value"].min()
+    found = row(table, "no_guidance", "naming, accuracy")
+    assert (found["n"], found["note"]) == (10, "1 with a failed run, counted as the worst value")
+    assert row(table, "no_guidance", "grounding, acc@0.5")["note"] == ""
+    pair = study.pairs().query("variant == 'no_guidance' and metric == 'naming, accuracy' and seed == 3").iloc[0]
+    assert pair["failed"] and pair["value"] == min(worst, KNOWN["naming, accuracy"].baseline) == 0.01
 
 
 def test_a_primary_metric_without_a_pair_is_a_row_that_says_so(invented):
@@ -101,32 +136,72 @@ def test_a_metric_that_was_not_measured_is_refused(invented):
         study.pairs("xmf")
 
 
-@pytest.mark.parametrize(
-    ("metric", "way", "of"),
-    [
-        ("validation/images/mim", "less", "MSE"),
-        ("validation/regions/bbp", "less", "L1 + 1 − GIoU"),
-        ("validation/texts/mlm", "less", "nats"),
-        ("language, loss (nats)", "less", "nats"),
-        ("image to text, ITC, R@1", "more", "%"),
-        ("grounding (several objects), swapped phrase, acc@0.5", "", "%"),
-        ("masked names, wrong picture, accuracy", "", "%"),
-        ("masked names, right - wrong, accuracy", "more", "%"),
-    ],
-)
-def test_the_way_that_is_better_and_the_unit(metric, way, of):
-    assert (better(metric), unit(metric)) == (way, of)
+def test_the_baseline_is_in_the_table_and_where_it_lies_in_the_figures(invented):
+    study, loss = invented(SHIFT), "language, loss (nats)"
+    found = row(study.effects(), "no_stop_gradient", loss)
+    assert (found["baseline"], found["baseline_name"]) == (4.05, "unigram")
+    level = 4.05 - found["mean_against"]
+    lines = [line.get_xdata() for line in study.figure("effects", loss).axes[0].lines]
+    assert sum(len(x) == 2 and np.allclose(x, level) for x in lines) == len(SHIFT)
+    assert any(np.allclose(line.get_xdata(), 4.05) for line in study.figure("seeds", loss).axes[0].lines)
+
+
+def test_the_verdict_on_a_primary_metric_is_that_of_holm(invented):
+    table = invented({"no_stop_gradient": 0.25, "no_guidance": 0.3}, noise=0.2).effects()
+    first, other = table[table["role"] == "primary"], table[table["role"] == "secondary"]
+    shown = first["verdict"] != "no difference shown"
+    assert (shown == (first["p_holm"] <= 0.05)).all() and set(first["judged_by"]) == {"Holm"}
+    excluded = (first["low"] > 0) | (first["high"] < 0)
+    assert (excluded & ~shown).any(), "an uncorrected interval alone is no verdict"
+    assert set(other["judged_by"]) == {"interval"}
+
+
+def test_where_holm_could_not_reach_05_the_study_is_exploratory_whatever_its_spec_says(invented):
+    study = invented(SHIFT, seeds=range(6), confirmatory=True)
+    assert (study.spec.tests, study.spec.confirms, study.spec.kind) == (6, False, "exploratory")
+    table = study.effects()
+    assert set(table["judged_by"]) == {"interval"} and "uncorrected" in study.to_markdown()
+    assert row(table, "no_stop_gradient", PRIMARY[0])["verdict"] == "worse"
+    assert invented(SHIFT, root=study.folder / "ten", confirmatory=True).spec.confirms
+
+
+def test_a_difference_within_a_margin_is_shown_to_be_within_it(invented):
+    study = invented(SHIFT)
+    table = study.equivalence("naming, accuracy", 0.01)
+    assert table["equivalent"].to_dict() == {"no_stop_gradient": False, "no_guidance": True}
+    assert (table["equivalent"] == ((table["low"] > -0.01) & (table["high"] < 0.01))).all(), (
+        "the 90 % interval says the same"
+    )
+    with pytest.raises(ConfigError, match="did you mean 'naming, accuracy'"):
+        study.equivalence("naming, acuracy", 0.01)
+
+
+def test_a_baseline_that_differs_between_runs_is_none():
+    one, other = (
+        Measured("vision", "m", 0.5, 9, Metric("higher", "%", level, "wrong picture")) for level in (0.1, 0.2)
+    )
+    assert study_json.merge(study_json.merge({}, [one]), [one])["m"] == one.known
+    assert study_json.merge({"m": one.known}, [other])["m"] == Metric("higher", "%", None, "differs between runs")
+
+
+@pytest.mark.parametrize(("name", "content"), [("baselines.json", "[1]"), ("failed.json", "[1]"), ("failed.json", "{")])
+def test_a_file_with_another_content_is_refused(invented, name, content):
+    study = invented(SHIFT)
+    (study.folder / name).write_text(content)
+    with pytest.raises(StudyError, match=f"{name}: .*delete the file"):
+        study.effects()
 
 
 def test_markdown_has_primary_metrics_bold_and_units(invented):
     study = invented(SHIFT)
     head, _, *lines = study.to_markdown("all").splitlines()
-    assert "| xfm | value | effect | 95 % interval |" in head
+    columns = [cell.strip() for cell in head.strip("|").split("|")]
+    assert columns[4:9] == ["baseline", "xfm", "value", "effect", "95 % interval"]
     assert [line.startswith("| **") for line in lines] == [True] * 6 + [False] * 2
     assert len(study.to_markdown().splitlines()) == 2 + 6, "primary ones, where there are any"
     found = row(study.effects(), "no_stop_gradient", "naming, accuracy")
     line = next(line for line in lines if "naming" in line and "no_stop" in line)
-    assert f"| {100 * found['effect']:+.2f} |" in line and "%, more is better" in line
+    assert f"| {100 * found['effect']:+.2f} " in line and "%, higher is better" in line and "1.00 chance" in line
 
 
 def test_latex_is_a_booktabs_tabular_with_everything_escaped(invented):
@@ -162,7 +237,8 @@ def test_the_forest_shows_every_pair_and_the_interval(invented):
         assert any(len(x) == 2 and np.allclose(x, [100 * found["low"], 100 * found["high"]]) for x in lines)
     full = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
     assert [line.get_markerfacecolor() != "white" for line in full] == [True, False]
-    assert axes.get_xlabel() == "percentage points, right is better"
+    assert axes.get_xlabel().splitlines()[0] == "percentage points, right is better"
+    assert axes.get_xlabel().endswith("baseline 1.00 % (chance)")
 
 
 def test_the_map_frames_what_leaves_zero_out(invented):

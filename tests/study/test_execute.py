@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xfm.study import job as jobs
-from xfm.study import progress
+from xfm.study import progress, progress_file
 from xfm.study.execute import InProcess, Job, execute
 
 LOG: list[str] = []
@@ -26,7 +25,7 @@ def made(name: str, failures: int = 0, then: tuple[Job, ...] = ()) -> Job:
     return Job(name, (work, name, failures), Path(name), 10, list(then))
 
 
-def run(*first: Job, executor=None, room: float = 1) -> tuple[list[str], dict[str, str]]:
+def run(*first: Job, executor=None, slots: float = 1) -> tuple[list[str], dict[str, str]]:
     """The outcomes in their order, and what failed and why."""
     LOG.clear()
     outcomes: list[str] = []
@@ -34,7 +33,7 @@ def run(*first: Job, executor=None, room: float = 1) -> tuple[list[str], dict[st
     execute(
         list(first),
         executor or InProcess(),
-        room,
+        slots,
         lambda job, outcome: outcomes.append(outcome),
         lambda job, error: why.update({job.name: str(error)}),
     )
@@ -74,9 +73,9 @@ def test_an_error_of_the_caller_ends_it_all():
 
 def test_any_executor_will_do_and_one_that_was_shut_down_fails_every_job():
     with ThreadPoolExecutor(2) as pool:
-        outcomes, why = run(made("start", then=(made("a"),)), made("b"), executor=pool, room=math.inf)
+        outcomes, why = run(made("start", then=(made("a"),)), made("b"), executor=pool, slots=math.inf)
     assert sorted(outcomes) == ["A", "B", "START"] and not why
-    outcomes, why = run(made("a"), made("b"), executor=pool, room=math.inf)
+    outcomes, why = run(made("a"), made("b"), executor=pool, slots=math.inf)
     assert not outcomes and why.keys() == {"a", "b"}
 
 
@@ -86,24 +85,24 @@ def records(run: str, steps: int):
 
 def test_progress_is_noted_at_most_once_a_second(tmp_path, monkeypatch):
     now = iter(range(0, 100))
-    monkeypatch.setattr(jobs.time, "monotonic", lambda: next(now) * 0.25)
+    monkeypatch.setattr(progress_file.time, "monotonic", lambda: next(now) * 0.25)
     noted: list[int] = []
-    monkeypatch.setattr(jobs, "write", lambda note, done: noted.append(done))
-    jobs.note_all([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
+    monkeypatch.setattr(progress_file, "write", lambda path, done: noted.append(done))
+    progress_file.report([*records("stage1", 2), *records("run", 10)], "run", tmp_path / "note")
     assert noted == [0, 3, 7], "a warm start's steps are not the run's"
 
 
 def test_a_note_is_read_back_and_a_missing_or_torn_one_is_nothing(tmp_path):
-    jobs.write(tmp_path / "note", 7)
-    assert jobs.read(tmp_path / "note") == 7
+    progress_file.write(tmp_path / "note", 7)
+    assert progress_file.read(tmp_path / "note") == 7
     (tmp_path / "note").write_text("")
-    assert jobs.read(tmp_path / "note") == jobs.read(tmp_path / "none") == 0
+    assert progress_file.read(tmp_path / "note") == progress_file.read(tmp_path / "none") == 0
 
 
 def test_a_job_stops_when_its_study_is_gone_but_not_where_it_never_saw_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "EVERY", 0)
+    monkeypatch.setattr(progress_file, "_EVERY", 0)
     folder = tmp_path / "notes"
-    jobs.note_all(records("run", 3), "run", folder / "note")
+    progress_file.report(records("run", 3), "run", folder / "note")
     folder.mkdir()
 
     def train():
@@ -112,16 +111,16 @@ def test_a_job_stops_when_its_study_is_gone_but_not_where_it_never_saw_it(tmp_pa
         folder.rmdir()
         yield from records("run", 2)
 
-    with pytest.raises(jobs.Stopped, match="goes on from step 1"):
-        jobs.note_all(train(), "run", folder / "note")
+    with pytest.raises(progress_file.Stopped, match="goes on from step 1"):
+        progress_file.report(train(), "run", folder / "note")
 
 
 def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
     start, a, b = (Job(name, (), tmp_path / name, 10) for name in ("start", "a", "b"))
     with progress.Progress("stop", [start, a, b], runs=5, ready=3, show=True) as view:
         view.ended(start, of_run=False)
-        jobs.write(a.note, 4)
-        view.look()
+        progress_file.write(a.progress_file, 4)
+        view.update()
         assert (view.done, view.total, view.running) == (14, 30, 1)
         view.ended(a, of_run=True)
         view.ended(b, of_run=True, failed=True)

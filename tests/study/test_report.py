@@ -28,6 +28,7 @@ def test_a_sentence_says_the_way_the_size_and_the_interval(invented):
     assert ": worse by " in said and "(nats, 95 %" in said, "a loss that grows"
     row, said = sentence(study, "no_guidance", NAMING)
     assert row["low"] < 0 < row["high"] and ": no difference shown, " in said
+    assert said.endswith(f"; {100 * row['detectable']:.2f} would be found in 80 % of such studies.")
 
 
 def test_two_seeds_conclude_nothing(invented):
@@ -37,7 +38,8 @@ def test_two_seeds_conclude_nothing(invented):
 
 def test_conclusions_are_of_the_primary_metrics_and_count_the_rest(invented, tmp_path):
     said = describe.conclusions(invented(SHIFT).effects())
-    assert len(said) == 6 + 1 and said[-1].startswith("Of 2 secondary effects with an interval, ")
+    assert said[0].endswith("the baseline (unigram) is 4.0500 nats.") and len(said) == 2 + 6 + 1, "baselines come first"
+    assert said[-1].startswith("Of 2 secondary effects with an interval, ")
     explored = describe.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
     assert all("no difference" not in one for one in explored), "of an exploration what stands out"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import shutil
 import threading
@@ -19,7 +20,7 @@ from xfm.config import ConfigError
 from xfm.evaluation import evaluate_run
 from xfm.study import Study, StudyError, job, runner
 from xfm.study.job import Outcome
-from xfm.study.metrics import Measured
+from xfm.study.metrics import Measured, Metric
 from xfm.train import loop
 
 LOSSES = ["texts/mlm", "pairs/itc", "pairs/itm", "pairs/imlm", "pairs/mim", "regions/itc", "regions/itm",
@@ -41,7 +42,7 @@ def plain(records):
 def fake(rows_of):
     """Stands in for training and measuring: a function of the config."""
 
-    def measure(config: str, root: str, tasks, note: str):
+    def measure(config: str, root: str, tasks, progress: str):
         return Outcome(rows_of(json.loads(config)), 1.0, [])
 
     return measure
@@ -64,6 +65,11 @@ def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
     assert own.loc["naming, accuracy", ["value", "n", "family"]].tolist() == [seen.value, seen.n, "vision-language"]
     assert own.loc["naming (unseen concepts), accuracy", "value"] == unseen.value
     assert len(own) == len(LOSSES) + 2
+    known = measured.metrics()
+    assert known["naming, accuracy"] == (seen.better, seen.unit, seen.baseline, seen.baseline_name)
+    assert known["validation/pairs/itm"].baseline == pytest.approx(0.6365, abs=1e-4)
+    assert known["validation/pairs/itc"] == ("lower", "nats", pytest.approx(math.log(4)), "chance, ln 4")
+    assert set(known) == set(own.index)
     families = own["family"].to_dict()
     assert [families[f"validation/{loss}"] for loss in ("texts/mlm", "pairs/mim", "pairs/itm")] == [
         "language",
@@ -112,7 +118,8 @@ def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path,
     def rows_of(config):
         if config["seed"] == 1 and broken:
             raise ValueError("no luck")
-        return [Measured("language", "m", config["seed"] + config["flow"]["text_gradient"]["itm"], 5)]
+        value = config["seed"] + config["flow"]["text_gradient"]["itm"]
+        return [Measured("language", "m", value, 5, Metric("lower", "nats", 9.0, "untrained"))]
 
     monkeypatch.setattr(runner, "measure", fake(rows_of))
     study = tiny("failing", tmp_path, seeds=[0, 1, 2])
@@ -122,12 +129,14 @@ def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path,
     assert missing[["variant", "seed"]].to_numpy().tolist() == [["xfm", 1], ["no_stop_gradient", 1]]
     assert "stage 1 of seed 1 failed: ValueError: no luck" in missing["why"][0]
     assert study.effects()[["n", "effect", "note"]].to_numpy().tolist() == [
-        [2, 1.0, "fewer than 3 pairs: no interval, no p; 1 of 3 pairs missing"]
-    ]
+        [3, pytest.approx(2 / 3), "1 with a failed run, counted as the worst value"]
+    ], "no warm start: both runs of that seed failed, a tie"
+    assert Study.load(study.folder, runs=study.runs).failed().keys() == {("xfm", 1), ("no_stop_gradient", 1)}
     broken = False
     study.run()
     assert len(study.missing()) == 0
-    assert study.effects()["n"].tolist() == [3]
+    assert study.effects()[["n", "note", "baseline"]].to_numpy().tolist() == [[3, "", 9.0]]
+    assert not study.failed() and not (study.folder / "failed.json").exists()
 
 
 def test_a_primary_metric_that_is_none_ends_the_study_after_its_first_run(tmp_path, monkeypatch):

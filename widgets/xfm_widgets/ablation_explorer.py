@@ -67,19 +67,21 @@ class AblationExplorer(View):
         table, spec = self._effects, self._study.spec
         metrics, variants = ([*dict.fromkeys(table[c])] for c in ("metric", "variant"))
         rows = [
-            {k: number(row[k]) for k in NUMBERS} | {k: row[k] for k in ("variant", "metric", "against", "note")}
+            {k: number(row[k]) for k in NUMBERS}
+            | {k: row[k] for k in ("variant", "metric", "against", "note", "verdict")}
             for row in table.to_dict("records")
         ]
         pairs = [
             (metrics.index(p["metric"]), variants.index(p["variant"]), p["seed"], p["value_against"], p["value"])
             for p in self._pairs.to_dict("records")
         ]
-        known = table.drop_duplicates("metric")[["metric", "role", "family", "unit", "better"]]
+        columns = ["metric", "role", "family", "unit", "better", "baseline", "baseline_name"]
+        known = table.drop_duplicates("metric")[columns].to_dict("records")
         texts = {"markdown": cut(to_markdown(table), 2), "latex": cut(to_latex(table), 4, 2)} if len(table) else {}
         return {
             "name": spec.name,
-            "kind": "confirmatory" if spec.confirmatory else "exploratory",
-            "metrics": known.to_dict("records"),
+            "kind": spec.kind,
+            "metrics": [row | {"baseline": number(row["baseline"])} for row in known],
             "variants": variants,
             "order": [*spec.variants],
             "effects": rows,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,162 +16,176 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from .colours import AXIS, BLUE, GREY
+from .colours import AXIS, BLUE, GREY, ORANGE
 from .style import WIDTH, Figure, Ruler, require, styled
 from .svg import FIXED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROW, LINE, FOOT, LEGEND = 0.34, 0.2, 0.55, 0.32  # inches: a variant, a line of the title, below a panel, the legend
-TITLE, MORE = 0.16, 0.15  # above a panel, and for each line of its title
-COLUMNS, GAP, EDGE = 3, 0.28, 0.12
-NAMES = (0.8, 2.6)  # inches that the variants' names may take
-SIZE = 8.5  # points
-SCALE = {"%": 100.0}  # shares are shown in per cent
+__all__ = ["effect_map", "forest", "paired_seeds"]
+
+_COLUMNS, _SIZE = 3, 8.5  # panels side by side; points of the labels
+_ROW, _PANEL = 0.34, 1.0  # inches: a variant, and what a panel needs beside its rows
+_NAMES = 2.45  # inches that the variants' names may take
+_SCALE = {"%": 100.0}  # shares are shown in per cent
+_JUDGED = {"Holm": "Holm’s p ≤ 0.05", "interval": "interval without zero, uncorrected"}
+_BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8}
 
 
 @styled
 def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figure:
-    """A panel a metric: each variant's mean difference with its 95 % interval, above it the seeds' own differences. The
-    mean is full where the interval leaves zero out, open elsewhere.
+    """A panel a metric: each variant's mean difference with its 95 % interval, above it the seeds' own differences
+    (crosses: a run failed), and dotted where the baseline lies. The mean is full where the verdict is a difference.
 
-    `effects`: rows with metric, role, variant, effect, low, high (NaN: too few seeds), unit, better; `pairs`: rows with
-    metric, variant, difference. Raises ValueError for no rows.
+    `effects`, `pairs`: rows of Study.effects and Study.pairs. Raises ValueError for no rows.
     """
     require(effects, "effects")
-    figure, panels, variants = grid(effects, title)
-    for axes, metric in panels:
+    variants = list(effects["variant"].unique())
+    figure = Figure(layout="constrained")
+    for axes, metric in _panels(figure, effects, variants, title):
         rows = effects[effects["metric"] == metric].set_index("variant")
+        first = rows.iloc[0]
+        share = _SCALE.get(first["unit"], 1.0)
         axes.axvline(0, color=AXIS, linewidth=1, zorder=1)
-        for y, variant in enumerate(variants):
-            if variant not in rows.index:
-                continue
-            row, share = rows.loc[variant], SCALE.get(str(rows.loc[variant, "unit"]), 1.0)
-            dots = pairs[(pairs["metric"] == metric) & (pairs["variant"] == variant)]["difference"] * share
-            axes.plot(dots, [y - 0.22] * len(dots), "o", color=GREY, alpha=0.45, markersize=3.2, mew=0, zorder=2)
-            interval(axes, y + 0.12, row["effect"] * share, row["low"] * share, row["high"] * share)
+        for variant, row in rows.iterrows():
+            y, own = variants.index(variant), pairs[(pairs["metric"] == metric) & (pairs["variant"] == variant)]
+            for failed, marker in ((False, "o"), (True, "x")):
+                dots = own[own["failed"] == failed]["difference"] * share
+                axes.plot(dots, [y - 0.22] * len(dots), marker, color=GREY, alpha=0.45, markersize=3.2, zorder=2)
+            axes.plot(
+                row[["low", "high"]] * share, [y + 0.12] * 2, color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3
+            )
+            full = BLUE if row["verdict"] in ("better", "worse", "different") else "white"
+            axes.plot(row["effect"] * share, y + 0.12, "o", color=BLUE, mfc=full, markersize=5.5, zorder=4)
+        for variant, row in rows.dropna(subset="baseline").iterrows():
+            y, x = variants.index(variant), (row["baseline"] - row["mean_against"]) * share
+            if _near(axes, x):
+                axes.plot([x, x], [y - 0.5, y + 0.5], **_BASELINE, zorder=2)
         axes.set_ylim(len(variants) - 0.4, -0.6)
-        axes.set_xlabel(scale_name(rows.iloc[0]), fontsize=SIZE)
+        lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first["better"], "")]
+        if first["baseline"] == first["baseline"]:
+            ends = rows["mean_against"].min(), rows["mean_against"].max()
+            levels = dict.fromkeys(_level(value, first) for value in ends)
+            lines.append(f"{_labels([first['against'], *variants])[0]} {' to '.join(levels)}")
+            lines.append(f"baseline {_level(first['baseline'], first)} ({first['baseline_name']})")
+        axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
+    judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
     handles = [
         Line2D([], [], color=GREY, alpha=0.6, marker="o", linestyle="", markersize=3.5, label="one seed"),
-        Line2D([], [], **look, label="mean, 95 % interval without zero"),
-        Line2D([], [], **look, mfc="white", label="the interval holds zero, or there is none"),
+        Line2D([], [], **look, label=f"differs ({judged})"),
+        Line2D([], [], **look, mfc="white", label="no difference shown"),
+        Line2D([], [], **_BASELINE, label="baseline"),
     ]
-    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0), ncols=3, columnspacing=1.4)
+    figure.legend(handles=handles, loc="outside lower left", ncols=4 if figure.get_figwidth() == WIDTH else 2)
     return figure
-
-
-def interval(axes: Axes, y: float, mean: float, low: float, high: float) -> None:
-    axes.plot([low, high], [y, y], color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3)
-    beyond = low > 0 or high < 0
-    axes.plot(mean, y, "o", color=BLUE, mfc=BLUE if beyond else "white", markersize=5.5, zorder=4)
-
-
-def scale_name(row: Any) -> str:
-    """What the panel's axis says: the unit, and which way is better."""
-    unit = "percentage points" if row["unit"] == "%" else row["unit"]
-    arrow = {"more": ", right is better", "less": ", left is better"}.get(row["better"], "")
-    return unit + arrow
 
 
 @styled
 def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
-    """A panel a metric: every run's value by variant, a line a seed; the variants' means as bars.
+    """A panel a metric: every run's value by variant, a line a seed; the variants' means as bars, the baseline dotted.
 
-    `effects`: rows with metric, role, unit, better, for their order; `results`: rows with metric, variant, seed, value.
-    Raises ValueError for no rows.
+    `effects`, `results`: rows of Study.effects and Study.results. Raises ValueError for no rows.
     """
     require(results, "results")
-    figure, panels, _ = grid(effects.assign(variant=variants[0]), title, list(variants))
-    for axes, metric in panels:
+    figure = Figure(layout="constrained")
+    for axes, metric in _panels(figure, effects, variants, title):
         row = effects[effects["metric"] == metric].iloc[0]
+        share, places = _SCALE.get(row["unit"], 1.0), range(len(variants))
         values = results[results["metric"] == metric].pivot(index="seed", columns="variant", values="value")
-        values = values.reindex(columns=list(variants)) * SCALE.get(row["unit"], 1.0)
-        places = range(len(variants))
+        values = values.reindex(columns=list(variants)) * share
         for _, line in values.iterrows():
             axes.plot(line, places, "-o", color=GREY, alpha=0.4, linewidth=0.9, markersize=3.2, mew=0, zorder=2)
         axes.plot(values.mean(), places, "|", color=BLUE, markersize=15, mew=2.4, zorder=3)
+        label = f"{row['unit']}, {row['better']} is better" if row["better"] else row["unit"]
+        if row["baseline"] == row["baseline"]:
+            label += f"\nbaseline {_level(row['baseline'], row)} ({row['baseline_name']})"
+            if _near(axes, row["baseline"] * share):
+                axes.axvline(row["baseline"] * share, **_BASELINE, zorder=1)
         axes.set_ylim(len(variants) - 0.5, -0.5)
-        axes.set_xlabel(value_name(row), fontsize=SIZE)
+        axes.set_xlabel(label, fontsize=_SIZE)
     handles = [
         Line2D([], [], color=GREY, alpha=0.6, marker="o", markersize=3.5, linewidth=0.9, label="one seed"),
         Line2D([], [], color=BLUE, linestyle="", marker="|", markersize=11, mew=2.4, label="mean over the seeds"),
+        Line2D([], [], **_BASELINE, label="baseline"),
     ]
-    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0), ncols=2, columnspacing=1.4)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
 
 
-def value_name(row: Any) -> str:
-    return f"{row['unit']}, {row['better']} is better" if row["better"] else str(row["unit"])
-
-
-def grid(
-    effects: pd.DataFrame, title: str, variants: list[str] | None = None
-) -> tuple[Figure, list[tuple[Axes, str]], list[str]]:
-    """A figure with a panel a metric, in the rows' order, and the variants that its lines are for."""
+def _panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], title: str) -> Iterator[tuple[Axes, str]]:
+    """Sizes the figure, and yields a panel a metric, in the rows' order, whose rows are the variants."""
     roles = dict(effects[["metric", "role"]].itertuples(index=False, name=None))
-    variants = variants or list(effects["variant"].unique())
-    ruler = Ruler()
-    field, shown = short(variants)
-    names = min(max(NAMES[0], ruler.width(field, SIZE), *(ruler.width(v, SIZE) for v in shown)) + 0.1, NAMES[1])
-    columns = min(COLUMNS, len(roles))
-    across = min((WIDTH - 2 * EDGE - names - GAP * (columns - 1)) / columns, 4.2)
-    wide = max(2 * EDGE + names + columns * (across + GAP) - GAP, 6.5)
-    head = ruler.wrap(title, wide - 2 * EDGE, 11.5, "bold") if title else []
-    wrapped = [ruler.wrap(metric, across - 0.05, 9, "bold") for metric in roles]
-    tops, top, tall = [], EDGE + LINE * len(head), ROW * max(len(variants), 2)
-    for first in range(0, len(roles), columns):
-        top += TITLE + MORE * max(map(len, wrapped[first : first + columns]))
-        tops.append(top)
-        top += tall + FOOT
-    inches = top + LEGEND
-    figure = Figure(figsize=(wide, inches))
-    figure.text(EDGE / wide, 1 - EDGE / inches, "\n".join(head), fontsize=11.5, fontweight="bold", va="top")
-    panels = []
+    ruler, columns = Ruler(), min(_COLUMNS, len(roles))
+    names = [ruler.wrap(name, _NAMES, _SIZE) for name in _labels([effects["against"].iloc[0], *variants])[1:]]
+    width = WIDTH if columns > 1 else 6.5
+    labels = max(ruler.width(line, _SIZE) for name in names for line in name)
+    wrapped = [ruler.wrap(metric, (width - labels - 0.3) / columns - 0.2, 9, "bold") for metric in roles]
+    head = ruler.wrap(title, width - 0.2, 11.5, "bold") if title else []
+    rows = math.ceil(len(roles) / columns)
+    panel = _ROW * max(len(variants), 2) + _PANEL + 0.15 * max(map(len, wrapped))
+    figure.set_size_inches(width, rows * panel + 0.2 * len(head) + 0.35)
+    figure.suptitle("\n".join(head), x=0.01, ha="left")
     for i, (metric, role) in enumerate(roles.items()):
-        left, low = EDGE + names + (i % columns) * (across + GAP), tops[i // columns] + tall
-        axes = figure.add_axes((left / wide, 1 - low / inches, across / wide, tall / inches))
+        axes = figure.add_subplot(rows, columns, i + 1)
         axes.set_title("\n".join(wrapped[i]), fontsize=9, fontweight="bold" if role == "primary" else "normal")
-        axes.tick_params(axis="y", length=0, labelsize=SIZE)
+        axes.tick_params(axis="y", length=0, labelsize=_SIZE)
         axes.tick_params(axis="x", labelsize=8)
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_yticks([])
-        if i % columns == 0:
-            axes.set_yticks(range(len(shown)), ["\n".join(ruler.wrap(n, NAMES[1] - 0.15, SIZE)) for n in shown])
-            axes.text(-0.02, 1.02, field, transform=axes.transAxes, ha="right", va="bottom", fontsize=SIZE, color=GREY)
-        panels.append((axes, metric))
-    return figure, panels, variants
+        axes.set_yticks(
+            range(len(names)), ["\n".join(name) for name in names] if i % columns == 0 else [""] * len(names)
+        )
+        yield axes, metric
 
 
-def short(variants: Sequence[str]) -> tuple[str, list[str]]:
-    """What the names of a one-way grid have in common, "train.lr =", and what is left of each."""
+def _labels(variants: Sequence[str]) -> list[str]:
+    """Short names: of a one-way grid the values, "= 0.001"; else the first without its cell of a two-way grid."""
     field = variants[0].partition("=")[0]
     if len(variants) > 1 and all(v.startswith(f"{field}=") and v.count("=") == 1 for v in variants):
-        return f"{field} =", [v.partition("=")[2] for v in variants]
-    return "", list(variants)
+        return [f"= {v.partition('=')[2]}" for v in variants]
+    return [variants[0].partition(", ")[0], *variants[1:]]
+
+
+def _near(axes: Axes, x: float) -> bool:
+    """Whether a line at x leaves the panel at least half of its width."""
+    low, high = axes.dataLim.intervalx
+    return low - (high - low) <= x <= high + (high - low)
+
+
+def _level(value: float, row: Any) -> str:
+    return (f"{100 * value:.2f} %" if row["unit"] == "%" else f"{value:.4f}").replace("-", "−")
+
+
+def _unit(row: Any) -> str:
+    return "percentage points" if row["unit"] == "%" else row["unit"]
 
 
 @styled
 def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     """The effect on one metric over a two-way grid: colour and number, framed where the 95 % interval leaves zero out.
 
-    `cells`: rows with x and y (a cell's place), columns and rows (what these are), metric, effect, low, high, n, unit,
-    better. Raises ValueError for no rows.
+    `cells`: rows of Study.effects with x and y (a cell's place), columns and rows (what these are). Raises ValueError
+    for no rows.
     """
     require(cells, "cells")
     first = cells.iloc[0]
-    share = SCALE.get(first["unit"], 1.0)
-    xs, ys = (sorted(cells[axis].unique(), key=order) for axis in ("x", "y"))
+    share = _SCALE.get(first["unit"], 1.0)
+    xs, ys = (sorted(cells[axis].unique(), key=_order) for axis in ("x", "y"))
     largest = float(np.abs(cells["effect"]).max()) * share or 1.0
-    norm, colours = TwoSlopeNorm(0, -largest, largest), colormaps["PuOr" if first["better"] != "less" else "PuOr_r"]
-    figure = Figure(figsize=(max(2.4 + 1.0 * len(xs), 6.0), 1.75 + 0.55 * len(ys)), layout="constrained")
+    norm, colours = TwoSlopeNorm(0, -largest, largest), colormaps["PuOr" if first["better"] != "lower" else "PuOr_r"]
+    figure = Figure(figsize=(max(2.4 + 1.0 * len(xs), 6.0), 1.9 + 0.55 * len(ys)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     axes = figure.add_subplot()
-    axes.set_title(f"{first['metric']} ({scale_unit(first)})", fontsize=9)
+    better = f", {first['better']} is better" if first["better"] else ""
+    heading = f"{first['metric']} ({_unit(first)}{better})"
+    if first["baseline"] == first["baseline"]:
+        low, high = (_level(v, first) for v in (cells["mean_against"].min(), cells["mean_against"].max()))
+        baseline = f"{_level(first['baseline'], first)} ({first['baseline_name']})"
+        heading += f"\n{first['against'].partition(', ')[0]} {low} to {high}; baseline {baseline}"
+    axes.set_title(heading, fontsize=9)
     for row in (SimpleNamespace(**r) for r in cells.to_dict("records")):
         x, y = xs.index(row.x), ys.index(row.y)
         value: Any = row.effect * share
@@ -181,39 +196,22 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
             axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, fill=False, edgecolor="black", linewidth=2))
         text = (f"{value:+.2f}" if share != 1 else f"{value:+.3f}").replace("-", "−")
         dark = sum(c * w for c, w in zip(colour, (0.3, 0.59, 0.11), strict=False)) < 0.5
-        axes.text(
-            x + 0.5,
-            y + 0.5,
-            text,
-            ha="center",
-            va="center",
-            color="white" if dark else "black",
-            fontweight="bold" if beyond else "normal",
-            gid=FIXED,
-        )
+        look = {"color": "white" if dark else "black", "fontweight": "bold" if beyond else "normal"}
+        axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", gid=FIXED, **look)
     axes.set(xlim=(0, len(xs)), ylim=(0, len(ys)), xlabel=first["columns"], ylabel=first["rows"])
     axes.set_xticks([i + 0.5 for i in range(len(xs))], [str(x) for x in xs])
     axes.set_yticks([i + 0.5 for i in range(len(ys))], [str(y) for y in ys])
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
-    counts = sorted({int(n) for n in cells["n"]})
-    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    pairs = " to ".join(dict.fromkeys(str(n) for n in (cells["n"].min(), cells["n"].max())))
     frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor="black", linewidth=2)
-    figure.legend(
-        handles=[frame],
-        labels=[f"the 95 % interval leaves zero out ({seeds} pairs a cell, uncorrected)"],
-        loc="outside lower left",
-    )
+    label = f"the 95 % interval leaves zero out ({pairs} pairs a cell, uncorrected)"
+    figure.legend(handles=[frame], labels=[label], loc="outside lower left")
     return figure
 
 
-def scale_unit(row: Any) -> str:
-    unit = "percentage points" if row["unit"] == "%" else row["unit"]
-    return f"{unit}, {row['better']} is better" if row["better"] else unit
-
-
-def order(value: Any) -> tuple[bool, Any]:
+def _order(value: Any) -> tuple[bool, Any]:
     """Numbers by size, before words."""
     number = isinstance(value, Real)
     return not number, value if number else str(value)

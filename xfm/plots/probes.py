@@ -1,9 +1,9 @@
-"""What probes of training saw: how objectives' gradients agree, and how the encoders move."""
+"""Figures of the training probe's records: how objectives' gradients agree, and how the encoders move."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,39 +19,35 @@ from .svg import FIXED
 
 Record = Mapping[str, Any]  # what `xfm.diagnostics.training_probe.TrainingProbe` returned
 Reading = Callable[[Record], float | None]
-COLOURS, SCALE = colormaps["PuOr_r"], Normalize(-1, 1)
-CELL, LEFT, GAP, TOP, FOOT = 0.5, 0.75, 0.9, 0.75, 0.75  # inches
+_COLOURS, _SCALE = colormaps["PuOr_r"], Normalize(-1, 1)
 
 
-def held_back(record: Record) -> float | None:
-    """Of all objectives together, were their gradients at right angles."""
-    return math.hypot(*record["held_back"].values()) if record["held_back"] else None
+def _total(norms: Iterable[float | None]) -> float | None:
+    """The norm of gradients together, were they at right angles; None: there is none."""
+    known = [norm for norm in norms if norm is not None]
+    return math.hypot(*known) if known else None
 
 
-def language(objective: str) -> Reading:
-    def read(record: Record) -> float | None:
-        norms = [n for module, n in record["norm"].get(objective, {}).items() if module.startswith("language") and n]
-        return math.hypot(*norms) if norms else None
-
-    return read
+def _language(objective: str) -> Reading:
+    return lambda r: _total(n or None for m, n in r["norm"].get(objective, {}).items() if m.startswith("language"))
 
 
-def guidance(what: str) -> Reading:
+def _guidance(what: str) -> Reading:
     return lambda record: record["guidance"] and record["guidance"][what]
 
 
 READINGS: dict[str, Reading] = {
-    "language: MLM's gradient": language("mlm"),
-    "language: gradient held back": held_back,
+    "language: MLM's gradient": _language("mlm"),
+    "language: gradient held back": lambda r: _total(r["held_back"].values()),
     "language: cosine of MLM and ITM": lambda r: r["cosine"]["language"].get("itm mlm"),
     "language: cosine of MLM and IMLM": lambda r: r["cosine"]["language"].get("imlm mlm"),
     "language: drift from the start": lambda r: r["drift"]["language"],
     "language: CKA of the last layer with the start": lambda r: r["cka"]["language"][-1],
     "vision: drift from the start": lambda r: r["drift"]["vision"],
     "vision: CKA of the last layer with the start": lambda r: r["cka"]["vision"][-1],
-    "guidance: agreement of prediction and target": guidance("agreement"),
-    "guidance: effective rank of the targets": guidance("target_rank"),
-    "guidance: deviation of the targets": guidance("target_std"),
+    "guidance: agreement of prediction and target": _guidance("agreement"),
+    "guidance: effective rank of the targets": _guidance("target_rank"),
+    "guidance: deviation of the targets": _guidance("target_std"),
 }
 
 
@@ -62,20 +58,19 @@ def cosines(record: Record, title: str = "") -> Figure:
     encoders = record["cosine"]
     names = sorted({o for pairs in encoders.values() for pair in pairs for o in pair.split()})
     require(names, "cosines of gradients")
-    side = (len(names) - 1) * CELL
-    wide, tall = LEFT + len(encoders) * (side + GAP), TOP + side + FOOT
-    figure = Figure(figsize=(wide, tall))
-    for i, (encoder, pairs) in enumerate(encoders.items()):
-        left = LEFT + i * (side + GAP)
-        axes = figure.add_axes((left / wide, FOOT / tall, side / wide, side / tall))
-        axes.set(xlim=(0, len(names) - 1), ylim=(len(names) - 1, 0))
+    side = (len(names) - 1) * 0.5
+    figure = Figure(figsize=(len(encoders) * (side + 0.9), side + 1.5), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left")
+    panels = figure.subplots(1, len(encoders), squeeze=False)[0]
+    for axes, (encoder, pairs) in zip(panels, encoders.items(), strict=True):
+        axes.set(xlim=(0, len(names) - 1), ylim=(len(names) - 1, 0), aspect="equal")
         axes.set_title(f"{encoder} encoder")
         for column, one in enumerate(names[:-1]):
             for row, other in enumerate(names[column + 1 :], column):
                 value = pairs.get(f"{one} {other}")
                 look, ink, gid = (HATCHED, GREY, None)
                 if value is not None:
-                    look, gid = PLAIN | {"facecolor": COLOURS(SCALE(value))}, FIXED
+                    look, gid = PLAIN | {"facecolor": _COLOURS(_SCALE(value))}, FIXED
                     ink = "white" if abs(value) > 0.6 else "black"
                 axes.add_patch(Rectangle((column, row), 1, 1, **look))
                 text = NO_PATH if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
@@ -86,12 +81,9 @@ def cosines(record: Record, title: str = "") -> Figure:
         axes.tick_params(length=0)
         axes.grid(False)
         axes.spines[:].set_visible(False)
-    axes = figure.add_axes((LEFT / wide, 0.4 / tall, 1.8 / wide, 0.12 / tall))
-    bar = figure.colorbar(ScalarMappable(SCALE, COLOURS), cax=axes, orientation="horizontal", ticks=[-1, 0, 1])
+    place = {"location": "bottom", "shrink": 0.5, "aspect": 30, "ticks": [-1, 0, 1]}
+    bar = figure.colorbar(ScalarMappable(_SCALE, _COLOURS), ax=panels, label=f"cosine;  {NO_PATH} no path", **place)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(labelsize=8, length=2)
-    figure.text((LEFT + 1.95) / wide, 0.46 / tall, f"cosine;  {NO_PATH} no path", fontsize=8.5, va="center")
-    figure.text(0.12 / wide, 1 - 0.12 / tall, title, fontsize=11.5, fontweight="bold", va="top")
     return figure
 
 

@@ -6,57 +6,85 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..report.describe import listed
-from .formatting import between, number, p_value
+from .formatting import interval, number, p_value
 from .spec import Spec
-from .statistics import FEWEST
+from .statistics import ALPHA, FEWEST
 
-MOST = 9  # sentences of an abstract
+__all__ = ["abstract", "baselines", "conclusions", "design", "effect"]
+
+_MOST = 9  # effects of an abstract
+_POINTS = "percentage points"
 
 
 def design(spec: Spec) -> list[str]:
     """What was asked, and how."""
-    said = [
-        f"{len(spec.variants)} variants of {spec.recipe} are trained at {len(spec.seeds)} seeds ({seeds(spec)}) and "
-        "compared seed by seed: runs of one seed share data, masks, random draws, initial weights and warm start, so "
-        "that they differ by what the variant changes alone."
+    seeds = sorted(spec.seeds)
+    consecutive = len(seeds) > 2 and seeds == [*range(seeds[0], seeds[-1] + 1)]
+    which = f"{seeds[0]} to {seeds[-1]}" if consecutive else listed([str(seed) for seed in seeds])
+    sentences = [
+        f"{len(spec.variants)} variants of {spec.recipe} are trained at {len(seeds)} seeds ({which}) and compared seed "
+        "by seed: runs of one seed share data, masks, random draws, initial weights and warm start, and differ only by "
+        "what the variant changes."
     ]
     if spec.primary:
-        said.append(f"Primary metrics, named beforehand: {listed(spec.primary)}; all others are secondary.")
+        sentences.append(f"Primary metrics, named beforehand: {listed(spec.primary)}; all others are secondary.")
+    if spec.confirmatory and not spec.confirms:
+        sentences.append(
+            f"The spec says confirmatory, but {spec.tests} tests on {len(seeds)} seeds cannot reach p = {ALPHA} after "
+            "Holm’s correction whatever comes out, so all of it is exploratory: intervals are uncorrected."
+        )
     if spec.explored:
-        said.append(f"The regime was found by {listed(spec.explored)}, whose seeds are not used here.")
-    return said
+        sentences.append(f"The regime was chosen in {listed(spec.explored)}, whose seeds are not used here.")
+    return sentences
 
 
-def seeds(spec: Spec) -> str:
-    some = sorted(spec.seeds)
-    row = len(some) > 2 and some == [*range(some[0], some[-1] + 1)]
-    return f"{some[0]} to {some[-1]}" if row else listed([str(seed) for seed in some])
+def baselines(table: Any) -> list[str]:
+    """Where the variants are relative to the baseline, of each primary metric, or of each metric where none is."""
+    primary = table[table["role"] == "primary"]
+    shown = (primary if len(primary) else table[table["better"] != ""]).dropna(subset=["baseline", "mean"])
+    sentences = []
+    for metric, rows in shown.groupby("metric", sort=False):
+        row = rows.iloc[0]
+        values = [*rows["mean"], *rows["mean_against"]]
+        low, high, level = (number(v, row.unit) for v in (min(values), max(values), row.baseline))
+        unit = "%" if row.unit == "%" else row.unit
+        sentences.append(
+            f"{metric}: the variants’ means are {low} to {high} {unit}; the baseline ({row.baseline_name}) is "
+            f"{level} {unit}."
+        )
+    return sentences
 
 
 def conclusions(table: Any) -> list[str]:
-    """A sentence for each primary effect, or, where no metric is primary, for each effect that stands out, in the order
-    of the table; and how many of the others do."""
+    """The baselines; a sentence for each primary effect, or, where no metric is primary, for each effect that stands
+    out, in the order of the table; and how many of the others do."""
     primary = table[table["role"] == "primary"]
-    found = primary if len(primary) else table[beyond(table) & (table["better"] != "")]
-    said = [effect(row) for row in rows(found)]
+    shown = primary if len(primary) else table[_stands_out(table) & (table["better"] != "")]
+    sentences = [*(baselines(table) if len(primary) else []), *map(effect, _rows(shown))]
     others = table[(table["role"] == "secondary") & table["low"].notna() & (table["better"] != "")]
     if len(others):
-        out = int(beyond(others).sum())
-        said.append(
-            f"Of {len(others)} {'secondary ' if len(primary) else ''}effects with an interval, {out} have one "
-            f"without zero; by chance alone about {0.05 * len(others):.0f} would."
+        sentences.append(
+            f"Of {len(others)} {'secondary ' if len(primary) else ''}effects with an interval, "
+            f"{int(_stands_out(others).sum())} have one without zero, uncorrected; by chance alone about "
+            f"{0.05 * len(others):.0f} would."
         )
-    return said
+    return sentences
 
 
 def abstract(table: Any, runs: int) -> list[str]:
     """What stands out, of the primary metrics where there are any."""
     primary = table[table["role"] == "primary"]
-    asked = primary if len(primary) else table[table["better"] != ""]
-    found = asked[beyond(asked)]
+    judged = primary if len(primary) else table[table["better"] != ""]
+    shown = judged[_stands_out(judged)]
     kind = "primary effects" if len(primary) else "effects, all exploratory,"
-    head = f"{runs} trainings of X-FM. Of {len(asked)} {kind} {len(found)} have an interval without zero"
-    return [f"{head}{':' if 0 < len(found) <= MOST else '.'}", *map(effect, rows(found) if len(found) <= MOST else [])]
+    test = (
+        f"p ≤ {ALPHA} after Holm’s correction"
+        if "Holm" in [*judged["judged_by"]]
+        else "an uncorrected interval without zero"
+    )
+    few = 0 < len(shown) <= _MOST
+    head = f"{runs} trainings of X-FM. Of {len(judged)} {kind} {len(shown)} have {test}{':' if few else '.'}"
+    return [head, *map(effect, _rows(shown) if few else [])]
 
 
 def effect(row: Any) -> str:
@@ -64,21 +92,20 @@ def effect(row: Any) -> str:
     head = f"{row.variant} against {row.against}, {row.metric}: "
     if row.n < FEWEST:
         return head + f"{number(row.effect, row.unit, '+') or 'nothing'} from {row.n} pairs, too few for an interval."
-    unit = "percentage points" if row.unit == "%" else row.unit
-    size = number(abs(row.effect), row.unit)
+    unit = _POINTS if row.unit == "%" else row.unit
     p = f"p = {p_value(row.p)}".replace("= <", "<")
-    holm = "" if row.p_holm != row.p_holm else f", Holm {p_value(row.p_holm)}"
-    inside = f"({unit}, 95 % interval {between(row)}; {p}{holm}; n = {row.n})"
-    if row.low <= 0 <= row.high:
-        return head + f"no difference shown, {number(row.effect, row.unit, '+')} {inside}."
-    way = {"more": row.effect > 0, "less": row.effect < 0}.get(row.better)
-    return head + ("different" if way is None else "better" if way else "worse") + f" by {size} {inside}."
+    correction = f", Holm {p_value(row.p_holm)}" if row.p_holm == row.p_holm else ""
+    correction += "" if row.judged_by == "Holm" else ", verdict uncorrected"
+    details = f"({unit}, 95 % interval {interval(row)}; {p}{correction}; n = {row.n})"
+    if row.verdict == "no difference shown":
+        found = f"{row.verdict}, {number(row.effect, row.unit, '+')} {details}"
+        return f"{head}{found}; {number(row.detectable, row.unit)} would be found in 80 % of such studies."
+    return f"{head}{row.verdict} by {number(abs(row.effect), row.unit)} {details}."
 
 
-def beyond(table: Any) -> Any:
-    """(rows,) whose interval leaves zero out."""
-    return (table["low"] > 0) | (table["high"] < 0)
+def _stands_out(table: Any) -> Any:
+    return table["verdict"].isin(["better", "worse", "different"])
 
 
-def rows(table: Any) -> list[SimpleNamespace]:
+def _rows(table: Any) -> list[SimpleNamespace]:
     return [SimpleNamespace(**row) for row in table.to_dict("records")]

@@ -2,68 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .metrics import FAMILIES, better, unit
-from .statistics import FEWEST, holm, paired
+from ..config import ConfigError
+from .metrics import FAMILIES, Metric
+from .statistics import ALPHA, FEWEST, can_reach, holm, paired
+from .variants import cell
 
-COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "effect", "low", "high", "p", "p_min",
-           "p_holm", "d", "n_needed", "better", "unit", "against", "note"]  # fmt: skip
-KEYS = ["metric", "variant", "seed"]
+__all__ = ["COLUMNS", "effects", "grid_cells", "pairs"]
 
-
-def pairs(results: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
-    """Every difference that both runs are there for: variant, against, metric, family, seed, value, value_against,
-    difference. A number that is not finite is not there."""
-    frame: Any = results
-    there = frame[np.isfinite(frame["value"])][[*KEYS, "family", "value"]]
-    left = there.assign(against=there["variant"].map(dict(references))).dropna(subset="against")
-    right = there.rename(columns={"variant": "against", "value": "value_against"}).drop(columns="family")
-    both = left.merge(right, on=["metric", "against", "seed"])
-    return both.assign(difference=both["value"] - both["value_against"])
+COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "effect",
+           "low", "high", "p", "p_min", "p_holm", "d", "detectable", "verdict", "judged_by", "better", "unit",
+           "against", "note"]  # fmt: skip
 
 
-def effects(results: pd.DataFrame, references: Mapping[str, str], primary: Sequence[str], seeds: int) -> pd.DataFrame:
-    """Of every variant that `references` compares with another, and every metric both have; primary metrics first, and
-    these are there even without a pair. `seeds`: how many pairs there should be. Holm's p is over the primary metrics
-    and all variants; of the secondary ones there is none, as nothing is concluded from them."""
-    both = pairs(results, references)
-    groups = dict(iter(both.groupby(["variant", "metric"])))
+def pairs(
+    results: pd.DataFrame,
+    references: Mapping[str, str],
+    failed: Collection[tuple[str, int]] = (),
+    metrics: Mapping[str, Metric] | None = None,
+) -> pd.DataFrame:
+    """The differences: variant, against, metric, family, seed, value, value_against, difference, failed.
+
+    A run that failed, and a value that is not finite, count as the worst of the metric: of all its finite values and
+    its baseline, by the direction that is better. Dropping them would reward a variant for diverging; the worst value
+    seen is a lower bound of the harm, and two failed runs of a seed tie. Where neither direction is better (controls)
+    such a pair is left out. A run that was not made yet has no pair.
+    """
+    metrics, frame = metrics or {}, results[["metric", "variant", "seed", "family", "value"]].assign(failed=False)
+    families = frame[["metric", "family"]].drop_duplicates()
+    lost = pd.DataFrame([*failed], columns=["variant", "seed"]).merge(families, how="cross")
+    frame = pd.concat([frame, lost.assign(value=np.nan, failed=True)]) if len(lost) else frame
+    finite = np.isfinite(frame["value"])
+    worst = {key: _worst(group, metrics.get(key, Metric())) for key, group in frame[finite].groupby("metric")["value"]}
+    values = frame["value"].where(finite, frame["metric"].map(worst))
+    frame = frame.assign(value=values, failed=~finite).dropna(subset="value")
+    left = frame.assign(against=frame["variant"].map(dict(references))).dropna(subset="against")
+    right = frame.rename(columns={"variant": "against", "value": "value_against", "failed": "failed_against"})
+    both = left.merge(right.drop(columns="family"), on=["metric", "against", "seed"])
+    both = both.assign(
+        difference=both["value"] - both["value_against"], failed=both["failed"] | both["failed_against"].astype(bool)
+    )
+    return both.drop(columns="failed_against")
+
+
+def _worst(values: pd.Series, known: Metric) -> float:
+    seen = [*values, *([] if known.baseline is None else [known.baseline])]
+    return {"lower": max(seen), "higher": min(seen)}.get(known.better, np.nan)
+
+
+def effects(
+    results: pd.DataFrame,
+    references: Mapping[str, str],
+    primary: Sequence[str],
+    seeds: int,
+    failed: Collection[tuple[str, int]] = (),
+    metrics: Mapping[str, Metric] | None = None,
+) -> pd.DataFrame:
+    """Of every variant that `references` compares with another, and every metric that both have; primary metrics first,
+    and these have a row even without a pair. `seeds`: how many pairs there should be.
+
+    Holm's p is over the primary metrics and all variants; the verdict on these follows it, at .05. Everything else,
+    and a primary metric where so many tests on so few seeds could not reach .05, is judged by its own 95 % interval,
+    uncorrected. The detectable effect is at the level of the test that judges: .05 divided by the tests of the family.
+    """
+    metrics, tests = metrics or {}, len(primary) * len(references)
+    differences = pairs(results, references, failed, metrics)
+    groups = dict(iter(differences.groupby(["variant", "metric"])))
     families = dict(results[["metric", "family"]].drop_duplicates().itertuples(index=False))
     others = sorted((m for m in families if m not in primary), key=lambda m: FAMILIES.index(families[m]))
+    corrected = bool(primary) and can_reach(tests, seeds)
     rows = []
     for metric in (*primary, *others):
+        known, by_holm = metrics.get(metric, Metric()), corrected and metric in primary
         for variant, against in references.items():
-            group = groups.get((variant, metric), both[:0])
+            group = groups.get((variant, metric), differences[:0])
             if len(group) or metric in primary:
+                row = {
+                    "variant": variant,
+                    "metric": metric,
+                    "role": "primary" if metric in primary else "secondary",
+                    "family": families.get(metric, ""),
+                    "mean": group["value"].mean(),
+                    "mean_against": group["value_against"].mean(),
+                    "judged_by": "Holm" if by_holm else "interval",
+                    "against": against,
+                    "note": _note(group, seeds),
+                }
                 rows.append(
-                    {
-                        "variant": variant,
-                        "metric": metric,
-                        "role": "primary" if metric in primary else "secondary",
-                        "family": families.get(metric, ""),
-                        "mean": group["value"].mean(),
-                        "mean_against": group["value_against"].mean(),
-                        "better": better(metric),
-                        "unit": unit(metric),
-                        "against": against,
-                        "note": note(len(group), seeds),
-                        **asdict(paired(group["difference"])),
-                    }
+                    row | known._asdict() | asdict(paired(group["difference"], ALPHA / (tests if by_holm else 1)))
                 )
     table = pd.DataFrame(rows, columns=COLUMNS)
     first = table["role"] == "primary"
     table["p_holm"] = np.nan
     table.loc[first, "p_holm"] = holm(table.loc[first, "p"].tolist())
-    return table.astype({"n_needed": "Int64"})
+    table["baseline"] = table["baseline"].astype(float)
+    table["verdict"] = [_verdict(row) for row in table.itertuples()]
+    return table
 
 
-def note(n: int, seeds: int) -> str:
+def _verdict(row: Any) -> str:
+    """ "" where there are too few pairs."""
+    if row.n < FEWEST:
+        return ""
+    if not (row.p_holm <= ALPHA if row.judged_by == "Holm" else row.low > 0 or row.high < 0):
+        return "no difference shown"
+    way = {"higher": row.effect > 0, "lower": row.effect < 0}.get(row.better)
+    return "different" if way is None else "better" if way else "worse"
+
+
+def _note(group: pd.DataFrame, seeds: int) -> str:
+    n, lost = len(group), int(group["failed"].sum())
     few = f"fewer than {FEWEST} pairs: no interval, no p" if n < FEWEST else ""
     missing = f"{seeds - n} of {seeds} pairs missing" if n < seeds else ""
-    return "; ".join(filter(None, (few, missing)))
+    counted = f"{lost} with a failed run, counted as the worst value" if lost else ""
+    return "; ".join(filter(None, (few, missing, counted)))
+
+
+def grid_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of effects with `x` and `y`, their place in a two-way grid, and under `columns` and `rows` its fields.
+
+    ConfigError where the variants are of no such grid, or the rows are of several metrics or several variants in a
+    cell."""
+    placed = [cell(label) for label in table["variant"]]
+    fields = list(dict.fromkeys(field for place in placed for field in place if field))
+    if len(fields) != 2 or any(field not in place for place in placed for field in fields):
+        raise ConfigError(
+            f"figure = 'map': the variants vary {', '.join(fields) or 'nothing'}: must be a grid over "
+            "two fields, as grid({field: values, field: values}, variants) makes it"
+        )
+    y, x = fields
+    frame = table.assign(x=[p[x] for p in placed], y=[p[y] for p in placed], columns=x, rows=y)
+    if frame.duplicated(["x", "y"]).any():
+        names = ", ".join(dict.fromkeys([*frame["metric"], *(p.get("", "") for p in placed)]))
+        raise ConfigError(
+            f"figure = 'map': several numbers a cell ({names}): name one metric, and one variant beside `against`"
+        )
+    return frame

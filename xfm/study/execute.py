@@ -1,9 +1,13 @@
-"""Jobs on an executor: a seed's warm start before its variants, a second try for what dies, and no end for the rest."""
+"""Jobs on an executor: a seed's warm start before its variants, a second try for what fails, and the rest goes on."""
 
 from __future__ import annotations
 
 import math
 import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -11,19 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .job import prepare
+import torch
 
-TRIES = 2
+__all__ = ["InProcess", "Job", "Processes", "execute", "executor_of"]
+
+_TRIES = 2
+_GRACE = 60.0  # seconds that an orphaned worker has to save
 
 
 @dataclass(eq=False)
 class Job:
-    """A call, and the jobs that cannot begin before it has ended well."""
+    """A call, and the jobs that cannot begin before it has succeeded."""
 
     name: str  # for people
-    call: tuple[Any, ...]  # a function of a module, and its arguments: plain data
-    note: Path  # where it notes its progress ...
-    steps: int  # ... of so many steps of training
+    call: tuple[Any, ...]  # a module's function and its arguments: plain data
+    progress_file: Path
+    steps: int  # of training
     then: list[Job] = field(default_factory=list)
     tries: int = 0
 
@@ -31,29 +38,29 @@ class Job:
 def execute(
     jobs: list[Job],
     executor: Executor,
-    room: float,
+    slots: float,
     done: Callable[[Job, Any], None],
     failed: Callable[[Job, Exception], None],
 ) -> None:
-    """Runs all jobs, at most `room` at once, and tells `done` of each as it ends, or `failed`, after its second try, of
-    it and of those that waited for it. Those that waited come next: complete pairs early rather than half of all.
+    """Runs all jobs, at most `slots` at once. Calls `done` for each that succeeds and, after a second try, `failed` for
+    one that does not and for those that waited for it. Those that waited come next: complete pairs early.
     """
     ready, running = deque(jobs), {}
     try:
         while ready or running:
-            while ready and len(running) < room:
+            while ready and len(running) < slots:
                 job = ready.popleft()
                 job.tries += 1
-                running[submit(executor, job)] = job
+                running[_submit(executor, job)] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
                 try:
                     outcome = future.result()
                 except Exception as error:
-                    if job.tries < TRIES:
+                    if job.tries < _TRIES:
                         ready.appendleft(job)
                     else:
-                        give_up(job, error, failed)
+                        _give_up(job, error, failed)
                 else:
                     done(job, outcome)
                     ready.extendleft(reversed(job.then))
@@ -62,24 +69,23 @@ def execute(
             future.cancel()
 
 
-def submit(executor: Executor, job: Job) -> Future:
+def _submit(executor: Executor, job: Job) -> Future:
     try:
         return executor.submit(*job.call)
-    except (BrokenExecutor, RuntimeError) as error:  # somebody's pool that has died, or was shut down
+    except (BrokenExecutor, RuntimeError) as error:  # a user's pool that has died or was shut down
         future: Future = Future()
         future.set_exception(error)
         return future
 
 
-def give_up(job: Job, error: Exception, failed: Callable[[Job, Exception], None]) -> None:
+def _give_up(job: Job, error: Exception, failed: Callable[[Job, Exception], None]) -> None:
     failed(job, error)
-    for other in job.then:
-        cause = RuntimeError(f"{job.name} failed: {type(error).__name__}: {error}")
-        give_up(other, cause, failed)
+    for waiting in job.then:
+        _give_up(waiting, RuntimeError(f"{job.name} failed: {type(error).__name__}: {error}"), failed)
 
 
 class InProcess(Executor):
-    """Runs a job here and now."""
+    """Runs a job at once, in this process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         future: Future = Future()
@@ -91,36 +97,49 @@ class InProcess(Executor):
 
 
 class Processes(Executor):
-    """So many processes, each a pool of its own: one that is killed takes no other's job with it, and is replaced.
+    """`count` pools of one process: in one pool of several, of the standard library's or of loky's, a process that is
+    killed fails every job in flight; here it fails its own, and its pool is replaced.
 
-    For no more jobs at once than there are processes: `room` sees to that. spawn: a fork would copy torch's threads.
+    For at most `count` jobs at once, as `execute` has them. spawn: a fork would copy torch's threads.
     """
 
     def __init__(self, count: int):
-        self.pools = [pool() for _ in range(count)]
-        self.futures: list[Future | None] = [None] * count
+        self._pools = dict.fromkeys(map(_pool, range(count)), None)  # pool -> the future it works at
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        i = next(i for i, future in enumerate(self.futures) if future is None or future.done())
+        pool = next(pool for pool, future in self._pools.items() if future is None or future.done())
         try:
-            future = self.pools[i].submit(fn, *args, **kwargs)
-        except BrokenExecutor:  # its process was killed, at work or without
-            self.pools[i] = pool()
-            future = self.pools[i].submit(fn, *args, **kwargs)
-        self.futures[i] = future
+            future = pool.submit(fn, *args, **kwargs)
+        except BrokenExecutor:  # its process was killed, at work or idle
+            del self._pools[pool]
+            future = (pool := _pool()).submit(fn, *args, **kwargs)
+        self._pools[pool] = future
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        for each in self.pools:
-            each.shutdown(wait, cancel_futures=cancel_futures)
+        for pool in self._pools:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
 
 
-def pool() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), prepare)
+def _pool(_: int = 0) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start_worker)
+
+
+def _start_worker() -> None:
+    """One thread; and an end when the study's process ends, which tells a worker of a kill."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _follow(parent: Any) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGINT)  # the training saves
+    time.sleep(_GRACE)
+    os._exit(1)
 
 
 def executor_of(executor: Executor | None, workers: int) -> tuple[Executor, float]:
-    """What runs the jobs, and how many at once: one here, one a process, or as many as somebody's executor takes."""
+    """What runs the jobs, and how many at once: one here, one a worker, or as many as a user's executor takes."""
     if executor is not None:
         return executor, math.inf
     return (InProcess(), 1) if workers == 1 else (Processes(workers), workers)

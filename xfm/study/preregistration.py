@@ -1,4 +1,4 @@
-"""What a study may be after others: a confirmatory one has fresh seeds, and stays as it was written down."""
+"""The rules of a confirmatory study: fresh seeds, and a spec that stays as it was written down."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ..config_utils import nearest
 from .results_csv import StudyError, whole
 from .spec import FEW, Spec
 
+__all__ = ["read_spec", "require_fresh", "require_primary", "require_unchanged"]
+
 
 def read_spec(folder: Path) -> Spec:
     """The spec of a study's folder. StudyError where there is none, ConfigError where it says nothing to be run."""
@@ -17,9 +19,9 @@ def read_spec(folder: Path) -> Spec:
     try:
         spec = Spec.from_json(path.read_text("utf-8"))
     except FileNotFoundError:
-        there = sorted(p.parent.name for p in folder.parent.glob("*/spec.json"))
-        hint = nearest(folder.name, there, after=" ")
-        raise StudyError(f"{path}: no study here; {hint}there are {', '.join(there) or 'none'}") from None
+        names = sorted(p.parent.name for p in folder.parent.glob("*/spec.json"))
+        hint = nearest(folder.name, names, after=" ")
+        raise StudyError(f"{path}: no study here; {hint}there are {', '.join(names) or 'none'}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
@@ -30,20 +32,20 @@ def read_spec(folder: Path) -> Spec:
 
 
 def require_fresh(spec: Spec, root: Path) -> None:
-    """ConfigError where a study that confirms has a seed which an exploration has seen, by its spec or its results."""
+    """ConfigError where a confirmatory study has a seed of one that explored, by its spec or its results."""
     for name in spec.explored:
-        seen = {*read_spec(root / name).seeds}
+        used = {*read_spec(root / name).seeds}
         if (table := root / name / "results.csv").exists():
-            seen |= {int(row[1]) for row in whole(table)}
-        if used := [seed for seed in spec.seeds if seed in seen]:
+            used |= {int(row[1]) for row in whole(table)}
+        if taken := [seed for seed in spec.seeds if seed in used]:
             raise ConfigError(
-                f"seeds = {list(spec.seeds)}: {used} were used by {name!r}, which explored; a study that "
-                f"confirms needs fresh ones, as from {max(seen) + 1}"
+                f"seeds = {list(spec.seeds)}: {taken} were used by {name!r}, which explored; a study that "
+                f"confirms needs fresh ones, as from {max(used) + 1}"
             )
 
 
 def require_unchanged(spec: Spec, folder: Path) -> None:
-    """ConfigError where a study that confirms has results already and another spec."""
+    """ConfigError where a confirmatory study has results and another spec."""
     if not ((folder / "results.csv").exists() and (folder / "spec.json").exists()):
         return
     before = read_spec(folder)
@@ -57,12 +59,12 @@ def require_unchanged(spec: Spec, folder: Path) -> None:
 
 def require_primary(primary: Iterable[str], families: Mapping[str, str]) -> None:
     """ConfigError where a primary metric is none of those measured (metric -> family), or two are of one family."""
-    taken: dict[str, str] = {}
+    of_family: dict[str, str] = {}
     for metric in primary:
         if metric not in families:
             hint = nearest(metric, families, after=" ")
             raise ConfigError(
                 f"primary = {metric!r}: no such metric is measured; {hint}there are {'; '.join(families)}"
             )
-        if (other := taken.setdefault(families[metric], metric)) != metric:
+        if (other := of_family.setdefault(families[metric], metric)) != metric:
             raise ConfigError(f"primary = {metric!r}: {other!r} is of {families[metric]} too; there are {FEW}")

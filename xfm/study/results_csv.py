@@ -1,6 +1,6 @@
 """results.csv: a row a run x metric, appended as runs finish. A study resumes from it without run folders.
 
-The last row of a run says its seconds, the others leave them empty: a run without them was torn, and is none.
+The last row of a run has its seconds, the others leave them empty: a run without them was torn and does not count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from ..files import explain_os_error, write_atomically
 from .metrics import Measured
 from .spec import Spec
 
-TYPES = {
+__all__ = ["StudyError", "append", "block", "mend", "read", "whole"]
+
+_TYPES = {
     "variant": str,
     "seed": int,
     "fingerprint": str,  # of the run's config
@@ -29,7 +31,7 @@ TYPES = {
     "n": int,  # samples
     "seconds": float,  # of the run's training
 }
-WAY_OUT = "Put a good copy back, or move the file away"
+_WAY_OUT = "Put a good copy back, or move the file away"
 
 
 class StudyError(RuntimeError):
@@ -38,12 +40,12 @@ class StudyError(RuntimeError):
 
 def block(spec: Spec, variant: str, seed: int, rows: Sequence[Measured], seconds: float) -> str:
     """The lines of one run."""
-    own = spec.config(variant, seed).fingerprint
+    own = variant, seed, spec.config(variant, seed).fingerprint
     ends = [""] * (len(rows) - 1) + [round(seconds, 2)]
-    return lines([variant, seed, own, *row, end] for row, end in zip(rows, ends, strict=True))
+    return _lines([*own, *row[:4], end] for row, end in zip(rows, ends, strict=True))
 
 
-def lines(rows: Iterable[Sequence[Any]]) -> str:
+def _lines(rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
@@ -52,7 +54,7 @@ def lines(rows: Iterable[Sequence[Any]]) -> str:
 def append(path: Path, text: str) -> None:
     """Adds the lines of a run, and the header to a new file, and waits until they are on the disk."""
     with explain_os_error(path), open(path, "a", encoding="utf-8", newline="") as file:
-        file.write(text if file.tell() else lines([list(TYPES)]) + text)
+        file.write(text if file.tell() else _lines([list(_TYPES)]) + text)
         file.flush()
         os.fsync(file.fileno())
 
@@ -60,11 +62,10 @@ def append(path: Path, text: str) -> None:
 def read(path: Path, spec: Spec) -> pd.DataFrame:
     """The rows of whole runs, of each run and metric the first. StudyError for what is no row, and for rows of another
     config than the spec's."""
-    rows = [typed(row, path) for row in whole(path)]
-    frame = pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
+    frame = pd.DataFrame([_typed(row, path) for row in whole(path)], columns=list(_TYPES)).astype(_TYPES)
     frame["seconds"] = frame.groupby(["variant", "seed"])["seconds"].transform("max")
     frame = frame.drop_duplicates(["variant", "seed", "metric"], ignore_index=True)
-    check(frame, spec, path)
+    _check(frame, spec, path)
     return frame
 
 
@@ -73,41 +74,42 @@ def whole(path: Path) -> list[list[str]]:
     if not path.exists():
         return []
     text = path.read_text("utf-8", errors="replace").rpartition("\n")[0]  # a last line without its end is none
-    header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [list(TYPES)]
-    if header != list(TYPES):
-        raise StudyError(f"{path}: begins with {','.join(header)!r}: must be {','.join(TYPES)!r}. {WAY_OUT}")
+    header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [list(_TYPES)]
+    if header != list(_TYPES):
+        raise StudyError(f"{path}: begins with {','.join(header)!r}: must be {','.join(_TYPES)!r}. {_WAY_OUT}")
     ended = {tuple(row[:2]) for row in rows if row[-1]}
     return [row for row in rows if tuple(row[:2]) in ended]
 
 
 def mend(path: Path) -> None:
     """Takes what was torn out of the file, so that the next run begins a line of its own."""
-    if path.exists() and (text := lines([list(TYPES), *whole(path)])) != path.read_text("utf-8", errors="replace"):
+    if path.exists() and (text := _lines([list(_TYPES), *whole(path)])) != path.read_text("utf-8", errors="replace"):
         write_atomically(path, text)
 
 
-def typed(row: Sequence[str], path: Path) -> list[Any]:
-    if len(row) != len(TYPES):
-        raise StudyError(f"{path}: {','.join(row)!r}: must have {', '.join(TYPES)}. {WAY_OUT}")
+def _typed(row: Sequence[str], path: Path) -> list[Any]:
+    if len(row) != len(_TYPES):
+        raise StudyError(f"{path}: {','.join(row)!r}: must have {', '.join(_TYPES)}. {_WAY_OUT}")
     values = []
-    for text, (name, kind) in zip(row, TYPES.items(), strict=True):
+    for text, (name, kind) in zip(row, _TYPES.items(), strict=True):
         try:
             values.append(kind(text or "nan") if name == "seconds" else kind(text))
         except ValueError:
-            raise StudyError(f"{path}: {','.join(row)!r}: {name} must be of type {kind.__name__}. {WAY_OUT}") from None
+            raise StudyError(f"{path}: {','.join(row)!r}: {name} must be of type {kind.__name__}. {_WAY_OUT}") from None
     return values
 
 
-def check(frame: pd.DataFrame, spec: Spec, path: Path) -> None:
+def _check(frame: pd.DataFrame, spec: Spec, path: Path) -> None:
     """StudyError where a row is not of the config that the spec has for its variant and seed."""
     way_out = "Give the changed study another name, or delete these rows and run it again"
-    for variant, seed, own in frame[["variant", "seed", "fingerprint"]].drop_duplicates().itertuples(index=False):
+    keys = frame[["variant", "seed", "fingerprint"]].drop_duplicates()
+    for variant, seed, fingerprint in keys.itertuples(index=False):
         if variant not in spec.variants:
             hint = nearest(variant, spec.variants, after=" ")
             raise StudyError(f"{path}: has results of {variant!r}, which is no variant of the spec; {hint}{way_out}")
         wanted = spec.config(variant, int(seed)).fingerprint
-        if own != wanted:
+        if fingerprint != wanted:
             raise StudyError(
-                f"{path}: {variant!r}, seed {seed}, was measured with the config {own}; the spec's is now "
+                f"{path}: {variant!r}, seed {seed}, was measured with the config {fingerprint}; the spec's is now "
                 f"{wanted}: the spec, a recipe or a default has changed since. {way_out}"
             )

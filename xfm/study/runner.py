@@ -18,81 +18,79 @@ from .job import Outcome, measure
 from .progress import Progress
 from .spec import Spec
 
+__all__ = ["Key", "run_missing"]
+
 Key = tuple[str, int]  # of a run: its variant and seed
-Record = Callable[[Key, Outcome], None]  # what is done with a run's numbers
-BEGUN = ("init.safetensors", "state.pt", "DONE")  # with any of these a run needs no warm start
+_BEGUN = ("init.safetensors", "state.pt", "DONE")  # with any of these a run needs no warm start
 
 
 def run_missing(
     spec: Spec,
     runs: Path,
     todo: Sequence[Key],
-    record: Record,
+    record: Callable[[Key, Outcome], None],
     executor: Executor | None,
     workers: int,
     show: bool | None,
 ) -> dict[Key, str]:
-    """Trains and measures the runs `todo`, and returns those that failed twice, and why."""
-    why: dict[Key, str] = {}
-    chosen, room = executor_of(executor, workers)
+    """Trains and measures the runs `todo`, passes each outcome to `record`, and returns those that failed twice, and
+    why."""
+    reasons: dict[Key, str] = {}
+    chosen, slots = executor_of(executor, workers)
     try:
-        with notes(runs) as folder:
-            jobs, of_run = planned(spec, runs, todo, folder)
-            every = [*jobs, *(job for start in jobs for job in start.then)]
+        with _progress_folder(runs) as folder:
+            first, run_of = _planned(spec, runs, todo, folder)
+            every = [*first, *(job for start in first for job in start.then)]
             total = len(spec.seeds) * len(spec.variants)
 
             def done(job: Job, outcome: Outcome) -> None:
-                if job in of_run:
-                    record(of_run[job], outcome)
-                view.ended(job, job in of_run)
+                if job in run_of:
+                    record(run_of[job], outcome)
+                view.ended(job, job in run_of)
 
             def failed(job: Job, error: Exception) -> None:
-                if job in of_run:
-                    why[of_run[job]] = f"{type(error).__name__}: {error}"
-                view.ended(job, job in of_run, failed=True)
+                if job in run_of:
+                    reasons[run_of[job]] = f"{type(error).__name__}: {error}"
+                view.ended(job, job in run_of, failed=True)
 
             with Progress(spec.name, every, total, total - len(todo), show) as view:
-                execute(jobs, chosen, room, done, failed)
+                execute(first, chosen, slots, done, failed)
     finally:
         if executor is None:
             chosen.shutdown(cancel_futures=True)
-    return why
+    return reasons
 
 
-def planned(spec: Spec, runs: Path, todo: Sequence[Key], notes: Path) -> tuple[list[Job], dict[Job, Key]]:
+def _planned(spec: Spec, runs: Path, todo: Sequence[Key], progress: Path) -> tuple[list[Job], dict[Job, Key]]:
     """The jobs to begin with, and which of all jobs are the study's runs. The variants of a seed share a warm start:
     where that is still to be trained it is a job of its own, lest several wait for one."""
     first: list[Job] = []
-    of_run: dict[Job, Key] = {}
+    run_of: dict[Job, Key] = {}
     warm: dict[Path, Job] = {}
 
     def job(name: str, config: RunConfig, tasks: Sequence[str]) -> Job:
-        note = notes / str(len(of_run) + len(warm))
-        return Job(name, (measure, config.to_json(), str(runs), tasks, str(note)), note, config.train.steps)
+        path = progress / str(len(run_of) + len(warm))
+        return Job(name, (measure, config.to_json(), str(runs), tasks, str(path)), path, config.train.steps)
 
     for variant, seed in todo:
         config = spec.config(variant, seed)
         run = job(f"{variant}, seed {seed}", config, spec.tasks)
-        of_run[run] = variant, seed
-        if config.init_from != "stage1" or any((folder_of(config, runs) / name).exists() for name in BEGUN):
+        run_of[run] = variant, seed
+        if config.init_from != "stage1" or any((Run.of(config, runs).folder / name).exists() for name in _BEGUN):
             first.append(run)
             continue
         start = recipes.stage1(config)
-        folder = folder_of(start, runs)
+        folder = Run.of(start, runs).folder
         if folder not in warm:
             warm[folder] = job(f"stage 1 of seed {seed}", start, ())
             first.append(warm[folder])
         warm[folder].then.append(run)
-    return first, of_run
-
-
-def folder_of(config: RunConfig, runs: Path) -> Path:
-    return Run.of(config, runs).folder
+    return first, run_of
 
 
 @contextmanager
-def notes(runs: Path) -> Iterator[Path]:
-    """A folder for what jobs note. They stop when it is gone, as when this process is interrupted: it goes at once."""
+def _progress_folder(runs: Path) -> Iterator[Path]:
+    """A folder for the progress files. Jobs stop when it is gone, so it goes at once when this ends."""
     runs.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".study-", dir=runs))
     try:

@@ -1,7 +1,8 @@
-"""What paired runs say: the mean difference, its interval, an exact p, and how many seeds an effect would need."""
+"""Statistics of paired runs: mean difference, interval, exact p, the detectable effect, equivalence."""
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -10,33 +11,36 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import DescrStatsW
 
 from .. import seeding
 
-LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
+__all__ = ["ALPHA", "FEWEST", "Effect", "Equivalence", "can_reach", "detectable", "equivalence", "holm", "paired",
+           "sign_flip", "smallest_p"]  # fmt: skip
+
+ALPHA, POWER = 0.05, 0.8
 FEWEST = 3  # pairs for an interval and a p
-EXACT = 16  # pairs up to which all sign flips are gone through; beyond, so many random ones:
-DRAWS = 99_999
-BATCH = 2_000_000  # numbers at once
-BEYOND = 100_000  # seeds that nobody will train
+_EXACT = 16  # pairs up to which all sign flips are enumerated; beyond, so many random ones:
+_DRAWS = 99_999
+_BATCH = 2_000_000  # numbers at once
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Of n paired differences. NaN: not to be had from so few."""
+    """Of n paired differences. NaN: fewer than three pairs."""
 
     n: int
     effect: float  # their mean
     low: float  # its paired-t interval, 95 %
     high: float
-    p: float  # sign-flip permutation of the mean, two-sided, exact up to 16 pairs
+    p: float  # sign-flip permutation test of the mean, two-sided, exact up to 16 pairs
     p_min: float  # the smallest p that n pairs can give
     d: float  # Cohen's d of the differences: mean / standard deviation
-    n_needed: float  # pairs at which a paired t-test finds such a d, at .05, in 80 % of studies; NaN: more than 100,000
+    detectable: float  # the smallest true mean that a paired t-test at `alpha` finds in 80 % of studies of n pairs
 
 
-def paired(differences: ArrayLike) -> Effect:
-    """Statistics of paired differences (n,), finite.
+def paired(differences: ArrayLike, alpha: float = ALPHA) -> Effect:
+    """Statistics of paired differences (n,), finite. `alpha`: the level of the detectable effect.
 
     With fewer than three there is only the mean. Where all are equal the interval has no width; then d is 0 or
     infinite.
@@ -47,12 +51,12 @@ def paired(differences: ArrayLike) -> Effect:
         return Effect(n, mean, *[math.nan] * 6)
     deviation = float(x.std(ddof=1))
     if deviation <= 1e-12 * np.abs(x).max():  # equal but for rounding
-        d = math.copysign(math.inf, mean) if mean else 0.0
+        d, deviation = (math.copysign(math.inf, mean) if mean else 0.0), 0.0
         low = high = mean
     else:
         d = mean / deviation
-        low, high = map(float, stats.t.interval(LEVEL, n - 1, mean, deviation / math.sqrt(n)))
-    return Effect(n, mean, low, high, float(sign_flip(x)), smallest_p(n), d, needed(d))
+        low, high = map(float, stats.t.interval(1 - ALPHA, n - 1, mean, deviation / math.sqrt(n)))
+    return Effect(n, mean, low, high, float(sign_flip(x)), smallest_p(n), d, deviation * detectable(n, alpha))
 
 
 def sign_flip(x: np.ndarray) -> np.ndarray:
@@ -62,46 +66,59 @@ def sign_flip(x: np.ndarray) -> np.ndarray:
     def mean(x: np.ndarray, axis: int) -> np.ndarray:
         return x.mean(axis).round(12)  # sums that are equal but for rounding are equal
 
-    draws = 2**EXACT if len(x) <= EXACT else DRAWS
     test = stats.permutation_test(
         (x,),
         mean,
         permutation_type="samples",
-        n_resamples=draws,
+        n_resamples=2**_EXACT if len(x) <= _EXACT else _DRAWS,
         vectorized=True,
-        batch=max(1, BATCH // x.size),
+        batch=max(1, _BATCH // x.size),
         rng=seeding.rng("sign flips"),
     )
     return np.asarray(test.pvalue)
 
 
 def smallest_p(n: int) -> float:
-    return 2 / 2**n if n <= EXACT else 2 / (DRAWS + 1)
+    """The p of n differences of one sign."""
+    return 2 / 2**n if n <= _EXACT else 2 / (_DRAWS + 1)
 
 
-def needed(d: float) -> float:
-    """The fewest pairs at which the power of a two-sided paired t-test at .05 reaches .8; NaN beyond 100,000."""
-    low, high = 1, 2
-    while not enough(d, high):
-        low, high = high, 2 * high
-        if low >= BEYOND:
-            return math.nan
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(d, middle) else (middle, high)
-    return float(high)
+def can_reach(tests: int, n: int) -> bool:
+    """Whether Holm's p of the smallest of so many tests on n pairs each can be at most .05."""
+    return tests * smallest_p(n) <= ALPHA
 
 
-def enough(d: float, n: int) -> bool:
-    if abs(d) * math.sqrt(n) > 100:  # the library's noncentral t knows no such numbers; the power is 1
-        return True
-    return d != 0 and float(TTestPower().power(abs(d), n, ALPHA)) >= POWER  # type: ignore[arg-type]
+@functools.cache
+def detectable(n: int, alpha: float = ALPHA) -> float:
+    """Cohen's d that a two-sided paired t-test at `alpha` on n pairs finds with a probability of .8."""
+    return float(TTestPower().solve_power(nobs=n, alpha=alpha, power=POWER))  # type: ignore[arg-type]
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Holm's adjustment over a family. A test that is still without p counts in the family's size, as if it gave 1."""
+    """Holm's adjustment over a family. A test without p yet (NaN) counts in the family's size, as if it gave 1."""
     raw = np.asarray(p, float)
     if not len(raw):
         return raw
     adjusted = np.asarray(multipletests(np.nan_to_num(raw, nan=1.0), method="holm")[1])
     return np.where(np.isnan(raw), np.nan, adjusted)
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Two one-sided paired t-tests (TOST; Schuirmann, 1987) of n differences against a margin."""
+
+    n: int
+    effect: float
+    low: float  # the 90 % interval: inside the margin exactly where p <= .05
+    high: float
+    margin: float
+    p: float
+    equivalent: bool
+
+
+def equivalence(differences: ArrayLike, margin: float) -> Equivalence:
+    """Whether paired differences (n,), at least three, are smaller than `margin` either way, at .05."""
+    sample = DescrStatsW(np.asarray(differences, float))
+    low, high = sample.tconfint_mean(2 * ALPHA)
+    p = float(sample.ttost_mean(-margin, margin)[0])
+    return Equivalence(int(sample.nobs), float(sample.mean), float(low), float(high), margin, p, p <= ALPHA)

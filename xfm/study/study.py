@@ -11,17 +11,25 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ..files import write_atomically
+from ..config_utils import one_of
+from ..files import explain_os_error, write_atomically
 from ..plots import Figure
+from ..plots.effects import effect_map, forest, paired_seeds
+from ..plots.probes import probes
 from ..train import Run
 from ..train.run import Record
-from . import diagnostics_jsonl, figures, formatting, results_csv
-from .effects import effects, pairs
+from . import diagnostics_jsonl, formatting, results_csv, study_json
+from .effects import effects, grid_cells, pairs
 from .job import Outcome
+from .metrics import Metric
 from .preregistration import read_spec, require_fresh, require_primary, require_unchanged
+from .report import render, report_figures
 from .runner import Key, run_missing
 from .spec import Spec
-from .variants import BASELINE, VariantSpec, labelled
+from .statistics import equivalence
+from .variants import BASELINE, VariantSpec, cell, labelled
+
+__all__ = ["PAPER", "Study"]
 
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
 
@@ -49,20 +57,10 @@ class Study:
         runs: str | Path = "runs",
     ):
         tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-        self.spec = Spec(
-            name,
-            recipe,
-            labelled(variants),
-            tuple(seeds),
-            dict(changes or {}),
-            tuple(primary),
-            tasks,
-            confirmatory,
-            tuple(explored),
-        )
+        of_runs = recipe, labelled(variants), tuple(seeds), dict(changes or {})
+        self.spec = Spec(name, *of_runs, tuple(primary), tasks, confirmatory, tuple(explored))
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
-        self.failed: dict[Key, str] = {}
         if confirmatory:
             require_fresh(self.spec, Path(root))
         require_unchanged(self.spec, self.folder)
@@ -78,39 +76,46 @@ class Study:
     def run(self, executor: Executor | None = None, workers: int = 1, show: bool | None = None) -> None:
         """Trains and measures what is not there yet: in this process, in so many `workers` of one thread each, or on
         any executor of concurrent.futures (whose processes take one job at a time). Each finished run goes to
-        results.csv at once. A run that fails is tried once more; the others go on, and a warning says what is missing.
-        Interrupted, what was trained is saved, and the same call goes on.
+        results.csv at once. A run that fails is tried once more, then kept in failed.json until a later call succeeds;
+        the others go on. Interrupted, what was trained is saved, and the same call goes on.
 
         `show`: see Progress. Raises ConfigError where a primary metric is not among those of the first variant.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / "spec.json", self.spec.to_json())
         results_csv.mend(self.table)
-        there = self._there()
-        todo = [key for key in self._keys() if key not in there]
-        self.failed = run_missing(self.spec, self.runs, todo, self._record, executor, workers, show) if todo else {}
-        if self.failed:
-            reasons = "\n".join(f"  {v}, seed {s}: {why}" for (v, s), why in self.failed.items())
-            warnings.warn(
-                f"{self.spec.name}: {len(self.failed)} of {len(self._keys())} runs failed twice and are "
-                f"missing; the same study tries them again\n{reasons}",
-                stacklevel=2,
-            )
+        finished = self._finished()
+        todo = [key for key in self._keys() if key not in finished]
+        reasons = run_missing(self.spec, self.runs, todo, self._record, executor, workers, show) if todo else {}
+        study_json.write_failed(self.folder / "failed.json", reasons)
+        if reasons:
+            lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
+            head = f"{self.spec.name}: {len(reasons)} of {len(self._keys())} runs failed twice and count as the worst"
+            warnings.warn("\n".join((f"{head}; the same study tries them again", *lines)), stacklevel=2)
 
     def _record(self, key: Key, outcome: Outcome) -> None:
-        rows = outcome.rows
-        diagnostics_jsonl.append(
-            self.folder / "probes.jsonl", key, outcome.probes
-        )  # first: results.csv says what is there
-        results_csv.append(self.table, results_csv.block(self.spec, *key, rows, outcome.seconds))
+        rows, known = outcome.rows, self.metrics()
+        if (metrics := study_json.merge(known, rows)) != known:
+            study_json.write_baselines(self.folder / "baselines.json", metrics)
+        diagnostics_jsonl.append(self.folder / "probes.jsonl", key, outcome.probes)
+        results_csv.append(self.table, results_csv.block(self.spec, *key, rows, outcome.seconds))  # last: it counts
         if key[0] == next(iter(self.spec.variants)):  # early, not when all is trained
             require_primary(self.spec.primary, {row.metric: row.family for row in rows})
 
     def _keys(self) -> list[Key]:
         return [(variant, seed) for seed in self.spec.seeds for variant in self.spec.variants]
 
-    def _there(self) -> set[Key]:
+    def _finished(self) -> set[Key]:
         return {*self.results()[["variant", "seed"]].itertuples(index=False, name=None)}
+
+    def failed(self) -> dict[Key, str]:
+        """The runs that failed twice and have no results since, and why."""
+        left = {*self._keys()} - self._finished()
+        return {key: why for key, why in study_json.read_failed(self.folder / "failed.json").items() if key in left}
+
+    def metrics(self) -> dict[str, Metric]:
+        """What is known of each metric: its baseline, its unit, which direction is better (baselines.json)."""
+        return study_json.read_baselines(self.folder / "baselines.json")
 
     def run_of(self, variant: str, seed: int) -> Run:
         """The run of a variant and seed, with its folder, there or not."""
@@ -118,37 +123,51 @@ class Study:
 
     def missing(self) -> pd.DataFrame:
         """The runs without results, and why: variant, seed, why."""
-        there = self._there()
-        rows = [(*key, self.failed.get(key, "not run yet")) for key in self._keys() if key not in there]
+        finished, failed = self._finished(), self.failed()
+        rows = [(*key, failed.get(key, "not run yet")) for key in self._keys() if key not in finished]
         return pd.DataFrame(rows, columns=["variant", "seed", "why"])
 
     def results(self) -> pd.DataFrame:
         """A row a run x metric: variant, seed, fingerprint, family, metric, value, n (samples), seconds (of training).
         StudyError where results.csv holds something else, or results of other configs."""
-        found: Any = results_csv.read(self.table, self.spec)
-        return found[found["seed"].isin(self.spec.seeds)].reset_index(drop=True)
+        rows: Any = results_csv.read(self.table, self.spec)
+        return rows[rows["seed"].isin(self.spec.seeds)].reset_index(drop=True)
 
     def probes(self) -> dict[str, list[list[Record]]]:
-        """What the training probe saw, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
+        """The training probe's records, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
         return diagnostics_jsonl.read(self.folder / "probes.jsonl", self._keys())
 
     def effects(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric: variant - against, paired by seed; primary metrics first.
 
-        role, family, n (pairs), mean and mean_against, effect with low and high (paired t, 95 %), p (sign-flip
-        permutation), p_min (the smallest that n pairs can give), p_holm (over primary metrics x variants), d, n_needed
-        (pairs for 80 % power at .05), better (more or less), note (what is missing). `against` names a variant or, of a
-        grid over several, the one to compare with in each cell; "": "xfm", or the first where that is none. ConfigError
-        for an unknown one, and for a primary metric that was not measured.
+        role, family, n (pairs), mean and mean_against, baseline and its name, effect with low and high (paired t,
+        95 %), p (sign-flip permutation), p_min (the smallest that n pairs can give), p_holm (over primary metrics x
+        variants), d, detectable (the smallest true effect found in 80 % of studies with n pairs), verdict and what it
+        is judged_by ("Holm", "interval"), better ("higher", "lower"), note (what is missing or failed). `against` names
+        a variant or, of a grid over several, the one to compare with in each cell; "": "xfm", or the first where that
+        is none. ConfigError for an unknown one, and for a primary metric that was not measured.
         """
-        against, results = against or self.spec.reference, self.results()
+        results, references, *known = self._compared(against)
         if len(results):
             require_primary(self.spec.primary, dict(results[["metric", "family"]].itertuples(index=False, name=None)))
-        return effects(results, self.spec.references(against), self.spec.primary, len(self.spec.seeds))
+        return effects(results, references, self.spec.primary, len(self.spec.seeds), *known)
 
     def pairs(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
-        return pairs(self.results(), self.spec.references(against or self.spec.reference))
+        return pairs(*self._compared(against))
+
+    def _compared(self, against: str) -> tuple[pd.DataFrame, dict[str, str], dict[Key, str], dict[str, Metric]]:
+        references = self.spec.references(against or self.spec.reference)
+        return self.results(), references, self.failed(), self.metrics()
+
+    def equivalence(self, metric: str, margin: float, against: str = "") -> pd.DataFrame:
+        """A row a variant: whether its difference on `metric` is shown to be within `margin` either way (TOST at .05,
+        by the 90 % interval). A margin chosen after the results is exploratory. ConfigError for an unknown metric."""
+        differences = self.pairs(against)
+        one_of("metric", metric, differences["metric"].unique())
+        groups = differences[differences["metric"] == metric].groupby("variant", sort=False)["difference"]
+        rows = [{"variant": variant, **dataclasses.asdict(equivalence(group, margin))} for variant, group in groups]
+        return pd.DataFrame(rows).set_index("variant")
 
     def figure(
         self,
@@ -162,7 +181,18 @@ class Study:
 
         `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one.
         """
-        return figures.draw(self, kind, metrics, against or self.spec.reference)
+        one_of("figure", kind, ("effects", "seeds", "map", "probes"))
+        title, against = f"{self.spec.name} ({self.spec.kind})", against or self.spec.reference
+        if kind == "probes":
+            return probes(self.probes(), title=f"{title}: training probe, means over the seeds, 95 % intervals")
+        table = formatting.select(self.effects(against), metrics)
+        if kind == "effects":
+            title = f"{title}: difference to {against}, 95 % intervals, paired by seed"
+            return forest(table, self.pairs(against), title)
+        if kind == "seeds":
+            return paired_seeds(table, self.results(), list(self.spec.variants), f"{title}: every run")
+        frame = grid_cells(table)
+        return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {against}")
 
     def to_markdown(self, metrics: formatting.Metrics = "", against: str = "") -> str:
         """The effects as a Markdown table; primary metrics bold, units in the first column."""
@@ -175,8 +205,27 @@ class Study:
     def report(self, path: str | Path = "", against: str = "") -> Path:
         """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked,
         the effects in words, figures and a table, what happened inside, what it does not tell."""
-        from .report import render  # it draws every figure of the study: loaded when asked for
+        return self._write(path, against)[0]
 
+    def save(self, against: str = "") -> list[Path]:
+        """Writes the report, the figures (PNG, PDF) and the tables of all metrics (Markdown, LaTeX), and returns the
+        files."""
+        report, figures = self._write("", against)
+        folder = self.folder / "figures"
+        with explain_os_error(folder):
+            folder.mkdir(exist_ok=True)
+        files: dict[Path, bytes | str] = {
+            folder / f"{name}.{kind}": figure.bytes(kind) for name, figure in figures for kind in ("png", "pdf")
+        }
+        files |= {folder / "effects.md": self.to_markdown("all"), folder / "effects.tex": self.to_latex("all")}
+        for file, content in files.items():
+            write_atomically(file, content)
+        return [*files, report]
+
+    def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
+        """Writes the report, and returns its path and its figures by the names of their files."""
+        table, against, probed = self.effects(against), against or self.spec.reference, bool(self.probes())
+        sections = report_figures(self.spec, table, against, self.figure, probed)
         target = Path(path) if path else self.folder / "report.html"
-        write_atomically(target, render(self, against))
-        return target
+        write_atomically(target, render(self.spec, table, sections, len(self._finished()), self.missing()))
+        return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]

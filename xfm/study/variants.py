@@ -18,6 +18,8 @@ from ..config import ConfigError
 from ..config_utils import leaves, nearest
 from ..recipes import changes as named_changes
 
+__all__ = ["BASELINE", "BETWEEN", "Changes", "VariantSpec", "cell", "changes", "grid", "labelled"]
+
 Changes = dict[str, Any]  # dotted field -> value
 VariantSpec = str | Mapping[str, Any]  # one variant, as people write it
 BASELINE = "xfm"  # the name of what nothing is changed in
@@ -28,15 +30,15 @@ def changes(written: VariantSpec) -> Changes:
     """The dotted fields of one variant. ConfigError for an unknown name, with the nearest, and where two parts set one
     field differently."""
     if not isinstance(written, str):
-        return merged([expanded(field, value) for field, value in written.items()], label(written))
+        return _merged([_expanded(field, value) for field, value in written.items()], _label(written))
     parts = re.split(r"\+(?=[A-Za-z_])", written)  # not that of 1e+3
-    return merged([part(p, written) for p in parts], written)
+    return _merged([_part(p, written) for p in parts], written)
 
 
-def part(text: str, whole: str) -> Changes:
+def _part(text: str, whole: str) -> Changes:
     field, equals, value = text.partition("=")
     if equals:
-        return expanded(field.strip(), parsed(value.strip()))
+        return _expanded(field.strip(), _parsed(value.strip()))
     known = named_changes()
     names = (BASELINE, *known)
     if text not in names:
@@ -48,7 +50,7 @@ def part(text: str, whole: str) -> Changes:
     return dict(known.get(text, {}))
 
 
-def parsed(text: str) -> Any:
+def _parsed(text: str) -> Any:
     """A value as JSON has it; anything else is a text."""
     try:
         return json.loads(text)
@@ -56,31 +58,32 @@ def parsed(text: str) -> Any:
         return text
 
 
-def expanded(field: str, value: Any) -> Changes:
+def _expanded(field: str, value: Any) -> Changes:
     """Single fields of one that may name several, as "flow.text_gradient.{itm,bbp}", and whose value may be a group."""
     before, brace, rest = field.partition("{")
     if brace:
         names, _, after = rest.partition("}")
-        return {f: v for name in names.split(",") for f, v in expanded(before + name.strip() + after, value).items()}
+        return {f: v for name in names.split(",") for f, v in _expanded(before + name.strip() + after, value).items()}
     value = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
     return leaves({field: value})
 
 
-def merged(parts: Iterable[Changes], where: str) -> Changes:
-    found: Changes = {}
-    for one in parts:
-        for field, value in one.items():
-            if field in found and found[field] != value:
-                raise ConfigError(f"variant {where!r}: sets {field} = {found[field]!r} and {value!r}: must set it once")
-            found[field] = value
-    return found
+def _merged(parts: Iterable[Changes], where: str) -> Changes:
+    together: Changes = {}
+    for fields in parts:
+        for field, value in fields.items():
+            if together.setdefault(field, value) != value:
+                raise ConfigError(
+                    f"variant {where!r}: sets {field} = {together[field]!r} and {value!r}: must set it once"
+                )
+    return together
 
 
-def label(fields: Mapping[str, Any]) -> str:
-    return BETWEEN.join(f"{field}={shown(value)}" for field, value in fields.items())
+def _label(fields: Mapping[str, Any]) -> str:
+    return BETWEEN.join(f"{field}={_shown(value)}" for field, value in fields.items())
 
 
-def shown(value: Any) -> str:
+def _shown(value: Any) -> str:
     value = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -99,8 +102,8 @@ def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (BASELIN
     made: dict[str, Changes] = {}
     for name, values in itertools.product(variants, itertools.product(*fields.values())):
         cell = dict(zip(fields, values, strict=True))
-        text = label(cell) if len(variants) == 1 else BETWEEN.join((name, label(cell)))
-        made[text] = merged([changes(name), *(expanded(f, v) for f, v in cell.items())], text)
+        text = _label(cell) if len(variants) == 1 else BETWEEN.join((name, _label(cell)))
+        made[text] = _merged([changes(name), *(_expanded(f, v) for f, v in cell.items())], text)
     return made
 
 
@@ -110,7 +113,7 @@ def labelled(variants: Mapping[str, VariantSpec] | Iterable[VariantSpec]) -> dic
         return {str(name): changes(written) for name, written in variants.items()}
     made: dict[str, Changes] = {}
     for written in [variants] if isinstance(variants, str) else variants:
-        name = written if isinstance(written, str) else label(written)
+        name = written if isinstance(written, str) else _label(written)
         if name in made:
             raise ConfigError(f"variant {name!r}: is there twice")
         made[name] = changes(written)
@@ -119,8 +122,8 @@ def labelled(variants: Mapping[str, VariantSpec] | Iterable[VariantSpec]) -> dic
 
 def cell(name: str) -> dict[str, Any]:
     """Field -> value of a label that `grid` made; the variant's name, where it has one, is under ""."""
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for piece in re.split(r", (?![^{]*\})", name):
         field, equals, value = piece.partition("=")
-        found[field if equals else ""] = parsed(value) if equals else piece
-    return found
+        fields[field if equals else ""] = _parsed(value) if equals else piece
+    return fields

@@ -21,12 +21,12 @@ const view = {
       for (let i = 0; i < all.length; i += 5) if (all[i] === a && all[i + 1] === b) found.push([all[i + 2], all[i + 3], all[i + 4]]);
       return found;
     };
-    const beyond = (e) => e && e.low !== null && (e.low > 0 || e.high < 0);
+    const beyond = (e) => Boolean(e) && ["better", "worse", "different"].includes(e.verdict); // primary metrics: by Holm's p
     function verdict(m, e) {
       if (!e || e.effect === null) return "not measured";
       if (e.low === null) return "too few seeds";
       if (!beyond(e)) return "not shown to differ";
-      return m.better ? ((e.effect > 0) === (m.better === "more") ? "better" : "worse") : e.effect > 0 ? "higher" : "lower";
+      return m.better ? ((e.effect > 0) === (m.better === "higher") ? "better" : "worse") : e.effect > 0 ? "higher" : "lower";
     }
     const between = (e, unit) => (e.low === null ? "no interval" : `95 % interval ${value(e.low, unit, true)} to ${value(e.high, unit, true)}`);
 
@@ -113,7 +113,7 @@ const view = {
       pen.clearRect(0, 0, wide, tall);
       pen.font = "11px system-ui, sans-serif";
       if (!some.length) { pen.fillStyle = inks.soft; pen.textAlign = "left"; pen.fillText("no pair of runs has this metric", 10, 30); return "no pair"; }
-      const better = ([, a, b]) => (b === a ? null : m.better ? (b > a) === (m.better === "more") : null);
+      const better = ([, a, b]) => (b === a ? null : m.better ? (b > a) === (m.better === "higher") : null);
       const scale = (values, from, to) => {
         const least = Math.min(...values), most = Math.max(...values), room = 0.08 * (most - least) || Math.abs(most) * 0.1 || 0.1;
         const y = (v) => low - ((v - least + room) / (most - least + 2 * room)) * (low - top);
