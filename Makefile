@@ -54,7 +54,7 @@ browser: $(VENV)/dev.stamp
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/browser
 
 gallery: $(VENV)/dev.stamp
-	@$(PY) widgets/gallery.py
+	@$(PY) scripts/make_screenshots.py
 
 bench: $(VENV)/dev.stamp
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done

@@ -270,7 +270,7 @@ def test_an_encoding_that_is_left_to_the_locale_is_seen(source: str, left_open: 
 
 
 def test_text_files_are_utf_8_whatever_the_locale() -> None:
-    paths = [p for f in ("xfm", "widgets", "benchmarks", "studies") for p in (ROOT / f).rglob("*.py")]
+    paths = [p for f in ("xfm", "widgets", "benchmarks", "studies", "scripts") for p in (ROOT / f).rglob("*.py")]
     found = [f"{path.relative_to(ROOT)}:{line}" for path in paths for line in encodings_left_open(read(path))]
     assert not found, "say encoding='utf-8':\n" + "\n".join(found)
 

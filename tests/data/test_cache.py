@@ -19,24 +19,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def whole(path: Path) -> None:
-    path.write_text("whole", encoding="ascii")
+def whole() -> str:
+    return "whole"
 
 
-def test_deleted_while_a_file_is_made(folder: Path) -> None:
-    """Before it is written, and after."""
-    made = []
+def test_deleted_while_a_file_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is written, and while."""
+    times = []
+    write = cache.write_atomically
 
-    def write(path: Path) -> None:
-        made.append(path)
-        if len(made) == 1:
+    def interrupted(path: Path, data: str) -> None:
+        times.append(path)
+        if len(times) < 3:
             shutil.rmtree(folder)
-        whole(path) if len(made) > 1 else path.write_text("lost", encoding="ascii")
-        if len(made) == 2:
-            shutil.rmtree(folder)
+        write(path, data)
 
-    path = cache.cached("table", write)
-    assert (path, path.read_text(encoding="ascii"), len(made)) == (folder / "table", "whole", 3)
+    monkeypatch.setattr(cache, "write_atomically", interrupted)
+    path = cache.cached("table", whole)
+    assert (path, path.read_text(encoding="ascii"), len(times)) == (folder / "table", "whole", 3)
     assert [p.name for p in folder.iterdir()] == ["table"]
 
 
@@ -67,7 +67,7 @@ def test_what_is_there_is_used_also_where_nothing_may_be_added(folder: Path) -> 
     folder.chmod(0o555)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert cache.cached("table", lambda _: pytest.fail("made again")) == path
+        assert cache.cached("table", lambda: pytest.fail("made again")) == path
     folder.chmod(0o755)
 
 
@@ -82,9 +82,9 @@ def test_a_spare_folder_that_somebody_else_has_is_not_trusted(folder: Path) -> N
 
 
 def test_what_fails_in_making_a_file_is_not_taken_for_the_cache(folder: Path) -> None:
-    def broken(path: Path) -> None:
+    def broken() -> bytes:
         raise ImportError("no such package")
 
     with pytest.raises(ImportError, match="no such package"):
         cache.cached("table", broken)
-    assert not [*folder.iterdir()] and not [*(folder.parent / "temporary").iterdir()]
+    assert not folder.exists() and not [*(folder.parent / "temporary").iterdir()]

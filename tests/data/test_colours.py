@@ -33,7 +33,7 @@ def test_greys_have_no_hue(level: float) -> None:
 
 def term(red: int, green: int, blue: int) -> str:
     step = 256 // LEVELS
-    return TERMS[colours.nearest()[(red // step * LEVELS + green // step) * LEVELS + blue // step]]
+    return TERMS[colours.terms_of_colours()[(red // step * LEVELS + green // step) * LEVELS + blue // step]]
 
 
 def test_focal_colours_have_their_terms() -> None:
@@ -56,14 +56,14 @@ def test_drawings_have_the_colours_that_anybody_sees() -> None:
 
 
 def test_a_word_is_said_where_one_colour_dominates() -> None:
-    table = colours.table()
+    table = colours.term_shares()
     assert table.shape == (853, 11) and np.allclose(table.sum(1), 1)
-    for place, word in enumerate(colours.words()):
+    for place, word in enumerate(colours.colour_words()):
         shares = dict(zip(TERMS, table[place], strict=True))
         if word:
             rest = sorted(share for name, share in shares.items() if name != word)
-            assert shares[word] >= 0.5 and rest[-1] < 0.25 and not colours.stray(place, word)
-    said = [w for w in colours.words() if w]
+            assert shares[word] >= 0.5 and rest[-1] < 0.25 and not colours.is_rare(place, word)
+    said = [w for w in colours.colour_words() if w]
     assert set(said) == set(TERMS) and 400 < len(said) < 700
 
 
@@ -71,4 +71,6 @@ def test_the_black_outline_is_no_colour() -> None:
     pictures = openmoji.pictures(64)[[openmoji.rows()[openmoji.concepts()[PLACE[n]].code] for n in ("apple", "frog")]]
     solid = pictures[pictures[..., 3] > 200][:, :3]
     assert (solid.max(1) < 40).mean() > 0.1  # it is drawn ...
-    assert colours.table()[[PLACE["apple"], PLACE["frog"]], TERMS.index("black")].max() < 0.02  # ... and not counted
+    assert (
+        colours.term_shares()[[PLACE["apple"], PLACE["frog"]], TERMS.index("black")].max() < 0.02
+    )  # ... and not counted

@@ -11,12 +11,13 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 
 from xfm import recipes
+from xfm.data.source import SPLITS, Split
 from xfm.data.synthetic import colours, openmoji
 from xfm.data.synthetic.grammar import plural
 from xfm.data.synthetic.objects import Object
-from xfm.data.synthetic.questions import ASKS, Question, question, questions
-from xfm.data.synthetic.scenes import SPLITS, Scene, Split, World
-from xfm.data.synthetic.statements import STATES, Statement, statement, statements
+from xfm.data.synthetic.questions import QUESTION_KINDS, VisualQuestion, visual_question, visual_questions
+from xfm.data.synthetic.scenes import Scene, World
+from xfm.data.synthetic.statements import STATEMENT_KINDS, Statement, statement, statements
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLD, HARD = World(), World(200, 48, LEVEL.scenes, LEVEL.captions)
@@ -105,8 +106,8 @@ def is_true(left: Scene, right: Scene, text: str) -> bool:
 
 @pytest.mark.parametrize(("world", "split"), CASES)
 def test_answers_are_right_and_pairs_complementary(world: World, split: Split) -> None:
-    asked = questions(world, split, 48, seed=2)
-    assert [q.kind for q in asked[::2]] == [ASKS[i % len(ASKS)] for i in range(24)]
+    asked = visual_questions(world, split, 48, seed=2)
+    assert [q.kind for q in asked[::2]] == [QUESTION_KINDS[i % len(QUESTION_KINDS)] for i in range(24)]
     for q in asked:
         assert answer(q.scene, q.text) == q.answer and q.answer in q.answers
         check_split(q.scene, world, split)
@@ -117,13 +118,13 @@ def test_answers_are_right_and_pairs_complementary(world: World, split: Split) -
 @pytest.mark.parametrize(("world", "split"), CASES)
 def test_statements_are_as_true_as_they_say(world: World, split: Split) -> None:
     stated = statements(world, split, 40, seed=2)
-    assert {s.kind for s in stated} == set(STATES)
+    assert {s.kind for s in stated} == set(STATEMENT_KINDS)
     for s in stated:
-        assert is_true(s.left, s.right, s.text) == s.truth
+        assert is_true(s.left, s.right, s.text) == s.is_true
         check_split(s.left, world, split)
         check_split(s.right, world, split)
     for a, b in zip(stated[::2], stated[1::2], strict=True):
-        assert a.text == b.text and a.truth != b.truth
+        assert a.text == b.text and a.is_true != b.is_true
 
 
 def check_split(scene: Scene, world: World, split: Split) -> None:
@@ -133,12 +134,12 @@ def check_split(scene: Scene, world: World, split: Split) -> None:
 
 
 def test_each_is_a_function_of_its_index() -> None:
-    def key(item: Question | Statement) -> object:
-        pictures = [item.scene] if isinstance(item, Question) else [item.left, item.right]
-        said = item.answer if isinstance(item, Question) else item.truth
+    def key(item: VisualQuestion | Statement) -> object:
+        pictures = [item.scene] if isinstance(item, VisualQuestion) else [item.left, item.right]
+        said = item.answer if isinstance(item, VisualQuestion) else item.is_true
         return item.text, said, [p.image.tobytes() for p in pictures]
 
-    for every, one in ((questions, question), (statements, statement)):
+    for every, one in ((visual_questions, visual_question), (statements, statement)):
         items = every(HARD, "test", 14)
         assert [key(i) for i in items[:9]] == [key(i) for i in every(HARD, "test", 9)]
         assert key(items[11]) == key(one(HARD, "test", 11))
@@ -147,7 +148,7 @@ def test_each_is_a_function_of_its_index() -> None:
 
 def test_the_answers_are_spread_evenly() -> None:
     answers = defaultdict(Counter)
-    for q in questions(WORLD, "train", 1800):
+    for q in visual_questions(WORLD, "train", 1800):
         answers[q.kind][q.answer] += 1
     assert answers["exists"] == answers["relation"] == {"yes": 150, "no": 150}
     assert all(35 < answers["count"][str(n)] < 85 for n in range(5))
@@ -157,14 +158,16 @@ def test_the_answers_are_spread_evenly() -> None:
     )
     assert len(answers["what"]) > 85 and max(answers["what"].values()) < 14
     assert len(answers["which"]) > 85 and max(answers["which"].values()) < 14
-    order = Counter((q.kind, q.answer) for q in questions(WORLD, "train", 600)[::2] if q.kind in ("exists", "relation"))
+    order = Counter(
+        (q.kind, q.answer) for q in visual_questions(WORLD, "train", 600)[::2] if q.kind in ("exists", "relation")
+    )
     assert min(order.values()) > 12  # which of a pair comes first says nothing
 
 
 def test_who_reads_the_text_alone_is_at_chance() -> None:
     """Who has seen the questions and knows of each text its most frequent answer; and who has not, by naive Bayes."""
-    asked = questions(WORLD, "train", 1200, seed=5)
-    for kind in ASKS:
+    asked = visual_questions(WORLD, "train", 1200, seed=5)
+    for kind in QUESTION_KINDS:
         known, tested = ([q for q in asked[part] if q.kind == kind] for part in (slice(0, 800), slice(800, None)))
         chance = 1 / len(known[0].answers)
         by_text = defaultdict(Counter)
@@ -177,7 +180,7 @@ def test_who_reads_the_text_alone_is_at_chance() -> None:
         right = model.predict(words.transform([q.text for q in tested])) == [q.answer for q in tested]
         assert right.mean() < chance + 3 * np.sqrt(chance * (1 - chance) / len(tested))
     stated = statements(WORLD, "train", 400)
-    assert Counter(s.truth for s in stated) == {True: 200, False: 200}
+    assert Counter(s.is_true for s in stated) == {True: 200, False: 200}
 
 
 def test_neither_picture_alone_tells_the_truth_of_a_statement() -> None:
@@ -185,13 +188,13 @@ def test_neither_picture_alone_tells_the_truth_of_a_statement() -> None:
     shown = defaultdict(list)
     for s in statements(WORLD, "train", 800, seed=1):
         if s.kind == "one":
-            shown[s.truth].append(shows(s.left, s.text.removeprefix("exactly one picture shows ")))
+            shown[s.is_true].append(shows(s.left, s.text.removeprefix("exactly one picture shows ")))
     assert abs(np.mean(shown[True]) - np.mean(shown[False])) < 0.2 and len(shown[True]) == 100
 
 
 def test_too_few_concepts_are_refused() -> None:
     with pytest.raises(ValueError, match=r"'unseen_concepts', data.concepts = 845: 8 concepts are too few"):
-        questions(World(845), "unseen_concepts", 1)
+        visual_questions(World(845), "unseen_concepts", 1)
     with pytest.raises(ValueError, match=r"'unseen_concepts', data.concepts = 853: 0 concepts are too few"):
         statements(World(853), "unseen_concepts", 1)
-    assert len(questions(World(16), "train", 12)) == 12
+    assert len(visual_questions(World(16), "train", 12)) == 12

@@ -157,7 +157,7 @@ def test_curriculum(config: RunConfig, tokenizer: Tokenizer) -> None:
     streams = Streams(config, tokenizer)
     world = dataset(config).world
     steps = (0, 29, 30, 39, 40, 50, 59, 60, 99)
-    assert [world.objects_at(ItemKey("train", 0, step, 0, step / 100)) for step in steps] == [
+    assert [world.curriculum(ItemKey("train", 0, step, 0, step / 100)) for step in steps] == [
         (1, 1),
         (1, 1),
         (1, 2),

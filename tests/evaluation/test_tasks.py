@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from xfm import seeding
-from xfm.data.synthetic.grammar import holds, plural, templates
+from xfm.data.synthetic.grammar import is_true, plural, templates
 from xfm.data.synthetic.scenes import Scene, World
 from xfm.evaluation import EvalContext, find_result
 from xfm.evaluation.result import Result
@@ -108,7 +108,7 @@ def test_who_guesses_is_at_chance(subject: EvalContext) -> None:
 @given(st.integers(0, 10**6), st.integers(2, 48), st.sampled_from(["train", "test", "unseen_combinations"]))
 def test_every_caption_of_the_gallery_is_true_of_one_picture_only(start: int, size: int, split) -> None:
     scenes = retrieval.checked_gallery(lambda i: WORLD.scene(split, start + i), size)
-    truth = np.array([[holds(t.caption, s) for t in scenes] for s in scenes])
+    truth = np.array([[is_true(t.caption, s.objects) for t in scenes] for s in scenes])
     assert (truth == np.eye(size, dtype=bool)).all()
 
 

@@ -215,11 +215,15 @@ def cache_anywhere(environment: dict[str, Path], user: int, temporary: Path, rep
     tempfile.tempdir = str(temporary)
     full = environment.get("XFM_CACHE") == temporary / "full"
 
-    def write(path: Path) -> None:
+    write_atomically = cache.write_atomically
+
+    def write(path: Path, data: str) -> None:
         with room(None, 2) if full and path.parent == temporary / "full" else nullcontext():
-            path.write_text("whole", encoding="ascii")
+            write_atomically(path, data)
+
+    cache.write_atomically = write
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        paths = [cache.cached("table", write) for _ in range(2)]
+        paths = [cache.cached("table", lambda: "whole") for _ in range(2)]
     reports.send((list(map(str, paths)), paths[0].read_text(encoding="ascii"), [str(w.message) for w in said]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,95 +11,83 @@ from typing import TypeVar
 from .. import seeding
 from ..config import STREAMS, ConfigError, RunConfig
 from ..config_utils import one_of
-from . import tokenizer
 from .source import CAPABILITIES, ItemKey, Source
 from .synthetic.scenes import World
 from .synthetic.shuffled import Shuffled
+from .tokenizer import Tokenizer, for_sources
 from .wordnet import Sentence, WordNet
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
+
 S = TypeVar("S")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the four streams and the evaluation draw from: one source or several, mixed by weight."""
+    """What the four streams and the evaluation draw from: one source, or several mixed by weight."""
 
     config: RunConfig
     sources: Sequence[Source]
-    weights: Sequence[float] = ()  # of each source in the streams that it can feed; (): all alike
+    weights: Sequence[float] = ()  # of each source in the streams that it provides; (): equal
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for no source, weights that are not one a source, and what no source can provide."""
+        """Raises ConfigError for no source, weights that are not one a source, and unknown capabilities."""
         if not self.sources:
-            raise ConfigError(f"{self._name}: has no source")
+            raise ConfigError(f"{self.name}: has no source")
         if self.weights and (len(self.weights) != len(self.sources) or not all(0 < w < inf for w in self.weights)):
             allowed = f"{len(self.sources)} positive numbers, one a source"
-            raise ConfigError(f"{self._name}: weights = {self.weights}: must be {allowed}")
+            raise ConfigError(f"{self.name}: weights = {self.weights}: must be {allowed}")
         for source in self.sources:
             for capability in source.provides:
-                one_of(f"{self._name}: source {source.name!r}: provides", capability, CAPABILITIES)
+                one_of(f"{self.name}: source {source.name!r}: provides", capability, CAPABILITIES)
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
         """For messages."""
-        names = ", ".join(repr(source.name) for source in self.sources)
-        return f"data.dataset = {self.config.data.dataset!r} (sources: {names})"
+        return f"data.dataset = {self.config.data.dataset!r} ({' + '.join(source.name for source in self.sources)})"
 
     @cached_property
     def provides(self) -> frozenset[str]:
         """Keys of CAPABILITIES."""
         return frozenset().union(*(source.provides for source in self.sources))
 
-    @cached_property
+    @property
     def credit(self) -> str:
         """What figures of the pictures must say."""
         return "; ".join(dict.fromkeys(source.credit for source in self.sources if source.credit))
 
     @cached_property
-    def stream_sizes(self) -> dict[str, int]:
-        """Items a step of every stream that is on: wanted by the config, and provided by a source."""
-        sizes = {stream: getattr(self.config.data, stream) for stream in STREAMS}
-        return {stream: size for stream, size in sizes.items() if size and stream in self.provides}
-
-    def check_streams(self) -> None:
-        """Warns of streams that the config wants and no source provides. Raises ConfigError where none is left."""
-        wanted = {stream: size for stream in STREAMS if (size := getattr(self.config.data, stream))}
-        if not (lacking := {stream: size for stream, size in wanted.items() if stream not in self.provides}):
-            return
-        fields = ", ".join(f"data.{stream} = {size}" for stream, size in lacking.items())
-        message = f"{self._name} provides no {' and no '.join(lacking)}, but {fields}"
-        if lacking == wanted:
-            raise ConfigError(f"{message}: no stream is left to train on")
-        warnings.warn(f"{message}: off, and with it what learns from it alone", stacklevel=3)
-
-    def source_of(self, stream: str, key: ItemKey) -> Source:
-        """The source of an item, of those that feed the stream; where that is one, nothing is drawn."""
-        feeding = self.feeding[stream]
-        if len(feeding) == 1:
-            return feeding[0][0]
-        drawn = seeding.rng("source", key.seed, key.split, key.step, stream, key.index).random()
-        drawn *= sum(weight for _, weight in feeding)
-        for source, weight in feeding:
-            if (drawn := drawn - weight) < 0:
-                return source
-        return feeding[-1][0]
+    def feasible(self) -> RunConfig:
+        """The config with the streams off that no source provides. Raises ConfigError where none is left."""
+        missing = [stream for stream in STREAMS if getattr(self.config.data, stream) and stream not in self.provides]
+        config = self.config.replace({f"data.{stream}": 0 for stream in missing}) if missing else self.config
+        if missing and not any(getattr(config.data, stream) for stream in STREAMS):
+            raise ConfigError(
+                f"{self.name}: provides no {' and no '.join(missing)}, and the config has no other stream"
+            )
+        return config
 
     @cached_property
-    def feeding(self) -> dict[str, list[tuple[Source, float]]]:
+    def by_stream(self) -> dict[str, list[tuple[Source, float]]]:
         """The sources of each stream, with their weights."""
         weighted = list(zip(self.sources, self.weights or [1.0] * len(self.sources), strict=True))
         return {stream: [(s, w) for s, w in weighted if stream in s.provides] for stream in STREAMS}
 
-    def tokenizer(self) -> tokenizer.Tokenizer:
-        """Trained on the corpora of the sources once, and cached."""
-        return tokenizer.for_sources(self.sources, self.config.model.text.vocabulary)
-
-    def _of_type(self, kind: type[S], capability: str) -> S:
-        for source in self.sources:
-            if isinstance(source, kind):
+    def source_of(self, stream: str, key: ItemKey) -> Source:
+        """The source of an item, drawn by weight from those of the stream; where that is one, nothing is drawn."""
+        weighted = self.by_stream[stream]
+        if len(weighted) == 1:
+            return weighted[0][0]
+        drawn = seeding.rng("source", key.seed, key.split, key.step, stream, key.index).random()
+        drawn *= sum(weight for _, weight in weighted)
+        for source, weight in weighted[:-1]:
+            if (drawn := drawn - weight) < 0:
                 return source
-        raise ValueError(f"{self._name} provides no {capability}: {CAPABILITIES[capability]}")
+        return weighted[-1][0]
+
+    def tokenizer(self) -> Tokenizer:
+        """Trained on the corpora of the sources once, and cached."""
+        return for_sources(self.sources, self.config.model.text.vocabulary)
 
     @property
     def world(self) -> World:
@@ -111,13 +98,17 @@ class Dataset:
         """WordNet's sentences of a split. Raises ValueError where it is no source."""
         return self._of_type(WordNet, "senses").sentences(split)
 
+    def _of_type(self, kind: type[S], capability: str) -> S:
+        for source in self.sources:
+            if isinstance(source, kind):
+                return source
+        raise ValueError(f"{self.name}: provides no {capability}: {CAPABILITIES[capability]}")
+
 
 def _openmoji_wordnet(config: RunConfig, world: type[World] = World) -> Dataset:
     """OpenMoji scenes and WordNet sentences."""
-    data = config.data
-    scenes = world(
-        data.concepts, config.model.vision.image_size, data.scenes, data.captions, data.single_until, data.full_from
-    )
+    data, size = config.data, config.model.vision.image_size
+    scenes = world(data.concepts, size, data.scenes, data.captions, data.single_until, data.full_from)
     return Dataset(config, (scenes, WordNet(scenes)))
 
 

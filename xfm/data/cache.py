@@ -1,4 +1,4 @@
-"""The user's cache folder, and files that appear whole or not at all."""
+"""Derived files in the user's cache folder, and the installed packages that data come from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from pathlib import Path
 
 import platformdirs
 
-TRIES = 3  # to make a file whose folder somebody deletes meanwhile
+from ..files import FileError, write_atomically
+
+__all__ = ["cached", "folder", "package_folder", "version"]
+
+TRIES = 3  # to write a file whose folder is deleted meanwhile
 
 
 def folder() -> Path:
@@ -31,55 +35,47 @@ def folder() -> Path:
     return path
 
 
-def cached(name: str, write: Callable[[Path], None]) -> Path:
-    """The file `name` in the cache folder, made by `write(temporary path)` if it is not there.
+def cached(name: str, content: Callable[[], bytes | memoryview | str]) -> Path:
+    """The file `name` in the cache folder, written whole with what `content` returns if it is not there.
 
-    The temporary file lies beside it and is renamed over it, so processes that build it at once all find a whole file.
     Where the cache folder cannot be written (no home, no rights, no room), the file is kept in the system's folder for
-    temporary files, and a warning says so. OSError where that is of no use either.
+    temporary files, and a warning says so. OSError where that cannot be written either.
     """
     try:
-        return made(folder() / name, write)
+        return _made(folder() / name, content)
     except OSError as error:
-        spare = spare_folder()
+        spare = _spare_folder()
         warnings.warn(
             f"{error.filename or name}: the cache cannot be written ({error.strerror or error}); {spare} is "
             "used. Set XFM_CACHE to a folder that can be",
             stacklevel=2,
         )
-        return made(spare / name, write)
+        return _made(spare / name, content)
 
 
-def made(path: Path, write: Callable[[Path], None]) -> Path:
+def _made(path: Path, content: Callable[[], bytes | memoryview | str]) -> Path:
     for attempt in range(TRIES):
         if os.path.exists(path):  # False, not an error, where nothing may be looked up
             break
+        data = content()
         try:
-            make(path, write)
-        except FileNotFoundError:
-            if attempt == TRIES - 1:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, data)
+        except FileError as error:
+            if not isinstance(cause := error.__cause__, OSError):
                 raise
+            if attempt == TRIES - 1 or not isinstance(cause, FileNotFoundError):
+                raise cause from None
     return path
 
 
-def make(path: Path, write: Callable[[Path], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    try:
-        write(Path(temporary))
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def spare_folder() -> Path:
-    """This user's own, since it is found by its name. OSError where somebody else has it."""
+def _spare_folder() -> Path:
+    """Of this user alone, since its name can be guessed. OSError where it belongs to somebody else."""
     user = os.getuid() if hasattr(os, "getuid") else 0  # Windows: the folder for temporary files is the user's
     path = Path(tempfile.gettempdir()) / f"xfm-lab-{user}"
     path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user:
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != user:
         raise PermissionError(errno.EACCES, "belongs to somebody else; set XFM_CACHE to a folder of yours", str(path))
     return path
 

@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -162,8 +161,8 @@ class Source:
 class PairSource(Source):
     """Pictures and captions in memory, resized to the model's picture (bicubic, not cropped, as X-FM evaluates).
 
-    A tenth of the pictures is for validation and a tenth for tests; equal pictures (as of several captions) are in one
-    split. Captions are the sentences of the texts too.
+    A tenth of the pictures is for validation and a tenth for tests; equal pictures, as of several captions, are in one
+    split. The captions are the texts too.
     """
 
     def __init__(
@@ -175,33 +174,35 @@ class PairSource(Source):
         name: str = "own",
         credit: str = "",
     ) -> None:
-        """`images`: n arrays (H, W, 3) uint8 RGB, of any size each; `captions`: n texts; `image_size`: the model's,
-        pixels; `regions`: of each picture its phrases with boxes (and masks of the picture's size).
+        """`images`: n arrays (height, width, 3) uint8 RGB, of any sizes; `captions`: n texts; `image_size`:
+        the model's, pixels a side; `regions`: for each picture its phrases with boxes.
 
-        Raises ValueError naming the picture and what is wrong with it, and for fewer than 6 different pictures.
+        Raises ValueError naming the item and what is wrong with it, and for fewer than 6 different pictures.
         """
         self.name, self.credit = name, credit
         self.provides = frozenset({"pairs", "images", "texts", *(("regions", "boxes") if regions is not None else ())})
-        counts = {"images": len(images), "captions": len(captions)}
-        counts |= {} if regions is None else {"regions": len(regions)}
+        boxed = [()] * len(images) if regions is None else [tuple(r) for r in regions]
+        counts = {"images": len(images), "captions": len(captions), "regions": len(boxed)}
         if len(set(counts.values())) > 1:
-            raise ValueError(f"source {name!r}: {counts} must be equally many, one of each for a picture")
+            raise ValueError(f"source {name!r}: {counts}: must be as many of each")
         self._examples = [
             CaptionedImage(
                 self._resized(i, image, image_size),
-                self._checked_text(f"captions[{i}]", caption),
-                tuple(self._checked_region(f"regions[{i}]", r) for r in regions[i]) if regions is not None else (),
+                self._checked_text(f"captions[{i}]", captions[i]),
+                tuple(self._checked_region(f"regions[{i}][{j}]", region) for j, region in enumerate(boxed[i])),
                 credit,
             )
-            for i, (image, caption) in enumerate(zip(images, captions, strict=True))
+            for i, image in enumerate(images)
         ]
+        self._splits = self._split_up()
 
     def size(self, split: Split) -> int:
         return len(self._split(split))
 
     def example(self, split: Split, index: int, seed: int = 0) -> Example:
         members = self._split(split)
-        return self._examples[members[int(_order(len(members), seed)[index % len(members)])]]
+        order = seeding.rng("order", seed).permutation(len(members))
+        return self._examples[members[order[index % len(members)]]]
 
     def texts(self, split: Split) -> list[str]:
         return [self._examples[i].text for i in self._split(split)]
@@ -216,9 +217,8 @@ class PairSource(Source):
             raise ValueError(f"split = {split!r}: source {self.name!r} has {', '.join(self._splits)}")
         return self._splits[split]
 
-    @cached_property
-    def _splits(self) -> dict[Split, list[int]]:
-        """The places of each split's examples."""
+    def _split_up(self) -> dict[Split, list[int]]:
+        """The indices of each split's examples."""
         groups: dict[bytes, list[int]] = {}
         for i, example in enumerate(self._examples):
             groups.setdefault(hashlib.blake2b(example.image.tobytes()).digest(), []).append(i)
@@ -236,15 +236,9 @@ class PairSource(Source):
         return {split: sorted(i for group in part for i in members[group]) for split, part in parts.items()}
 
     def _resized(self, i: int, image: np.ndarray, side: int) -> np.ndarray:
-        kind = type(image).__name__
-        if isinstance(image, np.ndarray):
-            kind = f"an array of shape {image.shape} and type {image.dtype}"
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"source {self.name!r}: images[{i}] is {kind}, must be (height, width, 3) uint8 RGB")
-        if 0 in image.shape:
-            raise ValueError(f"source {self.name!r}: images[{i}] is {kind}, and has no pixels")
-        if image.shape[:2] == (side, side):
-            return image
+        kind = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
+            raise ValueError(f"source {self.name!r}: images[{i}] is {kind}: must be (height, width, 3) uint8 RGB")
         return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
     def _checked_text(self, where: str, text: str) -> str:
@@ -254,13 +248,9 @@ class PairSource(Source):
 
     def _checked_region(self, where: str, region: Region) -> Region:
         self._checked_text(f"{where}.text", region.text)
-        cx, cy, w, h = region.box
+        cx, cy, w, h = region.box if len(region.box) == 4 else (math.nan,) * 4
         edges = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
         if not (w > 0 and h > 0 and all(-1e-6 <= edge <= 1 + 1e-6 for edge in edges)):  # false for nan too
-            allowed = "must be (cx, cy, w, h) inside the picture, as shares of its sides"
-            raise ValueError(f"source {self.name!r}: {where}.box = {region.box}: {allowed}")
+            allowed = "(cx, cy, w, h) inside the picture, as shares of its sides"
+            raise ValueError(f"source {self.name!r}: {where}.box = {region.box}: must be {allowed}")
         return region
-
-
-def _order(count: int, seed: int) -> np.ndarray:
-    return seeding.rng("order", seed).permutation(count)

@@ -24,14 +24,15 @@ from . import Dataset, dataset
 from .source import Box, Example, ItemKey, Source, Split
 from .tokenizer import Tokenizer
 
-WHOLE = 0.5  # probability that a picture of the region stream brings its caption, as an item without a box ...
-BRIEF = 2  # ... if it has so few regions: all texts of the batch are padded to the longest, and phrases are short
-WHOLE_BOX: Box = (0.5, 0.5, 1.0, 1.0)
+__all__ = ["Streams", "filled", "loader", "pixels", "region_patches"]
+
+CAPTIONED = 0.5  # probability that the region stream has a picture's caption too, as an item without a box ...
+FEW = 2  # ... if there are so few regions: texts of a batch are padded to the longest, and phrases are short
+WHOLE: Box = (0.5, 0.5, 1.0, 1.0)
 
 
 class Streams(TorchDataset):
-    """`streams[step]` is the step's batch; a stream of size 0 is left out, and so, with a warning, is one that no
-    source of the dataset provides.
+    """`streams[step]` is the step's batch; a stream of size 0, or that no source provides, is left out.
 
     Every draw is keyed by (config.seed, split, step, stream, purpose): dropping or resizing a stream leaves the others
     as they are, and larger pairs, images or texts begin with the items of smaller ones.
@@ -45,13 +46,13 @@ class Streams(TorchDataset):
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
         self.config, self.tokenizer = config, tokenizer
         self.split: Split = split
-        self.source.check_streams()  # what cannot be built is refused here and not in a loader process
+        _ = self.source.feasible  # refused here and not in a loader process
 
     @cached_property
     def source(self) -> Dataset:
         return dataset(self.config)
 
-    def __getstate__(self) -> dict:  # what is drawn from is rebuilt in a loader process
+    def __getstate__(self) -> dict:  # a loader process makes its own sources
         return {"config": self.config, "tokenizer": self.tokenizer, "split": self.split}
 
     def __len__(self) -> int:
@@ -59,42 +60,43 @@ class Streams(TorchDataset):
 
     def __getitem__(self, step: int) -> Batch:
         streams = {"pairs": self.pairs, "regions": self.regions, "images": self.images, "texts": self.texts}
-        return {stream: streams[stream](step) for stream in self.source.stream_sizes}
+        sizes = self.source.feasible.data
+        return {name: stream(step) for name, stream in streams.items() if getattr(sizes, name)}
 
     def pairs(self, step: int) -> Pairs:
         examples = [source.pair(key) for source, key in self.items("pairs", step, self.config.data.pairs)]
-        words = self.words([e.text for e in examples], step, "pairs")
-        return Pairs(pixels(examples), words, self.image_mask(step, "pairs", len(examples)))
+        tokens = self.tokens([e.text for e in examples], step, "pairs")
+        return Pairs(pixels(examples), tokens, self.image_mask(step, "pairs", len(examples)))
 
     def images(self, step: int) -> Images:
         images = [source.image(key) for source, key in self.items("images", step, self.config.data.images)]
-        return Images(stacked(images), self.image_mask(step, "images", len(images)))
+        return Images(_stacked(images), self.image_mask(step, "images", len(images)))
 
     def texts(self, step: int) -> Texts:
         texts = [source.text(key) for source, key in self.items("texts", step, self.config.data.texts)]
-        return Texts(self.words(texts, step, "texts"))
+        return Texts(self.tokens(texts, step, "texts"))
 
     def regions(self, step: int) -> Regions:
-        """Of each picture all phrases and, now and then, its caption; of these `regions`, some twice if too few."""
+        """Of each picture all phrases and sometimes its caption; of these `regions`, some twice if they are fewer."""
         wanted, vision = self.config.data.regions, self.config.model.vision
         rng = self.rng(step, "regions", "choice")
         examples = [s.regions(key) for s, key in self.items("regions", step, self.config.data.region_images)]
         items: list[tuple[int, str, Box | None]] = []  # picture, text, box (None: the whole)
         for n, example in enumerate(examples):
-            whole = rng.random() < WHOLE and len(example.regions) <= BRIEF
-            if example.text and (whole or not example.regions):
+            captioned = rng.random() < CAPTIONED and len(example.regions) <= FEW
+            if example.text and (captioned or not example.regions):
                 items.append((n, example.text, None))
             items += [(n, region.text, region.box) for region in example.regions]
         extra = rng.integers(len(items), size=max(0, wanted - len(items)))
         kept = np.sort(np.concatenate([rng.permutation(len(items))[:wanted], extra]))
         owners, texts, boxes = zip(*(items[i] for i in kept), strict=True)
-        shares = np.array([box or WHOLE_BOX for box in boxes])
+        shares = np.array([box or WHOLE for box in boxes])
         edges = np.concatenate([shares[:, :2] - shares[:, 2:] / 2, shares[:, 2:]], 1) * vision.image_size
         return Regions(
             pixels(examples),
             torch.tensor(owners),
             torch.from_numpy(region_patches(edges.round(6), vision.grid, vision.patch_size)),  # whole pixels stay whole
-            self.words(texts, step, "regions"),
+            self.tokens(texts, step, "regions"),
             torch.from_numpy(shares.astype(np.float32)),
             torch.tensor([box is None for box in boxes]),
         )
@@ -112,13 +114,11 @@ class Streams(TorchDataset):
         masks = [block_mask(grid, rule.image_patches, rule.smallest_block, rng) for _ in range(count)]
         return torch.from_numpy(np.stack(masks))
 
-    def words(self, texts: Sequence[str], step: int, stream: str) -> TokenBatch:
+    def tokens(self, texts: Sequence[str], step: int, stream: str) -> TokenBatch:
         data, rule, rng = self.config.data, self.config.data.mask, self.rng(step, stream, "text mask")
-        longest, share, most = (
-            (data.text_tokens, rule.text_share, rule.text_most)
-            if stream == "texts"
-            else (data.caption_tokens, rule.caption_share, rule.caption_most)
-        )
+        longest, share, most = data.caption_tokens, rule.caption_share, rule.caption_most
+        if stream == "texts":
+            longest, share, most = data.text_tokens, rule.text_share, rule.text_most
         ids = [self.tokenizer.encode(text, longest) for text in texts]
         hidden = [mask_tokens(text, self.tokenizer.vocabulary, share, most, rule.span_share, rng) for text in ids]
         masked, positions, labels = zip(*hidden, strict=True)
@@ -130,26 +130,23 @@ class Streams(TorchDataset):
 
 
 def pixels(examples: Sequence[Example]) -> Tensor:
-    """(n, 3, H, W) uint8."""
-    return stacked([e.image for e in examples])
+    """The pictures of n examples -> (n, 3, H, W) uint8."""
+    return _stacked([e.image for e in examples])
 
 
-def stacked(images: Sequence[np.ndarray]) -> Tensor:
-    """n pictures (H, W, 3) uint8 -> (n, 3, H, W) uint8."""
+def _stacked(images: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
 
 
 def filled(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """(B, M) int64: the rows, filled up to the longest."""
+    """B rows -> (B, M) int64, padded to the longest with `value`."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
 
 def region_patches(edges: np.ndarray, grid: int, patch: int) -> np.ndarray:
-    """(R, P) bool, the patches that each region touches; `edges` (R, 4) are x, y, width, height in pixels.
-
-    Columns floor(x / patch) to ceil((x + width) / patch) - 1, at least one; rows likewise (as published).
-    """
+    """Boxes (R, 4) as x, y, width, height in pixels -> (R, P) bool, the patches that each overlaps: columns
+    floor(x / patch) to ceil((x + width) / patch) - 1, at least one; rows likewise (as published)."""
     start = edges[:, :2] // patch
     end = np.maximum(-(-(edges[:, :2] + edges[:, 2:]) // patch), start + 1)
     places = np.arange(grid)
@@ -166,36 +163,36 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
         batch_size=None,
         sampler=range(start, config.train.steps),
         num_workers=workers,
-        collate_fn=shared if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
+        collate_fn=_in_shared_memory if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
         prefetch_factor=4 if workers else None,
-        worker_init_fn=one_thread,
+        worker_init_fn=_initialise_worker,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # forkserver's outlive a kill
     )
     pin = torch.cuda.is_available()
-    with deaths_noticed_when_waiting():
+    with _without_signal_handler():
         ready = iter(batches)
     for batch in ready:
         yield tree_map(Tensor.pin_memory, batch) if pin else batch
 
 
-def shared(batch: Batch) -> Batch:
-    """In shared memory here already: where there is none left, torch's own thread that sends batches would only print
-    that, and the trainer wait for ever."""
+def _in_shared_memory(batch: Batch) -> Batch:
+    """Moved by the worker itself: where no shared memory is left, torch's sending thread would only print so, and the
+    trainer wait forever."""
     return tree_map(lambda t: t.share_memory_() if t.numel() else t, batch)
 
 
 @contextmanager
-def deaths_noticed_when_waiting() -> Iterator[None]:
-    """torch raises the death of a loader process wherever the main thread is, in a save or in the caller's code;
-    without its signal handler it raises when a batch is waited for, within seconds."""
+def _without_signal_handler() -> Iterator[None]:
+    """torch's handler raises the death of a worker wherever the main thread is, in a save or in the caller's code;
+    without it the error is raised within seconds where a batch is waited for."""
     before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
-    if getattr(before, "__module__", "").startswith("torch."):  # of another loader, somebody else's
+    if getattr(before, "__module__", "").startswith("torch."):  # of another loader
         before = signal.SIG_DFL
     yield
     if before is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, before)
 
 
-def one_thread(worker: int) -> None:
+def _initialise_worker(worker: int) -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends its loaders itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends its workers

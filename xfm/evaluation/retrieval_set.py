@@ -8,7 +8,7 @@ import numpy as np
 
 from ..config import RunConfig
 from ..config_utils import one_of, require
-from ..data.synthetic.grammar import holds
+from ..data.synthetic.grammar import is_true
 from ..data.synthetic.scenes import Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
@@ -108,6 +108,6 @@ def retrieval_set(
         image, text = subject.image_features(scenes), subject.text_features(texts)
         similarity = image @ text.T
         odds = retrieval.matching(subject, scenes, similarity)
-    truth = np.array([[holds(caption, scene) for caption in captions] for scene in scenes])
+    truth = np.array([[is_true(caption, scene.objects) for caption in captions] for scene in scenes])
     images = np.stack([s.image for s in scenes])
     return RetrievalSet(images, texts, similarity.numpy(), image.numpy(), text.numpy(), truth, odds.numpy())

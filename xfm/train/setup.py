@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,15 @@ class TrainState:
 
 
 def require_trainable(config: RunConfig) -> None:
-    """ConfigError where a loss is unknown, or no stream ever meets a loss: there would be nothing to train."""
+    """ConfigError where a loss is unknown, or no stream ever meets a loss: there would be nothing to train. Warns of
+    streams that no source of the dataset provides."""
     check_losses(config)
-    on, by_stream = weights_at(config, config.train.steps), losses_by_stream(config)
+    data, on = dataset(config), weights_at(config, config.train.steps)
+    by_stream = losses_by_stream(data.feasible)
+    if missing := [stream for stream in losses_by_stream(config) if stream not in by_stream]:
+        trained = {loss for losses in by_stream.values() for loss in losses}
+        untrained = "".join(f", and with it {loss}" for loss in on if loss not in trained)
+        warnings.warn(f"{data.name}: provides no {' and no '.join(missing)}: off{untrained}", stacklevel=2)
     if not any(loss in on for losses in by_stream.values() for loss in losses):
         raise ConfigError(f"{config.name}: nothing to train; the streams {list(by_stream)} serve none of {list(on)}")
 

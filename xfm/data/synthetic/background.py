@@ -1,16 +1,18 @@
-"""What lies behind the objects: a pastel ground, and the shapes that clutter it."""
+"""The background of a scene: pastel, plain, graded or noisy, and the shapes that clutter it."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-PASTEL = 60  # the most that a channel of the ground is below white ...
-MIDDLE = 120  # ... and of a shape on it: darker ones would be taken for objects
+__all__ = ["MIDDLE", "PASTEL", "add_clutter", "pastel_background"]
+
+PASTEL = 60  # how far a channel of the background is below white at most ...
+MIDDLE = 120  # ... and one of the shapes on it: darker ones would be taken for objects
 
 
-def ground(side: int, rng: np.random.Generator) -> np.ndarray:
-    """(side, side, 3) float32 in [0, 255], plain, graded or slightly noisy."""
+def pastel_background(side: int, rng: np.random.Generator) -> np.ndarray:
+    """(side, side, 3) float32 in [0, 255]."""
     colour, other = 255 - rng.random((2, 3), np.float32) * PASTEL
     canvas = np.empty((side, side, 3), np.float32)
     canvas[:] = colour
@@ -23,8 +25,8 @@ def ground(side: int, rng: np.random.Generator) -> np.ndarray:
     return canvas
 
 
-def cluttered(canvas: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """The canvas with 0 to `most` lines, discs and rectangles on it, each number equally often."""
+def add_clutter(canvas: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """The canvas (side, side, 3) with 0 to `most` lines, discs and rectangles on it, each number equally often."""
     side = len(canvas)
     count = int(rng.random() * (most + 1))
     picture = Image.fromarray((canvas + 0.5).astype(np.uint8))

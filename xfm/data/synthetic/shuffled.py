@@ -1,4 +1,4 @@
-"""The world with training texts that do not fit their pictures (Adebayo et al., 2018, data randomisation)."""
+"""The drawn world with training texts that do not fit their pictures (Adebayo et al., 2018, data randomisation)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from ... import seeding
 from .scenes import Scene, Split, World
 
+__all__ = ["Shuffled"]
+
 
 @dataclass(frozen=True)
 class Shuffled(World):
-    """What a model learns here it learns of pictures and of texts, and nothing of what they have to do with each other.
+    """A model learns pictures and texts here, and nothing of how they correspond. Other splits are not shuffled."""
 
-    Only training is shuffled: every other split stays as it is.
-    """
+    name = "shuffled"
 
     def scene(
         self,
@@ -24,9 +25,9 @@ class Shuffled(World):
         concepts: tuple[int, ...] = (),
         phrases: bool = True,
     ) -> Scene:
-        """Texts, and the boxes that they speak of, of one scene, beside the picture of another with as many objects."""
-        said = super().scene(split, index, objects, seed, concepts, phrases)
+        """Texts, and the boxes that they refer to, of one scene, with the picture of another of as many objects."""
+        scene = super().scene(split, index, objects, seed, concepts, phrases)
         if split != "train":
-            return said
-        other = super().scene(split, index, len(said.objects), seeding.seed("shuffled", seed))
-        return replace(said, image=other.image)
+            return scene
+        other = super().scene(split, index, len(scene.objects), seeding.seed("shuffled", seed))
+        return replace(scene, image=other.image)

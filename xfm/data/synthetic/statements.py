@@ -1,7 +1,7 @@
 """Statements about two pictures, true or false by the ground truth, balanced in pairs.
 
-Statements 2k and 2k + 1 are one text with two pairs of pictures, true of one and false of the other (as in NLVR2), so
-who reads the text alone is right in exactly a half of them.
+Statements 2k and 2k + 1 are one text with two pairs of pictures, true of one and false of the other (as in NLVR2, Suhr
+et al., 2019), so a model that reads the text alone is right in exactly half of them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import Literal, get_args
 import numpy as np
 
 from ... import seeding
-from .grammar import Caption, Relation, Thing, compose, fits, holds, plural
-from .sampling import Cast, cast, countable, name_of, partners, pick, pool, relation_words, stage
+from .grammar import Relation, Thing, compose, is_true, matching_objects, plural
+from .sampling import ConceptSampler, SceneSampler, choose, name_of
 from .scenes import MOST, Scene, Split, World
 
-State = Literal["both", "one", "neither", "more"]
-STATES: tuple[State, ...] = get_args(State)
-QUANTIFIERS: dict[State, tuple[str, Callable[[int, int], bool]]] = {  # of what the left and the right picture show
+__all__ = ["STATEMENT_KINDS", "Statement", "StatementKind", "statement", "statements"]
+
+StatementKind = Literal["both", "one", "neither", "more"]
+STATEMENT_KINDS: tuple[StatementKind, ...] = get_args(StatementKind)
+QUANTIFIERS: dict[StatementKind, tuple[str, Callable[[int, int], bool]]] = {  # of the left and the right amount
     "both": ("both pictures show {}", lambda left, right: left > 0 < right),
     "one": ("exactly one picture shows {}", lambda left, right: (left > 0) != (right > 0)),
     "neither": ("neither picture shows {}", lambda left, right: left == right == 0),
@@ -33,18 +35,18 @@ class Statement:
     left: Scene
     right: Scene
     text: str
-    truth: bool
-    kind: State
+    is_true: bool
+    kind: StatementKind
 
 
 @dataclass(frozen=True)
-class Sight:
+class _Content:
     """What a picture may show: a number of something, or whether a caption is true of it, as 0 or 1."""
 
     text: str
     most: int
-    draw: Callable[[int], Cast]  # what a picture that shows so much is made of
-    shown: Callable[[Scene], int]
+    concepts: Callable[[int], ConceptSampler]  # of pictures that show such an amount
+    amount: Callable[[Scene], int]
 
 
 def statements(world: World, split: Split, count: int, seed: int = 0) -> list[Statement]:
@@ -54,63 +56,63 @@ def statements(world: World, split: Split, count: int, seed: int = 0) -> list[St
 
 def statement(world: World, split: Split, index: int, seed: int = 0) -> Statement:
     """Statement `index`: a pure function of (seed, split, index)."""
-    pair, side = divmod(index, 2)
-    kind = STATES[pair % len(STATES)]
-    rng = seeding.rng("statement", seed, split, pair)
-    words, quantifier = QUANTIFIERS[kind]
-    sight = number(world, split, rng) if kind == "more" else pick((thing, group, relation), rng)(world, split, rng)
-    first = bool(rng.random() < 0.5)
-    truth = first == (side == 0)
-    rng = seeding.rng("statement", seed, split, pair, side)  # the two pairs of pictures have nothing in common
-    amounts = [a for a in product(range(sight.most + 1), repeat=2) if quantifier(*a) == truth]
+    number, side = divmod(index, 2)
+    kind = STATEMENT_KINDS[number % len(STATEMENT_KINDS)]
+    rng = seeding.rng("statement", seed, split, number)
+    text, quantifier = QUANTIFIERS[kind]
+    make = _number if kind == "more" else choose((_thing, _group, _relation), rng)
+    sampler = SceneSampler(world, split)
+    content = make(sampler, rng)
+    true = bool(rng.random() < 0.5) == (side == 0)
+    rng = seeding.rng("statement", seed, split, number, side)  # the two pairs of pictures have nothing in common
+    amounts = [a for a in product(range(content.most + 1), repeat=2) if quantifier(*a) == true]
     left, right = (
-        stage(world, split, sight.draw(n), lambda s, n=n: sight.shown(s) == n, "statement", seed, split, index, where)
-        for where, n in zip(("left", "right"), pick(amounts, rng), strict=True)
+        sampler.scene(content.concepts(n), lambda s, n=n: content.amount(s) == n, "statement", seed, split, index, side)
+        for side, n in zip(("left", "right"), choose(amounts, rng), strict=True)
     )
-    return Statement(left, right, words.format(sight.text), truth, kind)
+    return Statement(left, right, text.format(content.text), true, kind)
 
 
-def number(world: World, split: Split, rng: np.random.Generator) -> Sight:
+def _number(sampler: SceneSampler, rng: np.random.Generator) -> _Content:
     """ "apples", as many as there are."""
-    concept = pick(countable(world, split), rng)
-    name = Thing(name_of(concept))
-    return Sight(
-        plural(name.name),
+    concept = choose(sampler.countable, rng)
+    thing = Thing(name_of(concept))
+    return _Content(
+        plural(thing.name),
         MOST - 1,
-        lambda n: cast(world, split, [concept] * n, [concept]),
-        lambda scene: len(fits(name, scene.objects)),
+        lambda n: sampler.showing([concept] * n, [concept]),
+        lambda scene: len(matching_objects(thing, scene.objects)),
     )
 
 
-def thing(world: World, split: Split, rng: np.random.Generator) -> Sight:
+def _thing(sampler: SceneSampler, rng: np.random.Generator) -> _Content:
     """ "a cat" """
-    concept = pick(pool(world, split), rng)
-    claim = compose([Thing(name_of(concept))], [])
-    return claimed(claim, lambda n: cast(world, split, [concept] * n, [concept]))
+    concept = choose(sampler.pool, rng)
+    return _claim([Thing(name_of(concept))], [], lambda n: sampler.showing([concept] * n, [concept]))
 
 
-def group(world: World, split: Split, rng: np.random.Generator) -> Sight:
+def _group(sampler: SceneSampler, rng: np.random.Generator) -> _Content:
     """ "two cats": where it is false, there is another number of them."""
-    concept, count = pick(countable(world, split), rng), pick((2, 3), rng)
-    claim = compose([Thing(name_of(concept), count=count)], [])
+    concept, count = choose(sampler.countable, rng), choose((2, 3), rng)
 
-    def draw(n: int) -> Cast:
-        def other(rng: np.random.Generator) -> list[int]:
-            amount = count if n else pick([k for k in range(MOST) if k != count], rng)
-            return cast(world, split, [concept] * amount, [concept])(rng)
+    def concepts(n: int) -> ConceptSampler:
+        def sample(rng: np.random.Generator) -> list[int]:
+            amount = count if n else choose([k for k in range(MOST) if k != count], rng)
+            return sampler.showing([concept] * amount, [concept])(rng)
 
-        return other
+        return sample
 
-    return claimed(claim, draw)
-
-
-def relation(world: World, split: Split, rng: np.random.Generator) -> Sight:
-    """ "a cat above a dog": where it is false, both are there all the same."""
-    subject = pick(pool(world, split), rng)
-    other, word = pick(partners(world, split, subject), rng), pick(relation_words(world), rng)
-    claim = compose([Thing(name_of(subject)), Thing(name_of(other))], [Relation(0, word, 1)])
-    return claimed(claim, lambda n: cast(world, split, [subject, other], most=3))
+    return _claim([Thing(name_of(concept), count=count)], [], concepts)
 
 
-def claimed(claim: Caption, draw: Callable[[int], Cast]) -> Sight:
-    return Sight(claim.text, 1, draw, lambda scene: int(holds(claim, scene)))
+def _relation(sampler: SceneSampler, rng: np.random.Generator) -> _Content:
+    """ "a cat above a dog": where it is false, both are shown all the same."""
+    subject = choose(sampler.pool, rng)
+    other, word = choose(sampler.partners(subject), rng), choose(sampler.relation_words, rng)
+    things = [Thing(name_of(subject)), Thing(name_of(other))]
+    return _claim(things, [Relation(0, word, 1)], lambda n: sampler.showing([subject, other], most=3))
+
+
+def _claim(things: list[Thing], relations: list[Relation], concepts: Callable[[int], ConceptSampler]) -> _Content:
+    caption = compose(things, relations)
+    return _Content(caption.text, 1, concepts, lambda scene: int(is_true(caption, scene.objects)))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...data.synthetic.grammar import Kind
-from ...data.synthetic.hard_negatives import contrast
+from ...data.synthetic.hard_negatives import hard_negative
 from ...data.synthetic.scenes import Scene
 from ..context import EvalContext
 from ..result import Result
@@ -73,7 +73,7 @@ def twins(subject: EvalContext, scenes: Sequence[Scene], kind: Kind) -> list[Twi
     for i, scene in enumerate(scenes):
         if len(found) == EACH:
             break
-        false, other = contrast(scene.caption, scene, kind, subject.world, rng), stranger(scenes, i)
+        false, other = hard_negative(scene.caption, scene, kind, subject.world, rng), stranger(scenes, i)
         if false and other is not None:
             found.append(Twin(i, other, scene.caption.text, false.text))
     return found

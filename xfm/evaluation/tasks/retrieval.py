@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...data.synthetic.grammar import Caption, holds
+from ...data.synthetic.grammar import Caption, is_true
 from ...data.synthetic.scenes import Scene
 from ..context import EvalContext
 from ..result import Result
@@ -76,7 +76,7 @@ def checked_gallery(draw: Callable[[int], Scene], size: int = GALLERY) -> list[S
     chosen: list[Scene] = []
     for i in range(ATTEMPTS):
         new = draw(i)
-        if not any(holds(new.caption, old) or holds(old.caption, new) for old in chosen):
+        if not any(is_true(new.caption, old.objects) or is_true(old.caption, new.objects) for old in chosen):
             chosen.append(new)
         if len(chosen) == size:
             return chosen
@@ -121,7 +121,8 @@ def equals(scenes: Sequence[Scene]) -> Tensor:
 
     A caption that is true but leaves an object out is no equal: captions mention every object, and a model may know.
     """
-    return torch.tensor([[holds(caption, s) and says_all(caption, s) for caption in captions(scenes)] for s in scenes])
+    texts = captions(scenes)
+    return torch.tensor([[is_true(text, s.objects) and says_all(text, s) for text in texts] for s in scenes])
 
 
 def says_all(caption: Caption, scene: Scene) -> bool:

