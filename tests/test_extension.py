@@ -106,10 +106,10 @@ def added(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return request.param
 
 
-def with_loss(name: str, config: RunConfig | None = None, **changes: Any) -> RunConfig:
+def with_loss(loss: str, /, config: RunConfig | None = None, **changes: Any) -> RunConfig:
     config = config or recipes.smoke()
     starts = {f"objectives.{o}.start": 0.0 for o in config.objectives}
-    return config.replace({f"objectives.{name}.weight": 0.5, **starts, **changes})
+    return config.replace({f"objectives.{loss}.weight": 0.5, **starts, **changes})
 
 
 def batch_of(config: RunConfig) -> dict[str, Any]:

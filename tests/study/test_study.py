@@ -105,7 +105,7 @@ def test_a_study_resumes_from_its_table_without_run_folders(measured, tmp_path, 
 
 def test_another_study_of_the_same_run_trains_nothing(measured, tmp_path, monkeypatch):
     other = tiny("other", tmp_path, variants={"open": "no_stop_gradient"}, runs=measured.runs)
-    monkeypatch.setattr(loop, "train", None)
+    monkeypatch.setattr(loop, "_train", None)
     other.run()
     ours = numbers(other).drop(columns="variant")
     theirs = numbers(measured).query("variant == 'no_stop_gradient'").drop(columns="variant")

@@ -43,7 +43,7 @@ def gradients(words: Tokenizer) -> dict:
         losses, _ = pretraining(Streams(own, words)[STEP], {objective: 1.0}, (own.seed, STEP))
         accelerator.backward(loop.weighted_sum(losses, {objective: 1.0}))
         grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-        found[objective] = {"losses": loop.floats(losses, accelerator), "gradients": grads}
+        found[objective] = {"losses": loop._floats(losses, accelerator), "gradients": grads}
     return found
 
 
@@ -54,9 +54,9 @@ def ids(texts: Any) -> Tensor:
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
-    to_device, initial, write, append = loop.to_device, loop.initial_model, run.write_atomically, run.Run.append
-    loop.to_device = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)
-    loop.initial_model = lambda run: models.append(initial(run)) or models[-1]
+    to_device, initial, write, append = loop._to_device, setup._initial_model, run.write_atomically, run.Run.append
+    loop._to_device = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)
+    setup._initial_model = lambda run, resumed: models.append(initial(run, resumed)) or models[-1]
     run.write_atomically = setup.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
     run.Run.append = lambda self, name, records: written.append(name) or append(self, name, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}

@@ -8,21 +8,21 @@ from xfm import cli, recipes
 from xfm.data import dataset
 from xfm.objectives import build
 from xfm.train import estimate as module
-from xfm.train.estimate import count, estimate, full_batch, part, phases, si, spoken, tokens_of
+from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, _spoken, _tokens_of, estimate
 
 SMOKE = recipes.get("smoke")
 
 
 def counted(config, step=11):
-    batch = full_batch(config, dataset(config).tokenizer())
-    return count(build(config), config, batch, step, dict.fromkeys(batch, 1.0), "no")
+    batch = _full_batch(config, dataset(config).tokenizer())
+    return _count(build(config), config, batch, step, dict.fromkeys(batch, 1.0), "no")
 
 
 def test_flops_of_masked_language_modelling_are_the_closed_form() -> None:
     """Every product of the language encoder and of the head; the backward pass does each twice."""
     config = recipes.get("smoke+text_only")
     text = config.model.text
-    words = full_batch(config, dataset(config).tokenizer())["texts"].tokens
+    words = _full_batch(config, dataset(config).tokenizer())["texts"].tokens
     (texts, length), hidden = words.ids.shape, int((words.labels != -100).sum())
     tokens, width = texts * length, text.width
     layer = tokens * (4 * width**2 + 2 * width * text.intermediate) + 2 * tokens * length * width
@@ -32,11 +32,11 @@ def test_flops_of_masked_language_modelling_are_the_closed_form() -> None:
 
 def test_streams_add_up_and_scale() -> None:
     config = SMOKE.replace({"data.regions": 0})
-    batch = full_batch(config, dataset(config).tokenizer())
+    batch = _full_batch(config, dataset(config).tokenizer())
     model = build(config)
-    alone = [count(model, config, {n: s}, 11, {n: 1.0}, "no") for n, s in batch.items()]
+    alone = [_count(model, config, {n: s}, 11, {n: 1.0}, "no") for n, s in batch.items()]
     assert counted(config) == pytest.approx([sum(column) for column in zip(*alone, strict=True)])
-    doubled = count(model, config, batch, 11, dict.fromkeys(batch, 2.0), "no")
+    doubled = _count(model, config, batch, 11, dict.fromkeys(batch, 2.0), "no")
     assert doubled == pytest.approx([2 * sum(column) for column in zip(*alone, strict=True)])
     assert all(p.grad is None for p in model.parameters())
 
@@ -46,7 +46,7 @@ def test_what_the_forward_pass_keeps_goes_with_the_tokens() -> None:
     config = recipes.get("smoke+text_only")
     small, large = counted(config)[1], counted(config.replace({"data.texts": 8}))[1]
     tokens = [
-        sum(tokens_of(c, full_batch(c, dataset(c).tokenizer())).values())
+        sum(_tokens_of(c, _full_batch(c, dataset(c).tokenizer())).values())
         for c in (config, config.replace({"data.texts": 8}))
     ]
     assert large / small == pytest.approx(tokens[1] / tokens[0], rel=0.15)  # the head's logits go with masked words
@@ -57,7 +57,7 @@ def test_what_the_forward_pass_keeps_goes_with_the_tokens() -> None:
 
 def test_an_objective_that_joins_later_costs_nothing_before() -> None:
     config = recipes.get("demo").replace({"train.steps": 100})
-    assert phases(config) == [30, 85, 100]
+    assert _phases(config) == [30, 85, 100]
     assert counted(SMOKE, step=0)[0] < counted(SMOKE, step=5)[0] < counted(SMOKE, step=11)[0]
 
 
@@ -66,7 +66,7 @@ def test_a_part_of_the_batch_stands_for_the_whole(monkeypatch) -> None:
     config = config.replace({"data.region_images": 8, "data.fusion_batch": 0})
     monkeypatch.setattr(module, "probe", lambda some: (0.5, None))
     whole = estimate(config)
-    assert whole.share == 1 and part(config, 1.0) is config
+    assert whole.share == 1 and _affordable(config, 1.0) is config
     monkeypatch.setattr(module, "AFFORDABLE", 6 * sum(whole.parameters.values()) * sum(whole.tokens.values()) / 3.9)
     some = estimate(config)
     assert some.share == 1 / 4 and some.step_seconds == 4 * whole.step_seconds == 2
@@ -94,8 +94,8 @@ def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys) -> N
 
 
 def test_precision_halves_what_is_kept() -> None:
-    batch = full_batch(SMOKE, dataset(SMOKE).tokenizer())
-    kept = {p: count(build(SMOKE), SMOKE, batch, 11, dict.fromkeys(batch, 1.0), p)[1] for p in ("no", "bf16")}
+    batch = _full_batch(SMOKE, dataset(SMOKE).tokenizer())
+    kept = {p: _count(build(SMOKE), SMOKE, batch, 11, dict.fromkeys(batch, 1.0), p)[1] for p in ("no", "bf16")}
     assert 0.4 < kept["bf16"] / kept["no"] < 1
 
 
@@ -103,7 +103,7 @@ def test_precision_halves_what_is_kept() -> None:
     ("number", "text"), [(0, "0 "), (999, "999 "), (1230, "1.23 k"), (2.5e12, "2.5 T"), (7.3e23, "730 Z")]
 )
 def test_numbers_have_a_prefix(number, text) -> None:
-    assert si(number) == text
+    assert _si(number) == text
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_numbers_have_a_prefix(number, text) -> None:
     [(3, "3 seconds"), (119, "119 seconds"), (150, "2.5 minutes"), (9000, "2.5 hours"), (200_000, "2.3 days")],
 )
 def test_times_are_spoken(seconds, text) -> None:
-    assert spoken(seconds) == text
+    assert _spoken(seconds) == text

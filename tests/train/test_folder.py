@@ -14,6 +14,7 @@ import torch
 from xfm import batch, recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
+from xfm.files import FileError
 from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup
 
 
@@ -59,7 +60,8 @@ def refused(run: Run, *said: str) -> None:
 
 
 def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    for room, name in [(setup, "build"), (setup, "dataset"), (loop, "accelerate"), (loop, "loader"), (torch, "load")]:
+    names = ("build", "dataset", "loader")
+    for room, name in [*((setup, name) for name in names), (loop, "make_accelerator"), (torch, "load")]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
     assert [*pretrain(trained.config, root(trained))] == trained.metrics()
@@ -188,7 +190,7 @@ def test_a_folder_that_cannot_be_made_or_written(config, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
-        with pytest.raises(RunError, match=r"seed0/environment.json: cannot be written \(File too large\)"):
+        with pytest.raises(FileError, match=r"seed0/environment.json: cannot be written \(File too large\)"):
             next(pretrain(config, tmp_path))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

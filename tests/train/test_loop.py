@@ -181,7 +181,7 @@ next(records), next(records)
 
 def test_compiled_equals_eager(tmp_path, monkeypatch):
     """Traced as torch.compile does and run as traced; generating kernels takes minutes."""
-    monkeypatch.setattr(loop, "compiles", lambda config, device: config.train.compile)  # on a CPU, for once
+    monkeypatch.setattr(setup, "_compiles", lambda config, device: config.train.compile)  # on a CPU, for once
     compiled, real = [], torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self) or real(self, backend="eager"))
     losses = []

@@ -91,20 +91,20 @@ def test_variants_of_a_seed_share_it(run, stage1, root):
 def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
     """Through a resume, and without the folder that it came from."""
     config = get("smoke+stage1+no_guidance", **{"model.vision.drop_path": 0.5, "objectives.mim.start": 0.0})
-    targets, still = [], setup.still
+    targets, frozen = [], setup._frozen
     pictures = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
     def watched(encoder, device):
-        function = still(encoder, device)
+        function = frozen(encoder, device)
 
-        def guide(x):
+        def teacher(x):
             assert not encoder.training
             targets.append((function(pictures), encoder.state_dict()))
             return function(x)
 
-        return guide
+        return teacher
 
-    monkeypatch.setattr(setup, "still", watched)
+    monkeypatch.setattr(setup, "_frozen", watched)
     for record in pretrain(config, tmp_path):
         if (record["run"], record["step"]) == (config.name, 2):
             break

@@ -20,8 +20,10 @@ from ..objectives import Pretraining, build, weights_at
 from .loop import pretrain, weighted_sum
 from .setup import make_accelerator
 
+__all__ = ["Estimate", "estimate"]
+
 AFFORDABLE = 3e12  # FLOPs of a step that are counted by doing them; a larger step is scaled up from a part of its batch
-PROBE = 20  # steps
+TIMED_STEPS = 20  # steps
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,16 @@ class Estimate:
         steps, seconds = self.config.train.steps, self.step_seconds * self.config.train.steps
         part = "" if self.share == 1 else f", from 1/{1 / self.share:.0f} of the batch"
         rows = {
-            "parameters": f"{sum(self.parameters.values()):,}: {listed(self.parameters)}",
-            "a step": f"{sum(self.tokens.values()):,} tokens: {listed(self.tokens)}",
-            "FLOPs": f"{si(self.step_flops)} a step with all objectives, {si(self.run_flops)} in {steps:,} steps{part}",
-            "memory": f"{gigabytes(sum(self.memory.values()))} at least: "
-            + ", ".join(f"{name} {gigabytes(size)}" for name, size in self.memory.items()),
-            "time": f"about {spoken(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
-            f"the mean of {PROBE}{part}, at {si(self.run_flops / seconds)}FLOP/s",
+            "parameters": f"{sum(self.parameters.values()):,}: {_listed(self.parameters)}",
+            "a step": f"{sum(self.tokens.values()):,} tokens: {_listed(self.tokens)}",
+            "FLOPs": f"{_si(self.step_flops)} a step with all losses, {_si(self.run_flops)} in {steps:,} steps{part}",
+            "memory": f"{_gigabytes(sum(self.memory.values()))} at least: "
+            + ", ".join(f"{name} {_gigabytes(size)}" for name, size in self.memory.items()),
+            "time": f"about {_spoken(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
+            f"the mean of {TIMED_STEPS}{part}, at {_si(self.run_flops / seconds)}FLOP/s",
         }
         if self.peak_bytes is not None:
-            rows["peak"] = f"{gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
+            rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
         if self.config.init_from == "stage1":
             rows["before"] = f"stage 1, {self.config.stage1_steps:,} steps, where it is not there yet: not counted here"
         width = max(map(len, rows))
@@ -60,26 +62,26 @@ class Estimate:
 
 
 def estimate(config: RunConfig) -> Estimate:
-    """Counts a step by doing it, and times PROBE steps that go through the whole run's curriculum, in a folder that is
+    """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is
     removed. Another network that guides MIM (frozen, teacher) is not counted: the model's own outputs stand in for it.
     """
     config = config.replace({"flow.mim_target": "pixels" if config.flow.mim_target == "pixels" else "self"})
-    words, model = dataset(config).tokenizer(), build(config)
-    tokens = tokens_of(config, full_batch(config, words))
-    some = part(config, 6 * parameters(model) * sum(tokens.values()))
-    share = sum(getattr(some.data, s) for s in STREAMS) / sum(getattr(config.data, s) for s in STREAMS)
+    tokenizer, model = dataset(config).tokenizer(), build(config)
+    tokens = _tokens_of(config, _full_batch(config, tokenizer))
+    part = _affordable(config, 6 * _parameters(model) * sum(tokens.values()))
+    share = sum(getattr(part.data, s) for s in STREAMS) / sum(getattr(config.data, s) for s in STREAMS)
     precision = make_accelerator(config).mixed_precision
-    batch = full_batch(some, words)
-    scale = {stream: tokens[stream] / n for stream, n in tokens_of(some, batch).items()}
+    batch = _full_batch(part, tokenizer)
+    scale = {stream: tokens[stream] / n for stream, n in _tokens_of(part, batch).items()}
     run_flops, start = 0.0, 0
-    for end in phases(config):  # within a phase the same objectives are on
-        step_flops, activations = count(model, some, batch, start, scale, precision)
+    for end in _phases(config):  # within a phase the same objectives are on
+        step_flops, activations = _count(model, part, batch, start, scale, precision)
         run_flops += (end - start) * step_flops
         start = end
-    weights = 4.0 * parameters(model)
+    weights = 4.0 * _parameters(model)
     memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
-    seconds, peak = probe(some)
-    by_module = {name: parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
+    seconds, peak = _timing_run(part)
+    by_module = {name: _parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
     return Estimate(
         config,
         by_module,
@@ -94,26 +96,26 @@ def estimate(config: RunConfig) -> Estimate:
     )
 
 
-def parameters(module: torch.nn.Module) -> int:
+def _parameters(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def full_batch(config: RunConfig, words: Tokenizer) -> Batch:
+def _full_batch(config: RunConfig, tokenizer: Tokenizer) -> Batch:
     """Past the curriculum."""
-    return Streams(config, words)[config.train.steps - 1]
+    return Streams(config, tokenizer)[config.train.steps - 1]
 
 
-def tokens_of(config: RunConfig, batch: Batch) -> dict[str, int]:
+def _tokens_of(config: RunConfig, batch: Batch) -> dict[str, int]:
     """Patches and text tokens, padding and all, by stream."""
 
     def size(stream: Stream) -> int:
-        pictures, words = getattr(stream, "image", ()), getattr(stream, "words", None)
-        return len(pictures) * config.model.vision.patches + (words.ids.numel() if words else 0)
+        pictures, tokens = getattr(stream, "image", ()), getattr(stream, "tokens", None)
+        return len(pictures) * config.model.vision.patches + (tokens.ids.numel() if tokens else 0)
 
     return {name: size(stream) for name, stream in batch.items()}
 
 
-def part(config: RunConfig, flops: float) -> RunConfig:
+def _affordable(config: RunConfig, flops: float) -> RunConfig:
     """The config with so small a part of the batch that a step's FLOPs are affordable; itself, where they are."""
     divisor = math.ceil(flops / AFFORDABLE)
     if divisor == 1:
@@ -123,13 +125,13 @@ def part(config: RunConfig, flops: float) -> RunConfig:
     return config.replace({f"data.{n}": max(least.get(n, 2), s // divisor) for n, s in sizes.items() if s})
 
 
-def phases(config: RunConfig) -> list[int]:
+def _phases(config: RunConfig) -> list[int]:
     """The steps before which the objectives that are on change, and the number of all steps."""
     sets = [tuple(weights_at(config, step)) for step in range(config.train.steps)]
     return [i for i in range(1, len(sets)) if sets[i] != sets[i - 1]] + [len(sets)]
 
 
-def count(
+def _count(
     model: XFM, config: RunConfig, batch: Batch, step: int, scale: dict[str, float], precision: str
 ) -> tuple[float, float]:
     """FLOPs of a step's forward and backward pass, and bytes that the forward pass keeps for the backward one; each
@@ -158,10 +160,10 @@ def count(
     return flops, kept
 
 
-def probe(config: RunConfig) -> tuple[float, float | None]:
-    """Mean seconds of a step without waiting for data, and the peak of a GPU's memory: PROBE steps go through the
+def _timing_run(config: RunConfig) -> tuple[float, float | None]:
+    """Mean seconds of a step without waiting for data, and the peak of a GPU's memory: TIMED_STEPS steps go through the
     curriculum and all objectives as a long run does, since these are set in shares of the run."""
-    short = {"init_from": "", "train.steps": PROBE, "train.save_every": PROBE, "train.validate_every": 0}
+    short = {"init_from": "", "train.steps": TIMED_STEPS, "train.save_every": TIMED_STEPS, "train.validate_every": 0}
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.reset_peak_memory_stats()
@@ -171,21 +173,21 @@ def probe(config: RunConfig) -> tuple[float, float | None]:
     return seconds, float(torch.cuda.max_memory_allocated()) if gpu else None
 
 
-def listed(counts: dict[str, int]) -> str:
+def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {n:,}" for name, n in counts.items())
 
 
-def gigabytes(size: float) -> str:
+def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.2f} GB"
 
 
-def si(number: float) -> str:
+def _si(number: float) -> str:
     """Three digits and a prefix: "1.23 T"."""
     power = max(0, int(math.log10(max(number, 1)) // 3))
     return f"{number / 1000**power:.3g} {' kMGTPEZY'[power].strip()}"
 
 
-def spoken(seconds: float) -> str:
+def _spoken(seconds: float) -> str:
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"

@@ -24,6 +24,8 @@ from .errors import RunBusy, RunError
 
 __all__ = ["RunLock"]
 
+HOLDER = ".lock-holder"  # of a run folder: who trains it
+
 _live: dict[Path, RunLock] = {}
 
 
@@ -67,6 +69,8 @@ class RunLock:
             self.save = _nothing
             del _live[self.folder]
             if self.lock:
+                with contextlib.suppress(OSError):
+                    (self.folder / HOLDER).unlink(missing_ok=True)
                 self.lock.release()
             self.stepping.release()
 
@@ -86,7 +90,7 @@ def _nothing() -> None:
 def _locked(folder: Path) -> FileLock | None:
     """The lock of a run folder, which ends with this process in whatever way that ends; beside it stands who holds it.
     None where the file system knows no locks."""
-    lock, holder = FileLock(folder / ".lock", timeout=0), folder / ".lock-holder"
+    lock, holder = FileLock(folder / ".lock", timeout=0), folder / HOLDER
     try:
         with explain_os_error(folder / ".lock"):
             lock.acquire()

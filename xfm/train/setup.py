@@ -94,7 +94,7 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     if main and config.train.probe_every:
         probe = TrainingProbe(pretraining, _initial_model(run, resumed=False), tokenizer)
     trained, optimizer = accelerator.prepare(pretraining, optimizer)
-    if config.train.compile and device.type != "cpu":  # on a CPU it takes half a minute and gains nothing
+    if _compiles(config, device):
         for encoder in (model.vision, model.text, model.fusion):
             encoder.compile()
     # each process draws its own data; one process draws what it always drew
@@ -102,6 +102,11 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     own = config.replace({"seed": seeding.seed(config.seed, rank)}) if rank else config
     batches, held_out = loader(own, tokenizer, done), Streams(own, tokenizer, "validation")
     return TrainState(run, accelerator, model, trained, optimizer, batches, held_out, own.seed, probe, done)
+
+
+def _compiles(config: RunConfig, device: torch.device) -> bool:
+    """Whether torch.compile is asked for and worth it: on a CPU it takes half a minute and gains nothing."""
+    return config.train.compile and device.type != "cpu"
 
 
 def needs_start(run: Run, accelerator: Accelerator) -> bool:
@@ -148,7 +153,11 @@ def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | 
     weights = read_weights(run.folder / INIT)
     encoder = VISION_ENCODERS[run.config.model.vision.encoder](run.config.model.vision)
     encoder.load_state_dict({n.removeprefix("vision."): t for n, t in weights.items() if n.startswith("vision.")})
-    # a function, no part of the model: never trained, never in train mode
+    return _frozen(encoder, device)
+
+
+def _frozen(encoder: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """An encoder as a function: no part of the model, never trained, never in train mode."""
     return torch.no_grad()(encoder.to(device).eval().requires_grad_(False).forward)
 
 

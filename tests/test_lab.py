@@ -1,0 +1,68 @@
+"""One handle on a trained model, and what it says to what it cannot open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import xfm
+from xfm import explain
+from xfm.config import ConfigError
+from xfm.evaluation import evaluate_run
+from xfm.train import RunError
+
+
+@pytest.fixture(scope="module")
+def lab() -> xfm.Lab:
+    return xfm.load("demo")
+
+
+def test_it_is_the_run_with_all_that_belongs_to_it(lab: xfm.Lab) -> None:
+    assert lab.config == lab.run.config and lab.tokenizer.vocabulary == lab.config.model.text.vocabulary
+    assert lab.model is lab.model and not lab.model.training
+    assert lab.scene(9).text == lab.data.world.scene("test", 9).text
+    assert len(lab.scene(3, "validation", objects=2).objects) == 2
+    assert lab.evaluate() == evaluate_run(lab.run.folder)
+    assert "demo" in repr(lab)
+
+
+def test_a_folder_is_opened_as_a_name_is(lab: xfm.Lab) -> None:
+    again = xfm.load(lab.run.folder)
+    assert again.config == lab.config
+    assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), lab.model.parameters(), strict=True))
+
+
+def test_it_traces_and_attributes_like_the_functions(lab: xfm.Lab) -> None:
+    scene = lab.scene(9)
+    seen = lab.trace(scene.image, scene.text, target="itm")
+    expected = explain.trace(lab.model, lab.tokenizer, scene.image, scene.text, target="itm")
+    assert torch.equal(seen.maps["cross"].weights, expected.maps["cross"].weights) and seen.scores == expected.scores
+    inputs = explain.scene_inputs(lab.model, lab.tokenizer, scene, "itm", 0)
+    own = lab.attribute(scene, method="ablation", about=0)
+    assert torch.equal(own.patches, explain.attribute(inputs, "ablation").patches)
+    assert own.target == "itm" and own.method == "ablation"
+
+
+def test_a_picture_of_ones_own_is_prepared_for_the_model(lab: xfm.Lab, tmp_path: Path) -> None:
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    path = tmp_path / "mine.png"
+    Image.fromarray(pixels).save(path)
+    traces = [lab.trace(image, "a cat") for image in (path, str(path), Image.open(path), pixels, path.read_bytes())]
+    assert traces[0].image.shape == (48, 48, 3)
+    assert len({t.scores["itm"] for t in traces}) == 1, "however the picture is given"
+
+
+@pytest.mark.parametrize("what", ["demmo", "no/such/folder", Path("nowhere")])
+def test_what_is_neither_checkpoint_nor_folder_is_refused(what: str | Path) -> None:
+    with pytest.raises(ConfigError, match=r"is no run folder, nor a checkpoint that comes along \('demo'\)"):
+        xfm.load(what)
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run here \(no config.json\)"):
+        xfm.load(tmp_path)
