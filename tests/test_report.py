@@ -1,4 +1,4 @@
-"""The report of a finished run: self-contained, complete, safe, legible, and what it says in words."""
+"""The report of a finished run: self-contained, complete, safe, legible, and what it says of the run."""
 
 import base64
 import hashlib
@@ -20,12 +20,11 @@ from xfm import Run, pretrain, recipes, report
 from xfm.cli import parse
 from xfm.evaluation import Result
 from xfm.evaluation.examples import Examples, Grounded, Masked, Retrieved
-from xfm.plots.colours import THEME
+from xfm.files import FileError
+from xfm.plots.colours import PALETTE
 from xfm.report import write_report
-from xfm.report.describe import describe, listed, objective_rows, spoken
-from xfm.report.page import HERE
+from xfm.report.describe import abstract, duration, listed, losses
 from xfm.report.reproduce import command, departures
-from xfm.train import RunError
 
 EVIL = "<img src=x onerror=alert(1)> & {{ 7 * 7 }} </script><script>alert(2)</script>"
 NAME = EVIL.replace("/", "")  # that a folder may have
@@ -220,13 +219,15 @@ def contrast(a: str, b: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_the_page_in_both_themes(theme: int) -> None:
-    css = (HERE / "report.css").read_text("utf-8")
-    pairs = dict(re.findall(r"--([\w-]+): light-dark\(([^)]+)\)", css))
-    colours = {name: pair.split(", ")[theme] for name, pair in pairs.items()}
-    assert set(THEME.values()) <= set(colours)
+    colours = {name: pair[theme] for name, pair in PALETTE.items()}
     for name in ("ink", "text", "grey", "dark", "blue", "orange", "green", "purple"):
         assert contrast(colours[name], colours["paper"]) >= 4.5, name
         assert contrast(colours[name], colours["shade"]) >= 4.5 or name not in ("ink", "text", "blue"), name
+
+
+def test_a_page_has_all_colours_of_the_palette(html: str) -> None:
+    used = set(re.findall(r"var\(--([\w-]+)", html)) - {"width", "serif", "sans"}
+    assert used <= set(PALETTE) and all(f"--{name}: light-dark({a}, {b});" in html for name, (a, b) in PALETTE.items())
 
 
 # -- what comes from data is text
@@ -275,8 +276,8 @@ def test_a_run_that_cannot_be_reported_says_why(
     (folder / name).unlink(missing_ok=True)
     if content is not None:
         (folder / name).write_text(content)
-    monkeypatch.setattr(report, "QUESTIONS", (1,))
-    with pytest.raises(RunError, match=message):
+    monkeypatch.setattr(report, "_QUESTIONS", (1,))
+    with pytest.raises(FileError, match=message):
         write_report(Run.open(folder))
     assert not (folder / "report.html").exists()
 
@@ -290,42 +291,40 @@ def test_examples_are_asked_for_until_both_kinds_are_found(monkeypatch: pytest.M
         return Examples(many, (), ())
 
     monkeypatch.setattr(report, "examples", answers)
-    shown = report.of_both_kinds(None, None, None)  # type: ignore[arg-type]
+    shown = report._of_both_kinds(None, None, None)  # type: ignore[arg-type]
     assert asked == [100, 400] and sum(r.right for r in shown.retrieval) == 8
 
 
-# -- in words
+# -- the config
+
+
+def test_a_page_has_the_losses_with_their_gradient_scales(page: Page) -> None:
+    words = " ".join(page.text().split())
+    assert "IMLM image-conditioned masked language modelling pairs, regions 1.5 3 0" in words
+    assert "A vision encoder (2 layers" in words and "8 pairs" in words
+
+
+def test_losses_are_on_where_a_weight_and_a_stream_are() -> None:
+    config = recipes.smoke().replace({"data.texts": 0, "objectives.bbp.weight": 0.0, "flow.text_gradient.itm": 0.25})
+    rows = {row["name"]: row for row in losses(config)}
+    assert {name for name, row in rows.items() if not row["on"]} == {"MLM", "BBP"}
+    scales = {name: row["gradient_scale"] for name, row in rows.items()}
+    assert scales == {"MLM": 1, "MIM": None, "ITC": 1, "ITM": 0.25, "IMLM": 0, "BBP": 0}
+    assert rows["ITC"]["streams"] == ["pairs", "regions"] and rows["MIM"]["start"] == int(0.85 * 12)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "sentence"),
     [
-        ({}, "ITM, IMLM and BBP send no gradient into the language encoder (as in the paper)."),
-        ({}, "6 boxes with phrases in 3 pictures"),
-        ({}, "Objects are upright and apart from each other, on a calm ground."),
-        ({}, "12 steps of AdamW"),
-        (recipes.ablations()["no_stop_gradient"], "There is no stop-gradient."),
-        ({"flow.text_gradient.itm": 0.5}, "A dose of the gradient reaches the language encoder: 0.5 of that of ITM."),
+        ({}, "The paper’s stop-gradient is on;"),
+        (recipes.ablations()["no_stop_gradient"], "The paper’s stop-gradient is off;"),
+        ({"flow.text_gradient.itm": 0.5}, "The paper’s stop-gradient is partial;"),
         ({"flow.mim_target": "pixels"}, "predicts the standardised pixels (no guidance)."),
-        ({"data.images": 0, "data.texts": 0}, "The streams of pictures alone and sentences alone are off."),
-        ({"init_from": "stage1"}, "from a warm start: language by MLM and vision by MIM of pixels, 4 steps"),
-        (recipes.LEVELS["hard"], "turned by up to 30° either way and hidden by each other up to a share of 0.3"),
-        (recipes.LEVELS["rich"], "a colour where there is one with probability 0.3, what is not there with prob"),
-        ({"data.single_until": 0.25, "data.full_from": 0.5}, "first 25\u00a0% of the steps; until 50\u00a0%"),
-        ({"train.precision": "fp32", "train.schedule": "cosine"}, "falls to 0 in a cosine way"),
+        ({"init_from": "stage1"}, "12 steps from a warm start, in 4 min"),
     ],
 )
-def test_the_config_is_told_in_words(changes: dict, said: str) -> None:
-    config = recipes.smoke().replace(changes)
-    assert said in " ".join(sentence for topic in describe(config).values() for sentence in topic)
-
-
-def test_objectives_are_on_where_a_weight_and_a_stream_are() -> None:
-    config = recipes.smoke().replace({"data.texts": 0, "objectives.bbp.weight": 0.0, "flow.text_gradient.itm": 0.25})
-    found = {row["name"]: row for row in objective_rows(config)}
-    assert {name for name, row in found.items() if not row["on"]} == {"MLM", "BBP"}
-    assert found["ITM"]["share"] == 0.25 and found["MIM"]["share"] is None and found["MLM"]["share"] == 1
-    assert found["ITC"]["streams"] == "pairs, regions" and found["MIM"]["start"] == int(0.85 * 12)
+def test_the_abstract_says_what_was_trained(changes: dict, sentence: str) -> None:
+    assert sentence in " ".join(abstract(recipes.smoke().replace(changes), rows(), 1000, 240.0))
 
 
 @pytest.mark.parametrize(
@@ -345,9 +344,9 @@ def test_the_command_trains_the_same_run_again(recipe: str, changes: dict) -> No
     assert program == "xfm" and parse(words).config == config  # type: ignore[union-attr]
 
 
-def test_lists_and_times_are_spoken() -> None:
+def test_lists_and_durations_are_formatted() -> None:
     assert [listed(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
-    assert [spoken(s) for s in (3.2, 240, 9000)] == ["3 s", "4 min", "2.5 h"]
+    assert [duration(s) for s in (3.2, 240, 9000)] == ["3 s", "4 min", "2.5 h"]
 
 
 # -- in a browser, without a network

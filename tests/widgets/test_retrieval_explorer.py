@@ -1,4 +1,4 @@
-"""The retrieval view's ranks are the gallery's; what cannot be shown is said."""
+"""The retrieval view's ranks are the retrieval set's; what cannot be shown is reported."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def made(n: int = N, **changes) -> RetrievalSet:
 
 
 def test_the_table_follows_query_direction_and_order():
-    gallery = made()
-    view = xw.RetrievalExplorer(gallery)
+    pairs = made()
+    view = xw.RetrievalExplorer(pairs)
     for view.direction in ("text to image", "image to text"):
         for view.query in range(N):
             for view.order in ("ITC", "ITM re-ranked"):
                 table = view.data()
-                itm = None if view.order == "ITC" else gallery.row(gallery.odds, view.direction, view.query)
-                order = gallery.ranking(view.direction, view.query, itm)
+                itm = None if view.order == "ITC" else pairs.row(pairs.odds, view.direction, view.query)
+                order = pairs.ranking(view.direction, view.query, itm)
                 assert table["candidate"].tolist() == order.tolist() and table["rank"].tolist() == [*range(1, N + 1)]
                 assert table.loc[table["true"], "candidate"].tolist() == [view.query]
                 if itm is None:
@@ -54,14 +54,14 @@ def test_a_callable_is_asked_once_a_query_for_the_best_alone():
         asked.append((direction, query, candidates.tolist()))
         return -np.arange(len(candidates))  # ITC's order stays
 
-    gallery = made(odds=None)
-    view = xw.RetrievalExplorer(gallery, rerank)
+    pairs = made(odds=None)
+    view = xw.RetrievalExplorer(pairs, rerank)
     view.query = 2
     view.direction = "image to text"
     view.query = 0
     view.direction = "text to image"
     assert asked == [
-        (d, q, gallery.ranking(d, q)[:K].tolist())
+        (d, q, pairs.ranking(d, q)[:K].tolist())
         for d, q in (("text to image", 0), ("text to image", 2), ("image to text", 2), ("image to text", 0))
     ]
     table = view.data()
@@ -88,10 +88,10 @@ def test_graceful_where_things_are_missing(tmp_path):
     broken = made(
         text_features=features, similarity=made().image_features @ features.T, odds=None, truth=np.zeros((N, N), bool)
     )
-    for gallery in (made(0), made(1), broken, made(odds=np.full((N, N), np.nan))):
-        view = xw.RetrievalExplorer(gallery)
-        assert bool(view.message) == (not gallery.texts)
-        assert len(view.data()) == len(gallery.texts)
+    for pairs in (made(0), made(1), broken, made(odds=np.full((N, N), np.nan))):
+        view = xw.RetrievalExplorer(pairs)
+        assert bool(view.message) == (not pairs.texts)
+        assert len(view.data()) == len(pairs.texts)
         assert len(view.figure().bytes()) > 100
         assert view.to_html(tmp_path / "view.html").stat().st_size > 1000
     assert xw.RetrievalExplorer(broken).data()["candidate"].size == N

@@ -1,5 +1,6 @@
 """Interactive views of X-FM: `import xfm_widgets as xw`. They take data, never a model; see `View`."""
 
+from . import figures
 from .ablation_explorer import AblationExplorer
 from .attribution_lab import AttributionLab
 from .base import View
@@ -20,4 +21,5 @@ __all__ = [
     "TraceExplorer",
     "TrainingMonitor",
     "View",
+    "figures",
 ]

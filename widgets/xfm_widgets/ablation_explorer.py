@@ -15,6 +15,7 @@ from xfm.plots.probes import interval, series
 from xfm.study import Study
 from xfm.study.formatting import select, to_latex, to_markdown
 
+from . import figures
 from .base import View
 from .curves import Curves, panel
 
@@ -101,7 +102,7 @@ class AblationExplorer(View):
         pairs of the chosen variant. curves: those of the probes."""
         name = self._study.spec.name
         if self._effects is None or not len(self._effects):
-            return plots.overlay({}, title=name)
+            return figures.compare_runs({}, title=name)
         if kind == "curves":
             return plots.probes(self._study.probes(), title=f"{name}: means over the seeds, 95 % intervals")
         table = self._effects
@@ -117,26 +118,26 @@ class AblationExplorer(View):
 
 def curves(study: Study) -> dict[str, dict[str, Band]]:
     """By curve and variant: losses of the run folders where all are there, and what probes saw."""
-    found: dict[str, dict[str, Band]] = {}
+    bands: dict[str, dict[str, Band]] = {}
     for variant, runs in trained(study).items():
         for key in runs[0].points:
             if panel(key)[0] == "losses" and all(key in run.points for run in runs):
-                seen = [dict(zip(run.points[key][::2], run.points[key][1::2], strict=True)) for run in runs]
-                steps = sorted(set.intersection(*map(set, seen)))
-                values = np.array([[one[step] for step in steps] for one in seen])
-                said = "held-out loss" if key.startswith("validation/") else "training loss"
-                found.setdefault(f"{panel(key)[1]}: {said}", {})[variant] = band(np.array(steps), values)
+                curves = [dict(zip(run.points[key][::2], run.points[key][1::2], strict=True)) for run in runs]
+                steps = sorted(set.intersection(*map(set, curves)))
+                values = np.array([[one[step] for step in steps] for one in curves])
+                kind = "held-out loss" if key.startswith("validation/") else "training loss"
+                bands.setdefault(f"{panel(key)[1]}: {kind}", {})[variant] = band(np.array(steps), values)
     probes = study.probes()
     for name, read in plots.READINGS.items():
         lines = {variant: band(*series(seeds, read)) for variant, seeds in probes.items()}
         if lines := {variant: line for variant, line in lines.items() if line["steps"]}:
-            found[name] = lines
-    return found
+            bands[name] = lines
+    return bands
 
 
 def trained(study: Study) -> dict[str, list[Curves]]:
     """The records of all runs by variant; none where a folder is not there, as in a study that came with the code."""
-    found: dict[str, list[Curves]] = {}
+    by_variant: dict[str, list[Curves]] = {}
     for variant in study.spec.variants:
         for seed in study.spec.seeds:
             run, made = study.run_of(variant, seed), Curves(variant)
@@ -146,8 +147,8 @@ def trained(study: Study) -> dict[str, list[Curves]]:
             for record in run.metrics():
                 made.add(record)
             made.flush()
-            found.setdefault(variant, []).append(made)
-    return found
+            by_variant.setdefault(variant, []).append(made)
+    return by_variant
 
 
 def band(steps: np.ndarray, values: np.ndarray) -> Band:

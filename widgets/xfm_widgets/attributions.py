@@ -1,4 +1,4 @@
-"""Attributions, trust and objects as the attribution lab sends them to the browser: JSON with bytes for arrays."""
+"""Attributions, their faithfulness and objects as AttributionLab sends them to the browser: JSON, bytes for arrays."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
 
 
-def drawn(a: Attribution, trust: FaithfulnessReport | None) -> dict[str, Any]:
+def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
     rows = (
         [
             [
                 name,
                 finite(value),
-                [[b, finite(own[name])] for b, own in trust.baselines.items() if name in own],
+                [[b, finite(scores[name])] for b, scores in report.baselines.items() if name in scores],
                 name not in SCORES or SCORES[name].higher_is_better,
             ]
-            for name, value in trust.scores.items()
+            for name, value in report.scores.items()
         ]
-        if trust
+        if report
         else []
     )
     return {
@@ -52,7 +52,7 @@ def finite(x: float | None) -> float | None:
     return float(x) if x is not None and math.isfinite(x) else None
 
 
-def sound(a: Attribution) -> bool:
+def is_finite(a: Attribution) -> bool:
     """Whether all its numbers are finite."""
     return bool(a.patches.isfinite().all() and a.text.isfinite().all())
 
@@ -67,7 +67,7 @@ def covered(mask: np.ndarray, grid: int) -> np.ndarray:
     return mask.reshape(grid, size, grid, size).mean((1, 3)).ravel() >= SHOWS
 
 
-def known(objects: Mapping[str, np.ndarray] | None, side: int) -> dict[str, np.ndarray]:
+def checked_masks(objects: Mapping[str, np.ndarray] | None, side: int) -> dict[str, np.ndarray]:
     """ConfigError for a mask that is not of the picture's size."""
     masks = {name: np.asarray(mask, bool) for name, mask in (objects or {}).items()}
     for name, mask in masks.items():

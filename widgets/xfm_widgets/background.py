@@ -13,14 +13,17 @@ Work = Iterable[Any] | Callable[[], Iterable[Any]]
 class Background:
     """Goes through an iterable, or what a callable returns, in a thread.
 
-    In that thread it calls `seen(item)`, `rests()` where it begins to pause, and at last `ends(error, whole)`: what was
-    raised, or None, and whether it came to the end of the items. However it ends, a generator is closed there.
+    In that thread it calls `on_item(item)`, `on_pause()` where it begins to pause, and at last `on_end(error, whole)`:
+    what was raised, or None, and whether it came to the end of the items. However it ends, a generator is closed there.
     """
 
     def __init__(
-        self, seen: Callable[[Any], None], rests: Callable[[], None], ends: Callable[[Exception | None, bool], None]
+        self,
+        on_item: Callable[[Any], None],
+        on_pause: Callable[[], None],
+        on_end: Callable[[Exception | None, bool], None],
     ) -> None:
-        self.seen, self.rests, self.ends = seen, rests, ends
+        self.on_item, self.on_pause, self.on_end = on_item, on_pause, on_end
         self.thread: threading.Thread | None = None
         self.go, self.stopping = threading.Event(), False
 
@@ -53,9 +56,9 @@ class Background:
             items = iter(work() if callable(work) else work)
             try:
                 for item in items:
-                    self.seen(item)
+                    self.on_item(item)
                     if not self.go.is_set():
-                        self.rests()
+                        self.on_pause()
                         self.go.wait()
                     if self.stopping:
                         break
@@ -67,4 +70,4 @@ class Background:
         except Exception as raised:
             error = raised
         atexit.unregister(self.leave)
-        self.ends(error, whole)
+        self.on_end(error, whole)

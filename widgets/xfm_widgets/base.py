@@ -53,6 +53,7 @@ class View(anywidget.AnyWidget):
     may have `static/name.css`."""
 
     payload = traitlets.Dict().tag(sync=True)  # what is drawn: JSON, with bytes for arrays
+    credit = traitlets.Unicode().tag(sync=True)  # of the pictures that the view shows
     message = traitlets.Unicode().tag(sync=True)  # what went wrong, or is missing, in words; shown above the view
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import io
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xfm.objectives import OBJECTIVES
 from xfm.plots import READINGS
-from xfm.plots.curves import ACCURACIES, HELD_OUT, UNITS
+from xfm.plots.curves import HELD_OUT, Record
 from xfm.train import Run
 from xfm.train.run import METRICS, PROBES
 
-Record = Mapping[str, Any]
 POINTS = 1000  # of a curve, at most: each is the mean over as many steps as that takes
 GROUPS = ("losses", "accuracies", "parts of losses", "gradient norms", "gradient cosines", "encoders", "speed")
 TOTALS = {"loss": ("losses", "all, weighted", ""), "grad_norm": ("gradient norms", "all, before clipping", "L2 norm"),
@@ -132,10 +130,11 @@ def panel(key: str) -> tuple[str, str, str]:
         return "encoders", rest, ""
     objective, _, part = rest.partition("/")
     title = f"{objective.upper()}, {kind}"
+    loss = OBJECTIVES.get(objective)
     if not part:
-        return "losses", title, UNITS.get(objective, "")
-    if part in ACCURACIES:
-        return "accuracies", title, "mean IoU" if part == "iou" else part
+        return "losses", title, loss.unit if loss else ""
+    if part == (loss.accuracy_key if loss else "accuracy"):
+        return "accuracies", title, loss.accuracy_name if loss else part
     return "parts of losses", f"{title}: {part}", ""
 
 

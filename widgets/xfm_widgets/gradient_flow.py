@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import traitlets
 
-from xfm import plots
 from xfm.config import ConfigError, FlowConfig, MimTarget
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ class GradientFlow(View):
                     ]
         return pd.DataFrame(rows, columns=["mim_target", "step", "objective", "encoder", "gradient norm, whole"])
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         shares = {"itc": self.itc_share, **dict.fromkeys(CROSSING, self.share)}
         names = {"teacher": "-", "teacher_weights": "-"} if self.mim_target == "teacher" else {}
         flow = FlowConfig(shares, cast(MimTarget, self.mim_target), **names)
-        return plots.flow(flow, "Measured gradient norms" if self._records else "", self.flowing())
+        return figures.flow_diagram(flow, "Measured gradient norms" if self._records else "", self.flowing())
 
 
 def whole(record: Mapping[str, Any], shares: Mapping[str, float]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from xfm import plots
 from xfm.config import ConfigError
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class GroundingPad(View):
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
-    where the first image token stands for the picture. The known phrases are asked at once, so that they work in a
-    file too; others need Python.
+    where the first image token stands for the picture. The known phrases are predicted at once, so that they work
+    in a file too; others need Python.
     """
 
     phrase = traitlets.Unicode().tag(sync=True)
@@ -39,7 +40,7 @@ class GroundingPad(View):
     head = traitlets.Int(-1).tag(sync=True)
     token = traitlets.Int(0).tag(sync=True)  # the word piece whose attention is shown; 0 is <s>, which the box is of
     patch = traitlets.Int(-1).tag(sync=True)  # the patch that is pointed at; -1: none
-    found = traitlets.Dict().tag(sync=True)  # phrase -> what `ground` said, as the browser draws it
+    found = traitlets.Dict().tag(sync=True)  # phrase -> what `ground` returned, as the browser draws it
 
     def __init__(self, image: np.ndarray, boxes: Mapping[str, Sequence[float]], ground: Ground, **traits: Any):
         """A picture (H, W, 3) uint8, and the phrases with their true boxes: x, y, width, height in pixels. ConfigError
@@ -78,11 +79,11 @@ class GroundingPad(View):
         if attention is None:
             return None
         layers, heads, pieces, n = attention.shape
-        some = attention[:, :, min(max(self.token, 0), pieces - 1)]
-        some = some.mean(0, keepdims=True) if self.layer < 0 else some[[min(self.layer, layers - 1)]]
-        some = some.mean(1) if self.head < 0 else some[:, min(self.head, heads - 1)]
+        rows = attention[:, :, min(max(self.token, 0), pieces - 1)]
+        rows = rows.mean(0, keepdims=True) if self.layer < 0 else rows[[min(self.layer, layers - 1)]]
+        rows = rows.mean(1) if self.head < 0 else rows[:, min(self.head, heads - 1)]
         side = grid(n)
-        return some[0, n - side**2 :].reshape(side, side)
+        return rows[0, n - side**2 :].reshape(side, side)
 
     def data(self) -> pd.DataFrame:
         """The phrases so far, with boxes in pixels; what is not known is NaN."""
@@ -97,15 +98,16 @@ class GroundingPad(View):
         columns = ["phrase", *(f"true {s}" for s in SIDES), *(f"predicted {s}" for s in SIDES), "IoU"]
         return pd.DataFrame(rows, columns=columns)
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         predicted, iou, _ = self._answers.get(self.phrase, (None,) * 3)
         true, attention = self._true.get(self.phrase), self.attention()
-        said = "no true box is known" if true is None else "no answer" if iou is None else f"IoU {iou:.2f}"
+        verdict = "no true box is known" if true is None else "no answer" if iou is None else f"IoU {iou:.2f}"
         pieces = self.found.get(self.phrase, {}).get("pieces", [])
         of = f" of {pieces[min(max(self.token, 0), len(pieces) - 1)]!r}" if pieces else ""
         layer, head = (SAME if i < 0 else i for i in (self.layer, self.head))
-        about = f"cross-attention{of}, layer {layer}, head {head}"
-        return plots.grounding(self._image, self.phrase, predicted, true, attention, about, said)
+        label = f"cross-attention{of}, layer {layer}, head {head}"
+        title = f"“{self.phrase}”: {verdict}"
+        return figures.grounding(self._image, title, predicted, true, attention, label, self.credit)
 
 
 def box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:

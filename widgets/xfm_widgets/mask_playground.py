@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from xfm import plots, seeding
+from xfm import seeding
 from xfm.config import MaskConfig
 from xfm.config_utils import require
 from xfm.masking import block_mask, span_positions
+from xfm.plots import Figure
 
+from . import figures
 from .attributions import finite
 from .base import View
 
@@ -57,14 +59,14 @@ class MaskPlayground(View):
         shares). ConfigError where the picture does not fall into that many patches."""
         side, fits = len(image), f"(side, side, 3), {grid} patches a side"
         require(image.shape == (side, side, 3) and side % grid == 0, "image.shape", image.shape, fits)
-        self._image, self._words, self._grid, self._ask = np.ascontiguousarray(image), words, grid, predict
+        self._image, self._words, self._grid, self._predict = np.ascontiguousarray(image), words, grid, predict
         self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
         self._draws = 0
         self._agreement: np.ndarray | None = None
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
                    "owner": list(words.owner), "can": predict is not None}  # fmt: skip
         super().__init__(payload=payload, **traits)
-        self.on_msg(lambda _, said, __: self.hide_at_random() if said == "hide at random" else None)
+        self.on_msg(lambda _, content, __: self.hide_at_random() if content == "hide at random" else None)
         if predict is None:
             self.message = "No `predict` was given: parts can be hidden, and nothing is guessed."
         self._answer()
@@ -90,12 +92,12 @@ class MaskPlayground(View):
     def hide_at_random(self, seed: int | None = None) -> None:
         """Blocks of patches and spans of word pieces, as many as in pretraining; without a seed others each time."""
         seed, self._draws = self._draws if seed is None else seed, self._draws + 1
-        rng, own, many = seeding.rng("mask playground", seed), self._mask, self._grid**2
-        hidden = block_mask(self._grid, min(own.image_patches, many), own.smallest_block, rng)
+        rng, mask = seeding.rng("mask playground", seed), self._mask
+        hidden = block_mask(self._grid, min(mask.image_patches, self._grid**2), mask.smallest_block, rng)
         length = len(self._words.pieces)
         with self.hold_trait_notifications():
             self.hidden_patches = np.flatnonzero(hidden).tolist()
-            self.hidden_pieces = span_positions(length, own.caption_share, own.caption_most, own.span_share, rng)
+            self.hidden_pieces = span_positions(length, mask.caption_share, mask.caption_most, mask.span_share, rng)
 
     def show_all(self) -> None:
         with self.hold_trait_notifications():
@@ -108,14 +110,14 @@ class MaskPlayground(View):
 
     @traitlets.observe("hidden_patches", "hidden_pieces")
     def _answer(self, _: Any = None) -> None:
-        asked = {"patches": self.hidden_patches, "pieces": self.hidden_pieces}
-        if not hasattr(self, "_draws") or asked == self.answer.get("of"):
+        hidden = {"patches": self.hidden_patches, "pieces": self.hidden_pieces}
+        if not hasattr(self, "_draws") or hidden == self.answer.get("of"):
             return
-        found: dict[str, Any] = {"words": [], "agreement": None, "target": None}
+        answer: dict[str, Any] = {"words": [], "agreement": None, "target": None}
         self._agreement = None
-        if self._ask is not None:
+        if self._predict is not None:
             with self.reporting():
-                given = self._ask(*self.hidden())
+                given = self._predict(*self.hidden())
                 words = [
                     {"place": int(w["place"]), "piece": str(w["piece"])} | {s: guessed(w.get(s)) for s in SIDES}
                     for w in given.get("words") or ()
@@ -127,8 +129,8 @@ class MaskPlayground(View):
                 if (pixels := given.get("pixels")) is not None:
                     self.pixels = self.drawn(np.asarray(pixels)).tobytes()
                 sent = None if self._agreement is None else self._agreement.tobytes()
-                found = {"words": words, "agreement": sent, "target": given.get("target")}
-        self.answer = {"of": asked, **found}
+                answer = {"words": words, "agreement": sent, "target": given.get("target")}
+        self.answer = {"of": hidden, **answer}
 
     def drawn(self, pixels: np.ndarray) -> np.ndarray:
         """Standardised patches (P, 3 size²), each (channel, y, x) -> (side, side, 3) uint8"""
@@ -137,26 +139,29 @@ class MaskPlayground(View):
         return (255 * np.clip(0.5 + np.nan_to_num(parts) / (2 * RANGE), 0, 1)).astype(np.uint8).reshape(side, side, 3)
 
     def data(self) -> pd.DataFrame:
-        """A row a guess (`picture`: whether beside the picture), and a row a hidden patch with its agreement."""
+        """A row a guess (`picture`: whether given the picture), and a row a hidden patch with its agreement."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
         for w in self.answer["words"]:
-            own = {"part": "word piece", "place": w["place"], "piece": w["piece"]}
-            for name, seen in SIDES.items():
+            piece = {"part": "word piece", "place": w["place"], "piece": w["piece"]}
+            for name, with_picture in SIDES.items():
                 guesses = enumerate((w[name] or {}).get("guesses", ()), 1)
-                rows += [own | {"picture": seen, "rank": i, "guess": g, "probability": p} for i, (g, p) in guesses]
+                rows += [
+                    piece | {"picture": with_picture, "rank": i, "guess": g, "probability": p} for i, (g, p) in guesses
+                ]
         known = self._agreement if self._agreement is not None else np.full(self._grid**2, np.nan)
         rows += [{"part": "patch", "place": i, "agreement": float(known[i])} for i in self.hidden_patches]
         columns = ["part", "place", "piece", "picture", "rank", "guess", "probability", "agreement"]
         return pd.DataFrame(rows, columns=columns)
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         size = len(self._image)
         pixels = np.frombuffer(self.pixels, np.uint8).reshape(size, size, 3) if self.pixels else None
         patches, pieces = self.hidden()
         title = f"{patches.sum()} of {len(patches)} patches and {pieces.sum()} word pieces hidden"
-        return plots.playground(self._image, patches, self._agreement, pixels, self.answer["words"], title)
+        words = self.answer["words"]
+        return figures.masked_prediction(self._image, patches, self._agreement, pixels, words, title, self.credit)
 
 
 def guessed(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

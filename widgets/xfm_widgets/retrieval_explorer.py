@@ -1,4 +1,4 @@
-"""Retrieval in a small gallery: a sentence against pictures, a picture against sentences, and where both lie."""
+"""Retrieval among a few pairs: a sentence against pictures, a picture against sentences, and a map of all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from xfm import plots
 from xfm.config import ConfigError
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
 
 if TYPE_CHECKING:
@@ -33,29 +34,27 @@ class RetrievalExplorer(View):
     """
 
     direction = traitlets.Enum(DIRECTIONS, DIRECTIONS[0]).tag(sync=True)
-    query = traitlets.Int(0).tag(sync=True)  # which sentence, or picture, is asked with
+    query = traitlets.Int(0).tag(sync=True)  # which sentence, or picture
     order = traitlets.Enum(ORDERS, ORDERS[1]).tag(sync=True)
     apart = traitlets.Bool(False).tag(sync=True)  # the map: each modality's own mean taken off, not that of both
     selected = traitlets.Dict().tag(sync=True)  # {"pictures": [numbers], "sentences": [numbers]}, brushed on the map
-    asked = traitlets.Dict().tag(sync=True)  # what `rerank` said: "image to text 3" -> float32 bytes, (N,)
+    asked = traitlets.Dict().tag(sync=True)  # what `rerank` returned: "image to text 3" -> float32 bytes, (N,)
 
-    def __init__(self, gallery: RetrievalSet, rerank: Rerank | None = None, **traits: Any):
+    def __init__(self, pairs: RetrievalSet, rerank: Rerank | None = None, **traits: Any):
         """ConfigError for more than 256 pairs."""
-        n = len(gallery.texts)
+        n = len(pairs.texts)
         if n > MOST:
-            raise ConfigError(f"gallery: {n} pairs are too many to be looked at: at most {MOST}")
-        self._gallery, self._rerank = gallery, rerank
-        planes = {"together": gallery.plane(), "apart": gallery.plane(apart=True)}
+            raise ConfigError(f"pairs: {n} are too many for this view: at most {MOST}")
+        self._pairs, self._rerank = pairs, rerank
+        planes = {"together": pairs.plane(), "apart": pairs.plane(apart=True)}
         payload = {
-            "texts": list(gallery.texts), "side": SIDE, "sprite": sprite(gallery.images), "k": gallery.reranked,
-            "itc": floats(gallery.similarity), "truth": np.asarray(gallery.truth, np.uint8).tobytes(),
-            "itm": None if gallery.odds is None or rerank else floats(gallery.odds), "asks": rerank is not None,
+            "texts": list(pairs.texts), "side": SIDE, "sprite": sprite(pairs.images), "k": pairs.reranked,
+            "itc": floats(pairs.similarity), "truth": np.asarray(pairs.truth, np.uint8).tobytes(),
+            "itm": None if pairs.odds is None or rerank else floats(pairs.odds), "asks": rerank is not None,
             "planes": {name: {"places": floats(places), "shares": shares.tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
         empty = (
-            ""
-            if n
-            else "No pairs: xfm.evaluation.retrieval_set.retrieval_set(model, config, tokenizer) makes a gallery."
+            "" if n else "No pairs: xfm.evaluation.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
         )
         nothing = {"pictures": [], "sentences": []}
         super().__init__(payload=payload, message=empty, **{"selected": nothing} | traits)
@@ -64,60 +63,60 @@ class RetrievalExplorer(View):
 
     @traitlets.validate("query")
     def _inside(self, proposal: Any) -> int:
-        return int(np.clip(proposal["value"], 0, max(len(self._gallery.texts) - 1, 0)))
+        return int(np.clip(proposal["value"], 0, max(len(self._pairs.texts) - 1, 0)))
 
     def _ask(self, _: Any = None) -> None:
-        name, gallery = f"{self.direction} {self.query}", self._gallery
-        if self._rerank is None or not len(gallery.texts) or name in self.asked:
+        name, pairs = f"{self.direction} {self.query}", self._pairs
+        if self._rerank is None or not len(pairs.texts) or name in self.asked:
             return
         with self.reporting():
-            first = gallery.ranking(self.direction, self.query)[: gallery.reranked]
+            first = pairs.ranking(self.direction, self.query)[: pairs.reranked]
             scores = np.asarray(self._rerank(self.direction, self.query, first), np.float32)
             if scores.shape != first.shape:
                 raise ConfigError(f"rerank returned {scores.shape}: must be {first.shape}, a score a candidate")
-            row = np.full(len(gallery.texts), np.nan, np.float32)
+            row = np.full(len(pairs.texts), np.nan, np.float32)
             row[first] = scores
             self.asked = {**self.asked, name: row.tobytes()}
 
     def itm(self) -> np.ndarray | None:
-        """(N,) ITM's scores of the current query's candidates, NaN where it was not asked; None: not at all."""
+        """(N,) ITM's scores of the current query's candidates, NaN where there is none; None: no ITM."""
         if self._rerank is not None:
             row = self.asked.get(f"{self.direction} {self.query}")
             return None if row is None else np.frombuffer(row, np.float32)
-        odds = self._gallery.odds
-        return None if odds is None else self._gallery.row(odds, self.direction, self.query)
+        odds = self._pairs.odds
+        return None if odds is None else self._pairs.row(odds, self.direction, self.query)
 
     def data(self) -> pd.DataFrame:
         """The candidates of the current query in the current order."""
         import pandas as pd
 
-        gallery, kind = self._gallery, "pictures" if self.direction == DIRECTIONS[0] else "sentences"
+        pairs, kind = self._pairs, "pictures" if self.direction == DIRECTIONS[0] else "sentences"
         columns = ["rank", "candidate", "sentence", "ITC", "ITM", "true", "rank by ITC", "selected"]
-        if not len(gallery.texts):
+        if not len(pairs.texts):
             return pd.DataFrame(columns=columns)
-        asked, itm = (self.direction, self.query), self.itm()
-        by_itc, order = gallery.ranking(*asked), gallery.ranking(*asked, itm if self.order == ORDERS[1] else None)
+        query, itm = (self.direction, self.query), self.itm()
+        by_itc, order = pairs.ranking(*query), pairs.ranking(*query, itm if self.order == ORDERS[1] else None)
         return pd.DataFrame(
             {
                 "rank": np.arange(1, len(order) + 1),
                 "candidate": order,
-                "sentence": [gallery.texts[i] for i in order],
-                "ITC": gallery.row(gallery.similarity, *asked)[order],
+                "sentence": [pairs.texts[i] for i in order],
+                "ITC": pairs.row(pairs.similarity, *query)[order],
                 "ITM": np.nan if itm is None else itm[order],
-                "true": gallery.row(gallery.truth, *asked)[order],
+                "true": pairs.row(pairs.truth, *query)[order],
                 "rank by ITC": by_itc.argsort()[order] + 1,
                 "selected": np.isin(order, self.selected.get(kind, [])),
             },
             columns=columns,
         )
 
-    def figure(self) -> plots.Figure:
-        n = len(self._gallery.texts)
+    def figure(self) -> Figure:
+        n = len(self._pairs.texts)
         if not n:
-            return plots.Figure(figsize=(4, 1))
+            return Figure(figsize=(4, 1))
         chosen = [*self.selected.get("pictures", []), *(n + i for i in self.selected.get("sentences", []))]
         itm = self.itm() if self.order == ORDERS[1] else None
-        return plots.ranking(self._gallery, self.direction, self.query, itm, chosen, self.apart)
+        return figures.plot_retrieval(self._pairs, self.direction, self.query, itm, chosen, self.apart, self.credit)
 
 
 def sprite(images: np.ndarray) -> bytes:

@@ -10,11 +10,13 @@ import numpy as np
 import traitlets
 from torch import Tensor
 
-from xfm import plots
 from xfm.config_utils import ConfigError, require
 from xfm.explain.tracing import Trace
+from xfm.plots import Figure
 
+from . import figures
 from .base import View
+from .figures import AttentionSide
 from .traces import MAPS, finite, measured, packed, patch_names, rollouts, size
 
 if TYPE_CHECKING:
@@ -55,8 +57,8 @@ class TraceExplorer(View):
         self._packed: dict[str, dict[str, Any]] = {}
         labels = list(self._traces)
         chosen = {"a": labels[0], "b": labels[-1]} | traits if labels else traits
-        if labels and "cross" not in (there := self._traces[labels[0]].maps):
-            chosen = {"map": next(iter(there), "cross")} | chosen
+        if labels and "cross" not in (maps := self._traces[labels[0]].maps):
+            chosen = {"map": next(iter(maps), "cross")} | chosen
         bad = [label for label, one in self._traces.items() if not finite(one)]
         message = f"Weights that are not finite, shown as 0: {', '.join(bad)}" if bad else ""
         if not labels:
@@ -67,12 +69,12 @@ class TraceExplorer(View):
 
     def _fitting(self, always: list[str]) -> dict[str, Any]:
         """Packed, by label: these, and then, A and B first, as many as fit."""
-        found: dict[str, Any] = {}
+        fitting: dict[str, Any] = {}
         for label in filter(None, dict.fromkeys([*always, self.a, self.b, *self._traces])):
-            if label not in always and size(found | {label: self._pack(label)}) > LIMIT:
+            if label not in always and size(fitting | {label: self._pack(label)}) > LIMIT:
                 break
-            found[label] = self._pack(label)
-        return found
+            fitting[label] = self._pack(label)
+        return fitting
 
     @traitlets.validate("a", "b")
     def _known(self, proposal: Any) -> str:
@@ -102,10 +104,10 @@ class TraceExplorer(View):
 
     def _of(self, label: str) -> Tensor:
         maps = self._traces[label].maps
-        found = rollouts(maps) if self.heads == "rollout" else {name: own.weights for name, own in maps.items()}
-        if self.map not in found:
-            raise ConfigError(f"{self.heads} of {self.map}: the trace {label!r} has {', '.join(found) or 'no map'}")
-        layer = found[self.map][min(self.layer, len(found[self.map]) - 1)].nan_to_num()
+        weights = rollouts(maps) if self.heads == "rollout" else {name: m.weights for name, m in maps.items()}
+        if self.map not in weights:
+            raise ConfigError(f"{self.heads} of {self.map}: the trace {label!r} has {', '.join(weights) or 'no map'}")
+        layer = weights[self.map][min(self.layer, len(weights[self.map]) - 1)].nan_to_num()
         if self.heads == "head":
             return layer[min(self.head, len(layer) - 1)]
         return layer.mean(0) if self.heads == "mean" else layer.amax(0) if self.heads == "max" else layer
@@ -113,29 +115,28 @@ class TraceExplorer(View):
     def _axes(self) -> Trace:
         return self._traces[self.b if self.shown == "B" else self.a]
 
-    def sides(self) -> list[tuple[str, str, Tensor]]:
-        """What is shown: said, "words" or "patches", the numbers. First of the keys, then, if one is chosen, of the
-        queries."""
+    def sides(self) -> list[AttentionSide]:
+        """What is shown: first of the keys, then, if one is chosen, of the queries."""
         weights, axes = self.weights(), self._axes()
         queries, keys = axes.maps[self.map].queries, axes.maps[self.map].keys
         names = {"words": [f"“{piece}”" for piece in axes.words.pieces], "patches": patch_names(axes)}
         at = {"words": self.token, "patches": 0 if self.pooled else self.patch + 1 if self.patch >= 0 else -1}
         query, key = at[queries], at[keys]
-        asked = 0 <= query < len(weights)
-        said = f"{names[queries][query]} looks at" if asked else f"what {queries} look at, mean"
-        found = [(said, keys, weights[query] if asked else weights.mean(0))]
+        chosen = 0 <= query < len(weights)
+        title = f"{names[queries][query]} looks at" if chosen else f"what {queries} look at, mean"
+        sides = [AttentionSide(title, keys, weights[query] if chosen else weights.mean(0))]
         if 0 <= key < weights.shape[1]:
-            found.append((f"looks at {names[keys][key]}", queries, weights[:, key]))
-        return found
+            sides.append(AttentionSide(f"looks at {names[keys][key]}", queries, weights[:, key]))
+        return sides
 
     def data(self) -> pd.DataFrame:
         """A row a token of each side that is shown: which side, the token, its weight (A−B: the difference)."""
         import pandas as pd
 
         rows = []
-        for said, kind, values in self.sides() if self._traces else []:
-            names = patch_names(self._axes()) if kind == "patches" else self._axes().words.pieces
-            rows += [(said, name, value) for name, value in zip(names, values.tolist(), strict=True)]
+        for side in self.sides() if self._traces else []:
+            names = patch_names(self._axes()) if side.kind == "patches" else self._axes().words.pieces
+            rows += [(side.title, name, value) for name, value in zip(names, side.weights.tolist(), strict=True)]
         return pd.DataFrame(rows, columns=["side", "token", "weight"])
 
     def measures(self) -> pd.DataFrame:
@@ -149,17 +150,17 @@ class TraceExplorer(View):
                 rows += [(label, i, j, entropy[i, j].item(), mass[i, j].item()) for i, j in np.ndindex(*mass.shape)]
         return pd.DataFrame(rows, columns=["trace", "layer", "head", "entropy", "mass"])
 
-    def figure(self) -> plots.Figure:
+    def figure(self) -> Figure:
         try:
             sides = self.sides()
         except ConfigError as error:
-            figure = plots.Figure(figsize=(8, 0.4))
+            figure = Figure(figsize=(8, 0.4))
             figure.text(0.01, 0.4, self.message or str(error))
             return figure
         which = {"head": f"head {self.head}", "rollout": "rollout"}.get(self.heads, f"{self.heads} of the heads")
         label = {"A": self.a, "B": self.b, "A−B": f"{self.a} − {self.b}"}[self.shown]
         title = f"{label if len(self._traces) > 1 else 'Attention'}, {self.map}, layer {self.layer}, {which}"
-        return plots.looks(sides, self._axes(), self.shown == "A−B", title)
+        return figures.plot_attention(sides, self._axes(), self.shown == "A−B", title, self.credit)
 
     def to_html(self, path: str | Path) -> Path:
         """See `View.to_html`. Of traces beyond 8 MB, A and B and what fits are in the file, which says so."""

@@ -24,9 +24,10 @@ NAMED = "the share of a name's attention on its object's box, mean over objects"
 def packed(trace: Trace) -> dict[str, Any]:
     """A trace as the browser reads it: little-endian bytes, JSON."""
     maps, rolled = {}, rollouts(trace.maps)
-    for name, own in trace.maps.items():
+    for name, attention in trace.maps.items():
         entropy, mass, counted = measured(trace, name)
-        maps[name] = {"size": list(own.weights.shape), "queries": own.queries, "keys": own.keys, **coded(own.weights),
+        maps[name] = {"size": list(attention.weights.shape), "queries": attention.queries, "keys": attention.keys,
+                      **coded(attention.weights),
                       "entropy": floats(entropy), "mass": floats(mass), "counted": counted}  # fmt: skip
         if name in rolled:
             maps[name]["rollout"] = coded(rolled[name][:, None])
@@ -59,36 +60,35 @@ def size(trace: Any) -> int:
 
 
 def finite(trace: Trace) -> bool:
-    return all(bool(own.weights.isfinite().all()) for own in trace.maps.values())
+    return all(bool(attention.weights.isfinite().all()) for attention in trace.maps.values())
 
 
 def rollouts(maps: Mapping[str, AttentionMap]) -> dict[str, Tensor]:
     """(layer, query, key) by map: within an encoder, and on through the fusion encoder where all maps are there."""
-    found = {
+    rolled = {
         name: head_stats.rollout(maps[name].weights.nan_to_num()) for name in ("language", "vision") if name in maps
     }
     if set(MAPS) <= set(maps):
         after = bimodal_rollout(maps)[1:]
-        found |= {
+        rolled |= {
             "fusion": torch.stack([words for words, _ in after]),
-            "cross": torch.stack([seen for _, seen in after]),
+            "cross": torch.stack([patches for _, patches in after]),
         }
-    return found
+    return rolled
 
 
 def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:
     """Entropy (layer, head); mass (layer, head): the share of attention on something; and on what."""
-    own = trace.maps[name]
-    weights = own.weights.nan_to_num()
+    keys, weights = trace.maps[name].keys, trace.maps[name].weights.nan_to_num()
     named = [(box, pieces) for p, box in trace.boxes.items() if (pieces := pieces_of(trace, p))]
     if name == "cross" and named:
         masses = [head_stats.mass(weights, inside(trace, box), at(pieces, weights.shape[2])) for box, pieces in named]
         return head_stats.entropy(weights), torch.stack(masses).mean(0), NAMED
     content = torch.ones(weights.shape[-1], dtype=torch.bool)
     content[0] = False
-    if own.keys == "words":
+    if keys == "words":
         content[-1] = False
-    return head_stats.entropy(weights), head_stats.mass(weights, content), CONTENT[own.keys]
+    return head_stats.entropy(weights), head_stats.mass(weights, content), CONTENT[keys]
 
 
 def at(places: list[int], count: int) -> Tensor:
@@ -109,8 +109,8 @@ def pieces_of(trace: Trace, phrase: str) -> list[int]:
     for rest in (tuple(phrased[i:]) for i in range(len(phrased))):
         for start in range(len(words) - len(rest) + 1):
             if words[start : start + len(rest)] == rest:
-                there = range(start, start + len(rest))
-                return [piece for piece, owner in enumerate(trace.words.owner) if owner in there]
+                phrase_words = range(start, start + len(rest))
+                return [piece for piece, owner in enumerate(trace.words.owner) if owner in phrase_words]
     return []
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from xfm import plots
+from xfm.plots import Figure
 from xfm.plots.curves import HELD_OUT
 from xfm.train import Run
 
+from . import figures
 from .background import Background, Work
 from .base import View
 from .curves import GROUPS, Curves, Record, begins, label, of_run, order, panel, png, stamp
@@ -263,18 +264,18 @@ class TrainingMonitor(View):
             ]
         return pd.DataFrame(rows, columns=["run", "curve", "held_out", "step", "value"])
 
-    def figure(self) -> plots.Figure:
-        panels: dict[str, plots.Overlay] = {}
+    def figure(self) -> Figure:
+        panels: dict[str, figures.CurvePanel] = {}
         with self._lock:
             for title, unit, held_out, run, points in self._shown():
-                one = panels.setdefault(title, plots.Overlay(unit=unit))
+                curves = panels.setdefault(title, figures.CurvePanel(unit=unit))
                 finite = points[np.isfinite(points[:, 1])]
-                (one.held_out if held_out else one.lines)[run] = finite[:, 0], finite[:, 1]
-        for one in panels.values():  # what was held out before an objective joined tells nothing of it
-            joined = {run: steps[0] for run, (steps, _) in one.lines.items() if len(steps)}
-            one.held_out = {
+                (curves.held_out if held_out else curves.lines)[run] = finite[:, 0], finite[:, 1]
+        for curves in panels.values():  # held-out losses from before an objective joins say nothing about it
+            joined = {run: steps[0] for run, (steps, _) in curves.lines.items() if len(steps)}
+            curves.held_out = {
                 run: (steps[late], values[late])
-                for run, (steps, values) in one.held_out.items()
+                for run, (steps, values) in curves.held_out.items()
                 if (late := steps >= joined.get(run, math.inf)).any()
             }
-        return plots.overlay(panels, self.smooth, self.logarithmic, f"Training: {self.group}")
+        return figures.compare_runs(panels, self.smooth, self.logarithmic, f"Training: {self.group}")

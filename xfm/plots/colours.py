@@ -1,22 +1,27 @@
-"""The colours of all figures, and what a page of HTML calls them, where it has others in the dark."""
+"""The palette of figures, reports and views: a colour's CSS name with its value on a light and on a dark page."""
 
-# Okabe and Ito's, which stay apart for colour-blind eyes, some of them darkened to be legible as text.
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#007F5C", "#A3428B"
-GREY = "#666666"  # of text; the others, from dark to light:
-DARK, AXIS, LIGHT, GRID, SHADE, TINT = "#555555", "#888888", "#c4c4c4", "#e4e4e4", "#f1f1f1", "#eef4f9"
+from __future__ import annotations
 
-THEME = {
-    "#000000": "ink",
-    "#ffffff": "paper",
-    BLUE: "blue",
-    ORANGE: "orange",
-    GREEN: "green",
-    PURPLE: "purple",
-    GREY: "grey",
-    DARK: "dark",
-    AXIS: "axis",
-    LIGHT: "light",
-    GRID: "grid",
-    SHADE: "shade",
-    TINT: "tint",
+__all__ = ["AXIS", "BLUE", "DARK", "GREEN", "GREY", "GRID", "LIGHT", "ORANGE", "PALETTE", "PURPLE", "SHADE", "TINT"]
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
+PALETTE = {
+    "ink": ("#000000", "#e8e6e1"),
+    "paper": ("#ffffff", "#15181c"),
+    "text": ("#1b1b1b", "#dedbd5"),
+    "blue": ("#0072b2", "#5fb4e8"),
+    "orange": ("#c25400", "#f0914d"),
+    "green": ("#007f5c", "#3fc59b"),
+    "purple": ("#a3428b", "#db8fc8"),
+    "grey": ("#5f5f5f", "#a3a29d"),  # text; the other greys from dark to light
+    "dark": ("#555555", "#b5b4af"),
+    "axis": ("#888888", "#83838a"),
+    "light": ("#c4c4c4", "#55585e"),
+    "grid": ("#e4e4e4", "#30343a"),
+    "shade": ("#f1f1f1", "#22262b"),
+    "tint": ("#eef4f9", "#1d2733"),
 }
+BLUE, ORANGE, GREEN, PURPLE, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
+    PALETTE[name][0]
+    for name in ("blue", "orange", "green", "purple", "grey", "dark", "axis", "light", "grid", "shade", "tint")
+)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..config import STREAMS, RunConfig
+from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..diagnostics.gradient_table import GradientTable, gradient_table
@@ -19,82 +20,79 @@ from ..objectives import Pretraining
 from ..recipes import ablations
 from ..train import Run, RunError
 from . import figures
-from .figures import SHOWN, ReportFigure
 from .page import render
 
-MOST = 16  # items of a stream that gradients are measured on
-QUESTIONS = (100, 400)  # that examples come from; the second where the first do not have enough of both kinds
-STOPS = {"with the stop (the paper)": 0.0, "without (plain multi-task)": 1.0}
+__all__ = ["gradient_tables", "write_report"]
+
+_MOST = 16  # items of a stream that gradients are measured on
+_QUESTIONS = (100, 400)  # that examples come from; the second where the first do not have enough of both kinds
+_SCALES = {"with the stop (the paper)": 0.0, "without (plain multi-task)": 1.0}
 
 
 def gradient_tables(run: Run) -> dict[str, GradientTable]:
-    """The trained model's gradient table on one held-out batch, with the stop and without.
+    """The trained model's gradient table on one held-out batch, with the stop-gradient and without.
 
-    Where another network guides MIM (frozen, teacher), the model's own outputs stand in for it: the stop is about text.
+    Where another network is MIM's teacher, the model's own outputs stand in for it: the stop is about text.
     """
     config, model = run.config, run.model()
-    sizes = {f"data.{stream}": min(MOST, getattr(config.data, stream)) for stream in STREAMS}
+    sizes = {f"data.{stream}": min(_MOST, getattr(config.data, stream)) for stream in STREAMS}
     batch = Streams(config.replace(sizes), run.tokenizer(), "validation")[config.train.steps]
-    own = {"flow.mim_target": "self"} if config.flow.mim_target in ("frozen", "teacher") else {}
-    return {
-        title: gradient_table(
-            Pretraining(model, config.replace(dict.fromkeys(ablations()["no_stop_gradient"], share) | own)), batch
-        )
-        for title, share in STOPS.items()
-    }
+    target = {"flow.mim_target": "self"} if config.flow.mim_target in ("frozen", "teacher") else {}
+    tables = {}
+    for title, scale in _SCALES.items():
+        changed = config.replace(dict.fromkeys(ablations()["no_stop_gradient"], scale) | target)
+        tables[title] = gradient_table(Pretraining(model, changed), batch)
+    return tables
 
 
 def write_report(run: Run, gradients: Mapping[str, GradientTable] | None = None) -> Path:
     """Writes `report.html` of a finished run and returns its path; beside it, under `figures/`, every figure as PDF or,
     where it shows pictures, as PNG. `gradients`: what `gradient_tables` measured, or None: measured now.
 
-    Raises RunError where the run is not finished, a file of it cannot be read, or the folder cannot be written.
+    Raises RunError where the run is not finished or a file of it cannot be read, FileError where the folder cannot be
+    written.
     """
-    results, records, machine = evaluate_run(run.folder), run.metrics(), environment(run)
+    results, records, machine = evaluate_run(run.folder), run.metrics(), _environment(run)
     if not records:
         raise RunError(f"{run.folder / 'metrics.jsonl'}: has no records. Put a good copy back, or train again")
     model = run.model()
     measured = gradient_tables(run) if gradients is None else gradients
-    shown = of_both_kinds(model, run.config, run.tokenizer())
+    answers = _of_both_kinds(model, run.config, run.tokenizer())
     sections = {
         "training": figures.training(records, run.config),
         "throughput": [figures.throughput(records)],
         "evaluation": figures.evaluation(results),
-        "examples": figures.examples(shown),
+        "examples": figures.examples(answers, dataset(run.config).credit),
         "gradients": [figures.gradients(measured)],
     }
-    write_figures(run, [plate for some in sections.values() for plate in some])
+    folder = run.folder / "figures"
+    with explain_os_error(folder):
+        folder.mkdir(exist_ok=True)
+    for figure in (figure for section in sections.values() for figure in section):
+        kind = "png" if figure.pictures else "pdf"
+        for name, drawing in figure.files().items():
+            write_atomically(folder / f"{name}.{kind}", drawing.bytes(kind))
     path = run.folder / "report.html"
     write_atomically(path, render(run.config, machine, model, records, results, measured, sections))
     return path
 
 
-def of_both_kinds(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Examples:
-    """Answers enough to show what is right and what is wrong of each task, or those to all that are asked."""
-    shown = Examples((), (), ())
-    for n in QUESTIONS:
-        shown = examples(model, config, tokenizer, n=n)
-        kinds = [kind for answers in vars(shown).values() for kind in right_and_wrong(answers, SHOWN)]
-        if all(len(kind) == SHOWN for kind in kinds):
+def _of_both_kinds(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Examples:
+    """Answers enough to show what is right and what is wrong of each task, or those to all questions."""
+    answers = Examples((), (), ())
+    for n in _QUESTIONS:
+        answers = examples(model, config, tokenizer, n=n)
+        kinds = [kind for own in vars(answers).values() for kind in right_and_wrong(own, figures.SHOWN)]
+        if all(len(kind) == figures.SHOWN for kind in kinds):
             break
-    return shown
+    return answers
 
 
-def write_figures(run: Run, drawn: Sequence[ReportFigure]) -> None:
-    folder = run.folder / "figures"
-    with explain_os_error(folder):
-        folder.mkdir(exist_ok=True)
-    for plate in drawn:
-        for name, figure in plate.files().items():
-            kind = "png" if plate.pictures else "pdf"
-            write_atomically(folder / f"{name}.{kind}", figure.bytes(kind))
-
-
-def environment(run: Run) -> dict[str, Any]:
-    """What trained the run, as it wrote it down; nothing where it did not."""
+def _environment(run: Run) -> dict[str, Any]:
+    """The machine and versions that trained the run, where it recorded them."""
     path = run.folder / "environment.json"
     try:
-        found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        recorded = json.loads(path.read_text("utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: not readable ({error}). Put a good copy back, or delete the file") from error
-    return found if isinstance(found, dict) else {}
+    return recorded if isinstance(recorded, dict) else {}

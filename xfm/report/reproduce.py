@@ -1,33 +1,27 @@
-"""How a run departs from its recipe, and what trains it again."""
+"""How a run departs from its recipe, and the command that trains it again."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from typing import Any
 
 from .. import recipes
 from ..config import ConfigError, RunConfig
+from ..config_utils import leaves
 
-
-def fields(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Leaves by dotted name."""
-    found: dict[str, Any] = {}
-    for name, node in tree.items():
-        found |= fields(node, f"{path}{name}.") if isinstance(node, dict) else {path + name: node}
-    return found
+__all__ = ["command", "departures"]
 
 
 def departures(config: RunConfig) -> tuple[str, dict[str, tuple[Any, Any]]]:
-    """The recipe that the run's name says, else the one with the fewest other fields; and what differs from it, by
+    """The recipe that the run is named after, else the one with the fewest other fields; and what differs from it, by
     dotted name: (the recipe's value, the run's)."""
     try:
         candidates = {config.name: recipes.get(config.name)}
     except ConfigError:
         candidates = {name: make() for name, make in recipes.RECIPES.items()}
-    ours = fields(config.to_dict())
+    ours = leaves(config.to_dict())
     differing = {
-        name: {f: (v, ours[f]) for f, v in fields(recipe.to_dict()).items() if v != ours[f]}
+        name: {f: (v, ours.get(f)) for f, v in leaves(recipe.to_dict()).items() if v != ours.get(f)}
         for name, recipe in candidates.items()
     }
     nearest = min(differing, key=lambda name: len(differing[name]))

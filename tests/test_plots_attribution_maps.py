@@ -1,8 +1,9 @@
-"""Figures of explanations: what they say, that nothing lies over anything else, and what is refused."""
+"""Figures of attributions, attention and leaderboards: what is drawn, that no texts overlap, and what is refused."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_plots import assert_tidy, said
 
@@ -51,23 +52,40 @@ def test_numbers_are_drawn_where_they_are(question):
     np.testing.assert_allclose(widths, np.array(values) / max(values), rtol=1e-5)
 
 
-@pytest.mark.parametrize("place", ["language", "vision", "fusion", "cross"])
-def test_attention_is_a_picture_a_head(question, place):
+@pytest.mark.parametrize("name", ["language", "vision", "fusion", "cross"])
+def test_attention_is_a_picture_or_a_matrix_a_head(question, name):
     traced = trace(question.model, WORDS, SCENE.image, question.text, "itm")
-    if place in ("language", "fusion"):
-        with pytest.raises(ConfigError, match=f"place = '{place}'"):
-            plots.attention(traced, place)
-        return
-    figure = plots.attention(traced, place, 2)
-    layers, heads = traced.maps[place].weights.shape[:2]
-    assert said(figure).count("head ") == layers * heads
+    layers, heads = traced.maps[name].weights.shape[:2]
+    by_words = name in ("language", "fusion")
+    with pytest.raises(ConfigError, match=f"map = '{name}'"):
+        (plots.attention if by_words else plots.attention_matrices)(traced, name)
+    if by_words:
+        figure = plots.attention_matrices(traced, name)
+        np.testing.assert_allclose(figure.axes[1].images[0].get_array(), traced.maps[name].weights[-1, 1])
+        assert len(figure.axes) == heads
+    else:
+        figure = plots.attention(traced, name, 2, credit=SCENE.credit)
+        assert said(figure).count("head ") == layers * heads and SCENE.credit in said(figure)
+    assert_tidy(figure)
+
+
+def test_maps_over_a_picture_have_a_panel_each(question):
+    values = np.zeros(SCENE.image.shape[:2])
+    values[:4] = 1.0
+    figure = plots.patch_maps(SCENE.image, {"first": values, "second": -values}, "Maps", columns=3, signed=True)
+    shown = [axes.images[0].get_array() for axes in figure.axes[:2]]
+    assert (
+        "first" in said(figure)
+        and np.abs(shown[0][:4] - shown[1][:4]).min() > 0
+        and (shown[0][4:] == shown[1][4:]).all()
+    )
     assert_tidy(figure)
 
 
 def test_curves_and_the_leaderboard(question):
     methods = ["saliency", "ablation", "edges"]
     found = {m: faithfulness.perturbation_curves(question, attribute(question, m)) for m in methods}
-    figure = plots.trust_curves(found, "log-odds")
+    figure = plots.insertion_deletion(found, "log-odds")
     assert_tidy(figure)
     for axes, name in zip(
         figure.axes, ["insertion, image", "deletion, image", "insertion, text", "deletion, text"], strict=True
@@ -93,3 +111,22 @@ def test_heads_and_bars(question):
     figure = plots.bars(values, "share restored", "Patching", reference=(0, 1))
     assert_tidy(figure)
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.2, -0.1]
+
+
+def test_charts_draw_their_numbers():
+    table = pd.DataFrame({"a": [0.5, -1.0], "b": [np.nan, 0.25]}, ["x", "y"])
+    figure = plots.heatmap(table, "Map", digits=1)
+    assert [t.get_text() for t in figure.axes[0].texts] == ["0.5", "−1.0", "0.2"]
+    assert_tidy(figure)
+    figure = plots.lines(table, "heads", "right (%)", "Lines", reference=0.5)
+    assert [line.get_ydata()[-1] for line in figure.axes[0].lines] == [-1.0, 0.25, 0.5]
+    assert_tidy(figure)
+    figure = plots.scatter(
+        {"one": np.ones((2, 3)), "two": np.zeros((2, 3))}, "layer", "distance", reference={"two": 0.3}
+    )
+    one, two = figure.axes
+    assert len(one.lines) == 3 and len(two.lines) == 4 and two.lines[-1].get_ydata()[0] == 0.3
+    assert_tidy(figure)
+    figure = plots.images({"left": SCENE.image, "right": SCENE.image[:, ::-1]}, credit="Pictures: mine")
+    assert (figure.axes[1].images[0].get_array() == SCENE.image[:, ::-1]).all() and "Pictures: mine" in said(figure)
+    assert_tidy(figure)

@@ -1,0 +1,126 @@
+"""The static figures of the views: what they draw, and that no texts overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from test_plots import assert_tidy, said, texts
+
+from xfm import recipes
+from xfm.evaluation.retrieval_set import RetrievalSet
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+from xfm.explain.tracing import Trace
+from xfm.objectives import OBJECTIVES
+from xfm_widgets import figures
+
+IMAGE = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)
+WORDS = TokenAxis(("<s>", "li", "on", "</s>"), (-1, 0, 0, -1), ("lion",))
+CREDIT = "Pictures: mine"
+
+
+def test_attention_has_a_panel_a_side():
+    trace = Trace("lion", IMAGE, WORDS, PatchAxis(4, 12), {}, {}, {})
+    sides = [
+        figures.AttentionSide("“li” looks at", "patches", torch.linspace(0, 1, 17)),
+        figures.AttentionSide("looks at patch 3", "words", torch.tensor([0.1, -0.4, 0.2, 0.3])),
+    ]
+    figure = figures.plot_attention(sides, trace, signed=True, title="A − B", credit=CREDIT)
+    bars = figure.axes[1]
+    assert [round(bar.get_width(), 6) for bar in bars.patches] == [0.1, -0.4, 0.2, 0.3]
+    assert {"“li” looks at", "li", "the token of the whole picture: 0.000", CREDIT} <= set(said(figure).split("\n"))
+    assert_tidy(figure)
+    with pytest.raises(ValueError, match="no sides"):
+        figures.plot_attention([], trace)
+
+
+def test_grounding_draws_what_is_known():
+    box = (4, 8, 20, 10)
+    attention = np.linspace(0, 1, 16).reshape(4, 4)
+    figure = figures.grounding(IMAGE, "“a lion”: IoU 0.50", box, (2, 8, 20, 10), attention, "layer 1", CREDIT)
+    assert {tuple(p.get_bbox().bounds) for p in figure.axes[0].patches} == {(3.5, 7.5, 20, 10), (1.5, 7.5, 20, 10)}
+    assert {"true box", "predicted box", "layer 1; largest: 1.000", CREDIT} <= set(said(figure).split("\n"))
+    assert_tidy(figure)
+    alone = figures.grounding(IMAGE, "“a lion”")
+    assert not alone.axes[0].patches and not alone.axes[1].images and "box" not in said(alone)
+
+
+def test_masked_prediction_shows_guesses_and_cosines():
+    hidden = np.arange(16) == 5
+    guesses = {"guesses": [("lion", 0.9), ("cat", 0.004)], "truth": 0.9}
+    other = {"guesses": [("cat", 0.5)], "truth": None}
+    words = [{"piece": "lion", "with": guesses, "without": other}, {"piece": "here", "with": None, "without": guesses}]
+    agreement = np.where(hidden, 0.25, np.nan)
+    figure = figures.masked_prediction(IMAGE, hidden, agreement, IMAGE, words, "1 hidden", CREDIT)
+    texts = said(figure).replace("\u00a0", " ").split("\n")
+    assert {"lion 0.90 ✓, cat 4e-03", "cat 0.50 (lion –)", "not given", "0.25", CREDIT} <= set(texts)
+    assert "MIM's cosine with its target, mean 0.25" in texts
+    assert (figure.axes[2].images[0].get_array()[12:24, 12:24] == IMAGE[12:24, 12:24]).all()
+    assert_tidy(figure)
+    nothing = said(figures.masked_prediction(IMAGE, ~hidden, None, None, []))
+    assert "No word is hidden." in nothing and nothing.count("not given") == 2
+
+
+@pytest.mark.parametrize("direction", ["text to image", "image to text"])
+def test_retrieval_ranks_and_maps(direction: str):
+    rng, n = np.random.default_rng(0), 10
+    features = rng.normal(size=(2, n, 4))
+    features /= np.linalg.norm(features, axis=-1, keepdims=True)
+    texts = tuple(f"text {i} " + "of many words " * 12 * (i == 3) for i in range(n))
+    similarity, truth = features[0] @ features[1].T, np.eye(n, dtype=bool)
+    pairs = RetrievalSet(np.stack([IMAGE] * n), texts, similarity, features[0], features[1], truth)
+    itm = np.full(n, np.nan)
+    itm[3] = 7.5
+    figure = figures.plot_retrieval(pairs, direction, 3, itm, selected=[1, 12], credit=CREDIT)
+    words = said(figure)
+    assert f"Retrieval, {direction}: the first true answer comes" in words and "ITM 7.50" in words and CREDIT in words
+    assert "lines join pairs" in words and "selected" in words and words.count("✓") == 1
+    assert_tidy(figure)
+
+
+def test_runs_are_compared_panel_by_panel():
+    steps = np.arange(1.0, 41)
+    panel = figures.CurvePanel(
+        {"a": (steps, steps), "b": (steps, steps * 2)}, {"a": (steps[-1:], np.array([9.0]))}, "nats"
+    )
+    figure = figures.compare_runs(
+        {"MLM, texts": panel, "ITC": figures.CurvePanel({"a": (steps, -steps)})}, 0.1, True, "Losses"
+    )
+    first, second = figure.axes
+    assert len(first.lines) == 5 and first.get_yscale() == "log" and second.get_yscale() == "linear"
+    assert {"a", "b", "held-out data", "nats", "MLM, texts"} <= set(said(figure).split("\n"))
+    assert_tidy(figure)
+    assert "Losses: nothing to draw yet" in said(figures.compare_runs({}, title="Losses"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "bars"),
+    [
+        ({}, "stop-gradient\nITM 0, IMLM 0, BBP 0", 2),
+        (recipes.ablations()["no_stop_gradient"], "no stop-gradient\nITM 1, IMLM 1, BBP 1", 0),
+        ({"flow.text_gradient.itm": 0.5}, "gradient scale\nITM 0.5, IMLM 0, BBP 0", 0),
+        ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC 0", 4),
+    ],
+)
+def test_the_flow_shows_the_stop_and_gradient_scales(changes: dict, expected: str, bars: int):
+    figure = figures.flow_diagram(recipes.smoke().replace(changes).flow, "Flow")
+    assert expected in [t.get_text() for t in texts(figure)] and len(figure.axes[0].lines) == bars
+    assert_tidy(figure)
+
+
+def test_the_flow_shows_the_guidance():
+    arrows = []
+    for target in ("self", "pixels"):
+        figure = figures.flow_diagram(recipes.smoke().replace({"flow.mim_target": target}).flow)
+        arrows.append(len(figure.axes[0].patches))
+        assert "hidden patches predict\n" in said(figure)
+    assert arrows[0] == arrows[1] + 1  # the target comes from the encoder
+
+
+def test_an_objective_that_is_added_has_its_place_in_the_flow(monkeypatch: pytest.MonkeyPatch):
+    class Added(OBJECTIVES["itm"]):  # type: ignore[misc]
+        text_gradient = 0.5
+
+    monkeypatch.setitem(OBJECTIVES, "ours", Added)
+    words = [t.get_text() for t in texts(figures.flow_diagram(recipes.smoke().flow, norms={"ours": {"fusion": 2.5}}))]
+    assert "OURS" in words and "gradient scale\nITM 0, IMLM 0, BBP 0, OURS 0.5" in words and "OURS 2.5" in words

@@ -1,0 +1,72 @@
+"""Curves of several runs over each other, as the training monitor shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from xfm.plots import Figure
+from xfm.plots.colours import GREY
+from xfm.plots.curves import smooth
+from xfm.plots.probes import cycle
+from xfm.plots.style import SIZE, WIDTH, new_figure, styled
+
+__all__ = ["CurvePanel", "compare_runs"]
+
+
+@dataclass
+class CurvePanel:
+    """Of every run a line, and points of held-out data: steps done (T,), values (T,)."""
+
+    lines: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    held_out: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    unit: str = ""
+    dense: bool = True  # a value a step or nearly: there is something to smooth
+
+
+@styled
+def compare_runs(
+    panels: Mapping[str, CurvePanel], smoothing: float = 0.0, logarithmic: bool = False, title: str = ""
+) -> Figure:
+    """A panel a curve, a colour and dash a run; `smoothing`: the width of a running mean as a fraction of the steps,
+    behind which the values themselves are faint. `logarithmic`: the axis, of panels whose values are all above zero.
+    Without panels a figure that says that there is nothing yet."""
+    if not panels:
+        return new_figure(WIDTH, 0.9, f"{title}: nothing to draw yet" if title else "Nothing to draw yet")
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = new_figure(WIDTH * columns / 3 + 0.3, 2.0 * rows + 0.6, title)
+    runs = list(dict.fromkeys(run for panel in panels.values() for run in (*panel.lines, *panel.held_out)))
+    looks = dict(zip(runs, cycle() * (1 + len(runs) // len(cycle())), strict=False))
+    for i, (name, panel) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        for run, (steps, values) in panel.lines.items():
+            colour, dash, _ = looks[run]
+            span = smoothing * (steps[-1] - steps[0]) if panel.dense and len(steps) else 0
+            if span > 0:
+                axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
+            axes.plot(steps, smooth(steps, values, span), color=colour, linestyle=dash, linewidth=1.6)
+        for run, (steps, values) in panel.held_out.items():
+            axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
+        everything = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]
+        if logarithmic and min((values.min() for values in everything if len(values)), default=0) > 0:
+            axes.set_yscale("log")
+        axes.set_title(name, fontsize=SIZE + 0.5)
+        axes.set_ylabel(panel.unit, fontsize=SIZE)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.tick_params(labelsize=8)
+        axes.set_xlabel("step" if i + columns >= len(panels) else "", fontsize=SIZE)
+    handles = []
+    for run in runs:
+        look: dict[str, Any] = {"color": looks[run][0], "linestyle": looks[run][1]}
+        handles.append(Line2D([], [], label=run, **look))
+    if any(panel.held_out for panel in panels.values()):
+        handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
+    figure.legend(handles=handles, loc="outside lower left", ncols=3)
+    return figure

@@ -1,0 +1,45 @@
+"""One phrase, its true and its predicted box, and the attention behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from xfm.plots import Figure
+from xfm.plots.attribution_maps import overlay
+from xfm.plots.examples import boxes
+from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled
+
+__all__ = ["grounding"]
+
+Box = Sequence[float]  # x, y, width, height in pixels
+
+
+@styled
+def grounding(
+    image: np.ndarray,
+    title: str,
+    predicted: Box | None = None,
+    true: Box | None = None,
+    attention: np.ndarray | None = None,
+    attention_label: str = "",
+    credit: str = "",
+) -> Figure:
+    """The picture (H, W, 3) uint8 with the true box (solid) and the predicted one (dashed); next to it, where given,
+    attention by patch (rows, columns)."""
+    height, width = image.shape[:2]
+    figure = new_figure(WIDTH, 3.2 * min(height / width, 1) + 1.1, title, credit)
+    left, right = figure.subplots(1, 2)
+    left.imshow(image, interpolation="none")
+    bare(left)
+    bare(right)
+    known = {name: box for name, box in (("true", true), ("predicted", predicted)) if box is not None}
+    if handles := boxes(left, known):
+        figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=SIZE)
+    if attention is not None:
+        rows, columns = attention.shape
+        down, across = np.arange(height) * rows // height, np.arange(width) * columns // width
+        overlay(right, image, attention[np.ix_(down, across)], signed=False)
+        right.set_xlabel(f"{attention_label}; largest: {attention.max():.3f}", fontsize=SIZE, loc="left")
+    return figure

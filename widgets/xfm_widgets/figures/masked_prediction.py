@@ -1,0 +1,101 @@
+"""What a model predicts for the hidden parts of a picture and a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+
+from xfm.plots import Figure
+from xfm.plots.colours import BLUE, GREY
+from xfm.plots.examples import RIGHT, cover_patches
+from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
+
+__all__ = ["masked_prediction"]
+
+_COLUMNS = {"hidden": 0.0, "given the picture as shown (IMLM)": 0.12, "from the text alone (MLM)": 0.56}  # of the width
+_READABLE = 8  # patches a side, at most: their numbers fit
+
+
+@styled
+def masked_prediction(
+    image: np.ndarray,
+    hidden: np.ndarray,
+    agreement: np.ndarray | None,
+    pixels: np.ndarray | None,
+    words: Sequence[Mapping[str, Any]],
+    title: str = "",
+    credit: str = "",
+) -> Figure:
+    """The picture (side, side, 3) uint8 as it is shown, with `hidden` (P,) bool covered; next to it, where hidden, the
+    `agreement` (P,) of MIM's prediction with its target, a cosine, and the target in `pixels` (side, side, 3) uint8;
+    below them the guesses for hidden word pieces, as `explain.masked_prediction` has them in "words"."""
+    rows = [
+        (w["piece"], [wrap(_guesses(w["piece"], w[side]), 0.4 * WIDTH) for side in ("with", "without")]) for w in words
+    ]
+    lines = 1.5 + sum(1.4 + max(text.count("\n") for text in cells) for _, cells in rows)
+    side, below = 2.9, 0.17 * lines
+    figure = new_figure(WIDTH, side + below + 1.0, title, credit)
+    grid = figure.add_gridspec(2, 3, height_ratios=[side, below])
+    size = round(len(hidden) ** 0.5)
+    where = np.kron(hidden.reshape(size, size), np.ones((len(image) // size,) * 2))[..., None] > 0
+    faint = (0.25 * image.mean(-1, keepdims=True) + 0.75 * 245).repeat(3, -1).astype(np.uint8)
+    known = np.zeros(len(hidden), bool) if agreement is None else hidden & np.isfinite(agreement)
+    mean = ": not given" if agreement is None else f", mean {agreement[known].mean():.2f}" if known.any() else ""
+    panels = {
+        "as it is shown": image,
+        f"MIM's cosine with its target{mean}": faint,
+        "the pixels as a target instead" + (": not given" if pixels is None else ""): (
+            faint if pixels is None else np.where(where, pixels, faint)
+        ),
+    }
+    axes = [figure.add_subplot(grid[0, i]) for i in range(3)]
+    for picture, (name, ground) in zip(axes, panels.items(), strict=True):
+        picture.imshow(ground, interpolation="none")
+        picture.set_title(name, fontsize=SIZE)
+        bare(picture)
+    cover_patches(axes[0], len(image), hidden)
+    if agreement is not None:
+        _cosines(axes[1], len(image), known, agreement)
+    _table(figure.add_subplot(grid[1, :]), rows, lines)
+    return figure
+
+
+def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> None:
+    """Patches in the colour of their value, with the number where it fits."""
+    cover_patches(axes, side, known, list(colormaps["cividis"](np.clip(np.nan_to_num(values), 0, 1))))
+    size = round(len(known) ** 0.5)
+    for i in np.flatnonzero(known).tolist() if size <= _READABLE else ():
+        x, y = ((place + 0.5) * side / size - 0.5 for place in (i % size, i // size))
+        ink = "black" if values[i] > 0.55 else "white"
+        axes.text(x, y, f"{values[i]:.2f}", ha="center", va="center", fontsize=7, color=ink)
+
+
+def _table(axes: Axes, rows: Sequence[tuple[str, Sequence[str]]], lines: float) -> None:
+    bare(axes)
+    axes.set(xlim=(0, 1), ylim=(lines, 0))
+    look: dict[str, Any] = {"va": "top", "fontsize": SIZE}
+    for head, x in _COLUMNS.items() if rows else (("No word is hidden.", 0.0),):
+        axes.text(x, 0, head, color=GREY, **look)
+    y = 1.5
+    for piece, cells in rows:
+        axes.text(0, y, piece, color=BLUE, fontweight="bold", **look)
+        for x, text in zip([*_COLUMNS.values()][1:], cells, strict=True):
+            axes.text(x, y, text, **look)
+        y += 1.4 + max(text.count("\n") for text in cells)
+
+
+def _guesses(piece: str, side: Mapping[str, Any] | None) -> str:
+    """The guesses with their probabilities, the right one marked, or said after them."""
+    if side is None:
+        return "not given"
+    guesses = [f"{g}\u00a0{_number(p)}" + f"\u00a0{RIGHT}" * (g == piece) for g, p in side["guesses"]]
+    within = piece in [g for g, _ in side["guesses"]]
+    return ", ".join(guesses) + ("" if within else f" ({piece}\u00a0{_number(side['truth'])})")
+
+
+def _number(x: float | None) -> str:
+    return "–" if x is None else f"{x:.2f}" if x >= 0.01 else f"{x:.0e}"

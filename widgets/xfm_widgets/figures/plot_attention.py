@@ -1,0 +1,52 @@
+"""Attention of one head, or of several as one: what attends, and what is attended to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from torch import Tensor
+
+from xfm.plots import Figure
+from xfm.plots.attribution_maps import colour_scale, overlay
+from xfm.plots.colours import BLUE, ORANGE
+from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
+
+if TYPE_CHECKING:
+    from xfm.explain.tracing import Trace
+
+__all__ = ["AttentionSide", "plot_attention"]
+
+
+@dataclass(frozen=True)
+class AttentionSide:
+    title: str
+    kind: str  # "words" or "patches"
+    weights: Tensor  # of all word pieces, or of the whole picture's token and then all patches
+
+
+@styled
+def plot_attention(
+    sides: Sequence[AttentionSide], trace: Trace, signed: bool = False, title: str = "", credit: str = ""
+) -> Figure:
+    """A panel a side, each with a scale of its own; `signed`: differences. ValueError where there is no side."""
+    require(sides, "sides")
+    high = max(3.0 if side.kind == "patches" else 0.2 * len(side.weights) for side in sides)
+    figure = new_figure(WIDTH * (1 if len(sides) > 1 else 0.6), high + 1.1, title, credit)
+    for axes, side in zip(figure.subplots(1, len(sides), squeeze=False)[0], sides, strict=True):
+        weights = side.weights.numpy()
+        axes.set_title(side.title)
+        if side.kind == "patches":
+            overlay(axes, trace.image, trace.patches.pixels(side.weights[1:]).numpy(), signed)
+            colours, norm = colour_scale(weights[1:], signed)
+            figure.colorbar(ScalarMappable(norm, colours), ax=axes, aspect=25)
+            axes.set_xlabel(f"the token of the whole picture: {weights[0]:.3f}", fontsize=SIZE, loc="left")
+            continue
+        axes.barh(range(len(weights)), weights, height=0.7, color=np.where(weights < 0, ORANGE, BLUE))
+        axes.set_yticks(range(len(weights)), trace.words.pieces, fontsize=SIZE)
+        axes.set_ylim(len(weights) - 0.4, -0.6)
+        axes.locator_params(axis="x", nbins=4)
+    return figure

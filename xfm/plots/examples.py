@@ -1,0 +1,221 @@
+"""Pictures with what the data, or a model, say about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from ..data.synthetic import preview
+from ..data.synthetic.scenes import Scene
+from ..evaluation.examples import Grounded, Guess, Masked, Retrieved
+from .colours import BLUE, GREY, ORANGE
+from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
+from .svg import FIXED
+
+__all__ = ["RIGHT", "boxes", "cover_patches", "grounding_examples", "hidden_patches", "images", "masked_word_examples",
+           "ordinal", "retrieval_examples", "scenes"]  # fmt: skip
+
+RIGHT, WRONG = "✓", "✗"
+_LINE = 11.2  # points from a line of text to the next
+_BOXES: dict[str, tuple[str, Any]] = {"true": (BLUE, "-"), "predicted": (ORANGE, (0, (2.5, 1.5)))}
+Box = Sequence[float]  # x, y, width, height in pixels
+
+
+@dataclass(frozen=True)
+class _Text:
+    text: str
+    colour: str = "black"
+    weight: str = "normal"
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A picture: how it is drawn, the lines below it, what is said above it (and above the next)."""
+
+    draw: Callable[[Axes], object]
+    below: Sequence[_Text] = ()
+    above: str = ""
+
+
+def _sheet(cards: Sequence[_Card], columns: int, title: str, credit: str) -> Figure:
+    """A grid of cards, each as high as its texts ask for."""
+    side = WIDTH / columns - 0.35
+    rows = -(-len(cards) // columns)
+    texts = [[_Text(wrap(t.text, side, SIZE, "    "), t.colour, t.weight) for t in card.below] for card in cards]
+    lines = [sum(1 + t.text.count("\n") for t in own) for own in texts]
+    titles = [wrap(card.above, 2 * side) for card in cards]
+    most = sum(max(lines[i : i + columns]) for i in range(0, len(cards), columns))
+    most += sum(max(t.count("\n") + bool(t) for t in titles[i : i + columns]) for i in range(0, len(cards), columns))
+    width = max(min(columns, len(cards)) * WIDTH / columns, WIDTH / 2)
+    figure = new_figure(width, 0.55 + rows * (side + 0.3) + most * _LINE / 72, title, credit)
+    panels = figure.subplots(rows, min(columns, len(cards)), squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+        axes.set_anchor("S")
+    for axes, card, own, above in zip(panels, cards, texts, titles, strict=False):
+        card.draw(axes)
+        axes.set_title(above, fontsize=SIZE, fontweight="normal")
+        down = 3.0
+        for t in own:
+            look: dict[str, Any] = {"color": t.colour, "weight": t.weight, "fontsize": SIZE, "va": "top"}
+            axes.annotate(t.text, (0, 0), (0, -down), "axes fraction", "offset points", **look)
+            down += _LINE * (1 + t.text.count("\n"))
+    return figure
+
+
+def _picture(pixels: np.ndarray) -> Callable[[Axes], object]:
+    """Every pixel a square, in a vector file as well."""
+    return lambda axes: axes.imshow(pixels, interpolation="none")
+
+
+@styled
+def images(images: Mapping[str, np.ndarray], title: str = "", columns: int = 4, credit: str = "") -> Figure:
+    """Pictures (height, width, 3) uint8 by their names."""
+    require(images, "pictures")
+    return _sheet([_Card(_picture(i), above=name) for name, i in images.items()], columns, title, credit)
+
+
+@styled
+def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure:
+    """Scenes with numbered boxes, captions, and the phrases that name each object."""
+    require(scenes, "scenes")
+    cards = []
+    for scene in scenes:
+        phrases = [_Text(f"{i + 1} {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
+        cards.append(_Card(partial(preview.show, scene=scene), [_Text(f"“{scene.caption.text}”"), *phrases]))
+    credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
+    return _sheet(cards, columns, title, credit)
+
+
+@styled
+def hidden_patches(
+    images: Sequence[np.ndarray], masks: Sequence[np.ndarray], title: str = "", columns: int = 6, credit: str = ""
+) -> Figure:
+    """Pictures (side, side, 3) with the patches that are hidden from the model, (P,) bool, row-major."""
+    require(images, "pictures")
+
+    def draw(axes: Axes, pixels: np.ndarray, mask: np.ndarray) -> None:
+        axes.imshow(pixels, interpolation="none")
+        cover_patches(axes, len(pixels), mask)
+
+    cards = [
+        _Card(partial(draw, pixels=pixels, mask=mask), [_Text(f"{mask.sum()} of {len(mask)} hidden")])
+        for pixels, mask in zip(images, np.asarray(masks), strict=True)
+    ]
+    return _sheet(cards, columns, title, credit)
+
+
+def cover_patches(axes: Axes, side: int, mask: np.ndarray, colours: Sequence[Any] | None = None) -> None:
+    """Squares over the patches of a mask (P,) bool, row-major, on a picture of `side` pixels: grey or `colours`."""
+    grid = math.isqrt(len(mask))
+    step = side / grid
+    for i in np.flatnonzero(mask).tolist():
+        corner = i % grid * step - 0.5, i // grid * step - 0.5
+        colour = "#8a8a8a" if colours is None else colours[i]
+        axes.add_patch(Rectangle(corner, step, step, facecolor=colour, edgecolor="white", linewidth=0.5, gid=FIXED))
+
+
+@styled
+def retrieval_examples(
+    examples: Sequence[Retrieved],
+    title: str = "Retrieval: which caption is the picture's?",
+    columns: int = 4,
+    credit: str = "",
+) -> Figure:
+    """Pictures, the captions that the model ranks first with their cosines, and the right one wherever it comes."""
+    require(examples, "examples of retrieval")
+    cards = []
+    for e in examples:
+        verdict = f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption comes {ordinal(e.rank + 1)}"
+        ranked = [(i, f"{caption} ({cosine:.2f})".replace("-0", "−0"), right) for i, (caption, cosine, right) in
+                  enumerate(e.top)]  # fmt: skip
+        if not any(right for _, _, right in ranked):
+            ranked.append((e.rank, e.caption, True))
+        lines = [
+            _Text(f"{rank + 1}. {text}" + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
+            for rank, text, right in ranked
+        ]
+        cards.append(_Card(_picture(e.image), [_Text(verdict, weight="bold"), *lines]))
+    return _sheet(cards, columns, title, credit)
+
+
+@styled
+def grounding_examples(
+    examples: Sequence[Grounded],
+    title: str = "Grounding: where is what the phrase names?",
+    columns: int = 4,
+    credit: str = "",
+) -> Figure:
+    """The true box (solid), the predicted one (dashed), and their IoU; right from an IoU of 0.5."""
+    require(examples, "examples of grounding")
+
+    def draw(axes: Axes, example: Grounded) -> None:
+        axes.imshow(example.image, interpolation="none")
+        height, width = example.image.shape[:2]
+        shown = {}
+        for name, (cx, cy, w, h) in (("true", example.true), ("predicted", example.predicted)):
+            shown[name] = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
+        boxes(axes, shown)
+
+    cards = []
+    for e in examples:
+        verdict = f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}"
+        cards.append(_Card(partial(draw, example=e), [_Text(verdict, weight="bold"), _Text(f"“{e.phrase}”")]))
+    figure = _sheet(cards, columns, title, credit)
+    handles = [Line2D([], [], color=c, linestyle=line, lw=2, label=f"{n} box") for n, (c, line) in _BOXES.items()]
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=SIZE)
+    return figure
+
+
+def boxes(axes: Axes, boxes: Mapping[str, Box]) -> list[Line2D]:
+    """Outlines of the boxes called "true" and "predicted", and their entries for a legend."""
+    handles = []
+    for name, (x, y, w, h) in boxes.items():
+        colour, line = _BOXES[name]
+        for width, shade, style in ((4, "white", "-"), (2, colour, line)):  # white: visible on any ground
+            look: dict[str, Any] = {"edgecolor": shade, "linestyle": style, "linewidth": width, "gid": FIXED}
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, clip_on=False, **look))
+        handles.append(Line2D([], [], color=colour, linestyle=line, linewidth=2, label=f"{name} box"))
+    return handles
+
+
+@styled
+def masked_word_examples(
+    examples: Sequence[Masked],
+    title: str = "The hidden word: guesses given its picture, and given another",
+    columns: int = 3,
+    credit: str = "",
+) -> Figure:
+    """A caption with a name hidden; the likeliest words with their probabilities, given its own picture and another."""
+    require(examples, "examples of masked words")
+    cards = []
+    for e in examples:
+        for name, pixels, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
+            above = f"“{e.caption}”" if name == "its picture" else ""
+            cards.append(_Card(_picture(pixels), [_Text(name, GREY), *_guesses(guesses, e.word)], above))
+    return _sheet(cards, 2 * columns, title, credit)
+
+
+def _guesses(guesses: Sequence[Guess], word: str) -> list[_Text]:
+    """The guesses, the first in bold, and the right word where it is not among them."""
+    lines = []
+    for i, (guess, probability) in enumerate(guesses):
+        right = guess.strip() == word
+        percent = f"{100 * probability:.0f} %" if probability >= 0.01 else "<1 %"
+        text = f"{guess} {percent}" + f"\u00a0{RIGHT}" * right
+        lines.append(_Text(text, BLUE if right else "black", "normal" if i else "bold"))
+    return lines if word in [guess.strip() for guess, _ in guesses] else [*lines, _Text(f"({word})", BLUE)]
+
+
+def ordinal(n: int) -> str:
+    """ "1st", "2nd", "3rd", "4th", "11th", ..."""
+    ending = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
