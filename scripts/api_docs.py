@@ -90,14 +90,14 @@ def home(module: Module, name: str) -> tuple[Module, ast.stmt] | Module | None:
                 if (alias.asname or alias.name) == name:
                     return _target(module.absolute(node), alias.name)
     lazy = getattr(import_module(module.name), "_HOME", {})
+    if lazy.get(name) == name:  # a module that is public itself
+        return modules()[f"{module.name}.{name}"]
     return _target(f"{module.name}.{lazy[name]}", name) if name in lazy else None
 
 
 def _target(source: str, name: str) -> tuple[Module, ast.stmt] | Module | None:
     if f"{source}.{name}" in modules():
         return modules()[f"{source}.{name}"]
-    if source.rpartition(".")[2] == name and source in modules():
-        return modules()[source]
     return home(modules()[source], name) if source in modules() else None
 
 
@@ -195,15 +195,18 @@ def anchor(heading: str) -> str:
 
 
 def lacking() -> list[str]:
-    """Public names without a docstring (of a constant: a comment)."""
+    """Public functions, classes and modules without a docstring. A constant needs a comment only where it is no type,
+    table or number that says what it is."""
     found = []
     for module in modules().values():
         for name in module.names or ():
             defined = home(module, name)
             if isinstance(defined, Module):
                 text = ast.get_docstring(defined.tree)
+            elif defined and isinstance(defined[1], ast.FunctionDef | ast.ClassDef):
+                text = description(*defined)
             else:
-                text = description(*defined) if defined else ""
+                text = "a constant" if defined else ""
             if not text:
                 found.append(f"{module.name}.{name}")
     return found
