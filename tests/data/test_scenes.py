@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from xfm import recipes
 from xfm.config import CaptionConfig, SceneConfig
+from xfm.config_utils import ConfigError
 from xfm.data.source import SPLITS, Split
 from xfm.data.synthetic import openmoji
 from xfm.data.synthetic.background import MIDDLE
@@ -451,3 +452,17 @@ def test_templates_are_captions_of_single_objects(index: int) -> None:
     scene = WORLD.scene("train", index, 1)
     assert scene.caption.text in templates(scene.objects[0].name)
     assert openmoji.concepts()[scene.objects[0].concept].name == scene.objects[0].name
+
+
+def test_a_replaced_object_is_all_that_changes() -> None:
+    scene = next(s for s in (WORLD.scene("test", i, 2) for i in range(50)) if len({o.name for o in s.objects}) == 2)
+    name, kept = (o.name for o in scene.objects)
+    other = next(n for n in WORLD.names if n not in (name, kept))
+    same, changed = WORLD.replace_object(scene, name, name), WORLD.replace_object(scene, name, other)
+    assert same.objects == scene.objects and [o.name for o in changed.objects] == [other, kept]
+    differ = (same.image != changed.image).any(-1)
+    assert differ.any() and not differ[~(same.objects[0].silhouette | changed.objects[0].silhouette)].mean() > 0.05
+    assert (changed.objects[0].x, changed.objects[0].y) <= (scene.objects[0].x, scene.objects[0].y)
+    for arguments, said in (((other, name), "name = "), ((name, "lyon"), "other = 'lyon'")):
+        with pytest.raises(ConfigError, match=said):
+            WORLD.replace_object(scene, *arguments)

@@ -123,7 +123,7 @@ def test_the_effective_rank_counts_directions() -> None:
 
 def test_layer_states_are_the_encoders_own_without_padding(probe: TrainingProbe, pretraining: Pretraining) -> None:
     states = layer_states(pretraining.model, probe.batch)
-    words = [s.words for s in probe.batch.values() if hasattr(s, "words")]
+    words = [s.tokens for s in probe.batch.values() if hasattr(s, "tokens")]
     pictures = sum(len(s.image) for s in probe.batch.values() if hasattr(s, "image"))
     assert len(states["language"][0]) == sum(int(w.mask.sum()) for w in words)
     assert len(states["vision"][0]) == pictures * CONFIG.model.vision.patches

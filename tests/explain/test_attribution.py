@@ -220,7 +220,7 @@ def test_every_method_explains_every_target(model, method, target):
 
 
 def test_words_are_attributed_itm_although_training_stops_it(inputs):
-    assert CONFIG.flow.text_gradient.itm == 0
+    assert CONFIG.flow.text_gradient["itm"] == 0
     for method in ("saliency", "integrated gradients", "generic attention", "shapley"):
         words = attribute(inputs, method).by_word()
         assert sum(abs(value) > 0 for value in words.values()) >= len(words) - 2, method

@@ -90,6 +90,7 @@ def test_every_head_is_measured_both_ways(model, inputs):
     assert found.frame[["ablation", "attention x gradient"]].gt(0).all(axis=None)
     assert found.agreement("ablation", "ablation") == pytest.approx(1)
     assert -1 <= found.agreement() <= 1
+    assert len(found.heads) == len(found.frame) and found.heads[row.name] == (CROSS, 1)
 
 
 def test_parts_of_the_input_are_taken_away(model, inputs):
@@ -127,3 +128,16 @@ def test_what_ablated_heads_do_to_every_objective(model):
 def test_heads_that_are_not_there(model, heads, said):
     with pytest.raises(ConfigError, match=said), interventions.ablate_heads(model, heads):
         pass
+
+
+def test_pruning_counts_right_images_and_without_heads_every_pair_is_a_tie(model):
+    scenes = [DATA.world.scene("test", i, 2) for i in range(4)]
+    phrases = [scene.phrases[0].text for scene in scenes]
+    pairs = [
+        (make_inputs(model, TOKENIZER, scene.image, phrase), make_inputs(model, TOKENIZER, other.image, phrase))
+        for scene, other, phrase in zip(scenes, scenes[1:] + scenes[:1], phrases, strict=True)
+    ]
+    heads = [(CROSS, h) for h in range(CONFIG.model.text.heads)]
+    with eval_mode(model):
+        right = sum(a.score() > b.score() for a, b in pairs) / 4
+        assert interventions.pruning_curve(pairs, heads, [0, len(heads)]) == [pytest.approx(right), 0.5]

@@ -60,7 +60,7 @@ def test_every_map_has_its_axes_and_sums_to_one(traced):
 
 
 def test_words_have_gradients_of_itm_although_training_stops_them(model, traced):
-    assert CONFIG.flow.text_gradient.itm == 0
+    assert CONFIG.flow.text_gradient["itm"] == 0
     for name, attention in traced.maps.items():
         assert attention.gradients is not None and attention.gradients.shape == attention.weights.shape
         assert attention.gradients.abs().sum() > 0, name

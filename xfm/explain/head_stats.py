@@ -1,11 +1,21 @@
-"""What heads do, from their weights (layer, head, query, key) alone: of any model whose attention was captured."""
+"""What heads do, from their weights (layer, head, query, key): of any model whose attention was captured."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-__all__ = ["distance", "entropy", "mass", "rollout", "specialised"]
+from ..model.modes import eval_mode
+from .inputs import AttributionInputs
+from .tracing import capture_attention
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["distance", "entropy", "frame", "mass", "object_mass", "rollout", "specialised"]
 
 
 def rollout(weights: Tensor) -> Tensor:
@@ -38,6 +48,23 @@ def mass(weights: Tensor, keys: Tensor, queries: Tensor | None = None) -> Tensor
     """(..., Q, K) -> (...): the share of attention to some keys (K,) bool, mean over some queries (Q,) bool or all."""
     rows = weights if queries is None else weights[..., queries, :]
     return rows[..., keys].sum(-1).mean(-1)
+
+
+def object_mass(inputs: AttributionInputs) -> tuple[Tensor, float]:
+    """The share (layer, head) of cross-attention from the words that name an object to its patches, and what it is by
+    chance. `inputs`: of `scene_inputs` with `about`. ConfigError where no object is known."""
+    patches = torch.cat([torch.tensor([False]), inputs.object_patches()[inputs.text]])  # the pooled token is none
+    with eval_mode(inputs.model):
+        maps, _ = capture_attention(inputs, gradients=False)
+    return mass(maps["cross"].weights, patches, inputs.name_pieces), patches.float().mean().item()
+
+
+def frame(measure: str, values: Mapping[str, Tensor]) -> pd.DataFrame:
+    """A number a head, attention map -> (L, H), as rows: place (the map), layer, head, and the measure."""
+    import pandas as pd
+
+    rows = [(n, i, j, x) for n, v in values.items() for i, row in enumerate(v.tolist()) for j, x in enumerate(row)]
+    return pd.DataFrame(rows, columns=["place", "layer", "head", measure])
 
 
 def specialised(values: Tensor, most: int = 5, largest: bool = True) -> list[tuple[int, int, float]]:

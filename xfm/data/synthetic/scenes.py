@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -256,6 +256,23 @@ class World(Source):
             else:
                 return None
         return with_occlusion(placed) if rules.overlap else placed
+
+    def replace_object(self, scene: Scene, name: str, other: str) -> Scene:
+        """The scene with the objects of one name shown as another concept, at their place. Its texts stay.
+
+        The background is drawn anew, the same each time: of one scene, results for different `other` differ in these
+        objects alone, also from that for `other=name`. ConfigError for a name that the scene, or the world, lacks.
+        """
+        one_of("name", name, [o.name for o in scene.objects])
+        one_of("other", other, self.names)
+
+        def shown(o: Object) -> Object:
+            new = replace(o, concept=self.names.index(other), name=other)
+            height, width = new.sprite.shape[:2]
+            return replace(new, x=min(o.x, o.side - width), y=min(o.y, o.side - height), width=width, height=height)
+
+        objects = [shown(o) if o.name == name and other != name else o for o in scene.objects]
+        return replace(scene, image=self._render(objects, seeding.rng("one ground")), objects=tuple(objects))
 
     def _render(self, placed: list[Object], rng: np.random.Generator) -> np.ndarray:
         """(side, side, 3) uint8: the objects over the background, the first farthest behind."""
