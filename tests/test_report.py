@@ -300,7 +300,7 @@ def test_examples_are_asked_for_until_both_kinds_are_found(monkeypatch: pytest.M
 
 def test_a_page_has_the_losses_with_their_gradient_scales(page: Page) -> None:
     words = " ".join(page.text().split())
-    assert "IMLM image-conditioned masked language modelling pairs, regions 1.5 3 0" in words
+    assert "IMLM image-conditioned masked language modelling pairs, regions 1.5 1 0" in words
     assert "A vision encoder (2 layers" in words and "8 pairs" in words
 
 
@@ -316,10 +316,10 @@ def test_losses_are_on_where_a_weight_and_a_stream_are() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, "The paper’s stop-gradient is on;"),
-        (recipes.ablations()["no_stop_gradient"], "The paper’s stop-gradient is off;"),
-        ({"flow.text_gradient.itm": 0.5}, "The paper’s stop-gradient is partial;"),
-        ({"flow.mim_target": "pixels"}, "predicts the standardised pixels (no guidance)."),
+        ({}, "The paper’s stop-gradient is on, its guidance is on."),
+        (recipes.ablations()["no_stop_gradient"], "The paper’s stop-gradient is off,"),
+        ({"flow.text_gradient.itm": 0.5}, "The paper’s stop-gradient is partial,"),
+        ({"flow.mim_target": "pixels"}, "its guidance is off (the MIM target is “pixels”)."),
         ({"init_from": "stage1"}, "12 steps from a warm start, in 4 min"),
     ],
 )

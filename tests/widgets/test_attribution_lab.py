@@ -67,7 +67,7 @@ def test_a_removal_takes_all_pieces_of_a_word_and_the_patches_an_object_covers()
     assert table.loc[("b", "patch", 3), "removed"] and not table.loc[("b", "patch", 2), "removed"]
     view.methods = ["b"]
     assert set(view.data()["method"]) == {"b"} and len(view.figure().axes) == 2
-    assert "without a lion, lion, 2 patches" in view.figure().texts[0].get_text()
+    assert "without a lion, lion, 2 patches" in view.figure().texts[0].get_text().replace("\n", " ")
     with pytest.raises(ConfigError, match="a lion"):
         view.removed_objects = ["a lien"]
 

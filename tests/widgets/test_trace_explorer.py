@@ -30,14 +30,14 @@ def attention(layers: int, head_stats: int, queries: int, keys: int, seed: int) 
     return torch.randn(layers, head_stats, queries, keys, generator=torch.Generator().manual_seed(seed)).softmax(-1)
 
 
-def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, head_stats: int = 2) -> Trace:
+def example(seed: int = 0, pieces: int = 9, grid: int = 3, depth: int = 3, heads: int = 2) -> Trace:
     words = WORDS if pieces == 9 else TokenAxis(("x",) * pieces, tuple(range(pieces)), ("x",) * pieces)
     n, p = len(words.pieces), 1 + grid**2
     maps = {
-        "language": AttentionMap(attention(depth, head_stats, n, n, seed), "words", "words"),
-        "vision": AttentionMap(attention(depth, head_stats, p, p, seed + 1), "patches", "patches"),
-        "fusion": AttentionMap(attention(2, head_stats, n, n, seed + 2), "words", "words"),
-        "cross": AttentionMap(attention(2, head_stats, n, p, seed + 3), "words", "patches"),
+        "language": AttentionMap(attention(depth, heads, n, n, seed), "words", "words"),
+        "vision": AttentionMap(attention(depth, heads, p, p, seed + 1), "patches", "patches"),
+        "fusion": AttentionMap(attention(2, heads, n, n, seed + 2), "words", "words"),
+        "cross": AttentionMap(attention(2, heads, n, p, seed + 3), "words", "patches"),
     }
     image = np.random.default_rng(seed).integers(0, 256, (4 * grid, 4 * grid, 3), np.uint8)
     return Trace("a lion by a red car", image, words, PatchAxis(grid, 4), maps, {}, {}, boxes=dict(BOXES))
@@ -52,17 +52,17 @@ def test_a_trace_of_base_is_one_message_below_8_mb():
 def test_a_word_shows_its_row_and_a_patch_its_column():
     one = example()
     view = xw.TraceExplorer(one, layer=1, head=1, token=3)
-    (said, kind, row), *rest = view.sides()
-    assert (said, kind, rest) == ("“on” looks at", "patches", [])
-    torch.testing.assert_close(row, one.maps["cross"].weights[1, 1, 3])
+    (side,) = view.sides()
+    assert (side.title, side.kind) == ("“on” looks at", "patches")
+    torch.testing.assert_close(side.weights, one.maps["cross"].weights[1, 1, 3])
     view.patch = 4
-    said, kind, column = view.sides()[1]
-    assert (said, kind) == ("looks at patch 4", "words")
-    torch.testing.assert_close(column, one.maps["cross"].weights[1, 1, :, 5])
+    side = view.sides()[1]
+    assert (side.title, side.kind) == ("looks at patch 4", "words")
+    torch.testing.assert_close(side.weights, one.maps["cross"].weights[1, 1, :, 5])
     view.patch, view.pooled, view.map = -1, True, "vision"
-    torch.testing.assert_close(view.sides()[0][2], one.maps["vision"].weights[1, 1, 0])
-    assert view.sides()[1][0] == "looks at whole picture"
-    assert len(view.data()) == 2 * 10 and set(view.data()["side"]) == {s[0] for s in view.sides()}
+    torch.testing.assert_close(view.sides()[0].weights, one.maps["vision"].weights[1, 1, 0])
+    assert view.sides()[1].title == "looks at whole picture"
+    assert len(view.data()) == 2 * 10 and set(view.data()["side"]) == {s.title for s in view.sides()}
 
 
 def test_heads_together_and_rollout():

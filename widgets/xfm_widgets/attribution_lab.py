@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from xfm.explain.inputs import AttributionInputs
     from xfm.explain.token_axes import TokenAxis
 
+__all__ = ["AttributionLab"]
+
 Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 SHOWN = 6  # methods at once
 SINGLES = 60  # scores that an export has computed before, at most
@@ -62,7 +64,7 @@ class AttributionLab(View):
         **traits: Any,
     ):
         """`image` (side, side, 3) uint8; `faithfulness_report`: one for each attribution, or none; `objects`: phrase ->
-        mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed word pieces (L,) bool) -> {target: score}.
+        mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,) bool) -> {target: score}.
 
         ConfigError where their sizes differ. Attributions that are not finite are left out, and the view says so.
         """

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from xfm.explain.attribution import Attribution
     from xfm.explain.faithfulness import FaithfulnessReport
 
+__all__ = ["by_word", "checked_masks", "covered", "finite", "is_finite", "number", "packed"]
+
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
 
 

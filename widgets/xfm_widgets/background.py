@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+__all__ = ["Background", "Work"]
+
 Work = Iterable[Any] | Callable[[], Iterable[Any]]
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Ground = Callable[[str], Mapping[str, Any]]
 
+__all__ = ["GroundingPad"]
+
 SIDES = ("x", "y", "width", "height")
 SAME = "mean"  # over layers, or over heads
 
@@ -49,7 +51,7 @@ class GroundingPad(View):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ConfigError(f"image: {image.dtype} {image.shape}, must be uint8 (height, width, 3)")
         self._image, self._ground, self._answers = image, ground, {}
-        self._true = {phrase: box_of(box, f"boxes[{phrase!r}]") for phrase, box in boxes.items()}
+        self._true = {phrase: _box_of(box, f"boxes[{phrase!r}]") for phrase, box in boxes.items()}
         payload = {"image": image.tobytes(), "height": image.shape[0], "width": image.shape[1], "boxes": self._true}
         first = next(iter(self._true), "")
         super().__init__(payload=payload, **{"phrase": first} | traits)
@@ -63,14 +65,17 @@ class GroundingPad(View):
             if phrase.strip() and phrase not in self.found:
                 answer = self._ground(phrase)
                 box = np.asarray(answer["box"], float)
-                predicted = box_of(box, "box") if np.isfinite(box).all() else None
-                attention = four(answer.get("attention"))
-                iou = overlap(predicted, self._true.get(phrase))
+                predicted = _box_of(box, "box") if np.isfinite(box).all() else None
+                attention = _four(answer.get("attention"))
+                iou = _overlap(predicted, self._true.get(phrase))
                 pieces = [str(p) for p in answer.get("pieces", [])] if attention is not None else []
                 if attention is not None and len(pieces) not in (0, attention.shape[2]):
                     raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
                 self._answers[phrase] = (predicted, iou, attention)
-                self.found = {**self.found, phrase: {"box": predicted, "iou": iou, "pieces": pieces} | drawn(attention)}
+                self.found = {
+                    **self.found,
+                    phrase: {"box": predicted, "iou": iou, "pieces": pieces} | _drawn(attention),
+                }
 
     def attention(self) -> np.ndarray | None:
         """(rows, columns) what is shown: a patch's share of the attention of `token`, in `layer` and `head` or their
@@ -82,7 +87,7 @@ class GroundingPad(View):
         rows = attention[:, :, min(max(self.token, 0), pieces - 1)]
         rows = rows.mean(0, keepdims=True) if self.layer < 0 else rows[[min(self.layer, layers - 1)]]
         rows = rows.mean(1) if self.head < 0 else rows[:, min(self.head, heads - 1)]
-        side = grid(n)
+        side = _grid(n)
         return rows[0, n - side**2 :].reshape(side, side)
 
     def data(self) -> pd.DataFrame:
@@ -110,14 +115,14 @@ class GroundingPad(View):
         return figures.grounding(self._image, title, predicted, true, attention, label, self.credit)
 
 
-def box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:
+def _box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:
     values = np.asarray(box, float)
     if values.shape != (4,) or not np.isfinite(values).all():
         raise ConfigError(f"{name} = {values.tolist()}: must be x, y, width, height in pixels")
     return values.tolist()
 
 
-def overlap(a: Sequence[float] | None, b: Sequence[float] | None) -> float | None:
+def _overlap(a: Sequence[float] | None, b: Sequence[float] | None) -> float | None:
     """IoU of two boxes; None where one is missing."""
     if a is None or b is None:
         return None
@@ -126,28 +131,28 @@ def overlap(a: Sequence[float] | None, b: Sequence[float] | None) -> float | Non
     return w * h / union if union > 0 else 0.0
 
 
-def four(attention: Any) -> np.ndarray | None:
+def _four(attention: Any) -> np.ndarray | None:
     """(layers, heads, pieces, image tokens) float32, of what `ground` gave."""
     if attention is None:
         return None
     values = np.asarray(attention, np.float32)
-    if values.ndim not in (1, 3, 4) or not values.size or grid(values.shape[-1]) == 0:
+    if values.ndim not in (1, 3, 4) or not values.size or _grid(values.shape[-1]) == 0:
         allowed = "(patches,), (layers, heads, patches) or (layers, heads, pieces, patches) of a square grid"
         raise ConfigError(f"attention.shape = {values.shape}: must be {allowed}")
     return values.reshape({1: (1, 1, 1, -1), 3: (*values.shape[:2], 1, -1), 4: values.shape}[values.ndim])
 
 
-def grid(tokens: int) -> int:
+def _grid(tokens: int) -> int:
     """Patches a side, of so many patches or of one token more; 0 where they make no square."""
     return next((math.isqrt(n) for n in (tokens, tokens - 1) if n > 0 and math.isqrt(n) ** 2 == n), 0)
 
 
-def drawn(attention: np.ndarray | None) -> dict[str, Any]:
+def _drawn(attention: np.ndarray | None) -> dict[str, Any]:
     """A byte a weight, a row's largest as 255, and the rows' largest; NaN as 0."""
     if attention is None:
         return {"shape": []}
     values = np.nan_to_num(attention, posinf=0, neginf=0).clip(0)
     most = values.max(-1, keepdims=True)
     small = np.round(values / np.maximum(most, 1e-12) * 255).astype(np.uint8)
-    shape = [*attention.shape[:3], attention.shape[3], grid(attention.shape[3])]
+    shape = [*attention.shape[:3], attention.shape[3], _grid(attention.shape[3])]
     return {"shape": shape, "weights": small.tobytes(), "most": most.astype(np.float32).tobytes()}

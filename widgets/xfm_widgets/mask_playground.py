@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from xfm.images import ImageLike
     from xfm.model import XFM
 
+__all__ = ["MaskPlayground"]
+
 Predict = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
 RANGE = 2.5  # standard deviations of a patch's pixels, from black to white
 SIDES = {"with": True, "without": False}
@@ -119,7 +121,7 @@ class MaskPlayground(View):
             with self.reporting():
                 given = self._predict(*self.hidden())
                 words = [
-                    {"place": int(w["place"]), "piece": str(w["piece"])} | {s: guessed(w.get(s)) for s in SIDES}
+                    {"place": int(w["place"]), "piece": str(w["piece"])} | {s: _guessed(w.get(s)) for s in SIDES}
                     for w in given.get("words") or ()
                 ]
                 if (cosines := given.get("agreement")) is not None:
@@ -164,7 +166,7 @@ class MaskPlayground(View):
         return figures.masked_prediction(self._image, patches, self._agreement, pixels, words, title, self.credit)
 
 
-def guessed(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _guessed(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if given is None:
         return None
     return {"guesses": [[str(g), finite(p)] for g, p in given["guesses"]], "truth": finite(given.get("truth"))}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Rerank = Callable[[str, int, np.ndarray], np.ndarray]
 
+__all__ = ["RetrievalExplorer"]
+
 DIRECTIONS, ORDERS = ("text to image", "image to text"), ("ITC", "ITM re-ranked")
 MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
 
@@ -48,10 +50,10 @@ class RetrievalExplorer(View):
         self._pairs, self._rerank = pairs, rerank
         planes = {"together": pairs.plane(), "apart": pairs.plane(apart=True)}
         payload = {
-            "texts": list(pairs.texts), "side": SIDE, "sprite": sprite(pairs.images), "k": pairs.reranked,
-            "itc": floats(pairs.similarity), "truth": np.asarray(pairs.truth, np.uint8).tobytes(),
-            "itm": None if pairs.odds is None or rerank else floats(pairs.odds), "asks": rerank is not None,
-            "planes": {name: {"places": floats(places), "shares": shares.tolist()}
+            "texts": list(pairs.texts), "side": SIDE, "sprite": _sprite(pairs.images), "k": pairs.reranked,
+            "itc": _floats(pairs.similarity), "truth": np.asarray(pairs.truth, np.uint8).tobytes(),
+            "itm": None if pairs.odds is None or rerank else _floats(pairs.odds), "asks": rerank is not None,
+            "planes": {name: {"places": _floats(places), "shares": shares.tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
         empty = (
             "" if n else "No pairs: xfm.evaluation.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
@@ -119,12 +121,12 @@ class RetrievalExplorer(View):
         return figures.plot_retrieval(self._pairs, self.direction, self.query, itm, chosen, self.apart, self.credit)
 
 
-def sprite(images: np.ndarray) -> bytes:
+def _sprite(images: np.ndarray) -> bytes:
     """All pictures (N, H, W, 3) uint8 below each other, each SIDE pixels square."""
     if images.shape[1:3] == (SIDE, SIDE):
         return np.ascontiguousarray(images).tobytes()
     return b"".join(Image.fromarray(one).resize((SIDE, SIDE), Image.Resampling.BOX).tobytes() for one in images)
 
 
-def floats(values: np.ndarray) -> bytes:
+def _floats(values: np.ndarray) -> bytes:
     return np.asarray(values, np.float32).tobytes()

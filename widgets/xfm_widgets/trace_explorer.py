@@ -22,6 +22,8 @@ from .traces import MAPS, finite, measured, packed, patch_names, rollouts, size
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["LIMIT", "TraceExplorer"]
+
 LIMIT = 8_000_000  # bytes of a message: some hosts of notebooks refuse more
 
 

@@ -13,6 +13,8 @@ from xfm.explain import head_stats
 from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.tracing import AttentionMap, Trace
 
+__all__ = ["MAPS", "finite", "measured", "packed", "patch_names", "pieces_of", "rollouts", "size"]
+
 MAPS = ("language", "vision", "fusion", "cross")  # of X-FM, as the view orders them
 CONTENT = {
     "words": "the share on words, not on <s> and </s>",
@@ -27,10 +29,10 @@ def packed(trace: Trace) -> dict[str, Any]:
     for name, attention in trace.maps.items():
         entropy, mass, counted = measured(trace, name)
         maps[name] = {"size": list(attention.weights.shape), "queries": attention.queries, "keys": attention.keys,
-                      **coded(attention.weights),
-                      "entropy": floats(entropy), "mass": floats(mass), "counted": counted}  # fmt: skip
+                      **_coded(attention.weights),
+                      "entropy": _floats(entropy), "mass": _floats(mass), "counted": counted}  # fmt: skip
         if name in rolled:
-            maps[name]["rollout"] = coded(rolled[name][:, None])
+            maps[name]["rollout"] = _coded(rolled[name][:, None])
     boxes = [{"box": list(box), "pieces": pieces_of(trace, phrase)} for phrase, box in trace.boxes.items()]
     return {
         "maps": maps,
@@ -43,12 +45,12 @@ def packed(trace: Trace) -> dict[str, Any]:
     }
 
 
-def coded(weights: Tensor) -> dict[str, bytes]:
+def _coded(weights: Tensor) -> dict[str, bytes]:
     codes, scale = AttentionMap(weights.nan_to_num(0, 0, 0), "", "").compact()
-    return {"codes": codes.numpy().tobytes(), "scale": floats(scale)}
+    return {"codes": codes.numpy().tobytes(), "scale": _floats(scale)}
 
 
-def floats(values: Tensor) -> bytes:
+def _floats(values: Tensor) -> bytes:
     return values.float().contiguous().numpy().astype("<f4").tobytes()
 
 
@@ -82,7 +84,7 @@ def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:
     keys, weights = trace.maps[name].keys, trace.maps[name].weights.nan_to_num()
     named = [(box, pieces) for p, box in trace.boxes.items() if (pieces := pieces_of(trace, p))]
     if name == "cross" and named:
-        masses = [head_stats.mass(weights, inside(trace, box), at(pieces, weights.shape[2])) for box, pieces in named]
+        masses = [head_stats.mass(weights, _inside(trace, box), _at(pieces, weights.shape[2])) for box, pieces in named]
         return head_stats.entropy(weights), torch.stack(masses).mean(0), NAMED
     content = torch.ones(weights.shape[-1], dtype=torch.bool)
     content[0] = False
@@ -91,11 +93,11 @@ def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:
     return head_stats.entropy(weights), head_stats.mass(weights, content), CONTENT[keys]
 
 
-def at(places: list[int], count: int) -> Tensor:
+def _at(places: list[int], count: int) -> Tensor:
     return torch.zeros(count).index_fill(0, torch.tensor(places), 1).bool()
 
 
-def inside(trace: Trace, box: tuple[float, float, float, float]) -> Tensor:
+def _inside(trace: Trace, box: tuple[float, float, float, float]) -> Tensor:
     """(1 + patches,) bool: a tenth of the patch at least is in the box (x, y, width, height in pixels)."""
     x, y, w, h = (round(v) for v in box)
     mask = torch.zeros(trace.image.shape[:2], dtype=torch.bool)

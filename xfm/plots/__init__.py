@@ -1,16 +1,14 @@
 """Figures from plain arrays, tables and records, never from a model. Each shows itself in a notebook."""
 
-from .attribution_maps import attention, attention_matrices, attributions, patch_maps
 from .charts import bars, heads, heatmap, lines, scatter
-from .curves import learning_curves
+from .curves import learning_curves, throughput
 from .effects import effect_map, forest, paired_seeds
 from .evaluation import evaluation, evaluation_pages
 from .examples import grounding_examples, hidden_patches, images, masked_word_examples, retrieval_examples, scenes
-from .faithfulness import insertion_deletion, leaderboard
+from .explanations import attention, attention_matrices, attributions, insertion_deletion, leaderboard, patch_maps
 from .gradients import gradient_scales, gradient_table
 from .probes import READINGS, cosines, probes
 from .style import Figure
-from .throughput import throughput
 
 __all__ = ["READINGS", "Figure", "attention", "attention_matrices", "attributions", "bars", "cosines", "effect_map",
            "evaluation", "evaluation_pages", "forest", "gradient_scales", "gradient_table",

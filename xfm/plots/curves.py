@@ -1,4 +1,4 @@
-"""Learning curves, of finished and of unfinished trainings."""
+"""Learning curves and throughput, of finished and of unfinished trainings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..objectives.base import Level, Measure
 from .colours import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
-__all__ = ["HELD_OUT", "Record", "StreamCurves", "by_objective", "learning_curves", "smooth"]
+__all__ = ["HELD_OUT", "Record", "StreamCurves", "by_objective", "learning_curves", "smooth", "throughput"]
 
 Record = Mapping[str, Any]
 StreamCurves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done (T,), values (T,)
@@ -31,6 +31,7 @@ _OTHER = (GREY, "-", "x")
 _SMOOTH = 40  # a running mean over this fraction of the run
 _DRAWN = 400  # points of a line, at most: a panel has about as many pixels
 _COLUMNS = 3
+_WINDOWS = 80  # points of the throughput, at most: medians of the steps between
 
 
 @styled
@@ -193,3 +194,25 @@ def _progress(records: Sequence[Record]) -> str:
         if left := each * (of - done):
             words.append(f"about {left:.0f} s to go" if left < 100 else f"about {left / 60:.0f} min to go")
     return ", ".join(words)
+
+
+@styled
+def throughput(records: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
+    """Steps per second, and the share of the time that the loop waited for its next batch, over the run: medians of
+    windows of steps, as steps with validation take longer. Raises ValueError for no records with times."""
+    timed = [r for r in records if "seconds" in r]
+    require(timed, "records with times")
+    step, seconds, waited = (np.array([r[name] for r in timed], float) for name in ("step", "seconds", "waited"))
+    windows = np.array_split(np.arange(len(timed)), min(_WINDOWS, len(timed)))
+    x = [step[w].mean() + 1 for w in windows]
+    figure = new_figure(WIDTH, 2.0, title)
+    speed, wait = figure.subplots(1, 2)
+    speed.plot(x, [1 / np.median(seconds[w]) for w in windows], color=BLUE, linewidth=1.6)
+    wait.plot(x, [np.median(waited[w] / seconds[w]) for w in windows], color=ORANGE, linewidth=1.6)
+    speed.set(ylabel="steps per second", ylim=(0, None))
+    wait.set(ylabel="waiting for data", ylim=(0, min(1, max(0.05, wait.get_ylim()[1]))))
+    wait.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
+    for axes in (speed, wait):
+        axes.set(xlim=(0, step[-1] + 1), xlabel="step")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return figure

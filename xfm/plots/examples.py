@@ -20,8 +20,8 @@ from .colours import BLUE, GREY, ORANGE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 from .svg import FIXED
 
-__all__ = ["RIGHT", "boxes", "cover_patches", "grounding_examples", "hidden_patches", "images", "masked_word_examples",
-           "ordinal", "retrieval_examples", "scenes"]  # fmt: skip
+__all__ = ["RIGHT", "Card", "boxes", "cover_patches", "grounding_examples", "hidden_patches", "images",
+           "masked_word_examples", "ordinal", "retrieval_examples", "scenes", "sheet"]  # fmt: skip
 
 RIGHT, WRONG = "✓", "✗"
 _LINE = 11.2  # points from a line of text to the next
@@ -37,7 +37,7 @@ class _Text:
 
 
 @dataclass(frozen=True)
-class _Card:
+class Card:
     """A picture: how it is drawn, the lines below it, what is said above it (and above the next)."""
 
     draw: Callable[[Axes], object]
@@ -45,7 +45,7 @@ class _Card:
     above: str = ""
 
 
-def _sheet(cards: Sequence[_Card], columns: int, title: str, credit: str) -> Figure:
+def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figure:
     """A grid of cards, each as high as its texts ask for."""
     side = WIDTH / columns - 0.35
     rows = -(-len(cards) // columns)
@@ -80,7 +80,7 @@ def _picture(pixels: np.ndarray) -> Callable[[Axes], object]:
 def images(images: Mapping[str, np.ndarray], title: str = "", columns: int = 4, credit: str = "") -> Figure:
     """Pictures (height, width, 3) uint8 by their names."""
     require(images, "pictures")
-    return _sheet([_Card(_picture(i), above=name) for name, i in images.items()], columns, title, credit)
+    return sheet([Card(_picture(i), above=name) for name, i in images.items()], columns, title, credit)
 
 
 @styled
@@ -90,9 +90,9 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
     cards = []
     for scene in scenes:
         phrases = [_Text(f"{i + 1} {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
-        cards.append(_Card(partial(preview.show, scene=scene), [_Text(f"“{scene.caption.text}”"), *phrases]))
+        cards.append(Card(partial(preview.show, scene=scene), [_Text(f"“{scene.caption.text}”"), *phrases]))
     credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
-    return _sheet(cards, columns, title, credit)
+    return sheet(cards, columns, title, credit)
 
 
 @styled
@@ -107,10 +107,10 @@ def hidden_patches(
         cover_patches(axes, len(pixels), mask)
 
     cards = [
-        _Card(partial(draw, pixels=pixels, mask=mask), [_Text(f"{mask.sum()} of {len(mask)} hidden")])
+        Card(partial(draw, pixels=pixels, mask=mask), [_Text(f"{mask.sum()} of {len(mask)} hidden")])
         for pixels, mask in zip(images, np.asarray(masks), strict=True)
     ]
-    return _sheet(cards, columns, title, credit)
+    return sheet(cards, columns, title, credit)
 
 
 def cover_patches(axes: Axes, side: int, mask: np.ndarray, colours: Sequence[Any] | None = None) -> None:
@@ -135,16 +135,15 @@ def retrieval_examples(
     cards = []
     for e in examples:
         verdict = f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption comes {ordinal(e.rank + 1)}"
-        ranked = [(i, f"{caption} ({cosine:.2f})".replace("-0", "−0"), right) for i, (caption, cosine, right) in
-                  enumerate(e.top)]  # fmt: skip
+        ranked = [(i, f"{caption} ({cosine:.2f})", right) for i, (caption, cosine, right) in enumerate(e.top)]
         if not any(right for _, _, right in ranked):
             ranked.append((e.rank, e.caption, True))
         lines = [
-            _Text(f"{rank + 1}. {text}" + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
+            _Text(f"{rank + 1}. {text}".replace("(-", "(−") + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
             for rank, text, right in ranked
         ]
-        cards.append(_Card(_picture(e.image), [_Text(verdict, weight="bold"), *lines]))
-    return _sheet(cards, columns, title, credit)
+        cards.append(Card(_picture(e.image), [_Text(verdict, weight="bold"), *lines]))
+    return sheet(cards, columns, title, credit)
 
 
 @styled
@@ -163,14 +162,13 @@ def grounding_examples(
         shown = {}
         for name, (cx, cy, w, h) in (("true", example.true), ("predicted", example.predicted)):
             shown[name] = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
-        boxes(axes, shown)
+        handles[:] = boxes(axes, shown)
 
-    cards = []
+    cards, handles = [], []
     for e in examples:
         verdict = f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}"
-        cards.append(_Card(partial(draw, example=e), [_Text(verdict, weight="bold"), _Text(f"“{e.phrase}”")]))
-    figure = _sheet(cards, columns, title, credit)
-    handles = [Line2D([], [], color=c, linestyle=line, lw=2, label=f"{n} box") for n, (c, line) in _BOXES.items()]
+        cards.append(Card(partial(draw, example=e), [_Text(verdict, weight="bold"), _Text(f"“{e.phrase}”")]))
+    figure = sheet(cards, columns, title, credit)
     figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=SIZE)
     return figure
 
@@ -200,8 +198,8 @@ def masked_word_examples(
     for e in examples:
         for name, pixels, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
             above = f"“{e.caption}”" if name == "its picture" else ""
-            cards.append(_Card(_picture(pixels), [_Text(name, GREY), *_guesses(guesses, e.word)], above))
-    return _sheet(cards, 2 * columns, title, credit)
+            cards.append(Card(_picture(pixels), [_Text(name, GREY), *_guesses(guesses, e.word)], above))
+    return sheet(cards, 2 * columns, title, credit)
 
 
 def _guesses(guesses: Sequence[Guess], word: str) -> list[_Text]:

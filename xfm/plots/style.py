@@ -31,22 +31,12 @@ SIZE = 8.5  # points, of labels
 _CSS, _SHARP = 96, 1.6  # pixels per inch on the page; image pixels per page pixel, for high-resolution screens
 _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # the $ and _ of a caption are characters
-    "font.size": 9.5,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": AXIS,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "figure.titlesize": 11.5,
-    "figure.titleweight": "bold",
-    "hatch.linewidth": 0.6,
-}
+    "font.size": 9.5, "legend.fontsize": 9, "legend.frameon": False, "hatch.linewidth": 0.6,
+    "figure.titlesize": 11.5, "figure.titleweight": "bold",
+    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": AXIS,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID,
+}  # fmt: skip
 
 
 class Figure(matplotlib.figure.Figure):
@@ -54,7 +44,7 @@ class Figure(matplotlib.figure.Figure):
 
     def bytes(self, kind: str = "png") -> Content:
         """The content of a file: "png", "pdf" or "svg", the same for the same figure."""
-        if engine := self.get_layout_engine():  # once: it takes as long as drawing, and every save would repeat it
+        if (engine := self.get_layout_engine()) and self.axes:  # once: it takes as long as drawing, for every save
             engine.execute(self)
             self.set_layout_engine(None)
         buffer = BytesIO()

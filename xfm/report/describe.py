@@ -11,12 +11,6 @@ from ..objectives import OBJECTIVES, losses_by_stream
 
 __all__ = ["abstract", "duration", "listed", "losses", "percent"]
 
-_MIM_TARGETS = {
-    "self": "the vision encoder’s own outputs for the whole picture (the paper’s guidance)",
-    "frozen": "the outputs of a frozen copy of the initial vision encoder (no guidance)",
-    "pixels": "the standardised pixels (no guidance)",
-    "teacher": "the outputs of a frozen teacher, open_clip’s {teacher} (no guidance)",
-}
 _HEADLINES = {  # what a model does, by task, metric and condition
     ("image to text", "R@1", "ITC"): "finds a picture’s caption in",
     ("text to image", "R@1", "ITC"): "finds a caption’s picture in",
@@ -34,19 +28,20 @@ def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seco
     scales = [scale for name, scale in config.flow.text_gradient.items() if "fused" in OBJECTIVES[name].reads]
     stop = "on" if not any(scales) else "off" if all(s == 1 for s in scales) else "partial"
     start = "from a warm start" if config.init_from else "from scratch"
-    target = _MIM_TARGETS[config.flow.mim_target].format(teacher=config.flow.teacher)
+    target = config.flow.mim_target
+    guidance = "on" if target == "self" else f"off (the MIM target is “{target}”)"
     sentences = [
         f"One training of X-FM: {parameters:,} parameters, {config.train.steps:,} steps {start}, in "
-        f"{duration(seconds)}. The paper’s stop-gradient is {stop}; masked image modelling predicts {target}."
+        f"{duration(seconds)}. The paper’s stop-gradient is {stop}, its guidance is {guidance}."
     ]
     by_key = {(r.task, r.metric, r.condition): r for r in results}
     headlines = [_headline(does, by_key[key]) for key, does in _HEADLINES.items() if key in by_key]
     if headlines:
-        brackets = "In brackets: the 95 % interval, and the baseline."
-        sentences.append(f"On the {results[0].split} split the model {listed(headlines)}. {brackets}")
-    with_baseline = [r for r in results if r.baseline is not None]
-    excluded = sum(not r.low <= r.baseline <= r.high for r in with_baseline if r.baseline is not None)
-    counts = f"{len(with_baseline)} of {len(results)} results have a baseline; {excluded} of their 95 % intervals"
+        sentences.append(
+            f"On the {results[0].split} split the model {listed(headlines)}. In brackets: 95 % interval; baseline."
+        )
+    excluded = [not r.low <= r.baseline <= r.high for r in results if r.baseline is not None]
+    counts = f"{len(excluded)} of {len(results)} results have a baseline; {sum(excluded)} of their 95 % intervals"
     return [*sentences, f"{counts} exclude it."]
 
 

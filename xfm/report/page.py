@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -44,19 +45,12 @@ def page(
     )
     jinja.filters |= {"percent": describe.percent, "duration": describe.duration}
     order = [figure.name for section in figures.values() for figure in section]
-    return jinja.get_template(template).render(
-        title=title,
-        abstract=abstract,
-        figures=figures,
-        version=version("xfm-lab"),
-        palette=PALETTE,
-        style=(_HERE / "report.css").read_text("utf-8"),
-        script=script,
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        sections={name: (i, title) for i, (name, title) in enumerate(sections.items(), 1)},
-        number={name: i for i, name in enumerate(order, 1)},
-        **values,
-    )
+    values |= {"title": title, "abstract": abstract, "figures": figures, "version": version("xfm-lab"),
+               "palette": PALETTE, "style": (_HERE / "report.css").read_text("utf-8"), "script": script,
+               "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+               "sections": {name: (i, title) for i, (name, title) in enumerate(sections.items(), 1)},
+               "number": {name: i for i, name in enumerate(order, 1)}}  # fmt: skip
+    return jinja.get_template(template).render(values)
 
 
 def render(
@@ -72,30 +66,16 @@ def render(
     parameters: Counter[str] = Counter()
     module_of = module_names(model)
     for name, parameter in model.named_parameters():
-        module = module_of[name]
-        parameters["language layers" if module.startswith("language layer ") else module] += parameter.numel()
+        parameters[re.sub(r"^language layer \d+$", "language layers", module_of[name])] += parameter.numel()
     families: dict[str, dict[str, list[Result]]] = {}
     for r in results:
         families.setdefault(r.family, {}).setdefault(r.task, []).append(r)
     recipe, differing = reproduce.departures(config)
     seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
-    return page(
-        "report.html.jinja",
-        f"{config.name}, seed {config.seed}",
-        _SECTIONS,
-        describe.abstract(config, results, parameters.total(), seconds),
-        figures,
-        config=config,
-        environment=environment,
-        losses=describe.losses(config),
-        parameters=parameters,
-        recipe=recipe,
-        differing=differing,
-        command=reproduce.command(config),
-        steps=len(records),
-        seconds=seconds,
-        waited=waited,
-        families=families,
-        split=results[0].split,
-        gradients=gradients,
-    )
+    values = {"config": config, "environment": environment, "losses": describe.losses(config), "recipe": recipe,
+              "parameters": parameters, "differing": differing, "command": reproduce.command(config),
+              "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
+              "split": results[0].split, "gradients": gradients}  # fmt: skip
+    abstract = describe.abstract(config, results, parameters.total(), seconds)
+    title = f"{config.name}, seed {config.seed}"
+    return page("report.html.jinja", title, _SECTIONS, abstract, figures, **values)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from xfm.plots import Figure
-from xfm.plots.attribution_maps import overlay
 from xfm.plots.examples import boxes
+from xfm.plots.explanations import overlay
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled
 
 __all__ = ["grounding"]

@@ -11,8 +11,8 @@ from matplotlib.cm import ScalarMappable
 from torch import Tensor
 
 from xfm.plots import Figure
-from xfm.plots.attribution_maps import colour_scale, overlay
 from xfm.plots.colours import BLUE, ORANGE
+from xfm.plots.explanations import colour_scale, overlay
 from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
 
 if TYPE_CHECKING:
