@@ -196,7 +196,7 @@ def test_a_study_killed_in_its_middle_goes_on_where_it_was(measured, tmp_path):
     process.kill()
     process.join()
     before = study.table.read_text()
-    assert 1 <= len(study._there()) < 3
+    assert 1 <= len(study._finished()) < 3
     study.run()
     assert study.table.read_text().startswith(before), "what was there is not measured again"
     pd.testing.assert_frame_equal(numbers(study), numbers(measured))

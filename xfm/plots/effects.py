@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from numbers import Real
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
@@ -44,31 +42,26 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
     variants = list(effects["variant"].unique())
     figure = Figure(layout="constrained")
     for axes, metric in _panels(figure, effects, variants, title):
-        rows = effects[effects["metric"] == metric].set_index("variant")
-        first = rows.iloc[0]
-        share = _SCALE.get(first["unit"], 1.0)
+        rows: list[Any] = list(effects[effects["metric"] == metric].itertuples())
+        first, share = rows[0], _SCALE.get(rows[0].unit, 1.0)
         axes.axvline(0, color=AXIS, linewidth=1, zorder=1)
-        for variant, row in rows.iterrows():
-            y, own = variants.index(variant), pairs[(pairs["metric"] == metric) & (pairs["variant"] == variant)]
+        for row in rows:
+            y, own = variants.index(row.variant), pairs[(pairs["metric"] == metric) & (pairs["variant"] == row.variant)]
             for failed, marker in ((False, "o"), (True, "x")):
                 dots = own[own["failed"] == failed]["difference"] * share
                 axes.plot(dots, [y - 0.22] * len(dots), marker, color=GREY, alpha=0.45, markersize=3.2, zorder=2)
-            axes.plot(
-                row[["low", "high"]] * share, [y + 0.12] * 2, color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3
-            )
-            full = BLUE if row["verdict"] in ("better", "worse", "different") else "white"
-            axes.plot(row["effect"] * share, y + 0.12, "o", color=BLUE, mfc=full, markersize=5.5, zorder=4)
-        for variant, row in rows.dropna(subset="baseline").iterrows():
-            y, x = variants.index(variant), (row["baseline"] - row["mean_against"]) * share
+            ends = [row.low * share, row.high * share]
+            axes.plot(ends, [y + 0.12] * 2, color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3)
+            full = BLUE if row.verdict in ("better", "worse", "different") else "white"
+            axes.plot(row.effect * share, y + 0.12, "o", color=BLUE, mfc=full, markersize=5.5, zorder=4)
+        for row in rows:
+            y, x = variants.index(row.variant), (row.baseline - row.mean_against) * share
             if _near(axes, x):
                 axes.plot([x, x], [y - 0.5, y + 0.5], **_BASELINE, zorder=2)
         axes.set_ylim(len(variants) - 0.4, -0.6)
-        lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first["better"], "")]
-        if first["baseline"] == first["baseline"]:
-            ends = rows["mean_against"].min(), rows["mean_against"].max()
-            levels = dict.fromkeys(_level(value, first) for value in ends)
-            lines.append(f"{_labels([first['against'], *variants])[0]} {' to '.join(levels)}")
-            lines.append(f"baseline {_level(first['baseline'], first)} ({first['baseline_name']})")
+        lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
+        if first.baseline == first.baseline:
+            lines += [f"{_labels([first.against, *variants])[0]} {_span(rows)}", _baseline(first)]
         axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
@@ -91,18 +84,18 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
     require(results, "results")
     figure = Figure(layout="constrained")
     for axes, metric in _panels(figure, effects, variants, title):
-        row = effects[effects["metric"] == metric].iloc[0]
-        share, places = _SCALE.get(row["unit"], 1.0), range(len(variants))
+        row: Any = effects[effects["metric"] == metric].iloc[0]
+        share, places = _SCALE.get(row.unit, 1.0), range(len(variants))
         values = results[results["metric"] == metric].pivot(index="seed", columns="variant", values="value")
         values = values.reindex(columns=list(variants)) * share
         for _, line in values.iterrows():
             axes.plot(line, places, "-o", color=GREY, alpha=0.4, linewidth=0.9, markersize=3.2, mew=0, zorder=2)
         axes.plot(values.mean(), places, "|", color=BLUE, markersize=15, mew=2.4, zorder=3)
-        label = f"{row['unit']}, {row['better']} is better" if row["better"] else row["unit"]
-        if row["baseline"] == row["baseline"]:
-            label += f"\nbaseline {_level(row['baseline'], row)} ({row['baseline_name']})"
-            if _near(axes, row["baseline"] * share):
-                axes.axvline(row["baseline"] * share, **_BASELINE, zorder=1)
+        label = f"{row.unit}, {row.better} is better" if row.better else row.unit
+        if row.baseline == row.baseline:
+            label += f"\n{_baseline(row)}"
+        if _near(axes, row.baseline * share):
+            axes.axvline(row.baseline * share, **_BASELINE, zorder=1)
         axes.set_ylim(len(variants) - 0.5, -0.5)
         axes.set_xlabel(label, fontsize=_SIZE)
     handles = [
@@ -150,17 +143,27 @@ def _labels(variants: Sequence[str]) -> list[str]:
 
 
 def _near(axes: Axes, x: float) -> bool:
-    """Whether a line at x leaves the panel at least half of its width."""
+    """Whether a line at x (NaN: none) leaves the panel at least half of its width."""
     low, high = axes.dataLim.intervalx
-    return low - (high - low) <= x <= high + (high - low)
+    return bool(low - (high - low) <= x <= high + (high - low))
 
 
 def _level(value: float, row: Any) -> str:
-    return (f"{100 * value:.2f} %" if row["unit"] == "%" else f"{value:.4f}").replace("-", "−")
+    return (f"{100 * value:.2f} %" if row.unit == "%" else f"{value:.4f}").replace("-", "−")
+
+
+def _span(rows: Sequence[Any]) -> str:
+    """The values of what is compared with: one, or the least to the greatest."""
+    values = [row.mean_against for row in rows]
+    return " to ".join(dict.fromkeys(_level(value, rows[0]) for value in (min(values), max(values))))
+
+
+def _baseline(row: Any) -> str:
+    return f"baseline {_level(row.baseline, row)} ({row.baseline_name})"
 
 
 def _unit(row: Any) -> str:
-    return "percentage points" if row["unit"] == "%" else row["unit"]
+    return "percentage points" if row.unit == "%" else row.unit
 
 
 @styled
@@ -171,24 +174,21 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     for no rows.
     """
     require(cells, "cells")
-    first = cells.iloc[0]
-    share = _SCALE.get(first["unit"], 1.0)
+    rows: list[Any] = list(cells.itertuples())
+    first, share = rows[0], _SCALE.get(rows[0].unit, 1.0)
     xs, ys = (sorted(cells[axis].unique(), key=_order) for axis in ("x", "y"))
-    largest = float(np.abs(cells["effect"]).max()) * share or 1.0
-    norm, colours = TwoSlopeNorm(0, -largest, largest), colormaps["PuOr" if first["better"] != "lower" else "PuOr_r"]
+    largest = max(abs(row.effect) for row in rows) * share or 1.0
+    norm, colours = TwoSlopeNorm(0, -largest, largest), colormaps["PuOr" if first.better != "lower" else "PuOr_r"]
     figure = Figure(figsize=(max(2.4 + 1.0 * len(xs), 6.0), 1.9 + 0.55 * len(ys)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     axes = figure.add_subplot()
-    better = f", {first['better']} is better" if first["better"] else ""
-    heading = f"{first['metric']} ({_unit(first)}{better})"
-    if first["baseline"] == first["baseline"]:
-        low, high = (_level(v, first) for v in (cells["mean_against"].min(), cells["mean_against"].max()))
-        baseline = f"{_level(first['baseline'], first)} ({first['baseline_name']})"
-        heading += f"\n{first['against'].partition(', ')[0]} {low} to {high}; baseline {baseline}"
+    heading = f"{first.metric} ({_unit(first)}{f', {first.better} is better' if first.better else ''})"
+    if first.baseline == first.baseline:
+        heading += f"\n{first.against.partition(', ')[0]} {_span(rows)}; {_baseline(first)}"
     axes.set_title(heading, fontsize=9)
-    for row in (SimpleNamespace(**r) for r in cells.to_dict("records")):
+    for row in rows:
         x, y = xs.index(row.x), ys.index(row.y)
-        value: Any = row.effect * share
+        value = row.effect * share
         beyond = row.low > 0 or row.high < 0
         colour = colours(norm(value))
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.5, gid=FIXED))
@@ -196,9 +196,9 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
             axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, fill=False, edgecolor="black", linewidth=2))
         text = (f"{value:+.2f}" if share != 1 else f"{value:+.3f}").replace("-", "−")
         dark = sum(c * w for c, w in zip(colour, (0.3, 0.59, 0.11), strict=False)) < 0.5
-        look = {"color": "white" if dark else "black", "fontweight": "bold" if beyond else "normal"}
+        look: dict[str, Any] = {"color": "white" if dark else "black", "fontweight": "bold" if beyond else "normal"}
         axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", gid=FIXED, **look)
-    axes.set(xlim=(0, len(xs)), ylim=(0, len(ys)), xlabel=first["columns"], ylabel=first["rows"])
+    axes.set(xlim=(0, len(xs)), ylim=(0, len(ys)), xlabel=first.columns, ylabel=first.rows)
     axes.set_xticks([i + 0.5 for i in range(len(xs))], [str(x) for x in xs])
     axes.set_yticks([i + 0.5 for i in range(len(ys))], [str(y) for y in ys])
     axes.tick_params(length=0)

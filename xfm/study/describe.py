@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from ..report.describe import listed
@@ -13,7 +12,6 @@ from .statistics import ALPHA, FEWEST
 __all__ = ["abstract", "baselines", "conclusions", "design", "effect"]
 
 _MOST = 9  # effects of an abstract
-_POINTS = "percentage points"
 
 
 def design(spec: Spec) -> list[str]:
@@ -47,11 +45,8 @@ def baselines(table: Any) -> list[str]:
         row = rows.iloc[0]
         values = [*rows["mean"], *rows["mean_against"]]
         low, high, level = (number(v, row.unit) for v in (min(values), max(values), row.baseline))
-        unit = "%" if row.unit == "%" else row.unit
-        sentences.append(
-            f"{metric}: the variants’ means are {low} to {high} {unit}; the baseline ({row.baseline_name}) is "
-            f"{level} {unit}."
-        )
+        means = f"{metric}: the variants’ means are {low} to {high} {row.unit}"
+        sentences.append(f"{means}; the baseline ({row.baseline_name}) is {level} {row.unit}.")
     return sentences
 
 
@@ -60,7 +55,7 @@ def conclusions(table: Any) -> list[str]:
     out, in the order of the table; and how many of the others do."""
     primary = table[table["role"] == "primary"]
     shown = primary if len(primary) else table[_stands_out(table) & (table["better"] != "")]
-    sentences = [*(baselines(table) if len(primary) else []), *map(effect, _rows(shown))]
+    sentences = [*(baselines(table) if len(primary) else []), *map(effect, shown.itertuples())]
     others = table[(table["role"] == "secondary") & table["low"].notna() & (table["better"] != "")]
     if len(others):
         sentences.append(
@@ -84,7 +79,7 @@ def abstract(table: Any, runs: int) -> list[str]:
     )
     few = 0 < len(shown) <= _MOST
     head = f"{runs} trainings of X-FM. Of {len(judged)} {kind} {len(shown)} have {test}{':' if few else '.'}"
-    return [head, *map(effect, _rows(shown) if few else [])]
+    return [head, *map(effect, shown.itertuples() if few else [])]
 
 
 def effect(row: Any) -> str:
@@ -92,7 +87,7 @@ def effect(row: Any) -> str:
     head = f"{row.variant} against {row.against}, {row.metric}: "
     if row.n < FEWEST:
         return head + f"{number(row.effect, row.unit, '+') or 'nothing'} from {row.n} pairs, too few for an interval."
-    unit = _POINTS if row.unit == "%" else row.unit
+    unit = "percentage points" if row.unit == "%" else row.unit
     p = f"p = {p_value(row.p)}".replace("= <", "<")
     correction = f", Holm {p_value(row.p_holm)}" if row.p_holm == row.p_holm else ""
     correction += "" if row.judged_by == "Holm" else ", verdict uncorrected"
@@ -105,7 +100,3 @@ def effect(row: Any) -> str:
 
 def _stands_out(table: Any) -> Any:
     return table["verdict"].isin(["better", "worse", "different"])
-
-
-def _rows(table: Any) -> list[SimpleNamespace]:
-    return [SimpleNamespace(**row) for row in table.to_dict("records")]

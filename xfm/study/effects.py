@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,24 +34,22 @@ def pairs(
     seen is a lower bound of the harm, and two failed runs of a seed tie. Where neither direction is better (controls)
     such a pair is left out. A run that was not made yet has no pair.
     """
-    metrics, frame = metrics or {}, results[["metric", "variant", "seed", "family", "value"]].assign(failed=False)
-    families = frame[["metric", "family"]].drop_duplicates()
-    lost = pd.DataFrame([*failed], columns=["variant", "seed"]).merge(families, how="cross")
-    frame = pd.concat([frame, lost.assign(value=np.nan, failed=True)]) if len(lost) else frame
+    known, frame = metrics or {}, results[["metric", "variant", "seed", "family", "value"]]
+    lost = pd.DataFrame([*failed], columns=["variant", "seed"])
+    lost = lost.merge(frame[["metric", "family"]].drop_duplicates(), how="cross").assign(value=np.nan)
+    frame: Any = pd.concat([frame, lost], ignore_index=True) if len(lost) else frame
     finite = np.isfinite(frame["value"])
-    worst = {key: _worst(group, metrics.get(key, Metric())) for key, group in frame[finite].groupby("metric")["value"]}
+    worst = {key: _worst(own, known.get(key, Metric())) for key, own in frame[finite].groupby("metric")["value"]}
     values = frame["value"].where(finite, frame["metric"].map(worst))
     frame = frame.assign(value=values, failed=~finite).dropna(subset="value")
     left = frame.assign(against=frame["variant"].map(dict(references))).dropna(subset="against")
-    right = frame.rename(columns={"variant": "against", "value": "value_against", "failed": "failed_against"})
-    both = left.merge(right.drop(columns="family"), on=["metric", "against", "seed"])
-    both = both.assign(
-        difference=both["value"] - both["value_against"], failed=both["failed"] | both["failed_against"].astype(bool)
-    )
-    return both.drop(columns="failed_against")
+    right = frame.drop(columns="family").rename(columns={"variant": "against"})
+    both = left.merge(right, on=["metric", "against", "seed"], suffixes=("", "_against"))
+    lost_either = both["failed"] | both.pop("failed_against")
+    return both.assign(difference=both["value"] - both["value_against"], failed=lost_either)
 
 
-def _worst(values: pd.Series, known: Metric) -> float:
+def _worst(values: Iterable[float], known: Metric) -> float:
     seen = [*values, *([] if known.baseline is None else [known.baseline])]
     return {"lower": max(seen), "higher": min(seen)}.get(known.better, np.nan)
 
@@ -94,9 +92,8 @@ def effects(
                     "against": against,
                     "note": _note(group, seeds),
                 }
-                rows.append(
-                    row | known._asdict() | asdict(paired(group["difference"], ALPHA / (tests if by_holm else 1)))
-                )
+                level = ALPHA / tests if by_holm else ALPHA
+                rows.append(row | known._asdict() | asdict(paired(group["difference"], level)))
     table = pd.DataFrame(rows, columns=COLUMNS)
     first = table["role"] == "primary"
     table["p_holm"] = np.nan
@@ -116,7 +113,7 @@ def _verdict(row: Any) -> str:
     return "different" if way is None else "better" if way else "worse"
 
 
-def _note(group: pd.DataFrame, seeds: int) -> str:
+def _note(group: Any, seeds: int) -> str:
     n, lost = len(group), int(group["failed"].sum())
     few = f"fewer than {FEWEST} pairs: no interval, no p" if n < FEWEST else ""
     missing = f"{seeds - n} of {seeds} pairs missing" if n < seeds else ""

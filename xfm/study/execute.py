@@ -72,7 +72,7 @@ def execute(
 def _submit(executor: Executor, job: Job) -> Future:
     try:
         return executor.submit(*job.call)
-    except (BrokenExecutor, RuntimeError) as error:  # a user's pool that has died or was shut down
+    except Exception as error:  # of a job in this process, or of a pool that has died or was shut down
         future: Future = Future()
         future.set_exception(error)
         return future
@@ -85,14 +85,11 @@ def _give_up(job: Job, error: Exception, failed: Callable[[Job, Exception], None
 
 
 class InProcess(Executor):
-    """Runs a job at once, in this process."""
+    """Runs a job at once, in this process; `submit` raises what the job raises."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         future: Future = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # not an interrupt: that ends the study
-            future.set_exception(error)
+        future.set_result(fn(*args, **kwargs))
         return future
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import pandas as pd
 
@@ -52,7 +51,7 @@ def to_latex(table: pd.DataFrame) -> str:
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:
     """Every cell as text. Shares are in per cent, their differences in percentage points."""
-    references = list(dict.fromkeys(table["against"]))
+    references, records = table["against"].unique(), cast(Iterable[Any], table.itertuples())
     rows = [
         {
             "metric": row.metric,
@@ -72,7 +71,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
             "verdict": f"{row.verdict}{' (uncorrected)' if row.verdict and row.judged_by != 'Holm' else ''}",
             "note": row.note,
         }
-        for row in (SimpleNamespace(**r) for r in table.to_dict("records"))
+        for row in records
     ]
     text = pd.DataFrame(rows)
     return text.loc[:, (text != "").any()]

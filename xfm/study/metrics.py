@@ -57,6 +57,6 @@ def held_out(record: Record, config: RunConfig) -> list[Measured]:
         stream, _, objective = name.removeprefix(f"{HELD_OUT}/").partition("/")
         if name.startswith(f"{HELD_OUT}/") and "/" not in objective:  # else what the objective reports beside its loss
             declared, n = OBJECTIVES[objective], HELD_OUT_BATCHES * getattr(config.data, stream)
-            known = Metric("lower", declared.unit, *(declared.chance(config, stream) or ()))
+            known = Metric("lower", declared.unit, *(declared.chance(config, stream) or (None, "")))
             losses.append(Measured(declared.family, name, value, n, known))
     return losses

@@ -20,8 +20,8 @@ def read_spec(folder: Path) -> Spec:
         spec = Spec.from_json(path.read_text("utf-8"))
     except FileNotFoundError:
         names = sorted(p.parent.name for p in folder.parent.glob("*/spec.json"))
-        hint = nearest(folder.name, names, after=" ")
-        raise StudyError(f"{path}: no study here; {hint}there are {', '.join(names) or 'none'}") from None
+        existing = f"{nearest(folder.name, names, after=' ')}there are {', '.join(names) or 'none'}"
+        raise StudyError(f"{path}: no study here; {existing}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
@@ -62,9 +62,7 @@ def require_primary(primary: Iterable[str], families: Mapping[str, str]) -> None
     of_family: dict[str, str] = {}
     for metric in primary:
         if metric not in families:
-            hint = nearest(metric, families, after=" ")
-            raise ConfigError(
-                f"primary = {metric!r}: no such metric is measured; {hint}there are {'; '.join(families)}"
-            )
+            there = f"{nearest(metric, families, after=' ')}there are {'; '.join(families)}"
+            raise ConfigError(f"primary = {metric!r}: no such metric is measured; {there}")
         if (other := of_family.setdefault(families[metric], metric)) != metric:
             raise ConfigError(f"primary = {metric!r}: {other!r} is of {families[metric]} too; there are {FEW}")

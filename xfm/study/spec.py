@@ -127,4 +127,5 @@ class Spec:
             require(name in tree, name, None, "there")
         for label, changes in tree["variants"].items():
             require(isinstance(changes, dict), f"variants.{label}", changes, "a mapping of dotted fields")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()})
+        values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
+        return cls(**values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -118,7 +119,8 @@ class Equivalence:
 
 def equivalence(differences: ArrayLike, margin: float) -> Equivalence:
     """Whether paired differences (n,), at least three, are smaller than `margin` either way, at .05."""
-    sample = DescrStatsW(np.asarray(differences, float))
-    low, high = sample.tconfint_mean(2 * ALPHA)
+    x = np.asarray(differences, float)
+    sample: Any = DescrStatsW(x)  # its attributes are made on demand, beyond what pyright sees
+    low, high = map(float, sample.tconfint_mean(2 * ALPHA))
     p = float(sample.ttost_mean(-margin, margin)[0])
-    return Equivalence(int(sample.nobs), float(sample.mean), float(low), float(high), margin, p, p <= ALPHA)
+    return Equivalence(len(x), float(x.mean()), low, high, margin, p, p <= ALPHA)

@@ -147,10 +147,10 @@ class Study:
         a variant or, of a grid over several, the one to compare with in each cell; "": "xfm", or the first where that
         is none. ConfigError for an unknown one, and for a primary metric that was not measured.
         """
-        results, references, *known = self._compared(against)
+        results, references, failed, metrics = self._compared(against)
         if len(results):
             require_primary(self.spec.primary, dict(results[["metric", "family"]].itertuples(index=False, name=None)))
-        return effects(results, references, self.spec.primary, len(self.spec.seeds), *known)
+        return effects(results, references, self.spec.primary, len(self.spec.seeds), failed, metrics)
 
     def pairs(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric x seed: the differences that `effects` is made of."""

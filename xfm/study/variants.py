@@ -64,8 +64,7 @@ def _expanded(field: str, value: Any) -> Changes:
     if brace:
         names, _, after = rest.partition("}")
         return {f: v for name in names.split(",") for f, v in _expanded(before + name.strip() + after, value).items()}
-    value = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
-    return leaves({field: value})
+    return leaves({field: _plain(value)})
 
 
 def _merged(parts: Iterable[Changes], where: str) -> Changes:
@@ -80,12 +79,12 @@ def _merged(parts: Iterable[Changes], where: str) -> Changes:
 
 
 def _label(fields: Mapping[str, Any]) -> str:
-    return BETWEEN.join(f"{field}={_shown(value)}" for field, value in fields.items())
+    values = {field: _plain(value) for field, value in fields.items()}
+    return BETWEEN.join(f"{f}={v if isinstance(v, str) else json.dumps(v)}" for f, v in values.items())
 
 
-def _shown(value: Any) -> str:
-    value = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
-    return value if isinstance(value, str) else json.dumps(value)
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
 
 
 def grid(fields: Mapping[str, Sequence[Any]], variants: Iterable[str] = (BASELINE,)) -> dict[str, Changes]:
