@@ -7,15 +7,15 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_QUIET := $(if $(V),,--quiet)
 
-.PHONY: help demo lab test lint unit notebooks browser gallery bench clean again
+.PHONY: help demo lab test lint js unit notebooks browser gallery bench clean again
 # one thing at a time also under `make -j`: the steps share the same few cores
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo    pretrain the demo recipe on the embedded data, evaluate it, write its report'
 	@echo 'make lab     open JupyterLab on the notebooks'
-	@echo 'make test    lint, unit tests (the built wheel included), notebooks, and the views in a browser;'
-	@echo '             also one by one: make lint | unit | notebooks | browser'
+	@echo 'make test    lint, the views'"'"' JavaScript, unit tests (the built wheel included), notebooks, and the views in a'
+	@echo '             browser; also one by one: make lint | js | unit | notebooks | browser'
 	@echo 'make gallery draw all views in Chromium into docs/'
 	@echo 'make bench   run the benchmarks that the README quotes'
 	@echo 'make clean   remove .venv, caches and build leftovers; runs/ stays'
@@ -28,7 +28,7 @@ lab: $(VENV)/run.stamp
 	@echo 'JupyterLab opens notebooks/00_start_here.ipynb (Ctrl-C here ends it; options: make lab LAB_FLAGS="--no-browser --port 9999")'
 	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_FLAGS)
 
-test: lint unit notebooks browser
+test: lint js unit notebooks browser
 	@echo 'make test: all passed'
 
 lint: $(VENV)/dev.stamp
@@ -38,6 +38,11 @@ lint: $(VENV)/dev.stamp
 	$(PY) -m ruff format --check . || failed=1; \
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY) || failed=1; \
 	exit $$failed
+
+# Node.js comes with pyright; biome and typescript from the npm registry, once (XFM_JS=required: must be there)
+js: $(VENV)/dev.stamp
+	@echo '== views: payload types, biome, tsc, node --test'
+	@OMP_NUM_THREADS=1 $(PY) widgets/check.py
 
 unit: $(VENV)/dev.stamp
 	@echo '== unit tests'
@@ -60,7 +65,7 @@ bench: $(VENV)/dev.stamp
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis widgets/node_modules
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # The installation, done once: a stamp is older than pyproject.toml only when there is something to install.

@@ -253,7 +253,7 @@ def test_what_is_no_config_at_all(tree: Any) -> None:
             lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
             r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$",
         ),
-        (lambda: evaluation.chosen("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
+        (lambda: evaluation.select_tasks("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
         (
             lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
             r"^split = 'tset': must be one of .*test.*did you mean 'test'\?",

@@ -173,7 +173,7 @@ UNSAFE = re.compile(
 
 def test_views_make_no_html_of_text_and_ask_no_network() -> None:
     scripts = [*(ROOT / "widgets" / "xfm_widgets" / "static").glob("*.*s")]
-    assert {"shared.js", "shared.css", "gradient_flow.js"} <= {path.name for path in scripts}
+    assert {"frame.js", "shared.css", "gradient_flow.js"} <= {path.name for path in scripts}
     found = [f"{p.name}: {m.group()}" for p in scripts for m in UNSAFE.finditer(read(p))]
     assert not found, "\n".join(found)
 

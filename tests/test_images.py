@@ -155,7 +155,7 @@ class Remote:
         (Image.new("F", (5, 5), float("nan")), "mode 'F', not all in"),
         (Image.new("I", (5, 5), -1), "mode 'I', not all in"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_image_is_refused(image, message):
     with pytest.raises(ConfigError, match=message):
         prepare(image, SIDE)

@@ -6,7 +6,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tqdm import tqdm
@@ -15,7 +15,17 @@ from . import recipes
 from .config import ConfigError, RunConfig
 from .data.synthetic.scenes import Split
 
+if TYPE_CHECKING:
+    from .evaluation import Evaluation
+
 ROOT = Path("runs")
+
+
+def print_results(results: Evaluation) -> None:
+    """The table, and a line for each task that the data cannot serve."""
+    from .evaluation import format_lines
+
+    print("\n".join([format_lines(results), *(f"skipped: {reason}" for reason in results.skipped.values())]))
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Pretrain:
             self.train()
 
     def train(self) -> None:
-        from .evaluation import evaluate_run, format_lines
+        from .evaluation import evaluate_run
         from .report import gradient_tables, write_report
         from .train import Run, pretrain
 
@@ -59,7 +69,7 @@ class Pretrain:
             bar.close()
         seconds, waited = (sum(r[what] for r in run.metrics()) for what in ("seconds", "waited"))
         print(f"Trained in {seconds:.0f} s, {waited / seconds:.1%} of them waiting for data. Now the test split ...")
-        print(format_lines(evaluate_run(folder)))
+        print_results(evaluate_run(folder))
         gradients = gradient_tables(run)
         for title, table in gradients.items():
             print(f"\nGradients, {title}:\n{table}")
@@ -79,9 +89,9 @@ class Evaluate:
     """Measure again, where evaluation.json is there already."""
 
     def run(self) -> None:
-        from .evaluation import evaluate_run, format_lines
+        from .evaluation import evaluate_run
 
-        print(format_lines(evaluate_run(self.run_folder, self.tasks, self.again)))
+        print_results(evaluate_run(self.run_folder, self.tasks, self.again))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from .train import Run
 if TYPE_CHECKING:
     from .data.source import Example, Split
     from .evaluation import Result
-    from .explain import Attribution, AttributionInputs, Trace
+    from .explain import Attribution, AttributionInputs, Target, Trace
     from .images import ImageLike
 
 __all__ = ["Lab", "checkpoints", "load"]
@@ -91,18 +91,18 @@ class Lab:
         return evaluate_run(self.run.folder, tasks, again)
 
     def inputs(
-        self, image: ImageLike | Example, text: str = "", target: str = "itm", **options: Any
+        self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None
     ) -> AttributionInputs:
-        """A picture and a text, or a scene, as what explanations are asked about: see `explain.make_inputs` and
-        `explain.scene_inputs` (`about=0`: the phrase for the first object)."""
+        """A picture and a text as what explanations are asked about (`explain.make_inputs`); or a scene of the drawn
+        world with its caption or, with `about`, the phrase that names an object (`explain.scene_inputs`)."""
         from . import explain
 
         given: Any = image
         if hasattr(given, "objects"):
-            return explain.scene_inputs(self.model, self.tokenizer, given, target, **options)
-        return explain.make_inputs(self.model, self.tokenizer, given, text, target, **options)
+            return explain.scene_inputs(self.model, self.tokenizer, given, target, about)
+        return explain.make_inputs(self.model, self.tokenizer, given, text, target)
 
-    def trace(self, image: ImageLike, text: str, target: str = "", **options: Any) -> Trace:
+    def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:
         """Every attention of one picture and one text, with the target's gradients: see `explain.trace`."""
         from . import explain
 
@@ -113,10 +113,10 @@ class Lab:
         image: ImageLike | Example,
         text: str = "",
         method: str = "generic attention",
-        target: str = "itm",
-        **options: Any,
+        target: str | Target = "itm",
+        about: int | None = None,
     ) -> Attribution:
         """Which words and patches a target is due to, by one of `explain.METHODS`: see `explain.attribute`."""
         from . import explain
 
-        return explain.attribute(self.inputs(image, text, target), method, **options)
+        return explain.attribute(self.inputs(image, text, target, about), method)

@@ -35,7 +35,7 @@ view
 
 
 def scores(shown, target: str) -> list[str]:
-    return shown.locator(f"tr[data-target={target}] td.lab-number").all_text_contents()
+    return shown.locator(f"tr[data-target={target}] td.xfm-number").all_text_contents()
 
 
 def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebook):
@@ -64,7 +64,7 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     assert book.python("(view.removed_words, view.token)") == [[0], 1]
     shown.get_by_role("checkbox", name="attention").uncheck()
     book.until("view.methods", ["gradients"])
-    assert shown.locator(".lab-panel h4").all_text_contents() == ["gradients", "gradients"]
+    assert shown.locator(".xfm-panel h4").all_text_contents() == ["gradients", "gradients"]
     assert shown.locator("td:has-text('0.80 ▼')").count() == 1  # better than random, not than centre
     assert shown.locator("[data-word='1']").first.text_content() == f"−{HOSTILE}"
     book.python("setattr(view, 'removed_patches', [0, 1, 2, 3])")
@@ -88,7 +88,7 @@ def test_a_page_of_its_own_knows_single_removals(offline, tmp_path):
     page.get_by_role("button", name="a car").click()
     assert scores(page, "itm") == ["2", "0", "−2"]
     page.get_by_role("button", name="the lion").click()
-    assert "need Python" in page.locator(".lab-scores").inner_text() and scores(page, "itm") == ["2", "–", "–"]
+    assert "need Python" in page.locator(".xfm-scores").inner_text() and scores(page, "itm") == ["2", "–", "–"]
 
 
 def test_one_word_one_patch_no_object_and_no_callable(notebook):
@@ -104,9 +104,9 @@ view
     shown = book.view()
     shown.get_by_role("group", name="zero, for itm").locator("canvas[role]").click()
     book.until("view.removed_patches", [0])
-    assert "without `rescore` no score is computed" in shown.locator(".lab-scores").inner_text()
+    assert "without `rescore` no score is computed" in shown.locator(".xfm-scores").inner_text()
     shown.get_by_text("The same as a table").click()
     shown.locator("details td").first.wait_for()
     assert shown.locator("details td").all_text_contents() == ["word", "lion", "0", "patch", "row 1, column 1", "0"]
     book.python("setattr(view, 'methods', [])")
-    shown.locator(".lab-panel h4").wait_for(state="detached")
+    shown.locator(".xfm-panel h4").wait_for(state="detached")

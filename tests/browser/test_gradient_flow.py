@@ -68,3 +68,31 @@ def test_it_plays_through_the_steps_and_the_table_says_what_is_seen(notebook):
     shown.get_by_role("slider", name="step").focus()
     book.page.keyboard.press("Home")
     expect(row).to_have_text(["0", "BBP", "language", "no path", "1"])  # an open table follows
+
+
+SEVENTH = """
+import xfm_widgets as xw
+norms = {"mlm": {"language layer 0": 5.0}, "mim": {"vision": 1.0}, "itc": {"language layer 0": 3.0, "vision": 2.0},
+         **{o: {"language embeddings": None, "vision": 1.0, "fusion": 2.0} for o in ("itm", "imlm", "bbp", "order")}}
+view = xw.GradientFlow([{"step": 0, "norm": norms, "held_back": {"order": 4.0}}])
+view
+"""
+
+
+def test_a_seventh_loss_has_its_box_and_its_arrows(notebook):
+    book = notebook(SEVENTH)
+    shown = book.view()
+    assert book.python("view.payload['objectives'][-1]['kind']") == "fusion"
+    assert shown.locator("[data-loss]").count() == 7
+    assert shown.locator("[data-edge=order-fusion]").get_attribute("data-norm") == "2"
+    assert shown.locator("[data-edge=order-vision]").count() == 1
+    assert shown.locator("[data-ghost=order-language]").count() == 1
+    assert shown.locator("[data-edge=order-language]").count() == 0
+    shown.get_by_role("button", name="Let the gradient through").click()
+    assert shown.locator("[data-number=order-language]").text_content() == "ORDER 4"
+    colours = shown.locator("[data-loss] > rect").evaluate_all(
+        "boxes => boxes.map((b) => getComputedStyle(b).stroke + getComputedStyle(b).strokeDasharray)"
+    )
+    assert len(set(colours)) == 7
+    accessible(book.page)
+    book.shots("gradient-flow-seventh")

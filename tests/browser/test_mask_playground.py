@@ -36,7 +36,7 @@ def cell(box: dict[str, float], i: int) -> tuple[float, float]:
 
 
 def guesses(shown, place: int) -> list[str]:
-    return shown.locator(f"tr[data-place='{place}'] .mask-guess").all_inner_texts()
+    return shown.locator(f"tr[data-place='{place}'] .xfm-guess").all_inner_texts()
 
 
 def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
@@ -61,7 +61,7 @@ def test_patches_are_painted_words_clicked_and_guesses_follow(notebook):
     for key in ("Home", "ArrowDown", "ArrowRight", " "):
         book.page.keyboard.press(key)
     book.until("(view.hidden_patches, view.patch)", [[0, 1, 2, 5], 5])
-    assert "row 2, column 2: hidden" in shown.locator(".mask-value").first.inner_text()
+    assert "row 2, column 2: hidden" in shown.locator(".xfm-value").first.inner_text()
     shown.get_by_role("group", name="MIM: agreement with its target").get_by_text("mean −0.04").wait_for()
     text = shown.get_by_role("group", name="Words")
     text.get_by_role("button", name="on", exact=True).click()
@@ -111,7 +111,7 @@ def test_a_page_of_its_own_keeps_the_last_answer(offline, tmp_path):
     page.get_by_role("application").click(position={"x": 10, "y": 10})
     assert "2 of 16 patches" in page.locator(".xfm-controls").inner_text()
     page.keyboard.press("End")
-    assert "row 4, column 4: hidden, cosine 1" in page.locator(".mask-value").first.inner_text()
+    assert "row 4, column 4: hidden, cosine 1" in page.locator(".xfm-value").first.inner_text()
     page.get_by_text("The same as a table").click()
     page.locator("details td").first.wait_for()
     last = page.locator("details tr").last.locator("td").all_text_contents()

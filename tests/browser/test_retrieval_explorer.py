@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 CELL = """
 import numpy as np
 import xfm_widgets as xw
-from xfm.evaluation.retrieval_set import Gallery
+from xfm.evaluation.retrieval_set import RetrievalSet
 n, rng = 20, np.random.default_rng(0)
 features = rng.normal(size=(n, 6)) + 2
 other = features + rng.normal(size=(n, 6))
@@ -17,7 +17,8 @@ features, other = (f / np.linalg.norm(f, axis=1, keepdims=True) for f in (featur
 texts = ['<img src=x onerror="document.body.dataset.hacked=1">', *(f"a picture of thing {i}" for i in range(1, n))]
 images = np.stack([np.full((48, 48, 3), (12 * i, 255 - 12 * i, 120), np.uint8) for i in range(n)])
 truth = np.eye(n, dtype=bool)
-gallery = Gallery(images, tuple(texts), features @ other.T, features, other, truth, 5.0 * truth + rng.random((n, n)), 4)
+odds = 5.0 * truth + rng.random((n, n))
+gallery = RetrievalSet(images, tuple(texts), features @ other.T, features, other, truth, odds, 4)
 """
 BLUE = """c => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
   for (let i = 0; i < p.length; i += 4) if (p[i + 3] > 99 && p[i + 2] > p[i] + 80) n++; return n; }"""
@@ -123,7 +124,7 @@ def test_no_pairs_say_so(notebook):
     book = notebook(
         CELL
         + """
-view = xw.RetrievalExplorer(Gallery(images[:0], (), truth[:0, :0], features[:0], other[:0], truth[:0, :0]))
+view = xw.RetrievalExplorer(RetrievalSet(images[:0], (), truth[:0, :0], features[:0], other[:0], truth[:0, :0]))
 view"""
     )
     assert "No pairs" in (book.view().get_by_role("alert").first.text_content() or "")

@@ -1,16 +1,17 @@
 """One untrained model of the smoke recipe, its tokenizer, and questions in small number."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
 
-from xfm import recipes
+from xfm import recipes, seeding
 from xfm.config import RunConfig
-from xfm.data import dataset
+from xfm.data import DATASETS, Dataset, dataset
+from xfm.data.source import PairSource, Region
 from xfm.data.tokenizer import Tokenizer
 from xfm.evaluation import EvalContext, finetuning
-from xfm.evaluation.context import inference_mode
 from xfm.evaluation.tasks import (
     grounding,
     hard_negatives,
@@ -22,6 +23,7 @@ from xfm.evaluation.tasks import (
     sentence_pairs,
 )
 from xfm.model import XFM
+from xfm.model.modes import eval_mode
 from xfm.objectives import build
 
 
@@ -41,21 +43,38 @@ def model(config: RunConfig) -> XFM:
 
 
 @pytest.fixture
-def subject(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[EvalContext]:
-    with inference_mode(model):
+def context(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[EvalContext]:
+    with eval_mode(model), torch.inference_mode():
         yield EvalContext(model, config, tokenizer)
 
 
+@pytest.fixture
+def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Adds the dataset "pictures" of twenty pictures with captions and, if wanted, boxes; nothing else is known."""
+
+    def add(boxes: bool = False) -> None:
+        rng = seeding.rng("pictures")
+        images = [rng.integers(256, size=(40, 60, 3), dtype=np.uint8) for _ in range(20)]
+        captions = [f"picture number {i} of the set" for i in range(20)]
+        regions = (
+            [[Region("left", (0.2, 0.5, 0.4, 1.0)), Region("right", (0.8, 0.5, 0.4, 1.0))]] * 20 if boxes else None
+        )
+        source = PairSource(images, captions, 48, regions, name="twenty")
+        monkeypatch.setitem(DATASETS, "pictures", lambda config: Dataset(config, [source]))
+
+    return add
+
+
 FEW = {
-    retrieval: {"GALLERY": 24},
+    retrieval: {"SIZE": 24},
     grounding: {"SCENES": 24, "HARD_SCENES": 8},
     hard_negatives: {"SCENES": 40},
     masked_words: {"SCENES": 40},
     language: {"SENTENCES": 40, "COUNTED": 200},
-    lexnames: {"TRAINED": 400, "TESTED": 100},
-    sentence_pairs: {"TRAINED": 100, "TESTED": 60},
+    lexnames: {"TRAIN": 400, "TEST": 100},
+    sentence_pairs: {"TRAIN": 100, "TEST": 60},
     finetuning: {"STEPS": 3},
-    recognition: {"TRAINED": 3, "TRAINED_UNSEEN": 3, "TESTED": 2, "SCENES_TRAINED": 1, "SCENES_TESTED": 40,
+    recognition: {"TRAIN": 3, "TRAIN_UNSEEN": 3, "TEST": 2, "SCENES_TRAIN": 1, "SCENES_TEST": 40,
              "SCENES_PATCHES": 40},
 }  # fmt: skip
 

@@ -30,23 +30,23 @@ def test_of_both_kinds_the_first_are_shown(kinds: list[bool], n: int) -> None:
 
 
 @pytest.fixture
-def scene_of(subject: EvalContext) -> Callable[[np.ndarray, str], Scene]:
+def scene_of(context: EvalContext) -> Callable[[np.ndarray, str], Scene]:
     """The scene of a task that has a picture."""
 
     def find(image: np.ndarray, task: str) -> Scene:
-        (found,) = [s for s in subject.scenes(task, 80) if np.array_equal(s.image, image)]
+        (found,) = [s for s in context.scenes(task, 80) if np.array_equal(s.image, image)]
         return found
 
     return find
 
 
 def test_a_caption_is_right_where_none_is_nearer(
-    few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, subject: EvalContext
+    few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, context: EvalContext
 ) -> None:
     shown = examples(model, config, tokenizer, n=24).retrieval
     texts = [r.caption for r in shown]
     scenes = [SimpleNamespace(image=r.image) for r in shown]
-    cosine = subject.image_features(scenes) @ subject.text_features(texts).T  # type: ignore[arg-type]
+    cosine = context.image_features(scenes) @ context.text_features(texts).T  # type: ignore[arg-type]
     for i, r in enumerate(shown):
         nearer = int((cosine[i] > cosine[i, i]).sum())
         assert r.rank == nearer and r.right == (nearer == 0)
@@ -84,7 +84,7 @@ def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
 def test_a_name_is_right_where_the_likeliest_word_stood_there(
     few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, scene_of: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = EvalContext.guesses
+    asked = EvalContext.top_tokens
 
     def guesses(
         self: EvalContext, scenes: Any, masked: Any, places: Any, picture: torch.Tensor, text: torch.Tensor
@@ -96,7 +96,7 @@ def test_a_name_is_right_where_the_likeliest_word_stood_there(
             tokens[row, 0, 0] = whole[places[row][0]]
         return tokens, probabilities
 
-    monkeypatch.setattr(EvalContext, "guesses", guesses)
+    monkeypatch.setattr(EvalContext, "top_tokens", guesses)
     shown = examples(model, config, tokenizer, n=N).words
     assert {w.right for w in shown} == {True, False}
     for w in shown:

@@ -9,10 +9,11 @@ import torch
 from xfm import recipes
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.evaluation import EvalContext, inference_mode
+from xfm.evaluation import EvalContext
 from xfm.evaluation.tasks import grounding
 from xfm.explain.box_prediction import box_predictor, phrase_boxes
 from xfm.explain.tracing import trace
+from xfm.model.modes import eval_mode
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()
@@ -32,14 +33,14 @@ def test_boxes_are_the_evaluations(model):
     ground = box_predictor(model, TOKENIZER, SCENE.image)
     found = [ground(phrase.text)["box"] for phrase in SCENE.phrases]
     assert model.training and all(p.grad is None for p in model.parameters())
-    with inference_mode(model):
-        asked = grounding.ask(EvalContext(model, CONFIG, TOKENIZER), [SCENE])
-    for own, (cx, cy, w, h) in zip(found, (SIDE * asked.predicted).tolist(), strict=True):
+    with eval_mode(model), torch.inference_mode():
+        _, _, wanted, predicted = grounding.predict(EvalContext(model, CONFIG, TOKENIZER), [SCENE])
+    for own, (cx, cy, w, h) in zip(found, (SIDE * predicted).tolist(), strict=True):
         assert own == pytest.approx([cx - w / 2, cy - h / 2, w, h], abs=1e-3)
     true = np.array(list(phrase_boxes(SCENE).values()))
     assert list(phrase_boxes(SCENE)) == [p.text for p in SCENE.phrases]
-    assert np.allclose(true[:, :2] + true[:, 2:] / 2, SIDE * asked.true[:, :2], atol=1e-3)
-    assert np.allclose(true[:, 2:], SIDE * asked.true[:, 2:], atol=1e-3)
+    assert np.allclose(true[:, :2] + true[:, 2:] / 2, SIDE * wanted[:, :2], atol=1e-3)
+    assert np.allclose(true[:, 2:], SIDE * wanted[:, 2:], atol=1e-3)
 
 
 def test_attention_is_the_traces_and_its_rows_sum_to_one(model):

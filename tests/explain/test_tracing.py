@@ -9,8 +9,9 @@ import torch
 from xfm import recipes
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.evaluation import EvalContext, inference_mode
+from xfm.evaluation import EvalContext
 from xfm.explain.tracing import Trace, trace
+from xfm.model.modes import eval_mode
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()
@@ -31,11 +32,11 @@ def traced(model) -> Trace:
 
 
 def test_scores_are_those_of_the_evaluation(model, traced):
-    subject = EvalContext(model, CONFIG, TOKENIZER)
+    context = EvalContext(model, CONFIG, TOKENIZER)
     first = torch.zeros(1, dtype=torch.long)
-    with inference_mode(model):
-        itm = subject.matches([SCENE], [SCENE.caption.text], first, first)
-        cosine = subject.image_features([SCENE]) @ subject.text_features([SCENE.caption.text]).T
+    with eval_mode(model), torch.inference_mode():
+        itm = context.match_logits([SCENE], [SCENE.caption.text], first, first)
+        cosine = context.image_features([SCENE]) @ context.text_features([SCENE.caption.text]).T
     assert traced.scores == {"itm": pytest.approx(itm.item(), abs=1e-5), "itc": pytest.approx(cosine.item(), abs=1e-5)}
 
 

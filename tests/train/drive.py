@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+from filelock import FileLock
 
 from xfm import pretrain
 from xfm.config import RunConfig
@@ -65,7 +66,6 @@ def hold(config: RunConfig, root: Path, reports: Connection) -> None:
 
 def lock_unsigned(path: Path, reports: Connection) -> None:
     """As a process that has just locked a run and not said who it is."""
-    file = path.open("a", encoding="utf-8")
-    fcntl.lockf(file, fcntl.LOCK_EX)
+    FileLock(path).acquire()
     reports.send("locked")
     reports.recv()

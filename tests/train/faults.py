@@ -132,7 +132,7 @@ def disk_full(mounted: bool, config: RunConfig, root: Path, reports: Connection)
 
 def read_only(config: RunConfig, finished: Path, root: Path, reports: Connection) -> None:
     """A run that becomes read-only in mid-training, and a finished one that is."""
-    from xfm import evaluation  # slow, and needed here alone
+    from xfm.evaluation import run as evaluation  # slow, and needed here alone
 
     obey_permissions()
     records, folder = pretrain(config, root), Run.of(config, root).folder

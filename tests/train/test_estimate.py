@@ -64,7 +64,7 @@ def test_an_objective_that_joins_later_costs_nothing_before() -> None:
 def test_a_part_of_the_batch_stands_for_the_whole(monkeypatch) -> None:
     config = SMOKE.replace({f"data.{s}": 16 for s in ("pairs", "regions", "images", "texts")})
     config = config.replace({"data.region_images": 8, "data.fusion_batch": 0})
-    monkeypatch.setattr(module, "probe", lambda some: (0.5, None))
+    monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
     whole = estimate(config)
     assert whole.share == 1 and _affordable(config, 1.0) is config
     monkeypatch.setattr(module, "AFFORDABLE", 6 * sum(whole.parameters.values()) * sum(whole.tokens.values()) / 3.9)

@@ -20,6 +20,7 @@ from train import faults
 from train.process import process, received
 
 from xfm import recipes
+from xfm.files import FileError
 from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
 from xfm.train.errors import explain_failures
 
@@ -33,7 +34,9 @@ def test_a_full_disk(mounted, config, trained, tmp_path, processes, assert_same)
     for i, names in enumerate(("metrics.jsonl|model.safetensors", "model.safetensors", "state.pt")):  # a page has room
         (steps, said, same, left), again = found[2 * i : 2 * i + 2]
         assert steps == []
-        full = rf"RunError: .*seed0/({names}): cannot be written \({reason}\); the last good file is kept. Make room .*"
+        full = (
+            rf"FileError: .*seed0/({names}): cannot be written \({reason}\); the last good file is kept. Make room .*"
+        )
         assert re.fullmatch(full, said), said
         assert same, "the last save"
         assert not [n for n in left if n.startswith(".") and n != ".lock"], "no half file is left"
@@ -197,7 +200,7 @@ def test_a_save_that_fails_after_an_error_does_not_hide_it(config, tmp_path, mon
     next(records)
     (folder / "metrics.jsonl").unlink()
     (folder / "metrics.jsonl").mkdir()
-    with pytest.raises(RunError, match=r"metrics.jsonl: cannot be written \(Is a directory\)"):
+    with pytest.raises(FileError, match=r"metrics.jsonl: cannot be written \(Is a directory\)"):
         records.close()
 
 

@@ -20,6 +20,7 @@ from train.process import process, received
 
 from xfm import recipes, seeding
 from xfm.train import Run, RunBusy, RunError, loop, pretrain
+from xfm.train.run_lock import HOLDER
 
 
 def steps_done(run: Run) -> int:
@@ -161,7 +162,7 @@ def test_one_process_at_a_time_and_the_others_hear_who(config, trained, tmp_path
         assert -1 < (datetime.fromisoformat(who[4]) - started).total_seconds() < 60
         reports.send("go")
         child.join()
-    assert (Run.of(config, tmp_path).folder / ".lock").read_text(encoding="utf-8") == "", "nobody holds it"
+    assert not (Run.of(config, tmp_path).folder / HOLDER).exists(), "nobody holds it"
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(1, 12)]
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
@@ -170,7 +171,7 @@ def test_who_was_killed_is_not_taken_for_who_holds(config, tmp_path, processes):
     lock = Run.of(config, tmp_path).folder / ".lock"
     with process(processes, drive.hold, config, tmp_path) as (killed, reports):
         assert reports.recv() == 0
-    assert f'"pid": {killed.pid},' in lock.read_text(encoding="utf-8")
+    assert f'"pid": {killed.pid},' in lock.with_name(HOLDER).read_text(encoding="utf-8")
     with process(processes, drive.lock_unsigned, lock) as (_, reports):
         assert reports.recv() == "locked"
         with pytest.raises(RunBusy, match="seed0: another process is training this run"):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import offline_pages
 import pytest
 import torch
 
@@ -89,7 +88,7 @@ def test_what_a_callable_raises_or_cannot_say_stands_in_the_view():
 
 def test_an_export_knows_each_single_removal(tmp_path: Path):
     page = lab(removed_words=[1]).to_html(tmp_path / "a.html").read_text("utf-8")
-    state = json.loads(re.search(r"\noffline\(view, (.*), \"Data: ", page).group(1))  # type: ignore[union-attr]
+    state = offline_pages.state(page)
     assert state["singles"] == {
         "words": [{"itm": -198.0, "itc": -1.0}, {"itm": -98.0, "itc": 0.0}],
         "objects": {"a lion": {"itm": 1.0, "itc": 1.0}},

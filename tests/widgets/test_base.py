@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+import offline_pages
 import pytest
 
 import xfm_widgets as xw
@@ -23,25 +23,26 @@ HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
 RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}}, "held_back": {"itm": 3.0}}
 
 
-def state(page: str) -> dict[str, Any]:
-    return json.loads(re.search(r"\noffline\(view, (.*), \"Data: ", page).group(1))  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.__name__)
 def test_a_views_code_stays_small(view: type[View]) -> None:
-    assert len((str(view._module) + str(view._css)).encode()) < 60_000
-    assert str(view._esm).count("export default view;") == 1 and "const view = {" in str(view._esm)
+    assert len((str(view._esm) + str(view._css)).encode()) < 75_000
+    assert str(view._esm).count("\nexport ") == 1
 
 
 def test_text_in_an_export_cannot_leave_its_script(tmp_path: Path) -> None:
     view = xw.GradientFlow([RECORD])
-    view.payload = view.payload | {"text": HOSTILE, "array": b"\x00\xff"}
+    view.payload = view.payload | {"objectives": [view.payload["objectives"][0] | {"title": HOSTILE}]}
     page = view.to_html(tmp_path / "a.html").read_text("utf-8")
     assert "</script><img" not in page and "\u2028" not in page
-    assert state(page)["payload"]["text"] == HOSTILE
-    assert base64.b64decode(state(page)["payload"]["array"]["$bytes"]) == b"\x00\xff"
+    state = offline_pages.state(page)
+    assert state["payload"]["objectives"][0]["title"] == HOSTILE
     assert "default-src 'none'" in page and "CC BY-SA 4.0" in page
-    assert state(page)["share"] == 0 and not any(name.startswith("_") for name in state(page))
+    assert state["share"] == 0 and not any(name.startswith("_") for name in state)
+
+
+def test_bytes_are_written_as_text() -> None:
+    written = json.loads(script_json({"array": b"\x00\xff"}))
+    assert base64.b64decode(written["array"]["$bytes"]) == b"\x00\xff"
 
 
 def test_what_is_no_json_is_refused() -> None:

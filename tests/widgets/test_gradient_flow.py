@@ -7,7 +7,7 @@ import math
 import pytest
 
 import xfm_widgets as xw
-from xfm.config import ConfigError, FlowConfig, TextGradient
+from xfm.config import ConfigError, FlowConfig
 
 LANGUAGE = {"language embeddings": 3.0, "language layer 0": 4.0}
 RECORD = {"step": 5, "held_back": {"itc": 0.0, "itm": 2.0}, "norm": {
@@ -30,7 +30,7 @@ def test_norms_are_those_of_whole_encoders_and_what_was_held_back_is_what_would_
 
 def test_a_dose_that_was_trained_with_is_undone():
     dosed = {"step": 0, "held_back": {"itm": 1.5}, "norm": {"itm": {"language layer 0": 0.5, "fusion": 1.0}}}
-    view = xw.GradientFlow([dosed], FlowConfig(TextGradient(itm=0.25)))
+    view = xw.GradientFlow([dosed], FlowConfig({"itc": 1.0, "itm": 0.25, "imlm": 0.0, "bbp": 0.0}))
     assert view.share == 0.25 and view.flowing()["itm"]["language"] == pytest.approx(0.5)
     view.share = 1.0
     assert view.flowing()["itm"]["language"] == pytest.approx(2.0)
@@ -53,3 +53,29 @@ def test_a_run_without_probes_says_how_to_have_them(tmp_path):
     assert "train.probe_every" in view.message and view.flowing() == {} and view.data().empty
     view.figure()
     assert "train.probe_every" in view.to_html(tmp_path / "a.html").read_text("utf-8")
+
+
+def test_losses_stand_where_their_kind_has_them():
+    view = xw.GradientFlow([RECORD])
+    assert [(one["name"], one["kind"]) for one in view.payload["objectives"]] == [
+        ("mlm", "text"),
+        ("mim", "image"),
+        ("itc", "contrast"),
+        ("itm", "fusion"),
+    ]
+    assert view.payload["objectives"][0]["title"] == "masked language modelling"
+
+
+@pytest.mark.parametrize(
+    ("norms", "kind"),
+    [
+        ({"language layer 0": 1.0, "vision": None}, "text"),
+        ({"language layer 0": None, "vision": 1.0}, "image"),
+        ({"language layer 0": 1.0, "vision": 1.0, "fusion": None}, "contrast"),
+        ({"language layer 0": None, "vision": None, "fusion": 1.0}, "fusion"),
+    ],
+)
+def test_a_seventh_loss_is_shown_as_what_its_gradients_say(norms, kind):
+    view = xw.GradientFlow([RECORD, {"step": 6, "norm": {"new": norms}, "held_back": {}}], step=1)
+    assert view.objectives == ["mlm", "mim", "itc", "itm", "new"]
+    assert view.payload["objectives"][-1]["kind"] == kind and list(view.flowing()) == ["new"]

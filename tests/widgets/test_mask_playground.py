@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import offline_pages
 import pytest
 
 import xfm_widgets as xw
@@ -117,6 +116,6 @@ def test_of_a_model_it_shows_what_the_playground_says(tmp_path: Path):
     assert [w["place"] for w in view.answer["words"]] == view.hidden_pieces
     assert view.answer["words"][0]["with"]["truth"] == pytest.approx(expected["words"][0]["with"]["truth"])
     page = view.to_html(tmp_path / "a.html").read_text("utf-8")
-    state = json.loads(re.search(r"\noffline\(view, (.*), \"Data: ", page).group(1))  # type: ignore[union-attr]
+    state = offline_pages.state(page)
     assert state["answer"]["of"] == {"patches": view.hidden_patches, "pieces": view.hidden_pieces}
     assert len(page.encode()) < 60_000 + 3 * len(scene.image.tobytes())

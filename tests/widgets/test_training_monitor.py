@@ -108,7 +108,7 @@ def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained,
     view = xw.TrainingMonitor(trained, copy)
     named = [f"smoke, seed 0 ({folder})" for folder in (trained.folder, copy)]
     assert view.message == "" and [r["label"] for r in view.payload["runs"]] == named
-    groups = {group for _, group, _, _ in view.payload["panels"]}
+    groups = {panel["group"] for panel in view.payload["panels"]}
     assert groups == set(view.payload["groups"])
     metrics = trained.metrics()
     assert curve(view, "loss") == [[r["step"] + 1, pytest.approx(r["loss"])] for r in metrics]

@@ -55,7 +55,16 @@ class AblationExplorer(View):
             self._curves = curves(study)
             self.payload = self._all()
         if not self.payload:
-            self.payload = {"metrics": [], "variants": [], "curves": {}, "effects": [], "name": study.spec.name}
+            nothing = {
+                "metrics": [],
+                "variants": [],
+                "order": [],
+                "effects": [],
+                "pairs": b"",
+                "texts": {},
+                "curves": {},
+            }
+            self.payload = {"name": study.spec.name, "kind": "", **nothing}
             return
         metrics, variants = ([*dict.fromkeys(self._effects[c])] for c in ("metric", "variant"))
         self.metric, self.variant = self.metric or first(metrics), self.variant or first(variants)

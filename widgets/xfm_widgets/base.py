@@ -1,5 +1,5 @@
-"""What every view is: a widget whose module is `static/shared.js` with its own in front of the browser, that shows its
-figure where there is no kernel, and that writes itself into one file.
+"""What every view is: a widget whose modules are joined into one for the browser, that shows its figure where there is
+no kernel, and that writes itself into one file.
 
 A view takes data (arrays, traces, run folders, tables), never a model. Its Python state is traits: choose with the
 mouse, the keyboard, or `view.head = 2`; `observe` and `jslink` connect views.
@@ -13,11 +13,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import traitlets
 from IPython.display import display
+
+from . import esm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from xfm.plots import Figure
 
 STATIC = Path(__file__).parent / "static"
+OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 LICENCE = "Data: pictures by OpenMoji (openmoji.org), CC BY-SA 4.0; sentences from WordNet 3.0, Princeton University."
 PAGE = """<!doctype html>
 <html lang="en">
@@ -37,21 +40,18 @@ PAGE = """<!doctype html>
 {css}</style>
 <main id="view"></main>
 <script type="module">
-{esm}
-offline(view, {state}, {licence}, document.getElementById("view"));
+{modules}
+{call}({view}, {state}, {licence}, document.getElementById("view"));
 </script>
 </html>
 """
 
 
-def static(name: str) -> str:
-    return (STATIC / name).read_text("utf-8")
-
-
 class View(anywidget.AnyWidget):
-    """The base of all views. A subclass in `name.py` has `static/name.js`, which defines `const view = {render}`, and
-    may have `static/name.css`."""
+    """The base of all views. A subclass in `name.py` has `static/name.js`, whose default export is `{ render }`, and
+    may have `static/name.css`, whose rules all begin with the class that `frame` gives the view's root."""
 
+    _script: ClassVar[Path]
     payload = traitlets.Dict().tag(sync=True)  # what is drawn: JSON, with bytes for arrays
     credit = traitlets.Unicode().tag(sync=True)  # of the pictures that the view shows
     message = traitlets.Unicode().tag(sync=True)  # what went wrong, or is missing, in words; shown above the view
@@ -59,10 +59,10 @@ class View(anywidget.AnyWidget):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "_esm" not in vars(cls):  # traitlets makes a class of its own for an instance, which has it already
             name = cls.__module__.rpartition(".")[2]
-            own = STATIC / f"{name}.css"
-            cls._module = static("shared.js") + "\n" + static(f"{name}.js")
-            cls._esm = cls._module + "\nexport default view;\n"
-            cls._css = static("shared.css") + (own.read_text("utf-8") if own.exists() else "")
+            cls._script = STATIC / f"{name}.js"
+            cls._esm = f"{esm.join(cls._script)}\nexport default {esm.export(cls._script)};\n"
+            sheets = [STATIC / "shared.css", STATIC / f"{name}.css"]
+            cls._css = "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
         super().__init_subclass__(**kwargs)
 
     def __repr__(self) -> str:
@@ -84,7 +84,9 @@ class View(anywidget.AnyWidget):
         page = PAGE.format(
             title=html.escape(type(self).__name__),
             css=str(self._css),
-            esm=self._module,
+            modules=esm.join(self._script, OFFLINE),
+            call=esm.export(OFFLINE, "offline"),
+            view=esm.export(self._script),
             state=script_json(state),
             licence=script_json(LICENCE),
         )
@@ -110,8 +112,8 @@ class View(anywidget.AnyWidget):
 
 def script_json(value: Any) -> str:
     """JSON that may stand in a <script>; bytes as {"$bytes": base64}."""
-    said = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
-    return said.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def encoded(value: Any) -> dict[str, str]:

@@ -1,12 +1,11 @@
-"""The model under test, as functions from scenes and texts to scores: all that the tasks ask of it.
+"""The model under evaluation, as functions from scenes and texts to scores: all that the tasks ask of it.
 
-Every picture and text is encoded once a call, in batches, on the model's device; what comes back is on the CPU.
+Every picture and text is encoded once a call, in batches, on the model's device; results come back on the CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,27 +19,23 @@ from .. import seeding
 from ..batch import normalise
 from ..config import RunConfig
 from ..data import Dataset, dataset
+from ..data.source import Example, Source, Split
 from ..data.streams import filled, pixels
-from ..data.synthetic.scenes import Scene, Split, World
+from ..data.synthetic.scenes import Scene, World
 from ..data.tokenizer import Tokenizer
 from ..model import XFM, ImageTokens
-from ..model.modes import eval_mode
-from .result import Better, Result, bootstrap_interval, checked
+from .result import Better, Result, bootstrap_interval
+
+__all__ = ["BATCH", "EvalContext"]
 
 BATCH = 256  # pictures, texts or pairings at once
-Ids = Sequence[Sequence[int]]  # a row a text: token ids `<s>` ... `</s>`, or places in them
-
-
-@contextmanager
-def inference_mode(model: XFM) -> Iterator[None]:
-    """Eval mode without gradients; afterwards every module is in the mode that it was in."""
-    with eval_mode(model), torch.inference_mode():
-        yield
+Rows = Sequence[Sequence[int]]  # a row a text: token ids `<s>` ... `</s>`, or positions in them
 
 
 @dataclass(frozen=True)
 class EvalContext:
-    """What is evaluated: a model, and the split and seed that its questions are drawn by. Use under `examining`."""
+    """A model, and the split and seed that its test samples are drawn by. Use it under `eval_mode(model)` and
+    `torch.inference_mode()`."""
 
     model: XFM
     config: RunConfig
@@ -56,16 +51,36 @@ class EvalContext:
     def world(self) -> World:
         return self.source.world
 
-    def on(self, changes: dict[str, Any]) -> EvalContext:
-        """The same model, asked about another world: `changes` are dotted fields of its data."""
+    def source_with(self, capability: str) -> Source:
+        """The first source of the data that provides it (keys of `data.source.CAPABILITIES`)."""
+        return next(source for source in self.source.sources if capability in source.provides)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the split is one of pictures alone (unseen combinations or concepts), without sentences."""
+        return self.split.startswith("unseen")
+
+    def with_data(self, changes: dict[str, Any]) -> EvalContext:
+        """The same model on changed data: `changes` are dotted fields of the config."""
         return replace(self, config=self.config.replace(changes))
 
-    def scene(self, task: str, index: int, split: Split | None = None, **wanted: Any) -> Scene:
-        """Scene `index` of a task: the same for every model."""
-        return self.world.scene(split or self.split, index, seed=seeding.seed("evaluation", self.seed, task), **wanted)
+    def scene(self, task: str, index: int, split: Split | None = None, **constraints: Any) -> Scene:
+        """Scene `index` of a task, the same for every model; `constraints` as in `World.scene`."""
+        key = seeding.seed("evaluation", self.seed, task)
+        return self.world.scene(split or self.split, index, seed=key, **constraints)
 
-    def scenes(self, task: str, count: int, split: Split | None = None, **wanted: Any) -> list[Scene]:
-        return [self.scene(task, i, split, **wanted) for i in range(count)]
+    def scenes(self, task: str, count: int, split: Split | None = None, **constraints: Any) -> list[Scene]:
+        return [self.scene(task, i, split, **constraints) for i in range(count)]
+
+    def examples(
+        self, task: str, most: int, capability: str = "pairs", split: Split | None = None
+    ) -> Iterator[Example]:
+        """The first examples of a task from the first source with that capability, the same for every model: `most`, or
+        as many as it has. Of the drawn world these are its `scenes`."""
+        source, key = self.source_with(capability), seeding.seed("evaluation", self.seed, task)
+        size = source.size(split or self.split)
+        for i in range(most if size is None else min(most, size)):
+            yield source.example(split or self.split, i, key)
 
     def rng(self, *purpose: object) -> np.random.Generator:
         return seeding.rng("evaluation", self.seed, self.split, *purpose)
@@ -76,102 +91,93 @@ class EvalContext:
         condition: str,
         metric: str,
         scores: ArrayLike,
-        baseline: float | None = None,
-        baseline_name: str = "",
+        baseline: tuple[float, str] | None = None,
         upper_bound: float | None = None,
         groups: ArrayLike | None = None,
         better: Better = "higher",
         unit: str = "%",
     ) -> Result:
-        """The mean of per-sample `scores` (n,), with its interval; `groups` (n,) are resampled together."""
-        scores = checked(scores)
-        # The same resampling for every condition of a task: their intervals can be compared.
-        low, high = bootstrap_interval(scores, groups, self.seed, self.split, task)
-        baseline = None if baseline is None else float(baseline)
-        upper_bound = None if upper_bound is None else float(upper_bound)
-        return Result(
-            task,
-            condition,
-            metric,
-            float(scores.mean()),
-            low,
-            high,
-            len(scores),
-            baseline,
-            baseline_name,
-            upper_bound,
-            self.seed,
-            self.split,
-            better=better,
-            unit=unit,
-        )
+        """The mean of per-sample `scores` (n,) with its interval. `baseline`: its value and its name; samples of one of
+        the `groups` (n,) are resampled together."""
+        scores = np.asarray(scores, float)
+        # The key has no condition: all conditions of a task are resampled alike, so their intervals can be compared.
+        interval = bootstrap_interval(scores, groups, self.seed, self.split, task)
+        level, name = (None, "") if baseline is None else (float(baseline[0]), baseline[1])
+        numbers = float(scores.mean()), *interval, len(scores), level, name, upper_bound
+        return Result(task, condition, metric, *numbers, self.seed, self.split, better=better, unit=unit)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [self.tokenizer.encode(text, self.config.data.caption_tokens) for text in texts]
 
-    def image_features(self, scenes: Sequence[Scene]) -> Tensor:
-        """n pictures -> (n, E) of unit length"""
+    def image_features(self, scenes: Sequence[Example]) -> Tensor:
+        """ITC image features of n scenes -> (n, E) of unit length"""
         itc: Any = self.model.objectives["itc"]
-        return itc.embed_image(self.patches(scenes).mean(1)).cpu()
+        return itc.embed_image(self.patch_states(scenes).mean(1)).cpu()
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
-        """B texts -> (B, E) of unit length"""
+        """ITC text features of B texts -> (B, E) of unit length"""
         itc: Any = self.model.objectives["itc"]
-        states, _ = self.text(self.encode(texts))
+        states, _ = self.text_states(self.encode(texts))
         return itc.embed_text(states[:, 0]).cpu()
 
-    def matches(self, scenes: Sequence[Scene], texts: Sequence[str], picture: Tensor, text: Tensor) -> Tensor:
-        """ITM: the log-odds that picture (N,) and text (N,), places in the lists, belong together -> (N,)"""
+    def match_logits(self, scenes: Sequence[Example], texts: Sequence[str], image: Tensor, text: Tensor) -> Tensor:
+        """ITM log-odds of N pairings of scene image[i] with text text[i], indices (N,) into the lists -> (N,)"""
         itm: Any = self.model.objectives["itm"]
-        logits = self.fuse(self.encode(texts), scenes, text, picture, lambda hidden, _: itm.head(hidden[:, 0]))
+        logits = self._fuse(self.encode(texts), scenes, text, image, lambda hidden, _: itm.head(hidden[:, 0]))
         return logits[:, 1] - logits[:, 0]
 
-    def boxes(self, scenes: Sequence[Scene], phrases: Sequence[str], owner: Tensor) -> Tensor:
-        """Phrase r is sought in picture owner[r] -> (R, 4) as (cx, cy, w, h), shares of the sides"""
+    def boxes(self, scenes: Sequence[Example], phrases: Sequence[str], owner: Tensor) -> Tensor:
+        """BBP boxes of R phrases, phrase r in scene owner[r] -> (R, 4) as (cx, cy, w, h), shares of the sides"""
         bbp: Any = self.model.objectives["bbp"]
         text = torch.arange(len(phrases))
-        return self.fuse(self.encode(phrases), scenes, text, owner, lambda hidden, _: bbp.boxes(hidden))
+        return self._fuse(self.encode(phrases), scenes, text, owner, lambda hidden, _: bbp.boxes(hidden))
 
-    def guesses(
-        self, scenes: Sequence[Scene], masked: Ids, places: Ids, picture: Tensor, text: Tensor
+    def top_tokens(
+        self, scenes: Sequence[Example], masked: Rows, positions: Rows, image: Tensor, text: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """IMLM: of masked text (N,) beside picture (N,), places in the lists, the three likeliest tokens at each of the
-        text's M `places`, and their probabilities -> (N, M, 3) each; a text with fewer places is filled up."""
+        """IMLM: of N pairings of masked text text[i] with scene image[i], indices (N,) into the lists, the three most
+        probable tokens at each of the text's M masked `positions`, and their probabilities -> (N, M, 3) each. Texts
+        with fewer positions are padded."""
         imlm: Any = self.model.objectives["imlm"]
-        at = filled(places, 0)[text].to(self.model.device)
+        at = filled(positions, 0)[text].to(self.model.device)
 
         def head(hidden: Tensor, chunk: Tensor) -> Tensor:
-            wanted = hidden[torch.arange(len(chunk), device=at.device)[:, None], at[chunk]]
-            return torch.stack(imlm.logits(wanted).float().softmax(-1).topk(3), 1)  # (b, 2, M, 3)
+            states = hidden[torch.arange(len(chunk), device=at.device)[:, None], at[chunk]]
+            return torch.stack(imlm.logits(states).float().softmax(-1).topk(3), 1)  # (b, 2, M, 3)
 
-        probabilities, tokens = self.fuse(masked, scenes, text, picture, head).unbind(1)
+        probabilities, tokens = self._fuse(masked, scenes, text, image, head).unbind(1)
         return tokens.long(), probabilities
 
-    def patches(self, scenes: Sequence[Scene]) -> Tensor:
-        """n pictures -> (n, P, D), on the model's device"""
+    def patch_states(self, scenes: Sequence[Example]) -> Tensor:
+        """Vision encoder outputs of n scenes -> (n, P, D), on the model's device"""
         image = pixels(scenes).to(self.model.device)
         dtype = self.model.vision.mask_token.dtype
-        return torch.cat([self.model.vision(normalise(some).to(dtype)) for some in image.split(BATCH)])
+        return torch.cat([self.model.vision(normalise(chunk).to(dtype)) for chunk in image.split(BATCH)])
 
-    def text(self, ids: Ids) -> tuple[Tensor, Tensor]:
-        """B texts -> states (B, L, D) and mask (B, L), on the model's device"""
+    def text_states(self, ids: Rows) -> tuple[Tensor, Tensor]:
+        """Language encoder outputs of B texts -> states (B, L, D) and mask (B, L), on the model's device"""
         padded, mask = (t.to(self.model.device) for t in self.tokenizer.pad(ids))
         chunks = zip(padded.split(BATCH), mask.split(BATCH), strict=True)
         return torch.cat([self.model.text(*chunk) for chunk in chunks]), mask
 
-    def fuse(
-        self, ids: Ids, scenes: Sequence[Scene], text: Tensor, picture: Tensor, head: Callable[[Tensor, Tensor], Tensor]
+    def _fuse(
+        self,
+        ids: Rows,
+        scenes: Sequence[Example],
+        text: Tensor,
+        image: Tensor,
+        head: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """N pairings of text (N,) with picture (N,), both places in the lists: head(hidden (b, L, D), their numbers
-        (b,)) of batch after batch, joined in the pairings' order."""
-        (states, mask), patches = self.text(ids), self.patches(scenes)
+        """head(fusion outputs (b, L, D), pairing numbers (b,)) of all pairings of text (N,) with image (N,), indices
+        into the lists -> (N, ...), in the order of the pairings"""
+        (states, mask), patches = self.text_states(ids), self.patch_states(scenes)
         order = mask.sum(1).cpu()[text].argsort(stable=True)  # texts of a batch are about equally long
         out = []
         for chunk in order.split(BATCH):
             rows = text[chunk].to(mask.device)
             longest = int(mask[rows].sum(1).max())
-            used, place = picture[chunk].to(mask.device).unique(return_inverse=True)  # only these are projected
-            image = ImageTokens.of_pictures(patches[used])
-            hidden = self.model.fusion(states[rows, :longest], mask[rows, :longest], image, place)
+            used, position = image[chunk].to(mask.device).unique(return_inverse=True)  # only these are projected
+            tokens = ImageTokens.of_pictures(patches[used])
+            hidden = self.model.fusion(states[rows, :longest], mask[rows, :longest], tokens, position)
             out.append(head(hidden, chunk.to(mask.device)).float().cpu())
         return torch.cat(out)[order.argsort()]

@@ -1,35 +1,37 @@
-"""Single answers of a model, as plain data for figures: in the order of the questions, whether right or wrong."""
+"""Single predictions of a model as plain data for figures, in the order of the samples, whether right or wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from ..config import RunConfig
-from ..data.synthetic.scenes import Scene, Split
+from ..data.source import Box, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from .context import EvalContext, inference_mode
+from ..model.modes import eval_mode
+from .context import EvalContext
 from .tasks import grounding, masked_words, retrieval
+
+__all__ = ["Examples", "Grounded", "Guess", "Masked", "Retrieved", "examples", "right_and_wrong"]
 
 TOP = 3
 BLANK = "____"
-Box = tuple[float, float, float, float]  # (cx, cy, w, h), shares of the picture's sides
 Guess = tuple[str, float]  # a word, its probability
 
 
 @dataclass(frozen=True, eq=False)
 class Retrieved:
-    """A picture sought its caption among 256."""
+    """The captions that are nearest to a picture, among 256."""
 
     image: np.ndarray  # (side, side, 3) uint8
-    caption: str
-    rank: int  # of it; 0 is right
+    caption: str  # its own
+    rank: int  # of that; 0 is right
     top: tuple[tuple[str, float, bool], ...]  # the three nearest: caption, cosine, whether it is the right one
 
     @property
@@ -47,74 +49,71 @@ class Grounded:
 
     @property
     def right(self) -> bool:
-        return self.iou >= grounding.ENOUGH
+        return self.iou >= grounding.IOU
 
 
 @dataclass(frozen=True, eq=False)
 class Masked:
-    """A name was hidden in a caption, and guessed beside its picture and beside another."""
+    """A name masked in a caption, and its prediction with the right picture and with an unrelated one."""
 
     image: np.ndarray
     other_image: np.ndarray
     caption: str  # with ____ for the word
     word: str
-    guesses: tuple[Guess, ...]  # three, the likeliest first
+    guesses: tuple[Guess, ...]  # three, the most probable first
     other_guesses: tuple[Guess, ...]
 
     @property
     def right(self) -> bool:
-        """Beside its picture."""
+        """With the right picture."""
         return self.guesses[0][0].strip() == self.word
 
 
 @dataclass(frozen=True)
 class Examples:
+    """Empty where the data source lacks what the task needs."""
+
     retrieval: tuple[Retrieved, ...]
     grounding: tuple[Grounded, ...]
     words: tuple[Masked, ...]
 
 
-class Answer(Protocol):
-    @property
-    def right(self) -> bool: ...
+P = TypeVar("P", Retrieved, Grounded, Masked)
 
 
-A = TypeVar("A", bound=Answer)
-
-
-def right_and_wrong(answers: Sequence[A], n: int = 4) -> tuple[list[A], list[A]]:
+def right_and_wrong(predictions: Sequence[P], n: int = 4) -> tuple[list[P], list[P]]:
     """The first n that are right and the first n that are wrong, or as many as there are."""
-    return [a for a in answers if a.right][:n], [a for a in answers if not a.right][:n]
+    return [p for p in predictions if p.right][:n], [p for p in predictions if not p.right][:n]
 
 
 def examples(
     model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split = "test", n: int = 6, seed: int = 0
 ) -> Examples:
-    """The answers to the first n questions of each task that `evaluate` asks too, or to all where those are fewer (256
-    of retrieval, about 420 of grounding, 1000 of hidden names). The model's mode is restored."""
-    subject = EvalContext(model, config, tokenizer, split, seed)
-    with inference_mode(model):
-        return Examples(retrieved(subject, n), grounded(subject, n), masked(subject, n))
+    """The predictions for the first n samples of each task, which are those of `evaluate`, or for all where those are
+    fewer (256 of retrieval, about 420 of grounding, 1000 of masked names). The model's mode is restored."""
+    context = EvalContext(model, config, tokenizer, split, seed)
+    with eval_mode(model), torch.inference_mode():
+        tasks = {retrieval: _retrieved, grounding: _grounded, masked_words: _masked}
+        provides = context.source.provides
+        return Examples(*(draw(context, n) if provides.issuperset(t.NEEDS) else () for t, draw in tasks.items()))
 
 
-def retrieved(subject: EvalContext, n: int) -> tuple[Retrieved, ...]:
-    gallery = retrieval.checked_gallery(lambda i: subject.scene("retrieval", i), retrieval.GALLERY)
-    scores = retrieval.similarity(subject, gallery)
-    rank, near = retrieval.ranks(scores), scores.topk(TOP, 1).indices.tolist()
-
-    def example(i: int, scene: Scene) -> Retrieved:
-        top = tuple((gallery[j].caption.text, scores[i, j].item(), j == i) for j in near[i])
-        return Retrieved(scene.image, scene.caption.text, int(rank[i]), top)
-
-    return tuple(example(i, scene) for i, scene in enumerate(gallery[:n]))
+def _retrieved(context: EvalContext, n: int) -> tuple[Retrieved, ...]:
+    pairs = retrieval.distinct_pairs(context.examples("retrieval", retrieval.ATTEMPTS))
+    scores = retrieval.similarities(context, pairs)
+    rank, nearest = retrieval.ranks(scores), scores.topk(min(TOP, len(pairs)), 1).indices.tolist()
+    tops = [tuple((pairs[j].text, scores[i, j].item(), j == i) for j in row) for i, row in enumerate(nearest)]
+    return tuple(Retrieved(p.image, p.text, int(rank[i]), tops[i]) for i, p in enumerate(pairs[:n]))
 
 
-def grounded(subject: EvalContext, n: int) -> tuple[Grounded, ...]:
-    """One phrase a picture, of pictures with several objects."""
-    scenes = list(islice((s for s in drawn(subject, "grounding", grounding.SCENES) if len(s.objects) > 1), n))
-    phrases, owner, true = grounding.sought(scenes)
-    predicted = subject.boxes(scenes, phrases, owner)
-    iou = grounding.iou_of(predicted, true).tolist()
+def _grounded(context: EvalContext, n: int) -> tuple[Grounded, ...]:
+    """The first phrase of each picture with several."""
+    drawn = context.examples("grounding", grounding.SCENES, "boxes")
+    scenes = list(islice((s for s in drawn if len(s.regions) > 1), n))
+    if not scenes:
+        return ()
+    phrases, owner, true, predicted = grounding.predict(context, scenes)
+    iou = grounding.box_iou(predicted, true).tolist()
     first = torch.searchsorted(owner, torch.arange(len(scenes))).tolist()
     return tuple(
         Grounded(s.image, phrases[r], tuple(predicted[r].tolist()), tuple(true[r].tolist()), iou[r])
@@ -122,23 +121,20 @@ def grounded(subject: EvalContext, n: int) -> tuple[Grounded, ...]:
     )
 
 
-def drawn(subject: EvalContext, task: str, most: int) -> Iterator[Scene]:
-    return (subject.scene(task, i) for i in range(most))
+def _masked(context: EvalContext, n: int) -> tuple[Masked, ...]:
+    """Only names of one token: the parts of others are no words."""
+    scenes = context.scenes("imlm", min(masked_words.SCENES, 4 * n + 16))
+    spans = [s for s in masked_words.mask_spans(context, scenes, "noun") if len(s.tokens) == 1][:n]
+    tokens, probabilities = masked_words.predict(context, scenes, spans)
 
-
-def masked(subject: EvalContext, n: int) -> tuple[Masked, ...]:
-    """Only names of one token: the others' guesses are no words."""
-    scenes = list(islice(drawn(subject, "imlm", masked_words.SCENES), 4 * n + 16))
-    found = [b for b in masked_words.blanks(subject, scenes, "noun") if len(b.tokens) == 1][:n]
-    tokens, probabilities = masked_words.guesses(subject, scenes, found)
-
-    def words(picture: int, i: int) -> tuple[Guess, ...]:
+    def guesses(picture: int, i: int) -> tuple[Guess, ...]:
         rows = zip(tokens[picture, i, 0].tolist(), probabilities[picture, i, 0].tolist(), strict=True)
-        return tuple((subject.tokenizer.decode([token]), p) for token, p in rows)
+        return tuple((context.tokenizer.decode([token]), p) for token, p in rows)
 
-    def example(i: int, b: masked_words.Blank, scene: Scene) -> Masked:
-        text = scene.caption.text
-        blank = text[: b.start] + BLANK + text[b.end :]
-        return Masked(scene.image, scenes[b.other].image, blank, text[b.start : b.end], words(0, i), words(1, i))
-
-    return tuple(example(i, b, scenes[b.scene]) for i, b in enumerate(found))
+    masked = []
+    for i, span in enumerate(spans):
+        scene, unrelated = scenes[span.scene], scenes[span.unrelated]
+        blanked = scene.text[: span.start] + BLANK + scene.text[span.end :]
+        word = scene.text[span.start : span.end]
+        masked.append(Masked(scene.image, unrelated.image, blanked, word, guesses(0, i), guesses(1, i)))
+    return tuple(masked)

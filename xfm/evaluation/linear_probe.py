@@ -1,4 +1,4 @@
-"""What frozen features tell: scikit-learn's linear classifier and nearest neighbours, and the bag-of-words baseline."""
+"""Classifiers on frozen features by scikit-learn: a linear probe, nearest neighbours, and the choice of a penalty."""
 
 from __future__ import annotations
 
@@ -16,41 +16,43 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+__all__ = ["correct", "linear_probe", "majority", "nearest_neighbours", "select_penalty"]
+
 PENALTIES = (1.0, 0.1, 0.01)  # scikit-learn's C, from a weak penalty to a strong one
-HELD_OUT = 5  # every fifth group of the training samples chooses among them
+FOLDS = 5  # every fifth group of the training samples chooses among them
 NEIGHBOURS = 5
 
 
 def linear_probe(x: np.ndarray, y: ArrayLike, groups: ArrayLike | None = None) -> Pipeline:
-    """Logistic regression on standardised features (n, F) and labels (n,); `groups` (n,) as in `chosen`."""
+    """Logistic regression on standardised features (n, F) and labels (n,); `groups` (n,) as in `select_penalty`."""
     classifier = LogisticRegression(max_iter=200, tol=1e-3)
     return select_penalty(Pipeline([("scale", StandardScaler()), ("classify", classifier)]), PENALTIES, x, y, groups)
 
 
 def nearest_neighbours(x: np.ndarray, y: ArrayLike) -> KNeighborsClassifier:
-    """The five nearest by cosine, each with a vote of one over its distance."""
+    """The five nearest by cosine, weighted by inverse distance."""
     return KNeighborsClassifier(NEIGHBOURS, weights="distance", metric="cosine").fit(x, y)
 
 
 def select_penalty(
     pipeline: Pipeline, penalties: Sequence[float], x: Any, y: ArrayLike, groups: ArrayLike | None = None
 ) -> Pipeline:
-    """The pipeline, its step "classify" with that C which is the most accurate on every fifth group of the samples when
-    fitted to the rest; then fitted to all. `groups` (n,) int: samples that are not independent; None: each its own."""
+    """The pipeline with that C of its step "classify" which is the most accurate on every fifth group when fitted to
+    the rest, then fitted to all. `groups` (n,) int: samples that are not independent; None: each its own."""
     group = np.arange(len(y)) if groups is None else np.asarray(groups)  # type: ignore[arg-type]
-    held_out = PredefinedSplit(np.where(group % HELD_OUT == HELD_OUT - 1, 0, -1))
+    held_out = PredefinedSplit(np.where(group % FOLDS == FOLDS - 1, 0, -1))
     search = GridSearchCV(pipeline, {"classify__C": penalties}, cv=held_out)
-    with threadpool_limits(1), warnings.catch_warnings():  # matrices this small: threads that wait cost threefold
+    with threadpool_limits(1), warnings.catch_warnings():  # on matrices this small, more threads are three times slower
         warnings.simplefilter("ignore", ConvergenceWarning)  # a weak penalty may need more; then a stronger one wins
         return search.fit(x, y).best_estimator_
 
 
 def correct(classifier: Any, x: Any, y: ArrayLike) -> np.ndarray:
-    """(n,) 1 where the classifier says the label, else 0."""
+    """(n,) 1 where the classifier predicts the label, else 0."""
     return (classifier.predict(x) == np.asarray(y)).astype(float)
 
 
-def majority(trained: ArrayLike, tested: ArrayLike) -> float:
-    """The accuracy of always saying the most frequent label of training; of equally frequent ones, the first."""
-    labels, counts = np.unique(trained, return_counts=True)
-    return float((np.asarray(tested) == labels[counts.argmax()]).mean())
+def majority(train: ArrayLike, test: ArrayLike) -> float:
+    """Accuracy of always predicting the most frequent training label; of equally frequent ones, the first."""
+    labels, counts = np.unique(train, return_counts=True)
+    return float((np.asarray(test) == labels[counts.argmax()]).mean())

@@ -17,27 +17,28 @@ from .. import seeding
 if TYPE_CHECKING:
     import pandas as pd
 
-Better = Literal[
-    "higher", "lower", ""
-]  # which direction is; "" for a control condition that no model should be good at
+__all__ = ["Better", "Result", "bootstrap_interval", "compare_results", "find_result", "format_lines", "from_json",
+           "results_table", "to_json"]  # fmt: skip
+
+Better = Literal["higher", "lower", ""]  # "": a control condition, which no model is meant to be good at
 RESAMPLES = 2000
 BLOCK = 4_000_000  # draws at once
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One number of an evaluation: the mean of per-sample scores, in [0, 1] where the unit is "%"."""
+    """One row of an evaluation: the mean of per-sample scores, in [0, 1] where the unit is "%"."""
 
     task: str
-    condition: str  # what was asked of the model, or done to it: "ITC", "swapped phrase"; "" where there is one way
+    condition: str  # the input or the method: "ITC", "swapped phrase"; "" where there is one only
     metric: str
     value: float
     low: float  # the 95 % interval
     high: float
     n: int  # samples
-    baseline: float | None  # what is reached without having learnt the task ...
-    baseline_name: str  # ... and how: "chance", "best constant box"
-    upper_bound: float | None  # what a perfect model would reach, where that is known
+    baseline: float | None
+    baseline_name: str  # "chance", "best constant box", "bag of words"
+    upper_bound: float | None  # what a perfect model would score, where that is known
     seed: int  # of the evaluation's draws, not of the run
     split: str
     family: str = ""  # "language", "vision", "vision-language"
@@ -46,14 +47,17 @@ class Result:
 
 
 def bootstrap_interval(scores: ArrayLike, groups: ArrayLike | None, *key: object) -> tuple[float, float]:
-    """The percentile bootstrap's 95 % interval of the mean of `scores` (n,); the resampling is a function of `key`.
+    """95 % percentile-bootstrap interval of the mean of `scores` (n,); the resampling is a function of `key`.
 
-    Samples of one group (n,) are drawn together: phrases of one picture do not err independently. Where all scores are
-    equal the interval has no width, whatever n is. Raises ValueError for no scores and for scores that are not finite.
+    Samples of one group (`groups` (n,), None: each its own) are resampled together, as phrases of one picture do not
+    err independently. Where all scores are equal the interval has no width. Raises ValueError for no scores and for
+    scores that are not finite.
     """
-    scores = checked(scores)
-    place = np.arange(len(scores)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    totals, sizes = np.bincount(place, scores), np.bincount(place).astype(float)
+    scores = np.asarray(scores, float)
+    if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
+        raise ValueError(f"scores of shape {scores.shape}: must be finite, one a sample, and at least one")
+    group = np.arange(len(scores)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    totals, sizes = np.bincount(group, scores), np.bincount(group).astype(float)
     rng, count = seeding.rng("bootstrap", *key), len(totals)
     means: list[np.ndarray] = []
     for start in range(0, RESAMPLES, step := max(1, BLOCK // count)):
@@ -61,13 +65,6 @@ def bootstrap_interval(scores: ArrayLike, groups: ArrayLike | None, *key: object
         means.append(totals[drawn].sum(1) / sizes[drawn].sum(1))
     low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
     return float(low), float(high)
-
-
-def checked(scores: ArrayLike) -> np.ndarray:
-    scores = np.asarray(scores, float)
-    if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
-        raise ValueError(f"scores of shape {scores.shape}: must be finite, one a sample, and at least one")
-    return scores
 
 
 def results_table(results: Sequence[Result]) -> pd.DataFrame:
@@ -78,51 +75,46 @@ def results_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def format_lines(results: Sequence[Result]) -> str:
-    """The table for a terminal: one line a result, what belongs to one number side by side."""
+    """The table for a terminal, one line a result; an upper bound of 1 is not shown."""
     rows = [("task", "metric", "value", "95 % interval", "n", "baseline", "upper_bound")]
     for r in results:
         baseline = "" if r.baseline is None else f"{r.baseline:.3f} {r.baseline_name}"
         upper_bound = "" if r.upper_bound is None or r.upper_bound == 1 else f"{r.upper_bound:.3f}"
-        rows.append(
-            (
-                f"{r.task}, {r.condition}".removesuffix(", "),
-                r.metric,
-                f"{r.value:.3f}",
-                f"{r.low:.3f} to {r.high:.3f}",
-                str(r.n),
-                baseline,
-                upper_bound,
-            )
-        )
-    return aligned(rows)
+        interval = f"{r.low:.3f} to {r.high:.3f}"
+        rows.append((_title(r), r.metric, f"{r.value:.3f}", interval, str(r.n), baseline, upper_bound))
+    return _align(rows)
 
 
 def compare_results(runs: Mapping[str, Sequence[Result]]) -> str:
-    """Evaluations by name side by side, for a terminal: a line a number, a column a run, with 95 % intervals. Where the
-    questions are not the usual ones (test split, seed 0) the line says so."""
+    """Evaluations of several runs for a terminal: one line a number, one column a run, each with its 95 % interval.
+
+    A line whose split and seed are not the default ones (test, 0) names them.
+    """
     cells: dict[tuple[str, ...], dict[str, str]] = {}
     for name, results in runs.items():
         for r in results:
-            asked = "" if (r.split, r.seed) == ("test", 0) else f" [{r.split}, seed {r.seed}]"
-            where = f"{r.task}, {r.condition}".removesuffix(", ") + asked, r.metric
-            cells.setdefault(where, {})[name] = f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})"
-    return aligned(
-        [("task", "metric", *runs), *((*where, *(row.get(n, "") for n in runs)) for where, row in cells.items())]
-    )
+            draws = "" if (r.split, r.seed) == ("test", 0) else f" [{r.split}, seed {r.seed}]"
+            row = cells.setdefault((_title(r) + draws, r.metric), {})
+            row[name] = f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})"
+    return _align([("task", "metric", *runs), *((*key, *(row.get(n, "") for n in runs)) for key, row in cells.items())])
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def _title(result: Result) -> str:
+    return f"{result.task}, {result.condition}".removesuffix(", ")
+
+
+def _align(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def find_result(results: Sequence[Result], task: str, metric: str, condition: str = "") -> Result:
-    """The one result of a task, metric and condition. KeyError, with what there is, where it is not there."""
+    """The result of a task, metric and condition. KeyError, which lists all keys, where there is none."""
     for r in results:
         if (r.task, r.metric, r.condition) == (task, metric, condition):
             return r
-    there = ", ".join(f"{(r.task, r.metric, r.condition)}" for r in results)
-    raise KeyError(f"no result {(task, metric, condition)}; there are {there}")
+    keys = ", ".join(f"{(r.task, r.metric, r.condition)}" for r in results)
+    raise KeyError(f"no result {(task, metric, condition)}; there are {keys}")
 
 
 def to_json(results: Sequence[Result]) -> str:
@@ -135,22 +127,23 @@ def from_json(text: str) -> list[Result]:
     rows = json.loads(text)
     if not isinstance(rows, list):
         raise ValueError(f"an evaluation is a list of results, not {type(rows).__name__}")
-    return [from_row(row, f"result {i}") for i, row in enumerate(rows)]
+    return [_from_row(row, f"result {i}") for i, row in enumerate(rows)]
 
 
-def from_row(row: Any, where: str) -> Result:
+def _from_row(row: Any, where: str) -> Result:
     types = get_type_hints(Result)
     if not isinstance(row, dict) or row.keys() != types.keys():
-        found = ", ".join(row) if isinstance(row, dict) else repr(row)
-        raise ValueError(f"{where}: has {found}; must have exactly {', '.join(types)}")
+        fields = ", ".join(row) if isinstance(row, dict) else repr(row)
+        raise ValueError(f"{where}: has {fields}; must have exactly {', '.join(types)}")
     for name, value in row.items():
         kind = types[name]
         if kind == Better:
-            fits, wanted = value in get_args(Better), f"one of {', '.join(map(repr, get_args(Better)))}"
+            fits, allowed = value in get_args(Better), f"one of {', '.join(map(repr, get_args(Better)))}"
+        elif kind in (int, str):
+            fits, allowed = type(value) is kind, kind.__name__
         else:
-            number = isinstance(value, float) and math.isfinite(value)
-            fits = type(value) is kind if kind in (int, str) else number or (value is None and kind is not float)
-            wanted = f"{getattr(kind, '__name__', kind)}, and finite"
+            finite = isinstance(value, float) and math.isfinite(value)
+            fits, allowed = finite or (value is None and kind is not float), "float, and finite"
         if not fits:
-            raise ValueError(f"{where}: {name} = {value!r}: must be {wanted}")
+            raise ValueError(f"{where}: {name} = {value!r}: must be {allowed}")
     return Result(**row)

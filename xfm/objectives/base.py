@@ -18,9 +18,10 @@ from ..batch import IGNORE, LossOut, TokenBatch
 from ..config import RunConfig
 from ..flow import Flow
 
-__all__ = ["Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "widen"]
+__all__ = ["Kind", "Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "widen"]
 
 Measure = Literal["loss", "accuracy"]
+Kind = Literal["text", "image", "contrast", "fusion"]
 Level = tuple[float, str]  # a value, and what it is called: (0.637, "entropy of the labels")
 
 
@@ -43,9 +44,19 @@ class Objective(nn.Module, ABC):
     accuracy_name: str = "accuracy"  # ... and what it is called
 
     @classmethod
+    def kind(cls) -> Kind:
+        """What it is a loss of: the fusion encoder, a text and a picture compared, a text, or a picture."""
+        reads = {name.removeprefix("masked_") for name in cls.reads}
+        if "fused" in reads:
+            return "fusion"
+        if "features" in reads or {"text", "image"} <= reads:
+            return "contrast"
+        return "text" if "text" in reads else "image"
+
+    @classmethod
     def crosses(cls) -> bool:
         """Whether text enters it together with pictures: whether the stop-gradient can be between the two."""
-        return not {"features", "fused"}.isdisjoint(cls.reads)
+        return cls.kind() in ("fusion", "contrast")
 
     @classmethod
     def chance(cls, config: RunConfig, stream: str, measure: Measure = "loss") -> Level | None:

@@ -26,8 +26,10 @@ def check_losses(config: RunConfig) -> None:
     provided = {tensor for loss in losses.values() for tensor in loss.provides}
     for name, loss in losses.items():
         if "features" in loss.reads and "features" not in provided:
-            raise ConfigError(f"objectives.{name}: reads contrastive features, and no loss of the config has the heads "
-                              "for them; add objectives.itc (at weight 0 it only lends them)")  # fmt: skip
+            raise ConfigError(
+                f"objectives.{name}: reads contrastive features, and no loss of the config has the heads "
+                "for them; add objectives.itc (at weight 0 it only lends them)"
+            )
     for name in config.flow.text_gradient:
         if not losses[name].crosses():
             crossing = ", ".join(n for n, loss in losses.items() if loss.crosses())

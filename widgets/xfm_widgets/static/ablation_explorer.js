@@ -1,245 +1,583 @@
+// @ts-check
 // Ablation explorer: a list of effects with intervals, the pairs of the chosen one, learning curves with bands, copying.
-const LIST = [210, 22], PLATE = [470, 220];
-const minus = (text) => text.replaceAll("-", "−");
-/** A number as the tables have it: shares in per cent */
-const value = (v, unit, sign = false) =>
-  v === null ? "–" : minus((sign && v > 0 ? "+" : "") + (unit === "%" ? (100 * v).toFixed(2) : v.toFixed(4)));
-const units = (unit) => (unit === "%" ? "percentage points" : unit);
-const SHOWN = { primary: "primary metrics", all: "all metrics", metric: "the chosen metric" };
+import { canvas, lineSwatch, pointerAt } from "./canvas.js";
+import { lineChart } from "./chart.js";
+import { lineStyle, themeInks } from "./colour.js";
+import { arrowKeys, button, select, slider } from "./controls.js";
+import { keysOf, node, uniqueId } from "./dom.js";
+import { frame } from "./frame.js";
+import { float32, roundTicks, several, short, withMinus } from "./numbers.js";
 
-const view = {
-  render({ model, el }) {
-    const data = () => model.get("payload");
-    const metrics = () => data().metrics, variants = () => data().variants;
-    const metric = () => metrics().find((m) => m.metric === model.get("metric")) || metrics()[0];
-    const variant = () => (variants().includes(model.get("variant")) ? model.get("variant") : variants()[0]);
-    const listed = () => (model.get("rows") === "primary" ? metrics().filter((m) => m.role === "primary") : metrics());
-    const effect = (m, v = variant()) => data().effects.find((e) => e.metric === m.metric && e.variant === v) || null;
-    /** [[seed, against, value], ...] of a metric and variant */
-    const pairs = (m, v = variant()) => {
-      const all = array(data().pairs, Float32Array), a = metrics().indexOf(m), b = variants().indexOf(v), found = [];
-      for (let i = 0; i < all.length; i += 5) if (all[i] === a && all[i + 1] === b) found.push([all[i + 2], all[i + 3], all[i + 4]]);
-      return found;
+/** @import { Host } from "./model.d.ts" */
+/** @import { AblationExplorerTraits, StudyEffect, StudyMetric } from "./payloads.d.ts" */
+/** @import { Surface } from "./canvas.js" */
+/** @import { Inks } from "./colour.js" */
+/** @typedef {{ reference: number, value: number }} Pair one seed's values, of the reference and of the variant */
+
+const LIST = /** @type {const} */ ([210, 22]); // CSS pixels of a small plot
+const PLATE = /** @type {const} */ ([470, 220]); // of a large one
+const ROWS = { primary: "primary metrics", all: "all metrics", metric: "the chosen metric" };
+const BANDS = { interval: "95 % interval of the mean", range: "range of the seeds" };
+const FULL_CIRCLE = 2 * Math.PI;
+
+/**
+ * A number as the tables have it: shares in per cent
+ * @param {number | null} x
+ * @param {string} unit
+ */
+function numberText(x, unit, withSign = false) {
+  if (x === null) return "–";
+  const text = unit === "%" ? (100 * x).toFixed(2) : x.toFixed(4);
+  return withMinus((withSign && x > 0 ? "+" : "") + text);
+}
+/** @param {string} unit */
+const differenceUnit = (unit) => (unit === "%" ? "percentage points" : unit);
+/** @param {StudyEffect} effect */
+const leavesZeroOut = ({ low, high }) => low !== null && high !== null && (low > 0 || high < 0);
+/** @param {Pair} pair */
+const change = ({ reference, value }) => value - reference;
+/**
+ * Whether a change is for the better; null where it is neither
+ * @param {StudyMetric} metric
+ * @param {number} difference
+ */
+const isBetter = (metric, difference) =>
+  difference === 0 || !metric.better ? null : difference > 0 === (metric.better === "more");
+
+/**
+ * @param {StudyMetric} metric
+ * @param {StudyEffect | null} effect
+ */
+function verdict(metric, effect) {
+  if (!effect || effect.effect === null) return "not measured";
+  if (effect.low === null) return "too few seeds";
+  if (!leavesZeroOut(effect)) return "not shown to differ";
+  if (!metric.better) return effect.effect > 0 ? "higher" : "lower";
+  return isBetter(metric, effect.effect) ? "better" : "worse";
+}
+
+/**
+ * @param {StudyEffect} effect
+ * @param {string} unit
+ */
+function intervalText({ low, high }, unit) {
+  if (low === null) return "no interval";
+  return `95 % interval ${numberText(low, unit, true)} to ${numberText(high, unit, true)}`;
+}
+
+/** @param {Host<AblationExplorerTraits>} host */
+function render({ model, el }) {
+  const study = () => model.get("payload");
+  const metrics = () => study().metrics;
+  const variants = () => study().variants;
+  const metric = () => metrics().find((m) => m.metric === model.get("metric")) ?? metrics()[0];
+  const variant = () => (variants().includes(model.get("variant")) ? model.get("variant") : variants()[0]);
+  const isPrimary = (/** @type {StudyMetric} */ { role }) => role === "primary";
+  const listed = () => (model.get("rows") === "primary" ? metrics().filter(isPrimary) : metrics());
+  /** @param {StudyMetric} m */
+  const effectOf = (m, v = variant()) => study().effects.find((e) => e.metric === m.metric && e.variant === v) ?? null;
+  /**
+   * @param {StudyMetric} m
+   * @returns {Pair[]}
+   */
+  const pairsOf = (m, v = variant()) => {
+    const all = float32(study().pairs);
+    const [atMetric, atVariant] = [metrics().indexOf(m), variants().indexOf(v)];
+    const pairs = [];
+    for (let i = 0; i < all.length; i += 5)
+      if (all[i] === atMetric && all[i + 1] === atVariant) pairs.push({ reference: all[i + 3], value: all[i + 4] });
+    return pairs;
+  };
+  /** @param {StudyEffect} effect */
+  const isChosen = (effect) =>
+    model.get("rows") === "metric"
+      ? effect.metric === metric().metric
+      : listed().some((m) => m.metric === effect.metric);
+
+  const references = [...new Set(study().effects.map((e) => e.against))];
+  const reference = references.length === 1 ? references[0] : "the reference of each cell";
+  const ui = frame(model, el, {
+    view: "xfm-ablation-explorer",
+    title: `Study: ${study().name}`,
+    about: metrics().length
+      ? `${study().kind}. Differences to ${reference}, paired by seed; intervals of secondary metrics are not corrected for their number.`
+      : "",
+    table: () => ({
+      columns: [
+        ...["metric", "role", "variant", "against", "pairs", "mean there", "mean"],
+        ...["effect", "low", "high", "p", "p (Holm)"],
+      ],
+      rows: study()
+        .effects.filter(isChosen)
+        .map((e) => [
+          ...[e.metric, metrics().find((m) => m.metric === e.metric)?.role, e.variant, e.against],
+          ...[e.n, e.mean_against, e.mean, e.effect, e.low, e.high, e.p, e.p_holm],
+        ]),
+    }),
+  });
+  if (!metrics().length) {
+    ui.body.append(node("p", {}, "There is nothing to compare yet."));
+    return () => ui.dispose();
+  }
+
+  const whichVariant = select("variant", variants(), variant(), (name) => ui.set({ variant: name }));
+  const whichRows = select(
+    "show",
+    keysOf(ROWS),
+    model.get("rows"),
+    (name) => ui.set({ rows: name }),
+    (name) => ROWS[name],
+  );
+  const copied = node("div", { className: "xfm-copied", role: "status" });
+  ui.controls.append(
+    ...[whichVariant.element, whichRows.element],
+    button("Copy as Markdown", () => copy("markdown")),
+    button("Copy as LaTeX", () => copy("latex")),
+  );
+  const list = node("div", {
+    className: "xfm-list",
+    role: "listbox",
+    tabIndex: 0,
+    id: uniqueId("effects"),
+    "aria-label": "Effects by metric",
+  });
+  const star = metrics().some(isPrimary) ? "★ primary. " : "";
+  const key = `${star}The line is zero; each row has its own scale. Dots: seeds; full circle: the 95 % interval leaves zero out.`;
+  const metricTitle = node("h3");
+  const sentence = node("p");
+  const plate = canvas(...PLATE, { role: "img" });
+  const seedsText = node("p", { className: "xfm-soft" });
+  const training = node("div", { className: "xfm-row" });
+  ui.body.append(
+    copied,
+    node(
+      "div",
+      { className: "xfm-row" },
+      node("div", { className: "xfm-left" }, list, node("p", { className: "xfm-soft" }, key)),
+      node("div", { className: "xfm-ablation-detail" }, metricTitle, sentence, plate, seedsText),
+    ),
+    training,
+  );
+
+  /** @param {"markdown" | "latex"} format */
+  function copy(format) {
+    const { head, rows, foot } = study().texts[format];
+    const chosen = rows.filter((_, i) => isChosen(study().effects[i]));
+    const text = `${[...head, ...chosen, ...foot].join("\n")}\n`;
+    const what = `${several(chosen.length, "row")} as ${format === "latex" ? "LaTeX (booktabs)" : "Markdown"}`;
+    const byHand = () => {
+      const box = node("textarea", { readOnly: true, value: text, "aria-label": `${what}, to copy` });
+      copied.replaceChildren(
+        node("p", {}, `The browser lets no page copy here. ${what}, selected: press Ctrl-C.`),
+        box,
+        button("Close", () => copied.replaceChildren()),
+      );
+      box.focus();
+      box.select();
     };
-    const beyond = (e) => Boolean(e) && ["better", "worse", "different"].includes(e.verdict); // primary metrics: by Holm's p
-    function verdict(m, e) {
-      if (!e || e.effect === null) return "not measured";
-      if (e.low === null) return "too few seeds";
-      if (!beyond(e)) return "not shown to differ";
-      return m.better ? ((e.effect > 0) === (m.better === "higher") ? "better" : "worse") : e.effect > 0 ? "higher" : "lower";
-    }
-    const between = (e, unit) => (e.low === null ? "no interval" : `95 % interval ${value(e.low, unit, true)} to ${value(e.high, unit, true)}`);
+    if (!navigator.clipboard) return byHand();
+    const tell = () => copied.replaceChildren(node("p", {}, `Copied ${what}.`));
+    navigator.clipboard.writeText(text).then(tell, byHand);
+  }
 
-    const references = [...new Set(data().effects.map((e) => e.against))];
-    const ui = frame(model, el, {
-      title: `Study: ${data().name}`,
-      about: metrics().length ? `${data().kind}. Differences to ${references.length === 1 ? references[0] : "the reference of each cell"}, paired by seed; intervals of secondary metrics are not corrected for their number.` : "",
-      table: () => ({
-        columns: ["metric", "role", "variant", "against", "pairs", "mean there", "mean", "effect", "low", "high", "p", "p (Holm)"],
-        rows: data().effects.filter((e) => chosen(e)).map((e) => [e.metric, metrics().find((m) => m.metric === e.metric).role, e.variant, e.against,
-          e.n, e.mean_against, e.mean, e.effect, e.low, e.high, e.p, e.p_holm]),
+  // ---- the list
+  /** @param {number} i */
+  const chooseMetric = (i) => ui.set({ metric: listed()[i].metric });
+  arrowKeys(list, { count: () => listed().length, current: () => listed().indexOf(metric()), go: chooseMetric });
+  let listedContent = ""; // what the list was made of
+  /** @param {Inks} inks */
+  function fillList(inks) {
+    const content = JSON.stringify([variant(), model.get("rows"), inks.ink]);
+    if (content === listedContent) return;
+    listedContent = content;
+    list.replaceChildren(
+      ...listed().map((m, i) => {
+        const effect = effectOf(m);
+        const small = canvas(...LIST, { "aria-hidden": "true" });
+        drawSmall(small, m, effect, inks);
+        const unit = node("span", { className: "xfm-soft" }, ` ${m.unit}${m.better ? `, ${m.better} is better` : ""}`);
+        const name = `${isPrimary(m) ? "★ " : ""}${m.metric}`;
+        return node(
+          "div",
+          { role: "option", id: `${list.id}-${i}`, "data-metric": m.metric, onclick: () => chooseMetric(i) },
+          node("span", { className: isPrimary(m) ? "xfm-primary" : "" }, name, unit),
+          small,
+          node("span", { className: "xfm-number" }, effectText(effect, m.unit)),
+          node("span", { className: "xfm-number" }, verdict(m, effect)),
+        );
       }),
-    });
-    const chosen = (e) => (model.get("rows") === "metric" ? e.metric === metric().metric : listed().some((m) => m.metric === e.metric));
-    if (!metrics().length) {
-      ui.body.append(node("p", {}, "There is nothing to compare yet."));
-      return () => ui.clean();
-    }
+    );
+  }
+  /**
+   * @param {StudyEffect | null} effect
+   * @param {string} unit
+   */
+  function effectText(effect, unit) {
+    if (!effect) return "–";
+    const [middle, low, high] = [effect.effect, effect.low, effect.high].map((x) => numberText(x, unit, true));
+    return effect.low === null ? middle : `${middle} [${low}, ${high}]`;
+  }
+  /**
+   * Zero in the middle, the seeds' differences as dots, the mean (full: the interval leaves zero out) with its interval
+   * @param {Surface} surface
+   * @param {StudyMetric} m
+   * @param {StudyEffect | null} effect
+   * @param {Inks} inks
+   */
+  function drawSmall({ pen: brush, wide, tall }, m, effect, inks) {
+    const extent = variants().flatMap((v) => [
+      ...pairsOf(m, v).map(change),
+      effectOf(m, v)?.low ?? 0,
+      effectOf(m, v)?.high ?? 0,
+    ]);
+    const most = Math.max(...extent.map(Math.abs)) || 1;
+    const x = (/** @type {number} */ v) => wide / 2 + (v / most) * (wide / 2 - 8);
+    brush.fillStyle = inks.line;
+    brush.fillRect(wide / 2, 0, 1, tall);
+    if (!effect || effect.effect === null) return;
+    for (const pair of pairsOf(m)) drawSeed(brush, inks, x(change(pair)), 5, 2, 0.5);
+    const { low, high } = effect;
+    drawMean(brush, inks, effect, 2);
+    if (low !== null && high !== null) drawSegment(brush, [x(low), 14], [x(high), 14]);
+    drawCircle(brush, x(effect.effect), 14, 4);
+  }
+  /**
+   * @param {CanvasRenderingContext2D} brush
+   * @param {Inks} inks
+   * @param {number} x
+   * @param {number} y
+   * @param {number} radius
+   * @param {number} alpha
+   */
+  function drawSeed(brush, inks, x, y, radius, alpha) {
+    Object.assign(brush, { fillStyle: inks.grey, globalAlpha: alpha });
+    brush.beginPath();
+    brush.arc(x, y, radius, 0, FULL_CIRCLE);
+    brush.fill();
+    brush.globalAlpha = 1;
+  }
+  /**
+   * How a mean with its interval is drawn
+   * @param {CanvasRenderingContext2D} brush
+   * @param {Inks} inks
+   * @param {StudyEffect} effect
+   * @param {number} lineWidth
+   */
+  function drawMean(brush, inks, effect, lineWidth) {
+    const fillStyle = leavesZeroOut(effect) ? inks.blue : inks.ground;
+    Object.assign(brush, { strokeStyle: inks.blue, fillStyle, lineWidth });
+  }
+  /**
+   * @param {CanvasRenderingContext2D} brush
+   * @param {[number, number]} from
+   * @param {[number, number]} to
+   */
+  function drawSegment(brush, from, to) {
+    brush.beginPath();
+    brush.moveTo(...from);
+    brush.lineTo(...to);
+    brush.stroke();
+  }
+  /**
+   * @param {CanvasRenderingContext2D} brush
+   * @param {number} x
+   * @param {number} y
+   * @param {number} radius
+   */
+  function drawCircle(brush, x, y, radius) {
+    brush.beginPath();
+    brush.arc(x, y, radius, 0, FULL_CIRCLE);
+    brush.fill();
+    brush.stroke();
+  }
 
-    const which = select("variant", variants(), variant(), (v) => ui.set({ variant: v }));
-    const rows = select("show", Object.values(SHOWN), SHOWN[model.get("rows")], (v) => ui.set({ rows: Object.keys(SHOWN).find((k) => SHOWN[k] === v) }));
-    const copied = node("div", { className: "xfm-ablation-copied", role: "status" });
-    ui.controls.append(which.element, rows.element,
-      button("Copy as Markdown", () => copy("markdown")), button("Copy as LaTeX", () => copy("latex")));
-    const list = node("div", { className: "xfm-ablation-list", role: "listbox", tabIndex: 0, "aria-label": "Effects by metric" });
-    const title = node("h3"), said = node("p"), plate = canvas(...PLATE, { role: "img" }), counted = node("p", { className: "xfm-soft" });
-    const detail = node("div", { className: "xfm-ablation-detail" }, title, said, plate, counted);
-    const training = node("div", { className: "xfm-row" });
-    ui.body.append(copied, node("div", { className: "xfm-row" }, node("div", { className: "xfm-ablation-left" },
-      list, node("p", { className: "xfm-soft" }, `${metrics().some((m) => m.role === "primary") ? "★ primary. " : ""}The line is zero; each row has its own scale. Dots: seeds; full circle: the 95 % interval leaves zero out.`)), detail), training);
-
-    function copy(kind) {
-      const { head, rows: lines, foot } = data().texts[kind];
-      const text = [...head, ...lines.filter((_, i) => chosen(data().effects[i])), ...foot].join("\n") + "\n";
-      const n = data().effects.filter(chosen).length, what = `${n} ${n === 1 ? "row" : "rows"} as ${kind === "latex" ? "LaTeX (booktabs)" : "Markdown"}`;
-      const byHand = () => {
-        const box = node("textarea", { readOnly: true, value: text, "aria-label": `${what}, to copy` });
-        copied.replaceChildren(node("p", {}, `The browser lets no page copy here. ${what}, selected: press Ctrl-C.`), box,
-          button("Close", () => copied.replaceChildren()));
-        box.focus();
-        box.select();
-      };
-      if (!navigator.clipboard) return byHand();
-      navigator.clipboard.writeText(text).then(() => copied.replaceChildren(node("p", {}, `Copied ${what}.`)), byHand);
+  // ---- the pairs of one metric: values on the left, differences on the right
+  /**
+   * Returns what it shows, in words
+   * @param {StudyMetric} m
+   * @param {StudyEffect} effect
+   * @param {Inks} inks
+   */
+  function drawPairs(m, effect, inks) {
+    const brush = plate.pen;
+    const pairs = pairsOf(m);
+    brush.clearRect(0, 0, plate.wide, plate.tall);
+    brush.font = "11px system-ui, sans-serif";
+    if (!pairs.length) {
+      Object.assign(brush, { fillStyle: inks.soft, textAlign: "left" });
+      brush.fillText("no pair of runs has this metric", 10, 30);
+      return "no pair";
     }
-
-    // ---- the list
-    const walk = (i) => ui.set({ metric: listed()[i].metric });
-    keys(list, { count: () => listed().length, at: () => listed().indexOf(metric()), act: walk });
-    let laid = "";
-    function lay(inks) {
-      const now = JSON.stringify([variant(), model.get("rows"), inks.ink]);
-      if (now === laid) return;
-      laid = now;
-      list.replaceChildren(...listed().map((m, i) => {
-        const e = effect(m), small = canvas(...LIST, { "aria-hidden": "true" });
-        row(small, m, e, inks);
-        const primary = m.role === "primary";
-        return node("div", { role: "option", id: `${list.id}-${i}`, "data-metric": m.metric, onclick: () => walk(i) },
-          node("span", { className: primary ? "xfm-primary" : "" }, `${primary ? "★ " : ""}${m.metric}`, node("span", { className: "xfm-soft" }, ` ${m.unit}${m.better ? `, ${m.better} is better` : ""}`)),
-          small, node("span", { className: "xfm-number" }, e ? value(e.effect, m.unit, true) + (e.low === null ? "" : ` [${value(e.low, m.unit, true)}, ${value(e.high, m.unit, true)}]`) : "–"), node("span", { className: "xfm-number" }, verdict(m, e)));
-      }));
+    drawValues(m, effect, pairs, inks);
+    drawDifferences(m, effect, pairs, inks);
+    const verdicts = pairs.map((pair) => isBetter(m, change(pair)));
+    const [up, down] = [true, false].map((wanted) => verdicts.filter((one) => one === wanted).length);
+    if (!m.better) return `${pairs.length} seeds`;
+    return `${up} of ${pairs.length} seeds better (blue), ${down} worse (orange, dashed)`;
+  }
+  /**
+   * A y axis over the values between two x, with its ticks; returns the height of a value
+   * @param {StudyMetric} m
+   * @param {number[]} values
+   * @param {number} from
+   * @param {number} to
+   * @param {Inks} inks
+   */
+  function valueAxis(m, values, from, to, inks) {
+    const brush = plate.pen;
+    const [top, bottom] = [20, plate.tall - 34];
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const room = 0.08 * (most - least) || Math.abs(most) * 0.1 || 0.1;
+    const y = (/** @type {number} */ v) => bottom - ((v - least + room) / (most - least + 2 * room)) * (bottom - top);
+    const factor = m.unit === "%" ? 100 : 1;
+    brush.textAlign = "right";
+    for (const tick of roundTicks(least * factor, most * factor, 4)) {
+      brush.fillStyle = inks.line;
+      brush.fillRect(from, y(tick / factor), to - from, 0.5);
+      brush.fillStyle = inks.soft;
+      brush.fillText(withMinus(short(tick)), from - 4, y(tick / factor) + 4);
     }
-    list.id = unique("effects");
-    /** Zero in the middle, the seeds' differences as dots, the mean (full: the interval leaves zero out) with its interval */
-    function row({ pen, wide, tall }, m, e, inks) {
-      const all = variants().flatMap((v) => [...pairs(m, v).map(([, a, b]) => b - a), effect(m, v)?.low, effect(m, v)?.high]);
-      const most = Math.max(...all.map((v) => Math.abs(v ?? 0))) || 1, x = (v) => wide / 2 + (v / most) * (wide / 2 - 8);
-      pen.fillStyle = inks.line;
-      pen.fillRect(wide / 2, 0, 1, tall);
-      if (!e || e.effect === null) return;
-      pen.fillStyle = inks.grey;
-      pen.globalAlpha = 0.5;
-      for (const [, a, b] of pairs(m)) { pen.beginPath(); pen.arc(x(b - a), 5, 2, 0, 7); pen.fill(); }
-      pen.globalAlpha = 1;
-      Object.assign(pen, { strokeStyle: inks.blue, lineWidth: 2, fillStyle: beyond(e) ? inks.blue : inks.ground });
-      if (e.low !== null) { pen.beginPath(); pen.moveTo(x(e.low), 14); pen.lineTo(x(e.high), 14); pen.stroke(); }
-      pen.beginPath(); pen.arc(x(e.effect), 14, 4, 0, 7); pen.fill(); pen.stroke();
-    }
-
-    // ---- the pairs of one metric: values on the left, differences on the right
-    function plot(m, e, inks) {
-      const { pen, wide, tall } = plate, some = pairs(m), low = tall - 34, top = 20, share = m.unit === "%" ? 100 : 1;
-      pen.clearRect(0, 0, wide, tall);
-      pen.font = "11px system-ui, sans-serif";
-      if (!some.length) { pen.fillStyle = inks.soft; pen.textAlign = "left"; pen.fillText("no pair of runs has this metric", 10, 30); return "no pair"; }
-      const better = ([, a, b]) => (b === a ? null : m.better ? (b > a) === (m.better === "higher") : null);
-      const scale = (values, from, to) => {
-        const least = Math.min(...values), most = Math.max(...values), room = 0.08 * (most - least) || Math.abs(most) * 0.1 || 0.1;
-        const y = (v) => low - ((v - least + room) / (most - least + 2 * room)) * (low - top);
-        pen.textAlign = "right";
-        for (const t of roundTicks(least * share, most * share, 4)) {
-          Object.assign(pen, { fillStyle: inks.line });
-          pen.fillRect(from, y(t / share), to - from, 0.5);
-          pen.fillStyle = inks.soft;
-          pen.fillText(minus(short(t)), from - 4, y(t / share) + 4);
-        }
-        return y;
-      };
-      const [left, right, at] = [85, 225, 380];
-      const y = scale(some.flatMap(([, a, b]) => [a, b]), 60, 250);
-      for (const pair of some) {
-        const up = better(pair);
-        Object.assign(pen, { strokeStyle: up === null ? inks.grey : up ? inks.blue : inks.orange, fillStyle: up === null ? inks.grey : up ? inks.blue : inks.orange, lineWidth: 1.4 });
-        pen.setLineDash(up === false ? [5, 3] : []);
-        pen.beginPath(); pen.moveTo(left, y(pair[1])); pen.lineTo(right, y(pair[2])); pen.stroke();
-        for (const [x, v] of [[left, pair[1]], [right, pair[2]]]) { pen.beginPath(); pen.arc(x, y(v), 2.6, 0, 7); pen.fill(); }
+    return y;
+  }
+  /**
+   * @param {StudyMetric} m
+   * @param {StudyEffect} effect
+   * @param {Pair[]} pairs
+   * @param {Inks} inks
+   */
+  function drawValues(m, effect, pairs, inks) {
+    const brush = plate.pen;
+    const [left, right] = [85, 225];
+    const y = valueAxis(
+      m,
+      pairs.flatMap(({ reference: r, value }) => [r, value]),
+      60,
+      250,
+      inks,
+    );
+    for (const pair of pairs) {
+      const better = isBetter(m, change(pair));
+      const colour = better === null ? inks.grey : better ? inks.blue : inks.orange;
+      Object.assign(brush, { strokeStyle: colour, fillStyle: colour, lineWidth: 1.4 });
+      brush.setLineDash(better === false ? [5, 3] : []);
+      drawSegment(brush, [left, y(pair.reference)], [right, y(pair.value)]);
+      for (const [x, v] of [
+        [left, pair.reference],
+        [right, pair.value],
+      ]) {
+        brush.beginPath();
+        brush.arc(x, y(v), 2.6, 0, FULL_CIRCLE);
+        brush.fill();
       }
-      pen.setLineDash([]);
-      pen.fillStyle = inks.ink;
-      for (const [x, v] of [[left, e.mean_against], [right, e.mean]]) pen.fillRect(x - 11, y(v) - 1.5, 22, 3);
-      const d = scale([0, e.low ?? 0, e.high ?? 0, ...some.map(([, a, b]) => b - a)], 325, 450);
-      pen.fillStyle = inks.ink;
-      pen.fillRect(325, d(0), 125, 1);
-      some.forEach(([, a, b], i) => {
-        Object.assign(pen, { fillStyle: inks.grey, globalAlpha: 0.7 });
-        pen.beginPath(); pen.arc(at - 25 + (i % 3) * 5, d(b - a), 2.6, 0, 7); pen.fill();
-      });
-      Object.assign(pen, { globalAlpha: 1, strokeStyle: inks.blue, fillStyle: beyond(e) ? inks.blue : inks.ground, lineWidth: 2.4 });
-      if (e.low !== null) { pen.beginPath(); pen.moveTo(at + 20, d(e.low)); pen.lineTo(at + 20, d(e.high)); pen.stroke(); }
-      pen.beginPath(); pen.arc(at + 20, d(e.effect), 5, 0, 7); pen.fill(); pen.stroke();
-      Object.assign(pen, { fillStyle: inks.ink, textAlign: "center" });
-      pen.fillText(cut(e.against, 135), left, tall - 16);
-      pen.fillText(cut(variant(), 135), right, tall - 16);
-      pen.fillText("difference", at, tall - 16);
-      pen.fillStyle = inks.soft;
-      pen.fillText(m.unit, (left + right) / 2, 11);
-      pen.fillText(units(m.unit), at, 11);
-      pen.fillText("lines: seeds; bars: means", (left + right) / 2, tall - 2);
-      pen.fillText("dots: seeds; mean, 95 % interval", at - 3, tall - 2);
-      const up = some.filter((p) => better(p) === true).length, down = some.filter((p) => better(p) === false).length;
-      return m.better ? `${up} of ${some.length} seeds better (blue), ${down} worse (orange, dashed)` : `${some.length} seeds`;
-      /** Without its middle, where it is too long: names of a grid differ at both ends */
-      function cut(text, most) {
-        let kept = text.length, shown = text;
-        while (kept > 4 && pen.measureText(shown).width > most) {
-          kept--;
-          shown = `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
-        }
-        return shown;
-      }
     }
-
-    // ---- learning curves
-    const names = Object.keys(data().curves), bandName = { interval: "95 % interval of the mean", range: "range of the seeds" };
-    const curveName = () => (names.includes(model.get("curve")) ? model.get("curve") : names[0]);
-    const steps = () => [...new Set(Object.values(data().curves[curveName()] || {}).flatMap((l) => l.steps))].sort((a, b) => a - b);
-    const curve = select("curve", names, curveName(), (v) => ui.set({ curve: v }));
-    const band = select("band", Object.values(bandName), bandName[model.get("band")], (v) => ui.set({ band: v === bandName.range ? "range" : "interval" }));
-    const step = slider("values at step", { min: 0, max: 1, step: 1, value: 0, said: (i) => String(steps()[i] ?? "–") }, (i) => ui.set({ step: i === steps().length - 1 ? -1 : steps()[i] }));
-    const lines = canvas(...PLATE, { role: "img" }), legend = node("ul", { className: "xfm-ablation-legend" });
-    let scaled = null;
-    training.append(node("h3", {}, "Learning curves, mean over the seeds"));
-    if (names.length) training.append(lines, node("div", { className: "xfm-ablation-detail" },
-      node("div", { className: "xfm-controls" }, curve.element, band.element, step.element), legend));
-    else training.append(node("p", {}, "None: neither probes (train.probe_every) nor run folders are there."));
-    lines.addEventListener("mousemove", (event) => {
-      const at = scaled.value(place(lines, event)[0]), near = steps().reduce((a, b) => (Math.abs(b - at) < Math.abs(a - at) ? b : a));
-      ui.set({ step: near });
+    brush.setLineDash([]);
+    brush.fillStyle = inks.ink;
+    for (const [x, v] of /** @type {[number, number | null][]} */ ([
+      [left, effect.mean_against],
+      [right, effect.mean],
+    ]))
+      if (v !== null) brush.fillRect(x - 11, y(v) - 1.5, 22, 3);
+    Object.assign(brush, { fillStyle: inks.ink, textAlign: "center" });
+    brush.fillText(shortened(effect.against, 135), left, plate.tall - 16);
+    brush.fillText(shortened(variant(), 135), right, plate.tall - 16);
+    brush.fillStyle = inks.soft;
+    brush.fillText(m.unit, (left + right) / 2, 11);
+    brush.fillText("lines: seeds; bars: means", (left + right) / 2, plate.tall - 2);
+  }
+  /**
+   * @param {StudyMetric} m
+   * @param {StudyEffect} effect
+   * @param {Pair[]} pairs
+   * @param {Inks} inks
+   */
+  function drawDifferences(m, effect, pairs, inks) {
+    const brush = plate.pen;
+    const middle = 380;
+    const y = valueAxis(m, [0, effect.low ?? 0, effect.high ?? 0, ...pairs.map(change)], 325, 450, inks);
+    brush.fillStyle = inks.ink;
+    brush.fillRect(325, y(0), 125, 1);
+    pairs.forEach((pair, i) => {
+      drawSeed(brush, inks, middle - 25 + (i % 3) * 5, y(change(pair)), 2.6, 0.7);
     });
-    lines.addEventListener("mouseleave", () => ui.set({ step: -1 }));
-    function learning(inks) {
-      const of = data().curves[curveName()], all = data().order.filter((v) => of[v]), ranged = model.get("band") === "range";
-      const [low, high] = ranged ? ["least", "most"] : ["low", "high"], look = (v) => lineStyle(inks, data().order.indexOf(v));
-      const values = all.flatMap((v) => [...of[v].mean, ...(of[v][low] || []), ...(of[v][high] || [])]).filter((v) => v !== null);
-      const least = Math.min(...values), most = Math.max(...values), room = 0.06 * (most - least) || Math.abs(most) * 0.1 || 0.1, ticks = steps();
-      const at = model.get("step") < 0 ? ticks.at(-1) : model.get("step");
-      scaled = lineChart(lines, inks, {
-        x: [ticks[0], ticks.at(-1)], y: [least - room, most + room], label: "step", at: model.get("step") < 0 ? null : at,
-        bands: all.filter((v) => of[v][low]).map((v) => ({ x: of[v].steps, low: of[v][low], high: of[v][high], colour: look(v).colour })),
-        lines: all.map((v) => ({ ...look(v), points: of[v].steps.flatMap((s, i) => [s, of[v].mean[i]]), width: v === variant() ? 3 : 1.7 })),
-      });
-      step.box.max = ticks.length - 1;
-      step.value(Math.max(0, ticks.findLastIndex((s) => s <= at)));
-      const read = (v) => {
-        const i = of[v].steps.findLastIndex((s) => s <= at), range = i >= 0 && of[v][low] ? ` [${minus(short(of[v][low][i]))}, ${minus(short(of[v][high][i]))}]` : "";
-        return `${v}: ${i < 0 ? "–" : minus(short(of[v].mean[i]))}${range}`;
-      };
-      legend.replaceChildren(...all.map((v) => {
-        const swatch = canvas(34, 10, { "aria-hidden": "true" });
-        Object.assign(swatch.pen, { strokeStyle: look(v).colour, lineWidth: v === variant() ? 3.5 : 2 });
-        swatch.pen.setLineDash(look(v).dash);
-        swatch.pen.beginPath(); swatch.pen.moveTo(0, 5); swatch.pen.lineTo(34, 5); swatch.pen.stroke();
-        return node("li", { "data-line": v }, swatch, `${read(v)}, ${of[v].n} ${of[v].n === 1 ? "seed" : "seeds"}`);
-      }));
-      lines.setAttribute("aria-label", `${curveName()} after step ${at}. ${all.map(read).join("; ")}`);
+    drawMean(brush, inks, effect, 2.4);
+    const { low, high } = effect;
+    if (low !== null && high !== null) drawSegment(brush, [middle + 20, y(low)], [middle + 20, y(high)]);
+    if (effect.effect !== null) drawCircle(brush, middle + 20, y(effect.effect), 5);
+    Object.assign(brush, { fillStyle: inks.ink, textAlign: "center" });
+    brush.fillText("difference", middle, plate.tall - 16);
+    brush.fillStyle = inks.soft;
+    brush.fillText(differenceUnit(m.unit), middle, 11);
+    brush.fillText("dots: seeds; mean, 95 % interval", middle - 3, plate.tall - 2);
+  }
+  /**
+   * Without its middle, where it is too long: names of a grid differ at both ends
+   * @param {string} text
+   * @param {number} most pixels
+   */
+  function shortened(text, most) {
+    let kept = text.length;
+    let result = text;
+    while (kept > 4 && plate.pen.measureText(result).width > most) {
+      kept--;
+      result = `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
     }
+    return result;
+  }
 
-    function draw() {
-      const inks = colours(ui.root), m = metric(), e = effect(m);
-      which.value(variant());
-      rows.value(SHOWN[model.get("rows")]);
-      curve.value(curveName());
-      band.value(bandName[model.get("band")]);
-      lay(inks);
-      [...list.children].forEach((option, i) => {
-        const on = listed()[i] === m;
-        option.setAttribute("aria-selected", String(on));
-        if (!on) return;
-        list.setAttribute("aria-activedescendant", option.id);
-        if (option.offsetTop < list.scrollTop + list.offsetTop || option.offsetTop + option.offsetHeight > list.scrollTop + list.offsetTop + list.clientHeight)
-          list.scrollTop = option.offsetTop - list.offsetTop - 40;
-      });
-      title.textContent = m.metric;
-      said.textContent = !e || e.effect === null ? "No pair of runs has this metric." :
-        `${variant()} − ${e.against}: ${value(e.effect, m.unit, true)} ${units(m.unit)}, ${between(e, m.unit)}, ${e.n} pairs${e.p === null ? "" : `, p ${e.p < 0.0001 ? "< 0.0001" : e.p.toFixed(4)}`}`
-        + `${e.p_holm === null ? "" : ` (Holm ${e.p_holm.toFixed(4)})`}: ${verdict(m, e)}${e.note ? `. ${e.note}` : ""}`;
-      counted.textContent = e ? plot(m, e, inks) : "";
-      plate.setAttribute("aria-label", `Paired seeds. ${said.textContent} ${counted.textContent}`);
-      if (names.length) learning(inks);
-      ui.say(`${m.metric}: ${said.textContent}`);
-    }
-    ui.draws(["metric", "variant", "rows", "curve", "band", "step"], draw);
-    return () => ui.clean();
-  },
-};
+  // ---- learning curves
+  const curveNames = Object.keys(study().curves);
+  const curveName = () => (curveNames.includes(model.get("curve")) ? model.get("curve") : curveNames[0]);
+  const bands = () => study().curves[curveName()] ?? {};
+  const steps = () => [...new Set(Object.values(bands()).flatMap((band) => band.steps))].sort((a, b) => a - b);
+  const whichCurve = select("curve", curveNames, curveName(), (name) => ui.set({ curve: name }));
+  const whichBand = select(
+    "band",
+    keysOf(BANDS),
+    model.get("band"),
+    (name) => ui.set({ band: name }),
+    (name) => BANDS[name],
+  );
+  const whichStep = slider(
+    "values at step",
+    { min: 0, max: 1, step: 1, value: 0, format: (i) => String(steps()[i] ?? "–") },
+    (i) => ui.set({ step: i === steps().length - 1 ? -1 : steps()[i] }),
+  );
+  const curves = canvas(...PLATE, { role: "img" });
+  const curveLegend = node("ul", { className: "xfm-curve-legend" });
+  let stepAt = (/** @type {number} */ _pixel) => 0;
+  training.append(node("h3", {}, "Learning curves, mean over the seeds"));
+  if (curveNames.length) {
+    const choices = node(
+      "div",
+      { className: "xfm-controls" },
+      whichCurve.element,
+      whichBand.element,
+      whichStep.element,
+    );
+    training.append(curves, node("div", { className: "xfm-ablation-detail" }, choices, curveLegend));
+  } else {
+    training.append(node("p", {}, "None: neither probes (train.probe_every) nor run folders are there."));
+  }
+  curves.addEventListener("mousemove", (event) => {
+    const pointed = stepAt(pointerAt(curves, event)[0]);
+    const nearest = steps().reduce((a, b) => (Math.abs(b - pointed) < Math.abs(a - pointed) ? b : a));
+    ui.set({ step: nearest });
+  });
+  curves.addEventListener("mouseleave", () => ui.set({ step: -1 }));
+
+  /** @param {Inks} inks */
+  function drawCurves(inks) {
+    const shown = study().order.filter((v) => bands()[v]);
+    const look = (/** @type {string} */ v) => lineStyle(inks, study().order.indexOf(v));
+    const lines = shown.map((v) => ({ v, ...bands()[v], edges: edges(v) }));
+    const values = lines
+      .flatMap(({ mean, edges: [low, high] }) => [...mean, ...(low ?? []), ...(high ?? [])])
+      .filter((value) => value !== null);
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const room = 0.06 * (most - least) || Math.abs(most) * 0.1 || 0.1;
+    const ticks = steps();
+    const last = ticks[ticks.length - 1];
+    const cursor = model.get("step") < 0 ? last : model.get("step");
+    const chart = lineChart(curves, inks, {
+      x: [ticks[0], last],
+      y: [least - room, most + room],
+      label: "step",
+      cursor: model.get("step") < 0 ? null : cursor,
+      bands: lines.flatMap(({ v, steps: x, edges: [low, high] }) =>
+        low && high ? [{ x, low, high, colour: look(v).colour }] : [],
+      ),
+      lines: lines.map(({ v, steps: x, mean }) => ({
+        ...look(v),
+        points: x.flatMap((step, i) => [step, mean[i]]),
+        width: v === variant() ? 3 : 1.7,
+      })),
+    });
+    stepAt = chart.stepAt;
+    whichStep.box.max = String(ticks.length - 1);
+    whichStep.value(
+      Math.max(
+        0,
+        ticks.findLastIndex((step) => step <= cursor),
+      ),
+    );
+    curveLegend.replaceChildren(
+      ...lines.map(({ v, n }) =>
+        node(
+          "li",
+          { "data-line": v },
+          lineSwatch(look(v), v === variant() ? 3.5 : 2),
+          `${reading(v, cursor)}, ${several(n, "seed")}`,
+        ),
+      ),
+    );
+    const readings = shown.map((v) => reading(v, cursor)).join("; ");
+    curves.setAttribute("aria-label", `${curveName()} after step ${cursor}. ${readings}`);
+  }
+  /**
+   * Of the band that is chosen: low, high
+   * @param {string} v
+   */
+  const edges = (v) => {
+    const { least, most, low, high } = bands()[v];
+    return model.get("band") === "range" ? [least, most] : [low, high];
+  };
+  /**
+   * @param {string} v
+   * @param {number} cursor
+   */
+  function reading(v, cursor) {
+    const { steps: own, mean } = bands()[v];
+    const i = own.findLastIndex((step) => step <= cursor);
+    if (i < 0) return `${v}: –`;
+    const [low, high] = edges(v);
+    const range = low && high ? ` [${withMinus(short(low[i]))}, ${withMinus(short(high[i]))}]` : "";
+    return `${v}: ${withMinus(short(mean[i]))}${range}`;
+  }
+
+  /**
+   * @param {StudyMetric} m
+   * @param {StudyEffect | null} effect
+   */
+  function effectSentence(m, effect) {
+    if (!effect || effect.effect === null) return "No pair of runs has this metric.";
+    const { p, p_holm: pHolm, note } = effect;
+    const amount = `${numberText(effect.effect, m.unit, true)} ${differenceUnit(m.unit)}`;
+    const parts = [`${variant()} − ${effect.against}: ${amount}`, intervalText(effect, m.unit), `${effect.n} pairs`];
+    if (p !== null) parts.push(`p ${p < 0.0001 ? "< 0.0001" : p.toFixed(4)}`);
+    const holm = pHolm === null ? "" : ` (Holm ${pHolm.toFixed(4)})`;
+    return `${parts.join(", ")}${holm}: ${verdict(m, effect)}${note ? `. ${note}` : ""}`;
+  }
+  /** Marks the chosen metric in the list, and scrolls the list to it where it is not seen */
+  function markChosen() {
+    [...list.children].forEach((child, i) => {
+      const option = /** @type {HTMLElement} */ (child);
+      const isCurrent = listed()[i] === metric();
+      option.setAttribute("aria-selected", String(isCurrent));
+      if (!isCurrent) return;
+      list.setAttribute("aria-activedescendant", option.id);
+      const top = option.offsetTop - list.offsetTop;
+      const isSeen = top >= list.scrollTop && top + option.offsetHeight <= list.scrollTop + list.clientHeight;
+      if (!isSeen) list.scrollTop = top - 40;
+    });
+  }
+  function draw() {
+    const inks = themeInks(ui.root);
+    const effect = effectOf(metric());
+    whichVariant.value(variant());
+    whichRows.value(model.get("rows"));
+    whichCurve.value(curveName());
+    whichBand.value(model.get("band"));
+    fillList(inks);
+    markChosen();
+    metricTitle.textContent = metric().metric;
+    sentence.textContent = effectSentence(metric(), effect);
+    seedsText.textContent = effect ? drawPairs(metric(), effect, inks) : "";
+    plate.setAttribute("aria-label", `Paired seeds. ${sentence.textContent} ${seedsText.textContent}`);
+    if (curveNames.length) drawCurves(inks);
+    ui.announce(`${metric().metric}: ${sentence.textContent}`);
+  }
+  ui.draws(["metric", "variant", "rows", "curve", "band", "step"], draw);
+  return () => ui.dispose();
+}
+
+export default { render };

@@ -1,252 +1,535 @@
+// @ts-check
 // Attribution lab: the picture in grey under each method's numbers, the words in their colours, and what removals do.
-const WIDE = 226, FAINT = 0.03;  // a panel's picture in CSS pixels; below this share of the largest there is no hatch
+import { bitmap, canvas, greyscale, legend, outline, patchAt, patchName, pointerAt } from "./canvas.js";
+import { css, diverging, readableOn, sequential } from "./colour.js";
+import { arrowKeys, button, select, slider, toggle } from "./controls.js";
+import { node, svgNode } from "./dom.js";
+import { frame } from "./frame.js";
+import { clamp, fixed, float32, largest, short, signed, uint8, withMinus } from "./numbers.js";
 
-const view = {
-  render({ model, el }) {
-    const p = model.get("payload"), { grid, side, words } = p, cell = WIDE / grid;
-    const found = p.found.map((a) => ({ ...a, patches: array(a.patches, Float32Array), words: array(a.words, Float32Array) }));
-    const masks = p.objects.map((o) => ({ ...o, bits: array(o.mask) }));
-    const inside = (o, x, y) => (o.bits[(y * side + x) >> 3] >> (7 - ((y * side + x) & 7))) & 1;
-    const rgbs = array(p.image), means = rgbs.map((_, i) => { const j = i - (i % 3); return (rgbs[j] + rgbs[j + 1] + rgbs[j + 2]) / 3; });
-    const original = picture(rgbs, side, side), grey = picture(means, side, side);
-    const get = (name) => model.get(name);
-    const shown = () => get("targets").flatMap((t) => get("methods").flatMap((m) => found.filter((a) => a.target === t && a.method === m)));
-    const extremes = (a, part) => Math.max(0, ...a[part].map(Math.abs));
-    const most = (a, part) => (get("shared_scale")
-      ? Math.max(...shown().filter((b) => b.target === a.target).map((b) => extremes(b, part))) : extremes(a, part));
-    // positive blue, negative orange, as in the figures of xfm.plots
-    const tint = (a) => (a.signed ? diverging : sequential);
-    const gone = () => new Set([...get("removed_patches"), ...masks.filter((o) => get("removed_objects").includes(o.name)).flatMap((o) => o.patches)]);
-    const spot = (i) => `row ${Math.floor(i / grid) + 1}, column ${(i % grid) + 1}`;
-    const plain = (x) => short(x).replace(/^-/, "−");
-    const signed = (x) => (x > 0 ? "+" : x < 0 ? "−" : "") + short(Math.abs(x));
+/** @import { Host } from "./model.d.ts" */
+/** @import { AttributionLabTraits, DrawnAttribution, LabObject, RemovalScores, Scores } from "./payloads.d.ts" */
+/** @import { Surface } from "./canvas.js" */
+/** @typedef {Omit<DrawnAttribution, "patches" | "words"> & { patches: Float32Array, words: Float32Array }} Attribution */
+/** @typedef {LabObject & { bits: Uint8Array }} MaskedObject */
+/** @typedef {{ attribution: Attribution | null, surface: Surface, value: HTMLElement }} Panel without an attribution: the picture */
+/** @typedef {[number, number, number, number][]} Lines in a patch: x, y, x, y as shares of its side */
 
-    const ui = frame(model, el, {
-      title: "Attribution lab",
-      about: "What each method says a score is due to. Click an object or a word to take it away and see what the score does.",
-      table: () => {
-        const some = shown(), row = (kind, name, part, i) => [kind, name, ...some.map((a) => a[part][i])];
-        return {
-          columns: ["part", "which", ...some.map((a) => `${a.target}: ${a.method}`)],
-          rows: [...words.map((w, i) => row("word", w, "words", i)),
-            ...Array.from({ length: some.length ? grid * grid : 0 }, (_, i) => row("patch", spot(i), "patches", i))],
-        };
+const WIDE = 226; // of a panel's picture, CSS pixels
+const FAINT = 0.03; // below this share of the largest there is no hatch
+const REMOVED = "#8a8a8a";
+/** @type {Lines} */
+const CROSS = [
+  [0, 0, 1, 1],
+  [1, 0, 0, 1],
+];
+/** @type {Lines} */
+const HATCH = [
+  [0, 0.5, 0.5, 0],
+  [0, 1, 1, 0],
+  [0.5, 1, 1, 0.5],
+];
+const BAR = /** @type {const} */ ([260, 24]); // CSS pixels
+const KEY =
+  "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. Crossed: removed. Trust: ▲ better than both baselines, ▼ not.";
+const PICKS = /** @type {const} */ (["its object", "its patch"]);
+
+/** @param {number | null} x */
+const plain = (x) => withMinus(short(x));
+/** @param {number | null} x */
+const twoDigits = (x) => (x === null ? "–" : fixed(x));
+/** @param {Attribution} attribution positive blue, negative orange, as in the figures of xfm.plots */
+const tint = (attribution) => (attribution.signed ? diverging : sequential);
+
+/** @param {Host<AttributionLabTraits>} host */
+function render({ model, el }) {
+  const payload = model.get("payload");
+  const { grid, side, words } = payload;
+  const cell = WIDE / grid;
+  /** @type {Attribution[]} */
+  const attributions = payload.found.map((a) => ({ ...a, patches: float32(a.patches), words: float32(a.words) }));
+  /** @type {MaskedObject[]} */
+  const objects = payload.objects.map((o) => ({ ...o, bits: uint8(o.mask) }));
+  const original = bitmap(uint8(payload.image), side, side);
+  const grey = bitmap(greyscale(uint8(payload.image)), side, side);
+
+  /**
+   * @param {MaskedObject} object
+   * @param {number} x
+   * @param {number} y
+   */
+  const covers = ({ bits }, x, y) => (bits[(y * side + x) >> 3] >> (7 - ((y * side + x) & 7))) & 1;
+  const shown = () =>
+    model
+      .get("targets")
+      .flatMap((target) =>
+        model
+          .get("methods")
+          .flatMap((method) => attributions.filter((a) => a.target === target && a.method === method)),
+      );
+  /**
+   * The end of an attribution's colour scale
+   * @param {Attribution} attribution
+   * @param {"patches" | "words"} part
+   */
+  const scaleEnd = (attribution, part) => {
+    if (!model.get("shared_scale")) return largest(attribution[part]);
+    const beside = shown().filter((a) => a.target === attribution.target);
+    return Math.max(...beside.map((a) => largest(a[part])));
+  };
+  const removedPatches = () => {
+    const names = model.get("removed_objects");
+    const ofObjects = objects.filter(({ name }) => names.includes(name)).flatMap(({ patches }) => patches);
+    return new Set([...model.get("removed_patches"), ...ofObjects]);
+  };
+
+  const ui = frame(model, el, {
+    view: "xfm-attribution-lab",
+    title: "Attribution lab",
+    about:
+      "What each method says a score is due to. Click an object or a word to take it away and see what the score does.",
+    table: () => {
+      const columns = shown();
+      const patches = columns.length ? grid * grid : 0;
+      return {
+        columns: ["part", "which", ...columns.map((a) => `${a.target}: ${a.method}`)],
+        rows: [
+          ...words.map((word, i) => ["word", word, ...columns.map((a) => a.words[i])]),
+          ...Array.from({ length: patches }, (_, i) => [
+            "patch",
+            patchName(i, grid),
+            ...columns.map((a) => a.patches[i]),
+          ]),
+        ],
+      };
+    },
+  });
+
+  // ---- what is shown
+  /**
+   * @param {string} label
+   * @param {"methods" | "targets"} trait
+   * @param {string[]} names
+   * @param {number} limit how many at once
+   */
+  function choices(label, trait, names, limit) {
+    const boxes = names.map((name) =>
+      toggle(name, false, (on) => {
+        const others = model.get(trait);
+        ui.set({ [trait]: names.filter((other) => (other === name ? on : others.includes(other))) });
+      }),
+    );
+    const show = () =>
+      boxes.forEach(({ value, box }, i) => {
+        const isOn = model.get(trait).includes(names[i]);
+        value(isOn);
+        box.disabled = model.get(trait).length >= limit && !isOn;
+      });
+    const elements = boxes.map(({ element }) => element);
+    const group = node("span", { role: "group", "aria-label": label, className: "xfm-controls" }, label, ...elements);
+    return { element: names.length > 1 ? group : "", show };
+  }
+  const atMost = payload.methods.length > payload.most ? ` (${payload.most} at most)` : "";
+  const methods = choices(`Methods${atMost}`, "methods", payload.methods, payload.most);
+  const targets = choices("Targets", "targets", payload.targets, Infinity);
+  const opacity = slider("opacity", { value: model.get("opacity"), step: 0.05 }, (share) => ui.set({ opacity: share }));
+  const scale = toggle("one colour scale a target (else each method has its own)", model.get("shared_scale"), (on) =>
+    ui.set({ shared_scale: on }),
+  );
+  ui.controls.append(methods.element, targets.element, opacity.element, scale.element);
+
+  // ---- what is removed
+  /**
+   * @template {string | number} T
+   * @param {T[]} list
+   * @param {T} item
+   */
+  const flipped = (list, item) =>
+    list.includes(item) ? list.filter((other) => other !== item) : [...list, item].sort((a, b) => (a > b ? 1 : -1));
+  /** @param {string} name */
+  const flipObject = (name) => ui.set({ removed_objects: flipped(model.get("removed_objects"), name) });
+  /** @param {number} i */
+  const flipPatch = (i) => ui.set({ removed_patches: flipped(model.get("removed_patches"), i) });
+  /** @param {number} i */
+  const flipWord = (i) =>
+    ui.set({ token: payload.owner.indexOf(i), removed_words: flipped(model.get("removed_words"), i) });
+  const objectButtons = objects.map(({ name }) => button(name, () => flipObject(name)));
+  const wordButtons = words.map((word, i) => button(word, () => flipWord(i)));
+  const putBack = button("Put all back", () => ui.set({ removed_words: [], removed_objects: [], removed_patches: [] }));
+  /** @type {typeof PICKS[number]} */
+  let pick = objects.length ? "its object" : "its patch";
+  const whatAClickPicks = select("a click on a picture removes", PICKS, pick, (what) => {
+    pick = what;
+  });
+  /**
+   * @param {string} label
+   * @param {HTMLElement[]} buttons
+   */
+  const buttonGroup = (label, buttons) =>
+    buttons.length
+      ? node("div", { role: "group", "aria-label": label, className: "xfm-words" }, `${label}: `, ...buttons)
+      : "";
+  const scoresRegion = { className: "xfm-scores xfm-scroll", tabIndex: 0, role: "region", "aria-label": "Scores" };
+  const scoreTable = node("div", scoresRegion);
+  const panelRows = node("div");
+  const removal = node(
+    "div",
+    { className: "xfm-removal xfm-row" },
+    node(
+      "div",
+      { className: "xfm-side" },
+      node(
+        "div",
+        { className: "xfm-controls" },
+        node("strong", {}, "Remove"),
+        objects.length ? whatAClickPicks.element : "",
+        putBack,
+      ),
+      buttonGroup("Objects", objectButtons),
+      buttonGroup("Words", wordButtons),
+      scoreTable,
+    ),
+  );
+  ui.body.append(removal, panelRows);
+
+  /**
+   * The scores before and after, and why there are none
+   * @returns {{ before: Scores, after: Scores, note: string }}
+   */
+  function removalScores() {
+    const removedWords = model.get("removed_words");
+    const [removedObjects, removedCells] = [model.get("removed_objects"), model.get("removed_patches")];
+    const { of, before = {}, after = {} } = /** @type {RemovalScores} */ (model.get("scores"));
+    const count = removedWords.length + removedObjects.length + removedCells.length;
+    const known = [of?.words ?? [], of?.objects ?? [], of?.patches ?? []];
+    if (of && JSON.stringify(known) === JSON.stringify([removedWords, removedObjects, removedCells])) {
+      const isMarkedOnly = !payload.can && count > 0;
+      const note = isMarkedOnly ? "Removed parts are marked; without `rescore` no score is computed for them." : "";
+      return { before, after, note };
+    }
+    if (!count) return { before, after: before, note: "" };
+    if (!model.offline) return { before, after: {}, note: "computing …" };
+    const singles = model.get("singles");
+    if (count === 1 && removedWords.length && singles.words)
+      return { before, after: singles.words[removedWords[0]], note: "" };
+    if (count === 1 && removedObjects.length && singles.objects)
+      return { before, after: singles.objects[removedObjects[0]], note: "" };
+    const note = singles.words
+      ? "This page has the scores without one word or one object. Several at once, and patches, need Python."
+      : "Scores after a removal need Python: this page has none.";
+    return { before, after: {}, note };
+  }
+
+  /** @type {Record<string, [number, number]>} */
+  const extents = {}; // of each target's bars, which keep their scale from one removal to the next
+  /**
+   * @param {string} target
+   * @param {number | null} before
+   * @param {number | null} after
+   */
+  function scoreBars(target, before, after) {
+    const [wide, tall] = BAR;
+    const known = [before, after].filter((score) => score !== null);
+    const [low, high] = extents[target] ?? [0, 0];
+    const extent = [Math.min(low, ...known), Math.max(high, ...known)];
+    extents[target] = /** @type {[number, number]} */ (extent);
+    const x = (/** @type {number} */ score) => 2 + ((wide - 4) * (score - extent[0])) / (extent[1] - extent[0] || 1);
+    const svg = svgNode("svg", { viewBox: `0 0 ${wide} ${tall}`, width: wide, height: tall, "aria-hidden": "true" });
+    const hasFallen = before !== null && after !== null && after < before;
+    /** @type {[number | null, number, string][]} */
+    const bars = [
+      [before, 2, "var(--grey)"],
+      [after, 13, hasFallen ? "var(--orange)" : "var(--blue)"],
+    ];
+    for (const [score, y, fill] of bars) {
+      if (score === null) continue;
+      const width = Math.abs(x(score) - x(0)) + 0.5;
+      svg.append(svgNode("rect", { x: Math.min(x(0), x(score)), y, width, height: 9, fill }));
+    }
+    svg.append(svgNode("line", { x1: x(0), x2: x(0), y1: 0, y2: tall, stroke: "var(--ink)" }));
+    return svg;
+  }
+
+  function drawScores() {
+    const { before, after, note } = removalScores();
+    objectButtons.forEach((key, i) => {
+      key.setAttribute("aria-pressed", String(model.get("removed_objects").includes(objects[i].name)));
+    });
+    wordButtons.forEach((key, i) => {
+      const isRemoved = model.get("removed_words").includes(i);
+      key.setAttribute("aria-pressed", String(isRemoved));
+      key.classList.toggle("xfm-gone", isRemoved);
+    });
+    const targetNames = Object.keys(before);
+    const rows = targetNames.map((target) => {
+      const [was, is] = [before[target] ?? null, after[target] ?? null];
+      const change = was === null || is === null ? "–" : signed(is - was);
+      const unit = payload.units[target];
+      const cells = [plain(was), plain(is), change].map((text) => node("td", { className: "xfm-number" }, text));
+      const name = node("th", { scope: "row" }, unit ? `${target} (${unit})` : target);
+      return node("tr", { "data-target": target }, name, ...cells, node("td", {}, scoreBars(target, was, is)));
+    });
+    const columns = ["target", "before", "after", "change", "before (grey) and after"];
+    scoreTable.replaceChildren(
+      rows.length ? node("table", {}, columnHeads(columns), node("tbody", {}, ...rows)) : "",
+      node("p", { className: "xfm-soft" }, note),
+    );
+    const readings = targetNames.map(
+      (target) => `${target} ${plain(before[target])}, now ${plain(after[target] ?? null)}`,
+    );
+    ui.announce(note || readings.join("; "));
+  }
+
+  /** @param {string[]} names */
+  const columnHeads = (names) =>
+    node("thead", {}, node("tr", {}, ...names.map((name) => node("th", { scope: "col" }, name))));
+
+  // ---- panels
+  let hovered = -1;
+  const current = () => (hovered >= 0 ? hovered : model.get("patch"));
+  /** @param {number} patch */
+  const objectNames = (patch) =>
+    objects
+      .filter((o) => o.patches.includes(patch))
+      .map((o) => o.name)
+      .join(", ") || "no object";
+
+  /** @param {Panel} panel */
+  function paint({ attribution, surface, value }) {
+    const brush = surface.pen;
+    const gone = removedPatches();
+    const end = attribution ? scaleEnd(attribution, "patches") : 1;
+    brush.clearRect(0, 0, WIDE, WIDE);
+    brush.imageSmoothingEnabled = false;
+    brush.drawImage(attribution ? grey : original, 0, 0, WIDE, WIDE);
+    for (let i = 0; i < grid * grid; i++) {
+      const [x, y] = corner(i);
+      if (gone.has(i)) {
+        brush.fillStyle = REMOVED;
+        brush.fillRect(x, y, cell, cell);
+        drawLines(brush, x, y, "#fff", CROSS);
+      }
+      if (attribution) paintValue(brush, attribution, end ? attribution.patches[i] / end : 0, x, y);
+    }
+    const at = current();
+    if (at >= 0) {
+      const [x, y] = corner(at);
+      outline(
+        brush,
+        [x + 2, y + 2, cell - 4, cell - 4],
+        [
+          ["#fff", 5],
+          ["#000", 2.5],
+        ],
+      );
+    }
+    const content = attribution && at >= 0 ? signed(attribution.patches[at]) : objectNames(at);
+    value.textContent = at >= 0 ? `${patchName(at, grid)}: ${content}` : "";
+  }
+  /**
+   * @param {CanvasRenderingContext2D} brush
+   * @param {Attribution} attribution
+   * @param {number} share of the largest, with its sign
+   * @param {number} x
+   * @param {number} y
+   */
+  function paintValue(brush, attribution, share, x, y) {
+    const alpha = model.get("opacity");
+    brush.fillStyle = css(tint(attribution)(share), alpha * (0.2 + 0.8 * Math.sqrt(Math.abs(share))));
+    brush.fillRect(x, y, cell, cell);
+    if (share < -FAINT && alpha > 0) drawLines(brush, x, y, "#5a2000", HATCH);
+  }
+  /** @param {number} patch */
+  const corner = (patch) => [(patch % grid) * cell, Math.floor(patch / grid) * cell];
+  /**
+   * @param {CanvasRenderingContext2D} brush
+   * @param {number} x
+   * @param {number} y
+   * @param {string} colour
+   * @param {Lines} lines
+   */
+  function drawLines(brush, x, y, colour, lines) {
+    brush.strokeStyle = colour;
+    brush.lineWidth = 1;
+    brush.beginPath();
+    for (const [x1, y1, x2, y2] of lines) {
+      brush.moveTo(x + x1 * cell, y + y1 * cell);
+      brush.lineTo(x + x2 * cell, y + y2 * cell);
+    }
+    brush.stroke();
+  }
+
+  /**
+   * Removes or puts back what a click picks of these objects, the topmost of them, or the patch
+   * @param {number} patch
+   * @param {MaskedObject[]} here
+   */
+  function take(patch, here) {
+    if (pick === "its patch" || !objects.length) return flipPatch(patch);
+    const topmost = here.at(-1);
+    if (topmost) flipObject(topmost.name);
+    else ui.announce("No object is here.");
+  }
+  /** @param {number} patch */
+  const objectsOfPatch = (patch) => objects.filter((o) => o.patches.includes(patch));
+
+  /**
+   * @param {Attribution | null} attribution
+   * @param {string} label
+   * @returns {Panel}
+   */
+  function picturePanel(attribution, label) {
+    const surface = canvas(WIDE, WIDE, {
+      tabIndex: 0,
+      role: "application",
+      "aria-label": `${label}: ${grid} times ${grid} patches; arrow keys move, Enter removes`,
+      onpointermove: (event) => {
+        const patch = patchAt(surface, event, grid);
+        if (patch === hovered) return;
+        hovered = patch;
+        repaint();
+      },
+      onpointerleave: () => {
+        hovered = -1;
+        repaint();
+      },
+      onclick: (event) => {
+        const patch = patchAt(surface, event, grid);
+        const [x, y] = pointerAt(surface, event).map((v) => clamp(Math.floor((v / WIDE) * side), 0, side - 1));
+        ui.set({ patch });
+        take(
+          patch,
+          objects.filter((o) => covers(o, x, y)),
+        );
       },
     });
-
-    // ---- what is shown
-    const choices = (label, trait, names, limit) => {
-      const boxes = names.map((n) => toggle(n, false, (yes) => {
-        const now = names.filter((x) => (x === n ? yes : get(trait).includes(x)));
-        ui.set({ [trait]: now });
-      }));
-      const show = () => boxes.forEach((b, i) => {
-        b.value(get(trait).includes(names[i]));
-        b.box.disabled = get(trait).length >= limit && !get(trait).includes(names[i]);
-      });
-      const group = node("span", { role: "group", "aria-label": label, className: "xfm-controls" }, label, ...boxes.map((b) => b.element));
-      return { element: names.length > 1 ? group : "", show };
-    };
-    const methods = choices(p.methods.length > p.most ? `Methods (${p.most} at most)` : "Methods", "methods", p.methods, p.most);
-    const targets = choices("Targets", "targets", p.targets, Infinity);
-    const opacity = slider("opacity", { value: get("opacity"), step: 0.05 }, (v) => ui.set({ opacity: v }));
-    const scale = toggle("one colour scale a target (else each method has its own)", get("shared_scale"), (v) => ui.set({ shared_scale: v }));
-    ui.controls.append(methods.element, targets.element, opacity.element, scale.element);
-
-    // ---- what is removed
-    const flip = (trait, one) => {
-      const now = get(trait);
-      ui.set({ [trait]: now.includes(one) ? now.filter((x) => x !== one) : [...now, one].sort((a, b) => (a > b ? 1 : -1)) });
-    };
-    const word = (i) => { model.set("token", p.owner.indexOf(i)); flip("removed_words", i); };
-    const objectKeys = masks.map((o) => button(o.name, () => flip("removed_objects", o.name)));
-    const wordKeys = words.map((w, i) => button(w, () => word(i)));
-    const back = button("Put all back", () => ui.set({ removed_words: [], removed_objects: [], removed_patches: [] }));
-    let one = masks.length ? "its object" : "its patch";
-    const picks = select("a click on a picture removes", ["its object", "its patch"], one, (v) => { one = v; });
-    const group = (label, keys) => (keys.length ? node("div", { role: "group", "aria-label": label, className: "xfm-words" }, `${label}: `, ...keys) : "");
-    const results = node("div", { className: "lab-scores xfm-scroll", tabIndex: 0, role: "region", "aria-label": "Scores" });
-    const panels = node("div");
-    const things = node("div", { className: "lab-things xfm-row" }, node("div", { className: "lab-side" },
-      node("div", { className: "xfm-controls" }, node("strong", {}, "Remove"), masks.length ? picks.element : "", back),
-      group("Objects", objectKeys), group("Words", wordKeys), results));
-    ui.body.append(things, panels);
-
-    function removed() {
-      const now = { words: get("removed_words"), objects: get("removed_objects"), patches: get("removed_patches") };
-      const { of = {}, before = {}, after = {} } = get("scores"), many = Object.values(now).flat().length;
-      const singles = get("singles");
-      if (["words", "objects", "patches"].every((k) => JSON.stringify(now[k]) === JSON.stringify(of[k]))) {
-        return { before, after, note: p.can || !many ? "" : "Removed parts are marked; without `rescore` no score is computed for them." };
-      }
-      if (!many) return { before, after: before, note: "" };
-      if (!model.offline) return { before, after: {}, note: "computing …" };
-      if (many === 1 && now.words.length && singles.words) return { before, after: singles.words[now.words[0]], note: "" };
-      if (many === 1 && now.objects.length && singles.objects) return { before, after: singles.objects[now.objects[0]], note: "" };
-      return { before, after: {}, note: singles.words ? "This page has the scores without one word or one object. Several at once, and patches, need Python."
-        : "Scores after a removal need Python: this page has none." };
-    }
-
-    const widest = {};  // of each target, the extent of its bars: they keep their scale from one removal to the next
-    function bar(target, before, after) {
-      const range = widest[target] ||= [0, 0];
-      for (const x of [before, after]) if (x !== null) { range[0] = Math.min(range[0], x); range[1] = Math.max(range[1], x); }
-      const at = (x) => 2 + (256 * (x - range[0])) / (range[1] - range[0] || 1);
-      const svg = node("svg", { viewBox: "0 0 260 24", width: 260, height: 24, "aria-hidden": "true" });
-      for (const [x, y, fill] of [[before, 2, "var(--grey)"], [after, 13, after < before ? "var(--orange)" : "var(--blue)"]]) {
-        if (x !== null) svg.append(node("rect", { x: Math.min(at(0), at(x)), y, width: Math.abs(at(x) - at(0)) + 0.5, height: 9, fill }));
-      }
-      svg.append(node("line", { x1: at(0), x2: at(0), y1: 0, y2: 24, stroke: "var(--ink)" }));
-      return svg;
-    }
-
-    function drawScores() {
-      const { before, after, note } = removed(), has = (x) => x ?? null;
-      objectKeys.forEach((b, i) => b.setAttribute("aria-pressed", get("removed_objects").includes(masks[i].name)));
-      wordKeys.forEach((b, i) => {
-        b.setAttribute("aria-pressed", get("removed_words").includes(i));
-        b.classList.toggle("lab-gone", get("removed_words").includes(i));
-      });
-      const rows = Object.keys(before).map((t) => {
-        const [a, b] = [has(before[t]), has(after[t])], change = a === null || b === null ? null : b - a;
-        return node("tr", { "data-target": t }, node("th", { scope: "row" }, p.units[t] ? `${t} (${p.units[t]})` : t),
-          ...[plain(a), plain(b), change === null ? "–" : signed(change)].map((x) => node("td", { className: "lab-number" }, x)),
-          node("td", {}, bar(t, a, b)));
-      });
-      const heads = ["target", "before", "after", "change", "before (grey) and after"];
-      results.replaceChildren(rows.length ? node("table", {}, node("thead", {}, node("tr", {}, ...heads.map((h) => node("th", { scope: "col" }, h)))),
-        node("tbody", {}, ...rows)) : "", node("p", { className: "xfm-soft" }, note));
-      ui.say(note || Object.keys(before).map((t) => `${t} ${plain(before[t])}, now ${plain(has(after[t]))}`).join("; "));
-    }
-
-    // ---- panels
-    let live = [], hovered = -1, whole = null;
-    const at = () => (hovered >= 0 ? hovered : get("patch"));
-
-    function paint({ a, canvas: c, value }) {
-      const pen = c.pen, away = gone(), top = a ? most(a, "patches") : 1, alpha = get("opacity");
-      pen.clearRect(0, 0, WIDE, WIDE);
-      pen.imageSmoothingEnabled = false;
-      pen.drawImage(a ? grey : original, 0, 0, WIDE, WIDE);
-      for (let i = 0; i < grid * grid; i++) {
-        const x = (i % grid) * cell, y = Math.floor(i / grid) * cell, t = a && top ? a.patches[i] / top : 0;
-        if (away.has(i)) {
-          pen.fillStyle = "#8a8a8a";
-          pen.fillRect(x, y, cell, cell);
-          stripes(pen, x, y, "#fff", [[0, 0, 1, 1], [1, 0, 0, 1]]);
-        }
-        if (!a) continue;
-        pen.fillStyle = rgb(tint(a)(t), alpha * (0.2 + 0.8 * Math.sqrt(Math.abs(t))));
-        pen.fillRect(x, y, cell, cell);
-        if (t < -FAINT && alpha > 0) stripes(pen, x, y, "#5a2000", [[0, 0.5, 0.5, 0], [0, 1, 1, 0], [0.5, 1, 1, 0.5]]);
-      }
-      if (at() >= 0) {
-        const x = (at() % grid) * cell, y = Math.floor(at() / grid) * cell;
-        for (const [w, colour] of [[5, "#fff"], [2.5, "#000"]]) { pen.lineWidth = w; pen.strokeStyle = colour; pen.strokeRect(x + 2, y + 2, cell - 4, cell - 4); }
-      }
-      if (value) value.textContent = at() >= 0 ? `${spot(at())}: ${a ? signed(a.patches[at()]) : objectOf(at())}` : "";
-    }
-    function stripes(pen, x, y, colour, lines) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = 1;
-      pen.beginPath();
-      for (const [a, b, c, d] of lines) { pen.moveTo(x + a * cell, y + b * cell); pen.lineTo(x + c * cell, y + d * cell); }
-      pen.stroke();
-    }
-    const objectOf = (i) => masks.filter((o) => o.patches.includes(i)).map((o) => o.name).join(", ") || "no object";
-    const repaint = () => [whole, ...live].forEach(paint);
-
-    /** The topmost object at a pixel, or, without one, the object that shows most in the patch */
-    function take(i, x = null, y = null) {
-      const here = x === null ? masks.filter((o) => o.patches.includes(i)) : masks.filter((o) => inside(o, x, y));
-      if (one === "its object" && masks.length) {
-        if (here.length) flip("removed_objects", here[here.length - 1].name);
-        else ui.say("No object is here.");
-      } else flip("removed_patches", i);
-    }
-
-    function panel(a) {
-      const label = a ? `${a.method}, for ${a.target}` : "The picture";
-      const c = canvas(WIDE, WIDE, {
-        tabIndex: 0, role: "application", "aria-label": `${label}: ${grid} times ${grid} patches; arrow keys move, Enter removes`,
-        onpointermove: (e) => { const i = under(e); if (i !== hovered) { hovered = i; repaint(); } },
-        onpointerleave: () => { hovered = -1; repaint(); },
-        onclick: (e) => {
-          const [x, y] = place(c, e).map((v) => clamp(Math.floor((v / WIDE) * side), 0, side - 1));
-          ui.set({ patch: under(e) });
-          take(under(e), x, y);
-        },
-      });
-      const under = (e) => { const [x, y] = place(c, e).map((v) => clamp(Math.floor(v / cell), 0, grid - 1)); return y * grid + x; };
-      keys(c, { count: () => grid * grid, columns: () => grid, at: () => get("patch"), act: (i, chosen) => {
+    arrowKeys(surface, {
+      count: () => grid * grid,
+      columns: () => grid,
+      current: () => model.get("patch"),
+      go: (patch, chosen) => {
         hovered = -1;
-        ui.set({ patch: i });
-        if (chosen) take(i);
-        ui.say(`${spot(i)}, ${objectOf(i)}${a ? `: ${signed(a.patches[i])}` : ""}`);
-      } });
-      const value = node("div", { className: "lab-value xfm-soft", "aria-hidden": "true" });
-      const own = { a, canvas: c, value };
-      const box = node("div", { className: "lab-panel", role: "group", "aria-label": label }, a ? node("h4", {}, a.method) : "", c, value);
-      if (!a) {
-        whole = own;
-        return box;
-      }
-      live.push(own);
-      const end = most(a, "patches"), edge = most(a, "words");
-      const row = words.map((w, i) => {
-        const t = edge ? a.words[i] / edge : 0, colour = tint(a)(t);
-        // the same as the key above, for the mouse; the keyboard has that one
-        return button(t < -FAINT ? `−${w}` : w, () => word(i), { tabIndex: -1, title: `${w}: ${signed(a.words[i])}`, "data-word": i,
-          style: { background: rgb(colour), color: onColour(colour) } });
+        ui.set({ patch });
+        if (chosen) take(patch, objectsOfPatch(patch));
+        const value = attribution ? `: ${signed(attribution.patches[patch])}` : "";
+        ui.announce(`${patchName(patch, grid)}, ${objectNames(patch)}${value}`);
+      },
+    });
+    return { attribution, surface, value: node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" }) };
+  }
+  const picture = picturePanel(null, "The picture");
+  /** @type {Panel[]} */
+  let attributionPanels = [];
+  const repaint = () => [picture, ...attributionPanels].forEach(paint);
+
+  /**
+   * @param {string} label
+   * @param {Node[]} children
+   */
+  const panelBox = (label, ...children) =>
+    node("div", { className: "xfm-panel", role: "group", "aria-label": label }, ...children);
+
+  /** @param {Attribution} attribution */
+  function attributionBox(attribution) {
+    const label = `${attribution.method}, for ${attribution.target}`;
+    const panel = picturePanel(attribution, label);
+    attributionPanels.push(panel);
+    const patchEnd = scaleEnd(attribution, "patches");
+    const wordEnd = scaleEnd(attribution, "words");
+    const colouredWords = words.map((word, i) => {
+      const share = wordEnd ? attribution.words[i] / wordEnd : 0;
+      const colour = tint(attribution)(share);
+      // the same as the button above, for the mouse; the keyboard has that one
+      return button(share < -FAINT ? `−${word}` : word, () => flipWord(i), {
+        tabIndex: -1,
+        title: `${word}: ${signed(attribution.words[i])}`,
+        "data-word": i,
+        style: { background: css(colour), color: readableOn(colour) },
       });
-      const bars = (top, said) => legend((x) => tint(a)(a.signed ? 2 * x - 1 : x), a.signed ? -top : 0, top, said);
-      box.append(bars(end, "patches: "), node("div", { className: "xfm-words" }, ...row), bars(edge, "words: "), trusted(a));
-      return box;
-    }
+    });
+    const bar = (/** @type {number} */ t) => tint(attribution)(attribution.signed ? 2 * t - 1 : t);
+    const scaleBar = (/** @type {number} */ end, /** @type {string} */ title) =>
+      legend(bar, attribution.signed ? -end : 0, end, title, 64);
+    return panelBox(
+      label,
+      ...[node("h4", {}, attribution.method), panel.surface, panel.value, scaleBar(patchEnd, "patches: ")],
+      ...[node("div", { className: "xfm-words" }, ...colouredWords), scaleBar(wordEnd, "words: ")],
+      trustTable(attribution),
+    );
+  }
 
-    function trusted(a) {
-      if (!a.trust.length) return node("p", { className: "xfm-soft" }, "trust: not measured");
-      const bases = [...new Set(a.trust.flatMap(([, , own]) => own.map(([b]) => b)))];
-      const rows = a.trust.map(([name, value, own, up]) => {
-        const beside = Object.fromEntries(own), known = Object.values(beside).filter((x) => x !== null);
-        const wins = known.every((x) => (up ? value > x : value < x));
-        const cells = !own.length ? [node("td", { colSpan: 1 + bases.length }, `${two(value)}, ${up ? "more" : "less"} is better`)]
-          : [node("td", {}, two(value) + (value === null || !known.length ? "" : wins ? " ▲" : " ▼")), ...bases.map((b) => node("td", {}, two(beside[b] ?? null)))];
-        return node("tr", {}, node("th", { scope: "row" }, name), ...cells);
-      });
-      if (a.gap !== null) rows.push(node("tr", {}, node("th", { scope: "row" }, "completeness gap"), node("td", { colSpan: 1 + bases.length }, `${signed(a.gap)}, 0 is best`)));
-      return node("table", { "aria-label": `Trust in ${a.method}, for ${a.target}` },
-        node("thead", {}, node("tr", {}, ...["trust", "this", ...bases].map((h) => node("th", { scope: "col" }, h)))), node("tbody", {}, ...rows));
+  /** @param {Attribution} attribution */
+  function trustTable({ method, target, trust, gap }) {
+    if (!trust.length) return node("p", { className: "xfm-soft" }, "trust: not measured");
+    const baselines = [...new Set(trust.flatMap(([, , beside]) => beside.map(([name]) => name)))];
+    const wide = { colSpan: 1 + baselines.length };
+    const rows = trust.map(([name, value, beside, moreIsBetter]) => {
+      const head = node("th", { scope: "row" }, name);
+      if (!beside.length)
+        return node(
+          "tr",
+          {},
+          head,
+          node("td", wide, `${twoDigits(value)}, ${moreIsBetter ? "more" : "less"} is better`),
+        );
+      const byName = Object.fromEntries(beside);
+      const known = beside.map(([, x]) => x).filter((x) => x !== null);
+      const wins = value !== null && known.every((x) => (moreIsBetter ? value > x : value < x));
+      const mark = value === null || !known.length ? "" : wins ? " ▲" : " ▼";
+      const others = baselines.map((baseline) => node("td", {}, twoDigits(byName[baseline] ?? null)));
+      return node("tr", {}, head, node("td", {}, twoDigits(value) + mark), ...others);
+    });
+    if (gap !== null) {
+      const head = node("th", { scope: "row" }, "completeness gap");
+      rows.push(node("tr", {}, head, node("td", wide, `${signed(gap)}, 0 is best`)));
     }
-    const two = (x) => (x === null ? "–" : x.toFixed(2).replace("-", "−"));
+    const label = `Trust in ${method}, for ${target}`;
+    return node(
+      "table",
+      { "aria-label": label },
+      columnHeads(["trust", "this", ...baselines]),
+      node("tbody", {}, ...rows),
+    );
+  }
 
-    function build() {
-      methods.show();
-      targets.show();
-      scale.value(get("shared_scale"));
-      live = [];
-      const some = shown(), rows = [...new Set(some.map((a) => a.target))];
-      panels.replaceChildren(
-        node("p", { className: "xfm-soft" }, "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. Crossed: removed. Trust: ▲ better than both baselines, ▼ not."),
-        ...rows.map((t) => node("div", { className: "xfm-row" }, node("h3", {}, `What ${t} is due to`), ...some.filter((a) => a.target === t).map(panel))));
-      marks();
-      repaint();
+  function build() {
+    methods.show();
+    targets.show();
+    scale.value(model.get("shared_scale"));
+    attributionPanels = [];
+    const targetNames = [...new Set(shown().map(({ target }) => target))];
+    panelRows.replaceChildren(
+      node("p", { className: "xfm-soft" }, KEY),
+      ...targetNames.map((name) => {
+        const boxes = shown()
+          .filter(({ target }) => target === name)
+          .map(attributionBox);
+        return node("div", { className: "xfm-row" }, node("h3", {}, `What ${name} is due to`), ...boxes);
+      }),
+    );
+    markWords();
+    repaint();
+  }
+  function markWords() {
+    const chosen = payload.owner[model.get("token")] ?? -1;
+    for (const element of /** @type {NodeListOf<HTMLElement>} */ (panelRows.querySelectorAll("[data-word]"))) {
+      const word = Number(element.dataset.word);
+      element.classList.toggle("xfm-gone", model.get("removed_words").includes(word));
+      element.classList.toggle("xfm-chosen", word === chosen);
     }
-    function marks() {
-      const owner = p.owner[get("token")] ?? -1;
-      for (const b of panels.querySelectorAll("[data-word]")) {
-        b.classList.toggle("lab-gone", get("removed_words").includes(+b.dataset.word));
-        b.classList.toggle("lab-chosen", +b.dataset.word === owner);
-      }
-      wordKeys.forEach((b, i) => b.classList.toggle("lab-chosen", i === owner));
-    }
+    wordButtons.forEach((key, i) => {
+      key.classList.toggle("xfm-chosen", i === chosen);
+    });
+  }
 
-    things.prepend(panel(null));
-    ui.draws(["methods", "targets", "shared_scale"], build);
-    ui.draws(["removed_words", "removed_objects", "removed_patches", "scores", "singles"], drawScores);
-    for (const name of ["removed_words", "removed_objects", "removed_patches", "token"]) ui.on(`change:${name}`, marks);
-    for (const name of ["removed_objects", "removed_patches", "opacity", "patch"]) ui.on(`change:${name}`, repaint);
-    ui.on("change:opacity", () => opacity.value(get("opacity")));
-    return () => ui.clean();
-  },
-};
+  removal.prepend(panelBox("The picture", picture.surface, picture.value));
+  ui.draws(["methods", "targets", "shared_scale"], build);
+  ui.draws(["removed_words", "removed_objects", "removed_patches", "scores", "singles"], drawScores);
+  for (const name of ["removed_words", "removed_objects", "removed_patches", "token"])
+    ui.on(`change:${name}`, markWords);
+  for (const name of ["removed_objects", "removed_patches", "opacity", "patch"]) ui.on(`change:${name}`, repaint);
+  ui.on("change:opacity", () => opacity.value(model.get("opacity")));
+  return () => ui.dispose();
+}
+
+export default { render };

@@ -1,163 +1,410 @@
+// @ts-check
 // Gradient flow: an SVG of encoders and losses; strands as thick as the measured gradient; ghosts where it is kept back.
-const CROSSING = ["itm", "imlm", "bbp"];
-const LOSSES = { mim: [520, 46], itc: [430, 205], itm: [850, 120], imlm: [850, 205], bbp: [850, 290], mlm: [520, 364] };
-const BOXES = { vision: [255, 95, "vision encoder"], language: [255, 315, "language encoder"], fusion: [650, 205, "fusion encoder"] };
-const TARGET = {
-  self: "its own outputs, which the other losses shape", frozen: "the outputs of a frozen copy",
-  pixels: "their pixels", teacher: "the outputs of a frozen teacher",
+import { button, player, select, slider, toggle } from "./controls.js";
+import { keysOf, node, svgNode } from "./dom.js";
+import { crossesFromText, ENCODER_SIZE, ENCODERS, flowLayout, LOSS_HEIGHT } from "./flow_layout.js";
+import { frame } from "./frame.js";
+import { clamp, short } from "./numbers.js";
+
+/** @import { Host } from "./model.d.ts" */
+/** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
+/** @import { PlacedLoss, Point } from "./flow_layout.js" */
+
+const TARGETS = {
+  self: "its own outputs, which the other losses shape",
+  frozen: "the outputs of a frozen copy",
+  pixels: "their pixels",
+  teacher: "the outputs of a frozen teacher",
+};
+const GUIDED = "mim"; // the loss whose target the view lets choose
+const GHOST_DASH = "3 5";
+/** @type {Record<keyof typeof TARGETS, { from: Point, bend: Point }>} where the path to the guided loss begins */
+const TARGET_PATHS = {
+  self: { from: [330, 70], bend: [420, 20] },
+  frozen: { from: [380, 20], bend: [420, 20] },
+  teacher: { from: [380, 20], bend: [420, 20] },
+  pixels: { from: [60, 84], bend: [240, 4] },
 };
 
-const view = {
-  render({ model, el }) {
-    const payload = () => model.get("payload");
-    const records = () => payload().records[model.get("mim_target")] || Object.values(payload().records)[0] || [];
-    const norms = () => (records()[clamp(model.get("step"), 0, records().length - 1)] || { norm: {}, step: 0 });
-    const on = (o) => model.get("objectives").includes(o);
-    const shareOf = (o) => (CROSSING.includes(o) ? model.get("share") : o === "itc" ? model.get("itc_share") : 1);
-    const measured = () => model.get("mim_target") in payload().records;
+/**
+ * Of so many numbers beside a bundle: in two columns where there are many
+ * @param {number} count
+ */
+const rowCount = (count) => (count > 4 ? Math.ceil(count / 2) : count);
+/** @param {FlowLoss} loss */
+const shown = (loss) => loss.name.toUpperCase();
 
-    const ui = frame(model, el, {
-      title: "Gradient flow",
-      about: "Arrows go where each loss's gradient goes, back from the loss. Width and number: its measured L2 norm over all of a module's parameters.",
-      table: () => ({
-        columns: ["step", "loss", "encoder", "flows", "held back"],
-        rows: Object.entries(norms().norm).filter(([o]) => on(o)).flatMap(([o, own]) =>
-          Object.entries(own).map(([e, n]) => {
-            const share = e === "language" ? shareOf(o) : 1;
-            return [norms().step, o.toUpperCase(), e, n === null || share === 0 ? "no path" : share * n, n === null ? null : (1 - share) * n];
-          })),
-      }),
+/** @param {Host<GradientFlowTraits>} host */
+function render({ model, el }) {
+  const objectives = () => model.get("payload").objectives;
+  const ofFusion = () => objectives().filter(({ kind }) => kind === "fusion");
+  const records = () => {
+    const byTarget = model.get("payload").records;
+    return byTarget[model.get("mim_target")] ?? Object.values(byTarget)[0] ?? [];
+  };
+  const record = () => records()[clamp(model.get("step"), 0, records().length - 1)] ?? { norm: {}, step: 0 };
+  /** @param {FlowLoss} loss */
+  const isOn = (loss) => model.get("objectives").includes(loss.name);
+  /** @param {FlowLoss} loss */
+  const isMeasured = (loss) => loss.name !== GUIDED || model.get("mim_target") in model.get("payload").records;
+  /**
+   * The norm as if nothing were stopped; null: no path, or not measured
+   * @param {FlowLoss} loss
+   * @param {Encoder} encoder
+   */
+  const norm = (loss, encoder) =>
+    loss.encoders.includes(encoder) && isMeasured(loss) ? (record().norm[loss.name]?.[encoder] ?? null) : null;
+  /**
+   * How much of it flows
+   * @param {FlowLoss} loss
+   * @param {Encoder} encoder
+   */
+  const share = (loss, encoder) => {
+    if (encoder !== "language" || !crossesFromText(loss)) return 1;
+    return loss.kind === "contrast" ? model.get("itc_share") : model.get("share");
+  };
+
+  const ui = frame(model, el, {
+    view: "xfm-gradient-flow",
+    title: "Gradient flow",
+    about:
+      "Arrows go where each loss's gradient goes, back from the loss. Width and number: its measured L2 norm over all of a module's parameters.",
+    table: () => ({
+      columns: ["step", "loss", "encoder", "flows", "held back"],
+      rows: objectives()
+        .filter((loss) => isOn(loss) && record().norm[loss.name])
+        .flatMap((loss) =>
+          keysOf(record().norm[loss.name]).map((encoder) => {
+            const whole = record().norm[loss.name][encoder];
+            const part = share(loss, encoder);
+            const flows = whole === null || part === 0 ? "no path" : part * whole;
+            return [record().step, shown(loss), encoder, flows, whole === null ? null : (1 - part) * whole];
+          }),
+        ),
+    }),
+  });
+
+  // ---- controls
+  const toggles = objectives().map((loss) => {
+    const box = toggle(shown(loss), isOn(loss), (on) => {
+      const names = new Set(model.get("objectives"));
+      if (on) names.add(loss.name);
+      else names.delete(loss.name);
+      ui.set({ objectives: objectives().flatMap(({ name }) => (names.has(name) ? [name] : [])) });
     });
+    box.element.title = loss.title;
+    return { loss, box };
+  });
+  const contrasts = objectives().filter(({ kind }) => kind === "contrast");
+  const stop = button("", () => ui.set({ share: model.get("share") > 0 ? 0 : 1 }));
+  const dose = slider(
+    `text_gradient of ${ofFusion().map(shown).join(", ") || "fusion losses"}`,
+    { value: model.get("share"), step: 0.05 },
+    (value) => ui.set({ share: value }),
+  );
+  const contrastDose = slider(
+    `of ${contrasts.map(shown).join(", ")}`,
+    { value: model.get("itc_share"), step: 0.05 },
+    (value) => ui.set({ itc_share: value }),
+  );
+  const target = select("MIM predicts", keysOf(TARGETS), model.get("mim_target"), (name) =>
+    ui.set({ mim_target: name }),
+  );
+  const steps = player(
+    "step",
+    {
+      count: Math.max(records().length, 1),
+      value: model.get("step"),
+      format: (i) => String(records()[i]?.step ?? 0),
+    },
+    (i) => ui.set({ step: i }),
+  );
+  const losses = node(
+    "span",
+    { role: "group", "aria-label": "Losses", className: "xfm-controls" },
+    ...toggles.map(({ box }) => box.element),
+  );
+  ui.controls.append(losses, stop, dose.element);
+  if (contrasts.length) ui.controls.append(contrastDose.element);
+  ui.controls.append(target.element, steps.element);
+  const drawing = node("div");
+  ui.body.append(drawing);
 
-    const losses = Object.fromEntries(payload().objectives.map((o) => [o, toggle(o.toUpperCase(), on(o), (yes) => {
-      const now = new Set(model.get("objectives"));
-      yes ? now.add(o) : now.delete(o);
-      ui.set({ objectives: payload().objectives.filter((x) => now.has(x)) });
-    })]));
-    const stop = button("", () => ui.set({ share: model.get("share") > 0 ? 0 : 1 }));
-    const dose = slider("text_gradient of ITM, IMLM, BBP", { value: model.get("share"), step: 0.05 }, (v) => ui.set({ share: v }));
-    const itc = slider("of ITC", { value: model.get("itc_share"), step: 0.05 }, (v) => ui.set({ itc_share: v }));
-    const target = select("MIM predicts", Object.keys(TARGET), model.get("mim_target"), (v) => ui.set({ mim_target: v }));
-    const through = player("step", {
-      count: Math.max(records().length, 1), value: model.get("step"),
-      said: (i) => String((records()[i] || { step: 0 }).step),
-    }, (i) => ui.set({ step: i }));
-    ui.controls.append(node("span", { role: "group", "aria-label": "Losses", className: "xfm-controls" }, ...Object.values(losses).map((l) => l.element)),
-      stop, dose.element, itc.element, target.element, through.element);
-    const place = node("div");
-    ui.body.append(place);
+  function draw() {
+    for (const { loss, box } of toggles) box.value(isOn(loss));
+    dose.value(model.get("share"));
+    contrastDose.value(model.get("itc_share"));
+    target.value(model.get("mim_target"));
+    steps.value(model.get("step"));
+    stop.textContent = model.get("share") > 0 ? "Stop the gradient" : "Let the gradient through";
+    stop.setAttribute("aria-pressed", String(model.get("share") === 0));
+    drawing.replaceChildren(picture());
+    ui.announce(`step ${record().step}; text gradient ${short(model.get("share"))}`);
+  }
 
-    function draw() {
-      for (const [o, control] of Object.entries(losses)) control.value(on(o));
-      dose.value(model.get("share"));
-      itc.value(model.get("itc_share"));
-      target.value(model.get("mim_target"));
-      through.value(model.get("step"));
-      stop.textContent = model.get("share") > 0 ? "Stop the gradient" : "Let the gradient through";
-      stop.setAttribute("aria-pressed", String(model.get("share") === 0));
-      place.replaceChildren(picture());
-      ui.say(`step ${norms().step}; text gradient ${short(model.get("share"))}`);
+  // ---- the picture
+  function picture() {
+    const layout = flowLayout(objectives());
+    const norms = Object.values(record().norm).flatMap((byEncoder) => Object.values(byEncoder));
+    const most = Math.max(1e-12, ...norms.map((n) => n ?? 0));
+    /** @param {number} n */
+    const thickness = (n) => 1.5 + 10 * Math.sqrt(n / most);
+    const svg = svgNode("svg", {
+      viewBox: `0 ${layout.top} 960 ${layout.bottom - layout.top}`,
+      role: "img",
+      "aria-label": description(),
+      style: { width: "960px" },
+    });
+    const on = layout.losses.filter(({ loss }) => isOn(loss));
+
+    drawInputs();
+    for (const placed of on) for (const encoder of keysOf(placed.strands)) drawStrand(placed, encoder);
+    for (const placed of on) if (placed.loss.name === GUIDED) drawTarget(placed);
+    drawNumbers();
+    drawBoxes();
+    return svg;
+
+    /**
+     * @param {number} x
+     * @param {number} y
+     * @param {string} content
+     * @param {Record<string, any>} attributes
+     */
+    function text(x, y, content, attributes = {}) {
+      svg.append(svgNode("text", { x, y, ...attributes }, content));
     }
 
-    function picture() {
-      const colour = { mlm: "var(--blue)", mim: "var(--green)", itc: "var(--purple)", itm: "var(--orange)", imlm: "var(--blue)", bbp: "var(--green)" };
-      const all = Object.values(norms().norm).flatMap((own) => Object.values(own)).filter((n) => n !== null);
-      const most = Math.max(...all, 1e-12);
-      const wide = (n) => 1.5 + 10 * Math.sqrt(n / most);
-      const svg = node("svg", { viewBox: "0 0 960 412", role: "img", "aria-label": describe(), style: { width: "960px" } });
-      const say = (x, y, text, props = {}) => svg.append(node("text", { x, y, ...props }, text));
-      const own = (o, e) => (norms().norm[o] || {})[e] ?? null;
-
-      /** A strand from a to b: solid as thick as `flows`, dashed as thick as `whole` where something is held back. */
-      function strand(o, encoder, a, b, share, extra = {}) {
-        const n = own(o, encoder);
-        if (n === null || !on(o)) return null;
-        const d = `M${a[0]},${a[1]} L${b[0]},${b[1]}`, name = `${o}-${encoder}`;
-        if (share < 1) svg.append(node("path", { d, "data-ghost": name, stroke: colour[o], "stroke-width": wide(n), "stroke-dasharray": "3 5", opacity: 0.38, fill: "none" }));
-        const flows = share * n;
-        if (share > 0) {
-          svg.append(node("path", { d, "data-edge": name, "data-norm": flows, stroke: colour[o], "stroke-width": wide(flows), fill: "none", opacity: 0.9, ...extra }));
-          head(a, b, wide(flows), colour[o]);
-        }
-        return flows;
+    function drawInputs() {
+      for (const [encoder, name] of /** @type {[Encoder, string][]} */ ([
+        ["vision", "pictures"],
+        ["language", "texts"],
+      ])) {
+        const y = ENCODERS[encoder][1];
+        svg.append(svgNode("line", { x1: 70, y1: y, x2: 180, y2: y, stroke: "var(--line)", "stroke-width": 1.5 }));
+        text(8, y + 4, name);
       }
-      function head(a, b, w, fill) {
-        const angle = Math.atan2(b[1] - a[1], b[0] - a[0]), size = 6 + w;
-        const at = (turn, r) => `${b[0] + r * Math.cos(angle + turn)},${b[1] + r * Math.sin(angle + turn)}`;
-        svg.append(node("polygon", { points: `${at(0, size * 0.6)} ${at(2.5, size)} ${at(-2.5, size)}`, fill }));
+    }
+
+    /**
+     * Solid, as thick as what flows; dashed behind it, as thick as the whole, where something is held back
+     * @param {PlacedLoss} placed
+     * @param {Encoder} encoder
+     */
+    function drawStrand({ loss, strands, ink, dash }, encoder) {
+      const strand = strands[encoder];
+      const whole = norm(loss, encoder);
+      if (!strand) return;
+      const d = `M${strand.from} L${strand.to}`;
+      if (whole === null) {
+        // a target that was not measured: the path is there, its width is not known
+        if (!isMeasured(loss))
+          svg.append(svgNode("path", { d, stroke: ink, "stroke-width": 1.5, "stroke-dasharray": "2 4" }));
+        return;
       }
-      const plain = (a, b, props = {}) => svg.append(node("line", { x1: a[0], y1: a[1], x2: b[0], y2: b[1], stroke: "var(--line)", "stroke-width": 1.5, ...props }));
+      const part = share(loss, encoder);
+      const name = `${loss.name}-${encoder}`;
+      const look = { d, stroke: ink, fill: "none" };
+      if (part < 1)
+        svg.append(
+          svgNode("path", {
+            ...look,
+            "data-ghost": name,
+            "stroke-width": thickness(whole),
+            "stroke-dasharray": GHOST_DASH,
+            opacity: 0.38,
+          }),
+        );
+      if (part === 0) return;
+      const width = thickness(part * whole);
+      const attributes = { "data-edge": name, "data-norm": part * whole, "stroke-width": width, opacity: 0.9 };
+      svg.append(svgNode("path", { ...look, ...attributes, "stroke-dasharray": dash || null }));
+      drawHead(strand.from, strand.to, width, ink);
+    }
 
-      plain([70, 95], [180, 95]);
-      plain([70, 315], [180, 315]);
-      say(8, 99, "pictures");
-      say(8, 319, "texts");
+    /**
+     * @param {Point} from
+     * @param {Point} to
+     * @param {number} width
+     * @param {string} fill
+     */
+    function drawHead(from, to, width, fill) {
+      const angle = Math.atan2(to[1] - from[1], to[0] - from[0]);
+      const size = 6 + width;
+      /**
+       * @param {number} turn
+       * @param {number} radius
+       */
+      const corner = (turn, radius) =>
+        `${to[0] + radius * Math.cos(angle + turn)},${to[1] + radius * Math.sin(angle + turn)}`;
+      svg.append(
+        svgNode("polygon", { points: [corner(0, size * 0.6), corner(2.5, size), corner(-2.5, size)].join(" "), fill }),
+      );
+    }
 
-      // MIM: its gradient, and where its target comes from
+    /**
+     * Where the target of the guided loss comes from, and what it is
+     * @param {PlacedLoss} placed
+     */
+    function drawTarget({ x, y, ink }) {
       const predicts = model.get("mim_target");
-      if (on("mim")) {
-        if (measured()) strand("mim", "vision", [492, 52], [332, 84], 1);
-        else plain([492, 52], [332, 84], { stroke: colour.mim, "stroke-dasharray": "2 4" });
-        const from = predicts === "self" ? [330, 70] : predicts === "pixels" ? [60, 84] : [380, 20];
-        if (predicts === "frozen" || predicts === "teacher") say(300, 18, predicts === "frozen" ? "frozen copy" : "teacher", { fill: "var(--green)" });
-        const bend = predicts === "pixels" ? [240, 4] : [420, 20];
-        svg.append(node("path", { d: `M${from} Q${bend} 496,36`, fill: "none", stroke: "var(--green)", "stroke-width": 1.5, "stroke-dasharray": "7 4", "data-target": predicts }));
-        say(560, 34, predicts === "self" ? "guidance: hidden patches predict" : "hidden patches predict");
-        say(560, 51, TARGET[predicts]);
-        say(560, 68, "(no gradient flows through the target)", { "font-size": 11 });
-        label(412, 82, [["mim", "vision", 1]]);
-      }
-      if (on("mlm")) { strand("mlm", "language", [492, 362], [332, 330], 1); label(415, 372, [["mlm", "language", 1]]); }
-      if (on("itc")) {
-        strand("itc", "vision", [418, 190], [318, 122], 1);
-        strand("itc", "language", [418, 220], [318, 288], model.get("itc_share"));
-        label(288, 160, [["itc", "vision", 1]]);
-        label(288, 255, [["itc", "language", model.get("itc_share")]]);
-      }
-      CROSSING.forEach((o, i) => {
-        const y = LOSSES[o][1], shift = (i - 1) * 16;
-        strand(o, "fusion", [822, y], [732, 205 + shift], 1);
-        strand(o, "vision", [572, 190 + shift], [332, 100 + shift * 0.9], 1);
-        strand(o, "language", [572, 220 + shift], [332, 312 + shift * 0.9], model.get("share"));
-        label(818, y + [-22, -10, 32][i], [[o, "fusion", 1]], "end");
-      });
-      label(566, 114, CROSSING.map((o) => [o, "vision", 1]));
-      label(486, 300, CROSSING.map((o) => [o, "language", model.get("share")]));
-      if (model.get("share") === 0 && CROSSING.some((o) => on(o) && own(o, "language") !== null)) {
-        for (const x of [446, 456]) svg.append(node("line", { x1: x - 8, y1: 236, x2: x + 12, y2: 292, stroke: "var(--orange)", "stroke-width": 4, "data-bar": true }));
-        say(566, 346, "stopped; dashed: what would have flowed", { fill: "var(--orange)" });
-      }
+      const { from, bend } = TARGET_PATHS[predicts];
+      svg.append(
+        svgNode("path", {
+          d: `M${from} Q${bend} ${x - 24},${y - 10}`,
+          fill: "none",
+          stroke: ink,
+          "stroke-width": 1.5,
+          "stroke-dasharray": "7 4",
+          "data-target": predicts,
+        }),
+      );
+      if (predicts === "frozen") text(300, 18, "frozen copy");
+      if (predicts === "teacher") text(300, 18, "teacher");
+      const guidance = predicts === "self" ? "guidance: hidden patches predict" : "hidden patches predict";
+      text(x + 40, y - 12, guidance);
+      text(x + 40, y + 5, TARGETS[predicts]);
+      text(x + 40, y + 22, "(no gradient flows through the target)", { class: "xfm-note" });
+    }
 
-      /** Numbers beside a bundle of strands, a line a loss */
-      function label(x, y, rows, anchor = "start") {
-        rows.filter(([o, e]) => on(o) && own(o, e) !== null && (o !== "mim" || measured())).forEach(([o, e, share], i) => {
-          const n = own(o, e);
-          const flows = share === 0 ? `0, not ${short(n)}` : share < 1 ? `${short(share * n)} of ${short(n)}` : short(n);
-          say(x, y + 15 * i, `${o.toUpperCase()} ${flows}`, { "data-number": `${o}-${e}`, "text-anchor": anchor });
+    function drawNumbers() {
+      /** @param {FlowLoss["kind"]} kind */
+      const ofKind = (kind) => on.filter(({ loss }) => loss.kind === kind);
+      /** @param {PlacedLoss} placed */
+      const beside = ({ x, y, width }) => /** @type {const} */ ([x + width / 2 + 8, y + 5]);
+      // right of the guided loss its target is described
+      for (const placed of ofKind("image")) {
+        const [x, y] = placed.loss.name === GUIDED ? [placed.x - 108, placed.y + 36] : beside(placed);
+        numbers(x, y, [placed], "vision");
+      }
+      for (const placed of ofKind("text")) numbers(...beside(placed), [placed], "language");
+      drawContrastNumbers(ofKind("contrast"));
+      const fused = ofKind("fusion");
+      for (const placed of fused) numbers(...beside(placed), [placed], "fusion");
+      numbers(566, 114 - 15 * clamp(rowCount(fused.length) - 3, 0, 2), fused, "vision");
+      const below = numbers(566, 268, fused, "language");
+      if (model.get("share") === 0 && fused.some(({ loss }) => norm(loss, "language") !== null)) drawStop(below);
+    }
+
+    /**
+     * Beside the strands of one; left of all boxes, above and below their middle, where there are several
+     * @param {PlacedLoss[]} several
+     */
+    function drawContrastNumbers(several) {
+      if (several.length < 2) {
+        numbers(345, 160, several, "vision", "end");
+        numbers(345, 255, several, "language", "end");
+        return;
+      }
+      const left = Math.min(
+        ...layout.losses.filter(({ loss }) => loss.kind === "contrast").map(({ x, width }) => x - width / 2),
+      );
+      numbers(left - 10, 205 - 15 * rowCount(several.length), several, "vision", "end");
+      numbers(left - 10, 225, several, "language", "end");
+    }
+
+    /**
+     * Numbers beside a bundle of strands, a line a loss, in two columns where there are many; returns the height below
+     * @param {number} x
+     * @param {number} y
+     * @param {PlacedLoss[]} placed
+     * @param {Encoder} encoder
+     */
+    function numbers(x, y, placed, encoder, anchor = "start") {
+      const told = placed.filter(({ loss }) => norm(loss, encoder) !== null);
+      const rows = rowCount(told.length);
+      told.forEach(({ loss }, i) => {
+        const whole = norm(loss, encoder);
+        const part = share(loss, encoder);
+        const flows =
+          part === 0
+            ? `0, not ${short(whole)}`
+            : part < 1
+              ? `${short(part * Number(whole))} of ${short(whole)}`
+              : short(whole);
+        const column = Math.floor(i / rows);
+        text(x + 130 * column, y + 15 * (i % rows), `${shown(loss)} ${flows}`, {
+          "data-number": `${loss.name}-${encoder}`,
+          "text-anchor": anchor,
         });
-      }
-      for (const [x, y, text] of Object.values(BOXES)) {
-        svg.append(node("rect", { x: x - 75, y: y - 27, width: 150, height: 54, rx: 8, fill: "var(--raised)", stroke: "var(--blue)", "stroke-width": 1.5 }));
-        say(x, y + 5, text, { "text-anchor": "middle" });
-      }
-      for (const [o, [x, y]] of Object.entries(LOSSES)) {
-        if (!payload().objectives.includes(o)) continue;
-        svg.append(node("rect", { x: x - 28, y: y - 16, width: 56, height: 32, rx: 5, fill: "var(--raised)", stroke: colour[o], "stroke-width": on(o) ? 2.5 : 1, opacity: on(o) ? 1 : 0.5 }));
-        say(x, y + 5, o.toUpperCase(), { "text-anchor": "middle", "font-weight": on(o) ? "bold" : "normal", opacity: on(o) ? 1 : 0.6 });
-      }
-      return svg;
-    }
-
-    function describe() {
-      const said = model.get("objectives").map((o) => {
-        const own = norms().norm[o] || {}, parts = Object.entries(own).filter(([, n]) => n !== null)
-          .map(([e, n]) => `${e} ${short((e === "language" ? shareOf(o) : 1) * n)}`);
-        return `${o.toUpperCase()}: ${parts.join(", ")}`;
       });
-      return `Gradient norms at step ${norms().step}. ${said.join(". ")}`;
+      return y + 15 * rows;
     }
 
-    ui.draws(["objectives", "share", "itc_share", "mim_target", "step", "payload"], draw);
-    return () => { through.stop(); ui.clean(); };
-  },
-};
+    /**
+     * The bars across the stopped bundle
+     * @param {number} y of the words
+     */
+    function drawStop(y) {
+      for (const x of [446, 456])
+        svg.append(
+          svgNode("line", {
+            x1: x - 8,
+            y1: 236,
+            x2: x + 12,
+            y2: 292,
+            stroke: "var(--orange)",
+            "stroke-width": 4,
+            "data-bar": true,
+          }),
+        );
+      text(566, y + 4, "stopped; dashed:", { class: "xfm-stopped" });
+      text(566, y + 19, "what would have flowed", { class: "xfm-stopped" });
+    }
+
+    function drawBoxes() {
+      const [wide, tall] = ENCODER_SIZE;
+      for (const encoder of keysOf(ENCODERS)) {
+        const [x, y] = ENCODERS[encoder];
+        const box = { x: x - wide / 2, y: y - tall / 2, width: wide, height: tall, rx: 8 };
+        svg.append(svgNode("rect", { ...box, fill: "var(--raised)", stroke: "var(--blue)", "stroke-width": 1.5 }));
+        text(x, y + 5, `${encoder} encoder`, { "text-anchor": "middle" });
+      }
+      for (const { loss, x, y, width, ink, dash } of layout.losses) {
+        const box = {
+          x: x - width / 2,
+          y: y - LOSS_HEIGHT / 2,
+          width,
+          height: LOSS_HEIGHT,
+          rx: 5,
+          fill: "var(--raised)",
+        };
+        const look = { stroke: ink, "stroke-width": isOn(loss) ? 2.5 : 1, "stroke-dasharray": dash || null };
+        const attributes = { "data-loss": loss.name, opacity: isOn(loss) ? 1 : 0.5 };
+        svg.append(
+          svgNode(
+            "g",
+            attributes,
+            svgNode("title", {}, loss.title),
+            svgNode("rect", { ...box, ...look }),
+            svgNode(
+              "text",
+              { x, y: y + 5, "text-anchor": "middle", "font-weight": isOn(loss) ? "bold" : "normal" },
+              shown(loss),
+            ),
+          ),
+        );
+      }
+    }
+  }
+
+  function description() {
+    const sentences = objectives()
+      .filter(isOn)
+      .map((loss) => {
+        const parts = loss.encoders.flatMap((encoder) => {
+          const whole = norm(loss, encoder);
+          return whole === null ? [] : [`${encoder} ${short(share(loss, encoder) * whole)}`];
+        });
+        return `${shown(loss)}: ${parts.join(", ")}`;
+      });
+    return `Gradient norms at step ${record().step}. ${sentences.join(". ")}`;
+  }
+
+  ui.draws(["objectives", "share", "itc_share", "mim_target", "step", "payload"], draw);
+  return () => {
+    steps.stop();
+    ui.dispose();
+  };
+}
+
+export default { render };

@@ -1,171 +1,338 @@
+// @ts-check
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
-const LARGE = 384, MEAN = "mean";
+import { bitmap, canvas, legend, outline, patchAt } from "./canvas.js";
+import { css, sequential } from "./colour.js";
+import { arrowKeys, button, select, slider } from "./controls.js";
+import { node } from "./dom.js";
+import { frame } from "./frame.js";
+import { clamp, float32, short, uint8 } from "./numbers.js";
 
-const view = {
-  render({ model, el }) {
-    const p = model.get("payload"), known = Object.keys(p.boxes);
-    const scale = LARGE / Math.max(p.width, p.height, 1), source = picture(p.image, p.width, p.height);
-    const of = (object, phrase) => (Object.hasOwn(object, phrase) ? object[phrase] : null); // a phrase may be "constructor"
-    const answer = () => of(model.get("found"), model.get("phrase"));
-    const truth = () => of(p.boxes, model.get("phrase"));
-    const shape = () => { const [layers = 0, heads = 0, pieces = 0, tokens = 0, grid = 0] = (answer() || { shape: [] }).shape; return { layers, heads, pieces, tokens, grid }; };
+/** @import { Host } from "./model.d.ts" */
+/** @import { GroundingPadTraits } from "./payloads.d.ts" */
+/** @typedef {number[]} Box x, y, width, height */
+/** @typedef {"layer" | "head"} Axis */
 
-    /** Each image token's share of the attention that is chosen; null where there is none */
-    function attention() {
-      const { layers, heads, pieces, tokens } = shape();
-      if (!layers) return null;
-      const small = array(answer().weights), most = array(answer().most, Float32Array), sum = new Float64Array(tokens);
-      const some = (chosen, count) => (chosen < 0 ? [...Array(count).keys()] : [Math.min(chosen, count - 1)]);
-      const across = some(model.get("layer"), layers), over = some(model.get("head"), heads);
-      const token = clamp(model.get("token"), 0, pieces - 1);
-      for (const layer of across)
-        for (const head of over) {
-          const row = (layer * heads + head) * pieces + token;
-          for (let i = 0; i < tokens; i++) sum[i] += (small[row * tokens + i] / 255) * most[row] / (across.length * over.length);
-        }
-      return sum;
-    }
-    const patches = () => { const a = attention(), { tokens, grid } = shape(); return a && a.slice(tokens - grid * grid); };
+const LARGE = 384; // of the picture's longer side, CSS pixels
+const MEAN = "mean"; // over all layers, or over all heads
+const RIGHT = 0.5; // IoU
+// on the picture, whatever the theme
+const LOOKS = /** @type {const} */ ({
+  true: { colour: "#0072b2", dash: [] },
+  predicted: { colour: "#c44e00", dash: [9, 6] },
+});
+const NO_BOX = [null, null, null, null];
 
-    const ui = frame(model, el, {
-      title: "Grounding", about: "Where is what the phrase names? Pick a phrase, or type one.",
-      table: () => ({
-        columns: ["phrase", ...["true", "predicted"].flatMap((w) => ["x", "y", "width", "height"].map((s) => `${w} ${s} (px)`)), "IoU"],
-        rows: [...new Set([...known, ...Object.keys(model.get("found"))])].map((phrase) => {
-          const found = of(model.get("found"), phrase) || {}, none = [null, null, null, null];
-          return [phrase, ...(of(p.boxes, phrase) || none), ...(found.box || none), found.iou ?? null];
-        }),
+/**
+ * Of an object whose keys are anything that was typed: a phrase may be "constructor"
+ * @template T
+ * @param {Record<string, T>} object
+ * @param {string} phrase
+ */
+const own = (object, phrase) => (Object.hasOwn(object, phrase) ? object[phrase] : null);
+/** @param {Box} box */
+const pixels = ([x, y, w, h]) => `x ${x.toFixed(1)}, y ${y.toFixed(1)}, ${w.toFixed(1)} × ${h.toFixed(1)} px`;
+
+/** @param {Host<GroundingPadTraits>} host */
+function render({ model, el }) {
+  const payload = model.get("payload");
+  const knownPhrases = Object.keys(payload.boxes);
+  const scale = LARGE / Math.max(payload.width, payload.height, 1);
+  const source = bitmap(uint8(payload.image), payload.width, payload.height);
+  const [wide, tall] = [payload.width * scale, payload.height * scale];
+  const answer = () => own(model.get("found"), model.get("phrase"));
+  const trueBox = () => own(payload.boxes, model.get("phrase"));
+  const phrases = () => [...new Set([...knownPhrases, ...Object.keys(model.get("found"))])];
+  const shape = () => {
+    const [layers = 0, heads = 0, pieces = 0, tokens = 0, grid = 0] = answer()?.shape ?? [];
+    return { layers, heads, pieces, tokens, grid };
+  };
+
+  /** Each image token's share of the attention that is chosen; null where there is none */
+  function attention() {
+    const found = answer();
+    const { layers, heads, pieces, tokens } = shape();
+    if (!layers || !found?.weights || !found.most) return null;
+    const weights = uint8(found.weights);
+    const rowLargest = float32(found.most);
+    const chosenLayers = chosenOf("layer", layers);
+    const chosenHeads = chosenOf("head", heads);
+    const token = clamp(model.get("token"), 0, pieces - 1);
+    const shares = new Float64Array(tokens);
+    for (const layer of chosenLayers)
+      for (const head of chosenHeads) {
+        const row = (layer * heads + head) * pieces + token;
+        const factor = rowLargest[row] / 255 / (chosenLayers.length * chosenHeads.length);
+        for (let i = 0; i < tokens; i++) shares[i] += weights[row * tokens + i] * factor;
+      }
+    return shares;
+  }
+  /**
+   * @param {Axis} axis
+   * @param {number} count
+   */
+  const chosenOf = (axis, count) =>
+    model.get(axis) < 0 ? [...Array(count).keys()] : [Math.min(model.get(axis), count - 1)];
+
+  const ui = frame(model, el, {
+    view: "xfm-grounding-pad",
+    title: "Grounding",
+    about: "Where is what the phrase names? Pick a phrase, or type one.",
+    table: () => ({
+      columns: [
+        "phrase",
+        ...["true", "predicted"].flatMap((which) =>
+          ["x", "y", "width", "height"].map((name) => `${which} ${name} (px)`),
+        ),
+        "IoU",
+      ],
+      rows: phrases().map((phrase) => {
+        const found = own(model.get("found"), phrase);
+        return [phrase, ...(own(payload.boxes, phrase) ?? NO_BOX), ...(found?.box ?? NO_BOX), found?.iou ?? null];
       }),
+    }),
+  });
+
+  // ---- the phrase
+  /** @type {Map<string, HTMLButtonElement>} */
+  const phraseButtons = new Map();
+  const phraseGroup = node("div", { className: "xfm-phrases", role: "group", "aria-label": "Phrases" });
+  function drawPhrases() {
+    for (const phrase of phrases()) {
+      if (phraseButtons.has(phrase)) continue;
+      const isTyped = !knownPhrases.includes(phrase);
+      const look = isTyped ? { className: "xfm-typed", title: "typed: no true box is known" } : {};
+      const key = button(phrase, () => ask(phrase), look);
+      phraseButtons.set(phrase, key);
+      phraseGroup.append(key);
+    }
+    for (const [phrase, key] of phraseButtons) key.setAttribute("aria-pressed", String(phrase === model.get("phrase")));
+  }
+  const input = node("input", {
+    type: "text",
+    size: 32,
+    maxLength: 2000,
+    placeholder: "a lion to the left of a car",
+    onkeydown: (event) => event.key === "Enter" && askTyped(), // no form: JupyterLab submits none by Enter
+  });
+  const askTyped = () => ask(input.value.trim());
+  /** @param {string} phrase */
+  function ask(phrase) {
+    if (!phrase) return ui.warn("Type a phrase first.");
+    const isMissing = model.offline && own(model.get("found"), phrase) === null;
+    ui.warn(isMissing ? "A new phrase needs the model, so Python: in this file the phrases above work." : "");
+    if (!isMissing) ui.set({ phrase });
+  }
+  const typing = node(
+    "div",
+    { className: "xfm-controls" },
+    node("label", {}, "Another phrase", input),
+    button("Find", askTyped),
+  );
+  ui.controls.append(phraseGroup, typing);
+
+  // ---- the picture
+  const pad = canvas(wide, tall, { tabIndex: 0, role: "application" });
+  /** @param {number} patch */
+  const point = (patch) => {
+    if (patch !== model.get("patch")) ui.set({ patch });
+  };
+  pad.addEventListener("pointermove", (event) => shape().grid && point(patchAt(pad, event, shape().grid)));
+  pad.addEventListener("pointerleave", () => point(-1));
+  arrowKeys(pad, {
+    count: () => shape().grid ** 2,
+    columns: () => shape().grid,
+    current: () => model.get("patch"),
+    go: point,
+  });
+  const key = node(
+    "p",
+    { className: "xfm-soft" },
+    node("span", { className: "xfm-true-box" }, "━━ true box"),
+    node("span", { className: "xfm-predicted-box" }, "╍╍ predicted box"),
+  );
+
+  // ---- beside it: how well, where, and what was looked at
+  const score = node("p", { className: "xfm-big" });
+  const where = node("p", { className: "xfm-where" });
+  const pieceButtons = node("div", { className: "xfm-words", role: "group", "aria-label": "Attention of" });
+  const choices = node("div", { className: "xfm-controls" });
+  const strengthScale = node("span");
+  const pointed = node("p", { className: "xfm-soft" });
+  const cover = slider(
+    "attention over the picture",
+    { value: 0.55, step: 0.05, format: (share) => `${Math.round(100 * share)} %` },
+    drawPad,
+  );
+  const heading = node("p", {}, "Cross-attention of a word piece to the picture");
+  const attentionPart = node("div", {}, heading, pieceButtons, choices, strengthScale, pointed);
+  ui.body.append(
+    node(
+      "div",
+      { className: "xfm-row" },
+      node("div", { className: "xfm-pad" }, pad, key),
+      node("div", { className: "xfm-beside" }, score, where, attentionPart),
+    ),
+  );
+
+  let built = ""; // what the choices were made of
+  /** @type {{ axis: Axis, count: number, value: (option: string | number) => void }[]} */
+  let axisChoices = [];
+  function drawChoices() {
+    const { layers, heads, pieces } = shape();
+    const content = JSON.stringify([layers, heads, pieces, answer()?.pieces]);
+    attentionPart.style.display = layers ? "" : "none";
+    if (content !== built) {
+      built = content;
+      buildChoices();
+    }
+    for (const { axis, count, value } of axisChoices)
+      value(model.get(axis) < 0 ? MEAN : Math.min(model.get(axis), count - 1));
+    const token = clamp(model.get("token"), 0, Math.max(pieces - 1, 0));
+    [...pieceButtons.children].forEach((element, i) => {
+      element.setAttribute("aria-pressed", String(i === token));
     });
+  }
+  function buildChoices() {
+    const { layers, heads, pieces } = shape();
+    const names = answer()?.pieces ?? [];
+    const axisSelect = (/** @type {Axis} */ axis, /** @type {number} */ count) => {
+      const options = [MEAN, ...Array(count).keys()];
+      return select(axis, options, MEAN, (v) => ui.set({ [axis]: typeof v === "string" ? -1 : v }));
+    };
+    const [layer, head] = [axisSelect("layer", layers), axisSelect("head", heads)];
+    axisChoices = [
+      { axis: "layer", count: layers, value: layer.value },
+      { axis: "head", count: heads, value: head.value },
+    ];
+    choices.replaceChildren(layer.element, head.element, cover.element);
+    pieceButtons.replaceChildren(
+      ...Array.from({ length: pieces }, (_, i) =>
+        button(names[i] ?? `piece ${i}`, () => ui.set({ token: i }), { "data-token": i }),
+      ),
+    );
+  }
 
-    // ---- the phrase
-    const picks = new Map(), group = node("div", { className: "xfm-phrases", role: "group", "aria-label": "Phrases" });
-    function drawPicks() {
-      for (const phrase of new Set([...known, ...Object.keys(model.get("found"))].filter((one) => !picks.has(one)))) {
-        const typed = known.includes(phrase) ? {} : { style: { fontStyle: "italic" }, title: "typed: no true box is known" };
-        picks.set(phrase, button(phrase, () => ask(phrase), typed));
-        group.append(picks.get(phrase));
-      }
-      for (const [phrase, pick] of picks) pick.setAttribute("aria-pressed", String(phrase === model.get("phrase")));
+  function drawPad() {
+    const brush = pad.pen;
+    const { grid, tokens } = shape();
+    const shares = attention();
+    const patches = shares?.slice(tokens - grid * grid);
+    const opacity = patches ? +cover.box.value : 0;
+    const most = patches ? Math.max(...patches, 1e-12) : 1;
+    brush.imageSmoothingEnabled = false;
+    brush.filter = opacity ? "grayscale(1)" : "none"; // the only colours are then attention's
+    brush.drawImage(source, 0, 0, wide, tall);
+    brush.filter = "none";
+    if (patches && opacity)
+      patches.forEach((share, i) => {
+        brush.fillStyle = css(sequential(share / most), opacity);
+        const [x, y, right, bottom] = patchEdges(i, grid).map(Math.round);
+        brush.fillRect(x, y, right - x, bottom - y);
+      });
+    const truth = trueBox();
+    const predicted = answer()?.box;
+    if (truth) drawBox("true", truth);
+    if (predicted) drawBox("predicted", predicted);
+    const patch = model.get("patch");
+    const isPatch = patch >= 0 && patch < grid * grid;
+    if (isPatch) {
+      const [x, y, right, bottom] = patchEdges(patch, grid);
+      outline(
+        brush,
+        [x, y, right - x, bottom - y],
+        [
+          ["#000", 4],
+          ["#fff", 2],
+        ],
+      );
     }
-    const typed = node("input", { type: "text", size: 32, maxLength: 2000, placeholder: "a lion to the left of a car",
-      onkeydown: (event) => event.key === "Enter" && find() }); // no form: JupyterLab submits none by Enter
-    const find = () => ask(typed.value.trim());
-    const form = node("div", { className: "xfm-controls" }, node("label", {}, "Another phrase", typed), button("Find", find));
-    function ask(phrase) {
-      if (!phrase) return ui.warn("Type a phrase first.");
-      const here = of(model.get("found"), phrase) !== null;
-      ui.warn(here || !model.offline ? "" : "A new phrase needs the model, so Python: in this file the phrases above work.");
-      if (!here && model.offline) return;
-      ui.set({ phrase });
-    }
-    ui.controls.append(group, form);
+    strengthScale.replaceChildren(patches ? legend(sequential, 0, most, "share of the attention:\u00a0") : "");
+    pointed.textContent = patches && shares ? pointedText(shares, patches, isPatch ? patch : -1, grid) : "";
+    pad.setAttribute(
+      "aria-label",
+      `Picture. ${description()} Arrow keys walk over the patches. ${pointed.textContent}`,
+    );
+  }
+  /**
+   * @param {number} patch
+   * @param {number} grid
+   * @returns {[left: number, top: number, right: number, bottom: number]}
+   */
+  function patchEdges(patch, grid) {
+    const [column, row] = [patch % grid, Math.floor(patch / grid)];
+    return [(column * wide) / grid, (row * tall) / grid, ((column + 1) * wide) / grid, ((row + 1) * tall) / grid];
+  }
+  /**
+   * @param {Float64Array} shares
+   * @param {Float64Array} patches
+   * @param {number} patch -1: none
+   * @param {number} grid
+   */
+  function pointedText(shares, patches, patch, grid) {
+    const hasPooled = shares.length > patches.length;
+    const pooled = hasPooled ? `The token of the whole picture gets ${short(shares[0])}. ` : "";
+    if (patch < 0) return `${pooled}Point at a patch, or walk with the arrow keys.`;
+    const place = `row ${Math.floor(patch / grid)}, column ${patch % grid}`;
+    return `${pooled}Patch ${patch} (${place}): ${short(patches[patch])}.`;
+  }
 
-    // ---- the picture
-    const wide = p.width * scale, tall = p.height * scale;
-    const pad = canvas(wide, tall, { tabIndex: 0, role: "application" });
-    const point = (patch) => { if (patch !== model.get("patch")) ui.set({ patch }); };
-    pad.addEventListener("pointermove", (event) => {
-      const [x, y] = place(pad, event), { grid } = shape();
-      if (grid) point(clamp(Math.floor((y / tall) * grid), 0, grid - 1) * grid + clamp(Math.floor((x / wide) * grid), 0, grid - 1));
-    });
-    pad.addEventListener("pointerleave", () => point(-1));
-    keys(pad, { count: () => shape().grid ** 2, columns: () => shape().grid, at: () => model.get("patch"), act: point });
+  /**
+   * In its colour on white, with its name on a tab of the same colour: the true one's above, the other's below
+   * @param {"true" | "predicted"} name
+   * @param {Box} box in pixels of the picture
+   */
+  function drawBox(name, box) {
+    const brush = pad.pen;
+    const { colour, dash } = LOOKS[name];
+    const [left, above, across, down] = box.map((v) => v * scale);
+    const [x, y] = [clamp(left, 3, wide - 3), clamp(above, 3, tall - 3)]; // what is outside ends at the edge
+    const [w, h] = [clamp(left + across, 3, wide - 3) - x, clamp(above + down, 3, tall - 3) - y];
+    outline(
+      brush,
+      [x, y, w, h],
+      [
+        ["#fff", 6],
+        [colour, 3, [...dash]],
+      ],
+    );
+    brush.font = "600 13px system-ui, sans-serif";
+    const tabWidth = brush.measureText(name).width + 10;
+    const tabLeft = clamp(name === "true" ? x - 3 : x + w + 3 - tabWidth, 0, wide - tabWidth);
+    const tabTop = clamp(name === "true" ? y - 19 : y + h + 1, 0, tall - 18);
+    brush.fillStyle = colour;
+    brush.fillRect(tabLeft, tabTop, tabWidth, 18);
+    brush.fillStyle = "#fff";
+    brush.fillText(name, tabLeft + 5, tabTop + 13);
+  }
 
-    const score = node("p", { className: "xfm-big" }), said = node("p", { style: { whiteSpace: "pre-line" } }), words = node("div", { className: "xfm-words", role: "group", "aria-label": "Attention of" });
-    const choices = node("div", { className: "xfm-controls" }), strength = node("span"), pointed = node("p", { className: "xfm-soft" });
-    const over = slider("attention over the picture", { value: 0.55, step: 0.05, said: (v) => `${Math.round(100 * v)} %` }, drawPad);
-    const behind = node("div", {}, node("p", {}, "Cross-attention of a word piece to the picture"), words, choices, strength, pointed);
-    ui.body.append(node("div", { className: "xfm-row" },
-      node("div", { className: "xfm-pad" }, pad, node("p", { className: "xfm-soft" },
-        node("span", { style: { color: "var(--blue)", marginRight: "14px" } }, "━━ true box"), node("span", { style: { color: "var(--orange)" } }, "╍╍ predicted box"))),
-      node("div", { className: "xfm-beside" }, score, said, behind)));
+  function description() {
+    const phrase = model.get("phrase");
+    if (!phrase) return "No phrase is chosen.";
+    const [found, truth] = [answer(), trueBox()];
+    const lines = [
+      `“${phrase.length > 90 ? `${phrase.slice(0, 89)}…` : phrase}”`,
+      truth ? `True box: ${pixels(truth)}.` : "No true box is known for this phrase, so there is no IoU.",
+    ];
+    if (!found) lines.push("There is no answer for this phrase.");
+    else lines.push(found.box ? `Predicted box: ${pixels(found.box)}.` : "The predicted box is not a finite one.");
+    return lines.join("\n");
+  }
 
-    let built = "";
-    function drawChoices() {
-      const { layers, heads, pieces } = shape(), names = (answer() || {}).pieces || [];
-      const now = JSON.stringify([layers, heads, pieces, names]);
-      behind.style.display = layers ? "" : "none";
-      if (now !== built) {
-        built = now;
-        const options = (count) => [MEAN, ...Array(count).keys()];
-        const chooser = (name, count) => select(name, options(count), model.get(name) < 0 ? MEAN : model.get(name), (v) => ui.set({ [name]: v === MEAN ? -1 : v }));
-        choices.replaceChildren(...[["layer", layers], ["head", heads]].map(([name, count]) => (choices[name] = chooser(name, count)).element), over.element);
-        words.replaceChildren(...Array.from({ length: pieces }, (_, i) => button(names[i] ?? `piece ${i}`, () => ui.set({ token: i }), { "data-token": i })));
-      }
-      for (const [name, count] of [["layer", layers], ["head", heads]]) choices[name]?.value(model.get(name) < 0 ? MEAN : Math.min(model.get(name), count - 1));
-      [...words.children].forEach((b, i) => b.setAttribute("aria-pressed", String(i === clamp(model.get("token"), 0, Math.max(pieces - 1, 0)))));
-    }
+  function draw() {
+    drawPhrases();
+    const iou = answer()?.iou ?? null;
+    score.textContent = iou === null ? "IoU –" : `IoU ${iou.toFixed(2)} ${iou >= RIGHT ? "✓ right" : "✗ wrong"}`;
+    where.textContent = description() + (iou === null ? "" : `\nRight: an IoU of ${RIGHT} or more.`);
+    drawChoices();
+    drawPad();
+    ui.announce(`${score.textContent}. ${where.textContent}`);
+  }
+  ui.draws(["phrase", "found", "layer", "head", "token"], draw);
+  ui.on("change:patch", () => {
+    drawPad();
+    ui.announce(pointed.textContent ?? "");
+  });
+  return () => ui.dispose();
+}
 
-    function drawPad() {
-      const { pen } = pad, values = patches(), { grid, tokens } = shape(), ink = colours(ui.root), cover = values ? +over.box.value : 0;
-      pen.imageSmoothingEnabled = false;
-      pen.filter = cover ? "grayscale(1)" : "none"; // the only colours are then attention's
-      pen.drawImage(source, 0, 0, wide, tall);
-      pen.filter = "none";
-      const most = values ? Math.max(...values, 1e-12) : 1;
-      if (cover)
-        values.forEach((v, i) => {
-          pen.fillStyle = rgb(sequential(v / most), cover);
-          const x = Math.round(((i % grid) * wide) / grid), y = Math.round((Math.floor(i / grid) * tall) / grid);
-          pen.fillRect(x, y, Math.round((((i % grid) + 1) * wide) / grid) - x, Math.round(((Math.floor(i / grid) + 1) * tall) / grid) - y);
-        });
-      const found = answer(), named = [["true", truth(), "#0072b2", []], ["predicted", found && found.box, "#c44e00", [9, 6]]];
-      for (const [name, box, colour, dash] of named.filter(([, box]) => box)) drawBox(name, box.map((v) => v * scale), colour, dash);
-      const at = model.get("patch");
-      if (grid && at >= 0 && at < grid * grid)
-        for (const [colour, width] of [["#000", 4], ["#fff", 2]]) {
-          pen.strokeStyle = colour;
-          pen.lineWidth = width;
-          pen.strokeRect(((at % grid) * wide) / grid, (Math.floor(at / grid) * tall) / grid, wide / grid, tall / grid);
-        }
-      strength.replaceChildren(...(values ? [legend(sequential, 0, most, "share of the attention:\u00a0")] : []));
-      const pooled = values && tokens > grid * grid ? `The token of the whole picture gets ${short(attention()[0])}. ` : "";
-      pointed.textContent = values ? pooled + (at >= 0 && at < values.length ? `Patch ${at} (row ${Math.floor(at / grid)}, column ${at % grid}): ${short(values[at])}.` : "Point at a patch, or walk with the arrow keys.") : "";
-      pad.setAttribute("aria-label", `Picture. ${describe()} Arrow keys walk over the patches. ${pointed.textContent}`);
-    }
-
-    /** Solid or dashed in its colour on white, with its name on a tab of the same colour: the true one's above, the other's below */
-    function drawBox(name, [from, above, across, down], colour, dash) {
-      const { pen } = pad, x = clamp(from, 3, wide - 3), y = clamp(above, 3, tall - 3); // what is outside ends at the edge
-      const w = clamp(from + across, 3, wide - 3) - x, h = clamp(above + down, 3, tall - 3) - y;
-      for (const [line, width, pattern] of [["#fff", 6, []], [colour, 3, dash]]) {
-        pen.strokeStyle = line;
-        pen.lineWidth = width;
-        pen.setLineDash(pattern);
-        pen.strokeRect(x, y, w, h);
-      }
-      pen.setLineDash([]);
-      pen.font = "600 13px system-ui, sans-serif";
-      const long = pen.measureText(name).width + 10, left = clamp(name === "true" ? x - 3 : x + w + 3 - long, 0, wide - long);
-      const top = clamp(name === "true" ? y - 19 : y + h + 1, 0, tall - 18);
-      pen.fillStyle = colour;
-      pen.fillRect(left, top, long, 18);
-      pen.fillStyle = "#fff";
-      pen.fillText(name, left + 5, top + 13);
-    }
-
-    const pixels = (box) => `x ${box[0].toFixed(1)}, y ${box[1].toFixed(1)}, ${box[2].toFixed(1)} × ${box[3].toFixed(1)} px`;
-    function describe() {
-      const found = answer(), box = found && found.box, phrase = model.get("phrase");
-      if (!phrase) return "No phrase is chosen.";
-      const where = box ? `Predicted box: ${pixels(box)}.` : found ? "The predicted box is not a finite one." : "There is no answer for this phrase.";
-      const actual = truth() ? `True box: ${pixels(truth())}.` : "No true box is known for this phrase, so there is no IoU.";
-      return `“${phrase.length > 90 ? `${phrase.slice(0, 89)}…` : phrase}”\n${actual}\n${where}`;
-    }
-
-    function draw() {
-      const found = answer();
-      drawPicks();
-      const iou = found && typeof found.iou === "number" ? found.iou : null;
-      score.textContent = iou === null ? "IoU –" : `IoU ${iou.toFixed(2)} ${iou >= 0.5 ? "✓ right" : "✗ wrong"}`;
-      said.textContent = describe() + (iou === null ? "" : "\nRight: an IoU of 0.5 or more.");
-      drawChoices();
-      drawPad();
-      ui.say(`${score.textContent}. ${said.textContent}`);
-    }
-    ui.draws(["phrase", "found", "layer", "head", "token"], draw);
-    ui.on("change:patch", () => { drawPad(); ui.say(pointed.textContent); });
-    return () => ui.clean();
-  },
-};
+export default { render };

@@ -1,195 +1,391 @@
+// @ts-check
 // Mask playground: a picture to paint on, words to click; guesses with and without the picture, MIM's agreement map.
-const WIDE = 250, WAIT = 180, PATIENCE = 4000;  // CSS pixels a picture; ms after the last stroke, and for an answer
+import { bitmap, canvas, legend, outline, patchAt, patchName } from "./canvas.js";
+import { css, readableOn, sequential } from "./colour.js";
+import { arrowKeys, button } from "./controls.js";
+import { node } from "./dom.js";
+import { frame } from "./frame.js";
+import { fixed, float32, mean, short, uint8, withMinus } from "./numbers.js";
 
-const view = {
-  render({ model, el }) {
-    const p = model.get("payload"), { grid, side, pieces, owner } = p, cell = WIDE / grid, many = grid * grid;
-    const still = model.offline;  // nothing can be asked
-    const original = picture(p.image, side, side);
-    const spot = (i) => `row ${Math.floor(i / grid) + 1}, column ${(i % grid) + 1}`;
-    const plain = (x) => short(x).replace(/^-/, "−");
-    const fixed = (l) => l === 0 || l === pieces.length - 1;
-    const sorted = (set) => [...set].sort((a, b) => a - b);
-    const answer = () => ({ words: [], agreement: null, of: {}, ...model.get("answer") });
-    let read = [null, null];  // the last answer's bytes, and their numbers
-    const cosine = (i) => {
-      const { agreement } = answer();
-      if (!agreement) return null;
-      if (read[0] !== agreement) read = [agreement, array(agreement, Float32Array)];
-      return Number.isFinite(read[1][i]) ? read[1][i] : null;
-    };
+/** @import { Host } from "./model.d.ts" */
+/** @import { GuessedPiece, MaskedPiece, MaskPlaygroundTraits } from "./payloads.d.ts" */
+/** @import { Surface } from "./canvas.js" */
 
-    const ui = frame(model, el, {
-      title: "Mask playground",
-      about: still ? "What was hidden when this page was written, and what the model made of it. To hide other parts and have new guesses needs Python."
-        : "Hide patches: drag over the picture, or arrow keys and space. Hide words: click them. What is hidden is guessed from what is left.",
-      table: () => ({
-        columns: ["part", "place", "which", "picture", "rank", "guess", "probability or cosine"],
-        rows: [...answer().words.flatMap((w) => [["with", "seen"], ["without", "not seen"]].flatMap(([s, said]) =>
-          (w[s] ? w[s].guesses : []).map(([g, x], i) => ["word piece", w.place, w.piece, said, i + 1, g, x]))),
-        ...sorted(hidden.patches).map((i) => ["patch", i, spot(i), "hidden there", "", "", cosine(i)])],
-      }),
-    });
+const WIDE = 250; // of a picture, CSS pixels
+const REST = 180; // ms after the last stroke
+const PATIENCE = 4000; // ms for an answer
+const ROOM_FOR_NUMBERS = 26; // CSS pixels of a patch
+const HIDDEN = "#8a8a8a";
+const SIDES = /** @type {const} */ ([
+  ["with", "seen"],
+  ["without", "not seen"],
+]); // of the picture
 
-    // ---- what is hidden: here at once, in Python when the hand rests
-    const hidden = { patches: new Set(model.get("hidden_patches")), pieces: new Set(model.get("hidden_pieces")) };
-    const now = () => JSON.stringify([sorted(hidden.patches), sorted(hidden.pieces)]);
-    const answered = () => JSON.stringify([answer().of.patches, answer().of.pieces]);
-    let timer = null, sent = null, since = 0;
-    function ask() {
+/** @param {number} x */
+const plain = (x) => withMinus(short(x));
+/** @param {Set<number>} set */
+const sorted = (set) => [...set].sort((a, b) => a - b);
+/** @param {number | null} share */
+const percent = (share) => (share === null ? "–" : share < 0.01 ? "<1 %" : `${Math.round(100 * share)} %`);
+
+/** @param {Host<MaskPlaygroundTraits>} host */
+function render({ model, el }) {
+  const payload = model.get("payload");
+  const { grid, side, pieces, owner } = payload;
+  const cell = WIDE / grid;
+  const patchCount = grid * grid;
+  const isStill = Boolean(model.offline); // nothing can be asked
+  const original = bitmap(uint8(payload.image), side, side);
+  const answer = () => ({ words: [], agreement: null, target: null, ...model.get("answer") });
+  /** @returns {MaskedPiece[]} */
+  const guessedPieces = () => answer().words;
+  /**
+   * How well MIM's prediction of a hidden patch agrees with its target; null: not measured
+   * @param {number} patch
+   */
+  const cosine = (patch) => {
+    const { agreement } = answer();
+    const value = agreement ? float32(agreement)[patch] : Number.NaN;
+    return Number.isFinite(value) ? value : null;
+  };
+
+  // ---- what is hidden: here at once, in Python when the hand rests
+  const hidden = { patches: new Set(model.get("hidden_patches")), pieces: new Set(model.get("hidden_pieces")) };
+  const ui = frame(model, el, {
+    view: "xfm-mask-playground",
+    title: "Mask playground",
+    about: isStill
+      ? "What was hidden when this page was written, and what the model made of it. To hide other parts and have new guesses needs Python."
+      : "Hide patches: drag over the picture, or arrow keys and space. Hide words: click them. What is hidden is guessed from what is left.",
+    table: () => ({
+      columns: ["part", "place", "which", "picture", "rank", "guess", "probability or cosine"],
+      rows: [
+        ...guessedPieces().flatMap((piece) =>
+          SIDES.flatMap(([key, picture]) =>
+            (piece[key]?.guesses ?? []).map(([guess, share], i) => {
+              return ["word piece", piece.place, piece.piece, picture, i + 1, guess, share];
+            }),
+          ),
+        ),
+        ...sorted(hidden.patches).map((i) => ["patch", i, patchName(i, grid), "hidden there", "", "", cosine(i)]),
+      ],
+    }),
+  });
+  const hiddenNow = () => JSON.stringify([sorted(hidden.patches), sorted(hidden.pieces)]);
+  const hiddenThen = () => JSON.stringify([answer().of?.patches, answer().of?.pieces]); // of the answer
+  const isFresh = () => hiddenNow() === hiddenThen();
+
+  let timer = 0;
+  let question = { hidden: "", at: 0 }; // the last one
+  function send() {
+    const isWaiting = question.hidden && payload.can && hiddenThen() !== question.hidden;
+    if (isWaiting && Date.now() - question.at < PATIENCE) return sendSoon(); // one question at a time
+    timer = 0;
+    question = { hidden: hiddenNow(), at: Date.now() };
+    ui.set({ hidden_patches: sorted(hidden.patches), hidden_pieces: sorted(hidden.pieces) });
+  }
+  function sendSoon() {
+    clearTimeout(timer);
+    timer = setTimeout(send, REST);
+    draw();
+  }
+  /**
+   * @param {number} patch
+   * @param {boolean} hide
+   */
+  function cover(patch, hide) {
+    if (isStill || hidden.patches.has(patch) === hide) return;
+    if (hide) hidden.patches.add(patch);
+    else hidden.patches.delete(patch);
+    sendSoon();
+  }
+  const atRandom = button(
+    "Hide at random",
+    () => {
       clearTimeout(timer);
-      timer = setTimeout(() => {
-        if (sent && p.can && answered() !== sent && Date.now() - since < PATIENCE) return ask();  // one question at a time
-        timer = null;
-        [sent, since] = [now(), Date.now()];
-        ui.set({ hidden_patches: sorted(hidden.patches), hidden_pieces: sorted(hidden.pieces) });
-      }, WAIT);
-      draw();
-    }
-    function cover(i, yes) {
-      if (still || hidden.patches.has(i) === yes) return;
-      yes ? hidden.patches.add(i) : hidden.patches.delete(i);
-      ask();
-    }
-    const random = button("Hide at random", () => { clearTimeout(timer); timer = null; model.send("hide at random"); }, { disabled: still, title: "Blocks of patches and spans of words, as many as in pretraining" });
-    const none = button("Show all", () => { hidden.patches.clear(); hidden.pieces.clear(); ask(); }, { disabled: still });
-    const all = button("Hide the whole picture", () => { for (let i = 0; i < many; i++) hidden.patches.add(i); ask(); }, { disabled: still });
-    const count = node("span", { className: "xfm-soft" });
-    ui.controls.append(random, all, none, count);
+      timer = 0;
+      model.send("hide at random");
+    },
+    { disabled: isStill, title: "Blocks of patches and spans of words, as many as in pretraining" },
+  );
+  const showAll = button(
+    "Show all",
+    () => {
+      hidden.patches.clear();
+      hidden.pieces.clear();
+      sendSoon();
+    },
+    { disabled: isStill },
+  );
+  const hideAll = button(
+    "Hide the whole picture",
+    () => {
+      for (let i = 0; i < patchCount; i++) hidden.patches.add(i);
+      sendSoon();
+    },
+    { disabled: isStill },
+  );
+  const count = node("span", { className: "xfm-soft" });
+  ui.controls.append(atRandom, hideAll, showAll, count);
 
-    // ---- three pictures
-    let hovered = -1, brush = null;
-    const at = () => (hovered >= 0 ? hovered : model.get("patch"));
-    const under = (c, e) => { const [x, y] = place(c, e).map((v) => clamp(Math.floor(v / cell), 0, grid - 1)); return y * grid + x; };
-    const hover = (c) => ({
-      onpointermove: (e) => { const i = under(c(), e); if (brush !== null) cover(i, brush); if (i !== hovered) { hovered = i; paint(); } },
-      onpointerleave: () => { hovered = -1; paint(); },
-    });
-    const seen = canvas(WIDE, WIDE, {
-      role: "application", tabIndex: 0, "aria-label": `The picture, ${grid} times ${grid} patches: arrow keys move, space hides or shows`,
-      onpointerdown: (e) => {
-        const i = under(seen, e);
-        seen.setPointerCapture(e.pointerId);
-        brush = !hidden.patches.has(i);
-        ui.set({ patch: i });
-        cover(i, brush);
-      },
-      onpointerup: () => { brush = null; }, onpointercancel: () => { brush = null; }, ...hover(() => seen),
-    });
-    keys(seen, { count: () => many, columns: () => grid, at: () => model.get("patch"), act: (i, chosen) => {
-      hovered = -1;
-      if (chosen) cover(i, !hidden.patches.has(i));
-      ui.set({ patch: i });
-      ui.say(said(i));
-    } });
-    const map = canvas(WIDE, WIDE, { role: "img", "aria-label": "Agreement of MIM's prediction with its target, a cosine a hidden patch; the table has the numbers", ...hover(() => map) });
-    const pixels = canvas(WIDE, WIDE, { role: "img", "aria-label": "The hidden patches' pixels, each patch standardised", ...hover(() => pixels) });
-    const value = node("div", { className: "mask-value xfm-soft", "aria-hidden": "true" }), mean = node("div", { className: "mask-value xfm-soft" });
-    const aside = node("div", { className: "mask-value xfm-soft" });
-    const panel = (title, ...parts) => node("div", { className: "mask-panel", role: "group", "aria-label": title }, node("h3", {}, title), ...parts);
-    const scale = legend(sequential, "0 or less", 1, "cosine ");
-    const maps = node("div", { className: "xfm-row" }, panel("What the model sees", seen, value),
-      panel("MIM: agreement with its target", map, mean, scale), panel("The pixels as a target instead", pixels, aside));
-    const text = node("div", { className: "xfm-words mask-text", role: "group", "aria-label": "Words" });
-    const guesses = node("div", { className: "mask-guesses xfm-scroll", tabIndex: 0, role: "region", "aria-label": "Guesses", style: { maxHeight: "none" } });
-    ui.body.append(maps, text, guesses);
-    const words = pieces.map((w, l) => button(w, () => {
-      hidden.pieces.has(l) ? hidden.pieces.delete(l) : hidden.pieces.add(l);
-      model.set("token", l);
-      ask();
-    }, { disabled: still || fixed(l), className: l && owner[l] >= 0 && owner[l] === owner[l - 1] ? "mask-joined" : "" }));
-    text.append(...words);
-
-    const said = (i) => `${spot(i)}: ${hidden.patches.has(i) ? "hidden" : "shown"}${cosine(i) === null ? "" : `, cosine ${plain(cosine(i))}`}`;
-    const corner = (i) => [(i % grid) * cell, Math.floor(i / grid) * cell];
-
-    function ground(c, alpha) {
-      c.pen.clearRect(0, 0, WIDE, WIDE);
-      c.pen.imageSmoothingEnabled = false;
-      c.pen.globalAlpha = alpha;
-      c.pen.drawImage(original, 0, 0, WIDE, WIDE);
-      c.pen.globalAlpha = 1;
-    }
-    function cursor(pen, i) {
-      const [x, y] = corner(i);
-      for (const [w, colour] of [[5, "#fff"], [2.5, "#000"]]) { pen.lineWidth = w; pen.strokeStyle = colour; pen.strokeRect(x + 2, y + 2, cell - 4, cell - 4); }
-    }
-
-    function paint() {
-      ground(seen, 1);
-      ground(map, 0.2);
-      ground(pixels, 0.2);
-      const bytes = model.get("pixels"), target = bytes && bytes.byteLength ? picture(bytes, side, side) : null, part = side / grid;
-      const found = [];
-      for (const i of hidden.patches) {
-        const [x, y] = corner(i), pen = seen.pen;
-        pen.fillStyle = "#8a8a8a";
-        pen.fillRect(x, y, cell, cell);
-        pen.strokeStyle = "#fff";
-        pen.lineWidth = 1;
-        pen.strokeRect(x + 0.5, y + 0.5, cell - 1, cell - 1);
-        if (target) pixels.pen.drawImage(target, (i % grid) * part, Math.floor(i / grid) * part, part, part, x, y, cell, cell);
-        const c = cosine(i);
-        if (c === null) continue;
-        found.push(c);
-        map.pen.fillStyle = rgb(sequential(c));
-        map.pen.fillRect(x, y, cell, cell);
-        if (cell < 26) continue;
-        map.pen.fillStyle = onColour(sequential(c));
-        map.pen.font = "11px system-ui, sans-serif";
-        map.pen.textAlign = "center";
-        map.pen.fillText(c.toFixed(2).replace("-", "−"), x + cell / 2, y + cell / 2 + 4);
-      }
-      if (at() >= 0) [seen, map, pixels].forEach((c) => cursor(c.pen, at()));
-      value.textContent = at() >= 0 ? said(at()) : "";
-      const { agreement, target: named } = answer();
-      const whose = named === "pixels" ? "the pixels, as this model was trained" : "the encoder's own outputs of the whole picture";
-      mean.textContent = found.length ? `mean ${plain(found.reduce((a, b) => a + b) / found.length)}; target: ${whose}`
-        : !hidden.patches.size ? "Nothing is hidden." : agreement ? "" : p.can && fresh() ? "No agreement: this model's MIM is missing, or has another model's target." : "";
-      scale.style.visibility = found.length ? "" : "hidden";
-      aside.textContent = target ? "each patch with mean 0 and deviation 1: what an unguided MIM would have to predict" : "not given";
-    }
-
-    const fresh = () => now() === answered();
-
-    function draw() {
+  // ---- three pictures
+  let hovered = -1;
+  /** @type {boolean | null} */
+  let brushHides = null; // while it is down: whether it hides or shows
+  const current = () => (hovered >= 0 ? hovered : model.get("patch"));
+  /** @param {Surface} surface */
+  function listenToHover(surface) {
+    surface.addEventListener("pointermove", (event) => {
+      const patch = patchAt(surface, event, grid);
+      if (brushHides !== null) cover(patch, brushHides);
+      if (patch === hovered) return;
+      hovered = patch;
       paint();
-      const size = hidden.patches.size;
-      count.textContent = `${size} of ${many} patches and ${hidden.pieces.size} word pieces hidden${p.can && !still && !fresh() ? "; asking …" : ""}`;
-      words.forEach((b, l) => {
-        b.setAttribute("aria-pressed", hidden.pieces.has(l));
-        b.classList.toggle("mask-chosen", l === model.get("token"));
-      });
-      guesses.classList.toggle("mask-old", !fresh());
-      const rows = answer().words.map((w) => node("tr", { "data-place": w.place }, node("th", { scope: "row" }, w.piece), node("td", {}, ...fiveOf(w, "with")), node("td", {}, ...fiveOf(w, "without"))));
-      const heads = ["hidden", size ? "guessed beside the picture, as it is shown (IMLM)" : "guessed beside the picture (IMLM)", "guessed from the text alone (MLM)"];
-      guesses.replaceChildren(rows.length ? node("table", {}, node("thead", {}, node("tr", {}, ...heads.map((h) => node("th", { scope: "col" }, h)))), node("tbody", {}, ...rows))
-        : node("p", { className: "xfm-soft" }, still ? "No word was hidden." : hidden.pieces.size ? "" : "Click a word to hide it and see what is guessed for it."));
-    }
-
-    /** Five guesses with bars, the right one marked; where it is not among them, its probability below */
-    function fiveOf(w, which) {
-      if (!w[which]) return ["not given"];
-      const { guesses: best, truth } = w[which], line = (guess, x, right) => node("div", { className: right ? "mask-guess mask-right" : "mask-guess" },
-        node("span", {}, x !== null && x < 0.01 ? "<1 %" : x === null ? "–" : `${Math.round(100 * x)} %`), node("span", {}, guess),
-        node("span", {}, node("i", { style: { width: `${100 * (x || 0)}%` } })));
-      const rows = best.map(([guess, x]) => (guess === w.piece ? line(`${guess} ✓`, x, true) : line(guess, x, false)));
-      return best.some(([guess]) => guess === w.piece) ? rows : [...rows, line(`(${w.piece})`, truth, true)];
-    }
-
-    function told() {  // by Python, or by another view
-      if (timer === null) {
-        hidden.patches = new Set(model.get("hidden_patches"));
-        hidden.pieces = new Set(model.get("hidden_pieces"));
-      }
-      draw();
-    }
-    ui.draws(["hidden_patches", "hidden_pieces"], told);
-    ui.on("change:answer", () => {
-      draw();
-      if (fresh()) ui.say(answer().words.map((w) => `${w.piece}: ${w.with ? w.with.guesses[0][0] : "no guess"} with the picture, ${w.without ? w.without.guesses[0][0] : "no guess"} without`).join("; "));
     });
-    for (const name of ["patch", "token", "pixels"]) ui.on(`change:${name}`, draw);
-    return () => { clearTimeout(timer); ui.clean(); };
-  },
-};
+    surface.addEventListener("pointerleave", () => {
+      hovered = -1;
+      paint();
+    });
+  }
+  const lift = () => {
+    brushHides = null;
+  };
+  const seen = canvas(WIDE, WIDE, {
+    role: "application",
+    tabIndex: 0,
+    "aria-label": `The picture, ${grid} times ${grid} patches: arrow keys move, space hides or shows`,
+    onpointerdown: (event) => {
+      const patch = patchAt(seen, event, grid);
+      seen.setPointerCapture(event.pointerId);
+      brushHides = !hidden.patches.has(patch);
+      ui.set({ patch });
+      cover(patch, brushHides);
+    },
+    onpointerup: lift,
+    onpointercancel: lift,
+  });
+  arrowKeys(seen, {
+    count: () => patchCount,
+    columns: () => grid,
+    current: () => model.get("patch"),
+    go: (patch, chosen) => {
+      hovered = -1;
+      if (chosen) cover(patch, !hidden.patches.has(patch));
+      ui.set({ patch });
+      ui.announce(patchText(patch));
+    },
+  });
+  const agreementMap = canvas(WIDE, WIDE, {
+    role: "img",
+    "aria-label": "Agreement of MIM's prediction with its target, a cosine a hidden patch; the table has the numbers",
+  });
+  const pixelMap = canvas(WIDE, WIDE, {
+    role: "img",
+    "aria-label": "The hidden patches' pixels, each patch standardised",
+  });
+  const surfaces = [seen, agreementMap, pixelMap];
+  surfaces.forEach(listenToHover);
+  const patchValue = node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" });
+  const meanText = node("div", { className: "xfm-value xfm-soft" });
+  const pixelText = node("div", { className: "xfm-value xfm-soft" });
+  /**
+   * @param {string} title
+   * @param {Node[]} parts
+   */
+  const panel = (title, ...parts) =>
+    node("div", { className: "xfm-panel", role: "group", "aria-label": title }, node("h3", {}, title), ...parts);
+  const cosineScale = legend(sequential, "0 or less", 1, "cosine ");
+  const pictures = node(
+    "div",
+    { className: "xfm-row" },
+    panel("What the model sees", seen, patchValue),
+    panel("MIM: agreement with its target", agreementMap, meanText, cosineScale),
+    panel("The pixels as a target instead", pixelMap, pixelText),
+  );
+  const text = node("div", { className: "xfm-words xfm-text", role: "group", "aria-label": "Words" });
+  const guesses = node("div", { className: "xfm-guesses", tabIndex: 0, role: "region", "aria-label": "Guesses" });
+  ui.body.append(pictures, text, guesses);
+  const pieceButtons = pieces.map((piece, i) => {
+    const isEdge = i === 0 || i === pieces.length - 1; // <s> and </s> stay
+    const isJoined = i > 0 && owner[i] >= 0 && owner[i] === owner[i - 1];
+    const flip = () => {
+      if (!hidden.pieces.delete(i)) hidden.pieces.add(i);
+      model.set("token", i);
+      sendSoon();
+    };
+    return button(piece, flip, { disabled: isStill || isEdge, className: isJoined ? "xfm-joined" : "" });
+  });
+  text.append(...pieceButtons);
+
+  /** @param {number} patch */
+  function patchText(patch) {
+    const value = cosine(patch);
+    const state = hidden.patches.has(patch) ? "hidden" : "shown";
+    return `${patchName(patch, grid)}: ${state}${value === null ? "" : `, cosine ${plain(value)}`}`;
+  }
+  /** @param {number} patch */
+  const corner = (patch) => [(patch % grid) * cell, Math.floor(patch / grid) * cell];
+  /**
+   * @param {Surface} surface
+   * @param {number} alpha
+   */
+  function paintGround({ pen: brush }, alpha) {
+    brush.clearRect(0, 0, WIDE, WIDE);
+    brush.imageSmoothingEnabled = false;
+    brush.globalAlpha = alpha;
+    brush.drawImage(original, 0, 0, WIDE, WIDE);
+    brush.globalAlpha = 1;
+  }
+  function paint() {
+    paintGround(seen, 1);
+    paintGround(agreementMap, 0.2);
+    paintGround(pixelMap, 0.2);
+    const bytes = model.get("pixels");
+    const pixels = bytes?.byteLength ? bitmap(uint8(bytes), side, side) : null;
+    const part = side / grid;
+    for (const patch of hidden.patches) {
+      const [x, y] = corner(patch);
+      paintHidden(x, y);
+      const [fromX, fromY] = [(patch % grid) * part, Math.floor(patch / grid) * part];
+      if (pixels) pixelMap.pen.drawImage(pixels, fromX, fromY, part, part, x, y, cell, cell);
+      const value = cosine(patch);
+      if (value !== null) paintAgreement(value, x, y);
+    }
+    if (current() >= 0) {
+      const [x, y] = corner(current());
+      for (const { pen: brush } of surfaces)
+        outline(
+          brush,
+          [x + 2, y + 2, cell - 4, cell - 4],
+          [
+            ["#fff", 5],
+            ["#000", 2.5],
+          ],
+        );
+    }
+    patchValue.textContent = current() >= 0 ? patchText(current()) : "";
+    const cosines = [...hidden.patches].map(cosine).filter((value) => value !== null);
+    meanText.textContent = agreementText(cosines);
+    cosineScale.style.visibility = cosines.length ? "" : "hidden";
+    pixelText.textContent = pixels
+      ? "each patch with mean 0 and deviation 1: what an unguided MIM would have to predict"
+      : "not given";
+  }
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
+  function paintHidden(x, y) {
+    seen.pen.fillStyle = HIDDEN;
+    seen.pen.fillRect(x, y, cell, cell);
+    outline(seen.pen, [x + 0.5, y + 0.5, cell - 1, cell - 1], [["#fff", 1]]);
+  }
+  /**
+   * @param {number} value
+   * @param {number} x
+   * @param {number} y
+   */
+  function paintAgreement(value, x, y) {
+    const brush = agreementMap.pen;
+    brush.fillStyle = css(sequential(value));
+    brush.fillRect(x, y, cell, cell);
+    if (cell < ROOM_FOR_NUMBERS) return;
+    brush.fillStyle = readableOn(sequential(value));
+    brush.font = "11px system-ui, sans-serif";
+    brush.textAlign = "center";
+    brush.fillText(fixed(value), x + cell / 2, y + cell / 2 + 4);
+  }
+  /** @param {number[]} cosines */
+  function agreementText(cosines) {
+    const { agreement, target } = answer();
+    const isPixels = target === "pixels";
+    const whose = isPixels ? "the pixels, as this model was trained" : "the encoder's own outputs of the whole picture";
+    if (cosines.length) return `mean ${plain(mean(cosines))}; target: ${whose}`;
+    if (!hidden.patches.size) return "Nothing is hidden.";
+    if (agreement || !payload.can || !isFresh()) return "";
+    return "No agreement: this model's MIM is missing, or has another model's target.";
+  }
+
+  function draw() {
+    paint();
+    const waiting = payload.can && !isStill && !isFresh() ? "; asking …" : "";
+    count.textContent = `${hidden.patches.size} of ${patchCount} patches and ${hidden.pieces.size} word pieces hidden${waiting}`;
+    pieceButtons.forEach((key, i) => {
+      key.setAttribute("aria-pressed", String(hidden.pieces.has(i)));
+      key.classList.toggle("xfm-chosen", i === model.get("token"));
+    });
+    guesses.classList.toggle("xfm-old", !isFresh());
+    guesses.replaceChildren(
+      guessedPieces().length ? guessTable() : node("p", { className: "xfm-soft" }, noGuessText()),
+    );
+  }
+  function noGuessText() {
+    if (isStill) return "No word was hidden.";
+    return hidden.pieces.size ? "" : "Click a word to hide it and see what is guessed for it.";
+  }
+  function guessTable() {
+    const state = hidden.patches.size ? ", as it is shown" : "";
+    const columns = ["hidden", `guessed beside the picture${state} (IMLM)`, "guessed from the text alone (MLM)"];
+    const rows = guessedPieces().map((piece) =>
+      node(
+        "tr",
+        { "data-place": piece.place },
+        node("th", { scope: "row" }, piece.piece),
+        ...SIDES.map(([key]) => node("td", {}, ...guessLines(piece.piece, piece[key]))),
+      ),
+    );
+    const heads = columns.map((column) => node("th", { scope: "col" }, column));
+    return node("table", {}, node("thead", {}, node("tr", {}, ...heads)), node("tbody", {}, ...rows));
+  }
+  /**
+   * The best guesses with bars, the right one marked; where it is not among them, its probability below
+   * @param {string} right
+   * @param {GuessedPiece | null} guessed
+   */
+  function guessLines(right, guessed) {
+    if (!guessed) return ["not given"];
+    const lines = guessed.guesses.map(([guess, share]) =>
+      guess === right ? guessLine(`${guess} ✓`, share, true) : guessLine(guess, share, false),
+    );
+    const isAmong = guessed.guesses.some(([guess]) => guess === right);
+    return isAmong ? lines : [...lines, guessLine(`(${right})`, guessed.truth, true)];
+  }
+  /**
+   * @param {string} guess
+   * @param {number | null} share
+   * @param {boolean} isRight
+   */
+  function guessLine(guess, share, isRight) {
+    const bar = node("i", { style: { width: `${100 * (share || 0)}%` } });
+    const className = isRight ? "xfm-guess xfm-right" : "xfm-guess";
+    return node("div", { className }, ...[percent(share), guess, bar].map((part) => node("span", {}, part)));
+  }
+
+  /** What Python, or another view, has hidden; not while a hand is at work here */
+  function receive() {
+    if (!timer) {
+      hidden.patches = new Set(model.get("hidden_patches"));
+      hidden.pieces = new Set(model.get("hidden_pieces"));
+    }
+    draw();
+  }
+  /** @param {GuessedPiece | null} guessed */
+  const bestGuess = (guessed) => guessed?.guesses[0]?.[0] ?? "no guess";
+  function receiveAnswer() {
+    draw();
+    if (!isFresh()) return;
+    const guessed = guessedPieces().map(
+      (piece) => `${piece.piece}: ${bestGuess(piece.with)} with the picture, ${bestGuess(piece.without)} without`,
+    );
+    ui.announce(guessed.join("; "));
+  }
+  ui.draws(["hidden_patches", "hidden_pieces"], receive);
+  ui.on("change:answer", receiveAnswer);
+  for (const name of ["patch", "token", "pixels"]) ui.on(`change:${name}`, draw);
+  return () => {
+    clearTimeout(timer);
+    ui.dispose();
+  };
+}
+
+export default { render };

@@ -1,351 +1,608 @@
-// Attention: on the left what is looked at, on the right what looks, below them every head. One side chosen, the other answers.
+// @ts-check
+// Attention: on the left what is looked at, on the right what looks, beside them every head. One side chosen, the other answers.
+import { attended, difference, headMatrix, queryRow } from "./attention.js";
+import { bitmap, canvas, greyscale, legend, outline, patchAt, pen, pointerAt, resize } from "./canvas.js";
+import { css, diverging, readableOn, sequential, themeInks } from "./colour.js";
+import { arrowKeys, button, player, select, slider } from "./controls.js";
+import { keysOf, node, uniqueId } from "./dom.js";
+import { frame } from "./frame.js";
+import { clamp, float32, largest, short, uint8 } from "./numbers.js";
+
+/** @import { Host } from "./model.d.ts" */
+/** @import { PackedTrace, Side, TraceExplorerTraits } from "./payloads.d.ts" */
+/** @import { Rgb } from "./colour.js" */
+/** @import { HeadMode, Way } from "./attention.js" */
+/** @typedef {{ title: string, kind: Side, weights: Float32Array | null }} SideContent */
+/** @typedef {{ row: number, column: number }} Cell of the sheet of all heads */
+/** @typedef {(weight: number) => Rgb} Paint */
+
 const MAPS = {
-  cross: "words → patches, fusion (cross)", language: "words → words, language",
-  vision: "patches → patches, vision", fusion: "words → words, fusion",
+  cross: "words → patches, fusion (cross)",
+  language: "words → words, language",
+  vision: "patches → patches, vision",
+  fusion: "words → words, fusion",
 };
 const HEADS = { head: "one", mean: "mean", max: "max", rollout: "rollout" };
 const ORDERS = { layer: "layer and head", entropy: "entropy", mass: "mass" };
-const SIDE = 288, FINE = 48;  // of the picture, CSS pixels; of a head's small matrix, cells at most
-const typed = new WeakMap();  // of a DataView, its array: unaligned bytes are copied once
-function read(bytes, Kind) {
-  if (!typed.has(bytes)) typed.set(bytes, array(bytes, Kind));
-  return typed.get(bytes);
-}
+/** @type {TraceExplorerTraits["shown"][]} */
+const SHOWN = ["A", "B", "A−B"];
+const PICTURE = 288; // CSS pixels
+const FINE = 48; // cells of a head's small matrix, at most
+const LEVELS = 255;
+const PLAIN = Array.from({ length: LEVELS + 1 }, (_, i) => sequential(i / LEVELS));
+const SIGNED = Array.from({ length: LEVELS + 1 }, (_, i) => diverging(i / 127.5 - 1));
 
-/** By key, of query `at` (-1: mean over all), or by query, of key `at`; as Float32Array */
-function line({ size: [, H, Q, K], codes, scale }, layer, head, row, at) {
-  const code = read(codes, Uint8Array), scales = read(scale, Float32Array), base = (layer * H + head) * Q;
-  const out = new Float32Array(row ? K : Q);
-  if (!row) for (let q = 0; q < Q; q++) out[q] = (code[(base + q) * K + at] * scales[base + q]) / 255;
-  else {
-    const from = at < 0 ? 0 : at, to = at < 0 ? Q : at + 1;
-    for (let q = from; q < to; q++) {
-      const factor = scales[base + q] / 255 / (to - from), start = (base + q) * K;
-      for (let k = 0; k < K; k++) out[k] += factor * code[start + k];
-    }
+/** @param {number} weight */
+const percent = (weight) => (100 * weight).toFixed(1);
+
+/** @param {Host<TraceExplorerTraits>} host */
+function render({ model, el }) {
+  /** @type {Record<string, PackedTrace>} */
+  const received = {}; // traces that came when they were asked for
+  const payload = () => model.get("payload");
+  const mapName = () => model.get("map");
+  const isSigned = () => model.get("shown") === "A−B";
+  /**
+   * @param {string} label
+   * @returns {PackedTrace | undefined}
+   */
+  const traceOf = (label) => payload().traces[label] ?? received[label];
+  const labels = () => (model.offline ? payload().labels.filter(traceOf) : payload().labels);
+  const chosenLabels = () => {
+    const [a, b] = [model.get("a"), model.get("b")];
+    return { A: [a], B: [b], "A−B": [a, b] }[model.get("shown")];
+  };
+  const isReady = () => chosenLabels().every((label) => traceOf(label)?.maps[mapName()]);
+  // what follows is asked only where the traces are there
+  /** @param {string} label */
+  const mapOf = (label) => /** @type {PackedTrace} */ (traceOf(label)).maps[mapName()];
+  const maps = () => chosenLabels().map(mapOf);
+  const trace = () => /** @type {PackedTrace} */ (traceOf(chosenLabels()[0]));
+  const map = () => maps()[0];
+  const layer = () => clamp(model.get("layer"), 0, map().size[0] - 1);
+  const head = () => clamp(model.get("head"), 0, map().size[1] - 1);
+  const cannotSubtract = () => isSigned() && String(maps()[0].size) !== String(maps()[1].size);
+  const canDraw = () => isReady() && !cannotSubtract();
+  /** @returns {HeadMode} */
+  const mode = () => (model.get("heads") === "rollout" && !map().rollout ? "mean" : model.get("heads"));
+
+  // ---- tokens: words by their piece; patches from 1, since 0 is the token of the whole picture
+  /** @type {{ kind: Side, index: number } | null} */
+  let hovered = null;
+  /** @param {Side} kind */
+  const count = (kind) => (kind === "words" ? trace().pieces.length : trace().grid ** 2 + 1);
+  /** @param {Side} kind */
+  const chosen = (kind) => {
+    const patch = model.get("pooled") ? 0 : model.get("patch") >= 0 ? model.get("patch") + 1 : -1;
+    const index = kind === "words" ? model.get("token") : patch;
+    return index < count(kind) ? index : -1;
+  };
+  /** @param {Side} kind */
+  const current = (kind) => (hovered?.kind === kind && hovered.index < count(kind) ? hovered.index : chosen(kind));
+  /**
+   * @param {Side} kind
+   * @param {number} index
+   */
+  const tokenName = (kind, index) => {
+    if (kind === "words") return `“${trace().pieces[index]}”`;
+    return index === 0 ? "the whole picture's token" : `patch ${index - 1}`;
+  };
+  /**
+   * @param {Side} kind
+   * @param {number} index
+   */
+  function choose(kind, index) {
+    if (kind === "words") ui.set({ token: index });
+    else ui.set({ pooled: index === 0, patch: index > 0 ? index - 1 : -1 });
   }
-  return out;
-}
-
-/** The same of one trace's map, of a head, of all of a layer, or of the rollout */
-function attended(map, mode, layer, head, row, at) {
-  const [, H, Q] = map.size;
-  if (mode === "head") return line(map, layer, head, row, at);
-  if (mode === "rollout") return line({ ...map.rollout, size: [map.size[0], 1, ...map.size.slice(2)] }, layer, 0, row, at);
-  const sum = (vectors) => vectors.reduce((a, b) => a.map((x, i) => x + b[i]));
-  if (mode === "max" && row && at < 0) {
-    const each = Array.from({ length: Q }, (_, q) => attended(map, mode, layer, head, true, q));
-    return sum(each).map((x) => x / Q);
+  /**
+   * @param {Side} kind
+   * @param {number} index
+   */
+  function hover(kind, index) {
+    if (hovered?.kind === kind && hovered.index === index) return;
+    hovered = index < 0 ? null : { kind, index };
+    drawSides();
+    if (kind === map().queries && map().keys === "patches") drawHeads();
   }
-  const vectors = Array.from({ length: H }, (_, h) => line(map, layer, h, row, at));
-  return mode === "mean" ? sum(vectors).map((x) => x / H) : vectors.reduce((a, b) => a.map((x, i) => Math.max(x, b[i])));
-}
 
-/** All of a head's matrix (queries down, keys across), means of blocks where it is larger than `w` x `h` */
-function matrix({ size: [, H, Q, K], codes, scale }, layer, head, w, h) {
-  const code = read(codes, Uint8Array), scales = read(scale, Float32Array), base = (layer * H + head) * Q;
-  const out = new Float32Array(w * h), count = new Float32Array(w * h), column = Uint16Array.from({ length: K }, (_, k) => (k * w) / K);
-  for (let q = 0; q < Q; q++) {
-    const factor = scales[base + q] / 255, start = (base + q) * K, line = Math.floor((q * h) / Q) * w;
-    for (let k = 0; k < K; k++) { out[line + column[k]] += factor * code[start + k]; count[line + column[k]]++; }
-  }
-  return out.map((x, i) => x / count[i]);
-}
+  /**
+   * Of what is shown: A's, B's or A−B's
+   * @param {Way} way
+   * @param {number} at
+   */
+  const weights = (way, at) =>
+    difference(maps().map((one) => attended({ map: one, mode: mode(), layer: layer(), head: head() }, way, at)));
+  /**
+   * @param {number} most
+   * @returns {Paint}
+   */
+  const painting = (most) => {
+    const table = isSigned() ? SIGNED : PLAIN;
+    const zero = isSigned() ? LEVELS / 2 : 0;
+    const factor = (LEVELS - zero) / (most || 1);
+    return (weight) => table[clamp(Math.round(zero + weight * factor), 0, LEVELS)];
+  };
 
-const PLAIN = Array.from({ length: 256 }, (_, i) => sequential(i / 255)), SIGNS = Array.from({ length: 256 }, (_, i) => diverging(i / 127.5 - 1));
-const minus = ([one, two]) => (two ? one.map((x, i) => x - two[i]) : one);
-const percent = (x) => (100 * x).toFixed(1);
-const largest = (values) => values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  const ui = frame(model, el, {
+    view: "xfm-trace-explorer",
+    title: "Attention",
+    about:
+      "Weights of each row add up to 1. Choose a word or a patch: what it looks at is on the left, what looks at it on the right.",
+    table: () => ({
+      columns: ["side", "token", "weight"],
+      rows: canDraw()
+        ? sideContents().flatMap(({ title, kind, weights: own }) =>
+            [...(own ?? [])].map((weight, i) => [title, tokenName(kind, i), weight]),
+          )
+        : [],
+    }),
+  });
 
-const view = {
-  render({ model, el }) {
-    const cache = {}, greys = new WeakMap();
-    const payload = () => model.get("payload"), name = () => model.get("map"), signed = () => model.get("shown") === "A−B";
-    const has = (label) => payload().traces[label] || cache[label];
-    const labels = () => (model.offline ? payload().labels.filter(has) : payload().labels);
-    const wanted = () => ({ A: ["a"], B: ["b"], "A−B": ["a", "b"] })[model.get("shown")].map((side) => model.get(side));
-    const ready = () => wanted().every((label) => has(label)?.maps[name()]);
-    const first = () => has(wanted()[0]), mapOf = (label) => has(label).maps[name()], map = () => mapOf(wanted()[0]);
-    const layer = () => clamp(model.get("layer"), 0, map().size[0] - 1), head = () => clamp(model.get("head"), 0, map().size[1] - 1);
-    const differ = () => signed() && String(mapOf(wanted()[0]).size) !== String(mapOf(wanted()[1]).size);
-    const mode = () => (model.get("heads") === "rollout" && !map().rollout ? "mean" : model.get("heads"));
-    let over = null;  // what the mouse is on: {kind, index}
-    const count = (kind) => (kind === "words" ? first().pieces.length : first().grid ** 2 + 1);
-    const chosen = (kind) => {
-      const at = kind === "words" ? model.get("token") : model.get("pooled") ? 0 : model.get("patch") >= 0 ? model.get("patch") + 1 : -1;
-      return at < count(kind) ? at : -1;
-    };
-    const at = (kind) => (over?.kind === kind && over.index < count(kind) ? over.index : chosen(kind));
-    const called = (kind, i) => {
-      if (kind === "words") return `“${first().pieces[i]}”`;
-      return i === 0 ? "the whole picture's token" : `patch ${i - 1}`;
-    };
-    function choose(kind, i) {
-      if (kind === "words") ui.set({ token: i });
-      else ui.set({ pooled: i === 0, patch: i > 0 ? i - 1 : -1 });
-    }
-    function hover(kind, i) {
-      if (over?.kind === kind && over.index === i) return;
-      over = i < 0 ? null : { kind, index: i };
-      panels();
-      if (kind === map().queries && map().keys === "patches") grid();
-    }
-    /** The numbers of a side, A's, B's or A−B's */
-    function values(row, i) {
-      return minus(wanted().map((label) => attended(mapOf(label), mode(), layer(), head(), row, i)));
-    }
-    const colour = (most) => {
-      const table = signed() ? SIGNS : PLAIN, zero = signed() ? 127.5 : 0, factor = (255 - zero) / (most || 1);
-      return (x) => table[clamp(Math.round(zero + x * factor), 0, 255)];
-    };
+  // ---- what is chosen
+  const whichMap = select(
+    "Attention of",
+    keysOf(MAPS),
+    mapName(),
+    (name) => ui.set({ map: name }),
+    (name) => MAPS[name],
+  );
+  const whichHeads = select(
+    "heads",
+    keysOf(HEADS),
+    model.get("heads"),
+    (name) => ui.set({ heads: name }),
+    (name) => HEADS[name],
+  );
+  const whichHead = slider("head", { max: 1, step: 1 }, (i) => ui.set({ head: i, heads: "head" }));
+  const whichLayer = slider("layer", { max: 1, step: 1 }, (i) => ui.set({ layer: i }));
+  ui.controls.append(whichMap.element, whichHeads.element, whichHead.element, whichLayer.element);
+  const traceControls = payload().labels.length > 1 ? severalTraces() : null;
 
-    const ui = frame(model, el, {
-      title: "Attention",
-      about: "Weights of each row add up to 1. Choose a word or a patch: what it looks at is on the left, what looks at it on the right.",
-      table: () => {
-        if (!ready() || differ()) return { columns: ["side", "token", "weight"], rows: [] };
-        return { columns: ["side", "token", "weight"], rows: sides().flatMap(({ said, kind, found }) => [...(found || [])].map((x, i) => [said, called(kind, i), x])) };
+  function severalTraces() {
+    const all = labels();
+    const a = select("A", all, model.get("a"), (label) => ui.set({ a: label }));
+    const b = select("B", all, model.get("b"), (label) => ui.set({ b: label }));
+    const shown = select("show", SHOWN, model.get("shown"), (name) => ui.set({ shown: name }));
+    const first = Math.max(0, all.indexOf(model.get("a")));
+    const walk = player("A through the traces", { count: all.length, value: first, format: (i) => all[i] }, (i) =>
+      ui.set({ a: all[i] }),
+    );
+    const missing = payload().labels.length - all.length;
+    const note = `${all.length} of ${payload().labels.length} traces are in this file; the others need Python.`;
+    ui.controls.after(
+      node(
+        "div",
+        { className: "xfm-controls", role: "group", "aria-label": "Traces" },
+        ...[a.element, b.element, shown.element, walk.element],
+        missing ? node("span", { className: "xfm-soft" }, note) : null,
+      ),
+    );
+    return {
+      stop: walk.stop,
+      show() {
+        a.value(model.get("a"));
+        b.value(model.get("b"));
+        shown.value(model.get("shown"));
+        walk.value(Math.max(0, labels().indexOf(model.get("a"))));
       },
+    };
+  }
+
+  // ---- a side: the picture or the words
+  /** @type {WeakMap<PackedTrace, HTMLCanvasElement>} */
+  const greyPictures = new WeakMap();
+  /** @param {PackedTrace} of */
+  function greyPicture(of) {
+    const picture = greyPictures.get(of) ?? bitmap(greyscale(uint8(of.image)), of.side, of.side);
+    greyPictures.set(of, picture);
+    return picture;
+  }
+
+  function sidePanel() {
+    const title = node("h3");
+    const scale = node("div");
+    const toggle = (/** @type {Side} */ kind, /** @type {number} */ i) => choose(kind, chosen(kind) === i ? -1 : i);
+    const whole = button("", () => toggle("patches", 0), { className: "xfm-whole" });
+    const words = node("div", { className: "xfm-tokens", role: "listbox", tabIndex: 0 });
+    const image = canvas(PICTURE, PICTURE, {
+      tabIndex: 0,
+      role: "application",
+      "aria-roledescription": "patches of a picture",
     });
+    const element = node("div", { className: "xfm-panel" }, title, words, image, whole, scale);
+    /** @type {string[] | null} */
+    let listed = null; // the pieces whose elements are there
 
-    // ---- what is chosen
-    const option = (table, value) => table[value], key = (table, text) => Object.keys(table).find((k) => table[k] === text);
-    const which = select("Attention of", Object.values(MAPS), option(MAPS, name()), (v) => ui.set({ map: key(MAPS, v) }));
-    const depth = slider("layer", { max: 1, step: 1, value: 0 }, (v) => ui.set({ layer: v }));
-    const modes = select("heads", Object.values(HEADS), option(HEADS, model.get("heads")), (v) => ui.set({ heads: key(HEADS, v) }));
-    const heads = slider("head", { max: 1, step: 1, value: 0 }, (v) => ui.set({ head: v, heads: "head" }));
-    ui.controls.append(which.element, modes.element, heads.element, depth.element);
-    let several = null;
-    if (payload().labels.length > 1) {
-      const all = labels();
-      several = {
-        a: select("A", all, model.get("a"), (v) => ui.set({ a: v })), b: select("B", all, model.get("b"), (v) => ui.set({ b: v })),
-        shown: select("show", ["A", "B", "A−B"], model.get("shown"), (v) => ui.set({ shown: v })),
-        through: player("A through the traces", { count: all.length, value: Math.max(0, all.indexOf(model.get("a"))), said: (i) => all[i] }, (i) => ui.set({ a: all[i] })),
-      };
-      const bar = node("div", { className: "xfm-controls", role: "group", "aria-label": "Traces" }, ...Object.values(several).map((c) => c.element));
-      ui.controls.after(bar);
-      if (all.length < payload().labels.length) bar.append(node("span", { className: "xfm-soft" }, `${all.length} of ${payload().labels.length} traces are in this file; the others need Python.`));
-    }
-    const order = select("Sort the heads by", Object.values(ORDERS), option(ORDERS, model.get("sort")), (v) => ui.set({ sort: key(ORDERS, v) }));
+    const patchUnder = (/** @type {MouseEvent} */ event) => 1 + patchAt(image, event, trace().grid);
+    image.addEventListener("mousemove", (event) => hover("patches", patchUnder(event)));
+    image.addEventListener("mouseleave", () => hover("patches", -1));
+    image.addEventListener("click", (event) => toggle("patches", patchUnder(event)));
+    whole.addEventListener("mouseenter", () => hover("patches", 0));
+    whole.addEventListener("mouseleave", () => hover("patches", -1));
+    const wordUnder = (/** @type {MouseEvent} */ event) => {
+      const word = event.target instanceof Element ? event.target.closest("[role=option]") : null;
+      return word ? [...words.children].indexOf(word) : -1;
+    };
+    words.addEventListener("mouseover", (event) => hover("words", wordUnder(event)));
+    words.addEventListener("mouseleave", () => hover("words", -1));
+    words.addEventListener("click", (event) => wordUnder(event) >= 0 && toggle("words", wordUnder(event)));
+    arrowKeys(image, {
+      count: () => trace().grid ** 2,
+      columns: () => trace().grid,
+      current: () => chosen("patches") - 1,
+      go: (i) => choose("patches", i + 1),
+    });
+    arrowKeys(words, { count: () => count("words"), current: () => chosen("words"), go: (i) => choose("words", i) });
+    for (const [box, kind] of /** @type {[HTMLElement, Side][]} */ ([
+      [image, "patches"],
+      [words, "words"],
+    ]))
+      box.addEventListener("keydown", (event) => event.key === "Escape" && choose(kind, -1));
 
-    // ---- a side: the picture or the words
-    function side() {
-      const title = node("h3"), scale = node("div"), whole = button("", () => choose("patches", chosen("patches") === 0 ? -1 : 0), { className: "xfm-whole" });
-      const words = node("div", { className: "xfm-tokens", role: "listbox", tabIndex: 0 });
-      const image = canvas(SIDE, SIDE, { tabIndex: 0, role: "application", "aria-roledescription": "patches of a picture" });
-      const element = node("div", { className: "xfm-panel" }, title, words, image, whole, scale);
-      const inside = (event) => {
-        const [x, y] = place(image, event), n = first().grid;
-        return 1 + clamp(Math.floor((y / SIDE) * n), 0, n - 1) * n + clamp(Math.floor((x / SIDE) * n), 0, n - 1);
-      };
-      const toggled = (kind, i) => choose(kind, chosen(kind) === i ? -1 : i);
-      image.addEventListener("mousemove", (event) => hover("patches", inside(event)));
-      image.addEventListener("mouseleave", () => hover("patches", -1));
-      image.addEventListener("click", (event) => toggled("patches", inside(event)));
-      whole.addEventListener("mouseenter", () => hover("patches", 0));
-      whole.addEventListener("mouseleave", () => hover("patches", -1));
-      keys(image, { count: () => first().grid ** 2, columns: () => first().grid, at: () => chosen("patches") - 1, act: (i) => choose("patches", i + 1) });
-      keys(words, { count: () => count("words"), at: () => chosen("words"), act: (i) => choose("words", i) });
-      const index = (event) => [...words.children].indexOf(event.target.closest("[role=option]"));
-      words.addEventListener("mouseover", (event) => hover("words", index(event)));
-      words.addEventListener("mouseleave", () => hover("words", -1));
-      words.addEventListener("click", (event) => index(event) >= 0 && toggled("words", index(event)));
-      for (const [box, kind] of [[image, "patches"], [words, "words"]])
-        box.addEventListener("keydown", (event) => { if (event.key === "Escape") choose(kind, -1); });
-
-      function fill(of) {
-        if (words.made === of.pieces) return;
-        words.made = of.pieces;
-        words.replaceChildren(...of.pieces.map((piece, i) => node("span", {
-          role: "option", id: unique("word"), className: i && of.owner[i] >= 0 && of.owner[i] === of.owner[i - 1] ? "xfm-same" : "",
-        }, piece.trim() || "␣", node("small"))));
-      }
-      function drawWords(found, paint) {
-        fill(first());
-        [...words.children].forEach((word, i) => {
-          const shade = found ? paint(found[i]) : null;
-          word.style.background = shade ? rgb(shade) : "";
-          word.style.color = shade ? onColour(shade) : "";
-          word.lastChild.textContent = found ? percent(found[i]) : "";
-          word.setAttribute("aria-selected", String(i === chosen("words")));
-        });
-        const active = words.children[chosen("words")];
-        active ? words.setAttribute("aria-activedescendant", active.id) : words.removeAttribute("aria-activedescendant");
-      }
-      function drawPatches(found, paint, most) {
-        const of = first(), n = of.grid, step = SIDE / n, pen = image.pen;
-        pen.imageSmoothingEnabled = false;
-        pen.drawImage(grey(of), 0, 0, SIDE, SIDE);
-        for (let i = 0; found && i < n * n; i++) {
-          pen.fillStyle = rgb(paint(found[i + 1]), 0.25 + 0.5 * Math.abs(found[i + 1] / (most || 1)));
-          pen.fillRect((i % n) * step, Math.floor(i / n) * step, step, step);
-        }
-        const outline = (x, y, w, h, ink, width) => {
-          for (const [style, wide] of [["#000", width + 2], [ink, width]]) { pen.strokeStyle = style; pen.lineWidth = wide; pen.strokeRect(x, y, w, h); }
-        };
-        for (const { box: [x, y, w, h], pieces } of of.boxes) {
-          if (pieces.includes(at("words"))) outline(...[x, y, w, h].map((v) => (v * SIDE) / of.side), "#fff", 2);
-        }
-        const i = at("patches") - 1;
-        if (i >= 0) outline((i % n) * step + 1, Math.floor(i / n) * step + 1, step - 2, step - 2, "#ff9e4a", 3);
-        whole.textContent = `the whole picture's token${found ? `: ${percent(found[0])} %` : ""}`;
-        whole.setAttribute("aria-pressed", String(chosen("patches") === 0));
-      }
-      function draw({ said, kind, found }) {
-        const most = found ? largest(kind === "patches" ? found.subarray(1) : found) : 0, paint = colour(most);
-        title.textContent = said;
-        words.hidden = kind !== "words";
-        image.hidden = whole.hidden = kind !== "patches";
-        words.style.display = kind === "words" ? "" : "none";
-        image.style.display = kind === "patches" ? "" : "none";
-        (kind === "words" ? drawWords : drawPatches)(found, paint, most);
-        const now = kind === "patches" ? at("patches") : -1;
-        const n = first().grid, where = now > 0 ? ` (row ${Math.floor((now - 1) / n) + 1}, column ${((now - 1) % n) + 1})` : "";
-        const label = `${said}${found && now >= 0 ? `; ${called(kind, now)}${where}: ${percent(found[now])} %` : ""}`;
-        (kind === "words" ? words : image).setAttribute("aria-label", label);
-        if (found) scale.replaceChildren(legend((t) => paint((signed() ? 2 * t - 1 : t) * most), signed() ? -100 * most : 0, 100 * most, signed() ? "A−B, % " : "weight, % "));
-        else scale.replaceChildren();
-        return label;
-      }
-      return { element, draw };
+    function listWords() {
+      const { pieces, owner } = trace();
+      if (listed === pieces) return;
+      listed = pieces;
+      words.replaceChildren(
+        ...pieces.map((piece, i) => {
+          const sameWord = i > 0 && owner[i] >= 0 && owner[i] === owner[i - 1];
+          const className = sameWord ? "xfm-same" : "";
+          return node("span", { role: "option", id: uniqueId("word"), className }, piece.trim() || "␣", node("small"));
+        }),
+      );
     }
-    function grey(of) {
-      if (!greys.has(of)) {
-        const bytes = array(of.image), flat = new Uint8Array(bytes.length);
-        for (let i = 0; i < bytes.length; i += 3) flat.fill(Math.round((bytes[i] + bytes[i + 1] + bytes[i + 2]) / 3), i, i + 3);
-        greys.set(of, picture(flat, of.side, of.side));
-      }
-      return greys.get(of);
-    }
-    function sides() {
-      const { queries, keys: looked } = map(), q = at(queries), k = at(looked);
-      const made = mode() === "rollout", one = { words: "a word", patches: "a patch" }[looked];
-      const left = q < 0 ? (made ? `What ${queries} are made of, on average` : `What ${queries} look at, on average`)
-        : made ? `What ${called(queries, q)} is made of` : `What ${called(queries, q)} looks at`;
-      const right = k < 0 ? `Choose ${one} to see which ${queries} look at it`
-        : made ? `What ${called(looked, k)} is a part of` : `Which ${queries} look at ${called(looked, k)}`;
-      return [{ said: left, kind: looked, found: values(true, q) }, { said: right, kind: queries, found: k < 0 ? null : values(false, k) }];
-    }
-    const left = side(), right = side();
-
-    // ---- all heads on one canvas
-    const cells = canvas(10, 10, { tabIndex: 0, role: "application", "aria-roledescription": "grid of heads" });
-    const under = node("p", { className: "xfm-soft" });
-    let pointed = -1, geometry = null, sheet = {};
-    cells.addEventListener("mousemove", (event) => { pointed = cellAt(event); caption(); });
-    cells.addEventListener("mouseleave", () => { pointed = -1; caption(); });
-    cells.addEventListener("click", (event) => { const i = cellAt(event); if (i >= 0) pick(i); });
-    keys(cells, { count: () => ranked().length, columns: () => map().size[1], at: () => place0(), act: (i) => pick(i) });
-    const pick = (i) => { const [l, h] = ranked()[i]; ui.set({ layer: l, head: h, heads: "head" }); };
-    const place0 = () => ranked().findIndex(([l, h]) => l === layer() && h === head());
-    function cellAt(event) {
-      if (!geometry) return -1;
-      const [x, y] = place(cells, event), column = Math.floor((x - geometry.left) / geometry.wide), row = Math.floor((y - geometry.top) / geometry.tall);
-      const i = row * geometry.columns + column;
-      return x < geometry.left || y < geometry.top || column >= geometry.columns || i >= ranked().length ? -1 : i;
-    }
-    function measure(what, l, h) {
-      const of = (label) => { const m = mapOf(label); return read(m[what], Float32Array)[l * m.size[1] + h]; };
-      const [one, two = 0] = wanted().map(of);
-      return one - two;
-    }
-    /** [layer, head] of all heads: sharpest first, most mass first, or where A and B differ most */
-    function ranked() {
-      const [L, H] = map().size, all = Array.from({ length: L * H }, (_, i) => [Math.floor(i / H), i % H]), by = model.get("sort");
-      if (by === "layer") return all;
-      const rank = ([l, h]) => (signed() ? -Math.abs(measure(by, l, h)) : by === "entropy" ? measure(by, l, h) : -measure(by, l, h));
-      return all.sort((a, b) => rank(a) - rank(b));
-    }
-    function caption() {
-      const i = pointed >= 0 ? pointed : place0(), [l, h] = ranked()[i] || [0, 0];
-      under.textContent = `${signed() ? "A−B, " : ""}layer ${l}, head ${h}: entropy ${short(measure("entropy", l, h))} nats; mass ${short(measure("mass", l, h))}, ${map().counted}`;
-      cells.setAttribute("aria-label", `All heads. ${under.textContent}`);
-    }
-    function grid() {
-      const { size: [L, H, Q, K], queries, keys: looked } = map(), inks = colours(ui.root), sorted = model.get("sort") !== "layer";
-      const box = clamp(Math.floor(470 / H) - 4, 22, 76), patchy = looked === "patches", n = first().grid;
-      const [w, h] = patchy ? [n, n] : [Math.min(K, FINE), Math.min(Q, FINE)], q = at(queries);
-      geometry = { left: sorted ? 2 : 24, top: sorted ? 2 : 18, wide: box + 4, tall: box + (sorted ? 17 : 4), columns: H };
-      const width = geometry.left + H * geometry.wide + 2, height = geometry.top + L * geometry.tall + 2;
-      if (cells.wide !== width || cells.tall !== height) resize(cells, width, height);
-      const pen = cells.pen, drawn = thumbs(patchy, w, h, q);
-      pen.clearRect(0, 0, width, height);
-      pen.imageSmoothingEnabled = false;
-      pen.font = "11px system-ui, sans-serif";
-      pen.textBaseline = "middle";
-      pen.textAlign = "center";
-      ranked().forEach(([l, head0], i) => {
-        const x = geometry.left + (i % H) * geometry.wide, y = geometry.top + Math.floor(i / H) * geometry.tall;
-        pen.drawImage(drawn, head0 * w, l * h, w, h, x, y, box, box);
-        pen.fillStyle = inks.ink;
-        if (sorted) pen.fillText(box < 40 ? `${l}.${head0}` : `${l}.${head0}: ${short(+measure(model.get("sort"), l, head0).toPrecision(2))}`, x + box / 2, y + box + 8);
-        if (l === layer() && (head0 === head() || mode() !== "head")) { pen.strokeStyle = inks.orange; pen.lineWidth = 3; pen.strokeRect(x - 0.5, y - 0.5, box + 1, box + 1); }
+    /**
+     * @param {Float32Array | null} own
+     * @param {Paint} paint
+     */
+    function drawWords(own, paint) {
+      listWords();
+      [...words.children].forEach((word, i) => {
+        const shade = own ? paint(own[i]) : null;
+        const { style } = /** @type {HTMLElement} */ (word);
+        style.background = shade ? css(shade) : "";
+        style.color = shade ? readableOn(shade) : "";
+        if (word.lastChild) word.lastChild.textContent = own ? percent(own[i]) : "";
+        word.setAttribute("aria-selected", String(i === chosen("words")));
       });
-      if (!sorted) {
-        pen.fillStyle = inks.soft;
-        for (let j = 0; j < H; j++) pen.fillText(String(j), geometry.left + j * geometry.wide + box / 2, 9);
-        for (let j = 0; j < L; j++) pen.fillText(String(j), 11, geometry.top + j * geometry.tall + box / 2);
-      }
-      all.style.maxWidth = `${Math.max(width, 330)}px`;
-      const by = signed() ? "largest difference first" : { entropy: "lowest entropy first", mass: "most mass first" }[model.get("sort")];
-      const what = patchy ? (q < 0 ? `mean over all ${queries}` : called(queries, q)) : "in each, rows look at columns";
-      gridTitle.textContent = `All heads, ${sorted ? `layer.head, ${by}` : "a row a layer"}; ${what}`;
-      caption();
+      const active = words.children[chosen("words")];
+      if (active) words.setAttribute("aria-activedescendant", active.id);
+      else words.removeAttribute("aria-activedescendant");
     }
-    /** Of each head, layers down: its row over the patches, or its whole matrix over the words, each by its own largest */
-    function thumbs(patchy, w, h, q) {
-      const maps = wanted().map(mapOf), about = [...maps, patchy && q];
-      if (about.every((x, i) => x === sheet.about?.[i])) return sheet.drawn;
-      const [L, H] = maps[0].size, drawn = node("canvas", { width: H * w, height: L * h }), pen = drawn.getContext("2d"), data = new ImageData(w, h);
-      for (let i = 0; i < L * H; i++) {
-        const l = Math.floor(i / H), head = i % H;
-        const found = minus(maps.map((m) => (patchy ? line(m, l, head, true, q).subarray(1) : matrix(m, l, head, w, h))));
-        const paint = colour(largest(found));
-        found.forEach((x, j) => { const c = paint(x); data.data.set([c[0], c[1], c[2], 255], 4 * j); });
-        pen.putImageData(data, head * w, l * h);
+    /**
+     * @param {Float32Array | null} own
+     * @param {Paint} paint
+     * @param {number} most
+     */
+    function drawPatches(own, paint, most) {
+      const { grid, boxes, side } = trace();
+      const step = PICTURE / grid;
+      const brush = image.pen;
+      brush.imageSmoothingEnabled = false;
+      brush.drawImage(greyPicture(trace()), 0, 0, PICTURE, PICTURE);
+      for (let i = 0; own && i < grid * grid; i++) {
+        brush.fillStyle = css(paint(own[i + 1]), 0.25 + 0.5 * Math.abs(own[i + 1] / (most || 1)));
+        brush.fillRect((i % grid) * step, Math.floor(i / grid) * step, step, step);
       }
-      sheet = { about, drawn };
-      return drawn;
+      for (const { box, pieces } of boxes) {
+        if (!pieces.includes(current("words"))) continue;
+        const [x, y, w, h] = box.map((v) => (v * PICTURE) / side);
+        outline(
+          brush,
+          [x, y, w, h],
+          [
+            ["#000", 4],
+            ["#fff", 2],
+          ],
+        );
+      }
+      const at = current("patches") - 1;
+      const [x, y] = [(at % grid) * step + 1, Math.floor(at / grid) * step + 1];
+      if (at >= 0)
+        outline(
+          brush,
+          [x, y, step - 2, step - 2],
+          [
+            ["#000", 5],
+            ["#ff9e4a", 3],
+          ],
+        );
+      whole.textContent = `the whole picture's token${own ? `: ${percent(own[0])} %` : ""}`;
+      whole.setAttribute("aria-pressed", String(chosen("patches") === 0));
     }
-    const gridTitle = node("h3"), note = node("p", { role: "status" });
-    const heading = node("div", { className: "xfm-controls" }, order.element);
-    const all = node("div", { className: "xfm-panel" }, gridTitle, heading, cells, under);
-    const row = node("div", { className: "xfm-row" }, left.element, node("div", { className: "xfm-row xfm-rest" }, right.element, all));
-    ui.body.append(note, row);
-    for (const type of ["mousemove", "mouseover", "mouseleave", "mouseenter", "click", "keydown"])
-      row.addEventListener(type, (event) => { if (!ready() || differ()) event.stopPropagation(); }, true);
+    /**
+     * Returns what it shows, in words
+     * @param {SideContent} content
+     */
+    function drawContent({ title: heading, kind, weights: own }) {
+      const most = own ? largest(kind === "patches" ? own.subarray(1) : own) : 0;
+      const paint = painting(most);
+      title.textContent = heading;
+      words.style.display = kind === "words" ? "" : "none";
+      image.style.display = whole.style.display = kind === "patches" ? "" : "none";
+      if (kind === "words") drawWords(own, paint);
+      else drawPatches(own, paint, most);
+      const label = own ? heading + pointed(kind, own) : heading;
+      (kind === "words" ? words : image).setAttribute("aria-label", label);
+      const bar = (/** @type {number} */ t) => paint((isSigned() ? 2 * t - 1 : t) * most);
+      const unit = isSigned() ? "A−B, % " : "weight, % ";
+      scale.replaceChildren(own ? legend(bar, isSigned() ? -100 * most : 0, 100 * most, unit) : "");
+      return label;
+    }
+    return { element, draw: drawContent };
+  }
 
-    function panels() {
-      const [one, two] = sides();
-      return [left.draw(one), right.draw(two)];
-    }
-    function draw() {
-      which.value(option(MAPS, name()));
-      modes.value(option(HEADS, model.get("heads")));
-      order.value(option(ORDERS, model.get("sort")));
-      if (several) {
-        for (const side of ["a", "b", "shown"]) several[side].value(model.get(side));
-        several.through.value(Math.max(0, labels().indexOf(model.get("a"))));
+  /**
+   * The patch that is pointed at, and its weight
+   * @param {Side} kind
+   * @param {Float32Array} own
+   */
+  function pointed(kind, own) {
+    const at = kind === "patches" ? current("patches") : -1;
+    if (at < 0) return "";
+    const { grid } = trace();
+    const place = at > 0 ? ` (row ${Math.floor((at - 1) / grid) + 1}, column ${((at - 1) % grid) + 1})` : "";
+    return `; ${tokenName(kind, at)}${place}: ${percent(own[at])} %`;
+  }
+
+  /** @returns {[SideContent, SideContent]} */
+  function sideContents() {
+    const { queries, keys } = map();
+    const query = current(queries);
+    const key = current(keys);
+    return [
+      { title: lookedAtTitle(queries, query), kind: keys, weights: weights("looks at", query) },
+      {
+        title: lookingTitle(keys, queries, key),
+        kind: queries,
+        weights: key < 0 ? null : weights("is looked at", key),
+      },
+    ];
+  }
+  /**
+   * @param {Side} queries
+   * @param {number} query
+   */
+  function lookedAtTitle(queries, query) {
+    const name = query < 0 ? queries : tokenName(queries, query);
+    if (mode() === "rollout") return query < 0 ? `What ${name} are made of, on average` : `What ${name} is made of`;
+    return query < 0 ? `What ${name} look at, on average` : `What ${name} looks at`;
+  }
+  /**
+   * @param {Side} keys
+   * @param {Side} queries
+   * @param {number} key
+   */
+  function lookingTitle(keys, queries, key) {
+    if (key < 0) return `Choose ${{ words: "a word", patches: "a patch" }[keys]} to see which ${queries} look at it`;
+    const name = tokenName(keys, key);
+    return mode() === "rollout" ? `What ${name} is a part of` : `Which ${queries} look at ${name}`;
+  }
+  const left = sidePanel();
+  const right = sidePanel();
+  function drawSides() {
+    const [lookedAt, looking] = sideContents();
+    return [left.draw(lookedAt), right.draw(looking)];
+  }
+
+  // ---- all heads on one canvas
+  const order = select(
+    "Sort the heads by",
+    keysOf(ORDERS),
+    model.get("sort"),
+    (name) => ui.set({ sort: name }),
+    (name) => ORDERS[name],
+  );
+  const cells = canvas(10, 10, { tabIndex: 0, role: "application", "aria-roledescription": "grid of heads" });
+  const caption = node("p", { className: "xfm-soft" });
+  const headsTitle = node("h3");
+  let hoveredCell = -1;
+  const cellSize = { left: 0, top: 0, wide: 0, tall: 0, columns: 0 }; // no columns: nothing was drawn yet
+  cells.addEventListener("mousemove", (event) => {
+    hoveredCell = cellAt(event);
+    drawCaption();
+  });
+  cells.addEventListener("mouseleave", () => {
+    hoveredCell = -1;
+    drawCaption();
+  });
+  cells.addEventListener("click", (event) => cellAt(event) >= 0 && chooseHead(cellAt(event)));
+  arrowKeys(cells, {
+    count: () => ranked().length,
+    columns: () => map().size[1],
+    current: () => chosenCell(),
+    go: (i) => chooseHead(i),
+  });
+  /** @param {number} i */
+  const chooseHead = (i) => {
+    const [l, h] = ranked()[i];
+    ui.set({ layer: l, head: h, heads: "head" });
+  };
+  const chosenCell = () => ranked().findIndex(([l, h]) => l === layer() && h === head());
+  /** @param {MouseEvent} event */
+  function cellAt(event) {
+    const { left: x0, top: y0, wide, tall, columns } = cellSize;
+    const [x, y] = pointerAt(cells, event);
+    const column = Math.floor((x - x0) / wide);
+    const i = Math.floor((y - y0) / tall) * columns + column;
+    return x < x0 || y < y0 || column >= columns || i >= ranked().length ? -1 : i;
+  }
+  /**
+   * @param {"entropy" | "mass"} what
+   * @param {number} l
+   * @param {number} h
+   */
+  function measure(what, l, h) {
+    const [a, b = 0] = maps().map((one) => float32(one[what])[l * one.size[1] + h]);
+    return a - b;
+  }
+  /**
+   * [layer, head] of all heads: sharpest first, most mass first, or where A and B differ most
+   * @returns {[number, number][]}
+   */
+  function ranked() {
+    const [layers, heads] = map().size;
+    /** @type {[number, number][]} */
+    const every = Array.from({ length: layers * heads }, (_, i) => [Math.floor(i / heads), i % heads]);
+    const by = model.get("sort");
+    if (by === "layer") return every;
+    const rank = (/** @type {[number, number]} */ [l, h]) => {
+      const value = measure(by, l, h);
+      return isSigned() ? -Math.abs(value) : by === "entropy" ? value : -value;
+    };
+    return every.sort((a, b) => rank(a) - rank(b));
+  }
+  function drawCaption() {
+    const [l, h] = ranked()[hoveredCell >= 0 ? hoveredCell : chosenCell()] ?? [0, 0];
+    const [entropy, mass] = [short(measure("entropy", l, h)), short(measure("mass", l, h))];
+    caption.textContent = `${isSigned() ? "A−B, " : ""}layer ${l}, head ${h}: entropy ${entropy} nats; mass ${mass}, ${map().counted}`;
+    cells.setAttribute("aria-label", `All heads. ${caption.textContent}`);
+  }
+  function drawHeads() {
+    const {
+      size: [layers, heads, queries, keys],
+      keys: keySide,
+    } = map();
+    const inks = themeInks(ui.root);
+    const by = model.get("sort");
+    const patchy = keySide === "patches";
+    const grid = trace().grid;
+    const [width, height] = patchy ? [grid, grid] : [Math.min(keys, FINE), Math.min(queries, FINE)];
+    const box = clamp(Math.floor(470 / heads) - 4, 22, 76);
+    const sorted = by !== "layer";
+    Object.assign(cellSize, {
+      left: sorted ? 2 : 24,
+      top: sorted ? 2 : 18,
+      wide: box + 4,
+      tall: box + (sorted ? 17 : 4),
+      columns: heads,
+    });
+    const { left: x0, top: y0, wide, tall } = cellSize;
+    const [sheetWidth, sheetHeight] = [x0 + heads * wide + 2, y0 + layers * tall + 2];
+    if (cells.wide !== sheetWidth || cells.tall !== sheetHeight) resize(cells, sheetWidth, sheetHeight);
+    const sheet = thumbnails(patchy, width, height, current(map().queries));
+    const brush = cells.pen;
+    brush.clearRect(0, 0, sheetWidth, sheetHeight);
+    brush.imageSmoothingEnabled = false;
+    Object.assign(brush, { font: "11px system-ui, sans-serif", textBaseline: "middle", textAlign: "center" });
+    ranked().forEach(([l, h], i) => {
+      const x = x0 + (i % heads) * wide;
+      const y = y0 + Math.floor(i / heads) * tall;
+      brush.drawImage(sheet, h * width, l * height, width, height, x, y, box, box);
+      brush.fillStyle = inks.ink;
+      if (by !== "layer") {
+        const value = box < 40 ? "" : `: ${short(Number(measure(by, l, h).toPrecision(2)))}`;
+        brush.fillText(`${l}.${h}${value}`, x + box / 2, y + box + 8);
       }
-      const absent = wanted().filter((label) => label && !has(label));
-      note.textContent = !payload().labels.length ? "" : absent.length ? (model.offline ? `Not in this file: ${absent.join(", ")}` : `Waiting for Python to send ${absent.join(", ")}`)
-        : !ready() ? `There is no ${name()} attention in ${wanted().join(", ")}.` : differ() ? "A and B have other words, patches, layers or heads: no difference. Show A or B." : "";
-      if (!model.offline) absent.forEach((label) => model.send({ need: label }));
-      const can = ready() && !differ();
-      row.style.display = can || (absent.length && !model.offline) ? "" : "none";  // what was there stays until an answer comes
-      if (!can) return;
-      depth.box.max = map().size[0] - 1;
-      heads.box.max = map().size[1] - 1;
-      depth.value(layer());
-      heads.value(head());
-      heads.box.disabled = mode() !== "head";
-      modes.box.options[3].disabled = !map().rollout;
-      ui.say(panels().join(". "));
-      grid();
+      const isShown = l === layer() && (h === head() || mode() !== "head");
+      if (isShown) outline(brush, [x - 0.5, y - 0.5, box + 1, box + 1], [[inks.orange, 3]]);
+    });
+    if (!sorted) {
+      brush.fillStyle = inks.soft;
+      for (let h = 0; h < heads; h++) brush.fillText(String(h), x0 + h * wide + box / 2, 9);
+      for (let l = 0; l < layers; l++) brush.fillText(String(l), 11, y0 + l * tall + box / 2);
     }
-    ui.on("change:sent", () => { const { label, trace } = model.get("sent"); if (label) { cache[label] = trace; draw(); } });
-    ui.draws(["map", "layer", "head", "heads", "token", "patch", "pooled", "a", "b", "shown", "sort", "payload"], draw);
-    return () => { several?.through.stop(); ui.clean(); };
-  },
-};
+    headsPanel.style.maxWidth = `${Math.max(sheetWidth, 330)}px`;
+    headsTitle.textContent = headsHeading(patchy);
+    drawCaption();
+  }
+  /** @param {boolean} patchy */
+  function headsHeading(patchy) {
+    const by = model.get("sort");
+    const first = { layer: "", entropy: "lowest entropy first", mass: "most mass first" }[by];
+    const rows = by === "layer" ? "a row a layer" : `layer.head, ${isSigned() ? "largest difference first" : first}`;
+    const { queries } = map();
+    const query = current(queries);
+    const content = query < 0 ? `mean over all ${queries}` : tokenName(queries, query);
+    return `All heads, ${rows}; ${patchy ? content : "in each, rows look at columns"}`;
+  }
+
+  /** @type {{ about: unknown[], sheet: HTMLCanvasElement } | null} */
+  let lastSheet = null;
+  /**
+   * Of each head, layers down: its row over the patches, or its whole matrix over the words, each by its own largest
+   * @param {boolean} patchy
+   * @param {number} width
+   * @param {number} height
+   * @param {number} query
+   */
+  function thumbnails(patchy, width, height, query) {
+    const about = [...maps(), patchy && query];
+    if (lastSheet && about.length === lastSheet.about.length && about.every((x, i) => x === lastSheet?.about[i]))
+      return lastSheet.sheet;
+    const [layers, heads] = map().size;
+    const sheet = node("canvas", { width: heads * width, height: layers * height });
+    const brush = pen(sheet);
+    const pixels = new ImageData(width, height);
+    for (let l = 0; l < layers; l++)
+      for (let h = 0; h < heads; h++) {
+        const own = difference(
+          maps().map((one) => (patchy ? queryRow(one, l, h, query).subarray(1) : headMatrix(one, l, h, width, height))),
+        );
+        const paint = painting(largest(own));
+        own.forEach((weight, i) => {
+          pixels.data.set([...paint(weight), 255], 4 * i);
+        });
+        brush.putImageData(pixels, h * width, l * height);
+      }
+    lastSheet = { about, sheet };
+    return sheet;
+  }
+
+  const note = node("p", { role: "status" });
+  const headsPanel = node(
+    "div",
+    { className: "xfm-panel" },
+    ...[headsTitle, node("div", { className: "xfm-controls" }, order.element), cells, caption],
+  );
+  const rest = node("div", { className: "xfm-row xfm-rest" }, right.element, headsPanel);
+  const panels = node("div", { className: "xfm-row" }, left.element, rest);
+  ui.body.append(note, panels);
+  // what is still seen of an earlier choice does not answer
+  for (const type of ["mousemove", "mouseover", "mouseleave", "mouseenter", "click", "keydown"])
+    panels.addEventListener(type, (event) => !canDraw() && event.stopPropagation(), true);
+
+  /** @param {string[]} absent */
+  function problem(absent) {
+    if (!payload().labels.length) return "";
+    if (absent.length)
+      return `${model.offline ? "Not in this file:" : "Waiting for Python to send"} ${absent.join(", ")}`;
+    if (!isReady()) return `There is no ${mapName()} attention in ${chosenLabels().join(", ")}.`;
+    return cannotSubtract() ? "A and B have other words, patches, layers or heads: no difference. Show A or B." : "";
+  }
+  function draw() {
+    whichMap.value(mapName());
+    whichHeads.value(model.get("heads"));
+    order.value(model.get("sort"));
+    traceControls?.show();
+    const absent = chosenLabels().filter((label) => label && !traceOf(label));
+    note.textContent = problem(absent);
+    if (!model.offline) for (const label of absent) model.send({ need: label });
+    // what was there stays until an answer comes
+    panels.style.display = canDraw() || (absent.length && !model.offline) ? "" : "none";
+    if (!canDraw()) return;
+    whichLayer.box.max = String(map().size[0] - 1);
+    whichHead.box.max = String(map().size[1] - 1);
+    whichLayer.value(layer());
+    whichHead.value(head());
+    whichHead.box.disabled = mode() !== "head";
+    whichHeads.box.options[keysOf(HEADS).indexOf("rollout")].disabled = !map().rollout;
+    ui.announce(drawSides().join(". "));
+    drawHeads();
+  }
+
+  ui.on("change:sent", () => {
+    const { label, trace: sent } = model.get("sent");
+    if (!label || !sent) return;
+    received[label] = sent;
+    draw();
+  });
+  ui.draws(["map", "layer", "head", "heads", "token", "patch", "pooled", "a", "b", "shown", "sort", "payload"], draw);
+  return () => {
+    traceControls?.stop();
+    ui.dispose();
+  };
+}
+
+export default { render };

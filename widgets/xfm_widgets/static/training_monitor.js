@@ -1,244 +1,418 @@
+// @ts-check
 // Training monitor: a canvas a curve, runs over each other; points come as float32, new ones as increments.
-const POLL = 4000, PANEL = [290, 150];
+import { canvas, lineSwatch, pen, pointerAt } from "./canvas.js";
+import { lineChart } from "./chart.js";
+import { lineStyle, themeInks } from "./colour.js";
+import { button, select, slider, toggle } from "./controls.js";
+import { node } from "./dom.js";
+import { frame } from "./frame.js";
+import { clamp, float32, mean, short } from "./numbers.js";
+import { runningMean } from "./smoothing.js";
+
+/** @import { Host } from "./model.d.ts" */
+/** @import { MonitorPanel, MonitorRun, SamplePicture, TrainingMonitorTraits } from "./payloads.d.ts" */
+/** @import { Inks } from "./colour.js" */
+/** @import { Line } from "./chart.js" */
+/** @import { Surface } from "./canvas.js" */
+/** @typedef {Omit<MonitorRun, "curves"> & { curves: Record<string, number[]> }} Run points as numbers: x, y, x, y, ... */
+/** @typedef {{ version: number, runs: Run[], pictures: SamplePicture[] }} Store what has come so far */
+/** @typedef {{ panel: MonitorPanel, surface: Surface, values: HTMLElement, element: HTMLElement, stepAt: ((pixel: number) => number) | null }} Box */
+
+const POLL = 4000; // ms between two looks at runs that somebody else trains
+const PANEL = /** @type {const} */ ([290, 150]); // CSS pixels
 const HELD_OUT = "validation/";
+const SPEED_POINTS = 20; // that the speed is the mean of
+const MIN_PICTURE = 240; // CSS pixels
 
-const view = {
-  render({ model, el }) {
-    let store = null, drawing = 0;
-    const floats = (bytes) => Array.from(array(bytes, Float32Array));
-    const payload = () => model.get("payload");
-    const shown = () => store.runs.map((run, i) => ({ ...run, i })).filter((run) => !model.get("hidden").includes(run.i));
-    const reached = () => Math.max(1, ...store.runs.flatMap((run) => Object.values(run.curves).map((c) => c.at(-2) ?? 0)));
-    /** The end of the step axis: of what is still being trained a half, a quarter ... of its steps, so that it fills it */
-    function end() {
-      let of = Math.max(0, ...store.runs.filter((run) => run.state === "live").map((run) => run.of));
-      while (of > 20 && of / 2 > 1.05 * reached()) of = Math.ceil(of / 2);
-      return Math.max(of, reached());
-    }
-    const panels = () => payload().panels.filter(([, group]) => group === model.get("group"));
-    const unit = (text) => (text ? ` (${text})` : "");
+/** @param {DataView} bytes */
+const numbers = (bytes) => Array.from(float32(bytes));
+/** @param {string} unit */
+const inBrackets = (unit) => (unit ? ` (${unit})` : "");
 
-    function load() {
-      store = {
-        version: payload().version, pictures: [...payload().pictures],
-        runs: payload().runs.map((run) => ({ ...run, curves: Object.fromEntries(Object.entries(run.curves).map(([k, b]) => [k, floats(b)])) })),
-      };
-      if (!model.offline && (model.get("news").version || 0) > store.version) model.send({ do: "whole" });
-    }
-    function hear() {
-      const news = model.get("news");
-      if (!news.version || news.version <= store.version) return;
-      if (news.version !== store.version + 1) return model.send({ do: "whole" });
-      store.version = news.version;
-      news.runs.forEach((curves, i) => Object.entries(curves).forEach(([key, b]) => (store.runs[i].curves[key] ||= []).push(...floats(b))));
-      store.pictures.push(...news.pictures);
-      later();
-    }
-    load();
+/** @param {Host<TrainingMonitorTraits>} host */
+function render({ model, el }) {
+  const payload = () => model.get("payload");
+  let store = loaded();
 
-    const ui = frame(model, el, {
-      title: "Training monitor",
-      about: "A panel a curve, a line a run. Thick: running mean; thin: the values; circles: held-out data.",
-      table: () => ({
-        columns: ["run", "curve", "step", "value", "held-out"],
-        rows: panels().flatMap(([key, , title, u]) => shown().map((run) =>
-          [run.label, title + unit(u), read(run, key, false)[0], read(run, key, true)[1], read(run, HELD_OUT + key, false)[1]])),
-      }),
+  /** @returns {Store} */
+  function loaded() {
+    const { version, pictures, runs } = payload();
+    return {
+      version,
+      pictures: [...pictures],
+      runs: runs.map((run) => ({
+        ...run,
+        curves: Object.fromEntries(Object.entries(run.curves).map(([key, bytes]) => [key, numbers(bytes)])),
+      })),
+    };
+  }
+  const askForAll = () => model.send({ do: "whole" });
+  function load() {
+    store = loaded();
+    if (!model.offline && (model.get("news").version ?? 0) > store.version) askForAll();
+  }
+  function addNews() {
+    const { version, runs = [], pictures = [] } = model.get("news");
+    if (!version || version <= store.version) return;
+    if (version !== store.version + 1) return askForAll();
+    store.version = version;
+    runs.forEach((curves, i) => {
+      const known = store.runs[i].curves;
+      for (const [key, bytes] of Object.entries(curves)) {
+        known[key] ??= [];
+        known[key].push(...numbers(bytes));
+      }
     });
+    store.pictures.push(...pictures);
+    drawSoon();
+  }
+  load();
 
-    // ---- training
-    const live = payload().live && !model.offline;
-    const go = button("▶ Start", () => (model.get("running") ? ui.set({ paused: !model.get("paused") }) : model.send({ do: "start" })));
-    const stop = button("■ Stop", () => model.send({ do: "stop" }), { title: "Stops after the step that is being done" });
-    const bar = node("progress", { max: 1, value: 0, "aria-label": "Steps done" });
-    const state = node("span", { "data-state": "" });
-    const told = node("span", { role: "status" });
-    if (payload().live) ui.controls.append(...(live ? [go, stop] : []), bar, state, told);
+  // ---- what is read off the curves
+  /** @param {number} i */
+  const isHidden = (i) => model.get("hidden").includes(i);
+  const shownRuns = () => store.runs.map((run, i) => ({ ...run, i })).filter(({ i }) => !isHidden(i));
+  const shownPanels = () => payload().panels.filter((panel) => panel.group === model.get("group"));
+  const reached = () =>
+    Math.max(1, ...store.runs.flatMap((run) => Object.values(run.curves).map((points) => points.at(-2) ?? 0)));
+  /** The end of the step axis: of what is still being trained a half, a quarter ... of its steps, so that it fills it */
+  function lastStep() {
+    let steps = Math.max(0, ...store.runs.filter((run) => run.state === "live").map((run) => run.of));
+    while (steps > 20 && steps / 2 > 1.05 * reached()) steps = Math.ceil(steps / 2);
+    return Math.max(steps, reached());
+  }
+  /**
+   * The running mean of a curve where it is dense; otherwise the curve itself
+   * @param {number[]} points
+   * @param {boolean} dense
+   */
+  const smoothed = (points, dense) =>
+    dense && points.length ? runningMean(points, model.get("smooth") * ((points.at(-2) ?? 0) - points[0])) : points;
+  /**
+   * [step, value] of a curve at the cursor: the last that is not after it
+   * @param {number[]} points
+   * @returns {[number, number] | [null, null]}
+   */
+  function atCursor(points) {
+    const cursor = model.get("cursor");
+    let i = points.length - 2;
+    if (cursor >= 0) while (i >= 0 && points[i] > cursor) i -= 2;
+    return i < 0 ? [null, null] : [points[i], points[i + 1]];
+  }
+  /**
+   * @param {Run} run
+   * @param {string} key
+   */
+  const curve = (run, key) => run.curves[key] ?? [];
+  /**
+   * Held-out points since the objective joined: earlier ones tell nothing of it
+   * @param {Run} run
+   * @param {string} key
+   */
+  function heldOut(run, key) {
+    const points = curve(run, HELD_OUT + key);
+    const joined = curve(run, key)[0] ?? Infinity;
+    let first = 0;
+    while (points[first] < joined) first += 2;
+    return points.slice(first);
+  }
 
-    function training() {
-      const [running, paused] = [model.get("running"), model.get("paused")], done = model.get("step");
-      go.textContent = !running ? "▶ Start" : paused ? "▶ Resume" : "❚❚ Pause";
-      go.disabled = !running && (model.get("done") || !payload().live);
-      stop.disabled = !running;
-      const run = store.runs.find((r) => r.state === "live") || store.runs.at(-1), of = run ? run.of : 0;
-      const word = running ? (paused ? "paused" : "training") : model.get("done") ? "finished" : done ? "stopped" : "not started";
-      bar.max = of || 1;
-      bar.value = done;
-      const speed = run && mean((run.curves["steps/s"] || []).filter((_, i) => i % 2).slice(-20));
-      const left = (of - done) / speed;
-      state.textContent = `step ${done}${of ? ` of ${of}` : ""}` + (running && !paused && speed
-        ? `, ${short(speed)} steps/s${left > 0 ? `, about ${left < 100 ? `${Math.ceil(left)} s` : `${Math.round(left / 60)} min`} to go` : ""}` : "");
-      if (told.textContent !== word) told.textContent = word;
-    }
-    const mean = (values) => values.reduce((a, b) => a + b, 0) / (values.length || NaN);
+  const ui = frame(model, el, {
+    view: "xfm-training-monitor",
+    title: "Training monitor",
+    about: "A panel a curve, a line a run. Thick: running mean; thin: the values; circles: held-out data.",
+    table: () => ({
+      columns: ["run", "curve", "step", "value", "held-out"],
+      rows: shownPanels().flatMap(({ key, title, unit, dense }) =>
+        shownRuns().map((run) => {
+          const [step, value] = atCursor(smoothed(curve(run, key), dense));
+          return [run.label, title + inBrackets(unit), step, value, atCursor(curve(run, HELD_OUT + key))[1]];
+        }),
+      ),
+    }),
+  });
 
-    // ---- what is shown
-    const group = select("show", payload().groups, model.get("group"), (v) => ui.set({ group: v }));
-    const smooth = slider("running mean over", { max: 0.2, step: 0.01, value: model.get("smooth"), said: (v) => (v ? `${Math.round(100 * v)} % of the steps` : "off") },
-      (v) => ui.set({ smooth: v }));
-    const log = toggle("logarithmic", model.get("logarithmic"), (v) => ui.set({ logarithmic: v }));
-    const cursor = slider("values at step", { min: 0, max: end(), step: 1, value: end(), said: (v) => (v >= end() ? "the last" : String(v)) },
-      (v) => ui.set({ cursor: v >= end() ? -1 : v }));
-    const again = button("Refresh", () => model.send({ do: "refresh" }), { title: "Reads the run folders again" });
-    ui.controls.append(group.element, smooth.element, log.element, cursor.element);
-    if (!model.offline) ui.controls.append(again);
-    const runs = node("ul", { className: "xfm-monitor-runs", "aria-label": "Runs" });
-    const place = node("div", { className: "xfm-monitor-panels" });
-    const pictures = node("div");
-    ui.body.append(runs, place, pictures);
-    const nothing = node("p", {}, "");
-    ui.body.append(nothing);
+  // ---- training
+  const canTrain = payload().live && !model.offline;
+  const go = button("▶ Start", () =>
+    model.get("running") ? ui.set({ paused: !model.get("paused") }) : model.send({ do: "start" }),
+  );
+  const stop = button("■ Stop", () => model.send({ do: "stop" }), { title: "Stops after the step that is being done" });
+  const progress = node("progress", { max: 1, value: 0, "aria-label": "Steps done" });
+  const progressText = node("span", { "data-state": "" });
+  const stateWord = node("span", { role: "status" });
+  if (payload().live) ui.controls.append(...(canTrain ? [go, stop] : []), progress, progressText, stateWord);
 
-    let boxes = new Map(), listed = "", laid = "";
-    /** The list of runs and a box a panel, made anew where they are others than before */
-    function lay(inks) {
-      const names = JSON.stringify([store.runs.map((r) => [r.label, r.state, r.of]), model.get("hidden"), inks.blue]);
-      if (names !== listed) runs.replaceChildren(...store.runs.map((run, i) => {
-        const swatch = canvas(34, 10, { "aria-hidden": "true" }), { colour, dash } = lineStyle(inks, i);
-        Object.assign(swatch.pen, { strokeStyle: colour, lineWidth: 2.5 });
-        swatch.pen.setLineDash(dash);
-        swatch.pen.beginPath(); swatch.pen.moveTo(0, 5); swatch.pen.lineTo(34, 5); swatch.pen.stroke();
-        const box = toggle(`${i + 1}: ${run.label}`, !model.get("hidden").includes(i), (yes) => {
-          const now = new Set(model.get("hidden"));
-          yes ? now.delete(i) : now.add(i);
-          ui.set({ hidden: [...now].sort((a, b) => a - b) });
-          runs.children[i].querySelector("input").focus();
+  function stateName() {
+    if (model.get("running")) return model.get("paused") ? "paused" : "training";
+    return model.get("done") ? "finished" : model.get("step") ? "stopped" : "not started";
+  }
+  function drawTraining() {
+    const running = model.get("running");
+    const done = model.get("step");
+    go.textContent = !running ? "▶ Start" : model.get("paused") ? "▶ Resume" : "❚❚ Pause";
+    go.disabled = !running && (model.get("done") || !payload().live);
+    stop.disabled = !running;
+    const run = store.runs.find(({ state }) => state === "live") ?? store.runs.at(-1);
+    const steps = run?.of ?? 0;
+    progress.max = steps || 1;
+    progress.value = done;
+    progressText.textContent = `step ${done}${steps ? ` of ${steps}` : ""}${speedText(run, steps - done)}`;
+    // a status that is written again is read out again
+    if (stateWord.textContent !== stateName()) stateWord.textContent = stateName();
+  }
+  /**
+   * @param {Run | undefined} run
+   * @param {number} stepsLeft
+   */
+  function speedText(run, stepsLeft) {
+    if (!run || !model.get("running") || model.get("paused")) return "";
+    const speeds = curve(run, "steps/s").filter((_, i) => i % 2);
+    const speed = mean(speeds.slice(-SPEED_POINTS));
+    if (!speed) return "";
+    const seconds = stepsLeft / speed;
+    const left = seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.round(seconds / 60)} min`;
+    return `, ${short(speed)} steps/s${seconds > 0 ? `, about ${left} to go` : ""}`;
+  }
+
+  // ---- what is shown
+  const groups = /** @type {TrainingMonitorTraits["group"][]} */ (payload().groups);
+  const group = select("show", groups, model.get("group"), (name) => ui.set({ group: name }));
+  const smooth = slider(
+    "running mean over",
+    {
+      max: 0.2,
+      step: 0.01,
+      value: model.get("smooth"),
+      format: (share) => (share ? `${Math.round(100 * share)} % of the steps` : "off"),
+    },
+    (share) => ui.set({ smooth: share }),
+  );
+  const logarithmic = toggle("logarithmic", model.get("logarithmic"), (on) => ui.set({ logarithmic: on }));
+  const cursorStep = slider(
+    "values at step",
+    {
+      min: 0,
+      max: lastStep(),
+      step: 1,
+      value: lastStep(),
+      format: (step) => (step >= lastStep() ? "the last" : String(step)),
+    },
+    (step) => ui.set({ cursor: step >= lastStep() ? -1 : step }),
+  );
+  const refresh = button("Refresh", () => model.send({ do: "refresh" }), { title: "Reads the run folders again" });
+  ui.controls.append(group.element, smooth.element, logarithmic.element, cursorStep.element);
+  if (!model.offline) ui.controls.append(refresh);
+  const runList = node("ul", { className: "xfm-runs", "aria-label": "Runs" });
+  const panels = node("div", { className: "xfm-panels" });
+  const samples = node("div");
+  const nothing = node("p");
+  ui.body.append(runList, panels, samples, nothing);
+
+  let listed = ""; // what the list of runs was made of
+  /** @param {Inks} inks */
+  function listRuns(inks) {
+    const content = JSON.stringify([store.runs.map((r) => [r.label, r.state, r.of]), model.get("hidden"), inks.blue]);
+    if (content === listed) return;
+    listed = content;
+    runList.replaceChildren(
+      ...store.runs.map((run, i) => {
+        const box = toggle(`${i + 1}: ${run.label}`, !isHidden(i), (on) => {
+          const others = model.get("hidden").filter((j) => j !== i);
+          ui.set({ hidden: on ? others : [...others, i].sort((a, b) => a - b) });
+          runList.children[i].querySelector("input")?.focus();
         });
-        box.element.append(swatch);
+        box.element.append(lineSwatch(lineStyle(inks, i)));
+        const steps = run.of ? `of ${run.of} steps` : "";
+        const state = run.state === "live" ? steps : [run.state, steps].filter(Boolean).join(", ");
         const thinned = run.every > 1 ? `, a point is the mean of ${run.every} steps` : "";
-        const said = run.state === "live" ? (run.of ? `of ${run.of} steps` : "") : `${run.state}${run.of ? `, of ${run.of} steps` : ""}`;
-        return node("li", {}, box.element, " ", node("span", { className: "xfm-soft" }, said + thinned));
-      }));
-      listed = names;
-      const now = JSON.stringify(panels());
-      if (now === laid) return;
-      laid = now;
-      boxes = new Map(panels().map(([key, , title, u]) => {
-        const made = canvas(...PANEL, { role: "img" }), values = node("p", { "data-values": key });
-        made.addEventListener("mousemove", (event) => {
-          const scale = boxes.get(key).scale;
-          if (scale) ui.set({ cursor: clamp(Math.round(scale.value(place_x(made, event))), 0, end()) });
-        });
-        made.addEventListener("mouseleave", () => ui.set({ cursor: -1 }));
-        return [key, { made, values, title, element: node("div", {}, node("h3", {}, title, node("span", { className: "xfm-soft" }, u)), made, values) }];
-      }));
-      place.replaceChildren(...[...boxes.values()].map((b) => b.element));
-    }
-    const place_x = (made, event) => ((event.clientX - made.getBoundingClientRect().left) / made.getBoundingClientRect().width) * made.wide;
+        return node("li", {}, box.element, " ", node("span", { className: "xfm-soft" }, state + thinned));
+      }),
+    );
+  }
 
-    /** The mean of each value and of those before it, over a share of the steps so far */
-    function smoothed(points) {
-      const span = model.get("smooth") * (points.at(-2) - points[0]), out = [];
-      if (!span) return points;
-      for (let i = 0, first = 0, sum = 0, n = 0; i < points.length; i += 2) {
-        if (Number.isFinite(points[i + 1])) { sum += points[i + 1]; n++; }
-        for (; points[first] <= points[i] - Math.max(span, 1); first += 2) if (Number.isFinite(points[first + 1])) { sum -= points[first + 1]; n--; }
-        out.push(points[i], n ? sum / n : NaN);
-      }
-      return out;
-    }
-    /** [step, value] of a run's curve at the cursor: the last that is not after it */
-    function read(run, key, mean) {
-      const points = run.curves[key] || [], at = model.get("cursor");
-      let i = points.length - 2;
-      if (at >= 0) while (i >= 0 && points[i] > at) i -= 2;
-      if (i < 0) return [null, null];
-      return [points[i], (mean && isDense(key) ? smoothed(points) : points)[i + 1]];
-    }
-    /** Held-out points since the objective joined: earlier ones tell nothing of it */
-    function heldOut(run, key) {
-      const points = run.curves[HELD_OUT + key] || [], joined = (run.curves[key] || [Infinity])[0];
-      let first = 0;
-      while (points[first] < joined) first += 2;
-      return points.slice(first);
-    }
-    const isDense = (key) => !/^(norm|cosine|reading|validation)\//.test(key);
+  let laidOut = ""; // the panels that are there
+  /** @type {Box[]} */
+  let boxes = [];
+  function layOutPanels() {
+    const content = JSON.stringify(shownPanels());
+    if (content === laidOut) return;
+    laidOut = content;
+    boxes = shownPanels().map(makeBox);
+    panels.replaceChildren(...boxes.map(({ element }) => element));
+  }
+  /**
+   * @param {MonitorPanel} panel
+   * @returns {Box}
+   */
+  function makeBox(panel) {
+    const surface = canvas(...PANEL, { role: "img" });
+    const values = node("p", { "data-values": panel.key });
+    const unit = node("span", { className: "xfm-soft" }, panel.unit);
+    const element = node("div", {}, node("h3", {}, panel.title, unit), surface, values);
+    /** @type {Box} */
+    const box = { panel, surface, values, element, stepAt: null };
+    surface.addEventListener("mousemove", (event) => {
+      if (!box.stepAt) return;
+      ui.set({ cursor: clamp(Math.round(box.stepAt(pointerAt(surface, event)[0])), 0, lastStep()) });
+    });
+    surface.addEventListener("mouseleave", () => ui.set({ cursor: -1 }));
+    return box;
+  }
 
-    function panel(key, box, inks) {
-      const lines = [], dots = [];
-      for (const run of shown()) {
-        const look = lineStyle(inks, run.i), points = run.curves[key] || [], mean = isDense(key) ? smoothed(points) : points;
-        if (mean !== points) lines.push({ ...look, points, dash: [], width: 0.8, alpha: 0.3 });
-        lines.push({ ...look, points: mean, width: 1.8, main: true });
-        dots.push({ ...look, points: heldOut(run, key), dots: true });
-      }
-      const y = limits([...lines, ...dots]);
-      const log = model.get("logarithmic") && y && y[2] > 0;
-      const cosine = key.startsWith("cosine/") ? [-1, 1] : null;
-      if (log) { y[0] = Math.max(y[0], y[2] * 0.9); }
-      box.scale = lineChart(box.made, inks, { x: [0, end()], y: cosine || (y ? y.slice(0, 2) : [0, 1]), lines: [...lines, ...dots], log: log && !cosine, at: model.get("cursor") < 0 ? null : model.get("cursor") });
-      const said = shown().map((run) => {
-        const held = run.curves[key] ? read(run, HELD_OUT + key, false)[1] : null;
-        return `${run.i + 1}: ${short(read(run, key, true)[1])}${held === null ? "" : ` (held-out ${short(held)})`}`;
-      }).join(" · ") + (model.get("logarithmic") && !log ? " · linear: values ≤ 0" : "");
-      box.values.textContent = said;
-      box.made.setAttribute("aria-label", `${box.title}. ${said}`);
-    }
-    /** [low, high, least] of the lines without their first steps, which would flatten all that follows, and without rare peaks */
-    function limits(lines) {
-      const values = [];
-      for (const { points } of lines) {
-        const from = points.length > 40 ? points[0] + 0.02 * (points.at(-2) - points[0]) : -1;
-        for (let i = 0; i < points.length; i += 2) if (points[i] >= from && Number.isFinite(points[i + 1])) values.push(points[i + 1]);
-      }
-      if (!values.length) return null;
-      values.sort((a, b) => a - b);
-      const many = values.length > 100, low = values[many ? Math.floor(values.length * 0.002) : 0], high = values[many ? Math.ceil(values.length * 0.995) - 1 : values.length - 1];
-      const room = 0.07 * (high - low) || Math.abs(high) * 0.1 || 0.1;
-      return [low - room, high + room, values[0]];
-    }
+  /**
+   * @param {Box} box
+   * @param {Inks} inks
+   */
+  function drawPanel(box, inks) {
+    const { key, title, dense } = box.panel;
+    const lines = shownRuns().flatMap((run) => curveLines(run, lineStyle(inks, run.i), box.panel));
+    const dots = shownRuns().map((run) => ({ ...lineStyle(inks, run.i), points: heldOut(run, key), dots: true }));
+    const limits = valueLimits([...lines, ...dots]);
+    const isCosine = key.startsWith("cosine/");
+    const onLogarithm = model.get("logarithmic") && limits !== null && limits.least > 0;
+    const low = limits && (onLogarithm ? Math.max(limits.low, limits.least * 0.9) : limits.low);
+    const cursor = model.get("cursor");
+    const chart = lineChart(box.surface, inks, {
+      x: [0, lastStep()],
+      y: isCosine ? [-1, 1] : limits ? [Number(low), limits.high] : [0, 1],
+      lines: [...lines, ...dots],
+      logarithmic: onLogarithm && !isCosine,
+      cursor: cursor < 0 ? null : cursor,
+    });
+    box.stepAt = chart.stepAt;
+    const readings = shownRuns().map((run) => {
+      const value = atCursor(smoothed(curve(run, key), dense))[1];
+      const held = run.curves[key] ? atCursor(curve(run, HELD_OUT + key))[1] : null;
+      return `${run.i + 1}: ${short(value)}${held === null ? "" : ` (held-out ${short(held)})`}`;
+    });
+    const note = model.get("logarithmic") && !onLogarithm ? " · linear: values ≤ 0" : "";
+    box.values.textContent = readings.join(" · ") + note;
+    box.surface.setAttribute("aria-label", `${title}. ${box.values.textContent}`);
+  }
+  /**
+   * The running mean and, where that is another, the values themselves faint behind it
+   * @param {Run} run
+   * @param {{ colour: string, dash: number[] }} look
+   * @param {MonitorPanel} panel
+   * @returns {Line[]}
+   */
+  function curveLines(run, look, { key, dense }) {
+    const points = curve(run, key);
+    const means = smoothed(points, dense);
+    const faint = { ...look, points, dash: [], width: 0.8, alpha: 0.3 };
+    return [...(means === points ? [] : [faint]), { ...look, points: means, width: 1.8 }];
+  }
 
-    // ---- pictures over time
-    let slide = null;
-    function showPicture() {
-      const all = store.pictures;
-      pictures.hidden = !all.length;
-      if (!all.length) return;
-      if (!slide) {
-        slide = slider("samples, after step", { min: 0, max: 0, step: 1, value: 0, said: (i) => String((store.pictures[i] || { step: "" }).step) },
-          (i) => ui.set({ picture: i === store.pictures.length - 1 ? -1 : i }));
-        slide.canvas = node("canvas", { className: "xfm-monitor-picture", role: "img" });
-        pictures.append(node("div", { className: "xfm-controls" }, slide.element), slide.canvas);
-      }
-      const i = model.get("picture") < 0 ? all.length - 1 : Math.min(model.get("picture"), all.length - 1);
-      slide.box.max = all.length - 1;
-      slide.value(i);
-      if (slide.shown === all[i]) return;
-      slide.shown = all[i];
-      slide.canvas.setAttribute("aria-label", `Sample after step ${all[i].step}`);
-      createImageBitmap(new Blob([all[i].png], { type: "image/png" })).then((image) => {
-        if (slide.shown !== all[i]) return;
-        Object.assign(slide.canvas, { width: image.width, height: image.height });
-        slide.canvas.style.width = `${image.width * Math.max(1, Math.floor(240 / image.width))}px`;
-        slide.canvas.getContext("2d").drawImage(image, 0, 0);
-      }, () => slide.canvas.setAttribute("aria-label", "This sample is no picture that can be read"));
-    }
+  // ---- pictures over time
+  /** @type {{ control: ReturnType<typeof slider>, image: HTMLCanvasElement, shown: SamplePicture | null } | null} */
+  let slide = null;
+  function makeSlide() {
+    const control = slider(
+      "samples, after step",
+      { min: 0, max: 0, step: 1, value: 0, format: (i) => String(store.pictures[i]?.step ?? "") },
+      (i) => ui.set({ picture: i === store.pictures.length - 1 ? -1 : i }),
+    );
+    const image = node("canvas", { className: "xfm-sample", role: "img" });
+    samples.append(node("div", { className: "xfm-controls" }, control.element), image);
+    return { control, image, shown: null };
+  }
+  function drawSample() {
+    const { pictures } = store;
+    samples.hidden = !pictures.length;
+    if (!pictures.length) return;
+    slide ??= makeSlide();
+    const last = pictures.length - 1;
+    const i = model.get("picture") < 0 ? last : Math.min(model.get("picture"), last);
+    slide.control.box.max = String(last);
+    slide.control.value(i);
+    if (slide.shown === pictures[i]) return;
+    slide.shown = pictures[i];
+    const { image } = slide;
+    const { step, png } = pictures[i];
+    image.setAttribute("aria-label", `Sample after step ${step}`);
+    const bytes = /** @type {DataView<ArrayBuffer>} */ (png);
+    createImageBitmap(new Blob([bytes], { type: "image/png" })).then(
+      (decoded) => {
+        if (slide?.shown !== pictures[i]) return;
+        Object.assign(image, { width: decoded.width, height: decoded.height });
+        image.style.width = `${decoded.width * Math.max(1, Math.floor(MIN_PICTURE / decoded.width))}px`;
+        pen(image).drawImage(decoded, 0, 0);
+      },
+      () => image.setAttribute("aria-label", "This sample is no picture that can be read"),
+    );
+  }
 
-    function draw() {
-      drawing = 0;
-      const inks = colours(ui.root);
-      lay(inks);
-      training();
-      group.value(model.get("group"));
-      smooth.value(model.get("smooth"));
-      log.value(model.get("logarithmic"));
-      cursor.box.max = end();
-      cursor.value(model.get("cursor") < 0 ? end() : model.get("cursor"));
-      for (const [key, box] of boxes) panel(key, box, inks);
-      nothing.textContent = boxes.size ? "" : store.runs.some((run) => Object.keys(run.curves).length)
-        ? `No ${model.get("group")} in these runs.${/cosines|encoders/.test(model.get("group")) ? " They are measured with train.probe_every." : ""}`
-        : live ? "No step yet: press Start." : payload().live ? "No step yet."
-          : store.runs.some((run) => run.state === "finished") ? "No records of training (metrics.jsonl) are there." : "Nothing recorded yet.";
-      showPicture();
+  function emptyText() {
+    if (boxes.length) return "";
+    if (store.runs.some((run) => Object.keys(run.curves).length)) {
+      const probed = /cosines|encoders/.test(model.get("group")) ? " They are measured with train.probe_every." : "";
+      return `No ${model.get("group")} in these runs.${probed}`;
     }
-    const later = () => { drawing ||= requestAnimationFrame(draw); };
-    ui.on("change:payload", () => { load(); later(); });
-    ui.on("change:news", hear);
-    ui.draws([], draw);
-    for (const name of ["group", "smooth", "logarithmic", "cursor", "hidden", "picture", "step", "running", "paused", "done"]) ui.on(`change:${name}`, later);
-    const timer = model.offline ? 0 : setInterval(() => {
-      if (store.runs.some((run) => run.state === "unfinished" || run.state === "not begun")) model.send({ do: "refresh" });
-    }, POLL);
-    return () => { clearInterval(timer); cancelAnimationFrame(drawing); ui.clean(); };
-  },
-};
+    if (payload().live) return canTrain ? "No step yet: press Start." : "No step yet.";
+    const isFinished = store.runs.some((run) => run.state === "finished");
+    return isFinished ? "No records of training (metrics.jsonl) are there." : "Nothing recorded yet.";
+  }
+
+  let drawing = 0; // the frame that is waited for; 0: none
+  function draw() {
+    drawing = 0;
+    const inks = themeInks(ui.root);
+    listRuns(inks);
+    layOutPanels();
+    drawTraining();
+    group.value(model.get("group"));
+    smooth.value(model.get("smooth"));
+    logarithmic.value(model.get("logarithmic"));
+    cursorStep.box.max = String(lastStep());
+    cursorStep.value(model.get("cursor") < 0 ? lastStep() : model.get("cursor"));
+    for (const box of boxes) drawPanel(box, inks);
+    nothing.textContent = emptyText();
+    drawSample();
+  }
+  function drawSoon() {
+    drawing ||= requestAnimationFrame(draw);
+  }
+
+  ui.on("change:payload", () => {
+    load();
+    drawSoon();
+  });
+  ui.on("change:news", addNews);
+  ui.draws([], draw);
+  const drawn = ["group", "smooth", "logarithmic", "cursor", "hidden", "picture", "step", "running", "paused", "done"];
+  for (const name of drawn) ui.on(`change:${name}`, drawSoon);
+  const poll = () => {
+    if (store.runs.some(({ state }) => state === "unfinished" || state === "not begun")) model.send({ do: "refresh" });
+  };
+  const timer = model.offline ? 0 : setInterval(poll, POLL);
+  return () => {
+    clearInterval(timer);
+    cancelAnimationFrame(drawing);
+    ui.dispose();
+  };
+}
+
+/**
+ * Of the lines without their first steps, which would flatten all that follows, and without rare peaks; null: no value
+ * @param {Line[]} lines
+ */
+function valueLimits(lines) {
+  /** @type {number[]} */
+  const values = [];
+  for (const line of lines) {
+    const points = /** @type {number[]} */ (line.points);
+    const settled = points.length > 40 ? points[0] + 0.02 * ((points.at(-2) ?? 0) - points[0]) : -1;
+    for (let i = 0; i < points.length; i += 2)
+      if (points[i] >= settled && Number.isFinite(points[i + 1])) values.push(points[i + 1]);
+  }
+  if (!values.length) return null;
+  values.sort((a, b) => a - b);
+  const isMany = values.length > 100;
+  const low = values[isMany ? Math.floor(values.length * 0.002) : 0];
+  const high = values[isMany ? Math.ceil(values.length * 0.995) - 1 : values.length - 1];
+  const room = 0.07 * (high - low) || Math.abs(high) * 0.1 || 0.1;
+  return { low: low - room, high: high + room, least: values[0] };
+}
+
+export default { render };

@@ -1,0 +1,43 @@
+"""The tasks by name. A new one is a file here and a line in `TASKS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..context import EvalContext
+from ..result import Result
+from . import (
+    grounding,
+    hard_negatives,
+    language,
+    lexnames,
+    masked_words,
+    naming,
+    recognition,
+    retrieval,
+    sentence_pairs,
+)
+
+__all__ = ["FAMILIES", "TASKS", "Task"]
+
+
+@dataclass(frozen=True)
+class Task:
+    family: str
+    needs: tuple[str, ...]  # of the data source: keys of `data.source.CAPABILITIES`
+    score: Callable[[EvalContext], list[Result]]
+
+
+TASKS: dict[str, Task] = {
+    "mlm": Task("language", language.NEEDS, language.score),
+    "lexnames": Task("language", lexnames.NEEDS, lexnames.score),
+    "pairs": Task("language", sentence_pairs.NEEDS, sentence_pairs.score),
+    "recognition": Task("vision", recognition.NEEDS, recognition.score),
+    "retrieval": Task("vision-language", retrieval.NEEDS, retrieval.score),
+    "matching": Task("vision-language", hard_negatives.NEEDS, hard_negatives.score),
+    "naming": Task("vision-language", naming.NEEDS, naming.score),
+    "grounding": Task("vision-language", grounding.NEEDS, grounding.score),
+    "imlm": Task("vision-language", masked_words.NEEDS, masked_words.score),
+}
+FAMILIES = tuple(dict.fromkeys(task.family for task in TASKS.values()))

@@ -1,129 +1,105 @@
-"""Grounding: the box of the object that a phrase names (X-FM, 4.2: accuracy at an IoU of 0.5)."""
+"""Visual grounding: the box of the object that a phrase names (X-FM, 4.2: accuracy at an IoU of 0.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...data.source import Example
 from ...data.synthetic.scenes import MOST, Scene
 from ...objectives.bbp import overlap
 from ...recipes import LEVELS
 from ..context import EvalContext
-from ..result import Better, Result
+from ..result import Result
 
+__all__ = ["IOU", "NEEDS", "SCENES", "box_iou", "predict", "score"]
+
+NEEDS = ("boxes",)
 HARDER = ("rotated", "alike", "cluttered", "occluded", "hard")
 HARD_SCENES = 200  # of each level
 SCENES = 560  # of one to four objects: about 420 have several
-ENOUGH = 0.5  # the IoU from which a box is right
+IOU = 0.5  # at which a box counts as correct
 
 
-def score(subject: EvalContext) -> list[Result]:
-    """Over all phrases; over those of pictures with several objects, where it matters which is meant; by size of the
+def score(context: EvalContext) -> list[Result]:
+    """Accuracy and mean IoU over all phrases and over those of pictures with several objects; accuracy by size of the
     object, by number of objects, and on harder pictures than the model may have been trained on.
 
-    Baselines: the best constant box, found on training scenes; the box of any object of the picture; the box for the
-    phrase of another object of the picture. Phrases of one picture are resampled together.
+    The baseline is the constant box that is best on training scenes. Control conditions: the box of any object of the
+    picture, and the box for the phrase of another object of the picture. Phrases of one picture are resampled together.
     """
-    constant = best_constant(sought(subject.scenes("grounding", SCENES, "train"))[2])
-    asked = ask(subject, subject.scenes("grounding", SCENES))
-    crowd = torch.tensor([len(s.objects) for s in asked.scenes])[asked.owner]
-    big = torch.tensor([o.size == "big" for s in asked.scenes for o in s.objects])
+    train, scenes = (list(context.examples("grounding", SCENES, "boxes", split)) for split in ("train", context.split))
+    constant = _best_constant(torch.tensor([region.box for s in train for region in s.regions]))
+    _, owner, true, predicted = predict(context, scenes)
+
+    def row(task: str, condition: str, scores: Tensor, kept: Tensor, metric: str = "acc@0.5", **more: Any) -> Result:
+        """Over the phrases `kept` (R,) bool."""
+        baseline = box_iou(constant, true[kept])
+        level = (baseline if metric == "mean IoU" else _correct(baseline)).mean().item(), "best constant box"
+        return context.result(task, condition, metric, scores[kept], level, 1.0, owner[kept], **more)
+
+    iou = box_iou(predicted, true)
+    correct, number = _correct(iou), torch.bincount(owner)[owner]
+    any_object, swapped = _any_object(owner, true), _correct(box_iou(predicted[_swap(owner)], true))
     results = []
-    for task, kept in (("grounding", crowd > 0), ("grounding (several objects)", crowd > 1)):
-        accuracies = {"": asked.right, "any object's box": any_object(asked.owner, asked.true)}
-        if task != "grounding":
-            accuracies["swapped phrase"] = right(iou_of(asked.predicted[swapped(asked.owner)], asked.true))
-        results += [
-            row(subject, task, name, scores, asked, constant, kept, better="" if name else "higher")
-            for name, scores in accuracies.items()
-        ]
-        results.append(row(subject, task, "", asked.iou, asked, constant, kept, "mean IoU"))
-    parts = {"big object": big, "small object": ~big}
-    parts |= {f"one of {n}" if n > 1 else "alone": crowd == n for n in range(1, MOST + 1)}
-    for part, kept in parts.items():
+    for task, kept in (("grounding", number > 0), ("grounding (several objects)", number > 1)):
         if kept.any():
-            results.append(row(subject, "grounding (by size and number)", part, asked.right, asked, constant, kept))
-    for level in HARDER:
-        hard = subject.on(LEVELS[level])
-        asked = ask(hard, hard.scenes("grounding", HARD_SCENES))
-        results.append(row(subject, "grounding (harder pictures)", level, asked.right, asked, constant))
+            results += [row(task, "", correct, kept), row(task, "any object's box", any_object, kept, better="")]
+            if task != "grounding":
+                results.append(row(task, "swapped phrase", swapped, kept, better=""))
+            results.append(row(task, "", iou, kept, "mean IoU"))
+    drawn = [s for s in scenes if isinstance(s, Scene)]  # what only the drawn world knows and can change
+    big = torch.tensor([o.size == "big" for s in drawn for o in s.objects])
+    parts = {"big object": big, "small object": ~big} if drawn else {}
+    parts |= {f"one of {n}" if n > 1 else "alone": number == n for n in range(1, MOST + 1)}
+    results += [
+        row("grounding (by size and number)", part, correct, kept) for part, kept in parts.items() if kept.any()
+    ]
+    for level in HARDER if drawn else ():
+        harder = context.with_data(LEVELS[level])
+        _, owner, true, predicted = predict(harder, harder.scenes("grounding", HARD_SCENES))
+        correct = _correct(box_iou(predicted, true))
+        results.append(row("grounding (harder pictures)", level, correct, torch.ones(len(owner), dtype=torch.bool)))
     return results
 
 
-@dataclass(frozen=True)
-class Asked:
-    scenes: Sequence[Scene]
-    owner: Tensor  # (R,) the scene of each phrase
-    true: Tensor  # (R, 4)
-    predicted: Tensor  # (R, 4)
-
-    @property
-    def iou(self) -> Tensor:
-        return iou_of(self.predicted, self.true)
-
-    @property
-    def right(self) -> Tensor:
-        return right(self.iou)
+def predict(context: EvalContext, scenes: Sequence[Example]) -> tuple[list[str], Tensor, Tensor, Tensor]:
+    """All R phrases of the scenes, the scene of each (R,), the box that it names and the model's (R, 4), as
+    (cx, cy, w, h) in shares of the picture's sides."""
+    owner = torch.tensor([i for i, s in enumerate(scenes) for _ in s.regions])
+    phrases, true = zip(*((region.text, region.box) for s in scenes for region in s.regions), strict=True)
+    return list(phrases), owner, torch.tensor(true), context.boxes(scenes, phrases, owner)
 
 
-def ask(subject: EvalContext, scenes: Sequence[Scene]) -> Asked:
-    phrases, owner, true = sought(scenes)
-    return Asked(scenes, owner, true, subject.boxes(scenes, phrases, owner))
-
-
-def row(
-    subject: EvalContext,
-    task: str,
-    condition: str,
-    scores: Tensor,
-    asked: Asked,
-    constant: Tensor,
-    kept: Tensor | slice = slice(None),
-    metric: str = "acc@0.5",
-    better: Better = "higher",
-) -> Result:
-    """The result over the phrases `kept` (R,) bool, beside what the best constant box reaches on them."""
-    always = iou_of(constant.expand_as(asked.true), asked.true)
-    baseline = (always if metric == "mean IoU" else right(always))[kept].mean().item()
-    return subject.result(
-        task, condition, metric, scores[kept], baseline, "best constant box", 1.0, asked.owner[kept], better
-    )
-
-
-def sought(scenes: Sequence[Scene]) -> tuple[list[str], Tensor, Tensor]:
-    """All phrases (R) of the scenes, the scene of each (R,), the box that each names (R, 4)."""
-    owner = torch.tensor([i for i, s in enumerate(scenes) for _ in s.objects])
-    return [p.text for s in scenes for p in s.phrases], owner, torch.tensor([o.box for s in scenes for o in s.objects])
-
-
-def swapped(owner: Tensor) -> Tensor:
-    """(R,) for each phrase the next one of the same picture, after its last its first."""
-    place = torch.arange(len(owner))
-    first = torch.searchsorted(owner, owner)
-    last = torch.searchsorted(owner, owner, right=True) - 1
-    return torch.where(place < last, place + 1, first)
-
-
-def any_object(owner: Tensor, true: Tensor) -> Tensor:
-    """(R,) the chance of being right with the box of any object of the picture, drawn evenly."""
-    pictures = [true[owner == i] for i in owner.unique()]
-    return torch.cat([right(iou_of(boxes[:, None], boxes)).mean(1) for boxes in pictures])
-
-
-def best_constant(boxes: Tensor) -> Tensor:
-    """(4,) the one box that is right most often for boxes (R, 4), of a grid of places and sizes."""
-    centre, size = torch.linspace(0.14, 0.86, 10), torch.linspace(0.2, 0.6, 9)
-    grid = torch.cartesian_prod(centre, centre, size, size)
-    return grid[torch.cat([right(iou_of(some[:, None], boxes)).mean(1) for some in grid.split(2048)]).argmax()]
-
-
-def iou_of(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of boxes (..., 4), broadcast -> (...)"""
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes (..., 4) as (cx, cy, w, h), broadcast -> (...)"""
     return overlap(*torch.broadcast_tensors(a, b))[0]
 
 
-def right(iou: Tensor) -> Tensor:
-    return (iou >= ENOUGH).float()
+def _correct(iou: Tensor) -> Tensor:
+    return (iou >= IOU).float()
+
+
+def _swap(owner: Tensor) -> Tensor:
+    """(R,) for each phrase the next one of the same picture, for its last the first."""
+    index = torch.arange(len(owner))
+    first = torch.searchsorted(owner, owner)
+    last = torch.searchsorted(owner, owner, right=True) - 1
+    return torch.where(index < last, index + 1, first)
+
+
+def _any_object(owner: Tensor, true: Tensor) -> Tensor:
+    """(R,) the accuracy of the box of an object of the picture drawn at random."""
+    pictures = [true[owner == i] for i in owner.unique()]
+    return torch.cat([_correct(box_iou(boxes[:, None], boxes)).mean(1) for boxes in pictures])
+
+
+def _best_constant(boxes: Tensor) -> Tensor:
+    """(4,) the box, of a grid of positions and sizes, that is correct most often for boxes (R, 4)."""
+    centre, size = torch.linspace(0.14, 0.86, 10), torch.linspace(0.2, 0.6, 9)
+    grid = torch.cartesian_prod(centre, centre, size, size)
+    accuracy = [_correct(box_iou(chunk[:, None], boxes)).mean(1) for chunk in grid.split(2048)]
+    return grid[torch.cat(accuracy).argmax()]

@@ -1,4 +1,4 @@
-"""Hard negatives: is the picture's caption told from one in which a single word was exchanged, and which words are?"""
+"""Hard negatives (task "matching"): does the caption score above the same one with a single word exchanged?"""
 
 from __future__ import annotations
 
@@ -13,73 +13,63 @@ from ...data.synthetic.hard_negatives import hard_negative
 from ...data.synthetic.scenes import Scene
 from ..context import EvalContext
 from ..result import Result
-from .masked_words import stranger
+from .masked_words import unrelated_scene
 
-SCENES = 1000  # looked through, of several objects
+__all__ = ["NEEDS", "HardNegative", "draw_negatives", "score"]
+
+NEEDS = ("objects", "relations")
+SCENES = 1000  # of several objects, from which captions are drawn
 EACH = 200  # captions of a kind, at most
 CONTROL = "ITM, another picture"
-KINDS: dict[Kind, str] = {"noun": "name", "size": "size", "colour": "colour", "count": "count",
+WORDS: dict[Kind, str] = {"noun": "name", "size": "size", "colour": "colour", "count": "count",
                           "relation": "relation", "negation": "negation"}  # fmt: skip
-
-
-def score(subject: EvalContext) -> list[Result]:
-    """By kind of the word exchanged: how often the caption scores above its false twin, for ITM and for ITC.
-
-    Baseline: a coin. "Another picture" shows nothing that the caption names: what is reached there is known from the
-    sentences alone. Kinds that the world's captions do not have are left out.
-    """
-    scenes = subject.scenes("matching", SCENES, objects=(2, 4))
-    by_kind: dict[Kind, list[Twin]] = {}
-    for k in KINDS:
-        if some := twins(subject, scenes, k):
-            by_kind[k] = some
-    every = [twin for some in by_kind.values() for twin in some]
-    texts = [text for twin in every for text in (twin.caption, twin.false)]
-    own, other = (torch.tensor([getattr(t, w) for t in every]).repeat_interleave(2) for w in ("scene", "other"))
-    text = torch.arange(len(texts))
-    scores = {
-        "ITM": subject.matches(scenes, texts, own, text),
-        "ITC": (subject.image_features(scenes)[own] * subject.text_features(texts)).sum(1),
-        CONTROL: subject.matches(scenes, texts, other, text),
-    }
-    kind = np.repeat(list(by_kind), [len(some) for some in by_kind.values()])
-    return [
-        subject.result(
-            f"matching ({KINDS[k]} exchanged)",
-            condition,
-            "accuracy",
-            right[kind == k],
-            0.5,
-            "a coin",
-            1.0,
-            better="" if condition == CONTROL else "higher",
-        )
-        for k in by_kind
-        for condition, right in {name: told(s.numpy()) for name, s in scores.items()}.items()
-    ]
+TASKS: dict[Kind, str] = {kind: f"matching ({word} exchanged)" for kind, word in WORDS.items()}
 
 
 @dataclass(frozen=True)
-class Twin:
+class HardNegative:
     scene: int  # the caption's own picture ...
-    other: int  # ... and another, which shows nothing that the caption names
+    unrelated: int  # ... and another, which shows nothing that the caption names
     caption: str
-    false: str
+    negative: str  # the caption with a word exchanged, false of the picture
 
 
-def twins(subject: EvalContext, scenes: Sequence[Scene], kind: Kind) -> list[Twin]:
-    """One a scene, of so many scenes as there are wanted and have one."""
-    rng, found = subject.rng("matching", kind), []
+def score(context: EvalContext) -> list[Result]:
+    """Caption accuracy by kind of the word exchanged: how often the caption scores above its negative, by ITM and ITC.
+
+    Baseline: a coin. The control condition, another picture, shows nothing that the caption names: its accuracy is that
+    of the texts alone. Kinds that the world's captions do not have are left out.
+    """
+    scenes = context.scenes("matching", SCENES, objects=(2, 4))
+    drawn = [(task, draw_negatives(context, scenes, kind)) for kind, task in TASKS.items()]
+    by_task = {task: negatives for task, negatives in drawn if negatives}
+    pairs = [pair for negatives in by_task.values() for pair in negatives]
+    texts = [text for pair in pairs for text in (pair.caption, pair.negative)]
+    own, unrelated = torch.tensor([(pair.scene, pair.unrelated) for pair in pairs]).T.repeat_interleave(2, 1)
+    text = torch.arange(len(texts))
+    flat = {
+        "ITM": context.match_logits(scenes, texts, own, text),
+        "ITC": (context.image_features(scenes)[own] * context.text_features(texts)).sum(1),
+        CONTROL: context.match_logits(scenes, texts, unrelated, text),
+    }
+    scores = {condition: s.unflatten(0, (-1, 2)).T.numpy() for condition, s in flat.items()}  # captions, negatives
+    task_of = np.repeat(list(by_task), [len(negatives) for negatives in by_task.values()])
+    results = []
+    for task in by_task:
+        for condition, (caption, negative) in scores.items():
+            correct = ((caption > negative) + 0.5 * (caption == negative))[task_of == task]  # a tie counts half
+            better = "" if condition == CONTROL else "higher"
+            results.append(context.result(task, condition, "accuracy", correct, (0.5, "a coin"), 1.0, better=better))
+    return results
+
+
+def draw_negatives(context: EvalContext, scenes: Sequence[Scene], kind: Kind) -> list[HardNegative]:
+    """At most one a scene and EACH in all, of the first scenes that have one."""
+    rng, negatives = context.rng("matching", kind), []
     for i, scene in enumerate(scenes):
-        if len(found) == EACH:
+        if len(negatives) == EACH:
             break
-        false, other = hard_negative(scene.caption, scene, kind, subject.world, rng), stranger(scenes, i)
-        if false and other is not None:
-            found.append(Twin(i, other, scene.caption.text, false.text))
-    return found
-
-
-def told(scores: np.ndarray) -> np.ndarray:
-    """(2 n,) scores, by turns of caption and twin -> (n,): 1 where the caption's is higher, half where equal"""
-    caption, twin = scores[::2], scores[1::2]
-    return (caption > twin) + 0.5 * (caption == twin)
+        negative, unrelated = hard_negative(scene.caption, scene, kind, context.world, rng), unrelated_scene(scenes, i)
+        if negative and unrelated is not None:
+            negatives.append(HardNegative(i, unrelated, scene.caption.text, negative.text))
+    return negatives

@@ -1,4 +1,4 @@
-"""Held-out masked language modelling: WordNet's sentences of a split that training never reads."""
+"""Masked language modelling on held-out texts (task "mlm")."""
 
 from __future__ import annotations
 
@@ -10,62 +10,59 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...data.source import Split
 from ...masking import mask_tokens
 from ..context import BATCH, EvalContext
 from ..result import Result
 
+__all__ = ["NEEDS", "score"]
+
+NEEDS = ("texts",)
 SENTENCES = 2000
-COUNTED = 20_000  # training sentences that the unigram baseline counts
+COUNTED = 20_000  # training texts that the unigram baseline counts
 
 
-def score(subject: EvalContext) -> list[Result]:
-    """Accuracy and cross-entropy (nats) of the hidden tokens, masked as in training.
+def score(context: EvalContext) -> list[Result]:
+    """Accuracy and cross-entropy (nats) of the masked tokens, masked as in training. Empty for unseen splits.
 
-    Baselines: always the most frequent token; the unigram distribution of training, plus one a token. Tokens of one
-    sentence are resampled together. Splits of pictures alone have no sentences.
+    Baselines: the most frequent token; the unigram distribution of training with add-one smoothing. Tokens of one
+    sentence are resampled together.
     """
-    if subject.split.startswith("unseen"):
+    if context.unseen:
         return []
-    sentences = subject.source.sentences(subject.split)
-    ids = encoded(subject, [s.text for s in sentences], SENTENCES, "language")
-    right, loss, labels, sentence = predictions(subject, ids)
-    frequency = 1 + torch.bincount(torch.tensor(training_tokens(subject)), minlength=subject.tokenizer.vocabulary)
-    unigram = -(frequency.double() / frequency.sum()).log()[labels].mean().item()
-    always = (labels == frequency.argmax()).double().mean().item()
+    correct, loss, labels, sentence = _predict(context, _sample(context, context.split, SENTENCES, "language"))
+    tokens = [token for ids in _sample(context, "train", COUNTED, "unigram") for token in ids[1:-1]]
+    frequency = 1 + torch.bincount(torch.tensor(tokens), minlength=context.tokenizer.vocabulary)
+    unigram = -(frequency.double() / frequency.sum()).log()[labels].mean().item(), "unigram"
+    most = (labels == frequency.argmax()).double().mean().item(), "most frequent token"
     return [
-        subject.result("language", "", "accuracy", right.numpy(), always, "most frequent token", None, sentence),
-        subject.result(
-            "language", "", "loss (nats)", loss.numpy(), unigram, "unigram", None, sentence, "lower", "nats"
-        ),
+        context.result("language", "", "accuracy", correct, most, None, sentence),
+        context.result("language", "", "loss (nats)", loss, unigram, None, sentence, "lower", "nats"),
     ]
 
 
-def encoded(subject: EvalContext, texts: Sequence[str], most: int, purpose: str) -> list[list[int]]:
-    """Token ids of at most so many texts, drawn without repetition."""
-    drawn: list[int] = subject.rng(purpose, "sentences").permutation(len(texts))[:most].tolist()
-    return [subject.tokenizer.encode(texts[i], subject.config.data.text_tokens) for i in drawn]
+def _sample(context: EvalContext, split: Split, most: int, purpose: str) -> list[list[int]]:
+    """Token ids of at most so many texts of a split, drawn without repetition."""
+    texts = context.source_with("texts").texts(split)
+    drawn: list[int] = context.rng(purpose, "sentences").permutation(len(texts))[:most].tolist()
+    return [context.tokenizer.encode(texts[i], context.config.data.text_tokens) for i in drawn]
 
 
-def training_tokens(subject: EvalContext) -> list[int]:
-    texts = [s.text for s in subject.source.sentences("train")]
-    return [token for ids in encoded(subject, texts, COUNTED, "unigram") for token in ids[1:-1]]
-
-
-def predictions(subject: EvalContext, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
-    """Of every hidden token: whether it was guessed, its cross-entropy, itself, and its sentence, (K,) each."""
-    rule, rng = subject.config.data.mask, subject.rng("language", "masks")
-    how = subject.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
-    hidden = [mask_tokens(text, *how) for text in sorted(texts, key=len)]  # sorted: little padding
-    model: Any = subject.model
+def _predict(context: EvalContext, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+    """Of every masked token, (K,) each: whether it is predicted, its cross-entropy, its id, and its sentence."""
+    rule, rng = context.config.data.mask, context.rng("language", "masks")
+    settings = context.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
+    masked = [mask_tokens(text, *settings) for text in sorted(texts, key=len)]  # sorted: little padding
+    model: Any = context.model
     out = []
-    for start in range(0, len(hidden), BATCH):
-        some = hidden[start : start + BATCH]
-        states, _ = subject.text([masked for masked, _, _ in some])
-        row = [i for i, (_, places, _) in enumerate(some) for _ in places]
-        picked = states[row, [p for _, places, _ in some for p in places]]
+    for start in range(0, len(masked), BATCH):
+        chunk = masked[start : start + BATCH]
+        states, _ = context.text_states([ids for ids, _, _ in chunk])
+        row = [i for i, (_, positions, _) in enumerate(chunk) for _ in positions]
+        picked = states[row, [p for _, positions, _ in chunk for p in positions]]
         logits = model.objectives["mlm"].head(picked, model.text.word.weight).float().cpu()
-        labels = torch.tensor([token for _, _, tokens in some for token in tokens])
+        labels = torch.tensor([token for _, _, tokens in chunk for token in tokens])
         loss = F.cross_entropy(logits, labels, reduction="none")
         out.append((logits.argmax(1) == labels, loss, labels, start + torch.tensor(row)))
-    right, loss, labels, sentence = (torch.cat(parts) for parts in zip(*out, strict=True))
-    return right, loss, labels, sentence.numpy()
+    correct, loss, labels, sentence = (torch.cat(parts) for parts in zip(*out, strict=True))
+    return correct, loss, labels, sentence.numpy()

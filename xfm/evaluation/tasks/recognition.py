@@ -1,252 +1,247 @@
-"""What the frozen vision encoder tells of a picture: its concept, subcategory and category, of a patch its concept, and
-what is present in a scene. By a linear probe and by nearest neighbours, beside raw pixels and random weights."""
+"""Probes of frozen vision features for the concept, subcategory and category of a picture, the concept of a patch, and
+what is present in a scene: linear and nearest neighbours, compared with raw pixels and random weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
+from sklearn.metrics import label_ranking_average_precision_score
+from sklearn.preprocessing import MultiLabelBinarizer
 from torch import Tensor
 
 from ... import seeding
+from ...data.source import Split
 from ...data.streams import pixels
 from ...data.synthetic import openmoji
-from ...data.synthetic.scenes import MOST, Scene, Split
+from ...data.synthetic.scenes import MOST, Scene
 from ...model.vision import patchify
 from ...objectives import build
-from .. import linear_probe
 from ..context import BATCH, EvalContext
+from ..linear_probe import correct, linear_probe, majority, nearest_neighbours
 from ..result import Result
 
-TRAINED = 12  # pictures of a concept alone that the probes learn from; of an unseen concept fewer ...
-TRAINED_UNSEEN = 8
-TESTED = 4  # ... and that they are asked about
-SCENES_TRAINED = 8  # of several objects, times the number of concepts
-SCENES_TESTED = 300
-SCENES_PATCHES = 200  # of those trained on whose patches are learnt from
-SEVERAL = (2, MOST)
-DRAWS = 1000  # of different contents, an object alone has some two hundred
+__all__ = ["NEEDS", "score"]
 
-Encoder = Callable[[Sequence[Scene]], np.ndarray]  # n pictures -> (n, F)
+NEEDS = ("objects", "masks")
+TRAIN = 12  # pictures of a single concept that the probes are trained on; of an unseen concept fewer ...
+TRAIN_UNSEEN = 8
+TEST = 4  # ... and that they are tested on
+SCENES_TRAIN = 8  # of several objects, times the number of concepts
+SCENES_TEST = 300
+SCENES_PATCHES = 200  # of those for training, whose patches are used
+DRAWS = 1000  # per picture: a single object has some two hundred different contents
+
+TrainTest = dict[str, tuple[np.ndarray, np.ndarray]]  # training (n, F) and test (m, F) features by encoder
 LABELS: dict[str, Callable[[int], int | str]] = {
-    "concept": lambda place: place,
-    "subcategory": lambda place: openmoji.concepts()[place].subcategory,
-    "category": lambda place: openmoji.concepts()[place].category,
+    "concept": lambda concept: concept,
+    "subcategory": lambda concept: openmoji.concepts()[concept].subcategory,
+    "category": lambda concept: openmoji.concepts()[concept].category,
 }
 
 
-@dataclass(frozen=True)
-class Shown:
-    """Scenes and their features, (n, F) by name of the encoder: ours, then the baselines'."""
+class Features(NamedTuple):
+    """Scenes and their features, (n, F) by name of the encoder: the model's, then the baselines'."""
 
     scenes: list[Scene]
-    features: dict[str, np.ndarray]
-
-    @classmethod
-    def by(cls, encoders: dict[str, Encoder], scenes: list[Scene]) -> Shown:
-        return cls(scenes, {name: encode(scenes) for name, encode in encoders.items()})
+    by_encoder: dict[str, np.ndarray]
 
 
-def score(subject: EvalContext) -> list[Result]:
+def score(context: EvalContext) -> list[Result]:
     """Accuracy over single objects and over patches; ranking precision of what is present in scenes of several.
 
-    Probes learn from training pictures; those of unseen concepts are told apart by probes of other pictures of them,
-    and put into subcategories and categories by probes that saw the world's concepts alone. No content is in both. The
-    baseline is the better of raw pixels and random weights; theirs is what needs no picture.
+    Probes learn from training pictures. Unseen concepts are classified by probes of other pictures of them, and put
+    into subcategories and categories by probes of the world's concepts alone. No content is in both training and test.
+    The baseline is the better of raw pixels and random weights; theirs is what needs no picture.
     """
-    other, unseen = untrained(subject), replace(subject, split="unseen_concepts")
-    trained = pictures(subject, TRAINED, split="train")
-    encoders, results = encoders_of(subject, other, trained), []
-    learnt = Shown.by(encoders, trained)
-    if not subject.split.startswith("unseen"):
-        asked = Shown.by(encoders, pictures(subject, TESTED, trained))
-        results += single(subject, learnt, asked, tuple(LABELS))
-    if subject.world.unseen_names:
-        theirs = pictures(unseen, TRAINED_UNSEEN)
-        asked = Shown.by(encoders, pictures(unseen, TESTED, theirs))
-        results += single(unseen, Shown.by(encoders, theirs), asked, ("concept",))
-        results += single(unseen, learnt, asked, ("subcategory", "category"))
-    if subject.split != "unseen_concepts":
-        trained = several(subject, SCENES_TRAINED * subject.world.concepts, split="train")
-        tested = several(subject, SCENES_TESTED, trained)
-        results += patches(subject, other, trained[:SCENES_PATCHES], tested)
-        encoders = encoders_of(subject, other, trained)
-        results += presence(subject, Shown.by(encoders, trained), Shown.by(encoders, tested))
+    random_weights, unseen = _random_weights(context), replace(context, split="unseen_concepts")
+    train_scenes = _single_objects(context, TRAIN, split="train")
+    encode, results = _encoder(context, random_weights, train_scenes), []
+    train = encode(train_scenes)
+    if not context.unseen:
+        results += _single(context, train, encode(_single_objects(context, TEST, train_scenes)), tuple(LABELS))
+    if context.world.unseen_names:
+        train_unseen = _single_objects(unseen, TRAIN_UNSEEN)
+        test = encode(_single_objects(unseen, TEST, train_unseen))
+        results += _single(unseen, encode(train_unseen), test, ("concept",))
+        results += _single(unseen, train, test, ("subcategory", "category"))
+    if context.split != "unseen_concepts":
+        train_scenes = _several_objects(context, SCENES_TRAIN * context.world.concepts, split="train")
+        test_scenes = _several_objects(context, SCENES_TEST, train_scenes)
+        results += _patches(context, random_weights, train_scenes[:SCENES_PATCHES], test_scenes)
+        encode = _encoder(context, random_weights, train_scenes)
+        results += _presence(context, encode(train_scenes), encode(test_scenes))
     return results
 
 
-def pictures(subject: EvalContext, each: int, apart: Sequence[Scene] = (), split: Split | None = None) -> list[Scene]:
+def _single_objects(
+    context: EvalContext, each: int, apart: Sequence[Scene] = (), split: Split | None = None
+) -> list[Scene]:
     """Of every concept of the split `each` pictures of it alone, with contents that nothing in `apart` has."""
-    taken, found = {s.content for s in apart}, []
-    for place in subject.world.pool(split or subject.split):
-        found += fresh(partial(subject.scene, "vision", split=split, concepts=(place,)), each, taken)
-    return found
+    taken, scenes = {s.content for s in apart}, []
+    for concept in context.world.pool(split or context.split):
+        scenes += _distinct(partial(context.scene, "vision", split=split, concepts=(concept,)), each, taken)
+    return scenes
 
 
-def several(subject: EvalContext, most: int, apart: Sequence[Scene] = (), split: Split | None = None) -> list[Scene]:
-    return fresh(partial(subject.scene, "presence", split=split, objects=SEVERAL), most, {s.content for s in apart})
+def _several_objects(
+    context: EvalContext, count: int, apart: Sequence[Scene] = (), split: Split | None = None
+) -> list[Scene]:
+    draw = partial(context.scene, "presence", split=split, objects=(2, MOST))
+    return _distinct(draw, count, {s.content for s in apart})
 
 
-def fresh(draw: Callable[[int], Scene], wanted: int, taken: Collection[tuple]) -> list[Scene]:
+def _distinct(draw: Callable[[int], Scene], count: int, taken: Collection[tuple]) -> list[Scene]:
     """The first scenes of draw(0), draw(1), ... of different contents, none of them `taken`."""
-    found: dict[tuple, Scene] = {}
-    for i in range(wanted * DRAWS):
+    scenes: dict[tuple, Scene] = {}
+    for i in range(count * DRAWS):
         scene = draw(i)
         if scene.content not in taken:
-            found.setdefault(scene.content, scene)
-        if len(found) == wanted:
-            return list(found.values())
-    raise RuntimeError(f"{wanted * DRAWS} draws gave only {len(found)} of {wanted} pictures of different contents")
+            scenes.setdefault(scene.content, scene)
+        if len(scenes) == count:
+            return list(scenes.values())
+    raise RuntimeError(f"{count * DRAWS} draws gave only {len(scenes)} of {count} pictures of different contents")
 
 
-def untrained(subject: EvalContext) -> EvalContext:
-    """The same architecture with fresh weights, the same for every model of it."""
-    model = build(subject.config.replace({"seed": seeding.seed("evaluation", subject.seed, "random weights")}))
-    return replace(subject, model=model.to(subject.model.device).eval())
+def _random_weights(context: EvalContext) -> EvalContext:
+    """The same architecture with new initial weights, the same for every model of it."""
+    model = build(context.config.replace({"seed": seeding.seed("evaluation", context.seed, "random weights")}))
+    return replace(context, model=model.to(context.model.device).eval())
 
 
-def encoders_of(subject: EvalContext, other: EvalContext, trained: Sequence[Scene]) -> dict[str, Encoder]:
-    """Pooled features, and two baselines of at most the same width: pixels are reduced to their principal components
-    in the training pictures."""
-    pca = PCA(min(len(trained), subject.config.model.vision.width), svd_solver="randomized", random_state=0)
-    pca.fit(flat(trained))
-    return {
-        "pooled": partial(pooled, subject),
-        "raw pixels": lambda scenes: pca.transform(flat(scenes)),
-        "random weights": partial(pooled, other),
-    }
+def _encoder(
+    context: EvalContext, random_weights: EvalContext, train: Sequence[Scene]
+) -> Callable[[list[Scene]], Features]:
+    """Pooled features of scenes, and two baselines of at most the same width: pixels are reduced to their principal
+    components in the training pictures."""
+    pca = PCA(min(len(train), context.config.model.vision.width), svd_solver="randomized", random_state=0)
+    pca.fit(_flat_pixels(train))
+
+    def encode(scenes: list[Scene]) -> Features:
+        raw = pca.transform(_flat_pixels(scenes))
+        pooled, untrained = _pooled(context, scenes), _pooled(random_weights, scenes)
+        return Features(scenes, {"pooled": pooled, "raw pixels": raw, "random weights": untrained})
+
+    return encode
 
 
-def flat(scenes: Sequence[Scene]) -> np.ndarray:
+def _flat_pixels(scenes: Sequence[Scene]) -> np.ndarray:
     return np.stack([s.image.ravel() for s in scenes]).astype(np.float32) / 255
 
 
-def pooled(subject: EvalContext, scenes: Sequence[Scene]) -> np.ndarray:
+def _pooled(context: EvalContext, scenes: Sequence[Scene]) -> np.ndarray:
     """(n, D): the mean over the patches, X-FM's token 0."""
     chunks = (scenes[start : start + BATCH] for start in range(0, len(scenes), BATCH))
-    return torch.cat([subject.patches(some).mean(1).float().cpu() for some in chunks]).numpy()
+    return torch.cat([context.patch_states(chunk).mean(1).float().cpu() for chunk in chunks]).numpy()
 
 
-def single(subject: EvalContext, trained: Shown, tested: Shown, labels: Sequence[str]) -> list[Result]:
-    """Pictures of one object each; of those tested, the ones whose label the probes have learnt."""
-    unseen, results = subject.split == "unseen_concepts", []
+def _single(context: EvalContext, train: Features, test: Features, labels: Sequence[str]) -> list[Result]:
+    """Pictures of one object each; of the test pictures those whose label is in training."""
+    unseen, results = context.split == "unseen_concepts", []
     for label in labels:
-        y, z = (np.array([LABELS[label](s.objects[0].concept) for s in some.scenes]) for some in (trained, tested))
-        known = np.isin(z, y)
-        features = {name: (x, tested.features[name][known]) for name, x in trained.features.items()}
-        upper_bound = None if unseen and label != "concept" else 1.0  # a new thing's category need not be seen in it
-        results += compared(subject, label + " (unseen concepts)" * unseen, features, y, z[known], upper_bound)
+        y, y_test = (np.array([LABELS[label](s.objects[0].concept) for s in f.scenes]) for f in (train, test))
+        known = np.isin(y_test, y)
+        features = {name: (x, test.by_encoder[name][known]) for name, x in train.by_encoder.items()}
+        upper_bound = None if unseen and label != "concept" else 1.0  # its category need not be visible
+        task = label + " (unseen concepts)" * unseen
+        results += _classify(context, task, features, y, y_test[known], upper_bound=upper_bound)
     return results
 
 
-def patches(
-    subject: EvalContext, other: EvalContext, trained: Sequence[Scene], tested: Sequence[Scene]
+def _patches(
+    context: EvalContext, random_weights: EvalContext, train: Sequence[Scene], test: Sequence[Scene]
 ) -> list[Result]:
     """The concept of every patch whose centre is on an object; patches of one scene are resampled together."""
-    size = subject.config.model.vision.patch_size
+    size = context.config.model.vision.patch_size
     encoders: dict[str, Callable[[Sequence[Scene]], Tensor]] = {
-        "tokens": subject.patches,
+        "tokens": context.patch_states,
         "raw pixels": lambda scenes: patchify(pixels(scenes).float() / 255, size),
-        "random weights": other.patches,
+        "random weights": random_weights.patch_states,
     }
-    (y, groups, learnt), (z, owners, asked) = covered(trained, size), covered(tested, size)
+    (y, owner, at), (y_test, owner_test, at_test) = _covered(train, size), _covered(test, size)
     features = {
-        name: (encode(trained).float().cpu().numpy()[learnt], encode(tested).float().cpu().numpy()[asked])
+        name: (encode(train).float().cpu().numpy()[owner, at], encode(test).float().cpu().numpy()[owner_test, at_test])
         for name, encode in encoders.items()
     }
-    return compared(subject, "concept of a patch", features, y, z, 1.0, groups, owners)
+    return _classify(context, "concept of a patch", features, y, y_test, owner, upper_bound=1.0, groups=owner_test)
 
 
-def covered(scenes: Sequence[Scene], size: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """The patches that show an object: their concepts (N,), their scenes (N,), and (scene, patch) to pick them by."""
-    found = [
+def _covered(scenes: Sequence[Scene], size: int) -> np.ndarray:
+    """(3, N) concept, scene and patch number of every patch whose centre is on an object."""
+    patches = [
         (o.concept, i, patch)
         for i, s in enumerate(scenes)
         for o in s.objects
         for patch in np.flatnonzero(o.mask[size // 2 :: size, size // 2 :: size])
     ]
-    concepts, owners, places = np.array(found).T
-    return concepts, owners, (owners, places)
+    return np.array(patches).T
 
 
-def compared(
-    subject: EvalContext,
+def _classify(
+    context: EvalContext,
     task: str,
-    features: dict[str, tuple[np.ndarray, np.ndarray]],
+    features: TrainTest,
     y: np.ndarray,
-    z: np.ndarray,
-    upper_bound: float | None,
-    groups: np.ndarray | None = None,
-    owners: np.ndarray | None = None,
+    y_test: np.ndarray,
+    owner: Any = None,
+    **more: Any,
 ) -> list[Result]:
-    """Rows of both classifiers on all features, each (of training, of what is asked); the first are the encoder's."""
-    methods = {
-        "linear probe": partial(linear_probe.linear_probe, groups=groups),
-        "k-NN": linear_probe.nearest_neighbours,
-    }
-    none, results = (linear_probe.majority(y, z), "most frequent label"), []
-    for method, fit in methods.items():
-        right = {
-            f"{name}, {method}": linear_probe.correct(fit(x, y), asked, z) for name, (x, asked) in features.items()
-        }
-        results += beside(subject, task, "accuracy", right, none, upper_bound, owners)
+    """Rows of both classifiers on all features, the model's first, and labels y (n,) and y_test (m,). `owner` (n,): the
+    training scene of each sample."""
+    results, no_picture = [], (majority(y, y_test), "most frequent label")
+    for method, fit in {"linear probe": partial(linear_probe, groups=owner), "k-NN": nearest_neighbours}.items():
+        scores = {f"{name}, {method}": correct(fit(x, y), x_test, y_test) for name, (x, x_test) in features.items()}
+        results += _rows(context, task, "accuracy", scores, no_picture, **more)
     return results
 
 
-def beside(
-    subject: EvalContext,
+def _rows(
+    context: EvalContext,
     task: str,
     metric: str,
     scores: dict[str, np.ndarray],
-    none: tuple[float, str],
-    upper_bound: float | None,
-    groups: np.ndarray | None = None,
+    no_picture: tuple[float, str],
+    **more: Any,
 ) -> list[Result]:
-    """The encoder's row with the better of its baselines, and the baselines' own, with what needs no picture."""
-    ours, *baselines = scores
-    best = max(baselines, key=lambda name: scores[name].mean())
-    baseline = {ours: (scores[best].mean(), best.split(",")[0])} | dict.fromkeys(baselines, none)
+    """The model's row with the better of its baselines, and theirs with the level that needs no picture."""
+    ours, *others = scores
+    best = max(others, key=lambda name: scores[name].mean())
+    baseline = scores[best].mean(), best.split(",")[0]
     return [
-        subject.result(task, name, metric, some, *baseline[name], upper_bound, groups, "higher" if name == ours else "")
-        for name, some in scores.items()
+        context.result(task, ours, metric, scores[ours], baseline, **more),
+        *(context.result(task, o, metric, scores[o], no_picture, **more, better="") for o in others),
     ]
 
 
-def presence(subject: EvalContext, trained: Shown, tested: Shown) -> list[Result]:
+def _presence(context: EvalContext, train: Features, test: Features) -> list[Result]:
     """Label-ranking average precision of each scene: of the concepts ranked at or above one that is present, the share
     that is present too, averaged over those present. The probe is fitted to every (scene, concept in it)."""
-    pairs = [(i, c) for i, s in enumerate(trained.scenes) for c in sorted({o.concept for o in s.objects})]
-    owner, y = np.array(pairs).T
-    true = present(tested.scenes, subject.world.concepts)
+    owner, y = np.argwhere(_present(train.scenes, context.world.concepts)).T
+    true = _present(test.scenes, context.world.concepts)
+
+    def precision(ranked: np.ndarray) -> np.ndarray:
+        return np.array(
+            [label_ranking_average_precision_score(t[None], r[None]) for t, r in zip(true, ranked, strict=True)]
+        )
+
     scores = {}
-    for name, x in trained.features.items():
-        probe = linear_probe.linear_probe(x[owner], y, owner)
-        logits = probe.decision_function(tested.features[name])
-        ranked = np.full(true.shape, logits.min() - 1)  # a concept that no scene showed comes last
+    for name, x in train.by_encoder.items():
+        probe = linear_probe(x[owner], y, owner)
+        logits = probe.decision_function(test.by_encoder[name])
+        ranked = np.full(true.shape, logits.min() - 1)  # a concept that no training scene shows comes last
         ranked[:, probe.classes_] = logits
-        scores[f"{name}, linear probe"] = precision(true, ranked)
-    frequency = present(trained.scenes, subject.world.concepts).mean(0)
-    none = float(precision(true, np.tile(frequency, (len(true), 1))).mean()), "training frequencies"
-    return beside(subject, "presence", "ranking precision", scores, none, 1.0)
+        scores[f"{name}, linear probe"] = precision(ranked)
+    frequency = _present(train.scenes, context.world.concepts).mean(0)
+    no_picture = precision(np.tile(frequency, (len(true), 1))).mean(), "training frequencies"
+    return _rows(context, "presence", "ranking precision", scores, no_picture, upper_bound=1.0)
 
 
-def present(scenes: Sequence[Scene], concepts: int) -> np.ndarray:
+def _present(scenes: Sequence[Scene], concepts: int) -> np.ndarray:
     """(n, C) True where the scene shows the concept."""
-    shown = np.zeros((len(scenes), concepts), bool)
-    for row, scene in zip(shown, scenes, strict=True):
-        row[[o.concept for o in scene.objects]] = True
-    return shown
-
-
-def precision(true: np.ndarray, ranked: np.ndarray) -> np.ndarray:
-    """(n,) label-ranking average precision of truth (n, C) and scores (n, C), as scikit-learn's, which gives the mean
-    alone; equal scores count as ranked above."""
-    each = []
-    for t, r in zip(true, ranked, strict=True):
-        above = r >= r[t][:, None]
-        each.append((above[:, t].sum(1) / above.sum(1)).mean())
-    return np.array(each)
+    binarizer = MultiLabelBinarizer(classes=range(concepts))
+    return np.asarray(binarizer.fit_transform([{o.concept for o in scene.objects} for scene in scenes]), bool)

@@ -1,4 +1,4 @@
-"""The gallery of a view has the ranks of the retrieval task."""
+"""A retrieval set has the ranks of the retrieval task."""
 
 from dataclasses import replace
 
@@ -21,10 +21,8 @@ def small(model, config, tokenizer) -> RetrievalSet:
     return retrieval_set(model, config, tokenizer, N)
 
 
-def test_recalls_are_the_retrieval_tasks(subject: EvalContext, small: RetrievalSet, few: None, monkeypatch) -> None:
-    checked = retrieval.checked_gallery
-    monkeypatch.setattr(retrieval, "checked_gallery", lambda draw, size=N: checked(draw, size))
-    results = retrieval.score(subject)
+def test_recalls_are_the_retrieval_tasks(context: EvalContext, small: RetrievalSet, few: None) -> None:
+    results = retrieval.score(context)
     for direction in retrieval.DIRECTIONS:
         for condition in ("ITC", "ITM re-ranked"):
             ranks = [rank_of_the_true(small, direction, i, condition) for i in range(N)]
@@ -64,8 +62,8 @@ def test_the_plane_is_sklearns_pca(small: RetrievalSet) -> None:
     assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [N + 2]
 
 
-def test_it_is_arrays_of_one_order(small: RetrievalSet, subject: EvalContext) -> None:
-    scenes = retrieval.checked_gallery(lambda i: subject.scene("retrieval", i), N)
+def test_it_is_arrays_of_one_order(small: RetrievalSet, context: EvalContext) -> None:
+    scenes = retrieval.distinct_pairs(context.examples("retrieval", 999), N)
     assert small.texts == tuple(s.caption.text for s in scenes)
     assert all(np.array_equal(own, s.image) for own, s in zip(small.images, scenes, strict=True))
     assert (small.truth == np.eye(N, dtype=bool)).all()

@@ -1,6 +1,7 @@
 """The whole evaluation, of a model and of a run folder, and single examples."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 import torch
 
 from xfm import Run, evaluation, pretrain
-from xfm.config import RunConfig
+from xfm.config import ConfigError, RunConfig
 from xfm.data.synthetic.scenes import SPLITS
 from xfm.data.tokenizer import Tokenizer
-from xfm.evaluation import evaluate, evaluate_run, examples
+from xfm.evaluation import Evaluation, evaluate, evaluate_run, examples, find_result, retrieval_set, run
 from xfm.model import XFM
 from xfm.train import RunError
 
@@ -62,17 +63,18 @@ def test_a_run_is_evaluated_once_and_kept(folder: Path, few: None, monkeypatch: 
     some = evaluate_run(folder, "naming")
     assert some == [r for r in results if r.task.startswith("naming")]
     assert evaluate_run(folder) == results  # some are not kept
-    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: results[:3])
+    monkeypatch.setattr(run, "evaluate", lambda *_, **__: Evaluation(results[:3]))
     assert evaluate_run(folder) == results
     assert evaluate_run(folder, again=True) == evaluate_run(folder) == results[:3]
 
 
 def test_tasks_are_chosen_by_name_and_family() -> None:
     everything = list(evaluation.TASKS)
-    assert evaluation.chosen("all") == evaluation.chosen(list(evaluation.FAMILIES)) == everything
-    assert evaluation.chosen(["naming", "retrieval", "naming"]) == ["retrieval", "naming"]
-    assert evaluation.chosen(["vision-language", "naming"]) == list(evaluation.FAMILIES["vision-language"])
-    assert evaluation.chosen([]) == []
+    assert evaluation.select_tasks("all") == evaluation.select_tasks(list(evaluation.FAMILIES)) == everything
+    assert evaluation.select_tasks(["naming", "retrieval", "naming"]) == ["retrieval", "naming"]
+    family = [name for name, task in evaluation.TASKS.items() if task.family == "vision-language"]
+    assert evaluation.select_tasks(["vision-language", "naming"]) == family
+    assert evaluation.select_tasks([]) == []
 
 
 def test_runs_are_put_side_by_side(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
@@ -122,3 +124,53 @@ def test_examples_are_plain_and_those_of_the_evaluation(model: XFM, config: RunC
             assert 0 < sum(probabilities) <= 1
     again = examples(model, config, tokenizer, n=1)
     assert again.words[0].caption == shown.words[0].caption and again.grounding[0].phrase == shown.grounding[0].phrase
+
+
+def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
+    add_pictures: Callable, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    add_pictures()
+    own = config.replace({"data.dataset": "pictures"})
+    results = evaluate(model, own, tokenizer)
+    directions = ["image to text", "text to image"]
+    assert {r.task for r in results} == {"language", *directions, *(f"{d} (random gallery)" for d in directions)}
+    assert results.skipped.keys() == evaluation.TASKS.keys() - {"mlm", "retrieval"}
+    reason = "needs objects and masks, which data.dataset = 'pictures' (sources: twenty) does not provide"
+    assert results.skipped["recognition"] == f"task 'recognition' {reason}"
+    with pytest.raises(ConfigError, match=re.escape(f"task 'recognition' {reason}")):
+        evaluate(model, own, tokenizer, tasks=["mlm", "recognition"])
+    assert evaluate(model, own, tokenizer, tasks="vision").skipped.keys() == {"recognition"}  # a family is no name
+    shown = examples(model, own, tokenizer)
+    assert [len(predictions) for predictions in vars(shown).values()] == [2, 0, 0]
+    retrieved = retrieval_set(model, own, tokenizer)
+    assert len(retrieved.texts) == 2 and (retrieved.truth == np.eye(2, dtype=bool)).all()
+
+
+def test_boxes_are_grounded_wherever_they_come_from(
+    add_pictures: Callable, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    add_pictures(boxes=True)
+    own = config.replace({"data.dataset": "pictures"})
+    results = evaluate(model, own, tokenizer, tasks="grounding")
+    assert {(r.task, r.condition) for r in results} == {
+        ("grounding", ""),
+        ("grounding", "any object's box"),
+        ("grounding (several objects)", ""),
+        ("grounding (several objects)", "any object's box"),
+        ("grounding (several objects)", "swapped phrase"),
+        ("grounding (by size and number)", "one of 2"),
+    }
+    assert {r.n for r in results} == {4} and len(examples(model, own, tokenizer).grounding) == 2
+    by_chance = find_result(results, "grounding", "acc@0.5", "any object's box")
+    assert by_chance.value == 0.5 and by_chance.baseline <= 0.5
+
+
+def test_results_say_which_direction_is_better(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
+    results = evaluate(model, config, tokenizer)
+    controls = {"any object's box", "swapped phrase", "ITC, shuffled pairs", "wrong picture", "no picture",
+                "ITM, another picture", "bag of words", "raw pixels, linear probe", "raw pixels, k-NN",
+                "random weights, linear probe", "random weights, k-NN"}  # fmt: skip
+    assert {r.condition for r in results if r.better == ""} == controls
+    assert not any(r.condition in controls for r in results if r.better)
+    losses = [(r.better, r.unit) for r in results if r.unit != "%"]
+    assert losses == [("lower", "nats")] and all(r.unit == "%" for r in results if r.better != "lower")

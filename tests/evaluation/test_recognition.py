@@ -5,14 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
-from sklearn.metrics import label_ranking_average_precision_score
 from torch import Tensor
 
 from xfm import seeding
@@ -29,11 +24,11 @@ PATCH = 8
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, count in {
-        "TRAINED": 3,
-        "TRAINED_UNSEEN": 3,
-        "TESTED": 2,
-        "SCENES_TRAINED": 1,
-        "SCENES_TESTED": 40,
+        "TRAIN": 3,
+        "TRAIN_UNSEEN": 3,
+        "TEST": 2,
+        "SCENES_TRAIN": 1,
+        "SCENES_TEST": 40,
         "SCENES_PATCHES": 40,
     }.items():
         monkeypatch.setattr(recognition, name, count)
@@ -42,13 +37,13 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
 @dataclass(frozen=True)
 class Oracle(EvalContext):
     """Sees in every patch what is there, as codes of the category, the subcategory and the concept; with other weights
-    than `knowing` it is an ordinary subject."""
+    than `knowing` it is an ordinary context."""
 
     knowing: XFM | None = None
 
-    def patches(self, scenes: Sequence[Scene]) -> Tensor:
+    def patch_states(self, scenes: Sequence[Scene]) -> Tensor:
         if self.model is not self.knowing:
-            return super().patches(scenes)
+            return super().patch_states(scenes)
         seen = torch.zeros(len(scenes), 36, len(code(0)))
         for row, scene in zip(seen, scenes, strict=True):
             masks = [
@@ -63,7 +58,7 @@ class Oracle(EvalContext):
 
 @dataclass(frozen=True)
 class Guesser(EvalContext):
-    def patches(self, scenes: Sequence[Scene]) -> Tensor:
+    def patch_states(self, scenes: Sequence[Scene]) -> Tensor:
         return torch.randn(len(scenes), 36, 16, generator=seeding.generator(*(s.content for s in scenes)))
 
 
@@ -79,14 +74,14 @@ def code(place: int) -> Tensor:
     return torch.cat(ones)
 
 
-def like(subject: EvalContext, kind: type[EvalContext], **more) -> EvalContext:
-    return kind(subject.model, subject.config, subject.tokenizer, subject.split, subject.seed, **more)
+def like(context: EvalContext, kind: type[EvalContext], **more) -> EvalContext:
+    return kind(context.model, context.config, context.tokenizer, context.split, context.seed, **more)
 
 
-def test_who_sees_is_always_right(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition, "SCENES_TRAINED", 6)
+def test_who_sees_is_always_right(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition, "SCENES_TRAIN", 6)
     monkeypatch.setattr(recognition, "SCENES_PATCHES", 300)
-    results = recognition.score(like(subject, Oracle, knowing=subject.model))
+    results = recognition.score(like(context, Oracle, knowing=context.model))
     ours = {(r.task, r.condition): r for r in results if r.condition.startswith(("pooled", "tokens"))}
     assert len(ours) == 2 * (3 + 3 + 1) + 1
     for (task, _), r in ours.items():
@@ -99,25 +94,24 @@ def test_who_sees_is_always_right(subject: EvalContext, monkeypatch: pytest.Monk
         assert r.baseline is not None and r.baseline < 0.6
 
 
-def test_who_knows_what_is_present_ranks_it_first(subject: EvalContext) -> None:
-    sets = [
-        recognition.several(replace(subject, split=split), count) for split, count in (("train", 600), ("test", 60))
-    ]
-    known = [recognition.present(scenes, 100).astype(float) for scenes in sets]
+def test_who_knows_what_is_present_ranks_it_first(context: EvalContext) -> None:
+    sizes = {"train": 600, "test": 60}
+    sets = [recognition._several_objects(replace(context, split=split), n) for split, n in sizes.items()]
+    known = [recognition._present(scenes, 100).astype(float) for scenes in sets]
     noise = [seeding.rng("noise", len(scenes)).normal(size=(len(scenes), 8)) for scenes in sets]
     shown = [
-        recognition.Shown(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
+        recognition.Features(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
         for scenes, x, y in zip(sets, known, noise, strict=True)
     ]
-    ours, raw, random = recognition.presence(subject, *shown)
+    ours, raw, random = recognition._presence(context, *shown)
     assert ours.value == ours.low == 1 and ours.baseline == raw.value == random.value
     assert raw.baseline == random.baseline and raw.baseline_name == "training frequencies"
     assert abs(raw.value - raw.baseline) < 0.05
 
 
-def test_who_guesses_is_at_chance(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition, "TESTED", 4)
-    results = recognition.score(like(subject, Guesser))
+def test_who_guesses_is_at_chance(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition, "TEST", 4)
+    results = recognition.score(like(context, Guesser))
     found = [r for r in results if r.task.startswith("concept") and "raw" not in r.condition and "patch" not in r.task]
     assert {r.condition for r in found} == {
         f"{name}, {how}" for name in ("pooled", "random weights") for how in ("linear probe", "k-NN")
@@ -129,8 +123,8 @@ def test_who_guesses_is_at_chance(subject: EvalContext, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("split", ["train", "test", "unseen_combinations", "unseen_concepts"])
-def test_the_rows_of_every_split(split, subject: EvalContext) -> None:
-    results = recognition.score(replace(subject, split=split))
+def test_the_rows_of_every_split(split, context: EvalContext) -> None:
+    results = recognition.score(replace(context, split=split))
     tasks = {r.task: r.split for r in results}
     unseen = {f"{kind} (unseen concepts)": "unseen_concepts" for kind in KINDS}
     single = {} if split.startswith("unseen") else dict.fromkeys(KINDS, split)
@@ -148,57 +142,56 @@ def test_the_rows_of_every_split(split, subject: EvalContext) -> None:
             assert len({(r.baseline, r.baseline_name) for r in baselines}) == 1 and ours.low <= ours.value <= ours.high
 
 
-def test_the_same_model_gets_the_same_rows(subject: EvalContext) -> None:
-    results = recognition.score(subject)
+def test_the_same_model_gets_the_same_rows(context: EvalContext) -> None:
+    results = recognition.score(context)
     torch.manual_seed(1)
-    assert recognition.score(subject) == results
-    own, other = (recognition.several(replace(subject, seed=seed), 5) for seed in (0, 1))
+    assert recognition.score(context) == results
+    own, other = (recognition._several_objects(replace(context, seed=seed), 5) for seed in (0, 1))
     assert [s.content for s in own] != [s.content for s in other]
 
 
-def test_no_content_is_learnt_and_asked(subject: EvalContext) -> None:
+def test_no_content_is_learnt_and_asked(context: EvalContext) -> None:
     for split in ("train", "test", "unseen_concepts"):
-        own = replace(subject, split=split)
-        trained = recognition.pictures(own, 6, split=None if split == "unseen_concepts" else "train")
-        asked = recognition.pictures(own, 4, trained)
+        own = replace(context, split=split)
+        trained = recognition._single_objects(own, 6, split=None if split == "unseen_concepts" else "train")
+        asked = recognition._single_objects(own, 4, trained)
         contents = [s.content for s in (*trained, *asked)]
         assert len(set(contents)) == len(contents)
         shown = Counter(s.objects[0].concept for s in asked)
-        assert shown == dict.fromkeys(subject.world.pool(split), 4) and {len(s.objects) for s in trained} == {1}
-    own = replace(subject, split="train")
-    trained = recognition.several(own, 50, split="train")
-    contents = [s.content for s in (*trained, *recognition.several(own, 50, trained))]
+        assert shown == dict.fromkeys(context.world.pool(split), 4) and {len(s.objects) for s in trained} == {1}
+    own = replace(context, split="train")
+    trained = recognition._several_objects(own, 50, split="train")
+    contents = [s.content for s in (*trained, *recognition._several_objects(own, 50, trained))]
     assert len(set(contents)) == 100 and {len(s.objects) for s in trained} == {2, 3, 4}
 
 
-def test_too_few_pictures_are_an_error(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_pictures_are_an_error(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recognition, "DRAWS", 3)
-    scene = subject.scene("any", 0)
+    scene = context.scene("any", 0)
     with pytest.raises(RuntimeError, match="6 draws gave only 1 of 2 pictures"):
-        recognition.fresh(lambda i: scene, 2, set())
+        recognition._distinct(lambda i: scene, 2, set())
 
 
-def test_pooled_features_are_what_itc_projects(subject: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pooled_features_are_what_itc_projects(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recognition, "BATCH", 4)
-    scenes = subject.scenes("any", 9)
-    pooled = torch.from_numpy(recognition.pooled(subject, scenes))
-    itc = subject.model.objectives["itc"]
-    torch.testing.assert_close(itc.embed_image(pooled), subject.image_features(scenes), rtol=1e-4, atol=1e-5)
+    scenes = context.scenes("any", 9)
+    pooled = torch.from_numpy(recognition._pooled(context, scenes))
+    itc = context.model.objectives["itc"]
+    torch.testing.assert_close(itc.embed_image(pooled), context.image_features(scenes), rtol=1e-4, atol=1e-5)
 
 
-def test_random_weights_are_random_and_the_same_for_all(subject: EvalContext) -> None:
-    other = replace(subject, model=recognition.untrained(replace(subject, seed=5)).model)
-    ours, theirs, own = (
-        s.model.vision.state_dict() for s in (recognition.untrained(subject), recognition.untrained(other), subject)
-    )
+def test_random_weights_are_random_and_the_same_for_all(context: EvalContext) -> None:
+    other = replace(context, model=recognition._random_weights(replace(context, seed=5)).model)
+    contexts = recognition._random_weights(context), recognition._random_weights(other), context
+    ours, theirs, own = (c.model.vision.state_dict() for c in contexts)
     differs = {name for name in ours if not torch.equal(ours[name], own[name])}
     assert "patch_embed.weight" in differs and "blocks.0.mlp.fc1.weight" in differs
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.mark.parametrize("split", ["test", "unseen_combinations"])
-def test_covered_patches_have_their_centre_on_an_object(split, subject: EvalContext) -> None:
-    scenes = subject.scenes("any", 20, split)
+def test_covered_patches_have_their_centre_on_an_object(split, context: EvalContext) -> None:
+    scenes = context.scenes("any", 20, split)
     naive = []
     for i, scene in enumerate(scenes):
         for o in scene.objects:
@@ -206,21 +199,4 @@ def test_covered_patches_have_their_centre_on_an_object(split, subject: EvalCont
                 y, x = (PATCH * place + PATCH // 2 for place in divmod(patch, 6))
                 if o.mask[y, x]:
                     naive.append((o.concept, i, patch))
-    concepts, owners, (rows, patches) = recognition.covered(scenes, PATCH)
-    assert len(naive) > 60 and list(zip(concepts, owners, patches, strict=True)) == naive and (rows == owners).all()
-
-
-@settings(max_examples=60)
-@given(
-    st.integers(2, 6).flatmap(
-        lambda c: st.tuples(
-            arrays(bool, (5, c), elements=st.booleans()), arrays(float, (5, c), elements=st.integers(-3, 3))
-        )
-    )
-)
-def test_ranking_precision_is_sklearns(drawn: tuple[np.ndarray, np.ndarray]) -> None:
-    true, ranked = drawn
-    true[~true.any(1), 0] = True  # a scene shows something
-    expected = label_ranking_average_precision_score(true, ranked)
-    assert recognition.precision(true, ranked).mean() == pytest.approx(expected)
-    assert recognition.precision(true, true.astype(float)).tolist() == [1.0] * 5
+    assert len(naive) > 60 and [*zip(*recognition._covered(scenes, PATCH), strict=True)] == naive

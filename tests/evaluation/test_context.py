@@ -1,0 +1,107 @@
+"""What the tasks get from the model is what the objectives compute in training, whatever the batch and the order."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from xfm import seeding
+from xfm.batch import IGNORE, Pairs, Texts, TokenBatch
+from xfm.data.streams import Streams, filled
+from xfm.evaluation import EvalContext
+from xfm.evaluation import context as module
+from xfm.evaluation.tasks import language
+from xfm.flow import Flow
+from xfm.masking import mask_tokens
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def flow(context: EvalContext, batch, *active: str) -> Flow:
+    return Flow(context.model, batch, context.config.flow, active, ("key",))
+
+
+@pytest.fixture
+def streams(context: EvalContext) -> Streams:
+    return Streams(context.config, context.tokenizer, "test")
+
+
+def test_features_and_odds_are_the_training_forwards(context: EvalContext, streams: Streams) -> None:
+    batch, scenes = streams.pairs(50), [s.pair(key) for s, key in streams.items("pairs", 50, context.config.data.pairs)]
+    texts = [s.caption.text for s in scenes]
+    trained = flow(context, batch, "itc", "itm")
+    image, text = trained.features
+    torch.testing.assert_close(context.image_features(scenes), image, **CLOSE)
+    torch.testing.assert_close(context.text_features(texts), text, **CLOSE)
+    itm = context.model.objectives["itm"]
+    logits, n = itm.head(trained.fused["itm"][:, 0]), len(texts)
+    own = torch.arange(n)
+    other_image, other_text = itm.negatives(trained)
+    odds = context.match_logits(scenes, texts, torch.cat([own, other_image, own]), torch.cat([own, own, other_text]))
+    torch.testing.assert_close(odds, logits[:, 1] - logits[:, 0], **CLOSE)
+
+
+def test_boxes_are_the_training_forwards(context: EvalContext, streams: Streams) -> None:
+    scenes = [s.regions(key) for s, key in streams.items("regions", 50, context.config.data.region_images)]
+    batch = streams.regions(50)
+    kept = [i for i, whole in enumerate(batch.is_image.tolist()) if not whole]
+    phrases = [context.tokenizer.decode(batch.tokens.ids[i].tolist()) for i in kept]
+    trained = context.model.objectives["bbp"].boxes(flow(context, batch, "bbp").fused["bbp"])
+    torch.testing.assert_close(context.boxes(scenes, phrases, batch.owner[kept]), trained[kept], **CLOSE)
+
+
+def test_guesses_are_the_training_forwards(context: EvalContext, streams: Streams) -> None:
+    batch, scenes = streams.pairs(50), [s.pair(key) for s, key in streams.items("pairs", 50, context.config.data.pairs)]
+    assert isinstance(batch, Pairs)
+    words, n = batch.tokens, len(scenes)
+    lengths, counts = words.mask.sum(1).tolist(), (words.labels >= 0).sum(1).tolist()
+    masked = [row[:k].tolist() for row, k in zip(words.masked_ids, lengths, strict=True)]
+    places = [row[:k].tolist() for row, k in zip(words.masked_at, counts, strict=True)]
+    trained = context.model.objectives["imlm"].logits(flow(context, batch, "imlm").fused["imlm"]).softmax(-1)
+    tokens, probabilities = context.top_tokens(scenes, masked, places, torch.arange(n), torch.arange(n))
+    for i, some in enumerate(places):
+        best = trained[i, some].topk(3)
+        torch.testing.assert_close(probabilities[i, : len(some)], best.values, **CLOSE)
+        assert (tokens[i, : len(some)] == best.indices).float().mean() > 0.9  # near ties aside
+
+
+def test_held_out_loss_is_the_objectives(context: EvalContext) -> None:
+    texts = [s.text for s in context.source.sentences("test")[:20]]
+    ids = sorted((context.tokenizer.encode(t, 32) for t in texts), key=len)
+    right, loss, labels, sentence = language._predict(context, ids)
+    rule, rng = context.config.data.mask, context.rng("language", "masks")
+    how = context.tokenizer.vocabulary, rule.text_share, rule.text_most, rule.span_share, rng
+    masked, places, true = zip(*(mask_tokens(t, *how) for t in ids), strict=True)
+    padded, mask = context.tokenizer.pad(ids)
+    words = TokenBatch(padded, mask, context.tokenizer.pad(masked)[0], filled(places, 0), filled(true, IGNORE))
+    out = context.model.objectives["mlm"](flow(context, Texts(words), "mlm"))
+    assert labels.tolist() == [t for row in true for t in row]
+    assert sentence.tolist() == [i for i, row in enumerate(true) for _ in row]
+    torch.testing.assert_close(loss.mean(), out.loss, **CLOSE)
+    torch.testing.assert_close(right.float().mean(), out.report["accuracy"].float(), **CLOSE)
+
+
+def test_answers_do_not_depend_on_the_batch(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = context.scenes("any", 9)
+    texts = [s.caption.text for s in scenes]
+    picture, text = torch.randint(9, (2, 31), generator=seeding.generator("pairings"))
+    whole = context.match_logits(scenes, texts, picture, text), context.boxes(scenes, texts, torch.arange(9))
+    monkeypatch.setattr(module, "BATCH", 4)
+    torch.testing.assert_close(context.match_logits(scenes, texts, picture, text), whole[0], **CLOSE)
+    torch.testing.assert_close(context.boxes(scenes, texts, torch.arange(9)), whole[1], **CLOSE)
+    for i in (0, 17):
+        alone = context.match_logits([scenes[picture[i]]], [texts[text[i]]], torch.tensor([0]), torch.tensor([0]))
+        torch.testing.assert_close(alone[0], whole[0][i], **CLOSE)
+
+
+def test_features_have_unit_length(context: EvalContext) -> None:
+    features = context.image_features(context.scenes("any", 3))
+    torch.testing.assert_close(features, F.normalize(features, dim=1))
+
+
+def test_questions_depend_on_the_seed_the_split_and_the_task_alone(context: EvalContext) -> None:
+    def shown(split="test", seed=0, task="any"):
+        some = EvalContext(context.model, context.config, context.tokenizer, split, seed)
+        return [s.content for s in some.scenes(task, 5)]
+
+    assert shown() == shown() == [s.content for s in context.scenes("any", 9)[:5]]
+    assert len({str(s) for s in (shown(), shown("validation"), shown(seed=1), shown(task="other"))}) == 4

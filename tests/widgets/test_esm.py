@@ -1,0 +1,111 @@
+"""Modules are joined into one that does the same, or not at all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import javascript
+import pytest
+
+from xfm_widgets import esm
+from xfm_widgets.base import STATIC
+
+
+def modules(folder: Path, **sources: str) -> Path:
+    """Written as name.js; the first one's path."""
+    for name, source in sources.items():
+        (folder / f"{name}.js").write_text(source, encoding="utf-8")
+    return folder / f"{next(iter(sources))}.js"
+
+
+def test_a_joined_module_does_what_its_modules_do(tmp_path: Path) -> None:
+    entry = modules(
+        tmp_path,
+        view="""// @ts-check
+import { count, one as first } from "./a.js";
+import {
+  two,
+  Three,
+} from "./b.js";
+
+const secret = "the view's";
+export default { render: () => [count(), first, two(), new Three().name, secret, helper()] };
+function helper() {
+  return "a function that comes later";
+}
+""",
+        a="""let n = 0;
+export const count = () => ++n;
+export const one = "a";
+const secret = "a's";
+void secret;
+""",
+        b="""import { count } from "./a.js";
+const secret = "b's";
+export function two() {
+  return `${secret} ${count()}`;
+}
+class Third {
+  name = "export { nothing };";
+}
+export { Third as Three };
+""",
+    )
+    script = esm.join(entry)
+    assert [name for name in re.findall(r"^const (\$\w+) =", script, re.MULTILINE) if name != "$default"] == [
+        "$a",
+        "$b",
+        "$view",
+    ]
+    found = javascript.run(f"{script}\nanswer({esm.export(entry)}.render());")
+    assert found == [1, "a", "b's 2", "export { nothing };", "the view's", "a function that comes later"]
+
+
+def test_joining_is_the_same_each_time_and_has_each_module_once() -> None:
+    entries = [STATIC / "trace_explorer.js", STATIC / "offline.js"]
+    script = esm.join(*entries)
+    assert script == esm.join(*entries)
+    names = re.findall(r"^const (\$\w+) = \(\(\) => \{$", script, re.MULTILINE)
+    assert len(names) == len(set(names)) and {"$dom", "$trace_explorer", "$offline"} <= set(names)
+
+
+@pytest.mark.parametrize("entry", sorted(STATIC.glob("*.js")), ids=lambda path: path.stem)
+def test_every_module_joins_and_exports_under_node_what_it_did(entry: Path) -> None:
+    names = javascript.run(f'import * as own from "./{entry.name}"; answer(Object.keys(own).sort());')
+    joined = javascript.run(f"{esm.join(entry)}\nanswer(Object.keys({esm.constant(entry)}).sort());")
+    assert joined == names
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ('import { a } from "./view.js";', "a cycle: view.js → view.js"),
+        ('import { f } from "./c.js";', "a cycle: view.js → c.js → view.js"),
+        ('import { a } from "./missing.js";', "missing.js, which view.js imports, is not there"),
+        ('import { hidden } from "./b.js";', "view.js imports hidden, which b.js does not export"),
+        ('import { a } from "https://example.org/a.js";', "must be a file beside it"),
+        ('import { a } from "../b.js";', "must be a file beside it"),
+        ('import { a } from "lodash";', "must be a file beside it"),
+        ('import * as b from "./b.js";', "more than join"),
+        ('import b from "./b.js";', "more than join"),
+        ('import "./b.js";', "more than join"),
+        ('const b = await import("./b.js");', "more than join"),
+        ("console.log(import.meta.url);", "more than join"),
+        ("await 1;", "more than join"),
+        ("export let n = 0;", "more than join"),
+        ('export * from "./b.js";', "more than join"),
+        ('export { shown } from "./b.js";', "more than join"),
+        ("export const { a, b } = c;", "more than join"),
+        ("export default function f() {}", "more than join"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(tmp_path: Path, source: str, why: str) -> None:
+    entry = modules(
+        tmp_path,
+        view=source,
+        b="export const shown = 1;\nconst hidden = 2;\nvoid hidden;\n",
+        c='import { a } from "./view.js";\nexport const f = a;\n',
+    )
+    with pytest.raises(esm.JoinError, match=re.escape(why)):
+        esm.join(entry)

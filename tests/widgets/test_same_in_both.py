@@ -1,0 +1,83 @@
+"""What Python and the browser both compute, they compute alike: a view without a kernel says what its figure says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import javascript
+import numpy as np
+
+from xfm.evaluation.gallery import Gallery
+from xfm.evaluation.retrieval import DIRECTIONS
+from xfm.plots.curves import smooth
+
+SMOOTHED = """
+import { runningMean } from "./smoothing.js";
+answer(data.map(({ points, span }) => runningMean(points.map(Number), Number(span))));
+"""
+RANKED = """
+import { ranking } from "./ranking.js";
+answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), truth, itm && itm.map(Number), reranked)));
+"""
+
+
+def curves(seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Steps with gaps, values with holes, a span; some of each at their ends."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(0, 40))
+    steps = np.cumsum(rng.integers(1, (2, 9)[seed % 2], n)).astype(float)
+    values = rng.normal(size=n)
+    values[rng.random(n) < (0.0, 0.3)[seed % 3 > 0]] = np.nan
+    values[rng.random(n) < 0.05] = np.inf
+    return steps, values, float((0, 0.4, 1, 2.5, 7, 1000)[seed % 6])
+
+
+def test_the_running_mean_is_over_steps_on_both_sides() -> None:
+    cases = [curves(seed) for seed in range(300)]
+    sent = [{"points": np.stack([x, y], 1).ravel().tolist(), "span": span} for x, y, span in cases]
+    for (steps, values, span), points in zip(cases, javascript.run(SMOOTHED, sent), strict=True):
+        means = np.array([float(y) for y in points[1::2]])
+        np.testing.assert_allclose(means, smooth(steps, values, span), rtol=1e-9, atol=1e-12)
+
+
+def galleries(seed: int) -> Gallery:
+    """Scores of few values, so that there are equals, and of none."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 9))
+
+    def scores() -> np.ndarray:
+        values = rng.integers(-2, 3, (n, n)).astype(np.float32)
+        values[rng.random((n, n)) < 0.15] = np.nan
+        values[rng.random((n, n)) < 0.05] = (-np.inf, np.inf)[seed % 2]
+        return values
+
+    empty = np.zeros((n, 2))
+    return Gallery(
+        np.zeros((n, 4, 4, 3), np.uint8),
+        ("",) * n,
+        scores(),
+        empty,
+        empty,
+        rng.random((n, n)) < 0.4,
+        scores() if seed % 4 else None,
+        int(rng.integers(1, 10)),
+    )
+
+
+def test_candidates_have_the_same_order_on_both_sides() -> None:
+    sent: list[dict[str, Any]] = []
+    expected: list[list[int]] = []
+    for gallery in map(galleries, range(100)):
+        for direction in DIRECTIONS:
+            for query in range(len(gallery.texts)):
+                itm = None if gallery.odds is None else gallery.row(gallery.odds, direction, query)
+                sent.append(
+                    {
+                        "itc": gallery.row(gallery.similarity, direction, query).tolist(),
+                        "truth": gallery.row(gallery.truth, direction, query).tolist(),
+                        "itm": None if itm is None else itm.tolist(),
+                        "reranked": gallery.reranked,
+                    }
+                )
+                expected.append(gallery.ranking(direction, query, itm).tolist())
+    assert javascript.run(RANKED, sent) == expected

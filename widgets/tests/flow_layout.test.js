@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { crossesFromText, flowLayout, LOSS_HEIGHT } from "../xfm_widgets/static/flow_layout.js";
+
+const ENCODERS = {
+  text: ["language"],
+  image: ["vision"],
+  contrast: ["vision", "language"],
+  fusion: ["fusion", "vision", "language"],
+};
+const loss = (name, kind) => ({ name, title: name, kind, encoders: ENCODERS[kind] });
+const PAPER = [
+  loss("mlm", "text"),
+  loss("mim", "image"),
+  loss("itc", "contrast"),
+  loss("itm", "fusion"),
+  loss("imlm", "fusion"),
+  loss("bbp", "fusion"),
+];
+
+const overlap = (a, b) => Math.abs(a.x - b.x) < (a.width + b.width) / 2 && Math.abs(a.y - b.y) < LOSS_HEIGHT;
+const check = ({ losses, top, bottom }) => {
+  for (const [i, a] of losses.entries()) {
+    assert.ok(a.y - LOSS_HEIGHT / 2 >= top && a.y + LOSS_HEIGHT / 2 <= bottom, `${a.loss.name} is in the picture`);
+    for (const b of losses.slice(i + 1)) {
+      assert.ok(!overlap(a, b), `${a.loss.name} and ${b.loss.name} lie apart`);
+      assert.notDeepEqual([a.ink, a.dash], [b.ink, b.dash], `${a.loss.name} and ${b.loss.name} look different`);
+    }
+  }
+};
+
+test("the paper's six losses stand in the paper's picture", () => {
+  const layout = flowLayout(PAPER);
+  check(layout);
+  assert.deepEqual([layout.top, layout.bottom], [0, 412]);
+  assert.deepEqual(Object.keys(layout.losses[0].strands), ["language"]);
+  assert.deepEqual(Object.keys(layout.losses[4].strands).sort(), ["fusion", "language", "vision"]);
+});
+
+test("a seventh loss has its place and its strands, of whichever kind it is", () => {
+  for (const kind of Object.keys(ENCODERS)) {
+    const layout = flowLayout([...PAPER, loss("new", kind)]);
+    check(layout);
+    const placed = layout.losses.at(-1);
+    assert.deepEqual(Object.keys(placed.strands).sort(), [...ENCODERS[kind]].sort());
+    assert.ok(placed.dash, "beyond the list of colours a dash tells it apart");
+  }
+});
+
+test("any number of each kind lies apart", () => {
+  const many = Object.keys(ENCODERS).flatMap((kind) => [1, 2, 3, 4].map((i) => loss(`${kind[0]}${i}`, kind)));
+  check(flowLayout(many));
+  check(flowLayout(Array.from({ length: 12 }, (_, i) => loss(`f${i}`, "fusion"))));
+  check(flowLayout([]));
+});
+
+test("what comes from text through a crossing is what a stop-gradient can hold back", () => {
+  assert.deepEqual(
+    PAPER.filter(crossesFromText).map(({ name }) => name),
+    ["itc", "itm", "imlm", "bbp"],
+  );
+});

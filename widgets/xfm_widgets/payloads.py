@@ -1,0 +1,322 @@
+"""What the views send to the browser: the one place where its shape is written down.
+
+`widgets/payload_types.py` makes `static/payloads.d.ts` of these classes and of the views' traits, which `tsc` checks
+the views against; tests/widgets/conftest.py checks what Python really sends. Arrays travel as little-endian bytes.
+"""
+
+from typing import Literal, NotRequired, TypedDict
+
+Encoder = Literal["language", "vision", "fusion"]
+LossKind = Literal["text", "image", "contrast", "fusion"]
+Side = Literal["words", "patches"]
+Scores = dict[str, float | None]  # by target
+
+
+# ---- gradient flow
+
+
+class FlowLoss(TypedDict):
+    name: str
+    title: str
+    kind: LossKind  # where it stands, and so what its gradient has to cross
+    encoders: list[Encoder]  # that its gradient reaches where nothing is stopped
+
+
+class EncoderNorms(TypedDict):
+    language: float | None
+    vision: float | None
+    fusion: float | None
+
+
+class FlowRecord(TypedDict):
+    step: int
+    norm: dict[str, EncoderNorms]  # by loss, as if nothing were stopped
+
+
+class GradientFlowPayload(TypedDict):
+    records: dict[str, list[FlowRecord]]  # by MIM target
+    objectives: list[FlowLoss]
+
+
+# ---- trace explorer
+
+
+class CodedWeights(TypedDict):
+    codes: bytes  # uint8 (layer, head, query, key), each row's largest as 255
+    scale: bytes  # float32 (layer, head, query), each row's largest
+
+
+class PackedMap(CodedWeights):
+    size: list[int]  # layers, heads, queries, keys
+    queries: Side
+    keys: Side
+    entropy: bytes  # float32 (layer, head)
+    mass: bytes  # float32 (layer, head)
+    counted: str  # what the mass is of, in words
+    rollout: NotRequired[CodedWeights]
+
+
+class TraceBox(TypedDict):
+    box: list[float]  # x, y, width, height in pixels
+    pieces: list[int]
+
+
+class PackedTrace(TypedDict):
+    maps: dict[str, PackedMap]
+    pieces: list[str]
+    owner: list[int]  # of each piece, its word; -1: none
+    grid: int
+    side: int
+    image: bytes  # uint8 (side, side, 3)
+    boxes: list[TraceBox]
+
+
+class TraceExplorerPayload(TypedDict):
+    labels: list[str]
+    traces: dict[str, PackedTrace]
+
+
+class SentTrace(TypedDict, total=False):  # empty before anything was asked for
+    label: str
+    trace: PackedTrace
+
+
+# ---- training monitor
+
+
+class MonitorRun(TypedDict):
+    label: str
+    state: str
+    of: int  # steps in all
+    every: int  # steps that a point is the mean of
+    curves: dict[str, bytes]  # float32: steps done, value, steps done, value, ...
+
+
+class MonitorPanel(TypedDict):
+    key: str  # of the curve
+    group: str
+    title: str
+    unit: str
+    dense: bool  # a value a step or nearly, so that a running mean tells more than the values
+
+
+class SamplePicture(TypedDict):
+    step: int
+    png: bytes
+
+
+class TrainingMonitorPayload(TypedDict):
+    version: int
+    runs: list[MonitorRun]
+    pictures: list[SamplePicture]
+    groups: list[str]
+    live: bool
+    panels: list[MonitorPanel]
+
+
+class MonitorNews(TypedDict, total=False):  # empty before anything is new
+    version: int
+    runs: list[dict[str, bytes]]
+    pictures: list[SamplePicture]
+
+
+# ---- attribution lab
+
+Trusted = tuple[
+    str, float | None, list[tuple[str, float | None]], bool
+]  # score, value, baselines' values, more is better
+
+
+class DrawnAttribution(TypedDict):
+    method: str
+    target: str
+    signed: bool
+    gap: float | None
+    trust: list[Trusted]
+    patches: bytes  # float32
+    words: bytes  # float32
+
+
+class LabObject(TypedDict):
+    name: str
+    mask: bytes  # a bit a pixel
+    patches: list[int]
+
+
+class RemovedParts(TypedDict):
+    words: list[int]
+    objects: list[str]
+    patches: list[int]
+
+
+class AttributionLabPayload(TypedDict):
+    image: bytes
+    side: int
+    grid: int
+    words: list[str]
+    owner: list[int]
+    methods: list[str]
+    targets: list[str]
+    most: int  # methods at once
+    units: dict[str, str]
+    can: bool  # Python computes scores after a removal
+    found: list[DrawnAttribution]
+    objects: list[LabObject]
+
+
+class RemovalScores(TypedDict, total=False):
+    of: RemovedParts
+    before: Scores
+    after: Scores
+
+
+class SingleRemovals(TypedDict, total=False):
+    words: list[Scores]
+    objects: dict[str, Scores]
+
+
+# ---- ablation explorer
+
+
+class StudyMetric(TypedDict):
+    metric: str
+    role: str
+    family: str
+    unit: str
+    better: str  # "more", "less", or neither
+
+
+class StudyEffect(TypedDict):
+    variant: str
+    metric: str
+    against: str
+    note: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    mean: float | None
+    mean_against: float | None
+    n: float | None
+    p: float | None
+    p_min: float | None
+    p_holm: float | None
+    d: float | None
+
+
+class StudyBand(TypedDict):
+    steps: list[float]
+    n: int  # seeds
+    mean: list[float | None]
+    least: list[float | None]
+    most: list[float | None]
+    low: NotRequired[list[float | None]]
+    high: NotRequired[list[float | None]]
+
+
+class TableText(TypedDict):
+    head: list[str]
+    rows: list[str]
+    foot: list[str]
+
+
+class AblationExplorerPayload(TypedDict):
+    name: str
+    kind: str
+    metrics: list[StudyMetric]
+    variants: list[str]
+    order: list[str]  # of all variants, the reference too
+    effects: list[StudyEffect]
+    pairs: bytes  # float32: metric, variant, seed, value of the reference, value
+    texts: dict[str, TableText]
+    curves: dict[str, dict[str, StudyBand]]  # by curve and variant
+
+
+# ---- mask playground
+
+
+class GuessedPiece(TypedDict):
+    guesses: list[tuple[str, float | None]]
+    truth: float | None
+
+
+MaskedPiece = TypedDict(
+    "MaskedPiece", {"place": int, "piece": str, "with": GuessedPiece | None, "without": GuessedPiece | None}
+)
+
+
+class HiddenParts(TypedDict):
+    patches: list[int]
+    pieces: list[int]
+
+
+class MaskPlaygroundPayload(TypedDict):
+    image: bytes
+    side: int
+    grid: int
+    pieces: list[str]
+    owner: list[int]
+    can: bool  # Python guesses what is hidden
+
+
+class MaskAnswer(TypedDict, total=False):
+    of: HiddenParts
+    words: list[MaskedPiece]
+    agreement: bytes | None  # float32, a cosine a patch
+    target: str | None
+
+
+# ---- retrieval explorer
+
+
+class Plane(TypedDict):
+    places: bytes  # float32 (2 N, 2): pictures, then sentences
+    shares: list[float]  # of the variance, along each axis
+
+
+class RetrievalExplorerPayload(TypedDict):
+    texts: list[str]
+    side: int
+    sprite: bytes  # uint8 (N side, side, 3): all pictures below each other
+    k: int  # of each query's candidates, the best by ITC that ITM orders again
+    itc: bytes  # float32 (picture, sentence)
+    truth: bytes  # uint8 (picture, sentence)
+    itm: bytes | None  # float32 (picture, sentence), NaN where not asked
+    asks: bool  # Python has a `rerank`
+    planes: dict[Literal["together", "apart"], Plane]
+
+
+class Selection(TypedDict, total=False):
+    pictures: list[int]
+    sentences: list[int]
+
+
+# ---- grounding pad
+
+
+class GroundingPadPayload(TypedDict):
+    image: bytes
+    height: int
+    width: int
+    boxes: dict[str, list[float]]  # phrase: x, y, width, height in pixels
+
+
+class GroundedPhrase(TypedDict):
+    box: list[float] | None
+    iou: float | None
+    pieces: list[str]
+    shape: list[int]  # layers, heads, pieces, image tokens, grid; empty without attention
+    weights: NotRequired[bytes]
+    most: NotRequired[bytes]
+
+
+# The dictionaries among each view's traits; what the other traits hold, they say themselves.
+DICTIONARIES: dict[str, dict[str, object]] = {
+    "AblationExplorer": {"payload": AblationExplorerPayload},
+    "AttributionLab": {"payload": AttributionLabPayload, "scores": RemovalScores, "singles": SingleRemovals},
+    "GradientFlow": {"payload": GradientFlowPayload},
+    "GroundingPad": {"payload": GroundingPadPayload, "found": dict[str, GroundedPhrase]},
+    "MaskPlayground": {"payload": MaskPlaygroundPayload, "answer": MaskAnswer},
+    "RetrievalExplorer": {"payload": RetrievalExplorerPayload, "selected": Selection, "asked": dict[str, bytes]},
+    "TraceExplorer": {"payload": TraceExplorerPayload, "sent": SentTrace},
+    "TrainingMonitor": {"payload": TrainingMonitorPayload, "news": MonitorNews},
+}

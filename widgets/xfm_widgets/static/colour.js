@@ -1,0 +1,109 @@
+// @ts-check
+// Colours: of the theme, of scales, of lines.
+import { node } from "./dom.js";
+import { clamp } from "./numbers.js";
+
+/** @typedef {number[]} Rgb red, green, blue, each 0 to 255 */
+
+const INKS = /** @type {const} */ ([
+  "ink",
+  "soft",
+  "line",
+  "ground",
+  "raised",
+  "blue",
+  "orange",
+  "green",
+  "purple",
+  "grey",
+]);
+/** @typedef {typeof INKS[number]} Ink */
+/** @typedef {Record<Ink, string>} Inks the theme's colours as a canvas takes them */
+
+/** Whether the page is dark: JupyterLab says so; elsewhere the reader's system does. */
+export function isDark() {
+  const lab = document.body.dataset.jpThemeLight;
+  return lab ? lab === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/**
+ * The colours of the theme, for canvases
+ * @param {HTMLElement} root
+ * @returns {Inks}
+ */
+export function themeInks(root) {
+  const probe = node("span");
+  root.append(probe);
+  const inks = INKS.map((name) => {
+    probe.style.color = `var(--${name})`;
+    return [name, getComputedStyle(probe).color];
+  });
+  probe.remove();
+  return Object.fromEntries(inks);
+}
+
+// cividis, perceptually uniform and the same for colour-blind eyes
+const CIVIDIS = [
+  [0, 34, 78],
+  [18, 53, 112],
+  [59, 73, 108],
+  [87, 93, 109],
+  [112, 113, 115],
+  [138, 134, 120],
+  [165, 156, 116],
+  [195, 179, 105],
+  [225, 204, 85],
+  [254, 232, 56],
+];
+// orange - white - blue for signed numbers, as the figures have them
+const SIGNED = [
+  [150, 55, 0],
+  [215, 100, 30],
+  [240, 165, 105],
+  [250, 220, 195],
+  [246, 246, 246],
+  [205, 225, 237],
+  [130, 180, 215],
+  [50, 125, 180],
+  [5, 70, 130],
+];
+
+/**
+ * @param {Rgb[]} scale
+ * @param {number} t in [0, 1]
+ * @returns {Rgb}
+ */
+function along(scale, t) {
+  const position = clamp(Number.isFinite(t) ? t : 0, 0, 1) * (scale.length - 1);
+  const below = Math.min(Math.floor(position), scale.length - 2);
+  const share = position - below;
+  return scale[below].map((channel, k) => Math.round(channel + (scale[below + 1][k] - channel) * share));
+}
+
+/** @param {number} t in [0, 1] */
+export const sequential = (t) => along(CIVIDIS, t);
+
+/** @param {number} t in [-1, 1] */
+export const diverging = (t) => along(SIGNED, (t + 1) / 2);
+
+/** @param {Rgb} colour */
+export const css = ([r, g, b], alpha = 1) => `rgba(${r},${g},${b},${alpha})`;
+
+/**
+ * Black or white, whichever can be read on a colour
+ * @param {Rgb} colour
+ */
+export const readableOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#000" : "#fff");
+
+const LINE_INKS = /** @type {const} */ (["blue", "orange", "green", "purple", "grey"]);
+const LINE_DASHES = [[], [7, 3], [2, 2], [9, 3, 2, 3]];
+
+/**
+ * How the i-th of several lines looks: a colour and a dash, which together are its own
+ * @param {Inks} inks
+ * @param {number} i
+ */
+export const lineStyle = (inks, i) => ({
+  colour: inks[LINE_INKS[i % LINE_INKS.length]],
+  dash: LINE_DASHES[i % LINE_DASHES.length],
+});

@@ -1,0 +1,72 @@
+// @ts-check
+// Elements. Text becomes text nodes only, never HTML.
+
+/** @typedef {Node | string | null | undefined} Child */
+/**
+ * Properties by their DOM name, attributes by theirs, listeners as `onclick`; what is null, undefined or false is left out.
+ * @typedef {{
+ *   [name: string]: any,
+ *   onclick?: (event: MouseEvent) => void,
+ *   onpointermove?: (event: PointerEvent) => void,
+ *   onpointerdown?: (event: PointerEvent) => void,
+ *   onkeydown?: (event: KeyboardEvent) => void,
+ * }} Props
+ */
+
+/** @param {Child[]} children */
+const present = (children) =>
+  /** @type {(Node | string)[]} */ (children.filter((child) => child !== null && child !== undefined));
+
+/**
+ * An element: node("p", { className: "a", "aria-label": "b", onclick: f }, "text", child)
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Props} props
+ * @param {Child[]} children
+ */
+export function node(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "style") Object.assign(element.style, value);
+    else if (name in element && !name.startsWith("aria-")) Object.assign(element, { [name]: value });
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...present(children));
+  return element;
+}
+
+/**
+ * An element of an SVG: attributes by their name, and `style` as an object.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} attributes
+ * @param {Child[]} children
+ */
+export function svgNode(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "style") Object.assign(element.style, value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...present(children));
+  return element;
+}
+
+let made = 0;
+/**
+ * An id that no other view in the page has
+ * @param {string} prefix
+ */
+export const uniqueId = (prefix) => `xfm-${prefix}-${++made}-${Math.random().toString(36).slice(2, 7)}`;
+
+/** Whether the reader wants no motion */
+export const prefersCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/**
+ * @template {object} T
+ * @param {T} table
+ */
+export const keysOf = (table) => /** @type {(keyof T & string)[]} */ (Object.keys(table));

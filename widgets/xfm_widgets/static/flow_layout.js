@@ -1,0 +1,90 @@
+// @ts-check
+// Where a loss stands in the picture of the gradients' flow, by its kind, and how it looks: any number of each kind.
+
+/** @import { Encoder, FlowLoss, LossKind } from "./payloads.d.ts" */
+/** @typedef {[x: number, y: number]} Point */
+/** @typedef {{ from: Point, to: Point }} Strand */
+/** @typedef {{ loss: FlowLoss, x: number, y: number, width: number, ink: string, dash: string, strands: Partial<Record<Encoder, Strand>> }} PlacedLoss */
+/** @typedef {{ losses: PlacedLoss[], top: number, bottom: number }} FlowLayout */
+
+export const LOSS_HEIGHT = 32;
+/** @type {Record<Encoder, Point>} centres */
+export const ENCODERS = { vision: [255, 95], language: [255, 315], fusion: [650, 205] };
+export const ENCODER_SIZE = /** @type {const} */ ([150, 54]);
+
+const MIDDLE = 205; // the fusion encoder's height, and so that of what lies around it
+const ROW = 42; // from one loss of a kind to the next below
+const FUSION_ROWS = 255; // room that losses of the fusion encoder share before the picture grows
+const BUNDLE = 40; // how wide the strands of one bundle lie, at most
+// Told apart by colour-blind eyes; beyond them the same colours come with another dash.
+const INKS = ["blue", "green", "purple", "orange", "ink", "grey"];
+const DASHES = ["", "18 5", "10 3 2 3"];
+
+/**
+ * @param {FlowLoss[]} objectives
+ * @returns {FlowLayout}
+ */
+export function flowLayout(objectives) {
+  /** @param {LossKind} kind */
+  const ofKind = (kind) => objectives.filter((loss) => loss.kind === kind);
+  const losses = objectives.map((loss, i) => {
+    const rank = ofKind(loss.kind).indexOf(loss);
+    return {
+      loss,
+      width: Math.max(56, 10 * loss.name.length + 18),
+      ink: `var(--${INKS[i % INKS.length]})`,
+      dash: DASHES[Math.floor(i / INKS.length) % DASHES.length],
+      ...PLACES[loss.kind](rank, ofKind(loss.kind).length),
+    };
+  });
+  const heights = losses.map(({ y }) => y);
+  return {
+    losses,
+    top: Math.min(0, ...heights.map((y) => y - 46)),
+    bottom: Math.max(412, ...heights.map((y) => y + 46)),
+  };
+}
+
+/** Whether a loss's gradient into the language encoder is what a stop-gradient share holds back
+ * @param {FlowLoss} loss */
+export const crossesFromText = ({ kind }) => kind === "contrast" || kind === "fusion";
+
+/**
+ * By kind, where the loss of a rank stands among so many, and its strands: from the loss to an encoder, or, of a fusion
+ * loss, from the fusion encoder on to the others
+ * @type {Record<LossKind, (rank: number, count: number) => { x: number, y: number, strands: Partial<Record<Encoder, Strand>> }>}
+ */
+const PLACES = {
+  image(rank) {
+    const y = 46 - ROW * rank;
+    return { x: 520, y, strands: { vision: { from: [492, y + 6], to: [332, 84 - 6 * rank] } } };
+  },
+  text(rank) {
+    const y = 364 + ROW * rank;
+    return { x: 520, y, strands: { language: { from: [492, y - 2], to: [332, 330 + 6 * rank] } } };
+  },
+  contrast(rank) {
+    const x = 430 - 74 * rank;
+    const end = Math.max(195, 318 - 40 * rank);
+    return {
+      x,
+      y: MIDDLE,
+      strands: { vision: { from: [x - 12, 190], to: [end, 122] }, language: { from: [x - 12, 220], to: [end, 288] } },
+    };
+  },
+  fusion(rank, count) {
+    const row = Math.max(ROW, Math.min(85, FUSION_ROWS / Math.max(count - 1, 1)));
+    const off = rank - (count - 1) / 2;
+    const y = MIDDLE + off * row;
+    const shift = off * Math.min(16, BUNDLE / Math.max(count - 1, 1));
+    return {
+      x: 836,
+      y,
+      strands: {
+        fusion: { from: [808, y], to: [732, MIDDLE + shift] },
+        vision: { from: [572, 190 + shift], to: [332, 100 + 0.9 * shift] },
+        language: { from: [572, 220 + shift], to: [332, 312 + 0.9 * shift] },
+      },
+    };
+  },
+};

@@ -1,0 +1,176 @@
+// @ts-check
+// What surrounds every view: heading, messages, controls, body, a line for screen readers, the same as a table.
+import { isDark } from "./colour.js";
+import { node, uniqueId } from "./dom.js";
+import { short } from "./numbers.js";
+
+/** @import { Model } from "./model.d.ts" */
+/** @typedef {{ columns: string[], rows: unknown[][] }} Table */
+
+const KERNEL_GONE =
+  "The kernel has gone: what is here stays, what Python must compute does not answer. Run the cell again.";
+const MOST_ROWS = 500; // of the table in the page
+const TABLE_DELAY = 100; // ms after a change: an open table follows the view, not each pixel of a drag
+
+/**
+ * @template {{ message: string }} Traits
+ * @param {Model<Traits>} model
+ * @param {HTMLElement} el
+ * @param {{ view: string, title: string, about?: string, table: () => Table }} options
+ *   `view`: the class of the root, which every rule of the view's stylesheet begins with
+ */
+export function frame(model, el, { view, title, about = "", table }) {
+  const heading = uniqueId("heading");
+  const message = node("div", { className: "xfm-message", role: "alert" });
+  const warning = node("div", { className: "xfm-message", role: "alert" });
+  const controls = node("div", { className: "xfm-controls" });
+  const body = node("div", { className: "xfm-body" });
+  const announcement = node("div", { className: "xfm-unseen", "aria-live": "polite" });
+  const sheet = dataTable(table);
+  const root = node(
+    "section",
+    { className: `xfm-view ${view}`, "aria-labelledby": heading },
+    node("h2", { id: heading }, title),
+    about ? node("p", { className: "xfm-soft" }, about) : null,
+    ...[message, warning, controls, body, announcement, sheet.element],
+  );
+  /** @type {(() => void)[]} */
+  const undo = [];
+  /** @type {(() => void)[]} */
+  const redraw = [];
+
+  /**
+   * @param {string} event
+   * @param {() => void} listener
+   */
+  const on = (event, listener) => {
+    model.on(event, listener);
+    undo.push(() => model.off(event, listener));
+  };
+  const showTheme = () => root.classList.toggle("xfm-dark", isDark());
+  const restyle = () => {
+    showTheme();
+    for (const draw of redraw) draw();
+  };
+  const showMessage = () => {
+    message.textContent = model.get("message") || "";
+  };
+
+  keepKeys(root);
+  on("change:message", showMessage);
+  showMessage();
+  on("comm_live_update", () => {
+    warning.textContent = KERNEL_GONE;
+  });
+  let refill = 0;
+  on("change", () => {
+    clearTimeout(refill);
+    refill = setTimeout(sheet.fill, TABLE_DELAY);
+  });
+  undo.push(() => clearTimeout(refill), onThemeChange(restyle));
+  showTheme();
+  el.append(root);
+  // JupyterLab puts a view into the page after it has drawn; before, there are no colours to read
+  if (!root.isConnected) undo.push(whenConnected(root, restyle));
+
+  return {
+    root,
+    controls,
+    body,
+    on,
+    /**
+     * Calls `draw` at once and whenever one of the traits changes, and when the theme does
+     * @param {(keyof Traits & string)[]} traits
+     * @param {() => void} draw
+     */
+    draws(traits, draw) {
+      for (const name of traits) on(`change:${name}`, draw);
+      redraw.push(draw);
+      draw();
+    },
+    /**
+     * To screen readers
+     * @param {string} text
+     */
+    announce(text) {
+      announcement.textContent = text;
+    },
+    /**
+     * Above the view; "" takes it away
+     * @param {string} text
+     */
+    warn(text) {
+      warning.textContent = text;
+    },
+    /** @param {Partial<Traits>} traits */
+    set(traits) {
+      for (const name of /** @type {(keyof Traits)[]} */ (Object.keys(traits)))
+        model.set(name, /** @type {Traits[keyof Traits]} */ (traits[name]));
+      model.save_changes();
+    },
+    dispose() {
+      for (const act of undo) act();
+    },
+  };
+}
+
+/**
+ * JupyterLab would take the arrow keys for its cells; it asks the focused element itself.
+ * @param {HTMLElement} root
+ */
+function keepKeys(root) {
+  root.addEventListener("focusin", (event) => {
+    if (event.target instanceof Element) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
+  });
+}
+
+/**
+ * @param {() => void} act
+ * @returns {() => void} what ends it
+ */
+function onThemeChange(act) {
+  const themes = new MutationObserver(act);
+  const attributeFilter = ["data-jp-theme-light", "data-jp-theme-name", "class"];
+  themes.observe(document.body, { attributes: true, attributeFilter });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", act);
+  return () => {
+    themes.disconnect();
+    scheme.removeEventListener("change", act);
+  };
+}
+
+/**
+ * @param {HTMLElement} root
+ * @param {() => void} act
+ * @returns {() => void} what ends it
+ */
+function whenConnected(root, act) {
+  const observer = new ResizeObserver(() => {
+    if (!root.isConnected) return;
+    observer.disconnect();
+    act();
+  });
+  observer.observe(root);
+  return () => observer.disconnect();
+}
+
+/**
+ * "The same as a table", made when it is opened; `fill` makes it anew
+ * @param {() => Table} table
+ */
+function dataTable(table) {
+  const content = node("div", { className: "xfm-scroll", tabIndex: 0, role: "region", "aria-label": "Data table" });
+  const fill = () => {
+    if (!element.open) return content.replaceChildren();
+    const { columns, rows } = table();
+    const head = columns.map((name) => node("th", { scope: "col" }, name));
+    const lines = rows.slice(0, MOST_ROWS).map((row) => node("tr", {}, ...row.map((v) => node("td", {}, short(v)))));
+    content.replaceChildren(
+      node("table", {}, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...lines)),
+      rows.length > MOST_ROWS ? node("p", {}, `${rows.length - MOST_ROWS} more rows: view.data() has them`) : "",
+    );
+  };
+  const element = node("details", { ontoggle: fill }, node("summary", {}, "The same as a table"), content);
+  return { element, fill };
+}

@@ -1,0 +1,387 @@
+// Made by widgets/payload_types.py of xfm_widgets/payloads.py and of the views' traits: change those.
+
+export type Encoder = "language" | "vision" | "fusion";
+
+export type LossKind = "text" | "image" | "contrast" | "fusion";
+
+export type Side = "words" | "patches";
+
+export type Scores = Record<string, number | null>;
+
+export type Trusted = [string, number | null, ([string, number | null])[], boolean];
+
+export interface FlowLoss {
+  name: string;
+  title: string;
+  kind: LossKind;
+  encoders: Encoder[];
+}
+
+export interface EncoderNorms {
+  language: number | null;
+  vision: number | null;
+  fusion: number | null;
+}
+
+export interface FlowRecord {
+  step: number;
+  norm: Record<string, EncoderNorms>;
+}
+
+export interface GradientFlowPayload {
+  records: Record<string, FlowRecord[]>;
+  objectives: FlowLoss[];
+}
+
+export interface CodedWeights {
+  codes: DataView;
+  scale: DataView;
+}
+
+export interface PackedMap {
+  codes: DataView;
+  scale: DataView;
+  size: number[];
+  queries: Side;
+  keys: Side;
+  entropy: DataView;
+  mass: DataView;
+  counted: string;
+  rollout?: CodedWeights;
+}
+
+export interface TraceBox {
+  box: number[];
+  pieces: number[];
+}
+
+export interface PackedTrace {
+  maps: Record<string, PackedMap>;
+  pieces: string[];
+  owner: number[];
+  grid: number;
+  side: number;
+  image: DataView;
+  boxes: TraceBox[];
+}
+
+export interface TraceExplorerPayload {
+  labels: string[];
+  traces: Record<string, PackedTrace>;
+}
+
+export interface SentTrace {
+  label?: string;
+  trace?: PackedTrace;
+}
+
+export interface MonitorRun {
+  label: string;
+  state: string;
+  of: number;
+  every: number;
+  curves: Record<string, DataView>;
+}
+
+export interface MonitorPanel {
+  key: string;
+  group: string;
+  title: string;
+  unit: string;
+  dense: boolean;
+}
+
+export interface SamplePicture {
+  step: number;
+  png: DataView;
+}
+
+export interface TrainingMonitorPayload {
+  version: number;
+  runs: MonitorRun[];
+  pictures: SamplePicture[];
+  groups: string[];
+  live: boolean;
+  panels: MonitorPanel[];
+}
+
+export interface MonitorNews {
+  version?: number;
+  runs?: Record<string, DataView>[];
+  pictures?: SamplePicture[];
+}
+
+export interface DrawnAttribution {
+  method: string;
+  target: string;
+  signed: boolean;
+  gap: number | null;
+  trust: Trusted[];
+  patches: DataView;
+  words: DataView;
+}
+
+export interface LabObject {
+  name: string;
+  mask: DataView;
+  patches: number[];
+}
+
+export interface RemovedParts {
+  words: number[];
+  objects: string[];
+  patches: number[];
+}
+
+export interface AttributionLabPayload {
+  image: DataView;
+  side: number;
+  grid: number;
+  words: string[];
+  owner: number[];
+  methods: string[];
+  targets: string[];
+  most: number;
+  units: Record<string, string>;
+  can: boolean;
+  found: DrawnAttribution[];
+  objects: LabObject[];
+}
+
+export interface RemovalScores {
+  of?: RemovedParts;
+  before?: Scores;
+  after?: Scores;
+}
+
+export interface SingleRemovals {
+  words?: Scores[];
+  objects?: Record<string, Scores>;
+}
+
+export interface StudyMetric {
+  metric: string;
+  role: string;
+  family: string;
+  unit: string;
+  better: string;
+}
+
+export interface StudyEffect {
+  variant: string;
+  metric: string;
+  against: string;
+  note: string;
+  effect: number | null;
+  low: number | null;
+  high: number | null;
+  mean: number | null;
+  mean_against: number | null;
+  n: number | null;
+  p: number | null;
+  p_min: number | null;
+  p_holm: number | null;
+  d: number | null;
+}
+
+export interface StudyBand {
+  steps: number[];
+  n: number;
+  mean: (number | null)[];
+  least: (number | null)[];
+  most: (number | null)[];
+  low?: (number | null)[];
+  high?: (number | null)[];
+}
+
+export interface TableText {
+  head: string[];
+  rows: string[];
+  foot: string[];
+}
+
+export interface AblationExplorerPayload {
+  name: string;
+  kind: string;
+  metrics: StudyMetric[];
+  variants: string[];
+  order: string[];
+  effects: StudyEffect[];
+  pairs: DataView;
+  texts: Record<string, TableText>;
+  curves: Record<string, Record<string, StudyBand>>;
+}
+
+export interface GuessedPiece {
+  guesses: ([string, number | null])[];
+  truth: number | null;
+}
+
+export interface MaskedPiece {
+  place: number;
+  piece: string;
+  with: GuessedPiece | null;
+  without: GuessedPiece | null;
+}
+
+export interface HiddenParts {
+  patches: number[];
+  pieces: number[];
+}
+
+export interface MaskPlaygroundPayload {
+  image: DataView;
+  side: number;
+  grid: number;
+  pieces: string[];
+  owner: number[];
+  can: boolean;
+}
+
+export interface MaskAnswer {
+  of?: HiddenParts;
+  words?: MaskedPiece[];
+  agreement?: DataView | null;
+  target?: string | null;
+}
+
+export interface Plane {
+  places: DataView;
+  shares: number[];
+}
+
+export interface RetrievalExplorerPayload {
+  texts: string[];
+  side: number;
+  sprite: DataView;
+  k: number;
+  itc: DataView;
+  truth: DataView;
+  itm: DataView | null;
+  asks: boolean;
+  planes: Record<"together" | "apart", Plane>;
+}
+
+export interface Selection {
+  pictures?: number[];
+  sentences?: number[];
+}
+
+export interface GroundingPadPayload {
+  image: DataView;
+  height: number;
+  width: number;
+  boxes: Record<string, number[]>;
+}
+
+export interface GroundedPhrase {
+  box: number[] | null;
+  iou: number | null;
+  pieces: string[];
+  shape: number[];
+  weights?: DataView;
+  most?: DataView;
+}
+
+export interface AblationExplorerTraits {
+  band: "interval" | "range";
+  curve: string;
+  message: string;
+  metric: string;
+  payload: AblationExplorerPayload;
+  rows: "primary" | "all" | "metric";
+  step: number;
+  variant: string;
+}
+
+export interface AttributionLabTraits {
+  message: string;
+  methods: string[];
+  opacity: number;
+  patch: number;
+  payload: AttributionLabPayload;
+  removed_objects: string[];
+  removed_patches: number[];
+  removed_words: number[];
+  scores: RemovalScores;
+  shared_scale: boolean;
+  singles: SingleRemovals;
+  targets: string[];
+  token: number;
+}
+
+export interface GradientFlowTraits {
+  itc_share: number;
+  message: string;
+  mim_target: "self" | "frozen" | "pixels" | "teacher";
+  objectives: string[];
+  payload: GradientFlowPayload;
+  share: number;
+  step: number;
+}
+
+export interface GroundingPadTraits {
+  found: Record<string, GroundedPhrase>;
+  head: number;
+  layer: number;
+  message: string;
+  patch: number;
+  payload: GroundingPadPayload;
+  phrase: string;
+  token: number;
+}
+
+export interface MaskPlaygroundTraits {
+  answer: MaskAnswer;
+  hidden_patches: number[];
+  hidden_pieces: number[];
+  message: string;
+  patch: number;
+  payload: MaskPlaygroundPayload;
+  pixels: DataView;
+  token: number;
+}
+
+export interface RetrievalExplorerTraits {
+  apart: boolean;
+  asked: Record<string, DataView>;
+  direction: "text to image" | "image to text";
+  message: string;
+  order: "ITC" | "ITM re-ranked";
+  payload: RetrievalExplorerPayload;
+  query: number;
+  selected: Selection;
+}
+
+export interface TraceExplorerTraits {
+  a: string;
+  b: string;
+  head: number;
+  heads: "head" | "mean" | "max" | "rollout";
+  layer: number;
+  map: "language" | "vision" | "fusion" | "cross";
+  message: string;
+  patch: number;
+  payload: TraceExplorerPayload;
+  pooled: boolean;
+  sent: SentTrace;
+  shown: "A" | "B" | "A−B";
+  sort: "layer" | "entropy" | "mass";
+  token: number;
+}
+
+export interface TrainingMonitorTraits {
+  cursor: number;
+  done: boolean;
+  group: "losses" | "accuracies" | "parts of losses" | "gradient norms" | "gradient cosines" | "encoders" | "speed";
+  hidden: number[];
+  logarithmic: boolean;
+  message: string;
+  news: MonitorNews;
+  paused: boolean;
+  payload: TrainingMonitorPayload;
+  picture: number;
+  running: boolean;
+  smooth: number;
+  step: number;
+}

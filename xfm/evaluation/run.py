@@ -1,0 +1,107 @@
+"""Evaluation of a model and of a finished run: which tasks, on which data, and where the results are kept."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..config import ConfigError, RunConfig
+from ..config_utils import nearest
+from ..data import dataset
+from ..data.source import Split
+from ..data.tokenizer import Tokenizer
+from ..files import FileError, write_atomically
+from ..model import XFM
+from ..model.modes import eval_mode
+from ..train import Run, RunError
+from .context import EvalContext
+from .result import Result, from_json, to_json
+from .tasks import FAMILIES, TASKS
+
+__all__ = ["Evaluation", "evaluate", "evaluate_run", "select_tasks"]
+
+Tasks = str | Iterable[str]  # "all", or one or more names of tasks and families
+
+
+class Evaluation(list[Result]):
+    """The results; `skipped`: task name -> what it needs and the data source does not provide."""
+
+    def __init__(self, results: Iterable[Result] = (), skipped: Mapping[str, str] | None = None) -> None:
+        super().__init__(results)
+        self.skipped = dict(skipped or {})
+
+
+def evaluate(
+    model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split = "test", seed: int = 0, tasks: Tasks = "all"
+) -> Evaluation:
+    """The results of `tasks` on one split, on the model's device; the model's mode is restored.
+
+    Test samples are a function of (data, split, seed, task), the same for every model. A task that needs what the data
+    source does not provide is skipped, with a note in the results; asked for by its name it is a ConfigError, as is an
+    unknown name.
+    """
+    context = EvalContext(model, config, tokenizer, split, seed)
+    selected, skipped = _available(tasks, config)
+    results = Evaluation(skipped=skipped)
+    with eval_mode(model), torch.inference_mode():
+        for task in (TASKS[name] for name in selected):
+            results += [replace(result, family=task.family) for result in task.score(context)]
+    return results
+
+
+def select_tasks(tasks: Tasks) -> list[str]:
+    """Names of tasks, each once and in the order of TASKS. ConfigError for an unknown name, with the nearest."""
+    selected: set[str] = set()
+    groups = {"all": list(TASKS)}
+    groups |= {family: [name for name, task in TASKS.items() if task.family == family] for family in FAMILIES}
+    groups |= {name: [name] for name in TASKS}
+    for name in [tasks] if isinstance(tasks, str) else tasks:
+        if name not in groups:
+            hint = nearest(name, groups, after=" ")
+            raise ConfigError(f"task {name!r} is unknown; {hint}there are {', '.join(groups)}")
+        selected |= set(groups[name])
+    return [name for name in TASKS if name in selected]
+
+
+def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, str]]:
+    """The tasks that the data source can serve, and why not the others. ConfigError for one asked for by its name."""
+    tasks = [tasks] if isinstance(tasks, str) else list(tasks)
+    selected, skipped, data = [], {}, dataset(config)
+    source = f"data.dataset = {config.data.dataset!r} (sources: {', '.join(source.name for source in data.sources)})"
+    for name in select_tasks(tasks):
+        if missing := [need for need in TASKS[name].needs if need not in data.provides]:
+            skipped[name] = f"task {name!r} needs {' and '.join(missing)}, which {source} does not provide"
+            if name in tasks:
+                raise ConfigError(skipped[name])
+        else:
+            selected.append(name)
+    return selected, skipped
+
+
+def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False) -> Evaluation:
+    """The results of a finished run on the test split. All tasks are evaluated once and kept as its evaluation.json,
+    then read from there; of some `tasks` nothing is kept.
+
+    Raises RunError where there is no finished run, and for a file that no evaluation wrote.
+    """
+    run = Run.open(folder)
+    path, everything = run.folder / "evaluation.json", select_tasks(tasks) == list(TASKS)
+    if not run.done:
+        raise RunError(f"{run.folder}: not finished; train it to the end first (the same `xfm pretrain` goes on)")
+    if everything and path.exists() and not again:
+        try:
+            return Evaluation(from_json(path.read_text("utf-8")), _available(tasks, run.config)[1])
+        except ValueError as error:
+            raise RunError(f"{path}: {error}; measure again (`xfm evaluate {run.folder} --again`)") from error
+    model = run.model().to("cuda" if torch.cuda.is_available() else "cpu")
+    results = evaluate(model, run.config, run.tokenizer(), tasks=tasks)
+    if everything:
+        try:
+            write_atomically(path, to_json(results))
+        except FileError as error:  # a read-only folder or a full disk: the results are returned all the same
+            warnings.warn(f"the results are not kept: {error}", stacklevel=2)
+    return results
