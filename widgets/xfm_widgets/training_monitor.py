@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from xfm import plots
+from xfm.plots import Figure
 from xfm.plots.curves import HELD_OUT
 from xfm.train import Run
 
+from . import figures
 from .background import Background, Work
 from .base import View
-from .curves import GROUPS, Curves, Record, begins, described, is_dense, label, of_run, order, panel, png, stamp
+from .curves import GROUPS, Curves, Record, begins, label, of_run, order, panel, png, stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,7 +223,7 @@ class TrainingMonitor(View):
             "pictures": list(self._pictures),
             "groups": list(GROUPS),
             "live": self._live is not None or bool(self._work.thread),
-            "panels": [described(key) for key in sorted(keys, key=order)],
+            "panels": [[key, *panel(key)] for key in sorted(keys, key=order)],
         }
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
@@ -242,13 +243,14 @@ class TrainingMonitor(View):
 
     # ---- the same as a figure, as a table
 
-    def _shown(self) -> Iterator[tuple[str, str, str, np.ndarray]]:
-        """key, title, run, (T, 2) points of the group's curves."""
+    def _shown(self) -> Iterator[tuple[str, str, bool, str, np.ndarray]]:
+        """title, unit, whether held out, run, (T, 2) points of the group's curves."""
         for i, (name, curves) in enumerate(zip(self._labels(), self._curves, strict=True)):
             for key in sorted(curves.points, key=order) if i not in self.hidden else ():
-                group, title, _ = panel(key)
+                group, title, unit = panel(key)
                 if group == self.group:
-                    yield key, title, name, np.array(curves.points[key], float).reshape(-1, 2)
+                    points = np.array(curves.points[key], float).reshape(-1, 2)
+                    yield title, unit, key.startswith(HELD_OUT), name, points
 
     def data(self) -> pd.DataFrame:
         """The points of the group that is shown: run, curve, held_out, step (steps done), value."""
@@ -256,27 +258,24 @@ class TrainingMonitor(View):
 
         with self._lock:
             rows = [
-                (run, title, key.startswith(HELD_OUT), int(x), y)
-                for key, title, run, points in self._shown()
+                (run, title, held_out, int(x), y)
+                for title, _, held_out, run, points in self._shown()
                 for x, y in points
             ]
         return pd.DataFrame(rows, columns=["run", "curve", "held_out", "step", "value"])
 
-    def figure(self) -> plots.Figure:
-        panels: dict[str, plots.Overlay] = {}
+    def figure(self) -> Figure:
+        panels: dict[str, figures.CurvePanel] = {}
         with self._lock:
-            for key, title, run, points in self._shown():
-                one = panels.setdefault(title, plots.Overlay(unit=panel(key)[2]))
-                if key.startswith(HELD_OUT):
-                    points = points[np.isfinite(points[:, 1])]
-                    one.held_out[run] = points[:, 0], points[:, 1]
-                else:
-                    one.lines[run], one.dense = (points[:, 0], points[:, 1]), is_dense(key)
-        for one in panels.values():  # what was held out before an objective joined tells nothing of it
-            joined = {run: steps[0] for run, (steps, _) in one.lines.items() if len(steps)}
-            one.held_out = {
+            for title, unit, held_out, run, points in self._shown():
+                curves = panels.setdefault(title, figures.CurvePanel(unit=unit))
+                finite = points[np.isfinite(points[:, 1])]
+                (curves.held_out if held_out else curves.lines)[run] = finite[:, 0], finite[:, 1]
+        for curves in panels.values():  # held-out losses from before an objective joins say nothing about it
+            joined = {run: steps[0] for run, (steps, _) in curves.lines.items() if len(steps)}
+            curves.held_out = {
                 run: (steps[late], values[late])
-                for run, (steps, values) in one.held_out.items()
+                for run, (steps, values) in curves.held_out.items()
                 if (late := steps >= joined.get(run, math.inf)).any()
             }
-        return plots.overlay(panels, self.smooth, self.logarithmic, f"Training: {self.group}")
+        return figures.compare_runs(panels, self.smooth, self.logarithmic, f"Training: {self.group}")
