@@ -14,7 +14,7 @@ from reference import batches
 from torch import Tensor, nn
 
 import xfm_widgets as xw
-from xfm import plots, pretrain, recipes
+from xfm import cli, plots, pretrain, recipes
 from xfm.batch import FusionBatch, LossOut
 from xfm.config import ConfigError, RunConfig, VisionConfig
 from xfm.data import dataset
@@ -182,6 +182,14 @@ def test_it_has_its_arrow_in_the_gradient_flow(added: str) -> None:
     assert set(shown) == {added, "mlm"} and shown[added]["title"] == ADDED[added].title
     flowing = view.flowing()[added]
     assert {encoder for encoder, norm in flowing.items() if norm} == {encoders[added].split()[0]}
+
+
+def test_it_is_switched_on_from_a_shell(added: str) -> None:
+    options = [f"--objectives.{added}.weight", "0.25", "--train.steps", "7"]
+    scale = ["--flow.text-gradient.counting", "0.5"] if added == "counting" else []
+    config = cli.parse(["pretrain", "smoke", *options, *scale]).config  # type: ignore[union-attr]
+    assert config.objectives[added].weight == 0.25 and config.train.steps == 7
+    assert config.flow.text_gradient.get(added) == (0.5 if scale else None)
 
 
 @pytest.mark.parametrize(

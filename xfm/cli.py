@@ -14,6 +14,9 @@ from tqdm import tqdm
 from . import recipes
 from .config import ConfigError, RunConfig
 from .data.synthetic.scenes import Split
+from .objectives import OBJECTIVES
+
+__all__ = ["main", "parse"]
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
@@ -166,6 +169,7 @@ Each explains itself with --help. Recipes: {recipes}. Changes: {changes}."""
 
 
 def main(argv: list[str] | None = None) -> None:
+    """The command `xfm`. Errors that a user can mend end it with a line, not a traceback; exit status 1."""
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no dash and no umlaut
@@ -181,7 +185,7 @@ def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview:
     """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
     if argv[:1] == ["pretrain"]:
         recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
-        default = Pretrain(recipe, recipes.get(recipe))
+        default = Pretrain(recipe, _with_losses(recipes.get(recipe), argv))
         return tyro.cli(Pretrain, prog="xfm pretrain", args=argv[1:] if len(argv) > 1 else [recipe], default=default)
     for name, command in COMMANDS.items():
         words = name.split()
@@ -192,6 +196,20 @@ def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview:
         print(usage)
         sys.exit(0)
     sys.exit(usage)
+
+
+def _with_losses(config: RunConfig, argv: list[str]) -> RunConfig:
+    """The config with an entry, switched off, for each further loss that the options name: they set its fields."""
+    options = [option.replace("text-gradient", "text_gradient") for option in argv]
+    groups = {"objectives.{}.weight": config.objectives, "flow.text_gradient.{}": config.flow.text_gradient}
+    fields = [
+        field.format(loss)
+        for field, known in groups.items()
+        for loss in OBJECTIVES
+        if loss not in known
+        and any(option.startswith(f"--{field.format(loss).removesuffix('weight')}") for option in options)
+    ]
+    return config.replace(dict.fromkeys(fields, 0.0))
 
 
 if __name__ == "__main__":

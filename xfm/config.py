@@ -15,6 +15,10 @@ from typing import Any, Literal
 from .config_utils import ConfigError as ConfigError  # everybody has it from here
 from .config_utils import Table, build, changed, positive, require, shares, to_tree, typed, unknown_field
 
+__all__ = ["PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "MaskConfig",
+           "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig",
+           "from_dict", "from_json"]  # fmt: skip
+
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")

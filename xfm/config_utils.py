@@ -10,12 +10,16 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+__all__ = ["ConfigError", "Table", "build", "changed", "leaves", "nearest", "one_of", "positive", "require", "shares",
+           "to_tree", "typed", "types", "unknown_field"]  # fmt: skip
+
 
 class ConfigError(ValueError):
     """A config that cannot be run: the message names the field, its value and what is allowed."""
 
 
 def require(ok: bool, field: str, value: object, allowed: str) -> None:
+    """ConfigError, naming the field, its value and what is allowed, unless `ok`."""
     if not ok:
         raise ConfigError(f"{field} = {value!r}: must be {allowed}")
 
@@ -65,6 +69,7 @@ def _require_type(where: str, value: object, kind: Any) -> None:
 
 @lru_cache
 def types(cls: Any) -> dict[str, Any]:
+    """Field -> resolved type of a dataclass."""
     return get_type_hints(cls)
 
 
@@ -75,6 +80,7 @@ def nearest(name: str, names: Iterable[str], before: str = "", after: str = "") 
 
 
 def unknown_field(dotted: str, names: Iterable[str]) -> ConfigError:
+    """The error of a field that is none of `names`, with the nearest."""
     names = list(names)
     hint = nearest(dotted.rsplit(".", 1)[-1], names, after=" ")
     return ConfigError(f"{dotted}: no such field; {hint}there are {', '.join(names)}")

@@ -16,6 +16,8 @@ from .config import FlowConfig
 from .model import XFM, ImageTokens
 from .model.vision import patchify
 
+__all__ = ["Flow"]
+
 
 @dataclass(eq=False)
 class Flow:

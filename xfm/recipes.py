@@ -24,6 +24,9 @@ from .config import (
 from .config_utils import nearest
 from .objectives.registry import OBJECTIVES
 
+__all__ = ["LEVELS", "RECIPES", "ablations", "base", "changes", "current", "demo", "get", "pretrained", "scratch_std",
+           "small", "smoke", "stage1"]  # fmt: skip
+
 
 def scratch_std(width: int) -> float:
     """Std of the initial weights where training starts from scratch: the paper's .02 is meant for width 768."""

@@ -12,6 +12,8 @@ import hashlib
 import numpy as np
 import torch
 
+__all__ = ["generator", "rng", "seed"]
+
 
 def seed(*key: object) -> int:
     """A 63-bit seed of the key, e.g. `seed(run_seed, step, "negatives")`; the same on every machine."""
@@ -20,8 +22,10 @@ def seed(*key: object) -> int:
 
 
 def generator(*key: object) -> torch.Generator:
+    """torch's generator (on the CPU) of a key."""
     return torch.Generator().manual_seed(seed(*key))
 
 
 def rng(*key: object) -> np.random.Generator:
+    """numpy's generator of a key."""
     return np.random.Generator(np.random.PCG64(seed(*key)))

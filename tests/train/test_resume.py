@@ -111,15 +111,15 @@ def test_breaking_out_saves_and_ends_the_loaders(config, trained, tmp_path, asse
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("validate", 5)])
+@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("_validate", 5)])
 def test_an_error_in_a_step_saves_the_steps_before_and_ends_the_loaders(
     where, saved, config, trained, tmp_path, monkeypatch, assert_same
 ):
     """In the middle of the seventh or eighth step: before its update, or after it, where weights cannot go back."""
     steps, real = iter([1] * 7 + [0]), getattr(loop, where)
-    failing = {"weights_at": lambda *given: 1 / next(steps) and real(*given), "validate": lambda *_: 1 / 0}
+    failing = {"weights_at": lambda *given: 1 / next(steps) and real(*given), "_validate": lambda *_: 1 / 0}
     monkeypatch.setattr(loop, where, failing[where])
-    changes = {"data.workers": 1, "train.validate_every": {"weights_at": 0, "validate": 7}[where]}
+    changes = {"data.workers": 1, "train.validate_every": {"weights_at": 0, "_validate": 7}[where]}
     with pytest.raises(ZeroDivisionError) as error:
         for _ in pretrain(config.replace(changes), tmp_path):
             pass

@@ -7,8 +7,8 @@ from typing import Any
 import javascript
 import numpy as np
 
-from xfm.evaluation.gallery import Gallery
-from xfm.evaluation.retrieval import DIRECTIONS
+from xfm.evaluation.retrieval_set import RetrievalSet
+from xfm.evaluation.tasks.retrieval import DIRECTIONS
 from xfm.plots.curves import smooth
 
 SMOOTHED = """
@@ -40,7 +40,7 @@ def test_the_running_mean_is_over_steps_on_both_sides() -> None:
         np.testing.assert_allclose(means, smooth(steps, values, span), rtol=1e-9, atol=1e-12)
 
 
-def galleries(seed: int) -> Gallery:
+def retrieval_sets(seed: int) -> RetrievalSet:
     """Scores of few values, so that there are equals, and of none."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 9))
@@ -52,7 +52,7 @@ def galleries(seed: int) -> Gallery:
         return values
 
     empty = np.zeros((n, 2))
-    return Gallery(
+    return RetrievalSet(
         np.zeros((n, 4, 4, 3), np.uint8),
         ("",) * n,
         scores(),
@@ -67,17 +67,17 @@ def galleries(seed: int) -> Gallery:
 def test_candidates_have_the_same_order_on_both_sides() -> None:
     sent: list[dict[str, Any]] = []
     expected: list[list[int]] = []
-    for gallery in map(galleries, range(100)):
+    for pairs in map(retrieval_sets, range(100)):
         for direction in DIRECTIONS:
-            for query in range(len(gallery.texts)):
-                itm = None if gallery.odds is None else gallery.row(gallery.odds, direction, query)
+            for query in range(len(pairs.texts)):
+                itm = None if pairs.odds is None else pairs.row(pairs.odds, direction, query)
                 sent.append(
                     {
-                        "itc": gallery.row(gallery.similarity, direction, query).tolist(),
-                        "truth": gallery.row(gallery.truth, direction, query).tolist(),
+                        "itc": pairs.row(pairs.similarity, direction, query).tolist(),
+                        "truth": pairs.row(pairs.truth, direction, query).tolist(),
                         "itm": None if itm is None else itm.tolist(),
-                        "reranked": gallery.reranked,
+                        "reranked": pairs.reranked,
                     }
                 )
-                expected.append(gallery.ranking(direction, query, itm).tolist())
+                expected.append(pairs.ranking(direction, query, itm).tolist())
     assert javascript.run(RANKED, sent) == expected

@@ -74,7 +74,7 @@ def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, t
     view = xw.TrainingMonitor(run, live=lambda: xfm.pretrain(own, tmp_path))
     assert view.payload["runs"][0]["state"] == "not begun" and not view.running
     view.observe(lambda change: change["new"] >= 2 and view.pause(), "step")  # called in the thread
-    view._work.rests = lambda rests=view._work.rests: (rests(), stood.set())[0]
+    view._work.on_pause = lambda on_pause=view._work.on_pause: (on_pause(), stood.set())[0]
     stood = threading.Event()
     view.start()
     assert stood.wait(LONG) and view.running and not view.done

@@ -19,6 +19,8 @@ import anywidget
 import traitlets
 from IPython.display import display
 
+from xfm.plots.colours import PALETTE
+
 from . import esm
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
-LICENCE = "Data: pictures by OpenMoji (openmoji.org), CC BY-SA 4.0; sentences from WordNet 3.0, Princeton University."
+COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
+           "blue": "blue", "orange": "orange", "green": "green", "purple": "purple", "grey": "grey"}  # fmt: skip
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -62,7 +65,7 @@ class View(anywidget.AnyWidget):
             cls._script = STATIC / f"{name}.js"
             cls._esm = f"{esm.join(cls._script)}\nexport default {esm.export(cls._script)};\n"
             sheets = [STATIC / "shared.css", STATIC / f"{name}.css"]
-            cls._css = "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
+            cls._css = _palette() + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
         super().__init_subclass__(**kwargs)
 
     def __repr__(self) -> str:
@@ -88,7 +91,7 @@ class View(anywidget.AnyWidget):
             call=esm.export(OFFLINE, "offline"),
             view=esm.export(self._script),
             state=script_json(state),
-            licence=script_json(LICENCE),
+            licence=script_json(f"Data: {self.credit}" if self.credit else ""),
         )
         path.write_text(page, encoding="utf-8")
         return path
@@ -108,6 +111,13 @@ class View(anywidget.AnyWidget):
         if (shown := super()._repr_mimebundle_()) is not None:
             display(shown[0], metadata=shown[1], raw=True)
             display(self.figure())
+
+
+def _palette() -> str:
+    """The stylesheet of the colours, on a light and on a dark page, that the figures have too."""
+    light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
+    page = f"body:has(> main > .xfm-view.xfm-dark) {{ background: {PALETTE['paper'][1]}; }}"
+    return f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
 
 
 def script_json(value: Any) -> str:

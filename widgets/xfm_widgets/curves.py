@@ -16,12 +16,15 @@ from xfm.plots.curves import HELD_OUT, Record
 from xfm.train import Run
 from xfm.train.run import METRICS, PROBES
 
+from .payloads import MonitorPanel
+
 POINTS = 1000  # of a curve, at most: each is the mean over as many steps as that takes
 GROUPS = ("losses", "accuracies", "parts of losses", "gradient norms", "gradient cosines", "encoders", "speed")
 TOTALS = {"loss": ("losses", "all, weighted", ""), "grad_norm": ("gradient norms", "all, before clipping", "L2 norm"),
           "steps/s": ("speed", "throughput", "steps / s"), "waited": ("speed", "waiting for data", "share of the time"),
           "rate": ("speed", "learning rate", "")}  # fmt: skip
 ENCODERS = ("language", "vision", "fusion")
+PROBED = ("norm/", "cosine/", "reading/")  # what probes see, not each step
 
 
 class Curves:
@@ -79,7 +82,7 @@ class Curves:
     def probed(self, records: Iterable[Record]) -> None:
         """In place of earlier ones."""
         self.whole = True
-        self.points = {k: v for k, v in self.points.items() if not k.startswith(("norm/", "cosine/", "reading/"))}
+        self.points = {k: v for k, v in self.points.items() if not k.startswith(PROBED)}
         for record in records:
             for key, value in probe(record):
                 self.append(key, record["step"], value)
@@ -87,6 +90,16 @@ class Curves:
     def take(self) -> dict[str, bytes]:
         new, self.new, self.whole = self.new, {}, False
         return {key: points.tobytes() for key, points in new.items()}
+
+
+def described(key: str) -> MonitorPanel:
+    group, title, unit = panel(key)
+    return {"key": key, "group": group, "title": title, "unit": unit, "dense": is_dense(key)}
+
+
+def is_dense(key: str) -> bool:
+    """A value a step or nearly, so that a running mean tells more than the values."""
+    return not key.startswith((HELD_OUT, *PROBED))
 
 
 def begins(record: Record) -> tuple[int, float]:

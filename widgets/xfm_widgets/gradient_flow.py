@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING, Any, cast
 import traitlets
 
 from xfm.config import ConfigError, FlowConfig, MimTarget
+from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure
 
 from . import figures
 from .base import View
+from .payloads import Encoder, EncoderNorms, FlowLoss, FlowRecord, LossKind
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Records = Sequence[Mapping[str, Any]]
-ENCODERS = ("language", "vision", "fusion")
-CROSSING = ("itm", "imlm", "bbp")
-OBJECTIVES = ("mlm", "mim", "itc", *CROSSING)
+ENCODERS: tuple[Encoder, ...] = ("language", "vision", "fusion")
 TARGETS = ("self", "frozen", "pixels", "teacher")
+REACHED: dict[LossKind, list[Encoder]] = {  # by a loss of a kind, where nothing is stopped
+    "text": ["language"], "image": ["vision"], "contrast": ["language", "vision"], "fusion": [*ENCODERS]}  # fmt: skip
+
+
+def described(name: str, title: str, kind: LossKind) -> FlowLoss:
+    """A loss for the picture, in which its kind says where it stands."""
+    return {"name": name, "title": title, "kind": kind, "encoders": REACHED[kind]}
 
 
 class GradientFlow(View):
@@ -35,8 +42,8 @@ class GradientFlow(View):
     """
 
     objectives = traitlets.List(traitlets.Unicode()).tag(sync=True)  # the losses that are shown
-    share = traitlets.Float(0.0, min=0, max=1).tag(sync=True)  # of ITM's, IMLM's and BBP's gradient into the language
-    itc_share = traitlets.Float(1.0, min=0, max=1).tag(sync=True)
+    share = traitlets.Float(0.0, min=0, max=1).tag(sync=True)  # of fusion losses' gradient into the language encoder
+    itc_share = traitlets.Float(1.0, min=0, max=1).tag(sync=True)  # of contrasts'
     mim_target = traitlets.Enum(TARGETS, "self").tag(sync=True)
     step = traitlets.Int(0).tag(sync=True)  # which record
 
@@ -47,17 +54,25 @@ class GradientFlow(View):
         by_target = probes if isinstance(probes, Mapping) else {flow.mim_target: probes}
         if unknown := set(by_target) - set(TARGETS):
             raise ConfigError(f"probes of mim_target {sorted(unknown)}: there are {', '.join(TARGETS)}")
-        self._records = {
-            name: [whole(record, flow.text_gradient) for record in some] for name, some in by_target.items() if some
-        }
+        self._records = {name: [whole(record) for record in some] for name, some in by_target.items() if some}
         first = next(iter(self._records), flow.mim_target)
-        measured = [o for o in OBJECTIVES if any(o in r["norm"] for some in self._records.values() for r in some)]
-        empty = "" if measured else "No record: train with train.probe_every, as --train.probe_every 50 does."
-        shares = {"share": flow.text_gradient[CROSSING[0]], "itc_share": flow.text_gradient["itc"]}
-        payload = {"records": self._records, "objectives": measured}
+        self._losses = measured([record for some in self._records.values() for record in some])
+        empty = "" if self._losses else "No record: train with train.probe_every, as --train.probe_every 50 does."
+        shares = {"share": self._scale(flow, "fusion", 0.0), "itc_share": self._scale(flow, "contrast", 1.0)}
+        payload = {"records": self._records, "objectives": list(self._losses.values())}
         super().__init__(
-            payload=payload, message=empty, **{"objectives": measured, "mim_target": first} | shares | traits
+            payload=payload, message=empty, **{"objectives": list(self._losses), "mim_target": first} | shares | traits
         )
+
+    def _scale(self, flow: FlowConfig, kind: LossKind, default: float) -> float:
+        """The gradient scale of the first measured loss of a kind."""
+        scales = (flow.text_gradient.get(n) for n, loss in self._losses.items() if loss["kind"] == kind)
+        return next((scale for scale in scales if scale is not None), default)
+
+    def _share(self, objective: str) -> float:
+        """Of its gradient into the language encoder, what flows."""
+        kind = self._losses[objective]["kind"]
+        return self.share if kind == "fusion" else self.itc_share if kind == "contrast" else 1.0
 
     def flowing(self) -> dict[str, dict[str, float | None]]:
         """Of the step that is shown, [objective][encoder], with the shares as set. None: no path, or not measured."""
@@ -67,9 +82,9 @@ class GradientFlow(View):
         norms = some[min(self.step, len(some) - 1)]["norm"]
         found = {}
         for objective in (o for o in self.objectives if o in norms):
-            own = dict(norms[objective])
-            share = self.share if objective in CROSSING else self.itc_share if objective == "itc" else 1.0
-            own["language"] = None if share == 0 or own["language"] is None else share * own["language"]
+            own: dict[str, float | None] = {encoder: norms[objective][encoder] for encoder in ENCODERS}
+            share, whole_norm = self._share(objective), norms[objective]["language"]
+            own["language"] = None if share == 0 or whole_norm is None else share * whole_norm
             if objective == "mim" and self.mim_target not in self._records:
                 own["vision"] = None
             found[objective] = own
@@ -95,22 +110,44 @@ class GradientFlow(View):
         return pd.DataFrame(rows, columns=["mim_target", "step", "objective", "encoder", "gradient norm, whole"])
 
     def figure(self) -> Figure:
-        shares = {"itc": self.itc_share, **dict.fromkeys(CROSSING, self.share)}
+        scales = {n: self._share(n) for n, loss in self._losses.items() if loss["kind"] in ("fusion", "contrast")}
         names = {"teacher": "-", "teacher_weights": "-"} if self.mim_target == "teacher" else {}
-        flow = FlowConfig(shares, cast(MimTarget, self.mim_target), **names)
+        flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), **names)
         return figures.flow_diagram(flow, "Measured gradient norms" if self._records else "", self.flowing())
 
 
-def whole(record: Mapping[str, Any], shares: Mapping[str, float]) -> dict[str, Any]:
-    """A probe's record by encoder, as if nothing were stopped: what flows, and what was held back."""
-    found = {}
+def measured(records: Sequence[FlowRecord]) -> dict[str, FlowLoss]:
+    """The losses in the records: the declared ones in their order, then those that only the records know, of the kind
+    that their gradients show."""
+    reached: dict[str, set[Encoder]] = {}
+    for record in records:
+        for name, norms in record["norm"].items():
+            reached.setdefault(name, set()).update(e for e in ENCODERS if norms[e] is not None)
+    known = {n: described(n, loss.title, loss.kind()) for n, loss in OBJECTIVES.items() if n in reached}
+    return known | {n: described(n, n, kind(encoders)) for n, encoders in reached.items() if n not in known}
+
+
+def kind(reached: set[Encoder]) -> LossKind:
+    """Of a loss that is not declared: by the encoders that its gradient reaches."""
+    if "fusion" in reached:
+        return "fusion"
+    return "contrast" if len(reached) > 1 else "image" if "vision" in reached else "text"
+
+
+def whole(record: Mapping[str, Any]) -> FlowRecord:
+    """A probe's record by encoder, as if nothing were stopped: what flows, and what was held back of it."""
+    norm: dict[str, EncoderNorms] = {}
     for objective, norms in record["norm"].items():
-        own = {e: together([n for module, n in norms.items() if module.startswith(e)]) for e in ENCODERS}
-        share = shares.get(objective, 1.0)
-        if share < 1 and (held := (record.get("held_back") or {}).get(objective)) is not None:
-            own["language"] = held / (1 - share)
-        found[objective] = own
-    return {"step": record["step"], "norm": found}
+        own: EncoderNorms = {"language": encoder_norm(norms, "language"), "vision": encoder_norm(norms, "vision"),
+                             "fusion": encoder_norm(norms, "fusion")}  # fmt: skip
+        if held := (record.get("held_back") or {}).get(objective):
+            own["language"] = (own["language"] or 0.0) + held
+        norm[objective] = own
+    return {"step": record["step"], "norm": norm}
+
+
+def encoder_norm(norms: Mapping[str, float | None], encoder: Encoder) -> float | None:
+    return together([norm for module, norm in norms.items() if module.startswith(encoder)])
 
 
 def together(norms: Sequence[float | None]) -> float | None:

@@ -46,7 +46,7 @@ class RetrievalExplorer(View):
         """ConfigError for more than 256 pairs."""
         n = len(pairs.texts)
         if n > MOST:
-            raise ConfigError(f"pairs: {n} are too many for this view: at most {MOST}")
+            raise ConfigError(f"pairs: {n} pairs are too many for this view: at most {MOST}")
         self._pairs, self._rerank = pairs, rerank
         planes = {"together": pairs.plane(), "apart": pairs.plane(apart=True)}
         payload = {

@@ -19,7 +19,7 @@ from xfm.train import Run
 from . import figures
 from .background import Background, Work
 from .base import View
-from .curves import GROUPS, Curves, Record, begins, label, of_run, order, panel, png, stamp
+from .curves import GROUPS, Curves, Record, begins, described, is_dense, label, of_run, order, panel, png, stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,7 +223,7 @@ class TrainingMonitor(View):
             "pictures": list(self._pictures),
             "groups": list(GROUPS),
             "live": self._live is not None or bool(self._work.thread),
-            "panels": [[key, *panel(key)] for key in sorted(keys, key=order)],
+            "panels": [described(key) for key in sorted(keys, key=order)],
         }
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
@@ -243,14 +243,13 @@ class TrainingMonitor(View):
 
     # ---- the same as a figure, as a table
 
-    def _shown(self) -> Iterator[tuple[str, str, bool, str, np.ndarray]]:
-        """title, unit, whether held out, run, (T, 2) points of the group's curves."""
+    def _shown(self) -> Iterator[tuple[str, str, str, np.ndarray]]:
+        """key, title, run, (T, 2) points of the group's curves."""
         for i, (name, curves) in enumerate(zip(self._labels(), self._curves, strict=True)):
             for key in sorted(curves.points, key=order) if i not in self.hidden else ():
-                group, title, unit = panel(key)
+                group, title, _ = panel(key)
                 if group == self.group:
-                    points = np.array(curves.points[key], float).reshape(-1, 2)
-                    yield title, unit, key.startswith(HELD_OUT), name, points
+                    yield key, title, name, np.array(curves.points[key], float).reshape(-1, 2)
 
     def data(self) -> pd.DataFrame:
         """The points of the group that is shown: run, curve, held_out, step (steps done), value."""
@@ -258,8 +257,8 @@ class TrainingMonitor(View):
 
         with self._lock:
             rows = [
-                (run, title, held_out, int(x), y)
-                for title, _, held_out, run, points in self._shown()
+                (run, title, key.startswith(HELD_OUT), int(x), y)
+                for key, title, run, points in self._shown()
                 for x, y in points
             ]
         return pd.DataFrame(rows, columns=["run", "curve", "held_out", "step", "value"])
@@ -267,10 +266,13 @@ class TrainingMonitor(View):
     def figure(self) -> Figure:
         panels: dict[str, figures.CurvePanel] = {}
         with self._lock:
-            for title, unit, held_out, run, points in self._shown():
-                curves = panels.setdefault(title, figures.CurvePanel(unit=unit))
-                finite = points[np.isfinite(points[:, 1])]
-                (curves.held_out if held_out else curves.lines)[run] = finite[:, 0], finite[:, 1]
+            for key, title, run, points in self._shown():
+                curves = panels.setdefault(title, figures.CurvePanel(unit=panel(key)[2]))
+                if key.startswith(HELD_OUT):
+                    points = points[np.isfinite(points[:, 1])]
+                    curves.held_out[run] = points[:, 0], points[:, 1]
+                else:
+                    curves.lines[run], curves.dense = (points[:, 0], points[:, 1]), is_dense(key)
         for curves in panels.values():  # held-out losses from before an objective joins say nothing about it
             joined = {run: steps[0] for run, (steps, _) in curves.lines.items() if len(steps)}
             curves.held_out = {

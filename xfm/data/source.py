@@ -17,18 +17,8 @@ from PIL import Image
 
 from .. import seeding
 
-__all__ = [
-    "CAPABILITIES",
-    "SPLITS",
-    "Box",
-    "CaptionedImage",
-    "Example",
-    "ItemKey",
-    "PairSource",
-    "Region",
-    "Source",
-    "Split",
-]
+__all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "PairSource", "Region", "Source",
+           "Split"]  # fmt: skip
 
 Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
 SPLITS: tuple[Split, ...] = get_args(Split)  # the last two only where a source knows what its examples show

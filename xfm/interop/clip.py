@@ -13,6 +13,8 @@ from torch import Tensor
 from ..batch import MEAN, STD
 from ..config import ConfigError, VisionConfig
 
+__all__ = ["teacher", "teacher_width"]
+
 
 def teacher_width(name: str) -> int:
     """Token width of an open_clip model's image tower, which must be a transformer of open_clip's own (not timm's).

@@ -13,6 +13,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+__all__ = ["from_published", "our_name", "published_name", "published_shapes"]
+
 _PLACES = {"i": r"\d+", "p": "weight|bias", "a": "query|key|value", "n": "[12]", "t": "cls|mask", "w": "word|position"}
 _VISION = [
     ("vision.{t}_token", "vision_encoder.{t}_token"),

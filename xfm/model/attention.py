@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+__all__ = ["Attention", "additive"]
+
 HIDDEN = -1e9  # logit of a key that may not be seen: its weight is exactly 0, and a row of such keys stays finite
 
 

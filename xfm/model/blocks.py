@@ -7,8 +7,12 @@ from torch import Tensor, nn
 
 from .attention import Attention
 
+__all__ = ["MLP", "DropPath", "TextLayer", "VisionBlock"]
+
 
 class MLP(nn.Sequential):
+    """Linear to `hidden`, GELU, Linear back: (..., width) -> (..., width)"""
+
     def __init__(self, width: int, hidden: int):
         super().__init__()
         self.fc1, self.act, self.fc2 = nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)

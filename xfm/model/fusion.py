@@ -14,6 +14,8 @@ from .attention import additive
 from .blocks import TextLayer
 from .stacks import AttentionSite, Stack
 
+__all__ = ["FusionEncoder", "ImageTokens"]
+
 
 @dataclass(frozen=True)
 class ImageTokens:
@@ -48,6 +50,8 @@ class ImageTokens:
 
 
 class FusionEncoder(nn.Module):
+    """Text layers with cross-attention to image tokens (X-FM, 3.1)."""
+
     stack = Stack(
         "fusion",
         "fusion.layers",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+__all__ = ["LMHead", "two_layer_head"]
+
 
 def two_layer_head(width: int, outputs: int) -> nn.Sequential:
     """Linear to twice the width, LayerNorm, GELU, Linear: X-FM's ITM and box heads."""

@@ -11,6 +11,8 @@ from .attention import additive
 from .blocks import TextLayer
 from .stacks import AttentionSite, Stack
 
+__all__ = ["TextEncoder", "position_ids"]
+
 
 def position_ids(ids: Tensor) -> Tensor:
     """(B, L) token ids -> RoBERTa's positions: counted over tokens that are not <pad>, from PAD + 1; pads get PAD."""
@@ -19,6 +21,8 @@ def position_ids(ids: Tensor) -> Tensor:
 
 
 class TextEncoder(nn.Module):
+    """RoBERTa without its pooler: token ids and mask (B, L) -> states (B, L, D)."""
+
     stack = Stack("text", "text.layers", {"language": AttentionSite("attention", "text", "text")})
 
     def __init__(self, config: TextConfig):

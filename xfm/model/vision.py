@@ -10,6 +10,8 @@ from ..config import VisionConfig
 from .blocks import VisionBlock
 from .stacks import AttentionSite, Stack
 
+__all__ = ["VisionEncoder", "patchify", "relative_index", "sine_cosine"]
+
 
 def patchify(image: Tensor, size: int) -> Tensor:
     """(B, 3, H, W) -> (B, P, 3 size²), patches row by row, each as (channel, y, x)."""
@@ -37,6 +39,8 @@ def sine_cosine(grid: int, width: int) -> Tensor:
 
 
 class VisionEncoder(nn.Module):
+    """BEiT-v2 with relative positions in every block: pictures (B, 3, H, W) -> patch tokens (B, P, D)."""
+
     stack = Stack(
         "vision",
         "vision.blocks",

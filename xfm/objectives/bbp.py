@@ -36,6 +36,8 @@ def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class BBP(Objective):
+    """L1 and generalised-IoU loss of the box that is read off the fused text's token 0."""
+
     title = "bounding-box prediction"
     streams = ("regions",)
     reads = ("text", "image", "fused")

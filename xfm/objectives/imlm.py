@@ -18,6 +18,8 @@ __all__ = ["IMLM"]
 
 
 class IMLM(Objective):
+    """Cross-entropy (nats) of hidden caption tokens, read off the fused text."""
+
     title = "image-conditioned masked language modelling"
     streams = ("pairs", "regions")
     reads = ("masked_text", "image", "fused")

@@ -35,6 +35,8 @@ def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class ITM(Objective):
+    """Cross-entropy (nats) of "belong together" for the true pair and two hard negatives, drawn by ITC's similarity."""
+
     title = "image–text matching"
     streams = ("pairs", "regions")
     reads = ("text", "image", "features", "fused")

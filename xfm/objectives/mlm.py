@@ -12,6 +12,8 @@ __all__ = ["MLM"]
 
 
 class MLM(Objective):
+    """Cross-entropy (nats) of hidden tokens of sentences."""
+
     title = "masked language modelling"
     streams = ("texts",)
     reads = ("masked_text",)

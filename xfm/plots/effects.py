@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from .colours import AXIS, BLUE, GREY, ORANGE
-from .style import WIDTH, Figure, Ruler, require, styled
+from .style import WIDTH, Figure, require, styled, wrap
 from .svg import FIXED
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
 def _panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], title: str) -> Iterator[tuple[Axes, str]]:
     """Sizes the figure, and yields a panel a metric, in the rows' order, whose rows are the variants."""
     roles = dict(effects[["metric", "role"]].itertuples(index=False, name=None))
-    ruler, columns = Ruler(), min(_COLUMNS, len(roles))
-    names = [ruler.wrap(name, _NAMES, _SIZE) for name in _labels([effects["against"].iloc[0], *variants])[1:]]
+    columns = min(_COLUMNS, len(roles))
+    names = [wrap(name, _NAMES, _SIZE).split("\n") for name in _labels([effects["against"].iloc[0], *variants])[1:]]
     width = WIDTH if columns > 1 else 6.5
-    labels = max(ruler.width(line, _SIZE) for name in names for line in name)
-    wrapped = [ruler.wrap(metric, (width - labels - 0.3) / columns - 0.2, 9, "bold") for metric in roles]
-    head = ruler.wrap(title, width - 0.2, 11.5, "bold") if title else []
+    labels = max(0.6 * _SIZE / 72 * len(line) for name in names for line in name)
+    wrapped = [wrap(metric, (width - labels - 0.3) / columns - 0.2, 10).split("\n") for metric in roles]
+    head = wrap(title, width - 0.2, 12.5).split("\n") if title else []
     rows = math.ceil(len(roles) / columns)
     panel = _ROW * max(len(variants), 2) + _PANEL + 0.15 * max(map(len, wrapped))
     figure.set_size_inches(width, rows * panel + 0.2 * len(head) + 0.35)

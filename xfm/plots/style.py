@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import textwrap
 from collections.abc import Callable, Mapping, Sized
 from io import BytesIO
@@ -12,7 +11,6 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib.figure
 from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
@@ -20,7 +18,7 @@ from PIL import Image
 from .colours import AXIS, GREY, GRID
 from .svg import themed
 
-__all__ = ["COLUMN", "SIZE", "WIDTH", "Figure", "Ruler", "bare", "new_figure", "require", "styled", "wrap"]
+__all__ = ["COLUMN", "SIZE", "WIDTH", "Figure", "bare", "new_figure", "require", "styled", "wrap"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -111,36 +109,3 @@ def wrap(text: str, inches: float, points: float = SIZE, indent: str = "") -> st
 @functools.cache
 def _glyphs() -> Mapping[Any, Any]:
     return get_font(findfont(FontProperties())).get_charmap()
-
-
-class Ruler:
-    """Measures and wraps text as it will be drawn."""
-
-    def __init__(self) -> None:
-        self.renderer = FigureCanvasAgg(matplotlib.figure.Figure(dpi=72)).get_renderer()
-        self.glyphs = get_font(findfont(FontProperties())).get_charmap()
-
-    def width(self, text: str, size: float, weight: str = "normal") -> float:
-        """Inches."""
-        font = FontProperties(size=size, weight=weight)
-        return self.renderer.get_text_width_height_descent(text, font, False)[0] / 72
-
-    def wrap(self, text: str, inches: float, size: float, weight: str = "normal", indent: str = "") -> list[str]:
-        """Lines that fit into a width, broken between words and, where a word alone is too long, within it. Line breaks
-        of the text are spaces; the lines after the first begin with `indent`. What the font lacks becomes �."""
-        lines, line = [], ""
-        words = re.split(r"[ \t\n\r\f\v]+", text.strip(" \t\n\r\f\v"))  # a no-break space stays
-        for word in ("".join(c if ord(c) in self.glyphs else "�" for c in word) for word in words):
-            longer = f"{line} {word}" if line.strip() else line + word
-            if line.strip() and self.width(longer, size, weight) > inches:
-                lines.append(line)
-                longer = indent + word
-            while self.width(longer, size, weight) > inches:
-                fit = sum(self.width(longer[:i], size, weight) <= inches for i in range(1, len(longer)))
-                cut = max(fit, len(indent) + 1)  # a character a line, at least
-                if cut >= len(longer):
-                    break
-                lines.append(longer[:cut])
-                longer = indent + longer[cut:]
-            line = longer
-        return [*lines, line]

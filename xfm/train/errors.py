@@ -18,6 +18,9 @@ from ..config_utils import leaves
 from ..files import FileError
 from ..model import XFM
 
+__all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "RunBusy", "RunError", "explain_failures",
+           "is_out_of_memory", "non_finite_loss"]  # fmt: skip
+
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory")
 ASKED = re.compile(r"allocate ([\d.]+) (bytes|[KMGTPE]iB)")  # as torch and numpy say it
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")

@@ -15,6 +15,8 @@ import torch
 from ..config import TrainConfig
 from ..model import XFM
 
+__all__ = ["make_optimizer", "parameter_groups", "rate", "set_rate"]
+
 _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight).*")  # the LayerNorms inside ITM's and BBP's heads do decay
 
 
@@ -35,6 +37,7 @@ def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
 
 
 def make_optimizer(model: XFM, train: TrainConfig) -> torch.optim.AdamW:
+    """torch's fused AdamW over `parameter_groups`."""
     return torch.optim.AdamW(
         parameter_groups(model, train), lr=train.lr, betas=(train.beta1, train.beta2), eps=train.eps, fused=True
     )
@@ -49,6 +52,7 @@ def rate(train: TrainConfig, step: int) -> float:
 
 
 def set_rate(adamw: torch.optim.Optimizer, train: TrainConfig, step: int) -> float:
+    """Sets every group's rate for a step (0-based) by its `scale`; returns the rate of scale 1."""
     now = rate(train, step)
     for group in adamw.param_groups:
         group["lr"] = now * group["scale"]

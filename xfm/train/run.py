@@ -172,10 +172,12 @@ class Run:
 
 
 def save_weights(model: XFM, path: Path) -> None:
+    """A model's parameters and buffers as a safetensors file, written atomically."""
     write_atomically(path, save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, on the CPU. RunError where the file is not there, or no safetensors file."""
     try:
         return load(path.read_bytes())
     except FileNotFoundError:

@@ -91,15 +91,15 @@ def _locked(folder: Path) -> FileLock | None:
     """The lock of a run folder, which ends with this process in whatever way that ends; beside it stands who holds it.
     None where the file system knows no locks."""
     lock, holder = FileLock(folder / ".lock", timeout=0), folder / HOLDER
-    try:
-        with explain_os_error(folder / ".lock"):
+    with explain_os_error(folder / ".lock"):
+        try:
             lock.acquire()
-    except Timeout:
-        raise RunBusy(
-            f"{folder}: {_holder(holder)} is training this run; let it finish, or press Ctrl-C there, which saves"
-        ) from None
-    except NotImplementedError:
-        return None
+        except Timeout:  # itself an OSError
+            raise RunBusy(
+                f"{folder}: {_holder(holder)} is training this run; let it finish, or press Ctrl-C there, which saves"
+            ) from None
+        except NotImplementedError:
+            return None
     with contextlib.suppress(FileError):  # a full disk: the lock stands all the same
         write_atomically(holder, json.dumps(_signature()))
     return lock

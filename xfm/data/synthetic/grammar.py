@@ -15,11 +15,9 @@ from typing import Literal
 
 from .objects import Object
 
-__all__ = [
-    "CONJUNCTIONS", "COUNTS", "EXTREMES", "NEGATIONS", "OCCLUSIONS", "OPENINGS", "RELATIONS", "RELATION_WORDINGS",
-    "Caption", "Kind", "Relation", "Span", "Thing", "article", "compose", "interpretations", "is_true",
-    "matching_objects", "next_to", "plural", "templates",
-]  # fmt: skip
+__all__ = ["CONJUNCTIONS", "COUNTS", "EXTREMES", "NEGATIONS", "OCCLUSIONS", "OPENINGS", "RELATIONS",
+           "RELATION_WORDINGS", "Caption", "Kind", "Relation", "Span", "Thing", "article", "compose",
+           "interpretations", "is_true", "matching_objects", "next_to", "plural", "templates"]  # fmt: skip
 
 Kind = Literal["noun", "size", "colour", "count", "relation", "negation", "absent"]  # absent: the noun of a negation
 Span = tuple[int, int, Kind]  # characters [start, end)
