@@ -21,7 +21,7 @@ from xfm.data import cache, dataset, wordnet
 from xfm.data.source import SPLITS
 from xfm.data.synthetic import colours, openmoji
 from xfm.data.synthetic.grammar import is_true
-from xfm.data.synthetic.preview import harder
+from xfm.data.synthetic.preview import difficulty
 from xfm.data.synthetic.questions import QUESTION_KINDS, visual_questions
 from xfm.data.synthetic.scenes import Scene, World
 from xfm.data.synthetic.statements import STATEMENT_KINDS, statements
@@ -65,7 +65,7 @@ def counted(config: RunConfig) -> Facts:
     )
     terms = Counter(colours.colour(c) for c in world.pool("train"))
     facts = {
-        "world": f"{world.image_size} px, {harder(world)}",
+        "world": f"{world.image_size} px, {difficulty(world)}",
         "concepts, seen + unseen": f"{world.concepts} + {len(world.unseen_names)}",
         **{f"… {c}": f"{seen[c]} + {unseen[c]}" for c in openmoji.CATEGORIES},
         "pairs of concepts": f"{math.comb(world.concepts, 2):,}, of them held out {len(world.held_out):,}",

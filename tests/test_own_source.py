@@ -55,6 +55,6 @@ def test_a_source_of_twenty_pictures_and_captions(
     assert not any("grounding" in task or "naming" in task for task in tasks)  # these need boxes or classes
 
     trace = lab.trace(example.image, example.text, target="itm")
-    assert trace.maps
+    assert trace.maps and np.isfinite(trace.scores["itm"])
     attribution = lab.attribute(images[0], captions[0], "generic attention", "itm")  # a picture of another size
     assert attribution.patches.shape == (36,) and bool(attribution.patches.isfinite().all())

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from . import recipes
 from .config import ConfigError, RunConfig
-from .data.synthetic.scenes import Split
+from .data.source import Split
 from .objectives import OBJECTIVES
 
 __all__ = ["main", "parse"]

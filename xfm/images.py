@@ -46,10 +46,10 @@ def _file(path: str) -> Path:
         raise ConfigError(f"image = {path[:80]!r}: nothing is downloaded; save it, and give its path or its bytes")
     file = Path(path).expanduser()
     try:
-        found = file.is_file()
+        exists = file.is_file()
     except (OSError, ValueError):  # a name too long, or with a null byte: a text
-        found = False
-    if not found:
+        exists = False
+    if not exists:
         raise ConfigError(f"image = {path[:80]!r}: no such file; give a picture's path, its bytes, or an array")
     return file
 

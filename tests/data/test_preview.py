@@ -8,9 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from xfm import recipes
+from xfm.data.source import SPLITS, Split
 from xfm.data.synthetic import preview as module
 from xfm.data.synthetic.openmoji import CREDIT
-from xfm.data.synthetic.scenes import SPLITS, Split, World
+from xfm.data.synthetic.scenes import World
 
 
 @pytest.mark.parametrize(
@@ -55,9 +56,9 @@ def test_a_sheet_shows_the_scenes_of_its_seed_and_of_the_splits_that_there_are(
 
 
 def test_the_head_says_what_is_harder() -> None:
-    assert module.harder(World()) == "calm scenes, plain captions"
+    assert module.difficulty(World()) == "calm scenes, plain captions"
     level = recipes.get("demo+hard+rich").data
-    said = module.harder(World(100, 48, level.scenes, level.captions))
+    said = module.difficulty(World(100, 48, level.scenes, level.captions))
     assert said.startswith("turned by up to 30°, of one category 70%") and said.endswith("paraphrase 50%")
 
 

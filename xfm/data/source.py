@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 import numpy as np
-from PIL import Image
 
 from .. import seeding
+from ..config import ConfigError
+from ..images import ImageLike, prepare
 
 __all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "PairSource", "Region", "Source",
            "Split"]  # fmt: skip
@@ -42,7 +43,7 @@ HELD_OUT = 0.1  # of the pictures of a PairSource for validation, and as much fo
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A phrase, and where in the picture that is which it names."""
+    """A phrase and the part of the picture that it refers to."""
 
     text: str
     box: Box
@@ -50,25 +51,16 @@ class Region:
 
 
 class Example(Protocol):
-    """A picture and what is known of it. A source with more ground truth yields a type that has more."""
+    """A picture and its annotations. A source with more ground truth yields a type with more attributes."""
 
     @property
-    def image(self) -> np.ndarray:
-        """(S, S, 3) uint8 RGB; S: model.vision.image_size."""
-        ...
-
+    def image(self) -> np.ndarray: ...  # (S, S, 3) uint8 RGB; S: model.vision.image_size
     @property
-    def text(self) -> str:
-        """The caption; "" where there is none."""
-        ...
-
+    def text(self) -> str: ...  # the caption; "" where there is none
     @property
-    def regions(self) -> tuple[Region, ...]: ...
-
+    def regions(self) -> tuple[Region, ...]: ...  # phrases and what they refer to
     @property
-    def credit(self) -> str:
-        """What a figure of the picture must say."""
-        ...
+    def credit(self) -> str: ...  # what a figure of the picture must say
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +85,9 @@ class ItemKey:
 
 
 class Source:
-    """What streams and evaluation draw from. A subclass says what it `provides` and gives `example` (for texts alone:
-    `text`) and `corpus`; what it does not provide is never asked for. Classes, not a Protocol: the defaults below turn
-    `example` into all four streams."""
+    """What streams and evaluation draw from. A subclass states what it `provides` and implements `size`, `example` and
+    `corpus` (of texts alone: `text`, `texts` and `corpus`); what it does not provide is never asked for. A base class,
+    not a protocol: its defaults make all four streams of `example`."""
 
     name: str
     provides: frozenset[str]  # keys of CAPABILITIES
@@ -144,12 +136,12 @@ class Source:
     def _keyed(self, stream: str, key: ItemKey) -> Example:
         if self.size(key.split) is None:
             return self.example(key.split, seeding.seed(stream, key.step, key.index), key.seed)
-        # in a new order every step: none twice in a batch before all were there
+        # in a new order every step: no example twice in a batch that is not larger than the split
         return self.example(key.split, key.index, seeding.seed(key.seed, stream, key.step))
 
 
 class PairSource(Source):
-    """Pictures and captions in memory, resized to the model's picture (bicubic, not cropped, as X-FM evaluates).
+    """Pictures and captions in memory, prepared as everywhere (`images.prepare`: the centre square, resized).
 
     A tenth of the pictures is for validation and a tenth for tests; equal pictures, as of several captions, are in one
     split. The captions are the texts too.
@@ -157,15 +149,15 @@ class PairSource(Source):
 
     def __init__(
         self,
-        images: Sequence[np.ndarray],
+        images: Sequence[ImageLike],
         captions: Sequence[str],
         image_size: int,
         regions: Sequence[Iterable[Region]] | None = None,
         name: str = "own",
         credit: str = "",
     ) -> None:
-        """`images`: n arrays (height, width, 3) uint8 RGB, of any sizes; `captions`: n texts; `image_size`:
-        the model's, pixels a side; `regions`: for each picture its phrases with boxes.
+        """`images`: n arrays, or whatever `images.prepare` takes, of any sizes; `captions`: n texts; `image_size`: the
+        model's, pixels; `regions`: for each array its phrases with boxes; those outside the centre square are dropped.
 
         Raises ValueError naming the item and what is wrong with it, and for fewer than 6 different pictures.
         """
@@ -177,9 +169,13 @@ class PairSource(Source):
             raise ValueError(f"source {name!r}: {counts}: must be as many of each")
         self._examples = [
             CaptionedImage(
-                self._resized(i, image, image_size),
+                self._prepared(i, image, image_size),
                 self._checked_text(f"captions[{i}]", captions[i]),
-                tuple(self._checked_region(f"regions[{i}][{j}]", region) for j, region in enumerate(boxed[i])),
+                tuple(
+                    cropped
+                    for j, region in enumerate(boxed[i])
+                    if (cropped := _cropped(self._checked_region(f"regions[{i}][{j}]", region), image))
+                ),
                 credit,
             )
             for i, image in enumerate(images)
@@ -225,11 +221,11 @@ class PairSource(Source):
         }
         return {split: sorted(i for group in part for i in members[group]) for split, part in parts.items()}
 
-    def _resized(self, i: int, image: np.ndarray, side: int) -> np.ndarray:
-        kind = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
-            raise ValueError(f"source {self.name!r}: images[{i}] is {kind}: must be (height, width, 3) uint8 RGB")
-        return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+    def _prepared(self, i: int, image: ImageLike, side: int) -> np.ndarray:
+        try:
+            return prepare(image, side)
+        except ConfigError as error:
+            raise ValueError(f"source {self.name!r}: images[{i}]: {error}") from error
 
     def _checked_text(self, where: str, text: str) -> str:
         if not isinstance(text, str) or not text.strip():
@@ -244,3 +240,17 @@ class PairSource(Source):
             allowed = "(cx, cy, w, h) inside the picture, as shares of its sides"
             raise ValueError(f"source {self.name!r}: {where}.box = {region.box}: must be {allowed}")
         return region
+
+
+def _cropped(region: Region, image: ImageLike) -> Region | None:
+    """The region in the centre square of an array (H, W, ...), or None where its own centre is outside."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"regions of {type(image).__name__}: boxes are of arrays (H, W) or (H, W, channels) alone")
+    height, width = image.shape[:2]
+    share = np.array([min(1, height / width), min(1, width / height)])  # of the width and the height that is kept
+    (cx, cy), size = np.array(region.box).reshape(2, 2)
+    low, high = (((np.array([cx, cy]) + sign * size / 2) - 0.5) / share + 0.5 for sign in (-1, 1))
+    low, high = low.clip(0, 1), high.clip(0, 1)
+    if np.any(np.abs(np.array([cx, cy]) - 0.5) > share / 2) or np.any(low >= high):
+        return None
+    return Region(region.text, tuple(((low + high) / 2).tolist() + (high - low).tolist()))

@@ -64,9 +64,6 @@ class Tokenizer:
         lengths = torch.tensor([len(text) for text in texts])
         return ids, torch.arange(longest) < lengths[:, None]
 
-    def save(self, path: Path | str) -> None:
-        Path(path).write_text(self.backend.to_str(pretty=True), encoding="utf-8")
-
     @classmethod
     def load(cls, path: Path | str) -> Tokenizer:
         """Raises FileNotFoundError, or ValueError for a file that is not such a tokenizer; both name it."""

@@ -37,8 +37,8 @@ def record(modules: Mapping[str, nn.Module], inputs: bool = False) -> Iterator[d
 
 def layers(model: XFM, stack: Stack) -> dict[str, nn.Module]:
     """Dotted name -> layer, from the first to the last."""
-    found: Any = model.get_submodule(stack.layers)
-    return {stack.layer(index): layer for index, layer in enumerate(found)}
+    modules: Any = model.get_submodule(stack.layers)
+    return {stack.layer(index): layer for index, layer in enumerate(modules)}
 
 
 def tokens(states: Tensor) -> Tensor:

@@ -85,13 +85,13 @@ class TrainingProbe:
         for objective, grads in gradients.items():
             scale, reached = self.scales.get(objective, 1.0), {}
             for name, grad in grads.items():
-                own = reached.setdefault(module_of[name], [])
+                parts = reached.setdefault(module_of[name], [])
                 factor = scale if name.startswith(language) else 1.0
                 if grad is not None and factor:
-                    own.append(torch.linalg.vector_norm(grad) * factor)
+                    parts.append(torch.linalg.vector_norm(grad) * factor)
             norms[objective] = {
-                module: torch.linalg.vector_norm(torch.stack(own)).item() if own else None
-                for module, own in reached.items()
+                module: torch.linalg.vector_norm(torch.stack(parts)).item() if parts else None
+                for module, parts in reached.items()
             }
         return {
             "step": step,
@@ -128,11 +128,10 @@ class TrainingProbe:
 
 def _vector(grads: _Gradient, model: XFM, stack: Stack) -> Tensor | None:
     """The gradient over all parameters of an encoder; 0 for those without a path, None where none has one."""
-    own = {name: p for name, p in model.named_parameters() if name.startswith(f"{stack.encoder}.")}
-    if all(grads[name] is None for name in own):
+    pairs = [(grads[name], p) for name, p in model.named_parameters() if name.startswith(f"{stack.encoder}.")]
+    if all(grad is None for grad, _ in pairs):
         return None
-    each = ((grads[name], p) for name, p in own.items())
-    return torch.cat([(torch.zeros_like(p) if grad is None else grad).flatten() for grad, p in each])
+    return torch.cat([(torch.zeros_like(p) if grad is None else grad).flatten() for grad, p in pairs])
 
 
 def _cosines(vectors: dict[str, Tensor | None]) -> dict[str, float | None]:

@@ -122,8 +122,9 @@ def perturbation_curves(inputs: AttributionInputs, attribution: Attribution, see
             shares[name] = steps / max(count, 1)
             keep_patches.append(keep if side == "image" else all_patches.expand(len(keep), -1))
             keep_pieces.append(keep if side == "text" else all_pieces.expand(len(keep), -1))
-    scores = inputs.masked_scores(torch.cat(keep_patches), torch.cat(keep_pieces)).split([*map(len, shares.values())])
-    return {name: Curve(share, own) for (name, share), own in zip(shares.items(), scores, strict=True)}
+    scores = inputs.masked_scores(torch.cat(keep_patches), torch.cat(keep_pieces))
+    by_curve = scores.split([*map(len, shares.values())])
+    return {name: Curve(share, scores) for (name, share), scores in zip(shares.items(), by_curve, strict=True)}
 
 
 def infidelity(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> float:

@@ -56,8 +56,8 @@ def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iter
         return by_head.flatten(-2)
 
     with ExitStack() as stack:
-        for module, own in chosen.items():
-            hook = lambda _, args, n=module.heads, own=own: (ablated(n, own, args[0]),)  # noqa: E731
+        for module, indices in chosen.items():
+            hook = lambda _, args, n=module.heads, indices=indices: (ablated(n, indices, args[0]),)  # noqa: E731
             stack.enter_context(module.out.register_forward_pre_hook(hook))
         yield
 
@@ -90,11 +90,11 @@ def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") ->
                 heads.append((stack.attention(place, layer), head))
                 with ablate_heads(model, heads[-1:], fill):
                     after = [each.score() for each in inputs]
-                own = [(m[place].weights[layer, head], m[place].gradients[layer, head]) for m in maps]  # type: ignore[index]
+                pairs = [(m[place].weights[layer, head], m[place].gradients[layer, head]) for m in maps]  # type: ignore[index]
                 measures = {
                     "ablation": [abs(a - b) for a, b in zip(after, before, strict=True)],
-                    "attention": [w.amax(-1).mean().item() for w, _ in own],
-                    "attention x gradient": [(w * g).abs().sum().item() for w, g in own],
+                    "attention": [w.amax(-1).mean().item() for w, _ in pairs],
+                    "attention x gradient": [(w * g).abs().sum().item() for w, g in pairs],
                 }
                 means = {name: sum(values) / len(values) for name, values in measures.items()}
                 rows.append({"place": place, "layer": layer, "head": head, **means})
@@ -133,8 +133,8 @@ def removal_effects(
     targets |= {name: target for name, target in TARGETS.items() if target.head in inputs.model.objectives}
     with eval_mode(inputs.model), torch.no_grad():
         before, after = (
-            inputs.outputs(*inputs.mask(*(keep[None] for keep in both)))
-            for both in (inputs.keep_all, (~masked_patches, ~masked_pieces))
+            inputs.outputs(*inputs.mask(patches[None], pieces[None]))
+            for patches, pieces in (inputs.keep_all, (~masked_patches, ~masked_pieces))
         )
         return {name: target.score(after).item() - target.score(before).item() for name, target in targets.items()}
 

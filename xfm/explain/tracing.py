@@ -176,7 +176,7 @@ def capture_attention(inputs: AttributionInputs, gradients: bool = True) -> tupl
     for stack in model.stacks.values():
         for name, site in stack.attentions.items():
             names = [stack.attention(name, layer) for layer in range(len(hooks.layers(model, stack)))]
-            both = (captured.weights, captured.gradients) if gradients else (captured.weights,)
-            stacked = [torch.stack([by_name[n][0].detach() for n in names]).float().cpu() for by_name in both]
+            kinds = (captured.weights, captured.gradients) if gradients else (captured.weights,)
+            stacked = [torch.stack([by_name[n][0].detach() for n in names]).float().cpu() for by_name in kinds]
             maps[name] = AttentionMap(stacked[0], _AXES[site.queries], _AXES[site.keys], *stacked[1:])
     return maps, out

@@ -25,11 +25,8 @@ NEAR = 0.15  # of the picture's side: the widest gap between boxes that are next
 # The first wording of a row is the plain one, the others are paraphrases.
 COUNTS = {2: ("two", "a pair of", "a couple of"), 3: ("three", "a group of three"), 4: ("four", "a group of four")}
 OPENINGS = ("an image of ", "a drawing of ", "we see ", "there is ")
-CONJUNCTIONS = {
-    ", with ": (", with ", ", and ", ", along with "),
-    ", ": (", ", " and "),
-    " and ": (" and ", " as well as "),
-}
+CONJUNCTIONS = {", with ": (", with ", ", and ", ", along with "), ", ": (", ", " and "),
+                " and ": (" and ", " as well as ")}  # fmt: skip
 NEGATIONS = ("and no", "with no", "without")
 IRREGULAR = {"mouse": "mice", "goose": "geese", "wolf": "wolves", "fish": "fish", "deer": "deer", "die": "dice",
              "snowman": "snowmen", "knife": "knives", "leaf": "leaves", "ox": "oxen", "bison": "bison"}  # fmt: skip
@@ -86,19 +83,13 @@ RELATIONS: dict[str, Callable[[Object, Object], bool]] = {
 OCCLUSIONS = ("in front of", "behind")  # only where objects may overlap
 EXTREMES = {"on the left": "to the left of", "on the right": "to the right of",
             "at the top": "above", "at the bottom": "below"}  # fmt: skip
-RELATION_WORDINGS = {
-    "to the left of": ("to the left of", "left of", "on the left of"),
-    "to the right of": ("to the right of", "right of", "on the right of"),
-    "above": ("above", "over", "higher than"),
-    "below": ("below", "under", "beneath", "lower than"),
-    "next to": ("next to", "beside", "near", "close to"),
-    "in front of": ("in front of", "partly hiding"),
-    "behind": ("behind", "partly hidden by"),
-    "on the left": ("on the left", "furthest to the left"),
-    "on the right": ("on the right", "furthest to the right"),
-    "at the top": ("at the top", "furthest up"),
-    "at the bottom": ("at the bottom", "furthest down"),
-}
+RELATION_WORDINGS = {wordings[0]: wordings for wordings in (
+    ("to the left of", "left of", "on the left of"), ("to the right of", "right of", "on the right of"),
+    ("above", "over", "higher than"), ("below", "under", "beneath", "lower than"),
+    ("next to", "beside", "near", "close to"), ("in front of", "partly hiding"), ("behind", "partly hidden by"),
+    ("on the left", "furthest to the left"), ("on the right", "furthest to the right"),
+    ("at the top", "furthest up"), ("at the bottom", "furthest down"),
+)}  # fmt: skip
 
 
 def is_true(caption: Caption, objects: Sequence[Object]) -> bool:

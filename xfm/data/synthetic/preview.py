@@ -1,4 +1,4 @@
-"""A contact sheet of scenes: what the model sees and is told, for the eye."""
+"""A contact sheet of scenes: what the model sees and reads, for the eye."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from matplotlib.patches import Rectangle
 
 from ...config import RunConfig
 from .. import dataset
+from ..source import SPLITS, Split
 from .objects import Object
-from .openmoji import CREDIT
-from .scenes import SPLITS, Scene, Split, World
+from .scenes import Scene, World
+
+__all__ = ["COLOURS", "difficulty", "free_corner", "preview", "show"]
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; each box has a line style and a number as well.
 COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
 STYLES = ("-", "--", "-.", ":")
 PICTURE, GAP, LINE, HEAD, TITLE = 2.9, 0.35, 0.18, 0.9, 0.5  # inches
 WRAP = 38  # characters a line
-ALONE = ((1,) * 4, (2, 3, 4, 2), (3, 4, 2, 4))  # objects of the scenes, row by row, of one split ...
-TOGETHER = ((1, 2, 3, 4, 2),)  # ... and of each of them all
+ONE_SPLIT = ((1,) * 4, (2, 3, 4, 2), (3, 4, 2, 4))  # objects of the scenes, row by row, of one split ...
+ALL_SPLITS = ((1, 2, 3, 4, 2),)  # ... and of each of all
 MEANING: dict[Split, str] = {
-    "train": "what is learnt from",
+    "train": "for learning",
     "validation": "the same concepts in other scenes, for choices made while training",
     "test": "the same concepts in other scenes, for results",
     "unseen_combinations": "pairs of concepts that no other split shows together",
@@ -33,57 +35,63 @@ MEANING: dict[Split, str] = {
 
 
 def preview(config: RunConfig, path: Path | str, split: Split | None = None, seed: int | None = None) -> Path:
-    """Writes a PNG of scenes with captions, boxes and the phrases that name them; returns its path.
+    """Writes a PNG of scenes with captions, boxes and the phrases that refer to them; returns its path.
 
     Twelve scenes of a split, or a row of every split that the world has; of the config's seed, or another. Raises
-    ValueError for an unknown or an empty split.
+    ValueError for an unknown or an empty split, and for a dataset without the drawn world.
     """
     world, seed = dataset(config).world, config.seed if seed is None else seed
+    numbers = ONE_SPLIT if split else ALL_SPLITS
+    sections: dict[Split, list[list[Scene]]] = {}
     splits: list[Split] = [split] if split else [s for s in SPLITS if world.pool(s)]
-    numbers = ALONE if split else TOGETHER
-    sections: dict[Split, list[list[Scene]]] = {
-        one: [scenes_of(world, one, row, n, seed) for n, row in enumerate(numbers)] for one in splits
-    }
+    for name in splits:
+        least, columns = 2 if name == "unseen_combinations" else 1, len(numbers[0])
+        sections[name] = [
+            [world.scene(name, n * columns + i, max(k, least), seed) for i, k in enumerate(row)]
+            for n, row in enumerate(numbers)
+        ]
     width = len(numbers[0]) * (PICTURE + GAP) + GAP
-    height = HEAD + sum(TITLE + sum(map(tall, rows)) for rows in sections.values())
+    height = HEAD + sum(TITLE + sum(map(_row_height, rows)) for rows in sections.values())
     figure = Figure(figsize=(width, height), facecolor="white")
 
     def write(x: float, y: float, text: str, **style: object) -> None:
         figure.text(x / width, 1 - y / height, text, **style)  # type: ignore[arg-type]
 
     write(GAP, 0.42, f"{world.concepts} concepts, {world.image_size} px", size=15, weight="bold", va="center")
-    write(GAP, 0.7, harder(world), size=11, color="#444444", va="center")
-    write(width - GAP, 0.42, CREDIT, size=10, color="#444444", ha="right", va="center")
+    write(GAP, 0.7, difficulty(world), size=11, color="#444444", va="center")
+    write(width - GAP, 0.42, world.credit, size=10, color="#444444", ha="right", va="center")
     top = HEAD + TITLE / 2
-    for one, rows in sections.items():
-        write(GAP, top, one.replace("_", " "), size=13, weight="bold", va="center")
-        write(GAP + 2.6, top, MEANING[one], size=11, color="#444444", va="center")
+    for name, rows in sections.items():
+        write(GAP, top, name.replace("_", " "), size=13, weight="bold", va="center")
+        write(GAP + 2.6, top, MEANING[name], size=11, color="#444444", va="center")
         top += TITLE / 2
         for row in rows:
             for column, scene in enumerate(row):
                 left = GAP + column * (PICTURE + GAP)
                 place = (left / width, 1 - (top + PICTURE) / height, PICTURE / width, PICTURE / height)
                 show(figure.add_axes(place), scene)
-                for n, (colour, line) in enumerate(legend(scene)):
+                for n, (colour, line) in enumerate(_lines(scene)):
                     write(left, top + PICTURE + 0.12 + n * LINE, line, size=9.5, color=colour, va="top")
-            top += tall(row)
+            top += _row_height(row)
         top += TITLE / 2
     figure.savefig(path, dpi=110)
     return Path(path)
 
 
-def scenes_of(world: World, split: Split, numbers: Sequence[int], row: int, seed: int) -> list[Scene]:
-    least = 2 if split == "unseen_combinations" else 1
-    return [world.scene(split, row * len(numbers) + i, max(n, least), seed) for i, n in enumerate(numbers)]
+def _row_height(row: Sequence[Scene]) -> float:
+    """Inches, with the texts."""
+    return PICTURE + max(len(_lines(scene)) for scene in row) * LINE + GAP + 0.15
 
 
-def tall(row: Sequence[Scene]) -> float:
-    """Inches of a row with its texts."""
-    return PICTURE + max(len(legend(scene)) for scene in row) * LINE + GAP + 0.15
+def _lines(scene: Scene) -> list[tuple[str, str]]:
+    """Colour and text of each line: the caption, then the phrases, wrapped."""
+    phrases = [(COLOURS[i], f"{i + 1}  {phrase.text}") for i, phrase in enumerate(scene.phrases)]
+    items = [("black", f"“{scene.text}”"), *phrases]
+    return [(colour, line) for colour, text in items for line in textwrap.wrap(text, WRAP, subsequent_indent="    ")]
 
 
-def harder(world: World) -> str:
-    """What makes the world harder than the calm and plain one: the fields that are not 0."""
+def difficulty(world: World) -> str:
+    """What makes the world harder than the default one: the fields that are not 0."""
     scenes, captions = world.scenes, world.captions
     rules = {
         f"turned by up to {scenes.rotation:g}°": scenes.rotation,
@@ -124,10 +132,3 @@ def free_corner(o: Object, tag: float, taken: Sequence[tuple[float, float, float
         if within and all(x + tag <= a or a + w <= x or y + tag <= b or b + h <= y for a, b, w, h in taken):
             return x, y
     return o.x, o.y
-
-
-def legend(scene: Scene) -> list[tuple[str, str]]:
-    """Colour and text of each line: the caption, then the phrases, wrapped."""
-    phrases = [(COLOURS[i], f"{i + 1}  {phrase.text}") for i, phrase in enumerate(scene.phrases)]
-    items = [("black", f"“{scene.caption.text}”"), *phrases]
-    return [(colour, line) for colour, text in items for line in textwrap.wrap(text, WRAP, subsequent_indent="    ")]

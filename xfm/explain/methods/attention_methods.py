@@ -135,12 +135,12 @@ def _share_pooled(row: Tensor) -> Tensor:
 
 
 def _memory(vision: Tensor, maps: Mapping[str, AttentionMap]) -> Tensor:
-    """(N, N) of the vision encoder's tokens -> (1 + P, 1 + P) of what words attend to, the pooled token first; its own
-    column is 0 where the vision encoder has no token before its patches."""
+    """(N, N) of the vision encoder's tokens -> (1 + P, 1 + P): what the tokens that words attend to are made of. Rows:
+    the pooled token and the patches; columns: the tokens before the patches, together, and the patches."""
     count = maps["cross"].weights.shape[-1] - 1
     prefix = len(vision) - count
     patches = vision[-count:]
-    before = patches[:, :prefix].sum(1, keepdim=True)  # one column for all tokens before the patches
+    before = patches[:, :prefix].sum(1, keepdim=True)
     rows = torch.cat([before, patches[:, prefix:]], 1)
     return torch.cat([rows.mean(0, keepdim=True), rows])
 
