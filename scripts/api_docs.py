@@ -90,9 +90,9 @@ def home(module: Module, name: str) -> tuple[Module, ast.stmt] | Module | None:
                 if (alias.asname or alias.name) == name:
                     return _target(module.absolute(node), alias.name)
     lazy = getattr(import_module(module.name), "_HOME", {})
-    if lazy.get(name) == name:  # a module that is public itself
-        return modules()[f"{module.name}.{name}"]
-    return _target(f"{module.name}.{lazy[name]}", name) if name in lazy else None
+    if name not in lazy:
+        return None
+    return _target(f"{module.name}.{lazy[name]}", name) if lazy[name] else modules()[f"{module.name}.{name}"]
 
 
 def _target(source: str, name: str) -> tuple[Module, ast.stmt] | Module | None:
@@ -182,6 +182,8 @@ def entry(module: Module, name: str) -> list[str]:
     if isinstance(defined, Module):
         return [f"* `{name}`: the module [`{defined.name}`](#{anchor(defined.name)})"]
     where, node = defined
+    if isinstance(node, ast.Assign | ast.AnnAssign) and where is module:
+        return [f"* `{signature(node, name)}`" + (f": {said}" if (said := comment(where, node)) else "")]
     if where is not module and where.names and getattr(node, "name", name) in where.names:
         return [f"* `{name}`: see [`{where.name}`](#{anchor(where.name)})"]
     lines = ["", f"### {name}", "", "```python", signature(node, name), "```", "", description(where, node)]

@@ -117,7 +117,8 @@ def views_table() -> str:
             if "failed" not in m:
                 hover, layer = (f"{m[k]:.0f}" if k in m else "" for k in ("milliseconds_hover", "milliseconds_layer"))
                 times = [f"{m['seconds_first_paint']:.2f}", hover, layer]
-            rows.append([tokens, name, f"{m['bytes'] / 1e6:.1f}", *times, f"{m['elements']:,}" if "elements" in m else ""])
+            elements = f"{m['elements']:,}" if "elements" in m else ""
+            rows.append([tokens, name, f"{m['bytes'] / 1e6:.1f}", *times, elements])
     return table(["tokens", "view", "file, MB", "first paint, s", "hover, ms", "layer, ms", "elements"], rows)
 
 

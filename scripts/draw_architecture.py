@@ -10,7 +10,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -19,12 +21,14 @@ LAYERS: list[dict[str, tuple[float, str]]] = [  # bottom to top; room: its place
     {"config": (1, "frozen dataclasses,\nno torch"), "seeding": (3, "randomness\nby key"),
      "files": (5, "atomic writes,\nJSON lines"), "images": (7, "any picture\nto uint8"),
      "batch": (9, "the four streams'\ntensors"), "masking": (11, "spans and\nblocks")},
-    {"model": (4, "vision, text and fusion\nencoders on one attention"), "interop": (8.8, "names of published\ncheckpoints, CLIP")},
+    {"model": (4, "vision, text and fusion\nencoders on one attention"),
+     "interop": (8.8, "names of published\ncheckpoints, CLIP")},
     {"flow": (4, "THE PAPER: which tensor feeds which loss;\nstop-gradient and guidance"),
      "data": (10, "sources by key: the drawn\nworld, WordNet, your pairs")},
     {"objectives": (4, "one loss a file:\nMLM MIM ITC ITM IMLM BBP")},
     {"recipes": (4, "whole configs,\nablations"), "diagnostics": (9, "gradient table,\ntraining probe")},
-    {"train": (4, "the loop, run folders,\nexact resume"), "explain": (9, "traces, attributions,\nfaithfulness, interventions")},
+    {"train": (4, "the loop, run folders,\nexact resume"),
+     "explain": (9, "traces, attributions,\nfaithfulness, interventions")},
     {"evaluation": (4, "one task a file:\nbaseline and interval")},
     {"lab": (4, "one handle:\nxfm.load"), "plots": (9, "figures from\narrays and tables")},
     {"report": (4, "report.html\nof a run"), "study": (9, "paired runs,\neffects")},
@@ -81,23 +85,23 @@ def draw() -> Figure:
             implied = any(other in graph.get(middle, ()) for middle in others - {other})
             if level_of[other] and level_of[other] != level_of[name] and not implied:
                 arrow(axes, places[name], places[other])
-    for level, rooms in enumerate(LAYERS):
+    for rooms in LAYERS:
         for name, (_, caption) in rooms.items():
             x, y, width, height = places[name]
             box = FancyBboxPatch((x - width / 2, y - height / 2), width, height, "round,pad=0.02,rounding_size=0.12",
                                  facecolor=COLOURS.get(name, OTHER), edgecolor=LINE, zorder=3)  # fmt: skip
             axes.add_patch(box)
-            axes.text(x, y + 0.29, name, ha="center", va="center", fontsize=11, weight="bold", color=TEXT, zorder=4)
-            axes.text(x, y - 0.16, caption, ha="center", va="center", fontsize=8, color=TEXT, zorder=4, linespacing=1.15)
+            look: dict[str, Any] = {"ha": "center", "va": "center", "color": TEXT, "zorder": 4}
+            axes.text(x, y + 0.29, name, fontsize=11, weight="bold", **look)
+            axes.text(x, y - 0.16, caption, fontsize=8, linespacing=1.15, **look)
     axes.set(xlim=(-0.1, 12.1), ylim=(-1.1, 1.75 * (len(LAYERS) - 1) + 0.8))
     axes.set_axis_off()
     axes.text(12, -0.8, "the bottom row: imported by all", ha="right", va="top", fontsize=9, color=TEXT, style="italic")
-    title = "The rooms of X-FM Lab. Arrows: imports (without those that others imply). Blue and yellow: read these first."
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle("Arrows: imports, without those that others imply. Blue, yellow: read first.", fontsize=11)
     return figure
 
 
-def arrow(axes, start: tuple[float, float, float, float], end: tuple[float, float, float, float]) -> None:
+def arrow(axes: Axes, start: tuple[float, float, float, float], end: tuple[float, float, float, float]) -> None:
     reach = min(start[2], end[2]) * 0.44
     shift = max(-reach, min(reach, (end[0] - start[0]) * 0.3))
     tail, head = (start[0] + shift, start[1] - start[3] / 2 - 0.03), (end[0] - shift, end[1] + end[3] / 2 + 0.05)

@@ -4,8 +4,8 @@
     python scripts/run_notebooks.py 04 07           # some, by the beginning of their names
     XFM_SCALE=smoke python scripts/run_notebooks.py --to /tmp/executed 06
 
-A notebook is saved without widget state: each view is followed by its static figure, which is what GitHub shows. An error
-stops the script and leaves that notebook as it was.
+A notebook is saved without widget state: each view is followed by its static figure, which is what GitHub shows. An
+error stops the script and leaves that notebook as it was.
 """
 
 from __future__ import annotations
