@@ -1,5 +1,6 @@
 """What the README claims and shows, done. Its tables are tested with those of docs/, in test_docs.py."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import xfm
 import xfm_widgets
+from xfm.evaluation import find_result, from_json
+from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,6 +48,22 @@ def test_the_first_files_are_as_long_as_is_said() -> None:
     lines = sum(len((ROOT / "xfm" / name).read_text("utf-8").splitlines()) for name in first)
     said = re.search(r"`train/loop.py`, about (\d+) lines", README)
     assert said and abs(lines - int(said[1])) <= 50
+
+
+def test_the_numbers_of_its_text_are_those_of_the_results() -> None:
+    text = " ".join(README[README.index("<!-- end -->") : README.index("## What does not work")].split())
+    effects = Study.load(ROOT / "studies/two-by-two").effects().set_index(["variant", "metric"])
+    row = effects.loc[("no_stop_gradient", "language, loss (nats)")]
+    levels = f"{row['baseline']:.4f} nats; with the stop {row['mean_against']:.4f}, without it {row['mean']:.4f}"
+    assert f"({levels})" in text
+    assert f"by {row['effect']:.4f} nats (95 % interval {row['low']:.4f} to {row['high']:.4f}" in text
+    assert f"p = {row['p_holm']:.4f})" in text
+    demo = from_json(json.dumps(json.loads((ROOT / "benchmarks/results/demo.json").read_text("utf-8"))["evaluation"]))
+    for task, change in (("text to image", "gains {:.1f} points on"), ("image to text", "loses {:.1f} on")):
+        both, itc = (find_result(demo, task, "R@1", condition).value for condition in ("ITC + ITM", "ITC"))
+        assert f"{change.format(100 * abs(both - itc))} {task}" in text and (both > itc) == change.startswith("gains")
+    relations = find_result(xfm.load("demo").evaluate(), "masked relations", "accuracy", "right - wrong")
+    assert f"checkpoint: +{100 * relations.value:.1f} points" in text
 
 
 def test_five_lines(tmp_path: Path) -> None:
