@@ -66,6 +66,7 @@ def hold(config: RunConfig, root: Path, reports: Connection) -> None:
 
 def lock_unsigned(path: Path, reports: Connection) -> None:
     """As a process that has just locked a run and not said who it is."""
-    FileLock(path).acquire()
+    lock = FileLock(path)  # held until this process ends
+    lock.acquire()
     reports.send("locked")
     reports.recv()

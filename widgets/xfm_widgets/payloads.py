@@ -183,7 +183,9 @@ class StudyMetric(TypedDict):
     role: str
     family: str
     unit: str
-    better: str  # "more", "less", or neither
+    better: str  # "higher", "lower", or neither
+    baseline: float | None  # what a model that has learnt nothing reaches
+    baseline_name: str
 
 
 class StudyEffect(TypedDict):
@@ -191,6 +193,7 @@ class StudyEffect(TypedDict):
     metric: str
     against: str
     note: str
+    verdict: str  # by the test that judges the effect
     effect: float | None
     low: float | None
     high: float | None

@@ -14,10 +14,13 @@ from .. import recipes
 from ..config import ConfigError, RunConfig
 from ..config_utils import one_of, require, unknown_field
 from ..evaluation import TASKS, select_tasks
+from .statistics import can_reach
 from .variants import BASELINE, BETWEEN, Changes
 
-ALONE = {"train.threads": 1, "data.workers": 0}  # of every run, unless `changes` says otherwise: one thread in all
-MOST = 3  # primary metrics
+__all__ = ["FEW", "Spec"]
+
+_ALONE = {"train.threads": 1, "data.workers": 0}  # of every run, unless `changes` says otherwise: one thread in all
+_MOST = 3  # primary metrics
 FEW = "at most three, one of language, one of vision, one of vision-language: more are a search"
 
 
@@ -43,14 +46,10 @@ class Spec:
         require(bool(seeds), "seeds", seeds, "at least one")
         require(all(type(seed) is int and seed >= 0 for seed in seeds), "seeds", seeds, "whole numbers from 0")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "different from each other")
-        require(len(primary) <= MOST, "primary", primary, FEW)
+        require(len(primary) <= _MOST, "primary", primary, FEW)
         require(len(set(primary)) == len(primary), "primary", primary, "different metrics")
-        require(
-            bool(primary) or not self.confirmatory,
-            "primary",
-            primary,
-            "named where confirmatory is true: what it is judged by is said beforehand",
-        )
+        named = "named where confirmatory is true: what it is judged by is said beforehand"
+        require(bool(primary) or not self.confirmatory, "primary", primary, named)
         try:
             select_tasks(self.tasks)
         except ValueError as error:
@@ -64,7 +63,7 @@ class Spec:
     def configs(self) -> dict[str, RunConfig]:
         """By label, at seed 0. The name says the recipe and the config's own fingerprint, so that studies which ask for
         the same run share it, whatever they call it."""
-        base = recipes.get(self.recipe).replace({**ALONE, **self.changes, "seed": 0})
+        base = recipes.get(self.recipe).replace({**_ALONE, **self.changes, "seed": 0})
         made = {}
         for label, fields in self.variants.items():
             try:
@@ -83,15 +82,28 @@ class Spec:
         named = {name for label in self.variants for name in (label, label.partition(BETWEEN)[0])}
         return BASELINE if BASELINE in named else next(iter(self.variants))
 
+    @property
+    def tests(self) -> int:
+        """Of the primary family: metrics x comparisons with the reference."""
+        return len(self.primary) * len(self.references(self.reference))
+
+    @property
+    def confirms(self) -> bool:
+        """Whether it was declared confirmatory and Holm's test could reach .05 with these seeds."""
+        return self.confirmatory and can_reach(self.tests, len(self.seeds))
+
+    @property
+    def kind(self) -> str:
+        return "confirmatory" if self.confirms else "exploratory"
+
     def references(self, against: str) -> dict[str, str]:
         """What each variant is compared with: one variant for all; or, where a grid was made of several variants, the
         one called `against` in the same cell. ConfigError, with the nearest, where there is none such."""
         if against not in self.variants:
             cells = {label: label.partition(BETWEEN)[2] for label in self.variants}
             partners = {label: BETWEEN.join((against, cell)) for label, cell in cells.items() if cell}
-            found = {a: b for a, b in partners.items() if b in self.variants and a != b}
-            if found:
-                return found
+            if pairs := {a: b for a, b in partners.items() if b in self.variants and a != b}:
+                return pairs
         one_of("against", against, self.variants)
         return {label: against for label in self.variants if label != against}
 
@@ -103,18 +115,16 @@ class Spec:
         """What `to_json` wrote. ConfigError for another field or type, ValueError for what is no JSON."""
         tree: Any = json.loads(text)
         fields = {f.name: f for f in dataclasses.fields(cls)}
+        kinds = {"name": str, "recipe": str, "variants": dict, "changes": dict, "confirmatory": bool}  # others: lists
         require(isinstance(tree, Mapping), "spec", tree, f"a mapping of {', '.join(fields)}")
-        for name in tree:
+        for name, value in tree.items():
             if name not in fields:
                 raise unknown_field(name, fields)
-        for name, f in fields.items():
-            optional = f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
-            require(name in tree or optional, name, None, "there")
-        kinds = {"name": str, "recipe": str, "variants": dict, "changes": dict, "confirmatory": bool}
-        for name, value in tree.items():
             kind = kinds.get(name, list)
             require(isinstance(value, kind), name, value, f"of type {kind.__name__}")
-        for label, fields in tree.get("variants", {}).items():
-            require(isinstance(fields, dict), f"variants.{label}", fields, "a mapping of dotted fields")
+        for name in ("name", "recipe", "variants", "seeds"):
+            require(name in tree, name, None, "there")
+        for label, changes in tree["variants"].items():
+            require(isinstance(changes, dict), f"variants.{label}", changes, "a mapping of dotted fields")
         values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
         return cls(**values)

@@ -32,8 +32,11 @@ function numberText(x, unit, withSign = false) {
 }
 /** @param {string} unit */
 const differenceUnit = (unit) => (unit === "%" ? "percentage points" : unit);
-/** @param {StudyEffect} effect */
-const leavesZeroOut = ({ low, high }) => low !== null && high !== null && (low > 0 || high < 0);
+/**
+ * Whether the test that judges the effect tells it from zero: Holm's for primary metrics, the interval for others
+ * @param {StudyEffect} effect
+ */
+const isShown = (effect) => ["better", "worse", "different"].includes(effect.verdict);
 /** @param {Pair} pair */
 const change = ({ reference, value }) => value - reference;
 /**
@@ -42,7 +45,7 @@ const change = ({ reference, value }) => value - reference;
  * @param {number} difference
  */
 const isBetter = (metric, difference) =>
-  difference === 0 || !metric.better ? null : difference > 0 === (metric.better === "more");
+  difference === 0 || !metric.better ? null : difference > 0 === (metric.better === "higher");
 
 /**
  * @param {StudyMetric} metric
@@ -51,7 +54,7 @@ const isBetter = (metric, difference) =>
 function verdict(metric, effect) {
   if (!effect || effect.effect === null) return "not measured";
   if (effect.low === null) return "too few seeds";
-  if (!leavesZeroOut(effect)) return "not shown to differ";
+  if (!isShown(effect)) return "not shown to differ";
   if (!metric.better) return effect.effect > 0 ? "higher" : "lower";
   return isBetter(metric, effect.effect) ? "better" : "worse";
 }
@@ -195,7 +198,9 @@ function render({ model, el }) {
         const effect = effectOf(m);
         const small = canvas(...LIST, { "aria-hidden": "true" });
         drawSmall(small, m, effect, inks);
-        const unit = node("span", { className: "xfm-soft" }, ` ${m.unit}${m.better ? `, ${m.better} is better` : ""}`);
+        const direction = m.better ? `, ${m.better} is better` : "";
+        const level = m.baseline === null ? "" : `, ${m.baseline_name}: ${numberText(m.baseline, m.unit)}`;
+        const unit = node("span", { className: "xfm-soft" }, ` ${m.unit}${direction}${level}`);
         const name = `${isPrimary(m) ? "★ " : ""}${m.metric}`;
         return node(
           "div",
@@ -264,7 +269,7 @@ function render({ model, el }) {
    * @param {number} lineWidth
    */
   function drawMean(brush, inks, effect, lineWidth) {
-    const fillStyle = leavesZeroOut(effect) ? inks.blue : inks.ground;
+    const fillStyle = isShown(effect) ? inks.blue : inks.ground;
     Object.assign(brush, { strokeStyle: inks.blue, fillStyle, lineWidth });
   }
   /**

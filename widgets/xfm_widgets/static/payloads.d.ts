@@ -165,6 +165,8 @@ export interface StudyMetric {
   family: string;
   unit: string;
   better: string;
+  baseline: number | null;
+  baseline_name: string;
 }
 
 export interface StudyEffect {
@@ -172,6 +174,7 @@ export interface StudyEffect {
   metric: string;
   against: string;
   note: string;
+  verdict: string;
   effect: number | null;
   low: number | null;
   high: number | null;
@@ -285,6 +288,7 @@ export interface GroundedPhrase {
 
 export interface AblationExplorerTraits {
   band: "interval" | "range";
+  credit: string;
   curve: string;
   message: string;
   metric: string;
@@ -295,6 +299,7 @@ export interface AblationExplorerTraits {
 }
 
 export interface AttributionLabTraits {
+  credit: string;
   message: string;
   methods: string[];
   opacity: number;
@@ -311,6 +316,7 @@ export interface AttributionLabTraits {
 }
 
 export interface GradientFlowTraits {
+  credit: string;
   itc_share: number;
   message: string;
   mim_target: "self" | "frozen" | "pixels" | "teacher";
@@ -321,6 +327,7 @@ export interface GradientFlowTraits {
 }
 
 export interface GroundingPadTraits {
+  credit: string;
   found: Record<string, GroundedPhrase>;
   head: number;
   layer: number;
@@ -333,6 +340,7 @@ export interface GroundingPadTraits {
 
 export interface MaskPlaygroundTraits {
   answer: MaskAnswer;
+  credit: string;
   hidden_patches: number[];
   hidden_pieces: number[];
   message: string;
@@ -345,6 +353,7 @@ export interface MaskPlaygroundTraits {
 export interface RetrievalExplorerTraits {
   apart: boolean;
   asked: Record<string, DataView>;
+  credit: string;
   direction: "text to image" | "image to text";
   message: string;
   order: "ITC" | "ITM re-ranked";
@@ -356,6 +365,7 @@ export interface RetrievalExplorerTraits {
 export interface TraceExplorerTraits {
   a: string;
   b: string;
+  credit: string;
   head: number;
   heads: "head" | "mean" | "max" | "rollout";
   layer: number;
@@ -371,6 +381,7 @@ export interface TraceExplorerTraits {
 }
 
 export interface TrainingMonitorTraits {
+  credit: string;
   cursor: number;
   done: boolean;
   group: "losses" | "accuracies" | "parts of losses" | "gradient norms" | "gradient cosines" | "encoders" | "speed";
