@@ -182,14 +182,11 @@ def entry(module: Module, name: str) -> list[str]:
     if isinstance(defined, Module):
         return [f"* `{name}`: the module [`{defined.name}`](#{anchor(defined.name)})"]
     where, node = defined
-    if isinstance(node, ast.Assign | ast.AnnAssign) and where is module:
-        return [f"* `{signature(node, name)}`" + (f": {said}" if (said := comment(where, node)) else "")]
     if where is not module and where.names and getattr(node, "name", name) in where.names:
         return [f"* `{name}`: see [`{where.name}`](#{anchor(where.name)})"]
-    lines = ["", f"### {name}", "", "```python", signature(node, name), "```", "", description(where, node)]
-    if isinstance(node, ast.ClassDef):
-        lines += ["", *members(where, node)]
-    return lines
+    said = description(where, node)
+    lines = [f"* `{signature(node, name)}`" + (f": {said}" if said else "")]
+    return lines + [f"  {line}" for line in members(where, node)] if isinstance(node, ast.ClassDef) else lines
 
 
 def anchor(heading: str) -> str:
@@ -220,9 +217,7 @@ def page() -> str:
         if module.names is None:
             continue
         lines += ["", f"## {module.name}", "", first_paragraph(ast.get_docstring(module.tree)), ""]
-        entries = [entry(module, name) for name in module.names]
-        links = [line for lines_of_one in entries if len(lines_of_one) == 1 for line in lines_of_one]
-        lines += links + [line for lines_of_one in entries if len(lines_of_one) > 1 for line in lines_of_one]
+        lines += [line for name in module.names for line in entry(module, name)]
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
     return text.rstrip() + "\n"
 

@@ -125,7 +125,8 @@ def views_table() -> str:
 def effects_table() -> str:
     effects = Study.load(ROOT / "studies" / "two-by-two").effects()
     rows = []
-    for row in effects[effects["role"] == "primary"].to_dict("records"):
+    primary: Any = effects[effects["role"] == "primary"]
+    for row in primary.to_dict("records"):
         scale, digits = (1, 4) if row["unit"] == "nats" else (100, 2)
         level = [f"{scale * row[name]:.{digits}f}" for name in ("baseline", "mean_against", "mean")]
         effect, low, high = (f"{scale * row[name]:+.{digits}f}".replace("-", "−") for name in ("effect", "low", "high"))

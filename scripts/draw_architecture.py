@@ -51,7 +51,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def room(parts: tuple[str, ...]) -> str:
-    name = "xfm_widgets" if parts[0] == "xfm_widgets" else parts[1] if len(parts) > 1 else parts[0]
+    name = "xfm_widgets" if parts[0] == "xfm_widgets" else parts[min(1, len(parts) - 1)]
     return MERGED.get(name, name)
 
 
@@ -59,7 +59,7 @@ def imported(path: Path, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The dotted names of both packages that a file imports."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            base = parts[: len(parts) - node.level] if node.level else ()
+            base: tuple[str, ...] = parts[: len(parts) - node.level] if node.level else ()
             module = (*base, *(node.module or "").split(".")) if node.module else base
             names = [(*module, alias.name) for alias in node.names]
         elif isinstance(node, ast.Import):

@@ -33,7 +33,7 @@ def execute(path: Path, target: Path) -> None:
     client.execute()
     notebook.metadata = {name: value for name, value in notebook.metadata.items() if name in KEPT}
     target.mkdir(parents=True, exist_ok=True)
-    text = nbformat.writes(notebook, version=4)
+    text = nbformat.writes(notebook)
     (target / path.name).write_text(text + "\n" * (not text.endswith("\n")), encoding="utf-8")
 
 
