@@ -167,7 +167,8 @@ def test_it_trains_is_ablated_by_name_and_has_its_curve(added: str, tmp_path) ->
     stream = ADDED[added].streams[0]
     assert all(f"{stream}/{added}" in record for record in records)
     assert f"validation/{stream}/{added}" in records[-1]
-    titles = [" ".join(axes.get_title(loc="left").split()) for axes in plots.learning_curves(records, config).axes]
+    drawn = [axes.get_title(loc="left") for axes in plots.learning_curves(records, config).axes]
+    titles = [" ".join(title.split()) for title in drawn]  # long ones are wrapped
     assert any(title.startswith(added.upper()) and ADDED[added].title in title for title in titles), titles
     ablated = config.replace({**recipes.ablations()[f"no_{added}"], "name": "ablated"})
     assert f"{stream}/{added}" not in next(pretrain(ablated, tmp_path))

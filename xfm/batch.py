@@ -58,12 +58,16 @@ class Regions:
 
 @dataclass(frozen=True)
 class Images:
+    """Pictures without text, and which patches are masked."""
+
     image: Tensor  # (B, 3, H, W)
     image_mask: Tensor  # (B, P) bool
 
 
 @dataclass(frozen=True)
 class Texts:
+    """Sentences without a picture."""
+
     tokens: TokenBatch
 
 
@@ -82,12 +86,16 @@ class FusionBatch:
 
 @dataclass(frozen=True)
 class MimTarget:
+    """What masked patches must predict, of B pictures."""
+
     patches: Tensor  # (B, P, C)
     pooled: Tensor | None  # (B, C); None where a mean over patches means nothing (pixels)
 
 
 @dataclass(frozen=True)
 class LossOut:
+    """A loss, and what it reports."""
+
     loss: Tensor  # scalar
     report: dict[str, Tensor] = field(default_factory=dict)  # scalars to log; their graphs are let go
 

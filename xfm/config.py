@@ -82,6 +82,8 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
+    """The three encoders and the contrastive space. The defaults are the paper's `base`."""
+
     vision: VisionConfig = VisionConfig()
     text: TextConfig = TextConfig()
     fusion_depth: int = 12
@@ -118,6 +120,8 @@ class FlowConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
+    """When a loss joins, and how much it weighs."""
+
     weight: float = 1.0  # 0 switches the loss off: it then costs nothing
     start: float = 0.0  # the share of the run's steps after which it joins
 
@@ -212,6 +216,8 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
+    """Optimizer, schedule, precision, and what is saved and measured when. AdamW's defaults are the paper's."""
+
     steps: int = 1000
     lr: float = 1e-4
     head_lr_scale: float = 2.0  # of the new heads and the temperature

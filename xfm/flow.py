@@ -1,6 +1,4 @@
-"""THE PAPER: which tensor feeds which loss. Its two techniques are here and nowhere else (X-FM, section 3.2).
-A `Flow` is one stream's forward pass, lazy and memoised: a loss that is off costs nothing, what is shared is made once.
-"""
+"""THE PAPER: which tensor feeds which loss. Its two techniques are here and nowhere else (X-FM, section 3.2)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +19,8 @@ __all__ = ["Flow"]
 
 @dataclass(eq=False)
 class Flow:
+    """One stream's forward pass, lazy and memoised: a loss that is off costs nothing, what is shared is made once."""
+
     model: XFM
     batch: Any  # one of the four streams' batches
     config: FlowConfig

@@ -21,6 +21,7 @@ SHOWS = 0.1  # of a patch, that an object must cover to go with it
 
 
 def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
+    """An attribution with its faithfulness report, as the browser draws it."""
     rows = (
         [
             [
@@ -51,6 +52,7 @@ def by_word(a: Attribution) -> np.ndarray:
 
 
 def finite(x: float | None) -> float | None:
+    """A JSON number; None where it is none."""
     return float(x) if x is not None and math.isfinite(x) else None
 
 
@@ -60,6 +62,7 @@ def is_finite(a: Attribution) -> bool:
 
 
 def number(x: float | None) -> str:
+    """Three significant digits; – where there is none."""
     return "–" if x is None else f"{x:.3g}".replace("-", "−")
 
 

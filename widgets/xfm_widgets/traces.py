@@ -62,6 +62,7 @@ def size(trace: Any) -> int:
 
 
 def finite(trace: Trace) -> bool:
+    """Whether all attention weights are finite."""
     return all(bool(attention.weights.isfinite().all()) for attention in trace.maps.values())
 
 
@@ -117,4 +118,5 @@ def pieces_of(trace: Trace, phrase: str) -> list[int]:
 
 
 def patch_names(trace: Trace) -> list[str]:
+    """Of the image tokens."""
     return ["whole picture", *(f"patch {i}" for i in range(trace.patches.grid**2))]

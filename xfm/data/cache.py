@@ -89,4 +89,5 @@ def package_folder(module: str, install: str) -> Path:
 
 
 def version(distribution: str) -> str:
+    """Of an installed package, as in the keys of cached files."""
     return importlib.metadata.version(distribution)

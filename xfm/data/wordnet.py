@@ -44,6 +44,8 @@ FITTING = {
 
 
 class Sentence(NamedTuple):
+    """A definition or an example of a WordNet synset."""
+
     text: str
     lexname: str  # one of WordNet's 45 lexicographer files, "noun.animal"
     synset: str  # part of speech and offset, "n02374451"

@@ -54,6 +54,8 @@ def unstopped(config: RunConfig) -> RunConfig:
 
 
 class TrainingProbe:
+    """Looks at a fixed held-out batch during training: gradient norms and cosines by module, CKA, the MIM target."""
+
     def __init__(self, pretraining: Pretraining, start: XFM, tokenizer: Tokenizer):
         """`start` is read here, and its encoders' weights are kept."""
         config, model = pretraining.config, pretraining.model

@@ -41,6 +41,8 @@ class Retrieved:
 
 @dataclass(frozen=True, eq=False)
 class Grounded:
+    """A phrase with its predicted and its true box (cx, cy, w, h), shares of the picture's sides."""
+
     image: np.ndarray
     phrase: str
     predicted: Box

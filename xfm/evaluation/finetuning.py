@@ -30,6 +30,8 @@ CLIP = 1.0  # largest gradient norm
 
 @dataclass(frozen=True)
 class LabelledTexts:
+    """Sentences, or pairs of them, with labels."""
+
     samples: Sequence[Sample]
     labels: Sequence[str]
     groups: Sequence[object] | None = None  # of samples that are not independent

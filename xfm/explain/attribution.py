@@ -29,6 +29,8 @@ __all__ = ["METHODS", "Attribution", "Method", "attribute", "normalise_positive"
 
 @dataclass(frozen=True)
 class Attribution:
+    """A number for each word piece and each patch: what a target is due to, by one method."""
+
     method: str
     target: str
     text: Tensor  # (L,) a number a word piece, float32 on the CPU

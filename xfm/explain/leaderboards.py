@@ -39,6 +39,8 @@ QUICK = tuple(name for name, method in METHODS.items() if not method.slow)
 
 @dataclass(frozen=True)
 class Leaderboard:
+    """Scores of several methods over several scenes."""
+
     rows: pd.DataFrame  # a row a scene, method and score: scene, method, score, value
 
     def table(self) -> pd.DataFrame:

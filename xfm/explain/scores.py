@@ -9,6 +9,8 @@ __all__ = ["SCORES", "Score"]
 
 @dataclass(frozen=True)
 class Score:
+    """What a faithfulness score measures, and which direction is better."""
+
     description: str
     higher_is_better: bool = True
     truth: bool = False  # needs ground truth

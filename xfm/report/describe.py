@@ -71,10 +71,12 @@ def listed(words: Sequence[str]) -> str:
 
 
 def percent(share: float) -> str:
+    """A share, in per cent."""
     return f"{100 * share:.1f}\u00a0%".replace("-", "−")
 
 
 def duration(seconds: float) -> str:
+    """Seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -51,6 +51,7 @@ class ReportFigure:
 
 
 def training(records: Sequence[Record], config: RunConfig) -> list[ReportFigure]:
+    """Learning curves: losses, then the accuracies that losses report."""
     figures = []
     titles: dict[Measure, str] = {"loss": "Learning curves", "accuracy": "Scores that the losses report"}
     for measure, title in titles.items():
@@ -64,6 +65,7 @@ def training(records: Sequence[Record], config: RunConfig) -> list[ReportFigure]
 
 
 def throughput(records: Sequence[Record]) -> ReportFigure:
+    """Steps a second over the run, and the time spent waiting for data."""
     seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
     label = f"On average {len(records) / seconds:.2f} steps per second, {percent(waited / seconds)} waiting for data"
     return ReportFigure("throughput", "Throughput", "", {label: plots.throughput(records)})
@@ -113,6 +115,7 @@ def _described(answer: Retrieved | Grounded | Masked) -> str:
 
 
 def gradients(tables: Mapping[str, GradientTable]) -> ReportFigure:
+    """The gradient table, with and without the stop."""
     title = "Which loss shapes which part"
     drawing = plots.gradient_table({name: table.frame() for name, table in tables.items()})
     return ReportFigure("gradients", title, "", {f"{title}: the table below has all numbers": drawing})

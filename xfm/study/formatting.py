@@ -90,6 +90,7 @@ def interval(row: Any) -> str:
 
 
 def p_value(p: float) -> str:
+    """Four digits; an empty text for NaN."""
     return "" if p != p else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 

@@ -23,6 +23,8 @@ __all__ = ["AttentionSide", "plot_attention"]
 
 @dataclass(frozen=True)
 class AttentionSide:
+    """One panel of a view of attention."""
+
     title: str
     kind: str  # "words" or "patches"
     weights: Tensor  # of all word pieces, or of the whole picture's token and then all patches

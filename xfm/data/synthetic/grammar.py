@@ -34,6 +34,8 @@ IRREGULAR = {"mouse": "mice", "goose": "geese", "wolf": "wolves", "fish": "fish"
 
 @dataclass(frozen=True, slots=True)
 class Thing:
+    """What a noun phrase names."""
+
     name: str
     size: str | None = None  # "big", "small", None: not mentioned
     count: int = 1
@@ -42,6 +44,8 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
+    """A statement about two things, or about the place of one."""
+
     subject: int  # index of a thing
     word: str  # a key of RELATIONS or, with subject == object, of EXTREMES, whatever the wording
     object: int
@@ -49,6 +53,8 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
+    """A text, and what it says: its things, their relations, and where in the text each is named."""
+
     text: str
     things: tuple[Thing, ...]
     relations: tuple[Relation, ...] = ()
@@ -65,6 +71,7 @@ def _above(a: Object, b: Object) -> bool:
 
 
 def next_to(a: Object, b: Object) -> bool:
+    """Whether the gap between two boxes is at most NEAR of the picture's side."""
     aside = max(b.x - a.x - a.width, a.x - b.x - b.width, 0)
     apart = max(b.y - a.y - a.height, a.y - b.y - b.height, 0)
     return aside**2 + apart**2 <= (NEAR * a.side) ** 2

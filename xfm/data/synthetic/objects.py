@@ -21,6 +21,8 @@ ANGLES = 6  # steps from upright to the largest rotation, either way: few, since
 
 @dataclass(frozen=True, slots=True)
 class Object:
+    """A drawing placed in a scene, with its visible box and mask."""
+
     concept: int  # index in openmoji.concepts(); below World.concepts: its class
     name: str
     size: Literal["big", "small"]

@@ -32,6 +32,8 @@ COMMON, MORE = ([name for line in _NAMES[key] for name in line.split()] for key 
 
 @dataclass(frozen=True)
 class Concept:
+    """One of OpenMoji's pictures with its name and category."""
+
     code: str  # "1F34E", the file's stem
     name: str  # "apple", lower-case, unique
     category: str
@@ -89,6 +91,7 @@ def picture(concept: Concept, side: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def rows() -> dict[str, int]:
+    """Code point -> row in `pictures`."""
     return {code: i for i, code in enumerate(sorted(c.code for c in concepts()))}  # does not depend on the order above
 
 

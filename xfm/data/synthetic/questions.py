@@ -28,6 +28,8 @@ YES_NO = ("yes", "no")
 
 @dataclass(frozen=True, eq=False)
 class VisualQuestion:
+    """A question about a scene, with its answer."""
+
     scene: Scene
     text: str
     answer: str

@@ -21,6 +21,8 @@ ConceptSampler = Callable[[np.random.Generator], list[int]]  # draws the concept
 
 
 class SceneSampler:
+    """Draws scenes under constraints, for pairs of scenes that differ in one thing."""
+
     def __init__(self, world: World, split: Split) -> None:
         """Raises ValueError where the split shows too few concepts."""
         self.world, self.combined = world, split == "unseen_combinations"
@@ -73,10 +75,12 @@ class SceneSampler:
 
 
 def name_of(concept: int) -> str:
+    """The name of a concept by its index."""
     return openmoji.concepts()[concept].name
 
 
 def choose(items: Sequence[T], rng: np.random.Generator) -> T:
+    """One item, each as likely."""
     return items[int(rng.random() * len(items))]
 
 

@@ -32,6 +32,8 @@ QUANTIFIERS: dict[StatementKind, tuple[str, Callable[[int, int], bool]]] = {  # 
 
 @dataclass(frozen=True, eq=False)
 class Statement:
+    """A text about two scenes, true or false (as in NLVR2)."""
+
     left: Scene
     right: Scene
     text: str

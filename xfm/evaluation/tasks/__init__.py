@@ -24,6 +24,8 @@ __all__ = ["FAMILIES", "TASKS", "Task"]
 
 @dataclass(frozen=True)
 class Task:
+    """What a task is about, needs, and computes."""
+
     family: str
     needs: tuple[str, ...]  # of the data source: keys of `data.source.CAPABILITIES`
     score: Callable[[EvalContext], list[Result]]

@@ -28,6 +28,8 @@ TASKS: dict[Kind, str] = {kind: f"matching ({word} exchanged)" for kind, word in
 
 @dataclass(frozen=True)
 class HardNegative:
+    """A true caption and a false one that differ in a word."""
+
     scene: int  # the caption's own picture ...
     unrelated: int  # ... and another, which shows nothing that the caption names
     caption: str

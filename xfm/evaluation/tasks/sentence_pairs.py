@@ -36,6 +36,8 @@ FORBIDDEN = 1e6  # more than all that is allowed costs
 
 @dataclass(frozen=True)
 class Pair:
+    """Two sentences, and whether the relation in question holds."""
+
     first: Sentence
     second: Sentence
     label: Literal["yes", "no"]

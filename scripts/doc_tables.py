@@ -1,0 +1,167 @@
+"""Fills the tables of README.md and docs/ from the committed results and the recipes.
+
+    python scripts/doc_tables.py
+
+A table stands between `<!-- table NAME -->` and `<!-- end -->`; a test keeps every page as this script makes it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import xfm
+from xfm import recipes
+from xfm.evaluation import Result, evaluate_run, find_result, from_json
+from xfm.study import Study
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations"))]
+MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
+Key = tuple[str, str, str]  # task, condition, metric
+
+DEMO: list[Key] = [
+    ("image to text", "ITC", "R@1"),
+    ("text to image", "ITC", "R@1"),
+    ("image to text", "ITM re-ranked", "R@1"),
+    ("text to image", "ITM re-ranked", "R@1"),
+    ("image to text", "ITC + ITM", "R@1"),
+    ("text to image", "ITC + ITM", "R@1"),
+    ("matching (name exchanged)", "ITM", "accuracy"),
+    ("matching (size exchanged)", "ITM", "accuracy"),
+    ("matching (count exchanged)", "ITM", "accuracy"),
+    ("matching (relation exchanged)", "ITM", "accuracy"),
+    ("grounding", "", "acc@0.5"),
+    ("grounding", "any object's box", "acc@0.5"),
+    ("grounding (several objects)", "swapped phrase", "acc@0.5"),
+    ("grounding (harder pictures)", "hard", "acc@0.5"),
+    ("naming", "", "accuracy"),
+    ("naming (unseen concepts)", "", "accuracy"),
+    ("masked names", "right picture", "accuracy"),
+    ("masked names", "right - wrong", "accuracy"),
+    ("masked relations", "right - wrong", "accuracy"),
+    ("concept", "pooled, linear probe", "accuracy"),
+    ("concept (unseen concepts)", "pooled, linear probe", "accuracy"),
+    ("category (unseen concepts)", "pooled, linear probe", "accuracy"),
+    ("language", "", "accuracy"),
+    ("lexicographer files", "linear probe", "accuracy"),
+    ("lexicographer files", "bag of words", "accuracy"),
+    ("hypernym", "fine-tuned", "accuracy"),
+]
+CHECKPOINT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
+SHORT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
+
+
+def demo_results() -> list[Result]:
+    return from_json(json.dumps(benchmark("demo")["evaluation"]))
+
+
+def checkpoint_results() -> list[Result]:
+    return evaluate_run(xfm.load("demo").run.folder)  # as it was saved; nothing is run
+
+
+def benchmark(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
+
+
+def title(key: Key) -> str:
+    return ", ".join(filter(None, key))
+
+
+def baseline(result: Result) -> str:
+    return "" if result.baseline is None else f"{100 * result.baseline:.1f} ({result.baseline_name})"
+
+
+def evaluation_table(results: Sequence[Result], keys: Sequence[Key]) -> str:
+    rows = []
+    for task, condition, metric in keys:
+        r = find_result(results, task, metric, condition)
+        interval = f"{100 * r.low:.1f} to {100 * r.high:.1f}"
+        rows.append([title((task, condition, metric)), f"{100 * r.value:.1f}", interval, baseline(r), str(r.n)])
+    return table(["", "%", "95 % interval", "baseline", "n"], rows)
+
+
+def short_table() -> str:
+    rows = []
+    both = demo_results(), checkpoint_results()
+    for task, condition, metric in SHORT:
+        demo, checkpoint = (find_result(results, task, metric, condition) for results in both)
+        assert baseline(demo) == baseline(checkpoint), task
+        values = [f"{100 * r.value:.1f}" for r in (demo, checkpoint)]
+        rows.append([title((task, condition, metric)), *values, baseline(demo)])
+    return table(["", "demo", "checkpoint", "baseline"], rows)
+
+
+def step_time_table() -> str:
+    rows = []
+    for name, size in benchmark("step_time")["sizes"].items():
+        low, high = sorted(f"{share:.2f}" for share in size["of_published"])
+        rows.append([name, f"{size['seconds']:.2f}", f"{size['cpu_seconds']:.2f}", f"{size['tokens_per_second']:.0f}",
+                     f"{low} to {high}"])  # fmt: skip
+    return table(["size", "seconds a step", "CPU seconds", "tokens a second", "share of the published code's"], rows)
+
+
+def views_table() -> str:
+    rows = []
+    for tokens, views in benchmark("widgets")["tokens"].items():
+        for name, m in views.items():
+            times = ["failed"] * 3
+            if "failed" not in m:
+                hover, layer = (f"{m[k]:.0f}" if k in m else "" for k in ("milliseconds_hover", "milliseconds_layer"))
+                times = [f"{m['seconds_first_paint']:.2f}", hover, layer]
+            elements = f"{m['elements']:,}" if "elements" in m else ""
+            rows.append([tokens, name, f"{m['bytes'] / 1e6:.1f}", *times, elements])
+    return table(["tokens", "view", "file, MB", "first paint, s", "hover, ms", "layer, ms", "elements"], rows)
+
+
+def effects_table() -> str:
+    effects = Study.load(ROOT / "studies" / "two-by-two").effects()
+    rows = []
+    primary: Any = effects[effects["role"] == "primary"]
+    for row in primary.to_dict("records"):
+        scale, digits = (1, 4) if row["unit"] == "nats" else (100, 2)
+        level = [f"{scale * row[name]:.{digits}f}" for name in ("baseline", "mean_against", "mean")]
+        effect, low, high = (f"{scale * row[name]:+.{digits}f}".replace("-", "−") for name in ("effect", "low", "high"))
+        metric = row["metric"] if row["unit"] == "nats" else f"{row['metric']} (%)"
+        rows.append([metric, f"`{row['variant']}`", f"{level[0]} ({row['baseline_name']})", *level[1:], effect,
+                     f"{low} to {high}", f"{row['p']:.4f}", f"{row['p_holm']:.4f}",
+                     f"{scale * row['detectable']:.{digits}f}", row["verdict"]])  # fmt: skip
+    head = ["metric", "variant", "baseline", "xfm", "variant's", "difference", "95 % interval", "p", "Holm's p",
+            "detectable", "verdict"]  # fmt: skip
+    return table(head, rows)
+
+
+def changes_table(changes: dict[str, dict[str, Any]]) -> str:
+    rows = [[f"`{name}`", ", ".join(f"`{f}` = {v!r}" for f, v in fields.items())] for name, fields in changes.items()]
+    return table(["name", "fields"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "short": short_table,
+    "demo": lambda: evaluation_table(demo_results(), DEMO),
+    "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
+    "step-time": step_time_table,
+    "views": views_table,
+    "effects": effects_table,
+    "ablations": lambda: changes_table(recipes.ablations()),
+    "levels": lambda: changes_table(recipes.LEVELS),
+}
+
+
+def filled(text: str) -> str:
+    """A page with its tables made anew. KeyError for a table of an unknown name."""
+    return MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        path.write_text(filled(path.read_text("utf-8")), "utf-8")
+        print(path.relative_to(ROOT))

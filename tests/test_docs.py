@@ -1,0 +1,236 @@
+"""The pages of docs/ are true: generated pages are up to date, examples run, numbers are those of committed results."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import xfm
+from xfm.evaluation import find_result
+from xfm.study import Study
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"])
+
+
+def script(name: str) -> ModuleType:
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+api_docs, doc_tables = script("api_docs"), script("doc_tables")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+# ---- public names
+
+
+def test_the_list_of_public_names_is_what_the_script_makes() -> None:
+    assert read("docs/api.md") == api_docs.page(), "run python scripts/api_docs.py"
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    assert api_docs.lacking() == []
+
+
+def test_every_public_name_stands_in_the_list() -> None:
+    page = read("docs/api.md")
+    for module in api_docs.modules().values():
+        for name in module.names or ():
+            section = page[page.index(f"\n## {module.name}\n") + 4 :].split("\n## ")[0]
+            assert re.search(rf"^\* `(class )?{name}\b", section, re.M), f"{module.name}.{name}"
+
+
+def test_one_import_is_enough() -> None:
+    code = "import xfm; print(xfm.explain.METHODS and xfm.plots.Figure and xfm.study.Study and xfm.report.write_report)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    with pytest.raises(AttributeError, match="no attribute 'plot'"):
+        _ = xfm.plot
+
+
+# ---- tables and numbers
+
+
+@pytest.mark.parametrize("path", doc_tables.PAGES, ids=lambda path: path.name)
+def test_tables_are_those_of_the_results_and_recipes(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert doc_tables.MARKED.search(text)
+    assert text == doc_tables.filled(text), "run python scripts/doc_tables.py"
+
+
+def test_what_is_said_of_ranking_by_both_is_so() -> None:
+    text = " ".join(read("docs/results.md").split())
+    points = {}
+    for model, results in {"demo": doc_tables.demo_results(), "checkpoint": doc_tables.checkpoint_results()}.items():
+        for task in ("image to text", "text to image"):
+            both, itc, itm = (
+                100 * find_result(results, task, "R@1", c).value for c in ("ITC + ITM", "ITC", "ITM re-ranked")
+            )
+            points[model, task] = (f"{abs(both - itc):.1f}", f"{both - itm:.1f}", f"{itc - itm:.1f}", both > itc)
+    (i2t, t2i), (i2t_c, t2i_c) = (
+        [points[m, t] for t in ("image to text", "text to image")] for m in ("demo", "checkpoint")
+    )
+    assert f"below ITC by {i2t[2]} and {t2i[2]} points" in text
+    assert f"{i2t[1]} and {t2i[1]} points above ITM alone" in text
+    assert t2i[3] and not i2t[3]
+    assert f"gains {t2i[0]} points over ITC on text to image and loses {i2t[0]} on image to text" in text
+    assert not i2t_c[3] and not t2i_c[3]
+    assert f"{i2t_c[0]} and {t2i_c[0]} points below ITC and {i2t_c[1]} and {t2i_c[1]} above ITM" in text
+
+
+def test_the_gain_of_the_right_picture_is_that_of_the_checkpoint() -> None:
+    result = find_result(doc_tables.checkpoint_results(), "masked relations", "accuracy", "right - wrong")
+    assert f"by {100 * result.value:.1f} points" in " ".join(read("docs/results.md").split())
+
+
+def test_the_effects_are_those_of_the_study() -> None:
+    """Every number of the paragraphs is in the study's table, which is made of its runs."""
+    text = read("docs/results.md")
+    paragraph = " ".join(text[text.index("](../studies/two-by-two) ") : text.index("## Speed")].split())
+    effects = Study.load(ROOT / "studies/two-by-two").effects()
+    primary = effects[(effects["role"] == "primary") & (effects["variant"] != "neither")]
+    told = []
+    for row in primary.itertuples():
+        scale, digits = (1, 4) if row.unit == "nats" else (100, 2)
+        size, low, high = (f"{scale * v:+.{digits}f}".replace("-", "−") for v in (row.effect, row.low, row.high))
+        told.append(f"{low} to {high}")
+        assert f"{low} to {high}" in paragraph, row.metric
+        assert size.lstrip("+−") in paragraph
+        if row.p_holm < 0.05:
+            assert f"p = {row.p:.4f}, Holm {row.p_holm:.4f}" in paragraph
+    assert len(told) == 6
+    secondary = effects.set_index(["variant", "metric"])
+    assert secondary.loc[("no_stop_gradient", "validation/pairs/imlm"), "high"] < 0
+    retrieval = [m for m in effects["metric"].unique() if "R@" in m and "shuffled" not in m]
+    rows = secondary.loc[[("no_guidance", m) for m in retrieval]]
+    assert (
+        f"Of {len(rows)} secondary metrics of retrieval {(rows['low'] > 0).sum()} are better, none worse" in paragraph
+    )
+    assert not (rows["high"] < 0).any()
+    reached = 100 * secondary.loc[("no_guidance", "naming, accuracy"), "mean_against"]
+    assert f"Naming reaches {reached:.2f} %" in paragraph
+    detectable = {r.metric: f"{100 * r.detectable:.1f}" for r in primary.itertuples() if r.variant == "no_guidance"}
+    probe, naming = (detectable[m] for m in ("concept, pooled, linear probe, accuracy", "naming, accuracy"))
+    assert f"differences from {probe} points on for the linear probe and from {naming} for naming" in paragraph
+    unigram = primary[primary["unit"] == "nats"].iloc[0]
+    assert f"baseline {unigram['baseline']:.4f} nats, xfm {unigram['mean_against']:.4f}" in paragraph
+
+
+def test_the_encoder_moves_further_without_the_stop() -> None:
+    """What is said of the warm start: CKA of the last layer at the end, every seed's."""
+    probes = Study.load(ROOT / "studies/two-by-two").probes()
+    kept = {v: [seed[-1]["cka"]["language"][-1] for seed in probes[v]] for v in ("xfm", "no_stop_gradient")}
+    assert all(a > b for a, b in zip(kept["xfm"], kept["no_stop_gradient"], strict=True))
+
+
+# ---- examples
+
+
+BLOCKS = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
+EXTENSIONS = re.split(r"^## ", read("docs/extend.md"), flags=re.M)[1:]
+
+
+def extended(section: str, root: Path) -> str:
+    """Makes a copy of both packages with the section's files and changes; returns the code of its examples."""
+    for folder in ("xfm", "widgets/xfm_widgets"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    code = ""
+    for language, path, block in BLOCKS.findall(section):
+        if language == "diff":
+            change(root / path, block)
+        elif path:
+            assert not (root / path).exists(), f"{path} is there already"
+            (root / path).write_text(block, "utf-8")
+        else:
+            code += block
+    return code
+
+
+def change(path: Path, diff: str) -> None:
+    """Applies lines that begin with a space, - or +; a line may be the end of the file's."""
+    lines = diff.splitlines()
+    old, new = ("\n".join(line[1:] for line in lines if line[:1] != mark) for mark in "+-")
+    source = path.read_text("utf-8")
+    assert source.count(old) == 1, f"{path.name} has changed: adapt docs/extend.md"
+    path.write_text(source.replace(old, new), "utf-8")
+
+
+@pytest.mark.parametrize("section", EXTENSIONS, ids=[s.split("\n")[0] for s in EXTENSIONS])
+def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> None:
+    code = extended(section, tmp_path)
+    assert code
+    paths = os.pathsep.join(map(str, (tmp_path, tmp_path / "widgets")))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore::UserWarning", "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_the_page_lists_every_file_that_an_extension_takes() -> None:
+    for section in EXTENSIONS:
+        prose = BLOCKS.sub("", section)
+        for _, path, _ in BLOCKS.findall(section):
+            assert not path or f"`{path}`" in prose, path
+
+
+# ---- links and terms
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+    for target, heading in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", text):
+        path = page.parent / target if target else page
+        assert path.exists(), f"{page.name}: {target}"
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.M)
+            anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert heading in anchors, f"{page.name}: {target}#{heading}"
+
+
+def test_the_map_names_every_room() -> None:
+    text = read("docs/architecture.md")
+    rooms = {p.relative_to(ROOT / "xfm").parts[0].removesuffix(".py") for p in (ROOT / "xfm").rglob("*.py")}
+    lacking = {room for room in rooms - {"__init__", "pretrained"} if not re.search(rf"`{room}(\.py|/)`", text)}
+    assert not lacking
+
+
+# ---- notebooks
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_is_text_and_short_calls(path: Path) -> None:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert len(code) <= 25
+    assert [cell for cell in code if len(cell.splitlines()) > 12] == []
+    statements = re.compile(r"^\s*(def|class|if|elif|while|try)\b", re.M)
+    assert [cell for cell in code if statements.search(cell)] == []
+    ours = re.findall(r"^(?:from|import) (?:xfm|xfm_widgets)\b.*$", "\n".join(code), re.M)
+    assert ours == ["import xfm", "import xfm_widgets as xw"]
+    assert "docs/glossary.md" in prose
+    assert 2 <= prose.count("<details>") <= 4 and prose.count("<details>") == prose.count("</details>")
+    assert re.search(r"^## (Conclusion|Where to go on)", prose, re.M) and re.search(r"^## Exercises", prose, re.M)
+
+
+def test_the_package_has_the_checkpoint_that_the_pages_show() -> None:
+    assert xfm.load("demo").config.name == "pretrained"
