@@ -132,6 +132,7 @@ def probes(
 
 
 def cycle() -> list[tuple[str, str, str]]:
+    """Colour, line style and marker of the lines of a panel, in turn."""
     more = [(colour, "-", "") for colour in (GREY, BLUE, ORANGE, GREEN, PURPLE)]
     return [*LINES, *more]
 
