@@ -12,19 +12,19 @@ HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 CELL = f"""
 import numpy as np, torch, xfm_widgets as xw
 from xfm.explain.attribution import Attribution
-from xfm.explain.token_axes import Patches, Words
-from xfm.explain.faithfulness import Trust
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+from xfm.explain.faithfulness import FaithfulnessReport
 HOSTILE = {HOSTILE!r}
-words = Words(("<s>", "li", "on", HOSTILE, "</s>"), (-1, 0, 0, 1, -1), ("lion", HOSTILE))
+words = TokenAxis(("<s>", "li", "on", HOSTILE, "</s>"), (-1, 0, 0, 1, -1), ("lion", HOSTILE))
 image = np.full((8, 8, 3), 220, np.uint8)
 image[:4, :4] = (250, 160, 60)
 lion, car = np.zeros((2, 8, 8), bool)
 lion[:4, :4] = car[4:, 2:] = True
 def found(method, target, signed, *patches):
     text = torch.tensor([0, 0.5, 0.25, -0.5 if signed else 0.1, 0])
-    return Attribution(method, target, text, torch.tensor(patches), words, Patches(2, 4), signed, 0, 1, 2.0)
+    return Attribution(method, target, text, torch.tensor(patches), words, PatchAxis(2, 4), signed, 0, 1, 2.0)
 some = [found(m, t, s, 0.9, -0.6 if s else 0.6, 0.1, 0.0) for t in ("itm", "itc") for m, s in (("gradients", True), ("attention", False))]
-trust = Trust("gradients", {{"mass in mask": 0.8, "infidelity": 0.4}}, {{"random": {{"mass in mask": 0.3}}, "centre": {{"mass in mask": 0.9}}}}, 0.01)
+trust = FaithfulnessReport("gradients", {{"mass in mask": 0.8, "infidelity": 0.4}}, {{"random": {{"mass in mask": 0.3}}, "centre": {{"mass in mask": 0.9}}}}, 0.01)
 def rescore(patches, pieces):
     if patches.all():
         raise RuntimeError("nothing is left of " + HOSTILE)
@@ -95,9 +95,9 @@ def test_one_word_one_patch_no_object_and_no_callable(notebook):
     book = notebook("""
 import numpy as np, torch, xfm_widgets as xw
 from xfm.explain.attribution import Attribution
-from xfm.explain.token_axes import Patches, Words
-words = Words(("lion",), (0,), ("lion",))
-one = Attribution("zero", "itm", torch.zeros(1), torch.zeros(1), words, Patches(1, 8), True, 0, 1, 2.0)
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+words = TokenAxis(("lion",), (0,), ("lion",))
+one = Attribution("zero", "itm", torch.zeros(1), torch.zeros(1), words, PatchAxis(1, 8), True, 0, 1, 2.0)
 view = xw.AttributionLab(np.zeros((8, 8, 3), np.uint8), words, [one])
 view
 """)

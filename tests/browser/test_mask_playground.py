@@ -12,8 +12,8 @@ HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 CELL = f"""
 import numpy as np, xfm_widgets as xw
 from xfm.config import MaskConfig
-from xfm.explain.token_axes import Words
-words = Words(("<s>", "li", "on", {HOSTILE!r}, "</s>"), (-1, 0, 0, 1, -1), ("lion", {HOSTILE!r}))
+from xfm.explain.token_axes import TokenAxis
+words = TokenAxis(("<s>", "li", "on", {HOSTILE!r}, "</s>"), (-1, 0, 0, 1, -1), ("lion", {HOSTILE!r}))
 image = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
 asked = []
 def predict(patches, pieces):

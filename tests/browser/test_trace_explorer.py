@@ -11,23 +11,23 @@ pytestmark = pytest.mark.browser
 HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
 EXAMPLE = f"""
 import numpy as np, torch, xfm_widgets as xw
-from xfm.explain.token_axes import Patches, Words
-from xfm.explain.tracing import Attention, Trace
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+from xfm.explain.tracing import AttentionMap, Trace
 pieces = ("<s>", "a", "li", "on", "by", "a", "car", {HOSTILE!r}, "</s>")
 def example(seed, pieces=pieces, grid=4, layers=3):
     def attention(layers, queries, keys):
         rows = torch.randn(layers, 4, queries, keys, generator=torch.Generator().manual_seed(seed + keys + layers))
         return (2 * rows).softmax(-1)
     n, p = len(pieces), 1 + grid ** 2
-    words = Words(pieces, (-1, 0, 1, 1, *range(2, n - 3), -1)[:n], ("a", "lion", "by", "a", "car", "x")[:n])
-    maps = {{"language": Attention(attention(layers, n, n), "words", "words"),
-            "vision": Attention(attention(layers, p, p), "patches", "patches"),
-            "fusion": Attention(attention(2, n, n), "words", "words"),
-            "cross": Attention(attention(2, n, p), "words", "patches")}}
+    words = TokenAxis(pieces, (-1, 0, 1, 1, *range(2, n - 3), -1)[:n], ("a", "lion", "by", "a", "car", "x")[:n])
+    maps = {{"language": AttentionMap(attention(layers, n, n), "words", "words"),
+            "vision": AttentionMap(attention(layers, p, p), "patches", "patches"),
+            "fusion": AttentionMap(attention(2, n, n), "words", "words"),
+            "cross": AttentionMap(attention(2, n, p), "words", "patches")}}
     y, x = np.mgrid[: 8 * grid, : 8 * grid]
     image = np.stack([2 * x, 2 * y, 255 - 2 * x], -1).astype(np.uint8)
     boxes = {{"the lion": (8, 8, 10, 9)}}
-    return Trace("a lion by a car", image, words, Patches(grid, 8), maps, {{}}, {{}}, boxes=boxes)
+    return Trace("a lion by a car", image, words, PatchAxis(grid, 8), maps, {{}}, {{}}, boxes=boxes)
 """
 CELL = f"""{EXAMPLE}
 from xfm_widgets import trace_explorer
