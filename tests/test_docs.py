@@ -138,6 +138,23 @@ def test_the_encoder_moves_further_without_the_stop() -> None:
     assert all(a > b for a, b in zip(kept["xfm"], kept["no_stop_gradient"], strict=True))
 
 
+def test_costs_are_those_of_the_benchmarks() -> None:
+    text = " ".join(read("docs/results.md").split())
+    demo, probe, study, load = map(doc_tables.benchmark, ("demo", "probe_cost", "study_overhead", "load"))
+    assert f"some of {len(demo['evaluation'])} rows" in text
+    times = f"{demo['wall_seconds']:.0f} s in all, {demo['training_seconds']:.0f} s of them training"
+    waited, memory = 100 * demo["waited_for_data"], demo["peak_resident_gigabytes"]
+    assert f"{times}, {waited:.1f} % of that waiting for data, {memory:.1f} GB" in text
+    assert f"a training probe every 50 steps takes {100 * probe['share_of_training']['50']:.1f} % of training" in text
+    assert f"a study {100 * study['overhead']['seconds']:.1f} % on top of its trainings" in text
+    assert f"opening the checkpoint {load['seconds']:.2f} s" in text
+    for name in ("step_time", "widgets"):
+        assert f"`{doc_tables.benchmark(name)['command']}`" in text
+    weights = ROOT / "xfm/pretrained/demo/model.safetensors"
+    count = sum(p.numel() for p in xfm.load("demo").model.parameters())
+    assert f"{count / 1e6:.2f} M parameters, {weights.stat().st_size / 1e6:.1f} MB" in text
+
+
 # ---- examples
 
 

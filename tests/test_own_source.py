@@ -43,8 +43,8 @@ def test_a_source_of_twenty_pictures_and_captions(
     assert {"pairs/itc", "pairs/itm", "pairs/imlm"} <= set().union(*records)
 
     (folder,) = (path.parent for path in tmp_path.rglob("DONE"))
-    with pytest.warns(UserWarning, match="provides no regions"):
-        assert list(pretrain(recipes.smoke().replace({**changes, "train.validate_every": 3}), tmp_path)) == records
+    # a finished run is read back, not set up again: nothing to warn of
+    assert list(pretrain(recipes.smoke().replace({**changes, "train.validate_every": 3}), tmp_path)) == records
     lab = xfm.load(folder)
     example = lab.scene(0)
     assert example.text in captions and example.credit == "" and example.image.shape == (48, 48, 3)

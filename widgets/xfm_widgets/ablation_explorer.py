@@ -22,6 +22,8 @@ from .curves import Curves, panel
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["AblationExplorer"]
+
 Band = dict[str, Any]  # steps, n, mean, low and high (95 %), least and most
 ROWS = ("primary", "all", "metric")
 NUMBERS = ("effect", "low", "high", "mean", "mean_against", "n", "p", "p_min", "p_holm", "d")

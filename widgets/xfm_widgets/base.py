@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from xfm.plots import Figure
 
+__all__ = ["View"]
+
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",

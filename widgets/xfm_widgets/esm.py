@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+__all__ = ["JoinError", "export", "join"]
+
 IMPORT = re.compile(r'^import \{([^{}]*)\} from "([^"]+)";[^\S\n]*$', re.MULTILINE)
 EXPORTED_NAMES = re.compile(r"^export \{([^{}]*)\};[^\S\n]*$", re.MULTILINE)
 EXPORTED_DECLARATION = re.compile(r"^export (?=(?:async function|function|class|const)\*? +([\w$]+))", re.MULTILINE)

@@ -19,6 +19,8 @@ from .payloads import Encoder, EncoderNorms, FlowLoss, FlowRecord, LossKind
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["GradientFlow"]
+
 Records = Sequence[Mapping[str, Any]]
 ENCODERS: tuple[Encoder, ...] = ("language", "vision", "fusion")
 TARGETS = ("self", "frozen", "pixels", "teacher")

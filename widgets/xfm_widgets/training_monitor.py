@@ -24,6 +24,8 @@ from .curves import GROUPS, Curves, Record, begins, described, is_dense, label, 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["TrainingMonitor"]
+
 Sample = Callable[[Record], "bytes | np.ndarray"]
 EVERY = 0.25  # s between two messages to the browser, at least
 PICTURES = 100  # that are kept; of more every other one goes

@@ -52,6 +52,11 @@ class Dataset:
         return frozenset().union(*(source.provides for source in self.sources))
 
     @property
+    def licences(self) -> list[str]:
+        """What a report must say of the data, a line a source."""
+        return [source.licence for source in self.sources if source.licence]
+
+    @property
     def credit(self) -> str:
         """What figures of the pictures must say."""
         return "; ".join(dict.fromkeys(source.credit for source in self.sources if source.credit))

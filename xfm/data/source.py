@@ -92,6 +92,7 @@ class Source:
     name: str
     provides: frozenset[str]  # keys of CAPABILITIES
     credit: str = ""  # what figures of its pictures must say
+    licence: str = ""  # what a report must say of its data
 
     def size(self, split: Split) -> int | None:
         """The number of different examples of a split; None: as many as are wanted."""

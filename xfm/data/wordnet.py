@@ -56,6 +56,7 @@ class WordNet(Source):
     """Sentences as texts; a share of the training texts says what a pictured concept is."""
 
     name = "wordnet"
+    licence = "Sentences: WordNet 3.0 (https://wordnet.princeton.edu), © 2006 Princeton University, WordNet licence."
     provides = frozenset({"texts", "senses"})
 
     def __init__(self, world: World | None = None) -> None:

@@ -17,6 +17,8 @@ from .gradients import HATCHED, LINES, NO_PATH, PLAIN
 from .style import WIDTH, Figure, require, styled
 from .svg import FIXED
 
+__all__ = ["READINGS", "cosines", "cycle", "interval", "probes", "series"]
+
 Record = Mapping[str, Any]  # what `xfm.diagnostics.training_probe.TrainingProbe` returned
 Reading = Callable[[Record], float | None]
 _COLOURS, _SCALE = colormaps["PuOr_r"], Normalize(-1, 1)
@@ -130,6 +132,7 @@ def probes(
 
 
 def cycle() -> list[tuple[str, str, str]]:
+    """Colour, line style and marker of the lines of a panel, in turn."""
     more = [(colour, "-", "") for colour in (GREY, BLUE, ORANGE, GREEN, PURPLE)]
     return [*LINES, *more]
 

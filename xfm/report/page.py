@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..config import RunConfig
+from ..data import dataset
 from ..diagnostics.gradient_table import GradientTable, module_names
 from ..evaluation import Result
 from ..model import XFM
@@ -75,7 +76,7 @@ def render(
     values = {"config": config, "environment": environment, "losses": describe.losses(config), "recipe": recipe,
               "parameters": parameters, "differing": differing, "command": reproduce.command(config),
               "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
-              "split": results[0].split, "gradients": gradients}  # fmt: skip
+              "split": results[0].split, "gradients": gradients, "licences": dataset(config).licences}  # fmt: skip
     abstract = describe.abstract(config, results, parameters.total(), seconds)
     title = f"{config.name}, seed {config.seed}"
     return page("report.html.jinja", title, _SECTIONS, abstract, figures, **values)

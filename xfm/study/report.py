@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from ..config import ConfigError
+from ..data import dataset
 from ..plots import Figure
 from ..report.figures import ReportFigure
 from ..report.page import page
@@ -54,6 +55,7 @@ def render(
         [*describe.baselines(effects)[: len(spec.primary)], *describe.abstract(effects, runs)],
         figures | {"probes": figures.get("probes", [])},
         spec=spec,
+        licences=dataset(next(iter(spec.configs.values()))).licences,
         design=describe.design(spec),
         common={f: json.dumps(v) for f, v in spec.changes.items()},
         command=f"xfm study {spec.name}",

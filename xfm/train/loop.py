@@ -36,11 +36,11 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     bit for bit. Raises ConfigError, RunError (the folder), NonFiniteLoss, OutOfMemory or LoaderFailed (the training);
     whole steps are saved before.
     """
-    require_trainable(config)
     run = Run.of(config, root)
     if run.done:
         yield from run.metrics()
         return
+    require_trainable(config)
     accelerator = make_accelerator(config)
     main = accelerator.is_main_process  # it alone writes
     if main:

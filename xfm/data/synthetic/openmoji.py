@@ -19,9 +19,13 @@ from PIL import Image
 from ... import seeding
 from .. import cache
 
-__all__ = ["CATEGORIES", "CREDIT", "UNSEEN", "Concept", "concepts", "picture", "pictures", "render", "rows"]
+__all__ = ["CATEGORIES", "CREDIT", "LICENCE", "UNSEEN", "Concept", "concepts", "picture", "pictures", "render", "rows"]
 
 CREDIT = "Pictures: OpenMoji, CC BY-SA 4.0"
+LICENCE = (
+    "Pictures: OpenMoji (https://openmoji.org), CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). The "
+    "figures that show them are adaptations under the same licence: who passes this report on keeps this line with it."
+)
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Travel & Places", "Objects", "Activities")
 UNSEEN = 50  # concepts at the end of the order: never shown but in the split `unseen_concepts`
 

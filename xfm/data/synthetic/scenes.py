@@ -76,6 +76,7 @@ class World(Source):
     name = "openmoji"
     provides = frozenset({"pairs", "regions", "images", "objects", "masks", "boxes", "relations"})
     credit = openmoji.CREDIT
+    licence = openmoji.LICENCE
 
     def __post_init__(self) -> None:
         """Raises ConfigError for too few or too many concepts, and a picture that is too small."""
