@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .text import shown
+
 __all__ = ["ConfigError", "Table", "build", "changed", "leaves", "nearest", "one_of", "positive", "require", "shares",
            "to_tree", "typed", "types", "unknown_field"]  # fmt: skip
 
@@ -21,7 +23,7 @@ class ConfigError(ValueError):
 def require(ok: bool, field: str, value: object, allowed: str) -> None:
     """ConfigError, naming the field, its value and what is allowed, unless `ok`."""
     if not ok:
-        raise ConfigError(f"{field} = {value!r}: must be {allowed}")
+        raise ConfigError(f"{field} = {shown(value)}: must be {allowed}")
 
 
 def one_of(field: str, value: object, names: Iterable[str]) -> None:

@@ -33,12 +33,14 @@ def explain_os_error(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
-    """Replaces a file by whole new content, or leaves it as it was: never a half-written one, also in a power cut."""
+    """Replaces a file by whole new content, or leaves it as it was: never a half-written one, also in a power cut.
+
+    Text becomes UTF-8; a lone surrogate, which has none, a question mark. FileError where the system refuses."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # as TEMPORARY has it
     with explain_os_error(path):
         try:
             with open(temporary, "wb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
+                file.write(data.encode("utf-8", "replace") if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

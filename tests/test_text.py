@@ -1,0 +1,34 @@
+"""Text from elsewhere before it is shown or read: nothing moves a cursor, floods a screen or ends in a traceback."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xfm.text import parse_json, printable, shown
+
+
+@given(st.text(st.characters(codec=None)))
+def test_printable_text_is_printable_and_says_which_characters_were_there(text):
+    assert printable(text).isprintable()
+    assert printable(text) == text or not text.isprintable()
+
+
+@pytest.mark.parametrize(
+    "nasty", ["\x1b[31mred", "a\rb", "line\nline", "\u202egnp.exe", "\u200bzero", "\ud800", "\x9b2J"]
+)
+def test_what_moves_a_cursor_or_hides_becomes_an_escape(nasty):
+    assert "\\" in printable(nasty)
+
+
+def test_a_long_value_is_cut_and_says_so():
+    said = shown("x" * 10_000_000)
+    assert len(said) < 300 and said.endswith("(10,000,002 characters)")
+    assert shown(["lion"]) == "['lion']"
+
+
+def test_deep_json_is_a_value_error():
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_json("[" * 1_000_000)
+    assert parse_json(json.dumps({"a": [1]})) == {"a": [1]}

@@ -1,0 +1,29 @@
+"""Text that came from elsewhere, before people see it: one line, of a sensible length, that moves no cursor."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["parse_json", "printable", "shown"]
+
+LONGEST = 200  # characters of a value in a message
+
+
+def printable(text: object) -> str:
+    """As a terminal may have it: control, bidirectional and zero-width characters and surrogates become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def shown(value: object) -> str:
+    """A value in a message: its repr, cut where it is long."""
+    text = printable(repr(value))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+
+
+def parse_json(text: str) -> Any:
+    """`json.loads`, for files of others: ValueError also for what is nested deeper than Python can read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply to be read") from None
