@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -37,15 +38,29 @@ def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
 
     Text becomes UTF-8; a lone surrogate, which has none, a question mark. FileError where the system refuses."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # as TEMPORARY has it
+    data = memoryview(data.encode("utf-8", "replace") if isinstance(data, str) else data).cast("B")
     with explain_os_error(path):
         try:
             with open(temporary, "wb") as file:
-                file.write(data.encode("utf-8", "replace") if isinstance(data, str) else data)
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if not _holds(temporary, data):
+                raise OSError(errno.EIO, "what was written reads back differently")
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _holds(path: Path, data: memoryview) -> bool:
+    """Whether a file's content is `data`: the old one is kept until that is known."""
+    at = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            if chunk != data[at : at + len(chunk)]:
+                return False
+            at += len(chunk)
+    return at == len(data)
 
 
 def append_json_lines(path: Path, records: Sequence[Record]) -> None:

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import tempfile
 import threading
 import warnings
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xfm.data import cache
 
@@ -24,7 +27,7 @@ def whole() -> str:
 
 
 def test_deleted_while_a_file_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it is written, and while."""
+    """Before it is written, and before its checksum is."""
     times = []
     write = cache.write_atomically
 
@@ -36,8 +39,8 @@ def test_deleted_while_a_file_is_made(folder: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(cache, "write_atomically", interrupted)
     path = cache.cached("table", whole)
-    assert (path, path.read_text(encoding="ascii"), len(times)) == (folder / "table", "whole", 3)
-    assert [p.name for p in folder.iterdir()] == ["table"]
+    assert (path, path.read_text(encoding="ascii"), len(times)) == (folder / "table", "whole", 4)
+    assert sorted(p.name for p in folder.iterdir()) == ["table", "table.sha256"]
 
 
 def test_deleted_all_the_time(folder: Path) -> None:
@@ -59,7 +62,24 @@ def test_deleted_all_the_time(folder: Path) -> None:
         thread.join()
     spare = folder.parent / "temporary" / f"xfm-lab-{os.getuid()}"
     assert paths <= {folder, spare}
-    assert all(p.read_text(encoding="ascii") == "whole" for p in spare.glob("table*"))
+    assert all(p.read_text(encoding="ascii") == "whole" for p in spare.glob("table*") if not p.suffix)
+
+
+@given(data=st.binary(min_size=1, max_size=64), at=st.integers(0, 511), what=st.sampled_from(["flip", "cut", "sum"]))
+def test_a_damaged_file_is_made_again(data: bytes, at: int, what: str) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XFM_CACHE", name)
+        path = cache.cached("table", lambda: data)
+        if what == "flip":
+            bits = bytearray(data)
+            bits[at // 8 % len(data)] ^= 1 << at % 8
+            path.write_bytes(bits)
+        elif what == "cut":
+            path.write_bytes(data[:-1])
+        else:
+            Path(f"{path}.sha256").unlink()
+        assert cache.cached("table", lambda: data).read_bytes() == data
+        assert cache.cached("table", lambda: pytest.fail("made again")) == path
 
 
 def test_what_is_there_is_used_also_where_nothing_may_be_added(folder: Path) -> None:

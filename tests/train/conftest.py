@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
@@ -17,6 +18,7 @@ import torch
 from xfm import recipes
 from xfm.config import RunConfig
 from xfm.train import Run, pretrain
+from xfm.train.manifest import MANIFEST, replace
 
 os.environ["ACCELERATE_USE_CPU"] = "true"  # bit for bit is a promise of the CPU
 SETTINGS = {  # what the tests count on, however recipes are tuned; with dropout, so that its draws matter
@@ -73,6 +75,13 @@ def equal(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(equal, a, b))
     return a == b
+
+
+def vouch(run: Run) -> None:
+    """Makes the manifest name whatever lies in the folder, as somebody would who means to deceive."""
+    names = [p.name for p in run.folder.iterdir() if p.name != MANIFEST and p.is_file()]
+    tree = json.loads((run.folder / MANIFEST).read_text("utf-8"))
+    replace(run.folder, tree["run"], {}, grown=names)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,9 @@ def test_a_full_disk(mounted, config, trained, tmp_path, processes, assert_same)
     with process(processes, faults.disk_full, mounted, config, tmp_path) as (_, reports):
         reason, *found = received(reports)
     assert len(found) == 7, found
-    for i, names in enumerate(("metrics.jsonl|model.safetensors", "model.safetensors", "state.pt")):  # a page has room
+    for i, names in enumerate(
+        ("metrics.jsonl|manifest.json", "manifest.json|model.safetensors", "state.pt")
+    ):  # a page has room
         (steps, said, same, left), again = found[2 * i : 2 * i + 2]
         assert steps == []
         kept = r"the last good file is kept. Make room .*"
@@ -51,7 +53,7 @@ def test_a_read_only_folder(config, trained, tmp_path, processes, assert_same):
     with process(processes, faults.read_only, config, finished, tmp_path) as (_, reports):
         became, was, records, again, opened, read, evaluated = received(reports)
     refused = r"cannot be written (Permission denied); the last good file is kept. Make room or rights there"
-    assert became[0] == [] and f"seed0/model.safetensors: {refused}" in became[1]
+    assert became[0] == [] and f"seed0/manifest.json: {refused}" in became[1]
     assert was[0] == [] and f"seed0/.lock: {refused}" in was[1]
     assert records == [0, 1, 2, 3], "it can still be read, with what led there"
     assert again == ([*range(2, 12)], "")
@@ -60,7 +62,7 @@ def test_a_read_only_folder(config, trained, tmp_path, processes, assert_same):
     assert opened == ([*range(12)], "")
     assert read == (12, False, config.model.text.vocabulary)
     (metric, *_), (warned,) = evaluated
-    assert metric == "accuracy" and "evaluation.json: cannot be written (Permission denied)" in warned
+    assert metric == "accuracy" and "manifest.json: cannot be written (Permission denied)" in warned
     assert {p.name for p in finished.iterdir()} == {p.name for p in trained.folder.iterdir()}
 
 
@@ -246,4 +248,4 @@ def test_no_place_for_the_cache(case, processes):
         way_out = rf"; {spare} is used. Set XFM_CACHE to a folder that can be"
         assert re.fullmatch(rf".+: the cache cannot be written \(({reason})\){way_out}", said[0]), said
         assert spare.stat().st_mode & 0o777 == 0o700
-        assert [p.name for p in spare.iterdir()] == ["table"]
+        assert sorted(p.name for p in spare.iterdir()) == ["table", "table.sha256"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from train.conftest import vouch
 
 from xfm import batch, recipes
 from xfm.config import RunConfig
@@ -112,6 +113,8 @@ def test_a_checkpoint_that_is_none(damage, unfinished):
             torch.save(state | {"run": unfinished.config.replace({"seed": 1}).fingerprint}, path)
         else:
             torch.save(state | {"model": {"weight": torch.ones(2)}}, path)
+    refused(unfinished, str(path), "is not the file that was saved here", "delete the file to train from the start")
+    vouch(unfinished)
     refused(unfinished, str(path), "no readable checkpoint of this run", "delete the file to train from the start")
     path.unlink()
     assert next(pretrain(unfinished.config, root(unfinished)))["step"] == 0
@@ -123,6 +126,7 @@ def test_a_checkpoint_runs_no_code(unfinished):
             return (os.mkdir, (str(unfinished.folder / "hacked"),))
 
     torch.save({"step": Hostile()}, unfinished.folder / "state.pt")
+    vouch(unfinished)
     refused(unfinished, "state.pt")
     assert not (unfinished.folder / "hacked").exists()
 
@@ -130,10 +134,10 @@ def test_a_checkpoint_runs_no_code(unfinished):
 def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):
     path = copy.folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(
-        RunError, match=r"model.safetensors: no readable safetensors file .* delete it and run the same"
-    ):
-        copy.model()
+    for said in ("is not the file that was saved here", "no readable safetensors file"):
+        with pytest.raises(RunError, match=rf"model.safetensors: {said}.* delete it and run the same"):
+            copy.model()
+        vouch(copy)
     path.unlink()
     with pytest.raises(RunError, match=r"model.safetensors: not there; train this run first"):
         copy.model()
@@ -168,6 +172,9 @@ def test_a_tokenizer_that_is_none(damage, said, unfinished):
         del tree["model"]["vocab"]["".join(tree["model"]["merges"].pop())]
         tree["added_tokens"][-1]["id"] = 1022
         path.write_text(json.dumps(tree))
+    if damage != "missing":
+        refused(unfinished, str(path), "is not the file that was saved here", "Put")
+        vouch(unfinished)
     refused(unfinished, str(path), said, "Put")
 
 
@@ -190,7 +197,7 @@ def test_a_folder_that_cannot_be_made_or_written(config, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
-        with pytest.raises(FileError, match=r"seed0/environment.json: cannot be written \(File too large\)"):
+        with pytest.raises(FileError, match=r"seed0/manifest.json: cannot be written \(File too large\)"):
             next(pretrain(config, tmp_path))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -16,6 +16,7 @@ from datetime import datetime
 import pytest
 import torch
 from train import drive
+from train.conftest import vouch
 from train.process import process, received
 
 from xfm import recipes, seeding
@@ -235,6 +236,7 @@ def test_weights_that_a_kill_left_behind_the_state_are_made_anew(config, trained
         pass
     (run.folder / "DONE").unlink()
     (run.folder / "model.safetensors").write_bytes(older)
+    vouch(run)
     for _ in pretrain(config, tmp_path):
         pass
     assert_same(run.folder, trained.folder)

@@ -10,6 +10,7 @@ import stat
 import tempfile
 import warnings
 from collections.abc import Callable
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 import platformdirs
@@ -36,7 +37,7 @@ def folder() -> Path:
 
 
 def cached(name: str, content: Callable[[], bytes | memoryview | str]) -> Path:
-    """The file `name` in the cache folder, written whole with what `content` returns if it is not there.
+    """The file `name` in the cache folder, written whole with what `content` returns if it is not there, or damaged.
 
     Where the cache folder cannot be written (no home, no rights, no room), the file is kept in the system's folder for
     temporary files, and a warning says so. OSError where that cannot be written either.
@@ -54,19 +55,34 @@ def cached(name: str, content: Callable[[], bytes | memoryview | str]) -> Path:
 
 
 def _made(path: Path, content: Callable[[], bytes | memoryview | str]) -> Path:
+    """Whoever else makes the file at the same time writes the same: its name says what it is made of."""
     for attempt in range(TRIES):
-        if os.path.exists(path):  # False, not an error, where nothing may be looked up
+        if _whole(path):
             break
         data = content()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
+            digest = sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+            write_atomically(_checksum(path), digest)
         except FileError as error:
             if not isinstance(cause := error.__cause__, OSError):
                 raise
             if attempt == TRIES - 1 or not isinstance(cause, FileNotFoundError):
                 raise cause from None
     return path
+
+
+def _checksum(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _whole(path: Path) -> bool:
+    """Whether the file is there as it was written: a damaged one is made again."""
+    if not (os.path.exists(path) and os.path.exists(_checksum(path))):  # False, not an error, where nothing may be seen
+        return False
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest().encode() == _checksum(path).read_bytes()
 
 
 def _spare_folder() -> Path:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 import torch
@@ -24,11 +27,15 @@ from . import Dataset, dataset
 from .source import Box, Example, ItemKey, Source, Split
 from .tokenizer import Tokenizer
 
-__all__ = ["Streams", "filled", "loader", "pixels", "region_patches"]
+__all__ = ["DeadLoader", "Streams", "filled", "loader", "pixels", "region_patches"]
 
 CAPTIONED = 0.5  # probability that the region stream has a picture's caption too, as an item without a box ...
 FEW = 2  # ... if there are so few regions: texts of a batch are padded to the longest, and phrases are short
 WHOLE: Box = (0.5, 0.5, 1.0, 1.0)
+
+
+class DeadLoader(RuntimeError):
+    """A process that makes batches has died, in whatever way."""
 
 
 class Streams(TorchDataset):
@@ -171,8 +178,39 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
     pin = torch.cuda.is_available()
     with _without_signal_handler():
         ready = iter(batches)
-    for batch in ready:
-        yield tree_map(Tensor.pin_memory, batch) if pin else batch
+    processes: Sequence[BaseProcess] = getattr(ready, "_workers", ())
+    end = partial(_end, processes)
+    atexit.register(end)  # whoever holds this generator: multiprocessing would wait for them
+    try:
+        while (batch := _received(ready, processes)) is not None:
+            yield tree_map(Tensor.pin_memory, batch) if pin else batch
+    finally:
+        end()
+        atexit.unregister(end)
+
+
+def _received(batches: Iterator[Batch], processes: Sequence[BaseProcess]) -> Batch | None:
+    """The next batch; None at the end. DeadLoader where a process is gone, whatever torch or the connection says."""
+    try:
+        return next(batches, None)
+    except Exception as error:
+        if dead := _dead(processes):
+            raise DeadLoader(f"a loader process (pid {', '.join(map(str, dead))}) died") from error
+        raise
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Nothing of theirs is worth waiting for."""
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
+
+
+def _dead(processes: Sequence[BaseProcess]) -> list[int | None]:
+    """The ids of those that have ended; what they held may break a moment before the system says that they have."""
+    wait([process.sentinel for process in processes], timeout=1.0)
+    return [process.pid for process in processes if not process.is_alive()]
 
 
 def _in_shared_memory(batch: Batch) -> Batch:
@@ -195,4 +233,10 @@ def _without_signal_handler() -> Iterator[None]:
 
 def _initialise_worker(worker: int) -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer, which ends its workers
+    for name in (
+        "SIGINT",
+        "SIGTERM",
+        "SIGHUP",
+    ):  # for the trainer, whose step needs its batch, and which ends its workers
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -14,7 +14,7 @@ from ..config_utils import nearest
 from ..data import dataset
 from ..data.source import Split
 from ..data.tokenizer import Tokenizer
-from ..files import FileError, write_atomically
+from ..files import FileError
 from ..model import XFM
 from ..model.modes import eval_mode
 from ..train import Run, RunError
@@ -94,14 +94,14 @@ def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False) 
         raise RunError(f"{run.folder}: not finished; train it to the end first (the same `xfm pretrain` goes on)")
     if everything and path.exists() and not again:
         try:
-            return Evaluation(from_json(path.read_text("utf-8")), _available(tasks, run.config)[1])
+            return Evaluation(from_json(run.read(path.name).decode()), _available(tasks, run.config)[1])
         except ValueError as error:
             raise RunError(f"{path}: {error}; measure again (`xfm evaluate {run.folder} --again`)") from error
     model = run.model().to("cuda" if torch.cuda.is_available() else "cpu")
     results = evaluate(model, run.config, run.tokenizer(), tasks=tasks)
     if everything:
         try:
-            write_atomically(path, to_json(results))
+            run.write({path.name: to_json(results)})
         except FileError as error:  # a read-only folder or a full disk: the results are returned all the same
             warnings.warn(f"the results are not kept: {error}", stacklevel=2)
     return results

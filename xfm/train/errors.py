@@ -15,6 +15,7 @@ from torch import Tensor
 from ..batch import Stream, normalise
 from ..config import STREAMS, RunConfig
 from ..config_utils import leaves
+from ..data.streams import DeadLoader
 from ..files import FileError
 from ..model import XFM
 
@@ -24,7 +25,6 @@ __all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "RunBusy", "RunError"
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory")
 ASKED = re.compile(r"allocate ([\d.]+) (bytes|[KMGTPE]iB)")  # as torch and numpy say it
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-DEAD_LOADER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)")
 NO_SHARED_MEMORY = re.compile(r"DataLoader worker process.*</torch_\w+>", re.DOTALL)
 SIZES = ("model.vision.width", "model.vision.depth", "model.text.width", "model.text.depth", "model.fusion_depth")
 
@@ -80,9 +80,9 @@ def failed_loader(error: Exception) -> str:
     """What happened to a loader process, or nothing."""
     if isinstance(error, OSError):  # a file of the run would be named
         return "the loader processes have no room for their locks" if error.errno == errno.ENOSPC else ""
+    if isinstance(error, DeadLoader):
+        return str(error)
     said = str(error) if type(error) is RuntimeError else ""
-    if dead := DEAD_LOADER.search(said):
-        return f"a loader process (pid {dead[1]}) died"
     return "a loader process has no room for a batch" if NO_SHARED_MEMORY.search(said) else ""
 
 

@@ -19,6 +19,7 @@ from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
 from .run_lock import RunLock
 from .setup import TrainState, keep_start, make_accelerator, needs_start, prepare, require_trainable, stage1_config
+from .signals import ending, uncut
 
 __all__ = ["HELD_OUT_BATCHES", "pretrain", "train_to_end", "weighted_sum"]
 
@@ -32,9 +33,9 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     "stream/objective/name", held-out ones as "validation/...", seconds, and of them waited (for data). A warm start's
     records come first, under its own run name.
 
-    Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt. The same call goes on from there,
-    bit for bit. Raises ConfigError, RunError (the folder), NonFiniteLoss, OutOfMemory or LoaderFailed (the training);
-    whole steps are saved before.
+    Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt, and so do SIGTERM and SIGHUP,
+    which raise Terminated. The same call goes on from there, bit for bit. Raises ConfigError, RunError (the folder),
+    NonFiniteLoss, OutOfMemory or LoaderFailed (the training); whole steps are saved before.
     """
     run = Run.of(config, root)
     if run.done:
@@ -46,6 +47,8 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     if main:
         run.make()
     with RunLock(run.folder, main) as lock, explain_failures(config, "before a step", run.folder):
+        if main:
+            run.claim()
         if run.done:
             yield from run.metrics()
             return
@@ -79,16 +82,15 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
     records: list[Record] = []  # not saved yet
     probed: list[Record] = [] if s.probe is None or s.done else [s.probe(0)]
 
+    @uncut()
     def save() -> None:
         if not records or records[-1]["step"] != s.done - 1:  # nothing new, or the weights are half a step ahead
             return
         saved = [*records]
         records.clear()  # a save that fails is not tried again: the last one stands
         if accelerator.is_main_process:
-            run.append(METRICS, saved)
-            run.append(PROBES, probed)
+            run.save(s.model, s.optimizer.optimizer, s.done, {METRICS: saved, PROBES: [*probed]})
             probed.clear()
-            run.save(s.model, s.optimizer.optimizer, s.done)
 
     lock.save = save
     try:
@@ -124,7 +126,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
             yield record
             if interrupted:
                 at = f"after step {s.done} of {steps}, in {run.folder}"
-                raise KeyboardInterrupt(f"saved {at}: the same call goes on from there")
+                raise ending(interrupted[0], f"saved {at}: the same call goes on from there")
     finally:
         s.batches.close()  # type: ignore[attr-defined]  # ends the loader processes
 

@@ -1,7 +1,8 @@
 """Run folders: `runs/<name>/seed<k>/`, a run on disk. Every file is written to a temporary name, fsynced and replaced.
 
 config.json, environment.json, tokenizer.json, init.safetensors (of warm starts), metrics.jsonl, probes.jsonl (where
-asked for), model.safetensors (for readers), state.pt (all that a resume needs), evaluation.json, DONE.
+asked for), model.safetensors (for readers), state.pt (all that a resume needs), evaluation.json, DONE; and
+manifest.json, by which each of them is checked when it is read.
 """
 
 from __future__ import annotations
@@ -10,29 +11,30 @@ import io
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
 from ..config import RunConfig, from_json
 from ..config_utils import leaves
 from ..data.tokenizer import Tokenizer
-from ..files import TEMPORARY, append_json_lines, read_json_lines, write_atomically
+from ..files import TEMPORARY, append_json_lines, read_json_lines
 from ..model import XFM
 from ..objectives import build
+from ..text import shown
+from . import manifest
 from .errors import RunError, is_out_of_memory
+from .weights import load_into, not_finite, packed
 
-__all__ = ["METRICS", "PROBES", "Record", "Run", "config_differences", "load_into", "read_weights", "save_weights"]
+__all__ = ["INIT", "METRICS", "PROBES", "STATE", "WEIGHTS", "Record", "Run", "config_differences"]
 
 Record = dict[str, Any]
 METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
+WEIGHTS, STATE, INIT = "model.safetensors", "state.pt", "init.safetensors"
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,10 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """RunError where the folder holds no run."""
+        """RunError where the folder holds no run, or files that its manifest does not know."""
         folder = Path(folder)
         try:
-            return cls(folder, from_json((folder / "config.json").read_text("utf-8")))
+            run = cls(folder, from_json((folder / "config.json").read_text("utf-8")))
         except FileNotFoundError:
             raise RunError(f"{folder}: no run here (no config.json); `xfm runs` lists the runs") from None
         except (OSError, ValueError, TypeError, AttributeError) as error:  # unreadable, no JSON, no config
@@ -55,6 +57,9 @@ class Run:
                 f"{folder / 'config.json'}: no readable config ({error}). Put a good copy back, or delete "
                 "the folder and train again"
             ) from error
+        manifest.check_sizes(folder, run.config.fingerprint)
+        manifest.check(folder, "config.json")
+        return run
 
     @classmethod
     def of(cls, config: RunConfig, root: str | Path) -> Run:
@@ -70,29 +75,51 @@ class Run:
         return cls(folder, config)
 
     def make(self) -> None:
-        """The folder, if it is not there."""
-        if self.has("config.json"):
-            return
+        """The folder, if it is not there. Whose it is, `claim` says."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except (OSError, UnicodeEncodeError) as error:  # a name that the locale's file names cannot hold
             reason = getattr(error, "strerror", None) or error
             raise RunError(f"{self.folder}: cannot be made ({reason}); choose another --root or --name") from error
-        write_atomically(self.folder / "environment.json", json.dumps(_environment(), indent=2) + "\n")
-        write_atomically(self.folder / "config.json", self.config.to_json())
+
+    def claim(self) -> None:
+        """Makes the folder this config's, under its lock: between a look and a write nobody else can come. RunError
+        where it belongs to another config."""
+        Run.of(self.config, self.folder.parents[1])
+        if not self.has("config.json"):
+            if left := next(filter(self.has, ("DONE", STATE, INIT, WEIGHTS)), ""):
+                raise RunError(
+                    f"{self.folder}: has {left} and no config.json, so nothing says what was trained. Put that back, "
+                    "or delete the folder"
+                )
+            environment = json.dumps(_environment(), indent=2) + "\n"
+            self.write({"environment.json": environment, "config.json": self.config.to_json()})
+
+    def write(self, files: Mapping[str, bytes | memoryview | str], grown: Iterable[str] = ()) -> None:
+        """Replaces files of the run, and what its manifest says of them and of those that have `grown`."""
+        encoded = {name: data.encode() if isinstance(data, str) else data for name, data in files.items()}
+        manifest.replace(self.folder, self.config.fingerprint, encoded, grown)
+
+    def read(self, name: str) -> bytes:
+        """A file of the run. FileNotFoundError where it is not there, RunError where it is not what was saved."""
+        return manifest.read_checked(self.folder, name)
 
     def has(self, name: str) -> bool:
         return os.path.exists(self.folder / name)
 
     @property
     def done(self) -> bool:
-        return self.has("DONE") and self.has("model.safetensors")
+        return all(map(self.has, ("config.json", "DONE", WEIGHTS)))
 
     def finish(self) -> None:
-        write_atomically(self.folder / "DONE", "")
+        """RunError where the folder has become another config's, on a file system without locks."""
+        Run.of(self.config, self.folder.parents[1])
+        self.write({"DONE": ""})
 
     def tokenizer(self) -> Tokenizer:
         path = self.folder / "tokenizer.json"
+        if self.has(path.name):
+            manifest.check(self.folder, path.name)
         try:
             tokenizer = Tokenizer.load(path)
         except (FileNotFoundError, ValueError) as error:
@@ -107,7 +134,7 @@ class Run:
     def model(self) -> XFM:
         """The trained model, in eval mode, on the CPU."""
         model = build(self.config)
-        load_into(model, self.folder / "model.safetensors")
+        load_into(model, self.folder / WEIGHTS)
         return model.eval()
 
     def metrics(self) -> list[Record]:
@@ -119,35 +146,46 @@ class Run:
         return self.lines(PROBES)
 
     def lines(self, name: str) -> list[Record]:
+        """The whole lines of a file of records; none where it is not there."""
+        if self.has(name):
+            manifest.check(self.folder, name)
         return read_json_lines(self.folder / name)
 
     def keep(self, name: str, before: int) -> None:
         """Drops the records of steps that a resume will do again."""
         kept = (record for record in self.lines(name) if record["step"] < before)
-        write_atomically(self.folder / name, "".join(json.dumps(record) + "\n" for record in kept))
+        self.write({name: "".join(json.dumps(record) + "\n" for record in kept)})
 
-    def append(self, name: str, records: Sequence[Record]) -> None:
-        append_json_lines(self.folder / name, records)
-
-    def save(self, model: XFM, optimizer: torch.optim.Optimizer, step: int) -> None:
-        """`step` steps are done. state.pt, from which alone a run resumes, comes last: whatever a kill leaves newer
-        than it will be made again."""
-        save_weights(model, self.folder / "model.safetensors")
+    def save(
+        self, model: XFM, optimizer: torch.optim.Optimizer, step: int, lines: Mapping[str, Sequence[Record]]
+    ) -> None:
+        """`step` steps are done; `lines`: the records since the last save. state.pt, from which alone a run resumes,
+        comes last: whatever a kill leaves newer than it will be made again."""
+        for name, records in lines.items():
+            append_json_lines(self.folder / name, records)
         state = {"run": self.config.fingerprint, "step": step}
         state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_atomically(self.folder / "state.pt", buffer.getbuffer())
+        self.write({WEIGHTS: packed(model), STATE: buffer.getbuffer()}, grown=lines)
 
     def resume(self, model: XFM, optimizer: torch.optim.Optimizer) -> int:
-        """Loads the last save, if there is one, and returns how many steps are done."""
-        path = self.folder / "state.pt"
+        """Loads the last save, if there is one, and returns how many steps are done. RunError where any file of the run
+        is not what was saved."""
+        path = self.folder / STATE
         if not path.exists():
             return 0
+        if broken := manifest.damaged(self.folder):
+            raise broken[0]
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["run"] != self.config.fingerprint:
                 raise ValueError("it belongs to a run of another config")
+            if type(state["step"]) is not int or not 0 < state["step"] <= self.config.train.steps:
+                raise ValueError(f"step {shown(state['step'])}, of {self.config.train.steps}")
+            moments = {f"{i}.{name}": t for i, own in state["optimizer"]["state"].items() for name, t in own.items()}
+            if bad := not_finite(state["model"] | moments):
+                raise ValueError(f"{bad} is not finite")
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             return state["step"]
@@ -166,44 +204,9 @@ class Run:
         if self.has(PROBES):
             self.keep(PROBES, before=done + 1)  # theirs are steps done, from 0
         if done:
-            save_weights(model, self.folder / "model.safetensors")
+            self.write({WEIGHTS: packed(model)})
         for temporary in self.folder.glob(TEMPORARY):
             temporary.unlink(missing_ok=True)
-
-
-def save_weights(model: XFM, path: Path) -> None:
-    """A model's parameters and buffers as a safetensors file, written atomically."""
-    write_atomically(path, save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU. RunError where the file is not there, or no safetensors file."""
-    try:
-        return load(path.read_bytes())
-    except FileNotFoundError:
-        raise RunError(f"{path}: not there; train this run first, or put the file back") from None
-    except SafetensorError as error:
-        raise RunError(
-            f"{path}: no readable safetensors file ({error}). Put a good copy back, or delete it and run "
-            "the same config again, which makes it anew"
-        ) from error
-
-
-def load_into(model: XFM, path: Path, prefixes: tuple[str, ...] = ("",), fresh: str = "\n") -> None:
-    """Loads the weights whose names begin with one of `prefixes`. All of those must be there and fit, except where a
-    name begins with `fresh`: it then keeps its initial weights."""
-    weights, wanted = read_weights(path), model.state_dict()
-    loaded: dict[str, Tensor] = {}
-    for name in filter(lambda n: n.startswith(prefixes), wanted):
-        if name in weights and weights[name].shape == wanted[name].shape:
-            loaded[name] = weights[name]
-        elif not name.startswith(fresh):
-            shape = tuple(weights[name].shape) if name in weights else "nothing"
-            raise RunError(
-                f"{path}: {name} has {shape}, this model needs {tuple(wanted[name].shape)}; "
-                "the two configs' `model` must agree"
-            )
-    model.load_state_dict(loaded, strict=False)
 
 
 def config_differences(a: RunConfig, b: RunConfig) -> str:

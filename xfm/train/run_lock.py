@@ -8,19 +8,18 @@ import getpass
 import json
 import os
 import platform
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 import psutil
 from filelock import FileLock, Timeout
 
 from ..files import FileError, explain_os_error, write_atomically
 from .errors import RunBusy, RunError
+from .signals import collected, ending_raises, uncut
 
 __all__ = ["RunLock"]
 
@@ -48,6 +47,7 @@ class RunLock:
             _live[self.folder].leave()
         self.lock = _locked(self.folder) if self.main else None
         _live[self.folder] = self
+        ending_raises(True)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -64,6 +64,13 @@ class RunLock:
         if not self.stepping.acquire(blocking=False):
             raise RunBusy(f"{self.folder}: another thread is training this run; let it finish, or stop it")
         try:
+            with uncut():
+                self._end()
+        finally:
+            ending_raises(bool(_live))
+
+    def _end(self) -> None:
+        try:
             self.save()
         finally:
             self.save = _nothing
@@ -76,8 +83,9 @@ class RunLock:
 
     @contextmanager
     def step(self) -> Iterator[list[int]]:
-        """One step, whole: Ctrl-C waits for its end, and then the list is not empty; a second one does not wait."""
-        with self.stepping, _interrupt_deferred() as interrupted:
+        """One step, whole: Ctrl-C and signals like it wait for its end, and then are in the list; a second one does not
+        wait."""
+        with self.stepping, collected(second_raises=True) as interrupted:
             if _live.get(self.folder) is not self:
                 raise RunError(f"{self.folder}: a later call of pretrain has taken this run over; go on with that one")
             yield interrupted
@@ -134,22 +142,3 @@ def _leave_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_live.clear)
-
-
-@contextmanager
-def _interrupt_deferred() -> Iterator[list[int]]:
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # interrupts reach the main thread alone
-        yield caught
-        return
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield caught
-    finally:
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)  # None: not set from Python

@@ -21,17 +21,16 @@ from ..data import dataset
 from ..data.streams import Streams, loader
 from ..data.tokenizer import Tokenizer
 from ..diagnostics.training_probe import TrainingProbe
-from ..files import write_atomically
 from ..interop.clip import teacher
 from ..model import VISION_ENCODERS, XFM
 from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
 from .errors import RunError
 from .optimizer import make_optimizer
-from .run import Run, load_into, read_weights, save_weights
+from .run import INIT, STATE, WEIGHTS, Run
+from .weights import load_into, packed, read_weights
 
 __all__ = ["TrainState", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare", "require_trainable"]
 
-INIT, STATE = "init.safetensors", "state.pt"
 TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the model's sizes: fresh where it does not fit
 
 
@@ -128,9 +127,9 @@ def keep_start(run: Run, source: Path, accelerator: Accelerator) -> None:
     with accelerator.main_process_first():
         if accelerator.is_main_process:
             model = build(run.config)
-            load_into(model, source / "model.safetensors", brings, fresh=TARGET_HEAD)
-            write_atomically(run.folder / "tokenizer.json", Run.open(source).tokenizer().backend.to_str(pretty=True))
-            save_weights(model, run.folder / INIT)
+            load_into(model, source / WEIGHTS, brings, fresh=TARGET_HEAD)
+            words = Run.open(source).tokenizer().backend.to_str(pretty=True)
+            run.write({"tokenizer.json": words, INIT: packed(model)})
 
 
 def stage1_config(run: Run) -> RunConfig | None:
@@ -165,7 +164,7 @@ def _tokenizer(run: Run, accelerator: Accelerator) -> Tokenizer:
     """The run's own, made with the first start; a run that has weights already depends on the one it has."""
     with accelerator.main_process_first():
         if not any(map(run.has, ("tokenizer.json", INIT, STATE))):
-            write_atomically(run.folder / "tokenizer.json", dataset(run.config).tokenizer().backend.to_str(pretty=True))
+            run.write({"tokenizer.json": dataset(run.config).tokenizer().backend.to_str(pretty=True)})
     return run.tokenizer()
 
 

@@ -1,0 +1,61 @@
+"""A model's weights as a safetensors file: whole, finite and of the right shapes, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ..model import XFM
+from .errors import RunError
+from .manifest import read_checked
+
+__all__ = ["load_into", "not_finite", "packed", "read_weights"]
+
+
+def packed(model: XFM) -> bytes:
+    """Parameters and buffers as the bytes of a safetensors file."""
+    return save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, on the CPU. RunError where the file is not there, is not what was saved, or holds values that
+    are not finite."""
+    try:
+        weights = load(read_checked(path.parent, path.name))
+    except FileNotFoundError:
+        raise RunError(f"{path}: not there; train this run first, or put the file back") from None
+    except SafetensorError as error:
+        raise RunError(
+            f"{path}: no readable safetensors file ({error}). Put a good copy back, or delete it and run "
+            "the same config again, which makes it anew"
+        ) from error
+    if bad := not_finite(weights):
+        raise RunError(f"{path}: {bad} is not finite: this model has diverged, and says nothing. Train another one")
+    return weights
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """The first name under which a value is infinite or undefined; "" where there is none."""
+    return next((name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()), "")
+
+
+def load_into(model: XFM, path: Path, prefixes: tuple[str, ...] = ("",), fresh: str = "\n") -> None:
+    """Loads the weights whose names begin with one of `prefixes`. All of those must be there and fit, except where a
+    name begins with `fresh`: it then keeps its initial weights."""
+    weights, wanted = read_weights(path), model.state_dict()
+    loaded: dict[str, Tensor] = {}
+    for name in filter(lambda n: n.startswith(prefixes), wanted):
+        if name in weights and weights[name].shape == wanted[name].shape:
+            loaded[name] = weights[name]
+        elif not name.startswith(fresh):
+            shape = tuple(weights[name].shape) if name in weights else "nothing"
+            raise RunError(
+                f"{path}: {name} has {shape}, this model needs {tuple(wanted[name].shape)}; "
+                "the two configs' `model` must agree"
+            )
+    model.load_state_dict(loaded, strict=False)
