@@ -57,8 +57,8 @@ class Run:
                 f"{folder / 'config.json'}: no readable config ({error}). Put a good copy back, or delete "
                 "the folder and train again"
             ) from error
-        manifest.check_sizes(folder, run.config.fingerprint)
         manifest.check(folder, "config.json")
+        manifest.check_sizes(folder, run.config.fingerprint)
         return run
 
     @classmethod
