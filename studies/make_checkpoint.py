@@ -15,6 +15,7 @@ from pathlib import Path
 from xfm import Run, pretrain, recipes
 from xfm.evaluation import evaluate_run, format_lines
 from xfm.lab import CHECKPOINTS
+from xfm.train.manifest import replace
 from xfm.train.run import METRICS
 
 WHOLE = ("config.json", "environment.json", "tokenizer.json", "model.safetensors", "evaluation.json", "DONE")
@@ -45,6 +46,7 @@ def publish(run: Run, folder: Path) -> None:
     records = run.metrics()
     kept = [r for r in records if r["step"] % EVERY == 0 or r is records[-1]]
     (folder / METRICS).write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+    replace(folder, run.config.fingerprint, {}, grown=(*WHOLE, METRICS))
     said = README.format(
         name=folder.name,
         recipe=run.config.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from . import recipes
 from .config import ConfigError, RunConfig
 from .data.source import Split
 from .objectives import OBJECTIVES
+from .text import printable
+from .train.signals import Terminated
 
 __all__ = ["main", "parse"]
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation
 
 ROOT = Path("runs")
+SAVED = "what was saved stays"
 
 
 def print_results(results: Evaluation) -> None:
@@ -118,28 +122,47 @@ class Study:
 
 @dataclass(frozen=True)
 class Runs:
-    """List the runs: how far they are, and where."""
+    """List the runs: how far they are, and where; of one that cannot be opened, why."""
 
     root: tyro.conf.Positional[Path] = ROOT
     compare: bool = False
     """Put what the finished ones have learnt side by side (where they are evaluated; `xfm evaluate RUN_FOLDER`)."""
+    verify: bool = False
+    """Read every file and compare it with the run's manifest.json; exit status 1 where one is damaged."""
 
     def run(self) -> None:
-        from .evaluation import compare_results, evaluate_run
-        from .train import Run
+        from .evaluation import Result, compare_results, evaluate_run
 
         folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
         if not folders:
-            print(f"no runs under {self.root}; `xfm pretrain demo` makes one")
+            print(f"no runs under {printable(self.root)}; `xfm pretrain demo` makes one")
+        broken, evaluated = 0, dict[str, list[Result]]()
         for folder in folders:
-            run = Run.open(folder)
-            records = run.metrics()
-            done = "done" if run.done else f"{len(records)} of {run.config.train.steps} steps"
-            print(f"{folder}  {done}" + (f"  loss {records[-1]['loss']:.3f}" if records else ""))
-        evaluated = [folder for folder in folders if (folder / "evaluation.json").exists()] if self.compare else []
+            try:
+                said = self.state(folder)
+                if self.compare and (folder / "evaluation.json").exists():
+                    evaluated[printable(folder.relative_to(self.root))] = evaluate_run(folder)
+            except (RuntimeError, ConfigError, OSError) as error:
+                said, broken = f"broken: {error}", broken + 1
+            print(f"{printable(folder)}  {printable(said)}")
         if evaluated:
-            names = (str(folder.relative_to(self.root)) for folder in evaluated)
-            print("\n" + compare_results(dict(zip(names, map(evaluate_run, evaluated), strict=True))))
+            print("\n" + compare_results(evaluated))
+        if broken and self.verify:
+            sys.exit(f"xfm: {broken} of {len(folders)} runs are damaged")
+
+    def state(self, folder: Path) -> str:
+        """RunError for a run that cannot be opened or, where it is to be verified, has a damaged file."""
+        from .train import Run
+        from .train.manifest import damaged
+
+        run = Run.open(folder)
+        if self.verify and (found := damaged(folder)):
+            raise found[0]
+        records = run.metrics()
+        done = "done" if run.done else f"{len(records)} of {run.config.train.steps} steps"
+        loss = records[-1].get("loss") if records else None
+        whole = "; every file is whole" if self.verify else ""
+        return done + (f"  loss {loss:.3f}" if isinstance(loss, int | float) else "") + whole
 
 
 @dataclass(frozen=True)
@@ -162,23 +185,33 @@ COMMANDS = {"study": Study, "evaluate": Evaluate, "runs": Runs, "data preview": 
 USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
        xfm study NAME|FOLDER|SPEC [--workers 2]
        xfm evaluate RUN_FOLDER
-       xfm runs [ROOT]
+       xfm runs [ROOT] [--verify]
        xfm data preview [RECIPE] [--out FILE]
 
 Each explains itself with --help. Recipes: {recipes}. Changes: {changes}."""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command `xfm`. Errors that a user can mend end it with a line, not a traceback; exit status 1."""
+    """The command `xfm`. Errors that a user can mend end it with a line, not a traceback, and exit status 1; a signal
+    ends it with 128 and its number, as shells have it."""
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no dash and no umlaut
     try:
         parse(argv).run()
     except (ConfigError, RuntimeError, FileNotFoundError) as error:
-        sys.exit(f"xfm: {error}")
+        sys.exit(f"xfm: {_lines(error)}")
     except KeyboardInterrupt as interrupt:
-        sys.exit(f"xfm: interrupted; {interrupt or 'what was saved stays'}")
+        print(f"xfm: interrupted; {_lines(interrupt) or SAVED}", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except Terminated as terminated:
+        print(f"xfm: terminated; {_lines(terminated.said) or SAVED}", file=sys.stderr)
+        raise
+
+
+def _lines(said: object) -> str:
+    """Of a message, which may quote names and texts of others; its own lines stay."""
+    return "\n".join(map(printable, str(said).split("\n")))
 
 
 def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview:

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from xfm import pretrain
 from xfm.config import RunConfig
-from xfm.train import RunError, loop
+from xfm.train import RunError, Terminated, loop
 
 
 def train(config: RunConfig, root: Path, reports: Connection) -> None:
@@ -24,6 +24,9 @@ def train(config: RunConfig, root: Path, reports: Connection) -> None:
             reports.send(record["step"])
     except (KeyboardInterrupt, RunError) as error:
         reports.send(f"{type(error).__name__}: {error}")
+    except Terminated as ended:
+        reports.send(f"Terminated: {ended.said}")
+        raise
 
 
 def die_at(call: int, config: RunConfig, root: Path, reports: Connection) -> None:
@@ -44,17 +47,60 @@ def die_at(call: int, config: RunConfig, root: Path, reports: Connection) -> Non
     train(config, root, reports)
 
 
-def interrupt_at(step: int, times: int, config: RunConfig, root: Path, reports: Connection) -> None:
-    """Trains; presses Ctrl-C `times` times in the middle of a step."""
+def signal_at(step: int, signals: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
+    """Trains; the signals come in the middle of a step."""
     weights_at = loop.weights_at
 
     def patched(config: RunConfig, now: int):
-        for _ in range(times if now == step else 0):
-            os.kill(os.getpid(), signal.SIGINT)
+        for number in signals if now == step else []:
+            os.kill(os.getpid(), number)
         return weights_at(config, now)
 
     loop.weights_at = patched
     train(config, root, reports)
+
+
+def signal_in_save(signals: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
+    """Trains; the first signal comes in step 3, and the others while that is saved, one before each fsync."""
+    left = iter(signals[1:])
+    fsync = os.fsync
+
+    def patched(file: int) -> None:
+        if number := next(left, 0):
+            os.kill(os.getpid(), number)
+        fsync(file)
+
+    weights_at = loop.weights_at
+
+    def first(config: RunConfig, now: int):
+        if now == 3:
+            os.fsync = patched
+            os.kill(os.getpid(), signals[0])
+        return weights_at(config, now)
+
+    loop.weights_at = first
+    train(config, root, reports)
+
+
+def signal_between_steps(number: int, config: RunConfig, root: Path, reports: Connection) -> None:
+    """Trains; the signal comes while the caller does something with the record of step 6."""
+
+    def steps():
+        for record in pretrain(config, root):
+            reports.send(record["step"])
+            if record["step"] == 6:
+                os.kill(os.getpid(), number)
+                sum(range(1000))  # a signal is heard between two instructions
+                reports.send("went on")
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    steps()
+
+
+def ignore_and_signal(config: RunConfig, root: Path, reports: Connection) -> None:
+    """As under `nohup`: the terminal closes in step 3, and the training does not hear of it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal_at(3, [signal.SIGHUP], config, root, reports)
 
 
 def hold(config: RunConfig, root: Path, reports: Connection) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import pickle
 import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from contextlib import closing
+from multiprocessing import AuthenticationError
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from train import faults
 from train.process import process, received
 
 from xfm import recipes
+from xfm.data import streams
 from xfm.files import FileError
 from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
 from xfm.train.errors import explain_failures
@@ -97,6 +101,55 @@ def test_a_loader_that_is_killed(config, trained, tmp_path, monkeypatch, assert_
     assert [r["step"] for r in run.metrics()] == steps, "saved to the last whole step"
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(len(steps), 12)]
     assert_same(run.folder, trained.folder)
+
+
+BROKEN = [  # what torch, multiprocessing and the system have said of a worker that had gone
+    RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+    RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"),
+    RuntimeError("unable to open shared memory object </torch_7_1_2> in read-write mode: No such file or directory"),
+    RuntimeError("received 0 items of ancdata"),
+    RuntimeError("Pin memory thread exited unexpectedly"),
+    ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+    ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+    BrokenPipeError(errno.EPIPE, "Broken pipe"),
+    FileNotFoundError(errno.ENOENT, "No such file or directory"),
+    OSError(errno.EBADF, "Bad file descriptor"),
+    EOFError(),
+    pickle.UnpicklingError("pickle data was truncated"),
+    AuthenticationError("digest received was wrong"),
+]
+
+
+@pytest.mark.parametrize("said", BROKEN, ids=lambda e: type(e).__name__)
+def test_whatever_is_said_of_a_dead_loader_is_one_error(said, config, trained, tmp_path, monkeypatch):
+    """Where a worker is alive it is what it is: an error of the data."""
+    config = config.replace({"data.workers": 1})
+    with pytest.raises(type(said)), closing(streams.loader(config, trained.tokenizer())) as batches:
+        monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", failing(said, kill=False))
+        next(batches)
+    monkeypatch.undo()
+    with pytest.raises(LoaderFailed, match=r"^step 0: a loader process \(pid \d+\) died\. What was saved stays in "):
+        monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", failing(said, kill=True))
+        next(pretrain(config, tmp_path))
+    assert not multiprocessing.active_children()
+
+
+def failing(error: Exception, kill: bool):
+    def next_(self):
+        if kill:
+            self._workers[0].kill()
+        raise error
+
+    return next_
+
+
+def test_a_loader_that_ends_itself(config, tmp_path, monkeypatch):
+    """No signal, no error: a library that calls exit."""
+    monkeypatch.setattr(streams.Streams, "images", lambda self, step: os._exit(0))
+    with pytest.raises(LoaderFailed, match=r"a loader process \(pid \d+\) died"):
+        next(pretrain(config.replace({"data.workers": 1}), tmp_path))
+    monkeypatch.undo()
+    assert next(pretrain(config, tmp_path))["step"] == 0
 
 
 def test_shared_memory_that_is_full(config, trained, tmp_path, processes, assert_same):

@@ -1,4 +1,4 @@
-"""A run's files are what was saved, of this config, or refused: bit rot, other files, races, values that say nothing."""
+"""A run's files are what was saved, of this config, or refused: bit rot, other files, races, wrong values."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import threading
 import time
 from datetime import datetime
 
+import psutil
 import pytest
 import torch
 from train import drive
@@ -21,6 +22,7 @@ from train.process import process, received
 
 from xfm import recipes, seeding
 from xfm.train import Run, RunBusy, RunError, loop, pretrain
+from xfm.train.manifest import damaged
 from xfm.train.run_lock import HOLDER
 
 
@@ -59,7 +61,7 @@ def test_killed_at_every_write(config, trained, tmp_path, processes, assert_same
 
 
 def test_ctrl_c_in_a_step_saves_it_and_says_how_to_go_on(config, trained, tmp_path, processes, assert_same):
-    with process(processes, drive.interrupt_at, 7, 1, config, tmp_path) as (_, reports):
+    with process(processes, drive.signal_at, 7, [signal.SIGINT], config, tmp_path) as (_, reports):
         *steps, said = received(reports)
     run = Run.of(config, tmp_path)
     assert steps == [*range(8)]
@@ -71,11 +73,87 @@ def test_ctrl_c_in_a_step_saves_it_and_says_how_to_go_on(config, trained, tmp_pa
 
 
 def test_a_second_ctrl_c_does_not_wait(config, trained, tmp_path, processes, assert_same):
-    with process(processes, drive.interrupt_at, 7, 2, config, tmp_path) as (_, reports):
+    with process(processes, drive.signal_at, 7, [signal.SIGINT] * 2, config, tmp_path) as (_, reports):
         assert received(reports) == [*range(7), "KeyboardInterrupt: "]
     run = Run.of(config, tmp_path)
     assert steps_done(run) == 7, "nothing of the step that was cut"
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(7, 12)]
+    assert_same(run.folder, trained.folder)
+
+
+ENDING = {signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
+def test_a_signal_to_end_saves_the_step_and_ends_with_its_number(
+    number, config, trained, tmp_path, processes, assert_same
+):
+    with process(processes, drive.signal_at, 7, [number], config, tmp_path) as (child, reports):
+        *steps, said = received(reports)
+        child.join()
+    run = Run.of(config, tmp_path)
+    assert steps == [*range(8)]
+    assert said == f"Terminated: saved after step 8 of 12, in {run.folder}: the same call goes on from there"
+    assert child.exitcode == ENDING[number]
+    assert steps_done(run) == len(run.metrics()) == 8
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [8, 9, 10, 11]
+    assert_same(run.folder, trained.folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING], ids=lambda n: n.name)
+def test_signals_during_the_save_do_not_cut_it(number, config, trained, tmp_path, processes, assert_same):
+    """However many, and of whatever kind."""
+    signals = [number, signal.SIGTERM, number, signal.SIGINT, signal.SIGHUP, number]
+    with process(processes, drive.signal_in_save, signals, config, tmp_path) as (child, reports):
+        received(reports)
+        child.join()
+    run = Run.of(config, tmp_path)
+    assert steps_done(run) == len(run.metrics()) == 4 and damaged(run.folder) == []
+    assert not [*run.folder.glob(".*.????????")], "no half file"
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(4, 12)]
+    assert_same(run.folder, trained.folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING], ids=lambda n: n.name)
+def test_a_signal_between_two_steps_saves_too(number, config, trained, tmp_path, processes, assert_same):
+    with process(processes, drive.signal_between_steps, number, config, tmp_path) as (child, reports):
+        assert received(reports) == [*range(7)]
+        child.join()
+    assert child.exitcode == ENDING.get(number, 1)
+    run = Run.of(config, tmp_path)
+    assert steps_done(run) == len(run.metrics()) == 7
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(7, 12)]
+    assert_same(run.folder, trained.folder)
+
+
+def test_what_somebody_ignores_stays_ignored(config, trained, tmp_path, processes, assert_same):
+    with process(processes, drive.ignore_and_signal, config, tmp_path) as (_, reports):
+        assert received(reports) == [*range(12)]
+    assert_same(Run.of(config, tmp_path).folder, trained.folder)
+
+
+def test_signals_are_left_as_they_were(config, tmp_path):
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    for _ in pretrain(config.replace({"train.steps": 2}), tmp_path):
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
+def test_a_signal_to_the_whole_group_reaches_no_loader(number, config, trained, tmp_path, processes, assert_same):
+    """As Slurm and a closing terminal send it."""
+    config = config.replace({"data.workers": 2, "train.steps": 12})
+    with process(processes, drive.train, config, tmp_path) as (child, reports):
+        reports.poll(60)
+        os.killpg(child.pid, number)
+        *_, said = received(reports)
+        child.join()
+    assert str(said).startswith(("Terminated", "KeyboardInterrupt")) or said == 11, said
+    assert not [p for p in psutil.process_iter(["ppid"]) if p.info["ppid"] == child.pid]
+    run = Run.of(config, tmp_path)
+    done = steps_done(run)
+    if not run.done:
+        assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(done, 12)]
     assert_same(run.folder, trained.folder)
 
 

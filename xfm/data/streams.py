@@ -209,8 +209,8 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 def _dead(processes: Sequence[BaseProcess]) -> list[int | None]:
     """The ids of those that have ended; what they held may break a moment before the system says that they have."""
-    wait([process.sentinel for process in processes], timeout=1.0)
-    return [process.pid for process in processes if not process.is_alive()]
+    ended = wait([process.sentinel for process in processes], timeout=1.0)
+    return [process.pid for process in processes if process.sentinel in ended]
 
 
 def _in_shared_memory(batch: Batch) -> Batch:

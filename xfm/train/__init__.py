@@ -3,5 +3,6 @@
 from .errors import LoaderFailed, NonFiniteLoss, OutOfMemory, RunBusy, RunError
 from .loop import pretrain
 from .run import Run
+from .signals import Terminated
 
-__all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "Run", "RunBusy", "RunError", "pretrain"]
+__all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "Run", "RunBusy", "RunError", "Terminated", "pretrain"]
