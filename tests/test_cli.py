@@ -9,6 +9,7 @@ import pytest
 
 from xfm import recipes
 from xfm.cli import Evaluate, Pretrain, Preview, Runs, main, parse
+from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
 
@@ -88,3 +89,86 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert listed.stdout in compared and "\ntask " in compared and "  smoke/seed0\n" in compared
     measured = json.loads((folder / "evaluation.json").read_text("utf-8"))[0]["value"]
     assert f"{measured:.3f} (" in compared.split("\ntask ")[1].splitlines()[1]
+
+
+def made(root: Path, name: str, lines: str = "") -> Run:
+    """A run that was begun, with these records."""
+    run = Run.of(recipes.get("smoke").replace({"name": name}), root)
+    run.make()
+    run.claim()
+    run.write({"metrics.jsonl": lines})
+    return run
+
+
+def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    main(["runs", *words])
+    return capsys.readouterr().out.splitlines()
+
+
+NO_LOSSES = [
+    '{"step": 3}',
+    '{"step": 3, "loss": null}',
+    '{"step": 3, "loss": "x"}',
+    '{"step": 3, "loss": [1]}',
+    "{}",
+    "7",
+]
+
+
+@pytest.mark.parametrize("line", NO_LOSSES)
+def test_runs_lists_a_record_without_a_loss(line: str, tmp_path: Path, capsys) -> None:
+    made(tmp_path, "a", line + "\n")
+    (only,) = listed(capsys, str(tmp_path))
+    assert only == f"{tmp_path}/a/seed0  {int('step' in line)} of 12 steps"
+
+
+def test_runs_lists_what_is_broken_beside_the_rest(tmp_path: Path, capsys) -> None:
+    good = '{"step": 0, "loss": 2.5}\n'
+    broken = {
+        "config of nothing": lambda run: (run.folder / "config.json").write_text("{"),
+        "config is a folder": lambda run: [(run.folder / "config.json").unlink(), (run.folder / "config.json").mkdir()],
+        "no manifest": lambda run: (run.folder / "manifest.json").unlink(),
+        "records changed": lambda run: (run.folder / "metrics.jsonl").write_text(good.replace("2", "1")),
+        "records a folder": lambda run: [
+            (run.folder / "metrics.jsonl").unlink(),
+            (run.folder / "metrics.jsonl").mkdir(),
+        ],
+        "deep": lambda run: (run.folder / "config.json").write_text('{"model":' * 100_000),
+    }
+    for name, damage in broken.items():
+        damage(made(tmp_path, name, good))
+    for name in ("aaa", "zzz"):
+        made(tmp_path, name, good)
+    lines = dict(line.removeprefix(f"{tmp_path}/").split("/seed0  ") for line in listed(capsys, str(tmp_path)))
+    assert lines.keys() == {*broken, "aaa", "zzz"}
+    assert lines["aaa"] == lines["zzz"] == "1 of 12 steps  loss 2.500"
+    for name in broken:
+        assert lines[name].startswith("broken: ") and str(tmp_path / name) in lines[name], lines[name]
+
+
+def test_runs_verifies(tmp_path: Path, capsys) -> None:
+    run = made(tmp_path, "a", '{"step": 0, "loss": 2.5}\n')
+    assert listed(capsys, str(tmp_path), "--verify") == [
+        f"{run.folder}  1 of 12 steps  loss 2.500; every file is whole"
+    ]
+    (run.folder / "environment.json").write_text((run.folder / "environment.json").read_text().replace("3", "4"))
+    assert listed(capsys, str(tmp_path)) == [state], "nothing that it reads"
+    with pytest.raises(SystemExit) as end:
+        main(["runs", str(tmp_path), "--verify"])
+    assert end.value.code == "xfm: 1 of 1 runs are damaged"
+    assert (
+        "broken: " in (said := capsys.readouterr().out) and "environment.json: is not the file that was saved" in said
+    )
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\x1b[31mred", "a\rb", "a\nb", "\u202egnp", "\x07bell", "\u200b"])
+def test_names_reach_the_terminal_as_text(name: str, tmp_path: Path, capsys) -> None:
+    """A folder that somebody else has made: the config's own name is printable."""
+    made(tmp_path, "a")
+    (tmp_path / "a").rename(tmp_path / name)
+    (line,) = listed(capsys, str(tmp_path))
+    assert line.isprintable() and line.endswith("0 of 12 steps")
+    for words in (["evaluate", str(tmp_path / name / "seed0")], ["evaluate", name], ["pretrain", f"smoke+{name}"]):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert all(part.isprintable() for part in str(end.value.code).split("\n")), str(end.value.code)

@@ -74,8 +74,9 @@ class Pretrain:
             bars[name].set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
         for bar in bars.values():
             bar.close()
-        seconds, waited = (sum(r[what] for r in run.metrics()) for what in ("seconds", "waited"))
-        print(f"Trained in {seconds:.0f} s, {waited / seconds:.1%} of them waiting for data. Now the test split ...")
+        seconds, waited = (sum(r.get(what, 0.0) for r in run.metrics()) for what in ("seconds", "waited"))
+        share = waited / max(seconds, 1e-9)
+        print(f"Trained in {seconds:.0f} s, {share:.1%} of them waiting for data. Now the test split ...")
         print_results(evaluate_run(folder))
         gradients = gradient_tables(run)
         for title, table in gradients.items():

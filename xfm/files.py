@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .text import parse_json
+
 __all__ = ["TEMPORARY", "FileError", "append_json_lines", "explain_os_error", "read_json_lines", "write_atomically"]
 
 TEMPORARY = ".*.????????"  # a glob of what a kill may leave behind
@@ -88,7 +90,7 @@ def read_json_lines(path: Path, key: str = "step") -> list[Record]:
     records = []
     for line in lines:
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             continue
         if isinstance(record, dict) and key in record:
