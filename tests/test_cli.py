@@ -148,9 +148,8 @@ def test_runs_lists_what_is_broken_beside_the_rest(tmp_path: Path, capsys) -> No
 
 def test_runs_verifies(tmp_path: Path, capsys) -> None:
     run = made(tmp_path, "a", '{"step": 0, "loss": 2.5}\n')
-    assert listed(capsys, str(tmp_path), "--verify") == [
-        f"{run.folder}  1 of 12 steps  loss 2.500; every file is whole"
-    ]
+    state = f"{run.folder}  1 of 12 steps  loss 2.500"
+    assert listed(capsys, str(tmp_path), "--verify") == [f"{state}; every file is whole"]
     (run.folder / "environment.json").write_text((run.folder / "environment.json").read_text().replace("3", "4"))
     assert listed(capsys, str(tmp_path)) == [state], "nothing that it reads"
     with pytest.raises(SystemExit) as end:

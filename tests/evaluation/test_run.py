@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from xfm import Run, evaluation, pretrain
-from xfm.config import ConfigError, RunConfig
+from xfm.config import ConfigError, RunConfig, from_json
 from xfm.data.synthetic.scenes import SPLITS
 from xfm.data.tokenizer import Tokenizer
 from xfm.evaluation import Evaluation, evaluate, evaluate_run, examples, find_result, retrieval_set, run
@@ -99,7 +99,8 @@ def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder: Path, text: str
 def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run here"):
         evaluate_run(tmp_path)
-    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    config = (folder / "config.json").read_text("utf-8")
+    Run(tmp_path, from_json(config)).write({"config.json": config})
     with pytest.raises(RunError, match="not finished; train it to the end"):
         evaluate_run(tmp_path)
 

@@ -133,9 +133,10 @@ def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained,
     growing.mkdir()
     view = xw.TrainingMonitor(growing)
     assert "no run here" in view.message and view.payload["panels"] == []
-    (growing / "config.json").write_text(trained.config.to_json(), "utf-8")
+    run = Run(growing, trained.config)
+    run.write({"config.json": trained.config.to_json()})
     for n in (3, 5):
-        (growing / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in metrics[:n]), "utf-8")
+        run.write({"metrics.jsonl": "".join(json.dumps(r) + "\n" for r in metrics[:n])})
         view._asked(view, {"do": "refresh"}, [])
         assert view.message == "" and len(curve(view, "loss")) == n
         assert view.payload["runs"][0]["state"] == "unfinished"
