@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
+import torch
 from filelock import FileLock
 
 from xfm import pretrain
@@ -116,3 +119,24 @@ def lock_unsigned(path: Path, reports: Connection) -> None:
     lock.acquire()
     reports.send("locked")
     reports.recv()
+
+
+def train_and_say(config: RunConfig, root: Path, reports: Connection) -> None:
+    """Trains, and sends whatever error ends it."""
+    torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.5  # s; else 5
+    try:
+        train(config, root, reports)
+    except Exception as error:
+        reports.send(f"{type(error).__name__}: {error}")
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

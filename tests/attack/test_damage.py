@@ -1,0 +1,173 @@
+"""Files that rotted, were cut, exchanged, forged: read as they were saved, or refused by name; nothing good is lost."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attack.conftest import Attack
+from train.conftest import equal, vouch
+
+from xfm.config import ConfigError, RunConfig
+from xfm.evaluation import evaluate_run
+from xfm.files import FileError
+from xfm.train import Run, pretrain
+from xfm.train.manifest import MANIFEST
+
+REFUSED = (ConfigError, FileError)  # RunError and StudyError among them: what `xfm` ends with in a line
+VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    10**9,
+    10**400,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    "9" * 9999,
+]
+
+
+def flipped(data: bytes, draw: random.Random) -> bytes:
+    bits = bytearray(data)
+    for _ in range(draw.choice([1, 1, 8])):
+        bits[draw.randrange(len(bits))] ^= 1 << draw.randrange(8)
+    return bytes(bits)
+
+
+def cut(data: bytes, draw: random.Random) -> bytes:
+    return data[: draw.randrange(len(data))]
+
+
+def grown(data: bytes, draw: random.Random) -> bytes:
+    return data + draw.randbytes(draw.randrange(1, 4000))
+
+
+def zeroed(data: bytes, draw: random.Random) -> bytes:
+    """A block that a power cut left empty."""
+    at = draw.randrange(len(data))
+    return data[:at] + bytes(len(data[at : at + 4096])) + data[at + 4096 :]
+
+
+def replaced(data: bytes, draw: random.Random) -> bytes:
+    return draw.randbytes(draw.randrange(2000))
+
+
+def forged(data: bytes, draw: random.Random) -> bytes:
+    """JSON, lines of it, or torch's: with one value that does not belong there."""
+    try:
+        return json.dumps(changed(json.loads(data), draw)).encode()
+    except ValueError:
+        lines = data.split(b"\n")
+        at = draw.randrange(len(lines))
+        try:
+            lines[at] = json.dumps(changed(json.loads(lines[at]), draw)).encode()
+        except ValueError:
+            lines[at] = draw.randbytes(9)
+        return b"\n".join(lines)
+
+
+def changed(tree: Any, draw: random.Random) -> Any:
+    if isinstance(tree, dict | list) and tree and draw.random() < 0.9:
+        key = draw.choice([*tree] if isinstance(tree, dict) else range(len(tree)))
+        if isinstance(tree, dict) and draw.random() < 0.1:
+            return {k: v for k, v in tree.items() if k != key}
+        tree[key] = changed(tree[key], draw)
+        return tree
+    return draw.choice(VALUES)
+
+
+DAMAGE: list[Callable[[bytes, random.Random], bytes]] = [flipped, cut, grown, zeroed, replaced, forged]
+
+
+def spoil(path: Path, draw: random.Random) -> str:
+    """What was done to it."""
+    way = draw.choice([*DAMAGE, "gone", "folder"])
+    if isinstance(way, str):
+        path.unlink()
+        if way == "folder":
+            path.mkdir()
+        return way
+    data = path.read_bytes() or b"\0"
+    path.write_bytes(way(data, draw))
+    return way.__name__
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {p.name: p.read_bytes() if p.is_file() else None for p in folder.iterdir() if p.name != ".lock"}
+
+
+@pytest.fixture(scope="module")
+def runs(config: RunConfig, trained: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """A finished one with its evaluation, and one left after 10 of 12 steps."""
+    root = tmp_path_factory.mktemp("left")
+    for record in pretrain(config, root):
+        if record["step"] == 9:
+            break
+    whole = tmp_path_factory.mktemp("whole")
+    shutil.copytree(trained.folder.parents[1], whole, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xfm.evaluation.run.evaluate", lambda *given, **named: evaluate_some(*given))
+        evaluate_run(Run.of(config, whole).folder)
+    return [Run.of(config, whole), Run.of(config, root)]
+
+
+def evaluate_some(*given: Any) -> Any:
+    from xfm.evaluation import evaluate
+
+    return evaluate(*given, tasks="mlm")
+
+
+READERS: dict[str, Callable[[Run], Any]] = {
+    "records": lambda run: run.metrics(),
+    "words": lambda run: run.tokenizer().backend.to_str(),
+    "weights": lambda run: run.model().state_dict(),
+    "results": lambda run: run.done and (run.folder / "evaluation.json").is_file() and evaluate_run(run.folder),
+}
+
+
+def test_damaged_runs(attack: Attack, runs: list[Run], tmp_path: Path) -> None:
+    """Of every file: what is read is what was saved, unless somebody forges the manifest as well; then it is still
+    refused by name, or read. A resume of a damaged run changes nothing."""
+    saved = [{name: read(run) for name, read in READERS.items()} for run in runs]
+    for draw in attack:
+        which = draw.randrange(2)
+        root, source = tmp_path / str(attack.tried), runs[which]
+        shutil.copytree(source.folder.parents[1], root)
+        folder = root / source.folder.relative_to(source.folder.parents[1])
+        path = folder / draw.choice(sorted(p.name for p in folder.iterdir() if p.name != ".lock"))
+        with attack.attempt(f"{path.name} of run {which}"):
+            how = spoil(path, draw)
+            forging = path.name != MANIFEST and path.is_file() and draw.random() < 0.5
+            if forging:
+                vouch(Run(folder, source.config))
+            for name, read in READERS.items():
+                try:
+                    found = read(Run.open(folder))
+                except REFUSED as error:
+                    assert str(folder) in str(error), error
+                else:
+                    gone = how == "gone" and path.name in ("metrics.jsonl", "DONE", "evaluation.json")
+                    assert forging or gone or equal(found, saved[which][name]), (how, name)
+            before = contents(folder)
+            try:
+                steps = [record["step"] for record in pretrain(source.config, root)]
+            except REFUSED:
+                assert contents(folder) == before, how
+            else:
+                assert forging or how == "gone" or steps in ([10, 11], [*range(12)]), (how, steps)
+                if path.name != "model.safetensors":  # of a finished run it is not read here
+                    assert forging or equal(Run.open(folder).model().state_dict(), saved[0]["weights"]), how
+        shutil.rmtree(root)

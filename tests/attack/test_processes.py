@@ -1,0 +1,131 @@
+"""Trainings that are killed, asked to end, raced and robbed of their loaders: what is there is whole, and goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from attack.conftest import Attack
+from train import drive
+from train.conftest import plain
+from train.process import process, received
+
+from xfm.config import RunConfig
+from xfm.train import Run, manifest, pretrain
+
+ENDINGS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+BUSY = r"RunBusy: .* is training this run.*"
+OTHER = r"RunError: .*(holds a run of another config|is of a run with the config).*"
+
+
+def finish(config: RunConfig, root: Path) -> Run:
+    for _ in pretrain(config, root):
+        pass
+    return Run.of(config, root)
+
+
+def whole(run: Run) -> None:
+    assert manifest.damaged(run.folder) == []
+
+
+def test_kills(attack: Attack, config, trained, tmp_path, processes, assert_same) -> None:
+    """At a random write or after a random time, one to three times; then it goes on to the same weights."""
+    for draw in attack:
+        root = tmp_path / str(attack.tried)
+        changed = config.replace({"train.save_every": draw.choice([1, 2, 5])})
+        plan: list[Any] = [
+            draw.choice([draw.randrange(1, 60), draw.uniform(0, 0.5)]) for _ in range(draw.randint(1, 3))
+        ]
+        with attack.attempt(plan):
+            for kill in plan:
+                way = (drive.die_at, kill) if isinstance(kill, int) else (drive.train,)
+                with process(processes, *way, changed, root) as (_, reports):
+                    if isinstance(kill, int):
+                        received(reports)
+                    else:
+                        reports.poll(60)  # it has begun
+                        time.sleep(kill)
+                run = Run.of(changed, root)
+                if run.has(manifest.MANIFEST):
+                    whole(run)
+            assert_same(finish(changed, root).folder, trained.folder)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def test_signals(attack: Attack, config, trained, tmp_path, processes, assert_same) -> None:
+    """To end, several and of several kinds, at random moments, to the process or to its group with its loaders."""
+    for draw in attack:
+        root, sent = tmp_path / str(attack.tried), [draw.choice(ENDINGS[1:]) for _ in range(draw.randint(1, 4))]
+        changed = config.replace({"data.workers": draw.choice([0, 0, 1])})
+        group = draw.random() < 0.5
+        with attack.attempt((sent, group)):
+            with process(processes, drive.train, changed, root) as (child, reports):
+                reports.poll(60)
+                for number in sent:
+                    time.sleep(draw.uniform(0, 0.1))
+                    if child.is_alive():
+                        (os.killpg if group else os.kill)(child.pid, number)
+                received(reports)
+                child.join(60)
+                assert not child.is_alive()
+            run = Run.of(changed, root)
+            whole(run)
+            assert len(run.metrics()) >= 1, "a step that was done is saved"
+            assert_same(finish(changed, root).folder, trained.folder)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def test_races(attack: Attack, config, tmp_path, processes) -> None:
+    """Two or three processes, one name, of equal or of other configs, at about one moment."""
+    for draw in attack:
+        root = tmp_path / str(attack.tried)
+        rates = [draw.choice([9e-4, 1e-4]) for _ in range(draw.randint(2, 3))]
+        asked = [config.replace({"train.lr": rate, "train.steps": 2, "train.warmup": 0}) for rate in rates]
+        with attack.attempt(rates):
+            ended = together(processes, asked, root, draw)
+            ran = [i for i, sent in enumerate(ended) if sent[-1:] == [1]]
+            assert ran and len({rates[i] for i in ran}) == 1, ended
+            for said in (sent[0] for i, sent in enumerate(ended) if i not in ran):
+                assert re.fullmatch(f"{BUSY}|{OTHER}", str(said), re.DOTALL), said
+            run = Run.of(asked[ran[0]], root)
+            whole(run)
+            assert run.done and [r["rate"] for r in run.metrics()][:1] == [rates[ran[0]]]
+            alone = finish(asked[ran[0]], tmp_path / f"alone {rates[ran[0]]}")
+            assert (run.folder / "model.safetensors").read_bytes() == (alone.folder / "model.safetensors").read_bytes()
+            assert [*map(plain, run.metrics())] == [*map(plain, alone.metrics())]
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def together(processes: Any, configs: list[RunConfig], root: Path, draw: random.Random) -> list[list[Any]]:
+    """What each of the processes sent."""
+    if not configs:
+        return []
+    with process(processes, drive.train, configs[0], root) as (_, reports):
+        time.sleep(draw.choice([0, 0, draw.uniform(0, 0.05)]))
+        others = together(processes, configs[1:], root, draw)
+        return [received(reports), *others]
+
+
+def test_loaders(attack: Attack, config, trained, tmp_path, processes, assert_same) -> None:
+    """A loader process killed at a random moment, by a signal that it cannot refuse or by itself."""
+    for draw in attack:
+        root, changed = tmp_path / str(attack.tried), config.replace({"data.workers": draw.choice([1, 2])})
+        number = draw.choice([signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+        with attack.attempt((number, changed.data.workers)):
+            with process(processes, drive.train_and_say, changed, root) as (child, reports):
+                sent = [reports.recv()]
+                time.sleep(draw.uniform(0, 0.15))
+                for pid in drive.children_of(child.pid)[: draw.randint(1, 2)]:
+                    drive.kill(pid, number)
+                sent += received(reports)
+            ends = sent[-1]
+            assert ends == 11 or re.match(r"LoaderFailed: (step \d+|before a step): a loader process ", str(ends)), sent
+            whole(Run.of(changed, root))
+            assert_same(finish(changed, root).folder, trained.folder)
+        shutil.rmtree(root, ignore_errors=True)
