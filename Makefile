@@ -7,7 +7,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_QUIET := $(if $(V),,--quiet)
 
-.PHONY: help demo lab test lint js unit notebooks browser gallery bench clean again
+.PHONY: help demo lab test lint js unit notebooks browser attack gallery bench clean again
 # one thing at a time also under `make -j`: the steps share the same few cores
 .NOTPARALLEL:
 
@@ -16,6 +16,7 @@ help:
 	@echo 'make lab     open JupyterLab on the notebooks'
 	@echo 'make test    lint, the views'"'"' JavaScript, unit tests (the built wheel included), notebooks, and the views in a'
 	@echo '             browser; also one by one: make lint | js | unit | notebooks | browser'
+	@echo 'make attack  kills, races, damaged files, hostile texts, for three minutes (XFM_ATTACK=long: an hour)'
 	@echo 'make gallery draw all views in Chromium into docs/'
 	@echo 'make bench   run the benchmarks that the README quotes'
 	@echo 'make clean   remove .venv, caches and build leftovers; runs/ stays'
@@ -57,6 +58,10 @@ notebooks: $(VENV)/dev.stamp
 browser: $(VENV)/dev.stamp
 	@echo '== views, in JupyterLab in Chromium'
 	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/browser
+
+# part of `make unit`, and alone; XFM_ATTACK=long takes an hour (docs/reliability.md)
+attack: $(VENV)/dev.stamp
+	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/attack
 
 gallery: $(VENV)/dev.stamp
 	@$(PY) scripts/make_screenshots.py

@@ -19,7 +19,7 @@ from xfm.evaluation import Result, evaluate_run, find_result, from_json
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations"))]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations", "reliability"))]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 Key = tuple[str, str, str]  # task, condition, metric
 
@@ -139,6 +139,11 @@ def effects_table() -> str:
     return table(head, rows)
 
 
+def attack_table() -> str:
+    rows = [[name, f"{found['tried']:,}", f"{found['held']:,}"] for name, found in benchmark("attack")["classes"].items()]
+    return table(["class", "tried", "held"], rows)
+
+
 def changes_table(changes: dict[str, dict[str, Any]]) -> str:
     rows = [[f"`{name}`", ", ".join(f"`{f}` = {v!r}" for f, v in fields.items())] for name, fields in changes.items()]
     return table(["name", "fields"], rows)
@@ -151,6 +156,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "step-time": step_time_table,
     "views": views_table,
     "effects": effects_table,
+    "attack": attack_table,
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),
 }
