@@ -140,7 +140,8 @@ def effects_table() -> str:
 
 
 def attack_table() -> str:
-    rows = [[name, f"{found['tried']:,}", f"{found['held']:,}"] for name, found in benchmark("attack")["classes"].items()]
+    classes = benchmark("attack")["classes"].items()
+    rows = [[name, f"{found['tried']:,}", f"{found['held']:,}"] for name, found in classes]
     return table(["class", "tried", "held"], rows)
 
 
