@@ -105,8 +105,8 @@ class FlowConfig:
     # stop, 1 plain multi-task training. Losses that do not cross from text to pictures, like MLM, have none.
     text_gradient: Mapping[str, float] = field(default_factory=lambda: Table(itc=1.0, itm=0.0, imlm=0.0, bbp=0.0))
     mim_target: MimTarget = "self"  # technique 2, the guidance: what masked patches must predict
-    teacher: str = ""  # mim_target "teacher": an open_clip model name, e.g. "ViT-B-32" ...
-    teacher_weights: str = ""  # ... and its weights: an open_clip tag or the path of a local file
+    teacher: str = ""  # mim_target "teacher": the name of a model that open_clip knows itself, e.g. "ViT-B-32" ...
+    teacher_weights: str = ""  # ... and its weights: the path of a local file; nothing is fetched
 
     def __post_init__(self) -> None:
         typed(self, "flow.")
@@ -114,8 +114,9 @@ class FlowConfig:
             require(0 <= scale <= 1, f"flow.text_gradient.{loss}", scale, "in [0, 1]")
         if self.mim_target == "teacher":
             require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name")
-            allowed = "an open_clip tag or the path of a local file"
-            require(bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, allowed)
+            require(
+                bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, "the path of a local file"
+            )
 
 
 @dataclass(frozen=True)
