@@ -15,7 +15,7 @@ from hypothesis import settings
 # In the environment, so that it holds for torch (not imported yet) and for the processes that tests start.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", MPLBACKEND="Agg")
 
-# Whatever would leave this machine is refused, here and (Python runs a `sitecustomize`) in the processes that tests start.
+# What would leave this machine is refused, here and (Python runs a `sitecustomize`) in the processes that tests start.
 OFFLINE = Path(__file__).with_name("offline")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(OFFLINE), os.environ.get("PYTHONPATH"))))
 _, NOTES = tempfile.mkstemp(prefix="xfm-tests-network-")  # what was refused

@@ -1,6 +1,10 @@
 """The whole evaluation, of a model and of a run folder, and single examples."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +70,19 @@ def test_a_run_is_evaluated_once_and_kept(folder: Path, few: None, monkeypatch: 
     monkeypatch.setattr(run, "evaluate", lambda *_, **__: Evaluation(results[:3]))
     assert evaluate_run(folder) == results
     assert evaluate_run(folder, again=True) == evaluate_run(folder) == results[:3]
+
+
+def test_the_same_run_gives_the_same_bytes_in_every_process(folder: Path, tmp_path: Path) -> None:
+    """Whatever order Python hashes texts into, whatever threads there are, and whatever the process did before."""
+    started = {}
+    for hashing, omp, threads in (("1", "1", []), ("2", "2", ["2"])):
+        own = os.environ | {"PYTHONHASHSEED": hashing, "OMP_NUM_THREADS": omp, "MKL_NUM_THREADS": omp}
+        copy = shutil.copytree(folder, tmp_path / hashing)
+        again = [sys.executable, Path(__file__).with_name("again.py"), copy, *threads]
+        started[copy / "evaluation.json"] = subprocess.Popen(again, env=own)
+    assert [process.wait() for process in started.values()] == [0, 0]
+    one, other = (path.read_bytes() for path in started)
+    assert one == other
 
 
 def test_tasks_are_chosen_by_name_and_family() -> None:

@@ -16,9 +16,8 @@ from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..files import FileError, write_atomically
 from ..model import XFM
-from ..model.modes import eval_mode
 from ..train import Run, RunError
-from .context import EvalContext
+from .context import EvalContext, reproducibly
 from .result import Result, from_json, to_json
 from .tasks import FAMILIES, TASKS
 
@@ -47,7 +46,7 @@ def evaluate(
     context = EvalContext(model, config, tokenizer, split, seed)
     selected, skipped = _available(tasks, config)
     results = Evaluation(skipped=skipped)
-    with eval_mode(model), torch.inference_mode():
+    with reproducibly(model):
         for task in (TASKS[name] for name in selected):
             results += [replace(result, family=task.family) for result in task.score(context)]
     return results

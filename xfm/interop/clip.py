@@ -1,4 +1,4 @@
-"""open_clip's image towers as teachers of masked image modelling. Nothing is ever fetched: a config may be another's."""
+"""open_clip's image towers as teachers of masked image modelling. Nothing is fetched: a config may be another's."""
 
 from __future__ import annotations
 
