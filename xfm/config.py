@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from .config_utils import ConfigError as ConfigError  # everybody has it from here
 from .config_utils import Table, build, changed, positive, require, shares, to_tree, typed, unknown_field
+from .text import parse_json
 
 __all__ = ["PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "MaskConfig",
            "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig",
@@ -22,6 +23,7 @@ __all__ = ["PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "Fl
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")
+NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
 PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 
@@ -274,12 +276,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         typed(self, "")
         positive(self, "", "stage1_steps")
-        folder = self.name.isprintable() and self.name not in ("", ".", "..") and not {*"/\\"} & {*self.name}
+        require(0 <= self.seed < 2**63, "seed", self.seed, "in [0, 2**63)")
         require(
-            folder,
+            _names_folder(self.name),
             "name",
             self.name,
-            "the name of a folder in printable characters (where the terminal's are not understood, set PYTHONUTF8=1)",
+            f"the name of a folder in printable characters, at most {NAME} bytes, neither / nor \\ among them, nor a dot "
+            "or a space at an end (where the terminal's characters are not understood, set PYTHONUTF8=1)",
         )
         for name, objective in self.objectives.items():
             typed(objective, f"objectives.{name}.")
@@ -333,6 +336,11 @@ class RunConfig:
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
+def _names_folder(name: str) -> bool:
+    fits = name == name.strip(". ") and name.isprintable() and not {*"/\\"} & {*name}
+    return 0 < len(name) <= NAME and fits and len(name.encode()) <= NAME
+
+
 def from_dict(tree: Mapping[str, Any]) -> RunConfig:
     """The RunConfig of a nested dict (what `to_dict` made); every field must be known and of its type."""
     return build(RunConfig, tree)
@@ -340,4 +348,4 @@ def from_dict(tree: Mapping[str, Any]) -> RunConfig:
 
 def from_json(text: str) -> RunConfig:
     """Raises ConfigError, or another ValueError for what is no JSON."""
-    return from_dict(json.loads(text))
+    return from_dict(parse_json(text))
