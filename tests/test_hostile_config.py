@@ -120,8 +120,8 @@ def test_a_config_that_is_nested_too_deeply_names_its_file(place: str, depth: in
         recipes.smoke().replace({place: value})
 
 
-NAMES = ["x" * 201, "é" * 101, "x" * 10_000, "a\x00b", "a\x7f", "a\u202eb", "a\u200bb", "trailing.", "trailing ", " leading",
-         "a/..", "...", "a\tb"]  # fmt: skip
+NAMES = ["x" * 201, "é" * 101, "x" * 10_000, "a\x00b", "a\x7f", "a\u202eb", "a\u200bb", "trailing.", "trailing ",
+         " leading", "a/..", "...", "a\tb"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,6 +156,6 @@ def test_the_command_says_so_in_a_line(option: list[str], capsys) -> None:
 
 @pytest.mark.parametrize("name", [None, 5, b"demo", ["demo"], "x" * 10_000_000, "demo+" + "x" * 10_000_000, "", "+"])
 def test_a_recipe_that_is_none(name: Any) -> None:
-    with pytest.raises(ConfigError, match="recipe|change") as error:
+    with pytest.raises(ConfigError, match=r"recipe|change") as error:
         recipes.get(name)
     assert len(str(error.value)) < 1500

@@ -281,7 +281,7 @@ class RunConfig:
             _names_folder(self.name),
             "name",
             self.name,
-            f"the name of a folder in printable characters, at most {NAME} bytes, neither / nor \\ among them, nor a dot "
+            f"the name of a folder in printable characters, at most {NAME} bytes, without / and \\, and without a dot "
             "or a space at an end (where the terminal's characters are not understood, set PYTHONUTF8=1)",
         )
         for name, objective in self.objectives.items():

@@ -113,6 +113,42 @@ def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder: Path, text: str
     (folder / "evaluation.json").unlink()
 
 
+@pytest.mark.parametrize(
+    "put", [Path.mkdir, lambda path: path.symlink_to(path.parent), lambda path: path.write_text("[" * 100_000)]
+)
+def test_an_evaluation_that_is_no_file_is_an_error_with_a_way_out(folder: Path, put: Callable) -> None:
+    path = folder / "evaluation.json"
+    put(path)
+    try:
+        with pytest.raises(RunError, match=r"evaluation.json: .*measure again \(`xfm evaluate .* --again`\)") as error:
+            evaluate_run(folder)
+        assert len(str(error.value)) < 800
+    finally:
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**400, 1.0, True, None, "0"])
+def test_a_seed_is_a_whole_number_of_63_bits(seed, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
+    for ask in (evaluate, examples, retrieval_set):
+        with pytest.raises(ConfigError, match=r"^seed = .*: must be a whole number in \[0, 2\*\*63\)"):
+            ask(model, config, tokenizer, seed=seed)
+
+
+@pytest.mark.parametrize("split", ["tests", None, 5, ["test"], "x" * 10_000_000])
+def test_a_split_is_one_of_those_there_are(split, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
+    for ask in (evaluate, examples, retrieval_set):
+        with pytest.raises(ConfigError, match=r"^split = .*: must be one of 'train', ") as error:
+            ask(model, config, tokenizer, split=split)
+        assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("tasks", [None, 5, [None], [["naming"]], b"naming", "x" * 10_000_000, ["naming", "\x1b[31m"]])
+def test_what_is_no_task_is_refused(tasks) -> None:
+    with pytest.raises(ConfigError, match=r"^task") as error:
+        evaluation.select_tasks(tasks)
+    assert len(str(error.value)) < 600 and str(error.value).isprintable()
+
+
 def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run here"):
         evaluate_run(tmp_path)

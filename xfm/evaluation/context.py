@@ -20,8 +20,9 @@ from torch import Tensor
 from .. import seeding
 from ..batch import normalise
 from ..config import RunConfig
+from ..config_utils import one_of, require
 from ..data import Dataset, dataset
-from ..data.source import Example, Source, Split
+from ..data.source import SPLITS, Example, Source, Split
 from ..data.streams import filled, pixels
 from ..data.synthetic.scenes import Scene, World
 from ..data.tokenizer import Tokenizer
@@ -52,13 +53,20 @@ def reproducibly(model: XFM) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class EvalContext:
-    """A model, and the split and seed that its test samples are drawn by. Use it under `reproducibly(model)`."""
+    """A model, and the split and seed that its test samples are drawn by. Use it under `reproducibly(model)`.
+
+    Raises ConfigError for an unknown split, and for a seed that is not in [0, 2**63)."""
 
     model: XFM
     config: RunConfig
     tokenizer: Tokenizer
     split: Split = "test"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("split", self.split, SPLITS)
+        fits = type(self.seed) is int and 0 <= self.seed < 2**63
+        require(fits, "seed", self.seed, "a whole number in [0, 2**63)")
 
     @cached_property
     def source(self) -> Dataset:
