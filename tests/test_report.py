@@ -289,7 +289,7 @@ def test_a_run_without_answers_and_results_is_reported(run: Run, tmp_path: Path,
     shutil.copytree(run.folder, folder)
     (folder / "evaluation.json").write_text("[]")
     monkeypatch.setattr(report, "examples", lambda *_, **__: Examples((), (), ()))
-    assert "0 of 0 results" not in write_report(Run.open(folder)).read_text("utf-8")
+    assert "Nothing was evaluated" in write_report(Run.open(folder)).read_text("utf-8")
 
 
 def test_examples_are_asked_for_until_both_kinds_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def teacher_width(name: str) -> int:
     built_in = open_clip.list_models()
 
     def width(model: str) -> int:
-        config = open_clip.get_model_config(model) if model in built_in else {}
+        config = (open_clip.get_model_config(model) if model in built_in else None) or {}
         tower, fetched = config.get("vision_cfg", {}), "hf_model_name" in config.get("text_cfg", {})
         patches = tower.get("patch_size") and not tower.get("attentional_pool")  # no ResNet; no CoCa, whose norm pools
         return tower.get("width", 0) if patches and not fetched else 0
