@@ -2,15 +2,25 @@
 
 import os
 import random
+import runpy
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 # In the environment, so that it holds for torch (not imported yet) and for the processes that tests start.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", MPLBACKEND="Agg")
+
+# What would leave this machine is refused, here and (Python runs a `sitecustomize`) in the processes that tests start.
+OFFLINE = Path(__file__).with_name("offline")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(OFFLINE), os.environ.get("PYTHONPATH"))))
+_, NOTES = tempfile.mkstemp(prefix="xfm-tests-network-")  # what was refused
+os.environ["XFM_TESTS_NETWORK"] = NOTES
+runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
 settings.register_profile("xfm", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 settings.load_profile("xfm")
@@ -21,6 +31,26 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and "XFM_CACHE" not in os.environ:
         os.environ["XFM_CACHE"] = tempfile.mkdtemp(prefix="xfm-tests-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop("XFM_CACHE"), ignore_errors=True))
+
+
+def pytest_unconfigure() -> None:
+    Path(NOTES).unlink(missing_ok=True)
+
+
+@pytest.fixture
+def refused() -> Iterator[Path]:
+    """The file that notes what would have left this machine; for the tests that mean to."""
+    yield Path(NOTES)
+    Path(NOTES).write_text("")
+
+
+@pytest.fixture(autouse=True)
+def _offline() -> Iterator[None]:
+    """A test that would leave this machine fails, also where somebody catches the error."""
+    yield
+    if said := Path(NOTES).read_text("utf-8"):
+        Path(NOTES).write_text("")
+        pytest.fail(f"this test, or a process that it started, wanted the network:\n{said}")
 
 
 @pytest.fixture(autouse=True)

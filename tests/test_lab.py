@@ -66,3 +66,26 @@ def test_what_is_neither_checkpoint_nor_folder_is_refused(what: str | Path) -> N
 def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no run here \(no config.json\)"):
         xfm.load(tmp_path)
+
+
+@pytest.mark.parametrize("what", [None, 5, b"demo", ["demo"], "x" * 10_000_000, "a\0b", "x" * 300, "\ud800"])
+def test_what_is_no_run_is_an_error_of_one_line(what) -> None:
+    with pytest.raises(ConfigError) as error:
+        xfm.load(what)
+    assert len(str(error.value)) < 500 and str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("text", [None, 5, b"a dog", ["a dog"], "\ud800"])
+def test_what_is_no_text_is_refused_by_name(lab: xfm.Lab, text) -> None:
+    image = lab.scene(9).image
+    for ask in (lab.inputs, lab.trace, lab.attribute):
+        with pytest.raises(ConfigError, match=r"^text = .*: must be"):
+            ask(image, text)
+
+
+@pytest.mark.parametrize("index", [-1, -(10**400), 1.0, None, "9", [9]])
+def test_a_scene_has_a_number(lab: xfm.Lab, index) -> None:
+    with pytest.raises(ConfigError, match=r"^index = .*: must be a whole number"):
+        lab.scene(index)
+    with pytest.raises(ConfigError, match=r"^seed = .*: must be a whole number"):
+        lab.scene(9, seed=index)

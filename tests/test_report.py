@@ -264,6 +264,7 @@ def test_nothing_from_data_becomes_html(run: Run, tmp_path: Path, monkeypatch: p
         ("DONE", None, "not finished; train it to the end"),
         ("metrics.jsonl", "", r"metrics.jsonl: has no records"),
         ("environment.json", "{", r"environment.json: not readable .* delete the file"),
+        ("environment.json", "[" * 100_000, r"environment.json: not readable .*too deeply.* delete the file"),
         ("evaluation.json", "[{}]", r"evaluation.json: .*measure again"),
         ("figures", "a file", r"figures: cannot be written"),
     ],
@@ -280,6 +281,15 @@ def test_a_run_that_cannot_be_reported_says_why(
     with pytest.raises(FileError, match=message):
         write_report(Run.open(folder))
     assert not (folder / "report.html").exists()
+
+
+def test_a_run_without_answers_and_results_is_reported(run: Run, tmp_path: Path, monkeypatch) -> None:
+    """As on a source that provides nothing that a task needs."""
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    (folder / "evaluation.json").write_text("[]")
+    monkeypatch.setattr(report, "examples", lambda *_, **__: Examples((), (), ()))
+    assert "Nothing was evaluated" in write_report(Run.open(folder)).read_text("utf-8")
 
 
 def test_examples_are_asked_for_until_both_kinds_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

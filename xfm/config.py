@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from .config_utils import ConfigError as ConfigError  # everybody has it from here
 from .config_utils import Table, build, changed, positive, require, shares, to_tree, typed, unknown_field
+from .text import parse_json
 
 __all__ = ["PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "MaskConfig",
            "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig",
@@ -22,6 +23,7 @@ __all__ = ["PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "Fl
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")
+NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
 PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 
@@ -105,8 +107,8 @@ class FlowConfig:
     # stop, 1 plain multi-task training. Losses that do not cross from text to pictures, like MLM, have none.
     text_gradient: Mapping[str, float] = field(default_factory=lambda: Table(itc=1.0, itm=0.0, imlm=0.0, bbp=0.0))
     mim_target: MimTarget = "self"  # technique 2, the guidance: what masked patches must predict
-    teacher: str = ""  # mim_target "teacher": an open_clip model name, e.g. "ViT-B-32" ...
-    teacher_weights: str = ""  # ... and its weights: an open_clip tag or the path of a local file
+    teacher: str = ""  # mim_target "teacher": the name of a model that open_clip knows itself, e.g. "ViT-B-32" ...
+    teacher_weights: str = ""  # ... and its weights: the path of a local file; nothing is fetched
 
     def __post_init__(self) -> None:
         typed(self, "flow.")
@@ -114,8 +116,9 @@ class FlowConfig:
             require(0 <= scale <= 1, f"flow.text_gradient.{loss}", scale, "in [0, 1]")
         if self.mim_target == "teacher":
             require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name")
-            allowed = "an open_clip tag or the path of a local file"
-            require(bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, allowed)
+            require(
+                bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, "the path of a local file"
+            )
 
 
 @dataclass(frozen=True)
@@ -273,12 +276,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         typed(self, "")
         positive(self, "", "stage1_steps")
-        folder = self.name.isprintable() and self.name not in ("", ".", "..") and not {*"/\\"} & {*self.name}
+        require(0 <= self.seed < 2**63, "seed", self.seed, "in [0, 2**63)")
         require(
-            folder,
+            _names_folder(self.name),
             "name",
             self.name,
-            "the name of a folder in printable characters (where the terminal's are not understood, set PYTHONUTF8=1)",
+            f"the name of a folder in printable characters, at most {NAME} bytes, without / and \\, and without a dot "
+            "or a space at an end (where the terminal's characters are not understood, set PYTHONUTF8=1)",
         )
         for name, objective in self.objectives.items():
             typed(objective, f"objectives.{name}.")
@@ -332,6 +336,11 @@ class RunConfig:
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
+def _names_folder(name: str) -> bool:
+    fits = name == name.strip(". ") and name.isprintable() and not {*"/\\"} & {*name}
+    return 0 < len(name) <= NAME and fits and len(name.encode()) <= NAME
+
+
 def from_dict(tree: Mapping[str, Any]) -> RunConfig:
     """The RunConfig of a nested dict (what `to_dict` made); every field must be known and of its type."""
     return build(RunConfig, tree)
@@ -339,4 +348,4 @@ def from_dict(tree: Mapping[str, Any]) -> RunConfig:
 
 def from_json(text: str) -> RunConfig:
     """Raises ConfigError, or another ValueError for what is no JSON."""
-    return from_dict(json.loads(text))
+    return from_dict(parse_json(text))

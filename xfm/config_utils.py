@@ -5,15 +5,21 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
-import math
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from .text import shown
+from .text import brief, shown
 
 __all__ = ["ConfigError", "Table", "build", "changed", "leaves", "nearest", "one_of", "positive", "require", "shares",
            "to_tree", "typed", "types", "unknown_field"]  # fmt: skip
+
+
+FINITE = sys.float_info.max
+ENTRIES, KEY = 100, 50  # of an open group: the most, and the most characters of a name
+NEAREST = 100  # characters of the longest name that is compared with others
 
 
 class ConfigError(ValueError):
@@ -23,7 +29,7 @@ class ConfigError(ValueError):
 def require(ok: bool, field: str, value: object, allowed: str) -> None:
     """ConfigError, naming the field, its value and what is allowed, unless `ok`."""
     if not ok:
-        raise ConfigError(f"{field} = {shown(value)}: must be {allowed}")
+        raise ConfigError(f"{brief(field)} = {shown(value)}: must be {allowed}")
 
 
 def one_of(field: str, value: object, names: Iterable[str]) -> None:
@@ -54,6 +60,10 @@ def typed(config: Any, group: str) -> None:
             one_of(where, value, get_args(kind))
         elif values := _values_of(kind):
             require(isinstance(value, Mapping), where, value, "a mapping of names")
+            require(len(value) <= ENTRIES, where, f"{len(value):,} names", f"at most {ENTRIES}")
+            for key in value:
+                valid = isinstance(key, str) and re.fullmatch(rf"\w{{1,{KEY}}}", key)
+                require(bool(valid), where, key, f"a mapping of names: letters, digits and _, at most {KEY}")
             object.__setattr__(config, name, Table(value))
             for key, entry in value.items():
                 _require_type(f"{where}.{key}", entry, values)
@@ -64,9 +74,10 @@ def typed(config: Any, group: str) -> None:
 def _require_type(where: str, value: object, kind: Any) -> None:
     if kind is float:
         require(type(value) in (int, float), where, value, "of type float")
-        require(math.isfinite(value), where, value, "a finite number")  # type: ignore[arg-type]
+        require(-FINITE <= value <= FINITE, where, value, "a finite number")  # type: ignore[operator]
     else:
         require(type(value) is kind, where, value, f"of type {kind.__name__}")
+        require(kind is not int or abs(value) < 2**63, where, value, "in [0, 2**63)")  # type: ignore[arg-type]
 
 
 @lru_cache
@@ -77,7 +88,7 @@ def types(cls: Any) -> dict[str, Any]:
 
 def nearest(name: str, names: Iterable[str], before: str = "", after: str = "") -> str:
     """ "did you mean 'x'?" between two texts, or nothing where no name is near."""
-    near = difflib.get_close_matches(name, list(names), n=1)
+    near = difflib.get_close_matches(name, list(names), n=1) if len(name) <= NEAREST else []
     return f"{before}did you mean {near[0]!r}?{after}" if near else ""
 
 
@@ -85,7 +96,7 @@ def unknown_field(dotted: str, names: Iterable[str]) -> ConfigError:
     """The error of a field that is none of `names`, with the nearest."""
     names = list(names)
     hint = nearest(dotted.rsplit(".", 1)[-1], names, after=" ")
-    return ConfigError(f"{dotted}: no such field; {hint}there are {', '.join(names)}")
+    return ConfigError(f"{brief(dotted)}: no such field; {hint}there are {', '.join(names)}")
 
 
 class Table(dict):
@@ -127,14 +138,14 @@ def build(kind: Any, tree: Any, path: str = "") -> Any:
     if values := _values_of(kind):
         require(isinstance(tree, Mapping), path.rstrip("."), tree, "a mapping of names")
         return Table({name: build(values, value, f"{path}{name}.") for name, value in tree.items()})
-    return float(tree) if kind is float and type(tree) is int else tree
+    return float(tree) if kind is float and type(tree) is int and abs(tree) <= FINITE else tree
 
 
 def changed(tree: dict[str, Any], changes: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """The tree with dotted fields changed, in place. `new`: the open groups by dotted name, each with what a new entry
     starts as. ConfigError for a field that the tree does not have."""
     for dotted, value in changes.items():
-        node, parts = tree, dotted.split(".")
+        node, parts = tree, str(dotted).split(".")
         for i, part in enumerate(parts):
             group = ".".join(parts[:i])
             if part not in node and group in new:
@@ -143,7 +154,10 @@ def changed(tree: dict[str, Any], changes: Mapping[str, Any], new: Mapping[str, 
                 raise unknown_field(".".join(parts[: i + 1]), node)
             if i < len(parts) - 1:
                 node = node[part]
-        node[parts[-1]] = to_tree(value)
+        try:
+            node[parts[-1]] = to_tree(value)
+        except RecursionError:
+            raise ConfigError(f"{dotted}: nested too deeply to be a value") from None
     return tree
 
 

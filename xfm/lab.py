@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import RunConfig
-from .config_utils import ConfigError, nearest
+from .config_utils import ConfigError, nearest, require
 from .data import Dataset, dataset
 from .data.tokenizer import Tokenizer
 from .model import XFM
+from .text import shown
 from .train import Run
 
 if TYPE_CHECKING:
@@ -36,12 +38,15 @@ def load(what: str | Path = "demo") -> Lab:
     "demo" is the recipe `pretrained` on the demo's world. ConfigError where there is neither such a checkpoint nor such
     a folder; RunError, at once or when the model is first used, for a folder that holds no readable finished run.
     """
+    require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
     if what in checkpoints():
         return Lab(Run.open(CHECKPOINTS / what))
-    if not Path(what).is_dir():
+    if not os.path.isdir(what):
         hint = nearest(str(what), checkpoints(), before="; ")
         known = ", ".join(map(repr, checkpoints()))
-        raise ConfigError(f"load({str(what)!r}): is no run folder, nor a checkpoint that comes along ({known}){hint}")
+        raise ConfigError(
+            f"load({shown(str(what))}): is no run folder, nor a checkpoint that comes along ({known}){hint}"
+        )
     return Lab(Run.open(what))
 
 

@@ -21,8 +21,9 @@ from .config import (
     TrainConfig,
     VisionConfig,
 )
-from .config_utils import nearest
+from .config_utils import nearest, require
 from .objectives.registry import OBJECTIVES
+from .text import shown
 
 __all__ = ["LEVELS", "RECIPES", "ablations", "base", "changes", "current", "demo", "get", "pretrained", "scratch_std",
            "small", "smoke", "stage1"]  # fmt: skip
@@ -222,6 +223,7 @@ def changes() -> dict[str, dict[str, Any]]:
 
 def get(name: str) -> RunConfig:
     """The config of "recipe" or "recipe+change+...". ConfigError for an unknown name, with the nearest one."""
+    require(isinstance(name, str), "recipe", name, "a name, as 'demo' or 'demo+no_stop_gradient'")
     recipe, *names = name.split("+")
     config = _look_up(RECIPES, recipe, "recipe")()
     merged: dict[str, Any] = {"name": name}
@@ -267,11 +269,11 @@ def stage1(config: RunConfig) -> RunConfig:
             **sizes,
         }
     )
-    return plain.replace({"name": f"{config.name.split('+')[0]}.stage1-{plain.fingerprint}"})
+    return plain.replace({"name": f"{config.name.split('+')[0][:40]}.stage1-{plain.fingerprint}"})
 
 
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:
     if name in table:
         return table[name]
     hint = nearest(name, table, after=" ")
-    raise ConfigError(f"{kind} {name!r} is unknown; {hint}there are {', '.join(table)}")
+    raise ConfigError(f"{kind} {shown(name)} is unknown; {hint}there are {', '.join(table)}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["parse_json", "printable", "shown"]
+__all__ = ["brief", "parse_json", "printable", "shown"]
 
-LONGEST = 200  # characters of a value in a message
+LONGEST = 200  # characters of a value, or of a text, in a message
 
 
 def printable(text: object) -> str:
@@ -17,8 +17,17 @@ def printable(text: object) -> str:
 
 def shown(value: object) -> str:
     """A value in a message: its repr, cut where it is long."""
-    text = printable(repr(value))
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+    try:
+        return brief(repr(value))
+    except (RecursionError, ValueError):  # nested too deeply; an integer of more digits than Python writes
+        return f"a {type(value).__name__} too large to be shown"
+
+
+def brief(text: object) -> str:
+    """A text in a message, such as another error's: printable, cut where it is long."""
+    whole = str(text)
+    said = printable(whole[:LONGEST])
+    return said if len(whole) <= LONGEST else f"{said}... ({len(whole):,} characters)"
 
 
 def parse_json(text: str) -> Any:

@@ -1,15 +1,18 @@
 """Ids, spans, padding, files."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tokenizers
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xfm.config import CaptionConfig, SceneConfig
+from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import cache
 from xfm.data.synthetic.grammar import plural
 from xfm.data.synthetic.scenes import CORPUS_SCENES, World
@@ -112,3 +115,95 @@ def test_training_is_deterministic_and_refuses_bad_sizes() -> None:
         train(iter(["a dog"]), 200)
     with pytest.raises(ValueError, match=r"model.text.vocabulary = 500: must be at most 265, which the corpus gives"):
         train(iter(["a dog"]), 500)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def small() -> str:
+    return train(iter(["a dog and a cat"] * 3), 266).backend.to_str()
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_file_with_anything_anywhere_is_a_tokenizer_or_an_error_that_names_it(small, tmp_path, data) -> None:
+    tree = json.loads(small)
+    node, place = tree, []
+    while isinstance(node, dict | list) and node and (not place or data.draw(st.booleans())):
+        place.append(data.draw(st.sampled_from([*node] if isinstance(node, dict) else range(len(node)))))
+        parent, node = node, node[place[-1]]
+    parent[place[-1]] = data.draw(VALUES)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(tree))
+    try:
+        tokenizer = Tokenizer.load(path)
+    except ValueError as error:
+        assert str(path) in str(error) and len(str(error)) < 600 + len(str(path))
+    else:
+        assert tokenizer.encode("A cat, a dog: ñandú \0", 9)[0] == 0 and tokenizer.vocabulary == 266
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"a":' * 100_000, '"' + "x" * 10_000_000, "[1]", "null", "\x00", ""]
+)
+def test_a_file_of_any_other_kind_is_an_error_that_names_it(content: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer of this toolkit") as error:
+        Tokenizer.load(tmp_path / "tokenizer.json")
+    assert len(str(error.value)) < 600
+
+
+def test_bytes_that_are_no_text_and_a_panic_are_errors_that_name_the_file(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer"):
+        Tokenizer.load(path)
+
+    class PanicException(BaseException):
+        """As the Rust library's: no Exception."""
+
+    class Backend:
+        raised: BaseException = PanicException("index out of bounds")
+
+        @classmethod
+        def from_str(cls, text: str) -> None:
+            raise cls.raised
+
+    monkeypatch.setattr(tokenizers, "Tokenizer", Backend)
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer .*index out of bounds"):
+        Tokenizer.load(path)
+    Backend.raised = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        Tokenizer.load(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("truncation", {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}),
+        ("padding", {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 1,
+                     "pad_type_id": 0, "pad_token": "<pad>"}),
+        ("post_processor", {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True,
+                            "add_prefix_space": True}),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_that_changes_the_ids_by_itself_is_refused(part: str, value: dict, small, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(json.loads(small) | {part: value}))
+    with pytest.raises(ValueError, match=rf"tokenizer\.json.* by itself: .*{part}"):
+        Tokenizer.load(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    "text", [None, 5, b"a dog", ["a", "dog"], ("a", "dog"), {"a": 1}, "\ud800", ["x" * 10_000_000]]
+)
+def test_what_is_no_text_is_refused_by_name(text: Any, tokenizer: Tokenizer) -> None:
+    for encode in (lambda: tokenizer.encode(text, 9), lambda: tokenizer.encode_with_spans(text, [])):
+        with pytest.raises(ConfigError, match=r"^text = .*: must be a string") as error:
+            encode()
+        assert len(str(error.value)) < 400

@@ -12,6 +12,7 @@ from xfm.data import DATASETS, Dataset, dataset
 from xfm.data.source import PairSource, Region
 from xfm.data.tokenizer import Tokenizer
 from xfm.evaluation import EvalContext, finetuning
+from xfm.evaluation.context import reproducibly
 from xfm.evaluation.tasks import (
     grounding,
     hard_negatives,
@@ -23,7 +24,6 @@ from xfm.evaluation.tasks import (
     sentence_pairs,
 )
 from xfm.model import XFM
-from xfm.model.modes import eval_mode
 from xfm.objectives import build
 
 
@@ -44,7 +44,7 @@ def model(config: RunConfig) -> XFM:
 
 @pytest.fixture
 def context(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Iterator[EvalContext]:
-    with eval_mode(model), torch.inference_mode():
+    with reproducibly(model):
         yield EvalContext(model, config, tokenizer)
 
 

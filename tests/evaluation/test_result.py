@@ -3,13 +3,24 @@
 import dataclasses
 import json
 import math
+import re
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xfm.evaluation.result import Result, bootstrap_interval, find_result, from_json, results_table, to_json
+from xfm.evaluation.result import (
+    Result,
+    bootstrap_interval,
+    compare_results,
+    find_result,
+    format_lines,
+    from_json,
+    results_table,
+    to_json,
+)
 
 ROW = Result("grounding", "", "acc@0.5", 0.5, 0.4, 0.6, 90, 0.08, "best constant box", 1.0, 0, "test")
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -22,7 +33,7 @@ results = st.lists(
         numbers,
         numbers,
         numbers,
-        st.integers(),
+        st.integers(1),
         st.none() | numbers,
         st.text(),
         st.none() | numbers,
@@ -134,3 +145,40 @@ def test_a_result_is_found_by_what_it_says_it_is() -> None:
     assert find_result([ROW, other], "grounding", "acc@0.5", "swapped phrase") is other
     with pytest.raises(KeyError, match=r"no result .*'naming'.*there are .*'swapped phrase'"):
         find_result([ROW, other], "naming", "accuracy")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=4,
+)
+FIELDS = [f.name for f in dataclasses.fields(Result)]
+
+
+@given(st.sampled_from([*FIELDS, "more"]), VALUES)
+def test_a_row_with_anything_in_a_field_is_a_result_or_an_error_that_names_it(name: str, value: Any) -> None:
+    row = dataclasses.asdict(ROW)
+    try:
+        (read,) = from_json(json.dumps([row, row | {name: value}]))[1:]
+    except ValueError as error:
+        said = str(error)
+        assert re.match(rf"result 1: ({name} = |has .*{name})", said) and said.isprintable() and len(said) < 700
+    else:
+        assert getattr(read, name) == value and math.isfinite(read.value + read.low + read.high) and read.n > 0
+        for table in (format_lines([read]), compare_results({"a run": [read]})):
+            assert table.replace("\n", "").isprintable() and table.count("\n") == 1
+
+
+@given(VALUES)
+def test_json_of_any_other_kind_is_refused(value: Any) -> None:
+    if value != []:
+        with pytest.raises(ValueError, match=r"^(result 0: has |an evaluation is a list of results, not )"):
+            from_json(json.dumps(value))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '[{"a":' * 100_000, json.dumps(["x" * 10_000_000]),
+                                  json.dumps([{"x" * 10_000_000: 1}]), "[1" + "0" * 5000 + "]"])  # fmt: skip
+def test_what_is_deep_or_huge_is_refused_in_few_words(text: str) -> None:
+    with pytest.raises(ValueError) as error:
+        from_json(text)
+    assert len(str(error.value)) < 700

@@ -1,6 +1,10 @@
 """The whole evaluation, of a model and of a run folder, and single examples."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +72,19 @@ def test_a_run_is_evaluated_once_and_kept(folder: Path, few: None, monkeypatch: 
     assert evaluate_run(folder, again=True) == evaluate_run(folder) == results[:3]
 
 
+def test_the_same_run_gives_the_same_bytes_in_every_process(folder: Path, tmp_path: Path) -> None:
+    """Whatever order Python hashes texts into, whatever threads there are, and whatever the process did before."""
+    started = {}
+    for hashing, omp, threads in (("1", "1", []), ("2", "2", ["2"])):
+        own = os.environ | {"PYTHONHASHSEED": hashing, "OMP_NUM_THREADS": omp, "MKL_NUM_THREADS": omp}
+        copy = shutil.copytree(folder, tmp_path / hashing)
+        again = [sys.executable, Path(__file__).with_name("again.py"), copy, *threads]
+        started[copy / "evaluation.json"] = subprocess.Popen(again, env=own)
+    assert [process.wait() for process in started.values()] == [0, 0]
+    one, other = (path.read_bytes() for path in started)
+    assert one == other
+
+
 def test_tasks_are_chosen_by_name_and_family() -> None:
     everything = list(evaluation.TASKS)
     assert evaluation.select_tasks("all") == evaluation.select_tasks(list(evaluation.FAMILIES)) == everything
@@ -94,6 +111,42 @@ def test_a_foreign_evaluation_is_an_error_with_a_way_out(folder: Path, text: str
     with pytest.raises(RunError, match=r"evaluation.json: .*measure again \(`xfm evaluate .* --again`\)"):
         evaluate_run(folder)
     (folder / "evaluation.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "put", [Path.mkdir, lambda path: path.symlink_to(path.parent), lambda path: path.write_text("[" * 100_000)]
+)
+def test_an_evaluation_that_is_no_file_is_an_error_with_a_way_out(folder: Path, put: Callable) -> None:
+    path = folder / "evaluation.json"
+    put(path)
+    try:
+        with pytest.raises(RunError, match=r"evaluation.json: .*measure again \(`xfm evaluate .* --again`\)") as error:
+            evaluate_run(folder)
+        assert len(str(error.value)) < 800
+    finally:
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**400, 1.0, True, None, "0"])
+def test_a_seed_is_a_whole_number_of_63_bits(seed, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
+    for ask in (evaluate, examples, retrieval_set):
+        with pytest.raises(ConfigError, match=r"^seed = .*: must be a whole number in \[0, 2\*\*63\)"):
+            ask(model, config, tokenizer, seed=seed)
+
+
+@pytest.mark.parametrize("split", ["tests", None, 5, ["test"], "x" * 10_000_000])
+def test_a_split_is_one_of_those_there_are(split, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
+    for ask in (evaluate, examples, retrieval_set):
+        with pytest.raises(ConfigError, match=r"^split = .*: must be one of 'train', ") as error:
+            ask(model, config, tokenizer, split=split)
+        assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("tasks", [None, 5, [None], [["naming"]], b"naming", "x" * 10_000_000, ["naming", "\x1b[31m"]])
+def test_what_is_no_task_is_refused(tasks) -> None:
+    with pytest.raises(ConfigError, match=r"^task") as error:
+        evaluation.select_tasks(tasks)
+    assert len(str(error.value)) < 600 and str(error.value).isprintable()
 
 
 def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A frozen open_clip tower as MIM's teacher: its own tokens on our grid, and what to do where it cannot be had."""
 
 import json
+import re
 from pathlib import Path
 
 import open_clip
@@ -9,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from reference import batches
 
+from xfm import recipes
 from xfm.batch import MEAN, STD
-from xfm.config import ConfigError
+from xfm.config import ConfigError, FlowConfig
 from xfm.interop.clip import teacher, teacher_width
+from xfm.objectives import build
+from xfm.text import shown
 
+TEACHED = recipes.smoke().replace({"flow": FlowConfig(mim_target="teacher", teacher="?", teacher_weights="weights.pt")})
 SIZE, PATCH, WIDTH = 24, 8, 20  # a grid of 3 x 3
 
 
@@ -87,19 +92,62 @@ def test_a_teacher_is_learnt_from_through_one_linear_layer(tower) -> None:
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("ViT-B-61", "ViT-B-16"), ("RN50", "ViT-"), ("ViT-B-16-SigLIP", "ViT-B-16"), ("coca_ViT-B-32", "ViT-B-32")],
-    ids=["unknown", "a ResNet", "timm's", "pools inside"],
-)
-def test_a_model_without_a_plain_transformer_of_open_clips_own_is_refused_with_the_nearest(name, near) -> None:
-    with pytest.raises(ConfigError, match=f"flow.teacher = '{name}'.* there are .*{near}"):
-        teacher_width(name)
+    [
+        ("ViT-B-61", "ViT-B-16"),
+        ("RN50", "ViT-"),
+        ("ViT-B-16-SigLIP", "ViT-B-16"),
+        ("coca_ViT-B-32", "ViT-B-32"),
+        ("roberta-ViT-B-32", "ViT-B-32"),
+        ("hf-hub:laion/CLIP-ViT-B-32", "ViT-B-32"),
+        ("local-dir:{tmp}", "ViT-"),
+        ("{tmp}", "ViT-"),
+        ("x" * 1_000_000, "ViT-"),
+    ],
+    ids=["unknown", "a ResNet", "timm's", "pools inside", "text tower of a hub", "a hub's", "a folder's", "a folder",
+         "huge"],
+)  # fmt: skip
+def test_a_model_without_a_plain_transformer_of_open_clips_own_is_refused_with_the_nearest(
+    name: str, near: str, tmp_path: Path
+) -> None:
+    tower = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "layers": 2}
+    config = {"model_cfg": {"embed_dim": 6, "vision_cfg": tower, "text_cfg": {}}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    name = name.format(tmp=tmp_path)
+    said = re.escape(shown(name))
+    with pytest.raises(ConfigError, match=f"^flow.teacher = {said}: no open_clip model .* there are .*{near}") as error:
+        build(TEACHED.replace({"flow.teacher": name}))
+    assert len(str(error.value)) < 500
 
 
-@pytest.mark.parametrize("weights", ["no_such_tag", "missing.pt", "foreign.pt", "broken.pt"])
+@pytest.mark.parametrize("tag", ["openai", "laion2b_s34b_b79k"])
+def test_open_clips_tags_are_not_fetched_but_the_user_is_told_how(tag: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    vision = batches.config().model.vision
+    fetch = "open_clip.download_pretrained(open_clip.get_pretrained_cfg('ViT-B-32', TAG))"
+    with pytest.raises(ConfigError, match=rf"^flow.teacher_weights = '{tag}': must be .* local .*{re.escape(fetch)}"):
+        teacher("ViT-B-32", tag, vision, torch.device("cpu"))
+    assert open_clip.get_pretrained_cfg("ViT-B-32", tag) and callable(open_clip.download_pretrained)
+    Path(tag).write_bytes(b"a file of a tag's name")
+    with pytest.raises(ConfigError, match=f"^flow.teacher_weights = '{tag}': open_clip cannot load"):
+        teacher("ViT-B-32", tag, vision, torch.device("cpu"))
+
+
+def test_weights_are_never_unpickled(tower, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "was here",)
+
+    torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pt")
+    with pytest.raises(ConfigError, match="open_clip cannot load"):
+        teacher(tower[0], str(tmp_path / "hostile.pt"), batches.config().model.vision, torch.device("cpu"))
+    assert not (tmp_path / "was here").exists()
+
+
+@pytest.mark.parametrize("weights", ["no_such_tag", "", "a\0b", "missing.pt", "foreign.pt", "broken.pt"])
 def test_weights_that_cannot_be_had_are_an_error_that_names_them(weights: str, tower, tmp_path: Path) -> None:
     torch.save({"some.other.weight": torch.zeros(3)}, tmp_path / "foreign.pt")
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     given = str(tmp_path / weights) if weights.endswith(".pt") else weights
-    with pytest.raises(ConfigError, match=r"flow\.teacher_weights") as error:
+    with pytest.raises(ConfigError, match=rf"^flow\.teacher_weights = {re.escape(shown(given))}: ") as error:
         teacher(tower[0], given, batches.config().model.vision, torch.device("cpu"))
-    assert given in str(error.value) and tower[0] in str(error.value)
+    assert tower[0] in str(error.value)

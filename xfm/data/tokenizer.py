@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..batch import END, PAD, START, UNKNOWN
 from ..config import ConfigError
+from ..text import brief, shown
 from . import cache
 from .source import Source
 
@@ -21,6 +22,7 @@ __all__ = ["Tokenizer", "for_sources", "train"]
 
 SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
 MASK = "<mask>"
+LETTERS = "A small black cat."  # that a tokenizer must be able to encode
 LEAST = 256 + len(SPECIAL) + 1  # bytes, special tokens, <mask>
 
 
@@ -28,29 +30,48 @@ class Tokenizer:
     """Texts to ids and back. Wraps a `tokenizers.Tokenizer`, which a run folder keeps as tokenizer.json."""
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        """Raises ValueError where the special tokens are not RoBERTa's."""
+        """Raises ValueError where the ids are not 0, 1, 2, ..., the special tokens not RoBERTa's, or texts changed by
+        itself."""
         self.backend = backend
         self.vocabulary = backend.get_vocab_size()
         self.mask_id = self.vocabulary - 1
+        if sorted(backend.get_vocab().values()) != list(range(self.vocabulary)):
+            raise ValueError(f"the ids of its {self.vocabulary} tokens are not 0 to {self.vocabulary - 1}")
+        if backend.truncation or backend.padding or backend.post_processor:
+            raise ValueError(
+                "it cuts, pads or frames texts by itself: its truncation, padding, post_processor must be null"
+            )
         for i, token in {**SPECIAL, self.mask_id: MASK}.items():
             if backend.id_to_token(i) != token:
-                raise ValueError(f"token {i} of {self.vocabulary} is {backend.id_to_token(i)!r}: must be {token!r}")
+                raise ValueError(
+                    f"token {i} of {self.vocabulary} is {shown(backend.id_to_token(i))}: must be {token!r}"
+                )
 
     def encode(self, text: str, longest: int) -> list[int]:
-        """`<s>` tokens `</s>`, the tokens cut so that at most `longest` ids come out."""
-        return [START, *self.backend.encode(text).ids[: longest - 2], END]
+        """`<s>` tokens `</s>`, the tokens cut so that at most `longest` ids come out.
+
+        Raises ConfigError for what is no text."""
+        return [START, *self._encoded(text).ids[: longest - 2], END]
 
     def encode_with_spans(
         self, text: str, spans: Sequence[tuple[int, int, str]], longest: int = 1 << 30
     ) -> tuple[list[int], list[tuple[int, int]]]:
-        """The ids, and for each span of characters [start, end) its range of positions in them; empty where cut off."""
-        encoding = self.backend.encode(text)
+        """The ids, and for each span of characters [start, end) its range of positions in them; empty where cut off.
+
+        Raises ConfigError for what is no text."""
+        encoding = self._encoded(text)
         offsets = encoding.offsets[: longest - 2]
         ranges = []
         for start, end, _ in spans:
             inside = [i for i, (a, b) in enumerate(offsets, 1) if a < end and b > start]
             ranges.append((inside[0], inside[-1] + 1) if inside else (len(offsets) + 1,) * 2)
         return [START, *encoding.ids[: longest - 2], END], ranges
+
+    def _encoded(self, text: str) -> tokenizers.Encoding:
+        try:
+            return self.backend.encode(text)
+        except (TypeError, UnicodeEncodeError):  # a lone surrogate has no bytes
+            raise ConfigError(f"text = {shown(text)}: must be a string that UTF-8 can write") from None
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the ids; of the special tokens only `<mask>` is shown."""
@@ -70,9 +91,15 @@ class Tokenizer:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such tokenizer file")
         try:
-            return cls(tokenizers.Tokenizer.from_str(Path(path).read_text("utf-8")))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ValueError(f"{path}: not a tokenizer of this toolkit ({error}); delete it if cached") from error
+            loaded = cls(tokenizers.Tokenizer.from_str(Path(path).read_text("utf-8")))
+            loaded.encode(LETTERS, longest=4)
+            return loaded
+        except BaseException as error:  # tokenizers raises bare Exception, and a BaseException where its Rust panics
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise ValueError(
+                f"{path}: not a tokenizer of this toolkit ({brief(error)}); delete it if cached"
+            ) from error
 
 
 def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:

@@ -6,6 +6,7 @@ Every picture and text is encoded once a call, in batches, on the model's device
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,35 +14,59 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from .. import seeding
 from ..batch import normalise
 from ..config import RunConfig
+from ..config_utils import one_of, require
 from ..data import Dataset, dataset
-from ..data.source import Example, Source, Split
+from ..data.source import SPLITS, Example, Source, Split
 from ..data.streams import filled, pixels
 from ..data.synthetic.scenes import Scene, World
 from ..data.tokenizer import Tokenizer
 from ..model import XFM, ImageTokens
+from ..model.modes import eval_mode
 from .result import Better, Result, bootstrap_interval
 
-__all__ = ["BATCH", "EvalContext"]
+__all__ = ["BATCH", "EvalContext", "reproducibly"]
 
 BATCH = 256  # pictures, texts or pairings at once
 Rows = Sequence[Sequence[int]]  # a row a text: token ids `<s>` ... `</s>`, or positions in them
 
 
+@contextmanager
+def reproducibly(model: XFM) -> Iterator[None]:
+    """Eval mode, no gradients, and one thread: how sums are split among threads shows in their last digits, which a
+    solver that stops early makes large. So on one machine's CPU the same run has the same results, to the last bit,
+    in every process. The model's mode and the number of threads are restored.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), eval_mode(model), torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @dataclass(frozen=True)
 class EvalContext:
-    """A model, and the split and seed that its test samples are drawn by. Use it under `eval_mode(model)` and
-    `torch.inference_mode()`."""
+    """A model, and the split and seed that its test samples are drawn by. Use it under `reproducibly(model)`.
+
+    Raises ConfigError for an unknown split, and for a seed that is not in [0, 2**63)."""
 
     model: XFM
     config: RunConfig
     tokenizer: Tokenizer
     split: Split = "test"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("split", self.split, SPLITS)
+        fits = type(self.seed) is int and 0 <= self.seed < 2**63
+        require(fits, "seed", self.seed, "a whole number in [0, 2**63)")
 
     @cached_property
     def source(self) -> Dataset:

@@ -14,8 +14,7 @@ from ..config import RunConfig
 from ..data.source import Box, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from ..model.modes import eval_mode
-from .context import EvalContext
+from .context import EvalContext, reproducibly
 from .tasks import grounding, masked_words, retrieval
 
 __all__ = ["Examples", "Grounded", "Guess", "Masked", "Retrieved", "examples", "right_and_wrong"]
@@ -94,7 +93,7 @@ def examples(
     """The predictions for the first n samples of each task, which are those of `evaluate`, or for all where those are
     fewer (256 of retrieval, about 420 of grounding, 1000 of masked names). The model's mode is restored."""
     context = EvalContext(model, config, tokenizer, split, seed)
-    with eval_mode(model), torch.inference_mode():
+    with reproducibly(model):
         tasks = {retrieval: _retrieved, grounding: _grounded, masked_words: _masked}
         provides = context.source.provides
         return Examples(*(draw(context, n) if provides.issuperset(t.NEEDS) else () for t, draw in tasks.items()))

@@ -58,7 +58,7 @@ def features(context: EvalContext, samples: Sequence[Sample], encoder: TextEncod
     """(n, F) of the frozen encoder (default: the model's), F = 2 D for single texts and 8 D for pairs, as `_join` says.
     Each text is encoded once, among others of about its length."""
     encoder = encoder or context.model.text
-    texts = sorted({text for sample in samples for text in sample}, key=len)
+    texts = sorted({text for sample in samples for text in sample}, key=lambda text: (len(text), text))
     batches = (_padded(context, texts[start : start + BATCH]) for start in range(0, len(texts), BATCH))
     states = torch.cat([_pool(encoder(ids, mask), mask).float().cpu() for ids, mask in batches])
     index = {text: i for i, text in enumerate(texts)}

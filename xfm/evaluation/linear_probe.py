@@ -14,7 +14,6 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 __all__ = ["correct", "linear_probe", "majority", "nearest_neighbours", "select_penalty"]
 
@@ -24,9 +23,12 @@ NEIGHBOURS = 5
 
 
 def linear_probe(x: np.ndarray, y: ArrayLike, groups: ArrayLike | None = None) -> Pipeline:
-    """Logistic regression on standardised features (n, F) and labels (n,); `groups` (n,) as in `select_penalty`."""
-    classifier = LogisticRegression(max_iter=200, tol=1e-3)
-    return select_penalty(Pipeline([("scale", StandardScaler()), ("classify", classifier)]), PENALTIES, x, y, groups)
+    """Logistic regression on standardised features (n, F) and labels (n,); `groups` (n,) as in `select_penalty`.
+
+    In float64: the solver stops early, which makes differences in the last digits of float32 (another machine, other
+    threads) up to a thousand times larger."""
+    steps = Pipeline([("scale", StandardScaler()), ("classify", LogisticRegression(max_iter=200, tol=1e-3))])
+    return select_penalty(steps, PENALTIES, np.asarray(x, float), y, groups)
 
 
 def nearest_neighbours(x: np.ndarray, y: ArrayLike) -> KNeighborsClassifier:
@@ -42,7 +44,7 @@ def select_penalty(
     group = np.arange(len(y)) if groups is None else np.asarray(groups)  # type: ignore[arg-type]
     held_out = PredefinedSplit(np.where(group % FOLDS == FOLDS - 1, 0, -1))
     search = GridSearchCV(pipeline, {"classify__C": penalties}, cv=held_out)
-    with threadpool_limits(1), warnings.catch_warnings():  # on matrices this small, more threads are three times slower
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a weak penalty may need more; then a stronger one wins
         return search.fit(x, y).best_estimator_
 

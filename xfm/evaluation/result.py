@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import seeding
+from ..config_utils import types
+from ..text import brief, parse_json, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +105,8 @@ def _title(result: Result) -> str:
     return f"{result.task}, {result.condition}".removesuffix(", ")
 
 
-def _align(rows: Sequence[Sequence[str]]) -> str:
+def _align(rows: Iterable[Sequence[str]]) -> str:
+    rows = [[brief(cell) for cell in row] for row in rows]  # a foreign file's texts may hold anything
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
@@ -124,19 +127,19 @@ def to_json(results: Sequence[Result]) -> str:
 
 def from_json(text: str) -> list[Result]:
     """What `to_json` wrote. Raises ValueError, naming the row and the field, for anything else."""
-    rows = json.loads(text)
+    rows = parse_json(text)
     if not isinstance(rows, list):
         raise ValueError(f"an evaluation is a list of results, not {type(rows).__name__}")
     return [_from_row(row, f"result {i}") for i, row in enumerate(rows)]
 
 
 def _from_row(row: Any, where: str) -> Result:
-    types = get_type_hints(Result)
-    if not isinstance(row, dict) or row.keys() != types.keys():
-        fields = ", ".join(row) if isinstance(row, dict) else repr(row)
-        raise ValueError(f"{where}: has {fields}; must have exactly {', '.join(types)}")
+    kinds = types(Result)
+    if not isinstance(row, dict) or row.keys() != kinds.keys():
+        fields = brief(", ".join(row)) if isinstance(row, dict) else shown(row)
+        raise ValueError(f"{where}: has {fields}; must have exactly {', '.join(kinds)}")
     for name, value in row.items():
-        kind = types[name]
+        kind = kinds[name]
         if kind == Better:
             fits, allowed = value in get_args(Better), f"one of {', '.join(map(repr, get_args(Better)))}"
         elif kind in (int, str):
@@ -145,5 +148,7 @@ def _from_row(row: Any, where: str) -> Result:
             finite = isinstance(value, float) and math.isfinite(value)
             fits, allowed = finite or (value is None and kind is not float), "float, and finite"
         if not fits:
-            raise ValueError(f"{where}: {name} = {value!r}: must be {allowed}")
+            raise ValueError(f"{where}: {name} = {shown(value)}: must be {allowed}")
+    if row["n"] < 1:
+        raise ValueError(f"{where}: n = {shown(row['n'])}: must be positive")
     return Result(**row)

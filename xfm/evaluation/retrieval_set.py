@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from ..config import RunConfig
 from ..config_utils import one_of, require
 from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from ..model.modes import eval_mode
-from .context import EvalContext
+from .context import EvalContext, reproducibly
 from .tasks import retrieval
 
 __all__ = ["RetrievalSet", "retrieval_set"]
@@ -101,7 +99,7 @@ def retrieval_set(
     drawn = context.examples("retrieval", retrieval.ATTEMPTS if checked else n)
     pairs = retrieval.distinct_pairs(drawn, n) if checked else list(drawn)
     texts = tuple(pair.text for pair in pairs)
-    with eval_mode(model), torch.inference_mode():
+    with reproducibly(model):
         image, text = context.image_features(pairs), context.text_features(texts)
         similarity = image @ text.T
         odds = retrieval.match_best(context, pairs, similarity)

@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 
 from ..config import ConfigError, RunConfig
-from ..config_utils import nearest
+from ..config_utils import nearest, require
 from ..data import dataset
 from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..files import FileError
 from ..model import XFM
-from ..model.modes import eval_mode
+from ..text import brief, shown
 from ..train import Run, RunError
-from .context import EvalContext
+from .context import EvalContext, reproducibly
 from .result import Result, from_json, to_json
 from .tasks import FAMILIES, TASKS
 
@@ -47,7 +47,7 @@ def evaluate(
     context = EvalContext(model, config, tokenizer, split, seed)
     selected, skipped = _available(tasks, config)
     results = Evaluation(skipped=skipped)
-    with eval_mode(model), torch.inference_mode():
+    with reproducibly(model):
         for task in (TASKS[name] for name in selected):
             results += [replace(result, family=task.family) for result in task.score(context)]
     return results
@@ -59,17 +59,23 @@ def select_tasks(tasks: Tasks) -> list[str]:
     groups = {"all": list(TASKS)}
     groups |= {family: [name for name, task in TASKS.items() if task.family == family] for family in FAMILIES}
     groups |= {name: [name] for name in TASKS}
-    for name in [tasks] if isinstance(tasks, str) else tasks:
-        if name not in groups:
-            hint = nearest(name, groups, after=" ")
-            raise ConfigError(f"task {name!r} is unknown; {hint}there are {', '.join(groups)}")
+    for name in _listed(tasks):
+        if not isinstance(name, str) or name not in groups:
+            hint = nearest(name, groups, after=" ") if isinstance(name, str) else ""
+            raise ConfigError(f"task {shown(name)} is unknown; {hint}there are {', '.join(groups)}")
         selected |= set(groups[name])
     return [name for name in TASKS if name in selected]
 
 
+def _listed(tasks: Tasks) -> list[str]:
+    """The names, one by one. ConfigError for what is no name and no list of names."""
+    require(isinstance(tasks, Iterable), "tasks", tasks, "names of tasks or families")
+    return [tasks] if isinstance(tasks, str) else list(tasks)
+
+
 def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, str]]:
     """The tasks that the data source can serve, and why not the others. ConfigError for one asked for by its name."""
-    tasks = [tasks] if isinstance(tasks, str) else list(tasks)
+    tasks = _listed(tasks)
     selected, skipped, data = [], {}, dataset(config)
     source = f"data.dataset = {config.data.dataset!r} (sources: {', '.join(source.name for source in data.sources)})"
     for name in select_tasks(tasks):
@@ -86,7 +92,8 @@ def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False) 
     """The results of a finished run on the test split. All tasks are evaluated once and kept as its evaluation.json,
     then read from there; of some `tasks` nothing is kept.
 
-    Raises RunError where there is no finished run, and for a file that no evaluation wrote.
+    Raises RunError where there is no finished run, and for an evaluation.json that cannot be read or that no evaluation
+    wrote.
     """
     run = Run.open(folder)
     path, everything = run.folder / "evaluation.json", select_tasks(tasks) == list(TASKS)
@@ -95,8 +102,8 @@ def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False) 
     if everything and path.exists() and not again:
         try:
             return Evaluation(from_json(run.read(path.name).decode()), _available(tasks, run.config)[1])
-        except ValueError as error:
-            raise RunError(f"{path}: {error}; measure again (`xfm evaluate {run.folder} --again`)") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path}: {brief(error)}; measure again (`xfm evaluate {run.folder} --again`)") from error
     model = run.model().to("cuda" if torch.cuda.is_available() else "cpu")
     results = evaluate(model, run.config, run.tokenizer(), tasks=tasks)
     if everything:

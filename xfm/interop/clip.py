@@ -1,8 +1,9 @@
-"""open_clip's image towers as teachers of masked image modelling."""
+"""open_clip's image towers as teachers of masked image modelling. Nothing is fetched: a config may be another's."""
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,25 +13,33 @@ from torch import Tensor
 
 from ..batch import MEAN, STD
 from ..config import ConfigError, VisionConfig
+from ..config_utils import require
+from ..text import printable, shown
 
 __all__ = ["teacher", "teacher_width"]
+
+FETCH = "open_clip.download_pretrained(open_clip.get_pretrained_cfg({!r}, TAG))"
 
 
 def teacher_width(name: str) -> int:
     """Token width of an open_clip model's image tower, which must be a transformer of open_clip's own (not timm's).
-    ConfigError, with the nearest that are, for any other name."""
+
+    ConfigError, with the nearest that are, for any other name; so for "hf-hub:..." and "local-dir:...", which open_clip
+    would look up elsewhere, and for models whose text tower it would fetch from a hub."""
     import open_clip
 
+    built_in = open_clip.list_models()
+
     def width(model: str) -> int:
-        tower = (open_clip.get_model_config(model) or {}).get("vision_cfg", {})
+        config = (open_clip.get_model_config(model) if model in built_in else None) or {}
+        tower, fetched = config.get("vision_cfg", {}), "hf_model_name" in config.get("text_cfg", {})
         patches = tower.get("patch_size") and not tower.get("attentional_pool")  # no ResNet; no CoCa, whose norm pools
-        return tower.get("width", 0) if patches else 0
+        return tower.get("width", 0) if patches and not fetched else 0
 
     if not width(name):
-        usable = [model for model in open_clip.list_models() if width(model)]
-        near = difflib.get_close_matches(name, usable, cutoff=0)
+        near = difflib.get_close_matches(name[:100], filter(width, built_in), cutoff=0)
         raise ConfigError(
-            f"flow.teacher = {name!r}: no open_clip model with a transformer image tower of open_clip's "
+            f"flow.teacher = {shown(name)}: no open_clip model with a transformer image tower of open_clip's "
             f"own; there are {', '.join(near)} ..."
         )
     return width(name)
@@ -39,17 +48,19 @@ def teacher_width(name: str) -> int:
 def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device) -> Callable[[Tensor], Tensor]:
     """A frozen tower as a function: our normalised pictures (B, 3, H, W) -> its last tokens (B, P, C), on our grid.
 
-    Pictures are resized to the tower's own size, its tokens' grid to ours, both bilinearly. `weights` is an open_clip
-    tag or a file; ConfigError if they cannot be had.
+    Pictures are resized to the tower's own size, its tokens' grid to ours, both bilinearly, and normalised as CLIP's
+    are. `weights` is a local file; ConfigError if it is not there or does not fit.
     """
     import open_clip
 
     teacher_width(name)
-    try:
-        tower: Any = open_clip.create_model(name, pretrained=weights, device=device).visual
-    except Exception as error:  # unknown tag, no network, a foreign file: open_clip raises as many kinds
+    fetch = f"the path of a local file; open_clip fetches one of its own, and says where: {FETCH.format(name)}"
+    require(os.path.isfile(weights), "flow.teacher_weights", weights, fetch)
+    try:  # absolute: never one of open_clip's tags
+        tower: Any = open_clip.create_model(name, pretrained=os.path.abspath(weights), device=device).visual
+    except Exception as error:  # a foreign, truncated or hostile file: open_clip raises as many kinds
         raise ConfigError(
-            f"flow.teacher_weights = {weights!r}: open_clip cannot load them into {name} ({error})"
+            f"flow.teacher_weights = {shown(weights)}: open_clip cannot load them into {name} ({printable(error)})"
         ) from error
     tower.eval().requires_grad_(False)
     size = tower.image_size if isinstance(tower.image_size, tuple) else (tower.image_size,) * 2

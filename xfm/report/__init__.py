@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ..files import explain_os_error, write_atomically
 from ..model import XFM
 from ..objectives import Pretraining
 from ..recipes import ablations
+from ..text import parse_json
 from ..train import Run, RunError
 from . import figures
 from .page import render
@@ -92,7 +92,7 @@ def _environment(run: Run) -> dict[str, Any]:
     """The machine and versions that trained the run, where it recorded them."""
     path = run.folder / "environment.json"
     try:
-        recorded = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        recorded = parse_json(path.read_text("utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: not readable ({error}). Put a good copy back, or delete the file") from error
     return recorded if isinstance(recorded, dict) else {}

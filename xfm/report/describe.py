@@ -40,6 +40,8 @@ def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seco
         sentences.append(
             f"On the {results[0].split} split the model {listed(headlines)}. In brackets: 95 % interval; baseline."
         )
+    if not results:
+        return [*sentences, "Nothing was evaluated: no task found the data that it needs."]
     excluded = [not r.low <= r.baseline <= r.high for r in results if r.baseline is not None]
     counts = f"{len(excluded)} of {len(results)} results have a baseline; {sum(excluded)} of their 95 % intervals"
     return [*sentences, f"{counts} exclude it."]

@@ -91,6 +91,8 @@ def examples(answers: Examples, credit: str) -> list[ReportFigure]:
     figures = []
     for task, (title, draw, columns) in _EXAMPLES.items():
         own: Sequence[Any] = getattr(answers, task)
+        if not own:  # the data source lacks what the task needs
+            continue
         count, right = len(own), sum(a.right for a in own)
         caption = f"Of the first {count} answers {right} are right, {percent(right / count)}."
         drawings, missing = {}, []

@@ -71,12 +71,13 @@ def render(
     families: dict[str, dict[str, list[Result]]] = {}
     for r in results:
         families.setdefault(r.family, {}).setdefault(r.task, []).append(r)
+    split = results[0].split if results else "test"
     recipe, differing = reproduce.departures(config)
     seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
     values = {"config": config, "environment": environment, "losses": describe.losses(config), "recipe": recipe,
               "parameters": parameters, "differing": differing, "command": reproduce.command(config),
               "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
-              "split": results[0].split, "gradients": gradients, "licences": dataset(config).licences}  # fmt: skip
+              "split": split, "gradients": gradients, "licences": dataset(config).licences}  # fmt: skip
     abstract = describe.abstract(config, results, parameters.total(), seconds)
     title = f"{config.name}, seed {config.seed}"
     return page("report.html.jinja", title, _SECTIONS, abstract, figures, **values)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ... import seeding
 from ...config import CaptionConfig, ConfigError, SceneConfig
-from ...config_utils import one_of
+from ...config_utils import one_of, require
 from ..source import SPLITS, ItemKey, Region, Source, Split
 from . import background, captions, colours, grammar, objects, openmoji
 from .background import add_clutter, pastel_background
@@ -172,8 +172,11 @@ class World(Source):
         (1, 4), in `unseen_combinations` (2, 4). `concepts`: what is shown instead, as indices of openmoji.concepts().
         Without `phrases` the scene may hold objects that no phrase tells apart.
 
-        Raises ValueError for an unknown split, an impossible number, or concepts that the split must not show together.
+        Raises ValueError for an unknown split, a negative index or seed, an impossible number, or concepts that the
+        split must not show together.
         """
+        for name, value in (("index", index), ("seed", seed)):
+            require(isinstance(value, int | np.integer) and value >= 0, name, value, "a whole number, 0 or more")
         low, high = self._number_range(split, objects, concepts)
         key = (seed, split, index, low, high, concepts)
         rng = seeding.rng("scene", *key)

@@ -1,0 +1,24 @@
+"""Evaluates a run, with few questions, in a process of its own: `python again.py FOLDER [THREADS]`; where so many
+threads are named, torch has so many, and the process has done other work before."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import torch
+
+from xfm import Run
+from xfm.evaluation import evaluate, evaluate_run
+
+if __name__ == "__main__":
+    for module, sizes in runpy.run_path(str(Path(__file__).with_name("conftest.py")))["FEW"].items():
+        for name, n in sizes.items():
+            setattr(module, name, n)
+    folder, *threads = sys.argv[1:]
+    if threads:
+        torch.set_num_threads(int(threads[0]))
+        run = Run.open(folder)
+        evaluate(run.model(), run.config, run.tokenizer(), seed=1, tasks=["pairs", "naming"])
+    evaluate_run(folder, again=True)
+    if threads:
+        assert torch.get_num_threads() == int(threads[0])

@@ -1,0 +1,161 @@
+"""A config of somebody else: any JSON value at any place is a config or an error that names the field, at once."""
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from xfm import cli, recipes
+from xfm.config import ConfigError, RunConfig, from_dict, from_json
+from xfm.config_utils import leaves
+from xfm.train import Run, RunError
+
+SMOKE = recipes.smoke().to_dict()
+GROUPS = ["", "model", "model.vision", "model.text", "flow", "flow.text_gradient", "objectives", "objectives.itm",
+          "data", "data.scenes", "data.captions", "data.mask", "train"]  # fmt: skip
+PLACES = [*leaves(SMOKE), *GROUPS[1:]]
+HUGE = 10**400
+LONG = "x" * 10_000_000
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([HUGE, -HUGE, 2**63, -(2**63), 1e308])
+    | st.floats()
+    | st.text(st.characters(codec=None), max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec=None), max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def put(place: str, value: Any) -> dict[str, Any]:
+    """The smoke recipe with a value anywhere."""
+    tree = json.loads(json.dumps(SMOKE))
+    node, (*path, last) = tree, place.split(".")
+    for part in path:
+        node = node[part]
+    node[last] = value
+    return tree
+
+
+def refused_or_a_config(make: Any, place: str) -> None:
+    try:
+        config = make()
+    except ConfigError as error:
+        said = str(error)
+        assert (" = " in said or ": " in said) and said.isprintable() and len(said) < 1500
+        assert said.startswith((place.split(".")[0], "data.mask", "model.text.positions", "flow.", "model.vision"))
+    else:
+        assert isinstance(config, RunConfig) and from_json(config.to_json()) == config and config.fingerprint
+
+
+@given(st.sampled_from(PLACES), VALUES)
+@example("train.lr", HUGE)
+@example("seed", HUGE)
+@example("data.pairs", 10**5000)
+@example("train", LONG)
+@example("train.schedule", LONG)
+@example("name", LONG)
+@example("objectives.itm", {LONG: 1})
+@settings(max_examples=300)
+def test_any_value_at_any_place_is_a_config_or_refused_by_its_field(place: str, value: Any) -> None:
+    refused_or_a_config(lambda: from_dict(put(place, value)), place)
+    refused_or_a_config(lambda: recipes.smoke().replace({place: value}), place)
+
+
+@given(st.sampled_from(GROUPS), st.text(st.characters(codec=None), max_size=20), VALUES)
+@example("objectives", "a.b", {})
+@example("objectives", "", {})
+@example("objectives", LONG, {"weight": 0.0})
+@example("flow.text_gradient", LONG, 0.5)
+@example("train", LONG, 1)
+@example("", LONG, 1)
+def test_any_key_in_any_group_is_a_config_or_refused(group: str, key: str, value: Any) -> None:
+    tree = json.loads(json.dumps(SMOKE))
+    node = tree
+    for part in filter(None, group.split(".")):
+        node = node[part]
+    node[key] = value
+    refused_or_a_config(lambda: from_dict(tree), group.split(".")[0] if group else "")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("value", [LONG, [LONG], {LONG: LONG}, 10**4000], ids=["text", "list", "dict", "number"])
+def test_a_huge_value_is_refused_at_once_and_not_echoed(place: str, value: Any) -> None:
+    began = time.perf_counter()
+    with pytest.raises(ConfigError, match=rf"^{re.escape(place)}\b") as error:
+        config = recipes.smoke().replace({place: value})
+        assert place in ("init_from", "data.dataset", "flow.teacher", "flow.teacher_weights") or place.endswith(
+            "encoder"
+        )
+        assert isinstance(value, str) and leaves(config.to_dict())[place] == value
+        raise ConfigError(f"{place}: any text may stand here")
+    assert len(str(error.value)) < 1500 and time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize("changes", [{3: 4}, {None: 1}, {("a", "b"): 1}, {"": 1}, {".": 1}, {"train.": 1}, {LONG: 1}])
+def test_a_field_that_has_no_such_name_is_no_field(changes: dict) -> None:
+    with pytest.raises(ConfigError, match="no such field") as error:
+        recipes.smoke().replace(changes)
+    assert len(str(error.value)) < 1500
+
+
+@pytest.mark.parametrize("depth", [10_000, 100_000])
+@pytest.mark.parametrize("place", ["train.lr", "train", "objectives", "name"])
+def test_a_config_that_is_nested_too_deeply_names_its_file(place: str, depth: int, tmp_path) -> None:
+    deep = json.dumps(put(place, "HERE")).replace('"HERE"', "[" * depth + "]" * depth)
+    (tmp_path / "config.json").write_text(deep)
+    with pytest.raises(RunError, match=r"config\.json: no readable config"):
+        Run.open(tmp_path)
+    value: Any = {}
+    for _ in range(depth):
+        value = {"a": value}
+    with pytest.raises(ConfigError, match=rf"^{place}\b"):
+        recipes.smoke().replace({place: value})
+
+
+NAMES = ["x" * 201, "é" * 101, "x" * 10_000, "a\x00b", "a\x7f", "a\u202eb", "a\u200bb", "trailing.", "trailing ",
+         " leading", "a/..", "...", "a\tb"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_no_folder_should_have_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^name = .*: must be the name of a folder .* at most 200 bytes"):
+        recipes.smoke().replace({"name": name})
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "é" * 100, "run 1", "an.ending", "Prüfung", "demo+no_itm"])
+def test_a_name_that_a_folder_may_have_makes_one(name: str, tmp_path) -> None:
+    config = recipes.smoke().replace({"name": name})
+    Run.of(config, tmp_path).make()
+    assert Run.open(tmp_path / name / "seed0").config == config
+    (tmp_path / recipes.stage1(config).name).mkdir()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, HUGE, -HUGE])
+def test_a_seed_is_a_whole_number_of_63_bits(seed: int) -> None:
+    with pytest.raises(ConfigError, match=r"^seed = .*: must be in \[0, 2\*\*63\)"):
+        recipes.smoke().replace({"seed": seed})
+    assert recipes.smoke().replace({"seed": 2**63 - 1}).seed == 2**63 - 1
+
+
+@pytest.mark.parametrize("option", [["--seed", "-1"], ["--train.steps", str(HUGE)], ["--train.lr", "1e400"],
+                                    ["--train.lr", "nan"], ["--name", "x" * 300]])  # fmt: skip
+def test_the_command_says_so_in_a_line(option: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["pretrain", "smoke", *option, "--dry-run"])
+    said = " ".join(f"{ended.value} {capsys.readouterr().err}".split())
+    assert f"{option[0].removeprefix('--')} = " in said and "must be" in said
+
+
+@pytest.mark.parametrize("name", [None, 5, b"demo", ["demo"], "x" * 10_000_000, "demo+" + "x" * 10_000_000, "", "+"])
+def test_a_recipe_that_is_none(name: Any) -> None:
+    with pytest.raises(ConfigError, match=r"recipe|change") as error:
+        recipes.get(name)
+    assert len(str(error.value)) < 1500

@@ -1,0 +1,43 @@
+"""No test leaves this machine: what every test runs under."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ELSEWHERE = {
+    "an address": lambda: socket.create_connection(("192.0.2.1", 80), timeout=1),
+    "an address of IPv6": lambda: socket.socket(socket.AF_INET6).connect(("2001:db8::1", 80)),
+    "a datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("192.0.2.1", 53)),
+    "a name": lambda: socket.getaddrinfo("huggingface.co", 443),
+    "a name's address": lambda: socket.gethostbyname("huggingface.co"),
+}
+IN_ANOTHER = """
+import socket
+try:
+    socket.socket().connect(("192.0.2.2", 80))
+except ConnectionRefusedError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("attempt", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_leaves_this_machine_is_refused_and_noted(attempt: Callable, refused: Path) -> None:
+    with pytest.raises(ConnectionRefusedError, match="tests have no network"):
+        attempt()
+    assert refused.read_text("utf-8").startswith("socket.") and "test_offline.py" in refused.read_text("utf-8")
+
+
+def test_processes_that_tests_start_are_no_exception(refused: Path) -> None:
+    said = subprocess.run([sys.executable, "-c", IN_ANOTHER], capture_output=True, text=True, check=True).stdout
+    assert said == "socket.connect '192.0.2.2': tests have no network\n"
+    assert said.partition(":")[0] in refused.read_text("utf-8")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_this_machine_is_reached_as_ever(host: str) -> None:
+    with socket.create_server((host, 0)) as server, socket.create_connection(server.getsockname()):
+        server.accept()[0].close()
