@@ -17,8 +17,12 @@ def printable(text: object) -> str:
 
 def shown(value: object) -> str:
     """A value in a message: its repr, cut where it is long."""
-    text = printable(repr(value))
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply; an integer of more digits than Python writes
+        return f"a {type(value).__name__} too large to be shown"
+    said = printable(text[:LONGEST])
+    return said if len(text) <= LONGEST else f"{said}... ({len(text):,} characters)"
 
 
 def parse_json(text: str) -> Any:

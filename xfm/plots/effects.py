@@ -15,13 +15,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from .colours import AXIS, BLUE, GREY, ORANGE
-from .style import WIDTH, Figure, require, styled, wrap
+from .style import WIDTH, Figure, new_figure, require, styled, wrap
 from .svg import FIXED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["effect_map", "forest", "paired_seeds"]
+__all__ = ["effect_map", "forest", "nothing", "paired_seeds"]
 
 _COLUMNS, _SIZE = 3, 8.5  # panels side by side; points of the labels
 _ROW, _PANEL = 0.34, 1.0  # inches: a variant, and what a panel needs beside its rows
@@ -72,6 +72,15 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
         Line2D([], [], **_BASELINE, label="baseline"),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=4 if figure.get_figwidth() == WIDTH else 2)
+    return figure
+
+
+@styled
+def nothing(why: str, title: str = "") -> Figure:
+    """A figure that says why there is nothing to draw yet."""
+    lines = wrap(why, WIDTH - 0.3, 10).split("\n")
+    figure = new_figure(WIDTH, 0.8 + 0.2 * len(lines), title)
+    figure.text(0.01, 0.15, "\n".join(lines), ha="left", va="bottom", fontsize=10)
     return figure
 
 
@@ -177,7 +186,7 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     rows: list[Any] = list(cells.itertuples())
     first, share = rows[0], _SCALE.get(rows[0].unit, 1.0)
     xs, ys = (sorted(cells[axis].unique(), key=_order) for axis in ("x", "y"))
-    largest = max(abs(row.effect) for row in rows) * share or 1.0
+    largest = max((abs(row.effect) for row in rows if row.effect == row.effect), default=0.0) * share or 1.0
     norm, colours = TwoSlopeNorm(0, -largest, largest), colormaps["PuOr" if first.better != "lower" else "PuOr_r"]
     figure = Figure(figsize=(max(2.4 + 1.0 * len(xs), 6.0), 1.9 + 0.55 * len(ys)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
@@ -188,6 +197,9 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     axes.set_title(heading, fontsize=9)
     for row in rows:
         x, y = xs.index(row.x), ys.index(row.y)
+        if row.effect != row.effect:  # no pairs yet
+            axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center")
+            continue
         value = row.effect * share
         beyond = row.low > 0 or row.high < 0
         colour = colours(norm(value))
