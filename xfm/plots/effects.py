@@ -61,7 +61,8 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
         if first.baseline == first.baseline:
-            lines += [f"{_labels([first.against, *variants])[0]} {_span(rows)}", _baseline(first)]
+            name = _labels([first.against, *variants])[0]
+            lines += [*(f"{name} {span}" for span in [_span(rows)] if span), _baseline(first)]
         axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
@@ -79,8 +80,8 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
 def nothing(why: str, title: str = "") -> Figure:
     """A figure that says why there is nothing to draw yet."""
     lines = wrap(why, WIDTH - 0.3, 10).split("\n")
-    figure = new_figure(WIDTH, 0.8 + 0.2 * len(lines), title)
-    figure.text(0.01, 0.15, "\n".join(lines), ha="left", va="bottom", fontsize=10)
+    figure = new_figure(WIDTH, 0.45 + 0.2 * len(lines), title)
+    figure.text(0.01, 0.1, "\n".join(lines), ha="left", va="bottom", fontsize=10)
     return figure
 
 
@@ -162,8 +163,10 @@ def _level(value: float, row: Any) -> str:
 
 
 def _span(rows: Sequence[Any]) -> str:
-    """The values of what is compared with: one, or the least to the greatest."""
-    values = [row.mean_against for row in rows]
+    """The values of what is compared with: one, or the least to the greatest; "" where there are no pairs yet."""
+    values = [row.mean_against for row in rows if row.n]
+    if not values:
+        return ""
     return " to ".join(dict.fromkeys(_level(value, rows[0]) for value in (min(values), max(values))))
 
 
@@ -193,7 +196,7 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     axes = figure.add_subplot()
     heading = f"{first.metric} ({_unit(first)}{f', {first.better} is better' if first.better else ''})"
     if first.baseline == first.baseline:
-        heading += f"\n{first.against.partition(', ')[0]} {_span(rows)}; {_baseline(first)}"
+        heading += f"\n{first.against.partition(', ')[0]} {_span(rows) or '–'}; {_baseline(first)}"
     axes.set_title(heading, fontsize=9)
     for row in rows:
         x, y = xs.index(row.x), ys.index(row.y)

@@ -53,8 +53,9 @@ def baselines(table: Any) -> list[str]:
         row = rows.iloc[0]
         values = [*rows["mean"], *rows["mean_against"]]
         low, high, level = (number(v, row.unit) for v in (min(values), max(values), row.baseline))
-        means = f"{metric}: the variants’ means are {low} to {high} {row.unit}"
-        sentences.append(f"{means}; the baseline ({row.baseline_name}) is {level} {row.unit}.")
+        means = f"means are {low} to {high}" if low != high else f"mean is {low}"
+        level = f"the baseline ({row.baseline_name}) is {level} {row.unit}"
+        sentences.append(f"{metric}: the variants’ {means} {row.unit}; {level}.")
     return sentences
 
 

@@ -42,6 +42,7 @@ _TABLE = (
     "t-test finds in 80\u00a0% of studies with these seeds (at .05, divided by the number of tests where Holm’s test "
     "judges); verdict: of primary metrics by Holm’s p, of others by the uncorrected interval"
 )
+_MEANS = "baseline: the value without having learnt the task; n: pairs; value: the mean over the runs"
 
 
 def render(
@@ -64,7 +65,7 @@ def render(
         command=f"xfm study {spec.name}",
         conclusions=describe.conclusions(effects) if paired else [*describe.baselines(effects), *found],
         table=cells(effects),
-        caption=_TABLE,
+        caption=_TABLE if paired else _MEANS,
         missing=missing.to_dict("records"),
     )
 

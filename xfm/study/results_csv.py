@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -62,9 +63,11 @@ def _active(text: str) -> str:
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    lines: list[str] = []
+    ends = "\r\n"  # what has one of these is quoted, so that it is read as it was
+    file = SimpleNamespace(write=lambda line: lines.append(f"{line.removesuffix(ends)}\n"))
+    csv.writer(file, lineterminator=ends).writerows(rows)
+    return "".join(lines)
 
 
 def append(path: Path, text: str) -> None:
