@@ -55,8 +55,11 @@ def explained(path: Path) -> AbstractContextManager[None]:
 def _records(path: Path) -> list[Record]:
     records = []
     with explained(path):
-        text = path.read_text("utf-8", errors="replace") if path.exists() else ""
-        for number, line in enumerate(text.split("\n"), 1):
+        try:
+            lines = path.read_text("utf-8", errors="replace").split("\n")
+        except FileNotFoundError:
+            return []
+        for number, line in enumerate(lines, 1):
             try:
                 record = parse_json(line)
             except ValueError:  # torn

@@ -65,7 +65,7 @@ def _active(text: str) -> str:
 def _lines(rows: Iterable[Sequence[Any]]) -> str:
     lines: list[str] = []
     ends = "\r\n"  # what has one of these is quoted, so that it is read as it was
-    file = SimpleNamespace(write=lambda line: lines.append(f"{line.removesuffix(ends)}\n"))
+    file: Any = SimpleNamespace(write=lambda line: lines.append(f"{line.removesuffix(ends)}\n"))
     csv.writer(file, lineterminator=ends).writerows(rows)
     return "".join(lines)
 

@@ -44,8 +44,8 @@ def write_baselines(path: Path, metrics: Mapping[str, Metric]) -> None:
 def read_baselines(path: Path) -> dict[str, Metric]:
     """Metrics by key; none where there is no file yet. StudyError for another content."""
     with explained(path, "must have value, name, better and unit of each metric"):
-        rows = parse_json(path.read_text("utf-8")).items() if path.exists() else []
-        return {key: _metric(shown(key), row) for key, row in rows}
+        rows = parse_json(_text(path, "{}"))
+        return {key: _metric(shown(key), row) for key, row in rows.items()}
 
 
 def _metric(key: str, row: Mapping[str, Any]) -> Metric:
@@ -71,7 +71,7 @@ def write_failed(path: Path, reasons: Mapping[tuple[str, int], str]) -> None:
 def read_failed(path: Path) -> dict[tuple[str, int], str]:
     """What `write_failed` wrote. StudyError for another content."""
     with explained(path, "must be rows of variant, seed and why"):
-        rows = parse_json(path.read_text("utf-8")) if path.exists() else []
+        rows = parse_json(_text(path, "[]"))
         require(isinstance(rows, list), "content", rows, "a list")
         for row in rows:
             for field, kind in (("variant", str), ("seed", int), ("why", str)):
@@ -79,11 +79,19 @@ def read_failed(path: Path) -> dict[tuple[str, int], str]:
         return {(row["variant"], row["seed"]): row["why"] for row in rows}
 
 
+def _text(path: Path, empty: str) -> str:
+    """The content; `empty` where there is no file."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return empty
+
+
 @contextmanager
-def explained(path: Path, content: str, way_out: str = _WAY_OUT) -> Iterator[None]:
+def explained(path: Path, allowed: str, way_out: str = _WAY_OUT) -> Iterator[None]:
     """What is wrong with a file's content, or its reading, becomes a StudyError that names it and the way out."""
     try:
         yield
     except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         said = error.strerror if isinstance(error, OSError) else error
-        raise StudyError(f"{path}: {content} ({type(error).__name__}: {printable(said)}). {way_out}") from error
+        raise StudyError(f"{path}: {allowed} ({type(error).__name__}: {printable(said)}). {way_out}") from error
