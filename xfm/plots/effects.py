@@ -15,13 +15,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from .colours import AXIS, BLUE, GREY, ORANGE
-from .style import WIDTH, Figure, require, styled, wrap
+from .style import WIDTH, Figure, new_figure, require, styled, wrap
 from .svg import FIXED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["effect_map", "forest", "paired_seeds"]
+__all__ = ["effect_map", "forest", "nothing", "paired_seeds"]
 
 _COLUMNS, _SIZE = 3, 8.5  # panels side by side; points of the labels
 _ROW, _PANEL = 0.34, 1.0  # inches: a variant, and what a panel needs beside its rows
@@ -61,7 +61,8 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
         if first.baseline == first.baseline:
-            lines += [f"{_labels([first.against, *variants])[0]} {_span(rows)}", _baseline(first)]
+            name = _labels([first.against, *variants])[0]
+            lines += [*(f"{name} {span}" for span in [_span(rows)] if span), _baseline(first)]
         axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
@@ -72,6 +73,15 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
         Line2D([], [], **_BASELINE, label="baseline"),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=4 if figure.get_figwidth() == WIDTH else 2)
+    return figure
+
+
+@styled
+def nothing(why: str, title: str = "") -> Figure:
+    """A figure that says why there is nothing to draw yet."""
+    lines = wrap(why, WIDTH - 0.3, 10).split("\n")
+    figure = new_figure(WIDTH, 0.45 + 0.2 * len(lines), title)
+    figure.text(0.01, 0.1, "\n".join(lines), ha="left", va="bottom", fontsize=10)
     return figure
 
 
@@ -153,8 +163,10 @@ def _level(value: float, row: Any) -> str:
 
 
 def _span(rows: Sequence[Any]) -> str:
-    """The values of what is compared with: one, or the least to the greatest."""
-    values = [row.mean_against for row in rows]
+    """The values of what is compared with: one, or the least to the greatest; "" where there are no pairs yet."""
+    values = [row.mean_against for row in rows if row.n]
+    if not values:
+        return ""
     return " to ".join(dict.fromkeys(_level(value, rows[0]) for value in (min(values), max(values))))
 
 
@@ -177,17 +189,20 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     rows: list[Any] = list(cells.itertuples())
     first, share = rows[0], _SCALE.get(rows[0].unit, 1.0)
     xs, ys = (sorted(cells[axis].unique(), key=_order) for axis in ("x", "y"))
-    largest = max(abs(row.effect) for row in rows) * share or 1.0
+    largest = max((abs(row.effect) for row in rows if row.effect == row.effect), default=0.0) * share or 1.0
     norm, colours = TwoSlopeNorm(0, -largest, largest), colormaps["PuOr" if first.better != "lower" else "PuOr_r"]
     figure = Figure(figsize=(max(2.4 + 1.0 * len(xs), 6.0), 1.9 + 0.55 * len(ys)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     axes = figure.add_subplot()
     heading = f"{first.metric} ({_unit(first)}{f', {first.better} is better' if first.better else ''})"
     if first.baseline == first.baseline:
-        heading += f"\n{first.against.partition(', ')[0]} {_span(rows)}; {_baseline(first)}"
+        heading += f"\n{first.against.partition(', ')[0]} {_span(rows) or '–'}; {_baseline(first)}"
     axes.set_title(heading, fontsize=9)
     for row in rows:
         x, y = xs.index(row.x), ys.index(row.y)
+        if row.effect != row.effect:  # no pairs yet
+            axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center")
+            continue
         value = row.effect * share
         beyond = row.low > 0 or row.high < 0
         colour = colours(norm(value))

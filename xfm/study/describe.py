@@ -9,7 +9,7 @@ from .formatting import interval, number, p_value
 from .spec import Spec
 from .statistics import ALPHA, FEWEST
 
-__all__ = ["abstract", "baselines", "conclusions", "design", "effect"]
+__all__ = ["abstract", "baselines", "conclusions", "design", "effect", "no_pairs"]
 
 _MOST = 9  # effects of an abstract
 
@@ -36,17 +36,26 @@ def design(spec: Spec) -> list[str]:
     return sentences
 
 
+def no_pairs(spec: Spec, runs: int) -> str:
+    """Why there is no effect yet; `runs`: how many have results."""
+    alone = "the study has one variant alone, and nothing to compare it with"
+    why = alone if len(spec.variants) == 1 else "at no seed have a variant and what it is compared with both results"
+    return f"No pairs yet: {why}; {runs} of {len(spec.variants) * len(spec.seeds)} runs have results."
+
+
 def baselines(table: Any) -> list[str]:
     """Where the variants are relative to the baseline, of each primary metric, or of each metric where none is."""
     primary = table[table["role"] == "primary"]
     shown = (primary if len(primary) else table[table["better"] != ""]).dropna(subset=["baseline", "mean"])
+    shown = shown.assign(mean_against=shown["mean_against"].fillna(shown["mean"]))  # where there are no pairs yet
     sentences = []
     for metric, rows in shown.groupby("metric", sort=False):
         row = rows.iloc[0]
         values = [*rows["mean"], *rows["mean_against"]]
         low, high, level = (number(v, row.unit) for v in (min(values), max(values), row.baseline))
-        means = f"{metric}: the variants’ means are {low} to {high} {row.unit}"
-        sentences.append(f"{means}; the baseline ({row.baseline_name}) is {level} {row.unit}.")
+        means = f"means are {low} to {high}" if low != high else f"mean is {low}"
+        level = f"the baseline ({row.baseline_name}) is {level} {row.unit}"
+        sentences.append(f"{metric}: the variants’ {means} {row.unit}; {level}.")
     return sentences
 
 

@@ -14,7 +14,7 @@ from .metrics import FAMILIES, Metric
 from .statistics import ALPHA, FEWEST, can_reach, holm, paired
 from .variants import cell
 
-__all__ = ["COLUMNS", "effects", "grid_cells", "pairs"]
+__all__ = ["COLUMNS", "effects", "grid_cells", "pairs", "unpaired"]
 
 COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "effect",
            "low", "high", "p", "p_min", "p_holm", "d", "detectable", "verdict", "judged_by", "better", "unit",
@@ -42,7 +42,8 @@ def pairs(
     worst = {key: _worst(own, known.get(key, Metric())) for key, own in frame[finite].groupby("metric")["value"]}
     values = frame["value"].where(finite, frame["metric"].map(worst))
     frame = frame.assign(value=values, failed=~finite).dropna(subset="value")
-    left = frame.assign(against=frame["variant"].map(dict(references))).dropna(subset="against")
+    left = frame[frame["variant"].isin([*references])]
+    left = left.assign(against=left["variant"].map(dict(references)).astype(str))
     right = frame.drop(columns="family").rename(columns={"variant": "against"})
     both = left.merge(right, on=["metric", "against", "seed"], suffixes=("", "_against"))
     lost_either = both["failed"] | both.pop("failed_against")
@@ -72,11 +73,10 @@ def effects(
     metrics, tests = metrics or {}, len(primary) * len(references)
     differences = pairs(results, references, failed, metrics)
     groups = dict(iter(differences.groupby(["variant", "metric"])))
-    families = dict(results[["metric", "family"]].drop_duplicates().itertuples(index=False))
-    others = sorted((m for m in families if m not in primary), key=lambda m: FAMILIES.index(families[m]))
+    families = _families(results, primary)
     corrected = bool(primary) and can_reach(tests, seeds)
     rows = []
-    for metric in (*primary, *others):
+    for metric in families:
         known, by_holm = metrics.get(metric, Metric()), corrected and metric in primary
         for variant, against in references.items():
             group = groups.get((variant, metric), differences[:0])
@@ -85,7 +85,7 @@ def effects(
                     "variant": variant,
                     "metric": metric,
                     "role": "primary" if metric in primary else "secondary",
-                    "family": families.get(metric, ""),
+                    "family": families[metric],
                     "mean": group["value"].mean(),
                     "mean_against": group["value_against"].mean(),
                     "judged_by": "Holm" if by_holm else "interval",
@@ -103,6 +103,38 @@ def effects(
     return table
 
 
+def unpaired(
+    results: pd.DataFrame, against: str, primary: Sequence[str], metrics: Mapping[str, Metric] | None = None
+) -> pd.DataFrame:
+    """The same table where there is no pair yet: of every variant, also `against`, and every metric that was measured
+    the mean over its runs."""
+    families, rows = _families(results, primary), []
+    groups: Any = results.groupby(["metric", "variant"], sort=False)
+    for (metric, variant), own in groups:
+        row = {
+            "variant": variant,
+            "metric": metric,
+            "role": "primary" if metric in primary else "secondary",
+            "family": families[metric],
+            "mean": own["value"].mean(),
+            "judged_by": "interval",
+            "verdict": "",
+            "against": against,
+            "note": f"no pairs yet: the mean of {len(own)} run{'s' * (len(own) > 1)}",
+        }
+        rows.append(row | (metrics or {}).get(metric, Metric())._asdict() | asdict(paired([])))
+    rows.sort(key=lambda row: [*families].index(row["metric"]))
+    numbers = ("mean_against", "baseline", "p_holm")
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
+
+
+def _families(results: pd.DataFrame, primary: Sequence[str]) -> dict[str, str]:
+    """Metric -> its family, "" where it was not measured; primary metrics first, then by family."""
+    families = dict(results[["metric", "family"]].drop_duplicates().itertuples(index=False))
+    others = sorted((m for m in families if m not in primary), key=lambda m: FAMILIES.index(families[m]))
+    return {metric: families.get(metric, "") for metric in (*primary, *others)}
+
+
 def _verdict(row: Any) -> str:
     """ "" where there are too few pairs."""
     if row.n < FEWEST:
@@ -116,6 +148,7 @@ def _verdict(row: Any) -> str:
 def _note(group: Any, seeds: int) -> str:
     n, lost = len(group), int(group["failed"].sum())
     few = f"fewer than {FEWEST} pairs: no interval, no p" if n < FEWEST else ""
+    few = few if n else "no pairs yet"
     missing = f"{seeds - n} of {seeds} pairs missing" if n < seeds else ""
     counted = f"{lost} with a failed run, counted as the worst value" if lost else ""
     return "; ".join(filter(None, (few, missing, counted)))

@@ -135,8 +135,8 @@ def _follow(parent: Any) -> None:
     os._exit(1)
 
 
-def executor_of(executor: Executor | None, workers: int) -> tuple[Executor, float]:
-    """What runs the jobs, and how many at once: one here, one a worker, or as many as a user's executor takes."""
+def executor_of(executor: Executor | None, workers: int, jobs: int) -> tuple[Executor, float]:
+    """What runs so many jobs, and how many at once: one here, one a worker, or as many as a user's executor takes."""
     if executor is not None:
         return executor, math.inf
-    return (InProcess(), 1) if workers == 1 else (Processes(workers), workers)
+    return (InProcess(), 1) if workers == 1 else (Processes(min(workers, jobs)), min(workers, jobs))

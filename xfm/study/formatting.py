@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import pandas as pd
 
 from ..config_utils import one_of
+from ..text import printable
 
-__all__ = ["Metrics", "cells", "interval", "number", "p_value", "select", "to_latex", "to_markdown"]
+__all__ = ["HEADINGS", "Metrics", "cells", "interval", "number", "p_value", "select", "to_latex", "to_markdown"]
 
 Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are any, else all), or keys
+HEADINGS = ("metric", "unit", "variant", "n", "baseline", "against", "value", "effect", "95 % interval", "p",
+            "smallest p", "p (Holm)", "d", "detectable", "verdict", "note")  # fmt: skip
+# of the tables; "against" gives way to the label of what all are compared with, where that is one
+_MARKDOWN = re.compile(  # ASCII punctuation that would be markup: within a word _ is none, nor is < before a blank
+    r"[\\`*|\[\]~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
+    r"|^[=@]|^[+-](?!\d+\.\d+( to |$))"  # what a spreadsheet would compute, unless it is a number
+)
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$", **{c: f"\\{c}" for c in "&%$#_{}"},
+    **{c: f"{{{c}}}" for c in "[]*"},  # at the start of a row the \\ before it would take them
+})  # fmt: skip
 
 
 def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
@@ -29,52 +42,58 @@ def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A pipe table, primary metrics bold; unpadded, so that any of its rows make a table."""
-    text = cells(table)
-    bold = table["role"].to_numpy() == "primary"
-    text["metric"] = [f"**{m}**" if b else m for m, b in zip(text["metric"], bold, strict=True)]
-    text = text.map(lambda value: value.replace("|", "\\|"))
-    padded = text.to_markdown(index=False, disable_numparse=True) + "\n"
-    return re.sub(r" +(?=\|)", " ", re.sub(r"(?<=\|:)-+", "---", padded))
+    """A pipe table, primary metrics bold; a row is a line, so that any of them make a table."""
+    head, *rows = _escaped(table, lambda text: _MARKDOWN.sub(r"\\\g<0>", text), "**{}**")
+    top, *lines = ("".join(f"| {cell} " if cell else "| " for cell in row) + "|" for row in (head, *rows))
+    return "\n".join([top, f"|{':---|' * len(head)}", *lines]) + "\n"
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A tabular for \\usepackage{booktabs}, primary metrics bold."""
+    """A tabular for \\usepackage{booktabs}, primary metrics bold; a row is a line."""
+    head, *rows = _escaped(table, lambda text: text.translate(_LATEX), r"\textbf{{{}}}")
+    begin = rf"\begin{{tabular}}{{lll{'r' * (len(head) - 3)}}}"
+    top, *lines = (rf"{' & '.join(row)} \\" for row in (head, *rows))
+    return "\n".join([begin, r"\toprule", top, r"\midrule", *lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _escaped(table: pd.DataFrame, escape: Callable[[str], str], bold: str) -> list[list[str]]:
+    """The headings and the rows of cells, escaped, with the primary metrics in bold."""
     text = cells(table)
-    text.columns = [column.replace("%", "\\%") for column in text.columns]
-    bold = pd.DataFrame("", text.index, text.columns)
-    bold.loc[table["role"].to_numpy() == "primary", "metric"] = "textbf:--rwrap;"
-    style: Any = text.style.hide(axis="index").apply(lambda _: bold, axis=None)
-    style = style.format(lambda value: value.replace("−", "$-$"), escape="latex")
-    return style.to_latex(hrules=True, column_format="lll" + "r" * (len(text.columns) - 3))
+    rows = [[escape(cell) for cell in row] for row in (text.columns, *text.to_numpy())]
+    for row, role in zip(rows[1:], table["role"], strict=True):
+        row[0] = bold.format(row[0]) if role == "primary" else row[0]
+    return rows
 
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Every cell as text. Shares are in per cent, their differences in percentage points."""
-    references, records = table["against"].unique(), cast(Iterable[Any], table.itertuples())
+    """Every cell as text of one line, without empty columns. Shares are in per cent, their differences in percentage
+    points."""
+    records = cast(Iterable[Any], table.itertuples())
     rows = [
-        {
-            "metric": row.metric,
-            "unit": row.unit if not row.better else f"{row.unit}, {row.better} is better",
-            "variant": row.variant,
-            "n": str(row.n),
-            "baseline": " ".join(filter(None, (number(row.baseline, row.unit), row.baseline_name))),
-            str(references[0]) if len(references) == 1 else "against": number(row.mean_against, row.unit),
-            "value": number(row.mean, row.unit),
-            "effect": number(row.effect, row.unit, "+"),
-            "95 % interval": interval(row),
-            "p": p_value(row.p),
-            "smallest p": p_value(row.p_min),
-            "p (Holm)": p_value(row.p_holm),
-            "d": _minus(f"{row.d:.2f}") if row.d == row.d else "",
-            "detectable": number(row.detectable, row.unit),
-            "verdict": f"{row.verdict}{' (uncorrected)' if row.verdict and row.judged_by != 'Holm' else ''}",
-            "note": row.note,
-        }
+        [
+            row.metric,
+            row.unit if not row.better else f"{row.unit}, {row.better} is better",
+            row.variant,
+            str(row.n),
+            " ".join(filter(None, (number(row.baseline, row.unit), row.baseline_name))),
+            number(row.mean_against, row.unit),
+            number(row.mean, row.unit),
+            number(row.effect, row.unit, "+"),
+            interval(row),
+            p_value(row.p),
+            p_value(row.p_min),
+            p_value(row.p_holm),
+            _minus(f"{row.d:.2f}") if row.d == row.d else "",
+            number(row.detectable, row.unit),
+            f"{row.verdict}{' (uncorrected)' if row.verdict and row.judged_by != 'Holm' else ''}",
+            row.note,
+        ]
         for row in records
     ]
-    text = pd.DataFrame(rows)
-    return text.loc[:, (text != "").any()]
+    text = pd.DataFrame(rows, columns=list(HEADINGS), dtype=str).map(printable)
+    used = text.loc[:, [name in HEADINGS[:3] or (text[name] != "").any() for name in HEADINGS]]
+    references = table["against"].unique()
+    return used.rename(columns={"against": str(references[0])}) if len(references) == 1 else used
 
 
 def number(value: float, unit: str, sign: str = "") -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..config import ConfigError
 from ..config_utils import nearest
-from .results_csv import StudyError, whole
-from .spec import FEW, Spec
+from ..text import printable, shown
+from .results_csv import StudyError, seeds
+from .spec import FEW, Spec, require_name
 
 __all__ = ["read_spec", "require_fresh", "require_primary", "require_unchanged"]
 
@@ -16,6 +17,7 @@ __all__ = ["read_spec", "require_fresh", "require_primary", "require_unchanged"]
 def read_spec(folder: Path) -> Spec:
     """The spec of a study's folder. StudyError where there is none, ConfigError where it says nothing to be run."""
     path = folder / "spec.json"
+    require_name("study", folder.name)
     try:
         spec = Spec.from_json(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -25,7 +27,8 @@ def read_spec(folder: Path) -> Spec:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: cannot be read ({error}); put a good copy back") from error
+        reason = getattr(error, "strerror", None) or printable(error)
+        raise StudyError(f"{path}: cannot be read ({reason}); put a good copy back, or move it away") from error
     if spec.name != folder.name:
         raise ConfigError(f"{path}: name = {spec.name!r}: must be the folder's, {folder.name!r}")
     return spec
@@ -35,8 +38,7 @@ def require_fresh(spec: Spec, root: Path) -> None:
     """ConfigError where a confirmatory study has a seed of one that explored, by its spec or its results."""
     for name in spec.explored:
         used = {*read_spec(root / name).seeds}
-        if (table := root / name / "results.csv").exists():
-            used |= {int(row[1]) for row in whole(table)}
+        used |= seeds(root / name / "results.csv")
         if taken := [seed for seed in spec.seeds if seed in used]:
             raise ConfigError(
                 f"seeds = {list(spec.seeds)}: {taken} were used by {name!r}, which explored; a study that "
@@ -63,6 +65,6 @@ def require_primary(primary: Iterable[str], families: Mapping[str, str]) -> None
     for metric in primary:
         if metric not in families:
             there = f"{nearest(metric, families, after=' ')}there are {'; '.join(families)}"
-            raise ConfigError(f"primary = {metric!r}: no such metric is measured; {there}")
+            raise ConfigError(f"primary = {shown(metric)}: no such metric is measured; {there}")
         if (other := of_family.setdefault(families[metric], metric)) != metric:
             raise ConfigError(f"primary = {metric!r}: {other!r} is of {families[metric]} too; there are {FEW}")

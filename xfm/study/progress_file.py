@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from ..text import parse_json
 from ..train.run import Record
 
 __all__ = ["Stopped", "read", "report", "write"]
@@ -46,6 +47,7 @@ def write(path: Path, done: int) -> None:
 def read(path: Path) -> int:
     """Steps done, as last written; 0 where nothing was."""
     try:
-        return int(json.loads(path.read_text("utf-8")))
+        done = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return 0
+    return done if type(done) is int else 0

@@ -42,39 +42,43 @@ _TABLE = (
     "t-test finds in 80\u00a0% of studies with these seeds (at .05, divided by the number of tests where Holm’s test "
     "judges); verdict: of primary metrics by Holm’s p, of others by the uncorrected interval"
 )
+_MEANS = "baseline: the value without having learnt the task; n: pairs; value: the mean over the runs"
 
 
 def render(
     spec: Spec, effects: pd.DataFrame, figures: dict[str, list[ReportFigure]], runs: int, missing: pd.DataFrame
 ) -> str:
-    """The HTML of a study's report. `runs`: how many have results; `missing`: those without, and why."""
+    """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
+    many have results; `missing`: those without, and why."""
+    paired = len(effects[effects["n"] > 0]) > 0
+    found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
     return page(
         "study.html.jinja",
         spec.name,
         {name: title for name, title in _SECTIONS.items() if name != "probes" or "probes" in figures},
-        [*describe.baselines(effects)[: len(spec.primary)], *describe.abstract(effects, runs)],
+        [*describe.baselines(effects)[: len(spec.primary)], *found],
         figures | {"probes": figures.get("probes", [])},
         spec=spec,
         licences=dataset(next(iter(spec.configs.values()))).licences,
         design=describe.design(spec),
         common={f: json.dumps(v) for f, v in spec.changes.items()},
         command=f"xfm study {spec.name}",
-        conclusions=describe.conclusions(effects),
+        conclusions=describe.conclusions(effects) if paired else [*describe.baselines(effects), *found],
         table=cells(effects),
-        caption=_TABLE,
+        caption=_TABLE if paired else _MEANS,
         missing=missing.to_dict("records"),
     )
 
 
 def report_figures(
-    spec: Spec, effects: pd.DataFrame, against: str, draw: Callable[..., Figure], probed: bool
+    spec: Spec, effects: pd.DataFrame, against: str, draw: Callable[..., Figure], paired: bool, probed: bool
 ) -> dict[str, list[ReportFigure]]:
     """Figures by section: primary metrics before all others, and the map where the variants are a two-way grid. `draw`:
-    Study.figure; `probed`: whether there are records of the training probe."""
+    Study.figure; `paired`: whether there are pairs; `probed`: whether there are records of the training probe."""
     others = list(dict.fromkeys(effects[(effects["role"] == "secondary") & (effects["better"] != "")]["metric"]))
     metrics: dict[str, Metrics] = {"effects": "", "effects-other": others} if spec.primary else {"effects": others}
     figures: dict[str, list[ReportFigure]] = {"effects": []}
-    for name, keys in metrics.items():
+    for name, keys in metrics.items() if paired else []:
         if keys != []:
             kind = "secondary" if name != "effects" else "primary" if spec.primary else "all"
             judged = effects[effects["role"] == "primary"]["judged_by"] if kind == "primary" else []
@@ -82,13 +86,17 @@ def report_figures(
             figures["effects"].append(
                 _figure(name, f"Effects, {kind} metrics", caption, draw("effects", keys, against))
             )
+    mapped = spec.primary or [m for m in others if not m.startswith(f"{HELD_OUT}/")]
     try:
-        for metric in spec.primary or [m for m in others if not m.startswith(f"{HELD_OUT}/")]:
+        for metric in mapped if paired else []:
             name = f"map-{len(figures['effects'])}"
             figures["effects"].append(_figure(name, f"Map of {metric}", _MAP, draw("map", metric, against)))
     except ConfigError:  # the variants are no grid
         pass
-    figures["seeds"] = [_figure("seeds", "All runs", _SEEDS, draw("seeds", metrics["effects"], against))]
+    if len(effects) and metrics["effects"] != []:
+        figures["seeds"] = [_figure("seeds", "All runs", _SEEDS, draw("seeds", metrics["effects"], against))]
+    else:
+        figures["seeds"] = [ReportFigure("seeds", "All runs", "", {}, note="There are no results yet.")]
     if probed:
         figures["probes"] = [_figure("probes", "The training probe: gradients and encoders", _PROBES, draw("probes"))]
     return figures

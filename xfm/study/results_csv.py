@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 
 from ..config_utils import nearest
 from ..files import explain_os_error, write_atomically
-from .metrics import Measured
+from ..text import shown
+from .metrics import FAMILIES, Measured
 from .spec import Spec
 
-__all__ = ["StudyError", "append", "block", "mend", "read", "whole"]
+__all__ = ["StudyError", "append", "block", "mend", "read", "runs", "seeds"]
 
 _TYPES = {
     "variant": str,
@@ -32,6 +36,8 @@ _TYPES = {
     "seconds": float,  # of the run's training
 }
 _WAY_OUT = "Put a good copy back, or move the file away"
+_LARGEST = 32 * 2**20  # bytes, some 400,000 rows: they are read at once, and often
+_FORMULA = r"[=+\-@\t\r]"  # begins what a spreadsheet would compute, unless there is an apostrophe before it
 
 
 class StudyError(RuntimeError):
@@ -40,21 +46,34 @@ class StudyError(RuntimeError):
 
 def block(spec: Spec, variant: str, seed: int, rows: Sequence[Measured], seconds: float) -> str:
     """The lines of one run."""
-    own = variant, seed, spec.config(variant, seed).fingerprint
+    own = _inert(variant), seed, spec.config(variant, seed).fingerprint
     ends = [""] * (len(rows) - 1) + [round(seconds, 2)]
-    return _lines([*own, *row[:4], end] for row, end in zip(rows, ends, strict=True))
+    return _lines(
+        [*own, _inert(r.family), _inert(r.metric), r.value, r.n, end] for r, end in zip(rows, ends, strict=True)
+    )
+
+
+def _inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; `_active` is its inverse."""
+    return f"'{text}" if re.match(f"'*{_FORMULA}", text) else text
+
+
+def _active(text: str) -> str:
+    return text[1:] if text[:1] == "'" and re.match(f"'+{_FORMULA}", text) else text
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    lines: list[str] = []
+    ends = "\r\n"  # what has one of these is quoted, so that it is read as it was
+    file: Any = SimpleNamespace(write=lambda line: lines.append(f"{line.removesuffix(ends)}\n"))
+    csv.writer(file, lineterminator=ends).writerows(rows)
+    return "".join(lines)
 
 
 def append(path: Path, text: str) -> None:
     """Adds the lines of a run, and the header to a new file, and waits until they are on the disk."""
-    with explain_os_error(path), open(path, "a", encoding="utf-8", newline="") as file:
-        file.write(text if file.tell() else _lines([list(_TYPES)]) + text)
+    with explain_os_error(path), open(path, "ab") as file:
+        file.write((text if file.tell() else _lines([list(_TYPES)]) + text).encode("utf-8", "replace"))
         file.flush()
         os.fsync(file.fileno())
 
@@ -62,41 +81,99 @@ def append(path: Path, text: str) -> None:
 def read(path: Path, spec: Spec) -> pd.DataFrame:
     """The rows of whole runs, of each run and metric the first. StudyError for what is no row, and for rows of another
     config than the spec's."""
-    frame = pd.DataFrame([_typed(row, path) for row in whole(path)], columns=list(_TYPES)).astype(_TYPES)
+    rows = _rows(path)
+    frame = pd.DataFrame({name: _column(path, rows, name) for name in _TYPES}).astype(_TYPES)
     frame["seconds"] = frame.groupby(["variant", "seed"])["seconds"].transform("max")
     frame = frame.drop_duplicates(["variant", "seed", "metric"], ignore_index=True)
     _check(frame, spec, path)
     return frame
 
 
-def whole(path: Path) -> list[list[str]]:
-    """The rows below the header, without what a kill or a power cut tore."""
-    if not path.exists():
-        return []
-    text = path.read_text("utf-8", errors="replace").rpartition("\n")[0]  # a last line without its end is none
-    header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [list(_TYPES)]
-    if header != list(_TYPES):
-        raise StudyError(f"{path}: begins with {','.join(header)!r}: must be {','.join(_TYPES)!r}. {_WAY_OUT}")
-    ended = {tuple(row[:2]) for row in rows if row[-1]}
-    return [row for row in rows if tuple(row[:2]) in ended]
+def _rows(path: Path) -> list[tuple[str, ...]]:
+    """The rows below the header as they are written, without what a kill or a power cut tore."""
+    text = _text(path).rpartition("\n")[0]  # a last line without its end is none
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header, *rows = [row for row in map(tuple, reader) if row] or [tuple(_TYPES)]  # tuples: no burden on gc
+    except csv.Error as error:
+        raise StudyError(f"{path}, line {reader.line_num}: {error}. {_WAY_OUT}") from None
+    if header != tuple(_TYPES):
+        raise StudyError(f"{path}: begins with {shown(','.join(header))}: must be {','.join(_TYPES)!r}. {_WAY_OUT}")
+    ended = {row[:2] for row in rows if len(row) == len(_TYPES) and row[-1]}
+    rows = [row for row in rows if row[:2] in ended]
+    if short := next((row for row in rows if len(row) != len(_TYPES)), None):
+        raise StudyError(f"{path}: {shown(','.join(short))}: must have {', '.join(_TYPES)}. {_WAY_OUT}")
+    return rows
+
+
+def runs(path: Path, spec: Spec) -> set[tuple[str, int]]:
+    """The variants and seeds of all runs in the file. StudyError as `read`."""
+    return {*read(path, spec)[["variant", "seed"]].drop_duplicates().itertuples(index=False, name=None)}
+
+
+def seeds(path: Path) -> set[int]:
+    """The seeds of all runs in the file, whatever spec they are of."""
+    return {*_column(path, _rows(path), "seed")}
 
 
 def mend(path: Path) -> None:
     """Takes what was torn out of the file, so that the next run begins a line of its own."""
-    if path.exists() and (text := _lines([list(_TYPES), *whole(path)])) != path.read_text("utf-8", errors="replace"):
+    before = _text(path)
+    if before and (text := _lines([tuple(_TYPES), *_rows(path)])) != before:
         write_atomically(path, text)
 
 
-def _typed(row: Sequence[str], path: Path) -> list[Any]:
-    if len(row) != len(_TYPES):
-        raise StudyError(f"{path}: {','.join(row)!r}: must have {', '.join(_TYPES)}. {_WAY_OUT}")
-    values = []
-    for text, (name, kind) in zip(row, _TYPES.items(), strict=True):
-        try:
-            values.append(kind(text or "nan") if name == "seconds" else kind(text))
-        except ValueError:
-            raise StudyError(f"{path}: {','.join(row)!r}: {name} must be of type {kind.__name__}. {_WAY_OUT}") from None
+def _text(path: Path) -> str:
+    """The content, with its line ends as they are; "" where there is no file."""
+    try:
+        if (size := path.stat().st_size) > _LARGEST:
+            raise StudyError(
+                f"{path}: has {size / 2**20:.0f} MiB: must be at most {_LARGEST / 2**20:.0f}. Split the study into "
+                "several, each with its own seeds or variants"
+            )
+        return path.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror or error}). {_WAY_OUT}") from error
+
+
+def _column(path: Path, rows: Sequence[Sequence[str]], name: str) -> list[Any]:
+    """The values of a column. StudyError, with its row, for the first that is none."""
+    at, kind, values = [*_TYPES].index(name), _TYPES[name], []
+    read: Any = _READERS.get(name, kind)
+    try:
+        values.extend(map(read, [row[at] for row in rows]))
+    except ValueError:
+        allowed = f"one of {', '.join(FAMILIES)}" if name == "family" else f"of type {kind.__name__}"
+        allowed += ", from 0 and below 2**63" if kind is int else ""
+        row = shown(",".join(rows[len(values)]))
+        raise StudyError(f"{path}: {row}: {name} must be {allowed}. {_WAY_OUT}") from None
     return values
+
+
+def _whole_number(text: str) -> int:
+    if 0 <= (value := int(text)) < 2**63:
+        return value
+    raise ValueError
+
+
+def _family(text: str) -> str:
+    return FAMILIES[FAMILIES.index(text)]
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text else math.nan
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "variant": _active,
+    "seed": _whole_number,
+    "family": _family,
+    "metric": _active,
+    "n": _whole_number,
+    "seconds": _seconds,
+}
 
 
 def _check(frame: pd.DataFrame, spec: Spec, path: Path) -> None:
@@ -106,10 +183,12 @@ def _check(frame: pd.DataFrame, spec: Spec, path: Path) -> None:
     for variant, seed, fingerprint in keys.itertuples(index=False):
         if variant not in spec.variants:
             hint = nearest(variant, spec.variants, after=" ")
-            raise StudyError(f"{path}: has results of {variant!r}, which is no variant of the spec; {hint}{way_out}")
+            raise StudyError(
+                f"{path}: has results of {shown(variant)}, which is no variant of the spec; {hint}{way_out}"
+            )
         wanted = spec.config(variant, int(seed)).fingerprint
         if fingerprint != wanted:
             raise StudyError(
-                f"{path}: {variant!r}, seed {seed}, was measured with the config {fingerprint}; the spec's is now "
-                f"{wanted}: the spec, a recipe or a default has changed since. {way_out}"
+                f"{path}: {variant!r}, seed {seed}, was measured with the config {shown(fingerprint)[1:-1]}; the "
+                f"spec's is now {wanted}: the spec, a recipe or a default has changed since. {way_out}"
             )

@@ -7,20 +7,23 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .. import recipes
 from ..config import RunConfig
+from ..files import explain_os_error
 from ..train import Run
 from .execute import Job, execute, executor_of
 from .job import Outcome, measure
+from .lock import held
 from .progress import Progress
 from .spec import Spec
 
 __all__ = ["Key", "run_missing"]
 
 Key = tuple[str, int]  # of a run: its variant and seed
+_PROGRESS, _LOCK, _GONE = ".study-", ".lock", ".gone"  # names of progress folders, and within them
 _BEGUN = ("init.safetensors", "state.pt", "DONE")  # with any of these a run needs no warm start
 
 
@@ -36,7 +39,7 @@ def run_missing(
     """Trains and measures the runs `todo`, passes each outcome to `record`, and returns those that failed twice, and
     why."""
     reasons: dict[Key, str] = {}
-    chosen, slots = executor_of(executor, workers)
+    chosen, slots = executor_of(executor, workers, len(todo))
     try:
         with _progress_folder(runs) as folder:
             first, run_of = _planned(spec, runs, todo, folder)
@@ -90,12 +93,24 @@ def _planned(spec: Spec, runs: Path, todo: Sequence[Key], progress: Path) -> tup
 
 @contextmanager
 def _progress_folder(runs: Path) -> Iterator[Path]:
-    """A folder for the progress files. Jobs stop when it is gone, so it goes at once when this ends."""
-    runs.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".study-", dir=runs))
-    try:
+    """A folder for the progress files, locked while its study lives; those of studies that were killed are removed.
+    Jobs stop when it is gone, so it goes at once when this ends."""
+    with ExitStack() as ending:
+        with explain_os_error(runs):
+            runs.mkdir(parents=True, exist_ok=True)
+            with held(runs / ".studies.lock", timeout=60):  # a folder that is being made is not locked yet
+                for left in runs.glob(f"{_PROGRESS}*"):
+                    with suppress(OSError), held(left / _LOCK) as dead:  # Timeout is an OSError: it lives
+                        if dead:
+                            _remove(left)
+                folder = Path(tempfile.mkdtemp(prefix=_PROGRESS, dir=runs))
+                ending.callback(_remove, folder)
+                ending.enter_context(held(folder / _LOCK))
         yield folder
-    finally:
-        gone = folder.with_name(f"{folder.name}.gone")
+
+
+def _remove(folder: Path) -> None:
+    gone = folder.with_name(f"{folder.name.removesuffix(_GONE)}{_GONE}")
+    with suppress(OSError):  # it is gone already
         os.replace(folder, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+    shutil.rmtree(gone, ignore_errors=True)

@@ -14,14 +14,19 @@ from .. import recipes
 from ..config import ConfigError, RunConfig
 from ..config_utils import one_of, require, unknown_field
 from ..evaluation import TASKS, select_tasks
+from ..text import parse_json, shown
+from .formatting import HEADINGS
 from .statistics import can_reach
 from .variants import BASELINE, BETWEEN, Changes
 
-__all__ = ["FEW", "Spec"]
+__all__ = ["FEW", "Spec", "require_name"]
 
 _ALONE = {"train.threads": 1, "data.workers": 0}  # of every run, unless `changes` says otherwise: one thread in all
 _MOST = 3  # primary metrics
 FEW = "at most three, one of language, one of vision, one of vision-language: more are a search"
+_NAME = 200  # bytes: disks take 255, with what is added to a name while a file is written
+_LONGEST = 1000  # characters of a label, a metric, a recipe
+_DEEPEST = 8  # groups within groups: a config has fewer
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,20 @@ class Spec:
     explored: tuple[str, ...] = ()  # studies that led to this one: a confirmatory one uses none of their seeds
 
     def __post_init__(self) -> None:
-        good = re.fullmatch(r"\w[\w.+-]*", self.name) is not None
-        require(good, "name", self.name, "a folder's name: letters, digits and any of . _ + -")
-        require(bool(self.variants), "variants", self.variants, "at least one")
+        require_name("name", self.name)
+        _require_text("recipe", self.recipe)
+        self._require_variants()
+        require(type(self.confirmatory) is bool, "confirmatory", self.confirmatory, "true or false")
+        _require_data("changes", self.changes)
+        for name in ("primary", "tasks"):
+            for i, value in enumerate(getattr(self, name)):
+                _require_text(f"{name}[{i}]", value)
+        for i, value in enumerate(self.explored):
+            require_name(f"explored[{i}]", value)
         seeds, primary = list(self.seeds), list(self.primary)
         require(bool(seeds), "seeds", seeds, "at least one")
-        require(all(type(seed) is int and seed >= 0 for seed in seeds), "seeds", seeds, "whole numbers from 0")
+        good = all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
+        require(good, "seeds", seeds, "whole numbers from 0 and below 2**63")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "different from each other")
         require(len(primary) <= _MOST, "primary", primary, FEW)
         require(len(set(primary)) == len(primary), "primary", primary, "different metrics")
@@ -57,7 +70,17 @@ class Spec:
         twins: dict[str, str] = {}
         for label, config in self.configs.items():
             if (twin := twins.setdefault(config.fingerprint, label)) != label:
-                raise ConfigError(f"variants {twin!r} and {label!r}: are the same config; drop one, or change it")
+                same = f"variants {shown(twin)} and {shown(label)}: are the same config; drop one, or change it"
+                raise ConfigError(same)
+
+    def _require_variants(self) -> None:
+        require(isinstance(self.variants, Mapping), "variants", self.variants, "a mapping of label to dotted fields")
+        require(bool(self.variants), "variants", self.variants, "at least one")
+        for label, fields in self.variants.items():
+            _require_text("variants: label", label)
+            columns = f"another label: the tables have columns of the names {', '.join(HEADINGS)}"
+            require(label not in HEADINGS, "variants: label", label, columns)
+            _require_data(f"variants.{label}", fields)
 
     @cached_property
     def configs(self) -> dict[str, RunConfig]:
@@ -69,7 +92,7 @@ class Spec:
             try:
                 config = base.replace(fields)
             except ConfigError as error:
-                raise ConfigError(f"variant {label!r}: {error}") from None
+                raise ConfigError(f"variant {shown(label)}: {error}") from None
             made[label] = config.replace({"name": f"{base.name.split('+')[0]}+{config.fingerprint}"})
         return made
 
@@ -113,18 +136,43 @@ class Spec:
     @classmethod
     def from_json(cls, text: str) -> Spec:
         """What `to_json` wrote. ConfigError for another field or type, ValueError for what is no JSON."""
-        tree: Any = json.loads(text)
+        tree: Any = parse_json(text)
         fields = {f.name: f for f in dataclasses.fields(cls)}
         kinds = {"name": str, "recipe": str, "variants": dict, "changes": dict, "confirmatory": bool}  # others: lists
         require(isinstance(tree, Mapping), "spec", tree, f"a mapping of {', '.join(fields)}")
         for name, value in tree.items():
             if name not in fields:
-                raise unknown_field(name, fields)
+                raise unknown_field(shown(name[:_LONGEST])[1:-1], fields)
             kind = kinds.get(name, list)
             require(isinstance(value, kind), name, value, f"of type {kind.__name__}")
         for name in ("name", "recipe", "variants", "seeds"):
             require(name in tree, name, None, "there")
-        for label, changes in tree["variants"].items():
-            require(isinstance(changes, dict), f"variants.{label}", changes, "a mapping of dotted fields")
         values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
         return cls(**values)
+
+
+def require_name(field: str, value: object) -> None:
+    """ConfigError unless the value can be the name of a study, and of its folder on any disk."""
+    good = isinstance(value, str) and re.fullmatch(r"\w[\w.+-]*", value) and len(value.encode()) <= _NAME
+    require(bool(good), field, value, f"a folder's name: letters, digits and any of . _ + -, at most {_NAME} bytes")
+
+
+def _require_text(field: str, value: object) -> None:
+    """ConfigError unless the value is a text that is the same in every table, on every screen, in every file."""
+    good = isinstance(value, str) and value.isprintable() and value == value.strip() and len(value) <= _LONGEST
+    allowed = f"a text of one printable line without blanks at its ends, 1 to {_LONGEST:,} characters"
+    require(good and value != "", field, value, allowed)
+
+
+def _require_data(field: str, value: object, depth: int = 0) -> None:
+    """ConfigError unless the value, at `depth` 0 a mapping, is what JSON has, and a config could hold."""
+    if isinstance(value, Mapping):
+        require(depth < _DEEPEST, field, "...", "a config's field or group, which are not nested as deeply")
+        for name, inner in value.items():
+            _require_text(field, name)
+            _require_data(f"{field}.{name}", inner, depth + 1)
+        return
+    require(depth > 0, field, value, "a mapping of dotted fields")
+    number = type(value) is float or (type(value) is int and abs(value) < 2**63)
+    good = value is None or type(value) is bool or number or (isinstance(value, str) and value.isprintable())
+    require(good, field, value, "true, false, a number, a printable text, or a mapping of names to these")

@@ -118,8 +118,11 @@ class Equivalence:
 
 
 def equivalence(differences: ArrayLike, margin: float) -> Equivalence:
-    """Whether paired differences (n,), at least three, are smaller than `margin` either way, at .05."""
+    """Whether paired differences (n,) are smaller than `margin` either way, at .05; with fewer than three it is not
+    shown, and there is only the mean."""
     x = np.asarray(differences, float)
+    if len(x) < FEWEST:
+        return Equivalence(len(x), float(x.mean()) if len(x) else math.nan, math.nan, math.nan, margin, math.nan, False)
     sample: Any = DescrStatsW(x)  # its attributes are made on demand, beyond what pyright sees
     low, high = map(float, sample.tconfint_mean(2 * ALPHA))
     p = float(sample.ttost_mean(-margin, margin)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
@@ -11,23 +12,25 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ..config_utils import one_of
+from ..config_utils import one_of, require
 from ..files import explain_os_error, write_atomically
 from ..plots import Figure
-from ..plots.effects import effect_map, forest, paired_seeds
+from ..plots.effects import effect_map, forest, nothing, paired_seeds
 from ..plots.probes import probes
 from ..train import Run
 from ..train.run import Record
-from . import diagnostics_jsonl, formatting, results_csv, study_json
-from .effects import effects, grid_cells, pairs
+from . import describe, diagnostics_jsonl, formatting, results_csv, study_json
+from .effects import effects, grid_cells, pairs, unpaired
+from .folder import alone, settle
 from .job import Outcome
 from .metrics import Metric
 from .preregistration import read_spec, require_fresh, require_primary, require_unchanged
 from .report import render, report_figures
+from .results_csv import StudyError
 from .runner import Key, run_missing
 from .spec import Spec
 from .statistics import equivalence
-from .variants import BASELINE, VariantSpec, cell, labelled
+from .variants import BASELINE, VariantSpec, cell, labelled, plain
 
 __all__ = ["PAPER", "Study"]
 
@@ -56,9 +59,14 @@ class Study:
         root: str | Path = "studies",
         runs: str | Path = "runs",
     ):
-        tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-        of_runs = recipe, labelled(variants), tuple(seeds), dict(changes or {})
-        self.spec = Spec(name, *of_runs, tuple(primary), tasks, confirmatory, tuple(explored))
+        lists = {"seeds": seeds, "primary": primary, "tasks": tasks, "explored": explored}
+        for field, values in lists.items():
+            require(isinstance(values, Iterable), field, values, "a list")
+        lists["tasks"] = [tasks] if isinstance(tasks, str) else tasks
+        of_all: Any = {field: tuple(values) for field, values in lists.items()}
+        require(changes is None or isinstance(changes, Mapping), "changes", changes, "a mapping of dotted fields")
+        of_all["changes"] = {field: plain(value) for field, value in (changes or {}).items()}
+        self.spec = Spec(name, recipe, labelled(variants), confirmatory=confirmatory, **of_all)
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
         if confirmatory:
@@ -79,15 +87,20 @@ class Study:
         results.csv at once. A run that fails is tried once more, then kept in failed.json until a later call succeeds;
         the others go on. Interrupted, what was trained is saved, and the same call goes on.
 
-        `show`: see Progress. Raises ConfigError where a primary metric is not among those of the first variant.
+        `show`: see Progress. One process at a time runs a study: StudyError where another does. Raises ConfigError
+        where a primary metric is not among those of the first variant.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / "spec.json", self.spec.to_json())
-        results_csv.mend(self.table)
-        finished = self._finished()
-        todo = [key for key in self._keys() if key not in finished]
-        reasons = run_missing(self.spec, self.runs, todo, self._record, executor, workers, show) if todo else {}
-        study_json.write_failed(self.folder / "failed.json", reasons)
+        require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
+        allowed = "an executor of concurrent.futures, or None; `workers` is how many processes"
+        require(executor is None or isinstance(executor, Executor), "executor", executor, allowed)
+        with alone(self.folder):
+            require_unchanged(self.spec, self.folder)
+            results_csv.mend(self.table)
+            measured = results_csv.runs(self.table, self.spec)
+            settle(self.spec, self.folder, measured)
+            todo = [key for key in self._keys() if key not in measured]
+            reasons = run_missing(self.spec, self.runs, todo, self._record, executor, workers, show) if todo else {}
+            study_json.write_failed(self.folder / "failed.json", reasons)
         if reasons:
             lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
             head = f"{self.spec.name}: {len(reasons)} of {len(self._keys())} runs failed twice and count as the worst"
@@ -106,7 +119,7 @@ class Study:
         return [(variant, seed) for seed in self.spec.seeds for variant in self.spec.variants]
 
     def _finished(self) -> set[Key]:
-        return {*self.results()[["variant", "seed"]].itertuples(index=False, name=None)}
+        return results_csv.runs(self.table, self.spec) & {*self._keys()}
 
     def failed(self) -> dict[Key, str]:
         """The runs that failed twice and have no results since, and why."""
@@ -162,8 +175,13 @@ class Study:
 
     def equivalence(self, metric: str, margin: float, against: str = "") -> pd.DataFrame:
         """A row a variant: whether its difference on `metric` is shown to be within `margin` either way (TOST at .05,
-        by the 90 % interval). A margin chosen after the results is exploratory. ConfigError for an unknown metric."""
+        by the 90 % interval; with fewer than three pairs it is not). A margin chosen after the results is exploratory.
+        ConfigError for an unknown metric, StudyError where there are no pairs yet."""
+        good = isinstance(margin, int | float) and 0 < margin < math.inf
+        require(good, "margin", margin, "a positive number, in the metric's unit")
         differences = self.pairs(against)
+        if not len(differences):
+            raise StudyError(f"{self.table}: {self._no_pairs()}")
         one_of("metric", metric, differences["metric"].unique())
         groups = differences[differences["metric"] == metric].groupby("variant", sort=False)["difference"]
         rows = [{"variant": variant, **dataclasses.asdict(equivalence(group, margin))} for variant, group in groups]
@@ -179,13 +197,17 @@ class Study:
         line a seed. map: of one metric, over a two-way grid, the effect in each cell. probes: what objectives do to
         the encoders over the steps, where runs were probed (it has no metrics).
 
-        `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one.
+        `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one. Where
+        there is nothing to draw yet the figure says so.
         """
         one_of("figure", kind, ("effects", "seeds", "map", "probes"))
         title, against = f"{self.spec.name} ({self.spec.kind})", against or self.spec.reference
         if kind == "probes":
-            return probes(self.probes(), title=f"{title}: training probe, means over the seeds, 95 % intervals")
-        table = formatting.select(self.effects(against), metrics)
+            return self._probes_figure(title)
+        table, paired = self._table(against)
+        if not (paired or (kind == "seeds" and len(table))):
+            return nothing(self._no_pairs(), title)
+        table = formatting.select(table, metrics)
         if kind == "effects":
             title = f"{title}: difference to {against}, 95 % intervals, paired by seed"
             return forest(table, self.pairs(against), title)
@@ -194,13 +216,35 @@ class Study:
         frame = grid_cells(table)
         return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {against}")
 
+    def _probes_figure(self, title: str) -> Figure:
+        records = self.probes()
+        if not records:
+            return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
+        with diagnostics_jsonl.explained(self.folder / "probes.jsonl"):
+            return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
+
+    def _table(self, against: str) -> tuple[pd.DataFrame, bool]:
+        """The effects and True; where there are no pairs yet the means of what there is, and False."""
+        table = self.effects(against)
+        if len(table[table["n"] > 0]):
+            return table, True
+        return unpaired(self.results(), against or self.spec.reference, self.spec.primary, self.metrics()), False
+
+    def _no_pairs(self) -> str:
+        return describe.no_pairs(self.spec, len(self._finished()))
+
     def to_markdown(self, metrics: formatting.Metrics = "", against: str = "") -> str:
-        """The effects as a Markdown table; primary metrics bold, units in the first column."""
-        return formatting.to_markdown(formatting.select(self.effects(against), metrics))
+        """The effects as a Markdown table; primary metrics bold, units in the first column. Where there are no pairs
+        yet it says so, with a table of the means that there are."""
+        table, paired = self._table(against)
+        text = formatting.to_markdown(formatting.select(table, metrics)) if len(table) else ""
+        return text if paired else f"{self._no_pairs()}\n\n{text}"
 
     def to_latex(self, metrics: formatting.Metrics = "", against: str = "") -> str:
         """The same as a LaTeX tabular of the package booktabs."""
-        return formatting.to_latex(formatting.select(self.effects(against), metrics))
+        table, paired = self._table(against)
+        text = formatting.to_latex(formatting.select(table, metrics)) if len(table) else ""
+        return text if paired else f"% {self._no_pairs()}\n{text}"
 
     def report(self, path: str | Path = "", against: str = "") -> Path:
         """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked,
@@ -217,15 +261,16 @@ class Study:
         files: dict[Path, bytes | str] = {
             folder / f"{name}.{kind}": figure.bytes(kind) for name, figure in figures for kind in ("png", "pdf")
         }
-        files |= {folder / "effects.md": self.to_markdown("all"), folder / "effects.tex": self.to_latex("all")}
+        files |= {folder / "effects.md": self.to_markdown("all", against)}
+        files |= {folder / "effects.tex": self.to_latex("all", against)}
         for file, content in files.items():
             write_atomically(file, content)
         return [*files, report]
 
     def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
         """Writes the report, and returns its path and its figures by the names of their files."""
-        table, against, probed = self.effects(against), against or self.spec.reference, bool(self.probes())
-        sections = report_figures(self.spec, table, against, self.figure, probed)
+        (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
+        sections = report_figures(self.spec, table, against, self.figure, paired, probed)
         target = Path(path) if path else self.folder / "report.html"
         write_atomically(target, render(self.spec, table, sections, len(self._finished()), self.missing()))
         return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]

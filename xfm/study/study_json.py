@@ -7,12 +7,18 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, get_args
 
-from ..files import write_atomically
+from ..config_utils import one_of, require
+from ..evaluation.result import Better
+from ..files import explain_os_error, write_atomically
+from ..text import parse_json, printable, shown
 from .metrics import Measured, Metric
 from .results_csv import StudyError
 
-__all__ = ["merge", "read_baselines", "read_failed", "write_baselines", "write_failed"]
+__all__ = ["explained", "merge", "read_baselines", "read_failed", "write_baselines", "write_failed"]
+
+_WAY_OUT = "Put a good copy back, or delete the file: the next run writes it anew"
 
 
 def merge(metrics: Mapping[str, Metric], rows: Iterable[Measured]) -> dict[str, Metric]:
@@ -37,9 +43,19 @@ def write_baselines(path: Path, metrics: Mapping[str, Metric]) -> None:
 
 def read_baselines(path: Path) -> dict[str, Metric]:
     """Metrics by key; none where there is no file yet. StudyError for another content."""
-    with _explained(path, "must have value, name, better and unit of each metric"):
-        rows = json.loads(path.read_text("utf-8")).items() if path.exists() else []
-        return {k: Metric(str(r["better"]), str(r["unit"]), r["value"], str(r["name"])) for k, r in rows}
+    with explained(path, "must have value, name, better and unit of each metric"):
+        rows = parse_json(_text(path, "{}"))
+        return {key: _metric(shown(key), row) for key, row in rows.items()}
+
+
+def _metric(key: str, row: Mapping[str, Any]) -> Metric:
+    value, name, better, unit = (row[field] for field in ("value", "name", "better", "unit"))
+    finite = type(value) in (int, float) and abs(value) < math.inf
+    require(value is None or finite, f"{key}: value", value, "a finite number or null")
+    for field, text in (("name", name), ("unit", unit)):
+        require(isinstance(text, str), f"{key}: {field}", text, "a text")
+    one_of(f"{key}: better", better, get_args(Better))
+    return Metric(better, unit, None if value is None else float(value), name)
 
 
 def write_failed(path: Path, reasons: Mapping[tuple[str, int], str]) -> None:
@@ -48,20 +64,34 @@ def write_failed(path: Path, reasons: Mapping[tuple[str, int], str]) -> None:
     if rows:
         write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     else:
-        path.unlink(missing_ok=True)
+        with explain_os_error(path):
+            path.unlink(missing_ok=True)
 
 
 def read_failed(path: Path) -> dict[tuple[str, int], str]:
     """What `write_failed` wrote. StudyError for another content."""
-    with _explained(path, "must be rows of variant, seed and why"):
-        rows = json.loads(path.read_text("utf-8")) if path.exists() else []
-        return {(str(r["variant"]), int(r["seed"])): str(r["why"]) for r in rows}
+    with explained(path, "must be rows of variant, seed and why"):
+        rows = parse_json(_text(path, "[]"))
+        require(isinstance(rows, list), "content", rows, "a list")
+        for row in rows:
+            for field, kind in (("variant", str), ("seed", int), ("why", str)):
+                require(type(row[field]) is kind, field, row[field], f"of type {kind.__name__}")
+        return {(row["variant"], row["seed"]): row["why"] for row in rows}
+
+
+def _text(path: Path, empty: str) -> str:
+    """The content; `empty` where there is no file."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return empty
 
 
 @contextmanager
-def _explained(path: Path, content: str) -> Iterator[None]:
+def explained(path: Path, allowed: str, way_out: str = _WAY_OUT) -> Iterator[None]:
+    """What is wrong with a file's content, or its reading, becomes a StudyError that names it and the way out."""
     try:
         yield
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        way_out = "Put a good copy back, or delete the file: the next run writes it anew"
-        raise StudyError(f"{path}: {content} ({error!r}). {way_out}") from error
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise StudyError(f"{path}: {allowed} ({type(error).__name__}: {printable(said)}). {way_out}") from error

@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..config import ConfigError
-from ..config_utils import leaves, nearest
+from ..config_utils import leaves, nearest, require
 from ..recipes import changes as named_changes
+from ..text import parse_json, shown
 
-__all__ = ["BASELINE", "BETWEEN", "Changes", "VariantSpec", "cell", "changes", "grid", "labelled"]
+__all__ = ["BASELINE", "BETWEEN", "Changes", "VariantSpec", "cell", "changes", "grid", "labelled", "plain"]
 
 Changes = dict[str, Any]  # dotted field -> value
 VariantSpec = str | Mapping[str, Any]  # one variant, as people write it
@@ -30,6 +32,8 @@ def changes(written: VariantSpec) -> Changes:
     """The dotted fields of one variant. ConfigError for an unknown name, with the nearest, and where two parts set one
     field differently."""
     if not isinstance(written, str):
+        good = isinstance(written, Mapping) and all(isinstance(field, str) for field in written)
+        require(good, "variant", written, "a name, or a mapping of dotted fields")
         return _merged([_expanded(field, value) for field, value in written.items()], _label(written))
     parts = re.split(r"\+(?=[A-Za-z_])", written)  # not that of 1e+3
     return _merged([_part(p, written) for p in parts], written)
@@ -44,7 +48,7 @@ def _part(text: str, whole: str) -> Changes:
     if text not in names:
         hint = nearest(text, names, after="; ")
         raise ConfigError(
-            f"variant {whole!r}: {text!r} is unknown; {hint}there are {', '.join(names)}, and overrides "
+            f"variant {shown(whole)}: {shown(text)} is unknown; {hint}there are {', '.join(names)}, and overrides "
             "as in train.lr=0.001"
         )
     return dict(known.get(text, {}))
@@ -53,7 +57,7 @@ def _part(text: str, whole: str) -> Changes:
 def _parsed(text: str) -> Any:
     """A value as JSON has it; anything else is a text."""
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 
@@ -64,7 +68,7 @@ def _expanded(field: str, value: Any) -> Changes:
     if brace:
         names, _, after = rest.partition("}")
         return {f: v for name in names.split(",") for f, v in _expanded(before + name.strip() + after, value).items()}
-    return leaves({field: _plain(value)})
+    return leaves({field: plain(value)})
 
 
 def _merged(parts: Iterable[Changes], where: str) -> Changes:
@@ -73,17 +77,19 @@ def _merged(parts: Iterable[Changes], where: str) -> Changes:
         for field, value in fields.items():
             if together.setdefault(field, value) != value:
                 raise ConfigError(
-                    f"variant {where!r}: sets {field} = {together[field]!r} and {value!r}: must set it once"
+                    f"variant {shown(where)}: sets {field} = {shown(together[field])} and {shown(value)}: must set it "
+                    "once"
                 )
     return together
 
 
 def _label(fields: Mapping[str, Any]) -> str:
-    values = {field: _plain(value) for field, value in fields.items()}
-    return BETWEEN.join(f"{f}={v if isinstance(v, str) else json.dumps(v)}" for f, v in values.items())
+    values = {field: plain(value) for field, value in fields.items()}
+    return BETWEEN.join(f"{f}={v if isinstance(v, str) else json.dumps(v, default=str)}" for f, v in values.items())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A group of a config as a mapping, and any other value as it is."""
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
 
 
@@ -110,19 +116,24 @@ def labelled(variants: Mapping[str, VariantSpec] | Iterable[VariantSpec]) -> dic
     """Label -> changes, of whatever way variants are written. ConfigError where a label comes twice."""
     if isinstance(variants, Mapping):
         return {str(name): changes(written) for name, written in variants.items()}
+    require(isinstance(variants, Iterable), "variants", variants, "a list of variants, or a mapping of labels to them")
     made: dict[str, Changes] = {}
     for written in [variants] if isinstance(variants, str) else variants:
+        fields = changes(written)
         name = written if isinstance(written, str) else _label(written)
         if name in made:
-            raise ConfigError(f"variant {name!r}: is there twice")
-        made[name] = changes(written)
+            raise ConfigError(f"variant {shown(name)}: is there twice")
+        made[name] = fields
     return made
 
 
 def cell(name: str) -> dict[str, Any]:
-    """Field -> value of a label that `grid` made; the variant's name, where it has one, is under ""."""
+    """Field -> value (a finite number, or a text) of a label that `grid` made; the variant's name, where it has one, is
+    under ""."""
     fields: dict[str, Any] = {}
     for piece in re.split(r", (?![^{]*\})", name):
-        field, equals, value = piece.partition("=")
-        fields[field if equals else ""] = _parsed(value) if equals else piece
+        field, equals, text = piece.partition("=")
+        value = _parsed(text)
+        number = isinstance(value, int | float) and abs(value) < math.inf
+        fields[field if equals else ""] = (value if number else text) if equals else piece
     return fields

@@ -1,0 +1,50 @@
+"""Processes that run one study, each with its own spec; and one that dies in a study's middle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from study.conftest import tiny
+
+from xfm.study import StudyError, runner
+from xfm.study.job import Outcome
+from xfm.study.metrics import Measured, Metric
+
+SPECS = ({"seeds": [0, 1]}, {"seeds": [0, 1], "variants": {"xfm": {"train.lr": 1e-4}, "no_mim": "no_mim"}})
+
+
+def outcome(config: str, *_: Any) -> Outcome:
+    return Outcome([Measured("language", "m", 1.0, 5, Metric("lower", "nats", 9.0, "untrained"))], 1.0, [{"step": 0}])
+
+
+def rival(root: Path, which: int, tries: int, together: Any, verdicts: Any) -> None:
+    """Puts what became of each try on a queue: "", or what the StudyError says."""
+    runner.measure = outcome
+    for i in range(tries):
+        study = tiny(f"race{i}", root, **SPECS[which])
+        together.wait(60)
+        try:
+            study.run()
+            verdicts.put((i, which, ""))
+        except StudyError as error:
+            verdicts.put((i, which, str(error)))
+
+
+def dies(root: Path) -> None:
+    def die(*_: Any) -> Outcome:
+        os._exit(9)
+
+    runner.measure = die
+    tiny("dies", root).run()
+
+
+def waits(root: Path, begun: Any, go: Any) -> None:
+    def wait(*_: Any) -> Outcome:
+        begun.set()
+        go.wait(60)
+        return outcome("")
+
+    runner.measure = wait
+    tiny("waits", root, seeds=[0], variants=["xfm"]).run()

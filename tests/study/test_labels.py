@@ -1,0 +1,203 @@
+"""Whatever label a spec takes is the same in results.csv, Markdown, LaTeX and the page, and breaks none of them."""
+
+from __future__ import annotations
+
+import csv
+import html
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from study.conftest import METRICS, made_up
+
+from xfm.config import ConfigError
+from xfm.study import Spec, Study, formatting, report, results_csv
+from xfm.study.effects import effects
+from xfm.study.metrics import Measured, Metric
+
+pytestmark = pytest.mark.usefixtures("quick_holm")
+NASTY = [
+    "a|b", "a\\|b", "|:---|", "\\", "a\\", "*bold*", "**b**", "_i_", "no_mim", "`code`", "[x](y)", "~~s~~", "&lt;",
+    "<script>alert(1)</script>", "</table>", "<!-- x", "-->", "a & b", "100 %", "$x^2$", "#1", "{", "}", "}{",
+    r"\input{x}", r"\\", "~", "^", "'", "'=1", "''=1", '"', 'a"b', "a,b", "a;b", "[opt]", "*", "=1+1", "+1", "-1", "@x",
+    '=HYPERLINK("http://x")', "-0.5", "0.5", "nan", "NA", "null", "<NA>", "é", "日本", "🦁", "a  b", "{{ 7 * 7 }}",
+    "xfm, data.texts=4", "data.texts=[1], train.lr=NaN", "x={}, y={}",
+]  # fmt: skip
+REFUSED = ["", " ", " a", "a ", "a\rb", "a\nb", "a\tb", "\x00", "\x1b[31m", "\u202egnp", "\u200b", "\ud800", "\u2028",
+           "x" * 1001, "x" * 10_000_000]  # fmt: skip
+TEXT = re.compile(r"(?:[^\\&%$#_{}~^<>|\[\]*]|\\[&%$#_{}]|\\text[a-z]+\{\}|\$-\$|\{[\[\]*]\})*")
+WORDS = {"backslash": "\\", "asciitilde": "~", "asciicircum": "^", "less": "<", "greater": ">", "bar": "|"}
+LABELS = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=20)
+
+
+def spec(*labels: str) -> Spec:
+    lrs = [{"train.lr": 1e-3 + i * 1e-5} for i in range(len(labels))]
+    return Spec("s", "smoke", dict(zip(labels, lrs, strict=True)), (0, 1))
+
+
+def accepted(label: str) -> Spec | None:
+    try:
+        return spec(label, "other")
+    except ConfigError:
+        return None
+
+
+def table(made: Spec, metric: str = "m"):
+    """Effects of made-up results, with the first label as what the others are compared with."""
+    first, other = made.variants
+    rows = [(metric, "language", v, seed, seed + i) for i, v in enumerate((first, other)) for seed in (0, 1)]
+    frame = pd.DataFrame(rows, columns=["metric", "family", "variant", "seed", "value"]).replace(
+        {"metric": {"m": metric}}
+    )
+    return effects(frame, {other: first}, [metric], 2, (), {metric: Metric("lower", "nats")})
+
+
+def markdown_cells(line: str) -> list[str]:
+    cells = re.split(r"(?<!\\)(?:\\\\)*\|", line)
+    assert cells[0] == cells[-1] == ""
+    return [
+        re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell.strip()) for cell in re.findall(r"\|((?:\\.|[^|\\])*)(?=\|)", line)
+    ]
+
+
+def latex_text(cell: str) -> str:
+    inner = re.fullmatch(r"\\textbf\{(.*)\}", cell)
+    cell = inner[1] if inner else cell
+    assert TEXT.fullmatch(cell), cell
+    word = re.compile(r"\\text([a-z]+)\{\}|\\([&%$#_{}])|(\$-\$)|\{([\[\]*])\}")
+    return word.sub(lambda m: WORDS[m[1]] if m[1] else m[2] or ("−" if m[3] else m[4]), cell)
+
+
+def round_trips(made: Spec, metric: str = "m") -> None:
+    first, other = made.variants
+    effects_table = table(made, metric)
+    for column in (first, other):  # as a heading and as a cell
+        assert column in (*formatting.cells(effects_table).columns, *formatting.cells(effects_table)["variant"])
+    head, _, row = formatting.to_markdown(effects_table).splitlines()
+    heads, cells = markdown_cells(head), markdown_cells(row)
+    assert len(heads) == len(cells)
+    at = dict(zip(heads, cells, strict=True))
+    assert first in at and at["variant"] == other and at["metric"].replace("*", "") == metric.replace("*", "")
+    lines = formatting.to_latex(effects_table).splitlines()
+    assert len(lines) == 7
+    split = [[latex_text(c.strip()) for c in re.split(r"(?<!\\)&", lines[i].removesuffix(r" \\"))] for i in (2, 4)]
+    assert [len(cells) for cells in split] == [len(heads)] * 2
+    latex = dict(zip(*split, strict=True))
+    assert first in latex and (latex["variant"], latex["metric"]) == (other, metric)
+
+
+class Reader(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+
+def page(made: Spec) -> Reader:
+    figures: dict = {"effects": [], "seeds": []}
+    missing = pd.DataFrame([(next(iter(made.variants)), 0, "x")], columns=["variant", "seed", "why"])
+    reader = Reader()
+    reader.feed(report.render(made, table(made), figures, 2, missing))
+    return reader
+
+
+def csv_round_trips(path, made: Spec, metric: str) -> None:
+    path.unlink(missing_ok=True)
+    for label in made.variants:
+        results_csv.append(path, results_csv.block(made, label, 0, [Measured("language", metric, -0.5, 3)], 1.0))
+    before = path.read_bytes()
+    results_csv.mend(path)
+    assert path.read_bytes() == before
+    found = results_csv.read(path, made)
+    assert found["variant"].tolist() == [*made.variants] and set(found["metric"]) == {metric}
+    assert found["value"].tolist() == [-0.5] * 2
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in [*csv.reader(file)][1:]:
+            assert not any(cell[:1] in ("=", "+", "-", "@", "\t", "\r") for cell in row[:5]), "no formula"
+            assert row[5] == "-0.5", "a number stays one"
+
+
+@given(LABELS, LABELS)
+@settings(max_examples=40, deadline=None)
+def test_a_label_is_the_same_in_every_table(tmp_path_factory, label, metric):
+    if made := accepted(label):
+        round_trips(made)
+        csv_round_trips(tmp_path_factory.getbasetemp() / "results.csv", made, metric)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+@settings(max_examples=40, deadline=None)
+@example("a\rb")
+@example("a\r\nb")
+@example("'\t=")
+def test_a_metric_of_any_characters_is_read_as_it_was_written(tmp_path_factory, metric):
+    csv_round_trips(tmp_path_factory.getbasetemp() / "metrics.csv", spec("a", "b"), metric)
+    assert len(formatting.to_markdown(table(spec("a", "b"), metric)).splitlines()) == 3
+    assert len(formatting.to_latex(table(spec("a", "b"), metric)).splitlines()) == 7
+
+
+@pytest.mark.parametrize("label", NASTY)
+def test_a_label_of_markup_is_a_label(tmp_path, label):
+    made = spec(label, "other")
+    round_trips(made)
+    round_trips(spec("other", label))
+    round_trips(spec("a", "b"), label)
+    csv_round_trips(tmp_path / "results.csv", made, label)
+    plain, nasty = page(spec("first", "other")), page(made)
+    assert nasty.tags == plain.tags, "nothing of a label is HTML"
+    assert label.strip() in nasty.texts and f"{label}, seed 0: x" in nasty.texts
+
+
+def test_markdown_says_to_a_browser_what_the_labels_are():
+    from markdown_it import MarkdownIt  # rich's: another reader than this file's
+
+    for label in NASTY:
+        text = formatting.to_markdown(table(spec(label, "other")))
+        rendered = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+        headings = [html.unescape(cell) for cell in re.findall(r"<th[^>]*>(.*?)</th>", rendered)]
+        assert label in headings, (label, headings)
+
+
+@pytest.mark.parametrize("label", ["<script>alert(1)</script>", "-->", r"|=1\input{x}$x$"])
+def test_reports_and_figures_hold_any_label(tmp_path, label):
+    variants = {label: {}, "other": "no_mim"}
+    study = Study("labels", "smoke+stage1", variants, range(2), root=tmp_path, runs=tmp_path / "runs")
+    made_up(study, {})
+    reader = Reader()
+    reader.feed(study.report().read_text("utf-8"))
+    assert reader.tags.count("script") == 1 and label in reader.texts
+    assert len(study.results()) == 2 * 2 * len(METRICS)
+
+
+@pytest.mark.parametrize("label", REFUSED)
+def test_what_is_no_line_of_text_is_no_label(label):
+    with pytest.raises(ConfigError, match=r"variants: label = .*one printable line") as error:
+        spec(label, "other")
+    assert len(str(error.value)) < 500 and str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("label", formatting.HEADINGS)
+def test_a_column_of_the_tables_is_no_label(label):
+    with pytest.raises(ConfigError, match=r"variants: label = .*: must be another label: the tables have columns of"):
+        spec("xfm", label)
+
+
+def test_the_columns_are_those_of_the_tables():
+    assert {*formatting.cells(table(spec("xfm", "b"))).columns} - {"xfm"} <= {*formatting.HEADINGS}
+
+
+def test_a_lone_surrogate_in_a_metric_costs_no_old_row(tmp_path):
+    path, made = tmp_path / "results.csv", spec("a", "b")
+    results_csv.append(path, results_csv.block(made, "a", 0, [Measured("language", "m", 1.0, 3)], 1.0))
+    before = path.read_bytes()
+    results_csv.append(path, results_csv.block(made, "b", 0, [Measured("language", "m\ud800", 1.0, 3)], 1.0))
+    assert path.read_bytes().startswith(before) and results_csv.read(path, made)["metric"].tolist() == ["m", "m?"]

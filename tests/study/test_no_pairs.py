@@ -1,0 +1,107 @@
+"""A study before its first pair: everything is written, shows what there is, and says that there are no pairs yet."""
+
+from __future__ import annotations
+
+import pytest
+from study.conftest import PRIMARY, made_up
+
+from xfm.config import ConfigError
+from xfm.study import Study, StudyError, command, grid
+
+pytestmark = pytest.mark.usefixtures("quick_holm")
+SAID = "no pairs yet"
+SEEDS = range(3)
+VARIANTS = ("xfm", "no_mim")
+GRID = grid({"data.texts": [4, 8], "train.lr": [1e-3, 3e-3]}, VARIANTS)
+LACKING = {  # variants, and the runs without results
+    "one variant alone": (["xfm"], []),
+    "only the reference has run": (VARIANTS, [("no_mim", seed) for seed in SEEDS]),
+    "never at one seed": (VARIANTS, [("xfm", 0), ("no_mim", 1), ("xfm", 2), ("no_mim", 2)]),
+    "nothing has run": (VARIANTS, [(variant, seed) for variant in VARIANTS for seed in SEEDS]),
+    "a grid": (GRID, [(variant, seed) for variant in GRID for seed in SEEDS if variant.startswith("no_mim")]),
+}
+
+
+@pytest.fixture(params=LACKING)
+def unpaired(request, tmp_path):
+    variants, lost = LACKING[request.param]
+    primary = PRIMARY if request.param != "never at one seed" else ()
+    study = Study("early", "smoke+stage1", variants, SEEDS, primary, root=tmp_path, runs=tmp_path / "runs")
+    return made_up(study, {}, lost=tuple(lost))
+
+
+def test_tables_say_so_and_have_the_means_that_there_are(unpaired):
+    assert not len(unpaired.pairs())
+    effects = unpaired.effects()
+    assert (effects["n"] == 0).all() and effects["note"].str.startswith(SAID).all()
+    ran = unpaired.results()["variant"].unique()
+    for text in (unpaired.to_markdown("all"), unpaired.to_latex("all")):
+        said, *table = text.splitlines()
+        assert SAID in said.lower()
+        assert len(table) > 3 or not len(ran)
+        for variant in ran:
+            assert sum(variant in line.replace("\\", "") for line in table) == 4, "a line a metric"
+    mean = unpaired.results().query("metric == 'naming, accuracy' and variant == 'xfm'")["value"].mean()
+    assert mean != mean or f"{100 * mean:.2f}" in unpaired.to_markdown()
+
+
+def test_figures_of_every_kind_are_drawn(unpaired):
+    for kind in ("effects", "seeds", "map", "probes"):
+        figure = unpaired.figure(kind)
+        words = " ".join(text.get_text().replace("\n", " ") for text in figure.texts).lower()
+        if kind == "seeds" and len(unpaired.results()):
+            assert len(figure.axes) >= 3
+        else:
+            assert ("no probes yet" if kind == "probes" else SAID) in words
+            assert figure.bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_and_all_files_are_written(unpaired):
+    files = unpaired.save()
+    assert all(path.stat().st_size for path in files)
+    assert {"report.html", "effects.md", "effects.tex"} <= {path.name for path in files}
+    page = (unpaired.folder / "report.html").read_text("utf-8")
+    assert page.lower().count(SAID) >= 2 and " nan" not in page.lower()
+    for row in unpaired.missing().itertuples():
+        assert f"{row.variant}, seed {row.seed}: not run yet" in page
+
+
+def test_equivalence_says_so(unpaired):
+    with pytest.raises(StudyError, match="No pairs yet"):
+        unpaired.equivalence(PRIMARY[0], 0.1)
+
+
+def test_the_command_says_so(unpaired, capsys):
+    command("early", workers=0, root=unpaired.folder.parent, runs=unpaired.runs)
+    assert SAID in capsys.readouterr().out.lower()
+    assert (unpaired.folder / "report.html").exists() == (len(unpaired.results()) > 0)
+
+
+def test_where_only_some_have_pairs_the_others_stay_empty(tmp_path):
+    variants = [*VARIANTS, "no_itm"]
+    study = Study("part", "smoke+stage1", variants, SEEDS, PRIMARY, root=tmp_path, runs=tmp_path / "runs")
+    made_up(study, {}, lost=tuple(("no_mim", seed) for seed in SEEDS))
+    labels = [axes.get_xlabel() for axes in study.figure("effects").axes]
+    assert labels and not any("nan" in label for label in labels)
+    assert "nan" not in study.to_markdown("all") and study.report()
+
+
+def test_a_cell_of_a_map_without_pairs_is_a_dash(tmp_path):
+    study = Study("map", "smoke+stage1", GRID, SEEDS, PRIMARY, root=tmp_path, runs=tmp_path / "runs")
+    made_up(study, {}, lost=tuple(("no_mim, data.texts=4, train.lr=0.001", seed) for seed in SEEDS))
+    figure = study.figure("map", PRIMARY[0])
+    assert [text.get_text() for text in figure.axes[0].texts].count("–") == 1
+    assert "nan" not in figure.axes[0].get_title(loc="left") and figure.bytes()
+
+
+@pytest.mark.parametrize("pairs", [1, 2])
+def test_of_fewer_than_three_pairs_equivalence_is_not_shown(tmp_path, pairs):
+    study = Study("few", "smoke+stage1", VARIANTS, range(pairs), root=tmp_path, runs=tmp_path / "runs")
+    found = made_up(study, {}).equivalence(PRIMARY[0], 100.0).loc["no_mim"]
+    assert found["n"] == pairs and not found["equivalent"] and found["p"] != found["p"]
+
+
+@pytest.mark.parametrize("margin", [0, -1.0, float("nan"), float("inf"), "1", None])
+def test_a_margin_is_a_positive_number(invented, margin):
+    with pytest.raises(ConfigError, match=r"margin = .*positive number"):
+        invented({"no_mim": 0.0}).equivalence(PRIMARY[0], margin)
