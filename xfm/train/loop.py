@@ -86,8 +86,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
     def save() -> None:
         if not records or records[-1]["step"] != s.done - 1:  # nothing new, or the weights are half a step ahead
             return
-        saved = [*records]
-        records.clear()  # a save that fails is not tried again: the last one stands
+        saved, records[:] = [*records], []  # a save that fails is not tried again: the last one stands
         if accelerator.is_main_process:
             run.save(s.model, s.optimizer.optimizer, s.done, {METRICS: saved, PROBES: [*probed]})
             probed.clear()
@@ -99,7 +98,6 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 began = time.perf_counter()
                 batch = _to_device(next(s.batches), accelerator.device)
                 waited = time.perf_counter() - began
-
                 weights = weights_at(config, step)
                 losses, report = s.pretraining(batch, weights, (s.seed, step))
                 total = weighted_sum(losses, weights)
