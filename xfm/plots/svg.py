@@ -10,6 +10,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 from .colours import PALETTE
+from .labels import drawable
 
 __all__ = ["FIXED", "themed"]
 
@@ -40,7 +41,7 @@ def themed(drawn: bytes, name: str, label: str) -> str:
         if identifier in referenced:
             element.set("id", f"{name}-{identifier}")
     root.attrib = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": root.attrib["viewBox"], "width": f"{width:.0f}",
-                   "height": f"{height:.0f}", "preserveAspectRatio": "xMinYMin", "role": "img", "aria-label": label,
+                   "height": f"{height:.0f}", "preserveAspectRatio": "xMinYMin", "role": "img", "aria-label": drawable(label),
                    "style": f"--width:{width:.0f}px;stroke-linejoin:round;fill:{_VARIABLES['#000000']}"}  # fmt: skip
     return ElementTree.tostring(root, "unicode")
 
