@@ -1,4 +1,4 @@
-"""Texts that break what is not written for them: `STRINGS` by name, for `pytest.mark.parametrize("text", hostile.params())`.
+"""Texts that break what is not written for them, by name: `@pytest.mark.parametrize("text", hostile.params())`.
 
 Every text of the toolkit that comes from a person, a file or a browser may be one of these.
 """
