@@ -117,7 +117,9 @@ FIGURES: dict[str, Draw] = {
     ),
     "paired_seeds": lambda t: plots.paired_seeds(effects(t), seeds(t), [t + "0", t + "1"], t),
     "patch_maps": lambda t: plots.patch_maps(PICTURE, {t: np.eye(8)}, t, credit=t),
-    "probes": lambda t: plots.probes(dict(zip((t, t + "b"), test_plots_probes.runs(1).values(), strict=True)), [*plots.READINGS][:1], t),
+    "probes": lambda t: plots.probes(
+        dict(zip((t, t + "b"), test_plots_probes.runs(1).values(), strict=True)), [*plots.READINGS][:1], t
+    ),
     "retrieval_examples": lambda t: plots.retrieval_examples(
         [Retrieved(PICTURE, t, 7, ((t, 0.5, False), ("lion", 0.4, False)))], t, credit=t
     ),

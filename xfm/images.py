@@ -1,4 +1,4 @@
-"""Any image as the model takes it, or as it is drawn: a path, bytes, PIL image or array of any size and mode -> uint8."""
+"""Any image as the model takes it, or as it is drawn: a path, bytes, PIL image or array of any mode -> RGB uint8."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def prepare(image: ImageLike, side: int) -> np.ndarray:
 
 
 def pixels(image: ImageLike, name: str = "image") -> np.ndarray:
-    """(H, W, 3) uint8 RGB of any size, for drawing: as `prepare` reads it, in its own size. ConfigError, which calls the
-    image by `name`, for what is none."""
+    """(H, W, 3) uint8 RGB of any size, for drawing: as `prepare` reads it, in its own size. ConfigError, which calls
+    the image by `name`, for what is none."""
     return np.array(_open(image, name))
 
 

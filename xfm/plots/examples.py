@@ -105,8 +105,8 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
 def hidden_patches(
     images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", columns: int = 6, credit: str = ""
 ) -> Figure:
-    """Any images (see `xfm.images.prepare`) of (side, side) pixels with the patches that are hidden from the model, (P,)
-    bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
+    """Any images (see `xfm.images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
+    (P,) bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
     require(images, "pictures")
 
     def draw(axes: Axes, picture: np.ndarray, mask: np.ndarray) -> None:
@@ -214,9 +214,9 @@ def masked_word_examples(
     require(examples, "examples of masked words")
     cards = []
     for e in examples:
-        for name, pixels, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
+        for name, image, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
             above = f"“{e.caption}”" if name == "its picture" else ""
-            cards.append(Card(_picture(pixels), [_Text(name, GREY), *_guesses(guesses, e.word)], above))
+            cards.append(Card(_picture(image), [_Text(name, GREY), *_guesses(guesses, e.word)], above))
     return sheet(cards, 2 * columns, title, credit)
 
 

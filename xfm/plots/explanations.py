@@ -45,8 +45,8 @@ def attributions(
     columns: int = 4,
     credit: str = "",
 ) -> Figure:
-    """A panel an attribution of one input: any image (see `xfm.images.prepare`) of (side, side) pixels under its patches'
-    numbers, and a bar a word.
+    """A panel an attribution of one input: any image (see `xfm.images.prepare`) of (side, side) pixels under its
+    patches' numbers, and a bar a word.
 
     Each panel has a scale of its own: methods' numbers have no common unit. Signed ones are shown around 0. `truth`
     (side, side) bool is outlined. Raises ValueError where there is none, ConfigError for what is no image.
@@ -76,8 +76,8 @@ def patch_maps(
     signed: bool = False,
     credit: str = "",
 ) -> Figure:
-    """A panel a map: any image (see `xfm.images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of its
-    own. ConfigError for what is no image, and for maps of another size."""
+    """A panel a map: any image (see `xfm.images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
+    its own. ConfigError for what is no image, and for maps of another size."""
     require(maps, "maps")
     drawn = pixels(image)
     cards = [

@@ -29,8 +29,8 @@ def grounding(
     attention_label: str = "",
     credit: str = "",
 ) -> Figure:
-    """Any image (see `xfm.images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels; next
-    to it, where given, attention by patch (rows, columns). ConfigError for what is none."""
+    """Any image (see `xfm.images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels;
+    next to it, where given, attention by patch (rows, columns). ConfigError for what is none."""
     image = pixels(image)
     height, width = image.shape[:2]
     if attention is not None:

@@ -39,8 +39,8 @@ class AttentionSide:
 def plot_attention(
     sides: Sequence[AttentionSide], trace: Trace, signed: bool = False, title: str = "", credit: str = ""
 ) -> Figure:
-    """A panel a side, each with a scale of its own; `signed`: differences. ValueError where there is no side, ConfigError
-    for weights that are not those of the trace's words or patches; what is not finite is drawn as 0."""
+    """A panel a side, each with a scale of its own; `signed`: differences. ValueError where there is no side,
+    ConfigError for weights that are not those of the trace's words or patches; what is not finite is drawn as 0."""
     require(sides, "sides")
     high = max(3.0 if side.kind == "patches" else 0.2 * len(side.weights) for side in sides)
     figure = new_figure(WIDTH * (1 if len(sides) > 1 else 0.6), high + 1.1, title, credit)
