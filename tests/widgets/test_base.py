@@ -31,7 +31,7 @@ def test_a_views_code_stays_small(view: type[View]) -> None:
 
 def test_text_in_an_export_cannot_leave_its_script(tmp_path: Path) -> None:
     view = xw.GradientFlow([RECORD], credit="Pictures: mine </script>")
-    view.payload = view.payload | {"objectives": [view.payload["objectives"][0] | {"title": HOSTILE}]}
+    view.tell(payload=view.payload | {"objectives": [view.payload["objectives"][0] | {"title": HOSTILE}]})
     page = view.to_html(tmp_path / "a.html").read_text("utf-8")
     assert "Pictures: mine \\u003c/script>" in page and "</script><img" not in page and "\u2028" not in page
     state = offline_pages.state(page)

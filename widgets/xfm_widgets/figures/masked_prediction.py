@@ -35,10 +35,10 @@ def masked_prediction(
     title: str = "",
     credit: str = "",
 ) -> Figure:
-    """Any image (see `xfm.images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered; next
-    to it, where hidden, the `agreement` (P,) of MIM's prediction with its target, a cosine, and the pixels as a `target`,
-    an image of the same size; below them the guesses for hidden word pieces, as `explain.masked_prediction` has them in
-    "words". ConfigError for what is no image, and for other sizes."""
+    """Any image (see `xfm.images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
+    to it, where hidden, the `agreement` (P,) of MIM's prediction with its target, a cosine, and the pixels as a
+    `target`, an image of the same size. Below them the guesses for hidden word pieces, as `explain.masked_prediction`
+    has them in "words". ConfigError for what is no image, and for other sizes."""
     image, hidden = pixels(image), square_mask(hidden, "hidden")
     side, size = len(image), math.isqrt(len(hidden))
     fits = f"(side, side, 3), {size} patches a side"
