@@ -82,7 +82,7 @@ def test_attention_of_fewer_axes(shape, four):
     ("answer", "said"),
     [
         (lambda _: 1 / 0, "ZeroDivisionError"),
-        (lambda _: {"box": (1, 2)}, "ConfigError: box = "),
+        (lambda _: {"box": (1, 2)}, "ConfigError: box.shape = (2,): must be (4,)"),
         (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones((2, 16))}, "ConfigError: attention.shape = (2, 16)"),
         (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones(15)}, "ConfigError: attention.shape = (15,)"),
         (
@@ -108,7 +108,5 @@ def test_graceful_where_things_are_missing(tmp_path):
     ):
         assert not view.message and len(view.figure().bytes()) > 1000
         assert view.to_html(tmp_path / "view.html").stat().st_size < 60_000
-    with pytest.raises(ConfigError, match=r"image: float64 \(40, 40, 3\)"):
-        xw.GroundingPad(IMAGE / 255, TRUE, ground)
-    with pytest.raises(ConfigError, match=r"boxes\['a lion'\] = \[1.0\]"):
+    with pytest.raises(ConfigError, match=r"boxes\['a lion'\].shape = \(1,\): must be \(4,\)"):
         xw.GroundingPad(IMAGE, {"a lion": [1]}, ground)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -61,9 +61,6 @@ class AblationExplorer(View):
         super().__init__(payload, **traits)
         if self._effects is None:
             return
-        self.metric = self.metric or first(self._names("metric"))
-        self.variant = self.variant or first(self._names("variant"))
-        self.curve = self.curve or first(self._curves)
         if "rows" not in traits and not (self._effects["role"] == "primary").any():
             self.rows = "all"
         self.message = missing(study)
@@ -195,7 +192,3 @@ def missing(study: Study) -> str:
 def number(value: Any) -> float | None:
     """None for what is missing or not finite: JSON has neither."""
     return float(f"{value:.6g}") if value == value and isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def first(names: Sequence[str] | Mapping[str, Any]) -> str:
-    return next(iter(names), "")

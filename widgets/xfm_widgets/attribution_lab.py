@@ -67,11 +67,12 @@ class AttributionLab(View):
         rescore: Rescore | None = None,
         **traits: Any,
     ):
-        """Any image (see `xfm.images.prepare`) of (side, side) pixels; `faithfulness_report`: one for each attribution, or
-        none; `objects`: phrase -> mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,)
+        """Any image (see `xfm.images.prepare`) of (side, side) pixels; `faithfulness_report`: one for each attribution,
+        or none; `objects`: phrase -> mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,)
         bool) -> {target: score}.
 
-        ConfigError for what is no image, and where their sizes differ. Attributions that are not finite are left out, and the view says so.
+        ConfigError for what is no image, and where sizes differ. Attributions that are not finite are left out, and the
+        view says so.
         """
         reports = [*faithfulness_report] if faithfulness_report else [None] * len(attributions)
         allowed = f"none, or {len(attributions)}: one an attribution"
@@ -93,7 +94,7 @@ class AttributionLab(View):
         payload = {
             "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
             "owner": list(words.owner), "methods": methods, "targets": targets, "most": SHOWN,
-            "units": {t: UNITS.get(t.split()[0], "") for t in targets}, "can": rescore is not None,
+            "units": {t: UNITS.get(t.partition(" ")[0], "") for t in targets}, "can": rescore is not None,
             "found": [packed(a, report) for a, report in pairs],
             "objects": [{"name": name, "mask": np.packbits(mask).tobytes(),
                          "patches": np.flatnonzero(self._covers[name]).tolist()} for name, mask in masks.items()],

@@ -123,7 +123,9 @@ class View(anywidget.AnyWidget):
     @classmethod
     def choices(cls) -> list[str]:
         """The names of the traits that a page may set."""
-        return [n for n, trait in cls.class_traits(sync=True).items() if isinstance(trait, Choice) and not is_told(trait)]
+        return [
+            n for n, t in cls.class_traits(sync=True).items() if isinstance(t, Choice) and not t.metadata.get("told")
+        ]
 
     def tell(self, **traits: Any) -> None:
         """Sets traits that are told."""
@@ -176,10 +178,6 @@ def _palette() -> str:
     light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
     page = f"body:has(> main > .xfm-view.xfm-dark) {{ background: {PALETTE['paper'][1]}; }}"
     return f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
-
-
-def is_told(trait: traitlets.TraitType) -> bool:
-    return trait.read_only or bool(trait.metadata.get("told"))
 
 
 def shorten(error: BaseException) -> str:

@@ -1,12 +1,11 @@
 """The traits of views: what a person chooses, in Python or in a page, and what Python alone tells the page.
 
-A choice never goes beyond what there is, `of(view)`. A place comes to the nearest that exists, since views of other sizes
-may be linked; anything else that is wrong is refused, and the view stays as it was.
+A choice never goes beyond what there is, `of(view)`. A place comes to the nearest that exists, since views of other
+sizes may be linked; anything else that is wrong is refused, and the view stays as it was.
 """
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
@@ -68,14 +67,17 @@ class Text(Choice, traitlets.Unicode):
 
 
 class Name(Choice, traitlets.Unicode):
-    """One of the names that there are; "" before one is chosen."""
+    """One of the names that there are, the first to begin with; "" where there is none."""
 
     def __init__(self, of: Known) -> None:
         super().__init__()
         self.of = of
 
     def validate(self, obj: Any, value: Any) -> Any:
-        return value if isinstance(value, str) and value == "" else known(self, [value], self.of(obj))[0]
+        return known(self, [value], self.of(obj) or [""])[0]
+
+    def default(self, obj: Any = None) -> Any:
+        return "" if obj is None else next(iter(self.of(obj)), "")
 
 
 class Share(Choice, traitlets.Float):
@@ -86,8 +88,8 @@ class Share(Choice, traitlets.Float):
         self.most = most
 
     def validate(self, obj: Any, value: Any) -> Any:
-        real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-        return float(value) if real and 0 <= value <= self.most else self.error(obj, value)
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return float(value) if real and 0 <= value <= self.most else self.error(obj, value)  # NaN is in no interval
 
     def info(self) -> str:
         return f"a number from 0 to {self.most:g}"
@@ -163,7 +165,7 @@ def known(trait: Choice, values: Collection[Any], names: Collection[str]) -> lis
     for value in values:
         if not isinstance(value, str) or value not in names:
             hint = nearest(value, names, before="; ") if isinstance(value, str) and len(value) < LONG else ""
-            trait.refuse(value, f"one of {', '.join(map(shown, names)) or 'none: there are no names'}{hint}")
+            trait.refuse(value, f"one of {', '.join(map(shown, names))}{hint}")
     return list(dict.fromkeys(values))
 
 

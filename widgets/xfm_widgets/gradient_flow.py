@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-
 from xfm.config import ConfigError, FlowConfig, MimTarget
 from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure

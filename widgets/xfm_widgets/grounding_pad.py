@@ -60,12 +60,14 @@ class GroundingPad(View):
         height, width, _ = self._image.shape
         payload = {"image": self._image.tobytes(), "height": height, "width": width, "boxes": self._true}
         self.found: dict[str, dict[str, Any]] = {}  # phrase -> what `ground` returned, as the page draws it
-        # it grows within the payload, so that a page or a file that begins has all, and nothing is sent for it
-        super().__init__(payload | {"found": self.found}, **{"phrase": next(iter(self._true), "")} | traits)
-        self.observe(lambda _: self._ask(self.phrase), "phrase")
-        for phrase in dict.fromkeys([*self._true, self.phrase]):
+        for phrase in self._true:
             if not self.message:
                 self._ask(phrase)
+        # `found` grows within the payload, so that a page or a file that begins has all, and nothing is sent for it
+        super().__init__(payload | {"found": self.found}, **{"phrase": next(iter(self._true), "")} | traits)
+        self.observe(lambda _: self._ask(self.phrase), "phrase")
+        if not self.message:
+            self._ask(self.phrase)
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"whole": lambda _: self.send_state("payload")}

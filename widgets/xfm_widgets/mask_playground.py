@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Answer:
     """What was guessed, and of which hidden parts."""
 
     of: dict[str, list[int]] | None = None
-    words: Sequence[dict[str, Any]] = ()
+    words: list[dict[str, Any]] = field(default_factory=list)
     agreement: np.ndarray | None = None  # (P,)
     pixels: np.ndarray | None = None  # (side, side, 3) uint8
     target: str | None = None
@@ -70,9 +70,9 @@ class MaskPlayground(View):
         mask: MaskConfig | None = None,
         **traits: Any,
     ):
-        """Any image (see `xfm.images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, word pieces (L,)
-        bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default: the paper's
-        shares). ConfigError for what is no image, and where it does not fall into that many patches."""
+        """Any image (see `xfm.images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, pieces to
+        hide (L,) bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default:
+        the paper's shares). ConfigError for what is no image, and where it does not fall into that many patches."""
         self._image, self._words, self._grid, self._predict = pixels(image), words, grid, predict
         require(isinstance(grid, int) and grid > 0, "grid", grid, "a whole number above 0")
         side, fits = len(self._image), f"(side, side, 3), {grid} patches a side"
@@ -183,9 +183,7 @@ class MaskPlayground(View):
         patches, pieces = self.hidden()
         title = f"{patches.sum()} of {len(patches)} patches and {pieces.sum()} word pieces hidden"
         new = self._answered
-        return figures.masked_prediction(
-            self._image, patches, new.agreement, new.pixels, new.words, title, self.credit
-        )
+        return figures.masked_prediction(self._image, patches, new.agreement, new.pixels, new.words, title, self.credit)
 
 
 def _guessed(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -77,7 +77,7 @@ class RetrievalExplorer(View):
             return
         with self.reporting():
             first = pairs.ranking(self.direction, self.query)[: pairs.reranked]
-            scores = numbers(self._rerank(self.direction, self.query, first), "what rerank returned", first.shape)
+            scores = numbers(self._rerank(self.direction, self.query, first), "rerank(...)", first.shape)
             row = np.full(len(pairs.texts), np.nan, np.float32)
             row[first] = scores
             self._scores[name] = row

@@ -91,16 +91,16 @@ class TraceExplorer(View):
         return self._packed[label]
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"trace": self._send}
+        return {"trace": self._tell_trace}
 
-    def _send(self, label: str) -> None:
+    def _tell_trace(self, label: str) -> None:
         if label in self._traces:
             self.tell(sent={"label": label, "trace": self._pack(label)})
 
     def weights(self) -> Tensor:
         """(queries, keys) of the layer and heads that are shown, or their difference. ConfigError where A and B differ
         in size, where the map is missing, and for a rollout that needs a missing map."""
-        require(bool(self.a and self.b), "traces", "none", "at least one")
+        require(bool(self._traces), "traces", "none", "at least one")
         if self.shown != "A−B":
             return self._of(self.a if self.shown == "A" else self.b)
         a, b = self._of(self.a), self._of(self.b)

@@ -26,7 +26,7 @@ def numbers(values: Any, name: str, *shapes: tuple[int | None, ...]) -> np.ndarr
         len(shape) == array.ndim and all(n in (None, own) for n, own in zip(shape, array.shape, strict=True))
         for shape in shapes
     )
-    allowed = " or ".join(f"({', '.join('any' if n is None else str(n) for n in shape)})" for shape in shapes)
+    allowed = " or ".join(str(shape).replace("None", "any") for shape in shapes)
     require(fits or not shapes, f"{name}.shape", array.shape, allowed)
     return array.astype(np.float64)
 
