@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import javascript
 import offline_pages
 import pytest
 
@@ -38,6 +39,12 @@ def test_text_in_an_export_cannot_leave_its_script(tmp_path: Path) -> None:
     assert state["payload"]["objectives"][0]["title"] == HOSTILE
     assert "default-src 'none'" in page and "OpenMoji" not in page
     assert state["share"] == 0 and not any(name.startswith("_") for name in state)
+
+
+def test_every_key_of_an_export_stays_a_key() -> None:
+    value = {"__proto__": {"__proto__": 1}, 'a"__proto__': 2, "b": ["__proto__", ': "__proto__":', {"__proto__": 3}]}
+    told = javascript.run(f"const value = {script_json(value)}; answer(JSON.stringify(value));")
+    assert json.loads(told) == value
 
 
 def test_bytes_are_written_as_text() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = ["View"]
 LONGEST = 2000  # characters of an error, in the view
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
+PROTOTYPE = re.compile('(?<=[{ ])"__proto__":')  # a key, which an expression would not take as one
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
            "blue": "blue", "orange": "orange", "green": "green", "purple": "purple", "grey": "grey"}  # fmt: skip
 PAGE = """<!doctype html>
@@ -196,8 +198,9 @@ def encodable(value: Any) -> Any:
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand in a <script>; bytes as {"$bytes": base64}."""
+    """JSON as an expression in a <script>; bytes as {"$bytes": base64}."""
     text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
+    text = PROTOTYPE.sub('["__proto__"]:', text)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
