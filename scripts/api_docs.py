@@ -19,6 +19,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from xfm.files import write_atomically
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "api.md"
 PACKAGES = {"xfm": ROOT / "xfm", "xfm_widgets": ROOT / "widgets" / "xfm_widgets"}
@@ -226,5 +228,5 @@ if __name__ == "__main__":
     if "--lacking" in sys.argv:
         print("\n".join(lacking()))
     else:
-        PAGE.write_text(page(), "utf-8")
+        write_atomically(PAGE, page())
         print(PAGE.relative_to(ROOT))

@@ -16,6 +16,7 @@ from typing import Any
 import xfm
 from xfm import recipes
 from xfm.evaluation import Result, evaluate_run, find_result, from_json
+from xfm.files import write_atomically
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,5 +171,5 @@ def filled(text: str) -> str:
 
 if __name__ == "__main__":
     for path in PAGES:
-        path.write_text(filled(path.read_text("utf-8")), "utf-8")
+        write_atomically(path, filled(path.read_text("utf-8")))
         print(path.relative_to(ROOT))

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from xfm.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS: list[dict[str, tuple[float, str]]] = [  # bottom to top; room: its place from left to right, what it is
@@ -110,5 +113,7 @@ def arrow(axes: Axes, start: tuple[float, float, float, float], end: tuple[float
 
 if __name__ == "__main__":
     target = ROOT / "docs" / "architecture.png"
-    draw().savefig(target, metadata={"Software": None})
+    buffer = BytesIO()
+    draw().savefig(buffer, metadata={"Software": None})
+    write_atomically(target, buffer.getvalue())
     print(target.relative_to(ROOT))

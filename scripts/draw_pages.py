@@ -13,6 +13,7 @@ from pathlib import Path
 import xfm
 from xfm import plots
 from xfm.evaluation.examples import examples
+from xfm.files import write_atomically
 from xfm.report import gradient_tables
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -35,5 +36,5 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=Path, default=DOCS)
     folder = parser.parse_args().to
     for name, figure in figures().items():
-        (folder / f"{name}.png").write_bytes(figure.bytes())
+        write_atomically(folder / f"{name}.png", figure.bytes())
         print(folder / f"{name}.png")

@@ -20,6 +20,7 @@ import xfm
 import xfm_widgets as xw
 from xfm import explain
 from xfm.evaluation.retrieval_set import retrieval_set
+from xfm.files import write_atomically
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,8 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     if not CHROMIUM:
         parser.error("no Chromium on the PATH (apt-get install chromium)")
+    if chosen.out.suffix.lower() not in Image.registered_extensions():
+        parser.error(f"--out {chosen.out}: must end in the name of a format of pictures, as .jpg or .png")
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,5 +78,7 @@ if __name__ == "__main__":
     whole = Image.new("RGB", (2 * SHOWN[0] + 10, rows * (SHOWN[1] + 10) - 10), "#888888")
     for i, shot in enumerate(shots):
         whole.paste(shot, (i % 2 * (SHOWN[0] + 10), i // 2 * (SHOWN[1] + 10)))
-    whole.save(chosen.out, quality=88, optimize=True)
+    buffer = BytesIO()
+    whole.save(buffer, Image.registered_extensions()[chosen.out.suffix.lower()], quality=88, optimize=True)
+    write_atomically(chosen.out, buffer.getvalue())
     print(chosen.out)

@@ -18,6 +18,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from xfm.files import write_atomically
+
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 TIMEOUT = 3600  # seconds a cell
 KEPT = ("kernelspec", "language_info")  # of a notebook's metadata
@@ -34,7 +36,7 @@ def execute(path: Path, target: Path) -> None:
     notebook.metadata = {name: value for name, value in notebook.metadata.items() if name in KEPT}
     target.mkdir(parents=True, exist_ok=True)
     text = nbformat.writes(notebook)
-    (target / path.name).write_text(text + "\n" * (not text.endswith("\n")), encoding="utf-8")
+    write_atomically(target / path.name, text + "\n" * (not text.endswith("\n")))
 
 
 def main() -> None:

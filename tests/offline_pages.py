@@ -9,4 +9,4 @@ def state(page: str) -> dict[str, Any]:
     """The traits, bytes as {"$bytes": base64}."""
     call = re.search(r"\n\$offline[.]offline\(\$\w+[.]default, (.*), \"[^\"]*\", document", page)
     assert call is not None, "the page calls no view"
-    return json.loads(call.group(1))
+    return json.loads(call.group(1).replace('["__proto__"]:', '"__proto__":'))

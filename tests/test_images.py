@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from xfm.config_utils import ConfigError
-from xfm.images import prepare
+from xfm.images import pixels, prepare
 
 SIDE = 48
 RNG = np.random.default_rng(0)
@@ -166,3 +166,24 @@ def test_decompression_bombs_are_refused(monkeypatch):
     for side in (40, 60):  # Pillow warns of the first, and refuses the second
         with pytest.raises(ConfigError, match="bytes: over 1,000 pixels; make it smaller first"):
             prepare(encoded(np.zeros((side, side, 3), np.uint8)), SIDE)
+
+
+def test_pixels_keep_their_size_and_are_what_prepare_sees():
+    wide = RNG.integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    for form in (
+        wide,
+        wide / 255,
+        wide[:, ::-1][:, ::-1],
+        np.asfortranarray(wide),
+        Image.fromarray(wide),
+        encoded(wide),
+    ):
+        assert np.array_equal(pixels(form), wide)
+    for form in (GREY, GREY[..., None], np.dstack([RGB, GREY]), RED, GREY > 99, Image.new("I;16", (SIDE, SIDE), 40000)):
+        square = pixels(form)[:SIDE, :SIDE]
+        assert np.array_equal(prepare(square, SIDE), square)
+    with pytest.raises(ConfigError, match=r"^boxes\['a'\]: an array of shape \(9, 9, 7\)"):
+        pixels(np.zeros((9, 9, 7), np.uint8), "boxes['a']")
+    with pytest.raises(ConfigError) as caught:
+        pixels("\x1b[2J" + "x" * 10_000_000)
+    assert len(str(caught.value)) < 400 and "\x1b" not in str(caught.value)

@@ -17,6 +17,7 @@ from typing import Any, Literal, Union
 import traitlets
 
 import xfm_widgets as xw
+from xfm.files import write_atomically
 from xfm_widgets import payloads
 from xfm_widgets.base import STATIC, View
 
@@ -104,7 +105,7 @@ if __name__ == "__main__":
     parser.add_argument("--check", action="store_true")
     made = declarations()
     if not parser.parse_args().check:
-        TARGET.write_text(made, encoding="utf-8")
+        write_atomically(TARGET, made)
         print(Path(TARGET).name)
     elif TARGET.read_text("utf-8") != made:
         sys.exit(f"{TARGET.name} is not what the payloads are now: python widgets/payload_types.py")

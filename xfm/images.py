@@ -1,4 +1,4 @@
-"""Any image as the model takes it: a path, bytes, PIL image or array of any size and mode -> (side, side, 3) uint8."""
+"""Any image as the model takes it, or as it is drawn: a path, bytes, PIL image or array of any mode -> RGB uint8."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .config_utils import ConfigError
+from .text import printable, shown
 
-__all__ = ["ImageLike", "prepare"]
+__all__ = ["ImageLike", "pixels", "prepare"]
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 _SCHEMES = ("http:", "https:", "ftp:", "file:", "data:", "s3:", "gs:")
@@ -28,33 +29,45 @@ def prepare(image: ImageLike, side: int) -> np.ndarray:
     `image`: a file's path or content, a PIL image, or an array (H, W), (H, W, 1 to 4) of uint8, bool, or floats in
     [0, 1]: grey, grey and alpha, RGB, RGBA. ConfigError, which says what was given, for anything else.
     """
+    return np.array(ImageOps.fit(_open(image, "image"), (side, side), Image.Resampling.BICUBIC))
+
+
+def pixels(image: ImageLike, name: str = "image") -> np.ndarray:
+    """(H, W, 3) uint8 RGB of any size, for drawing: as `prepare` reads it, in its own size. ConfigError, which calls
+    the image by `name`, for what is none."""
+    return np.array(_open(image, name))
+
+
+def _open(image: ImageLike, name: str) -> Image.Image:
+    """RGB, upright, on white."""
     if isinstance(image, str | os.PathLike):
-        picture = _decode(_file(os.fspath(image)), repr(os.fspath(image)))
+        path = os.fspath(image)
+        picture = _decode(_file(path, name), shown(path), name)
     elif isinstance(image, bytes | bytearray | memoryview):
-        picture = _decode(io.BytesIO(image), f"{len(image)} bytes")
+        picture = _decode(io.BytesIO(image), f"{len(image)} bytes", name)
     elif isinstance(image, Image.Image):
-        picture = _decode(image, f"a PIL image of mode {image.mode!r}")
+        picture = _decode(image, f"a PIL image of mode {image.mode!r}", name)
     else:
-        picture = _of_array(image)
+        picture = _of_array(image, name)
     if 0 in picture.size:
-        raise ConfigError(f"image: {picture.width} x {picture.height} pixels; give one that is not empty")
-    return np.array(ImageOps.fit(_rgb(picture), (side, side), Image.Resampling.BICUBIC))
+        raise ConfigError(f"{name}: {picture.width} x {picture.height} pixels; give one that is not empty")
+    return _rgb(picture, name)
 
 
-def _file(path: str) -> Path:
+def _file(path: str, name: str) -> Path:
     if path.lower().startswith(_SCHEMES):
-        raise ConfigError(f"image = {path[:80]!r}: nothing is downloaded; save it, and give its path or its bytes")
+        raise ConfigError(f"{name} = {shown(path)}: nothing is downloaded; save it, and give its path or its bytes")
     file = Path(path).expanduser()
     try:
         exists = file.is_file()
     except (OSError, ValueError):  # a name too long, or with a null byte: a text
         exists = False
     if not exists:
-        raise ConfigError(f"image = {path[:80]!r}: no such file; give a picture's path, its bytes, or an array")
+        raise ConfigError(f"{name} = {shown(path)}: no such file; give a picture's path, its bytes, or an array")
     return file
 
 
-def _decode(source: Path | io.BytesIO | Image.Image, name: str) -> Image.Image:
+def _decode(source: Path | io.BytesIO | Image.Image, given: str, name: str) -> Image.Image:
     """The first picture, upright."""
     try:
         with warnings.catch_warnings():
@@ -62,47 +75,49 @@ def _decode(source: Path | io.BytesIO | Image.Image, name: str) -> Image.Image:
             picture = source if isinstance(source, Image.Image) else Image.open(source)
             return ImageOps.exif_transpose(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ConfigError(f"image = {name}: over {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first") from error
+        raise ConfigError(f"{name} = {given}: over {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first") from error
     except Exception as error:  # on damaged files a decoder may raise anything
-        raise ConfigError(f"image = {name}: no picture that can be read ({error}); PNG and JPEG can") from error
+        raise ConfigError(
+            f"{name} = {given}: no picture that can be read ({printable(error)}); PNG and JPEG can"
+        ) from error
 
 
-def _of_array(image: Any) -> Image.Image:
+def _of_array(image: Any, name: str) -> Image.Image:
     given = type(image).__name__
     if not hasattr(image, "__array__"):
-        raise ConfigError(f"image: of type {given}; give a path, bytes, a PIL image or an array")
+        raise ConfigError(f"{name}: of type {given}; give a path, bytes, a PIL image or an array")
     try:
         array = np.asarray(image)
-    except (TypeError, RuntimeError) as error:  # a tensor on a GPU, or with a graph
-        raise ConfigError(f"image: a {given} that is no array ({error})") from error
+    except (TypeError, ValueError, RuntimeError) as error:  # a tensor on a GPU, or with a graph
+        raise ConfigError(f"{name}: a {given} that is no array ({error})") from error
     given = f"an array of shape {array.shape} and type {array.dtype}"
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         way = "move the channels to the end, .transpose(1, 2, 0)" if first else "(H, W) or (H, W, 1 to 4) are pictures"
-        raise ConfigError(f"image: {given}; {way}")
+        raise ConfigError(f"{name}: {given}; {way}")
     if array.size == 0:
-        raise ConfigError(f"image: {given}; give one that is not empty")
+        raise ConfigError(f"{name}: {given}; give one that is not empty")
     if array.dtype.kind == "f":
         low, high = float(array.min()), float(array.max())
         if not (low >= 0 and high <= 1):  # NaN neither
-            raise ConfigError(f"image: {given} with values from {low:g} to {high:g}; floats must be in [0, 1]")
+            raise ConfigError(f"{name}: {given} with values from {low:g} to {high:g}; floats must be in [0, 1]")
         array = np.rint(array * 255)
     elif array.dtype == bool:
         array = array * 255
     elif array.dtype != np.uint8:
-        raise ConfigError(f"image: {given}; make it uint8, or float in [0, 1]")
+        raise ConfigError(f"{name}: {given}; make it uint8, or float in [0, 1]")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     return Image.fromarray(np.ascontiguousarray(array.astype(np.uint8)))
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _rgb(picture: Image.Image, name: str) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":  # of more than 8 bits, which `convert` would clip
         values = np.asarray(picture).astype(np.float64)
         scales = {"F": (1, 255, 65535), "I": (255, 65535)}.get(picture.mode, (65535,))
         scale = next((scale for scale in scales if values.min() >= 0 and values.max() <= scale), None)
         if scale is None:  # NaN as well
-            raise ConfigError(f"image: a PIL image of mode {picture.mode!r}, not all in [0, 65535]; convert it to RGB")
+            raise ConfigError(f"{name}: a PIL image of mode {picture.mode!r}, not all in [0, 65535]; convert it to RGB")
         picture = Image.fromarray(np.rint(values / scale * 255).astype(np.uint8))
     if picture.has_transparency_data:
         above = picture.convert("RGBA")

@@ -97,3 +97,32 @@ display(xw.GroundingPad(image, {}, ground))"""
     book.page.set_viewport_size({"width": 640, "height": 900})
     assert views.first.evaluate("v => v.scrollWidth <= v.clientWidth + 1")
     book.page.set_viewport_size({"width": 1400, "height": 1000})
+
+
+def test_a_view_shown_again_has_what_was_found_meanwhile(notebook, offline):
+    book = notebook(CELL)
+    shown = book.view()
+    for phrase in ("one dog", "two dogs", "__proto__"):
+        book.python(f"view.set_trait('phrase', {phrase!r})")
+    shown.get_by_role("button", name="__proto__", exact=True).wait_for()
+    book.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    shown.wait_for(state="detached")
+    for phrase in ("three dogs", "four dogs", "a lion"):  # while no page looks
+        book.python(f"view.set_trait('phrase', {phrase!r})")
+    book.python("[view.phrase for view.phrase in ('five dogs', 'a lion')]")
+    book.page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.setSource('view')"""
+    )
+    book.run()
+    again = book.view()
+    again.get_by_text("IoU 0.82 ✓ right", exact=True).wait_for()
+    expected = ["a lion", HOSTILE, "one dog", "two dogs", "__proto__", "three dogs", "four dogs", "five dogs"]
+    again.get_by_role("button", name="five dogs").wait_for()
+    names = again.locator(".xfm-phrases button").all_inner_texts()
+    assert sorted(names) == sorted(expected)
+    again.get_by_role("button", name="two dogs").click()
+    book.until("view.phrase", "two dogs")
+    again.get_by_text("IoU –", exact=True).wait_for()
+    again.get_by_role("button", name="dogs", exact=True).wait_for()  # a word piece: its attention has come
+    page = offline(book.python("str(view.to_html('again.html').resolve())"))
+    assert page.locator(".xfm-phrases button").count() == len(expected)

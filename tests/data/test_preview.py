@@ -8,10 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from xfm import recipes
+from xfm.config_utils import ConfigError
 from xfm.data.source import SPLITS, Split
 from xfm.data.synthetic import preview as module
 from xfm.data.synthetic.openmoji import CREDIT
 from xfm.data.synthetic.scenes import World
+from xfm.files import FileError
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,33 @@ def test_a_sheet_shows_the_scenes_of_its_seed_and_of_the_splits_that_there_are(
     module.preview(recipes.get("demo").replace({"data.concepts": 853, "seed": 4}), tmp_path / "sheet.png")
     module.preview(recipes.get("demo"), tmp_path / "sheet.png", "test", seed=7)
     assert list(dict.fromkeys(asked)) == [*((split, 4) for split in SPLITS[:4]), ("test", 7)]
+
+
+@pytest.mark.parametrize("name", ["p.xyz", "p", "p.jpg", "p.PNGG", ".png", "p.\x1b[2J", "p.svgz"])
+def test_an_unknown_kind_of_file_is_refused_before_anything_is_drawn(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "dataset", lambda _: pytest.fail("drawn"))
+    with pytest.raises(
+        ConfigError, match=r"^out = .*: must be a file's name that ends in \.png, \.pdf, \.svg$"
+    ) as caught:
+        module.preview(recipes.get("demo"), tmp_path / name)
+    assert "\x1b" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_sheet_is_whole_or_the_old_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "sheet.SVG"
+    assert module.preview(recipes.get("demo"), path, "test") == path
+    old = path.read_bytes()
+    assert b"<svg" in old
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xfm.files.os.fsync", full)
+    with pytest.raises(FileError, match=r"sheet.SVG: cannot be written \(No space left on device\)"):
+        module.preview(recipes.get("demo"), path, "test")
+    assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["sheet.SVG"]
 
 
 def test_the_head_says_what_is_harder() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hostile
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,10 @@ from xfm import recipes
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import attribute
-from xfm.explain.inputs import make_inputs, scene_inputs
+from xfm.explain.box_prediction import box_predictor
+from xfm.explain.inputs import encode_text, make_inputs, scene_inputs
+from xfm.explain.masked_prediction import masked_predictor
+from xfm.explain.tracing import trace
 from xfm.model.modes import eval_mode
 
 CONFIG = recipes.smoke()
@@ -61,3 +65,39 @@ def test_a_phrase_is_about_its_object(model):
 def test_what_cannot_be_asked_is_refused_by_name(model, change, said):
     with pytest.raises(ConfigError, match=said):
         make_inputs(model, TOKENIZER, **{"image": SCENE.image, "text": "a cat"} | change)
+
+
+@pytest.mark.parametrize("text", hostile.params())
+def test_any_text_is_explained_or_refused_by_name(model, text):
+    for explained in (
+        lambda: make_inputs(model, TOKENIZER, SCENE.image, text).score(),
+        lambda: make_inputs(model, TOKENIZER, SCENE.image, "a cat", target=text),
+        lambda: box_predictor(model, TOKENIZER, SCENE.image)(text),
+    ):
+        try:
+            explained()
+        except ConfigError as error:
+            assert str(error).startswith(("text = ", "target = ", "phrase = ")) and len(str(error)) < 1000
+            assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("wrong", [None, 5, 1.5, b"a cat", ["a cat"], ("a", "cat"), {"a": 1}, object()])
+def test_what_is_no_text_is_refused_by_name(model, wrong):
+    image = SCENE.image
+    for explained, said in (
+        (lambda: make_inputs(model, TOKENIZER, image, wrong), "text = "),
+        (lambda: make_inputs(model, TOKENIZER, None, wrong), "text = "),
+        (lambda: make_inputs(model, TOKENIZER, image, "a cat", target=wrong), "target = "),
+        (lambda: trace(model, TOKENIZER, image, wrong), "text = "),
+        (lambda: trace(model, TOKENIZER, image, "a cat", target=wrong or 0), "target = "),
+        (lambda: trace(model, TOKENIZER, image, "a cat", boxes={"a cat": wrong}), r"boxes\['a cat'\] = "),
+        (lambda: masked_predictor(model, TOKENIZER, image, wrong), "text = "),
+        (lambda: box_predictor(model, TOKENIZER, image)(wrong), "phrase = "),
+        (lambda: encode_text(model, TOKENIZER, wrong), "text = "),
+        (lambda: attribute(make_inputs(model, TOKENIZER, image, "a cat"), wrong), "method = "),
+    ):
+        with pytest.raises(ConfigError, match=f"^{said}"):
+            explained()
+    if wrong is None or isinstance(wrong, int | float | bytes | tuple):
+        with pytest.raises(ConfigError, match=r"^objects = "):
+            make_inputs(model, TOKENIZER, image, "a cat", objects={wrong: np.zeros(image.shape[:2], bool)})

@@ -114,7 +114,7 @@ def test_what_is_missing_or_not_finite_is_said_and_what_does_not_fit_refused(tmp
     view.removed_words = [0]
     assert "bad for itm" in view.message  # still
     assert view.scores["before"] == {"itm": 2.0} and view.scores["after"] == {}
-    with pytest.raises(ConfigError, match="as many patches"):
+    with pytest.raises(ConfigError, match=r"attributions\[1\].patches.shape"):
         xw.AttributionLab(IMAGE, WORDS, [found("a"), found("b", patches=torch.zeros(9))])
     with pytest.raises(ConfigError, match="one an attribution"):
         xw.AttributionLab(IMAGE, WORDS, [found("a")], [None, None])

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import javascript
 import offline_pages
 import pytest
 
@@ -31,13 +32,19 @@ def test_a_views_code_stays_small(view: type[View]) -> None:
 
 def test_text_in_an_export_cannot_leave_its_script(tmp_path: Path) -> None:
     view = xw.GradientFlow([RECORD], credit="Pictures: mine </script>")
-    view.payload = view.payload | {"objectives": [view.payload["objectives"][0] | {"title": HOSTILE}]}
+    view.tell(payload=view.payload | {"objectives": [view.payload["objectives"][0] | {"title": HOSTILE}]})
     page = view.to_html(tmp_path / "a.html").read_text("utf-8")
     assert "Pictures: mine \\u003c/script>" in page and "</script><img" not in page and "\u2028" not in page
     state = offline_pages.state(page)
     assert state["payload"]["objectives"][0]["title"] == HOSTILE
     assert "default-src 'none'" in page and "OpenMoji" not in page
     assert state["share"] == 0 and not any(name.startswith("_") for name in state)
+
+
+def test_every_key_of_an_export_stays_a_key() -> None:
+    value = {"__proto__": {"__proto__": 1}, 'a"__proto__': 2, "b": ["__proto__", ': "__proto__":', {"__proto__": 3}]}
+    told = javascript.run(f"const value = {script_json(value)}; answer(JSON.stringify(value));")
+    assert json.loads(told) == value
 
 
 def test_bytes_are_written_as_text() -> None:

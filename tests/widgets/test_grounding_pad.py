@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
+import hostile
 import numpy as np
+import offline_pages
 import pytest
 import torch
 
@@ -82,7 +86,7 @@ def test_attention_of_fewer_axes(shape, four):
     ("answer", "said"),
     [
         (lambda _: 1 / 0, "ZeroDivisionError"),
-        (lambda _: {"box": (1, 2)}, "ConfigError: box = "),
+        (lambda _: {"box": (1, 2)}, "ConfigError: box.shape = (2,): must be (4,)"),
         (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones((2, 16))}, "ConfigError: attention.shape = (2, 16)"),
         (lambda _: {"box": (1, 2, 3, 4), "attention": np.ones(15)}, "ConfigError: attention.shape = (15,)"),
         (
@@ -108,7 +112,40 @@ def test_graceful_where_things_are_missing(tmp_path):
     ):
         assert not view.message and len(view.figure().bytes()) > 1000
         assert view.to_html(tmp_path / "view.html").stat().st_size < 60_000
-    with pytest.raises(ConfigError, match=r"image: float64 \(40, 40, 3\)"):
-        xw.GroundingPad(IMAGE / 255, TRUE, ground)
-    with pytest.raises(ConfigError, match=r"boxes\['a lion'\] = \[1.0\]"):
+    with pytest.raises(ConfigError, match=r"boxes\['a lion'\].shape = \(1,\): must be \(4,\)"):
         xw.GroundingPad(IMAGE, {"a lion": [1]}, ground)
+
+
+def test_each_finding_is_sent_once_and_a_page_that_begins_gets_all(monkeypatch, tmp_path):
+    view = xw.GroundingPad(IMAGE, TRUE, ground)
+    sent: list[int] = []
+
+    def count(self, msg, buffers=None):
+        sent.append(len(json.dumps(msg)) + sum(map(len, buffers or ())))
+
+    monkeypatch.setattr(xw.GroundingPad, "_send", count)
+    each = []
+    for i in range(300):
+        sent.clear()
+        view.phrase = f"phrase {i:03}"
+        each.append(sum(sent))
+    assert max(each) <= each[0] + 10 and each[0] < 4000  # the attention's bytes, and as many more for the 300th
+    assert (view.newest["phrase"], view.newest["count"]) == ("phrase 299", 302)
+    assert view.newest["answer"] == view.found["phrase 299"]
+    view.phrase = "phrase 007"  # which is known: nothing but its name
+    assert sent[-1] < 200
+    phrases = [*TRUE, *(f"phrase {i:03}" for i in range(300))]
+    assert list(view.get_state()["payload"]["found"]) == phrases  # of a page that opens now
+    sent.clear()
+    view._handle_custom_msg({"do": "whole"}, [])  # of a page that missed some
+    assert len(sent) == 1 and sent[0] > 100_000
+    page = view.to_html(tmp_path / "view.html").read_text("utf-8")
+    assert list(offline_pages.state(page)["payload"]["found"]) == phrases
+
+
+def test_phrases_of_all_kinds_are_found(tmp_path):
+    view = xw.GroundingPad(IMAGE, {}, ground)
+    for text in hostile.STRINGS.values():
+        view.phrase = text
+    assert not view.message and set(view.found) == {text for text in hostile.STRINGS.values() if text.strip()}
+    assert view.to_html(tmp_path / "view.html").stat().st_size > len(view.found) * 1000

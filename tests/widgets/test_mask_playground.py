@@ -95,7 +95,7 @@ def test_what_fails_or_is_not_given_is_said(tmp_path: Path):
     view.hidden_patches = []
     assert view.message == ""
     wrong = xw.MaskPlayground(IMAGE, WORDS, 2, Predict(agreement=np.zeros(9)))
-    assert "a number a patch" in wrong.message
+    assert "agreement.shape = (9,): must be (4,)" in wrong.message
     alone = xw.MaskPlayground(IMAGE, TokenAxis(("x",), (0,), ("x",)), 1, None)
     alone.hide_at_random()
     assert "predict" in alone.message and alone.hidden_patches == [0] and alone.hidden_pieces == []

@@ -58,7 +58,7 @@ def test_a_wrong_shape_is_seen(change: dict[str, Any], expected: list[str]) -> N
 def test_every_dictionary_of_every_view_has_its_type() -> None:
     views = {v.__name__: v for v in vars(xw).values() if isinstance(v, type) and issubclass(v, View) and v is not View}
     own = {
-        name: {n for n, t in view.class_traits(sync=True).items() if type(t) is traitlets.Dict and n[0] != "_"}
+        name: {n for n, t in view.class_traits(sync=True).items() if isinstance(t, traitlets.Dict) and n[0] != "_"}
         for name, view in views.items()
     }
     assert own == {name: set(kinds) for name, kinds in payloads.DICTIONARIES.items()}

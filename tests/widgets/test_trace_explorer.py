@@ -86,7 +86,7 @@ def test_two_traces_are_subtracted_where_they_are_of_one_size():
     torch.testing.assert_close(view.weights(), (one - two)["cross"].weights[0, 0])
     view.shown = "B"
     torch.testing.assert_close(view.weights(), two.maps["cross"].weights[0, 0])
-    with pytest.raises(traitlets.TraitError, match="'51' is not among the traces: 0, 50"):
+    with pytest.raises(traitlets.TraitError, match="a = '51': must be one of '0', '50'"):
         view.a = "51"
     with pytest.raises(ConfigError, match="no difference"):
         xw.TraceExplorer({"one": one, "two": example(1, pieces=4)}, shown="A−B").weights()
@@ -122,9 +122,9 @@ def test_a_base_model_stays_below_eight_megabytes_and_further_traces_wait(monkey
     large = example(grid=14, depth=12, heads=12)
     view = xw.TraceExplorer({"one": large, "two": example(1), "three": large})
     assert list(view.payload["traces"]) == ["one"] and size(view.payload) < 8e6
-    view._handle_custom_msg({"need": "three"}, [])
+    view._handle_custom_msg({"do": "trace", "of": "three"}, [])
     assert view.sent["label"] == "three" and size(view.sent) < 8e6
-    view._handle_custom_msg({"need": "nothing"}, [])
+    view._handle_custom_msg({"do": "trace", "of": "nothing"}, [])
     assert view.sent["label"] == "three"
     monkeypatch.setattr(trace_explorer, "LIMIT", 2 * size(packed(example())) + 10)
     few = xw.TraceExplorer({str(i): example(i) for i in range(4)}, a="2")

@@ -137,7 +137,7 @@ def test_a_run_folder_has_all_groups_of_curves_and_a_training_one_grows(trained,
     run.write({"config.json": trained.config.to_json()})
     for n in (3, 5):
         run.write({"metrics.jsonl": "".join(json.dumps(r) + "\n" for r in metrics[:n])})
-        view._asked(view, {"do": "refresh"}, [])
+        view._handle_custom_msg({"do": "refresh"}, [])
         assert view.message == "" and len(curve(view, "loss")) == n
         assert view.payload["runs"][0]["state"] == "unfinished"
 
@@ -208,7 +208,7 @@ def test_a_stop_closes_the_generator_in_its_own_thread():
     view = xw.TrainingMonitor(live=endless())
     view.start()
     until(lambda: view.step > 0)
-    view._asked(view, {"do": "stop"}, [])
+    view._handle_custom_msg({"do": "stop"}, [])
     assert view.wait(LONG) and closed == [view._work.thread] and not view.done
 
 
@@ -223,7 +223,7 @@ def test_samples_become_pictures_and_a_failing_one_stops_nothing():
     assert view.wait(LONG) and view.done
     assert [p["step"] for p in view.payload["pictures"]] == [2]
     assert view.payload["pictures"][0]["png"].startswith(b"\x89PNG")
-    assert "the bytes of a PNG" in view.message
+    assert "the sample = 6 bytes: no picture" in view.message
 
 
 def test_keys_have_a_group_a_title_and_a_unit():

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import traitlets
 
 from xfm import plots
+from xfm.config_utils import one_of
 from xfm.plots.effects import forest, paired_seeds
 from xfm.plots.probes import interval, series
+from xfm.plots.style import message_figure
 from xfm.study import Study
 from xfm.study.formatting import select, to_latex, to_markdown
 
 from . import figures
 from .base import View
+from .choices import Name, Option, Place
 from .curves import Curves, panel
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ class AblationExplorer(View):
     It reads the study's results and probes, and, where all run folders are there, the losses of their training.
     """
 
-    metric = traitlets.Unicode().tag(sync=True)
-    variant = traitlets.Unicode().tag(sync=True)  # which is compared
-    rows = traitlets.Enum(ROWS, "primary").tag(sync=True)  # the metrics in the list, the table, and what is copied
-    curve = traitlets.Unicode().tag(sync=True)  # which learning curve
-    band = traitlets.Enum(("interval", "range"), "interval").tag(sync=True)  # 95 % of the mean, or least to most
-    step = traitlets.Int(-1).tag(sync=True)  # whose values are read out; -1: the last
+    metric = Name(of=lambda view: view._names("metric"))
+    variant = Name(of=lambda view: view._names("variant"))  # which is compared
+    rows = Option(ROWS, "primary")  # the metrics in the list, the table, and what is copied
+    curve = Name(of=lambda view: view._curves)  # which learning curve
+    band = Option(("interval", "range"), "interval")  # 95 % of the mean, or least to most
+    step = Place(-1)  # whose values are read out; -1: the last
 
     def __init__(self, study: Study, against: str = "", **traits: Any) -> None:
         """`against`: see Study.effects. A study that cannot be read, or has no results yet, says so in `message`."""
@@ -51,32 +53,24 @@ class AblationExplorer(View):
         self._effects: Any = None
         self._pairs: Any = None
         self._curves: dict[str, dict[str, Band]] = {}
-        super().__init__(**traits)
+        nothing = {"metrics": [], "variants": [], "order": [], "effects": [], "pairs": b"", "texts": {}, "curves": {}}
+        payload = {"name": study.spec.name, "kind": "", **nothing}
         with self.reporting():
-            self._effects, self._pairs = study.effects(against), study.pairs(against)
-            self._curves = curves(study)
-            self.payload = self._all()
-        if not self.payload:
-            nothing = {
-                "metrics": [],
-                "variants": [],
-                "order": [],
-                "effects": [],
-                "pairs": b"",
-                "texts": {},
-                "curves": {},
-            }
-            self.payload = {"name": study.spec.name, "kind": "", **nothing}
+            effects, self._pairs, self._curves = study.effects(against), study.pairs(against), curves(study)
+            payload, self._effects = self._all(effects), effects
+        super().__init__(payload, **traits)
+        if self._effects is None:
             return
-        metrics, variants = ([*dict.fromkeys(self._effects[c])] for c in ("metric", "variant"))
-        self.metric, self.variant = self.metric or first(metrics), self.variant or first(variants)
-        self.curve = self.curve or first(self._curves)
         if "rows" not in traits and not (self._effects["role"] == "primary").any():
             self.rows = "all"
         self.message = missing(study)
 
-    def _all(self) -> dict[str, Any]:
-        table, spec = self._effects, self._study.spec
+    def _names(self, column: str) -> list[str]:
+        """Metrics, or variants, that have effects."""
+        return [] if self._effects is None else [*dict.fromkeys(self._effects[column])]
+
+    def _all(self, table: pd.DataFrame) -> dict[str, Any]:
+        spec = self._study.spec
         metrics, variants = ([*dict.fromkeys(table[c])] for c in ("metric", "variant"))
         rows = [
             {k: number(row[k]) for k in NUMBERS}
@@ -111,16 +105,21 @@ class AblationExplorer(View):
     def figure(self, kind: Literal["effects", "seeds", "curves"] = "effects") -> plots.Figure:
         """effects: the primary metrics (without any: the first six) and the chosen one. seeds: the chosen metric's
         pairs of the chosen variant. curves: those of the probes."""
+        one_of("kind", kind, ("effects", "seeds", "curves"))
         name = self._study.spec.name
         if self._effects is None or not len(self._effects):
             return figures.compare_runs({}, title=name)
         if kind == "curves":
+            if not any(plots.READINGS.keys() & self._curves.keys()):
+                return message_figure(f"{name}: no run has probes")
             return plots.probes(self._study.probes(), title=f"{name}: means over the seeds, 95 % intervals")
         table = self._effects
         if kind == "seeds":
             table = table[table["metric"] == self.metric]
-            row = table[table["variant"] == self.variant].iloc[0]
-            return paired_seeds(table, self._study.results(), [row["against"], self.variant], name)
+            rows = table[table["variant"] == self.variant]
+            if not len(rows):
+                return message_figure(f"{name}: {self.variant} has no effect on {self.metric}")
+            return paired_seeds(table, self._study.results(), [rows.iloc[0]["against"], self.variant], name)
         primary = [*dict.fromkeys(table[table["role"] == "primary"]["metric"])]
         chosen = primary or [*dict.fromkeys(table["metric"])][:FIGURE]
         title = f"{name}, difference to {self._against}, 95 % intervals, paired by seed"
@@ -193,7 +192,3 @@ def missing(study: Study) -> str:
 def number(value: Any) -> float | None:
     """None for what is missing or not finite: JSON has neither."""
     return float(f"{value:.6g}") if value == value and isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def first(names: Sequence[str] | Mapping[str, Any]) -> str:
-    return next(iter(names), "")

@@ -11,10 +11,14 @@ import numpy as np
 import traitlets
 
 from xfm import plots
-from xfm.config_utils import one_of, require
+from xfm.config_utils import require
+from xfm.images import ImageLike, pixels
+from xfm.plots.arrays import numbers
+from xfm.plots.style import message_figure
 
 from .attributions import by_word, checked_masks, covered, finite, is_finite, number, packed
 from .base import View
+from .choices import Flag, Names, Place, Places, Share, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,21 +45,21 @@ class AttributionLab(View):
     `scores` is {"of": what is removed, "before": {target: score}, "after": {target: score}}.
     """
 
-    methods = traitlets.List(traitlets.Unicode(), maxlen=SHOWN).tag(sync=True)  # those that are shown
-    targets = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    opacity = traitlets.Float(0.75, min=0, max=1).tag(sync=True)  # of the numbers over the picture
-    shared_scale = traitlets.Bool(False).tag(sync=True)  # one colour scale a target, not one a method
-    removed_words = traitlets.List(traitlets.Int()).tag(sync=True)
-    removed_objects = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    removed_patches = traitlets.List(traitlets.Int()).tag(sync=True)  # besides those of objects
-    patch = traitlets.Int(-1).tag(sync=True)
-    token = traitlets.Int(-1).tag(sync=True)
-    scores = traitlets.Dict().tag(sync=True)
-    singles = traitlets.Dict().tag(sync=True)  # scores with one word or one object less, of an export
+    methods = Names(of=lambda view: view._all("method"), most=SHOWN)  # those that are shown
+    targets = Names(of=lambda view: view._all("target"))
+    opacity = Share(0.75)  # of the numbers over the picture
+    shared_scale = Flag(False)  # one colour scale a target, not one a method
+    removed_words = Places(of=lambda view: len(view._words.words))
+    removed_objects = Names(of=lambda view: view._covers)
+    removed_patches = Places(of=lambda view: view._grid**2)  # besides those of objects
+    patch = Place(-1, of=lambda view: view._grid**2)
+    token = Place(-1, of=lambda view: len(view._words.pieces))
+    scores = told(traitlets.Dict())
+    singles = told(traitlets.Dict())  # scores with one word or one object less, of an export
 
     def __init__(
         self,
-        image: np.ndarray,
+        image: ImageLike,
         words: TokenAxis,
         attributions: Sequence[Attribution],
         faithfulness_report: Sequence[FaithfulnessReport | None] = (),
@@ -63,40 +67,45 @@ class AttributionLab(View):
         rescore: Rescore | None = None,
         **traits: Any,
     ):
-        """`image` (side, side, 3) uint8; `faithfulness_report`: one for each attribution, or none; `objects`: phrase ->
-        mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,) bool) -> {target: score}.
+        """Any image (see `xfm.images.prepare`) of (side, side) pixels; `faithfulness_report`: one for each attribution,
+        or none; `objects`: phrase -> mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,)
+        bool) -> {target: score}.
 
-        ConfigError where their sizes differ. Attributions that are not finite are left out, and the view says so.
+        ConfigError for what is no image, and where sizes differ. Attributions that are not finite are left out, and the
+        view says so.
         """
         reports = [*faithfulness_report] if faithfulness_report else [None] * len(attributions)
         allowed = f"none, or {len(attributions)}: one an attribution"
         require(len(reports) == len(attributions), "faithfulness_report", len(reports), allowed)
-        side, sizes = len(image), {(len(a.patches), len(a.text)) for a in attributions}
-        require(len(sizes) < 2, "attributions", sizes, "of one picture and one text: as many patches and pieces each")
+        self._image, self._words, self._score = pixels(image), words, rescore
+        self._grid = attributions[0].grid.grid if attributions else 1
+        side, sizes = len(self._image), (self._grid**2, len(words.pieces))
+        fits = self._image.shape == (side, side, 3) and side % self._grid == 0
+        require(fits, "image.shape", self._image.shape, f"(side, side, 3), {self._grid} patches a side")
+        for i, a in enumerate(attributions):
+            numbers(a.patches, f"attributions[{i}].patches", sizes[:1])
+            numbers(a.text, f"attributions[{i}].text", sizes[1:])
         masks = checked_masks(objects, side)
         pairs = [(a, report) for a, report in zip(attributions, reports, strict=True) if is_finite(a)]
         dropped = [f"{a.method} for {a.target}" for a in attributions if not is_finite(a)]
-        self._image, self._words, self._score = np.ascontiguousarray(image), words, rescore
         self._attributions = [a for a, _ in pairs]
-        self._grid = attributions[0].grid.grid if attributions else 1
-        require(side % self._grid == 0, "image.shape", image.shape, f"of {self._grid} patches a side")
         self._covers = {name: covered(mask, self._grid) for name, mask in masks.items()}
-        methods, targets = (
-            list(dict.fromkeys(getattr(a, n) for a in self._attributions)) for n in ("method", "target")
-        )
+        methods, targets = self._all("method"), self._all("target")
         payload = {
             "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
             "owner": list(words.owner), "methods": methods, "targets": targets, "most": SHOWN,
-            "units": {t: UNITS.get(t.split()[0], "") for t in targets}, "can": rescore is not None,
+            "units": {t: UNITS.get(t.partition(" ")[0], "") for t in targets}, "can": rescore is not None,
             "found": [packed(a, report) for a, report in pairs],
             "objects": [{"name": name, "mask": np.packbits(mask).tobytes(),
                          "patches": np.flatnonzero(self._covers[name]).tolist()} for name, mask in masks.items()],
         }  # fmt: skip
         bad = f"Left out, since NaN or infinite: {', '.join(dropped)}. " if dropped else ""
         none = "" if self._attributions else "No attribution to show: AttributionLab.of(questions, methods) makes them."
-        super().__init__(payload=payload, **{"methods": methods[:SHOWN], "targets": targets} | traits)
+        super().__init__(payload, **{"methods": methods[:SHOWN], "targets": targets} | traits)
         self._standing = (bad + none).strip()
         self._before = {a.target: finite(a.score) for a in self._attributions}
+        self._removed: dict[str, Any] | None = None
+        self._after: dict[str, float | None] = {}
         if rescore is not None:
             with self.reporting():
                 self._before |= self.scores_without()
@@ -144,30 +153,30 @@ class AttributionLab(View):
         """The targets' scores without these; None where one is not finite."""
         assert self._score is not None
         pieces = np.isin(np.array(self._words.owner), list(words))
-        return {target: finite(score) for target, score in self._score(self.gone(objects, patches), pieces).items()}
+        scores = self._score(self.gone(objects, patches), pieces)
+        return {str(target): finite(score) for target, score in scores.items()}
 
     def gone(self, objects: Iterable[str], patches: Iterable[int]) -> np.ndarray:
         """(P,) bool"""
         gone = np.isin(np.arange(self._grid**2), list(patches))
-        return np.logical_or.reduce([gone, *(self._covers[name] for name in objects)])
+        return np.logical_or.reduce([gone, *(cover for name, cover in self._covers.items() if name in objects)])
 
     @traitlets.observe("removed_words", "removed_objects", "removed_patches")
     def _rescore(self, _: Any = None) -> None:
         removed = {"words": self.removed_words, "objects": self.removed_objects, "patches": self.removed_patches}
-        if not hasattr(self, "_before") or removed == self.scores.get("of"):
+        if not hasattr(self, "_before") or removed == self._removed:
             return
         after = {} if any(removed.values()) else self._before
         if self._score is not None and any(removed.values()):
             with self.reporting():
                 after = self.scores_without(*removed.values())
             self.message = self.message or self._standing
-        self.scores = {"of": removed, "before": self._before, "after": after}
+        self._removed, self._after = removed, after
+        self.tell(scores={"of": removed, "before": self._before, "after": after})
 
-    @traitlets.validate("removed_objects")
-    def _exist(self, proposal: Any) -> list[str]:
-        for name in proposal.value:
-            one_of("removed_objects", name, self._covers)
-        return proposal.value
+    def _all(self, name: str) -> list[str]:
+        """The methods, or the targets, of all attributions."""
+        return list(dict.fromkeys(getattr(a, name) for a in self._attributions))
 
     def shown(self) -> list[Attribution]:
         return [
@@ -201,21 +210,20 @@ class AttributionLab(View):
     def figure(self) -> plots.Figure:
         """What is shown, in `plots.attributions`; what is removed is grey, and stands in the title with the scores."""
         if not (shown := self.shown()):
-            figure = plots.Figure(figsize=(7, 0.5))
-            figure.text(0.01, 0.4, str(self.message or "No method or no target is chosen."))
-            return figure
+            return message_figure(str(self.message or "No method or no target is chosen."))
         several = len({a.target for a in shown}) > 1
         named = [replace(a, method=f"{a.target}: {a.method}") if several else a for a in shown]
         gone = self.gone(self.removed_objects, self.removed_patches).reshape(self._grid, self._grid)
-        image = np.where(np.kron(gone, np.ones((len(self._image) // self._grid,) * 2))[..., None] > 0, 138, self._image)
+        covered = np.kron(gone, np.ones((len(self._image) // self._grid,) * 2))[..., None] > 0
+        image = np.where(covered, np.uint8(138), self._image)
         return plots.attributions(image, named, title=self._title(), credit=self.credit)
 
     def _title(self) -> str:
         """The targets' scores, and without what."""
-        removed = [*self.removed_objects, *(self._words.words[i] for i in self.removed_words)]
+        removed = [*self.removed_objects, *(w for i, w in enumerate(self._words.words) if i in self.removed_words)]
         removed += [f"{len(self.removed_patches)} patches"] if self.removed_patches else []
         scores = [
-            f"{t} {number(self._before[t])}" + (f" → {number(self.scores['after'].get(t))}" if removed else "")
+            f"{t} {number(self._before[t])}" + (f" → {number(self._after.get(t))}" if removed else "")
             for t in self.targets
             if t in self._before
         ]
@@ -226,6 +234,6 @@ class AttributionLab(View):
         words, objects = range(len(self._words.words)), list(self._covers)
         if self._score is not None and not self.singles and len(words) + len(objects) <= SINGLES:
             with self.reporting():
-                self.singles = {"words": [self.scores_without([i]) for i in words],
-                                "objects": {name: self.scores_without(objects=[name]) for name in objects}}  # fmt: skip
+                alone = {name: self.scores_without(objects=[name]) for name in objects}
+                self.tell(singles={"words": [self.scores_without([i]) for i in words], "objects": alone})
         return super().to_html(path)

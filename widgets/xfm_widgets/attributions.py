@@ -10,6 +10,8 @@ import numpy as np
 
 from xfm.config_utils import require
 from xfm.explain.scores import SCORES
+from xfm.plots.arrays import numbers
+from xfm.text import shown
 
 if TYPE_CHECKING:
     from xfm.explain.attribution import Attribution
@@ -73,8 +75,8 @@ def covered(mask: np.ndarray, grid: int) -> np.ndarray:
 
 
 def checked_masks(objects: Mapping[str, np.ndarray] | None, side: int) -> dict[str, np.ndarray]:
-    """ConfigError for a mask that is not of the picture's size."""
-    masks = {name: np.asarray(mask, bool) for name, mask in (objects or {}).items()}
-    for name, mask in masks.items():
-        require(mask.shape == (side, side), f"objects[{name!r}].shape", mask.shape, f"({side}, {side})")
-    return masks
+    """ConfigError for a mask that is not of the picture's size, and for one without a phrase."""
+    for name in objects or {}:
+        require(isinstance(name, str), "objects", name, "masks by phrase, of type str")
+    given = (objects or {}).items()
+    return {name: numbers(mask, f"objects[{shown(name)}]", (side, side)) > 0 for name, mask in given}

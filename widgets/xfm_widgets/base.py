@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,9 +20,13 @@ import anywidget
 import traitlets
 from IPython.display import display
 
+from xfm.config_utils import ConfigError, unknown_field
+from xfm.files import write_atomically
 from xfm.plots.colours import PALETTE
+from xfm.text import printable
 
 from . import esm
+from .choices import Choice, ChoiceError, Text, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["View"]
 
+LONGEST = 2000  # characters of an error, in the view
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
+PROTOTYPE = re.compile('(?<=[{ ])"__proto__":')  # a key, which an expression would not take as one
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
            "blue": "blue", "orange": "orange", "green": "green", "purple": "purple", "grey": "grey"}  # fmt: skip
 PAGE = """<!doctype html>
@@ -57,9 +64,9 @@ class View(anywidget.AnyWidget):
     may have `static/name.css`, whose rules all begin with the class that `frame` gives the view's root."""
 
     _script: ClassVar[Path]
-    payload = traitlets.Dict().tag(sync=True)  # what is drawn: JSON, with bytes for arrays
-    credit = traitlets.Unicode().tag(sync=True)  # of the pictures that the view shows
-    message = traitlets.Unicode().tag(sync=True)  # what went wrong, or is missing, in words; shown above the view
+    payload = told(traitlets.Dict())  # what is drawn: JSON, with bytes for arrays
+    credit = Text().tag(told=True)  # of the pictures that the view shows
+    message = Text().tag(told=True)  # what went wrong, or is missing, in words; shown above the view
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "_esm" not in vars(cls):  # traitlets makes a class of its own for an instance, which has it already
@@ -69,6 +76,21 @@ class View(anywidget.AnyWidget):
             sheets = [STATIC / "shared.css", STATIC / f"{name}.css"]
             cls._css = _palette() + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
         super().__init_subclass__(**kwargs)
+
+    def __init__(self, payload: Mapping[str, Any] | None = None, message: str = "", **traits: Any) -> None:
+        """ConfigError for a trait that there is not, or that cannot have this value."""
+        if unknown := [name for name in traits if not self.has_trait(name)]:
+            raise unknown_field(unknown[0], self.choices())
+        if payload is not None:  # before the page hears of the view
+            self.tell(payload=dict(payload))
+        try:
+            super().__init__(**traits)
+        except ChoiceError:
+            raise
+        except traitlets.TraitError as error:  # of a trait that the view itself writes, or of every widget
+            raise ConfigError(shorten(error)) from error
+        self.message = self.message or message
+        self.on_msg(self._hear)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: alive in JupyterLab with a kernel; as a figure:"
@@ -83,8 +105,8 @@ class View(anywidget.AnyWidget):
 
     def to_html(self, path: str | Path) -> Path:
         """Writes one file that shows this view without a kernel and without a network, and returns its path. What needs
-        a model is absent there, and says so."""
-        path, kept = Path(path), ("_esm", "_css", "layout", "tooltip", "tabbable")
+        a model is absent there, and says so. FileError where the system refuses the file; an old one is kept then."""
+        path, kept = Path(path), ("layout", "tooltip", "tabbable")
         state = {n: v for n, v in self.get_state().items() if n not in kept and not n.startswith("_")}
         page = PAGE.format(
             title=html.escape(type(self).__name__),
@@ -95,8 +117,46 @@ class View(anywidget.AnyWidget):
             state=script_json(state),
             licence=script_json(f"Data: {self.credit}" if self.credit else ""),
         )
-        path.write_text(page, encoding="utf-8")
+        write_atomically(path, page)
         return path
+
+    # ---- what comes from Python and from the page
+
+    @classmethod
+    def choices(cls) -> list[str]:
+        """The names of the traits that a page may set."""
+        return [
+            n for n, t in cls.class_traits(sync=True).items() if isinstance(t, Choice) and not t.metadata.get("told")
+        ]
+
+    def tell(self, **traits: Any) -> None:
+        """Sets traits that are told."""
+        for name, value in traits.items():
+            self.set_trait(name, value)
+
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        """What the page may ask Python for, {"do": name, "of": text}: each is called with the text."""
+        return {}
+
+    def _hear(self, _: Any, content: Any, __: Any) -> None:
+        asked = content if isinstance(content, dict) else {}
+        name, of = asked.get("do"), asked.get("of", "")
+        if isinstance(name, str) and isinstance(of, str) and name in (acts := self.acts()):
+            acts[name](of)
+
+    def set_state(self, sync_data: Any) -> None:
+        """What a page sends: its choices. It hears what holds instead of one that cannot be."""
+        sent = sync_data if isinstance(sync_data, dict) else {}
+        chosen = {name: value for name, value in sent.items() if name in self.choices()}
+        try:
+            super().set_state(chosen)
+        except traitlets.TraitError as error:
+            self.message = shorten(error)
+            self.send_state(list(chosen))
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """Texts can be encoded: a lone surrogate, which no page could be sent, is a question mark."""
+        return encodable(super().get_state(key, drop_defaults))
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -105,7 +165,7 @@ class View(anywidget.AnyWidget):
             yield
             self.message = ""
         except Exception as error:
-            self.message = f"{type(error).__name__}: {error}"
+            self.message = f"{type(error).__name__}: {shorten(error)}"
 
     def _ipython_display_(self) -> None:
         """The view, and behind it its figure: the stylesheet hides that while the view is alive, and a notebook that is
@@ -122,9 +182,25 @@ def _palette() -> str:
     return f".xfm-view {{ {light}}}\n.xfm-view.xfm-dark {{ {dark}}}\n{page}\n"
 
 
+def shorten(error: BaseException) -> str:
+    """What an error says, cut where it is long."""
+    said = "\n".join(printable(line) for line in str(error)[: LONGEST + 1].split("\n"))
+    return said[:LONGEST] + "..." * (len(said) > LONGEST)
+
+
+def encodable(value: Any) -> Any:
+    """The same JSON, texts in it with a question mark for each lone surrogate."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+    if isinstance(value, dict):
+        return {encodable(key): encodable(inner) for key, inner in value.items()}
+    return [encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def script_json(value: Any) -> str:
-    """JSON that may stand in a <script>; bytes as {"$bytes": base64}."""
+    """JSON as an expression in a <script>; bytes as {"$bytes": base64}."""
     text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
+    text = PROTOTYPE.sub('["__proto__"]:', text)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

@@ -8,8 +8,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
+from xfm.images import ImageLike, pixels
 from xfm.objectives import OBJECTIVES
 from xfm.plots import READINGS
 from xfm.plots.curves import HELD_OUT, Record
@@ -180,14 +179,10 @@ def label(run: Run) -> str:
     return f"{run.config.name}, seed {run.config.seed}"
 
 
-def png(picture: bytes | np.ndarray) -> bytes:
-    """ValueError for what is neither PNG nor (H, W, 3) uint8."""
+def png(picture: ImageLike) -> bytes:
+    """Of any image (see `xfm.images.prepare`). ConfigError for what is none."""
     from PIL import Image
 
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "PNG")
-        return buffer.getvalue()
-    if isinstance(picture, bytes) and picture.startswith(b"\x89PNG"):
-        return picture
-    raise ValueError("a picture must be the bytes of a PNG, or (height, width, 3) uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels(picture, "the sample")).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import traitlets
-
 from xfm.config import ConfigError, FlowConfig, MimTarget
 from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure
 
 from . import figures
 from .base import View
+from .choices import Names, Option, Place, Share
 from .payloads import Encoder, EncoderNorms, FlowLoss, FlowRecord, LossKind
 
 if TYPE_CHECKING:
@@ -43,11 +42,11 @@ class GradientFlow(View):
     let through at these weights; a whole run under it would have come to other weights.
     """
 
-    objectives = traitlets.List(traitlets.Unicode()).tag(sync=True)  # the losses that are shown
-    share = traitlets.Float(0.0, min=0, max=1).tag(sync=True)  # of fusion losses' gradient into the language encoder
-    itc_share = traitlets.Float(1.0, min=0, max=1).tag(sync=True)  # of contrasts'
-    mim_target = traitlets.Enum(TARGETS, "self").tag(sync=True)
-    step = traitlets.Int(0).tag(sync=True)  # which record
+    objectives = Names(of=lambda view: view._losses)  # the losses that are shown
+    share = Share(0.0)  # of fusion losses' gradient into the language encoder
+    itc_share = Share(1.0)  # of contrasts'
+    mim_target = Option(TARGETS, "self")
+    step = Place(0)  # which record
 
     def __init__(self, probes: Records | Mapping[str, Records], flow: FlowConfig | None = None, **traits: Any):
         """ConfigError for targets that do not exist. `flow`: what the records were measured under (default: the paper).
@@ -62,9 +61,7 @@ class GradientFlow(View):
         empty = "" if self._losses else "No record: train with train.probe_every, as --train.probe_every 50 does."
         shares = {"share": self._scale(flow, "fusion", 0.0), "itc_share": self._scale(flow, "contrast", 1.0)}
         payload = {"records": self._records, "objectives": list(self._losses.values())}
-        super().__init__(
-            payload=payload, message=empty, **{"objectives": list(self._losses), "mim_target": first} | shares | traits
-        )
+        super().__init__(payload, empty, **{"objectives": list(self._losses), "mim_target": first} | shares | traits)
 
     def _scale(self, flow: FlowConfig, kind: LossKind, default: float) -> float:
         """The gradient scale of the first measured loss of a kind."""

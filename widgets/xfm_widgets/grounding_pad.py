@@ -10,10 +10,15 @@ import numpy as np
 import traitlets
 
 from xfm.config import ConfigError
+from xfm.config_utils import require
+from xfm.images import ImageLike, pixels
 from xfm.plots import Figure
+from xfm.plots.arrays import finite, numbers
+from xfm.text import shown
 
 from . import figures
 from .base import View
+from .choices import Place, Text, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["GroundingPad"]
 
 SIDES = ("x", "y", "width", "height")
+FAR = 1_000_000  # pixels: no picture is as wide
 SAME = "mean"  # over layers, or over heads
 
 
@@ -37,34 +43,40 @@ class GroundingPad(View):
     in a file too; others need Python.
     """
 
-    phrase = traitlets.Unicode().tag(sync=True)
-    layer = traitlets.Int(-1).tag(sync=True)  # -1: the mean over all
-    head = traitlets.Int(-1).tag(sync=True)
-    token = traitlets.Int(0).tag(sync=True)  # the word piece whose attention is shown; 0 is <s>, which the box is of
-    patch = traitlets.Int(-1).tag(sync=True)  # the patch that is pointed at; -1: none
-    found = traitlets.Dict().tag(sync=True)  # phrase -> what `ground` returned, as the browser draws it
+    phrase = Text()
+    layer = Place(-1)  # -1: the mean over all
+    head = Place(-1)
+    token = Place(0)  # the word piece whose attention is shown; 0 is <s>, which the box is of
+    patch = Place(-1)  # the patch that is pointed at; -1: none
+    newest = told(traitlets.Dict())  # the last finding: phrase, answer, and how many there are; a page keeps the others
 
-    def __init__(self, image: np.ndarray, boxes: Mapping[str, Sequence[float]], ground: Ground, **traits: Any):
-        """A picture (H, W, 3) uint8, and the phrases with their true boxes: x, y, width, height in pixels. ConfigError
-        for anything else."""
-        image = np.ascontiguousarray(image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ConfigError(f"image: {image.dtype} {image.shape}, must be uint8 (height, width, 3)")
-        self._image, self._ground, self._answers = image, ground, {}
-        self._true = {phrase: _box_of(box, f"boxes[{phrase!r}]") for phrase, box in boxes.items()}
-        payload = {"image": image.tobytes(), "height": image.shape[0], "width": image.shape[1], "boxes": self._true}
-        first = next(iter(self._true), "")
-        super().__init__(payload=payload, **{"phrase": first} | traits)
-        self.observe(lambda _: self._ask(self.phrase), "phrase")
-        for phrase in dict.fromkeys([*self._true, self.phrase]):
+    def __init__(self, image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Ground, **traits: Any):
+        """Any image (see `xfm.images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels.
+        ConfigError for what is no image, no text or no box."""
+        self._image, self._ground, self._answers = pixels(image), ground, {}
+        for phrase in boxes:
+            require(isinstance(phrase, str), "boxes", phrase, "boxes by phrase, of type str")
+        self._true = {phrase: _box_of(box, f"boxes[{shown(phrase)}]") for phrase, box in boxes.items()}
+        height, width, _ = self._image.shape
+        payload = {"image": self._image.tobytes(), "height": height, "width": width, "boxes": self._true}
+        self.found: dict[str, dict[str, Any]] = {}  # phrase -> what `ground` returned, as the page draws it
+        for phrase in self._true:
             if not self.message:
                 self._ask(phrase)
+        # `found` grows within the payload, so that a page or a file that begins has all, and nothing is sent for it
+        super().__init__(payload | {"found": self.found}, **{"phrase": next(iter(self._true), "")} | traits)
+        self.observe(lambda _: self._ask(self.phrase), "phrase")
+        if not self.message:
+            self._ask(self.phrase)
+
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"whole": lambda _: self.send_state("payload")}
 
     def _ask(self, phrase: str) -> None:
         with self.reporting():
             if phrase.strip() and phrase not in self.found:
                 answer = self._ground(phrase)
-                box = np.asarray(answer["box"], float)
+                box = numbers(answer["box"], "box", (4,))
                 predicted = _box_of(box, "box") if np.isfinite(box).all() else None
                 attention = _four(answer.get("attention"))
                 iou = _overlap(predicted, self._true.get(phrase))
@@ -72,10 +84,8 @@ class GroundingPad(View):
                 if attention is not None and len(pieces) not in (0, attention.shape[2]):
                     raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
                 self._answers[phrase] = (predicted, iou, attention)
-                self.found = {
-                    **self.found,
-                    phrase: {"box": predicted, "iou": iou, "pieces": pieces} | _drawn(attention),
-                }
+                self.found[phrase] = {"box": predicted, "iou": iou, "pieces": pieces} | _drawn(attention)
+                self.tell(newest={"phrase": phrase, "answer": self.found[phrase], "count": len(self.found)})
 
     def attention(self) -> np.ndarray | None:
         """(rows, columns) what is shown: a patch's share of the attention of `token`, in `layer` and `head` or their
@@ -116,9 +126,8 @@ class GroundingPad(View):
 
 
 def _box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:
-    values = np.asarray(box, float)
-    if values.shape != (4,) or not np.isfinite(values).all():
-        raise ConfigError(f"{name} = {values.tolist()}: must be x, y, width, height in pixels")
+    values = numbers(box, name, (4,))
+    require(bool((np.abs(values) < FAR).all()), name, values.tolist(), f"x, y, width, height in pixels, below {FAR:,}")
     return values.tolist()
 
 
@@ -135,7 +144,7 @@ def _four(attention: Any) -> np.ndarray | None:
     """(layers, heads, pieces, image tokens) float32, of what `ground` gave."""
     if attention is None:
         return None
-    values = np.asarray(attention, np.float32)
+    values = numbers(attention, "attention").astype(np.float32)
     if values.ndim not in (1, 3, 4) or not values.size or _grid(values.shape[-1]) == 0:
         allowed = "(patches,), (layers, heads, patches) or (layers, heads, pieces, patches) of a square grid"
         raise ConfigError(f"attention.shape = {values.shape}: must be {allowed}")
@@ -151,7 +160,7 @@ def _drawn(attention: np.ndarray | None) -> dict[str, Any]:
     """A byte a weight, a row's largest as 255, and the rows' largest; NaN as 0."""
     if attention is None:
         return {"shape": []}
-    values = np.nan_to_num(attention, posinf=0, neginf=0).clip(0)
+    values = finite(attention).clip(0)
     most = values.max(-1, keepdims=True)
     small = np.round(values / np.maximum(most, 1e-12) * 255).astype(np.uint8)
     shape = [*attention.shape[:3], attention.shape[3], _grid(attention.shape[3])]

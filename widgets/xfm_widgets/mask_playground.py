@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,19 +12,21 @@ import traitlets
 from xfm import seeding
 from xfm.config import MaskConfig
 from xfm.config_utils import require
+from xfm.images import ImageLike, pixels
 from xfm.masking import block_mask, span_positions
 from xfm.plots import Figure
+from xfm.plots.arrays import numbers
 
 from . import figures
 from .attributions import finite
 from .base import View
+from .choices import Place, Places, told
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.data.tokenizer import Tokenizer
     from xfm.explain.token_axes import TokenAxis
-    from xfm.images import ImageLike
     from xfm.model import XFM
 
 __all__ = ["MaskPlayground"]
@@ -33,6 +36,17 @@ RANGE = 2.5  # standard deviations of a patch's pixels, from black to white
 SIDES = {"with": True, "without": False}
 
 
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What was guessed, and of which hidden parts."""
+
+    of: dict[str, list[int]] | None = None
+    words: list[dict[str, Any]] = field(default_factory=list)
+    agreement: np.ndarray | None = None  # (P,)
+    pixels: np.ndarray | None = None  # (side, side, 3) uint8
+    target: str | None = None
+
+
 class MaskPlayground(View):
     """Paint on the picture, click words: what X-FM makes of what is left.
 
@@ -40,38 +54,40 @@ class MaskPlayground(View):
     MaskPlayground(image, words, grid, masked_predictor(model, tokenizer, image, text))
     """
 
-    hidden_patches = traitlets.List(traitlets.Int()).tag(sync=True)
-    hidden_pieces = traitlets.List(traitlets.Int()).tag(sync=True)  # word pieces; the first and the last stay
-    patch = traitlets.Int(-1).tag(sync=True)
-    token = traitlets.Int(-1).tag(sync=True)
-    answer = traitlets.Dict().tag(sync=True)  # the last one, and what it is "of"
-    pixels = traitlets.Bytes().tag(sync=True)  # MIM's pixel target as a picture
+    hidden_patches = Places(of=lambda view: view._grid**2)
+    hidden_pieces = Places(of=lambda view: len(view._words.pieces))  # word pieces; the first and the last stay
+    patch = Place(-1, of=lambda view: view._grid**2)
+    token = Place(-1, of=lambda view: len(view._words.pieces))
+    answer = told(traitlets.Dict())  # the last one, and what it is "of"
+    pixels = told(traitlets.Bytes())  # MIM's pixel target as a picture
 
     def __init__(
         self,
-        image: np.ndarray,
+        image: ImageLike,
         words: TokenAxis,
         grid: int,
         predict: Predict | None,
         mask: MaskConfig | None = None,
         **traits: Any,
     ):
-        """`image` (side, side, 3) uint8 of grid x grid patches; `predict`: (patches to hide (P,) bool, word pieces (L,)
-        bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default: the paper's
-        shares). ConfigError where the picture does not fall into that many patches."""
-        side, fits = len(image), f"(side, side, 3), {grid} patches a side"
-        require(image.shape == (side, side, 3) and side % grid == 0, "image.shape", image.shape, fits)
-        self._image, self._words, self._grid, self._predict = np.ascontiguousarray(image), words, grid, predict
+        """Any image (see `xfm.images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, pieces to
+        hide (L,) bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default:
+        the paper's shares). ConfigError for what is no image, and where it does not fall into that many patches."""
+        self._image, self._words, self._grid, self._predict = pixels(image), words, grid, predict
+        require(isinstance(grid, int) and grid > 0, "grid", grid, "a whole number above 0")
+        side, fits = len(self._image), f"(side, side, 3), {grid} patches a side"
+        require(self._image.shape == (side, side, 3) and side % grid == 0, "image.shape", self._image.shape, fits)
         self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
-        self._draws = 0
-        self._agreement: np.ndarray | None = None
+        self._answered = Answer()
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
                    "owner": list(words.owner), "can": predict is not None}  # fmt: skip
-        super().__init__(payload=payload, **traits)
-        self.on_msg(lambda _, content, __: self.hide_at_random() if content == "hide at random" else None)
-        if predict is None:
-            self.message = "No `predict` was given: parts can be hidden, and nothing is guessed."
+        absent = "" if predict else "No `predict` was given: parts can be hidden, and nothing is guessed."
+        super().__init__(payload, absent, **traits)
+        self._draws = 0
         self._answer()
+
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"hide at random": lambda _: self.hide_at_random()}
 
     @classmethod
     def of(
@@ -113,31 +129,37 @@ class MaskPlayground(View):
     @traitlets.observe("hidden_patches", "hidden_pieces")
     def _answer(self, _: Any = None) -> None:
         hidden = {"patches": self.hidden_patches, "pieces": self.hidden_pieces}
-        if not hasattr(self, "_draws") or hidden == self.answer.get("of"):
+        if not hasattr(self, "_draws") or hidden == self._answered.of:
             return
-        answer: dict[str, Any] = {"words": [], "agreement": None, "target": None}
-        self._agreement = None
+        self._answered = Answer(hidden)
         if self._predict is not None:
             with self.reporting():
-                given = self._predict(*self.hidden())
-                words = [
-                    {"place": int(w["place"]), "piece": str(w["piece"])} | {s: _guessed(w.get(s)) for s in SIDES}
-                    for w in given.get("words") or ()
-                ]
-                if (cosines := given.get("agreement")) is not None:
-                    self._agreement = np.asarray(cosines, "<f4")
-                    fits = self._agreement.shape == (self._grid**2,)
-                    require(fits, "agreement.shape", self._agreement.shape, "a number a patch")
-                if (pixels := given.get("pixels")) is not None:
-                    self.pixels = self.drawn(np.asarray(pixels)).tobytes()
-                sent = None if self._agreement is None else self._agreement.tobytes()
-                answer = {"words": words, "agreement": sent, "target": given.get("target")}
-        self.answer = {"of": hidden, **answer}
+                self._answered = self._read(self._predict(*self.hidden()), hidden)
+        new = self._answered
+        if new.pixels is not None:
+            self.tell(pixels=new.pixels.tobytes())
+        agreement = None if new.agreement is None else new.agreement.astype("<f4").tobytes()
+        self.tell(answer={"of": hidden, "words": new.words, "agreement": agreement, "target": new.target})
 
-    def drawn(self, pixels: np.ndarray) -> np.ndarray:
+    def _read(self, given: Mapping[str, Any], hidden: dict[str, list[int]]) -> Answer:
+        """What `predict` returned. ConfigError for another shape."""
+        words = [
+            {"place": int(w["place"]), "piece": str(w["piece"])} | {s: _guessed(w.get(s)) for s in SIDES}
+            for w in given.get("words") or ()
+        ]
+        agreement, pictured, target = given.get("agreement"), given.get("pixels"), given.get("target")
+        count = self._grid**2
+        if agreement is not None:
+            agreement = numbers(agreement, "agreement", (count,))
+        if pictured is not None:
+            pictured = self.drawn(numbers(pictured, "pixels", (count, self._image.size // count)))
+        require(target is None or isinstance(target, str), "target", target, "text, or None")
+        return Answer(hidden, words, agreement, pictured, target)
+
+    def drawn(self, standardised: np.ndarray) -> np.ndarray:
         """Standardised patches (P, 3 size²), each (channel, y, x) -> (side, side, 3) uint8"""
         grid, side = self._grid, len(self._image)
-        parts = pixels.reshape(grid, grid, 3, side // grid, side // grid).transpose(0, 3, 1, 4, 2)
+        parts = standardised.reshape(grid, grid, 3, side // grid, side // grid).transpose(0, 3, 1, 4, 2)
         return (255 * np.clip(0.5 + np.nan_to_num(parts) / (2 * RANGE), 0, 1)).astype(np.uint8).reshape(side, side, 3)
 
     def data(self) -> pd.DataFrame:
@@ -145,25 +167,23 @@ class MaskPlayground(View):
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for w in self.answer["words"]:
+        for w in self._answered.words:
             piece = {"part": "word piece", "place": w["place"], "piece": w["piece"]}
             for name, with_picture in SIDES.items():
                 guesses = enumerate((w[name] or {}).get("guesses", ()), 1)
                 rows += [
                     piece | {"picture": with_picture, "rank": i, "guess": g, "probability": p} for i, (g, p) in guesses
                 ]
-        known = self._agreement if self._agreement is not None else np.full(self._grid**2, np.nan)
+        known = np.full(self._grid**2, np.nan) if self._answered.agreement is None else self._answered.agreement
         rows += [{"part": "patch", "place": i, "agreement": float(known[i])} for i in self.hidden_patches]
         columns = ["part", "place", "piece", "picture", "rank", "guess", "probability", "agreement"]
         return pd.DataFrame(rows, columns=columns)
 
     def figure(self) -> Figure:
-        size = len(self._image)
-        pixels = np.frombuffer(self.pixels, np.uint8).reshape(size, size, 3) if self.pixels else None
         patches, pieces = self.hidden()
         title = f"{patches.sum()} of {len(patches)} patches and {pieces.sum()} word pieces hidden"
-        words = self.answer["words"]
-        return figures.masked_prediction(self._image, patches, self._agreement, pixels, words, title, self.credit)
+        new = self._answered
+        return figures.masked_prediction(self._image, patches, new.agreement, new.pixels, new.words, title, self.credit)
 
 
 def _guessed(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -296,13 +296,6 @@ class Selection(TypedDict, total=False):
 # ---- grounding pad
 
 
-class GroundingPadPayload(TypedDict):
-    image: bytes
-    height: int
-    width: int
-    boxes: dict[str, list[float]]  # phrase: x, y, width, height in pixels
-
-
 class GroundedPhrase(TypedDict):
     box: list[float] | None
     iou: float | None
@@ -312,12 +305,26 @@ class GroundedPhrase(TypedDict):
     most: NotRequired[bytes]
 
 
+class GroundingPadPayload(TypedDict):
+    image: bytes
+    height: int
+    width: int
+    boxes: dict[str, list[float]]  # phrase: x, y, width, height in pixels
+    found: dict[str, GroundedPhrase]
+
+
+class NewestFinding(TypedDict, total=False):  # empty before there is one
+    phrase: str
+    answer: GroundedPhrase
+    count: int  # of all findings
+
+
 # The dictionaries among each view's traits; what the other traits hold, they say themselves.
 DICTIONARIES: dict[str, dict[str, object]] = {
     "AblationExplorer": {"payload": AblationExplorerPayload},
     "AttributionLab": {"payload": AttributionLabPayload, "scores": RemovalScores, "singles": SingleRemovals},
     "GradientFlow": {"payload": GradientFlowPayload},
-    "GroundingPad": {"payload": GroundingPadPayload, "found": dict[str, GroundedPhrase]},
+    "GroundingPad": {"payload": GroundingPadPayload, "newest": NewestFinding},
     "MaskPlayground": {"payload": MaskPlaygroundPayload, "answer": MaskAnswer},
     "RetrievalExplorer": {"payload": RetrievalExplorerPayload, "selected": Selection, "asked": dict[str, bytes]},
     "TraceExplorer": {"payload": TraceExplorerPayload, "sent": SentTrace},

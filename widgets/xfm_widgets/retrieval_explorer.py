@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,14 @@ import traitlets
 from PIL import Image
 
 from xfm.config import ConfigError
+from xfm.config_utils import require
 from xfm.plots import Figure
+from xfm.plots.arrays import finite, numbers
+from xfm.plots.style import message_figure
 
 from . import figures
 from .base import View
+from .choices import Flag, Option, Place, Selected, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,56 +40,53 @@ class RetrievalExplorer(View):
     RetrievalExplorer(large, rerank)    # rerank(direction, query, candidates (k,)) -> scores (k,), asked when needed
     """
 
-    direction = traitlets.Enum(DIRECTIONS, DIRECTIONS[0]).tag(sync=True)
-    query = traitlets.Int(0).tag(sync=True)  # which sentence, or picture
-    order = traitlets.Enum(ORDERS, ORDERS[1]).tag(sync=True)
-    apart = traitlets.Bool(False).tag(sync=True)  # the map: each modality's own mean taken off, not that of both
-    selected = traitlets.Dict().tag(sync=True)  # {"pictures": [numbers], "sentences": [numbers]}, brushed on the map
-    asked = traitlets.Dict().tag(sync=True)  # what `rerank` returned: "image to text 3" -> float32 bytes, (N,)
+    direction = Option(DIRECTIONS, DIRECTIONS[0])
+    query = Place(0, of=lambda view: len(view._pairs.texts))  # which sentence, or picture
+    order = Option(ORDERS, ORDERS[1])
+    apart = Flag(False)  # the map: each modality's own mean taken off, not that of both
+    selected = Selected(of=lambda view: len(view._pairs.texts), kinds=("pictures", "sentences"))  # brushed on the map
+    asked = told(traitlets.Dict())  # what `rerank` returned: "image to text 3" -> float32 bytes, (N,)
 
     def __init__(self, pairs: RetrievalSet, rerank: Rerank | None = None, **traits: Any):
-        """ConfigError for more than 256 pairs."""
+        """ConfigError for more than 256 pairs, and for texts, pictures and numbers that are none."""
         n = len(pairs.texts)
         if n > MOST:
             raise ConfigError(f"pairs: {n} pairs are too many for this view: at most {MOST}")
-        self._pairs, self._rerank = pairs, rerank
+        for i, text in enumerate(pairs.texts):
+            require(isinstance(text, str), f"pairs.texts[{i}]", text, "of type str")
+        self._pairs, self._rerank = checked(pairs), rerank
+        pairs, self._scores = self._pairs, {}
         planes = {"together": pairs.plane(), "apart": pairs.plane(apart=True)}
         payload = {
             "texts": list(pairs.texts), "side": SIDE, "sprite": _sprite(pairs.images), "k": pairs.reranked,
             "itc": _floats(pairs.similarity), "truth": np.asarray(pairs.truth, np.uint8).tobytes(),
             "itm": None if pairs.odds is None or rerank else _floats(pairs.odds), "asks": rerank is not None,
-            "planes": {name: {"places": _floats(places), "shares": shares.tolist()}
+            "planes": {name: {"places": _floats(places), "shares": finite(shares).tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
         empty = (
             "" if n else "No pairs: xfm.evaluation.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
         )
         nothing = {"pictures": [], "sentences": []}
-        super().__init__(payload=payload, message=empty, **{"selected": nothing} | traits)
+        super().__init__(payload, empty, **{"selected": nothing} | traits)
         self.observe(self._ask, ["direction", "query"])
         self._ask()
 
-    @traitlets.validate("query")
-    def _inside(self, proposal: Any) -> int:
-        return int(np.clip(proposal["value"], 0, max(len(self._pairs.texts) - 1, 0)))
-
     def _ask(self, _: Any = None) -> None:
         name, pairs = f"{self.direction} {self.query}", self._pairs
-        if self._rerank is None or not len(pairs.texts) or name in self.asked:
+        if self._rerank is None or not len(pairs.texts) or name in self._scores:
             return
         with self.reporting():
             first = pairs.ranking(self.direction, self.query)[: pairs.reranked]
-            scores = np.asarray(self._rerank(self.direction, self.query, first), np.float32)
-            if scores.shape != first.shape:
-                raise ConfigError(f"rerank returned {scores.shape}: must be {first.shape}, a score a candidate")
+            scores = numbers(self._rerank(self.direction, self.query, first), "rerank(...)", first.shape)
             row = np.full(len(pairs.texts), np.nan, np.float32)
             row[first] = scores
-            self.asked = {**self.asked, name: row.tobytes()}
+            self._scores[name] = row
+            self.tell(asked={name: row.tobytes() for name, row in self._scores.items()})
 
     def itm(self) -> np.ndarray | None:
         """(N,) ITM's scores of the current query's candidates, NaN where there is none; None: no ITM."""
         if self._rerank is not None:
-            row = self.asked.get(f"{self.direction} {self.query}")
-            return None if row is None else np.frombuffer(row, np.float32)
+            return self._scores.get(f"{self.direction} {self.query}")
         odds = self._pairs.odds
         return None if odds is None else self._pairs.row(odds, self.direction, self.query)
 
@@ -115,10 +117,23 @@ class RetrievalExplorer(View):
     def figure(self) -> Figure:
         n = len(self._pairs.texts)
         if not n:
-            return Figure(figsize=(4, 1))
+            return message_figure(str(self.message))
         chosen = [*self.selected.get("pictures", []), *(n + i for i in self.selected.get("sentences", []))]
         itm = self.itm() if self.order == ORDERS[1] else None
         return figures.plot_retrieval(self._pairs, self.direction, self.query, itm, chosen, self.apart, self.credit)
+
+
+def checked(pairs: RetrievalSet) -> RetrievalSet:
+    """With pictures and numbers as they can be drawn. ConfigError, which names them, for what are none."""
+    n = len(pairs.texts)
+    given = {name: getattr(pairs, name) for name in ("similarity", "truth", "odds", "image_features", "text_features")}
+    shapes = {"image_features": (n, None), "text_features": (n, None)}
+    arrays = {
+        name: numbers(values, f"pairs.{name}", shapes.get(name, (n, n)))
+        for name, values in given.items()
+        if values is not None
+    }
+    return replace(pairs, **arrays | {"truth": arrays["truth"] > 0})
 
 
 def _sprite(images: np.ndarray) -> bytes:

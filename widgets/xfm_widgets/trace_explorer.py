@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,9 +14,12 @@ from torch import Tensor
 from xfm.config_utils import ConfigError, require
 from xfm.explain.tracing import Trace
 from xfm.plots import Figure
+from xfm.plots.style import message_figure
+from xfm.text import shown
 
 from . import figures
 from .base import View
+from .choices import Flag, Name, Option, Place, told
 from .figures import AttentionSide
 from .traces import MAPS, finite, measured, packed, patch_names, rollouts, size
 
@@ -38,24 +42,28 @@ class TraceExplorer(View):
     8 MB are sent when they are chosen.
     """
 
-    map = traitlets.Enum(MAPS, "cross").tag(sync=True)
-    layer = traitlets.Int(0, min=0).tag(sync=True)  # beyond a map's last layer: the last
-    head = traitlets.Int(0, min=0).tag(sync=True)
-    heads = traitlets.Enum(("head", "mean", "max", "rollout"), "head").tag(sync=True)
-    token = traitlets.Int(-1).tag(sync=True)  # the word piece that is chosen; -1: none
-    patch = traitlets.Int(-1).tag(sync=True)
-    pooled = traitlets.Bool(False).tag(sync=True)  # the token of the whole picture is chosen, no patch
-    a = traitlets.Unicode().tag(sync=True)  # a label
-    b = traitlets.Unicode().tag(sync=True)
-    shown = traitlets.Enum(("A", "B", "A−B"), "A").tag(sync=True)
-    sort = traitlets.Enum(("layer", "entropy", "mass"), "layer").tag(sync=True)
-    sent = traitlets.Dict().tag(sync=True)  # a trace that the browser asked for: label, trace
+    map = Option(MAPS, "cross")
+    layer = Place(0)  # beyond a map's last layer: the last
+    head = Place(0)
+    heads = Option(("head", "mean", "max", "rollout"), "head")
+    token = Place(-1)  # the word piece that is chosen; -1: none
+    patch = Place(-1)
+    pooled = Flag(False)  # the token of the whole picture is chosen, no patch
+    a = Name(of=lambda view: view._traces)  # a label
+    b = Name(of=lambda view: view._traces)
+    shown = Option(("A", "B", "A−B"), "A")
+    sort = Option(("layer", "entropy", "mass"), "layer")
+    sent = told(traitlets.Dict())  # a trace that the browser asked for: label, trace
 
     def __init__(self, traces: Trace | Mapping[Any, Trace], **traits: Any):
-        """TraitError for an `a` or `b` that is no label. Without traces, and where weights are not finite, the view
-        says so."""
+        """ConfigError for what is no trace, labels that read the same, and an `a` or `b` that is no label. Without
+        traces, and where weights are not finite, the view says so."""
         given = {"trace": traces} if isinstance(traces, Trace) else traces
+        require(isinstance(given, Mapping), "traces", given, "a trace, or traces by label")
+        for label, one in given.items():
+            require(isinstance(one, Trace), f"traces[{shown(label)}]", one, "a trace, of `xfm.explain.trace`")
         self._traces = {str(label): one for label, one in given.items()}
+        require(len(self._traces) == len(given), "labels", list(given), "different when they are read")
         self._packed: dict[str, dict[str, Any]] = {}
         labels = list(self._traces)
         chosen = {"a": labels[0], "b": labels[-1]} | traits if labels else traits
@@ -65,9 +73,8 @@ class TraceExplorer(View):
         message = f"Weights that are not finite, shown as 0: {', '.join(bad)}" if bad else ""
         if not labels:
             message = "No trace: TraceExplorer(trace(model, tokenizer, image, text))"
-        super().__init__(payload={"labels": labels, "traces": {}}, message=message, **chosen)
-        self.payload = {"labels": labels, "traces": self._fitting([self.a])}
-        self.on_msg(self._asked)
+        super().__init__({"labels": labels, "traces": {}}, message, **chosen)
+        self.tell(payload={"labels": labels, "traces": self._fitting([self.a])})
 
     def _fitting(self, always: list[str]) -> dict[str, Any]:
         """Packed, by label: these, and then, A and B first, as many as fit."""
@@ -78,20 +85,17 @@ class TraceExplorer(View):
             fitting[label] = self._pack(label)
         return fitting
 
-    @traitlets.validate("a", "b")
-    def _known(self, proposal: Any) -> str:
-        if (label := proposal["value"]) not in self._traces:
-            raise traitlets.TraitError(f"{label!r} is not among the traces: {', '.join(self._traces)}")
-        return label
-
     def _pack(self, label: str) -> dict[str, Any]:
         if label not in self._packed:
             self._packed[label] = packed(self._traces[label])
         return self._packed[label]
 
-    def _asked(self, _: Any, content: Any, __: Any) -> None:
-        if isinstance(content, dict) and content.get("need") in self._traces:
-            self.sent = {"label": content["need"], "trace": self._pack(content["need"])}
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"trace": self._tell_trace}
+
+    def _tell_trace(self, label: str) -> None:
+        if label in self._traces:
+            self.tell(sent={"label": label, "trace": self._pack(label)})
 
     def weights(self) -> Tensor:
         """(queries, keys) of the layer and heads that are shown, or their difference. ConfigError where A and B differ
@@ -132,11 +136,14 @@ class TraceExplorer(View):
         return sides
 
     def data(self) -> pd.DataFrame:
-        """A row a token of each side that is shown: which side, the token, its weight (A−B: the difference)."""
+        """A row a token of each side that is shown: which side, the token, its weight (A−B: the difference). None where
+        there are no such weights, as the figure says."""
         import pandas as pd
 
-        rows = []
-        for side in self.sides() if self._traces else []:
+        sides, rows = [], []
+        with suppress(ConfigError):
+            sides = self.sides()
+        for side in sides:
             names = patch_names(self._axes()) if side.kind == "patches" else self._axes().words.pieces
             rows += [(side.title, name, value) for name, value in zip(names, side.weights.tolist(), strict=True)]
         return pd.DataFrame(rows, columns=["side", "token", "weight"])
@@ -156,9 +163,7 @@ class TraceExplorer(View):
         try:
             sides = self.sides()
         except ConfigError as error:
-            figure = Figure(figsize=(8, 0.4))
-            figure.text(0.01, 0.4, self.message or str(error))
-            return figure
+            return message_figure(self.message or str(error))
         which = {"head": f"head {self.head}", "rollout": "rollout"}.get(self.heads, f"{self.heads} of the heads")
         label = {"A": self.a, "B": self.b, "A−B": f"{self.a} − {self.b}"}[self.shown]
         title = f"{label if len(self._traces) > 1 else 'Attention'}, {self.map}, layer {self.layer}, {which}"
@@ -167,6 +172,6 @@ class TraceExplorer(View):
     def to_html(self, path: str | Path) -> Path:
         """See `View.to_html`. Of traces beyond 8 MB, A and B and what fits are in the file, which says so."""
         if not {self.a, self.b} - {""} <= set(cast(dict[str, Any], self.payload)["traces"]):
-            self.payload = {"labels": list(self._traces), "traces": self._fitting([self.a, self.b])}
-        self.sent = {}
+            self.tell(payload={"labels": list(self._traces), "traces": self._fitting([self.a, self.b])})
+        self.tell(sent={})
         return super().to_html(path)

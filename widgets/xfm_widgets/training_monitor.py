@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
 
+from xfm.images import ImageLike
 from xfm.plots import Figure
 from xfm.plots.curves import HELD_OUT
 from xfm.train import Run
 
 from . import figures
 from .background import Background, Work
-from .base import View
+from .base import View, shorten
+from .choices import Flag, Option, Place, Places, Share, told
 from .curves import GROUPS, Curves, Record, begins, described, is_dense, label, of_run, order, panel, png, stamp
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingMonitor"]
 
-Sample = Callable[[Record], "bytes | np.ndarray"]
+Sample = Callable[[Record], ImageLike]
 EVERY = 0.25  # s between two messages to the browser, at least
 PICTURES = 100  # that are kept; of more every other one goes
 
@@ -43,17 +45,17 @@ class TrainingMonitor(View):
     Observers of `step`, `done` and `running` are called in the training's thread.
     """
 
-    group = traitlets.Enum(GROUPS, "losses").tag(sync=True)  # what is shown
-    smooth = traitlets.Float(0.04, min=0, max=0.5).tag(sync=True)  # the running mean's width, a share of the steps
-    logarithmic = traitlets.Bool(False).tag(sync=True)
-    cursor = traitlets.Int(-1).tag(sync=True)  # the step whose values are read out; -1: the last
-    hidden = traitlets.List(traitlets.Int()).tag(sync=True)  # runs that are not drawn, from 0
-    picture = traitlets.Int(-1).tag(sync=True)  # which of the samples; -1: the newest
-    step = traitlets.Int(0).tag(sync=True)  # steps done, of the training that runs here
-    paused = traitlets.Bool(False).tag(sync=True)  # set it to pause and to go on
-    running = traitlets.Bool(False).tag(sync=True)
-    done = traitlets.Bool(False).tag(sync=True)  # the training came to its end
-    news = traitlets.Dict().tag(sync=True)  # the points since the last message
+    group = Option(GROUPS, "losses")  # what is shown
+    smooth = Share(0.04, most=0.5)  # the running mean's width, a share of the steps
+    logarithmic = Flag(False)
+    cursor = Place(-1)  # the step whose values are read out; -1: the last
+    hidden = Places()  # runs that are not drawn, from 0; more may come
+    picture = Place(-1)  # which of the samples; -1: the newest
+    step = told(traitlets.Int(0))  # steps done, of the training that runs here
+    paused = Flag(False)  # set it to pause and to go on
+    running = told(traitlets.Bool(False))
+    done = told(traitlets.Bool(False))  # the training came to its end
+    news = told(traitlets.Dict())  # the points since the last message
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class TrainingMonitor(View):
     ) -> None:
         """`live`: records with run, step and of, as `pretrain` yields them, or a callable that returns such an
         iterable. Records of an opened run that is not finished go on with its curves. `sample(record)`, called every so
-        many steps in the training's thread, returns a picture: PNG bytes or (H, W, 3) uint8."""
+        many steps in the training's thread, returns any image (see `xfm.images.prepare`)."""
         self._lock, self._failed, self._live = threading.RLock(), "", live
         self._work = Background(self._see, lambda: self._publish(rests=True), self._ended)
         self._sample, self._sample_every = sample, sample_every
@@ -78,7 +80,6 @@ class TrainingMonitor(View):
         self._shape: Any = None  # what cannot change without everything being sent
         self._version, self._due, self._at = 0, 0.0, 0
         super().__init__(**traits)
-        self.on_msg(self._asked)
         self.refresh()
 
     # ---- training
@@ -91,7 +92,8 @@ class TrainingMonitor(View):
             self.message = "Nothing to train. To start again after a stop: live=lambda: xfm.pretrain(config)"
         else:
             live, self._live = self._live, self._live if callable(self._live) else None
-            self._failed, self.message, self.paused, self.done, self.running = "", "", False, False, True
+            self._failed, self.message, self.paused = "", "", False
+            self.tell(done=False, running=True)
             self._again = None
             self._work.start(live)
 
@@ -126,14 +128,16 @@ class TrainingMonitor(View):
                 self.refresh()
                 self._due = time.monotonic() + EVERY
         except Exception as error:  # of a sample or an observer: the training goes on
-            self._failed = f"{type(error).__name__}: {error}"
+            self._failed = f"{type(error).__name__}: {shorten(error)}"
 
     def _ended(self, error: Exception | None, whole: bool) -> None:
-        self._failed = f"{type(error).__name__}: {error}" if error else self._failed
+        self._failed = f"{type(error).__name__}: {shorten(error)}" if error else self._failed
         with self._lock:
             for curves in self._curves:
                 curves.state = {"live": "finished" if whole else "stopped"}.get(curves.state, curves.state)
-        self.running, self.paused, self.done = False, False, whole
+        self.tell(running=False)
+        self.paused = False
+        self.tell(done=whole)
         self.refresh()
 
     def _of(self, record: Record) -> Curves:
@@ -160,7 +164,7 @@ class TrainingMonitor(View):
                 try:
                     self._read(i, folder)
                 except Exception as error:  # no run, or not yet
-                    problems.append(str(error))
+                    problems.append(shorten(error))
         self.message = "\n".join(problems)
         self._publish()
 
@@ -191,15 +195,15 @@ class TrainingMonitor(View):
             if any(news["runs"]) or news["pictures"] or everything:
                 self._version += 1
                 if everything:
-                    self.payload = self._all()
+                    self.tell(payload=self._all())
                 else:
-                    self.news = news | {"version": self._version}
-        self.step = self._at
+                    self.tell(news=news | {"version": self._version})
+        self.tell(step=self._at)
 
     def _publish_all(self) -> None:
         with self._lock:
             self._publish()  # so that no page gets a point twice
-            self.payload = self._all()
+            self.tell(payload=self._all())
 
     def _labels(self) -> list[str]:
         """The runs' names, with their folders where two have the same."""
@@ -233,15 +237,13 @@ class TrainingMonitor(View):
             self._publish_all()
         return super().get_state(key, drop_defaults)
 
-    def set_state(self, sync_data: dict[str, Any]) -> None:
+    def set_state(self, sync_data: Any) -> None:
         with self._lock:  # traitlets holds notifications meanwhile, of all threads
             super().set_state(sync_data)
 
-    def _asked(self, _: Any, content: Any, __: Any) -> None:
-        if content == {"do": "whole"}:
-            self._publish_all()
-        elif (act := content.get("do")) in ("start", "stop", "refresh"):
-            getattr(self, act)()
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        own = {"whole": self._publish_all, "start": self.start, "stop": self.stop, "refresh": self.refresh}
+        return {name: lambda _, act=act: act() for name, act in own.items()}
 
     # ---- the same as a figure, as a table
 

@@ -41,7 +41,7 @@ def box_predictor(model: XFM, tokenizer: Tokenizer, image: ImageLike) -> Callabl
     side, cross = model.config.vision.image_size, model.stacks["fusion"].attention("cross", "*")
 
     def predict(phrase: str) -> dict[str, Any]:
-        require(bool(phrase.strip()), "phrase", phrase, "some words")
+        require(isinstance(phrase, str) and bool(phrase.strip()), "phrase", phrase, "some words")
         inputs = make_inputs(model, tokenizer, prepared, phrase)
         with eval_mode(model), torch.no_grad(), capture(model, cross) as captured:
             out = inputs.outputs(inputs.patches[None], inputs.pieces[None])

@@ -21,11 +21,13 @@ from ..data.tokenizer import Tokenizer
 from ..images import ImageLike, prepare
 from ..model import XFM
 from ..model.modes import eval_mode
+from ..text import shown
 from .targets import Outputs, Target, full_mask, model_outputs, named_target, word_target
 from .token_axes import PatchAxis, TokenAxis, token_axis
 
 __all__ = ["BATCH", "AttributionInputs", "encode_text", "make_inputs", "prepare_image", "scene_inputs"]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH = 128  # forward passes at once
 
 
@@ -105,13 +107,17 @@ def make_inputs(
     a `Target`. `objects`: masks (side, side) bool by phrase, of the prepared image. ConfigError for what is no image, a
     text that is too long, an unknown target, a word that the text does not have, and masks of another size.
     """
+    require(isinstance(text, str), "text", text, "of type str")
+    require(isinstance(target, str | Target), "target", target, "a name, or a Target")
+    for phrase in objects or {}:
+        require(isinstance(phrase, str), "objects", phrase, "masks by phrase, of type str")
     prepared, pixels = prepare_image(model, image)
     word = target.removeprefix("word ") if isinstance(target, str) and target.startswith("word ") else ""
     ids, places = encode_text(model, tokenizer, text, word)
-    shown = [tokenizer.mask_id if place in places else token for place, token in enumerate(ids)]
+    seen = [tokenizer.mask_id if place in places else token for place, token in enumerate(ids)]
     all_masked = [ids[0], *[tokenizer.mask_id] * (len(ids) - 2), ids[-1]]
     with torch.no_grad(), eval_mode(model):
-        pieces, masked_pieces = model.text.embed(torch.tensor([shown, all_masked], device=model.device))
+        pieces, masked_pieces = model.text.embed(torch.tensor([seen, all_masked], device=model.device))
         patches = model.vision.embed(pixels)[0]
         mask_token = getattr(model.vision, "mask_token", None)
         if mask_token is None:  # an encoder that MIM does not train: the mean colour instead
@@ -125,7 +131,7 @@ def make_inputs(
     side, size = model.config.vision.image_size, model.config.vision.patch_size
     masks = {phrase: np.asarray(mask, bool) for phrase, mask in (objects or {}).items()}
     for phrase, mask in masks.items():
-        require(mask.shape == (side, side), f"objects[{phrase!r}].shape", mask.shape, f"({side}, {side})")
+        require(mask.shape == (side, side), f"objects[{shown(phrase)}].shape", mask.shape, f"({side}, {side})")
     return AttributionInputs(
         model,
         named_target(target) if isinstance(target, str) else target,
@@ -137,7 +143,7 @@ def make_inputs(
         pieces,
         masked_patches,
         masked_pieces,
-        torch.tensor(shown) == torch.tensor(all_masked),
+        torch.tensor(seen) == torch.tensor(all_masked),
         masks,
     )
 
@@ -176,11 +182,12 @@ def encode_text(model: XFM, tokenizer: Tokenizer, text: str, word: str = "") -> 
     ConfigError for a text that is too long, and for a word that it does not have, with the nearest one.
     """
     require(isinstance(text, str), "text", text, "of type str")
+    require(not _SURROGATE.search(text), "text", text, "without lone surrogates, which no encoding has")
     longest = model.config.text.positions - 2  # RoBERTa counts from PAD + 1
     span = re.search(rf"\b{re.escape(word)}\b", text) if word else None
     if word and not span:
         hint = nearest(word, re.findall(r"\w+", text), after=" ")
-        raise ConfigError(f"target = {'word ' + word!r}: the text has no such word; {hint}it is {text[:80]!r}")
+        raise ConfigError(f"target = {shown('word ' + word)}: the text has no such word; {hint}it is {shown(text)}")
     ids, places = tokenizer.encode_with_spans(text, [(*span.span(), "")] if span else [])
     require(len(ids) <= longest, "text", f"{text[:40]}... ({len(ids)} tokens)", f"of at most {longest} tokens")
     return ids, [*range(*places[0])] if places else []

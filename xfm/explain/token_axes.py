@@ -10,6 +10,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
+from ..config_utils import require
 from ..data.tokenizer import Tokenizer
 
 __all__ = ["PatchAxis", "TokenAxis", "token_axis"]
@@ -22,6 +23,15 @@ class TokenAxis:
     pieces: tuple[str, ...]  # "<s>", "a", "li", "on", "</s>"
     owner: tuple[int, ...]  # of each piece, its word; -1: none, as of <s>
     words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """ConfigError for what is no text, and for owners that are no words."""
+        for name in ("pieces", "words"):
+            for i, text in enumerate(getattr(self, name)):
+                require(isinstance(text, str), f"{name}[{i}]", text, "of type str")
+        allowed = range(-1, len(self.words))
+        fits = len(self.owner) == len(self.pieces) and all(owner in allowed for owner in self.owner)
+        require(fits, "owner", self.owner, f"{len(self.pieces)} numbers of words, from -1 to {len(self.words) - 1}")
 
     @property
     def members(self) -> Tensor:

@@ -20,16 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..config_utils import ConfigError, require
+from ..config_utils import ConfigError, one_of, require
 from ..data.tokenizer import Tokenizer
 from ..diagnostics import hooks
-from ..images import ImageLike
+from ..files import write_atomically
+from ..images import ImageLike, pixels
 from ..model import XFM
 from ..model.modes import eval_mode
+from ..text import parse_json, shown
 from .attention_capture import capture
 from .inputs import AttributionInputs, make_inputs
 from .targets import ITM, Outputs, Target
@@ -37,6 +39,7 @@ from .token_axes import PatchAxis, TokenAxis
 
 __all__ = ["AttentionMap", "Trace", "capture_attention", "trace"]
 
+_METADATA = "trace"  # the key of what is no array
 _AXES = {"text": "words", "image": "patches"}  # of an AttentionSite: as views call them
 
 
@@ -63,14 +66,17 @@ class AttentionMap:
 
 @dataclass(frozen=True)
 class Trace:
-    """`maps` has the attentions that the encoders have: for X-FM language, vision, fusion and cross (text to image).
+    """Any image (see `xfm.images.prepare`) of (side, side) pixels and a text. ConfigError for what is none, and for
+    maps that are not of its words and patches.
+
+    `maps` has the attentions that the encoders have: for X-FM language, vision, fusion and cross (text to image).
 
     `states`: for language, vision and fusion what enters the first layer and what leaves each layer; an encoder whose
     layers change their shape has none.
     """
 
     text: str
-    image: np.ndarray  # (side, side, 3) uint8
+    image: np.ndarray  # (side, side, 3) uint8, whatever it was given as
     words: TokenAxis
     patches: PatchAxis
     maps: dict[str, AttentionMap]
@@ -79,12 +85,31 @@ class Trace:
     target: str = ""  # of the gradients
     boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)  # phrase: x, y, w, h in pixels
 
+    def __post_init__(self) -> None:
+        require(isinstance(self.text, str), "text", self.text, "of type str")
+        object.__setattr__(self, "image", pixels(self.image))
+        side = self.patches.grid * self.patches.size
+        require(self.image.shape == (side, side, 3), "image.shape", self.image.shape, f"({side}, {side}, 3)")
+        sizes = {"words": len(self.words.pieces), "patches": 1 + self.patches.grid**2}
+        for name, attention in self.maps.items():
+            where = f"maps[{shown(name)}]"
+            for axis in ("queries", "keys"):
+                one_of(f"{where}.{axis}", getattr(attention, axis), sizes)
+            tokens = sizes[attention.queries], sizes[attention.keys]
+            for kind in ("weights", "gradients"):
+                if (values := getattr(attention, kind)) is not None:
+                    own, allowed = tuple(values.shape), f"(layers, heads, {tokens[0]}, {tokens[1]})"
+                    same = values.shape == attention.weights.shape
+                    require(len(own) == 4 and own[2:] == tokens and same, f"{where}.{kind}.shape", own, allowed)
+                    require(values.dtype.is_floating_point, f"{where}.{kind}.dtype", values.dtype, "real numbers")
+
     def __sub__(self, other: Trace) -> dict[str, AttentionMap]:
         """Map by map this one's weights minus another's, of another model, step or variant on the same input."""
         return {name: attention - other.maps[name] for name, attention in self.maps.items()}
 
-    def save(self, path: str | Path) -> tuple[Path, Path]:
-        """Writes `path`.safetensors (arrays) and `path`.json (the rest), and returns both paths."""
+    def save(self, path: str | Path) -> Path:
+        """Writes `path`.safetensors, arrays with the rest as its metadata, and returns its path. FileError where the
+        system refuses it; an old file is kept then."""
         arrays = {f"states/{name}": states for name, states in self.states.items()}
         arrays["image"] = torch.from_numpy(self.image)
         for name, attention in self.maps.items():
@@ -94,17 +119,19 @@ class Trace:
         rest = {name: getattr(self, name) for name in ("text", "scores", "target", "boxes")}
         rest |= {"words": dataclasses.asdict(self.words), "patches": dataclasses.asdict(self.patches)}
         rest["maps"] = {name: [attention.queries, attention.keys] for name, attention in self.maps.items()}
-        tensors, others = Path(f"{path}.safetensors"), Path(f"{path}.json")
-        tensors.write_bytes(save({name: array.contiguous() for name, array in arrays.items()}))
-        others.write_text(json.dumps(rest, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        return tensors, others
+        file = Path(f"{path}.safetensors")
+        content = {name: array.contiguous() for name, array in arrays.items()}
+        write_atomically(file, save(content, {_METADATA: json.dumps(rest)}))
+        return file
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
-        """What `save` wrote. ConfigError, which names the file, for anything else."""
+        """What `save` wrote under this path. ConfigError, which names the file, for anything else."""
+        file = Path(f"{path}.safetensors")
         try:
-            arrays = load(Path(f"{path}.safetensors").read_bytes())
-            rest: dict[str, Any] = json.loads(Path(f"{path}.json").read_text("utf-8"))
+            arrays = load(file.read_bytes())
+            with safe_open(file, "pt") as opened:
+                rest: dict[str, Any] = parse_json((opened.metadata() or {})[_METADATA])
             maps = {
                 name: AttentionMap(arrays[f"weights/{name}"], queries, keys, arrays.get(f"gradients/{name}"))
                 for name, (queries, keys) in rest.pop("maps").items()
@@ -119,7 +146,7 @@ class Trace:
                 **rest,
             )
         except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigError(f"{path}: not a trace that was saved here ({error}); save it again") from error
+            raise ConfigError(f"{file}: not a trace that was saved here ({shown(error)}); save it again") from error
 
 
 def trace(
@@ -136,6 +163,8 @@ def trace(
     `boxes`: x, y, width and height in pixels of the prepared image by phrase, where known. ConfigError for what is no
     image, a text that is too long, an unknown target, and scores that are not finite.
     """
+    require(isinstance(target, str | Target), "target", target, "a name, or a Target")
+    known = {phrase: _checked_box(phrase, box) for phrase, box in (boxes or {}).items()}
     inputs = make_inputs(model, tokenizer, image, text, target or ITM)
     with eval_mode(model), ExitStack() as stack:
         modules = {name: hooks.layers(model, layers) for name, layers in model.stacks.items()}
@@ -160,8 +189,17 @@ def trace(
         states,
         scores,
         inputs.target.name if target else "",
-        {phrase: (float(x), float(y), float(w), float(h)) for phrase, (x, y, w, h) in (boxes or {}).items()},
+        known,
     )
+
+
+def _checked_box(phrase: object, box: Sequence[float]) -> tuple[float, float, float, float]:
+    require(isinstance(phrase, str), "boxes", phrase, "boxes by phrase, of type str")
+    values = np.asarray(box)
+    finite = values.shape == (4,) and values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
+    require(finite, f"boxes[{shown(phrase)}]", box, "x, y, width, height in pixels")
+    x, y, w, h = values.tolist()
+    return float(x), float(y), float(w), float(h)
 
 
 def capture_attention(inputs: AttributionInputs, gradients: bool = True) -> tuple[dict[str, AttentionMap], Outputs]:

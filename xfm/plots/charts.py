@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from .colours import AXIS, BLUE, GREEN, GREY, ORANGE, PURPLE
+from .labels import clip
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def bars(values: Mapping[str, float], xlabel: str, title: str = "", reference: S
     axes.set_yticks(range(len(values)), list(values), fontsize=SIZE)
     axes.set_ylim(len(values) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(xlabel)
+    axes.set_xlabel(clip(xlabel, 100))
     return figure
 
 
@@ -44,9 +45,13 @@ def lines(table: pd.DataFrame, xlabel: str, ylabel: str, title: str = "", refere
     require(table, "rows")
     figure = new_figure(WIDTH, 3.6, title)
     axes = figure.subplots()
+    named = table.index.dtype.kind not in "biuf"  # names of the rows, not places on a scale
+    x = np.arange(len(table)) if named else table.index
+    if named:
+        axes.set_xticks(x, [clip(name, 20) for name in table.index])
     for i, (name, values) in enumerate(table.items()):
         colour, dash, _ = LINES[i % len(LINES)]
-        axes.plot(table.index, values, color=colour, linestyle=dash, linewidth=2, label=str(name))
+        axes.plot(x, values, color=colour, linestyle=dash, linewidth=2, label=str(name))
     if reference is not None:
         axes.axhline(reference, color=GREY, linewidth=1)
     axes.set(xlabel=xlabel, ylabel=ylabel)
@@ -79,10 +84,11 @@ def scatter(
 def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
     """Numbers from −1 to 1, as correlations and shares are, in their cells."""
     require(table, "rows")
-    figure = new_figure(WIDTH, 0.3 * len(table) + 1.8, title)
+    names = [clip(name, 24) for name in table.columns]
+    figure = new_figure(WIDTH, 0.3 * len(table) + 1.8 + 0.05 * max(0, max(map(len, names)) - 14), title)
     axes = figure.subplots()
     _cells(axes, table, "PuOr", Normalize(-1, 1), digits)
-    axes.set_xticks(range(table.shape[1]), table.columns, rotation=45, ha="right", fontsize=SIZE)
+    axes.set_xticks(range(table.shape[1]), names, rotation=45, ha="right", fontsize=SIZE)
     axes.set_yticks(range(len(table)), table.index, fontsize=SIZE)
     return figure
 

@@ -13,15 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from ..config_utils import require as require_config
 from ..data.synthetic import preview
 from ..data.synthetic.scenes import Scene
 from ..evaluation.examples import Grounded, Guess, Masked, Retrieved
+from ..images import ImageLike, pixels
+from ..text import shown
+from .arrays import numbers
 from .colours import BLUE, GREY, ORANGE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 from .svg import FIXED
 
 __all__ = ["RIGHT", "Card", "boxes", "cover_patches", "grounding_examples", "hidden_patches", "images",
-           "masked_word_examples", "ordinal", "retrieval_examples", "scenes", "sheet"]  # fmt: skip
+           "masked_word_examples", "ordinal", "retrieval_examples", "scenes", "sheet", "square_mask"]  # fmt: skip
 
 RIGHT, WRONG = "✓", "✗"
 _LINE = 11.2  # points from a line of text to the next
@@ -42,7 +46,7 @@ class Card:
 
     draw: Callable[[Axes], object]
     below: Sequence[_Text] = ()
-    above: str = ""
+    above: object = ""
 
 
 def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figure:
@@ -71,16 +75,18 @@ def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figur
     return figure
 
 
-def _picture(pixels: np.ndarray) -> Callable[[Axes], object]:
+def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
     """Every pixel a square, in a vector file as well."""
-    return lambda axes: axes.imshow(pixels, interpolation="none")
+    drawn = pixels(image, name)
+    return lambda axes: axes.imshow(drawn, interpolation="none")
 
 
 @styled
-def images(images: Mapping[str, np.ndarray], title: str = "", columns: int = 4, credit: str = "") -> Figure:
-    """Pictures (height, width, 3) uint8 by their names."""
+def images(images: Mapping[str, ImageLike], title: str = "", columns: int = 4, credit: str = "") -> Figure:
+    """Any images (see `xfm.images.prepare`) by their names. ConfigError for what is none."""
     require(images, "pictures")
-    return sheet([Card(_picture(i), above=name) for name, i in images.items()], columns, title, credit)
+    cards = [Card(_picture(image, f"images[{shown(name)}]"), above=name) for name, image in images.items()]
+    return sheet(cards, columns, title, credit)
 
 
 @styled
@@ -97,20 +103,31 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
 
 @styled
 def hidden_patches(
-    images: Sequence[np.ndarray], masks: Sequence[np.ndarray], title: str = "", columns: int = 6, credit: str = ""
+    images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", columns: int = 6, credit: str = ""
 ) -> Figure:
-    """Pictures (side, side, 3) with the patches that are hidden from the model, (P,) bool, row-major."""
+    """Any images (see `xfm.images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
+    (P,) bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
     require(images, "pictures")
 
-    def draw(axes: Axes, pixels: np.ndarray, mask: np.ndarray) -> None:
-        axes.imshow(pixels, interpolation="none")
-        cover_patches(axes, len(pixels), mask)
+    def draw(axes: Axes, picture: np.ndarray, mask: np.ndarray) -> None:
+        axes.imshow(picture, interpolation="none")
+        cover_patches(axes, len(picture), mask)
 
-    cards = [
-        Card(partial(draw, pixels=pixels, mask=mask), [_Text(f"{mask.sum()} of {len(mask)} hidden")])
-        for pixels, mask in zip(images, np.asarray(masks), strict=True)
-    ]
+    cards = []
+    for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        hidden = square_mask(mask, f"masks[{i}]")
+        below = [_Text(f"{hidden.sum()} of {len(hidden)} hidden")]
+        cards.append(Card(partial(draw, picture=pixels(image, f"images[{i}]"), mask=hidden), below))
     return sheet(cards, columns, title, credit)
+
+
+def square_mask(mask: Any, name: str) -> np.ndarray:
+    """(P,) bool, of a square grid's patches. ConfigError for another shape."""
+    hidden = numbers(mask, name, (None,))
+    require_config(
+        len(hidden) == math.isqrt(len(hidden)) ** 2 > 0, f"len({name})", len(hidden), "that of a square grid"
+    )
+    return hidden > 0
 
 
 def cover_patches(axes: Axes, side: int, mask: np.ndarray, colours: Sequence[Any] | None = None) -> None:
@@ -157,8 +174,9 @@ def grounding_examples(
     require(examples, "examples of grounding")
 
     def draw(axes: Axes, example: Grounded) -> None:
-        axes.imshow(example.image, interpolation="none")
-        height, width = example.image.shape[:2]
+        picture = pixels(example.image)
+        axes.imshow(picture, interpolation="none")
+        height, width = picture.shape[:2]
         shown = {}
         for name, (cx, cy, w, h) in (("true", example.true), ("predicted", example.predicted)):
             shown[name] = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
@@ -196,9 +214,9 @@ def masked_word_examples(
     require(examples, "examples of masked words")
     cards = []
     for e in examples:
-        for name, pixels, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
+        for name, image, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
             above = f"“{e.caption}”" if name == "its picture" else ""
-            cards.append(Card(_picture(pixels), [_Text(name, GREY), *_guesses(guesses, e.word)], above))
+            cards.append(Card(_picture(image), [_Text(name, GREY), *_guesses(guesses, e.word)], above))
     return sheet(cards, 2 * columns, title, credit)
 
 

@@ -13,8 +13,12 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 
 from ..config_utils import one_of
 from ..explain.scores import SCORES
+from ..images import ImageLike, pixels
+from ..text import shown
+from .arrays import finite, numbers
 from .colours import AXIS, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE
 from .examples import Card, sheet
+from .labels import clip
 from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled
 
 if TYPE_CHECKING:
@@ -34,19 +38,21 @@ _MAPS = {"language": "words to words, language encoder", "vision": "patches to p
 
 @styled
 def attributions(
-    image: np.ndarray,
+    image: ImageLike,
     attributions: Sequence[Attribution],
     truth: np.ndarray | None = None,
     title: str = "",
     columns: int = 4,
     credit: str = "",
 ) -> Figure:
-    """A panel an attribution of one input: the picture (side, side, 3) under its patches' numbers, and a bar a word.
+    """A panel an attribution of one input: any image (see `xfm.images.prepare`) of (side, side) pixels under its
+    patches' numbers, and a bar a word.
 
     Each panel has a scale of its own: methods' numbers have no common unit. Signed ones are shown around 0. `truth`
-    (side, side) bool is outlined. Raises ValueError where there is none.
+    (side, side) bool is outlined. Raises ValueError where there is none, ConfigError for what is no image.
     """
     require(attributions, "attributions")
+    picture_below = pixels(image)
     columns = min(columns, len(attributions))
     rows, bars = -(-len(attributions) // columns), _BAR * len(attributions[0].by_word())
     figure = new_figure(columns * COLUMN + 0.2, rows * (COLUMN + bars + 0.15) + 0.5, title, credit)
@@ -55,49 +61,60 @@ def attributions(
         axes.set_axis_off()
     pairs = zip(panels[::2].flat, panels[1::2].flat, strict=True)
     for (picture, below), one in zip(pairs, attributions, strict=False):
-        overlay(picture, image, one.image.numpy(), one.signed, truth)
-        picture.set_title(one.method, fontsize=SIZE + 1)
+        overlay(picture, picture_below, one.image.numpy(), one.signed, truth)
+        picture.set_title(clip(one.method, 40), fontsize=SIZE + 1)
         _word_bars(below, one)
     return figure
 
 
 @styled
 def patch_maps(
-    image: np.ndarray,
+    image: ImageLike,
     maps: Mapping[str, Any],
     title: str = "",
     columns: int = 4,
     signed: bool = False,
     credit: str = "",
 ) -> Figure:
-    """A panel a map: the picture (side, side, 3) under numbers (side, side). Each has a scale of its own."""
+    """A panel a map: any image (see `xfm.images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
+    its own. ConfigError for what is no image, and for maps of another size."""
     require(maps, "maps")
+    drawn = pixels(image)
     cards = [
-        Card(partial(overlay, image=image, values=np.asarray(values), signed=signed), above=name)
+        Card(partial(overlay, image=drawn, values=values, signed=signed, name=f"maps[{shown(name)}]"), above=name)
         for name, values in maps.items()
     ]
     return sheet(cards, columns, title, credit)
 
 
-def overlay(axes: Axes, image: np.ndarray, values: np.ndarray, signed: bool, truth: np.ndarray | None = None) -> None:
-    """The picture in grey below the numbers (side, side): what is near 0 lets it through."""
+def overlay(
+    axes: Axes,
+    image: np.ndarray,
+    values: Any,
+    signed: bool,
+    truth: np.ndarray | None = None,
+    name: str = "values",
+) -> None:
+    """The picture (H, W, 3) uint8 in grey below the numbers (H, W): what is near 0, or not finite, lets it through.
+    ConfigError for numbers of another size."""
     grey = np.repeat(image.mean(-1, keepdims=True) / 255, 3, -1)
+    values = finite(numbers(values, name, image.shape[:2]))
     colours, norm = colour_scale(values, signed)
     strength = np.abs(values) / max(float(np.abs(values).max()), 1e-12)
     opacity = (0.25 + 0.6 * strength)[..., None]
     axes.imshow(opacity * colours(norm(values))[..., :3] + (1 - opacity) * grey, interpolation="none")
     bare(axes)
     if truth is not None:
-        height, width = truth.shape
+        height, width = image.shape[:2]
         extent = (-0.5, width - 0.5, -0.5, height - 0.5)
+        mask = np.kron(numbers(truth, "truth", (height, width)), np.ones((4, 4)))
         for colour, line in (("white", 2.6), (ORANGE, 1.3)):
-            mask = np.kron(truth, np.ones((4, 4)))
             axes.contour(mask, [0.5], colors=colour, linewidths=line, extent=extent)
 
 
 def colour_scale(values: np.ndarray, signed: bool) -> tuple[Colormap, Normalize]:
     """Around 0 where numbers have a sign, from 0 otherwise."""
-    most = max(float(np.abs(values).max()), 1e-12)
+    most = max(float(np.abs(finite(values)).max(initial=0)), 1e-12)
     if signed:
         return colormaps["PuOr"], TwoSlopeNorm(0, -most, most)
     return colormaps["viridis"], Normalize(0, most)
@@ -106,13 +123,13 @@ def colour_scale(values: np.ndarray, signed: bool) -> tuple[Colormap, Normalize]
 def _word_bars(axes: Axes, one: Attribution) -> None:
     """The words in a column of their own, left of the bars."""
     words = one.by_word()
-    values = np.array(list(words.values()))
+    values = finite(np.array(list(words.values())))
     most = max(float(np.abs(values).max()), 1e-12) if len(values) else 1.0
     lowest = -1.0 if one.signed else 0.0
     left = lowest - 0.55 * (1 - lowest)  # a third of the width is the words'
     axes.barh(range(len(words)), values / most, color=[ORANGE if v < 0 else BLUE for v in values], height=0.7)
     for y, word in enumerate(words):
-        axes.text(left, y, word if len(word) < 12 else f"{word[:10]}…", va="center", fontsize=SIZE - 1)
+        axes.text(left, y, clip(word, 11), va="center", fontsize=SIZE - 1)
     axes.axvline(0, color=AXIS, linewidth=0.8)
     axes.set_xlim(left, 1.0)
     axes.set_ylim(len(words) - 0.4, -0.6)
@@ -135,7 +152,7 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
     figure = new_figure(heads * side + 0.4, layers * (side + 0.15) + 0.6, title, credit)
     for (layer, head), axes in np.ndenumerate(figure.subplots(layers, heads, squeeze=False)):
         row = chosen[layer, head]
-        overlay(axes, trace.image, trace.patches.pixels(row[1:]).numpy(), signed=False)
+        overlay(axes, pixels(trace.image), trace.patches.pixels(row[1:]).numpy(), signed=False)
         entropy = float((-(row * row.clamp_min(1e-12).log())).sum())
         axes.set_xlabel(f"head {head}: most {float(row.max()):.2f}, {entropy:.1f} nats", fontsize=7)
         axes.set_ylabel("" if head else f"layer {layer}", fontsize=SIZE)
@@ -151,8 +168,8 @@ def attention_matrices(trace: Trace, map: str = "language", layer: int = -1, tit
     for head, axes in enumerate(figure.subplots(1, len(weights), sharey=True, squeeze=False)[0]):
         axes.imshow(weights[head], cmap="viridis", vmin=0)
         axes.set_title(f"head {head}: most {weights[head].max():.2f}", fontsize=SIZE + 1)
-        axes.set_xticks(range(len(pieces)), pieces, rotation=90, fontsize=SIZE)
-        axes.set_yticks(range(len(pieces)), pieces, fontsize=SIZE)
+        axes.set_xticks(range(len(pieces)), [clip(piece, 14) for piece in pieces], rotation=90, fontsize=SIZE)
+        axes.set_yticks(range(len(pieces)), [clip(piece, 14) for piece in pieces], fontsize=SIZE)
         axes.grid(visible=False)
     return figure
 
@@ -207,7 +224,7 @@ def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attrib
                 axes.axvline(own.loc[base, "mean"], color=AXIS, linestyle=dash, linewidth=1)
         axes.set_yticks(range(len(methods)), methods, fontsize=SIZE)
         axes.set_ylim(len(methods) - 0.4, -0.6)
-        axes.set_title(score)
+        axes.set_title(clip(score, 50))
         better = "right is better" if score in SCORES and SCORES[score].higher_is_better else "left is better"
         randomised = score.startswith("weights drawn anew")  # a rank correlation, and no SCORE
         axes.set_xlabel("0: changes with the model's weights" if randomised else better, fontsize=SIZE)

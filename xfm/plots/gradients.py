@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from .charts import LINES
 from .colours import GREY, LIGHT, ORANGE
+from .labels import clip
 from .style import SIZE, Figure, new_figure, require, styled
 from .svg import FIXED
 
@@ -56,9 +57,9 @@ def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str
     panels = figure.subplots(1, len(named), sharey=True, squeeze=False)[0]
     for axes, (name, values) in zip(panels, cells.items(), strict=True):
         axes.set(xlim=(0, columns), ylim=(rows, 0))
-        axes.set_title(name, pad=8)
-        axes.set_xticks([c + 0.5 for c in range(columns)], [str(o).upper() for o in first.index])
-        axes.set_yticks([r + 0.5 for r in range(rows)], list(map(str, first.columns)))
+        axes.set_title(clip(name, 60), pad=8)
+        axes.set_xticks([c + 0.5 for c in range(columns)], [clip(o, 12).upper() for o in first.index])
+        axes.set_yticks([r + 0.5 for r in range(rows)], [clip(name, 24) for name in first.columns])
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)

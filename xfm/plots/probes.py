@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from .colours import BLUE, GREEN, GREY, ORANGE, PURPLE
 from .gradients import HATCHED, LINES, NO_PATH, PLAIN
-from .style import WIDTH, Figure, require, styled
+from .style import WIDTH, Figure, new_figure, require, styled
 from .svg import FIXED
 
 __all__ = ["READINGS", "cosines", "cycle", "interval", "probes", "series"]
@@ -61,8 +61,7 @@ def cosines(record: Record, title: str = "") -> Figure:
     names = sorted({o for pairs in encoders.values() for pair in pairs for o in pair.split()})
     require(names, "cosines of gradients")
     side = (len(names) - 1) * 0.5
-    figure = Figure(figsize=(len(encoders) * (side + 0.9), side + 1.5), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left")
+    figure = new_figure(len(encoders) * (side + 0.9), side + 1.5, title)
     panels = figure.subplots(1, len(encoders), squeeze=False)[0]
     for axes, (encoder, pairs) in zip(panels, encoders.items(), strict=True):
         axes.set(xlim=(0, len(names) - 1), ylim=(len(names) - 1, 0), aspect="equal")
@@ -109,7 +108,7 @@ def probes(
     require(panels, "probes")
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(WIDTH * columns / 3 + 0.3, 2.1 * rows + 0.6), layout="constrained")
+    figure = new_figure(WIDTH * columns / 3 + 0.3, 2.1 * rows + 0.6, title)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
@@ -127,7 +126,6 @@ def probes(
     if len(runs) > 1:
         handles, labels = max((axes.get_legend_handles_labels() for axes in grid.flat), key=lambda h: len(h[1]))
         figure.legend(handles, labels, loc="outside lower left", ncols=4)
-    figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 

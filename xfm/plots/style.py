@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import functools
-import textwrap
-from collections.abc import Callable, Mapping, Sized
+import os
+from collections.abc import Callable, Sized
 from io import BytesIO
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.figure
-from matplotlib import style
+from matplotlib import rcParams, style
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
+from ..files import write_atomically
 from .colours import AXIS, GREY, GRID
+from .labels import SIZE, make_legible, wrap
 from .svg import themed
 
-__all__ = ["COLUMN", "SIZE", "WIDTH", "Figure", "bare", "new_figure", "require", "styled", "wrap"]
+__all__ = ["COLUMN", "SIZE", "WIDTH", "Figure", "bare", "message_figure", "new_figure", "require", "styled", "wrap"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Content = bytes
 
 WIDTH, COLUMN = 9.5, 2.25  # inches: a notebook's width, one of four pictures across it
-SIZE = 8.5  # points, of labels
 _CSS, _SHARP = 96, 1.6  # pixels per inch on the page; image pixels per page pixel, for high-resolution screens
 _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # the $ and _ of a caption are characters
@@ -39,6 +40,16 @@ _STYLE: dict[str, Any] = {
 
 class Figure(matplotlib.figure.Figure):
     """Shows itself in a notebook, without pyplot; elsewhere `figure.savefig(path)`."""
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As matplotlib's, but a file appears whole or stays as it was. FileError where the system refuses it."""
+        if not isinstance(fname, str | os.PathLike):
+            return super().savefig(fname, **options)
+        path = Path(fname)
+        kind = options.pop("format", None) or path.suffix[1:] or rcParams["savefig.format"]
+        buffer = BytesIO()
+        super().savefig(buffer, format=kind, **options)
+        write_atomically(path if path.suffix else path.with_name(f"{path.name}.{kind}"), buffer.getvalue())
 
     def bytes(self, kind: str = "png") -> Content:
         """The content of a file: "png", "pdf" or "svg", the same for the same figure."""
@@ -66,10 +77,13 @@ class Figure(matplotlib.figure.Figure):
 
 
 def new_figure(width: float, height: float, title: str = "", credit: str = "") -> Figure:
-    """An empty figure (inches) in constrained layout, with a title and, below it, the credit of its pictures."""
+    """An empty figure (inches; higher for a long title or credit) in constrained layout, with a title and, below it,
+    the credit of its pictures."""
+    title, credit = wrap(title, width - 0.2, 12), wrap(credit, width - 0.2, 7.5, most=2000)
+    height += 0.2 * max(0, title.count("\n") - 1) + 0.13 * credit.count("\n")
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.05))
     if title:
-        figure.suptitle(wrap(title, width - 0.2, 12), x=0.01, ha="left")
+        figure.suptitle(title, x=0.01, ha="left")
     if credit:
         figure.supxlabel(credit, x=0.99, ha="right", fontsize=7.5, color=GREY)
     return figure
@@ -81,9 +95,18 @@ def styled(make: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(make)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with style.context(["default", _STYLE]):
-            return make(*args, **kwargs)
+            figure = make(*args, **kwargs)
+            if isinstance(figure, matplotlib.figure.Figure):
+                make_legible(figure)
+            return figure
 
     return drawn
+
+
+@styled
+def message_figure(text: str) -> Figure:
+    """A line that says why there is nothing to draw."""
+    return new_figure(WIDTH, 0.9, text)
 
 
 def require(items: Sized, what: str) -> None:
@@ -97,15 +120,3 @@ def bare(axes: Axes) -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-
-
-def wrap(text: str, inches: float, points: float = SIZE, indent: str = "") -> str:
-    """Broken into lines that fit a width, the later ones indented; characters that the font lacks become �."""
-    drawable = "".join(c if ord(c) in _glyphs() or c.isspace() else "�" for c in text)
-    characters = max(len(indent) + 4, int(72 * inches / (0.6 * points)))  # of DejaVu Sans's mean width
-    return "\n".join(textwrap.wrap(drawable, characters, subsequent_indent=indent))
-
-
-@functools.cache
-def _glyphs() -> Mapping[Any, Any]:
-    return get_font(findfont(FontProperties())).get_charmap()

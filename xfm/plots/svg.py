@@ -16,6 +16,7 @@ __all__ = ["FIXED", "themed"]
 FIXED = "fixed"
 _VARIABLES = {light: f"var(--{name}, {light})" for name, (light, _) in PALETTE.items()}
 _ROUNDED = re.compile(r"(\.\d\d)\d+")  # a hundredth of a point is plenty
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _REFERENCE = re.compile(r"(^|url\()#([\w-]+)")
 
 
@@ -39,8 +40,9 @@ def themed(drawn: bytes, name: str, label: str) -> str:
         element.attrib = {k: _REFERENCE.sub(rf"\1#{name}-\2", value) for k, value in element.attrib.items()}
         if identifier in referenced:
             element.set("id", f"{name}-{identifier}")
+    readable = _NOT_XML.sub("�", label)
     root.attrib = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": root.attrib["viewBox"], "width": f"{width:.0f}",
-                   "height": f"{height:.0f}", "preserveAspectRatio": "xMinYMin", "role": "img", "aria-label": label,
+                   "height": f"{height:.0f}", "preserveAspectRatio": "xMinYMin", "role": "img", "aria-label": readable,
                    "style": f"--width:{width:.0f}px;stroke-linejoin:round;fill:{_VARIABLES['#000000']}"}  # fmt: skip
     return ElementTree.tostring(root, "unicode")
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from xfm.plots import Figure
 from xfm.plots.colours import GREY
 from xfm.plots.curves import smooth
+from xfm.plots.labels import clip
 from xfm.plots.probes import cycle
-from xfm.plots.style import SIZE, WIDTH, new_figure, styled
+from xfm.plots.style import SIZE, WIDTH, message_figure, new_figure, styled
 
 __all__ = ["CurvePanel", "compare_runs"]
 
@@ -38,7 +40,7 @@ def compare_runs(
     behind which the values themselves are faint. `logarithmic`: the axis, of panels whose values are all above zero.
     Without panels a figure that says that there is nothing yet."""
     if not panels:
-        return new_figure(WIDTH, 0.9, f"{title}: nothing to draw yet" if title else "Nothing to draw yet")
+        return message_figure(f"{title}: nothing to draw yet" if title else "Nothing to draw yet")
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH * columns / 3 + 0.3, 2.0 * rows + 0.6, title)
@@ -54,10 +56,11 @@ def compare_runs(
             axes.plot(steps, smooth(steps, values, span), color=colour, linestyle=dash, linewidth=1.6)
         for run, (steps, values) in panel.held_out.items():
             axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
-        everything = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]
-        if logarithmic and min((values.min() for values in everything if len(values)), default=0) > 0:
-            axes.set_yscale("log")
-        axes.set_title(name, fontsize=SIZE + 0.5)
+        known = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]
+        known = np.concatenate([np.zeros(0), *known])
+        if logarithmic and known.min(initial=math.inf) > 0 and len(known):
+            _set_logarithmic(axes, known.max() / known.min())
+        axes.set_title(clip(name, 40), fontsize=SIZE + 0.5)
         axes.set_ylabel(panel.unit, fontsize=SIZE)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.tick_params(labelsize=8)
@@ -70,3 +73,11 @@ def compare_runs(
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
     figure.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
+
+
+def _set_logarithmic(axes: Axes, ratio: float) -> None:
+    """With plain numbers: the usual ones are mathtext, which no text of a figure here is read as."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if ratio < 100 else (1,), numticks=6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -13,7 +13,7 @@ from xfm.config import FlowConfig
 from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure
 from xfm.plots.colours import AXIS, BLUE, GREEN, GREY, ORANGE, SHADE, TINT
-from xfm.plots.style import WIDTH, styled
+from xfm.plots.style import WIDTH, styled, wrap
 
 __all__ = ["flow_diagram"]
 
@@ -45,7 +45,7 @@ def flow_diagram(
     figure = Figure(figsize=(WIDTH, _TALL))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, _TALL))
     axes.set_axis_off()
-    axes.text(0.12, _TALL - 0.12, title, fontsize=11.5, fontweight="bold", va="top")
+    axes.text(0.12, _TALL - 0.12, wrap(title, WIDTH - 0.3, 12), fontsize=11.5, fontweight="bold", va="top")
     for encoder, (x, y) in _ENCODERS.items():
         look: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": TINT, "edgecolor": BLUE}
         axes.add_patch(FancyBboxPatch((x - 0.75, y - 0.3), 1.5, 0.6, linewidth=1.4, **look))

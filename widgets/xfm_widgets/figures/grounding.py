@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xfm.config_utils import require
+from xfm.images import ImageLike, pixels
 from xfm.plots import Figure
+from xfm.plots.arrays import finite, numbers
 from xfm.plots.examples import boxes
 from xfm.plots.explanations import overlay
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled
@@ -18,7 +21,7 @@ Box = Sequence[float]  # x, y, width, height in pixels
 
 @styled
 def grounding(
-    image: np.ndarray,
+    image: ImageLike,
     title: str,
     predicted: Box | None = None,
     true: Box | None = None,
@@ -26,20 +29,28 @@ def grounding(
     attention_label: str = "",
     credit: str = "",
 ) -> Figure:
-    """The picture (H, W, 3) uint8 with the true box (solid) and the predicted one (dashed); next to it, where given,
-    attention by patch (rows, columns)."""
+    """Any image (see `xfm.images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels;
+    next to it, where given, attention by patch (rows, columns). ConfigError for what is none."""
+    image = pixels(image)
     height, width = image.shape[:2]
+    if attention is not None:
+        attention = numbers(attention, "attention", (None, None))
+        require(attention.size > 0, "attention.shape", attention.shape, "not empty")
+    known = {
+        name: numbers(box, name, (4,)) for name, box in (("true", true), ("predicted", predicted)) if box is not None
+    }
+    for name, box in known.items():
+        require(bool(np.isfinite(box).all()), name, box.tolist(), "finite")
     figure = new_figure(WIDTH, 3.2 * min(height / width, 1) + 1.1, title, credit)
     left, right = figure.subplots(1, 2)
     left.imshow(image, interpolation="none")
     bare(left)
     bare(right)
-    known = {name: box for name, box in (("true", true), ("predicted", predicted)) if box is not None}
     if handles := boxes(left, known):
         figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=SIZE)
     if attention is not None:
         rows, columns = attention.shape
         down, across = np.arange(height) * rows // height, np.arange(width) * columns // width
         overlay(right, image, attention[np.ix_(down, across)], signed=False)
-        right.set_xlabel(f"{attention_label}; largest: {attention.max():.3f}", fontsize=SIZE, loc="left")
+        right.set_xlabel(f"{attention_label}; largest: {finite(attention).max():.3f}", fontsize=SIZE, loc="left")
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,13 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
+from xfm.config_utils import require
+from xfm.images import ImageLike, pixels
 from xfm.plots import Figure
+from xfm.plots.arrays import numbers
 from xfm.plots.colours import BLUE, GREY
-from xfm.plots.examples import RIGHT, cover_patches
+from xfm.plots.examples import RIGHT, cover_patches, square_mask
+from xfm.plots.labels import clip
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
 __all__ = ["masked_prediction"]
@@ -22,34 +27,44 @@ _READABLE = 8  # patches a side, at most: their numbers fit
 
 @styled
 def masked_prediction(
-    image: np.ndarray,
+    image: ImageLike,
     hidden: np.ndarray,
     agreement: np.ndarray | None,
-    pixels: np.ndarray | None,
+    target: ImageLike | None,
     words: Sequence[Mapping[str, Any]],
     title: str = "",
     credit: str = "",
 ) -> Figure:
-    """The picture (side, side, 3) uint8 as it is shown, with `hidden` (P,) bool covered; next to it, where hidden, the
-    `agreement` (P,) of MIM's prediction with its target, a cosine, and the target in `pixels` (side, side, 3) uint8;
-    below them the guesses for hidden word pieces, as `explain.masked_prediction` has them in "words"."""
+    """Any image (see `xfm.images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
+    to it, where hidden, the `agreement` (P,) of MIM's prediction with its target, a cosine, and the pixels as a
+    `target`, an image of the same size. Below them the guesses for hidden word pieces, as `explain.masked_prediction`
+    has them in "words". ConfigError for what is no image, and for other sizes."""
+    image, hidden = pixels(image), square_mask(hidden, "hidden")
+    side, size = len(image), math.isqrt(len(hidden))
+    fits = f"(side, side, 3), {size} patches a side"
+    require(image.shape == (side, side, 3) and side % size == 0, "image.shape", image.shape, fits)
+    if agreement is not None:
+        agreement = numbers(agreement, "agreement", hidden.shape)
+    if target is not None:
+        target = pixels(target, "target")
+        require(target.shape == image.shape, "target.shape", target.shape, str(image.shape))
     rows = [
-        (w["piece"], [wrap(_guesses(w["piece"], w[side]), 0.4 * WIDTH) for side in ("with", "without")]) for w in words
+        (clip(w["piece"], 14), [wrap(_guesses(w["piece"], w[given]), 0.4 * WIDTH) for given in ("with", "without")])
+        for w in words
     ]
     lines = 1.5 + sum(1.4 + max(text.count("\n") for text in cells) for _, cells in rows)
-    side, below = 2.9, 0.17 * lines
-    figure = new_figure(WIDTH, side + below + 1.0, title, credit)
-    grid = figure.add_gridspec(2, 3, height_ratios=[side, below])
-    size = round(len(hidden) ** 0.5)
-    where = np.kron(hidden.reshape(size, size), np.ones((len(image) // size,) * 2))[..., None] > 0
+    above, below = 2.9, 0.17 * lines
+    figure = new_figure(WIDTH, above + below + 1.0, title, credit)
+    grid = figure.add_gridspec(2, 3, height_ratios=[above, below])
+    where = np.kron(hidden.reshape(size, size), np.ones((side // size,) * 2))[..., None] > 0
     faint = (0.25 * image.mean(-1, keepdims=True) + 0.75 * 245).repeat(3, -1).astype(np.uint8)
     known = np.zeros(len(hidden), bool) if agreement is None else hidden & np.isfinite(agreement)
     mean = ": not given" if agreement is None else f", mean {agreement[known].mean():.2f}" if known.any() else ""
     panels = {
         "as it is shown": image,
         f"MIM's cosine with its target{mean}": faint,
-        "the pixels as a target instead" + (": not given" if pixels is None else ""): (
-            faint if pixels is None else np.where(where, pixels, faint)
+        "the pixels as a target instead" + (": not given" if target is None else ""): (
+            faint if target is None else np.where(where, target, faint)
         ),
     }
     axes = [figure.add_subplot(grid[0, i]) for i in range(3)]
@@ -57,9 +72,9 @@ def masked_prediction(
         picture.imshow(ground, interpolation="none")
         picture.set_title(name, fontsize=SIZE)
         bare(picture)
-    cover_patches(axes[0], len(image), hidden)
+    cover_patches(axes[0], side, hidden)
     if agreement is not None:
-        _cosines(axes[1], len(image), known, agreement)
+        _cosines(axes[1], side, known, agreement)
     _table(figure.add_subplot(grid[1, :]), rows, lines)
     return figure
 

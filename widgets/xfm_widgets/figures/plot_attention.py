@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from matplotlib.cm import ScalarMappable
 from torch import Tensor
 
+from xfm.images import pixels
 from xfm.plots import Figure
+from xfm.plots.arrays import finite, numbers
 from xfm.plots.colours import BLUE, ORANGE
 from xfm.plots.explanations import colour_scale, overlay
+from xfm.plots.labels import clip
 from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
+from xfm.text import shown
 
 if TYPE_CHECKING:
     from xfm.explain.tracing import Trace
@@ -34,21 +39,23 @@ class AttentionSide:
 def plot_attention(
     sides: Sequence[AttentionSide], trace: Trace, signed: bool = False, title: str = "", credit: str = ""
 ) -> Figure:
-    """A panel a side, each with a scale of its own; `signed`: differences. ValueError where there is no side."""
+    """A panel a side, each with a scale of its own; `signed`: differences. ValueError where there is no side,
+    ConfigError for weights that are not those of the trace's words or patches; what is not finite is drawn as 0."""
     require(sides, "sides")
     high = max(3.0 if side.kind == "patches" else 0.2 * len(side.weights) for side in sides)
     figure = new_figure(WIDTH * (1 if len(sides) > 1 else 0.6), high + 1.1, title, credit)
     for axes, side in zip(figure.subplots(1, len(sides), squeeze=False)[0], sides, strict=True):
-        weights = side.weights.numpy()
-        axes.set_title(side.title)
+        tokens = len(trace.words.pieces) if side.kind == "words" else 1 + trace.patches.grid**2
+        weights = finite(numbers(side.weights, f"weights of {shown(side.title)}", (tokens,)))
+        axes.set_title(clip(side.title, 60))
         if side.kind == "patches":
-            overlay(axes, trace.image, trace.patches.pixels(side.weights[1:]).numpy(), signed)
+            overlay(axes, pixels(trace.image), trace.patches.pixels(torch.from_numpy(weights[1:])).numpy(), signed)
             colours, norm = colour_scale(weights[1:], signed)
             figure.colorbar(ScalarMappable(norm, colours), ax=axes, aspect=25)
             axes.set_xlabel(f"the token of the whole picture: {weights[0]:.3f}", fontsize=SIZE, loc="left")
             continue
         axes.barh(range(len(weights)), weights, height=0.7, color=np.where(weights < 0, ORANGE, BLUE))
-        axes.set_yticks(range(len(weights)), trace.words.pieces, fontsize=SIZE)
+        axes.set_yticks(range(len(weights)), [clip(piece, 20) for piece in trace.words.pieces], fontsize=SIZE)
         axes.set_ylim(len(weights) - 0.4, -0.6)
         axes.locator_params(axis="x", nbins=4)
     return figure

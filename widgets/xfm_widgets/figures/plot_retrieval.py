@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.patches import Rectangle
 
+from xfm.images import pixels
 from xfm.plots import Figure
 from xfm.plots.colours import BLUE, GREEN, LIGHT, ORANGE
 from xfm.plots.examples import RIGHT, ordinal
@@ -60,7 +61,7 @@ def _pictures(part: SubFigure, pairs: RetrievalSet, query: int, labels: dict[int
     for axes in panels:
         bare(axes)
     for axes, (i, label) in zip(panels, labels.items(), strict=False):
-        axes.imshow(pairs.images[i], interpolation="none")
+        axes.imshow(pixels(pairs.images[i], f"images[{i}]"), interpolation="none")
         axes.set_xlabel(label.replace("  ", "\n"), fontsize=SIZE, color=GREEN if true[i] else "black", loc="left")
         if true[i]:
             frame = Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=GREEN, linewidth=3)
@@ -69,7 +70,7 @@ def _pictures(part: SubFigure, pairs: RetrievalSet, query: int, labels: dict[int
 
 def _sentences(part: SubFigure, pairs: RetrievalSet, query: int, labels: dict[int, str], true: np.ndarray) -> None:
     picture, answers = part.subplots(2, 1, height_ratios=[1, 2.7])
-    picture.imshow(pairs.images[query], interpolation="none")
+    picture.imshow(pixels(pairs.images[query], f"images[{query}]"), interpolation="none")
     picture.set_anchor("W")
     bare(picture)
     bare(answers)

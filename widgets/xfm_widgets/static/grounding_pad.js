@@ -4,6 +4,7 @@ import { bitmap, canvas, legend, outline, patchAt } from "./canvas.js";
 import { css, sequential } from "./colour.js";
 import { arrowKeys, button, select, slider } from "./controls.js";
 import { node } from "./dom.js";
+import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, uint8 } from "./numbers.js";
 
@@ -34,14 +35,15 @@ const pixels = ([x, y, w, h]) => `x ${x.toFixed(1)}, y ${y.toFixed(1)}, ${w.toFi
 
 /** @param {Host<GroundingPadTraits>} host */
 function render({ model, el }) {
-  const payload = model.get("payload");
+  const payload = model.get("payload"); // all but `found` stays as it is
+  const found = () => model.get("payload").found;
   const knownPhrases = Object.keys(payload.boxes);
   const scale = LARGE / Math.max(payload.width, payload.height, 1);
   const source = bitmap(uint8(payload.image), payload.width, payload.height);
   const [wide, tall] = [payload.width * scale, payload.height * scale];
-  const answer = () => own(model.get("found"), model.get("phrase"));
+  const answer = () => own(found(), model.get("phrase"));
   const trueBox = () => own(payload.boxes, model.get("phrase"));
-  const phrases = () => [...new Set([...knownPhrases, ...Object.keys(model.get("found"))])];
+  const phrases = () => [...new Set([...knownPhrases, ...Object.keys(found())])];
   const shape = () => {
     const [layers = 0, heads = 0, pieces = 0, tokens = 0, grid = 0] = answer()?.shape ?? [];
     return { layers, heads, pieces, tokens, grid };
@@ -49,11 +51,11 @@ function render({ model, el }) {
 
   /** Each image token's share of the attention that is chosen; null where there is none */
   function attention() {
-    const found = answer();
+    const one = answer();
     const { layers, heads, pieces, tokens } = shape();
-    if (!layers || !found?.weights || !found.most) return null;
-    const weights = uint8(found.weights);
-    const rowLargest = float32(found.most);
+    if (!layers || !one?.weights || !one.most) return null;
+    const weights = uint8(one.weights);
+    const rowLargest = float32(one.most);
     const chosenLayers = chosenOf("layer", layers);
     const chosenHeads = chosenOf("head", heads);
     const token = clamp(model.get("token"), 0, pieces - 1);
@@ -86,8 +88,8 @@ function render({ model, el }) {
         "IoU",
       ],
       rows: phrases().map((phrase) => {
-        const found = own(model.get("found"), phrase);
-        return [phrase, ...(own(payload.boxes, phrase) ?? NO_BOX), ...(found?.box ?? NO_BOX), found?.iou ?? null];
+        const one = own(found(), phrase);
+        return [phrase, ...(own(payload.boxes, phrase) ?? NO_BOX), ...(one?.box ?? NO_BOX), one?.iou ?? null];
       }),
     }),
   });
@@ -118,7 +120,7 @@ function render({ model, el }) {
   /** @param {string} phrase */
   function ask(phrase) {
     if (!phrase) return ui.warn("Type a phrase first.");
-    const isMissing = model.offline && own(model.get("found"), phrase) === null;
+    const isMissing = model.offline && own(found(), phrase) === null;
     ui.warn(isMissing ? "A new phrase needs the model, so Python: in this file the phrases above work." : "");
     if (!isMissing) ui.set({ phrase });
   }
@@ -308,13 +310,14 @@ function render({ model, el }) {
   function description() {
     const phrase = model.get("phrase");
     if (!phrase) return "No phrase is chosen.";
-    const [found, truth] = [answer(), trueBox()];
+    const [predicted, truth] = [answer(), trueBox()];
     const lines = [
       `“${phrase.length > 90 ? `${phrase.slice(0, 89)}…` : phrase}”`,
       truth ? `True box: ${pixels(truth)}.` : "No true box is known for this phrase, so there is no IoU.",
     ];
-    if (!found) lines.push("There is no answer for this phrase.");
-    else lines.push(found.box ? `Predicted box: ${pixels(found.box)}.` : "The predicted box is not a finite one.");
+    if (!predicted) lines.push("There is no answer for this phrase.");
+    else
+      lines.push(predicted.box ? `Predicted box: ${pixels(predicted.box)}.` : "The predicted box is not a finite one.");
     return lines.join("\n");
   }
 
@@ -327,7 +330,12 @@ function render({ model, el }) {
     drawPad();
     ui.announce(`${score.textContent}. ${where.textContent}`);
   }
-  ui.draws(["phrase", "found", "layer", "head", "token"], draw);
+  const take = () => {
+    if (!addNewest(found(), model.get("newest")) && !model.offline) model.send({ do: "whole" });
+  };
+  ui.on("change:newest", take);
+  take();
+  ui.draws(["phrase", "newest", "payload", "layer", "head", "token"], draw);
   ui.on("change:patch", () => {
     drawPad();
     ui.announce(pointed.textContent ?? "");

@@ -104,7 +104,7 @@ function render({ model, el }) {
     () => {
       clearTimeout(timer);
       timer = 0;
-      model.send("hide at random");
+      model.send({ do: "hide at random" });
     },
     { disabled: isStill, title: "Blocks of patches and spans of words, as many as in pretraining" },
   );

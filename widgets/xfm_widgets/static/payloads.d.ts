@@ -270,13 +270,6 @@ export interface Selection {
   sentences?: number[];
 }
 
-export interface GroundingPadPayload {
-  image: DataView;
-  height: number;
-  width: number;
-  boxes: Record<string, number[]>;
-}
-
 export interface GroundedPhrase {
   box: number[] | null;
   iou: number | null;
@@ -284,6 +277,20 @@ export interface GroundedPhrase {
   shape: number[];
   weights?: DataView;
   most?: DataView;
+}
+
+export interface GroundingPadPayload {
+  image: DataView;
+  height: number;
+  width: number;
+  boxes: Record<string, number[]>;
+  found: Record<string, GroundedPhrase>;
+}
+
+export interface NewestFinding {
+  phrase?: string;
+  answer?: GroundedPhrase;
+  count?: number;
 }
 
 export interface AblationExplorerTraits {
@@ -328,10 +335,10 @@ export interface GradientFlowTraits {
 
 export interface GroundingPadTraits {
   credit: string;
-  found: Record<string, GroundedPhrase>;
   head: number;
   layer: number;
   message: string;
+  newest: NewestFinding;
   patch: number;
   payload: GroundingPadPayload;
   phrase: string;

@@ -578,7 +578,7 @@ function render({ model, el }) {
     traceControls?.show();
     const absent = chosenLabels().filter((label) => label && !traceOf(label));
     note.textContent = problem(absent);
-    if (!model.offline) for (const label of absent) model.send({ need: label });
+    if (!model.offline) for (const label of absent) model.send({ do: "trace", of: label });
     // what was there stays until an answer comes
     panels.style.display = canDraw() || (absent.length && !model.offline) ? "" : "none";
     if (!canDraw()) return;

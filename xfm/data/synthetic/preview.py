@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ...config import RunConfig
+from ...config_utils import require
+from ...files import write_atomically
 from .. import dataset
 from ..source import SPLITS, Split
 from .objects import Object
@@ -22,6 +25,7 @@ __all__ = ["COLOURS", "difficulty", "free_corner", "preview", "show"]
 COLOURS = ("#0072B2", "#D55E00", "#007F5C", "#A3428B")
 STYLES = ("-", "--", "-.", ":")
 PICTURE, GAP, LINE, HEAD, TITLE = 2.9, 0.35, 0.18, 0.9, 0.5  # inches
+KINDS = (".png", ".pdf", ".svg")
 WRAP = 38  # characters a line
 ONE_SPLIT = ((1,) * 4, (2, 3, 4, 2), (3, 4, 2, 4))  # objects of the scenes, row by row, of one split ...
 ALL_SPLITS = ((1, 2, 3, 4, 2),)  # ... and of each of all
@@ -35,11 +39,14 @@ MEANING: dict[Split, str] = {
 
 
 def preview(config: RunConfig, path: Path | str, split: Split | None = None, seed: int | None = None) -> Path:
-    """Writes a PNG of scenes with captions, boxes and the phrases that refer to them; returns its path.
+    """Writes a PNG, PDF or SVG of scenes with captions, boxes and the phrases that refer to them; returns its path.
 
-    Twelve scenes of a split, or a row of every split that the world has; of the config's seed, or another. Raises
-    ValueError for an unknown or an empty split, and for a dataset without the drawn world.
+    Twelve scenes of a split, or a row of every split that the world has; of the config's seed, or another. ConfigError
+    for another kind of file, ValueError for an unknown or an empty split, and for a dataset without the drawn world;
+    FileError where the system refuses the file, an old one is kept then.
     """
+    path = Path(path)
+    require(path.suffix.lower() in KINDS, "out", str(path), f"a file's name that ends in {', '.join(KINDS)}")
     world, seed = dataset(config).world, config.seed if seed is None else seed
     numbers = ONE_SPLIT if split else ALL_SPLITS
     sections: dict[Split, list[list[Scene]]] = {}
@@ -74,8 +81,10 @@ def preview(config: RunConfig, path: Path | str, split: Split | None = None, see
                     write(left, top + PICTURE + 0.12 + n * LINE, line, size=9.5, color=colour, va="top")
             top += _row_height(row)
         top += TITLE / 2
-    figure.savefig(path, dpi=110)
-    return Path(path)
+    buffer = BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=110)
+    write_atomically(path, buffer.getvalue())
+    return path
 
 
 def _row_height(row: Sequence[Scene]) -> float:

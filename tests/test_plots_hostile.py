@@ -1,0 +1,343 @@
+"""Figures of texts, pictures and numbers that nobody expected: drawn in every format, or refused by name."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import hostile
+import numpy as np
+import pandas as pd
+import pytest
+import test_plots
+import test_plots_probes
+import torch
+from matplotlib.text import Text
+from PIL import Image
+
+from xfm import plots
+from xfm.config_utils import ConfigError
+from xfm.evaluation.examples import Grounded, Masked, Retrieved
+from xfm.evaluation.retrieval_set import RetrievalSet
+from xfm.explain.attribution import Attribution
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+from xfm.explain.tracing import AttentionMap, Trace
+from xfm.files import FileError
+from xfm.plots.labels import clip, drawable, wrap
+from xfm_widgets import figures
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+ITS_WORDS = ("<s>", "a", "lion", "</s>")
+WORST = "a\ud800 \x00\x1b[31m $\\frac{ \u202e\u200b\ufffe\r\n<b> " + "e\u0301\u0301\u0301\u0301\u0301"
+LONGEST = WORST + "</script>$_{" * 9000
+Draw = Callable[[str], plots.Figure]
+
+
+def words(text: str) -> TokenAxis:
+    return TokenAxis(("<s>", text or "x", text or "x", "</s>"), (-1, 0, 1, -1), (text or "x", "lion"))
+
+
+def found(text: str) -> Attribution:
+    numbers = torch.tensor([0.0, 1.0, -0.5, 0.0]), torch.tensor([1.0, -1.0, 0.0, 0.5])
+    return Attribution(text, text, *numbers, words(text), PatchAxis(2, 4), True, 0.1, 1, 2.0)
+
+
+def traced(text: str) -> Trace:
+    maps = {
+        name: AttentionMap(torch.full((1, 2, len(q), len(k)), 1 / len(k)), *kinds)
+        for name, q, k, kinds in (
+            ("language", range(4), range(4), ("words", "words")),
+            ("cross", range(4), range(5), ("words", "patches")),
+        )
+    }
+    return Trace(text, PICTURE, words(text), PatchAxis(2, 4), maps, {}, {})
+
+
+def pairs(text: str) -> RetrievalSet:
+    features = np.eye(3, 4)
+    return RetrievalSet(np.stack([PICTURE] * 3), (text,) * 3, np.eye(3), features, features, np.eye(3, dtype=bool))
+
+
+def effects(text: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"metric": text, "variant": v, "role": "primary", "unit": "%", "better": "higher", "against": text + "0",
+             "effect": 0.1, "low": 0.05, "high": 0.2, "mean": 0.5, "mean_against": 0.4, "baseline": 0.1, "n": 2,
+             "baseline_name": text, "verdict": "better", "judged_by": "Holm", "x": x, "y": text, "columns": text,
+             "rows": text}
+            for v, x in ((text + "1", 0), (text + "2", text))
+        ]
+    )  # fmt: skip
+
+
+def seeds(text: str) -> pd.DataFrame:
+    rows = [(text, text + str(i), s, 0.1 * s, 0.1, False) for i in range(3) for s in range(2)]
+    return pd.DataFrame(rows, columns=["metric", "variant", "seed", "value", "difference", "failed"])
+
+
+def curve(steps: int = 3) -> SimpleNamespace:
+    return SimpleNamespace(shares=np.linspace(0, 1, steps), scores=np.linspace(0, 1, steps))
+
+
+NAMES = ("insertion, image", "deletion, image", "insertion, text", "deletion, text")
+GUESS = {"guesses": [("lion", 0.9)], "truth": 0.5}
+
+FIGURES: dict[str, Draw] = {
+    "attention": lambda t: plots.attention(traced(t), piece=1, title=t, credit=t),
+    "attention_matrices": lambda t: plots.attention_matrices(traced(t), title=t),
+    "attributions": lambda t: plots.attributions(PICTURE, [found(t), found(t)], title=t, credit=t),
+    "bars": lambda t: plots.bars({t: 1.0, t + "b": -0.5}, t, t),
+    "cosines": lambda t: plots.cosines(test_plots_probes.record(0), t),
+    "effect_map": lambda t: plots.effect_map(effects(t), t),
+    "evaluation": lambda t: plots.evaluation([test_plots.result(t, t, t, baseline_name=t, unit=u) for u in "%x"], t),
+    "forest": lambda t: plots.forest(effects(t), seeds(t), t),
+    "gradient_scales": lambda t: plots.gradient_scales(pd.DataFrame({t: [0.5, 1.0]}, [0.0, 1.0]), t, t),
+    "gradient_table": lambda t: plots.gradient_table({t: pd.DataFrame([[0.5]], [t], [t])}, t),
+    "grounding_examples": lambda t: plots.grounding_examples(
+        [Grounded(PICTURE, t, (0.5, 0.5, 0.2, 0.2), (0.4, 0.4, 0.2, 0.2), 0.4)], t, credit=t
+    ),
+    "heads": lambda t: plots.heads(pd.DataFrame({"place": [t], "layer": [0], "head": [0], t + "x": [0.5]}), t),
+    "heatmap": lambda t: plots.heatmap(pd.DataFrame([[0.5, 0.1]], [t], [t, t + "b"]), t),
+    "hidden_patches": lambda t: plots.hidden_patches([PICTURE], [np.arange(4) > 2], t, credit=t),
+    "images": lambda t: plots.images({t: PICTURE, t + "b": PICTURE}, t, credit=t),
+    "insertion_deletion": lambda t: plots.insertion_deletion({t: dict.fromkeys(NAMES, curve())}, t, t),
+    "leaderboard": lambda t: plots.leaderboard(
+        pd.DataFrame({"method": [t], "score": [t], "mean": [0.5], "low": [0.4], "high": [0.6]}), [t], t
+    ),
+    "learning_curves": lambda t: plots.learning_curves(
+        [{"run": t, "step": i, "of": 2, f"{t.replace('/', '|')}/{t.replace('/', '|')}": 1.0} for i in (0, 1)]
+    ),
+    "lines": lambda t: plots.lines(pd.DataFrame({t: [1.0, 2]}, [t, t + "b"]), t, t, t),
+    "masked_word_examples": lambda t: plots.masked_word_examples(
+        [Masked(PICTURE, PICTURE, t, t, ((t, 0.5),), (("lion", 0.5),))], t, credit=t
+    ),
+    "paired_seeds": lambda t: plots.paired_seeds(effects(t), seeds(t), [t + "0", t + "1"], t),
+    "patch_maps": lambda t: plots.patch_maps(PICTURE, {t: np.eye(8)}, t, credit=t),
+    "probes": lambda t: plots.probes(
+        dict(zip((t, t + "b"), test_plots_probes.runs(1).values(), strict=True)), [*plots.READINGS][:1], t
+    ),
+    "retrieval_examples": lambda t: plots.retrieval_examples(
+        [Retrieved(PICTURE, t, 7, ((t, 0.5, False), ("lion", 0.4, False)))], t, credit=t
+    ),
+    "scatter": lambda t: plots.scatter({t: np.eye(2)}, t, t, t, {t: 0.5}),
+    "scenes": lambda t: plots.scenes([test_plots.scene(t)], t),
+    "throughput": lambda t: plots.throughput([{"step": 0, "seconds": 1.0, "waited": 0.1}], t),
+    "message_figure": lambda t: plots.style.message_figure(t),
+    "compare_runs": lambda t: figures.compare_runs(
+        {t: figures.CurvePanel({t: (np.arange(3.0), np.arange(1.0, 4))}, unit=t)}, logarithmic=True, title=t
+    ),
+    "flow_diagram": lambda t: figures.flow_diagram(test_plots.CONFIG.flow, t),
+    "grounding": lambda t: figures.grounding(PICTURE, t, (1, 1, 4, 4), None, np.eye(2), t, t),
+    "masked_prediction": lambda t: figures.masked_prediction(
+        PICTURE, np.arange(4) > 2, None, None,
+        [{"piece": t, "with": {"guesses": [(t, 0.5)], "truth": None}, "without": GUESS}], t, t
+    ),
+    "plot_attention": lambda t: figures.plot_attention(
+        [figures.AttentionSide(t, "words", torch.ones(4)), figures.AttentionSide(t, "patches", torch.ones(5))],
+        traced(t), title=t, credit=t,
+    ),
+    "plot_retrieval": lambda t: figures.plot_retrieval(pairs(t), "image to text", 0, credit=t),
+    "plot_retrieval, pictures": lambda t: figures.plot_retrieval(pairs(t), "text to image", 0, credit=t),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings() -> None:
+    warnings.simplefilter("error")
+
+
+def test_every_figure_is_here() -> None:
+    public = {*plots.__all__, *figures.__all__}
+    assert {n for n in public if n[0].islower()} - {"evaluation_pages"} <= FIGURES.keys()
+
+
+def every_format(figure: plots.Figure) -> None:
+    with Image.open(BytesIO(figure.bytes("png"))) as png:
+        assert max(png.size) < 5000 and np.ptp(np.asarray(png.convert("L"))) > 100
+    assert figure.bytes("pdf").startswith(b"%PDF")
+    assert ElementTree.fromstring(figure.bytes("svg")).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_breaks_a_figure(name: str) -> None:
+    if name == "effect_map":  # of a fixed size: what is left for the cells is not much
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
+    figure = FIGURES[name](LONGEST)
+    every_format(figure)
+    svg = figure.svg("one", LONGEST)
+    assert ElementTree.fromstring(svg).tag.endswith("svg") and "<script" not in svg
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_every_hostile_text_is_drawn(kind: str) -> None:
+    figure = plots.bars({f"{i} {text}": 1.0 for i, text in enumerate(hostile.STRINGS.values())}, "x")
+    content = figure.bytes(kind)
+    assert len(content) > 1000 and (kind != "svg" or ElementTree.fromstring(content) is not None)
+
+
+@pytest.mark.parametrize("text", hostile.params())
+def test_texts_become_drawable_and_short(text: str) -> None:
+    assert drawable(drawable(text)) == drawable(text)
+    assert len(clip(text, 20)) <= 20 and "\n" not in clip(text, 20)
+    assert len(wrap(text, 2.0)) < 600
+    drawable(text).encode()
+
+
+def test_what_mathtext_would_read_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = plots.bars({r"$\frac{1}{2}$": 1.0}, r"$x_i$", r"costs $5 and $6")
+    drawn: list[tuple[str, bool]] = []
+    draw = Text.draw
+    monkeypatch.setattr(
+        Text, "draw", lambda t, renderer: (drawn.append((t.get_text(), t.get_parse_math())), draw(t, renderer))
+    )
+    figure.bytes()
+    assert {(r"$\frac{1}{2}$", False), ("$x_i$", False), ("costs $5 and $6", False)} <= set(drawn)
+
+
+def test_logarithms_are_numbers() -> None:
+    steps = np.arange(1.0, 5)
+    figure = figures.compare_runs({"a": figures.CurvePanel({"r": (steps, 10.0**steps)})}, logarithmic=True)
+    figure.bytes()
+    (axes,) = figure.axes
+    ticks = [t for t in axes.get_yticklabels() if t.get_text()]
+    assert {"100", "1000"} <= {t.get_text() for t in ticks}
+
+
+# ---- pictures and numbers
+
+GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+GOOD = {
+    "uint8": PICTURE,
+    "float": PICTURE / 255,
+    "read-only": np.frombuffer(PICTURE.tobytes(), np.uint8).reshape(8, 8, 3),
+    "fortran": np.asfortranarray(PICTURE),
+    "strided": np.repeat(PICTURE, 2, 1)[:, ::2],
+    "negative strides": PICTURE[::-1, ::-1][::-1, ::-1].copy()[::-1][::-1],
+    "pil": Image.fromarray(PICTURE),
+    "alpha": np.dstack([PICTURE, np.full((8, 8), 255, np.uint8)]),
+    "tensor": torch.from_numpy(PICTURE),
+}
+BAD = {
+    "uint16": PICTURE.astype(np.uint16),
+    "NaN": np.full((8, 8, 3), np.nan),
+    "beyond 1": PICTURE.astype(float),
+    "five channels": np.zeros((8, 8, 5), np.uint8),
+    "channels first": PICTURE.transpose(2, 0, 1),
+    "complex": PICTURE.astype(complex),
+    "object": PICTURE.astype(object),
+    "empty": np.zeros((0, 8, 3), np.uint8),
+    "none": None,
+    "number": 7,
+    "list": PICTURE.tolist(),
+    "no file": "no/such.png",
+    "no picture": b"GIF89a",
+}
+TAKES = {
+    "images": lambda image: plots.images({"a": image}),
+    "hidden_patches": lambda image: plots.hidden_patches([image], [np.arange(4) > 2]),
+    "attributions": lambda image: plots.attributions(image, [found("a")]),
+    "patch_maps": lambda image: plots.patch_maps(image, {"a": np.eye(8)}),
+    "retrieval_examples": lambda image: plots.retrieval_examples([Retrieved(image, "a", 0, (("a", 0.5, True),))]),
+    "grounding_examples": lambda image: plots.grounding_examples(
+        [Grounded(image, "a", (0.5, 0.5, 0.2, 0.2), (0.4, 0.4, 0.2, 0.2), 0.4)]
+    ),
+    "masked_word_examples": lambda image: plots.masked_word_examples(
+        [Masked(image, image, "a", "a", (("a", 0.5),), (("a", 0.5),))]
+    ),
+    "grounding": lambda image: figures.grounding(image, "a", attention=np.eye(2)),
+    "masked_prediction": lambda image: figures.masked_prediction(image, np.arange(4) > 2, None, image, []),
+}
+
+
+def first(figure: plots.Figure) -> np.ndarray:
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_every_form_of_a_picture_is_drawn_alike(name: str) -> None:
+    expected = first(TAKES[name](PICTURE))
+    for form, image in GOOD.items():
+        np.testing.assert_array_equal(first(TAKES[name](image)), expected, form)
+    grey = first(TAKES[name](np.stack([GREY] * 3, -1)))
+    for image in (GREY, GREY[..., None], np.dstack([GREY, np.full((8, 8), 255, np.uint8)])):
+        np.testing.assert_array_equal(first(TAKES[name](image)), grey)
+
+
+@pytest.mark.parametrize("form", BAD)
+@pytest.mark.parametrize("name", TAKES)
+def test_what_is_no_picture_is_refused_by_name(name: str, form: str) -> None:
+    with pytest.raises(ConfigError, match="image"):
+        TAKES[name](BAD[form])
+
+
+NUMBERS = {
+    "complex": np.eye(8) + 1j,
+    "object": np.eye(8).astype(object),
+    "text": np.full((8, 8), "a"),
+    "another shape": np.eye(7),
+    "flat": np.ones(64),
+    "none": None,
+    "ragged": [[1.0], [1.0, 2.0]],
+    "graph": torch.ones(8, 8, requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("form", NUMBERS)
+def test_what_are_no_numbers_is_refused_by_name(form: str) -> None:
+    values = NUMBERS[form]
+    with pytest.raises(ConfigError, match=r"maps\['a'\]"):
+        plots.patch_maps(PICTURE, {"a": values})
+    with pytest.raises(ConfigError, match=r"masks\[0\]"):
+        plots.hidden_patches([PICTURE], [np.arange(5) > 2 if form == "flat" else values])
+    if form != "none":
+        with pytest.raises(ConfigError, match="agreement"):
+            figures.masked_prediction(PICTURE, np.arange(4) > 2, values, None, [])  # type: ignore[arg-type]
+    if form not in ("another shape", "none"):
+        with pytest.raises(ConfigError, match="attention"):
+            figures.grounding(PICTURE, "a", attention=values)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="predicted"):
+        figures.grounding(PICTURE, "a", predicted=[1, 2, 3] if values is None else values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_numbers_that_are_not_finite_have_no_colour(value: float) -> None:
+    values = np.eye(8)
+    values[0, 0] = value
+    every_format(plots.patch_maps(PICTURE, {"a": values}, signed=True))
+    every_format(figures.grounding(PICTURE, "a", attention=values))
+    every_format(figures.masked_prediction(PICTURE, np.arange(4) > 0, np.full(4, value), None, []))
+    side = figures.AttentionSide("a", "patches", torch.full((5,), value))
+    every_format(figures.plot_attention([side], traced("a")))
+
+
+# ---- files
+
+
+def test_a_saved_figure_is_whole_or_the_old_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure, path = plots.bars({"a": 1.0}, "x"), tmp_path / "one.png"
+    figure.savefig(path)
+    with Image.open(path) as saved:
+        saved.load()
+    old = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xfm.files.os.replace", full)
+    with pytest.raises(FileError, match=r"one.png: cannot be written \(No space left"):
+        figure.savefig(path)
+    assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["one.png"]
+
+
+def test_a_figure_is_saved_under_the_name_that_matplotlib_gives_it(tmp_path: Path) -> None:
+    figure = plots.bars({"a": 1.0}, "x")
+    for name, kind, expected in (("a.svg", None, "a.svg"), ("b", None, "b.png"), ("c", "pdf", "c.pdf")):
+        figure.savefig(tmp_path / name, **({"format": kind} if kind else {}))
+        assert (tmp_path / expected).stat().st_size > 1000
+    buffer = BytesIO()
+    figure.savefig(buffer)
+    assert buffer.getvalue().startswith(b"\x89PNG")

@@ -1,0 +1,201 @@
+"""What views are given: every form of a picture is drawn alike; what is none, or is no number, is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_plots_hostile import BAD, GOOD, GREY, NUMBERS, PICTURE, found, pairs, traced
+
+import xfm_widgets as xw
+from xfm.config_utils import ConfigError
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+from xfm.explain.tracing import AttentionMap, Trace
+from xfm.files import FileError
+from xfm_widgets.curves import png
+
+WORDS = TokenAxis(("<s>", "a", "lion", "</s>"), (-1, 0, 1, -1), ("a", "lion"))
+BOX = {"box": (1, 1, 4, 4)}
+VIEWS: dict[str, Callable[[Any], Any]] = {
+    "AttributionLab": lambda image: xw.AttributionLab(image, WORDS, [found("a")]),
+    "GroundingPad": lambda image: xw.GroundingPad(image, {"a": (0, 0, 1, 1)}, lambda _: BOX),
+    "MaskPlayground": lambda image: xw.MaskPlayground(image, WORDS, 2, None),
+    "TraceExplorer": lambda image: xw.TraceExplorer(replace(traced("a"), image=image)),
+}
+
+
+def image_of(view: Any) -> bytes:
+    payload = view.payload
+    return payload["image"] if "image" in payload else payload["traces"]["trace"]["image"]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_form_of_a_picture_is_drawn_alike(name: str) -> None:
+    for form, image in GOOD.items():
+        view = VIEWS[name](image)
+        assert image_of(view) == PICTURE.tobytes(), form
+        assert len(view.figure().bytes()) > 1000 or form != "strided"
+    for image in (GREY, GREY[..., None], np.dstack([GREY, np.full((8, 8), 255, np.uint8)])):
+        assert image_of(VIEWS[name](image)) == np.stack([GREY] * 3, -1).tobytes()
+
+
+@pytest.mark.parametrize("form", BAD)
+@pytest.mark.parametrize("name", VIEWS)
+def test_what_is_no_picture_is_refused_by_name(name: str, form: str) -> None:
+    with pytest.raises(ConfigError, match="image"):
+        VIEWS[name](BAD[form])
+
+
+def test_pictures_of_another_size_than_their_patches_are_refused() -> None:
+    for name, image in (
+        ("AttributionLab", PICTURE[:6]),
+        ("MaskPlayground", PICTURE[:7, :7]),
+        ("TraceExplorer", PICTURE[:4]),
+    ):
+        with pytest.raises(ConfigError, match=r"image.shape = "):
+            VIEWS[name](image)
+    assert png(PICTURE / 255).startswith(b"\x89PNG") and png(png(PICTURE)) == png(PICTURE)
+    with pytest.raises(ConfigError, match="the sample = 12 bytes: no picture"):
+        png(b"\x89PNG\r\n\x1a\ncut!")
+
+
+@pytest.mark.parametrize("form", NUMBERS)
+def test_what_are_no_numbers_is_refused_or_said(form: str, tmp_path: Path) -> None:
+    values = NUMBERS[form]
+    pad = xw.GroundingPad(PICTURE, {"a": (0, 0, 1, 1)}, lambda _: BOX | {"attention": values, "pieces": ()})
+    if form not in ("none", "flat"):
+        assert "attention" in pad.message and pad.found == {}
+    pad = xw.GroundingPad(PICTURE, {"a": (0, 0, 1, 1)}, lambda _: {"box": values})
+    assert "box" in pad.message
+    with pytest.raises(ConfigError, match=r"boxes\['a'\]"):
+        xw.GroundingPad(PICTURE, {"a": values}, lambda _: BOX)
+    play = xw.MaskPlayground(PICTURE, WORDS, 2, lambda *_: {"agreement": values, "pixels": None})
+    assert "agreement" in play.message or form == "none"
+    play = xw.MaskPlayground(PICTURE, WORDS, 2, lambda *_: {"pixels": values, "agreement": np.zeros(4)})
+    assert "pixels" in play.message or form == "none"
+    search = xw.RetrievalExplorer(pairs("a"), lambda *_: values)
+    assert "rerank" in search.message
+    with pytest.raises(ConfigError, match=r"objects\['a'\]"):
+        xw.AttributionLab(
+            PICTURE, WORDS, [found("a")], objects={"a": [1] if form == "text" else NUMBERS["another shape"]}
+        )
+    for view in (pad, play, search):
+        view.data()
+        view.figure()
+        view.to_html(tmp_path / "view.html")
+    if form in ("complex", "object", "text"):
+        with pytest.raises(ConfigError, match="similarity"):
+            xw.RetrievalExplorer(replace(pairs("a"), similarity=np.asarray(values)[:3, :3]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_numbers_that_are_not_finite_leave_no_view_broken(value: float, tmp_path: Path) -> None:
+    answer = {"box": (value, 1, 1, 1), "attention": np.full((2, 2, 4, 5), value)}
+    guess = {"guesses": [("a", value)], "truth": value}
+    features = np.full((3, 4), value)
+    predict: Any = lambda *_: {  # noqa: E731
+        "agreement": np.full(4, value), "pixels": np.full((4, 48), value),
+        "words": [{"place": 1, "piece": "a", "with": guess, "without": None}],
+    }  # fmt: skip
+    one = traced("a")
+    weights = one.maps["cross"].weights.clone()
+    weights[0, 0] = value
+    spoilt = {"patches": torch.full((4,), value), "score": value, "gap": value}
+    views = [
+        xw.GroundingPad(PICTURE, {"a": (0, 0, 1, 1)}, lambda _: answer),
+        xw.MaskPlayground(PICTURE, WORDS, 2, predict, hidden_patches=[0]),
+        xw.TraceExplorer(replace(one, maps=one.maps | {"cross": replace(one.maps["cross"], weights=weights)})),
+        xw.AttributionLab(PICTURE, WORDS, [replace(found("a"), **spoilt), found("b")], rescore=lambda *_: {"b": value}),
+        xw.RetrievalExplorer(replace(pairs("a"), similarity=np.full((3, 3), value), image_features=features)),
+        xw.RetrievalExplorer(pairs("a"), lambda *_: np.full(3, value)),
+    ]
+    for view in views:
+        view.data()
+        view.figure().bytes()
+        view.to_html(tmp_path / "view.html")
+
+
+@pytest.mark.parametrize("text", [None, 5, b"a", ["a"], np.str_("a").encode()])
+def test_what_is_no_text_is_refused_by_name(text: Any) -> None:
+    wrong = pairs("a")
+    for make, name in (
+        (
+            lambda: xw.GroundingPad(
+                PICTURE, {str(text) if isinstance(text, list) else text: (0, 0, 1, 1)}, lambda _: BOX
+            ),
+            "boxes",
+        ),
+        (lambda: xw.GroundingPad(PICTURE, {}, lambda _: BOX, phrase=text), "phrase"),
+        (lambda: xw.GroundingPad(PICTURE, {}, lambda _: BOX, credit=text), "credit"),
+        (lambda: xw.RetrievalExplorer(replace(wrong, texts=("a", text, "b"))), r"pairs.texts\[1\]"),
+        (lambda: TokenAxis(("<s>", text), (-1, 0), ("a",)), r"pieces\[1\]"),
+        (lambda: TokenAxis(("<s>", "a"), (-1, 0), (text,)), r"words\[0\]"),
+        (lambda: xw.AttributionLab(PICTURE, WORDS, [found("a")], targets=[text]), "targets"),
+        (lambda: xw.TraceExplorer(traced("a"), a=text), "a = "),
+        (lambda: replace(traced("a"), text=text), "text"),
+    ):
+        if name == "boxes" and isinstance(text, list):
+            continue  # no key of a mapping
+        with pytest.raises(ConfigError, match=name):
+            make()
+
+
+def test_a_trace_is_of_its_words_and_patches() -> None:
+    one = traced("a")
+    cross = one.maps["cross"]
+    for maps, said in (
+        ({"cross": replace(cross, weights=cross.weights[..., :3])}, r"maps\['cross'\].weights.shape = \(1, 2, 4, 3\)"),
+        ({"cross": replace(cross, weights=cross.weights[0])}, r"maps\['cross'\].weights.shape"),
+        ({"cross": replace(cross, queries="letters")}, r"maps\['cross'\].queries = 'letters'"),
+        ({"cross": replace(cross, weights=cross.weights + 1j)}, r"maps\['cross'\].weights.dtype"),
+        ({"cross": replace(cross, gradients=cross.weights[:, :1])}, r"maps\['cross'\].gradients.shape"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            replace(one, maps=maps)
+    with pytest.raises(ConfigError, match=r"traces\['a'\] = 5"):
+        xw.TraceExplorer({"a": 5})  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match="labels"):
+        xw.TraceExplorer({1: one, "1": one})
+    assert isinstance(one, Trace) and isinstance(cross, AttentionMap) and PatchAxis(2, 4) == one.patches
+
+
+# ---- files
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_an_old_export_stays_where_a_new_one_cannot_be_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view, path = VIEWS[name](PICTURE), tmp_path / "view.html"
+    path.write_text("old", "utf-8")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xfm.files.os.fsync", full)
+    with pytest.raises(FileError, match=r"view.html: cannot be written \(No space left on device\)"):
+        view.to_html(path)
+    assert path.read_text("utf-8") == "old" and [p.name for p in tmp_path.iterdir()] == ["view.html"]
+    monkeypatch.undo()
+    assert view.to_html(path) == path and path.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_lone_surrogate_is_exported_as_a_question_mark(tmp_path: Path) -> None:
+    view = xw.GroundingPad(PICTURE, {"a \ud800 lion": (0, 0, 1, 1)}, lambda _: BOX, credit="by \udfff")
+    page = view.to_html(tmp_path / "view.html").read_text("utf-8")
+    assert "a ? lion" in page and "by ?" in page
+    assert view.get_state()["phrase"] == "a ? lion" and view.phrase == "a \ud800 lion"
+
+
+def test_a_long_wrong_value_is_not_told_whole() -> None:
+    def ground(phrase: str) -> dict[str, Any]:
+        raise ValueError(f"\x1b[2J{phrase}")
+
+    view = xw.GroundingPad(PICTURE, {}, ground)
+    view.phrase = "x" * 10_000_000
+    assert len(view.message) < 2100 and "\x1b" not in view.message and view.message.endswith("...")

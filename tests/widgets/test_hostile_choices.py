@@ -1,0 +1,267 @@
+"""Whatever is set in a view, from Python or a page: it is brought to what there is, or refused, and nothing breaks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import hostile
+import numpy as np
+import offline_pages
+import pytest
+import torch
+import traitlets
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_study import made
+
+import xfm_widgets as xw
+from xfm.config_utils import ConfigError
+from xfm.evaluation.retrieval_set import RetrievalSet
+from xfm.explain.attribution import Attribution
+from xfm.explain.token_axes import PatchAxis, TokenAxis
+from xfm.explain.tracing import AttentionMap, Trace
+from xfm.study import Study
+from xfm_widgets.base import View, script_json
+
+WORDS = TokenAxis(("<s>", "li", "on", "</s>"), (-1, 0, 0, -1), ("lion",))
+IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}, "mlm": {"language layer 0": 2.0}}}
+STANDARD = {"layout", "tooltip", "tabbable"}  # of every widget of Jupyter
+
+
+def traced(text: str = "lion", seed: int = 0) -> Trace:
+    generator = torch.Generator().manual_seed(seed)
+    sizes = {"words": 4, "patches": 5}
+    kinds = {
+        "language": ("words", "words"),
+        "vision": ("patches", "patches"),
+        "fusion": ("words", "words"),
+        "cross": ("words", "patches"),
+    }
+    maps = {
+        name: AttentionMap(torch.rand(2, 2, sizes[q], sizes[k], generator=generator).softmax(-1), q, k)
+        for name, (q, k) in kinds.items()
+    }
+    words = TokenAxis(("<s>", text, "on", "</s>"), (-1, 0, 0, -1), (text,))
+    return Trace(text, IMAGE, words, PatchAxis(2, 4), maps, {}, {})
+
+
+def lab(text: str = "itm") -> xw.AttributionLab:
+    numbers = torch.tensor([0.0, 1.0, 0.5, 0.0]), torch.tensor([1.0, -1.0, 0.0, 0.5])
+    found = [Attribution(m, text, *numbers, WORDS, PatchAxis(2, 4), True, 0.1, 1, 2.0) for m in ("a", text)]
+    mask = np.eye(8, dtype=bool)
+    return xw.AttributionLab(IMAGE, WORDS, found, objects={text: mask}, rescore=lambda p, w: {text: 1.0})
+
+
+def predict(patches: np.ndarray, pieces: np.ndarray, text: str = "lion") -> dict[str, Any]:
+    guess = {"guesses": [(text, 0.5)], "truth": 0.1}
+    words = [{"place": int(i), "piece": text, "with": guess, "without": None} for i in np.flatnonzero(pieces)]
+    return {"words": words, "agreement": np.zeros(4), "pixels": np.zeros((4, 48)), "target": text}
+
+
+def pairs(text: str = "lion") -> RetrievalSet:
+    features = np.eye(3, 4)
+    return RetrievalSet(np.stack([IMAGE] * 3), (text,) * 3, np.eye(3), features, features, np.eye(3, dtype=bool))
+
+
+def monitor(text: str = "made") -> xw.TrainingMonitor:
+    live = [{"run": text, "step": i, "of": 3, "loss": 1.0, f"{text}/itc": 1.0, "seconds": 0.1} for i in range(3)]
+    view = xw.TrainingMonitor(live=live, sample=lambda _: IMAGE, sample_every=1)
+    view.start()
+    view.wait(60)
+    return view
+
+
+def pad(text: str = "a lion") -> xw.GroundingPad:
+    answer = {"box": (1, 1, 4, 4), "attention": np.full((2, 2, 4, 5), 0.2), "pieces": ("<s>", text, "on", "</s>")}
+    return xw.GroundingPad(IMAGE, {text: (0, 0, 4, 4), "a car": (4, 4, 2, 2)}, lambda _: answer)
+
+
+MAKE: dict[str, Callable[[str], View]] = {
+    "AttributionLab": lab,
+    "GradientFlow": lambda text: xw.GradientFlow([RECORD, RECORD | {"step": 5, "norm": {text: {"vision": 1.0}}}]),
+    "GroundingPad": pad,
+    "MaskPlayground": lambda text: xw.MaskPlayground(
+        IMAGE, TokenAxis(("<s>", text, "</s>"), (-1, 0, -1), (text,)), 2, lambda a, b: predict(a, b, text)
+    ),
+    "RetrievalExplorer": lambda text: xw.RetrievalExplorer(pairs(text), lambda *_: np.zeros(3)),
+    "TraceExplorer": lambda text: xw.TraceExplorer({text: traced(text), "other": traced(seed=1)}),
+    "TrainingMonitor": monitor,
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return made(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def make(study: Study) -> Callable[[str], View]:
+    def view(name: str) -> View:
+        return xw.AblationExplorer(study) if name == "AblationExplorer" else MAKE[name]("lion")
+
+    return view
+
+
+VIEWS = ["AblationExplorer", *MAKE]
+NESTED: list[Any] = []
+for _ in range(500):
+    NESTED = [NESTED]
+JSON: list[Any] = [  # what a page can send
+    None, True, False, 0, 1, -1, 2, 10**9, -(10**9), 10**400, 0.5, -0.5, 1e308, math.nan, math.inf, -math.inf,
+    "", "x", "lion", "itm", "A", "__proto__", "a\ud800", "\0\x1b[2J\u202e", "$\\frac{", "x" * 100_000,
+    [], [0], [1, 0, 1], [10**9], [-1], [math.nan], [None], ["x"], [True], [[]], [0] * 100_000, ["lion"] * 9, NESTED,
+    {}, {"pictures": [0, 2], "sentences": []}, {"pictures": [10**9]}, {"pictures": "ab"}, {"pictures": 5},
+    {"sentences": [math.nan]}, {"x": 1}, {"lion": {}}, {"of": 1}, {"of": {"patches": 5}, "words": 7}, {"a": b"x"},
+]  # fmt: skip
+PYTHON: list[Any] = [
+    b"x", b"", 1j, object(), np.int64(1), np.int64(10**9), np.float32("nan"), np.array([1, 2]), np.array(1), (0, 1),
+    (10**9,), {1, 2}, range(3), Path("a"), len, type, {1: [0]}, {"pictures": np.array([0])}, float, Exception("x"),
+]  # fmt: skip
+
+
+def sound(view: View) -> None:
+    """It still says what it holds, and can be sent."""
+    view.data()
+    script_json({n: v for n, v in view.get_state().items() if n not in STANDARD and n[0] != "_"})
+
+
+def test_every_view_is_here() -> None:
+    views = [v.__name__ for v in vars(xw).values() if isinstance(v, type) and issubclass(v, View) and v is not View]
+    assert sorted(VIEWS) == sorted(views)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_value_from_python_breaks_a_view(name: str, make: Callable[[str], View], tmp_path: Path) -> None:
+    view = make(name)
+    for trait in view.traits(sync=True):
+        if trait[0] == "_" or trait in STANDARD:
+            continue
+        before = getattr(view, trait)
+        for value in (*JSON, *PYTHON):
+            try:
+                setattr(view, trait, value)
+            except traitlets.TraitError as error:
+                assert trait in str(error) and len(str(error)) < 2000
+                assert getattr(view, trait) == before
+            before = getattr(view, trait)
+            if trait in view.choices():
+                sound(view)
+        sound(view)
+    view.figure().bytes()
+    view.to_html(tmp_path / "view.html")
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_message_from_a_page_breaks_a_view(name: str, make: Callable[[str], View], tmp_path: Path) -> None:
+    view = make(name)
+    told = {trait: getattr(view, trait) for trait in view.traits(sync=True) if trait not in view.choices()}
+    for trait in view.traits(sync=True):
+        for value in JSON:
+            view.set_state({trait: value})
+            if trait in view.choices():
+                sound(view)
+        sound(view)
+    for trait in ("constructor", "no_such", "comm", "keys"):
+        view.set_state({trait: 1})
+    for state in (None, 5, [], "x", {}):
+        view.set_state(state)
+    for content in (*JSON, {"do": 1}, {"do": []}, {"do": "no such"}, {"do": "__class__"}, {"do": "trace", "of": []},
+                    {"do": "trace", "of": "no such"}, {"do": "whole", "of": {}}, {"do": "whole"}):  # fmt: skip
+        view._handle_custom_msg(content, [])
+        sound(view)
+    for trait, value in told.items():
+        if trait not in ("message", "payload", "scores", "answer", "asked", "news", "newest", "pixels", "sent"):
+            assert getattr(view, trait) is value or getattr(view, trait) == value, trait
+    view.figure().bytes()
+    view.to_html(tmp_path / "view.html")
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_what_the_view_itself_tells_is_written_by_no_one_else(name: str, make: Callable[[str], View]) -> None:
+    view = make(name)
+    with pytest.raises(traitlets.TraitError, match="payload"):
+        view.payload = {}
+    payload = view.payload
+    view.set_state({"payload": {}, "message": "x", "credit": "y", "_css": "</style>", "_esm": "alert(1)"})
+    assert view.payload == payload and view.message != "x" and view.credit != "y"
+    assert "</style>" not in str(view._css) and "alert(1)" not in str(view._esm)
+
+
+@pytest.fixture(scope="module")
+def views(study: Study) -> dict[str, View]:
+    return {"AblationExplorer": xw.AblationExplorer(study)} | {name: MAKE[name]("lion") for name in MAKE}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_no_sequence_of_messages_breaks_a_view(name: str, data: st.DataObject, views: dict[str, View]) -> None:
+    view = views[name]  # as it was left: so much the better
+    trait = st.sampled_from(view.choices())
+    kinds = st.sampled_from(["python", "page"])
+    whole = st.integers() | st.lists(st.integers(-2, 6)) | st.text() | st.floats() | st.booleans() | st.none()
+    for _ in range(8):
+        one, value = data.draw(trait), data.draw(whole | st.sampled_from(JSON))
+        if data.draw(kinds) == "page":
+            view.set_state({one: value, data.draw(trait): data.draw(whole)})
+        else:
+            with suppress(traitlets.TraitError):
+                setattr(view, one, value)
+        sound(view)
+
+
+def test_a_wrong_choice_is_named_and_what_was_chosen_stays() -> None:
+    view = lab()
+    view.removed_words = [0]
+    for wrong, said in (([10**9], "whole numbers from 0 to 0"), (["x"], "whole numbers"), (b"x" * 10**7, "a list")):
+        with pytest.raises(ConfigError, match=f"removed_words = .*: must be {said}") as caught:
+            view.removed_words = wrong
+        assert len(str(caught.value)) < 400 and view.removed_words == [0]
+    view.set_state({"removed_words": [], "removed_objects": ["a lien"]})
+    assert view.removed_words == [0] and view.removed_objects == [] and "a lien" in view.message
+    view.patch = 10**9
+    assert view.patch == 3
+    view.patch = -(10**9)
+    assert view.patch == -1
+    with pytest.raises(ConfigError, match=r"opacity = nan: must be a number from 0 to 1"):
+        view.opacity = math.nan
+    with pytest.raises(ConfigError, match="opacitty: no such field; did you mean 'opacity'"):
+        xw.AttributionLab(IMAGE, WORDS, [], opacitty=1)
+
+
+def test_a_page_hears_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    view, sent = lab(), []
+    monkeypatch.setattr(type(view), "_send", lambda self, msg, buffers=None: sent.append(msg))
+    view.set_state({"patch": 10**9})
+    assert [m["state"]["patch"] for m in sent if m["method"] == "update" and "patch" in m["state"]] == [3]
+    view.set_state({"removed_words": [7]})
+    assert [m["state"]["removed_words"] for m in sent if "removed_words" in m["state"]][-1] == []
+
+
+@pytest.mark.parametrize("text", hostile.params())
+def test_any_text_goes_through_every_view(text: str, tmp_path: Path) -> None:
+    for name in ("GroundingPad", "MaskPlayground", "TraceExplorer", "AttributionLab"):
+        view = MAKE[name](text or "x")
+        if name == "GroundingPad":
+            view.phrase = text  # type: ignore[attr-defined]
+        view.data()
+        figure = view.figure()
+        assert figure.texts is not None
+        page = view.to_html(tmp_path / f"{name}.html").read_text("utf-8")
+        state = offline_pages.state(page)
+        assert json.dumps(state).isascii() and "</script><img" not in page
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_the_figure_of_any_view_draws_the_worst_text(name: str) -> None:
+    worst = "a\ud800 \x00\x1b[31m $\\frac{ \u202e\u200b\ufffe\r\n" + "</script>" * 10_000
+    view = MAKE[name](worst)
+    view.credit = worst
+    for kind in ("png", "svg") if name != "TrainingMonitor" else ("png",):
+        assert len(view.figure().bytes(kind)) > 1000

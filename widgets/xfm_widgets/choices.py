@@ -1,0 +1,181 @@
+"""The traits of views: what a person chooses, in Python or in a page, and what Python alone tells the page.
+
+A choice never goes beyond what there is, `of(view)`. A place comes to the nearest that exists, since views of other
+sizes may be linked; anything else that is wrong is refused, and the view stays as it was.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
+
+import traitlets
+
+from xfm.config_utils import ConfigError, nearest
+from xfm.text import shown
+
+__all__ = ["ChoiceError", "Flag", "Name", "Names", "Option", "Place", "Places", "Selected", "Share", "Text", "told"]
+
+LONG = 1000  # characters: no name is as long, and none is looked for that is near
+LARGEST = 2**31 - 1  # a place of what has no end yet
+Trait = TypeVar("Trait", bound=traitlets.TraitType)
+Count = Callable[[Any], int]
+Known = Callable[[Any], Collection[str]]
+
+
+class ChoiceError(ConfigError, traitlets.TraitError):
+    """A trait that cannot have this value: the message names it, the value and what is allowed."""
+
+
+def told(trait: Trait) -> Trait:
+    """A trait that the view itself writes, by `tell`, and a page only draws."""
+    trait.read_only = True
+    return trait.tag(sync=True)
+
+
+class Choice(traitlets.TraitType):
+    """Synced, and its errors do not repeat a value of any length."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.tag(sync=True)
+
+    def error(self, obj: Any, value: Any, error: Any = None, info: Any = None) -> Any:
+        self.refuse(value, info or self.info())
+
+    def refuse(self, value: object, allowed: object) -> None:
+        raise ChoiceError(f"{self.name} = {shown(value)}: must be {allowed}")
+
+
+class Flag(Choice, traitlets.Bool):
+    """True or False."""
+
+
+class Option(Choice, traitlets.Enum):
+    """One of some words."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        return super().validate(obj, value) if isinstance(value, str) else self.error(obj, value)
+
+
+class Text(Choice, traitlets.Unicode):
+    """Any text; bytes are none."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        return value if isinstance(value, str) else self.error(obj, value, info="of type str")
+
+
+class Name(Choice, traitlets.Unicode):
+    """One of the names that there are, the first to begin with; "" where there is none."""
+
+    def __init__(self, of: Known) -> None:
+        super().__init__()
+        self.of = of
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        return known(self, [value], self.of(obj) or [""])[0]
+
+    def default(self, obj: Any = None) -> Any:
+        return "" if obj is None else next(iter(self.of(obj)), "")
+
+
+class Share(Choice, traitlets.Float):
+    """A number from 0 to `most`."""
+
+    def __init__(self, default: float, most: float = 1) -> None:
+        super().__init__(default)
+        self.most = most
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return float(value) if real and 0 <= value <= self.most else self.error(obj, value)  # NaN is in no interval
+
+    def info(self) -> str:
+        return f"a number from 0 to {self.most:g}"
+
+
+class Place(Choice, traitlets.Int):
+    """Which of so many; the last for what is beyond it. -1, where it is the default: none, or all of them."""
+
+    def __init__(self, default: int = -1, of: Count = lambda _: LARGEST) -> None:
+        super().__init__(default)
+        self.of = of
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        if not is_whole(value):
+            self.refuse(value, "a whole number")
+        least = self.default_value
+        return least if value <= least else min(int(value), max(self.of(obj) - 1, least))
+
+
+class Several(Choice, traitlets.List):
+    """Each once, in their order."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            self.refuse(value, "a list")
+        return self.checked(obj, value)
+
+    def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
+        raise NotImplementedError
+
+
+class Places(Several):
+    """Some of so many."""
+
+    def __init__(self, of: Count = lambda _: LARGEST) -> None:
+        super().__init__(traitlets.Int())
+        self.of = of
+
+    def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
+        return places(self, values, self.of(obj)) if values else []
+
+
+class Names(Several):
+    """Some of the names that there are, `most` of them at once."""
+
+    def __init__(self, of: Known, most: int = LARGEST) -> None:
+        super().__init__(traitlets.Unicode())
+        self.of, self.most = of, most
+
+    def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
+        names = known(self, values, self.of(obj)) if values else []
+        if len(names) > self.most:
+            self.refuse(names, f"at most {self.most} names")
+        return names
+
+
+class Selected(Choice, traitlets.Dict):
+    """Places by kind."""
+
+    def __init__(self, of: Count, kinds: Collection[str]) -> None:
+        super().__init__()
+        self.of, self.kinds = of, kinds
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        if not isinstance(value, dict) or not all(isinstance(some, list | tuple) for some in value.values()):
+            self.refuse(value, f"lists by {' and '.join(self.kinds)}")
+        kinds = known(self, value, self.kinds)
+        return {kind: places(self, value[kind], self.of(obj)) if value[kind] else [] for kind in kinds}
+
+
+def known(trait: Choice, values: Collection[Any], names: Collection[str]) -> list[str]:
+    """Each once. ChoiceError for what is none of the names, with the nearest."""
+    for value in values:
+        if not isinstance(value, str) or value not in names:
+            hint = nearest(value, names, before="; ") if isinstance(value, str) and len(value) < LONG else ""
+            trait.refuse(value, f"one of {', '.join(map(shown, names))}{hint}")
+    return list(dict.fromkeys(values))
+
+
+def places(trait: Choice, values: Collection[Any], count: int) -> list[int]:
+    """Each once. ChoiceError for what is no place before `count`."""
+    for value in values:
+        if not is_whole(value) or not 0 <= value < count:
+            trait.refuse(value, f"whole numbers from 0 to {count - 1}" if count else "empty: there are none")
+    return list(dict.fromkeys(map(int, values)))
+
+
+def is_whole(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

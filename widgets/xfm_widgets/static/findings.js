@@ -1,0 +1,18 @@
+// @ts-check
+// What was found so far, by phrase: Python sends each finding once, and a page keeps them.
+
+/** @import { GroundedPhrase, NewestFinding } from "./payloads.d.ts" */
+/** @typedef {Record<string, GroundedPhrase>} Findings */
+
+/**
+ * Adds the newest finding to those that are known. False where others are missing, as after some that came while no
+ * view was open: ask for all.
+ * @param {Findings} found changed in place, so that each view of the page has it
+ * @param {NewestFinding} newest
+ */
+export function addNewest(found, { phrase, answer, count = 0 }) {
+  // a phrase may be "__proto__"
+  if (phrase !== undefined && answer && !Object.hasOwn(found, phrase))
+    Object.defineProperty(found, phrase, { value: answer, enumerable: true, configurable: true, writable: true });
+  return Object.keys(found).length >= count;
+}
