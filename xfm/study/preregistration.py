@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from ..config import ConfigError
@@ -52,7 +53,7 @@ def require_unchanged(spec: Spec, folder: Path) -> None:
         return
     before = read_spec(folder)
     if before != spec and (before.confirmatory or spec.confirmatory):
-        changed = [name for name in vars(before) if name != "configs" and getattr(before, name) != getattr(spec, name)]
+        changed = [f.name for f in fields(Spec) if getattr(before, f.name) != getattr(spec, f.name)]
         raise ConfigError(
             f"{folder / 'spec.json'}: has another {', '.join(changed)}, and results; a study that "
             "confirms stays as it was written down. Give the changed one another name, and fresh seeds"

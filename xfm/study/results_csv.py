@@ -46,7 +46,7 @@ class StudyError(RuntimeError):
 
 def block(spec: Spec, variant: str, seed: int, rows: Sequence[Measured], seconds: float) -> str:
     """The lines of one run."""
-    own = _inert(variant), seed, spec.config(variant, seed).fingerprint
+    own = _inert(variant), seed, spec.fingerprint(variant, seed)
     ends = [""] * (len(rows) - 1) + [round(seconds, 2)]
     return _lines(
         [*own, _inert(r.family), _inert(r.metric), r.value, r.n, end] for r, end in zip(rows, ends, strict=True)
@@ -186,7 +186,7 @@ def _check(frame: pd.DataFrame, spec: Spec, path: Path) -> None:
             raise StudyError(
                 f"{path}: has results of {shown(variant)}, which is no variant of the spec; {hint}{way_out}"
             )
-        wanted = spec.config(variant, int(seed)).fingerprint
+        wanted = spec.fingerprint(variant, int(seed))
         if fingerprint != wanted:
             raise StudyError(
                 f"{path}: {variant!r}, seed {seed}, was measured with the config {shown(fingerprint)[1:-1]}; the "

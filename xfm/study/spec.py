@@ -99,6 +99,16 @@ class Spec:
     def config(self, variant: str, seed: int) -> RunConfig:
         return self.configs[variant].replace({"seed": seed})
 
+    def fingerprint(self, variant: str, seed: int) -> str:
+        """Of `config`, made once: results.csv asks for that of every run whenever it is read."""
+        if (variant, seed) not in self._fingerprints:
+            self._fingerprints[variant, seed] = self.config(variant, seed).fingerprint
+        return self._fingerprints[variant, seed]
+
+    @cached_property
+    def _fingerprints(self) -> dict[tuple[str, int], str]:
+        return {}
+
     @property
     def reference(self) -> str:
         """What variants are compared with unless another is named: "xfm" where it is one of them, else the first."""
