@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no dash and no umlaut
     try:
         parse(argv).run()
-    except (ConfigError, RuntimeError, FileNotFoundError) as error:
+    except (ConfigError, RuntimeError, OSError) as error:
         sys.exit(f"xfm: {_lines(error)}")
     except KeyboardInterrupt as interrupt:
         print(f"xfm: interrupted; {_lines(interrupt) or SAVED}", file=sys.stderr)

@@ -23,7 +23,7 @@ from xfm.files import write_atomically
 LONG = os.environ.get("XFM_ATTACK") == "long"
 SEED = os.environ.get("XFM_ATTACK_SEED", "0")
 OUT = os.environ.get("XFM_ATTACK_OUT", "")
-SECONDS = 600 if LONG else 20  # a class
+SECONDS = 400 if LONG else 20  # a class
 LEAST = 3  # attempts, on a machine however slow
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attack.conftest import Attack
+from study.conftest import made_up
 from train.conftest import equal, vouch
 
 from xfm.config import ConfigError, RunConfig
 from xfm.evaluation import evaluate_run
 from xfm.files import FileError
+from xfm.study import Study, StudyError
 from xfm.train import Run, pretrain
 from xfm.train.manifest import MANIFEST
 
-REFUSED = (ConfigError, FileError)  # RunError and StudyError among them: what `xfm` ends with in a line
+REFUSED = (ConfigError, FileError, StudyError)  # what `xfm` ends with in a line; a RunError is a FileError
 VALUES = [
     None,
     True,
@@ -171,3 +175,41 @@ def test_damaged_runs(attack: Attack, runs: list[Run], tmp_path: Path) -> None:
                 if path.name != "model.safetensors":  # of a finished run it is not read here
                     assert forging or equal(Run.open(folder).model().state_dict(), saved[0]["weights"]), how
         shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    root = tmp_path_factory.mktemp("study")
+    return made_up(Study("s", "smoke+stage1", ["xfm", "no_mim"], range(3), root=root, runs=root / "runs"), {})
+
+
+def used(study: Study) -> None:
+    """Everything that reads a study's files."""
+    study = Study.load(study.folder, study.runs)
+    study.missing()
+    study.to_markdown("all")
+    study.to_latex("all")
+    study.figure("effects")
+    study.probes()
+
+
+def test_damaged_studies(attack: Attack, study: Study) -> None:
+    """Refused by name, or read; and never written to by reading."""
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        patch.setattr(gc, "collect", lambda *_: 0)  # statsmodels', in every call
+        used(study)
+        good = contents(study.folder)
+        for draw in attack:
+            path = study.folder / draw.choice([name for name, data in good.items() if data is not None])
+            with attack.attempt(path.name):
+                spoil(path, draw)
+                before = contents(study.folder)
+                try:
+                    used(study)
+                except REFUSED as error:
+                    assert len(str(error)) < 3000
+                assert contents(study.folder) == before
+            if path.is_dir():
+                path.rmdir()
+            path.write_bytes(good[path.name] or b"")

@@ -1,0 +1,203 @@
+"""Messages that no page of ours sends, texts that no friend writes, pictures that no camera takes."""
+
+from __future__ import annotations
+
+import gc
+import io
+import random
+import warnings
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import hostile
+import numpy as np
+import pandas as pd
+import psutil
+from attack.conftest import Attack
+from PIL import Image
+
+from widgets import test_hostile_choices as views
+from xfm import recipes
+from xfm.cli import main
+from xfm.config import ConfigError, from_json
+from xfm.data.source import PairSource
+from xfm.files import FileError
+from xfm.images import prepare
+from xfm.lab import load
+from xfm.plots import charts
+from xfm.study import Spec
+from xfm.train import Run
+
+MESSAGES = 200  # a view
+GROWTH = 200 << 20  # bytes: a leak of one value a message would be more
+NAMED = (ConfigError, FileError, ValueError)  # ValueError: of a source
+
+
+def value(draw: random.Random, deep: int = 3) -> Any:
+    """JSON, as a page can send it."""
+    kind = draw.randrange(8 if deep else 6)
+    if kind < 2:
+        return draw.choice(views.JSON)
+    if kind < 4:
+        return draw.choice([draw.randint(-3, 9), draw.uniform(-2, 2), draw.getrandbits(70), text(draw)[:2000]])
+    if kind < 6:
+        return draw.choice([None, True, False, "lion", "itm"])
+    many = range(draw.randrange(4))
+    return (
+        [value(draw, deep - 1) for _ in many] if kind == 6 else {text(draw)[:50]: value(draw, deep - 1) for _ in many}
+    )
+
+
+def text(draw: random.Random) -> str:
+    """Hostile, cut and joined anew."""
+    parts = [draw.choice([*hostile.STRINGS.values()]) for _ in range(draw.choice([1, 1, 2, 3]))]
+    joined = draw.choice(["", " ", "\n", "lion"]).join(part[: draw.choice([20, 200, 200_000])] for part in parts)
+    return joined if draw.random() < 0.9 else "".join(chr(draw.randrange(0x110000)) for _ in range(20))
+
+
+def test_messages(attack: Attack) -> None:
+    """To every view, as traits and as messages of its own; it says what it holds, and its memory does not grow."""
+    made, process = {name: make("lion") for name, make in views.MAKE.items()}, psutil.Process()
+    before = 0
+    for draw in attack:
+        name = draw.choice([*made])
+        view = made[name]
+        for _ in range(MESSAGES):
+            with attack.attempt(name):
+                if draw.random() < 0.3:
+                    asked = draw.choice(["refresh", "trace", "whole", "pause", text(draw)[:9]])
+                    view._handle_custom_msg(draw.choice([{"do": asked, "of": value(draw)}, value(draw)]), [])
+                else:
+                    traits = draw.choices([*view.traits(sync=True)], k=3)
+                    view.set_state({trait: value(draw) for trait in traits})
+        with attack.attempt(f"{name}, afterwards"):
+            views.sound(view)
+            gc.collect()
+            now = process.memory_info().rss
+            before = before or now
+            assert now - before < GROWTH, f"{(now - before) >> 20} MiB more"
+
+
+class Scripts(HTMLParser):
+    """How many scripts and handlers a page has."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [tag] if tag in ("script", "iframe", "img", "object") else []
+        self.found += [name for name, _ in attrs if name.startswith("on")]
+
+
+def as_page(said: str, folder: Path) -> None:
+    name = random.Random(said).choice([*views.MAKE])
+    plain = views.MAKE[name]("lion").to_html(folder / "plain.html").read_text("utf-8")
+    page = views.MAKE[name](said).to_html(folder / "page.html").read_text("utf-8")
+    assert Scripts(page).found == Scripts(plain).found, name
+
+
+def as_figure(said: str, folder: Path) -> None:
+    figure = charts.lines(pd.DataFrame({said: [0.1, 0.2]}), said, said, said)
+    assert figure.bytes("png")[:4] == b"\x89PNG"
+    ElementTree.fromstring(figure.bytes("svg"))
+
+
+def as_name(said: str, folder: Path) -> None:
+    config = recipes.get("smoke").replace({"name": said})
+    run = Run.of(config, folder / "runs")
+    run.make()
+    run.claim()
+    assert Run.open(run.folder).config == config == from_json(config.to_json())
+    assert run.folder.resolve().is_relative_to((folder / "runs").resolve())
+
+
+def as_label(said: str, folder: Path) -> None:
+    spec = Spec("s", "smoke", {said: {"train.lr": 1e-3}, "other": {}}, (0, 1))
+    assert [*spec.variants] == [said, "other"]
+
+
+def as_word(said: str, folder: Path) -> None:
+    lab = load("demo")
+    ids = lab.tokenizer.encode(said, 30)
+    assert len(ids) <= 30 and all(0 <= i < lab.tokenizer.vocabulary for i in ids)
+
+
+def as_caption(said: str, folder: Path) -> None:
+    pictures = [np.full((9, 9, 3), i, np.uint8) for i in range(8)]
+    source = PairSource(pictures, [said] * 8, 8)
+    assert source.example("train", 0).text == said
+
+
+def as_argument(said: str, folder: Path) -> None:
+    for words in (["runs", said], ["evaluate", said], ["study", said], ["pretrain", f"smoke+{said}"]):
+        try:
+            main(words)
+        except SystemExit as end:
+            assert (
+                end.code == 0 or isinstance(end.code, int) or all(line.isprintable() for line in end.code.split("\n"))
+            )
+
+
+PLACES: list[Callable[[str, Path], None]] = [
+    as_page, as_figure, as_name, as_label, as_word, as_caption, as_argument,
+]  # fmt: skip
+
+
+def test_texts(attack: Attack, tmp_path: Path, capsys, monkeypatch) -> None:
+    """Wherever a text comes in: taken as it is, or refused by name; and only as text in what is written."""
+    monkeypatch.chdir(tmp_path)
+    for draw in attack:
+        said, place = text(draw), draw.choice(PLACES)
+        with attack.attempt(f"{place.__name__} {said[:80]!r}"):
+            try:
+                place(said, tmp_path)
+            except NAMED as error:
+                assert len(str(error)) < 2000 and all(line.isprintable() for line in str(error).split("\n"))
+            finally:
+                capsys.readouterr()
+
+
+MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "F"]
+FORMATS = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "PCX"]
+TYPES = [np.uint8, np.uint16, np.int64, np.float16, np.float32, np.float64, np.complex64, bool, object, "U3", "M8[s]"]
+
+
+def picture(draw: random.Random) -> Any:
+    kind = draw.randrange(4)
+    if kind == 0:
+        shape = [draw.choice([0, 1, 3, 4, 8, 33]) for _ in range(draw.randint(0, 4))]
+        array = np.array(np.random.default_rng(draw.getrandbits(30)).uniform(-1, 3, shape)).astype(draw.choice(TYPES))
+        array = array[::-1].T if draw.random() < 0.3 and array.ndim == 2 else array
+        array.setflags(write=draw.random() < 0.5)
+        return array
+    image = Image.new(draw.choice(MODES), (draw.choice([1, 2, 40, 200]), draw.choice([1, 7, 40])))
+    if kind == 1:
+        return image
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, draw.choice(FORMATS))
+    data = bytearray(buffer.getvalue())
+    if kind == 2:
+        for _ in range(draw.randrange(9)):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        return bytes(data[: draw.choice([len(data), draw.randrange(len(data))])])
+    return draw.choice([None, 5, [], {}, "", text(draw), Path(text(draw).replace("\0", "")), b"", object(), [[1, 2]]])
+
+
+def test_pictures(attack: Attack) -> None:
+    """Of every type, mode and format, damaged or not: RGB bytes, or refused by name."""
+    for draw in attack:
+        given = picture(draw)
+        with attack.attempt(f"{type(given).__name__} {getattr(given, 'shape', '')} {getattr(given, 'dtype', '')}"):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Pillow's, of a TIFF that was cut
+                    found = prepare(given, 8)
+            except ConfigError as error:
+                assert len(str(error)) < 2000
+            else:
+                assert found.shape == (8, 8, 3) and found.dtype == np.uint8
