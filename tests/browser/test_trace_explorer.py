@@ -19,7 +19,7 @@ def example(seed, pieces=pieces, grid=4, layers=3):
         rows = torch.randn(layers, 4, queries, keys, generator=torch.Generator().manual_seed(seed + keys + layers))
         return (2 * rows).softmax(-1)
     n, p = len(pieces), 1 + grid ** 2
-    words = TokenAxis(pieces, (-1, 0, 1, 1, *range(2, n - 3), -1)[:n], ("a", "lion", "by", "a", "car", "x")[:n])
+    words = TokenAxis(pieces, (-1, 0, 1, 1, *range(2, n - 3), -1)[:n], ("a", "lion", "by", "a", "car", *"x" * n)[:n])
     maps = {{"language": AttentionMap(attention(layers, n, n), "words", "words"),
             "vision": AttentionMap(attention(layers, p, p), "patches", "patches"),
             "fusion": AttentionMap(attention(2, n, n), "words", "words"),

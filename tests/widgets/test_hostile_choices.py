@@ -114,8 +114,8 @@ for _ in range(500):
     NESTED = [NESTED]
 JSON: list[Any] = [  # what a page can send
     None, True, False, 0, 1, -1, 2, 10**9, -(10**9), 10**400, 0.5, -0.5, 1e308, math.nan, math.inf, -math.inf,
-    "", "x", "lion", "itm", "A", "__proto__", "a\ud800", "\0\x1b[2J\u202e", "$\\frac{", "x" * 100_000,
-    [], [0], [1, 0, 1], [10**9], [-1], [math.nan], [None], ["x"], [True], [[]], [0] * 100_000, ["lion"] * 9, NESTED,
+    "", "x", "lion", "itm", "A", "__proto__", "a\ud800", "\0\x1b[2J\u202e", "$\\frac{", "x" * 10_000,
+    [], [0], [1, 0, 1], [10**9], [-1], [math.nan], [None], ["x"], [True], [[]], [0] * 10_000, ["lion"] * 9, NESTED,
     {}, {"pictures": [0, 2], "sentences": []}, {"pictures": [10**9]}, {"pictures": "ab"}, {"pictures": 5},
     {"sentences": [math.nan]}, {"x": 1}, {"lion": {}}, {"of": 1}, {"of": {"patches": 5}, "words": 7}, {"a": b"x"},
 ]  # fmt: skip
@@ -129,6 +129,10 @@ def sound(view: View) -> None:
     """It still says what it holds, and can be sent."""
     view.data()
     script_json({n: v for n, v in view.get_state().items() if n not in STANDARD and n[0] != "_"})
+
+
+def changed(before: Any, after: Any) -> bool:
+    return before is not after and before != after
 
 
 def test_every_view_is_here() -> None:
@@ -149,8 +153,7 @@ def test_no_value_from_python_breaks_a_view(name: str, make: Callable[[str], Vie
             except traitlets.TraitError as error:
                 assert trait in str(error) and len(str(error)) < 2000
                 assert getattr(view, trait) == before
-            before = getattr(view, trait)
-            if trait in view.choices():
+            if changed(before, before := getattr(view, trait)):
                 sound(view)
         sound(view)
     view.figure().bytes()
@@ -163,8 +166,9 @@ def test_no_message_from_a_page_breaks_a_view(name: str, make: Callable[[str], V
     told = {trait: getattr(view, trait) for trait in view.traits(sync=True) if trait not in view.choices()}
     for trait in view.traits(sync=True):
         for value in JSON:
+            before = getattr(view, trait)
             view.set_state({trait: value})
-            if trait in view.choices():
+            if changed(before, getattr(view, trait)):
                 sound(view)
         sound(view)
     for trait in ("constructor", "no_such", "comm", "keys"):
@@ -251,8 +255,6 @@ def test_any_text_goes_through_every_view(text: str, tmp_path: Path) -> None:
         if name == "GroundingPad":
             view.phrase = text  # type: ignore[attr-defined]
         view.data()
-        figure = view.figure()
-        assert figure.texts is not None
         page = view.to_html(tmp_path / f"{name}.html").read_text("utf-8")
         state = offline_pages.state(page)
         assert json.dumps(state).isascii() and "</script><img" not in page

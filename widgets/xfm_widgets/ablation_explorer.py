@@ -69,7 +69,7 @@ class AblationExplorer(View):
         """Metrics, or variants, that have effects."""
         return [] if self._effects is None else [*dict.fromkeys(self._effects[column])]
 
-    def _all(self, table: pd.DataFrame) -> dict[str, Any]:
+    def _all(self, table: Any) -> dict[str, Any]:
         spec = self._study.spec
         metrics, variants = ([*dict.fromkeys(table[c])] for c in ("metric", "variant"))
         rows = [

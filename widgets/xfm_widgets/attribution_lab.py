@@ -101,7 +101,8 @@ class AttributionLab(View):
         }  # fmt: skip
         bad = f"Left out, since NaN or infinite: {', '.join(dropped)}. " if dropped else ""
         none = "" if self._attributions else "No attribution to show: AttributionLab.of(questions, methods) makes them."
-        super().__init__(payload, **{"methods": methods[:SHOWN], "targets": targets} | traits)
+        traits = {"methods": methods[:SHOWN], "targets": targets} | traits
+        super().__init__(payload, **traits)
         self._standing = (bad + none).strip()
         self._before = {a.target: finite(a.score) for a in self._attributions}
         self._removed: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ import numbers
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
+import numpy as np
 import traitlets
 
 from xfm.config_utils import ConfigError, nearest
@@ -88,7 +89,7 @@ class Share(Choice, traitlets.Float):
         self.most = most
 
     def validate(self, obj: Any, value: Any) -> Any:
-        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        real = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
         return float(value) if real and 0 <= value <= self.most else self.error(obj, value)  # NaN is in no interval
 
     def info(self) -> str:

@@ -86,7 +86,7 @@ def _parts(artist: Artist) -> Iterator[tuple[Axis | Text, tuple[int, int]]]:
 def _relabel(axis: Axis, lines: int, characters: int) -> None:
     """The texts that were given for its ticks."""
     if isinstance(axis.get_major_locator(), FixedLocator):
-        given = axis.get_major_formatter().format_ticks(axis.get_majorticklocs())
+        given = axis.get_major_formatter().format_ticks(list(axis.get_majorticklocs()))
         if (kept := [_within(label, lines, characters) for label in given]) != given:
             axis.set_ticklabels(kept)
 

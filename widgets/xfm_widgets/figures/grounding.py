@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,10 +38,12 @@ def grounding(
         attention = numbers(attention, "attention", (None, None))
         require(attention.size > 0, "attention.shape", attention.shape, "not empty")
     known = {
-        name: numbers(box, name, (4,)) for name, box in (("true", true), ("predicted", predicted)) if box is not None
+        name: numbers(box, name, (4,)).tolist()
+        for name, box in (("true", true), ("predicted", predicted))
+        if box is not None
     }
     for name, box in known.items():
-        require(bool(np.isfinite(box).all()), name, box.tolist(), "finite")
+        require(all(map(math.isfinite, box)), name, box, "finite")
     figure = new_figure(WIDTH, 3.2 * min(height / width, 1) + 1.1, title, credit)
     left, right = figure.subplots(1, 2)
     left.imshow(image, interpolation="none")
