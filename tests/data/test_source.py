@@ -215,8 +215,8 @@ def test_the_tokenizer_is_of_the_sources_and_cached_by_content(
     assert first.vocabulary == 270 and first.decode(first.encode("picture number 3", 99)) == "picture number 3"
     assert len(list(tmp_path.glob("tokenizer-270-*.json"))) == 1
     tokenizer(pairs())
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.json"))) == 1
     tokenizer(pairs(captions=[f"another {i}" for i in range(20)]))
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*.json"))) == 2
     with pytest.raises(ConfigError, match=r"model.text.vocabulary = 4096: must be at most \d+, which the corpus gives"):
         tokenizer(pairs(), 4096)
