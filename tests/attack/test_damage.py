@@ -22,6 +22,7 @@ from xfm.files import FileError
 from xfm.study import Study, StudyError
 from xfm.train import Run, pretrain
 from xfm.train.manifest import MANIFEST
+from xfm.train.run import WEIGHTS
 
 REFUSED = (ConfigError, FileError, StudyError)  # what `xfm` ends with in a line; a RunError is a FileError
 VALUES = [
@@ -163,7 +164,7 @@ def test_damaged_runs(attack: Attack, runs: list[Run], tmp_path: Path) -> None:
                 except REFUSED as error:
                     assert str(folder) in str(error), error
                 else:
-                    gone = how == "gone" and path.name in ("metrics.jsonl", "DONE", "evaluation.json")
+                    gone = how == "gone" and path.name in ("metrics.jsonl", "DONE", "evaluation.json", WEIGHTS)
                     assert forging or gone or equal(found, saved[which][name]), (how, name)
             before = contents(folder)
             try:
@@ -172,7 +173,7 @@ def test_damaged_runs(attack: Attack, runs: list[Run], tmp_path: Path) -> None:
                 assert contents(folder) == before, how
             else:
                 assert forging or how == "gone" or steps in ([10, 11], [*range(12)]), (how, steps)
-                if path.name != "model.safetensors":  # of a finished run it is not read here
+                if path.name != WEIGHTS:  # of a finished run it is not read here
                     assert forging or equal(Run.open(folder).model().state_dict(), saved[0]["weights"]), how
         shutil.rmtree(root)
 
