@@ -228,8 +228,12 @@ def test_a_sample_that_is_not_finite_is_named(unfinished, trained, monkeypatch, 
     assert_same(unfinished.folder, trained.folder)
 
 
-def test_training_that_diverges_says_so(tmp_path):
-    config = recipes.get("smoke").replace({"train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0})
+@pytest.mark.parametrize("fused", [0.0, 0.3])
+def test_training_that_diverges_says_so(fused, tmp_path):
+    """Also where negatives are drawn by similarities that are not finite."""
+    starts = {f"objectives.{objective}.start": fused for objective in ("itm", "imlm", "bbp")}
+    still = {"train.lr": 1e30, "train.warmup": 0, "data.regions": 0, "data.images": 0}
+    config = recipes.get("smoke").replace(still | starts)
     with pytest.raises(NonFiniteLoss) as error:
         list(pretrain(config, tmp_path))
     said = str(error.value)

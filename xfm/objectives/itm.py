@@ -31,7 +31,8 @@ def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
     total = weights.cumsum(1)
     point = torch.rand(len(weights), 1, generator=generator).to(total) * total[:, -1:]
     point = point.minimum(total[:, -1:].nextafter(total.new_zeros(())))
-    return torch.searchsorted(total, point, right=True)[:, 0]  # right: never a column of weight 0
+    column = torch.searchsorted(total, point, right=True)[:, 0]  # right: never a column of weight 0
+    return column.clamp(max=weights.shape[1] - 1)  # beyond it where weights are not finite; then no loss is
 
 
 class ITM(Objective):
