@@ -22,7 +22,7 @@ from PIL import Image
 
 from xfm import plots, recipes
 from xfm.data.synthetic.grammar import Caption
-from xfm.data.synthetic.openmoji import CREDIT
+from xfm.data.synthetic import styles
 from xfm.data.synthetic.scenes import Object, Scene
 from xfm.evaluation import Result
 from xfm.evaluation.examples import Grounded, Masked, Retrieved
