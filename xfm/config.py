@@ -17,7 +17,7 @@ from .config_utils import ConfigError as ConfigError  # everybody has it from he
 from .config_utils import Table, build, changed, positive, require, shares, to_tree, typed, unknown_field
 from .text import parse_json
 
-__all__ = ["PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "MaskConfig",
+__all__ = ["LATER", "PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "MaskConfig",
            "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig",
            "from_dict", "from_json"]  # fmt: skip
 

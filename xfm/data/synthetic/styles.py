@@ -65,8 +65,8 @@ def named(joined: str) -> tuple[str, ...]:
 
 def credit(names: Iterable[str]) -> str:
     """What a figure of pictures in these styles must say."""
-    known = [STYLES[name] for name in STYLES if name in set(names)]
-    return "Pictures: " + "; ".join(f"{style.family}, {style.licence}" for style in known)
+    shown = set(names)
+    return "Pictures: " + "; ".join(f"{s.family}, {s.licence}" for name, s in STYLES.items() if name in shown)
 
 
 def licence(names: Sequence[str]) -> str:

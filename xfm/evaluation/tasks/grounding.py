@@ -15,7 +15,7 @@ from ...recipes import LEVELS
 from ..context import EvalContext
 from ..result import Result
 
-__all__ = ["IOU", "NEEDS", "SCENES", "best_constant", "box_iou", "is_correct", "predict", "score"]
+__all__ = ["IOU", "NEEDS", "SCENES", "any_object_box", "box_iou", "is_correct", "predict", "score"]
 
 NEEDS = ("boxes",)
 HARDER = ("rotated", "alike", "cluttered", "occluded", "hard")
@@ -32,7 +32,7 @@ def score(context: EvalContext) -> list[Result]:
     picture, and the box for the phrase of another object of the picture. Phrases of one picture are resampled together.
     """
     train, scenes = (list(context.examples("grounding", SCENES, "boxes", split)) for split in ("train", context.split))
-    constant = best_constant(torch.tensor([region.box for s in train for region in s.regions]))
+    constant = _best_constant(torch.tensor([region.box for s in train for region in s.regions]))
     _, owner, true, predicted = predict(context, scenes)
 
     def row(task: str, condition: str, scores: Tensor, kept: Tensor, metric: str = "acc@0.5", **more: Any) -> Result:
@@ -43,7 +43,7 @@ def score(context: EvalContext) -> list[Result]:
 
     iou = box_iou(predicted, true)
     correct, number = is_correct(iou), torch.bincount(owner)[owner]
-    any_object, swapped = _any_object(owner, true), is_correct(box_iou(predicted[_swap(owner)], true))
+    any_object, swapped = any_object_box(owner, true), is_correct(box_iou(predicted[_swap(owner)], true))
     results = []
     for task, kept in (("grounding", number > 0), ("grounding (several objects)", number > 1)):
         if kept.any():
@@ -92,13 +92,13 @@ def _swap(owner: Tensor) -> Tensor:
     return torch.where(index < last, index + 1, first)
 
 
-def _any_object(owner: Tensor, true: Tensor) -> Tensor:
+def any_object_box(owner: Tensor, true: Tensor) -> Tensor:
     """(R,) the accuracy of the box of an object of the picture drawn at random."""
     pictures = [true[owner == i] for i in owner.unique()]
     return torch.cat([is_correct(box_iou(boxes[:, None], boxes)).mean(1) for boxes in pictures])
 
 
-def best_constant(boxes: Tensor) -> Tensor:
+def _best_constant(boxes: Tensor) -> Tensor:
     """(4,) the box, of a grid of positions and sizes, that is correct most often for boxes (R, 4)."""
     centre, size = torch.linspace(0.14, 0.86, 10), torch.linspace(0.2, 0.6, 9)
     grid = torch.cartesian_prod(centre, centre, size, size)
