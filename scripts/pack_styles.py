@@ -14,8 +14,8 @@ import hashlib
 import json
 import lzma
 import sys
-import tarfile
 from pathlib import Path
+from tarfile import TarFile
 from typing import Any
 
 from xfm.data.synthetic import openmoji
@@ -59,7 +59,7 @@ FAMILIES = {
 
 def drawings(package: Path) -> dict[str, str]:
     """Code of a concept -> SVG, of an Iconify package. Exits, naming them, where concepts are missing."""
-    with tarfile.open(package) as archive:
+    with TarFile.gzopen(str(package), "r") as archive:
         characters, icons = (_json(archive, f"package/{name}.json") for name in ("chars", "icons"))
     name_of = {_plain(code): name for code, name in characters.items()}
     codes = sorted(c.code for c in openmoji.concepts())
@@ -78,7 +78,7 @@ def _square(body: str, width: float, height: float) -> str:
     return SVG.format(*(f"{x:g}" for x in ((width - side) / 2, (height - side) / 2, side, side)), body)
 
 
-def _json(archive: tarfile.TarFile, name: str) -> Any:
+def _json(archive: TarFile, name: str) -> Any:
     file = archive.extractfile(name)
     assert file
     return json.load(file)

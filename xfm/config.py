@@ -335,10 +335,10 @@ class RunConfig:
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"]
         for dotted, before in LATER.items():
-            *path, field = dotted.split(".")
+            *path, last = dotted.split(".")
             group = reduce(dict.__getitem__, path, tree)
-            if group[field] == before:
-                del group[field]
+            if group[last] == before:
+                del group[last]
         for watched in ("save_every", "validate_every", "probe_every"):
             del tree["train"][watched]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
