@@ -102,7 +102,7 @@ def short_table() -> str:
 
 def styles_table() -> str:
     """Rows of trained and held-out styles: the checkpoint's."""
-    keys = [(r.task, r.condition, r.metric) for r in checkpoint_results() if r.task.endswith("style)")]
+    keys = [(r.task, r.condition, r.metric) for r in checkpoint_results() if "style: " in r.task]
     return evaluation_table(checkpoint_results(), keys)
 
 

@@ -23,13 +23,13 @@ def test_who_knows_the_concepts_knows_them_in_every_style(fewer: None, context: 
     assert {r.value for r in results} == {1.0} and {r.split for r in results} == {"test"}
     kinds = {name: "trained style" if name == "openmoji" else "held-out style" for name in STYLES}
     assert [(r.task, r.condition, r.n) for r in results if r.metric == "accuracy"] == [
-        (f"naming ({kind})", name, 100) for name, kind in kinds.items()
+        (f"{kind}: naming", name, 100) for name, kind in kinds.items()
     ]
     for name, kind in kinds.items():
         for way in WAYS:
-            row = find_result(results, f"{way} ({kind})", "R@1", f"ITC, {name}")
+            row = find_result(results, f"{kind}: {way}", "R@1", f"ITC, {name}")
             assert (row.n, row.baseline, row.baseline_name) == (24, 1 / 24, "chance")
-        row = find_result(results, f"grounding ({kind})", "acc@0.5", name)
+        row = find_result(results, f"{kind}: grounding", "acc@0.5", name)
         assert row.n > 12 and row.baseline_name == "any object's box" and 0.25 < row.baseline < 0.6
     assert len(results) == 4 * len(STYLES)
 
@@ -37,8 +37,8 @@ def test_who_knows_the_concepts_knows_them_in_every_style(fewer: None, context: 
 def test_the_held_out_ones_are_those_that_the_config_does_not_train_on(fewer: None, context: EvalContext) -> None:
     trained = recipes.get("styles").data.styles
     results = styles.score(context.with_data({"data.styles": trained}))
-    held_out = {r.condition.removeprefix("ITC, ") for r in results if "(held-out style)" in r.task}
-    reference = {r.condition.removeprefix("ITC, ") for r in results if "(trained style)" in r.task}
+    held_out = {r.condition.removeprefix("ITC, ") for r in results if r.task.startswith("held-out style: ")}
+    reference = {r.condition.removeprefix("ITC, ") for r in results if r.task.startswith("trained style: ")}
     assert held_out == {"fluent"} and reference == {"openmoji", "noto", "twemoji"} == set(trained.split("+"))
 
 
@@ -51,12 +51,12 @@ def test_the_reference_is_the_row_that_there_was(monkeypatch: pytest.MonkeyPatch
     for task, metric, condition in (("naming", "accuracy", ""), *((way, "R@1", "ITC") for way in WAYS)):
         style = f"{condition}, openmoji".removeprefix(", ")
         assert (
-            find_result(new, f"{task} (trained style)", metric, style).value
+            find_result(new, f"trained style: {task}", metric, style).value
             == find_result(old, task, metric, condition).value
         )
 
 
 def test_an_unseen_split_names_nothing(fewer: None, context: EvalContext) -> None:
     unseen = EvalContext(context.model, context.config, context.tokenizer, "unseen_combinations")
-    assert not any(r.task.startswith("naming") for r in styles.score(unseen))
+    assert not any("naming" in r.task for r in styles.score(unseen))
     assert TASKS["styles"].family == "vision-language"

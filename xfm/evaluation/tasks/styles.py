@@ -36,7 +36,7 @@ def score(context: EvalContext) -> list[Result]:
 def _naming(context: EvalContext, drawn: Drawn) -> list[Result]:
     names = context.world.names
     return [
-        context.result(f"naming ({kind})", style, "accuracy", correct, (1 / len(names), "chance"), 1.0)
+        context.result(f"{kind}: naming", style, "accuracy", correct, (1 / len(names), "chance"), 1.0)
         for kind, style, own in drawn
         for correct in [naming.classify(own, "naming", names, naming.EACH)]
     ]
@@ -48,7 +48,7 @@ def _retrieval(context: EvalContext, drawn: Drawn) -> list[Result]:
         pairs = retrieval.distinct_pairs(own.scene("retrieval", i) for i in range(retrieval.ATTEMPTS))
         by_itc = retrieval.similarities(own, pairs)
         results += [
-            retrieval.recall(context, f"{direction} ({kind})", f"ITC, {style}", turn(by_itc), 1, 1.0)
+            retrieval.recall(context, f"{kind}: {direction}", f"ITC, {style}", turn(by_itc), 1, 1.0)
             for direction, turn in retrieval.DIRECTIONS.items()
         ]
     return results
@@ -60,5 +60,5 @@ def _grounding(context: EvalContext, drawn: Drawn) -> list[Result]:
         _, owner, true, predicted = grounding.predict(own, own.scenes("grounding", SCENES))
         correct = grounding.is_correct(grounding.box_iou(predicted, true))
         guess = grounding.any_object_box(owner, true).mean().item(), "any object's box"
-        results.append(context.result(f"grounding ({kind})", style, "acc@0.5", correct, guess, 1.0, owner))
+        results.append(context.result(f"{kind}: grounding", style, "acc@0.5", correct, guess, 1.0, owner))
     return results
