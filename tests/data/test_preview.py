@@ -11,7 +11,7 @@ from xfm import recipes
 from xfm.config_utils import ConfigError
 from xfm.data.source import SPLITS, Split
 from xfm.data.synthetic import preview as module
-from xfm.data.synthetic.openmoji import CREDIT
+from xfm.data.synthetic import styles
 from xfm.data.synthetic.scenes import World
 from xfm.files import FileError
 
@@ -35,7 +35,7 @@ def test_texts_and_pictures_do_not_overlap(
     assert matplotlib.image.imread(path).shape[2] == 4
     figure = drawn[0]
     texts = [text.get_text() for text in figure.texts]
-    assert CREDIT in texts and len(figure.axes) == (12 if split else 25)
+    assert styles.credit(styles.DEFAULT) in texts and len(figure.axes) == (12 if split else 25)
     assert [s for s in SPLITS if s.replace("_", " ") in texts] == ([split] if split else list(SPLITS))
     boxes = [text.get_window_extent() for text in figure.texts] + [axes.get_window_extent() for axes in figure.axes]
     inside = figure.bbox.padded(1)

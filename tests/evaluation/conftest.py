@@ -22,6 +22,7 @@ from xfm.evaluation.tasks import (
     recognition,
     retrieval,
     sentence_pairs,
+    styles,
 )
 from xfm.model import XFM
 from xfm.objectives import build
@@ -74,6 +75,7 @@ FEW = {
     lexnames: {"TRAIN": 400, "TEST": 100},
     sentence_pairs: {"TRAIN": 100, "TEST": 60},
     finetuning: {"STEPS": 3},
+    styles: {"SCENES": 12},
     recognition: {"TRAIN": 3, "TRAIN_UNSEEN": 3, "TEST": 2, "SCENES_TRAIN": 1, "SCENES_TEST": 40,
              "SCENES_PATCHES": 40},
 }  # fmt: skip

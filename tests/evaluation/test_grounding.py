@@ -26,7 +26,7 @@ def test_the_control_conditions(context: EvalContext) -> None:
     scenes = context.scenes("grounding", 60)
     _, owner, true, _ = grounding.predict(context, scenes)
     each = [len(s.objects) for s in scenes]
-    assert torch.allclose(grounding._any_object(owner, true), 1 / torch.tensor(each, dtype=torch.float)[owner])
+    assert torch.allclose(grounding.any_object_box(owner, true), 1 / torch.tensor(each, dtype=torch.float)[owner])
     other = grounding._swap(owner)
     assert (owner[other] == owner).all() and sorted(other.tolist()) == list(range(len(owner)))
     assert ((other == torch.arange(len(owner))) == (torch.tensor(each)[owner] == 1)).all()
@@ -35,7 +35,7 @@ def test_the_control_conditions(context: EvalContext) -> None:
 def test_the_best_constant_box_is_the_best_of_the_grid() -> None:
     boxes = torch.tensor([[0.3, 0.3, 0.3, 0.3]] * 3 + [[0.7, 0.7, 0.4, 0.4]] * 2)
     best = grounding._best_constant(boxes)
-    assert grounding._correct(grounding.box_iou(best.expand(5, 4), boxes)).tolist() == [1, 1, 1, 0, 0]
+    assert grounding.is_correct(grounding.box_iou(best.expand(5, 4), boxes)).tolist() == [1, 1, 1, 0, 0]
 
 
 def test_iou_is_torchvisions() -> None:

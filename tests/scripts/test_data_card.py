@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 from xfm import recipes
+from xfm.data.synthetic import styles
 from xfm.data.synthetic.scenes import World
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,14 @@ def test_the_committed_page_counts_what_the_code_counts() -> None:
     for column, name in enumerate(names):
         for label, value in card.counted(recipes.get(name)).items():
             assert found[label][column] == value, f"make docs/data-card.md again, as it says: {label}"
+
+
+def test_the_committed_page_tells_of_every_style() -> None:
+    found = rows()
+    for column, style in enumerate(styles.STYLES):
+        for label, value in card.of_style(style).items():
+            assert found[label][column] == value, label
+    assert found["concepts missing"] == ["0"] * 4
 
 
 def test_the_committed_page_names_what_is_required() -> None:

@@ -19,7 +19,7 @@ import torch
 from xfm import pretrain
 from xfm.config import RunConfig
 from xfm.data import cache, wordnet
-from xfm.data.synthetic import openmoji
+from xfm.data.synthetic import styles
 from xfm.train import Run
 
 NEW_MOUNTS, NEW_USERS, PRIVATE = 0x00020000, 0x10000000, 0x00044000
@@ -170,7 +170,7 @@ def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connecti
 
 def forget_data() -> None:
     """As in a process that has just been started."""
-    for function in (openmoji.pictures, wordnet.sentences, wordnet.definitions):
+    for function in (styles.pictures, wordnet.sentences, wordnet.definitions):
         function.cache_clear()
 
 

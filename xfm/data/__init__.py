@@ -12,6 +12,7 @@ from .. import seeding
 from ..config import STREAMS, ConfigError, RunConfig
 from ..config_utils import one_of
 from .source import CAPABILITIES, ItemKey, Source
+from .synthetic import styles
 from .synthetic.scenes import World
 from .synthetic.shuffled import Shuffled
 from .tokenizer import Tokenizer, for_sources
@@ -111,9 +112,10 @@ class Dataset:
 
 
 def _openmoji_wordnet(config: RunConfig, world: type[World] = World) -> Dataset:
-    """OpenMoji scenes and WordNet sentences."""
+    """Drawn scenes and WordNet sentences."""
     data, size = config.data, config.model.vision.image_size
-    scenes = world(data.concepts, size, data.scenes, data.captions, data.single_until, data.full_from)
+    curriculum = data.single_until, data.full_from
+    scenes = world(data.concepts, size, data.scenes, data.captions, *curriculum, styles.named(data.styles))
     return Dataset(config, (scenes, WordNet(scenes)))
 
 

@@ -1,4 +1,4 @@
-"""The colour word of a concept, measured from its picture: one of the eleven basic colour terms, or none.
+"""The colour word of a concept, measured from its drawing: one of the eleven basic colour terms, or none.
 
 A pixel of little chroma in OKLab (Ottosson, 2020) is black, grey or white by its lightness. Any other has the term that
 people of the XKCD colour survey (CC0; in matplotlib) most give to colours like it: "sky blue" counts as a blue.
@@ -6,12 +6,13 @@ people of the XKCD colour survey (CC0; in matplotlib) most give to colours like 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from matplotlib.colors import XKCD_COLORS, to_rgb
 
-from . import openmoji
+from . import openmoji, styles
 
 __all__ = ["LEVELS", "TERMS", "colour", "colour_words", "is_rare", "oklab", "term_shares", "terms_of_colours"]
 
@@ -24,7 +25,7 @@ RARE = 0.05  # share of the coloured area below which a term is no colour of the
 SIDE = 64  # pixels of the rendering that is measured
 SOLID = 200  # alpha from which a pixel shows its own colour
 LEVELS = 32  # of red, green and blue, to which colours are rounded
-INK = 32  # OpenMoji draws outlines in black, with no channel above this ...
+INK = 32  # some families (Style.outlined) draw outlines in black, with no channel above this ...
 OUTLINE = 0.7  # ... and where not more than this share of a picture is ink, it is no colour of the thing
 
 
@@ -36,21 +37,23 @@ _LAB = [[0.2104542553, 1.9779984951, 0.0259040371],
         [-0.0040720468, 0.4505937099, -0.8086757660]]  # fmt: skip
 
 
-def colour(concept: int) -> str | None:
-    """The term of openmoji.concepts()[concept]; None where no colour clearly dominates or the name says one already."""
-    return colour_words()[concept]
+def colour(concept: int, drawn: Sequence[str] = styles.DEFAULT) -> str | None:
+    """The term of openmoji.concepts()[concept] in all these styles; None where no colour clearly dominates, where two
+    styles differ, or where the name says one already."""
+    words = {colour_words(style)[concept] for style in drawn}
+    return words.pop() if len(words) == 1 else None
 
 
-def is_rare(concept: int, term: str) -> bool:
-    """Whether hardly anything of the drawing has that colour."""
-    return bool(term_shares()[concept, TERMS.index(term)] < RARE)
+def is_rare(concept: int, term: str, drawn: Sequence[str] = styles.DEFAULT) -> bool:
+    """Whether hardly anything of the drawing has that colour, in any of these styles."""
+    return all(term_shares(style)[concept, TERMS.index(term)] < RARE for style in drawn)
 
 
-@lru_cache(maxsize=1)
-def colour_words() -> tuple[str | None, ...]:
-    """`colour` of every concept."""
+@lru_cache
+def colour_words(style: str = "openmoji") -> tuple[str | None, ...]:
+    """`colour` of every concept in one style."""
     words: list[str | None] = []
-    for concept, shares in zip(openmoji.concepts(), term_shares(), strict=True):
+    for concept, shares in zip(openmoji.concepts(), term_shares(style), strict=True):
         second, first = shares.argsort()[-2:].tolist()
         clear = shares[first] >= CLEAR and shares[second] < RIVAL
         named = {*TERMS, "gray"}.intersection(concept.name.split())
@@ -58,13 +61,13 @@ def colour_words() -> tuple[str | None, ...]:
     return tuple(words)
 
 
-@lru_cache(maxsize=1)
-def term_shares() -> np.ndarray:
+@lru_cache
+def term_shares(style: str = "openmoji") -> np.ndarray:
     """(853, 11) the share of every term in each concept's drawing, without its outline; a row sums to 1."""
-    pictures = np.stack([openmoji.picture(c, SIDE) for c in openmoji.concepts()]).reshape(-1, SIDE * SIDE, 4)
+    pictures = np.stack([styles.picture(c, SIDE, style) for c in openmoji.concepts()]).reshape(-1, SIDE * SIDE, 4)
     rgb, solid = pictures[..., :3], pictures[..., 3] >= SOLID
     term = terms_of_colours()[(rgb // (256 // LEVELS)) @ np.array([LEVELS**2, LEVELS, 1])]
-    ink = solid & (rgb.max(-1) <= INK)
+    ink = solid & (rgb.max(-1) <= INK) & styles.STYLES[style].outlined
     outlined = ink.mean(1) <= OUTLINE * solid.mean(1)  # not a black thing: its ink is the outline
     counted = solid & ~(ink & outlined[:, None])
     counts = np.stack([((term == t) & counted).sum(1) for t in range(len(TERMS))], 1)

@@ -48,7 +48,7 @@ def _names(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
     for name in world.unseen_names if thing.name in world.unseen_names else world.names:
         if name == thing.name or (article("", name) == "some") != uncountable:
             continue
-        if thing.colour in (None, colours.colour(_concept_of()[name])):
+        if thing.colour in (None, colours.colour(_concept_of()[name], world.styles)):
             yield plural(name) if thing.count > 1 else name, replace(thing, name=name)
 
 
@@ -61,7 +61,7 @@ def _sizes(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
 def _colours(caption: Caption, span: int, world: World) -> Iterator[_Edit]:
     thing = caption.things[_thing_of(caption, span)]
     for term in colours.TERMS:
-        if colours.is_rare(_concept_of()[thing.name], term):
+        if colours.is_rare(_concept_of()[thing.name], term, world.styles):
             yield term, replace(thing, colour=term)
 
 

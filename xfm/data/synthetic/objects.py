@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from . import colours, openmoji
+from . import colours, openmoji, styles
 
 __all__ = ["HIDES", "VISIBLE", "Object", "may_occlude", "random_angle", "rendering_side", "sprite", "with_occlusion"]
 
@@ -37,6 +37,7 @@ class Object:
     cut: tuple[int, int] = (0, 0)  # fully hidden columns on the left and rows at the top of the sprite
     hidden: float = 0.0  # share of its pixels that are occluded
     front: tuple[Object, ...] = ()  # the occluders
+    style: str = "openmoji"  # of styles.STYLES
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -46,12 +47,13 @@ class Object:
 
     @property
     def colour(self) -> str | None:
-        return colours.colour(self.concept)
+        return colours.colour(self.concept, (self.style,))
 
     @property
     def sprite(self) -> np.ndarray:
         """(h, w, 4) uint8, colours premultiplied by alpha, without occlusion."""
-        return sprite(self.concept, self.scale, rendering_side(self.side), self.angle)[:, :: -1 if self.flip else 1]
+        pixels = sprite(self.concept, self.scale, rendering_side(self.side), self.angle, self.style)
+        return pixels[:, :: -1 if self.flip else 1]
 
     def place(self, pixels: np.ndarray) -> tuple[slice, slice]:
         """Rows and columns of the picture that `pixels`, the sprite, covers."""
@@ -114,10 +116,10 @@ def rendering_side(image_size: int) -> int:
 
 
 @lru_cache(maxsize=8192)
-def sprite(concept: int, scale: int, rendered: int, angle: int = 0) -> np.ndarray:
+def sprite(concept: int, scale: int, rendered: int, angle: int = 0, style: str = "openmoji") -> np.ndarray:
     """(h, w, 4) uint8, colours premultiplied by alpha: the drawing, `scale` pixels (or one or two less) on its longer
     side, rotated by `angle` degrees."""
-    whole = Image.fromarray(openmoji.picture(openmoji.concepts()[concept], rendered))
+    whole = Image.fromarray(styles.picture(openmoji.concepts()[concept], rendered, style))
     cut = whole.crop(whole.getbbox()).convert("RGBa")
     if angle:
         cut = cut.rotate(angle, Image.Resampling.BILINEAR, expand=True)

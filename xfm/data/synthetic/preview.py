@@ -16,6 +16,7 @@ from ...config_utils import require
 from ...files import write_atomically
 from .. import dataset
 from ..source import SPLITS, Split
+from . import styles
 from .objects import Object
 from .scenes import Scene, World
 
@@ -103,6 +104,7 @@ def difficulty(world: World) -> str:
     """What makes the world harder than the default one: the fields that are not 0."""
     scenes, captions = world.scenes, world.captions
     rules = {
+        f"drawn by {', '.join(styles.STYLES[s].family for s in world.styles)}": world.styles != styles.DEFAULT,
         f"turned by up to {scenes.rotation:g}°": scenes.rotation,
         f"of one category {scenes.alike:.0%}": scenes.alike,
         f"up to {scenes.clutter} shapes of clutter": scenes.clutter,

@@ -87,9 +87,13 @@ def _which(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
 
 def _colour(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
     """ "what colour is the thing above the dog?": no name in the text gives the colour away."""
-    reference, concepts = _reference_and_two(sampler, rng, colours.colour)
+
+    def colour(concept: int) -> str | None:
+        return colours.colour(concept, sampler.world.styles)
+
+    reference, concepts = _reference_and_two(sampler, rng, colour)
     word = choose(sampler.relation_words, rng)
-    possible = {colours.colour(c) for c in sampler.pool}
+    possible = {colour(c) for c in sampler.pool}
     return _QuestionPair(
         f"what colour is the thing {word} the {name_of(reference)}?",
         {term: sampler.showing([reference, c], most=3) for term, c in concepts.items()},

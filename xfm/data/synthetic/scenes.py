@@ -1,4 +1,4 @@
-"""Scenes of one to four OpenMoji drawings with ground truth: a pure function of (seed, split, index).
+"""Scenes of one to four drawings with ground truth: a pure function of (seed, split, index).
 
 The splits share no scene: a hash of a scene's content decides its split. A tenth of all pairs of concepts is held out:
 they occur together in `unseen_combinations` only; the last concepts of OpenMoji's order in `unseen_concepts` only.
@@ -18,7 +18,7 @@ from ... import seeding
 from ...config import CaptionConfig, ConfigError, SceneConfig
 from ...config_utils import one_of, require
 from ..source import SPLITS, ItemKey, Region, Source, Split
-from . import background, captions, colours, grammar, objects, openmoji
+from . import background, captions, colours, grammar, objects, openmoji, styles
 from .background import add_clutter, pastel_background
 from .captions import PLAIN, CaptionStyle, make_caption, referring_expression
 from .grammar import Caption, Thing
@@ -45,7 +45,7 @@ class Scene:
     objects: tuple[Object, ...]  # from back to front
     caption: Caption  # mentions every object
     phrases: tuple[Caption, ...]  # a referring expression of each object
-    credit: str = openmoji.CREDIT
+    credit: str = styles.credit(styles.DEFAULT)
 
     @property
     def text(self) -> str:
@@ -72,11 +72,10 @@ class World(Source):
     captions: CaptionConfig = field(default_factory=CaptionConfig)
     single_until: float = 0.0  # curriculum of the training pairs: one object, each concept at most once, ...
     full_from: float = 0.0  # ... and then more, up to MOST from this share of the training
+    styles: tuple[str, ...] = styles.DEFAULT  # each object is drawn in one of them, each as likely
 
     name = "openmoji"
     provides = frozenset({"pairs", "regions", "images", "objects", "masks", "boxes", "relations"})
-    credit = openmoji.CREDIT
-    licence = openmoji.LICENCE
 
     def __post_init__(self) -> None:
         """Raises ConfigError for too few or too many concepts, and a picture that is too small."""
@@ -85,6 +84,14 @@ class World(Source):
             raise ConfigError(f"data.concepts = {self.concepts}: must be from {FEWEST} to {most}")
         if self.image_size < 32:
             raise ConfigError(f"model.vision.image_size = {self.image_size}: scenes need at least 32 pixels a side")
+
+    @property
+    def credit(self) -> str:  # type: ignore[override]
+        return styles.credit(self.styles)
+
+    @property
+    def licence(self) -> str:  # type: ignore[override]
+        return styles.licence(self.styles)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,8 +161,11 @@ class World(Source):
     @property
     def fingerprint(self) -> str:
         """Of the code and rules that determine the corpus: drawing it takes seconds."""
-        files = (__file__, *(module.__file__ for module in (background, captions, colours, grammar, objects, openmoji)))
-        rules = repr((self.names, self.scenes, self.captions)).encode()
+        files = (
+            __file__,
+            *(module.__file__ for module in (background, captions, colours, grammar, objects, openmoji, styles)),
+        )
+        rules = repr((self.names, self.scenes, self.captions, self.styles)).encode()
         code = b"".join(Path(file).read_bytes() for file in files if file)
         return hashlib.blake2b(code + rules, digest_size=8).hexdigest()
 
@@ -180,17 +190,20 @@ class World(Source):
         low, high = self._number_range(split, objects, concepts)
         key = (seed, split, index, low, high, concepts)
         rng = seeding.rng("scene", *key)
+        hand = seeding.rng("styles", *key) if len(self.styles) > 1 else None  # its own: of one style nothing is drawn
         style = PLAIN if self.captions == PLAIN.config else CaptionStyle(self.captions, seeding.rng("words", *key))
         number = low + int(rng.random() * (high - low + 1))
         for _ in range(ATTEMPTS):
             shown = list(concepts) or self._draw_concepts(split, number, rng)
-            placed = self._place(shown, rng) if shown else None
+            placed = self._place(shown, rng, hand) if shown else None
             if placed and _belongs_to(split, placed):
                 expressions = [referring_expression(placed, i, rng, style) for i in range(number if phrases else 0)]
                 if all(expressions):
                     absent = self._draw_absent(split, placed, style.rng) if style.draw_negation() else None
                     caption = make_caption(placed, rng, style, absent)
-                    return Scene(self._render(placed, rng), tuple(placed), caption, tuple(p for p in expressions if p))
+                    named = tuple(p for p in expressions if p)
+                    credit = styles.credit(o.style for o in placed)
+                    return Scene(self._render(placed, rng), tuple(placed), caption, named, credit)
         shown = [openmoji.concepts()[c].name for c in concepts] or f"{number} objects"
         raise RuntimeError(f"no {split!r} scene of {shown} in {ATTEMPTS} attempts: ask for fewer or others")
 
@@ -234,7 +247,9 @@ class World(Source):
             chosen.append(new)
         return chosen
 
-    def _place(self, shown: list[int], rng: np.random.Generator) -> list[Object] | None:
+    def _place(
+        self, shown: list[int], rng: np.random.Generator, hand: np.random.Generator | None
+    ) -> list[Object] | None:
         """Objects of random size, position and direction, a pixel apart at least or, where objects may overlap, in
         front of those placed before; None where they do not fit."""
         side, rules, placed = self.image_size, self.scenes, []
@@ -245,7 +260,8 @@ class World(Source):
                 high = min(high, CROWDED)
             scale = round(side * (low + rng.random() * (high - low)))
             angle = random_angle(rng, rules.rotation) if rules.rotation else 0
-            height, width = sprite(concept, scale, rendering_side(side), angle).shape[:2]
+            style = self.styles[int(hand.random() * len(self.styles)) if hand else 0]
+            height, width = sprite(concept, scale, rendering_side(side), angle, style).shape[:2]
             for left, top in rng.random((8, 2)).tolist():
                 x, y = int(left * (side - width + 1)), int(top * (side - height + 1))
                 free = all(
@@ -253,7 +269,7 @@ class World(Source):
                 )
                 if free or rules.overlap:
                     name, flip = openmoji.concepts()[concept].name, rng.random() < 0.5
-                    new = Object(concept, name, size, x, y, width, height, side, scale, flip, angle)
+                    new = Object(concept, name, size, x, y, width, height, side, scale, flip, angle, style=style)
                     if free or may_occlude(new, placed, rules.overlap):
                         placed.append(new)
                         break

@@ -30,4 +30,4 @@ class Shuffled(World):
         if split != "train":
             return scene
         other = super().scene(split, index, len(scene.objects), seeding.seed("shuffled", seed))
-        return replace(scene, image=other.image)
+        return replace(scene, image=other.image, credit=other.credit)

@@ -17,6 +17,7 @@ from . import (
     recognition,
     retrieval,
     sentence_pairs,
+    styles,
 )
 
 __all__ = ["FAMILIES", "TASKS", "Task"]
@@ -41,5 +42,6 @@ TASKS: dict[str, Task] = {
     "naming": Task("vision-language", naming.NEEDS, naming.score),
     "grounding": Task("vision-language", grounding.NEEDS, grounding.score),
     "imlm": Task("vision-language", masked_words.NEEDS, masked_words.score),
+    "styles": Task("vision-language", styles.NEEDS, styles.score),
 }
 FAMILIES = tuple(dict.fromkeys(task.family for task in TASKS.values()))

@@ -15,7 +15,7 @@ from ...recipes import LEVELS
 from ..context import EvalContext
 from ..result import Result
 
-__all__ = ["IOU", "NEEDS", "SCENES", "box_iou", "predict", "score"]
+__all__ = ["IOU", "NEEDS", "SCENES", "any_object_box", "box_iou", "is_correct", "predict", "score"]
 
 NEEDS = ("boxes",)
 HARDER = ("rotated", "alike", "cluttered", "occluded", "hard")
@@ -38,12 +38,12 @@ def score(context: EvalContext) -> list[Result]:
     def row(task: str, condition: str, scores: Tensor, kept: Tensor, metric: str = "acc@0.5", **more: Any) -> Result:
         """Over the phrases `kept` (R,) bool."""
         baseline = box_iou(constant, true[kept])
-        level = (baseline if metric == "mean IoU" else _correct(baseline)).mean().item(), "best constant box"
+        level = (baseline if metric == "mean IoU" else is_correct(baseline)).mean().item(), "best constant box"
         return context.result(task, condition, metric, scores[kept], level, 1.0, owner[kept], **more)
 
     iou = box_iou(predicted, true)
-    correct, number = _correct(iou), torch.bincount(owner)[owner]
-    any_object, swapped = _any_object(owner, true), _correct(box_iou(predicted[_swap(owner)], true))
+    correct, number = is_correct(iou), torch.bincount(owner)[owner]
+    any_object, swapped = any_object_box(owner, true), is_correct(box_iou(predicted[_swap(owner)], true))
     results = []
     for task, kept in (("grounding", number > 0), ("grounding (several objects)", number > 1)):
         if kept.any():
@@ -61,7 +61,7 @@ def score(context: EvalContext) -> list[Result]:
     for level in HARDER if drawn else ():
         harder = context.with_data(LEVELS[level])
         _, owner, true, predicted = predict(harder, harder.scenes("grounding", HARD_SCENES))
-        correct = _correct(box_iou(predicted, true))
+        correct = is_correct(box_iou(predicted, true))
         results.append(row("grounding (harder pictures)", level, correct, torch.ones(len(owner), dtype=torch.bool)))
     return results
 
@@ -79,7 +79,8 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     return overlap(*torch.broadcast_tensors(a, b))[0]
 
 
-def _correct(iou: Tensor) -> Tensor:
+def is_correct(iou: Tensor) -> Tensor:
+    """1.0 where the overlap suffices, else 0.0."""
     return (iou >= IOU).float()
 
 
@@ -91,15 +92,15 @@ def _swap(owner: Tensor) -> Tensor:
     return torch.where(index < last, index + 1, first)
 
 
-def _any_object(owner: Tensor, true: Tensor) -> Tensor:
+def any_object_box(owner: Tensor, true: Tensor) -> Tensor:
     """(R,) the accuracy of the box of an object of the picture drawn at random."""
     pictures = [true[owner == i] for i in owner.unique()]
-    return torch.cat([_correct(box_iou(boxes[:, None], boxes)).mean(1) for boxes in pictures])
+    return torch.cat([is_correct(box_iou(boxes[:, None], boxes)).mean(1) for boxes in pictures])
 
 
 def _best_constant(boxes: Tensor) -> Tensor:
     """(4,) the box, of a grid of positions and sizes, that is correct most often for boxes (R, 4)."""
     centre, size = torch.linspace(0.14, 0.86, 10), torch.linspace(0.2, 0.6, 9)
     grid = torch.cartesian_prod(centre, centre, size, size)
-    accuracy = [_correct(box_iou(chunk[:, None], boxes)).mean(1) for chunk in grid.split(2048)]
+    accuracy = [is_correct(box_iou(chunk[:, None], boxes)).mean(1) for chunk in grid.split(2048)]
     return grid[torch.cat(accuracy).argmax()]

@@ -16,7 +16,7 @@ from ..context import EvalContext
 from ..result import Result
 
 __all__ = ["ATTEMPTS", "DIRECTIONS", "NEEDS", "RERANKED", "SIZE", "caption_fits", "distinct_pairs", "match_best",
-           "ranks", "score", "similarities"]  # fmt: skip
+           "ranks", "recall", "score", "similarities"]  # fmt: skip
 
 NEEDS = ("pairs",)
 SIZE = 256  # pairs
@@ -45,14 +45,14 @@ def score(context: EvalContext) -> list[Result]:
         }
         for condition, scores in conditions.items():
             better = "" if condition == CONTROL else "higher"
-            results += [_recall(context, direction, condition, scores, k, 1.0, better=better) for k in RECALLS]
+            results += [recall(context, direction, condition, scores, k, 1.0, better=better) for k in RECALLS]
     pairs = list(context.examples("retrieval", SIZE))  # duplicates and all
     by_itc = similarities(context, pairs)
     equal = torch.tensor([[caption_fits(caption, picture, complete=True) for caption in pairs] for picture in pairs])
     for direction, turn in DIRECTIONS.items():
         for k in RECALLS:
             upper_bound = (k / turn(equal).sum(1)).clamp(max=1).mean().item()  # by a guess among those that fit
-            results.append(_recall(context, f"{direction} (random gallery)", "ITC", turn(by_itc), k, upper_bound))
+            results.append(recall(context, f"{direction} (random gallery)", "ITC", turn(by_itc), k, upper_bound))
     return results
 
 
@@ -115,7 +115,7 @@ def ranks(scores: Tensor) -> np.ndarray:
     return ((scores >= own).sum(1) - 1).numpy()
 
 
-def _recall(
+def recall(
     context: EvalContext, task: str, condition: str, scores: Tensor, k: int, upper_bound: float, **more
 ) -> Result:
     """R@k of scores (query, candidate)."""

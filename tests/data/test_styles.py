@@ -1,0 +1,184 @@
+"""The styles: complete, whole, by different hands; a scene of one is what it was, of several each object has one."""
+
+import hashlib
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xfm import recipes
+from xfm.config import CaptionConfig, ConfigError, SceneConfig
+from xfm.data import dataset
+from xfm.data.source import SPLITS
+from xfm.data.synthetic import colours, openmoji, styles
+from xfm.data.synthetic.hard_negatives import hard_negative
+from xfm.data.synthetic.objects import VISIBLE
+from xfm.data.synthetic.questions import visual_questions
+from xfm.data.synthetic.scenes import World
+from xfm.data.synthetic.shuffled import Shuffled
+from xfm.seeding import rng
+
+OTHERS = [name for name in styles.STYLES if name != "openmoji"]
+ALL = tuple(styles.STYLES)
+
+
+def test_there_are_four_and_the_packed_ones_say_what_they_are() -> None:
+    assert ALL == ("openmoji", "noto", "twemoji", "fluent")
+    licences = {name: style.licence for name, style in styles.STYLES.items()}
+    assert licences == {"openmoji": "CC BY-SA 4.0", "noto": "Apache-2.0", "twemoji": "CC BY 4.0", "fluent": "MIT"}
+    for name in OTHERS:
+        style = styles.STYLES[name]
+        assert re.fullmatch(r"@iconify-json/[\w-]+", style.package) and re.fullmatch(r"\d+\.\d+\.\d+", style.version)
+        assert style.copyright and style.url.startswith("https://") and style.licence_url.startswith("https://")
+        assert len(style.package_sha256) == 64
+        assert (styles.FOLDER / f"LICENSE-{name}.txt").read_text("utf-8").strip()
+    assert sum(f.stat().st_size for f in styles.FOLDER.iterdir()) <= 2_500_000
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_packed_style_has_every_concept_as_plain_svg(name: str) -> None:
+    packed = (styles.FOLDER / f"{name}.json.xz").read_bytes()
+    assert hashlib.sha256(packed).hexdigest() == styles.STYLES[name].sha256
+    drawings = styles.svg(name)
+    assert drawings.keys() == {c.code for c in openmoji.concepts()}
+    for drawing in drawings.values():
+        assert drawing.startswith("<svg ") and drawing.endswith("</svg>")
+        assert not re.search(r"<script|<image|<foreignObject|\bon\w+=|href=\"(?!#)", drawing)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_style_is_rendered_with_an_object_and_alpha(name: str) -> None:
+    pictures = styles.pictures(32, name)
+    assert pictures.shape == (853, 32, 32, 4) and pictures.dtype == np.uint8
+    visible = (pictures[..., 3] >= VISIBLE).mean((1, 2))
+    assert visible.min() > 0.02 and 0.2 < visible.mean() < 0.8
+    assert len({picture.tobytes() for picture in pictures}) > 820  # some families draw two concepts alike
+    apple = next(c for c in openmoji.concepts() if c.name == "apple")
+    red, _, blue, alpha = styles.picture(apple, 32, name).reshape(-1, 4).T
+    assert np.median(red[alpha > 200]) > 150 > 100 > np.median(blue[alpha > 200])
+
+
+def test_no_two_styles_share_a_drawing() -> None:
+    drawn = np.stack([styles.pictures(32, name)[::8] for name in ALL])
+    for i in range(len(ALL)):
+        for j in range(i):
+            assert not (drawn[i] == drawn[j]).all((1, 2, 3)).any()
+
+
+def test_a_file_that_is_not_the_packed_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = bytearray((styles.FOLDER / "noto.json.xz").read_bytes())
+    damaged[1000] ^= 1
+    (tmp_path / "noto.json.xz").write_bytes(damaged)
+    monkeypatch.setattr(styles, "FOLDER", tmp_path)
+    with pytest.raises(RuntimeError, match=r"noto\.json\.xz: is not the file that this version brings; install"):
+        styles.svg("noto")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", "data.styles = '': must be one of 'openmoji', "),
+        ("emoji", "data.styles = 'emoji': must be one of 'openmoji', 'noto', 'twemoji', 'fluent'; did you mean"),
+        ("noto+", "data.styles = '': must be one of"),
+        ("noto, twemoji", "data.styles = 'noto, twemoji': must be one of"),
+        ("noto+openmoji+noto", "data.styles = 'noto+openmoji+noto': must be names of different styles, joined by +"),
+    ],
+)
+def test_a_wrong_choice_of_styles_is_refused(value: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(said)}"):
+        dataset(recipes.demo().replace({"data.styles": value}))
+
+
+def test_the_config_chooses_the_styles_of_the_world() -> None:
+    worlds = {s: dataset(recipes.demo().replace({"data.styles": s})).world for s in ("openmoji", "noto+fluent")}
+    assert worlds["openmoji"] == dataset(recipes.demo()).world and worlds["openmoji"].styles == ("openmoji",)
+    assert worlds["noto+fluent"].styles == ("noto", "fluent")
+    assert worlds["noto+fluent"].fingerprint != worlds["openmoji"].fingerprint  # placements depend on the drawings
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_boxes_and_masks_are_those_of_the_style(name: str) -> None:
+    hard = World(100, 48, SceneConfig(rotation=30, overlap=0.3, clutter=4), styles=(name,))
+    for split in SPLITS:
+        for i in range(2):
+            for o in hard.scene(split, i).objects:
+                assert o.style == name
+                rows, columns = np.nonzero(o.mask)
+                corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+                assert corners == (o.x, o.y, o.x + o.width, o.y + o.height)
+
+
+def test_each_object_has_its_own_style_as_often_as_any() -> None:
+    world = World(styles=ALL)
+    scenes = [world.scene("train", i) for i in range(150)]
+    drawn = Counter(o.style for s in scenes for o in s.objects)
+    assert set(drawn) == set(ALL) and min(drawn.values()) > 0.2 * drawn.total()
+    assert any(len({o.style for o in s.objects}) > 1 for s in scenes)
+    again = [world.scene("train", i) for i in range(20)]
+    for a, b in zip(scenes, again, strict=False):
+        assert a.objects == b.objects and a.text == b.text and np.array_equal(a.image, b.image)
+
+
+def test_the_first_object_of_a_scene_is_the_same_whatever_styles_there_are() -> None:
+    """Styles draw from a generator of their own: concept, size and order are those of the same key."""
+    one, several = World(), World(styles=("noto", "twemoji"))
+    alike = sum(
+        [(o.concept, o.size) for o in one.scene("unseen_concepts", i, 1).objects]
+        == [(o.concept, o.size) for o in several.scene("unseen_concepts", i, 1).objects]
+        for i in range(40)
+    )
+    assert alike == 40
+
+
+def test_credits_name_what_is_shown() -> None:
+    assert World().credit == World().scene("test", 0).credit == "Pictures: OpenMoji, CC BY-SA 4.0"
+    assert World().licence == (
+        "Pictures: OpenMoji (https://openmoji.org), CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). "
+        "The figures that show them are adaptations under the same licence: who passes this report on keeps this line "
+        "with it."
+    )
+    world = World(styles=("twemoji", "openmoji", "noto"))
+    assert world.credit == "Pictures: OpenMoji, CC BY-SA 4.0; Noto Emoji, Apache-2.0; Twemoji, CC BY 4.0"
+    for name in ("twemoji", "openmoji", "noto"):
+        about = styles.STYLES[name]
+        assert f"{about.family} ({about.url}), {about.licence} ({about.licence_url})" in world.licence
+    assert "adaptations" not in World(styles=("fluent",)).licence and "MIT" in World(styles=("fluent",)).licence
+    for i in range(20):
+        scene = world.scene("test", i)
+        families = {styles.STYLES[o.style].family for o in scene.objects}
+        assert {f.split(", ")[0] for f in scene.credit.removeprefix("Pictures: ").split("; ")} == families
+    assert any(
+        Shuffled(styles=ALL).scene("train", i).credit != World(styles=ALL).scene("train", i).credit for i in range(9)
+    )
+
+
+def test_colour_words_are_measured_in_each_style() -> None:
+    place = {c.name: i for i, c in enumerate(openmoji.concepts())}
+    for name in ALL:
+        shares = colours.term_shares(name)
+        assert shares.shape == (853, 11) and np.allclose(shares.sum(1), 1)
+        seen = {"lemon": "yellow", "pig": "pink", "elephant": "grey"}
+        assert {n: colours.colour(place[n], (name,)) for n in seen} == seen, name
+    words = {name: colours.colour_words(name) for name in ALL}
+    differing = sum(len({words[name][i] for name in ALL}) > 1 for i in range(853))
+    assert differing > 100  # a car is red here and blue there
+    for i in range(853):
+        agreed = {words[name][i] for name in ALL}
+        assert colours.colour(i, ALL) == (agreed.pop() if len(agreed) == 1 else None)
+        assert colours.is_rare(i, "red", ALL) == all(colours.is_rare(i, "red", (name,)) for name in ALL)
+
+
+def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:
+    world = World(100, 48, SceneConfig(), CaptionConfig(colours=1), styles=ALL)
+    scenes = [world.scene("train", i) for i in range(60)]
+    said = [(thing, s) for s in scenes for thing in s.caption.things if thing.colour]
+    assert len(said) > 40
+    for thing, scene in said:
+        assert any(o.name == thing.name and o.colour == thing.colour for o in scene.objects)
+    changed = [hard_negative(s.caption, s, "colour", world, rng("test", i)) for i, s in enumerate(scenes)]
+    assert sum(c is not None for c in changed) > 20
+    for question in visual_questions(world, "train", 24):
+        if question.kind == "colour":
+            assert question.answer in {o.colour for o in question.scene.objects} and question.answer in question.answers
