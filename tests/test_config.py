@@ -51,6 +51,8 @@ def some(kind: Any, now: Any) -> st.SearchStrategy:
         return st.sampled_from(get_args(kind))
     if kind is int:
         return st.integers(0, 4).map(lambda n: n * (now or 1))
+    if get_origin(kind) is tuple:
+        return st.lists(some(get_args(kind)[0], None), max_size=2).map(tuple)
     return {bool: st.booleans(), str: st.text(max_size=8), float: st.floats(0, 1)}[kind]
 
 
@@ -148,6 +150,8 @@ WRONG = ("many", 1.5, True, None, [], {}, b"x", float("nan"))
 def fits(kind: Any, value: Any) -> bool:
     if get_origin(kind) is Literal:
         return False
+    if get_origin(kind) is tuple:
+        return value == []
     return (type(value) is kind or (kind is float and type(value) is int)) and value == value
 
 
@@ -181,7 +185,8 @@ BOUNDS = {  # the least and the most that a field may be, where it has a most
     "data.scenes.overlap": (0, 0.5), "data.scenes.clutter": (0, 64), "data.scenes.alike": (0, 1),
     "data.mask.image_patches": (1, 195), "model.text.positions": (130, None), "model.text.vocabulary": (6, None),
     "data.caption_tokens": (4, 512), "data.text_tokens": (4, 512), "data.single_until": (0, 0),
-    "data.full_from": (0, 1),
+    "data.full_from": (0, 1), "data.unreadable": (0, 1), "data.augment.flip": (0, 1),
+    "data.augment.crop": (1e-9, 1), "data.augment.colour": (0, 1 - 1e-9),
     **{name: (0, 1) for name in KINDS if name.startswith(("flow.text_gradient.", "data.captions."))},
     **{name: (0, 1) for name in KINDS if name.startswith("data.mask.") and name.endswith("_share")},
     **{name: (0, 1 - 1e-9) for name in KINDS if name.endswith(".start")},
@@ -309,6 +314,8 @@ def other(name: str) -> dict[str, Any]:
         return {"data.full_from": 0.5, name: 0.5}
     if name in special:
         return {name: special[name]}
+    if get_origin(kind) is tuple:
+        return {"data.sources": ["a.csv"], **({name: [2.0]} if name == "data.weights" else {})}
     return {name: not now if kind is bool else now + "x" if kind is str else now + 2 if kind is int else now / 2 + 0.11}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from PIL import Image, ImageOps
 
 from .config_utils import ConfigError
 
-__all__ = ["ImageLike", "prepare"]
+__all__ = ["ImageLike", "decode", "prepare"]
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+# What may decode a file: others start programs (EPS) or leave what is shown to the viewer (PDF, WMF).
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
 _SCHEMES = ("http:", "https:", "ftp:", "file:", "data:", "s3:", "gs:")
 
 
@@ -28,17 +31,20 @@ def prepare(image: ImageLike, side: int) -> np.ndarray:
     `image`: a file's path or content, a PIL image, or an array (H, W), (H, W, 1 to 4) of uint8, bool, or floats in
     [0, 1]: grey, grey and alpha, RGB, RGBA. ConfigError, which says what was given, for anything else.
     """
+    return np.array(ImageOps.fit(decode(image), (side, side), Image.Resampling.BICUBIC))
+
+
+def decode(image: ImageLike) -> Image.Image:
+    """The picture as `prepare` has it before it is resized: RGB, upright, on white where it is transparent.
+
+    ConfigError as `prepare`."""
     if isinstance(image, str | os.PathLike):
-        picture = _decode(_file(os.fspath(image)), repr(os.fspath(image)))
-    elif isinstance(image, bytes | bytearray | memoryview):
-        picture = _decode(io.BytesIO(image), f"{len(image)} bytes")
-    elif isinstance(image, Image.Image):
-        picture = _decode(image, f"a PIL image of mode {image.mode!r}")
-    else:
-        picture = _of_array(image)
-    if 0 in picture.size:
-        raise ConfigError(f"image: {picture.width} x {picture.height} pixels; give one that is not empty")
-    return np.array(ImageOps.fit(_rgb(picture), (side, side), Image.Resampling.BICUBIC))
+        return _decode(_file(os.fspath(image)), repr(os.fspath(image)))
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _decode(io.BytesIO(image), f"{len(image)} bytes")
+    if isinstance(image, Image.Image):
+        return _decode(image, f"a PIL image of mode {image.mode!r}")
+    return _rgb(_of_array(image))
 
 
 def _file(path: str) -> Path:
@@ -55,16 +61,27 @@ def _file(path: str) -> Path:
 
 
 def _decode(source: Path | io.BytesIO | Image.Image, name: str) -> Image.Image:
-    """The first picture, upright."""
+    """The first picture, upright, RGB."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = source if isinstance(source, Image.Image) else Image.open(source)
-            return ImageOps.exif_transpose(picture)
+            picture = source if isinstance(source, Image.Image) else Image.open(source, formats=_formats())
+            if 0 in picture.size:
+                raise ConfigError(f"image: {picture.width} x {picture.height} pixels; give one that is not empty")
+            return _rgb(ImageOps.exif_transpose(picture))
+    except ConfigError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ConfigError(f"image = {name}: over {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first") from error
     except Exception as error:  # on damaged files a decoder may raise anything
         raise ConfigError(f"image = {name}: no picture that can be read ({error}); PNG and JPEG can") from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of `_FORMATS` that this Pillow can read."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _of_array(image: Any) -> Image.Image:
