@@ -12,7 +12,7 @@ from .. import seeding
 from ..config import STREAMS, ConfigError, RunConfig
 from ..config_utils import one_of, require
 from ..text import shown
-from .own import FileSource
+from .own import EMBEDDED, FileSource
 from .source import CAPABILITIES, ItemKey, Source
 from .synthetic.scenes import World
 from .synthetic.shuffled import Shuffled
@@ -138,19 +138,13 @@ DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {
 }
 
 
-EMBEDDED: dict[str, Callable[[RunConfig], Source]] = {  # that `data.sources` may name beside paths
-    "openmoji": lambda config: _openmoji_wordnet(config).sources[0],
-    "wordnet": lambda config: WordNet(),
-}
-
-
 def _own(config: RunConfig) -> Dataset:
     """Your own data, beside embedded sources where these are named."""
     data, side = config.data, config.model.vision.image_size
-    sources = [
-        EMBEDDED[spec](config) if spec in EMBEDDED else FileSource(spec, side, data.unreadable, data.augment)
-        for spec in data.sources
-    ]
+    embedded = (
+        dict(zip(EMBEDDED, _openmoji_wordnet(config).sources, strict=True)) if {*EMBEDDED} & {*data.sources} else {}
+    )
+    sources = [embedded.get(spec) or FileSource(spec, side, data.unreadable, data.augment) for spec in data.sources]
     return Dataset(config, sources, data.weights)
 
 

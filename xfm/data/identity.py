@@ -56,5 +56,5 @@ def split_by_content(found: Iterable[bytes]) -> dict[bytes, Split]:
     shares = np.array([int.from_bytes(one, "big") for one in order], float) / 2.0 ** (8 * BYTES)
     test = max(SMALLEST_SPLIT, int((shares < HELD_OUT).sum()))
     validation = max(test + SMALLEST_SPLIT, int((shares < 2 * HELD_OUT).sum()))
-    names: list[Split] = ["test"] * test + ["validation"] * (validation - test) + ["train"] * len(order)
-    return dict(zip(order, names, strict=False))
+    ends: dict[Split, int] = {"test": test, "validation": validation, "train": len(order)}
+    return {one: next(split for split, end in ends.items() if i < end) for i, one in enumerate(order)}

@@ -20,7 +20,9 @@ from .readers import read, signature
 from .readers.records import Problem, Record
 from .source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Source, Split
 
-__all__ = ["FileSource", "collected"]
+__all__ = ["EMBEDDED", "FileSource", "collected"]
+
+EMBEDDED = ("openmoji", "wordnet")  # what `data.sources` may name beside paths
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -84,6 +86,9 @@ class FileSource(Source):
 
     def size(self, split: Split) -> int:
         return len(self._part(self._main, split))
+
+    def pictures(self, split: Split) -> int:
+        return len(self._part("images", split))
 
     def example(self, split: Split, index: int, seed: int = 0) -> CaptionedImage:
         """As every source; a picture that cannot be read is replaced by another of the split."""

@@ -188,7 +188,7 @@ def rows(numbered: Iterable[tuple[str, Any]], make: Any) -> Iterator[Record | Pr
 def load_json(path: Path) -> Any:
     """Raises ConfigError, which names the file, where it cannot be read or is no JSON."""
     try:
-        return parse_json(path.read_text("utf-8-sig"))
+        return parse_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -46,7 +47,7 @@ def read_saved(path: Path) -> Iterator[Record | Problem]:
     """DIR of `Dataset.save_to_disk` or `DatasetDict.save_to_disk` (whose splits are kept), with a column image and one
     of caption, captions, text, sentences."""
     try:
-        import datasets
+        datasets: Any = importlib.import_module("datasets")
     except ImportError:
         raise ConfigError(f"{path}: needs the package datasets: pip install 'xfm-lab[own]'") from None
     try:

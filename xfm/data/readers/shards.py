@@ -73,7 +73,7 @@ def _samples(shard: Path) -> dict[str, Any]:
     """Name -> captions, and the offset and the length of the picture."""
     samples: dict[str, Any] = {}
     try:
-        with tarfile.open(shard, "r:") as tar:
+        with tarfile.TarFile(shard) as tar:
             for member in tar:
                 folder, _, file = member.name.rpartition("/")
                 stem, dot, ending = file.partition(".")
