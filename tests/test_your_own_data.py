@@ -1,5 +1,6 @@
 """Every example of docs/your-own-data.md is read as it stands, in the order of the page."""
 
+import pickle
 import re
 from pathlib import Path
 
@@ -36,7 +37,10 @@ def test_an_example_is_read_without_a_complaint(section: str, folder: Path, monk
         elif language == "python":
             if "datasets" in block:
                 pytest.importorskip("datasets")
-            exec(compile(block, section.split("\n")[0], "exec"), {})
+            try:
+                exec(compile(block, section.split("\n")[0], "exec"), {})
+            except pickle.PicklingError as error:  # datasets 5.2 with a Python or a pyarrow that it does not know
+                pytest.skip(f"datasets cannot make a dataset here: {error}")
         else:
             specs += re.findall(r"^xfm data check (\S+)$", block, re.M)
     assert len(specs) == 1

@@ -12,11 +12,14 @@ from .. import seeding
 from ..config import STREAMS, ConfigError, RunConfig
 from ..config_utils import one_of, require
 from ..text import shown
+from . import check as check  # so that `import xfm` is enough
+from . import sizing as sizing
 from .own import EMBEDDED, FileSource
 from .source import CAPABILITIES, ItemKey, Source
 from .synthetic.scenes import World
 from .synthetic.shuffled import Shuffled
 from .tokenizer import Tokenizer, for_sources
+from .web import WebShards, is_remote
 from .wordnet import Sentence, WordNet
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
@@ -141,11 +144,16 @@ DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {
 def _own(config: RunConfig) -> Dataset:
     """Your own data, beside embedded sources where these are named."""
     data, side = config.data, config.model.vision.image_size
-    embedded = (
-        dict(zip(EMBEDDED, _openmoji_wordnet(config).sources, strict=True)) if {*EMBEDDED} & {*data.sources} else {}
-    )
-    sources = [embedded.get(spec) or FileSource(spec, side, data.unreadable, data.augment) for spec in data.sources]
-    return Dataset(config, sources, data.weights)
+    embedded: dict[str, Source] = {}
+    if {*EMBEDDED} & {*data.sources}:
+        embedded = dict(zip(EMBEDDED, _openmoji_wordnet(config).sources, strict=True))
+
+    def source(spec: str) -> Source:
+        if is_remote(spec):
+            return WebShards(spec, side, data.augment)
+        return embedded.get(spec) or FileSource(spec, side, data.unreadable, data.augment)
+
+    return Dataset(config, [source(spec) for spec in data.sources], data.weights)
 
 
 def dataset(config: RunConfig) -> Dataset:
