@@ -44,9 +44,8 @@ def forget(folder: Path) -> None:
     """Asks the system to drop the files from its memory, where it can."""
     os.sync()
     for path in folder.glob("*.jpg"):
-        file = os.open(path, os.O_RDONLY)
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(file)
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def rate(source: FileSource, seed: int) -> float:

@@ -28,6 +28,7 @@ URL = re.compile(r"https?://[\w.~:/?&=%+,{}@-]+")  # nothing that a shell would 
 
 
 def is_remote(spec: str) -> bool:
+    """Whether a source is named by a URL, of whatever scheme."""
     return re.match(r"[a-z0-9]+://", spec) is not None
 
 
