@@ -1,5 +1,6 @@
 """Every example of docs/your-own-data.md is read as it stands, in the order of the page."""
 
+import json
 import pickle
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from photographs import photograph
 
+from xfm import recipes
 from xfm.data.own import collected
 from xfm.data.readers import READERS, parse
 
@@ -62,6 +64,17 @@ def test_every_format_has_an_example() -> None:
     shown = {endings.get(spec, spec.split(":")[0]) for spec in specs}
     assert shown | {"tsv"} == set(READERS), "a TSV is said to be as a CSV"
     assert parse("csv:" + str(ROOT / "docs/your-own-data.md"))[0] == "csv"
+
+
+def test_the_speed_is_that_of_the_benchmark() -> None:
+    found = json.loads((ROOT / "benchmarks/results/loader.json").read_text("utf-8"))
+    warm = found["images_per_second_and_worker"]["warm"]
+    own, small = round(warm["of_its_own_time"]), recipes.small().data
+    each = small.pairs + small.region_images + small.images
+    assert f"makes {own} pictures of {found['pictures']['side']} px a second of its own time" in PAGE
+    assert f"by the clock it was {warm['by_the_clock']:.0f}" in PAGE
+    made = small.workers * own
+    assert f"{made} pictures a second, {made / each:.1f} of its steps of {each} pictures" in " ".join(PAGE.split())
 
 
 def test_every_field_stands_on_the_page() -> None:
