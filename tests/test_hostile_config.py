@@ -91,10 +91,9 @@ def test_a_huge_value_is_refused_at_once_and_not_echoed(place: str, value: Any) 
     began = time.perf_counter()
     with pytest.raises(ConfigError, match=rf"^{re.escape(place)}\b") as error:
         config = recipes.smoke().replace({place: value})
-        assert place in ("init_from", "data.dataset", "flow.teacher", "flow.teacher_weights") or place.endswith(
-            "encoder"
-        )
-        assert isinstance(value, str) and leaves(config.to_dict())[place] == value
+        texts = ("init_from", "data.dataset", "data.tokenizer", "flow.teacher", "flow.teacher_weights")
+        assert place in (*texts, "data.sources") or place.endswith("encoder")
+        assert isinstance(value, list if place == "data.sources" else str) and leaves(config.to_dict())[place] == value
         raise ConfigError(f"{place}: any text may stand here")
     assert len(str(error.value)) < 1500 and time.perf_counter() - began < 1
 

@@ -1,4 +1,4 @@
-"""The command `xfm`: pretrain, study, evaluate, runs, data preview."""
+"""The command `xfm`: pretrain, study, evaluate, runs, data preview, data check."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from tqdm import tqdm
 
 from . import recipes
 from .config import ConfigError, RunConfig
+from .data.own import EMBEDDED
+from .data.readers import READERS
+from .data.sizing import own
 from .data.source import Split
 from .objectives import OBJECTIVES
 from .text import printable
@@ -40,7 +43,8 @@ class Pretrain:
     """Train a recipe, evaluate it, and write its report. A finished run opens at once, an unfinished one goes on."""
 
     recipe: tyro.conf.Positional[str]
-    """Recipe and changes: demo, pretrained, small, base, smoke; demo+no_stop_gradient, demo+stage1+no_guidance, ..."""
+    """Recipe and changes: demo, pretrained, small, base, smoke; demo+no_stop_gradient, demo+stage1+no_guidance, ...
+    "own --data captions.csv photos/ ..." picks sizes for your own data (docs/your-own-data.md)."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     """Every field of the recipe can be changed, as in --train.steps 2000."""
     root: Path = ROOT
@@ -182,12 +186,40 @@ class Preview:
         print(preview(recipes.get(self.recipe), self.out, self.split, self.seed))
 
 
-COMMANDS = {"study": Study, "evaluate": Evaluate, "runs": Runs, "data preview": Preview}
+@dataclass(frozen=True)
+class DataCheck:
+    """Read your own data once, whole: counts, what is wrong with which line, and a verdict; exit status 1 where no
+    training can start. The page beside it has all findings and a contact sheet."""
+
+    paths: tyro.conf.Positional[tuple[str, ...]]
+    """What `data.sources` takes: captions.csv, a folder, coco:DIR, "shards/{000..031}.tar", ..."""
+    out: Path = Path("data-check.html")
+    """The page; of several paths, numbered."""
+
+    def run(self) -> None:
+        from .data.check import check
+        from .data.check_page import write_page
+
+        unusable = 0
+        for i, spec in enumerate(self.paths):
+            found = check(spec, progress=sys.stderr.isatty())
+            print(_lines(found.lines()))
+            print(
+                write_page(found, self.out.with_stem(f"{self.out.stem}-{i + 1}") if len(self.paths) > 1 else self.out)
+            )
+            unusable += not found.usable
+        if unusable:
+            sys.exit(f"xfm: {unusable} of {len(self.paths)} cannot be trained on")
+
+
+COMMANDS = {"study": Study, "evaluate": Evaluate, "runs": Runs, "data preview": Preview, "data check": DataCheck}
 USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
+       xfm pretrain own --data PATH...
        xfm study NAME|FOLDER|SPEC [--workers 2]
        xfm evaluate RUN_FOLDER
        xfm runs [ROOT] [--verify]
        xfm data preview [RECIPE] [--out FILE]
+       xfm data check PATH... [--out FILE]
 
 Each explains itself with --help. Recipes: {recipes}. Changes: {changes}."""
 
@@ -215,8 +247,14 @@ def _lines(said: object) -> str:
     return "\n".join(map(printable, str(said).split("\n")))
 
 
-def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview:
+def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview | DataCheck:
     """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
+    if argv[:2] == ["pretrain", "own"]:
+        paths, rest = _own_data(argv[2:])
+        sized = own(paths)
+        print(f"own: {sized.picked}\n{sized.expect}")
+        default = Pretrain("own", _with_losses(sized.config, rest))
+        return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=default)
     if argv[:1] == ["pretrain"]:
         recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
         default = Pretrain(recipe, _with_losses(recipes.get(recipe), argv))
@@ -230,6 +268,23 @@ def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview:
         print(usage)
         sys.exit(0)
     sys.exit(usage)
+
+
+def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The words behind --data up to the next option, and the rest. Paths become absolute, so that the run is found from
+    anywhere."""
+    if "--data" not in argv:
+        return [], argv
+    start = argv.index("--data")
+    end = next((i for i in range(start + 1, len(argv)) if argv[i].startswith("--")), len(argv))
+    return [_absolute(spec) for spec in argv[start + 1 : end]], argv[:start] + argv[end:]
+
+
+def _absolute(spec: str) -> str:
+    form, colon, path = spec.partition(":")
+    if spec in EMBEDDED:
+        return spec
+    return f"{form}:{Path(path).absolute()}" if colon and form in READERS else str(Path(spec).absolute())
 
 
 def _with_losses(config: RunConfig, argv: list[str]) -> RunConfig:

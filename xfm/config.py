@@ -10,22 +10,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any, Literal
 
 from .config_utils import ConfigError as ConfigError  # everybody has it from here
 from .config_utils import Table, build, changed, positive, require, shares, to_tree, typed, unknown_field
 from .text import parse_json
 
-__all__ = ["LATER", "PAPER", "STREAMS", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "MaskConfig",
-           "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig",
-           "from_dict", "from_json"]  # fmt: skip
+__all__ = ["LATER", "PAPER", "STREAMS", "AugmentConfig", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig",
+           "MaskConfig", "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig",
+           "VisionConfig", "from_dict", "from_json"]  # fmt: skip
 
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
-LATER: dict[str, Any] = {"data.styles": "openmoji"}  # fields that runs before them lack, with what these runs did
+# Fields of `data` that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
+LATER = ("sources", "weights", "tokenizer", "unreadable", "augment", "styles")
 PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 
@@ -180,10 +180,30 @@ class CaptionConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """Training pictures of `data.sources` as they are varied; off by default, and never in validation or tests."""
+
+    crop: float = 1.0  # smallest share of the picture's largest square that a random crop keeps (1: the centre square)
+    flip: float = 0.0  # probability of a mirror image, with "left" and "right" in its texts exchanged
+    colour: float = 0.0  # largest relative change of brightness, contrast and saturation
+
+    def __post_init__(self) -> None:
+        typed(self, "data.augment.")
+        require(0 < self.crop <= 1, "data.augment.crop", self.crop, "in (0, 1]")
+        shares(self, "data.augment.", "flip")
+        require(0 <= self.colour < 1, "data.augment.colour", self.colour, "in [0, 1)")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """The world and the four streams. A stream of size 0 is off."""
 
     dataset: str = "openmoji"
+    sources: tuple[str, ...] = ()  # your own data, in the place of `dataset`: paths, as docs/your-own-data.md has them
+    weights: tuple[float, ...] = ()  # of each source in the streams that it feeds; (): equal
+    tokenizer: str = ""  # path of a tokenizer.json; "": trained on the dataset's texts
+    unreadable: float = 0.02  # share of a source's rows or pictures that may be unusable; training stops above it
+    augment: AugmentConfig = AugmentConfig()
     concepts: int = 100  # pictured in training, of OpenMoji's 853 object-like ones; 803 and more leave fewer unseen
     styles: str = "openmoji"  # of data.synthetic.styles.STYLES, joined by +: each object is drawn in one of them
     scenes: SceneConfig = SceneConfig()
@@ -216,6 +236,13 @@ class DataConfig:
             self.single_until,
             f"in [0, data.full_from = {self.full_from}]",
         )
+        require(
+            len(self.weights) in (0, len(self.sources)) and all(weight > 0 for weight in self.weights),
+            "data.weights",
+            self.weights,
+            f"positive, one for each of the {len(self.sources)} data.sources",
+        )
+        shares(self, "data.", "unreadable")
         for name in ("caption_tokens", "text_tokens"):
             require(getattr(self, name) >= 4, f"data.{name}", getattr(self, name), "at least 4")
 
@@ -334,11 +361,10 @@ class RunConfig:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"]
-        for dotted, before in LATER.items():
-            *path, last = dotted.split(".")
-            group = reduce(dict.__getitem__, path, tree)
-            if group[last] == before:
-                del group[last]
+        defaults = to_tree(DataConfig())
+        for later in LATER:
+            if tree["data"][later] == defaults[later]:
+                del tree["data"][later]
         for watched in ("save_every", "validate_every", "probe_every"):
             del tree["train"][watched]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()

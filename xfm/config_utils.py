@@ -75,6 +75,11 @@ def _require_type(where: str, value: object, kind: Any) -> None:
     if kind is float:
         require(type(value) in (int, float), where, value, "of type float")
         require(-FINITE <= value <= FINITE, where, value, "a finite number")  # type: ignore[operator]
+    elif get_origin(kind) is tuple:  # of any length; JSON's list
+        entry = get_args(kind)[0]
+        require(type(value) is tuple, where, value, f"a list (in Python: a tuple) of {entry.__name__}")
+        for i, one in enumerate(value):  # type: ignore[arg-type]
+            _require_type(f"{where}[{i}]", one, entry)
     else:
         require(type(value) is kind, where, value, f"of type {kind.__name__}")
         require(kind is not int or abs(value) < 2**63, where, value, "in [0, 2**63)")  # type: ignore[arg-type]
@@ -120,7 +125,9 @@ def _values_of(kind: Any) -> Any:
 
 
 def to_tree(config: Any) -> Any:
-    """Nested dicts of a config."""
+    """Nested dicts of a config, with lists where it has tuples, as JSON has it."""
+    if isinstance(config, tuple):
+        return list(config)
     if dataclasses.is_dataclass(config):
         return {f.name: to_tree(getattr(config, f.name)) for f in dataclasses.fields(config)}
     return {name: to_tree(value) for name, value in config.items()} if isinstance(config, Mapping) else config
@@ -138,6 +145,8 @@ def build(kind: Any, tree: Any, path: str = "") -> Any:
     if values := _values_of(kind):
         require(isinstance(tree, Mapping), path.rstrip("."), tree, "a mapping of names")
         return Table({name: build(values, value, f"{path}{name}.") for name, value in tree.items()})
+    if get_origin(kind) is tuple and isinstance(tree, list | tuple):
+        return tuple(build(get_args(kind)[0], value, path) for value in tree)
     return float(tree) if kind is float and type(tree) is int and abs(tree) <= FINITE else tree
 
 

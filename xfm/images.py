@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from PIL import Image, ImageOps
 from .config_utils import ConfigError
 from .text import printable, shown
 
-__all__ = ["ImageLike", "pixels", "prepare"]
+__all__ = ["ImageLike", "decode", "pixels", "prepare"]
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+# What may decode a file: others start programs (EPS) or leave what is shown to the viewer (PDF, WMF).
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
 _SCHEMES = ("http:", "https:", "ftp:", "file:", "data:", "s3:", "gs:")
 
 
@@ -29,29 +32,27 @@ def prepare(image: ImageLike, side: int) -> np.ndarray:
     `image`: a file's path or content, a PIL image, or an array (H, W), (H, W, 1 to 4) of uint8, bool, or floats in
     [0, 1]: grey, grey and alpha, RGB, RGBA. ConfigError, which says what was given, for anything else.
     """
-    return np.array(ImageOps.fit(_open(image, "image"), (side, side), Image.Resampling.BICUBIC))
+    return np.array(ImageOps.fit(decode(image), (side, side), Image.Resampling.BICUBIC))
 
 
 def pixels(image: ImageLike, name: str = "image") -> np.ndarray:
     """(H, W, 3) uint8 RGB of any size, for drawing: as `prepare` reads it, in its own size. ConfigError, which calls
     the image by `name`, for what is none."""
-    return np.array(_open(image, name))
+    return np.array(decode(image, name))
 
 
-def _open(image: ImageLike, name: str) -> Image.Image:
-    """RGB, upright, on white."""
+def decode(image: ImageLike, name: str = "image") -> Image.Image:
+    """The picture as `prepare` has it before it is resized: RGB, upright, on white where it is transparent.
+
+    ConfigError as `prepare`, which calls the image by `name`."""
     if isinstance(image, str | os.PathLike):
         path = os.fspath(image)
-        picture = _decode(_file(path, name), shown(path), name)
-    elif isinstance(image, bytes | bytearray | memoryview):
-        picture = _decode(io.BytesIO(image), f"{len(image)} bytes", name)
-    elif isinstance(image, Image.Image):
-        picture = _decode(image, f"a PIL image of mode {image.mode!r}", name)
-    else:
-        picture = _of_array(image, name)
-    if 0 in picture.size:
-        raise ConfigError(f"{name}: {picture.width} x {picture.height} pixels; give one that is not empty")
-    return _rgb(picture, name)
+        return _decode(_file(path, name), shown(path), name)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _decode(io.BytesIO(image), f"{len(image)} bytes", name)
+    if isinstance(image, Image.Image):
+        return _decode(image, f"a PIL image of mode {image.mode!r}", name)
+    return _rgb(_of_array(image, name), name)
 
 
 def _file(path: str, name: str) -> Path:
@@ -68,18 +69,29 @@ def _file(path: str, name: str) -> Path:
 
 
 def _decode(source: Path | io.BytesIO | Image.Image, given: str, name: str) -> Image.Image:
-    """The first picture, upright."""
+    """The first picture, upright, RGB."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = source if isinstance(source, Image.Image) else Image.open(source)
-            return ImageOps.exif_transpose(picture)
+            picture = source if isinstance(source, Image.Image) else Image.open(source, formats=_formats())
+            if 0 in picture.size:
+                raise ConfigError(f"{name}: {picture.width} x {picture.height} pixels; give one that is not empty")
+            return _rgb(ImageOps.exif_transpose(picture), name)
+    except ConfigError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ConfigError(f"{name} = {given}: over {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first") from error
     except Exception as error:  # on damaged files a decoder may raise anything
         raise ConfigError(
             f"{name} = {given}: no picture that can be read ({printable(error)}); PNG and JPEG can"
         ) from error
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of `_FORMATS` that this Pillow can read."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _of_array(image: Any, name: str) -> Image.Image:

@@ -10,12 +10,17 @@ from typing import TypeVar
 
 from .. import seeding
 from ..config import STREAMS, ConfigError, RunConfig
-from ..config_utils import one_of
+from ..config_utils import one_of, require
+from ..text import shown
+from . import check as check  # so that `import xfm` is enough
+from . import sizing as sizing
+from .own import EMBEDDED, FileSource
 from .source import CAPABILITIES, ItemKey, Source
 from .synthetic import styles
 from .synthetic.scenes import World
 from .synthetic.shuffled import Shuffled
 from .tokenizer import Tokenizer, for_sources
+from .web import WebShards, is_remote
 from .wordnet import Sentence, WordNet
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
@@ -45,6 +50,8 @@ class Dataset:
     @property
     def name(self) -> str:
         """For messages."""
+        if self.config.data.sources:
+            return f"data.sources = {list(self.config.data.sources)}"
         return f"data.dataset = {self.config.data.dataset!r} ({' + '.join(source.name for source in self.sources)})"
 
     @cached_property
@@ -92,7 +99,18 @@ class Dataset:
         return weighted[-1][0]
 
     def tokenizer(self) -> Tokenizer:
-        """Trained on the corpora of the sources once, and cached."""
+        """That of `data.tokenizer`, or one trained on the corpora of the sources once, and cached. ConfigError for a
+        file that cannot be read, or of another size than the model's vocabulary."""
+        if path := self.config.data.tokenizer:
+            try:
+                given = Tokenizer.load(path)
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"data.tokenizer = {shown(path)}: {error}") from error
+            size = self.config.model.text.vocabulary
+            require(
+                given.vocabulary == size, "model.text.vocabulary", size, f"{given.vocabulary}, as {shown(path)} has"
+            )
+            return given
         return for_sources(self.sources, self.config.model.text.vocabulary)
 
     @property
@@ -125,7 +143,25 @@ DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {
 }
 
 
+def _own(config: RunConfig) -> Dataset:
+    """Your own data, beside embedded sources where these are named."""
+    data, side = config.data, config.model.vision.image_size
+    embedded: dict[str, Source] = {}
+    if {*EMBEDDED} & {*data.sources}:
+        embedded = dict(zip(EMBEDDED, _openmoji_wordnet(config).sources, strict=True))
+
+    def source(spec: str) -> Source:
+        if is_remote(spec):
+            return WebShards(spec, side, data.augment)
+        return embedded.get(spec) or FileSource(spec, side, data.unreadable, data.augment)
+
+    return Dataset(config, [source(spec) for spec in data.sources], data.weights)
+
+
 def dataset(config: RunConfig) -> Dataset:
-    """The dataset that the config names. Raises ConfigError for an unknown name."""
+    """The data of the config: its sources, or the dataset that it names. Raises ConfigError for an unknown name, and
+    for a source that cannot be read."""
+    if config.data.sources:
+        return _own(config)
     one_of("data.dataset", config.data.dataset, DATASETS)
     return DATASETS[config.data.dataset](config)

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from .. import seeding
 from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch, tree_map
-from ..config import RunConfig
+from ..config import ConfigError, RunConfig
 from ..masking import block_mask, mask_tokens
 from . import Dataset, dataset
 from .source import Box, Example, ItemKey, Source, Split
@@ -193,6 +193,8 @@ def _received(batches: Iterator[Batch], processes: Sequence[BaseProcess]) -> Bat
     """The next batch; None at the end. DeadLoader where a process is gone, whatever torch or the connection says."""
     try:
         return next(batches, None)
+    except ConfigError as error:  # of a loader process: without its traceback
+        raise ConfigError(str(error).rstrip().rpartition("ConfigError: ")[2]) from error
     except Exception as error:
         if dead := _dead(processes):
             raise DeadLoader(f"a loader process (pid {', '.join(map(str, dead))}) died") from error

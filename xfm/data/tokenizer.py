@@ -18,7 +18,7 @@ from ..text import brief, shown
 from . import cache
 from .source import Source
 
-__all__ = ["Tokenizer", "for_sources", "train"]
+__all__ = ["Tokenizer", "for_sources", "largest", "train"]
 
 SPECIAL = {START: "<s>", PAD: "<pad>", END: "</s>", UNKNOWN: "<unk>"}
 MASK = "<mask>"
@@ -107,6 +107,21 @@ def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
 
     Raises ConfigError where the vocabulary is too small for the bytes or too large for the corpus.
     """
+    backend = _trained(corpus, vocabulary)
+    if backend.get_vocab_size() != vocabulary - 1:
+        most = backend.get_vocab_size() + 1
+        raise ConfigError(f"model.text.vocabulary = {vocabulary}: must be at most {most}, which the corpus gives")
+    backend.add_special_tokens([AddedToken(MASK, lstrip=True, normalized=False)])
+    return Tokenizer(backend)
+
+
+def largest(corpus: Iterator[str], wanted: int) -> int:
+    """The largest vocabulary up to `wanted` that the corpus gives."""
+    return _trained(corpus, wanted).get_vocab_size() + 1
+
+
+def _trained(corpus: Iterator[str], vocabulary: int) -> tokenizers.Tokenizer:
+    """Without <mask>, and of fewer ids where the corpus gives no more."""
     if vocabulary < LEAST:
         raise ConfigError(f"model.text.vocabulary = {vocabulary}: must be at least {LEAST} (bytes and special tokens)")
     backend = tokenizers.Tokenizer(models.BPE())
@@ -120,11 +135,7 @@ def train(corpus: Iterator[str], vocabulary: int) -> Tokenizer:
         show_progress=False,
     )
     backend.train_from_iterator(corpus, trainer)
-    if backend.get_vocab_size() != vocabulary - 1:
-        most = backend.get_vocab_size() + 1
-        raise ConfigError(f"model.text.vocabulary = {vocabulary}: must be at most {most}, which the corpus gives")
-    backend.add_special_tokens([AddedToken(MASK, lstrip=True, normalized=False)])
-    return Tokenizer(backend)
+    return backend
 
 
 def for_sources(sources: Sequence[Source], vocabulary: int) -> Tokenizer:

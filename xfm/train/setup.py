@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from ..diagnostics.training_probe import TrainingProbe
 from ..interop.clip import teacher
 from ..model import VISION_ENCODERS, XFM
 from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
+from ..text import parse_json, shown
 from .errors import RunError
 from .optimizer import make_optimizer
 from .run import INIT, STATE, WEIGHTS, Run
@@ -31,6 +33,7 @@ from .weights import load_into, packed, read_weights
 
 __all__ = ["TrainState", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare", "require_trainable"]
 
+DATA = "data.json"  # the content of the run's own data, by source
 TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the model's sizes: fresh where it does not fit
 
 
@@ -82,6 +85,8 @@ def make_accelerator(config: RunConfig) -> Accelerator:
 def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     """The run as its training starts or goes on, its warm start, if any, being there (`keep_start`)."""
     config, device, main = run.config, accelerator.device, accelerator.is_main_process
+    if main:
+        _keep_data(run)
     tokenizer = _tokenizer(run, accelerator)
     model = _initial_model(run, resumed=run.has(STATE)).to(device)
     optimizer = make_optimizer(model, config.train)
@@ -158,6 +163,22 @@ def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | 
 def _frozen(encoder: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
     """An encoder as a function: no part of the model, never trained, never in train mode."""
     return torch.no_grad()(encoder.to(device).eval().requires_grad_(False).forward)
+
+
+def _keep_data(run: Run) -> None:
+    """What the run's own data are, by content, into data.json; RunError where they are others than when it began."""
+    if not run.config.data.sources:
+        return
+    now = {source.name: source.fingerprint for source in dataset(run.config).sources}
+    if not run.has(DATA):
+        run.write({DATA: json.dumps(now, indent=2) + "\n"})
+        return
+    then = parse_json(run.read(DATA).decode())
+    if changed := [name for name, content in now.items() if then.get(name) != content]:
+        raise RunError(
+            f"{run.folder}: the data have changed since the run began ({', '.join(map(shown, changed))}). Put them "
+            "back as they were, or give the new run another name (--name)"
+        )
 
 
 def _tokenizer(run: Run, accelerator: Accelerator) -> Tokenizer:

@@ -1,0 +1,130 @@
+"""`xfm data check`: every fault that a test plants is found with its line; what is whole is said to be."""
+
+from pathlib import Path
+
+import pytest
+from hostile_pictures import BAD
+from photographs import captions, photograph, photographs, table
+from PIL import Image
+
+from xfm.cli import main
+from xfm.data.check import _near, check
+from xfm.data.check_page import write_page
+
+
+def test_whole_data_are_usable(tmp_path: Path) -> None:
+    found = check(captions(tmp_path, 40), progress=False)
+    assert (found.rows, found.pictures, found.captions, found.phrases) == (40, 40, 40, 0)
+    assert found.usable and not found.findings and found.verdict == "usable: nothing to complain of"
+    assert sum(found.splits.values()) == 40 and len(found.sides) == 40 and found.sides[0] == (60, 40)
+    assert found.lengths and max(found.lengths) <= found.longest and set(found.scripts) == {"Latin"}
+    assert "40 pictures" in found.lines() and len(found.sheet) == 40
+
+
+def planted(folder: Path) -> dict[str, str]:
+    """Row -> the kind of finding that it must give, in a table of 300 good ones."""
+    photograph(7).save(folder / "equal.png")
+    photograph(8).resize((90, 60)).save(folder / "resized.jpg", quality=90)
+    photograph(9).save(folder / "again.bmp")
+    photograph(1001).resize((24, 20)).save(folder / "tiny.png")
+    photograph(1002).resize((500, 60)).save(folder / "long.png")
+    photograph(1003).save(folder / "boxed.png")
+    (folder / "cut.jpg").write_bytes(BAD["half.jpg"])
+    return {
+        "equal.png,a copy,,": "duplicate",
+        "again.bmp,other bytes of the same pixels,,": "duplicate",
+        "resized.jpg,the same smaller,,": "near duplicate",
+        "tiny.png,so small,,": "small picture",
+        "long.png,so long,,": "long picture",
+        "boxed.png,with a box,thing,50 30 20 20": "box outside",
+        "cut.jpg,half of it,,": "unreadable",
+        "0.png,,,": "empty caption",
+        "nowhere.png,lost,,": "no such file",
+        "../../etc/hostname,outside,,": "outside the folder",
+        "0.png,no number,thing,a b c d": "no box",
+    }
+
+
+def test_every_fault_is_found_with_its_line(tmp_path: Path) -> None:
+    rows = [f"{n},picture number {i},," for i, n in enumerate(photographs(tmp_path, 300))]
+    faults = planted(tmp_path)
+    found = check(table(tmp_path, [*rows, *faults], "image,caption,phrase,box"), progress=False)
+    assert found.usable, found.stopped
+    for line, kind in enumerate(faults.values(), 302):
+        kinds = {f.kind.removesuffix(" across splits") for f in found.findings if f.where == f"captions.csv:{line}"}
+        assert kinds == {kind}, (line, kind, kinds)
+    assert {f.where for f in found.findings} == {f"captions.csv:{line}" for line in range(302, 302 + len(faults))}
+    assert found.refused == 5
+
+
+def test_a_near_copy_in_another_split_is_said(tmp_path: Path) -> None:
+    rows = [f"{n},picture {i},{'test' if i < 4 else 'train'}" for i, n in enumerate(photographs(tmp_path, 30))]
+    photograph(2).save(tmp_path / "near.jpg", quality=95)
+    found = check(table(tmp_path, [*rows, "near.jpg,nearly,train"], "image,caption,split"), progress=False)
+    (finding,) = found.findings
+    assert finding.kind == "near duplicate across splits" and finding.where == "captions.csv:32"
+    assert finding.what == "near.jpg (train) and 2.png (test)"
+
+
+@pytest.mark.parametrize(("broken", "usable"), [(0, True), (2, True), (9, False)])
+def test_too_much_that_is_unreadable_is_not_usable(broken: int, usable: bool, tmp_path: Path) -> None:
+    spec = captions(tmp_path, 120)
+    for i in range(broken):
+        (tmp_path / f"{i}.png").write_bytes(b"damaged" + bytes([i]))
+    found = check(spec, progress=False)
+    assert found.usable == usable and found.kinds["unreadable"] == broken
+    assert ("not usable: 9 of 120 pictures cannot be read" in found.verdict) == (not usable)
+
+
+def test_scripts_and_cut_texts_are_counted(tmp_path: Path) -> None:
+    names = photographs(tmp_path, 40)
+    texts = ["кошка на окне", "猫が窓にいる", "a cat", "eine Katze am Fenster"]
+    rows = [f"{n},{texts[i % 4]} {'so ' * (200 if i == 3 else 1)}" for i, n in enumerate(names)]
+    found = check(table(tmp_path, rows), progress=False)
+    assert {"Latin", "Cyrillic", "Cjk", "Hiragana"} <= set(found.scripts)
+    assert found.longest <= 64 and " are cut at " in found.lines()
+
+
+def test_near_hashes_are_found_whichever_bits_differ() -> None:
+    look = 0x0123456789ABCDEF
+    for bits in ((0,), (63,), (0, 31, 63), (15, 16, 17)):
+        other = look
+        for bit in bits:
+            other ^= 1 << bit
+        assert _near([look, other]) == [(0, 1)]
+    assert _near([look, look ^ 0b1111]) == [] and _near([]) == []
+
+
+def test_the_page_shows_text_as_text_and_needs_nothing_else(tmp_path: Path) -> None:
+    names = photographs(tmp_path, 12)
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    rows = [f'"{n}","{evil} {i} \u202e"' for i, n in enumerate(names)]
+    found = check(table(tmp_path, [*rows, f'"{evil}.png","lost"']), progress=False)
+    page = write_page(found, tmp_path / "page.html").read_text("utf-8")
+    assert "<script" not in page and "<img src=x" not in page and "\u202e" not in page
+    assert (
+        "&lt;script&gt;" in page
+        and page.count("data:image/jpeg;base64,") == 12
+        and "http" not in page.replace("http-equiv", "")
+    )
+
+
+def test_the_command_prints_a_verdict_and_says_by_its_status(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "a").mkdir()
+    spec, out = captions(tmp_path / "a", 20), tmp_path / "page.html"
+    main(["data", "check", spec, "--out", str(out)])
+    assert "usable: nothing to complain of" in capsys.readouterr().out and out.exists()
+    for i in range(5):
+        (tmp_path / f"a/{i}.png").unlink()
+    with pytest.raises(SystemExit, match="1 of 1 cannot be trained on"):
+        main(["data", "check", spec, "--out", str(out)])
+    assert "not usable: " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="no such file or folder"):
+        main(["data", "check", str(tmp_path / "nowhere.csv"), "--out", str(out)])
+
+
+def test_one_plain_colour_is_no_near_duplicate_of_another(tmp_path: Path) -> None:
+    for i in range(12):
+        Image.new("RGB", (40, 40), (20 * i, 9, 9)).save(tmp_path / f"{i}.png")
+    found = check(table(tmp_path, [f"{i}.png,colour {i}" for i in range(12)]), progress=False)
+    assert not found.findings

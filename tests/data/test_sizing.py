@@ -1,0 +1,86 @@
+"""The recipe for own data fits what the data are, says what it picked, and trains."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photographs import captions, photographs, table
+
+from xfm import pretrain, recipes
+from xfm.cli import Pretrain, main, parse
+from xfm.config import ConfigError
+from xfm.data import dataset, sizing
+from xfm.data.own import FileSource
+from xfm.data.sizing import own
+
+
+def test_a_recipe_for_few_pictures_is_the_demos_size_and_trains(tmp_path: Path) -> None:
+    sized = own([captions(tmp_path, 40)])
+    config = sized.config
+    assert config.model.vision.width == recipes.demo().model.vision.width and config.model.vision.image_size == 64
+    assert config.data.pairs <= 32 and config.data.regions == 0 and config.data.augment.crop < 1
+    assert (
+        f"{config.model.text.vocabulary:,} word pieces" in sized.picked
+        and "Off, as the data have none: regions" in (sized.picked)
+    )
+    assert "hardly above chance" in sized.expect
+    short = config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0})
+    assert np.isfinite([r["loss"] for r in pretrain(short, tmp_path / "runs")]).all()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "recipe", "side"), [(50, "demo", 64), (3000, "small", 96), (100_000, "base", 224)]
+)
+def test_sizes_grow_with_the_number_of_pictures(
+    pictures: int, recipe: str, side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = captions(tmp_path)
+    monkeypatch.setattr(FileSource, "pictures", lambda self, split: pictures)
+    config = own([spec]).config
+    assert config.model.vision.width == recipes.get(recipe).model.vision.width
+    assert (
+        config.model.vision.image_size == side
+        and 0.35 < config.data.mask.image_patches / (config.model.vision.patches) < 0.42
+    )
+
+
+def test_texts_decide_the_lengths_and_the_vocabulary(tmp_path: Path) -> None:
+    names = photographs(tmp_path, 40)
+    short = own([table(tmp_path, [f"{n},a cat" for n in names], name="short.csv")]).config
+    words = [" ".join(f"word{i}{j}" for j in range(20)) for i in range(40)]
+    long = own([table(tmp_path, [f"{n},{words[i]}" for i, n in enumerate(names)], name="long.csv")]).config
+    assert short.data.caption_tokens == 8 < 20 < long.data.caption_tokens <= 64
+    assert short.model.text.vocabulary < long.model.text.vocabulary
+    for config in (short, long):
+        assert dataset(config).tokenizer().vocabulary == config.model.text.vocabulary  # what the corpus gives
+
+
+def test_texts_alone_are_a_recipe_too(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(50)), "utf-8")
+    sized = own([str(tmp_path / "a.txt")])
+    assert (sized.config.data.pairs, sized.config.data.images, sized.config.data.regions) == (0, 0, 0)
+    assert sized.config.data.texts and "nothing ties language to vision" in sized.expect
+
+
+def test_the_command_says_what_it_picked_and_takes_changes(tmp_path: Path, capsys, monkeypatch) -> None:
+    spec = captions(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = parse(["pretrain", "own", "--data", "captions.csv", "--train.steps", "7", "--seed", "3"])
+    assert isinstance(command, Pretrain) and command.config.data.sources == (spec,)
+    assert (command.config.train.steps, command.config.seed) == (7, 3)
+    assert "Picked: the sizes of demo" in capsys.readouterr().out
+    several = parse(["pretrain", "own", "--data", "captions.csv", f"csv:{spec}", "--data.weights", "2", "1"])
+    assert isinstance(several, Pretrain) and several.config.data.sources == (spec, f"csv:{spec}")
+    assert several.config.data.weights == (2.0, 1.0)
+
+
+@pytest.mark.parametrize(("words", "said"), [([], "--data captions.csv"), (["--data", "nowhere"], "no such file")])
+def test_a_command_without_data_says_so(words: list[str], said: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=said):
+        main(["pretrain", "own", *words])
+
+
+def test_no_data_is_refused() -> None:
+    with pytest.raises(ConfigError, match="needs data"):
+        sizing.own([])

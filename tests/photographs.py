@@ -1,0 +1,40 @@
+"""Small picture files for tests: `photographs(folder, n)` writes n different ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+WIDTH, HEIGHT = 60, 40
+
+
+def photograph(number: int) -> Image.Image:
+    """(40, 60): noise of its own around a level of its own."""
+    rng = np.random.default_rng(number)
+    noise = rng.integers(0, 100, (HEIGHT // 4, WIDTH // 4, 3), np.uint8) + np.uint8(number * 37 % 150)
+    return Image.fromarray(noise.repeat(4, 0).repeat(4, 1))
+
+
+def photographs(folder: Path, count: int = 12, name: str = "{}.png") -> list[str]:
+    names = [name.format(i) for i in range(count)]
+    for i, file in enumerate(names):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        photograph(i).save(folder / file)
+    return names
+
+
+def table(folder: Path, rows: list[str], header: str = "image,caption", name: str = "captions.csv") -> str:
+    (folder / name).write_text("\n".join([header, *rows]) + "\n", "utf-8")
+    return str(folder / name)
+
+
+def captions(folder: Path, count: int = 12) -> str:
+    """A CSV of `count` photographs and its path."""
+    return table(folder, [f"{name},picture number {i}" for i, name in enumerate(photographs(folder, count))])
+
+
+def write_json(path: Path, tree: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(tree), "utf-8")

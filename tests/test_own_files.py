@@ -1,0 +1,193 @@
+"""Training on files: what mixes, what is drawn, when it stops, and that a resume on other data is refused."""
+
+import warnings
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photographs import captions, photograph, photographs, table
+from PIL import Image
+
+import xfm
+from xfm import recipes
+from xfm.config import AugmentConfig, ConfigError, RunConfig
+from xfm.data import dataset
+from xfm.data.framing import framed, mirrored_text, window_of
+from xfm.data.own import FileSource
+from xfm.data.readers.records import Phrase
+from xfm.data.source import ItemKey
+from xfm.train import RunError, pretrain
+
+SMALL = {"model.text.vocabulary": 270, "train.steps": 4, "train.warmup": 1, "train.save_every": 2, "data.regions": 0}
+
+
+def config(*sources: str, **changes) -> RunConfig:
+    return recipes.smoke().replace({**SMALL, "data.sources": list(sources), "name": "own", **changes})
+
+
+def test_several_sources_train_together_and_are_read_back(tmp_path: Path) -> None:
+    first = captions(tmp_path / "a")
+    photographs(tmp_path / "b" / "owl", 8, "{}.jpg")
+    mixed = config(first, f"folder:{tmp_path / 'b'}", **{"data.weights": [2, 1], "data.workers": 1})
+    data = dataset(mixed)
+    drawn = [data.source_of("pairs", ItemKey("train", 0, s, i)).name for s in range(30) for i in range(30)]
+    assert drawn.count(first) / 900 == pytest.approx(2 / 3, abs=0.06)
+    records = list(pretrain(mixed, tmp_path / "runs"))
+    assert len(records) == 4 and np.isfinite([r["loss"] for r in records]).all()
+    lab = xfm.load(tmp_path / "runs/own/seed0")
+    assert lab.scene(0).text.startswith("picture number") and lab.evaluate(["retrieval"])
+
+
+def test_a_picture_is_in_one_split_by_its_content_whatever_it_is_called(tmp_path: Path) -> None:
+    names = photographs(tmp_path, 60)
+    for i in range(60):
+        photograph(i).save(tmp_path / f"copy-{i}.png")
+    rows = [f"{n},picture {i}" for i, n in enumerate(names)] + [f"copy-{i}.png,copy of {i}" for i in range(60)]
+    source = FileSource(table(tmp_path, rows), 48)
+    parts = {s: {t.split()[-1] for t in source.texts(s)} for s in ("train", "validation", "test")}
+    assert sum(map(len, parts.values())) == 60 and all(len(source.texts(s)) == 2 * len(p) for s, p in parts.items())
+    more = photographs(tmp_path, 90)
+    grown = FileSource(table(tmp_path, [f"{n},picture {i}" for i, n in enumerate(more)], name="more.csv"), 48)
+    for split, part in parts.items():  # what is added moves nothing
+        assert part <= {t.split()[-1] for t in grown.texts(split)}
+
+
+def test_pictures_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr("xfm.data.own.decode", lambda data: opened.append(1) or Image.new("RGB", (9, 9)))
+    source = FileSource(captions(tmp_path, 40), 48)
+    assert not opened
+    source.pair(ItemKey("train", 0, 0, 0))
+    assert len(opened) == 1
+
+
+def test_no_picture_is_twice_in_a_batch_and_every_draw_is_keyed(tmp_path: Path) -> None:
+    source = FileSource(captions(tmp_path, 30), 48)
+    keys = [ItemKey("train", 1, 5, i) for i in range(source.size("train"))]
+    texts = [source.pair(key).text for key in keys]
+    assert len(set(texts)) == len(texts)
+    assert [source.pair(key).text for key in reversed(keys)] == texts[::-1]
+    assert len({source.text(key) for key in keys}) == len(keys)
+
+
+def test_a_resume_is_exact_and_on_changed_data_refused(tmp_path: Path) -> None:
+    spec = captions(tmp_path / "data")
+    whole = list(pretrain(config(spec), tmp_path / "whole"))
+    list(islice(pretrain(config(spec), tmp_path / "runs"), 2))
+    image, text = tmp_path / "data/3.png", Path(spec)
+    for file, other in ((image, (tmp_path / "data/4.png").read_bytes()), (text, text.read_bytes() + b"0.png,more\n")):
+        before = file.read_bytes()
+        file.write_bytes(other)
+        with pytest.raises(RunError, match=r"the data have changed since the run began \('.*captions.csv'\)"):
+            list(pretrain(config(spec), tmp_path / "runs"))
+        file.write_bytes(before)
+    rest = list(pretrain(config(spec), tmp_path / "runs"))
+    assert [r["loss"] for r in rest] == [r["loss"] for r in whole[2:]]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_training_ends_with_one_clear_line_where_too_much_is_unreadable(workers: int, tmp_path: Path) -> None:
+    spec = captions(tmp_path / "data", 20)
+    for i in range(8):
+        (tmp_path / f"data/{i}.png").write_bytes(b"damaged" * (i + 1))
+    with pytest.raises(ConfigError) as error, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        list(pretrain(config(spec, **{"data.workers": workers}), tmp_path / "runs"))
+    said = str(error.value)
+    assert said.startswith("source ") and "pictures cannot be used, more than data.unreadable = 0.02" in said
+    assert "\n" not in said and "Traceback" not in said
+
+
+def test_a_tokenizer_may_be_given(tmp_path: Path) -> None:
+    spec = captions(tmp_path)
+    trained = dataset(config(spec)).tokenizer()
+    path = tmp_path / "tokenizer.json"
+    path.write_text(trained.backend.to_str(), "utf-8")
+    given = config(spec, **{"data.tokenizer": str(path)})
+    assert dataset(given).tokenizer().encode("a picture", 9) == trained.encode("a picture", 9)
+    with pytest.raises(ConfigError, match=r"model.text.vocabulary = 310: must be 270, as .*tokenizer.json' has"):
+        dataset(given.replace({"model.text.vocabulary": 310})).tokenizer()
+    path.write_text("{}", "utf-8")
+    with pytest.raises(ConfigError, match=r"data.tokenizer = '.*tokenizer.json': .*not a tokenizer"):
+        dataset(given).tokenizer()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data.weights": [1.0, 2.0]}, "positive, one for each of the 1 data.sources"),
+        ({"data.weights": [0.0]}, "positive, one for each of the 1 data.sources"),
+        ({"data.sources": "a.csv"}, "a list (in Python: a tuple) of str"),
+        ({"data.sources": [3]}, r"of type str"),
+        ({"data.unreadable": 1.5}, "in [0, 1]"),
+        ({"data.augment.crop": 0.0}, "in (0, 1]"),
+    ],
+)
+def test_a_wrong_field_is_refused(changes: dict, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config("a.csv", **changes)
+    assert said in str(error.value)
+
+
+def test_a_config_without_own_data_keeps_its_fingerprint() -> None:
+    """What older runs were vouched for by."""
+    assert recipes.get("demo").fingerprint == "80cb6f450749"
+
+
+# ---- augmentation
+
+
+def test_nothing_is_varied_unless_asked_and_never_in_a_test(tmp_path: Path) -> None:
+    spec = captions(tmp_path)
+    plain, varied = FileSource(spec, 48), FileSource(spec, 48, augment=AugmentConfig(crop=0.4, flip=0.5, colour=0.3))
+    keys = [ItemKey("train", 0, s, 0) for s in range(8)]
+    same = [np.array_equal(plain.pair(k).image, varied.pair(k).image) for k in keys]
+    assert not any(same) and [plain.pair(k).text for k in keys] == [varied.pair(k).text for k in keys]
+    for k in keys:
+        assert np.array_equal(varied.pair(k).image, varied.pair(k).image)  # keyed as all randomness
+        held_out = ItemKey("validation", 0, k.step, 0)
+        assert np.array_equal(plain.pair(held_out).image, varied.pair(held_out).image)
+    assert np.array_equal(plain.example("test", 0).image, varied.example("test", 0).image)
+
+
+def test_boxes_follow_crop_and_flip() -> None:
+    """A white rectangle stays where its box says, whatever the draw."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[12:28, 20:36] = 255
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        image, regions, _ = framed(
+            Image.fromarray(pixels), (Phrase("x", (20, 12, 16, 16)),), "", 64, AugmentConfig(0.3, 0.5, 0), rng
+        )
+        if not regions:
+            continue
+        cx, cy, w, h = regions[0].box
+        white = np.argwhere(image[..., 0] > 127)
+        (top, left), (bottom, right) = white.min(0), white.max(0) + 1
+        found = np.array([left + right, top + bottom, 2 * (right - left), 2 * (bottom - top)]) / 128
+        assert np.abs(found - [cx, cy, w, h]).max() < 0.04, seed
+
+
+def test_a_window_is_a_square_inside_the_picture() -> None:
+    rng = np.random.default_rng(0)
+    for width, height in ((60, 40), (40, 60), (5, 5), (1, 900)):
+        assert window_of(width, height, 1.0, rng)[2] <= width
+        for _ in range(50):
+            left, upper, right, lower = window_of(width, height, 0.3, rng)
+            assert 0 <= left < right <= width + 1e-9 and 0 <= upper < lower <= height + 1e-9
+            assert right - left == pytest.approx(lower - upper)
+            assert (right - left) ** 2 >= 0.3 * min(width, height) ** 2 - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("text", "mirrored"),
+    [
+        ("a cat to the left of a dog", "a cat to the right of a dog"),
+        ("Left, RIGHT and right", "Right, LEFT and left"),
+        ("leftover bright lefty", "leftover bright lefty"),
+        ("", ""),
+    ],
+)
+def test_a_mirrored_text_exchanges_the_sides(text: str, mirrored: str) -> None:
+    assert mirrored_text(text) == mirrored and mirrored_text(mirrored) == text

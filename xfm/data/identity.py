@@ -1,0 +1,60 @@
+"""Which picture is which by content, and the split that this puts it in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from . import cache
+from .readers.records import Picture
+from .source import HELD_OUT, SMALLEST_SPLIT, Split
+
+__all__ = ["identities", "split_by_content", "text_identity"]
+
+BYTES = 8  # of an identity
+
+
+def identities(pictures: Sequence[Picture]) -> list[bytes]:
+    """A hash of each picture's length and both its ends: equal files have equal ones, wherever they lie. Kept in the
+    cache folder until a file changes; a picture that cannot be read has that of its name."""
+    with ThreadPoolExecutor(16) as pool:
+        versions = list(pool.map(_version, pictures))
+        key = hashlib.blake2b("\n".join(versions).encode("utf-8", "replace"), digest_size=12).hexdigest()
+        path = cache.cached(f"identities-{key}.bin", lambda: b"".join(pool.map(_identity, pictures)))
+    whole = Path(path).read_bytes()
+    return [whole[i : i + BYTES] for i in range(0, len(whole), BYTES)]
+
+
+def _version(picture: Picture) -> str:
+    try:
+        return picture.version()
+    except OSError:
+        return f"missing: {picture.name}"
+
+
+def _identity(picture: Picture) -> bytes:
+    try:
+        content = picture.ends()
+    except OSError:
+        content = picture.name.encode("utf-8", "replace")
+    return hashlib.blake2b(content, digest_size=BYTES).digest()
+
+
+def text_identity(text: str) -> bytes:
+    """As of a picture, of a text that has none."""
+    return hashlib.blake2b(text.encode(), digest_size=BYTES).digest()
+
+
+def split_by_content(found: Iterable[bytes]) -> dict[bytes, Split]:
+    """Identity -> split: a tenth each for tests and validation, by the identity itself, so that what is added moves
+    nothing; of few, at least two each."""
+    order = sorted(set(found))
+    shares = np.array([int.from_bytes(one, "big") for one in order], float) / 2.0 ** (8 * BYTES)
+    test = max(SMALLEST_SPLIT, int((shares < HELD_OUT).sum()))
+    validation = max(test + SMALLEST_SPLIT, int((shares < 2 * HELD_OUT).sum()))
+    ends: dict[Split, int] = {"test": test, "validation": validation, "train": len(order)}
+    return {one: next(split for split, end in ends.items() if i < end) for i, one in enumerate(order)}

@@ -1,0 +1,222 @@
+"""Your own data: pictures that stay on the disk until a batch asks for them, whatever the format of their texts."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from .. import seeding
+from ..config import STREAMS, AugmentConfig, ConfigError
+from ..images import decode
+from ..text import shown
+from .framing import framed
+from .identity import identities, split_by_content, text_identity
+from .readers import read, signature
+from .readers.records import Problem, Record
+from .source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Source, Split
+
+__all__ = ["EMBEDDED", "FileSource", "collected"]
+
+EMBEDDED = ("openmoji", "wordnet")  # what `data.sources` may name beside paths
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def collected(spec: str) -> tuple[list[Record], list[Problem]]:
+    """The rows of a source, those of one picture made one, and what is wrong with the others."""
+    return _collected(spec, signature(spec))
+
+
+@lru_cache(maxsize=8)
+def _collected(spec: str, _signature: str) -> tuple[list[Record], list[Problem]]:
+    records: dict[object, Record] = {}
+    problems: list[Problem] = []
+    for row in read(spec):
+        if isinstance(row, Problem):
+            problems.append(row)
+            continue
+        key = (row.picture, row.split) if row.picture is not None else row.where
+        if key in records:
+            before = records[key]
+            captions = tuple(dict.fromkeys(before.captions + row.captions))
+            row = replace(before, captions=captions, phrases=tuple(dict.fromkeys(before.phrases + row.phrases)))
+        records[key] = row
+    return list(records.values()), problems
+
+
+@lru_cache(maxsize=16)
+def _order(stream: str, split: Split, seed: int, count: int) -> np.ndarray:
+    """All examples of a batch ask for the same one."""
+    return seeding.rng("order", seed).permutation(count)
+
+
+class FileSource(Source):
+    """The pictures and texts of one path. Of a picture with several captions one is drawn. Which split a picture is in
+    is what its format says, or else decided by its content: equal pictures are in one.
+
+    Rows and pictures that cannot be used are left out, counted and warned of; above a share of `unreadable` they end
+    the training with a ConfigError.
+    """
+
+    def __init__(
+        self, spec: str, image_size: int, unreadable: float = 0.0, augment: AugmentConfig | None = None
+    ) -> None:
+        """`spec`: "path" or "format:path" (see `readers`). Raises ConfigError for what cannot be read, for too many
+        unusable rows, and for fewer than 6 different pictures (or texts, where there are no pictures)."""
+        self.name, self.spec, self.image_size = spec, spec, image_size
+        self.limit, self.augment = unreadable, augment or AugmentConfig()
+        self.records, problems = collected(spec)
+        rows = len(self.records) + len(problems)
+        if problems and (not self.records or len(problems) > unreadable * rows):
+            self._stop(len(problems), rows, "rows", "; ".join(map(str, problems[:3])))
+        if problems:
+            said = f"{len(problems)} of {rows} rows are left out, as {problems[0]}; `xfm data check` lists them"
+            warnings.warn(f"source {shown(spec)}: {said}", stacklevel=2)
+        self._identities = self._identify()
+        self._members = self._split_up()
+        has = {stream for stream in STREAMS if all(map(len, self._members[stream].values()))}
+        self.provides = frozenset(has | ({"boxes"} if "regions" in has else set()))
+        self._broken: set[int] = set()
+        self._text_lists: dict[Split, list[str]] = {}
+
+    def size(self, split: Split) -> int:
+        return len(self._part(self._main, split))
+
+    def pictures(self, split: Split) -> int:
+        return len(self._part("images", split))
+
+    def example(self, split: Split, index: int, seed: int = 0) -> CaptionedImage:
+        """As every source; a picture that cannot be read is replaced by another of the split."""
+        return self._draw(self._main, split, index, seed, vary=False)
+
+    def texts(self, split: Split) -> list[str]:
+        return [text for i in self._part("texts", split) for text in self.records[i].captions]
+
+    def corpus(self) -> Iterator[str]:
+        for i in self._part("all", "train"):
+            yield from self.records[i].captions
+            yield from (phrase.text for phrase in self.records[i].phrases)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digits that change with any picture, text, box or split, and not with where the files lie."""
+        digest = hashlib.blake2b(digest_size=8)
+        for one, record in zip(self._identities, self.records, strict=True):
+            said = repr((record.captions, record.phrases, record.split))
+            digest.update(one + said.encode("utf-8", "replace") + b"\0")
+        return digest.hexdigest()
+
+    @property
+    def splits(self) -> dict[Split, list[int]]:
+        """The indices into `records` of each split."""
+        return {split: self._part("all", split).tolist() for split in SPLITS}
+
+    def text(self, key: ItemKey) -> str:
+        texts = self._texts(key.split)
+        order = _order("texts", key.split, seeding.seed(key.seed, "texts", key.step), len(texts))
+        return texts[order[key.index % len(texts)]]
+
+    def _keyed(self, stream: str, key: ItemKey) -> CaptionedImage:
+        seed = seeding.seed(key.seed, stream, key.step)
+        return self._draw(stream, key.split, key.index, seed, vary=key.split == "train")
+
+    def _draw(self, stream: str, split: Split, index: int, seed: int, vary: bool) -> CaptionedImage:
+        members = self._part(stream, split)
+        order = _order(stream, split, seed, len(members))
+        others = seeding.rng("instead", seed, index)
+        place = int(order[index % len(members)])
+        while True:
+            i, key = int(members[place]), (stream, seed, index)
+            if i not in self._broken and (example := self._made(i, stream, key, vary)) is not None:
+                return example
+            if self._broken.issuperset(members.tolist()):
+                self._stop(len(members), len(members), f"pictures for {stream} in {split}", self.records[i].where)
+            place = int(others.integers(len(members)))  # not the next one, which is in the batch already
+
+    def _made(self, i: int, stream: str, key: tuple, vary: bool) -> CaptionedImage | None:
+        """Example i; None, and it is counted, where it cannot be made."""
+        record, rng = self.records[i], seeding.rng("caption", *key)
+        assert record.picture is not None
+        try:
+            picture = decode(record.picture.read())
+        except (OSError, ConfigError) as error:
+            self._leave_out(i, str(error))
+            return None
+        text = record.captions[rng.integers(len(record.captions))] if record.captions else ""
+        varied = seeding.rng("augment", *key) if vary else None
+        pixels, regions, text = framed(picture, record.phrases, text, self.image_size, self.augment, varied)
+        if stream == "regions" and not regions and not text:  # all boxes outside: only the whole picture is shown
+            pixels, regions, text = framed(picture, record.phrases, text, self.image_size)
+            if not regions:
+                self._leave_out(i, "no box has its centre in the middle square of the picture")
+                return None
+        return CaptionedImage(pixels, text, regions)
+
+    def _leave_out(self, i: int, why: str) -> None:
+        self._broken.add(i)
+        count, pictures = len(self._broken), sum(r.picture is not None for r in self.records)
+        last = f"{self.records[i].where}: {why}"
+        if count > self.limit * pictures:
+            self._stop(count, pictures, "pictures", last)
+        if count & (count - 1) == 0:  # 1, 2, 4, ...
+            said = f"{count} of {pictures} pictures cannot be used so far, the last: {last}; others take their place"
+            warnings.warn(f"source {shown(self.spec)}: {said}", stacklevel=2)
+
+    def _stop(self, count: int, of: int, what: str, which: str) -> None:
+        raise ConfigError(
+            f"source {shown(self.spec)}: {count} of {of} {what} cannot be used, more than data.unreadable = "
+            f"{self.limit:g} allows: {which}. `xfm data check` lists them; mend them, or raise data.unreadable"
+        )
+
+    def _identify(self) -> list[bytes]:
+        pictures = iter(identities([r.picture for r in self.records if r.picture is not None]))
+        return [next(pictures) if r.picture is not None else text_identity(r.captions[0]) for r in self.records]
+
+    def _split_up(self) -> dict[str, dict[Split, np.ndarray]]:
+        """Stream -> split -> indices of the records that can feed it; "all" of them under that name."""
+        given = {r.split for r in self.records} & {*SPLITS}
+        known = list(zip(self._identities, self.records, strict=True))
+        # where a format has a training split alone, the others are made of it
+        free = {one for one, r in known if r.split is None or (r.split == "train" and len(given) < len(SPLITS))}
+        kinds = {r.picture is not None for r in self.records}
+        different = len(set(self._identities))
+        if different < 3 * SMALLEST_SPLIT:
+            what = "pictures" if True in kinds else "texts"
+            few = f"{different} different {what} are too few: {SMALLEST_SPLIT} each to train, validate and test"
+            raise ConfigError(f"source {shown(self.spec)}: {few}")
+        decided = split_by_content(free)
+        found: dict[Split, list[int]] = {split: [] for split in SPLITS}
+        for i, (one, record) in enumerate(known):
+            makes = record.split is None or (record.split == "train" and decided.get(one) not in given)
+            found[decided.get(one, "train") if makes else record.split].append(i)  # type: ignore[index]
+        feeds = {
+            "pairs": lambda r: r.picture is not None and r.captions,
+            "regions": lambda r: r.picture is not None and r.phrases,
+            "images": lambda r: r.picture is not None,
+            "texts": lambda r: r.captions,
+            "all": lambda r: True,
+        }
+        return {
+            stream: {s: np.array([i for i in found[s] if fits(self.records[i])], np.int64) for s in SPLITS}
+            for stream, fits in feeds.items()
+        }
+
+    def _part(self, stream: str, split: Split) -> np.ndarray:
+        if split not in SPLITS:
+            raise ValueError(f"split = {split!r}: source {self.name!r} has {', '.join(SPLITS)}")
+        return self._members[stream][split]
+
+    @property
+    def _main(self) -> str:
+        """The stream whose examples evaluation sees."""
+        return next(s for s in ("pairs", "regions", "images", "texts") if s in self.provides or s == "texts")
+
+    def _texts(self, split: Split) -> list[str]:
+        if split not in self._text_lists:
+            self._text_lists[split] = self.texts(split)
+        return self._text_lists[split]

@@ -1,0 +1,102 @@
+"""Readers of your own data, by the name of their format. A new one is a function from a path to rows and a line in
+`READERS`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ...config import ConfigError
+from ...config_utils import one_of
+from ...text import shown
+from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_genome
+from .folders import read_folder
+from .records import PICTURES, Problem, Record, load_json
+from .saved import read_saved
+from .shards import expand, read_shards
+from .tables import read_json_lines, read_table, read_texts
+
+__all__ = ["READERS", "read", "signature"]
+
+READERS: dict[str, Callable[[Path], Iterator[Record | Problem]]] = {
+    "csv": read_table,
+    "tsv": read_table,
+    "jsonl": read_json_lines,
+    "txt": read_texts,
+    "folder": read_folder,
+    "coco": read_coco,
+    "refcoco": read_refcoco,
+    "vg": read_visual_genome,
+    "karpathy": read_karpathy,
+    "hf": read_saved,
+    "shards": read_shards,
+}
+
+
+def read(spec: str) -> Iterator[Record | Problem]:
+    """The rows of "path" or "format:path", where a format is one of `READERS`.
+
+    Raises ConfigError, which names the path, where it is not there, or is not of the format."""
+    name, path = parse(spec)
+    try:
+        yield from READERS[name](path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def parse(spec: str) -> tuple[str, Path]:
+    """The format and the path. Raises ConfigError for a path that is not there and a format that is unknown."""
+    prefix, colon, rest = spec.partition(":")
+    named = bool(colon) and re.fullmatch(r"[a-z]{2,}", prefix) is not None and not rest.startswith("//")
+    if named:
+        one_of(f"data.sources: {shown(spec)}: format", prefix, READERS)
+    path = Path(rest if named else spec).expanduser()
+    if "\0" in spec or not _exists(path):
+        raise ConfigError(f"data.sources: {shown(spec)}: no such file or folder (from {os.getcwd()})")
+    return (prefix if named else _guess(path)), path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists() or (path.suffix == ".tar" and Path(expand(str(path))[0]).exists())
+    except OSError:  # a name too long
+        return False
+
+
+def _guess(path: Path) -> str:
+    """The format of a file by its name, of JSON and folders by what is inside."""
+    if path.is_dir():
+        coco = ("captions_*.json", "instances_*.json")
+        holds = {
+            "hf": ("dataset_info.json", "dataset_dict.json"),
+            "vg": ("region_descriptions.json",),
+            "coco": (*coco, *(f"annotations/{pattern}" for pattern in coco)),
+        }
+        return next((n for n, patterns in holds.items() if any(any(path.glob(p)) for p in patterns)), "folder")
+    endings = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt", ".tar": "shards"}
+    if path.suffix == ".json":
+        tree = load_json(path)
+        images = tree.get("images") if isinstance(tree, dict) else None
+        if isinstance(images, list) and images and isinstance(images[0], dict) and "sentences" in images[0]:
+            return "karpathy"
+        if isinstance(tree, list) or (isinstance(tree, dict) and "refs" in tree):
+            return "refcoco"
+    if path.suffix not in endings:
+        raise ConfigError(
+            f"data.sources: {shown(str(path))}: its format is not to be told; say it, as in 'csv:PATH' "
+            f"({', '.join(READERS)})"
+        )
+    return endings[path.suffix]
+
+
+def signature(spec: str) -> str:
+    """What changes where the files of a source do, as far as can be told without reading them."""
+    _, path = parse(spec)
+    seen = []
+    for name in expand(str(path)):
+        for folder, _, files in os.walk(name) if os.path.isdir(name) else [(name, (), ())]:
+            notes = [os.path.join(folder, f) for f in files if os.path.splitext(f)[1].lower() not in PICTURES]
+            seen += [f"{p}:{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for p in (folder, *notes) if (s := os.stat(p))]
+    return "|".join(sorted(seen))

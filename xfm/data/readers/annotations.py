@@ -1,0 +1,115 @@
+"""Annotations of known datasets in JSON: COCO, RefCOCO, Visual Genome, Karpathy's splits of Flickr30k and COCO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ...config import ConfigError
+from ...text import shown
+from .records import Problem, Record, Root, Stored, Unusable, load_json, record, required, rows
+
+__all__ = ["read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
+
+
+def read_coco(path: Path) -> Iterator[Record | Problem]:
+    """DIR/annotations/captions_*.json and instances_*.json; the pictures of *_train2017.json lie in DIR/train2017, in
+    DIR/images/train2017, in DIR/images, or in DIR. Instances become phrases: their class's name, with their box."""
+    files = sorted((path / "annotations").glob("*.json")) or sorted(path.glob("*.json"))
+    files = [file for file in files if file.name.startswith(("captions", "instances"))]
+    if not files:
+        raise ConfigError(f"{path}: has no captions_*.json and no instances_*.json, nor has its folder annotations")
+    for file in files:
+        tree = load_json(file)
+        folders = _folders(path, file.stem.partition("_")[2])
+        pictures = {i.get("id"): i for i in required(file, tree, "images") if isinstance(i, dict)}
+        classes = {c.get("id"): c.get("name") for c in tree.get("categories") or () if isinstance(c, dict)}
+
+        def make(where: str, row: Any, pictures: dict = pictures, classes: dict = classes, folders: Any = folders):
+            picture = find(folders, _field(pictures.get(_field(row, "image_id")), "file_name"))
+            if "caption" in row:
+                return record(where, picture, [row["caption"]])
+            return record(where, picture, (), [(classes.get(row.get("category_id")), row.get("bbox"))])
+
+        yield from rows(_numbered(file, required(file, tree, "annotations")), make)
+
+
+def read_refcoco(path: Path) -> Iterator[Record | Problem]:
+    """FILE.json: the refs, a list (or under "refs"), each with sentences ({"sent": ...} or texts), split, file_name or
+    image_id, and bbox or ann_id; what has only ids is looked up in instances.json beside it. Pictures: as for COCO."""
+    tree = load_json(path)
+    refs = tree if isinstance(tree, list) else required(path, tree, "refs")
+    beside = path.with_name("instances.json")
+    instances = load_json(beside) if beside.is_file() else {}
+    names = {i.get("id"): i.get("file_name") for i in instances.get("images", ())}
+    boxes = {a.get("id"): a.get("bbox") for a in instances.get("annotations", ())}
+    folders = _folders(path.parent)
+
+    def make(where: str, ref: Any) -> Record:
+        sentences = _field(ref, "sentences")
+        texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in sentences]
+        picture = find(folders, names.get(ref.get("image_id")) or ref.get("file_name"))
+        box = ref.get("bbox") or boxes.get(ref.get("ann_id"))
+        return record(where, picture, (), [(text, box) for text in texts], ref.get("split", ""))
+
+    yield from rows(_numbered(path, refs), make)
+
+
+def read_visual_genome(path: Path) -> Iterator[Record | Problem]:
+    """DIR/region_descriptions.json; picture 7 is VG_100K/7.jpg or VG_100K_2/7.jpg, or lies in images or DIR itself."""
+    file = path / "region_descriptions.json"
+    tree = load_json(file)
+    if not isinstance(tree, list):
+        raise ConfigError(f"{file}: {shown(type(tree).__name__)}: must be a list of pictures with regions")
+    roots = [Root(path / name) for name in ("VG_100K", "VG_100K_2", "images", "") if (path / name).is_dir()]
+
+    def make(where: str, row: Any) -> Record:
+        regions = [r for r in _field(row, "regions") if isinstance(r, dict)]
+        number = row.get("id", row.get("image_id", regions[0].get("image_id") if regions else None))
+        boxes = [(r.get("phrase"), [r.get(side) for side in ("x", "y", "width", "height")]) for r in regions]
+        return record(where, find(roots, f"{number}.jpg"), (), boxes)
+
+    yield from rows(_numbered(file, tree), make)
+
+
+def read_karpathy(path: Path) -> Iterator[Record | Problem]:
+    """FILE.json: images, each with filename (and filepath), sentences with raw, and split, which is kept."""
+    images = required(path, load_json(path), "images")
+    folders = _folders(path.parent)
+
+    def make(where: str, row: Any) -> Record:
+        name = _field(row, "filename")
+        inner = row.get("filepath", "")
+        texts = [s.get("raw") if isinstance(s, dict) else s for s in _field(row, "sentences")]
+        picture = find(folders, f"{inner}/{name}" if inner else name)
+        return record(where, picture, texts, (), row.get("split", ""))
+
+    yield from rows(_numbered(path, images), make)
+
+
+def _folders(path: Path, split: str = "") -> list[Root]:
+    """Where the pictures of a dataset may lie, the likeliest first."""
+    inner = ([split, f"images/{split}"] if split else []) + ["images", ""]
+    return [Root(path / name) for name in inner if (path / name).is_dir()]
+
+
+def find(roots: list[Root], name: Any) -> Stored:
+    """The picture, from the first folder that has it."""
+    for root in roots[:-1]:
+        try:
+            return root.picture(name)
+        except Unusable as error:
+            if error.kind != "no such file":
+                raise
+    return roots[-1].picture(name)
+
+
+def _field(row: Any, name: str) -> Any:
+    if not isinstance(row, dict) or name not in row:
+        raise Unusable("no row", f"{shown(row)}: has no {name!r}")
+    return row[name]
+
+
+def _numbered(file: Path, entries: list) -> Iterator[tuple[str, Any]]:
+    return ((f"{file.name}[{i}]", entry) for i, entry in enumerate(entries))

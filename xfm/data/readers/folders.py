@@ -1,0 +1,37 @@
+"""Folders of pictures: the name of the first folder is the label."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ...config import ConfigError
+from .records import PICTURES, Problem, Record, Root, record, rows
+
+__all__ = ["read_folder"]
+
+
+def read_folder(path: Path) -> Iterator[Record | Problem]:
+    """DIR/label/picture.jpg, in the order of their names: the caption is "a photo of a label"; pictures that lie in DIR
+    itself have none."""
+    root = Root(path)
+
+    def make(where: str, name: Any) -> Record:
+        label = re.sub(r"[\s_-]+", " ", name.split("/")[0]).strip() if "/" in name else ""
+        return record(where, root.picture(name), [f"a photo of a {label}"] if label else [])
+
+    names = list(_names(path))
+    if not names:
+        raise ConfigError(f"{path}: has no pictures ({', '.join(sorted(PICTURES))})")
+    yield from rows(((name, name) for name in names), make)
+
+
+def _names(path: Path) -> Iterator[str]:
+    for folder, inner, files in os.walk(path):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for file in sorted(files):
+            if os.path.splitext(file)[1].lower() in PICTURES and not file.startswith("."):
+                yield Path(folder, file).relative_to(path).as_posix()

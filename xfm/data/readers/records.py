@@ -1,0 +1,211 @@
+"""What readers yield: rows, each with its file and line: a picture that stays on disk with texts, or what is wrong."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...config import ConfigError
+from ...config_utils import one_of
+from ...text import brief, parse_json, shown
+from ..source import Split
+
+__all__ = ["PICTURES", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable", "load_json", "record",
+           "required"]  # fmt: skip
+
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
+EDGE = 64 << 10  # bytes at either end of a file that tell it from others
+SPLIT_NAMES: dict[str, Split | None] = {
+    "": None, "train": "train", "restval": "train", "val": "validation", "valid": "validation",
+    "validation": "validation", "dev": "validation", "test": "test", "testa": "test", "testb": "test",
+}  # fmt: skip
+
+
+class Picture(Protocol):
+    """A picture that is read when it is asked for. Equal ones are equal and have one hash."""
+
+    @property
+    def name(self) -> str:
+        """For messages, and for what identifies the data: the same wherever their folder lies."""
+        ...
+
+    def read(self) -> bytes:
+        """The encoded picture. OSError where it cannot be read."""
+        ...
+
+    def ends(self) -> bytes:
+        """What tells it from others without reading it all. OSError where it cannot be read."""
+        ...
+
+    def version(self) -> str:
+        """What changes when the picture does, without reading it. OSError where it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file, or `length` bytes of one."""
+
+    path: str
+    name: str
+    offset: int = 0
+    length: int | None = None
+
+    def read(self) -> bytes:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            return file.read(-1 if self.length is None else self.length)
+
+    def ends(self) -> bytes:
+        with open(self.path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size - self.offset if self.length is None else self.length
+            file.seek(self.offset)
+            head = file.read(min(EDGE, size))
+            file.seek(self.offset + max(0, size - EDGE))
+            return size.to_bytes(8, "big") + head + file.read(min(EDGE, size))
+
+    def version(self) -> str:
+        status = os.stat(self.path)
+        return f"{self.path}:{self.offset}:{self.length}:{status.st_size}:{status.st_mtime_ns}"
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """What a part of a picture is called."""
+
+    text: str
+    box: tuple[float, float, float, float]  # x, y of the upper left corner, width, height; pixels, upright
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row: a picture with its texts, or a text alone."""
+
+    where: str  # file:line
+    picture: Picture | None
+    captions: tuple[str, ...] = ()
+    phrases: tuple[Phrase, ...] = ()
+    split: Split | None = None  # None: by the picture's content
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row that cannot be used."""
+
+    where: str  # file:line
+    kind: str  # a few words, the same for all of a kind
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.kind}: {self.what}"
+
+
+class Unusable(ValueError):
+    """A row that cannot be used, while it is read."""
+
+    def __init__(self, kind: str, what: str):
+        super().__init__(kind, what)
+        self.kind, self.what = kind, what
+
+
+class Root:
+    """The folder that pictures are named from; nothing outside is opened, wherever `..` and links lead."""
+
+    def __init__(self, folder: Path):
+        self.folder = os.path.realpath(folder)
+        self._real: dict[str, str] = {}  # folder -> where it really lies
+
+    def picture(self, name: object) -> Stored:
+        """Raises Unusable for a name that leads out of the folder, or to no file."""
+        if not isinstance(name, str) or not name.strip() or "\0" in name:
+            raise Unusable("no picture", f"image = {shown(name)}: must be the path of a file")
+        path = os.path.join(self.folder, name)
+        folder, file = os.path.split(os.path.normpath(path))
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        real = os.path.join(self._real[folder], file)
+        if os.path.islink(real):
+            real = os.path.realpath(real)
+        if not real.startswith(os.path.join(self.folder, "")):
+            raise Unusable("outside the folder", f"image = {shown(name)} leads out of {self.folder}: refused")
+        if not os.path.isfile(real):
+            raise Unusable("no such file", f"image = {shown(name)} is not in {self.folder}")
+        return Stored(real, os.path.relpath(real, self.folder))
+
+
+def record(
+    where: str,
+    picture: Picture | None = None,
+    captions: Iterable[object] = (),
+    phrases: Iterable[tuple[object, object]] = (),
+    split: object = "",
+) -> Record:
+    """A checked row; `phrases`: texts with boxes (x, y, width, height). Raises Unusable."""
+    texts = tuple(_text("caption", caption) for caption in captions)
+    boxed = tuple(Phrase(_text("phrase", text), _box(box)) for text, box in phrases)
+    if picture is None and not texts:
+        raise Unusable("empty caption", "neither a picture nor a text")
+    given = split.strip().lower() if isinstance(split, str) else split
+    if given not in SPLIT_NAMES:
+        names = ", ".join(filter(None, SPLIT_NAMES))
+        raise Unusable("unknown split", f"split = {shown(split)}: must be one of {names}")
+    return Record(where, picture, texts, boxed, SPLIT_NAMES[given])  # type: ignore[index]
+
+
+def _text(what: str, text: object) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise Unusable(f"empty {what}", f"{what} = {shown(text)}: must be a text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unusable(f"no {what}", f"{what} = {shown(text)}: has characters that UTF-8 cannot write") from None
+    return " ".join(text.split())
+
+
+def _box(box: object) -> tuple[float, float, float, float]:
+    try:
+        x, y, w, h = map(float, box)  # type: ignore[call-overload,arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise Unusable("no box", f"box = {shown(box)}: must be x, y, width, height in pixels") from None
+    if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
+        raise Unusable("no box", f"box = {shown(box)}: must be finite, with a width and a height above 0")
+    return x, y, w, h
+
+
+def rows(numbered: Iterable[tuple[str, Any]], make: Any) -> Iterator[Record | Problem]:
+    """`make(where, row)` of each row; what it finds unusable as a Problem."""
+    for where, row in numbered:
+        try:
+            yield make(where, row)
+        except Unusable as error:
+            yield Problem(where, error.kind, error.what)
+
+
+def load_json(path: Path) -> Any:
+    """Raises ConfigError, which names the file, where it cannot be read or is no JSON."""
+    try:
+        return parse_json(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: no JSON ({brief(error)})") from error
+
+
+def required(path: Path, tree: Any, name: str, kind: type = list) -> Any:
+    """`tree[name]` of a JSON file. ConfigError, which says what is there, where it is missing or of another type."""
+    if not isinstance(tree, dict) or not isinstance(tree.get(name), kind):
+        there = list(tree)[:9] if isinstance(tree, dict) else type(tree).__name__
+        raise ConfigError(f"{path}: has no {kind.__name__} {name!r}; there is {shown(there)}")
+    return tree[name]
+
+
+def columns(path: Path, names: Sequence[str], needed: Iterable[str], known: Iterable[str]) -> None:
+    """ConfigError, with the nearest name, unless every needed column is there and every column known."""
+    for name in names:
+        one_of(f"{path}: column", name, known)
+    if missing := [name for name in needed if name not in names]:
+        raise ConfigError(f"{path}: has no column {missing[0]!r}; there are {shown(list(names))}")

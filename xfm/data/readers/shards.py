@@ -1,0 +1,109 @@
+"""Tar shards in WebDataset's layout: files that share a name up to its first dot are one sample. Where each picture
+lies in its shard is looked up once and kept, so that any sample is read by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ...config import ConfigError
+from ...text import brief, parse_json
+from .. import cache
+from .records import PICTURES, Problem, Record, Stored, Unusable, record, rows
+
+__all__ = ["expand", "read_shards"]
+
+TEXTS = (".txt", ".caption", ".text")
+LONGEST = 1 << 20  # bytes of a text
+VERSION = 1  # of what is kept
+
+
+def expand(pattern: str) -> list[str]:
+    """ "a-{000..002}.tar" -> its three names; "{x,y}" lists."""
+    parts = re.split(r"\{([^{}]*)\}", pattern)
+    choices = [[part] if i % 2 == 0 else _choices(part) for i, part in enumerate(parts)]
+    return ["".join(chosen) for chosen in product(*choices)]
+
+
+def _choices(inner: str) -> list[str]:
+    if numbers := re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", inner):
+        low, high = numbers.groups()
+        return [str(n).zfill(len(low)) for n in range(int(low), int(high) + 1)]
+    return inner.split(",")
+
+
+def read_shards(path: Path) -> Iterator[Record | Problem]:
+    """Local shards, not compressed: a picture a sample, with a .txt, or a .json that has "caption"."""
+    for name in expand(str(path)):
+        shard = Path(name)
+        try:
+            status = shard.stat()
+            key = hashlib.blake2b(
+                f"{shard.absolute()}:{status.st_size}:{status.st_mtime_ns}:{VERSION}".encode(), digest_size=12
+            )
+            kept = cache.cached(f"shard-{key.hexdigest()}.json", lambda shard=shard: json.dumps(_samples(shard)))
+        except OSError as error:
+            raise ConfigError(f"{shard}: cannot be read ({error.strerror or error})") from error
+        yield from rows(_of_shard(shard, parse_json(kept.read_text("utf-8"))), _make)
+
+
+def _of_shard(shard: Path, samples: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, sample in samples.items():
+        yield f"{shard.name}:{name}", (shard, name, sample)
+
+
+def _make(where: str, row: Any) -> Record:
+    shard, name, sample = row
+    if sample.get("problem"):
+        raise Unusable("no row", sample["problem"])
+    picture = None
+    if sample.get("picture"):
+        offset, length = sample["picture"]
+        picture = Stored(str(shard.absolute()), f"{shard.name}:{name}", offset, length)
+    return record(where, picture, sample["captions"])
+
+
+def _samples(shard: Path) -> dict[str, Any]:
+    """Name -> captions, and the offset and the length of the picture."""
+    samples: dict[str, Any] = {}
+    try:
+        with tarfile.TarFile(shard) as tar:
+            for member in tar:
+                folder, _, file = member.name.rpartition("/")
+                stem, dot, ending = file.partition(".")
+                if not member.isreg() or not stem or not dot:
+                    continue
+                sample = samples.setdefault(f"{folder}/{stem}".lstrip("/"), {"captions": []})
+                _add(tar, member, f".{ending.lower()}", sample)
+    except (tarfile.TarError, EOFError) as error:
+        raise ConfigError(
+            f"{shard}: no whole tar file ({brief(error)}); shards are not compressed: gunzip them"
+        ) from error
+    return samples
+
+
+def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, sample: dict[str, Any]) -> None:
+    """A file of a sample: its picture, a text, or fields."""
+    suffix = f".{ending.rpartition('.')[2]}"
+    if suffix in PICTURES:
+        sample["picture"] = [member.offset_data, member.size]
+    elif suffix in (*TEXTS, ".json"):
+        file = tar.extractfile(member)
+        if file is None or member.size > LONGEST:
+            sample["problem"] = f"{member.name}: longer than {LONGEST:,} bytes"
+            return
+        try:
+            text = file.read().decode()
+            found = parse_json(text) if suffix == ".json" else text
+        except ValueError as error:
+            sample["problem"] = f"{member.name}: {brief(error)}"
+            return
+        caption = found.get("caption") if isinstance(found, dict) else found
+        if caption is not None:
+            sample["captions"] += caption if isinstance(caption, list) else [caption]

@@ -1,0 +1,122 @@
+"""A recipe for your own data: sizes picked from what the data are, with what was picked and what to expect in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from .. import recipes
+from ..config import ConfigError, RunConfig
+from ..text import printable
+from .own import EMBEDDED, FileSource
+from .tokenizer import largest, train
+
+__all__ = ["Sized", "own"]
+
+EPOCHS = 30  # times that each picture is seen
+FEW, MANY = 3000, 100_000  # training pictures: what the demo's sizes, and those of `small`, are enough for
+CUT = 99  # % of the texts that are not cut
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A config for own data, and what to say of it."""
+
+    config: RunConfig
+    picked: str
+    expect: str
+    lengths: list[int]  # tokens of each text to train on
+
+
+def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
+    """The recipe for `data.sources`; every field can be changed afterwards. Raises ConfigError as `FileSource`."""
+    if not sources:
+        raise ConfigError("own: needs data; `xfm pretrain own --data captions.csv` (formats: docs/your-own-data.md)")
+    found = [FileSource(spec, 48, recipes.demo().data.unreadable) for spec in sources if spec not in EMBEDDED]
+    if not found:
+        raise ConfigError(f"own: {list(sources)} are no files")
+    provides = frozenset(chain.from_iterable(source.provides for source in found))
+    pictures = sum(source.pictures("train") for source in found)
+    pairs = sum(source.size("train") for source in found if "pairs" in source.provides)
+    base, side = _scale(pictures)
+    corpus = list(chain.from_iterable(source.corpus() for source in found))
+    vocabulary = largest(iter(corpus), base.model.text.vocabulary)
+    lengths = _lengths(corpus, vocabulary)
+    longest = int(np.clip(np.percentile(lengths, CUT), 8, 64))
+    text = int(np.clip(np.percentile(lengths, CUT), 8, 128))
+    batch = max(2, min(base.data.pairs, pairs or pictures))
+    steps = int(np.clip(EPOCHS * max(pairs, pictures, 1) // batch, 300, 200_000))
+    patches = (side // base.model.vision.patch_size) ** 2
+    config = base.replace(
+        {
+            "name": "own",
+            "data.sources": tuple(sources),
+            "data.weights": tuple(weights),
+            "model.vision.image_size": side,
+            "model.text.vocabulary": vocabulary,
+            "model.text.positions": max(longest, text) + 2,
+            "data.caption_tokens": longest,
+            "data.text_tokens": text,
+            "data.mask.image_patches": round(0.385 * patches),  # the paper's 75 of 196
+            "data.pairs": batch if "pairs" in provides else 0,
+            "data.fusion_batch": min(base.data.fusion_batch, batch),
+            "data.regions": base.data.regions if "regions" in provides else 0,
+            "data.images": min(base.data.images, max(2, pictures)) if "images" in provides else 0,
+            "data.texts": base.data.texts if "texts" in provides else 0,
+            "data.single_until": 0.0,
+            "data.full_from": 0.0,
+            "data.augment.crop": 0.6 if pictures < FEW else 1.0,
+            "data.augment.colour": 0.2 if pictures < FEW else 0.0,
+            "train.steps": steps,
+            "train.warmup": steps // 20,
+        }
+    )
+    return Sized(
+        config, _picked(config, base.name, pictures, len(corpus), provides), _expect(pictures, provides), lengths
+    )
+
+
+def _scale(pictures: int) -> tuple[RunConfig, int]:
+    """The recipe whose sizes fit, and the side of its pictures."""
+    if pictures < FEW:
+        return recipes.demo(), 64
+    return (recipes.small(), 96) if pictures < MANY else (recipes.base(), 224)
+
+
+def _lengths(corpus: Iterable[str], vocabulary: int) -> list[int]:
+    """Tokens of each text, with the two special ones."""
+    tokenizer = train(iter(corpus), vocabulary)
+    return [len(tokenizer.encode(text, 1 << 20)) for text in corpus]
+
+
+def _picked(config: RunConfig, base: str, pictures: int, texts: int, provides: frozenset[str]) -> str:
+    data, vision = config.data, config.model.vision
+    off = [stream for stream in ("pairs", "regions", "images", "texts") if stream not in provides]
+    varied = f"; crops of {data.augment.crop:.0%} and more, colours ±{data.augment.colour:.0%}"
+    return printable(
+        f"{pictures:,} pictures and {texts:,} texts to train on. Picked: the sizes of {base} (width {vision.width}, "
+        f"{vision.depth} layers), {vision.image_size} px, {config.model.text.vocabulary:,} word pieces, captions up to "
+        f"{data.caption_tokens} of them, {data.pairs} pairs a step, {config.train.steps:,} steps"
+        + (varied if data.augment.crop < 1 else "")
+        + (f". Off, as the data have none: {', '.join(off)}" if off else "")
+        + ". Every field can be changed, as in --train.steps 2000; --dry-run says what it takes."
+    )
+
+
+def _expect(pictures: int, provides: frozenset[str]) -> str:
+    if "pairs" not in provides:
+        return "Without captions of pictures nothing ties language to vision: expect encoders, and no retrieval."
+    if pictures < 200:
+        return (
+            "So few pictures are learnt by heart: expect a low training loss and retrieval of unseen pictures hardly "
+            'above chance. Find more, or mix in "openmoji" (data.sources).'
+        )
+    if pictures < FEW:
+        return (
+            "From scratch on so few, expect colours, layout and frequent words: retrieval of unseen pictures above "
+            "chance and far from CLIP's."
+        )
+    return "Expect retrieval within this kind of pictures; words that are rare in the captions stay unlearnt."

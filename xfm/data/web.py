@@ -1,0 +1,117 @@
+"""Remote tar shards, streamed by `webdataset`: the one source that does not answer by key: a resume goes on with other
+samples than an uninterrupted run. Download the shards where that matters."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import get_worker_info
+
+from .. import seeding
+from ..config import AugmentConfig, ConfigError
+from ..images import decode
+from ..text import shown
+from .framing import framed
+from .readers.records import PICTURES
+from .readers.shards import TEXTS, expand
+from .source import HELD_OUT, CaptionedImage, Source, Split
+
+__all__ = ["WebShards", "is_remote"]
+
+CORPUS = 10_000  # captions that a tokenizer is trained on
+URL = re.compile(r"https?://[\w.~:/?&=%+,{}@-]+")  # nothing that a shell would read: webdataset hands URLs to curl
+
+
+def is_remote(spec: str) -> bool:
+    """Whether a source is named by a URL, of whatever scheme."""
+    return re.match(r"[a-z0-9]+://", spec) is not None
+
+
+class WebShards(Source):
+    """Pictures with captions from "https://.../{000..031}.tar", one pass after the other. Which split a sample is in is
+    decided by its name. What cannot be read is left out."""
+
+    provides = frozenset({"pairs", "images"})
+
+    def __init__(self, spec: str, image_size: int, augment: AugmentConfig | None = None) -> None:
+        """Raises ConfigError for what is no http or https URL in plain characters, and without `webdataset`."""
+        if not URL.fullmatch(spec):
+            raise ConfigError(f"data.sources: {shown(spec)}: must be an http or https URL in plain characters")
+        self.name, self.image_size, self.augment = spec, image_size, augment or AugmentConfig()
+        self._urls = expand(spec)
+        try:
+            self._library: Any = importlib.import_module("webdataset")
+        except ImportError:
+            raise ConfigError(f"{spec}: needs the package webdataset: pip install 'xfm-lab[own]'") from None
+        self._streams: dict[tuple[Split, int], Iterator[CaptionedImage]] = {}
+
+    def size(self, split: Split) -> None:
+        """None: the shards are not counted."""
+
+    def example(self, split: Split, index: int, seed: int = 0) -> CaptionedImage:
+        """The next one of the split in this process, whatever the index."""
+        worker = info.id if (info := get_worker_info()) else -1  # a process that forks must not share a stream
+        if (split, worker) not in self._streams:
+            self._streams[split, worker] = self._examples(split, worker)
+        return next(self._streams[split, worker])
+
+    def corpus(self) -> Iterator[str]:
+        for number, (_, text, _) in enumerate(self._samples("train", -1)):
+            if number == CORPUS:
+                return
+            yield text
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the URL alone: what lies there is not compared."""
+        return hashlib.blake2b(self.name.encode(), digest_size=8).hexdigest()
+
+    def _examples(self, split: Split, worker: int) -> Iterator[CaptionedImage]:
+        while True:
+            whole = False
+            for key, text, data in self._samples(split, worker):
+                try:
+                    picture = decode(data)
+                except ConfigError:
+                    continue
+                rng = seeding.rng("augment", key) if split == "train" else None
+                pixels, _, text = framed(picture, (), text, self.image_size, self.augment, rng)
+                whole = True
+                yield CaptionedImage(pixels, text)
+            if not whole:
+                raise ConfigError(f"source {shown(self.name)}: has no pictures with captions for {split}")
+
+    def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, bytes]]:
+        """(name, caption, encoded picture); each worker begins with another shard."""
+        start = (worker + 1) % len(self._urls)
+        urls = self._urls[start:] + self._urls[:start]
+        whole = lambda source, group=None: source  # noqa: E731  # every worker sees every shard
+        for sample in self._library.WebDataset(urls, shardshuffle=False, workersplitter=whole, empty_check=False):
+            if split_by_name(sample["__key__"]) != split:
+                continue
+            fields = {f".{ending.rpartition('.')[2].lower()}": data for ending, data in sample.items()}
+            picture = next((data for ending, data in fields.items() if ending in PICTURES), None)
+            if picture is not None and (text := _caption(fields)):
+                yield sample["__key__"], text, picture
+
+
+def split_by_name(name: str) -> Split:
+    share = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") / 2.0**64
+    return "test" if share < HELD_OUT else "validation" if share < 2 * HELD_OUT else "train"
+
+
+def _caption(fields: dict[str, Any]) -> str:
+    """Of a .txt or a .json; "" where there is none that can be read."""
+    try:
+        if data := next((fields[ending] for ending in TEXTS if ending in fields), None):
+            return " ".join(data.decode().split())
+        found = json.loads(fields.get(".json", b"{}"))
+        caption = found.get("caption", "") if isinstance(found, dict) else ""
+        return " ".join(caption.split()) if isinstance(caption, str) else ""
+    except (ValueError, RecursionError):
+        return ""
