@@ -33,6 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop("XFM_CACHE"), ignore_errors=True))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests run where XFM_SLOW is set: minutes, and gigabytes of memory and disk."""
+    skip = pytest.mark.skip(reason="slow; XFM_SLOW=1 runs it")
+    for item in items:
+        if "slow" in item.keywords and not os.environ.get("XFM_SLOW"):
+            item.add_marker(skip)
+
+
 def pytest_unconfigure() -> None:
     Path(NOTES).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""The command `xfm`: pretrain, study, evaluate, runs, data preview, data check."""
+"""The command `xfm`: pretrain, study, evaluate, runs, data preview, data check, import- and export-checkpoint."""
 
 from __future__ import annotations
 
@@ -212,7 +212,51 @@ class DataCheck:
             sys.exit(f"xfm: {unusable} of {len(self.paths)} cannot be trained on")
 
 
-COMMANDS = {"study": Study, "evaluate": Evaluate, "runs": Runs, "data preview": Preview, "data check": DataCheck}
+@dataclass(frozen=True)
+class ImportCheckpoint:
+    """Make a run folder of the authors' file: what it lists is all that was unused, missing or interpolated."""
+
+    file: tyro.conf.Positional[Path]
+    """The published PyTorch file, such as xfm_1b3.th. No code in it is run."""
+    tokenizer: Path
+    """A folder with RoBERTa's vocab.json and merges.txt, or its tokenizer.json."""
+    out: Path
+    """The run folder to make, such as runs/xfm_1b3/seed0."""
+    image_size: int = 0
+    """Pixels a side; the relative position tables are interpolated to it. 0: the file's own."""
+    text_heads: int = 0
+    """Heads of the text and fusion encoder; 0: one for 64 of their width, as every RoBERTa has them."""
+
+    def run(self) -> None:
+        from .train.checkpoint import import_checkpoint
+
+        print(import_checkpoint(self.file, self.tokenizer, self.out, self.image_size, self.text_heads))
+
+
+@dataclass(frozen=True)
+class ExportCheckpoint:
+    """Write a finished run as a file of the published form; of an imported run, the file that it was made of."""
+
+    run_folder: tyro.conf.Positional[Path]
+    out: Path
+    """The file to make."""
+
+    def run(self) -> None:
+        from .train.checkpoint import export_checkpoint
+
+        export_checkpoint(self.run_folder, self.out)
+        print(printable(self.out))
+
+
+COMMANDS = {
+    "study": Study,
+    "evaluate": Evaluate,
+    "runs": Runs,
+    "data preview": Preview,
+    "data check": DataCheck,
+    "import-checkpoint": ImportCheckpoint,
+    "export-checkpoint": ExportCheckpoint,
+}
 USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
        xfm pretrain own --data PATH...
        xfm study NAME|FOLDER|SPEC [--workers 2]
@@ -220,6 +264,8 @@ USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 .
        xfm runs [ROOT] [--verify]
        xfm data preview [RECIPE] [--out FILE]
        xfm data check PATH... [--out FILE]
+       xfm import-checkpoint FILE --tokenizer DIR --out RUN
+       xfm export-checkpoint RUN --out FILE
 
 Each explains itself with --help. Recipes: {recipes}. Changes: {changes}."""
 
@@ -247,7 +293,10 @@ def _lines(said: object) -> str:
     return "\n".join(map(printable, str(said).split("\n")))
 
 
-def parse(argv: list[str]) -> Pretrain | Study | Evaluate | Runs | Preview | DataCheck:
+Command = Pretrain | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint
+
+
+def parse(argv: list[str]) -> Command:
     """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
     if argv[:2] == ["pretrain", "own"]:
         paths, rest = _own_data(argv[2:])

@@ -292,7 +292,8 @@ class RunConfig:
 
     name: str = "base"
     seed: int = 0
-    init_from: str = ""  # "" from scratch, "stage1" (trained at need, cached), or a run folder
+    # "" from scratch, "stage1" (trained at need, cached), a run folder, or others' encoders (docs/published-model.md):
+    init_from: str = ""  # "roberta:DIR", "bert:DIR", "beit:FILE", "roberta:DIR,beit:FILE"
     stage1_steps: int = 300
     model: ModelConfig = ModelConfig()
     flow: FlowConfig = FlowConfig()

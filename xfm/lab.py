@@ -15,6 +15,7 @@ from .data.tokenizer import Tokenizer
 from .model import XFM
 from .text import shown
 from .train import Run
+from .train.checkpoint import imported
 
 if TYPE_CHECKING:
     from .data.source import Example, Split
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lab", "checkpoints", "load"]
 
+PUBLISHED = "xfm:"
 CHECKPOINTS = Path(__file__).parent / "pretrained"  # how each was made stands in its README.md
 
 
@@ -32,13 +34,22 @@ def checkpoints() -> list[str]:
     return sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
 
 
-def load(what: str | Path = "demo") -> Lab:
+def load(
+    what: str | Path = "demo", tokenizer: str | Path | None = None, image_size: int = 0, text_heads: int = 0
+) -> Lab:
     """Opens a finished run: the name of a checkpoint that comes with the package, or a run's folder.
 
-    "demo" is the recipe `pretrained` on the demo's world. ConfigError where there is neither such a checkpoint nor such
-    a folder; RunError, at once or when the model is first used, for a folder that holds no readable finished run.
+    "demo" is the recipe `pretrained` on the demo's world. "xfm:FILE" is the authors' published file, with a RoBERTa
+    `tokenizer`'s folder: it is imported (`train.checkpoint.import_checkpoint`, which has the other options) into the
+    cache folder the first time. ConfigError where there is neither such a checkpoint nor such a folder; RunError, at
+    once or when the model is first used, for a folder that holds no readable finished run; CheckpointError for a file
+    that is not X-FM's.
     """
     require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
+    if str(what).startswith(PUBLISHED):
+        require(tokenizer is not None, "tokenizer", tokenizer, "RoBERTa's folder, with a published file")
+        return Lab(imported(str(what).removeprefix(PUBLISHED), str(tokenizer), image_size, text_heads))
+    require(tokenizer is None, "tokenizer", tokenizer, f"left out: a run has its own ({PUBLISHED}FILE needs one)")
     if what in checkpoints():
         return Lab(Run.open(CHECKPOINTS / what))
     if not os.path.isdir(what):

@@ -1,77 +1,23 @@
-"""The published names (xfm-numerics.md, section 11, written out below) and ours, both ways, at the paper's size."""
+"""The published names (reference/published_file.py) and ours, both ways, at the paper's size."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from reference.published_file import shapes
+from safetensors.torch import load_file
 
 from xfm import recipes
+from xfm.config import ConfigError
 from xfm.interop.published import from_published, our_name, published_name, published_shapes
+from xfm.interop.resolution import grid_of, resize_table
 from xfm.model import XFM
 from xfm.objectives import OBJECTIVES
 
-D, F, V, E = 768, 3072, 50265, 256
+D, V = 768, 50265
 ALIASES = ("lm_head.decoder.weight", "decoder.bias", "position_ids", "relative_position_index")  # and index buffers
-
-
-def linear(name: str, *shape: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
-
-
-def norm(name: str, width: int = D) -> dict[str, tuple[int, ...]]:
-    return linear(name, width)
-
-
-def lm_head(name: str) -> dict[str, tuple[int, ...]]:
-    own = linear(f"{name}.dense", D, D) | norm(f"{name}.layer_norm") | linear(f"{name}.decoder", V, D)
-    return own | {f"{name}.bias": (V,)}
-
-
-def roberta(name: str, cross: bool) -> dict[str, tuple[int, ...]]:
-    at = f"{name}.roberta.embeddings"
-    keys: dict[str, tuple[int, ...]] = {
-        f"{at}.position_ids": (1, 514),
-        f"{at}.word_embeddings.weight": (V, D),
-        f"{at}.position_embeddings.weight": (514, D),
-        f"{at}.token_type_embeddings.weight": (1, D),
-        **norm(f"{at}.LayerNorm"),
-        **lm_head(f"{name}.lm_head"),
-        **lm_head(f"{name}.lm_cap_head"),
-    }
-    for i in range(12):
-        layer = f"{name}.roberta.encoder.layer.{i}"
-        for attention in ("attention", "crossattention") if cross else ("attention",):
-            for part in ("self.query", "self.key", "self.value", "output.dense"):
-                keys |= linear(f"{layer}.{attention}.{part}", D, D)
-            keys |= norm(f"{layer}.{attention}.output.LayerNorm")
-        keys |= linear(f"{layer}.intermediate.dense", F, D) | linear(f"{layer}.output.dense", D, F)
-        keys |= norm(f"{layer}.output.LayerNorm")
-    return keys
-
-
-def published() -> dict[str, tuple[int, ...]]:
-    """The 771 keys of the published base checkpoint and their shapes."""
-    keys: dict[str, tuple[int, ...]] = {"temp": (), **norm("vision_encoder.fc_norm")}
-    keys |= {f"vision_encoder.{t}_token": (1, 1, D) for t in ("cls", "mask")}
-    keys |= linear("vision_encoder.patch_embed.proj", D, 3, 16, 16)
-    for i in range(12):
-        block = f"vision_encoder.blocks.{i}"
-        keys |= {f"{block}.gamma_{n}": (D,) for n in (1, 2)} | norm(f"{block}.norm1") | norm(f"{block}.norm2")
-        keys |= {f"{block}.attn.{b}_bias": (D,) for b in "qv"} | {f"{block}.attn.qkv.weight": (3 * D, D)}
-        keys |= {
-            f"{block}.attn.relative_position_bias_table": (732, 12),
-            f"{block}.attn.relative_position_index": (197, 197),
-        }
-        keys |= linear(f"{block}.attn.proj", D, D)
-        keys |= linear(f"{block}.mlp.fc1", F, D) | linear(f"{block}.mlp.fc2", D, F)
-    keys |= roberta("text_encoder", cross=False) | roberta("fusion_encoder", cross=True)
-    keys |= linear("vision_proj", E, D) | linear("text_proj", E, D)
-    for head, outputs in (("itm_head", 2), ("bbox_head", 4)):
-        keys |= linear(f"{head}.0", 2 * D, D) | norm(f"{head}.1", 2 * D) | linear(f"{head}.3", outputs, 2 * D)
-    return keys
-
-
-PUBLISHED = published()
+PUBLISHED = shapes()
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +59,9 @@ def test_names_and_shapes_go_there_and_back(base: dict[str, torch.Tensor]) -> No
     for name in base:
         back = our_name(published_name(name))
         assert name == back or (name.startswith("vision.blocks.") and name.replace(name.split(".")[-2], "qkv") == back)
-    shapes = published_shapes(base, 16)
-    assert shapes == {n: torch.Size(shape) for n, shape in PUBLISHED.items() if our_name(n) is not None}
-    returned = from_published({n: torch.empty(shape, device="meta") for n, shape in shapes.items()})
+    known = published_shapes(base, 16)
+    assert known == {n: torch.Size(shape) for n, shape in PUBLISHED.items() if our_name(n) is not None}
+    returned = from_published({n: torch.empty(shape, device="meta") for n, shape in known.items()})
     assert {n: t.shape for n, t in returned.items()} == {n: p.shape for n, p in base.items()}
 
 
@@ -143,3 +89,26 @@ def test_a_foreign_name_is_an_error_that_names_it(name: str) -> None:
 def test_what_the_published_model_lacks_has_no_published_name(name: str) -> None:
     with pytest.raises(KeyError, match=name):
         published_name(name)
+
+
+# ---- another resolution
+
+
+TABLES = load_file(Path(__file__).parents[1] / "reference" / "relative_tables.safetensors")
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if "to" in name])
+def test_tables_at_another_resolution_are_the_published_ones(name: str) -> None:
+    source, target = map(int, name.split("to"))
+    torch.testing.assert_close(resize_table(TABLES[f"t{source}"], target), TABLES[name], rtol=0, atol=1e-6)
+    assert grid_of(len(TABLES[name])) == target
+
+
+def test_the_same_resolution_changes_nothing() -> None:
+    assert resize_table(TABLES["t6"], 6) is TABLES["t6"]
+
+
+@pytest.mark.parametrize(("rows", "said"), [(2, "of a square"), (51, "square grid"), (3 + 9, "at least 3")])
+def test_tables_that_cannot_be_interpolated_are_refused(rows: int, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        resize_table(torch.zeros(rows, 2), 4)

@@ -1,6 +1,7 @@
 """Evaluation: each task one file, each number with its sample size, baseline, upper bound and interval."""
 
 from .context import EvalContext
+from .control import language_control
 from .examples import examples
 from .result import Result, compare_results, find_result, format_lines, from_json, results_table, to_json
 from .retrieval_set import RetrievalSet, retrieval_set
@@ -8,5 +9,5 @@ from .run import Evaluation, evaluate, evaluate_run, select_tasks
 from .tasks import FAMILIES, TASKS, Task
 
 __all__ = ["FAMILIES", "TASKS", "EvalContext", "Evaluation", "Result", "RetrievalSet", "Task", "compare_results",
-           "evaluate", "evaluate_run", "examples", "find_result", "format_lines", "from_json", "results_table",
-           "retrieval_set", "select_tasks", "to_json"]  # fmt: skip
+           "evaluate", "evaluate_run", "examples", "find_result", "format_lines", "from_json", "language_control",
+           "results_table", "retrieval_set", "select_tasks", "to_json"]  # fmt: skip

@@ -13,7 +13,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-__all__ = ["from_published", "our_name", "published_name", "published_shapes"]
+from .resolution import grid_of
+
+__all__ = ["CAPTIONING", "alias_of", "canonical", "from_published", "is_known", "our_name", "published_name",
+           "published_shapes", "sizes", "to_published"]  # fmt: skip
 
 _PLACES = {"i": r"\d+", "p": "weight|bias", "a": "query|key|value", "n": "[12]", "t": "cls|mask", "w": "word|position"}
 _VISION = [
@@ -63,10 +66,61 @@ _HEADS = [
     ),
 ]
 _NAMES = _VISION + _TEXT + _LAYERS + _HEADS
+_STACKED = ("query", "key", "value")  # in this order in qkv.weight
+_WORDS = "text_encoder.roberta.embeddings.word_embeddings.weight"
 _UNUSED = re.compile(
     r".*lm_cap_head.*|.*lm_head\.decoder\..*|.*position_ids|.*relative_position_index"
     r"|fusion_encoder\.roberta\.embeddings\.(?!word_embeddings).*"
 )
+
+
+CAPTIONING = re.compile(r"(text|fusion)_encoder\.lm_cap_head\..*")  # the captioning heads
+
+
+def canonical(name: str) -> str:
+    """A name as the pre-training model has it: fine-tuned files leave `roberta.` out of the text encoder's names, older
+    ones write `visual_encoder`, and those of several processes begin with `module.`."""
+    name = re.sub(r"^visual_encoder\.", "vision_encoder.", name.removeprefix("module."))
+    return re.sub(r"^text_encoder\.(embeddings|encoder)\.", r"text_encoder.roberta.\1.", name)
+
+
+def alias_of(published: str) -> str | None:
+    """Of a tied parameter the name of the tensor that it is; None for a tensor of its own."""
+    encoder, _, head = published.partition(".")
+    if head == "lm_head.decoder.weight":
+        return f"{encoder}.roberta.embeddings.word_embeddings.weight"
+    return published.replace("decoder.bias", "bias") if re.fullmatch(r"lm(_cap)?_head\.decoder\.bias", head) else None
+
+
+def is_known(published: str) -> bool:
+    """Whether the published model has a parameter or buffer of this name."""
+    return bool(_UNUSED.fullmatch(published)) or _translate(published, 1) is not None
+
+
+def sizes(shapes: Mapping[str, torch.Size]) -> dict[str, int]:
+    """The sizes that a published file's shapes tell, as dotted fields of a config: all but the text encoder's heads.
+    KeyError, with its name, for a parameter that is not there."""
+    conv, word = (shapes[n] for n in ("vision_encoder.patch_embed.proj.weight", _WORDS))
+    table = shapes["vision_encoder.blocks.0.attn.relative_position_bias_table"]
+
+    def depth(pattern: str) -> int:
+        return sum(bool(re.fullmatch(pattern, name)) for name in shapes)
+
+    found = {
+        "model.vision.image_size": grid_of(table[0]) * conv[2],
+        "model.vision.patch_size": conv[2],
+        "model.vision.width": conv[0],
+        "model.vision.depth": depth(r"vision_encoder\.blocks\.\d+\.norm1\.weight"),
+        "model.vision.heads": table[1],
+        "model.text.vocabulary": word[0],
+        "model.text.positions": shapes["text_encoder.roberta.embeddings.position_embeddings.weight"][0],
+        "model.text.width": word[1],
+        "model.text.depth": depth(r"text_encoder\.roberta\.encoder\.layer\.\d+\.output\.dense\.bias"),
+        "model.text.intermediate": shapes["text_encoder.roberta.encoder.layer.0.intermediate.dense.bias"][0],
+        "model.fusion_depth": depth(r"fusion_encoder\.roberta\.encoder\.layer\.\d+\.output\.dense\.bias"),
+    }
+    projection = shapes.get("vision_proj.weight")
+    return found | ({"model.embed_dim": projection[0]} if projection else {})
 
 
 def _translate(name: str, source: int) -> str | None:
@@ -102,7 +156,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name is None:
             continue
         if name.endswith("qkv.weight"):
-            for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+            for part, rows in zip(_STACKED, tensor.chunk(3), strict=True):
                 ours[name.replace("qkv", part)] = rows
         elif name == "vision.patch_embed.weight":
             ours[name] = rearrange(tensor, "d c y x -> d (c y x)")
@@ -110,6 +164,16 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             single = published.endswith(("_token", "token_type_embeddings.weight"))
             ours[name] = tensor.flatten() if single else tensor
     return ours
+
+
+def to_published(ours: Mapping[str, Tensor], patch_size: int) -> dict[str, Tensor]:
+    """Our names and shapes -> the published ones: the inverse of `from_published`. KeyError for a parameter that the
+    published model does not have."""
+    shapes, parts = published_shapes(ours, patch_size), dict[str, dict[str, Tensor]]()
+    for name, tensor in ours.items():
+        parts.setdefault(published_name(name), {})[name.split(".")[-2]] = tensor
+    whole = {n: [own[p] for p in _STACKED] if len(own) > 1 else [*own.values()] for n, own in parts.items()}
+    return {n: (own[0] if len(own) == 1 else torch.cat(own)).reshape(shapes[n]) for n, own in whole.items()}
 
 
 def published_shapes(ours: Mapping[str, Tensor], patch_size: int) -> dict[str, torch.Size]:

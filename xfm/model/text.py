@@ -11,7 +11,7 @@ from .attention import additive
 from .blocks import TextLayer
 from .stacks import AttentionSite, Stack
 
-__all__ = ["TextEncoder", "position_ids"]
+__all__ = ["BertEncoder", "TextEncoder", "position_ids"]
 
 
 def position_ids(ids: Tensor) -> Tensor:
@@ -51,3 +51,14 @@ class TextEncoder(nn.Module):
     def embed(self, ids: Tensor) -> Tensor:
         """(B, L) -> (B, L, D): what the first layer sees."""
         return self.dropout(self.norm(self.word(ids) + self.token_type + self.position(position_ids(ids))))
+
+
+class BertEncoder(TextEncoder):
+    """BERT: RoBERTa but for the epsilon of its norms. Its positions are shifted and its tokens put in RoBERTa's order
+    where its weights are read (`interop.encoders`)."""
+
+    def __init__(self, config: TextConfig):
+        super().__init__(config)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = 1e-12

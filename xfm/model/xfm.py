@@ -13,14 +13,14 @@ from ..config import ConfigError, ModelConfig
 from ..config_utils import one_of
 from .fusion import FusionEncoder
 from .stacks import Stack
-from .text import TextEncoder
+from .text import BertEncoder, TextEncoder
 from .vision import VisionEncoder
 
 __all__ = ["TEXT_ENCODERS", "VISION_ENCODERS", "XFM", "initialise"]
 
 # Another encoder is a file in this folder and a line here; it has the methods of the one that is there.
 VISION_ENCODERS: dict[str, Callable[..., Any]] = {"beit": VisionEncoder}
-TEXT_ENCODERS: dict[str, Callable[..., Any]] = {"roberta": TextEncoder}
+TEXT_ENCODERS: dict[str, Callable[..., Any]] = {"roberta": TextEncoder, "bert": BertEncoder}
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
 
 

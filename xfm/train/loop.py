@@ -18,7 +18,7 @@ from .errors import RunBusy, explain_failures, non_finite_loss
 from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
 from .run_lock import RunLock
-from .setup import TrainState, keep_start, make_accelerator, needs_start, prepare, require_trainable, stage1_config
+from .setup import TrainState, keep_start, make_accelerator, needs_start, prepare, require_startable, stage1_config
 from .signals import ending, uncut
 
 __all__ = ["HELD_OUT_BATCHES", "pretrain", "train_to_end", "weighted_sum"]
@@ -41,7 +41,7 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     if run.done:
         yield from run.metrics()
         return
-    require_trainable(config)
+    require_startable(run)
     accelerator = make_accelerator(config)
     main = accelerator.is_main_process  # it alone writes
     if main:

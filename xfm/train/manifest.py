@@ -70,7 +70,7 @@ def replace(folder: Path, run: str, files: Mapping[str, bytes | memoryview], gro
     for name, data in files.items():
         write_atomically(folder / name, data)
     there = (name for name in grown if (folder / name).exists())
-    Manifest(run, before | new | {name: [_digest((folder / name).read_bytes())] for name in there}).write(folder)
+    Manifest(run, before | new | {name: [_digest_of_file(folder / name)] for name in there}).write(folder)
 
 
 def check(folder: Path, name: str) -> None:
@@ -121,6 +121,12 @@ def damaged(folder: Path) -> list[RunError]:
 
 def _digest(data: bytes | memoryview) -> Digest:
     return len(data), hashlib.sha256(data).hexdigest()
+
+
+def _digest_of_file(path: Path) -> Digest:
+    """Without the whole of it in memory."""
+    with path.open("rb") as file:
+        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _of_length(path: Path, known: Iterable[Digest]) -> bool:

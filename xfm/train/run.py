@@ -28,9 +28,10 @@ from ..objectives import build
 from ..text import shown
 from . import manifest
 from .errors import RunError, is_out_of_memory
-from .weights import load_into, not_finite, packed
+from .weights import load_into, not_finite, packed, undrawn
 
-__all__ = ["INIT", "METRICS", "PROBES", "STATE", "WEIGHTS", "Record", "Run", "config_differences"]
+__all__ = ["INIT", "METRICS", "PROBES", "STATE", "WEIGHTS", "Record", "Run", "config_differences",
+           "environment"]  # fmt: skip
 
 Record = dict[str, Any]
 METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
@@ -92,8 +93,8 @@ class Run:
                     f"{self.folder}: has {left} and no config.json, so nothing says what was trained. Put that back, "
                     "or delete the folder"
                 )
-            environment = json.dumps(_environment(), indent=2) + "\n"
-            self.write({"environment.json": environment, "config.json": self.config.to_json()})
+            made = json.dumps(environment(), indent=2) + "\n"
+            self.write({"environment.json": made, "config.json": self.config.to_json()})
 
     def write(self, files: Mapping[str, bytes | memoryview | str], grown: Iterable[str] = ()) -> None:
         """Replaces files of the run, and what its manifest says of them and of those that have `grown`."""
@@ -133,7 +134,8 @@ class Run:
 
     def model(self) -> XFM:
         """The trained model, in eval mode, on the CPU."""
-        model = build(self.config)
+        with undrawn():
+            model = build(self.config)
         load_into(model, self.folder / WEIGHTS)
         return model.eval()
 
@@ -215,7 +217,8 @@ def config_differences(a: RunConfig, b: RunConfig) -> str:
     return ", ".join(f"{k}: {left[k]!r} there, {right[k]!r} asked" for k in left if left[k] != right[k])
 
 
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
+    """When, with what, and on what kind of machine a run is made."""
     return {
         "date": date.today().isoformat(),
         "python": platform.python_version(),

@@ -23,15 +23,18 @@ from ..data.streams import Streams, loader
 from ..data.tokenizer import Tokenizer
 from ..diagnostics.training_probe import TrainingProbe
 from ..interop.clip import teacher
+from ..interop.encoders import require_fitting, sources
 from ..model import VISION_ENCODERS, XFM
 from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
 from ..text import parse_json, shown
 from .errors import RunError
 from .optimizer import make_optimizer
+from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
 from .weights import load_into, packed, read_weights
 
-__all__ = ["TrainState", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare", "require_trainable"]
+__all__ = ["TrainState", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare",
+           "require_startable", "require_trainable"]  # fmt: skip
 
 DATA = "data.json"  # the content of the run's own data, by source
 TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the model's sizes: fresh where it does not fit
@@ -65,6 +68,14 @@ def require_trainable(config: RunConfig) -> None:
         warnings.warn(f"{data.name}: provides no {' and no '.join(missing)}: off{untrained}", stacklevel=2)
     if not any(loss in on for losses in by_stream.values() for loss in losses):
         raise ConfigError(f"{config.name}: nothing to train; the streams {list(by_stream)} serve none of {list(on)}")
+
+
+def require_startable(run: Run) -> None:
+    """Errors as `require_trainable`; and, before there is a folder, where others' encoders do not fit the config."""
+    require_trainable(run.config)
+    if not (run.has(INIT) or run.has(STATE)):
+        for source in sources(run.config.init_from):
+            require_fitting(source, run.config)
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
@@ -122,7 +133,13 @@ def needs_start(run: Run, accelerator: Accelerator) -> bool:
 
 def keep_start(run: Run, source: Path, accelerator: Accelerator) -> None:
     """Keeps the tokenizer and the weights that the run starts from as its own, so that it no longer depends on another
-    folder. Stage 1 brings the encoders and the heads that it trained, as RoBERTa and BEiT-v2 do for the paper."""
+    folder. Stage 1 brings the encoders and the heads that it trained, as RoBERTa and BEiT-v2 do for the paper; from
+    their own files, too (`source` is then of no account)."""
+    if files := sources(run.config.init_from):
+        with accelerator.main_process_first():
+            if accelerator.is_main_process:
+                run.write(start_of_files(run.config, files))
+        return
     if not Run.open(source).done:
         raise RunError(f"{source}: init_from names an unfinished run; finish it first")
     brings = ("",)

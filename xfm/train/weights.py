@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+from ..interop.checkpoint_file import is_finite
 from ..model import XFM
 from .errors import RunError
-from .manifest import read_checked
+from .manifest import check
 
-__all__ = ["load_into", "not_finite", "packed", "read_weights"]
+__all__ = ["load_into", "not_finite", "packed", "read_weights", "undrawn"]
+
+DRAWN = (Tensor.uniform_, Tensor.normal_, Tensor.copy_)
+
+
+class undrawn(TorchFunctionMode):
+    """`with undrawn(): build(config)` draws no weights, which takes seconds and memory at the paper's size: they are
+    whatever memory held, and all must be loaded."""
+
+    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in DRAWN or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def packed(model: XFM) -> bytes:
@@ -23,10 +38,11 @@ def packed(model: XFM) -> bytes:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU. RunError where the file is not there, is not what was saved, or holds values that
-    are not finite."""
+    """Tensors by name, mapped from the disk. RunError where the file is not there, is not what was saved, or holds
+    values that are not finite."""
     try:
-        weights = load(read_checked(path.parent, path.name))
+        check(path.parent, path.name)
+        weights = load_file(path)
     except FileNotFoundError:
         raise RunError(f"{path}: not there; train this run first, or put the file back") from None
     except SafetensorError as error:
@@ -41,7 +57,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str:
     """The first name under which a value is infinite or undefined; "" where there is none."""
-    return next((name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()), "")
+    return next((name for name, tensor in tensors.items() if not is_finite(tensor)), "")
 
 
 def load_into(model: XFM, path: Path, prefixes: tuple[str, ...] = ("",), fresh: str = "\n") -> None:

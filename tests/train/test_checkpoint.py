@@ -1,0 +1,458 @@
+"""The authors' file becomes a run folder and comes back bit for bit; what does not fit is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from reference import published_file, tiny
+from reference.published_file import TINY, Sizes
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import xfm
+from xfm.cli import main
+from xfm.config import ConfigError
+from xfm.interop.checkpoint_file import CheckpointError
+from xfm.objectives import build
+from xfm.train import Run, RunError, manifest
+from xfm.train.checkpoint import CAPTIONING, KEPT, export_checkpoint, import_checkpoint
+from xfm.train.weights import packed
+
+BESIDE = {"config": {"image_res": 64, "schedular": {"lr": 1e-4, "warmup": 0.1}, "names": ["a", None]}, "epoch": 3}
+State = dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("published")
+
+
+@pytest.fixture(scope="module")
+def words(place: Path) -> Path:
+    return published_file.tokenizer(place / "roberta")
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    return published_file.state()
+
+
+@pytest.fixture(scope="module")
+def file(place: Path, state: State) -> Path:
+    torch.save({"model": state, **BESIDE}, place / "xfm.th")
+    return place / "xfm.th"
+
+
+@pytest.fixture(scope="module")
+def run(place: Path, file: Path, words: Path) -> Run:
+    return import_checkpoint(file, words, place / "runs" / "tiny" / "seed7", text_heads=4).run
+
+
+def saved(folder: Path, content: object, name: str = "file.pt") -> Path:
+    torch.save(content, folder / name)
+    return folder / name
+
+
+def same(a: State, b: State) -> None:
+    assert [*a] == [*b]
+    for name, tensor in a.items():
+        assert tensor.dtype == b[name].dtype and torch.equal(tensor, b[name]), name
+
+
+# ---- what is imported
+
+
+def test_it_is_the_published_model(run: Run) -> None:
+    """Its outputs are those that were recorded from the published code."""
+    model = Run.open(run.folder).model().double()
+    assert (model.config, run.config.name, run.config.seed) == (tiny.CONFIG.model, "tiny", 7)
+    x, expected = tiny.tensors("inputs"), tiny.tensors("fp64_outputs")
+    with torch.no_grad():
+        text = model.text(x["text_ids"], x["text_atts"].bool())
+        image = model.vision(x["image"].double())
+    torch.testing.assert_close(text, expected["text_embeds"], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(image, expected["vision_embeds"][:, 1:], rtol=1e-9, atol=1e-12)
+    own = dict(tiny.pretraining().model.named_parameters())
+    assert all(torch.equal(p, own[n]) for n, p in model.named_parameters())
+
+
+def test_a_run_like_any_other(run: Run, place: Path) -> None:
+    lab = xfm.load(run.folder)
+    assert lab.run.done and lab.tokenizer.vocabulary == TINY.vocabulary and manifest.damaged(run.folder) == []
+    assert {CAPTIONING, KEPT, "published.json", "model.safetensors"} <= manifest.Manifest.known(run.folder).keys()
+    scene = lab.scene(0)
+    trace = lab.trace(scene.image, "a cat", target="itm")
+    assert {*trace.maps} == {"language", "vision", "fusion", "cross"}
+    onwards = lab.config.replace({"name": "onwards", "init_from": str(run.folder), "train.steps": 1, "data.pairs": 0,
+        "data.regions": 0, "data.images": 0, "data.texts": 2, "data.workers": 0})  # fmt: skip
+    assert len([*xfm.pretrain(onwards, place / "runs")]) == 1
+
+
+def test_nothing_is_dropped_unsaid(run: Run, state: State) -> None:
+    record = json.loads((run.folder / "published.json").read_text("utf-8"))
+    assert [name for name, _, _ in record["keys"]] == [*state]
+    fates = {name: fate for name, _, fate in record["keys"]}
+    assert {fate for name, fate in fates.items() if "lm_cap_head" in name} == {"captioning", "alias"}
+    captioning, kept = load_file(run.folder / CAPTIONING), load_file(run.folder / KEPT)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in (captioning | kept).items())
+    assert {name for name in state if "lm_cap_head" in name and not name.endswith("decoder.bias")} == captioning.keys()
+    assert {n for n, f in fates.items() if f == "kept"} == kept.keys()
+    assert all(n.startswith("fusion_encoder.roberta.embeddings.") for n in kept)
+    report = import_again(state, run)
+    assert report.count("captioning") == 1 and "of another shape: none" in report
+    assert "fusion_encoder.roberta.embeddings.position_embeddings.weight" in report
+    assert "vision_encoder.blocks.*.attn.relative_position_index (2)" in report and "left out: optimizer" in report
+
+
+def import_again(state: State, run: Run) -> str:
+    at = run.folder.parent
+    file = saved(at, {"model": state, "optimizer": {"state": {0: torch.zeros(2)}}}, "again.pt")
+    return str(import_checkpoint(file, at.parents[1] / "roberta", at / "again", text_heads=4))
+
+
+def test_the_command_says_what_it_did(file: Path, words: Path, tmp_path: Path, capsys) -> None:
+    out = str(tmp_path / "cli")
+    main(["import-checkpoint", str(file), "--tokenizer", str(words), "--out", out, "--text-heads", "4"])
+    assert "unused, captioning: text_encoder.lm_cap_head." in capsys.readouterr().out
+    main(["export-checkpoint", out, "--out", str(tmp_path / "back.th")])
+    same(torch.load(tmp_path / "back.th")["model"], torch.load(file)["model"])
+
+
+# ---- and back
+
+
+def extras(state: State) -> State:
+    return state | {"vqkd.weight": torch.arange(6.0).view(2, 3), "steps": torch.tensor(5), "empty": torch.zeros(0, 3)}
+
+
+def untied(state: State) -> State:
+    name = "text_encoder.lm_head.decoder.weight"
+    return state | {name: state[name] + 1, "fusion_encoder.lm_head.decoder.bias": torch.ones(TINY.vocabulary)}
+
+
+def without(*parts: str) -> Callable[[State], State]:
+    return lambda state: {n: t for n, t in state.items() if not any(p in n for p in parts)}
+
+
+def strange_buffers(state: State) -> State:
+    at = "vision_encoder.blocks.1.attn.relative_position_index"
+    return state | {at: state[at].T.contiguous(), "text_encoder.roberta.embeddings.position_ids": torch.arange(3)}
+
+
+FORMS: dict[str, Callable[[State], object]] = {
+    "bare": lambda state: state,
+    "model": lambda state: {"model": state, **BESIDE},
+    "module": lambda state: {"module": state},
+    "backwards": lambda state: dict(reversed(state.items())),
+    "half": lambda state: {n: t.half() if t.is_floating_point() else t for n, t in state.items()},
+    "bfloat16": lambda state: {n: t.bfloat16() if t.is_floating_point() else t for n, t in state.items()},
+    "int32": lambda state: {n: t if t.is_floating_point() else t.int() for n, t in state.items()},
+    "several processes": lambda state: {f"module.{n}": t for n, t in state.items()},
+    "older names": lambda state: {n.replace("vision_encoder", "visual_encoder"): t for n, t in state.items()},
+    "more": extras,
+    "untied": untied,
+    "other buffers": strange_buffers,
+    "no aliases": without("decoder.weight", "decoder.bias"),
+    "no captioning": without("lm_cap_head"),
+    "no buffers": without("position_ids", "_index"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_it_comes_back_bit_for_bit(form: str, state: State, words: Path, tmp_path: Path) -> None:
+    content = FORMS[form](state)
+    file = saved(tmp_path, content)
+    run = import_checkpoint(file, words, tmp_path / "run", text_heads=4).run
+    export_checkpoint(run.folder, tmp_path / "back.pt")
+    before, after = torch.load(file), torch.load(tmp_path / "back.pt")
+    held = next((name for name in ("model", "module") if isinstance(before.get(name), dict)), None)
+    if held:
+        assert {n: v for n, v in before.items() if n != held} == {n: v for n, v in after.items() if n != held}
+        before, after = before[held], after[held]
+    same(before, after)
+
+
+def test_tied_tensors_are_one_in_the_file(file: Path, run: Run, tmp_path: Path) -> None:
+    export_checkpoint(run.folder, tmp_path / "back.th")
+    assert (tmp_path / "back.th").stat().st_size < 1.02 * file.stat().st_size
+
+
+def test_safetensors_are_read_too(state: State, words: Path, tmp_path: Path) -> None:
+    save_file({name: tensor.clone() for name, tensor in state.items()}, tmp_path / "xfm.safetensors")
+    run = import_checkpoint(tmp_path / "xfm.safetensors", words, tmp_path / "run", text_heads=4).run
+    export_checkpoint(run.folder, tmp_path / "back.pt")
+    after = torch.load(tmp_path / "back.pt")
+    assert all(torch.equal(after[name], tensor) for name, tensor in state.items())
+
+
+def test_a_run_of_this_toolkit_goes_out_and_comes_back(run: Run, words: Path, tmp_path: Path) -> None:
+    own = Run(tmp_path / "own", run.config)
+    shutil.copytree(run.folder, own.folder)
+    for name in (CAPTIONING, KEPT, "published.json"):
+        (own.folder / name).unlink()
+    export_checkpoint(own.folder, tmp_path / "own.th")
+    report = import_checkpoint(tmp_path / "own.th", words, tmp_path / "back", text_heads=4)
+    assert not report.missing and {*report.unused.values()} == {"alias", "derived"}
+    a, b = (load_file(folder / "model.safetensors") for folder in (own.folder, tmp_path / "back"))
+    assert a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+def test_what_the_published_model_cannot_be_is_not_exported(run: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "other", run.config.replace({"model.vision.absolute_positions": True}))
+    other.make()
+    weights = packed(build(other.config))
+    other.write({"config.json": other.config.to_json(), "model.safetensors": weights, "DONE": ""})
+    with pytest.raises(CheckpointError, match=r"vision\.positions: the published model has no such parameter"):
+        export_checkpoint(other.folder, tmp_path / "other.th")
+    with pytest.raises(RunError, match="no run here"):
+        export_checkpoint(tmp_path, tmp_path / "other.th")
+    assert [*tmp_path.iterdir()] == [other.folder]
+
+
+# ---- fine-tuned files, another resolution, another tokenizer
+
+
+def test_heads_that_a_fine_tuned_file_lacks_start_fresh(state: State, words: Path, tmp_path: Path) -> None:
+    tuned = without("text_encoder.lm", "bbox_head", "itm_head")(state)
+    tuned = {name.replace("text_encoder.roberta.", "text_encoder."): t for name, t in tuned.items()}
+    report = import_checkpoint(saved(tmp_path, tuned), words, tmp_path / "run", text_heads=4)
+    assert {name.split(".")[0] for name in report.missing} == {"text_encoder", "bbox_head", "itm_head"}
+    assert "missing, fresh: text_encoder.lm_head." in str(report)
+    fresh, own = xfm.Run.open(tmp_path / "run").model().state_dict(), load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(own[n], t) for n, t in fresh.items())
+    export_checkpoint(tmp_path / "run", tmp_path / "back.pt")
+    same(torch.load(tmp_path / "back.pt"), tuned)
+
+
+@pytest.mark.parametrize("pixels", [96, 80, 48])
+def test_tables_are_interpolated_to_another_resolution(pixels: int, state: State, words: Path, tmp_path: Path) -> None:
+    from xfm.interop.resolution import resize_table
+
+    report = import_checkpoint(saved(tmp_path, state), words, tmp_path / "run", pixels, text_heads=4)
+    assert "interpolated: vision_encoder.blocks.*.attn.relative_position_bias_table (2)" in str(report)
+    model = report.run.model()
+    table = state["vision_encoder.blocks.1.attn.relative_position_bias_table"]
+    assert torch.equal(model.vision.relative_bias[1], resize_table(table, pixels // 16))
+    assert model.vision(torch.zeros(1, 3, pixels, pixels)).shape == (1, (pixels // 16) ** 2, 64)
+    export_checkpoint(tmp_path / "run", tmp_path / "back.pt")  # at the new resolution, with its buffers
+    again = import_checkpoint(tmp_path / "back.pt", words, tmp_path / "again", text_heads=4)
+    assert not again.resized and again.run.config.model == report.run.config.model
+    assert set(again.unused.values()) == {"alias", "derived", "captioning", "kept"}
+
+
+def test_both_forms_of_a_tokenizer_are_one(words: Path, file: Path, run: Run, tmp_path: Path) -> None:
+    files = published_file.tokenizer(tmp_path / "files", form="vocab.json")
+    other = import_checkpoint(file, files, tmp_path / "run", text_heads=4).run.tokenizer()
+    for text in ("A small black cat.", "a cat and a dog", " or qxq"):
+        assert other.encode(text, 99) == run.tokenizer().encode(text, 99)
+        assert other.decode(other.encode(text, 99)) == text.strip()
+
+
+def test_load_opens_the_file_itself(file: Path, words: Path, run: Run, tmp_path: Path) -> None:
+    lab = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
+    own = dict(run.model().named_parameters())
+    assert all(torch.equal(p, own[n]) for n, p in lab.model.named_parameters())
+    stamp = (lab.run.folder / "model.safetensors").stat().st_mtime_ns
+    again = xfm.load(f"xfm:{file}", tokenizer=words, text_heads=4)
+    assert (again.run.folder / "model.safetensors").stat().st_mtime_ns == stamp, "it was imported once"
+    with pytest.raises(ConfigError, match="tokenizer = None: must be RoBERTa's folder"):
+        xfm.load(f"xfm:{file}")
+    with pytest.raises(ConfigError, match=r"tokenizer = .*: must be left out"):
+        xfm.load("demo", tokenizer=words)
+    with pytest.raises(CheckpointError, match=r"nowhere\.th: cannot be read"):
+        xfm.load(f"xfm:{tmp_path / 'nowhere.th'}", tokenizer=words)
+
+
+# ---- what is refused
+
+
+class Code:
+    """Unpickled, it would make a file."""
+
+    made: str = ""
+
+    def __reduce__(self) -> tuple:
+        return (open, (self.made, "w"))
+
+
+def cut(path: Path, share: float) -> Path:
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    return path
+
+
+def refused(
+    file: Path, words: Path, folder: Path, said: str, kind: type[Exception] = CheckpointError, **options
+) -> None:
+    before = set(folder.rglob("*"))
+    with pytest.raises(kind, match=said) as error:
+        import_checkpoint(file, words, folder / "runs" / "run", **({"text_heads": 4} | options))
+    assert len(str(error.value)) < 4000
+    left = set(folder.rglob("*")) - before
+    assert not {p for p in left if p.name != "runs"}, "nothing half-written is left"
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_is_not_run(zipped: bool, state: State, words: Path, tmp_path: Path) -> None:
+    Code.made = str(tmp_path / "executed")
+    torch.save({"model": state, "config": Code()}, tmp_path / "bad.th", _use_new_zipfile_serialization=zipped)
+    refused(tmp_path / "bad.th", words, tmp_path, r"bad\.th: refused, and nothing of it was run: it asks for .*open")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-5, 0.001, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
+def test_a_truncated_file_is_refused(form: str, share: float, state: State, words: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.th"
+    if form == "safetensors":
+        save_file({name: tensor.clone() for name, tensor in state.items()}, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "zip")
+    refused(cut(path, share), words, tmp_path, r"cut\.th: no whole .*file")
+
+
+FOREIGN: dict[str, dict[str, tuple[int, ...]]] = {
+    "CLIP": {"visual.transformer.resblocks.0.attn.in_proj_weight": (6, 2), "token_embedding.weight": (9, 2)},
+    "BERT": {"bert.embeddings.word_embeddings.weight": (9, 2), "cls.predictions.bias": (9,)},
+    "RoBERTa": {"roberta.embeddings.word_embeddings.weight": (9, 2), "lm_head.bias": (9,)},
+    "DistilBERT": {"distilbert.embeddings.word_embeddings.weight": (9, 2)},
+    "BEiT": {"cls_token": (1, 1, 2), "blocks.0.attn.q_bias": (2,), "blocks.0.attn.qkv.weight": (6, 2)},
+    "ViT, DeiT": {"cls_token": (1, 1, 2), "pos_embed": (1, 5, 2), "blocks.0.attn.qkv.weight": (6, 2)},
+    "Swin": {"layers.0.blocks.0.attn.qkv.weight": (6, 2)},
+    "ResNet": {"conv1.weight": (2, 3, 7, 7), "layer1.0.conv1.weight": (2, 2, 1, 1), "fc.weight": (9, 2)},
+    "ConvNeXt": {"stages.0.0.gamma": (2,)},
+    "X-VLM or ALBEF": {"text_encoder.bert.encoder.layer.6.crossattention.self.key.weight": (2, 2)},
+    "BLIP": {"text_decoder.bert.embeddings.word_embeddings.weight": (9, 2)},
+    "GPT-2": {"h.0.attn.c_attn.weight": (2, 6)},
+    "T5": {"encoder.block.0.layer.0.SelfAttention.q.weight": (2, 2)},
+    "a run of this toolkit": {"objectives.itc.temperature": ()},
+    "is no model that is known": {"w1": (2, 2)},
+}
+
+
+@pytest.mark.parametrize("model", FOREIGN)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_another_models_file_is_refused_by_its_name(model: str, prefix: str, words: Path, tmp_path: Path) -> None:
+    content = {f"{prefix}{name}": torch.zeros(shape) for name, shape in FOREIGN[model].items()}
+    refused(
+        saved(tmp_path, {"state_dict": content}),
+        words,
+        tmp_path,
+        rf"file\.pt: is .*{model.removeprefix('is ')}.*not X-FM's",
+    )
+
+
+def changed(**changes: Tensor | None) -> Callable[[State], object]:
+    def change(state: State) -> State:
+        new = {name.replace("__", "."): tensor for name, tensor in changes.items()}
+        return {n: t for n, t in (state | new).items() if t is not None}
+
+    return change
+
+
+LAYER = "text_encoder.roberta.encoder.layer.1.output.dense.weight"
+TABLES = {f"vision_encoder__blocks__{i}__attn__relative_position_bias_table": torch.zeros(50, 4) for i in (0, 1)}
+WIDTH = {"text_encoder__roberta__embeddings__LayerNorm__weight": torch.ones(32)}
+WRONG: dict[str, tuple[Callable[[State], object], str]] = {
+    "a layer lacks": (without(LAYER), r"lacks text_encoder\.\S+\.layer\.\*\.output\.dense\.weight;"),
+    "vision lacks": (without("patch_embed"), r"lacks vision_encoder\.patch_embed\.proj\.weight"),
+    "another width": (changed(**WIDTH), r"of another shape .*LayerNorm\.weight has \(32,\), not \(64,\)"),
+    "another head": (
+        changed(itm_head__3__weight=torch.ones(3, 128)),
+        r"of another shape .*itm_head\.3\.weight has \(3, 128\), not \(2, 128\)",
+    ),
+    "another grid": (changed(**TABLES), "no square grid"),
+    "not finite": (changed(vision_proj__bias=torch.full((32,), torch.nan)), r"'vision_proj\.bias' is not finite"),
+    "infinite": (changed(vision_proj__bias=torch.full((32,), -torch.inf)), r"'vision_proj\.bias' is not finite"),
+    "float64": (changed(vision_proj__bias=torch.zeros(32).double()), r"is torch\.float64; save it as float32"),
+    "sparse": (changed(vision_proj__bias=torch.zeros(32).to_sparse()), "sparse or quantised"),
+    "no tensor": (lambda state: {"model": state | {"temp": 0.07}}, "'temp' is a float, not a tensor"),
+    "twice": (lambda state: state | {"module.temp": state["temp"]}, "has temp twice"),
+    "a list": (lambda state: [*state.values()], "holds a list"),
+    "nothing": (lambda state: {"model": {}}, "holds no tensors"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_file_that_is_not_whole_is_refused_with_every_name(wrong: str, state, words: Path, tmp_path: Path) -> None:
+    change, said = WRONG[wrong]
+    refused(saved(tmp_path, change(state)), words, tmp_path, rf"file\.pt: .*{said}")
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused(file: Path, words: Path, tmp_path: Path) -> None:
+    short = published_file.tokenizer(tmp_path / "short", 199)
+    refused(file, short, tmp_path, r"short: has 199 tokens, and .*xfm\.th a word table of 200", ConfigError)
+    (tmp_path / "none").mkdir()
+    refused(
+        file, tmp_path / "none", tmp_path, r"must be a folder with tokenizer\.json, or vocab\.json and", ConfigError
+    )
+    for content in ("{", "[]", '{"model": {"vocab": {"a": 0}}}', "\x00"):
+        (tmp_path / "none" / "tokenizer.json").write_text(content)
+        refused(file, tmp_path / "none", tmp_path, r"tokenizer\.json: no tokenizer of RoBERTa's or BERT's", ConfigError)
+
+
+def test_sizes_and_places_that_do_not_fit_are_refused(file: Path, words: Path, run: Run, tmp_path: Path) -> None:
+    refused(file, words, tmp_path, "model.text.heads = 3", ConfigError, text_heads=3)
+    refused(file, words, tmp_path, "image_size = 65: must be a multiple of patch_size", ConfigError, image_size=65)
+    refused(tmp_path / "nowhere.th", words, tmp_path, r"nowhere\.th: cannot be read")
+    with pytest.raises(ConfigError, match=r"out = .*: must be a folder that is not there yet"):
+        import_checkpoint(file, words, run.folder)
+    with pytest.raises(ConfigError, match=r"out = .*: must be a file that is not there yet"):
+        export_checkpoint(run.folder, file)
+
+
+def test_a_write_that_fails_leaves_no_folder(file: Path, words: Path, tmp_path: Path, monkeypatch) -> None:
+    def full(tensors, path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xfm.train.checkpoint.save_file", full)
+    refused(file, words, tmp_path, "cannot be written .*No space left", RuntimeError)
+
+
+def test_a_zip_of_anything_is_refused(words: Path, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("archive/data.pkl", b"cos\nsystem\n(S'true'\ntR.")
+        archive.writestr("archive/version", b"3\n")
+    (tmp_path / "bad.th").write_bytes(made.getvalue())
+    refused(tmp_path / "bad.th", words, tmp_path, r"bad\.th: (refused|no whole)")
+
+
+# ---- at the paper's size
+
+
+@pytest.mark.slow
+def test_base_is_imported_within_ten_seconds_and_four_gigabytes(tmp_path: Path) -> None:
+    g = torch.Generator().manual_seed(0)
+    fast = lambda name, shape: torch.randn(shape, generator=g) * 0.02 + (name.endswith("norm.weight"))  # noqa: E731
+    words = published_file.tokenizer(tmp_path / "roberta", form="vocab.json")
+    known = json.loads((words / "vocab.json").read_text("utf-8")) | {"<mask>": 50264}
+    known |= {f"madeupword{i}": i for i in range(TINY.vocabulary - 1, 50264)}
+    (words / "vocab.json").write_text(json.dumps(known), "utf-8")
+    torch.save({"model": published_file.state(Sizes(), fast)}, tmp_path / "xfm.th")
+    code = (
+        "import resource, sys, time; from xfm.train.checkpoint import import_checkpoint; began = time.perf_counter()\n"
+        "print(import_checkpoint(*sys.argv[1:]).parameters, time.perf_counter() - began, time.process_time(),"
+        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "xfm.th"), str(words), str(tmp_path / "run")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    parameters, seconds, worked, gigabytes = map(float, ran.stdout.split())
+    print(f"{parameters:,.0f} parameters, {seconds:.1f} s, {worked:.1f} s of them at work, {gigabytes:.2f} GB")
+    assert parameters == 365_898_873 and worked < 10 and gigabytes < 4  # a busy machine may take longer
+    lab = xfm.load(tmp_path / "run")
+    trace = lab.trace(torch.zeros(224, 224, 3, dtype=torch.uint8).numpy(), "a cat", target="itm")
+    assert {name: trace.maps[name].weights.shape[0] for name in trace.maps} == dict.fromkeys(
+        ("language", "vision", "fusion", "cross"), 12
+    )

