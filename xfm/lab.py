@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .config import RunConfig
 from .config_utils import ConfigError, nearest, require
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .data.source import Example, Split
     from .evaluation import Result
     from .explain import Attribution, AttributionInputs, Target, Trace
+    from .guests.handle import GuestLab
     from .images import ImageLike
 
 __all__ = ["Lab", "checkpoints", "load"]
@@ -32,13 +34,31 @@ def checkpoints() -> list[str]:
     return sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
 
 
-def load(what: str | Path = "demo") -> Lab:
-    """Opens a finished run: the name of a checkpoint that comes with the package, or a run's folder.
+GUESTS = {"open_clip": "openclip", "hf_clip": "huggingface"}  # prefix -> the module of xfm.guests that opens it
+
+
+@overload
+def load(what: Literal["demo"] | Path = "demo") -> Lab: ...
+
+
+@overload
+def load(what: str | Path, pretrained: str | Path = "") -> Any: ...
+
+
+def load(what: str | Path = "demo", pretrained: str | Path = "") -> Lab | GuestLab:
+    """Opens a finished run: the name of a checkpoint that comes with the package, or a run's folder; or a guest:
+    "open_clip:NAME" with `pretrained`, a local file or a tag that open_clip fetches, or "hf_clip:FOLDER".
 
     "demo" is the recipe `pretrained` on the demo's world. ConfigError where there is neither such a checkpoint nor such
     a folder; RunError, at once or when the model is first used, for a folder that holds no readable finished run.
     """
     require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
+    prefix, colon, name = str(what).partition(":")
+    if colon and prefix in GUESTS:
+        from .guests.handle import GuestLab
+
+        return GuestLab(import_module(f".guests.{GUESTS[prefix]}", __package__).open_model(name, pretrained))
+    require(not pretrained, "pretrained", pretrained, f"left out but for {', '.join(f'{p}:' for p in GUESTS)}")
     if what in checkpoints():
         return Lab(Run.open(CHECKPOINTS / what))
     if not os.path.isdir(what):

@@ -127,8 +127,8 @@ def attentions(model: nn.Module) -> dict[str, nn.Module]:
 
 
 class _Explicit(TorchFunctionMode):
-    """Attention in its plain form, so that its weights can be seen and have gradients, wherever `tap_of_running` names a
-    tap: SDPA, `multi_head_attention_forward` (`nn.MultiheadAttention`, CLIP's ResNets), and a softmax over the keys of
+    """Attention in its plain form, so that its weights can be seen and have gradients, where `tap_of_running` names a
+    tap: SDPA, `multi_head_attention_forward` (`nn.MultiheadAttention`, CLIP's ResNets), and a softmax over the keys
     (B, H, Q, K)."""
 
     def __init__(self, tap_of_running: Callable[[], tuple[nn.Module, _Tap] | None]):
