@@ -107,7 +107,7 @@ def _of_array(image: Any, name: str) -> Image.Image:
     elif array.dtype == np.uint16:
         array = np.rint(array / 65535 * 255)
     elif array.dtype != np.uint8:
-        raise ConfigError(f"{name}: {given}; make it uint8, uint16, or float in [0, 1]")
+        raise ConfigError(f"{name}: {given}; make it uint8, or float in [0, 1]")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     return Image.fromarray(np.ascontiguousarray(array.astype(np.uint8)))

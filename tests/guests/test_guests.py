@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 import xfm
-from xfm import explain
+from xfm import explain, recipes
 from xfm.config_utils import ConfigError
+from xfm.data import dataset
 from xfm.explain.guests import GuestInputs
 from xfm.guests import openclip
 
@@ -170,7 +171,7 @@ def test_what_a_word_adds(guest: Any, picture: np.ndarray) -> None:
     without = keep & (torch.tensor(plain.words.owner) != plain.words.words.index("lion"))
     all_patches = plain.keep_all[0][None]
     expected = plain.score() - plain.masked_scores(all_patches, without).item()
-    assert inputs.score() == pytest.approx(expected, abs=1e-6) and inputs.target.name == "word lion"
+    assert inputs.score() == pytest.approx(expected, abs=1e-6) and inputs.target.name == "itc by lion"
     gap = explain.attribute(inputs, "shapley").gap
     assert gap is not None and abs(gap) < 1e-4 and explain.attribute(inputs, "integrated gradients").gap is not None
     for method in (*ATTENDING, "grad-cam"):
@@ -214,8 +215,8 @@ def test_pictures_of_every_kind(guest: Any, picture: np.ndarray, tmp_path: Path)
 
 
 def test_reports_boards_and_sanity_checks(guest: Any) -> None:
-    lab, world = guest("small-clip"), xfm.load("demo").data.world
-    scenes = explain.leaderboard_scenes(world, 2)
+    lab, world = guest("small-clip"), dataset(recipes.smoke()).world
+    scenes = explain.leaderboard_scenes(world, 1)
     inputs = lab.inputs(scenes[0], about=0)
     assert inputs.truth is not None and inputs.truth.shape == (32, 32) and inputs.truth.any()
     assert bool(inputs.name_pieces.any()) and len(inputs.objects) == len(scenes[0].objects)

@@ -63,7 +63,7 @@ class Guest(nn.Module):
     std: tuple[float, ...]  # ... and divides by
     image_tower: Tower
     text_tower: Tower
-    tokenizer: Any  # its own
+    tokenizer: Any = None  # its own, where it has one
     embedding: str  # the module that turns ids (B, T) into vectors (B, T, D)
 
     objectives = ("itc",)  # what it can be asked for
@@ -186,7 +186,7 @@ class Guest(nn.Module):
 
     def _asked(self, target: str | Target, text: str) -> Target:
         if isinstance(target, str) and target.startswith("word "):
-            return replace(ITC, name=target)
+            return replace(ITC, name=f"itc by {target.removeprefix('word ')}")
         chosen = TARGETS.get(target, target) if isinstance(target, str) else target
         if not isinstance(chosen, Target) or chosen.head not in self.objectives:
             name = target if isinstance(target, str) else target.name
