@@ -15,7 +15,7 @@ XFM = ROOT / "xfm"
 # A room may import itself and those before it.
 ROOMS = """
 text config_utils config seeding files images batch masking model interop flow objectives recipes data diagnostics train
-explain evaluation lab plots report study cli
+explain evaluation guests lab plots report study cli
 """.split()
 RECORDS = ("benchmarks", "studies", "xfm/pretrained")  # these name the versions that ran
 NOTEBOOK_LIBRARIES = {

@@ -81,7 +81,14 @@ def test_every_size_and_mode_is_prepared(image):
 
 def test_grey_is_three_equal_channels_and_sixteen_bits_are_scaled():
     expected = np.stack([GREY] * 3, -1)
-    for image in (GREY, GREY[..., None], encoded(GREY), GREY / 255, encoded(GREY.astype(np.uint16) * 257)):
+    for image in (
+        GREY,
+        GREY[..., None],
+        encoded(GREY),
+        GREY / 255,
+        GREY.astype(np.uint16) * 257,
+        encoded(GREY.astype(np.uint16) * 257),
+    ):
         assert np.array_equal(prepare(image, SIDE), expected)
     assert np.array_equal(prepare(GREY > 99, SIDE)[..., 0], np.where(GREY > 99, 255, 0))
 

@@ -29,8 +29,8 @@ def prepare(image: ImageLike, side: int) -> np.ndarray:
     Anything else is turned upright (EXIF), put on white where it is transparent, resized so that its shorter side is
     `side` (bicubic, antialiased), and cropped to the centre, as CLIP prepares pictures.
 
-    `image`: a file's path or content, a PIL image, or an array (H, W), (H, W, 1 to 4) of uint8, bool, or floats in
-    [0, 1]: grey, grey and alpha, RGB, RGBA. ConfigError, which says what was given, for anything else.
+    `image`: a file's path or content, a PIL image, or an array (H, W), (H, W, 1 to 4) of uint8, uint16, bool, or
+    floats in [0, 1]: grey, grey and alpha, RGB, RGBA. ConfigError, which says what was given, for anything else.
     """
     return np.array(ImageOps.fit(decode(image), (side, side), Image.Resampling.BICUBIC))
 
@@ -116,6 +116,8 @@ def _of_array(image: Any, name: str) -> Image.Image:
         array = np.rint(array * 255)
     elif array.dtype == bool:
         array = array * 255
+    elif array.dtype == np.uint16:
+        array = np.rint(array / 65535 * 255)
     elif array.dtype != np.uint8:
         raise ConfigError(f"{name}: {given}; make it uint8, or float in [0, 1]")
     if array.ndim == 3 and array.shape[2] == 1:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .config import RunConfig
 from .config_utils import ConfigError, nearest, require
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .data.source import Example, Split
     from .evaluation import Result
     from .explain import Attribution, AttributionInputs, Target, Trace
+    from .guests.handle import GuestLab
     from .images import ImageLike
 
 __all__ = ["Lab", "checkpoints", "load"]
@@ -34,10 +36,32 @@ def checkpoints() -> list[str]:
     return sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
 
 
+GUESTS = {"open_clip": "openclip", "hf_clip": "huggingface"}  # prefix -> the module of xfm.guests that opens it
+
+
+@overload
+def load(what: Literal["demo"] | Path = "demo") -> Lab: ...
+
+
+@overload
 def load(
-    what: str | Path = "demo", tokenizer: str | Path | None = None, image_size: int = 0, text_heads: int = 0
-) -> Lab:
-    """Opens a finished run: the name of a checkpoint that comes with the package, or a run's folder.
+    what: str | Path,
+    pretrained: str | Path = "",
+    tokenizer: str | Path | None = None,
+    image_size: int = 0,
+    text_heads: int = 0,
+) -> Any: ...
+
+
+def load(
+    what: str | Path = "demo",
+    pretrained: str | Path = "",
+    tokenizer: str | Path | None = None,
+    image_size: int = 0,
+    text_heads: int = 0,
+) -> Lab | GuestLab:
+    """Opens a finished run: the name of a checkpoint that comes with the package, or a run's folder; or a guest:
+    "open_clip:NAME" with `pretrained`, a local file or a tag that open_clip fetches, or "hf_clip:FOLDER".
 
     "demo" is the recipe `pretrained` on the demo's world. "xfm:FILE" is the authors' published file, with a RoBERTa
     `tokenizer`'s folder: it is imported (`train.checkpoint.import_checkpoint`, which has the other options) into the
@@ -46,10 +70,18 @@ def load(
     that is not X-FM's.
     """
     require(isinstance(what, str | Path), "what", what, "the name of a checkpoint, or a run's folder")
-    if str(what).startswith(PUBLISHED):
+    prefix, colon, name = str(what).partition(":")
+    published = colon and prefix == "xfm"
+    guests = ", ".join(f"{p}:" for p in GUESTS)
+    require(published or tokenizer is None, "tokenizer", tokenizer, "left out: a run has its own (xfm:FILE needs one)")
+    require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {guests}")
+    if published:
         require(tokenizer is not None, "tokenizer", tokenizer, "RoBERTa's folder, with a published file")
-        return Lab(imported(str(what).removeprefix(PUBLISHED), str(tokenizer), image_size, text_heads))
-    require(tokenizer is None, "tokenizer", tokenizer, f"left out: a run has its own ({PUBLISHED}FILE needs one)")
+        return Lab(imported(name, str(tokenizer), image_size, text_heads))
+    if colon and prefix in GUESTS:
+        from .guests.handle import GuestLab
+
+        return GuestLab(import_module(f".guests.{GUESTS[prefix]}", __package__).open_model(name, pretrained))
     if what in checkpoints():
         return Lab(Run.open(CHECKPOINTS / what))
     if not os.path.isdir(what):

@@ -33,7 +33,13 @@ __all__ = ["AttributionLab"]
 Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 SHOWN = 6  # methods at once
 SINGLES = 60  # scores that an export has computed before, at most
-UNITS = {"itm": "log-odds", "itc": "cosine", "word": "log-probability", "box": "share of the picture's side"}
+UNITS = {
+    "itm": "log-odds",
+    "itc": "cosine",
+    "word": "log-probability",
+    "class": "log-probability",
+    "box": "share of the picture's side",
+}
 
 
 class AttributionLab(View):

@@ -25,7 +25,7 @@ from .choices import Place, Places, told
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xfm.data.tokenizer import Tokenizer
+    from xfm.explain.guests import Guest
     from xfm.explain.token_axes import TokenAxis
     from xfm.model import XFM
 
@@ -92,17 +92,26 @@ class MaskPlayground(View):
     @classmethod
     def of(
         cls,
-        model: XFM,
-        tokenizer: Tokenizer,
+        model: XFM | Guest,
+        tokenizer: Any,
         image: ImageLike,
         text: str,
         mask: MaskConfig | None = None,
         **traits: Any,
     ) -> MaskPlayground:
-        """Any image (see `xfm.images.prepare`) and a text. ConfigError for what is no image, and for a text that is too
-        long."""
+        """Any image (see `xfm.images.prepare`) and a text. A guest guesses nothing, and the view says why. ConfigError
+        for what is no image, and for a text that is empty or too long."""
         from xfm import explain
+        from xfm.explain.guests import Guest
 
+        if isinstance(model, Guest):
+            inputs = model.inputs(image, text)
+            view = cls(inputs.image, inputs.words, inputs.grid.grid, None, mask, **traits)
+            view.message = (
+                f"{model.label} compares whole pictures with whole texts: it was never trained to guess hidden patches "
+                "or words, so parts can be hidden, and nothing is guessed. AttributionLab shows what a removal changes."
+            )
+            return view
         inputs = explain.make_inputs(model, tokenizer, image, text)
         predict = explain.masked_predictor(model, tokenizer, inputs.image, text)
         return cls(inputs.image, inputs.words, inputs.grid.grid, predict, mask, **traits)

@@ -1,4 +1,5 @@
-"""The attention of any model as it runs: X-FM's own, and torch's `MultiheadAttention` (open_clip's towers).
+"""The attention of any model as it runs: X-FM's own, and whatever computes it by torch's SDPA
+(`scaled_dot_product_attention`), `MultiheadAttention`, or a softmax over the keys: open_clip, timm, Hugging Face.
 
     with capture(model, "fusion.*.cross", gradients=True) as captured:
         model(...)[0].backward()
@@ -10,15 +11,17 @@ Outside `capture` nothing is recorded or slower. Inside, outputs stay the same u
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..config_utils import ConfigError, nearest
 from ..model.attention import Attention
@@ -26,6 +29,8 @@ from ..model.attention import Attention
 __all__ = ["Captured", "attentions", "capture"]
 
 _Tap = Callable[[Tensor], Tensor]
+_MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
+_SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 
 
 class Captured:
@@ -69,70 +74,159 @@ def capture(model: nn.Module, pattern: str = "*", gradients: bool = False) -> It
     """Records every attention whose dotted name fits the pattern (* and ?, as for file names), call by call.
 
     Use it in eval mode: a captured attention draws its dropout differently. With `gradients`, use it inside
-    `torch.enable_grad()`, and differentiate before they are read. ConfigError where no name fits, with the nearest.
+    `torch.enable_grad()`, and differentiate before they are read. ConfigError, with the nearest names: at once where no
+    module has such a name; at the end where passes ran and no attention of such a name was seen.
     """
-    known = attentions(model)
-    chosen = {name: module for name, module in known.items() if fnmatchcase(name, pattern)}
-    if not chosen:
+    modules = {name: module for name, module in model.named_modules() if name and not isinstance(module, nn.Softmax)}
+    if not any(fnmatchcase(name, pattern) for name in modules):
+        known = attentions(model)
         hint = nearest(pattern, known, after=" ")
         raise ConfigError(f"pattern = {pattern!r}: fits no attention; {hint}there are {', '.join(known) or 'none'}")
-    captured = Captured(gradients)
-    undo = [_tapped(module, captured._tap(name)) for name, module in chosen.items()]
-    try:
+    captured, seen, running, ran = Captured(gradients), set(), [], False
+    taps = {name: captured._tap(name) for name in modules if fnmatchcase(name, pattern)}
+
+    def tap_of_running() -> tuple[nn.Module, _Tap] | None:
+        name, module = running[-1] if running else ("", None)
+        if module is None or isinstance(module, Attention):  # ours has a tap of its own
+            return None
+        seen.add(name)
+        return (module, taps[name]) if name in taps else None
+
+    def enter(name: str, module: nn.Module) -> None:
+        nonlocal ran
+        ran = True
+        running.append((name, module))
+
+    def leave(*_: object) -> None:
+        running.pop()
+
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            if isinstance(module, Attention):
+                seen.add(name)
+                if name in taps:
+                    stack.callback(setattr, module, "tap", module.tap)
+                    module.tap = taps[name]
+            stack.enter_context(module.register_forward_pre_hook(lambda m, _, name=name: enter(name, m)))
+            stack.enter_context(module.register_forward_hook(leave, always_call=True))
+        stack.enter_context(_Explicit(tap_of_running))
         yield captured
-    finally:
-        for restore in undo:
-            restore()
+    if ran and not captured.calls:
+        hint = nearest(pattern, seen, after=" ")
+        known = ", ".join(seen) or "none that torch computes in a form that can be seen; SDPA and a plain softmax are"
+        raise ConfigError(f"pattern = {pattern!r}: fits no attention that ran; {hint}there are {known}")
 
 
 def attentions(model: nn.Module) -> dict[str, nn.Module]:
-    """Dotted name -> every attention of the model."""
-    return {n: m for n, m in model.named_modules() if isinstance(m, Attention | nn.MultiheadAttention)}
+    """Dotted name -> every attention of the model that is known to be one before it runs: X-FM's own, torch's, and the
+    innermost modules whose classes are called so. `capture` finds others when they run."""
+    own = (Attention, nn.MultiheadAttention)
+    called = {n: m for n, m in model.named_modules() if isinstance(m, own) or "attention" in type(m).__name__.lower()}
+    outer = {n for n in called for inner in called if inner.startswith(f"{n}.")}
+    return {n: m for n, m in called.items() if n not in outer}
 
 
-def _tapped(module: Any, tap: _Tap) -> Callable[[], None]:
-    """Sends the weights of an attention through `tap`; returns what undoes it."""
-    if isinstance(module, Attention):
-        before, module.tap = module.tap, tap
-        return lambda: setattr(module, "tap", before)
+class _Explicit(TorchFunctionMode):
+    """Attention in its plain form, so that its weights can be seen and have gradients, where `tap_of_running` names a
+    tap: SDPA, `multi_head_attention_forward` (`nn.MultiheadAttention`, CLIP's ResNets), and a softmax over the keys
+    (B, H, Q, K)."""
 
-    def forward(
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        key_padding_mask: Tensor | None = None,
-        need_weights: bool = True,
-        attn_mask: Tensor | None = None,
-        **rest: Any,
-    ) -> tuple[Tensor, None]:
-        if key_padding_mask is not None or (rest.get("is_causal") and attn_mask is None):
-            raise ConfigError("key_padding_mask, is_causal: must be given as attn_mask for weights to be captured")
-        return _explicit(module, query, key, value, attn_mask, tap), None
+    def __init__(self, tap_of_running: Callable[[], tuple[nn.Module, _Tap] | None]):
+        super().__init__()
+        self._tap_of_running = tap_of_running
 
-    module.forward = forward
-    return lambda: delattr(module, "forward")
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        attends = func in (F.scaled_dot_product_attention, F.multi_head_attention_forward)
+        if not attends and not (func in _SOFTMAX and _over_keys(*args, **kwargs)):
+            return func(*args, **kwargs)
+        if (tapped := self._tap_of_running()) is None:
+            return func(*args, **kwargs)
+        module, tap = tapped
+        if func is F.scaled_dot_product_attention:
+            return _scaled_dot_product(tap, getattr(module, "num_heads", 1), *args, **kwargs)
+        if func is F.multi_head_attention_forward:
+            return _multi_head(tap, **_given(*args, **kwargs))
+        return tap(func(*args, **kwargs))
 
 
-def _explicit(
-    module: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, tap: _Tap
+def _over_keys(logits: Tensor, dim: int | None = None, *_: Any, **rest: Any) -> bool:
+    return logits.ndim == 4 and dim in (-1, 3)
+
+
+def _scaled_dot_product(
+    tap: _Tap,
+    heads: int,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
-    """`nn.MultiheadAttention.forward`, whose own form lets no gradient reach the weights that it returns."""
-    heads, first = module.num_heads, module.batch_first
-    inputs = [t if first else t.transpose(0, 1) for t in (query, key, value)]
-    if module.in_proj_weight is not None:
-        matrices: Any = module.in_proj_weight.chunk(3)
+    """`F.scaled_dot_product_attention`; (B H, Q, d) is seen as (B, H, Q, K), too."""
+    if enable_gqa:
+        key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
+    logits = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
+    if attn_mask is not None:
+        logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else logits + attn_mask
+    weights = logits.softmax(-1)
+    if attn_mask is not None:  # a query that may see nothing gathers nothing
+        weights = weights.masked_fill((logits == -math.inf).all(-1, keepdim=True), 0)
+    flat = weights.ndim == 3
+    weights = tap(weights.unflatten(0, (-1, heads)) if flat else weights)
+    return F.dropout(weights.flatten(0, 1) if flat else weights, dropout_p) @ value
+
+
+def _given(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    bound = _MULTI_HEAD.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def _multi_head(tap: _Tap, query: Tensor, key: Tensor, value: Tensor, **given: Any) -> tuple[Tensor, Tensor | None]:
+    """`F.multi_head_attention_forward`, whose own form lets no gradient reach the weights that it returns."""
+    for name in ("bias_k", "bias_v", "static_k", "static_v", "add_zero_attn"):
+        if given[name] not in (None, False):
+            raise ConfigError(f"{name}: attention with added keys cannot be captured")
+    heads, single = given["num_heads"], query.ndim == 2  # (Q, D) is one item of (Q, B, D)
+    inputs = [t.unsqueeze(1) if single else t for t in (query, key, value)]
+    if given["use_separate_proj_weight"]:
+        matrices = [given[f"{name}_proj_weight"] for name in "qkv"]
     else:
-        matrices = module.q_proj_weight, module.k_proj_weight, module.v_proj_weight
-    biases = (None,) * 3 if module.in_proj_bias is None else module.in_proj_bias.chunk(3)
+        matrices = given["in_proj_weight"].chunk(3)
+    biases = (None,) * 3 if given["in_proj_bias"] is None else given["in_proj_bias"].chunk(3)
     q, k, v = (
-        F.linear(x, w, b).unflatten(-1, (heads, -1)).transpose(1, 2)
+        F.linear(x, w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)  # (B, H, N, d)
         for x, w, b in zip(inputs, matrices, biases, strict=True)
     )
-    logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    mask, hidden, seen = given["attn_mask"], given["key_padding_mask"], []
     if mask is not None:
-        if mask.dtype == torch.bool:
-            mask = torch.zeros_like(mask, dtype=logits.dtype).masked_fill(mask, -math.inf)
-        logits = logits + (mask.unflatten(0, (-1, heads)) if mask.ndim == 3 else mask)
-    weights = F.dropout(tap(logits.softmax(-1)), module.dropout, module.training)
-    out = module.out_proj((weights @ v).transpose(1, 2).flatten(-2))
-    return out if first else out.transpose(0, 1)
+        mask = _additive(mask, q)
+        mask = mask.unflatten(0, (-1, heads)) if mask.ndim == 3 else mask
+    if hidden is not None:
+        padding = _additive(hidden.reshape(-1, 1, 1, k.shape[2]), q)
+        mask = padding if mask is None else mask + padding
+
+    def watched(weights: Tensor) -> Tensor:
+        seen.append(tap(weights))
+        return seen[-1]
+
+    dropout = given["dropout_p"] if given["training"] else 0.0
+    mixed = _scaled_dot_product(watched, heads, q, k, v, mask, dropout).permute(2, 0, 1, 3).flatten(2)
+    out = F.linear(mixed, given["out_proj_weight"], given["out_proj_bias"])
+    weights = seen[0].mean(1) if given["average_attn_weights"] else seen[0]
+    if single:
+        out, weights = out.squeeze(1), weights.squeeze(0)
+    return out, weights if given["need_weights"] else None
+
+
+def _additive(mask: Tensor, like: Tensor) -> Tensor:
+    """True where nothing may be seen -> to be added to the logits; what is additive already stays."""
+    if mask.dtype != torch.bool:
+        return mask
+    return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, -math.inf)

@@ -39,7 +39,7 @@ class Attribution:
     grid: PatchAxis
     signed: bool  # whether below 0 means: against the target
     seconds: float
-    pairings: int  # image-text pairs that went through the fusion encoder
+    pairings: int  # image-text pairs that the model scored
     score: float  # of the target
     gap: float | None = None  # completeness: the sum of all numbers minus `AttributionInputs.total_effect`
 
@@ -97,7 +97,7 @@ def attribute(inputs: AttributionInputs, method: str, seed: int = 0, progress: b
     attention that the model does not have; and where numbers are not finite."""
     one_of("method", method, METHODS)
     chosen, pairings = METHODS[method], []
-    count = inputs.model.fusion.register_forward_pre_hook(lambda _, args: pairings.append(len(args[0])))
+    count = inputs.paired.register_forward_pre_hook(lambda _, args: pairings.append(len(args[0])))
     with eval_mode(inputs.model):
         with count:
             start = time.perf_counter()

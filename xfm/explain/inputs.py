@@ -7,35 +7,57 @@ Both are differentiable, and both can be masked as in pretraining: a patch becom
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
 from ..batch import normalise
 from ..config_utils import ConfigError, nearest, require
 from ..data.synthetic.scenes import Scene
 from ..data.tokenizer import Tokenizer
+from ..diagnostics import hooks
 from ..images import ImageLike, prepare
 from ..model import XFM
 from ..model.modes import eval_mode
 from ..text import shown
 from .targets import Outputs, Target, full_mask, model_outputs, named_target, word_target
-from .token_axes import PatchAxis, TokenAxis, token_axis
+from .token_axes import PatchAxis, TokenAxis, token_axis, word_spans
 
-__all__ = ["BATCH", "AttributionInputs", "encode_text", "make_inputs", "prepare_image", "scene_inputs"]
+__all__ = ["BATCH", "AttributionInputs", "Site", "check_text", "encode_text", "make_inputs", "prepare_image",
+           "scene_inputs"]  # fmt: skip
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH = 128  # forward passes at once
+Through = Callable[[Tensor], Tensor]
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """A model that makes its own inputs: a `guests.Guest`."""
+
+    def inputs(
+        self, image: ImageLike, text: str, target: str | Target, objects: Mapping[str, np.ndarray] | None
+    ) -> AttributionInputs: ...
+
+
+class Site(NamedTuple):
+    """The attentions behind one map, layer by layer."""
+
+    modules: list[str]  # dotted names
+    queries: str  # "words" or "patches"
+    keys: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttributionInputs:
     """Made by `make_inputs` or `scene_inputs`; the model has to be in eval mode when it is called (`eval_mode`)."""
 
-    model: XFM
+    model: Any  # an XFM, or a `guests.Guest`
     target: Target
     image: np.ndarray  # (side, side, 3) uint8, as the model sees it
     text: str
@@ -58,6 +80,37 @@ class AttributionInputs:
     def __call__(self, patches: Tensor, pieces: Tensor) -> Tensor:
         """Embedded patches (B, P, D) and pieces (B, L, D) -> the target (B,) float32."""
         return self.target.score(self.outputs(patches, pieces)).float()
+
+    def through(self, patches: Tensor, pieces: Tensor, image: Through, text: Through) -> Tensor:
+        """The target (B,) with what the encoders return, (B, P, D) and (B, L, D), passed through two functions."""
+        encoded = image(self.model.vision.encode(patches))
+        words = text(self.model.text.encode(pieces, full_mask(pieces)))
+        return self.target.score(model_outputs(self.model, words, encoded)).float()
+
+    @property
+    def paired(self) -> nn.Module:
+        """The module that takes the encoded pairs, called once a pass."""
+        return self.model.fusion
+
+    @property
+    def reads(self) -> dict[str, int | None]:
+        """The token that an encoder's own feature is read from, which "itc" compares; None: the mean of the patches."""
+        return {"language": 0, "vision": None}
+
+    def sites(self) -> dict[str, Site]:
+        """By the attention map's name."""
+        axes, found = {"text": "words", "image": "patches"}, {}
+        for stack in self.model.stacks.values():
+            layers = range(len(hooks.layers(self.model, stack)))
+            for name, site in stack.attentions.items():
+                modules = [stack.attention(name, layer) for layer in layers]
+                found[name] = Site(modules, axes[site.queries], axes[site.keys])
+        return found
+
+    def traced(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """(layer, head, query, key) by map, as a pass has them -> of the words and of the pooled token and the patches,
+        as a `Trace` has them."""
+        return dict(maps)
 
     def mask(self, keep_patches: Tensor, keep_pieces: Tensor) -> tuple[Tensor, Tensor]:
         """Which to keep, (B, P) and (B, L) bool -> embeddings with the others masked, (B, P, D) and (B, L, D)."""
@@ -105,12 +158,14 @@ def make_inputs(
 
     `target`: "itm", "itc", "box x" (or y, width, height), "word lion" (masks that word of the text and predicts it), or
     a `Target`. `objects`: masks (side, side) bool by phrase, of the prepared image. ConfigError for what is no image, a
-    text that is too long, an unknown target, a word that the text does not have, and masks of another size.
+    text that is empty or too long, an unknown target, a word that the text does not have, and masks of another size.
     """
-    require(isinstance(text, str), "text", text, "of type str")
+    check_text(text)
     require(isinstance(target, str | Target), "target", target, "a name, or a Target")
     for phrase in objects or {}:
         require(isinstance(phrase, str), "objects", phrase, "masks by phrase, of type str")
+    if isinstance(model, Asked):
+        return model.inputs(image, text, target, objects)
     prepared, pixels = prepare_image(model, image)
     word = target.removeprefix("word ") if isinstance(target, str) and target.startswith("word ") else ""
     ids, places = encode_text(model, tokenizer, text, word)
@@ -152,18 +207,33 @@ def scene_inputs(
     model: XFM, tokenizer: Tokenizer, scene: Scene, target: str | Target = "itm", about: int | None = None
 ) -> AttributionInputs:
     """A synthetic scene with its caption, which is about all objects, or with the phrase that names object `about`."""
-    masks = [o.mask for o in scene.objects]
     caption = scene.caption if about is None else scene.phrases[about]
     phrases = [phrase.text for phrase in scene.phrases]
-    inputs = make_inputs(model, tokenizer, scene.image, caption.text, target, dict(zip(phrases, masks, strict=True)))
+    inputs = make_inputs(model, tokenizer, scene.image, caption.text, target)
+    masks = [_resized(o.mask, len(inputs.image)) for o in scene.objects]
     nouns = [span for span in caption.spans if span[2] == "noun"]
     # the first noun of a phrase is its object; others only locate it: "the lion below a car"
-    _, spans = tokenizer.encode_with_spans(caption.text, nouns if about is None else nouns[:1])
-    name_pieces = torch.zeros(len(inputs.pieces), dtype=torch.bool)
-    for first, after in spans:
-        name_pieces[first:after] = True
+    named = [
+        any(start < last and end > first for first, last, _ in (nouns if about is None else nouns[:1]))
+        for start, end in word_spans(caption.text)
+    ]
+    name_pieces = torch.tensor([word >= 0 and named[word] for word in inputs.words.owner])
     truth = np.logical_or.reduce(masks if about is None else masks[about : about + 1])
-    return replace(inputs, truth=truth, name_pieces=name_pieces & ~inputs.fixed)
+    objects = dict(zip(phrases, masks, strict=True))
+    return replace(inputs, objects=objects, truth=truth, name_pieces=name_pieces & ~inputs.fixed)
+
+
+def check_text(text: object) -> None:
+    """ConfigError for what is no text, has no character to read, or cannot be encoded."""
+    require(isinstance(text, str), "text", text, "of type str")
+    assert isinstance(text, str)
+    require(bool(text.strip()), "text", text, "some words: of an empty text there is nothing to explain")
+    require(not _SURROGATE.search(text), "text", text, "without lone surrogates, which no encoding has")
+
+
+def _resized(mask: np.ndarray, side: int) -> np.ndarray:
+    """(H, W) bool as a model sees it, (side, side): each pixel has its nearest's value."""
+    return np.array(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)) > 0
 
 
 def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
@@ -179,10 +249,9 @@ def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
 def encode_text(model: XFM, tokenizer: Tokenizer, text: str, word: str = "") -> tuple[list[int], list[int]]:
     """The ids of a text, and the places among them of a word that it has.
 
-    ConfigError for a text that is too long, and for a word that it does not have, with the nearest one.
+    ConfigError for a text that is empty or too long, and for a word that it does not have, with the nearest one.
     """
-    require(isinstance(text, str), "text", text, "of type str")
-    require(not _SURROGATE.search(text), "text", text, "without lone surrogates, which no encoding has")
+    check_text(text)
     longest = model.config.text.positions - 2  # RoBERTa counts from PAD + 1
     span = re.search(rf"\b{re.escape(word)}\b", text) if word else None
     if word and not span:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..config_utils import one_of
 from ..model import XFM, initialise
 from .attribution import Attribution, attribute
+from .guests import Guest
 from .inputs import AttributionInputs
 
 __all__ = ["RankCorrelation", "attribution_correlation", "model_parts", "randomise_weights", "randomised_copy"]
@@ -33,7 +34,7 @@ class RankCorrelation:
 
 
 def randomise_weights(
-    make: Callable[[XFM], AttributionInputs], model: XFM, method: str, how: How = "cascading", seed: int = 0
+    make: Callable[[Any], AttributionInputs], model: XFM | Guest, method: str, how: How = "cascading", seed: int = 0
 ) -> list[RankCorrelation]:
     """The model's attribution against those with parts of the model randomised: from the target downwards, each part
     with those before it ("cascading"), or alone ("independent"). `make`: the inputs of a model."""
@@ -48,16 +49,23 @@ def randomise_weights(
     return correlations
 
 
-def randomised_copy(model: XFM, seed: int = 0) -> XFM:
-    """A copy with all weights initialised anew."""
+def randomised_copy(model: XFM | Guest, seed: int = 0) -> Any:
+    """A copy with all weights initialised anew; a guest's are drawn with the mean and the deviation of each tensor."""
     fresh = copy.deepcopy(model)
-    initialise(fresh, _SEED + seed)
+    if isinstance(fresh, Guest):
+        fresh.redraw(_SEED + seed)
+    else:
+        initialise(fresh, _SEED + seed)
     return fresh
 
 
-def model_parts(model: XFM) -> dict[str, set[str]]:
+def model_parts(model: XFM | Guest) -> dict[str, set[str]]:
     """From the target downwards: part -> the names of its weights."""
     names, parts = list(model.state_dict()), {}
+    if isinstance(model, Guest):
+        for depth, prefixes in model.layers():
+            parts[f"layer {depth}"] = {name for name in names if name.startswith(prefixes)}
+        return parts | {"the rest": set(names) - set().union(*parts.values())}
     parts["heads"] = {name for name in names if name.startswith("objectives.")}
     encoders = [stack for name, stack in model.stacks.items() if name != "fusion"]
     for label, stacks in (("fusion layer", [model.stacks["fusion"]]), ("encoders' layer", encoders)):

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..config_utils import require
 from ..data.tokenizer import Tokenizer
 
-__all__ = ["PatchAxis", "TokenAxis", "token_axis"]
+__all__ = ["PatchAxis", "TokenAxis", "axis", "token_axis", "word_spans"]
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,20 @@ class PatchAxis:
 
 def token_axis(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> TokenAxis:
     """The pieces of a text, and the words, numbers and punctuation marks that they belong to."""
-    spans = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
-    pieces, owner = ["<s>"], [-1]
-    for i, (start, end) in zip(ids[1:-1], tokenizer.backend.encode(text).offsets, strict=True):
-        inside = [word for word, (first, last) in enumerate(spans) if first < end and last > start]
-        pieces.append(tokenizer.decode([i]))
-        owner.append(inside[0] if inside else -1)  # white space belongs to none
-    return TokenAxis((*pieces, "</s>"), (*owner, -1), tuple(text[first:last] for first, last in spans))
+    pieces = ["<s>", *(tokenizer.decode([i]) for i in ids[1:-1]), "</s>"]
+    return axis(text, pieces, [(0, 0), *tokenizer.backend.encode(text).offsets, (0, 0)])
+
+
+def axis(text: str, pieces: Sequence[str], spans: Sequence[tuple[int, int]]) -> TokenAxis:
+    """Pieces with the characters that each is, from and to: what has none, or white space, is of no word."""
+    words = word_spans(text)
+    owner = []
+    for start, end in spans:
+        inside = [word for word, (first, last) in enumerate(words) if first < end and last > start]
+        owner.append(inside[0] if inside else -1)
+    return TokenAxis(tuple(pieces), tuple(owner), tuple(text[first:last] for first, last in words))
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Words, numbers and punctuation marks: from and to which character."""
+    return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]

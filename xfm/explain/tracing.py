@@ -34,13 +34,12 @@ from ..model.modes import eval_mode
 from ..text import parse_json, shown
 from .attention_capture import capture
 from .inputs import AttributionInputs, make_inputs
-from .targets import ITM, Outputs, Target
+from .targets import ITC, ITM, Outputs, Target
 from .token_axes import PatchAxis, TokenAxis
 
 __all__ = ["AttentionMap", "Trace", "capture_attention", "trace"]
 
 _METADATA = "trace"  # the key of what is no array
-_AXES = {"text": "words", "image": "patches"}  # of an AttentionSite: as views call them
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def trace(
     """
     require(isinstance(target, str | Target), "target", target, "a name, or a Target")
     known = {phrase: _checked_box(phrase, box) for phrase, box in (boxes or {}).items()}
-    inputs = make_inputs(model, tokenizer, image, text, target or ITM)
+    inputs = make_inputs(model, tokenizer, image, text, target or (ITM if "itm" in model.objectives else ITC))
     with eval_mode(model), ExitStack() as stack:
         modules = {name: hooks.layers(model, layers) for name, layers in model.stacks.items()}
         first = {name: next(iter(layers.values())) for name, layers in modules.items()}
@@ -180,12 +179,14 @@ def trace(
         layers = [hooks.tokens(t) for t in (*entered[name], *(layer[0] for layer in by_layer.values()))]
         if len({layer.shape for layer in layers}) == 1:
             states[name] = torch.cat(layers).float().cpu()
+    weights = inputs.traced({name: attention.weights for name, attention in maps.items()})
+    slopes = inputs.traced({name: m.gradients for name, m in maps.items() if m.gradients is not None})
     return Trace(
         text,
         inputs.image,
         inputs.words,
         inputs.grid,
-        maps,
+        {n: AttentionMap(w, maps[n].queries, maps[n].keys, slopes.get(n)) for n, w in weights.items()},
         states,
         scores,
         inputs.target.name if target else "",
@@ -203,18 +204,16 @@ def _checked_box(phrase: object, box: Sequence[float]) -> tuple[float, float, fl
 
 
 def capture_attention(inputs: AttributionInputs, gradients: bool = True) -> tuple[dict[str, AttentionMap], Outputs]:
-    """All attention of one pass, by the names that the model's `stacks` give it, with the target's gradients by the
+    """All attention of one pass, by the names of `inputs.sites()`, with the target's gradients by the
     weights; and the pass's outputs. No parameter's `.grad` is touched."""
-    model, maps = inputs.model, {}
+    sites, maps = inputs.sites(), {}
     graph = torch.enable_grad() if gradients else torch.no_grad()
-    with graph, capture(model, gradients=gradients) as captured:
+    with graph, capture(inputs.model, gradients=gradients) as captured:
         out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
         if gradients:
             captured.differentiate(inputs.target.score(out)[0])
-    for stack in model.stacks.values():
-        for name, site in stack.attentions.items():
-            names = [stack.attention(name, layer) for layer in range(len(hooks.layers(model, stack)))]
-            kinds = (captured.weights, captured.gradients) if gradients else (captured.weights,)
-            stacked = [torch.stack([by_name[n][0].detach() for n in names]).float().cpu() for by_name in kinds]
-            maps[name] = AttentionMap(stacked[0], _AXES[site.queries], _AXES[site.keys], *stacked[1:])
+    kinds = (captured.weights, captured.gradients) if gradients else (captured.weights,)
+    for name, site in sites.items():
+        stacked = [torch.stack([by_name[n][0].detach() for n in site.modules]).float().cpu() for by_name in kinds]
+        maps[name] = AttentionMap(stacked[0], site.queries, site.keys, *stacked[1:])
     return maps, out

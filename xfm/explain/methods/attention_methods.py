@@ -39,7 +39,9 @@ def rollout(inputs: AttributionInputs) -> Rows:
     token = inputs.target.token
     if token is None:
         _require(maps, "language", "vision")
-        return _encoder_rollout(maps["language"])[0], _between_patches(_encoder_rollout(maps["vision"]), inputs)
+        means = {name: attention.weights.mean(1) for name, attention in maps.items()}
+        text, image = (_read(_encoder_rollout(maps[name]), name, means, inputs) for name in ("language", "vision"))
+        return text, image
     text, image = bimodal_rollout(maps)[-1]
     return text[token], image[token, 1:]
 
@@ -68,15 +70,17 @@ def generic(inputs: AttributionInputs) -> Rows:
     What a token keeps of itself, the identity that the relevance of words starts from, is left out.
     """
     attention, _ = capture_attention(inputs)
-    _require(attention)
-    maps, token = _weight_gradient(attention), inputs.target.token
+    token = inputs.target.token
+    _require(attention, *(() if token is not None else ("language", "vision")))
+    maps = _weight_gradient(attention)
     image, text = (torch.eye(maps[name].shape[-1]) for name in ("vision", "language"))
     for layer in maps["vision"]:
         image = image + layer @ image
     for layer in maps["language"]:
         text = text + layer @ text
     if token is None:
-        return (text - torch.eye(len(text)))[0], _between_patches(image - torch.eye(len(image)), inputs)
+        text = _read(text, "language", maps, inputs, itself=False)
+        return text, _read(image, "vision", maps, inputs, itself=False)
     memory = _memory(_normalised(image), attention)
     across = torch.zeros(len(text), memory.shape[1])
     for within, cross in zip(maps["fusion"], maps["cross"], strict=True):
@@ -89,10 +93,11 @@ def layer_gradients(inputs: AttributionInputs) -> Rows:
     """After LeGrad (Bousselham et al., 2024): positive gradients by the weights, mean over heads and queries, summed
     over layers. LeGrad reads the target anew at each layer; here it is the last layer's."""
     maps, _ = capture_attention(inputs)
-    _require(maps)
+    _require(maps, *(() if "fusion" in inputs.sites() else ("language", "vision")))
     summed = {n: m.gradients.clamp_min(0).mean((1, 2)).sum(0) for n, m in maps.items() if m.gradients is not None}
-    patches = summed["vision"][-len(inputs.patches) :] + _share_pooled(summed["cross"])
-    return summed["language"] + summed["fusion"], patches
+    text, image = (summed[name] + summed.get(f"{name} pool", 0) for name in ("language", "vision"))
+    text, image = text[: len(inputs.pieces)], image[-len(inputs.patches) :]
+    return (text + summed["fusion"], image + _share_pooled(summed["cross"])) if "fusion" in summed else (text, image)
 
 
 def _require(maps: Mapping[str, object], *names: str) -> None:
@@ -119,14 +124,28 @@ def _last_layer(maps: Mapping[str, Tensor], inputs: AttributionInputs) -> Rows:
     token = inputs.target.token
     if token is None:
         _require(maps, "language", "vision")
-        return maps["language"][-1][0], _between_patches(maps["vision"][-1], inputs)
+        text, image = (_read(maps[name][-1], name, maps, inputs, last=True) for name in ("language", "vision"))
+        return text, image
     return maps["fusion"][-1][token], _share_pooled(maps["cross"][-1][token])
 
 
-def _between_patches(vision: Tensor, inputs: AttributionInputs) -> Tensor:
-    """(N, N) of the vision encoder's tokens -> (P,): to each patch, mean from all patches."""
-    count = len(inputs.patches)
-    return vision[-count:].mean(0)[-count:]
+def _read(
+    tokens: Tensor,
+    encoder: str,
+    maps: Mapping[str, Tensor],
+    inputs: AttributionInputs,
+    itself: bool = True,
+    last: bool = False,
+) -> Tensor:
+    """What each token after an encoder is made of, (N, N) -> the pieces or patches that its feature is made of: the row
+    of the token that it is read from, the mean of the patches' rows, or what an attention that pools the tokens gathers
+    of them (`last`: of those that enter it). `itself`: with what the token read keeps of itself, the identity."""
+    rows, token = tokens if itself else tokens - torch.eye(len(tokens)), inputs.reads[encoder]
+    if (pool := maps.get(f"{encoder} pool")) is not None:
+        row = pool[-1][0] if last else pool[-1][0] @ tokens
+    else:
+        row = rows[-len(inputs.patches) :].mean(0) if token is None else rows[token]
+    return row[: len(inputs.pieces)] if encoder == "language" else row[-len(inputs.patches) :]
 
 
 def _share_pooled(row: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from ... import seeding
 from ..inputs import BATCH, AttributionInputs
-from ..targets import full_mask, model_outputs
 from .attention_methods import Rows
 
 __all__ = ["ablation", "grad_cam", "gradient_shap", "input_gradient", "integrated", "objects", "occlusion", "saliency",
@@ -113,11 +112,14 @@ def grad_cam(inputs: AttributionInputs, seed: int, progress: bool) -> Rows:
     patches, pieces = nn.Identity(), nn.Identity()
     side = inputs.grid.grid
 
+    def in_place(tokens: Tensor) -> Tensor:
+        return rearrange(patches(rearrange(tokens, "b (y x) d -> b d y x", y=side)), "b d y x -> b (y x) d")
+
+    def in_order(tokens: Tensor) -> Tensor:
+        return rearrange(pieces(rearrange(tokens, "b l d -> b d l")), "b d l -> b l d")
+
     def forward(image: Tensor, text: Tensor) -> Tensor:
-        image = patches(rearrange(inputs.model.vision.encode(image), "b (y x) d -> b d y x", y=side))
-        text = pieces(rearrange(inputs.model.text.encode(text, full_mask(text)), "b l d -> b d l"))
-        out = model_outputs(inputs.model, rearrange(text, "b d l -> b l d"), rearrange(image, "b d y x -> b (y x) d"))
-        return inputs.target.score(out).float()
+        return inputs.through(image, text, in_place, in_order)
 
     values: Any = [
         ca.LayerGradCam(forward, layer).attribute(_embedded(inputs), relu_attributions=True)

@@ -1,0 +1,42 @@
+"""Guests with random weights, from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_guests
+
+import xfm
+from xfm.guests.handle import GuestLab
+
+
+@pytest.fixture(scope="package")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return small_guests.saved(tmp_path_factory.mktemp("open_clip"))
+
+
+@pytest.fixture(scope="package")
+def hugging_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_guests.save_hugging_face(tmp_path_factory.mktemp("clip-of-transformers"))
+
+
+@pytest.fixture(scope="package")
+def guest(files: dict[str, Path], hugging_face: Path) -> Callable[[str], GuestLab]:
+    """By the name of its config."""
+
+    @cache
+    def opened(name: str) -> GuestLab:
+        if name == "hugging face":
+            return xfm.load(f"hf_clip:{hugging_face}")
+        return xfm.load(f"open_clip:{name}", pretrained=files[name])
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)

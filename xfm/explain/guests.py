@@ -1,0 +1,327 @@
+"""A dual encoder of another library as explanations see it: what it has to say of itself, and the rest.
+
+`xfm.guests` has open_clip's models and Hugging Face's CLIP; docs/add-a-model.md says how to bring another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .. import seeding
+from ..config_utils import ConfigError, nearest, require
+from ..diagnostics import hooks
+from ..images import ImageLike, pixels
+from ..model.modes import eval_mode
+from ..text import shown
+from .inputs import AttributionInputs, Site, Through, check_text
+from .targets import ITC, TARGETS, Target
+from .token_axes import PatchAxis, axis
+
+__all__ = ["DualOutputs", "Guest", "GuestInputs", "Tokens", "Tower"]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """Where a guest's encoder has what; names are dotted, from `net`."""
+
+    attentions: tuple[str, ...] = ()  # its self-attentions, the first layer's first; (): none over tokens
+    read: int | None = 0  # the token that the feature is read from; None: the mean of the patches
+    pool: str = ""  # an attention by which one query gathers the tokens after the layers
+    features: str = ""  # the module whose output Grad-CAM is of: the last whose tokens, or places, the feature mixes
+
+
+class Tokens(NamedTuple):
+    """A text as a guest reads it."""
+
+    ids: list[int]  # as the text tower takes them, padded where it wants that
+    pieces: list[str]  # of the first ids: all that the text's feature depends on
+    spans: list[tuple[int, int]]  # of each piece, its characters of the text; (0, 0): none, so it is never masked
+    read: int  # the place that the feature is read from
+
+
+class Guest(nn.Module):
+    """A dual encoder of pictures and texts. Another library's is a subclass that sets the attributes, and has the four
+    methods that raise NotImplementedError here.
+
+    A picture's parts are squares of its pixels, and one that is masked has the mean colour, 0; a text's are the vectors
+    of its pieces, and one that is masked is the mean of the vocabulary. So nothing need be known of how a tower begins.
+    """
+
+    label: str  # what people call it
+    side: int  # pixels of a prepared picture's side
+    patch: int  # pixels of a patch's
+    mean: tuple[float, ...]  # of the colours that `prepare` takes off ...
+    std: tuple[float, ...]  # ... and divides by
+    image_tower: Tower
+    text_tower: Tower
+    tokenizer: Any = None  # its own, where it has one
+    embedding: str  # the module that turns ids (B, T) into vectors (B, T, D)
+
+    objectives = ("itc",)  # what it can be asked for
+    stacks: Mapping[str, Any] = {}  # no states are traced
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net.eval()
+
+    def prepare(self, picture: np.ndarray) -> Tensor:
+        """(H, W, 3) uint8 of any size -> (3, side, side), by the model's own transform."""
+        raise NotImplementedError
+
+    def tokenise(self, text: str) -> Tokens:
+        """ConfigError for a text that is too long."""
+        raise NotImplementedError
+
+    def image_features(self, pictures: Tensor) -> Tensor:
+        """(B, 3, side, side) -> (B, E)"""
+        raise NotImplementedError
+
+    def text_features(self, ids: Tensor) -> Tensor:
+        """(B, T) -> (B, E)"""
+        raise NotImplementedError
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by, where classes are told apart."""
+        return 100.0
+
+    def forward(self, image: Tensor, text: Tensor) -> DualOutputs:
+        """Features (B, E) of each kind, of any length, as pairs."""
+        return DualOutputs(F.normalize(image, dim=-1), F.normalize(text, dim=-1))
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    def image(self, image: ImageLike) -> tuple[np.ndarray, Tensor]:
+        """Any picture (see `xfm.images`), by the model's own transform -> what the patches cover of it: to draw,
+        (S, S, 3) uint8, and as the model takes it, (3, S, S)."""
+        covered = self.side // self.patch * self.patch
+        values = self.prepare(pixels(image))[:, :covered, :covered]
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
+        drawn = ((values.cpu() * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
+        return drawn.permute(1, 2, 0).contiguous().numpy(), values.to(self.device)
+
+    def inputs(
+        self,
+        image: ImageLike,
+        text: str,
+        target: str | Target = "itc",
+        objects: Mapping[str, np.ndarray] | None = None,
+    ) -> GuestInputs:
+        """As `explain.make_inputs`. `target`: "itc", the cosine; "word lion", what that word adds to it; or what
+        `among` returns. ConfigError for what the model cannot be asked."""
+        check_text(text)
+        require(isinstance(target, str | Target), "target", target, "a name, or a Target")
+        drawn, values = self.image(image)
+        ids, pieces, spans, _ = self.tokenise(text)
+        words, length = axis(text, pieces, spans), len(pieces)
+        whole = torch.tensor(ids, device=self.device)
+        table: Any = self.net.get_submodule(self.embedding)
+        with torch.no_grad(), eval_mode(self):
+            embedded = table(whole[None])[0, :length]
+        fixed = torch.tensor([start == end for start, end in spans])
+        middle = table.weight.detach().float().mean(0).to(embedded.dtype)
+        patches = rearrange(values, "c (y p) (x q) -> (y x) (c p q)", p=self.patch, q=self.patch)
+        masks = {phrase: np.asarray(mask, bool) for phrase, mask in (objects or {}).items()}
+        for phrase, mask in masks.items():
+            require(mask.shape == drawn.shape[:2], f"objects[{shown(phrase)}].shape", mask.shape, f"{drawn.shape[:2]}")
+        asked, left_out = self._asked(target, text), None
+        if isinstance(target, str) and target.startswith("word "):
+            left_out = _of_word(target.removeprefix("word "), text, words.owner, words.words) & ~fixed
+        return GuestInputs(
+            self,
+            asked,
+            drawn,
+            text,
+            words,
+            PatchAxis(len(drawn) // self.patch, self.patch),
+            patches,
+            embedded,
+            torch.zeros_like(patches),
+            torch.where(fixed.to(self.device)[:, None], embedded, middle),
+            fixed,
+            masks,
+            ids=whole,
+            left_out=left_out,
+        )
+
+    def among(self, text: str, others: Sequence[str]) -> Target:
+        """The question which of several texts a picture belongs to: the log-probability (nats) of `text` among it and
+        the others, by the softmax of scaled cosines. ConfigError for no others."""
+        others = [other for other in others if other != text]
+        require(bool(others), "others", others, "one or more texts besides the one that is asked about")
+        wrong = self.features_of_texts(others)
+
+        def score(out: Any) -> Tensor:
+            logits = torch.cat([out.itc[:, None], out.image @ wrong.T], 1) * self.logit_scale
+            return logits.float().log_softmax(-1)[:, 0]
+
+        return Target(f"class among {1 + len(others)}", score, "itc", None)
+
+    @torch.no_grad()
+    def features_of_texts(self, texts: Sequence[str]) -> Tensor:
+        """(N, E) of length 1."""
+        for text in texts:
+            check_text(text)
+        with eval_mode(self):
+            rows = [torch.tensor([self.tokenise(text).ids], device=self.device) for text in texts]
+            return torch.cat([F.normalize(self.text_features(ids), dim=-1) for ids in rows])
+
+    @torch.no_grad()
+    def features_of_images(self, images: Sequence[ImageLike]) -> Tensor:
+        """(N, E) of length 1."""
+        with eval_mode(self):
+            rows = [self.prepare(pixels(image))[None].to(self.device) for image in images]
+            return torch.cat([F.normalize(self.image_features(picture), dim=-1) for picture in rows])
+
+    def _asked(self, target: str | Target, text: str) -> Target:
+        if isinstance(target, str) and target.startswith("word "):
+            return replace(ITC, name=f"itc by {target.removeprefix('word ')}")
+        chosen = TARGETS.get(target, target) if isinstance(target, str) else target
+        if not isinstance(chosen, Target) or chosen.head not in self.objectives:
+            name = target if isinstance(target, str) else target.name
+            raise ConfigError(
+                f"target = {shown(name)}: {self.label} compares pictures with texts, and has no other head; ask for "
+                f"'itc', for 'word ...' of {shown(text)}, or for a class (`among`)"
+            )
+        return chosen
+
+    def redraw(self, seed: int) -> None:
+        """Draws all weights anew, normal with the mean and the deviation that each tensor has."""
+        with torch.no_grad():
+            for name, p in self.named_parameters():
+                noise = torch.randn(p.shape, generator=seeding.generator(seed, "guest", name))
+                p.copy_(p.mean() + noise.to(p) * p.std(unbiased=False))
+
+    def layers(self) -> list[tuple[int, tuple[str, ...]]]:
+        """From the last layer down: its index, and how the names of its weights begin, in either tower."""
+        towers = [[f"net.{n.rpartition('.')[0]}." for n in t.attentions] for t in (self.image_tower, self.text_tower)]
+        return [(i, tuple(t[i] for t in towers if i < len(t))) for i in reversed(range(max(map(len, towers))))]
+
+
+@dataclass(frozen=True)
+class DualOutputs:
+    """Of B pictures and texts, of length 1."""
+
+    image: Tensor  # (B, E)
+    text: Tensor  # (B, E)
+
+    @property
+    def itc(self) -> Tensor:
+        """(B,) cosine similarity."""
+        return (self.image * self.text).sum(-1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GuestInputs(AttributionInputs):
+    """Made by `Guest.inputs`: patches are pixels (P, 3 patch²)."""
+
+    ids: Tensor = field(kw_only=True)  # (T,)
+    left_out: Tensor | None = None  # (L,) bool: the question is what these pieces add
+
+    def outputs(self, patches: Tensor, pieces: Tensor) -> Any:
+        guest, grid = self.model, self.grid
+        rest = guest.side - grid.grid * grid.size  # what no patch covers: the mean colour
+        pictures = rearrange(patches, "b (y x) (c p q) -> b c (y p) (x q)", y=grid.grid, c=3, p=grid.size)
+        embedding = guest.net.get_submodule(guest.embedding)
+
+        def embedded(_: nn.Module, __: object, out: Tensor) -> Tensor:
+            return torch.cat([pieces.to(out.dtype), out[:, pieces.shape[1] :]], 1)
+
+        image = guest.image_features(F.pad(pictures, (0, rest, 0, rest)))
+        with embedding.register_forward_hook(embedded):
+            text = guest.text_features(self.ids.expand(len(pieces), -1))
+        return guest(image, text)
+
+    def __call__(self, patches: Tensor, pieces: Tensor) -> Tensor:
+        score = super().__call__(patches, pieces)
+        if self.left_out is None:
+            return score
+        without = torch.where(self.left_out.to(pieces.device)[:, None], self.masked_pieces, pieces)
+        return score - super().__call__(patches, without)
+
+    def through(self, patches: Tensor, pieces: Tensor, image: Through, text: Through) -> Tensor:
+        self._one_pass()
+        guest, grid, length = self.model, self.grid.grid, pieces.shape[1]
+        for name, tower in (("picture", guest.image_tower), ("text", guest.text_tower)):
+            if not tower.features:
+                raise ConfigError(f"{guest.label}: no module of its {name} tower is known to have features a place")
+
+        def of_picture(_: nn.Module, __: object, out: Tensor) -> Tensor:
+            if out.ndim == 4:
+                places = F.interpolate(out, (grid, grid), mode="bilinear")  # a no-op where there is one a patch
+                passed = image(hooks.tokens(places)).mT.unflatten(2, (grid, grid))
+                return F.interpolate(passed, out.shape[2:], mode="bilinear")
+            before = out.shape[1] - grid**2
+            return torch.cat([out[:, :before], image(out[:, before:])], 1)
+
+        def of_text(_: nn.Module, __: object, out: Tensor) -> Tensor:
+            return torch.cat([text(out[:, :length]), out[:, length:]], 1)
+
+        towers = ((guest.image_tower, of_picture), (guest.text_tower, of_text))
+        held = [guest.net.get_submodule(tower.features).register_forward_hook(hook) for tower, hook in towers]
+        try:
+            return super().__call__(patches, pieces)
+        finally:
+            for handle in held:
+                handle.remove()
+
+    @property
+    def paired(self) -> nn.Module:
+        return self.model
+
+    @property
+    def reads(self) -> dict[str, int | None]:
+        return {"language": self.model.tokenise(self.text).read, "vision": self.model.image_tower.read}
+
+    def sites(self) -> dict[str, Site]:
+        self._one_pass()
+        found = {}
+        towers = (("language", self.model.text_tower, "words"), ("vision", self.model.image_tower, "patches"))
+        for name, tower, axis_name in towers:
+            if tower.attentions:
+                found[name] = Site([f"net.{n}" for n in tower.attentions], axis_name, axis_name)
+            if tower.attentions and tower.pool:
+                found[f"{name} pool"] = Site([f"net.{tower.pool}"], axis_name, axis_name)
+        return found
+
+    def traced(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A tower without a class token has none that is pooled but after its last layer, by the attention that pools;
+        what it has besides, as registers, counts as that token."""
+        traced, patches, length = {}, len(self.patches), len(self.pieces)
+        if "language" in maps:
+            traced["language"] = maps["language"][..., :length, :length]
+        if (vision := maps.get("vision")) is not None:
+            others = vision[..., : vision.shape[-1] - patches].sum(-1, keepdim=True)
+            columns = torch.cat([others, vision[..., -patches:]], -1)
+            first = columns[..., :1, :] if vision.shape[-1] > patches else torch.zeros_like(columns[..., :1, :])
+            traced["vision"] = torch.cat([first, columns[..., -patches:, :]], -2)
+            pool = maps.get("vision pool")
+            if pool is not None and pool.shape[1] == vision.shape[1]:
+                traced["vision"][-1, :, 0, 1:] = pool[0, :, 0, -patches:]
+        return traced
+
+    def _one_pass(self) -> None:
+        if self.left_out is not None:
+            raise ConfigError(
+                f"target = {shown(self.target.name)}: what a word adds is the difference of two passes, which no "
+                "pass's attention or features tell; use a gradient or perturbation method, 'integrated gradients' say"
+            )
+
+
+def _of_word(word: str, text: str, owner: Sequence[int], words: Sequence[str]) -> Tensor:
+    """(L,) bool: the pieces of a word that the text has. ConfigError, with the nearest, for one that it has not."""
+    if word not in words or words.index(word) not in owner:
+        hint = nearest(word, [w for w in words if re.match(r"\w", w)], after=" ")
+        raise ConfigError(f"target = {shown('word ' + word)}: the text has no such word; {hint}it is {shown(text)}")
+    return torch.tensor([o >= 0 and words[o] == word for o in owner])

@@ -1,0 +1,79 @@
+"""One handle on a guest, as `Lab` is on a run: `clip = xfm.load("open_clip:ViT-B-32", pretrained=file)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..config_utils import require
+from ..evaluation.retrieval_set import RetrievalSet
+from ..explain.attribution import Attribution, attribute
+from ..explain.guests import Guest, GuestInputs
+from ..explain.inputs import scene_inputs
+from ..explain.targets import Target
+from ..explain.tracing import Trace, trace
+from ..images import ImageLike
+
+__all__ = ["GuestLab"]
+
+
+class GuestLab:
+    """A guest with what explanations and views need of it. Images may be a path, a PIL image, an array or the bytes of
+    a file, of any size; the model's own transform prepares them."""
+
+    def __init__(self, model: Guest):
+        self.model = model
+
+    def __repr__(self) -> str:
+        return f"GuestLab: {self.model.label}"
+
+    @property
+    def tokenizer(self) -> Any:
+        """The guest's own."""
+        return self.model.tokenizer
+
+    def inputs(
+        self,
+        image: ImageLike | Any,
+        text: str = "",
+        target: str | Target = "itc",
+        about: int | None = None,
+        among: Sequence[str] = (),
+    ) -> GuestInputs:
+        """A picture and a text as what explanations are asked about: "itc", "word lion", or with `among` which of
+        several texts the picture belongs to. Or a scene of the drawn world, as `Lab.inputs` takes it."""
+        given: Any = image
+        if hasattr(given, "objects"):
+            return scene_inputs(self.model, self.tokenizer, given, target, about)  # type: ignore[arg-type, return-value]
+        return self.model.inputs(image, text, self.model.among(text, among) if among else target)
+
+    def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:
+        """Every attention of one picture and one text in either tower: see `explain.trace`."""
+        model: Any = self.model
+        return trace(model, self.tokenizer, image, text, target, **options)
+
+    def attribute(
+        self,
+        image: ImageLike | Any,
+        text: str = "",
+        method: str = "generic attention",
+        target: str | Target = "itc",
+        about: int | None = None,
+        among: Sequence[str] = (),
+    ) -> Attribution:
+        """Which words and patches a target is due to, by one of `explain.METHODS`: see `explain.attribute`."""
+        return attribute(self.inputs(image, text, target, about, among), method)
+
+    def retrieval_set(
+        self, images: Sequence[ImageLike], texts: Sequence[str], truth: np.ndarray | None = None
+    ) -> RetrievalSet:
+        """What `RetrievalExplorer` shows of N pictures and N texts; `truth` (N, N) bool: which belong together, by
+        default the first to the first, and so on. ConfigError for different numbers."""
+        require(len(images) == len(texts), "texts", len(texts), f"{len(images)}, as many as there are images")
+        pictures, sentences = self.model.features_of_images(images), self.model.features_of_texts(texts)
+        drawn = np.stack([self.model.image(image)[0] for image in images])
+        true = np.eye(len(texts), dtype=bool) if truth is None else np.asarray(truth, bool)
+        features = pictures.float().cpu().numpy(), sentences.float().cpu().numpy()
+        return RetrievalSet(drawn, tuple(texts), features[0] @ features[1].T, *features, true)

@@ -1,0 +1,184 @@
+"""open_clip's models as guests: CLIP, SigLIP and their like, by transformers of its own or timm's, or CLIP's ResNets.
+
+Nothing is fetched unless the call names one of open_clip's tags.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor, nn
+
+from ..config_utils import ConfigError, require
+from ..explain.guests import Guest, Tokens, Tower
+from ..text import brief, printable, shown
+
+__all__ = ["OpenClip", "open_model"]
+
+CONVOLVED = 32  # pixels a side of a convolutional tower's last places
+
+
+def open_model(name: str, pretrained: str | os.PathLike[str] = "") -> OpenClip:
+    """`name`: one of `open_clip.list_models()`; `pretrained`: a local file of weights, or one of open_clip's tags for
+    that model, which open_clip fetches. ConfigError, which says what to fetch and how to give it, for anything else."""
+    import open_clip
+
+    known, given = open_clip.list_models(), os.fspath(pretrained)
+    if name not in known:
+        near = difflib.get_close_matches(name[:100], known, cutoff=0)
+        raise ConfigError(
+            f"load({shown('open_clip:' + name)}): open_clip has no such model; near are {', '.join(near)}"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    local = os.path.isfile(given)
+    if not local and given not in tags:
+        raise ConfigError(
+            f"pretrained = {shown(given)}: give the path of a file of weights for {name}, or a tag, which is then "
+            f"fetched: {', '.join(tags) or 'it has none'}"
+        )
+    config: Any = open_clip.get_model_config(name)
+    text = config["text_cfg"]
+    supported = not text.get("hf_model_name") and "multimodal_cfg" not in config and not text.get("embed_cls")
+    require(supported, "model", name, "a dual encoder with a text tower of open_clip's own, no CoCa")
+    words = text.get("hf_tokenizer_name", "")
+    if local and not words:
+        require("siglip" not in name.lower(), "model", name, "one with a tokenizer in its config: it would be fetched")
+    source = os.path.abspath(given) if local else given
+    try:
+        net: Any = open_clip.create_model(name, pretrained=source, require_pretrained=True)
+    except Exception as error:  # a foreign or truncated file, or no connection: open_clip raises as many kinds
+        way = "give weights that were saved of this model" if local else _how_to_fetch(name, given)
+        raise ConfigError(f"pretrained = {shown(given)}: open_clip cannot load it ({brief(error)}); {way}") from error
+    try:
+        options: Any = {"local_files_only": True} if local and words else {}
+        tokenizer = open_clip.get_tokenizer(name, **options)
+    except Exception as error:
+        raise ConfigError(
+            f"model = {shown(name)}: its tokenizer is not on this machine ({brief(error)}); once with a connection: "
+            f"transformers.AutoTokenizer.from_pretrained({printable(words)!r})"
+        ) from error
+    return OpenClip(name, net, tokenizer)
+
+
+def _how_to_fetch(name: str, tag: str) -> str:
+    import open_clip
+
+    config = open_clip.get_pretrained_cfg(name, tag)
+    where = f"https://huggingface.co/{config['hf_hub'].rstrip('/')}" if config.get("hf_hub") else config.get("url", "")
+    return f"offline: fetch its file of weights from {where}, and give its path as pretrained"
+
+
+class OpenClip(Guest):
+    """A model that `open_clip.create_model` returned, with its tokenizer."""
+
+    def __init__(self, name: str, net: Any, tokenizer: Any):
+        import open_clip
+
+        super().__init__(net)
+        self.label, self.tokenizer = name, tokenizer
+        visual: Any = net.visual
+        config = open_clip.transform.PreprocessCfg(**visual.preprocess_cfg)
+        height, width = config.input_size[1:]
+        require(height == width, f"{name}'s pictures", (height, width), "square")
+        self.side, self.mean, self.std = height, tuple(config.mean), tuple(config.std)
+        self._transform: Any = open_clip.transform.image_transform_v2(config, is_train=False)
+        self.image_tower, self.patch = _image_tower(visual, self.side)
+        at, text = ("", net) if hasattr(net, "transformer") else ("text.", net.text)
+        self.text_tower = Tower(
+            tuple(f"{at}transformer.resblocks.{i}.attn" for i in range(len(text.transformer.resblocks))),
+            features=f"{at}transformer.resblocks.{len(text.transformer.resblocks) - 1}.ln_1",
+        )
+        self.embedding, self._causal = f"{at}token_embedding", text.attn_mask is not None
+        self._pooled: str = getattr(net, "text_pool_type", None) or text.pool_type
+        self._end: int = getattr(net, "text_eos_id", None) or getattr(text, "eos_id", 0)
+        self._longest: int = net.context_length
+
+    @property
+    def logit_scale(self) -> float:
+        net: Any = self.net
+        return net.logit_scale.exp().item()
+
+    def prepare(self, picture: np.ndarray) -> Tensor:
+        return self._transform(Image.fromarray(picture))
+
+    def image_features(self, pictures: Tensor) -> Tensor:
+        net: Any = self.net
+        return net.encode_image(pictures)
+
+    def text_features(self, ids: Tensor) -> Tensor:
+        net: Any = self.net
+        return net.encode_text(ids)
+
+    def tokenise(self, text: str) -> Tokens:
+        ids: list[int] = self.tokenizer([text])[0].tolist()
+        own = getattr(self.tokenizer, "tokenizer", None)  # Hugging Face's
+        if own is None:
+            middle: list[int] = self.tokenizer.encode(text)
+            special = {self.tokenizer.sot_token_id: "<start>", self.tokenizer.eot_token_id: "<end>"}
+            named, count = [self.tokenizer.decode([i]) for i in middle], len(middle) + 2
+            start = 1
+        else:
+            middle = own(
+                text.lower() if getattr(own, "do_lower_case", False) else text, add_special_tokens=False
+            ).input_ids
+            named, count, start = [own.decode([i]) for i in middle], len(own(text).input_ids), 0
+            while start < len(ids) and middle and ids[start] != middle[0]:
+                start += 1
+            special = {}
+        require(
+            count <= self._longest, "text", f"{text[:40]}... ({count} tokens)", f"of at most {self._longest} tokens"
+        )
+        places = {"first": 0, "last": len(ids) - 1, "argmax": int(np.argmax(ids))}
+        read = ids.index(self._end) if self._pooled == "eos" and self._end in ids else places.get(self._pooled, 0)
+        length = read + 1 if self._causal else len(ids)
+        pieces = [special.get(i, "<pad>") for i in ids]
+        pieces[start : start + len(named)] = named
+        spans = [(0, 0)] * len(ids)
+        spans[start : start + len(named)] = _spans(text, named)
+        return Tokens(ids, pieces[:length], spans[:length], read)
+
+
+def _image_tower(visual: Any, side: int) -> tuple[Tower, int]:
+    """Where it has what, and the pixels of a patch's side."""
+    blocks: Any = getattr(getattr(visual, "transformer", None), "resblocks", None)
+    if blocks is not None and getattr(visual, "attn_pool", None) is None:
+        names = tuple(f"visual.transformer.resblocks.{i}.attn" for i in range(len(blocks)))
+        read = {"tok": 0}.get(visual.pool_type)
+        return Tower(names, read, features=f"visual.transformer.resblocks.{len(blocks) - 1}.ln_1"), visual.patch_size[0]
+    if hasattr(visual, "attnpool"):  # CLIP's ResNets
+        return Tower(("visual.attnpool",), 0, features="visual.layer4"), CONVOLVED
+    trunk: Any = getattr(visual, "trunk", None)
+    blocks, embed = getattr(trunk, "blocks", None), getattr(trunk, "patch_embed", None)
+    if isinstance(blocks, nn.Sequential | nn.ModuleList) and all(
+        hasattr(b, "attn") and hasattr(b, "norm1") for b in blocks
+    ):
+        names = tuple(f"visual.trunk.blocks.{i}.attn" for i in range(len(blocks)))
+        pool = "visual.trunk.attn_pool" if getattr(trunk, "attn_pool", None) is not None else ""
+        read = 0 if getattr(trunk, "global_pool", "") == "token" else None
+        size: Any = getattr(embed, "patch_size", (CONVOLVED,))
+        return Tower(names, read, pool, f"visual.trunk.blocks.{len(blocks) - 1}.norm1"), size[0]
+    patch: Any = getattr(visual, "patch_size", (CONVOLVED,))
+    return Tower(features="visual.trunk.stages" if hasattr(trunk, "stages") else ""), patch[0] if side >= patch[
+        0
+    ] else side
+
+
+def _spans(text: str, pieces: list[str]) -> list[tuple[int, int]]:
+    """The characters of a text that each piece is, from left to right, whatever case the pieces have. A piece that is
+    part of a character, as of an emoji, is of the next one."""
+    lowered, at, spans = text.lower() if len(text.lower()) == len(text) else text, 0, []
+    for piece in pieces:
+        wanted = piece.strip().lower()
+        while at < len(text) and text[at].isspace():
+            at += 1
+        found = lowered.find(wanted, at) if wanted and "�" not in wanted else -1
+        if found < 0:
+            spans.append((at, min(at + 1, len(text))))
+        else:
+            spans.append((found, found + len(wanted)))
+            at = found + len(wanted)
+    return spans
