@@ -242,7 +242,7 @@ class ExportCheckpoint:
     """The file to make."""
 
     def run(self) -> None:
-        from .train.checkpoint import export_checkpoint
+        from .train.export import export_checkpoint
 
         export_checkpoint(self.run_folder, self.out)
         print(printable(self.out))

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Lab", "checkpoints", "load"]
 
-PUBLISHED = "xfm:"
 CHECKPOINTS = Path(__file__).parent / "pretrained"  # how each was made stands in its README.md
 
 

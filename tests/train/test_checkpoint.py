@@ -24,7 +24,8 @@ from xfm.config import ConfigError
 from xfm.interop.checkpoint_file import CheckpointError
 from xfm.objectives import build
 from xfm.train import Run, RunError, manifest
-from xfm.train.checkpoint import CAPTIONING, KEPT, export_checkpoint, import_checkpoint
+from xfm.train.checkpoint import CAPTIONING, KEPT, import_checkpoint
+from xfm.train.export import export_checkpoint
 from xfm.train.weights import packed
 
 BESIDE = {"config": {"image_res": 64, "schedular": {"lr": 1e-4, "warmup": 0.1}, "names": ["a", None]}, "epoch": 3}
@@ -216,6 +217,21 @@ def test_what_the_published_model_cannot_be_is_not_exported(run: Run, tmp_path: 
     with pytest.raises(RunError, match="no run here"):
         export_checkpoint(tmp_path, tmp_path / "other.th")
     assert [*tmp_path.iterdir()] == [other.folder]
+
+
+def test_a_run_that_lost_what_was_kept_is_not_exported(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    (folder / CAPTIONING).unlink()
+    with pytest.raises(RunError, match=r"published\.json: does not fit .*lm_cap_head.* import the file again"):
+        export_checkpoint(folder, tmp_path / "back.th")
+    Run(folder, run.config).write({"published.json": '{"keys": [["temp", "save", "own"]], "holder": "", "beside": {}}'})
+    with pytest.raises(RunError, match=r"published\.json: does not fit"):
+        export_checkpoint(folder, tmp_path / "back.th")
+    (folder / KEPT).write_bytes((folder / KEPT).read_bytes()[:-1] + b"\7")
+    with pytest.raises(RunError, match=r"kept\.safetensors: is not the file that was saved"):
+        export_checkpoint(folder, tmp_path / "back.th")
+    assert [*tmp_path.iterdir()] == [folder]
 
 
 # ---- fine-tuned files, another resolution, another tokenizer

@@ -13,10 +13,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..model.vision import relative_index
 from .resolution import grid_of
 
-__all__ = ["CAPTIONING", "alias_of", "canonical", "from_published", "is_known", "our_name", "published_name",
-           "published_shapes", "sizes", "to_published"]  # fmt: skip
+__all__ = ["CAPTIONING", "TABLE", "alias_of", "buffer", "canonical", "from_published", "is_known", "our_name",
+           "published_name", "published_shapes", "sizes", "to_published"]  # fmt: skip
 
 _PLACES = {"i": r"\d+", "p": "weight|bias", "a": "query|key|value", "n": "[12]", "t": "cls|mask", "w": "word|position"}
 _VISION = [
@@ -74,6 +75,7 @@ _UNUSED = re.compile(
 )
 
 
+TABLE = ".relative_position_bias_table"  # how the names of relative position tables end
 CAPTIONING = re.compile(r"(text|fusion)_encoder\.lm_cap_head\..*")  # the captioning heads
 
 
@@ -90,6 +92,18 @@ def alias_of(published: str) -> str | None:
     if head == "lm_head.decoder.weight":
         return f"{encoder}.roberta.embeddings.word_embeddings.weight"
     return published.replace("decoder.bias", "bias") if re.fullmatch(r"lm(_cap)?_head\.decoder\.bias", head) else None
+
+
+def buffer(published: str, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor | None:
+    """An integer buffer of the published model, made of the tensors that it belongs to; None for what is none, or where
+    those are not there."""
+    positions = tensors.get(re.sub(r"\.position_ids$", ".position_embeddings.weight", published))
+    if published.endswith(".position_ids") and positions is not None:
+        return torch.arange(len(positions), dtype=dtype)[None]
+    table = tensors.get(re.sub(r"\.relative_position_index$", TABLE, published))
+    if published.endswith(".relative_position_index") and table is not None and grid_of(len(table)):
+        return relative_index(grid_of(len(table))).to(dtype)
+    return None
 
 
 def is_known(published: str) -> bool:

@@ -1,8 +1,8 @@
-"""The published checkpoint as a run folder, and back: nothing of it is dropped unsaid.
+"""The published checkpoint as a run folder: nothing of it is dropped unsaid.
 
 Beside what every run folder has: captioning.safetensors (the two captioning heads), kept.safetensors (what else the
 model here has no use for), both under published names, and published.json: every name of the file in its order, with
-its dtype and where it went, and what lay beside the tensors. By these `export_checkpoint` is the exact inverse.
+its dtype and where it went, and what lay beside the tensors. By these `export.export_checkpoint` is the exact inverse.
 """
 
 from __future__ import annotations
@@ -32,20 +32,16 @@ from ..files import explain_os_error
 from ..interop import published
 from ..interop.checkpoint_file import CheckpointError, identify, read_file, tensors_of
 from ..interop.resolution import grid_of, resize_table
-from ..model.vision import relative_index
 from ..objectives import build
 from ..text import brief, parse_json
-from .errors import RunError
 from .run import WEIGHTS, Run, environment
-from .weights import read_weights, undrawn
+from .weights import undrawn
 
-__all__ = ["CAPTIONING", "KEPT", "PUBLISHED", "ImportReport", "export_checkpoint", "import_checkpoint",
-           "imported"]  # fmt: skip
+__all__ = ["CAPTIONING", "KEPT", "PUBLISHED", "ImportReport", "import_checkpoint",
+           "imported", "sync"]  # fmt: skip
 
 CAPTIONING, KEPT, PUBLISHED = "captioning.safetensors", "kept.safetensors", "published.json"
-TABLE = ".relative_position_bias_table"
 HEAD_WIDTH = 64  # of every RoBERTa
-DERIVED = re.compile(r".*\.(relative_position_index|position_ids)")
 
 
 @dataclass(frozen=True)
@@ -198,7 +194,7 @@ def _own(
     if lacking := [name for name in missing if name not in heads]:
         raise CheckpointError(f"{file}: lacks {collapsed(lacking)}; an X-FM's encoders must be whole")
     present = {name: tensors[name] for name in expected if name in tensors}
-    resized = [n for n, t in present.items() if n.endswith(TABLE) and 0 < grid_of(len(t)) != grid]
+    resized = [n for n, t in present.items() if n.endswith(published.TABLE) and 0 < grid_of(len(t)) != grid]
     present |= {name: resize_table(present[name].float(), grid) for name in resized}
     if wrong := [n for n, t in present.items() if t.shape != expected[n]]:
         said = "; ".join(f"{n} has {tuple(tensors[n].shape)}, not {tuple(expected[n])}" for n in wrong)
@@ -216,19 +212,10 @@ def _fate(name: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -
     partner = published.alias_of(name) or ""
     if partner in tensors and torch.equal(tensors[name], tensors[partner]):
         return "alias"
-    if DERIVED.fullmatch(name) and torch.equal(tensors[name], _derived(name, tensors, tensors[name].dtype)):
+    buffer = published.buffer(name, tensors, tensors[name].dtype)
+    if buffer is not None and torch.equal(tensors[name], buffer):
         return "derived"
     return "captioning" if published.CAPTIONING.fullmatch(name) else "kept"
-
-
-def _derived(name: str, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:
-    """An integer buffer, of the tensors that it belongs to; empty where they are not there."""
-    if name.endswith("position_ids"):
-        table = tensors.get(name.replace("position_ids", "position_embeddings.weight"))
-        return torch.arange(len(table) if table is not None else 0, dtype=dtype)[None]
-    table = tensors.get(name.replace("_index", "_bias_table"))
-    grid = 0 if table is None else grid_of(len(table))
-    return relative_index(grid).to(dtype) if grid else torch.empty(0, dtype=dtype)
 
 
 def _is_json(value: Any) -> bool:
@@ -247,7 +234,7 @@ def _write(run: Run, parts: Mapping[str, Mapping[str, Tensor]], texts: Mapping[s
         with explain_os_error(run.folder):
             for name, tensors in parts.items():
                 save_file({n: t.contiguous() for n, t in tensors.items()}, made.folder / name)
-                _sync(made.folder / name)
+                sync(made.folder / name)
         made.write(texts, grown=parts)
         with explain_os_error(run.folder):
             made.folder.rename(run.folder)
@@ -255,55 +242,7 @@ def _write(run: Run, parts: Mapping[str, Mapping[str, Tensor]], texts: Mapping[s
         shutil.rmtree(made.folder, ignore_errors=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until the file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def export_checkpoint(folder: str | Path, out: str | Path) -> None:
-    """Writes a finished run as a file of the published form: of an imported run every name, tensor and value that it
-    was made of, in their order, with the run's own weights; of another run what the published code's pre-training
-    model needs. Tables that were interpolated stay at the run's resolution.
-
-    RunError for a run that is not finished or damaged, CheckpointError for one that the published model cannot be, and
-    FileError where `out` cannot be written; then nothing is left there.
-    """
-    run, out = Run.open(folder), Path(out)
-    if not run.done:
-        raise RunError(f"{run.folder}: not finished; train it to the end first")
-    require(not out.exists(), "out", str(out), "a file that is not there yet")
-    try:
-        tensors = published.to_published(read_weights(run.folder / WEIGHTS), run.config.model.vision.patch_size)
-    except KeyError as error:
-        raise CheckpointError(f"{run.folder}: {error.args[0]}; only the paper's form can be exported") from None
-    for name in (CAPTIONING, KEPT):
-        if run.has(name):
-            tensors |= read_weights(run.folder / name)
-    record = parse_json(run.read(PUBLISHED).decode()) if run.has(PUBLISHED) else _record(run, tensors)
-    state: dict[str, Tensor] = {}
-    for name, dtype, fate in record["keys"]:
-        own, kind = published.canonical(name), getattr(torch, dtype)
-        if fate == "derived":
-            state[name] = _derived(own, tensors, kind)
-        else:
-            state[name] = tensors[(published.alias_of(own) or own) if fate == "alias" else own].to(kind)
-    holder = record["holder"]
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
-    with explain_os_error(out):
-        try:
-            torch.save({holder: state, **record["beside"]} if holder else state, temporary)
-            _sync(temporary)
-            os.replace(temporary, out)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _record(run: Run, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What published.json would say of a run that was trained here."""
-    aliases = [f"{encoder}_encoder.lm_head.decoder.{p}" for encoder in ("text", "fusion") for p in ("weight", "bias")]
-    buffers = [name.replace("_bias_table", "_index") for name in tensors if name.endswith(TABLE)]
-    buffers.append("text_encoder.roberta.embeddings.position_ids")
-    keys = [[name, "float32", "own"] for name in tensors]
-    keys += [[name, "float32", "alias"] for name in aliases if published.alias_of(name) in tensors]
-    keys += [[name, "int64", "derived"] for name in buffers]
-    return {"keys": keys, "holder": "model", "beside": {"config": run.config.to_dict()}}

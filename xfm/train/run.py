@@ -1,8 +1,9 @@
 """Run folders: `runs/<name>/seed<k>/`, a run on disk. Every file is written to a temporary name, fsynced and replaced.
 
-config.json, environment.json, data.json (what your own data were), tokenizer.json, init.safetensors (of warm starts),
-metrics.jsonl, probes.jsonl (where asked for), model.safetensors (for readers), state.pt (all that a resume needs),
-evaluation.json, DONE; and manifest.json, by which each of them is checked when it is read.
+config.json, environment.json, data.json (what your own data were), tokenizer.json, init.safetensors (of warm starts;
+init.json: what others' encoders brought), metrics.jsonl, probes.jsonl (where asked for), model.safetensors (for
+readers), state.pt (all that a resume needs), evaluation.json, DONE; and manifest.json, by which each of them is checked
+when it is read.
 """
 
 from __future__ import annotations

@@ -1,0 +1,82 @@
+"""A run as a file of the published form: of an imported run (`checkpoint`), the file that it was made of."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config_utils import require
+from ..files import explain_os_error
+from ..interop import published
+from ..interop.checkpoint_file import CheckpointError
+from ..text import parse_json
+from .checkpoint import CAPTIONING, KEPT, PUBLISHED, sync
+from .errors import RunError
+from .run import WEIGHTS, Run
+from .weights import read_weights
+
+__all__ = ["export_checkpoint"]
+
+
+def export_checkpoint(folder: str | Path, out: str | Path) -> None:
+    """Writes a finished run as a file of the published form: of an imported run every name, tensor and value that it
+    was made of, in their order, with the run's own weights; of another run what the published code's pre-training
+    model needs. Tables that were interpolated stay at the run's resolution.
+
+    RunError for a run that is not finished or damaged, CheckpointError for one that the published model cannot be, and
+    FileError where `out` cannot be written; then nothing is left there.
+    """
+    run, out = Run.open(folder), Path(out)
+    if not run.done:
+        raise RunError(f"{run.folder}: not finished; train it to the end first")
+    require(not out.exists(), "out", str(out), "a file that is not there yet")
+    try:
+        tensors = published.to_published(read_weights(run.folder / WEIGHTS), run.config.model.vision.patch_size)
+    except KeyError as error:
+        raise CheckpointError(f"{run.folder}: {error.args[0]}; only the paper's form can be exported") from None
+    for name in (CAPTIONING, KEPT):
+        if run.has(name):
+            tensors |= read_weights(run.folder / name)
+    try:
+        record = parse_json(run.read(PUBLISHED).decode()) if run.has(PUBLISHED) else _record(run, tensors)
+        holder, beside = record["holder"], record["beside"]
+        state = {name: _tensor(name, getattr(torch, dtype), fate, tensors) for name, dtype, fate in record["keys"]}
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{run.folder / PUBLISHED}: does not fit the run's files ({error!r}). Put good copies back, also of "
+            f"{CAPTIONING} and {KEPT}, or import the file again"
+        ) from error
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
+    with explain_os_error(out):
+        try:
+            torch.save({holder: state, **beside} if holder else state, temporary)
+            sync(temporary)
+            os.replace(temporary, out)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _tensor(name: str, dtype: torch.dtype, fate: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    """A tensor as the file has it. LookupError where what it is made of is not there."""
+    own = published.canonical(name)
+    made = published.buffer(own, tensors, dtype) if fate == "derived" else None
+    if made is not None:
+        return made
+    return tensors[(published.alias_of(own) or own) if fate == "alias" else own].to(dtype)
+
+
+def _record(run: Run, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What published.json would say of a run that was trained here."""
+    aliases = [f"{encoder}_encoder.lm_head.decoder.{p}" for encoder in ("text", "fusion") for p in ("weight", "bias")]
+    buffers = [name.replace("_bias_table", "_index") for name in tensors if name.endswith(published.TABLE)]
+    buffers.append("text_encoder.roberta.embeddings.position_ids")
+    keys = [[name, "float32", "own"] for name in tensors]
+    keys += [[name, "float32", "alias"] for name in aliases if published.alias_of(name) in tensors]
+    keys += [[name, "int64", "derived"] for name in buffers]
+    return {"keys": keys, "holder": "model", "beside": {"config": run.config.to_dict()}}
