@@ -77,7 +77,8 @@ def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, st
     """The tasks that the data source can serve, and why not the others. ConfigError for one asked for by its name."""
     tasks = _listed(tasks)
     selected, skipped, data = [], {}, dataset(config)
-    source = f"data.dataset = {config.data.dataset!r} (sources: {', '.join(source.name for source in data.sources)})"
+    names = ", ".join(source.name for source in data.sources)
+    source = data.name if config.data.sources else f"data.dataset = {config.data.dataset!r} (sources: {names})"
     for name in select_tasks(tasks):
         if missing := [need for need in TASKS[name].needs if need not in data.provides]:
             skipped[name] = f"task {name!r} needs {' and '.join(missing)}, which {source} does not provide"
