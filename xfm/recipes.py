@@ -223,17 +223,17 @@ def changes() -> dict[str, dict[str, Any]]:
 
 
 def get(name: str) -> RunConfig:
-    """The config of "recipe" or "recipe+change+...", where a change is an ablation, a level or one of SPECIALISTS, which
-    is applied first. ConfigError for an unknown name, with the nearest one."""
+    """The config of "recipe" or "recipe+change+...": changes are ablations, levels, and SPECIALISTS, which come first.
+    ConfigError for an unknown name, with the nearest one."""
     require(isinstance(name, str), "recipe", name, "a name, as 'demo' or 'demo+no_stop_gradient'")
     recipe, *names = name.split("+")
     config = _look_up(RECIPES, recipe, "recipe")()
     merged: dict[str, Any] = {"name": name}
-    known = changes() | SPECIALISTS
-    chosen = [_look_up(known, name_of_change, "change") for name_of_change in names]
-    for specialist in filter(callable, chosen):
-        config = specialist(config)
-    for fields in (change for change in chosen if not callable(change)):
+    known: dict[str, Any] = changes() | SPECIALISTS
+    chosen = {name_of_change: _look_up(known, name_of_change, "change") for name_of_change in names}
+    for specialist in (n for n in chosen if n in SPECIALISTS):
+        config = SPECIALISTS[specialist](config)
+    for fields in (fields for n, fields in chosen.items() if n not in SPECIALISTS):
         merged |= _of_config(config, fields)
     return config.replace(merged)
 
