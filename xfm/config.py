@@ -97,7 +97,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         typed(self, "model.")
-        positive(self, "model.", "fusion_depth", "embed_dim", "init_std")
+        positive(self, "model.", "embed_dim", "init_std")
+        positive(self, "model.", "fusion_depth", zero=True)  # 0: two encoders side by side
         require(0.001 <= self.temperature <= 0.5, "model.temperature", self.temperature, "in [0.001, 0.5]")
 
 

@@ -23,10 +23,12 @@ from .config import (
 )
 from .config_utils import nearest, require
 from .objectives.registry import OBJECTIVES
+from .specialists import SPECIALISTS, beit_like, bert_like, clip_like, fused
 from .text import shown
 
-__all__ = ["LEVELS", "RECIPES", "ablations", "base", "changes", "current", "demo", "get", "pretrained", "scratch_std",
-           "small", "smoke", "stage1", "styles"]  # fmt: skip
+__all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
+           "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "stage1",
+           "styles"]  # fmt: skip
 
 
 def scratch_std(width: int) -> float:
@@ -227,14 +229,18 @@ def changes() -> dict[str, dict[str, Any]]:
 
 
 def get(name: str) -> RunConfig:
-    """The config of "recipe" or "recipe+change+...". ConfigError for an unknown name, with the nearest one."""
+    """The config of "recipe" or "recipe+change+...": changes are ablations, levels, and SPECIALISTS, which come first.
+    ConfigError for an unknown name, with the nearest one."""
     require(isinstance(name, str), "recipe", name, "a name, as 'demo' or 'demo+no_stop_gradient'")
     recipe, *names = name.split("+")
     config = _look_up(RECIPES, recipe, "recipe")()
     merged: dict[str, Any] = {"name": name}
-    known = changes()
-    for name_of_change in names:
-        merged |= _of_config(config, _look_up(known, name_of_change, "change"))
+    known: dict[str, Any] = changes() | SPECIALISTS
+    chosen = {name_of_change: _look_up(known, name_of_change, "change") for name_of_change in names}
+    for specialist in (n for n in chosen if n in SPECIALISTS):
+        config = SPECIALISTS[specialist](config)
+    for fields in (fields for n, fields in chosen.items() if n not in SPECIALISTS):
+        merged |= _of_config(config, fields)
     return config.replace(merged)
 
 

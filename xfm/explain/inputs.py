@@ -102,7 +102,7 @@ class AttributionInputs:
         axes, found = {"text": "words", "image": "patches"}, {}
         for stack in self.model.stacks.values():
             layers = range(len(hooks.layers(self.model, stack)))
-            for name, site in stack.attentions.items():
+            for name, site in stack.attentions.items() if layers else ():
                 modules = [stack.attention(name, layer) for layer in layers]
                 found[name] = Site(modules, axes[site.queries], axes[site.keys])
         return found

@@ -167,6 +167,7 @@ def trace(
     inputs = make_inputs(model, tokenizer, image, text, target or (ITM if "itm" in model.objectives else ITC))
     with eval_mode(model), ExitStack() as stack:
         modules = {name: hooks.layers(model, layers) for name, layers in model.stacks.items()}
+        modules = {name: layers for name, layers in modules.items() if layers}
         first = {name: next(iter(layers.values())) for name, layers in modules.items()}
         entered = stack.enter_context(hooks.record(first, inputs=True))
         left = {name: stack.enter_context(hooks.record(layers)) for name, layers in modules.items()}

@@ -60,11 +60,11 @@ class XFM(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.fusion.parameters()).device
+        return next(self.text.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.fusion.parameters()).dtype
+        return next(self.text.parameters()).dtype
 
     def is_new_head(self, parameter: str) -> bool:
         """Whether a parameter, by its name, is of a head that no warm start brings."""

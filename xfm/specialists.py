@@ -1,0 +1,80 @@
+"""Baselines beside X-FM, of our own encoders and trained by the same loop: each changes a config to what it stands for.
+
+recipes.get("demo+clip_like")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from .config import RunConfig
+from .config_utils import Table
+from .model import XFM
+from .objectives.registry import OBJECTIVES
+
+__all__ = ["SPECIALISTS", "beit_like", "bert_like", "clip_like", "fused", "parameters"]
+
+
+def bert_like(config: RunConfig) -> RunConfig:
+    """The language encoder by MLM on texts and captions, no pictures (BERT)."""
+    return _only(config, ("mlm",), ("texts",))
+
+
+def beit_like(config: RunConfig) -> RunConfig:
+    """The vision encoder by MIM on pictures, no text. It predicts pixels: an encoder that starts from scratch has no
+    outputs worth predicting (BEiT's tokenizer was trained before)."""
+    alone = _only(config, ("mim",), ("images",))
+    return alone.replace({"flow.mim_target": "pixels", "objectives.mim.start": 0.0})
+
+
+def fused(config: RunConfig) -> RunConfig:
+    """All of X-FM's losses at once, and neither of its techniques: no stop-gradient, and MIM predicts pixels."""
+    lifted = {f"flow.text_gradient.{o}": 1.0 for o in config.flow.text_gradient}
+    return config.replace({**lifted, "flow.mim_target": "pixels"})
+
+
+def clip_like(config: RunConfig) -> RunConfig:
+    """A dual encoder by ITC on the config's pairs and regions (CLIP), with as many parameters as X-FM has: what its
+    fusion encoder and its other heads take goes to deeper towers, and the rest to wider text layers."""
+    dual = _only(config, ("itc",), ("pairs", "regions"))
+    wanted, (vision, text) = parameters(config), (config.model.vision.depth, config.model.text.depth)
+
+    def sized(more: tuple[int, int], intermediate: int = config.model.text.intermediate) -> RunConfig:
+        depths = {"model.vision.depth": vision + more[0], "model.text.depth": text + more[1]}
+        return dual.replace({**depths, "model.text.intermediate": intermediate})
+
+    empty = parameters(sized((0, 0)))
+    costs = [parameters(sized(more)) - empty for more in ((1, 0), (0, 1))]
+    steps = [(i, j) for i in range(4 * config.model.fusion_depth + 3) for j in (i - 1, i, i + 1) if j >= 0]
+    fits = [more for more in steps if empty + more[0] * costs[0] + more[1] * costs[1] <= wanted]
+    most = max(fits or [(0, 0)], key=lambda more: more[0] * costs[0] + more[1] * costs[1])
+    unit = (2 * config.model.text.width + 1) * (text + most[1])  # one more row and column of every text layer
+    left = wanted - parameters(sized(most))
+    return sized(most, config.model.text.intermediate + max(0, round(left / unit)))
+
+
+SPECIALISTS: dict[str, Callable[[RunConfig], RunConfig]] = {
+    f.__name__: f for f in (bert_like, beit_like, fused, clip_like)
+}
+
+
+def parameters(config: RunConfig) -> int:
+    """How many parameters the model of a config has. No memory is taken."""
+    with torch.device("meta"):
+        losses: dict[str, nn.Module] = {n: OBJECTIVES[n](config) for n in config.objectives}
+        return sum(p.numel() for p in XFM(config.model, losses).parameters())
+
+
+def _only(config: RunConfig, losses: tuple[str, ...], streams: tuple[str, ...]) -> RunConfig:
+    """With these losses, on from the start, without a fusion encoder, on these streams alone."""
+    kept = {n: dataclasses.replace(o, start=0.0) for n, o in config.objectives.items() if n in losses}
+    crossing = {n: scale for n, scale in config.flow.text_gradient.items() if n in losses}
+    off = {f"data.{stream}": 0 for stream in ("pairs", "regions", "images", "texts") if stream not in streams}
+    alone = dataclasses.replace(
+        config, objectives=Table(kept), flow=dataclasses.replace(config.flow, text_gradient=Table(crossing))
+    )
+    return alone.replace({**off, "model.fusion_depth": 0})
