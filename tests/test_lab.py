@@ -57,6 +57,14 @@ def test_a_picture_of_ones_own_is_prepared_for_the_model(lab: xfm.Lab, tmp_path:
     assert len({t.scores["itm"] for t in traces}) == 1, "however the picture is given"
 
 
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "\u3000"])
+def test_an_empty_text_is_refused(lab: xfm.Lab, text: str) -> None:
+    picture = np.zeros((9, 9, 3), np.uint8)
+    for ask in (lab.inputs, lab.trace, lab.attribute):
+        with pytest.raises(ConfigError, match=r"text = .*some words"):
+            ask(picture, text)
+
+
 @pytest.mark.parametrize("what", ["demmo", "no/such/folder", Path("nowhere")])
 def test_what_is_neither_checkpoint_nor_folder_is_refused(what: str | Path) -> None:
     with pytest.raises(ConfigError, match=r"is no run folder, nor a checkpoint that comes along \('demo'\)"):

@@ -20,7 +20,7 @@ import xfm
 from xfm import explain, recipes
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.explain.guests import GuestInputs
+from xfm.explain.guest_inputs import GuestInputs
 from xfm.guests import openclip
 
 GUESTS = [*small_guests.CONFIGS, "hugging face"]

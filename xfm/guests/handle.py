@@ -10,7 +10,8 @@ import numpy as np
 from ..config_utils import require
 from ..evaluation.retrieval_set import RetrievalSet
 from ..explain.attribution import Attribution, attribute
-from ..explain.guests import Guest, GuestInputs
+from ..explain.guest_inputs import GuestInputs
+from ..explain.guests import Guest
 from ..explain.inputs import scene_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
