@@ -131,7 +131,7 @@ class Root:
         if os.path.islink(real):
             real = os.path.realpath(real)
         if not real.startswith(os.path.join(self.folder, "")):
-            raise Unusable("outside the folder", f"image = {shown(name)} leads out of {self.folder}: refused")
+            raise Unusable("outside the folder", f"image = {shown(name)} leads out of its folder: refused")
         if not os.path.isfile(real):
             raise Unusable("no such file", f"image = {shown(name)} is not in {self.folder}")
         return Stored(real, os.path.relpath(real, self.folder))
