@@ -131,9 +131,9 @@ class Root:
         if os.path.islink(real):
             real = os.path.realpath(real)
         if not real.startswith(os.path.join(self.folder, "")):
-            raise Unusable("outside the folder", f"image = {shown(name)} leads out of its folder: refused")
+            raise Unusable("outside the folder", f"image = {shown(name)} leads out of the folder of the data: refused")
         if not os.path.isfile(real):
-            raise Unusable("no such file", f"image = {shown(name)} is not in {self.folder}")
+            raise Unusable("no such file", f"image = {shown(name)} is not in the folder of the data")
         return Stored(real, os.path.relpath(real, self.folder))
 
 
