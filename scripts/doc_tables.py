@@ -101,10 +101,9 @@ def short_table() -> str:
     return table(["", "demo", "checkpoint", "baseline"], rows)
 
 
-def styles_table() -> str:
-    """Rows of trained and held-out styles: the checkpoint's."""
-    keys = [(r.task, r.condition, r.metric) for r in checkpoint_results() if "style: " in r.task]
-    return evaluation_table(checkpoint_results(), keys)
+def styles_table(results: Sequence[Result]) -> str:
+    """The rows of trained and of held-out styles."""
+    return evaluation_table(results, [(r.task, r.condition, r.metric) for r in results if "style: " in r.task])
 
 
 def step_time_table() -> str:
@@ -161,7 +160,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "short": short_table,
     "demo": lambda: evaluation_table(demo_results(), DEMO),
     "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
-    "styles": styles_table,
+    "checkpoint-styles": lambda: styles_table(checkpoint_results()),
+    "styles": lambda: styles_table(from_json(json.dumps(benchmark("styles")["evaluation"]))),
     "step-time": step_time_table,
     "views": views_table,
     "effects": effects_table,
