@@ -532,3 +532,13 @@ def test_lines_fit_and_lose_nothing(text: str) -> None:
     kept = text.replace("\x01", "�").replace("中", "�")
     assert "".join("".join(lines).split(" ")) == "".join(kept.split(" "))
     assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_long_names_of_pictures_do_not_meet() -> None:
+    """As captions of one's own data are: a name above its picture would run into the next one's."""
+    picture = np.zeros((8, 8, 3), np.uint8)
+    drawn = plots.images({f"{i}. a part of a printed page, bottom row, far right": picture for i in range(8)})
+    renderer = FigureCanvasAgg(drawn).get_renderer()
+    drawn.draw(renderer)
+    boxes = [t.get_window_extent(renderer) for axes in drawn.axes for t in (axes.title, *axes.texts) if t.get_text()]
+    assert len(boxes) == 8 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])

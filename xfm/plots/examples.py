@@ -85,7 +85,12 @@ def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
 def images(images: Mapping[str, ImageLike], title: str = "", columns: int = 4, credit: str = "") -> Figure:
     """Any images (see `xfm.images.prepare`) by their names. ConfigError for what is none."""
     require(images, "pictures")
-    cards = [Card(_picture(image, f"images[{shown(name)}]"), above=name) for name, image in images.items()]
+    side = WIDTH / columns - 0.35
+    long = any("\n" in wrap(name, side) for name in images)  # then below, where there is room for lines
+    cards = [
+        Card(_picture(image, f"images[{shown(name)}]"), [_Text(str(name))] if long else (), "" if long else name)
+        for name, image in images.items()
+    ]
     return sheet(cards, columns, title, credit)
 
 
