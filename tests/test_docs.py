@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import xfm
+from xfm import evaluation
 from xfm.evaluation import find_result
 from xfm.study import Study
 
@@ -96,6 +97,20 @@ def test_what_is_said_of_ranking_by_both_is_so() -> None:
 def test_the_gain_of_the_right_picture_is_that_of_the_checkpoint() -> None:
     result = find_result(doc_tables.checkpoint_results(), "masked relations", "accuracy", "right - wrong")
     assert f"by {100 * result.value:.1f} points" in " ".join(read("docs/results.md").split())
+
+
+def test_what_is_said_of_other_hands_is_so() -> None:
+    text = " ".join(read("docs/results.md").split())
+    of_styles = evaluation.from_json(json.dumps(doc_tables.benchmark("styles")["evaluation"]))
+    fluent = {
+        name: [round(100 * r.value) for r in results if r.task.startswith("held-out") and "fluent" in r.condition]
+        for name, results in {"checkpoint": doc_tables.checkpoint_results(), "styles": of_styles}.items()
+    }
+    naming, to_text, to_image, _ = fluent["styles"]
+    assert f"is named in {naming} % and retrieved in {to_image} to {to_text} %" in text
+    assert naming > 2 * 8 and min(to_text, to_image) > 2 * max(fluent["checkpoint"][1:3])
+    told = [r for r in of_styles if r.task.endswith("grounding") and "style: " in r.task]
+    assert len(told) == 4 and all(r.high < (r.baseline or 0) for r in told)  # no boxes are learnt
 
 
 def test_the_effects_are_those_of_the_study() -> None:
