@@ -80,6 +80,26 @@ def test_tuning_begins_at_the_probe_and_learns_more(
     assert tuned.mean() > probe.score(finetuning.features(context, samples), labels) + 0.05
 
 
+def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(
+    context: EvalContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretrained norms have weights of 1e-33; a gradient of 1e33 has an infinite norm, and clipping makes it zero."""
+    with torch.inference_mode(False):
+        model = build(context.config).eval()
+        with torch.no_grad():
+            model.text.layers[-1].norm2.weight[5] = 1e-33
+            model.text.layers[-1].norm2.bias[5] = 0.0
+    context = replace(context, model=model)
+    samples, labels = labelled(context, 60, 1)
+    probe = linear_probe.linear_probe(finetuning.features(context, samples), labels)
+    norms: list[float] = []
+    clip = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: norms.append(clip(*a).item()))
+    monkeypatch.setattr(finetuning, "STEPS", 3)
+    finetuning.finetune(context, probe, LabelledTexts(samples, labels), samples, "any")
+    assert len(norms) == 3 and np.isfinite(norms).all() and min(norms) > 0
+
+
 def test_tuning_leaves_the_model_as_it_was(context: EvalContext) -> None:
     with torch.inference_mode(False):
         dropping = build(context.config.replace({"model.text.dropout": 0.3})).eval().requires_grad_(False)

@@ -26,6 +26,7 @@ TEXTS = 32  # a step: so many single texts, or half as many pairs
 ALIKE = 10  # batches are cut from so many at once, sorted by length: little padding
 RATE = 0.5  # peak learning rate, relative to pre-training's; warm-up for a tenth of the steps, then linear to 0
 CLIP = 1.0  # largest gradient norm
+CONSTANT = 1e-6  # a feature's standard deviation, as a share of the largest, below which it tells nothing
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,10 @@ class _Classifier(nn.Module):
         if len(weight) == 1:  # two classes: scikit-learn keeps their difference
             weight, bias = (np.concatenate([-w / 2, w / 2]) for w in (weight, bias))
         self.weight, self.bias = (nn.Parameter(torch.tensor(w, dtype=torch.float)) for w in (weight, bias))
-        self.mean, self.std = (torch.tensor(v, dtype=torch.float) for v in (scale.mean_, scale.scale_))
+        # A dimension that is as good as constant (pretrained norms have some of weight 1e-33) would have a gradient
+        # of 1e33: it is left out
+        std = np.where(scale.scale_ < CONSTANT * scale.scale_.max(), np.inf, scale.scale_)
+        self.mean, self.std = (torch.tensor(v, dtype=torch.float) for v in (scale.mean_, std))
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, F) -> logits (B, C)"""
