@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,8 +146,13 @@ FIGURES: dict[str, Draw] = {
 
 
 @pytest.fixture(autouse=True)
-def _no_warnings() -> None:
-    warnings.simplefilter("error")
+def _no_warnings() -> Iterator[None]:
+    """And tables that hold any text: Arrow's, which pandas 3 takes where it is installed, hold no lone surrogates."""
+    warnings.simplefilter("ignore")  # of pandas, about the option
+    with pd.option_context("future.infer_string", False):
+        warnings.simplefilter("error")
+        yield
+        warnings.simplefilter("ignore")
 
 
 def test_every_figure_is_here() -> None:
@@ -229,7 +234,6 @@ GOOD = {
     "tensor": torch.from_numpy(PICTURE),
 }
 BAD = {
-    "uint16": PICTURE.astype(np.uint16),
     "NaN": np.full((8, 8, 3), np.nan),
     "beyond 1": PICTURE.astype(float),
     "five channels": np.zeros((8, 8, 5), np.uint8),

@@ -42,7 +42,9 @@ folders = []
 for seed in (0, 1):
     run = Run.of(recipes.get("smoke").replace({"seed": seed, "train.steps": 200}), tempfile.mkdtemp())
     run.make()
-    run.append("metrics.jsonl", [record(i, seed) for i in range(200 - 40 * seed)])
+    run.claim()
+    lines = (json.dumps(record(i, seed)) + "\\n" for i in range(200 - 40 * seed))
+    run.write({"metrics.jsonl": "".join(lines)})
     folders.append(run.folder)
 view = xw.TrainingMonitor(*folders, live=[record(i, 2, 30) for i in range(30)], sample_every=10,
                           sample=lambda r: np.full((8, 8, 3), 8 * r["step"], np.uint8))

@@ -59,9 +59,9 @@ def test_losses_are_those_of_the_run_folders_where_all_are_there(tmp_path: Path)
     runs = [study.run_of(variant, seed) for variant in VARIANTS for seed in range(2)]
     for i, run in enumerate(runs):
         run.make()
+        run.claim()
         records = [{"run": "r", "step": s, "of": 12, "loss": 1.0 + i, "texts/mlm": 2.0 * i + s} for s in range(12)]
-        run.append("metrics.jsonl", records)
-        (run.folder / "model.safetensors").write_bytes(b"")
+        run.write({"metrics.jsonl": "".join(json.dumps(r) + "\n" for r in records), "model.safetensors": b""})
         assert "MLM, texts: training loss" not in xw.AblationExplorer(study).payload["curves"]
         run.finish()
     band = xw.AblationExplorer(study).payload["curves"]["MLM, texts: training loss"]["no_stop_gradient"]

@@ -17,7 +17,7 @@ from xfm.plots.arrays import finite, numbers
 from xfm.text import shown
 
 from . import figures
-from .base import View
+from .base import View, encodable
 from .choices import Place, Text, told
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class GroundingPad(View):
             true, (predicted, iou, _) = self._true.get(phrase), self._answers.get(phrase, (None,) * 3)
             nothing = [math.nan] * 4
             values = [*(true or nothing), *(predicted or nothing), math.nan if iou is None else iou]
-            rows.append([phrase, *values])
+            rows.append([encodable(phrase), *values])  # as Arrow's texts, which pandas may use, must be
         columns = ["phrase", *(f"true {s}" for s in SIDES), *(f"predicted {s}" for s in SIDES), "IoU"]
         return pd.DataFrame(rows, columns=columns)
 
