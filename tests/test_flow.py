@@ -175,12 +175,13 @@ def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
 
 
 def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -> None:
-    from xfm.train.run import save_weights
+    from xfm.train.manifest import replace
     from xfm.train.setup import mim_teacher
+    from xfm.train.weights import packed
 
     p = batches.pretraining(init_from="stage1", flow__mim_target="frozen")
     p.model.float()
-    save_weights(p.model, tmp_path / "init.safetensors")
+    replace(tmp_path, p.config.fingerprint, {"init.safetensors": packed(p.model)})
     run = SimpleNamespace(folder=tmp_path, config=p.config, has=lambda name: (tmp_path / name).exists())
     p.mim_teacher, batch = mim_teacher(run, torch.device("cpu")), batches.batch(p.config)
     start = p.model.eval().vision(batch["images"].image).detach()

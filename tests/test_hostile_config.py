@@ -91,7 +91,7 @@ def test_a_huge_value_is_refused_at_once_and_not_echoed(place: str, value: Any) 
     began = time.perf_counter()
     with pytest.raises(ConfigError, match=rf"^{re.escape(place)}\b") as error:
         config = recipes.smoke().replace({place: value})
-        texts = ("init_from", "data.dataset", "data.tokenizer", "flow.teacher", "flow.teacher_weights")
+        texts = ("init_from", "data.dataset", "data.styles", "data.tokenizer", "flow.teacher", "flow.teacher_weights")
         assert place in (*texts, "data.sources") or place.endswith("encoder")
         assert isinstance(value, list if place == "data.sources" else str) and leaves(config.to_dict())[place] == value
         raise ConfigError(f"{place}: any text may stand here")
@@ -132,7 +132,9 @@ def test_a_name_that_no_folder_should_have_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["x" * 200, "é" * 100, "run 1", "an.ending", "Prüfung", "demo+no_itm"])
 def test_a_name_that_a_folder_may_have_makes_one(name: str, tmp_path) -> None:
     config = recipes.smoke().replace({"name": name})
-    Run.of(config, tmp_path).make()
+    run = Run.of(config, tmp_path)
+    run.make()
+    run.claim()
     assert Run.open(tmp_path / name / "seed0").config == config
     (tmp_path / recipes.stage1(config).name).mkdir()
 

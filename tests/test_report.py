@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Browser, sync_playwright
+from train.conftest import vouch
 
 from xfm import Run, pretrain, recipes, report
 from xfm.cli import parse
@@ -117,6 +118,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     list(pretrain(config, root))
     done = Run.of(config, root)
     (done.folder / "evaluation.json").write_text(json.dumps([asdict(r) for r in rows()]))
+    vouch(done)
     return done
 
 
@@ -242,6 +244,7 @@ def test_nothing_from_data_becomes_html(run: Run, tmp_path: Path, monkeypatch: p
     (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in odd))
     evil = [asdict(replace(r, task=EVIL, metric=EVIL, baseline_name=EVIL, split=EVIL, family=EVIL)) for r in rows()[:3]]
     (folder / "evaluation.json").write_text(json.dumps(evil))
+    vouch(Run(folder, run.config))
     picture, box = np.zeros((8, 8, 3), np.uint8), (0.5, 0.5, 0.2, 0.2)
     answers = Examples(
         (Retrieved(picture, EVIL, 0, ((EVIL, 0.5, True),)),),
@@ -277,6 +280,7 @@ def test_a_run_that_cannot_be_reported_says_why(
     (folder / name).unlink(missing_ok=True)
     if content is not None:
         (folder / name).write_text(content)
+    vouch(Run(folder, run.config))
     monkeypatch.setattr(report, "_QUESTIONS", (1,))
     with pytest.raises(FileError, match=message):
         write_report(Run.open(folder))
@@ -288,6 +292,7 @@ def test_a_run_without_answers_and_results_is_reported(run: Run, tmp_path: Path,
     folder = tmp_path / "run"
     shutil.copytree(run.folder, folder)
     (folder / "evaluation.json").write_text("[]")
+    vouch(Run(folder, run.config))
     monkeypatch.setattr(report, "examples", lambda *_, **__: Examples((), (), ()))
     assert "Nothing was evaluated" in write_report(Run.open(folder)).read_text("utf-8")
 

@@ -18,9 +18,12 @@ from xfm.config import RunConfig
 from xfm.train import RunError, Terminated, loop
 
 
-def train(config: RunConfig, root: Path, reports: Connection) -> None:
-    """In a process group of its own, as a terminal's Ctrl-C reaches one."""
+def train(config: RunConfig, root: Path, reports: Connection, heard: bool = True) -> None:
+    """In a process group of its own, as a terminal's Ctrl-C reaches one; `heard`: it hears of it."""
     os.setsid()
+    if heard:  # whatever started the tests: nohup, or a shell's &
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     multiprocessing.set_start_method("fork", force=True)  # of loader processes, as anywhere on Linux
     try:
         for record in pretrain(config, root):
@@ -50,7 +53,9 @@ def die_at(call: int, config: RunConfig, root: Path, reports: Connection) -> Non
     train(config, root, reports)
 
 
-def signal_at(step: int, signals: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
+def signal_at(
+    step: int, signals: list[int], config: RunConfig, root: Path, reports: Connection, heard: bool = True
+) -> None:
     """Trains; the signals come in the middle of a step."""
     weights_at = loop.weights_at
 
@@ -60,7 +65,7 @@ def signal_at(step: int, signals: list[int], config: RunConfig, root: Path, repo
         return weights_at(config, now)
 
     loop.weights_at = patched
-    train(config, root, reports)
+    train(config, root, reports, heard)
 
 
 def signal_in_save(signals: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
@@ -97,13 +102,14 @@ def signal_between_steps(number: int, config: RunConfig, root: Path, reports: Co
                 reports.send("went on")
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     steps()
 
 
 def ignore_and_signal(config: RunConfig, root: Path, reports: Connection) -> None:
     """As under `nohup`: the terminal closes in step 3, and the training does not hear of it."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal_at(3, [signal.SIGHUP], config, root, reports)
+    signal_at(3, [signal.SIGHUP], config, root, reports, heard=False)
 
 
 def hold(config: RunConfig, root: Path, reports: Connection) -> None:

@@ -14,7 +14,7 @@ from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.objectives import Pretraining, build
-from xfm.train import loop, pretrain, run, setup
+from xfm.train import loop, manifest, pretrain, run, setup
 from xfm.train.optimizer import make_optimizer
 
 STEP = 50
@@ -54,11 +54,12 @@ def ids(texts: Any) -> Tensor:
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
-    to_device, initial, write, append = loop._to_device, setup._initial_model, run.write_atomically, run.Run.append
+    to_device, initial = loop._to_device, setup._initial_model
+    write, append = manifest.write_atomically, run.append_json_lines
     loop._to_device = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)
     setup._initial_model = lambda run, resumed: models.append(initial(run, resumed)) or models[-1]
-    run.write_atomically = setup.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
-    run.Run.append = lambda self, name, records: written.append(name) or append(self, name, records)
+    manifest.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
+    run.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}
     config, records = recipes.get("smoke+stage1+no_guidance").replace(changes), []
     for record in pretrain(config, root):
