@@ -38,13 +38,14 @@ def record(step, seed, of=200):
             "pairs/itc": itc, "texts/mlm": 2 + fall, "pairs/itc/accuracy": 1 - fall / 2, "seconds": 0.1,
             "waited": 0.01, **extra}
 HOSTILE = '<img src=x onerror="document.body.dataset.hacked=1">'
+def lines_of(seed, steps):
+    return "".join(json.dumps(record(i, seed)) + "\\n" for i in range(steps))
 folders = []
 for seed in (0, 1):
     run = Run.of(recipes.get("smoke").replace({"seed": seed, "train.steps": 200}), tempfile.mkdtemp())
     run.make()
     run.claim()
-    lines = (json.dumps(record(i, seed)) + "\\n" for i in range(200 - 40 * seed))
-    run.write({"metrics.jsonl": "".join(lines)})
+    run.write({"metrics.jsonl": lines_of(seed, 200 - 40 * seed)})
     folders.append(run.folder)
 view = xw.TrainingMonitor(*folders, live=[record(i, 2, 30) for i in range(30)], sample_every=10,
                           sample=lambda r: np.full((8, 8, 3), 8 * r["step"], np.uint8))
@@ -139,7 +140,7 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     shown.get_by_label("show").select_option("losses")
     book.until("view.group", "losses")
     # what another process writes comes by itself
-    book.python("Run.open(folders[1]).append('metrics.jsonl', [record(i, 1) for i in range(160, 200)])")
+    book.python("Run.open(folders[1]).write({'metrics.jsonl': lines_of(1, 200)})")
     book.until("view.data().groupby('run').step.max()['smoke, seed 1'].item()", 200)
 
     page = offline(book.python("str(view.to_html('training.html').resolve())"))
