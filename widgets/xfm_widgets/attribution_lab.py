@@ -17,7 +17,7 @@ from xfm.plots.arrays import numbers
 from xfm.plots.style import message_figure
 
 from .attributions import by_word, checked_masks, covered, finite, is_finite, number, packed
-from .base import View
+from .base import View, encodable
 from .choices import Flag, Names, Place, Places, Share, told
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class AttributionLab(View):
                 common | {"part": "patch", "place": i, "name": "", "value": v, "removed": bool(gone[i])}
                 for i, v in enumerate(a.patches.tolist())
             ]
-        return pd.DataFrame(rows, columns=["target", "method", "part", "place", "name", "value", "removed"])
+        return pd.DataFrame(encodable(rows), columns=["target", "method", "part", "place", "name", "value", "removed"])
 
     def figure(self) -> plots.Figure:
         """What is shown, in `plots.attributions`; what is removed is grey, and stands in the title with the scores."""

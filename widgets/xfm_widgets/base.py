@@ -189,7 +189,8 @@ def shorten(error: BaseException) -> str:
 
 
 def encodable(value: Any) -> Any:
-    """The same JSON, texts in it with a question mark for each lone surrogate."""
+    """The same JSON, texts in it with a question mark for each lone surrogate: neither a page nor an Arrow table, which
+    pandas may use, can hold one."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode() if not value.isascii() else value
     if isinstance(value, dict):

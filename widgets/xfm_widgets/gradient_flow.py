@@ -11,7 +11,7 @@ from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure
 
 from . import figures
-from .base import View
+from .base import View, encodable
 from .choices import Names, Option, Place, Share
 from .payloads import Encoder, EncoderNorms, FlowLoss, FlowRecord, LossKind
 
@@ -106,7 +106,9 @@ class GradientFlow(View):
                         }
                         for e in ENCODERS
                     ]
-        return pd.DataFrame(rows, columns=["mim_target", "step", "objective", "encoder", "gradient norm, whole"])
+        return pd.DataFrame(
+            encodable(rows), columns=["mim_target", "step", "objective", "encoder", "gradient norm, whole"]
+        )
 
     def figure(self) -> Figure:
         scales = {n: self._share(n) for n, loss in self._losses.items() if loss["kind"] in ("fusion", "contrast")}

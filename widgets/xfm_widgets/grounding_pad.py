@@ -109,9 +109,9 @@ class GroundingPad(View):
             true, (predicted, iou, _) = self._true.get(phrase), self._answers.get(phrase, (None,) * 3)
             nothing = [math.nan] * 4
             values = [*(true or nothing), *(predicted or nothing), math.nan if iou is None else iou]
-            rows.append([encodable(phrase), *values])  # as Arrow's texts, which pandas may use, must be
+            rows.append([phrase, *values])
         columns = ["phrase", *(f"true {s}" for s in SIDES), *(f"predicted {s}" for s in SIDES), "IoU"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(encodable(rows), columns=columns)
 
     def figure(self) -> Figure:
         predicted, iou, _ = self._answers.get(self.phrase, (None,) * 3)

@@ -19,7 +19,7 @@ from xfm.plots.arrays import numbers
 
 from . import figures
 from .attributions import finite
-from .base import View
+from .base import View, encodable
 from .choices import Place, Places, told
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class MaskPlayground(View):
         known = np.full(self._grid**2, np.nan) if self._answered.agreement is None else self._answered.agreement
         rows += [{"part": "patch", "place": i, "agreement": float(known[i])} for i in self.hidden_patches]
         columns = ["part", "place", "piece", "picture", "rank", "guess", "probability", "agreement"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(encodable(rows), columns=columns)
 
     def figure(self) -> Figure:
         patches, pieces = self.hidden()

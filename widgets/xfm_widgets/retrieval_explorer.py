@@ -17,7 +17,7 @@ from xfm.plots.arrays import finite, numbers
 from xfm.plots.style import message_figure
 
 from . import figures
-from .base import View
+from .base import View, encodable
 from .choices import Flag, Option, Place, Selected, told
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class RetrievalExplorer(View):
             {
                 "rank": np.arange(1, len(order) + 1),
                 "candidate": order,
-                "sentence": [pairs.texts[i] for i in order],
+                "sentence": encodable([pairs.texts[i] for i in order]),
                 "ITC": pairs.row(pairs.similarity, *query)[order],
                 "ITM": np.nan if itm is None else itm[order],
                 "true": pairs.row(pairs.truth, *query)[order],

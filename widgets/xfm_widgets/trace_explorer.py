@@ -18,7 +18,7 @@ from xfm.plots.style import message_figure
 from xfm.text import shown
 
 from . import figures
-from .base import View
+from .base import View, encodable
 from .choices import Flag, Name, Option, Place, told
 from .figures import AttentionSide
 from .traces import MAPS, finite, measured, packed, patch_names, rollouts, size
@@ -146,7 +146,7 @@ class TraceExplorer(View):
         for side in sides:
             names = patch_names(self._axes()) if side.kind == "patches" else self._axes().words.pieces
             rows += [(side.title, name, value) for name, value in zip(names, side.weights.tolist(), strict=True)]
-        return pd.DataFrame(rows, columns=["side", "token", "weight"])
+        return pd.DataFrame(encodable(rows), columns=["side", "token", "weight"])
 
     def measures(self) -> pd.DataFrame:
         """What the grid sorts by, a row a head of the map and a trace: entropy (nats, mean over queries) and mass."""
@@ -157,7 +157,7 @@ class TraceExplorer(View):
             if self.map in one.maps:
                 entropy, mass, _ = measured(one, self.map)
                 rows += [(label, i, j, entropy[i, j].item(), mass[i, j].item()) for i, j in np.ndindex(*mass.shape)]
-        return pd.DataFrame(rows, columns=["trace", "layer", "head", "entropy", "mass"])
+        return pd.DataFrame(encodable(rows), columns=["trace", "layer", "head", "entropy", "mass"])
 
     def figure(self) -> Figure:
         try:

@@ -19,7 +19,7 @@ from xfm.train import Run
 
 from . import figures
 from .background import Background, Work
-from .base import View, shorten
+from .base import View, encodable, shorten
 from .choices import Flag, Option, Place, Places, Share, told
 from .curves import GROUPS, Curves, Record, begins, described, is_dense, label, of_run, order, panel, png, stamp
 
@@ -265,7 +265,7 @@ class TrainingMonitor(View):
                 for key, title, run, points in self._shown()
                 for x, y in points
             ]
-        return pd.DataFrame(rows, columns=["run", "curve", "held_out", "step", "value"])
+        return pd.DataFrame(encodable(rows), columns=["run", "curve", "held_out", "step", "value"])
 
     def figure(self) -> Figure:
         panels: dict[str, figures.CurvePanel] = {}

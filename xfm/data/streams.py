@@ -178,15 +178,15 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
     pin = torch.cuda.is_available()
     with _without_signal_handler():
         ready = iter(batches)
-    processes: Sequence[BaseProcess] = getattr(ready, "_workers", ())
-    end = partial(_end, processes)
+    processes: list[BaseProcess] = [*getattr(ready, "_workers", ())]
+    end, unregister = partial(_end, processes), atexit.unregister  # as names, which last when Python itself is going
     atexit.register(end)  # whoever holds this generator: multiprocessing would wait for them
     try:
         while (batch := _received(ready, processes)) is not None:
             yield tree_map(Tensor.pin_memory, batch) if pin else batch
     finally:
         end()
-        atexit.unregister(end)
+        unregister(end)
 
 
 def _received(batches: Iterator[Batch], processes: Sequence[BaseProcess]) -> Batch | None:
@@ -201,12 +201,12 @@ def _received(batches: Iterator[Batch], processes: Sequence[BaseProcess]) -> Bat
         raise
 
 
-def _end(processes: Sequence[BaseProcess]) -> None:
-    """Nothing of theirs is worth waiting for."""
+def _end(processes: list[BaseProcess]) -> None:
+    """Nothing of theirs is worth waiting for. A second call finds none: it may come when Python itself is going."""
     for process in processes:
         process.kill()
-    for process in processes:
-        process.join()
+    while processes:
+        processes.pop().join()
 
 
 def _dead(processes: Sequence[BaseProcess]) -> list[int | None]:
