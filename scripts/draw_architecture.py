@@ -21,18 +21,21 @@ from xfm.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS: list[dict[str, tuple[float, str]]] = [  # bottom to top; room: its place from left to right, what it is
-    {"config": (1, "frozen dataclasses,\nno torch"), "seeding": (3, "randomness\nby key"),
-     "files": (5, "atomic writes,\nJSON lines"), "images": (7, "any picture\nto uint8"),
-     "batch": (9, "the four streams'\ntensors"), "masking": (11, "spans and\nblocks")},
+    {"text": (0.85, "what others\nwrote, shown"), "config": (2.57, "frozen dataclasses,\nno torch"),
+     "seeding": (4.29, "randomness\nby key"), "files": (6.01, "atomic writes,\nJSON lines"),
+     "images": (7.73, "any picture\nto uint8"), "batch": (9.45, "the four streams'\ntensors"),
+     "masking": (11.17, "spans and\nblocks")},
     {"model": (4, "vision, text and fusion\nencoders on one attention"),
-     "interop": (8.8, "names of published\ncheckpoints, CLIP")},
+     "interop": (8.8, "others' files: the published\none, RoBERTa, BEiT, CLIP")},
     {"flow": (4, "THE PAPER: which tensor feeds which loss;\nstop-gradient and guidance"),
-     "data": (10, "sources by key: the drawn\nworld, WordNet, your pairs")},
+     "data": (10, "sources by key: the drawn\nworld, WordNet, your own")},
     {"objectives": (4, "one loss a file:\nMLM MIM ITC ITM IMLM BBP")},
+    {"specialists": (9, "baselines of equal size:\nclip_like, bert_like, ...")},
     {"recipes": (4, "whole configs,\nablations"), "diagnostics": (9, "gradient table,\ntraining probe")},
     {"train": (4, "the loop, run folders,\nexact resume"),
      "explain": (9, "traces, attributions,\nfaithfulness, interventions")},
     {"evaluation": (4, "one task a file:\nbaseline and interval")},
+    {"guests": (9, "open_clip's models,\nHugging Face's CLIP")},
     {"lab": (4, "one handle:\nxfm.load"), "plots": (9, "figures from\narrays and tables")},
     {"report": (4, "report.html\nof a run"), "study": (9, "paired runs,\neffects")},
     {"cli": (4, "the command xfm"), "xfm_widgets": (9, "interactive views\nand their static figures")},
@@ -73,11 +76,11 @@ def imported(path: Path, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def draw() -> Figure:
-    figure = Figure(figsize=(11, 11.5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(11, 13.6), dpi=110, layout="constrained")
     axes = figure.subplots()
     places: dict[str, tuple[float, float, float, float]] = {}
     for level, rooms in enumerate(LAYERS):
-        width = 1.75 if level == 0 else 3.4
+        width = 1.6 if level == 0 else 3.4
         places |= {name: (x, 1.75 * level, width, 1.02) for name, (x, _) in rooms.items()}
     graph = imports()
     if lacking := graph.keys() - places.keys() - {"pretrained"}:

@@ -99,10 +99,16 @@ class Evaluate:
     """Some of them: language, vision, vision-language, or retrieval, grounding, ...; then nothing is written."""
     again: bool = False
     """Measure again, where evaluation.json is there already."""
+    fetch: bool = False
+    """Fetch the run's remote shards from the address that its config names."""
 
     def run(self) -> None:
+        from .data.web import allow
         from .evaluation import evaluate_run
+        from .train import Run
 
+        if self.fetch:
+            allow(Run.open(self.run_folder).config.data.sources)
         print_results(evaluate_run(self.run_folder, self.tasks, self.again))
 
 

@@ -26,7 +26,7 @@ from xfm.objectives import build
 from xfm.train import Run, RunError, manifest
 from xfm.train.checkpoint import CAPTIONING, KEPT, import_checkpoint
 from xfm.train.export import export_checkpoint
-from xfm.train.weights import packed
+from xfm.train.weights import packed, undrawn
 
 BESIDE = {"config": {"image_res": 64, "schedular": {"lr": 1e-4, "warmup": 0.1}, "names": ["a", None]}, "epoch": 3}
 State = dict[str, Tensor]
@@ -472,3 +472,22 @@ def test_base_is_imported_within_ten_seconds_and_four_gigabytes(tmp_path: Path) 
     assert {name: trace.maps[name].weights.shape[0] for name in trace.maps} == dict.fromkeys(
         ("language", "vision", "fusion", "cross"), 12
     )
+
+
+def test_a_model_that_is_not_drawn_has_its_buffers() -> None:
+    """An encoder of one's own may keep what its state dict does not: only parameters are left as memory is."""
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.full((3,), 7.0))
+            torch.nn.init.normal_(self.weight)
+            self.register_buffer("places", torch.empty(3).copy_(torch.arange(3.0)), persistent=False)
+            self.register_buffer("noise", torch.empty(1000).uniform_(1, 2), persistent=False)
+            self.register_buffer("filled", torch.nn.init.constant_(torch.empty(2), 5.0), persistent=False)
+
+    with undrawn():
+        made = Encoder()
+    assert made.places.tolist() == [0, 1, 2] and made.filled.tolist() == [5, 5]
+    assert 1 <= made.noise.min() < made.noise.max() <= 2
+    assert made.weight.tolist() == [7, 7, 7], "what is loaded anyway is not drawn"

@@ -59,12 +59,12 @@ def _made(path: Path, content: Callable[[], bytes | memoryview | str]) -> Path:
     for attempt in range(TRIES):
         if _whole(path):
             break
-        data = content()
+        made = content()
+        data = made.encode("utf-8", "replace") if isinstance(made, str) else made
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
-            digest = sha256(data.encode() if isinstance(data, str) else data).hexdigest()
-            write_atomically(_checksum(path), digest)
+            write_atomically(_checksum(path), sha256(data).hexdigest())
         except FileError as error:
             if not isinstance(cause := error.__cause__, OSError):
                 raise

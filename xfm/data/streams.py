@@ -26,6 +26,7 @@ from ..masking import block_mask, mask_tokens
 from . import Dataset, dataset
 from .source import Box, Example, ItemKey, Source, Split
 from .tokenizer import Tokenizer
+from .web import allow
 
 __all__ = ["DeadLoader", "Streams", "filled", "loader", "pixels", "region_patches"]
 
@@ -172,7 +173,7 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
         num_workers=workers,
         collate_fn=_in_shared_memory if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_initialise_worker,
+        worker_init_fn=partial(_initialise_worker, config.data.sources),
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # forkserver's outlive a kill
     )
     pin = torch.cuda.is_available()
@@ -233,12 +234,9 @@ def _without_signal_handler() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, before)
 
 
-def _initialise_worker(worker: int) -> None:
+def _initialise_worker(sources: Sequence[str], worker: int) -> None:
     torch.set_num_threads(1)
-    for name in (
-        "SIGINT",
-        "SIGTERM",
-        "SIGHUP",
-    ):  # for the trainer, whose step needs its batch, and which ends its workers
+    allow(sources)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # are for the trainer: it needs its batch, and ends its workers
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

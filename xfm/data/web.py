@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch.utils.data import get_worker_info
@@ -21,10 +21,17 @@ from .readers.records import PICTURES
 from .readers.shards import TEXTS, expand
 from .source import HELD_OUT, CaptionedImage, Source, Split
 
-__all__ = ["WebShards", "is_remote"]
+__all__ = ["WebShards", "allow", "is_remote"]
 
 CORPUS = 10_000  # captions that a tokenizer is trained on
 URL = re.compile(r"https?://[\w.~:/?&=%+,{}@-]+")  # nothing that a shell would read: webdataset hands URLs to curl
+
+_asked: set[str] = set()  # in this process
+
+
+def allow(specs: Iterable[str]) -> None:
+    """The user's own call asks for these sources. Others are not fetched: a config may have come with a run folder."""
+    _asked.update(specs)
 
 
 def is_remote(spec: str) -> bool:
@@ -87,7 +94,12 @@ class WebShards(Source):
                 raise ConfigError(f"source {shown(self.name)}: has no pictures with captions for {split}")
 
     def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, bytes]]:
-        """(name, caption, encoded picture); each worker begins with another shard."""
+        """(name, caption, encoded picture); each worker begins with another shard. ConfigError where nobody asked."""
+        if self.name not in _asked:
+            raise ConfigError(
+                f"data.sources: {shown(self.name)}: is not fetched for a config that came with a run folder; if you "
+                "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.data.web.allow([address]) in Python"
+            )
         start = (worker + 1) % len(self._urls)
         urls = self._urls[start:] + self._urls[:start]
         whole = lambda source, group=None: source  # noqa: E731  # every worker sees every shard

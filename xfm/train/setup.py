@@ -21,6 +21,7 @@ from ..config import ConfigError, RunConfig
 from ..data import dataset
 from ..data.streams import Streams, loader
 from ..data.tokenizer import Tokenizer
+from ..data.web import allow
 from ..diagnostics.training_probe import TrainingProbe
 from ..interop.clip import teacher
 from ..interop.encoders import require_fitting, sources
@@ -71,7 +72,9 @@ def require_trainable(config: RunConfig) -> None:
 
 
 def require_startable(run: Run) -> None:
-    """Errors as `require_trainable`; and, before there is a folder, where others' encoders do not fit the config."""
+    """Errors as `require_trainable`; and, before there is a folder, where others' encoders do not fit the config. The
+    config is the user's own, so its remote sources are fetched."""
+    allow(run.config.data.sources)
     require_trainable(run.config)
     if not (run.has(INIT) or run.has(STATE)):
         for source in sources(run.config.init_from):

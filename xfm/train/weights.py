@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..interop.checkpoint_file import is_finite
@@ -22,13 +22,14 @@ DRAWN = (Tensor.uniform_, Tensor.normal_, Tensor.copy_)
 
 
 class undrawn(TorchFunctionMode):
-    """`with undrawn(): build(config)` draws no weights, which takes seconds and memory at the paper's size: they are
-    whatever memory held, and all must be loaded."""
+    """`with undrawn(): build(config)` draws no parameters, which takes seconds and memory at the paper's size: they are
+    whatever memory held, and all must be loaded. Buffers are made as ever: a state dict may lack them."""
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in DRAWN or getattr(func, "__module__", "") == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
+        drawn = args[0] if args else kwargs.get("tensor")
+        if isinstance(drawn, nn.Parameter) and (func in DRAWN or getattr(func, "__module__", "") == "torch.nn.init"):
+            return drawn
         return func(*args, **kwargs)
 
 
