@@ -27,15 +27,16 @@ LAYERS: list[dict[str, tuple[float, str]]] = [  # bottom to top; room: its place
      "masking": (11.17, "spans and\nblocks")},
     {"model": (4, "vision, text and fusion\nencoders on one attention"),
      "interop": (8.8, "others' files: the published\none, RoBERTa, BEiT, CLIP")},
-    {"flow": (4, "THE PAPER: which tensor feeds which loss;\nstop-gradient and guidance"),
-     "data": (10, "sources by key: the drawn\nworld, WordNet, your own")},
+    {"flow": (4, "THE PAPER: which tensor feeds which loss;\nstop-gradient and guidance")},
     {"objectives": (4, "one loss a file:\nMLM MIM ITC ITM IMLM BBP")},
     {"specialists": (9, "baselines of equal size:\nclip_like, bert_like, ...")},
-    {"recipes": (4, "whole configs,\nablations"), "diagnostics": (9, "gradient table,\ntraining probe")},
+    {"recipes": (4, "whole configs,\nablations")},
+    {"data": (9, "sources by key: the drawn\nworld, WordNet, your own")},
+    {"diagnostics": (4, "gradient table,\ntraining probe")},
     {"train": (4, "the loop, run folders,\nexact resume"),
      "explain": (9, "traces, attributions,\nfaithfulness, interventions")},
     {"evaluation": (4, "one task a file:\nbaseline and interval")},
-    {"guests": (9, "open_clip's models,\nHugging Face's CLIP")},
+    {"guests": (4, "open_clip's models,\nHugging Face's CLIP")},
     {"lab": (4, "one handle:\nxfm.load"), "plots": (9, "figures from\narrays and tables")},
     {"report": (4, "report.html\nof a run"), "study": (9, "paired runs,\neffects")},
     {"cli": (4, "the command xfm"), "xfm_widgets": (9, "interactive views\nand their static figures")},
@@ -76,7 +77,7 @@ def imported(path: Path, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def draw() -> Figure:
-    figure = Figure(figsize=(11, 13.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(11, 15.6), dpi=110, layout="constrained")
     axes = figure.subplots()
     places: dict[str, tuple[float, float, float, float]] = {}
     for level, rooms in enumerate(LAYERS):
