@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from photographs import captions, photographs, table, write_json
 
+from xfm import recipes
 from xfm.config import ConfigError
+from xfm.data import dataset
 from xfm.data.own import FileSource, collected
 from xfm.data.readers import READERS
 from xfm.data.readers.shards import expand
@@ -296,3 +298,11 @@ def test_what_changed_on_the_disk_is_read_again(tmp_path: Path) -> None:
     after = FileSource(spec, 48)
     assert "picture number three" in {t for s in ("train", "validation", "test") for t in after.texts(s)}
     assert before.fingerprint != after.fingerprint
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{0..999999999}.tar", "{0..99999}{0..99999}.tar", "{a,b}" * 40, "https://x/{0..999999999}"]
+)
+def test_a_pattern_of_too_many_shards_is_refused_at_once(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"data.sources = .*: must be .*at most 100,000 shards"):
+        dataset(recipes.smoke().replace({"data.sources": [pattern if "://" in pattern else f"shards:{pattern}.tar"]}))

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ...config import ConfigError
+from ...config_utils import require
 from ...text import brief, parse_json
 from .. import cache
 from .records import PICTURES, Problem, Record, Stored, Unusable, record, rows
@@ -22,18 +24,23 @@ __all__ = ["expand", "read_shards"]
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
 VERSION = 1  # of what is kept
+MOST = 100_000  # shards of a pattern
 
 
 def expand(pattern: str) -> list[str]:
-    """ "a-{000..002}.tar" -> its three names; "{x,y}" lists."""
+    """ "a-{000..002}.tar" -> its three names; "{x,y}" lists. ConfigError for more than MOST."""
     parts = re.split(r"\{([^{}]*)\}", pattern)
     choices = [[part] if i % 2 == 0 else _choices(part) for i, part in enumerate(parts)]
+    count = math.prod(map(len, choices))
+    require(count <= MOST, "data.sources", pattern, f"a pattern of at most {MOST:,} shards, not of {count:,}")
     return ["".join(chosen) for chosen in product(*choices)]
 
 
-def _choices(inner: str) -> list[str]:
+def _choices(inner: str) -> Sequence[str]:
     if numbers := re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", inner):
         low, high = numbers.groups()
+        count = int(high) - int(low) + 1
+        require(count <= MOST, "data.sources", f"{{{inner}}}", f"at most {MOST:,} shards")
         return [str(n).zfill(len(low)) for n in range(int(low), int(high) + 1)]
     return inner.split(",")
 
