@@ -22,8 +22,7 @@ from xfm import seeding
 from xfm.batch import Batch, Pairs, Texts, TokenBatch
 from xfm.config import DataConfig, MaskConfig, ModelConfig, RunConfig, TextConfig, TrainConfig, VisionConfig
 from xfm.model.attention import explicit
-from xfm.objectives import Pretraining, build
-from xfm.train.loop import weighted_sum
+from xfm.objectives import Pretraining, build, weighted_sum
 from xfm.train.optimizer import make_optimizer
 
 PUBLISHED_SECONDS = {"small-ref": (1.8, 2.05), "base": (12.0, 12.0)}

@@ -24,8 +24,8 @@ MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 STREAMS = ("pairs", "regions", "images", "texts")
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
-# Fields of `data` that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
-LATER = ("sources", "weights", "tokenizer", "unreadable", "augment", "styles")
+# Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
+LATER = {"data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles"), "train": ("shards",)}
 PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 
@@ -264,14 +264,15 @@ class TrainConfig:
     clip: float = 1.0  # largest global gradient norm
     precision: Precision = "auto"  # auto: bf16 autocast on CUDA, fp32 elsewhere; native: bf16 on such a CPU as well
     compile: bool = False  # the encoders, on a GPU; a CPU gains nothing by it
-    threads: int = 0  # torch's CPU threads (0: torch's own choice)
+    threads: int = 0  # torch's CPU threads (0: torch's own choice), in each shard
+    shards: int = 1  # parts of a batch on a CPU, a thread each; ITC contrasts over all, ITM draws from its own
     save_every: int = 200  # steps
     validate_every: int = 200  # steps (0: never)
     probe_every: int = 0  # steps (0: never): what the objectives do to the encoders, into probes.jsonl
 
     def __post_init__(self) -> None:
         typed(self, "train.")
-        positive(self, "train.", "steps", "lr", "eps", "clip", "save_every")
+        positive(self, "train.", "steps", "lr", "eps", "clip", "save_every", "shards")
         positive(
             self,
             "train.",
@@ -330,6 +331,14 @@ class RunConfig:
             "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
             "no_guidance), or set init_from to 'stage1' or a run folder",
         )
+        for stream in STREAMS:
+            size = getattr(self.data, stream if stream != "regions" else "region_images")
+            require(
+                size == 0 or size >= 2 * self.train.shards or self.train.shards == 1,
+                "train.shards",
+                self.train.shards,
+                f"at most {max(1, size // 2)}: two of the {size} {stream} a shard, or more",
+            )
         mask, patches = self.data.mask.image_patches, self.model.vision.patches
         require(0 < mask < patches, "data.mask.image_patches", mask, f"between 1 and {patches - 1} (patches - 1)")
         longest = max(self.data.caption_tokens, self.data.text_tokens) + 2
@@ -363,10 +372,11 @@ class RunConfig:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"]
-        defaults = to_tree(DataConfig())
-        for later in LATER:
-            if tree["data"][later] == defaults[later]:
-                del tree["data"][later]
+        defaults = {"data": to_tree(DataConfig()), "train": to_tree(TrainConfig())}
+        for group, fields in LATER.items():
+            for later in fields:
+                if tree[group][later] == defaults[group][later]:
+                    del tree[group][later]
         for watched in ("save_every", "validate_every", "probe_every"):
             del tree["train"][watched]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()

@@ -3,18 +3,31 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import seeding
-from .batch import MimTarget, Pairs, Regions, normalise, standardise
+from .batch import FusionBatch, MimTarget, Pairs, Regions, normalise, standardise
 from .config import FlowConfig
 from .model import XFM, ImageTokens
 from .model.vision import patchify
 
-__all__ = ["Flow"]
+__all__ = ["Flow", "Pass"]
+
+_RANDOM = Lock()
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One call of an encoder: what for, whether a gradient is wanted, and its inputs."""
+
+    encoder: str
+    purpose: str
+    graph: bool
+    inputs: tuple[Any, ...]
 
 
 @dataclass(eq=False)
@@ -52,35 +65,56 @@ class Flow:
         """The active losses that read one of these."""
         return [o for o in self.active if not {*tensors}.isdisjoint(self.objective(o).reads)]
 
-    def encode(self, encoder: str, purpose: str, graph: bool, *inputs: Tensor) -> Tensor:
+    def encode(self, of: Pass) -> Tensor:
         """One pass of an encoder, its dropout keyed; without a graph where no loss sends a gradient into it."""
-        if self.model.training:
-            torch.manual_seed(seeding.seed(*self.key, encoder, purpose))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and graph):
-            return getattr(self.model, encoder)(*inputs)
+        encoder = getattr(self.model, of.encoder)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and of.graph):
+            if not (self.model.training and getattr(encoder, "random", True)):
+                return encoder(*of.inputs)
+            with _RANDOM:  # torch's generator is one for all threads
+                torch.manual_seed(seeding.seed(*self.key, of.encoder, of.purpose))
+                return encoder(*of.inputs)
+
+    def text_pass(self) -> Pass:
+        graph = any(self.text_gradient(o) > 0 for o in self.reading("text", "features"))
+        return Pass("text", "whole", graph, (self.batch.tokens.ids, self.batch.tokens.mask))
+
+    def masked_text_pass(self) -> Pass:  # every sentence, or the captions that are fused
+        tokens, n = self.batch.tokens, self.fusion_count
+        graph = any(self.text_gradient(o) > 0 for o in self.reading("masked_text"))
+        return Pass("text", "masked", graph, (tokens.masked_ids[:n], tokens.mask[:n]))
+
+    def patches_pass(self) -> Pass:  # one for all losses and the MIM target, which sends no gradient
+        return Pass("vision", "whole", bool(self.reading("image", "features", "fused")), (self.pictures,))
+
+    def masked_patches_pass(self) -> Pass:
+        return Pass("vision", "masked", True, (self.pictures, self.batch.image_mask))
+
+    def fusion_pass(self) -> Pass:
+        """Over the pairings of all active losses, one after the other."""
+        text = torch.cat([self.cross(p.text, o) for o, p in self.pairings.items()])
+        mask, item = (torch.cat([getattr(p, f) for p in self.pairings.values()]) for f in ("mask", "item"))
+        return Pass("fusion", "pairings", True, (text, mask, self.image, item))
 
     @cached_property
     def text(self) -> Tensor:  # (B, L, D)
-        graph = any(self.text_gradient(o) > 0 for o in self.reading("text", "features"))
-        return self.encode("text", "whole", graph, self.batch.tokens.ids, self.batch.tokens.mask)
+        return self.encode(self.text_pass())
 
     @cached_property
-    def masked_text(self) -> Tensor:  # of every sentence, or of the captions that are fused
-        tokens, n = self.batch.tokens, self.fusion_count
-        graph = any(self.text_gradient(o) > 0 for o in self.reading("masked_text"))
-        return self.encode("text", "masked", graph, tokens.masked_ids[:n], tokens.mask[:n])
+    def masked_text(self) -> Tensor:
+        return self.encode(self.masked_text_pass())
 
     @cached_property
     def pictures(self) -> Tensor:  # (n, 3, H, W)
         return normalise(self.batch.image).to(self.model.dtype)
 
     @cached_property
-    def patches(self) -> Tensor:  # (n, P, D): one pass for all losses and the MIM target, which sends no gradient
-        return self.encode("vision", "whole", bool(self.reading("image", "features", "fused")), self.pictures)
+    def patches(self) -> Tensor:  # (n, P, D)
+        return self.encode(self.patches_pass())
 
     @cached_property
     def masked_patches(self) -> Tensor:
-        return self.encode("vision", "masked", True, self.pictures, self.batch.image_mask)
+        return self.encode(self.masked_patches_pass())
 
     @cached_property
     def image(self) -> ImageTokens:
@@ -96,13 +130,17 @@ class Flow:
         return heads.embed_image(self.image.pooled[: len(text)]), heads.embed_text(text)
 
     @cached_property
-    def fused(self) -> dict[str, Tensor]:
-        """(N, L, D) by loss: one pass of the fusion encoder over the pairings of all active losses."""
-        pairings = {o: self.objective(o).pairing(self) for o in self.reading("fused")}
-        text = torch.cat([self.cross(p.text, o) for o, p in pairings.items()])
-        mask, item = (torch.cat([getattr(p, f) for p in pairings.values()]) for f in ("mask", "item"))
-        fused = self.encode("fusion", "pairings", True, text, mask, self.image, item)  # type: ignore[arg-type]
-        return dict(zip(pairings, fused.split([len(p.item) for p in pairings.values()]), strict=True))
+    def pairings(self) -> dict[str, FusionBatch]:  # by loss
+        return {o: self.objective(o).pairing(self) for o in self.reading("fused")}
+
+    @cached_property
+    def fusion(self) -> Tensor:  # (N, L, D), of all pairings
+        return self.encode(self.fusion_pass())
+
+    @cached_property
+    def fused(self) -> dict[str, Tensor]:  # by loss
+        sizes = [len(p.item) for p in self.pairings.values()]
+        return dict(zip(self.pairings, self.fusion.split(sizes), strict=True))
 
     @property
     def fusion_count(self) -> int | None:  # how many pairs are fused; None: all

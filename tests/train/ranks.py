@@ -13,7 +13,7 @@ from xfm import recipes, seeding
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
-from xfm.objectives import Pretraining, build
+from xfm.objectives import Pretraining, build, weighted_sum
 from xfm.train import loop, manifest, pretrain, run, setup
 from xfm.train.optimizer import make_optimizer
 
@@ -41,7 +41,7 @@ def gradients(words: Tokenizer) -> dict:
     for objective in OBJECTIVES:
         model.zero_grad()
         losses, _ = pretraining(Streams(own, words)[STEP], {objective: 1.0}, (own.seed, STEP))
-        accelerator.backward(loop.weighted_sum(losses, {objective: 1.0}))
+        accelerator.backward(weighted_sum(losses, {objective: 1.0}))
         grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         found[objective] = {"losses": loop._floats(losses, accelerator), "gradients": grads}
     return found

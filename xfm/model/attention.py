@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-__all__ = ["Attention", "additive"]
+from .packing import Packing
+
+__all__ = ["Attention", "additive", "weights_joined_once"]
+
+Joined = tuple[Tensor, Tensor]  # weight and bias
 
 HIDDEN = -1e9  # logit of a key that may not be seen: its weight is exactly 0, and a row of such keys stays finite
 
 
 def additive(mask: Tensor) -> Tensor:
     """(B, K) bool, True where a key may be seen -> (B, 1, 1, K) to add to the logits."""
-    return rearrange(
-        torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(~mask, HIDDEN), "b k -> b 1 1 k"
-    )
+    return torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(~mask, HIDDEN)[:, None, None]
 
 
 class Attention(nn.Module):
@@ -30,29 +32,70 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, memory_width: int = 0, key_bias: bool = True, dropout: float = 0.0):
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout, self.of_memory = heads, dropout, memory_width > 0
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(memory_width or width, width, bias=key_bias)
         self.value = nn.Linear(memory_width or width, width)
         self.out = nn.Linear(width, width)
+        self.joined: Joined | None = None  # in a step, see weights_joined_once
         self.tap: Callable[[Tensor], Tensor] | None = None  # set by explain.capture: sees (and may replace) the weights
 
-    def forward(self, x: Tensor, bias: Tensor | None = None, memory: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """x (B, Q, D); memory: projected keys and values, each (B, K, D), x's own by default; bias broadcasts to
-        (B, H, Q, K) and is added to the logits. Returns (B, Q, D)."""
-        k, v = memory if memory is not None else self.project(x)
-        q, k, v = (rearrange(t, "b n (h d) -> b h n d", h=self.heads) for t in (self.query(x), k, v))
+    def forward(
+        self, x: Tensor, bias: Tensor | None = None, memory: Tensor | None = None, packing: Packing | None = None
+    ) -> Tensor:
+        """x (B, Q, D), or (T, D) with the packing of its texts; memory (B, K, 2 D): keys and values (`project`), x's own
+        by default; bias broadcasts to (B, H, Q, K) and is added to the logits. Returns x's shape."""
+        if memory is None:
+            q, k, v = self._heads(F.linear(x, *self._weights()), 3, packing)
+        else:
+            (q,), (k, v) = self._heads(self.query(x), 1, packing), self._heads(memory, 2)
         dropout = self.dropout if self.training else 0.0
         if self.tap is not None or (self.training and prefers_explicit(q)):
             mixed = explicit(q, k, v, bias, dropout, self.tap)
         else:
             bias = bias.to(q.dtype) if bias is not None else None
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
-        return self.out(rearrange(mixed, "b h n d -> b n (h d)"))
+        mixed = mixed.transpose(1, 2).flatten(2)
+        return self.out(mixed if packing is None else packing.pack(mixed))
 
-    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., K, memory width) -> keys and values, each (..., K, D): projected once, used by every query."""
-        return self.key(memory), self.value(memory)
+    def project(self, memory: Tensor) -> Tensor:
+        """(..., memory width) -> (..., 2 D), keys and values side by side: projected once, used by every query."""
+        return F.linear(memory, *self._weights())
+
+    def join(self) -> Joined:
+        """Weight and bias of all that is projected from one input: queries, keys and values, or of a memory the last two."""
+        return _side_by_side(*([] if self.of_memory else [self.query]), self.key, self.value)
+
+    def _weights(self) -> Joined:
+        return self.join() if self.joined is None else self.joined
+
+    def _heads(self, x: Tensor, parts: int, packing: Packing | None = None) -> tuple[Tensor, ...]:
+        """(B, N, parts D), or packed (T, parts D) -> `parts` times (B, H, N, d)"""
+        x = x if packing is None else packing.pad(x)
+        return x.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+
+
+def _side_by_side(*layers: nn.Linear) -> Joined:
+    """The weights of several layers as one's: one product is faster than several, and has the same values."""
+    biases = [torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias for layer in layers]
+    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat(biases)
+    if torch.is_autocast_enabled(weight.device.type):  # which remembers the parameters that it casts, and not these
+        dtype = torch.get_autocast_dtype(weight.device.type)
+        weight, bias = weight.to(dtype), bias.to(dtype)
+    return weight, bias
+
+
+@contextmanager
+def weights_joined_once(model: nn.Module) -> Iterator[None]:
+    """For a step of several passes: in it the attentions' weights are joined once, and not in every pass."""
+    attentions = [module for module in model.modules() if isinstance(module, Attention)]
+    for each in attentions:
+        each.joined = each.join()
+    try:
+        yield
+    finally:
+        for each in attentions:
+            each.joined = None
 
 
 def prefers_explicit(q: Tensor) -> bool:
@@ -65,7 +108,7 @@ def explicit(
     q_BHQd: Tensor, k_BHKd: Tensor, v_BHKd: Tensor, bias: Tensor | None, dropout: float, tap: Callable | None
 ) -> Tensor:
     logits = (q_BHQd * (1 / math.sqrt(q_BHQd.shape[-1]))) @ k_BHKd.transpose(-1, -2)
-    weights = (logits if bias is None else logits + bias.to(logits.dtype)).softmax(-1)
+    weights = (logits if bias is None else logits.add_(bias.to(logits.dtype))).softmax(-1)
     if tap is not None:
         weights = tap(weights)
     return F.dropout(weights, dropout) @ v_BHKd

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import Attention
+from .packing import Packing
 
 __all__ = ["MLP", "DropPath", "TextLayer", "VisionBlock"]
 
@@ -45,8 +46,13 @@ class VisionBlock(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """x (B, S, D), bias (H, S, S) -> (B, S, D)"""
-        x = x + self.drop_path(self.gamma1 * self.attention(self.norm1(x), bias))
-        return x + self.drop_path(self.gamma2 * self.mlp(self.norm2(x)))
+        x = self._add(x, self.gamma1, self.attention(self.norm1(x), bias))
+        return self._add(x, self.gamma2, self.mlp(self.norm2(x)))
+
+    def _add(self, x: Tensor, gamma: Tensor, branch: Tensor) -> Tensor:
+        if self.training and self.drop_path.rate:
+            return x + self.drop_path(gamma * branch)
+        return torch.addcmul(x, gamma, branch)
 
 
 class TextLayer(nn.Module):
@@ -67,11 +73,12 @@ class TextLayer(nn.Module):
         self,
         x: Tensor,
         bias: Tensor,
-        memory: tuple[Tensor, Tensor] | None = None,
+        memory: Tensor | None = None,
         memory_bias: Tensor | None = None,
+        packing: Packing | None = None,
     ) -> Tensor:
-        """x (B, L, D), bias (B, 1, 1, L), memory: keys and values (B, S, D) each -> (B, L, D)"""
-        x = self.norm1(x + self.dropout(self.attention(x, bias)))
+        """x (B, L, D), or packed (T, D); bias (B, 1, 1, L); memory: keys and values (B, S, 2 D) -> as x"""
+        x = self.norm1(x + self.dropout(self.attention(x, bias, packing=packing)))
         if memory is not None:
-            x = self.cross_norm(x + self.dropout(self.cross(x, memory_bias, memory)))
+            x = self.cross_norm(x + self.dropout(self.cross(x, memory_bias, memory, packing)))
         return self.norm2(x + self.dropout(self.mlp(x)))

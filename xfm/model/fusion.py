@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from .attention import additive
 from .blocks import TextLayer
+from .packing import Packing, take
 from .stacks import AttentionSite, Stack
 
 __all__ = ["FusionEncoder", "ImageTokens"]
@@ -29,6 +30,13 @@ class ImageTokens:
     patches: Tensor  # (n, P, D)
     owner: Tensor  # (m,) int64, the picture of each item
     mask: Tensor | None = None  # (m, P) bool, patches that may be seen; None: all
+
+    @property
+    def seen(self) -> Tensor:
+        """(m, P) bool, the mask, whether given or not"""
+        if self.mask is not None:
+            return self.mask
+        return torch.ones(len(self.owner), self.patches.shape[1], dtype=torch.bool, device=self.owner.device)
 
     @classmethod
     def of_pictures(cls, patches: Tensor) -> ImageTokens:
@@ -61,6 +69,7 @@ class FusionEncoder(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         text = config.text
+        self.random = text.dropout > 0
         self.layers = nn.ModuleList(
             TextLayer(text.width, text.heads, text.intermediate, text.dropout, config.vision.width)
             for _ in range(config.fusion_depth)
@@ -71,12 +80,10 @@ class FusionEncoder(nn.Module):
         bias, picture = additive(mask), image.owner[item]
         seen = None if image.mask is None else image.mask[item]
         memory_bias = None if seen is None else additive(torch.cat([torch.ones_like(seen[:, :1]), seen], 1))
-        x = text
+        packing = Packing.of(mask) if self.training else None
+        x = text if packing is None else packing.pack(text)
         for layer in cast(Iterable[TextLayer], self.layers):
             pooled, patches = layer.cross.project(image.pooled), layer.cross.project(image.patches)
-            key, value = (
-                torch.cat([p.index_select(0, item)[:, None], t.index_select(0, picture)], 1)
-                for p, t in zip(pooled, patches, strict=True)
-            )
-            x = layer(x, bias, (key, value), memory_bias)
-        return x
+            memory = torch.cat([take(pooled, item)[:, None], take(patches, picture)], 1)
+            x = layer(x, bias, memory, memory_bias, packing)
+        return x if packing is None else packing.pad(x)

@@ -9,6 +9,7 @@ from ..batch import PAD
 from ..config import TextConfig
 from .attention import additive
 from .blocks import TextLayer
+from .packing import Packing
 from .stacks import AttentionSite, Stack
 
 __all__ = ["BertEncoder", "TextEncoder", "position_ids"]
@@ -27,6 +28,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: TextConfig):
         super().__init__()
+        self.random = config.dropout > 0  # whether a training pass draws anything
         width = config.width
         self.word = nn.Embedding(config.vocabulary, width, padding_idx=PAD)
         self.position = nn.Embedding(config.positions, width, padding_idx=PAD)
@@ -44,9 +46,11 @@ class TextEncoder(nn.Module):
     def encode(self, x: Tensor, mask: Tensor) -> Tensor:
         """Embedded tokens (B, L, D) -> (B, L, D)"""
         bias = additive(mask)
+        packing = Packing.of(mask) if self.training else None
+        x = x if packing is None else packing.pack(x)
         for layer in self.layers:
-            x = layer(x, bias)
-        return x
+            x = layer(x, bias, packing=packing)
+        return x if packing is None else packing.pad(x)
 
     def embed(self, ids: Tensor) -> Tensor:
         """(B, L) -> (B, L, D): what the first layer sees."""

@@ -52,6 +52,7 @@ class VisionEncoder(nn.Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
         self.config = config
+        self.random = config.drop_path > 0
         width, depth = config.width, config.depth
         self.patch_embed = nn.Linear(3 * config.patch_size**2, width)
         self.cls_token, self.mask_token = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))

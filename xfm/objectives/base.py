@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..batch import IGNORE, LossOut, TokenBatch
 from ..config import RunConfig
 from ..flow import Flow
+from ..model.packing import chosen, take
+from ..peers import peers
 
 __all__ = ["Kind", "Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "widen"]
 
@@ -75,34 +76,34 @@ class Objective(nn.Module, ABC):
 
 
 def mean_over(total: Tensor, count: Tensor | int) -> Tensor:
-    """total / count over all processes: what the mean would be in one process with every process's samples.
+    """total / count over all peers: what the mean would be of one that had every peer's samples.
 
-    Gradients are averaged over processes, so each divides its own total by the mean count. Nothing to average is a loss
+    Gradients are averaged over peers, so each divides its own total by the mean count. Nothing to average is a loss
     of 0, not NaN (a deviation from the published code's box loss, which gives NaN where no text has a box).
     """
     count = torch.as_tensor(count, dtype=total.dtype, device=total.device)
-    if dist.is_initialized() and dist.get_world_size() > 1:
-        dist.all_reduce(count)
-        count = count / dist.get_world_size()
+    if (others := peers()).world > 1:
+        count = torch.stack(others.gather(count)).mean()
     return total / count.clamp(min=1e-12)
 
 
 def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
-    """Cross-entropy over the hidden tokens of all texts together: logits (K, V), labels (K,)."""
-    logits = widen(logits)
+    """Cross-entropy over the hidden tokens of all texts together: logits (K, V), labels (K,), some of them IGNORE."""
+    logits, count = widen(logits), (labels != IGNORE).sum()
     correct = (logits.argmax(-1) == labels).sum()
     return LossOut(
-        mean_over(F.cross_entropy(logits, labels, reduction="sum"), len(labels)),
-        {"accuracy": correct / max(len(labels), 1)},
+        mean_over(F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORE), count),
+        {"accuracy": correct / count.clamp(min=1)},
     )
 
 
 def hidden_tokens(states: Tensor, tokens: TokenBatch) -> tuple[Tensor, Tensor]:
-    """The K hidden tokens of B texts: their states (B, L, D) -> (K, D), and labels (K,). Padding is left out: the head
-    computes no logits for it. `states` may be of the first texts only."""
-    labels = tokens.labels[: len(states)]
-    text, place = (labels != IGNORE).nonzero(as_tuple=True)
-    return states[text, tokens.masked_at[text, place]], labels[text, place]
+    """The K hidden tokens of B texts: their states (B, L, D) -> (K, D), and labels (K,), with a little padding of them
+    (IGNORE), for which alone the head computes in vain. `states` may be of the first texts only."""
+    labels, at = tokens.labels[: len(states)], tokens.masked_at[: len(states)]
+    kept = chosen(labels != IGNORE)
+    first = torch.arange(len(at), device=at.device)[:, None] * states.shape[1]  # of each text, in the flattened batch
+    return take(states.flatten(0, 1), (first + at).flatten()[kept]), labels.flatten()[kept]
 
 
 def widen(t: Tensor) -> Tensor:

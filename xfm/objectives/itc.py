@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
+from ..peers import peers
 from .base import Level, Measure, Objective, widen
 
 __all__ = ["ITC"]
@@ -20,13 +20,23 @@ __all__ = ["ITC"]
 RANGE = (0.001, 0.5)  # of the temperature
 
 
-@lru_cache
-def _clip_loss(rank: int, world: int) -> nn.Module:
-    """Features are gathered over processes with their gradients, so that several give the gradient of one with the
-    global batch (the published code keeps each process's slice alone, 1 / world of it)."""
+@cache
+def _clip_loss() -> nn.Module:
     from open_clip.loss import ClipLoss
 
-    return ClipLoss(local_loss=False, gather_with_grad=True, cache_labels=True, rank=rank, world_size=world)
+    return ClipLoss(cache_labels=True)
+
+
+def gathered(own: Tensor) -> Tensor:
+    """The features of all peers, (B, E) each -> (B world, E). Every peer computes the same loss of them, and gradients
+    are averaged: each takes `world` times the gradient of its own features, and so several give the gradient of one with
+    the global batch (the published code keeps each process's slice alone, 1 / world of it)."""
+    others = peers()
+    if others.world == 1:
+        return own
+    parts = others.gather(own)
+    parts[others.rank] = own.detach() + others.world * (own - own.detach())
+    return torch.cat(parts)
 
 
 class ITC(Objective):
@@ -69,7 +79,6 @@ class ITC(Objective):
 
     def forward(self, flow: Flow) -> LossOut:
         image, text = flow.features
-        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        loss = _clip_loss(rank, world)(image, text, 1 / self.temperature)
+        loss = _clip_loss()(gathered(image), gathered(text), 1 / self.temperature)
         correct = (image @ text.T).argmax(1) == torch.arange(len(text), device=text.device)
         return LossOut(loss, {"accuracy": correct.float().mean()})

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..batch import Batch
 from ..config import STREAMS, ConfigError, RunConfig
 from ..config_utils import one_of
 from ..flow import Flow
+from ..joint import join
 from ..model import XFM, initialise
+from ..model.attention import weights_joined_once
 from .registry import OBJECTIVES
 
-__all__ = ["Pretraining", "build", "check_losses", "losses_by_stream", "weights_at"]
+__all__ = ["Pretraining", "build", "check_losses", "losses_by_stream", "weighted_sum", "weights_at"]
 
 
 def check_losses(config: RunConfig) -> None:
@@ -50,6 +53,11 @@ def weights_at(config: RunConfig, step: int) -> dict[str, float]:
     return {n: o.weight for n, o in losses.items() if o.weight > 0 and step >= int(o.start * config.train.steps)}
 
 
+def weighted_sum(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """Over streams and losses; losses by "stream/objective", weights by objective."""
+    return sum((weights[name.split("/")[1]] * loss for name, loss in losses.items()), torch.zeros(()))
+
+
 def losses_by_stream(config: RunConfig) -> dict[str, list[str]]:
     """Of each stream that the config has on, the losses of the config that learn from it."""
     on = [stream for stream in STREAMS if getattr(config.data, stream)]
@@ -78,10 +86,12 @@ class Pretraining(nn.Module):
             objective.constrain()  # type: ignore[operator]
         losses: dict[str, Tensor] = {}
         report: dict[str, Tensor] = {}
-        for stream in batch:
-            flow = self.flow(batch, stream, on, key)
-            for name in flow.active:
-                out = self.model.objectives[name](flow)
-                losses[f"{stream}/{name}"] = out.loss
-                report |= {f"{stream}/{name}/{k}": v for k, v in out.report.items()}
+        flows = {stream: self.flow(batch, stream, on, key) for stream in batch}
+        with weights_joined_once(self.model):
+            join([*flows.values()])
+            for stream, flow in flows.items():
+                for name in flow.active:
+                    out = self.model.objectives[name](flow)
+                    losses[f"{stream}/{name}"] = out.loss
+                    report |= {f"{stream}/{name}/{k}": v for k, v in out.report.items()}
         return losses, report

@@ -17,7 +17,7 @@ from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..objectives import Pretraining, build, weights_at
-from .loop import pretrain, weighted_sum
+from .loop import pretrain
 from .setup import make_accelerator
 
 __all__ = ["Estimate", "estimate"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..batch import Batch, tree_map
 from ..config import RunConfig
-from ..objectives import weights_at
+from ..objectives import weighted_sum, weights_at
 from .errors import RunBusy, explain_failures, non_finite_loss
 from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
@@ -21,7 +21,7 @@ from .run_lock import RunLock
 from .setup import TrainState, keep_start, make_accelerator, needs_start, prepare, require_startable, stage1_config
 from .signals import ending, uncut
 
-__all__ = ["HELD_OUT_BATCHES", "pretrain", "train_to_end", "weighted_sum"]
+__all__ = ["HELD_OUT_BATCHES", "pretrain", "train_to_end"]
 
 HELD_OUT_BATCHES = 2
 
@@ -99,11 +99,8 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 batch = _to_device(next(s.batches), accelerator.device)
                 waited = time.perf_counter() - began
                 weights = weights_at(config, step)
-                losses, report = s.pretraining(batch, weights, (s.seed, step))
+                losses, report = s.gradients(batch, weights, (s.seed, step))
                 total = weighted_sum(losses, weights)
-                s.optimizer.zero_grad()
-                if losses:  # a loss may join later
-                    accelerator.backward(total)
                 norm = torch.as_tensor(accelerator.clip_grad_norm_(s.model.parameters(), train.clip))
                 if not math.isfinite(norm.item()):
                     raise non_finite_loss(s.model, batch, losses, step, run.folder)
@@ -127,11 +124,6 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 raise ending(interrupted[0], f"saved {at}: the same call goes on from there")
     finally:
         s.batches.close()  # type: ignore[attr-defined]  # ends the loader processes
-
-
-def weighted_sum(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-    """Over streams and losses; losses by "stream/objective", weights by objective."""
-    return sum((weights[name.split("/")[1]] * loss for name, loss in losses.items()), torch.zeros(()))
 
 
 def _due(done: int, every: int, steps: int) -> bool:

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from ..diagnostics.training_probe import TrainingProbe
 from ..interop.clip import teacher
 from ..interop.encoders import require_fitting, sources
 from ..model import VISION_ENCODERS, XFM
-from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
+from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weighted_sum, weights_at
 from ..text import parse_json, shown
 from .errors import RunError
 from .optimizer import make_optimizer
 from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
+from .shards import Losses, Shards
 from .weights import load_into, packed, read_weights
 
 __all__ = ["TrainState", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare",
@@ -49,6 +51,7 @@ class TrainState:
     accelerator: Accelerator
     model: XFM  # as it is saved ...
     pretraining: nn.Module  # ... and as it is trained: wrapped by accelerate
+    gradients: Callable[[Batch, dict[str, float], tuple[object, ...]], tuple[Losses, Losses]]  # of a step, into `.grad`
     optimizer: Any
     batches: Iterator[Batch]  # of the steps that are still to do
     held_out: Streams
@@ -115,11 +118,27 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     if _compiles(config, device):
         for encoder in (model.vision, model.text, model.fusion):
             encoder.compile()
+    alone_on_cpu = device.type == "cpu" and accelerator.num_processes == 1
+    if alone_on_cpu and config.train.shards > 1:
+        gradients = Shards(pretraining, config.train.shards, config.train.threads, accelerator.autocast)
+    else:
+        gradients = partial(_gradients, trained, accelerator)
     # each process draws its own data; one process draws what it always drew
     rank = accelerator.process_index
     own = config.replace({"seed": seeding.seed(config.seed, rank)}) if rank else config
     batches, held_out = loader(own, tokenizer, done), Streams(own, tokenizer, "validation")
-    return TrainState(run, accelerator, model, trained, optimizer, batches, held_out, own.seed, probe, done)
+    return TrainState(run, accelerator, model, trained, gradients, optimizer, batches, held_out, own.seed, probe, done)
+
+
+def _gradients(
+    trained: nn.Module, accelerator: Accelerator, batch: Batch, weights: dict[str, float], key: tuple[object, ...]
+) -> tuple[Losses, Losses]:
+    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`."""
+    trained.zero_grad()
+    losses, report = trained(batch, weights, key)
+    if losses:  # a loss may join later
+        accelerator.backward(weighted_sum(losses, weights))
+    return {name: loss.detach() for name, loss in losses.items()}, report
 
 
 def _compiles(config: RunConfig, device: torch.device) -> bool:

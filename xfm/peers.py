@@ -1,0 +1,93 @@
+"""Who computes the rest of a batch: nobody, other processes (torchrun), or other threads of this one (`train.shards`).
+
+Losses ask it for what a mean or a contrast needs of the others; the gradients of all peers are averaged afterwards, so
+that several give the gradient of one that had all the samples.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["Alone", "Peers", "Processes", "Threads", "among", "peers"]
+
+
+class Peers(Protocol):
+    rank: int
+    world: int
+
+    def gather(self, x: Tensor) -> list[Tensor]:
+        """Everyone's x, of one shape, in the order of their ranks; without gradients."""
+        ...
+
+
+class Alone:
+    rank, world = 0, 1
+
+    def gather(self, x: Tensor) -> list[Tensor]:
+        return [x.detach()]
+
+
+class Processes:
+    """Those of torch.distributed."""
+
+    def __init__(self) -> None:
+        self.rank, self.world = dist.get_rank(), dist.get_world_size()
+
+    def gather(self, x: Tensor) -> list[Tensor]:
+        x = x.detach().contiguous()
+        gathered = [torch.empty_like(x) for _ in range(self.world)]
+        dist.all_gather(gathered, x)
+        return gathered
+
+
+class Threads:
+    """Of one process: each hands its tensor over and waits for the others, asleep. BrokenBarrierError once one failed."""
+
+    def __init__(self, rank: int, shelf: list[Tensor | None], barrier: threading.Barrier) -> None:
+        self.rank, self.world, self._shelf, self._barrier = rank, len(shelf), shelf, barrier
+
+    @classmethod
+    def of(cls, count: int) -> list[Threads]:
+        shelf: list[Tensor | None] = [None] * count
+        barrier = threading.Barrier(count)
+        return [cls(rank, shelf, barrier) for rank in range(count)]
+
+    def gather(self, x: Tensor) -> list[Tensor]:
+        self._shelf[self.rank] = x.detach()
+        self._barrier.wait()  # all are there
+        gathered = [each for each in self._shelf if each is not None]
+        self._barrier.wait()  # all have looked
+        return gathered
+
+    def leave(self) -> None:
+        """Wakes the others: this one will not come."""
+        self._barrier.abort()
+
+
+_here = threading.local()
+
+
+def peers() -> Peers:
+    """Of the thread that asks."""
+    given: Peers | None = getattr(_here, "peers", None)
+    if given is not None:
+        return given
+    return Processes() if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1 else Alone()
+
+
+@contextmanager
+def among(group: Peers) -> Iterator[None]:
+    """Inside it this thread is one of a group."""
+    before = getattr(_here, "peers", None)
+    _here.peers = group
+    try:
+        yield
+    finally:
+        _here.peers = before

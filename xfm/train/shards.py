@@ -1,0 +1,136 @@
+"""A step's batch in fixed parts, each computed by a thread of its own: both cores of a laptop, and the same bits on one.
+
+Every part is computed with the same number of torch's threads and summed in a fixed order, so what comes out does not
+depend on how many cores there are, nor on what else they do. The threads meet only where a loss asks for its peers
+(`xfm.peers`), asleep: a busy core costs its lateness and no more. Python's lock is let go while torch computes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from threading import BrokenBarrierError
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import IGNORE, Batch, Images, Regions, Stream, Texts, TokenBatch
+from ..objectives import Pretraining, weighted_sum
+from ..peers import Threads, among
+
+__all__ = ["Losses", "Shards", "split"]
+
+Losses = dict[str, Tensor]
+
+
+class Shards:
+    """Losses and gradients of a step, in parts."""
+
+    def __init__(self, pretraining: Pretraining, count: int, threads: int, autocast: Callable[[], AbstractContextManager]):
+        """`threads`: torch's, in each part (0: torch's own choice); each part enters `autocast()`."""
+        self.parameters = [p for p in pretraining.parameters() if p.requires_grad]
+        self.replicas = [_sharing(pretraining, count) for _ in range(count)]
+        self.autocast = autocast
+        self._replicated = [[p for p in r.parameters() if p.requires_grad] for r in self.replicas]
+        self.pool = ThreadPoolExecutor(count, "shard", torch.set_num_threads, (threads or torch.get_num_threads(),))
+
+    def __call__(self, batch: Batch, weights: dict[str, float], key: tuple[object, ...]) -> tuple[Losses, Losses]:
+        """(losses, report), means over the parts, without graphs. The gradient of the losses' weighted sum, likewise, is
+        left in `.grad` of the model's parameters. `key`: (seed, step). Raises what a part raises."""
+        parts, group = split(batch, len(self.replicas)), Threads.of(len(self.replicas))
+        jobs = [
+            self.pool.submit(self._part, replica, part, peers, weights, key)
+            for replica, part, peers in zip(self.replicas, parts, group, strict=True)
+        ]
+        found = _results(jobs)
+        self._average_gradients()
+        return tuple(  # type: ignore[return-value]
+            {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
+            for parts in zip(*found, strict=True)
+        )
+
+    def _part(
+        self, replica: Pretraining, batch: Batch, peers: Threads, weights: dict[str, float], key: tuple[object, ...]
+    ) -> tuple[Losses, Losses]:
+        try:
+            with among(peers):
+                with self.autocast():
+                    losses, report = replica(batch, weights, (*key, peers.rank))
+                    total = weighted_sum(losses, weights)
+                if losses:
+                    total.backward()
+            return {name: loss.detach().float() for name, loss in losses.items()}, report
+        except BaseException:
+            peers.leave()
+            raise
+
+    def _average_gradients(self) -> None:
+        """The parts' gradients into the model's, in the order of the parts; where a part has none, it adds none."""
+        for whole, *parts in zip(self.parameters, *self._replicated, strict=True):
+            grads = [part.grad for part in parts if part.grad is not None]
+            whole.grad = sum(grads[1:], grads[0]).div_(len(parts)) if grads else None
+            for part in parts:
+                part.grad = None
+
+
+def _sharing(pretraining: Pretraining, count: int) -> Pretraining:
+    """Another module of the same weights in the same memory, with gradients of its own."""
+    whole, config = pretraining, pretraining.config
+    shared: dict[int, object] = {id(b): b for b in whole.buffers()} | {id(whole.mim_teacher): whole.mim_teacher}
+    shared |= {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in whole.parameters()}
+    replica = copy.deepcopy(whole, shared)
+    replica.config = config.replace({"data.fusion_batch": -(-config.data.fusion_batch // count)})
+    return replica
+
+
+def _results(jobs: Sequence[Future[tuple[Losses, Losses]]]) -> list[tuple[Losses, Losses]]:
+    """Once all have ended: the first error that is not another's doing, or what they return."""
+    wait(jobs)
+    errors = [error for job in jobs if (error := job.exception()) is not None]
+    for error in sorted(errors, key=lambda e: isinstance(e, BrokenBarrierError)):
+        raise error
+    return [job.result() for job in jobs]
+
+
+def split(batch: Batch, count: int) -> list[Batch]:
+    """The batch in `count` parts, one after the other: equal numbers of pairs, pictures and texts; regions go with their
+    pictures. Texts are padded to the longest of their part."""
+    return [{name: _part_of(stream, i, count) for name, stream in batch.items()} for i in range(count)]
+
+
+def _part_of(stream: Stream, i: int, count: int) -> Stream:
+    if isinstance(stream, Regions):
+        pictures = _range(len(stream.image), i, count)
+        here = (stream.owner >= pictures.start) & (stream.owner < pictures.stop)
+        return Regions(
+            stream.image[pictures],
+            stream.owner[here] - pictures.start,
+            stream.patches[here],
+            _trimmed(stream.tokens, here),
+            stream.box[here],
+            stream.is_image[here],
+        )
+    if isinstance(stream, Texts):
+        return Texts(_trimmed(stream.tokens, _range(len(stream.tokens.ids), i, count)))
+    here = _range(len(stream.image), i, count)
+    part = replace(stream, image=stream.image[here], image_mask=stream.image_mask[here])
+    return part if isinstance(part, Images) else replace(part, tokens=_trimmed(part.tokens, here))
+
+
+def _range(total: int, i: int, count: int) -> slice:
+    return slice(total * i // count, total * (i + 1) // count)
+
+
+def _trimmed(tokens: TokenBatch, rows: slice | Tensor) -> TokenBatch:
+    mask, labels = tokens.mask[rows], tokens.labels[rows]
+    length, hidden = int(mask.any(0).sum()), max(int((labels != IGNORE).any(0).sum()), 1)
+    return TokenBatch(
+        tokens.ids[rows, :length],
+        mask[:, :length],
+        tokens.masked_ids[rows, :length],
+        tokens.masked_at[rows, :hidden],
+        labels[:, :hidden],
+    )
