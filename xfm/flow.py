@@ -3,31 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import seeding
 from .batch import FusionBatch, MimTarget, Pairs, Regions, normalise, standardise
 from .config import FlowConfig
 from .model import XFM, ImageTokens
 from .model.vision import patchify
+from .passes import Pass, one_pass
 
-__all__ = ["Flow", "Pass"]
-
-_RANDOM = Lock()
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One call of an encoder: what for, whether a gradient is wanted, and its inputs."""
-
-    encoder: str
-    purpose: str
-    graph: bool
-    inputs: tuple[Any, ...]
+__all__ = ["Flow"]
 
 
 @dataclass(eq=False)
@@ -65,56 +52,28 @@ class Flow:
         """The active losses that read one of these."""
         return [o for o in self.active if not {*tensors}.isdisjoint(self.objective(o).reads)]
 
-    def encode(self, of: Pass) -> Tensor:
-        """One pass of an encoder, its dropout keyed; without a graph where no loss sends a gradient into it."""
-        encoder = getattr(self.model, of.encoder)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and of.graph):
-            if not (self.model.training and getattr(encoder, "random", True)):
-                return encoder(*of.inputs)
-            with _RANDOM:  # torch's generator is one for all threads
-                torch.manual_seed(seeding.seed(*self.key, of.encoder, of.purpose))
-                return encoder(*of.inputs)
-
-    def text_pass(self) -> Pass:
+    @one_pass
+    def text(self) -> Pass:  # (B, L, D)
         graph = any(self.text_gradient(o) > 0 for o in self.reading("text", "features"))
         return Pass("text", "whole", graph, (self.batch.tokens.ids, self.batch.tokens.mask))
 
-    def masked_text_pass(self) -> Pass:  # every sentence, or the captions that are fused
+    @one_pass
+    def masked_text(self) -> Pass:  # of every sentence, or of the captions that are fused
         tokens, n = self.batch.tokens, self.fusion_count
         graph = any(self.text_gradient(o) > 0 for o in self.reading("masked_text"))
         return Pass("text", "masked", graph, (tokens.masked_ids[:n], tokens.mask[:n]))
-
-    def patches_pass(self) -> Pass:  # one for all losses and the MIM target, which sends no gradient
-        return Pass("vision", "whole", bool(self.reading("image", "features", "fused")), (self.pictures,))
-
-    def masked_patches_pass(self) -> Pass:
-        return Pass("vision", "masked", True, (self.pictures, self.batch.image_mask))
-
-    def fusion_pass(self) -> Pass:
-        """Over the pairings of all active losses, one after the other."""
-        text = torch.cat([self.cross(p.text, o) for o, p in self.pairings.items()])
-        mask, item = (torch.cat([getattr(p, f) for p in self.pairings.values()]) for f in ("mask", "item"))
-        return Pass("fusion", "pairings", True, (text, mask, self.image, item))
-
-    @cached_property
-    def text(self) -> Tensor:  # (B, L, D)
-        return self.encode(self.text_pass())
-
-    @cached_property
-    def masked_text(self) -> Tensor:
-        return self.encode(self.masked_text_pass())
 
     @cached_property
     def pictures(self) -> Tensor:  # (n, 3, H, W)
         return normalise(self.batch.image).to(self.model.dtype)
 
-    @cached_property
-    def patches(self) -> Tensor:  # (n, P, D)
-        return self.encode(self.patches_pass())
+    @one_pass
+    def patches(self) -> Pass:  # (n, P, D): one for all losses and the MIM target, which sends no gradient
+        return Pass("vision", "whole", bool(self.reading("image", "features", "fused")), (self.pictures,))
 
-    @cached_property
-    def masked_patches(self) -> Tensor:
-        return self.encode(self.masked_patches_pass())
+    @one_pass
+    def masked_patches(self) -> Pass:
+        return Pass("vision", "masked", True, (self.pictures, self.batch.image_mask))
 
     @cached_property
     def image(self) -> ImageTokens:
@@ -133,9 +92,11 @@ class Flow:
     def pairings(self) -> dict[str, FusionBatch]:  # by loss
         return {o: self.objective(o).pairing(self) for o in self.reading("fused")}
 
-    @cached_property
-    def fusion(self) -> Tensor:  # (N, L, D), of all pairings
-        return self.encode(self.fusion_pass())
+    @one_pass
+    def fusion(self) -> Pass:  # (N, L, D): one for the pairings of all losses
+        text = torch.cat([self.cross(p.text, o) for o, p in self.pairings.items()])
+        mask, item = (torch.cat([getattr(p, f) for p in self.pairings.values()]) for f in ("mask", "item"))
+        return Pass("fusion", "pairings", True, (text, mask, self.image, item))
 
     @cached_property
     def fused(self) -> dict[str, Tensor]:  # by loss

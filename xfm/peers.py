@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Alone", "Peers", "Processes", "Threads", "among", "peers"]
+__all__ = ["Alone", "Peers", "Processes", "Threads", "among", "gathered", "peers"]
 
 
 class Peers(Protocol):
@@ -91,3 +91,15 @@ def among(group: Peers) -> Iterator[None]:
         yield
     finally:
         _here.peers = before
+
+
+def gathered(own: Tensor) -> Tensor:
+    """The features of all peers, (B, E) each -> (B world, E). Every peer computes the same loss of them, and gradients
+    are averaged: each takes `world` times the gradient of its own features, and so several give the gradient of one with
+    the global batch (the published code keeps each process's slice alone, 1 / world of it)."""
+    others = peers()
+    if others.world == 1:
+        return own
+    parts = others.gather(own)
+    parts[others.rank] = own.detach() + others.world * (own - own.detach())
+    return torch.cat(parts)

@@ -71,7 +71,7 @@ def demo() -> RunConfig:
             mask=MaskConfig(image_patches=14, smallest_block=4),
         ),
         train=TrainConfig(
-            steps=1200, lr=9e-4, warmup=40, precision="native", threads=2, save_every=250, validate_every=250
+            steps=1200, lr=9e-4, warmup=40, precision="native", threads=1, shards=2, save_every=250, validate_every=250
         ),
     )
 
@@ -95,6 +95,7 @@ def pretrained() -> RunConfig:
             "data.full_from": 0.3,
             "train.steps": 5000,
             "train.threads": 1,
+            "train.shards": 1,
             "train.lr": 8e-4,
             "train.warmup": 150,
             "train.save_every": 500,
@@ -132,6 +133,7 @@ def small() -> RunConfig:
             "train.precision": "auto",
             "train.compile": True,
             "train.threads": 0,
+            "train.shards": 1,
             "train.steps": 6000,
             "train.lr": 1e-3,
             "train.warmup": 300,
@@ -169,13 +171,12 @@ def smoke() -> RunConfig:
             "data.pairs": 8,
             "data.fusion_batch": 4,
             "data.regions": 6,
-            "data.region_images": 3,
+            "data.region_images": 4,
             "data.images": 4,
             "data.texts": 4,
             "data.caption_tokens": 40,
             "data.workers": 0,
             "train.precision": "auto",
-            "train.threads": 1,
             "train.steps": 12,
             "train.warmup": 3,
             "train.save_every": 5,

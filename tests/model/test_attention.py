@@ -85,7 +85,7 @@ def test_a_tap_sees_probabilities_and_may_replace_them() -> None:
 def test_probabilities_are_dropped_in_training_alone(explicit, training, monkeypatch) -> None:
     """One key: its weight is 1, so an output is either 0 or 1 / .9 of the undropped one."""
     monkeypatch.setattr(attention, "prefers_explicit", lambda q: explicit)
-    a = Attention(8, 1, dropout=0.1).train(training)
+    a = Attention(8, 1, memory_width=8, dropout=0.1).train(training)
     a.out = torch.nn.Identity()
     x = torch.randn(1, 4000, 8)
     value = a.value(x[:, :1])

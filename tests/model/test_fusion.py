@@ -67,8 +67,9 @@ def test_pairings_are_what_each_text_makes_of_its_own_item(pictures, patches, pa
 
 def test_a_pictures_keys_and_values_are_projected_once_however_many_texts_look() -> None:
     model, seen = batches.model(batches.config()), []
-    layer = model.fusion.layers[0].cross
-    layer.key.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
+    cross = model.fusion.layers[0].cross
+    project = cross.project
+    cross.project = lambda memory: seen.append(memory.shape) or project(memory)
     image = ImageTokens.of_pictures(torch.randn(2, 16, 32).double())
     model.fusion(torch.randn(9, 4, 24).double(), torch.ones(9, 4).bool(), image, torch.arange(9) % 2)
     assert seen == [(2, 32), (2, 16, 32)]

@@ -9,6 +9,8 @@ from reference import batches, naive
 from torch import Tensor
 
 from xfm.batch import IGNORE, TokenBatch
+from xfm.model.packing import chosen
+from xfm.objectives import base
 from xfm.objectives.base import hidden_tokens, masked_language_loss
 
 
@@ -69,15 +71,18 @@ def test_imlm_is_a_loop(texts: int, tokens: int, hidden: int, stream: str) -> No
     check(out, imlm.head, imlm.word.weight, states, words)
 
 
-def test_only_hidden_tokens_reach_the_head_and_a_padded_place_never_does() -> None:
+def test_hidden_tokens_reach_the_head_first_and_then_padding_up_to_a_round_number(monkeypatch) -> None:
+    monkeypatch.setattr(base, "chosen", lambda mask: chosen(mask, 4))
     words = batches.words(4, 9, 5)
     hidden = torch.arange(4 * 9.0).view(4, 9, 1)  # each state is its own place
     states, labels = hidden_tokens(hidden, words)
     expected = [(9.0 * b + p, t) for b in range(4) for p, t in hidden_places(words, b)]
-    assert list(zip(states[:, 0].tolist(), labels.tolist(), strict=True)) == expected
-    assert len(expected) < words.labels.numel()
+    assert list(zip(states[:, 0].tolist(), labels.tolist(), strict=True))[: len(expected)] == expected
+    assert len(labels) == -(-len(expected) // 4) * 4 < words.labels.numel()
+    assert set(labels[len(expected) :].tolist()) <= {IGNORE}
     first, few = hidden_tokens(hidden[:2], words)
-    assert torch.equal(first, states[: len(first)]) and torch.equal(few, labels[: len(few)])
+    kept = int((few != IGNORE).sum())
+    assert torch.equal(first[:kept], states[:kept]) and torch.equal(few[:kept], labels[:kept])
 
 
 def test_nothing_hidden_is_a_loss_of_zero_with_a_gradient_of_zero() -> None:

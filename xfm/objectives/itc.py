@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
-from ..peers import peers
+from ..peers import gathered
 from .base import Level, Measure, Objective, widen
 
 __all__ = ["ITC"]
@@ -25,18 +25,6 @@ def _clip_loss() -> nn.Module:
     from open_clip.loss import ClipLoss
 
     return ClipLoss(cache_labels=True)
-
-
-def gathered(own: Tensor) -> Tensor:
-    """The features of all peers, (B, E) each -> (B world, E). Every peer computes the same loss of them, and gradients
-    are averaged: each takes `world` times the gradient of its own features, and so several give the gradient of one with
-    the global batch (the published code keeps each process's slice alone, 1 / world of it)."""
-    others = peers()
-    if others.world == 1:
-        return own
-    parts = others.gather(own)
-    parts[others.rank] = own.detach() + others.world * (own - own.detach())
-    return torch.cat(parts)
 
 
 class ITC(Objective):

@@ -12,9 +12,9 @@ from ..batch import Batch
 from ..config import STREAMS, ConfigError, RunConfig
 from ..config_utils import one_of
 from ..flow import Flow
-from ..joint import join
 from ..model import XFM, initialise
 from ..model.attention import weights_joined_once
+from ..passes import join
 from .registry import OBJECTIVES
 
 __all__ = ["Pretraining", "build", "check_losses", "losses_by_stream", "weighted_sum", "weights_at"]

@@ -138,7 +138,7 @@ def _gradients(
     losses, report = trained(batch, weights, key)
     if losses:  # a loss may join later
         accelerator.backward(weighted_sum(losses, weights))
-    return {name: loss.detach() for name, loss in losses.items()}, report
+    return losses, report
 
 
 def _compiles(config: RunConfig, device: torch.device) -> bool:

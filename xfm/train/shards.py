@@ -47,10 +47,8 @@ class Shards:
         ]
         found = _results(jobs)
         self._average_gradients()
-        return tuple(  # type: ignore[return-value]
-            {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
-            for parts in zip(*found, strict=True)
-        )
+        losses, report = zip(*found, strict=True)
+        return _means(losses), _means(report)
 
     def _part(
         self, replica: Pretraining, batch: Batch, peers: Threads, weights: dict[str, float], key: tuple[object, ...]
@@ -62,7 +60,7 @@ class Shards:
                     total = weighted_sum(losses, weights)
                 if losses:
                     total.backward()
-            return {name: loss.detach().float() for name, loss in losses.items()}, report
+            return losses, report
         except BaseException:
             peers.leave()
             raise
@@ -80,10 +78,15 @@ def _sharing(pretraining: Pretraining, count: int) -> Pretraining:
     """Another module of the same weights in the same memory, with gradients of its own."""
     whole, config = pretraining, pretraining.config
     shared: dict[int, object] = {id(b): b for b in whole.buffers()} | {id(whole.mim_teacher): whole.mim_teacher}
-    shared |= {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in whole.parameters()}
+    shared |= {id(p): nn.Parameter(p.data, p.requires_grad) for p in whole.parameters()}
     replica = copy.deepcopy(whole, shared)
     replica.config = config.replace({"data.fusion_batch": -(-config.data.fusion_batch // count)})
     return replica
+
+
+@torch.no_grad()
+def _means(parts: Sequence[Losses]) -> Losses:
+    return {name: torch.stack([part[name].float() for part in parts]).mean(0) for name in parts[0]}
 
 
 def _results(jobs: Sequence[Future[tuple[Losses, Losses]]]) -> list[tuple[Losses, Losses]]:
