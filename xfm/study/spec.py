@@ -21,7 +21,11 @@ from .variants import BASELINE, BETWEEN, Changes
 
 __all__ = ["FEW", "Spec", "require_name"]
 
-_ALONE = {"train.threads": 1, "data.workers": 0}  # of every run, unless `changes` says otherwise: one thread in all
+_ALONE = {
+    "train.threads": 1,
+    "train.shards": 1,
+    "data.workers": 0,
+}  # of every run, unless `changes` says otherwise: one thread in all
 _MOST = 3  # primary metrics
 FEW = "at most three, one of language, one of vision, one of vision-language: more are a search"
 _NAME = 200  # bytes: disks take 255, with what is added to a name while a file is written

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,9 +38,10 @@ from .run import INIT, STATE, WEIGHTS, Run
 from .shards import Losses, Shards
 from .weights import load_into, packed, read_weights
 
-__all__ = ["TrainState", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare",
+__all__ = ["TrainState", "keep_freed_memory", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare",
            "require_startable", "require_trainable"]  # fmt: skip
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 DATA = "data.json"  # the content of the run's own data, by source
 TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the model's sizes: fresh where it does not fit
 
@@ -88,6 +91,7 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     """Device, processes (torchrun, accelerate launch) and precision. Sets torch's threads where the config does."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
+    keep_freed_memory()
     cuda = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     native = cuda or any(has for name, has in getattr(torch.cpu, "get_capabilities", dict)().items() if "bf16" in name)
     bf16 = {"auto": cuda, "native": native, "fp32": False, "bf16": True}[config.train.precision]
@@ -97,6 +101,15 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and (gpu is None or gpu.type == "mps")
     return Accelerator(cpu=several_on_cpu, mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[unused])
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep what a step frees for the next one: by default it gives every large block back to the system, whose
+    pages then have to be cleared anew. Nothing elsewhere."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def prepare(run: Run, accelerator: Accelerator) -> TrainState:

@@ -29,7 +29,9 @@ Losses = dict[str, Tensor]
 class Shards:
     """Losses and gradients of a step, in parts."""
 
-    def __init__(self, pretraining: Pretraining, count: int, threads: int, autocast: Callable[[], AbstractContextManager]):
+    def __init__(
+        self, pretraining: Pretraining, count: int, threads: int, autocast: Callable[[], AbstractContextManager]
+    ):
         """`threads`: torch's, in each part (0: torch's own choice); each part enters `autocast()`."""
         self.parameters = [p for p in pretraining.parameters() if p.requires_grad]
         self.replicas = [_sharing(pretraining, count) for _ in range(count)]
