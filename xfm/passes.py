@@ -43,7 +43,7 @@ class Pass:
     inputs: tuple[Any, ...]
 
 
-class one_pass(cached_property[Tensor]):  # noqa: N801  # a decorator
+class one_pass(cached_property[Tensor]):  # a decorator
     """The tensor that the pass makes which the decorated method of a flow describes."""
 
     def __init__(self, of: Callable[[Any], Pass]) -> None:

@@ -48,7 +48,7 @@ class Processes:
 
 
 class Threads:
-    """Of one process: each hands its tensor over and waits for the others, asleep. BrokenBarrierError once one failed."""
+    """Of one process: each hands its tensor over and waits for the others, asleep. BrokenBarrierError if one fails."""
 
     def __init__(self, rank: int, shelf: list[Tensor | None], barrier: threading.Barrier) -> None:
         self.rank, self.world, self._shelf, self._barrier = rank, len(shelf), shelf, barrier
@@ -95,8 +95,8 @@ def among(group: Peers) -> Iterator[None]:
 
 def gathered(own: Tensor) -> Tensor:
     """The features of all peers, (B, E) each -> (B world, E). Every peer computes the same loss of them, and gradients
-    are averaged: each takes `world` times the gradient of its own features, and so several give the gradient of one with
-    the global batch (the published code keeps each process's slice alone, 1 / world of it)."""
+    are averaged: each takes `world` times the gradient of its own features, and so several give the gradient of one
+    with the global batch (the published code keeps each process's slice alone, 1 / world of it)."""
     others = peers()
     if others.world == 1:
         return own

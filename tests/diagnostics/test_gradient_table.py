@@ -10,8 +10,7 @@ from reference.batches import NO_STOP
 
 from xfm.diagnostics.gradient_table import GradientTable, gradient_table, module_names, objective_gradients
 from xfm.model.modes import eval_mode
-from xfm.objectives import OBJECTIVES, Pretraining
-from xfm.objectives import weighted_sum
+from xfm.objectives import OBJECTIVES, Pretraining, weighted_sum
 
 TEXT = {"language embeddings", "language layer 0", "language layer 1"}
 PUBLISHED = {  # xfm-numerics.md, section 6, in this table's modules

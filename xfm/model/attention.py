@@ -43,8 +43,8 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, bias: Tensor | None = None, memory: Tensor | None = None, packing: Packing | None = None
     ) -> Tensor:
-        """x (B, Q, D), or (T, D) with the packing of its texts; memory (B, K, 2 D): keys and values (`project`), x's own
-        by default; bias broadcasts to (B, H, Q, K) and is added to the logits. Returns x's shape."""
+        """x (B, Q, D), or (T, D) with the packing of its texts; memory (B, K, 2 D): keys and values (`project`), x's
+        own by default; bias broadcasts to (B, H, Q, K) and is added to the logits. Returns x's shape."""
         if memory is None:
             q, k, v = self._heads(F.linear(x, *self._weights()), 3, packing)
         else:
@@ -63,7 +63,7 @@ class Attention(nn.Module):
         return F.linear(memory, *self._weights())
 
     def join(self) -> Joined:
-        """Weight and bias of all that is projected from one input: queries, keys and values, or of a memory the last two."""
+        """Weight and bias of what is projected from one input: queries, keys, values; of a memory the last two."""
         return _side_by_side(*([] if self.of_memory else [self.query]), self.key, self.value)
 
     def _weights(self) -> Joined:

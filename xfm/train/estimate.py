@@ -16,7 +16,7 @@ from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from ..objectives import Pretraining, build, weights_at
+from ..objectives import Pretraining, build, weighted_sum, weights_at
 from .loop import pretrain
 from .setup import make_accelerator
 

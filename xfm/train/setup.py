@@ -104,8 +104,8 @@ def make_accelerator(config: RunConfig) -> Accelerator:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep what a step frees for the next one: by default it gives every large block back to the system, whose
-    pages then have to be cleared anew. Nothing elsewhere."""
+    """Has glibc keep what a step frees for the next one: by default it gives every large block back to the system, and
+    gets it with pages that had to be cleared. Nothing elsewhere."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)

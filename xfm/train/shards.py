@@ -1,4 +1,4 @@
-"""A step's batch in fixed parts, each computed by a thread of its own: both cores of a laptop, and the same bits on one.
+"""A step's batch in fixed parts, a thread for each: both cores of a laptop, and the same bits on one.
 
 Every part is computed with the same number of torch's threads and summed in a fixed order, so what comes out does not
 depend on how many cores there are, nor on what else they do. The threads meet only where a loss asks for its peers
@@ -40,8 +40,8 @@ class Shards:
         self.pool = ThreadPoolExecutor(count, "shard", torch.set_num_threads, (threads or torch.get_num_threads(),))
 
     def __call__(self, batch: Batch, weights: dict[str, float], key: tuple[object, ...]) -> tuple[Losses, Losses]:
-        """(losses, report), means over the parts, without graphs. The gradient of the losses' weighted sum, likewise, is
-        left in `.grad` of the model's parameters. `key`: (seed, step). Raises what a part raises."""
+        """(losses, report), means over the parts, without graphs. The gradient of the losses' weighted sum, likewise,
+        is left in `.grad` of the model's parameters. `key`: (seed, step). Raises what a part raises."""
         parts, group = split(batch, len(self.replicas)), Threads.of(len(self.replicas))
         jobs = [
             self.pool.submit(self._part, replica, part, peers, weights, key)
@@ -101,8 +101,8 @@ def _results(jobs: Sequence[Future[tuple[Losses, Losses]]]) -> list[tuple[Losses
 
 
 def split(batch: Batch, count: int) -> list[Batch]:
-    """The batch in `count` parts, one after the other: equal numbers of pairs, pictures and texts; regions go with their
-    pictures. Texts are padded to the longest of their part."""
+    """The batch in `count` parts, one after the other: equal numbers of pairs, pictures and texts; regions go with
+    their pictures. Texts are padded to the longest of their part."""
     return [{name: _part_of(stream, i, count) for name, stream in batch.items()} for i in range(count)]
 
 
