@@ -74,7 +74,7 @@ def _padded(context: EvalContext, texts: Sequence[str]) -> tuple[Tensor, Tensor]
 
 
 def _pool(encoder: TextEncoder, ids: Tensor, mask: Tensor) -> Tensor:
-    """Ids and mask (B, L) -> (B, 2 D): the state of the token that stands for the text, and the mean over the tokens."""
+    """Ids and mask (B, L) -> (B, 2 D): the state of the token that stands for the text, and the mean over all."""
     states = encoder(ids, mask)
     return torch.cat([encoder.sentence(states, mask), (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)], 1)
 

@@ -17,7 +17,7 @@ from ..model import XFM
 
 __all__ = ["make_optimizer", "parameter_groups", "rate", "set_rate"]
 
-# The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not (open_clip).
+# The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there.
 _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding).*")
 
 

@@ -28,8 +28,9 @@ DIRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {"image to text": lambda t: 
 
 
 def score(context: EvalContext) -> list[Result]:
-    """R@1 and R@5 both ways, re-ranked by ITM where the model has its head. Among distinct pairs every caption is true of one picture only, so a perfect model scores
-    1; among random ones ("random gallery") captions that are equally true lower the upper bound."""
+    """R@1 and R@5 both ways, by ITC, and re-ranked by ITM where the model has it. Among distinct pairs every caption is
+    true of one picture only, so a perfect model scores 1; among random ones ("random gallery") captions that are
+    equally true lower the upper bound."""
     pairs = distinct_pairs(context.examples("retrieval", ATTEMPTS))
     by_itc = similarities(context, pairs)
     second = {}
