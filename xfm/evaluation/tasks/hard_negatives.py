@@ -37,8 +37,8 @@ class HardNegative:
 
 
 def score(context: EvalContext) -> list[Result]:
-    """Caption accuracy by kind of the word exchanged: how often the caption scores above its negative, by ITC, and by ITM
-    where the model has it.
+    """Caption accuracy by kind of the word exchanged: how often the caption scores above its negative, by ITC, and by
+    ITM where the model has it.
 
     Baseline: a coin. The control condition, another picture, shows nothing that the caption names: its accuracy is that
     of the texts alone. Kinds that the world's captions do not have are left out.
