@@ -72,8 +72,8 @@ def require_trainable(config: RunConfig) -> None:
 
 
 def require_startable(run: Run) -> None:
-    """Errors as `require_trainable`; and, before there is a folder, where others' encoders or a teaching run do not fit the
-    config. The config is the user's own, so its remote sources are fetched."""
+    """Errors as `require_trainable`; and, before there is a folder, where others' encoders or a teaching run do not fit
+    the config. The config is the user's own, so its remote sources are fetched."""
     allow(run.config.data.sources)
     require_trainable(run.config)
     if not (run.has(INIT) or run.has(STATE)):
