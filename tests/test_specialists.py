@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import pytest
 import torch
 
 from xfm import Run, explain, load, pretrain, recipes
+from xfm.batch import normalise
 from xfm.config import ConfigError
 from xfm.data.streams import Streams
 from xfm.diagnostics.gradient_table import gradient_table
@@ -16,6 +18,7 @@ from xfm.evaluation.tasks import retrieval
 from xfm.lab import Lab
 from xfm.objectives import OBJECTIVES, Pretraining, build, losses_by_stream
 from xfm.specialists import SPECIALISTS, parameters
+from xfm.train.export import export_checkpoint
 
 TRAINED = {  # by stream, and the encoders that change
     "bert_like": ({"texts": ["mlm"]}, {"text"}),
@@ -155,3 +158,21 @@ def test_a_dual_encoder_is_evaluated_without_the_rows_of_a_fusion_encoder(
     for task, head in {"grounding": "bbp", "imlm": "imlm", "mlm": "mlm"}.items():
         with pytest.raises(ConfigError, match=f"^task '{task}' needs the head of {head}; the model has itc"):
             dual.evaluate([task])
+
+
+def test_a_dual_encoder_is_written_as_open_clips(dual: Lab, tmp_path: Path) -> None:
+    export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")
+    open_clip.add_model_config(tmp_path / "xfm-dual.json")
+    clip: Any = open_clip.create_model("xfm-dual", pretrained=str(tmp_path / "xfm-dual.pt")).eval()
+    scene, length = dual.scene(0), DUAL.model.text.positions - 2
+    traced, ids = dual.trace(scene.image, scene.text), dual.tokenizer.encode(scene.text, length)
+    picture = normalise(torch.from_numpy(traced.image).permute(2, 0, 1)[None])
+    with torch.no_grad():
+        image, text, scale = clip(picture, torch.tensor([ids + [1] * (length - len(ids))]))
+    assert traced.scores["itc"] == pytest.approx((image * text).sum().item(), abs=1e-6)
+    assert scale.item() == pytest.approx(1 / dual.model.contrastive.temperature.item())
+    with pytest.raises(ConfigError, match=r"^out = .*not there yet"):
+        export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")
+    with pytest.raises(ConfigError, match=r"^out = .*json, for the config, is there"):
+        export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.bin")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["xfm-dual.json", "xfm-dual.pt"]

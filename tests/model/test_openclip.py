@@ -13,8 +13,8 @@ import torch
 from reference import batches
 from torch import Tensor
 
-from xfm.batch import END
 from xfm.flow import Flow
+from xfm.interop.clip import to_open_clip
 from xfm.model import XFM
 from xfm.objectives import build
 from xfm.train.optimizer import parameter_groups
@@ -22,34 +22,13 @@ from xfm.train.optimizer import parameter_groups
 TOWERS: Any = {"model__vision__encoder": "open_clip", "model__text__encoder": "open_clip"}
 
 
-def config_of(model: XFM) -> dict[str, Any]:
-    """The same sizes as open_clip says them."""
-    vision, text = model.config.vision, model.config.text
-    return {
-        "embed_dim": model.config.embed_dim,
-        "vision_cfg": {
-            "image_size": vision.image_size, "patch_size": vision.patch_size, "width": vision.width,
-            "layers": vision.depth, "head_width": vision.width // vision.heads, "pool_type": "avg",
-        },
-        "text_cfg": {
-            "context_length": text.positions - 2, "vocab_size": text.vocabulary, "width": text.width,
-            "heads": text.heads, "layers": text.depth, "mlp_ratio": (text.intermediate + 0.5) / text.width,
-            "pool_type": "eos", "eos_id": END,
-        },
-    }  # fmt: skip
-
-
 def theirs(model: XFM, folder: Path) -> Any:
     """open_clip's own model, made by its factory, with our weights by its names."""
-    (folder / "xfm-same.json").write_text(json.dumps(config_of(model)))
+    config, state = to_open_clip(model.config, model.state_dict())
+    (folder / "xfm-same.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder)
     made: Any = open_clip.create_model("xfm-same").double().eval()
-    ours = {f"visual.{n}": t for n, t in model.vision.tower.state_dict().items()}  # type: ignore[union-attr]
-    ours |= model.text.tower.state_dict()  # type: ignore[operator]
-    itc = model.contrastive
-    ours |= {"visual.proj": itc.image.weight.T, "text_projection": itc.text.weight.T}
-    ours["logit_scale"] = -itc.temperature.log()
-    made.load_state_dict(ours)
+    made.load_state_dict(state)
     return made
 
 
@@ -116,7 +95,7 @@ def test_the_start_is_open_clips() -> None:
     wide |= {"model__embed_dim": 96, "model__vision__patch_size": 8, "data__mask__image_patches": 2}
     model = build(batches.config(**TOWERS, **wide))
     torch.manual_seed(0)
-    own: Any = config_of(model)
+    own: Any = to_open_clip(model.config, model.state_dict())[0]
     reference = open_clip.CLIP(own["embed_dim"], own["vision_cfg"], own["text_cfg"])
     names = {f"vision.tower.{n.removeprefix('visual.')}" if n.startswith("visual.") else f"text.tower.{n}": p
              for n, p in reference.named_parameters()}  # fmt: skip
