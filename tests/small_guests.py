@@ -75,3 +75,29 @@ def save_hugging_face(folder: Path) -> Path:
     size: Any = {"shortest_edge": 32}
     transformers.CLIPImageProcessor(size=size, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
+
+
+HUB = "xfm-lab/no-such-tokenizer"
+
+
+def save_siglip(folder: Path) -> tuple[Path, Path]:
+    """The config "small-siglip", whose tokenizer is a hub's, as SigLIP's are -> weights, and that tokenizer's folder:
+    of sentencepiece's kind (Unigram), where `</s>` pads, too."""
+    import transformers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    pieces = ["<unk>", "</s>", "▁", *"abcdefghijklmnopqrstuvwxyzABCL!'", "▁a", "▁photo", "▁of", "▁red", "▁li", "on"]
+    backend = Tokenizer(models.Unigram([(piece, -float(len(piece) < 2)) for piece in pieces], unk_id=0))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    backend.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    special: Any = {"unk_token": "<unk>", "eos_token": "</s>", "pad_token": "</s>"}
+    words = folder / "tokenizer"
+    transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **special).save_pretrained(words)
+    text = TEXT | ALL_SEEN | {"vocab_size": len(pieces), "hf_tokenizer_name": HUB}
+    text["tokenizer_kwargs"] = {"clean": "canonicalize"}
+    config: Any = CONFIGS["small-sigmoid"] | {"text_cfg": text}
+    (folder / "small-siglip.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model("small-siglip").state_dict(), folder / "small-siglip.pt")
+    return folder / "small-siglip.pt", words

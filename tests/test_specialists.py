@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import open_clip
 import pytest
 import torch
 
-from xfm import explain, pretrain, recipes
-from xfm.data import dataset
-from xfm.objectives import OBJECTIVES, build, losses_by_stream
+from xfm import Run, explain, load, pretrain, recipes
+from xfm.batch import normalise
+from xfm.config import ConfigError
+from xfm.data.streams import Streams
+from xfm.diagnostics.gradient_table import gradient_table
+from xfm.evaluation.tasks import retrieval
+from xfm.lab import Lab
+from xfm.objectives import OBJECTIVES, Pretraining, build, losses_by_stream
 from xfm.specialists import SPECIALISTS, parameters
+from xfm.train.export import export_checkpoint
 
 TRAINED = {  # by stream, and the encoders that change
     "bert_like": ({"texts": ["mlm"]}, {"text"}),
@@ -35,6 +42,7 @@ def test_sizes(recipe: str) -> None:
     dual = recipes.get(f"{recipe}+clip_like")
     assert parameters(dual) == pytest.approx(parameters(whole), rel=0.002), "as many as X-FM"
     assert (dual.model.text.width, dual.model.vision.width) == (whole.model.text.width, whole.model.vision.width)
+    assert (dual.model.text.encoder, dual.model.vision.encoder, dual.model.fusion_depth) == ("open_clip",) * 2 + (0,)
     assert dual.data.pairs == whole.data.pairs and dual.data.regions == whole.data.regions and dual.train == whole.train
 
 
@@ -61,21 +69,110 @@ def test_what_is_trained(name: str, tmp_path: Path) -> None:
     streams, encoders = TRAINED[name]
     assert streams is None or losses_by_stream(config) == streams
     list(pretrain(config, tmp_path))
-    from xfm import Run
-
     (folder,) = (path.parent for path in tmp_path.rglob("config.json"))
     before, after = build(config).state_dict(), Run.open(folder).model().state_dict()
     moved = {n.split(".")[0] for n, w in after.items() if not torch.equal(w, before[n]) and w.abs().sum() > 0}
     assert moved & {"text", "vision", "fusion"} == encoders
-    if name == "clip_like":  # it is asked as any model is
-        model, picture = Run.open(folder).model(), np.zeros((60, 40, 3), np.uint8)
-        traced = explain.trace(model, dataset(config).tokenizer(), picture, "a lion", "itc")
-        assert set(traced.maps) == {"language", "vision"} and set(traced.scores) == {"itc"}
-        inputs = explain.make_inputs(model, dataset(config).tokenizer(), picture, "a lion", "itc")
-        for method in ("generic attention", "layer gradients", "rollout", "integrated gradients", "occlusion"):
-            assert explain.attribute(inputs, method).patches.isfinite().all()
 
 
 def test_they_compose_with_levels_and_ablations_in_any_order() -> None:
     one, other = (recipes.get(f"demo+{x}") for x in ("clip_like+hard", "hard+clip_like"))
     assert one.fingerprint == other.fingerprint and one.data.scenes == recipes.get("demo+hard").data.scenes
+
+
+@pytest.fixture(scope="module")
+def dual(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A clip_like run of four steps."""
+    root = tmp_path_factory.mktemp("runs")
+    list(pretrain(DUAL, root))
+    return load(root / DUAL.name / "seed0")
+
+
+DUAL = recipes.get("smoke+clip_like").replace(
+    {"train.steps": 4, "train.warmup": 1, "train.save_every": 2, "train.validate_every": 2, "train.probe_every": 2}
+)
+
+
+def test_a_dual_encoder_goes_on_bit_for_bit(dual: Lab, tmp_path: Path) -> None:
+    """Stopped after a save; steps begun in between are done again."""
+    for record in pretrain(DUAL, tmp_path):
+        if record["step"] == 3:
+            break
+    list(pretrain(DUAL, tmp_path))
+    again = Run.open(tmp_path / DUAL.name / "seed0").model().state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in dual.model.state_dict().items())
+
+
+def test_a_dual_encoder_is_traced_in_both_towers(dual: Lab) -> None:
+    scene = dual.scene(0)
+    traced = dual.trace(scene.image, scene.text, "itc")
+    assert set(traced.maps) == {"language", "vision"} and set(traced.scores) == {"itc"}
+    for name, config in (("language", dual.config.model.text), ("vision", dual.config.model.vision)):
+        weights, gradients = traced.maps[name].weights, traced.maps[name].gradients
+        assert weights.shape[:2] == (config.depth, config.heads) and len(traced.states[name]) == config.depth + 1
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+        assert gradients is not None and gradients.flatten(1).any(1).all(), "every layer's"
+    assert not traced.maps["language"].weights.triu(1).any(), "no token sees one after it"
+
+
+def test_a_dual_encoder_is_explained_by_every_method(dual: Lab) -> None:
+    inputs = dual.inputs(dual.scene(0), target="itc")
+    assert inputs.reads == {"language": len(inputs.pieces) - 1, "vision": None}
+    cheap = [name for name in explain.METHODS if name not in ("shapley", "gradient shap", "smoothgrad")]
+    for method in cheap:
+        assert explain.attribute(inputs, method).patches.isfinite().all(), method
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+@pytest.mark.parametrize("place", ["vision", "language"])
+def test_a_dual_encoders_heads_can_be_ablated(dual: Lab, place: str, fill: Any) -> None:
+    inputs, name = dual.inputs(dual.scene(0), target="itc"), dual.model.stacks[place].attention(place, 0)
+    module: Any = dual.model.get_submodule(name)
+    with torch.no_grad():
+        before, kept = inputs.score(), module.out_proj.weight.clone()
+        with explain.ablate_heads(dual.model, [(name, 1)], fill):
+            found, traced = inputs.score(), explain.tracing.capture_attention(inputs, gradients=False)[1].itc.item()
+        assert found == pytest.approx(traced, abs=1e-6), "seen and unseen alike"
+        assert abs(found - before) > 1e-7 and inputs.score() == before
+        if fill == "zero":
+            module.out_proj.weight[:, module.head_dim :] = 0
+            assert inputs.score() == pytest.approx(found, abs=1e-6)
+            module.out_proj.weight.copy_(kept)
+
+
+def test_a_dual_encoders_gradients_have_their_table(dual: Lab) -> None:
+    batch = Streams(DUAL, dual.tokenizer, "validation")[DUAL.train.steps]
+    (norms,) = gradient_table(Pretraining(dual.model, DUAL), batch).norms.values()
+    layers = {f"language layer {i}" for i in range(DUAL.model.text.depth)}
+    assert set(norms) == {"language embeddings", *layers, "vision", "vision mask token", "ITC head"}
+    assert norms.pop("vision mask token") is None and all(norm and norm > 0 for norm in norms.values())
+
+
+def test_a_dual_encoder_is_evaluated_without_the_rows_of_a_fusion_encoder(
+    dual: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieval, "SIZE", 12)
+    results = dual.evaluate(["retrieval", "naming"])
+    assert {r.condition for r in results if "gallery" not in r.task} == {"", "ITC", "ITC, shuffled pairs"}
+    assert {r.task for r in results} >= {"naming", "image to text", "text to image"}
+    for task, head in {"grounding": "bbp", "imlm": "imlm", "mlm": "mlm"}.items():
+        with pytest.raises(ConfigError, match=f"^task '{task}' needs the head of {head}; the model has itc"):
+            dual.evaluate([task])
+
+
+def test_a_dual_encoder_is_written_as_open_clips(dual: Lab, tmp_path: Path) -> None:
+    export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")
+    open_clip.add_model_config(tmp_path / "xfm-dual.json")
+    clip: Any = open_clip.create_model("xfm-dual", pretrained=str(tmp_path / "xfm-dual.pt")).eval()
+    scene, length = dual.scene(0), DUAL.model.text.positions - 2
+    traced, ids = dual.trace(scene.image, scene.text), dual.tokenizer.encode(scene.text, length)
+    picture = normalise(torch.from_numpy(traced.image).permute(2, 0, 1)[None])
+    with torch.no_grad():
+        image, text, scale = clip(picture, torch.tensor([ids + [1] * (length - len(ids))]))
+    assert traced.scores["itc"] == pytest.approx((image * text).sum().item(), abs=1e-6)
+    assert scale.item() == pytest.approx(1 / dual.model.contrastive.temperature.item())
+    with pytest.raises(ConfigError, match=r"^out = .*not there yet"):
+        export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")
+    with pytest.raises(ConfigError, match=r"^out = .*json, for the config, is there"):
+        export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.bin")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["xfm-dual.json", "xfm-dual.pt"]

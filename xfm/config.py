@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Literal
 
 from .config_utils import ConfigError as ConfigError  # everybody has it from here
@@ -110,7 +111,8 @@ class FlowConfig:
     # stop, 1 plain multi-task training. Losses that do not cross from text to pictures, like MLM, have none.
     text_gradient: Mapping[str, float] = field(default_factory=lambda: Table(itc=1.0, itm=0.0, imlm=0.0, bbp=0.0))
     mim_target: MimTarget = "self"  # technique 2, the guidance: what masked patches must predict
-    teacher: str = ""  # mim_target "teacher": the name of a model that open_clip knows itself, e.g. "ViT-B-32" ...
+    # mim_target "teacher": a finished run's folder, "runs/demo+clip_like/seed0"; or the name of a model that open_clip
+    teacher: str = ""  # knows itself, e.g. "ViT-B-32" ...
     teacher_weights: str = ""  # ... and its weights: the path of a local file; nothing is fetched
 
     def __post_init__(self) -> None:
@@ -118,10 +120,15 @@ class FlowConfig:
         for loss, scale in self.text_gradient.items():
             require(0 <= scale <= 1, f"flow.text_gradient.{loss}", scale, "in [0, 1]")
         if self.mim_target == "teacher":
-            require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name")
-            require(
-                bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, "the path of a local file"
-            )
+            require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name, or a run's folder")
+            path = PurePath(self.teacher).name != self.teacher  # no model that open_clip knows has such a name
+            allowed = "the path of a local file (a run's folder has its own; give it as a path, ./NAME)"
+            require(path or bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, allowed)
+
+    @property
+    def taught_by_run(self) -> bool:
+        """Whether `teacher` is a run's folder."""
+        return self.mim_target == "teacher" and not self.teacher_weights
 
 
 @dataclass(frozen=True)

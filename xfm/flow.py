@@ -85,7 +85,8 @@ class Flow:
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:  # contrastive, of images and of texts, (B, E) each, of unit length
         heads = self.model.contrastive
-        text = self.cross(self.text[:, 0], self.model.contrastive_name)
+        text = self.model.text.sentence(self.text, self.batch.tokens.mask)
+        text = self.cross(text, self.model.contrastive_name)
         return heads.embed_image(self.image.pooled[: len(text)]), heads.embed_text(text)
 
     @cached_property

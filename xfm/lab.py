@@ -60,7 +60,8 @@ def load(
     text_heads: int = 0,
 ) -> Lab | GuestLab:
     """Opens a finished run: the name of a checkpoint that comes with the package, or a run's folder; or a guest:
-    "open_clip:NAME" with `pretrained`, a local file or a tag that open_clip fetches, or "hf_clip:FOLDER".
+    "open_clip:NAME" with `pretrained`, a local file or a tag that open_clip fetches, and for a model with a tokenizer
+    of the hub's (SigLIP) that `tokenizer`'s folder, unless it is in transformers' cache; or "hf_clip:FOLDER".
 
     "demo" is the recipe `pretrained` on the demo's world. "xfm:FILE" is the authors' published file, with a RoBERTa
     `tokenizer`'s folder: it is imported (`train.checkpoint.import_checkpoint`, which has the other options) into the
@@ -72,15 +73,19 @@ def load(
     prefix, colon, name = str(what).partition(":")
     published = colon and prefix == "xfm"
     guests = ", ".join(f"{p}:" for p in GUESTS)
-    require(published or tokenizer is None, "tokenizer", tokenizer, "left out: a run has its own (xfm:FILE needs one)")
+    guest = bool(colon) and prefix in GUESTS
+    own = "left out: a run has its own (xfm:FILE and some of open_clip: need one)"
+    require(published or guest or tokenizer is None, "tokenizer", tokenizer, own)
     require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {guests}")
     if published:
         require(tokenizer is not None, "tokenizer", tokenizer, "RoBERTa's folder, with a published file")
         return Lab(imported(name, str(tokenizer), image_size, text_heads))
-    if colon and prefix in GUESTS:
+    if guest:
         from .guests.handle import GuestLab
 
-        return GuestLab(import_module(f".guests.{GUESTS[prefix]}", __package__).open_model(name, pretrained))
+        return GuestLab(
+            import_module(f".guests.{GUESTS[prefix]}", __package__).open_model(name, pretrained, tokenizer or "")
+        )
     if what in checkpoints():
         return Lab(Run.open(CHECKPOINTS / what))
     if not os.path.isdir(what):

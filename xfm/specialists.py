@@ -1,4 +1,4 @@
-"""Baselines beside X-FM, of our own encoders and trained by the same loop: each changes a config to what it stands for.
+"""Baselines beside X-FM, trained by the same loop: each changes a config to what it stands for.
 
 recipes.get("demo+clip_like")
 """
@@ -38,9 +38,11 @@ def fused(config: RunConfig) -> RunConfig:
 
 
 def clip_like(config: RunConfig) -> RunConfig:
-    """A dual encoder by ITC on the config's pairs and regions (CLIP), with as many parameters as X-FM has: what its
-    fusion encoder and its other heads take goes to deeper towers, and the rest to wider text layers."""
-    dual = _only(config, ("itc",), ("pairs", "regions"))
+    """open_clip's dual encoder by ITC on the config's pairs and regions (CLIP), with as many parameters as X-FM has:
+    what its fusion encoder and its other heads take goes to deeper towers, and the rest to wider text layers."""
+    towers = {"model.vision.encoder": "open_clip", "model.text.encoder": "open_clip"}
+    plain = {"model.vision.drop_path": 0.0, "model.text.dropout": 0.0}  # open_clip's towers have none
+    dual = _only(config, ("itc",), ("pairs", "regions")).replace(towers | plain)
     wanted, (vision, text) = parameters(config), (config.model.vision.depth, config.model.text.depth)
 
     def sized(more: tuple[int, int], intermediate: int = config.model.text.intermediate) -> RunConfig:

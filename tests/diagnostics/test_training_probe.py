@@ -137,6 +137,10 @@ def test_layer_states_are_the_encoders_own_without_padding(probe: TrainingProbe,
 def test_a_collapse_is_seen(probe: TrainingProbe) -> None:
     before = probe.guidance()
     assert before and before["target_rank"] > 1 and before["target_std"] > 0 and -1 <= before["agreement"] <= 1
+    flow = probe.open.flow(probe.batch, "images", ("mim",), ("probe", 0))
+    hidden = torch.nn.functional.normalize(flow.mim_target.patches[flow.batch.image_mask], dim=-1)
+    mean = torch.nn.functional.normalize(flow.mim_target.patches[flow.batch.image_mask].mean(0), dim=-1)
+    assert before["agreement_of_mean"] == pytest.approx((hidden @ mean).mean().item(), abs=1e-5)
     with torch.no_grad():
         probe.open.model.vision.norm.weight.zero_()
     after = probe.guidance()

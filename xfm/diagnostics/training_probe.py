@@ -9,8 +9,9 @@ held_back[objective]: the norm of what the stop-gradient keeps from the language
 cosine[encoder]["itm mlm"]: between two objectives' gradients, as if nothing were stopped; None: one has no path.
 drift[encoder]: |w - w0| / |w0| from the initial weights.
 cka[encoder]: linear CKA of each layer's token states with the start's (Kornblith et al., 2019), from the first layer.
-guidance: of MIM's masked patches, the mean cosine of prediction and target ("agreement"), and of the targets their mean
-standard deviation ("target_std") and effective rank ("target_rank"; Roy and Vetterli, 2007): both fall in a collapse.
+guidance: of MIM's masked patches, the mean cosine of prediction and target ("agreement"), and of the targets' mean and
+the target ("agreement_of_mean": targets may have much in common); of the targets their mean standard deviation
+("target_std") and effective rank ("target_rank"; Roy and Vetterli, 2007): both fall in a collapse.
 """
 
 from __future__ import annotations
@@ -120,8 +121,10 @@ class TrainingProbe:
                 hidden = flow.batch.image_mask
                 head: Any = self.open.model.objectives["mim"]
                 predicted, target = widen(head.head(flow.masked_patches))[hidden], widen(flow.mim_target.patches)
+            mean = target[hidden].mean(0, keepdim=True)
             return {
                 "agreement": F.cosine_similarity(predicted, target[hidden], dim=-1).mean().item(),
+                "agreement_of_mean": F.cosine_similarity(mean, target[hidden], dim=-1).mean().item(),
                 "target_std": target.flatten(0, 1).std(0).mean().item(),
                 "target_rank": effective_rank(target.flatten(0, 1)),
             }

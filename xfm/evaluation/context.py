@@ -142,8 +142,8 @@ class EvalContext:
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """ITC text features of B texts -> (B, E) of unit length"""
         itc: Any = self.model.objectives["itc"]
-        states, _ = self.text_states(self.encode(texts))
-        return itc.embed_text(states[:, 0]).cpu()
+        states, mask = self.text_states(self.encode(texts))
+        return itc.embed_text(self.model.text.sentence(states, mask)).cpu()
 
     def match_logits(self, scenes: Sequence[Example], texts: Sequence[str], image: Tensor, text: Tensor) -> Tensor:
         """ITM log-odds of N pairings of scene image[i] with text text[i], indices (N,) into the lists -> (N,)"""

@@ -61,7 +61,7 @@ def features(context: EvalContext, samples: Sequence[Sample], encoder: TextEncod
     encoder = encoder or context.model.text
     texts = sorted({text for sample in samples for text in sample}, key=lambda text: (len(text), text))
     batches = (_padded(context, texts[start : start + BATCH]) for start in range(0, len(texts), BATCH))
-    states = torch.cat([_pool(encoder(ids, mask), mask).float().cpu() for ids, mask in batches])
+    states = torch.cat([_pool(encoder, ids, mask).float().cpu() for ids, mask in batches])
     index = {text: i for i, text in enumerate(texts)}
     return _join(states[torch.tensor([[index[text] for text in sample] for sample in samples])]).numpy()
 
@@ -73,9 +73,10 @@ def _padded(context: EvalContext, texts: Sequence[str]) -> tuple[Tensor, Tensor]
     return ids.to(device), mask.to(device)
 
 
-def _pool(states: Tensor, mask: Tensor) -> Tensor:
-    """States (B, L, D) and mask (B, L) -> (B, 2 D): of token 0, and the mean over the tokens."""
-    return torch.cat([states[:, 0], (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)], 1)
+def _pool(encoder: TextEncoder, ids: Tensor, mask: Tensor) -> Tensor:
+    """Ids and mask (B, L) -> (B, 2 D): the state of the token that stands for the text, and the mean over all."""
+    states = encoder(ids, mask)
+    return torch.cat([encoder.sentence(states, mask), (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)], 1)
 
 
 def _join(parts: Tensor) -> Tensor:
@@ -129,7 +130,7 @@ def finetune(
             for group in adamw.param_groups:
                 group["lr"] = peak * min(1.0, 10 * (step + 1) / STEPS) * (1 - step / STEPS)
             ids, mask = _padded(context, [text for i in batch for text in train.samples[i]])
-            states = _pool(model.encoder(ids, mask), mask).unflatten(0, (len(batch), -1))
+            states = _pool(model.encoder, ids, mask).unflatten(0, (len(batch), -1))
             logits = model(_join(states).float())
             loss = F.cross_entropy(logits, torch.tensor([label_ids[train.labels[i]] for i in batch], device=device))
             adamw.zero_grad()

@@ -28,7 +28,7 @@ Tasks = str | Iterable[str]  # "all", or one or more names of tasks and families
 
 
 class Evaluation(list[Result]):
-    """The results; `skipped`: task name -> what it needs and the data source does not provide."""
+    """The results; `skipped`: task name -> what it needs that the data source, or the model, does not have."""
 
     def __init__(self, results: Iterable[Result] = (), skipped: Mapping[str, str] | None = None) -> None:
         super().__init__(results)
@@ -41,8 +41,8 @@ def evaluate(
     """The results of `tasks` on one split, on the model's device; the model's mode is restored.
 
     Test samples are a function of (data, split, seed, task), the same for every model. A task that needs what the data
-    source does not provide is skipped, with a note in the results; asked for by its name it is a ConfigError, as is an
-    unknown name.
+    source does not provide, or a head that the model does not have, is skipped, with a note in the results; asked for
+    by its name it is a ConfigError, as is an unknown name. Single conditions of the other tasks are left out so.
     """
     context = EvalContext(model, config, tokenizer, split, seed)
     selected, skipped = _available(tasks, config)
@@ -74,18 +74,23 @@ def _listed(tasks: Tasks) -> list[str]:
 
 
 def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, str]]:
-    """The tasks that the data source can serve, and why not the others. ConfigError for one asked for by its name."""
+    """The tasks that the data source and the model can serve, and why not the others. ConfigError for one asked for by
+    its name."""
     tasks = _listed(tasks)
     selected, skipped, data = [], {}, dataset(config)
     names = ", ".join(source.name for source in data.sources)
     source = data.name if config.data.sources else f"data.dataset = {config.data.dataset!r} (sources: {names})"
     for name in select_tasks(tasks):
-        if missing := [need for need in TASKS[name].needs if need not in data.provides]:
+        task = TASKS[name]
+        if missing := [need for need in task.needs if need not in data.provides]:
             skipped[name] = f"task {name!r} needs {' and '.join(missing)}, which {source} does not provide"
-            if name in tasks:
-                raise ConfigError(skipped[name])
+        elif missing := [head for head in task.heads if head not in config.objectives]:
+            has = ", ".join(config.objectives)
+            skipped[name] = f"task {name!r} needs the head of {' and '.join(missing)}; the model has {has}"
         else:
             selected.append(name)
+        if name in skipped and name in tasks:
+            raise ConfigError(skipped[name])
     return selected, skipped
 
 

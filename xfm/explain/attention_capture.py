@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 from ..config_utils import ConfigError, nearest
 from ..model.attention import Attention
 
-__all__ = ["Captured", "attentions", "capture"]
+__all__ = ["Captured", "attentions", "capture", "multi_head"]
 
 _Tap = Callable[[Tensor], Tensor]
 _MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
@@ -146,7 +146,7 @@ class _Explicit(TorchFunctionMode):
         if func is F.scaled_dot_product_attention:
             return _scaled_dot_product(tap, getattr(module, "num_heads", 1), *args, **kwargs)
         if func is F.multi_head_attention_forward:
-            return _multi_head(tap, **_given(*args, **kwargs))
+            return multi_head(tap, *args, **kwargs)
         return tap(func(*args, **kwargs))
 
 
@@ -182,14 +182,13 @@ def _scaled_dot_product(
     return F.dropout(weights.flatten(0, 1) if flat else weights, dropout_p) @ value
 
 
-def _given(*args: Any, **kwargs: Any) -> dict[str, Any]:
+def multi_head(tap: _Tap, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+    """`F.multi_head_attention_forward` in its plain form: its own lets no gradient reach the weights that it returns.
+    `tap` sees, and may replace, the weights (B, H, Q, K)."""
     bound = _MULTI_HEAD.bind(*args, **kwargs)
     bound.apply_defaults()
-    return bound.arguments
-
-
-def _multi_head(tap: _Tap, query: Tensor, key: Tensor, value: Tensor, **given: Any) -> tuple[Tensor, Tensor | None]:
-    """`F.multi_head_attention_forward`, whose own form lets no gradient reach the weights that it returns."""
+    given = bound.arguments
+    query, key, value = (given[name] for name in ("query", "key", "value"))
     for name in ("bias_k", "bias_v", "static_k", "static_v", "add_zero_attn"):
         if given[name] not in (None, False):
             raise ConfigError(f"{name}: attention with added keys cannot be captured")

@@ -95,7 +95,8 @@ class AttributionInputs:
     @property
     def reads(self) -> dict[str, int | None]:
         """The token that an encoder's own feature is read from, which "itc" compares; None: the mean of the patches."""
-        return {"language": 0, "vision": None}
+        places = torch.arange(len(self.pieces))[None, :, None]
+        return {"language": int(self.model.text.sentence(places, full_mask(places))), "vision": None}
 
     def sites(self) -> dict[str, Site]:
         """By the attention map's name."""

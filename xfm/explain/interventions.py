@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..batch import Batch
 from ..config import RunConfig
 from ..config_utils import ConfigError, nearest, one_of, require
 from ..model import XFM
+from ..model.attention import Attention
 from ..model.modes import eval_mode
 from ..objectives import OBJECTIVES, Pretraining
-from .attention_capture import attentions
+from .attention_capture import attentions, multi_head
 from .inputs import AttributionInputs
 from .targets import TARGETS
 from .tracing import capture_attention
@@ -29,12 +32,14 @@ __all__ = ["Head", "HeadImportance", "ablate_heads", "head_importance", "objecti
            "removal_effects"]  # fmt: skip
 
 Fill = Literal["zero", "mean"]
+HEADED = "X-FM's own attention or torch's MultiheadAttention"
 Head = tuple[str, int]  # an attention's dotted name, and the head's index
 
 
 @contextmanager
 def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iterator[None]:
-    """The heads return zero, or their mean over the tokens of the same pass.
+    """The heads return zero, or their mean over the tokens of the same pass: X-FM's attentions', and those of
+    `nn.MultiheadAttention`, as open_clip's towers have.
 
     ConfigError for an attention or a head that the model does not have.
     """
@@ -45,21 +50,37 @@ def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iter
         if module is None:
             hint = nearest(name, known, after=" ")
             raise ConfigError(f"heads: no attention {name!r}; {hint}there are {', '.join(known)}")
-        require(0 <= head < module.heads, f"head of {name}", head, f"0 to {module.heads - 1}")
-        chosen.setdefault(module, []).append(head)
-
-    def ablated(count: int, heads: list[int], states: Tensor) -> Tensor:
-        """What enters the output projection, where heads still lie side by side."""
-        by_head = states.unflatten(-1, (count, -1)).clone()  # (B, Q, H, d)
-        part = by_head[:, :, heads]
-        by_head[:, :, heads] = part.mean((0, 1), keepdim=True).expand_as(part) if fill == "mean" else 0
-        return by_head.flatten(-2)
-
-    with ExitStack() as stack:
-        for module, indices in chosen.items():
-            hook = lambda _, args, n=module.heads, indices=indices: (ablated(n, indices, args[0]),)  # noqa: E731
-            stack.enter_context(module.out.register_forward_pre_hook(hook))
+        own = isinstance(module, Attention)
+        require(own or isinstance(module, nn.MultiheadAttention), f"attention {name}", type(module).__name__, HEADED)
+        count, out = (module.heads, module.out) if own else (module.num_heads, module.out_proj)
+        require(0 <= head < count, f"head of {name}", head, f"0 to {count - 1}")
+        chosen.setdefault(id(out.weight), (count, []))[1].append(head)
+    with _Ablation(chosen, fill):
         yield
+
+
+class _Ablation(TorchFunctionMode):
+    """Changes what enters an output projection, where heads still lie side by side: by its weight's id, how many heads
+    there are, and which of them are ablated."""
+
+    def __init__(self, chosen: Mapping[int, tuple[int, list[int]]], fill: Fill):
+        super().__init__()
+        self.chosen, self.fill = chosen, fill
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.multi_head_attention_forward:  # in its plain form, whose projection is seen below
+            with self:
+                return multi_head(lambda weights: weights, *args, **(kwargs or {}))
+        if func is F.linear and id(args[1]) in self.chosen:
+            args = (self._ablated(args[0], *self.chosen[id(args[1])]), *args[1:])
+        return func(*args, **(kwargs or {}))
+
+    def _ablated(self, states: Tensor, count: int, heads: list[int]) -> Tensor:
+        """(B, Q, H d), or (Q, B, H d), of one pass."""
+        by_head = states.unflatten(-1, (count, -1)).clone()
+        part = by_head[:, :, heads]
+        by_head[:, :, heads] = part.mean((0, 1), keepdim=True).expand_as(part) if self.fill == "mean" else 0
+        return by_head.flatten(-2)
 
 
 @dataclass(frozen=True)
@@ -81,10 +102,10 @@ def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") ->
 
     require(bool(inputs), "inputs", inputs, "at least one")
     model, rows, heads = inputs[0].model, [], []
-    sites = {place: stack for stack in model.stacks.values() for place in stack.attentions}
     with eval_mode(model):
         before = [each.score() for each in inputs]
         maps = [capture_attention(each)[0] for each in inputs]
+        sites = {place: stack for stack in model.stacks.values() for place in stack.attentions if place in maps[0]}
         for place, stack in sites.items():
             for layer, head in product(*map(range, maps[0][place].weights.shape[:2])):
                 heads.append((stack.attention(place, layer), head))

@@ -37,8 +37,8 @@ class Outputs:
     @property
     def itc(self) -> Tensor:
         """(B,) cosine similarity."""
-        itc = self.head("itc")
-        return (itc.embed_image(self.patches.mean(1)) * itc.embed_text(self.text[:, 0])).sum(-1)
+        itc, text = self.head("itc"), self.model.text.sentence(self.text, full_mask(self.text))
+        return (itc.embed_image(self.patches.mean(1)) * itc.embed_text(text)).sum(-1)
 
     def head(self, objective: str) -> Any:
         """ConfigError for a head that the model does not have."""

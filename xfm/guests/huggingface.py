@@ -16,9 +16,12 @@ from ..text import brief, shown
 __all__ = ["HuggingFaceClip", "open_model"]
 
 
-def open_model(folder: str, pretrained: str | os.PathLike[str] = "") -> HuggingFaceClip:
+def open_model(
+    folder: str, pretrained: str | os.PathLike[str] = "", tokenizer: str | os.PathLike[str] = ""
+) -> HuggingFaceClip:
     """`folder`: of a `CLIPModel` and its `CLIPProcessor`, as `save_pretrained` wrote both. ConfigError for another."""
     require(not pretrained, "pretrained", pretrained, "left out: the folder has the weights")
+    require(not tokenizer, "tokenizer", tokenizer, "left out: the folder has it")
     fetch = "`hf download openai/clip-vit-base-patch32 --local-dir FOLDER` fetches one; then load('hf_clip:FOLDER')"
     if not os.path.isdir(folder):
         raise ConfigError(f"load({shown('hf_clip:' + folder)}): no such folder, and nothing is downloaded; {fetch}")

@@ -19,12 +19,14 @@ from ..text import brief, printable, shown
 
 __all__ = ["OpenClip", "open_model"]
 
+FILES = "tokenizer.json tokenizer_config.json"  # of a tokenizer of the hub's
 CONVOLVED = 32  # pixels a side of a convolutional tower's last places
 
 
-def open_model(name: str, pretrained: str | os.PathLike[str] = "") -> OpenClip:
+def open_model(name: str, pretrained: str | os.PathLike[str] = "", tokenizer: str | os.PathLike[str] = "") -> OpenClip:
     """`name`: one of `open_clip.list_models()`; `pretrained`: a local file of weights, or one of open_clip's tags for
-    that model, which open_clip fetches. ConfigError, which says what to fetch and how to give it, for anything else."""
+    that model, which open_clip fetches; `tokenizer`: a folder of Hugging Face's tokenizer, for a model that has one of
+    the hub's (SigLIP). ConfigError, which says what to fetch and how to give it, for anything else."""
     import open_clip
 
     known, given = open_clip.list_models(), os.fspath(pretrained)
@@ -44,24 +46,49 @@ def open_model(name: str, pretrained: str | os.PathLike[str] = "") -> OpenClip:
     text = config["text_cfg"]
     supported = not text.get("hf_model_name") and "multimodal_cfg" not in config and not text.get("embed_cls")
     require(supported, "model", name, "a dual encoder with a text tower of open_clip's own, no CoCa")
-    words = text.get("hf_tokenizer_name", "")
-    if local and not words:
-        require("siglip" not in name.lower(), "model", name, "one with a tokenizer in its config: it would be fetched")
+    words = _tokenizer(name, text, os.fspath(tokenizer), local)
     source = os.path.abspath(given) if local else given
     try:
         net: Any = open_clip.create_model(name, pretrained=source, require_pretrained=True)
     except Exception as error:  # a foreign or truncated file, or no connection: open_clip raises as many kinds
         way = "give weights that were saved of this model" if local else _how_to_fetch(name, given)
         raise ConfigError(f"pretrained = {shown(given)}: open_clip cannot load it ({brief(error)}); {way}") from error
+    return OpenClip(name, net, words)
+
+
+def _tokenizer(name: str, text: dict[str, Any], folder: str, local: bool) -> Any:
+    """open_clip's, or of a `folder`, or of the hub, which is asked unless `local`. `text`: the model's text_cfg."""
+    import open_clip
+
+    hub = printable(text.get("hf_tokenizer_name") or "")
+    if not hub:
+        fetched = local and "siglip" in name.lower()
+        require(not fetched, "model", name, "one with a tokenizer in its config: it would be fetched")
+        require(not folder, "tokenizer", folder, f"left out: {name} has one of open_clip's own")
+        return open_clip.get_tokenizer(name)
+    fetch = (
+        f"fetch {FILES} of https://huggingface.co/{hub} into a folder (hf download {hub} {FILES} --local-dir DIR), and "
+        f"give it: load('open_clip:{name}', pretrained=FILE, tokenizer=DIR)"
+    )
+    if folder and not os.path.isdir(folder):
+        raise ConfigError(f"tokenizer = {shown(folder)}: no such folder; {fetch}")
+    options: Any = {"local_files_only": True} if local or folder else {}
     try:
-        options: Any = {"local_files_only": True} if local and words else {}
-        tokenizer = open_clip.get_tokenizer(name, **options)
-    except Exception as error:
-        raise ConfigError(
-            f"model = {shown(name)}: its tokenizer is not on this machine ({brief(error)}); once with a connection: "
-            f"transformers.AutoTokenizer.from_pretrained({printable(words)!r})"
-        ) from error
-    return OpenClip(name, net, tokenizer)
+        found = open_clip.tokenizer.HFTokenizer(
+            os.path.abspath(folder) if folder else hub,
+            context_length=text.get("context_length", 77),
+            tokenizer_mode=text.get("tokenizer_mode"),
+            **text.get("tokenizer_kwargs") or {},
+            **options,
+        )
+        largest = max([*found.tokenizer.get_vocab().values(), *found(["a lion"])[0].tolist()])
+    except Exception as error:  # not there, or a foreign folder: transformers raises as many kinds
+        lacking = f"tokenizer = {shown(folder)}: holds none that can be read" if folder else f"model = {shown(name)}: "
+        lacking += "" if folder else f"its tokenizer, {hub}, is not on this machine"
+        raise ConfigError(f"{lacking} ({brief(error)}); {fetch}") from error
+    rows = text.get("vocab_size", 49408)
+    require(largest < rows, "tokenizer", folder or hub, f"this model's: it has ids to {largest}, the table {rows} rows")
+    return found
 
 
 def _how_to_fetch(name: str, tag: str) -> str:
@@ -122,10 +149,9 @@ class OpenClip(Guest):
             named, count = [self.tokenizer.decode([i]) for i in middle], len(middle) + 2
             start = 1
         else:
-            middle = own(
-                text.lower() if getattr(own, "do_lower_case", False) else text, add_special_tokens=False
-            ).input_ids
-            named, count, start = [own.decode([i]) for i in middle], len(own(text).input_ids), 0
+            cleaned = self.tokenizer.clean_fn(text)  # SigLIP's has no capitals and no punctuation
+            middle = own(cleaned, add_special_tokens=False).input_ids
+            named, count, start = [own.decode([i]) for i in middle], len(own(cleaned).input_ids), 0
             while start < len(ids) and middle and ids[start] != middle[0]:
                 start += 1
             special = {}

@@ -1,7 +1,7 @@
 from .fusion import FusionEncoder, ImageTokens
 from .text import TextEncoder
 from .vision import VisionEncoder
-from .xfm import TEXT_ENCODERS, VISION_ENCODERS, XFM, initialise
+from .xfm import TEXT_ENCODERS, VISION_ENCODERS, XFM, encoders, initialise
 
 __all__ = ["TEXT_ENCODERS", "VISION_ENCODERS", "XFM", "FusionEncoder", "ImageTokens", "TextEncoder", "VisionEncoder",
-           "initialise"]  # fmt: skip
+           "encoders", "initialise"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The only attention: multi-head, for all three encoders; the choice of kernel is hidden here."""
+"""X-FM's only attention: multi-head, for all three encoders; the choice of kernel is hidden here."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class TextEncoder(nn.Module):
         )
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Token ids and mask (B, L), True where a token is -> (B, L, D); token 0 (`<s>`) stands for the text."""
+        """Token ids and mask (B, L), True where a token is -> (B, L, D)"""
         return self.encode(self.embed(ids), mask)
 
     def encode(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -51,6 +51,10 @@ class TextEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, bias, packing=packing)
         return x if packing is None else packing.pad(x)
+
+    def sentence(self, states: Tensor, mask: Tensor) -> Tensor:
+        """States and mask (B, L, D), (B, L) -> (B, D): of the token that stands for the text, the first."""
+        return states[:, 0]
 
     def embed(self, ids: Tensor) -> Tensor:
         """(B, L) -> (B, L, D): what the first layer sees."""

@@ -12,16 +12,24 @@ from .. import seeding
 from ..config import ConfigError, ModelConfig
 from ..config_utils import one_of
 from .fusion import FusionEncoder
+from .openclip import OpenClipText, OpenClipVision
 from .stacks import Stack
 from .text import BertEncoder, TextEncoder
 from .vision import VisionEncoder
 
-__all__ = ["TEXT_ENCODERS", "VISION_ENCODERS", "XFM", "initialise"]
+__all__ = ["TEXT_ENCODERS", "VISION_ENCODERS", "XFM", "encoders", "initialise"]
 
 # Another encoder is a file in this folder and a line here; it has the methods of the one that is there.
-VISION_ENCODERS: dict[str, Callable[..., Any]] = {"beit": VisionEncoder}
-TEXT_ENCODERS: dict[str, Callable[..., Any]] = {"roberta": TextEncoder, "bert": BertEncoder}
+VISION_ENCODERS: dict[str, Callable[..., Any]] = {"beit": VisionEncoder, "open_clip": OpenClipVision}
+TEXT_ENCODERS: dict[str, Callable[..., Any]] = {"roberta": TextEncoder, "bert": BertEncoder, "open_clip": OpenClipText}
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
+
+
+def encoders(config: ModelConfig) -> tuple[Any, Any]:
+    """The vision encoder's class and the language encoder's. ConfigError for one that there is not."""
+    one_of("model.vision.encoder", config.vision.encoder, VISION_ENCODERS)
+    one_of("model.text.encoder", config.text.encoder, TEXT_ENCODERS)
+    return VISION_ENCODERS[config.vision.encoder], TEXT_ENCODERS[config.text.encoder]
 
 
 class XFM(nn.Module):
@@ -32,11 +40,10 @@ class XFM(nn.Module):
 
     def __init__(self, config: ModelConfig, objectives: Mapping[str, nn.Module]):
         super().__init__()
-        one_of("model.vision.encoder", config.vision.encoder, VISION_ENCODERS)
-        one_of("model.text.encoder", config.text.encoder, TEXT_ENCODERS)
+        vision, text = encoders(config)
         self.config = config
-        self.vision: VisionEncoder = VISION_ENCODERS[config.vision.encoder](config.vision)
-        self.text: TextEncoder = TEXT_ENCODERS[config.text.encoder](config.text)
+        self.vision: VisionEncoder = vision(config.vision)
+        self.text: TextEncoder = text(config.text)
         self.fusion = FusionEncoder(config)
         self.objectives = nn.ModuleDict(objectives)
 
@@ -79,7 +86,8 @@ def initialise(model: XFM, seed: int) -> None:
 
     X-FM's scheme: encoders' matrices and tables normal with std `config.init_std`, biases and relative positions 0, the
     projection out of each vision block divided by sqrt(2 (i + 1)); new heads and the patch embedding as PyTorch's
-    Linear. An encoder or a loss may say otherwise by `initial_value(name)` and `initial_divisor(name)`.
+    Linear. An encoder or a loss may say otherwise by `initial_value(name)`, `initial_divisor(name)` and, as a head may,
+    `initial_draw(name)`: "normal" with a mean and a deviation, or "uniform" between two bounds.
     """
     for name, parameter in model.named_parameters():
         _fill(model, name, parameter, seeding.generator(seed, "init", name))
@@ -91,14 +99,19 @@ def _fill(model: XFM, name: str, p: Tensor, g: torch.Generator) -> None:
     part: Any = model.get_submodule(".".join(parts[:depth]))
     local, module = ".".join(parts[depth:]), model.get_submodule(name.rpartition(".")[0])
     value = part.initial_value(local) if hasattr(part, "initial_value") else None
+    own: Any = next((each for each in (module, part) if hasattr(each, "initial_draw")), None)
+    drawn = own.initial_draw(local) if own else None
     if isinstance(module, NORMS):
         p.fill_(parts[-1] == "weight")
     elif value is not None:
         p.copy_(torch.as_tensor(value))
+    elif drawn is not None:
+        fill, a, b = drawn
+        p.copy_(_draw({"normal": torch.Tensor.normal_, "uniform": torch.Tensor.uniform_}[fill], p, g, a, b))
     elif model.is_new_head(name) or local.startswith("patch_embed."):
         bound = module.get_parameter("weight").shape[1] ** -0.5
         p.copy_(_draw(torch.Tensor.uniform_, p, g, -bound, bound))
-    elif parts[-1] == "bias":
+    elif parts[-1].endswith("bias"):  # attention's in_proj_bias, too
         p.zero_()
     else:
         p.copy_(_draw(torch.Tensor.normal_, p, g, 0.0, model.config.init_std))

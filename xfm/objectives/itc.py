@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
+from ..model import encoders
 from ..peers import gathered
 from .base import Level, Measure, Objective, widen
 
@@ -40,8 +41,9 @@ class ITC(Objective):
         super().__init__()
         model = config.model
         self.initial_temperature = model.temperature
-        self.image = nn.Linear(model.vision.width, model.embed_dim)
-        self.text = nn.Linear(model.text.width, model.embed_dim)
+        image, text = (getattr(encoder, "contrastive_head", nn.Linear) for encoder in encoders(model))
+        self.image: nn.Linear = image(model.vision.width, model.embed_dim)
+        self.text: nn.Linear = text(model.text.width, model.embed_dim)
         self.temperature = nn.Parameter(torch.tensor(model.temperature))
 
     @classmethod
@@ -61,9 +63,9 @@ class ITC(Objective):
         """(B, D) -> (B, E) of unit length"""
         return F.normalize(widen(self.image(pooled)), dim=-1)
 
-    def embed_text(self, first: Tensor) -> Tensor:
+    def embed_text(self, sentence: Tensor) -> Tensor:
         """(B, D) -> (B, E) of unit length"""
-        return F.normalize(widen(self.text(first)), dim=-1)
+        return F.normalize(widen(self.text(sentence)), dim=-1)
 
     def forward(self, flow: Flow) -> LossOut:
         image, text = flow.features

@@ -14,10 +14,13 @@ __all__ = ["MIM"]
 
 
 def _target_width(config: RunConfig) -> int:
-    """Width of the target's patches where it is not the vision encoder's own, else 0."""
+    """Width of the target's patches where it is not the vision encoder's own outputs, else 0. A run that teaches is as
+    wide as the model that it teaches."""
     if config.flow.mim_target == "pixels":
         return 3 * config.model.vision.patch_size**2
-    return teacher_width(config.flow.teacher) if config.flow.mim_target == "teacher" else 0
+    if config.flow.mim_target != "teacher":
+        return 0
+    return config.model.vision.width if config.flow.taught_by_run else teacher_width(config.flow.teacher)
 
 
 class MIM(Objective):

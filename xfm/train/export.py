@@ -1,7 +1,9 @@
-"""A run as a file of the published form: of an imported run (`checkpoint`), the file that it was made of."""
+"""A run as a file of the published form: of an imported run (`checkpoint`), the file that it was made of. Or, of a dual
+encoder of open_clip's towers, as open_clip's."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -12,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ..config_utils import require
-from ..files import explain_os_error
+from ..files import explain_os_error, write_atomically
 from ..interop import published
 from ..interop.checkpoint_file import CheckpointError
+from ..interop.clip import to_open_clip
 from ..text import parse_json
 from .checkpoint import CAPTIONING, KEPT, PUBLISHED, sync
 from .errors import RunError
@@ -27,7 +30,8 @@ __all__ = ["export_checkpoint"]
 def export_checkpoint(folder: str | Path, out: str | Path) -> None:
     """Writes a finished run as a file of the published form: of an imported run every name, tensor and value that it
     was made of, in their order, with the run's own weights; of another run what the published code's pre-training
-    model needs. Tables that were interpolated stay at the run's resolution.
+    model needs. Tables that were interpolated stay at the run's resolution. A dual encoder of open_clip's towers is
+    written as open_clip's state dict, with its config beside it (clip.pt, clip.json: `open_clip.add_model_config`).
 
     RunError for a run that is not finished or damaged, CheckpointError for one that the published model cannot be, and
     FileError where `out` cannot be written; then nothing is left there.
@@ -36,8 +40,20 @@ def export_checkpoint(folder: str | Path, out: str | Path) -> None:
     if not run.done:
         raise RunError(f"{run.folder}: not finished; train it to the end first")
     require(not out.exists(), "out", str(out), "a file that is not there yet")
+    model, weights = run.config.model, read_weights(run.folder / WEIGHTS)
+    if {model.vision.encoder, model.text.encoder} == {"open_clip"} and "itc" in run.config.objectives:
+        config, state = to_open_clip(model, weights)
+        beside = out.with_suffix(".json")
+        require(not beside.exists(), "out", str(out), f"another file: {beside}, for the config, is there")
+        _save(state, out)
+        write_atomically(beside, json.dumps(config, indent=1) + "\n")
+    else:
+        _save(_published(run, weights), out)
+
+
+def _published(run: Run, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     try:
-        tensors = published.to_published(read_weights(run.folder / WEIGHTS), run.config.model.vision.patch_size)
+        tensors = published.to_published(weights, run.config.model.vision.patch_size)
     except KeyError as error:
         raise CheckpointError(f"{run.folder}: {error.args[0]}; only the paper's form can be exported") from None
     for name in (CAPTIONING, KEPT):
@@ -52,10 +68,14 @@ def export_checkpoint(folder: str | Path, out: str | Path) -> None:
             f"{run.folder / PUBLISHED}: does not fit the run's files ({error!r}). Put good copies back, also of "
             f"{CAPTIONING} and {KEPT}, or import the file again"
         ) from error
+    return {holder: state, **beside} if holder else state
+
+
+def _save(content: Mapping[str, Any], out: Path) -> None:
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
     with explain_os_error(out):
         try:
-            torch.save({holder: state, **beside} if holder else state, temporary)
+            torch.save(content, temporary)
             sync(temporary)
             os.replace(temporary, out)
         finally:

@@ -17,7 +17,8 @@ from ..model import XFM
 
 __all__ = ["make_optimizer", "parameter_groups", "rate", "set_rate"]
 
-_NO_DECAY = re.compile(r".*(bias|norm\d?\.weight).*")  # the LayerNorms inside ITM's and BBP's heads do decay
+# The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there.
+_NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding).*")
 
 
 def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:

@@ -78,13 +78,15 @@ def require_trainable(config: RunConfig) -> None:
 
 
 def require_startable(run: Run) -> None:
-    """Errors as `require_trainable`; and, before there is a folder, where others' encoders do not fit the config. The
-    config is the user's own, so its remote sources are fetched."""
+    """Errors as `require_trainable`; and, before there is a folder, where others' encoders or a teaching run do not fit
+    the config. The config is the user's own, so its remote sources are fetched."""
     allow(run.config.data.sources)
     require_trainable(run.config)
     if not (run.has(INIT) or run.has(STATE)):
         for source in sources(run.config.init_from):
             require_fitting(source, run.config)
+        if run.config.flow.taught_by_run and run.config.weight("mim") > 0:
+            _teaching_run(run.config)
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
@@ -199,6 +201,8 @@ def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | 
     flow = run.config.flow
     if run.config.weight("mim") == 0 or flow.mim_target not in ("frozen", "teacher"):
         return None
+    if flow.taught_by_run:
+        return _frozen(_teaching_run(run.config).model().vision, device)
     if flow.mim_target == "teacher":
         return teacher(flow.teacher, flow.teacher_weights, run.config.model.vision, device)
     if not run.has(INIT):
@@ -210,6 +214,25 @@ def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | 
     encoder = VISION_ENCODERS[run.config.model.vision.encoder](run.config.model.vision)
     encoder.load_state_dict({n.removeprefix("vision."): t for n, t in weights.items() if n.startswith("vision.")})
     return _frozen(encoder, device)
+
+
+def _teaching_run(config: RunConfig) -> Run:
+    """The finished run that `flow.teacher` names. ConfigError where its vision encoder cannot teach this model's."""
+    said = f"flow.teacher = {shown(config.flow.teacher)}"
+    try:
+        run = Run.open(config.flow.teacher)
+    except RunError as error:
+        raise ConfigError(f"{said}: {error}") from error
+    on, by_stream = weights_at(run.config, run.config.train.steps), losses_by_stream(run.config)
+    if not any(OBJECTIVES[n].kind() != "text" for losses in by_stream.values() for n in losses if n in on):
+        raise ConfigError(f"{said}: its vision encoder was never trained; its losses are {', '.join(on)}")
+    for name in ("image_size", "patch_size", "width"):
+        theirs, ours = (getattr(each.model.vision, name) for each in (run.config, config))
+        if theirs != ours:
+            raise ConfigError(f"{said}: its model.vision.{name} is {theirs}; must be {ours}, as in this config")
+    if not run.done:
+        raise ConfigError(f"{said}: not finished; train it to the end first")
+    return run
 
 
 def _frozen(encoder: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:

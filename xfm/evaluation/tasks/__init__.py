@@ -30,18 +30,19 @@ class Task:
     family: str
     needs: tuple[str, ...]  # of the data source: keys of `data.source.CAPABILITIES`
     score: Callable[[EvalContext], list[Result]]
+    heads: tuple[str, ...] = ()  # the losses of whose heads a model must have all
 
 
 TASKS: dict[str, Task] = {
-    "mlm": Task("language", language.NEEDS, language.score),
+    "mlm": Task("language", language.NEEDS, language.score, ("mlm",)),
     "lexnames": Task("language", lexnames.NEEDS, lexnames.score),
     "pairs": Task("language", sentence_pairs.NEEDS, sentence_pairs.score),
     "recognition": Task("vision", recognition.NEEDS, recognition.score),
-    "retrieval": Task("vision-language", retrieval.NEEDS, retrieval.score),
-    "matching": Task("vision-language", hard_negatives.NEEDS, hard_negatives.score),
-    "naming": Task("vision-language", naming.NEEDS, naming.score),
-    "grounding": Task("vision-language", grounding.NEEDS, grounding.score),
-    "imlm": Task("vision-language", masked_words.NEEDS, masked_words.score),
-    "styles": Task("vision-language", styles.NEEDS, styles.score),
+    "retrieval": Task("vision-language", retrieval.NEEDS, retrieval.score, ("itc",)),
+    "matching": Task("vision-language", hard_negatives.NEEDS, hard_negatives.score, ("itc",)),
+    "naming": Task("vision-language", naming.NEEDS, naming.score, ("itc",)),
+    "grounding": Task("vision-language", grounding.NEEDS, grounding.score, ("bbp",)),
+    "imlm": Task("vision-language", masked_words.NEEDS, masked_words.score, ("imlm",)),
+    "styles": Task("vision-language", styles.NEEDS, styles.score, ("itc",)),
 }
 FAMILIES = tuple(dict.fromkeys(task.family for task in TASKS.values()))

@@ -37,7 +37,8 @@ class HardNegative:
 
 
 def score(context: EvalContext) -> list[Result]:
-    """Caption accuracy by kind of the word exchanged: how often the caption scores above its negative, by ITM and ITC.
+    """Caption accuracy by kind of the word exchanged: how often the caption scores above its negative, by ITC, and by
+    ITM where the model has it.
 
     Baseline: a coin. The control condition, another picture, shows nothing that the caption names: its accuracy is that
     of the texts alone. Kinds that the world's captions do not have are left out.
@@ -49,11 +50,11 @@ def score(context: EvalContext) -> list[Result]:
     texts = [text for pair in pairs for text in (pair.caption, pair.negative)]
     own, unrelated = torch.tensor([(pair.scene, pair.unrelated) for pair in pairs]).T.repeat_interleave(2, 1)
     text = torch.arange(len(texts))
-    flat = {
-        "ITM": context.match_logits(scenes, texts, own, text),
-        "ITC": (context.image_features(scenes)[own] * context.text_features(texts)).sum(1),
-        CONTROL: context.match_logits(scenes, texts, unrelated, text),
-    }
+    by_itc = (context.image_features(scenes)[own] * context.text_features(texts)).sum(1)
+    flat = {"ITC": by_itc}
+    if "itm" in context.model.objectives:
+        by_itm, without = (context.match_logits(scenes, texts, image, text) for image in (own, unrelated))
+        flat = {"ITM": by_itm, "ITC": by_itc, CONTROL: without}
     scores = {condition: s.unflatten(0, (-1, 2)).T.numpy() for condition, s in flat.items()}  # captions, negatives
     task_of = np.repeat(list(by_task), [len(negatives) for negatives in by_task.values()])
     results = []

@@ -28,19 +28,21 @@ DIRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {"image to text": lambda t: 
 
 
 def score(context: EvalContext) -> list[Result]:
-    """R@1 and R@5 both ways. Among distinct pairs every caption is true of one picture only, so a perfect model scores
-    1; among random ones ("random gallery") captions that are equally true lower the upper bound."""
+    """R@1 and R@5 both ways, by ITC, and re-ranked by ITM where the model has it. Among distinct pairs every caption is
+    true of one picture only, so a perfect model scores 1; among random ones ("random gallery") captions that are
+    equally true lower the upper bound."""
     pairs = distinct_pairs(context.examples("retrieval", ATTEMPTS))
     by_itc = similarities(context, pairs)
-    by_itm = match_best(context, pairs, by_itc)
-    itc: Any = context.model.objectives["itc"]
-    added = by_itm + by_itc / itc.temperature.item()
+    second = {}
+    if "itm" in context.model.objectives:
+        by_itm = match_best(context, pairs, by_itc)
+        itc: Any = context.model.objectives["itc"]
+        second = {"ITM re-ranked": by_itm, "ITC + ITM": by_itm + by_itc / itc.temperature.item()}
     results = []
     for direction, turn in DIRECTIONS.items():
         conditions = {
             "ITC": turn(by_itc),
-            "ITM re-ranked": _rerank(turn(by_itc), turn(by_itm)),
-            "ITC + ITM": _rerank(turn(by_itc), turn(added)),
+            **{name: _rerank(turn(by_itc), turn(scores)) for name, scores in second.items()},
             CONTROL: turn(by_itc).roll(1, 1),  # every query's own is another's
         }
         for condition, scores in conditions.items():

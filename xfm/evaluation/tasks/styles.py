@@ -19,7 +19,7 @@ Drawn = list[tuple[str, str, EvalContext]]  # "trained style" or "held-out style
 
 def score(context: EvalContext) -> list[Result]:
     """Per style the accuracy of naming (not for unseen splits), R@1 of ITC among distinct pairs, and accuracy of
-    grounding: of styles that the model was trained on, as the reference, and of those held out.
+    grounding where the model has BBP: of styles that it was trained on, as the reference, and of those held out.
 
     All of a scene is drawn in the one style. Baselines: chance, and the box of any object of the picture, which takes
     knowing where things are and not what they are.
@@ -30,7 +30,8 @@ def score(context: EvalContext) -> list[Result]:
         for style in STYLES
     ]
     named = [] if context.unseen else _naming(context, drawn)
-    return [*named, *_retrieval(context, drawn), *_grounding(context, drawn)]
+    grounded = _grounding(context, drawn) if "bbp" in context.model.objectives else []
+    return [*named, *_retrieval(context, drawn), *grounded]
 
 
 def _naming(context: EvalContext, drawn: Drawn) -> list[Result]:

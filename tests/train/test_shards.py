@@ -1,0 +1,161 @@
+"""A batch in parts, a thread each: the gradients of one that has the whole batch, the same bits whoever is late."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from xfm import recipes
+from xfm.batch import IGNORE, Batch
+from xfm.config import ConfigError, RunConfig
+from xfm.data import dataset
+from xfm.data.streams import Streams
+from xfm.data.tokenizer import Tokenizer
+from xfm.model.blocks import TextLayer
+from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
+from xfm.train import pretrain
+from xfm.train.shards import Shards, split
+
+STEP = 100
+KEY = (0, STEP)
+
+
+def config(**changes: Any) -> RunConfig:
+    fields = {name.replace("__", "."): value for name, value in changes.items()}
+    sizes = {"data.fusion_batch": 0, "data.region_images": 4, "data.regions": 8, "train.steps": 200}
+    return recipes.get("smoke").replace(sizes | {"train.shards": 2} | fields)
+
+
+@pytest.fixture(scope="module")
+def words() -> Tokenizer:
+    return dataset(config()).tokenizer()
+
+
+@pytest.fixture(scope="module")
+def batch(words: Tokenizer) -> Batch:
+    return Streams(config(), words)[STEP]
+
+
+def model_of(c: RunConfig) -> Pretraining:
+    return Pretraining(build(c).double(), c).train()
+
+
+def in_parts(
+    p: Pretraining, batch: Batch, on: dict[str, float], count: int = 2
+) -> tuple[dict, dict, dict[str, Tensor]]:
+    losses, report = Shards(p, count, 1, contextlib.nullcontext)(batch, on, KEY)
+    return losses, report, {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("objective", [n for n in OBJECTIVES if n != "itm"])  # its negatives are of its own part
+def test_the_parts_give_the_losses_and_gradients_of_the_whole(objective: str, count: int, batch: Batch) -> None:
+    whole, c = model_of(config()), config()
+    expected, _ = whole(batch, {objective: 1.0}, KEY)
+    weighted_sum(expected, {objective: 1.0}).backward()
+    losses, _, found = in_parts(model_of(c), batch, {objective: 1.0}, count)
+    assert {n: v.item() for n, v in losses.items()} == pytest.approx(
+        {n: v.item() for n, v in expected.items()}, rel=1e-6
+    )
+    wanted = {n: w.grad for n, w in whole.model.named_parameters() if w.grad is not None}
+    assert wanted.keys() == found.keys()
+    for name, grad in wanted.items():
+        torch.testing.assert_close(found[name], grad, rtol=1e-9, atol=1e-12, msg=name)
+    assert any(grad.abs().max() > 1e-4 for grad in wanted.values())
+
+
+def test_matching_draws_its_negatives_among_the_pairs_of_a_part(batch: Batch) -> None:
+    p = model_of(config())
+    losses, _, _ = in_parts(p, batch, {"itm": 1.0})
+    alone = []
+    for rank, part in enumerate(split(batch, 2)):
+        alone.append(p(part, {"itm": 1.0}, (*KEY, rank)))
+    for stream in ("pairs", "regions"):
+        counts = [len(p[stream].tokens.ids) for p in split(batch, 2)]
+        mean = sum(n * out[0][f"{stream}/itm"].item() for n, out in zip(counts, alone, strict=True)) / sum(counts)
+        assert losses[f"{stream}/itm"].item() == pytest.approx(mean, rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_parts_are_the_batch(batch: Batch, count: int) -> None:
+    parts = split(batch, count)
+    for name, whole in batch.items():
+        each = [part[name] for part in parts]
+        if hasattr(whole, "image"):
+            assert torch.equal(torch.cat([p.image for p in each]), whole.image)
+        if hasattr(whole, "tokens"):
+            sentences = [row[m] for p in each for row, m in zip(p.tokens.ids, p.tokens.mask, strict=True)]
+            wanted = [row[m] for row, m in zip(whole.tokens.ids, whole.tokens.mask, strict=True)]
+            assert all(map(torch.equal, sentences, wanted)) and len(sentences) == len(wanted)
+            labels = torch.cat([p.tokens.labels[p.tokens.labels != IGNORE] for p in each])
+            assert torch.equal(labels, whole.tokens.labels[whole.tokens.labels != IGNORE])
+            assert all(p.tokens.mask.any(0).all() for p in each), "padded to the longest of its part"
+    regions: Any = [part["regions"] for part in parts]
+    starts = [0, *torch.tensor([len(r.image) for r in regions]).cumsum(0).tolist()]
+    owners = torch.cat([r.owner + start for r, start in zip(regions, starts, strict=False)])
+    assert torch.equal(owners, batch["regions"].owner)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_late_part_changes_no_bit(batch: Batch, dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    c = config(model__text__dropout=dropout, model__vision__drop_path=dropout)
+    on = dict.fromkeys(OBJECTIVES, 1.0)
+    *first, expected = in_parts(model_of(c), batch, on)
+    forward, calls = TextLayer.forward, []
+
+    def late(self: TextLayer, *args: Any, **kwargs: Any) -> Tensor:
+        calls.append(self)
+        time.sleep(0.02 * (len(calls) % 3 == 0))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(TextLayer, "forward", late)
+    *second, found = in_parts(model_of(c), batch, on)
+    assert calls and first == second and expected.keys() == found.keys()
+    assert all(torch.equal(grad, found[name]) for name, grad in expected.items())
+
+
+def test_the_error_of_one_part_is_raised_and_ends_the_others(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = model_of(config())
+    shards, on = Shards(p, 2, 1, contextlib.nullcontext), {"mlm": 1.0, "itc": 1.0}
+    good = shards(batch, on, KEY)
+    second = shards.replicas[1].model.vision
+    monkeypatch.setattr(second, "encode", lambda x: (_ for _ in ()).throw(MemoryError("no room for the second part")))
+    with pytest.raises(MemoryError, match="the second part"):
+        shards(batch, on, KEY)
+    monkeypatch.undo()
+    assert shards(batch, on, KEY) == good, "and the next step is as ever"
+
+
+def test_parts_share_the_weights_and_not_their_gradients(batch: Batch) -> None:
+    p = model_of(config())
+    shards = Shards(p, 2, 1, contextlib.nullcontext)
+    for replica in shards.replicas:
+        pairs = zip(p.parameters(), replica.parameters(), strict=True)
+        assert all(a.data_ptr() == b.data_ptr() and a is not b for a, b in pairs)
+    shards(batch, {"mlm": 1.0}, KEY)
+    assert all(w.grad is None for replica in shards.replicas for w in replica.parameters())
+
+
+def test_a_run_in_parts_resumes_bit_for_bit(tmp_path) -> None:
+    c = config(train__steps=6, train__save_every=2, train__validate_every=0, name="parts")
+    straight = [*pretrain(c, tmp_path / "a")]
+    for record in pretrain(c, tmp_path / "b"):
+        if record["step"] == 3:
+            break
+    again = [*pretrain(c, tmp_path / "b")]
+    times = ("seconds", "waited")
+    assert [{k: v for k, v in r.items() if k not in times} for r in straight[4:]] == [
+        {k: v for k, v in r.items() if k not in times} for r in again
+    ]
+    a, b = (tmp_path / x / "parts" / "seed0" / "model.safetensors" for x in "ab")
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_two_of_each_stream_are_needed_in_a_part() -> None:
+    with pytest.raises(ConfigError, match=r"train\.shards = 3: must be at most 2: two of the 4 regions a shard"):
+        config(data__images=4, train__shards=3)
