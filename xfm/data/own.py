@@ -80,7 +80,8 @@ class FileSource(Source):
         self._identities = self._identify()
         self._members = self._split_up()
         has = {stream for stream in STREAMS if all(map(len, self._members[stream].values()))}
-        self.provides = frozenset(has | ({"boxes"} if "regions" in has else set()))
+        masked = all(phrase.mask for record in self.records for phrase in record.phrases)
+        self.provides = frozenset(has | ({"boxes"} | ({"masks"} if masked else set()) if "regions" in has else set()))
         self._broken: set[int] = set()
         self._text_lists: dict[Split, list[str]] = {}
 
