@@ -51,7 +51,7 @@ class TrainState:
     pretraining: nn.Module  # ... and as it is trained: wrapped by accelerate
     optimizer: Any
     batches: Iterator[Batch]  # of the steps that are still to do
-    held_out: Streams
+    held_out: Streams  # of the same data, which know what had to be left out
     seed: int  # of this process's data and draws
     probe: TrainingProbe | None
     done: int  # steps
@@ -118,7 +118,8 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     # each process draws its own data; one process draws what it always drew
     rank = accelerator.process_index
     own = config.replace({"seed": seeding.seed(config.seed, rank)}) if rank else config
-    batches, held_out = loader(own, tokenizer, done), Streams(own, tokenizer, "validation")
+    streams = Streams(own, tokenizer)
+    batches, held_out = loader(streams, done), Streams(own, tokenizer, "validation", streams.source)
     return TrainState(run, accelerator, model, trained, optimizer, batches, held_out, own.seed, probe, done)
 
 
