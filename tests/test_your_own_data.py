@@ -39,10 +39,12 @@ def test_an_example_is_read_without_a_complaint(section: str, folder: Path, monk
         elif language == "python":
             if "datasets" in block:
                 pytest.importorskip("datasets")
+            example = compile(block, section.split("\n")[0], "exec")
             try:
-                exec(compile(block, section.split("\n")[0], "exec"), {})
-            except pickle.PicklingError as error:  # datasets 5.2 with a Python or a pyarrow that it does not know
-                pytest.skip(f"datasets cannot make a dataset here: {error}")
+                exec(example, {})
+            except pickle.PicklingError:  # of a fingerprint: datasets 5.2 with a Python or a pyarrow that it does not know
+                monkeypatch.setattr("datasets.fingerprint.Hasher.hash", lambda *_: "0" * 16)
+                exec(example, {})
         else:
             specs += re.findall(r"^xfm data check (\S+)$", block, re.M)
     assert len(specs) == 1

@@ -63,12 +63,16 @@ class Mask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file, or `length` bytes of one."""
+    """A file, or `length` bytes of one. Its folder's name is there once for all."""
 
-    path: str
+    root: str  # the folder that the name is from or, of a part, the file
     name: str
     offset: int = 0
     length: int | None = None
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.root, self.name) if self.length is None else self.root
 
     def read(self) -> bytes:
         with open(self.path, "rb") as file:
@@ -146,11 +150,12 @@ class Root:
         real = os.path.join(self._real[folder], file)
         if os.path.islink(real):
             real = os.path.realpath(real)
-        if not real.startswith(os.path.join(self.folder, "")):
+        inside = os.path.join(self.folder, "")
+        if not real.startswith(inside):
             raise Unusable("outside the folder", f"image = {shown(name)} leads out of the folder of the data: refused")
         if not os.path.isfile(real):
             raise Unusable("no such file", f"image = {shown(name)} is not in the folder of the data")
-        return Stored(real, os.path.relpath(real, self.folder))
+        return Stored(self.folder, real[len(inside) :])
 
 
 def record(
