@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor
 
 from ..data import Dataset
 from ..data.source import Missed
@@ -47,6 +49,11 @@ class LeftOut:
             if len(items) > len(self.told.get(source, {}))
         }
         return {source: items for source, items in fresh.items() if items}
+
+    @property
+    def any_new(self) -> Tensor:
+        """() float: 1 where there are such."""
+        return torch.tensor(float(bool(self.new)))
 
     def record(self, any_new: bool) -> Record:
         """For the record of the step: `skipped`, how many so far, and `left_out`, which are new, if there are any.

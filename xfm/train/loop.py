@@ -15,7 +15,6 @@ from ..batch import Batch, tree_map
 from ..config import RunConfig
 from ..objectives import weights_at
 from .errors import RunBusy, explain_failures, non_finite_loss
-from .left_out import LeftOut
 from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
 from .run_lock import RunLock
@@ -31,9 +30,8 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     """Trains, resumes, or opens a config's run, yielding one record a step; a finished run yields its records at once.
 
     A record holds run, step, of, rate, loss, grad_norm, the losses as "stream/objective", what they report as
-    "stream/objective/name", held-out ones as "validation/...", seconds, and of them waited (for data). Where pictures
-    could not be used: skipped, how many different ones so far, and left_out, the new ones, as source -> where -> why. A
-    warm start's records come first, under its own run name.
+    "stream/objective/name", held-out ones as "validation/...", seconds, and of them waited (for data); where pictures
+    could not be used, how many are skipped so far, and the new ones left_out. A warm start's come first, with its name.
 
     Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt, and so do SIGTERM and SIGHUP,
     which raise Terminated. The same call goes on from there, bit for bit. Raises ConfigError, RunError (the folder),
@@ -82,7 +80,6 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
     run, config, accelerator = s.run, s.run.config, s.accelerator
     steps, train = config.train.steps, config.train
     records: list[Record] = []  # not saved yet
-    left_out = LeftOut(s.held_out.source, run.metrics() if accelerator.is_main_process else (), accelerator)
     probed: list[Record] = [] if s.probe is None or s.done else [s.probe(0)]
 
     @uncut()
@@ -116,10 +113,9 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
 
                 record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate}
                 held_out = _validate(s) if _due(s.done, train.validate_every, steps) else {}
-                new = torch.tensor(float(bool(left_out.new)))
-                floats = {"loss": total, "grad_norm": norm, **losses, **report, "new": new}
+                floats = {"loss": total, "grad_norm": norm, **losses, **report, "new": s.left_out.any_new}
                 record |= _floats(floats, accelerator) | held_out
-                record |= left_out.record(any_new=record.pop("new") > 0)
+                record |= s.left_out.record(any_new=record.pop("new") > 0)
                 if s.probe is not None and _due(s.done, train.probe_every, steps):
                     probed.append(s.probe(s.done))
                 record |= {"seconds": time.perf_counter() - began, "waited": waited}

@@ -29,6 +29,7 @@ from ..model import VISION_ENCODERS, XFM
 from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
 from ..text import parse_json, shown
 from .errors import RunError
+from .left_out import LeftOut
 from .optimizer import make_optimizer
 from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
@@ -51,7 +52,8 @@ class TrainState:
     pretraining: nn.Module  # ... and as it is trained: wrapped by accelerate
     optimizer: Any
     batches: Iterator[Batch]  # of the steps that are still to do
-    held_out: Streams  # of the same data, which know what had to be left out
+    held_out: Streams
+    left_out: LeftOut
     seed: int  # of this process's data and draws
     probe: TrainingProbe | None
     done: int  # steps
@@ -120,7 +122,8 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     own = config.replace({"seed": seeding.seed(config.seed, rank)}) if rank else config
     streams = Streams(own, tokenizer)
     batches, held_out = loader(streams, done), Streams(own, tokenizer, "validation", streams.source)
-    return TrainState(run, accelerator, model, trained, optimizer, batches, held_out, own.seed, probe, done)
+    left_out = LeftOut(streams.source, run.metrics() if main else (), accelerator)
+    return TrainState(run, accelerator, model, trained, optimizer, batches, held_out, left_out, own.seed, probe, done)
 
 
 def _compiles(config: RunConfig, device: torch.device) -> bool:
