@@ -17,7 +17,7 @@ from xfm.data.framing import framed, mirrored_text, window_of
 from xfm.data.own import FileSource
 from xfm.data.readers.records import Phrase
 from xfm.data.source import ItemKey
-from xfm.train import RunError, pretrain
+from xfm.train import Run, RunError, pretrain
 
 SMALL = {"model.text.vocabulary": 270, "train.steps": 4, "train.warmup": 1, "train.save_every": 2, "data.regions": 0}
 
@@ -37,6 +37,13 @@ def test_several_sources_train_together_and_are_read_back(tmp_path: Path) -> Non
     assert len(records) == 4 and np.isfinite([r["loss"] for r in records]).all()
     lab = xfm.load(tmp_path / "runs/own/seed0")
     assert lab.scene(0).text.startswith("picture number") and lab.evaluate(["retrieval"])
+
+
+def test_where_no_source_has_pictures_the_sources_are_named(tmp_path: Path) -> None:
+    spec = table(tmp_path, [f"text number {i}" for i in range(12)], "text number", "words.txt")
+    lab = xfm.Lab(Run(tmp_path, config(spec)))
+    with pytest.raises(ConfigError, match=r"^data.sources = \['.*words.txt'\]: its sources provide no images$"):
+        lab.scene(0)
 
 
 def test_a_picture_is_in_one_split_by_its_content_whatever_it_is_called(tmp_path: Path) -> None:

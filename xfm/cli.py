@@ -65,6 +65,7 @@ class Pretrain:
         from .evaluation import evaluate_run
         from .report import gradient_tables, write_report
         from .train import Run, pretrain
+        from .train.left_out import said_of
 
         run = Run.of(self.config, self.root)
         folder = run.folder
@@ -81,6 +82,8 @@ class Pretrain:
         seconds, waited = (sum(r.get(what, 0.0) for r in run.metrics()) for what in ("seconds", "waited"))
         share = waited / max(seconds, 1e-9)
         print(f"Trained in {seconds:.0f} s, {share:.1%} of them waiting for data. Now the test split ...")
+        if said := said_of(run.metrics()):
+            print(said)
         print_results(evaluate_run(folder))
         gradients = gradient_tables(run)
         for title, table in gradients.items():
@@ -164,6 +167,7 @@ class Runs:
     def state(self, folder: Path) -> str:
         """RunError for a run that cannot be opened or, where it is to be verified, has a damaged file."""
         from .train import Run
+        from .train.left_out import said_of
         from .train.manifest import damaged
 
         run = Run.open(folder)
@@ -172,8 +176,9 @@ class Runs:
         records = run.metrics()
         done = "done" if run.done else f"{len(records)} of {run.config.train.steps} steps"
         loss = records[-1].get("loss") if records else None
+        skipped = f"; {said}" if (said := said_of(records)) else ""
         whole = "; every file is whole" if self.verify else ""
-        return done + (f"  loss {loss:.3f}" if isinstance(loss, int | float) else "") + whole
+        return done + (f"  loss {loss:.3f}" if isinstance(loss, int | float) else "") + skipped + whole
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .config_utils import ConfigError
 from .text import printable, shown
@@ -82,9 +82,9 @@ def _decode(source: Path | io.BytesIO | Image.Image, given: str, name: str) -> I
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ConfigError(f"{name} = {given}: over {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first") from error
     except Exception as error:  # on damaged files a decoder may raise anything
-        raise ConfigError(
-            f"{name} = {given}: no picture that can be read ({printable(error)}); PNG and JPEG can"
-        ) from error
+        unknown = isinstance(error, UnidentifiedImageError)  # whose own words name an object by its address
+        why = "of no known format" if unknown else printable(error)
+        raise ConfigError(f"{name} = {given}: no picture that can be read ({why}); PNG and JPEG can") from error
 
 
 @cache

@@ -134,7 +134,7 @@ class Lab:
         for source in self.data.sources:
             if "images" in source.provides:
                 return getattr(source, "scene", source.example)(split, index, **wanted)
-        raise ConfigError(f"data.dataset = {self.config.data.dataset!r}: its sources provide no images")
+        raise ConfigError(f"{self.data.name}: its sources provide no images")
 
     def evaluate(self, tasks: str | Iterable[str] = "all", again: bool = False) -> list[Result]:
         """What the model has learnt, on the test split: see `evaluation.evaluate_run`."""
@@ -145,13 +145,16 @@ class Lab:
     def inputs(
         self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None
     ) -> AttributionInputs:
-        """A picture and a text as what explanations are asked about (`explain.make_inputs`); or a scene of the drawn
-        world with its caption or, with `about`, the phrase that names an object (`explain.scene_inputs`)."""
+        """A picture and a text as what explanations are asked about (`explain.make_inputs`); or what `scene` returns,
+        with its caption or, with `about`, the phrase that names an object (`explain.scene_inputs`) or one's own data's
+        region (`explain.example_inputs`)."""
         from . import explain
 
         given: Any = image
         if hasattr(given, "objects"):
             return explain.scene_inputs(self.model, self.tokenizer, given, target, about)
+        if hasattr(given, "regions"):
+            return explain.example_inputs(self.model, self.tokenizer, given, target, about)
         return explain.make_inputs(self.model, self.tokenizer, given, text, target)
 
     def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:

@@ -211,11 +211,11 @@ def test_streams_travel_to_other_processes(config: RunConfig, tokenizer: Tokeniz
 def test_the_loader_gives_the_same_batches_and_resumes(config: RunConfig, tokenizer: Tokenizer) -> None:
     config = config.replace({"train.steps": 6, "data.workers": 1})
     streams = Streams(config, tokenizer)
-    batches: list[Batch] = list(loader(config, tokenizer))
+    batches: list[Batch] = list(loader(Streams(config, tokenizer)))
     assert len(batches) == len(streams) == 6
     assert all(same(batch, streams[step]) for step, batch in enumerate(batches))
     here = config.replace({"data.workers": 0})
-    resumed = list(loader(here, tokenizer, start=4))
+    resumed = list(loader(Streams(here, tokenizer), start=4))
     assert len(resumed) == 2 and all(same(a, b) for a, b in zip(batches[4:], resumed, strict=True))
 
 

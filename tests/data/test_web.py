@@ -3,6 +3,7 @@
 import io
 import tarfile
 import threading
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,12 +17,13 @@ from xfm import recipes
 from xfm.cli import main
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
+from xfm.data.source import Split
 from xfm.data.tokenizer import train
 from xfm.data.web import WebShards, allow, is_remote, split_by_name
 from xfm.evaluation import evaluate_run
 from xfm.lab import load
 from xfm.objectives import build
-from xfm.train import Run
+from xfm.train import Run, pretrain
 from xfm.train.setup import require_startable
 from xfm.train.weights import packed
 
@@ -59,15 +61,9 @@ def served(tmp_path: Path) -> Iterator[str]:
     """The address of two shards on this machine."""
     Quiet.asked.clear()
     for shard in range(2):
-        with tarfile.open(tmp_path / f"{shard}.tar", "w") as tar:
-            for i in range(30 * shard, 30 * shard + 30):
-                file = io.BytesIO()
-                photograph(i).save(file, "PNG")
-                for name, data in ((f"{i}.png", file.getvalue()), (f"{i}.txt", f"picture {i}".encode())):
-                    content = b"damaged" if i == 3 else data
-                    info = tarfile.TarInfo(name)
-                    info.size = len(content)
-                    tar.addfile(info, io.BytesIO(content))
+        numbers = range(30 * shard, 30 * shard + 30)
+        files = [file for i in numbers for file in ((f"{i}.png", encoded(i)), (f"{i}.txt", f"picture {i}".encode()))]
+        tar_of(tmp_path / f"{shard}.tar", {**dict(files), **({"3.png": b"damaged"} if shard == 0 else {})})
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/{{0..1}}.tar"
@@ -76,7 +72,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 def test_shards_are_streamed_and_split_by_name(served: str) -> None:
     allow([served])
-    source = WebShards(served, 48)
+    source = WebShards(served, 48, 0.1)
     wanted = {
         s: {f"picture {i}" for i in range(60) if split_by_name(str(i)) == s and i != 3} for s in ("train", "test")
     }
@@ -84,6 +80,77 @@ def test_shards_are_streamed_and_split_by_name(served: str) -> None:
         assert {source.example(split, i).text for i in range(len(texts))} == texts
         assert source.example(split, 0).text in texts  # from the start again
     assert set(source.corpus()) >= wanted["train"]
+
+
+def reads(source: WebShards, split: Split, count: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(count):
+            source.example(split, 0)
+
+
+def test_samples_that_cannot_be_used_are_counted_each_once_and_warned_of(served: str, tmp_path: Path) -> None:
+    faults = {f"{n}.png": b"damaged" for n in ("a", "b", "c")} | {"d.txt": b"no picture", "e.txt": b"\xff\xfe"}
+    good = {name: data for i in range(90) for name, data in ((f"{i}.png", encoded(i)), (f"{i}.txt", b"a text"))}
+    texts = {f"{n}.txt": b"a text" for n in ("a", "b", "c")}
+    tar_of(tmp_path / "0.tar", {"e.png": encoded(7), **dict(sorted({**faults, **texts}.items())), **good})
+    allow([url := served.replace("{0..1}", "0")])
+    source = WebShards(url, 48, unreadable=0.2)
+    with pytest.warns(UserWarning, match=r"[124] samples cannot be used so far, the last: 0.tar:") as warned:
+        for split in ("train", "validation", "test"):
+            for _ in range(200):
+                source.example(split, 0)
+    assert len([w for w in warned if "so far" in str(w.message)]) == 3
+    assert sorted(source.left_out) == [f"0.tar:{name}" for name in "abcde"] and source.missed() == source.left_out
+    assert source.left_out["0.tar:d"] == "has no picture"
+    assert source.left_out["0.tar:e"] == "has no caption that can be read"
+
+
+@pytest.mark.parametrize(("unreadable", "stops"), [(0.0, True), (0.005, True), (0.05, False), (1.0, False)])
+def test_above_a_share_of_what_was_seen_they_end_it(unreadable: float, stops: bool, served: str) -> None:
+    """One of the 60 is damaged: nothing is said before 100 are seen."""
+    allow([served])
+    source, split = WebShards(served, 48, unreadable), split_by_name("3")
+    reads(source, split, 96)
+    if not stops:
+        return reads(source, split, 300)
+    with pytest.raises(ConfigError, match=r"of 1\d\d samples cannot be used, more than data.unreadable = .*0.tar:3"):
+        reads(source, split, 120)
+
+
+def test_a_training_counts_what_its_processes_have_missed(served: str, tmp_path: Path) -> None:
+    changes = {"data.sources": [served], "data.workers": 2, "data.unreadable": 0.1, "train.steps": 12,
+               "train.warmup": 1, "name": "web", "data.tokenizer": str(tmp_path / "tokenizer.json")}  # fmt: skip
+    config = recipes.smoke().replace(changes)
+    (tmp_path / "tokenizer.json").write_text(words(config), "utf-8")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        records = list(pretrain(config, tmp_path / "runs"))
+    assert split_by_name("3") == "train" and records[-1]["skipped"] == 1
+    assert [list(r["left_out"][served]) for r in records if "left_out" in r] == [["0.tar:3"]]
+    assert len([w for w in warned if "1 samples cannot be used so far" in str(w.message)]) == 1
+
+
+def test_a_shard_that_is_cut_off_is_named(served: str, tmp_path: Path) -> None:
+    path = tmp_path / "1.tar"
+    path.write_bytes(path.read_bytes()[:20_000])
+    allow([served])
+    with pytest.raises(ConfigError, match=r"source 'http://127.*: cannot be read to its end \("):
+        reads(WebShards(served, 48), "train", 100)
+
+
+def encoded(number: int) -> bytes:
+    file = io.BytesIO()
+    photograph(number).save(file, "PNG")
+    return file.getvalue()
+
+
+def tar_of(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
 
 
 def test_nothing_is_fetched_for_a_config_that_came_with_a_run_folder(served: str, tmp_path: Path, capsys) -> None:

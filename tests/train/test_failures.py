@@ -124,7 +124,7 @@ BROKEN = [  # what torch, multiprocessing and the system have said of a worker t
 def test_whatever_is_said_of_a_dead_loader_is_one_error(said, config, trained, tmp_path, monkeypatch):
     """Where a worker is alive it is what it is: an error of the data."""
     config = config.replace({"data.workers": 1})
-    with pytest.raises(type(said)), closing(streams.loader(config, trained.tokenizer())) as batches:
+    with pytest.raises(type(said)), closing(streams.loader(streams.Streams(config, trained.tokenizer()))) as batches:
         monkeypatch.setattr(torch.utils.data.dataloader._BaseDataLoaderIter, "__next__", failing(said, kill=False))
         next(batches)
     monkeypatch.undo()

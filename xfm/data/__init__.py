@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -15,7 +15,8 @@ from ..text import shown
 from . import check as check  # so that `import xfm` is enough
 from . import sizing as sizing
 from .own import EMBEDDED, FileSource
-from .source import CAPABILITIES, ItemKey, Source
+from .skipping import Skipping
+from .source import CAPABILITIES, ItemKey, Missed, Source
 from .synthetic import styles
 from .synthetic.scenes import World
 from .synthetic.shuffled import Shuffled
@@ -98,6 +99,20 @@ class Dataset:
                 return source
         return weighted[-1][0]
 
+    def missed(self) -> dict[str, Missed]:
+        """What could not be used since the last call, by source."""
+        return {source.name: found for source in self.sources if (found := source.missed())}
+
+    def leave_out(self, missed: Mapping[str, Missed]) -> None:
+        """Counts what any process has missed, by source. ConfigError where that is more than may be."""
+        for source in self.sources:
+            source.leave_out(missed.get(source.name, {}))
+
+    @property
+    def left_out(self) -> dict[str, Missed]:
+        """What could not be used so far, by source."""
+        return {source.name: source.left_out for source in self.sources if isinstance(source, Skipping)}
+
     def tokenizer(self) -> Tokenizer:
         """That of `data.tokenizer`, or one trained on the corpora of the sources once, and cached. ConfigError for a
         file that cannot be read, or of another size than the model's vocabulary."""
@@ -152,7 +167,7 @@ def _own(config: RunConfig) -> Dataset:
 
     def source(spec: str) -> Source:
         if is_remote(spec):
-            return WebShards(spec, side, data.augment)
+            return WebShards(spec, side, data.unreadable, data.augment)
         return embedded.get(spec) or FileSource(spec, side, data.unreadable, data.augment)
 
     return Dataset(config, [source(spec) for spec in data.sources], data.weights)

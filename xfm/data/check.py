@@ -186,6 +186,9 @@ def _of_picture(record: Record, one: Seen) -> Iterator[Finding]:
         x, y, w, h = phrase.box
         if x < -1 or y < -1 or x + w > one.width + 1 or y + h > one.height + 1:
             yield finding("box outside", f"{phrase.text!r} at {x:g}, {y:g}, {w:g} x {h:g} in {size}")
+        if phrase.mask and phrase.mask.size not in (None, (one.width, one.height)):
+            masked = "{} x {}".format(*phrase.mask.size)
+            yield finding("mask of another size", f"{phrase.text!r}: {masked} in {size}")
 
 
 def _fit(found: Check, spec: str) -> None:

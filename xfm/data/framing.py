@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from ..config import AugmentConfig
-from .readers.records import Phrase
-from .source import Region
+from .readers.records import Mask, Phrase
+from .source import Box, Region
 
 __all__ = ["framed", "mirrored_text", "window_of"]
 
 Window = tuple[float, float, float, float]  # left, upper, right, lower; pixels
 SIDES = {"left": "right", "right": "left"}
+
+
+class Outlined(Region):
+    """A region whose mask is made when it is first asked for. ConfigError then, where it cannot be."""
+
+    def __init__(self, text: str, box: Box, make: Callable[[], np.ndarray | None]) -> None:
+        for name, value in (("text", text), ("box", box), ("make", make)):
+            object.__setattr__(self, name, value)  # a Region is frozen
+
+    @cached_property
+    def mask(self) -> np.ndarray | None:  # type: ignore[override]
+        return self.make()  # type: ignore[attr-defined]
 
 
 def window_of(width: int, height: int, crop: float, rng: np.random.Generator | None) -> Window:
@@ -36,9 +50,17 @@ def framed(
     augment: AugmentConfig = AugmentConfig(),  # noqa: B008  # frozen
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, tuple[Region, ...], str]:
-    """(side, side, 3) uint8, the regions whose centre is inside, and the text. Without a generator, not varied."""
+    """(side, side, 3) uint8, the regions whose centre is inside, and the text. Without a generator, not varied; the
+    regions of such a picture have their masks."""
     window = window_of(*picture.size, augment.crop, rng)
-    regions = [Region(p.text, box) for p in phrases if (box := _inside(p.box, window, picture.size))]
+    regions: list[Region] = []
+    for phrase in phrases:
+        if (box := _inside(phrase.box, window, picture.size)) is None:
+            continue
+        if (mask := phrase.mask) is None or rng is not None:
+            regions.append(Region(phrase.text, box))
+        else:
+            regions.append(Outlined(phrase.text, box, partial(_square, mask, picture.size, side)))
     if rng is None or augment.crop == 1:
         square = ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
     else:
@@ -72,6 +94,14 @@ def _inside(
         (high_x - low_x) / side,
         (high_y - low_y) / side,
     )
+
+
+def _square(mask: Mask, size: tuple[int, int], side: int) -> np.ndarray | None:
+    """(side, side) bool, the part of a mask that is in the middle square: pixels that it covers by half or, where there
+    are none, by most; None where it covers none."""
+    whole = Image.fromarray(mask.pixels(*size).astype(np.uint8) * 255)
+    share = np.array(ImageOps.fit(whole, (side, side), Image.Resampling.BOX))
+    return share >= min(128, share.max()) if share.any() else None
 
 
 def mirrored_text(text: str) -> str:

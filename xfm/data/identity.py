@@ -16,17 +16,24 @@ from .source import HELD_OUT, SMALLEST_SPLIT, Split
 __all__ = ["identities", "split_by_content", "text_identity"]
 
 BYTES = 8  # of an identity
+AT_ONCE = 500  # pictures that a thread is given: what keeps track of a task is larger than a row
 
 
 def identities(pictures: Sequence[Picture]) -> list[bytes]:
     """A hash of each picture's length and both its ends: equal files have equal ones, wherever they lie. Kept in the
     cache folder until a file changes; a picture that cannot be read has that of its name."""
+    parts = [pictures[i : i + AT_ONCE] for i in range(0, len(pictures), AT_ONCE)]
+    key = hashlib.blake2b(digest_size=12)
     with ThreadPoolExecutor(16) as pool:
-        versions = list(pool.map(_version, pictures))
-        key = hashlib.blake2b("\n".join(versions).encode("utf-8", "replace"), digest_size=12).hexdigest()
-        path = cache.cached(f"identities-{key}.bin", lambda: b"".join(pool.map(_identity, pictures)))
+        for versions in pool.map(_versions, parts):
+            key.update(versions)
+        path = cache.cached(f"identities-{key.hexdigest()}.bin", lambda: b"".join(pool.map(_identities, parts)))
     whole = Path(path).read_bytes()
     return [whole[i : i + BYTES] for i in range(0, len(whole), BYTES)]
+
+
+def _versions(pictures: Sequence[Picture]) -> bytes:
+    return b"".join(f"{_version(picture)}\n".encode("utf-8", "replace") for picture in pictures)
 
 
 def _version(picture: Picture) -> str:
@@ -34,6 +41,10 @@ def _version(picture: Picture) -> str:
         return picture.version()
     except OSError:
         return f"missing: {picture.name}"
+
+
+def _identities(pictures: Sequence[Picture]) -> bytes:
+    return b"".join(map(_identity, pictures))
 
 
 def _identity(picture: Picture) -> bytes:

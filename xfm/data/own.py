@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -18,7 +19,8 @@ from .framing import framed
 from .identity import identities, split_by_content, text_identity
 from .readers import read, signature
 from .readers.records import Problem, Record
-from .source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Source, Split
+from .skipping import Skipping
+from .source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Split
 
 __all__ = ["EMBEDDED", "FileSource", "collected"]
 
@@ -55,7 +57,7 @@ def _order(stream: str, split: Split, seed: int, count: int) -> np.ndarray:
     return seeding.rng("order", seed).permutation(count)
 
 
-class FileSource(Source):
+class FileSource(Skipping):
     """The pictures and texts of one path. Of a picture with several captions one is drawn. Which split a picture is in
     is what its format says, or else decided by its content: equal pictures are in one.
 
@@ -68,6 +70,7 @@ class FileSource(Source):
     ) -> None:
         """`spec`: "path" or "format:path" (see `readers`). Raises ConfigError for what cannot be read, for too many
         unusable rows, and for fewer than 6 different pictures (or texts, where there are no pictures)."""
+        super().__init__()
         self.name, self.spec, self.image_size = spec, spec, image_size
         self.limit, self.augment = unreadable, augment or AugmentConfig()
         self.records, problems = collected(spec)
@@ -80,8 +83,9 @@ class FileSource(Source):
         self._identities = self._identify()
         self._members = self._split_up()
         has = {stream for stream in STREAMS if all(map(len, self._members[stream].values()))}
-        self.provides = frozenset(has | ({"boxes"} if "regions" in has else set()))
-        self._broken: set[int] = set()
+        masked = all(phrase.mask for record in self.records for phrase in record.phrases)
+        self.provides = frozenset(has | ({"boxes"} | ({"masks"} if masked else set()) if "regions" in has else set()))
+        self._unusable: dict[str, dict[int, str]] = defaultdict(dict)  # by stream: index of a record, and why
         self._text_lists: dict[Split, list[str]] = {}
 
     def size(self, split: Split) -> int:
@@ -130,42 +134,43 @@ class FileSource(Source):
         order = _order(stream, split, seed, len(members))
         others = seeding.rng("instead", seed, index)
         place = int(order[index % len(members)])
+        unusable = self._unusable[stream]
         while True:
-            i, key = int(members[place]), (stream, seed, index)
-            if i not in self._broken and (example := self._made(i, stream, key, vary)) is not None:
-                return example
-            if self._broken.issuperset(members.tolist()):
+            i = int(members[place])
+            if i not in unusable:
+                made = self._made(i, stream, (stream, seed, index), vary)
+                if isinstance(made, CaptionedImage):
+                    return made
+                unusable[i] = made
+            self._miss(self.records[i].where, unusable[i])
+            if len(unusable) >= len(members) and unusable.keys() >= {*members.tolist()}:
                 self._stop(len(members), len(members), f"pictures for {stream} in {split}", self.records[i].where)
             place = int(others.integers(len(members)))  # not the next one, which is in the batch already
 
-    def _made(self, i: int, stream: str, key: tuple, vary: bool) -> CaptionedImage | None:
-        """Example i; None, and it is counted, where it cannot be made."""
+    def _made(self, i: int, stream: str, key: tuple, vary: bool) -> CaptionedImage | str:
+        """Example i, or why it cannot be made."""
         record, rng = self.records[i], seeding.rng("caption", *key)
         assert record.picture is not None
         try:
             picture = decode(record.picture.read())
         except (OSError, ConfigError) as error:
-            self._leave_out(i, str(error))
-            return None
+            return str(error)
         text = record.captions[rng.integers(len(record.captions))] if record.captions else ""
         varied = seeding.rng("augment", *key) if vary else None
         pixels, regions, text = framed(picture, record.phrases, text, self.image_size, self.augment, varied)
         if stream == "regions" and not regions and not text:  # all boxes outside: only the whole picture is shown
             pixels, regions, text = framed(picture, record.phrases, text, self.image_size)
             if not regions:
-                self._leave_out(i, "no box has its centre in the middle square of the picture")
-                return None
+                return "no box has its centre in the middle square of the picture"
         return CaptionedImage(pixels, text, regions)
 
-    def _leave_out(self, i: int, why: str) -> None:
-        self._broken.add(i)
-        count, pictures = len(self._broken), sum(r.picture is not None for r in self.records)
-        last = f"{self.records[i].where}: {why}"
-        if count > self.limit * pictures:
-            self._stop(count, pictures, "pictures", last)
-        if count & (count - 1) == 0:  # 1, 2, 4, ...
-            said = f"{count} of {pictures} pictures cannot be used so far, the last: {last}; others take their place"
-            warnings.warn(f"source {shown(self.spec)}: {said}", stacklevel=2)
+    def _counted(self, count: int, last: str) -> None:
+        if count > self.limit * self._pictures:
+            self._stop(count, self._pictures, "pictures", last)
+        super()._counted(count, last)
+
+    def _share(self, count: int) -> str:
+        return f"{count} of {self._pictures} pictures"
 
     def _stop(self, count: int, of: int, what: str, which: str) -> None:
         raise ConfigError(
@@ -210,6 +215,10 @@ class FileSource(Source):
         if split not in SPLITS:
             raise ValueError(f"split = {split!r}: source {self.name!r} has {', '.join(SPLITS)}")
         return self._members[stream][split]
+
+    @property
+    def _pictures(self) -> int:
+        return sum(record.picture is not None for record in self.records)
 
     @property
     def _main(self) -> str:

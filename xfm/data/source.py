@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -18,11 +18,12 @@ from .. import seeding
 from ..config import ConfigError
 from ..images import ImageLike, prepare
 
-__all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "PairSource", "Region", "Source",
-           "Split"]  # fmt: skip
+__all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "Missed", "PairSource", "Region",
+           "Source", "Split"]  # fmt: skip
 
 Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
 SPLITS: tuple[Split, ...] = get_args(Split)  # the last two only where a source knows what its examples show
+Missed = dict[str, str]  # what could not be used: where it lies, file:line, and why
 Box = tuple[float, float, float, float]  # (cx, cy, w, h) as shares of the picture's sides
 
 # What a source may provide. The first four feed the streams of those names; the rest is ground truth for evaluation.
@@ -120,6 +121,13 @@ class Source:
         for text in self.corpus():
             digest.update(text.encode() + b"\0")
         return digest.hexdigest()
+
+    def missed(self) -> Missed:
+        """What was asked for since the last call and could not be given, so that another item took its place."""
+        return {}
+
+    def leave_out(self, missed: Mapping[str, str]) -> None:
+        """Counts what any process has missed, each once. ConfigError where that is more than may be."""
 
     def pair(self, key: ItemKey) -> Example:
         return self._keyed("pairs", key)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch, tr
 from ..config import ConfigError, RunConfig
 from ..masking import block_mask, mask_tokens
 from . import Dataset, dataset
-from .source import Box, Example, ItemKey, Source, Split
+from .source import Box, Example, ItemKey, Missed, Source, Split
 from .tokenizer import Tokenizer
 from .web import allow
 
@@ -46,14 +47,18 @@ class Streams(TorchDataset):
     as they are, and larger pairs, images or texts begin with the items of smaller ones.
     """
 
-    def __init__(self, config: RunConfig, tokenizer: Tokenizer, split: Split = "train") -> None:
-        """Raises ConfigError for an unknown dataset and one that can feed no stream, ValueError for a tokenizer of
-        another size than the config's."""
+    def __init__(
+        self, config: RunConfig, tokenizer: Tokenizer, split: Split = "train", source: Dataset | None = None
+    ) -> None:
+        """`source`: the data of the config, where they are open already. Raises ConfigError for an unknown dataset and
+        one that can feed no stream, ValueError for a tokenizer of another size than the config's."""
         if tokenizer.vocabulary != config.model.text.vocabulary:
             wanted = config.model.text.vocabulary
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
         self.config, self.tokenizer = config, tokenizer
         self.split: Split = split
+        if source is not None:
+            self.source = source
         _ = self.source.feasible  # refused here and not in a loader process
 
     @cached_property
@@ -162,12 +167,24 @@ def region_patches(edges: np.ndarray, grid: int, patch: int) -> np.ndarray:
     return (inside[:, 1, :, None] & inside[:, 0, None, :]).reshape(len(edges), grid * grid)
 
 
-def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[Batch]:
-    """The batches of the steps from `start` to the last, made ahead by `data.workers` processes (0: in this one)."""
+class _Reporting(TorchDataset):
+    """Each batch with what was missed in making it."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+
+    def __getitem__(self, step: int) -> tuple[Batch, dict[str, Missed]]:
+        return self.streams[step], self.streams.source.missed()
+
+
+def loader(streams: Streams, start: int = 0) -> Iterator[Batch]:
+    """The batches of the steps from `start` to the last, made ahead by `data.workers` processes (0: in this one). What
+    they could not use is left out of `streams.source` when their batch comes: ConfigError where it is too much."""
+    config = streams.config
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked processes must not share its threads
     workers = config.data.workers
     batches = DataLoader(
-        Streams(config, tokenizer),
+        _Reporting(streams),
         batch_size=None,
         sampler=range(start, config.train.steps),
         num_workers=workers,
@@ -183,14 +200,16 @@ def loader(config: RunConfig, tokenizer: Tokenizer, start: int = 0) -> Iterator[
     end, unregister = partial(_end, processes), atexit.unregister  # as names, which last when Python itself is going
     atexit.register(end)  # whoever holds this generator: multiprocessing would wait for them
     try:
-        while (batch := _received(ready, processes)) is not None:
+        while (received := _received(ready, processes)) is not None:
+            batch, missed = received
+            streams.source.leave_out(missed)
             yield tree_map(Tensor.pin_memory, batch) if pin else batch
     finally:
         end()
         unregister(end)
 
 
-def _received(batches: Iterator[Batch], processes: Sequence[BaseProcess]) -> Batch | None:
+def _received(batches: Iterator[Any], processes: Sequence[BaseProcess]) -> tuple[Batch, dict[str, Missed]] | None:
     """The next batch; None at the end. DeadLoader where a process is gone, whatever torch or the connection says."""
     try:
         return next(batches, None)
@@ -216,10 +235,11 @@ def _dead(processes: Sequence[BaseProcess]) -> list[int | None]:
     return [process.pid for process in processes if process.sentinel in ended]
 
 
-def _in_shared_memory(batch: Batch) -> Batch:
+def _in_shared_memory(made: tuple[Batch, dict[str, Missed]]) -> tuple[Batch, dict[str, Missed]]:
     """Moved by the worker itself: where no shared memory is left, torch's sending thread would only print so, and the
     trainer wait forever."""
-    return tree_map(lambda t: t.share_memory_() if t.numel() else t, batch)
+    batch, missed = made
+    return tree_map(lambda t: t.share_memory_() if t.numel() else t, batch), missed
 
 
 @contextmanager

@@ -7,7 +7,9 @@ import hashlib
 import importlib
 import json
 import re
+import tarfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from torch.utils.data import get_worker_info
@@ -15,15 +17,17 @@ from torch.utils.data import get_worker_info
 from .. import seeding
 from ..config import AugmentConfig, ConfigError
 from ..images import decode
-from ..text import shown
+from ..text import brief, shown
 from .framing import framed
 from .readers.records import PICTURES
 from .readers.shards import TEXTS, expand
-from .source import HELD_OUT, CaptionedImage, Source, Split
+from .skipping import Skipping
+from .source import HELD_OUT, CaptionedImage, Split
 
 __all__ = ["WebShards", "allow", "is_remote"]
 
 CORPUS = 10_000  # captions that a tokenizer is trained on
+ENOUGH = 100  # samples seen, before a share of them says anything
 URL = re.compile(r"https?://[\w.~:/?&=%+,{}@-]+")  # nothing that a shell would read: webdataset hands URLs to curl
 
 _asked: set[str] = set()  # in this process
@@ -39,17 +43,22 @@ def is_remote(spec: str) -> bool:
     return re.match(r"[a-z0-9]+://", spec) is not None
 
 
-class WebShards(Source):
+class WebShards(Skipping):
     """Pictures with captions from "https://.../{000..031}.tar", one pass after the other. Which split a sample is in is
-    decided by its name. What cannot be read is left out."""
+    decided by its name. Samples that cannot be used are left out, counted and warned of; above a share of `unreadable`
+    of those that a process has seen they end the training with a ConfigError."""
 
     provides = frozenset({"pairs", "images"})
 
-    def __init__(self, spec: str, image_size: int, augment: AugmentConfig | None = None) -> None:
+    def __init__(
+        self, spec: str, image_size: int, unreadable: float = 0.0, augment: AugmentConfig | None = None
+    ) -> None:
         """Raises ConfigError for what is no http or https URL in plain characters, and without `webdataset`."""
         if not URL.fullmatch(spec):
             raise ConfigError(f"data.sources: {shown(spec)}: must be an http or https URL in plain characters")
-        self.name, self.image_size, self.augment = spec, image_size, augment or AugmentConfig()
+        super().__init__()
+        self.name, self.image_size, self.limit, self.augment = spec, image_size, unreadable, augment or AugmentConfig()
+        self._seen = self._unusable = 0  # samples, of those again as often as they came
         self._urls = expand(spec)
         try:
             self._library: Any = importlib.import_module("webdataset")
@@ -68,10 +77,8 @@ class WebShards(Source):
         return next(self._streams[split, worker])
 
     def corpus(self) -> Iterator[str]:
-        for number, (_, text, _) in enumerate(self._samples("train", -1)):
-            if number == CORPUS:
-                return
-            yield text
+        texts = (text for _, text, _ in self._samples("train", -1) if text)
+        yield from islice(texts, CORPUS)
 
     @property
     def fingerprint(self) -> str:
@@ -82,9 +89,15 @@ class WebShards(Source):
         while True:
             whole = False
             for key, text, data in self._samples(split, worker):
+                self._seen += 1
                 try:
+                    if data is None or not text:
+                        raise ConfigError("has no picture" if text else "has no caption that can be read")
                     picture = decode(data)
-                except ConfigError:
+                except ConfigError as error:
+                    self._unusable += 1
+                    self._miss(key, str(error))
+                    self._bound(key)
                     continue
                 rng = seeding.rng("augment", key) if split == "train" else None
                 pixels, _, text = framed(picture, (), text, self.image_size, self.augment, rng)
@@ -93,8 +106,20 @@ class WebShards(Source):
             if not whole:
                 raise ConfigError(f"source {shown(self.name)}: has no pictures with captions for {split}")
 
-    def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, bytes]]:
-        """(name, caption, encoded picture); each worker begins with another shard. ConfigError where nobody asked."""
+    def _bound(self, last: str) -> None:
+        if self._seen >= ENOUGH and self._unusable > self.limit * self._seen:
+            raise ConfigError(
+                f"source {shown(self.name)}: {self._unusable} of {self._seen} samples cannot be used, more than "
+                f"data.unreadable = {self.limit:g} allows: {last}: {self._missed[last]}. Mend them, or raise "
+                "data.unreadable"
+            )
+
+    def _share(self, count: int) -> str:
+        return f"{count} samples"
+
+    def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, bytes | None]]:
+        """(shard:name, caption or "", encoded picture or None); each worker begins with another shard. ConfigError
+        where nobody asked, and where a shard cannot be read to its end."""
         if self.name not in _asked:
             raise ConfigError(
                 f"data.sources: {shown(self.name)}: is not fetched for a config that came with a run folder; if you "
@@ -103,13 +128,16 @@ class WebShards(Source):
         start = (worker + 1) % len(self._urls)
         urls = self._urls[start:] + self._urls[:start]
         whole = lambda source, group=None: source  # noqa: E731  # every worker sees every shard
-        for sample in self._library.WebDataset(urls, shardshuffle=False, workersplitter=whole, empty_check=False):
-            if split_by_name(sample["__key__"]) != split:
-                continue
-            fields = {f".{ending.rpartition('.')[2].lower()}": data for ending, data in sample.items()}
-            picture = next((data for ending, data in fields.items() if ending in PICTURES), None)
-            if picture is not None and (text := _caption(fields)):
-                yield sample["__key__"], text, picture
+        shards = self._library.WebDataset(urls, shardshuffle=False, workersplitter=whole, empty_check=False)
+        try:
+            for sample in shards:
+                if split_by_name(sample["__key__"]) != split:
+                    continue
+                fields = {f".{ending.rpartition('.')[2].lower()}": data for ending, data in sample.items()}
+                picture = next((data for ending, data in fields.items() if ending in PICTURES), None)
+                yield f"{sample['__url__'].rpartition('/')[2]}:{sample['__key__']}", _caption(fields), picture
+        except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+            raise ConfigError(f"source {shown(self.name)}: cannot be read to its end ({brief(error)})") from error
 
 
 def split_by_name(name: str) -> Split:

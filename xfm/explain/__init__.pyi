@@ -30,6 +30,7 @@ from .leaderboards import leaderboard as leaderboard
 from .leaderboards import leaderboard_scenes as leaderboard_scenes
 from .masked_prediction import masked_predictor as masked_predictor
 from .methods.attention_methods import bimodal_rollout as bimodal_rollout
+from .own_data import example_inputs as example_inputs
 from .patching import PatchingEffect as PatchingEffect
 from .patching import activation_patching as activation_patching
 from .randomisation import RankCorrelation as RankCorrelation

@@ -29,7 +29,7 @@ from .targets import Outputs, Target, full_mask, model_outputs, named_target, wo
 from .token_axes import PatchAxis, TokenAxis, token_axis, word_spans
 
 __all__ = ["BATCH", "AttributionInputs", "Site", "check_text", "encode_text", "make_inputs", "prepare_image",
-           "scene_inputs"]  # fmt: skip
+           "resized", "scene_inputs"]  # fmt: skip
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH = 128  # forward passes at once
@@ -211,7 +211,7 @@ def scene_inputs(
     caption = scene.caption if about is None else scene.phrases[about]
     phrases = [phrase.text for phrase in scene.phrases]
     inputs = make_inputs(model, tokenizer, scene.image, caption.text, target)
-    masks = [_resized(o.mask, len(inputs.image)) for o in scene.objects]
+    masks = [resized(o.mask, len(inputs.image)) for o in scene.objects]
     nouns = [span for span in caption.spans if span[2] == "noun"]
     # the first noun of a phrase is its object; others only locate it: "the lion below a car"
     named = [
@@ -232,7 +232,7 @@ def check_text(text: object) -> None:
     require(not _SURROGATE.search(text), "text", text, "without lone surrogates, which no encoding has")
 
 
-def _resized(mask: np.ndarray, side: int) -> np.ndarray:
+def resized(mask: np.ndarray, side: int) -> np.ndarray:
     """(H, W) bool as a model sees it, (side, side): each pixel has its nearest's value."""
     return np.array(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)) > 0
 

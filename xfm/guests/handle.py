@@ -13,6 +13,7 @@ from ..explain.attribution import Attribution, attribute
 from ..explain.guest_inputs import GuestInputs
 from ..explain.guests import Guest
 from ..explain.inputs import scene_inputs
+from ..explain.own_data import example_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
 from ..images import ImageLike
@@ -44,10 +45,11 @@ class GuestLab:
         among: Sequence[str] = (),
     ) -> GuestInputs:
         """A picture and a text as what explanations are asked about: "itc", "word lion", or with `among` which of
-        several texts the picture belongs to. Or a scene of the drawn world, as `Lab.inputs` takes it."""
+        several texts the picture belongs to. Or a scene or an example, as `Lab.inputs` takes it."""
         given: Any = image
-        if hasattr(given, "objects"):
-            return scene_inputs(self.model, self.tokenizer, given, target, about)  # type: ignore[arg-type, return-value]
+        if hasattr(given, "regions"):
+            ask: Any = scene_inputs if hasattr(given, "objects") else example_inputs
+            return ask(self.model, self.tokenizer, given, target, about)
         return self.model.inputs(image, text, self.model.among(text, among) if among else target)
 
     def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:

@@ -19,6 +19,7 @@ from ..diagnostics.gradient_table import GradientTable, module_names
 from ..evaluation import Result
 from ..model import XFM
 from ..plots.colours import PALETTE
+from ..train.left_out import said_of
 from ..train.run import Record
 from . import describe, reproduce
 from .figures import ReportFigure
@@ -77,7 +78,8 @@ def render(
     values = {"config": config, "environment": environment, "losses": describe.losses(config), "recipe": recipe,
               "parameters": parameters, "differing": differing, "command": reproduce.command(config),
               "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
-              "split": split, "gradients": gradients, "licences": dataset(config).licences}  # fmt: skip
+              "left_out": said_of(records), "split": split, "gradients": gradients,
+              "licences": dataset(config).licences}  # fmt: skip
     abstract = describe.abstract(config, results, parameters.total(), seconds)
     title = f"{config.name}, seed {config.seed}"
     return page("report.html.jinja", title, _SECTIONS, abstract, figures, **values)

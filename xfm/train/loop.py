@@ -30,8 +30,8 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     """Trains, resumes, or opens a config's run, yielding one record a step; a finished run yields its records at once.
 
     A record holds run, step, of, rate, loss, grad_norm, the losses as "stream/objective", what they report as
-    "stream/objective/name", held-out ones as "validation/...", seconds, and of them waited (for data). A warm start's
-    records come first, under its own run name.
+    "stream/objective/name", held-out ones as "validation/...", seconds, and of them waited (for data); where pictures
+    could not be used, how many are skipped so far, and the new ones left_out. A warm start's come first, with its name.
 
     Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt, and so do SIGTERM and SIGHUP,
     which raise Terminated. The same call goes on from there, bit for bit. Raises ConfigError, RunError (the folder),
@@ -109,9 +109,10 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 s.optimizer.step()
 
                 record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate}
-                record |= _floats({"loss": total, "grad_norm": norm, **losses, **report}, accelerator)
-                if _due(s.done, train.validate_every, steps):
-                    record |= _validate(s)
+                held_out = _validate(s) if _due(s.done, train.validate_every, steps) else {}
+                floats = {"loss": total, "grad_norm": norm, **losses, **report, "new": s.left_out.any_new}
+                record |= _floats(floats, accelerator) | held_out
+                record |= s.left_out.record(any_new=record.pop("new") > 0)
                 if s.probe is not None and _due(s.done, train.probe_every, steps):
                     probed.append(s.probe(s.done))
                 record |= {"seconds": time.perf_counter() - began, "waited": waited}

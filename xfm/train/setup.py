@@ -32,6 +32,7 @@ from ..model import VISION_ENCODERS, XFM
 from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weighted_sum, weights_at
 from ..text import parse_json, shown
 from .errors import RunError
+from .left_out import LeftOut
 from .optimizer import make_optimizer
 from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
@@ -58,6 +59,7 @@ class TrainState:
     optimizer: Any
     batches: Iterator[Batch]  # of the steps that are still to do
     held_out: Streams
+    left_out: LeftOut
     seed: int  # of this process's data and draws
     probe: TrainingProbe | None
     done: int  # steps
@@ -141,8 +143,12 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     # each process draws its own data; one process draws what it always drew
     rank = accelerator.process_index
     own = config.replace({"seed": seeding.seed(config.seed, rank)}) if rank else config
-    batches, held_out = loader(own, tokenizer, done), Streams(own, tokenizer, "validation")
-    return TrainState(run, accelerator, model, trained, gradients, optimizer, batches, held_out, own.seed, probe, done)
+    streams = Streams(own, tokenizer)
+    batches, held_out = loader(streams, done), Streams(own, tokenizer, "validation", streams.source)
+    left_out = LeftOut(streams.source, run.metrics() if main else (), accelerator)
+    return TrainState(
+        run, accelerator, model, trained, gradients, optimizer, batches, held_out, left_out, own.seed, probe, done
+    )
 
 
 def _gradients(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...config import ConfigError
 from ...text import shown
+from .masks import mask_of
 from .records import Problem, Record, Root, Stored, Unusable, load_json, record, required, rows
 
 __all__ = ["read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
@@ -15,7 +16,8 @@ __all__ = ["read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
 
 def read_coco(path: Path) -> Iterator[Record | Problem]:
     """DIR/annotations/captions_*.json and instances_*.json; the pictures of *_train2017.json lie in DIR/train2017, in
-    DIR/images/train2017, in DIR/images, or in DIR. Instances become phrases: their class's name, with their box."""
+    DIR/images/train2017, in DIR/images, or in DIR. Instances become phrases: their class's name, with their box and
+    their mask, where they have one."""
     files = sorted((path / "annotations").glob("*.json")) or sorted(path.glob("*.json"))
     files = [file for file in files if file.name.startswith(("captions", "instances"))]
     if not files:
@@ -23,35 +25,41 @@ def read_coco(path: Path) -> Iterator[Record | Problem]:
     for file in files:
         tree = load_json(file)
         folders = _folders(path, file.stem.partition("_")[2])
-        pictures = {i.get("id"): i for i in required(file, tree, "images") if isinstance(i, dict)}
-        classes = {c.get("id"): c.get("name") for c in tree.get("categories") or () if isinstance(c, dict)}
+        pictures = _by_id(required(file, tree, "images"))
+        classes = _by_id(tree.get("categories"))
 
         def make(where: str, row: Any, pictures: dict = pictures, classes: dict = classes, folders: Any = folders):
-            picture = find(folders, _field(pictures.get(_field(row, "image_id")), "file_name"))
+            image = _get(pictures, _field(row, "image_id"))
+            picture = find(folders, _field(image, "file_name"))
             if "caption" in row:
                 return record(where, picture, [row["caption"]])
-            return record(where, picture, (), [(classes.get(row.get("category_id")), row.get("bbox"))])
+            mask = mask_of(row.get("segmentation"), image.get("width"), image.get("height"))
+            name = _get(classes, row.get("category_id")).get("name")
+            return record(where, picture, (), [(name, row.get("bbox"), mask)])
 
         yield from rows(_numbered(file, required(file, tree, "annotations")), make)
 
 
 def read_refcoco(path: Path) -> Iterator[Record | Problem]:
     """FILE.json: the refs, a list (or under "refs"), each with sentences ({"sent": ...} or texts), split, file_name or
-    image_id, and bbox or ann_id; what has only ids is looked up in instances.json beside it. Pictures: as for COCO."""
+    image_id, and bbox or ann_id; what has only ids is looked up in instances.json beside it, and masks, too. Pictures:
+    as for COCO."""
     tree = load_json(path)
     refs = tree if isinstance(tree, list) else required(path, tree, "refs")
     beside = path.with_name("instances.json")
     instances = load_json(beside) if beside.is_file() else {}
-    names = {i.get("id"): i.get("file_name") for i in instances.get("images", ())}
-    boxes = {a.get("id"): a.get("bbox") for a in instances.get("annotations", ())}
+    images, objects = (_by_id(instances.get(name)) for name in ("images", "annotations"))
     folders = _folders(path.parent)
 
     def make(where: str, ref: Any) -> Record:
         sentences = _field(ref, "sentences")
         texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in sentences]
-        picture = find(folders, names.get(ref.get("image_id")) or ref.get("file_name"))
-        box = ref.get("bbox") or boxes.get(ref.get("ann_id"))
-        return record(where, picture, (), [(text, box) for text in texts], ref.get("split", ""))
+        image, known = _get(images, ref.get("image_id")), _get(objects, ref.get("ann_id"))
+        picture = find(folders, image.get("file_name") or ref.get("file_name"))
+        segmentation = ref.get("segmentation") or known.get("segmentation")
+        mask = mask_of(segmentation, image.get("width"), image.get("height"))
+        box = ref.get("bbox") or known.get("bbox")
+        return record(where, picture, (), [(text, box, mask) for text in texts], ref.get("split", ""))
 
     yield from rows(_numbered(path, refs), make)
 
@@ -109,6 +117,17 @@ def _field(row: Any, name: str) -> Any:
     if not isinstance(row, dict) or name not in row:
         raise Unusable("no row", f"{shown(row)}: has no {name!r}")
     return row[name]
+
+
+def _by_id(entries: Any) -> dict[Any, dict]:
+    """The objects of a list by their field `id`, where that is a number or a text."""
+    found = (e for e in (entries if isinstance(entries, list) else ()) if isinstance(e, dict))
+    return {entry["id"]: entry for entry in found if isinstance(entry.get("id"), int | float | str)}
+
+
+def _get(known: dict[Any, dict], number: Any) -> dict:
+    """The entry of that id; {} where there is none."""
+    return known.get(number, {}) if isinstance(number, int | float | str) else {}
 
 
 def _numbered(file: Path, entries: list) -> Iterator[tuple[str, Any]]:

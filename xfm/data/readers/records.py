@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from ...config import ConfigError
 from ...config_utils import one_of
 from ...text import brief, parse_json, shown
 from ..source import Split
 
-__all__ = ["PICTURES", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable", "load_json", "record",
-           "required"]  # fmt: skip
+__all__ = ["PICTURES", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable", "load_json",
+           "record", "required"]  # fmt: skip
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
 EDGE = 64 << 10  # bytes at either end of a file that tell it from others
@@ -46,14 +48,31 @@ class Picture(Protocol):
         ...
 
 
+class Mask(Protocol):
+    """Which pixels of a picture are an object's."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the picture that it is for; None: of any."""
+        ...
+
+    def pixels(self, width: int, height: int) -> np.ndarray:
+        """(height, width) bool, of a picture of that size. ConfigError where it is for another size."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file, or `length` bytes of one."""
+    """A file, or `length` bytes of one. Its folder's name is there once for all."""
 
-    path: str
+    root: str  # the folder that the name is from or, of a part, the file
     name: str
     offset: int = 0
     length: int | None = None
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.root, self.name) if self.length is None else self.root
 
     def read(self) -> bytes:
         with open(self.path, "rb") as file:
@@ -79,6 +98,7 @@ class Phrase:
 
     text: str
     box: tuple[float, float, float, float]  # x, y of the upper left corner, width, height; pixels, upright
+    mask: Mask | None = field(default=None, compare=False, repr=False)  # not trained on: no part of what the data are
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +150,24 @@ class Root:
         real = os.path.join(self._real[folder], file)
         if os.path.islink(real):
             real = os.path.realpath(real)
-        if not real.startswith(os.path.join(self.folder, "")):
+        inside = os.path.join(self.folder, "")
+        if not real.startswith(inside):
             raise Unusable("outside the folder", f"image = {shown(name)} leads out of the folder of the data: refused")
         if not os.path.isfile(real):
             raise Unusable("no such file", f"image = {shown(name)} is not in the folder of the data")
-        return Stored(real, os.path.relpath(real, self.folder))
+        return Stored(self.folder, real[len(inside) :])
 
 
 def record(
     where: str,
     picture: Picture | None = None,
     captions: Iterable[object] = (),
-    phrases: Iterable[tuple[object, object]] = (),
+    phrases: Iterable[tuple[object, object] | tuple[object, object, Mask | None]] = (),
     split: object = "",
 ) -> Record:
-    """A checked row; `phrases`: texts with boxes (x, y, width, height). Raises Unusable."""
+    """A checked row; `phrases`: texts with boxes (x, y, width, height), and masks where there are. Raises Unusable."""
     texts = tuple(_text("caption", caption) for caption in captions)
-    boxed = tuple(Phrase(_text("phrase", text), _box(box)) for text, box in phrases)
+    boxed = tuple(Phrase(_text("phrase", text), _box(box), *mask) for text, box, *mask in phrases)
     if picture is None and not texts:
         raise Unusable("empty caption", "neither a picture nor a text")
     given = split.strip().lower() if isinstance(split, str) else split

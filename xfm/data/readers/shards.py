@@ -61,18 +61,19 @@ def read_shards(path: Path) -> Iterator[Record | Problem]:
 
 
 def _of_shard(shard: Path, samples: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    path = str(shard.absolute())
     for name, sample in samples.items():
-        yield f"{shard.name}:{name}", (shard, name, sample)
+        yield f"{shard.name}:{name}", (path, sample)
 
 
 def _make(where: str, row: Any) -> Record:
-    shard, name, sample = row
+    path, sample = row
     if sample.get("problem"):
         raise Unusable("no row", sample["problem"])
     picture = None
     if sample.get("picture"):
         offset, length = sample["picture"]
-        picture = Stored(str(shard.absolute()), f"{shard.name}:{name}", offset, length)
+        picture = Stored(path, where, offset, length)
     return record(where, picture, sample["captions"])
 
 

@@ -1,0 +1,295 @@
+"""Masks of own data: read as pycocotools reads them, framed as their pictures are, and refused where they are none."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from photographs import HEIGHT, WIDTH, photographs, write_json
+from PIL import Image
+
+from xfm import explain, recipes
+from xfm.config import ConfigError
+from xfm.data import dataset
+from xfm.data.check import check
+from xfm.data.own import FileSource, collected
+from xfm.data.readers.masks import mask_of
+from xfm.data.readers.records import Unusable
+from xfm.data.source import CaptionedImage, Region
+from xfm.lab import Lab
+from xfm.objectives import build
+from xfm.train import Run, pretrain
+
+BOX = [20, 10, 16, 12]
+SQUARE = [20, 10, 36, 10, 36, 22, 20, 22]
+TRIANGLE = [20, 10, 36, 10, 20, 22]
+
+
+def library() -> Any:
+    return pytest.importorskip("pycocotools.mask")
+
+
+def runs(mask: np.ndarray) -> list[int]:
+    """Uncompressed run lengths of (H, W) bool, down the columns."""
+    flat = np.concatenate([[False], mask.T.ravel(), [not mask.T.ravel()[-1]]])
+    return np.diff(np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1])])).tolist()
+
+
+def drawn() -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:22, 20:36] = True
+    return mask
+
+
+def rle(mask: np.ndarray) -> dict[str, Any]:
+    return {"size": list(mask.shape), "counts": runs(mask)}
+
+
+def coco(folder: Path, *segmentations: Any, **image: Any) -> str:
+    """12 pictures with captions, each with one object; the segmentations are of the first ones."""
+    names = photographs(folder / "train2017")
+    images = [{"id": i, "file_name": name, **image} for i, name in enumerate(names)]
+    objects = [{"image_id": i, "category_id": i, "bbox": BOX} for i in range(12)]
+    for one, segmentation in zip(objects, segmentations, strict=False):
+        one["segmentation"] = segmentation
+    texts = [{"image_id": i, "caption": f"picture {i}"} for i in range(12)]
+    classes = [{"id": i, "name": f"thing {i}"} for i in range(12)]
+    write_json(folder / "annotations/captions_train2017.json", {"images": images, "annotations": texts})
+    instances = {"images": images, "annotations": objects, "categories": classes}
+    write_json(folder / "annotations/instances_train2017.json", instances)
+    return f"coco:{folder}"
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32), st.sampled_from([0.02, 0.5, 0.97]))
+def test_run_lengths_are_read_as_pycocotools_reads_them(height: int, width: int, seed: int, share: float) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    compressed = library().encode(np.asfortranarray(mask, np.uint8))
+    compressed["counts"] = compressed["counts"].decode()
+    for segmentation in (compressed, rle(mask)):
+        found = mask_of(segmentation, width, height)
+        assert found is not None and np.array_equal(found.pixels(width, height), mask)
+
+
+@given(st.lists(st.lists(st.tuples(*[st.floats(-30, 90)] * 2), min_size=3, max_size=9), min_size=1, max_size=3))
+def test_polygons_are_drawn_as_pycocotools_draws_them(shapes: list) -> None:
+    polygons = [[value for vertex in shape for value in vertex] for shape in shapes]
+    coco = library()
+    expected = coco.decode(coco.merge(coco.frPyObjects(polygons, 40, 60)))
+    found = mask_of(polygons)
+    assert found is not None and np.array_equal(found.pixels(60, 40), expected > 0)
+
+
+def size(*numbers: Any) -> dict[str, Any]:
+    return {"size": [*numbers], "counts": [1]}
+
+
+def counts(given: Any) -> dict[str, Any]:
+    return {"size": [40, 60], "counts": given}
+
+
+HOSTILE = [
+    *(counts(c) for c in ([], [2399], [2401], [-1, 2401], [2400, -1, 1], [10**400], [2400.0], ["2400"], [True, 2399])),
+    *(counts(c) for c in (None, 5, {}, "", "0" * 9, "P" * 5000, "\x00", "o", "é", "\ud800", "T0" * 3, "oooooooo0")),
+    *(size(*s) for s in ((), (40,), (40, 60, 3), (0, 60), (-40, -60), (40.0, 60.0), ("40", "60"), (True, 1))),
+    *(size(*s) for s in ((10**9, 10**9), (10**400, 1), (2**31, 2**31), (1 << 32, 1 << 32), (60, 40), (None, None))),
+    {"size": 40, "counts": [2400]},
+    {"counts": [2400]},
+    {"size": [40, 60]},
+    {"size": None, "counts": None},
+    *(
+        [p]
+        for p in ([], [1, 2], [1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6, 7], 5, "polygon", None, {}, [[1] * 6])
+    ),
+    *([[*SQUARE[:-1], v]] for v in (float("nan"), float("inf"), 1e300, -1e7, 10**400, "22", None, True, [1])),
+    [[0, 0, 9e5, 0, 0, 9e5]],
+    [[0, 0, 100, 0, 100, 100] * 4000],
+    [[0, 0, 1000, 0, 1000, 1000]] * 1000,
+    *("polygon", 7, True, {}),
+]
+
+
+@pytest.mark.parametrize("segmentation", HOSTILE, ids=lambda s: repr(s)[:40].encode("ascii", "replace").decode())
+def test_what_is_no_mask_is_a_row_that_cannot_be_used(segmentation: Any) -> None:
+    with pytest.raises(Unusable) as error:
+        mask_of(segmentation, WIDTH, HEIGHT)
+    assert error.value.kind == "no mask" and len(str(error.value)) < 1500
+
+
+def test_a_bad_mask_is_named_with_its_row(tmp_path: Path) -> None:
+    spec = coco(tmp_path, [SQUARE], counts([-1, 2401]), rle(np.ones((60, 40), bool)), width=WIDTH, height=HEIGHT)
+    records, problems = collected(spec)
+    assert [(p.where, p.kind) for p in problems] == [(f"instances_train2017.json[{i}]", "no mask") for i in (1, 2)]
+    assert "size = [60, 40]: must be the picture's, [40, 60]" in str(problems[1])
+    assert [bool(p.mask) for r in records for p in r.phrases] == [True] + [False] * 9
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=8)
+            | st.fixed_dictionaries({"size": st.lists(st.integers(-1, 60)) | inner, "counts": inner})
+        ),
+    )
+)
+def test_whatever_json_says_gives_a_mask_or_a_row_that_cannot_be_used(segmentation: Any) -> None:
+    try:
+        mask = mask_of(segmentation, WIDTH, HEIGHT)
+    except Unusable as error:
+        assert error.kind == "no mask"
+    else:
+        assert mask is None or mask.size in (None, (WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize("kind", ["run lengths", "compressed", "polygons"])
+def test_the_mask_is_framed_as_the_picture_is(kind: str, tmp_path: Path) -> None:
+    """Of 60 x 40 the columns from 10 to 50 are shown."""
+    segmentation: Any = rle(drawn())
+    if kind == "polygons":
+        library()
+        segmentation = [SQUARE]
+    elif kind == "compressed":
+        segmentation = json.loads(json.dumps(library().frPyObjects(rle(drawn()), 40, 60), default=bytes.decode))
+    source = FileSource(coco(tmp_path, *[segmentation] * 12), 80)
+    assert {"masks", "boxes"} <= source.provides
+    (region,) = source.example("test", 0).regions
+    expected = np.zeros((80, 80), bool)
+    expected[20:44, 20:52] = True
+    assert np.array_equal(region.mask, expected)  # type: ignore[arg-type]
+    small = FileSource(source.spec, 8).example("test", 0).regions[0].mask
+    assert small is not None and small.shape == (8, 8) and small[2:4, 2:5].all()
+
+
+def test_of_a_mask_too_fine_to_be_seen_the_best_pixel_stays_and_of_one_outside_nothing(tmp_path: Path) -> None:
+    point, outside = np.zeros((2, HEIGHT, WIDTH), bool)
+    point[15, 30], outside[:, :9] = True, True
+    source = FileSource(coco(tmp_path, *[rle(point)] * 6, *[rle(outside)] * 6), 8)
+    found = {}
+    for split in ("train", "validation", "test"):
+        for i in range(source.size(split)):
+            (region,) = source.example(split, i).regions
+            found[int(region.text.split()[1])] = region.mask
+    assert all(mask.sum() == 1 and mask[3, 4] if i < 6 else mask is None for i, mask in found.items())
+
+
+def without_pycocotools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
+
+
+def test_masks_are_decoded_when_they_are_asked_for_and_never_in_training(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("xfm.data.readers.masks.Polygons.pixels", lambda *_: pytest.fail("decoded"))
+    without_pycocotools(monkeypatch)
+    config = recipes.smoke().replace(
+        {"name": "own", "train.steps": 2, "train.warmup": 1, "model.text.vocabulary": 270,
+         "data.sources": [coco(tmp_path / "data", *[[SQUARE]] * 12)]}
+    )  # fmt: skip
+    assert len(list(pretrain(config, tmp_path / "runs"))) == 2
+    assert dataset(config).sources[0].example("test", 0).text.startswith("picture ")
+
+
+def test_a_mask_that_cannot_be_drawn_names_what_is_missing(tmp_path: Path, monkeypatch) -> None:
+    without_pycocotools(monkeypatch)
+    (region,) = FileSource(coco(tmp_path, *[[SQUARE]] * 12), 48).example("test", 0).regions
+    with pytest.raises(ConfigError, match=r"needs the package pycocotools: pip install 'xfm-lab\[own\]'"):
+        _ = region.mask
+
+
+def test_a_mask_of_another_size_than_its_picture_is_found_and_refused(tmp_path: Path) -> None:
+    """The file does not say how large the picture is."""
+    spec = coco(tmp_path, *[rle(np.ones((30, 50), bool))] * 12)
+    (region,) = FileSource(spec, 48).example("test", 0).regions
+    with pytest.raises(ConfigError, match="a mask of 50 x 30 pixels in a picture of 60 x 40"):
+        _ = region.mask
+    found = [f for f in check(spec, progress=False).findings if f.kind == "mask of another size"]
+    assert len(found) == 12 and found[0].what == "'thing 0': 50 x 30 in 60 x 40 pixels"
+
+
+def test_masks_are_no_part_of_what_the_data_are(tmp_path: Path) -> None:
+    """A run is not trained on them, so a resume is not refused for them."""
+    plain, masked = coco(tmp_path / "a"), coco(tmp_path / "b", *[rle(drawn())] * 12)
+    assert FileSource(plain, 48).fingerprint == FileSource(masked, 48).fingerprint
+
+
+@pytest.mark.parametrize("where", ["refs", "instances"])
+def test_refcoco_has_masks_where_its_files_do(where: str, tmp_path: Path) -> None:
+    names = photographs(tmp_path / "images")
+    refs: list[dict] = [{"image_id": i, "ann_id": i, "sentences": [f"thing {i}"]} for i in range(12)]
+    instances = {
+        "images": [{"id": i, "file_name": n, "width": WIDTH, "height": HEIGHT} for i, n in enumerate(names)],
+        "annotations": [{"id": i, "bbox": BOX} for i in range(12)],
+    }
+    for one in refs if where == "refs" else instances["annotations"]:
+        one["segmentation"] = rle(drawn())
+    write_json(tmp_path / "refs.json", refs)
+    write_json(tmp_path / "instances.json", instances)
+    (region,) = FileSource(str(tmp_path / "refs.json"), 40).example("test", 0).regions
+    assert region.mask is not None and np.array_equal(region.mask, drawn()[:, 10:50])
+
+
+@pytest.mark.parametrize("number", [[1], {}, None, 1.5, "x", 99])
+def test_an_id_that_leads_nowhere_is_a_row_that_cannot_be_used(number: Any, tmp_path: Path) -> None:
+    spec = coco(tmp_path)
+    path = tmp_path / "annotations/instances_train2017.json"
+    tree = json.loads(path.read_text("utf-8"))
+    tree["annotations"][0]["image_id"] = tree["annotations"][1]["category_id"] = number
+    tree["images"].append({"id": number if isinstance(number, list) else [2]})
+    write_json(path, tree)
+    _, problems = collected(spec)
+    assert [p.where for p in problems] == [f"instances_train2017.json[{i}]" for i in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """Of a source whose even objects have a mask, the odd ones a box alone."""
+    folder = tmp_path_factory.mktemp("lab")
+    spec = coco(folder / "data", *[rle(drawn()) if i % 2 == 0 else None for i in range(12)])
+    config = recipes.smoke().replace(
+        {"name": "own", "train.steps": 1, "train.warmup": 0, "model.text.vocabulary": 270, "data.sources": [spec]}
+    )
+    list(pretrain(config, folder))
+    return Lab(Run.of(config, folder))
+
+
+def test_the_truth_of_an_explanation_is_the_mask_or_else_the_box(lab: Lab) -> None:
+    side = lab.config.model.vision.image_size
+    kinds = set()
+    for split in ("train", "test"):
+        for i in range(6):
+            scene = lab.scene(i, split)
+            (region,) = scene.regions
+            inputs = lab.inputs(scene, target="itm", about=0)
+            assert inputs.text == region.text and list(inputs.objects) == [region.text] and inputs.truth is not None
+            cx, cy, w, h = (side * v for v in region.box)
+            rows, columns = np.nonzero(inputs.truth)
+            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert np.abs(np.array(box) - [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]).max() <= 1
+            if region.mask is not None:
+                assert np.array_equal(inputs.truth, region.mask)
+            kinds.add(region.mask is None)
+            scores = explain.truth_scores(inputs, explain.attribute(inputs, "random"))
+            assert {"pointing game", "mass in mask"} <= set(scores)
+    assert kinds == {True, False}
+
+
+def test_a_caption_has_no_truth_and_a_region_that_is_not_there_is_refused(lab: Lab) -> None:
+    scene = lab.scene(0)
+    inputs = lab.inputs(scene)
+    assert inputs.text == scene.text and inputs.truth is None and list(inputs.objects) == [scene.regions[0].text]
+    for about in (1, -1):
+        with pytest.raises(ConfigError, match=rf"about = {about}: must be one of the example's 1 regions"):
+            lab.inputs(scene, about=about)
+
+
+def test_regions_of_one_name_are_one_truth() -> None:
+    config = recipes.smoke()
+    tokenizer = dataset(config).tokenizer()
+    boxes = ((0.25, 0.25, 0.5, 0.5), (0.75, 0.75, 0.25, 0.25))
+    image = np.array(Image.new("RGB", (config.model.vision.image_size,) * 2))
+    example = CaptionedImage(image, "", tuple(Region("a dog", box) for box in boxes))
+    inputs = explain.example_inputs(build(config), tokenizer, example, about=0)
+    assert inputs.truth is not None and inputs.truth.mean() == pytest.approx(0.25 + 0.0625)

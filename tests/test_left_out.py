@@ -1,0 +1,143 @@
+"""Pictures that a training cannot use are counted in its records: each once, over its processes and its resumes."""
+
+import multiprocessing
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from photographs import captions, photographs, table
+
+from xfm import recipes
+from xfm.cli import main
+from xfm.config import ConfigError, RunConfig
+from xfm.data import dataset
+from xfm.data.own import FileSource
+from xfm.data.source import ItemKey
+from xfm.report import write_report
+from xfm.train import Run, pretrain
+from xfm.train.left_out import left_out, said_of
+
+STEPS = 6
+SMALL = {"model.text.vocabulary": 270, "train.steps": STEPS, "train.warmup": 1, "train.save_every": 2,
+         "train.validate_every": 3, "data.regions": 0, "data.unreadable": 0.5, "name": "own"}  # fmt: skip
+COUNT, DAMAGED = 40, (3, 8, 15, 22, 30)
+
+
+def config(spec: str, **changes: Any) -> RunConfig:
+    return recipes.smoke().replace({**SMALL, "data.sources": [spec], **changes})
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    """Of 40 pictures 5 are damaged, all of them for training."""
+    splits = {1: "test", 11: "test", 2: "validation", 12: "validation"}
+    names = photographs(tmp_path / "data", COUNT)
+    rows = [f"{name},picture number {i},{splits.get(i, 'train')}" for i, name in enumerate(names)]
+    made = table(tmp_path / "data", rows, "image,caption,split")
+    for i in DAMAGED:
+        (tmp_path / f"data/{i}.png").write_bytes(b"damaged" * (i + 1))
+    return made
+
+
+def counted(records: list[dict]) -> list[tuple[Any, Any]]:
+    return [(r.get("skipped"), r.get("left_out")) for r in records]
+
+
+@pytest.fixture
+def quiet() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec: str, tmp_path: Path, quiet) -> None:
+    whole = list(pretrain(config(spec), tmp_path / "whole"))
+    found = left_out(whole)[spec]
+    assert set(found) == {f"captions.csv:{i + 2}" for i in DAMAGED}, "training has met all of them"
+    assert all("no picture that can be read" in why for why in found.values())
+    new = [len(r.get("left_out", {}).get(spec, {})) for r in whole]
+    assert [r.get("skipped", 0) for r in whole] == [sum(new[: i + 1]) for i in range(STEPS)] and sum(new) == 5
+    assert counted(Run.of(config(spec), tmp_path / "whole").metrics()) == counted(whole)
+    weights = Run.of(config(spec), tmp_path / "whole").model().state_dict()
+    for name, workers, left_at in (("two", 2, None), ("resumed", 0, 3), ("resumed by two", 2, 1)):
+        root, changed = tmp_path / name, config(spec, **{"data.workers": workers})
+        records = [] if left_at is None else list(islice(pretrain(changed, root), left_at))
+        records += list(pretrain(changed, root))
+        assert counted(records) == counted(whole), name
+        again = Run.of(changed, root).model().state_dict()
+        assert all(torch.equal(t, weights[key]) for key, t in again.items()), name
+    assert not multiprocessing.active_children()
+
+
+def test_nothing_is_said_where_all_can_be_used(tmp_path: Path) -> None:
+    records = list(pretrain(config(captions(tmp_path / "data", 20)), tmp_path / "runs"))
+    assert counted(records) == [(None, None)] * STEPS and said_of(records) == ""
+
+
+def test_the_report_and_the_list_of_runs_say_how_many_and_the_first(spec: str, tmp_path: Path, capsys, quiet) -> None:
+    run = Run.of(config(spec), tmp_path / "runs")
+    list(pretrain(config(spec), tmp_path / "runs"))
+    said = said_of(run.metrics())
+    assert said.startswith(f"5 pictures could not be used (first: {spec}: captions.csv:")
+    main(["runs", str(tmp_path / "runs")])
+    assert f"; {said}" in capsys.readouterr().out
+    page = write_report(run).read_text("utf-8")
+    assert "5 pictures could not be used (first: " in page
+
+
+@pytest.mark.parametrize("told", [None, 5, [], "x", {"a": None}, {"a": 5}, {"a": []}, {}, {"a": {}}])
+def test_foreign_records_are_no_fault(told: Any) -> None:
+    assert said_of([{"left_out": told}, {}]) == ""
+
+
+def test_what_is_said_is_text_that_a_terminal_may_have() -> None:
+    said = said_of([{"left_out": {"\x1b[2Ja": {"b\u202e": "c" * 5000}}}])
+    assert said.isprintable() and len(said) < 1000 and said.startswith("1 picture could")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_trainer_warns_and_stops_of_what_all_processes_have_missed(workers: int, spec: str, tmp_path: Path) -> None:
+    """Also of what was missed before it was left."""
+    limit = 4.5 / COUNT  # the fifth ends it
+    changed = config(spec, **{"data.workers": workers, "data.unreadable": limit})
+    seen: list[dict] = []
+    with pytest.warns(UserWarning, match=r"cannot be used so far") as warned, pytest.raises(ConfigError) as error:
+        for record in pretrain(changed, tmp_path / "runs"):
+            seen.append(record)
+    told = [str(w.message) for w in warned if "so far" in str(w.message)]
+    assert [next(n for n in (1, 2, 4) if f": {n} of 40 pictures" in said) for said in told] == [1, 2, 4]
+    assert "5 of 40 pictures cannot be used, more than data.unreadable = 0.1125 allows: captions.csv:" in str(
+        error.value
+    )
+    assert "\n" not in str(error.value) and max((r.get("skipped", 0) for r in seen), default=0) <= 4
+    with warnings.catch_warnings(), pytest.raises(ConfigError, match=r"5 of 40 pictures cannot be used"):
+        warnings.simplefilter("ignore")
+        list(pretrain(changed, tmp_path / "runs"))
+
+
+def test_what_regions_cannot_use_other_streams_can(tmp_path: Path, quiet) -> None:
+    """And whether a process has met it as a region before changes nothing: a resume is exact."""
+    rows = [f'{name},,thing {i},"0, 0, 4, 4"' for i, name in enumerate(photographs(tmp_path, 20))]  # left of the square
+    rows[4:] = [row.replace('"0, 0, 4, 4"', '"20, 10, 9, 9"') for row in rows[4:]]
+    made = table(tmp_path, rows, "image,caption,phrase,box")
+    met, fresh = FileSource(made, 48, 0.5), FileSource(made, 48, 0.5)
+    keys = [ItemKey("train", 0, step, i) for step in range(4) for i in range(16)]
+    for key in keys:
+        met.regions(key)
+    assert 0 < len(met.left_out) <= 4 and all("no box has its centre" in why for why in met.left_out.values())
+    assert all((met.image(key) == fresh.image(key)).all() for key in keys)
+    told = met.missed()
+    for key in keys:
+        met.regions(key)
+    assert told == met.missed() == met.left_out, "also of what is known: another process counts"
+
+
+def test_a_source_without_faults_has_nothing_to_tell(tmp_path: Path) -> None:
+    spec = captions(tmp_path / "data", 20)
+    data = dataset(config(spec, **{"data.sources": [spec, "openmoji"]}))
+    for source in data.sources:
+        source.pair(ItemKey("train", 0, 0, 0))
+    assert data.missed() == {} and data.left_out == {spec: {}}
