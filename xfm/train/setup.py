@@ -29,14 +29,14 @@ from ..diagnostics.training_probe import TrainingProbe
 from ..interop.clip import teacher
 from ..interop.encoders import require_fitting, sources
 from ..model import VISION_ENCODERS, XFM
-from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weighted_sum, weights_at
+from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
 from ..text import parse_json, shown
 from .errors import RunError
 from .left_out import LeftOut
 from .optimizer import make_optimizer
 from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
-from .shards import Losses, Shards
+from .shards import Losses, Shards, in_one
 from .weights import load_into, packed, read_weights
 
 __all__ = ["TrainState", "keep_freed_memory", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare",
@@ -139,7 +139,7 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     if alone_on_cpu and config.train.shards > 1:
         gradients = Shards(pretraining, config.train.shards, config.train.threads, accelerator.autocast)
     else:
-        gradients = partial(_gradients, trained, accelerator)
+        gradients = partial(in_one, trained, accelerator)
     # each process draws its own data; one process draws what it always drew
     rank = accelerator.process_index
     own = config.replace({"seed": seeding.seed(config.seed, rank)}) if rank else config
@@ -149,17 +149,6 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     return TrainState(
         run, accelerator, model, trained, gradients, optimizer, batches, held_out, left_out, own.seed, probe, done
     )
-
-
-def _gradients(
-    trained: nn.Module, accelerator: Accelerator, batch: Batch, weights: dict[str, float], key: tuple[object, ...]
-) -> tuple[Losses, Losses]:
-    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`."""
-    trained.zero_grad()
-    losses, report = trained(batch, weights, key)
-    if losses:  # a loss may join later
-        accelerator.backward(weighted_sum(losses, weights))
-    return losses, report
 
 
 def _compiles(config: RunConfig, device: torch.device) -> bool:

@@ -15,15 +15,27 @@ from dataclasses import replace
 from threading import BrokenBarrierError
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..batch import IGNORE, Batch, Images, Regions, Stream, Texts, TokenBatch
 from ..objectives import Pretraining, weighted_sum
 from ..peers import Threads, among
 
-__all__ = ["Losses", "Shards", "split"]
+__all__ = ["Losses", "Shards", "in_one", "split"]
 
 Losses = dict[str, Tensor]
+
+
+def in_one(
+    trained: nn.Module, accelerator: Accelerator, batch: Batch, weights: dict[str, float], key: tuple[object, ...]
+) -> tuple[Losses, Losses]:
+    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`."""
+    trained.zero_grad()
+    losses, report = trained(batch, weights, key)
+    if losses:  # a loss may join later
+        accelerator.backward(weighted_sum(losses, weights))
+    return losses, report
 
 
 class Shards:
