@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,18 +46,25 @@ class Attention(nn.Module):
     ) -> Tensor:
         """x (B, Q, D), or (T, D) with the packing of its texts; memory (B, K, 2 D): keys and values (`project`), x's
         own by default; bias broadcasts to (B, H, Q, K) and is added to the logits. Returns x's shape."""
-        if memory is None:
-            q, k, v = self._heads(F.linear(x, *self._weights()), 3, packing)
-        else:
-            (q,), (k, v) = self._heads(self.query(x), 1, packing), self._heads(memory, 2)
+        x = F.linear(x, *self._weights()) if memory is None else self.query(x)
+        projected = [x if packing is None else packing.pad(x), *([] if memory is None else [memory])]
         dropout = self.dropout if self.training else 0.0
-        if self.tap is not None or (self.training and prefers_explicit(q)):
-            mixed = explicit(q, k, v, bias, dropout, self.tap)
+        if self.training and not dropout and self.tap is None and x.device.type == "cpu":
+            mixed = _Mix.apply(bias, self.heads, *projected)
         else:
-            bias = bias.to(q.dtype) if bias is not None else None
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
-        mixed = mixed.transpose(1, 2).flatten(2)
-        return self.out(mixed if packing is None else packing.pack(mixed))
+            mixed = self._mix(projected, bias, dropout).transpose(1, 2).flatten(2)
+        return self.out(mixed if packing is None else packing.pack(mixed))  # type: ignore[arg-type]
+
+    def _mix(self, projected: list[Tensor], bias: Tensor | None, dropout: float) -> Tensor:
+        """Queries, keys and values -> (B, H, Q, d), by the plain form or by SDPA"""
+        width = self.query.out_features
+        q, k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in projected for part in each.split(width, -1)
+        )
+        if self.tap is not None or (self.training and prefers_explicit(q)):
+            return explicit(q, k, v, bias, dropout, self.tap)
+        bias = bias.to(q.dtype) if bias is not None else None
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
 
     def project(self, memory: Tensor) -> Tensor:
         """(..., memory width) -> (..., 2 D), keys and values side by side: projected once, used by every query."""
@@ -68,11 +76,6 @@ class Attention(nn.Module):
 
     def _weights(self) -> Joined:
         return self.join() if self.joined is None else self.joined
-
-    def _heads(self, x: Tensor, parts: int, packing: Packing | None = None) -> tuple[Tensor, ...]:
-        """(B, N, parts D), or packed (T, parts D) -> `parts` times (B, H, N, d)"""
-        x = x if packing is None else packing.pad(x)
-        return x.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
 
 
 def _side_by_side(*layers: nn.Linear) -> Joined:
@@ -112,3 +115,46 @@ def explicit(
     if tap is not None:
         weights = tap(weights)
     return F.dropout(weights, dropout) @ v_BHKd
+
+
+class _Mix(torch.autograd.Function):
+    """`explicit` without dropout or a tap, for short sequences on a CPU: forward and backward in few operations
+    and little memory, since there each costs as much as it computes."""
+
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor | None, heads: int, *projected: Tensor) -> Tensor:
+        """projected: (B, N, 3 D); or queries (B, Q, D), and keys and values (B, K, 2 D). Returns (B, Q, D)."""
+        width = sum(x.shape[-1] for x in projected) // 3
+        each = [_heads(x, x.shape[-1] // width, heads) for x in projected]
+        q, k, v = (part.flatten(0, 1) for x in each for part in x)
+        q.mul_((heads / width) ** 0.5)
+        weights = torch.bmm(q, k.mT).unflatten(0, (-1, heads))
+        weights = (weights if bias is None else weights.add_(bias.to(weights.dtype))).softmax(-1)
+        ctx.save_for_backward(q, k, v, weights)
+        ctx.sizes = [len(x) for x in each]
+        ctx.bias = None if bias is None or not ctx.needs_input_grad[0] else (bias.shape, bias.dtype)
+        return _side(torch.bmm(weights.flatten(0, 1), v)[None], heads)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, weights = ctx.saved_tensors
+        heads, two = weights.shape[1], weights.flatten(0, 1)
+        grad = _heads(grads[0], 1, heads)[0].flatten(0, 1)
+        logits = torch._softmax_backward_data(torch.bmm(grad, v.mT).view_as(weights), weights, -1, weights.dtype)
+        flat = logits.flatten(0, 1)
+        by_part = [torch.bmm(flat, k).mul_(q.shape[-1] ** -0.5), torch.bmm(flat.mT, q), torch.bmm(two.mT, grad)]
+        parts = iter(by_part)
+        given = [_side(torch.stack([next(parts) for _ in range(size)]), heads) for size in ctx.sizes]
+        bias = None if ctx.bias is None else logits.sum_to_size(ctx.bias[0]).to(ctx.bias[1])
+        return bias, None, *given
+
+
+def _heads(x: Tensor, parts: int, heads: int) -> Tensor:
+    """(B, N, parts D) -> (parts, B, H, N, d), in memory of its own"""
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).clone(memory_format=torch.contiguous_format)
+
+
+def _side(x: Tensor, heads: int) -> Tensor:
+    """(parts, B H, N, d) -> (B, N, parts D)"""
+    return x.unflatten(1, (-1, heads)).permute(1, 3, 0, 2, 4).flatten(2)
