@@ -12,6 +12,13 @@ from xfm.cli import Evaluate, Pretrain, Preview, Runs, main, parse
 from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
+FEW = f"""
+import runpy, sys
+from xfm.cli import main
+
+runpy.run_path({str(Path(__file__).with_name("few.py"))!r})["ask_few"]()
+main(sys.argv[1:])
+"""
 
 
 def xfm(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -69,11 +76,8 @@ def test_help_explains(words: str, said: str, capsys) -> None:
 
 
 def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys) -> None:
-    few = Path(__file__).with_name("few.py")
-    asked = f"import runpy, sys; runpy.run_path({str(few)!r})['ask_few'](); from xfm.cli import main; main(sys.argv[1:])"
-    run = subprocess.run(
-        [sys.executable, "-c", asked, "pretrain", "smoke", *BRIEF], capture_output=True, text=True, cwd=tmp_path
-    )
+    command = [sys.executable, "-c", FEW, "pretrain", "smoke", *BRIEF]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     folder = tmp_path / "runs" / "smoke" / "seed0"
     for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "report.html", "figures/curves.pdf"):
