@@ -16,7 +16,7 @@ help:
 	@echo 'make lab     open JupyterLab on the notebooks'
 	@echo 'make test    lint, the views'"'"' JavaScript, unit tests (the built wheel included), notebooks, and the views in a'
 	@echo '             browser; also one by one: make lint | js | unit | notebooks | browser'
-	@echo 'make attack  kills, races, damaged files, hostile texts, for three minutes (XFM_ATTACK=long: an hour)'
+	@echo 'make attack  kills, races, damaged files, hostile texts, for a minute (XFM_ATTACK=long: an hour)'
 	@echo 'make gallery draw all views in Chromium into docs/'
 	@echo 'make bench   run the benchmarks that the README quotes'
 	@echo 'make clean   remove .venv, caches and build leftovers; runs/ stays'

@@ -106,6 +106,37 @@ def styles_table(results: Sequence[Result]) -> str:
     return evaluation_table(results, [(r.task, r.condition, r.metric) for r in results if "style: " in r.task])
 
 
+def styles_study_table() -> str:
+    """A row a question and family, a column an arm of studies/make_styles.py, seeds one after another; families that
+    an arm was not trained on in bold."""
+    arms = json.loads((ROOT / "studies" / "styles.json").read_text("utf-8"))["arms"]
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for key, arm in arms.items():
+        name = key.rsplit(", ", 1)[0]
+        for r in from_json(json.dumps(arm["evaluation"])):
+            kind, question = r.task.split(": ")
+            cell = f"{100 * r.value:.1f} ({100 * r.low:.1f} to {100 * r.high:.1f})"
+            cell = f"**{cell}**" if kind == "held-out style" else cell
+            cells = rows.setdefault((f"{question}, {r.metric}", r.condition), {"baseline": baseline(r)})
+            cells[name] = f"{cells[name]}; {cell}" if name in cells else cell
+    names = list(dict.fromkeys(key.rsplit(", ", 1)[0] for key in arms))
+    body = [[*row, *(cells.get(name, "") for name in names), cells["baseline"]] for row, cells in rows.items()]
+    return table(["", "drawn by", *names, "baseline"], body)
+
+
+def language_table() -> str:
+    """The probes of the language encoder, of the demo, the checkpoint, and a pretrained encoder in their place."""
+    control = json.loads((ROOT / "studies" / "language_control.json").read_text("utf-8"))["evaluation"]
+    rows = []
+    for r in from_json(json.dumps(control)):
+        probe = r.condition.removesuffix(" of bert")
+        ours = [find_result(results, r.task, r.metric, probe) for results in (demo_results(), checkpoint_results())]
+        assert {baseline(own) for own in ours} == {baseline(r)}, r.task
+        values = [f"{100 * own.value:.1f} ({100 * own.low:.1f} to {100 * own.high:.1f})" for own in (*ours, r)]
+        rows.append([f"{r.task}, {probe}", *values, baseline(r), str(r.n)])
+    return table(["", "demo", "checkpoint", "MiniLM", "baseline", "n"], rows)
+
+
 def step_time_table() -> str:
     rows = []
     for name, size in benchmark("step_time")["sizes"].items():
@@ -162,6 +193,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
     "checkpoint-styles": lambda: styles_table(checkpoint_results()),
     "styles": lambda: styles_table(from_json(json.dumps(benchmark("styles")["evaluation"]))),
+    "styles-study": styles_study_table,
+    "language": language_table,
     "step-time": step_time_table,
     "views": views_table,
     "effects": effects_table,

@@ -12,6 +12,13 @@ from xfm.cli import Evaluate, Pretrain, Preview, Runs, main, parse
 from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
+FEW = f"""
+import runpy, sys
+from xfm.cli import main
+
+runpy.run_path({str(Path(__file__).with_name("few.py"))!r})["ask_few"]()
+main(sys.argv[1:])
+"""
 
 
 def xfm(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -68,8 +75,9 @@ def test_help_explains(words: str, said: str, capsys) -> None:
     assert said in " ".join(capsys.readouterr().out.split())
 
 
-def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path) -> None:
-    run = xfm("pretrain", "smoke", *BRIEF, cwd=tmp_path)
+def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys) -> None:
+    command = [sys.executable, "-c", FEW, "pretrain", "smoke", *BRIEF]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     folder = tmp_path / "runs" / "smoke" / "seed0"
     for name in ("DONE", "model.safetensors", "tokenizer.json", "evaluation.json", "report.html", "figures/curves.pdf"):
@@ -80,13 +88,18 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path) -> None:
     again = xfm("pretrain", "smoke", *BRIEF, "--seed", "0", cwd=tmp_path)
     assert again.returncode == 0 and again.stdout == run.stdout
 
-    other = xfm("pretrain", "smoke", "--train.steps", "4", cwd=tmp_path)
-    assert other.returncode == 1 and "train.steps: 3 there, 4 asked" in other.stderr and "--name" in other.stderr
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["pretrain", "smoke", "--train.steps", "4"])
+    assert "train.steps: 3 there, 4 asked" in str(end.value.code) and "--name" in str(end.value.code)
 
-    listed = xfm("runs", cwd=tmp_path)
-    assert "runs/smoke/seed0  done  loss" in listed.stdout
-    compared = xfm("runs", "--compare", cwd=tmp_path).stdout
-    assert listed.stdout in compared and "\ntask " in compared and "  smoke/seed0\n" in compared
+    capsys.readouterr()
+    main(["runs"])
+    runs = capsys.readouterr().out
+    assert "runs/smoke/seed0  done  loss" in runs
+    main(["runs", "--compare"])
+    compared = capsys.readouterr().out
+    assert runs in compared and "\ntask " in compared and "  smoke/seed0\n" in compared
     measured = json.loads((folder / "evaluation.json").read_text("utf-8"))[0]["value"]
     assert f"{measured:.3f} (" in compared.split("\ntask ")[1].splitlines()[1]
 

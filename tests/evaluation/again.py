@@ -11,9 +11,7 @@ from xfm import Run
 from xfm.evaluation import evaluate, evaluate_run
 
 if __name__ == "__main__":
-    for module, sizes in runpy.run_path(str(Path(__file__).with_name("conftest.py")))["FEW"].items():
-        for name, n in sizes.items():
-            setattr(module, name, n)
+    runpy.run_path(str(Path(__file__).parents[1] / "few.py"))["ask_few"]()
     folder, *threads = sys.argv[1:]
     if threads:
         torch.set_num_threads(int(threads[0]))

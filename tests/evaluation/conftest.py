@@ -5,25 +5,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+from few import ask_few
 
 from xfm import recipes, seeding
 from xfm.config import RunConfig
 from xfm.data import DATASETS, Dataset, dataset
 from xfm.data.source import PairSource, Region
 from xfm.data.tokenizer import Tokenizer
-from xfm.evaluation import EvalContext, finetuning
+from xfm.evaluation import EvalContext
 from xfm.evaluation.context import reproducibly
-from xfm.evaluation.tasks import (
-    grounding,
-    hard_negatives,
-    language,
-    lexnames,
-    masked_words,
-    recognition,
-    retrieval,
-    sentence_pairs,
-    styles,
-)
 from xfm.model import XFM
 from xfm.objectives import build
 
@@ -66,27 +56,10 @@ def add_pictures(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return add
 
 
-FEW = {
-    retrieval: {"SIZE": 24},
-    grounding: {"SCENES": 24, "HARD_SCENES": 8},
-    hard_negatives: {"SCENES": 40},
-    masked_words: {"SCENES": 40},
-    language: {"SENTENCES": 40, "COUNTED": 200},
-    lexnames: {"TRAIN": 400, "TEST": 100},
-    sentence_pairs: {"TRAIN": 100, "TEST": 60},
-    finetuning: {"STEPS": 3},
-    styles: {"SCENES": 12},
-    recognition: {"TRAIN": 3, "TRAIN_UNSEEN": 3, "TEST": 2, "SCENES_TRAIN": 1, "SCENES_TEST": 40,
-             "SCENES_PATCHES": 40},
-}  # fmt: skip
-
-
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer questions: for tests of what does not depend on their number."""
-    for module, sizes in FEW.items():
-        for name, n in sizes.items():
-            monkeypatch.setattr(module, name, n)
+    ask_few(monkeypatch.setattr)
 
 
 @pytest.fixture(autouse=True)

@@ -49,10 +49,11 @@ def test_means_are_those_of_the_single_questions(model, board):
 
 
 def test_other_processes_find_the_same(model, board):
-    spread = leaderboard(model, TOKENIZER, SCENES, ["saliency", "integrated gradients"], workers=1)
-    timed = board.rows.score == "milliseconds"
+    spread = leaderboard(model, TOKENIZER, SCENES[:2], ["saliency", "integrated gradients"], workers=1)
+    here = board.rows[board.rows.scene < 2]
+    timed = here.score == "milliseconds"
     assert 0 < timed.sum() < len(timed)
-    pd.testing.assert_frame_equal(spread.rows[~timed], board.rows[~timed])
+    pd.testing.assert_frame_equal(spread.rows[~timed], here[~timed])
 
 
 def test_lifts_are_paired_by_scene(board):

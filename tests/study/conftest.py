@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +75,6 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = tiny("measured", tmp_path_factory.mktemp("measured"), variants=["xfm", "no_stop_gradient", "no_guidance"])
     study.run()
     return study
-
-
-@pytest.fixture(scope="module")
-def quick_holm() -> Iterator[None]:
-    """statsmodels collects garbage in every call, which takes longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "collect", lambda *_: 0)
-        yield
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from xfm.files import FileError
 from xfm.study import Spec, Study, StudyError, command, results_csv
 from xfm.study.preregistration import require_fresh
 
-pytestmark = pytest.mark.usefixtures("quick_holm")
 NAMED = (ConfigError, StudyError, FileError)
 DEEP = "[" * 100_000
 DEEP_DICT: dict = {}

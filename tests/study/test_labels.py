@@ -18,7 +18,6 @@ from xfm.study import Spec, Study, formatting, report, results_csv
 from xfm.study.effects import effects
 from xfm.study.metrics import Measured, Metric
 
-pytestmark = pytest.mark.usefixtures("quick_holm")
 NASTY = [
     "a|b", "a\\|b", "|:---|", "\\", "a\\", "*bold*", "**b**", "_i_", "no_mim", "`code`", "[x](y)", "~~s~~", "&lt;",
     "<script>alert(1)</script>", "</table>", "<!-- x", "-->", "a & b", "100 %", "$x^2$", "#1", "{", "}", "}{",

@@ -8,7 +8,6 @@ from study.conftest import PRIMARY, made_up
 from xfm.config import ConfigError
 from xfm.study import Study, StudyError, command, grid
 
-pytestmark = pytest.mark.usefixtures("quick_holm")
 SAID = "no pairs yet"
 SEEDS = range(3)
 VARIANTS = ("xfm", "no_mim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -13,11 +14,13 @@ from PIL import Image
 from reference import published_file
 from reference.encoders import beit, bert
 
+import xfm
 from xfm import evaluation, recipes
 from xfm.cli import main, parse
 from xfm.config import TextConfig, VisionConfig
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "published-model.md").read_text("utf-8")
+PROBED = ("lexicographer files", "same synset", "hypernym")  # what the probes of a language encoder ask
 EXAMPLES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
 
 
@@ -74,17 +77,34 @@ class Smoke:
 
 
 def test_the_control_asks_the_probes_of_another_encoder(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xfm.evaluation.tasks import TASKS, lexnames
+    from xfm.evaluation.tasks import TASKS, lexnames, sentence_pairs
 
-    monkeypatch.setattr(lexnames, "TRAIN", 120)
-    monkeypatch.setattr(lexnames, "TEST", 30)
+    for module in (lexnames, sentence_pairs):
+        monkeypatch.setattr(module, "TRAIN", 120)
+        monkeypatch.setattr(module, "TEST", 30)
     monkeypatch.setattr("xfm.evaluation.finetuning.STEPS", 1)
     config = recipes.get("smoke").replace({"data.text_tokens": 20, "data.caption_tokens": 20})
-    rows = evaluation.language_control(config, "bert:bert-base-uncased", ["lexnames"])
-    assert [row.condition for row in rows] == ["linear probe of bert", "fine-tuned of bert"]
-    assert {row.family for row in rows} == {TASKS["lexnames"].family} and {row.n for row in rows} == {30}
+    rows = evaluation.language_control(config, "bert:bert-base-uncased")
+    asked = [(task, f"{probe} of bert") for task in PROBED for probe in ("linear probe", "fine-tuned")]
+    assert [(row.task, row.condition) for row in rows] == asked
+    assert {row.family for row in rows} == {TASKS["lexnames"].family} and {row.n for row in rows[:2]} == {30}
+    assert all(row.baseline_name == "bag of words" and row.low <= row.value <= row.high for row in rows)
+    only = evaluation.language_control(config, "bert:bert-base-uncased", ["lexnames"])
+    assert only == rows[:2]
     for encoder in ("beit:x", "stage1", "bert:a,beit:b"):
         with pytest.raises(ValueError, match=r"encoder = .*: must be bert:DIR or roberta:DIR"):
             evaluation.language_control(config, encoder)
     with pytest.raises(ValueError, match="task = 'grounding': must be one of"):
         evaluation.language_control(config, "bert:bert-base-uncased", ["grounding"])
+
+
+def test_the_control_that_is_reported_asked_what_the_checkpoint_was_asked() -> None:
+    found = json.loads((Path(__file__).parents[2] / "studies" / "language_control.json").read_text("utf-8"))
+    control = evaluation.from_json(json.dumps(found["evaluation"]))
+    own = {(row.task, row.condition): row for row in xfm.load("demo").evaluate()}
+    assert found["fingerprint"] == xfm.load("demo").config.fingerprint
+    assert list(dict.fromkeys(row.task for row in control)) == [*PROBED]
+    for row in control:
+        ours = own[row.task, row.condition.removesuffix(" of bert")]
+        assert (row.n, row.baseline, row.baseline_name) == (ours.n, ours.baseline, "bag of words")
+        assert ours.value < row.baseline < row.low, "as docs/results.md says"

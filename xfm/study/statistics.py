@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
@@ -100,7 +99,11 @@ def holm(p: ArrayLike) -> np.ndarray:
     raw = np.asarray(p, float)
     if not len(raw):
         return raw
-    adjusted = np.asarray(multipletests(np.nan_to_num(raw, nan=1.0), method="holm")[1])
+    # statsmodels' multipletests collects garbage in every call, which takes longer than a study's whole table
+    filled = np.nan_to_num(raw, nan=1.0)
+    order = np.argsort(filled)
+    adjusted = np.empty_like(filled)
+    adjusted[order] = np.minimum(np.maximum.accumulate(filled[order] * np.arange(len(filled), 0, -1)), 1.0)
     return np.where(np.isnan(raw), np.nan, adjusted)
 
 

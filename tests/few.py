@@ -1,0 +1,39 @@
+"""Few questions: the evaluation in seconds, for tests of what does not depend on their number."""
+
+from __future__ import annotations
+
+from xfm.evaluation import finetuning
+from xfm.evaluation.tasks import (
+    grounding,
+    hard_negatives,
+    language,
+    lexnames,
+    masked_words,
+    naming,
+    recognition,
+    retrieval,
+    sentence_pairs,
+    styles,
+)
+
+FEW = {
+    retrieval: {"SIZE": 24},
+    grounding: {"SCENES": 24, "HARD_SCENES": 8},
+    hard_negatives: {"SCENES": 40},
+    masked_words: {"SCENES": 40},
+    naming: {"EACH": 1},
+    language: {"SENTENCES": 40, "COUNTED": 200},
+    lexnames: {"TRAIN": 400, "TEST": 100},
+    sentence_pairs: {"TRAIN": 100, "TEST": 60},
+    finetuning: {"STEPS": 3},
+    styles: {"SCENES": 12},
+    recognition: {"TRAIN": 3, "TRAIN_UNSEEN": 3, "TEST": 2, "SCENES_TRAIN": 1, "SCENES_TEST": 40,
+             "SCENES_PATCHES": 40},
+}  # fmt: skip
+
+
+def ask_few(put=setattr) -> None:
+    """By `put` (a monkeypatch's `setattr`, to have it undone)."""
+    for module, sizes in FEW.items():
+        for name, n in sizes.items():
+            put(module, name, n)
