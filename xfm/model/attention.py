@@ -128,8 +128,10 @@ class _Mix(torch.autograd.Function):
         each = [_heads(x, x.shape[-1] // width, heads) for x in projected]
         q, k, v = (part.flatten(0, 1) for x in each for part in x)
         q.mul_((heads / width) ** 0.5)
-        weights = torch.bmm(q, k.mT).unflatten(0, (-1, heads))
-        weights = (weights if bias is None else weights.add_(bias.to(weights.dtype))).softmax(-1)
+        logits = widen(torch.bmm(q, k.mT)).unflatten(
+            0, (-1, heads)
+        )  # a CPU's softmax is slower in bf16, forward and back
+        weights = (logits if bias is None else logits.add_(bias)).softmax(-1).to(q.dtype)
         ctx.save_for_backward(q, k, v, weights)
         ctx.sizes = [len(x) for x in each]
         ctx.bias = None if bias is None or not ctx.needs_input_grad[0] else (bias.shape, bias.dtype)
@@ -141,13 +143,19 @@ class _Mix(torch.autograd.Function):
         q, k, v, weights = ctx.saved_tensors
         heads, two = weights.shape[1], weights.flatten(0, 1)
         grad = _heads(grads[0], 1, heads)[0].flatten(0, 1)
-        logits = torch._softmax_backward_data(torch.bmm(grad, v.mT).view_as(weights), weights, -1, weights.dtype)
-        flat = logits.flatten(0, 1)
+        wide = widen(weights)
+        logits = torch._softmax_backward_data(widen(torch.bmm(grad, v.mT)).view_as(wide), wide, -1, wide.dtype)
+        flat = logits.flatten(0, 1).to(q.dtype)
         by_part = [torch.bmm(flat, k).mul_(q.shape[-1] ** -0.5), torch.bmm(flat.mT, q), torch.bmm(two.mT, grad)]
         parts = iter(by_part)
         given = [_side(torch.stack([next(parts) for _ in range(size)]), heads) for size in ctx.sizes]
         bias = None if ctx.bias is None else logits.sum_to_size(ctx.bias[0]).to(ctx.bias[1])
         return bias, None, *given
+
+
+def widen(t: Tensor) -> Tensor:
+    """At least float32."""
+    return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
 
 
 def _heads(x: Tensor, parts: int, heads: int) -> Tensor:
