@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from tqdm import tqdm
 
 from . import recipes
 from .config import ConfigError, RunConfig
@@ -19,6 +18,7 @@ from .data.readers import READERS
 from .data.sizing import own
 from .data.source import Split
 from .objectives import OBJECTIVES
+from .progress import Progress
 from .text import printable
 from .train.signals import Terminated
 
@@ -70,13 +70,12 @@ class Pretrain:
         run = Run.of(self.config, self.root)
         folder = run.folder
         print(f"{self.config.name}: {self.config.train.steps} steps into {folder}")
-        bars: dict[str, tqdm] = {}  # a warm start has its own
+        bars: dict[str, Progress] = {}  # a warm start has its own
         for record in pretrain(self.config, self.root):
             name, done = record["run"], record["step"]
             if name not in bars:
-                bars[name] = tqdm(desc=name, total=record["of"], initial=done, unit="step", disable=None)
-            bars[name].update()
-            bars[name].set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
+                bars[name] = Progress(name, record["of"], done)
+            bars[name].update(f"loss {record['loss']:.2f}")
         for bar in bars.values():
             bar.close()
         seconds, waited = (sum(r.get(what, 0.0) for r in run.metrics()) for what in ("seconds", "waited"))
@@ -84,7 +83,8 @@ class Pretrain:
         print(f"Trained in {seconds:.0f} s, {share:.1%} of them waiting for data. Now the test split ...")
         if said := said_of(run.metrics()):
             print(said)
-        print_results(evaluate_run(folder))
+        print_results(evaluate_run(folder, progress=True))
+        print("Now the gradients and the report ...", flush=True)
         gradients = gradient_tables(run)
         for title, table in gradients.items():
             print(f"\nGradients, {title}:\n{table}")
@@ -112,7 +112,7 @@ class Evaluate:
 
         if self.fetch:
             allow(Run.open(self.run_folder).config.data.sources)
-        print_results(evaluate_run(self.run_folder, self.tasks, self.again))
+        print_results(evaluate_run(self.run_folder, self.tasks, self.again, progress=True))
 
 
 @dataclass(frozen=True)

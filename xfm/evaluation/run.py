@@ -16,6 +16,7 @@ from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..files import FileError
 from ..model import XFM
+from ..progress import Progress
 from ..text import brief, shown
 from ..train import Run, RunError
 from .context import EvalContext, reproducibly
@@ -36,7 +37,13 @@ class Evaluation(list[Result]):
 
 
 def evaluate(
-    model: XFM, config: RunConfig, tokenizer: Tokenizer, split: Split = "test", seed: int = 0, tasks: Tasks = "all"
+    model: XFM,
+    config: RunConfig,
+    tokenizer: Tokenizer,
+    split: Split = "test",
+    seed: int = 0,
+    tasks: Tasks = "all",
+    progress: bool = False,
 ) -> Evaluation:
     """The results of `tasks` on one split, on the model's device; the model's mode is restored.
 
@@ -47,9 +54,14 @@ def evaluate(
     context = EvalContext(model, config, tokenizer, split, seed)
     selected, skipped = _available(tasks, config)
     results = Evaluation(skipped=skipped)
+    told = Progress("evaluation", len(selected), unit="task") if progress else None
     with reproducibly(model):
         for task in (TASKS[name] for name in selected):
             results += [replace(result, family=task.family) for result in task.score(context)]
+            if told:
+                told.update()
+    if told:
+        told.close()
     return results
 
 
@@ -94,7 +106,7 @@ def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, st
     return selected, skipped
 
 
-def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False) -> Evaluation:
+def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False, progress: bool = False) -> Evaluation:
     """The results of a finished run on the test split. All tasks are evaluated once and kept as its evaluation.json,
     then read from there; of some `tasks` nothing is kept.
 
@@ -111,7 +123,7 @@ def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False) 
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: {brief(error)}; measure again (`xfm evaluate {run.folder} --again`)") from error
     model = run.model().to("cuda" if torch.cuda.is_available() else "cpu")
-    results = evaluate(model, run.config, run.tokenizer(), tasks=tasks)
+    results = evaluate(model, run.config, run.tokenizer(), tasks=tasks, progress=progress)
     if everything:
         try:
             run.write({path.name: to_json(results)})
