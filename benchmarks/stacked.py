@@ -3,9 +3,9 @@
     python benchmarks/stacked.py [--counts 2 4 8] [--repeats 5]
 
 Stacked models (batched parameters, `vmap`) would run as few operations as one, over the data of S. One model with S
-times the data does that too, and shares its weights, which stacked models cannot: it bounds them. Measured in turns on one
-thread, in the processor time of a whole training step, against S steps of single models: 1.2 is a fifth faster at most.
-`joint` and `warm-start` are what studies/two-by-two trains.
+times the data does that too, and shares its weights, which stacked models cannot: it bounds them. Measured in turns on
+one thread, in the processor time of a whole training step, against S steps of single models: 1.2 is a fifth faster at
+most. `joint` and `warm-start` are what studies/two-by-two trains.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python studies/make_styles.py [--seeds 0 1] [--root runs] [--out studies/styles.json]
 
-Five arms a seed, each of the recipe `demo` on one thread: OpenMoji alone, and for each family the other three. All are
-asked the evaluation's task `styles`: every family, those that were held out too. An arm takes minutes to an hour; what
+Five arms a seed, each of the recipe `demo`: OpenMoji alone, and for each family the other three. All are
+asked the evaluation's task `styles`: every family, those that were held out too. An arm takes minutes; what
 is in the file is not run again, and a training that was cut off goes on.
 """
 
@@ -34,7 +34,7 @@ Arm = dict[str, Any]
 
 def arms(seed: int) -> dict[str, RunConfig]:
     """Name -> config of what is trained."""
-    demo = recipes.demo().replace({"seed": seed, "train.threads": 1})
+    demo = recipes.demo().replace({"seed": seed})
     drawn = {"openmoji alone": "openmoji"}
     drawn |= {f"without {left}": "+".join(style for style in STYLES if style != left) for left in LEFT_OUT}
     return {
