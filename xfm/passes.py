@@ -20,9 +20,9 @@ from . import seeding
 from .batch import PAD
 from .model import ImageTokens
 
-__all__ = ["Pass", "join", "one_pass"]
+__all__ = ["RANDOM", "Pass", "draws", "join", "one_pass"]
 
-_RANDOM = Lock()
+RANDOM = Lock()  # torch's generator is one for all threads
 # What is made by passes, in the order of what needs what, by the losses' reading that asks for it.
 ASKED = {
     "text": ("text", "features"),
@@ -57,7 +57,7 @@ def _run(flow: Any, of: Pass) -> Tensor:
     with torch.set_grad_enabled(torch.is_grad_enabled() and of.graph):
         if not (flow.model.training and draws(encoder)):
             return encoder(*of.inputs)
-        with _RANDOM:  # torch's generator is one for all threads
+        with RANDOM:
             torch.manual_seed(seeding.seed(*flow.key, of.encoder, of.purpose))
             return encoder(*of.inputs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import seeding
 from ..model import TextEncoder
+from ..passes import RANDOM, draws
 from .context import BATCH, EvalContext
 from .linear_probe import correct, linear_probe
 from .result import Result
@@ -121,7 +123,8 @@ def finetune(
     label_ids = {label: i for i, label in enumerate(classes)}
     # Evaluations run without gradients; here they are needed. The global generator is left as it was.
     devices = [device] if device.type == "cuda" else []
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices):
+    alone = RANDOM if draws(context.model.text) else nullcontext()  # tasks may run side by side
+    with alone, torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices):
         torch.manual_seed(seeding.seed("evaluation", context.seed, context.split, task, "dropout"))
         model = _Classifier(context.model.text, probe).to(device).train()
         adamw = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01, fused=True)
