@@ -5,7 +5,8 @@
 Everything is measured in one process, in turns, on one thread unless it says otherwise; what is compared is a ratio of
 medians of the same minute. Writes benchmarks/results/profile_step.json and a figure beside it, and prints the text.
 
-size       a config; `demo` is a step of the recipe's last phase, `small-ref` and `base` are those of step_time.py
+size       `demo`: the recipe's last phase; `small-ref`: width 192, depth 4/4/2, 64 px, 32 pairs and 32 sentences, at
+           which the published code was timed at 61 % of the rate of such products; `base`: the paper's, with 2 and 2
 flops      of all matrix products of a step (torch.utils.flop_counter), by part
 rate       of products of 1,024 x 1,024 in the step's precision, FLOP/s; and of the step's own products, each alone
 reached    flops / seconds / rate: 1 is a step that does nothing else
@@ -29,17 +30,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
-from step_time import base, batch_of, small_ref
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from xfm import recipes
-from xfm.batch import Batch
-from xfm.config import RunConfig
+from xfm import recipes, seeding
+from xfm.batch import Batch, Pairs, Texts, TokenBatch
+from xfm.config import DataConfig, MaskConfig, ModelConfig, RunConfig, TextConfig, TrainConfig, VisionConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
+from xfm.model.attention import Attention
 from xfm.objectives import Pretraining, build, weighted_sum, weights_at
 from xfm.train.optimizer import make_optimizer
 from xfm.train.setup import keep_freed_memory
@@ -113,6 +115,47 @@ class Step:
         return step
 
 
+def small_ref() -> RunConfig:
+    return RunConfig(
+        "small-ref",
+        model=ModelConfig(VisionConfig(64, 8, 192, 4, 3), TextConfig(8192, 66, 192, 4, 3, 768), fusion_depth=2),
+        data=DataConfig(pairs=32, texts=32, text_tokens=30, mask=MaskConfig(image_patches=24, smallest_block=4)),
+        train=TrainConfig(),
+    )
+
+
+def base() -> RunConfig:
+    return RunConfig("base", data=DataConfig(pairs=2, texts=2, text_tokens=30))
+
+
+def batch_of(config: RunConfig) -> Batch:
+    """Random pixels and words of the sizes that the published code was timed with: texts of 16 to 30 tokens."""
+    g = seeding.generator("benchmark", config.name)
+    vision, data = config.model.vision, config.data
+    image = torch.randn(data.pairs, 3, vision.image_size, vision.image_size, generator=g)
+    order = torch.rand(data.pairs, vision.patches, generator=g).argsort(1)
+    hidden = order < data.mask.image_patches
+    return {
+        "texts": Texts(words(data.texts, data.mask.text_share, config, g)),
+        "pairs": Pairs(image, words(data.pairs, data.mask.caption_share, config, g), hidden),
+    }
+
+
+def words(count: int, share: float, config: RunConfig, g: torch.Generator) -> TokenBatch:
+    lengths = torch.randint(16, 31, (count,), generator=g)
+    lengths[0] = 30
+    ids = torch.randint(5, config.model.text.vocabulary - 1, (count, 30), generator=g)
+    mask = torch.arange(30) < lengths[:, None]
+    ids = torch.where(mask, ids, 1)
+    most = int(30 * share)
+    places = 1 + torch.rand(count, 15, generator=g).argsort(1)[:, :most]
+    known = torch.arange(most) < (lengths * share).long().clamp(min=1)[:, None]
+    labels = torch.where(known, ids.gather(1, places), -100)
+    masked = ids.clone().scatter_(1, torch.where(known, places, 0), config.model.text.vocabulary - 1)
+    masked[:, 0] = 0
+    return TokenBatch(ids, mask, masked, torch.where(known, places, 0), labels)
+
+
 def demo() -> tuple[RunConfig, list[Batch], int]:
     config = recipes.demo()
     streams = Streams(config, dataset(config).tokenizer())
@@ -133,11 +176,27 @@ def empty(step: Step) -> Step:
     model = step.config.model
     widths = {f"model.{part}.width": 4 * getattr(model, part).heads for part in ("vision", "text")}
     config = step.config.replace({**widths, "model.text.intermediate": 8, "model.embed_dim": 4})
-    batch = step.batches[0]
-    smallest = min(len(s.image) if hasattr(s, "image") else len(s.tokens.ids) for s in batch.values())  # type: ignore[union-attr]
-    made = Step(config, [split(batch, max(smallest // 4, 1))[0]], 0, step.dtype == torch.bfloat16)
+    few = {}
+    for name, stream in step.batches[0].items():
+        size = len(stream.image) if hasattr(stream, "image") else len(stream.tokens.ids)  # type: ignore[union-attr]
+        few |= split({name: stream}, size // 2)[0]
+    made = Step(config, [few], 0, step.dtype == torch.bfloat16)
     made.weights = step.weights
     return made
+
+
+def attentions(dtype: torch.dtype) -> dict[str, Callable[[], None]]:
+    """A layer of the vision encoder's attention, forward and backward, as training has it and by SDPA."""
+    layer, x = Attention(192, 3, key_bias=False), torch.randn(32, 65, 192, dtype=dtype, requires_grad=True)
+    layer, bias = layer.to(dtype).train(), torch.zeros(3, 65, 65, requires_grad=True)
+
+    def sdpa() -> None:
+        weight, both = layer.join()
+        q, k, v = F.linear(x, weight, both).unflatten(-1, (3, 3, 64)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, bias.to(dtype)[None])
+        layer.out(mixed.transpose(1, 2).flatten(2)).sum().backward()
+
+    return {"attention": lambda: layer(x, bias).sum().backward(), "attention, SDPA": sdpa}
 
 
 def in_turns(jobs: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:

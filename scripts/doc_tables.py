@@ -137,13 +137,27 @@ def language_table() -> str:
     return table(["", "demo", "checkpoint", "MiniLM", "baseline", "n"], rows)
 
 
-def step_time_table() -> str:
+def profile_table() -> str:
     rows = []
-    for name, size in benchmark("step_time")["sizes"].items():
-        low, high = sorted(f"{share:.2f}" for share in size["of_published"])
-        rows.append([name, f"{size['seconds']:.2f}", f"{size['cpu_seconds']:.2f}", f"{size['tokens_per_second']:.0f}",
-                     f"{low} to {high}"])  # fmt: skip
-    return table(["size", "seconds a step", "CPU seconds", "tokens a second", "share of the published code's"], rows)
+    for name, size in benchmark("profile_step")["sizes"].items():
+        seconds, rates = size["seconds"], size["gflop_per_second"]
+        faster = [size["faster"].get(f"step, two {kind}") for kind in ("shards", "threads")]
+        rows.append(
+            [name, f"{seconds['step']:.3f}", f"{size['gflop']['all']:.1f}", f"{rates['products of 1,024']:.0f}",
+             f"{rates['the step\'s own']:.0f}", f"{100 * size['reached']:.0f} %",
+             *("" if ratio is None else f"{ratio:.2f}" for ratio in faster)]
+        )  # fmt: skip
+    heads = [
+        "step",
+        "seconds",
+        "GFLOP",
+        "products, GFLOP/s",
+        "its own, GFLOP/s",
+        "reached",
+        "two shards",
+        "two threads",
+    ]
+    return table(heads, rows)
 
 
 def views_table() -> str:
@@ -195,7 +209,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "styles": lambda: styles_table(from_json(json.dumps(benchmark("styles")["evaluation"]))),
     "styles-study": styles_study_table,
     "language": language_table,
-    "step-time": step_time_table,
+    "profile": profile_table,
     "views": views_table,
     "effects": effects_table,
     "attack": attack_table,

@@ -163,7 +163,7 @@ def test_costs_are_those_of_the_benchmarks() -> None:
     assert f"a training probe every 50 steps takes {100 * probe['share_of_training']['50']:.1f} % of training" in text
     assert f"a study {100 * study['overhead']['seconds']:.1f} % on top of its trainings" in text
     assert f"opening the checkpoint {load['seconds']:.2f} s" in text
-    for name in ("step_time", "widgets"):
+    for name in ("profile_step", "widgets"):
         assert f"`{doc_tables.benchmark(name)['command']}`" in text
     weights = ROOT / "xfm/pretrained/demo/model.safetensors"
     count = sum(p.numel() for p in xfm.load("demo").model.parameters())

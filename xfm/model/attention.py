@@ -102,7 +102,7 @@ def weights_joined_once(model: nn.Module) -> Iterator[None]:
 
 
 def prefers_explicit(q: Tensor) -> bool:
-    """Where the plain form is measured to be faster in training (benchmarks/step_time.py): on a CPU, where SDPA has no
+    """Where the plain form is measured to be faster in training (benchmarks/profile_step.py): on a CPU, where SDPA has no
     fused kernel with dropout or a learnt bias. Without a graph as well: a stop must change no forward value."""
     return q.device.type == "cpu"
 
