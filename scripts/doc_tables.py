@@ -138,13 +138,14 @@ def language_table() -> str:
 
 
 def profile_table() -> str:
+    own = "the step's own"
     rows = []
     for name, size in benchmark("profile_step")["sizes"].items():
         seconds, rates = size["seconds"], size["gflop_per_second"]
         faster = [size["faster"].get(f"step, two {kind}") for kind in ("shards", "threads")]
         rows.append(
             [name, f"{seconds['step']:.3f}", f"{size['gflop']['all']:.1f}", f"{rates['products of 1,024']:.0f}",
-             f"{rates['the step\'s own']:.0f}", f"{100 * size['reached']:.0f} %",
+             f"{rates[own]:.0f}", f"{100 * size['reached']:.0f} %",
              *("" if ratio is None else f"{ratio:.2f}" for ratio in faster)]
         )  # fmt: skip
     heads = [

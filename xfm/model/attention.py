@@ -49,7 +49,7 @@ class Attention(nn.Module):
         x = F.linear(x, *self._weights()) if memory is None else self.query(x)
         projected = [x if packing is None else packing.pad(x), *([] if memory is None else [memory])]
         dropout = self.dropout if self.training else 0.0
-        if self.training and not dropout and self.tap is None and x.device.type == "cpu":
+        if self.training and not dropout and self.tap is None and prefers_explicit(x):
             mixed = _Mix.apply(bias, self.heads, *projected)
         else:
             mixed = self._mix(projected, bias, dropout).transpose(1, 2).flatten(2)
@@ -102,8 +102,8 @@ def weights_joined_once(model: nn.Module) -> Iterator[None]:
 
 
 def prefers_explicit(q: Tensor) -> bool:
-    """Where the plain form is measured to be faster in training (benchmarks/profile_step.py): on a CPU, where SDPA has no
-    fused kernel with dropout or a learnt bias. Without a graph as well: a stop must change no forward value."""
+    """Where the plain form is measured to be faster in training (benchmarks/profile_step.py): on a CPU, where SDPA has
+    no fused kernel with dropout or a learnt bias. Without a graph as well: a stop must change no forward value."""
     return q.device.type == "cpu"
 
 
