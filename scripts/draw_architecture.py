@@ -21,11 +21,12 @@ from xfm.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS: list[dict[str, tuple[float, str]]] = [  # bottom to top; room: its place from left to right, what it is
-    {"text": (0.85, "what others\nwrote, shown"), "config": (2.57, "frozen dataclasses,\nno torch"),
-     "seeding": (4.29, "randomness\nby key"), "files": (6.01, "atomic writes,\nJSON lines"),
-     "images": (7.73, "any picture\nto uint8"), "batch": (9.45, "the four streams'\ntensors"),
-     "masking": (11.17, "spans and\nblocks")},
-    {"peers": (4, "who computes the rest of\na batch"), "progress": (8.8, "a bar, or\na line a tenth")},
+    {"text": (0.74, "what others\nwrote, shown"), "config": (2.25, "dataclasses,\nno torch"),
+     "seeding": (3.75, "randomness\nby key"), "files": (5.26, "atomic writes,\nJSON lines"),
+     "images": (6.76, "any picture\nto uint8"), "batch": (8.27, "the four streams'\ntensors"),
+     "masking": (9.78, "spans and\nblocks"),
+     "progress": (11.28, "a bar, or a\nline a tenth")},
+    {"peers": (4, "who computes the rest of\na batch")},
     {"model": (4, "vision, text and fusion\nencoders on one attention"),
      "interop": (8.8, "others' files: the published\none, RoBERTa, BEiT, CLIP")},
     {"passes": (4, "one pass of an encoder,\nseveral streams' made one")},
@@ -83,7 +84,7 @@ def draw() -> Figure:
     axes = figure.subplots()
     places: dict[str, tuple[float, float, float, float]] = {}
     for level, rooms in enumerate(LAYERS):
-        width = 1.6 if level == 0 else 3.4
+        width = 1.4 if level == 0 else 3.4
         places |= {name: (x, 1.75 * level, width, 1.02) for name, (x, _) in rooms.items()}
     graph = imports()
     if lacking := graph.keys() - places.keys() - {"pretrained"}:
