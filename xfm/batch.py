@@ -117,7 +117,7 @@ def tree_map(fn, tree: T) -> T:
 
 
 def sent(t: Tensor, device: torch.device) -> Tensor:
-    """t on a device, without waiting for what the device is at: a GPU fetches it by itself, from pinned memory alone."""
+    """t on a device, without waiting for what that is at: a GPU fetches it by itself, from pinned memory alone."""
     pinned = t.device.type == "cpu" and device.type == "cuda"
     return (t.pin_memory() if pinned else t).to(device, non_blocking=True)
 

@@ -12,8 +12,8 @@ __all__ = ["Packing", "chosen", "put", "take", "waits"]
 
 
 def waits(device: torch.device) -> bool:
-    """Whether the host would have to wait for the device to learn a number that it computes: for any but the CPU. Shapes
-    then follow from other shapes alone."""
+    """Whether the host would have to wait for the device to learn a number that it computes: for any but the CPU.
+    Shapes then follow from other shapes alone."""
     return device.type != "cpu"
 
 
