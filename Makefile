@@ -70,7 +70,7 @@ gallery: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
-# docs/gpu.md
+# CONTRIBUTING.md has what it checks
 gpu: $(VENV)/dev.stamp
 	@if $(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
 	then $(PY) -m pytest -m cuda tests && $(PY) benchmarks/gpu.py; \
