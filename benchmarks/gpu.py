@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py [--steps 300] [--base-steps 60] [--out F.json]
 
-parity        losses and gradients of a step of `smoke` with all objectives: in fp32 without TF32 on the GPU against fp64
+parity        losses and gradients of a step of `smoke` with all objectives, fp32 without TF32 on the GPU against fp64
               on the CPU, |a - b| / |b|; of losses the largest, of the gradients that of all parameters together
 peak_rate     FLOP/s of products of 8,192 x 8,192 in bf16 on this device, right before a size is trained
 losses        of each objective, at its first step and over the run's last fifth
