@@ -7,7 +7,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_QUIET := $(if $(V),,--quiet)
 
-.PHONY: help demo lab test lint js unit notebooks browser attack gallery bench clean again
+.PHONY: help demo lab test lint js unit notebooks browser attack gallery bench gpu clean again
 # one thing at a time also under `make -j`: the steps share the same few cores
 .NOTPARALLEL:
 
@@ -19,6 +19,7 @@ help:
 	@echo 'make attack  kills, races, damaged files, hostile texts, for a minute (XFM_ATTACK=long: an hour)'
 	@echo 'make gallery draw all views in Chromium into docs/'
 	@echo 'make bench   run the benchmarks that the README quotes'
+	@echo 'make gpu     check and time training on a CUDA GPU; where there is none it says so, and does nothing'
 	@echo 'make clean   remove .venv, caches and build leftovers; runs/ stays'
 	@echo 'Each installs what it lacks into .venv first (V=1 shows how).'
 
@@ -68,6 +69,12 @@ gallery: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+# CONTRIBUTING.md has what it checks
+gpu: $(VENV)/dev.stamp
+	@if $(PY) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
+	then $(PY) -m pytest -m cuda tests && $(PY) benchmarks/gpu.py; \
+	else echo 'make gpu: torch finds no CUDA device on this machine: nothing tested, nothing measured'; fi
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis widgets/node_modules

@@ -34,11 +34,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests run where XFM_SLOW is set: minutes, and gigabytes of memory and disk."""
+    """Slow tests run where XFM_SLOW is set: minutes, and gigabytes of memory and disk. Those of a GPU, where one is."""
     skip = pytest.mark.skip(reason="slow; XFM_SLOW=1 runs it")
     for item in items:
         if "slow" in item.keywords and not os.environ.get("XFM_SLOW"):
             item.add_marker(skip)
+    of_a_gpu = [item for item in items if item.get_closest_marker("cuda")]
+    if of_a_gpu and not _has_cuda():
+        for item in of_a_gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+def _has_cuda() -> bool:
+    import torch  # late: most runs need not wait for it
+
+    return torch.cuda.is_available()
 
 
 def pytest_unconfigure() -> None:

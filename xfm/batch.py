@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 __all__ = ["Batch", "FusionBatch", "Images", "LossOut", "MimTarget", "Pairs", "Regions", "Stream", "Texts",
-           "TokenBatch", "normalise", "standardise", "tree_map"]  # fmt: skip
+           "TokenBatch", "normalise", "sent", "standardise", "tree_map"]  # fmt: skip
 
 # CLIP's normalisation, as in the published code: of RGB in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -116,11 +116,17 @@ def tree_map(fn, tree: T) -> T:
     return dataclasses.replace(tree, **changes)  # type: ignore[type-var]
 
 
+def sent(t: Tensor, device: torch.device) -> Tensor:
+    """t on a device, without waiting for what that is at: a GPU fetches it by itself, from pinned memory alone."""
+    pinned = t.device.type == "cpu" and device.type == "cuda"
+    return (t.pin_memory() if pinned else t).to(device, non_blocking=True)
+
+
 def normalise(image: Tensor) -> Tensor:
     """(n, 3, H, W) uint8 RGB -> float, CLIP's normalisation; a float picture is taken as normalised already."""
     if image.is_floating_point():
         return image
-    mean, std = (torch.tensor(v, device=image.device).view(3, 1, 1) for v in (MEAN, STD))
+    mean, std = sent(torch.tensor((MEAN, STD)), image.device).view(2, 3, 1, 1)
     return (image.float() / 255 - mean) / std
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from reference import batches, naive
 
-from xfm.batch import Pairs
+from xfm.batch import Pairs, tree_map
 from xfm.objectives import build
 
 
@@ -47,3 +47,12 @@ def test_the_temperature_is_clamped_before_every_step_without_a_gradient(before:
 
 def test_the_temperature_starts_as_the_config_says() -> None:
     assert build(batches.config(model__temperature=0.2)).objectives["itc"].temperature.item() == pytest.approx(0.2)
+
+
+def test_no_size_is_kept_for_another_device() -> None:
+    """One process trains on two devices, or threads of it on parts of a batch."""
+    cpu, meta = batches.pretraining(), batches.pretraining().to("meta")
+    for count in (3, 4):
+        for p in (cpu, meta):
+            batch = tree_map(lambda t, p=p: t.to(p.model.device), batches.pairs(p.config, count))
+            assert p({"pairs": batch}, ("itc",), (0, 0))[0]["pairs/itc"].shape == ()

@@ -193,7 +193,6 @@ def loader(streams: Streams, start: int = 0) -> Iterator[Batch]:
         worker_init_fn=partial(_initialise_worker, config.data.sources),
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # forkserver's outlive a kill
     )
-    pin = torch.cuda.is_available()
     with _without_signal_handler():
         ready = iter(batches)
     processes: list[BaseProcess] = [*getattr(ready, "_workers", ())]
@@ -203,7 +202,7 @@ def loader(streams: Streams, start: int = 0) -> Iterator[Batch]:
         while (received := _received(ready, processes)) is not None:
             batch, missed = received
             streams.source.leave_out(missed)
-            yield tree_map(Tensor.pin_memory, batch) if pin else batch
+            yield batch
     finally:
         end()
         unregister(end)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .packing import Packing
+from .packing import Packing, waits
 
 __all__ = ["Attention", "additive", "weights_joined_once"]
 
@@ -81,19 +81,19 @@ class Attention(nn.Module):
 def _side_by_side(*layers: nn.Linear) -> Joined:
     """The weights of several layers as one's: one product is faster than several, and has the same values."""
     biases = [torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias for layer in layers]
-    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat(biases)
-    if torch.is_autocast_enabled(weight.device.type):  # which remembers the parameters that it casts, and not these
-        dtype = torch.get_autocast_dtype(weight.device.type)
-        weight, bias = weight.to(dtype), bias.to(dtype)
-    return weight, bias
+    return torch.cat([layer.weight for layer in layers]), torch.cat(biases)
 
 
 @contextmanager
 def weights_joined_once(model: nn.Module) -> Iterator[None]:
-    """For a step of several passes: in it the attentions' weights are joined once, and not in every pass."""
-    attentions = [module for module in model.modules() if isinstance(module, Attention)]
+    """For a step of several passes on a CPU: in it the attentions' weights are joined once, and not in every pass. On a
+    GPU that saves next to nothing, and torch.compile would have to be told of tensors that change under it."""
+    attentions = [m for m in model.modules() if isinstance(m, Attention) and not waits(m.out.weight.device)]
+    narrow = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
     for each in attentions:
-        each.joined = each.join()
+        weight, bias = each.join()
+        # autocast remembers the parameters that it casts, and not these
+        each.joined = (weight, bias) if narrow is None else (weight.to(narrow), bias.to(narrow))
     try:
         yield
     finally:
@@ -104,7 +104,7 @@ def weights_joined_once(model: nn.Module) -> Iterator[None]:
 def prefers_explicit(q: Tensor) -> bool:
     """Where the plain form is measured to be faster in training (benchmarks/profile_step.py): on a CPU, where SDPA has
     no fused kernel with dropout or a learnt bias. Without a graph as well: a stop must change no forward value."""
-    return q.device.type == "cpu"
+    return not waits(q.device)
 
 
 def explicit(

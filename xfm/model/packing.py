@@ -8,7 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Packing", "chosen", "put", "take"]
+__all__ = ["Packing", "chosen", "put", "take", "waits"]
+
+
+def waits(device: torch.device) -> bool:
+    """Whether the host would have to wait for the device to learn a number that it computes: for any but the CPU.
+    Shapes then follow from other shapes alone."""
+    return device.type != "cpu"
 
 
 class _Take(torch.autograd.Function):
@@ -49,11 +55,12 @@ def put(x: Tensor, index: Tensor, rows: int) -> Tensor:
 
 def chosen(mask: Tensor, multiple: int = 32) -> Tensor:
     """The places (K,) of what a mask, flattened, shows, in order, and then of some that it hides: up to a multiple on a
-    CPU, where oneDNN compiles each product anew for every new shape (a millisecond, as much as it computes); all on a
-    GPU, which would have to tell the host how many there are, and wait."""
+    CPU, where oneDNN compiles each product anew for every new shape (a millisecond, as much as it computes). All places
+    on a GPU, which would have to tell the host how many there are."""
     flat = mask.flatten()
-    count = len(flat) if flat.device.type != "cpu" else -(-int(flat.sum()) // multiple) * multiple
-    return flat.logical_not().argsort(stable=True)[:count]
+    if waits(flat.device):
+        return torch.arange(len(flat), device=flat.device)
+    return flat.logical_not().argsort(stable=True)[: -(-int(flat.sum()) // multiple) * multiple]
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ class Packing:
     @classmethod
     def of(cls, mask: Tensor) -> Packing | None:
         """mask (B, L) bool, True where a token is. None where nothing is won: on a GPU, and without padding."""
+        if waits(mask.device):
+            return None
         places = chosen(mask, 64)
         return cls(places, *mask.shape) if len(places) < mask.numel() else None
 

@@ -81,7 +81,7 @@ def mean_over(total: Tensor, count: Tensor | int) -> Tensor:
     Gradients are averaged over peers, so each divides its own total by the mean count. Nothing to average is a loss
     of 0, not NaN (a deviation from the published code's box loss, which gives NaN where no text has a box).
     """
-    count = torch.as_tensor(count, dtype=total.dtype, device=total.device)
+    count = count.to(total.dtype) if isinstance(count, Tensor) else total.new_full((), count)
     if (others := peers()).world > 1:
         count = torch.stack(others.gather(count)).mean()
     return total / count.clamp(min=1e-12)

@@ -25,7 +25,7 @@ RANGE = (0.001, 0.5)  # of the temperature
 def _clip_loss() -> nn.Module:
     from open_clip.loss import ClipLoss
 
-    return ClipLoss(cache_labels=True)
+    return ClipLoss()  # its cache of labels is of one size for all devices and threads
 
 
 class ITC(Objective):

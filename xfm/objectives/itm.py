@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import seeding
-from ..batch import FusionBatch, LossOut
+from ..batch import FusionBatch, LossOut, sent
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
@@ -29,7 +29,7 @@ def negative_weights(similarity: Tensor) -> Tensor:
 def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
     """One column a row, by the row's weights (B, B) -> (B,). Uniforms come from the CPU: the same on every device."""
     total = weights.cumsum(1)
-    point = torch.rand(len(weights), 1, generator=generator).to(total) * total[:, -1:]
+    point = sent(torch.rand(len(weights), 1, generator=generator), total.device).to(total.dtype) * total[:, -1:]
     point = point.minimum(total[:, -1:].nextafter(total.new_zeros(())))
     column = torch.searchsorted(total, point, right=True)[:, 0]  # right: never a column of weight 0
     return column.clamp(max=weights.shape[1] - 1)  # beyond it where weights are not finite; then no loss is

@@ -41,8 +41,8 @@ class MIM(Objective):
     def forward(self, flow: Flow) -> LossOut:
         target, hidden = flow.mim_target, flow.batch.image_mask
         predicted = widen(self.head(flow.masked_patches))
-        error = (predicted[hidden] - target.patches[hidden]).square()
-        loss = mean_over(error.sum(), error.numel())
+        error = (predicted - target.patches).square().mean(-1) * hidden  # no index: how many are hidden stays unasked
+        loss = mean_over(error.sum(), hidden.sum())
         report = {"patch": loss}
         if target.pooled is not None:
             error = (predicted.mean(1) - target.pooled).square()

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..batch import Batch, tree_map
+from ..batch import Batch, sent, tree_map
 from ..config import RunConfig
 from ..objectives import weighted_sum, weights_at
 from .errors import RunBusy, explain_failures, non_finite_loss
@@ -100,9 +100,10 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 waited = time.perf_counter() - began
                 weights = weights_at(config, step)
                 losses, report = s.gradients(batch, weights, (s.seed, step))
-                total = weighted_sum(losses, weights)
                 norm = torch.as_tensor(accelerator.clip_grad_norm_(s.model.parameters(), train.clip))
-                if not math.isfinite(norm.item()):
+                floats = {"loss": weighted_sum(losses, weights), "grad_norm": norm, **losses, **report}
+                told = _floats({**floats, "new": s.left_out.any_new}, accelerator)  # the step's one wait for a GPU
+                if not math.isfinite(told["grad_norm"]):
                     raise non_finite_loss(s.model, batch, losses, step, run.folder)
                 rate = set_rate(s.optimizer, train, step)
                 s.done = step + 1  # from here to its record the step is half done, and not saved
@@ -110,8 +111,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
 
                 record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate}
                 held_out = _validate(s) if _due(s.done, train.validate_every, steps) else {}
-                floats = {"loss": total, "grad_norm": norm, **losses, **report, "new": s.left_out.any_new}
-                record |= _floats(floats, accelerator) | held_out
+                record |= told | held_out
                 record |= s.left_out.record(any_new=record.pop("new") > 0)
                 if s.probe is not None and _due(s.done, train.probe_every, steps):
                     probed.append(s.probe(s.done))
@@ -132,13 +132,13 @@ def _due(done: int, every: int, steps: int) -> bool:
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
-    return tree_map(lambda t: t.to(device, non_blocking=True), batch)
+    return tree_map(lambda t: sent(t, device), batch)
 
 
 @torch.no_grad()
 def _floats(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
     """Scalars by name, their means over the processes, brought to the host in one transfer."""
-    values = torch.stack([t.to(accelerator.device, torch.float) for t in tensors.values()])
+    values = torch.stack([sent(t.float(), accelerator.device) for t in tensors.values()])
     return dict(zip(tensors, accelerator.reduce(values, "mean").tolist(), strict=True))  # type: ignore[union-attr]
 
 

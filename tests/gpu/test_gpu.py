@@ -1,0 +1,165 @@
+"""A GPU trains and evaluates as a CPU does: the same losses and gradients, the same resume, no wait within a step."""
+
+from __future__ import annotations
+
+import itertools
+import runpy
+from pathlib import Path
+from typing import Any
+
+import few
+import pytest
+import torch
+from reference import batches
+from torch import Tensor
+
+from xfm import recipes
+from xfm.batch import tree_map
+from xfm.config import RunConfig
+from xfm.evaluation import evaluate
+from xfm.model import attention
+from xfm.model.packing import waits
+from xfm.objectives import Pretraining
+from xfm.train import Run, loop, pretrain
+from xfm.train.left_out import LeftOut
+
+GPU = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "gpu.py"))
+STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
+
+
+def step(p: Pretraining, device: torch.device, dtype: torch.dtype, narrow: bool = False) -> dict[str, Tensor]:
+    """Losses, what they report, and gradients of all objectives, on the CPU in float64."""
+    p, batch = p.to(device, dtype).train(), tree_map(lambda t: t.to(device), batches.batch(p.config))
+    p.zero_grad()
+    with torch.autocast(device.type, torch.bfloat16, enabled=narrow):
+        losses, report = p(batch, batches.ALL, (0, 0))
+    torch.stack([*losses.values()]).sum().backward()
+    found = losses | report | {n: w.grad for n, w in p.named_parameters() if w.grad is not None}
+    return {name: value.detach().cpu().double() for name, value in found.items()}
+
+
+def assert_close(ours: dict[str, Tensor], theirs: dict[str, Tensor], rtol: float) -> None:
+    """By tensor, to a share of its own largest value; what is next to zero, of the largest of all (a key's bias)."""
+    assert ours.keys() == theirs.keys()
+    floor = 1e-3 * max(float(value.abs().max()) for value in theirs.values())
+    wrong = {
+        name: error
+        for name, value in theirs.items()
+        if (error := float((ours[name] - value).abs().max())) > rtol * max(float(value.abs().max()), floor)
+    }
+    assert not wrong
+
+
+def test_smoke_has_the_losses_and_gradients_of_fp64_on_a_cpu(device: torch.device) -> None:
+    found = GPU["parity"](recipes.get("smoke"), device)
+    assert found["losses"] < 1e-5 and found["gradients"] < 1e-4
+
+
+@pytest.mark.parametrize("encoder", [{}, {"model__vision__encoder": "open_clip", "model__text__encoder": "open_clip"}])
+def test_every_gradient_is_that_of_fp64_on_a_cpu(device: torch.device, encoder: dict[str, str]) -> None:
+    exact = step(batches.pretraining(**STILL, **encoder), torch.device("cpu"), torch.float64)
+    assert_close(step(batches.pretraining(**STILL, **encoder), device, torch.float32), exact, 2e-4)
+
+
+@pytest.mark.parametrize("narrow", [False, True], ids=["fp32", "bf16"])
+def test_sdpa_has_the_losses_and_gradients_of_the_plain_form(
+    device: torch.device, narrow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With masks and learnt biases: whichever kernel torch takes."""
+    monkeypatch.setattr(attention, "waits", lambda device: True)
+    found = []
+    for explicit in (True, False):
+        monkeypatch.setattr(attention, "prefers_explicit", lambda q, explicit=explicit: explicit)
+        found.append(step(batches.pretraining(**STILL), device, torch.float32, narrow))
+    if narrow:  # gradients of a tiny model in bf16 say little
+        found = [{n: value for n, value in each.items() if n.count("/") == 1} for each in found]
+    assert_close(found[1], found[0], 5e-2 if narrow else 2e-4)
+
+
+def test_bf16_is_close_to_fp32(device: torch.device) -> None:
+    wide, narrow = (step(batches.pretraining(**STILL), device, torch.float32, bf16) for bf16 in (False, True))
+    for name in (n for n in wide if n.count("/") == 1):
+        assert narrow[name].item() == pytest.approx(wide[name].item(), rel=5e-2), name
+
+
+def smoke(**changes: Any) -> RunConfig:
+    fields = {name.replace("__", "."): value for name, value in changes.items()}
+    still = {"train.shards": 1, "train.steps": 12, "train.precision": "fp32", "train.validate_every": 6}
+    return recipes.get("smoke").replace(batches.STILL | still | fields)
+
+
+def test_a_run_trains_goes_on_and_is_evaluated(
+    device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resume is exact to the bit on a CPU; on a GPU sums are in no fixed order."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    config = smoke()
+    expected = [*pretrain(config, whole)]
+    with_break = [*itertools.islice(pretrain(config, cut), 7)]
+    records = [*with_break, *pretrain(config, cut)]
+    assert [r["step"] for r in records] == [*range(12)]
+    found = [[r[n] for n in ("loss", "grad_norm")] for r in records]
+    wanted = [[r[n] for n in ("loss", "grad_norm")] for r in expected]
+    exact = not waits(device)
+    assert found == (wanted if exact else [pytest.approx(each, rel=1e-3) for each in wanted])
+    run = Run.of(config, cut)
+    few.ask_few(monkeypatch.setattr)
+    results = evaluate(run.model().to(device), config, run.tokenizer(), tasks=["retrieval", "grounding"])
+    on_a_cpu = evaluate(run.model(), config, run.tokenizer(), tasks=["retrieval", "grounding"])
+    assert [r.metric for r in results] == [r.metric for r in on_a_cpu]
+    assert [r.value for r in results] == pytest.approx([r.value for r in on_a_cpu], abs=0.1)
+
+
+def test_smoke_trains_as_it_is(device: torch.device, tmp_path: Path) -> None:
+    """With dropout, in the precision that the machine prefers."""
+    records = [*pretrain(recipes.get("smoke").replace({"train.precision": "auto"}), tmp_path)]
+    assert len(records) == recipes.get("smoke").train.steps
+
+
+def test_compiled_encoders_train_alike(device: torch.device, tmp_path: Path) -> None:
+    """Without falling back, as torch does where it has compiled too often. On a CPU nothing is compiled."""
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        runs = [[*pretrain(smoke(train__compile=on), tmp_path / str(on))] for on in (False, True)]
+    first = [[value for name, value in records[0].items() if name.count("/") == 1] for records in runs]
+    assert first[1] == pytest.approx(first[0], rel=1e-3)
+    assert runs[1][-1]["loss"] == pytest.approx(runs[0][-1]["loss"], rel=1e-2)
+
+
+def test_no_step_waits_but_for_its_record(
+    device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch itself sees it (on a CPU: `tests/train/test_waits.py`)."""
+    to_device, floats, record = loop._to_device, loop._floats, LeftOut.record
+
+    def watched(on: bool) -> None:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("error" if on else "default")
+
+    def begin(*args: Any) -> Any:
+        watched(True)
+        return to_device(*args)
+
+    def once(*args: Any) -> Any:
+        watched(False)
+        told = floats(*args)
+        watched(True)
+        return told
+
+    def end(*args: Any, **kwargs: Any) -> Any:
+        watched(False)
+        return record(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "_to_device", begin)
+    monkeypatch.setattr(loop, "_floats", once)
+    monkeypatch.setattr(LeftOut, "record", end)
+    try:
+        assert len([*pretrain(smoke(train__validate_every=0), tmp_path)]) == 12
+    finally:
+        watched(False)
+
+
+def test_the_benchmark_measures_a_run(device: torch.device) -> None:
+    found = GPU["training"](smoke(), 10, device, product=256)
+    assert found["step_seconds"] > 0 and found["mfu"] > 0 and found["step_flop"] > 0
+    assert (found["memory"]["peak"] is not None) == (device.type == "cuda")
+    assert {n.split("/")[1] for n in found["losses"]} == set(batches.ALL)

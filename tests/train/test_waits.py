@@ -1,0 +1,195 @@
+"""A training step as a GPU takes it, on a machine that has none: the host never waits for a value, but once a step.
+
+On the `meta` device there are shapes and no values: what would have to wait for one raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from reference import batches
+from torch import Tensor
+from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from xfm import recipes
+from xfm.batch import tree_map
+from xfm.model import attention, packing
+from xfm.objectives import weighted_sum
+from xfm.train import loop, pretrain
+from xfm.train.left_out import LeftOut
+
+WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "unique_", "equal", "is_nonzero")
+TO_THE_HOST = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__array__")
+MASKS = (torch.bool, torch.uint8)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Raises where a GPU would keep the host waiting: for a value, for a shape that follows from values, or for a copy
+    between host and device that is not left to itself."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        assert not name.startswith(WAITING), f"{name} waits for the device"
+        if name.startswith("index"):
+            indices = [t for t in tree_leaves((args[1:], kwargs)) if isinstance(t, Tensor)]
+            assert not any(t.dtype in MASKS for t in indices[:1]), f"{name} by a mask: its size depends on values"
+        out = func(*args, **kwargs)
+        tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)]
+        if len({t.device for t in tensors if t.ndim or t.device.type != "cpu"}) > 1:
+            assert name == "_to_copy" and kwargs.get("non_blocking"), f"{name} copies between host and device"
+        return out
+
+
+class ToTheHost(TorchFunctionMode):
+    """Notes what brings values to the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (name := str(resolve_name(func)).rpartition(".")[2]) in TO_THE_HOST:
+            self.seen.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+HERE = torch.arange(4.0)
+WAITS: dict[str, Callable[[], object]] = {
+    "item": lambda: HERE[0].item(),
+    "bool": lambda: bool(HERE[0] > 0),
+    "int": lambda: int(HERE.sum()),
+    "nonzero": lambda: HERE.nonzero(),
+    "where": lambda: torch.where(HERE > 1),
+    "masked_select": lambda: HERE.masked_select(HERE > 1),
+    "mask": lambda: HERE[HERE > 1],
+    "mask in two dimensions": lambda: HERE.view(2, 2)[:, HERE[:2] > 0],
+    "put by a mask": lambda: HERE.clone().index_put_((HERE > 1,), HERE[2:]),
+    "unique": lambda: HERE.unique(),
+    "consecutive": lambda: HERE.unique_consecutive(),
+    "equal": lambda: torch.equal(HERE, HERE + 1),
+    "to the device": lambda: HERE.to("meta"),
+    "made there": lambda: torch.tensor([1.0, 2.0]).to("meta"),
+    "index from the host": lambda: torch.ones(4, device="meta")[torch.tensor([0, 1])],
+}
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_what_waits_is_noticed(wait: str) -> None:
+    with pytest.raises((AssertionError, NotImplementedError, RuntimeError)), NoWaiting():
+        WAITS[wait]()
+
+
+STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
+CHANGES: dict[str, dict[str, Any]] = {
+    "dropout": {},
+    "no dropout, so joined passes": STILL,
+    "part is fused": {"data__fusion_batch": 2},
+    "pixels": {"flow__mim_target": "pixels"},
+    "no stop": {f"flow__text_gradient__{o}": 0.5 for o in ("itc", "itm", "imlm", "bbp")},
+    "open_clip": {"model__vision__encoder": "open_clip", "model__text__encoder": "open_clip"},
+    "bert": {"model__text__encoder": "bert"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_no_loss_nor_its_gradient_waits(change: str) -> None:
+    p = batches.pretraining(**CHANGES[change]).train()
+    weights = dict.fromkeys(p.model.objectives, 1.0)
+    batch = tree_map(lambda t: t.to("meta"), batches.batch(p.config))
+    p.to("meta")
+    with NoWaiting():
+        losses, report = p(batch, weights, (0, 0))
+        weighted_sum(losses, weights).backward()
+        torch.nn.utils.clip_grad_norm_(p.parameters(), 1.0)
+    assert {name.split("/")[1] for name in losses} == set(batches.ALL)
+    assert all(value.device.type == "meta" for value in (losses | report).values())
+
+
+def test_frozen_targets_and_pictures_of_bytes_do_not_wait() -> None:
+    p = batches.pretraining().train().to("meta")
+    p.mim_teacher = torch.no_grad()(batches.pretraining().model.vision.to("meta").forward)
+    batch = tree_map(lambda t: t.to("meta"), {"images": batches.images(p.config)})
+    batch["images"] = type(batch["images"])(batch["images"].image.to(torch.uint8), batch["images"].image_mask)
+    with NoWaiting():
+        p(batch, ("mim",), (0, 0))[0]["images/mim"].backward()
+
+
+@pytest.fixture
+def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU takes a GPU's branches."""
+    for module in (packing, attention):
+        monkeypatch.setattr(module, "waits", lambda device: True)
+
+
+def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
+    as_a_gpu: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the batch's transfer to the record, the optimizer and all."""
+    to_device, record = loop._to_device, LeftOut.record
+    seen: list[list[str]] = []
+    modes: list[Any] = []
+
+    def begin(*args: Any) -> Any:
+        batch = to_device(*args)
+        modes.extend([ToTheHost(), NoWaiting()])
+        for mode in modes:
+            mode.__enter__()
+        return batch
+
+    def end(self: LeftOut, any_new: bool) -> Any:
+        while modes:
+            (mode := modes.pop()).__exit__(None, None, None)
+            seen.extend([mode.seen] if isinstance(mode, ToTheHost) else [])
+        return record(self, any_new)
+
+    monkeypatch.setattr(loop, "_to_device", begin)
+    monkeypatch.setattr(LeftOut, "record", end)
+    changes = {
+        "data.workers": 0,
+        "train.steps": 2,
+        "train.validate_every": 0,
+        "train.shards": 1,
+        "train.probe_every": 0,
+    }
+    records = [*pretrain(recipes.get("smoke").replace(changes), tmp_path)]
+    assert seen == [["tolist"]] * 2
+    assert {o.split("/")[1] for o in records[-1] if o.count("/") == 1} == set(batches.ALL)
+
+
+def test_the_encoders_compile_whole_and_give_the_same(as_a_gpu: None) -> None:
+    """No break in a graph, with two shapes, forward and backward."""
+    plain, compiled = (batches.pretraining(**STILL).train() for _ in range(2))
+    c = plain.config
+    for encoder in (compiled.model.vision, compiled.model.text, compiled.model.fusion):
+        encoder.compile(backend="eager", fullgraph=True)
+    for size in (4, 6):
+        batch = {"pairs": batches.pairs(c, size, 2 + size), "regions": batches.regions(c, size + 1, tokens=3 + size)}
+        found = []
+        for p in (plain, compiled):
+            p.zero_grad()
+            losses, _ = p(batch, batches.ALL, (0, size))
+            torch.stack([*losses.values()]).sum().backward()
+            found.append(losses | {n: w.grad for n, w in p.named_parameters() if w.grad is not None})
+        assert found[0].keys() == found[1].keys()
+        for name, value in found[0].items():
+            torch.testing.assert_close(found[1][name], value, rtol=1e-9, atol=1e-11, msg=name)
+
+
+def test_a_gpus_branches_give_the_losses_and_gradients_of_a_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for gpu in (False, True):
+        for module in (packing, attention) if gpu else ():
+            monkeypatch.setattr(module, "waits", lambda device: True)
+        p = batches.pretraining(**STILL).train()
+        losses, report = p(batches.batch(p.config), batches.ALL, (0, 0))
+        torch.stack([*losses.values()]).sum().backward()
+        found.append(losses | report | {n: w.grad for n, w in p.named_parameters()})
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-8, atol=1e-10, msg=name)
