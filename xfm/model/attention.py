@@ -144,7 +144,7 @@ class _Mix(torch.autograd.Function):
         heads, two = weights.shape[1], weights.flatten(0, 1)
         grad = _heads(grads[0], 1, heads)[0].flatten(0, 1)
         wide = widen(weights)
-        logits = torch._softmax_backward_data(widen(torch.bmm(grad, v.mT)).view_as(wide), wide, -1, wide.dtype)
+        logits = torch.ops.aten._softmax_backward_data(widen(torch.bmm(grad, v.mT)).view_as(wide), wide, -1, wide.dtype)
         flat = logits.flatten(0, 1).to(q.dtype)
         by_part = [torch.bmm(flat, k).mul_(q.shape[-1] ** -0.5), torch.bmm(flat.mT, q), torch.bmm(two.mT, grad)]
         parts = iter(by_part)

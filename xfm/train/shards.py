@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import reduce
 from threading import BrokenBarrierError
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -42,7 +44,7 @@ class Shards:
     """Losses and gradients of a step, in parts."""
 
     def __init__(
-        self, pretraining: Pretraining, count: int, threads: int, autocast: Callable[[], AbstractContextManager]
+        self, pretraining: Pretraining, count: int, threads: int, autocast: Callable[..., AbstractContextManager]
     ):
         """`threads`: torch's, in each part (0: torch's own choice); each part enters `autocast()`."""
         self.parameters = [p for p in pretraining.parameters() if p.requires_grad]
@@ -83,7 +85,7 @@ class Shards:
         """The parts' gradients into the model's, in the order of the parts; where a part has none, it adds none."""
         for whole, *parts in zip(self.parameters, *self._replicated, strict=True):
             grads = [part.grad for part in parts if part.grad is not None]
-            whole.grad = sum(grads[1:], grads[0]).div_(len(parts)) if grads else None
+            whole.grad = reduce(torch.add, grads) / len(parts) if grads else None
             for part in parts:
                 part.grad = None
 
@@ -91,7 +93,8 @@ class Shards:
 def _sharing(pretraining: Pretraining, count: int) -> Pretraining:
     """Another module of the same weights in the same memory, with gradients of its own."""
     whole, config = pretraining, pretraining.config
-    shared: dict[int, object] = {id(b): b for b in whole.buffers()} | {id(whole.mim_teacher): whole.mim_teacher}
+    shared: dict[int, Any] = {id(b): b for b in whole.buffers()}
+    shared[id(whole.mim_teacher)] = whole.mim_teacher
     shared |= {id(p): nn.Parameter(p.data, p.requires_grad) for p in whole.parameters()}
     replica = copy.deepcopy(whole, shared)
     replica.config = config.replace({"data.fusion_batch": -(-config.data.fusion_batch // count)})
