@@ -19,6 +19,8 @@ __all__ = ["Alone", "Peers", "Processes", "Threads", "among", "gathered", "peers
 
 
 class Peers(Protocol):
+    """This one's `rank` among the `world` that share a batch."""
+
     rank: int
     world: int
 
@@ -28,6 +30,8 @@ class Peers(Protocol):
 
 
 class Alone:
+    """Nobody computes the rest: the batch is whole."""
+
     rank, world = 0, 1
 
     def gather(self, x: Tensor) -> list[Tensor]:

@@ -11,6 +11,8 @@ __all__ = ["Progress"]
 
 
 class Progress:
+    """`total` of a `unit`, of which some may be `done` already."""
+
     def __init__(self, name: str, total: int, done: int = 0, unit: str = "step") -> None:
         self.name, self.total, self.done, self.unit = name, total, done, unit
         self.bar = tqdm(desc=name, total=total, initial=done, unit=unit) if sys.stderr.isatty() else None

@@ -43,7 +43,7 @@ def test_a_variant_is_dotted_fields(written, expected):
 
 
 def test_a_composed_variant_is_the_recipe_of_that_name():
-    ours = spec(recipe="demo+stage1", variants=labelled(["neither+no_itc"]), changes={"train.threads": 2}).config(
+    ours = spec(recipe="demo+stage1", variants=labelled(["neither+no_itc"]), changes={"train.shards": 2}).config(
         "neither+no_itc", 3
     )
     assert ours.fingerprint == recipes.get("demo+stage1+neither+no_itc").replace({"seed": 3}).fingerprint

@@ -6,9 +6,10 @@ import pytest
 
 from xfm import cli, recipes
 from xfm.data import dataset
+from xfm.model.packing import chosen
 from xfm.objectives import build
 from xfm.train import estimate as module
-from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, _spoken, _tokens_of, estimate
+from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, _spoken, estimate
 
 SMOKE = recipes.get("smoke")
 
@@ -23,9 +24,9 @@ def test_flops_of_masked_language_modelling_are_the_closed_form() -> None:
     config = recipes.get("smoke+text_only")
     text = config.model.text
     words = _full_batch(config, dataset(config).tokenizer())["texts"].tokens
-    (texts, length), hidden = words.ids.shape, int((words.labels != -100).sum())
-    tokens, width = texts * length, text.width
-    layer = tokens * (4 * width**2 + 2 * width * text.intermediate) + 2 * tokens * length * width
+    (texts, length), hidden = words.ids.shape, len(chosen(words.labels != -100))
+    tokens, width = len(chosen(words.mask, 64)), text.width  # without most of the padding, but in attention
+    layer = tokens * (4 * width**2 + 2 * width * text.intermediate) + 2 * texts * length**2 * width
     head = hidden * (width**2 + width * text.vocabulary)
     assert counted(config)[0] == 3 * 2 * (text.depth * layer + head)
 
@@ -45,10 +46,8 @@ def test_what_the_forward_pass_keeps_goes_with_the_tokens() -> None:
     """And not with the weights, which are counted once; a transformer layer keeps some dozen widths a token."""
     config = recipes.get("smoke+text_only")
     small, large = counted(config)[1], counted(config.replace({"data.texts": 8}))[1]
-    tokens = [
-        sum(_tokens_of(c, _full_batch(c, dataset(c).tokenizer())).values())
-        for c in (config, config.replace({"data.texts": 8}))
-    ]
+    batches = [_full_batch(c, dataset(c).tokenizer()) for c in (config, config.replace({"data.texts": 8}))]
+    tokens = [len(chosen(batch["texts"].tokens.mask, 64)) for batch in batches]
     assert large / small == pytest.approx(tokens[1] / tokens[0], rel=0.15)  # the head's logits go with masked words
     weights = 4 * sum(p.numel() for p in build(config).parameters())
     per_token = small / tokens[0] / 4 / config.model.text.width
