@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
+from ..model.stacks import layers_of
 from ..objectives import Pretraining, build, weighted_sum, weights_at
 from .loop import pretrain
 from .setup import make_accelerator
@@ -138,6 +140,7 @@ def _count(
     stream's are scaled up."""
     pretraining, on = Pretraining(model, config).train(), weights_at(config, step)
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    layers = layers_of(model) if config.train.checkpoint_activations else ()
     flops = kept = 0.0
     for name, stream in batch.items():
         sizes: dict[int, int] = {}
@@ -148,12 +151,19 @@ def _count(
                 sizes[storage.data_ptr()] = storage.nbytes()
             return t
 
+        def keep_input(_: Any, args: Any, keep: Any = keep) -> None:
+            keep(args[0])
+
+        # what a layer that is computed again keeps is its input, of which autograd does not tell
+        hooks = [layer.register_forward_pre_hook(keep_input) for layer in layers]
         narrow = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
         with FlopCounterMode(display=False) as counter:
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), narrow:
                 losses, _ = pretraining({name: stream}, on, (config.seed, step))
             if losses:
                 weighted_sum(losses, on).backward()
+        for hook in hooks:
+            hook.remove()
         flops += counter.get_total_flops() * scale[name]
         kept += sum(sizes.values()) * scale[name]
     model.zero_grad()
