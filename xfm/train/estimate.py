@@ -124,7 +124,8 @@ def _affordable(config: RunConfig, flops: float) -> RunConfig:
         return config
     sizes = {name: getattr(config.data, name) for name in (*STREAMS, "region_images", "fusion_batch")}
     least = {"region_images": 1}
-    return config.replace({f"data.{n}": max(least.get(n, 2), s // divisor) for n, s in sizes.items() if s})
+    smaller = {f"data.{n}": max(least.get(n, 2), s // divisor) for n, s in sizes.items() if s}
+    return config.replace({"train.shards": 1, "train.accumulate": 1} | smaller)
 
 
 def _phases(config: RunConfig) -> list[int]:
