@@ -19,6 +19,7 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..model.stacks import layers_of
 from ..objectives import Pretraining, build, weighted_sum, weights_at
+from .cluster import Cluster, Plan, plan
 from .loop import pretrain
 from .setup import make_accelerator
 
@@ -42,6 +43,7 @@ class Estimate:
     precision: str  # that this machine trains in
     step_seconds: float  # of the probe's mean step, without waiting for data, scaled up to the whole batch
     peak_bytes: float | None  # of the probe, where a GPU told
+    plan: Plan | None = None  # of many GPUs, where they are asked about
 
     def __str__(self) -> str:
         steps, seconds = self.config.train.steps, self.step_seconds * self.config.train.steps
@@ -59,13 +61,15 @@ class Estimate:
             rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
         if self.config.init_from == "stage1":
             rows["before"] = f"stage 1, {self.config.stage1_steps:,} steps, where it is not there yet: not counted here"
+        rows |= {} if self.plan is None else self.plan.rows()
         width = max(map(len, rows))
         return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
 
 
-def estimate(config: RunConfig) -> Estimate:
+def estimate(config: RunConfig, cluster: Cluster | None = None) -> Estimate:
     """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is
     removed. Another network that guides MIM (frozen, teacher) is not counted: the model's own outputs stand in for it.
+    With a `cluster`, also what its GPUs take.
     """
     config = config.replace({"flow.mim_target": "pixels" if config.flow.mim_target == "pixels" else "self"})
     tokenizer, model = dataset(config).tokenizer(), build(config)
@@ -80,7 +84,12 @@ def estimate(config: RunConfig) -> Estimate:
         step_flops, activations = _count(model, part, batch, start, scale, precision)
         run_flops += (end - start) * step_flops
         start = end
+    activations /= config.train.accumulate
     weights = 4.0 * _parameters(model)
+    planned = None
+    if cluster is not None:
+        layers = [_parameters(layer) for layer in layers_of(model)]
+        planned = plan(config, cluster, _parameters(model), layers, activations, step_flops, run_flops)
     memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
     seconds, peak = _timing_run(part)
     by_module = {name: _parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
@@ -95,6 +104,7 @@ def estimate(config: RunConfig) -> Estimate:
         {"no": "fp32"}.get(precision, precision),
         seconds / share,
         peak,
+        planned,
     )
 
 
