@@ -16,27 +16,32 @@ MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_ADDR MASTER_PORT=${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}
 export WORLD_SIZE=$SLURM_NTASKS OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
+warned= step=
+warn() {
+    warned=1
+    [ -z "$step" ] || kill -TERM "$step" # srun hands it on to every task
+}
+trap warn USR1 TERM
+
 # the others cannot go on without one that has died: --kill-on-bad-exit
 srun --kill-on-bad-exit=1 bash -c '
     export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID
     export LOCAL_WORLD_SIZE=$((WORLD_SIZE / SLURM_NNODES))
     exec xfm pretrain "$@"' xfm "$@" &
 step=$!
-
-warned=
-warn() {
-    warned=1
-    kill -TERM "$step" # srun hands it on to every task
-}
-trap warn USR1 TERM
+[ -z "$warned" ] || kill -TERM "$step"
 
 status=0
-wait "$step" || status=$?
-while kill -0 "$step" 2>/dev/null; do # the trap has cut the wait short
-    status=0
-    wait "$step" || status=$?
-done
-# 143: ended by the signal, and saved
+ended() { # how srun ended, or that the trap has cut the wait short
+    local now=0
+    wait "$step" || now=$?
+    [ "$now" -eq 127 ] || status=$now # 127: told already
+}
+ended
+while kill -0 "$step" 2>/dev/null; do ended; done
+ended
+
+# what was told to end is saved, and not done
 if [ -n "$warned" ] && [ "$status" -ne 0 ]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -75,9 +75,7 @@ def plan(
     world, rate, data = cluster.gpus, cluster.flops * cluster.mfu, config.data
     whole, outside = FLOAT * parameters, FLOAT * (parameters - sum(layers))
     buckets = whole if world > 1 else 0  # DDP's copies of the gradients
-    gathered = (
-        FLOAT * sum(sorted(layers)[-GATHERED_LAYERS:]) + 2 * outside if world > 1 else 0
-    )  # and outside's gradients
+    gathered = 0 if world == 1 else FLOAT * sum(sorted(layers)[-GATHERED_LAYERS:]) + 2 * outside  # with its gradients
     shared = (world - 1) / world  # what the others have
     seconds = step_flops / rate
     pictures = world * (data.pairs + data.region_images + data.images) / seconds
