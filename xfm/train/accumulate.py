@@ -60,10 +60,11 @@ def in_parts(
             losses = {name: loss * shares[name][i] for name, loss in losses.items()}
             if losses:
                 accelerator.backward(weighted_sum(losses, weights))
-        for name, loss in losses.items():
-            sums[0][name] += loss.detach()
-        for name, value in report.items():
-            sums[1][name] += value * shares[name.rpartition("/")[0]][i]
+        with torch.no_grad():
+            for name, loss in losses.items():
+                sums[0][name] += loss
+            for name, value in report.items():
+                sums[1][name] += value * shares[name.rpartition("/")[0]][i]
     if is_sharded(trained):
         average_unsharded(trained, accelerator)
     return dict(sums[0]), dict(sums[1])

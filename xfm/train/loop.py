@@ -96,8 +96,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
             run.save(weights, moments, s.done, {METRICS: saved, PROBES: [*probed]})
             probed.clear()
 
-    if not is_sharded(s.pretraining):  # else it takes all processes to save
-        lock.save = save
+    lock.save = lock.save if is_sharded(s.pretraining) else save  # sharded, it takes all processes to save
     # several processes leave after the same step, so a signal between two steps waits for the next one as well
     with closing(s.batches), collected(second_raises=True) if several else nullcontext([]) as heard:  # type: ignore[type-var]
         for step in range(s.done, steps):
@@ -115,15 +114,13 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 rate = set_rate(s.optimizer, train, step)
                 s.done = step + 1  # from here to its record the step is half done, and not saved
                 s.optimizer.step()
-
                 record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate} | s.new_processes()
                 held_out = _validate(s) if _due(s.done, train.validate_every, steps) else {}
                 floats = {"loss": total, "grad_norm": norm, **losses, **report, "new": s.left_out.any_new}
                 floats["asked"] = torch.tensor(float(bool(heard or interrupted)))  # to end: in whichever process
                 record |= _floats(floats, accelerator) | held_out
                 record |= s.left_out.record(any_new=record.pop("new") > 0)
-                told = record.pop("asked") > 0
-                leaving = [told] * told if several else interrupted
+                leaving = [1] * (record.pop("asked") > 0) or ([] if several else interrupted)
                 if s.probe is not None and _due(s.done, train.probe_every, steps):
                     probed.append(s.probe(s.done))
                 record |= {"seconds": time.perf_counter() - began, "waited": waited}
