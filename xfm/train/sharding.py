@@ -60,6 +60,7 @@ def _like(parameter: Tensor, t: Tensor) -> Tensor:
 
 
 def is_sharded(module: nn.Module) -> bool:
+    """Whether its parameters are."""
     return isinstance(module, FSDPModule)
 
 
