@@ -51,13 +51,21 @@ class Pretrain:
     """Where run folders lie."""
     dry_run: bool = False
     """Train nothing: print parameters, tokens, FLOPs, memory, and the time to expect on this machine."""
+    gpus: int = 0
+    """With --dry-run: what so many GPUs would take, each with a batch as the config says ..."""
+    gpu_flops: float = 312e12
+    """... of so many FLOP/s at their peak (an A100 in bf16; an H100 has 989e12) ..."""
+    mfu: float = 0.3
+    """... of which training reaches this share."""
 
     def run(self) -> None:
         if self.dry_run:
+            from .train.cluster import Cluster
             from .train.estimate import estimate
 
+            cluster = Cluster(self.gpus, self.gpu_flops, self.mfu) if self.gpus else None
             print(f"{self.config.name}: a step is counted and twenty are timed; no run is made ...")
-            print(estimate(self.config))
+            print(estimate(self.config, cluster))
         else:
             self.train()
 

@@ -23,10 +23,14 @@ __all__ = ["LATER", "PAPER", "STREAMS", "AugmentConfig", "CaptionConfig", "Confi
 
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
+Strategy = Literal["ddp", "fsdp"]
 STREAMS = ("pairs", "regions", "images", "texts")
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
 # Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
-LATER = {"data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles"), "train": ("shards",)}
+LATER = {
+    "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles"),
+    "train": ("shards", "accumulate"),
+}
 PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 
@@ -273,13 +277,16 @@ class TrainConfig:
     compile: bool = False  # the encoders, on a GPU; a CPU gains nothing by it
     threads: int = 0  # torch's CPU threads (0: torch's own choice), in each shard
     shards: int = 1  # parts of a batch on a CPU, a thread each; ITC contrasts over all, ITM draws from its own
+    accumulate: int = 1  # parts of a batch one after the other, for want of memory; ITC and ITM contrast within each
+    checkpoint_activations: bool = False  # layers keep their inputs alone, and are computed again for the backward pass
+    strategy: Strategy = "ddp"  # of several processes: each has all (ddp), or its share of weights and moments (fsdp)
     save_every: int = 200  # steps
     validate_every: int = 200  # steps (0: never)
     probe_every: int = 0  # steps (0: never): what the objectives do to the encoders, into probes.jsonl
 
     def __post_init__(self) -> None:
         typed(self, "train.")
-        positive(self, "train.", "steps", "lr", "eps", "clip", "save_every", "shards")
+        positive(self, "train.", "steps", "lr", "eps", "clip", "save_every", "shards", "accumulate")
         positive(
             self,
             "train.",
@@ -293,6 +300,11 @@ class TrainConfig:
         )
         for name in ("beta1", "beta2"):
             require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "in [0, 1)")
+        for name, off in (("accumulate", 1), ("checkpoint_activations", False)):
+            alone = self.shards == 1 or getattr(self, name) == off
+            require(alone, "train.shards", self.shards, f"1 with train.{name} (shards are threads, for speed on a CPU)")
+        seen = self.strategy == "ddp" or not self.probe_every
+        require(seen, "train.probe_every", self.probe_every, "0 with train.strategy fsdp: no process has all weights")
 
 
 @dataclass(frozen=True)
@@ -340,12 +352,10 @@ class RunConfig:
         )
         for stream in STREAMS:
             size = getattr(self.data, stream if stream != "regions" else "region_images")
-            require(
-                size == 0 or size >= 2 * self.train.shards or self.train.shards == 1,
-                "train.shards",
-                self.train.shards,
-                f"at most {max(1, size // 2)}: two of the {size} {stream} a shard, or more",
-            )
+            for name, part in (("shards", "a shard"), ("accumulate", "a part")):
+                parts = getattr(self.train, name)
+                allowed = f"at most {max(1, size // 2)}: two of the {size} {stream} {part}, or more"
+                require(size == 0 or size >= 2 * parts or parts == 1, f"train.{name}", parts, allowed)
         mask, patches = self.data.mask.image_patches, self.model.vision.patches
         require(0 < mask < patches, "data.mask.image_patches", mask, f"between 1 and {patches - 1} (patches - 1)")
         longest = max(self.data.caption_tokens, self.data.text_tokens) + 2
@@ -384,8 +394,8 @@ class RunConfig:
             for later in fields:
                 if tree[group][later] == defaults[group][later]:
                     del tree[group][later]
-        for watched in ("save_every", "validate_every", "probe_every"):
-            del tree["train"][watched]
+        for same in ("save_every", "validate_every", "probe_every", "checkpoint_activations", "strategy"):
+            del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 

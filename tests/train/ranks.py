@@ -1,48 +1,61 @@
-"""What each of several processes does: `python -m torch.distributed.run ... ranks.py FOLDER`. The tests read FOLDER."""
+"""What each of several processes does: `torchrun ... ranks.py TASK FOLDER`. The tests read FOLDER."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xfm import recipes, seeding
+from xfm import recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
-from xfm.objectives import Pretraining, build, weighted_sum
+from xfm.objectives import Pretraining, build
 from xfm.train import loop, manifest, pretrain, run, setup
+from xfm.train.accumulate import in_one, in_parts
 from xfm.train.optimizer import make_optimizer
+from xfm.train.sharding import sharded, whole
 
 STEP = 50
 OBJECTIVES = ("mlm", "mim", "itc", "imlm", "bbp")  # not ITM: each process draws negatives from its own samples
+WAYS = {"ddp": {}, "fsdp": {"train.strategy": "fsdp", "train.checkpoint_activations": True}, "parts": {}}
+SUMS = [name for name in OBJECTIVES if name != "itc"]  # over samples: in parts, ITC contrasts less
+TIMES = ("seconds", "waited")
 
 
-def gradient_config() -> RunConfig:
-    """All pairs are fused: the first ones of two processes are not the first ones of both."""
-    return recipes.get("smoke").replace({"data.fusion_batch": 0, "train.precision": "fp32", "train.steps": 100})
+def gradient_config(**changes: Any) -> RunConfig:
+    """All pairs are fused: the first ones of two processes are not the first ones of both. No regions: which are chosen
+    is drawn for a process's pictures together."""
+    sizes = {"data.fusion_batch": 0, "train.precision": "fp32", "train.steps": 100, "train.shards": 1}
+    return recipes.get("smoke").replace(sizes | changes)
 
 
-def rank_seed(config: RunConfig, rank: int) -> int:
-    return seeding.seed(config.seed, rank) if rank else config.seed
+def left_config(name: str, **changes: Any) -> RunConfig:
+    sizes = {"name": name, "train.steps": 4, "train.save_every": 10, "train.validate_every": 2, "train.shards": 1}
+    return recipes.get("smoke").replace(sizes | {"train.precision": "fp32"} | changes)
 
 
-def gradients(words: Tokenizer) -> dict:
+def gradients(words: Tokenizer, way: str) -> dict:
     """By objective: losses, and the gradients of all parameters, as the loop gets them, in float64."""
-    config = gradient_config()
+    config = gradient_config(**WAYS[way])
     accelerator = setup.make_accelerator(config)
-    own = config.replace({"seed": rank_seed(config, accelerator.process_index)})
+    streams = Streams(config, words, rank=accelerator.process_index)
     model = build(config).double()
-    pretraining, _ = accelerator.prepare(Pretraining(model, config), make_optimizer(model, config.train))
+    pretraining, optimizer = Pretraining(model, config), make_optimizer(model, config.train)
+    prepare = partial(sharded, accelerator=accelerator) if way == "fsdp" else accelerator.prepare
+    trained, _ = prepare(pretraining, optimizer)
+    step = partial(in_parts, trained, pretraining, 2) if way == "parts" else partial(in_one, trained)
     found = {}
-    for objective in OBJECTIVES:
-        model.zero_grad()
-        losses, _ = pretraining(Streams(own, words)[STEP], {objective: 1.0}, (own.seed, STEP))
-        accelerator.backward(weighted_sum(losses, {objective: 1.0}))
-        grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    for objective in SUMS if way == "parts" else OBJECTIVES:
+        losses, _ = step(accelerator, streams[STEP], {objective: 1.0}, (streams.seed, STEP))
+        grads = {name: whole(p.grad).clone() for name, p in model.named_parameters() if p.grad is not None}
         found[objective] = {"losses": loop._floats(losses, accelerator), "gradients": grads}
     return found
 
@@ -67,10 +80,71 @@ def train(root: Path) -> dict:
         if (record["run"], record["step"]) == (config.name, 1):
             break
     records += pretrain(config, root)
+    loop._to_device, setup._initial_model = to_device, initial
+    manifest.write_atomically, run.append_json_lines = write, append
     return {"seen": seen, "weights": models[-1].state_dict(), "written": written, "records": records}
 
 
+def terminate_at(step: int, config: RunConfig, root: Path, rank: int) -> str:
+    """Trains; the last process alone is told to end, in a step. What this process was told."""
+    weights_at = loop.weights_at
+
+    def patched(config: RunConfig, now: int):
+        if now == step and rank == int(os.environ["WORLD_SIZE"]) - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return weights_at(config, now)
+
+    loop.weights_at = patched
+    try:
+        for _ in pretrain(config, root):
+            pass
+    except SystemExit as ended:
+        return f"{ended.code}: {ended.said}"  # type: ignore[attr-defined]
+    finally:
+        loop.weights_at = weights_at
+    return "went on"
+
+
+def plain(records: Any) -> list[dict]:
+    return [{k: v for k, v in record.items() if k not in TIMES} for record in records]
+
+
+def two(folder: Path, rank: int) -> dict:
+    """Of two processes: gradients in all ways, runs that are left and gone on with."""
+    words = Tokenizer.load(folder / "tokenizer.json")
+    found: dict[str, Any] = {way: gradients(words, way) for way in WAYS}
+    found["train"] = train(folder / "runs")
+    for way in ("ddp", "fsdp"):
+        config = left_config(way, **WAYS[way])
+        found[f"{way} straight"] = plain(pretrain(config, folder / "straight"))
+        found[f"{way} said"] = terminate_at(1, config, folder / "left", rank)
+        found[f"{way} resumed"] = plain(pretrain(config, folder / "left"))
+        found[f"{way} for others"] = terminate_at(1, config.replace({"name": f"{way}-others"}), folder / "left", rank)
+    return found
+
+
+def four(folder: Path, rank: int) -> dict:
+    """Of four processes: gradients, and a run that two have begun."""
+    found: dict[str, Any] = {way: gradients(Tokenizer.load(folder / "tokenizer.json"), way) for way in ("ddp", "fsdp")}
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        found["resumed"] = plain(pretrain(left_config("ddp-others"), folder / "left"))
+    return found | {"heard": [str(w.message) for w in heard if "was trained by" in str(w.message)]}
+
+
+def killed(folder: Path, rank: int) -> dict:
+    """The last process is killed in step 2."""
+    weights_at = loop.weights_at
+
+    def patched(config: RunConfig, now: int):
+        if now == 2 and rank:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return weights_at(config, now)
+
+    loop.weights_at = patched
+    return {"records": plain(pretrain(left_config("killed"), folder / "left"))}
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    result = {"gradients": gradients(Tokenizer.load(folder / "tokenizer.json")), "train": train(folder / "runs")}
-    torch.save(result, folder / f"rank{setup.make_accelerator(gradient_config()).process_index}.pt")
+    task, place, rank = globals()[sys.argv[1]], Path(sys.argv[2]), int(os.environ["RANK"])
+    torch.save(task(place, rank), place / f"{sys.argv[1]}{rank}.pt")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from xfm import cli, recipes
+from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.model.packing import chosen
 from xfm.objectives import build
 from xfm.train import estimate as module
+from xfm.train.cluster import Cluster, plan
 from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, _spoken, estimate
 
 SMOKE = recipes.get("smoke")
@@ -19,14 +20,20 @@ def counted(config, step=11):
     return _count(build(config), config, batch, step, dict.fromkeys(batch, 1.0), "no")
 
 
+def computed(mask, multiple):
+    """Of what a mask shows, little more: up to a round number."""
+    return min(-(-int(mask.sum()) // multiple) * multiple, mask.numel())
+
+
 def test_flops_of_masked_language_modelling_are_the_closed_form() -> None:
     """Every product of the language encoder and of the head; the backward pass does each twice."""
     config = recipes.get("smoke+text_only")
     text = config.model.text
     words = _full_batch(config, dataset(config).tokenizer())["texts"].tokens
-    (texts, length), hidden = words.ids.shape, len(chosen(words.labels != -100))
-    tokens, width = len(chosen(words.mask, 64)), text.width  # without most of the padding, but in attention
-    layer = tokens * (4 * width**2 + 2 * width * text.intermediate) + 2 * texts * length**2 * width
+    texts, length = words.ids.shape
+    tokens, width = computed(words.mask, 64), text.width
+    hidden = computed(words.labels != -100, 32)
+    layer = tokens * (4 * width**2 + 2 * width * text.intermediate) + 2 * texts * length * length * width
     head = hidden * (width**2 + width * text.vocabulary)
     assert counted(config)[0] == 3 * 2 * (text.depth * layer + head)
 
@@ -46,8 +53,8 @@ def test_what_the_forward_pass_keeps_goes_with_the_tokens() -> None:
     """And not with the weights, which are counted once; a transformer layer keeps some dozen widths a token."""
     config = recipes.get("smoke+text_only")
     small, large = counted(config)[1], counted(config.replace({"data.texts": 8}))[1]
-    batches = [_full_batch(c, dataset(c).tokenizer()) for c in (config, config.replace({"data.texts": 8}))]
-    tokens = [len(chosen(batch["texts"].tokens.mask, 64)) for batch in batches]
+    both = config, config.replace({"data.texts": 8})
+    tokens = [computed(_full_batch(c, dataset(c).tokenizer())["texts"].tokens.mask, 64) for c in both]
     assert large / small == pytest.approx(tokens[1] / tokens[0], rel=0.15)  # the head's logits go with masked words
     weights = 4 * sum(p.numel() for p in build(config).parameters())
     per_token = small / tokens[0] / 4 / config.model.text.width
@@ -90,6 +97,52 @@ def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys) -> N
     ):
         assert said in printed, printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_gpus_are_planned_by_arithmetic() -> None:
+    config = recipes.get("base")
+    data, cluster = config.data, Cluster(32, flops=100e12, mfu=0.4)
+    found = plan(config, cluster, 1000, [100, 300, 200], 5e9, 8e13, 200_000 * 4e13)
+    assert found.step_seconds == pytest.approx(8e13 / 40e12)  # a GPU's FLOPs by its rate
+    assert found.gpu_hours == pytest.approx(32 * 200_000 * 1.0 / 3600)  # the mean step is half the full one
+    assert found.memory["ddp"] == 5e9 + 5 * 4 * 1000  # weights, gradients, two moments, buckets
+    assert found.memory["fsdp"] == 5e9 + 16 * 1000 / 32 + 4 * (300 + 200) + 2 * 4 * 400
+    assert found.traffic["ddp"] == pytest.approx(2 * 31 / 32 * 4000)  # a ring's all-reduce
+    assert found.traffic["fsdp"] == pytest.approx(31 / 32 * 4 * (3 * 600 + 2 * 400))  # gathered twice, scattered once
+    assert found.pictures == pytest.approx(32 * (96 + data.region_images + data.images) / 2)
+    assert found.texts == pytest.approx(32 * (96 + data.regions + data.texts) / 2)
+    assert found.bytes_read == pytest.approx(found.pictures * 3 * 224**2)
+    alone = plan(config, Cluster(1, 100e12, 0.4), 1000, [100, 300, 200], 5e9, 8e13, 1.0)
+    assert alone.memory == {"ddp": 5e9 + 16_000, "fsdp": 5e9 + 16_000} and alone.traffic == {"ddp": 0, "fsdp": 0}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"gpus": -1}, {"gpus": 2, "mfu": 1.2}, {"gpus": 2, "mfu": 0.0}, {"gpus": 2, "flops": 0}]
+)
+def test_a_cluster_that_cannot_be_is_refused(wrong) -> None:
+    with pytest.raises(ConfigError, match=rf"{[*wrong][-1]} = "):
+        Cluster(**wrong)
+
+
+def test_a_dry_run_says_what_many_gpus_take(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
+    cli.main(["pretrain", "smoke", "--dry-run", "--gpus", "4", "--mfu", "0.25", "--gpu-flops", "1e12"])
+    printed = capsys.readouterr().out
+    for said in (
+        "4, at 25% of 1 TFLOP/s each (stated, not measured)",
+        "ddp 0.0",
+        "fsdp 0.0",
+        "pictures/s",
+        "GPU hours",
+    ):
+        assert said in printed, printed
+
+
+def test_parts_keep_the_activations_of_one(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
+    config = SMOKE.replace({"train.shards": 1})
+    whole, parts = (estimate(config.replace({"train.accumulate": n})).memory["activations"] for n in (1, 2))
+    assert parts == pytest.approx(whole / 2)
 
 
 def test_precision_halves_what_is_kept() -> None:

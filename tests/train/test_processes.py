@@ -1,10 +1,13 @@
-"""Two processes (gloo, on the CPU) do what one does with the samples of both."""
+"""Two and four processes (gloo, on the CPU) do what one does with the samples of all."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,65 +15,90 @@ import pytest
 import torch
 from torch import Tensor
 from train import ranks
+from train.conftest import equal
 
 from xfm.batch import IGNORE, PAD, Images, Pairs, Regions, Stream, Texts, TokenBatch
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
-from xfm.train import Run
+from xfm.train import Run, pretrain
+
+
+def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`ranks.<task>` in so many processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={world}"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    if not torch.cuda.is_available():
+        environment.pop("ACCELERATE_USE_CPU", None)
+    command = [*launcher, ranks.__file__, task, str(folder)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def of_each(task: str, world: int, folder: Path) -> list[dict]:
+    """What each process found."""
+    done = launch(task, world, folder)
+    assert done.returncode == 0, done.stderr
+    return [torch.load(folder / f"{task}{rank}.pt", weights_only=True) for rank in range(world)]
 
 
 @pytest.fixture(scope="module")
-def launched(trained, tmp_path_factory) -> tuple[Path, list[dict]]:
-    """The folder, and what each of two processes found."""
+def folder(trained, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "tokenizer.json").write_bytes((trained.folder / "tokenizer.json").read_bytes())
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    if not torch.cuda.is_available():
-        del environment["ACCELERATE_USE_CPU"]
-    done = subprocess.run([*launch, ranks.__file__, str(folder)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder, [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    return folder
 
 
-def padded(a: Tensor, b: Tensor, value: int | bool) -> Tensor:
-    longest = max(a.shape[1], b.shape[1])
-    return torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=value) for t in (a, b)])
+@pytest.fixture(scope="module")
+def two(folder) -> list[dict]:
+    return of_each("two", 2, folder)
 
 
-def joined(a: Any, b: Any) -> Stream:
-    """The batch of both."""
+@pytest.fixture(scope="module")
+def four(two, folder) -> list[dict]:
+    return of_each("four", 4, folder)
 
-    def both(field: str) -> Tensor:
-        return torch.cat([getattr(a, field), getattr(b, field)])
 
-    if isinstance(a, Images):
-        return Images(both("image"), both("image_mask"))
+def padded(parts: Sequence[Tensor], value: int | bool) -> Tensor:
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=value) for t in parts])
+
+
+def joined(parts: Sequence[Any]) -> Stream:
+    """The batch of all."""
+
+    def all_of(field: str) -> Tensor:
+        return torch.cat([getattr(part, field) for part in parts])
+
+    if isinstance(parts[0], Images):
+        return Images(all_of("image"), all_of("image_mask"))
     fill = {"ids": PAD, "mask": False, "masked_ids": PAD, "masked_at": 0, "labels": IGNORE}
-    words = TokenBatch(**{f: padded(getattr(a.tokens, f), getattr(b.tokens, f), value) for f, value in fill.items()})
-    if isinstance(a, Texts):
+    words = TokenBatch(**{f: padded([getattr(p.tokens, f) for p in parts], value) for f, value in fill.items()})
+    if isinstance(parts[0], Texts):
         return Texts(words)
-    if isinstance(a, Pairs):
-        return Pairs(both("image"), words, both("image_mask"))
-    owner = torch.cat([a.owner, b.owner + len(a.image)])
-    return Regions(both("image"), owner, both("patches"), words, both("box"), both("is_image"))
+    if isinstance(parts[0], Pairs):
+        return Pairs(all_of("image"), words, all_of("image_mask"))
+    owner = torch.cat([part.owner + i * len(part.image) for i, part in enumerate(parts)])
+    return Regions(all_of("image"), owner, all_of("patches"), words, all_of("box"), all_of("is_image"))
 
 
-@pytest.mark.parametrize("objective", ranks.OBJECTIVES)
-def test_the_gradients_of_two_are_those_of_one_with_both_halves(objective, launched, trained):
+CASES = [(2, way, o) for way in ranks.WAYS for o in (ranks.SUMS if way == "parts" else ranks.OBJECTIVES)]
+CASES += [(4, way, o) for way in ("ddp", "fsdp") for o in ranks.OBJECTIVES]
+
+
+@pytest.mark.parametrize(("world", "way", "objective"), CASES)
+def test_the_gradients_of_several_are_those_of_one_with_all_samples(world, way, objective, two, four, trained):
+    """With a batch at once, in two parts, and with sharded weights. ITC gathers with its gradient."""
     config, words = ranks.gradient_config(), trained.tokenizer()
-    seeds = [ranks.rank_seed(config, rank) for rank in range(2)]
-    halves: list[Any] = [Streams(config.replace({"seed": seed}), words)[ranks.STEP] for seed in seeds]
+    parts: list[Any] = [Streams(config, words, rank=rank)[ranks.STEP] for rank in range(world)]
     if objective in ("mlm", "imlm"):
         stream = "texts" if objective == "mlm" else "pairs"
-        counts = [(half[stream].tokens.labels != IGNORE).sum() for half in halves]
-        assert counts[0] != counts[1], "a mean of means would be another one"
-    batch = {name: joined(*(half[name] for half in halves)) for name in halves[0]}
+        counts = {int((part[stream].tokens.labels != IGNORE).sum()) for part in parts}
+        assert len(counts) > 1, "a mean of means would be another one"
+    batch = {name: joined([part[name] for part in parts]) for name in parts[0]}
     model = build(config).double()
     losses, _ = Pretraining(model, config)(batch, {objective: 1.0}, (0, ranks.STEP))
     torch.stack([*losses.values()]).sum().backward()
-    for rank in launched[1]:
-        found = rank["gradients"][objective]
+    for rank in two if world == 2 else four:
+        found = rank[way][objective]
         assert found["losses"] == pytest.approx({name: loss.item() for name, loss in losses.items()}, rel=1e-6)
         expected = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
         for name, gradient in found["gradients"].items():
@@ -80,9 +108,8 @@ def test_the_gradients_of_two_are_those_of_one_with_both_halves(objective, launc
         assert any(g.abs().max() > 1e-4 for g in expected.values())
 
 
-def test_two_processes_train_one_model(launched):
-    folder, found = launched
-    first, second = (rank["train"] for rank in found)
+def test_two_processes_train_one_model(two, folder):
+    first, second = (rank["train"] for rank in two)
     assert len(first["seen"]) == len(second["seen"]) > 8
     assert not any(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first["seen"], second["seen"], strict=True))
     assert all(torch.equal(t, second["weights"][name]) for name, t in first["weights"].items())
@@ -94,10 +121,69 @@ def test_two_processes_train_one_model(launched):
 
     assert second["written"] == [], "the main process alone writes"
     assert {"config.json", "tokenizer.json", "init.safetensors", "state.pt", "DONE"} <= set(first["written"])
-    plain = [
-        [{k: v for k, v in r.items() if k not in ("seconds", "waited")} for r in rank["records"]]
-        for rank in (first, second)
-    ]
+    plain = [ranks.plain(rank["records"]) for rank in (first, second)]
     assert plain[0] == plain[1], "means over both"
     assert [r["step"] for r in plain[0]] == [0, 1, 0, 1, 2, 3]
     assert [r["step"] for r in run.metrics()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+def test_a_signal_to_one_of_them_ends_all_after_its_step_and_the_run_goes_on_bit_for_bit(way, two, folder):
+    name = Path(way) / "seed0"
+    for rank in two:
+        assert rank[f"{way} said"] == (
+            f"143: saved after step 2 of 4, in {folder / 'left' / name}: the same call goes on from there"
+        )
+        assert [r["step"] for r in rank[f"{way} resumed"]] == [2, 3]
+        assert rank[f"{way} resumed"] == rank[f"{way} straight"][2:]
+    assert [r.get("processes") for r in Run.open(folder / "left" / name).metrics()] == [2, None, None, None]
+    left, straight = (torch.load(folder / kind / name / "state.pt", weights_only=True) for kind in ("left", "straight"))
+    assert left["optimizer"]["state"] and equal(left, straight)
+
+
+def test_sharded_weights_train_what_whole_ones_do(two, folder):
+    runs = [Run.open(folder / "straight" / way / "seed0") for way in ("ddp", "fsdp")]
+    assert runs[0].config.replace({"name": "fsdp"}).fingerprint == runs[1].config.fingerprint
+    for one, other in zip(*(run.metrics() for run in runs), strict=True):
+        for name in one.keys() - {"run", *ranks.TIMES}:
+            assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
+    whole, sharded = (torch.load(run.folder / "state.pt", weights_only=True) for run in runs)
+    shapes = [{name: tensor.shape for name, tensor in state["model"].items()} for state in (whole, sharded)]
+    assert shapes[0] == shapes[1]
+    moments = [state["optimizer"]["state"] for state in (whole, sharded)]
+    assert moments[0].keys() == moments[1].keys()
+    for i, own in moments[0].items():
+        for name, tensor in own.items():
+            torch.testing.assert_close(moments[1][i][name], tensor, rtol=1e-3, atol=1e-6)
+
+
+def test_four_processes_go_on_where_two_were(four, folder):
+    """With a warning, and told in the records."""
+    records = Run.open(folder / "left" / "ddp-others" / "seed0").metrics()
+    assert [r.get("processes") for r in records] == [2, None, 4, None]
+    for rank in four:
+        assert [r["step"] for r in rank["resumed"]] == [2, 3]
+    assert [len(rank["heard"]) for rank in four] == [1, 0, 0, 0], "the main process says so"
+    assert re.search(r"trained by 2 processes and goes on with 4\b.* 4/2 of the samples", four[0]["heard"][0])
+
+
+def test_one_process_goes_on_with_what_two_had_sharded(two, folder):
+    config = ranks.left_config("fsdp-others")
+    with pytest.warns(UserWarning, match=r"was trained by 2 processes and goes on with 1\b.* 1/2 of the samples"):
+        assert [r["step"] for r in pretrain(config, folder / "left")] == [2, 3]
+    records = Run.open(folder / "left" / "fsdp-others" / "seed0").metrics()
+    assert [r.get("processes") for r in records] == [2, None, 1, None]
+
+
+def test_a_killed_process_ends_all_with_a_message_and_the_run_goes_on(folder, trained):
+    began = time.monotonic()
+    done = launch("killed", 2, folder)
+    assert done.returncode != 0 and "Signal 9 (SIGKILL)" in done.stderr
+    assert time.monotonic() - began < 120, "nobody waits for the dead"
+    place = folder / "left" / "killed" / "seed0"
+    assert "step 2: another of the training's processes has ended, or does not answer (" in done.stderr
+    assert f"What was saved stays in {place}, and the same call goes on from there" in done.stderr
+    config = ranks.left_config("killed")
+    with pytest.warns(UserWarning, match="was trained by 2 processes"):
+        assert [r["step"] for r in pretrain(config, folder / "left")] == [2, 3]
+    assert Run.open(place).done

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from multiprocessing.connection import wait
@@ -44,18 +44,26 @@ class Streams(TorchDataset):
     """`streams[step]` is the step's batch; a stream of size 0, or that no source provides, is left out.
 
     Every draw is keyed by (config.seed, split, step, stream, purpose): dropping or resizing a stream leaves the others
-    as they are, and larger pairs, images or texts begin with the items of smaller ones.
+    as they are, and larger pairs, images or texts begin with the items of smaller ones. Of several processes, process
+    `rank` has the items that follow those of the ones before it, with draws of its own: no two share an item, where a
+    source has enough for all.
     """
 
     def __init__(
-        self, config: RunConfig, tokenizer: Tokenizer, split: Split = "train", source: Dataset | None = None
+        self,
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        split: Split = "train",
+        source: Dataset | None = None,
+        rank: int = 0,
     ) -> None:
         """`source`: the data of the config, where they are open already. Raises ConfigError for an unknown dataset and
         one that can feed no stream, ValueError for a tokenizer of another size than the config's."""
         if tokenizer.vocabulary != config.model.text.vocabulary:
             wanted = config.model.text.vocabulary
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
-        self.config, self.tokenizer = config, tokenizer
+        self.config, self.tokenizer, self.rank = config, tokenizer, rank
+        self.seed = seeding.seed(config.seed, rank) if rank else config.seed  # of draws, as masks
         self.split: Split = split
         if source is not None:
             self.source = source
@@ -66,7 +74,8 @@ class Streams(TorchDataset):
         return dataset(self.config)
 
     def __getstate__(self) -> dict:  # a loader process makes its own sources
-        return {"config": self.config, "tokenizer": self.tokenizer, "split": self.split}
+        own = ("config", "tokenizer", "rank", "seed", "split")
+        return {name: getattr(self, name) for name in own}
 
     def __len__(self) -> int:
         return self.config.train.steps
@@ -116,7 +125,7 @@ class Streams(TorchDataset):
 
     def items(self, stream: str, step: int, count: int) -> Iterator[tuple[Source, ItemKey]]:
         """The source and the key of each item of a stream's batch."""
-        for index in range(count):
+        for index in range(self.rank * count, (self.rank + 1) * count):
             key = ItemKey(self.split, self.config.seed, step, index, step / self.config.train.steps)
             yield self.source.source_of(stream, key), key
 
@@ -139,7 +148,7 @@ class Streams(TorchDataset):
         return TokenBatch(padded, mask, self.tokenizer.pad(masked)[0], filled(positions, 0), filled(labels, IGNORE))
 
     def rng(self, step: int, stream: str, purpose: str) -> np.random.Generator:
-        return seeding.rng(self.config.seed, self.split, step, stream, purpose)
+        return seeding.rng(self.seed, self.split, step, stream, purpose)
 
 
 def pixels(examples: Sequence[Example]) -> Tensor:
@@ -177,7 +186,7 @@ class _Reporting(TorchDataset):
         return self.streams[step], self.streams.source.missed()
 
 
-def loader(streams: Streams, start: int = 0) -> Iterator[Batch]:
+def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
     """The batches of the steps from `start` to the last, made ahead by `data.workers` processes (0: in this one). What
     they could not use is left out of `streams.source` when their batch comes: ConfigError where it is too much."""
     config = streams.config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -73,12 +75,13 @@ class TextLayer(nn.Module):
         self,
         x: Tensor,
         bias: Tensor,
-        memory: Tensor | None = None,
+        memory: Callable[[Attention], Tensor] | None = None,
         memory_bias: Tensor | None = None,
         packing: Packing | None = None,
     ) -> Tensor:
-        """x (B, L, D), or packed (T, D); bias (B, 1, 1, L); memory: keys and values (B, S, 2 D) -> as x"""
+        """x (B, L, D), or packed (T, D); bias (B, 1, 1, L); memory: the cross-attention -> its keys and values
+        (B, S, 2 D), made here, since its weights may be at hand in its layer's forward alone (FSDP) -> as x"""
         x = self.norm1(x + self.dropout(self.attention(x, bias, packing=packing)))
         if memory is not None:
-            x = self.cross_norm(x + self.dropout(self.cross(x, memory_bias, memory, packing)))
+            x = self.cross_norm(x + self.dropout(self.cross(x, memory_bias, memory(self.cross), packing)))
         return self.norm2(x + self.dropout(self.mlp(x)))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
-from .attention import additive
+from .attention import Attention, additive
 from .blocks import TextLayer
 from .packing import Packing, take
 from .stacks import AttentionSite, Stack
@@ -82,8 +80,11 @@ class FusionEncoder(nn.Module):
         memory_bias = None if seen is None else additive(torch.cat([torch.ones_like(seen[:, :1]), seen], 1))
         packing = Packing.of(mask) if self.training else None
         x = text if packing is None else packing.pack(text)
-        for layer in cast(Iterable[TextLayer], self.layers):
-            pooled, patches = layer.cross.project(image.pooled), layer.cross.project(image.patches)
-            memory = torch.cat([take(pooled, item)[:, None], take(patches, picture)], 1)
+
+        def memory(cross: Attention) -> Tensor:
+            pooled, patches = cross.project(image.pooled), cross.project(image.patches)
+            return torch.cat([take(pooled, item)[:, None], take(patches, picture)], 1)
+
+        for layer in self.layers:
             x = layer(x, bias, memory, memory_bias, packing)
         return x if packing is None else packing.pad(x)

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 Tokens = Literal["text", "image"]
 
-__all__ = ["AttentionSite", "Stack"]
+__all__ = ["AttentionSite", "Stack", "checkpoint_layers", "layers_of"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,22 @@ class Stack:
     def attention(self, name: str, layer: int | str) -> str:
         """The attention module behind a map and a layer, or "*" for any: "fusion.layers.1.cross"."""
         return f"{self.layer(layer)}.{self.attentions[name].attribute}"
+
+
+def layers_of(model: Any) -> list[nn.Module]:
+    """Of all encoders of an XFM, one after the other."""
+    return [layer for stack in model.stacks.values() for layer in model.get_submodule(stack.layers)]
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Activation checkpointing: each layer of an XFM keeps its inputs alone, and is computed again, with the same
+    draws, when its backward pass needs more."""
+    for layer in layers_of(model):
+        if "forward" not in vars(layer):
+            layer.forward = partial(_again, layer, layer.forward)
+
+
+def _again(layer: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+    if layer.training and torch.is_grad_enabled():
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+    return forward(*args, **kwargs)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import IGNORE, LossOut, TokenBatch
+from ..batch import IGNORE, Images, LossOut, Stream, TokenBatch
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.packing import chosen, take
@@ -70,6 +70,13 @@ class Objective(nn.Module, ABC):
 
     def constrain(self) -> None:
         """Brings its parameters back into their range; called before every training forward."""
+
+    @classmethod
+    def count(cls, batch: Stream, fused: int | None) -> Tensor | int:
+        """Over how much of a stream's batch its loss is a mean, up to a factor. `fused`: how many pairs it sees where
+        it reads "fused" (None: all)."""
+        items = batch.image if isinstance(batch, Images) else batch.tokens.ids
+        return len(items[:fused] if "fused" in cls.reads else items)
 
     @abstractmethod
     def forward(self, flow: Flow) -> LossOut: ...

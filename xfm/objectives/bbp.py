@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -48,6 +50,10 @@ class BBP(Objective):
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = two_layer_head(config.model.text.width, 4)
+
+    @classmethod
+    def count(cls, batch: Any, fused: int | None) -> Tensor:
+        return (~batch.is_image).sum()
 
     def pairing(self, flow: Flow) -> FusionBatch:
         owner = flow.batch.owner

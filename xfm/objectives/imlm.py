@@ -5,10 +5,12 @@ The decoder is tied to the fusion encoder's own word table, which nothing else u
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from ..batch import PAD, FusionBatch, LossOut
+from ..batch import IGNORE, PAD, FusionBatch, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
@@ -32,6 +34,10 @@ class IMLM(Objective):
         text = config.model.text
         self.head = LMHead(text.width, text.vocabulary)
         self.word = nn.Embedding(text.vocabulary, text.width, padding_idx=PAD)
+
+    @classmethod
+    def count(cls, batch: Any, fused: int | None) -> Tensor:
+        return (batch.tokens.labels[:fused] != IGNORE).sum()
 
     def pairing(self, flow: Flow) -> FusionBatch:
         text = flow.masked_text

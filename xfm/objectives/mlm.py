@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ..batch import LossOut
+from typing import Any
+
+from torch import Tensor
+
+from ..batch import IGNORE, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
@@ -25,6 +29,10 @@ class MLM(Objective):
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = LMHead(config.model.text.width, config.model.text.vocabulary)
+
+    @classmethod
+    def count(cls, batch: Any, fused: int | None) -> Tensor:
+        return (batch.tokens.labels != IGNORE).sum()
 
     def forward(self, flow: Flow) -> LossOut:
         states, labels = hidden_tokens(flow.masked_text, flow.batch.tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from ..config_utils import one_of
 from ..flow import Flow
 from ..model import XFM, initialise
 from ..model.attention import weights_joined_once
+from ..model.stacks import checkpoint_layers
 from ..passes import join
 from .registry import OBJECTIVES
 
@@ -70,24 +72,33 @@ class Pretraining(nn.Module):
     def __init__(self, model: XFM, config: RunConfig, mim_teacher: Callable[[Tensor], Tensor] | None = None):
         super().__init__()
         self.model, self.config, self.mim_teacher = model, config, mim_teacher
+        self.layered = config.train.checkpoint_activations or config.train.strategy == "fsdp"
+        if config.train.checkpoint_activations:
+            checkpoint_layers(model)
 
-    def flow(self, batch: Batch, stream: str, on: Iterable[str], key: tuple[object, ...]) -> Flow:
+    def fused(self, stream: str, parts: int = 1) -> int:
+        """How many pairs of each of `parts` parts of a batch go through the fusion encoder; 0: all."""
+        return -(-self.config.data.fusion_batch // parts) if stream == "pairs" else 0
+
+    def flow(self, batch: Batch, stream: str, on: Iterable[str], key: tuple[object, ...], parts: int = 1) -> Flow:
         """The forward pass of one stream, for the losses of `on` that learn from it."""
         losses: dict[str, Any] = dict(self.model.objectives.items())
         active = tuple(name for name in losses if name in on and stream in losses[name].streams)
-        size = self.config.data.fusion_batch
+        size = self.fused(stream, parts)
         return Flow(self.model, batch[stream], self.config.flow, active, (*key, stream), self.mim_teacher, size)
 
     def forward(
-        self, batch: Batch, on: Iterable[str], key: tuple[object, ...]
+        self, batch: Batch, on: Iterable[str], key: tuple[object, ...], parts: int = 1
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """`on`: the losses to compute; `key`: (seed, step[, rank]) of every draw."""
+        """`on`: the losses to compute; `key`: (seed, step[, part]) of every draw; `parts`: of how many parts of a
+        step's batch this is one."""
         for objective in self.model.objectives.values():
             objective.constrain()  # type: ignore[operator]
         losses: dict[str, Tensor] = {}
         report: dict[str, Tensor] = {}
-        flows = {stream: self.flow(batch, stream, on, key) for stream in batch}
-        with weights_joined_once(self.model):
+        flows = {stream: self.flow(batch, stream, on, key, parts) for stream in batch}
+        # a layer that is sharded, or computed again, has its weights within its own forward alone
+        with nullcontext() if self.layered else weights_joined_once(self.model):
             join([*flows.values()])
             for stream, flow in flows.items():
                 for name in flow.active:

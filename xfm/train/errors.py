@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import re
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from ..batch import Stream, normalise
@@ -19,11 +21,12 @@ from ..data.streams import DeadLoader
 from ..files import FileError
 from ..model import XFM
 
-__all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "RunBusy", "RunError", "explain_failures",
+__all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "ProcessLost", "RunBusy", "RunError", "explain_failures",
            "is_out_of_memory", "non_finite_loss"]  # fmt: skip
 
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory")
 ASKED = re.compile(r"allocate ([\d.]+) (bytes|[KMGTPE]iB)")  # as torch and numpy say it
+LOST = re.compile(r"gloo|NCCL|Connection (closed|reset) by peer|Broken pipe")
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 NO_SHARED_MEMORY = re.compile(r"DataLoader worker process.*</torch_\w+>", re.DOTALL)
 SIZES = ("model.vision.width", "model.vision.depth", "model.text.width", "model.text.depth", "model.fusion_depth")
@@ -49,6 +52,10 @@ class LoaderFailed(RuntimeError):
     """A process that makes batches was killed, by somebody or for want of memory, or has no room for a batch."""
 
 
+class ProcessLost(RuntimeError):
+    """Another of the processes that train together has ended, or no longer answers."""
+
+
 @contextmanager
 def explain_failures(config: RunConfig, when: str, folder: Path) -> Iterator[None]:
     """What the machine refuses becomes an error that says when, what is kept, and what to lower."""
@@ -64,6 +71,12 @@ def explain_failures(config: RunConfig, when: str, folder: Path) -> Iterator[Non
                 f"container): data.workers = {config.data.workers} may be lowered in the same run, to 0 for no "
                 "processes"
             )
+        elif is_lost_process(error):
+            better = ProcessLost(
+                f"{when}: another of the training's processes has ended, or does not answer (its own output says why; "
+                f"killed by the system, it says nothing). {kept}, with the same number of processes or another"
+            )
+            warnings.warn(str(better), stacklevel=3)  # the launcher may end this process before its error is told
         else:
             raise
         traceback.clear_frames(error.__traceback__)  # a notebook keeps it, and it activations and loaders
@@ -74,6 +87,11 @@ def is_out_of_memory(error: Exception) -> bool:
     """torch has a class for CUDA's alone; on a CPU and on MPS it raises a bare RuntimeError."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or (type(error) is RuntimeError and NO_MEMORY.search(str(error)) is not None)
+
+
+def is_lost_process(error: Exception) -> bool:
+    """gloo raises a bare RuntimeError."""
+    return isinstance(error, dist.DistError) or (type(error) is RuntimeError and LOST.search(str(error)) is not None)
 
 
 def failed_loader(error: Exception) -> str:

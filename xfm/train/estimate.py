@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,9 @@ from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
+from ..model.stacks import layers_of
 from ..objectives import Pretraining, build, weighted_sum, weights_at
+from .cluster import Cluster, Plan, plan
 from .loop import pretrain
 from .setup import make_accelerator
 
@@ -40,6 +43,7 @@ class Estimate:
     precision: str  # that this machine trains in
     step_seconds: float  # of the probe's mean step, without waiting for data, scaled up to the whole batch
     peak_bytes: float | None  # of the probe, where a GPU told
+    plan: Plan | None = None  # of many GPUs, where they are asked about
 
     def __str__(self) -> str:
         steps, seconds = self.config.train.steps, self.step_seconds * self.config.train.steps
@@ -57,13 +61,15 @@ class Estimate:
             rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
         if self.config.init_from == "stage1":
             rows["before"] = f"stage 1, {self.config.stage1_steps:,} steps, where it is not there yet: not counted here"
+        rows |= {} if self.plan is None else self.plan.rows()
         width = max(map(len, rows))
         return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
 
 
-def estimate(config: RunConfig) -> Estimate:
+def estimate(config: RunConfig, cluster: Cluster | None = None) -> Estimate:
     """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is
     removed. Another network that guides MIM (frozen, teacher) is not counted: the model's own outputs stand in for it.
+    With a `cluster`, also what its GPUs take.
     """
     config = config.replace({"flow.mim_target": "pixels" if config.flow.mim_target == "pixels" else "self"})
     tokenizer, model = dataset(config).tokenizer(), build(config)
@@ -78,7 +84,12 @@ def estimate(config: RunConfig) -> Estimate:
         step_flops, activations = _count(model, part, batch, start, scale, precision)
         run_flops += (end - start) * step_flops
         start = end
+    activations /= config.train.accumulate
     weights = 4.0 * _parameters(model)
+    planned = None
+    if cluster is not None:
+        layers = [_parameters(layer) for layer in layers_of(model)]
+        planned = plan(config, cluster, _parameters(model), layers, activations, step_flops, run_flops)
     memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
     seconds, peak = _timing_run(part)
     by_module = {name: _parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
@@ -93,6 +104,7 @@ def estimate(config: RunConfig) -> Estimate:
         {"no": "fp32"}.get(precision, precision),
         seconds / share,
         peak,
+        planned,
     )
 
 
@@ -122,7 +134,8 @@ def _affordable(config: RunConfig, flops: float) -> RunConfig:
         return config
     sizes = {name: getattr(config.data, name) for name in (*STREAMS, "region_images", "fusion_batch")}
     least = {"region_images": 1}
-    return config.replace({f"data.{n}": max(least.get(n, 2), s // divisor) for n, s in sizes.items() if s})
+    smaller = {f"data.{n}": max(least.get(n, 2), s // divisor) for n, s in sizes.items() if s}
+    return config.replace({"train.shards": 1, "train.accumulate": 1} | smaller)
 
 
 def _phases(config: RunConfig) -> list[int]:
@@ -138,6 +151,7 @@ def _count(
     stream's are scaled up."""
     pretraining, on = Pretraining(model, config).train(), weights_at(config, step)
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    layers = layers_of(model) if config.train.checkpoint_activations else ()
     flops = kept = 0.0
     for name, stream in batch.items():
         sizes: dict[int, int] = {}
@@ -148,12 +162,19 @@ def _count(
                 sizes[storage.data_ptr()] = storage.nbytes()
             return t
 
+        def keep_input(_: Any, args: Any, keep: Any = keep) -> None:
+            keep(args[0])
+
+        # what a layer that is computed again keeps is its input, of which autograd does not tell
+        hooks = [layer.register_forward_pre_hook(keep_input) for layer in layers]
         narrow = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
         with FlopCounterMode(display=False) as counter:
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), narrow:
                 losses, _ = pretraining({name: stream}, on, (config.seed, step))
             if losses:
                 weighted_sum(losses, on).backward()
+        for hook in hooks:
+            hook.remove()
         flops += counter.get_total_flops() * scale[name]
         kept += sum(sizes.values()) * scale[name]
     model.zero_grad()

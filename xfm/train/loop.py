@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Generator
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import torch
@@ -19,7 +21,8 @@ from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
 from .run_lock import RunLock
 from .setup import TrainState, keep_start, make_accelerator, needs_start, prepare, require_startable, stage1_config
-from .signals import ending, uncut
+from .sharding import gathering, is_sharded, unsharded, whole
+from .signals import collected, ending, uncut
 
 __all__ = ["HELD_OUT_BATCHES", "pretrain", "train_to_end"]
 
@@ -78,7 +81,8 @@ def train_to_end(config: RunConfig, root: str | Path) -> Generator[Record]:
 
 def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
     run, config, accelerator = s.run, s.run.config, s.accelerator
-    steps, train = config.train.steps, config.train
+    steps, train, several = config.train.steps, config.train, accelerator.num_processes > 1
+    gather = gathering(accelerator.is_main_process) if is_sharded(s.pretraining) else dict
     records: list[Record] = []  # not saved yet
     probed: list[Record] = [] if s.probe is None or s.done else [s.probe(0)]
 
@@ -87,12 +91,14 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
         if not records or records[-1]["step"] != s.done - 1:  # nothing new, or the weights are half a step ahead
             return
         saved, records[:] = [*records], []  # a save that fails is not tried again: the last one stands
+        weights, moments = map(gather, (s.model.state_dict(), s.optimizer.optimizer.state_dict()))
         if accelerator.is_main_process:
-            run.save(s.model, s.optimizer.optimizer, s.done, {METRICS: saved, PROBES: [*probed]})
+            run.save(weights, moments, s.done, {METRICS: saved, PROBES: [*probed]})
             probed.clear()
 
-    lock.save = save
-    try:
+    lock.save = lock.save if is_sharded(s.pretraining) else save  # sharded, it takes all processes to save
+    # several processes leave after the same step, so a signal between two steps waits for the next one as well
+    with closing(s.batches), collected(second_raises=True) if several else nullcontext([]) as heard:  # type: ignore[type-var]
         for step in range(s.done, steps):
             with lock.step() as interrupted, explain_failures(config, f"step {step}", run.folder):
                 began = time.perf_counter()
@@ -100,31 +106,32 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 waited = time.perf_counter() - began
                 weights = weights_at(config, step)
                 losses, report = s.gradients(batch, weights, (s.seed, step))
-                norm = torch.as_tensor(accelerator.clip_grad_norm_(s.model.parameters(), train.clip))
+                norm = whole(torch.as_tensor(accelerator.clip_grad_norm_(s.model.parameters(), train.clip)))
                 floats = {"loss": weighted_sum(losses, weights), "grad_norm": norm, **losses, **report}
-                told = _floats({**floats, "new": s.left_out.any_new}, accelerator)  # the step's one wait for a GPU
+                floats |= {"new": s.left_out.any_new, "asked": torch.tensor(float(bool(heard or interrupted)))}
+                told = _floats(floats, accelerator)  # the step's one wait for a GPU
                 if not math.isfinite(told["grad_norm"]):
-                    raise non_finite_loss(s.model, batch, losses, step, run.folder)
+                    with unsharded(s.pretraining):
+                        raise non_finite_loss(s.model, batch, losses, step, run.folder)
                 rate = set_rate(s.optimizer, train, step)
                 s.done = step + 1  # from here to its record the step is half done, and not saved
                 s.optimizer.step()
-
-                record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate}
+                record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate} | s.new_processes()
                 held_out = _validate(s) if _due(s.done, train.validate_every, steps) else {}
                 record |= told | held_out
                 record |= s.left_out.record(any_new=record.pop("new") > 0)
+                leaving = [1] * (record.pop("asked") > 0) or ([] if several else interrupted)
                 if s.probe is not None and _due(s.done, train.probe_every, steps):
                     probed.append(s.probe(s.done))
                 record |= {"seconds": time.perf_counter() - began, "waited": waited}
                 records.append(dict(record))
-                if _due(s.done, train.save_every, steps) or interrupted:
+                if _due(s.done, train.save_every, steps) or leaving:
                     save()
+            heard += interrupted
             yield record
-            if interrupted:
+            if leaving:
                 at = f"after step {s.done} of {steps}, in {run.folder}"
-                raise ending(interrupted[0], f"saved {at}: the same call goes on from there")
-    finally:
-        s.batches.close()  # type: ignore[attr-defined]  # ends the loader processes
+                raise ending([*heard, signal.SIGTERM][0], f"saved {at}: the same call goes on from there")
 
 
 def _due(done: int, every: int, steps: int) -> bool:
@@ -150,7 +157,8 @@ def _validate(s: TrainState) -> Record:
     for i in range(HELD_OUT_BATCHES):
         batch = _to_device(s.held_out[config.train.steps + i], s.accelerator.device)  # past the curriculum
         key = (config.seed, "validation", i)
-        losses, report = s.pretraining(batch, weights_at(config, config.train.steps), key)
+        with unsharded(s.pretraining), s.accelerator.autocast():
+            losses, report = s.pretraining(batch, weights_at(config, config.train.steps), key)
         for name, value in _floats({**losses, **report}, s.accelerator).items():
             sums[f"validation/{name}"] = sums.get(f"validation/{name}", 0.0) + value / HELD_OUT_BATCHES
     s.pretraining.train()

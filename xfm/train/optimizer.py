@@ -15,7 +15,7 @@ import torch
 from ..config import TrainConfig
 from ..model import XFM
 
-__all__ = ["make_optimizer", "parameter_groups", "rate", "set_rate"]
+__all__ = ["fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
 
 # The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there.
 _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding).*")
@@ -42,6 +42,12 @@ def make_optimizer(model: XFM, train: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         parameter_groups(model, train), lr=train.lr, betas=(train.beta1, train.beta2), eps=train.eps, fused=True
     )
+
+
+def fuse(adamw: torch.optim.Optimizer) -> None:
+    """Each group in one kernel, but for those in which only some parameters are sharded: that kernel takes one kind."""
+    for group in adamw.param_groups:
+        group["fused"] = len({type(p.data) for p in group["params"]}) == 1
 
 
 def rate(train: TrainConfig, step: int) -> float:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..config import RunConfig, from_json
 from ..config_utils import leaves
@@ -29,7 +30,7 @@ from ..objectives import build
 from ..text import shown
 from . import manifest
 from .errors import RunError, is_out_of_memory
-from .weights import load_into, not_finite, packed, undrawn
+from .weights import load_into, not_finite, packed, packed_state, undrawn
 
 __all__ = ["INIT", "METRICS", "PROBES", "STATE", "WEIGHTS", "Record", "Run", "config_differences",
            "environment"]  # fmt: skip
@@ -160,17 +161,17 @@ class Run:
         self.write({name: "".join(json.dumps(record) + "\n" for record in kept)})
 
     def save(
-        self, model: XFM, optimizer: torch.optim.Optimizer, step: int, lines: Mapping[str, Sequence[Record]]
+        self, weights: dict[str, Tensor], optimizer: dict[str, Any], step: int, lines: Mapping[str, Sequence[Record]]
     ) -> None:
-        """`step` steps are done; `lines`: the records since the last save. state.pt, from which alone a run resumes,
-        comes last: whatever a kill leaves newer than it will be made again."""
+        """State dicts of model and optimizer after `step` steps; `lines`: the records since the last save. state.pt,
+        from which alone a run resumes, comes last: whatever a kill leaves newer than it will be made again."""
         for name, records in lines.items():
             append_json_lines(self.folder / name, records)
         state = {"run": self.config.fingerprint, "step": step}
-        state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        state |= {"model": weights, "optimizer": optimizer}
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        self.write({WEIGHTS: packed(model), STATE: buffer.getbuffer()}, grown=lines)
+        self.write({WEIGHTS: packed_state(weights), STATE: buffer.getbuffer()}, grown=lines)
 
     def resume(self, model: XFM, optimizer: torch.optim.Optimizer) -> int:
         """Loads the last save, if there is one, and returns how many steps are done. RunError where any file of the run

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from ..files import FileError, explain_os_error, write_atomically
 from .errors import RunBusy, RunError
-from .signals import collected, ending_raises, uncut
+from .signals import Terminated, collected, ending_raises, uncut
 
 __all__ = ["RunLock"]
 
@@ -55,6 +55,9 @@ class RunLock:
             return
         try:
             self.leave()
+        except Terminated:
+            if not isinstance(error, Exception):  # which ends the training anyway, and says why
+                raise
         except Exception as second:
             if not isinstance(error, Exception):
                 raise

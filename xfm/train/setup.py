@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from .. import recipes, seeding
+from .. import recipes
 from ..batch import Batch
 from ..config import ConfigError, RunConfig
 from ..data import dataset
@@ -31,12 +32,14 @@ from ..interop.encoders import require_fitting, sources
 from ..model import VISION_ENCODERS, XFM
 from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
 from ..text import parse_json, shown
+from .accumulate import in_one, in_parts
 from .errors import RunError
 from .left_out import LeftOut
-from .optimizer import make_optimizer
+from .optimizer import fuse, make_optimizer
 from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
-from .shards import Losses, Shards, in_one
+from .sharding import plugin, sharded
+from .shards import Losses, Shards
 from .weights import load_into, packed, read_weights
 
 __all__ = ["TrainState", "keep_freed_memory", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare",
@@ -57,12 +60,18 @@ class TrainState:
     pretraining: nn.Module  # ... and as it is trained: wrapped by accelerate
     gradients: Callable[[Batch, dict[str, float], tuple[object, ...]], tuple[Losses, Losses]]  # of a step, into `.grad`
     optimizer: Any
-    batches: Iterator[Batch]  # of the steps that are still to do
+    batches: Generator[Batch]  # of the steps that are still to do
     held_out: Streams
     left_out: LeftOut
     seed: int  # of this process's data and draws
     probe: TrainingProbe | None
     done: int  # steps
+    processes: int  # as the records have it: 1, or what one of them says
+
+    def new_processes(self) -> dict[str, int]:
+        """For the record of the first step that other processes than before do: how many they are."""
+        before, self.processes = self.processes, self.accelerator.num_processes
+        return {} if before == self.processes else {"processes": self.processes}
 
 
 def require_trainable(config: RunConfig) -> None:
@@ -103,8 +112,11 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # losses join and leave
     # accelerate must be told of several processes without a GPU, or each takes itself for the only one
     gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and (gpu is None or gpu.type == "mps")
-    return Accelerator(cpu=several_on_cpu, mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[unused])
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    on_cpu = several and (gpu is None or gpu.type == "mps")
+    plan = plugin() if several and config.train.strategy == "fsdp" else None
+    precision = "bf16" if bf16 else "no"
+    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[unused], fsdp_plugin=plan)
 
 
 def keep_freed_memory() -> None:
@@ -131,24 +143,58 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     probe = None
     if main and config.train.probe_every:
         probe = TrainingProbe(pretraining, _initial_model(run, resumed=False), tokenizer)
-    trained, optimizer = accelerator.prepare(pretraining, optimizer)
+    if accelerator.num_processes > 1 and config.train.strategy == "fsdp":
+        trained, optimizer = sharded(pretraining, optimizer, accelerator)
+    else:
+        trained, optimizer = accelerator.prepare(pretraining, optimizer)
+    fuse(optimizer)
     if _compiles(config, device):
         for encoder in (model.vision, model.text, model.fusion):
             encoder.compile()
     alone_on_cpu = device.type == "cpu" and accelerator.num_processes == 1
     if alone_on_cpu and config.train.shards > 1:
         gradients = Shards(pretraining, config.train.shards, config.train.threads, accelerator.autocast)
+    elif config.train.accumulate > 1:
+        gradients = partial(in_parts, trained, pretraining, config.train.accumulate, accelerator)
     else:
         gradients = partial(in_one, trained, accelerator)
-    # each process draws its own data; one process draws what it always drew
-    rank = accelerator.process_index
-    own = config.replace({"seed": seeding.seed(config.seed, rank)}) if rank else config
-    streams = Streams(own, tokenizer)
-    batches, held_out = loader(streams, done), Streams(own, tokenizer, "validation", streams.source)
+    streams = Streams(config, tokenizer, rank=accelerator.process_index)
+    batches, held_out = loader(streams, done), Streams(config, tokenizer, "validation", streams.source, streams.rank)
     left_out = LeftOut(streams.source, run.metrics() if main else (), accelerator)
+    before = _processes(run, accelerator) if done else 1
     return TrainState(
-        run, accelerator, model, trained, gradients, optimizer, batches, held_out, left_out, own.seed, probe, done
+        run,
+        accelerator,
+        model,
+        trained,
+        gradients,
+        optimizer,
+        batches,
+        held_out,
+        left_out,
+        streams.seed,
+        probe,
+        done,
+        before,
     )
+
+
+def _processes(run: Run, accelerator: Accelerator) -> int:
+    """How many trained the last step, as the records have it where the number changes. Warns where it does now."""
+    told = [next((r["processes"] for r in reversed(run.metrics()) if "processes" in r), 1)]
+    (before,) = broadcast_object_list(told if accelerator.is_main_process else [0])
+    now = accelerator.num_processes
+    if before != now and accelerator.is_main_process:
+        warnings.warn(
+            f"{run.folder}: was trained by {_counted(before)} and goes on with {now}. Each draws a batch of its own, so"
+            f" a step now has {now}/{before} of the samples, and others than it would have; train.lr stays as it is",
+            stacklevel=2,
+        )
+    return before
+
+
+def _counted(processes: int) -> str:
+    return f"{processes} process" if processes == 1 else f"{processes} processes"
 
 
 def _compiles(config: RunConfig, device: torch.device) -> bool:

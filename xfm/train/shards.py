@@ -17,27 +17,15 @@ from threading import BrokenBarrierError
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..batch import IGNORE, Batch, Images, Regions, Stream, Texts, TokenBatch
 from ..objectives import Pretraining, weighted_sum
 from ..peers import Threads, among
 
-__all__ = ["Losses", "Shards", "in_one", "split"]
+__all__ = ["Losses", "Shards", "split"]
 
 Losses = dict[str, Tensor]
-
-
-def in_one(
-    trained: nn.Module, accelerator: Accelerator, batch: Batch, weights: dict[str, float], key: tuple[object, ...]
-) -> tuple[Losses, Losses]:
-    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`."""
-    trained.zero_grad()
-    losses, report = trained(batch, weights, key)
-    if losses:  # a loss may join later
-        accelerator.backward(weighted_sum(losses, weights))
-    return losses, report
 
 
 class Shards:
@@ -48,7 +36,7 @@ class Shards:
     ):
         """`threads`: torch's, in each part (0: torch's own choice); each part enters `autocast()`."""
         self.parameters = [p for p in pretraining.parameters() if p.requires_grad]
-        self.replicas = [_sharing(pretraining, count) for _ in range(count)]
+        self.replicas = [_sharing(pretraining) for _ in range(count)]
         self.autocast = autocast
         self._replicated = [[p for p in r.parameters() if p.requires_grad] for r in self.replicas]
         self.pool = ThreadPoolExecutor(count, "shard", torch.set_num_threads, (threads or torch.get_num_threads(),))
@@ -72,7 +60,7 @@ class Shards:
         try:
             with among(peers):
                 with self.autocast():
-                    losses, report = replica(batch, weights, (*key, peers.rank))
+                    losses, report = replica(batch, weights, (*key, peers.rank), peers.world)
                     total = weighted_sum(losses, weights)
                 if losses:
                     total.backward()
@@ -90,15 +78,13 @@ class Shards:
                 part.grad = None
 
 
-def _sharing(pretraining: Pretraining, count: int) -> Pretraining:
+def _sharing(pretraining: Pretraining) -> Pretraining:
     """Another module of the same weights in the same memory, with gradients of its own."""
-    whole, config = pretraining, pretraining.config
+    whole = pretraining
     shared: dict[int, Any] = {id(b): b for b in whole.buffers()}
     shared[id(whole.mim_teacher)] = whole.mim_teacher
     shared |= {id(p): nn.Parameter(p.data, p.requires_grad) for p in whole.parameters()}
-    replica = copy.deepcopy(whole, shared)
-    replica.config = config.replace({"data.fusion_batch": -(-config.data.fusion_batch // count)})
-    return replica
+    return copy.deepcopy(whole, shared)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from ..model import XFM
 from .errors import RunError
 from .manifest import check
 
-__all__ = ["load_into", "not_finite", "packed", "read_weights", "undrawn"]
+__all__ = ["load_into", "not_finite", "packed", "packed_state", "read_weights", "undrawn"]
 
 DRAWN = (Tensor.uniform_, Tensor.normal_, Tensor.copy_)
 
@@ -35,7 +35,12 @@ class undrawn(TorchFunctionMode):
 
 def packed(model: XFM) -> bytes:
     """Parameters and buffers as the bytes of a safetensors file."""
-    return save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+    return packed_state(model.state_dict())
+
+
+def packed_state(weights: Mapping[str, Tensor]) -> bytes:
+    """The same of a state dict."""
+    return save({name: tensor.contiguous() for name, tensor in weights.items()})
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

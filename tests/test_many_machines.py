@@ -1,0 +1,138 @@
+"""docs/many-machines.md: its examples run; scripts/slurm.sh does what it says, with Slurm's commands played."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xfm.train import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs/many-machines.md").read_text("utf-8")
+SCRIPT = ROOT / "scripts/slurm.sh"
+BLOCKS = re.findall(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+def examples(language: str, kind: str) -> list[str]:
+    return [code for lang, what, code in BLOCKS if (lang, what) == (language, kind)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "widgets")))
+    kept = {k: v for k, v in os.environ.items() if k != "ACCELERATE_USE_CPU" and not k.startswith("SLURM")}
+    return kept | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "XFM_PYTHON": sys.executable} | more
+
+
+def run(command: list[str], cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """A folder of commands that shadow the machine's own."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    return folder
+
+
+def command(tools: Path, name: str, body: str) -> None:
+    (tools / name).write_text(f"#!/bin/bash\n{body}\n", "utf-8")
+    (tools / name).chmod(0o755)
+
+
+def test_the_notebooks_example_trains_one_run(tmp_path: Path) -> None:
+    (code,) = examples("python", "run")
+    (tmp_path / "example.py").write_text(code, "utf-8")
+    done = run([sys.executable, "example.py"], tmp_path, ACCELERATE_USE_CPU="true")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("True\n")
+    records = Run.open(tmp_path / "runs/from-a-notebook/seed0").metrics()
+    assert [r.get("processes") for r in records] == [2, None, None]
+
+
+def test_the_lines_for_torchrun_are_lines_that_it_takes(tools: Path, tmp_path: Path) -> None:
+    """torchrun plays itself up to where the processes would start; `xfm` takes what is left."""
+    from torch.distributed.run import config_from_args, get_args_parser
+
+    from xfm import cli
+
+    command(tools, "torchrun", 'printf "%s\\n" "$@"')
+    lines = [block for kind in ("", "run", "node") for block in examples("bash", kind) if "torchrun" in block]
+    assert len(lines) == 3
+    for line in lines:
+        path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        said = run(["bash", "-c", line], tmp_path, PATH=path, NODE_RANK="2", FIRST_NODE="node0")
+        args = get_args_parser().parse_args(said.stdout.split("\n")[:-1])
+        config, _, rest = config_from_args(args)
+        assert config.nproc_per_node in (2, 8) and args.module and "xfm.cli" in rest
+        assert cli.parse(args.training_script_args)
+        if args.nnodes == "4":
+            assert (config.max_nodes, args.node_rank, args.master_addr) == (4, 2, "node0")
+
+
+@pytest.fixture
+def slurm(tools: Path, tmp_path: Path) -> dict[str, str]:
+    """Slurm's commands as played by bash: srun starts two tasks and hands signals on."""
+    command(tools, "scontrol", f'echo "$@" >>{shlex.quote(str(tmp_path / "scontrol"))}; echo node7; echo node8')
+    command(
+        tools,
+        "srun",
+        """[ "$1" = --kill-on-bad-exit=1 ] && shift
+for i in 0 1; do SLURM_PROCID=$i SLURM_LOCALID=0 SLURM_NNODES=2 "$@" & tasks="$tasks $!"; done
+trap 'kill -TERM $tasks' TERM
+status=0
+for task in $tasks; do
+    while kill -0 $task 2>/dev/null; do wait $task; status=$?; done
+    wait $task || status=$?
+done
+exit $status""",
+    )
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "SLURM_JOB_ID": "77", "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_NTASKS": "2"}
+
+
+def task(tools: Path, tmp_path: Path, body: str) -> None:
+    told = "$RANK of $WORLD_SIZE, $LOCAL_RANK of $LOCAL_WORLD_SIZE, $MASTER_ADDR:$MASTER_PORT: $*"
+    command(tools, "xfm", f'echo "{told}" >>{shlex.quote(str(tmp_path / "tasks"))}\n{body}')
+
+
+def test_the_script_is_bash_and_asks_slurm_to_warn_and_requeue() -> None:
+    assert subprocess.run(["bash", "-n", SCRIPT], check=False).returncode == 0
+    options = re.findall(r"^#SBATCH (\S+)$", SCRIPT.read_text("utf-8"), re.M)
+    assert {"--signal=B:USR1@300", "--requeue"} <= {*options}
+
+
+@pytest.mark.parametrize("status", [0, 1, 143])
+def test_each_task_knows_its_place_and_a_run_that_ends_is_not_queued_again(status, slurm, tools, tmp_path) -> None:
+    task(tools, tmp_path, f"exit {status}")
+    done = run(["bash", str(SCRIPT), "base", "--root", "/shared/my runs"], tmp_path, **slurm)
+    assert done.returncode == status, done.stderr
+    told = sorted((tmp_path / "tasks").read_text("utf-8").splitlines())
+    assert told == [f"{i} of 2, 0 of 1, node7:20077: pretrain base --root /shared/my runs" for i in (0, 1)]
+    assert "requeue" not in (tmp_path / "scontrol").read_text("utf-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize(("status", "queued"), [(143, True), (0, False)], ids=["saved", "just finished"])
+def test_a_warning_ends_every_task_and_queues_the_job_again(number, status, queued, slurm, tools, tmp_path) -> None:
+    ready = [tmp_path / f"ready{i}" for i in range(2)]
+    for each in ready:
+        os.mkfifo(each)
+    body = f"trap 'echo saved >>{tmp_path}/tasks; kill $!; exit {status}' TERM\nsleep 30 &\necho >{tmp_path}/ready$RANK"
+    task(tools, tmp_path, f"{body}\nwait")
+    job = subprocess.Popen(["bash", str(SCRIPT), "base"], cwd=tmp_path, env=environment(**slurm))
+    for each in ready:
+        each.read_text("utf-8")  # waits until the task is there
+    job.send_signal(number)
+    assert job.wait(60) == status
+    assert (tmp_path / "tasks").read_text("utf-8").count("saved") == 2
+    assert ("requeue 77\n" in (tmp_path / "scontrol").read_text("utf-8")) == queued

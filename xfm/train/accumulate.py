@@ -1,0 +1,86 @@
+"""A step's gradient, from its batch at once or in parts one after the other, which need the memory of one part.
+
+Means over samples are those of the whole batch: each part's losses count by its share of what they are means over. ITC
+contrasts, and ITM draws its negatives, within a part: their gradients need all of what they compare at once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import nullcontext
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..batch import Batch
+from ..objectives import OBJECTIVES, Pretraining, weighted_sum
+from ..peers import peers
+from .sharding import average_unsharded, is_sharded
+from .shards import Losses, split
+
+__all__ = ["in_one", "in_parts"]
+
+
+def in_one(
+    trained: nn.Module, accelerator: Accelerator, batch: Batch, weights: dict[str, float], key: tuple[object, ...]
+) -> tuple[Losses, Losses]:
+    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`."""
+    trained.zero_grad()
+    with accelerator.autocast():
+        losses, report = trained(batch, weights, key)
+    if losses:  # a loss may join later
+        accelerator.backward(weighted_sum(losses, weights))
+    if is_sharded(trained):
+        average_unsharded(trained, accelerator)
+    return losses, report
+
+
+def in_parts(
+    trained: nn.Module,
+    pretraining: Pretraining,
+    count: int,
+    accelerator: Accelerator,
+    batch: Batch,
+    weights: dict[str, float],
+    key: tuple[object, ...],
+) -> tuple[Losses, Losses]:
+    """As `in_one`, the batch in `count` parts: sums over them by their shares, without graphs. `pretraining`: what
+    accelerate has wrapped as `trained`."""
+    trained.zero_grad()
+    parts = split(batch, count)
+    shares = _shares(pretraining, parts, weights)
+    sums: tuple[Losses, Losses] = defaultdict(float), defaultdict(float)  # type: ignore[assignment]
+    for i, part in enumerate(parts):
+        # the last one's backward pass averages all over processes; sharded, whole gradients would be kept until then
+        at_once = i + 1 == count or is_sharded(trained)
+        with nullcontext() if at_once else accelerator.no_sync(trained):
+            with accelerator.autocast():
+                losses, report = trained(part, weights, (*key, i), count)
+            losses = {name: loss * shares[name][i] for name, loss in losses.items()}
+            if losses:
+                accelerator.backward(weighted_sum(losses, weights))
+        with torch.no_grad():
+            for name, loss in losses.items():
+                sums[0][name] += loss
+            for name, value in report.items():
+                sums[1][name] += value * shares[name.rpartition("/")[0]][i]
+    if is_sharded(trained):
+        average_unsharded(trained, accelerator)
+    return dict(sums[0]), dict(sums[1])
+
+
+def _shares(pretraining: Pretraining, parts: list[Batch], weights: dict[str, float]) -> dict[str, list[float]]:
+    """By "stream/objective", of each part: a sum over parts with these is the mean over the batch of all processes."""
+    names, counts = list[str](), list[Tensor]()
+    for stream in parts[0]:
+        fused = pretraining.fused(stream, len(parts)) or None
+        for name in pretraining.model.objectives:
+            if name in weights and stream in OBJECTIVES[name].streams:
+                each = [torch.as_tensor(OBJECTIVES[name].count(part[stream], fused)) for part in parts]
+                names.append(f"{stream}/{name}")
+                counts.append(torch.stack(each).to(pretraining.model.device))
+    if not counts:
+        return {}
+    rows = torch.stack(peers().gather(torch.stack(counts))).sum(0).tolist()
+    return {name: [n / max(sum(row), 1) for n in row] for name, row in zip(names, rows, strict=True)}
