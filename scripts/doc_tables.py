@@ -207,7 +207,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: evaluation_table(demo_results(), DEMO),
     "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
     "checkpoint-styles": lambda: styles_table(checkpoint_results()),
-    "styles": lambda: styles_table(from_json(json.dumps(benchmark("styles")["evaluation"]))),
     "styles-study": styles_study_table,
     "language": language_table,
     "profile": profile_table,
