@@ -140,7 +140,7 @@ def test_a_dry_run_says_what_many_gpus_take(monkeypatch, capsys) -> None:
 
 def test_parts_keep_the_activations_of_one(monkeypatch) -> None:
     monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
-    config = SMOKE.replace({"train.shards": 1})
+    config = SMOKE.replace({"data.region_images": 4})
     whole, parts = (estimate(config.replace({"train.accumulate": n})).memory["activations"] for n in (1, 2))
     assert parts == pytest.approx(whole / 2)
 
