@@ -271,7 +271,7 @@ def kinds(step: Step, repeats: int) -> dict[str, dict[str, float]]:
         name = event.name.removeprefix("aten::")
         kind = next(
             (k for k, starts in KINDS.items() if event.name.startswith("aten::") and name.startswith(starts)),
-            "dispatch",
+            "other, dispatch",
         )
         spent[phase]["optimizer" if phase == "optimizer" else kind] += event.self_cpu_time_total / 1e3 / repeats
     counted = {phase: {k: round(v, 2) for k, v in each.items()} for phase, each in spent.items()}
@@ -324,7 +324,7 @@ def figure(sizes: dict[str, Any]) -> Figure:
     """A bar a size: what its step's time is spent on, as a share, over the bar of forward, backward and optimizer."""
     colours = dict(
         zip(
-            [*KINDS, "dispatch"],
+            [*KINDS, "other, dispatch"],
             ["#0072B2", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#999999", "#D9D9D9"],
             strict=True,
         )
