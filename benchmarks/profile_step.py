@@ -337,13 +337,21 @@ def figure(sizes: dict[str, Any]) -> Figure:
         for phase, by_kind in spent.items():
             width = 100 * sum(by_kind.values()) / whole
             axes.barh(row - 0.26, width, 0.3, left, color="white", edgecolor="black", linewidth=0.8)
-            if width > 4:
+            if width > 8:
                 axes.text(left + width / 2, row - 0.26, phase, ha="center", va="center", fontsize=9)
             for kind in colours:
                 share = 100 * by_kind.get(kind, 0.0) / whole
                 axes.barh(row + 0.12, share, 0.44, left, color=colours[kind], edgecolor="white", linewidth=0.5)
                 if share > 3:
-                    axes.text(left + share / 2, row + 0.12, f"{share:.0f}", ha="center", va="center", fontsize=9)
+                    axes.text(
+                        left + share / 2,
+                        row + 0.12,
+                        f"{share:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize=9,
+                        color="white" if kind == "matrix products" else "black",
+                    )
                 left += share
         axes.text(101, row, f"{each['reached']:.0%} of the\nproducts' rate", va="center", fontsize=9)
     axes.set(xlim=(0, 112), yticks=range(len(sizes)), yticklabels=[*sizes], xlabel="% of a step's time, one thread")
