@@ -113,6 +113,8 @@ def test_what_is_said_of_other_hands_is_so() -> None:
     alone, text_alone, image_alone, _ = fluent["openmoji alone"]
     assert f"is named in {naming} % and retrieved in {to_image} to {to_text} %" in text
     assert f"OpenMoji alone names {alone} % of it and retrieves {image_alone} to {text_alone} %" in text
+    again = {(r.task, r.condition): r.value for r in doc_tables.demo_results()}
+    assert all(again[r.task, r.condition] == r.value for r in of["openmoji alone"]), "the demo, trained a second time"
     told = [r for r in of["without fluent"] if r.task.endswith("grounding") and "style: " in r.task]
     assert len(told) == 4 and all(r.high < (r.baseline or 0) for r in told)  # below any object's box
 
