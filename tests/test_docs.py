@@ -169,6 +169,10 @@ def test_costs_are_those_of_the_benchmarks() -> None:
     assert f"a training probe every 50 steps takes {100 * probe['share_of_training']['50']:.1f} % of training" in text
     assert f"a study {100 * study['overhead']['seconds']:.1f} % on top of its trainings" in text
     assert f"opening the checkpoint {load['seconds']:.2f} s" in text
+    busy = doc_tables.benchmark("profile_step_busy")["sizes"]
+    for kind in ("shards", "threads"):
+        ratios = [f"{busy[f'demo, {p}']['faster'][f'step, two {kind}']:.2f}" for p in ("fp32", "bf16")]
+        assert " and ".join(ratios) in text
     for name in ("profile_step", "widgets"):
         assert f"`{doc_tables.benchmark(name)['command']}`" in text
     weights = ROOT / "xfm/pretrained/demo/model.safetensors"
