@@ -115,6 +115,9 @@ def test_what_is_said_of_other_hands_is_so() -> None:
     assert f"OpenMoji alone names {alone} % of it and retrieves {image_alone} to {text_alone} %" in text
     again = {(r.task, r.condition): r.value for r in doc_tables.demo_results()}
     assert all(again[r.task, r.condition] == r.value for r in of["openmoji alone"]), "the demo, trained a second time"
+    low = [100 * r.low for r in of["without fluent"] if r.task.startswith("held-out") and "fluent" in r.condition]
+    high = [100 * r.high for r in of["openmoji alone"] if r.task.startswith("held-out") and "fluent" in r.condition]
+    assert low[0] < high[0] and low[1] > high[1] and low[2] > high[2]  # naming's intervals overlap, retrieval's do not
     told = [r for r in of["without fluent"] if r.task.endswith("grounding") and "style: " in r.task]
     assert len(told) == 4 and all(r.high < (r.baseline or 0) for r in told)  # below any object's box
 
