@@ -5,19 +5,19 @@ from __future__ import annotations
 import base64
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import javascript
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
 
 import xfm
 from xfm import explain, recipes
-from xfm.batch import standardise
-from xfm.config import ConfigError, RunConfig
+from xfm.batch import normalise, standardise
+from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import sentences
@@ -31,9 +31,11 @@ from xfm_widgets.page_model import as_in_page, page_model
 
 TOLERANCE = 1e-4
 DECODE = """
-const bytes = (base64) => { const b = Buffer.from(base64, "base64"); return new Uint8Array(b); };
-const view = (base64) => new DataView(bytes(base64).buffer);
-const floats = (base64) => new Float32Array(bytes(base64).buffer);
+import { createModel } from "./model.js";
+const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
+const coded = (floats) => Buffer.from(floats.buffer, floats.byteOffset, floats.byteLength).toString("base64");
+const payload = { ...data.payload, weights: new DataView(bytes(data.payload.weights).buffer) };
+const model = createModel(payload);
 """
 
 
@@ -41,11 +43,8 @@ def sent(payload: dict[str, Any]) -> dict[str, Any]:
     return payload | {"weights": coded(payload["weights"])}
 
 
-def coded(content: bytes | np.ndarray | torch.Tensor) -> str:
-    """Bytes, or numbers as float32."""
-    if isinstance(content, torch.Tensor):
-        content = content.detach().float().contiguous().numpy()
-    return base64.b64encode(content if isinstance(content, bytes) else content.astype("<f4").tobytes()).decode()
+def coded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 # ---- tokens
@@ -70,8 +69,9 @@ HOSTILE = [
 
 def texts_of_all_kinds() -> list[str]:
     data = dataset(xfm.load("demo").config)
-    captions = [data.world.scene("test", i).caption.text for i in range(2000)]
-    glosses = [s.text for s in sentences("train")[:: len(sentences("train")) // 8000]][:8000]
+    scenes = [data.world.scene("test", i) for i in range(200)]
+    captions = [text for s in scenes for text in (s.caption.text, *(phrase.text for phrase in s.phrases))]
+    glosses = [s.text for s in sentences("train")[:: len(sentences("train")) // 9500]]
     rng = np.random.default_rng(0)
     known = [c for c in map(chr, range(0x20000)) if unicodedata.category(c) not in ("Cn", "Cs")]
     drawn = ["".join(rng.choice(known, 20)) for _ in range(300)]  # of what this Python's Unicode has
@@ -88,3 +88,144 @@ def test_texts_have_the_same_tokens_pieces_and_words() -> None:
         axis = token_axis(lab.tokenizer, text, expected)
         assert ids == expected and cut == lab.tokenizer.encode(text, 30), repr(text)
         assert (tuple(pieces), tuple(owner), tuple(words)) == (axis.pieces, axis.owner, axis.words), repr(text)
+
+
+# ---- pictures
+
+RESIZE = """
+answer(data.map(({ rgba, width, height, side }) =>
+  Buffer.from(prepared(new Uint8Array(Buffer.from(rgba, "base64")), width, height, side)).toString("base64")));
+"""
+
+
+def rgba_pictures() -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    sizes = [(1, 1), (1, 7), (48, 48), (48, 96), (49, 48), (47, 48), (5, 3), (200, 64), (333, 517), (96, 96), (31, 100)]
+    for height, width in [*sizes, *rng.integers(1, 160, (40, 2)).tolist()]:
+        picture = rng.integers(0, 256, (height, width, 4)).astype(np.uint8)
+        if rng.random() < 0.5:  # edges, opaque
+            picture[..., :3] = 255 * (picture[..., :3] > 128)
+            picture[..., 3] = 255
+        yield picture
+
+
+def test_pictures_of_any_size_become_the_same_pixels() -> None:
+    sides = [48, 32, 1, 224]
+    given = [(picture, sides[i % 4]) for i, picture in enumerate(rgba_pictures())]
+    if int(PIL.__version__.partition(".")[0]) < 13:  # which resize what is high in the other order
+        given = [(picture, side) for picture, side in given if len(picture) <= picture.shape[1]]
+    pictures = [{"rgba": coded(p.tobytes()), "width": p.shape[1], "height": p.shape[0], "side": s} for p, s in given]
+    script = "import { prepared } from './picture.js';\n" + RESIZE
+    for (picture, side), found in zip(given, javascript.run(script, pictures), strict=True):
+        expected = prepare(Image.fromarray(picture, "RGBA"), side)
+        np.testing.assert_array_equal(np.frombuffer(base64.b64decode(found), np.uint8), expected.ravel())
+
+
+# ---- outputs
+
+PARITY = (
+    DECODE
+    + """
+answer(data.cases.map(({ rgb, text, patches, pieces }) => {
+  const given = model.inputs(bytes(rgb), text);
+  const maps = { language: [], vision: [], fusion: [], cross: [] };
+  const out = model.outputs(given, { patches, pieces }, maps);
+  const places = given.tokens.ids.keys().filter((place) => place % 9 === 1).toArray();
+  const all = (values) => (values.some((v) => v === null) ? null : Float32Array.from(values.flatMap((v) => [...v])));
+  const found = {
+    text: out.text, image: out.patches, fused: out.fused,
+    text_embedding: model.textEmbedding(out.text), image_embedding: model.imageEmbedding(out.patches),
+    itc: Float32Array.of(model.itc(out)), itm: Float32Array.of(model.itm(out)), box: Float32Array.from(model.box(out)),
+    imlm: all(places.map((place) => model.imlm(out, place))), mlm: all(places.map((place) => model.mlm(out, place))),
+    mim: model.mim(out.patches), pixels: model.pixels(given.rgb),
+    ...Object.fromEntries(Object.entries(maps).map(([name, layers]) => [`map ${name}`, all(layers)])),
+  };
+  return Object.fromEntries(Object.entries(found).map(([name, values]) => [name, coded(values)]));
+}));
+"""
+)
+
+KINDS: dict[str, dict[str, Any]] = {
+    "absolute and relative positions": {},
+    "relative positions, layer scale": {"model.vision.absolute_positions": False, "model.vision.layer_scale": 0.3},
+    "pixels are predicted": {"flow.mim_target": "pixels", "model.vision.image_size": 36, "model.vision.patch_size": 12},
+    "other sizes": {"model.vision.width": 24, "model.vision.heads": 3, "model.text.depth": 1, "model.fusion_depth": 3,
+                    "model.vision.depth": 1, "model.embed_dim": 10, "model.text.intermediate": 50},
+    "bert": {"model.text.encoder": "bert", "model.fusion_depth": 2},
+}  # fmt: skip
+
+
+def small(changes: dict[str, Any]) -> XFM:
+    """Of far from even weights: every parameter is moved, biases and norms too."""
+    sizes = {"model.text.vocabulary": 4096, "data.mask.image_patches": 4}
+    model = build(recipes.smoke().replace(sizes | changes)).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            large = 3.0 if "attention" in name or "cross" in name else 1.0
+            parameter.mul_(large).add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def cases(model: XFM, tokenizer: Tokenizer, count: int) -> list[dict[str, Any]]:
+    """Random pictures, texts of every length, and what is hidden of both; in every third case nothing."""
+    rng, longest = np.random.default_rng(1), model.config.text.positions - 2
+    side, found = model.config.vision.image_size, []
+    for i in range(count):
+        length = 3 + i % (longest - 2)
+        text = " ".join(rng.choice("a the of in on two big and".split(), length - 2))  # a token each
+        assert len(tokenizer.encode(text, 1 << 30)) == length
+        hide = i % 3 > 0
+        patches, pieces = rng.random(model.config.vision.patches) < 0.4 * hide, rng.random(length) < 0.4 * hide
+        picture = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
+        found.append({"rgb": picture, "text": text, "patches": patches, "pieces": pieces})
+    return found
+
+
+def computed(model: XFM, tokenizer: Tokenizer, case: dict[str, Any]) -> dict[str, torch.Tensor]:
+    inputs, heads = explain.make_inputs(model, tokenizer, case["rgb"], case["text"]), model.objectives
+    keep = (~torch.from_numpy(case[name])[None] for name in ("patches", "pieces"))
+    with torch.no_grad(), eval_mode(model), explain.capture(model) as captured:
+        out: Any = inputs.outputs(*inputs.mask(*keep))
+        found = {
+            "text": out.text, "image": out.patches, "fused": out.fused, "itc": out.itc, "itm": out.itm,
+            "text_embedding": heads["itc"].embed_text(out.text[:, 0]),
+            "image_embedding": heads["itc"].embed_image(out.patches.mean(1)),
+            "box": heads["bbp"].boxes(out.fused), "imlm": heads["imlm"].logits(out.fused[:, 1::9]),
+            "mlm": heads["mlm"].head(out.text[:, 1::9], model.text.word.weight), "mim": heads["mim"].head(out.patches),
+            "pixels": standardise(patchify(normalise(torch.from_numpy(case["rgb"]).permute(2, 0, 1)[None]),
+                                           model.config.vision.patch_size)),
+        }  # fmt: skip
+    for name, site in inputs.sites().items():
+        found[f"map {name}"] = torch.stack([captured.weights[module][0] for module in site.modules])
+    return found
+
+
+def differences(model: XFM, tokenizer: Tokenizer, count: int) -> dict[str, float]:
+    """The largest difference of each output, between the page and PyTorch with the page's weights."""
+    given, rounded = cases(model, tokenizer, count), as_in_page(model)
+    plain = [
+        {n: coded(v.tobytes()) if n == "rgb" else v.tolist() if n != "text" else v for n, v in c.items()} for c in given
+    ]
+    found = javascript.run(PARITY, {"payload": sent(page_model(model, tokenizer)), "cases": plain})
+    largest: dict[str, float] = {}
+    for case, outputs in zip(given, found, strict=True):
+        expected = computed(rounded, tokenizer, case)
+        assert expected.keys() == outputs.keys()
+        for name, values in outputs.items():
+            numbers = np.frombuffer(base64.b64decode(values), "<f4")
+            difference = np.abs(numbers - expected[name].numpy().ravel()).max()
+            largest[name] = max(largest.get(name, 0.0), float(difference))
+    return largest
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_output_and_attention_is_pytorchs(kind: str) -> None:
+    largest = differences(small(KINDS[kind]), xfm.load("demo").tokenizer, 62)
+    assert max(largest.values()) < TOLERANCE, largest
+
+
+def test_the_shipped_checkpoint_says_what_it_says_in_pytorch() -> None:
+    lab = xfm.load("demo")
+    largest = differences(lab.model, lab.tokenizer, 62)
+    assert max(largest.values()) < TOLERANCE, largest

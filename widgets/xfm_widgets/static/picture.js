@@ -16,16 +16,20 @@ const BITS = 22; // of Pillow's fixed-point coefficients
 export function prepared(rgba, width, height, side) {
   if (width < 1 || height < 1 || rgba.length !== 4 * width * height)
     throw new RangeError(`${rgba.length} bytes: no RGBA picture of ${width} x ${height} pixels`);
-  const rgb = onWhite(rgba);
   const short = Math.min(width, height);
   // a box of float32, as Pillow has it
-  const box = [(width - short) * 0.5, (height - short) * 0.5].map(Math.fround);
-  const across = resampled(rgb, width, height, box[0], Math.fround(box[0] + short), side);
-  return transposed(
-    resampled(transposed(across, side, height), height, side, box[1], Math.fround(box[1] + short), side),
-    side,
-    side,
-  );
+  const [left, top] = [(width - short) * 0.5, (height - short) * 0.5].map(Math.fround);
+  /** @type {(rgb: Uint8Array, rows: number) => Uint8Array} */
+  const across = (rgb, rows) => resampled(rgb, width, rows, left, Math.fround(left + short), side);
+  /** @type {(rgb: Uint8Array, columns: number) => Uint8Array} */
+  const down = (rgb, columns) => {
+    const rows = resampled(transposed(rgb, columns, height), height, columns, top, Math.fround(top + short), side);
+    return transposed(rows, side, columns);
+  };
+  const rgb = onWhite(rgba);
+  // Pillow 13: what is much higher than wide is made lower first; the bytes in between are rounded, so order matters
+  if (height - side > Math.max(0, 2 * (width - side))) return across(down(rgb, width), side);
+  return down(across(rgb, height), side);
 }
 
 /**

@@ -33,12 +33,22 @@ export function createTokenizer({ vocabulary, merges, special, lower, space }) {
   const names = [...stripsLeft.keys()].sort((a, b) => b.length - a.length);
   const specials = new RegExp(names.map((name) => name.replace(/[^\w]/gu, "\\$&")).join("|"), "g");
   const maskId = vocabulary.length - 1;
+  /** @type {Map<string, string[]>} */
+  const known = new Map(); // parts that were joined before
 
   /**
    * The letters of a part, joined as the merges say, the earliest merge first
    * @param {string[]} letters
    */
   function joined(letters) {
+    const part = letters.join("");
+    const tokens = known.get(part) ?? merged(letters);
+    known.set(part, tokens);
+    return tokens;
+  }
+
+  /** @param {string[]} letters */
+  function merged(letters) {
     let parts = letters;
     for (;;) {
       let best = Number.POSITIVE_INFINITY;
