@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -20,16 +21,19 @@ import torch
 import xfm
 from xfm.evaluation import evaluate
 from xfm.evaluation.result import Result
-from xfm.text import parse_json
 from xfm_widgets.base import script_json
 from xfm_widgets.page_model import as_in_page, page_model
 
 TASKS = ("retrieval", "grounding", "imlm")
 SHOWN = {  # task, condition, metric
-    ("retrieval, text to image", "", "R@1"),
-    ("retrieval, image to text", "", "R@1"),
-    ("grounding", "", "acc@0.5"),
-    ("grounding (several objects)", "", "acc@0.5"),
+    *(
+        (f"{way}{kind}", "ITC", "R@1")
+        for way in ("text to image", "image to text")
+        for kind in ("", " (random gallery)")
+    ),
+    *((way, "ITM re-ranked", "R@1") for way in ("text to image", "image to text")),
+    *((f"grounding{kind}", "", metric) for kind in ("", " (several objects)") for metric in ("acc@0.5", "mean IoU")),
+    ("grounding (harder pictures)", "hard", "acc@0.5"),
     ("masked names", "right picture", "accuracy"),
 }
 
@@ -53,15 +57,15 @@ def main() -> None:
     ]  # fmt: skip
     result = {
         "command": "python benchmarks/page_quality.py",
-        "versions": {"python": platform.python_version(), "torch": version("torch"), "xfm": version("xfm")},
-        "machine": torch.backends.cpu.get_cpu_capability(),
+        "versions": {"python": platform.python_version(), "torch": version("torch")},
+        "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
         "parameters": sum(p.numel() for p in lab.model.parameters()),
         "bytes": {"weights": len(payload["weights"]), "as text in a page": len(script_json(payload))},
         "quality": rows,
     }
     args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     for row in rows:
-        print(row["task"], row["metric"], f"{row['checkpoint']:.4f} -> {row['page']:.4f}")
+        print(row["task"], row["condition"], row["metric"], f"{row['checkpoint']:.4f} -> {row['page']:.4f}")
 
 
 def key(result: Result) -> tuple[str, str, str]:

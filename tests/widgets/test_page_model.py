@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import xfm
+import xfm_widgets as xw
 from xfm import explain, recipes
 from xfm.batch import normalise, standardise
 from xfm.config import ConfigError
@@ -28,6 +29,7 @@ from xfm.model.modes import eval_mode
 from xfm.model.vision import patchify
 from xfm.objectives import build
 from xfm_widgets.page_model import as_in_page, page_model
+from xfm_widgets.traces import packed
 
 TOLERANCE = 1e-4
 DECODE = """
@@ -49,14 +51,12 @@ def coded(content: bytes) -> str:
 
 # ---- tokens
 
-TOKENIZE = (
-    """
+TOKENIZE = """
 import { createTokenizer } from "./tokenizer.js";
 const tokenizer = createTokenizer(data.tokenizer);
 answer(data.texts.map((text) => { const { ids, pieces, owner, words } = tokenizer.tokens(text, 1e9);
   return [ids, pieces, owner, words, tokenizer.encode(text, 30)]; }));
 """
-)
 HOSTILE = [
     "a", " a", "a ", "  a  b\t\nc\r\n", "\x00", "a\x00b\x01", "\x85a\x85 b", "\ufeffa \ufeff", "\x1c a \x1f b",
     "don't we'll I'M they'VE it''s 's", "x" * 3000, "ab " * 800, "\u200d\u200b", "😀", "👩‍👩‍👧‍👦 family 🏳️‍🌈", "é e\u0301 \u0301",
@@ -229,3 +229,119 @@ def test_the_shipped_checkpoint_says_what_it_says_in_pytorch() -> None:
     lab = xfm.load("demo")
     largest = differences(lab.model, lab.tokenizer, 62)
     assert max(largest.values()) < TOLERANCE, largest
+
+
+# ---- attribution
+
+ATTRIBUTE = (
+    DECODE
+    + """
+import * as attribution from "./attribute.js";
+answer(data.cases.map(({ rgb, text, objects }) => {
+  const given = model.inputs(bytes(rgb), text);
+  const group = attribution.objectGroups(model.grid ** 2, objects);
+  const of = (score) => ({
+    occlusion: attribution.occlusion(model, given, score),
+    ablation: attribution.ablation(model, given, score),
+    "object ablation": attribution.ablation(model, given, score, group),
+    shapley: attribution.shapley(model, given, score, payload.shapley),
+  });
+  const found = { itm: { ...of(model.itm), rollout: attribution.rollout(model, given),
+                         "raw attention": attribution.rawAttention(model, given) },
+                  itc: of(model.itc), "box x": of((out) => model.box(out)[0]) };
+  return Object.fromEntries(Object.entries(found).map(([target, methods]) => [target, Object.fromEntries(
+    Object.entries(methods).map(([name, { pieces, patches }]) => [name, [[...pieces], [...patches]]]))]));
+}));
+"""
+)
+
+
+def test_attributions_without_gradients_are_those_of_python() -> None:
+    model, lab = small({"model.vision.image_size": 24, "model.fusion_depth": 2}), xfm.load("demo")
+    rounded, rng = as_in_page(model), np.random.default_rng(0)
+    given = [
+        (rng.integers(0, 256, (24, 24, 3)).astype(np.uint8), text)
+        for text in ("a big crocodile on the left", "two lions , unbelievably many !")
+    ]
+    masks = {"one": np.zeros((24, 24), bool), "two": np.zeros((24, 24), bool)}
+    masks["one"][:16, :8], masks["two"][8:, 4:] = True, True
+    sides = [explain.make_inputs(rounded, lab.tokenizer, image, text, objects=masks) for image, text in given]
+    patches = [np.flatnonzero(mask).tolist() for mask in sides[0].object_patches().values()]
+    plain = [{"rgb": coded(image.tobytes()), "text": text, "objects": patches} for image, text in given]
+    found = javascript.run(ATTRIBUTE, {"payload": sent(page_model(model, lab.tokenizer)), "cases": plain})
+    for (image, text), by_target in zip(given, found, strict=True):
+        for target, by_method in by_target.items():
+            inputs = explain.make_inputs(rounded, lab.tokenizer, image, text, target, masks)
+            for method, rows in by_method.items():
+                expected = explain.attribute(inputs, method)
+                np.testing.assert_allclose(rows[0], expected.text, atol=TOLERANCE, err_msg=f"{target}, {method}")
+                np.testing.assert_allclose(rows[1], expected.patches, atol=TOLERANCE, err_msg=f"{target}, {method}")
+
+
+# ---- what the views ask
+
+QUESTIONS = (
+    DECODE
+    + """
+import { ground, guess, removal, similarities, trace } from "./questions.js";
+const plain = (value) => value instanceof DataView ? coded(value)
+  : Array.isArray(value) ? value.map(plain)
+  : value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)])) : value;
+const { text, phrase, hidden, removed } = data;
+const rgb = bytes(data.rgb), given = model.inputs(rgb, text);
+const { answer: guesses, pixels } = guess(model, given, hidden);
+answer(plain({
+  ground: ground(model, rgb, phrase), guess: guesses, pixels: new DataView(pixels.buffer), trace: trace(model, rgb, text),
+  removal: removal(model, given, removed, { all: data.patches }),
+  similarities: [...similarities(model, text, [model.imageEmbedding(model.encodeImage(model.embedImage(rgb)))])],
+}));
+"""
+)
+
+
+def near(found: Any, expected: Any, where: str = "") -> None:
+    """The same JSON, numbers within 1e-4; bytes as float32, or where they are codes of weights within one."""
+    if isinstance(expected, dict):
+        assert found.keys() >= expected.keys(), where
+        for key, value in expected.items():
+            near(found[key], value, f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), where
+        for i, value in enumerate(expected):
+            near(found[i], value, f"{where}[{i}]")
+    elif isinstance(expected, bytes):
+        code = where.endswith((".codes", ".weights", ".image", "pixels"))
+        kind, most = (np.uint8, 1) if code else (np.float32, TOLERANCE)
+        numbers = np.frombuffer(base64.b64decode(found), kind).astype(float)
+        np.testing.assert_allclose(numbers, np.frombuffer(expected, kind).astype(float), atol=most, err_msg=where)
+    elif isinstance(expected, float):
+        assert abs(found - expected) < TOLERANCE, where
+    else:
+        assert found == expected, where
+
+
+def test_views_are_told_what_python_tells_them() -> None:
+    lab = xfm.load("demo")
+    scene, model = lab.scene(7, objects=2), as_in_page(lab.model)
+    text, phrase = scene.caption.text, scene.phrases[0].text
+    inputs = explain.make_inputs(model, lab.tokenizer, scene.image, text)
+    hidden, removed = {"patches": [0, 7, 8, 9], "pieces": [0, 2, 3]}, {"words": [1], "objects": ["all"], "patches": [3]}
+    patches = list(range(10, 20))
+    found = javascript.run(
+        QUESTIONS,
+        {"payload": sent(page_model(lab.model, lab.tokenizer)), "rgb": coded(inputs.image.tobytes()), "text": text,
+         "phrase": phrase, "hidden": hidden, "removed": removed, "patches": patches},
+    )  # fmt: skip
+    pad = xw.GroundingPad(scene.image, {phrase: (0, 0, 9, 9)}, explain.box_predictor(model, lab.tokenizer, scene.image))
+    near(found["ground"], {**pad.found[phrase], "iou": None}, "ground")
+    view = xw.MaskPlayground.of(model, lab.tokenizer, scene.image, text, hidden_patches=hidden["patches"])
+    view.hidden_pieces = hidden["pieces"]
+    near(found["guess"], view.answer, "guess")
+    near(found["pixels"], view.pixels, "pixels")
+    traced = explain.trace(model, lab.tokenizer, scene.image, text)
+    near(found["trace"], {"trace": packed(traced), "scores": traced.scores}, "trace")
+    gone = torch.isin(torch.arange(36), torch.tensor([*patches, 3]))
+    effects = explain.removal_effects(inputs, gone, [inputs.words.words[1]])
+    change = {name: found["removal"]["after"][name] - found["removal"]["before"][name] for name in effects}
+    near(change, effects, "removal")
+    near(found["similarities"], [traced.scores["itc"]], "similarities")

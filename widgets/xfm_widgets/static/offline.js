@@ -2,7 +2,7 @@
 // The same view in a page of its own: no Jupyter, no kernel, no network.
 import { node } from "./dom.js";
 
-/** @import { Model, View } from "./model.d.ts" */
+/** @import { Model, View } from "./host.d.ts" */
 
 /**
  * @template Traits

@@ -26,10 +26,10 @@ export function prepared(rgba, width, height, side) {
     const rows = resampled(transposed(rgb, columns, height), height, columns, top, Math.fround(top + short), side);
     return transposed(rows, side, columns);
   };
-  const rgb = onWhite(rgba);
+  const whole = onWhite(rgba);
   // Pillow 13: what is much higher than wide is made lower first; the bytes in between are rounded, so order matters
-  if (height - side > Math.max(0, 2 * (width - side))) return across(down(rgb, width), side);
-  return down(across(rgb, height), side);
+  if (height - side > Math.max(0, 2 * (width - side))) return across(down(whole, width), side);
+  return down(across(whole, height), side);
 }
 
 /**
