@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import javascript
 import numpy as np
@@ -59,17 +63,20 @@ answer(data.texts.map((text) => { const { ids, pieces, owner, words } = tokenize
 """
 HOSTILE = [
     "a", " a", "a ", "  a  b\t\nc\r\n", "\x00", "a\x00b\x01", "\x85a\x85 b", "\ufeffa \ufeff", "\x1c a \x1f b",
-    "don't we'll I'M they'VE it''s 's", "x" * 3000, "ab " * 800, "\u200d\u200b", "😀", "👩‍👩‍👧‍👦 family 🏳️‍🌈", "é e\u0301 \u0301",
-    "ÀÉÎÕÜ", "İstanbul ΣΑΣ ẞ ŉ ǅ", "שלום עולם", "مرحبا بالعالم", "\u202eabc\u202c", "中文 字 漢字kana カナ", "１２３ ½ ² Ⅷ ٣",
-    "<s>", "</s>", "<pad> a <pad>", "a <mask> b", "a  <mask>  b<mask>c", "<MASK> <S>", "<unk><unk>", "<mas", "a<s>b </s>",
-    "!?.,;:", "a_b __ -_-", "\u3000a\u3000b\u2003", "\xa0a\xa0\xa0b", "\u1680 \u180e", "\U00010400 \U0001d400", "\uffff\ufdd0",
-    "ﬁ ﬀ", "a\u0300\u0301\u0302" * 50, "0" * 500, "Zalgo t\u0335\u0310e\u0336x\u0337t", "ok\u2028line\u2029para", "\U0010ffff",
+    "don't we'll I'M they'VE it''s 's", "x" * 3000, "ab " * 800, "\u200d\u200b", "\U0001f600",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 family \U0001f3f3\ufe0f\u200d\U0001f308",
+    "\xe9 e\u0301 \u0301", "ÀÉÎÕÜ", "İstanbul ΣΑΣ ẞ ŉ ǅ", "שלום עולם", "مرحبا بالعالم", "\u202eabc\u202c",
+    "\u4e2d\u6587 \u5b57 \u6f22\u5b57kana \u30ab\u30ca", "\uff11\uff12\uff13 \xbd \xb2 \u2167 \u0663", "<s>", "</s>",
+    "<pad> a <pad>", "a <mask> b", "a  <mask>  b<mask>c", "<MASK> <S>", "<unk><unk>", "<mas", "a<s>b </s>", "!?.,;:",
+    "a_b __ -_-", "\u3000a\u3000b\u2003", "\xa0a\xa0\xa0b", "\u1680 \u180e", "\U00010400 \U0001d400", "\uffff\ufdd0",
+    "\ufb01 \ufb00", "a\u0300\u0301\u0302" * 50, "0" * 500, "Zalgo t\u0335\u0310e\u0336x\u0337t",
+    "ok\u2028line\u2029para", "\U0010ffff",
 ]  # fmt: skip
 
 
 def texts_of_all_kinds() -> list[str]:
     data = dataset(xfm.load("demo").config)
-    scenes = [data.world.scene("test", i) for i in range(200)]
+    scenes = [data.world.scene("test", i) for i in range(60)]
     captions = [text for s in scenes for text in (s.caption.text, *(phrase.text for phrase in s.phrases))]
     glosses = [s.text for s in sentences("train")[:: len(sentences("train")) // 9500]]
     rng = np.random.default_rng(0)
@@ -88,6 +95,51 @@ def test_texts_have_the_same_tokens_pieces_and_words() -> None:
         axis = token_axis(lab.tokenizer, text, expected)
         assert ids == expected and cut == lab.tokenizer.encode(text, 30), repr(text)
         assert (tuple(pieces), tuple(owner), tuple(words)) == (axis.pieces, axis.owner, axis.words), repr(text)
+
+
+@pytest.mark.parametrize("text", ["", " \t\u2003\x1f", "a \ud800 b", "\udfff", "a " * 300])
+def test_what_is_no_text_is_refused_on_both_sides(text: str) -> None:
+    lab = xfm.load("demo")
+    with pytest.raises(ConfigError):
+        lab.inputs(np.zeros((48, 48, 3), np.uint8), text)
+    script = """
+import { createTokenizer } from "./tokenizer.js";
+try { createTokenizer(data.tokenizer).tokens(data.text, 62); answer("taken"); }
+catch (error) { answer(error instanceof RangeError); }
+"""
+    assert javascript.run(script, {"tokenizer": page_model(lab.model, lab.tokenizer)["tokenizer"], "text": text})
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"normalizer": {"type": "NFC"}}, "NFC"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
+        ({"model": {"type": "WordPiece"}}, "WordPiece"),
+        ({"model": {"byte_fallback": True}}, "byte_fallback"),
+        ({"model": {"end_of_word_suffix": "</w>"}}, "end_of_word_suffix"),
+        ({"added_tokens": [{"rstrip": True}]}, "<s>"),
+    ],
+)
+def test_a_tokenizer_that_the_page_does_not_know_is_refused(changes: dict[str, Any], named: str) -> None:
+    lab = xfm.load("demo")
+    tree = json.loads(lab.tokenizer.backend.to_str())
+    for key, change in changes.items():
+        if isinstance(change, list):
+            tree[key][0] |= change[0]
+        else:
+            tree[key] = (tree[key] or {}) | change
+    backend = SimpleNamespace(to_str=lambda: json.dumps(tree))
+    with pytest.raises(ConfigError, match=f"tokenizer.*{re.escape(named)}"):
+        page_model(lab.model, SimpleNamespace(backend=backend))  # type: ignore[arg-type]
+
+
+def test_an_encoder_that_the_page_does_not_know_is_refused() -> None:
+    lab = xfm.load("demo")
+    config = lab.model.config
+    other = replace(config, vision=replace(config.vision, encoder="open_clip"))
+    with pytest.raises(ConfigError, match=re.escape("encoder = 'open_clip'")):
+        page_model(SimpleNamespace(config=other), lab.tokenizer)  # type: ignore[arg-type]
 
 
 # ---- pictures
@@ -183,7 +235,7 @@ def cases(model: XFM, tokenizer: Tokenizer, count: int) -> list[dict[str, Any]]:
 
 
 def computed(model: XFM, tokenizer: Tokenizer, case: dict[str, Any]) -> dict[str, torch.Tensor]:
-    inputs, heads = explain.make_inputs(model, tokenizer, case["rgb"], case["text"]), model.objectives
+    inputs, heads = explain.make_inputs(model, tokenizer, case["rgb"], case["text"]), cast(Any, model.objectives)
     keep = (~torch.from_numpy(case[name])[None] for name in ("patches", "pieces"))
     with torch.no_grad(), eval_mode(model), explain.capture(model) as captured:
         out: Any = inputs.outputs(*inputs.mask(*keep))
@@ -284,14 +336,18 @@ QUESTIONS = (
     DECODE
     + """
 import { ground, guess, removal, similarities, trace } from "./questions.js";
-const plain = (value) => value instanceof DataView ? coded(value)
-  : Array.isArray(value) ? value.map(plain)
-  : value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)])) : value;
+const plain = (value) => {
+  if (value instanceof DataView) return coded(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (!value || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+};
 const { text, phrase, hidden, removed } = data;
 const rgb = bytes(data.rgb), given = model.inputs(rgb, text);
 const { answer: guesses, pixels } = guess(model, given, hidden);
 answer(plain({
-  ground: ground(model, rgb, phrase), guess: guesses, pixels: new DataView(pixels.buffer), trace: trace(model, rgb, text),
+  ground: ground(model, rgb, phrase), guess: guesses, pixels: new DataView(pixels.buffer),
+  trace: trace(model, rgb, text),
   removal: removal(model, given, removed, { all: data.patches }),
   similarities: [...similarities(model, text, [model.imageEmbedding(model.encodeImage(model.embedImage(rgb)))])],
 }));

@@ -50,7 +50,7 @@ function remembering(traits) {
  * @param {unknown} value
  * @returns {unknown}
  */
-function decoded(value) {
+export function decoded(value) {
   if (Array.isArray(value)) return value.map(decoded);
   if (!value || typeof value !== "object") return value;
   if ("$bytes" in value) return bytes(String(value.$bytes));
