@@ -71,6 +71,7 @@ def page(lab: Any) -> str:
         view=script_json(page_model(lab.model, lab.tokenizer)),
         state=script_json(lab.scene(0).image.tobytes()),
         licence="null",
+        kernel="",
     )
 
 

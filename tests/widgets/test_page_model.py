@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import sentences
-from xfm.explain.token_axes import token_axis
+from xfm.explain.token_axes import TokenAxis, token_axis
 from xfm.images import prepare
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
@@ -36,6 +37,7 @@ from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.traces import packed
 
 TOLERANCE = 1e-4
+AXIS = TokenAxis(("<s>", "a", "</s>"), (-1, 0, -1), ("a",))
 DECODE = """
 import { createModel } from "./model.js";
 const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
@@ -401,3 +403,32 @@ def test_views_are_told_what_python_tells_them() -> None:
     change = {name: found["removal"]["after"][name] - found["removal"]["before"][name] for name in effects}
     near(change, effects, "removal")
     near(found["similarities"], [traced.scores["itc"]], "similarities")
+
+
+# ---- files that hold the model
+
+
+def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    scene = lab.scene(0)
+    views = (
+        xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text),
+        xw.GroundingPad.of(lab.model, lab.tokenizer, scene.image, explain.phrase_boxes(scene)),
+    )
+    for view in views:
+        without, alive = (
+            view.to_html(tmp_path / "view.html", model=model).read_text("utf-8") for model in (False, True)
+        )
+        assert "createModel" not in without and len(without) < 500_000
+        assert 4_000_000 < len(alive) < 6_000_000 and "$alive." in alive
+
+
+def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    scene = lab.scene(0)
+    predict = explain.box_predictor(lab.model, lab.tokenizer, scene.image)
+    views = (xw.GroundingPad(scene.image, {}, predict), xw.MaskPlayground(np.zeros((8, 8, 3), np.uint8), AXIS, 2, None))
+    for view in views:
+        with pytest.raises(ConfigError, match=rf"model = True: must be False: only what {type(view).__name__}.of\("):
+            view.to_html(tmp_path / "view.html", model=True)
+        assert not (tmp_path / "view.html").exists()

@@ -349,6 +349,14 @@ class PageConfig(TypedDict):
     heads: list[str]  # losses whose heads it has
 
 
+class MaskConfigPayload(TypedDict):
+    patches: int  # of a picture, hidden at random
+    smallest: int  # patches of a block
+    share: float  # of a text's pieces ...
+    most: int
+    spans: float  # ... that share of which grow
+
+
 class PageModelPayload(TypedDict):
     config: PageConfig
     tensors: dict[str, PackedTensor]  # by the parameter's name

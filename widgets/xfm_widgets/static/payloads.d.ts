@@ -320,6 +320,14 @@ export interface PageConfig {
   heads: string[];
 }
 
+export interface MaskConfigPayload {
+  patches: number;
+  smallest: number;
+  share: number;
+  most: number;
+  spans: number;
+}
+
 export interface PageModelPayload {
   config: PageConfig;
   tensors: Record<string, PackedTensor>;
