@@ -20,7 +20,7 @@ import anywidget
 import traitlets
 from IPython.display import display
 
-from xfm.config_utils import ConfigError, unknown_field
+from xfm.config_utils import ConfigError, require, unknown_field
 from xfm.files import write_atomically
 from xfm.plots.colours import PALETTE
 from xfm.text import printable
@@ -38,6 +38,7 @@ __all__ = ["View"]
 LONGEST = 2000  # characters of an error, in the view
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
+ALIVE = STATIC / "alive.js"  # answers it there
 PROTOTYPE = re.compile('(?<=[{ ])"__proto__":')  # a key, which an expression would not take as one
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
            "blue": "blue", "orange": "orange", "green": "green", "purple": "purple", "grey": "grey"}  # fmt: skip
@@ -53,7 +54,7 @@ PAGE = """<!doctype html>
 <main id="view"></main>
 <script type="module">
 {modules}
-{call}({view}, {state}, {licence}, document.getElementById("view"));
+{call}({view}, {state}, {licence}, document.getElementById("view"){kernel});
 </script>
 </html>
 """
@@ -103,22 +104,33 @@ class View(anywidget.AnyWidget):
         """What is shown, as a table."""
         raise NotImplementedError
 
-    def to_html(self, path: str | Path) -> Path:
+    def to_html(self, path: str | Path, model: bool = False) -> Path:
         """Writes one file that shows this view without a kernel and without a network, and returns its path. What needs
-        a model is absent there, and says so. FileError where the system refuses the file; an old one is kept then."""
+        a model is absent there, and says so, unless the file holds the `model` (4 MB for the shipped checkpoint), which
+        then answers as Python would. FileError where the system refuses the file; an old one is kept then. ConfigError
+        for the model of a view that has none, or one that no page can run (see docs/page-model.md)."""
+        kernel = self._kernel() if model else ""
+        require(bool(kernel) or not model, "model", model, f"False: {self._WITHOUT_MODEL}")
         path, kept = Path(path), ("layout", "tooltip", "tabbable")
         state = {n: v for n, v in self.get_state().items() if n not in kept and not n.startswith("_")}
         page = PAGE.format(
             title=html.escape(type(self).__name__),
             css=str(self._css),
-            modules=esm.join(self._script, OFFLINE),
+            modules=esm.join(self._script, OFFLINE, *([ALIVE] if model else [])),
             call=esm.export(OFFLINE, "offline"),
             view=esm.export(self._script),
             state=script_json(state),
             licence=script_json(f"Data: {self.credit}" if self.credit else ""),
+            kernel=kernel and f", {kernel}",
         )
         write_atomically(path, page)
         return path
+
+    _WITHOUT_MODEL: ClassVar[str] = "this view asks no model"
+
+    def _kernel(self) -> str:
+        """What answers the view in a file with the model: an expression, of `static/alive.js`; "" where nothing can."""
+        return ""
 
     # ---- what comes from Python and from the page
 
@@ -203,6 +215,11 @@ def script_json(value: Any) -> str:
     text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
     text = PROTOTYPE.sub('["__proto__"]:', text)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def decoded_json(value: Any) -> str:
+    """The same with each bytes as a DataView, in a page that has offline.js."""
+    return f"{esm.export(OFFLINE, 'decoded')}({script_json(value)})"
 
 
 def encoded(value: Any) -> dict[str, str]:

@@ -11,17 +11,20 @@ import traitlets
 
 from xfm.config import ConfigError
 from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.images import ImageLike, pixels, prepare
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.text import shown
 
-from . import figures
-from .base import View, encodable
+from . import esm, figures
+from .base import ALIVE, View, decoded_json, encodable
 from .choices import Place, Text, told
+from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from xfm.model import XFM
 
     Ground = Callable[[str], Mapping[str, Any]]
 
@@ -68,6 +71,27 @@ class GroundingPad(View):
         self.observe(lambda _: self._ask(self.phrase), "phrase")
         if not self.message:
             self._ask(self.phrase)
+
+    @classmethod
+    def of(
+        cls, model: XFM, tokenizer: Any, image: ImageLike, boxes: Mapping[str, Sequence[float]], **traits: Any
+    ) -> GroundingPad:
+        """Any image (see `xfm.images.prepare`), and phrases with their true boxes in pixels of the prepared image.
+        ConfigError as `GroundingPad`."""
+        from xfm import explain
+
+        prepared = prepare(image, model.config.vision.image_size)
+        view = cls(prepared, boxes, explain.box_predictor(model, tokenizer, prepared), **traits)
+        view._model = model, tokenizer
+        return view
+
+    _WITHOUT_MODEL = "only what GroundingPad.of(model, tokenizer, image, boxes) makes knows its model"
+    _model: tuple[XFM, Any] | None = None
+
+    def _kernel(self) -> str:
+        if self._model is None:
+            return ""
+        return f"{esm.export(ALIVE, 'groundingPad')}({decoded_json(page_model(*self._model))})"
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"whole": lambda _: self.send_state("payload")}

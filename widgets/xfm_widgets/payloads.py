@@ -319,6 +319,52 @@ class NewestFinding(TypedDict, total=False):  # empty before there is one
     count: int  # of all findings
 
 
+# ---- the model in the page
+
+
+class PackedTensor(TypedDict):
+    shape: list[int]
+    at: int  # the byte where its numbers begin: float32, or with `scales` int8
+    scales: NotRequired[int]  # the byte where its rows' scales begin, float32
+
+
+class PageTokenizer(TypedDict):
+    vocabulary: list[str]  # by id
+    merges: list[str]  # "a b", the first learnt first
+    special: list[tuple[str, bool]]  # found in any text; whether the white space before it is its own
+    lower: bool
+    space: bool  # a text begins with a space
+
+
+class PageConfig(TypedDict):
+    side: int  # pixels
+    patch: int  # pixels a side
+    vision_depth: int
+    vision_heads: int
+    text_depth: int
+    text_heads: int
+    text_epsilon: float  # of the norms of the language encoder
+    fusion_depth: int
+    longest: int  # ids of a text
+    heads: list[str]  # losses whose heads it has
+
+
+class MaskConfigPayload(TypedDict):
+    patches: int  # of a picture, hidden at random
+    smallest: int  # patches of a block
+    share: float  # of a text's pieces ...
+    most: int
+    spans: float  # ... that share of which grow
+
+
+class PageModelPayload(TypedDict):
+    config: PageConfig
+    tensors: dict[str, PackedTensor]  # by the parameter's name
+    weights: bytes
+    tokenizer: PageTokenizer
+    shapley: int  # what Python's Shapley sampling is seeded with
+
+
 # The dictionaries among each view's traits; what the other traits hold, they say themselves.
 DICTIONARIES: dict[str, dict[str, object]] = {
     "AblationExplorer": {"payload": AblationExplorerPayload},

@@ -8,7 +8,7 @@ import { keysOf, node, uniqueId } from "./dom.js";
 import { frame } from "./frame.js";
 import { float32, roundTicks, several, short, withMinus } from "./numbers.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { AblationExplorerTraits, StudyEffect, StudyMetric } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 /** @import { Inks } from "./colour.js" */

@@ -4,7 +4,7 @@ import { isDark } from "./colour.js";
 import { node, uniqueId } from "./dom.js";
 import { short } from "./numbers.js";
 
-/** @import { Model } from "./model.d.ts" */
+/** @import { Model } from "./host.d.ts" */
 /** @typedef {{ columns: string[], rows: unknown[][] }} Table */
 
 const KERNEL_GONE =

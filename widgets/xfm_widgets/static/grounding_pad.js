@@ -8,7 +8,7 @@ import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, uint8 } from "./numbers.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { GroundingPadTraits } from "./payloads.d.ts" */
 /** @typedef {number[]} Box x, y, width, height */
 /** @typedef {"layer" | "head"} Axis */

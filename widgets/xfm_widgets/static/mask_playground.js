@@ -7,7 +7,7 @@ import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { fixed, float32, mean, short, uint8, withMinus } from "./numbers.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { GuessedPiece, MaskedPiece, MaskPlaygroundTraits } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 

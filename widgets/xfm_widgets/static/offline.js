@@ -2,7 +2,8 @@
 // The same view in a page of its own: no Jupyter, no kernel, no network.
 import { node } from "./dom.js";
 
-/** @import { Model, View } from "./model.d.ts" */
+/** @import { Kernel } from "./alive.js" */
+/** @import { Model, View } from "./host.d.ts" */
 
 /**
  * @template Traits
@@ -10,9 +11,10 @@ import { node } from "./dom.js";
  * @param {unknown} state the traits, bytes as { $bytes: base64 }
  * @param {string} licence
  * @param {HTMLElement} el
+ * @param {Kernel<Traits>} [kernel] answers in Python's place
  */
-export function offline(view, state, licence, el) {
-  view.render({ model: remembering(/** @type {Traits} */ (decoded(state))), el });
+export function offline(view, state, licence, el, kernel = undefined) {
+  view.render({ model: remembering(/** @type {Traits} */ (decoded(state)), kernel), el });
   el.firstElementChild?.append(node("p", { className: "xfm-soft" }, licence));
 }
 
@@ -20,9 +22,12 @@ export function offline(view, state, licence, el) {
  * A model that only remembers
  * @template Traits
  * @param {Traits} traits
+ * @param {Kernel<Traits>} [kernel]
  * @returns {Model<Traits>}
  */
-function remembering(traits) {
+function remembering(traits, kernel) {
+  /** @type {Record<string, (of: string) => void>} */
+  let acts = {};
   /** @type {Map<string, Set<() => void>>} */
   const listeners = new Map();
   /** @param {string} event */
@@ -31,8 +36,9 @@ function remembering(traits) {
     listeners.set(event, known);
     return known;
   };
-  return {
-    offline: true,
+  /** @type {Model<Traits>} */
+  const model = {
+    offline: !kernel,
     get: (name) => traits[name],
     set(name, value) {
       if (traits[name] === value) return;
@@ -40,17 +46,22 @@ function remembering(traits) {
       for (const event of [`change:${String(name)}`, "change"]) for (const act of [...of(event)]) act();
     },
     save_changes() {},
-    send() {},
+    send(content) {
+      const asked = /** @type {{ do: string, of?: string }} */ (content);
+      acts[asked.do]?.(asked.of ?? "");
+    },
     on: (event, act) => void of(event).add(act),
     off: (event, act) => void of(event).delete(act),
   };
+  if (kernel) acts = kernel(model);
+  return model;
 }
 
 /**
  * @param {unknown} value
  * @returns {unknown}
  */
-function decoded(value) {
+export function decoded(value) {
   if (Array.isArray(value)) return value.map(decoded);
   if (!value || typeof value !== "object") return value;
   if ("$bytes" in value) return bytes(String(value.$bytes));

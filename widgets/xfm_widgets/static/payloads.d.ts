@@ -293,6 +293,49 @@ export interface NewestFinding {
   count?: number;
 }
 
+export interface PackedTensor {
+  shape: number[];
+  at: number;
+  scales?: number;
+}
+
+export interface PageTokenizer {
+  vocabulary: string[];
+  merges: string[];
+  special: [string, boolean][];
+  lower: boolean;
+  space: boolean;
+}
+
+export interface PageConfig {
+  side: number;
+  patch: number;
+  vision_depth: number;
+  vision_heads: number;
+  text_depth: number;
+  text_heads: number;
+  text_epsilon: number;
+  fusion_depth: number;
+  longest: number;
+  heads: string[];
+}
+
+export interface MaskConfigPayload {
+  patches: number;
+  smallest: number;
+  share: number;
+  most: number;
+  spans: number;
+}
+
+export interface PageModelPayload {
+  config: PageConfig;
+  tensors: Record<string, PackedTensor>;
+  weights: DataView;
+  tokenizer: PageTokenizer;
+  shapley: number;
+}
+
 export interface AblationExplorerTraits {
   band: "interval" | "range";
   credit: string;

@@ -8,7 +8,7 @@ import { frame } from "./frame.js";
 import { clamp, fixed, float32, several, uint8 } from "./numbers.js";
 import { ranking } from "./ranking.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { RetrievalExplorerTraits } from "./payloads.d.ts" */
 /** @typedef {RetrievalExplorerTraits["direction"]} Direction */
 /** @typedef {RetrievalExplorerTraits["order"]} Order */

@@ -8,7 +8,7 @@ import { keysOf, node, uniqueId } from "./dom.js";
 import { frame } from "./frame.js";
 import { clamp, float32, largest, short, uint8 } from "./numbers.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { PackedTrace, Side, TraceExplorerTraits } from "./payloads.d.ts" */
 /** @import { Rgb } from "./colour.js" */
 /** @import { HeadMode, Way } from "./attention.js" */
