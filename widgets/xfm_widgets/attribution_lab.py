@@ -236,11 +236,10 @@ class AttributionLab(View):
         ]
         return ", ".join(scores) + (f" without {', '.join(removed)}" if removed else "")
 
-    def to_html(self, path: str | Path) -> Path:
+    def _complete(self) -> None:
         """Each single object and word can be removed there, where they are few; more at once needs a model."""
         words, objects = range(len(self._words.words)), list(self._covers)
         if self._score is not None and not self.singles and len(words) + len(objects) <= SINGLES:
             with self.reporting():
                 alone = {name: self.scores_without(objects=[name]) for name in objects}
                 self.tell(singles={"words": [self.scores_without([i]) for i in words], "objects": alone})
-        return super().to_html(path)

@@ -293,6 +293,21 @@ export interface NewestFinding {
   count?: number;
 }
 
+export interface Tools {
+  view: string;
+  choices: string[];
+  terms: [string, string][];
+  figure: string;
+}
+
+export interface Limit {
+  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "selected";
+  of?: string[];
+  count?: number;
+  least?: number;
+  most?: number;
+}
+
 export interface AblationExplorerTraits {
   band: "interval" | "range";
   credit: string;
@@ -302,6 +317,7 @@ export interface AblationExplorerTraits {
   payload: AblationExplorerPayload;
   rows: "primary" | "all" | "metric";
   step: number;
+  tools: Tools;
   variant: string;
 }
 
@@ -320,6 +336,7 @@ export interface AttributionLabTraits {
   singles: SingleRemovals;
   targets: string[];
   token: number;
+  tools: Tools;
 }
 
 export interface GradientFlowTraits {
@@ -331,6 +348,7 @@ export interface GradientFlowTraits {
   payload: GradientFlowPayload;
   share: number;
   step: number;
+  tools: Tools;
 }
 
 export interface GroundingPadTraits {
@@ -343,6 +361,7 @@ export interface GroundingPadTraits {
   payload: GroundingPadPayload;
   phrase: string;
   token: number;
+  tools: Tools;
 }
 
 export interface MaskPlaygroundTraits {
@@ -355,6 +374,7 @@ export interface MaskPlaygroundTraits {
   payload: MaskPlaygroundPayload;
   pixels: DataView;
   token: number;
+  tools: Tools;
 }
 
 export interface RetrievalExplorerTraits {
@@ -367,6 +387,7 @@ export interface RetrievalExplorerTraits {
   payload: RetrievalExplorerPayload;
   query: number;
   selected: Selection;
+  tools: Tools;
 }
 
 export interface TraceExplorerTraits {
@@ -385,6 +406,7 @@ export interface TraceExplorerTraits {
   shown: "A" | "B" | "A−B";
   sort: "layer" | "entropy" | "mass";
   token: number;
+  tools: Tools;
 }
 
 export interface TrainingMonitorTraits {
@@ -402,4 +424,5 @@ export interface TrainingMonitorTraits {
   running: boolean;
   smooth: number;
   step: number;
+  tools: Tools;
 }
