@@ -33,7 +33,9 @@ WRONG = """() => {
   const root = document.querySelector('.xfm-view'), wrong = new Set();
   const edge = root.getBoundingClientRect().right;
   const seen = (e) => e.checkVisibility() && !e.closest('.xfm-unseen, style, title');
-  const cut = (e) => { for (; e !== root; e = e.parentElement) if (getComputedStyle(e).overflowX !== 'visible') return true; };
+  const cut = (e) => {
+    for (; e !== root; e = e.parentElement) if (getComputedStyle(e).overflowX !== 'visible') return true;
+  };
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let text; (text = texts.nextNode()); ) {
     const e = text.parentElement, svg = e.closest('svg');
@@ -169,11 +171,10 @@ def test_a_view_is_presented_over_the_whole_screen_and_where_that_is_refused_ove
     page.wait_for_function("() => !document.fullscreenElement && !document.querySelector('.xfm-present')")
     page.evaluate("() => { Element.prototype.requestFullscreen = () => Promise.reject(new Error('no')); }")
     present.click()
-    covers = (
-        "e => { const b = e.getBoundingClientRect(); return b.width >= innerWidth - 1 && b.height >= innerHeight - 1; }"
-    )
+    size = "e => { const { width, height } = e.getBoundingClientRect(); return [width, height]; }"
     page.locator(".xfm-present").wait_for()
-    assert root.evaluate(covers) and present.get_attribute("aria-pressed") == "true"
+    assert root.evaluate(size) == pytest.approx([page.evaluate("innerWidth"), page.evaluate("innerHeight")], abs=1)
+    assert present.get_attribute("aria-pressed") == "true"
     page.keyboard.press("Escape")
     assert page.locator(".xfm-present").count() == 0
 

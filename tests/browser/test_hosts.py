@@ -104,7 +104,7 @@ def test_a_view_lives_in_marimo(lab, tmp_path):
         view = shown(page, url)
         is_answered(view, tmp_path)
         assert "xfm-dark" not in str(view.get_attribute("class"))
-        page.evaluate("() => { document.body.classList.remove('light'); document.body.classList.add('dark'); }")
+        page.evaluate("() => { document.body.dataset.theme = 'dark'; document.body.className = 'dark dark-theme'; }")
         page.locator(".xfm-view.xfm-dark").wait_for()
         page.close()
 

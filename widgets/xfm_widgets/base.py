@@ -61,7 +61,7 @@ PAGE = """<!doctype html>
 </script>
 </html>
 """
-MODULE = """// {title}: import {{ mount }} from "./{name}"; mount(element, {{ ...choices }}) returns {{ get, set, on, dispose }}.
+MODULE = """// {title}, for: import {{ mount }} from "./{name}"; see docs/hosts.md of X-FM Lab
 {modules}
 export const mount = (element, state = {{}}) =>
   {call}({view}, {state}, {limits}, {css}, element, state);
@@ -128,7 +128,7 @@ class View(anywidget.AnyWidget):
         return path
 
     def embed(self, height: int = 640) -> Embedded:
-        """The page of `to_html` in a frame of `height` pixels that can do nothing but show it: wherever HTML is shown."""
+        """The page of `to_html` in a frame of `height` pixels, for wherever HTML is shown: it can do nothing else there."""
         return Embedded(self._page(), type(self).__name__, height)
 
     def _page(self) -> str:

@@ -340,13 +340,24 @@ class Limit(TypedDict):
 
 
 # The dictionaries among each view's traits; what the other traits hold, they say themselves.
-DICTIONARIES: dict[str, dict[str, object]] = {
-    "AblationExplorer": {"tools": Tools, "payload": AblationExplorerPayload},
-    "AttributionLab": {"tools": Tools, "payload": AttributionLabPayload, "scores": RemovalScores, "singles": SingleRemovals},
-    "GradientFlow": {"tools": Tools, "payload": GradientFlowPayload},
-    "GroundingPad": {"tools": Tools, "payload": GroundingPadPayload, "newest": NewestFinding},
-    "MaskPlayground": {"tools": Tools, "payload": MaskPlaygroundPayload, "answer": MaskAnswer},
-    "RetrievalExplorer": {"tools": Tools, "payload": RetrievalExplorerPayload, "selected": Selection, "asked": dict[str, bytes]},
-    "TraceExplorer": {"tools": Tools, "payload": TraceExplorerPayload, "sent": SentTrace},
-    "TrainingMonitor": {"tools": Tools, "payload": TrainingMonitorPayload, "news": MonitorNews},
+OWN: dict[str, dict[str, object]] = {
+    "AblationExplorer": {"payload": AblationExplorerPayload},
+    "AttributionLab": {
+        "tools": Tools,
+        "payload": AttributionLabPayload,
+        "scores": RemovalScores,
+        "singles": SingleRemovals,
+    },
+    "GradientFlow": {"payload": GradientFlowPayload},
+    "GroundingPad": {"payload": GroundingPadPayload, "newest": NewestFinding},
+    "MaskPlayground": {"payload": MaskPlaygroundPayload, "answer": MaskAnswer},
+    "RetrievalExplorer": {
+        "tools": Tools,
+        "payload": RetrievalExplorerPayload,
+        "selected": Selection,
+        "asked": dict[str, bytes],
+    },
+    "TraceExplorer": {"payload": TraceExplorerPayload, "sent": SentTrace},
+    "TrainingMonitor": {"payload": TrainingMonitorPayload, "news": MonitorNews},
 }
+DICTIONARIES = {view: {"tools": Tools, **own} for view, own in OWN.items()}
