@@ -151,6 +151,7 @@ class AttributionLab(View):
             pairs = [(i, attribute(i, method, seed)) for i in all_inputs for method in methods]
             reports = [faithfulness_report(i, attribution, seed, sensitive) for i, attribution in pairs]
         attributions = [attribution for _, attribution in pairs]
+        traits = {"credit": first.credit} | traits
         return cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
 
     def scores_without(

@@ -128,7 +128,7 @@ class View(anywidget.AnyWidget):
         return path
 
     def embed(self, height: int = 640) -> Embedded:
-        """The page of `to_html` in a frame of `height` pixels, for wherever HTML is shown: it can do nothing else there."""
+        """The page of `to_html` in a frame of `height` pixels, for wherever HTML is shown, and which may do no more."""
         return Embedded(self._page(), type(self).__name__, height)
 
     def _page(self) -> str:

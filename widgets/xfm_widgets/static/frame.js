@@ -38,7 +38,7 @@ export function frame(model, el, { view, title, about = "", table }) {
     "section",
     { className: `xfm-view ${view}`, "aria-labelledby": heading },
     // the figure behind the view, wherever the host puts it, is for pages in which the view is not alive
-    node("style", {}, `.${tools.figure} { display: none }`),
+    node("style", {}, `.${tools.figure} { display: none !important }`),
   );
   const bar = toolbar(model, root, tools, choices);
   root.append(
