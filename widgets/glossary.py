@@ -30,7 +30,7 @@ def plain(markdown: str) -> str:
 
 
 if __name__ == "__main__":
-    made = json.dumps(terms(SOURCE.read_text("utf-8")), ensure_ascii=False, indent=1) + "\n"
+    made = json.dumps(terms(SOURCE.read_text("utf-8")), ensure_ascii=False, indent=2) + "\n"
     if "--check" not in sys.argv[1:]:
         write_atomically(TARGET, made)
     elif TARGET.read_text("utf-8") != made:

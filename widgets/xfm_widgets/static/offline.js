@@ -27,7 +27,7 @@ export function offline(view, data, limits, el) {
     const place = copy.querySelector("main");
     place?.replaceChildren();
     place?.setAttribute("data-state", state);
-    return `<!doctype html>\n${copy.outerHTML}`;
+    return `<!doctype html>\n<html lang="en">\n${copy.getHTML()}</html>\n`;
   };
   const model = remembering(/** @type {any} */ (decoded(data)), { limits, link, page });
   const { view: name, choices: names } = model.get("tools");
