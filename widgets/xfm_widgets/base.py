@@ -117,8 +117,9 @@ class View(anywidget.AnyWidget):
     def to_html(self, path: str | Path) -> Path:
         """Writes one file that shows this view without a kernel and without a network, and returns its path. What needs
         a model is absent there, and says so. FileError where the system refuses the file; an old one is kept then."""
+        path = Path(path)
         write_atomically(path, self._page())
-        return Path(path)
+        return path
 
     def to_js(self, path: str | Path) -> Path:
         """Writes this view as an ES module for a page of your own, which exports `mount(element, state)`; see
