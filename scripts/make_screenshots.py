@@ -42,10 +42,10 @@ def views() -> dict[str, xw.View]:
         "GradientFlow": xw.GradientFlow(probes, step=len(probes) - 1),
         "TraceExplorer": xw.TraceExplorer(lab.trace(image, text), layer=1, heads="mean", token=2, **credit),
         "TrainingMonitor": xw.TrainingMonitor(lab.run),
-        "AttributionLab": xw.AttributionLab.of(lab.inputs(scene), **credit),
+        "AttributionLab": xw.AttributionLab.of(lab.inputs(scene)),
         "AblationExplorer": xw.AblationExplorer(study),
         "MaskPlayground": xw.MaskPlayground.of(model, tokenizer, image, text, lab.config.data.mask, **hidden, **credit),
-        "RetrievalExplorer": xw.RetrievalExplorer(pairs, **credit),
+        "RetrievalExplorer": xw.RetrievalExplorer(pairs),
         "GroundingPad": xw.GroundingPad(image, boxes, ground, **credit),
     }
 

@@ -365,14 +365,45 @@ class PageModelPayload(TypedDict):
     shapley: int  # what Python's Shapley sampling is seeded with
 
 
+# ---- every view
+
+
+class Tools(TypedDict):
+    view: str  # the class's name, which a state names
+    choices: list[str]  # what the reader chooses: reset, undone, copied
+    terms: list[tuple[str, str]]  # that the view uses, and what they mean
+    figure: str  # the class of the figure behind the view
+
+
+class Limit(TypedDict):
+    """What a choice can be, for pages without Python; see choices.py."""
+
+    kind: Literal["flag", "text", "option", "share", "place", "places", "names", "selected"]
+    of: NotRequired[list[str]]
+    count: NotRequired[int]
+    least: NotRequired[int]
+    most: NotRequired[float]
+
+
 # The dictionaries among each view's traits; what the other traits hold, they say themselves.
-DICTIONARIES: dict[str, dict[str, object]] = {
+OWN: dict[str, dict[str, object]] = {
     "AblationExplorer": {"payload": AblationExplorerPayload},
-    "AttributionLab": {"payload": AttributionLabPayload, "scores": RemovalScores, "singles": SingleRemovals},
+    "AttributionLab": {
+        "tools": Tools,
+        "payload": AttributionLabPayload,
+        "scores": RemovalScores,
+        "singles": SingleRemovals,
+    },
     "GradientFlow": {"payload": GradientFlowPayload},
     "GroundingPad": {"payload": GroundingPadPayload, "newest": NewestFinding},
     "MaskPlayground": {"payload": MaskPlaygroundPayload, "answer": MaskAnswer},
-    "RetrievalExplorer": {"payload": RetrievalExplorerPayload, "selected": Selection, "asked": dict[str, bytes]},
+    "RetrievalExplorer": {
+        "tools": Tools,
+        "payload": RetrievalExplorerPayload,
+        "selected": Selection,
+        "asked": dict[str, bytes],
+    },
     "TraceExplorer": {"payload": TraceExplorerPayload, "sent": SentTrace},
     "TrainingMonitor": {"payload": TrainingMonitorPayload, "news": MonitorNews},
 }
+DICTIONARIES = {view: {"tools": Tools, **own} for view, own in OWN.items()}

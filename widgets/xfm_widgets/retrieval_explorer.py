@@ -67,7 +67,7 @@ class RetrievalExplorer(View):
             "" if n else "No pairs: xfm.evaluation.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
         )
         nothing = {"pictures": [], "sentences": []}
-        super().__init__(payload, empty, **{"selected": nothing} | traits)
+        super().__init__(payload, empty, **{"selected": nothing, "credit": pairs.credit} | traits)
         self.observe(self._ask, ["direction", "query"])
         self._ask()
 

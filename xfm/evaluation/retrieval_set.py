@@ -29,6 +29,7 @@ class RetrievalSet:
     truth: np.ndarray  # (N, N) bool: the text is true of the picture
     odds: np.ndarray | None = None  # (N, N) ITM: log-odds of belonging together; NaN where not computed. None: no ITM
     reranked: int = retrieval.RERANKED  # of each query's candidates, the best by ITC, re-ranked by ITM
+    credit: str = ""  # what figures of the pictures must say
 
     def __post_init__(self) -> None:
         n, images = len(self.texts), np.asarray(self.images)
@@ -105,4 +106,6 @@ def retrieval_set(
         odds = retrieval.match_best(context, pairs, similarity)
     truth = np.array([[retrieval.caption_fits(caption, picture) for caption in pairs] for picture in pairs])
     images = np.stack([pair.image for pair in pairs])
-    return RetrievalSet(images, texts, similarity.numpy(), image.numpy(), text.numpy(), truth, odds.numpy())
+    credit = "; ".join(dict.fromkeys(pair.credit for pair in pairs if pair.credit))
+    numbers = similarity.numpy(), image.numpy(), text.numpy(), truth, odds.numpy()
+    return RetrievalSet(images, texts, *numbers, credit=credit)

@@ -1,6 +1,6 @@
 // @ts-check
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
-import { bitmap, canvas, legend, outline, patchAt } from "./canvas.js";
+import { bitmap, canvas, font, legend, outline, patchAt } from "./canvas.js";
 import { css, sequential } from "./colour.js";
 import { arrowKeys, button, select, slider } from "./controls.js";
 import { node } from "./dom.js";
@@ -297,7 +297,7 @@ function render({ model, el }) {
         [colour, 3, [...dash]],
       ],
     );
-    brush.font = "600 13px system-ui, sans-serif";
+    brush.font = font(pad, 13, "600");
     const tabWidth = brush.measureText(name).width + 10;
     const tabLeft = clamp(name === "true" ? x - 3 : x + w + 3 - tabWidth, 0, wide - tabWidth);
     const tabTop = clamp(name === "true" ? y - 19 : y + h + 1, 0, tall - 18);

@@ -1,6 +1,6 @@
 // @ts-check
 // Mask playground: a picture to paint on, words to click; guesses with and without the picture, MIM's agreement map.
-import { bitmap, canvas, legend, outline, patchAt, patchName } from "./canvas.js";
+import { bitmap, canvas, font, legend, outline, patchAt, patchName } from "./canvas.js";
 import { css, readableOn, sequential } from "./colour.js";
 import { arrowKeys, button } from "./controls.js";
 import { node } from "./dom.js";
@@ -210,7 +210,7 @@ function render({ model, el }) {
     const isJoined = i > 0 && owner[i] >= 0 && owner[i] === owner[i - 1];
     const flip = () => {
       if (!hidden.pieces.delete(i)) hidden.pieces.add(i);
-      model.set("token", i);
+      ui.set({ token: i });
       sendSoon();
     };
     return button(piece, flip, { disabled: isStill || isEdge, className: isJoined ? "xfm-joined" : "" });
@@ -291,7 +291,7 @@ function render({ model, el }) {
     brush.fillRect(x, y, cell, cell);
     if (cell < ROOM_FOR_NUMBERS) return;
     brush.fillStyle = readableOn(sequential(value));
-    brush.font = "11px system-ui, sans-serif";
+    brush.font = font(agreementMap);
     brush.textAlign = "center";
     brush.fillText(fixed(value), x + cell / 2, y + cell / 2 + 4);
   }

@@ -336,6 +336,21 @@ export interface PageModelPayload {
   shapley: number;
 }
 
+export interface Tools {
+  view: string;
+  choices: string[];
+  terms: [string, string][];
+  figure: string;
+}
+
+export interface Limit {
+  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "selected";
+  of?: string[];
+  count?: number;
+  least?: number;
+  most?: number;
+}
+
 export interface AblationExplorerTraits {
   band: "interval" | "range";
   credit: string;
@@ -345,6 +360,7 @@ export interface AblationExplorerTraits {
   payload: AblationExplorerPayload;
   rows: "primary" | "all" | "metric";
   step: number;
+  tools: Tools;
   variant: string;
 }
 
@@ -363,6 +379,7 @@ export interface AttributionLabTraits {
   singles: SingleRemovals;
   targets: string[];
   token: number;
+  tools: Tools;
 }
 
 export interface GradientFlowTraits {
@@ -374,6 +391,7 @@ export interface GradientFlowTraits {
   payload: GradientFlowPayload;
   share: number;
   step: number;
+  tools: Tools;
 }
 
 export interface GroundingPadTraits {
@@ -386,6 +404,7 @@ export interface GroundingPadTraits {
   payload: GroundingPadPayload;
   phrase: string;
   token: number;
+  tools: Tools;
 }
 
 export interface MaskPlaygroundTraits {
@@ -398,6 +417,7 @@ export interface MaskPlaygroundTraits {
   payload: MaskPlaygroundPayload;
   pixels: DataView;
   token: number;
+  tools: Tools;
 }
 
 export interface RetrievalExplorerTraits {
@@ -410,6 +430,7 @@ export interface RetrievalExplorerTraits {
   payload: RetrievalExplorerPayload;
   query: number;
   selected: Selection;
+  tools: Tools;
 }
 
 export interface TraceExplorerTraits {
@@ -428,6 +449,7 @@ export interface TraceExplorerTraits {
   shown: "A" | "B" | "A−B";
   sort: "layer" | "entropy" | "mass";
   token: number;
+  tools: Tools;
 }
 
 export interface TrainingMonitorTraits {
@@ -445,4 +467,5 @@ export interface TrainingMonitorTraits {
   running: boolean;
   smooth: number;
   step: number;
+  tools: Tools;
 }
