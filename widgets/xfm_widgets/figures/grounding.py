@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from xfm.config_utils import require
 from xfm.images import ImageLike, pixels
@@ -57,7 +58,8 @@ def grounding(
     for (x, y, w, h), share in candidates:
         line = {"edgecolor": PURPLE, "linestyle": ":", "linewidth": 1.2}
         left.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, clip_on=False, **line))
-        left.text(x, y + h - 1.5, f"{100 * share:.0f} %", color=PURPLE, fontsize=7, clip_on=True)
+        label = {"color": PURPLE, "fontsize": 7, "path_effects": [withStroke(linewidth=2, foreground="white")]}
+        left.text(x, y - 1, f"{100 * share:.0f} %", clip_on=True, **label)
     handles = boxes(left, known)
     if candidates:
         handles.append(Line2D([], [], color=PURPLE, linestyle=":", label="with patches hidden"))

@@ -373,17 +373,13 @@ function render({ model, el }) {
   function drawDoubts() {
     const found = answer();
     presence.textContent = found ? presenceText(found.presence) : "";
-      doubts.replaceChildren(...(found ? wordDoubts(found) : []).map((line) => node("li", {}, line)));
+    doubts.replaceChildren(...(found ? wordDoubts(found) : []).map((line) => node("li", {}, line)));
     const candidates = found ? numberedCandidates(found) : [];
     candidatePart.style.display = candidates.length ? "" : "none";
     showCandidates.value(model.get("candidates"));
     candidateList.replaceChildren(
       ...candidates.map(({ share, presence: fits, box, isNew }) =>
-        node(
-          "li",
-          { title: pixels(box) },
-          candidateText(share, fits, isNew),
-        ),
+        node("li", { title: pixels(box) }, candidateText(share, fits, isNew)),
       ),
     );
   }

@@ -1,6 +1,7 @@
 // @ts-check
 // A picture of the reader's own: a file that is chosen, dropped or pasted, made small here and sent as base64.
 import { pen } from "./canvas.js";
+import { button } from "./controls.js";
 import { node } from "./dom.js";
 
 const LARGEST_FILE = 25e6; // bytes
@@ -86,13 +87,20 @@ export function pictureDrop(root, take) {
   const chooser = node("input", {
     type: "file",
     accept: TYPES.join(","),
-    "aria-label": "A picture of your own",
+    hidden: true,
     onchange: () => {
       if (chooser.files?.length) take(chooser.files[0]);
       chooser.value = ""; // the same file may be chosen again
     },
   });
-  const element = node("div", { className: "xfm-drop" }, chooser, " or drop one here, or paste it");
+  const choose = button("A picture of your own …", () => chooser.click());
+  const element = node(
+    "div",
+    { className: "xfm-drop" },
+    chooser,
+    choose,
+    node("span", {}, "or drop one here, or paste it"),
+  );
   const isOver = (/** @type {boolean} */ on) => element.classList.toggle("xfm-over", on);
   element.addEventListener("dragover", (event) => {
     event.preventDefault();

@@ -385,6 +385,7 @@ export interface MaskPlaygroundTraits {
   hidden_patches: number[];
   hidden_pieces: number[];
   message: string;
+  opacity: number;
   patch: number;
   payload: MaskPlaygroundPayload;
   pixels: DataView;
