@@ -285,10 +285,11 @@ function render({ model, el }) {
     if (patches && strength) paintWeights(pad, patches, { grid, most, strength, scale: sequential });
     const truth = trueBox();
     const found = answer();
-    if (found && model.get("candidates"))
-      for (const { name, box, isNew } of numberedCandidates(found)) if (isNew) drawBox("candidate", box, name);
-    if (truth) drawBox("true", truth);
-    if (found?.box) drawBox("predicted", found.box);
+    const candidates = found && model.get("candidates") ? numberedCandidates(found) : [];
+    const tabs = candidates.filter(({ isNew }) => isNew).map(({ name, box }) => drawBox("candidate", box, name));
+    if (truth) tabs.push(drawBox("true", truth));
+    if (found?.box) tabs.push(drawBox("predicted", found.box));
+    for (const drawTab of tabs) drawTab(); // above all boxes
     const patch = model.get("patch");
     const isPatch = patch >= 0 && patch < grid * grid;
     if (isPatch) {
@@ -327,6 +328,7 @@ function render({ model, el }) {
    * In its colour on white, with its name on a tab of the same colour: the predicted one's below, the others' above
    * @param {keyof typeof LOOKS} kind
    * @param {Box} box in pixels of the picture
+   * @returns {() => void} what draws the tab
    */
   function drawBox(kind, box, name = String(kind)) {
     const brush = pad.pen;
@@ -350,10 +352,12 @@ function render({ model, el }) {
     const isLeft = kind === "true";
     const tabLeft = clamp(isLeft ? x - 3 : x + w + 3 - tabWidth, 0, wide - tabWidth);
     const tabTop = clamp(kind === "predicted" ? y + h + 1 : y - 19, 0, tall - 18);
-    brush.fillStyle = colour;
-    brush.fillRect(tabLeft, tabTop, tabWidth, 18);
-    brush.fillStyle = "#fff";
-    brush.fillText(name, tabLeft + 5, tabTop + 13);
+    return () => {
+      brush.fillStyle = colour;
+      brush.fillRect(tabLeft, tabTop, tabWidth, 18);
+      brush.fillStyle = "#fff";
+      brush.fillText(name, tabLeft + 5, tabTop + 13);
+    };
   }
 
   function description() {
