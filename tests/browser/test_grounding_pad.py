@@ -20,7 +20,8 @@ def ground(phrase):
     pieces = ("<s>", "a", phrase.split()[-1][:8], "</s>")
     attention = rng.dirichlet(np.full(37, 0.4), (2, 4, 4))
     attention[1, 3, 2] = np.eye(37)[1 + 14]  # layer 1, head 3, piece 2: patch 14 alone
-    return {{"box": (6, 4, 20, 16), "attention": attention, "pieces": pieces, "presence": 0.02 if "dog" in phrase else 0.6,
+    return {{"box": (6, 4, 20, 16), "attention": attention, "pieces": pieces,
+            "presence": 0.02 if "dog" in phrase else 0.6,
             "candidates": [{{"box": (6, 4, 20, 16), "share": 0.75, "presence": 0.6}},
                            {{"box": (30, 30, 9, 9), "share": 0.25, "presence": 0.1}}],
             "split": [(hostile, ["<img", "src"])] if "dog" in phrase else [],

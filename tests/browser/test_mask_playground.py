@@ -121,7 +121,7 @@ def test_a_page_of_its_own_keeps_the_last_answer(offline, tmp_path):
 
 
 def opacity_and_thumbnail(page) -> None:
-    """The slider at 0 leaves the maps' picture as it is, whatever is hidden; the bare one stands beside what is seen."""
+    """The slider at 0 leaves the maps' picture as it is, whatever is hidden; the bare one stands beside it."""
     grey = """c => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
       for (let i = 0; i < p.length; i += 4) if (Math.max(p[i], p[i + 1], p[i + 2]) - Math.min(p[i], p[i + 1], p[i + 2]) > 30) n++;
       return n; }"""  # noqa: E501
