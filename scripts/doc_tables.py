@@ -177,6 +177,14 @@ def views_table() -> str:
     return table(["tokens", "view", "file, MB", "first paint, s", "hover, ms", "layer, ms", "elements"], rows)
 
 
+def presence_table() -> str:
+    """A row a score, a column a pair of kinds of phrases: AUROC."""
+    found = benchmark("presence")["auroc"]
+    pairs = list(next(iter(found.values())))
+    rows = [[score, *(f"{values[pair]:.3f}" for pair in pairs)] for score, values in found.items()]
+    return table(["AUROC", *(pair.replace(" / ", " or ") for pair in pairs)], rows)
+
+
 def effects_table() -> str:
     effects = Study.load(ROOT / "studies" / "two-by-two").effects()
     rows = []
@@ -231,6 +239,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "language": language_table,
     "profile": profile_table,
     "views": views_table,
+    "presence": presence_table,
     "effects": effects_table,
     "attack": attack_table,
     "page-quality": page_quality_table,

@@ -20,7 +20,7 @@ from xfm.plots.arrays import numbers
 from . import esm, figures
 from .attributions import finite
 from .base import ALIVE, View, decoded_json, encodable, script_json
-from .choices import Place, Places, told
+from .choices import Place, Places, Share, told
 from .page_model import page_model
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class MaskPlayground(View):
     hidden_pieces = Places(of=lambda view: len(view._words.pieces))  # word pieces; the first and the last stay
     patch = Place(-1, of=lambda view: view._grid**2)
     token = Place(-1, of=lambda view: len(view._words.pieces))
+    opacity = Share(0.8)  # of the maps over the picture, where they are strongest
     answer = told(traitlets.Dict())  # the last one, and what it is "of"
     pixels = told(traitlets.Bytes())  # MIM's pixel target as a picture
 

@@ -285,6 +285,8 @@ class RetrievalExplorerPayload(TypedDict):
     truth: bytes  # uint8 (picture, sentence)
     itm: bytes | None  # float32 (picture, sentence), NaN where not asked
     asks: bool  # Python has a `rerank`
+    asked: dict[str, bytes]  # what it returned: "image to text 3" -> float32 (candidate), NaN where not asked
+    scores: bool  # Python has a `score`, which answers queries of one's own
     planes: dict[Literal["together", "apart"], Plane]
 
 
@@ -293,19 +295,42 @@ class Selection(TypedDict, total=False):
     sentences: list[int]
 
 
+class AskedRow(TypedDict, total=False):  # empty before there is one
+    query: str
+    row: bytes
+    count: int  # of all queries that were asked
+
+
+class OwnAnswer(TypedDict):
+    itc: bytes  # float32 (candidate)
+    itm: bytes | None  # float32 (candidate), NaN where not asked
+    text: NotRequired[str]  # the sentence that it is of
+    picture: NotRequired[bytes | None]  # uint8 (side, side, 3), the picture that it is of
+
+
 # ---- grounding pad
+
+
+class Candidate(TypedDict):
+    box: list[float] | None
+    share: float | None  # of the masked pictures
+    presence: float | None
 
 
 class GroundedPhrase(TypedDict):
     box: list[float] | None
     iou: float | None
+    presence: float | None  # ITM's probability of the phrase and the box
+    candidates: list[Candidate]
+    split: list[tuple[str, list[str]]]  # words that are several pieces
+    never_seen: list[str] | None  # None: not known
     pieces: list[str]
     shape: list[int]  # layers, heads, pieces, image tokens, grid; empty without attention
     weights: NotRequired[bytes]
     most: NotRequired[bytes]
 
 
-class GroundingPadPayload(TypedDict):
+class GroundedPicture(TypedDict):
     image: bytes
     height: int
     width: int
@@ -313,10 +338,15 @@ class GroundingPadPayload(TypedDict):
     found: dict[str, GroundedPhrase]
 
 
+class GroundingPadPayload(TypedDict):
+    pictures: list[GroundedPicture]
+
+
 class NewestFinding(TypedDict, total=False):  # empty before there is one
+    scene: int
     phrase: str
     answer: GroundedPhrase
-    count: int  # of all findings
+    count: int  # of all findings of that picture
 
 
 # ---- the model in the page
@@ -401,7 +431,8 @@ OWN: dict[str, dict[str, object]] = {
         "tools": Tools,
         "payload": RetrievalExplorerPayload,
         "selected": Selection,
-        "asked": dict[str, bytes],
+        "newest": AskedRow,
+        "own_scores": dict[str, OwnAnswer],
     },
     "TraceExplorer": {"payload": TraceExplorerPayload, "sent": SentTrace},
     "TrainingMonitor": {"payload": TrainingMonitorPayload, "news": MonitorNews},

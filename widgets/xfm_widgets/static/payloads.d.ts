@@ -262,6 +262,8 @@ export interface RetrievalExplorerPayload {
   truth: DataView;
   itm: DataView | null;
   asks: boolean;
+  asked: Record<string, DataView>;
+  scores: boolean;
   planes: Record<"together" | "apart", Plane>;
 }
 
@@ -270,16 +272,39 @@ export interface Selection {
   sentences?: number[];
 }
 
+export interface AskedRow {
+  query?: string;
+  row?: DataView;
+  count?: number;
+}
+
+export interface OwnAnswer {
+  itc: DataView;
+  itm: DataView | null;
+  text?: string;
+  picture?: DataView | null;
+}
+
+export interface Candidate {
+  box: number[] | null;
+  share: number | null;
+  presence: number | null;
+}
+
 export interface GroundedPhrase {
   box: number[] | null;
   iou: number | null;
+  presence: number | null;
+  candidates: Candidate[];
+  split: [string, string[]][];
+  never_seen: string[] | null;
   pieces: string[];
   shape: number[];
   weights?: DataView;
   most?: DataView;
 }
 
-export interface GroundingPadPayload {
+export interface GroundedPicture {
   image: DataView;
   height: number;
   width: number;
@@ -287,7 +312,12 @@ export interface GroundingPadPayload {
   found: Record<string, GroundedPhrase>;
 }
 
+export interface GroundingPadPayload {
+  pictures: GroundedPicture[];
+}
+
 export interface NewestFinding {
+  scene?: number;
   phrase?: string;
   answer?: GroundedPhrase;
   count?: number;
@@ -395,14 +425,18 @@ export interface GradientFlowTraits {
 }
 
 export interface GroundingPadTraits {
+  candidates: boolean;
   credit: string;
   head: number;
   layer: number;
   message: string;
   newest: NewestFinding;
+  opacity: number;
   patch: number;
   payload: GroundingPadPayload;
   phrase: string;
+  removed: string[];
+  scene: number;
   token: number;
   tools: Tools;
 }
@@ -413,6 +447,7 @@ export interface MaskPlaygroundTraits {
   hidden_patches: number[];
   hidden_pieces: number[];
   message: string;
+  opacity: number;
   patch: number;
   payload: MaskPlaygroundPayload;
   pixels: DataView;
@@ -422,15 +457,18 @@ export interface MaskPlaygroundTraits {
 
 export interface RetrievalExplorerTraits {
   apart: boolean;
-  asked: Record<string, DataView>;
   credit: string;
   direction: "text to image" | "image to text";
   message: string;
+  newest: AskedRow;
   order: "ITC" | "ITM re-ranked";
+  own: boolean;
+  own_scores: Record<string, OwnAnswer>;
   payload: RetrievalExplorerPayload;
   query: number;
   selected: Selection;
   tools: Tools;
+  typed: string;
 }
 
 export interface TraceExplorerTraits {

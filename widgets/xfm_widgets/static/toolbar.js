@@ -3,8 +3,8 @@
 import { readState, stateText } from "./choices.js";
 import { button } from "./controls.js";
 import { node, svgNode, uniqueId } from "./dom.js";
-import { pngPicture, svgPicture } from "./snapshot.js";
 import { presenting } from "./present.js";
+import { pngPicture, svgPicture } from "./snapshot.js";
 
 /** @import { chosen } from "./choices.js" */
 /** @import { Props } from "./dom.js" */
@@ -137,9 +137,9 @@ function statePanel(model, tools, choices, status) {
   };
   const open = () => {
     try {
-      if (model.offline) choices.choose(readState(box.value, tools.view, model.limits ?? {}));
+      if (model.limits) choices.choose(readState(box.value, tools.view, model.limits));
       else model.send({ do: "open", of: box.value }); // Python checks it, and says what is wrong with it
-      status.textContent = model.offline ? "Opened." : "";
+      status.textContent = model.limits ? "Opened." : "";
     } catch (error) {
       status.textContent = /** @type {Error} */ (error).message;
     }
@@ -196,7 +196,7 @@ function savePanel(model, root, tools, choices, status) {
       }
     }),
   );
-  if (!model.offline)
+  if (!model.limits)
     buttons.push(
       button("HTML", () => {
         status.textContent = "Waiting for Python to write the page";
