@@ -28,6 +28,7 @@ from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import sentences
 from xfm.explain.token_axes import TokenAxis, token_axis
+from xfm.explain.vocabulary import SeenWords
 from xfm.images import prepare
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
@@ -298,7 +299,7 @@ answer(data.cases.map(({ rgb, text, objects }) => {
     occlusion: attribution.occlusion(model, given, score),
     ablation: attribution.ablation(model, given, score),
     "object ablation": attribution.ablation(model, given, score, group),
-    shapley: attribution.shapley(model, given, score, payload.shapley),
+    shapley: attribution.shapley(model, given, score, payload.seeds.shapley),
   });
   const found = { itm: { ...of(model.itm), rollout: attribution.rollout(model, given),
                          "raw attention": attribution.rawAttention(model, given) },
@@ -334,21 +335,26 @@ def test_attributions_without_gradients_are_those_of_python() -> None:
 
 # ---- what the views ask
 
+PHRASES = [
+    "the Ice  Cream, an ice cream", "blue-ish bluebird blue", "zyzzogeton", "Ok's c++ ΣΑΣ naïve_x 2² ½ 字", "the yellow thing",
+    "something behind the two unbelievably large crocodiles of the left", "!", "don't do-it o’clock '-",
+]  # fmt: skip
 QUESTIONS = (
     DECODE
     + """
-import { ground, guess, removal, similarities, trace } from "./questions.js";
+import { grounder } from "./grounding.js";
+import { guess, removal, similarities, trace } from "./questions.js";
 const plain = (value) => {
   if (value instanceof DataView) return coded(value);
   if (Array.isArray(value)) return value.map(plain);
   if (!value || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
 };
-const { text, phrase, hidden, removed } = data;
+const { text, hidden, removed } = data;
 const rgb = bytes(data.rgb), given = model.inputs(rgb, text);
 const { answer: guesses, pixels } = guess(model, given, hidden);
 answer(plain({
-  ground: ground(model, rgb, phrase), guess: guesses, pixels: new DataView(pixels.buffer),
+  ground: data.phrases.map(grounder(model, rgb, payload.seeds.candidates, data.seen)), guess: guesses, pixels: new DataView(pixels.buffer),
   trace: trace(model, rgb, text),
   removal: removal(model, given, removed, { all: data.patches }),
   similarities: [...similarities(model, text, [model.imageEmbedding(model.encodeImage(model.embedImage(rgb)))])],
@@ -381,17 +387,19 @@ def near(found: Any, expected: Any, where: str = "") -> None:
 def test_views_are_told_what_python_tells_them() -> None:
     lab = xfm.load("demo")
     scene, model = lab.scene(7, objects=2), as_in_page(lab.model)
-    text, phrase = scene.caption.text, scene.phrases[0].text
+    text, phrases = scene.caption.text, [*(phrase.text for phrase in scene.phrases), *PHRASES]
+    seen = SeenWords(frozenset({"the", "red", "lion", "of", "ok's"}), ("ice cream", "blue", "c++"))
     inputs = explain.make_inputs(model, lab.tokenizer, scene.image, text)
     hidden, removed = {"patches": [0, 7, 8, 9], "pieces": [0, 2, 3]}, {"words": [1], "objects": ["all"], "patches": [3]}
     patches = list(range(10, 20))
     found = javascript.run(
         QUESTIONS,
         {"payload": sent(page_model(lab.model, lab.tokenizer)), "rgb": coded(inputs.image.tobytes()), "text": text,
-         "phrase": phrase, "hidden": hidden, "removed": removed, "patches": patches},
+         "phrases": phrases, "seen": {"words": sorted(seen.words), "held_out": seen.held_out}, "hidden": hidden, "removed": removed, "patches": patches},
     )  # fmt: skip
-    pad = xw.GroundingPad(scene.image, {phrase: (0, 0, 9, 9)}, explain.box_predictor(model, lab.tokenizer, scene.image))
-    near(found["ground"], {**pad.found[phrase], "iou": None}, "ground")
+    predict = explain.box_predictor(model, lab.tokenizer, scene.image, seen)
+    pad = xw.GroundingPad(scene.image, {phrase: (0, 0, 9, 9) for phrase in phrases}, predict)
+    near(found["ground"], [{**pad.found[phrase], "iou": None} for phrase in phrases], "ground")
     view = xw.MaskPlayground.of(model, lab.tokenizer, scene.image, text, hidden_patches=hidden["patches"])
     view.hidden_pieces = hidden["pieces"]
     near(found["guess"], view.answer, "guess")
@@ -413,7 +421,8 @@ def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None
     scene = lab.scene(0)
     views = (
         xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text),
-        xw.GroundingPad.of(lab.model, lab.tokenizer, scene.image, explain.phrase_boxes(scene)),
+        xw.GroundingPad.of(lab.model, lab.tokenizer, scene),
+        xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
     )
     for view in views:
         without, alive = (

@@ -340,6 +340,7 @@ class GroundedPicture(TypedDict):
 
 class GroundingPadPayload(TypedDict):
     pictures: list[GroundedPicture]
+    takes: bool  # pictures of the reader's own
 
 
 class NewestFinding(TypedDict, total=False):  # empty before there is one
@@ -387,12 +388,24 @@ class MaskConfigPayload(TypedDict):
     spans: float  # ... that share of which grow
 
 
+class PageSeeds(TypedDict):
+    """What Python's draws begin with, 32 bits each."""
+
+    shapley: int
+    candidates: int
+
+
+class SeenWordsPayload(TypedDict):
+    words: list[str]
+    held_out: list[str]
+
+
 class PageModelPayload(TypedDict):
     config: PageConfig
     tensors: dict[str, PackedTensor]  # by the parameter's name
     weights: bytes
     tokenizer: PageTokenizer
-    shapley: int  # what Python's Shapley sampling is seeded with
+    seeds: PageSeeds
 
 
 # ---- every view

@@ -314,6 +314,7 @@ export interface GroundedPicture {
 
 export interface GroundingPadPayload {
   pictures: GroundedPicture[];
+  takes: boolean;
 }
 
 export interface NewestFinding {
@@ -358,12 +359,22 @@ export interface MaskConfigPayload {
   spans: number;
 }
 
+export interface PageSeeds {
+  shapley: number;
+  candidates: number;
+}
+
+export interface SeenWordsPayload {
+  words: string[];
+  held_out: string[];
+}
+
 export interface PageModelPayload {
   config: PageConfig;
   tensors: Record<string, PackedTensor>;
   weights: DataView;
   tokenizer: PageTokenizer;
-  shapley: number;
+  seeds: PageSeeds;
 }
 
 export interface Tools {
