@@ -164,14 +164,15 @@ class GroundingPad(View):
             return ""
         model, tokenizer, seen = self._model
         words = seen and {"words": sorted(seen.words), "held_out": list(seen.held_out)}
-        return f"{esm.export(ALIVE, 'groundingPad')}({decoded_json(page_model(model, tokenizer))}, {script_json(words)})"
+        page = decoded_json(page_model(model, tokenizer))
+        return f"{esm.export(ALIVE, 'groundingPad')}({page}, {script_json(words)})"
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
 
     def add(self, picture: ImageLike) -> None:
-        """Turns to a picture of one's own, any image (see `xfm.images.prepare`), behind the others. ConfigError for what
-        is none, and where nobody answers for it."""
+        """Turns to a picture of one's own, any image (see `xfm.images.prepare`), behind the others. ConfigError for
+        what is none, and where nobody answers for it."""
         if self._asker is None:
             raise ConfigError("no `asker` was given: only the view's own pictures are answered for")
         drawn, ground = self._asker(picture)
