@@ -145,11 +145,34 @@ def test_words_never_seen_are_named_in_the_page() -> None:
     assert found[0]["newest"]["answer"]["never_seen"] == ["yak"]
 
 
-@pytest.mark.parametrize("kind", ["GroundingPad", "RetrievalExplorer"])
+# ---- what is hidden
+
+
+def test_what_is_hidden_in_a_picture_of_ones_own_is_guessed_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+    text, read = scene.caption.text, ["answer", "pixels", "payload", "credit", "hidden_patches"]
+    view = xw.MaskPlayground.of(model, lab.tokenizer, scene.image, text, credit="someone")
+    hidden = {"hidden_patches": [0, 7, 8], "hidden_pieces": [1, 3]}
+    mask = {"patches": 12, "smallest": 4, "share": 0.4, "most": 8, "spans": 0.5}
+    steps = [{"set": hidden}, {"send": ["picture", SENT]}, {"send": ["hide at random"]}]
+    found = told(view, "maskPlayground", [{"text": text, "mask": mask}], steps, read)
+    for name, value in hidden.items():
+        setattr(view, name, value)
+    near(found[0]["answer"], view.answer, "answer")
+    view.show(PICTURE)
+    for name in ("answer", "payload", "pixels", "credit"):
+        near(found[1][name], getattr(view, name), name)
+    assert view.credit == "" and view.figure()
+    assert len(found[2]["hidden_patches"]) == 12 and found[2]["answer"]["of"]["patches"] == found[2]["hidden_patches"]
+
+
+@pytest.mark.parametrize("kind", ["GroundingPad", "MaskPlayground", "RetrievalExplorer"])
 def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str) -> None:
     lab = xfm.load("demo")
     views = {
         "GroundingPad": lambda: xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7)),
+        "MaskPlayground": lambda: xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
         "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
     }
     view = views[kind]()

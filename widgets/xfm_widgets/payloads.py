@@ -259,6 +259,7 @@ class MaskPlaygroundPayload(TypedDict):
     pieces: list[str]
     owner: list[int]
     can: bool  # Python guesses what is hidden
+    takes: bool  # pictures of the reader's own
 
 
 class MaskAnswer(TypedDict, total=False):

@@ -24,12 +24,13 @@ import { guess } from "./questions.js";
 export function maskPlayground(payload, { text, mask }) {
   const page = createModel(payload);
   return (model) => {
-    const inputs = page.inputs(bytesOf(model.get("payload").image), text);
-    const answer = once(() => {
+    let inputs = page.inputs(bytesOf(model.get("payload").image), text);
+    function answerNow() {
       const found = guess(page, inputs, { patches: model.get("hidden_patches"), pieces: model.get("hidden_pieces") });
       model.set("pixels", new DataView(found.pixels.buffer));
       model.set("answer", found.answer);
-    });
+    }
+    const answer = once(answerNow);
     model.on("change:hidden_patches", answer);
     model.on("change:hidden_pieces", answer);
     return {
@@ -37,6 +38,13 @@ export function maskPlayground(payload, { text, mask }) {
         model.set("hidden_patches", blocks(page.grid, mask.patches, mask.smallest));
         model.set("hidden_pieces", spans(inputs.tokens.ids.length, mask));
       },
+      picture: (of) =>
+        taking(model, page, of, (rgb) => {
+          inputs = page.inputs(rgb, text);
+          model.set("payload", { ...model.get("payload"), image: new DataView(rgb.buffer) });
+          model.set("credit", "");
+          answerNow();
+        }),
     };
   };
 }

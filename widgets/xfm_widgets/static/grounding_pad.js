@@ -9,7 +9,7 @@ import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, uint8 } from "./numbers.js";
 import { fit, paintWeights, patchEdges, strengthSlider, thumbnail } from "./overlay.js";
-import { pictureDrop, readPicture } from "./own_picture.js";
+import { pictureSender } from "./own_picture.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { GroundingPadTraits } from "./payloads.d.ts" */
@@ -183,16 +183,7 @@ function render({ model, el }) {
     remove,
   );
   ui.controls.append(leafing, phraseGroup, typing);
-  /** @param {File} file */
-  async function take(file) {
-    ui.warn("");
-    try {
-      model.send({ do: "picture", of: await readPicture(file) });
-    } catch (error) {
-      ui.warn(error instanceof Error ? error.message : String(error));
-    }
-  }
-  if (model.get("payload").takes && !model.offline) ui.controls.append(pictureDrop(ui.root, take));
+  if (model.get("payload").takes && !model.offline) ui.controls.append(pictureSender(model, ui));
 
   // ---- the picture
   const pad = canvas(LARGE, LARGE * ratio(), { tabIndex: 0, role: "application" });

@@ -135,3 +135,18 @@ export function pictureDrop(root, take) {
   });
   return element;
 }
+
+/**
+ * The same for a view whose kernel, Python's or the page's, knows the act "picture"
+ * @param {{ send(content: unknown): void }} model
+ * @param {{ root: HTMLElement, warn(text: string): void }} ui
+ */
+export const pictureSender = (model, ui) =>
+  pictureDrop(ui.root, async (file) => {
+    ui.warn("");
+    try {
+      model.send({ do: "picture", of: await readPicture(file) });
+    } catch (error) {
+      ui.warn(error instanceof Error ? error.message : String(error));
+    }
+  });

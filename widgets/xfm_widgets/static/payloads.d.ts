@@ -239,6 +239,7 @@ export interface MaskPlaygroundPayload {
   pieces: string[];
   owner: number[];
   can: boolean;
+  takes: boolean;
 }
 
 export interface MaskAnswer {
