@@ -96,9 +96,17 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
             run.save(weights, moments, s.done, {METRICS: saved, PROBES: [*probed]})
             probed.clear()
 
+    def keep() -> None:
+        due = train.keep > 0 and s.done % train.keep == 0 and s.done < steps  # the last step's are model.safetensors
+        weights = gather(s.model.state_dict()) if due else {}
+        if due and accelerator.is_main_process:
+            run.keep_weights(weights, s.done)
+
     lock.save = lock.save if is_sharded(s.pretraining) else save  # sharded, it takes all processes to save
     # several processes leave after the same step, so a signal between two steps waits for the next one as well
     with closing(s.batches), collected(second_raises=True) if several else nullcontext([]) as heard:  # type: ignore[type-var]
+        if not s.done:
+            keep()
         for step in range(s.done, steps):
             with lock.step() as interrupted, explain_failures(config, f"step {step}", run.folder):
                 began = time.perf_counter()
@@ -125,6 +133,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                     probed.append(s.probe(s.done))
                 record |= {"seconds": time.perf_counter() - began, "waited": waited}
                 records.append(dict(record))
+                keep()
                 if _due(s.done, train.save_every, steps) or leaving:
                     save()
             heard += interrupted
