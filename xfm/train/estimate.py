@@ -53,8 +53,7 @@ class Estimate:
 
     @property
     def disk(self) -> dict[str, float]:
-        """Bytes of the run's folder: the last save (weights for readers; weights and two moments for a resume), and kept
-        copies."""
+        """Bytes of the run's folder: the last save (weights, and again with two moments for a resume), kept copies."""
         weights = 4.0 * sum(self.parameters.values())
         return {"save": 4 * weights, "kept": self.copies * weights}
 

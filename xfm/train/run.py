@@ -2,8 +2,8 @@
 
 config.json, environment.json, data.json (what your own data were), tokenizer.json, init.safetensors (of warm starts;
 init.json: what others' encoders brought), metrics.jsonl, probes.jsonl (where asked for), model.safetensors (for
-readers), step000100.safetensors (weights of earlier steps, where asked for), state.pt (all that a resume needs), evaluation.json, DONE; and manifest.json, by which each of them is checked
-when it is read.
+readers), step000100.safetensors (weights of earlier steps, where asked for), state.pt (all that a resume needs),
+evaluation.json, DONE; and manifest.json, by which each of them is checked when it is read.
 """
 
 from __future__ import annotations
@@ -137,23 +137,21 @@ class Run:
 
     def model(self, step: int | None = None) -> XFM:
         """The trained model, in eval mode, on the CPU; or as it was after `step` steps, one of `kept()`."""
-        path = self.folder / WEIGHTS
-        if step is not None:
-            path = self._kept_file(step)
+        file = WEIGHTS if step is None else self._kept_file(step)
         with undrawn():
             model = build(self.config)
-        load_into(model, path)
+        load_into(model, self.folder / file)
         return model.eval()
 
     def kept(self) -> list[int]:
         """The steps whose weights are there, in order: those of `train.keep`, and the last of a finished run."""
-        names = (re.fullmatch(r"step([0-9]+)\.safetensors", path.name) for path in self.folder.glob("step*.safetensors"))
+        names = (re.fullmatch(r"step([0-9]+)\.safetensors", path.name) for path in self.folder.glob("step*"))
         last = {self.config.train.steps} if self.done else set[int]()
         return sorted({int(name[1]) for name in names if name} | last)
 
-    def _kept_file(self, step: int) -> Path:
+    def _kept_file(self, step: int) -> str:
         one_of("step", step, self.kept())
-        return self.folder / (WEIGHTS if self.done and step == self.config.train.steps else kept_name(step))
+        return WEIGHTS if self.done and step == self.config.train.steps else kept_name(step)
 
     def metrics(self) -> list[Record]:
         """The records of training so far, one a step."""
