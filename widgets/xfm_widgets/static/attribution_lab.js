@@ -5,7 +5,10 @@ import { css, diverging, readableOn, sequential } from "./colour.js";
 import { arrowKeys, button, select, slider, toggle } from "./controls.js";
 import { node, svgNode } from "./dom.js";
 import { frame } from "./frame.js";
-import { clamp, fixed, float32, largest, short, signed, uint8, withMinus } from "./numbers.js";
+import { clamp, float32, short, signed, uint8, withMinus } from "./numbers.js";
+import { thumbnail, veil } from "./overlay.js";
+import { scaleEnd } from "./scales.js";
+import { columnHeads, trustOf } from "./trust.js";
 
 /** @import { Host } from "./model.d.ts" */
 /** @import { AttributionLabTraits, DrawnAttribution, LabObject, RemovalScores, Scores } from "./payloads.d.ts" */
@@ -29,15 +32,14 @@ const HATCH = [
   [0, 1, 1, 0],
   [0.5, 1, 1, 0.5],
 ];
+const TARGET = "the target's unit"; // of attributions in the unit of the score
 const BAR = /** @type {const} */ ([260, 24]); // CSS pixels
 const KEY =
-  "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. Crossed: removed. Trust: ▲ better than both baselines, ▼ not.";
+  "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. What is near 0 lets the picture through. Crossed: removed. Scores: ▲ better than both baselines, ▼ not.";
 const PICKS = /** @type {const} */ (["its object", "its patch"]);
 
 /** @param {number | null} x */
 const plain = (x) => withMinus(short(x));
-/** @param {number | null} x */
-const twoDigits = (x) => (x === null ? "–" : fixed(x));
 /** @param {Attribution} attribution positive blue, negative orange, as in the figures of xfm.plots */
 const tint = (attribution) => (attribution.signed ? diverging : sequential);
 
@@ -46,8 +48,10 @@ function render({ model, el }) {
   const payload = model.get("payload");
   const { grid, side, words } = payload;
   const cell = WIDE / grid;
-  /** @type {Attribution[]} */
-  const attributions = payload.found.map((a) => ({ ...a, patches: float32(a.patches), words: float32(a.words) }));
+  /** @returns {Attribution[]} */
+  const read = () =>
+    model.get("payload").found.map((a) => ({ ...a, patches: float32(a.patches), words: float32(a.words) }));
+  let attributions = read(); // grows where Python adds a method
   /** @type {MaskedObject[]} */
   const objects = payload.objects.map((o) => ({ ...o, bits: uint8(o.mask) }));
   const original = bitmap(uint8(payload.image), side, side);
@@ -68,15 +72,10 @@ function render({ model, el }) {
           .flatMap((method) => attributions.filter((a) => a.target === target && a.method === method)),
       );
   /**
-   * The end of an attribution's colour scale
    * @param {Attribution} attribution
    * @param {"patches" | "words"} part
    */
-  const scaleEnd = (attribution, part) => {
-    if (!model.get("shared_scale")) return largest(attribution[part]);
-    const beside = shown().filter((a) => a.target === attribution.target);
-    return Math.max(...beside.map((a) => largest(a[part])));
-  };
+  const endOf = (attribution, part) => scaleEnd(attribution, part, shown(), model.get("shared_scale"));
   const removedPatches = () => {
     const names = model.get("removed_objects");
     const ofObjects = objects.filter(({ name }) => names.includes(name)).flatMap(({ patches }) => patches);
@@ -129,14 +128,36 @@ function render({ model, el }) {
     const group = node("span", { role: "group", "aria-label": label, className: "xfm-controls" }, label, ...elements);
     return { element: names.length > 1 ? group : "", show };
   }
-  const atMost = payload.methods.length > payload.most ? ` (${payload.most} at most)` : "";
-  const methods = choices(`Methods${atMost}`, "methods", payload.methods, payload.most);
+  function methodChoices() {
+    const names = model.get("payload").methods;
+    const atMost = names.length > payload.most ? ` (${payload.most} at most)` : "";
+    return choices(`Methods${atMost}`, "methods", names, payload.most);
+  }
+  let methods = methodChoices();
+  const methodsPlace = node("span", {}, methods.element);
+  const adding = node("span");
+  function offerMethods() {
+    const { more } = model.get("payload");
+    if (model.offline || !more.length) return adding.replaceChildren();
+    let chosen = more[0];
+    const which = select("another method", more, chosen, (name) => {
+      chosen = name;
+    });
+    const add = button("Add", () => {
+      add.disabled = true;
+      ui.announce(`Computing ${chosen}`);
+      model.send({ do: "add", of: chosen });
+    });
+    adding.replaceChildren(node("span", { className: "xfm-controls" }, which.element, add));
+  }
   const targets = choices("Targets", "targets", payload.targets, Infinity);
   const opacity = slider("opacity", { value: model.get("opacity"), step: 0.05 }, (share) => ui.set({ opacity: share }));
-  const scale = toggle("one colour scale a target (else each method has its own)", model.get("shared_scale"), (on) =>
-    ui.set({ shared_scale: on }),
+  const scale = toggle(
+    "one colour scale for methods of one unit (else each has its own)",
+    model.get("shared_scale"),
+    (on) => ui.set({ shared_scale: on }),
   );
-  ui.controls.append(methods.element, targets.element, opacity.element, scale.element);
+  ui.controls.append(methodsPlace, adding, targets.element, opacity.element, scale.element);
 
   // ---- what is removed
   /**
@@ -280,10 +301,6 @@ function render({ model, el }) {
     ui.announce(note || readings.join("; "));
   }
 
-  /** @param {string[]} names */
-  const columnHeads = (names) =>
-    node("thead", {}, node("tr", {}, ...names.map((name) => node("th", { scope: "col" }, name))));
-
   // ---- panels
   let hovered = -1;
   const current = () => (hovered >= 0 ? hovered : model.get("patch"));
@@ -298,7 +315,7 @@ function render({ model, el }) {
   function paint({ attribution, surface, value }) {
     const brush = surface.pen;
     const gone = removedPatches();
-    const end = attribution ? scaleEnd(attribution, "patches") : 1;
+    const end = attribution ? endOf(attribution, "patches") : 1;
     brush.clearRect(0, 0, WIDE, WIDE);
     brush.imageSmoothingEnabled = false;
     brush.drawImage(attribution ? grey : original, 0, 0, WIDE, WIDE);
@@ -334,8 +351,8 @@ function render({ model, el }) {
    * @param {number} y
    */
   function paintValue(brush, attribution, share, x, y) {
-    const alpha = model.get("opacity");
-    brush.fillStyle = css(tint(attribution)(share), alpha * (0.2 + 0.8 * Math.sqrt(Math.abs(share))));
+    const alpha = veil(share, model.get("opacity"));
+    brush.fillStyle = css(tint(attribution)(share), alpha);
     brush.fillRect(x, y, cell, cell);
     if (share < -FAINT && alpha > 0) drawLines(brush, x, y, "#5a2000", HATCH);
   }
@@ -430,12 +447,21 @@ function render({ model, el }) {
     node("div", { className: "xfm-panel", role: "group", "aria-label": label }, ...children);
 
   /** @param {Attribution} attribution */
+  function methodHead({ method, target, unit }) {
+    const ofTarget = payload.units[target] || TARGET;
+    const said = unit === TARGET ? ofTarget : unit || "a unit of its own";
+    return node("div", {}, node("h4", {}, method), node("span", { className: "xfm-soft" }, `in ${said}`));
+  }
+  /** @type {Set<string>} */
+  const opened = new Set(); // tables of scores
+
+  /** @param {Attribution} attribution */
   function attributionBox(attribution) {
     const label = `${attribution.method}, for ${attribution.target}`;
     const panel = picturePanel(attribution, label);
     attributionPanels.push(panel);
-    const patchEnd = scaleEnd(attribution, "patches");
-    const wordEnd = scaleEnd(attribution, "words");
+    const patchEnd = endOf(attribution, "patches");
+    const wordEnd = endOf(attribution, "words");
     const colouredWords = words.map((word, i) => {
       const share = wordEnd ? attribution.words[i] / wordEnd : 0;
       const colour = tint(attribution)(share);
@@ -452,43 +478,10 @@ function render({ model, el }) {
       legend(bar, attribution.signed ? -end : 0, end, title, 64);
     return panelBox(
       label,
-      ...[node("h4", {}, attribution.method), panel.surface, panel.value, scaleBar(patchEnd, "patches: ")],
+      node("div", { className: "xfm-head" }, methodHead(attribution), thumbnail(original)),
+      ...[panel.surface, panel.value, scaleBar(patchEnd, "patches: ")],
       ...[node("div", { className: "xfm-words" }, ...colouredWords), scaleBar(wordEnd, "words: ")],
-      trustTable(attribution),
-    );
-  }
-
-  /** @param {Attribution} attribution */
-  function trustTable({ method, target, trust, gap }) {
-    if (!trust.length) return node("p", { className: "xfm-soft" }, "trust: not measured");
-    const baselines = [...new Set(trust.flatMap(([, , beside]) => beside.map(([name]) => name)))];
-    const wide = { colSpan: 1 + baselines.length };
-    const rows = trust.map(([name, value, beside, moreIsBetter]) => {
-      const head = node("th", { scope: "row" }, name);
-      if (!beside.length)
-        return node(
-          "tr",
-          {},
-          head,
-          node("td", wide, `${twoDigits(value)}, ${moreIsBetter ? "more" : "less"} is better`),
-        );
-      const byName = Object.fromEntries(beside);
-      const known = beside.map(([, x]) => x).filter((x) => x !== null);
-      const wins = value !== null && known.every((x) => (moreIsBetter ? value > x : value < x));
-      const mark = value === null || !known.length ? "" : wins ? " ▲" : " ▼";
-      const others = baselines.map((baseline) => node("td", {}, twoDigits(byName[baseline] ?? null)));
-      return node("tr", {}, head, node("td", {}, twoDigits(value) + mark), ...others);
-    });
-    if (gap !== null) {
-      const head = node("th", { scope: "row" }, "completeness gap");
-      rows.push(node("tr", {}, head, node("td", wide, `${signed(gap)}, 0 is best`)));
-    }
-    const label = `Trust in ${method}, for ${target}`;
-    return node(
-      "table",
-      { "aria-label": label },
-      columnHeads(["trust", "this", ...baselines]),
-      node("tbody", {}, ...rows),
+      trustOf(attribution, opened),
     );
   }
 
@@ -523,6 +516,15 @@ function render({ model, el }) {
   }
 
   removal.prepend(panelBox("The picture", picture.surface, picture.value));
+  ui.on("change:payload", () => {
+    attributions = read();
+    methods = methodChoices();
+    methodsPlace.replaceChildren(methods.element);
+    offerMethods();
+    build();
+  });
+  ui.on("change:message", offerMethods); // which says why a method could not be added
+  offerMethods();
   ui.draws(["methods", "targets", "shared_scale"], build);
   ui.draws(["removed_words", "removed_objects", "removed_patches", "scores", "singles"], drawScores);
   for (const name of ["removed_words", "removed_objects", "removed_patches", "token"])

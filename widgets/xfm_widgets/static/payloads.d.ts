@@ -115,7 +115,9 @@ export interface DrawnAttribution {
   method: string;
   target: string;
   signed: boolean;
+  unit: string;
   gap: number | null;
+  verdict: string;
   trust: Trusted[];
   patches: DataView;
   words: DataView;
@@ -144,6 +146,7 @@ export interface AttributionLabPayload {
   most: number;
   units: Record<string, string>;
   can: boolean;
+  more: string[];
   found: DrawnAttribution[];
   objects: LabObject[];
 }
