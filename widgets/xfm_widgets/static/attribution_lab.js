@@ -354,7 +354,10 @@ function render({ model, el }) {
     const alpha = veil(share, model.get("opacity"));
     brush.fillStyle = css(tint(attribution)(share), alpha);
     brush.fillRect(x, y, cell, cell);
-    if (share < -FAINT && alpha > 0) drawLines(brush, x, y, "#5a2000", HATCH);
+    if (share > -FAINT || alpha === 0) return;
+    brush.globalAlpha = 0.2 + 0.8 * alpha;
+    drawLines(brush, x, y, "#5a2000", HATCH);
+    brush.globalAlpha = 1;
   }
   /** @param {number} patch */
   const corner = (patch) => [(patch % grid) * cell, Math.floor(patch / grid) * cell];

@@ -376,11 +376,13 @@ export interface TraceExplorerTraits {
   a: string;
   b: string;
   credit: string;
+  detail: "matrix" | "lines";
   head: number;
   heads: "head" | "mean" | "max" | "rollout";
   layer: number;
   map: "language" | "vision" | "fusion" | "cross";
   message: string;
+  opacity: number;
   patch: number;
   payload: TraceExplorerPayload;
   pooled: boolean;
