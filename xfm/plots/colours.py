@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["AXIS", "BLUE", "DARK", "GREEN", "GREY", "GRID", "LIGHT", "ORANGE", "PALETTE", "PURPLE", "SHADE", "TINT"]
+__all__ = ["AXIS", "BLUE", "DARK", "GREEN", "GREY", "GRID", "LIGHT", "ORANGE", "PALETTE", "PURPLE", "SHADE", "SIGNED",
+           "TINT"]  # fmt: skip
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
 PALETTE = {
@@ -21,6 +22,8 @@ PALETTE = {
     "shade": ("#f1f1f1", "#22262b"),
     "tint": ("#eef4f9", "#1d2733"),
 }
+# Numbers around 0: positive is blue, negative orange, in figures and in views.
+SIGNED = ("#963700", "#d7641e", "#f0a569", "#fadcc3", "#f6f6f6", "#cde1ed", "#82b4d7", "#327db4", "#054682")
 BLUE, ORANGE, GREEN, PURPLE, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
     PALETTE[name][0]
     for name in ("blue", "orange", "green", "purple", "grey", "dark", "axis", "light", "grid", "shade", "tint")

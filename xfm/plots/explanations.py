@@ -19,7 +19,7 @@ from .arrays import finite, numbers
 from .colours import AXIS, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE
 from .examples import Card, sheet
 from .labels import clip
-from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled
+from .style import COLUMN, SIGNED_COLOURS, SIZE, WIDTH, Figure, bare, new_figure, require, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +116,7 @@ def colour_scale(values: np.ndarray, signed: bool) -> tuple[Colormap, Normalize]
     """Around 0 where numbers have a sign, from 0 otherwise."""
     most = max(float(np.abs(finite(values)).max(initial=0)), 1e-12)
     if signed:
-        return colormaps["PuOr"], TwoSlopeNorm(0, -most, most)
+        return SIGNED_COLOURS, TwoSlopeNorm(0, -most, most)
     return colormaps["viridis"], Normalize(0, most)
 
 

@@ -7,21 +7,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from .colours import BLUE, GREEN, GREY, ORANGE, PURPLE
 from .gradients import HATCHED, LINES, NO_PATH, PLAIN
-from .style import WIDTH, Figure, new_figure, require, styled
+from .style import SIGNED_COLOURS, WIDTH, Figure, new_figure, require, styled
 from .svg import FIXED
 
 __all__ = ["READINGS", "cosines", "cycle", "interval", "probes", "series"]
 
 Record = Mapping[str, Any]  # what `xfm.diagnostics.training_probe.TrainingProbe` returned
 Reading = Callable[[Record], float | None]
-_COLOURS, _SCALE = colormaps["PuOr_r"], Normalize(-1, 1)
+_COLOURS, _SCALE = SIGNED_COLOURS, Normalize(-1, 1)
 
 
 def _total(norms: Iterable[float | None]) -> float | None:

@@ -12,21 +12,35 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib.figure
 from matplotlib import rcParams, style
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from ..files import write_atomically
-from .colours import AXIS, GREY, GRID
+from .colours import AXIS, GREY, GRID, SIGNED
 from .labels import SIZE, make_legible, wrap
 from .svg import themed
 
-__all__ = ["COLUMN", "SIZE", "WIDTH", "Figure", "bare", "message_figure", "new_figure", "require", "styled", "wrap"]
+__all__ = [
+    "COLUMN",
+    "SIGNED_COLOURS",
+    "SIZE",
+    "WIDTH",
+    "Figure",
+    "bare",
+    "message_figure",
+    "new_figure",
+    "require",
+    "styled",
+    "wrap",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Content = bytes
 
 WIDTH, COLUMN = 9.5, 2.25  # inches: a notebook's width, one of four pictures across it
+SIGNED_COLOURS = LinearSegmentedColormap.from_list("signed", SIGNED)  # orange below 0, blue above
 _CSS, _SHARP = 96, 1.6  # pixels per inch on the page; image pixels per page pixel, for high-resolution screens
 _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # the $ and _ of a caption are characters
