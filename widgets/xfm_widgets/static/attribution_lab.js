@@ -3,37 +3,25 @@
 import { bitmap, canvas, greyscale, legend, outline, patchAt, patchName, pointerAt } from "./canvas.js";
 import { css, diverging, readableOn, sequential } from "./colour.js";
 import { arrowKeys, button, select, slider, toggle } from "./controls.js";
-import { node, svgNode } from "./dom.js";
+import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, signed, uint8, withMinus } from "./numbers.js";
-import { thumbnail, veil } from "./overlay.js";
+import { CROSS, drawLines, HATCH, thumbnail, veil } from "./overlay.js";
+import { removalScores, scoreBars } from "./removal_scores.js";
 import { scaleEnd } from "./scales.js";
 import { columnHeads, trustOf } from "./trust.js";
 
 /** @import { Host } from "./model.d.ts" */
-/** @import { AttributionLabTraits, DrawnAttribution, LabObject, RemovalScores, Scores } from "./payloads.d.ts" */
+/** @import { AttributionLabTraits, DrawnAttribution, LabObject } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 /** @typedef {Omit<DrawnAttribution, "patches" | "words"> & { patches: Float32Array, words: Float32Array }} Attribution */
 /** @typedef {LabObject & { bits: Uint8Array }} MaskedObject */
 /** @typedef {{ attribution: Attribution | null, surface: Surface, value: HTMLElement }} Panel without an attribution: the picture */
-/** @typedef {[number, number, number, number][]} Lines in a patch: x, y, x, y as shares of its side */
 
 const WIDE = 226; // of a panel's picture, CSS pixels
 const FAINT = 0.03; // below this share of the largest there is no hatch
 const REMOVED = "#8a8a8a";
-/** @type {Lines} */
-const CROSS = [
-  [0, 0, 1, 1],
-  [1, 0, 0, 1],
-];
-/** @type {Lines} */
-const HATCH = [
-  [0, 0.5, 0.5, 0],
-  [0, 1, 1, 0],
-  [0.5, 1, 1, 0.5],
-];
 const TARGET = "the target's unit"; // of attributions in the unit of the score
-const BAR = /** @type {const} */ ([260, 24]); // CSS pixels
 const KEY =
   "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. What is near 0 lets the picture through. Crossed: removed. Scores: ▲ better than both baselines, ▼ not.";
 const PICKS = /** @type {const} */ (["its object", "its patch"]);
@@ -213,66 +201,10 @@ function render({ model, el }) {
   );
   ui.body.append(removal, panelRows);
 
-  /**
-   * The scores before and after, and why there are none
-   * @returns {{ before: Scores, after: Scores, note: string }}
-   */
-  function removalScores() {
-    const removedWords = model.get("removed_words");
-    const [removedObjects, removedCells] = [model.get("removed_objects"), model.get("removed_patches")];
-    const { of, before = {}, after = {} } = /** @type {RemovalScores} */ (model.get("scores"));
-    const count = removedWords.length + removedObjects.length + removedCells.length;
-    const known = [of?.words ?? [], of?.objects ?? [], of?.patches ?? []];
-    if (of && JSON.stringify(known) === JSON.stringify([removedWords, removedObjects, removedCells])) {
-      const isMarkedOnly = !payload.can && count > 0;
-      const note = isMarkedOnly ? "Removed parts are marked; without `rescore` no score is computed for them." : "";
-      return { before, after, note };
-    }
-    if (!count) return { before, after: before, note: "" };
-    if (!model.offline) return { before, after: {}, note: "computing …" };
-    const singles = model.get("singles");
-    if (count === 1 && removedWords.length && singles.words)
-      return { before, after: singles.words[removedWords[0]], note: "" };
-    if (count === 1 && removedObjects.length && singles.objects)
-      return { before, after: singles.objects[removedObjects[0]], note: "" };
-    const note = singles.words
-      ? "This page has the scores without one word or one object. Several at once, and patches, need Python."
-      : "Scores after a removal need Python: this page has none.";
-    return { before, after: {}, note };
-  }
-
   /** @type {Record<string, [number, number]>} */
-  const extents = {}; // of each target's bars, which keep their scale from one removal to the next
-  /**
-   * @param {string} target
-   * @param {number | null} before
-   * @param {number | null} after
-   */
-  function scoreBars(target, before, after) {
-    const [wide, tall] = BAR;
-    const known = [before, after].filter((score) => score !== null);
-    const [low, high] = extents[target] ?? [0, 0];
-    const extent = [Math.min(low, ...known), Math.max(high, ...known)];
-    extents[target] = /** @type {[number, number]} */ (extent);
-    const x = (/** @type {number} */ score) => 2 + ((wide - 4) * (score - extent[0])) / (extent[1] - extent[0] || 1);
-    const svg = svgNode("svg", { viewBox: `0 0 ${wide} ${tall}`, width: wide, height: tall, "aria-hidden": "true" });
-    const hasFallen = before !== null && after !== null && after < before;
-    /** @type {[number | null, number, string][]} */
-    const bars = [
-      [before, 2, "var(--grey)"],
-      [after, 13, hasFallen ? "var(--orange)" : "var(--blue)"],
-    ];
-    for (const [score, y, fill] of bars) {
-      if (score === null) continue;
-      const width = Math.abs(x(score) - x(0)) + 0.5;
-      svg.append(svgNode("rect", { x: Math.min(x(0), x(score)), y, width, height: 9, fill }));
-    }
-    svg.append(svgNode("line", { x1: x(0), x2: x(0), y1: 0, y2: tall, stroke: "var(--ink)" }));
-    return svg;
-  }
-
+  const extents = {};
   function drawScores() {
-    const { before, after, note } = removalScores();
+    const { before, after, note } = removalScores(model);
     objectButtons.forEach((key, i) => {
       key.setAttribute("aria-pressed", String(model.get("removed_objects").includes(objects[i].name)));
     });
@@ -288,7 +220,7 @@ function render({ model, el }) {
       const unit = payload.units[target];
       const cells = [plain(was), plain(is), change].map((text) => node("td", { className: "xfm-number" }, text));
       const name = node("th", { scope: "row" }, unit ? `${target} (${unit})` : target);
-      return node("tr", { "data-target": target }, name, ...cells, node("td", {}, scoreBars(target, was, is)));
+      return node("tr", { "data-target": target }, name, ...cells, node("td", {}, scoreBars(extents, target, was, is)));
     });
     const columns = ["target", "before", "after", "change", "before (grey) and after"];
     scoreTable.replaceChildren(
@@ -324,7 +256,7 @@ function render({ model, el }) {
       if (gone.has(i)) {
         brush.fillStyle = REMOVED;
         brush.fillRect(x, y, cell, cell);
-        drawLines(brush, x, y, "#fff", CROSS);
+        drawLines(brush, [x, y, cell], "#fff", CROSS);
       }
       if (attribution) paintValue(brush, attribution, end ? attribution.patches[i] / end : 0, x, y);
     }
@@ -356,29 +288,11 @@ function render({ model, el }) {
     brush.fillRect(x, y, cell, cell);
     if (share > -FAINT || alpha === 0) return;
     brush.globalAlpha = 0.2 + 0.8 * alpha;
-    drawLines(brush, x, y, "#5a2000", HATCH);
+    drawLines(brush, [x, y, cell], "#5a2000", HATCH);
     brush.globalAlpha = 1;
   }
   /** @param {number} patch */
   const corner = (patch) => [(patch % grid) * cell, Math.floor(patch / grid) * cell];
-  /**
-   * @param {CanvasRenderingContext2D} brush
-   * @param {number} x
-   * @param {number} y
-   * @param {string} colour
-   * @param {Lines} lines
-   */
-  function drawLines(brush, x, y, colour, lines) {
-    brush.strokeStyle = colour;
-    brush.lineWidth = 1;
-    brush.beginPath();
-    for (const [x1, y1, x2, y2] of lines) {
-      brush.moveTo(x + x1 * cell, y + y1 * cell);
-      brush.lineTo(x + x2 * cell, y + y2 * cell);
-    }
-    brush.stroke();
-  }
-
   /**
    * Removes or puts back what a click picks of these objects, the topmost of them, or the patch
    * @param {number} patch

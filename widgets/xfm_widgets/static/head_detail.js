@@ -109,5 +109,13 @@ export function headDetail(state, ui, choose) {
         : `${state.tokenName(queries, query)} → ${state.tokenName(keys, key)}: ${percent(rows[query][key])} %`;
     drawing().mark(query >= 0 ? query : state.current(queries), key);
   }
-  return { element, draw, mark };
+  // the matrix fills the view's width, whatever that becomes
+  let width = ui.body.clientWidth;
+  const widths = new ResizeObserver(() => {
+    if (ui.body.clientWidth === width || !state.canDraw()) return;
+    width = ui.body.clientWidth;
+    draw();
+  });
+  widths.observe(ui.body);
+  return { element, draw, mark, dispose: () => widths.disconnect() };
 }

@@ -238,6 +238,7 @@ function render({ model, el }) {
   );
   return () => {
     traceControls?.stop();
+    detail.dispose();
     ui.dispose();
   };
 }
