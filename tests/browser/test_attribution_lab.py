@@ -41,7 +41,7 @@ def scores(shown, target: str) -> list[str]:
 def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebook):
     book = notebook(CELL)
     shown = book.view()
-    picture = shown.get_by_role("group", name="gradients, for itc").locator("canvas[role]")
+    picture = shown.get_by_role("group", name="gradients, for itc").locator("canvas[role=application]")
     picture.click(position={"x": 60, "y": 60})
     book.until("view.removed_objects", ["the lion"])
     book.until("view.scores['after']['itm']", 1.0)
@@ -109,7 +109,7 @@ view = xw.AttributionLab(np.zeros((8, 8, 3), np.uint8), words, [one])
 view
 """)
     shown = book.view()
-    shown.get_by_role("group", name="zero, for itm").locator("canvas[role]").click()
+    shown.get_by_role("group", name="zero, for itm").locator("canvas[role=application]").click()
     book.until("view.removed_patches", [0])
     assert "without `rescore` no score is computed" in shown.locator(".xfm-scores").inner_text()
     shown.get_by_text("The same as a table").click()
