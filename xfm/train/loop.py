@@ -96,19 +96,12 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
             run.save(weights, moments, s.done, {METRICS: saved, PROBES: [*probed]})
             probed.clear()
 
-    def keep() -> None:
-        due = train.keep > 0 and s.done % train.keep == 0 and s.done < steps  # the last step's are model.safetensors
-        weights = gather(s.model.state_dict()) if due else {}
-        if due and accelerator.is_main_process:
-            run.keep_weights(weights, s.done)
-
     lock.save = lock.save if is_sharded(s.pretraining) else save  # sharded, it takes all processes to save
     # several processes leave after the same step, so a signal between two steps waits for the next one as well
     with closing(s.batches), collected(second_raises=True) if several else nullcontext([]) as heard:  # type: ignore[type-var]
-        if not s.done:
-            keep()
         for step in range(s.done, steps):
             with lock.step() as interrupted, explain_failures(config, f"step {step}", run.folder):
+                s.keep_weights(gather)
                 began = time.perf_counter()
                 batch = _to_device(next(s.batches), accelerator.device)
                 waited = time.perf_counter() - began
@@ -133,7 +126,6 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                     probed.append(s.probe(s.done))
                 record |= {"seconds": time.perf_counter() - began, "waited": waited}
                 records.append(dict(record))
-                keep()
                 if _due(s.done, train.save_every, steps) or leaving:
                     save()
             heard += interrupted
@@ -161,14 +153,10 @@ def _floats(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, f
 @torch.no_grad()
 def _validate(s: TrainState) -> Record:
     """Held-out losses and reports, as "validation/stream/objective": the same batches and draws every time."""
-    config, sums = s.run.config, dict[str, float]()
+    config, steps, sums = s.run.config, s.run.config.train.steps, dict[str, float]()
     s.pretraining.eval()
     for i in range(HELD_OUT_BATCHES):
-        batch = _to_device(s.held_out[config.train.steps + i], s.accelerator.device)  # past the curriculum
-        key = (config.seed, "validation", i)
+        batch = _to_device(s.held_out[steps + i], s.accelerator.device)  # past the curriculum
         with unsharded(s.pretraining), s.accelerator.autocast():
-            losses, report = s.pretraining(batch, weights_at(config, config.train.steps), key)
-        for name, value in _floats({**losses, **report}, s.accelerator).items():
-            sums[f"validation/{name}"] = sums.get(f"validation/{name}", 0.0) + value / HELD_OUT_BATCHES
-    s.pretraining.train()
+            losses, report = s.pretraining(batch, weights_at(config, steps), (config.seed, "validation", i))
     return sums

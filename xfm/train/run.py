@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..config import RunConfig, from_json
-from ..config_utils import leaves, one_of
+from ..config_utils import leaves, require
 from ..data.tokenizer import Tokenizer
 from ..files import TEMPORARY, append_json_lines, read_json_lines
 from ..model import XFM
@@ -150,7 +150,7 @@ class Run:
         return sorted({int(name[1]) for name in names if name} | last)
 
     def _kept_file(self, step: int) -> str:
-        one_of("step", step, self.kept())
+        require(step in (kept := self.kept()), "step", step, f"one of {', '.join(map(str, kept))}")
         return WEIGHTS if self.done and step == self.config.train.steps else kept_name(step)
 
     def metrics(self) -> list[Record]:
