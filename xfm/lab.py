@@ -163,6 +163,16 @@ class Lab:
 
         return explain.trace(self.model, self.tokenizer, image, text, target, **options)
 
+    def traces(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> dict[int, Trace]:
+        """`trace` by each step whose weights the run has kept (`train.keep`): what TraceExplorer slides through."""
+        from . import explain
+
+        allowed = "1 or more in the run's config: set it and train again, and weights are kept on the way"
+        require(bool(steps := self.run.kept()), "train.keep", self.config.train.keep, allowed)
+        return {
+            step: explain.trace(self.run.model(step), self.tokenizer, image, text, target, **options) for step in steps
+        }
+
     def attribute(
         self,
         image: ImageLike | Example,
