@@ -169,7 +169,9 @@ def decoder_of(model: XFM, captioning: bool) -> Decoder:
     if captioning:
         for name in state:
             if name.startswith("layers."):
-                state[name] = tiny.fill(published_name(f"fusion.{name}").replace("fusion_encoder", prefix), state[name].shape)
+                state[name] = tiny.fill(
+                    published_name(f"fusion.{name}").replace("fusion_encoder", prefix), state[name].shape
+                )
             elif name.startswith("head."):
                 theirs = published_name(f"objectives.imlm.{name}").replace("fusion_encoder", prefix)
                 state[name] = tiny.fill(theirs, state[name].shape)
@@ -205,6 +207,7 @@ def test_answers_are_ranked(masked: bool, model: XFM, given: dict, expected: dic
 
 def test_captions_in_training(model: XFM, given: dict, expected: dict, record: dict) -> None:
     decoder, ids = decoder_of(model, captioning=True), given["caption.ids"]
+
     def logits() -> Tensor:
         image = ImageTokens.of_pictures(model.vision(given["image"].double()))
         return decoder(ids, ids != PAD, torch.cat([image.pooled[:, None], image.patches], 1))

@@ -39,7 +39,9 @@ def linear_rate(step: int, steps: int, warmup: float = 0.1) -> float:
     return step / warm if step < warm else max(0.0, (steps - step) / (steps - warm))
 
 
-def cosine_rate(epoch: float, epochs: float = 100, warmup: float = 10, peak: float = 4e-5, least: float = 1e-7) -> float:
+def cosine_rate(
+    epoch: float, epochs: float = 100, warmup: float = 10, peak: float = 4e-5, least: float = 1e-7
+) -> float:
     """The learning rate of ImageNet fine-tuning; `epoch` may be a fraction."""
     if epoch < warmup:
         return peak * epoch / warmup
