@@ -35,7 +35,7 @@ def nll(decoder: Decoder, ids: Tensor, mask: Tensor, states: Tensor, seen: Tenso
 
 
 def answer_loss(nats: Tensor, weights: Tensor, questions: int) -> Tensor:
-    """Nats of (question, answer) pairs (N,), each weighted by the share of people who gave it -> their sum a question"""
+    """Nats of (question, answer) pairs (N,), weighted by the share of people who gave it -> the sum a question"""
     return (nats * weights).sum() / questions
 
 

@@ -35,7 +35,7 @@ class Decoder(TextEncoder):
     @classmethod
     def of(cls, model: XFM) -> Decoder:
         """A copy of the fusion encoder with IMLM's head and words; the rest of its embeddings is the language encoder's
-        (the published code takes the fusion encoder's, which no loss has touched). KeyError where the model has no IMLM."""
+        (the published code takes the fusion encoder's, which no loss has touched). KeyError without IMLM."""
         imlm = model.objectives["imlm"]
         decoder = cls(model.config, model.config.vision.width, model.config.fusion_depth)
         decoder.load_state_dict(
