@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class FinetuneConfig:
     hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
     frozen: bool = False  # only the head learns ("linear evaluation")
     batch: int = 32
-    train: TrainConfig = TrainConfig()
+    train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         typed(self, "")
@@ -81,10 +81,10 @@ class FinetuneConfig:
 
     @property
     def fingerprint(self) -> str:
+        """Twelve hex digits that two configs share exactly when they end with the same weights."""
         tree = to_tree(self)
-        for same in ("save_every", "validate_every", "probe_every"):
-            if same != "validate_every":  # which chooses the weights
-                del tree["train"][same]
+        for same in ("save_every", "probe_every"):  # validation chooses the weights
+            del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
@@ -129,9 +129,7 @@ class TaskRun:
         if run.has(CONFIG):
             there = cls.open(run.folder).config
             if there.fingerprint != config.fingerprint:
-                raise RunError(
-                    f"{run.folder}: holds a fine-tuning of another config; delete the folder, or choose --root"
-                )
+                raise RunError(f"{run.folder}: is of another config; delete the folder, or choose another --root")
         return run
 
     @classmethod
@@ -143,9 +141,7 @@ class TaskRun:
         except FileNotFoundError:
             raise RunError(f"{folder}: no fine-tuning here (no {CONFIG})") from None
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"{folder / CONFIG}: no readable config ({error}); delete the folder and go again"
-            ) from error
+            raise RunError(f"{folder / CONFIG}: no readable config ({error}); delete the folder") from error
         manifest.check_sizes(folder, config.fingerprint)
         return cls(folder, config)
 
@@ -237,13 +233,13 @@ class _Loop:
                 loss = self.tuned(batch)
             loss.backward()
         norm = nn.utils.clip_grad_norm_(self.tuned.parameters(), train.clip)
-        require(bool(torch.isfinite(norm)), "loss", float(loss), f"finite (step {step} of {self.run.folder})")
+        require(bool(torch.isfinite(norm)), "loss", loss.item(), f"finite (step {step} of {self.run.folder})")
         rate = set_rate(self.adamw, train, step)
         self.adamw.step()
         self.adamw.zero_grad()
         self.done = step + 1
-        record = {"task": self.task.name, "step": step, "of": train.steps, "rate": rate, "loss": float(loss)}
-        record["grad_norm"] = float(norm)
+        record = {"task": self.task.name, "step": step, "of": train.steps, "rate": rate, "loss": loss.item()}
+        record["grad_norm"] = norm.item()
         if _due(self.done, train.validate_every, train.steps):
             record["validation"] = score = float(_scores(self.tuned, self.validation, self.config.hidden).mean())
             if score > self.best_score:

@@ -23,7 +23,7 @@ MOST = {
     "test": 1500,
     "validation": 1000,
     "train": 6000,
-}  # sentences, or pairs; none of a split's synsets in a later one
+}  # a later one has no synset of an earlier one
 TruePairs = Callable[[Sequence[Sentence]], Iterator[tuple[Sentence, Sentence]]]
 
 
