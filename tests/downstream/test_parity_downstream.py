@@ -41,7 +41,7 @@ from xfm.model import XFM, ImageTokens
 from xfm.objectives import build
 from xfm.objectives.bbp import overlap
 
-FIXTURES = Path(os.environ.get("XFM_REFERENCE", Path(__file__).parents[2] / "shared" / "reference" / "fixtures"))
+FIXTURES = Path(os.environ.get("XFM_REFERENCE", Path(__file__).parents[3] / "shared" / "reference" / "fixtures"))
 pytestmark = pytest.mark.skipif(
     not (FIXTURES / "down_fp64.json").is_file(), reason="the reference's downstream fixtures are not on this machine"
 )
