@@ -20,7 +20,10 @@ from xfm.files import write_atomically
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations", "reliability"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations", "reliability", "page-model")),
+]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 Key = tuple[str, str, str]  # task, condition, metric
 
@@ -174,6 +177,14 @@ def views_table() -> str:
     return table(["tokens", "view", "file, MB", "first paint, s", "hover, ms", "layer, ms", "elements"], rows)
 
 
+def presence_table() -> str:
+    """A row a score, a column a pair of kinds of phrases: AUROC."""
+    found = benchmark("presence")["auroc"]
+    pairs = list(next(iter(found.values())))
+    rows = [[score, *(f"{values[pair]:.3f}" for pair in pairs)] for score, values in found.items()]
+    return table(["AUROC", *(pair.replace(" / ", " or ") for pair in pairs)], rows)
+
+
 def effects_table() -> str:
     effects = Study.load(ROOT / "studies" / "two-by-two").effects()
     rows = []
@@ -197,6 +208,23 @@ def attack_table() -> str:
     return table(["class", "tried", "held"], rows)
 
 
+def page_quality_table() -> str:
+    rows = []
+    for row in benchmark("page_quality")["quality"]:
+        name = title((row["task"], row["condition"], row["metric"]))
+        own, page, low, high = (f"{100 * x:.1f}" for x in (row["checkpoint"], row["page"], *row["interval"]))
+        change = f"{100 * row['difference']:+.1f}".replace("-", "−")
+        rows.append([name, own, page, change, f"{low} to {high}", f"{row['samples']:,}"])
+    return table(["task", "checkpoint", "page", "difference", "checkpoint's 95 % interval", "n"], rows)
+
+
+def page_speed_table() -> str:
+    measured = benchmark("page")
+    times = {"opening to first answer": measured["milliseconds_first_answer"], **measured["milliseconds"]}
+    rows = [[name, *(f"{time[which]:.1f}" for which in ("least", "median"))] for name, time in times.items()]
+    return table(["milliseconds", "least", "median"], rows)
+
+
 def changes_table(changes: dict[str, dict[str, Any]]) -> str:
     rows = [[f"`{name}`", ", ".join(f"`{f}` = {v!r}" for f, v in fields.items())] for name, fields in changes.items()]
     return table(["name", "fields"], rows)
@@ -211,8 +239,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "language": language_table,
     "profile": profile_table,
     "views": views_table,
+    "presence": presence_table,
     "effects": effects_table,
     "attack": attack_table,
+    "page-quality": page_quality_table,
+    "page-speed": page_speed_table,
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),
 }

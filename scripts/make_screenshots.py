@@ -18,7 +18,6 @@ from playwright.sync_api import sync_playwright
 
 import xfm
 import xfm_widgets as xw
-from xfm import explain
 from xfm.evaluation.retrieval_set import retrieval_set
 from xfm.files import write_atomically
 from xfm.study import Study
@@ -37,16 +36,15 @@ def views() -> dict[str, xw.View]:
     probes = study.probes()["xfm"][0]
     hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2]}
     pairs = retrieval_set(model, lab.config, tokenizer, 48)
-    boxes, ground = explain.phrase_boxes(scene), explain.box_predictor(model, tokenizer, image)
     return {
         "GradientFlow": xw.GradientFlow(probes, step=len(probes) - 1),
         "TraceExplorer": xw.TraceExplorer(lab.trace(image, text), layer=1, heads="mean", token=2, **credit),
         "TrainingMonitor": xw.TrainingMonitor(lab.run),
-        "AttributionLab": xw.AttributionLab.of(lab.inputs(scene), **credit),
+        "AttributionLab": xw.AttributionLab.of(lab.inputs(scene)),
         "AblationExplorer": xw.AblationExplorer(study),
         "MaskPlayground": xw.MaskPlayground.of(model, tokenizer, image, text, lab.config.data.mask, **hidden, **credit),
-        "RetrievalExplorer": xw.RetrievalExplorer(pairs, **credit),
-        "GroundingPad": xw.GroundingPad(image, boxes, ground, **credit),
+        "RetrievalExplorer": xw.RetrievalExplorer.of(model, lab.config, tokenizer, pairs),
+        "GroundingPad": xw.GroundingPad.of(model, tokenizer, [scene, lab.scene(5), lab.scene(9)], lab.data),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 def state(page: str) -> dict[str, Any]:
     """The traits, bytes as {"$bytes": base64}."""
-    call = re.search(r"\n\$offline[.]offline\(\$\w+[.]default, (.*), \"[^\"]*\", document", page)
+    call = re.search(r"\n\$offline[.]offline\(\$\w+[.]default, (.*), document", page)
     assert call is not None, "the page calls no view"
-    return json.loads(call.group(1).replace('["__proto__"]:', '"__proto__":'))
+    traits, _ = json.JSONDecoder().raw_decode(call.group(1).replace('["__proto__"]:', '"__proto__":'))
+    return traits

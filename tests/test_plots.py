@@ -339,7 +339,9 @@ def test_gradient_scales_mark_where_there_is_no_path() -> None:
 
 def scene(text: str, count: int = 2) -> Scene:
     objects = tuple(Object(0, "dog", "big", 2 + 15 * i, 4, 10, 8, 32, 12, False) for i in range(count))
-    return Scene(PICTURE, objects, Caption(text, (), ()), tuple(Caption(f"the dog {i}", (), ()) for i in range(count)))
+    return Scene(
+        PICTURE, objects, Caption(text, (), ()), tuple(Caption(f"the dog {i}", (), ()) for i in range(count)), CREDIT
+    )
 
 
 def test_scenes_show_captions_boxes_and_phrases() -> None:

@@ -20,8 +20,14 @@ def ground(phrase):
     pieces = ("<s>", "a", phrase.split()[-1][:8], "</s>")
     attention = rng.dirichlet(np.full(37, 0.4), (2, 4, 4))
     attention[1, 3, 2] = np.eye(37)[1 + 14]  # layer 1, head 3, piece 2: patch 14 alone
-    return {{"box": (6, 4, 20, 16), "attention": attention, "pieces": pieces}}
-view = xw.GroundingPad(image, {{"a lion": (4, 4, 20, 16), hostile: (30, 30, 12, 12)}}, ground)
+    return {{"box": (6, 4, 20, 16), "attention": attention, "pieces": pieces,
+            "presence": 0.02 if "dog" in phrase else 0.6,
+            "candidates": [{{"box": (6, 4, 20, 16), "share": 0.75, "presence": 0.6}},
+                           {{"box": (30, 30, 9, 9), "share": 0.25, "presence": 0.1}}],
+            "split": [(hostile, ["<img", "src"])] if "dog" in phrase else [],
+            "never_seen": ["dog"] if "dog" in phrase else []}}
+boxes = {{"a lion": (4, 4, 20, 16), hostile: (30, 30, 12, 12)}}
+view = xw.GroundingPad(image, boxes, ground, [(image[:24], {{"a tree": (1, 1, 9, 9)}}, ground)])
 view
 """
 
@@ -42,12 +48,20 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     shown.get_by_text("IoU –", exact=True).wait_for()
     assert shown.get_by_role("paragraph").filter(has_text="No true box is known for this phrase").count() == 1
     assert shown.get_by_role("button", name="a big dog").get_attribute("aria-pressed") == "true"
+    shown.get_by_text("Presence 2 %: likely not there", exact=True).wait_for()
+    doubts = shown.locator(".xfm-doubts li").all_inner_texts()
+    assert doubts[0] == "Never seen in training: “dog”. The box is a guess."
+    assert doubts[1] == f"Unknown to the tokenizer: “{HOSTILE}”, which is read as <img · src."
+    assert shown.locator(".xfm-candidates li").all_inner_texts() == [
+        "75 % of the tries, presence 60 %, the predicted box",
+        "25 % of the tries, presence 10 %",
+    ]
 
     shown.get_by_role("combobox", name="layer").select_option("1")
     shown.get_by_role("combobox", name="head").select_option("3")
     shown.get_by_role("button", name="dog", exact=True).click()
     book.until("[view.layer, view.head, view.token]", [1, 3, 2])
-    pad = shown.locator(".xfm-pad canvas")
+    pad = shown.locator(".xfm-pad canvas").first
     pad.focus()
     for key in ("Home", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight"):
         book.page.keyboard.press(key)
@@ -67,7 +81,7 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     shown.get_by_text("IoU 0.82 ✓ right", exact=True).wait_for()
     accessible(book.page)
     assert book.page.evaluate("document.body.dataset.hacked ?? 0") == 0
-    assert shown.locator("*").count() < 300
+    assert shown.locator("*").count() < 340
     book.shots("grounding-pad")
 
     page = offline(book.python("str(view.to_html('grounding.html').resolve())"))
@@ -79,6 +93,58 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     page.get_by_role("button", name=HOSTILE).click()
     page.get_by_text("IoU 0.00 ✗ wrong", exact=True).wait_for()
     assert page.evaluate("document.body.dataset.hacked ?? 0") == 0
+    leaf_and_remove(page)
+    overlay_and_candidates(page)
+
+
+def leaf_and_remove(page) -> None:
+    """In a page without Python: scenes have their own phrases; a phrase that is removed is listed no more."""
+    names = page.locator(".xfm-phrases button")
+    assert page.get_by_role("button", name="Previous scene").is_disabled()
+    page.get_by_role("button", name="Next scene").click()
+    assert names.all_inner_texts() == ["a tree"]
+    page.get_by_text("scene 2 of 2", exact=True).wait_for()
+    box = page.locator(".xfm-pad canvas").first.bounding_box()
+    assert box["height"] == pytest.approx(box["width"] / 2, abs=2)
+    page.get_by_role("button", name="Previous scene").click()
+    assert names.all_inner_texts() == ["a lion", HOSTILE, "a big dog"]
+    page.get_by_role("button", name="a big dog").click()
+    page.get_by_role("button", name="Remove this phrase").click()
+    assert names.all_inner_texts() == ["a lion", HOSTILE]
+    assert names.last.get_attribute("aria-pressed") == "true"
+    page.get_by_role("textbox", name="Another phrase").fill("a big dog")
+    page.get_by_role("button", name="Find").click()
+    assert names.all_inner_texts() == ["a lion", HOSTILE, "a big dog"]
+
+
+COUNT = """(c, [r, g, b]) => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
+  for (let i = 0; i < p.length; i += 4) if (Math.hypot(p[i] - r, p[i + 1] - g, p[i + 2] - b) < 12) n++; return n; }"""
+
+
+def overlay_and_candidates(page) -> None:
+    """The slider at 0 leaves the picture as it is; above, patches without weight still show it."""
+    page.get_by_role("button", name="a lion").click()
+    pad, ground = page.locator(".xfm-pad canvas").first, [90, 160, 90]
+    slider = page.get_by_role("slider", name="attention over the picture")
+    purple = pad.evaluate(COUNT, [163, 66, 139])
+    assert purple > 100
+    page.get_by_label("draw the candidates").uncheck()
+    assert pad.evaluate(COUNT, [163, 66, 139]) < purple / 10
+    slider.fill("0")
+    bare = pad.evaluate(COUNT, ground)
+    assert bare > 0.4 * pad.evaluate("c => c.width * c.height")
+    page.locator(".xfm-words button").nth(2).click()
+    page.get_by_role("combobox", name="layer").select_option("1")
+    page.get_by_role("combobox", name="head").select_option("3")
+    slider.fill("1")  # all the attention is on one patch: the others show the picture, only paler
+    pale = pad.evaluate("""c => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
+      for (let i = 0; i < p.length; i += 4) if (p[i + 1] > p[i] + 12 && p[i + 1] > p[i + 2] + 12) n++; return n; }""")
+    assert pale > 0.8 * bare
+    thumbnail = page.locator(".xfm-thumbnail canvas")
+    assert thumbnail.evaluate(COUNT, ground) > 0.5 * thumbnail.evaluate("c => c.width * c.height")
+    for width in (320, 1900):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
 
 
 def test_a_box_that_is_not_finite_and_no_phrase_at_all(notebook):
@@ -91,7 +157,7 @@ display(xw.GroundingPad(image, {}, ground))"""
     )
     views = book.page.locator(".xfm-view")
     views.nth(1).wait_for()
-    said = sorted(views.nth(i).locator(".xfm-beside p").nth(1).text_content() or "" for i in range(2))
+    said = sorted(views.nth(i).locator(".xfm-where").text_content() or "" for i in range(2))
     assert any("The predicted box is not a finite one." in one for one in said)
     assert "No phrase is chosen." in said
     book.page.set_viewport_size({"width": 640, "height": 900})

@@ -11,7 +11,7 @@ norms = {"itm": {"vision": 1.0, "fusion": 2.0}, "mlm": {"language layer 0": 1.0}
 records = [{"step": s, "held_back": {"itm": 1.0}, "norm": norms} for s in (0, 10)]
 view = xw.GradientFlow(records)
 """
-PICTURE = ".jp-RenderedImage img"
+PICTURE = "img[class^=xfm-figure]"
 
 
 def test_a_saved_notebook_shows_its_figure_without_the_kernel_that_made_it(lab):
@@ -39,6 +39,14 @@ def test_views_are_linked_by_traits_and_say_that_the_kernel_has_gone(lab):
     book.page.keyboard.press("End")
     book.until("other.step", 1)
     assert second.get_by_role("slider", name="step").input_value() == "1"
+    first.get_by_role("button", name="Undo").click()
+    book.until("other.step", 0)
+    first.get_by_role("button", name="Copy or open the state").click()
+    box = first.get_by_role("textbox", name="State, as JSON")
+    for choices, said in (('{"step": 1, "share": 7}', "share = 7: must be"), ('{"step": 1}', "")):
+        box.fill(f'{{"view": "GradientFlow", "choices": {choices}}}')
+        first.get_by_role("button", name="Open state").click()
+        book.until(f"(view.message[:{len(said)}], view.step)", [said, int(not said)])
     book.page.evaluate(
         "() => { window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart(); }"
     )

@@ -112,8 +112,23 @@ def test_a_page_of_its_own_keeps_the_last_answer(offline, tmp_path):
     assert "2 of 16 patches" in page.locator(".xfm-controls").inner_text()
     page.keyboard.press("End")
     assert "row 4, column 4: hidden, cosine 1" in page.locator(".xfm-value").first.inner_text()
+    opacity_and_thumbnail(page)
     page.get_by_text("The same as a table").click()
     page.locator("details td").first.wait_for()
     last = page.locator("details tr").last.locator("td").all_text_contents()
     assert last == ["patch", "15", "row 4, column 4", "hidden there", "", "", "1"]
     assert page.evaluate("document.body.dataset.hacked") is None
+
+
+def opacity_and_thumbnail(page) -> None:
+    """The slider at 0 leaves the maps' picture as it is, whatever is hidden; the bare one stands beside it."""
+    grey = """c => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
+      for (let i = 0; i < p.length; i += 4) if (Math.max(p[i], p[i + 1], p[i + 2]) - Math.min(p[i], p[i + 1], p[i + 2]) > 30) n++;
+      return n; }"""  # noqa: E501
+    pixels = page.get_by_label("The hidden patches' pixels")
+    slider = page.get_by_role("slider", name="maps over the picture")
+    assert pixels.evaluate(grey) > 0
+    slider.fill("0")
+    assert pixels.evaluate(grey) == 0, "the picture in grey alone"
+    slider.fill("0.8")
+    assert page.get_by_label("the picture alone").is_visible()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from PIL import Image
 from views import accessible
 
 pytestmark = pytest.mark.browser
 CELL = """
 import numpy as np
 import xfm_widgets as xw
-from xfm.evaluation.retrieval_set import RetrievalSet
+from xfm.evaluation.retrieval_set import OwnScores, RetrievalSet
 n, rng = 20, np.random.default_rng(0)
 features = rng.normal(size=(n, 6)) + 2
 other = features + rng.normal(size=(n, 6))
@@ -22,6 +25,17 @@ gallery = RetrievalSet(images, tuple(texts), features @ other.T, features, other
 """
 BLUE = """c => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
   for (let i = 0; i < p.length; i += 4) if (p[i + 3] > 99 && p[i + 2] > p[i] + 80) n++; return n; }"""
+OWN = """
+def score(query, direction):
+    if query == "fail":
+        raise ValueError("<b>no</b> model")
+    scores = np.roll(np.arange(n) / n, 3)
+    return OwnScores(scores, None)
+"""
+PICTURED = """c => { const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; const seen = {};
+  for (let i = 0; i < p.length; i += 4) for (let k = 0; k < 20; k++)
+    if (p[i] === 12 * k && p[i + 1] === 255 - 12 * k && p[i + 2] === 120) seen[k] = 1;
+  return Object.keys(seen).length; }"""
 FIRST = "view.data()['candidate'].tolist()[:4]"
 
 
@@ -30,10 +44,10 @@ def cards(place) -> list[int]:
 
 
 def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
-    book = notebook(CELL + "view = xw.RetrievalExplorer(gallery)\nview")
+    book = notebook(CELL + OWN + "view = xw.RetrievalExplorer(gallery, score=score)\nview")
     shown = book.view()
     book.page.wait_for_timeout(500)
-    assert shown.locator(".xfm-map").evaluate(BLUE) > 20, "pictures are blue squares before anything is chosen"
+    assert shown.locator(".xfm-map").evaluate(BLUE) > 20, "pictures are framed in blue before anything is chosen"
     assert shown.locator(".xfm-query").first.text_content() == '<img src=x onerror="document.body.dataset.hacked=1">'
     shown.get_by_role("combobox", name="Sentence").select_option("7: a picture of thing 7")
     book.until("view.query", 7)
@@ -77,11 +91,12 @@ def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
     shown.get_by_label("map: centre each modality").check()
     book.until("view.apart", True)
 
+    own_queries(book, shown)
     book.python("[view.set_trait('direction', 'image to text'), view.set_trait('query', 0)]")
     shown.get_by_text("picture 0", exact=True).wait_for()
     accessible(book.page)
     assert book.page.evaluate("document.body.dataset.hacked ?? 0") == 0
-    assert shown.locator("*").count() < 900
+    assert shown.locator("*").count() < 1000
     book.shots("retrieval-explorer")
     path = book.python("str(view.to_html('retrieval.html').resolve())")
     book.python("[view.set_trait('direction', 'text to image'), view.set_trait('query', 7)]")
@@ -92,6 +107,56 @@ def test_a_query_by_mouse_and_keyboard_and_what_is_brushed(notebook, offline):
     page.get_by_role("combobox", name="Order").select_option("ITM re-ranked")
     assert cards(page)[:4] == expected
     assert page.evaluate("document.body.dataset.hacked ?? 0") == 0
+    even_cards_and_thumbnails(page)
+    page.get_by_role("textbox", name="A sentence of your own").fill("a cat")
+    page.keyboard.press("Enter")
+    page.get_by_text("A query of your own needs the model, so Python").first.wait_for()
+
+
+def own_queries(book, shown) -> None:
+    """A sentence that is typed, a picture that is chosen or dropped; what is none is refused."""
+    field = shown.get_by_role("textbox", name="A sentence of your own")
+    field.fill("<b>a cat</b>")
+    field.press("Enter")
+    book.until("[view.typed, view.own, view.direction]", ["<b>a cat</b>", True, "text to image"])
+    shown.get_by_text("<b>a cat</b>", exact=True).wait_for()
+    shown.get_by_text("Your own query: the pictures that fit it best").first.wait_for()
+    assert cards(shown)[:4] == [2, 1, 0, 19] and shown.locator(".xfm-true").count() == 0
+    field.fill("fail")
+    field.press("Enter")
+    shown.get_by_text("ValueError: <b>no</b> model").first.wait_for()
+    buffer = io.BytesIO()
+    Image.new("RGB", (2000, 1200), (250, 20, 20)).save(buffer, "PNG")
+    chooser = shown.locator("input[type=file]")
+    for name, kind, content, said in (
+        ("page.html", "text/html", b"<b>", "“page.html” is of type text/html"),
+        ("cut.png", "image/png", buffer.getvalue()[:40], "“cut.png” is no picture that the browser can read."),
+        ("empty.png", "image/png", b"", "“empty.png” is empty."),
+    ):
+        chooser.set_input_files([{"name": name, "mimeType": kind, "buffer": content}])
+        shown.get_by_text(said).first.wait_for()
+    assert book.python("view.direction") == "text to image"
+    chooser.set_input_files([{"name": "red.png", "mimeType": "image/png", "buffer": buffer.getvalue()}])
+    book.until("[view.own, view.direction, view._own_picture is None]", [True, "image to text", False])
+    assert book.python("view._own_picture.reshape(-1, 3).mean(0).round().tolist()") == [250, 20, 20]
+    shown.get_by_text("your picture, its centre square", exact=True).first.wait_for()
+    assert cards(shown)[:4] == [2, 1, 0, 19]
+    book.python("[view.set_trait('own', False), view.set_trait('direction', 'text to image')]")
+
+
+def even_cards_and_thumbnails(page) -> None:
+    """Cards are of one size; a long sentence is cut, and whole where it has the focus; the map shows pictures."""
+    boxes = [card.bounding_box() for card in page.locator(".xfm-answers li").all()]
+    assert len({(round(b["width"]), round(b["height"])) for b in boxes}) == 1
+    card = page.locator("[data-item]").first
+    assert not card.locator(".xfm-full").is_visible()
+    page.keyboard.press("Tab")
+    card.focus()
+    assert card.locator(".xfm-full").is_visible()
+    page.locator(".xfm-map").focus()
+    page.keyboard.press("Escape")  # nothing is selected, so nothing is paler
+    colours = page.locator(".xfm-map").evaluate(PICTURED)
+    assert colours >= 8, "pictures of their own colours are seen on the map"
 
 
 def test_scores_that_a_callable_gives_and_what_it_raises(notebook, offline):

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from xfm.config import ConfigError
 from xfm.evaluation import EvalContext, find_result
-from xfm.evaluation.retrieval_set import RetrievalSet, retrieval_set
+from xfm.evaluation.retrieval_set import RetrievalSet, query_scorer, retrieval_set
 from xfm.evaluation.tasks import retrieval
 
 N = 24
@@ -98,3 +98,34 @@ def test_the_models_mode_is_restored(model, config, tokenizer) -> None:
 def test_other_shapes_are_refused_by_name(small: RetrievalSet, change, said) -> None:
     with pytest.raises(ConfigError, match=said):
         replace(small, **change)
+
+
+def test_a_query_of_ones_own_is_scored_as_one_of_the_sets(model, config, tokenizer, small: RetrievalSet) -> None:
+    mode, score = model.training, query_scorer(model, config, tokenizer, small)
+    for direction, query in (("text to image", small.texts[3]), ("image to text", small.images[3])):
+        itc, itm = score(query, direction)
+        np.testing.assert_allclose(itc, small.row(small.similarity, direction, 3), atol=1e-5)
+        assert itm is not None and np.isfinite(itm).sum() == min(small.reranked, N)
+        known = np.isfinite(itm)
+        np.testing.assert_allclose(itm[known], small.row(small.odds, direction, 3)[known], atol=1e-3)
+    large = np.kron(small.images[3], np.ones((3, 3, 1), np.uint8))  # any size
+    np.testing.assert_allclose(score(large, "image to text").itc, small.similarity[3], atol=0.05)
+    assert model.training is mode
+
+
+@pytest.mark.parametrize(
+    ("query", "direction", "said"),
+    [
+        ("", "text to image", "query = '': must be some words"),
+        (" \n", "text to image", "some words"),
+        (5, "text to image", "some words"),
+        ("a\ud800", "text to image", "UTF-8"),
+        ("cat " * 500, "text to image", r"tokens\)': must be of at most \d+ tokens"),
+        (b"no picture", "image to text", "no picture that can be read"),
+        (np.zeros(3), "image to text", "image"),
+        ("a cat", "sideways", "direction"),
+    ],
+)
+def test_what_is_no_query_is_refused(model, config, tokenizer, small, query, direction, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        query_scorer(model, config, tokenizer, small)(query, direction)

@@ -26,7 +26,7 @@ RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}},
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.__name__)
 def test_a_views_code_stays_small(view: type[View]) -> None:
-    assert len((str(view._esm) + str(view._css)).encode()) < 75_000
+    assert len((str(view._esm) + str(view._css)).encode()) < 110_000
     assert str(view._esm).count("\nexport ") == 1
 
 
@@ -38,6 +38,7 @@ def test_text_in_an_export_cannot_leave_its_script(tmp_path: Path) -> None:
     state = offline_pages.state(page)
     assert state["payload"]["objectives"][0]["title"] == HOSTILE
     assert "default-src 'none'" in page and "OpenMoji" not in page
+    assert state["credit"] == "Pictures: mine </script>"
     assert state["share"] == 0 and not any(name.startswith("_") for name in state)
 
 
@@ -75,4 +76,51 @@ def test_a_display_is_the_view_and_its_figure(monkeypatch: pytest.MonkeyPatch) -
     xw.GradientFlow([RECORD])._ipython_display_()
     live, still = shown
     assert "application/vnd.jupyter.widget-view+json" in live
-    assert still._repr_png_()[0].startswith(b"\x89PNG")
+    assert base64.b64decode(still["image/png"]).startswith(b"\x89PNG") and still["image/png"] in still["text/html"]
+
+
+def test_the_figure_behind_a_view_has_a_class_of_its_own() -> None:
+    first, second = xw.GradientFlow([RECORD]), xw.GradientFlow([RECORD])
+    assert f'class="{first.tools["figure"]}"' in first._still()["text/html"]
+    assert first.tools["figure"] != second.tools["figure"]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.__name__)
+def test_every_view_explains_words_and_names_its_choices(view: type[View]) -> None:
+    tools = view._tools()
+    assert len(tools["terms"]) >= 5 and all(len(meaning) > 20 for _, meaning in tools["terms"])
+    assert set(tools["choices"]) == set(view.choices()) and not {"credit", "message", "tools"} & set(tools["choices"])
+
+
+FLOW = '{"view": "GradientFlow", "choices": %s}'
+STATES = {
+    "": "is no state", "{": "is no state", "[]": "is no state", "null": "is no state", "[" * 100_000: "is no state",
+    '{"view": "GradientFlow"}': "is no state", FLOW % "[1]": "is no state",
+    '{"view": "TraceExplorer", "choices": {}}': "a state of 'TraceExplorer', not of GradientFlow",
+    FLOW % '{"stpe": 1}': "step", FLOW % '{"credit": "me"}': "credit",
+    FLOW % '{"step": 1, "share": 7}': "share = 7: must be a number from 0 to 1",
+    FLOW % '{"step": 1, "objectives": ["none"]}': "objectives = 'none': must be one of",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), STATES.items(), ids=range(len(STATES)))
+def test_a_state_that_cannot_be_opened_says_so_and_changes_nothing(text: str, said: str) -> None:
+    view = xw.GradientFlow([RECORD, RECORD | {"step": 1}], share=0.5)
+    before = {name: getattr(view, name) for name in view.choices()}
+    view._hear(view, {"do": "open", "of": text}, [])
+    assert said in str(view.message)
+    assert {name: getattr(view, name) for name in view.choices()} == before
+
+
+def test_a_state_is_opened_in_python() -> None:
+    view = xw.GradientFlow([RECORD, RECORD | {"step": 1}])
+    view.message = "old"
+    view._hear(view, {"do": "open", "of": '{"view": "GradientFlow", "choices": {"step": 1, "share": 0.25}}'}, [])
+    assert (view.step, view.share, view.message) == (1, 0.25, "")
+
+
+def test_a_page_is_sent_to_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    view, sent = xw.GradientFlow([RECORD]), list[Any]()
+    monkeypatch.setattr(view, "send", sent.append)
+    view._hear(view, {"do": "page", "of": ""}, [])
+    assert [content["page"][:15] for content in sent] == ["<!doctype html>"]

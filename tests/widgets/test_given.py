@@ -31,6 +31,8 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
 
 def image_of(view: Any) -> bytes:
     payload = view.payload
+    if "pictures" in payload:
+        return payload["pictures"][0]["image"]
     return payload["image"] if "image" in payload else payload["traces"]["trace"]["image"]
 
 

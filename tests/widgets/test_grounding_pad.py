@@ -9,6 +9,7 @@ import numpy as np
 import offline_pages
 import pytest
 import torch
+from test_plots import said
 
 import xfm_widgets as xw
 from xfm.config import ConfigError
@@ -37,7 +38,7 @@ def test_known_phrases_are_asked_at_once_and_others_when_they_are_typed():
     assert asked == ["a lion", "a car", "a dog"]
     table = view.data().set_index("phrase")
     assert table["IoU"].round(6).tolist()[:2] == [pytest.approx(1 / 3, abs=1e-6), 1 / 4]
-    assert table.loc["a dog"].isna().tolist() == [True] * 4 + [False] * 4 + [True]
+    assert table.loc["a dog"].isna().tolist() == [True] * 4 + [False] * 4 + [True] * 2
     assert table.loc["a lion", "predicted x"] == 10
 
 
@@ -111,7 +112,7 @@ def test_graceful_where_things_are_missing(tmp_path):
         xw.GroundingPad(IMAGE[:30], TRUE, lambda _: {"box": (0, 0, 0, 0)}),
     ):
         assert not view.message and len(view.figure().bytes()) > 1000
-        assert view.to_html(tmp_path / "view.html").stat().st_size < 60_000
+        assert view.to_html(tmp_path / "view.html").stat().st_size < 110_000
     with pytest.raises(ConfigError, match=r"boxes\['a lion'\].shape = \(1,\): must be \(4,\)"):
         xw.GroundingPad(IMAGE, {"a lion": [1]}, ground)
 
@@ -129,18 +130,18 @@ def test_each_finding_is_sent_once_and_a_page_that_begins_gets_all(monkeypatch, 
         sent.clear()
         view.phrase = f"phrase {i:03}"
         each.append(sum(sent))
-    assert max(each) <= each[0] + 10 and each[0] < 4000  # the attention's bytes, and as many more for the 300th
+    assert max(each) <= each[0] + 10 and each[0] < 4200  # the attention's bytes, and as many more for the 300th
     assert (view.newest["phrase"], view.newest["count"]) == ("phrase 299", 302)
     assert view.newest["answer"] == view.found["phrase 299"]
     view.phrase = "phrase 007"  # which is known: nothing but its name
     assert sent[-1] < 200
     phrases = [*TRUE, *(f"phrase {i:03}" for i in range(300))]
-    assert list(view.get_state()["payload"]["found"]) == phrases  # of a page that opens now
+    assert list(view.get_state()["payload"]["pictures"][0]["found"]) == phrases  # of a page that opens now
     sent.clear()
     view._handle_custom_msg({"do": "whole"}, [])  # of a page that missed some
     assert len(sent) == 1 and sent[0] > 100_000
     page = view.to_html(tmp_path / "view.html").read_text("utf-8")
-    assert list(offline_pages.state(page)["payload"]["found"]) == phrases
+    assert list(offline_pages.state(page)["payload"]["pictures"][0]["found"]) == phrases
 
 
 def test_phrases_of_all_kinds_are_found(tmp_path):
@@ -149,3 +150,88 @@ def test_phrases_of_all_kinds_are_found(tmp_path):
         view.phrase = text
     assert not view.message and set(view.found) == {text for text in hostile.STRINGS.values() if text.strip()}
     assert view.to_html(tmp_path / "view.html").stat().st_size > len(view.found) * 1000
+
+
+def doubtful(phrase):
+    candidates = [{"box": (10, 0, 20, 20), "share": 0.75, "presence": 0.6}, {"box": (0, 20, 9, 9), "share": 0.25}]
+    return ground(phrase) | {"presence": 0.01, "candidates": candidates, "split": [("zqxj", ["zq", "xj"])],
+                             "never_seen": ["zqxj"]}  # fmt: skip
+
+
+def test_doubts_are_sent_tabled_and_drawn():
+    view = xw.GroundingPad(IMAGE, TRUE, doubtful)
+    found = view.found["a lion"]
+    assert (found["presence"], found["never_seen"], found["split"]) == (0.01, ["zqxj"], [("zqxj", ["zq", "xj"])])
+    assert [c["share"] for c in found["candidates"]] == [0.75, 0.25] and found["candidates"][1]["presence"] is None
+    assert view.data()["presence"].tolist() == [0.01, 0.01]
+    texts = said(view.figure())
+    assert "presence 1 %" in texts and "25 %" in texts and "75 %" not in texts  # which is the predicted box
+    view.candidates = False
+    assert "25 %" not in said(view.figure())
+    plain = xw.GroundingPad(IMAGE, TRUE, ground)
+    assert plain.found["a car"]["presence"] is None and plain.found["a car"]["never_seen"] is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"presence": 2.0}, "presence = 2.0: must be in"),
+        ({"presence": -0.1}, "presence = -0.1"),
+        ({"presence": "yes"}, "presence"),
+        ({"candidates": [{"box": (1, 2), "share": 0.5}]}, "candidates[0].box.shape = (2,)"),
+        ({"candidates": [{"box": (1, 2, 3, 4), "share": 5}]}, "candidates[0].share = 5.0"),
+        ({"candidates": [{"box": (1, 2, 3, 4)}]}, "KeyError"),
+        ({"candidates": 5}, "TypeError"),
+        ({"split": ["x"]}, "ValueError"),
+        ({"never_seen": 5}, "TypeError"),
+    ],
+)
+def test_wrong_doubts_are_refused_by_name(wrong, name):
+    view = xw.GroundingPad(IMAGE, TRUE, lambda phrase: ground(phrase) | wrong)
+    assert name in view.message and view.found == {}
+
+
+def test_scenes_are_leafed_through_with_their_own_phrases(tmp_path):
+    other = IMAGE[:30]
+    view = xw.GroundingPad(IMAGE, TRUE, ground, [(other, {"a dog": (1, 1, 4, 4), "a car": (2, 2, 4, 4)}, doubtful)])
+    view.phrase = "a cat"
+    view.scene = 1
+    assert view.phrase == "a dog" and view.found["a dog"]["presence"] == 0.01 and "a cat" not in view.found
+    view.phrase = "a car"
+    view.scene = 0
+    assert view.phrase == "a car" and view.found["a car"]["iou"] == 1 / 4
+    assert view.data()["phrase"].tolist() == ["a lion", "a car", "a cat"]
+    view.set_state({"scene": 1, "phrase": "a dog"})
+    assert (view.scene, view.phrase) == (1, "a dog")
+    view.scene = 99
+    assert view.scene == 1
+    state = offline_pages.state(view.to_html(tmp_path / "view.html").read_text("utf-8"))
+    assert [p["height"] for p in state["payload"]["pictures"]] == [40, 30]
+    assert list(state["payload"]["pictures"][0]["found"]) == ["a lion", "a car", "a cat"]
+
+
+def test_a_removed_phrase_is_listed_no_more_until_it_is_typed_again():
+    view = xw.GroundingPad(IMAGE, TRUE, ground)
+    view.removed = ["a lion"]
+    assert view.data()["phrase"].tolist() == ["a car"]
+    with pytest.raises(ConfigError, match="removed"):
+        view.removed = ["a zebra"]
+    view.removed = []
+    assert view.data()["phrase"].tolist() == ["a lion", "a car"]
+
+
+def test_of_scenes_it_has_their_boxes_and_credit():
+    from xfm import recipes
+    from xfm.data import dataset
+    from xfm.objectives import build
+
+    config = recipes.smoke()
+    data = dataset(config)
+    scenes = [data.world.scene("test", i, 2) for i in range(2)]
+    view = xw.GroundingPad.of(build(config), data.tokenizer(), scenes, data)
+    assert view.credit == scenes[0].credit and len(view.payload["pictures"]) == 2
+    for place, scene in enumerate(scenes):
+        found = view.payload["pictures"][place]["found"]
+        assert list(found) == [p.text for p in scene.phrases] and all(f["never_seen"] == [] for f in found.values())
+    with pytest.raises(ConfigError, match="scenes"):
+        xw.GroundingPad.of(build(config), data.tokenizer(), [], data)

@@ -180,7 +180,7 @@ def test_no_message_from_a_page_breaks_a_view(name: str, make: Callable[[str], V
         view._handle_custom_msg(content, [])
         sound(view)
     for trait, value in told.items():
-        if trait not in ("message", "payload", "scores", "answer", "asked", "news", "newest", "pixels", "sent"):
+        if trait not in ("message", "payload", "scores", "answer", "news", "newest", "own_scores", "pixels", "sent"):
             assert getattr(view, trait) is value or getattr(view, trait) == value, trait
     view.figure().bytes()
     view.to_html(tmp_path / "view.html")

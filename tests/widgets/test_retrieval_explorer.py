@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
+from test_plots import said
 
 import xfm_widgets as xw
 from xfm.config import ConfigError
-from xfm.evaluation.retrieval_set import RetrievalSet
+from xfm.evaluation.retrieval_set import OwnScores, RetrievalSet
 from xfm_widgets.base import script_json
 
 N, K = 6, 3
@@ -113,3 +119,131 @@ def bytes_of(tree) -> list[bytes]:
     if isinstance(tree, dict):
         return [b for value in tree.values() for b in bytes_of(value)]
     return [tree] if isinstance(tree, bytes) else []
+
+
+# ---- what is asked is sent once
+
+
+def test_a_row_is_sent_once_and_a_query_that_is_known_sends_none(monkeypatch):
+    n = 200
+    view = xw.RetrievalExplorer(made(n, odds=None), lambda d, q, c: np.zeros(len(c)))
+    sent: list[int] = []
+
+    def count(self, msg, buffers=None):
+        sent.append(len(json.dumps(msg)) + sum(map(len, buffers or ())))
+
+    monkeypatch.setattr(xw.RetrievalExplorer, "_send", count)
+    each = []
+    for view.query in range(1, n):
+        each.append(sum(sent))
+        sent.clear()
+    assert max(each) < 4 * n + 600, "a row, not all that came before"
+    view.query = 3
+    assert sum(sent) < 400
+    assert len(view.payload["asked"]) == n == view.newest["count"]
+    sent.clear()
+    view._handle_custom_msg({"do": "whole"}, [])  # of a page that missed some
+    assert sum(sent) > 4 * n * n
+
+
+# ---- queries of one's own
+
+
+class Score:
+    """Scores 0, 1, 2, ... of the candidates, and what was asked."""
+
+    def __init__(self, itm=True):
+        self.asked: list[object] = []
+        self.itm = itm
+
+    def __call__(self, query, direction):
+        self.asked.append((np.array(query).shape if direction == "image to text" else query, direction))
+        itc = np.arange(N, dtype=float)
+        return OwnScores(itc, np.where(itc >= N - K, -itc, np.nan) if self.itm else None)
+
+
+def picture(form="PNG", size=(60, 40)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 30)).save(buffer, form)
+    return buffer.getvalue()
+
+
+def hear(view, content: bytes | str) -> None:
+    sent = content if isinstance(content, str) else base64.b64encode(content).decode()
+    view._handle_custom_msg({"do": "picture", "of": sent}, [])
+
+
+def test_a_sentence_of_ones_own_ranks_the_pictures(tmp_path):
+    score = Score()
+    view = xw.RetrievalExplorer(made(), score=score)
+    view.set_state({"typed": "a small cat", "own": True, "direction": "text to image"})
+    assert score.asked == [("a small cat", "text to image")] and not view.message
+    table = view.data()
+    assert table["candidate"].tolist() == [3, 4, 5, 2, 1, 0] and not table["true"].any()
+    assert table["rank by ITC"].tolist() == [3, 2, 1, 4, 5, 6]
+    view.order = "ITC"
+    assert view.data()["candidate"].tolist() == [5, 4, 3, 2, 1, 0]
+    texts = said(view.figure())
+    assert "“a small cat”" in texts and "a query of one's own" in texts
+    view.to_html(tmp_path / "view.html")
+    view.own = False
+    assert view.data()["true"].any() and "“a small cat”" not in said(view.figure())
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_a_picture_of_ones_own_ranks_the_sentences(form, tmp_path):
+    score = Score(itm=False)
+    view = xw.RetrievalExplorer(made(), score=score)
+    hear(view, picture(form))
+    assert not view.message and view.own and view.direction == "image to text"
+    assert score.asked == [((40, 60, 3), "image to text")]
+    assert view.data()["candidate"].tolist() == [5, 4, 3, 2, 1, 0] and view.data()["ITM"].isna().all()
+    shown = np.frombuffer(view.own_scores["image to text"]["picture"], np.uint8).reshape(48, 48, 3)
+    assert np.abs(shown.astype(int) - (200, 30, 30)).max() < 12
+    assert len(view.figure().bytes()) > 1000
+    view.to_html(tmp_path / "view.html")
+
+
+def bomb() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+HOSTILE = {
+    "nothing": (b"", "no picture that can be read"),
+    "text": (b"<svg onload=alert(1)>", "no picture that can be read"),
+    "a pickle": (b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93.", "no picture that can be read"),
+    "a program": (b"%!PS\n(a) print", "no picture that can be read"),
+    "cut": (picture("PNG", (400, 300))[:60], "no picture that can be read"),
+    "a bomb": (bomb(), "pixels; make it smaller"),
+    "no base64": ("@@@@", "no base64"),
+    "not ASCII": ("ä" * 8, "no base64"),
+    "too long": ("A" * 4_000_001, "of at most 4,000,000"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_is_no_picture_is_refused_and_what_was_shown_stays(kind):
+    content, expected = HOSTILE[kind]
+    view = xw.RetrievalExplorer(made(), score=Score())
+    before = view.data()
+    hear(view, content)
+    assert expected in view.message and len(view.message) < 2100
+    assert not view.own and view.own_scores == {} and view.data().equals(before)
+    hear(view, picture())
+    assert view.message == "" and view.own
+
+
+def test_without_a_model_a_query_of_ones_own_is_refused_and_a_wrong_answer_is_said():
+    view = xw.RetrievalExplorer(made())
+    view.typed = "a cat"
+    assert "No `score` was given" in view.message and view.own_scores == {}
+    hear(view, picture())
+    assert "No `score` was given" in view.message and not view.own
+    wrong = xw.RetrievalExplorer(made(), score=lambda *_: OwnScores(np.zeros(N + 1), None))
+    wrong.typed, wrong.own = "a cat", True
+    assert "score(...).itc.shape = (7,): must be (6,)" in wrong.message
+    assert len(wrong.data()) == N and len(wrong.figure().bytes()) > 1000

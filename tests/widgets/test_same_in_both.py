@@ -6,14 +6,21 @@ from typing import Any
 
 import javascript
 import numpy as np
+import pytest
+from matplotlib import colormaps
 
 from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm.evaluation.tasks.retrieval import DIRECTIONS
+from xfm.plots.colours import DIVERGING
 from xfm.plots.curves import smooth
 
 SMOOTHED = """
 import { runningMean } from "./smoothing.js";
 answer(data.map(({ points, span }) => runningMean(points.map(Number), Number(span))));
+"""
+COLOURS = """
+import { diverging, sequential } from "./colour.js";
+answer(data.map((t) => [diverging(t), sequential((t + 1) / 2)]));
 """
 RANKED = """
 import { ranking } from "./ranking.js";
@@ -81,3 +88,13 @@ def test_candidates_have_the_same_order_on_both_sides() -> None:
                 )
                 expected.append(pairs.ranking(direction, query, itm).tolist())
     assert javascript.run(RANKED, sent) == expected
+
+
+def test_a_number_has_the_same_colour_on_both_sides() -> None:
+    numbers = np.linspace(-1, 1, 41)
+    shares = (numbers + 1) / 2
+    drawn = np.stack([DIVERGING(shares), colormaps["cividis"](shares)], 1)[..., :3] * 255
+    views = np.array(javascript.run(COLOURS, numbers.tolist()))
+    assert np.abs(drawn - views).max((0, 2)) == pytest.approx([0, 0], abs=14), "levels of 255, at ten stops"
+    orange, blue = drawn[0, 0], drawn[-1, 0]
+    assert orange[0] > orange[2] + 100 and blue[2] > blue[0] + 100

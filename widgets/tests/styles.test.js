@@ -4,6 +4,7 @@ import test from "node:test";
 
 const STATIC = new URL("../xfm_widgets/static/", import.meta.url);
 const sheets = readdirSync(STATIC).filter((name) => name.endsWith(".css"));
+const SHARED = ["shared.css", "tools.css"];
 const read = (name) => readFileSync(new URL(name, STATIC), "utf8");
 
 /** Every selector of a stylesheet without nested rules */
@@ -21,7 +22,7 @@ test("selectors are found, also those of a list", () => {
 });
 
 test("a view's rules are below its own class, so that they reach no other view", () => {
-  const views = sheets.filter((name) => name !== "shared.css");
+  const views = sheets.filter((name) => !SHARED.includes(name));
   assert.ok(views.length >= 8);
   for (const name of views) {
     const own = `.xfm-${name.replace(".css", "").replaceAll("_", "-")} `;
@@ -34,14 +35,13 @@ test("a view's rules are below its own class, so that they reach no other view",
 
 test("what all views share is below .xfm-view, and names no heading but the view's", () => {
   const page = ["body:has(> main > .xfm-view.xfm-dark)"];
-  const notebook = [".jp-OutputArea-child:has(.xfm-view) + .jp-OutputArea-child:has(.jp-RenderedImage)"];
-  const shared = selectors(read("shared.css")).filter((selector) => ![...page, ...notebook].includes(selector));
+  const shared = SHARED.flatMap((name) => selectors(read(name))).filter((selector) => !page.includes(selector));
   assert.deepEqual(
     shared.filter((selector) => !selector.startsWith(".xfm-view")),
     [],
   );
   assert.deepEqual(
     shared.filter((selector) => /\bh[1-6]\b/.test(selector)),
-    [".xfm-view > h2"],
+    [".xfm-view > .xfm-head > h2"],
   );
 });

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,6 +151,7 @@ class AttributionLab(View):
             pairs = [(i, attribute(i, method, seed)) for i in all_inputs for method in methods]
             reports = [faithfulness_report(i, attribution, seed, sensitive) for i, attribution in pairs]
         attributions = [attribution for _, attribution in pairs]
+        traits = {"credit": first.credit} | traits
         return cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
 
     def scores_without(
@@ -236,11 +236,10 @@ class AttributionLab(View):
         ]
         return ", ".join(scores) + (f" without {', '.join(removed)}" if removed else "")
 
-    def to_html(self, path: str | Path) -> Path:
+    def _complete(self) -> None:
         """Each single object and word can be removed there, where they are few; more at once needs a model."""
         words, objects = range(len(self._words.words)), list(self._covers)
         if self._score is not None and not self.singles and len(words) + len(objects) <= SINGLES:
             with self.reporting():
                 alone = {name: self.scores_without(objects=[name]) for name in objects}
                 self.tell(singles={"words": [self.scores_without([i]) for i in words], "objects": alone})
-        return super().to_html(path)

@@ -2,7 +2,8 @@
 no kernel, and that writes itself into one file.
 
 A view takes data (arrays, traces, run folders, tables), never a model. Its Python state is traits: choose with the
-mouse, the keyboard, or `view.head = 2`; `observe` and `jslink` connect views.
+mouse, the keyboard, or `view.head = 2`; `observe` and `traitlets.link` connect views, and so does `jslink` where the
+host has ipywidgets.
 """
 
 from __future__ import annotations
@@ -11,33 +12,37 @@ import base64
 import html
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import anywidget
 import traitlets
 from IPython.display import display
 
-from xfm.config_utils import ConfigError, unknown_field
+from xfm.config_utils import ConfigError, require, unknown_field
 from xfm.files import write_atomically
 from xfm.plots.colours import PALETTE
-from xfm.text import printable
+from xfm.text import parse_json, printable, shown
 
 from . import esm
 from .choices import Choice, ChoiceError, Text, told
+from .glossary import terms_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.plots import Figure
 
-__all__ = ["View"]
+__all__ = ["Embedded", "View"]
 
 LONGEST = 2000  # characters of an error, in the view
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
+ALIVE = STATIC / "alive.js"  # answers it there
 PROTOTYPE = re.compile('(?<=[{ ])"__proto__":')  # a key, which an expression would not take as one
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
            "blue": "blue", "orange": "orange", "green": "green", "purple": "purple", "grey": "grey"}  # fmt: skip
@@ -48,14 +53,19 @@ PAGE = """<!doctype html>
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{title}</title>
-<style>body {{ margin: 1rem; max-width: 75rem; }}
+<style>body {{ margin: clamp(0px, 2vw, 1rem); }}
 {css}</style>
 <main id="view"></main>
 <script type="module">
 {modules}
-{call}({view}, {state}, {licence}, document.getElementById("view"));
+{call}({view}, {state}, {limits}, document.getElementById("view"){kernel});
 </script>
 </html>
+"""
+MODULE = """// {title}, for: import {{ mount }} from "./{name}"; see docs/hosts.md of X-FM Lab
+{modules}
+export const mount = (element, state = {{}}) =>
+  {call}({view}, {state}, {limits}, {css}, element, state{kernel});
 """
 
 
@@ -64,6 +74,7 @@ class View(anywidget.AnyWidget):
     may have `static/name.css`, whose rules all begin with the class that `frame` gives the view's root."""
 
     _script: ClassVar[Path]
+    tools = told(traitlets.Dict())  # of the frame around the view: payloads.Tools
     payload = told(traitlets.Dict())  # what is drawn: JSON, with bytes for arrays
     credit = Text().tag(told=True)  # of the pictures that the view shows
     message = Text().tag(told=True)  # what went wrong, or is missing, in words; shown above the view
@@ -73,7 +84,7 @@ class View(anywidget.AnyWidget):
             name = cls.__module__.rpartition(".")[2]
             cls._script = STATIC / f"{name}.js"
             cls._esm = f"{esm.join(cls._script)}\nexport default {esm.export(cls._script)};\n"
-            sheets = [STATIC / "shared.css", STATIC / f"{name}.css"]
+            sheets = [STATIC / "shared.css", STATIC / "tools.css", STATIC / f"{name}.css"]
             cls._css = _palette() + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
         super().__init_subclass__(**kwargs)
 
@@ -81,6 +92,7 @@ class View(anywidget.AnyWidget):
         """ConfigError for a trait that there is not, or that cannot have this value."""
         if unknown := [name for name in traits if not self.has_trait(name)]:
             raise unknown_field(unknown[0], self.choices())
+        self.tell(tools=self._tools())
         if payload is not None:  # before the page hears of the view
             self.tell(payload=dict(payload))
         try:
@@ -103,22 +115,55 @@ class View(anywidget.AnyWidget):
         """What is shown, as a table."""
         raise NotImplementedError
 
-    def to_html(self, path: str | Path) -> Path:
+    def to_html(self, path: str | Path, model: bool = False) -> Path:
         """Writes one file that shows this view without a kernel and without a network, and returns its path. What needs
-        a model is absent there, and says so. FileError where the system refuses the file; an old one is kept then."""
-        path, kept = Path(path), ("layout", "tooltip", "tabbable")
-        state = {n: v for n, v in self.get_state().items() if n not in kept and not n.startswith("_")}
-        page = PAGE.format(
-            title=html.escape(type(self).__name__),
-            css=str(self._css),
-            modules=esm.join(self._script, OFFLINE),
-            call=esm.export(OFFLINE, "offline"),
-            view=esm.export(self._script),
-            state=script_json(state),
-            licence=script_json(f"Data: {self.credit}" if self.credit else ""),
-        )
-        write_atomically(path, page)
+        a model is absent there, and says so, unless the file holds the `model` (4 MB for the shipped checkpoint), which
+        then answers as Python would. FileError where the system refuses the file; an old one is kept then. ConfigError
+        for the model of a view that has none, or one that no page can run (see docs/page-model.md)."""
+        path = Path(path)
+        write_atomically(path, self._page(model))
         return path
+
+    def to_js(self, path: str | Path, model: bool = False) -> Path:
+        """Writes this view as an ES module for a page of your own, which exports `mount(element, state)`; see
+        docs/hosts.md. Returns its path. `model` and errors as `to_html`."""
+        path = Path(path)
+        write_atomically(path, MODULE.format(name=path.name, css=script_json(self._css), **self._parts("mount", model)))
+        return path
+
+    def embed(self, height: int = 640, model: bool = False) -> Embedded:
+        """The page of `to_html` in a frame of `height` pixels, for wherever HTML is shown, and which may do no more."""
+        return Embedded(self._page(model), type(self).__name__, height)
+
+    def _page(self, model: bool = False) -> str:
+        return PAGE.format(css=str(self._css), **self._parts("offline", model))
+
+    def _parts(self, function: str, model: bool = False) -> dict[str, str]:
+        """Of a page or a module: what calls a function of offline.js."""
+        kernel = self._kernel() if model else ""
+        require(bool(kernel) or not model, "model", model, f"False: {self._WITHOUT_MODEL}")
+        self._complete()
+        kept, traits = ("layout", "tooltip", "tabbable"), self.traits()
+        state = {n: v for n, v in self.get_state().items() if n not in kept and not n.startswith("_")}
+        limits = {name: cast(Choice, traits[name]).limit(self) for name in self.choices()}
+        return {
+            "title": html.escape(type(self).__name__),
+            "modules": esm.join(self._script, OFFLINE, *([ALIVE] if model else [])),
+            "call": esm.export(OFFLINE, function),
+            "view": esm.export(self._script),
+            "state": script_json(state),
+            "limits": script_json(limits),
+            "kernel": kernel and f", {kernel}",
+        }
+
+    _WITHOUT_MODEL: ClassVar[str] = "this view asks no model"
+
+    def _kernel(self) -> str:
+        """What answers the view in a file with the model: an expression, of `static/alive.js`; "" where nothing can."""
+        return ""
+
+    def _complete(self) -> None:
+        """Before an export: tells what a page asks Python for otherwise."""
 
     # ---- what comes from Python and from the page
 
@@ -134,6 +179,12 @@ class View(anywidget.AnyWidget):
         for name, value in traits.items():
             self.set_trait(name, value)
 
+    @classmethod
+    def _tools(cls) -> dict[str, Any]:
+        name = cls.__name__
+        figure = f"xfm-figure-{secrets.token_hex(4)}"
+        return {"view": name, "choices": cls.choices(), "terms": terms_of(name), "figure": figure}
+
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         """What the page may ask Python for, {"do": name, "of": text}: each is called with the text."""
         return {}
@@ -141,8 +192,29 @@ class View(anywidget.AnyWidget):
     def _hear(self, _: Any, content: Any, __: Any) -> None:
         asked = content if isinstance(content, dict) else {}
         name, of = asked.get("do"), asked.get("of", "")
-        if isinstance(name, str) and isinstance(of, str) and name in (acts := self.acts()):
+        acts = {"open": self._open, "page": self._send_page, **self.acts()}
+        if isinstance(name, str) and isinstance(of, str) and name in acts:
             acts[name](of)
+
+    def _send_page(self, _: str) -> None:
+        with self.reporting():
+            self.send({"page": self._page()})
+
+    def _open(self, text: str) -> None:
+        """What the tools of a view have copied, {"view": its class's name, "choices": values by names}."""
+        try:
+            state = parse_json(text)
+            name, choices = (state["view"], dict(state["choices"]))
+        except (ValueError, KeyError, TypeError):
+            self.message = f"{shown(text)} is no state, as “Copy state” gives it: nothing was changed"
+            return
+        if name != type(self).__name__:
+            self.message = f"a state of {shown(name)}, not of {type(self).__name__}: nothing was changed"
+        elif unknown := [one for one in choices if one not in self.choices()]:
+            self.message = str(unknown_field(unknown[0], self.choices()))
+        else:
+            self.message = ""
+            self.set_state(choices)
 
     def set_state(self, sync_data: Any) -> None:
         """What a page sends: its choices. It hears what holds instead of one that cannot be."""
@@ -170,9 +242,34 @@ class View(anywidget.AnyWidget):
     def _ipython_display_(self) -> None:
         """The view, and behind it its figure: the stylesheet hides that while the view is alive, and a notebook that is
         opened without a kernel still shows it."""
-        if (shown := super()._repr_mimebundle_()) is not None:
-            display(shown[0], metadata=shown[1], raw=True)
-            display(self.figure())
+        if (bundle := super()._repr_mimebundle_()) is not None:
+            display(bundle[0], metadata=bundle[1], raw=True)
+            display(self._still(), raw=True)
+
+    def _still(self) -> dict[str, str]:
+        """The figure, as HTML that the view in the same page hides, and as a picture."""
+        content, size = self.figure()._repr_png_()
+        png = base64.b64encode(content).decode()
+        image = f'<img class="{self.tools["figure"]}" src="data:image/png;base64,{png}" alt="{type(self).__name__}"'
+        return {"text/html": f'{image} width="{size["width"]}" style="max-width: 100%">', "image/png": png}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A page in a frame: shows itself in a notebook; `str(...)` is its HTML."""
+
+    page: str
+    title: str
+    height: int  # pixels
+
+    def __str__(self) -> str:
+        return (
+            f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" width="100%" height="{self.height}" '
+            f'style="border: 0" srcdoc="{html.escape(self.page)}"></iframe>'
+        )
+
+    def _repr_html_(self) -> str:
+        return str(self)
 
 
 def _palette() -> str:
@@ -203,6 +300,11 @@ def script_json(value: Any) -> str:
     text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
     text = PROTOTYPE.sub('["__proto__"]:', text)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def decoded_json(value: Any) -> str:
+    """The same with each bytes as a DataView, in a page that has offline.js."""
+    return f"{esm.export(OFFLINE, 'decoded')}({script_json(value)})"
 
 
 def encoded(value: Any) -> dict[str, str]:

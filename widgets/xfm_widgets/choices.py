@@ -16,6 +16,8 @@ import traitlets
 from xfm.config_utils import ConfigError, nearest
 from xfm.text import shown
 
+from .payloads import Limit
+
 __all__ = ["ChoiceError", "Flag", "Name", "Names", "Option", "Place", "Places", "Selected", "Share", "Text", "told"]
 
 LONG = 1000  # characters: no name is as long, and none is looked for that is near
@@ -42,6 +44,10 @@ class Choice(traitlets.TraitType):
         super().__init__(*args, **options)
         self.tag(sync=True)
 
+    def limit(self, obj: Any) -> Limit:
+        """What a page without Python checks a value of this view by."""
+        raise NotImplementedError
+
     def error(self, obj: Any, value: Any, error: Any = None, info: Any = None) -> Any:
         self.refuse(value, info or self.info())
 
@@ -52,9 +58,15 @@ class Choice(traitlets.TraitType):
 class Flag(Choice, traitlets.Bool):
     """True or False."""
 
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "flag"}
+
 
 class Option(Choice, traitlets.Enum):
     """One of some words."""
+
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "option", "of": list(self.values or ())}
 
     def validate(self, obj: Any, value: Any) -> Any:
         return super().validate(obj, value) if isinstance(value, str) else self.error(obj, value)
@@ -62,6 +74,9 @@ class Option(Choice, traitlets.Enum):
 
 class Text(Choice, traitlets.Unicode):
     """Any text; bytes are none."""
+
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "text"}
 
     def validate(self, obj: Any, value: Any) -> Any:
         return value if isinstance(value, str) else self.error(obj, value, info="of type str")
@@ -77,6 +92,9 @@ class Name(Choice, traitlets.Unicode):
     def validate(self, obj: Any, value: Any) -> Any:
         return known(self, [value], self.of(obj) or [""])[0]
 
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "option", "of": list(self.of(obj)) or [""]}
+
     def default(self, obj: Any = None) -> Any:
         return "" if obj is None else next(iter(self.of(obj)), "")
 
@@ -87,6 +105,9 @@ class Share(Choice, traitlets.Float):
     def __init__(self, default: float, most: float = 1) -> None:
         super().__init__(default)
         self.most = most
+
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "share", "most": self.most}
 
     def validate(self, obj: Any, value: Any) -> Any:
         real = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
@@ -102,6 +123,9 @@ class Place(Choice, traitlets.Int):
     def __init__(self, default: int = -1, of: Count = lambda _: LARGEST) -> None:
         super().__init__(default)
         self.of = of
+
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "place", "least": self.default_value, "count": self.of(obj)}
 
     def validate(self, obj: Any, value: Any) -> Any:
         if not is_whole(value):
@@ -129,6 +153,9 @@ class Places(Several):
         super().__init__(traitlets.Int())
         self.of = of
 
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "places", "count": self.of(obj)}
+
     def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
         return places(self, values, self.of(obj)) if values else []
 
@@ -139,6 +166,9 @@ class Names(Several):
     def __init__(self, of: Known, most: int = LARGEST) -> None:
         super().__init__(traitlets.Unicode())
         self.of, self.most = of, most
+
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "names", "of": list(self.of(obj)), "most": self.most}
 
     def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
         names = known(self, values, self.of(obj)) if values else []
@@ -153,6 +183,9 @@ class Selected(Choice, traitlets.Dict):
     def __init__(self, of: Count, kinds: Collection[str]) -> None:
         super().__init__()
         self.of, self.kinds = of, kinds
+
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "selected", "of": list(self.kinds), "count": self.of(obj)}
 
     def validate(self, obj: Any, value: Any) -> Any:
         if not isinstance(value, dict) or not all(isinstance(some, list | tuple) for some in value.values()):

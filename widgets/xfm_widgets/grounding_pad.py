@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,86 +12,176 @@ import traitlets
 
 from xfm.config import ConfigError
 from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.images import ImageLike, pixels, prepare
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.text import shown
 
-from . import figures
-from .base import View, encodable
-from .choices import Place, Text, told
+from . import esm, figures
+from .base import ALIVE, View, decoded_json, encodable
+from .choices import Flag, Names, Place, Share, Text, told
+from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xfm.data import Dataset
+    from xfm.data.synthetic.scenes import Scene
+    from xfm.data.tokenizer import Tokenizer
+    from xfm.model import XFM
+
     Ground = Callable[[str], Mapping[str, Any]]
+    Given = tuple[ImageLike, Mapping[str, Sequence[float]], Ground]
 
 __all__ = ["GroundingPad"]
 
 SIDES = ("x", "y", "width", "height")
 FAR = 1_000_000  # pixels: no picture is as wide
-SAME = "mean"  # over layers, or over heads
+MEAN = "mean"  # over layers, or over heads
+SAME = 0.5  # IoU of a candidate that is the predicted box itself, from which on it is not drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture, its phrases with their true boxes, who answers, and what was answered so far."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    true: dict[str, list[float]]
+    ground: Ground
+    answers: dict[str, tuple[list[float] | None, float | None, np.ndarray | None]] = field(default_factory=dict)
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)  # phrase -> what `ground` gave, as the page draws it
+
+    @property
+    def phrases(self) -> list[str]:
+        return list(dict.fromkeys([*self.true, *self.found]))
 
 
 class GroundingPad(View):
-    """A picture; type or pick a phrase, and see where it is found.
+    """A picture; type or pick a phrase, and see where it is found, and how far to trust that.
 
-    GroundingPad(scene.image, phrase_boxes(scene), box_predictor(model, tokenizer, scene.image))
+    GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through
+    GroundingPad(image, boxes, box_predictor(model, tokenizer, image))    # a picture of one's own
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
-    where the first image token stands for the picture. The known phrases are predicted at once, so that they work
-    in a file too; others need Python.
+    where the first image token stands for the picture. What else it may give, "presence", "candidates", "split" and
+    "never_seen", `explain.box_predictor` says. The known phrases are predicted at once, so that they work in a file
+    too; others need Python.
     """
 
+    scene = Place(0, of=lambda view: len(view._pictures))  # which of the pictures
     phrase = Text()
+    removed = Names(of=lambda view: view._phrases())  # phrases that are listed no more
+    candidates = Flag(True)  # they are drawn
+    opacity = Share(0.75)  # of the patch with the most attention; the others' less, by their weight
     layer = Place(-1)  # -1: the mean over all
     head = Place(-1)
     token = Place(0)  # the word piece whose attention is shown; 0 is <s>, which the box is of
     patch = Place(-1)  # the patch that is pointed at; -1: none
-    newest = told(traitlets.Dict())  # the last finding: phrase, answer, and how many there are; a page keeps the others
+    newest = told(traitlets.Dict())  # the last finding, and how many its picture has; a page keeps the others
 
-    def __init__(self, image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Ground, **traits: Any):
-        """Any image (see `xfm.images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels.
-        ConfigError for what is no image, no text or no box."""
-        self._image, self._ground, self._answers = pixels(image), ground, {}
-        for phrase in boxes:
-            require(isinstance(phrase, str), "boxes", phrase, "boxes by phrase, of type str")
-        self._true = {phrase: _box_of(box, f"boxes[{shown(phrase)}]") for phrase, box in boxes.items()}
-        height, width, _ = self._image.shape
-        payload = {"image": self._image.tobytes(), "height": height, "width": width, "boxes": self._true}
-        self.found: dict[str, dict[str, Any]] = {}  # phrase -> what `ground` returned, as the page draws it
-        for phrase in self._true:
-            if not self.message:
-                self._ask(phrase)
+    def __init__(
+        self,
+        image: ImageLike,
+        boxes: Mapping[str, Sequence[float]],
+        ground: Ground,
+        further: Sequence[Given] = (),
+        **traits: Any,
+    ):
+        """Any image (see `xfm.images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels;
+        `further`: more such pictures. ConfigError for what is no image, no text or no box."""
+        self._pictures = [_picture(*given) for given in ((image, boxes, ground), *further)]
+        for place, picture in enumerate(self._pictures):
+            for phrase in picture.true:
+                if not self.message:
+                    self._ask(place, phrase)
         # `found` grows within the payload, so that a page or a file that begins has all, and nothing is sent for it
-        super().__init__(payload | {"found": self.found}, **{"phrase": next(iter(self._true), "")} | traits)
-        self.observe(lambda _: self._ask(self.phrase), "phrase")
+        pictures = [
+            {"image": p.image.tobytes(), "height": p.image.shape[0], "width": p.image.shape[1], "boxes": p.true,
+             "found": p.found} for p in self._pictures
+        ]  # fmt: skip
+        first = self._pictures[traits["scene"] if traits.get("scene") in range(len(self._pictures)) else 0]
+        super().__init__({"pictures": pictures}, **{"phrase": next(iter(first.true), "")} | traits)
+        self.observe(lambda _: self._ask(self.scene, self.phrase), "phrase")
+        self.observe(self._leaf, "scene")
         if not self.message:
-            self._ask(self.phrase)
+            self._ask(self.scene, self.phrase)
+
+    @classmethod
+    def of(
+        cls,
+        model: XFM,
+        tokenizer: Tokenizer,
+        scenes: Scene | Sequence[Scene],
+        data: Dataset | None = None,
+        **traits: Any,
+    ) -> GroundingPad:
+        """Scenes with their phrases and credit; `data`: what the model was trained on, so that a phrase's words that
+        were never seen are named. ConfigError for no scene."""
+        from xfm import explain
+
+        scenes = list(scenes) if isinstance(scenes, Sequence) else [scenes]
+        require(bool(scenes), "scenes", scenes, "one or more")
+        seen = None if data is None else explain.seen_words(data)
+        first, *further = (
+            (s.image, explain.phrase_boxes(s), explain.box_predictor(model, tokenizer, s.image, seen)) for s in scenes
+        )
+        credit = "; ".join(dict.fromkeys(s.credit for s in scenes if s.credit))
+        view = cls(*first, further, **{"credit": credit} | traits)
+        view._model = model, tokenizer
+        return view
+
+    @property
+    def found(self) -> dict[str, dict[str, Any]]:
+        """phrase -> what `ground` returned for it, of the picture that is shown."""
+        return self._picture.found
+
+    @property
+    def _picture(self) -> Picture:
+        return self._pictures[self.scene]
+
+    def _phrases(self) -> list[str]:
+        return list(dict.fromkeys(phrase for picture in self._pictures for phrase in picture.phrases))
+
+    _WITHOUT_MODEL = "only what GroundingPad.of(model, tokenizer, scenes) makes knows its model"
+    _model: tuple[XFM, Any] | None = None
+
+    def _kernel(self) -> str:
+        if self._model is None:
+            return ""
+        return f"{esm.export(ALIVE, 'groundingPad')}({decoded_json(page_model(*self._model))})"
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"whole": lambda _: self.send_state("payload")}
 
-    def _ask(self, phrase: str) -> None:
+    def _leaf(self, _: Any) -> None:
+        """Another picture has other phrases."""
+        if self.phrase in self._picture.phrases:
+            self._ask(self.scene, self.phrase)
+        else:
+            self.phrase = next(iter(self._picture.phrases), "")
+
+    def _ask(self, place: int, phrase: str) -> None:
+        picture = self._pictures[place]
         with self.reporting():
-            if phrase.strip() and phrase not in self.found:
-                answer = self._ground(phrase)
-                box = numbers(answer["box"], "box", (4,))
-                predicted = _box_of(box, "box") if np.isfinite(box).all() else None
+            if phrase.strip() and phrase not in picture.found:
+                answer = picture.ground(phrase)
+                box = _finite_box(answer["box"], "box")
                 attention = _four(answer.get("attention"))
-                iou = _overlap(predicted, self._true.get(phrase))
+                iou = _overlap(box, picture.true.get(phrase))
                 pieces = [str(p) for p in answer.get("pieces", [])] if attention is not None else []
                 if attention is not None and len(pieces) not in (0, attention.shape[2]):
                     raise ConfigError(f"pieces: {len(pieces)}, must be {attention.shape[2]}, as the attention has")
-                self._answers[phrase] = (predicted, iou, attention)
-                self.found[phrase] = {"box": predicted, "iou": iou, "pieces": pieces} | _drawn(attention)
-                self.tell(newest={"phrase": phrase, "answer": self.found[phrase], "count": len(self.found)})
+                doubts = _doubts(answer)
+                picture.answers[phrase] = (box, iou, attention)
+                picture.found[phrase] = {"box": box, "iou": iou, "pieces": pieces} | doubts | _drawn(attention)
+                count = len(picture.found)
+                self.tell(newest={"scene": place, "phrase": phrase, "answer": picture.found[phrase], "count": count})
 
     def attention(self) -> np.ndarray | None:
         """(rows, columns) what is shown: a patch's share of the attention of `token`, in `layer` and `head` or their
         mean. None where there is none."""
-        attention = self._answers.get(self.phrase, (None,) * 3)[2]
+        attention = self._picture.answers.get(self.phrase, (None,) * 3)[2]
         if attention is None:
             return None
         layers, heads, pieces, n = attention.shape
@@ -101,28 +192,79 @@ class GroundingPad(View):
         return rows[0, n - side**2 :].reshape(side, side)
 
     def data(self) -> pd.DataFrame:
-        """The phrases so far, with boxes in pixels; what is not known is NaN."""
+        """The phrases of the picture so far, with boxes in pixels; what is not known is NaN."""
         import pandas as pd
 
-        rows = []
-        for phrase in dict.fromkeys([*self._true, *self._answers]):
-            true, (predicted, iou, _) = self._true.get(phrase), self._answers.get(phrase, (None,) * 3)
-            nothing = [math.nan] * 4
-            values = [*(true or nothing), *(predicted or nothing), math.nan if iou is None else iou]
-            rows.append([phrase, *values])
-        columns = ["phrase", *(f"true {s}" for s in SIDES), *(f"predicted {s}" for s in SIDES), "IoU"]
+        rows, picture = [], self._picture
+        for phrase in picture.phrases:
+            if phrase in self.removed:
+                continue
+            true, (predicted, iou, _) = picture.true.get(phrase), picture.answers.get(phrase, (None,) * 3)
+            nothing, presence = [math.nan] * 4, picture.found.get(phrase, {}).get("presence")
+            rest = (math.nan if number is None else number for number in (iou, presence))
+            rows.append([phrase, *(true or nothing), *(predicted or nothing), *rest])
+        columns = ["phrase", *(f"true {s}" for s in SIDES), *(f"predicted {s}" for s in SIDES), "IoU", "presence"]
         return pd.DataFrame(encodable(rows), columns=columns)
 
     def figure(self) -> Figure:
-        predicted, iou, _ = self._answers.get(self.phrase, (None,) * 3)
-        true, attention = self._true.get(self.phrase), self.attention()
+        predicted, iou, _ = self._picture.answers.get(self.phrase, (None,) * 3)
+        true, attention, found = self._picture.true.get(self.phrase), self.attention(), self.found.get(self.phrase, {})
         verdict = "no true box is known" if true is None else "no answer" if iou is None else f"IoU {iou:.2f}"
-        pieces = self.found.get(self.phrase, {}).get("pieces", [])
+        if found.get("presence") is not None:
+            verdict += f", presence {100 * found['presence']:.0f} %"
+        pieces = found.get("pieces", [])
         of = f" of {pieces[min(max(self.token, 0), len(pieces) - 1)]!r}" if pieces else ""
-        layer, head = (SAME if i < 0 else i for i in (self.layer, self.head))
+        layer, head = (MEAN if i < 0 else i for i in (self.layer, self.head))
         label = f"cross-attention{of}, layer {layer}, head {head}"
         title = f"“{self.phrase}”: {verdict}"
-        return figures.grounding(self._image, title, predicted, true, attention, label, self.credit)
+        image, others = self._picture.image, _elsewhere(found, predicted) if self.candidates else ()
+        return figures.grounding(image, title, predicted, true, attention, label, self.credit, others)
+
+
+def _elsewhere(found: Mapping[str, Any], predicted: list[float] | None) -> list[tuple[list[float], float]]:
+    """The candidates, with their shares, that are another place than the predicted box."""
+    boxes = [(c["box"], c["share"] or 0.0) for c in found.get("candidates", ()) if c["box"]]
+    return [(box, share) for box, share in boxes if (_overlap(box, predicted) or 0) < SAME]
+
+
+def _picture(image: ImageLike, boxes: Mapping[str, Sequence[float]], ground: Ground) -> Picture:
+    """ConfigError for what is no image, no text or no box."""
+    drawn = pixels(image)
+    for phrase in boxes:
+        require(isinstance(phrase, str), "boxes", phrase, "boxes by phrase, of type str")
+    return Picture(drawn, {phrase: _box_of(box, f"boxes[{shown(phrase)}]") for phrase, box in boxes.items()}, ground)
+
+
+def _doubts(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What `ground` said beside the box. ConfigError for what is none."""
+    candidates = [
+        {
+            "box": _finite_box(one["box"], f"candidates[{i}].box"),
+            "share": _share(one["share"], f"candidates[{i}].share"),
+            "presence": _share(one.get("presence"), f"candidates[{i}].presence"),
+        }
+        for i, one in enumerate(answer.get("candidates") or ())
+    ]
+    split = [(str(word), [str(piece) for piece in pieces]) for word, pieces in answer.get("split") or ()]
+    never = answer.get("never_seen")
+    seen = None if never is None else [str(word) for word in never]
+    return {"presence": _share(answer.get("presence"), "presence"), "candidates": candidates, "split": split,
+            "never_seen": seen}  # fmt: skip
+
+
+def _share(value: Any, name: str) -> float | None:
+    """A probability or a share; None where it is not given, or not finite."""
+    if value is None:
+        return None
+    number = float(numbers([value], name, (1,))[0])
+    require(not math.isfinite(number) or 0 <= number <= 1, name, number, "in [0, 1]")
+    return number if math.isfinite(number) else None
+
+
+def _finite_box(box: Any, name: str) -> list[float] | None:
+    """None where it is not finite."""
+    values = numbers(box, name, (4,))
+    return _box_of(values, name) if np.isfinite(values).all() else None
 
 
 def _box_of(box: Sequence[float] | np.ndarray, name: str) -> list[float]:

@@ -17,10 +17,11 @@ from xfm.masking import block_mask, span_positions
 from xfm.plots import Figure
 from xfm.plots.arrays import numbers
 
-from . import figures
+from . import esm, figures
 from .attributions import finite
-from .base import View, encodable
-from .choices import Place, Places, told
+from .base import ALIVE, View, decoded_json, encodable, script_json
+from .choices import Place, Places, Share, told
+from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ class MaskPlayground(View):
     hidden_pieces = Places(of=lambda view: len(view._words.pieces))  # word pieces; the first and the last stay
     patch = Place(-1, of=lambda view: view._grid**2)
     token = Place(-1, of=lambda view: len(view._words.pieces))
+    opacity = Share(0.8)  # of the maps over the picture, where they are strongest
     answer = told(traitlets.Dict())  # the last one, and what it is "of"
     pixels = told(traitlets.Bytes())  # MIM's pixel target as a picture
 
@@ -114,7 +116,22 @@ class MaskPlayground(View):
             return view
         inputs = explain.make_inputs(model, tokenizer, image, text)
         predict = explain.masked_predictor(model, tokenizer, inputs.image, text)
-        return cls(inputs.image, inputs.words, inputs.grid.grid, predict, mask, **traits)
+        view = cls(inputs.image, inputs.words, inputs.grid.grid, predict, mask, **traits)
+        view._model = model, tokenizer, text
+        return view
+
+    _WITHOUT_MODEL = "only what MaskPlayground.of(model, tokenizer, image, text) makes of an X-FM knows its model"
+    _model: tuple[XFM, Any, str] | None = None
+
+    def _kernel(self) -> str:
+        if self._model is None:
+            return ""
+        model, tokenizer, text = self._model
+        mask = {"patches": min(self._mask.image_patches, self._grid**2), "smallest": self._mask.smallest_block,
+                "share": self._mask.caption_share, "most": self._mask.caption_most,
+                "spans": self._mask.span_share}  # fmt: skip
+        given = script_json({"text": text, "mask": mask})
+        return f"{esm.export(ALIVE, 'maskPlayground')}({decoded_json(page_model(model, tokenizer))}, {given})"
 
     def hide_at_random(self, seed: int | None = None) -> None:
         """Blocks of patches and spans of word pieces, as many as in pretraining; without a seed others each time."""

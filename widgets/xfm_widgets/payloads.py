@@ -285,6 +285,8 @@ class RetrievalExplorerPayload(TypedDict):
     truth: bytes  # uint8 (picture, sentence)
     itm: bytes | None  # float32 (picture, sentence), NaN where not asked
     asks: bool  # Python has a `rerank`
+    asked: dict[str, bytes]  # what it returned: "image to text 3" -> float32 (candidate), NaN where not asked
+    scores: bool  # Python has a `score`, which answers queries of one's own
     planes: dict[Literal["together", "apart"], Plane]
 
 
@@ -293,19 +295,42 @@ class Selection(TypedDict, total=False):
     sentences: list[int]
 
 
+class AskedRow(TypedDict, total=False):  # empty before there is one
+    query: str
+    row: bytes
+    count: int  # of all queries that were asked
+
+
+class OwnAnswer(TypedDict):
+    itc: bytes  # float32 (candidate)
+    itm: bytes | None  # float32 (candidate), NaN where not asked
+    text: NotRequired[str]  # the sentence that it is of
+    picture: NotRequired[bytes | None]  # uint8 (side, side, 3), the picture that it is of
+
+
 # ---- grounding pad
+
+
+class Candidate(TypedDict):
+    box: list[float] | None
+    share: float | None  # of the masked pictures
+    presence: float | None
 
 
 class GroundedPhrase(TypedDict):
     box: list[float] | None
     iou: float | None
+    presence: float | None  # ITM's probability of the phrase and the box
+    candidates: list[Candidate]
+    split: list[tuple[str, list[str]]]  # words that are several pieces
+    never_seen: list[str] | None  # None: not known
     pieces: list[str]
     shape: list[int]  # layers, heads, pieces, image tokens, grid; empty without attention
     weights: NotRequired[bytes]
     most: NotRequired[bytes]
 
 
-class GroundingPadPayload(TypedDict):
+class GroundedPicture(TypedDict):
     image: bytes
     height: int
     width: int
@@ -313,20 +338,103 @@ class GroundingPadPayload(TypedDict):
     found: dict[str, GroundedPhrase]
 
 
+class GroundingPadPayload(TypedDict):
+    pictures: list[GroundedPicture]
+
+
 class NewestFinding(TypedDict, total=False):  # empty before there is one
+    scene: int
     phrase: str
     answer: GroundedPhrase
-    count: int  # of all findings
+    count: int  # of all findings of that picture
+
+
+# ---- the model in the page
+
+
+class PackedTensor(TypedDict):
+    shape: list[int]
+    at: int  # the byte where its numbers begin: float32, or with `scales` int8
+    scales: NotRequired[int]  # the byte where its rows' scales begin, float32
+
+
+class PageTokenizer(TypedDict):
+    vocabulary: list[str]  # by id
+    merges: list[str]  # "a b", the first learnt first
+    special: list[tuple[str, bool]]  # found in any text; whether the white space before it is its own
+    lower: bool
+    space: bool  # a text begins with a space
+
+
+class PageConfig(TypedDict):
+    side: int  # pixels
+    patch: int  # pixels a side
+    vision_depth: int
+    vision_heads: int
+    text_depth: int
+    text_heads: int
+    text_epsilon: float  # of the norms of the language encoder
+    fusion_depth: int
+    longest: int  # ids of a text
+    heads: list[str]  # losses whose heads it has
+
+
+class MaskConfigPayload(TypedDict):
+    patches: int  # of a picture, hidden at random
+    smallest: int  # patches of a block
+    share: float  # of a text's pieces ...
+    most: int
+    spans: float  # ... that share of which grow
+
+
+class PageModelPayload(TypedDict):
+    config: PageConfig
+    tensors: dict[str, PackedTensor]  # by the parameter's name
+    weights: bytes
+    tokenizer: PageTokenizer
+    shapley: int  # what Python's Shapley sampling is seeded with
+
+
+# ---- every view
+
+
+class Tools(TypedDict):
+    view: str  # the class's name, which a state names
+    choices: list[str]  # what the reader chooses: reset, undone, copied
+    terms: list[tuple[str, str]]  # that the view uses, and what they mean
+    figure: str  # the class of the figure behind the view
+
+
+class Limit(TypedDict):
+    """What a choice can be, for pages without Python; see choices.py."""
+
+    kind: Literal["flag", "text", "option", "share", "place", "places", "names", "selected"]
+    of: NotRequired[list[str]]
+    count: NotRequired[int]
+    least: NotRequired[int]
+    most: NotRequired[float]
 
 
 # The dictionaries among each view's traits; what the other traits hold, they say themselves.
-DICTIONARIES: dict[str, dict[str, object]] = {
+OWN: dict[str, dict[str, object]] = {
     "AblationExplorer": {"payload": AblationExplorerPayload},
-    "AttributionLab": {"payload": AttributionLabPayload, "scores": RemovalScores, "singles": SingleRemovals},
+    "AttributionLab": {
+        "tools": Tools,
+        "payload": AttributionLabPayload,
+        "scores": RemovalScores,
+        "singles": SingleRemovals,
+    },
     "GradientFlow": {"payload": GradientFlowPayload},
     "GroundingPad": {"payload": GroundingPadPayload, "newest": NewestFinding},
     "MaskPlayground": {"payload": MaskPlaygroundPayload, "answer": MaskAnswer},
-    "RetrievalExplorer": {"payload": RetrievalExplorerPayload, "selected": Selection, "asked": dict[str, bytes]},
+    "RetrievalExplorer": {
+        "tools": Tools,
+        "payload": RetrievalExplorerPayload,
+        "selected": Selection,
+        "newest": AskedRow,
+        "own_scores": dict[str, OwnAnswer],
+    },
     "TraceExplorer": {"payload": TraceExplorerPayload, "sent": SentTrace},
     "TrainingMonitor": {"payload": TrainingMonitorPayload, "news": MonitorNews},
 }
+DICTIONARIES = {view: {"tools": Tools, **own} for view, own in OWN.items()}

@@ -2,91 +2,192 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import binascii
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets
-from PIL import Image
+from PIL import Image, ImageOps
 
 from xfm.config import ConfigError
 from xfm.config_utils import require
+from xfm.images import ImageLike, decode
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.plots.style import message_figure
 
 from . import figures
 from .base import View, encodable
-from .choices import Flag, Option, Place, Selected, told
+from .choices import Flag, Option, Place, Selected, Text, told
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xfm.evaluation.retrieval_set import RetrievalSet
+    from xfm.config import RunConfig
+    from xfm.data.tokenizer import Tokenizer
+    from xfm.evaluation.retrieval_set import OwnScores, RetrievalSet
+    from xfm.model import XFM
 
     Rerank = Callable[[str, int, np.ndarray], np.ndarray]
+    Score = Callable[[Any, str], OwnScores]
 
 __all__ = ["RetrievalExplorer"]
 
 DIRECTIONS, ORDERS = ("text to image", "image to text"), ("ITC", "ITM re-ranked")
 MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
+LARGEST = 4_000_000  # characters of a picture that a page sends, which makes it smaller first
 
 
 class RetrievalExplorer(View):
     """Ranked answers with the true ones marked, before and after ITM re-ranking, and a map to brush.
 
-    RetrievalExplorer(retrieval_set(model, config, tokenizer))    # or a RetrievalSet of your own arrays
+    RetrievalExplorer.of(model, config, tokenizer)    # and queries of one's own: a sentence, a picture
+    RetrievalExplorer(pairs)    # a RetrievalSet of one's own arrays
     RetrievalExplorer(large, rerank)    # rerank(direction, query, candidates (k,)) -> scores (k,), asked when needed
+    RetrievalExplorer(pairs, score=query_scorer(...))    # score(sentence or picture, direction) -> OwnScores
     """
 
     direction = Option(DIRECTIONS, DIRECTIONS[0])
     query = Place(0, of=lambda view: len(view._pairs.texts))  # which sentence, or picture
+    own = Flag(False)  # the query is one's own: `typed`, or the picture that `ask_with` was given last
+    typed = Text()  # a sentence of one's own
     order = Option(ORDERS, ORDERS[1])
     apart = Flag(False)  # the map: each modality's own mean taken off, not that of both
     selected = Selected(of=lambda view: len(view._pairs.texts), kinds=("pictures", "sentences"))  # brushed on the map
-    asked = told(traitlets.Dict())  # what `rerank` returned: "image to text 3" -> float32 bytes, (N,)
+    newest = told(traitlets.Dict())  # what `rerank` returned last, and for how many queries; a page keeps the others
+    own_scores = told(traitlets.Dict())  # by direction, what `score` returned for one's own query
 
-    def __init__(self, pairs: RetrievalSet, rerank: Rerank | None = None, **traits: Any):
+    def __init__(self, pairs: RetrievalSet, rerank: Rerank | None = None, score: Score | None = None, **traits: Any):
         """ConfigError for more than 256 pairs, and for texts, pictures and numbers that are none."""
         n = len(pairs.texts)
         if n > MOST:
             raise ConfigError(f"pairs: {n} pairs are too many for this view: at most {MOST}")
         for i, text in enumerate(pairs.texts):
             require(isinstance(text, str), f"pairs.texts[{i}]", text, "of type str")
-        self._pairs, self._rerank = checked(pairs), rerank
-        pairs, self._scores = self._pairs, {}
+        self._pairs, self._rerank, self._score = checked(pairs), rerank, score
+        pairs, self._rows, self._asked = self._pairs, {}, {}
+        self._own_picture: np.ndarray | None = None  # (SIDE, SIDE, 3)
+        self._own: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}  # by direction
         planes = {"together": pairs.plane(), "apart": pairs.plane(apart=True)}
         payload = {
             "texts": list(pairs.texts), "side": SIDE, "sprite": _sprite(pairs.images), "k": pairs.reranked,
             "itc": _floats(pairs.similarity), "truth": np.asarray(pairs.truth, np.uint8).tobytes(),
             "itm": None if pairs.odds is None or rerank else _floats(pairs.odds), "asks": rerank is not None,
+            "scores": score is not None, "asked": self._asked,  # which grows, so that a page that begins has all
             "planes": {name: {"places": _floats(places), "shares": finite(shares).tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
         empty = (
             "" if n else "No pairs: xfm.evaluation.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
         )
         nothing = {"pictures": [], "sentences": []}
-        super().__init__(payload, empty, **{"selected": nothing} | traits)
+        super().__init__(payload, empty, **{"selected": nothing, "credit": pairs.credit} | traits)
         self.observe(self._ask, ["direction", "query"])
+        self.observe(self._ask_typed, "typed")
         self._ask()
+        if self.typed:
+            self._ask_typed()
+
+    @classmethod
+    def of(
+        cls, model: XFM, config: RunConfig, tokenizer: Tokenizer, pairs: RetrievalSet | None = None, **traits: Any
+    ) -> RetrievalExplorer:
+        """A set (by default the first 64 distinct test pairs), with the model to answer queries of one's own."""
+        from xfm.evaluation.retrieval_set import query_scorer, retrieval_set
+
+        pairs = retrieval_set(model, config, tokenizer) if pairs is None else pairs
+        return cls(pairs, score=query_scorer(model, config, tokenizer, pairs), **traits)
+
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
 
     def _ask(self, _: Any = None) -> None:
         name, pairs = f"{self.direction} {self.query}", self._pairs
-        if self._rerank is None or not len(pairs.texts) or name in self._scores:
+        if self._rerank is None or not len(pairs.texts) or name in self._rows:
             return
         with self.reporting():
             first = pairs.ranking(self.direction, self.query)[: pairs.reranked]
             scores = numbers(self._rerank(self.direction, self.query, first), "rerank(...)", first.shape)
             row = np.full(len(pairs.texts), np.nan, np.float32)
             row[first] = scores
-            self._scores[name] = row
-            self.tell(asked={name: row.tobytes() for name, row in self._scores.items()})
+            self._rows[name], self._asked[name] = row, row.tobytes()
+            self.tell(newest={"query": name, "row": self._asked[name], "count": len(self._asked)})
+
+    # ---- queries of one's own
+
+    def ask_with(self, picture: ImageLike) -> None:
+        """Asks with any image (see `xfm.images.prepare`). ConfigError for what is none."""
+        whole = decode(picture, "picture")
+        self._answer(whole, DIRECTIONS[1])
+        self._own_picture = np.array(ImageOps.fit(whole, (SIDE, SIDE), Image.Resampling.BICUBIC))
+        self.tell(own_scores=self._told_scores())
+        with self.hold_trait_notifications():
+            self.direction, self.own = DIRECTIONS[1], True
+
+    def _hear_picture(self, sent: str) -> None:
+        """A file's content in base64."""
+        with self.reporting():
+            require(len(sent) <= LARGEST, "picture", f"{len(sent):,} characters", f"of at most {LARGEST:,}")
+            try:
+                content = base64.b64decode(sent, validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise ConfigError(f"picture: no base64 ({error})") from error
+            self.ask_with(content)
+
+    def _ask_typed(self, _: Any = None) -> None:
+        if not self.typed.strip():
+            return
+        with self.reporting():
+            self._answer(self.typed, DIRECTIONS[0])
+            self.tell(own_scores=self._told_scores())
+
+    def _answer(self, query: Any, direction: str) -> None:
+        if self._score is None:
+            raise ConfigError("No `score` was given: only the set's own queries are answered.")
+        n = len(self._pairs.texts)
+        self._own.pop(direction, None)
+        itc, itm = self._score(query, direction)
+        scores = numbers(itc, "score(...).itc", (n,)), None if itm is None else numbers(itm, "score(...).itm", (n,))
+        self._own[direction] = scores
+
+    def _told_scores(self) -> dict[str, Any]:
+        picture = None if self._own_picture is None else self._own_picture.tobytes()
+        of = {DIRECTIONS[0]: {"text": self.typed}, DIRECTIONS[1]: {"picture": picture}}
+        return {
+            direction: {"itc": _floats(itc), "itm": None if itm is None else _floats(itm)} | of[direction]
+            for direction, (itc, itm) in self._own.items()
+        }
+
+    @property
+    def _is_own(self) -> bool:
+        return self.own and self.direction in self._own
+
+    def _drawn(self) -> RetrievalSet:
+        """The set, one's own query in the place of the set's: of nothing it is known whether it is true, and it has no
+        place on the map."""
+        if not self._is_own:
+            return self._pairs
+        pairs, query, text = self._pairs, self.query, self.direction == DIRECTIONS[0]
+        row = np.s_[:, query] if text else np.s_[query]
+        similarity, truth = pairs.similarity.copy(), pairs.truth.copy()
+        similarity[row], truth[row] = self._own[self.direction][0], False
+        if text:
+            features = pairs.text_features.astype(float)
+            features[query] = np.nan
+            texts = (*pairs.texts[:query], self.typed, *pairs.texts[query + 1 :])
+            return replace(pairs, similarity=similarity, truth=truth, texts=texts, text_features=features)
+        images, features = _square(pairs.images), pairs.image_features.astype(float)
+        features[query], images[query] = np.nan, self._own_picture
+        return replace(pairs, similarity=similarity, truth=truth, images=images, image_features=features)
 
     def itm(self) -> np.ndarray | None:
         """(N,) ITM's scores of the current query's candidates, NaN where there is none; None: no ITM."""
+        if self._is_own:
+            return self._own[self.direction][1]
         if self._rerank is not None:
-            return self._scores.get(f"{self.direction} {self.query}")
+            return self._rows.get(f"{self.direction} {self.query}")
         odds = self._pairs.odds
         return None if odds is None else self._pairs.row(odds, self.direction, self.query)
 
@@ -94,7 +195,7 @@ class RetrievalExplorer(View):
         """The candidates of the current query in the current order."""
         import pandas as pd
 
-        pairs, kind = self._pairs, "pictures" if self.direction == DIRECTIONS[0] else "sentences"
+        pairs, kind = self._drawn(), "pictures" if self.direction == DIRECTIONS[0] else "sentences"
         columns = ["rank", "candidate", "sentence", "ITC", "ITM", "true", "rank by ITC", "selected"]
         if not len(pairs.texts):
             return pd.DataFrame(columns=columns)
@@ -120,7 +221,8 @@ class RetrievalExplorer(View):
             return message_figure(str(self.message))
         chosen = [*self.selected.get("pictures", []), *(n + i for i in self.selected.get("sentences", []))]
         itm = self.itm() if self.order == ORDERS[1] else None
-        return figures.plot_retrieval(self._pairs, self.direction, self.query, itm, chosen, self.apart, self.credit)
+        options = {"selected": chosen, "apart": self.apart, "credit": self.credit, "own": self._is_own}
+        return figures.plot_retrieval(self._drawn(), self.direction, self.query, itm, **options)
 
 
 def checked(pairs: RetrievalSet) -> RetrievalSet:
@@ -138,9 +240,14 @@ def checked(pairs: RetrievalSet) -> RetrievalSet:
 
 def _sprite(images: np.ndarray) -> bytes:
     """All pictures (N, H, W, 3) uint8 below each other, each SIDE pixels square."""
-    if images.shape[1:3] == (SIDE, SIDE):
-        return np.ascontiguousarray(images).tobytes()
-    return b"".join(Image.fromarray(one).resize((SIDE, SIDE), Image.Resampling.BOX).tobytes() for one in images)
+    return np.ascontiguousarray(_square(images)).tobytes()
+
+
+def _square(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) uint8 -> (N, SIDE, SIDE, 3), a copy"""
+    if images.shape[1:3] == (SIDE, SIDE) or not len(images):
+        return images.copy()
+    return np.stack([np.array(Image.fromarray(one).resize((SIDE, SIDE), Image.Resampling.BOX)) for one in images])
 
 
 def _floats(values: np.ndarray) -> bytes:

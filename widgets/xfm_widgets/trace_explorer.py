@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -169,9 +168,8 @@ class TraceExplorer(View):
         title = f"{label if len(self._traces) > 1 else 'Attention'}, {self.map}, layer {self.layer}, {which}"
         return figures.plot_attention(sides, self._axes(), self.shown == "A−B", title, self.credit)
 
-    def to_html(self, path: str | Path) -> Path:
-        """See `View.to_html`. Of traces beyond 8 MB, A and B and what fits are in the file, which says so."""
+    def _complete(self) -> None:
+        """Of traces beyond 8 MB, A and B and what fits are in the file, which says so."""
         if not {self.a, self.b} - {""} <= set(cast(dict[str, Any], self.payload)["traces"]):
             self.tell(payload={"labels": list(self._traces), "traces": self._fitting([self.a, self.b])})
         self.tell(sent={})
-        return super().to_html(path)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from ..config import RunConfig
 from ..config_utils import one_of, require
-from ..data.source import Split
+from ..data.source import CaptionedImage, Split
 from ..data.tokenizer import Tokenizer
+from ..images import ImageLike, prepare
 from ..model import XFM
 from .context import EvalContext, reproducibly
 from .tasks import retrieval
 
-__all__ = ["RetrievalSet", "retrieval_set"]
+__all__ = ["OwnScores", "RetrievalSet", "query_scorer", "retrieval_set"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class RetrievalSet:
     truth: np.ndarray  # (N, N) bool: the text is true of the picture
     odds: np.ndarray | None = None  # (N, N) ITM: log-odds of belonging together; NaN where not computed. None: no ITM
     reranked: int = retrieval.RERANKED  # of each query's candidates, the best by ITC, re-ranked by ITM
+    credit: str = ""  # what figures of the pictures must say
 
     def __post_init__(self) -> None:
         n, images = len(self.texts), np.asarray(self.images)
@@ -105,4 +110,47 @@ def retrieval_set(
         odds = retrieval.match_best(context, pairs, similarity)
     truth = np.array([[retrieval.caption_fits(caption, picture) for caption in pairs] for picture in pairs])
     images = np.stack([pair.image for pair in pairs])
-    return RetrievalSet(images, texts, similarity.numpy(), image.numpy(), text.numpy(), truth, odds.numpy())
+    credit = "; ".join(dict.fromkeys(pair.credit for pair in pairs if pair.credit))
+    numbers = similarity.numpy(), image.numpy(), text.numpy(), truth, odds.numpy()
+    return RetrievalSet(images, texts, *numbers, credit=credit)
+
+
+class OwnScores(NamedTuple):
+    """Of a query that is none of the set's, for its N candidates."""
+
+    itc: np.ndarray  # (N,) cosines
+    itm: np.ndarray | None  # (N,) log-odds of belonging together, NaN beyond the best by ITC; None: no ITM
+
+
+def query_scorer(
+    model: XFM, config: RunConfig, tokenizer: Tokenizer, pairs: RetrievalSet
+) -> Callable[[str | ImageLike, str], OwnScores]:
+    """`score(query, direction)` of a sentence of one's own for the pictures of a set ("text to image"), or of any image
+    (see `xfm.images.prepare`) for its sentences ("image to text"). The model's mode is restored.
+
+    `score` raises ConfigError for what is no text or no image, and for a text that is empty or too long."""
+    context, side = EvalContext(model, config, tokenizer), config.model.vision.image_size
+    pictures = [CaptionedImage(prepare(image, side)) for image in pairs.images]
+    longest = config.data.caption_tokens
+
+    def score(query: str | ImageLike, direction: str) -> OwnScores:
+        one_of("direction", direction, retrieval.DIRECTIONS)
+        if direction == "text to image":
+            require(isinstance(query, str) and bool(query.strip()), "query", query, "some words")
+            count = len(tokenizer.encode(str(query), 1 << 30))
+            require(count <= longest, "query", f"{str(query)[:40]}... ({count} tokens)", f"of at most {longest} tokens")
+            shown, texts = pictures, [str(query)]
+        else:
+            shown, texts = [CaptionedImage(prepare(query, side))], list(pairs.texts)
+        with reproducibly(model):
+            features = context.image_features(shown) @ context.text_features(texts).T
+            itc = features.flatten()
+            if "itm" not in model.objectives:
+                return OwnScores(itc.numpy(), None)
+            best = itc.topk(min(pairs.reranked, len(itc))).indices
+            own, itm = torch.zeros_like(best), torch.full_like(itc, torch.nan)
+            places = (best, own) if direction == "text to image" else (own, best)
+            itm[best] = context.match_logits(shown, texts, *places)
+        return OwnScores(itc.numpy(), itm.numpy())
+
+    return score

@@ -48,3 +48,5 @@ from .tracing import AttentionMap as AttentionMap
 from .tracing import Trace as Trace
 from .tracing import capture_attention as capture_attention
 from .tracing import trace as trace
+from .vocabulary import SeenWords as SeenWords
+from .vocabulary import seen_words as seen_words

@@ -1,4 +1,4 @@
-"""The box that the model predicts for a phrase, and the cross-attention behind it."""
+"""The box that the model predicts for a phrase, the cross-attention behind it, and what speaks against it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from .. import seeding
 from ..config_utils import require
+from ..data.streams import region_patches
 from ..data.synthetic.scenes import Scene
 from ..data.tokenizer import Tokenizer
 from ..images import ImageLike
-from ..model import XFM
+from ..model import XFM, ImageTokens
 from ..model.modes import eval_mode
+from ..objectives.bbp import corners, overlap
 from .attention_capture import capture
-from .inputs import make_inputs, prepare_image
+from .inputs import AttributionInputs, make_inputs, prepare_image
+from .targets import Outputs, full_mask
+from .token_axes import TokenAxis
+from .vocabulary import SeenWords
 
-__all__ = ["Box", "box_predictor", "phrase_boxes"]
+__all__ = ["Box", "box_predictor", "phrase_boxes", "presence"]
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
+MASKED, HIDDEN = 24, 0.3  # pictures that are asked for candidates, and the share of patches hidden in each
+SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidates, at most
 
 
 def phrase_boxes(scene: Scene) -> dict[str, Box]:
@@ -28,27 +37,99 @@ def phrase_boxes(scene: Scene) -> dict[str, Box]:
     return {phrase.text: (float(o.x), float(o.y), float(o.width), float(o.height)) for phrase, o in pairs}
 
 
-def box_predictor(model: XFM, tokenizer: Tokenizer, image: ImageLike) -> Callable[[str], dict[str, Any]]:
+def box_predictor(
+    model: XFM, tokenizer: Tokenizer, image: ImageLike, seen: SeenWords | None = None
+) -> Callable[[str], dict[str, Any]]:
     """`predict(phrase)` for any image (see `xfm.images.prepare`): BBP's prediction from the whole image, as in the
-    evaluation. Modes are left as they were.
+    evaluation, with what tells whether to trust it. Modes are left as they were.
 
-    predict(phrase)["box"] is x, y, width, height in pixels of the prepared image; ["pieces"] the word pieces (L);
-    ["attention"] the cross-attention (layers, heads, L, 1 + P) float32, from each piece to the pooled image token and
-    the patches, rows summing to 1. The head reads the box from piece 0, `<s>`. ConfigError for what is no image;
-    `predict` raises it for a phrase without a word, one that is too long, and a box that is not finite.
+    predict(phrase) is a dict of
+    box: x, y, width, height in pixels of the prepared image.
+    pieces, attention: the word pieces (L), and the cross-attention (layers, heads, L, 1 + P) float32, from each piece
+    to the pooled image token and the patches, rows summing to 1. The head reads the box from piece 0, `<s>`.
+    presence: see `presence`, of the phrase and the box; None where the model has no ITM.
+    candidates: up to three boxes, each with its "share" and its "presence": where BBP points in 24 copies of the
+    picture, a random 30 % of the patches of each hidden; boxes with an IoU of 0.5 or more count as one, whose mean it
+    is, and the share is of the 24.
+    split: (word, its pieces) of each word that the tokenizer has no token for.
+    never_seen: what of the phrase no text of a training picture has, by `seen`; None without.
+
+    ConfigError for what is no image; `predict` raises it for a phrase without a word, one that is too long, and a box
+    that is not finite.
     """
     prepared, _ = prepare_image(model, image)
     side, cross = model.config.vision.image_size, model.stacks["fusion"].attention("cross", "*")
 
+    def in_pixels(box: Tensor) -> Box:
+        cx, cy, w, h = (share * side for share in box.tolist())
+        return cx - w / 2, cy - h / 2, w, h
+
     def predict(phrase: str) -> dict[str, Any]:
         require(isinstance(phrase, str) and bool(phrase.strip()), "phrase", phrase, "some words")
         inputs = make_inputs(model, tokenizer, prepared, phrase)
-        with eval_mode(model), torch.no_grad(), capture(model, cross) as captured:
-            out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
-            shares = out.head("bbp").boxes(out.fused)[0].tolist()
-        require(all(map(math.isfinite, shares)), "box", shares, "finite: the model has diverged")
-        cx, cy, w, h = (share * side for share in shares)
+        with eval_mode(model), torch.no_grad():
+            with capture(model, cross) as captured:
+                out = inputs.outputs(inputs.patches[None], inputs.pieces[None])
+            box = out.head("bbp").boxes(out.fused)
+            require(all(map(math.isfinite, box[0].tolist())), "box", box[0].tolist(), "finite: the model has diverged")
+            others, shares = _candidates(inputs)
+            fits = presence(out, torch.cat([box, others])) if "itm" in model.objectives else [None] * (1 + len(others))
         attention = torch.stack([weights[0] for weights in captured.weights.values()]).float().cpu().numpy()
-        return {"box": (cx - w / 2, cy - h / 2, w, h), "attention": attention, "pieces": inputs.words.pieces}
+        candidates = [
+            {"box": in_pixels(other), "share": share, "presence": fit}
+            for other, share, fit in zip(others, shares, fits[1:], strict=True)
+        ]
+        return {
+            "box": in_pixels(box[0]),
+            "attention": attention,
+            "pieces": inputs.words.pieces,
+            "presence": fits[0],
+            "candidates": candidates,
+            "split": _split(inputs.words),
+            "never_seen": None if seen is None else seen.never(phrase),
+        }
 
     return predict
+
+
+def presence(out: Outputs, boxes: Tensor) -> list[float]:
+    """ITM's probability that the text of one pair belongs to the part of its picture in each box (R, 4), given as
+    (cx, cy, w, h) in shares of the sides.
+
+    Phrases and parts of pictures are what ITM was trained on; a phrase beside the whole picture is not, and tells less
+    (`benchmarks/presence.py`). Of three pairings in training one was true and two were hard negatives, so a true phrase
+    gets about a half.
+    """
+    vision, n = out.model.config.vision, len(boxes)
+    (low, high) = corners(boxes.float()).clamp(0, 1).mul(vision.image_size).cpu().split(2, -1)
+    edges = torch.cat([low, high - low], -1).double().numpy().round(6)
+    inside = torch.from_numpy(region_patches(edges, vision.grid, vision.patch_size)).to(boxes.device)
+    regions = ImageTokens.of_regions(out.patches[:1], torch.zeros(n, dtype=torch.long, device=boxes.device), inside)
+    text = out.text[:1].expand(n, -1, -1)
+    fused = out.model.fusion(text, full_mask(text), regions, torch.arange(n, device=boxes.device))
+    return out.head("itm").head(fused[:, 0]).float().softmax(-1)[:, 1].tolist()
+
+
+def _candidates(inputs: AttributionInputs) -> tuple[Tensor, list[float]]:
+    """(R, 4) as (cx, cy, w, h), and the share of the masked pictures that each is the mean box of, largest first."""
+    keep = torch.rand(MASKED, len(inputs.patches), generator=seeding.generator("candidates")) >= HIDDEN
+    out = inputs.outputs(*inputs.mask(keep, torch.ones(MASKED, len(inputs.pieces), dtype=torch.bool)))
+    boxes = out.head("bbp").boxes(out.fused).cpu()
+    same = overlap(*torch.broadcast_tensors(boxes[:, None], boxes))[0] >= SAME
+    left, means, shares = torch.ones(MASKED, dtype=torch.bool), [], []
+    while left.any() and len(means) < CANDIDATES:
+        members = same[(same & left).sum(1).argmax()] & left
+        if not members.any():  # not finite: like no other
+            break
+        means.append(boxes[members].mean(0))
+        shares.append(members.float().mean().item())
+        left &= ~members
+    return (torch.stack(means) if means else boxes[:0]).to(inputs.patches.device), shares
+
+
+def _split(words: TokenAxis) -> list[tuple[str, list[str]]]:
+    """The words of several pieces, with these."""
+    pieces: dict[int, list[str]] = {}
+    for piece, owner in zip(words.pieces, words.owner, strict=True):
+        pieces.setdefault(owner, []).append(piece)
+    return [(word, pieces[i]) for i, word in enumerate(words.words) if len(pieces.get(i, ())) > 1]

@@ -71,6 +71,7 @@ class AttributionInputs:
     objects: dict[str, np.ndarray] = field(default_factory=dict)  # phrase: (side, side) bool, where known
     truth: np.ndarray | None = None  # (side, side) bool, what the text is about, where known ...
     name_pieces: Tensor | None = None  # ... and (L,) bool, on the CPU, the pieces that name it
+    credit: str = ""  # what figures of the picture must say
 
     def outputs(self, patches: Tensor, pieces: Tensor) -> Outputs:
         """Embedded patches (B, P, D) and pieces (B, L, D) through the three encoders."""
@@ -221,7 +222,8 @@ def scene_inputs(
     name_pieces = torch.tensor([word >= 0 and named[word] for word in inputs.words.owner])
     truth = np.logical_or.reduce(masks if about is None else masks[about : about + 1])
     objects = dict(zip(phrases, masks, strict=True))
-    return replace(inputs, objects=objects, truth=truth, name_pieces=name_pieces & ~inputs.fixed)
+    named_pieces = name_pieces & ~inputs.fixed
+    return replace(inputs, objects=objects, truth=truth, name_pieces=named_pieces, credit=scene.credit)
 
 
 def check_text(text: object) -> None:

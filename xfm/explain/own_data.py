@@ -30,7 +30,8 @@ def example_inputs(
     for region in regions:
         seen = resized(_pixels(region, len(example.image)), len(inputs.image))
         objects[region.text] = objects.get(region.text, False) | seen
-    return replace(inputs, objects=objects, truth=None if about is None else objects[text])
+    truth = None if about is None else objects[text]
+    return replace(inputs, objects=objects, truth=truth, credit=example.credit)
 
 
 def _pixels(region: Region, side: int) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 
-from .colours import AXIS, BLUE, GREEN, GREY, ORANGE, PURPLE
+from .colours import AXIS, BLUE, DIVERGING, GREEN, GREY, ORANGE, PURPLE
 from .labels import clip
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled
 
@@ -87,7 +87,7 @@ def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
     names = [clip(name, 24) for name in table.columns]
     figure = new_figure(WIDTH, 0.3 * len(table) + 1.8 + 0.05 * max(0, max(map(len, names)) - 14), title)
     axes = figure.subplots()
-    _cells(axes, table, "PuOr", Normalize(-1, 1), digits)
+    _cells(axes, table, DIVERGING, Normalize(-1, 1), digits)
     axes.set_xticks(range(table.shape[1]), names, rotation=45, ha="right", fontsize=SIZE)
     axes.set_yticks(range(len(table)), table.index, fontsize=SIZE)
     return figure
@@ -103,7 +103,7 @@ def heads(frame: pd.DataFrame, title: str = "Heads: importance by ablation, and 
     panels = figure.subplots(len(measures), len(places), squeeze=False)
     for (i, j), axes in np.ndenumerate(panels):
         own = frame[frame["place"] == places[j]].pivot(index="layer", columns="head", values=measures[i])
-        _cells(axes, own, "viridis", Normalize(0, frame[measures[i]].to_numpy(float).max()), 2)
+        _cells(axes, own, "cividis", Normalize(0, frame[measures[i]].to_numpy(float).max()), 2)
         axes.set_xticks(range(own.shape[1]))
         axes.set_yticks(range(own.shape[0]))
         axes.set_title("" if i else places[j], fontsize=SIZE + 1)
@@ -112,7 +112,7 @@ def heads(frame: pd.DataFrame, title: str = "Heads: importance by ablation, and 
     return figure
 
 
-def _cells(axes: Axes, table: pd.DataFrame, colours: str, norm: Normalize, digits: int) -> None:
+def _cells(axes: Axes, table: pd.DataFrame, colours: str | Colormap, norm: Normalize, digits: int) -> None:
     """Coloured, and printed in black or white, whichever is legible."""
     drawn = axes.imshow(table, cmap=colours, norm=norm, aspect="auto")
     for (y, x), value in np.ndenumerate(table.to_numpy(float)):

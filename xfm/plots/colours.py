@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["AXIS", "BLUE", "DARK", "GREEN", "GREY", "GRID", "LIGHT", "ORANGE", "PALETTE", "PURPLE", "SHADE", "TINT"]
+from matplotlib.colors import LinearSegmentedColormap
+
+__all__ = ["AXIS", "BLUE", "DARK", "DIVERGING", "GREEN", "GREY", "GRID", "LIGHT", "ORANGE", "PALETTE", "PURPLE",
+           "SHADE", "TINT"]  # fmt: skip
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
 PALETTE = {
@@ -24,4 +27,9 @@ PALETTE = {
 BLUE, ORANGE, GREEN, PURPLE, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
     PALETTE[name][0]
     for name in ("blue", "orange", "green", "purple", "grey", "dark", "axis", "light", "grid", "shade", "tint")
+)
+# Of signed numbers: orange below zero, blue above it, as bars and words are; the views' colour.js has the same.
+DIVERGING = LinearSegmentedColormap.from_list(
+    "xfm_diverging",
+    ["#963700", "#d7641e", "#f0a569", "#fadcc3", "#f6f6f6", "#cde1ed", "#82b4d7", "#327db4", "#054682"],
 )

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from .colours import AXIS, BLUE, GREY, ORANGE
+from .colours import AXIS, BLUE, DIVERGING, GREY, ORANGE
 from .style import WIDTH, Figure, new_figure, require, styled, wrap
 from .svg import FIXED
 
@@ -190,7 +189,7 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     first, share = rows[0], _SCALE.get(rows[0].unit, 1.0)
     xs, ys = (sorted(cells[axis].unique(), key=_order) for axis in ("x", "y"))
     largest = max((abs(row.effect) for row in rows if row.effect == row.effect), default=0.0) * share or 1.0
-    norm, colours = TwoSlopeNorm(0, -largest, largest), colormaps["PuOr" if first.better != "lower" else "PuOr_r"]
+    norm, colours = TwoSlopeNorm(0, -largest, largest), DIVERGING if first.better != "lower" else DIVERGING.reversed()
     figure = Figure(figsize=(max(2.4 + 1.0 * len(xs), 6.0), 1.9 + 0.55 * len(ys)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     axes = figure.add_subplot()

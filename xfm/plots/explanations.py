@@ -16,7 +16,7 @@ from ..explain.scores import SCORES
 from ..images import ImageLike, pixels
 from ..text import shown
 from .arrays import finite, numbers
-from .colours import AXIS, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE
+from .colours import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, ORANGE, PURPLE
 from .examples import Card, sheet
 from .labels import clip
 from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled
@@ -116,8 +116,8 @@ def colour_scale(values: np.ndarray, signed: bool) -> tuple[Colormap, Normalize]
     """Around 0 where numbers have a sign, from 0 otherwise."""
     most = max(float(np.abs(finite(values)).max(initial=0)), 1e-12)
     if signed:
-        return colormaps["PuOr"], TwoSlopeNorm(0, -most, most)
-    return colormaps["viridis"], Normalize(0, most)
+        return DIVERGING, TwoSlopeNorm(0, -most, most)
+    return colormaps["cividis"], Normalize(0, most)
 
 
 def _word_bars(axes: Axes, one: Attribution) -> None:
@@ -166,7 +166,7 @@ def attention_matrices(trace: Trace, map: str = "language", layer: int = -1, tit
     weights, pieces = trace.maps[map].weights[layer].numpy(), trace.words.pieces
     figure = new_figure(WIDTH, 3.3, title or f"Attention, {_MAPS[map]}: rows attend to columns")
     for head, axes in enumerate(figure.subplots(1, len(weights), sharey=True, squeeze=False)[0]):
-        axes.imshow(weights[head], cmap="viridis", vmin=0)
+        axes.imshow(weights[head], cmap="cividis", vmin=0)
         axes.set_title(f"head {head}: most {weights[head].max():.2f}", fontsize=SIZE + 1)
         axes.set_xticks(range(len(pieces)), [clip(piece, 14) for piece in pieces], rotation=90, fontsize=SIZE)
         axes.set_yticks(range(len(pieces)), [clip(piece, 14) for piece in pieces], fontsize=SIZE)

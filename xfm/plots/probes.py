@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
-from .colours import BLUE, GREEN, GREY, ORANGE, PURPLE
+from .colours import BLUE, DIVERGING, GREEN, GREY, ORANGE, PURPLE
 from .gradients import HATCHED, LINES, NO_PATH, PLAIN
 from .style import WIDTH, Figure, new_figure, require, styled
 from .svg import FIXED
@@ -21,7 +20,7 @@ __all__ = ["READINGS", "cosines", "cycle", "interval", "probes", "series"]
 
 Record = Mapping[str, Any]  # what `xfm.diagnostics.training_probe.TrainingProbe` returned
 Reading = Callable[[Record], float | None]
-_COLOURS, _SCALE = colormaps["PuOr_r"], Normalize(-1, 1)
+_SCALE = Normalize(-1, 1)
 
 
 def _total(norms: Iterable[float | None]) -> float | None:
@@ -71,7 +70,7 @@ def cosines(record: Record, title: str = "") -> Figure:
                 value = pairs.get(f"{one} {other}")
                 look, ink, gid = (HATCHED, GREY, None)
                 if value is not None:
-                    look, gid = PLAIN | {"facecolor": _COLOURS(_SCALE(value))}, FIXED
+                    look, gid = PLAIN | {"facecolor": DIVERGING(_SCALE(value))}, FIXED
                     ink = "white" if abs(value) > 0.6 else "black"
                 axes.add_patch(Rectangle((column, row), 1, 1, **look))
                 text = NO_PATH if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
@@ -83,7 +82,7 @@ def cosines(record: Record, title: str = "") -> Figure:
         axes.grid(False)
         axes.spines[:].set_visible(False)
     place = {"location": "bottom", "shrink": 0.5, "aspect": 30, "ticks": [-1, 0, 1]}
-    bar = figure.colorbar(ScalarMappable(_SCALE, _COLOURS), ax=panels, label=f"cosine;  {NO_PATH} no path", **place)
+    bar = figure.colorbar(ScalarMappable(_SCALE, DIVERGING), ax=panels, label=f"cosine;  {NO_PATH} no path", **place)
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
 

@@ -6,11 +6,15 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from xfm.config_utils import require
 from xfm.images import ImageLike, pixels
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
+from xfm.plots.colours import PURPLE
 from xfm.plots.examples import boxes
 from xfm.plots.explanations import overlay
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled
@@ -29,9 +33,11 @@ def grounding(
     attention: np.ndarray | None = None,
     attention_label: str = "",
     credit: str = "",
+    candidates: Sequence[tuple[Box, float]] = (),
 ) -> Figure:
-    """Any image (see `xfm.images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels;
-    next to it, where given, attention by patch (rows, columns). ConfigError for what is none."""
+    """Any image (see `xfm.images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels, and
+    dotted the `candidates`, each with its share of the masked pictures; next to it, where given, attention by patch
+    (rows, columns). ConfigError for what is none."""
     image = pixels(image)
     height, width = image.shape[:2]
     if attention is not None:
@@ -49,8 +55,16 @@ def grounding(
     left.imshow(image, interpolation="none")
     bare(left)
     bare(right)
-    if handles := boxes(left, known):
-        figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=SIZE)
+    for (x, y, w, h), share in candidates:
+        line = {"edgecolor": PURPLE, "linestyle": ":", "linewidth": 1.2}
+        left.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, clip_on=False, **line))
+        label = {"color": PURPLE, "fontsize": 7, "path_effects": [withStroke(linewidth=2, foreground="white")]}
+        left.text(x, y - 1, f"{100 * share:.0f} %", clip_on=True, **label)
+    handles = boxes(left, known)
+    if candidates:
+        handles.append(Line2D([], [], color=PURPLE, linestyle=":", label="with patches hidden"))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=SIZE)
     if attention is not None:
         rows, columns = attention.shape
         down, across = np.arange(height) * rows // height, np.arange(width) * columns // width

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from xfm.config_utils import require
 from xfm.images import ImageLike, pixels
@@ -22,6 +23,7 @@ from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 __all__ = ["masked_prediction"]
 
 _COLUMNS = {"hidden": 0.0, "given the picture as shown (IMLM)": 0.12, "from the text alone (MLM)": 0.56}  # of the width
+_STRONGEST = 0.8  # opacity of a cosine of 1: the picture stays recognisable
 _READABLE = 8  # patches a side, at most: their numbers fit
 
 
@@ -57,14 +59,14 @@ def masked_prediction(
     figure = new_figure(WIDTH, above + below + 1.0, title, credit)
     grid = figure.add_gridspec(2, 3, height_ratios=[above, below])
     where = np.kron(hidden.reshape(size, size), np.ones((side // size,) * 2))[..., None] > 0
-    faint = (0.25 * image.mean(-1, keepdims=True) + 0.75 * 245).repeat(3, -1).astype(np.uint8)
+    grey = image.mean(-1, keepdims=True).repeat(3, -1).astype(np.uint8)
     known = np.zeros(len(hidden), bool) if agreement is None else hidden & np.isfinite(agreement)
     mean = ": not given" if agreement is None else f", mean {agreement[known].mean():.2f}" if known.any() else ""
     panels = {
         "as it is shown": image,
-        f"MIM's cosine with its target{mean}": faint,
+        f"MIM's cosine with its target{mean}": grey,
         "the pixels as a target instead" + (": not given" if target is None else ""): (
-            faint if target is None else np.where(where, target, faint)
+            grey if target is None else np.where(where, target, grey)
         ),
     }
     axes = [figure.add_subplot(grid[0, i]) for i in range(3)]
@@ -80,13 +82,16 @@ def masked_prediction(
 
 
 def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> None:
-    """Patches in the colour of their value, with the number where it fits."""
-    cover_patches(axes, side, known, list(colormaps["cividis"](np.clip(np.nan_to_num(values), 0, 1))))
+    """Patches in the colour of their value, the more opaque the larger it is, with the number where it fits."""
+    shares = np.clip(np.nan_to_num(values), 0, 1)
+    colours = colormaps["cividis"](shares)
+    colours[:, 3] = _STRONGEST * shares
+    cover_patches(axes, side, known, list(colours))
     size = round(len(known) ** 0.5)
     for i in np.flatnonzero(known).tolist() if size <= _READABLE else ():
         x, y = ((place + 0.5) * side / size - 0.5 for place in (i % size, i // size))
-        ink = "black" if values[i] > 0.55 else "white"
-        axes.text(x, y, f"{values[i]:.2f}", ha="center", va="center", fontsize=7, color=ink)
+        halo = withStroke(linewidth=2, foreground="white")
+        axes.text(x, y, f"{values[i]:.2f}", ha="center", va="center", fontsize=7, path_effects=[halo])
 
 
 def _table(axes: Axes, rows: Sequence[tuple[str, Sequence[str]]], lines: float) -> None:

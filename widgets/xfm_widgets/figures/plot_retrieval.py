@@ -33,13 +33,16 @@ def plot_retrieval(
     selected: Sequence[int] = (),
     apart: bool = False,
     credit: str = "",
+    own: bool = False,
 ) -> Figure:
     """The best answers to a query with their scores, the true ones framed and ticked; next to them the map of both
     modalities. `itm` (N,): the scores that the best by ITC are ordered by. `selected`: pictures 0 to N - 1, sentences
-    N to 2N - 1."""
+    N to 2N - 1. `own`: the query is none of the set's, so what is true of it is not known."""
     order, true = pairs.ranking(direction, query, itm), pairs.row(pairs.truth, direction, query)
     title = f"Retrieval, {direction}: no answer is true"
-    if true.any():
+    if own:
+        title = f"Retrieval, {direction}: a query of one's own"
+    elif true.any():
         by = "after ITM re-ranking" if itm is not None else "by ITC"
         title = f"Retrieval, {direction}: the first true answer comes {ordinal(int(true[order].argmax()) + 1)} {by}"
     figure = new_figure(WIDTH, 4.9, title, credit)
@@ -95,7 +98,7 @@ def _map(axes: Axes, pairs: RetrievalSet, query: int, selected: Sequence[int], a
     if len(selected):
         ring = {"facecolor": "none", "edgecolor": "black", "s": 60, "zorder": 3}
         axes.scatter(*places[list(selected)].T, label="selected", **ring)
-    if 0 <= query < 2 * n:
+    if 0 <= query < 2 * n and np.isfinite(places[query]).all():
         axes.scatter(*places[query], marker="*", s=150, color="black", label="query", zorder=4)
     axes.set_aspect("equal", "datalim")
     axes.set_xlabel(f"PC 1 ({100 * variance[0]:.0f} % of variance)", fontsize=SIZE)

@@ -1,6 +1,6 @@
 // @ts-check
 // Ablation explorer: a list of effects with intervals, the pairs of the chosen one, learning curves with bands, copying.
-import { canvas, lineSwatch, pointerAt } from "./canvas.js";
+import { canvas, font, lineSwatch, pointerAt } from "./canvas.js";
 import { lineChart } from "./chart.js";
 import { lineStyle, themeInks } from "./colour.js";
 import { arrowKeys, button, select, slider } from "./controls.js";
@@ -8,7 +8,7 @@ import { keysOf, node, uniqueId } from "./dom.js";
 import { frame } from "./frame.js";
 import { float32, roundTicks, several, short, withMinus } from "./numbers.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { AblationExplorerTraits, StudyEffect, StudyMetric } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 /** @import { Inks } from "./colour.js" */
@@ -307,7 +307,7 @@ function render({ model, el }) {
     const brush = plate.pen;
     const pairs = pairsOf(m);
     brush.clearRect(0, 0, plate.wide, plate.tall);
-    brush.font = "11px system-ui, sans-serif";
+    brush.font = font(plate);
     if (!pairs.length) {
       Object.assign(brush, { fillStyle: inks.soft, textAlign: "left" });
       brush.fillText("no pair of runs has this metric", 10, 30);

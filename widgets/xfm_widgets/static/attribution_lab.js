@@ -7,7 +7,7 @@ import { node, svgNode } from "./dom.js";
 import { frame } from "./frame.js";
 import { clamp, fixed, float32, largest, short, signed, uint8, withMinus } from "./numbers.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { AttributionLabTraits, DrawnAttribution, LabObject, RemovalScores, Scores } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 /** @typedef {Omit<DrawnAttribution, "patches" | "words"> & { patches: Float32Array, words: Float32Array }} Attribution */

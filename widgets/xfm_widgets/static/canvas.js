@@ -37,6 +37,17 @@ export function resize(surface, width, height) {
   surface.tall = height;
 }
 
+/**
+ * A canvas's font of `size` CSS pixels on the screen, also where the canvas is shown smaller than drawn
+ * @param {Surface} surface
+ * @param {number} size
+ */
+export function font(surface, size = 12, weight = "") {
+  const shown = surface.clientWidth;
+  const scale = shown ? Math.max(1, surface.wide / shown) : 1;
+  return `${weight} ${size * scale}px system-ui, sans-serif`;
+}
+
 /** @param {HTMLCanvasElement} element */
 export const pen = (element) => /** @type {CanvasRenderingContext2D} */ (element.getContext("2d"));
 

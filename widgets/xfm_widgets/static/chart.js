@@ -1,5 +1,6 @@
 // @ts-check
 // Axes, bands and lines on a canvas.
+import { font } from "./canvas.js";
 import { clamp, roundTicks, short } from "./numbers.js";
 
 /** @import { Surface } from "./canvas.js" */
@@ -26,7 +27,7 @@ export function lineChart(surface, inks, chart) {
   const { x, y, lines = [], bands = [], logarithmic = false, cursor = null, label = "" } = chart;
   const { pen: brush, wide, tall } = surface;
   brush.clearRect(0, 0, wide, tall);
-  brush.font = "11px system-ui, sans-serif";
+  brush.font = font(surface);
   const ticks = roundTicks(y[0], y[1], tall < 190 ? 4 : 6, logarithmic);
   const widest = Math.max(10, ...ticks.map((tick) => brush.measureText(short(tick)).width));
   const area = { left: 8 + widest, right: wide - 8, top: 6, bottom: tall - (label ? 32 : 19) };

@@ -20,10 +20,54 @@ const INKS = /** @type {const} */ ([
 /** @typedef {typeof INKS[number]} Ink */
 /** @typedef {Record<Ink, string>} Inks the theme's colours as a canvas takes them */
 
-/** Whether the page is dark: JupyterLab says so; elsewhere the reader's system does. */
-export function isDark() {
-  const lab = document.body.dataset.jpThemeLight;
-  return lab ? lab === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
+/** @typedef {{ dataset: DOMStringMap, classList: { contains(name: string): boolean }, getAttribute(name: string): string | null }} Marked */
+
+/** What a host writes where, of its theme; the first that says something holds */
+const THEME_MARKS = /** @type {((element: Marked) => string | null | undefined)[]} */ ([
+  ({ dataset }) => dataset.jpThemeLight && { true: "light", false: "dark" }[dataset.jpThemeLight], // JupyterLab
+  ({ dataset }) => dataset.vscodeThemeKind, // vscode-light, vscode-dark, vscode-high-contrast, vscode-high-contrast-light
+  (element) => element.getAttribute("theme"), // Colab
+  ({ dataset }) => dataset.theme, // MyST, Sphinx
+  ({ dataset }) => dataset.bsTheme, // Bootstrap
+  ({ classList }) => ["dark", "theme-dark", "dark-theme"].find((name) => classList.contains(name)), // marimo, MyST, Voilà
+  ({ classList }) => ["light", "theme-light", "light-theme"].find((name) => classList.contains(name)),
+]);
+
+/**
+ * Whether a page is dark: its host says so on the body or on the root; elsewhere the reader's system does.
+ * @param {Marked[]} elements
+ * @param {boolean} system
+ */
+export function themeIsDark(elements, system) {
+  for (const mark of THEME_MARKS)
+    for (const element of elements) {
+      const said = mark(element) || "";
+      if (/light/.test(said)) return false;
+      if (/dark|high-contrast/.test(said)) return true;
+    }
+  return system;
+}
+
+/** Whether this page is dark now */
+export const isDark = () =>
+  themeIsDark([document.body, document.documentElement], matchMedia("(prefers-color-scheme: dark)").matches);
+
+/**
+ * Calls when the host's theme, or the system's, may have changed
+ * @param {() => void} act
+ * @returns {() => void} what ends it
+ */
+export function onThemeChange(act) {
+  const themes = new MutationObserver(act);
+  const attributeFilter = ["class", "theme", "data-theme", "data-bs-theme", "data-vscode-theme-kind"];
+  attributeFilter.push("data-jp-theme-light", "data-jp-theme-name");
+  for (const element of [document.body, document.documentElement]) themes.observe(element, { attributeFilter });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", act);
+  return () => {
+    themes.disconnect();
+    scheme.removeEventListener("change", act);
+  };
 }
 
 /**

@@ -1,14 +1,12 @@
 // @ts-check
-// What was found so far, by phrase: Python sends each finding once, and a page keeps them.
-
-/** @import { GroundedPhrase, NewestFinding } from "./payloads.d.ts" */
-/** @typedef {Record<string, GroundedPhrase>} Findings */
+// What was found so far, by what was asked: Python sends each finding once, and a page keeps them.
 
 /**
  * Adds the newest finding to those that are known. False where others are missing, as after some that came while no
  * view was open: ask for all.
- * @param {Findings} found changed in place, so that each view of the page has it
- * @param {NewestFinding} newest
+ * @template T
+ * @param {Record<string, T>} found changed in place, so that each view of the page has it
+ * @param {{ phrase?: string, answer?: T, count?: number }} newest
  */
 export function addNewest(found, { phrase, answer, count = 0 }) {
   // a phrase may be "__proto__"

@@ -1,10 +1,14 @@
 // @ts-check
-// What surrounds every view: heading, messages, controls, body, a line for screen readers, the same as a table.
-import { isDark } from "./colour.js";
+// What surrounds every view: heading, tools, messages, controls, body, credit, a line for screen readers, a table.
+import { chosen } from "./choices.js";
+import { isDark, onThemeChange } from "./colour.js";
 import { node, uniqueId } from "./dom.js";
 import { short } from "./numbers.js";
+import { download, toolbar } from "./toolbar.js";
 
-/** @import { Model } from "./model.d.ts" */
+/** @import { Choices } from "./choices.js" */
+/** @import { Model } from "./host.d.ts" */
+/** @import { Tools } from "./payloads.d.ts" */
 /** @typedef {{ columns: string[], rows: unknown[][] }} Table */
 
 const KERNEL_GONE =
@@ -13,7 +17,7 @@ const MOST_ROWS = 500; // of the table in the page
 const TABLE_DELAY = 100; // ms after a change: an open table follows the view, not each pixel of a drag
 
 /**
- * @template {{ message: string }} Traits
+ * @template {{ message: string, credit: string, tools: Tools }} Traits
  * @param {Model<Traits>} model
  * @param {HTMLElement} el
  * @param {{ view: string, title: string, about?: string, table: () => Table }} options
@@ -27,12 +31,21 @@ export function frame(model, el, { view, title, about = "", table }) {
   const body = node("div", { className: "xfm-body" });
   const announcement = node("div", { className: "xfm-unseen", "aria-live": "polite" });
   const sheet = dataTable(table);
+  const credit = node("p", { className: "xfm-soft xfm-credit" });
+  const tools = model.get("tools");
+  const choices = chosen(model, tools.choices);
   const root = node(
     "section",
     { className: `xfm-view ${view}`, "aria-labelledby": heading },
-    node("h2", { id: heading }, title),
-    about ? node("p", { className: "xfm-soft" }, about) : null,
-    ...[message, warning, controls, body, announcement, sheet.element],
+    // the figure behind the view, wherever the host puts it, is for pages in which the view is not alive
+    node("style", {}, `.${tools.figure} { display: none !important }`),
+  );
+  const bar = toolbar(model, root, tools, choices);
+  root.append(
+    node("div", { className: "xfm-head" }, node("h2", { id: heading }, title), bar.element),
+    bar.drawer,
+    ...(about ? [node("p", { className: "xfm-soft" }, about)] : []),
+    ...[message, warning, controls, body, credit, announcement, sheet.element],
   );
   /** @type {(() => void)[]} */
   const undo = [];
@@ -41,16 +54,19 @@ export function frame(model, el, { view, title, about = "", table }) {
 
   /**
    * @param {string} event
-   * @param {() => void} listener
+   * @param {(content?: any) => void} listener
    */
   const on = (event, listener) => {
     model.on(event, listener);
     undo.push(() => model.off(event, listener));
   };
   const showTheme = () => root.classList.toggle("xfm-dark", isDark());
+  const redrawAll = () => {
+    for (const draw of redraw) draw();
+  };
   const restyle = () => {
     showTheme();
-    for (const draw of redraw) draw();
+    redrawAll();
   };
   const showMessage = () => {
     message.textContent = model.get("message") || "";
@@ -59,6 +75,14 @@ export function frame(model, el, { view, title, about = "", table }) {
   keepKeys(root);
   on("change:message", showMessage);
   showMessage();
+  const showCredit = () => {
+    credit.textContent = model.get("credit") ? `Data: ${model.get("credit")}` : "";
+  };
+  on("change:credit", showCredit);
+  showCredit();
+  on("msg:custom", (content) => {
+    if (typeof content?.page === "string") download(`${tools.view}.html`, new Blob([content.page]));
+  });
   on("comm_live_update", () => {
     warning.textContent = KERNEL_GONE;
   });
@@ -67,9 +91,11 @@ export function frame(model, el, { view, title, about = "", table }) {
     clearTimeout(refill);
     refill = setTimeout(sheet.fill, TABLE_DELAY);
   });
-  undo.push(() => clearTimeout(refill), onThemeChange(restyle));
+  on("change", bar.refresh);
+  undo.push(() => clearTimeout(refill), bar.dispose, onThemeChange(restyle));
   showTheme();
   el.append(root);
+  undo.push(onWidthChange(body, redrawAll));
   // JupyterLab puts a view into the page after it has drawn; before, there are no colours to read
   if (!root.isConnected) undo.push(whenConnected(root, restyle));
 
@@ -84,9 +110,13 @@ export function frame(model, el, { view, title, about = "", table }) {
      * @param {() => void} draw
      */
     draws(traits, draw) {
-      for (const name of traits) on(`change:${name}`, draw);
-      redraw.push(draw);
-      draw();
+      const drawFitted = () => {
+        draw();
+        fitType(body);
+      };
+      for (const name of traits) on(`change:${name}`, drawFitted);
+      redraw.push(drawFitted);
+      drawFitted();
     },
     /**
      * To screen readers
@@ -102,11 +132,16 @@ export function frame(model, el, { view, title, about = "", table }) {
     warn(text) {
       warning.textContent = text;
     },
-    /** @param {Partial<Traits>} traits */
+    /**
+     * What the reader chooses, which can be undone
+     * @param {Partial<Traits>} traits
+     */
     set(traits) {
+      choices.keep(/** @type {Choices} */ (traits));
       for (const name of /** @type {(keyof Traits)[]} */ (Object.keys(traits)))
         model.set(name, /** @type {Traits[keyof Traits]} */ (traits[name]));
       model.save_changes();
+      bar.refresh();
     },
     dispose() {
       for (const act of undo) act();
@@ -125,18 +160,35 @@ function keepKeys(root) {
 }
 
 /**
- * @param {() => void} act
+ * Tells each drawing by how much it is shown smaller than drawn: the stylesheet enlarges its type by as much
+ * @param {HTMLElement} body
+ */
+function fitType(body) {
+  for (const svg of body.querySelectorAll("svg")) {
+    const drawn = svg.viewBox.baseVal?.width;
+    const shown = svg.clientWidth;
+    if (drawn && shown) svg.style.setProperty("--scale", String(Math.min(1, shown / drawn)));
+  }
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {() => void} act in the frame after
  * @returns {() => void} what ends it
  */
-function onThemeChange(act) {
-  const themes = new MutationObserver(act);
-  const attributeFilter = ["data-jp-theme-light", "data-jp-theme-name", "class"];
-  themes.observe(document.body, { attributes: true, attributeFilter });
-  const scheme = matchMedia("(prefers-color-scheme: dark)");
-  scheme.addEventListener("change", act);
+function onWidthChange(element, act) {
+  let width = element.clientWidth;
+  let frameId = 0;
+  const observer = new ResizeObserver(() => {
+    if (element.clientWidth === width || !element.isConnected) return;
+    width = element.clientWidth;
+    cancelAnimationFrame(frameId);
+    frameId = requestAnimationFrame(act);
+  });
+  observer.observe(element);
   return () => {
-    themes.disconnect();
-    scheme.removeEventListener("change", act);
+    cancelAnimationFrame(frameId);
+    observer.disconnect();
   };
 }
 

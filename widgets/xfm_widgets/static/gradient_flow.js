@@ -6,7 +6,7 @@ import { crossesFromText, ENCODER_SIZE, ENCODERS, flowLayout, LOSS_HEIGHT } from
 import { frame } from "./frame.js";
 import { clamp, short } from "./numbers.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
 /** @import { PlacedLoss, Point } from "./flow_layout.js" */
 

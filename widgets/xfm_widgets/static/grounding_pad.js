@@ -1,25 +1,29 @@
 // @ts-check
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
-import { bitmap, canvas, legend, outline, patchAt } from "./canvas.js";
-import { css, sequential } from "./colour.js";
-import { arrowKeys, button, select, slider } from "./controls.js";
+import { bitmap, canvas, font, legend, outline, patchAt, resize } from "./canvas.js";
+import { sequential } from "./colour.js";
+import { arrowKeys, button, select, toggle } from "./controls.js";
 import { node } from "./dom.js";
+import { CANDIDATES, numberedCandidates, PRESENCE, percent, presenceText, wordDoubts } from "./doubts.js";
 import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, uint8 } from "./numbers.js";
+import { fit, paintWeights, patchEdges, strengthSlider, thumbnail } from "./overlay.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { GroundingPadTraits } from "./payloads.d.ts" */
 /** @typedef {number[]} Box x, y, width, height */
 /** @typedef {"layer" | "head"} Axis */
 
-const LARGE = 384; // of the picture's longer side, CSS pixels
+const LARGE = 560; // of the picture's width, CSS pixels, at most
+const SMALL = 96; // of the bare picture
 const MEAN = "mean"; // over all layers, or over all heads
 const RIGHT = 0.5; // IoU
 // on the picture, whatever the theme
 const LOOKS = /** @type {const} */ ({
   true: { colour: "#0072b2", dash: [] },
   predicted: { colour: "#c44e00", dash: [9, 6] },
+  candidate: { colour: "#a3428b", dash: [2, 4] },
 });
 const NO_BOX = [null, null, null, null];
 
@@ -35,15 +39,16 @@ const pixels = ([x, y, w, h]) => `x ${x.toFixed(1)}, y ${y.toFixed(1)}, ${w.toFi
 
 /** @param {Host<GroundingPadTraits>} host */
 function render({ model, el }) {
-  const payload = model.get("payload"); // all but `found` stays as it is
-  const found = () => model.get("payload").found;
-  const knownPhrases = Object.keys(payload.boxes);
-  const scale = LARGE / Math.max(payload.width, payload.height, 1);
-  const source = bitmap(uint8(payload.image), payload.width, payload.height);
-  const [wide, tall] = [payload.width * scale, payload.height * scale];
-  const answer = () => own(found(), model.get("phrase"));
-  const trueBox = () => own(payload.boxes, model.get("phrase"));
-  const phrases = () => [...new Set([...knownPhrases, ...Object.keys(found())])];
+  const place = () => clamp(model.get("scene"), 0, model.get("payload").pictures.length - 1);
+  const picture = () => model.get("payload").pictures[place()];
+  const bitmaps = model.get("payload").pictures.map(({ image, width, height }) => bitmap(uint8(image), width, height));
+  const ratio = () => picture().height / Math.max(picture().width, 1);
+  const answer = () => own(picture().found, model.get("phrase"));
+  const trueBox = () => own(picture().boxes, model.get("phrase"));
+  const phrases = () =>
+    [...new Set([...Object.keys(picture().boxes), ...Object.keys(picture().found)])].filter(
+      (phrase) => !model.get("removed").includes(phrase),
+    );
   const shape = () => {
     const [layers = 0, heads = 0, pieces = 0, tokens = 0, grid = 0] = answer()?.shape ?? [];
     return { layers, heads, pieces, tokens, grid };
@@ -86,54 +91,94 @@ function render({ model, el }) {
           ["x", "y", "width", "height"].map((name) => `${which} ${name} (px)`),
         ),
         "IoU",
+        "presence",
       ],
       rows: phrases().map((phrase) => {
-        const one = own(found(), phrase);
-        return [phrase, ...(own(payload.boxes, phrase) ?? NO_BOX), ...(one?.box ?? NO_BOX), one?.iou ?? null];
+        const one = own(picture().found, phrase);
+        const boxes = [...(own(picture().boxes, phrase) ?? NO_BOX), ...(one?.box ?? NO_BOX)];
+        return [phrase, ...boxes, one?.iou ?? null, one?.presence ?? null];
       }),
     }),
   });
 
+  // ---- the scene
+  /** @param {number} to */
+  function leaf(to) {
+    const { boxes, found } = model.get("payload").pictures[to];
+    const phrase = model.get("phrase");
+    const stays = Object.hasOwn(boxes, phrase) || Object.hasOwn(found, phrase);
+    ui.warn("");
+    ui.set({ scene: to, phrase: stays ? phrase : (Object.keys(boxes)[0] ?? "") });
+  }
+  const previous = button("◀ Previous scene", () => leaf(place() - 1));
+  const next = button("Next scene ▶", () => leaf(place() + 1));
+  const position = node("span", { className: "xfm-soft" });
+  const leafing = node("div", { className: "xfm-controls" }, previous, position, next);
+  function drawLeafing() {
+    const count = model.get("payload").pictures.length;
+    leafing.style.display = count > 1 ? "" : "none";
+    position.textContent = `scene ${place() + 1} of ${count}`;
+    previous.disabled = place() === 0;
+    next.disabled = place() === count - 1;
+  }
+
   // ---- the phrase
-  /** @type {Map<string, HTMLButtonElement>} */
-  const phraseButtons = new Map();
   const phraseGroup = node("div", { className: "xfm-phrases", role: "group", "aria-label": "Phrases" });
+  let listed = ""; // the phrases that have their buttons
   function drawPhrases() {
-    for (const phrase of phrases()) {
-      if (phraseButtons.has(phrase)) continue;
-      const isTyped = !knownPhrases.includes(phrase);
-      const look = isTyped ? { className: "xfm-typed", title: "typed: no true box is known" } : {};
-      const key = button(phrase, () => ask(phrase), look);
-      phraseButtons.set(phrase, key);
-      phraseGroup.append(key);
+    const content = JSON.stringify([place(), phrases()]);
+    if (content !== listed) {
+      listed = content;
+      phraseGroup.replaceChildren(...phrases().map(phraseButton));
     }
-    for (const [phrase, key] of phraseButtons) key.setAttribute("aria-pressed", String(phrase === model.get("phrase")));
+    [...phraseGroup.children].forEach((element, i) => {
+      element.setAttribute("aria-pressed", String(phrases()[i] === model.get("phrase")));
+    });
+    remove.disabled = !phrases().includes(model.get("phrase"));
+  }
+  /** @param {string} phrase */
+  function phraseButton(phrase) {
+    const isTyped = own(picture().boxes, phrase) === null;
+    const look = isTyped ? { className: "xfm-typed", title: "typed: no true box is known" } : {};
+    return button(phrase, () => ask(phrase), look);
   }
   const input = node("input", {
     type: "text",
     size: 32,
     maxLength: 2000,
-    placeholder: "a lion to the left of a car",
+    placeholder: "the lion to the left of the car",
     onkeydown: (event) => event.key === "Enter" && askTyped(), // no form: JupyterLab submits none by Enter
   });
   const askTyped = () => ask(input.value.trim());
-  /** @param {string} phrase */
+  /**
+   * The one place where something is asked: the answer is a finding of the picture, which Python sends as `newest`.
+   * @param {string} phrase
+   */
   function ask(phrase) {
     if (!phrase) return ui.warn("Type a phrase first.");
-    const isMissing = model.offline && own(found(), phrase) === null;
+    const isMissing = model.offline && own(picture().found, phrase) === null;
     ui.warn(isMissing ? "A new phrase needs the model, so Python: in this file the phrases above work." : "");
-    if (!isMissing) ui.set({ phrase });
+    if (!isMissing) ui.set({ removed: model.get("removed").filter((one) => one !== phrase), phrase });
   }
+  /** It is listed no more; typed again, it comes back. */
+  function removePhrase() {
+    const phrase = model.get("phrase");
+    const left = phrases().filter((one) => one !== phrase);
+    const near = Math.min(phrases().indexOf(phrase), left.length - 1);
+    ui.set({ removed: [...model.get("removed"), phrase], phrase: left[near] ?? "" });
+  }
+  const remove = button("Remove this phrase", removePhrase);
   const typing = node(
     "div",
     { className: "xfm-controls" },
     node("label", {}, "Another phrase", input),
     button("Find", askTyped),
+    remove,
   );
-  ui.controls.append(phraseGroup, typing);
+  ui.controls.append(leafing, phraseGroup, typing);
 
   // ---- the picture
-  const pad = canvas(wide, tall, { tabIndex: 0, role: "application" });
+  const pad = canvas(LARGE, LARGE * ratio(), { tabIndex: 0, role: "application" });
   /** @param {number} patch */
   const point = (patch) => {
     if (patch !== model.get("patch")) ui.set({ patch });
@@ -151,28 +196,39 @@ function render({ model, el }) {
     { className: "xfm-soft" },
     node("span", { className: "xfm-true-box" }, "━━ true box"),
     node("span", { className: "xfm-predicted-box" }, "╍╍ predicted box"),
+    node("span", { className: "xfm-candidate-box" }, "┈┈ candidates"),
   );
 
   // ---- beside it: how well, where, and what was looked at
   const score = node("p", { className: "xfm-big" });
+  const presence = node("p", { className: "xfm-presence" });
+  const doubts = node("ul", { className: "xfm-doubts" });
   const where = node("p", { className: "xfm-where" });
+  const candidateList = node("ol", { className: "xfm-candidates" });
+  const showCandidates = toggle("draw the candidates", model.get("candidates"), (on) => ui.set({ candidates: on }));
+  const candidatePart = node(
+    "details",
+    { open: true },
+    node("summary", {}, "Other places it may be"),
+    candidateList,
+    node("p", { className: "xfm-soft" }, `${CANDIDATES} ${PRESENCE}`),
+    showCandidates.element,
+  );
+  const bare = node("div");
   const pieceButtons = node("div", { className: "xfm-words", role: "group", "aria-label": "Attention of" });
   const choices = node("div", { className: "xfm-controls" });
   const strengthScale = node("span");
   const pointed = node("p", { className: "xfm-soft" });
-  const cover = slider(
-    "attention over the picture",
-    { value: 0.55, step: 0.05, format: (share) => `${Math.round(100 * share)} %` },
-    drawPad,
-  );
+  const cover = strengthSlider("attention over the picture", model.get("opacity"), (opacity) => ui.set({ opacity }));
   const heading = node("p", {}, "Cross-attention of a word piece to the picture");
   const attentionPart = node("div", {}, heading, pieceButtons, choices, strengthScale, pointed);
+  const padHolder = node("div", { className: "xfm-pad" }, pad, key, bare);
   ui.body.append(
     node(
       "div",
       { className: "xfm-row" },
-      node("div", { className: "xfm-pad" }, pad, key),
-      node("div", { className: "xfm-beside" }, score, where, attentionPart),
+      padHolder,
+      node("div", { className: "xfm-beside" }, ...[score, presence, doubts, where, candidatePart, attentionPart]),
     ),
   );
 
@@ -189,6 +245,7 @@ function render({ model, el }) {
     }
     for (const { axis, count, value } of axisChoices)
       value(model.get(axis) < 0 ? MEAN : Math.min(model.get(axis), count - 1));
+    cover.value(model.get("opacity"));
     const token = clamp(model.get("token"), 0, Math.max(pieces - 1, 0));
     [...pieceButtons.children].forEach((element, i) => {
       element.setAttribute("aria-pressed", String(i === token));
@@ -219,26 +276,24 @@ function render({ model, el }) {
     const { grid, tokens } = shape();
     const shares = attention();
     const patches = shares?.slice(tokens - grid * grid);
-    const opacity = patches ? +cover.box.value : 0;
+    const strength = patches ? model.get("opacity") : 0;
     const most = patches ? Math.max(...patches, 1e-12) : 1;
     brush.imageSmoothingEnabled = false;
-    brush.filter = opacity ? "grayscale(1)" : "none"; // the only colours are then attention's
-    brush.drawImage(source, 0, 0, wide, tall);
+    brush.filter = strength ? "grayscale(0.7)" : "none"; // the strong colours are then attention's
+    brush.drawImage(bitmaps[place()], 0, 0, pad.wide, pad.tall);
     brush.filter = "none";
-    if (patches && opacity)
-      patches.forEach((share, i) => {
-        brush.fillStyle = css(sequential(share / most), opacity);
-        const [x, y, right, bottom] = patchEdges(i, grid).map(Math.round);
-        brush.fillRect(x, y, right - x, bottom - y);
-      });
+    if (patches && strength) paintWeights(pad, patches, { grid, most, strength, scale: sequential });
     const truth = trueBox();
-    const predicted = answer()?.box;
-    if (truth) drawBox("true", truth);
-    if (predicted) drawBox("predicted", predicted);
+    const found = answer();
+    const candidates = found && model.get("candidates") ? numberedCandidates(found) : [];
+    const tabs = candidates.filter(({ isNew }) => isNew).map(({ name, box }) => drawBox("candidate", box, name));
+    if (truth) tabs.push(drawBox("true", truth));
+    if (found?.box) tabs.push(drawBox("predicted", found.box));
+    for (const drawTab of tabs) drawTab(); // above all boxes
     const patch = model.get("patch");
     const isPatch = patch >= 0 && patch < grid * grid;
     if (isPatch) {
-      const [x, y, right, bottom] = patchEdges(patch, grid);
+      const [x, y, right, bottom] = patchEdges(patch, grid, pad);
       outline(
         brush,
         [x, y, right - x, bottom - y],
@@ -256,15 +311,6 @@ function render({ model, el }) {
     );
   }
   /**
-   * @param {number} patch
-   * @param {number} grid
-   * @returns {[left: number, top: number, right: number, bottom: number]}
-   */
-  function patchEdges(patch, grid) {
-    const [column, row] = [patch % grid, Math.floor(patch / grid)];
-    return [(column * wide) / grid, (row * tall) / grid, ((column + 1) * wide) / grid, ((row + 1) * tall) / grid];
-  }
-  /**
    * @param {Float64Array} shares
    * @param {Float64Array} patches
    * @param {number} patch -1: none
@@ -274,37 +320,44 @@ function render({ model, el }) {
     const hasPooled = shares.length > patches.length;
     const pooled = hasPooled ? `The token of the whole picture gets ${short(shares[0])}. ` : "";
     if (patch < 0) return `${pooled}Point at a patch, or walk with the arrow keys.`;
-    const place = `row ${Math.floor(patch / grid)}, column ${patch % grid}`;
-    return `${pooled}Patch ${patch} (${place}): ${short(patches[patch])}.`;
+    const spot = `row ${Math.floor(patch / grid)}, column ${patch % grid}`;
+    return `${pooled}Patch ${patch} (${spot}): ${short(patches[patch])}.`;
   }
 
   /**
-   * In its colour on white, with its name on a tab of the same colour: the true one's above, the other's below
-   * @param {"true" | "predicted"} name
+   * In its colour on white, with its name on a tab of the same colour: the predicted one's below, the others' above
+   * @param {keyof typeof LOOKS} kind
    * @param {Box} box in pixels of the picture
+   * @returns {() => void} what draws the tab
    */
-  function drawBox(name, box) {
+  function drawBox(kind, box, name = String(kind)) {
     const brush = pad.pen;
-    const { colour, dash } = LOOKS[name];
+    const { wide, tall } = pad;
+    const { colour, dash } = LOOKS[kind];
+    const scale = wide / Math.max(picture().width, 1);
     const [left, above, across, down] = box.map((v) => v * scale);
     const [x, y] = [clamp(left, 3, wide - 3), clamp(above, 3, tall - 3)]; // what is outside ends at the edge
     const [w, h] = [clamp(left + across, 3, wide - 3) - x, clamp(above + down, 3, tall - 3) - y];
+    const [ground, line] = kind === "candidate" ? [4, 2] : [6, 3];
     outline(
       brush,
       [x, y, w, h],
       [
-        ["#fff", 6],
-        [colour, 3, [...dash]],
+        ["#fff", ground],
+        [colour, line, [...dash]],
       ],
     );
-    brush.font = "600 13px system-ui, sans-serif";
+    brush.font = font(pad, 13, "600");
     const tabWidth = brush.measureText(name).width + 10;
-    const tabLeft = clamp(name === "true" ? x - 3 : x + w + 3 - tabWidth, 0, wide - tabWidth);
-    const tabTop = clamp(name === "true" ? y - 19 : y + h + 1, 0, tall - 18);
-    brush.fillStyle = colour;
-    brush.fillRect(tabLeft, tabTop, tabWidth, 18);
-    brush.fillStyle = "#fff";
-    brush.fillText(name, tabLeft + 5, tabTop + 13);
+    const isLeft = kind === "true";
+    const tabLeft = clamp(isLeft ? x - 3 : x + w + 3 - tabWidth, 0, wide - tabWidth);
+    const tabTop = clamp(kind === "predicted" ? y + h + 1 : y - 19, 0, tall - 18);
+    return () => {
+      brush.fillStyle = colour;
+      brush.fillRect(tabLeft, tabTop, tabWidth, 18);
+      brush.fillStyle = "#fff";
+      brush.fillText(name, tabLeft + 5, tabTop + 13);
+    };
   }
 
   function description() {
@@ -321,26 +374,70 @@ function render({ model, el }) {
     return lines.join("\n");
   }
 
+  function drawDoubts() {
+    const found = answer();
+    presence.textContent = found ? presenceText(found.presence) : "";
+    doubts.replaceChildren(...(found ? wordDoubts(found) : []).map((line) => node("li", {}, line)));
+    const candidates = found ? numberedCandidates(found) : [];
+    candidatePart.style.display = candidates.length ? "" : "none";
+    showCandidates.value(model.get("candidates"));
+    candidateList.replaceChildren(
+      ...candidates.map(({ share, presence: fits, box, isNew }) =>
+        node("li", { title: pixels(box) }, candidateText(share, fits, isNew)),
+      ),
+    );
+  }
+  /**
+   * @param {number | null} share
+   * @param {number | null} fits
+   * @param {boolean} isNew
+   */
+  function candidateText(share, fits, isNew) {
+    const parts = [`${percent(share)} of the tries`, fits === null ? "" : `presence ${percent(fits)}`];
+    return [...parts, isNew ? "" : "the predicted box"].filter(Boolean).join(", ");
+  }
+  let shownScene = -1;
+  function drawScene() {
+    drawLeafing();
+    if (shownScene === place()) return;
+    shownScene = place();
+    resize(pad, pad.wide, pad.wide * ratio());
+    const scale = SMALL / Math.max(picture().width, picture().height, 1);
+    bare.replaceChildren(thumbnail(bitmaps[place()], picture().width * scale, picture().height * scale));
+  }
+
   function draw() {
+    drawScene();
     drawPhrases();
     const iou = answer()?.iou ?? null;
     score.textContent = iou === null ? "IoU –" : `IoU ${iou.toFixed(2)} ${iou >= RIGHT ? "✓ right" : "✗ wrong"}`;
     where.textContent = description() + (iou === null ? "" : `\nRight: an IoU of ${RIGHT} or more.`);
+    drawDoubts();
     drawChoices();
     drawPad();
-    ui.announce(`${score.textContent}. ${where.textContent}`);
+    const said = [score, presence, doubts, where].map((part) => part.textContent);
+    ui.announce(said.filter(Boolean).join(". "));
   }
   const take = () => {
-    if (!addNewest(found(), model.get("newest")) && !model.offline) model.send({ do: "whole" });
+    const newest = model.get("newest");
+    const { found } = model.get("payload").pictures[newest.scene ?? 0];
+    if (!addNewest(found, newest) && !model.offline) model.send({ do: "whole" });
   };
   ui.on("change:newest", take);
   take();
-  ui.draws(["phrase", "newest", "payload", "layer", "head", "token"], draw);
+  ui.draws(
+    ["scene", "phrase", "removed", "candidates", "opacity", "newest", "payload", "layer", "head", "token"],
+    draw,
+  );
   ui.on("change:patch", () => {
     drawPad();
     ui.announce(pointed.textContent ?? "");
   });
-  return () => ui.dispose();
+  const unfit = fit(padHolder, ratio, LARGE, [pad], drawPad);
+  return () => {
+    unfit();
+    ui.dispose();
+  };
 }
 
 export default { render };

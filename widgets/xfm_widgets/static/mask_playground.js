@@ -1,17 +1,19 @@
 // @ts-check
 // Mask playground: a picture to paint on, words to click; guesses with and without the picture, MIM's agreement map.
-import { bitmap, canvas, legend, outline, patchAt, patchName } from "./canvas.js";
-import { css, readableOn, sequential } from "./colour.js";
+import { bitmap, canvas, font, greyscale, legend, outline, patchAt, patchName } from "./canvas.js";
+import { css, sequential } from "./colour.js";
 import { arrowKeys, button } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { fixed, float32, mean, short, uint8, withMinus } from "./numbers.js";
+import { fit, opacityOf, patchEdges, strengthSlider, thumbnail } from "./overlay.js";
 
-/** @import { Host } from "./model.d.ts" */
-/** @import { GuessedPiece, MaskedPiece, MaskPlaygroundTraits } from "./payloads.d.ts" */
+/** @import { Host } from "./host.d.ts" */
+/** @import { GuessedPiece, HiddenParts, MaskedPiece, MaskPlaygroundTraits } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 
-const WIDE = 250; // of a picture, CSS pixels
+const [WIDE, WIDEST] = [250, 560]; // of a picture, CSS pixels: at first, and at most
+const SMALL = 96; // of the bare picture
 const REST = 180; // ms after the last stroke
 const PATIENCE = 4000; // ms for an answer
 const ROOM_FOR_NUMBERS = 26; // CSS pixels of a patch
@@ -32,10 +34,10 @@ const percent = (share) => (share === null ? "–" : share < 0.01 ? "<1 %" : `${
 function render({ model, el }) {
   const payload = model.get("payload");
   const { grid, side, pieces, owner } = payload;
-  const cell = WIDE / grid;
   const patchCount = grid * grid;
   const isStill = Boolean(model.offline); // nothing can be asked
   const original = bitmap(uint8(payload.image), side, side);
+  const grey = bitmap(greyscale(uint8(payload.image)), side, side); // below the maps: the colours are theirs
   const answer = () => ({ words: [], agreement: null, target: null, ...model.get("answer") });
   /** @returns {MaskedPiece[]} */
   const guessedPieces = () => answer().words;
@@ -82,8 +84,13 @@ function render({ model, el }) {
     if (isWaiting && Date.now() - question.at < PATIENCE) return sendSoon(); // one question at a time
     timer = 0;
     question = { hidden: hiddenNow(), at: Date.now() };
-    ui.set({ hidden_patches: sorted(hidden.patches), hidden_pieces: sorted(hidden.pieces) });
+    ask({ patches: sorted(hidden.patches), pieces: sorted(hidden.pieces) });
   }
+  /**
+   * The one place where something is asked: the answer to what is hidden comes as `answer` and `pixels`.
+   * @param {HiddenParts} parts
+   */
+  const ask = ({ patches, pieces: hiddenPieces }) => ui.set({ hidden_patches: patches, hidden_pieces: hiddenPieces });
   function sendSoon() {
     clearTimeout(timer);
     timer = setTimeout(send, REST);
@@ -126,7 +133,8 @@ function render({ model, el }) {
     { disabled: isStill },
   );
   const count = node("span", { className: "xfm-soft" });
-  ui.controls.append(atRandom, hideAll, showAll, count);
+  const strength = strengthSlider("maps over the picture", model.get("opacity"), (opacity) => ui.set({ opacity }));
+  ui.controls.append(atRandom, hideAll, showAll, count, strength.element);
 
   // ---- three pictures
   let hovered = -1;
@@ -195,10 +203,11 @@ function render({ model, el }) {
   const panel = (title, ...parts) =>
     node("div", { className: "xfm-panel", role: "group", "aria-label": title }, node("h3", {}, title), ...parts);
   const cosineScale = legend(sequential, "0 or less", 1, "cosine ");
+  const seenPanel = panel("What the model sees", seen, patchValue, thumbnail(original, SMALL, SMALL));
   const pictures = node(
     "div",
-    { className: "xfm-row" },
-    panel("What the model sees", seen, patchValue),
+    { className: "xfm-row xfm-panels" },
+    seenPanel,
     panel("MIM: agreement with its target", agreementMap, meanText, cosineScale),
     panel("The pixels as a target instead", pixelMap, pixelText),
   );
@@ -210,7 +219,7 @@ function render({ model, el }) {
     const isJoined = i > 0 && owner[i] >= 0 && owner[i] === owner[i - 1];
     const flip = () => {
       if (!hidden.pieces.delete(i)) hidden.pieces.add(i);
-      model.set("token", i);
+      ui.set({ token: i });
       sendSoon();
     };
     return button(piece, flip, { disabled: isStill || isEdge, className: isJoined ? "xfm-joined" : "" });
@@ -223,46 +232,47 @@ function render({ model, el }) {
     const state = hidden.patches.has(patch) ? "hidden" : "shown";
     return `${patchName(patch, grid)}: ${state}${value === null ? "" : `, cosine ${plain(value)}`}`;
   }
-  /** @param {number} patch */
-  const corner = (patch) => [(patch % grid) * cell, Math.floor(patch / grid) * cell];
   /**
    * @param {Surface} surface
-   * @param {number} alpha
+   * @param {CanvasImageSource} picture
    */
-  function paintGround({ pen: brush }, alpha) {
-    brush.clearRect(0, 0, WIDE, WIDE);
+  function paintGround({ pen: brush, wide, tall }, picture) {
+    brush.clearRect(0, 0, wide, tall);
     brush.imageSmoothingEnabled = false;
-    brush.globalAlpha = alpha;
-    brush.drawImage(original, 0, 0, WIDE, WIDE);
-    brush.globalAlpha = 1;
+    brush.drawImage(picture, 0, 0, wide, tall);
+  }
+  /**
+   * @param {Surface} surface
+   * @param {number} patch
+   * @returns {[x: number, y: number, width: number, height: number]}
+   */
+  function patchBox(surface, patch) {
+    const [left, top, right, bottom] = patchEdges(patch, grid, surface);
+    return [left, top, right - left, bottom - top];
   }
   function paint() {
-    paintGround(seen, 1);
-    paintGround(agreementMap, 0.2);
-    paintGround(pixelMap, 0.2);
+    paintGround(seen, original);
+    paintGround(agreementMap, grey);
+    paintGround(pixelMap, grey);
     const bytes = model.get("pixels");
     const pixels = bytes?.byteLength ? bitmap(uint8(bytes), side, side) : null;
-    const part = side / grid;
     for (const patch of hidden.patches) {
-      const [x, y] = corner(patch);
-      paintHidden(x, y);
-      const [fromX, fromY] = [(patch % grid) * part, Math.floor(patch / grid) * part];
-      if (pixels) pixelMap.pen.drawImage(pixels, fromX, fromY, part, part, x, y, cell, cell);
-      const value = cosine(patch);
-      if (value !== null) paintAgreement(value, x, y);
+      paintHidden(patch);
+      if (pixels) paintPixels(patch, pixels);
+      paintAgreement(patch);
     }
-    if (current() >= 0) {
-      const [x, y] = corner(current());
-      for (const { pen: brush } of surfaces)
+    if (current() >= 0)
+      for (const surface of surfaces) {
+        const [x, y, width, height] = patchBox(surface, current());
         outline(
-          brush,
-          [x + 2, y + 2, cell - 4, cell - 4],
+          surface.pen,
+          [x + 2, y + 2, width - 4, height - 4],
           [
             ["#fff", 5],
             ["#000", 2.5],
           ],
         );
-    }
+      }
     patchValue.textContent = current() >= 0 ? patchText(current()) : "";
     const cosines = [...hidden.patches].map(cosine).filter((value) => value !== null);
     meanText.textContent = agreementText(cosines);
@@ -272,28 +282,47 @@ function render({ model, el }) {
       : "not given";
   }
   /**
-   * @param {number} x
-   * @param {number} y
+   * Nothing of it is seen: what the model gets is the same for every hidden patch
+   * @param {number} patch
    */
-  function paintHidden(x, y) {
+  function paintHidden(patch) {
+    const [x, y, width, height] = patchBox(seen, patch);
     seen.pen.fillStyle = HIDDEN;
-    seen.pen.fillRect(x, y, cell, cell);
-    outline(seen.pen, [x + 0.5, y + 0.5, cell - 1, cell - 1], [["#fff", 1]]);
+    seen.pen.fillRect(x, y, width, height);
+    outline(seen.pen, [x + 0.5, y + 0.5, width - 1, height - 1], [["#fff", 1]]);
   }
   /**
-   * @param {number} value
-   * @param {number} x
-   * @param {number} y
+   * @param {number} patch
+   * @param {CanvasImageSource} pixels
    */
-  function paintAgreement(value, x, y) {
+  function paintPixels(patch, pixels) {
+    const part = side / grid;
+    const brush = pixelMap.pen;
+    brush.globalAlpha = model.get("opacity");
+    const from = [(patch % grid) * part, Math.floor(patch / grid) * part];
+    brush.drawImage(pixels, from[0], from[1], part, part, ...patchBox(pixelMap, patch));
+    brush.globalAlpha = 1;
+  }
+  /**
+   * The better it agrees, the more it covers; an outline shows where something is hidden, whatever the number
+   * @param {number} patch
+   */
+  function paintAgreement(patch) {
+    const value = cosine(patch);
+    if (value === null) return;
     const brush = agreementMap.pen;
-    brush.fillStyle = css(sequential(value));
-    brush.fillRect(x, y, cell, cell);
-    if (cell < ROOM_FOR_NUMBERS) return;
-    brush.fillStyle = readableOn(sequential(value));
-    brush.font = "11px system-ui, sans-serif";
+    const [x, y, width, height] = patchBox(agreementMap, patch);
+    brush.fillStyle = css(sequential(value), opacityOf(value, 1, model.get("opacity")));
+    brush.fillRect(x, y, width, height);
+    outline(brush, [x + 0.5, y + 0.5, width - 1, height - 1], [["#fff", 1]]);
+    if (width < ROOM_FOR_NUMBERS) return;
+    brush.font = font(agreementMap);
     brush.textAlign = "center";
-    brush.fillText(fixed(value), x + cell / 2, y + cell / 2 + 4);
+    brush.lineWidth = 3; // a number is read on any ground
+    brush.strokeStyle = "#fff";
+    brush.fillStyle = "#000";
+    brush.strokeText(fixed(value), x + width / 2, y + height / 2 + 4);
+    brush.fillText(fixed(value), x + width / 2, y + height / 2 + 4);
   }
   /** @param {number[]} cosines */
   function agreementText(cosines) {
@@ -382,7 +411,13 @@ function render({ model, el }) {
   ui.draws(["hidden_patches", "hidden_pieces"], receive);
   ui.on("change:answer", receiveAnswer);
   for (const name of ["patch", "token", "pixels"]) ui.on(`change:${name}`, draw);
+  ui.on("change:opacity", () => {
+    strength.value(model.get("opacity"));
+    paint();
+  });
+  const unfit = fit(seenPanel, () => 1, WIDEST, surfaces, paint);
   return () => {
+    unfit();
     clearTimeout(timer);
     ui.dispose();
   };

@@ -1,28 +1,144 @@
 // @ts-check
-// The same view in a page of its own: no Jupyter, no kernel, no network.
+// The same view in a page of its own, or in anyone's page: no Jupyter, no kernel, no network.
+import { checked, chosen, readState } from "./choices.js";
 import { node } from "./dom.js";
 
-/** @import { Model, View } from "./model.d.ts" */
+/** @import { Kernel } from "./alive.js" */
+/** @import { Choices } from "./choices.js" */
+/** @import { Model, View } from "./host.d.ts" */
+/** @import { Limit } from "./payloads.d.ts" */
+/** @typedef {Record<string, Limit>} Limits */
+
+const HASH = "#xfm=";
+const HASH_DELAY = 300; // ms after a choice: browsers refuse an address that changes with each pixel of a drag
 
 /**
- * @template Traits
- * @param {View<Traits>} view
- * @param {unknown} state the traits, bytes as { $bytes: base64 }
- * @param {string} licence
+ * The page that `View.to_html` writes. It opens as it was saved, or as its address says, which follows the choices.
+ * @param {View<any>} view
+ * @param {unknown} data the traits, bytes as { $bytes: base64 }
+ * @param {Limits} limits
  * @param {HTMLElement} el
+ * @param {Kernel<any>} [kernel] answers in Python's place
  */
-export function offline(view, state, licence, el) {
-  view.render({ model: remembering(/** @type {Traits} */ (decoded(state))), el });
-  el.firstElementChild?.append(node("p", { className: "xfm-soft" }, licence));
+export function offline(view, data, limits, el, kernel = undefined) {
+  /** @param {string} state */
+  const link = (state) => `${location.href.split("#")[0]}${HASH}${encodeURIComponent(state)}`;
+  /** @param {string} state */
+  const page = (state) => {
+    const copy = /** @type {HTMLElement} */ (document.documentElement.cloneNode(true));
+    const place = copy.querySelector("main");
+    place?.replaceChildren();
+    place?.setAttribute("data-state", state);
+    return `<!doctype html>\n<html lang="en">\n${copy.getHTML()}</html>\n`;
+  };
+  const model = remembering(/** @type {any} */ (decoded(data)), { limits, link, page }, kernel);
+  const { view: name, choices: names } = model.get("tools");
+  const choices = chosen(model, names);
+  /** @param {string} state */
+  const open = (state) => {
+    try {
+      choices.choose(readState(state, name, limits));
+      model.set("message", "");
+    } catch (error) {
+      model.set("message", `The state in this page's address: ${/** @type {Error} */ (error).message}`);
+    }
+  };
+  const openHash = () => {
+    if (location.hash.startsWith(HASH)) open(unescaped(location.hash.slice(HASH.length)));
+  };
+  if (el.dataset.state) open(el.dataset.state);
+  openHash();
+  view.render({ model, el });
+  addEventListener("hashchange", openHash);
+  let timer = 0;
+  model.on("change", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      try {
+        history.replaceState(null, "", link(JSON.stringify({ view: name, choices: choices.current() })));
+      } catch {} // in a frame of its own origin there is no address to change
+    }, HASH_DELAY);
+  });
+}
+
+/** @param {string} text */
+function unescaped(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a "%" too few or too many: no JSON either, which is what the page then says
+  }
+}
+
+/**
+ * The view in an element of any page, at the reader's choices in `state`, each as it is in Python.
+ * @param {View<any>} view
+ * @param {unknown} data as of offline()
+ * @param {Limits} limits
+ * @param {string} css
+ * @param {HTMLElement} element
+ * @param {Choices} state
+ * @param {Kernel<any>} [kernel] answers in Python's place
+ */
+export function mount(view, data, limits, css, element, state = {}, kernel = undefined) {
+  if (!(element instanceof HTMLElement)) throw new TypeError("mount(element, state): element must be an HTMLElement");
+  const model = remembering(/** @type {any} */ (decoded(data)), { limits }, kernel);
+  const choices = chosen(model, model.get("tools").choices);
+  /** @param {string} name */
+  const known = (name) => {
+    if (!Object.hasOwn(limits, name)) throw new Error(`There is no choice ${name}: ${Object.keys(limits).join(", ")}.`);
+  };
+  choices.choose(checked(state, limits));
+  const style = node("style", {}, css);
+  const place = node("div");
+  element.append(style, place);
+  const end = view.render({ model, el: place });
+  return {
+    /**
+     * One choice, or all by their names
+     * @param {string} [name]
+     */
+    get(name) {
+      if (name === undefined) return choices.current();
+      known(name);
+      return model.get(name);
+    },
+    /**
+     * Error where one of them cannot be; nothing is changed then
+     * @param {Choices} next
+     */
+    set: (next) => choices.choose(checked(next, limits)),
+    /**
+     * Calls with the value of a choice when it changes
+     * @param {string} name
+     * @param {(value: any) => void} listener
+     * @returns {() => void} what ends it
+     */
+    on(name, listener) {
+      known(name);
+      const act = () => listener(model.get(name));
+      model.on(`change:${name}`, act);
+      return () => model.off(`change:${name}`, act);
+    },
+    dispose() {
+      end();
+      style.remove();
+      place.remove();
+    },
+  };
 }
 
 /**
  * A model that only remembers
- * @template Traits
+ * @template {Record<string, any>} Traits
  * @param {Traits} traits
+ * @param {Partial<Model<Traits>>} more
+ * @param {Kernel<Traits>} [kernel] answers in Python's place
  * @returns {Model<Traits>}
  */
-function remembering(traits) {
+function remembering(traits, more, kernel) {
+  /** @type {Record<string, (of: string) => void>} */
+  let acts = {};
   /** @type {Map<string, Set<() => void>>} */
   const listeners = new Map();
   /** @param {string} event */
@@ -31,8 +147,10 @@ function remembering(traits) {
     listeners.set(event, known);
     return known;
   };
-  return {
-    offline: true,
+  /** @type {Model<Traits>} */
+  const model = {
+    ...more,
+    offline: !kernel,
     get: (name) => traits[name],
     set(name, value) {
       if (traits[name] === value) return;
@@ -40,17 +158,22 @@ function remembering(traits) {
       for (const event of [`change:${String(name)}`, "change"]) for (const act of [...of(event)]) act();
     },
     save_changes() {},
-    send() {},
+    send(content) {
+      const asked = /** @type {{ do: string, of?: string }} */ (content);
+      acts[asked.do]?.(asked.of ?? "");
+    },
     on: (event, act) => void of(event).add(act),
     off: (event, act) => void of(event).delete(act),
   };
+  if (kernel) acts = kernel(model);
+  return model;
 }
 
 /**
  * @param {unknown} value
  * @returns {unknown}
  */
-function decoded(value) {
+export function decoded(value) {
   if (Array.isArray(value)) return value.map(decoded);
   if (!value || typeof value !== "object") return value;
   if ("$bytes" in value) return bytes(String(value.$bytes));

@@ -262,6 +262,8 @@ export interface RetrievalExplorerPayload {
   truth: DataView;
   itm: DataView | null;
   asks: boolean;
+  asked: Record<string, DataView>;
+  scores: boolean;
   planes: Record<"together" | "apart", Plane>;
 }
 
@@ -270,16 +272,39 @@ export interface Selection {
   sentences?: number[];
 }
 
+export interface AskedRow {
+  query?: string;
+  row?: DataView;
+  count?: number;
+}
+
+export interface OwnAnswer {
+  itc: DataView;
+  itm: DataView | null;
+  text?: string;
+  picture?: DataView | null;
+}
+
+export interface Candidate {
+  box: number[] | null;
+  share: number | null;
+  presence: number | null;
+}
+
 export interface GroundedPhrase {
   box: number[] | null;
   iou: number | null;
+  presence: number | null;
+  candidates: Candidate[];
+  split: [string, string[]][];
+  never_seen: string[] | null;
   pieces: string[];
   shape: number[];
   weights?: DataView;
   most?: DataView;
 }
 
-export interface GroundingPadPayload {
+export interface GroundedPicture {
   image: DataView;
   height: number;
   width: number;
@@ -287,10 +312,73 @@ export interface GroundingPadPayload {
   found: Record<string, GroundedPhrase>;
 }
 
+export interface GroundingPadPayload {
+  pictures: GroundedPicture[];
+}
+
 export interface NewestFinding {
+  scene?: number;
   phrase?: string;
   answer?: GroundedPhrase;
   count?: number;
+}
+
+export interface PackedTensor {
+  shape: number[];
+  at: number;
+  scales?: number;
+}
+
+export interface PageTokenizer {
+  vocabulary: string[];
+  merges: string[];
+  special: [string, boolean][];
+  lower: boolean;
+  space: boolean;
+}
+
+export interface PageConfig {
+  side: number;
+  patch: number;
+  vision_depth: number;
+  vision_heads: number;
+  text_depth: number;
+  text_heads: number;
+  text_epsilon: number;
+  fusion_depth: number;
+  longest: number;
+  heads: string[];
+}
+
+export interface MaskConfigPayload {
+  patches: number;
+  smallest: number;
+  share: number;
+  most: number;
+  spans: number;
+}
+
+export interface PageModelPayload {
+  config: PageConfig;
+  tensors: Record<string, PackedTensor>;
+  weights: DataView;
+  tokenizer: PageTokenizer;
+  shapley: number;
+}
+
+export interface Tools {
+  view: string;
+  choices: string[];
+  terms: [string, string][];
+  figure: string;
+}
+
+export interface Limit {
+  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "selected";
+  of?: string[];
+  count?: number;
+  least?: number;
+  most?: number;
 }
 
 export interface AblationExplorerTraits {
@@ -302,6 +390,7 @@ export interface AblationExplorerTraits {
   payload: AblationExplorerPayload;
   rows: "primary" | "all" | "metric";
   step: number;
+  tools: Tools;
   variant: string;
 }
 
@@ -320,6 +409,7 @@ export interface AttributionLabTraits {
   singles: SingleRemovals;
   targets: string[];
   token: number;
+  tools: Tools;
 }
 
 export interface GradientFlowTraits {
@@ -331,18 +421,24 @@ export interface GradientFlowTraits {
   payload: GradientFlowPayload;
   share: number;
   step: number;
+  tools: Tools;
 }
 
 export interface GroundingPadTraits {
+  candidates: boolean;
   credit: string;
   head: number;
   layer: number;
   message: string;
   newest: NewestFinding;
+  opacity: number;
   patch: number;
   payload: GroundingPadPayload;
   phrase: string;
+  removed: string[];
+  scene: number;
   token: number;
+  tools: Tools;
 }
 
 export interface MaskPlaygroundTraits {
@@ -351,22 +447,28 @@ export interface MaskPlaygroundTraits {
   hidden_patches: number[];
   hidden_pieces: number[];
   message: string;
+  opacity: number;
   patch: number;
   payload: MaskPlaygroundPayload;
   pixels: DataView;
   token: number;
+  tools: Tools;
 }
 
 export interface RetrievalExplorerTraits {
   apart: boolean;
-  asked: Record<string, DataView>;
   credit: string;
   direction: "text to image" | "image to text";
   message: string;
+  newest: AskedRow;
   order: "ITC" | "ITM re-ranked";
+  own: boolean;
+  own_scores: Record<string, OwnAnswer>;
   payload: RetrievalExplorerPayload;
   query: number;
   selected: Selection;
+  tools: Tools;
+  typed: string;
 }
 
 export interface TraceExplorerTraits {
@@ -385,6 +487,7 @@ export interface TraceExplorerTraits {
   shown: "A" | "B" | "A−B";
   sort: "layer" | "entropy" | "mass";
   token: number;
+  tools: Tools;
 }
 
 export interface TrainingMonitorTraits {
@@ -402,4 +505,5 @@ export interface TrainingMonitorTraits {
   running: boolean;
   smooth: number;
   step: number;
+  tools: Tools;
 }

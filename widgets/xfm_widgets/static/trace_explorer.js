@@ -1,14 +1,14 @@
 // @ts-check
 // Attention: on the left what is looked at, on the right what looks, beside them every head. One side chosen, the other answers.
 import { attended, difference, headMatrix, queryRow } from "./attention.js";
-import { bitmap, canvas, greyscale, legend, outline, patchAt, pen, pointerAt, resize } from "./canvas.js";
+import { bitmap, canvas, font, greyscale, legend, outline, patchAt, pen, pointerAt, resize } from "./canvas.js";
 import { css, diverging, readableOn, sequential, themeInks } from "./colour.js";
 import { arrowKeys, button, player, select, slider } from "./controls.js";
 import { keysOf, node, uniqueId } from "./dom.js";
 import { frame } from "./frame.js";
 import { clamp, float32, largest, short, uint8 } from "./numbers.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { PackedTrace, Side, TraceExplorerTraits } from "./payloads.d.ts" */
 /** @import { Rgb } from "./colour.js" */
 /** @import { HeadMode, Way } from "./attention.js" */
@@ -485,7 +485,7 @@ function render({ model, el }) {
     const brush = cells.pen;
     brush.clearRect(0, 0, sheetWidth, sheetHeight);
     brush.imageSmoothingEnabled = false;
-    Object.assign(brush, { font: "11px system-ui, sans-serif", textBaseline: "middle", textAlign: "center" });
+    Object.assign(brush, { font: font(cells), textBaseline: "middle", textAlign: "center" });
     ranked().forEach(([l, h], i) => {
       const x = x0 + (i % heads) * wide;
       const y = y0 + Math.floor(i / heads) * tall;

@@ -9,7 +9,7 @@ import { frame } from "./frame.js";
 import { clamp, float32, mean, short } from "./numbers.js";
 import { runningMean } from "./smoothing.js";
 
-/** @import { Host } from "./model.d.ts" */
+/** @import { Host } from "./host.d.ts" */
 /** @import { MonitorPanel, MonitorRun, SamplePicture, TrainingMonitorTraits } from "./payloads.d.ts" */
 /** @import { Inks } from "./colour.js" */
 /** @import { Line } from "./chart.js" */

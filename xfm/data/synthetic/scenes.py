@@ -45,7 +45,7 @@ class Scene:
     objects: tuple[Object, ...]  # from back to front
     caption: Caption  # mentions every object
     phrases: tuple[Caption, ...]  # a referring expression of each object
-    credit: str = styles.credit(styles.DEFAULT)
+    credit: str  # of the drawings that were placed
 
     @property
     def text(self) -> str:

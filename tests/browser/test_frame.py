@@ -1,0 +1,230 @@
+"""What all views have in common, in pages of their own: their size, their tools, and use from anyone's page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+from views import accessible
+
+import xfm_widgets as xw
+from widgets import test_hostile_choices as made
+
+pytestmark = pytest.mark.browser
+WIDTHS = 280, 390, 1024, 1900
+CAPTION = "a small lion to the left of the car"
+RECORDS = [{"step": s, "norm": {"itm": {"vision": 1.0, "language layer 0": 0.5}}, "held_back": {"itm": 1.0}}
+           for s in (0, 10)]  # fmt: skip
+# Canvases tell what they were asked to write, at which size, in their own pixels.
+LISTEN = """() => {
+  const pen = CanvasRenderingContext2D.prototype, { fillText, clearRect } = pen;
+  pen.fillText = function (text, ...rest) {
+    (this.canvas.written ??= {})[text] = parseFloat(/([\\d.]+)px/.exec(this.font)[1]) * this.getTransform().d;
+    fillText.call(this, text, ...rest);
+  };
+  pen.clearRect = function (...rest) { this.canvas.written = {}; clearRect.apply(this, rest); };
+}"""
+WRONG = """() => {
+  const root = document.querySelector('.xfm-view'), wrong = new Set();
+  const edge = root.getBoundingClientRect().right;
+  const seen = (e) => e.checkVisibility() && !e.closest('.xfm-unseen, style, title');
+  const cut = (e) => {
+    for (; e !== root; e = e.parentElement) if (getComputedStyle(e).overflowX !== 'visible') return true;
+  };
+  const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  for (let text; (text = texts.nextNode()); ) {
+    const e = text.parentElement, svg = e.closest('svg');
+    const scale = svg ? svg.getScreenCTM().a : 1;
+    const size = parseFloat(getComputedStyle(e).fontSize) * scale;
+    if (text.data.trim() && seen(e) && size < 11.95) wrong.add(`${size} px: ${text.data}`);
+  }
+  for (const c of root.querySelectorAll('canvas')) {
+    const scale = c.getBoundingClientRect().height / c.height;
+    for (const [text, size] of Object.entries(c.written ?? {}))
+      if (scale && size * scale < 11.95) wrong.add(`${size * scale} px on a canvas: ${text}`);
+  }
+  for (const e of root.querySelectorAll('*')) {
+    const box = e.getBoundingClientRect();
+    if (seen(e) && box.width && (box.right > edge + 1 || box.left < -1) && !cut(e.parentElement))
+      wrong.add(`beyond the view: ${e.outerHTML.slice(0, 90)}`);
+  }
+  if (root.scrollWidth > root.clientWidth + 1) wrong.add('the view scrolls');
+  if (root.getBoundingClientRect().width < 0.95 * innerWidth) wrong.add('the view does not fill the page');
+  return [...wrong];
+}"""
+FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+
+
+@pytest.mark.parametrize("name", made.MAKE)
+def test_a_view_fits_every_width_in_type_that_can_be_read(name, lab, tmp_path):
+    view = made.MAKE[name](CAPTION)
+    page = lab.alone.new_page()
+    page.add_init_script(f"({LISTEN})()")
+    page.goto(view.to_html(tmp_path / "view.html").as_uri())
+    page.locator(".xfm-view").wait_for()
+    wrong = {}
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate(FRAMES)
+        wrong |= {width: found} if (found := page.evaluate(WRONG)) else {}
+    page.close()
+    assert wrong == {}
+
+
+def flow(**traits: Any) -> xw.GradientFlow:
+    return xw.GradientFlow(RECORDS, **traits)
+
+
+def stands(page: Any) -> tuple[str, str]:
+    """The step and the share that a page's controls are at."""
+    step, share = page.get_by_role("slider", name="step"), page.get_by_role("slider", name="text_gradient")
+    return step.input_value(), share.input_value()
+
+
+def test_what_was_chosen_is_undone_reset_copied_and_opened(offline, tmp_path):
+    page = offline(flow(credit="Pictures: <b>mine</b>").to_html(tmp_path / "flow.html"))
+    assert page.get_by_text("Data: Pictures: <b>mine</b>").is_visible()
+    step = page.get_by_role("slider", name="step")
+    step.focus()
+    page.keyboard.press("End")
+    page.get_by_role("checkbox", name="ITM").click()
+    page.get_by_role("slider", name="text_gradient").focus()
+    page.keyboard.press("End")
+    assert stands(page) == ("1", "1")
+    page.keyboard.press("Control+z")
+    assert stands(page) == ("1", "0") and not page.get_by_role("checkbox", name="ITM").is_checked()
+    page.get_by_role("button", name="Undo").click()
+    assert page.get_by_role("checkbox", name="ITM").is_checked()
+    page.get_by_role("button", name="Reset").click()
+    assert stands(page) == ("0", "0")
+    page.keyboard.press("Meta+z")
+    assert stands(page) == ("1", "0")
+
+    page.get_by_role("button", name="What the words mean").click()
+    assert page.get_by_role("term").filter(has_text="No path").is_visible()
+    accessible(page)
+    page.get_by_role("button", name="Copy or open the state").click()
+    assert not page.get_by_role("term").count(), "one drawer at a time"
+    accessible(page)
+    box = page.get_by_role("textbox", name="State, as JSON")
+    state = json.loads(box.input_value())
+    assert (state["view"], state["choices"]["step"], state["choices"]["share"]) == ("GradientFlow", 1, 0)
+    box.fill(json.dumps(state | {"choices": {"step": 0, "share": 0.5}}))
+    page.get_by_role("button", name="Open state").click()
+    assert stands(page) == ("0", "0.5")
+    for text, said in ((box.input_value().replace("0.5", "7"), "must be a number from 0 to 1"), ("{", "not JSON")):
+        box.fill(text)
+        page.get_by_role("button", name="Open state").click()
+        page.get_by_role("status").filter(has_text=said).wait_for()
+        assert stands(page) == ("0", "0.5")
+    page.get_by_role("button", name="Copy link").click()
+    link = box.input_value()
+    page.keyboard.press("Escape")
+    assert not box.is_visible()
+    page.wait_for_url(link)  # the page's own address follows
+    page.goto("about:blank")
+    page.goto(link)
+    assert stands(page) == ("0", "0.5")
+    page.goto(f"{link.split('#')[0]}#xfm={quote(json.dumps({'view': 'GradientFlow', 'choices': {'step': 'x'}}))}")
+    page.get_by_role("alert").filter(has_text='step = "x": must be a whole number').wait_for()
+    assert stands(page) == ("0", "0.5")
+
+
+def test_a_view_is_saved_as_it_stands_as_png_svg_and_html(offline, tmp_path):
+    page = offline(made.MAKE["AttributionLab"](CAPTION).to_html(tmp_path / "lab.html"))
+    page.get_by_role("slider", name="opacity").focus()
+    page.keyboard.press("Home")
+    page.get_by_role("button", name="Save as").click()
+    accessible(page)
+    files = {}
+    for kind in ("PNG", "SVG", "HTML"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=kind, exact=True).click()
+        files[kind] = tmp_path / download.value.suggested_filename
+        download.value.save_as(files[kind])
+    assert [path.name for path in files.values()] == ["AttributionLab.png", "AttributionLab.svg", "AttributionLab.html"]
+    with Image.open(files["PNG"]) as picture:
+        assert picture.width == 2 * page.locator(".xfm-view").evaluate("e => e.offsetWidth")
+        assert len(picture.convert("RGB").getcolors(10**6) or []) > 50, "type and drawings, not an empty sheet"
+    svg = files["SVG"].read_text("utf-8")
+    links = [v for e in ElementTree.fromstring(svg).iter() for k, v in e.attrib.items() if k in ("src", "href")]
+    assert links and all(link.startswith("data:image/png") for link in links) and "url(" not in svg
+    again = offline(files["HTML"])
+    assert again.get_by_role("slider", name="opacity").input_value() == "0"
+    assert again.locator(".xfm-view").count() == 1
+
+
+def test_a_view_is_presented_over_the_whole_screen_and_where_that_is_refused_over_the_page(offline, tmp_path):
+    page = offline(flow().to_html(tmp_path / "flow.html"))
+    root, present = page.locator(".xfm-view"), page.get_by_role("button", name="Present")
+    type_size = "e => e.getBoundingClientRect().height"
+    small = root.get_by_role("heading").evaluate(type_size)
+    present.click()
+    page.wait_for_function("() => document.fullscreenElement?.matches('.xfm-view.xfm-present')")
+    assert root.get_by_role("heading").evaluate(type_size) == pytest.approx(1.5 * small, rel=0.02)
+    present.click()
+    page.wait_for_function("() => !document.fullscreenElement && !document.querySelector('.xfm-present')")
+    page.evaluate("() => { Element.prototype.requestFullscreen = () => Promise.reject(new Error('no')); }")
+    present.click()
+    size = "e => { const { width, height } = e.getBoundingClientRect(); return [width, height]; }"
+    page.locator(".xfm-present").wait_for()
+    assert root.evaluate(size) == pytest.approx([page.evaluate("innerWidth"), page.evaluate("innerHeight")], abs=1)
+    assert present.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Escape")
+    assert page.locator(".xfm-present").count() == 0
+
+
+def test_a_module_mounts_the_view_in_a_page_of_ones_own(lab, tmp_path):
+    module = flow(credit="mine").to_js(tmp_path / "flow.js").read_text("utf-8")
+    page = lab.alone.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.set_content("<div id=here></div><div id=there></div>")
+    page.evaluate(
+        """async (text) => {
+          const { mount } = await import(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })));
+          window.mount = mount;
+          window.here = mount(document.querySelector('#here'), { step: 1 });
+          window.there = mount(document.querySelector('#there'));
+          window.heard = [];
+          window.end = here.on('share', (share) => heard.push(share));
+        }""",
+        module,
+    )
+    own = page.locator("#here .xfm-view")
+    assert page.evaluate("() => [here.get('step'), there.get('step'), here.get().mim_target]") == [1, 0, "self"]
+    own.get_by_role("slider", name="text_gradient").focus()
+    page.keyboard.press("End")
+    page.evaluate("() => { here.set({ share: 0.25 }); end(); here.set({ share: 0 }); }")
+    assert page.evaluate("() => heard") == [1, 0.25]
+    said = page.evaluate("() => { try { here.set({ step: 0, share: 7 }); } catch (error) { return error.message; } }")
+    assert "share = 7: must be a number from 0 to 1" in said and page.evaluate("() => here.get('step')") == 1
+    assert page.get_by_text("Data: mine").count() == 2
+    page.evaluate("() => here.dispose()")
+    assert page.locator("#here").inner_html() == "" and page.locator(".xfm-view").count() == 1
+    assert errors == []
+    page.close()
+
+
+def test_an_embedded_view_works_in_its_sandbox(lab, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(f"<!doctype html><main>{flow().embed(height=500)._repr_html_()}</main>", "utf-8")
+    page = lab.alone.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.goto(Path(path).as_uri())
+    assert page.locator("iframe").get_attribute("sandbox") == "allow-scripts"
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("slider", name="step").focus()
+    page.keyboard.press("End")
+    frame.get_by_role("button", name="Save as").click()
+    frame.get_by_text("keeps the page from saving").wait_for()
+    frame.get_by_role("button", name="Present").click()
+    frame.locator(".xfm-present").wait_for()
+    assert stands(frame)[0] == "1" and errors == []
+    page.close()

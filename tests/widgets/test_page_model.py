@@ -1,0 +1,434 @@
+"""X-FM in the page computes what it computes in PyTorch: tokens, pixels, outputs and every attention."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import javascript
+import numpy as np
+import PIL
+import pytest
+import torch
+from PIL import Image
+
+import xfm
+import xfm_widgets as xw
+from xfm import explain, recipes
+from xfm.batch import normalise, standardise
+from xfm.config import ConfigError
+from xfm.data import dataset
+from xfm.data.tokenizer import Tokenizer
+from xfm.data.wordnet import sentences
+from xfm.explain.token_axes import TokenAxis, token_axis
+from xfm.images import prepare
+from xfm.model import XFM
+from xfm.model.modes import eval_mode
+from xfm.model.vision import patchify
+from xfm.objectives import build
+from xfm_widgets.page_model import as_in_page, page_model
+from xfm_widgets.traces import packed
+
+TOLERANCE = 1e-4
+AXIS = TokenAxis(("<s>", "a", "</s>"), (-1, 0, -1), ("a",))
+DECODE = """
+import { createModel } from "./model.js";
+const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
+const coded = (floats) => Buffer.from(floats.buffer, floats.byteOffset, floats.byteLength).toString("base64");
+const payload = { ...data.payload, weights: new DataView(bytes(data.payload.weights).buffer) };
+const model = createModel(payload);
+"""
+
+
+def sent(payload: dict[str, Any]) -> dict[str, Any]:
+    return payload | {"weights": coded(payload["weights"])}
+
+
+def coded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+# ---- tokens
+
+TOKENIZE = """
+import { createTokenizer } from "./tokenizer.js";
+const tokenizer = createTokenizer(data.tokenizer);
+answer(data.texts.map((text) => { const { ids, pieces, owner, words } = tokenizer.tokens(text, 1e9);
+  return [ids, pieces, owner, words, tokenizer.encode(text, 30)]; }));
+"""
+HOSTILE = [
+    "a", " a", "a ", "  a  b\t\nc\r\n", "\x00", "a\x00b\x01", "\x85a\x85 b", "\ufeffa \ufeff", "\x1c a \x1f b",
+    "don't we'll I'M they'VE it''s 's", "x" * 3000, "ab " * 800, "\u200d\u200b", "\U0001f600",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 family \U0001f3f3\ufe0f\u200d\U0001f308",
+    "\xe9 e\u0301 \u0301", "ÀÉÎÕÜ", "İstanbul ΣΑΣ ẞ ŉ ǅ", "שלום עולם", "مرحبا بالعالم", "\u202eabc\u202c",
+    "\u4e2d\u6587 \u5b57 \u6f22\u5b57kana \u30ab\u30ca", "\uff11\uff12\uff13 \xbd \xb2 \u2167 \u0663", "<s>", "</s>",
+    "<pad> a <pad>", "a <mask> b", "a  <mask>  b<mask>c", "<MASK> <S>", "<unk><unk>", "<mas", "a<s>b </s>", "!?.,;:",
+    "a_b __ -_-", "\u3000a\u3000b\u2003", "\xa0a\xa0\xa0b", "\u1680 \u180e", "\U00010400 \U0001d400", "\uffff\ufdd0",
+    "\ufb01 \ufb00", "a\u0300\u0301\u0302" * 50, "0" * 500, "Zalgo t\u0335\u0310e\u0336x\u0337t",
+    "ok\u2028line\u2029para", "\U0010ffff",
+]  # fmt: skip
+
+
+def texts_of_all_kinds() -> list[str]:
+    data = dataset(xfm.load("demo").config)
+    scenes = [data.world.scene("test", i) for i in range(60)]
+    captions = [text for s in scenes for text in (s.caption.text, *(phrase.text for phrase in s.phrases))]
+    glosses = [s.text for s in sentences("train")[:: len(sentences("train")) // 9500]]
+    rng = np.random.default_rng(0)
+    known = [c for c in map(chr, range(0x20000)) if unicodedata.category(c) not in ("Cn", "Cs")]
+    drawn = ["".join(rng.choice(known, 20)) for _ in range(300)]  # of what this Python's Unicode has
+    return [*captions, *glosses, *HOSTILE, *(t for t in drawn if t.strip())]
+
+
+def test_texts_have_the_same_tokens_pieces_and_words() -> None:
+    lab = xfm.load("demo")
+    texts = [t for t in texts_of_all_kinds() if t.strip()]
+    assert len(texts) > 10_000
+    found = javascript.run(TOKENIZE, {"tokenizer": page_model(lab.model, lab.tokenizer)["tokenizer"], "texts": texts})
+    for text, (ids, pieces, owner, words, cut) in zip(texts, found, strict=True):
+        expected = lab.tokenizer.encode(text, 1 << 30)
+        axis = token_axis(lab.tokenizer, text, expected)
+        assert ids == expected and cut == lab.tokenizer.encode(text, 30), repr(text)
+        assert (tuple(pieces), tuple(owner), tuple(words)) == (axis.pieces, axis.owner, axis.words), repr(text)
+
+
+@pytest.mark.parametrize("text", ["", " \t\u2003\x1f", "a \ud800 b", "\udfff", "a " * 300])
+def test_what_is_no_text_is_refused_on_both_sides(text: str) -> None:
+    lab = xfm.load("demo")
+    with pytest.raises(ConfigError):
+        lab.inputs(np.zeros((48, 48, 3), np.uint8), text)
+    script = """
+import { createTokenizer } from "./tokenizer.js";
+try { createTokenizer(data.tokenizer).tokens(data.text, 62); answer("taken"); }
+catch (error) { answer(error instanceof RangeError); }
+"""
+    assert javascript.run(script, {"tokenizer": page_model(lab.model, lab.tokenizer)["tokenizer"], "text": text})
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"normalizer": {"type": "NFC"}}, "NFC"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
+        ({"model": {"type": "WordPiece"}}, "WordPiece"),
+        ({"model": {"byte_fallback": True}}, "byte_fallback"),
+        ({"model": {"end_of_word_suffix": "</w>"}}, "end_of_word_suffix"),
+        ({"added_tokens": [{"rstrip": True}]}, "<s>"),
+    ],
+)
+def test_a_tokenizer_that_the_page_does_not_know_is_refused(changes: dict[str, Any], named: str) -> None:
+    lab = xfm.load("demo")
+    tree = json.loads(lab.tokenizer.backend.to_str())
+    for key, change in changes.items():
+        if isinstance(change, list):
+            tree[key][0] |= change[0]
+        else:
+            tree[key] = (tree[key] or {}) | change
+    backend = SimpleNamespace(to_str=lambda: json.dumps(tree))
+    with pytest.raises(ConfigError, match=f"tokenizer.*{re.escape(named)}"):
+        page_model(lab.model, SimpleNamespace(backend=backend))  # type: ignore[arg-type]
+
+
+def test_an_encoder_that_the_page_does_not_know_is_refused() -> None:
+    lab = xfm.load("demo")
+    config = lab.model.config
+    other = replace(config, vision=replace(config.vision, encoder="open_clip"))
+    with pytest.raises(ConfigError, match=re.escape("encoder = 'open_clip'")):
+        page_model(SimpleNamespace(config=other), lab.tokenizer)  # type: ignore[arg-type]
+
+
+# ---- pictures
+
+RESIZE = """
+answer(data.map(({ rgba, width, height, side }) =>
+  Buffer.from(prepared(new Uint8Array(Buffer.from(rgba, "base64")), width, height, side)).toString("base64")));
+"""
+
+
+def rgba_pictures() -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    sizes = [(1, 1), (1, 7), (48, 48), (48, 96), (49, 48), (47, 48), (5, 3), (200, 64), (333, 517), (96, 96), (31, 100)]
+    for height, width in [*sizes, *rng.integers(1, 160, (40, 2)).tolist()]:
+        picture = rng.integers(0, 256, (height, width, 4)).astype(np.uint8)
+        if rng.random() < 0.5:  # edges, opaque
+            picture[..., :3] = 255 * (picture[..., :3] > 128)
+            picture[..., 3] = 255
+        yield picture
+
+
+def test_pictures_of_any_size_become_the_same_pixels() -> None:
+    sides = [48, 32, 1, 224]
+    given = [(picture, sides[i % 4]) for i, picture in enumerate(rgba_pictures())]
+    if int(PIL.__version__.partition(".")[0]) < 13:  # which resize what is high in the other order
+        given = [(picture, side) for picture, side in given if len(picture) <= picture.shape[1]]
+    pictures = [{"rgba": coded(p.tobytes()), "width": p.shape[1], "height": p.shape[0], "side": s} for p, s in given]
+    script = "import { prepared } from './picture.js';\n" + RESIZE
+    for (picture, side), found in zip(given, javascript.run(script, pictures), strict=True):
+        expected = prepare(Image.fromarray(picture, "RGBA"), side)
+        np.testing.assert_array_equal(np.frombuffer(base64.b64decode(found), np.uint8), expected.ravel())
+
+
+# ---- outputs
+
+PARITY = (
+    DECODE
+    + """
+answer(data.cases.map(({ rgb, text, patches, pieces }) => {
+  const given = model.inputs(bytes(rgb), text);
+  const maps = { language: [], vision: [], fusion: [], cross: [] };
+  const out = model.outputs(given, { patches, pieces }, maps);
+  const places = given.tokens.ids.keys().filter((place) => place % 9 === 1).toArray();
+  const all = (values) => (values.some((v) => v === null) ? null : Float32Array.from(values.flatMap((v) => [...v])));
+  const found = {
+    text: out.text, image: out.patches, fused: out.fused,
+    text_embedding: model.textEmbedding(out.text), image_embedding: model.imageEmbedding(out.patches),
+    itc: Float32Array.of(model.itc(out)), itm: Float32Array.of(model.itm(out)), box: Float32Array.from(model.box(out)),
+    imlm: all(places.map((place) => model.imlm(out, place))), mlm: all(places.map((place) => model.mlm(out, place))),
+    mim: model.mim(out.patches), pixels: model.pixels(given.rgb),
+    ...Object.fromEntries(Object.entries(maps).map(([name, layers]) => [`map ${name}`, all(layers)])),
+  };
+  return Object.fromEntries(Object.entries(found).map(([name, values]) => [name, coded(values)]));
+}));
+"""
+)
+
+KINDS: dict[str, dict[str, Any]] = {
+    "absolute and relative positions": {},
+    "relative positions, layer scale": {"model.vision.absolute_positions": False, "model.vision.layer_scale": 0.3},
+    "pixels are predicted": {"flow.mim_target": "pixels", "model.vision.image_size": 36, "model.vision.patch_size": 12},
+    "other sizes": {"model.vision.width": 24, "model.vision.heads": 3, "model.text.depth": 1, "model.fusion_depth": 3,
+                    "model.vision.depth": 1, "model.embed_dim": 10, "model.text.intermediate": 50},
+    "bert": {"model.text.encoder": "bert", "model.fusion_depth": 2},
+}  # fmt: skip
+
+
+def small(changes: dict[str, Any]) -> XFM:
+    """Of far from even weights: every parameter is moved, biases and norms too."""
+    sizes = {"model.text.vocabulary": 4096, "data.mask.image_patches": 4}
+    model = build(recipes.smoke().replace(sizes | changes)).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            large = 3.0 if "attention" in name or "cross" in name else 1.0
+            parameter.mul_(large).add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def cases(model: XFM, tokenizer: Tokenizer, count: int) -> list[dict[str, Any]]:
+    """Random pictures, texts of every length, and what is hidden of both; in every third case nothing."""
+    rng, longest = np.random.default_rng(1), model.config.text.positions - 2
+    side, found = model.config.vision.image_size, []
+    for i in range(count):
+        length = 3 + i % (longest - 2)
+        text = " ".join(rng.choice("a the of in on two big and".split(), length - 2))  # a token each
+        assert len(tokenizer.encode(text, 1 << 30)) == length
+        hide = i % 3 > 0
+        patches, pieces = rng.random(model.config.vision.patches) < 0.4 * hide, rng.random(length) < 0.4 * hide
+        picture = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
+        found.append({"rgb": picture, "text": text, "patches": patches, "pieces": pieces})
+    return found
+
+
+def computed(model: XFM, tokenizer: Tokenizer, case: dict[str, Any]) -> dict[str, torch.Tensor]:
+    inputs, heads = explain.make_inputs(model, tokenizer, case["rgb"], case["text"]), cast(Any, model.objectives)
+    keep = (~torch.from_numpy(case[name])[None] for name in ("patches", "pieces"))
+    with torch.no_grad(), eval_mode(model), explain.capture(model) as captured:
+        out: Any = inputs.outputs(*inputs.mask(*keep))
+        found = {
+            "text": out.text, "image": out.patches, "fused": out.fused, "itc": out.itc, "itm": out.itm,
+            "text_embedding": heads["itc"].embed_text(out.text[:, 0]),
+            "image_embedding": heads["itc"].embed_image(out.patches.mean(1)),
+            "box": heads["bbp"].boxes(out.fused), "imlm": heads["imlm"].logits(out.fused[:, 1::9]),
+            "mlm": heads["mlm"].head(out.text[:, 1::9], model.text.word.weight), "mim": heads["mim"].head(out.patches),
+            "pixels": standardise(patchify(normalise(torch.from_numpy(case["rgb"]).permute(2, 0, 1)[None]),
+                                           model.config.vision.patch_size)),
+        }  # fmt: skip
+    for name, site in inputs.sites().items():
+        found[f"map {name}"] = torch.stack([captured.weights[module][0] for module in site.modules])
+    return found
+
+
+def differences(model: XFM, tokenizer: Tokenizer, count: int) -> dict[str, float]:
+    """The largest difference of each output, between the page and PyTorch with the page's weights."""
+    given, rounded = cases(model, tokenizer, count), as_in_page(model)
+    plain = [
+        {n: coded(v.tobytes()) if n == "rgb" else v.tolist() if n != "text" else v for n, v in c.items()} for c in given
+    ]
+    found = javascript.run(PARITY, {"payload": sent(page_model(model, tokenizer)), "cases": plain})
+    largest: dict[str, float] = {}
+    for case, outputs in zip(given, found, strict=True):
+        expected = computed(rounded, tokenizer, case)
+        assert expected.keys() == outputs.keys()
+        for name, values in outputs.items():
+            numbers = np.frombuffer(base64.b64decode(values), "<f4")
+            difference = np.abs(numbers - expected[name].numpy().ravel()).max()
+            largest[name] = max(largest.get(name, 0.0), float(difference))
+    return largest
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_output_and_attention_is_pytorchs(kind: str) -> None:
+    largest = differences(small(KINDS[kind]), xfm.load("demo").tokenizer, 62)
+    assert max(largest.values()) < TOLERANCE, largest
+
+
+def test_the_shipped_checkpoint_says_what_it_says_in_pytorch() -> None:
+    lab = xfm.load("demo")
+    largest = differences(lab.model, lab.tokenizer, 62)
+    assert max(largest.values()) < TOLERANCE, largest
+
+
+# ---- attribution
+
+ATTRIBUTE = (
+    DECODE
+    + """
+import * as attribution from "./attribute.js";
+answer(data.cases.map(({ rgb, text, objects }) => {
+  const given = model.inputs(bytes(rgb), text);
+  const group = attribution.objectGroups(model.grid ** 2, objects);
+  const of = (score) => ({
+    occlusion: attribution.occlusion(model, given, score),
+    ablation: attribution.ablation(model, given, score),
+    "object ablation": attribution.ablation(model, given, score, group),
+    shapley: attribution.shapley(model, given, score, payload.shapley),
+  });
+  const found = { itm: { ...of(model.itm), rollout: attribution.rollout(model, given),
+                         "raw attention": attribution.rawAttention(model, given) },
+                  itc: of(model.itc), "box x": of((out) => model.box(out)[0]) };
+  return Object.fromEntries(Object.entries(found).map(([target, methods]) => [target, Object.fromEntries(
+    Object.entries(methods).map(([name, { pieces, patches }]) => [name, [[...pieces], [...patches]]]))]));
+}));
+"""
+)
+
+
+def test_attributions_without_gradients_are_those_of_python() -> None:
+    model, lab = small({"model.vision.image_size": 24, "model.fusion_depth": 2}), xfm.load("demo")
+    rounded, rng = as_in_page(model), np.random.default_rng(0)
+    given = [
+        (rng.integers(0, 256, (24, 24, 3)).astype(np.uint8), text)
+        for text in ("a big crocodile on the left", "two lions , unbelievably many !")
+    ]
+    masks = {"one": np.zeros((24, 24), bool), "two": np.zeros((24, 24), bool)}
+    masks["one"][:16, :8], masks["two"][8:, 4:] = True, True
+    sides = [explain.make_inputs(rounded, lab.tokenizer, image, text, objects=masks) for image, text in given]
+    patches = [np.flatnonzero(mask).tolist() for mask in sides[0].object_patches().values()]
+    plain = [{"rgb": coded(image.tobytes()), "text": text, "objects": patches} for image, text in given]
+    found = javascript.run(ATTRIBUTE, {"payload": sent(page_model(model, lab.tokenizer)), "cases": plain})
+    for (image, text), by_target in zip(given, found, strict=True):
+        for target, by_method in by_target.items():
+            inputs = explain.make_inputs(rounded, lab.tokenizer, image, text, target, masks)
+            for method, rows in by_method.items():
+                expected = explain.attribute(inputs, method)
+                np.testing.assert_allclose(rows[0], expected.text, atol=TOLERANCE, err_msg=f"{target}, {method}")
+                np.testing.assert_allclose(rows[1], expected.patches, atol=TOLERANCE, err_msg=f"{target}, {method}")
+
+
+# ---- what the views ask
+
+QUESTIONS = (
+    DECODE
+    + """
+import { ground, guess, removal, similarities, trace } from "./questions.js";
+const plain = (value) => {
+  if (value instanceof DataView) return coded(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (!value || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+};
+const { text, phrase, hidden, removed } = data;
+const rgb = bytes(data.rgb), given = model.inputs(rgb, text);
+const { answer: guesses, pixels } = guess(model, given, hidden);
+answer(plain({
+  ground: ground(model, rgb, phrase), guess: guesses, pixels: new DataView(pixels.buffer),
+  trace: trace(model, rgb, text),
+  removal: removal(model, given, removed, { all: data.patches }),
+  similarities: [...similarities(model, text, [model.imageEmbedding(model.encodeImage(model.embedImage(rgb)))])],
+}));
+"""
+)
+
+
+def near(found: Any, expected: Any, where: str = "") -> None:
+    """The same JSON, numbers within 1e-4; bytes as float32, or where they are codes of weights within one."""
+    if isinstance(expected, dict):
+        assert found.keys() >= expected.keys(), where
+        for key, value in expected.items():
+            near(found[key], value, f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), where
+        for i, value in enumerate(expected):
+            near(found[i], value, f"{where}[{i}]")
+    elif isinstance(expected, bytes):
+        code = where.endswith((".codes", ".weights", ".image", "pixels"))
+        kind, most = (np.uint8, 1) if code else (np.float32, TOLERANCE)
+        numbers = np.frombuffer(base64.b64decode(found), kind).astype(float)
+        np.testing.assert_allclose(numbers, np.frombuffer(expected, kind).astype(float), atol=most, err_msg=where)
+    elif isinstance(expected, float):
+        assert abs(found - expected) < TOLERANCE, where
+    else:
+        assert found == expected, where
+
+
+def test_views_are_told_what_python_tells_them() -> None:
+    lab = xfm.load("demo")
+    scene, model = lab.scene(7, objects=2), as_in_page(lab.model)
+    text, phrase = scene.caption.text, scene.phrases[0].text
+    inputs = explain.make_inputs(model, lab.tokenizer, scene.image, text)
+    hidden, removed = {"patches": [0, 7, 8, 9], "pieces": [0, 2, 3]}, {"words": [1], "objects": ["all"], "patches": [3]}
+    patches = list(range(10, 20))
+    found = javascript.run(
+        QUESTIONS,
+        {"payload": sent(page_model(lab.model, lab.tokenizer)), "rgb": coded(inputs.image.tobytes()), "text": text,
+         "phrase": phrase, "hidden": hidden, "removed": removed, "patches": patches},
+    )  # fmt: skip
+    pad = xw.GroundingPad(scene.image, {phrase: (0, 0, 9, 9)}, explain.box_predictor(model, lab.tokenizer, scene.image))
+    near(found["ground"], {**pad.found[phrase], "iou": None}, "ground")
+    view = xw.MaskPlayground.of(model, lab.tokenizer, scene.image, text, hidden_patches=hidden["patches"])
+    view.hidden_pieces = hidden["pieces"]
+    near(found["guess"], view.answer, "guess")
+    near(found["pixels"], view.pixels, "pixels")
+    traced = explain.trace(model, lab.tokenizer, scene.image, text)
+    near(found["trace"], {"trace": packed(traced), "scores": traced.scores}, "trace")
+    gone = torch.isin(torch.arange(36), torch.tensor([*patches, 3]))
+    effects = explain.removal_effects(inputs, gone, [inputs.words.words[1]])
+    change = {name: found["removal"]["after"][name] - found["removal"]["before"][name] for name in effects}
+    near(change, effects, "removal")
+    near(found["similarities"], [traced.scores["itc"]], "similarities")
+
+
+# ---- files that hold the model
+
+
+def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    scene = lab.scene(0)
+    views = (
+        xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text),
+        xw.GroundingPad.of(lab.model, lab.tokenizer, scene.image, explain.phrase_boxes(scene)),
+    )
+    for view in views:
+        without, alive = (
+            view.to_html(tmp_path / "view.html", model=model).read_text("utf-8") for model in (False, True)
+        )
+        assert "createModel" not in without and len(without) < 500_000
+        assert 4_000_000 < len(alive) < 6_000_000 and "$alive." in alive
+
+
+def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    scene = lab.scene(0)
+    predict = explain.box_predictor(lab.model, lab.tokenizer, scene.image)
+    views = (xw.GroundingPad(scene.image, {}, predict), xw.MaskPlayground(np.zeros((8, 8, 3), np.uint8), AXIS, 2, None))
+    for view in views:
+        with pytest.raises(ConfigError, match=rf"model = True: must be False: only what {type(view).__name__}.of\("):
+            view.to_html(tmp_path / "view.html", model=True)
+        assert not (tmp_path / "view.html").exists()

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { numberedCandidates, overlap, percent, presenceText, wordDoubts } from "../xfm_widgets/static/doubts.js";
+
+test("presence is said with a verdict, and nothing where it is not measured", () => {
+  assert.equal(presenceText(null), "");
+  assert.equal(presenceText(0.58), "Presence 58 %: likely there");
+  assert.equal(presenceText(0.25), "Presence 25 %: likely there");
+  assert.equal(presenceText(0.1), "Presence 10 %: doubtful");
+  assert.equal(presenceText(0.05), "Presence 5 %: doubtful");
+  assert.equal(presenceText(1e-9), "Presence <1 %: likely not there");
+  assert.equal(percent(null), "–");
+});
+
+test("words that were never seen, or are no token, are named", () => {
+  assert.deepEqual(wordDoubts({ never_seen: null, split: [] }), []);
+  assert.deepEqual(wordDoubts({ never_seen: [], split: [] }), []);
+  const [never, split] = wordDoubts({ never_seen: ["zebu", "gnu"], split: [["zebu", ["ze", "bu"]]] });
+  assert.equal(never, "Never seen in training: “zebu”, “gnu”. The box is a guess.");
+  assert.equal(split, "Unknown to the tokenizer: “zebu”, which is read as ze · bu.");
+});
+
+test("a candidate that is the predicted box is told from another place", () => {
+  const candidates = [
+    { box: [1, 0, 10, 10], share: 0.7, presence: 0.5 },
+    { box: null, share: 0.2, presence: null },
+    { box: [30, 30, 10, 10], share: 0.1, presence: 0.2 },
+  ];
+  const found = numberedCandidates({ box: [0, 0, 10, 10], candidates });
+  assert.deepEqual(
+    found.map(({ name, isNew }) => [name, isNew]),
+    [
+      ["1", false],
+      ["3", true],
+    ],
+  );
+  assert.equal(numberedCandidates({ box: null, candidates })[0].isNew, true);
+  assert.equal(overlap([0, 0, 2, 2], [1, 0, 2, 2]), 1 / 3);
+  assert.equal(overlap([0, 0, 0, 0], [0, 0, 0, 0]), 0);
+});

@@ -1,0 +1,178 @@
+// @ts-check
+// What the reader has chosen: undone, reset, written as text, and read again.
+
+/** @import { Model } from "./host.d.ts" */
+/** @import { Limit } from "./payloads.d.ts" */
+/** @typedef {Record<string, unknown>} Choices the values of a view's choices by their names */
+
+const TOGETHER = 700; // ms: what a slider sends while it is dragged is one choice
+const MOST_STEPS = 200; // that can be undone
+
+/**
+ * @param {Model<any>} model
+ * @param {string[]} names of the choices
+ */
+export function chosen(model, names) {
+  const current = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
+  const first = current();
+  /** @type {Choices[]} */
+  const past = [];
+  let last = { names: "", at: 0 };
+
+  /** @param {Choices} choices */
+  const write = (choices) => {
+    for (const [name, value] of Object.entries(choices)) if (!same(model.get(name), value)) model.set(name, value);
+    model.save_changes();
+  };
+  return {
+    current,
+    canUndo: () => past.length > 0,
+    /**
+     * Keeps what stands now; call it before a choice of the reader
+     * @param {Choices} next
+     */
+    keep(next, now = performance.now()) {
+      const changed = names.filter((name) => name in next && !same(model.get(name), next[name]));
+      if (!changed.length) return;
+      const isSame = last.names === String(changed) && now - last.at < TOGETHER;
+      last = { names: String(changed), at: now };
+      if (isSame && past.length) return;
+      past.push(current());
+      if (past.length > MOST_STEPS) past.shift();
+    },
+    undo() {
+      const before = past.pop();
+      last = { names: "", at: 0 };
+      if (before) write(before);
+    },
+    reset() {
+      this.keep(first);
+      write(first);
+    },
+    /** @param {Choices} choices */
+    choose(choices) {
+      this.keep(choices);
+      write(choices);
+    },
+  };
+}
+
+/**
+ * @param {unknown} a
+ * @param {unknown} b
+ */
+const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
+
+/**
+ * @param {string} view
+ * @param {Choices} choices
+ */
+export const stateText = (view, choices) => JSON.stringify({ view, choices });
+
+/**
+ * The choices that a text holds. Error, with what is wrong, for another text
+ * @param {string} text
+ * @param {string} view
+ * @param {Record<string, Limit>} limits
+ * @returns {Choices}
+ */
+export function readState(text, view, limits) {
+  /** @type {any} */
+  let state;
+  try {
+    state = JSON.parse(text);
+  } catch {
+    throw new Error("This is no state: it is not JSON, as “Copy state” gives it.");
+  }
+  if (!isRecord(state) || !isRecord(state.choices))
+    throw new Error('This is no state: {"view": …, "choices": {…}} is one, as “Copy state” gives it.');
+  if (state.view !== view) throw new Error(`This is a state of ${cut(state.view)}, not of ${view}.`);
+  return checked(state.choices, limits);
+}
+
+/**
+ * The choices, places brought to what there is. Error for a name that there is not and for what is beyond its limit
+ * @param {Choices} choices
+ * @param {Record<string, Limit>} limits
+ * @returns {Choices}
+ */
+export function checked(choices, limits) {
+  return Object.fromEntries(
+    Object.entries(choices).map(([name, value]) => {
+      if (!Object.hasOwn(limits, name))
+        throw new Error(`There is no choice ${cut(name)}; there are: ${Object.keys(limits).join(", ")}.`);
+      return [name, CHECKS[limits[name].kind](value, limits[name], name)];
+    }),
+  );
+}
+
+/** @type {Record<Limit["kind"], (value: any, limit: Limit, name: string) => unknown>} */
+const CHECKS = {
+  flag: (value, _, name) => (typeof value === "boolean" ? value : refuse(name, value, "true or false")),
+  text: (value, _, name) => (typeof value === "string" ? value : refuse(name, value, "a text")),
+  option: (value, { of = [] }, name) => (of.includes(value) ? value : refuse(name, value, oneOf(of))),
+  share(value, { most = 1 }, name) {
+    const isShare = typeof value === "number" && value >= 0 && value <= most;
+    return isShare ? value : refuse(name, value, `a number from 0 to ${most}`);
+  },
+  place(value, { least = 0, count = 0 }, name) {
+    if (!Number.isInteger(value)) return refuse(name, value, "a whole number");
+    return value <= least ? least : Math.min(value, Math.max(count - 1, least));
+  },
+  places: (value, limit, name) => places(list(value, name), limit, name),
+  names(value, { of = [], most = Number.POSITIVE_INFINITY }, name) {
+    const names = [...new Set(list(value, name))];
+    for (const one of names) if (!of.includes(/** @type {string} */ (one))) refuse(name, one, oneOf(of));
+    return names.length <= most ? names : refuse(name, value, `at most ${most} names`);
+  },
+  selected(value, limit, name) {
+    if (!isRecord(value)) return refuse(name, value, "lists by their kinds");
+    const { of = [] } = limit;
+    return Object.fromEntries(
+      Object.entries(value).map(([kind, some]) =>
+        of.includes(kind) ? [kind, places(list(some, name), limit, name)] : refuse(name, kind, oneOf(of)),
+      ),
+    );
+  },
+};
+
+/**
+ * @param {unknown} value
+ * @param {string} name
+ * @returns {unknown[]}
+ */
+const list = (value, name) => (Array.isArray(value) ? value : refuse(name, value, "a list"));
+
+/**
+ * @param {unknown[]} values
+ * @param {Limit} limit
+ * @param {string} name
+ */
+function places(values, { count = 0 }, name) {
+  for (const value of values)
+    if (!Number.isInteger(value) || Number(value) < 0 || Number(value) >= count)
+      refuse(name, value, count ? `whole numbers from 0 to ${count - 1}` : "empty: there are none");
+  return [...new Set(values)];
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @param {string} allowed
+ * @returns {never}
+ */
+function refuse(name, value, allowed) {
+  throw new Error(`${name} = ${cut(value)}: must be ${allowed}. Nothing was changed.`);
+}
+
+/** @param {string[]} names */
+const oneOf = (names) => `one of ${names.slice(0, 12).map(cut).join(", ")}${names.length > 12 ? ", …" : ""}`;
+
+/** @param {unknown} value */
+function cut(value) {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/** @param {unknown} value */
+const isRecord = (value) => typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,0 +1,58 @@
+// @ts-check
+// How far to trust a phrase's box, in words: whether it is there at all, what was never seen, where else it may be.
+
+/** @import { GroundedPhrase } from "./payloads.d.ts" */
+
+// Of the checkpoint that comes along, on validation scenes: see benchmarks/results/presence.json
+const [LIKELY, UNLIKELY] = [0.25, 0.05];
+const SAME = 0.5; // IoU
+export const PRESENCE =
+  "Presence is ITM's probability that the phrase belongs to what is in the box. A true phrase gets about a half: of three pairings in training one was true.";
+export const CANDIDATES =
+  "Candidates: where the box falls when random 30 % of the patches are hidden, in 24 tries; how many agree, and each box's presence. What agrees with the predicted box is not drawn.";
+
+/**
+ * "58 %", "<1 %"; – for what is missing
+ * @param {number | null} share
+ */
+export const percent = (share) => (share === null ? "–" : share < 0.01 ? "<1 %" : `${Math.round(100 * share)} %`);
+
+/** @param {number | null} presence */
+export function presenceText(presence) {
+  if (presence === null) return "";
+  const verdict = presence >= LIKELY ? "likely there" : presence < UNLIKELY ? "likely not there" : "doubtful";
+  return `Presence ${percent(presence)}: ${verdict}`;
+}
+
+/**
+ * What the words alone say against an answer, a line each
+ * @param {GroundedPhrase} answer
+ */
+export function wordDoubts({ never_seen, split }) {
+  const quoted = (/** @type {string[]} */ words) => words.map((word) => `“${word}”`).join(", ");
+  const lines = [];
+  if (never_seen?.length) lines.push(`Never seen in training: ${quoted(never_seen)}. The box is a guess.`);
+  for (const [word, pieces] of split ?? [])
+    lines.push(`Unknown to the tokenizer: “${word}”, which is read as ${pieces.join(" · ")}.`);
+  return lines;
+}
+
+/**
+ * The candidates that have a box, by number; `isNew`: it is another place than the predicted box
+ * @param {GroundedPhrase} answer
+ */
+export const numberedCandidates = ({ box: predicted, candidates }) =>
+  candidates.flatMap(({ box, share, presence }, i) =>
+    box ? [{ name: String(i + 1), box, share, presence, isNew: !predicted || overlap(box, predicted) < SAME }] : [],
+  );
+
+/**
+ * IoU of two boxes
+ * @param {number[]} a x, y, width, height
+ * @param {number[]} b
+ */
+export function overlap(a, b) {
+  const [w, h] = [0, 1].map((i) => Math.max(0, Math.min(a[i] + a[i + 2], b[i] + b[i + 2]) - Math.max(a[i], b[i])));
+  const union = a[2] * a[3] + b[2] * b[3] - w * h;
+  return union > 0 ? (w * h) / union : 0;
+}

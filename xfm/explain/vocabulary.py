@@ -1,0 +1,46 @@
+"""Which words a model has met beside pictures: of others it can only guess what they look like."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..data import Dataset
+from ..data.source import Source
+
+__all__ = ["SeenWords", "seen_words"]
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+@dataclass(frozen=True)
+class SeenWords:
+    """The words of the training pictures' texts, lower-cased, and names that were held out although their words were
+    not."""
+
+    words: frozenset[str]
+    held_out: tuple[str, ...] = ()
+
+    def never(self, phrase: str) -> list[str]:
+        """What of a phrase no text of a training picture has: names that were held out, then single words, each once,
+        lower-cased."""
+        text, found = phrase.lower(), list[str]()
+        for name in sorted(self.held_out, key=len, reverse=True):
+            pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
+            if re.search(pattern, text):
+                text = re.sub(pattern, " ", text)
+                found.append(name)
+        return list(dict.fromkeys([*found, *(word for word in _WORD.findall(text) if word not in self.words)]))
+
+
+def seen_words(data: Dataset) -> SeenWords:
+    """Of all sources with pictures. Reads the texts that a tokenizer is trained on: seconds for a drawn world, once."""
+    pictured = [s for s in data.sources if {"pairs", "regions"} & s.provides]
+    held_out = tuple(name.lower() for s in pictured for name in getattr(s, "unseen_names", ()))
+    return SeenWords(frozenset().union(*map(_words, pictured)), held_out)
+
+
+@lru_cache(maxsize=8)
+def _words(source: Source) -> frozenset[str]:
+    return frozenset(word for text in set(source.corpus()) for word in _WORD.findall(text.lower()))
