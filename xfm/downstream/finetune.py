@@ -30,6 +30,7 @@ from ..model import XFM
 from ..model.modes import eval_mode
 from ..objectives import build as build_model
 from ..passes import RANDOM, draws
+from ..progress import Progress
 from ..text import parse_json
 from ..train import Run, RunError, manifest
 from ..train.optimizer import parameter_groups, set_rate
@@ -41,7 +42,7 @@ from ..train.weights import load_into, packed_state
 from .task import Hidden, Item, Task
 from .tasks import TASKS
 
-__all__ = ["FinetuneConfig", "TaskRun", "Tuned", "finetune", "recipe"]
+__all__ = ["FinetuneConfig", "TaskRun", "Tuned", "controls", "finetune", "recipe", "train_to_end"]
 
 CONFIG, RESULTS = "finetune.json", "results.json"
 CHUNK = 64  # items at once where nothing is learnt
@@ -96,6 +97,26 @@ def recipe(task: str, run: str | Path, **changes: Any) -> FinetuneConfig:
         validate_every=100,
     )  # fmt: skip
     return FinetuneConfig(**{"task": task, "run": str(run), "train": train} | changes)
+
+
+def controls(config: FinetuneConfig) -> list[FinetuneConfig]:
+    """What the number must beat, at the same size and budget: no pre-training; of pictures with texts, either hidden."""
+    both = TASKS[config.task].family == "vision-language"
+    changes: list[dict[str, Any]] = [{"scratch": True}]
+    changes += [{"hidden": "pictures"}, {"hidden": "texts"}] if both else []
+    return [config.replace(change) for change in changes]
+
+
+def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bool = False) -> TaskRun:
+    """`finetune`, until it has its results."""
+    told: Progress | None = None
+    for record in finetune(config, root):
+        if progress:
+            told = told or Progress(config.task, record["of"], record["step"])
+            told.update(f"loss {record['loss']:.2f}")
+    if told:
+        told.close()
+    return TaskRun.of(config, root)
 
 
 class Tuned(nn.Module):
