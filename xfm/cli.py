@@ -1,4 +1,4 @@
-"""The command `xfm`: pretrain, finetune, study, evaluate, runs, data preview, data check, import-, export-checkpoint."""
+"""The command `xfm`: pretrain, finetune, study, evaluate, runs, data preview and check, import-, export-checkpoint."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .data.own import EMBEDDED
 from .data.readers import READERS
 from .data.sizing import own
 from .data.source import Split
-from .downstream.finetune import FinetuneConfig
-from .downstream.finetune import recipe as finetuning
+from .downstream.config import FinetuneConfig
+from .downstream.config import recipe as finetuning
 from .downstream.tasks import TASKS
 from .lab import CHECKPOINTS, checkpoints
 from .objectives import OBJECTIVES
@@ -118,14 +118,13 @@ class Finetune:
     """Also what the number must beat: the same without pre-training, without pictures, without texts."""
 
     def run(self) -> None:
-        from .downstream.finetune import TaskRun, controls, train_to_end
+        from .downstream.config import controls
+        from .downstream.finetune import TaskRun, train_to_end
         from .evaluation import format_lines
 
         results = []
         for config in [self.config, *(controls(self.config) if self.controls else ())]:
-            print(
-                f"{' '.join(filter(None, (config.task, config.variant)))}: into {TaskRun.of(config, self.root).folder}"
-            )
+            print(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
             results += train_to_end(config, self.root, progress=True).results()
         print(format_lines(results))
 

@@ -144,9 +144,10 @@ class Lab:
         return evaluate_run(self.run.folder, tasks, again)
 
     def finetune(self, task: str, root: str | Path = "runs", **changes: Any) -> TaskRun:
-        """The model, trained further for a task (`downstream.tasks.TASKS`) as `downstream.finetune.recipe` has it;
-        `changes`: fields of FinetuneConfig, as hidden="pictures". The handle has `results()` and the `tuned()` model."""
-        from .downstream.finetune import recipe, train_to_end
+        """The model, trained further for a task (`downstream.tasks.TASKS`) as `downstream.config.recipe` has it;
+        `changes`: fields of FinetuneConfig, as hidden="pictures". It has `results()` and the `tuned()` model."""
+        from .downstream.config import recipe
+        from .downstream.finetune import train_to_end
 
         return train_to_end(recipe(task, self.run.folder, **changes), root, progress=True)
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from xfm import cli
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
-from xfm.downstream.finetune import FinetuneConfig, TaskRun, Tuned, finetune, recipe
+from xfm.downstream.config import FinetuneConfig, controls, recipe
+from xfm.downstream.finetune import TaskRun, Tuned, finetune
 from xfm.downstream.task import Task
 from xfm.downstream.tasks import TASKS
 from xfm.lab import CHECKPOINTS
@@ -91,7 +93,7 @@ def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch
     scores = iter([0.9, 0.1])
     real = module._scores
 
-    def scored(tuned: Tuned, items: list, hidden: str) -> np.ndarray:
+    def scored(tuned: Tuned, items: list, hidden: Any) -> np.ndarray:
         if len(items) == 16:
             kept.append({n: t.clone() for n, t in tuned.state_dict().items()})
             return np.full(16, next(scores))
@@ -152,3 +154,20 @@ def test_a_damaged_state_is_refused_with_a_way_out(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:-100])
     with pytest.raises(RunError, match=r"state\.pt"):
         next(finetune(config(), tmp_path))
+
+
+def test_controls_are_of_what_a_task_reads() -> None:
+    assert [c.variant for c in controls(config("vqa"))] == ["scratch", "no_pictures", "no_texts"]
+    assert [c.variant for c in controls(config("lexname"))] == ["scratch"]
+
+
+def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--train.steps", "2", "--batch", "4", "--train.validate-every", "2", "--root", str(tmp_path)]
+    cli.main(["finetune", "concept", "demo", *short, "--controls"])
+    said = capsys.readouterr().out
+    assert "concept of a picture, scratch" in said and "most frequent" in said
+    assert (tmp_path / "pretrained@concept+scratch" / "seed0" / "results.json").is_file()
+    with pytest.raises(SystemExit, match="usage: xfm finetune TASK RUN_FOLDER"):
+        cli.main(["finetune", "concept"])
+    with pytest.raises(SystemExit, match=r"task = 'conept'.*did you mean 'concept'"):
+        cli.main(["finetune", "conept", "demo"])

@@ -6,14 +6,13 @@ are functions of (seed, step): a resume is exact.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import time
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from .. import seeding
 from ..config import TrainConfig
-from ..config_utils import ConfigError, build, changed, one_of, positive, require, to_tree, typed
+from ..config_utils import ConfigError, build, require, to_tree
 from ..evaluation.result import Result, bootstrap_interval, from_json, to_json
 from ..files import append_json_lines, read_json_lines
 from ..model import XFM
@@ -39,72 +38,15 @@ from ..train.run_lock import RunLock
 from ..train.setup import make_accelerator
 from ..train.signals import ending
 from ..train.weights import load_into, packed_state
+from .config import FinetuneConfig
 from .task import Hidden, Item, Task
 from .tasks import TASKS
 
-__all__ = ["FinetuneConfig", "TaskRun", "Tuned", "controls", "finetune", "recipe", "train_to_end"]
+__all__ = ["TaskRun", "Tuned", "finetune", "train_to_end"]
 
 CONFIG, RESULTS = "finetune.json", "results.json"
 CHUNK = 64  # items at once where nothing is learnt
 VALIDATED = 500  # items of the validation split, by which a step is chosen
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Everything that a fine-tuning depends on."""
-
-    task: str
-    run: str  # the pretrained run's folder
-    seed: int = 0
-    scratch: bool = False  # control: of the same size, without the pretrained weights
-    hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
-    frozen: bool = False  # only the head learns ("linear evaluation")
-    batch: int = 32
-    train: TrainConfig = field(default_factory=TrainConfig)
-
-    def __post_init__(self) -> None:
-        typed(self, "")
-        one_of("task", self.task, TASKS)
-        positive(self, "", "batch")
-        family = TASKS[self.task].family
-        needless = self.hidden and family != "vision-language"
-        require(not needless, "hidden", self.hidden, f"'' in {self.task}, which is of {family} alone")
-
-    def replace(self, changes: Mapping[str, Any]) -> FinetuneConfig:
-        """With dotted fields changed, as `RunConfig.replace`."""
-        return build(FinetuneConfig, changed(to_tree(self), changes, {}))
-
-    @property
-    def variant(self) -> str:
-        """What is other than plain fine-tuning: "scratch", "without pictures", ..."""
-        names = {"scratch": self.scratch, f"no_{self.hidden}": bool(self.hidden), "frozen": self.frozen}
-        return "+".join(name for name, there in names.items() if there)
-
-    @property
-    def fingerprint(self) -> str:
-        """Twelve hex digits that two configs share exactly when they end with the same weights."""
-        tree = to_tree(self)
-        for same in ("save_every", "probe_every"):  # validation chooses the weights
-            del tree["train"][same]
-        return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
-
-
-def recipe(task: str, run: str | Path, **changes: Any) -> FinetuneConfig:
-    """A minute or so at the demo's size: 300 steps of 32 items. `changes`: fields of FinetuneConfig."""
-    pretrained = Run.open(run).config.train
-    train = TrainConfig(
-        steps=300, lr=pretrained.lr / 3, warmup=30, precision=pretrained.precision, threads=1, save_every=100,
-        validate_every=100,
-    )  # fmt: skip
-    return FinetuneConfig(**{"task": task, "run": str(run), "train": train} | changes)
-
-
-def controls(config: FinetuneConfig) -> list[FinetuneConfig]:
-    """What the number must beat, at the same size and budget: no pre-training; of pictures with texts, either hidden."""
-    both = TASKS[config.task].family == "vision-language"
-    changes: list[dict[str, Any]] = [{"scratch": True}]
-    changes += [{"hidden": "pictures"}, {"hidden": "texts"}] if both else []
-    return [config.replace(change) for change in changes]
 
 
 def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bool = False) -> TaskRun:
@@ -366,7 +308,7 @@ def _results(tuned: Tuned, config: FinetuneConfig) -> list[Result]:
     usual, name = task.prior([item.target for item in task.items("train", 2000)])
     level = float(task.scores([usual] * len(items), targets).mean())
     scores = _scores(tuned, items, config.hidden)
-    own = groups if all(group is not None for group in groups) else None
+    own = np.array(groups) if all(group is not None for group in groups) else None
     interval = bootstrap_interval(scores, own, config.seed, "test", task.name)
     numbers = float(scores.mean()), *interval, len(items), level, name, 1.0
     return [Result(task.title, config.variant, task.metric, *numbers, config.seed, "test", family=task.family)]

@@ -24,7 +24,7 @@ QuestionKind = Literal["presence", "number", "size", "place", "neighbour"]
 KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 NUMBERS = ("zero", "one", "two", "three", "four")
 SIDES = ("to the left of", "to the right of", "above", "below")
-OPPOSITE = dict(zip(SIDES, ("to the right of", "to the left of", "below", "above"), strict=True))
+OPPOSITE: dict[str, str] = dict(zip(SIDES, ("to the right of", "to the left of", "below", "above"), strict=True))
 TRIES = 5000
 PATIENCE = 64  # right pictures that are tried beside a left one
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor
 
 from ... import seeding
 from ...data.source import Split
-from ...data.wordnet import Sentence, sentences
-from ...evaluation.tasks.sentence_pairs import draw_pairs, hypernym, same_synset
+from ...data.wordnet import sentences
 from ...model import XFM
 from ..heads import TextClassifier
 from ..task import Item, Task, TaskBatch
@@ -24,7 +22,6 @@ MOST = {
     "validation": 1000,
     "train": 6000,
 }  # a later one has no synset of an earlier one
-TruePairs = Callable[[Sequence[Sentence]], Iterator[tuple[Sentence, Sentence]]]
 
 
 class LabelledTexts(Task):
@@ -83,7 +80,7 @@ class SameSynset(LabelledTexts):
 
     @cached_property
     def by_split(self) -> dict[str, list[Item]]:
-        return _pairs(self.name, same_synset)
+        return _pairs("same_synset")
 
 
 class Hypernym(LabelledTexts):
@@ -94,13 +91,16 @@ class Hypernym(LabelledTexts):
 
     @cached_property
     def by_split(self) -> dict[str, list[Item]]:
-        return _pairs(self.name, hypernym)
+        return _pairs("hypernym")
 
 
-def _pairs(name: str, true_pairs: TruePairs) -> dict[str, list[Item]]:
-    found, used = dict[str, list[Item]](), set[str]()
+def _pairs(relation: str) -> dict[str, list[Item]]:
+    from ...evaluation.tasks import sentence_pairs  # late: scikit-learn takes a second
+
+    true_pairs, found, used = getattr(sentence_pairs, relation), dict[str, list[Item]](), set[str]()
     for split, most in MOST.items():
-        drawn = draw_pairs(seeding.rng("task", name, split), true_pairs(sentences(split)), most // 2, used)
+        rng = seeding.rng("task", relation, split)
+        drawn = sentence_pairs.draw_pairs(rng, true_pairs(sentences(split)), most // 2, used)
         used |= {s.synset for pair in drawn for s in (pair.first, pair.second)}
         found[split] = [Item((p.first.text, p.second.text), (), p.label, p.group) for p in drawn]
     return found
