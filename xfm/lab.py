@@ -20,6 +20,7 @@ from .train.checkpoint import imported
 
 if TYPE_CHECKING:
     from .data.source import Example, Split
+    from .downstream.finetune import TaskRun
     from .evaluation import Result
     from .explain import Attribution, AttributionInputs, Target, Trace
     from .guests.handle import GuestLab
@@ -141,6 +142,14 @@ class Lab:
         from .evaluation import evaluate_run
 
         return evaluate_run(self.run.folder, tasks, again)
+
+    def finetune(self, task: str, root: str | Path = "runs", **changes: Any) -> TaskRun:
+        """The model, trained further for a task (`downstream.tasks.TASKS`) as `downstream.config.recipe` has it;
+        `changes`: fields of FinetuneConfig, as hidden="pictures". It has `results()` and the `tuned()` model."""
+        from .downstream.config import recipe
+        from .downstream.finetune import train_to_end
+
+        return train_to_end(recipe(task, self.run.folder, **changes), root, progress=True)
 
     def inputs(
         self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None
