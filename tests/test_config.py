@@ -325,7 +325,7 @@ def other(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_fingerprint_tells_every_field_apart_that_training_depends_on(name: str) -> None:
-    run = ("name", "data.workers", "train.save_every", "train.validate_every", "train.probe_every")
+    run = ("name", "data.workers", "train.save_every", "train.validate_every", "train.probe_every", "train.keep")
     same = name in (*run, "train.strategy", "train.checkpoint_activations")
     assert (BASE.replace(other(name)).fingerprint == BASE.fingerprint) == same
 

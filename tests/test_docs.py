@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -274,7 +275,58 @@ def test_a_notebook_is_text_and_short_calls(path: Path) -> None:
     assert ours == ["import xfm", "import xfm_widgets as xw"]
     assert "docs/glossary.md" in prose
     assert 2 <= prose.count("<details>") <= 4 and prose.count("<details>") == prose.count("</details>")
-    assert re.search(r"^## (Conclusion|Where to go on)", prose, re.M) and re.search(r"^## Exercises", prose, re.M)
+    assert re.search(r"^## (Conclusion|What we found|Where to go on)", prose, re.M)
+    assert re.search(r"^## Exercises", prose, re.M)
+
+
+LESSONS = [path for path in NOTEBOOKS if path.name[:2] in ("01", "02", "03", "04", "06", "07", "08")]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
+def test_a_lesson_asks_first_says_what_was_found_and_what_to_try(path: Path) -> None:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    asked = [i for i, (kind, text) in enumerate(texts) if kind == "markdown" and "**Predict first.**" in text]
+    assert asked and all("?" in text or "Order" in text for _, text in (texts[i] for i in asked))
+    assert all(texts[i + 1][0] == "code" and cells[i + 1]["outputs"] for i in asked), "the answer comes next"
+    prose = "\n".join(text for kind, text in texts if kind == "markdown")
+    found, then = prose.index("\n## What we found"), prose.index("**Try next.**")
+    assert prose.index("**Predict first.**") < found < then < prose.index("## Exercises")
+
+
+def outputs_of(name: str) -> dict[str, list[dict[str, Any]]]:
+    """By cell."""
+    (path,) = (path for path in NOTEBOOKS if path.name.startswith(name))
+    return {cell["id"]: cell.get("outputs", []) for cell in json.loads(path.read_text("utf-8"))["cells"]}
+
+
+def test_what_the_stop_gradient_did_is_a_table() -> None:
+    (table,) = outputs_of("04")["conclusion"]
+    rows = "".join(table["data"]["text/html"])
+    assert rows.count("<tr") > 12
+    assert all(name in rows for name in ("which-loss", "effect", "p_holm", "verdict", "naming, accuracy"))
+
+
+def test_attribution_begins_with_a_clear_case_and_has_the_drums_as_its_counter_example() -> None:
+    outputs = outputs_of("07")
+    said = "".join(outputs["question"][0]["text"]).splitlines()
+    assert said[0].startswith("+0.88 the small rabbit to the right of the key")
+    assert all(line.startswith("-") for line in said[1:]), "what is not there is rejected"
+    cells = [*outputs]
+    assert cells.index("simple") < cells.index("drums") < cells.index("all")
+    shares = re.findall(r"is meant: ([.0-9]+)", "".join(outputs["drums-said"][0]["text"]))
+    shares = [float(share) for share in shares]
+    assert len(shares) == 3 and max(shares) < 0.5 and max(shares) - min(shares) > 0.3, "the methods disagree"
+
+
+def test_the_lessons_agree_on_colours_and_on_what_itm_was_trained_on() -> None:
+    prose = {path.name[:2]: path.read_text("utf-8") for path in NOTEBOOKS}
+    assert not [name for name, text in prose.items() if re.search("purple", text, re.I)]
+    assert all("lue (positive)" in prose[name] for name in ("06", "07", "08"))
+    streams = xfm.objectives.losses_by_stream(xfm.recipes.demo())
+    assert [stream for stream, losses in streams.items() if "itm" in losses] == ["pairs", "regions"]
+    assert "does this text fit this picture, or the patches of this box?" in prose["01"]
+    assert "on whole pictures with their captions, and on the *patches of a box*" in prose["07"]
 
 
 def test_the_package_has_the_checkpoint_that_the_pages_show() -> None:

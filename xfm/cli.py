@@ -1,4 +1,4 @@
-"""The command `xfm`: pretrain, study, evaluate, runs, data preview, data check, import- and export-checkpoint."""
+"""The command `xfm`: pretrain, finetune, study, evaluate, runs, data preview and check, import-, export-checkpoint."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from .data.own import EMBEDDED
 from .data.readers import READERS
 from .data.sizing import own
 from .data.source import Split
+from .downstream.config import FinetuneConfig
+from .downstream.config import recipe as finetuning
+from .downstream.tasks import TASKS
+from .lab import CHECKPOINTS, checkpoints
 from .objectives import OBJECTIVES
 from .progress import Progress
 from .text import printable
@@ -99,6 +103,30 @@ class Pretrain:
         print(f"\nReport: {write_report(run, gradients)} (its figures lie beside it, under figures/)")
         print("\nGo on: `make lab` opens the notebooks; `xfm pretrain demo+no_stop_gradient` ablates the stop, and")
         print("`xfm --help` shows what else there is (.venv/bin/xfm, where make installed it).")
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Fine-tune a finished run on a task, and say what the test split says. A finished one opens at once, an unfinished
+    one goes on."""
+
+    config: Annotated[FinetuneConfig, tyro.conf.arg(name="")]
+    """Every field can be changed, as in --train.steps 600."""
+    root: Path = ROOT
+    """Where run folders lie."""
+    controls: bool = False
+    """Also what the number must beat: the same without pre-training, without pictures, without texts."""
+
+    def run(self) -> None:
+        from .downstream.config import controls
+        from .downstream.finetune import TaskRun, train_to_end
+        from .evaluation import format_lines
+
+        results = []
+        for config in [self.config, *(controls(self.config) if self.controls else ())]:
+            print(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
+            results += train_to_end(config, self.root, progress=True).results()
+        print(format_lines(results))
 
 
 @dataclass(frozen=True)
@@ -279,6 +307,7 @@ COMMANDS = {
 }
 USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
        xfm pretrain own --data PATH...
+       xfm finetune TASK RUN_FOLDER [--controls --train.steps 600 ...]
        xfm study NAME|FOLDER|SPEC [--workers 2]
        xfm evaluate RUN_FOLDER
        xfm runs [ROOT] [--verify]
@@ -287,7 +316,7 @@ USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 .
        xfm import-checkpoint FILE --tokenizer DIR --out RUN
        xfm export-checkpoint RUN --out FILE
 
-Each explains itself with --help. Recipes: {recipes}. Changes: {changes}."""
+Each explains itself with --help. Recipes: {recipes}. Changes: {changes}. Tasks: {tasks}."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -313,7 +342,7 @@ def _lines(said: object) -> str:
     return "\n".join(map(printable, str(said).split("\n")))
 
 
-Command = Pretrain | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint
+Command = Pretrain | Finetune | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint
 
 
 def parse(argv: list[str]) -> Command:
@@ -328,15 +357,29 @@ def parse(argv: list[str]) -> Command:
         recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
         default = Pretrain(recipe, _with_losses(recipes.get(recipe), argv))
         return tyro.cli(Pretrain, prog="xfm pretrain", args=argv[1:] if len(argv) > 1 else [recipe], default=default)
+    if argv[:1] == ["finetune"]:
+        return _finetune(argv[1:])
     for name, command in COMMANDS.items():
         words = name.split()
         if argv[: len(words)] == words:
             return tyro.cli(command, prog=f"xfm {name}", args=argv[len(words) :])
-    usage = USAGE.format(recipes=", ".join(recipes.RECIPES), changes=", ".join(recipes.changes()))
+    names = {"recipes": recipes.RECIPES, "changes": recipes.changes(), "tasks": TASKS}
+    usage = USAGE.format(**{what: ", ".join(each) for what, each in names.items()})
     if argv in (["-h"], ["--help"]):
         print(usage)
         sys.exit(0)
     sys.exit(usage)
+
+
+def _finetune(argv: list[str]) -> Finetune:
+    """The task and the run are words; the recipe for both is the default of the options."""
+    named = [*(word for word in argv[:2] if not word.startswith("-"))]
+    if len(named) < 2 and not {"-h", "--help"} & {*argv}:
+        sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
+    task, folder = [*named, *(next(iter(TASKS)), "demo")[len(named) :]]
+    path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
+    default = Finetune(finetuning(task, path))
+    return tyro.cli(Finetune, prog="xfm finetune TASK RUN_FOLDER", args=argv[len(named) :], default=default)
 
 
 def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:

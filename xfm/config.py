@@ -283,6 +283,7 @@ class TrainConfig:
     save_every: int = 200  # steps
     validate_every: int = 200  # steps (0: never)
     probe_every: int = 0  # steps (0: never): what the objectives do to the encoders, into probes.jsonl
+    keep: int = 0  # steps (0: never): a copy of the weights alone stays in the run's folder, for views through a run
 
     def __post_init__(self) -> None:
         typed(self, "train.")
@@ -296,6 +297,7 @@ class TrainConfig:
             "threads",
             "validate_every",
             "probe_every",
+            "keep",
             zero=True,
         )
         for name in ("beta1", "beta2"):
@@ -394,7 +396,7 @@ class RunConfig:
             for later in fields:
                 if tree[group][later] == defaults[group][later]:
                     del tree[group][later]
-        for same in ("save_every", "validate_every", "probe_every", "checkpoint_activations", "strategy"):
+        for same in ("save_every", "validate_every", "probe_every", "keep", "checkpoint_activations", "strategy"):
             del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 

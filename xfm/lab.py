@@ -20,6 +20,7 @@ from .train.checkpoint import imported
 
 if TYPE_CHECKING:
     from .data.source import Example, Split
+    from .downstream.finetune import TaskRun
     from .evaluation import Result
     from .explain import Attribution, AttributionInputs, Target, Trace
     from .guests.handle import GuestLab
@@ -142,6 +143,14 @@ class Lab:
 
         return evaluate_run(self.run.folder, tasks, again)
 
+    def finetune(self, task: str, root: str | Path = "runs", **changes: Any) -> TaskRun:
+        """The model, trained further for a task (`downstream.tasks.TASKS`) as `downstream.config.recipe` has it;
+        `changes`: fields of FinetuneConfig, as hidden="pictures". It has `results()` and the `tuned()` model."""
+        from .downstream.config import recipe
+        from .downstream.finetune import train_to_end
+
+        return train_to_end(recipe(task, self.run.folder, **changes), root, progress=True)
+
     def inputs(
         self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None
     ) -> AttributionInputs:
@@ -162,6 +171,16 @@ class Lab:
         from . import explain
 
         return explain.trace(self.model, self.tokenizer, image, text, target, **options)
+
+    def traces(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> dict[int, Trace]:
+        """`trace` by each step whose weights the run has kept (`train.keep`): what TraceExplorer slides through."""
+        from . import explain
+
+        allowed = "1 or more in the run's config: set it and train again, and weights are kept on the way"
+        require(bool(steps := self.run.kept()), "train.keep", self.config.train.keep, allowed)
+        return {
+            step: explain.trace(self.run.model(step), self.tokenizer, image, text, target, **options) for step in steps
+        }
 
     def attribute(
         self,

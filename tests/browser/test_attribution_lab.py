@@ -41,7 +41,7 @@ def scores(shown, target: str) -> list[str]:
 def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebook):
     book = notebook(CELL)
     shown = book.view()
-    picture = shown.get_by_role("group", name="gradients, for itc").locator("canvas[role]")
+    picture = shown.get_by_role("group", name="gradients, for itc").locator("canvas[role=application]")
     picture.click(position={"x": 60, "y": 60})
     book.until("view.removed_objects", ["the lion"])
     book.until("view.scores['after']['itm']", 1.0)
@@ -65,7 +65,14 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     shown.get_by_role("checkbox", name="attention").uncheck()
     book.until("view.methods", ["gradients"])
     assert shown.locator(".xfm-panel h4").all_text_contents() == ["gradients", "gradients"]
-    assert shown.locator("td:has-text('0.80 ▼')").count() == 1  # better than random, not than centre
+    first = shown.get_by_role("group", name="gradients, for itm")
+    said = "Trust with care: finds the object better than random and centre by 0 of 1 scores"
+    assert first.locator(".xfm-verdict").inner_text().startswith(said)
+    assert shown.locator("td:has-text('0.80 ▼'):visible").count() == 0  # folded
+    first.get_by_text("the scores").click()
+    assert shown.locator("td:has-text('0.80 ▼'):visible").count() == 1  # better than random, not than centre
+    assert first.get_by_role("img", name="the picture itself").is_visible()
+    assert first.get_by_text("in a unit of its own").is_visible()
     assert shown.locator("[data-word='1']").first.text_content() == f"−{HOSTILE}"
     book.python("setattr(view, 'removed_patches', [0, 1, 2, 3])")
     alert = shown.get_by_role("alert").filter(has_text="RuntimeError: nothing is left of <img")
@@ -102,7 +109,7 @@ view = xw.AttributionLab(np.zeros((8, 8, 3), np.uint8), words, [one])
 view
 """)
     shown = book.view()
-    shown.get_by_role("group", name="zero, for itm").locator("canvas[role]").click()
+    shown.get_by_role("group", name="zero, for itm").locator("canvas[role=application]").click()
     book.until("view.removed_patches", [0])
     assert "without `rescore` no score is computed" in shown.locator(".xfm-scores").inner_text()
     shown.get_by_text("The same as a table").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -124,7 +125,31 @@ def test_what_is_missing_is_said_and_a_long_text_stays_small(offline, tmp_path):
     page.get_by_label("Attention of").select_option("words → words, fusion")
     page.locator("[role=option]:visible").first.click()
     assert numbers(page, 0) == ["100.0"]
+    steady(offline(xw.TraceExplorer(example(1), token=3).to_html(tmp_path / "one.html")))
     long = example(1, tuple(f"word{i}" for i in range(197)), grid=14)
     page = offline(xw.TraceExplorer(long, map="language").to_html(tmp_path / "long.html"))
     page.locator("[role=option]:visible").nth(100).click()
     assert page.evaluate("document.querySelectorAll('*').length") < 2000
+
+
+def steady(page: Any) -> None:
+    """What is pointed at is said on the screen, and nothing moves for it; words are joined by lines."""
+    places = "[...document.querySelectorAll('.xfm-panel, .xfm-panel > *, [role=option]')].map(e => e.offsetTop)"
+    before = page.evaluate(places)
+    picture = page.locator("[aria-roledescription='patches of a picture']:visible").first
+    picture.hover(position={"x": 250, "y": 30})
+    value = page.locator(".xfm-value:visible").first
+    assert re.fullmatch(r"patch 3 [(]row 1, column 4[)]: [0-9.]+ %", value.inner_text())
+    assert page.evaluate(places) == before
+    page.locator("[role=option]:visible").nth(7).hover()  # the longest
+    assert page.evaluate(places) == before
+    assert page.get_by_role("img", name="the picture itself").first.is_visible()
+    matrix = page.get_by_role("img", name="A matrix, 9 words down and 17 patches across")
+    matrix.hover(position={"x": 120, "y": 30})
+    page.get_by_text(re.compile("“<s>” → .*: [0-9.]+ %")).wait_for()
+    assert page.evaluate(places) == before
+    page.get_by_label("Attention of").select_option("words → words, fusion")
+    page.get_by_label("drawn as").select_option("lines between words")
+    assert page.locator(".xfm-lines line").count() > 9 and page.locator(".xfm-lines text").count() == 18
+    page.get_by_role("combobox", name="heads", exact=True).select_option("rollout")
+    page.get_by_text(re.compile("adds up to [0-9]+ %; [0-9]+ % from the picture")).wait_for()

@@ -22,7 +22,7 @@ KINDS = {"same synset": sentence_pairs.same_synset, "hypernym": sentence_pairs.h
 def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(
     task: str, context: EvalContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = {(a.text, b.text) for split in ("train", "test") for a, b in KINDS[task](context, split)}
+    true = {(a.text, b.text) for split in ("train", "test") for a, b in KINDS[task](context.source.sentences(split))}
     noise = seeding.rng("noise")
     stubs = {
         "knows": lambda _, samples: np.array([[float(sample in true)] for sample in samples]),
@@ -42,10 +42,12 @@ def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(
 @pytest.mark.parametrize("task", KINDS)
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_neither_text_alone_tells_the_answer(task: str, split: str, context: EvalContext) -> None:
-    truths = dict.fromkeys(KINDS[task](context, split))
+    truths = dict.fromkeys(KINDS[task](context.source.sentences(split)))
     tested = sentence_pairs.draw_pairs(context.rng("tested"), truths, 400)
     used = {s.synset for p in tested for s in (p.first, p.second)}
-    trained = sentence_pairs.draw_pairs(context.rng("trained"), KINDS[task](context, "train"), 600, used)
+    trained = sentence_pairs.draw_pairs(
+        context.rng("trained"), KINDS[task](context.source.sentences("train")), 600, used
+    )
     assert len(tested) > 600 and len(trained) > 1000
     assert used.isdisjoint(s.synset for p in trained for s in (p.first, p.second))
     for some in (tested, trained):

@@ -12,7 +12,7 @@ from torch import Tensor
 from xfm import recipes, seeding
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.explain.attribution import METHODS, attribute
+from xfm.explain.attribution import METHODS, SHARE, TARGET, attribute, plain_method
 from xfm.explain.inputs import AttributionInputs, make_inputs, scene_inputs
 from xfm.explain.methods import attention_methods
 from xfm.explain.tracing import capture_attention
@@ -252,5 +252,44 @@ def test_a_model_that_diverged_explains_nothing():
     broken = build(CONFIG)
     with torch.no_grad():
         broken.fusion.layers[0].mlp.fc1.weight.fill_(float("nan"))
-    with pytest.raises(ConfigError, match="saliency = 'NaN or infinite'"):
+    with pytest.raises(ConfigError, match="the method 'saliency', pieces = 'NaN or infinite'"):
         attribute(make_inputs(broken, TOKENIZER, SCENE.image, "a cat"), "saliency")
+
+
+def zeros(inputs: AttributionInputs) -> tuple[Tensor, Tensor]:
+    return torch.zeros(len(inputs.pieces)), torch.zeros(len(inputs.patches))
+
+
+WRONG = {
+    "swapped": (lambda text, patches: (patches, text), r"pieces.shape = \(36,\): must be \({L},\)"),
+    "a grid": (lambda text, patches: (text, patches.view(6, 6)), r"patches.shape = \(6, 6\): must be \(36,\)"),
+    "a pooled patch": (lambda text, patches: (text, torch.cat([patches, patches[:1]])), r"\(37,\): must be \(36,\)"),
+    "a scalar": (lambda text, patches: (text, patches.sum()), r"patches.shape = \(\): must be \(36,\)"),
+    "one row": (lambda text, patches: patches, "'of type Tensor': must be two rows"),
+    "three rows": (lambda text, patches: (text, patches, patches), "'3 of them': must be two rows"),
+    "nothing": (lambda text, patches: None, "'of type NoneType': must be two rows"),
+    "words": (lambda text, patches: (text, ["a"] * 36), "patches = .*: must be numbers"),
+    "none in it": (lambda text, patches: (None, patches), "pieces = None: must be numbers"),
+    "NaN": (lambda text, patches: (text, patches / 0), "patches = 'NaN or infinite': must be finite"),
+    "infinite": (lambda text, patches: (text + float("inf"), patches), "pieces = 'NaN or infinite': must be finite"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_a_new_method_returns_is_checked(inputs, case):
+    wrong, said = WRONG[case]
+    said = said.replace("{L}", str(len(inputs.pieces)))
+    with pytest.raises(ConfigError, match=rf"the method 'of my own'.*{said}"):
+        attribute(inputs, "of my own", own=plain_method(lambda asked: wrong(*zeros(asked))))
+
+
+@pytest.mark.parametrize("like", [lambda t: t, lambda t: t.numpy(), lambda t: t.tolist(), lambda t: t.double()])
+def test_a_new_method_may_return_any_kind_of_numbers(inputs, like):
+    found = attribute(inputs, "mine", own=plain_method(lambda asked: tuple(like(t) for t in zeros(asked)), unit="px"))
+    assert (found.method, found.unit, found.text.dtype, found.patches.shape) == ("mine", "px", torch.float32, (36,))
+
+
+def test_only_numbers_of_one_unit_are_said_to_be():
+    units = {unit: {name for name, m in METHODS.items() if m.unit == unit} for unit in (TARGET, SHARE)}
+    assert units[SHARE] == {"raw attention", "rollout"}
+    assert units[TARGET] == {name for name, m in METHODS.items() if m.signed}

@@ -83,7 +83,7 @@ def test_a_part_of_the_batch_stands_for_the_whole(monkeypatch) -> None:
 
 def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    cli.main(["pretrain", "smoke+stage1", "--dry-run", "--flow.mim-target", "frozen"])
+    cli.main(["pretrain", "smoke+stage1", "--dry-run", "--flow.mim-target", "frozen", "--train.keep", "5"])
     printed = capsys.readouterr().out
     model = build(SMOKE)
     assert f"{sum(p.numel() for p in model.parameters()):,}: vision " in printed
@@ -94,6 +94,7 @@ def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys) -> N
         "on this machine (fp32): ",
         "the mean of 20, at ",
         "stage 1, 4 steps",
+        f"B for the weights of {-(-SMOKE.train.steps // 5)} earlier steps",
     ):
         assert said in printed, printed
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import xfm_widgets as xw
 from xfm import recipes
 from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.explain.attribution import Attribution
+from xfm.explain.attribution import Attribution, Method
 from xfm.explain.faithfulness import FaithfulnessReport
-from xfm.explain.inputs import scene_inputs
+from xfm.explain.inputs import AttributionInputs, scene_inputs
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.objectives import build
+from xfm_widgets.attributions import verdict
 
 WORDS = TokenAxis(("<s>", "li", "on", "here", "</s>"), (-1, 0, 0, 1, -1), ("lion", "here"))
 IMAGE = np.full((8, 8, 3), 200, np.uint8)
@@ -94,7 +96,7 @@ def test_an_export_knows_each_single_removal(tmp_path: Path):
         "objects": {"a lion": {"itm": 1.0, "itc": 1.0}},
     }
     assert state["scores"]["after"] == {"itm": -98.0, "itc": 0.0}
-    assert len(page.encode()) < 60_000
+    assert len(page.encode()) < 100_000
     many = {f"object {i}": MASK for i in range(60)}
     wide = xw.AttributionLab(IMAGE, WORDS, [found("a")], objects=many, rescore=rescore)
     wide.to_html(tmp_path / "b.html")
@@ -144,6 +146,70 @@ def test_of_questions_it_scores_as_they_do():
         alone = q.masked_scores(~q.object_patches()[name][None], pieces[None]).item()
         assert view.scores["after"][q.target.name] == pytest.approx(alone)
         assert view.scores["before"][q.target.name] == pytest.approx(q.score())
+    grow(view, asked)
     other = scene_inputs(model, tokenizer, data.world.scene("test", 0), "itm")
     with pytest.raises(ConfigError, match="one picture and one text"):
         xw.AttributionLab.of([asked[0], other])
+
+
+def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
+    """Methods are added in place: of METHODS from the page or by name, and of one's own, which are checked."""
+
+    def bright(inputs: AttributionInputs) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(inputs.pieces)), torch.arange(len(inputs.patches)).float()
+
+    assert view.add("bright patches", bright) is view
+    assert view.methods == ["saliency", "occlusion", "bright patches"] == view.payload["methods"]
+    assert [a.target for a in view.shown() if a.method == "bright patches"] == ["itm", "itc"]
+    drawn = [f for f in view.payload["found"] if f["method"] == "bright patches"]
+    assert len(drawn) == 2 and all(len(f["trust"]) > 6 and f["verdict"] for f in drawn)
+    view.add("bright patches", Method(lambda inputs, seed, progress: bright(inputs), signed=True))  # the cell run again
+    assert len(view.payload["found"]) == 6 and view.payload["found"][-1]["signed"]
+    assert "rollout" in view.payload["more"] and not {"shapley", "saliency"} & {*view.payload["more"]}
+    view._handle_custom_msg({"do": "add", "of": "rollout"}, [])
+    assert view.methods[-1] == "rollout" and "rollout" not in view.payload["more"]
+    before = view.payload
+    view._handle_custom_msg({"do": "add", "of": "no such"}, [])
+    view._handle_custom_msg({"do": "add", "of": "object"}, [])
+    with pytest.raises(ConfigError, match=r"the method 'wrong', patches.shape = \(3,\): must be \(36,\)"):
+        view.add("wrong", lambda inputs: (torch.zeros(len(inputs.pieces)), torch.zeros(3)))
+    with pytest.raises(ConfigError, match="name = 'saliency': must be another one"):
+        view.add("saliency", bright)
+    with pytest.raises(ConfigError, match=r"method = 'roll out': must be one of .*'rollout'"):
+        view.add("roll out")
+    assert view.payload == before
+    for i in range(4):
+        view.add(f"number {i}", bright)
+    assert len(view.methods) == 6 and view.methods[-1] == "number 3"
+
+
+def test_a_lab_without_questions_says_who_can_add():
+    assert lab().payload["more"] == []
+    with pytest.raises(ConfigError, match=r"add = 'mine': must be called on what AttributionLab.of has made"):
+        lab().add("mine", lambda inputs: None)
+
+
+BASES = {"random": {"pointing game": 0.5, "mass in mask": 0.5}, "centre": {"pointing game": 0.5, "mass in mask": 0.6}}
+GOOD = {"pointing game": 1.0, "mass in mask": 0.9, "insertion, image": 2.0, "deletion, image": -3.0, "infidelity": 0.2}
+VERDICTS = [
+    (
+        GOOD,
+        "Can be trusted here: finds the object better than random and centre by 2 of 2 scores, what it ranks first "
+        "matters more to the model than the rest, its numbers explain 80% of what masking does.",
+    ),
+    (GOOD | {"infidelity": 0.9}, "Trust with care: .*, its numbers explain 10% of what masking does."),
+    (GOOD | {"mass in mask": 0.55, "pointing game": 0.5}, "Trust with care: .* by 0 of 2 scores, .*"),
+    (
+        {"insertion, image": -1.0, "deletion, image": 2.0, "infidelity": 1.0},
+        "Cannot be trusted here: what it ranks first does not matter more .*, its numbers explain 0% .*",
+    ),
+    (GOOD | {"infidelity": float("nan")}, "Can be trusted here: [^:]*than the rest."),
+    ({}, "Trust was not measured."),
+    ({"insertion, image": 1.0}, "Trust was not measured."),
+]
+
+
+@pytest.mark.parametrize(("scores", "said"), VERDICTS)
+def test_trust_is_one_sentence(scores, said):
+    assert re.fullmatch(said, verdict(FaithfulnessReport("a", scores, BASES, None)))
+    assert verdict(None) == "Trust was not measured."

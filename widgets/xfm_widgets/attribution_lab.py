@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import traitlets
@@ -22,7 +22,7 @@ from .choices import Flag, Names, Place, Places, Share, told
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xfm.explain.attribution import Attribution
+    from xfm.explain.attribution import Attribution, Method
     from xfm.explain.faithfulness import FaithfulnessReport
     from xfm.explain.inputs import AttributionInputs
     from xfm.explain.token_axes import TokenAxis
@@ -52,8 +52,8 @@ class AttributionLab(View):
 
     methods = Names(of=lambda view: view._all("method"), most=SHOWN)  # those that are shown
     targets = Names(of=lambda view: view._all("target"))
-    opacity = Share(0.75)  # of the numbers over the picture
-    shared_scale = Flag(False)  # one colour scale a target, not one a method
+    opacity = Share(0.85)  # of the largest numbers over the picture; smaller ones let more of it through
+    shared_scale = Flag(False)  # one colour scale for a target's methods of one unit, not one a method
     removed_words = Places(of=lambda view: len(view._words.words))
     removed_objects = Names(of=lambda view: view._covers)
     removed_patches = Places(of=lambda view: view._grid**2)  # besides those of objects
@@ -83,6 +83,7 @@ class AttributionLab(View):
         allowed = f"none, or {len(attributions)}: one an attribution"
         require(len(reports) == len(attributions), "faithfulness_report", len(reports), allowed)
         self._image, self._words, self._score = pixels(image), words, rescore
+        self._inputs: list[AttributionInputs] = []  # that `add` asks
         self._grid = attributions[0].grid.grid if attributions else 1
         side, sizes = len(self._image), (self._grid**2, len(words.pieces))
         fits = self._image.shape == (side, side, 3) and side % self._grid == 0
@@ -93,23 +94,23 @@ class AttributionLab(View):
         masks = checked_masks(objects, side)
         pairs = [(a, report) for a, report in zip(attributions, reports, strict=True) if is_finite(a)]
         dropped = [f"{a.method} for {a.target}" for a in attributions if not is_finite(a)]
-        self._attributions = [a for a, _ in pairs]
+        self._pairs = pairs
         self._covers = {name: covered(mask, self._grid) for name, mask in masks.items()}
         methods, targets = self._all("method"), self._all("target")
         payload = {
             "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
-            "owner": list(words.owner), "methods": methods, "targets": targets, "most": SHOWN,
+            "owner": list(words.owner), "targets": targets, "most": SHOWN,
             "units": {t: UNITS.get(t.partition(" ")[0], "") for t in targets}, "can": rescore is not None,
-            "found": [packed(a, report) for a, report in pairs],
             "objects": [{"name": name, "mask": np.packbits(mask).tobytes(),
                          "patches": np.flatnonzero(self._covers[name]).tolist()} for name, mask in masks.items()],
+            **self._found(),
         }  # fmt: skip
         bad = f"Left out, since NaN or infinite: {', '.join(dropped)}. " if dropped else ""
-        none = "" if self._attributions else "No attribution to show: AttributionLab.of(questions, methods) makes them."
+        none = "" if pairs else "No attribution to show: AttributionLab.of(questions, methods) makes them."
         traits = {"methods": methods[:SHOWN], "targets": targets} | traits
         super().__init__(payload, **traits)
         self._standing = (bad + none).strip()
-        self._before = {a.target: finite(a.score) for a in self._attributions}
+        self._before = {a.target: finite(a.score) for a, _ in pairs}
         self._removed: dict[str, Any] | None = None
         self._after: dict[str, float | None] = {}
         if rescore is not None:
@@ -152,7 +153,56 @@ class AttributionLab(View):
             reports = [faithfulness_report(i, attribution, seed, sensitive) for i, attribution in pairs]
         attributions = [attribution for _, attribution in pairs]
         traits = {"credit": first.credit} | traits
-        return cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
+        view = cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
+        view._inputs = all_inputs
+        view.tell(payload=cast(dict[str, Any], view.payload) | view._found())
+        return view
+
+    def add(
+        self, name: str, method: Callable[[AttributionInputs], Any] | Method | None = None, seed: int = 0
+    ) -> AttributionLab:
+        """Attributes all questions by one more method, and shows it: one of METHODS, or under a name of its own a
+        function from `AttributionInputs` to numbers for pieces (L,) and patches (P,), or a `Method`, which can say that
+        they are signed. A name of one's own may be used again: the newer one stays.
+
+        ConfigError in a view that `of` has not made, for a name that METHODS has, and as `attribute` raises it.
+        """
+        from xfm.explain.attribution import METHODS, Method, attribute, plain_method
+        from xfm.explain.faithfulness import faithfulness_report
+        from xfm.model.modes import eval_mode
+
+        require(bool(self._inputs), "add", name, "called on what AttributionLab.of has made: it has the questions")
+        require(isinstance(name, str) and bool(name), "name", name, "the method's name")
+        require(method is None or name not in METHODS, "name", name, "another one: explain.METHODS has a method of it")
+        own = method if method is None or isinstance(method, Method) else plain_method(method)
+        with eval_mode(self._inputs[0].model):
+            found = [attribute(i, name, seed, own=own) for i in self._inputs]
+            reports = [
+                faithfulness_report(i, a, seed, sensitive=False) for i, a in zip(self._inputs, found, strict=True)
+            ]
+        kept = [pair for pair in self._pairs if pair[0].method != name]
+        self._pairs = [*kept, *zip(found, reports, strict=True)]
+        self.tell(payload=cast(dict[str, Any], self.payload) | self._found())
+        self.methods = [*[m for m in self.methods if m != name][: SHOWN - 1], name]
+        return self
+
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"add": self._add_asked}
+
+    def _add_asked(self, name: str) -> None:
+        if name in cast(dict[str, Any], self.payload)["more"]:
+            with self.reporting():
+                self.add(name)
+            self.message = self.message or self._standing
+
+    def _found(self) -> dict[str, Any]:
+        """The part of the payload that grows with `add`."""
+        from xfm.explain.attribution import METHODS
+
+        methods = self._all("method")
+        quick = [name for name, method in METHODS.items() if not method.slow and name not in methods]
+        found = [packed(a, report) for a, report in self._pairs]
+        return {"methods": methods, "found": found, "more": quick if self._inputs else []}
 
     def scores_without(
         self, words: Iterable[int] = (), objects: Iterable[str] = (), patches: Iterable[int] = ()
@@ -183,12 +233,10 @@ class AttributionLab(View):
 
     def _all(self, name: str) -> list[str]:
         """The methods, or the targets, of all attributions."""
-        return list(dict.fromkeys(getattr(a, name) for a in self._attributions))
+        return list(dict.fromkeys(getattr(a, name) for a, _ in self._pairs))
 
     def shown(self) -> list[Attribution]:
-        return [
-            a for t in self.targets for m in self.methods for a in self._attributions if (a.target, a.method) == (t, m)
-        ]
+        return [a for t in self.targets for m in self.methods for a, _ in self._pairs if (a.target, a.method) == (t, m)]
 
     def data(self) -> pd.DataFrame:
         """A row a word and a patch of each attribution that is shown."""

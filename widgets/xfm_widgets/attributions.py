@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xfm.explain.attribution import Attribution
     from xfm.explain.faithfulness import FaithfulnessReport
 
-__all__ = ["by_word", "checked_masks", "covered", "finite", "is_finite", "number", "packed"]
+__all__ = ["by_word", "checked_masks", "covered", "finite", "is_finite", "number", "packed", "verdict"]
 
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
 
@@ -41,11 +41,58 @@ def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
         "method": a.method,
         "target": a.target,
         "signed": a.signed,
+        "unit": a.unit,
         "gap": finite(a.gap),
+        "verdict": verdict(report),
         "trust": rows,
         "patches": a.patches.numpy().astype("<f4").tobytes(),
         "words": by_word(a).astype("<f4").tobytes(),
     }
+
+
+def verdict(report: FaithfulnessReport | None) -> str:
+    """What the scores say of an attribution, in one sentence. Up to three things are asked: whether it finds the object
+    better than every baseline, whether what it ranks first matters more, and whether it explains half of the changes
+    under masking. A score that is not finite says nothing."""
+    known = {name: value for name, value in (report.scores if report else {}).items() if math.isfinite(value)}
+    parts = [_found(known, report.baselines) if report else None, _ordered(known), _explained(known)]
+    said = [part for part in parts if part is not None]
+    if not said:
+        return "Trust was not measured."
+    good = sum(ok for ok, _ in said)
+    head = "Can be trusted here" if good == len(said) else "Trust with care" if good else "Cannot be trusted here"
+    return f"{head}: {', '.join(text for _, text in said)}."
+
+
+def _found(scores: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> tuple[bool, str] | None:
+    """Whether most scores against ground truth are better than all baselines'."""
+    judged = [
+        all(value > b[name] for b in beside)
+        for name, value in scores.items()
+        if name in SCORES and SCORES[name].truth and (beside := [b for b in baselines.values() if name in b])
+    ]
+    if not judged:
+        return None
+    won, names = sum(judged), " and ".join(baselines)
+    return 2 * won > len(judged), f"finds the object better than {names} by {won} of {len(judged)} scores"
+
+
+def _ordered(scores: Mapping[str, float]) -> tuple[bool, str] | None:
+    """Whether the target stays higher while what is ranked first is inserted than while it is deleted."""
+    pairs = [(f"insertion, {side}", f"deletion, {side}") for side in ("image", "text")]
+    gains = [scores[more] - scores[less] for more, less in pairs if more in scores and less in scores]
+    if not gains:
+        return None
+    ok = all(gain > 0 for gain in gains)
+    return ok, f"what it ranks first {'matters' if ok else 'does not matter'} more to the model than the rest"
+
+
+def _explained(scores: Mapping[str, float]) -> tuple[bool, str] | None:
+    """Whether the numbers explain half at least of what masking does to the target."""
+    if "infidelity" not in scores:
+        return None
+    share = max(0.0, 1 - scores["infidelity"])
+    return share >= 0.5, f"its numbers explain {share:.0%} of what masking does"
 
 
 def by_word(a: Attribution) -> np.ndarray:

@@ -135,10 +135,10 @@ class View(anywidget.AnyWidget):
         """The page of `to_html` in a frame of `height` pixels, for wherever HTML is shown, and which may do no more."""
         return Embedded(self._page(model), type(self).__name__, height)
 
-    def _page(self, model: bool) -> str:
+    def _page(self, model: bool = False) -> str:
         return PAGE.format(css=str(self._css), **self._parts("offline", model))
 
-    def _parts(self, function: str, model: bool) -> dict[str, str]:
+    def _parts(self, function: str, model: bool = False) -> dict[str, str]:
         """Of a page or a module: what calls a function of offline.js."""
         kernel = self._kernel() if model else ""
         require(bool(kernel) or not model, "model", model, f"False: {self._WITHOUT_MODEL}")

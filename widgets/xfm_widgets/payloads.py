@@ -131,7 +131,9 @@ class DrawnAttribution(TypedDict):
     method: str
     target: str
     signed: bool
+    unit: str  # "the target's unit", "share of attention", ...; "": its own
     gap: float | None
+    verdict: str  # what the scores say, in a sentence
     trust: list[Trusted]
     patches: bytes  # float32
     words: bytes  # float32
@@ -160,6 +162,7 @@ class AttributionLabPayload(TypedDict):
     most: int  # methods at once
     units: dict[str, str]
     can: bool  # Python computes scores after a removal
+    more: list[str]  # methods that Python can add
     found: list[DrawnAttribution]
     objects: list[LabObject]
 

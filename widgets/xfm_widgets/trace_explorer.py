@@ -18,9 +18,9 @@ from xfm.text import shown
 
 from . import figures
 from .base import View, encodable
-from .choices import Flag, Name, Option, Place, told
+from .choices import Flag, Name, Option, Place, Share, told
 from .figures import AttentionSide
-from .traces import MAPS, finite, measured, packed, patch_names, rollouts, size
+from .traces import MAPS, finite, made_of, measured, packed, patch_names, rollouts, size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +52,8 @@ class TraceExplorer(View):
     b = Name(of=lambda view: view._traces)
     shown = Option(("A", "B", "A−B"), "A")
     sort = Option(("layer", "entropy", "mass"), "layer")
+    detail = Option(("matrix", "lines"), "matrix")  # what is chosen, large; lines: between words
+    opacity = Share(0.85)  # of the largest weights over the picture; smaller ones let more of it through
     sent = told(traitlets.Dict())  # a trace that the browser asked for: label, trace
 
     def __init__(self, traces: Trace | Mapping[Any, Trace], **traits: Any):
@@ -128,8 +130,11 @@ class TraceExplorer(View):
         at = {"words": self.token, "patches": 0 if self.pooled else self.patch + 1 if self.patch >= 0 else -1}
         query, key = at[queries], at[keys]
         chosen = 0 <= query < len(weights)
+        row = weights[query] if chosen else weights.mean(0)
         title = f"{names[queries][query]} looks at" if chosen else f"what {queries} look at, mean"
-        sides = [AttentionSide(title, keys, weights[query] if chosen else weights.mean(0))]
+        if self.heads == "rollout" and self.shown != "A−B":
+            title = f"{names[queries][query] if chosen else f'{queries}, mean,'} {made_of(row, keys)}"
+        sides = [AttentionSide(title, keys, row)]
         if 0 <= key < weights.shape[1]:
             sides.append(AttentionSide(f"looks at {names[keys][key]}", queries, weights[:, key]))
         return sides

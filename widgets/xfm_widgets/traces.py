@@ -13,7 +13,7 @@ from xfm.explain import head_stats
 from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.tracing import AttentionMap, Trace
 
-__all__ = ["MAPS", "finite", "measured", "packed", "patch_names", "pieces_of", "rollouts", "size"]
+__all__ = ["MAPS", "finite", "made_of", "measured", "packed", "patch_names", "pieces_of", "rollouts", "size"]
 
 MAPS = ("language", "vision", "fusion", "cross")  # of X-FM, as the view orders them
 CONTENT = {
@@ -78,6 +78,13 @@ def rollouts(maps: Mapping[str, AttentionMap]) -> dict[str, Tensor]:
             "cross": torch.stack([patches for _, patches in after]),
         }
     return rolled
+
+
+def made_of(row: Tensor, keys: str) -> str:
+    """Of a rollout's row: what it adds up to, and where the rest comes from."""
+    whole = float(row.sum())
+    rest = f"; {1 - whole:.0%} from {'the picture' if keys == 'words' else 'the words'}" if 1 - whole > 0.005 else ""
+    return f"is made of {keys} ({whole:.0%}{rest})"
 
 
 def measured(trace: Trace, name: str) -> tuple[Tensor, Tensor, str]:

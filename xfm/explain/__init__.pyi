@@ -8,6 +8,7 @@ from .attribution import METHODS as METHODS
 from .attribution import Attribution as Attribution
 from .attribution import Method as Method
 from .attribution import attribute as attribute
+from .attribution import plain_method as plain_method
 from .box_prediction import box_predictor as box_predictor
 from .box_prediction import phrase_boxes as phrase_boxes
 from .faithfulness import BASELINES as BASELINES

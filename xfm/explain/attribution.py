@@ -13,18 +13,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..config_utils import one_of, require
+from ..config_utils import ConfigError, one_of, require
 from ..model.modes import eval_mode
+from ..text import shown
 from .inputs import AttributionInputs
 from .methods import attention_methods, baselines, captum_methods
 from .methods.attention_methods import Rows
 from .token_axes import PatchAxis, TokenAxis
 
-__all__ = ["METHODS", "Attribution", "Method", "attribute", "normalise_positive"]
+__all__ = ["METHODS", "SHARE", "TARGET", "Attribution", "Method", "attribute", "normalise_positive", "plain_method"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Attribution:
     pairings: int  # image-text pairs that the model scored
     score: float  # of the target
     gap: float | None = None  # completeness: the sum of all numbers minus `AttributionInputs.total_effect`
+    unit: str = ""  # of the numbers, as `Method.unit` has it
 
     @property
     def image(self) -> Tensor:
@@ -64,49 +67,56 @@ class Method:
     complete: bool = False  # should sum to `AttributionInputs.total_effect`
     slow: bool = False  # samples many subsets
     baseline: bool = False  # knows nothing of the model
+    unit: str = ""  # of the numbers: TARGET, SHARE; "": the method's own, to be compared with no other
 
 
-def _by_attention(run: Callable[[AttributionInputs], Rows]) -> Method:
-    return Method(lambda inputs, seed, progress: run(inputs))
+def plain_method(run: Callable[[AttributionInputs], Rows], **options: Any) -> Method:
+    """The method of a function of the inputs alone; `options`: fields of `Method`."""
+    return Method(lambda inputs, seed, progress: run(inputs), **options)
 
+
+TARGET = "the target's unit"  # a part of the target's score, or of its change
+SHARE = "share of attention"
 
 METHODS: dict[str, Method] = {
     "random": Method(baselines.random, baseline=True),
     "centre": Method(baselines.centre, baseline=True),
     "edges": Method(baselines.edges, baseline=True),
-    "raw attention": _by_attention(attention_methods.raw),
-    "rollout": _by_attention(attention_methods.rollout),
-    "attention x gradient": _by_attention(attention_methods.attention_gradient),
-    "generic attention": _by_attention(attention_methods.generic),
-    "layer gradients": _by_attention(attention_methods.layer_gradients),
+    "raw attention": plain_method(attention_methods.raw, unit=SHARE),
+    "rollout": plain_method(attention_methods.rollout, unit=SHARE),
+    "attention x gradient": plain_method(attention_methods.attention_gradient),
+    "generic attention": plain_method(attention_methods.generic),
+    "layer gradients": plain_method(attention_methods.layer_gradients),
     "grad-cam": Method(captum_methods.grad_cam),
     "saliency": Method(captum_methods.saliency),
     "smoothgrad": Method(captum_methods.smooth),
-    "input x gradient": Method(captum_methods.input_gradient, signed=True),
-    "integrated gradients": Method(captum_methods.integrated, signed=True, complete=True),
-    "gradient shap": Method(captum_methods.gradient_shap, signed=True, complete=True, slow=True),
-    "occlusion": Method(captum_methods.occlusion, signed=True),
-    "ablation": Method(captum_methods.ablation, signed=True),
-    "object ablation": Method(captum_methods.objects, signed=True),
-    "shapley": Method(captum_methods.shapley, signed=True, complete=True, slow=True),
+    "input x gradient": Method(captum_methods.input_gradient, signed=True, unit=TARGET),
+    "integrated gradients": Method(captum_methods.integrated, signed=True, unit=TARGET, complete=True),
+    "gradient shap": Method(captum_methods.gradient_shap, signed=True, unit=TARGET, complete=True, slow=True),
+    "occlusion": Method(captum_methods.occlusion, signed=True, unit=TARGET),
+    "ablation": Method(captum_methods.ablation, signed=True, unit=TARGET),
+    "object ablation": Method(captum_methods.objects, signed=True, unit=TARGET),
+    "shapley": Method(captum_methods.shapley, signed=True, unit=TARGET, complete=True, slow=True),
 }
 
 
-def attribute(inputs: AttributionInputs, method: str, seed: int = 0, progress: bool = False) -> Attribution:
-    """ConfigError for an unknown method, with the nearest one; for object ablation where no object is known; for
-    attention that the model does not have; and where numbers are not finite."""
-    one_of("method", method, METHODS)
-    chosen, pairings = METHODS[method], []
+def attribute(
+    inputs: AttributionInputs, method: str, seed: int = 0, progress: bool = False, own: Method | None = None
+) -> Attribution:
+    """By one of METHODS, or by your `own` method under that name. ConfigError for an unknown method, with the nearest
+    one; for object ablation where no object is known; for attention that the model does not have; and where a method
+    returns anything but a finite number for each piece (L,) and each patch (P,)."""
+    if own is None:
+        one_of("method", method, METHODS)
+    chosen, pairings = own or METHODS[method], []
     count = inputs.paired.register_forward_pre_hook(lambda _, args: pairings.append(len(args[0])))
     with eval_mode(inputs.model):
         with count:
             start = time.perf_counter()
-            text, patches = (row.float() for row in chosen.run(inputs, seed, progress))
+            text, patches = _checked(method, chosen.run(inputs, seed, progress), inputs)
             seconds = time.perf_counter() - start
         gap = (text.sum() + patches.sum()).item() - inputs.total_effect() if chosen.complete else None
         score = inputs.score()
-    finite = bool(text.isfinite().all() and patches.isfinite().all())
-    require(finite, method, "NaN or infinite", "finite: the picture or the weights are not, or the model has diverged")
     return Attribution(
         method,
         inputs.target.name,
@@ -119,7 +129,28 @@ def attribute(inputs: AttributionInputs, method: str, seed: int = 0, progress: b
         sum(pairings),
         score,
         gap,
+        chosen.unit,
     )
+
+
+def _checked(method: str, rows: Any, inputs: AttributionInputs) -> Rows:
+    """What a method returned, as float32 on the CPU."""
+    name, kind = f"the method {shown(method)}", type(rows).__name__
+    pair = isinstance(rows, tuple | list) and len(rows) == 2
+    given = f"{len(rows)} of them" if isinstance(rows, tuple | list) else f"of type {kind}"
+    require(pair, f"{name} returned", given, "two rows of numbers: of the word pieces, of the patches")
+    sizes = {"pieces": len(inputs.pieces), "patches": len(inputs.patches)}
+    checked = []
+    for (part, size), row in zip(sizes.items(), rows, strict=True):
+        try:
+            numbers = torch.as_tensor(row).detach().float().cpu()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"{name}, {part} = {shown(row)}: must be numbers ({error})") from error
+        require(numbers.shape == (size,), f"{name}, {part}.shape", tuple(numbers.shape), f"({size},): one a part")
+        allowed = "finite: the picture or the weights are not, the model has diverged, or the method divides by 0"
+        require(bool(numbers.isfinite().all()), f"{name}, {part}", "NaN or infinite", allowed)
+        checked.append(numbers)
+    return checked[0], checked[1]
 
 
 def normalise_positive(values: Tensor) -> Tensor:

@@ -21,8 +21,9 @@ HIDDEN = -1e9  # logit of a key that may not be seen: its weight is exactly 0, a
 
 
 def additive(mask: Tensor) -> Tensor:
-    """(B, K) bool, True where a key may be seen -> (B, 1, 1, K) to add to the logits."""
-    return torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(~mask, HIDDEN)[:, None, None]
+    """(B, K) bool, or (B, Q, K), where a key may be seen -> (B, 1, 1, K), or (B, 1, Q, K), to add to the logits."""
+    logits = torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(~mask, HIDDEN)
+    return logits[:, None, None] if mask.ndim == 2 else logits[:, None]
 
 
 class Attention(nn.Module):

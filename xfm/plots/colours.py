@@ -24,6 +24,7 @@ PALETTE = {
     "shade": ("#f1f1f1", "#22262b"),
     "tint": ("#eef4f9", "#1d2733"),
 }
+# Numbers around 0: positive is blue, negative orange, in figures and in views.
 BLUE, ORANGE, GREEN, PURPLE, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
     PALETTE[name][0]
     for name in ("blue", "orange", "green", "purple", "grey", "dark", "axis", "light", "grid", "shade", "tint")

@@ -101,7 +101,7 @@ def overlay(
     values = finite(numbers(values, name, image.shape[:2]))
     colours, norm = colour_scale(values, signed)
     strength = np.abs(values) / max(float(np.abs(values).max()), 1e-12)
-    opacity = (0.25 + 0.6 * strength)[..., None]
+    opacity = (0.85 * strength)[..., None]
     axes.imshow(opacity * colours(norm(values))[..., :3] + (1 - opacity) * grey, interpolation="none")
     bare(axes)
     if truth is not None:

@@ -20,7 +20,18 @@ from .colours import AXIS, GREY, GRID
 from .labels import SIZE, make_legible, wrap
 from .svg import themed
 
-__all__ = ["COLUMN", "SIZE", "WIDTH", "Figure", "bare", "message_figure", "new_figure", "require", "styled", "wrap"]
+__all__ = [
+    "COLUMN",
+    "SIZE",
+    "WIDTH",
+    "Figure",
+    "bare",
+    "message_figure",
+    "new_figure",
+    "require",
+    "styled",
+    "wrap",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -45,6 +45,18 @@ class Estimate:
     peak_bytes: float | None  # of the probe, where a GPU told
     plan: Plan | None = None  # of many GPUs, where they are asked about
 
+    @property
+    def copies(self) -> int:
+        """How often `train.keep` keeps the weights."""
+        train = self.config.train
+        return -(-train.steps // train.keep) if train.keep else 0
+
+    @property
+    def disk(self) -> dict[str, float]:
+        """Bytes of the run's folder: the last save (weights, and again with two moments for a resume), kept copies."""
+        weights = 4.0 * sum(self.parameters.values())
+        return {"save": 4 * weights, "kept": self.copies * weights}
+
     def __str__(self) -> str:
         steps, seconds = self.config.train.steps, self.step_seconds * self.config.train.steps
         part = "" if self.share == 1 else f", from 1/{1 / self.share:.0f} of the batch"
@@ -57,6 +69,9 @@ class Estimate:
             "time": f"about {_spoken(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
             f"the mean of {TIMED_STEPS}{part}, at {_si(self.run_flops / seconds)}FLOP/s",
         }
+        saved, kept = self.disk.values()
+        copies = f", and {_si(kept)}B for the weights of {self.copies} earlier steps" if kept else ""
+        rows["disk"] = f"{_si(saved)}B for the last save{copies}"
         if self.peak_bytes is not None:
             rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
         if self.config.init_from == "stage1":
@@ -185,6 +200,7 @@ def _timing_run(config: RunConfig) -> tuple[float, float | None]:
     """Mean seconds of a step without waiting for data, and the peak of a GPU's memory: TIMED_STEPS steps go through the
     curriculum and all objectives as a long run does, since these are set in shares of the run."""
     short = {"init_from": "", "train.steps": TIMED_STEPS, "train.save_every": TIMED_STEPS, "train.validate_every": 0}
+    short["train.keep"] = 0
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.reset_peak_memory_stats()

@@ -101,6 +101,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
     with closing(s.batches), collected(second_raises=True) if several else nullcontext([]) as heard:  # type: ignore[type-var]
         for step in range(s.done, steps):
             with lock.step() as interrupted, explain_failures(config, f"step {step}", run.folder):
+                s.keep_weights(gather)
                 began = time.perf_counter()
                 batch = _to_device(next(s.batches), accelerator.device)
                 waited = time.perf_counter() - began
@@ -152,13 +153,12 @@ def _floats(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, f
 @torch.no_grad()
 def _validate(s: TrainState) -> Record:
     """Held-out losses and reports, as "validation/stream/objective": the same batches and draws every time."""
-    config, sums = s.run.config, dict[str, float]()
+    config, steps, sums = s.run.config, s.run.config.train.steps, dict[str, float]()
     s.pretraining.eval()
     for i in range(HELD_OUT_BATCHES):
-        batch = _to_device(s.held_out[config.train.steps + i], s.accelerator.device)  # past the curriculum
-        key = (config.seed, "validation", i)
+        batch = _to_device(s.held_out[steps + i], s.accelerator.device)  # past the curriculum
         with unsharded(s.pretraining), s.accelerator.autocast():
-            losses, report = s.pretraining(batch, weights_at(config, config.train.steps), key)
+            losses, report = s.pretraining(batch, weights_at(config, steps), (config.seed, "validation", i))
         for name, value in _floats({**losses, **report}, s.accelerator).items():
             sums[f"validation/{name}"] = sums.get(f"validation/{name}", 0.0) + value / HELD_OUT_BATCHES
     s.pretraining.train()

@@ -2,8 +2,8 @@
 
 config.json, environment.json, data.json (what your own data were), tokenizer.json, init.safetensors (of warm starts;
 init.json: what others' encoders brought), metrics.jsonl, probes.jsonl (where asked for), model.safetensors (for
-readers), state.pt (all that a resume needs), evaluation.json, DONE; and manifest.json, by which each of them is checked
-when it is read.
+readers), step000100.safetensors (weights of earlier steps, where asked for), state.pt (all that a resume needs),
+evaluation.json, DONE; and manifest.json, by which each of them is checked when it is read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..config import RunConfig, from_json
-from ..config_utils import leaves
+from ..config_utils import leaves, require
 from ..data.tokenizer import Tokenizer
 from ..files import TEMPORARY, append_json_lines, read_json_lines
 from ..model import XFM
@@ -134,12 +135,23 @@ class Run:
             )
         return tokenizer
 
-    def model(self) -> XFM:
-        """The trained model, in eval mode, on the CPU."""
+    def model(self, step: int | None = None) -> XFM:
+        """The trained model, in eval mode, on the CPU; or as it was after `step` steps, one of `kept()`."""
+        file = WEIGHTS if step is None else self._kept_file(step)
         with undrawn():
             model = build(self.config)
-        load_into(model, self.folder / WEIGHTS)
+        load_into(model, self.folder / file)
         return model.eval()
+
+    def kept(self) -> list[int]:
+        """The steps whose weights are there, in order: those of `train.keep`, and the last of a finished run."""
+        names = (re.fullmatch(r"step([0-9]+)\.safetensors", path.name) for path in self.folder.glob("step*"))
+        last = {self.config.train.steps} if self.done else set[int]()
+        return sorted({int(name[1]) for name in names if name} | last)
+
+    def _kept_file(self, step: int) -> str:
+        require(step in (kept := self.kept()), "step", step, f"one of {', '.join(map(str, kept))}")
+        return WEIGHTS if self.done and step == self.config.train.steps else kept_name(step)
 
     def metrics(self) -> list[Record]:
         """The records of training so far, one a step."""
@@ -172,6 +184,10 @@ class Run:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         self.write({WEIGHTS: packed_state(weights), STATE: buffer.getbuffer()}, grown=lines)
+
+    def keep_weights(self, weights: Mapping[str, Tensor], step: int) -> None:
+        """A copy of the weights after `step` steps, which no later step replaces."""
+        self.write({kept_name(step): packed_state(weights)})
 
     def resume(self, model: XFM, optimizer: torch.optim.Optimizer) -> int:
         """Loads the last save, if there is one, and returns how many steps are done. RunError where any file of the run
@@ -209,8 +225,15 @@ class Run:
             self.keep(PROBES, before=done + 1)  # theirs are steps done, from 0
         if done:
             self.write({WEIGHTS: packed(model)})
+        for step in (step for step in self.kept() if step > done):
+            (self.folder / kept_name(step)).unlink()
         for temporary in self.folder.glob(TEMPORARY):
             temporary.unlink(missing_ok=True)
+
+
+def kept_name(step: int) -> str:
+    """The file of a kept copy."""
+    return f"step{step:06}.safetensors"
 
 
 def config_differences(a: RunConfig, b: RunConfig) -> str:

@@ -68,6 +68,14 @@ class TrainState:
     done: int  # steps
     processes: int  # as the records have it: 1, or what one of them says
 
+    def keep_weights(self, gather: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Before a step, leaves a copy of the weights where `train.keep` asks for one. All processes take part."""
+        every = self.run.config.train.keep
+        if every and self.done % every == 0:
+            weights = gather(self.model.state_dict())
+            if self.accelerator.is_main_process:
+                self.run.keep_weights(weights, self.done)
+
     def new_processes(self) -> dict[str, int]:
         """For the record of the first step that other processes than before do: how many they are."""
         before, self.processes = self.processes, self.accelerator.num_processes

@@ -3,41 +3,31 @@
 import { bitmap, canvas, greyscale, legend, outline, patchAt, patchName, pointerAt } from "./canvas.js";
 import { css, diverging, readableOn, sequential } from "./colour.js";
 import { arrowKeys, button, select, slider, toggle } from "./controls.js";
-import { node, svgNode } from "./dom.js";
+import { node } from "./dom.js";
 import { frame } from "./frame.js";
-import { clamp, fixed, float32, largest, short, signed, uint8, withMinus } from "./numbers.js";
+import { clamp, float32, short, signed, uint8, withMinus } from "./numbers.js";
+import { removalScores, scoreBars } from "./removal_scores.js";
+import { scaleEnd } from "./scales.js";
+import { columnHeads, trustOf } from "./trust.js";
+import { CROSS, drawLines, HATCH, thumbnail, veil } from "./veil.js";
 
 /** @import { Host } from "./host.d.ts" */
-/** @import { AttributionLabTraits, DrawnAttribution, LabObject, RemovalScores, Scores } from "./payloads.d.ts" */
+/** @import { AttributionLabTraits, DrawnAttribution, LabObject } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 /** @typedef {Omit<DrawnAttribution, "patches" | "words"> & { patches: Float32Array, words: Float32Array }} Attribution */
 /** @typedef {LabObject & { bits: Uint8Array }} MaskedObject */
 /** @typedef {{ attribution: Attribution | null, surface: Surface, value: HTMLElement }} Panel without an attribution: the picture */
-/** @typedef {[number, number, number, number][]} Lines in a patch: x, y, x, y as shares of its side */
 
 const WIDE = 226; // of a panel's picture, CSS pixels
 const FAINT = 0.03; // below this share of the largest there is no hatch
 const REMOVED = "#8a8a8a";
-/** @type {Lines} */
-const CROSS = [
-  [0, 0, 1, 1],
-  [1, 0, 0, 1],
-];
-/** @type {Lines} */
-const HATCH = [
-  [0, 0.5, 0.5, 0],
-  [0, 1, 1, 0],
-  [0.5, 1, 1, 0.5],
-];
-const BAR = /** @type {const} */ ([260, 24]); // CSS pixels
+const TARGET = "the target's unit"; // of attributions in the unit of the score
 const KEY =
-  "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. Crossed: removed. Trust: ▲ better than both baselines, ▼ not.";
+  "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. What is near 0 lets the picture through. Crossed: removed. Scores: ▲ better than both baselines, ▼ not.";
 const PICKS = /** @type {const} */ (["its object", "its patch"]);
 
 /** @param {number | null} x */
 const plain = (x) => withMinus(short(x));
-/** @param {number | null} x */
-const twoDigits = (x) => (x === null ? "–" : fixed(x));
 /** @param {Attribution} attribution positive blue, negative orange, as in the figures of xfm.plots */
 const tint = (attribution) => (attribution.signed ? diverging : sequential);
 
@@ -46,8 +36,10 @@ function render({ model, el }) {
   const payload = model.get("payload");
   const { grid, side, words } = payload;
   const cell = WIDE / grid;
-  /** @type {Attribution[]} */
-  const attributions = payload.found.map((a) => ({ ...a, patches: float32(a.patches), words: float32(a.words) }));
+  /** @returns {Attribution[]} */
+  const read = () =>
+    model.get("payload").found.map((a) => ({ ...a, patches: float32(a.patches), words: float32(a.words) }));
+  let attributions = read(); // grows where Python adds a method
   /** @type {MaskedObject[]} */
   const objects = payload.objects.map((o) => ({ ...o, bits: uint8(o.mask) }));
   const original = bitmap(uint8(payload.image), side, side);
@@ -68,15 +60,10 @@ function render({ model, el }) {
           .flatMap((method) => attributions.filter((a) => a.target === target && a.method === method)),
       );
   /**
-   * The end of an attribution's colour scale
    * @param {Attribution} attribution
    * @param {"patches" | "words"} part
    */
-  const scaleEnd = (attribution, part) => {
-    if (!model.get("shared_scale")) return largest(attribution[part]);
-    const beside = shown().filter((a) => a.target === attribution.target);
-    return Math.max(...beside.map((a) => largest(a[part])));
-  };
+  const endOf = (attribution, part) => scaleEnd(attribution, part, shown(), model.get("shared_scale"));
   const removedPatches = () => {
     const names = model.get("removed_objects");
     const ofObjects = objects.filter(({ name }) => names.includes(name)).flatMap(({ patches }) => patches);
@@ -129,14 +116,36 @@ function render({ model, el }) {
     const group = node("span", { role: "group", "aria-label": label, className: "xfm-controls" }, label, ...elements);
     return { element: names.length > 1 ? group : "", show };
   }
-  const atMost = payload.methods.length > payload.most ? ` (${payload.most} at most)` : "";
-  const methods = choices(`Methods${atMost}`, "methods", payload.methods, payload.most);
+  function methodChoices() {
+    const names = model.get("payload").methods;
+    const atMost = names.length > payload.most ? ` (${payload.most} at most)` : "";
+    return choices(`Methods${atMost}`, "methods", names, payload.most);
+  }
+  let methods = methodChoices();
+  const methodsPlace = node("span", {}, methods.element);
+  const adding = node("span");
+  function offerMethods() {
+    const { more } = model.get("payload");
+    if (model.offline || !more.length) return adding.replaceChildren();
+    let chosen = more[0];
+    const which = select("another method", more, chosen, (name) => {
+      chosen = name;
+    });
+    const add = button("Add", () => {
+      add.disabled = true;
+      ui.announce(`Computing ${chosen}`);
+      model.send({ do: "add", of: chosen });
+    });
+    adding.replaceChildren(node("span", { className: "xfm-controls" }, which.element, add));
+  }
   const targets = choices("Targets", "targets", payload.targets, Infinity);
   const opacity = slider("opacity", { value: model.get("opacity"), step: 0.05 }, (share) => ui.set({ opacity: share }));
-  const scale = toggle("one colour scale a target (else each method has its own)", model.get("shared_scale"), (on) =>
-    ui.set({ shared_scale: on }),
+  const scale = toggle(
+    "one colour scale for methods of one unit (else each has its own)",
+    model.get("shared_scale"),
+    (on) => ui.set({ shared_scale: on }),
   );
-  ui.controls.append(methods.element, targets.element, opacity.element, scale.element);
+  ui.controls.append(methodsPlace, adding, targets.element, opacity.element, scale.element);
 
   // ---- what is removed
   /**
@@ -192,66 +201,10 @@ function render({ model, el }) {
   );
   ui.body.append(removal, panelRows);
 
-  /**
-   * The scores before and after, and why there are none
-   * @returns {{ before: Scores, after: Scores, note: string }}
-   */
-  function removalScores() {
-    const removedWords = model.get("removed_words");
-    const [removedObjects, removedCells] = [model.get("removed_objects"), model.get("removed_patches")];
-    const { of, before = {}, after = {} } = /** @type {RemovalScores} */ (model.get("scores"));
-    const count = removedWords.length + removedObjects.length + removedCells.length;
-    const known = [of?.words ?? [], of?.objects ?? [], of?.patches ?? []];
-    if (of && JSON.stringify(known) === JSON.stringify([removedWords, removedObjects, removedCells])) {
-      const isMarkedOnly = !payload.can && count > 0;
-      const note = isMarkedOnly ? "Removed parts are marked; without `rescore` no score is computed for them." : "";
-      return { before, after, note };
-    }
-    if (!count) return { before, after: before, note: "" };
-    if (!model.offline) return { before, after: {}, note: "computing …" };
-    const singles = model.get("singles");
-    if (count === 1 && removedWords.length && singles.words)
-      return { before, after: singles.words[removedWords[0]], note: "" };
-    if (count === 1 && removedObjects.length && singles.objects)
-      return { before, after: singles.objects[removedObjects[0]], note: "" };
-    const note = singles.words
-      ? "This page has the scores without one word or one object. Several at once, and patches, need Python."
-      : "Scores after a removal need Python: this page has none.";
-    return { before, after: {}, note };
-  }
-
   /** @type {Record<string, [number, number]>} */
-  const extents = {}; // of each target's bars, which keep their scale from one removal to the next
-  /**
-   * @param {string} target
-   * @param {number | null} before
-   * @param {number | null} after
-   */
-  function scoreBars(target, before, after) {
-    const [wide, tall] = BAR;
-    const known = [before, after].filter((score) => score !== null);
-    const [low, high] = extents[target] ?? [0, 0];
-    const extent = [Math.min(low, ...known), Math.max(high, ...known)];
-    extents[target] = /** @type {[number, number]} */ (extent);
-    const x = (/** @type {number} */ score) => 2 + ((wide - 4) * (score - extent[0])) / (extent[1] - extent[0] || 1);
-    const svg = svgNode("svg", { viewBox: `0 0 ${wide} ${tall}`, width: wide, height: tall, "aria-hidden": "true" });
-    const hasFallen = before !== null && after !== null && after < before;
-    /** @type {[number | null, number, string][]} */
-    const bars = [
-      [before, 2, "var(--grey)"],
-      [after, 13, hasFallen ? "var(--orange)" : "var(--blue)"],
-    ];
-    for (const [score, y, fill] of bars) {
-      if (score === null) continue;
-      const width = Math.abs(x(score) - x(0)) + 0.5;
-      svg.append(svgNode("rect", { x: Math.min(x(0), x(score)), y, width, height: 9, fill }));
-    }
-    svg.append(svgNode("line", { x1: x(0), x2: x(0), y1: 0, y2: tall, stroke: "var(--ink)" }));
-    return svg;
-  }
-
+  const extents = {};
   function drawScores() {
-    const { before, after, note } = removalScores();
+    const { before, after, note } = removalScores(model);
     objectButtons.forEach((key, i) => {
       key.setAttribute("aria-pressed", String(model.get("removed_objects").includes(objects[i].name)));
     });
@@ -267,7 +220,7 @@ function render({ model, el }) {
       const unit = payload.units[target];
       const cells = [plain(was), plain(is), change].map((text) => node("td", { className: "xfm-number" }, text));
       const name = node("th", { scope: "row" }, unit ? `${target} (${unit})` : target);
-      return node("tr", { "data-target": target }, name, ...cells, node("td", {}, scoreBars(target, was, is)));
+      return node("tr", { "data-target": target }, name, ...cells, node("td", {}, scoreBars(extents, target, was, is)));
     });
     const columns = ["target", "before", "after", "change", "before (grey) and after"];
     scoreTable.replaceChildren(
@@ -279,10 +232,6 @@ function render({ model, el }) {
     );
     ui.announce(note || readings.join("; "));
   }
-
-  /** @param {string[]} names */
-  const columnHeads = (names) =>
-    node("thead", {}, node("tr", {}, ...names.map((name) => node("th", { scope: "col" }, name))));
 
   // ---- panels
   let hovered = -1;
@@ -298,7 +247,7 @@ function render({ model, el }) {
   function paint({ attribution, surface, value }) {
     const brush = surface.pen;
     const gone = removedPatches();
-    const end = attribution ? scaleEnd(attribution, "patches") : 1;
+    const end = attribution ? endOf(attribution, "patches") : 1;
     brush.clearRect(0, 0, WIDE, WIDE);
     brush.imageSmoothingEnabled = false;
     brush.drawImage(attribution ? grey : original, 0, 0, WIDE, WIDE);
@@ -307,7 +256,7 @@ function render({ model, el }) {
       if (gone.has(i)) {
         brush.fillStyle = REMOVED;
         brush.fillRect(x, y, cell, cell);
-        drawLines(brush, x, y, "#fff", CROSS);
+        drawLines(brush, [x, y, cell], "#fff", CROSS);
       }
       if (attribution) paintValue(brush, attribution, end ? attribution.patches[i] / end : 0, x, y);
     }
@@ -334,31 +283,16 @@ function render({ model, el }) {
    * @param {number} y
    */
   function paintValue(brush, attribution, share, x, y) {
-    const alpha = model.get("opacity");
-    brush.fillStyle = css(tint(attribution)(share), alpha * (0.2 + 0.8 * Math.sqrt(Math.abs(share))));
+    const alpha = veil(share, model.get("opacity"));
+    brush.fillStyle = css(tint(attribution)(share), alpha);
     brush.fillRect(x, y, cell, cell);
-    if (share < -FAINT && alpha > 0) drawLines(brush, x, y, "#5a2000", HATCH);
+    if (share > -FAINT || alpha === 0) return;
+    brush.globalAlpha = 0.2 + 0.8 * alpha;
+    drawLines(brush, [x, y, cell], "#5a2000", HATCH);
+    brush.globalAlpha = 1;
   }
   /** @param {number} patch */
   const corner = (patch) => [(patch % grid) * cell, Math.floor(patch / grid) * cell];
-  /**
-   * @param {CanvasRenderingContext2D} brush
-   * @param {number} x
-   * @param {number} y
-   * @param {string} colour
-   * @param {Lines} lines
-   */
-  function drawLines(brush, x, y, colour, lines) {
-    brush.strokeStyle = colour;
-    brush.lineWidth = 1;
-    brush.beginPath();
-    for (const [x1, y1, x2, y2] of lines) {
-      brush.moveTo(x + x1 * cell, y + y1 * cell);
-      brush.lineTo(x + x2 * cell, y + y2 * cell);
-    }
-    brush.stroke();
-  }
-
   /**
    * Removes or puts back what a click picks of these objects, the topmost of them, or the patch
    * @param {number} patch
@@ -430,12 +364,21 @@ function render({ model, el }) {
     node("div", { className: "xfm-panel", role: "group", "aria-label": label }, ...children);
 
   /** @param {Attribution} attribution */
+  function methodHead({ method, target, unit }) {
+    const ofTarget = payload.units[target] || TARGET;
+    const said = unit === TARGET ? ofTarget : unit || "a unit of its own";
+    return node("div", {}, node("h4", {}, method), node("span", { className: "xfm-soft" }, `in ${said}`));
+  }
+  /** @type {Set<string>} */
+  const opened = new Set(); // tables of scores
+
+  /** @param {Attribution} attribution */
   function attributionBox(attribution) {
     const label = `${attribution.method}, for ${attribution.target}`;
     const panel = picturePanel(attribution, label);
     attributionPanels.push(panel);
-    const patchEnd = scaleEnd(attribution, "patches");
-    const wordEnd = scaleEnd(attribution, "words");
+    const patchEnd = endOf(attribution, "patches");
+    const wordEnd = endOf(attribution, "words");
     const colouredWords = words.map((word, i) => {
       const share = wordEnd ? attribution.words[i] / wordEnd : 0;
       const colour = tint(attribution)(share);
@@ -452,43 +395,10 @@ function render({ model, el }) {
       legend(bar, attribution.signed ? -end : 0, end, title, 64);
     return panelBox(
       label,
-      ...[node("h4", {}, attribution.method), panel.surface, panel.value, scaleBar(patchEnd, "patches: ")],
+      node("div", { className: "xfm-head" }, methodHead(attribution), thumbnail(original)),
+      ...[panel.surface, panel.value, scaleBar(patchEnd, "patches: ")],
       ...[node("div", { className: "xfm-words" }, ...colouredWords), scaleBar(wordEnd, "words: ")],
-      trustTable(attribution),
-    );
-  }
-
-  /** @param {Attribution} attribution */
-  function trustTable({ method, target, trust, gap }) {
-    if (!trust.length) return node("p", { className: "xfm-soft" }, "trust: not measured");
-    const baselines = [...new Set(trust.flatMap(([, , beside]) => beside.map(([name]) => name)))];
-    const wide = { colSpan: 1 + baselines.length };
-    const rows = trust.map(([name, value, beside, moreIsBetter]) => {
-      const head = node("th", { scope: "row" }, name);
-      if (!beside.length)
-        return node(
-          "tr",
-          {},
-          head,
-          node("td", wide, `${twoDigits(value)}, ${moreIsBetter ? "more" : "less"} is better`),
-        );
-      const byName = Object.fromEntries(beside);
-      const known = beside.map(([, x]) => x).filter((x) => x !== null);
-      const wins = value !== null && known.every((x) => (moreIsBetter ? value > x : value < x));
-      const mark = value === null || !known.length ? "" : wins ? " ▲" : " ▼";
-      const others = baselines.map((baseline) => node("td", {}, twoDigits(byName[baseline] ?? null)));
-      return node("tr", {}, head, node("td", {}, twoDigits(value) + mark), ...others);
-    });
-    if (gap !== null) {
-      const head = node("th", { scope: "row" }, "completeness gap");
-      rows.push(node("tr", {}, head, node("td", wide, `${signed(gap)}, 0 is best`)));
-    }
-    const label = `Trust in ${method}, for ${target}`;
-    return node(
-      "table",
-      { "aria-label": label },
-      columnHeads(["trust", "this", ...baselines]),
-      node("tbody", {}, ...rows),
+      trustOf(attribution, opened),
     );
   }
 
@@ -523,6 +433,15 @@ function render({ model, el }) {
   }
 
   removal.prepend(panelBox("The picture", picture.surface, picture.value));
+  ui.on("change:payload", () => {
+    attributions = read();
+    methods = methodChoices();
+    methodsPlace.replaceChildren(methods.element);
+    offerMethods();
+    build();
+  });
+  ui.on("change:message", offerMethods); // which says why a method could not be added
+  offerMethods();
   ui.draws(["methods", "targets", "shared_scale"], build);
   ui.draws(["removed_words", "removed_objects", "removed_patches", "scores", "singles"], drawScores);
   for (const name of ["removed_words", "removed_objects", "removed_patches", "token"])

@@ -115,7 +115,9 @@ export interface DrawnAttribution {
   method: string;
   target: string;
   signed: boolean;
+  unit: string;
   gap: number | null;
+  verdict: string;
   trust: Trusted[];
   patches: DataView;
   words: DataView;
@@ -144,6 +146,7 @@ export interface AttributionLabPayload {
   most: number;
   units: Record<string, string>;
   can: boolean;
+  more: string[];
   found: DrawnAttribution[];
   objects: LabObject[];
 }
@@ -487,11 +490,13 @@ export interface TraceExplorerTraits {
   a: string;
   b: string;
   credit: string;
+  detail: "matrix" | "lines";
   head: number;
   heads: "head" | "mean" | "max" | "rollout";
   layer: number;
   map: "language" | "vision" | "fusion" | "cross";
   message: string;
+  opacity: number;
   patch: number;
   payload: TraceExplorerPayload;
   pooled: boolean;

@@ -7,7 +7,7 @@ topic.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,9 +54,9 @@ def score(context: EvalContext) -> list[Result]:
         return []
     results = []
     for task, true_pairs in (("same synset", same_synset), ("hypernym", hypernym)):
-        test = draw_pairs(context.rng(task, "tested"), true_pairs(context, context.split), TEST)
+        test = draw_pairs(context.rng(task, "tested"), true_pairs(context.source.sentences(context.split)), TEST)
         used = {s.synset for p in test for s in (p.first, p.second)}
-        train = draw_pairs(context.rng(task, "trained"), true_pairs(context, "train"), TRAIN, used)
+        train = draw_pairs(context.rng(task, "trained"), true_pairs(context.source.sentences("train")), TRAIN, used)
         training, tested = map(_labelled, (train, test))
         vectorizer = TfidfVectorizer(sublinear_tf=True).fit([text for sample in training.samples for text in sample])
         x, x_test = _overlap(vectorizer, training.samples), _overlap(vectorizer, tested.samples)
@@ -72,18 +72,17 @@ def _labelled(pairs: list[Pair]) -> LabelledTexts:
     return LabelledTexts(samples, [p.label for p in pairs], [p.group for p in pairs])
 
 
-def same_synset(context: EvalContext, split: str) -> Iterator[tuple[Sentence, Sentence]]:
+def same_synset(sentences: Sequence[Sentence]) -> Iterator[tuple[Sentence, Sentence]]:
     """(definition, example) of one synset."""
-    sentences = context.source.sentences(split)
     definitions = {s.synset: s for s in sentences if s.kind == "definition"}
     return ((definitions[s.synset], s) for s in sentences if s.kind == "example" and s.synset in definitions)
 
 
-def hypernym(context: EvalContext, split: str) -> Iterator[tuple[Sentence, Sentence]]:
-    """(definition, definition of a direct hypernym). Only the first is of the split: few hypernyms of a held-out synset
-    are held out as well."""
+def hypernym(sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, Sentence]]:
+    """(definition, definition of a direct hypernym). Only the first is of a split's `sentences`: few hypernyms of a
+    held-out synset are held out as well."""
     definitions, hypernyms = wordnet.definitions(), wordnet.hypernyms()
-    for s in context.source.sentences(split):
+    for s in sentences:
         if s.kind == "definition":
             yield from ((s, definitions[h]) for h in hypernyms.get(s.synset, ()) if h in definitions)
 

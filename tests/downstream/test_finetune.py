@@ -1,0 +1,173 @@
+"""Fine-tuning: every encoder that a task reads learns, resumes are exact, validation chooses, controls see nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from xfm import cli
+from xfm.config_utils import ConfigError
+from xfm.downstream import finetune as module
+from xfm.downstream.config import FinetuneConfig, controls, recipe
+from xfm.downstream.finetune import TaskRun, Tuned, finetune
+from xfm.downstream.task import Task
+from xfm.downstream.tasks import TASKS
+from xfm.lab import CHECKPOINTS
+from xfm.train import RunError
+
+RUN = CHECKPOINTS / "demo"
+VOLATILE = ("seconds",)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VALIDATED", 16)
+    for task in TASKS.values():
+        monkeypatch.setattr(task, "tested", 24)
+
+
+def config(task: str = "nlvr2", **changes: Any) -> FinetuneConfig:
+    train = {"train.steps": 4, "train.save_every": 2, "train.validate_every": 2, "train.warmup": 0}
+    return recipe(task, RUN, batch=4).replace(train | {n.replace("__", "."): v for n, v in changes.items()})
+
+
+def same(records: list[dict]) -> list[dict]:
+    return [{k: v for k, v in r.items() if k not in VOLATILE} for r in records]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_teaches_every_encoder_that_it_reads(task: str) -> None:
+    tuned = module._start(config(task)).train()
+    items = tuned.task.drawn(0, 0, 4)
+    tuned(tuned.task.batch(items, torch.device("cpu"))).backward()
+    learns = {
+        name: any(p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters())
+        for name, part in (("text", tuned.model.text), ("vision", tuned.model.vision), ("fusion", tuned.model.fusion))
+    }
+    family = TASKS[task].family
+    assert learns == {
+        "text": family != "vision",
+        "vision": family != "language",
+        "fusion": family == "vision-language",
+    }
+    assert all(p.grad is not None for p in tuned.head.parameters())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_items_are_right_and_of_their_split(task: str) -> None:
+    tuned = module._start(config(task))
+    seen = dict[str, set]()
+    for split in ("train", "validation", "test"):
+        items = tuned.task.items(split, 24)
+        seen[split] = {(i.texts, tuple(x.tobytes() for x in i.images)) for i in items}
+        assert len(items) == 24 and (tuned.task.scores([i.target for i in items], [i.target for i in items]) == 1).all()
+        again = tuned.task.item(split, 3)
+        assert again.texts == items[3].texts and again.target == items[3].target
+    assert not seen["train"] & seen["test"] and not seen["validation"] & seen["test"]
+    usual, name = tuned.task.prior([i.target for i in tuned.task.items("train", 200)])
+    level = tuned.task.scores([usual] * 24, [i.target for i in tuned.task.items("test", 24)]).mean()
+    assert name and 0 <= level < 1
+
+
+def test_a_resume_is_exact(tmp_path: Path) -> None:
+    straight = [*finetune(config(), tmp_path / "a")]
+    for record in finetune(config(), tmp_path / "b"):
+        if record["step"] == 2:
+            break
+    resumed = [*finetune(config(), tmp_path / "b")]
+    assert [r["step"] for r in resumed] == [3] and same(resumed) == same(straight[3:])
+    a, b = (TaskRun.of(config(), tmp_path / x) for x in "ab")
+    assert (a.folder / "model.safetensors").read_bytes() == (b.folder / "model.safetensors").read_bytes()
+    assert a.results() == b.results() and same(b.metrics()) == same(straight)
+    assert not (a.folder / "state.pt").exists()
+    assert same([*finetune(config(), tmp_path / "a")]) == same(straight), "a finished one is opened"
+
+
+def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = list[dict]()
+    scores = iter([0.9, 0.1])
+    real = module._scores
+
+    def scored(tuned: Tuned, items: list, hidden: Any) -> np.ndarray:
+        if len(items) == 16:
+            kept.append({n: t.clone() for n, t in tuned.state_dict().items()})
+            return np.full(16, next(scores))
+        return real(tuned, items, hidden)
+
+    monkeypatch.setattr(module, "_scores", scored)
+    records = [*finetune(config(), tmp_path)]
+    assert [r.get("validation") for r in records] == [None, 0.9, None, 0.1]
+    tuned = TaskRun.of(config(), tmp_path).tuned()
+    assert all(torch.equal(t, kept[0][n]) for n, t in tuned.state_dict().items())
+    assert any(not torch.equal(t, kept[1][n]) for n, t in tuned.state_dict().items())
+
+
+def test_frozen_encoders_stay_and_scratch_forgets(tmp_path: Path) -> None:
+    [*finetune(config("concept", frozen=True), tmp_path)]
+    tuned = TaskRun.of(config("concept", frozen=True), tmp_path).tuned()
+    pretrained = module._start(config("concept")).model.state_dict()
+    assert all(torch.equal(t, pretrained[n]) for n, t in tuned.model.state_dict().items())
+    scratch = module._start(config("concept", scratch=True)).model.state_dict()
+    assert scratch.keys() == pretrained.keys()
+    assert not torch.equal(scratch["vision.blocks.0.mlp.fc1.weight"], pretrained["vision.blocks.0.mlp.fc1.weight"])
+
+
+@pytest.mark.parametrize("hidden, tells", [("pictures", "texts"), ("texts", "images")])
+def test_a_control_does_not_see_what_is_hidden(hidden: str, tells: str) -> None:
+    task: Task = module._start(config("nlvr2")).task
+    a, b = task.items("test", 2)
+    cpu = torch.device("cpu")
+    x, y = (task.batch([item], cpu, hidden) for item in (a, b))  # type: ignore[arg-type]
+    if hidden == "pictures":
+        assert all(not t.any() for t in x.images) and x.ids.tolist() != y.ids.tolist()
+    else:
+        assert x.ids.tolist() == y.ids.tolist() == [[0, 2]]
+        assert not torch.equal(x.images[0], y.images[0])
+
+
+def test_what_cannot_be_fine_tuned_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"task = 'vqq'.*did you mean 'vqa'"):
+        config("vqq")
+    with pytest.raises(ConfigError, match=r"hidden = 'pictures': must be '' in lexname"):
+        config("lexname", hidden="pictures")
+    with pytest.raises(RunError, match="no run here"):
+        recipe("vqa", tmp_path / "nowhere")
+    [*finetune(config(), tmp_path)]
+    with pytest.raises(RunError, match="another config"):
+        next(finetune(config(batch=5), tmp_path))
+    broken = TaskRun.of(config(), tmp_path).folder / "finetune.json"
+    broken.write_text(json.dumps({"task": 3}))
+    with pytest.raises(RunError, match=r"finetune\.json: no readable config"):
+        TaskRun.open(broken.parent)
+
+
+def test_a_damaged_state_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    for record in finetune(config(), tmp_path):
+        if record["step"] == 1:
+            break
+    state = TaskRun.of(config(), tmp_path).folder / "state.pt"
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(RunError, match=r"state\.pt"):
+        next(finetune(config(), tmp_path))
+
+
+def test_controls_are_of_what_a_task_reads() -> None:
+    assert [c.variant for c in controls(config("vqa"))] == ["scratch", "no_pictures", "no_texts"]
+    assert [c.variant for c in controls(config("lexname"))] == ["scratch"]
+
+
+def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--train.steps", "2", "--batch", "4", "--train.validate-every", "2", "--root", str(tmp_path)]
+    cli.main(["finetune", "concept", "demo", *short, "--controls"])
+    said = capsys.readouterr().out
+    assert "concept of a picture, scratch" in said and "most frequent" in said
+    assert (tmp_path / "pretrained@concept+scratch" / "seed0" / "results.json").is_file()
+    with pytest.raises(SystemExit, match="usage: xfm finetune TASK RUN_FOLDER"):
+        cli.main(["finetune", "concept"])
+    with pytest.raises(SystemExit, match=r"task = 'conept'.*did you mean 'concept'"):
+        cli.main(["finetune", "conept", "demo"])

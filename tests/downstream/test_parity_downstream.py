@@ -1,0 +1,327 @@
+"""Downstream heads, losses, rankings and captions as published: every number recorded from the code, in float64."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from reference import tiny
+from safetensors.torch import load_file
+from torch import Tensor
+
+from xfm.batch import IGNORE, PAD
+from xfm.downstream.answers import answer_loss, nll, question_states, rank
+from xfm.downstream.decoder import Decoder, next_tokens, smoothed_cross_entropy
+from xfm.downstream.generation import beam_search, greedy
+from xfm.downstream.heads import (
+    ImageClassifier,
+    JointClassifier,
+    TextClassifier,
+    TwoPictureClassifier,
+    fused_token,
+)
+from xfm.downstream.protocol import caption_text, cosine_rate, inclusive_iou, linear_rate, question_text
+from xfm.downstream.retrieval import (
+    candidates,
+    contrastive_loss,
+    matching_scores,
+    negatives_elsewhere,
+    recall,
+    rescored,
+    two_way_ranks,
+)
+from xfm.interop.published import published_name
+from xfm.interop.resolution import resize_table
+from xfm.model import ImageTokens
+from xfm.objectives import build
+from xfm.objectives.bbp import overlap
+
+FIXTURES = Path(os.environ.get("XFM_REFERENCE", Path(__file__).parents[3] / "shared" / "reference" / "fixtures"))
+pytestmark = pytest.mark.skipif(
+    not (FIXTURES / "down_fp64.json").is_file(), reason="the reference's downstream fixtures are not on this machine"
+)
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    return json.loads((FIXTURES / "down_fp64.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def given() -> dict[str, Tensor]:
+    return load_file(FIXTURES / "down_inputs.safetensors") | tiny.tensors("inputs")
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Tensor]:
+    return load_file(FIXTURES / "down_fp64_outputs.safetensors")
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:  # an XFM, whose losses are of many types
+    return tiny.pretraining().model
+
+
+def close(ours: Tensor | float, theirs: Tensor | float) -> bool:
+    a, b = torch.as_tensor(ours, dtype=torch.float64), torch.as_tensor(theirs, dtype=torch.float64)
+    return a.shape == b.shape and bool((a - b).abs().max() <= 1e-9 * b.abs().max() + 1e-12)
+
+
+def filled(module: Any, published: str = "cls_head") -> Any:
+    """A head with the weights of the published names."""
+    state = {n: tiny.fill(f"{published}.{n.removeprefix('head.')}", t.shape) for n, t in module.state_dict().items()}
+    module.load_state_dict(state)
+    return module.double().eval()
+
+
+def norms(loss: Tensor, *modules: torch.nn.Module) -> list[float]:
+    """Of the gradients of all parameters, those that have a path, in order."""
+    parameters = [p for m in modules for p in m.parameters()]
+    grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return sorted(float(g.norm()) for g in grads if g is not None)
+
+
+def recorded(record: dict[str, Any], task: str) -> list[float]:
+    return sorted(record["gradnorm_per_param"][task].values())
+
+
+def total(values: list[float]) -> float:
+    return sum(v**2 for v in values) ** 0.5
+
+
+def words(given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    return given["text_ids"], given["text_atts"].bool()
+
+
+# ---- labels
+
+
+@pytest.mark.parametrize("task, classes", [("glue_cls", 3), ("glue_reg", 1)])
+def test_labels_of_texts(task: str, classes: int, model: Any, given: dict, expected: dict, record: dict) -> None:
+    head = filled(TextClassifier(64, classes))
+    logits = head(model, *words(given))
+    assert close(logits, expected[f"{task}.logits"])
+    target = given["glue.labels"] if classes > 1 else given["glue.scores"].double()
+    loss = F.cross_entropy(logits, target) if classes > 1 else F.mse_loss(logits[:, 0], target)
+    assert close(loss, record["losses"][task])
+    assert total(norms(loss, model, head)) == pytest.approx(total(recorded(record, task)), rel=1e-9)
+
+
+def test_labels_of_texts_about_a_picture(model: Any, given: dict, expected: dict, record: dict) -> None:
+    head = filled(JointClassifier(64, 3))
+    logits = head(model, *words(given), given["image"].double())
+    loss = F.cross_entropy(logits, given["glue.labels"])
+    assert close(logits, expected["image_text_cls.logits"]) and close(loss, record["losses"]["image_text_cls"])
+    assert total(norms(loss, model, head)) == pytest.approx(total(recorded(record, "image_text_cls")), rel=1e-9)
+
+
+def test_statements_about_two_pictures(model: Any, given: dict, expected: dict, record: dict) -> None:
+    head, (ids, mask), image = filled(TwoPictureClassifier(64)), words(given), given["image"].double()
+    logits = head(model, ids[:2], mask[:2], image[:2], image[2:])
+    loss = F.cross_entropy(logits, given["nlvr.targets"])
+    assert close(logits, expected["nlvr.logits"]) and close(loss, record["losses"]["nlvr"])
+    assert total(norms(loss, model, head)) == pytest.approx(total(recorded(record, "nlvr")), rel=1e-9)
+    swapped = head(model, ids[:2], mask[:2], image[2:], image[:2])
+    assert not torch.allclose(swapped, logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_labels_of_pictures(frozen: bool, model: Any, given: dict, expected: dict, record: dict) -> None:
+    task = "imagenet_lp" if frozen else "imagenet_ft"
+    head = filled(ImageClassifier(64, 10, published=True))
+    with torch.set_grad_enabled(not frozen):
+        features = model.vision(given["image"].double())
+    mean = features.mean(1)
+    logits = head.head(torch.cat([mean, mean], 1))
+    assert close(head(model, given["image"].double()), expected[f"{task}.logits"])
+    assert close(logits, expected[f"{task}.logits"])
+    if frozen:
+        loss = F.cross_entropy(logits, given["imagenet.labels"], label_smoothing=0.1)
+    else:
+        loss = F.cross_entropy(logits, given["imagenet.soft_targets"].double())
+    assert close(loss, record["losses"][task])
+    assert total(norms(loss, model, head)) == pytest.approx(total(recorded(record, task)), rel=1e-9)
+
+
+# ---- answers and captions
+
+
+def decoder_of(model: Any, captioning: bool) -> Decoder:
+    """The published decoder: of VQA a copy of the whole fusion encoder, of captioning filled anew."""
+    decoder = Decoder.of(model)
+    ours = {
+        "word.weight": "word_embeddings.weight",
+        "position.weight": "position_embeddings.weight",
+        "token_type": "token_type_embeddings.weight",
+        "norm.weight": "LayerNorm.weight",
+        "norm.bias": "LayerNorm.bias",
+    }
+    prefix = "text_decoder" if captioning else "fusion_encoder"
+    state = decoder.state_dict()
+    for name, theirs in ours.items():
+        shape = state[name].shape if name != "token_type" else torch.Size([1, 64])
+        state[name] = tiny.fill(f"{prefix}.roberta.embeddings.{theirs}", shape).view_as(state[name])
+    if captioning:
+        for name in state:
+            if name.startswith("layers."):
+                state[name] = tiny.fill(
+                    published_name(f"fusion.{name}").replace("fusion_encoder", prefix), state[name].shape
+                )
+            elif name.startswith("head."):
+                theirs = published_name(f"objectives.imlm.{name}").replace("fusion_encoder", prefix)
+                state[name] = tiny.fill(theirs, state[name].shape)
+    decoder.load_state_dict(state)
+    return decoder.double().eval()
+
+
+def test_answers_in_training(model: Any, given: dict, expected: dict, record: dict) -> None:
+    decoder, (ids, mask) = decoder_of(model, captioning=False), words(given)
+    states = question_states(model, ids, mask, given["image"].double())
+    assert close(states, expected["vqa.question_states"])
+    own = torch.arange(4).repeat_interleave(given["vqa.train_n"])
+    answers = given["vqa.answer_ids"][given["vqa.train_rows"]]
+    nats = nll(decoder, answers, answers != PAD, states[own], mask[own])
+    assert close(nats, expected["vqa.train_answer_nll"])
+    loss = answer_loss(nats, given["vqa.train_weights"].double(), 4)
+    assert close(loss, record["losses"]["vqa"])
+    assert total(norms(loss, model, decoder)) == pytest.approx(total(recorded(record, "vqa")), rel=1e-9)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_answers_are_ranked(masked: bool, model: Any, given: dict, expected: dict) -> None:
+    decoder, (ids, mask) = decoder_of(model, captioning=False), words(given)
+    states, end = question_states(model, ids, mask, given["image"].double()), "_masked" if masked else ""
+    answers, seen = given["vqa.answer_ids"], mask if masked else torch.ones_like(mask)
+    ranked = rank(decoder, states, seen, answers, answers != PAD, 6, score="published")
+    assert torch.equal(ranked.answers, expected[f"vqa.topk_ids{end}"])
+    assert close(ranked.probabilities, expected[f"vqa.topk_probs{end}"])
+    plain = rank(decoder, states, seen, answers, answers != PAD, 6)
+    nats = expected[f"vqa.answer_nll{end}"].gather(1, plain.answers)
+    assert close(plain.probabilities, (-nats).softmax(1))
+
+
+def test_captions_in_training(model: Any, given: dict, expected: dict, record: dict) -> None:
+    decoder, ids = decoder_of(model, captioning=True), given["caption.ids"]
+
+    def logits() -> Tensor:
+        image = ImageTokens.of_pictures(model.vision(given["image"].double()))
+        return decoder(ids, ids != PAD, torch.cat([image.pooled[:, None], image.patches], 1))
+
+    assert close(logits()[0], expected["caption.logits_row0"])
+    assert close(logits()[:, 3], expected["caption.logits_prompt_last"])
+    labels = next_tokens(ids, ids != PAD, skip=len(given["caption.prompt_ids"]))
+    for name, smoothing in (("ce", 0.0), ("smoothed", 0.1)):
+        loss = smoothed_cross_entropy(logits()[:, :-1], labels, smoothing).sum() / (labels != IGNORE).sum()
+        assert close(loss, record["losses"][f"caption.{name}"]), name
+        wanted = total(recorded(record, f"caption.{name}"))
+        assert total(norms(loss, model, decoder)) == pytest.approx(wanted, rel=1e-9)
+    sums = smoothed_cross_entropy(logits()[:, :-1], labels).sum(1)
+    assert close(sums, torch.tensor(record["losses"]["caption.ce_per_sequence_sum"], dtype=torch.float64))
+
+
+@torch.no_grad()
+def test_captions_are_written(model: Any, given: dict, expected: dict) -> None:
+    decoder = decoder_of(model, captioning=True)
+    decoder.head.bias[2] += 0.5
+    image = ImageTokens.of_pictures(model.vision(given["image"].double()))
+    memory = torch.cat([image.pooled[:, None], image.patches], 1)
+    prompt = given["caption.prompt_ids"].expand(4, -1)
+    assert torch.equal(greedy(decoder, memory, prompt, 20, 5), expected["caption.greedy"])
+    assert torch.equal(greedy(decoder, memory, prompt, 20, 12), expected["caption.greedy_min12"])
+    for name, shortest in (("beam3", 5), ("beam3_min8", 8)):
+        said = beam_search(decoder, memory, prompt, 3, 20, shortest)
+        assert torch.equal(said.ids, expected[f"caption.{name}"]), name
+        torch.testing.assert_close(said.scores, expected[f"caption.{name}_score"], rtol=1e-5, atol=1e-6)
+
+
+# ---- boxes
+
+
+def test_boxes_of_a_larger_picture(model: Any, given: dict, expected: dict, record: dict) -> None:
+    c = tiny.CONFIG.replace({"model.vision.image_size": 96})
+    larger = build(c).double().eval()
+    state = model.state_dict()
+    for i in range(2):
+        name = f"vision.relative_bias.{i}"
+        state[name] = resize_table(state[name].float(), 6).double()
+        assert torch.equal(state[name].float(), expected[f"grounding.relpos_block{i}"])
+    larger.load_state_dict(state)
+    ids, mask = words(given)
+    token = fused_token(larger, larger.text(ids, mask), mask, larger.vision(given["grounding.image"].double()))
+    boxes = larger.objectives["bbp"].boxes(token[:, None])
+    target = given["grounding.target_bbox"].double()
+    l1, giou = (boxes - target).abs().sum(-1).mean(), (1 - overlap(boxes, target)[1]).mean()
+    assert close(boxes, expected["grounding.pred_bbox"])
+    for name, loss in (("l1", l1), ("giou", giou)):
+        assert close(loss, record["losses"][f"grounding.{name}"])
+    assert total(norms(l1, larger)) == pytest.approx(total(recorded(record, "grounding.l1")), rel=1e-9)
+
+
+# ---- retrieval
+
+
+def test_several_texts_of_a_picture_are_no_negatives(model: Any, given: dict, record: dict) -> None:
+    (ids, mask), picture = words(given), given["retrieval.idx"]
+    itc, itm = model.objectives["itc"], model.objectives["itm"]
+    text, image = model.text(ids, mask), ImageTokens.of_pictures(model.vision(given["image"].double()))
+    features = itc.embed_image(image.pooled), itc.embed_text(text[:, 0])
+    loss = contrastive_loss(*features, itc.temperature, picture)
+    assert close(loss, record["losses"]["retrieval.itc"])
+    weights = negatives_elsewhere(features[0] @ features[1].T / itc.temperature, picture)
+    drawn = torch.tensor(record["retrieval"]["text_neg_idx"])
+    assert (weights.gather(1, drawn[:, None]) > 0).all() and (weights.diagonal() == 0).all()
+    other_image, other_text = torch.tensor(record["retrieval"]["image_neg_idx"]), drawn
+    own = torch.arange(4)
+    states, masks = torch.cat([text, text, text[other_text]]), torch.cat([mask, mask, mask[other_text]])
+    fused = model.fusion(states, masks, image, torch.cat([own, other_image, own]))[:, 0]
+    labels = torch.tensor([1] * 4 + [0] * 8)
+    matching = F.cross_entropy(itm.head(fused), labels)
+    assert close(matching, record["losses"]["retrieval.itm"])
+    for name, value in (("itc", loss), ("itm", matching)):
+        wanted = total(recorded(record, f"retrieval.{name}"))
+        found = torch.autograd.grad(value, [*model.parameters()], allow_unused=True, retain_graph=True)
+        assert total([float(g.norm()) for g in found if g is not None]) == pytest.approx(wanted, rel=1e-9)
+
+
+@torch.no_grad()
+def test_candidates_are_scored_by_matching(model: Any, given: dict, expected: dict, record: dict) -> None:
+    ids = given["retrieval.text_ids"]
+    mask, itc = ids != PAD, model.objectives["itc"]
+    text, image = model.text(ids, mask), ImageTokens.of_pictures(model.vision(given["image"].double()))
+    similarity = itc.embed_image(image.pooled) @ itc.embed_text(text[:, 0]).T
+    assert close(similarity, expected["retrieval.sims"])
+    rows, columns = candidates(similarity, 3)
+    assert torch.equal(columns.view(4, 3), expected["retrieval.topk_i2t"])
+    scores = rescored(similarity, rows, columns, matching_scores(model, text, mask, image, rows, columns))
+    assert close(scores, expected["retrieval.score_i2t"])
+    back_rows, back_columns = candidates(similarity.T, 3)
+    assert torch.equal(back_columns.view(8, 3), expected["retrieval.topk_t2i"])
+    found = matching_scores(model, text, mask, image, back_columns, back_rows)
+    back = rescored(similarity.T, back_rows, back_columns, found)
+    assert close(back, expected["retrieval.score_t2i"])
+    to_texts, to_pictures = two_way_ranks(scores, torch.arange(8) // 2, back)
+    assert 100 * recall(to_texts, 1) == record["retrieval"]["metrics"]["txt_r1"]
+    assert 100 * recall(to_pictures, 1) == record["retrieval"]["metrics"]["img_r1"]
+
+
+# ---- what is around the models
+
+
+def test_texts_as_the_tasks_read_them(record: dict) -> None:
+    for case in record["text_prep"]:
+        assert caption_text(case["raw"]) == case["pre_caption"]
+        assert question_text(case["raw"]) == case["pre_question"]
+
+
+def test_rates_and_overlaps(record: dict) -> None:
+    wanted = record["linear_schedule"]
+    assert [linear_rate(i, wanted["T"]) for i in range(len(wanted["factors"]))] == pytest.approx(wanted["factors"])
+    for epoch, rate in record["cosine_schedule"]:
+        assert cosine_rate(epoch) == pytest.approx(rate, rel=1e-9)
+    for a, b, share in record["iou_metric"]:
+        assert inclusive_iou(a, b) == pytest.approx(share, rel=1e-12)

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { linesOf } from "../xfm_widgets/static/head_lines.js";
+import { axisName, cellsOf } from "../xfm_widgets/static/head_matrix.js";
+import { modeCaption, sumCaption } from "../xfm_widgets/static/trace_captions.js";
+
+test("what a rollout's row lacks comes from the other side, and no row is said to add up to more", () => {
+  const quarter = Float32Array.of(0.05, 0.2);
+  assert.equal(sumCaption(quarter, "rollout", "words", false), "adds up to 25 %; 75 % from the picture");
+  assert.equal(sumCaption(Float32Array.of(0.75), "rollout", "patches", false), "adds up to 75 %; 25 % from the words");
+  assert.equal(sumCaption(Float32Array.of(0.4, 0.6), "rollout", "words", false), "adds up to 100 %");
+  assert.equal(sumCaption(Float32Array.of(0.4, 0.6), "head", "patches", false), "adds up to 100 %");
+  assert.equal(sumCaption(Float32Array.of(0.9, 0.6), "max", "patches", false), "adds up to 150 %");
+  assert.equal(sumCaption(quarter, "rollout", "words", true), "");
+});
+
+test("each way to take heads together has its caption", () => {
+  const captions = ["head", "mean", "max", "rollout"].map((mode) => modeCaption(mode, false));
+  assert.equal(new Set(captions).size, 4);
+  assert.match(captions[1], /mean .* adds up to 100 %/);
+  assert.match(captions[2], /more than 100 %/);
+  assert.match(captions[3], /words and of the picture, which together are 100 %/);
+  for (const mode of ["head", "mean", "max", "rollout"]) assert.match(modeCaption(mode, true), /A less B/);
+});
+
+test("lines between words are thick where much is looked at, and few of many are drawn", () => {
+  const rows = [Float32Array.of(0.9, 0.1, 0.001), Float32Array.of(-0.45, 0, 0.2)];
+  const lines = linesOf(rows, 0.9).map(({ query, key, share }) => [query, key, Math.round(100 * share)]);
+  assert.deepEqual(lines, [
+    [0, 1, 11],
+    [1, 2, 22],
+    [1, 0, -50],
+    [0, 0, 100],
+  ]);
+  const many = Array.from({ length: 197 }, () => new Float32Array(197).fill(0.5));
+  assert.equal(linesOf(many, 0.5).length, 600);
+  assert.deepEqual(linesOf([new Float32Array(2)], 0), []);
+});
+
+for (const width of [280, 340, 980, 1880])
+  test(`the large matrix fits ${width} pixels, and its names do not lie upon each other`, () => {
+    const trace = { pieces: Array.from({ length: 60 }, (_, i) => `w${i}`), grid: 14 };
+    for (const [rows, columns] of /** @type {["words" | "patches", "words" | "patches"][]} */ ([
+      ["words", "words"],
+      ["words", "patches"],
+      ["patches", "patches"],
+    ])) {
+      const count = columns === "words" ? 60 : 197;
+      const { left, wide, tall } = cellsOf(count, width, { rows, columns });
+      assert.ok(left + count * wide + 2 <= width + 1 || wide === 1, `${left} ${wide}`);
+      const named = [...Array(count).keys()].filter((i) => axisName(columns, i, trace, wide));
+      assert.ok(named.length > 0);
+      const room = columns === "words" ? 12 : 34;
+      for (let i = 2; i < named.length; i++) assert.ok((named[i] - named[i - 1]) * wide >= room, `${named}`);
+      if (rows === "words") assert.ok(tall >= 12);
+    }
+  });

@@ -1,0 +1,192 @@
+// @ts-check
+// All heads on one canvas, sorted, each as its row over the patches or as its matrix over the words.
+import { difference, headMatrix, queryRow } from "./attention.js";
+import { canvas, font, outline, pen, pointerAt, resize } from "./canvas.js";
+import { themeInks } from "./colour.js";
+import { arrowKeys, select } from "./controls.js";
+import { keysOf, node } from "./dom.js";
+import { clamp, float32, largest, short } from "./numbers.js";
+
+/** @import { TraceExplorerTraits } from "./payloads.d.ts" */
+/** @import { TraceState } from "./trace_state.js" */
+
+const ORDERS = { layer: "layer and head", entropy: "entropy", mass: "mass" };
+const FINE = 48; // cells of a head's small matrix, at most
+
+/**
+ * @param {TraceState} state
+ * @param {HTMLElement} root of the view
+ * @param {(traits: Partial<TraceExplorerTraits>) => void} set
+ */
+export function headSheet(state, root, set) {
+  const { map, maps, trace, layer, head, mode, isSigned, tokenName, current, painting, sort } = state;
+  const order = select(
+    "Sort the heads by",
+    keysOf(ORDERS),
+    sort(),
+    (name) => set({ sort: name }),
+    (name) => ORDERS[name],
+  );
+  const cells = canvas(10, 10, { tabIndex: 0, role: "application", "aria-roledescription": "grid of heads" });
+  const caption = node("p", { className: "xfm-soft" });
+  const headsTitle = node("h3");
+  let hoveredCell = -1;
+  const cellSize = { left: 0, top: 0, wide: 0, tall: 0, columns: 0 }; // no columns: nothing was drawn yet
+  cells.addEventListener("mousemove", (event) => {
+    hoveredCell = cellAt(event);
+    drawCaption();
+  });
+  cells.addEventListener("mouseleave", () => {
+    hoveredCell = -1;
+    drawCaption();
+  });
+  cells.addEventListener("click", (event) => cellAt(event) >= 0 && chooseHead(cellAt(event)));
+  arrowKeys(cells, {
+    count: () => ranked().length,
+    columns: () => map().size[1],
+    current: () => chosenCell(),
+    go: (i) => chooseHead(i),
+  });
+  /** @param {number} i */
+  const chooseHead = (i) => {
+    const [l, h] = ranked()[i];
+    set({ layer: l, head: h, heads: "head" });
+  };
+  const chosenCell = () => ranked().findIndex(([l, h]) => l === layer() && h === head());
+  /** @param {MouseEvent} event */
+  function cellAt(event) {
+    const { left: x0, top: y0, wide, tall, columns } = cellSize;
+    const [x, y] = pointerAt(cells, event);
+    const column = Math.floor((x - x0) / wide);
+    const i = Math.floor((y - y0) / tall) * columns + column;
+    return x < x0 || y < y0 || column >= columns || i >= ranked().length ? -1 : i;
+  }
+  /**
+   * @param {"entropy" | "mass"} what
+   * @param {number} l
+   * @param {number} h
+   */
+  function measure(what, l, h) {
+    const [a, b = 0] = maps().map((one) => float32(one[what])[l * one.size[1] + h]);
+    return a - b;
+  }
+  /**
+   * [layer, head] of all heads: sharpest first, most mass first, or where A and B differ most
+   * @returns {[number, number][]}
+   */
+  function ranked() {
+    const [layers, heads] = map().size;
+    /** @type {[number, number][]} */
+    const every = Array.from({ length: layers * heads }, (_, i) => [Math.floor(i / heads), i % heads]);
+    const by = sort();
+    if (by === "layer") return every;
+    const rank = (/** @type {[number, number]} */ [l, h]) => {
+      const value = measure(by, l, h);
+      return isSigned() ? -Math.abs(value) : by === "entropy" ? value : -value;
+    };
+    return every.sort((a, b) => rank(a) - rank(b));
+  }
+  function drawCaption() {
+    const [l, h] = ranked()[hoveredCell >= 0 ? hoveredCell : chosenCell()] ?? [0, 0];
+    const [entropy, mass] = [short(measure("entropy", l, h)), short(measure("mass", l, h))];
+    caption.textContent = `${isSigned() ? "A−B, " : ""}layer ${l}, head ${h}: entropy ${entropy} nats; mass ${mass}, ${map().counted}`;
+    cells.setAttribute("aria-label", `All heads. ${caption.textContent}`);
+  }
+  function drawHeads() {
+    const {
+      size: [layers, heads, queries, keys],
+      keys: keySide,
+    } = map();
+    const inks = themeInks(root);
+    const by = sort();
+    const patchy = keySide === "patches";
+    const grid = trace().grid;
+    const [width, height] = patchy ? [grid, grid] : [Math.min(keys, FINE), Math.min(queries, FINE)];
+    const box = clamp(Math.floor(470 / heads) - 4, 22, 76);
+    const sorted = by !== "layer";
+    Object.assign(cellSize, {
+      left: sorted ? 2 : 24,
+      top: sorted ? 2 : 18,
+      wide: box + 4,
+      tall: box + (sorted ? 17 : 4),
+      columns: heads,
+    });
+    const { left: x0, top: y0, wide, tall } = cellSize;
+    const [sheetWidth, sheetHeight] = [x0 + heads * wide + 2, y0 + layers * tall + 2];
+    if (cells.wide !== sheetWidth || cells.tall !== sheetHeight) resize(cells, sheetWidth, sheetHeight);
+    const sheet = thumbnails(patchy, width, height, current(map().queries));
+    const brush = cells.pen;
+    brush.clearRect(0, 0, sheetWidth, sheetHeight);
+    brush.imageSmoothingEnabled = false;
+    Object.assign(brush, { font: font(cells), textBaseline: "middle", textAlign: "center" });
+    ranked().forEach(([l, h], i) => {
+      const x = x0 + (i % heads) * wide;
+      const y = y0 + Math.floor(i / heads) * tall;
+      brush.drawImage(sheet, h * width, l * height, width, height, x, y, box, box);
+      brush.fillStyle = inks.ink;
+      if (by !== "layer") {
+        const value = box < 40 ? "" : `: ${short(Number(measure(by, l, h).toPrecision(2)))}`;
+        brush.fillText(`${l}.${h}${value}`, x + box / 2, y + box + 8);
+      }
+      const isShown = l === layer() && (h === head() || mode() !== "head");
+      if (isShown) outline(brush, [x - 0.5, y - 0.5, box + 1, box + 1], [[inks.orange, 3]]);
+    });
+    if (!sorted) {
+      brush.fillStyle = inks.soft;
+      for (let h = 0; h < heads; h++) brush.fillText(String(h), x0 + h * wide + box / 2, 9);
+      for (let l = 0; l < layers; l++) brush.fillText(String(l), 11, y0 + l * tall + box / 2);
+    }
+    element.style.maxWidth = `${Math.max(sheetWidth, 330)}px`;
+    headsTitle.textContent = headsHeading(patchy);
+    drawCaption();
+  }
+  /** @param {boolean} patchy */
+  function headsHeading(patchy) {
+    const by = sort();
+    const first = { layer: "", entropy: "lowest entropy first", mass: "most mass first" }[by];
+    const rows = by === "layer" ? "a row a layer" : `layer.head, ${isSigned() ? "largest difference first" : first}`;
+    const { queries } = map();
+    const query = current(queries);
+    const content = query < 0 ? `mean over all ${queries}` : tokenName(queries, query);
+    return `All heads, ${rows}; ${patchy ? content : "in each, rows look at columns"}`;
+  }
+
+  /** @type {{ about: unknown[], sheet: HTMLCanvasElement } | null} */
+  let lastSheet = null;
+  /**
+   * Of each head, layers down: its row over the patches, or its whole matrix over the words, each by its own largest
+   * @param {boolean} patchy
+   * @param {number} width
+   * @param {number} height
+   * @param {number} query
+   */
+  function thumbnails(patchy, width, height, query) {
+    const about = [...maps(), patchy && query];
+    if (lastSheet && about.length === lastSheet.about.length && about.every((x, i) => x === lastSheet?.about[i]))
+      return lastSheet.sheet;
+    const [layers, heads] = map().size;
+    const sheet = node("canvas", { width: heads * width, height: layers * height });
+    const brush = pen(sheet);
+    const pixels = new ImageData(width, height);
+    for (let l = 0; l < layers; l++)
+      for (let h = 0; h < heads; h++) {
+        const own = difference(
+          maps().map((one) => (patchy ? queryRow(one, l, h, query).subarray(1) : headMatrix(one, l, h, width, height))),
+        );
+        const paint = painting(largest(own));
+        own.forEach((weight, i) => {
+          pixels.data.set([...paint(weight), 255], 4 * i);
+        });
+        brush.putImageData(pixels, h * width, l * height);
+      }
+    lastSheet = { about, sheet };
+    return sheet;
+  }
+
+  const element = node(
+    "div",
+    { className: "xfm-panel" },
+    ...[headsTitle, node("div", { className: "xfm-controls" }, order.element), cells, caption],
+  );
+  return { element, draw: drawHeads, showOrder: () => order.value(sort()) };
+}

@@ -1,0 +1,76 @@
+"""What a fine-tuning is asked for, how it is by default, and what it must beat."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config import TrainConfig
+from ..config_utils import build, changed, one_of, positive, require, to_tree, typed
+from ..train import Run
+from .task import Hidden
+from .tasks import TASKS
+
+__all__ = ["FinetuneConfig", "controls", "recipe"]
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Everything that a fine-tuning depends on."""
+
+    task: str
+    run: str  # the pretrained run's folder
+    seed: int = 0
+    scratch: bool = False  # control: of the same size, without the pretrained weights
+    hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
+    frozen: bool = False  # only the head learns ("linear evaluation")
+    batch: int = 32
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        typed(self, "")
+        one_of("task", self.task, TASKS)
+        positive(self, "", "batch")
+        family = TASKS[self.task].family
+        needless = self.hidden and family != "vision-language"
+        require(not needless, "hidden", self.hidden, f"'' in {self.task}, which is of {family} alone")
+
+    def replace(self, changes: Mapping[str, Any]) -> FinetuneConfig:
+        """With dotted fields changed, as `RunConfig.replace`."""
+        return build(FinetuneConfig, changed(to_tree(self), changes, {}))
+
+    @property
+    def variant(self) -> str:
+        """What is other than plain fine-tuning: "scratch", "without pictures", ..."""
+        names = {"scratch": self.scratch, f"no_{self.hidden}": bool(self.hidden), "frozen": self.frozen}
+        return "+".join(name for name, there in names.items() if there)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that two configs share exactly when they end with the same weights."""
+        tree = to_tree(self)
+        for same in ("save_every", "probe_every"):  # validation chooses the weights
+            del tree["train"][same]
+        return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def recipe(task: str, run: str | Path, **changes: Any) -> FinetuneConfig:
+    """A minute or so at the demo's size: 300 steps of 32 items. `changes`: fields of FinetuneConfig."""
+    pretrained = Run.open(run).config.train
+    train = TrainConfig(
+        steps=300, lr=pretrained.lr / 3, warmup=30, precision=pretrained.precision, threads=1, save_every=100,
+        validate_every=100,
+    )  # fmt: skip
+    return FinetuneConfig(**{"task": task, "run": str(run), "train": train} | changes)
+
+
+def controls(config: FinetuneConfig) -> list[FinetuneConfig]:
+    """What the number must beat, at equal size and budget: no pre-training; of pictures with texts, either hidden."""
+    both = TASKS[config.task].family == "vision-language"
+    changes: list[dict[str, Any]] = [{"scratch": True}]
+    changes += [{"hidden": "pictures"}, {"hidden": "texts"}] if both else []
+    return [config.replace(change) for change in changes]

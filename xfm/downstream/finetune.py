@@ -1,0 +1,314 @@
+"""Fine-tuning of a pretrained run on a task, inline: `for record in finetune(config): ...`.
+
+The weights that are best on validation are kept, and the test split is read once, at the end. Items, order and dropout
+are functions of (seed, step): a resume is exact.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from collections.abc import Generator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import seeding
+from ..config import TrainConfig
+from ..config_utils import ConfigError, build, require, to_tree
+from ..evaluation.result import Result, bootstrap_interval, from_json, to_json
+from ..files import append_json_lines, read_json_lines
+from ..model import XFM
+from ..model.modes import eval_mode
+from ..objectives import build as build_model
+from ..passes import RANDOM, draws
+from ..progress import Progress
+from ..text import parse_json
+from ..train import Run, RunError, manifest
+from ..train.optimizer import parameter_groups, set_rate
+from ..train.run import METRICS, STATE, WEIGHTS, Record, environment
+from ..train.run_lock import RunLock
+from ..train.setup import make_accelerator
+from ..train.signals import ending
+from ..train.weights import load_into, packed_state
+from .config import FinetuneConfig
+from .task import Hidden, Item, Task
+from .tasks import TASKS
+
+__all__ = ["TaskRun", "Tuned", "finetune", "train_to_end"]
+
+CONFIG, RESULTS = "finetune.json", "results.json"
+CHUNK = 64  # items at once where nothing is learnt
+VALIDATED = 500  # items of the validation split, by which a step is chosen
+
+
+def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bool = False) -> TaskRun:
+    """`finetune`, until it has its results."""
+    told: Progress | None = None
+    for record in finetune(config, root):
+        if progress:
+            told = told or Progress(config.task, record["of"], record["step"])
+            told.update(f"loss {record['loss']:.2f}")
+    if told:
+        told.close()
+    return TaskRun.of(config, root)
+
+
+class Tuned(nn.Module):
+    """A model and the head of a task."""
+
+    def __init__(self, model: XFM, head: nn.Module, task: Task, frozen: bool = False):
+        super().__init__()
+        self.model, self.head, self.task, self.frozen = model, head, task, frozen
+        model.requires_grad_(not frozen)
+
+    def is_new_head(self, name: str) -> bool:
+        """For the optimizer's groups."""
+        return name.startswith("head.")
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.task.loss(self.model, self.head, batch)
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """The folder of a fine-tuning: `runs/<pretrained's name>@<task>[+control]/seed<k>`."""
+
+    folder: Path
+    config: FinetuneConfig
+
+    @classmethod
+    def of(cls, config: FinetuneConfig, root: str | Path) -> TaskRun:
+        """RunError where the folder belongs to another config."""
+        name = "@".join((Run.open(config.run).config.name, "+".join(filter(None, (config.task, config.variant)))))
+        run = cls(Path(root) / name / f"seed{config.seed}", config)
+        if run.has(CONFIG):
+            there = cls.open(run.folder).config
+            if there.fingerprint != config.fingerprint:
+                raise RunError(f"{run.folder}: is of another config; delete the folder, or choose another --root")
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> TaskRun:
+        """RunError where there is none that can be read."""
+        folder = Path(folder)
+        try:
+            config = build(FinetuneConfig, parse_json((folder / CONFIG).read_text("utf-8")))
+        except FileNotFoundError:
+            raise RunError(f"{folder}: no fine-tuning here (no {CONFIG})") from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise RunError(f"{folder / CONFIG}: no readable config ({error}); delete the folder") from error
+        manifest.check_sizes(folder, config.fingerprint)
+        return cls(folder, config)
+
+    def has(self, name: str) -> bool:
+        return os.path.exists(self.folder / name)
+
+    @property
+    def done(self) -> bool:
+        return self.has(RESULTS)
+
+    def write(self, files: Mapping[str, Any], grown: tuple[str, ...] = ()) -> None:
+        encoded = {name: data.encode() if isinstance(data, str) else data for name, data in files.items()}
+        manifest.replace(self.folder, self.config.fingerprint, encoded, grown)
+
+    def metrics(self) -> list[Record]:
+        """The records of its steps."""
+        if self.has(METRICS):
+            manifest.check(self.folder, METRICS)
+        return read_json_lines(self.folder / METRICS)
+
+    def results(self) -> list[Result]:
+        """What the test split says. FileNotFoundError before the end."""
+        return from_json(manifest.read_checked(self.folder, RESULTS).decode())
+
+    def tuned(self) -> Tuned:
+        """The fine-tuned model, in eval mode, on the CPU."""
+        tuned = _start(self.config)
+        load_into(tuned, self.folder / WEIGHTS)  # type: ignore[arg-type]
+        return tuned.eval()
+
+
+def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Record]:
+    """Trains, resumes, or opens a fine-tuning, yielding one record a step: task, step, of, rate, loss, grad_norm,
+    seconds and, every `train.validate_every` steps, validation. A finished one yields its records at once.
+
+    Leaving the loop early saves, and so does Ctrl-C; the same call goes on, bit for bit. Raises ConfigError, RunError.
+    """
+    run = TaskRun.of(config, root)
+    if run.done:
+        yield from run.metrics()
+        return
+    accelerator = make_accelerator(_run_config(config))
+    require(accelerator.num_processes == 1, "processes", accelerator.num_processes, "1: fine-tunings run side by side")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with RunLock(run.folder) as lock:
+        if not run.has(CONFIG):
+            made = json.dumps(environment(), indent=2) + "\n"
+            run.write({"environment.json": made, CONFIG: json.dumps(to_tree(config), indent=2) + "\n"})
+        yield from _Loop(run, accelerator, lock).steps()
+
+
+class _Loop:
+    """A fine-tuning while it runs: the module, the optimizer, the best weights so far."""
+
+    def __init__(self, run: TaskRun, accelerator: Any, lock: RunLock):
+        self.run, self.config, self.accelerator, self.lock = run, run.config, accelerator, lock
+        self.tuned = _start(run.config).to(accelerator.device)
+        self.task = self.tuned.task
+        self.adamw = _optimizer(self.tuned, run.config.train)
+        self.done, self.best, self.best_score = 0, dict[str, Tensor](), -1.0
+        self.records: list[Record] = []  # not saved yet
+        self._resume()
+        self.validation = self.task.items("validation", VALIDATED)
+        lock.save = self._save
+
+    def steps(self) -> Generator[Record]:
+        train = self.config.train
+        for step in range(self.done, train.steps):
+            with self.lock.step() as interrupted:
+                record = self._step(step)
+                if interrupted or _due(step + 1, train.save_every, train.steps):
+                    self._save()
+            yield record
+            if interrupted:
+                raise ending(interrupted[0], f"saved after step {self.done} of {train.steps}, in {self.run.folder}")
+        with self.lock.step():
+            self._finish()
+
+    def _step(self, step: int) -> Record:
+        began, train, device = time.perf_counter(), self.config.train, self.accelerator.device
+        items = self.task.drawn(self.config.seed, step, self.config.batch)
+        batch = self.task.batch(items, device, self.config.hidden)
+        self.tuned.train()
+        if self.config.frozen:
+            self.tuned.model.eval()  # no drop path on features that do not learn
+        with RANDOM if draws(self.tuned.model.text) else nullcontext(), torch.random.fork_rng([]):
+            torch.manual_seed(seeding.seed("finetune", self.config.seed, step))
+            with self.accelerator.autocast():
+                loss = self.tuned(batch)
+            loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.tuned.parameters(), train.clip)
+        require(bool(torch.isfinite(norm)), "loss", loss.item(), f"finite (step {step} of {self.run.folder})")
+        rate = set_rate(self.adamw, train, step)
+        self.adamw.step()
+        self.adamw.zero_grad()
+        self.done = step + 1
+        record = {"task": self.task.name, "step": step, "of": train.steps, "rate": rate, "loss": loss.item()}
+        record["grad_norm"] = norm.item()
+        if _due(self.done, train.validate_every, train.steps):
+            record["validation"] = score = float(_scores(self.tuned, self.validation, self.config.hidden).mean())
+            if score > self.best_score:
+                self.best, self.best_score = _copied(self.tuned), score
+        record["seconds"] = time.perf_counter() - began
+        self.records.append(dict(record))
+        return record
+
+    def _save(self) -> None:
+        if not self.records:
+            return
+        saved, self.records = self.records, []
+        append_json_lines(self.run.folder / METRICS, saved)
+        state = {"run": self.config.fingerprint, "step": self.done, "model": self.tuned.state_dict(), "best": self.best}
+        state |= {"best_score": self.best_score, "optimizer": self.adamw.state_dict()}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.run.write({STATE: buffer.getbuffer()}, grown=(METRICS,))
+
+    def _resume(self) -> None:
+        path = self.run.folder / STATE
+        if not path.exists():
+            return
+        try:
+            manifest.check(path.parent, path.name)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            require(state["run"] == self.config.fingerprint, "state.pt", state["run"], "of this config")
+            self.tuned.load_state_dict(state["model"])
+            self.adamw.load_state_dict(state["optimizer"])
+            self.done, self.best, self.best_score = state["step"], state["best"], state["best_score"]
+        except RunError:
+            raise
+        except Exception as error:  # torch raises many kinds for a truncated or foreign file
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise RunError(f"{path}: no readable state ({said}); delete it to train from the start") from error
+        kept = [record for record in self.run.metrics() if record["step"] < self.done]
+        self.run.write({METRICS: "".join(json.dumps(record) + "\n" for record in kept)})
+
+    def _finish(self) -> None:
+        """Reads the test split, with the weights that validation chose."""
+        self._save()
+        self.tuned.load_state_dict(self.best)
+        results = _results(self.tuned, self.config)
+        self.run.write({WEIGHTS: packed_state(self.tuned.state_dict())})
+        self.run.write({RESULTS: to_json(results)})
+        (self.run.folder / STATE).unlink(missing_ok=True)  # as large as all the rest, and of no more use
+
+
+def _run_config(config: FinetuneConfig) -> Any:
+    """The pretrained run's config, trained as this says."""
+    run = Run.open(config.run)
+    if not run.done:
+        raise ConfigError(f"run = {config.run!r}: is not finished; train it to the end first")
+    return run.config.replace({f"train.{name}": value for name, value in to_tree(config.train).items()})
+
+
+def _start(config: FinetuneConfig) -> Tuned:
+    """What is fine-tuned, as it begins. ConfigError where the run's data provide too little for the task."""
+    run, kind = Run.open(config.run), TASKS[config.task]
+    model: XFM = build_model(run.config.replace({"seed": config.seed})) if config.scratch else run.model()
+    task = kind(run.config, run.tokenizer())
+    if missing := [need for need in kind.needs if need not in task.data.provides]:
+        raise ConfigError(
+            f"task = {config.task!r}: needs {' and '.join(missing)}, which {task.data.name} does not provide"
+        )
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seeding.seed("head", config.seed, config.task))
+        return Tuned(model, task.head(model), task, config.frozen)
+
+
+def _optimizer(tuned: Tuned, train: TrainConfig) -> torch.optim.AdamW:
+    groups = [dict(g, params=[p for p in g["params"] if p.requires_grad]) for g in parameter_groups(tuned, train)]  # type: ignore[arg-type]
+    betas = (train.beta1, train.beta2)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=train.lr, betas=betas, eps=train.eps, fused=True)
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def _due(done: int, every: int, steps: int) -> bool:
+    return done == steps or (every > 0 and done % every == 0)
+
+
+@torch.inference_mode()
+def _predicted(tuned: Tuned, items: list[Item], hidden: Hidden) -> list[Any]:
+    device, said = tuned.model.device, list[Any]()
+    with eval_mode(tuned):  # type: ignore[arg-type]
+        for start in range(0, len(items), CHUNK):
+            batch = tuned.task.batch(items[start : start + CHUNK], device, hidden)
+            said += tuned.task.predict(tuned.model, tuned.head, batch)
+    return said
+
+
+def _scores(tuned: Tuned, items: list[Item], hidden: Hidden) -> np.ndarray:
+    return tuned.task.scores(_predicted(tuned, items, hidden), [item.target for item in items])
+
+
+def _results(tuned: Tuned, config: FinetuneConfig) -> list[Result]:
+    """The score on the test split, with what is said without looking as its baseline."""
+    task, items = tuned.task, tuned.task.items("test")
+    targets, groups = [item.target for item in items], [item.group for item in items]
+    usual, name = task.prior([item.target for item in task.items("train", 2000)])
+    level = float(task.scores([usual] * len(items), targets).mean())
+    scores = _scores(tuned, items, config.hidden)
+    own = np.array(groups) if all(group is not None for group in groups) else None
+    interval = bootstrap_interval(scores, own, config.seed, "test", task.name)
+    numbers = float(scores.mean()), *interval, len(items), level, name, 1.0
+    return [Result(task.title, config.variant, task.metric, *numbers, config.seed, "test", family=task.family)]
