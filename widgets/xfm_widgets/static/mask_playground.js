@@ -42,7 +42,7 @@ function render({ model, el }) {
     const grey = bitmap(greyscale(rgb), side, side); // below the maps: the colours are theirs
     return { original: bitmap(rgb, side, side), grey };
   };
-  const pictures = pictureOf();
+  let bitmaps = pictureOf();
   const answer = () => ({ words: [], agreement: null, target: null, ...model.get("answer") });
   /** @returns {MaskedPiece[]} */
   const guessedPieces = () => answer().words;
@@ -199,7 +199,7 @@ function render({ model, el }) {
   });
   const surfaces = [seen, agreementMap, pixelMap];
   surfaces.forEach(listenToHover);
-  const bare = node("div", {}, thumbnail(pictures.original, SMALL, SMALL));
+  const bare = node("div", {}, thumbnail(bitmaps.original, SMALL, SMALL));
   const patchValue = node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" });
   const meanText = node("div", { className: "xfm-value xfm-soft" });
   const pixelText = node("div", { className: "xfm-value xfm-soft" });
@@ -258,9 +258,9 @@ function render({ model, el }) {
     return [left, top, right - left, bottom - top];
   }
   function paint() {
-    paintGround(seen, pictures.original);
-    paintGround(agreementMap, pictures.grey);
-    paintGround(pixelMap, pictures.grey);
+    paintGround(seen, bitmaps.original);
+    paintGround(agreementMap, bitmaps.grey);
+    paintGround(pixelMap, bitmaps.grey);
     const bytes = model.get("pixels");
     const pixels = bytes?.byteLength ? bitmap(uint8(bytes), side, side) : null;
     for (const patch of hidden.patches) {
@@ -419,8 +419,8 @@ function render({ model, el }) {
   ui.on("change:answer", receiveAnswer);
   for (const name of ["patch", "token", "pixels"]) ui.on(`change:${name}`, draw);
   ui.on("change:payload", () => {
-    pictures = pictureOf();
-    bare.replaceChildren(thumbnail(pictures.original, SMALL, SMALL));
+    bitmaps = pictureOf();
+    bare.replaceChildren(thumbnail(bitmaps.original, SMALL, SMALL));
     draw();
   });
   ui.on("change:opacity", () => {
