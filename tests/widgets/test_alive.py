@@ -167,13 +167,47 @@ def test_what_is_hidden_in_a_picture_of_ones_own_is_guessed_as_in_python() -> No
     assert len(found[2]["hidden_patches"]) == 12 and found[2]["answer"]["of"]["patches"] == found[2]["hidden_patches"]
 
 
-@pytest.mark.parametrize("kind", ["GroundingPad", "MaskPlayground", "RetrievalExplorer"])
+# ---- attention
+
+
+def test_a_sentence_of_ones_own_is_traced_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+    text, typed = scene.caption.text, "two unbelievably big lions"
+    view = xw.TraceExplorer.of(model, lab.tokenizer, scene.image, text)
+    steps = [{"set": {"typed": typed}}, {"set": {"typed": "a " * 90}}, {"set": {"typed": ""}},
+             {"send": ["picture", SENT]}]  # fmt: skip
+    found = told(view, "traceExplorer", [{"text": text}], steps, ["sent", "a", "message"])
+    for step, value in ((0, typed), (2, "")):
+        view.typed = value
+        near(found[step]["sent"], view.sent, "sent")
+    assert "it may have" in found[1]["message"] and found[1]["sent"] == found[0]["sent"]
+    view.show(PICTURE)
+    near(found[3]["sent"], view.sent, "own picture")
+    assert (found[3]["a"], found[3]["message"], view.a) == ("your own", "", "your own")
+
+
+def test_python_traces_sentences_of_ones_own() -> None:
+    lab = xfm.load("demo")
+    view = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion", typed="two red cars")
+    assert view.payload["traces"]["your own"]["pieces"] == ["<s>", "two", "red", "cars", "</s>"] and view.a == "given"
+    view.typed = "a " * 90
+    assert "tokens" in view.message and len(view._traces["your own"].words.pieces) == 5
+    view.typed, view.a = "a car", "your own"
+    assert view.message == "" and view.figure() and len(view.payload["traces"]["your own"]["pieces"]) == 4
+    plain = xw.TraceExplorer(view._traces["given"])
+    plain.typed = "a car"
+    assert "TraceExplorer.of" in plain.message and plain.payload["takes"] is False
+
+
+@pytest.mark.parametrize("kind", ["GroundingPad", "MaskPlayground", "RetrievalExplorer", "TraceExplorer"])
 def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str) -> None:
     lab = xfm.load("demo")
     views = {
         "GroundingPad": lambda: xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7)),
         "MaskPlayground": lambda: xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
         "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
+        "TraceExplorer": lambda: xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
     }
     view = views[kind]()
     for wrong, said in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most")):

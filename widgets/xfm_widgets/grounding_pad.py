@@ -12,7 +12,7 @@ import traitlets
 
 from xfm.config import ConfigError
 from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.images import ImageLike, pixels, prepare
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.text import shown

@@ -74,6 +74,7 @@ class PackedTrace(TypedDict):
 class TraceExplorerPayload(TypedDict):
     labels: list[str]
     traces: dict[str, PackedTrace]
+    takes: bool  # sentences and pictures of the reader's own
 
 
 class SentTrace(TypedDict, total=False):  # empty before anything was asked for

@@ -4,11 +4,11 @@ import { grounder } from "./grounding.js";
 import { createModel } from "./model.js";
 import { pixelsOf } from "./own_picture.js";
 import { prepared } from "./picture.js";
-import { guess } from "./questions.js";
+import { guess, trace } from "./questions.js";
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { PageModel } from "./model.js" */
-/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload } from "./payloads.d.ts" */
+/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "./payloads.d.ts" */
 /**
  * What answers a view's choices, and the acts that it asks for by `send`
  * @template Traits
@@ -130,6 +130,34 @@ export function retrievalExplorer(payload, { longest, pictures }) {
           tell("image to text", { ...scores, picture: new DataView(shown.buffer) });
           model.set("direction", "image to text");
           model.set("own", true);
+        }),
+    };
+  };
+}
+
+/**
+ * TraceExplorer: traces whatever sentence is typed, and a picture of the reader's own
+ * @param {PageModelPayload} payload
+ * @param {{ text: string }} given
+ * @returns {Kernel<TraceExplorerTraits>}
+ */
+export function traceExplorer(payload, { text }) {
+  const page = createModel(payload);
+  return (model) => {
+    let rgb = bytesOf(model.get("payload").traces.given.image);
+    /** @param {Uint8Array} picture */
+    function ask(picture) {
+      const found = trace(page, picture, model.get("typed").trim() ? model.get("typed") : text);
+      rgb = picture;
+      model.set("sent", { label: "your own", trace: found.trace });
+    }
+    model.on("change:typed", () => reporting(model, () => ask(rgb)));
+    return {
+      picture: (of) =>
+        taking(model, page, of, (picture) => {
+          ask(picture);
+          model.set("a", "your own");
+          model.set("shown", "A");
         }),
     };
   };

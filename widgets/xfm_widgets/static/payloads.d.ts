@@ -68,6 +68,7 @@ export interface PackedTrace {
 export interface TraceExplorerPayload {
   labels: string[];
   traces: Record<string, PackedTrace>;
+  takes: boolean;
 }
 
 export interface SentTrace {
@@ -505,6 +506,7 @@ export interface TraceExplorerTraits {
   sort: "layer" | "entropy" | "mass";
   token: number;
   tools: Tools;
+  typed: string;
 }
 
 export interface TrainingMonitorTraits {
