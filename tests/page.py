@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from xfm import recipes
 from xfm.evaluation.retrieval_set import RetrievalSet, retrieval_set
 from xfm.lab import Lab
 from xfm.model import XFM
+from xfm.objectives import build
 
 TOLERANCE = 1e-4
 DECODE = """
@@ -54,3 +57,15 @@ def near(found: Any, expected: Any, where: str = "") -> None:
 def few_pairs(lab: Lab, model: XFM | None = None) -> RetrievalSet:
     """Twelve, as a model sees them, of which ITM orders five again."""
     return replace(retrieval_set(model or lab.model, lab.config, lab.tokenizer, n=12), reranked=5)
+
+
+def small(changes: dict[str, Any]) -> XFM:
+    """Of far from even weights: every parameter is moved, biases and norms too."""
+    sizes = {"model.text.vocabulary": 4096, "data.mask.image_patches": 4}
+    model = build(recipes.smoke().replace(sizes | changes)).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            large = 3.0 if "attention" in name or "cross" in name else 1.0
+            parameter.mul_(large).add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return model

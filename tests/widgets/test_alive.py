@@ -7,21 +7,22 @@ from typing import Any
 import javascript
 import numpy as np
 import pytest
-from page import DECODE, coded, few_pairs, near, sent
+from page import coded, few_pairs, near
 from PIL import Image
 
 import xfm
 import xfm_widgets as xw
 from xfm import explain
+from xfm.config import ConfigError, MaskConfig
 from xfm.explain.vocabulary import SeenWords
-from xfm_widgets.page_model import as_in_page, page_model
+from xfm_widgets.page_model import as_in_page
 
 # One kernel on a model that only remembers; `steps` set traits or ask for acts; a picture is decoded to `rgba`.
-KERNEL = (
-    DECODE
-    + """
-import * as kernels from "./alive.js";
-import { decoded } from "./offline.js";
+KERNEL = """
+import * as $alive from "./alive.js";
+import * as $offline from "./offline.js";
+const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
+const coded = (view) => Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString("base64");
 const { size: [height, width], rgba } = data.picture;
 const brush = { drawImage() {}, getImageData: () => ({ data: new Uint8ClampedArray(bytes(rgba)) }) };
 globalThis.createImageBitmap = async (blob) => {
@@ -30,9 +31,9 @@ globalThis.createImageBitmap = async (blob) => {
 };
 const canvas = () => ({ width: 0, height: 0, append() {}, setAttribute() {}, getContext: () => brush });
 globalThis.document = { createElement: canvas };
-const traits = decoded(data.traits), listeners = {}, told = [];
+const traits = $offline.decoded(data.traits), listeners = {}, told = [];
 const host = {
-  limits: { scene: { count: 1 } },
+  limits: { scene: { count: 1 }, methods: {} },
   get: (name) => traits[name],
   on: (event, act) => (listeners[event] ??= []).push(act),
   set(name, value) {
@@ -41,8 +42,11 @@ const host = {
     for (const act of listeners[`change:${name}`] ?? []) act();
   },
 };
-const acts = kernels[data.kind](payload, ...data.given.map(decoded))(host);
-const settled = () => new Promise((done) => setTimeout(done, 30));
+const acts = new Function("$alive", "$offline", `return ${data.kernel}`)($alive, $offline)(host);
+const settled = async () => {
+  do await new Promise((done) => setTimeout(done, 30));
+  while (traits.message.startsWith("Computing"));
+};
 const plain = (value) => {
   if (value instanceof DataView) return coded(value);
   if (Array.isArray(value)) return value.map(plain);
@@ -57,19 +61,17 @@ for (const { set, send } of data.steps) {
 }
 answer(told);
 """
-)
 PICTURE = np.random.default_rng(3).integers(0, 256, (50, 90, 3)).astype(np.uint8)
 SENT = "a" * 40  # its file, in base64: the canvas that decodes it is a stand-in
 
 
-def told(view: Any, kind: str, given: list[Any], steps: list[dict[str, Any]], read: list[str]) -> list[dict[str, Any]]:
-    """The traits `read` after each step, of a kernel in the page with the model of the demo."""
-    lab = xfm.load("demo")
+def told(view: Any, steps: list[dict[str, Any]], read: list[str]) -> list[dict[str, Any]]:
+    """The traits `read` after each step, of the kernel that a file of the view has."""
     rgba = np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)])
     traits = {n: v for n, v in view.get_state().items() if n in view.traits() and not n.startswith("_")}
     return javascript.run(
         KERNEL,
-        {"payload": sent(page_model(lab.model, lab.tokenizer)), "kind": kind, "given": plain(given), "steps": steps,
+        {"kernel": view._kernel(), "steps": steps,
          "traits": plain({n: traits[n] for n in {*view.choices(), *read, "payload", "message"}}), "read": read,
          "picture": {"size": PICTURE.shape[:2], "rgba": coded(rgba.tobytes())}},
     )  # fmt: skip
@@ -91,7 +93,6 @@ def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
     lab = xfm.load("demo")
     model = as_in_page(lab.model)
     view = xw.RetrievalExplorer.of(model, lab.config, lab.tokenizer, few_pairs(lab, model))
-    given = [{"longest": lab.config.data.caption_tokens, "pictures": None}]
     typed, long = "a big lion below a red car", "lion " * 90
     steps = [
         {"set": {"typed": typed}},
@@ -99,7 +100,7 @@ def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
         {"send": ["picture", SENT]},
         {"send": ["picture", ""]},
     ]
-    found = told(view, "retrievalExplorer", given, steps, ["own_scores", "message", "direction", "own"])
+    found = told(view, steps, ["own_scores", "message", "direction", "own"])
     view.typed = typed
     near(found[0]["own_scores"], view.own_scores, "own")
     assert not found[0]["message"] and f"it may have {lab.config.data.caption_tokens}" in found[1]["message"]
@@ -121,7 +122,7 @@ def test_phrases_in_pictures_of_ones_own_are_found_as_in_python() -> None:
     typed, first = "a yellow thing", scenes[1].phrases[0].text
     steps = [{"set": {"phrase": typed}}, {"set": {"scene": 1}}, {"send": ["picture", SENT]}, {"set": {"phrase": typed}},
              {"set": {"phrase": "a " * 90}}, {"set": {"scene": 0}}]  # fmt: skip
-    found = told(view, "groundingPad", [None], steps, ["newest", "phrase", "scene", "message"])
+    found = told(view, steps, ["newest", "phrase", "scene", "message"])
     view.phrase = typed
     near(found[0]["newest"], {**view.newest, "answer": {**view.newest["answer"], "iou": None}}, "typed")
     assert (found[1]["scene"], found[1]["phrase"]) == (1, first)
@@ -137,12 +138,9 @@ def test_words_never_seen_are_named_in_the_page() -> None:
     lab = xfm.load("demo")
     view = xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7))
     assert view._model is not None
-    view._model = *view._model[:2], SeenWords(frozenset({"the", "zebra"}), ("flute",))
-    assert '{"words": ["the", "zebra"], "held_out": ["flute"]}' in view._kernel()
-    found = told(
-        view, "groundingPad", [{"words": ["the"], "held_out": []}], [{"set": {"phrase": "the Yak"}}], ["newest"]
-    )
-    assert found[0]["newest"]["answer"]["never_seen"] == ["yak"]
+    view._model = *view._model[:2], SeenWords(frozenset({"the"}), ("flute",))
+    found = told(view, [{"set": {"phrase": "the Yak, the flute"}}], ["newest"])
+    assert found[0]["newest"]["answer"]["never_seen"] == ["flute", "yak"]
 
 
 # ---- what is hidden
@@ -152,11 +150,12 @@ def test_what_is_hidden_in_a_picture_of_ones_own_is_guessed_as_in_python() -> No
     lab = xfm.load("demo")
     model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
     text, read = scene.caption.text, ["answer", "pixels", "payload", "credit", "hidden_patches"]
-    view = xw.MaskPlayground.of(model, lab.tokenizer, scene.image, text, credit="someone")
+    view = xw.MaskPlayground.of(
+        model, lab.tokenizer, scene.image, text, credit="someone", mask=MaskConfig(image_patches=12)
+    )
     hidden = {"hidden_patches": [0, 7, 8], "hidden_pieces": [1, 3]}
-    mask = {"patches": 12, "smallest": 4, "share": 0.4, "most": 8, "spans": 0.5}
     steps = [{"set": hidden}, {"send": ["picture", SENT]}, {"send": ["hide at random"]}]
-    found = told(view, "maskPlayground", [{"text": text, "mask": mask}], steps, read)
+    found = told(view, steps, read)
     for name, value in hidden.items():
         setattr(view, name, value)
     near(found[0]["answer"], view.answer, "answer")
@@ -165,6 +164,49 @@ def test_what_is_hidden_in_a_picture_of_ones_own_is_guessed_as_in_python() -> No
         near(found[1][name], getattr(view, name), name)
     assert view.credit == "" and view.figure()
     assert len(found[2]["hidden_patches"]) == 12 and found[2]["answer"]["of"]["patches"] == found[2]["hidden_patches"]
+
+
+# ---- attribution
+
+LAB_STEPS = [
+    {"set": {"removed_words": [1]}},
+    {"set": {"removed_objects": ["__proto__"], "removed_patches": [0, 1]}},
+    {"set": {"removed_words": [], "removed_objects": [], "removed_patches": []}},
+    *({"send": ["add", name]} for name in ("raw attention", "rollout", "ablation", "object ablation", "shapley")),
+    {"send": ["add", "saliency"]},
+]
+
+
+def test_removals_and_methods_in_the_page_are_pythons() -> None:
+    lab = xfm.load("demo")
+    model, rng = as_in_page(lab.model), np.random.default_rng(0)
+    masks = {"a lion": np.zeros((48, 48), bool), "__proto__": np.zeros((48, 48), bool)}
+    masks["a lion"][:16, :20], masks["__proto__"][8:30, 14:] = True, True
+    image = rng.integers(0, 256, (48, 48, 3)).astype(np.uint8)
+    asked = [
+        explain.make_inputs(model, lab.tokenizer, image, "a lion", t, masks) for t in ("itm", "box x", "word lion")
+    ]
+    view = xw.AttributionLab.of(asked, ["occlusion"], removed_words=[0])
+    found = told(view, LAB_STEPS, ["scores", "payload", "methods", "message"])
+    for step, removed in enumerate(LAB_STEPS[:3]):
+        for name, value in removed["set"].items():
+            setattr(view, name, value)
+        near(found[step]["scores"], view.scores, "scores")
+    for name in found[-1]["methods"][1:]:
+        view.add(name)
+    assert found[-1]["methods"] == view.methods and len(view.methods) == 6 and found[-1]["message"] == ""
+    assert found[2]["payload"]["more"] == ["raw attention", "rollout", "ablation", "object ablation", "shapley"]
+    assert found[-1]["payload"]["more"] == [] and found[-1]["payload"]["methods"] == view.payload["methods"]
+    expected = [{**a, "trust": [], "verdict": "Trust was not measured."} for a in view.payload["found"]]
+    near(found[-1]["payload"]["found"][3:], expected[3:], "found")
+
+
+def test_a_lab_with_a_target_of_ones_own_has_no_model() -> None:
+    lab = xfm.load("demo")
+    own = explain.Target("twice itm", lambda out: 2 * out.itm, "itm")
+    view = xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion", own), ["occlusion"])
+    with pytest.raises(ConfigError, match="with targets by name"):
+        view.to_html("view.html", model=True)
 
 
 # ---- attention
@@ -177,7 +219,7 @@ def test_a_sentence_of_ones_own_is_traced_as_in_python() -> None:
     view = xw.TraceExplorer.of(model, lab.tokenizer, scene.image, text)
     steps = [{"set": {"typed": typed}}, {"set": {"typed": "a " * 90}}, {"set": {"typed": ""}},
              {"send": ["picture", SENT]}]  # fmt: skip
-    found = told(view, "traceExplorer", [{"text": text}], steps, ["sent", "a", "message"])
+    found = told(view, steps, ["sent", "a", "message"])
     for step, value in ((0, typed), (2, "")):
         view.typed = value
         near(found[step]["sent"], view.sent, "sent")

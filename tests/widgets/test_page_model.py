@@ -17,12 +17,12 @@ import numpy as np
 import PIL
 import pytest
 import torch
-from page import DECODE, TOLERANCE, coded, few_pairs, near, sent
+from page import DECODE, TOLERANCE, coded, few_pairs, near, sent, small
 from PIL import Image
 
 import xfm
 import xfm_widgets as xw
-from xfm import explain, recipes
+from xfm import explain
 from xfm.batch import normalise, standardise
 from xfm.config import ConfigError
 from xfm.data import dataset
@@ -34,7 +34,6 @@ from xfm.images import prepare
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
 from xfm.model.vision import patchify
-from xfm.objectives import build
 from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.traces import packed
 
@@ -193,18 +192,6 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def small(changes: dict[str, Any]) -> XFM:
-    """Of far from even weights: every parameter is moved, biases and norms too."""
-    sizes = {"model.text.vocabulary": 4096, "data.mask.image_patches": 4}
-    model = build(recipes.smoke().replace(sizes | changes)).eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            large = 3.0 if "attention" in name or "cross" in name else 1.0
-            parameter.mul_(large).add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    return model
-
-
 def cases(model: XFM, tokenizer: Tokenizer, count: int) -> list[dict[str, Any]]:
     """Random pictures, texts of every length, and what is hidden of both; in every third case nothing."""
     rng, longest = np.random.default_rng(1), model.config.text.positions - 2
@@ -327,7 +314,8 @@ QUESTIONS = (
     DECODE
     + """
 import { grounder } from "./grounding.js";
-import { guess, removal, similarities, trace } from "./questions.js";
+import { guess, similarities, trace } from "./questions.js";
+import { question, removals } from "./targets.js";
 const plain = (value) => {
   if (value instanceof DataView) return coded(value);
   if (Array.isArray(value)) return value.map(plain);
@@ -341,7 +329,8 @@ answer(plain({
   ground: data.phrases.map(grounder(model, rgb, payload.seeds.candidates, data.seen)),
   guess: guesses, pixels: new DataView(pixels.buffer),
   trace: trace(model, rgb, text),
-  removal: removal(model, given, removed, { all: data.patches }),
+  removal: removals(model, ["itm", "itc", "box x", "box y", "box width", "box height"].map((name) =>
+    question(model, rgb, text, { name, places: [], ids: [] })), { all: data.patches })(removed),
   similarities: [...similarities(model, text, [model.imageEmbedding(model.encodeImage(model.embedImage(rgb)))])],
 }));
 """

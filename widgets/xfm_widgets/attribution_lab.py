@@ -15,9 +15,11 @@ from xfm.images import ImageLike, pixels
 from xfm.plots.arrays import numbers
 from xfm.plots.style import message_figure
 
-from .attributions import by_word, checked_masks, covered, finite, is_finite, number, packed
-from .base import View, encodable
+from . import esm
+from .attributions import by_word, checked_masks, covered, finite, is_finite, number, packed, page_target
+from .base import ALIVE, View, decoded_json, encodable, script_json
 from .choices import Flag, Names, Place, Places, Share, told
+from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,7 @@ __all__ = ["AttributionLab"]
 
 Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 SHOWN = 6  # methods at once
+IN_PAGE = ("raw attention", "rollout", "occlusion", "ablation", "object ablation", "shapley")  # without gradients
 SINGLES = 60  # scores that an export has computed before, at most
 UNITS = {
     "itm": "log-odds",
@@ -185,6 +188,23 @@ class AttributionLab(View):
         self.tell(payload=cast(dict[str, Any], self.payload) | self._found())
         self.methods = [*[m for m in self.methods if m != name][: SHOWN - 1], name]
         return self
+
+    _WITHOUT_MODEL = "only what AttributionLab.of(inputs) makes of an X-FM, with targets by name, knows its model"
+
+    def _kernel(self) -> str:
+        from xfm.explain.attribution import METHODS
+        from xfm.model import XFM
+
+        if not self._inputs or not isinstance(model := self._inputs[0].model, XFM):
+            return ""
+        tokenizer, targets = self._inputs[0].tokenizer, [page_target(i) for i in self._inputs]
+        if tokenizer is None or None in targets:
+            return ""
+        methods = {
+            n: {"signed": METHODS[n].signed, "unit": METHODS[n].unit, "complete": METHODS[n].complete} for n in IN_PAGE
+        }
+        given = script_json({"text": self._inputs[0].text, "targets": targets, "methods": methods})
+        return f"{esm.export(ALIVE, 'attributionLab')}({decoded_json(page_model(model, tokenizer))}, {given})"
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"add": self._add_asked}

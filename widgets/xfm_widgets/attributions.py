@@ -16,8 +16,10 @@ from xfm.text import shown
 if TYPE_CHECKING:
     from xfm.explain.attribution import Attribution
     from xfm.explain.faithfulness import FaithfulnessReport
+    from xfm.explain.inputs import AttributionInputs
 
-__all__ = ["by_word", "checked_masks", "covered", "finite", "is_finite", "number", "packed", "verdict"]
+__all__ = ["by_word", "checked_masks", "covered", "finite", "is_finite", "number", "packed", "page_target",
+           "verdict"]  # fmt: skip
 
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
 
@@ -93,6 +95,21 @@ def _explained(scores: Mapping[str, float]) -> tuple[bool, str] | None:
         return None
     share = max(0.0, 1 - scores["infidelity"])
     return share >= 0.5, f"its numbers explain {share:.0%} of what masking does"
+
+
+def page_target(inputs: AttributionInputs) -> dict[str, Any] | None:
+    """A `payloads.PageTarget`; None for a target that a page does not know."""
+    from xfm.explain.inputs import encode_text
+    from xfm.explain.targets import TARGETS
+
+    target = inputs.target
+    if TARGETS.get(target.name) == target:
+        return {"name": target.name, "places": [], "ids": []}
+    word = target.name.removeprefix("word ")
+    if target.head != "imlm" or word == target.name or inputs.tokenizer is None:
+        return None
+    ids, places = encode_text(inputs.model, inputs.tokenizer, inputs.text, word)
+    return {"name": target.name, "places": places, "ids": [ids[place] for place in places]}
 
 
 def by_word(a: Attribution) -> np.ndarray:

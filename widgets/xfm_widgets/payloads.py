@@ -174,6 +174,18 @@ class RemovalScores(TypedDict, total=False):
     after: Scores
 
 
+class PageTarget(TypedDict):
+    name: str
+    places: list[int]  # of a word that is masked and asked for; else empty
+    ids: list[int]  # of its tokens
+
+
+class PageMethod(TypedDict):
+    signed: bool
+    unit: str
+    complete: bool
+
+
 class SingleRemovals(TypedDict, total=False):
     words: list[Scores]
     objects: dict[str, Scores]

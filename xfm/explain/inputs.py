@@ -72,6 +72,7 @@ class AttributionInputs:
     truth: np.ndarray | None = None  # (side, side) bool, what the text is about, where known ...
     name_pieces: Tensor | None = None  # ... and (L,) bool, on the CPU, the pieces that name it
     credit: str = ""  # what figures of the picture must say
+    tokenizer: Tokenizer | None = None  # of an XFM
 
     def outputs(self, patches: Tensor, pieces: Tensor) -> Outputs:
         """Embedded patches (B, P, D) and pieces (B, L, D) through the three encoders."""
@@ -202,6 +203,7 @@ def make_inputs(
         masked_pieces,
         torch.tensor(seen) == torch.tensor(all_masked),
         masks,
+        tokenizer=tokenizer,
     )
 
 

@@ -1,14 +1,16 @@
 // @ts-check
 // The kernel's part in a page that holds the model: what a view would be told by Python, it is told from here.
+import { drawnRows, stepped, sumOf, totalEffect, withoutGradients } from "./attributed.js";
 import { grounder } from "./grounding.js";
 import { createModel } from "./model.js";
 import { pixelsOf } from "./own_picture.js";
 import { prepared } from "./picture.js";
 import { guess, trace } from "./questions.js";
+import { question, removals } from "./targets.js";
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { PageModel } from "./model.js" */
-/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "./payloads.d.ts" */
+/** @import { AttributionLabTraits, DrawnAttribution, GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageMethod, PageModelPayload, PageTarget, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "./payloads.d.ts" */
 /**
  * What answers a view's choices, and the acts that it asks for by `send`
  * @template Traits
@@ -160,6 +162,72 @@ export function traceExplorer(payload, { text }) {
           model.set("shown", "A");
         }),
     };
+  };
+}
+
+/**
+ * AttributionLab: removes objects, words and patches, and adds methods that need forward passes alone
+ * @param {PageModelPayload} payload
+ * @param {{ text: string, targets: PageTarget[], methods: Record<string, PageMethod> }} given
+ * @returns {Kernel<AttributionLabTraits>}
+ */
+export function attributionLab(payload, { text, targets, methods }) {
+  const page = createModel(payload);
+  return (model) => {
+    const { image, objects, most } = model.get("payload");
+    const questions = targets.map((target) => question(page, bytesOf(image), text, target));
+    const remove = removals(page, questions, Object.fromEntries(objects.map((o) => [o.name, o.patches])));
+    function rescore() {
+      const [words, names] = [model.get("removed_words"), model.get("removed_objects")];
+      model.set("scores", remove({ words, objects: names, patches: model.get("removed_patches") }));
+    }
+    rescore();
+    const soon = once(rescore);
+    for (const name of ["removed_words", "removed_objects", "removed_patches"]) model.on(`change:${name}`, soon);
+
+    const compute = withoutGradients(
+      page,
+      objects.map(({ patches }) => patches),
+      payload.seeds.shapley,
+    );
+    const offered = Object.keys(methods).filter((name) => objects.length || name !== "object ablation");
+    /** @param {DrawnAttribution[]} found */
+    function tell(found) {
+      const known = [...new Set(found.map(({ method }) => method))];
+      const more = offered.filter((name) => !known.includes(name));
+      if (model.limits) model.limits.methods.of = known;
+      model.set("payload", { ...model.get("payload"), found, methods: known, more });
+    }
+    tell(model.get("payload").found);
+    let isBusy = false;
+    /** @param {string} name */
+    async function add(name) {
+      if (isBusy || !model.get("payload").more.includes(name)) return;
+      isBusy = true;
+      const { signed, unit, complete } = methods[name];
+      const said = (/** @type {string} */ how) => {
+        model.set("message", `Computing ${name} ${how}`);
+        return new Promise((done) => setTimeout(done));
+      };
+      try {
+        /** @type {DrawnAttribution[]} */
+        const found = [];
+        for (const one of questions) {
+          await said(`for ${one.name}`);
+          const rows = await stepped(compute[name](one), (step) => said(`for ${one.name}: ${step}`));
+          const gap = complete ? sumOf(rows) - totalEffect(page, one) : null;
+          const trust = { gap, verdict: "Trust was not measured.", trust: [] };
+          found.push({ method: name, target: one.name, signed, unit, ...trust, ...drawnRows(one, rows) });
+        }
+        tell([...model.get("payload").found, ...found]);
+        model.set("methods", [...model.get("methods").slice(0, most - 1), name]);
+        model.set("message", "");
+      } catch (error) {
+        model.set("message", error instanceof Error ? error.message : String(error));
+      }
+      isBusy = false;
+    }
+    return { add };
   };
 }
 

@@ -169,6 +169,22 @@ export function objectGroups(count, objects) {
  * @param {number} seed 32 bits
  */
 export function shapley(model, given, score, seed, orders = ORDERS) {
+  const steps = shapleyOrders(model, given, score, seed, orders);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/**
+ * The same, order by order: it takes seconds
+ * @param {PageModel} model
+ * @param {Inputs} given
+ * @param {Score} score
+ * @param {number} seed 32 bits
+ * @returns {Generator<string, Rows>}
+ */
+export function* shapleyOrders(model, given, score, seed, orders = ORDERS) {
   const size = sizes(given, model);
   const without = scorer(model, given, score);
   const members = groups(
@@ -191,6 +207,7 @@ export function shapley(model, given, score, seed, orders = ORDERS) {
       sums[group] += after - before;
       before = after;
     }
+    yield `order ${order + 1} of ${orders}`;
   }
   return shared(
     members,
@@ -331,28 +348,45 @@ export function bimodalRollout(maps) {
 }
 
 /**
- * Attention rollout, on through cross-attention; of `<s>`, which the fused heads read
+ * Attention rollout, on through cross-attention, of the fused token that a head reads, or before fusion
  * @param {PageModel} model
  * @param {Inputs} given
+ * @param {number | null} [token] null: what ITC compares, the text's `<s>` and the mean of the patches
  * @returns {Rows}
  */
-export function rollout(model, given) {
-  const last = bimodalRollout(mapsOf(model, given)).at(-1);
+export function rollout(model, given, token = 0) {
+  const maps = mapsOf(model, given);
+  if (token === null) return beforeFusion(rolledOut(maps.language), rolledOut(maps.vision));
+  const last = bimodalRollout(maps).at(-1);
   if (!last) throw new RangeError("the model has no fusion encoder: there is no attention from words to the picture");
-  return { pieces: last.text[0], patches: last.image[0].slice(1) };
+  return { pieces: last.text[token], patches: last.image[token].slice(1) };
 }
 
 /**
- * The last layer's attention of `<s>`, mean over heads; the pooled token's part is shared by all patches.
+ * The last layer's attention of the same token, mean over heads; the pooled token's part is shared by all patches.
  * @param {PageModel} model
  * @param {Inputs} given
+ * @param {number | null} [token]
  * @returns {Rows}
  */
-export function rawAttention(model, given) {
+export function rawAttention(model, given, token = 0) {
   const maps = mapsOf(model, given);
-  const [words, image] = [maps.fusion.at(-1)?.[0], maps.cross.at(-1)?.[0]];
+  if (token === null) return beforeFusion(maps.language, maps.vision);
+  const [words, image] = [maps.fusion.at(-1)?.[token], maps.cross.at(-1)?.[token]];
   if (!words || !image) throw new RangeError("the model has no fusion encoder: no word looks at the picture");
   return { pieces: words, patches: image.slice(1).map((weight) => weight + image[0] / (image.length - 1)) };
+}
+
+/**
+ * @param {Matrix[]} language
+ * @param {Matrix[]} vision
+ * @returns {Rows}
+ */
+function beforeFusion(language, vision) {
+  const [words, image] = [language.at(-1)?.[0], vision.at(-1)?.slice(1)];
+  if (!words || !image) throw new RangeError("the model has an encoder without layers: there is no attention");
+  const mean = meanRow(Float32Array.from(image.flatMap((row) => [...row])), image.length + 1);
+  return { pieces: words, patches: mean.slice(1) };
 }
 
 /** @param {PageModel} model @param {Inputs} given */

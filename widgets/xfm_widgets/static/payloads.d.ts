@@ -158,6 +158,18 @@ export interface RemovalScores {
   after?: Scores;
 }
 
+export interface PageTarget {
+  name: string;
+  places: number[];
+  ids: number[];
+}
+
+export interface PageMethod {
+  signed: boolean;
+  unit: string;
+  complete: boolean;
+}
+
 export interface SingleRemovals {
   words?: Scores[];
   objects?: Record<string, Scores>;

@@ -1,10 +1,10 @@
 // @ts-check
 // What the views ask the model in the page; answers have the shape in which Python sends them (payloads.d.ts).
-import { bimodalRollout, chosen, meanMaps, rolledOut, scorer } from "./attribute.js";
+import { bimodalRollout, chosen, meanMaps, rolledOut } from "./attribute.js";
 import { cosine, dot, softmax } from "./tensor.js";
 
 /** @import { Inputs, Maps, Outputs, PageModel } from "./model.js" */
-/** @import { CodedWeights, GuessedPiece, HiddenParts, MaskAnswer, PackedMap, PackedTrace, RemovalScores, RemovedParts, Scores, Side } from "./payloads.d.ts" */
+/** @import { CodedWeights, GuessedPiece, HiddenParts, MaskAnswer, PackedMap, PackedTrace, Scores, Side } from "./payloads.d.ts" */
 
 const BEST = 5; // guesses
 const RANGE = 2.5; // standard deviations of a patch's pixels, from black to white
@@ -213,25 +213,6 @@ function rollouts(model, maps, pieces) {
     fusion: after.map(({ text }) => flat(text)),
     cross: after.map(({ image }) => flat(image)),
   };
-}
-
-/**
- * What the model says of a picture and a text, before and after parts are removed, as AttributionLab shows it
- * @param {PageModel} model
- * @param {Inputs} given
- * @param {RemovedParts} removed
- * @param {Record<string, number[]>} objects the patches of each
- * @returns {Required<RemovalScores>}
- */
-export function removal(model, given, removed, objects = {}) {
-  const patches = chosen(model.grid ** 2, [...removed.patches, ...removed.objects.flatMap((name) => objects[name])]);
-  const pieces = given.tokens.owner.map((word) => word >= 0 && removed.words.includes(word));
-  /** @type {Scores[]} */
-  const found = [];
-  const scored = scorer(model, given, (out) => found.push(scoresOf(model, out)));
-  scored();
-  scored({ pieces, patches });
-  return { of: removed, before: found[0], after: found[1] };
 }
 
 /**
