@@ -94,7 +94,7 @@ class VQA(OfTheWorld):
 
 
 class NLVR2(OfTheWorld):
-    """Whether a statement about two pictures is true. Two in turn are one text, true of one pair, false of the other."""
+    """Whether a statement about two pictures is true. Two in turn are one text, true of one pair, false of another."""
 
     name, title = "nlvr2", "statements about two pictures"
 
