@@ -153,3 +153,36 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     page.locator("td").first.wait_for()
     assert page.locator("td:text-is('smoke, seed 1')").count() == 3
     assert page.evaluate("document.body.dataset.hacked") is None
+
+
+SLOW = """
+import time
+import xfm_widgets as xw
+
+def slow(of=100_000):
+    for step in range(of):
+        time.sleep(0.01)
+        yield {"run": "slow", "step": step, "of": of, "loss": 1 / (step + 1), "texts/mlm": 1.0}
+
+view = xw.TrainingMonitor(live=slow())
+view.start()
+view
+"""
+
+
+def test_a_pause_holds_while_later_cells_wait_for_the_training(notebook):
+    book = notebook(SLOW, "ended = view.wait()", "after = view.step")
+    shown = book.view()
+    state, word = shown.locator("[data-state]"), shown.locator("span[role=status]")
+    shown.get_by_role("button", name="Pause").click()
+    expect(word).to_have_text("paused")
+    still = state.text_content() or ""
+    time.sleep(1)
+    assert state.text_content() == still, "a training that is said to be paused stands still"
+    assert book.page.evaluate(f"{KERNEL}.status") == "busy", "the cell that waits for its end goes on waiting"
+    shown.get_by_role("button", name="Resume").click()
+    expect(word).to_have_text("training")
+    expect(state).not_to_have_text(still)
+    shown.get_by_role("button", name="Stop").click()
+    expect(word).to_have_text("stopped")
+    book.until("[ended, after == view.step > 0]", [True, True])

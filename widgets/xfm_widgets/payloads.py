@@ -84,10 +84,18 @@ class SentTrace(TypedDict, total=False):  # empty before anything was asked for
 # ---- training monitor
 
 
+class MonitorLevel(TypedDict):
+    value: float
+    name: str
+
+
 class MonitorRun(TypedDict):
     label: str
     state: str
     of: int  # steps in all
+    joins: dict[str, int]  # by curve: its loss joins after this step
+    levels: dict[str, MonitorLevel]  # by curve: what is reached without having learnt anything
+    curriculum: list[int]  # pairs show one object until this step, all that they have from that one; or empty
     every: int  # steps that a point is the mean of
     curves: dict[str, bytes]  # float32: steps done, value, steps done, value, ...
 

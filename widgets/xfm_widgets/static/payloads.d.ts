@@ -75,10 +75,18 @@ export interface SentTrace {
   trace?: PackedTrace;
 }
 
+export interface MonitorLevel {
+  value: number;
+  name: string;
+}
+
 export interface MonitorRun {
   label: string;
   state: string;
   of: number;
+  joins: Record<string, number>;
+  levels: Record<string, MonitorLevel>;
+  curriculum: number[];
   every: number;
   curves: Record<string, DataView>;
 }
@@ -401,5 +409,6 @@ export interface TrainingMonitorTraits {
   picture: number;
   running: boolean;
   smooth: number;
+  standing: boolean;
   step: number;
 }
