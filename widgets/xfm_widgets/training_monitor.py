@@ -147,7 +147,8 @@ class TrainingMonitor(View):
             for curves in self._curves:
                 curves.state = {"live": "finished" if whole else "stopped"}.get(curves.state, curves.state)
         self.tell(running=False)
-        self.paused = False
+        with self._lock:
+            self.paused = False
         self.tell(done=whole)
         self.refresh()
 
@@ -256,8 +257,12 @@ class TrainingMonitor(View):
         return super().get_state(key, drop_defaults)
 
     def set_state(self, sync_data: Any) -> None:
-        with self._lock:  # traitlets holds notifications meanwhile, of all threads
+        with self._lock:  # traitlets holds notifications meanwhile, of all threads, and may lose one
             super().set_state(sync_data)
+
+    def tell(self, **traits: Any) -> None:
+        with self._lock:
+            super().tell(**traits)
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         own = {"whole": self._publish_all, "start": self.start, "stop": self.stop, "refresh": self.refresh}
