@@ -63,9 +63,7 @@ class Page:
         self.hear(lambda _: state.items() <= self.state.items())
 
     def idle_after(self, asked: str) -> None:
-        self.hear(
-            lambda m: m["parent_header"].get("msg_id") == asked and m["content"].get("execution_state") == "idle"
-        )
+        self.hear(lambda m: m["parent_header"].get("msg_id") == asked and m["content"].get("execution_state") == "idle")
 
 
 def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: Any) -> None:

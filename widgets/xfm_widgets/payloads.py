@@ -28,14 +28,19 @@ class EncoderNorms(TypedDict):
     fusion: float | None
 
 
+Cosines = dict[str, dict[str, float | None]]  # by encoder and "itm mlm"; None: one of the two has no path
+
+
 class FlowRecord(TypedDict):
     step: int
     norm: dict[str, EncoderNorms]  # by loss, as if nothing were stopped
+    cosine: Cosines  # empty: not measured
 
 
 class GradientFlowPayload(TypedDict):
     records: dict[str, list[FlowRecord]]  # by MIM target
     objectives: list[FlowLoss]
+    measures: bool  # Python can measure cosines
 
 
 # ---- trace explorer
@@ -194,6 +199,7 @@ class StudyMetric(TypedDict):
     better: str  # "higher", "lower", or neither
     baseline: float | None  # what a model that has learnt nothing reaches
     baseline_name: str
+    floor: bool  # no variant is better than the baseline
 
 
 class StudyEffect(TypedDict):
@@ -331,7 +337,7 @@ class NewestFinding(TypedDict, total=False):  # empty before there is one
 DICTIONARIES: dict[str, dict[str, object]] = {
     "AblationExplorer": {"payload": AblationExplorerPayload},
     "AttributionLab": {"payload": AttributionLabPayload, "scores": RemovalScores, "singles": SingleRemovals},
-    "GradientFlow": {"payload": GradientFlowPayload},
+    "GradientFlow": {"payload": GradientFlowPayload, "measured": dict[str, Cosines]},
     "GroundingPad": {"payload": GroundingPadPayload, "newest": NewestFinding},
     "MaskPlayground": {"payload": MaskPlaygroundPayload, "answer": MaskAnswer},
     "RetrievalExplorer": {"payload": RetrievalExplorerPayload, "selected": Selection, "asked": dict[str, bytes]},

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["AXIS", "BLUE", "DARK", "GREEN", "GREY", "GRID", "LIGHT", "ORANGE", "PALETTE", "PURPLE", "SHADE", "TINT"]
+__all__ = [
+    "AXIS",
+    "BLUE",
+    "DARK",
+    "GOLD",
+    "GREEN",
+    "GREY",
+    "GRID",
+    "INK",
+    "LIGHT",
+    "ORANGE",
+    "PALETTE",
+    "PURPLE",
+    "SHADE",
+    "TINT",
+]
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
 PALETTE = {
@@ -13,6 +28,7 @@ PALETTE = {
     "orange": ("#c25400", "#f0914d"),
     "green": ("#007f5c", "#3fc59b"),
     "purple": ("#a3428b", "#db8fc8"),
+    "gold": ("#ad8f00", "#f0e442"),  # of lines and marks, too pale for text
     "grey": ("#5f5f5f", "#a3a29d"),  # text; the other greys from dark to light
     "dark": ("#555555", "#b5b4af"),
     "axis": ("#888888", "#83838a"),
@@ -21,7 +37,21 @@ PALETTE = {
     "shade": ("#f1f1f1", "#22262b"),
     "tint": ("#eef4f9", "#1d2733"),
 }
-BLUE, ORANGE, GREEN, PURPLE, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
+BLUE, ORANGE, GREEN, PURPLE, GOLD, INK, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
     PALETTE[name][0]
-    for name in ("blue", "orange", "green", "purple", "grey", "dark", "axis", "light", "grid", "shade", "tint")
+    for name in (
+        "blue",
+        "orange",
+        "green",
+        "purple",
+        "gold",
+        "text",
+        "grey",
+        "dark",
+        "axis",
+        "light",
+        "grid",
+        "shade",
+        "tint",
+    )
 )

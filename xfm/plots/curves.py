@@ -91,11 +91,16 @@ def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: s
     return {o: {s: tuple(np.array(p, float).T) for s, p in points[o].items()} for o in known}  # type: ignore[misc]
 
 
-def smooth(steps: np.ndarray, values: np.ndarray, span: float) -> np.ndarray:
+def smooth(steps: np.ndarray, values: np.ndarray, span: float, across: Sequence[float] = ()) -> np.ndarray:
     """Of each value: the mean of the finite values of the last `span` steps, its own included; NaN where there is none.
-    A span of 0 leaves the values as they are. `runningMean` of the training monitor is the same."""
+    A span of 0 leaves the values as they are; behind each of the rising steps `across` the mean begins anew.
+    `runningMean` of the training monitor is the same."""
     if not span > 0:
         return values
+    if len(across):
+        ends = np.searchsorted(steps, across, side="right")
+        pieces = zip(np.split(steps, ends), np.split(values, ends), strict=True)
+        return np.concatenate([smooth(x, y, span) for x, y in pieces])
     finite = np.isfinite(values)
     total = np.concatenate([[0.0], np.where(finite, values, 0).cumsum()])
     count = np.concatenate([[0], finite.cumsum()])

@@ -58,7 +58,13 @@ def compare_runs(
             span = smoothing * (steps[-1] - steps[0]) if panel.dense and len(steps) else 0
             if span > 0:
                 axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
-            axes.plot(steps, smooth(steps, values, span), color=colour, linestyle=dash, linewidth=1.6)
+            axes.plot(
+                steps,
+                smooth(steps, values, span, sorted(set(panel.marks))),
+                color=colour,
+                linestyle=dash,
+                linewidth=1.6,
+            )
         for run, (steps, values) in panel.held_out.items():
             axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
         _draw_plan(axes, panel)

@@ -12,9 +12,9 @@ import { clamp, roundTicks, short } from "./numbers.js";
  * @typedef {{
  *   x: [number, number], y: [number, number], lines?: Line[], bands?: Band[],
  *   logarithmic?: boolean, cursor?: number | null, label?: string,
- *   levels?: number[], marks?: number[], until?: number, strip?: Stretch[],
+ *   levels?: number[], marks?: number[], until?: number, strip?: Stretch[], blank?: boolean,
  * }} Chart `cursor`: an x that is marked; `label`: of the x axis; `levels`: dotted, across; `marks`: x that are dashed;
- *   `until`: grey up to this x; `strip`: along the top
+ *   `until`: grey up to this x; `strip`: along the top; `blank`: no value yet, and so no ticks of y
  */
 /** @typedef {{ brush: CanvasRenderingContext2D, inks: Inks, x: (v: number) => number, y: (v: number) => number }} Plot */
 /** @typedef {{ left: number, right: number, top: number, bottom: number }} Area */
@@ -31,7 +31,7 @@ export function lineChart(surface, inks, chart) {
   const { pen: brush, wide, tall } = surface;
   brush.clearRect(0, 0, wide, tall);
   brush.font = "12px system-ui, sans-serif";
-  const ticks = roundTicks(y[0], y[1], tall < 190 ? 4 : 6, logarithmic);
+  const ticks = chart.blank ? [] : roundTicks(y[0], y[1], tall < 190 ? 4 : 6, logarithmic);
   const widest = Math.max(10, ...ticks.map((tick) => brush.measureText(short(tick)).width));
   const area = { left: 8 + widest, right: wide - 8, top: 6, bottom: tall - (label ? 32 : 19) };
   /** @type {Plot} */

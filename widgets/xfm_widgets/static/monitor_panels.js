@@ -21,7 +21,7 @@ import { clamp, short } from "./numbers.js";
  *   ui: { set: (traits: Partial<TrainingMonitorTraits>) => void },
  *   shownRuns: () => ShownRun[],
  *   lastStep: () => number,
- *   smoothed: (points: number[], dense: boolean) => number[],
+ *   smoothed: (points: number[], dense: boolean, breaks: number[]) => number[],
  *   heldOut: (run: Run, key: string) => number[],
  *   atCursor: (points: number[]) => [number, number] | [null, null],
  * }} Reading what the monitor reads off its curves
@@ -51,6 +51,13 @@ export function jumps(runs) {
       if (step) at.set(step, (at.get(step) ?? new Set()).add(key.split("/")[1].toUpperCase()));
   return [...at].sort(([a], [b]) => a - b).map(([step, losses]) => [step, [...losses]]);
 }
+
+/**
+ * Steps that no mean may be taken across
+ * @param {Run} run
+ * @param {string} key
+ */
+export const breaks = (run, key) => (key === SUM ? jumps([run]).map(([step]) => step) : []);
 
 /**
  * What is worth saying of a curve besides its values
@@ -152,13 +159,14 @@ export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, 
       logarithmic: onLogarithm && !isCosine,
       cursor: cursor < 0 ? null : cursor,
       levels,
+      blank: !limits,
       marks: key === SUM ? jumps(runs).map(([step]) => step) : [],
       until: Math.min(joinsAfter(runs, key), lastStep()),
       strip: key.startsWith("pairs/") ? curriculum(runs) : [],
     });
     box.stepAt = chart.stepAt;
     const readings = runs.map((run) => {
-      const value = atCursor(smoothed(run.curves[key] ?? [], dense))[1];
+      const value = atCursor(smoothed(run.curves[key] ?? [], dense, breaks(run, key)))[1];
       const held = run.curves[key] ? atCursor(run.curves[HELD_OUT + key] ?? [])[1] : null;
       return `${run.i + 1}: ${short(value)}${held === null ? "" : ` (held-out ${short(held)})`}`;
     });
@@ -176,7 +184,7 @@ export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, 
    */
   function curveLines(run, look, { key, dense }) {
     const points = run.curves[key] ?? [];
-    const means = smoothed(points, dense);
+    const means = smoothed(points, dense, breaks(run, key));
     const faint = { ...look, points, dash: [], width: 0.8, alpha: 0.3 };
     return [...(means === points ? [] : [faint]), { ...look, points: means, width: 1.8 }];
   }
@@ -226,6 +234,6 @@ function valueLimits(lines, levels) {
     ...levels,
     values[isMany ? Math.ceil(values.length * 0.995) - 1 : values.length - 1] ?? -Infinity,
   );
-  const room = 0.07 * (high - low) || Math.abs(high) * 0.1 || 0.1;
+  const room = Math.max(0.07 * (high - low), 0.01 * Math.abs(high)) || Math.abs(high) * 0.1 || 0.1;
   return { low: low - room, high: high + room, least: Math.min(low, values[0] ?? low) };
 }

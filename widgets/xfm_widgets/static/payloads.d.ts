@@ -8,6 +8,8 @@ export type Side = "words" | "patches";
 
 export type Scores = Record<string, number | null>;
 
+export type Cosines = Record<string, Scores>;
+
 export type Trusted = [string, number | null, ([string, number | null])[], boolean];
 
 export interface FlowLoss {
@@ -26,11 +28,13 @@ export interface EncoderNorms {
 export interface FlowRecord {
   step: number;
   norm: Record<string, EncoderNorms>;
+  cosine: Cosines;
 }
 
 export interface GradientFlowPayload {
   records: Record<string, FlowRecord[]>;
   objectives: FlowLoss[];
+  measures: boolean;
 }
 
 export interface CodedWeights {
@@ -164,7 +168,7 @@ export interface RemovalScores {
 
 export interface SingleRemovals {
   words?: Scores[];
-  objects?: Record<string, Scores>;
+  objects?: Cosines;
 }
 
 export interface StudyMetric {
@@ -175,6 +179,7 @@ export interface StudyMetric {
   better: string;
   baseline: number | null;
   baseline_name: string;
+  floor: boolean;
 }
 
 export interface StudyEffect {
@@ -309,6 +314,7 @@ export interface AblationExplorerTraits {
   metric: string;
   payload: AblationExplorerPayload;
   rows: "primary" | "all" | "metric";
+  search: string;
   step: number;
   variant: string;
 }
@@ -331,8 +337,10 @@ export interface AttributionLabTraits {
 }
 
 export interface GradientFlowTraits {
+  cosines: boolean;
   credit: string;
   itc_share: number;
+  measured: Record<string, Cosines>;
   message: string;
   mim_target: "self" | "frozen" | "pixels" | "teacher";
   objectives: string[];

@@ -5,7 +5,7 @@ import { lineStyle, themeInks } from "./colour.js";
 import { button, select, slider, toggle } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
-import { monitorPanels } from "./monitor_panels.js";
+import { breaks, monitorPanels } from "./monitor_panels.js";
 import { float32, mean, short } from "./numbers.js";
 import { runningMean } from "./smoothing.js";
 
@@ -85,9 +85,12 @@ function render({ model, el }) {
    * The running mean of a curve where it is dense; otherwise the curve itself
    * @param {number[]} points
    * @param {boolean} dense
+   * @param {number[]} across steps that no mean is taken across
    */
-  const smoothed = (points, dense) =>
-    dense && points.length ? runningMean(points, model.get("smooth") * ((points.at(-2) ?? 0) - points[0])) : points;
+  const smoothed = (points, dense, across) =>
+    dense && points.length
+      ? runningMean(points, model.get("smooth") * ((points.at(-2) ?? 0) - points[0]), across)
+      : points;
   /**
    * [step, value] of a curve at the cursor: the last that is not after it
    * @param {number[]} points
@@ -126,7 +129,7 @@ function render({ model, el }) {
       columns: ["run", "curve", "step", "value", "held-out"],
       rows: shownPanels().flatMap(({ key, title, unit, dense }) =>
         shownRuns().map((run) => {
-          const [step, value] = atCursor(smoothed(curve(run, key), dense));
+          const [step, value] = atCursor(smoothed(curve(run, key), dense, breaks(run, key)));
           return [run.label, title + inBrackets(unit), step, value, atCursor(curve(run, HELD_OUT + key))[1]];
         }),
       ),
