@@ -16,7 +16,6 @@ from xfm.plots.style import message_figure
 from xfm.study import Study
 from xfm.study.formatting import select, to_latex, to_markdown
 
-from . import figures
 from .base import View
 from .choices import Name, Option, Place, Text
 from .curves import Curves, panel
@@ -110,7 +109,7 @@ class AblationExplorer(View):
         one_of("kind", kind, ("effects", "seeds", "curves"))
         name = self._study.spec.name
         if self._effects is None or not len(self._effects):
-            return figures.compare_runs({}, title=name)
+            return message_figure(f"{name}: nothing to compare yet")
         if kind == "curves":
             if not any(plots.READINGS.keys() & self._curves.keys()):
                 return message_figure(f"{name}: no run has probes")

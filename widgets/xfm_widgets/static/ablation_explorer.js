@@ -439,7 +439,7 @@ function render({ model, el }) {
     brush.fillText("difference", middle, plate.tall - 16);
     brush.fillStyle = inks.soft;
     brush.fillText(differenceUnit(m.unit), middle, 11);
-    brush.fillText("dots: seeds; mean, 95 % interval", middle - 3, plate.tall - 2);
+    brush.fillText("dots: seeds; bar: 95 %", middle - 3, plate.tall - 2);
   }
   /**
    * Without its middle, where it is too long: names of a grid differ at both ends
