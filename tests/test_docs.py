@@ -274,7 +274,9 @@ def test_a_notebook_is_text_and_short_calls(path: Path) -> None:
     assert ours == ["import xfm", "import xfm_widgets as xw"]
     assert "docs/glossary.md" in prose
     assert 2 <= prose.count("<details>") <= 4 and prose.count("<details>") == prose.count("</details>")
-    assert re.search(r"^## (Conclusion|What we found|Where to go on)", prose, re.M) and re.search(r"^## Exercises", prose, re.M)
+    assert re.search(r"^## (Conclusion|What we found|Where to go on)", prose, re.M) and re.search(
+        r"^## Exercises", prose, re.M
+    )
 
 
 def test_the_package_has_the_checkpoint_that_the_pages_show() -> None:

@@ -58,12 +58,14 @@ def test_clicks_pause_resume_and_stop_a_training(notebook):
     shown = book.view()
     state, word = shown.locator("[data-state]"), shown.locator("span[role=status]")
     assert word.text_content() == "not started" and shown.get_by_text("No step yet").is_visible()
+    assert shown.locator("[data-note='pairs/itm']").text_content().startswith("chance 0.637 (entropy of the labels)")
     shown.get_by_role("button", name="Start").click()
     book.until("view.running and view.step > 2", True, wait=90)
     shown.get_by_role("button", name="Pause").click()
     book.until("view.paused", True)
     time.sleep(0.5)
     still = book.python("view.step")
+    expect(word).to_have_text("paused")  # once the thread stands still
     said = state.text_content()
     time.sleep(1.0)
     assert book.python("view.step") == still and state.text_content() == said
