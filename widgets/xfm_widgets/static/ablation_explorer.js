@@ -90,11 +90,7 @@ function render({ model, el }) {
   const variant = () => (variants().includes(model.get("variant")) ? model.get("variant") : variants()[0]);
   const isPrimary = (/** @type {StudyMetric} */ { role }) => role === "primary";
   const chosenRows = () => (model.get("rows") === "primary" ? metrics().filter(isPrimary) : metrics());
-  /** What is listed: matches of the search, those that no variant has learnt below the others */
-  const listed = () => {
-    const found = matching(chosenRows(), model.get("search"), (m) => `${m.metric} ${m.family}`);
-    return [...found.filter(({ floor }) => !floor), ...found.filter(({ floor }) => floor)];
-  };
+  const listed = () => matching(chosenRows(), model.get("search"), (m) => `${m.metric} ${m.family}`);
   /** @param {StudyMetric} m */
   const effectOf = (m, v = variant()) => study().effects.find((e) => e.metric === m.metric && e.variant === v) ?? null;
   /**
@@ -219,7 +215,6 @@ function render({ model, el }) {
     const content = JSON.stringify([variant(), model.get("rows"), model.get("search"), inks.ink]);
     if (content === listedContent) return;
     listedContent = content;
-    const atFloor = listed().findIndex(({ floor }) => floor);
     const options = listed().map((m, i) => {
       const effect = effectOf(m);
       const small = canvas(...LIST, { "aria-hidden": "true" });
@@ -233,11 +228,11 @@ function render({ model, el }) {
         node("span", { className: isPrimary(m) ? "xfm-primary" : "" }, name, unit),
         small,
         node("span", { className: "xfm-number" }, effectText(effect, m.unit)),
-        node("span", { className: "xfm-number" }, m.floor ? "at chance in every variant" : verdict(m, effect)),
+        node("span", { className: "xfm-number" }, verdict(m, effect)),
+        m.floor ? node("span", { className: "xfm-number xfm-floor" }, "at chance in every variant") : null,
       );
     });
     list.replaceChildren(...options);
-    if (atFloor >= 0) options[atFloor].classList.add("xfm-floor");
     none.textContent = options.length ? "" : "No metric has these words in its name.";
   }
   /**
