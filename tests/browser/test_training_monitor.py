@@ -104,7 +104,8 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     shown = book.view()
     values = shown.locator("[data-values='pairs/itc']")
     titles = ["all, weighted", "MLM, textsnats", "ITC, pairsnats"]
-    assert shown.get_by_role("heading", level=3).all_text_contents() == titles
+    heads = shown.get_by_role("heading", level=3).all_text_contents()
+    assert [head for head in heads if head in titles] == titles and len(heads) == 11, "each curve to come has its place"
     book.python("[view.start(), view.wait(30)]")
     shown.get_by_role("checkbox", name="3: <img src=x").wait_for()
     assert book.page.evaluate("document.body.dataset.hacked") is None

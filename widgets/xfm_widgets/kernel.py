@@ -16,7 +16,7 @@ __all__ = ["hear_page"]
 def hear_page() -> None:
     """Hands what pages have sent to their widgets, in its order. All else, as the cells below, waits for the cell's
     end as ever. Does nothing outside a kernel's main thread."""
-    kernel = getattr(get_ipython(), "kernel", None)
+    kernel: Any = getattr(get_ipython(), "kernel", None)
     if not hasattr(kernel, "shell_handlers") or threading.current_thread() is not threading.main_thread():
         return
     for frames, put_back in sent(kernel):

@@ -26,6 +26,7 @@ class Plan:
 
 
 def plan_of(config: RunConfig) -> Plan:
+    """Of a run with this config."""
     joined, joins, levels = starts(config), dict[str, int](), dict[str, MonitorLevel]()
     for stream, losses in losses_by_stream(config).items():
         for name in (n for n in losses if n in joined):

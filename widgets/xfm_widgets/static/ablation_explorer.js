@@ -90,7 +90,11 @@ function render({ model, el }) {
   const variant = () => (variants().includes(model.get("variant")) ? model.get("variant") : variants()[0]);
   const isPrimary = (/** @type {StudyMetric} */ { role }) => role === "primary";
   const chosenRows = () => (model.get("rows") === "primary" ? metrics().filter(isPrimary) : metrics());
-  const listed = () => matching(chosenRows(), model.get("search"), (m) => `${m.metric} ${m.family}`);
+  /** Baselines last: what no variant can be better or worse at */
+  const listed = () => {
+    const found = matching(chosenRows(), model.get("search"), (m) => `${m.metric} ${m.family}`);
+    return [...found.filter(({ better }) => better), ...found.filter(({ better }) => !better)];
+  };
   /** @param {StudyMetric} m */
   const effectOf = (m, v = variant()) => study().effects.find((e) => e.metric === m.metric && e.variant === v) ?? null;
   /**
@@ -233,6 +237,7 @@ function render({ model, el }) {
       );
     });
     list.replaceChildren(...options);
+    options[listed().findIndex(({ better }) => !better)]?.classList.add("xfm-first-baseline");
     none.textContent = options.length ? "" : "No metric has these words in its name.";
   }
   /**

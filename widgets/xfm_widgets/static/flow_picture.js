@@ -72,7 +72,6 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
     viewBox: `0 ${layout.top} 960 ${layout.bottom - layout.top}`,
     role: "img",
     "aria-label": label,
-    style: { width: "960px" },
   });
   const on = layout.losses.filter(({ loss }) => isOn(loss));
 

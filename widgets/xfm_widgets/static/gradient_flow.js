@@ -124,7 +124,7 @@ function render({ model, el }) {
   ui.controls.append(paper, losses, stop, dose.element);
   if (contrasts.length) ui.controls.append(contrastDose.element);
   ui.controls.append(target.element, steps.element, cosines);
-  const drawing = node("div");
+  const drawing = node("div", { className: "xfm-flow", tabIndex: 0, role: "region", "aria-label": "Picture" });
   const scale = node("p", { className: "xfm-soft xfm-scale" });
   const pairs = node("div", { className: "xfm-row", role: "group", "aria-label": "Cosines between gradients" });
   ui.body.append(drawing, scale, pairs);
