@@ -195,7 +195,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture
 def notebook(lab: Lab) -> Iterator[Any]:
-    """notebook(cell, ...): opened, run (wait=False: some cell goes on), and its first view shown. Afterwards its console
+    """notebook(cell, ...): opened, run (wait=False: a cell goes on), and its first view shown. Afterwards its console
     must have no errors."""
     opened: list[Notebook] = []
 
