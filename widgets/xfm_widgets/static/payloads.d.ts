@@ -8,6 +8,8 @@ export type Side = "words" | "patches";
 
 export type Scores = Record<string, number | null>;
 
+export type Cosines = Record<string, Scores>;
+
 export type Trusted = [string, number | null, ([string, number | null])[], boolean];
 
 export interface FlowLoss {
@@ -26,11 +28,13 @@ export interface EncoderNorms {
 export interface FlowRecord {
   step: number;
   norm: Record<string, EncoderNorms>;
+  cosine: Cosines;
 }
 
 export interface GradientFlowPayload {
   records: Record<string, FlowRecord[]>;
   objectives: FlowLoss[];
+  measures: boolean;
 }
 
 export interface CodedWeights {
@@ -75,10 +79,18 @@ export interface SentTrace {
   trace?: PackedTrace;
 }
 
+export interface MonitorLevel {
+  value: number;
+  name: string;
+}
+
 export interface MonitorRun {
   label: string;
   state: string;
   of: number;
+  joins: Record<string, number>;
+  levels: Record<string, MonitorLevel>;
+  curriculum: number[];
   every: number;
   curves: Record<string, DataView>;
 }
@@ -159,7 +171,7 @@ export interface RemovalScores {
 
 export interface SingleRemovals {
   words?: Scores[];
-  objects?: Record<string, Scores>;
+  objects?: Cosines;
 }
 
 export interface StudyMetric {
@@ -170,6 +182,7 @@ export interface StudyMetric {
   better: string;
   baseline: number | null;
   baseline_name: string;
+  floor: boolean;
 }
 
 export interface StudyEffect {
@@ -392,6 +405,7 @@ export interface AblationExplorerTraits {
   metric: string;
   payload: AblationExplorerPayload;
   rows: "primary" | "all" | "metric";
+  search: string;
   step: number;
   tools: Tools;
   variant: string;
@@ -416,8 +430,10 @@ export interface AttributionLabTraits {
 }
 
 export interface GradientFlowTraits {
+  cosines: boolean;
   credit: string;
   itc_share: number;
+  measured: Record<string, Cosines>;
   message: string;
   mim_target: "self" | "frozen" | "pixels" | "teacher";
   objectives: string[];
@@ -509,6 +525,7 @@ export interface TrainingMonitorTraits {
   picture: number;
   running: boolean;
   smooth: number;
+  standing: boolean;
   step: number;
   tools: Tools;
 }
