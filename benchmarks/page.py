@@ -70,7 +70,7 @@ def page(lab: Any) -> str:
         call=call,
         view=script_json(page_model(lab.model, lab.tokenizer)),
         state=script_json(lab.scene(0).image.tobytes()),
-        licence="null",
+        limits="null",
         kernel="",
     )
 

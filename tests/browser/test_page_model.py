@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page import few_pairs
+from PIL import Image
 
 import xfm
 import xfm_widgets as xw
-from xfm import explain
 
 pytestmark = pytest.mark.browser
 
@@ -32,12 +32,8 @@ def test_hidden_parts_are_guessed_in_a_file_with_the_model(offline: Any, tmp_pat
 def test_any_phrase_is_found_in_a_sandboxed_frame(offline: Any, tmp_path: Path) -> None:
     lab = xfm.load("demo")
     scene = lab.scene(7, objects=2)
-    view = xw.GroundingPad.of(lab.model, lab.tokenizer, scene.image, explain.phrase_boxes(scene))
-    inner = html.escape(view.to_html(tmp_path / "view.html", model=True).read_text("utf-8"))
-    outer = (
-        f'<div class="xfm-view"><iframe sandbox="allow-scripts" width=900 height=700 srcdoc="{inner}"></iframe></div>'
-    )
-    (tmp_path / "frame.html").write_text(outer, "utf-8")
+    view = xw.GroundingPad.of(lab.model, lab.tokenizer, scene)
+    (tmp_path / "frame.html").write_text(f'<div class="xfm-view">{view.embed(model=True)}</div>', "utf-8")
     frame = offline(tmp_path / "frame.html").frame_locator("iframe")
     phrase = frame.get_by_label("Another phrase")
     for typed, said in (("yellow thing", None), ("word " * 100, "it may have 62"), ("!", None)):
@@ -48,3 +44,29 @@ def test_any_phrase_is_found_in_a_sandboxed_frame(offline: Any, tmp_path: Path) 
         else:
             frame.locator("button.xfm-typed", has_text=typed).wait_for()
             assert frame.get_by_text("it may have 62").count() == 0
+    frame.get_by_text("Presence").first.wait_for()
+    frame.locator("input[type=file]").set_input_files(a_picture(tmp_path))
+    frame.get_by_text("scene 2 of 2").wait_for()
+    phrase.fill("a thing")
+    frame.get_by_role("button", name="Find").click()
+    frame.locator("button.xfm-typed", has_text="a thing").wait_for()
+
+
+def a_picture(folder: Path) -> Path:
+    path = folder / "own.png"
+    Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 50).convert("RGB").save(path)
+    return path
+
+
+def test_queries_of_ones_own_are_ranked_in_a_file_with_the_model(offline: Any, tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    view = xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab))
+    page = offline(view.to_html(tmp_path / "view.html", model=True))
+    page.get_by_label("A sentence of your own").fill("two lions")
+    page.get_by_role("button", name="Rank the pictures").click()
+    page.get_by_text("Your own query: the pictures").first.wait_for()
+    view.typed, view.own = "two lions", True
+    best = int(page.locator("[data-item]").first.get_attribute("data-item"))
+    assert best == view.data()["candidate"][0]
+    page.locator("input[type=file]").set_input_files(a_picture(tmp_path))
+    page.get_by_text("Your own query: the sentences").first.wait_for()

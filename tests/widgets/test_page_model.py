@@ -17,6 +17,7 @@ import numpy as np
 import PIL
 import pytest
 import torch
+from page import DECODE, TOLERANCE, coded, few_pairs, near, sent
 from PIL import Image
 
 import xfm
@@ -28,6 +29,7 @@ from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import sentences
 from xfm.explain.token_axes import TokenAxis, token_axis
+from xfm.explain.vocabulary import SeenWords
 from xfm.images import prepare
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
@@ -36,25 +38,7 @@ from xfm.objectives import build
 from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.traces import packed
 
-TOLERANCE = 1e-4
 AXIS = TokenAxis(("<s>", "a", "</s>"), (-1, 0, -1), ("a",))
-DECODE = """
-import { createModel } from "./model.js";
-const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
-const coded = (floats) => Buffer.from(floats.buffer, floats.byteOffset, floats.byteLength).toString("base64");
-const payload = { ...data.payload, weights: new DataView(bytes(data.payload.weights).buffer) };
-const model = createModel(payload);
-"""
-
-
-def sent(payload: dict[str, Any]) -> dict[str, Any]:
-    return payload | {"weights": coded(payload["weights"])}
-
-
-def coded(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
 # ---- tokens
 
 TOKENIZE = """
@@ -298,7 +282,7 @@ answer(data.cases.map(({ rgb, text, objects }) => {
     occlusion: attribution.occlusion(model, given, score),
     ablation: attribution.ablation(model, given, score),
     "object ablation": attribution.ablation(model, given, score, group),
-    shapley: attribution.shapley(model, given, score, payload.shapley),
+    shapley: attribution.shapley(model, given, score, payload.seeds.shapley),
   });
   const found = { itm: { ...of(model.itm), rollout: attribution.rollout(model, given),
                          "raw attention": attribution.rawAttention(model, given) },
@@ -334,21 +318,28 @@ def test_attributions_without_gradients_are_those_of_python() -> None:
 
 # ---- what the views ask
 
+PHRASES = [
+    "the Ice  Cream, an ice cream", "blue-ish bluebird blue", "zyzzogeton", "the yellow thing",
+    "Ok's c++ ΣΑΣ naïve_x 2² ½ 字",
+    "something behind the two unbelievably large crocodiles of the left", "!", "don't do-it o’clock '-",
+]  # fmt: skip
 QUESTIONS = (
     DECODE
     + """
-import { ground, guess, removal, similarities, trace } from "./questions.js";
+import { grounder } from "./grounding.js";
+import { guess, removal, similarities, trace } from "./questions.js";
 const plain = (value) => {
   if (value instanceof DataView) return coded(value);
   if (Array.isArray(value)) return value.map(plain);
   if (!value || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
 };
-const { text, phrase, hidden, removed } = data;
+const { text, hidden, removed } = data;
 const rgb = bytes(data.rgb), given = model.inputs(rgb, text);
 const { answer: guesses, pixels } = guess(model, given, hidden);
 answer(plain({
-  ground: ground(model, rgb, phrase), guess: guesses, pixels: new DataView(pixels.buffer),
+  ground: data.phrases.map(grounder(model, rgb, payload.seeds.candidates, data.seen)),
+  guess: guesses, pixels: new DataView(pixels.buffer),
   trace: trace(model, rgb, text),
   removal: removal(model, given, removed, { all: data.patches }),
   similarities: [...similarities(model, text, [model.imageEmbedding(model.encodeImage(model.embedImage(rgb)))])],
@@ -357,41 +348,23 @@ answer(plain({
 )
 
 
-def near(found: Any, expected: Any, where: str = "") -> None:
-    """The same JSON, numbers within 1e-4; bytes as float32, or where they are codes of weights within one."""
-    if isinstance(expected, dict):
-        assert found.keys() >= expected.keys(), where
-        for key, value in expected.items():
-            near(found[key], value, f"{where}.{key}")
-    elif isinstance(expected, (list, tuple)):
-        assert len(found) == len(expected), where
-        for i, value in enumerate(expected):
-            near(found[i], value, f"{where}[{i}]")
-    elif isinstance(expected, bytes):
-        code = where.endswith((".codes", ".weights", ".image", "pixels"))
-        kind, most = (np.uint8, 1) if code else (np.float32, TOLERANCE)
-        numbers = np.frombuffer(base64.b64decode(found), kind).astype(float)
-        np.testing.assert_allclose(numbers, np.frombuffer(expected, kind).astype(float), atol=most, err_msg=where)
-    elif isinstance(expected, float):
-        assert abs(found - expected) < TOLERANCE, where
-    else:
-        assert found == expected, where
-
-
 def test_views_are_told_what_python_tells_them() -> None:
     lab = xfm.load("demo")
     scene, model = lab.scene(7, objects=2), as_in_page(lab.model)
-    text, phrase = scene.caption.text, scene.phrases[0].text
+    text, phrases = scene.caption.text, [*(phrase.text for phrase in scene.phrases), *PHRASES]
+    seen = SeenWords(frozenset({"the", "red", "lion", "of", "ok's"}), ("ice cream", "blue", "c++"))
     inputs = explain.make_inputs(model, lab.tokenizer, scene.image, text)
     hidden, removed = {"patches": [0, 7, 8, 9], "pieces": [0, 2, 3]}, {"words": [1], "objects": ["all"], "patches": [3]}
     patches = list(range(10, 20))
     found = javascript.run(
         QUESTIONS,
         {"payload": sent(page_model(lab.model, lab.tokenizer)), "rgb": coded(inputs.image.tobytes()), "text": text,
-         "phrase": phrase, "hidden": hidden, "removed": removed, "patches": patches},
+         "phrases": phrases, "seen": {"words": sorted(seen.words), "held_out": seen.held_out},
+         "hidden": hidden, "removed": removed, "patches": patches},
     )  # fmt: skip
-    pad = xw.GroundingPad(scene.image, {phrase: (0, 0, 9, 9)}, explain.box_predictor(model, lab.tokenizer, scene.image))
-    near(found["ground"], {**pad.found[phrase], "iou": None}, "ground")
+    predict = explain.box_predictor(model, lab.tokenizer, scene.image, seen)
+    pad = xw.GroundingPad(scene.image, dict.fromkeys(phrases, (0, 0, 9, 9)), predict)
+    near(found["ground"], [{**pad.found[phrase], "iou": None} for phrase in phrases], "ground")
     view = xw.MaskPlayground.of(model, lab.tokenizer, scene.image, text, hidden_patches=hidden["patches"])
     view.hidden_pieces = hidden["pieces"]
     near(found["guess"], view.answer, "guess")
@@ -413,7 +386,8 @@ def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None
     scene = lab.scene(0)
     views = (
         xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text),
-        xw.GroundingPad.of(lab.model, lab.tokenizer, scene.image, explain.phrase_boxes(scene)),
+        xw.GroundingPad.of(lab.model, lab.tokenizer, scene),
+        xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
     )
     for view in views:
         without, alive = (

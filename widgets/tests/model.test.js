@@ -97,7 +97,9 @@ test("a kernel in the page hears of choices and acts, and the view is not offlin
     host.on("change:phrase", () => heard.push(host.get("phrase")));
     return { whole: (of) => heard.push(`whole ${of}`) };
   };
-  offline(view, { phrase: "" }, "", { firstElementChild: null }, kernel);
+  Object.assign(globalThis, { location: { href: "", hash: "" }, addEventListener() {} });
+  const tools = { view: "V", choices: ["phrase"] };
+  offline(view, { phrase: "", tools }, {}, { dataset: {} }, kernel);
   model.set("phrase", "a");
   model.send({ do: "whole", of: "b" });
   model.send({ do: "nothing" });

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import traitlets
 
 from xfm.config import ConfigError
 from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.images import ImageLike, pixels, prepare
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.text import shown
 
 from . import esm, figures
-from .base import ALIVE, View, decoded_json, encodable
+from .base import ALIVE, View, decoded_json, encodable, script_json
 from .choices import Flag, Names, Place, Share, Text, told
+from .own_picture import decoded_picture
 from .page_model import page_model
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from xfm.data import Dataset
     from xfm.data.synthetic.scenes import Scene
     from xfm.data.tokenizer import Tokenizer
+    from xfm.explain.vocabulary import SeenWords
     from xfm.model import XFM
 
     Ground = Callable[[str], Mapping[str, Any]]
     Given = tuple[ImageLike, Mapping[str, Sequence[float]], Ground]
+    Asker = Callable[[ImageLike], tuple[np.ndarray, Ground]]
 
 __all__ = ["GroundingPad"]
 
@@ -54,6 +57,11 @@ class Picture:
     @property
     def phrases(self) -> list[str]:
         return list(dict.fromkeys([*self.true, *self.found]))
+
+    def drawn(self) -> dict[str, Any]:
+        height, width, _ = self.image.shape
+        return {"image": self.image.tobytes(), "height": height, "width": width, "boxes": self.true,
+                "found": self.found}  # fmt: skip
 
 
 class GroundingPad(View):
@@ -86,22 +94,22 @@ class GroundingPad(View):
         boxes: Mapping[str, Sequence[float]],
         ground: Ground,
         further: Sequence[Given] = (),
+        asker: Asker | None = None,
         **traits: Any,
     ):
         """Any image (see `xfm.images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels;
-        `further`: more such pictures. ConfigError for what is no image, no text or no box."""
+        `further`: more such pictures; `asker(image)`: a picture of the reader's own as it is seen, and its `ground`.
+        ConfigError for what is no image, no text or no box."""
+        self._asker = asker
         self._pictures = [_picture(*given) for given in ((image, boxes, ground), *further)]
         for place, picture in enumerate(self._pictures):
             for phrase in picture.true:
                 if not self.message:
                     self._ask(place, phrase)
         # `found` grows within the payload, so that a page or a file that begins has all, and nothing is sent for it
-        pictures = [
-            {"image": p.image.tobytes(), "height": p.image.shape[0], "width": p.image.shape[1], "boxes": p.true,
-             "found": p.found} for p in self._pictures
-        ]  # fmt: skip
         first = self._pictures[traits["scene"] if traits.get("scene") in range(len(self._pictures)) else 0]
-        super().__init__({"pictures": pictures}, **{"phrase": next(iter(first.true), "")} | traits)
+        payload = {"pictures": [p.drawn() for p in self._pictures], "takes": asker is not None}
+        super().__init__(payload, **{"phrase": next(iter(first.true), "")} | traits)
         self.observe(lambda _: self._ask(self.scene, self.phrase), "phrase")
         self.observe(self._leaf, "scene")
         if not self.message:
@@ -123,12 +131,17 @@ class GroundingPad(View):
         scenes = list(scenes) if isinstance(scenes, Sequence) else [scenes]
         require(bool(scenes), "scenes", scenes, "one or more")
         seen = None if data is None else explain.seen_words(data)
+
+        def asker(image: ImageLike) -> tuple[np.ndarray, Ground]:
+            drawn = prepare(image, model.config.vision.image_size)
+            return drawn, explain.box_predictor(model, tokenizer, drawn, seen)
+
         first, *further = (
             (s.image, explain.phrase_boxes(s), explain.box_predictor(model, tokenizer, s.image, seen)) for s in scenes
         )
         credit = "; ".join(dict.fromkeys(s.credit for s in scenes if s.credit))
-        view = cls(*first, further, **{"credit": credit} | traits)
-        view._model = model, tokenizer
+        view = cls(*first, further, asker, **{"credit": credit} | traits)
+        view._model = model, tokenizer, seen
         return view
 
     @property
@@ -144,15 +157,33 @@ class GroundingPad(View):
         return list(dict.fromkeys(phrase for picture in self._pictures for phrase in picture.phrases))
 
     _WITHOUT_MODEL = "only what GroundingPad.of(model, tokenizer, scenes) makes knows its model"
-    _model: tuple[XFM, Any] | None = None
+    _model: tuple[XFM, Any, SeenWords | None] | None = None
 
     def _kernel(self) -> str:
         if self._model is None:
             return ""
-        return f"{esm.export(ALIVE, 'groundingPad')}({decoded_json(page_model(*self._model))})"
+        model, tokenizer, seen = self._model
+        words = seen and {"words": sorted(seen.words), "held_out": list(seen.held_out)}
+        page = decoded_json(page_model(model, tokenizer))
+        return f"{esm.export(ALIVE, 'groundingPad')}({page}, {script_json(words)})"
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"whole": lambda _: self.send_state("payload")}
+        return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
+
+    def add(self, picture: ImageLike) -> None:
+        """Turns to a picture of one's own, any image (see `xfm.images.prepare`), behind the others. ConfigError for
+        what is none, and where nobody answers for it."""
+        if self._asker is None:
+            raise ConfigError("no `asker` was given: only the view's own pictures are answered for")
+        drawn, ground = self._asker(picture)
+        self._pictures.append(_picture(drawn, {}, ground))
+        cast(dict[str, Any], self.payload)["pictures"].append(self._pictures[-1].drawn())
+        self.send_state("payload")
+        self.scene = len(self._pictures) - 1
+
+    def _hear_picture(self, sent: str) -> None:
+        with self.reporting():
+            self.add(decoded_picture(sent))
 
     def _leaf(self, _: Any) -> None:
         """Another picture has other phrases."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import traitlets
@@ -12,7 +12,7 @@ import traitlets
 from xfm import seeding
 from xfm.config import MaskConfig
 from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.images import ImageLike, pixels, prepare
 from xfm.masking import block_mask, span_positions
 from xfm.plots import Figure
 from xfm.plots.arrays import numbers
@@ -21,6 +21,7 @@ from . import esm, figures
 from .attributions import finite
 from .base import ALIVE, View, decoded_json, encodable, script_json
 from .choices import Place, Places, Share, told
+from .own_picture import decoded_picture
 from .page_model import page_model
 
 if TYPE_CHECKING:
@@ -82,14 +83,14 @@ class MaskPlayground(View):
         self._mask = mask or MaskConfig(image_patches=max(1, round(grid**2 * 75 / 196)))
         self._answered = Answer()
         payload = {"image": self._image.tobytes(), "side": side, "grid": grid, "pieces": list(words.pieces),
-                   "owner": list(words.owner), "can": predict is not None}  # fmt: skip
+                   "owner": list(words.owner), "can": predict is not None, "takes": False}  # fmt: skip
         absent = "" if predict else "No `predict` was given: parts can be hidden, and nothing is guessed."
         super().__init__(payload, absent, **traits)
         self._draws = 0
         self._answer()
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"hide at random": lambda _: self.hide_at_random()}
+        return {"hide at random": lambda _: self.hide_at_random(), "picture": self._hear_picture}
 
     @classmethod
     def of(
@@ -118,6 +119,7 @@ class MaskPlayground(View):
         predict = explain.masked_predictor(model, tokenizer, inputs.image, text)
         view = cls(inputs.image, inputs.words, inputs.grid.grid, predict, mask, **traits)
         view._model = model, tokenizer, text
+        view.tell(payload=cast(dict[str, Any], view.payload) | {"takes": True})
         return view
 
     _WITHOUT_MODEL = "only what MaskPlayground.of(model, tokenizer, image, text) makes of an X-FM knows its model"
@@ -132,6 +134,23 @@ class MaskPlayground(View):
                 "spans": self._mask.span_share}  # fmt: skip
         given = script_json({"text": text, "mask": mask})
         return f"{esm.export(ALIVE, 'maskPlayground')}({decoded_json(page_model(model, tokenizer))}, {given})"
+
+    def show(self, picture: ImageLike) -> None:
+        """Another picture in place of that one, any image (see `xfm.images.prepare`), with the same text. ConfigError
+        for what is none, and in a view that `of` has not made."""
+        from xfm import explain
+
+        require(self._model is not None, "picture", "one's own", "shown by what MaskPlayground.of(...) has made")
+        model, tokenizer, text = cast(tuple, self._model)
+        self._image = prepare(picture, len(self._image))
+        self._predict = explain.masked_predictor(model, tokenizer, self._image, text)
+        self.tell(payload=cast(dict[str, Any], self.payload) | {"image": self._image.tobytes()}, credit="")
+        self._answered = Answer()
+        self._answer()
+
+    def _hear_picture(self, sent: str) -> None:
+        with self.reporting():
+            self.show(decoded_picture(sent))
 
     def hide_at_random(self, seed: int | None = None) -> None:
         """Blocks of patches and spans of word pieces, as many as in pretraining; without a seed others each time."""

@@ -53,7 +53,7 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
         "tensors": tensors,
         "weights": b"".join(parts),
         "tokenizer": _tokenizer(tokenizer),
-        "shapley": seeding.seed("shapley", 0) % 2**32,
+        "seeds": {"shapley": seeding.seed("shapley", 0) % 2**32, "candidates": seeding.seed("candidates") % 2**32},
     }
 
 

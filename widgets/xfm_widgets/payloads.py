@@ -79,6 +79,7 @@ class PackedTrace(TypedDict):
 class TraceExplorerPayload(TypedDict):
     labels: list[str]
     traces: dict[str, PackedTrace]
+    takes: bool  # sentences and pictures of the reader's own
 
 
 class SentTrace(TypedDict, total=False):  # empty before anything was asked for
@@ -276,6 +277,7 @@ class MaskPlaygroundPayload(TypedDict):
     pieces: list[str]
     owner: list[int]
     can: bool  # Python guesses what is hidden
+    takes: bool  # pictures of the reader's own
 
 
 class MaskAnswer(TypedDict, total=False):
@@ -357,6 +359,7 @@ class GroundedPicture(TypedDict):
 
 class GroundingPadPayload(TypedDict):
     pictures: list[GroundedPicture]
+    takes: bool  # pictures of the reader's own
 
 
 class NewestFinding(TypedDict, total=False):  # empty before there is one
@@ -404,12 +407,24 @@ class MaskConfigPayload(TypedDict):
     spans: float  # ... that share of which grow
 
 
+class PageSeeds(TypedDict):
+    """What Python's draws begin with, 32 bits each."""
+
+    shapley: int
+    candidates: int
+
+
+class SeenWordsPayload(TypedDict):
+    words: list[str]
+    held_out: list[str]
+
+
 class PageModelPayload(TypedDict):
     config: PageConfig
     tensors: dict[str, PackedTensor]  # by the parameter's name
     weights: bytes
     tokenizer: PageTokenizer
-    shapley: int  # what Python's Shapley sampling is seeded with
+    seeds: PageSeeds
 
 
 # ---- every view

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import traitlets
@@ -14,14 +12,16 @@ from PIL import Image, ImageOps
 
 from xfm.config import ConfigError
 from xfm.config_utils import require
-from xfm.images import ImageLike, decode
+from xfm.images import ImageLike, decode, prepare
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.plots.style import message_figure
 
-from . import figures
-from .base import View, encodable
+from . import esm, figures
+from .base import ALIVE, View, decoded_json, encodable
 from .choices import Flag, Option, Place, Selected, Text, told
+from .own_picture import decoded_picture
+from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,6 @@ __all__ = ["RetrievalExplorer"]
 
 DIRECTIONS, ORDERS = ("text to image", "image to text"), ("ITC", "ITM re-ranked")
 MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
-LARGEST = 4_000_000  # characters of a picture that a page sends, which makes it smaller first
 
 
 class RetrievalExplorer(View):
@@ -98,7 +97,22 @@ class RetrievalExplorer(View):
         from xfm.evaluation.retrieval_set import query_scorer, retrieval_set
 
         pairs = retrieval_set(model, config, tokenizer) if pairs is None else pairs
-        return cls(pairs, score=query_scorer(model, config, tokenizer, pairs), **traits)
+        view = cls(pairs, score=query_scorer(model, config, tokenizer, pairs), **traits)
+        view._model = model, tokenizer, config.data.caption_tokens
+        return view
+
+    _WITHOUT_MODEL = "only what RetrievalExplorer.of(model, config, tokenizer) makes knows its model"
+    _model: tuple[XFM, Tokenizer, int] | None = None
+
+    def _kernel(self) -> str:
+        if self._model is None:
+            return ""
+        model, tokenizer, longest = self._model
+        side = model.config.vision.image_size
+        seen = b"".join(prepare(image, side).tobytes() for image in self._pairs.images)
+        pictures = None if seen == cast(dict[str, Any], self.payload)["sprite"] else seen
+        given = decoded_json({"longest": longest, "pictures": pictures})
+        return f"{esm.export(ALIVE, 'retrievalExplorer')}({decoded_json(page_model(model, tokenizer))}, {given})"
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
@@ -127,14 +141,8 @@ class RetrievalExplorer(View):
             self.direction, self.own = DIRECTIONS[1], True
 
     def _hear_picture(self, sent: str) -> None:
-        """A file's content in base64."""
         with self.reporting():
-            require(len(sent) <= LARGEST, "picture", f"{len(sent):,} characters", f"of at most {LARGEST:,}")
-            try:
-                content = base64.b64decode(sent, validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise ConfigError(f"picture: no base64 ({error})") from error
-            self.ask_with(content)
+            self.ask_with(decoded_picture(sent))
 
     def _ask_typed(self, _: Any = None) -> None:
         if not self.typed.strip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,28 +11,36 @@ import traitlets
 from torch import Tensor
 
 from xfm.config_utils import ConfigError, require
-from xfm.explain.tracing import Trace
+from xfm.explain.tracing import Trace, trace
+from xfm.images import ImageLike
 from xfm.plots import Figure
 from xfm.plots.style import message_figure
 from xfm.text import shown
 
-from . import figures
-from .base import View, encodable
-from .choices import Flag, Name, Option, Place, Share, told
+from . import esm, figures
+from .base import ALIVE, View, decoded_json, encodable, script_json
+from .choices import Flag, Name, Option, Place, Share, Text, told
 from .figures import AttentionSide
+from .own_picture import decoded_picture
+from .page_model import page_model
 from .traces import MAPS, finite, made_of, measured, packed, patch_names, rollouts, size
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xfm.data.tokenizer import Tokenizer
+    from xfm.model import XFM
+
 __all__ = ["LIMIT", "TraceExplorer"]
 
+GIVEN, OWN = "given", "your own"  # labels of what `of` makes
 LIMIT = 8_000_000  # bytes of a message: some hosts of notebooks refuse more
 
 
 class TraceExplorer(View):
     """What looks at what. Choose a word or a patch on either side; the other answers.
 
+    TraceExplorer.of(model, tokenizer, image, text)     # and sentences and pictures of one's own, beside the given
     TraceExplorer(trace)
     TraceExplorer({"xfm": trace, "no-stop": other})     # A, B and A−B
     TraceExplorer({step: trace(...) for step in ...})   # of one probe: a slider through a run
@@ -54,6 +62,7 @@ class TraceExplorer(View):
     sort = Option(("layer", "entropy", "mass"), "layer")
     detail = Option(("matrix", "lines"), "matrix")  # what is chosen, large; lines: between words
     opacity = Share(0.85)  # of the largest weights over the picture; smaller ones let more of it through
+    typed = Text()  # a sentence of one's own; "": the given one
     sent = told(traitlets.Dict())  # a trace that the browser asked for: label, trace
 
     def __init__(self, traces: Trace | Mapping[Any, Trace], **traits: Any):
@@ -74,8 +83,64 @@ class TraceExplorer(View):
         message = f"Weights that are not finite, shown as 0: {', '.join(bad)}" if bad else ""
         if not labels:
             message = "No trace: TraceExplorer(trace(model, tokenizer, image, text))"
-        super().__init__({"labels": labels, "traces": {}}, message, **chosen)
-        self.tell(payload={"labels": labels, "traces": self._fitting([self.a])})
+        super().__init__({"labels": labels, "traces": {}, "takes": False}, message, **chosen)
+        self.tell(payload=cast(dict[str, Any], self.payload) | {"traces": self._fitting([self.a])})
+        self.observe(lambda _: self._trace_own(self._own_image), "typed")
+
+    @classmethod
+    def of(
+        cls,
+        model: XFM,
+        tokenizer: Tokenizer,
+        image: ImageLike,
+        text: str,
+        boxes: Mapping[str, Sequence[float]] | None = None,
+        **traits: Any,
+    ) -> TraceExplorer:
+        """A picture and a text, "given", and beside it "your own": `typed`, and the picture of `show`. Errors as
+        `explain.trace`, which has the parameters."""
+        given = trace(model, tokenizer, image, text, boxes=boxes)
+        view = cls({GIVEN: given, OWN: given}, **traits)
+        view._model, view._own_image = (model, tokenizer, text), given.image
+        view.tell(payload=cast(dict[str, Any], view.payload) | {"takes": True})
+        if view.typed:
+            view._trace_own(given.image)
+        return view
+
+    _WITHOUT_MODEL = "only what TraceExplorer.of(model, tokenizer, image, text) makes knows its model"
+    _model: tuple[XFM, Tokenizer, str] | None = None
+    _own_image: np.ndarray | None = None
+
+    def _kernel(self) -> str:
+        if self._model is None:
+            return ""
+        model, tokenizer, text = self._model
+        page, given = decoded_json(page_model(model, tokenizer)), script_json({"text": text})
+        return f"{esm.export(ALIVE, 'traceExplorer')}({page}, {given})"
+
+    def show(self, picture: ImageLike) -> None:
+        """Traces any image (see `xfm.images.prepare`) with the sentence that is typed, or the given one. ConfigError
+        for what is no image, and in a view that `of` has not made."""
+        self._trace(picture)
+        with self.hold_trait_notifications():
+            self.a, self.shown = OWN, "A"
+
+    def _trace(self, picture: ImageLike | None) -> None:
+        require(self._model is not None, "typed", self.typed, "asked of what TraceExplorer.of(...) has made")
+        model, tokenizer, text = cast(tuple, self._model)
+        found = trace(model, tokenizer, cast(ImageLike, picture), self.typed if self.typed.strip() else text)
+        self._traces[OWN], self._own_image = found, found.image
+        self._packed[OWN] = packed(found)
+        cast(dict[str, Any], self.payload)["traces"][OWN] = self._packed[OWN]  # for a page that begins
+        self._tell_trace(OWN)
+
+    def _trace_own(self, picture: ImageLike | None) -> None:
+        with self.reporting():
+            self._trace(picture)
+
+    def _hear_picture(self, sent: str) -> None:
+        with self.reporting():
+            self.show(decoded_picture(sent))
 
     def _fitting(self, always: list[str]) -> dict[str, Any]:
         """Packed, by label: these, and then, A and B first, as many as fit."""
@@ -92,7 +157,7 @@ class TraceExplorer(View):
         return self._packed[label]
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"trace": self._tell_trace}
+        return {"trace": self._tell_trace, "picture": self._hear_picture}
 
     def _tell_trace(self, label: str) -> None:
         if label in self._traces:
@@ -176,5 +241,6 @@ class TraceExplorer(View):
     def _complete(self) -> None:
         """Of traces beyond 8 MB, A and B and what fits are in the file, which says so."""
         if not {self.a, self.b} - {""} <= set(cast(dict[str, Any], self.payload)["traces"]):
-            self.tell(payload={"labels": list(self._traces), "traces": self._fitting([self.a, self.b])})
+            traces = self._fitting([self.a, self.b])
+            self.tell(payload=cast(dict[str, Any], self.payload) | {"traces": traces})
         self.tell(sent={})

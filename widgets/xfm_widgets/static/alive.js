@@ -1,10 +1,14 @@
 // @ts-check
 // The kernel's part in a page that holds the model: what a view would be told by Python, it is told from here.
+import { grounder } from "./grounding.js";
 import { createModel } from "./model.js";
-import { ground, guess } from "./questions.js";
+import { pixelsOf } from "./own_picture.js";
+import { prepared } from "./picture.js";
+import { guess, trace } from "./questions.js";
 
 /** @import { Model } from "./host.d.ts" */
-/** @import { GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, PageModelPayload } from "./payloads.d.ts" */
+/** @import { PageModel } from "./model.js" */
+/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "./payloads.d.ts" */
 /**
  * What answers a view's choices, and the acts that it asks for by `send`
  * @template Traits
@@ -20,12 +24,13 @@ import { ground, guess } from "./questions.js";
 export function maskPlayground(payload, { text, mask }) {
   const page = createModel(payload);
   return (model) => {
-    const inputs = page.inputs(bytesOf(model.get("payload").image), text);
-    const answer = once(() => {
+    let inputs = page.inputs(bytesOf(model.get("payload").image), text);
+    function answerNow() {
       const found = guess(page, inputs, { patches: model.get("hidden_patches"), pieces: model.get("hidden_pieces") });
       model.set("pixels", new DataView(found.pixels.buffer));
       model.set("answer", found.answer);
-    });
+    }
+    const answer = once(answerNow);
     model.on("change:hidden_patches", answer);
     model.on("change:hidden_pieces", answer);
     return {
@@ -33,36 +38,218 @@ export function maskPlayground(payload, { text, mask }) {
         model.set("hidden_patches", blocks(page.grid, mask.patches, mask.smallest));
         model.set("hidden_pieces", spans(inputs.tokens.ids.length, mask));
       },
+      picture: (of) =>
+        taking(model, page, of, (rgb) => {
+          inputs = page.inputs(rgb, text);
+          model.set("payload", { ...model.get("payload"), image: new DataView(rgb.buffer) });
+          model.set("credit", "");
+          answerNow();
+        }),
     };
   };
 }
 
 /**
- * GroundingPad: finds whatever phrase is typed
+ * GroundingPad: finds whatever phrase is typed, in the pictures and in those of the reader's own
  * @param {PageModelPayload} payload
+ * @param {SeenWordsPayload | null} seen
  * @returns {Kernel<GroundingPadTraits>}
  */
-export function groundingPad(payload) {
+export function groundingPad(payload, seen) {
   const page = createModel(payload);
   return (model) => {
-    const { image, found } = model.get("payload");
-    const rgb = bytesOf(image);
-    let count = Object.keys(found).length;
-    const known = new Set(Object.keys(found));
-    model.on("change:phrase", () => {
-      const phrase = model.get("phrase");
-      model.set("message", "");
-      if (!phrase.trim() || known.has(phrase)) return;
-      try {
-        const { itm: _, ...answer } = ground(page, rgb, phrase);
-        known.add(phrase);
-        model.set("newest", { phrase, answer, count: ++count });
-      } catch (error) {
-        model.set("message", error instanceof RangeError ? error.message : String(error));
-      }
+    const picture = () => model.get("payload").pictures[model.get("scene")];
+    /** @type {Map<GroundedPicture, (phrase: string) => GroundedPhrase>} */
+    const grounders = new Map();
+    /** @param {GroundedPicture} shown */
+    function grounderOf(shown) {
+      const found = grounders.get(shown) ?? grounder(page, rgbOf(page, shown), payload.seeds.candidates, seen);
+      grounders.set(shown, found);
+      return found;
+    }
+    function ask() {
+      const [shown, scene, phrase] = [picture(), model.get("scene"), model.get("phrase")];
+      if (!phrase.trim() || Object.hasOwn(shown.found, phrase)) return model.set("message", "");
+      reporting(model, () => {
+        const answer = grounderOf(shown)(phrase);
+        const known = Object.keys(shown.found).length;
+        model.set("newest", { scene, phrase, answer, count: known + 1 });
+      });
+    }
+    model.on("change:phrase", ask);
+    model.on("change:scene", () => {
+      const { boxes, found } = picture();
+      const phrases = [...Object.keys(boxes), ...Object.keys(found)];
+      if (phrases.includes(model.get("phrase"))) ask();
+      else model.set("phrase", phrases[0] ?? "");
     });
-    return {};
+    return {
+      picture: (of) =>
+        taking(model, page, of, (rgb) => {
+          const { side } = page.config;
+          const added = { image: new DataView(rgb.buffer), height: side, width: side, boxes: {}, found: {} };
+          const pictures = [...model.get("payload").pictures, added];
+          if (model.limits) model.limits.scene.count = pictures.length;
+          model.set("payload", { ...model.get("payload"), pictures });
+          model.set("scene", pictures.length - 1);
+        }),
+    };
   };
+}
+
+/**
+ * RetrievalExplorer: ranks the pictures for a sentence of the reader's own, and the sentences for a picture
+ * @param {PageModelPayload} payload
+ * @param {{ longest: number, pictures: DataView | null }} given ids of a text; (N, side, side, 3), where the view's are others
+ * @returns {Kernel<RetrievalExplorerTraits>}
+ */
+export function retrievalExplorer(payload, { longest, pictures }) {
+  const page = createModel(payload);
+  return (model) => {
+    const { texts, sprite, side, k } = model.get("payload");
+    const [bytes, size] = [bytesOf(pictures ?? sprite), 3 * page.config.side ** 2];
+    const count = texts.length;
+    const image = ahead(count, (i) => encodedImage(page, bytes.subarray(i * size, (i + 1) * size)));
+    const text = ahead(count, (i) => encodedText(page, page.tokenizer.encode(texts[i], longest)));
+    /** @param {RetrievalExplorerTraits["direction"]} direction @param {OwnAnswer} answer */
+    const tell = (direction, answer) => model.set("own_scores", { ...model.get("own_scores"), [direction]: answer });
+    model.on("change:typed", () => {
+      const typed = model.get("typed");
+      if (!typed.trim()) return;
+      reporting(model, () => {
+        const query = encodedText(page, page.tokenizer.tokens(typed, longest).ids);
+        tell("text to image", { ...ranked(page, count, k, (i) => [query, image(i)]), text: typed });
+      });
+    });
+    return {
+      picture: (of) =>
+        taking(model, page, of, (rgb, whole) => {
+          const query = encodedImage(page, rgb);
+          const shown = prepared(whole.rgba, whole.width, whole.height, side);
+          const scores = ranked(page, count, k, (i) => [text(i), query]);
+          tell("image to text", { ...scores, picture: new DataView(shown.buffer) });
+          model.set("direction", "image to text");
+          model.set("own", true);
+        }),
+    };
+  };
+}
+
+/**
+ * TraceExplorer: traces whatever sentence is typed, and a picture of the reader's own
+ * @param {PageModelPayload} payload
+ * @param {{ text: string }} given
+ * @returns {Kernel<TraceExplorerTraits>}
+ */
+export function traceExplorer(payload, { text }) {
+  const page = createModel(payload);
+  return (model) => {
+    let rgb = bytesOf(model.get("payload").traces.given.image);
+    /** @param {Uint8Array} picture */
+    function ask(picture) {
+      const found = trace(page, picture, model.get("typed").trim() ? model.get("typed") : text);
+      rgb = picture;
+      model.set("sent", { label: "your own", trace: found.trace });
+    }
+    model.on("change:typed", () => reporting(model, () => ask(rgb)));
+    return {
+      picture: (of) =>
+        taking(model, page, of, (picture) => {
+          ask(picture);
+          model.set("a", "your own");
+          model.set("shown", "A");
+        }),
+    };
+  };
+}
+
+/**
+ * ITC's cosine of each pair, and ITM's log-odds of the k best
+ * @param {PageModel} page
+ * @param {number} count
+ * @param {number} k
+ * @param {(i: number) => [Float32Array, Float32Array]} pair encoded text and picture
+ */
+export function ranked(page, count, k, pair) {
+  const places = [...Array(count).keys()];
+  const itc = Float32Array.from(places, (i) => {
+    const [text, patches] = pair(i);
+    return page.itc({ text, patches }) ?? Number.NaN;
+  });
+  const itm = new Float32Array(count).fill(Number.NaN);
+  for (const i of places.sort((a, b) => itc[b] - itc[a]).slice(0, k))
+    itm[i] = page.itm({ fused: page.fuse(...pair(i)) }) ?? Number.NaN;
+  return { itc: new DataView(itc.buffer), itm: itm.every(Number.isNaN) ? null : new DataView(itm.buffer) };
+}
+
+/** @param {PageModel} page @param {number[]} ids */
+const encodedText = (page, ids) => page.encodeText(page.embedText(ids));
+/** @param {PageModel} page @param {Uint8Array} rgb */
+const encodedImage = (page, rgb) => page.encodeImage(page.embedImage(rgb));
+
+/**
+ * The i-th answer, computed when it is asked for or, one after another, before
+ * @template T
+ * @param {number} count
+ * @param {(i: number) => T} compute
+ */
+function ahead(count, compute) {
+  /** @type {T[]} */
+  const known = [];
+  const get = (/** @type {number} */ i) => {
+    known[i] ??= compute(i);
+    return known[i];
+  };
+  const go = (/** @type {number} */ i) =>
+    setTimeout(() => {
+      if (i >= count) return;
+      get(i);
+      go(i + 1);
+    });
+  go(0);
+  return get;
+}
+
+/**
+ * What is refused stands in the view, as Python's errors do
+ * @param {{ set(name: "message", value: string): void }} model
+ * @param {() => void} act
+ */
+function reporting(model, act) {
+  try {
+    act();
+    model.set("message", "");
+  } catch (error) {
+    model.set("message", error instanceof Error ? error.message : String(error));
+  }
+}
+
+/**
+ * A picture of the reader's own, in base64, as the model sees it (side, side, 3), and as it is
+ * @param {{ set(name: "message", value: string): void }} model
+ * @param {PageModel} page
+ * @param {string} base64
+ * @param {(rgb: Uint8Array, whole: { rgba: Uint8ClampedArray, width: number, height: number }) => void} act
+ */
+async function taking(model, page, base64, act) {
+  try {
+    const whole = await pixelsOf(base64);
+    reporting(model, () => act(page.prepare(whole.rgba, whole.width, whole.height), whole));
+  } catch {
+    model.set("message", "That is no picture that the browser can read.");
+  }
+}
+
+/**
+ * A picture of the payload as the model sees it
+ * @param {PageModel} page
+ * @param {GroundedPicture} picture
+ */
+function rgbOf(page, { image, width, height }) {
+  const rgb = bytesOf(image);
+  const rgba = new Uint8Array(4 * width * height).fill(255);
+  for (let i = 0; i < width * height; i++) rgba.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i);
+  return page.prepare(rgba, width, height);
 }
 
 /** @param {DataView} view */

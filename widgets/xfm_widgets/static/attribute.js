@@ -161,8 +161,8 @@ export function objectGroups(count, objects) {
 }
 
 /**
- * Shapley values of patches and words together, by sampled orders (Castro et al., 2009): with the payload's `shapley`
- * as seed the orders are those of Python's `attribute(inputs, "shapley")`.
+ * Shapley values of patches and words together, by sampled orders (Castro et al., 2009): with the payload's
+ * `seeds.shapley` the orders are those of Python's `attribute(inputs, "shapley")`.
  * @param {PageModel} model
  * @param {Inputs} given
  * @param {Score} score

@@ -9,6 +9,7 @@ import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, uint8 } from "./numbers.js";
 import { fit, paintWeights, patchEdges, strengthSlider, thumbnail } from "./overlay.js";
+import { pictureSender } from "./own_picture.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { GroundingPadTraits } from "./payloads.d.ts" */
@@ -41,7 +42,13 @@ const pixels = ([x, y, w, h]) => `x ${x.toFixed(1)}, y ${y.toFixed(1)}, ${w.toFi
 function render({ model, el }) {
   const place = () => clamp(model.get("scene"), 0, model.get("payload").pictures.length - 1);
   const picture = () => model.get("payload").pictures[place()];
-  const bitmaps = model.get("payload").pictures.map(({ image, width, height }) => bitmap(uint8(image), width, height));
+  /** @type {HTMLCanvasElement[]} */
+  const bitmaps = [];
+  function bitmapHere() {
+    const { image, width, height } = picture();
+    bitmaps[place()] ??= bitmap(uint8(image), width, height);
+    return bitmaps[place()];
+  }
   const ratio = () => picture().height / Math.max(picture().width, 1);
   const answer = () => own(picture().found, model.get("phrase"));
   const trueBox = () => own(picture().boxes, model.get("phrase"));
@@ -176,6 +183,7 @@ function render({ model, el }) {
     remove,
   );
   ui.controls.append(leafing, phraseGroup, typing);
+  if (model.get("payload").takes && !model.offline) ui.controls.append(pictureSender(model, ui));
 
   // ---- the picture
   const pad = canvas(LARGE, LARGE * ratio(), { tabIndex: 0, role: "application" });
@@ -280,7 +288,7 @@ function render({ model, el }) {
     const most = patches ? Math.max(...patches, 1e-12) : 1;
     brush.imageSmoothingEnabled = false;
     brush.filter = strength ? "grayscale(0.7)" : "none"; // the strong colours are then attention's
-    brush.drawImage(bitmaps[place()], 0, 0, pad.wide, pad.tall);
+    brush.drawImage(bitmapHere(), 0, 0, pad.wide, pad.tall);
     brush.filter = "none";
     if (patches && strength) paintWeights(pad, patches, { grid, most, strength, scale: sequential });
     const truth = trueBox();
@@ -403,7 +411,7 @@ function render({ model, el }) {
     shownScene = place();
     resize(pad, pad.wide, pad.wide * ratio());
     const scale = SMALL / Math.max(picture().width, picture().height, 1);
-    bare.replaceChildren(thumbnail(bitmaps[place()], picture().width * scale, picture().height * scale));
+    bare.replaceChildren(thumbnail(bitmapHere(), picture().width * scale, picture().height * scale));
   }
 
   function draw() {
@@ -418,13 +426,13 @@ function render({ model, el }) {
     const said = [score, presence, doubts, where].map((part) => part.textContent);
     ui.announce(said.filter(Boolean).join(". "));
   }
-  const take = () => {
+  const takeNewest = () => {
     const newest = model.get("newest");
     const { found } = model.get("payload").pictures[newest.scene ?? 0];
     if (!addNewest(found, newest) && !model.offline) model.send({ do: "whole" });
   };
-  ui.on("change:newest", take);
-  take();
+  ui.on("change:newest", takeNewest);
+  takeNewest();
   ui.draws(
     ["scene", "phrase", "removed", "candidates", "opacity", "newest", "payload", "layer", "head", "token"],
     draw,

@@ -7,6 +7,7 @@ import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { fixed, float32, mean, short, uint8, withMinus } from "./numbers.js";
 import { fit, opacityOf, patchEdges, strengthSlider, thumbnail } from "./overlay.js";
+import { pictureSender } from "./own_picture.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { GuessedPiece, HiddenParts, MaskedPiece, MaskPlaygroundTraits } from "./payloads.d.ts" */
@@ -36,8 +37,12 @@ function render({ model, el }) {
   const { grid, side, pieces, owner } = payload;
   const patchCount = grid * grid;
   const isStill = Boolean(model.offline); // nothing can be asked
-  const original = bitmap(uint8(payload.image), side, side);
-  const grey = bitmap(greyscale(uint8(payload.image)), side, side); // below the maps: the colours are theirs
+  const pictureOf = () => {
+    const rgb = uint8(model.get("payload").image);
+    const grey = bitmap(greyscale(rgb), side, side); // below the maps: the colours are theirs
+    return { original: bitmap(rgb, side, side), grey };
+  };
+  let bitmaps = pictureOf();
   const answer = () => ({ words: [], agreement: null, target: null, ...model.get("answer") });
   /** @returns {MaskedPiece[]} */
   const guessedPieces = () => answer().words;
@@ -135,6 +140,7 @@ function render({ model, el }) {
   const count = node("span", { className: "xfm-soft" });
   const strength = strengthSlider("maps over the picture", model.get("opacity"), (opacity) => ui.set({ opacity }));
   ui.controls.append(atRandom, hideAll, showAll, count, strength.element);
+  if (payload.takes && !isStill) ui.controls.append(pictureSender(model, ui));
 
   // ---- three pictures
   let hovered = -1;
@@ -193,6 +199,7 @@ function render({ model, el }) {
   });
   const surfaces = [seen, agreementMap, pixelMap];
   surfaces.forEach(listenToHover);
+  const bare = node("div", {}, thumbnail(bitmaps.original, SMALL, SMALL));
   const patchValue = node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" });
   const meanText = node("div", { className: "xfm-value xfm-soft" });
   const pixelText = node("div", { className: "xfm-value xfm-soft" });
@@ -203,7 +210,7 @@ function render({ model, el }) {
   const panel = (title, ...parts) =>
     node("div", { className: "xfm-panel", role: "group", "aria-label": title }, node("h3", {}, title), ...parts);
   const cosineScale = legend(sequential, "0 or less", 1, "cosine ");
-  const seenPanel = panel("What the model sees", seen, patchValue, thumbnail(original, SMALL, SMALL));
+  const seenPanel = panel("What the model sees", seen, patchValue, bare);
   const pictures = node(
     "div",
     { className: "xfm-row xfm-panels" },
@@ -251,9 +258,9 @@ function render({ model, el }) {
     return [left, top, right - left, bottom - top];
   }
   function paint() {
-    paintGround(seen, original);
-    paintGround(agreementMap, grey);
-    paintGround(pixelMap, grey);
+    paintGround(seen, bitmaps.original);
+    paintGround(agreementMap, bitmaps.grey);
+    paintGround(pixelMap, bitmaps.grey);
     const bytes = model.get("pixels");
     const pixels = bytes?.byteLength ? bitmap(uint8(bytes), side, side) : null;
     for (const patch of hidden.patches) {
@@ -411,6 +418,11 @@ function render({ model, el }) {
   ui.draws(["hidden_patches", "hidden_pieces"], receive);
   ui.on("change:answer", receiveAnswer);
   for (const name of ["patch", "token", "pixels"]) ui.on(`change:${name}`, draw);
+  ui.on("change:payload", () => {
+    bitmaps = pictureOf();
+    bare.replaceChildren(thumbnail(bitmaps.original, SMALL, SMALL));
+    draw();
+  });
   ui.on("change:opacity", () => {
     strength.value(model.get("opacity"));
     paint();

@@ -245,7 +245,7 @@ export function createModel(payload) {
     textEmbedding: (text) => (has("itc") ? unit("objectives.itc.text", text.subarray(0, textWidth)) : null),
     /** @param {Float32Array} patches (P, D) -> (E) of unit length */
     imageEmbedding: (patches) => (has("itc") ? unit("objectives.itc.image", meanRow(patches, visionWidth)) : null),
-    /** The cosine of a text and a picture @param {Outputs} out */
+    /** The cosine of a text and a picture @param {Pick<Outputs, "text" | "patches">} out */
     itc({ text, patches }) {
       const [a, b] = [answers.textEmbedding(text), answers.imageEmbedding(patches)];
       return a && b && dot(a, b);

@@ -79,6 +79,20 @@ export async function readPicture(file) {
 }
 
 /**
+ * What readPicture() gave, decoded
+ * @param {string} base64
+ */
+export async function pixelsOf(base64) {
+  const file = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const picture = await createImageBitmap(new Blob([file]));
+  const { width, height } = picture;
+  const brush = pen(node("canvas", { width, height }));
+  brush.drawImage(picture, 0, 0);
+  picture.close();
+  return { rgba: brush.getImageData(0, 0, width, height).data, width, height };
+}
+
+/**
  * A place to drop a picture on, with a button to choose one; a picture that is pasted into `root` counts, too
  * @param {HTMLElement} root
  * @param {(file: File) => void} take
@@ -121,3 +135,18 @@ export function pictureDrop(root, take) {
   });
   return element;
 }
+
+/**
+ * The same for a view whose kernel, Python's or the page's, knows the act "picture"
+ * @param {{ send(content: unknown): void }} model
+ * @param {{ root: HTMLElement, warn(text: string): void }} ui
+ */
+export const pictureSender = (model, ui) =>
+  pictureDrop(ui.root, async (file) => {
+    ui.warn("");
+    try {
+      model.send({ do: "picture", of: await readPicture(file) });
+    } catch (error) {
+      ui.warn(error instanceof Error ? error.message : String(error));
+    }
+  });

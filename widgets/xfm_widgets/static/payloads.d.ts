@@ -72,6 +72,7 @@ export interface PackedTrace {
 export interface TraceExplorerPayload {
   labels: string[];
   traces: Record<string, PackedTrace>;
+  takes: boolean;
 }
 
 export interface SentTrace {
@@ -255,6 +256,7 @@ export interface MaskPlaygroundPayload {
   pieces: string[];
   owner: number[];
   can: boolean;
+  takes: boolean;
 }
 
 export interface MaskAnswer {
@@ -330,6 +332,7 @@ export interface GroundedPicture {
 
 export interface GroundingPadPayload {
   pictures: GroundedPicture[];
+  takes: boolean;
 }
 
 export interface NewestFinding {
@@ -374,12 +377,22 @@ export interface MaskConfigPayload {
   spans: number;
 }
 
+export interface PageSeeds {
+  shapley: number;
+  candidates: number;
+}
+
+export interface SeenWordsPayload {
+  words: string[];
+  held_out: string[];
+}
+
 export interface PageModelPayload {
   config: PageConfig;
   tensors: Record<string, PackedTensor>;
   weights: DataView;
   tokenizer: PageTokenizer;
-  shapley: number;
+  seeds: PageSeeds;
 }
 
 export interface Tools {
@@ -509,6 +522,7 @@ export interface TraceExplorerTraits {
   sort: "layer" | "entropy" | "mass";
   token: number;
   tools: Tools;
+  typed: string;
 }
 
 export interface TrainingMonitorTraits {

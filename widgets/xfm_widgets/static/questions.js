@@ -4,7 +4,7 @@ import { bimodalRollout, chosen, meanMaps, rolledOut, scorer } from "./attribute
 import { cosine, dot, softmax } from "./tensor.js";
 
 /** @import { Inputs, Maps, Outputs, PageModel } from "./model.js" */
-/** @import { CodedWeights, GroundedPhrase, GuessedPiece, HiddenParts, MaskAnswer, PackedMap, PackedTrace, RemovalScores, RemovedParts, Scores, Side } from "./payloads.d.ts" */
+/** @import { CodedWeights, GuessedPiece, HiddenParts, MaskAnswer, PackedMap, PackedTrace, RemovalScores, RemovedParts, Scores, Side } from "./payloads.d.ts" */
 
 const BEST = 5; // guesses
 const RANGE = 2.5; // standard deviations of a patch's pixels, from black to white
@@ -24,7 +24,7 @@ const COUNTED = {
 const view = ({ buffer, byteOffset, byteLength }) => new DataView(buffer, byteOffset, byteLength);
 
 /** @returns {Maps} */
-const noMaps = () => ({ language: [], vision: [], fusion: [], cross: [] });
+export const noMaps = () => ({ language: [], vision: [], fusion: [], cross: [] });
 
 /**
  * How well a caption fits each picture, by ITC: cosines, or null without such a head
@@ -36,33 +36,6 @@ export function similarities(model, caption, pictures) {
   const { ids } = model.tokenizer.tokens(caption, model.config.longest);
   const text = model.textEmbedding(model.encodeText(model.embedText(ids)));
   return text && Float32Array.from(pictures, (picture) => dot(text, picture));
-}
-
-/**
- * Where a phrase is in a picture, with the cross-attention behind it, as GroundingPad draws it
- * @param {PageModel} model
- * @param {Uint8Array} rgb (side, side, 3)
- * @param {string} phrase
- * @returns {GroundedPhrase & { itm: number | null }} box: x, y, width, height in pixels; itm: the log-odds that it is there
- */
-export function ground(model, rgb, phrase) {
-  const maps = noMaps();
-  const given = model.inputs(rgb, phrase);
-  const out = model.outputs(given, {}, maps);
-  const shares = model.box(out);
-  const tokens = model.grid ** 2 + 1;
-  const pieces = given.tokens.pieces;
-  const { codes, scale } = coded(maps.cross, tokens);
-  const [x, y, width, height] = (shares ?? []).map((share) => share * model.config.side);
-  return {
-    box: shares && [x - width / 2, y - height / 2, width, height],
-    iou: null,
-    pieces,
-    shape: [maps.cross.length, model.config.text_heads, pieces.length, tokens, model.grid],
-    weights: codes,
-    most: scale,
-    itm: model.itm(out),
-  };
 }
 
 /**
@@ -189,7 +162,7 @@ export function trace(model, rgb, text) {
  * @param {number} keys
  * @returns {CodedWeights}
  */
-function coded(layers, keys) {
+export function coded(layers, keys) {
   const length = layers.reduce((sum, layer) => sum + layer.length, 0);
   const [codes, scale] = [new Uint8Array(length), new Float32Array(length / keys)];
   let row = 0;

@@ -1,10 +1,11 @@
 // @ts-check
 // Attention: on the left what is looked at, on the right what looks, beside them every head. One side chosen, the other answers.
-import { player, select, slider } from "./controls.js";
+import { button, player, select, slider } from "./controls.js";
 import { keysOf, node } from "./dom.js";
 import { frame } from "./frame.js";
 import { headDetail } from "./head_detail.js";
 import { headSheet } from "./head_sheet.js";
+import { pictureSender } from "./own_picture.js";
 import { modeCaption, sumCaption } from "./trace_captions.js";
 import { sidePanel } from "./trace_side.js";
 import { traceState } from "./trace_state.js";
@@ -22,6 +23,8 @@ const MAPS = {
 const HEADS = { head: "one", mean: "mean", max: "max", rollout: "rollout" };
 /** @type {TraceExplorerTraits["shown"][]} */
 const SHOWN = ["A", "B", "A−B"];
+
+const OWN = "your own"; // of the labels
 
 /** @param {Host<TraceExplorerTraits>} host */
 function render({ model, el }) {
@@ -113,6 +116,29 @@ function render({ model, el }) {
         walk.value(Math.max(0, labels().indexOf(model.get("a"))));
       },
     };
+  }
+
+  if (payload().takes) ui.controls.after(ownQuestion());
+
+  /** A sentence and a picture of the reader's own: their trace comes as `sent`. */
+  function ownQuestion() {
+    const ask = () => {
+      if (model.offline) return ui.warn("A sentence of your own needs the model, so Python.");
+      ui.warn("");
+      ui.set({ typed: sentence.value.trim(), a: OWN, shown: "A" });
+    };
+    const sentence = node("input", {
+      type: "text",
+      size: 32,
+      maxLength: 2000,
+      value: model.get("typed"),
+      placeholder: "a big lion to the left of a car",
+      onkeydown: (event) => event.key === "Enter" && ask(), // no form: JupyterLab submits none by Enter
+    });
+    const trace = button("Trace it", ask);
+    const label = node("label", {}, "A sentence of your own", sentence);
+    const drop = model.offline ? null : pictureSender(model, ui);
+    return node("div", { className: "xfm-controls" }, label, trace, drop);
   }
 
   /** @returns {[SideContent, SideContent]} */

@@ -29,7 +29,7 @@ export function traceState(model) {
    * @param {string} label
    * @returns {PackedTrace | undefined}
    */
-  const traceOf = (label) => payload().traces[label] ?? received[label];
+  const traceOf = (label) => received[label] ?? payload().traces[label];
   const labels = () => (model.offline ? payload().labels.filter(traceOf) : payload().labels);
   const chosenLabels = () => {
     const [a, b] = [model.get("a"), model.get("b")];

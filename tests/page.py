@@ -1,0 +1,56 @@
+"""The model in the page, in tests: how it gets there, and what is compared with Python's answers."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from xfm.evaluation.retrieval_set import RetrievalSet, retrieval_set
+from xfm.lab import Lab
+from xfm.model import XFM
+
+TOLERANCE = 1e-4
+DECODE = """
+import { createModel } from "./model.js";
+const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
+const coded = (floats) => Buffer.from(floats.buffer, floats.byteOffset, floats.byteLength).toString("base64");
+const payload = { ...data.payload, weights: new DataView(bytes(data.payload.weights).buffer) };
+const model = createModel(payload);
+"""
+
+
+def sent(payload: dict[str, Any]) -> dict[str, Any]:
+    return payload | {"weights": coded(payload["weights"])}
+
+
+def coded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def near(found: Any, expected: Any, where: str = "") -> None:
+    """The same JSON, numbers within 1e-4; bytes as float32, or where they are codes of weights within one."""
+    if isinstance(expected, dict):
+        assert found.keys() >= expected.keys(), where
+        for key, value in expected.items():
+            near(found[key], value, f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), where
+        for i, value in enumerate(expected):
+            near(found[i], value, f"{where}[{i}]")
+    elif isinstance(expected, bytes):
+        code = where.endswith((".codes", ".weights", ".image", ".picture", "pixels"))
+        kind, most = (np.uint8, 1) if code else (np.float32, TOLERANCE)
+        numbers = np.frombuffer(base64.b64decode(found), kind).astype(float)
+        np.testing.assert_allclose(numbers, np.frombuffer(expected, kind).astype(float), atol=most, err_msg=where)
+    elif isinstance(expected, float):
+        assert abs(found - expected) < TOLERANCE, where
+    else:
+        assert found == expected, where
+
+
+def few_pairs(lab: Lab, model: XFM | None = None) -> RetrievalSet:
+    """Twelve, as a model sees them, of which ITM orders five again."""
+    return replace(retrieval_set(model or lab.model, lab.config, lab.tokenizer, n=12), reranked=5)

@@ -1,0 +1,238 @@
+"""Views that hold their model: what they are told in a page, without Python, is what Python tells them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import javascript
+import numpy as np
+import pytest
+from page import DECODE, coded, few_pairs, near, sent
+from PIL import Image
+
+import xfm
+import xfm_widgets as xw
+from xfm import explain
+from xfm.explain.vocabulary import SeenWords
+from xfm_widgets.page_model import as_in_page, page_model
+
+# One kernel on a model that only remembers; `steps` set traits or ask for acts; a picture is decoded to `rgba`.
+KERNEL = (
+    DECODE
+    + """
+import * as kernels from "./alive.js";
+import { decoded } from "./offline.js";
+const { size: [height, width], rgba } = data.picture;
+const brush = { drawImage() {}, getImageData: () => ({ data: new Uint8ClampedArray(bytes(rgba)) }) };
+globalThis.createImageBitmap = async (blob) => {
+  if (blob.size < 9) throw new Error("no picture");
+  return { width, height, close() {} };
+};
+const canvas = () => ({ width: 0, height: 0, append() {}, setAttribute() {}, getContext: () => brush });
+globalThis.document = { createElement: canvas };
+const traits = decoded(data.traits), listeners = {}, told = [];
+const host = {
+  limits: { scene: { count: 1 } },
+  get: (name) => traits[name],
+  on: (event, act) => (listeners[event] ??= []).push(act),
+  set(name, value) {
+    if (traits[name] === value) return;
+    traits[name] = value;
+    for (const act of listeners[`change:${name}`] ?? []) act();
+  },
+};
+const acts = kernels[data.kind](payload, ...data.given.map(decoded))(host);
+const settled = () => new Promise((done) => setTimeout(done, 30));
+const plain = (value) => {
+  if (value instanceof DataView) return coded(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (!value || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+};
+for (const { set, send } of data.steps) {
+  if (set) for (const [name, value] of Object.entries(set)) host.set(name, value);
+  if (send) acts[send[0]](send[1] ?? "");
+  await settled();
+  told.push(Object.fromEntries(data.read.map((name) => [name, plain(traits[name])])));
+}
+answer(told);
+"""
+)
+PICTURE = np.random.default_rng(3).integers(0, 256, (50, 90, 3)).astype(np.uint8)
+SENT = "a" * 40  # its file, in base64: the canvas that decodes it is a stand-in
+
+
+def told(view: Any, kind: str, given: list[Any], steps: list[dict[str, Any]], read: list[str]) -> list[dict[str, Any]]:
+    """The traits `read` after each step, of a kernel in the page with the model of the demo."""
+    lab = xfm.load("demo")
+    rgba = np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)])
+    traits = {n: v for n, v in view.get_state().items() if n in view.traits() and not n.startswith("_")}
+    return javascript.run(
+        KERNEL,
+        {"payload": sent(page_model(lab.model, lab.tokenizer)), "kind": kind, "given": plain(given), "steps": steps,
+         "traits": plain({n: traits[n] for n in {*view.choices(), *read, "payload", "message"}}), "read": read,
+         "picture": {"size": PICTURE.shape[:2], "rgba": coded(rgba.tobytes())}},
+    )  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """JSON, bytes as a page has them."""
+    if isinstance(value, (bytes, memoryview)):
+        return {"$bytes": coded(bytes(value))}
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+# ---- retrieval
+
+
+def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model = as_in_page(lab.model)
+    view = xw.RetrievalExplorer.of(model, lab.config, lab.tokenizer, few_pairs(lab, model))
+    given = [{"longest": lab.config.data.caption_tokens, "pictures": None}]
+    typed, long = "a big lion below a red car", "lion " * 90
+    steps = [
+        {"set": {"typed": typed}},
+        {"set": {"typed": long}},
+        {"send": ["picture", SENT]},
+        {"send": ["picture", ""]},
+    ]
+    found = told(view, "retrievalExplorer", given, steps, ["own_scores", "message", "direction", "own"])
+    view.typed = typed
+    near(found[0]["own_scores"], view.own_scores, "own")
+    assert not found[0]["message"] and f"it may have {lab.config.data.caption_tokens}" in found[1]["message"]
+    assert found[1]["own_scores"] == found[0]["own_scores"]
+    view.ask_with(PICTURE)
+    own = found[2]["own_scores"]
+    near(own, view.own_scores, "own")
+    assert (found[2]["direction"], found[2]["own"], found[2]["message"]) == ("image to text", True, "")
+    assert "no picture" in found[3]["message"] and found[3]["own_scores"] == own
+
+
+# ---- grounding
+
+
+def test_phrases_in_pictures_of_ones_own_are_found_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model, scenes = as_in_page(lab.model), [lab.scene(7, objects=2), lab.scene(8)]
+    view = xw.GroundingPad.of(model, lab.tokenizer, scenes)
+    typed, first = "a yellow thing", scenes[1].phrases[0].text
+    steps = [{"set": {"phrase": typed}}, {"set": {"scene": 1}}, {"send": ["picture", SENT]}, {"set": {"phrase": typed}},
+             {"set": {"phrase": "a " * 90}}, {"set": {"scene": 0}}]  # fmt: skip
+    found = told(view, "groundingPad", [None], steps, ["newest", "phrase", "scene", "message"])
+    view.phrase = typed
+    near(found[0]["newest"], {**view.newest, "answer": {**view.newest["answer"], "iou": None}}, "typed")
+    assert (found[1]["scene"], found[1]["phrase"]) == (1, first)
+    assert (found[2]["scene"], found[2]["phrase"]) == (2, "")
+    view.add(PICTURE)
+    assert (view.scene, view.phrase) == (2, "")
+    view.phrase = typed
+    near(found[3]["newest"], view.newest, "own picture")
+    assert "it may have" in found[4]["message"] and found[5]["phrase"] == scenes[0].phrases[0].text
+
+
+def test_words_never_seen_are_named_in_the_page() -> None:
+    lab = xfm.load("demo")
+    view = xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7))
+    assert view._model is not None
+    view._model = *view._model[:2], SeenWords(frozenset({"the", "zebra"}), ("flute",))
+    assert '{"words": ["the", "zebra"], "held_out": ["flute"]}' in view._kernel()
+    found = told(
+        view, "groundingPad", [{"words": ["the"], "held_out": []}], [{"set": {"phrase": "the Yak"}}], ["newest"]
+    )
+    assert found[0]["newest"]["answer"]["never_seen"] == ["yak"]
+
+
+# ---- what is hidden
+
+
+def test_what_is_hidden_in_a_picture_of_ones_own_is_guessed_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+    text, read = scene.caption.text, ["answer", "pixels", "payload", "credit", "hidden_patches"]
+    view = xw.MaskPlayground.of(model, lab.tokenizer, scene.image, text, credit="someone")
+    hidden = {"hidden_patches": [0, 7, 8], "hidden_pieces": [1, 3]}
+    mask = {"patches": 12, "smallest": 4, "share": 0.4, "most": 8, "spans": 0.5}
+    steps = [{"set": hidden}, {"send": ["picture", SENT]}, {"send": ["hide at random"]}]
+    found = told(view, "maskPlayground", [{"text": text, "mask": mask}], steps, read)
+    for name, value in hidden.items():
+        setattr(view, name, value)
+    near(found[0]["answer"], view.answer, "answer")
+    view.show(PICTURE)
+    for name in ("answer", "payload", "pixels", "credit"):
+        near(found[1][name], getattr(view, name), name)
+    assert view.credit == "" and view.figure()
+    assert len(found[2]["hidden_patches"]) == 12 and found[2]["answer"]["of"]["patches"] == found[2]["hidden_patches"]
+
+
+# ---- attention
+
+
+def test_a_sentence_of_ones_own_is_traced_as_in_python() -> None:
+    lab = xfm.load("demo")
+    model, scene = as_in_page(lab.model), lab.scene(7, objects=2)
+    text, typed = scene.caption.text, "two unbelievably big lions"
+    view = xw.TraceExplorer.of(model, lab.tokenizer, scene.image, text)
+    steps = [{"set": {"typed": typed}}, {"set": {"typed": "a " * 90}}, {"set": {"typed": ""}},
+             {"send": ["picture", SENT]}]  # fmt: skip
+    found = told(view, "traceExplorer", [{"text": text}], steps, ["sent", "a", "message"])
+    for step, value in ((0, typed), (2, "")):
+        view.typed = value
+        near(found[step]["sent"], view.sent, "sent")
+    assert "it may have" in found[1]["message"] and found[1]["sent"] == found[0]["sent"]
+    view.show(PICTURE)
+    near(found[3]["sent"], view.sent, "own picture")
+    assert (found[3]["a"], found[3]["message"], view.a) == ("your own", "", "your own")
+
+
+def test_python_traces_sentences_of_ones_own() -> None:
+    lab = xfm.load("demo")
+    view = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion", typed="two red cars")
+    assert view.payload["traces"]["your own"]["pieces"] == ["<s>", "two", "red", "cars", "</s>"] and view.a == "given"
+    view.typed = "a " * 90
+    assert "tokens" in view.message and len(view._traces["your own"].words.pieces) == 5
+    view.typed, view.a = "a car", "your own"
+    assert view.message == "" and view.figure() and len(view.payload["traces"]["your own"]["pieces"]) == 4
+    plain = xw.TraceExplorer(view._traces["given"])
+    plain.typed = "a car"
+    assert "TraceExplorer.of" in plain.message and plain.payload["takes"] is False
+
+
+@pytest.mark.parametrize("kind", ["GroundingPad", "MaskPlayground", "RetrievalExplorer", "TraceExplorer"])
+def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str) -> None:
+    lab = xfm.load("demo")
+    views = {
+        "GroundingPad": lambda: xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7)),
+        "MaskPlayground": lambda: xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
+        "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
+        "TraceExplorer": lambda: xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
+    }
+    view = views[kind]()
+    for wrong, said in (("!", "no base64"), ("aaaa", "picture"), ("a" * 4_000_001, "of at most")):
+        view._hear(view, {"do": "picture", "of": wrong}, [])
+        assert said in view.message
+    view._hear(view, {"do": "picture", "of": coded(png(PICTURE))}, [])
+    assert view.message == ""
+    if isinstance(view, xw.GroundingPad):
+        view.phrase = "a thing"
+        assert view.scene == 1 and len(view.payload["pictures"]) == 2 and view.found["a thing"]["box"]
+        assert len(view.data()) == 1 and view.figure()
+
+
+def test_only_a_pad_with_a_model_takes_pictures() -> None:
+    lab = xfm.load("demo")
+    scene = lab.scene(7)
+    view = xw.GroundingPad(scene.image, {}, explain.box_predictor(lab.model, lab.tokenizer, scene.image))
+    assert view.payload["takes"] is False
+    view._hear(view, {"do": "picture", "of": coded(png(PICTURE))}, [])
+    assert "asker" in view.message and view.scene == 0
+
+
+def png(picture: np.ndarray) -> bytes:
+    import io
+
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return content.getvalue()
