@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,7 +51,9 @@ class Page:
 
     def hear(self, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Until a message is what is waited for; the state is kept up to date."""
+        end = time.monotonic() + LONG
         while True:
+            assert time.monotonic() < end, f"the view stays {self.state}"
             message = self.client.get_iopub_msg(timeout=LONG)
             assert message["msg_type"] != "error", message["content"]
             data = message["content"].get("data", {})
