@@ -48,14 +48,15 @@ export function flowLayout(objectives) {
 }
 
 /**
- * A point on a strand, where its number stands: beside each other's on a bundle's strands
+ * A point on a strand, where its number stands: the higher a bundle's strand lies, the higher its number
  * @param {Strand} strand
- * @param {number} rank of its loss among those of its kind
+ * @param {number} rank of its loss among those of its kind, the highest first
  * @param {number} count
  * @returns {Point}
  */
 export function numberPlace({ from, to }, rank, count) {
-  const along = count < 2 ? 0.5 : 0.45 + (0.38 * rank) / (count - 1);
+  const order = to[1] < from[1] ? count - 1 - rank : rank;
+  const along = count < 2 ? 0.5 : 0.5 + (0.26 * order) / (count - 1);
   return [from[0] + along * (to[0] - from[0]), from[1] + along * (to[1] - from[1])];
 }
 
