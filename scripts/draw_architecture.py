@@ -39,6 +39,7 @@ LAYERS: list[dict[str, tuple[float, str]]] = [  # bottom to top; room: its place
     {"train": (4, "the loop, run folders,\nexact resume"),
      "explain": (9, "traces, attributions,\nfaithfulness, interventions")},
     {"evaluation": (4, "one task a file:\nbaseline and interval")},
+    {"downstream": (9, "fine-tuning: one task a file,\nheads, decoder, ranking")},
     {"guests": (4, "open_clip's models,\nHugging Face's CLIP")},
     {"lab": (4, "one handle:\nxfm.load"), "plots": (9, "figures from\narrays and tables")},
     {"report": (4, "report.html\nof a run"), "study": (9, "paired runs,\neffects")},

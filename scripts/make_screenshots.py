@@ -1,8 +1,9 @@
-"""Draws every view, of the checkpoint that comes with the package, in Chromium: docs/gallery.jpg.
+"""Draws every view, of the checkpoint that comes with the package, in Chromium: docs/gallery.jpg, and in docs/gallery a
+sheet of all for each width of a screen, on a light and on a dark page.
 
     python scripts/make_screenshots.py [--out docs/gallery.jpg] [--keep FOLDER]
 
-`--keep` leaves each view as one file that works without a kernel and without a network.
+`--keep` leaves each view as one file that works without a kernel and without a network, and its pictures.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections.abc import Iterator
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 import xfm
 import xfm_widgets as xw
@@ -26,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIZE, SHOWN = (1000, 760), (640, 486)  # pixels of a page, and of its picture in the gallery
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+SCREENS = {390: 8, 1024: 4, 1920: 2}  # pixels: how many views stand side by side on the sheet
+WIDEST = 1920  # pixels of a sheet
 
 
 def views() -> dict[str, xw.View]:
@@ -48,8 +53,46 @@ def views() -> dict[str, xw.View]:
     }
 
 
-def picture(page: bytes) -> Image.Image:
-    return Image.open(BytesIO(page)).convert("RGB").resize(SHOWN, Image.Resampling.LANCZOS)
+def picture(page: bytes, size: tuple[int, int] | None = None) -> Image.Image:
+    image = Image.open(BytesIO(page)).convert("RGB")
+    return image.resize(size, Image.Resampling.LANCZOS) if size else image
+
+
+def sheet(shots: list[Image.Image], columns: int, gap: int = 10) -> Image.Image:
+    """The pictures, of one width, each under the shortest column so far."""
+    width, heights = shots[0].width, [0] * columns
+    places = []
+    for shot in shots:
+        column = heights.index(min(heights))
+        places.append((column * (width + gap), heights[column]))
+        heights[column] += shot.height + gap
+    whole = Image.new("RGB", (columns * (width + gap) - gap, max(heights) - gap), "#888888")
+    for shot, place in zip(shots, places, strict=True):
+        whole.paste(shot, place)
+    return whole
+
+
+def save(image: Image.Image, path: Path) -> None:
+    buffer = BytesIO()
+    image.save(buffer, Image.registered_extensions()[path.suffix.lower()], quality=88, optimize=True)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, buffer.getvalue())
+    print(path)
+
+
+def screens(browser: Browser, pages: dict[str, Path], folder: Path) -> Iterator[tuple[str, Image.Image]]:
+    """A sheet of all views for each width and theme, by name."""
+    for (width, columns), theme in product(SCREENS.items(), ("light", "dark")):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+        shots = []
+        for name, file in pages.items():
+            page.goto(file.resolve().as_uri())
+            page.locator(".xfm-view").wait_for()
+            shot = picture(page.screenshot(full_page=True, path=folder / f"{name}-{width}-{theme}.png"))
+            scale = min(1.0, (WIDEST / columns) / width)
+            shots.append(shot.resize((round(shot.width * scale), round(shot.height * scale)), Image.Resampling.LANCZOS))
+        page.close()
+        yield f"{width}-{theme}", sheet(shots, columns)
 
 
 if __name__ == "__main__":
@@ -66,17 +109,13 @@ if __name__ == "__main__":
         folder.mkdir(parents=True, exist_ok=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, device_scale_factor=1.5)
+        pages = {name: view.to_html(folder / f"{name}.html") for name, view in views().items()}
         shots = []
-        for name, view in views().items():
-            page.goto(view.to_html(folder / f"{name}.html").resolve().as_uri())
+        for file in pages.values():
+            page.goto(file.resolve().as_uri())
             page.locator(".xfm-view").wait_for()
-            shots.append(picture(page.screenshot()))
+            shots.append(picture(page.screenshot(), SHOWN))
+        save(sheet(shots, 2), chosen.out)
+        for name, whole in screens(browser, pages, folder):
+            save(whole, chosen.out.with_suffix("") / f"{name}.jpg")
         browser.close()
-    rows = -(-len(shots) // 2)
-    whole = Image.new("RGB", (2 * SHOWN[0] + 10, rows * (SHOWN[1] + 10) - 10), "#888888")
-    for i, shot in enumerate(shots):
-        whole.paste(shot, (i % 2 * (SHOWN[0] + 10), i // 2 * (SHOWN[1] + 10)))
-    buffer = BytesIO()
-    whole.save(buffer, Image.registered_extensions()[chosen.out.suffix.lower()], quality=88, optimize=True)
-    write_atomically(chosen.out, buffer.getvalue())
-    print(chosen.out)

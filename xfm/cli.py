@@ -181,22 +181,27 @@ class Runs:
     """Read every file and compare it with the run's manifest.json; exit status 1 where one is damaged."""
 
     def run(self) -> None:
+        from .config import RunConfig
         from .evaluation import Result, compare_results, evaluate_run
+        from .study.naming import readable
+        from .train import Run
 
         folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
         if not folders:
             print(f"no runs under {printable(self.root)}; `xfm pretrain demo` makes one")
-        broken, evaluated = 0, dict[str, list[Result]]()
+        broken, evaluated, configs = 0, dict[str, list[Result]](), dict[str, RunConfig]()
         for folder in folders:
             try:
                 said = self.state(folder)
                 if self.compare and (folder / "evaluation.json").exists():
-                    evaluated[printable(folder.relative_to(self.root))] = evaluate_run(folder)
+                    name = printable(folder.relative_to(self.root))
+                    evaluated[name], configs[name] = evaluate_run(folder), Run.open(folder).config
             except (RuntimeError, ConfigError, OSError) as error:
                 said, broken = f"broken: {error}", broken + 1
             print(f"{printable(folder)}  {printable(said)}")
         if evaluated:
-            print("\n" + compare_results(evaluated))
+            names = readable(configs)
+            print("\n" + compare_results({names[folder]: results for folder, results in evaluated.items()}))
         if broken and self.verify:
             sys.exit(f"xfm: {broken} of {len(folders)} runs are damaged")
 

@@ -53,9 +53,10 @@ class Notebook:
     path: Path
     errors: list[str] = field(default_factory=list)  # of the console
 
-    def run(self) -> None:
-        """Runs all cells, and waits until they are done."""
-        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    def run(self, wait: bool = True) -> None:
+        """Runs all cells, and waits until they are done, unless one is to go on."""
+        asked = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+        self.page.evaluate(asked if wait else f"() => {{ {asked}; }}")
 
     def view(self, wait: float = 60) -> Locator:
         """The first view that is shown."""
@@ -183,13 +184,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def notebook(lab: Lab) -> Iterator[Any]:
-    """notebook(cell, ...): opened, run, and its first view shown. Afterwards its console must have no errors."""
+    """notebook(cell, ...): opened, run (wait=False: a cell goes on), and its first view shown. Afterwards its console
+    must have no errors."""
     opened: list[Notebook] = []
 
-    def make(*cells: str) -> Notebook:
+    def make(*cells: str, wait: bool = True) -> Notebook:
         made = lab.notebook(*cells)
         opened.append(made)
-        made.run()
+        made.run(wait)
         made.view()
         return made
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_study import PRIMARY, made
+from playwright.sync_api import expect
 from views import accessible
 
 from xfm.study import Study
@@ -96,6 +97,16 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     page.get_by_label("show").select_option("all metrics")
     page.locator("[role=option]").nth(2).click()
     assert page.locator(".xfm-ablation-detail h3").first.text_content() == HOSTILE
+    warning = page.locator("[data-baseline]")
+    assert "At chance" not in (warning.text_content() or "")
+    page.get_by_label("search").fill("NATS language")
+    expect(page.locator("[role=option]")).to_have_count(1)
+    page.locator("[role=option]").click()
+    expect(warning).to_contain_text("Baseline (unigram): 6.9151 nats. At chance in every variant")
+    expect(page.locator("[role=option]")).to_contain_text("at chance in every variant")
+    page.get_by_label("search").fill("no such metric")
+    expect(page.get_by_text("No metric has these words")).to_be_visible()
+    page.get_by_label("search").fill("")
     page.get_by_text("The same as a table").click()
     page.locator("td").first.wait_for()
     assert page.locator("td:text-is('neither')").count() == 3

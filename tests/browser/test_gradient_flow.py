@@ -14,7 +14,8 @@ def record(step, k):
     return {"step": step, "held_back": {"itm": 2 * k, "imlm": 1.5 * k, "bbp": 1 * k}, "norm": {
         "mlm": language, "mim": {"vision": 1 * k, "vision mask token": 0.0}, "itc": {**language, "vision": 2 * k},
         **{o: {"language embeddings": None, "vision": 1 * k, "fusion": 2 * k} for o in ("itm", "imlm", "bbp")}}}
-view = xw.GradientFlow([record(0, 1), record(50, 2), record(100, 3)])
+view = xw.GradientFlow([record(0, 1), record(50, 2), record(100, 3)],
+                       measure=lambda step: {"language": {"itm mlm": -0.25, "itc mlm": 0.5}})
 view
 """
 
@@ -24,9 +25,14 @@ def test_the_stopped_edge_dies_and_its_ghost_stays(notebook, offline):
     shown = book.view()
     assert shown.locator("[data-edge=itm-language]").count() == 0
     assert shown.locator("[data-ghost=itm-language]").count() == 1
-    assert shown.locator("[data-number=itm-language]").text_content() == "ITM 0, not 2"
-    shown.get_by_role("button", name="Let the gradient through").click()
+    assert shown.locator("[data-number=itm-language]").text_content() == "◆ 0, not 2"
+    stop, valve = shown.get_by_role("switch", name="stop-gradient"), shown.locator("[data-valve]")
+    expect(stop).to_have_attribute("aria-checked", "true")
+    expect(valve).to_have_attribute("data-valve", "closed")
+    stop.click()
     book.until("view.share", 1.0)
+    expect(stop).to_have_attribute("aria-checked", "false")
+    expect(valve).to_have_attribute("data-valve", "open")
     edge = shown.locator("[data-edge=itm-language]")
     assert float(edge.get_attribute("data-norm") or 0) == 2 and shown.locator("[data-ghost=itm-language]").count() == 0
     dose = shown.get_by_label("text_gradient of ITM, IMLM, BBP")
@@ -46,15 +52,31 @@ def test_the_stopped_edge_dies_and_its_ghost_stays(notebook, offline):
     assert shown.locator("[data-edge^=imlm]").count() == 0
     shown.get_by_label("MIM predicts").select_option("pixels")
     book.until("view.mim_target", "pixels")
+    assert shown.locator("[data-number=mim-vision]").text_content() == "■ not measured"
     assert shown.locator("[data-target=pixels]").count() == 1 and shown.locator("[data-edge=mim-vision]").count() == 0
-    book.python("setattr(view, 'share', 0.0)")
+    shown.get_by_role("button", name="Paper").click()
+    book.until("[view.share, view.itc_share, view.mim_target, len(view.objectives)]", [0, 1, "self", 6])
     edge.wait_for(state="detached")
+    shown.get_by_role("button", name="Cosines").click()
+    expect(shown.locator("[data-cosine='itm mlm language']")).to_have_text("−0.25")  # Python measures them
+    assert book.python("[*view.measured]") == ["100"]
     accessible(book.page)
     book.shots("gradient-flow")
     exported = book.python("str(view.to_html('flow.html').resolve())")
     page = offline(exported)
-    page.get_by_role("button", name="Let the gradient through").click()
+    expect(page.locator("[data-cosine='itm mlm language']")).to_have_text("−0.25")  # what was measured is there
+    page.get_by_role("switch", name="stop-gradient").click()
     assert page.locator("[data-edge=itm-language]").count() == 1
+    moving = "() => document.getAnimations().filter((a) => a.playState === 'running').length"
+    assert page.evaluate(moving) == page.locator("[data-flow]").count() > 0, "the gradient flows"
+    scale = [float(one.get_attribute("data-scale") or 0) for one in page.locator("[data-scale]").all()]
+    assert scale[0] == 15 and scale == sorted(scale, reverse=True)
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_role("slider", name="step").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("[data-flow]")).to_have_count(0)
+    assert page.evaluate(moving) == 0, "who wants no motion sees none"
+    expect(page.get_by_text("Cosines were not measured at this step. That needs a kernel")).to_be_visible()
 
 
 def test_it_plays_through_the_steps_and_the_table_says_what_is_seen(notebook):
@@ -88,8 +110,8 @@ def test_a_seventh_loss_has_its_box_and_its_arrows(notebook):
     assert shown.locator("[data-edge=order-vision]").count() == 1
     assert shown.locator("[data-ghost=order-language]").count() == 1
     assert shown.locator("[data-edge=order-language]").count() == 0
-    shown.get_by_role("button", name="Let the gradient through").click()
-    assert shown.locator("[data-number=order-language]").text_content() == "ORDER 4"
+    shown.get_by_role("switch", name="stop-gradient").click()
+    assert shown.locator("[data-number=order-language]").text_content() == "● 4"
     colours = shown.locator("[data-loss] > rect").evaluate_all(
         "boxes => boxes.map((b) => getComputedStyle(b).stroke + getComputedStyle(b).strokeDasharray)"
     )

@@ -120,7 +120,7 @@ def test_frozen_encoders_stay_and_scratch_forgets(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hidden, tells", [("pictures", "texts"), ("texts", "images")])
 def test_a_control_does_not_see_what_is_hidden(hidden: str, tells: str) -> None:
     task: Task = module._start(config("nlvr2")).task
-    a, b = task.items("test", 2)
+    a, _, b = task.items("test", 3)  # the first two are one text
     cpu = torch.device("cpu")
     x, y = (task.batch([item], cpu, hidden) for item in (a, b))  # type: ignore[arg-type]
     if hidden == "pictures":

@@ -244,7 +244,7 @@ def test_captions_are_written(model: Any, given: dict, expected: dict) -> None:
 
 def test_boxes_of_a_larger_picture(model: Any, given: dict, expected: dict, record: dict) -> None:
     c = tiny.CONFIG.replace({"model.vision.image_size": 96})
-    larger = build(c).double().eval()
+    larger: Any = build(c).double().eval()
     state = model.state_dict()
     for i in range(2):
         name = f"vision.relative_bias.{i}"

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_study import METRICS, PRIMARY, VARIANTS, made
 
 import xfm_widgets as xw
+import xfm_widgets.ablation_explorer
 from xfm.study import Study
 
 
@@ -97,3 +99,29 @@ def test_the_committed_study_fits(tmp_path: Path):
         m["metric"] for m in view.payload["metrics"]
     }
     assert view.to_html(tmp_path / "a.html").stat().st_size < 400_000
+
+
+@pytest.mark.parametrize(
+    ("better", "unit", "baseline", "means", "floor"),
+    [
+        ("lower", "nats", 6.9, [6.91, 6.89], True),
+        ("lower", "nats", 6.9, [6.91, 6.5], False),
+        ("higher", "%", 0.05, [0.05, 0.03], True),
+        ("higher", "%", 0.05, [0.05, 0.08], False),
+        ("higher", "%", 0.05, [float("nan"), 0.05], True),
+        ("higher", "%", 0.05, [float("nan"), float("nan")], False),
+        ("higher", "%", float("nan"), [0.05, 0.05], False),
+        ("", "", 0.5, [0.5, 0.5], False),
+    ],
+)
+def test_a_metric_that_no_variant_has_learnt_is_known(better, unit, baseline, means, floor):
+    table = pd.DataFrame({"metric": ["m"], "mean": means[:1], "mean_against": means[1:]})
+    row = {"metric": "m", "better": better, "unit": unit, "baseline": baseline}
+    assert xw.ablation_explorer.floor(table, row) is floor
+
+
+def test_the_explorer_warns_of_floors_and_takes_a_search(tmp_path: Path):
+    view = xw.AblationExplorer(made(tmp_path), search="naming")
+    floors = {m["metric"]: m["floor"] for m in view.payload["metrics"]}
+    assert floors == {PRIMARY: True, "naming, accuracy": False, "retrieval, image to text, recall at 1": False}
+    assert view.search == "naming" and len(view.payload["metrics"]) == 3, "what is sent does not depend on the search"

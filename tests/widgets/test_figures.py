@@ -90,7 +90,7 @@ def test_runs_are_compared_panel_by_panel():
     assert len(first.lines) == 5 and first.get_yscale() == "log" and second.get_yscale() == "linear"
     assert {"a", "b", "held-out data", "nats", "MLM, texts"} <= set(said(figure).split("\n"))
     assert_tidy(figure)
-    assert "Losses: nothing to draw yet" in said(figures.compare_runs({}, title="Losses"))
+    assert "Losses: no step is recorded" in said(figures.compare_runs({}, title="Losses"))
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_only_measured_targets_have_numbers():
 
 def test_a_run_without_probes_says_how_to_have_them(tmp_path):
     view = xw.GradientFlow([])
+    assert [loss["name"] for loss in view.payload["objectives"]] == ["mlm", "mim", "itc", "itm", "imlm", "bbp"]
     assert "train.probe_every" in view.message and view.flowing() == {} and view.data().empty
     view.figure()
     assert "train.probe_every" in view.to_html(tmp_path / "a.html").read_text("utf-8")
@@ -79,3 +80,26 @@ def test_a_seventh_loss_is_shown_as_what_its_gradients_say(norms, kind):
     view = xw.GradientFlow([RECORD, {"step": 6, "norm": {"new": norms}, "held_back": {}}], step=1)
     assert view.objectives == ["mlm", "mim", "itc", "itm", "new"]
     assert view.payload["objectives"][-1]["kind"] == kind and list(view.flowing()) == ["new"]
+
+
+def test_cosines_are_the_records_own_or_are_measured_on_demand():
+    own = RECORD | {"cosine": {"language": {"itc mlm": 0.25, "itm mlm": None}, "vision": {}}}
+    assert xw.GradientFlow([own]).payload["records"]["self"][0]["cosine"] == {
+        "language": {"itc mlm": 0.25, "itm mlm": None}
+    }
+    asked: list[int] = []
+
+    def measure(step: int) -> dict[str, dict[str, float | None]]:
+        asked.append(step)
+        return {"language": {"itc mlm": -0.5, "itm mlm": math.nan}}
+
+    view = xw.GradientFlow([RECORD, RECORD | {"step": 9}], measure=measure)
+    assert view.payload["measures"] and view.measured == {}
+    for step in ("9", "9", "77", "x", ""):
+        view._handle_custom_msg({"do": "cosines", "of": step}, [])
+    assert asked == [9] and view.measured == {"9": {"language": {"itc mlm": -0.5, "itm mlm": None}}}
+    assert view.get_state()["measured"] == view.measured, "an export has what was measured"
+    xw.GradientFlow([RECORD])._handle_custom_msg({"do": "cosines", "of": "5"}, [])
+    failing = xw.GradientFlow([RECORD], measure=lambda step: {}[step])
+    failing._handle_custom_msg({"do": "cosines", "of": "5"}, [])
+    assert failing.message == "KeyError: 5" and failing.measured == {}

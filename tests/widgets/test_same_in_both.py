@@ -16,7 +16,7 @@ from xfm.plots.curves import smooth
 
 SMOOTHED = """
 import { runningMean } from "./smoothing.js";
-answer(data.map(({ points, span }) => runningMean(points.map(Number), Number(span))));
+answer(data.map(({ points, span, across }) => runningMean(points.map(Number), Number(span), across)));
 """
 COLOURS = """
 import { diverging, sequential } from "./colour.js";
@@ -41,10 +41,15 @@ def curves(seed: int) -> tuple[np.ndarray, np.ndarray, float]:
 
 def test_the_running_mean_is_over_steps_on_both_sides() -> None:
     cases = [curves(seed) for seed in range(300)]
-    sent = [{"points": np.stack([x, y], 1).ravel().tolist(), "span": span} for x, y, span in cases]
-    for (steps, values, span), points in zip(cases, javascript.run(SMOOTHED, sent), strict=True):
+    breaks = [[], [7.0], [0.0, 7.5, 11.0, 11.5, 1e9]]  # also outside, and two in one gap
+    across = [breaks[i % 3] for i in range(len(cases))]
+    sent = [
+        {"points": np.stack([x, y], 1).ravel().tolist(), "span": span, "across": steps}
+        for (x, y, span), steps in zip(cases, across, strict=True)
+    ]
+    for (steps, values, span), points, at in zip(cases, javascript.run(SMOOTHED, sent), across, strict=True):
         means = np.array([float(y) for y in points[1::2]])
-        np.testing.assert_allclose(means, smooth(steps, values, span), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(means, smooth(steps, values, span, at), rtol=1e-9, atol=1e-12)
 
 
 def retrieval_sets(seed: int) -> RetrievalSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def test_what_is_paused_stopped_and_started_again_is_the_same_training(config, t
     view = xw.TrainingMonitor(run, live=lambda: xfm.pretrain(own, tmp_path))
     assert view.payload["runs"][0]["state"] == "not begun" and not view.running
     view.observe(lambda change: change["new"] >= 2 and view.pause(), "step")  # called in the thread
-    view._work.on_pause = lambda on_pause=view._work.on_pause: (on_pause(), stood.set())[0]
+    view.observe(lambda change: change["new"] and stood.set(), "standing")
     stood = threading.Event()
     view.start()
     assert stood.wait(LONG) and view.running and not view.done
@@ -244,3 +245,55 @@ while view.step < 1: time.sleep(.01)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=LONG)
     run = Run.of(config, tmp_path)
     assert run.metrics() and run.has("state.pt")
+
+
+def test_a_training_that_has_not_begun_has_all_its_panels(tmp_path: Path) -> None:
+    config = recipes.get("demo").replace({"train.steps": 200})
+    view = xw.TrainingMonitor(Run.of(config, tmp_path), live=lambda: iter(()))
+    run = view.payload["runs"][0]
+    assert run["of"] == 200 and run["curriculum"] == [90, 120]
+    assert run["joins"]["texts/mlm"] == 0 and run["joins"]["pairs/itm"] == 60 and run["joins"]["images/mim"] == 170
+    assert run["levels"]["pairs/itc"] == {
+        "value": math.log(config.data.pairs),
+        "name": f"chance, ln {config.data.pairs}",
+    }
+    assert run["levels"]["pairs/itm/accuracy"]["value"] == pytest.approx(2 / 3) and "texts/mlm" not in run["levels"]
+    losses = [p["key"] for p in view.payload["panels"] if p["group"] == "losses"]
+    assert losses[0] == "loss" and {"texts/mlm", "pairs/itc", "regions/bbp", "images/mim"} <= {*losses}
+    figure = view.figure()
+    assert len(figure.axes) == len(losses) and "not begun yet" in figure.get_suptitle()
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert "joins after step 60" in said and "from the first step" in said
+
+    def records() -> Iterator[dict[str, Any]]:
+        for step in range(80):
+            own = {"run": config.name, "texts/mlm": 3.0} | ({"pairs/itm": 0.6} if step >= 60 else {})
+            yield {k: v for k, v in record(step, 200).items() if k != "pairs/itc"} | own
+
+    view = xw.TrainingMonitor(Run.of(config, tmp_path), live=records())
+    before = view.payload["panels"]
+    view.start()
+    assert view.wait(LONG) and view.payload["panels"] == before, "no panel moves when a loss joins"
+    assert "step 80 of 200" not in view.figure().get_suptitle(), "it came to its end"
+
+
+def test_a_pause_is_told_when_it_holds() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[dict[str, Any]]:
+        yield record(0)
+        begun.set()
+        go.wait(LONG)
+        yield record(1)
+        yield record(2)
+
+    view = xw.TrainingMonitor(live=slow())
+    view.start()
+    assert begun.wait(LONG)
+    view.pause()
+    assert view.paused and not view.standing, "the step at work is not done yet"
+    go.set()
+    until(lambda: view.standing)
+    assert view.step == 2 and view.running and not view.wait(0.01)
+    view.resume()
+    assert view.wait(LONG) and view.done and not view.standing and view.step == 3

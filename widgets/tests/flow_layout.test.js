@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { crossesFromText, flowLayout, LOSS_HEIGHT } from "../xfm_widgets/static/flow_layout.js";
+import { CROSSINGS, crossesFromText, flowLayout, LOSS_HEIGHT, numberPlace } from "../xfm_widgets/static/flow_layout.js";
 
 const ENCODERS = {
   text: ["language"],
@@ -59,4 +59,24 @@ test("what comes from text through a crossing is what a stop-gradient can hold b
     PAPER.filter(crossesFromText).map(({ name }) => name),
     ["itc", "itm", "imlm", "bbp"],
   );
+});
+
+test("six losses have six colours and six marks", () => {
+  const { losses } = flowLayout(PAPER);
+  assert.equal(new Set(losses.map(({ ink }) => ink)).size, 6);
+  assert.equal(new Set(losses.map(({ mark }) => mark)).size, 6);
+});
+
+test("numbers stand on their strands, apart from each other and from the valve", () => {
+  const fusion = flowLayout(PAPER).losses.filter(({ loss: one }) => one.kind === "fusion");
+  for (const encoder of ["vision", "language"]) {
+    const places = fusion.map(({ strands }, i) => numberPlace(strands[encoder], i, fusion.length));
+    const around = encoder === "language" ? [...places, CROSSINGS.fusion.at] : places;
+    for (const [i, [x, y]] of around.entries())
+      for (const [otherX, otherY] of around.slice(i + 1))
+        assert.ok(
+          Math.abs(x - otherX) > 30 || Math.abs(y - otherY) > 14,
+          `${encoder}: ${[x, y]} and ${[otherX, otherY]}`,
+        );
+  }
 });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,9 +16,8 @@ from xfm.plots.style import message_figure
 from xfm.study import Study
 from xfm.study.formatting import select, to_latex, to_markdown
 
-from . import figures
 from .base import View
-from .choices import Name, Option, Place
+from .choices import Name, Option, Place, Text
 from .curves import Curves, panel
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ ROWS = ("primary", "all", "metric")
 NUMBERS = ("effect", "low", "high", "mean", "mean_against", "n", "p", "p_min", "p_holm", "d")
 THINNED = 200  # points of a learning curve, at most
 FIGURE = 6  # metrics of the figure, where none is primary
+NEAR = 0.01  # of the way from a baseline to a full score, or of a loss: as good as the baseline itself
 MISSING = 5  # runs that are named
 
 
@@ -45,6 +45,7 @@ class AblationExplorer(View):
     rows = Option(ROWS, "primary")  # the metrics in the list, the table, and what is copied
     curve = Name(of=lambda view: view._curves)  # which learning curve
     band = Option(("interval", "range"), "interval")  # 95 % of the mean, or least to most
+    search = Text("")  # what metrics and variants are looked for by: any words, all of which must be in a name
     step = Place(-1)  # whose values are read out; -1: the last
 
     def __init__(self, study: Study, against: str = "", **traits: Any) -> None:
@@ -87,7 +88,7 @@ class AblationExplorer(View):
         return {
             "name": spec.name,
             "kind": spec.kind,
-            "metrics": [row | {"baseline": number(row["baseline"])} for row in known],
+            "metrics": [row | {"baseline": number(row["baseline"]), "floor": floor(table, row)} for row in known],
             "variants": variants,
             "order": [*spec.variants],
             "effects": rows,
@@ -108,7 +109,7 @@ class AblationExplorer(View):
         one_of("kind", kind, ("effects", "seeds", "curves"))
         name = self._study.spec.name
         if self._effects is None or not len(self._effects):
-            return figures.compare_runs({}, title=name)
+            return message_figure(f"{name}: nothing to compare yet")
         if kind == "curves":
             if not any(plots.READINGS.keys() & self._curves.keys()):
                 return message_figure(f"{name}: no run has probes")
@@ -169,6 +170,19 @@ def band(steps: np.ndarray, values: np.ndarray) -> Band:
     lines = {"mean": mean, "least": values.min(0), "most": values.max(0)}
     lines |= {} if half is None else {"low": mean - half, "high": mean + half}
     return {"steps": steps.tolist(), "n": len(values)} | {k: [number(v) for v in line] for k, line in lines.items()}
+
+
+def floor(table: pd.DataFrame, metric: Mapping[str, Any]) -> bool:
+    """Whether no variant has left the baseline of a metric: the mean of each stands at it, or on its wrong side. An
+    effect on it compares models that have learnt nothing of it."""
+    level, rows = metric["baseline"], table[table["metric"] == metric["metric"]]
+    means = [*rows["mean"], *rows["mean_against"]]
+    means = [mean for mean in means if mean == mean]
+    if number(level) is None or not means or metric["better"] not in ("higher", "lower"):
+        return False
+    sign = 1 if metric["better"] == "higher" else -1
+    gain = NEAR * (abs(1 - level) if metric["unit"] == "%" else abs(level))
+    return all(sign * (mean - level) <= gain for mean in means)
 
 
 def cut(text: str, head: int, foot: int = 0) -> dict[str, Sequence[str]]:

@@ -45,7 +45,7 @@ OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 ALIVE = STATIC / "alive.js"  # answers it there
 PROTOTYPE = re.compile('(?<=[{ ])"__proto__":')  # a key, which an expression would not take as one
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
-           "blue": "blue", "orange": "orange", "green": "green", "purple": "purple", "grey": "grey"}  # fmt: skip
+           **{name: name for name in ("blue", "orange", "green", "purple", "gold", "grey")}}  # fmt: skip
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

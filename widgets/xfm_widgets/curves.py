@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from xfm.config import RunConfig
 from xfm.images import ImageLike, pixels
 from xfm.objectives import OBJECTIVES
 from xfm.plots import READINGS
@@ -16,6 +17,7 @@ from xfm.train import Run
 from xfm.train.run import METRICS, PROBES
 
 from .payloads import MonitorPanel
+from .plan import Plan, plan_of
 
 __all__ = ["Curves", "of_run", "panel"]
 
@@ -35,9 +37,11 @@ class Curves:
     and "reading/..." of probes.
     """
 
-    def __init__(self, name: str, label: str = "", state: str = "not begun") -> None:
+    def __init__(self, name: str, label: str = "", state: str = "not begun", config: RunConfig | None = None) -> None:
+        """`config`: what is known of the curves before they come."""
         self.name, self.label, self.state = name, label or name, state
-        self.of, self.every, self.last = 0, 1, -1
+        self.plan = plan_of(config) if config else Plan()
+        self.of, self.every, self.last = config.train.steps if config else 0, 1, -1
         self.first: tuple[int, float] | None = None  # step and loss of its first record
         self.points: dict[str, array[float]] = {}
         self.new: dict[str, array[float]] = {}
@@ -47,7 +51,7 @@ class Curves:
     def add(self, record: Record) -> None:
         """KeyError for a record without step and of."""
         step = record["step"]
-        if not self.of:
+        if self.first is None:
             self.first = begins(record)
             self.of, self.every = record["of"], math.ceil(record["of"] / POINTS)
         if step <= self.last:
@@ -162,7 +166,7 @@ def order(key: str) -> tuple[int, int, str]:
 
 def of_run(run: Run) -> Curves:
     """The curves of a run folder, as it is now."""
-    curves = Curves(run.config.name, label(run), "finished" if run.done else "unfinished")
+    curves = Curves(run.config.name, label(run), "finished" if run.done else "unfinished", run.config)
     for record in run.metrics():
         curves.add({"of": run.config.train.steps} | record)
     curves.probed(run.probes())

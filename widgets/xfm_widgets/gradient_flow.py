@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
+
+import traitlets
 
 from xfm.config import ConfigError, FlowConfig, MimTarget
 from xfm.objectives import OBJECTIVES
@@ -12,7 +14,7 @@ from xfm.plots import Figure
 
 from . import figures
 from .base import View, encodable
-from .choices import Names, Option, Place, Share
+from .choices import Flag, Names, Option, Place, Share, told
 from .payloads import Encoder, EncoderNorms, FlowLoss, FlowRecord, LossKind
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GradientFlow"]
 
+Measure = Callable[[int], Mapping[str, Mapping[str, float | None]]]
 Records = Sequence[Mapping[str, Any]]
 ENCODERS: tuple[Encoder, ...] = ("language", "vision", "fusion")
 TARGETS = ("self", "frozen", "pixels", "teacher")
@@ -47,10 +50,20 @@ class GradientFlow(View):
     itc_share = Share(1.0)  # of contrasts'
     mim_target = Option(TARGETS, "self")
     step = Place(0)  # which record
+    cosines = Flag(False)  # shows those between the losses' gradients
+    measured = told(traitlets.Dict())  # cosines that were asked for: by step, encoder, pair
 
-    def __init__(self, probes: Records | Mapping[str, Records], flow: FlowConfig | None = None, **traits: Any):
+    def __init__(
+        self,
+        probes: Records | Mapping[str, Records],
+        flow: FlowConfig | None = None,
+        measure: Measure | None = None,
+        **traits: Any,
+    ) -> None:
         """ConfigError for targets that do not exist. `flow`: what the records were measured under (default: the paper).
-        Without records the view says so."""
+        Without records the view says so. `measure(step)` is called where cosines are asked for that the records do not
+        have, and returns them by encoder and pair: {"language": {"itm mlm": -0.1}}, as a
+        `TrainingProbe`'s "cosine" has them."""
         flow = flow or FlowConfig()
         by_target = probes if isinstance(probes, Mapping) else {flow.mim_target: probes}
         if unknown := set(by_target) - set(TARGETS):
@@ -58,9 +71,16 @@ class GradientFlow(View):
         self._records = {name: [whole(record) for record in some] for name, some in by_target.items() if some}
         first = next(iter(self._records), flow.mim_target)
         self._losses = measured([record for some in self._records.values() for record in some])
+        self._measure = measure
         empty = "" if self._losses else "No record: train with train.probe_every, as --train.probe_every 50 does."
         shares = {"share": self._scale(flow, "fusion", 0.0), "itc_share": self._scale(flow, "contrast", 1.0)}
-        payload = {"records": self._records, "objectives": list(self._losses.values())}
+        if not self._losses:  # the paths are known, what flows along them is not
+            self._losses = {n: described(n, loss.title, loss.kind()) for n, loss in OBJECTIVES.items()}
+        payload = {
+            "records": self._records,
+            "objectives": list(self._losses.values()),
+            "measures": measure is not None,
+        }
         super().__init__(payload, empty, **{"objectives": list(self._losses), "mim_target": first} | shares | traits)
 
     def _scale(self, flow: FlowConfig, kind: LossKind, default: float) -> float:
@@ -73,9 +93,22 @@ class GradientFlow(View):
         kind = self._losses[objective]["kind"]
         return self.share if kind == "fusion" else self.itc_share if kind == "contrast" else 1.0
 
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"cosines": self._measured}
+
+    def _measured(self, step: str) -> None:
+        """Cosines of a step that is shown, once."""
+        if self._measure and step not in self.measured and step in {str(r["step"]) for r in self._shown()}:
+            with self.reporting():
+                found = {e: {p: finite(c) for p, c in pairs.items()} for e, pairs in self._measure(int(step)).items()}
+                self.tell(measured=self.measured | {step: found})
+
+    def _shown(self) -> list[FlowRecord]:
+        return self._records.get(self.mim_target) or next(iter(self._records.values()), [])
+
     def flowing(self) -> dict[str, dict[str, float | None]]:
         """Of the step that is shown, [objective][encoder], with the shares as set. None: no path, or not measured."""
-        some = self._records.get(self.mim_target) or next(iter(self._records.values()), [])
+        some = self._shown()
         if not some:
             return {}
         norms = some[min(self.step, len(some) - 1)]["norm"]
@@ -144,7 +177,12 @@ def whole(record: Mapping[str, Any]) -> FlowRecord:
         if held := (record.get("held_back") or {}).get(objective):
             own["language"] = (own["language"] or 0.0) + held
         norm[objective] = own
-    return {"step": record["step"], "norm": norm}
+    cosine = {e: {p: finite(c) for p, c in pairs.items()} for e, pairs in (record.get("cosine") or {}).items() if pairs}
+    return {"step": record["step"], "norm": norm, "cosine": cosine}
+
+
+def finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def encoder_norm(norms: Mapping[str, float | None], encoder: Encoder) -> float | None:
@@ -154,5 +192,4 @@ def encoder_norm(norms: Mapping[str, float | None], encoder: Encoder) -> float |
 def together(norms: Sequence[float | None]) -> float | None:
     """The norm over several modules; None where none has a path, or where it is not finite."""
     own = [n for n in norms if n is not None]
-    total = math.hypot(*own) if own else None
-    return total if total is None or math.isfinite(total) else None
+    return finite(math.hypot(*own)) if own else None

@@ -28,14 +28,19 @@ class EncoderNorms(TypedDict):
     fusion: float | None
 
 
+Cosines = dict[str, dict[str, float | None]]  # by encoder and "itm mlm"; None: one of the two has no path
+
+
 class FlowRecord(TypedDict):
     step: int
     norm: dict[str, EncoderNorms]  # by loss, as if nothing were stopped
+    cosine: Cosines  # empty: not measured
 
 
 class GradientFlowPayload(TypedDict):
     records: dict[str, list[FlowRecord]]  # by MIM target
     objectives: list[FlowLoss]
+    measures: bool  # Python can measure cosines
 
 
 # ---- trace explorer
@@ -85,10 +90,18 @@ class SentTrace(TypedDict, total=False):  # empty before anything was asked for
 # ---- training monitor
 
 
+class MonitorLevel(TypedDict):
+    value: float
+    name: str
+
+
 class MonitorRun(TypedDict):
     label: str
     state: str
     of: int  # steps in all
+    joins: dict[str, int]  # by curve: its loss joins after this step
+    levels: dict[str, MonitorLevel]  # by curve: what is reached without having learnt anything
+    curriculum: list[int]  # pairs show one object until this step, all that they have from that one; or empty
     every: int  # steps that a point is the mean of
     curves: dict[str, bytes]  # float32: steps done, value, steps done, value, ...
 
@@ -202,6 +215,7 @@ class StudyMetric(TypedDict):
     better: str  # "higher", "lower", or neither
     baseline: float | None  # what a model that has learnt nothing reaches
     baseline_name: str
+    floor: bool  # no variant is better than the baseline
 
 
 class StudyEffect(TypedDict):
@@ -449,16 +463,14 @@ class Limit(TypedDict):
 OWN: dict[str, dict[str, object]] = {
     "AblationExplorer": {"payload": AblationExplorerPayload},
     "AttributionLab": {
-        "tools": Tools,
         "payload": AttributionLabPayload,
         "scores": RemovalScores,
         "singles": SingleRemovals,
     },
-    "GradientFlow": {"payload": GradientFlowPayload},
+    "GradientFlow": {"payload": GradientFlowPayload, "measured": dict[str, Cosines]},
     "GroundingPad": {"payload": GroundingPadPayload, "newest": NewestFinding},
     "MaskPlayground": {"payload": MaskPlaygroundPayload, "answer": MaskAnswer},
     "RetrievalExplorer": {
-        "tools": Tools,
         "payload": RetrievalExplorerPayload,
         "selected": Selection,
         "newest": AskedRow,

@@ -22,6 +22,7 @@ from .background import Background, Work
 from .base import View, encodable, shorten
 from .choices import Flag, Option, Place, Places, Share, told
 from .curves import GROUPS, Curves, Record, begins, described, is_dense, label, of_run, order, panel, png, stamp
+from .kernel import hear_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,9 @@ class TrainingMonitor(View):
     TrainingMonitor(Run.of(config, "runs"), live=lambda: xfm.pretrain(config))   # starts again after a stop
 
     Stopping closes the generator between two steps, upon which `pretrain` saves. What training raises stands in
-    `message`. While another cell runs the curves go on, but clicks wait for its end, as the kernel has them wait.
-    Observers of `step`, `done` and `running` are called in the training's thread.
+    `message`. While another cell runs the curves go on; clicks may have to wait for its end, as the kernel has them
+    wait, but not for that of `wait()`. Observers of `step`, `standing`, `done` and `running` are called in the
+    training's thread.
     """
 
     group = Option(GROUPS, "losses")  # what is shown
@@ -53,6 +55,7 @@ class TrainingMonitor(View):
     picture = Place(-1)  # which of the samples; -1: the newest
     step = told(traitlets.Int(0))  # steps done, of the training that runs here
     paused = Flag(False)  # set it to pause and to go on
+    standing = told(traitlets.Bool(False))  # a pause holds: its step is done, and the training stands still
     running = told(traitlets.Bool(False))
     done = told(traitlets.Bool(False))  # the training came to its end
     news = told(traitlets.Dict())  # the points since the last message
@@ -69,10 +72,12 @@ class TrainingMonitor(View):
         iterable. Records of an opened run that is not finished go on with its curves. `sample(record)`, called every so
         many steps in the training's thread, returns any image (see `xfm.images.prepare`)."""
         self._lock, self._failed, self._live = threading.RLock(), "", live
-        self._work = Background(self._see, lambda: self._publish(rests=True), self._ended)
+        self._work = Background(self._see, self._stand, self._ended)
         self._sample, self._sample_every = sample, sample_every
         self._folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
-        self._curves = [Curves(r.config.name, label(r)) if isinstance(r, Run) else Curves("", str(r)) for r in runs]
+        self._curves = [
+            Curves(r.config.name, label(r), config=r.config) if isinstance(r, Run) else Curves("", str(r)) for r in runs
+        ]
         self._again: Curves | None = None  # a finished run whose records come once more
         self._stamps: list[Any] = [()] * len(runs)
         self._pictures: list[dict[str, Any]] = []
@@ -109,13 +114,19 @@ class TrainingMonitor(View):
         self._work.stop()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Until the training has ended or was stopped, and saved. False: it still runs after these seconds."""
-        self._work.wait(seconds)
+        """Until the training has ended or was stopped, and saved; buttons go on working. False: it still runs after
+        these seconds, or is paused."""
+        self._work.wait(seconds, hear_page)
         return not self.running
 
     @traitlets.observe("paused")
     def _pause(self, change: Any) -> None:
         self._work.pause(change["new"])
+
+    def _stand(self, still: bool) -> None:
+        if still:
+            self._publish(rests=True)
+        self.tell(standing=still)
 
     def _see(self, record: Record) -> None:
         with self._lock:
@@ -136,7 +147,8 @@ class TrainingMonitor(View):
             for curves in self._curves:
                 curves.state = {"live": "finished" if whole else "stopped"}.get(curves.state, curves.state)
         self.tell(running=False)
-        self.paused = False
+        with self._lock:
+            self.paused = False
         self.tell(done=whole)
         self.refresh()
 
@@ -211,13 +223,20 @@ class TrainingMonitor(View):
         places = [f" ({folder})" for folder in self._folders] + [" (live)"] * (len(names) - len(self._folders))
         return [n + place * (names.count(n) > 1) for n, place in zip(names, places, strict=True)]
 
+    def _keys(self) -> list[str]:
+        """Of the panels: curves that are there, and those that are to come, so that each has its place."""
+        keys = {key for curves in self._curves for key in (*curves.points, *curves.plan.keys)}
+        return sorted((key for key in keys if not key.startswith(HELD_OUT)), key=order)
+
     def _all(self) -> dict[str, Any]:
-        keys = {key for curves in self._curves for key in curves.points if not key.startswith(HELD_OUT)}
         runs = [
             {
                 "label": name,
                 "state": c.state,
                 "of": c.of,
+                "joins": c.plan.joins,
+                "levels": c.plan.levels,
+                "curriculum": c.plan.curriculum,
                 "every": c.every,
                 "curves": {key: points.tobytes() for key, points in c.points.items()},
             }
@@ -229,7 +248,7 @@ class TrainingMonitor(View):
             "pictures": list(self._pictures),
             "groups": list(GROUPS),
             "live": self._live is not None or bool(self._work.thread),
-            "panels": [described(key) for key in sorted(keys, key=order)],
+            "panels": [described(key) for key in self._keys()],
         }
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
@@ -238,8 +257,12 @@ class TrainingMonitor(View):
         return super().get_state(key, drop_defaults)
 
     def set_state(self, sync_data: Any) -> None:
-        with self._lock:  # traitlets holds notifications meanwhile, of all threads
+        with self._lock:  # traitlets holds notifications meanwhile, of all threads, and may lose one
             super().set_state(sync_data)
+
+    def tell(self, **traits: Any) -> None:
+        with self._lock:
+            super().tell(**traits)
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         own = {"whole": self._publish_all, "start": self.start, "stop": self.stop, "refresh": self.refresh}
@@ -268,8 +291,16 @@ class TrainingMonitor(View):
         return pd.DataFrame(encodable(rows), columns=["run", "curve", "held_out", "step", "value"])
 
     def figure(self) -> Figure:
-        panels: dict[str, figures.CurvePanel] = {}
         with self._lock:
+            planned = [key for key in self._keys() if panel(key)[0] == self.group]
+            panels = {panel(key)[1]: figures.CurvePanel(unit=panel(key)[2]) for key in planned}
+            for i, curves in enumerate(self._curves):
+                for key in planned if i not in self.hidden else ():
+                    plan, one = curves.plan, panels[panel(key)[1]]
+                    one.levels += [level["value"] for level in [plan.levels.get(key)] if level]
+                    one.joins += [step for step in [plan.joins.get(key)] if step is not None]
+                    one.marks += sorted(set(plan.joins.values()) - {0}) * (key == "loss")
+                    one.end = max(one.end, curves.of)
             for key, title, run, points in self._shown():
                 curves = panels.setdefault(title, figures.CurvePanel(unit=panel(key)[2]))
                 if key.startswith(HELD_OUT):
@@ -284,4 +315,14 @@ class TrainingMonitor(View):
                 for run, (steps, values) in curves.held_out.items()
                 if (late := steps >= joined.get(run, math.inf)).any()
             }
-        return figures.compare_runs(panels, self.smooth, self.logarithmic, f"Training: {self.group}")
+        return figures.compare_runs(panels, self.smooth, self.logarithmic, f"Training: {self.group}{self._progress()}")
+
+    def _progress(self) -> str:
+        """What the figure's title says of a training that has not come to its end."""
+        if self.done or not (self._live or self._work.thread):
+            return ""
+        steps = max(
+            (curves.of for curves in self._curves if curves.state in ("live", "not begun", "stopped")), default=0
+        )
+        of = f" of {steps}" if steps else ""
+        return f", step {self._at}{of}" if self._at else ", not begun yet"

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["AXIS", "BLUE", "DARK", "DIVERGING", "GREEN", "GREY", "GRID", "LIGHT", "ORANGE", "PALETTE", "PURPLE",
-           "SHADE", "TINT"]  # fmt: skip
+__all__ = [
+    "AXIS",
+    "BLUE",
+    "DARK",
+    "DIVERGING",
+    "GOLD",
+    "GREEN",
+    "GREY",
+    "GRID",
+    "INK",
+    "LIGHT",
+    "ORANGE",
+    "PALETTE",
+    "PURPLE",
+    "SHADE",
+    "TINT",
+]
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
 PALETTE = {
@@ -16,6 +31,7 @@ PALETTE = {
     "orange": ("#c25400", "#f0914d"),
     "green": ("#007f5c", "#3fc59b"),
     "purple": ("#a3428b", "#db8fc8"),
+    "gold": ("#ad8f00", "#f0e442"),  # of lines and marks, too pale for text
     "grey": ("#5f5f5f", "#a3a29d"),  # text; the other greys from dark to light
     "dark": ("#555555", "#b5b4af"),
     "axis": ("#888888", "#83838a"),
@@ -25,9 +41,23 @@ PALETTE = {
     "tint": ("#eef4f9", "#1d2733"),
 }
 # Numbers around 0: positive is blue, negative orange, in figures and in views.
-BLUE, ORANGE, GREEN, PURPLE, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
+BLUE, ORANGE, GREEN, PURPLE, GOLD, INK, GREY, DARK, AXIS, LIGHT, GRID, SHADE, TINT = (
     PALETTE[name][0]
-    for name in ("blue", "orange", "green", "purple", "grey", "dark", "axis", "light", "grid", "shade", "tint")
+    for name in (
+        "blue",
+        "orange",
+        "green",
+        "purple",
+        "gold",
+        "text",
+        "grey",
+        "dark",
+        "axis",
+        "light",
+        "grid",
+        "shade",
+        "tint",
+    )
 )
 # Of signed numbers: orange below zero, blue above it, as bars and words are; the views' colour.js has the same.
 DIVERGING = LinearSegmentedColormap.from_list(

@@ -19,7 +19,7 @@ from ..objectives.base import Level, Measure
 from .colours import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
-__all__ = ["HELD_OUT", "Record", "StreamCurves", "by_objective", "learning_curves", "smooth", "throughput"]
+__all__ = ["HELD_OUT", "Record", "StreamCurves", "by_objective", "learning_curves", "smooth", "starts", "throughput"]
 
 Record = Mapping[str, Any]
 StreamCurves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done (T,), values (T,)
@@ -46,7 +46,7 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     last, end = records[-1], records[-1].get("of", len(records))
     records = [r for r in records if r.get("run") == last.get("run")]
     config = config if config is not None and last.get("run", config.name) == config.name else None
-    waiting = _starts(config) if config is not None and measure == "loss" else {}
+    waiting = starts(config) if config is not None and measure == "loss" else {}
     panels = {o: own for o, own in by_objective(records, measure).items() if own or o in waiting}
     require(panels, f"{measure} in the records")
     held_out = by_objective(records, measure, HELD_OUT)
@@ -91,11 +91,16 @@ def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: s
     return {o: {s: tuple(np.array(p, float).T) for s, p in points[o].items()} for o in known}  # type: ignore[misc]
 
 
-def smooth(steps: np.ndarray, values: np.ndarray, span: float) -> np.ndarray:
+def smooth(steps: np.ndarray, values: np.ndarray, span: float, across: Sequence[float] = ()) -> np.ndarray:
     """Of each value: the mean of the finite values of the last `span` steps, its own included; NaN where there is none.
-    A span of 0 leaves the values as they are. `runningMean` of the training monitor is the same."""
+    A span of 0 leaves the values as they are; behind each of the rising steps `across` the mean begins anew.
+    `runningMean` of the training monitor is the same."""
     if not span > 0:
         return values
+    if len(across):
+        ends = np.searchsorted(steps, across, side="right")
+        pieces = zip(np.split(steps, ends), np.split(values, ends), strict=True)
+        return np.concatenate([smooth(x, y, span) for x, y in pieces])
     finite = np.isfinite(values)
     total = np.concatenate([[0.0], np.where(finite, values, 0).cumsum()])
     count = np.concatenate([[0], finite.cumsum()])
@@ -105,7 +110,7 @@ def smooth(steps: np.ndarray, values: np.ndarray, span: float) -> np.ndarray:
     return np.divide(total[last] - total[first], number, out=np.full(len(values), np.nan), where=number > 0)
 
 
-def _starts(config: RunConfig) -> dict[str, int]:
+def starts(config: RunConfig) -> dict[str, int]:
     """After how many steps each objective joins that the config trains."""
     served = {o for losses in losses_by_stream(config).values() for o in losses}
     losses = config.objectives

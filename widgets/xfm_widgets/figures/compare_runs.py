@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from xfm.plots import Figure
-from xfm.plots.colours import GREY
+from xfm.plots.colours import GREY, SHADE
 from xfm.plots.curves import smooth
 from xfm.plots.labels import clip
 from xfm.plots.probes import cycle
@@ -30,6 +30,10 @@ class CurvePanel:
     held_out: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     unit: str = ""
     dense: bool = True  # a value a step or nearly: there is something to smooth
+    levels: list[float] = field(default_factory=list)  # of chance
+    joins: list[int] = field(default_factory=list)  # after how many steps the loss joins, of each run
+    marks: list[int] = field(default_factory=list)  # steps at which what is summed up here changes
+    end: int = 0  # steps in all, where they are known
 
 
 @styled
@@ -38,9 +42,10 @@ def compare_runs(
 ) -> Figure:
     """A panel a curve, a colour and dash a run; `smoothing`: the width of a running mean as a fraction of the steps,
     behind which the values themselves are faint. `logarithmic`: the axis, of panels whose values are all above zero.
-    Without panels a figure that says that there is nothing yet."""
+    Dotted: levels of chance. Grey: steps before a loss joins; dashed lines: steps at which one joins a sum, which jumps
+    there. Without panels a figure that says that no step is recorded."""
     if not panels:
-        return message_figure(f"{title}: nothing to draw yet" if title else "Nothing to draw yet")
+        return message_figure(f"{title}: no step is recorded" if title else "No step is recorded")
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH * columns / 3 + 0.3, 2.0 * rows + 0.6, title)
@@ -53,9 +58,16 @@ def compare_runs(
             span = smoothing * (steps[-1] - steps[0]) if panel.dense and len(steps) else 0
             if span > 0:
                 axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
-            axes.plot(steps, smooth(steps, values, span), color=colour, linestyle=dash, linewidth=1.6)
+            axes.plot(
+                steps,
+                smooth(steps, values, span, sorted(set(panel.marks))),
+                color=colour,
+                linestyle=dash,
+                linewidth=1.6,
+            )
         for run, (steps, values) in panel.held_out.items():
             axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
+        _draw_plan(axes, panel)
         known = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]
         known = np.concatenate([np.zeros(0), *known])
         if logarithmic and known.min(initial=math.inf) > 0 and len(known):
@@ -71,8 +83,30 @@ def compare_runs(
         handles.append(Line2D([], [], label=run, **look))
     if any(panel.held_out for panel in panels.values()):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=3)
+    if any(panel.levels for panel in panels.values()):
+        handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance"))
+    if any(panel.marks for panel in panels.values()):
+        handles.append(Line2D([], [], color=GREY, linestyle="--", linewidth=0.8, label="a loss joins the sum"))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
+
+
+def _draw_plan(axes: Axes, panel: CurvePanel) -> None:
+    """What is known of a curve before it comes."""
+    for level in dict.fromkeys(panel.levels):
+        axes.axhline(level, color=GREY, linestyle=(0, (1, 1.5)), linewidth=1.1)
+    for mark in dict.fromkeys(panel.marks):
+        axes.axvline(mark, color=GREY, linestyle="--", linewidth=0.8)
+    if panel.end:
+        axes.set_xlim(0, panel.end)
+    joined = min(panel.joins, default=0)
+    if joined > 0:
+        axes.axvspan(0, joined, color=SHADE, zorder=0, linewidth=0)
+    if not panel.lines:
+        text = f"joins after step {joined}" if joined else "from the first step"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8, color=GREY)
+        axes.set_yticks([])
 
 
 def _set_logarithmic(axes: Axes, ratio: float) -> None:

@@ -12,7 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from xfm.config import FlowConfig
 from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure
-from xfm.plots.colours import AXIS, BLUE, GREEN, GREY, ORANGE, SHADE, TINT
+from xfm.plots.colours import BLUE, GOLD, GREEN, GREY, INK, ORANGE, PURPLE, SHADE, TINT
 from xfm.plots.style import WIDTH, styled, wrap
 
 __all__ = ["flow_diagram"]
@@ -25,6 +25,7 @@ _TARGETS = {
     "pixels": "their pixels",
     "teacher": "the outputs of a frozen teacher",
 }
+_INKS = (BLUE, GREEN, PURPLE, ORANGE, GOLD, INK)  # of the losses in their order, as in the view
 _Point = tuple[float, float]
 _NORMS: dict[tuple[str, str], _Point] = {  # where an encoder's gradient norms are printed, by the losses' place
     ("vision", "vision"): (2.5, 3.05), ("vision", "features"): (1.95, 1.95), ("vision", "fused"): (3.4, 2.42),
@@ -91,7 +92,12 @@ def _loss(axes: Axes, at: _Point, name: str, start: _Point) -> None:
     dx, dy = at[0] - start[0], at[1] - start[1]
     near = min(0.36 / abs(dx), 0.2 / abs(dy) if dy else 1)  # the arrow ends at the box's edge
     _arrow(axes, start, (at[0] - near * dx, at[1] - near * dy))
-    look: dict[str, Any] = {"boxstyle": "round,pad=0.3", "facecolor": SHADE, "edgecolor": AXIS}
+    look: dict[str, Any] = {
+        "boxstyle": "round,pad=0.3",
+        "facecolor": SHADE,
+        "edgecolor": _INKS[[*OBJECTIVES].index(name) % len(_INKS)],
+    }
+    look["linewidth"] = 2
     axes.text(*at, name.upper(), ha="center", va="center", fontweight="bold", bbox=look)
 
 

@@ -7,6 +7,7 @@ import { arrowKeys, button, select, slider } from "./controls.js";
 import { keysOf, node, uniqueId } from "./dom.js";
 import { frame } from "./frame.js";
 import { float32, roundTicks, several, short, withMinus } from "./numbers.js";
+import { matching } from "./searching.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { AblationExplorerTraits, StudyEffect, StudyMetric } from "./payloads.d.ts" */
@@ -68,6 +69,18 @@ function intervalText({ low, high }, unit) {
   return `95 % interval ${numberText(low, unit, true)} to ${numberText(high, unit, true)}`;
 }
 
+/**
+ * What a model reaches that has learnt nothing, in its own section; a warning where no variant is better
+ * @param {StudyMetric} m
+ */
+function baselineSentence({ baseline, baseline_name: name, unit, floor }) {
+  if (baseline === null) return "Baseline: none is known.";
+  const level = `Baseline (${name}): ${numberText(baseline, unit)}${unit && unit !== "%" ? ` ${unit}` : unit && " %"}.`;
+  return floor
+    ? `${level} At chance in every variant: a difference here compares models that have learnt nothing of it.`
+    : level;
+}
+
 /** @param {Host<AblationExplorerTraits>} host */
 function render({ model, el }) {
   const study = () => model.get("payload");
@@ -76,7 +89,12 @@ function render({ model, el }) {
   const metric = () => metrics().find((m) => m.metric === model.get("metric")) ?? metrics()[0];
   const variant = () => (variants().includes(model.get("variant")) ? model.get("variant") : variants()[0]);
   const isPrimary = (/** @type {StudyMetric} */ { role }) => role === "primary";
-  const listed = () => (model.get("rows") === "primary" ? metrics().filter(isPrimary) : metrics());
+  const chosenRows = () => (model.get("rows") === "primary" ? metrics().filter(isPrimary) : metrics());
+  /** Baselines last: what no variant can be better or worse at */
+  const listed = () => {
+    const found = matching(chosenRows(), model.get("search"), (m) => `${m.metric} ${m.family}`);
+    return [...found.filter(({ better }) => better), ...found.filter(({ better }) => !better)];
+  };
   /** @param {StudyMetric} m */
   const effectOf = (m, v = variant()) => study().effects.find((e) => e.metric === m.metric && e.variant === v) ?? null;
   /**
@@ -132,8 +150,14 @@ function render({ model, el }) {
     (name) => ROWS[name],
   );
   const copied = node("div", { className: "xfm-copied", role: "status" });
+  const search = node("input", {
+    type: "text",
+    value: model.get("search"),
+    placeholder: "words of its name",
+    oninput: () => ui.set({ search: search.value }),
+  });
   ui.controls.append(
-    ...[whichVariant.element, whichRows.element],
+    ...[whichVariant.element, whichRows.element, node("label", {}, "search", search)],
     button("Copy as Markdown", () => copy("markdown")),
     button("Copy as LaTeX", () => copy("latex")),
   );
@@ -146,8 +170,10 @@ function render({ model, el }) {
   });
   const star = metrics().some(isPrimary) ? "★ primary. " : "";
   const key = `${star}The line is zero; each row has its own scale. Dots: seeds; full circle: a difference is shown (primary: Holm).`;
+  const none = node("p", { role: "status" });
   const metricTitle = node("h3");
   const sentence = node("p");
+  const baseline = node("p", { "data-baseline": "" });
   const plate = canvas(...PLATE, { role: "img" });
   const seedsText = node("p", { className: "xfm-soft" });
   const training = node("div", { className: "xfm-row" });
@@ -156,8 +182,8 @@ function render({ model, el }) {
     node(
       "div",
       { className: "xfm-row" },
-      node("div", { className: "xfm-left" }, list, node("p", { className: "xfm-soft" }, key)),
-      node("div", { className: "xfm-ablation-detail" }, metricTitle, sentence, plate, seedsText),
+      node("div", { className: "xfm-left" }, list, none, node("p", { className: "xfm-soft" }, key)),
+      node("div", { className: "xfm-ablation-detail" }, metricTitle, sentence, baseline, plate, seedsText),
     ),
     training,
   );
@@ -190,28 +216,29 @@ function render({ model, el }) {
   let listedContent = ""; // what the list was made of
   /** @param {Inks} inks */
   function fillList(inks) {
-    const content = JSON.stringify([variant(), model.get("rows"), inks.ink]);
+    const content = JSON.stringify([variant(), model.get("rows"), model.get("search"), inks.ink]);
     if (content === listedContent) return;
     listedContent = content;
-    list.replaceChildren(
-      ...listed().map((m, i) => {
-        const effect = effectOf(m);
-        const small = canvas(...LIST, { "aria-hidden": "true" });
-        drawSmall(small, m, effect, inks);
-        const direction = m.better ? `, ${m.better} is better` : "";
-        const level = m.baseline === null ? "" : `, ${m.baseline_name}: ${numberText(m.baseline, m.unit)}`;
-        const unit = node("span", { className: "xfm-soft" }, ` ${m.unit}${direction}${level}`);
-        const name = `${isPrimary(m) ? "★ " : ""}${m.metric}`;
-        return node(
-          "div",
-          { role: "option", id: `${list.id}-${i}`, "data-metric": m.metric, onclick: () => chooseMetric(i) },
-          node("span", { className: isPrimary(m) ? "xfm-primary" : "" }, name, unit),
-          small,
-          node("span", { className: "xfm-number" }, effectText(effect, m.unit)),
-          node("span", { className: "xfm-number" }, verdict(m, effect)),
-        );
-      }),
-    );
+    const options = listed().map((m, i) => {
+      const effect = effectOf(m);
+      const small = canvas(...LIST, { "aria-hidden": "true" });
+      drawSmall(small, m, effect, inks);
+      const direction = m.better ? `, ${m.better} is better` : "";
+      const unit = node("span", { className: "xfm-soft" }, ` ${m.unit}${direction}`);
+      const name = `${isPrimary(m) ? "★ " : ""}${m.metric}`;
+      return node(
+        "div",
+        { role: "option", id: `${list.id}-${i}`, "data-metric": m.metric, onclick: () => chooseMetric(i) },
+        node("span", { className: isPrimary(m) ? "xfm-primary" : "" }, name, unit),
+        small,
+        node("span", { className: "xfm-number" }, effectText(effect, m.unit)),
+        node("span", { className: "xfm-number" }, verdict(m, effect)),
+        m.floor ? node("span", { className: "xfm-number xfm-floor" }, "at chance in every variant") : null,
+      );
+    });
+    list.replaceChildren(...options);
+    options[listed().findIndex(({ better }) => !better)]?.classList.add("xfm-first-baseline");
+    none.textContent = options.length ? "" : "No metric has these words in its name.";
   }
   /**
    * @param {StudyEffect | null} effect
@@ -412,7 +439,7 @@ function render({ model, el }) {
     brush.fillText("difference", middle, plate.tall - 16);
     brush.fillStyle = inks.soft;
     brush.fillText(differenceUnit(m.unit), middle, 11);
-    brush.fillText("dots: seeds; mean, 95 % interval", middle - 3, plate.tall - 2);
+    brush.fillText("dots: seeds; bar: 95 %", middle - 3, plate.tall - 2);
   }
   /**
    * Without its middle, where it is too long: names of a grid differ at both ends
@@ -576,12 +603,15 @@ function render({ model, el }) {
     markChosen();
     metricTitle.textContent = metric().metric;
     sentence.textContent = effectSentence(metric(), effect);
+    baseline.textContent = baselineSentence(metric());
+    baseline.className = metric().floor ? "xfm-message" : "xfm-soft";
+    if (search !== document.activeElement) search.value = model.get("search");
     seedsText.textContent = effect ? drawPairs(metric(), effect, inks) : "";
     plate.setAttribute("aria-label", `Paired seeds. ${sentence.textContent} ${seedsText.textContent}`);
     if (curveNames.length) drawCurves(inks);
     ui.announce(`${metric().metric}: ${sentence.textContent}`);
   }
-  ui.draws(["metric", "variant", "rows", "curve", "band", "step"], draw);
+  ui.draws(["metric", "variant", "rows", "search", "curve", "band", "step"], draw);
   return () => ui.dispose();
 }
 

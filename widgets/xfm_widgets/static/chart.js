@@ -8,11 +8,14 @@ import { clamp, roundTicks, short } from "./numbers.js";
 /** @typedef {ArrayLike<number | null>} Points x, y, x, y, ...; what is not finite leaves a gap */
 /** @typedef {{ points: Points, colour: string, dash?: number[], width?: number, alpha?: number, dots?: boolean }} Line */
 /** @typedef {{ x: number[], low: (number | null)[], high: (number | null)[], colour: string }} Band */
+/** @typedef {{ from: number, to: number, strong: boolean }} Stretch of the x axis */
 /**
  * @typedef {{
  *   x: [number, number], y: [number, number], lines?: Line[], bands?: Band[],
  *   logarithmic?: boolean, cursor?: number | null, label?: string,
- * }} Chart `cursor`: an x that is marked; `label`: of the x axis
+ *   levels?: number[], marks?: number[], until?: number, strip?: Stretch[], blank?: boolean,
+ * }} Chart `cursor`: an x that is marked; `label`: of the x axis; `levels`: dotted, across; `marks`: x that are dashed;
+ *   `until`: grey up to this x; `strip`: along the top; `blank`: no value yet, and so no ticks of y
  */
 /** @typedef {{ brush: CanvasRenderingContext2D, inks: Inks, x: (v: number) => number, y: (v: number) => number }} Plot */
 /** @typedef {{ left: number, right: number, top: number, bottom: number }} Area */
@@ -25,10 +28,11 @@ import { clamp, roundTicks, short } from "./numbers.js";
  */
 export function lineChart(surface, inks, chart) {
   const { x, y, lines = [], bands = [], logarithmic = false, cursor = null, label = "" } = chart;
+  const { levels = [], marks = [], until = x[0], strip = [] } = chart;
   const { pen: brush, wide, tall } = surface;
   brush.clearRect(0, 0, wide, tall);
   brush.font = font(surface);
-  const ticks = roundTicks(y[0], y[1], tall < 190 ? 4 : 6, logarithmic);
+  const ticks = chart.blank ? [] : roundTicks(y[0], y[1], tall < 190 ? 4 : 6, logarithmic);
   const widest = Math.max(10, ...ticks.map((tick) => brush.measureText(short(tick)).width));
   const area = { left: 8 + widest, right: wide - 8, top: 6, bottom: tall - (label ? 32 : 19) };
   /** @type {Plot} */
@@ -43,7 +47,13 @@ export function lineChart(surface, inks, chart) {
   brush.beginPath();
   brush.rect(area.left, area.top - 4, area.right - area.left + 6, area.bottom - area.top + 8);
   brush.clip();
+  if (until > x[0]) drawStretch(plot, x[0], until, area.top - 4, area.bottom, inks.raised);
+  for (const { from, to, strong } of strip)
+    drawStretch(plot, from, to, area.top - 4, area.top, strong ? inks.soft : inks.line);
   for (const band of bands) drawBand(plot, band);
+  for (const at of marks) segment(plot, inks.soft, 1, [plot.x(at), area.top], [plot.x(at), area.bottom], [5, 4]);
+  for (const level of levels)
+    segment(plot, inks.soft, 1.2, [area.left, plot.y(level)], [area.right, plot.y(level)], [1.5, 2.5]);
   for (const line of lines) drawLine(plot, line, logarithmic);
   if (cursor !== null) segment(plot, inks.ink, 1, [plot.x(cursor), area.top], [plot.x(cursor), area.bottom], [2, 2]);
   brush.restore();
@@ -110,6 +120,19 @@ function drawAxes(plot, { left, right, top, bottom }, { label }, yTicks, xTicks,
   if (label) brush.fillText(label, (left + right) / 2, tall - 5);
   segment(plot, inks.soft, 1, [left, top], [left, bottom]);
   segment(plot, inks.soft, 1, [left, bottom], [right, bottom]);
+}
+
+/**
+ * @param {Plot} plot
+ * @param {number} from
+ * @param {number} to
+ * @param {number} top
+ * @param {number} bottom
+ * @param {string} colour
+ */
+function drawStretch({ brush, x }, from, to, top, bottom, colour) {
+  brush.fillStyle = colour;
+  brush.fillRect(x(from), top, x(to) - x(from), bottom - top);
 }
 
 /**

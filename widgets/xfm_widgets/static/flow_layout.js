@@ -4,7 +4,7 @@
 /** @import { Encoder, FlowLoss, LossKind } from "./payloads.d.ts" */
 /** @typedef {[x: number, y: number]} Point */
 /** @typedef {{ from: Point, to: Point }} Strand */
-/** @typedef {{ loss: FlowLoss, x: number, y: number, width: number, ink: string, dash: string, strands: Partial<Record<Encoder, Strand>> }} PlacedLoss */
+/** @typedef {{ loss: FlowLoss, x: number, y: number, width: number, ink: string, mark: string, dash: string, strands: Partial<Record<Encoder, Strand>> }} PlacedLoss */
 /** @typedef {{ losses: PlacedLoss[], top: number, bottom: number }} FlowLayout */
 
 export const LOSS_HEIGHT = 32;
@@ -16,8 +16,9 @@ const MIDDLE = 205; // the fusion encoder's height, and so that of what lies aro
 const ROW = 42; // from one loss of a kind to the next below
 const FUSION_ROWS = 255; // room that losses of the fusion encoder share before the picture grows
 const BUNDLE = 40; // how wide the strands of one bundle lie, at most
-// Told apart by colour-blind eyes; beyond them the same colours come with another dash.
-const INKS = ["blue", "green", "purple", "orange", "ink", "grey"];
+// Told apart by colour-blind eyes, and by their marks; beyond them both come again with another dash.
+const INKS = ["blue", "green", "purple", "orange", "gold", "ink"];
+const MARKS = ["●", "■", "▲", "◆", "▼", "✚"];
 const DASHES = ["", "18 5", "10 3 2 3"];
 
 /**
@@ -31,7 +32,8 @@ export function flowLayout(objectives) {
     const rank = ofKind(loss.kind).indexOf(loss);
     return {
       loss,
-      width: Math.max(56, 10 * loss.name.length + 18),
+      width: Math.max(72, 10 * loss.name.length + 34),
+      mark: MARKS[i % MARKS.length],
       ink: `var(--${INKS[i % INKS.length]})`,
       dash: DASHES[Math.floor(i / INKS.length) % DASHES.length],
       ...PLACES[loss.kind](rank, ofKind(loss.kind).length),
@@ -44,6 +46,25 @@ export function flowLayout(objectives) {
     bottom: Math.max(412, ...heights.map((y) => y + 46)),
   };
 }
+
+/**
+ * A point on a strand, where its number stands: the higher a bundle's strand lies, the higher its number
+ * @param {Strand} strand
+ * @param {number} rank of its loss among those of its kind, the highest first
+ * @param {number} count
+ * @returns {Point}
+ */
+export function numberPlace({ from, to }, rank, count) {
+  const order = to[1] < from[1] ? count - 1 - rank : rank;
+  const along = count < 2 ? 0.5 : 0.5 + (0.26 * order) / (count - 1);
+  return [from[0] + along * (to[0] - from[0]), from[1] + along * (to[1] - from[1])];
+}
+
+/** Where text crosses into the losses of a kind, on the way of their gradient into the language encoder, and its angle
+ * @type {Partial<Record<LossKind, { at: Point, angle: number }>>} */
+export const CROSSINGS = {
+  fusion: { at: [524, 238], angle: Math.atan2(92, -240) },
+};
 
 /** Whether a loss's gradient into the language encoder is what a stop-gradient share holds back
  * @param {FlowLoss} loss */
@@ -64,7 +85,7 @@ const PLACES = {
     return { x: 520, y, strands: { language: { from: [492, y - 2], to: [332, 330 + 6 * rank] } } };
   },
   contrast(rank) {
-    const x = 430 - 74 * rank;
+    const x = 430 - 84 * rank;
     const end = Math.max(195, 318 - 40 * rank);
     return {
       x,

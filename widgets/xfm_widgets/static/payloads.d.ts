@@ -8,6 +8,8 @@ export type Side = "words" | "patches";
 
 export type Scores = Record<string, number | null>;
 
+export type Cosines = Record<string, Scores>;
+
 export type Trusted = [string, number | null, ([string, number | null])[], boolean];
 
 export interface FlowLoss {
@@ -26,11 +28,13 @@ export interface EncoderNorms {
 export interface FlowRecord {
   step: number;
   norm: Record<string, EncoderNorms>;
+  cosine: Cosines;
 }
 
 export interface GradientFlowPayload {
   records: Record<string, FlowRecord[]>;
   objectives: FlowLoss[];
+  measures: boolean;
 }
 
 export interface CodedWeights {
@@ -76,10 +80,18 @@ export interface SentTrace {
   trace?: PackedTrace;
 }
 
+export interface MonitorLevel {
+  value: number;
+  name: string;
+}
+
 export interface MonitorRun {
   label: string;
   state: string;
   of: number;
+  joins: Record<string, number>;
+  levels: Record<string, MonitorLevel>;
+  curriculum: number[];
   every: number;
   curves: Record<string, DataView>;
 }
@@ -172,7 +184,7 @@ export interface PageMethod {
 
 export interface SingleRemovals {
   words?: Scores[];
-  objects?: Record<string, Scores>;
+  objects?: Cosines;
 }
 
 export interface StudyMetric {
@@ -183,6 +195,7 @@ export interface StudyMetric {
   better: string;
   baseline: number | null;
   baseline_name: string;
+  floor: boolean;
 }
 
 export interface StudyEffect {
@@ -417,6 +430,7 @@ export interface AblationExplorerTraits {
   metric: string;
   payload: AblationExplorerPayload;
   rows: "primary" | "all" | "metric";
+  search: string;
   step: number;
   tools: Tools;
   variant: string;
@@ -441,8 +455,10 @@ export interface AttributionLabTraits {
 }
 
 export interface GradientFlowTraits {
+  cosines: boolean;
   credit: string;
   itc_share: number;
+  measured: Record<string, Cosines>;
   message: string;
   mim_target: "self" | "frozen" | "pixels" | "teacher";
   objectives: string[];
@@ -535,6 +551,7 @@ export interface TrainingMonitorTraits {
   picture: number;
   running: boolean;
   smooth: number;
+  standing: boolean;
   step: number;
   tools: Tools;
 }

@@ -1,25 +1,21 @@
 // @ts-check
 // Training monitor: a canvas a curve, runs over each other; points come as float32, new ones as increments.
-import { canvas, lineSwatch, pen, pointerAt } from "./canvas.js";
-import { lineChart } from "./chart.js";
+import { lineSwatch, pen } from "./canvas.js";
 import { lineStyle, themeInks } from "./colour.js";
 import { button, select, slider, toggle } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
-import { clamp, float32, mean, short } from "./numbers.js";
+import { breaks, monitorPanels } from "./monitor_panels.js";
+import { float32, mean, short } from "./numbers.js";
 import { runningMean } from "./smoothing.js";
 
 /** @import { Host } from "./host.d.ts" */
-/** @import { MonitorPanel, MonitorRun, SamplePicture, TrainingMonitorTraits } from "./payloads.d.ts" */
+/** @import { MonitorRun, SamplePicture, TrainingMonitorTraits } from "./payloads.d.ts" */
 /** @import { Inks } from "./colour.js" */
-/** @import { Line } from "./chart.js" */
-/** @import { Surface } from "./canvas.js" */
 /** @typedef {Omit<MonitorRun, "curves"> & { curves: Record<string, number[]> }} Run points as numbers: x, y, x, y, ... */
 /** @typedef {{ version: number, runs: Run[], pictures: SamplePicture[] }} Store what has come so far */
-/** @typedef {{ panel: MonitorPanel, surface: Surface, values: HTMLElement, element: HTMLElement, stepAt: ((pixel: number) => number) | null }} Box */
 
 const POLL = 4000; // ms between two looks at runs that somebody else trains
-const PANEL = /** @type {const} */ ([290, 150]); // CSS pixels
 const HELD_OUT = "validation/";
 const SPEED_POINTS = 20; // that the speed is the mean of
 const MIN_PICTURE = 240; // CSS pixels
@@ -28,6 +24,10 @@ const MIN_PICTURE = 240; // CSS pixels
 const numbers = (bytes) => Array.from(float32(bytes));
 /** @param {string} unit */
 const inBrackets = (unit) => (unit ? ` (${unit})` : "");
+
+/** @param {number[]} curriculum */
+const curriculumText = ([single, full] = []) =>
+  full ? `; pairs show one object until step ${single}, all that they have from step ${full}` : "";
 
 /** @param {Host<TrainingMonitorTraits>} host */
 function render({ model, el }) {
@@ -85,9 +85,12 @@ function render({ model, el }) {
    * The running mean of a curve where it is dense; otherwise the curve itself
    * @param {number[]} points
    * @param {boolean} dense
+   * @param {number[]} across steps that no mean is taken across
    */
-  const smoothed = (points, dense) =>
-    dense && points.length ? runningMean(points, model.get("smooth") * ((points.at(-2) ?? 0) - points[0])) : points;
+  const smoothed = (points, dense, across) =>
+    dense && points.length
+      ? runningMean(points, model.get("smooth") * ((points.at(-2) ?? 0) - points[0]), across)
+      : points;
   /**
    * [step, value] of a curve at the cursor: the last that is not after it
    * @param {number[]} points
@@ -120,12 +123,13 @@ function render({ model, el }) {
   const ui = frame(model, el, {
     view: "xfm-training-monitor",
     title: "Training monitor",
-    about: "A panel a curve, a line a run. Thick: running mean; thin: the values; circles: held-out data.",
+    about:
+      "A panel a curve, a line a run. Thick: running mean; thin: the values; circles: held-out data; dotted: chance; grey: before the loss joins.",
     table: () => ({
       columns: ["run", "curve", "step", "value", "held-out"],
       rows: shownPanels().flatMap(({ key, title, unit, dense }) =>
         shownRuns().map((run) => {
-          const [step, value] = atCursor(smoothed(curve(run, key), dense));
+          const [step, value] = atCursor(smoothed(curve(run, key), dense, breaks(run, key)));
           return [run.label, title + inBrackets(unit), step, value, atCursor(curve(run, HELD_OUT + key))[1]];
         }),
       ),
@@ -144,7 +148,10 @@ function render({ model, el }) {
   if (payload().live) ui.controls.append(...(canTrain ? [go, stop] : []), progress, progressText, stateWord);
 
   function stateName() {
-    if (model.get("running")) return model.get("paused") ? "paused" : "training";
+    if (model.get("running")) {
+      if (model.get("paused")) return model.get("standing") ? "paused" : "pausing…"; // after the step at work
+      return model.get("standing") ? "resuming…" : "training";
+    }
     return model.get("done") ? "finished" : model.get("step") ? "stopped" : "not started";
   }
   function drawTraining() {
@@ -226,83 +233,21 @@ function render({ model, el }) {
         const steps = run.of ? `of ${run.of} steps` : "";
         const state = run.state === "live" ? steps : [run.state, steps].filter(Boolean).join(", ");
         const thinned = run.every > 1 ? `, a point is the mean of ${run.every} steps` : "";
-        return node("li", {}, box.element, " ", node("span", { className: "xfm-soft" }, state + thinned));
+        const pairs = curriculumText(run.curriculum);
+        return node("li", {}, box.element, " ", node("span", { className: "xfm-soft" }, state + thinned + pairs));
       }),
     );
   }
 
-  let laidOut = ""; // the panels that are there
-  /** @type {Box[]} */
-  let boxes = [];
-  function layOutPanels() {
-    const content = JSON.stringify(shownPanels());
-    if (content === laidOut) return;
-    laidOut = content;
-    boxes = shownPanels().map(makeBox);
-    panels.replaceChildren(...boxes.map(({ element }) => element));
-  }
-  /**
-   * @param {MonitorPanel} panel
-   * @returns {Box}
-   */
-  function makeBox(panel) {
-    const surface = canvas(...PANEL, { role: "img" });
-    const values = node("p", { "data-values": panel.key });
-    const unit = node("span", { className: "xfm-soft" }, panel.unit);
-    const element = node("div", {}, node("h3", {}, panel.title, unit), surface, values);
-    /** @type {Box} */
-    const box = { panel, surface, values, element, stepAt: null };
-    surface.addEventListener("mousemove", (event) => {
-      if (!box.stepAt) return;
-      ui.set({ cursor: clamp(Math.round(box.stepAt(pointerAt(surface, event)[0])), 0, lastStep()) });
-    });
-    surface.addEventListener("mouseleave", () => ui.set({ cursor: -1 }));
-    return box;
-  }
-
-  /**
-   * @param {Box} box
-   * @param {Inks} inks
-   */
-  function drawPanel(box, inks) {
-    const { key, title, dense } = box.panel;
-    const lines = shownRuns().flatMap((run) => curveLines(run, lineStyle(inks, run.i), box.panel));
-    const dots = shownRuns().map((run) => ({ ...lineStyle(inks, run.i), points: heldOut(run, key), dots: true }));
-    const limits = valueLimits([...lines, ...dots]);
-    const isCosine = key.startsWith("cosine/");
-    const onLogarithm = model.get("logarithmic") && limits !== null && limits.least > 0;
-    const low = limits && (onLogarithm ? Math.max(limits.low, limits.least * 0.9) : limits.low);
-    const cursor = model.get("cursor");
-    const chart = lineChart(box.surface, inks, {
-      x: [0, lastStep()],
-      y: isCosine ? [-1, 1] : limits ? [Number(low), limits.high] : [0, 1],
-      lines: [...lines, ...dots],
-      logarithmic: onLogarithm && !isCosine,
-      cursor: cursor < 0 ? null : cursor,
-    });
-    box.stepAt = chart.stepAt;
-    const readings = shownRuns().map((run) => {
-      const value = atCursor(smoothed(curve(run, key), dense))[1];
-      const held = run.curves[key] ? atCursor(curve(run, HELD_OUT + key))[1] : null;
-      return `${run.i + 1}: ${short(value)}${held === null ? "" : ` (held-out ${short(held)})`}`;
-    });
-    const note = model.get("logarithmic") && !onLogarithm ? " · linear: values ≤ 0" : "";
-    box.values.textContent = readings.join(" · ") + note;
-    box.surface.setAttribute("aria-label", `${title}. ${box.values.textContent}`);
-  }
-  /**
-   * The running mean and, where that is another, the values themselves faint behind it
-   * @param {Run} run
-   * @param {{ colour: string, dash: number[] }} look
-   * @param {MonitorPanel} panel
-   * @returns {Line[]}
-   */
-  function curveLines(run, look, { key, dense }) {
-    const points = curve(run, key);
-    const means = smoothed(points, dense);
-    const faint = { ...look, points, dash: [], width: 0.8, alpha: 0.3 };
-    return [...(means === points ? [] : [faint]), { ...look, points: means, width: 1.8 }];
-  }
+  const panelGrid = monitorPanels(panels, {
+    model,
+    ui,
+    shownRuns,
+    lastStep,
+    smoothed,
+    heldOut,
+    atCursor,
+  });
 
   // ---- pictures over time
   /** @type {{ control: ReturnType<typeof slider>, image: HTMLCanvasElement, shown: SamplePicture | null } | null} */
@@ -343,8 +288,10 @@ function render({ model, el }) {
     );
   }
 
+  const reachedAny = () => store.runs.some((run) => Object.keys(run.curves).length);
   function emptyText() {
-    if (boxes.length) return "";
+    if (shownPanels().length)
+      return payload().live && !reachedAny() ? "No step yet: each panel waits in its place." : "";
     if (store.runs.some((run) => Object.keys(run.curves).length)) {
       const probed = /cosines|encoders/.test(model.get("group")) ? " They are measured with train.probe_every." : "";
       return `No ${model.get("group")} in these runs.${probed}`;
@@ -359,14 +306,14 @@ function render({ model, el }) {
     drawing = 0;
     const inks = themeInks(ui.root);
     listRuns(inks);
-    layOutPanels();
+    panelGrid.layOut(shownPanels());
     drawTraining();
     group.value(model.get("group"));
     smooth.value(model.get("smooth"));
     logarithmic.value(model.get("logarithmic"));
     cursorStep.box.max = String(lastStep());
     cursorStep.value(model.get("cursor") < 0 ? lastStep() : model.get("cursor"));
-    for (const box of boxes) drawPanel(box, inks);
+    panelGrid.draw(inks);
     nothing.textContent = emptyText();
     drawSample();
   }
@@ -380,7 +327,19 @@ function render({ model, el }) {
   });
   ui.on("change:news", addNews);
   ui.draws([], draw);
-  const drawn = ["group", "smooth", "logarithmic", "cursor", "hidden", "picture", "step", "running", "paused", "done"];
+  const drawn = [
+    "group",
+    "smooth",
+    "logarithmic",
+    "cursor",
+    "hidden",
+    "picture",
+    "step",
+    "running",
+    "paused",
+    "standing",
+    "done",
+  ];
   for (const name of drawn) ui.on(`change:${name}`, drawSoon);
   const poll = () => {
     if (store.runs.some(({ state }) => state === "unfinished" || state === "not begun")) model.send({ do: "refresh" });
@@ -389,30 +348,9 @@ function render({ model, el }) {
   return () => {
     clearInterval(timer);
     cancelAnimationFrame(drawing);
+    panelGrid.dispose();
     ui.dispose();
   };
-}
-
-/**
- * Of the lines without their first steps, which would flatten all that follows, and without rare peaks; null: no value
- * @param {Line[]} lines
- */
-function valueLimits(lines) {
-  /** @type {number[]} */
-  const values = [];
-  for (const line of lines) {
-    const points = /** @type {number[]} */ (line.points);
-    const settled = points.length > 40 ? points[0] + 0.02 * ((points.at(-2) ?? 0) - points[0]) : -1;
-    for (let i = 0; i < points.length; i += 2)
-      if (points[i] >= settled && Number.isFinite(points[i + 1])) values.push(points[i + 1]);
-  }
-  if (!values.length) return null;
-  values.sort((a, b) => a - b);
-  const isMany = values.length > 100;
-  const low = values[isMany ? Math.floor(values.length * 0.002) : 0];
-  const high = values[isMany ? Math.ceil(values.length * 0.995) - 1 : values.length - 1];
-  const room = 0.07 * (high - low) || Math.abs(high) * 0.1 || 0.1;
-  return { low: low - room, high: high + room, least: values[0] };
 }
 
 export default { render };

@@ -1,185 +1,172 @@
-"""Questions about a drawn scene, and statements about two of them, with answers that follow from what was drawn.
+"""Visual questions with answers from the ground truth, balanced in pairs.
 
-Yes and no are equally likely whatever is asked about, and so are the true and the false statements: who sees no picture
-does no better than a coin there. Nothing is asked that the picture leaves open.
+Questions 2k and 2k + 1 are one text with two pictures for which the answers differ (as in VQA v2, Goyal et al., 2017).
+Both answers are drawn evenly and independently of the text, so a model that reads the text alone is right at most once
+in a pair: exactly once for yes and no, elsewhere as often as a random answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
 from ... import seeding
-from ..source import Split
+from . import colours
 from .grammar import RELATIONS, article, plural
-from .objects import Object
-from .scenes import MOST, Scene, World
+from .sampling import ConceptSampler, SceneSampler, choose, choose_two, name_of
+from .scenes import ATTEMPTS, MOST, Object, Scene, Split, World
 
-__all__ = ["KINDS", "NUMBERS", "Question", "QuestionKind", "Statement", "answers", "ask", "question", "statement"]
+__all__ = ["QUESTION_KINDS", "QuestionKind", "VisualQuestion", "visual_question", "visual_questions"]
 
-QuestionKind = Literal["presence", "number", "size", "place", "neighbour"]
-KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
-NUMBERS = ("zero", "one", "two", "three", "four")
-SIDES = ("to the left of", "to the right of", "above", "below")
-OPPOSITE: dict[str, str] = dict(zip(SIDES, ("to the right of", "to the left of", "below", "above"), strict=True))
-TRIES = 5000
-PATIENCE = 64  # right pictures that are tried beside a left one
+QuestionKind = Literal["what", "which", "colour", "count", "exists", "relation"]
+QUESTION_KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
+YES_NO = ("yes", "no")
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
-    """What is asked of a scene, and its one right answer."""
+class VisualQuestion:
+    """A question about a scene, with its answer."""
 
     scene: Scene
     text: str
     answer: str
+    answers: tuple[str, ...]  # all possible ones of the kind, in this world and split
     kind: QuestionKind
 
 
-@dataclass(frozen=True, eq=False)
-class Statement:
-    """What is said of two scenes (NLVR2), and whether it is true."""
-
-    left: Scene
-    right: Scene
+@dataclass(frozen=True)
+class _QuestionPair:
     text: str
-    true: bool
+    concepts: dict[str, ConceptSampler]  # by each of the two answers: of pictures with it
+    answers: tuple[str, ...]
+    answer_of: Callable[[Scene], str]  # the true answer; "" where there is none
 
 
-def answers(world: World) -> tuple[str, ...]:
-    """All that may be answered in a world: the list that a model ranks."""
-    return ("yes", "no", "big", "small", *NUMBERS, *world.names, *world.unseen_names)
+def visual_questions(world: World, split: Split, count: int, seed: int = 0) -> list[VisualQuestion]:
+    """The first `count`, the kinds in turn. Raises ValueError where the split shows too few concepts."""
+    return [visual_question(world, split, i, seed) for i in range(count)]
 
 
-def question(world: World, split: Split, index: int, seed: int = 0, kind: QuestionKind | None = None) -> Question:
-    """Question `index` of a split, a function of (seed, split, index); of one `kind`, or of all, equally likely.
-    ValueError as `World.scene` raises it."""
-    rng = seeding.rng("question", seed, split, index, kind)
-    chosen = kind or KINDS[int(rng.random() * len(KINDS))]
-    for attempt in range(TRIES):
-        scene = world.scene(split, seeding.seed("question", index, attempt), seed=seed, phrases=False)
-        if (asked := ask(scene, world, chosen, rng)) is not None:
-            return asked
-    raise RuntimeError(f"no question of kind {chosen!r} in {TRIES} scenes of {split!r}")
+def visual_question(world: World, split: Split, index: int, seed: int = 0) -> VisualQuestion:
+    """Question `index`: a pure function of (seed, split, index)."""
+    number, side = divmod(index, 2)
+    kind = QUESTION_KINDS[number % len(QUESTION_KINDS)]
+    sampler = SceneSampler(world, split)
+    pair = _MAKERS[kind](sampler, seeding.rng("question", seed, split, number))
+    answer, key = list(pair.concepts)[side], ("question", seed, split, index)
+    scene = sampler.scene(pair.concepts[answer], lambda s: pair.answer_of(s) == answer, *key)
+    return VisualQuestion(scene, pair.text, answer, pair.answers, kind)
 
 
-def ask(scene: Scene, world: World, kind: QuestionKind, rng: np.random.Generator) -> Question | None:
-    """A question of a kind about a scene; None where it has nothing of the kind."""
-    asked = _ASK[kind](scene, world, rng)
-    return asked and Question(scene, *asked, kind)
+def _what(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
+    """ "what is this?" of one object, or "what is the small thing?" of two."""
+    size = choose(("big", "small") if sampler.combined else ("", "big", "small"), rng)
+    number = 2 if size else 1
+    return _QuestionPair(
+        f"what is the {size} thing?" if size else "what is this?",
+        {name_of(c): sampler.showing([c], least=number, most=number) for c in choose_two(sampler.pool, rng)},
+        tuple(map(name_of, sampler.pool)),
+        lambda scene: _of_single([o for o in scene.objects if size in ("", o.size)], lambda o: o.name),
+    )
 
 
-def _presence(scene: Scene, world: World, rng: np.random.Generator) -> tuple[str, str]:
-    shown = sorted({o.name for o in scene.objects})
-    if rng.random() < 0.5:
-        name, answer = shown[int(rng.random() * len(shown))], "yes"
-    else:
-        name, answer = _absent(shown, world, rng), "no"
-    return f"is there {article(name, name)} {name}?", answer
+def _which(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
+    """ "what is above the dog?": a name."""
+    reference, concepts = _reference_and_two(sampler, rng, name_of)
+    word = choose(sampler.relation_words, rng)
+    return _QuestionPair(
+        f"what is {word} the {name_of(reference)}?",
+        {name: sampler.showing([reference, c], most=3) for name, c in concepts.items()},
+        tuple(map(name_of, sampler.pool)),
+        lambda scene: _of_single(_related(scene, word, reference), lambda o: o.name),
+    )
 
 
-def _number(scene: Scene, world: World, rng: np.random.Generator) -> tuple[str, str]:
-    shown = sorted({o.name for o in scene.objects})
-    counts = {name: sum(o.name == name for o in scene.objects) for name in shown}
-    repeated = [name for name in shown if counts[name] > 1]
-    if repeated and rng.random() < 0.5:
-        name = repeated[int(rng.random() * len(repeated))]
-    elif rng.random() < 1 / MOST:
-        name = _absent(shown, world, rng)
-    else:
-        name = shown[int(rng.random() * len(shown))]
-    return f"how many {plural(name)} are there?", NUMBERS[counts.get(name, 0)]
+def _colour(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
+    """ "what colour is the thing above the dog?": no name in the text gives the colour away."""
+
+    def colour(concept: int) -> str | None:
+        return colours.colour(concept, sampler.world.styles)
+
+    reference, concepts = _reference_and_two(sampler, rng, colour)
+    word = choose(sampler.relation_words, rng)
+    possible = {colour(c) for c in sampler.pool}
+    return _QuestionPair(
+        f"what colour is the thing {word} the {name_of(reference)}?",
+        {term: sampler.showing([reference, c], most=3) for term, c in concepts.items()},
+        tuple(term for term in colours.TERMS if term in possible),
+        lambda scene: _of_single(_related(scene, word, reference), lambda o: o.colour or ""),
+    )
 
 
-def _size(scene: Scene, world: World, rng: np.random.Generator) -> tuple[str, str] | None:
-    single = _single(scene)
-    if not single:
-        return None
-    asked = single[int(rng.random() * len(single))]
-    return f"is the {asked.name} big or small?", asked.size
+def _count(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
+    """ "how many dogs are there?": 0 to 4, in `unseen_combinations`, where something else is shown as well, 0 to 3."""
+    concept = choose(sampler.countable, rng)
+    answers = tuple(map(str, range(MOST if sampler.combined else MOST + 1)))
+    return _QuestionPair(
+        f"how many {plural(name_of(concept))} are there?",
+        {n: sampler.showing([concept] * int(n), [concept]) for n in choose_two(answers, rng)},
+        answers,
+        lambda scene: str(sum(o.concept == concept for o in scene.objects)),
+    )
 
 
-def _place(scene: Scene, world: World, rng: np.random.Generator) -> tuple[str, str] | None:
-    pairs = [(a, b, word) for a, b, word in _related(_single(scene)) if word in SIDES]
-    if not pairs:
-        return None
-    a, b, word = pairs[int(rng.random() * len(pairs))]
-    yes = rng.random() < 0.5
-    return f"is the {a.name} {word if yes else OPPOSITE[word]} the {b.name}?", "yes" if yes else "no"
+def _exists(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
+    """ "is there a dog?" """
+    concept = choose(sampler.pool, rng)
+    name = name_of(concept)
+    determiner = article(name, name)
+    return _QuestionPair(
+        f"are there any {name}?" if determiner == "some" else f"is there {determiner} {name}?",
+        {a: sampler.showing([concept] if a == "yes" else [], [concept]) for a in choose_two(YES_NO, rng)},
+        YES_NO,
+        lambda scene: YES_NO[all(o.concept != concept for o in scene.objects)],
+    )
 
 
-def _neighbour(scene: Scene, world: World, rng: np.random.Generator) -> tuple[str, str] | None:
-    """Where one thing alone is on that side of another."""
-    found = []
-    for b in _single(scene):
-        for word in SIDES:
-            there = {a.name for a in scene.objects if a is not b and RELATIONS[word](a, b)}
-            if len(there) == 1:
-                found.append((there.pop(), word, b.name))
-    if not found:
-        return None
-    name, word, other = found[int(rng.random() * len(found))]
-    return f"what is {word} the {other}?", name
+def _relation(sampler: SceneSampler, rng: np.random.Generator) -> _QuestionPair:
+    """ "is the cat above the dog?": both are in either picture."""
+    reference, concepts = _reference_and_two(sampler, rng, name_of)
+    name, subject = next(iter(concepts.items()))
+    word = choose(sampler.relation_words, rng)
+    return _QuestionPair(
+        f"{'are' if article('', name) == 'some' else 'is'} the {name} {word} the {name_of(reference)}?",
+        {answer: sampler.showing([reference, subject], most=3) for answer in choose_two(YES_NO, rng)},
+        YES_NO,
+        lambda scene: YES_NO[all(o.concept != subject for o in _related(scene, word, reference))],
+    )
 
 
-_ASK: dict[QuestionKind, Callable[[Scene, World, np.random.Generator], tuple[str, str] | None]] = {
-    "presence": _presence, "number": _number, "size": _size, "place": _place, "neighbour": _neighbour,
+_MAKERS: dict[QuestionKind, Callable[[SceneSampler, np.random.Generator], _QuestionPair]] = {
+    "what": _what, "which": _which, "colour": _colour, "count": _count, "exists": _exists, "relation": _relation,
 }  # fmt: skip
 
 
-def _single(scene: Scene) -> list[Object]:
-    """The objects whose names occur once: "the cat" is clear."""
-    names = [o.name for o in scene.objects]
-    return [o for o in scene.objects if names.count(o.name) == 1]
+def _reference_and_two(
+    sampler: SceneSampler, rng: np.random.Generator, answer_of: Callable[[int], str | None]
+) -> tuple[int, dict[str, int]]:
+    """A concept, drawn evenly, and two that may be shown with it, by different answers, drawn evenly as well."""
+    for _ in range(ATTEMPTS):
+        reference = choose(sampler.pool, rng)
+        by_answer: dict[str, list[int]] = {}
+        for concept in sampler.partners(reference):
+            if answer := answer_of(concept):
+                by_answer.setdefault(answer, []).append(concept)
+        if len(by_answer) > 1:
+            return reference, {answer: choose(by_answer[answer], rng) for answer in choose_two(sorted(by_answer), rng)}
+    few = f"no concept of {sampler.world.concepts} can be shown beside two others to ask about"
+    raise RuntimeError(f"{sampler.split!r}: {few}")
 
 
-def _related(objects: Sequence[Object]) -> Iterator[tuple[Object, Object, str]]:
-    for a in objects:
-        for b in objects:
-            if a is not b:
-                yield from ((a, b, word) for word in SIDES if RELATIONS[word](a, b))
+def _related(scene: Scene, word: str, reference: int) -> list[Object]:
+    """The objects that stand in the relation to the one of that concept."""
+    anchor = next(o for o in scene.objects if o.concept == reference)
+    return [o for o in scene.objects if o is not anchor and RELATIONS[word](o, anchor)]
 
 
-def _absent(shown: Sequence[str], world: World, rng: np.random.Generator) -> str:
-    """A name of those that may be shown beside these, and is not."""
-    pool = [n for n in (world.unseen_names if {*shown} & {*world.unseen_names} else world.names) if n not in shown]
-    return pool[int(rng.random() * len(pool))]
-
-
-def statement(world: World, split: Split, index: int, seed: int = 0) -> Statement:
-    """Statement `index` of a split about two of its scenes, a function of (seed, split, index). ValueError as
-    `World.scene` raises it."""
-    rng = seeding.rng("statement", seed, split, index)
-    form, wanted = FORMS[int(rng.random() * len(FORMS))], bool(rng.random() < 0.5)
-    left = _scene(world, split, seed, index, "left", 0)
-    for attempt in range(1, TRIES):
-        right = _scene(world, split, seed, index, "right", attempt)
-        for name in sorted({o.name for scene in (left, right) for o in scene.objects}, key=lambda _: rng.random()):
-            here, there = (sum(o.name == name for o in scene.objects) for scene in (left, right))
-            text, true = form(name, here, there)
-            if true == wanted:
-                return Statement(left, right, text, true)
-        if attempt % PATIENCE == 0:  # some scenes are like no other
-            left = _scene(world, split, seed, index, "left", attempt)
-    raise RuntimeError(f"no {wanted} statement in {TRIES} pairs of {split!r}")
-
-
-def _scene(world: World, split: Split, seed: int, *key: object) -> Scene:
-    return world.scene(split, seeding.seed("statement", *key), seed=seed, phrases=False)
-
-
-def _a(name: str) -> str:
-    return f"{article(name, name)} {name}"
-
-
-# Of a name and how often it is in the left and in the right picture: what is said, and whether it is true.
-FORMS: tuple[Callable[[str, int, int], tuple[str, bool]], ...] = (
-    lambda name, here, there: (f"both pictures show {_a(name)}", here > 0 and there > 0),
-    lambda name, here, there: (f"only one picture shows {_a(name)}", (here > 0) != (there > 0)),
-    lambda name, here, there: (f"the left picture shows {_a(name)}", here > 0),
-    lambda name, here, there: (f"the right picture shows {_a(name)}", there > 0),
-    lambda name, here, there: (f"there are two {plural(name)} in all", here + there == 2),
-)
+def _of_single(objects: Sequence[Object], answer_of: Callable[[Object], str]) -> str:
+    """The answer where exactly one object is meant; else none."""
+    return answer_of(objects[0]) if len(objects) == 1 else ""

@@ -1,0 +1,47 @@
+"""What fine-tuning the shipped checkpoint takes and gives: each task by its recipe, and what its number must beat.
+
+    python benchmarks/finetune.py [--tasks vqa nlvr2 ...] [--root FOLDER] [--out F.json]
+
+One thread, seed 0, one run after the other: a run that is done already is read. Writes
+benchmarks/results/finetune.json and prints a line a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from xfm.downstream.config import controls, recipe
+from xfm.downstream.finetune import train_to_end
+from xfm.downstream.tasks import TASKS
+from xfm.files import write_atomically
+from xfm.lab import CHECKPOINTS
+from xfm.train.run import environment
+
+HERE = Path(__file__).parent
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
+    parser.add_argument("--root", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "finetune.json")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for task in chosen.tasks:
+        config = recipe(task, CHECKPOINTS / "demo")
+        for each in (config, *controls(config)):
+            run = train_to_end(each, chosen.root)
+            (result,) = run.results()
+            seconds = sum(record["seconds"] for record in run.metrics())
+            rows.append({"task": task, "variant": each.variant, "seconds": round(seconds, 1), **asdict(result)})
+            print(f"{task:12} {each.variant or 'fine-tuned':12} {result.value:.3f} {seconds:6.1f} s", flush=True)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            report = {"environment": environment(), "peak_mb": peak, "runs": rows}
+            write_atomically(chosen.out, json.dumps(report, indent=1) + "\n")

@@ -1,0 +1,98 @@
+"""A page's clicks reach a view while a cell waits, in a real kernel without a browser."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+LONG = 60
+MAKE = """
+import time
+import xfm_widgets as xw
+
+def slow(of=10**6):
+    for step in range(of):
+        time.sleep(0.002)
+        yield {"run": "slow", "step": step, "of": of, "loss": 1.0}
+
+order = []
+view = xw.TrainingMonitor(live=slow())
+view.start()
+print("id", view.comm.comm_id)
+"""
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    manager, client = start_new_kernel(startup_timeout=LONG)
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+class Page:
+    """What it hears of one view, and what it asks for."""
+
+    def __init__(self, client: Any, comm: str) -> None:
+        self.client, self.comm, self.state = client, comm, dict[str, Any]()
+
+    def send(self, data: dict[str, Any]) -> str:
+        message = self.client.session.msg("comm_msg", {"comm_id": self.comm, "data": data})
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def choose(self, **state: Any) -> str:
+        return self.send({"method": "update", "state": state, "buffer_paths": []})
+
+    def hear(self, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Until a message is what is waited for; the state is kept up to date."""
+        end = time.monotonic() + LONG
+        while True:
+            assert time.monotonic() < end, f"the view stays {self.state}"
+            message = self.client.get_iopub_msg(timeout=LONG)
+            assert message["msg_type"] != "error", message["content"]
+            data = message["content"].get("data", {})
+            if message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == self.comm:
+                self.state |= data.get("state", {})
+            if until(message):
+                return message
+
+    def until(self, **state: Any) -> None:
+        self.hear(lambda _: state.items() <= self.state.items())
+
+    def idle_after(self, asked: str) -> None:
+        self.hear(lambda m: m["parent_header"].get("msg_id") == asked and m["content"].get("execution_state") == "idle")
+
+
+def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: Any) -> None:
+    made = client.execute(MAKE)
+    said = ""
+    while "id " not in said:
+        message = client.get_iopub_msg(timeout=LONG)
+        assert message["msg_type"] != "error", message["content"]
+        said += message["content"].get("text", "")
+    page = Page(client, said.split("id ")[1].strip())
+    page.idle_after(made)
+    client.execute("order.append(view.wait())")
+    later = client.execute("order.append('a later cell'); print(order, view.standing)")
+
+    page.idle_after(page.choose(paused=True))
+    page.until(paused=True, standing=True)
+    still = page.state["step"]
+    page.idle_after(page.choose(smooth=0.1))  # a message that the cell handles while the training stands
+    assert page.state["step"] == still, "what is said to stand, stands"
+    page.choose(paused=False)
+    page.until(standing=False)
+    page.hear(lambda _: page.state["step"] > still)
+    page.send({"method": "custom", "content": {"do": "stop"}})
+    page.until(running=False)
+    end = page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == later)
+    assert end["content"]["text"] == "[True, 'a later cell'] False\n", "cells run in their order, once"
+    page.idle_after(later)
+    with pytest.raises(queue.Empty):
+        client.get_iopub_msg(timeout=0)

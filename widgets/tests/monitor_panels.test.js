@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { breaks, joinsAfter, jumps, noteOn } from "../xfm_widgets/static/monitor_panels.js";
+
+const chance = { value: 0.637, name: "entropy of the labels" };
+const flat = (value) => Array.from({ length: 40 }, (_, i) => [i + 1, value]).flat();
+const run = (curves = {}, joins = {}) => ({
+  curves,
+  joins: { "texts/mlm": 0, "pairs/itm": 90, "regions/itm": 90, "pairs/itm/accuracy": 90, "images/mim": 255, ...joins },
+  levels: { "pairs/itm": chance, "pairs/itm/accuracy": { value: 2 / 3, name: "always no" } },
+});
+const ITM = { key: "pairs/itm", group: "losses" };
+
+test("the sum's jumps are marked and explained, and no mean is taken across them", () => {
+  assert.deepEqual(jumps([run()]), [
+    [90, ["ITM"]],
+    [255, ["MIM"]],
+  ]);
+  const told = noteOn([run()], { key: "loss", group: "losses" });
+  assert.match(told, /jumps where a loss joins.*ITM \(step 90\); MIM \(step 255\)/);
+  assert.equal(noteOn([{ curves: {}, joins: {}, levels: {} }], { key: "loss", group: "losses" }), "");
+  assert.deepEqual(breaks(run(), "loss"), [90, 255]);
+  assert.deepEqual(breaks(run(), "pairs/itm"), []);
+});
+
+test("a panel says when its loss joins and what chance is, before there is a value", () => {
+  assert.equal(noteOn([run()], ITM), "chance 0.637 (entropy of the labels) · joins after step 90");
+  assert.equal(noteOn([run()], { key: "texts/mlm", group: "losses" }), "");
+  assert.equal(joinsAfter([run(), run({}, { "pairs/itm": 40 })], "pairs/itm"), 40);
+});
+
+test("a loss that stands at its baseline has learnt nothing yet, and which run's it is", () => {
+  const [stuck, learnt] = [run({ "pairs/itm": flat(0.64) }), run({ "pairs/itm": flat(0.3) })];
+  assert.match(noteOn([stuck], ITM), / · this loss has learnt nothing yet$/);
+  assert.doesNotMatch(noteOn([learnt], ITM), /nothing yet/);
+  assert.match(noteOn([learnt, stuck], ITM), /run 2: this loss has learnt nothing yet/);
+  const accuracy = { key: "pairs/itm/accuracy", group: "accuracies" };
+  assert.match(noteOn([run({ [accuracy.key]: flat(0.66) })], accuracy), /nothing yet/);
+  assert.doesNotMatch(noteOn([run({ [accuracy.key]: flat(0.9) })], accuracy), /nothing yet/);
+});

@@ -1,0 +1,293 @@
+// @ts-check
+// The picture of the gradients' flow: strands as thick as the measured gradient, ghosts where it is kept back, a valve.
+import { keysOf, node, prefersCalm, svgNode } from "./dom.js";
+import { CROSSINGS, ENCODER_SIZE, ENCODERS, LOSS_HEIGHT, numberPlace } from "./flow_layout.js";
+import { short } from "./numbers.js";
+
+/** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
+/** @import { FlowLayout, PlacedLoss, Point } from "./flow_layout.js" */
+/**
+ * @typedef {{
+ *   layout: FlowLayout,
+ *   most: number,
+ *   isOn: (loss: FlowLoss) => boolean,
+ *   norm: (loss: FlowLoss, encoder: Encoder) => number | null,
+ *   share: (loss: FlowLoss, encoder: Encoder) => number,
+ *   target: GradientFlowTraits["mim_target"],
+ *   label: string,
+ * }} Flow `most`: the largest norm, which has the widest arrow; `norm`: as if nothing were stopped; `share`: what flows
+ */
+
+export const TARGETS = {
+  self: "its own outputs, which the other losses shape",
+  frozen: "the outputs of a frozen copy",
+  pixels: "their pixels",
+  teacher: "the outputs of a frozen teacher",
+};
+export const GUIDED = "mim"; // the loss whose target the view lets choose
+const GHOST_DASH = "3 5";
+/** @type {Record<keyof typeof TARGETS, { from: Point, bend: Point }>} where the path to the guided loss begins */
+const TARGET_PATHS = {
+  self: { from: [330, 70], bend: [420, 20] },
+  frozen: { from: [380, 20], bend: [420, 20] },
+  teacher: { from: [380, 20], bend: [420, 20] },
+  pixels: { from: [60, 84], bend: [240, 4] },
+};
+const FLOW = /** @type {const} */ ([4, 18]); // moving dashes and the gaps between them, in the picture's units
+const FLOW_TIME = 900; // ms from one dash to the next
+const VALVE = 12; // its radius
+const SAMPLES = 3; // of the scale
+
+/**
+ * How wide an arrow is drawn: by the root, so that small gradients are seen beside large ones
+ * @param {number} n
+ * @param {number} most
+ */
+export const thickness = (n, most) => 1.5 + 10 * Math.sqrt(n / Math.max(most, 1e-12));
+
+/**
+ * The scale: arrows of some norms, from the largest down
+ * @param {number} most
+ * @returns {(Node | string)[]}
+ */
+export function scaleLegend(most) {
+  if (!most) return ["No gradient was measured: the arrows have no width to read."];
+  const samples = Array.from({ length: SAMPLES }, (_, i) => most / 10 ** i);
+  return [
+    "Width: gradient norm, at this step ",
+    ...samples.map((n) => {
+      const width = thickness(n, most);
+      const line = svgNode("line", { x1: 0, y1: 7, x2: 36, y2: 7, stroke: "var(--ink)", "stroke-width": width });
+      const svg = svgNode("svg", { viewBox: "0 0 36 14", width: 36, height: 14, "aria-hidden": "true" }, line);
+      return node("span", { className: "xfm-legend", "data-scale": n }, svg, short(n));
+    }),
+    " dashed: held back; dotted: not measured",
+  ];
+}
+
+/** @param {Flow} flow */
+export function flowPicture({ layout, most, isOn, norm, share, target, label }) {
+  const calm = prefersCalm();
+  const svg = svgNode("svg", {
+    viewBox: `0 ${layout.top} 960 ${layout.bottom - layout.top}`,
+    role: "img",
+    "aria-label": label,
+  });
+  const on = layout.losses.filter(({ loss }) => isOn(loss));
+
+  drawInputs();
+  for (const placed of on) for (const encoder of keysOf(placed.strands)) drawStrand(placed, encoder);
+  for (const placed of on) if (placed.loss.name === GUIDED) drawTarget(placed);
+  drawNumbers();
+  drawValves();
+  drawBoxes();
+  return svg;
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {string} content
+   * @param {Record<string, any>} attributes
+   */
+  function text(x, y, content, attributes = {}) {
+    svg.append(svgNode("text", { x, y, ...attributes }, content));
+  }
+
+  function drawInputs() {
+    for (const [encoder, name] of /** @type {[Encoder, string][]} */ ([
+      ["vision", "pictures"],
+      ["language", "texts"],
+    ])) {
+      const y = ENCODERS[encoder][1];
+      svg.append(svgNode("line", { x1: 70, y1: y, x2: 180, y2: y, stroke: "var(--line)", "stroke-width": 1.5 }));
+      text(8, y + 4, name);
+    }
+  }
+
+  /**
+   * Solid, as thick as what flows; dashed behind it, as thick as the whole, where something is held back
+   * @param {PlacedLoss} placed
+   * @param {Encoder} encoder
+   */
+  function drawStrand({ loss, strands, ink, dash }, encoder) {
+    const strand = strands[encoder];
+    if (!strand) return;
+    const whole = norm(loss, encoder);
+    const d = `M${strand.from} L${strand.to}`;
+    const name = `${loss.name}-${encoder}`;
+    const look = { d, stroke: ink, fill: "none" };
+    if (whole === null) {
+      svg.append(svgNode("path", { ...look, "data-unknown": name, "stroke-width": 1.5, "stroke-dasharray": "2 4" }));
+      return;
+    }
+    const part = share(loss, encoder);
+    if (part < 1)
+      svg.append(
+        svgNode("path", {
+          ...look,
+          "data-ghost": name,
+          "stroke-width": thickness(whole, most),
+          "stroke-dasharray": GHOST_DASH,
+          opacity: 0.38,
+        }),
+      );
+    if (part === 0) return;
+    const width = thickness(part * whole, most);
+    const attributes = { "data-edge": name, "data-norm": part * whole, "stroke-width": width, opacity: 0.9 };
+    svg.append(svgNode("path", { ...look, ...attributes, "stroke-dasharray": dash || null }));
+    drawHead(strand.from, strand.to, width, ink);
+    if (!calm) drawFlow(d, width);
+  }
+
+  /**
+   * Dashes that move the way the gradient goes
+   * @param {string} d
+   * @param {number} width
+   */
+  function drawFlow(d, width) {
+    const [dash, gap] = FLOW;
+    const look = { "stroke-width": Math.max(1, 0.45 * width), "stroke-dasharray": `${dash} ${gap}` };
+    const path = svgNode("path", { d, stroke: "var(--ground)", fill: "none", "data-flow": true, ...look });
+    svg.append(path);
+    path.animate([{ strokeDashoffset: dash + gap }, { strokeDashoffset: 0 }], {
+      duration: FLOW_TIME,
+      iterations: Number.POSITIVE_INFINITY,
+    });
+  }
+
+  /**
+   * @param {Point} from
+   * @param {Point} to
+   * @param {number} width
+   * @param {string} fill
+   */
+  function drawHead(from, to, width, fill) {
+    const angle = Math.atan2(to[1] - from[1], to[0] - from[0]);
+    const size = 6 + width;
+    /**
+     * @param {number} turn
+     * @param {number} radius
+     */
+    const corner = (turn, radius) =>
+      `${to[0] + radius * Math.cos(angle + turn)},${to[1] + radius * Math.sin(angle + turn)}`;
+    svg.append(
+      svgNode("polygon", { points: [corner(0, size * 0.6), corner(2.5, size), corner(-2.5, size)].join(" "), fill }),
+    );
+  }
+
+  /**
+   * Where the target of the guided loss comes from, and what it is
+   * @param {PlacedLoss} placed
+   */
+  function drawTarget({ x, y, ink }) {
+    const predicts = target;
+    const { from, bend } = TARGET_PATHS[predicts];
+    svg.append(
+      svgNode("path", {
+        d: `M${from} Q${bend} ${x - 24},${y - 10}`,
+        fill: "none",
+        stroke: ink,
+        "stroke-width": 1.5,
+        "stroke-dasharray": "7 4",
+        "data-target": predicts,
+      }),
+    );
+    if (predicts === "frozen") text(300, 18, "frozen copy");
+    if (predicts === "teacher") text(300, 18, "teacher");
+    const guidance = predicts === "self" ? "guidance: hidden patches predict" : "hidden patches predict";
+    text(x + 40, y - 12, guidance);
+    text(x + 40, y + 5, TARGETS[predicts]);
+    text(x + 40, y + 22, "(no gradient flows through the target)", { class: "xfm-note" });
+  }
+
+  /** On each strand what flows along it, with the loss's mark; around it the ground, so that it can be read */
+  function drawNumbers() {
+    for (const placed of on) {
+      const ofKind = on.filter(({ loss }) => loss.kind === placed.loss.kind);
+      for (const encoder of keysOf(placed.strands)) {
+        const strand = placed.strands[encoder];
+        if (!strand) continue;
+        const isBundle = placed.loss.kind === "fusion" && encoder !== "fusion";
+        const [x, y] = isBundle
+          ? numberPlace(strand, ofKind.indexOf(placed), ofKind.length)
+          : numberPlace(strand, 0, 1);
+        text(x, y + 4, `${placed.mark} ${flowText(placed.loss, encoder)}`, {
+          "data-number": `${placed.loss.name}-${encoder}`,
+          "text-anchor": "middle",
+          class: "xfm-on-arrow",
+        });
+      }
+    }
+  }
+
+  /**
+   * @param {FlowLoss} loss
+   * @param {Encoder} encoder
+   */
+  function flowText(loss, encoder) {
+    const whole = norm(loss, encoder);
+    const part = share(loss, encoder);
+    if (whole === null) return "not measured";
+    if (part === 0) return `0, not ${short(whole)}`;
+    return part < 1 ? `${short(part * whole)} of ${short(whole)}` : short(whole);
+  }
+
+  /** At each crossing out of the language encoder: across the flow where it is closed, along it where it is open */
+  function drawValves() {
+    for (const [kind, { at, angle }] of Object.entries(CROSSINGS)) {
+      const crossing = on.find(({ loss }) => loss.kind === kind);
+      if (!crossing) continue;
+      const part = share(crossing.loss, "language");
+      const state = part === 0 ? "closed" : part === 1 ? "open" : `${Math.round(100 * part)} % open`;
+      const turned = angle + (1 - part) * (Math.PI / 2);
+      const [dx, dy] = [VALVE * Math.cos(turned), VALVE * Math.sin(turned)];
+      const ink = part < 1 ? "var(--orange)" : "var(--soft)";
+      const [x, y] = at;
+      svg.append(
+        svgNode("circle", { cx: x, cy: y, r: VALVE, fill: "var(--ground)", stroke: ink, "stroke-width": 2.5 }),
+        svgNode("line", {
+          ...{ x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy },
+          ...{ stroke: ink, "stroke-width": 5, "data-valve": state },
+        }),
+      );
+      text(x + 18, y + 34, `stop-gradient: valve ${state}`, { class: part < 1 ? "xfm-stopped" : null });
+      if (part < 1) text(x + 18, y + 51, "dashed: what would have flowed", { class: "xfm-stopped" });
+    }
+  }
+
+  function drawBoxes() {
+    const [wide, tall] = ENCODER_SIZE;
+    for (const encoder of keysOf(ENCODERS)) {
+      const [x, y] = ENCODERS[encoder];
+      const box = { x: x - wide / 2, y: y - tall / 2, width: wide, height: tall, rx: 8 };
+      svg.append(svgNode("rect", { ...box, fill: "var(--raised)", stroke: "var(--blue)", "stroke-width": 1.5 }));
+      text(x, y + 5, `${encoder} encoder`, { "text-anchor": "middle" });
+    }
+    for (const { loss, x, y, width, ink, mark, dash } of layout.losses) {
+      const box = {
+        x: x - width / 2,
+        y: y - LOSS_HEIGHT / 2,
+        width,
+        height: LOSS_HEIGHT,
+        rx: 5,
+        fill: "var(--raised)",
+      };
+      const look = { stroke: ink, "stroke-width": isOn(loss) ? 2.5 : 1, "stroke-dasharray": dash || null };
+      const attributes = { "data-loss": loss.name, opacity: isOn(loss) ? 1 : 0.5 };
+      svg.append(
+        svgNode(
+          "g",
+          attributes,
+          svgNode("title", {}, loss.title),
+          svgNode("rect", { ...box, ...look }),
+          svgNode(
+            "text",
+            { x, y: y + 5, "text-anchor": "middle", "font-weight": isOn(loss) ? "bold" : "normal" },
+            svgNode("tspan", { style: { fill: ink } }, `${mark} `),
+            loss.name.toUpperCase(),
+          ),
+        ),
+      );
+    }
+  }
+}

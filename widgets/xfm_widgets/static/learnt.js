@@ -1,0 +1,27 @@
+// @ts-check
+// Whether a loss has left the level that is reached without having learnt anything.
+
+const LATE = 0.1; // of a curve's points: the last of them, which are judged
+const FEWEST = 5; // points, below which nothing is said
+const NEAR = 0.03; // of the level: a loss this near to it, or beyond, has learnt nothing yet
+
+/**
+ * Whether the last values of a curve stand at its level of chance, or on its wrong side; of few points it cannot be said
+ * @param {ArrayLike<number>} points x, y, x, y, ...
+ * @param {number} level
+ * @param {boolean} isScore higher is better, and 1 is the best
+ */
+export function standsAtChance(points, level, isScore) {
+  const count = points.length / 2;
+  if (count < FEWEST) return false;
+  const first = Math.floor(count * (1 - LATE));
+  let sum = 0;
+  let known = 0;
+  for (let i = Math.min(first, count - FEWEST); i < count; i++)
+    if (Number.isFinite(points[2 * i + 1])) {
+      sum += points[2 * i + 1];
+      known++;
+    }
+  if (!known) return false;
+  return isScore ? sum / known <= level + NEAR * (1 - level) : sum / known >= (1 - NEAR) * level;
+}

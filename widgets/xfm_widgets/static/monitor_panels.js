@@ -1,0 +1,239 @@
+// @ts-check
+// The training monitor's panels: a chart a curve, what is known of it before it comes, its values in words.
+import { canvas, pointerAt, resize } from "./canvas.js";
+import { lineChart } from "./chart.js";
+import { lineStyle } from "./colour.js";
+import { node } from "./dom.js";
+import { standsAtChance } from "./learnt.js";
+import { clamp, short } from "./numbers.js";
+
+/** @import { Model } from "./host.d.ts" */
+/** @import { MonitorLevel, MonitorPanel, TrainingMonitorTraits } from "./payloads.d.ts" */
+/** @import { Inks } from "./colour.js" */
+/** @import { Line, Stretch } from "./chart.js" */
+/** @import { Surface } from "./canvas.js" */
+/** @import { Run } from "./training_monitor.js" */
+/** @typedef {Run & { i: number }} ShownRun */
+/** @typedef {{ panel: MonitorPanel, surface: Surface, values: HTMLElement, note: HTMLElement, element: HTMLElement, stepAt: ((pixel: number) => number) | null }} Box */
+/**
+ * @typedef {{
+ *   model: Model<TrainingMonitorTraits>,
+ *   ui: { set: (traits: Partial<TrainingMonitorTraits>) => void },
+ *   shownRuns: () => ShownRun[],
+ *   lastStep: () => number,
+ *   smoothed: (points: number[], dense: boolean, breaks: number[]) => number[],
+ *   heldOut: (run: Run, key: string) => number[],
+ *   atCursor: (points: number[]) => [number, number] | [null, null],
+ * }} Reading what the monitor reads off its curves
+ */
+
+const SIZE = /** @type {const} */ ([290, 150]); // CSS pixels, before the page is laid out
+const HELD_OUT = "validation/";
+const SUM = "loss"; // the curve that is a sum, and so jumps where a loss joins
+
+/**
+ * When a curve's loss joins, in the run where it does so first; 0: from the first step, or not known
+ * @param {Run[]} runs
+ * @param {string} key
+ */
+export const joinsAfter = (runs, key) => Math.min(...runs.map(({ joins }) => joins[key] ?? 0)) || 0;
+
+/**
+ * At which steps a sum over the losses jumps, with the losses that join there
+ * @param {Run[]} runs
+ * @returns {[step: number, losses: string[]][]}
+ */
+export function jumps(runs) {
+  /** @type {Map<number, Set<string>>} */
+  const at = new Map();
+  for (const { joins } of runs)
+    for (const [key, step] of Object.entries(joins))
+      if (step) at.set(step, (at.get(step) ?? new Set()).add(key.split("/")[1].toUpperCase()));
+  return [...at].sort(([a], [b]) => a - b).map(([step, losses]) => [step, [...losses]]);
+}
+
+/**
+ * Steps that no mean may be taken across
+ * @param {Run} run
+ * @param {string} key
+ */
+export const breaks = (run, key) => (key === SUM ? jumps([run]).map(([step]) => step) : []);
+
+/**
+ * What is worth saying of a curve besides its values
+ * @param {Run[]} runs
+ * @param {MonitorPanel} panel
+ */
+export function noteOn(runs, { key, group }) {
+  if (key === SUM) {
+    const told = jumps(runs).map(([step, losses]) => `${losses.join(", ")} (step ${step})`);
+    return told.length ? `A sum: it jumps where a loss joins, at the dashed lines: ${told.join("; ")}.` : "";
+  }
+  const known = runs.filter((run) => run.levels[key]);
+  const levels = [...new Map(known.map((run) => [run.levels[key].name, run.levels[key]])).values()];
+  const parts = levels.map(
+    ({ name, value }) => `chance ${short(value)}${name.startsWith("chance") ? "" : ` (${name})`}`,
+  );
+  const joined = joinsAfter(runs, key);
+  if (joined) parts.push(`joins after step ${joined}`);
+  const isScore = group === "accuracies";
+  const stuck = known.filter((run) => standsAtChance(run.curves[key] ?? [], run.levels[key].value, isScore));
+  if (stuck.length) {
+    const which = runs.length > 1 ? `run ${stuck.map((run) => runs.indexOf(run) + 1).join(", ")}: ` : "";
+    parts.push(`${which}this loss has learnt nothing yet`);
+  }
+  return parts.join(" · ");
+}
+
+/**
+ * @param {HTMLElement} grid which they stand in
+ * @param {Reading} reading
+ */
+export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, heldOut, atCursor }) {
+  let laidOut = ""; // the panels that are there
+  /** @type {Box[]} */
+  let boxes = [];
+  /** @type {Inks | null} */
+  let drawnWith = null;
+  const sizes = new ResizeObserver(() => {
+    fit();
+    if (drawnWith) draw(drawnWith);
+  });
+  sizes.observe(grid);
+
+  /** Charts as wide as their column */
+  function fit() {
+    for (const { surface, element } of boxes) {
+      const width = Math.round(element.clientWidth);
+      if (width && width !== surface.wide) resize(surface, width, SIZE[1]);
+    }
+  }
+  /** @param {MonitorPanel[]} panels */
+  function layOut(panels) {
+    const content = JSON.stringify(panels);
+    if (content === laidOut) return;
+    laidOut = content;
+    boxes = panels.map(makeBox);
+    grid.replaceChildren(...boxes.map(({ element }) => element));
+    fit();
+  }
+  /**
+   * @param {MonitorPanel} panel
+   * @returns {Box}
+   */
+  function makeBox(panel) {
+    const surface = canvas(...SIZE, { role: "img" });
+    const values = node("p", { "data-values": panel.key });
+    const note = node("p", { className: "xfm-soft", "data-note": panel.key });
+    const unit = node("span", { className: "xfm-soft" }, panel.unit);
+    const element = node("div", {}, node("h3", {}, panel.title, unit), surface, values, note);
+    /** @type {Box} */
+    const box = { panel, surface, values, note, element, stepAt: null };
+    surface.addEventListener("mousemove", (event) => {
+      if (!box.stepAt) return;
+      ui.set({ cursor: clamp(Math.round(box.stepAt(pointerAt(surface, event)[0])), 0, lastStep()) });
+    });
+    surface.addEventListener("mouseleave", () => ui.set({ cursor: -1 }));
+    return box;
+  }
+
+  /**
+   * @param {Box} box
+   * @param {Inks} inks
+   */
+  function drawPanel(box, inks) {
+    const { key, title, dense } = box.panel;
+    const runs = shownRuns();
+    const lines = runs.flatMap((run) => curveLines(run, lineStyle(inks, run.i), box.panel));
+    const dots = runs.map((run) => ({ ...lineStyle(inks, run.i), points: heldOut(run, key), dots: true }));
+    const levels = [...new Set(runs.flatMap((run) => run.levels[key]?.value ?? []))];
+    const limits = valueLimits([...lines, ...dots], levels);
+    const isCosine = key.startsWith("cosine/");
+    const onLogarithm = model.get("logarithmic") && limits !== null && limits.least > 0;
+    const low = limits && (onLogarithm ? Math.max(limits.low, limits.least * 0.9) : limits.low);
+    const cursor = model.get("cursor");
+    const chart = lineChart(box.surface, inks, {
+      x: [0, lastStep()],
+      y: isCosine ? [-1, 1] : limits ? [Number(low), limits.high] : [0, 1],
+      lines: [...lines, ...dots],
+      logarithmic: onLogarithm && !isCosine,
+      cursor: cursor < 0 ? null : cursor,
+      levels,
+      blank: !limits,
+      marks: key === SUM ? jumps(runs).map(([step]) => step) : [],
+      until: Math.min(joinsAfter(runs, key), lastStep()),
+      strip: key.startsWith("pairs/") ? curriculum(runs) : [],
+    });
+    box.stepAt = chart.stepAt;
+    const readings = runs.map((run) => {
+      const value = atCursor(smoothed(run.curves[key] ?? [], dense, breaks(run, key)))[1];
+      const held = run.curves[key] ? atCursor(run.curves[HELD_OUT + key] ?? [])[1] : null;
+      return `${run.i + 1}: ${short(value)}${held === null ? "" : ` (held-out ${short(held)})`}`;
+    });
+    const note = model.get("logarithmic") && !onLogarithm && limits ? " · linear: values ≤ 0" : "";
+    box.values.textContent = readings.join(" · ") + note;
+    box.note.textContent = noteOn(runs, box.panel);
+    box.surface.setAttribute("aria-label", `${title}. ${box.values.textContent} ${box.note.textContent}`.trim());
+  }
+  /**
+   * The running mean and, where that is another, the values themselves faint behind it
+   * @param {Run} run
+   * @param {{ colour: string, dash: number[] }} look
+   * @param {MonitorPanel} panel
+   * @returns {Line[]}
+   */
+  function curveLines(run, look, { key, dense }) {
+    const points = run.curves[key] ?? [];
+    const means = smoothed(points, dense, breaks(run, key));
+    const faint = { ...look, points, dash: [], width: 0.8, alpha: 0.3 };
+    return [...(means === points ? [] : [faint]), { ...look, points: means, width: 1.8 }];
+  }
+  /** @param {Inks} inks */
+  function draw(inks) {
+    drawnWith = inks;
+    for (const box of boxes) drawPanel(box, inks);
+  }
+  return { layOut, draw, dispose: () => sizes.disconnect() };
+}
+
+/**
+ * Of the run that is shown first: dark while pairs show one object, lighter until they show all that they have
+ * @param {Run[]} runs
+ * @returns {Stretch[]}
+ */
+function curriculum(runs) {
+  const [single, full] = runs.find((run) => run.curriculum.length)?.curriculum ?? [0, 0];
+  return full
+    ? [
+        { from: 0, to: single, strong: true },
+        { from: single, to: full, strong: false },
+      ]
+    : [];
+}
+
+/**
+ * Of the levels, and of the lines without their first steps, which would flatten all that follows, and without rare
+ * peaks; null: no value
+ * @param {Line[]} lines
+ * @param {number[]} levels
+ */
+function valueLimits(lines, levels) {
+  /** @type {number[]} */
+  const values = [];
+  for (const line of lines) {
+    const points = /** @type {number[]} */ (line.points);
+    const settled = points.length > 40 ? points[0] + 0.02 * ((points.at(-2) ?? 0) - points[0]) : -1;
+    for (let i = 0; i < points.length; i += 2)
+      if (points[i] >= settled && Number.isFinite(points[i + 1])) values.push(points[i + 1]);
+  }
+  if (!values.length && !levels.length) return null;
+  values.sort((a, b) => a - b);
+  const isMany = values.length > 100;
+  const low = Math.min(...levels, values[isMany ? Math.floor(values.length * 0.002) : 0] ?? Infinity);
+  const high = Math.max(
+    ...levels,
+    values[isMany ? Math.ceil(values.length * 0.995) - 1 : values.length - 1] ?? -Infinity,
+  );
+  const room = Math.max(0.07 * (high - low), 0.01 * Math.abs(high)) || Math.abs(high) * 0.1 || 0.1;
+  return { low: low - room, high: high + room, least: Math.min(low, values[0] ?? low) };
+}
