@@ -17,6 +17,8 @@ NEVER = float("-inf")
 
 
 class Said(NamedTuple):
+    """What beam search found."""
+
     ids: Tensor  # (B, longest), padded behind </s>
     scores: Tensor  # (B,) mean nats a token, of those before </s>
 
