@@ -22,7 +22,7 @@ from xfm.study import Study
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations", "reliability", "page-model")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations", "reliability", "page-model", "downstream")),
 ]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 Key = tuple[str, str, str]  # task, condition, metric
@@ -225,6 +225,30 @@ def page_speed_table() -> str:
     return table(["milliseconds", "least", "median"], rows)
 
 
+def finetune_table() -> str:
+    """Each task with its controls side by side."""
+    runs = {(row["task"], row["variant"]): row for row in benchmark("finetune")["runs"]}
+    rows = []
+    for task in dict.fromkeys(task for task, _ in runs):
+        own, others = runs[task, ""], (runs.get((task, name)) for name in ("scratch", "no_pictures", "no_texts"))
+        value = f"{100 * own['value']:.1f} ({100 * own['low']:.1f} to {100 * own['high']:.1f})"
+        controls = ("" if other is None else f"{100 * other['value']:.1f}" for other in others)
+        prior = f"{100 * own['baseline']:.1f} {own['baseline_name']}"
+        rows.append([f"`{task}`", own["metric"], value, *controls, prior, f"{own['n']:,}", f"{own['seconds']:.0f}"])
+    head = [
+        "task",
+        "metric",
+        "fine-tuned",
+        "no pre-training",
+        "no pictures",
+        "no texts",
+        "without looking",
+        "n",
+        "seconds",
+    ]
+    return table(head, rows)
+
+
 def changes_table(changes: dict[str, dict[str, Any]]) -> str:
     rows = [[f"`{name}`", ", ".join(f"`{f}` = {v!r}" for f, v in fields.items())] for name, fields in changes.items()]
     return table(["name", "fields"], rows)
@@ -244,6 +268,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "attack": attack_table,
     "page-quality": page_quality_table,
     "page-speed": page_speed_table,
+    "finetune": finetune_table,
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),
 }
