@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import javascript
+import numpy as np
 import offline_pages
 import pytest
 
+import xfm
 import xfm_widgets as xw
+from xfm import explain
 from xfm_widgets.base import View, script_json
 
 VIEWS = sorted(
@@ -124,3 +127,14 @@ def test_a_page_is_sent_to_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(view, "send", sent.append)
     view._hear(view, {"do": "page", "of": ""}, [])
     assert [content["page"][:15] for content in sent] == ["<!doctype html>"]
+
+
+def test_the_credit_travels_with_the_picture() -> None:
+    lab = xfm.load("demo")
+    scene, own = lab.scene(3), np.full((60, 40, 3), 200, np.uint8)
+    assert "OpenMoji" in scene.credit
+    assert xw.AttributionLab.of(lab.inputs(scene), ["edges"]).credit == scene.credit
+    assert xw.AttributionLab.of(lab.inputs(own, "a lion"), ["edges"]).credit == ""
+    assert xw.GroundingPad.of(lab.model, lab.tokenizer, scene).credit == scene.credit
+    ground = explain.box_predictor(lab.model, lab.tokenizer, own)
+    assert xw.GroundingPad(own, {}, ground, phrase="a lion").credit == ""
