@@ -11,6 +11,7 @@ from PIL import Image
 
 import xfm
 import xfm_widgets as xw
+from xfm import explain
 
 pytestmark = pytest.mark.browser
 
@@ -70,3 +71,28 @@ def test_queries_of_ones_own_are_ranked_in_a_file_with_the_model(offline: Any, t
     assert best == view.data()["candidate"][0]
     page.locator("input[type=file]").set_input_files(a_picture(tmp_path))
     page.get_by_text("Your own query: the sentences").first.wait_for()
+
+
+def test_a_sentence_of_ones_own_is_traced_in_a_file_with_the_model(offline: Any, tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    view = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion")
+    page = offline(view.to_html(tmp_path / "view.html", model=True))
+    page.get_by_label("A sentence of your own").fill("two unbelievable zebras")
+    page.get_by_role("button", name="Trace it").click()
+    page.get_by_text("zebras", exact=True).first.wait_for()
+
+
+def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: Any, tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    asked = explain.scene_inputs(lab.model, lab.tokenizer, lab.scene(7, objects=2))
+    view = xw.AttributionLab.of(asked, ["rollout"])
+    page = offline(view.to_html(tmp_path / "view.html", model=True))
+    removed = page.get_by_role("group", name="Words").get_by_role("button")
+    for i in (0, 1):
+        removed.nth(i).click()
+    after = page.locator("tr[data-target=itm] td").nth(1)
+    view.removed_words = [0, 1]
+    assert abs(float(after.inner_text().replace("\u2212", "-")) - view.scores["after"]["itm"]) < 0.2  # eight bits
+    page.get_by_label("another method").select_option("occlusion")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_role("group", name="occlusion, for itm").wait_for()

@@ -34,6 +34,7 @@ from xfm.images import prepare
 from xfm.model import XFM
 from xfm.model.modes import eval_mode
 from xfm.model.vision import patchify
+from xfm.study import Study
 from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.traces import packed
 
@@ -377,6 +378,8 @@ def test_a_file_has_the_model_only_where_it_is_asked_for(tmp_path: Path) -> None
         xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text),
         xw.GroundingPad.of(lab.model, lab.tokenizer, scene),
         xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
+        xw.TraceExplorer.of(lab.model, lab.tokenizer, scene.image, "a lion"),
+        xw.AttributionLab.of(lab.inputs(scene.image, "a lion"), ["rollout"]),
     )
     for view in views:
         without, alive = (
@@ -390,8 +393,21 @@ def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:
     lab = xfm.load("demo")
     scene = lab.scene(0)
     predict = explain.box_predictor(lab.model, lab.tokenizer, scene.image)
-    views = (xw.GroundingPad(scene.image, {}, predict), xw.MaskPlayground(np.zeros((8, 8, 3), np.uint8), AXIS, 2, None))
+    trace = explain.trace(lab.model, lab.tokenizer, scene.image, "a lion")
+    views = (xw.GroundingPad(scene.image, {}, predict), xw.MaskPlayground(np.zeros((8, 8, 3), np.uint8), AXIS, 2, None),
+             xw.TraceExplorer(trace), xw.RetrievalExplorer(few_pairs(lab)),
+             xw.AttributionLab(np.zeros((8, 8, 3), np.uint8), AXIS, []))  # fmt: skip
     for view in views:
         with pytest.raises(ConfigError, match=rf"model = True: must be False: only what {type(view).__name__}.of\("):
             view.to_html(tmp_path / "view.html", model=True)
         assert not (tmp_path / "view.html").exists()
+
+
+def test_views_of_runs_replay_what_they_have(tmp_path: Path) -> None:
+    study = Study.load(Path(__file__).resolve().parents[2] / "studies" / "two-by-two")
+    for view in (xw.GradientFlow([]), xw.TrainingMonitor(tmp_path), xw.AblationExplorer(study)):
+        for write in (view.to_html, view.to_js):
+            with pytest.raises(ConfigError, match="this view asks no model"):
+                write(tmp_path / "view.html", model=True)
+        with pytest.raises(ConfigError, match="this view asks no model"):
+            view.embed(model=True)
