@@ -51,7 +51,7 @@ def test_views_are_linked_by_traits_and_say_that_the_kernel_has_gone(lab):
         "() => { window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart(); }"
     )
     first.get_by_text("The kernel has gone").wait_for(timeout=30_000)
-    first.get_by_role("button", name="Let the gradient through").click()
+    first.get_by_role("switch", name="stop-gradient").click()
     assert first.locator("[data-edge=itm-language]").count() == 1, "what needs no Python goes on"
     book.shut()
 
@@ -63,5 +63,5 @@ def test_it_fits_a_narrow_cell_and_double_size(notebook, width, zoom):
     book.page.evaluate("(z) => { document.body.style.zoom = z; }", zoom)
     root = book.view()
     assert root.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
-    root.get_by_role("button", name="Let the gradient through").click()
+    root.get_by_role("switch", name="stop-gradient").click()
     book.until("view.share", 1.0)
