@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,10 @@ def test_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         cli.main(["finetune", "concept"])
     with pytest.raises(SystemExit, match=r"task = 'conept'.*did you mean 'concept'"):
         cli.main(["finetune", "conept", "demo"])
+
+
+def test_where_the_pretrained_run_lies_is_no_part_of_the_config(tmp_path: Path) -> None:
+    copied = tmp_path / "elsewhere"
+    shutil.copytree(RUN, copied)
+    assert recipe("vqa", copied).fingerprint == recipe("vqa", RUN).fingerprint
+    assert recipe("vqa", copied).fingerprint != recipe("vqa", RUN, seed=1).fingerprint

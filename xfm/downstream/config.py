@@ -51,8 +51,9 @@ class FinetuneConfig:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that two configs share exactly when they end with the same weights."""
-        tree = to_tree(self)
+        """Twelve hex digits that two configs share exactly when they end with the same weights: where the pretrained
+        run lies is no part of it. RunError where that is not there."""
+        tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
         for same in ("save_every", "probe_every"):  # validation chooses the weights
             del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
