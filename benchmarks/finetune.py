@@ -40,7 +40,7 @@ if __name__ == "__main__":
             run = train_to_end(each, chosen.root)
             (result,) = run.results()
             seconds = sum(record["seconds"] for record in run.metrics())
-            rows.append({"task": task, "variant": each.variant, "seconds": round(seconds, 1), **asdict(result)})
+            rows.append(asdict(result) | {"task": task, "variant": each.variant, "seconds": round(seconds, 1)})
             print(f"{task:12} {each.variant or 'fine-tuned':12} {result.value:.3f} {seconds:6.1f} s", flush=True)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             report = {"environment": environment(), "peak_mb": peak, "runs": rows}
