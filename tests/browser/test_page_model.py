@@ -80,6 +80,7 @@ def test_a_sentence_of_ones_own_is_traced_in_a_file_with_the_model(offline: Any,
     page.get_by_label("A sentence of your own").fill("two unbelievable zebras")
     page.get_by_role("button", name="Trace it").click()
     page.get_by_text("zebras", exact=True).first.wait_for()
+    assert page.locator(".xfm-message").all_text_contents() == ["", ""], "nothing went wrong"
 
 
 def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: Any, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from xfm.downstream.task import Task
 from xfm.downstream.tasks import TASKS
 from xfm.lab import CHECKPOINTS
 from xfm.train import RunError
+from xfm.train.errors import NonFiniteLoss
 
 RUN = CHECKPOINTS / "demo"
 VOLATILE = ("seconds",)
@@ -179,3 +180,26 @@ def test_where_the_pretrained_run_lies_is_no_part_of_the_config(tmp_path: Path) 
     shutil.copytree(RUN, copied)
     assert recipe("vqa", copied).fingerprint == recipe("vqa", RUN).fingerprint
     assert recipe("vqa", copied).fingerprint != recipe("vqa", RUN, seed=1).fingerprint
+
+
+def test_a_run_without_the_head_that_a_task_starts_from_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS["vqa"], "heads", ("captions",))
+    with pytest.raises(ConfigError, match="task = 'vqa': starts from the head of captions; the run has mlm, mim"):
+        module._start(config("vqa"))
+
+
+def test_a_loss_that_is_not_finite_ends_it_and_keeps_what_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = TASKS["concept"].loss
+    calls = list[int]()
+
+    def sometimes(*args: Any) -> torch.Tensor:
+        calls.append(1)
+        return loss(*args) * (float("nan") if len(calls) == 4 else 1.0)
+
+    monkeypatch.setattr(TASKS["concept"], "loss", sometimes)
+    with pytest.raises(NonFiniteLoss, match=r"step 3: loss nan.*lower train\.lr"):
+        [*finetune(config("concept"), tmp_path)]
+    monkeypatch.undo()
+    assert [r["step"] for r in finetune(config("concept"), tmp_path)] == [3]

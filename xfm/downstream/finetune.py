@@ -32,6 +32,7 @@ from ..passes import RANDOM, draws
 from ..progress import Progress
 from ..text import parse_json
 from ..train import Run, RunError, manifest
+from ..train.errors import NonFiniteLoss
 from ..train.optimizer import parameter_groups, set_rate
 from ..train.run import METRICS, STATE, WEIGHTS, Record, environment
 from ..train.run_lock import RunLock
@@ -140,7 +141,8 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
     """Trains, resumes, or opens a fine-tuning, yielding one record a step: task, step, of, rate, loss, grad_norm,
     seconds and, every `train.validate_every` steps, validation. A finished one yields its records at once.
 
-    Leaving the loop early saves, and so does Ctrl-C; the same call goes on, bit for bit. Raises ConfigError, RunError.
+    Leaving the loop early saves, and so does Ctrl-C; the same call goes on, bit for bit. Raises ConfigError, RunError,
+    NonFiniteLoss.
     """
     run = TaskRun.of(config, root)
     if run.done:
@@ -196,7 +198,9 @@ class _Loop:
                 loss = self.tuned(batch)
             loss.backward()
         norm = nn.utils.clip_grad_norm_(self.tuned.parameters(), train.clip)
-        require(bool(torch.isfinite(norm)), "loss", loss.item(), f"finite (step {step} of {self.run.folder})")
+        if not torch.isfinite(norm):  # the weights are still those of the step before
+            said = f"step {step}: loss {loss.item()}, gradient norm {norm.item()}; lower train.lr ({train.lr})"
+            raise NonFiniteLoss(f"{said}. What was saved stays in {self.run.folder}")
         rate = set_rate(self.adamw, train, step)
         self.adamw.step()
         self.adamw.zero_grad()
@@ -212,7 +216,7 @@ class _Loop:
         return record
 
     def _save(self) -> None:
-        if not self.records:
+        if not self.records or self.records[-1]["step"] != self.done - 1:  # nothing new, or half a step ahead
             return
         saved, self.records = self.records, []
         append_json_lines(self.run.folder / METRICS, saved)
@@ -264,6 +268,9 @@ def _start(config: FinetuneConfig) -> Tuned:
     run, kind = Run.open(config.run), TASKS[config.task]
     model: XFM = build_model(run.config.replace({"seed": config.seed})) if config.scratch else run.model()
     task = kind(run.config, run.tokenizer())
+    if lacking := [head for head in kind.heads if head not in run.config.objectives]:
+        has = ", ".join(run.config.objectives)
+        raise ConfigError(f"task = {config.task!r}: starts from the head of {' and '.join(lacking)}; the run has {has}")
     if missing := [need for need in kind.needs if need not in task.data.provides]:
         raise ConfigError(
             f"task = {config.task!r}: needs {' and '.join(missing)}, which {task.data.name} does not provide"

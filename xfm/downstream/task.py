@@ -59,6 +59,7 @@ class Task(ABC):
     family: Family
     metric: str = "accuracy"
     needs: frozenset[str] = frozenset()
+    heads: tuple[str, ...] = ()  # losses whose heads it starts from
     tested = 1000  # items, where there are more
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer, data: Dataset | None = None) -> None:

@@ -53,6 +53,7 @@ class VQA(OfTheWorld):
     """
 
     name, title = "vqa", "question answering"
+    heads = ("imlm",)
 
     @cached_property
     def answers(self) -> tuple[str, ...]:

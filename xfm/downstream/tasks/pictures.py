@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property
 
 import torch
@@ -29,8 +30,8 @@ class LabelledPictures(Task):
     def world(self) -> World:
         return self.data.world
 
-    def label(self, concept: int) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def label(self, concept: int) -> str: ...
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property
 
 import torch
@@ -32,9 +33,9 @@ class LabelledTexts(Task):
     labels: tuple[str, ...]
     tested = MOST["test"]
 
-    @cached_property
-    def by_split(self) -> dict[str, list[Item]]:
-        raise NotImplementedError
+    @property
+    @abstractmethod
+    def by_split(self) -> dict[str, list[Item]]: ...
 
     def size(self, split: Split) -> int:
         return len(self.by_split[split])
