@@ -14,6 +14,7 @@ from views import accessible
 
 import xfm_widgets as xw
 from widgets import test_hostile_choices as made
+from xfm.study import Study
 
 pytestmark = pytest.mark.browser
 WIDTHS = 280, 390, 1024, 1900
@@ -60,9 +61,13 @@ WRONG = """() => {
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
 
 
-@pytest.mark.parametrize("name", made.MAKE)
+def study(_: str) -> xw.AblationExplorer:
+    return xw.AblationExplorer(Study.load(Path(__file__).parents[2] / "studies" / "two-by-two"))
+
+
+@pytest.mark.parametrize("name", [*made.MAKE, "AblationExplorer"])
 def test_a_view_fits_every_width_in_type_that_can_be_read(name, lab, tmp_path):
-    view = made.MAKE[name](CAPTION)
+    view = made.MAKE.get(name, study)(CAPTION)
     page = lab.alone.new_page()
     page.add_init_script(f"({LISTEN})()")
     page.goto(view.to_html(tmp_path / "view.html").as_uri())
