@@ -87,12 +87,14 @@ def slurm(tools: Path, tmp_path: Path) -> dict[str, str]:
         tools,
         "srun",
         """[ "$1" = --kill-on-bad-exit=1 ] && shift
-for i in 0 1; do SLURM_PROCID=$i SLURM_LOCALID=0 SLURM_NNODES=2 "$@" & tasks="$tasks $!"; done
 trap 'kill -TERM $tasks' TERM
+for i in 0 1; do SLURM_PROCID=$i SLURM_LOCALID=0 SLURM_NNODES=2 "$@" & tasks="$tasks $!"; done
 status=0
 for task in $tasks; do
-    while kill -0 $task 2>/dev/null; do wait $task; status=$?; done
-    wait $task || status=$?
+    while kill -0 $task 2>/dev/null; do wait $task; told=$?; done
+    wait $task; ended=$?
+    [ $ended -eq 127 ] && ended=$told # told already: else the trap has cut the wait short
+    [ $ended -eq 0 ] || status=$ended
 done
 exit $status""",
     )
