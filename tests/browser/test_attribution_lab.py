@@ -56,7 +56,8 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     assert book.python("view.patch") == 3
     shown.get_by_role("button", name="Put all back").click()
     shown.get_by_label("a click on a picture removes").select_option("its patch")
-    picture.click(position={"x": 180, "y": 60})
+    box = picture.bounding_box()
+    picture.click(position={"x": 0.75 * box["width"], "y": 0.25 * box["height"]})
     book.until("(view.removed_objects, view.removed_patches)", [[], [1]])
     shown.get_by_role("group", name="Words", exact=True).get_by_role("button", name="lion").focus()
     book.page.keyboard.press("Enter")
@@ -71,7 +72,7 @@ def test_objects_and_words_go_with_a_click_or_a_key_and_the_scores_change(notebo
     assert shown.locator("td:has-text('0.80 ▼'):visible").count() == 0  # folded
     first.get_by_text("the scores").click()
     assert shown.locator("td:has-text('0.80 ▼'):visible").count() == 1  # better than random, not than centre
-    assert first.get_by_role("img", name="the picture itself").is_visible()
+    assert first.get_by_role("img", name="the picture alone").is_visible()
     assert first.get_by_text("in a unit of its own").is_visible()
     assert shown.locator("[data-word='1']").first.text_content() == f"−{HOSTILE}"
     book.python("setattr(view, 'removed_patches', [0, 1, 2, 3])")
@@ -96,6 +97,20 @@ def test_a_page_of_its_own_knows_single_removals(offline, tmp_path):
     assert scores(page, "itm") == ["2", "0", "−2"]
     page.get_by_role("button", name="the lion").click()
     assert "need Python" in page.locator(".xfm-scores").inner_text() and scores(page, "itm") == ["2", "–", "–"]
+    fills_its_width(page)
+
+
+def fills_its_width(page: Any) -> None:
+    """The pictures grow with the view: beside each other where there is room, below each other in a narrow one."""
+    panels = page.locator(".xfm-panel:has(canvas[role=application])")
+    for width, abreast, share in ((1900, 3, 0.75), (1024, 2, 0.75), (320, 1, 0.8)):
+        page.set_viewport_size({"width": width, "height": 900})
+        wide = "(all) => all.map(panel => panel.querySelector('canvas[role=application]').offsetWidth)"
+        page.wait_for_function(
+            "([least]) => document.querySelector('.xfm-methods canvas[role=application]').offsetWidth >= least",
+            arg=[share * width / abreast - 60],
+        )
+        assert sum(panels.evaluate_all(wide)[-abreast:]) > share * width - 60 * abreast
 
 
 def test_one_word_one_patch_no_object_and_no_callable(notebook):

@@ -142,7 +142,7 @@ def test_what_was_chosen_is_undone_reset_copied_and_opened(offline, tmp_path):
 
 def test_a_view_is_saved_as_it_stands_as_png_svg_and_html(offline, tmp_path):
     page = offline(made.MAKE["AttributionLab"](CAPTION).to_html(tmp_path / "lab.html"))
-    page.get_by_role("slider", name="opacity").focus()
+    page.get_by_role("slider", name="numbers over the picture").focus()
     page.keyboard.press("Home")
     page.get_by_role("button", name="Save as").click()
     accessible(page)
@@ -160,7 +160,7 @@ def test_a_view_is_saved_as_it_stands_as_png_svg_and_html(offline, tmp_path):
     links = [v for e in ElementTree.fromstring(svg).iter() for k, v in e.attrib.items() if k in ("src", "href")]
     assert links and all(link.startswith("data:image/png") for link in links) and "url(" not in svg
     again = offline(files["HTML"])
-    assert again.get_by_role("slider", name="opacity").input_value() == "0"
+    assert again.get_by_role("slider", name="numbers over the picture").input_value() == "0"
     assert again.locator(".xfm-view").count() == 1
 
 

@@ -143,7 +143,7 @@ def steady(page: Any) -> None:
     assert page.evaluate(places) == before
     page.locator("[role=option]:visible").nth(7).hover()  # the longest
     assert page.evaluate(places) == before
-    assert page.get_by_role("img", name="the picture itself").first.is_visible()
+    assert page.get_by_role("img", name="the picture alone").first.is_visible()
     matrix = page.get_by_role("img", name="A matrix, 9 words down and 17 patches across")
     matrix.hover(position={"x": 120, "y": 30})
     page.get_by_text(re.compile("“<s>” → .*: [0-9.]+ %")).wait_for()

@@ -11,7 +11,7 @@ from matplotlib import colormaps
 
 from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm.evaluation.tasks.retrieval import DIRECTIONS
-from xfm.plots.colours import DIVERGING
+from xfm.plots.colours import DIVERGING, opacity
 from xfm.plots.curves import smooth
 
 SMOOTHED = """
@@ -21,6 +21,10 @@ answer(data.map(({ points, span, across }) => runningMean(points.map(Number), Nu
 COLOURS = """
 import { diverging, sequential } from "./colour.js";
 answer(data.map((t) => [diverging(t), sequential((t + 1) / 2)]));
+"""
+OPACITIES = """
+import { opacityOf } from "./overlay.js";
+answer(data.map(({ weights, most, strength }) => weights.map((w) => opacityOf(Number(w), most, strength))));
 """
 RANKED = """
 import { ranking } from "./ranking.js";
@@ -103,3 +107,12 @@ def test_a_number_has_the_same_colour_on_both_sides() -> None:
     assert np.abs(drawn - views).max((0, 2)) == pytest.approx([0, 0], abs=14), "levels of 255, at ten stops"
     orange, blue = drawn[0, 0], drawn[-1, 0]
     assert orange[0] > orange[2] + 100 and blue[2] > blue[0] + 100
+
+
+def test_weights_cover_a_picture_alike_in_views_and_figures() -> None:
+    """In proportion to the weight, whatever its sign, and never more than the strongest."""
+    weights = np.array([0, 0.1, -0.1, 0.25, 1, -1, 4, np.nan, np.inf, -np.inf])
+    cases = [(most, strength) for most in (0.0, 0.25, 1.0) for strength in (0.0, 0.4, 1.0)]
+    sent = [{"weights": weights.tolist(), "most": most, "strength": strength} for most, strength in cases]
+    figures = [opacity(weights, most, strength) for most, strength in cases]
+    np.testing.assert_allclose(javascript.run(OPACITIES, sent), figures, rtol=1e-12)

@@ -1,24 +1,26 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { opacityOf, patchEdges } from "../xfm_widgets/static/overlay.js";
+import { opacityOf, patchBox } from "../xfm_widgets/static/overlay.js";
 import { spread } from "../xfm_widgets/static/spread.js";
 
 test("opacity follows the weight, and the largest never hides more than was chosen", () => {
   assert.equal(opacityOf(0, 1, 0.75), 0);
   assert.equal(opacityOf(0.5, 1, 0.75), 0.375);
+  assert.equal(opacityOf(-0.5, 1, 0.75), 0.375);
   assert.equal(opacityOf(2, 2, 0.75), 0.75);
   assert.equal(opacityOf(3, 2, 0.75), 0.75);
-  for (const weight of [Number.NaN, Infinity, -1]) assert.equal(opacityOf(weight, 1, 0.75), 0);
+  for (const weight of [Number.NaN, Infinity, -Infinity]) assert.equal(opacityOf(weight, 1, 0.75), 0);
   assert.equal(opacityOf(0.5, 0, 0.75), 0);
 });
 
 test("patches cover a surface of any width without a gap", () => {
   for (const wide of [280, 333, 560])
     for (const grid of [1, 6, 14, 24]) {
-      const size = { wide, tall: wide };
-      assert.deepEqual(patchEdges(0, grid, size).slice(0, 2), [0, 0]);
-      assert.deepEqual(patchEdges(grid * grid - 1, grid, size).slice(2), [wide, wide]);
-      for (let i = 1; i < grid; i++) assert.equal(patchEdges(i, grid, size)[0], patchEdges(i - 1, grid, size)[2]);
+      const box = (i) => patchBox(i, grid, { wide, tall: wide });
+      const [x, y, width, height] = box(grid * grid - 1);
+      assert.deepEqual(box(0).slice(0, 2), [0, 0]);
+      assert.deepEqual([x + width, y + height], [wide, wide]);
+      for (let i = 1; i < grid; i++) assert.equal(box(i)[0], box(i - 1)[0] + box(i - 1)[2]);
     }
 });
 

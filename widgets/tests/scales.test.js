@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { scaleEnd } from "../xfm_widgets/static/scales.js";
-import { veil } from "../xfm_widgets/static/veil.js";
 
 const one = (unit, most, target = "itm") => ({
   target,
@@ -24,18 +23,4 @@ test("one colour scale only among methods of one unit, for one target", () => {
   assert.deepEqual(ends("patches", true), [8, 8, 0.5, 0.5, 100, 3000, 64]);
   assert.deepEqual(ends("words", true), [4, 4, 0.25, 0.25, 50, 1500, 32]);
   assert.deepEqual(ends("patches", false), [2, 8, 0.25, 0.5, 100, 3000, 64]);
-});
-
-test("the opacity follows the number, and nothing hides the picture where it is 0", () => {
-  assert.equal(veil(0, 1), 0);
-  assert.equal(veil(1, 0.85), 0.85);
-  assert.equal(veil(-1, 0.85), veil(1, 0.85));
-  assert.equal(veil(3, 0.5), 0.5);
-  const shares = [0, 0.1, 0.3, 0.6, 1].map((share) => veil(share, 0.85));
-  assert.deepEqual(
-    shares,
-    [...shares].sort((a, b) => a - b),
-  );
-  assert.equal(new Set(shares).size, 5);
-  assert.ok(veil(0.1, 0.85) < 0.2);
 });

@@ -13,6 +13,7 @@ from xfm import plots
 from xfm.config_utils import require
 from xfm.images import ImageLike, pixels
 from xfm.plots.arrays import numbers
+from xfm.plots.colours import STRONGEST
 from xfm.plots.style import message_figure
 
 from . import esm
@@ -55,7 +56,7 @@ class AttributionLab(View):
 
     methods = Names(of=lambda view: view._all("method"), most=SHOWN)  # those that are shown
     targets = Names(of=lambda view: view._all("target"))
-    opacity = Share(0.85)  # of the largest numbers over the picture; smaller ones let more of it through
+    opacity = Share(STRONGEST)  # of the largest numbers over the picture; smaller ones let more of it through
     shared_scale = Flag(False)  # one colour scale for a target's methods of one unit, not one a method
     removed_words = Places(of=lambda view: len(view._words.words))
     removed_objects = Names(of=lambda view: view._covers)

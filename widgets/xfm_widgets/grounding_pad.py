@@ -15,6 +15,7 @@ from xfm.config_utils import require
 from xfm.images import ImageLike, pixels, prepare
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
+from xfm.plots.colours import STRONGEST
 from xfm.text import shown
 
 from . import esm, figures
@@ -81,7 +82,7 @@ class GroundingPad(View):
     phrase = Text()
     removed = Names(of=lambda view: view._phrases())  # phrases that are listed no more
     candidates = Flag(True)  # they are drawn
-    opacity = Share(0.75)  # of the patch with the most attention; the others' less, by their weight
+    opacity = Share(STRONGEST)  # of the patch with the most attention; the others' less, by their weight
     layer = Place(-1)  # -1: the mean over all
     head = Place(-1)
     token = Place(0)  # the word piece whose attention is shown; 0 is <s>, which the box is of

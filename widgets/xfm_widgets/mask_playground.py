@@ -16,6 +16,7 @@ from xfm.images import ImageLike, pixels, prepare
 from xfm.masking import block_mask, span_positions
 from xfm.plots import Figure
 from xfm.plots.arrays import numbers
+from xfm.plots.colours import STRONGEST
 
 from . import esm, figures
 from .attributions import finite
@@ -60,7 +61,7 @@ class MaskPlayground(View):
     hidden_pieces = Places(of=lambda view: len(view._words.pieces))  # word pieces; the first and the last stay
     patch = Place(-1, of=lambda view: view._grid**2)
     token = Place(-1, of=lambda view: len(view._words.pieces))
-    opacity = Share(0.8)  # of the maps over the picture, where they are strongest
+    opacity = Share(STRONGEST)  # of the maps over the picture, where they are strongest
     answer = told(traitlets.Dict())  # the last one, and what it is "of"
     pixels = told(traitlets.Bytes())  # MIM's pixel target as a picture
 

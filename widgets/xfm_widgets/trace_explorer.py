@@ -14,6 +14,7 @@ from xfm.config_utils import ConfigError, require
 from xfm.explain.tracing import Trace, trace
 from xfm.images import ImageLike
 from xfm.plots import Figure
+from xfm.plots.colours import STRONGEST
 from xfm.plots.style import message_figure
 from xfm.text import shown
 
@@ -61,7 +62,7 @@ class TraceExplorer(View):
     shown = Option(("A", "B", "A−B"), "A")
     sort = Option(("layer", "entropy", "mass"), "layer")
     detail = Option(("matrix", "lines"), "matrix")  # what is chosen, large; lines: between words
-    opacity = Share(0.85)  # of the largest weights over the picture; smaller ones let more of it through
+    opacity = Share(STRONGEST)  # of the largest weights over the picture; smaller ones let more of it through
     typed = Text()  # a sentence of one's own; "": the given one
     sent = told(traitlets.Dict())  # a trace that the browser asked for: label, trace
 

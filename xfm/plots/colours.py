@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "PALETTE",
     "PURPLE",
     "SHADE",
+    "STRONGEST",
     "TINT",
+    "opacity",
 ]
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, darkened to be legible as text.
@@ -64,3 +67,11 @@ DIVERGING = LinearSegmentedColormap.from_list(
     "xfm_diverging",
     ["#963700", "#d7641e", "#f0a569", "#fadcc3", "#f6f6f6", "#cde1ed", "#82b4d7", "#327db4", "#054682"],
 )
+STRONGEST = 0.75  # opacity of the largest weight over a picture, in figures and, at first, in views
+
+
+def opacity(weights: np.ndarray, most: float, strength: float = STRONGEST) -> np.ndarray:
+    """Of weights' colours over a picture, any shape: 0 where a weight is 0 or not finite, `strength` where it is `most`
+    or more, in between in proportion, whatever the sign; the views' overlay.js has the same."""
+    shares = np.abs(np.where(np.isfinite(weights), weights, 0)) / (most if most > 0 else np.inf)
+    return strength * np.minimum(shares, 1)

@@ -16,7 +16,7 @@ from ..explain.scores import SCORES
 from ..images import ImageLike, pixels
 from ..text import shown
 from .arrays import finite, numbers
-from .colours import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, ORANGE, PURPLE
+from .colours import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, ORANGE, PURPLE, opacity
 from .examples import Card, sheet
 from .labels import clip
 from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled
@@ -100,9 +100,8 @@ def overlay(
     grey = np.repeat(image.mean(-1, keepdims=True) / 255, 3, -1)
     values = finite(numbers(values, name, image.shape[:2]))
     colours, norm = colour_scale(values, signed)
-    strength = np.abs(values) / max(float(np.abs(values).max()), 1e-12)
-    opacity = (0.85 * strength)[..., None]
-    axes.imshow(opacity * colours(norm(values))[..., :3] + (1 - opacity) * grey, interpolation="none")
+    cover = opacity(values, float(np.abs(values).max()))[..., None]
+    axes.imshow(cover * colours(norm(values))[..., :3] + (1 - cover) * grey, interpolation="none")
     bare(axes)
     if truth is not None:
         height, width = image.shape[:2]

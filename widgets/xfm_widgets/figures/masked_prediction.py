@@ -15,7 +15,7 @@ from xfm.config_utils import require
 from xfm.images import ImageLike, pixels
 from xfm.plots import Figure
 from xfm.plots.arrays import numbers
-from xfm.plots.colours import BLUE, GREY
+from xfm.plots.colours import BLUE, GREY, opacity
 from xfm.plots.examples import RIGHT, cover_patches, square_mask
 from xfm.plots.labels import clip
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
@@ -23,7 +23,6 @@ from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 __all__ = ["masked_prediction"]
 
 _COLUMNS = {"hidden": 0.0, "given the picture as shown (IMLM)": 0.12, "from the text alone (MLM)": 0.56}  # of the width
-_STRONGEST = 0.8  # opacity of a cosine of 1: the picture stays recognisable
 _READABLE = 8  # patches a side, at most: their numbers fit
 
 
@@ -85,7 +84,7 @@ def _cosines(axes: Axes, side: int, known: np.ndarray, values: np.ndarray) -> No
     """Patches in the colour of their value, the more opaque the larger it is, with the number where it fits."""
     shares = np.clip(np.nan_to_num(values), 0, 1)
     colours = colormaps["cividis"](shares)
-    colours[:, 3] = _STRONGEST * shares
+    colours[:, 3] = opacity(shares, 1)
     cover_patches(axes, side, known, list(colours))
     size = round(len(known) ** 0.5)
     for i in np.flatnonzero(known).tolist() if size <= _READABLE else ():

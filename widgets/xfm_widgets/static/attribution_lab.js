@@ -1,24 +1,34 @@
 // @ts-check
 // Attribution lab: the picture in grey under each method's numbers, the words in their colours, and what removals do.
-import { bitmap, canvas, greyscale, legend, outline, patchAt, patchName, pointerAt } from "./canvas.js";
+import { canvas, legend, outline, patchAt, patchName, pointerAt } from "./canvas.js";
 import { css, diverging, readableOn, sequential } from "./colour.js";
-import { arrowKeys, button, select, slider, toggle } from "./controls.js";
+import { arrowKeys, button, select, toggle } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, signed, uint8, withMinus } from "./numbers.js";
+import {
+  fit,
+  opacityOf,
+  paintGround,
+  paintWeights,
+  patchBox,
+  pictureOf,
+  strengthSlider,
+  thumbnail,
+} from "./overlay.js";
+import { CROSS, drawLines, HATCH } from "./patch_marks.js";
 import { removalScores, scoreBars } from "./removal_scores.js";
 import { scaleEnd } from "./scales.js";
 import { columnHeads, trustOf } from "./trust.js";
-import { CROSS, drawLines, HATCH, thumbnail, veil } from "./veil.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { AttributionLabTraits, DrawnAttribution, LabObject } from "./payloads.d.ts" */
 /** @import { Surface } from "./canvas.js" */
 /** @typedef {Omit<DrawnAttribution, "patches" | "words"> & { patches: Float32Array, words: Float32Array }} Attribution */
 /** @typedef {LabObject & { bits: Uint8Array }} MaskedObject */
-/** @typedef {{ attribution: Attribution | null, surface: Surface, value: HTMLElement }} Panel without an attribution: the picture */
+/** @typedef {{ attribution: Attribution | null, surface: Surface, holder: HTMLElement, value: HTMLElement, unfit: () => void }} Panel without an attribution: the picture */
 
-const WIDE = 226; // of a panel's picture, CSS pixels
+const [WIDE, WIDEST] = [226, 560]; // of a panel's picture, CSS pixels: at first, and at most
 const FAINT = 0.03; // below this share of the largest there is no hatch
 const REMOVED = "#8a8a8a";
 const TARGET = "the target's unit"; // of attributions in the unit of the score
@@ -35,15 +45,13 @@ const tint = (attribution) => (attribution.signed ? diverging : sequential);
 function render({ model, el }) {
   const payload = model.get("payload");
   const { grid, side, words } = payload;
-  const cell = WIDE / grid;
   /** @returns {Attribution[]} */
   const read = () =>
     model.get("payload").found.map((a) => ({ ...a, patches: float32(a.patches), words: float32(a.words) }));
   let attributions = read(); // grows where Python adds a method
   /** @type {MaskedObject[]} */
   const objects = payload.objects.map((o) => ({ ...o, bits: uint8(o.mask) }));
-  const original = bitmap(uint8(payload.image), side, side);
-  const grey = bitmap(greyscale(uint8(payload.image)), side, side);
+  const drawn = pictureOf(uint8(payload.image), side, side);
 
   /**
    * @param {MaskedObject} object
@@ -139,13 +147,13 @@ function render({ model, el }) {
     adding.replaceChildren(node("span", { className: "xfm-controls" }, which.element, add));
   }
   const targets = choices("Targets", "targets", payload.targets, Infinity);
-  const opacity = slider("opacity", { value: model.get("opacity"), step: 0.05 }, (share) => ui.set({ opacity: share }));
+  const cover = strengthSlider("numbers over the picture", model.get("opacity"), (opacity) => ui.set({ opacity }));
   const scale = toggle(
     "one colour scale for methods of one unit (else each has its own)",
     model.get("shared_scale"),
     (on) => ui.set({ shared_scale: on }),
   );
-  ui.controls.append(methodsPlace, adding, targets.element, opacity.element, scale.element);
+  ui.controls.append(methodsPlace, adding, targets.element, cover.element, scale.element);
 
   // ---- what is removed
   /**
@@ -248,24 +256,24 @@ function render({ model, el }) {
     const brush = surface.pen;
     const gone = removedPatches();
     const end = attribution ? endOf(attribution, "patches") : 1;
-    brush.clearRect(0, 0, WIDE, WIDE);
-    brush.imageSmoothingEnabled = false;
-    brush.drawImage(attribution ? grey : original, 0, 0, WIDE, WIDE);
-    for (let i = 0; i < grid * grid; i++) {
-      const [x, y] = corner(i);
-      if (gone.has(i)) {
-        brush.fillStyle = REMOVED;
-        brush.fillRect(x, y, cell, cell);
-        drawLines(brush, [x, y, cell], "#fff", CROSS);
-      }
-      if (attribution) paintValue(brush, attribution, end ? attribution.patches[i] / end : 0, x, y);
+    const strength = attribution ? model.get("opacity") : 0;
+    paintGround(surface, drawn, strength);
+    for (const i of gone) {
+      const box = patchBox(i, grid, surface);
+      brush.fillStyle = REMOVED;
+      brush.fillRect(...box);
+      drawLines(brush, box, "#fff", CROSS);
+    }
+    if (attribution) {
+      paintWeights(surface, attribution.patches, { grid, most: end, strength, scale: tint(attribution) });
+      hatchNegative(surface, attribution.patches, end, strength);
     }
     const at = current();
     if (at >= 0) {
-      const [x, y] = corner(at);
+      const [x, y, width, height] = patchBox(at, grid, surface);
       outline(
         brush,
-        [x + 2, y + 2, cell - 4, cell - 4],
+        [x + 2, y + 2, width - 4, height - 4],
         [
           ["#fff", 5],
           ["#000", 2.5],
@@ -276,23 +284,19 @@ function render({ model, el }) {
     value.textContent = at >= 0 ? `${patchName(at, grid)}: ${content}` : "";
   }
   /**
-   * @param {CanvasRenderingContext2D} brush
-   * @param {Attribution} attribution
-   * @param {number} share of the largest, with its sign
-   * @param {number} x
-   * @param {number} y
+   * @param {Surface} surface
+   * @param {Float32Array} values
+   * @param {number} end of their scale
+   * @param {number} strength
    */
-  function paintValue(brush, attribution, share, x, y) {
-    const alpha = veil(share, model.get("opacity"));
-    brush.fillStyle = css(tint(attribution)(share), alpha);
-    brush.fillRect(x, y, cell, cell);
-    if (share > -FAINT || alpha === 0) return;
-    brush.globalAlpha = 0.2 + 0.8 * alpha;
-    drawLines(brush, [x, y, cell], "#5a2000", HATCH);
-    brush.globalAlpha = 1;
+  function hatchNegative(surface, values, end, strength) {
+    values.forEach((value, i) => {
+      if (!(strength && value < -FAINT * end)) return;
+      surface.pen.globalAlpha = 0.2 + 0.8 * opacityOf(value, end, strength);
+      drawLines(surface.pen, patchBox(i, grid, surface), "#5a2000", HATCH);
+    });
+    surface.pen.globalAlpha = 1;
   }
-  /** @param {number} patch */
-  const corner = (patch) => [(patch % grid) * cell, Math.floor(patch / grid) * cell];
   /**
    * Removes or puts back what a click picks of these objects, the topmost of them, or the patch
    * @param {number} patch
@@ -329,7 +333,7 @@ function render({ model, el }) {
       },
       onclick: (event) => {
         const patch = patchAt(surface, event, grid);
-        const [x, y] = pointerAt(surface, event).map((v) => clamp(Math.floor((v / WIDE) * side), 0, side - 1));
+        const [x, y] = pointerAt(surface, event).map((v) => clamp(Math.floor((v / surface.wide) * side), 0, side - 1));
         ui.set({ patch });
         take(
           patch,
@@ -349,7 +353,12 @@ function render({ model, el }) {
         ui.announce(`${patchName(patch, grid)}, ${objectNames(patch)}${value}`);
       },
     });
-    return { attribution, surface, value: node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" }) };
+    const holder = node("div", {}, surface);
+    const value = node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" });
+    const square = () => 1;
+    const unfit = fit(holder, square, WIDEST, [surface], () => paint(panel));
+    const panel = { attribution, surface, holder, value, unfit };
+    return panel;
   }
   const picture = picturePanel(null, "The picture");
   /** @type {Panel[]} */
@@ -395,8 +404,8 @@ function render({ model, el }) {
       legend(bar, attribution.signed ? -end : 0, end, title, 64);
     return panelBox(
       label,
-      node("div", { className: "xfm-head" }, methodHead(attribution), thumbnail(original)),
-      ...[panel.surface, panel.value, scaleBar(patchEnd, "patches: ")],
+      node("div", { className: "xfm-head" }, methodHead(attribution), thumbnail(drawn)),
+      ...[panel.holder, panel.value, scaleBar(patchEnd, "patches: ")],
       ...[node("div", { className: "xfm-words" }, ...colouredWords), scaleBar(wordEnd, "words: ")],
       trustOf(attribution, opened),
     );
@@ -406,6 +415,7 @@ function render({ model, el }) {
     methods.show();
     targets.show();
     scale.value(model.get("shared_scale"));
+    for (const { unfit } of attributionPanels) unfit();
     attributionPanels = [];
     const targetNames = [...new Set(shown().map(({ target }) => target))];
     panelRows.replaceChildren(
@@ -414,7 +424,12 @@ function render({ model, el }) {
         const boxes = shown()
           .filter(({ target }) => target === name)
           .map(attributionBox);
-        return node("div", { className: "xfm-row" }, node("h3", {}, `What ${name} is due to`), ...boxes);
+        return node(
+          "div",
+          {},
+          node("h3", {}, `What ${name} is due to`),
+          node("div", { className: "xfm-methods" }, ...boxes),
+        );
       }),
     );
     markWords();
@@ -432,7 +447,7 @@ function render({ model, el }) {
     });
   }
 
-  removal.prepend(panelBox("The picture", picture.surface, picture.value));
+  removal.prepend(panelBox("The picture", picture.holder, picture.value));
   ui.on("change:payload", () => {
     attributions = read();
     methods = methodChoices();
@@ -447,8 +462,11 @@ function render({ model, el }) {
   for (const name of ["removed_words", "removed_objects", "removed_patches", "token"])
     ui.on(`change:${name}`, markWords);
   for (const name of ["removed_objects", "removed_patches", "opacity", "patch"]) ui.on(`change:${name}`, repaint);
-  ui.on("change:opacity", () => opacity.value(model.get("opacity")));
-  return () => ui.dispose();
+  ui.on("change:opacity", () => cover.value(model.get("opacity")));
+  return () => {
+    for (const { unfit } of [picture, ...attributionPanels]) unfit();
+    ui.dispose();
+  };
 }
 
 export default { render };

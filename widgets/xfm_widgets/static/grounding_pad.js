@@ -1,6 +1,6 @@
 // @ts-check
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
-import { bitmap, canvas, font, legend, outline, patchAt, resize } from "./canvas.js";
+import { canvas, font, legend, outline, patchAt, resize } from "./canvas.js";
 import { sequential } from "./colour.js";
 import { arrowKeys, button, select, toggle } from "./controls.js";
 import { node } from "./dom.js";
@@ -8,16 +8,16 @@ import { CANDIDATES, numberedCandidates, PRESENCE, percent, presenceText, wordDo
 import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, uint8 } from "./numbers.js";
-import { fit, paintWeights, patchEdges, strengthSlider, thumbnail } from "./overlay.js";
+import { fit, paintGround, paintWeights, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
 import { pictureSender } from "./own_picture.js";
 
 /** @import { Host } from "./host.d.ts" */
 /** @import { GroundingPadTraits } from "./payloads.d.ts" */
+/** @import { Picture } from "./overlay.js" */
 /** @typedef {number[]} Box x, y, width, height */
 /** @typedef {"layer" | "head"} Axis */
 
 const LARGE = 560; // of the picture's width, CSS pixels, at most
-const SMALL = 96; // of the bare picture
 const MEAN = "mean"; // over all layers, or over all heads
 const RIGHT = 0.5; // IoU
 // on the picture, whatever the theme
@@ -42,12 +42,12 @@ const pixels = ([x, y, w, h]) => `x ${x.toFixed(1)}, y ${y.toFixed(1)}, ${w.toFi
 function render({ model, el }) {
   const place = () => clamp(model.get("scene"), 0, model.get("payload").pictures.length - 1);
   const picture = () => model.get("payload").pictures[place()];
-  /** @type {HTMLCanvasElement[]} */
-  const bitmaps = [];
-  function bitmapHere() {
+  /** @type {Picture[]} */
+  const drawn = [];
+  function pictureHere() {
     const { image, width, height } = picture();
-    bitmaps[place()] ??= bitmap(uint8(image), width, height);
-    return bitmaps[place()];
+    drawn[place()] ??= pictureOf(uint8(image), width, height);
+    return drawn[place()];
   }
   const ratio = () => picture().height / Math.max(picture().width, 1);
   const answer = () => own(picture().found, model.get("phrase"));
@@ -286,11 +286,8 @@ function render({ model, el }) {
     const patches = shares?.slice(tokens - grid * grid);
     const strength = patches ? model.get("opacity") : 0;
     const most = patches ? Math.max(...patches, 1e-12) : 1;
-    brush.imageSmoothingEnabled = false;
-    brush.filter = strength ? "grayscale(0.7)" : "none"; // the strong colours are then attention's
-    brush.drawImage(bitmapHere(), 0, 0, pad.wide, pad.tall);
-    brush.filter = "none";
-    if (patches && strength) paintWeights(pad, patches, { grid, most, strength, scale: sequential });
+    paintGround(pad, pictureHere(), strength);
+    if (patches) paintWeights(pad, patches, { grid, most, strength, scale: sequential });
     const truth = trueBox();
     const found = answer();
     const candidates = found && model.get("candidates") ? numberedCandidates(found) : [];
@@ -300,17 +297,11 @@ function render({ model, el }) {
     for (const drawTab of tabs) drawTab(); // above all boxes
     const patch = model.get("patch");
     const isPatch = patch >= 0 && patch < grid * grid;
-    if (isPatch) {
-      const [x, y, right, bottom] = patchEdges(patch, grid, pad);
-      outline(
-        brush,
-        [x, y, right - x, bottom - y],
-        [
-          ["#000", 4],
-          ["#fff", 2],
-        ],
-      );
-    }
+    if (isPatch)
+      outline(brush, patchBox(patch, grid, pad), [
+        ["#000", 4],
+        ["#fff", 2],
+      ]);
     strengthScale.replaceChildren(patches ? legend(sequential, 0, most, "share of the attention:\u00a0") : "");
     pointed.textContent = patches && shares ? pointedText(shares, patches, isPatch ? patch : -1, grid) : "";
     pad.setAttribute(
@@ -410,8 +401,7 @@ function render({ model, el }) {
     if (shownScene === place()) return;
     shownScene = place();
     resize(pad, pad.wide, pad.wide * ratio());
-    const scale = SMALL / Math.max(picture().width, picture().height, 1);
-    bare.replaceChildren(thumbnail(bitmapHere(), picture().width * scale, picture().height * scale));
+    bare.replaceChildren(thumbnail(pictureHere()));
   }
 
   function draw() {

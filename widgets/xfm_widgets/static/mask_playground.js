@@ -1,12 +1,12 @@
 // @ts-check
 // Mask playground: a picture to paint on, words to click; guesses with and without the picture, MIM's agreement map.
-import { bitmap, canvas, font, greyscale, legend, outline, patchAt, patchName } from "./canvas.js";
+import { bitmap, canvas, font, legend, outline, patchAt, patchName } from "./canvas.js";
 import { css, sequential } from "./colour.js";
 import { arrowKeys, button } from "./controls.js";
 import { node } from "./dom.js";
 import { frame } from "./frame.js";
 import { fixed, float32, mean, short, uint8, withMinus } from "./numbers.js";
-import { fit, opacityOf, patchEdges, strengthSlider, thumbnail } from "./overlay.js";
+import { fit, opacityOf, paintGround, patchBox, pictureOf, strengthSlider, thumbnail } from "./overlay.js";
 import { pictureSender } from "./own_picture.js";
 
 /** @import { Host } from "./host.d.ts" */
@@ -14,7 +14,6 @@ import { pictureSender } from "./own_picture.js";
 /** @import { Surface } from "./canvas.js" */
 
 const [WIDE, WIDEST] = [250, 560]; // of a picture, CSS pixels: at first, and at most
-const SMALL = 96; // of the bare picture
 const REST = 180; // ms after the last stroke
 const PATIENCE = 4000; // ms for an answer
 const ROOM_FOR_NUMBERS = 26; // CSS pixels of a patch
@@ -37,12 +36,8 @@ function render({ model, el }) {
   const { grid, side, pieces, owner } = payload;
   const patchCount = grid * grid;
   const isStill = Boolean(model.offline); // nothing can be asked
-  const pictureOf = () => {
-    const rgb = uint8(model.get("payload").image);
-    const grey = bitmap(greyscale(rgb), side, side); // below the maps: the colours are theirs
-    return { original: bitmap(rgb, side, side), grey };
-  };
-  let bitmaps = pictureOf();
+  const pictureHere = () => pictureOf(uint8(model.get("payload").image), side, side);
+  let drawn = pictureHere();
   const answer = () => ({ words: [], agreement: null, target: null, ...model.get("answer") });
   /** @returns {MaskedPiece[]} */
   const guessedPieces = () => answer().words;
@@ -199,7 +194,7 @@ function render({ model, el }) {
   });
   const surfaces = [seen, agreementMap, pixelMap];
   surfaces.forEach(listenToHover);
-  const bare = node("div", {}, thumbnail(bitmaps.original, SMALL, SMALL));
+  const bare = node("div", {}, thumbnail(drawn));
   const patchValue = node("div", { className: "xfm-value xfm-soft", "aria-hidden": "true" });
   const meanText = node("div", { className: "xfm-value xfm-soft" });
   const pixelText = node("div", { className: "xfm-value xfm-soft" });
@@ -239,28 +234,9 @@ function render({ model, el }) {
     const state = hidden.patches.has(patch) ? "hidden" : "shown";
     return `${patchName(patch, grid)}: ${state}${value === null ? "" : `, cosine ${plain(value)}`}`;
   }
-  /**
-   * @param {Surface} surface
-   * @param {CanvasImageSource} picture
-   */
-  function paintGround({ pen: brush, wide, tall }, picture) {
-    brush.clearRect(0, 0, wide, tall);
-    brush.imageSmoothingEnabled = false;
-    brush.drawImage(picture, 0, 0, wide, tall);
-  }
-  /**
-   * @param {Surface} surface
-   * @param {number} patch
-   * @returns {[x: number, y: number, width: number, height: number]}
-   */
-  function patchBox(surface, patch) {
-    const [left, top, right, bottom] = patchEdges(patch, grid, surface);
-    return [left, top, right - left, bottom - top];
-  }
   function paint() {
-    paintGround(seen, bitmaps.original);
-    paintGround(agreementMap, bitmaps.grey);
-    paintGround(pixelMap, bitmaps.grey);
+    paintGround(seen, drawn, 0);
+    for (const map of [agreementMap, pixelMap]) paintGround(map, drawn, model.get("opacity"));
     const bytes = model.get("pixels");
     const pixels = bytes?.byteLength ? bitmap(uint8(bytes), side, side) : null;
     for (const patch of hidden.patches) {
@@ -270,7 +246,7 @@ function render({ model, el }) {
     }
     if (current() >= 0)
       for (const surface of surfaces) {
-        const [x, y, width, height] = patchBox(surface, current());
+        const [x, y, width, height] = patchBox(current(), grid, surface);
         outline(
           surface.pen,
           [x + 2, y + 2, width - 4, height - 4],
@@ -293,7 +269,7 @@ function render({ model, el }) {
    * @param {number} patch
    */
   function paintHidden(patch) {
-    const [x, y, width, height] = patchBox(seen, patch);
+    const [x, y, width, height] = patchBox(patch, grid, seen);
     seen.pen.fillStyle = HIDDEN;
     seen.pen.fillRect(x, y, width, height);
     outline(seen.pen, [x + 0.5, y + 0.5, width - 1, height - 1], [["#fff", 1]]);
@@ -307,7 +283,7 @@ function render({ model, el }) {
     const brush = pixelMap.pen;
     brush.globalAlpha = model.get("opacity");
     const from = [(patch % grid) * part, Math.floor(patch / grid) * part];
-    brush.drawImage(pixels, from[0], from[1], part, part, ...patchBox(pixelMap, patch));
+    brush.drawImage(pixels, from[0], from[1], part, part, ...patchBox(patch, grid, pixelMap));
     brush.globalAlpha = 1;
   }
   /**
@@ -318,8 +294,8 @@ function render({ model, el }) {
     const value = cosine(patch);
     if (value === null) return;
     const brush = agreementMap.pen;
-    const [x, y, width, height] = patchBox(agreementMap, patch);
-    brush.fillStyle = css(sequential(value), opacityOf(value, 1, model.get("opacity")));
+    const [x, y, width, height] = patchBox(patch, grid, agreementMap);
+    brush.fillStyle = css(sequential(value), opacityOf(Math.max(value, 0), 1, model.get("opacity")));
     brush.fillRect(x, y, width, height);
     outline(brush, [x + 0.5, y + 0.5, width - 1, height - 1], [["#fff", 1]]);
     if (width < ROOM_FOR_NUMBERS) return;
@@ -419,8 +395,8 @@ function render({ model, el }) {
   ui.on("change:answer", receiveAnswer);
   for (const name of ["patch", "token", "pixels"]) ui.on(`change:${name}`, draw);
   ui.on("change:payload", () => {
-    bitmaps = pictureOf();
-    bare.replaceChildren(thumbnail(bitmaps.original, SMALL, SMALL));
+    drawn = pictureHere();
+    bare.replaceChildren(thumbnail(drawn));
     draw();
   });
   ui.on("change:opacity", () => {

@@ -1,34 +1,61 @@
 // @ts-check
 // Weights laid over a picture so that it stays recognisable: the more weight, the less of the picture, never all of it.
-import { canvas, resize } from "./canvas.js";
+import { bitmap, canvas, greyscale, resize } from "./canvas.js";
 import { css } from "./colour.js";
 import { slider } from "./controls.js";
 import { node } from "./dom.js";
-import { clamp } from "./numbers.js";
 
 /** @import { Rgb } from "./colour.js" */
 /** @import { Surface } from "./canvas.js" */
+/** @typedef {{ original: HTMLCanvasElement, grey: HTMLCanvasElement }} Picture with its colours, and without */
+/** @typedef {[x: number, y: number, width: number, height: number]} Patch CSS pixels of a surface */
+
+const SMALL = 96; // of the bare picture's longer side, CSS pixels
 
 /**
- * The opacity of a weight's colour: none at 0, `strength` at the largest; none of what is not a number
+ * @param {Uint8Array} rgb (height, width, 3)
+ * @param {number} width
+ * @param {number} height
+ * @returns {Picture}
+ */
+export const pictureOf = (rgb, width, height) => ({
+  original: bitmap(rgb, width, height),
+  grey: bitmap(greyscale(rgb), width, height),
+});
+
+/**
+ * The picture alone: in grey where something is laid over it, whose colours are then the only ones
+ * @param {Surface} surface
+ * @param {Picture} picture
+ * @param {number} strength of what is laid over it
+ */
+export function paintGround({ pen, wide, tall }, { original, grey }, strength) {
+  pen.clearRect(0, 0, wide, tall);
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(strength > 0 ? grey : original, 0, 0, wide, tall);
+}
+
+/**
+ * The opacity of a weight's colour, as in the figures of xfm.plots: none at 0, `strength` at the largest, in between
+ * in proportion, whatever the sign; none of what is not a number
  * @param {number} weight
  * @param {number} most
  * @param {number} strength in [0, 1]
  */
 export const opacityOf = (weight, most, strength) =>
-  Number.isFinite(weight) && most > 0 ? strength * clamp(weight / most, 0, 1) : 0;
+  Number.isFinite(weight) && most > 0 ? strength * Math.min(Math.abs(weight) / most, 1) : 0;
 
 /**
- * The edges of a patch of `grid` x `grid` on a surface
- * @param {number} patch
- * @param {number} grid
+ * @param {number} index
+ * @param {number} grid patches a side
  * @param {Surface} surface
- * @returns {[left: number, top: number, right: number, bottom: number]} whole CSS pixels, so that neighbours meet
+ * @returns {Patch} in whole pixels, so that neighbours meet
  */
-export function patchEdges(patch, grid, { wide, tall }) {
-  const [column, row] = [patch % grid, Math.floor(patch / grid)];
-  const edges = [(column * wide) / grid, (row * tall) / grid, ((column + 1) * wide) / grid, ((row + 1) * tall) / grid];
-  return /** @type {[number, number, number, number]} */ (edges.map(Math.round));
+export function patchBox(index, grid, { wide, tall }) {
+  const [column, row] = [index % grid, Math.floor(index / grid)];
+  const [left, right] = [column, column + 1].map((edge) => Math.round((edge * wide) / grid));
+  const [top, bottom] = [row, row + 1].map((edge) => Math.round((edge * tall) / grid));
+  return [left, top, right - left, bottom - top];
 }
 
 /**
@@ -38,9 +65,8 @@ export function patchEdges(patch, grid, { wide, tall }) {
  */
 export function paintWeights(surface, weights, { grid, most, strength, scale }) {
   for (let i = 0; i < weights.length; i++) {
-    const [left, top, right, bottom] = patchEdges(i, grid, surface);
     surface.pen.fillStyle = css(scale(weights[i] / most), opacityOf(weights[i], most, strength));
-    surface.pen.fillRect(left, top, right - left, bottom - top);
+    surface.pen.fillRect(...patchBox(i, grid, surface));
   }
 }
 
@@ -55,14 +81,13 @@ export const strengthSlider = (label, value, choose) =>
 
 /**
  * The bare picture, to compare with what is laid over it
- * @param {CanvasImageSource} picture
- * @param {number} width CSS pixels
- * @param {number} height
+ * @param {Picture} picture
  */
-export function thumbnail(picture, width, height) {
-  const surface = canvas(width, height, { role: "img", "aria-label": "the picture alone" });
+export function thumbnail({ original: { width, height }, original }) {
+  const scale = SMALL / Math.max(width, height, 1);
+  const surface = canvas(width * scale, height * scale, { role: "img", "aria-label": "the picture alone" });
   surface.pen.imageSmoothingEnabled = false;
-  surface.pen.drawImage(picture, 0, 0, width, height);
+  surface.pen.drawImage(original, 0, 0, surface.wide, surface.tall);
   return node("figure", { className: "xfm-thumbnail" }, surface, node("figcaption", {}, "the picture alone"));
 }
 

@@ -5,6 +5,7 @@ import { keysOf, node } from "./dom.js";
 import { frame } from "./frame.js";
 import { headDetail } from "./head_detail.js";
 import { headSheet } from "./head_sheet.js";
+import { strengthSlider } from "./overlay.js";
 import { pictureSender } from "./own_picture.js";
 import { modeCaption, sumCaption } from "./trace_captions.js";
 import { sidePanel } from "./trace_side.js";
@@ -83,7 +84,9 @@ function render({ model, el }) {
   );
   const whichHead = slider("head", { max: 1, step: 1 }, (i) => ui.set({ head: i, heads: "head" }));
   const whichLayer = slider("layer", { max: 1, step: 1 }, (i) => ui.set({ layer: i }));
-  const opacity = slider("opacity", { value: model.get("opacity"), step: 0.05 }, (share) => ui.set({ opacity: share }));
+  const opacity = strengthSlider("weights over the picture", model.get("opacity"), (share) =>
+    ui.set({ opacity: share }),
+  );
   const caption = node("p", { className: "xfm-soft xfm-mode" });
   ui.controls.append(whichMap.element, whichHeads.element, whichHead.element, whichLayer.element, opacity.element);
   const traceControls = payload().labels.length > 1 ? severalTraces() : null;

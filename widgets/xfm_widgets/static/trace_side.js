@@ -1,32 +1,28 @@
 // @ts-check
 // A side of TraceExplorer: the picture under its patches' weights, or the words in theirs.
-import { bitmap, canvas, greyscale, legend, outline, patchAt } from "./canvas.js";
+import { canvas, legend, outline, patchAt } from "./canvas.js";
 import { css, readableOn } from "./colour.js";
 import { arrowKeys, button } from "./controls.js";
 import { node, uniqueId } from "./dom.js";
 import { largest, uint8 } from "./numbers.js";
+import { paintGround, paintWeights, patchBox, pictureOf, thumbnail } from "./overlay.js";
 import { percent } from "./trace_state.js";
-import { thumbnail, veil } from "./veil.js";
 
 /** @import { PackedTrace, Side } from "./payloads.d.ts" */
 /** @import { Paint, TraceState } from "./trace_state.js" */
+/** @import { Picture } from "./overlay.js" */
 /** @typedef {{ title: string, kind: Side, weights: Float32Array | null, note: string }} SideContent */
 /** @typedef {{ choose: (kind: Side, index: number) => void, hover: (kind: Side, index: number) => void }} Acts */
 
 const PICTURE = 288; // CSS pixels
 
-/** @typedef {{ colours: HTMLCanvasElement, grey: HTMLCanvasElement }} Pictures */
-/** @type {WeakMap<PackedTrace, Pictures>} */
+/** @type {WeakMap<PackedTrace, Picture>} */
 const made = new WeakMap();
 /** @param {PackedTrace} of */
-function picturesOf(of) {
-  const rgb = uint8(of.image);
-  const pictures = made.get(of) ?? {
-    colours: bitmap(rgb, of.side, of.side),
-    grey: bitmap(greyscale(rgb), of.side, of.side),
-  };
-  made.set(of, pictures);
-  return pictures;
+function tracedPicture(of) {
+  const drawn = made.get(of) ?? pictureOf(uint8(of.image), of.side, of.side);
+  made.set(of, drawn);
+  return drawn;
 }
 
 /**
@@ -54,7 +50,7 @@ export function sidePanel(state, { choose, hover }) {
     { className: "xfm-panel xfm-attention-side" },
     ...[title, note, words, picture, value, whole, scale],
   );
-  /** @type {HTMLCanvasElement | null} */
+  /** @type {Picture | null} */
   let pictured = null; // what the thumbnail is of
   /** @type {string[] | null} */
   let listed = null; // the pieces whose elements are there
@@ -117,22 +113,17 @@ export function sidePanel(state, { choose, hover }) {
   }
   /**
    * @param {Float32Array | null} own
-   * @param {Paint} paint
    * @param {number} most
    */
-  function drawPatches(own, paint, most) {
+  function drawPatches(own, most) {
     const { grid, boxes, side } = trace();
-    const step = PICTURE / grid;
     const brush = image.pen;
-    brush.imageSmoothingEnabled = false;
-    const { grey, colours } = picturesOf(trace());
-    brush.drawImage(grey, 0, 0, PICTURE, PICTURE);
-    if (pictured !== colours) small.replaceChildren(thumbnail(colours));
-    pictured = colours;
-    for (let i = 0; own && i < grid * grid; i++) {
-      brush.fillStyle = css(paint(own[i + 1]), veil(own[i + 1] / (most || 1), state.opacity()));
-      brush.fillRect((i % grid) * step, Math.floor(i / grid) * step, step, step);
-    }
+    const traced = tracedPicture(trace());
+    const strength = own ? state.opacity() : 0;
+    paintGround(image, traced, strength);
+    if (pictured !== traced) small.replaceChildren(thumbnail(traced));
+    pictured = traced;
+    if (own) paintWeights(image, own.subarray(1), { grid, most, strength, scale: state.scale() });
     for (const { box, pieces } of boxes) {
       if (!pieces.includes(current("words"))) continue;
       const [x, y, w, h] = box.map((v) => (v * PICTURE) / side);
@@ -146,11 +137,11 @@ export function sidePanel(state, { choose, hover }) {
       );
     }
     const at = current("patches") - 1;
-    const [x, y] = [(at % grid) * step + 1, Math.floor(at / grid) * step + 1];
+    const [x, y, width, height] = patchBox(at, grid, image);
     if (at >= 0)
       outline(
         brush,
-        [x, y, step - 2, step - 2],
+        [x + 1, y + 1, width - 2, height - 2],
         [
           ["#000", 5],
           ["#ff9e4a", 3],
@@ -171,7 +162,7 @@ export function sidePanel(state, { choose, hover }) {
     words.style.display = kind === "words" ? "" : "none";
     picture.style.display = whole.style.display = value.style.display = kind === "patches" ? "" : "none";
     if (kind === "words") drawWords(own, paint);
-    else drawPatches(own, paint, most);
+    else drawPatches(own, most);
     const at = own ? pointed(state, kind, own) : "";
     value.textContent = at;
     const label = at ? `${heading}; ${at}` : heading;

@@ -111,6 +111,7 @@ export function traceState(model) {
     current,
     tokenName,
     weights,
+    scale: () => (isSigned() ? diverging : sequential),
     painting,
     opacity: () => model.get("opacity"),
     sort: () => model.get("sort"),
