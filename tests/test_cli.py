@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from xfm import recipes
-from xfm.cli import Evaluate, Pretrain, Preview, Runs, main, parse
+from xfm.cli import main, parse
+from xfm.cli.data import Preview
+from xfm.cli.results import Evaluate, Runs
+from xfm.cli.training import Pretrain
 from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]

@@ -7,7 +7,8 @@ import pytest
 from photographs import captions, photographs, table
 
 from xfm import pretrain, recipes
-from xfm.cli import Pretrain, main, parse
+from xfm.cli import main, parse
+from xfm.cli.training import Pretrain
 from xfm.config import ConfigError
 from xfm.data import dataset, sizing
 from xfm.data.own import FileSource

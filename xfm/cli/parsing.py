@@ -1,0 +1,115 @@
+"""Which command a list of arguments is, with the recipe that it names as the defaults of its options."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from .. import recipes
+from ..config import RunConfig
+from ..data.own import EMBEDDED
+from ..data.readers import READERS
+from ..data.sizing import own
+from ..downstream.config import recipe as finetuning
+from ..downstream.tasks import TASKS
+from ..lab import CHECKPOINTS, checkpoints
+from ..objectives import OBJECTIVES
+from .data import DataCheck, Preview
+from .files import ExportCheckpoint, ImportCheckpoint
+from .results import Evaluate, Runs, Study
+from .training import Finetune, Pretrain
+
+__all__ = ["parse"]
+
+Command = Pretrain | Finetune | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint
+COMMANDS = {
+    "study": Study,
+    "evaluate": Evaluate,
+    "runs": Runs,
+    "data preview": Preview,
+    "data check": DataCheck,
+    "import-checkpoint": ImportCheckpoint,
+    "export-checkpoint": ExportCheckpoint,
+}
+USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
+       xfm pretrain own --data PATH...
+       xfm finetune TASK RUN_FOLDER [--controls --train.steps 600 ...]
+       xfm study NAME|FOLDER|SPEC [--workers 2]
+       xfm evaluate RUN_FOLDER
+       xfm runs [ROOT] [--verify]
+       xfm data preview [RECIPE] [--out FILE]
+       xfm data check PATH... [--out FILE]
+       xfm import-checkpoint FILE --tokenizer DIR --out RUN
+       xfm export-checkpoint RUN --out FILE
+
+Each explains itself with --help. Recipes: {recipes}. Changes: {changes}. Tasks: {tasks}."""
+
+
+def parse(argv: list[str]) -> Command:
+    """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
+    if argv[:2] == ["pretrain", "own"]:
+        paths, rest = _own_data(argv[2:])
+        sized = own(paths)
+        print(f"own: {sized.picked}\n{sized.expect}")
+        default = Pretrain("own", _with_losses(sized.config, rest))
+        return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=default)
+    if argv[:1] == ["pretrain"]:
+        recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
+        default = Pretrain(recipe, _with_losses(recipes.get(recipe), argv))
+        return tyro.cli(Pretrain, prog="xfm pretrain", args=argv[1:] if len(argv) > 1 else [recipe], default=default)
+    if argv[:1] == ["finetune"]:
+        return _finetune(argv[1:])
+    for name, command in COMMANDS.items():
+        words = name.split()
+        if argv[: len(words)] == words:
+            return tyro.cli(command, prog=f"xfm {name}", args=argv[len(words) :])
+    names = {"recipes": recipes.RECIPES, "changes": recipes.changes(), "tasks": TASKS}
+    usage = USAGE.format(**{what: ", ".join(each) for what, each in names.items()})
+    if argv in (["-h"], ["--help"]):
+        print(usage)
+        sys.exit(0)
+    sys.exit(usage)
+
+
+def _finetune(argv: list[str]) -> Finetune:
+    """The task and the run are words; the recipe for both is the default of the options."""
+    named = [*(word for word in argv[:2] if not word.startswith("-"))]
+    if len(named) < 2 and not {"-h", "--help"} & {*argv}:
+        sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
+    task, folder = [*named, *(next(iter(TASKS)), "demo")[len(named) :]]
+    path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
+    default = Finetune(finetuning(task, path))
+    return tyro.cli(Finetune, prog="xfm finetune TASK RUN_FOLDER", args=argv[len(named) :], default=default)
+
+
+def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The words behind --data up to the next option, and the rest. Paths become absolute, so that the run is found from
+    anywhere."""
+    if "--data" not in argv:
+        return [], argv
+    start = argv.index("--data")
+    end = next((i for i in range(start + 1, len(argv)) if argv[i].startswith("--")), len(argv))
+    return [_absolute(spec) for spec in argv[start + 1 : end]], argv[:start] + argv[end:]
+
+
+def _absolute(spec: str) -> str:
+    form, colon, path = spec.partition(":")
+    if spec in EMBEDDED:
+        return spec
+    return f"{form}:{Path(path).absolute()}" if colon and form in READERS else str(Path(spec).absolute())
+
+
+def _with_losses(config: RunConfig, argv: list[str]) -> RunConfig:
+    """The config with an entry, switched off, for each further loss that the options name: they set its fields."""
+    options = [option.replace("text-gradient", "text_gradient") for option in argv]
+    groups = {"objectives.{}.weight": config.objectives, "flow.text_gradient.{}": config.flow.text_gradient}
+    fields = [
+        field.format(loss)
+        for field, known in groups.items()
+        for loss in OBJECTIVES
+        if loss not in known
+        and any(option.startswith(f"--{field.format(loss).removesuffix('weight')}") for option in options)
+    ]
+    return config.replace(dict.fromkeys(fields, 0.0))

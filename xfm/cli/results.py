@@ -1,0 +1,107 @@
+"""What has been learnt: `xfm evaluate`, `xfm study`, `xfm runs`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from ..config import ConfigError, RunConfig
+from ..text import printable
+from .said import ROOT, print_results
+
+__all__ = ["Evaluate", "Runs", "Study"]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Print what a finished run has learnt: every number with n, baseline, upper bound and a 95 % interval."""
+
+    run_folder: tyro.conf.Positional[Path]
+    tasks: tuple[str, ...] = ("all",)
+    """Some of them: language, vision, vision-language, or retrieval, grounding, ...; then nothing is written."""
+    again: bool = False
+    """Measure again, where evaluation.json is there already."""
+    fetch: bool = False
+    """Fetch the run's remote shards from the address that its config names."""
+
+    def run(self) -> None:
+        from ..data.web import allow
+        from ..evaluation import evaluate_run
+        from ..train import Run
+
+        if self.fetch:
+            allow(Run.open(self.run_folder).config.data.sources)
+        print_results(evaluate_run(self.run_folder, self.tasks, self.again, progress=True))
+
+
+@dataclass(frozen=True)
+class Study:
+    """Run an ablation study, or what is missing of it; print its effects, leave its figures, tables and report."""
+
+    what: tyro.conf.Positional[str]
+    """Its name under --root, its folder, or its spec.json (`xfm.study.Study(...)` writes one)."""
+    workers: int = 1
+    """Processes that train at the same time, one thread each; 0 trains nothing and draws what is there anew."""
+    root: Path = Path("studies")
+    """Where studies lie: spec.json and results.csv of each."""
+    runs: Path = ROOT
+    """Where run folders lie."""
+
+    def run(self) -> None:
+        from ..study import command
+
+        command(self.what, self.workers, self.root, self.runs)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """List the runs: how far they are, and where; of one that cannot be opened, why."""
+
+    root: tyro.conf.Positional[Path] = ROOT
+    compare: bool = False
+    """Put what the finished ones have learnt side by side (where they are evaluated; `xfm evaluate RUN_FOLDER`)."""
+    verify: bool = False
+    """Read every file and compare it with the run's manifest.json; exit status 1 where one is damaged."""
+
+    def run(self) -> None:
+        from ..evaluation import Result, compare_results, evaluate_run
+        from ..study.naming import readable
+        from ..train import Run
+
+        folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
+        if not folders:
+            print(f"no runs under {printable(self.root)}; `xfm pretrain demo` makes one")
+        broken, evaluated, configs = 0, dict[str, list[Result]](), dict[str, RunConfig]()
+        for folder in folders:
+            try:
+                said = self.state(folder)
+                if self.compare and (folder / "evaluation.json").exists():
+                    name = printable(folder.relative_to(self.root))
+                    evaluated[name], configs[name] = evaluate_run(folder), Run.open(folder).config
+            except (RuntimeError, ConfigError, OSError) as error:
+                said, broken = f"broken: {error}", broken + 1
+            print(f"{printable(folder)}  {printable(said)}")
+        if evaluated:
+            names = readable(configs)
+            print("\n" + compare_results({names[folder]: results for folder, results in evaluated.items()}))
+        if broken and self.verify:
+            sys.exit(f"xfm: {broken} of {len(folders)} runs are damaged")
+
+    def state(self, folder: Path) -> str:
+        """RunError for a run that cannot be opened or, where it is to be verified, has a damaged file."""
+        from ..train import Run
+        from ..train.left_out import said_of
+        from ..train.manifest import damaged
+
+        run = Run.open(folder)
+        if self.verify and (found := damaged(folder)):
+            raise found[0]
+        records = run.metrics()
+        done = "done" if run.done else f"{len(records)} of {run.config.train.steps} steps"
+        loss = records[-1].get("loss") if records else None
+        skipped = f"; {said}" if (said := said_of(records)) else ""
+        whole = "; every file is whole" if self.verify else ""
+        return done + (f"  loss {loss:.3f}" if isinstance(loss, int | float) else "") + skipped + whole

@@ -1,0 +1,132 @@
+"""Everything a run depends on, to JSON and back, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config_utils import Table, build, changed, positive, require, to_tree, typed, unknown_field
+from ..text import parse_json
+from .data import STREAMS, DataConfig
+from .encoders import ModelConfig
+from .losses import PAPER, FlowConfig, ObjectiveConfig
+from .training import TrainConfig
+
+__all__ = ["LATER", "RunConfig", "from_dict", "from_json"]
+
+NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
+# Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
+LATER = {
+    "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles"),
+    "train": ("shards", "accumulate"),
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run depends on. `name` is recipe[+ablation...]; the folder is `runs/<name>/seed<seed>`."""
+
+    name: str = "base"
+    seed: int = 0
+    # "" from scratch, "stage1" (trained at need, cached), a run folder, or others' encoders (docs/published-model.md):
+    init_from: str = ""  # "roberta:DIR", "bert:DIR", "beit:FILE", "roberta:DIR,beit:FILE"
+    stage1_steps: int = 300
+    model: ModelConfig = field(default_factory=ModelConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    # the model's losses by name, each with its head; one that is not here is no part of the model
+    objectives: Mapping[str, ObjectiveConfig] = field(
+        default_factory=lambda: Table({name: ObjectiveConfig() for name in PAPER})
+    )
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        typed(self, "")
+        positive(self, "", "stage1_steps")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "in [0, 2**63)")
+        require(
+            _names_folder(self.name),
+            "name",
+            self.name,
+            f"the name of a folder in printable characters, at most {NAME} bytes, without / and \\, and without a dot "
+            "or a space at an end (where the terminal's characters are not understood, set PYTHONUTF8=1)",
+        )
+        for name, objective in self.objectives.items():
+            typed(objective, f"objectives.{name}.")
+            require(objective.weight >= 0, f"objectives.{name}.weight", objective.weight, "0 (off) or positive")
+            require(0 <= objective.start < 1, f"objectives.{name}.start", objective.start, "in [0, 1)")
+        if unknown := [loss for loss in self.flow.text_gradient if loss not in (*self.objectives, *PAPER)]:
+            raise unknown_field(f"flow.text_gradient.{unknown[0]}", self.objectives)
+        frozen_target = self.flow.mim_target == "frozen" and self.weight("mim") > 0
+        require(
+            not frozen_target or bool(self.init_from),
+            "flow.mim_target",
+            "frozen",
+            "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
+            "no_guidance), or set init_from to 'stage1' or a run folder",
+        )
+        for stream in STREAMS:
+            size = getattr(self.data, stream if stream != "regions" else "region_images")
+            for name, part in (("shards", "a shard"), ("accumulate", "a part")):
+                parts = getattr(self.train, name)
+                allowed = f"at most {max(1, size // 2)}: two of the {size} {stream} {part}, or more"
+                require(size == 0 or size >= 2 * parts or parts == 1, f"train.{name}", parts, allowed)
+        mask, patches = self.data.mask.image_patches, self.model.vision.patches
+        require(0 < mask < patches, "data.mask.image_patches", mask, f"between 1 and {patches - 1} (patches - 1)")
+        longest = max(self.data.caption_tokens, self.data.text_tokens) + 2
+        require(
+            longest <= self.model.text.positions,
+            "model.text.positions",
+            self.model.text.positions,
+            f"at least {longest} (longest text + 2)",
+        )
+
+    def replace(self, changes: Mapping[str, Any]) -> RunConfig:
+        """A config with dotted fields changed: `replace({"train.steps": 500, "flow.text_gradient.itm": 1.0})`.
+
+        Raises ConfigError for an unknown field (naming the nearest) and for a value of the wrong type or range.
+        """
+        new = {"objectives": to_tree(ObjectiveConfig(weight=0.0)), "flow.text_gradient": 0.0}
+        return from_dict(changed(self.to_dict(), changes, new))
+
+    def weight(self, objective: str) -> float:
+        """The weight of a loss; 0 where the model does not have it."""
+        return self.objectives[objective].weight if objective in self.objectives else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return to_tree(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
+        tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
+        del tree["name"], tree["data"]["workers"]
+        defaults = {"data": to_tree(DataConfig()), "train": to_tree(TrainConfig())}
+        for group, fields in LATER.items():
+            for later in fields:
+                if tree[group][later] == defaults[group][later]:
+                    del tree[group][later]
+        for same in ("save_every", "validate_every", "probe_every", "keep", "checkpoint_activations", "strategy"):
+            del tree["train"][same]
+        return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def _names_folder(name: str) -> bool:
+    fits = name == name.strip(". ") and name.isprintable() and not {*"/\\"} & {*name}
+    return 0 < len(name) <= NAME and fits and len(name.encode()) <= NAME
+
+
+def from_dict(tree: Mapping[str, Any]) -> RunConfig:
+    """The RunConfig of a nested dict (what `to_dict` made); every field must be known and of its type."""
+    return build(RunConfig, tree)
+
+
+def from_json(text: str) -> RunConfig:
+    """Raises ConfigError, or another ValueError for what is no JSON."""
+    return from_dict(parse_json(text))

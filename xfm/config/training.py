@@ -1,0 +1,63 @@
+"""Optimizer, schedule, precision, processes, and what is saved when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..config_utils import positive, require, typed
+
+__all__ = ["TrainConfig"]
+
+Precision = Literal["auto", "fp32", "bf16", "native"]
+Strategy = Literal["ddp", "fsdp"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimizer, schedule, precision, and what is saved and measured when. AdamW's defaults are the paper's."""
+
+    steps: int = 1000
+    lr: float = 1e-4
+    head_lr_scale: float = 2.0  # of the new heads and the temperature
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-8
+    warmup: int = 100  # steps
+    schedule: Literal["linear", "cosine"] = "linear"
+    clip: float = 1.0  # largest global gradient norm
+    precision: Precision = "auto"  # auto: bf16 autocast on CUDA, fp32 elsewhere; native: bf16 on such a CPU as well
+    compile: bool = False  # the encoders, on a GPU; a CPU gains nothing by it
+    threads: int = 0  # torch's CPU threads (0: torch's own choice), in each shard
+    shards: int = 1  # parts of a batch on a CPU, a thread each; ITC contrasts over all, ITM draws from its own
+    accumulate: int = 1  # parts of a batch one after the other, for want of memory; ITC and ITM contrast within each
+    checkpoint_activations: bool = False  # layers keep their inputs alone, and are computed again for the backward pass
+    strategy: Strategy = "ddp"  # of several processes: each has all (ddp), or its share of weights and moments (fsdp)
+    save_every: int = 200  # steps
+    validate_every: int = 200  # steps (0: never)
+    probe_every: int = 0  # steps (0: never): what the objectives do to the encoders, into probes.jsonl
+    keep: int = 0  # steps (0: never): a copy of the weights alone stays in the run's folder, for views through a run
+
+    def __post_init__(self) -> None:
+        typed(self, "train.")
+        positive(self, "train.", "steps", "lr", "eps", "clip", "save_every", "shards", "accumulate")
+        positive(
+            self,
+            "train.",
+            "head_lr_scale",
+            "weight_decay",
+            "warmup",
+            "threads",
+            "validate_every",
+            "probe_every",
+            "keep",
+            zero=True,
+        )
+        for name in ("beta1", "beta2"):
+            require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "in [0, 1)")
+        for name, off in (("accumulate", 1), ("checkpoint_activations", False)):
+            alone = self.shards == 1 or getattr(self, name) == off
+            require(alone, "train.shards", self.shards, f"1 with train.{name} (shards are threads, for speed on a CPU)")
+        seen = self.strategy == "ddp" or not self.probe_every
+        require(seen, "train.probe_every", self.probe_every, "0 with train.strategy fsdp: no process has all weights")
