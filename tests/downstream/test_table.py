@@ -80,9 +80,9 @@ def test_a_study_measures_fine_tuned_tasks_of_specialists_too(small: None, tmp_p
 
 
 def test_what_a_study_cannot_fine_tune_is_refused() -> None:
-    with pytest.raises(ConfigError, match="finetune.*'vqo'.*vqa"):
+    with pytest.raises(ConfigError, match=r"finetune.*'vqo'.*vqa"):
         Spec("s", "smoke", {"xfm": {}}, (0,), tasks=("finetune:vqo",))
-    with pytest.raises(ConfigError, match="specialist.*'bert'"):
+    with pytest.raises(ConfigError, match=r"specialist.*'bert'"):
         Spec("s", "smoke", {"xfm": {"specialist": "bert"}}, (0,))
 
 
