@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from ..config import ConfigError, RunConfig
+from ..lab import CHECKPOINTS
 from ..text import printable
 from .said import ROOT, print_results
+
+if TYPE_CHECKING:
+    from ..train import Run
 
 __all__ = ["Evaluate", "Runs", "Study"]
 
@@ -21,7 +26,9 @@ class Evaluate:
 
     run_folder: tyro.conf.Positional[Path]
     tasks: tuple[str, ...] = ("all",)
-    """Some of them: language, vision, vision-language, or retrieval, grounding, ...; then nothing is written."""
+    """Some of them: language, vision, vision-language, or retrieval, grounding, ...; then nothing is written.
+    "downstream": fine-tuned on every task of the embedded data, a run of its own each, beside the same without
+    pre-training, laid out as the paper's main table."""
     again: bool = False
     """Measure again, where evaluation.json is there already."""
     fetch: bool = False
@@ -34,7 +41,20 @@ class Evaluate:
 
         if self.fetch:
             allow(Run.open(self.run_folder).config.data.sources)
+        if self.tasks == ("downstream",):
+            return self._fine_tune(Run.open(self.run_folder))
         print_results(evaluate_run(self.run_folder, self.tasks, self.again, progress=True))
+
+    def _fine_tune(self, run: Run) -> None:
+        """The run that the paper's table has in a line."""
+        from ..downstream.table import EMBEDDED, finetuned, table
+        from ..evaluation import format_lines
+
+        root = ROOT if self.run_folder.parent.parent == CHECKPOINTS.parent else self.run_folder.parent.parent
+        kinds = {"pretrained": False, "no pre-training": True}
+        rows = {name: finetuned(run, EMBEDDED, root, scratch, progress=True) for name, scratch in kinds.items()}
+        print(format_lines([result for results in rows.values() for result in results]))
+        print(f"\n{table(rows)}")
 
 
 @dataclass(frozen=True)
