@@ -96,8 +96,8 @@ class TextConfig:
 class ModelConfig:
     """The three encoders and the contrastive space. The defaults are the paper's `base`.
 
-    `cross_attention` is the fusion encoder's from text to pictures, and of no other attention: what it asks is how words
-    and patches are best aligned, and only there one modality looks at the other.
+    `cross_attention` is the function of the fusion encoder's attention from text to pictures, and of no other: it is
+    there to ask how words and patches are best aligned, and nowhere else one modality looks at the other.
     """
 
     vision: VisionConfig = VisionConfig()

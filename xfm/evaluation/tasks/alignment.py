@@ -18,8 +18,8 @@ QUERIES = ("<s>", "words")  # what attends: the token that BBP reads its box fro
 
 def score(context: EvalContext) -> list[Result]:
     """Attention mass and pointing game of phrases, over all and over those of pictures with several objects: the share
-    of the cross-attention, mean over layers and heads, that is on the true box (patches by the part of them that the box
-    covers; the pooled token is in no box); and how much of the patch with most of it is in the box.
+    of the cross-attention, mean over layers and heads, that is on the true box (of a patch as much as the box covers of
+    it; the pooled token is in no box); and how much of the patch with most of it is in the box.
 
     The baseline is attention that is equal everywhere. Control condition: the box of another object of the picture,
     which attention to whatever is drawn hits as often. Phrases of one picture are resampled together. No results where
