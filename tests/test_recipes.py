@@ -22,6 +22,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
     **{name: {"model.cross_attention": name} for name in ("dot", "general", "additive", "cosine")},
     "stage1": {"init_from": "stage1"},
+    "text_stage1": {"init_from": "stage1:text"},
 }
 
 
@@ -39,7 +40,8 @@ def changed(before: str, after: str) -> dict[str, Any]:
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("ablation", FIELDS)
 def test_an_ablation_changes_its_fields_and_no_other(recipe: str, ablation: str) -> None:
-    start = f"{recipe}+stage1" if ablation in ("no_guidance", "neither") else recipe
+    warm = ablation in ("no_guidance", "neither") or recipes.get(recipe).init_from == FIELDS[ablation].get("init_from")
+    start = f"{recipe}+stage1" if warm else recipe
     as_it_was = leaves(recipes.get(start).to_dict())  # a field may have the ablation's value already
     fields = {name: value for name, value in FIELDS[ablation].items() if as_it_was[name] != value}
     assert changed(start, f"{start}+{ablation}") == {"name": f"{start}+{ablation}"} | fields and fields
@@ -68,7 +70,8 @@ def test_a_recipe_is_the_paper_in_what_it_is_about(recipe: str) -> None:
     config = recipes.get(recipe)
     assert config.name == recipe and from_json(config.to_json()) == config
     assert dict(config.flow.text_gradient) == {"itc": 1, "itm": 0, "imlm": 0, "bbp": 0}
-    assert config.flow.mim_target == "self" and config.init_from == ""
+    assert config.flow.mim_target == "self"
+    assert config.init_from == ("stage1:text" if recipe == "pretrained" else "")
     assert set(weights_at(config, config.train.steps - 1)) == set(OBJECTIVES)
     assert min(config.data.pairs, config.data.regions, config.data.images, config.data.texts) > 0
     assert config.fingerprint == recipes.get(recipe).fingerprint
@@ -131,15 +134,17 @@ def test_notebooks_have_one_knob(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_warm_start_trains_each_encoder_alone_and_is_shared_by_the_variants(recipe: str) -> None:
-    start = recipes.stage1(recipes.get(recipe))
+    start = recipes.stage1(recipes.get(f"{recipe}+stage1"))
     assert set(weights_at(start, 0)) == {"mlm", "mim"} and start.flow.mim_target == "pixels"
     assert (start.data.pairs, start.data.regions) == (0, 0) and start.data.images and start.data.texts
     assert start.init_from == "" and start.train.steps == start.stage1_steps
     assert start.model == recipes.get(recipe).model and start.name == f"{recipe}.stage1-{start.fingerprint}"
-    for ablation in FIELDS:
+    for ablation in FIELDS.keys() - {"text_stage1"}:
         variant = recipes.get(f"{recipe}+stage1+{ablation}")
         assert recipes.stage1(variant) == start, ablation
-    other = recipes.stage1(recipes.get(recipe).replace({"seed": 1}))
+    alone = recipes.stage1(recipes.get(f"{recipe}+text_stage1"))
+    assert set(weights_at(alone, 0)) == {"mlm"} and alone.data.texts and not alone.data.images
+    other = recipes.stage1(recipes.get(f"{recipe}+stage1").replace({"seed": 1}))
     assert other.fingerprint != start.fingerprint
 
 

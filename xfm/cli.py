@@ -119,7 +119,8 @@ class Finetune:
 
     def run(self) -> None:
         from .downstream.config import controls
-        from .downstream.finetune import TaskRun, train_to_end
+        from .downstream.finetune import train_to_end
+        from .downstream.task_run import TaskRun
         from .evaluation import format_lines
 
         results = []
