@@ -73,8 +73,9 @@ class Cosine(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor) -> Tensor:
         free = widen(self.log_temperature)
-        low, high = map(math.log, self.RANGE)
-        temperature = (free + (free.clamp(low, high) - free).detach()).exp()[:, None, None]
+        with torch.no_grad():
+            back = free.clamp(*map(math.log, self.RANGE)) - free
+        temperature = (free + back).exp()[:, None, None]
         return F.normalize(widen(q), dim=-1) @ F.normalize(widen(k), dim=-1).mT / temperature
 
 
