@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..config_utils import positive, require, typed
 
-__all__ = ["ModelConfig", "TextConfig", "VisionConfig"]
+__all__ = ["AttentionFunction", "ModelConfig", "TextConfig", "VisionConfig"]
+
+# What compares queries with keys, see model.attention_functions
+AttentionFunction = Literal["scaled_dot", "dot", "general", "additive", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,16 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The three encoders and the contrastive space. The defaults are the paper's `base`."""
+    """The three encoders and the contrastive space. The defaults are the paper's `base`.
+
+    `cross_attention` is the function of the fusion encoder's attention from text to pictures, and of no other: it is
+    there to ask how words and patches are best aligned, and nowhere else one modality looks at the other.
+    """
 
     vision: VisionConfig = VisionConfig()
     text: TextConfig = TextConfig()
     fusion_depth: int = 12
+    cross_attention: AttentionFunction = "scaled_dot"
     embed_dim: int = 256  # of the contrastive space
     temperature: float = 0.07  # start of the learnt temperature
     init_std: float = 0.02  # of the encoders' weights; .02 * sqrt(768 / width) where training starts from scratch

@@ -20,6 +20,7 @@ __all__ = ["LATER", "RunConfig", "from_dict", "from_json"]
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
 # Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
 LATER = {
+    "model": ("cross_attention",),
     "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles"),
     "train": ("shards", "accumulate"),
 }
@@ -113,7 +114,7 @@ class RunConfig:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"]
-        defaults = {"data": to_tree(DataConfig()), "train": to_tree(TrainConfig())}
+        defaults = {"model": to_tree(ModelConfig()), "data": to_tree(DataConfig()), "train": to_tree(TrainConfig())}
         for group, fields in LATER.items():
             for later in fields:
                 if tree[group][later] == defaults[group][later]:
