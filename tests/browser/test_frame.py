@@ -55,6 +55,9 @@ WRONG = """() => {
       wrong.add(`beyond the view: ${e.outerHTML.slice(0, 90)}`);
   }
   if (root.scrollWidth > root.clientWidth + 1) wrong.add('the view scrolls');
+  for (const e of root.querySelectorAll('.xfm-flow, svg, canvas'))
+    if (innerWidth >= 390 && seen(e) && e.parentElement.scrollWidth > e.parentElement.clientWidth + 1)
+      wrong.add(`a picture scrolls sideways: ${e.outerHTML.slice(0, 90)}`);
   if (root.getBoundingClientRect().width < 0.95 * innerWidth) wrong.add('the view does not fill the page');
   return [...wrong];
 }"""
