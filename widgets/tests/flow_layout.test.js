@@ -39,7 +39,10 @@ test("the paper's six losses stand in the paper's picture", () => {
 });
 
 test("a seventh loss has its place and its strands, of whichever kind it is", () => {
-  for (const [kind, isNarrow] of Object.keys(ENCODERS).flatMap((one) => [[one, false], [one, true]])) {
+  for (const [kind, isNarrow] of Object.keys(ENCODERS).flatMap((one) => [
+    [one, false],
+    [one, true],
+  ])) {
     const layout = flowLayout([...PAPER, loss("new", kind)], isNarrow);
     check(layout);
     const placed = layout.losses.at(-1);
@@ -52,7 +55,12 @@ test("any number of each kind lies apart", () => {
   const many = Object.keys(ENCODERS).flatMap((kind) => [1, 2, 3, 4].map((i) => loss(`${kind[0]}${i}`, kind)));
   for (const isNarrow of [false, true]) {
     check(flowLayout(many, isNarrow));
-    check(flowLayout(Array.from({ length: 12 }, (_, i) => loss(`f${i}`, "fusion")), isNarrow));
+    check(
+      flowLayout(
+        Array.from({ length: 12 }, (_, i) => loss(`f${i}`, "fusion")),
+        isNarrow,
+      ),
+    );
     check(flowLayout([], isNarrow));
   }
 });

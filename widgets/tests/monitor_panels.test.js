@@ -53,13 +53,19 @@ test("each of the losses has a level, and says whether it has left it", () => {
     assert.match(noteOn([of(level.value)], { key, group: "losses" }), /^(constant|chance) [\d.]+.*nothing yet$/, key);
     assert.doesNotMatch(noteOn([of(0.8 * level.value)], { key, group: "losses" }), /nothing yet/, key);
   }
-  assert.equal(noteOn([{ curves: {}, joins: {}, levels: LOSSES }], { key: "texts/mlm", group: "losses" }), "constant 6.87 (unigram)");
+  assert.equal(
+    noteOn([{ curves: {}, joins: {}, levels: LOSSES }], { key: "texts/mlm", group: "losses" }),
+    "constant 6.87 (unigram)",
+  );
 });
 
 test("MIM's level moves with its target", () => {
   const key = "images/mim";
   const of = (loss) => ({ curves: { [key]: flat(loss), "images/mim/constant": flat(0.5) }, joins: {}, levels: {} });
-  assert.equal(noteOn([of(0.5)], { key, group: "losses" }), "constant 0.5 (the batch's mean) · this loss has learnt nothing yet");
+  assert.equal(
+    noteOn([of(0.5)], { key, group: "losses" }),
+    "constant 0.5 (the batch's mean) · this loss has learnt nothing yet",
+  );
   assert.equal(noteOn([of(0.3)], { key, group: "losses" }), "constant 0.5 (the batch's mean)");
   assert.equal(noteOn([{ ...of(0.5), curves: { [key]: flat(0.5) } }], { key, group: "losses" }), "", "an older run");
 });
