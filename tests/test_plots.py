@@ -131,6 +131,22 @@ def test_curves_with_the_config_show_chance_curriculum_and_what_will_join() -> N
     assert "chance" not in said(plots.learning_curves(records(), config.replace({"name": "another"})))
 
 
+def test_curves_show_what_constant_predictions_reach_where_the_records_tell_it() -> None:
+    rows = records()
+    rows[0]["levels"] = {"texts/mlm": {"value": 2.5, "name": "unigram"}}
+    for row in rows:
+        row |= {"images/mim": 0.3, "images/mim/constant": 0.5}
+    figure = plots.learning_curves(rows)
+    panels = {axes.get_title(loc="left").split()[0]: axes for axes in figure.axes}
+    assert "unigram" in [t.get_text() for t in panels["MLM"].texts] and 2.5 in panels["MLM"].lines[-1].get_ydata()
+    assert "constant" in [t.get_text() for t in panels["MIM"].texts]
+    assert panels["MIM"].lines[-1].get_ydata() == pytest.approx([0.5] * len(rows))
+    low, high = panels["MIM"].get_ylim()
+    assert low < 0.3 < 0.5 < high
+    assert_tidy(figure)
+    assert "unigram" not in said(plots.learning_curves(records()))
+
+
 def test_accuracies_are_curves_too() -> None:
     figure = plots.learning_curves(records(), CONFIG, "accuracy")
     assert [axes.get_title(loc="left").split()[0] for axes in figure.axes] == ["ITC", "BBP"], "MIM reports none"

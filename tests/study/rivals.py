@@ -16,7 +16,9 @@ SPECS = ({"seeds": [0, 1]}, {"seeds": [0, 1], "variants": {"xfm": {"train.lr": 1
 
 
 def outcome(config: str, *_: Any) -> Outcome:
-    return Outcome([Measured("language", "m", 1.0, 5, Metric("lower", "nats", 9.0, "untrained"))], 1.0, [{"step": 0}])
+    return Outcome(
+        [Measured("language", "m", 1.0, 5, Metric("lower", "nats", 9.0, "untrained"))], 1.0, [{"step": 0}], []
+    )
 
 
 def rival(root: Path, which: int, tries: int, together: Any, verdicts: Any) -> None:

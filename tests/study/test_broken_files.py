@@ -29,6 +29,7 @@ WRONG = ["x", "", 1.5, -1, True, None, [], {}, [[1]], [None], ["x", 1], {"a": 1}
          {"xfm": {"train.lr": None}}, {"xfm": {"train.lr": [1]}}, {"xfm": {"train": 1}}, {"xfm": {"train.lr": {}}},
          {"xfm": {LONG: 1}}, {LONG: {}}, {"xfm": {"train.steps": LONG}}, {"xfm": {"": 1}}, {"xfm": {".": 1}},
          {"xfm": {"seed": 2**62, "name": "\n"}}, {"a\rb": {}}, {"value": {}}, [2**63], [0, 0], [0.0]]  # fmt: skip
+FILES = ["spec.json", "results.csv", "baselines.json", "failed.json", "probes.jsonl", "curves.jsonl"]
 FIELDS = ["name", "recipe", "variants", "seeds", "changes", "primary", "tasks", "confirmatory", "explored"]
 
 
@@ -58,6 +59,7 @@ def used(study) -> None:
     loaded.missing()
     loaded.effects()
     loaded.probes()
+    loaded.curves()
     loaded.figure("probes")
     require_fresh(Spec("t", "smoke", {"xfm": {}}, (9,), explored=("s",)), study.folder.parent)
 
@@ -112,7 +114,9 @@ def test_bytes_that_are_no_text(study):
         (study.folder / name).write_bytes(content or b"[]")
 
 
-@pytest.mark.parametrize("name", ["spec.json", "results.csv", "baselines.json", "failed.json", "probes.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["spec.json", "results.csv", "baselines.json", "failed.json", "probes.jsonl", "curves.jsonl"]
+)
 @pytest.mark.parametrize("kind", ["a folder", "a loop of links"])
 def test_a_file_that_cannot_be_read_is_named(study, name, kind):
     path = study.folder / name
@@ -127,7 +131,9 @@ def test_a_file_that_cannot_be_read_is_named(study, name, kind):
         path.rmdir() if kind == "a folder" else path.unlink()
 
 
-@pytest.mark.parametrize("name", ["results.csv", "failed.json", "probes.jsonl", "baselines.json", "spec.json"])
+@pytest.mark.parametrize(
+    "name", ["results.csv", "failed.json", "probes.jsonl", "curves.jsonl", "baselines.json", "spec.json"]
+)
 def test_what_cannot_be_written_is_named(tmp_path, name):
     study = Study("s", "smoke+stage1", ["xfm", "no_mim"], range(2), root=tmp_path, runs=tmp_path / "runs")
     (study.folder / name).mkdir(parents=True)
@@ -193,6 +199,36 @@ def test_a_broken_probe_is_refused(study, record, said):
 def test_a_torn_probe_is_left_out(study, text):
     (study.folder / "probes.jsonl").write_text(f"{text}\n")
     used(study)
+
+
+LINE = {"variant": "xfm", "seed": 0, "steps": [2, 4], "curves": {"texts/mlm": [7.1, None]}}
+NO_STEPS = [[4, 2], [2, 2], [0, 1], [1.5, 2], ["2", 4], [True, 2], [None, 1], [1, HUGE], [[1], [2]], [-1, 1]]
+NO_VALUES = [None, 1, "ab", {}, [1], [1, 2, 3], [1, "2"], [1, True], [1, [2]], [1, HUGE], DEEP_DICT, LONG]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        *((LINE | {field: value}, f"{field} = ") for field in LINE for value in (None, 1.5, True)),
+        *((LINE | {field: value}, f"{field} = ") for field in ("seed", "steps", "curves") for value in ("", LONG)),
+        *((LINE | {field: DEEP_DICT}, f"{field} = ") for field in ("variant", "seed", "steps")),
+        *((LINE | {"steps": steps}, "must be rising whole numbers from 1") for steps in NO_STEPS),
+        *((LINE | {"curves": {"texts/mlm": values}}, "'texts/mlm' = ") for values in NO_VALUES),
+        (LINE | {"curves": DEEP_DICT}, "must be a number or null for each of 2 steps"),
+        ([1], "line 2: [1] is no record"),
+        (1, "line 2: 1 is no record"),
+    ],
+)
+def test_a_broken_curve_is_refused(study, line, said):
+    (study.folder / "curves.jsonl").write_text("\n" + json.dumps(line) + "\n")
+    refused(study, "curves.jsonl", said, "Put a good copy back")
+
+
+@pytest.mark.parametrize("text", [DEEP, "{", "\x00", '{"variant": "xf', "", '{"variant": "xfm", "steps": [NaN'])
+def test_a_torn_curve_is_left_out(study, text):
+    (study.folder / "curves.jsonl").write_text(f"{text}\n{json.dumps(LINE)}\n")
+    ((steps, values),) = Study.load(study.folder, study.runs).curves()["xfm"][0].values()
+    assert (steps.tolist(), values.tolist()) == ([2], [7.1])
 
 
 FP = "{fp}"

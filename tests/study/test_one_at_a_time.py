@@ -91,7 +91,7 @@ def test_what_was_noted_of_another_config_is_not_taken_over(tmp_path, quick):
     (ours.folder / "spec.json").write_text(ours.spec.to_json())
     study_json.write_failed(ours.folder / "failed.json", {("xfm", 0): "diverged"})
     study_json.write_baselines(ours.folder / "baselines.json", {"m": Metric("higher", "%", 0.5, "another")})
-    diagnostics_jsonl.append(ours.folder / "probes.jsonl", ("xfm", 0), [{"step": 7}])
+    diagnostics_jsonl.lines(ours.folder).append(("xfm", 0), [{"step": 7}])
     theirs.run()
     assert theirs.metrics() == {"m": Metric("lower", "nats", 9.0, "untrained")}
     assert [record["step"] for seed in theirs.probes()["xfm"] for record in seed] == [0, 0]

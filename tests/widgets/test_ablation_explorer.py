@@ -12,7 +12,7 @@ from made_study import METRICS, PRIMARY, VARIANTS, made
 
 import xfm_widgets as xw
 import xfm_widgets.ablation_explorer
-from xfm.study import Study
+from xfm.study import Study, curves_jsonl
 
 
 def put_together(view: xw.AblationExplorer, kind: str, rows: list[int]) -> str:
@@ -56,18 +56,23 @@ def test_bands_are_of_the_seeds(tmp_path: Path):
     assert band["high"] == pytest.approx(values.mean(0) + half, rel=1e-4)
 
 
-def test_losses_are_those_of_the_run_folders_where_all_are_there(tmp_path: Path):
+def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(tmp_path: Path):
     study = made(tmp_path, seeds=2)
-    runs = [study.run_of(variant, seed) for variant in VARIANTS for seed in range(2)]
-    for i, run in enumerate(runs):
-        run.make()
-        run.claim()
-        records = [{"run": "r", "step": s, "of": 12, "loss": 1.0 + i, "texts/mlm": 2.0 * i + s} for s in range(12)]
-        run.write({"metrics.jsonl": "".join(json.dumps(r) + "\n" for r in records), "model.safetensors": b""})
-        assert "MLM, texts: training loss" not in xw.AblationExplorer(study).payload["curves"]
-        run.finish()
-    band = xw.AblationExplorer(study).payload["curves"]["MLM, texts: training loss"]["no_stop_gradient"]
-    assert band["steps"] == [*range(1, 13)] and band["mean"][0] == 5.0 and (band["least"][0], band["most"][0]) == (4, 6)
+    assert "MLM, texts: training loss" not in xw.AblationExplorer(study).payload["curves"]
+    for i, (variant, seed) in enumerate((variant, seed) for variant in VARIANTS for seed in range(2)):
+        records = [{"step": s, "of": 12, "loss": 1.0 + i, "texts/mlm": 2.0 * i + s} for s in range(12 - seed)]
+        records[5]["validation/texts/mlm"] = 3.0 + i
+        curves_jsonl.lines(study.folder).append((variant, seed), curves_jsonl.thinned(records))
+    found = xw.AblationExplorer(study).payload["curves"]
+    band = found["MLM, texts: training loss"]["no_stop_gradient"]
+    assert band["steps"] == [*range(1, 12)] and band["mean"][0] == 5.0 and (band["least"][0], band["most"][0]) == (4, 6)
+    assert found["MLM, texts: held-out loss"]["xfm"] == {
+        "steps": [6], "n": 2, "mean": [3.5], "least": [3.0], "most": [4.0], "low": [pytest.approx(-2.8531, abs=1e-3)],
+        "high": [pytest.approx(9.8531, abs=1e-3)],
+    }  # fmt: skip
+    assert found["all, weighted: training loss"].keys() == {*VARIANTS}
+    (study.folder / "curves.jsonl").write_text('{"variant": "xfm", "seed": 0, "steps": [1], "curves": {"loss": [[]]}}')
+    assert "curves.jsonl" in (said := xw.AblationExplorer(study).message) and "Put a good copy back" in said
 
 
 def test_a_study_without_results_and_one_with_too_few_say_so(tmp_path: Path):

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.offsetbox import AnnotationBbox
+from matplotlib.patches import Circle
+from matplotlib.text import Text
 from test_plots import assert_tidy, said, texts
 
+import xfm_widgets as xw
 from xfm import recipes
 from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm.explain.token_axes import PatchAxis, TokenAxis
@@ -94,18 +102,34 @@ def test_runs_are_compared_panel_by_panel():
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected", "bars"),
+    ("changes", "expected", "closed"),
     [
-        ({}, "stop-gradient\nITM 0, IMLM 0, BBP 0", 2),
-        (recipes.ablations()["no_stop_gradient"], "no stop-gradient\nITM 1, IMLM 1, BBP 1", 0),
-        ({"flow.text_gradient.itm": 0.5}, "gradient scale\nITM 0.5, IMLM 0, BBP 0", 0),
-        ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC 0", 4),
+        ({}, "stop-gradient\nITM 0, IMLM 0, BBP 0", [1]),
+        (recipes.ablations()["no_stop_gradient"], "no stop-gradient\nITM 1, IMLM 1, BBP 1", [0]),
+        ({"flow.text_gradient.itm": 0.5}, "gradient scale\nITM 0.5, IMLM 0, BBP 0", [5 / 6]),
+        ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC 0", [1, 1]),
     ],
 )
-def test_the_flow_shows_the_stop_and_gradient_scales(changes: dict, expected: str, bars: int):
+def test_the_flow_shows_the_valve_at_the_stop_and_gradient_scales(changes: dict, expected: str, closed: list[float]):
     figure = figures.flow_diagram(recipes.smoke().replace(changes).flow, "Flow")
-    assert expected in [t.get_text() for t in texts(figure)] and len(figure.axes[0].lines) == bars
+    assert expected in [t.get_text() for t in texts(figure)]
+    (axes,) = figure.axes
+    valves = [patch for patch in axes.patches if isinstance(patch, Circle)]
+    assert len(valves) == len(axes.lines) == len(closed)
+    for valve, line, share in zip(valves, axes.lines, closed, strict=True):
+        y, (dx, dy) = valve.center[1], np.ptp(line.get_xydata(), 0)
+        way = math.atan2(0.64, 2.52) if y < 1.1 else math.atan2(0.46, 0.68)  # of the arrow
+        turned = math.atan2(*np.diff(line.get_xydata(), axis=0)[0][::-1])
+        assert turned - way == pytest.approx(share * math.pi / 2) and math.hypot(dx, dy) == pytest.approx(2 * 0.11)
     assert_tidy(figure)
+
+
+def test_the_flow_marks_its_losses_as_the_view_does():
+    layout = (Path(xw.__file__).parent / "static" / "flow_layout.js").read_text("utf-8")
+    marks = re.findall('"(.)"', re.search(r"MARKS = \[(.*?)\]", layout)[1])  # type: ignore[index]
+    boxes = figures.flow_diagram(recipes.smoke().flow).axes[0].findobj(AnnotationBbox)
+    shown = {t[-1].get_text(): t[0].get_text() for box in boxes if len(t := box.findobj(Text)) > 1}
+    assert shown == {name.upper(): mark for name, mark in zip(OBJECTIVES, marks, strict=True)}
 
 
 def test_the_flow_shows_the_guidance():

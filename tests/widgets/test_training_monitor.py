@@ -256,6 +256,7 @@ def test_a_training_that_has_not_begun_has_all_its_panels(tmp_path: Path) -> Non
     assert run["levels"]["pairs/itc"] == {
         "value": math.log(config.data.pairs),
         "name": f"chance, ln {config.data.pairs}",
+        "kind": "chance",
     }
     assert run["levels"]["pairs/itm/accuracy"]["value"] == pytest.approx(2 / 3) and "texts/mlm" not in run["levels"]
     losses = [p["key"] for p in view.payload["panels"] if p["group"] == "losses"]
@@ -297,3 +298,29 @@ def test_a_pause_is_told_when_it_holds() -> None:
     assert view.step == 2 and view.running and not view.wait(0.01)
     view.resume()
     assert view.wait(LONG) and view.done and not view.standing and view.step == 3
+
+
+def test_levels_of_constant_predictions_come_with_the_records_and_older_runs_have_none(tmp_path: Path) -> None:
+    config = recipes.get("demo").replace({"train.steps": 40})
+    level = {"texts/mlm": {"value": 6.87, "name": "unigram"}}
+
+    def records(**first: Any) -> Iterator[dict[str, Any]]:
+        for step in range(40):
+            own = {"run": config.name, "texts/mlm": 6.9, "images/mim": 0.5, "images/mim/constant": 0.4}
+            yield record(step, 40) | own | (first if step == 0 else {})
+
+    view = xw.TrainingMonitor(Run.of(config, tmp_path), live=records(levels=level))
+    assert "texts/mlm" not in view.payload["runs"][0]["levels"]
+    view.start()
+    assert view.wait(LONG)
+    (run,) = view.payload["runs"]
+    assert run["levels"]["texts/mlm"] == level["texts/mlm"] | {"kind": "constant"} and "pairs/itm" in run["levels"]
+    assert "images/mim/constant" in run["curves"], "a level that moves is a curve"
+    assert not [p for p in view.payload["panels"] if "constant" in p["key"]], "without a panel of its own"
+    view.group = "losses"
+    panels = {axes.get_title(loc="left"): axes for axes in view.figure().axes}
+    assert 6.87 in {line.get_ydata()[0] for line in panels["MLM, texts"].lines}
+    assert 0.4 in {round(float(line.get_ydata()[-1]), 6) for line in panels["MIM, images"].lines}
+    older = xw.TrainingMonitor(live=records())
+    older.start()
+    assert older.wait(LONG) and older.payload["runs"][0]["levels"] == {}

@@ -23,6 +23,14 @@ test("of a score, higher is better", () => {
   }
 });
 
+test("a level that moves is compared at the end, too", () => {
+  const level = curve(Array.from({ length: 100 }, (_, i) => 0.8 - i / 200));
+  assert.equal(standsAtChance(flat(0.32, 100), level, false), true, "above 0.3, where the level ends");
+  assert.equal(standsAtChance(flat(0.25, 100), level, false), false);
+  assert.equal(standsAtChance(level, level, false), true);
+  assert.equal(standsAtChance(level, [], false), false, "a level of no points is not known");
+});
+
 test("of few values, or none, nothing is said", () => {
   for (const n of [0, 1, 4]) assert.equal(standsAtChance(flat(1, n), 1, false), false);
   assert.equal(standsAtChance(curve([1, 1, 1, 1, 1]), 1, false), true);

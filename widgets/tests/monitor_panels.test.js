@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { breaks, joinsAfter, jumps, noteOn } from "../xfm_widgets/static/monitor_panels.js";
 
-const chance = { value: 0.637, name: "entropy of the labels" };
+const chance = { value: 0.637, name: "entropy of the labels", kind: "chance" };
 const flat = (value) => Array.from({ length: 40 }, (_, i) => [i + 1, value]).flat();
 const run = (curves = {}, joins = {}) => ({
   curves,
   joins: { "texts/mlm": 0, "pairs/itm": 90, "regions/itm": 90, "pairs/itm/accuracy": 90, "images/mim": 255, ...joins },
-  levels: { "pairs/itm": chance, "pairs/itm/accuracy": { value: 2 / 3, name: "always no" } },
+  levels: { "pairs/itm": chance, "pairs/itm/accuracy": { value: 2 / 3, name: "always no", kind: "chance" } },
 });
 const ITM = { key: "pairs/itm", group: "losses" };
 
@@ -37,4 +37,35 @@ test("a loss that stands at its baseline has learnt nothing yet, and which run's
   const accuracy = { key: "pairs/itm/accuracy", group: "accuracies" };
   assert.match(noteOn([run({ [accuracy.key]: flat(0.66) })], accuracy), /nothing yet/);
   assert.doesNotMatch(noteOn([run({ [accuracy.key]: flat(0.9) })], accuracy), /nothing yet/);
+});
+
+const LOSSES = {
+  "texts/mlm": { value: 6.87, name: "unigram", kind: "constant" },
+  "pairs/imlm": { value: 3.41, name: "unigram", kind: "constant" },
+  "regions/bbp": { value: 1.7, name: "best constant box", kind: "constant" },
+  "pairs/itc": { value: 3.871, name: "chance, ln 48", kind: "chance" },
+  "pairs/itm": chance,
+};
+
+test("each of the losses has a level, and says whether it has left it", () => {
+  for (const [key, level] of Object.entries(LOSSES)) {
+    const of = (value) => ({ curves: { [key]: flat(value) }, joins: {}, levels: { [key]: level } });
+    assert.match(noteOn([of(level.value)], { key, group: "losses" }), /^(constant|chance) [\d.]+.*nothing yet$/, key);
+    assert.doesNotMatch(noteOn([of(0.8 * level.value)], { key, group: "losses" }), /nothing yet/, key);
+  }
+  assert.equal(
+    noteOn([{ curves: {}, joins: {}, levels: LOSSES }], { key: "texts/mlm", group: "losses" }),
+    "constant 6.87 (unigram)",
+  );
+});
+
+test("MIM's level moves with its target", () => {
+  const key = "images/mim";
+  const of = (loss) => ({ curves: { [key]: flat(loss), "images/mim/constant": flat(0.5) }, joins: {}, levels: {} });
+  assert.equal(
+    noteOn([of(0.5)], { key, group: "losses" }),
+    "constant 0.5 (the batch's mean) · this loss has learnt nothing yet",
+  );
+  assert.equal(noteOn([of(0.3)], { key, group: "losses" }), "constant 0.5 (the batch's mean)");
+  assert.equal(noteOn([{ ...of(0.5), curves: { [key]: flat(0.5) } }], { key, group: "losses" }), "", "an older run");
 });

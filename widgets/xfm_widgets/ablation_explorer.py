@@ -10,6 +10,7 @@ import numpy as np
 
 from xfm import plots
 from xfm.config_utils import one_of
+from xfm.plots.curves import HELD_OUT
 from xfm.plots.effects import forest, paired_seeds
 from xfm.plots.probes import interval, series
 from xfm.plots.style import message_figure
@@ -18,7 +19,7 @@ from xfm.study.formatting import select, to_latex, to_markdown
 
 from .base import View
 from .choices import Name, Option, Place, Text
-from .curves import Curves, panel
+from .curves import panel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,6 @@ __all__ = ["AblationExplorer"]
 Band = dict[str, Any]  # steps, n, mean, low and high (95 %), least and most
 ROWS = ("primary", "all", "metric")
 NUMBERS = ("effect", "low", "high", "mean", "mean_against", "n", "p", "p_min", "p_holm", "d")
-THINNED = 200  # points of a learning curve, at most
 FIGURE = 6  # metrics of the figure, where none is primary
 NEAR = 0.01  # of the way from a baseline to a full score, or of a loss: as good as the baseline itself
 MISSING = 5  # runs that are named
@@ -37,7 +37,7 @@ MISSING = 5  # runs that are named
 class AblationExplorer(View):
     """AblationExplorer(Study.load("studies/two-by-two")): metric by metric the difference to `against`, paired by seed.
 
-    It reads the study's results and probes, and, where all run folders are there, the losses of their training.
+    It reads the study's results, the losses of training and the probes; run folders need not be there.
     """
 
     metric = Name(of=lambda view: view._names("metric"))
@@ -128,16 +128,13 @@ class AblationExplorer(View):
 
 
 def curves(study: Study) -> dict[str, dict[str, Band]]:
-    """By curve and variant: losses of the run folders where all are there, and what probes saw."""
+    """By curve and variant: the losses of training, and what probes saw."""
     bands: dict[str, dict[str, Band]] = {}
-    for variant, runs in trained(study).items():
-        for key in runs[0].points:
-            if panel(key)[0] == "losses" and all(key in run.points for run in runs):
-                curves = [dict(zip(run.points[key][::2], run.points[key][1::2], strict=True)) for run in runs]
-                steps = sorted(set.intersection(*map(set, curves)))
-                values = np.array([[one[step] for step in steps] for one in curves])
-                kind = "held-out loss" if key.startswith("validation/") else "training loss"
-                bands.setdefault(f"{panel(key)[1]}: {kind}", {})[variant] = band(np.array(steps), values)
+    for variant, seeds in study.curves().items():
+        for key in seeds[0]:
+            if all(key in seed for seed in seeds) and (line := band(*shared([seed[key] for seed in seeds])))["steps"]:
+                kind = "held-out loss" if key.startswith(HELD_OUT) else "training loss"
+                bands.setdefault(f"{panel(key)[1]}: {kind}", {})[variant] = line
     probes = study.probes()
     for name, read in plots.READINGS.items():
         lines = {variant: band(*series(seeds, read)) for variant, seeds in probes.items()}
@@ -146,20 +143,11 @@ def curves(study: Study) -> dict[str, dict[str, Band]]:
     return bands
 
 
-def trained(study: Study) -> dict[str, list[Curves]]:
-    """The records of all runs by variant; none where a folder is not there, as in a study that came with the code."""
-    by_variant: dict[str, list[Curves]] = {}
-    for variant in study.spec.variants:
-        for seed in study.spec.seeds:
-            run, made = study.run_of(variant, seed), Curves(variant)
-            if not run.done:
-                return {}
-            made.of, made.every = run.config.train.steps, math.ceil(run.config.train.steps / THINNED)
-            for record in run.metrics():
-                made.add(record)
-            made.flush()
-            by_variant.setdefault(variant, []).append(made)
-    return by_variant
+def shared(seeds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """The steps (T,) that all seeds' curves have, and the values there (seeds, T)."""
+    found = [dict(zip(steps.tolist(), values.tolist(), strict=True)) for steps, values in seeds]
+    steps = sorted(set.intersection(*map(set, found)))
+    return np.array(steps, int), np.array([[one[step] for step in steps] for one in found])
 
 
 def band(steps: np.ndarray, values: np.ndarray) -> Band:

@@ -12,7 +12,7 @@ from xfm.config import RunConfig
 from xfm.images import ImageLike, pixels
 from xfm.objectives import OBJECTIVES
 from xfm.plots import READINGS
-from xfm.plots.curves import HELD_OUT, Record
+from xfm.plots.curves import CONSTANT, HELD_OUT, Record, constant_levels
 from xfm.train import Run
 from xfm.train.run import METRICS, PROBES
 
@@ -51,6 +51,8 @@ class Curves:
     def add(self, record: Record) -> None:
         """KeyError for a record without step and of."""
         step = record["step"]
+        for key, (value, name) in constant_levels([record]).items():
+            self.plan.levels[key], self.whole = {"value": value, "name": name, "kind": "constant"}, True
         if self.first is None:
             self.first = begins(record)
             self.of, self.every = record["of"], math.ceil(record["of"] / POINTS)
@@ -105,6 +107,11 @@ def described(key: str) -> MonitorPanel:
 def is_dense(key: str) -> bool:
     """A value a step or nearly, so that a running mean tells more than the values."""
     return not key.startswith((HELD_OUT, *PROBED))
+
+
+def has_panel(key: str) -> bool:
+    """Held-out values and moving levels are drawn in the panel of what they belong to."""
+    return not key.startswith(HELD_OUT) and not key.endswith(CONSTANT)
 
 
 def begins(record: Record) -> tuple[int, float]:

@@ -93,6 +93,7 @@ class SentTrace(TypedDict, total=False):  # empty before anything was asked for
 class MonitorLevel(TypedDict):
     value: float
     name: str
+    kind: Literal["chance", "constant"]  # what the config implies, or what a constant prediction reaches on the data
 
 
 class MonitorRun(TypedDict):

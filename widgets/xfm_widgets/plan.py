@@ -33,11 +33,11 @@ def plan_of(config: RunConfig) -> Plan:
             loss, key = OBJECTIVES[name], f"{stream}/{name}"
             joins[key] = joined[name]
             if level := loss.chance(config, stream):
-                levels[key] = {"value": level[0], "name": level[1]}
+                levels[key] = {"value": level[0], "name": level[1], "kind": "chance"}
             if loss.accuracy_key:
                 joins[key := f"{key}/{loss.accuracy_key}"] = joined[name]
                 if level := loss.chance(config, stream, "accuracy"):
-                    levels[key] = {"value": level[0], "name": level[1]}
+                    levels[key] = {"value": level[0], "name": level[1], "kind": "chance"}
     data, steps = config.data, config.train.steps
     curriculum = [round(share * steps) for share in (data.single_until, data.full_from)] if data.full_from else []
     return Plan((*ALWAYS, *joins), joins, levels, curriculum if "pairs" in losses_by_stream(config) else [])

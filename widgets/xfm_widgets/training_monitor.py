@@ -14,14 +14,28 @@ import traitlets
 
 from xfm.images import ImageLike
 from xfm.plots import Figure
-from xfm.plots.curves import HELD_OUT
+from xfm.plots.curves import CONSTANT, HELD_OUT
 from xfm.train import Run
 
 from . import figures
 from .background import Background, Work
 from .base import View, encodable, shorten
 from .choices import Flag, Option, Place, Places, Share, told
-from .curves import GROUPS, Curves, Record, begins, described, is_dense, label, of_run, order, panel, png, stamp
+from .curves import (
+    GROUPS,
+    Curves,
+    Record,
+    begins,
+    described,
+    has_panel,
+    is_dense,
+    label,
+    of_run,
+    order,
+    panel,
+    png,
+    stamp,
+)
 from .kernel import hear_page
 
 if TYPE_CHECKING:
@@ -226,7 +240,7 @@ class TrainingMonitor(View):
     def _keys(self) -> list[str]:
         """Of the panels: curves that are there, and those that are to come, so that each has its place."""
         keys = {key for curves in self._curves for key in (*curves.points, *curves.plan.keys)}
-        return sorted((key for key in keys if not key.startswith(HELD_OUT)), key=order)
+        return sorted(filter(has_panel, keys), key=order)
 
     def _all(self) -> dict[str, Any]:
         runs = [
@@ -275,7 +289,7 @@ class TrainingMonitor(View):
         for i, (name, curves) in enumerate(zip(self._labels(), self._curves, strict=True)):
             for key in sorted(curves.points, key=order) if i not in self.hidden else ():
                 group, title, _ = panel(key)
-                if group == self.group:
+                if group == self.group and not key.endswith(CONSTANT):
                     yield key, title, name, np.array(curves.points[key], float).reshape(-1, 2)
 
     def data(self) -> pd.DataFrame:
@@ -298,6 +312,9 @@ class TrainingMonitor(View):
                 for key in planned if i not in self.hidden else ():
                     plan, one = curves.plan, panels[panel(key)[1]]
                     one.levels += [level["value"] for level in [plan.levels.get(key)] if level]
+                    if moving := curves.points.get(f"{key}{CONSTANT}"):
+                        points = np.array(moving, float).reshape(-1, 2)
+                        one.moving.append((points[:, 0], points[:, 1]))
                     one.joins += [step for step in [plan.joins.get(key)] if step is not None]
                     one.marks += sorted(set(plan.joins.values()) - {0}) * (key == "loss")
                     one.end = max(one.end, curves.of)

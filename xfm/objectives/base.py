@@ -7,19 +7,21 @@ declarations: a new loss is a file in this folder and a line in `OBJECTIVES`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import IGNORE, Images, LossOut, Stream, TokenBatch
+from ..batch import IGNORE, UNKNOWN, Images, LossOut, Stream, TokenBatch
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.packing import chosen, take
 from ..peers import peers
 
-__all__ = ["Kind", "Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "widen"]
+__all__ = ["Kind", "Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "unigram",
+           "widen"]  # fmt: skip
 
 Measure = Literal["loss", "accuracy"]
 Kind = Literal["text", "image", "contrast", "fusion"]
@@ -43,6 +45,7 @@ class Objective(nn.Module, ABC):
     unit: str = "nats"
     accuracy_key: str = ""  # of its report: a score in [0, 1], where higher is better ...
     accuracy_name: str = "accuracy"  # ... and what it is called
+    constant_of: int = 0  # items of a stream that `constant` is to see; 0: it knows no level
 
     @classmethod
     def kind(cls) -> Kind:
@@ -61,7 +64,12 @@ class Objective(nn.Module, ABC):
 
     @classmethod
     def chance(cls, config: RunConfig, stream: str, measure: Measure = "loss") -> Level | None:
-        """What is reached on a stream without having learnt anything; None: not known."""
+        """What is reached on a stream without having learnt anything; None: it does not follow from the config."""
+        return None
+
+    @classmethod
+    def constant(cls, batches: Sequence[Any]) -> Level | None:
+        """The loss of the best constant prediction on a stream's batches; None: they have nothing to predict."""
         return None
 
     def initial_value(self, name: str) -> Tensor | float | None:
@@ -102,6 +110,21 @@ def masked_language_loss(logits: Tensor, labels: Tensor) -> LossOut:
         mean_over(F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORE), count),
         {"accuracy": correct / count.clamp(min=1)},
     )
+
+
+def unigram(batches: Sequence[TokenBatch]) -> Level | None:
+    """The loss of the best prediction that is the same for every hidden token: the entropy (nats) of what is hidden.
+    What a text hides counts as spread evenly over all that it might have hidden; None where no text might."""
+    ids, weights = [], []
+    for tokens in batches:
+        might = tokens.mask & (tokens.ids > UNKNOWN)  # special tokens are never hidden
+        share = (tokens.labels != IGNORE).sum(1) / might.sum(1).clamp(min=1)
+        ids.append(tokens.ids[might])
+        weights.append(share[:, None].expand_as(might)[might].double())
+    counts = torch.bincount(torch.cat(ids), torch.cat(weights))
+    if not counts.sum() > 0:
+        return None
+    return torch.special.entr(counts / counts.sum()).sum().item(), "unigram"
 
 
 def hidden_tokens(states: Tensor, tokens: TokenBatch) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,9 +12,11 @@ from ..batch import FusionBatch, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
-from .base import Objective, mean_over, widen
+from .base import Level, Objective, mean_over, widen
 
-__all__ = ["BBP", "corners", "overlap"]
+__all__ = ["BBP", "constant_box", "corners", "overlap"]
+
+SMALLEST_STEP = 1e-3  # of the search for the best constant box, as a share of the picture's side
 
 
 def corners(box: Tensor) -> Tensor:
@@ -37,6 +40,28 @@ def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return iou, iou - (hull - union) / hull.clamp(min=tiny)
 
 
+def constant_box(boxes: Tensor) -> tuple[Tensor, float]:
+    """The box (4,) that predicts boxes (R, 4) best wherever it is asked, and the loss that it has. A pattern search:
+    from the median box along one axis at a time, by steps that halve where none is better."""
+    best, step = boxes.sort(0).values[len(boxes) // 2], 0.1  # torch.median errs where memory is shared
+    loss = _losses(best[None], boxes).item()
+    while step > SMALLEST_STEP:
+        around = (best + step * torch.cat([torch.eye(4), -torch.eye(4)]).to(best)).clamp(0, 1)
+        least, at = _losses(around, boxes).min(0)
+        if least.item() < loss:
+            best, loss = around[at], least.item()
+        else:
+            step /= 2
+    return best, loss
+
+
+def _losses(constant: Tensor, boxes: Tensor) -> Tensor:
+    """The loss of each constant box (N, 4) on boxes (R, 4) -> (N,)"""
+    a, b = torch.broadcast_tensors(constant[:, None], boxes[None])
+    _, giou = overlap(a, b)
+    return ((a - b).abs().sum(-1) + 1 - giou).mean(1)
+
+
 class BBP(Objective):
     """L1 and generalised-IoU loss of the box that is read off the fused text's token 0."""
 
@@ -46,10 +71,16 @@ class BBP(Objective):
     text_gradient = 0.0
     unit = "L1 + (1 − GIoU)"
     accuracy_key, accuracy_name = "iou", "mean IoU"
+    constant_of = 512
 
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = two_layer_head(config.model.text.width, 4)
+
+    @classmethod
+    def constant(cls, batches: Sequence[Any]) -> Level | None:
+        boxes = torch.cat([batch.box[~batch.is_image] for batch in batches])
+        return (constant_box(boxes.double())[1], "best constant box") if len(boxes) else None
 
     @classmethod
     def count(cls, batch: Any, fused: int | None) -> Tensor:

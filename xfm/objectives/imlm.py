@@ -5,6 +5,7 @@ The decoder is tied to the fusion encoder's own word table, which nothing else u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ..batch import IGNORE, PAD, FusionBatch, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
-from .base import Objective, hidden_tokens, masked_language_loss
+from .base import Level, Objective, hidden_tokens, masked_language_loss, unigram
 
 __all__ = ["IMLM"]
 
@@ -28,12 +29,17 @@ class IMLM(Objective):
     text_gradient = 0.0
     new_heads = False  # RoBERTa brings it
     accuracy_key = "accuracy"
+    constant_of = 256
 
     def __init__(self, config: RunConfig):
         super().__init__()
         text = config.model.text
         self.head = LMHead(text.width, text.vocabulary)
         self.word = nn.Embedding(text.vocabulary, text.width, padding_idx=PAD)
+
+    @classmethod
+    def constant(cls, batches: Sequence[Any]) -> Level | None:
+        return unigram([batch.tokens for batch in batches])
 
     @classmethod
     def count(cls, batch: Any, fused: int | None) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from ..batch import LossOut
+from ..batch import LossOut, MimTarget
 from ..config import RunConfig
 from ..flow import Flow
 from ..interop.clip import teacher_width
+from ..peers import peers
 from .base import Objective, mean_over, widen
 
-__all__ = ["MIM"]
+__all__ = ["MIM", "constant_loss"]
 
 
 def _target_width(config: RunConfig) -> int:
@@ -21,6 +23,27 @@ def _target_width(config: RunConfig) -> int:
     if config.flow.mim_target != "teacher":
         return 0
     return config.model.vision.width if config.flow.taught_by_run else teacher_width(config.flow.teacher)
+
+
+@torch.no_grad()
+def constant_loss(target: MimTarget, hidden: Tensor) -> Tensor:
+    """The loss of predicting, whatever the picture, the mean target of the hidden patches (B, P), and for the pooled
+    token its mean: what is left is their variance, over all peers' pictures, as a mean over the width. The targets move
+    with the encoder, and this level with them."""
+    parts = [(target.patches, hidden)]
+    if target.pooled is not None:
+        parts.append((target.pooled[:, None], hidden.new_ones(len(hidden), 1)))
+    return torch.stack([_variance(widen(values), counted) for values, counted in parts]).sum()
+
+
+def _variance(values: Tensor, counted: Tensor) -> Tensor:
+    """Of values (B, P, C), over those that are counted (B, P) and all peers, as a mean over C -> scalar"""
+    weights = counted[..., None].to(values.dtype)
+    sums = torch.stack([(values * weights).sum((0, 1)), (values.square() * weights).sum((0, 1))])
+    count = weights.sum().expand(1, sums.shape[1])
+    first, second, n = torch.stack(peers().gather(torch.cat([sums, count]))).sum(0)
+    n = n.clamp(min=1)
+    return (second / n - (first / n).square()).clamp(min=0).mean()
 
 
 class MIM(Objective):
@@ -43,7 +66,7 @@ class MIM(Objective):
         predicted = widen(self.head(flow.masked_patches))
         error = (predicted - target.patches).square().mean(-1) * hidden  # no index: how many are hidden stays unasked
         loss = mean_over(error.sum(), hidden.sum())
-        report = {"patch": loss}
+        report = {"patch": loss, "constant": constant_loss(target, hidden)}
         if target.pooled is not None:
             error = (predicted.mean(1) - target.pooled).square()
             pooled = mean_over(error.sum(), error.numel())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from ..batch import IGNORE, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import LMHead
-from .base import Objective, hidden_tokens, masked_language_loss
+from .base import Level, Objective, hidden_tokens, masked_language_loss, unigram
 
 __all__ = ["MLM"]
 
@@ -25,10 +26,15 @@ class MLM(Objective):
     stage1 = True
     family = "language"
     accuracy_key = "accuracy"
+    constant_of = 4096
 
     def __init__(self, config: RunConfig):
         super().__init__()
         self.head = LMHead(config.model.text.width, config.model.text.vocabulary)
+
+    @classmethod
+    def constant(cls, batches: Sequence[Any]) -> Level | None:
+        return unigram([batch.tokens for batch in batches])
 
     @classmethod
     def count(cls, batch: Any, fused: int | None) -> Tensor:

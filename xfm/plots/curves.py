@@ -19,12 +19,23 @@ from ..objectives.base import Level, Measure
 from .colours import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
-__all__ = ["HELD_OUT", "Record", "StreamCurves", "by_objective", "learning_curves", "smooth", "starts", "throughput"]
+__all__ = [
+    "HELD_OUT",
+    "Record",
+    "StreamCurves",
+    "by_objective",
+    "constant_levels",
+    "learning_curves",
+    "smooth",
+    "starts",
+    "throughput",
+]
 
 Record = Mapping[str, Any]
 StreamCurves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done (T,), values (T,)
 
 HELD_OUT = "validation/"
+CONSTANT = "/constant"  # ends the key of a level that moves, beside its loss
 _STREAMS: dict[str, tuple[str, str, str]] = {"pairs": (BLUE, "-", "o"), "regions": (ORANGE, "--", "s"),
                                              "images": (PURPLE, "-.", "^"), "texts": (GREEN, "-", "D")}  # fmt: skip
 _OTHER = (GREY, "-", "x")
@@ -39,8 +50,9 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     """One panel an objective, the streams it learns from as lines: training as it was and smoothed, held-out marked.
 
     `measure` "accuracy" shows the scores that objectives report: accuracies, and the boxes' IoU. With the config come
-    the levels of chance, the curriculum, and empty panels of the objectives that will join. Of records of several runs
-    (a warm start's come first) the last run's are drawn. Raises ValueError where there is nothing of the kind.
+    the levels of chance, the curriculum, and empty panels of the objectives that will join; what constant predictions
+    reach is in the records. Of records of several runs (a warm start's come first) the last run's are drawn. Raises
+    ValueError where there is nothing of the kind.
     """
     require(records, "records of training")
     last, end = records[-1], records[-1].get("of", len(records))
@@ -50,6 +62,7 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     panels = {o: own for o, own in by_objective(records, measure).items() if own or o in waiting}
     require(panels, f"{measure} in the records")
     held_out = by_objective(records, measure, HELD_OUT)
+    told = constant_levels(records) if measure == "loss" else {}
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH, 0.95 + 2.1 * rows, _progress(records))
@@ -57,8 +70,11 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
         axes = figure.add_subplot(rows, columns, i + 1)
         loss = OBJECTIVES.get(objective)
         levels = {s: loss.chance(config, s, measure) if loss and config is not None else None for s in curves}
+        levels = {s: level or told.get(f"{s}/{objective}") for s, level in levels.items()}
+        moving = {s: line for s in curves if measure == "loss" and (line := _moving_level(records, s, objective))}
         joined = int(min(steps[0] for steps, _ in curves.values())) - 1 if curves else waiting[objective]
-        _draw(axes, curves, held_out.get(objective, {}), [level[0] for level in levels.values() if level], joined, end)
+        known = [level[0] for level in levels.values() if level]
+        _draw(axes, curves, held_out.get(objective, {}), known, moving, joined, end)
         heading = f"{objective.upper()}  {loss.title if loss else ''}".strip()
         axes.set_title(wrap(heading, WIDTH / columns - 0.6, 10.5), fontsize=SIZE + 0.5)
         unknown = "loss" if measure == "loss" else "accuracy"
@@ -91,6 +107,27 @@ def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: s
     return {o: {s: tuple(np.array(p, float).T) for s, p in points[o].items()} for o in known}  # type: ignore[misc]
 
 
+def constant_levels(records: Sequence[Record]) -> dict[str, Level]:
+    """By "stream/objective": what a constant prediction reaches, as the records of a run tell it; {} of older ones."""
+    found: dict[str, Level] = {}
+    for record in records:
+        told = record.get("levels")
+        for key, level in told.items() if isinstance(told, Mapping) else ():
+            value, name = (
+                (level.get(field) for field in ("value", "name")) if isinstance(level, Mapping) else (None, None)
+            )
+            if isinstance(value, float) and math.isfinite(value) and isinstance(name, str):
+                found[key] = value, name
+    return found
+
+
+def _moving_level(records: Sequence[Record], stream: str, objective: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Steps done (T,) and values (T,) of a level that each step reports."""
+    key = f"{stream}/{objective}{CONSTANT}"
+    points = [(record["step"] + 1, record[key]) for record in records if key in record]
+    return tuple(np.array(points, float).T) if points else None  # type: ignore[return-value]
+
+
 def smooth(steps: np.ndarray, values: np.ndarray, span: float, across: Sequence[float] = ()) -> np.ndarray:
     """Of each value: the mean of the finite values of the last `span` steps, its own included; NaN where there is none.
     A span of 0 leaves the values as they are; behind each of the rising steps `across` the mean begins anew.
@@ -118,7 +155,13 @@ def starts(config: RunConfig) -> dict[str, int]:
 
 
 def _draw(
-    axes: Axes, curves: StreamCurves, held_out: StreamCurves, levels: Sequence[float], first: int, end: int
+    axes: Axes,
+    curves: StreamCurves,
+    held_out: StreamCurves,
+    levels: Sequence[float],
+    moving: StreamCurves,
+    first: int,
+    end: int,
 ) -> None:
     """The lines of one panel, and limits that leave its first steps out: they would flatten all that follows. Held-out
     losses from before the objective joins are not drawn, as they say nothing about it."""
@@ -136,6 +179,14 @@ def _draw(
             late = steps > first
             axes.plot(steps[late], values[late], marker, markersize=5, color=colour, mfc="white", clip_on=False)
             shown.append(values[late])
+    for i, (stream, (steps, values)) in enumerate(moving.items()):
+        mean = smooth(steps, values, end // _SMOOTH)
+        colour = _STREAMS.get(stream, _OTHER)[0] if len(moving) > 1 else GREY
+        axes.plot(steps, mean, color=colour, linestyle=(0, (1, 1.5)), linewidth=1.1)
+        if not i:
+            look: dict[str, Any] = {"ha": "right", "va": "bottom", "color": GREY, "fontsize": SIZE - 1}
+            axes.annotate("constant", (steps[-1], mean[-1]), (0, 2), textcoords="offset points", **look)
+        shown.append(mean)
     axes.set_xlim(0, end)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     values = np.concatenate(shown)

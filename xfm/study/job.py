@@ -15,7 +15,7 @@ from ..evaluation import evaluate_run
 from ..train import Run
 from ..train.loop import train_to_end
 from ..train.run import Record
-from . import progress_file
+from . import curves_jsonl, progress_file
 from .metrics import Measured, evaluated, held_out
 from .spec import FINETUNE
 
@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
     rows: list[Measured]
     seconds: float  # of training
     probes: list[Record]  # of the training probe
+    curves: list[Record]  # the losses, thinned: the line of curves.jsonl
 
 
 def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outcome:
@@ -41,7 +42,7 @@ def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outc
     with closing(records):  # however it ends, what was trained is saved
         progress_file.report(records, wanted.name, Path(progress))
     if not tasks:
-        return Outcome([], 0.0, [])
+        return Outcome([], 0.0, [], [])
     torch.set_num_threads(wanted.train.threads or torch.get_num_threads())  # training did; opening a run does not
     run = Run.of(wanted, root)
     lines = run.metrics()
@@ -49,4 +50,4 @@ def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outc
     asked = [task for task in tasks if not task.startswith(FINETUNE)]
     results = [*(evaluate_run(run.folder, asked) if asked else ()), *finetuned(run, learnt, root)]
     rows = evaluated(results) + held_out(lines[-1], wanted)
-    return Outcome(rows, sum(r["seconds"] for r in lines), run.probes())
+    return Outcome(rows, sum(r["seconds"] for r in lines), run.probes(), curves_jsonl.thinned(lines))

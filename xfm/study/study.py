@@ -15,11 +15,12 @@ import pandas as pd
 from ..config_utils import one_of, require
 from ..files import explain_os_error, write_atomically
 from ..plots import Figure
+from ..plots.curves import StreamCurves
 from ..plots.effects import effect_map, forest, nothing, paired_seeds
 from ..plots.probes import probes
 from ..train import Run
 from ..train.run import Record
-from . import describe, diagnostics_jsonl, formatting, results_csv, study_json
+from . import curves_jsonl, describe, diagnostics_jsonl, formatting, results_csv, study_json
 from .effects import effects, grid_cells, pairs, unpaired
 from .folder import alone, settle
 from .job import Outcome
@@ -110,7 +111,8 @@ class Study:
         rows, known = outcome.rows, self.metrics()
         if (metrics := study_json.merge(known, rows)) != known:
             study_json.write_baselines(self.folder / "baselines.json", metrics)
-        diagnostics_jsonl.append(self.folder / "probes.jsonl", key, outcome.probes)
+        diagnostics_jsonl.lines(self.folder).append(key, outcome.probes)
+        curves_jsonl.lines(self.folder).append(key, outcome.curves)
         results_csv.append(self.table, results_csv.block(self.spec, *key, rows, outcome.seconds))  # last: it counts
         if key[0] == next(iter(self.spec.variants)):  # early, not when all is trained
             require_primary(self.spec.primary, {row.metric: row.family for row in rows})
@@ -148,7 +150,12 @@ class Study:
 
     def probes(self) -> dict[str, list[list[Record]]]:
         """The training probe's records, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
-        return diagnostics_jsonl.read(self.folder / "probes.jsonl", self._keys())
+        return diagnostics_jsonl.read(self.folder, self._keys())
+
+    def curves(self) -> dict[str, list[StreamCurves]]:
+        """The losses of training, by variant and seed: "loss", "stream/objective", and held out "validation/...", each
+        with the steps done (T,) and the values (T,), at most 60. Variants and seeds without any are left out."""
+        return curves_jsonl.read(self.folder, self._keys())
 
     def effects(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric: variant - against, paired by seed; primary metrics first.
@@ -220,7 +227,7 @@ class Study:
         records = self.probes()
         if not records:
             return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
-        with diagnostics_jsonl.explained(self.folder / "probes.jsonl"):
+        with diagnostics_jsonl.lines(self.folder).explained():
             return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
 
     def _table(self, against: str) -> tuple[pd.DataFrame, bool]:

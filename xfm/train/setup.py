@@ -35,6 +35,7 @@ from ..text import parse_json, shown
 from .accumulate import in_one, in_parts
 from .errors import RunError
 from .left_out import LeftOut
+from .levels import constant_levels
 from .optimizer import fuse, make_optimizer
 from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
@@ -67,6 +68,7 @@ class TrainState:
     probe: TrainingProbe | None
     done: int  # steps
     processes: int  # as the records have it: 1, or what one of them says
+    levels: dict[str, dict[str, Any]]  # that the first record tells: see `constant_levels`; none later
 
     def keep_weights(self, gather: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Before a step, leaves a copy of the weights where `train.keep` asks for one. All processes take part."""
@@ -184,6 +186,7 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
         probe,
         done,
         before,
+        constant_levels(config, tokenizer) if main and not done else {},
     )
 
 

@@ -30,7 +30,8 @@ class CurvePanel:
     held_out: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     unit: str = ""
     dense: bool = True  # a value a step or nearly: there is something to smooth
-    levels: list[float] = field(default_factory=list)  # of chance
+    levels: list[float] = field(default_factory=list)  # of chance, and of constant predictions
+    moving: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # levels that change: steps, values (T,)
     joins: list[int] = field(default_factory=list)  # after how many steps the loss joins, of each run
     marks: list[int] = field(default_factory=list)  # steps at which what is summed up here changes
     end: int = 0  # steps in all, where they are known
@@ -42,8 +43,8 @@ def compare_runs(
 ) -> Figure:
     """A panel a curve, a colour and dash a run; `smoothing`: the width of a running mean as a fraction of the steps,
     behind which the values themselves are faint. `logarithmic`: the axis, of panels whose values are all above zero.
-    Dotted: levels of chance. Grey: steps before a loss joins; dashed lines: steps at which one joins a sum, which jumps
-    there. Without panels a figure that says that no step is recorded."""
+    Dotted: levels of chance and of constant predictions. Grey: steps before a loss joins; dashed lines: steps at which
+    one joins a sum, which jumps there. Without panels a figure that says that no step is recorded."""
     if not panels:
         return message_figure(f"{title}: no step is recorded" if title else "No step is recorded")
     columns = min(3, len(panels))
@@ -67,6 +68,9 @@ def compare_runs(
             )
         for run, (steps, values) in panel.held_out.items():
             axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
+        for steps, values in panel.moving:
+            span = smoothing * (steps[-1] - steps[0])
+            axes.plot(steps, smooth(steps, values, span), color=GREY, linestyle=(0, (1, 1.5)), linewidth=1.1)
         _draw_plan(axes, panel)
         known = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]
         known = np.concatenate([np.zeros(0), *known])
@@ -83,8 +87,8 @@ def compare_runs(
         handles.append(Line2D([], [], label=run, **look))
     if any(panel.held_out for panel in panels.values()):
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
-    if any(panel.levels for panel in panels.values()):
-        handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance"))
+    if any(panel.levels or panel.moving for panel in panels.values()):
+        handles.append(Line2D([], [], color=GREY, linestyle=":", label="chance, or a constant prediction"))
     if any(panel.marks for panel in panels.values()):
         handles.append(Line2D([], [], color=GREY, linestyle="--", linewidth=0.8, label="a loss joins the sum"))
     if handles:

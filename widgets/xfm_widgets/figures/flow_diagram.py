@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from xfm.config import FlowConfig
 from xfm.objectives import OBJECTIVES
@@ -25,11 +27,13 @@ _TARGETS = {
     "pixels": "their pixels",
     "teacher": "the outputs of a frozen teacher",
 }
-_INKS = (BLUE, GREEN, PURPLE, ORANGE, GOLD, INK)  # of the losses in their order, as in the view
+_INKS = (BLUE, GREEN, PURPLE, ORANGE, GOLD, INK)  # of the losses in their order, as in the view; and their marks
+_MARKS = "●■▲◆▼✚"
+_VALVE = 0.11  # its radius
 _Point = tuple[float, float]
 _NORMS: dict[tuple[str, str], _Point] = {  # where an encoder's gradient norms are printed, by the losses' place
     ("vision", "vision"): (2.5, 3.05), ("vision", "features"): (1.95, 1.95), ("vision", "fused"): (3.4, 2.42),
-    ("language", "language"): (2.9, 0.16), ("language", "features"): (1.8, 1.1), ("language", "fused"): (3.3, 1.33),
+    ("language", "language"): (2.9, 0.16), ("language", "features"): (1.75, 1.33), ("language", "fused"): (3.66, 1.4),
 }  # fmt: skip
 
 
@@ -92,13 +96,11 @@ def _loss(axes: Axes, at: _Point, name: str, start: _Point) -> None:
     dx, dy = at[0] - start[0], at[1] - start[1]
     near = min(0.36 / abs(dx), 0.2 / abs(dy) if dy else 1)  # the arrow ends at the box's edge
     _arrow(axes, start, (at[0] - near * dx, at[1] - near * dy))
-    look: dict[str, Any] = {
-        "boxstyle": "round,pad=0.3",
-        "facecolor": SHADE,
-        "edgecolor": _INKS[[*OBJECTIVES].index(name) % len(_INKS)],
-    }
-    look["linewidth"] = 2
-    axes.text(*at, name.upper(), ha="center", va="center", fontweight="bold", bbox=look)
+    i = [*OBJECTIVES].index(name) % len(_INKS)
+    mark = TextArea(_MARKS[i], textprops={"color": _INKS[i]})
+    words = TextArea(name.upper(), textprops={"fontweight": "bold"})
+    look: dict[str, Any] = {"boxstyle": "round,pad=0.3", "facecolor": SHADE, "edgecolor": _INKS[i], "linewidth": 2}
+    axes.add_artist(AnnotationBbox(HPacker(children=[mark, words], pad=0, sep=3), at, bboxprops=look, pad=0))
 
 
 def _arrow(axes: Axes, start: _Point, end: _Point, colour: str = GREY, line: str = "-") -> None:
@@ -113,18 +115,19 @@ def _print_norms(axes: Axes, at: _Point, norms: Any, encoder: str, objectives: S
 
 
 def _crossing(axes: Axes, start: _Point, end: _Point, scales: Mapping[str, float], offset: _Point) -> None:
-    """An arrow out of the language encoder: barred where the gradient is stopped, with the gradient scales; without a
-    word where one loss's gradient passes unscaled."""
+    """An arrow out of the language encoder and, as in the view, a valve: across it where the gradient is stopped, along
+    it where it passes, with the gradient scales. Neither valve nor word where one loss's gradient passes unscaled."""
     stopped, unscaled = not any(scales.values()), all(scale == 1 for scale in scales.values())
     colour = GREY if unscaled else ORANGE
     _arrow(axes, start, end, colour)
-    x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
-    slope = (end[1] - start[1]) / (end[0] - start[0])
-    for shift in (-0.04, 0.04) if stopped else ():
-        bar = [x + shift + 0.12 * slope, x + shift - 0.12 * slope], [y + shift * slope - 0.12, y + shift * slope + 0.12]
-        axes.plot(*bar, color=ORANGE, linewidth=2.2)
     if unscaled and len(scales) == 1:
         return
+    x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+    open_ = sum(min(max(scale, 0), 1) for scale in scales.values()) / len(scales)
+    turned = math.atan2(end[1] - start[1], end[0] - start[0]) + (1 - open_) * math.pi / 2
+    dx, dy = _VALVE * math.cos(turned), _VALVE * math.sin(turned)
+    axes.add_patch(Circle((x, y), _VALVE, facecolor="white", edgecolor=colour, linewidth=1.8, zorder=2.5))
+    axes.plot([x - dx, x + dx], [y - dy, y + dy], color=colour, linewidth=3, zorder=2.6, solid_capstyle="butt")
     label = "stop-gradient" if stopped else "no stop-gradient" if unscaled else "gradient scale"
     numbers = ", ".join(f"{name.upper()} {scale:g}" for name, scale in scales.items())
     side = "left" if offset[0] > 0 else "right"

@@ -1,8 +1,8 @@
 // @ts-check
 // The picture of the gradients' flow: strands as thick as the measured gradient, ghosts where it is kept back, a valve.
 import { keysOf, node, prefersCalm, svgNode } from "./dom.js";
-import { CROSSINGS, ENCODER_SIZE, ENCODERS, LOSS_HEIGHT, numberPlace } from "./flow_layout.js";
-import { short } from "./numbers.js";
+import { ENCODER_SIZE, LOSS_HEIGHT, numberPlace } from "./flow_layout.js";
+import { clamp, short } from "./numbers.js";
 
 /** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
 /** @import { FlowLayout, PlacedLoss, Point } from "./flow_layout.js" */
@@ -26,17 +26,11 @@ export const TARGETS = {
 };
 export const GUIDED = "mim"; // the loss whose target the view lets choose
 const GHOST_DASH = "3 5";
-/** @type {Record<keyof typeof TARGETS, { from: Point, bend: Point }>} where the path to the guided loss begins */
-const TARGET_PATHS = {
-  self: { from: [330, 70], bend: [420, 20] },
-  frozen: { from: [380, 20], bend: [420, 20] },
-  teacher: { from: [380, 20], bend: [420, 20] },
-  pixels: { from: [60, 84], bend: [240, 4] },
-};
 const FLOW = /** @type {const} */ ([4, 18]); // moving dashes and the gaps between them, in the picture's units
 const FLOW_TIME = 900; // ms from one dash to the next
 const VALVE = 12; // its radius
 const SAMPLES = 3; // of the scale
+const HALF_LETTER = 4.4; // half as wide as a bold letter, in the picture's units
 
 /**
  * How wide an arrow is drawn: by the root, so that small gradients are seen beside large ones
@@ -68,8 +62,10 @@ export function scaleLegend(most) {
 /** @param {Flow} flow */
 export function flowPicture({ layout, most, isOn, norm, share, target, label }) {
   const calm = prefersCalm();
+  const { geometry, top, bottom } = layout;
+  const { encoders, crossing } = geometry;
   const svg = svgNode("svg", {
-    viewBox: `0 ${layout.top} 960 ${layout.bottom - layout.top}`,
+    viewBox: `0 ${top} ${geometry.wide} ${bottom - top}`,
     role: "img",
     "aria-label": label,
   });
@@ -94,13 +90,10 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
   }
 
   function drawInputs() {
-    for (const [encoder, name] of /** @type {[Encoder, string][]} */ ([
-      ["vision", "pictures"],
-      ["language", "texts"],
-    ])) {
-      const y = ENCODERS[encoder][1];
-      svg.append(svgNode("line", { x1: 70, y1: y, x2: 180, y2: y, stroke: "var(--line)", "stroke-width": 1.5 }));
-      text(8, y + 4, name);
+    for (const { name, at, from, to } of geometry.inputs) {
+      const ends = { x1: from[0], y1: from[1], x2: to[0], y2: to[1] };
+      svg.append(svgNode("line", { ...ends, stroke: "var(--line)", "stroke-width": 1.5 }));
+      text(...at, name);
     }
   }
 
@@ -180,24 +173,22 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
    * @param {PlacedLoss} placed
    */
   function drawTarget({ x, y, ink }) {
-    const predicts = target;
-    const { from, bend } = TARGET_PATHS[predicts];
+    const { from, bend, to, source } = geometry.targets[target];
     svg.append(
       svgNode("path", {
-        d: `M${from} Q${bend} ${x - 24},${y - 10}`,
+        d: `M${from} Q${bend} ${to}`,
         fill: "none",
         stroke: ink,
         "stroke-width": 1.5,
         "stroke-dasharray": "7 4",
-        "data-target": predicts,
+        "data-target": target,
       }),
     );
-    if (predicts === "frozen") text(300, 18, "frozen copy");
-    if (predicts === "teacher") text(300, 18, "teacher");
-    const guidance = predicts === "self" ? "guidance: hidden patches predict" : "hidden patches predict";
-    text(x + 40, y - 12, guidance);
-    text(x + 40, y + 5, TARGETS[predicts]);
-    text(x + 40, y + 22, "(no gradient flows through the target)", { class: "xfm-note" });
+    if (source) text(...source, target === "frozen" ? "frozen copy" : "teacher");
+    const [left, first] = geometry.guidance([x, y], bottom);
+    text(left, first, target === "self" ? "guidance: hidden patches predict" : "hidden patches predict");
+    text(left, first + 17, TARGETS[target]);
+    text(left, first + 34, "(no gradient flows through the target)", { class: "xfm-note" });
   }
 
   /** On each strand what flows along it, with the loss's mark; around it the ground, so that it can be read */
@@ -209,9 +200,11 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
         if (!strand) continue;
         const isBundle = placed.loss.kind === "fusion" && encoder !== "fusion";
         const [x, y] = isBundle
-          ? numberPlace(strand, ofKind.indexOf(placed), ofKind.length)
-          : numberPlace(strand, 0, 1);
-        text(x, y + 4, `${placed.mark} ${flowText(placed.loss, encoder)}`, {
+          ? numberPlace(strand, ofKind.indexOf(placed), ofKind.length, geometry.numbers)
+          : numberPlace(strand, 0, 1, geometry.numbers);
+        const words = `${placed.mark} ${flowText(placed.loss, encoder)}`;
+        const half = HALF_LETTER * words.length;
+        text(clamp(x, half, geometry.wide - half), y + 4, words, {
           "data-number": `${placed.loss.name}-${encoder}`,
           "text-anchor": "middle",
           class: "xfm-on-arrow",
@@ -234,31 +227,34 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
 
   /** At each crossing out of the language encoder: across the flow where it is closed, along it where it is open */
   function drawValves() {
-    for (const [kind, { at, angle }] of Object.entries(CROSSINGS)) {
-      const crossing = on.find(({ loss }) => loss.kind === kind);
-      if (!crossing) continue;
-      const part = share(crossing.loss, "language");
-      const state = part === 0 ? "closed" : part === 1 ? "open" : `${Math.round(100 * part)} % open`;
-      const turned = angle + (1 - part) * (Math.PI / 2);
-      const [dx, dy] = [VALVE * Math.cos(turned), VALVE * Math.sin(turned)];
-      const ink = part < 1 ? "var(--orange)" : "var(--soft)";
-      const [x, y] = at;
-      svg.append(
-        svgNode("circle", { cx: x, cy: y, r: VALVE, fill: "var(--ground)", stroke: ink, "stroke-width": 2.5 }),
-        svgNode("line", {
-          ...{ x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy },
-          ...{ stroke: ink, "stroke-width": 5, "data-valve": state },
-        }),
-      );
-      text(x + 18, y + 34, `stop-gradient: valve ${state}`, { class: part < 1 ? "xfm-stopped" : null });
-      if (part < 1) text(x + 18, y + 51, "dashed: what would have flowed", { class: "xfm-stopped" });
-    }
+    const crossed = on.find(({ loss }) => loss.kind === "fusion");
+    if (!crossed) return;
+    const { at, angle, told, isTight } = crossing;
+    const part = share(crossed.loss, "language");
+    const state = part === 0 ? "closed" : part === 1 ? "open" : `${Math.round(100 * part)} % open`;
+    const turned = angle + (1 - part) * (Math.PI / 2);
+    const [dx, dy] = [VALVE * Math.cos(turned), VALVE * Math.sin(turned)];
+    const ink = part < 1 ? "var(--orange)" : "var(--soft)";
+    const [x, y] = at;
+    svg.append(
+      svgNode("circle", { cx: x, cy: y, r: VALVE, fill: "var(--ground)", stroke: ink, "stroke-width": 2.5 }),
+      svgNode("line", {
+        ...{ x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy },
+        ...{ stroke: ink, "stroke-width": 5, "data-valve": state },
+      }),
+    );
+    const lines = isTight
+      ? ["stop-gradient:", `valve ${state}`]
+      : [`stop-gradient: valve ${state}`, part < 1 ? "dashed: what would have flowed" : ""];
+    lines.forEach((line, i) => {
+      text(told[0], told[1] + 17 * i, line, { class: part < 1 ? "xfm-stopped" : null });
+    });
   }
 
   function drawBoxes() {
     const [wide, tall] = ENCODER_SIZE;
-    for (const encoder of keysOf(ENCODERS)) {
-      const [x, y] = ENCODERS[encoder];
+    for (const encoder of keysOf(encoders)) {
+      const [x, y] = encoders[encoder];
       const box = { x: x - wide / 2, y: y - tall / 2, width: wide, height: tall, rx: 8 };
       svg.append(svgNode("rect", { ...box, fill: "var(--raised)", stroke: "var(--blue)", "stroke-width": 1.5 }));
       text(x, y + 5, `${encoder} encoder`, { "text-anchor": "middle" });

@@ -11,6 +11,8 @@ import { clamp, short } from "./numbers.js";
 /** @import { Host } from "./host.d.ts" */
 /** @import { Encoder, FlowLoss, GradientFlowTraits } from "./payloads.d.ts" */
 
+const NARROW = 890; // CSS pixels, below which the encoders stand above each other
+
 /** @param {FlowLoss} loss */
 const shown = (loss) => loss.name.toUpperCase();
 
@@ -129,7 +131,16 @@ function render({ model, el }) {
   const pairs = node("div", { className: "xfm-row", role: "group", "aria-label": "Cosines between gradients" });
   ui.body.append(drawing, scale, pairs);
 
+  const isNarrow = () => drawing.clientWidth > 0 && drawing.clientWidth < NARROW;
+  let drawnNarrow = false;
+  const sizes = new ResizeObserver(() => {
+    if (isNarrow() !== drawnNarrow) draw();
+  });
+  sizes.observe(drawing);
+
   function draw() {
+    drawnNarrow = isNarrow();
+    drawing.classList.toggle("xfm-narrow", drawnNarrow);
     for (const { loss, box } of toggles) box.value(isOn(loss));
     dose.value(model.get("share"));
     contrastDose.value(model.get("itc_share"));
@@ -139,7 +150,7 @@ function render({ model, el }) {
     cosines.setAttribute("aria-expanded", String(model.get("cosines")));
     drawing.replaceChildren(
       flowPicture({
-        layout: flowLayout(objectives()),
+        layout: flowLayout(objectives(), drawnNarrow),
         most: most(),
         isOn,
         norm,
@@ -193,6 +204,7 @@ function render({ model, el }) {
   ui.draws(["objectives", "share", "itc_share", "mim_target", "step", "payload", "cosines", "measured"], draw);
   return () => {
     steps.stop();
+    sizes.disconnect();
     ui.dispose();
   };
 }

@@ -6,14 +6,25 @@ const FEWEST = 5; // points, below which nothing is said
 const NEAR = 0.03; // of the level: a loss this near to it, or beyond, has learnt nothing yet
 
 /**
- * Whether the last values of a curve stand at its level of chance, or on its wrong side; of few points it cannot be said
+ * Whether the last values of a curve stand at its level, or on its wrong side; of few points it cannot be said
  * @param {ArrayLike<number>} points x, y, x, y, ...
- * @param {number} level
+ * @param {number | ArrayLike<number>} level that is reached without having learnt anything; a curve where it moves
  * @param {boolean} isScore higher is better, and 1 is the best
  */
 export function standsAtChance(points, level, isScore) {
+  const end = lateMean(points);
+  const known = typeof level === "number" ? level : lateMean(level);
+  if (end === null || known === null) return false;
+  return isScore ? end <= known + NEAR * (1 - known) : end >= (1 - NEAR) * known;
+}
+
+/**
+ * The mean of a curve's last values; null where they are too few
+ * @param {ArrayLike<number>} points x, y, x, y, ...
+ */
+export function lateMean(points) {
   const count = points.length / 2;
-  if (count < FEWEST) return false;
+  if (count < FEWEST) return null;
   const first = Math.floor(count * (1 - LATE));
   let sum = 0;
   let known = 0;
@@ -22,6 +33,5 @@ export function standsAtChance(points, level, isScore) {
       sum += points[2 * i + 1];
       known++;
     }
-  if (!known) return false;
-  return isScore ? sum / known <= level + NEAR * (1 - level) : sum / known >= (1 - NEAR) * level;
+  return known ? sum / known : null;
 }

@@ -4,7 +4,7 @@ import { canvas, pointerAt, resize } from "./canvas.js";
 import { lineChart } from "./chart.js";
 import { lineStyle } from "./colour.js";
 import { node } from "./dom.js";
-import { standsAtChance } from "./learnt.js";
+import { lateMean, standsAtChance } from "./learnt.js";
 import { clamp, short } from "./numbers.js";
 
 /** @import { Model } from "./host.d.ts" */
@@ -29,6 +29,7 @@ import { clamp, short } from "./numbers.js";
 
 const SIZE = /** @type {const} */ ([290, 150]); // CSS pixels, before the page is laid out
 const HELD_OUT = "validation/";
+const CONSTANT = "/constant"; // ends the key of a level that moves: what a constant prediction has at each step
 const SUM = "loss"; // the curve that is a sum, and so jumps where a loss joins
 
 /**
@@ -60,6 +61,23 @@ export function jumps(runs) {
 export const breaks = (run, key) => (key === SUM ? jumps([run]).map(([step]) => step) : []);
 
 /**
+ * What a run's curve stands at where nothing is learnt: a number, or points where it moves; null: not known
+ * @param {Run} run
+ * @param {string} key
+ */
+const levelOf = (run, key) => run.levels[key]?.value ?? run.curves[key + CONSTANT] ?? null;
+
+/**
+ * @param {Run} run
+ * @param {string} key
+ */
+function levelText(run, key) {
+  const level = run.levels[key];
+  if (!level) return `constant ${short(lateMean(run.curves[key + CONSTANT]) ?? Number.NaN)} (the batch's mean)`;
+  return `${level.kind} ${short(level.value)}${level.name.startsWith("chance") ? "" : ` (${level.name})`}`;
+}
+
+/**
  * What is worth saying of a curve besides its values
  * @param {Run[]} runs
  * @param {MonitorPanel} panel
@@ -69,15 +87,12 @@ export function noteOn(runs, { key, group }) {
     const told = jumps(runs).map(([step, losses]) => `${losses.join(", ")} (step ${step})`);
     return told.length ? `A sum: it jumps where a loss joins, at the dashed lines: ${told.join("; ")}.` : "";
   }
-  const known = runs.filter((run) => run.levels[key]);
-  const levels = [...new Map(known.map((run) => [run.levels[key].name, run.levels[key]])).values()];
-  const parts = levels.map(
-    ({ name, value }) => `chance ${short(value)}${name.startsWith("chance") ? "" : ` (${name})`}`,
-  );
+  const known = runs.filter((run) => levelOf(run, key) !== null);
+  const parts = [...new Set(known.map((run) => levelText(run, key)))];
   const joined = joinsAfter(runs, key);
   if (joined) parts.push(`joins after step ${joined}`);
   const isScore = group === "accuracies";
-  const stuck = known.filter((run) => standsAtChance(run.curves[key] ?? [], run.levels[key].value, isScore));
+  const stuck = known.filter((run) => standsAtChance(run.curves[key] ?? [], levelOf(run, key) ?? [], isScore));
   if (stuck.length) {
     const which = runs.length > 1 ? `run ${stuck.map((run) => runs.indexOf(run) + 1).join(", ")}: ` : "";
     parts.push(`${which}this loss has learnt nothing yet`);
@@ -147,7 +162,8 @@ export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, 
     const lines = runs.flatMap((run) => curveLines(run, lineStyle(inks, run.i), box.panel));
     const dots = runs.map((run) => ({ ...lineStyle(inks, run.i), points: heldOut(run, key), dots: true }));
     const levels = [...new Set(runs.flatMap((run) => run.levels[key]?.value ?? []))];
-    const limits = valueLimits([...lines, ...dots], levels);
+    const moving = runs.flatMap((run) => movingLevel(run, inks, box.panel));
+    const limits = valueLimits([...lines, ...dots, ...moving], levels);
     const isCosine = key.startsWith("cosine/");
     const onLogarithm = model.get("logarithmic") && limits !== null && limits.least > 0;
     const low = limits && (onLogarithm ? Math.max(limits.low, limits.least * 0.9) : limits.low);
@@ -155,7 +171,7 @@ export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, 
     const chart = lineChart(box.surface, inks, {
       x: [0, lastStep()],
       y: isCosine ? [-1, 1] : limits ? [Number(low), limits.high] : [0, 1],
-      lines: [...lines, ...dots],
+      lines: [...lines, ...dots, ...moving],
       logarithmic: onLogarithm && !isCosine,
       cursor: cursor < 0 ? null : cursor,
       levels,
@@ -187,6 +203,18 @@ export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, 
     const means = smoothed(points, dense, breaks(run, key));
     const faint = { ...look, points, dash: [], width: 0.8, alpha: 0.3 };
     return [...(means === points ? [] : [faint]), { ...look, points: means, width: 1.8 }];
+  }
+  /**
+   * A level that moves, drawn as those that do not
+   * @param {Run} run
+   * @param {Inks} inks
+   * @param {MonitorPanel} panel
+   * @returns {Line[]}
+   */
+  function movingLevel(run, inks, { key, dense }) {
+    const points = run.curves[key + CONSTANT];
+    if (!points) return [];
+    return [{ points: smoothed(points, dense, []), colour: inks.soft, dash: [1.5, 2.5], width: 1.2 }];
   }
   /** @param {Inks} inks */
   function draw(inks) {

@@ -83,6 +83,7 @@ export interface SentTrace {
 export interface MonitorLevel {
   value: number;
   name: string;
+  kind: "chance" | "constant";
 }
 
 export interface MonitorRun {

@@ -124,7 +124,7 @@ function render({ model, el }) {
     view: "xfm-training-monitor",
     title: "Training monitor",
     about:
-      "A panel a curve, a line a run. Thick: running mean; thin: the values; circles: held-out data; dotted: chance; grey: before the loss joins.",
+      "A panel a curve, a line a run. Thick: running mean; thin: the values; circles: held-out data; dotted: chance, or a constant prediction; grey: before the loss joins.",
     table: () => ({
       columns: ["run", "curve", "step", "value", "held-out"],
       rows: shownPanels().flatMap(({ key, title, unit, dense }) =>

@@ -1,0 +1,215 @@
+// @ts-check
+// How an effect is drawn: a row's small plot; and the pairs of one metric, values on the left, differences on the right.
+import { font } from "./canvas.js";
+import { change, differenceUnit, isBetter, isShown } from "./effect_words.js";
+import { roundTicks, short, withMinus } from "./numbers.js";
+
+/** @import { StudyEffect, StudyMetric } from "./payloads.d.ts" */
+/** @import { Pair } from "./effect_words.js" */
+/** @import { Surface } from "./canvas.js" */
+/** @import { Inks } from "./colour.js" */
+/** @typedef {{ metric: StudyMetric, effect: StudyEffect, pairs: Pair[], variant: string }} Shown */
+
+const FULL_CIRCLE = 2 * Math.PI;
+
+/**
+ * Zero in the middle, the seeds' differences as dots, the mean (full: the interval leaves zero out) with its interval
+ * @param {Surface} surface
+ * @param {StudyEffect | null} effect
+ * @param {Pair[]} pairs
+ * @param {number} most the scale's end, on either side
+ * @param {Inks} inks
+ */
+export function drawSmall({ pen: brush, wide, tall }, effect, pairs, most, inks) {
+  const x = (/** @type {number} */ v) => wide / 2 + (v / most) * (wide / 2 - 8);
+  brush.fillStyle = inks.line;
+  brush.fillRect(wide / 2, 0, 1, tall);
+  if (!effect || effect.effect === null) return;
+  for (const pair of pairs) drawSeed(brush, inks, x(change(pair)), 5, 2, 0.5);
+  const { low, high } = effect;
+  drawMean(brush, inks, effect, 2);
+  if (low !== null && high !== null) drawSegment(brush, [x(low), 14], [x(high), 14]);
+  drawCircle(brush, x(effect.effect), 14, 4);
+}
+/**
+ * @param {CanvasRenderingContext2D} brush
+ * @param {Inks} inks
+ * @param {number} x
+ * @param {number} y
+ * @param {number} radius
+ * @param {number} alpha
+ */
+function drawSeed(brush, inks, x, y, radius, alpha) {
+  Object.assign(brush, { fillStyle: inks.grey, globalAlpha: alpha });
+  brush.beginPath();
+  brush.arc(x, y, radius, 0, FULL_CIRCLE);
+  brush.fill();
+  brush.globalAlpha = 1;
+}
+/**
+ * How a mean with its interval is drawn
+ * @param {CanvasRenderingContext2D} brush
+ * @param {Inks} inks
+ * @param {StudyEffect} effect
+ * @param {number} lineWidth
+ */
+function drawMean(brush, inks, effect, lineWidth) {
+  const fillStyle = isShown(effect) ? inks.blue : inks.ground;
+  Object.assign(brush, { strokeStyle: inks.blue, fillStyle, lineWidth });
+}
+/**
+ * @param {CanvasRenderingContext2D} brush
+ * @param {[number, number]} from
+ * @param {[number, number]} to
+ */
+function drawSegment(brush, from, to) {
+  brush.beginPath();
+  brush.moveTo(...from);
+  brush.lineTo(...to);
+  brush.stroke();
+}
+/**
+ * @param {CanvasRenderingContext2D} brush
+ * @param {number} x
+ * @param {number} y
+ * @param {number} radius
+ */
+function drawCircle(brush, x, y, radius) {
+  brush.beginPath();
+  brush.arc(x, y, radius, 0, FULL_CIRCLE);
+  brush.fill();
+  brush.stroke();
+}
+
+/**
+ * Returns what it shows, in words
+ * @param {Surface} plate
+ * @param {Shown} shown
+ * @param {Inks} inks
+ */
+export function drawPairs(plate, shown, inks) {
+  const { pen: brush } = plate;
+  const { metric, pairs } = shown;
+  brush.clearRect(0, 0, plate.wide, plate.tall);
+  brush.font = font(plate);
+  if (!pairs.length) {
+    Object.assign(brush, { fillStyle: inks.soft, textAlign: "left" });
+    brush.fillText("no pair of runs has this metric", 10, 30);
+    return "no pair";
+  }
+  drawValues(plate, shown, inks);
+  drawDifferences(plate, shown, inks);
+  const verdicts = pairs.map((pair) => isBetter(metric, change(pair)));
+  const [up, down] = [true, false].map((wanted) => verdicts.filter((one) => one === wanted).length);
+  if (!metric.better) return `${pairs.length} seeds`;
+  return `${up} of ${pairs.length} seeds better (blue), ${down} worse (orange, dashed)`;
+}
+/**
+ * A y axis over the values between two x, with its ticks; returns the height of a value
+ * @param {Surface} plate
+ * @param {StudyMetric} metric
+ * @param {number[]} values
+ * @param {number} from
+ * @param {number} to
+ * @param {Inks} inks
+ */
+function valueAxis(plate, metric, values, from, to, inks) {
+  const brush = plate.pen;
+  const [top, bottom] = [20, plate.tall - 34];
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const room = 0.08 * (most - least) || Math.abs(most) * 0.1 || 0.1;
+  const y = (/** @type {number} */ v) => bottom - ((v - least + room) / (most - least + 2 * room)) * (bottom - top);
+  const factor = metric.unit === "%" ? 100 : 1;
+  brush.textAlign = "right";
+  for (const tick of roundTicks(least * factor, most * factor, 4)) {
+    brush.fillStyle = inks.line;
+    brush.fillRect(from, y(tick / factor), to - from, 0.5);
+    brush.fillStyle = inks.soft;
+    brush.fillText(withMinus(short(tick)), from - 4, y(tick / factor) + 4);
+  }
+  return y;
+}
+/**
+ * @param {Surface} plate
+ * @param {Shown} shown
+ * @param {Inks} inks
+ */
+function drawValues(plate, { metric, effect, pairs, variant }, inks) {
+  const brush = plate.pen;
+  const [left, right] = [85, 225];
+  const y = valueAxis(
+    plate,
+    metric,
+    pairs.flatMap(({ reference: r, value }) => [r, value]),
+    60,
+    250,
+    inks,
+  );
+  for (const pair of pairs) {
+    const better = isBetter(metric, change(pair));
+    const colour = better === null ? inks.grey : better ? inks.blue : inks.orange;
+    Object.assign(brush, { strokeStyle: colour, fillStyle: colour, lineWidth: 1.4 });
+    brush.setLineDash(better === false ? [5, 3] : []);
+    drawSegment(brush, [left, y(pair.reference)], [right, y(pair.value)]);
+    for (const [x, v] of [
+      [left, pair.reference],
+      [right, pair.value],
+    ]) {
+      brush.beginPath();
+      brush.arc(x, y(v), 2.6, 0, FULL_CIRCLE);
+      brush.fill();
+    }
+  }
+  brush.setLineDash([]);
+  brush.fillStyle = inks.ink;
+  for (const [x, v] of /** @type {[number, number | null][]} */ ([
+    [left, effect.mean_against],
+    [right, effect.mean],
+  ]))
+    if (v !== null) brush.fillRect(x - 11, y(v) - 1.5, 22, 3);
+  Object.assign(brush, { fillStyle: inks.ink, textAlign: "center" });
+  brush.fillText(shortened(brush, effect.against, 135), left, plate.tall - 16);
+  brush.fillText(shortened(brush, variant, 135), right, plate.tall - 16);
+  brush.fillStyle = inks.soft;
+  brush.fillText(metric.unit, (left + right) / 2, 11);
+  brush.fillText("lines: seeds; bars: means", (left + right) / 2, plate.tall - 2);
+}
+/**
+ * @param {Surface} plate
+ * @param {Shown} shown
+ * @param {Inks} inks
+ */
+function drawDifferences(plate, { metric, effect, pairs }, inks) {
+  const brush = plate.pen;
+  const middle = 380;
+  const y = valueAxis(plate, metric, [0, effect.low ?? 0, effect.high ?? 0, ...pairs.map(change)], 325, 450, inks);
+  brush.fillStyle = inks.ink;
+  brush.fillRect(325, y(0), 125, 1);
+  pairs.forEach((pair, i) => {
+    drawSeed(brush, inks, middle - 25 + (i % 3) * 5, y(change(pair)), 2.6, 0.7);
+  });
+  drawMean(brush, inks, effect, 2.4);
+  const { low, high } = effect;
+  if (low !== null && high !== null) drawSegment(brush, [middle + 20, y(low)], [middle + 20, y(high)]);
+  if (effect.effect !== null) drawCircle(brush, middle + 20, y(effect.effect), 5);
+  Object.assign(brush, { fillStyle: inks.ink, textAlign: "center" });
+  brush.fillText("difference", middle, plate.tall - 16);
+  brush.fillStyle = inks.soft;
+  brush.fillText(differenceUnit(metric.unit), middle, 11);
+  brush.fillText("dots: seeds; bar: 95 %", middle - 3, plate.tall - 2);
+}
+/**
+ * Without its middle, where it is too long: names of a grid differ at both ends
+ * @param {CanvasRenderingContext2D} brush
+ * @param {string} text
+ * @param {number} most pixels
+ */
+function shortened(brush, text, most) {
+  let kept = text.length;
+  let result = text;
+  while (kept > 4 && brush.measureText(result).width > most) {
+    kept--;
+    result = `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
+  }
+  return result;
+}

@@ -1,0 +1,91 @@
+// @ts-check
+// What a study's effect comes to, in words and numbers: as its tables have them.
+import { withMinus } from "./numbers.js";
+
+/** @import { StudyEffect, StudyMetric } from "./payloads.d.ts" */
+/** @typedef {{ reference: number, value: number }} Pair one seed's values, of the reference and of the variant */
+
+/**
+ * A number as the tables have it: shares in per cent
+ * @param {number | null} x
+ * @param {string} unit
+ */
+export function numberText(x, unit, withSign = false) {
+  if (x === null) return "–";
+  const text = unit === "%" ? (100 * x).toFixed(2) : x.toFixed(4);
+  return withMinus((withSign && x > 0 ? "+" : "") + text);
+}
+/** @param {string} unit */
+export const differenceUnit = (unit) => (unit === "%" ? "percentage points" : unit);
+/**
+ * Whether the test that judges the effect tells it from zero: Holm's for primary metrics, the interval for others
+ * @param {StudyEffect} effect
+ */
+export const isShown = (effect) => ["better", "worse", "different"].includes(effect.verdict);
+/** @param {Pair} pair */
+export const change = ({ reference, value }) => value - reference;
+/**
+ * Whether a change is for the better; null where it is neither
+ * @param {StudyMetric} metric
+ * @param {number} difference
+ */
+export const isBetter = (metric, difference) =>
+  difference === 0 || !metric.better ? null : difference > 0 === (metric.better === "higher");
+
+/**
+ * @param {StudyMetric} metric
+ * @param {StudyEffect | null} effect
+ */
+export function verdict(metric, effect) {
+  if (!effect || effect.effect === null) return "not measured";
+  if (effect.low === null) return "too few seeds";
+  if (!isShown(effect)) return "not shown to differ";
+  if (!metric.better) return effect.effect > 0 ? "higher" : "lower";
+  return isBetter(metric, effect.effect) ? "better" : "worse";
+}
+
+/**
+ * @param {StudyEffect} effect
+ * @param {string} unit
+ */
+function intervalText({ low, high }, unit) {
+  if (low === null) return "no interval";
+  return `95 % interval ${numberText(low, unit, true)} to ${numberText(high, unit, true)}`;
+}
+
+/**
+ * What a model reaches that has learnt nothing, in its own section; a warning where no variant is better
+ * @param {StudyMetric} m
+ */
+export function baselineSentence({ baseline, baseline_name: name, unit, floor }) {
+  if (baseline === null) return "Baseline: none is known.";
+  const level = `Baseline (${name}): ${numberText(baseline, unit)}${unit && unit !== "%" ? ` ${unit}` : unit && " %"}.`;
+  return floor
+    ? `${level} At chance in every variant: a difference here compares models that have learnt nothing of it.`
+    : level;
+}
+
+/**
+ * @param {StudyEffect | null} effect
+ * @param {string} unit
+ */
+export function effectText(effect, unit) {
+  if (!effect) return "–";
+  const [middle, low, high] = [effect.effect, effect.low, effect.high].map((x) => numberText(x, unit, true));
+  return effect.low === null ? middle : `${middle} [${low}, ${high}]`;
+}
+
+/**
+ * @param {StudyMetric} m
+ * @param {StudyEffect | null} effect
+ * @param {string} variant
+ */
+export function effectSentence(m, effect, variant) {
+  if (!effect || effect.effect === null) return "No pair of runs has this metric.";
+  const { p, p_holm: pHolm, note } = effect;
+  const amount = `${numberText(effect.effect, m.unit, true)} ${differenceUnit(m.unit)}`;
+  const parts = [`${variant} − ${effect.against}: ${amount}`, intervalText(effect, m.unit), `${effect.n} pairs`];
+  if (p !== null) parts.push(`p ${p < 0.0001 ? "< 0.0001" : p.toFixed(4)}`);
+  const holm = pHolm === null ? "" : ` (Holm ${pHolm.toFixed(4)})`;
+  return `${parts.join(", ")}${holm}: ${verdict(m, effect)}${note ? `. ${note}` : ""}`;
+}

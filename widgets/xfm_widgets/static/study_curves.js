@@ -1,0 +1,146 @@
+// @ts-check
+// A study's learning curves: of each variant the mean over the seeds with a band, and their values at a step.
+import { canvas, lineSwatch, pointerAt } from "./canvas.js";
+import { lineChart } from "./chart.js";
+import { lineStyle } from "./colour.js";
+import { select, slider } from "./controls.js";
+import { keysOf, node } from "./dom.js";
+import { several, short, withMinus } from "./numbers.js";
+
+/** @import { Model } from "./host.d.ts" */
+/** @import { AblationExplorerTraits } from "./payloads.d.ts" */
+/** @import { Inks } from "./colour.js" */
+
+const PLATE = /** @type {const} */ ([470, 220]); // CSS pixels
+const BANDS = { interval: "95 % interval of the mean", range: "range of the seeds" };
+
+/**
+ * @param {HTMLElement} section that they are put into
+ * @param {{
+ *   model: Model<AblationExplorerTraits>,
+ *   ui: { set: (traits: Partial<AblationExplorerTraits>) => void },
+ *   variant: () => string,
+ * }} view `variant`: whose line is drawn thick
+ * @returns {{ draw: (inks: Inks) => void }}
+ */
+export function studyCurves(section, { model, ui, variant }) {
+  const study = () => model.get("payload");
+  const curveNames = Object.keys(study().curves);
+  const curveName = () => (curveNames.includes(model.get("curve")) ? model.get("curve") : curveNames[0]);
+  const bands = () => study().curves[curveName()] ?? {};
+  const steps = () => [...new Set(Object.values(bands()).flatMap((band) => band.steps))].sort((a, b) => a - b);
+  const whichCurve = select("curve", curveNames, curveName(), (name) => ui.set({ curve: name }));
+  const whichBand = select(
+    "band",
+    keysOf(BANDS),
+    model.get("band"),
+    (name) => ui.set({ band: name }),
+    (name) => BANDS[name],
+  );
+  const whichStep = slider(
+    "values at step",
+    { min: 0, max: 1, step: 1, value: 0, format: (i) => String(steps()[i] ?? "–") },
+    (i) => ui.set({ step: i === steps().length - 1 ? -1 : steps()[i] }),
+  );
+  const curves = canvas(...PLATE, { role: "img" });
+  const curveLegend = node("ul", { className: "xfm-curve-legend" });
+  let stepAt = (/** @type {number} */ _pixel) => 0;
+  section.append(node("h3", {}, "Learning curves, mean over the seeds"));
+  if (curveNames.length) {
+    const choices = node(
+      "div",
+      { className: "xfm-controls" },
+      whichCurve.element,
+      whichBand.element,
+      whichStep.element,
+    );
+    section.append(curves, node("div", { className: "xfm-ablation-detail" }, choices, curveLegend));
+  } else {
+    section.append(
+      node(
+        "p",
+        {},
+        "None: the study has neither the losses of its runs (curves.jsonl) nor probes (train.probe_every).",
+      ),
+    );
+  }
+  curves.addEventListener("mousemove", (event) => {
+    const pointed = stepAt(pointerAt(curves, event)[0]);
+    const nearest = steps().reduce((a, b) => (Math.abs(b - pointed) < Math.abs(a - pointed) ? b : a));
+    ui.set({ step: nearest });
+  });
+  curves.addEventListener("mouseleave", () => ui.set({ step: -1 }));
+
+  /** @param {Inks} inks */
+  function draw(inks) {
+    if (!curveNames.length) return;
+    whichCurve.value(curveName());
+    whichBand.value(model.get("band"));
+    const shown = study().order.filter((v) => bands()[v]);
+    const look = (/** @type {string} */ v) => lineStyle(inks, study().order.indexOf(v));
+    const lines = shown.map((v) => ({ v, ...bands()[v], edges: edges(v) }));
+    const values = lines
+      .flatMap(({ mean, edges: [low, high] }) => [...mean, ...(low ?? []), ...(high ?? [])])
+      .filter((value) => value !== null);
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const room = 0.06 * (most - least) || Math.abs(most) * 0.1 || 0.1;
+    const ticks = steps();
+    const last = ticks[ticks.length - 1];
+    const cursor = model.get("step") < 0 ? last : model.get("step");
+    const chart = lineChart(curves, inks, {
+      x: [ticks[0], last],
+      y: [least - room, most + room],
+      label: "step",
+      cursor: model.get("step") < 0 ? null : cursor,
+      bands: lines.flatMap(({ v, steps: x, edges: [low, high] }) =>
+        low && high ? [{ x, low, high, colour: look(v).colour }] : [],
+      ),
+      lines: lines.map(({ v, steps: x, mean }) => ({
+        ...look(v),
+        points: x.flatMap((step, i) => [step, mean[i]]),
+        width: v === variant() ? 3 : 1.7,
+      })),
+    });
+    stepAt = chart.stepAt;
+    whichStep.box.max = String(ticks.length - 1);
+    whichStep.value(
+      Math.max(
+        0,
+        ticks.findLastIndex((step) => step <= cursor),
+      ),
+    );
+    curveLegend.replaceChildren(
+      ...lines.map(({ v, n }) =>
+        node(
+          "li",
+          { "data-line": v },
+          lineSwatch(look(v), v === variant() ? 3.5 : 2),
+          `${reading(v, cursor)}, ${several(n, "seed")}`,
+        ),
+      ),
+    );
+    const readings = shown.map((v) => reading(v, cursor)).join("; ");
+    curves.setAttribute("aria-label", `${curveName()} after step ${cursor}. ${readings}`);
+  }
+  /**
+   * Of the band that is chosen: low, high
+   * @param {string} v
+   */
+  const edges = (v) => {
+    const { least, most, low, high } = bands()[v];
+    return model.get("band") === "range" ? [least, most] : [low, high];
+  };
+  /**
+   * @param {string} v
+   * @param {number} cursor
+   */
+  function reading(v, cursor) {
+    const { steps: own, mean } = bands()[v];
+    const i = own.findLastIndex((step) => step <= cursor);
+    if (i < 0) return `${v}: –`;
+    const [low, high] = edges(v);
+    const range = low && high ? ` [${withMinus(short(low[i]))}, ${withMinus(short(high[i]))}]` : "";
+    return `${v}: ${withMinus(short(mean[i]))}${range}`;
+  }
+  return { draw };
+}
