@@ -97,3 +97,50 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: A
     page.get_by_label("another method").select_option("occlusion")
     page.get_by_role("button", name="Add").click()
     page.get_by_role("group", name="occlusion, for itm").wait_for()
+
+
+BESIDE = """
+import pathlib, threading, time
+import xfm, xfm_widgets as xw
+lab = xfm.load("demo")
+scene = lab.scene(7, objects=2)
+play = xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text)
+pad = xw.GroundingPad.of(lab.model, lab.tokenizer, scene)
+sent, tell, hear, free = [], xw.base.View.send, xw.base.View.set_state, threading.Lock()
+xw.base.View.send = lambda view, content, buffers=None: (sent.append(next(iter(content))), tell(view, content, buffers))
+def set_state(view, state):
+    with free:  # where comms have a thread of their own, a cell that runs does not keep them
+        hear(view, state)
+xw.base.View.set_state = set_state
+"""
+BUSY = """
+with free:
+    while not pathlib.Path("go").exists():
+        time.sleep(0.05)
+"""
+MODELS = "globalThis[Symbol.for('xfm-lab: models of this page')]"
+
+
+def test_beside_a_busy_kernel_the_page_answers_and_python_has_the_last_word(notebook: Any) -> None:
+    book = notebook(BESIDE, "display(play, pad)")
+    play, pad = (book.page.locator(f".xfm-{name}") for name in ("mask-playground", "grounding-pad"))
+    book.page.wait_for_function(f"() => {MODELS}?.size === 1")
+    book.page.evaluate(f"async () => {{ await [...{MODELS}.values()][0]; }}")
+    book.start(BUSY)
+    play.get_by_role("button", name="big", exact=True).first.click()
+    play.locator("tr[data-place] .xfm-guess").first.wait_for()
+    pad.get_by_role("textbox", name="Another phrase").fill("a yellow thing")
+    pad.get_by_role("button", name="Find").click()
+    pad.locator("button.xfm-typed", has_text="a yellow thing").wait_for()
+    for view in (play, pad):
+        view.get_by_text("Answered in this page; Python's answer is to come.").wait_for()
+    (book.path.parent / "go").touch()
+    for view in (play, pad):
+        view.locator(".xfm-provisional:empty").wait_for(state="attached")
+    place = int(play.locator("tr[data-place]").get_attribute("data-place") or -1)
+    assert book.python("[play.hidden_pieces, play.answer['of']['pieces'], 'a yellow thing' in pad.found]") == [
+        [place],
+        [place],
+        True,
+    ]
+    assert book.python("(sent.count('model'), sent.count('part'))") == [2, 7], "the weights came once"

@@ -55,7 +55,7 @@ const plain = (value) => {
 };
 for (const { set, send } of data.steps) {
   if (set) for (const [name, value] of Object.entries(set)) host.set(name, value);
-  if (send) acts[send[0]](send[1] ?? "");
+  if (send) acts[send[0]](send[1] ?? "", host);
   await settled();
   told.push(Object.fromEntries(data.read.map((name) => [name, plain(traits[name])])));
 }

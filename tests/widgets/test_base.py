@@ -15,7 +15,8 @@ import pytest
 import xfm
 import xfm_widgets as xw
 from xfm import explain
-from xfm_widgets.base import View, script_json
+from xfm_widgets.base import View
+from xfm_widgets.pages import script_json
 
 VIEWS = sorted(
     (v for v in vars(xw).values() if isinstance(v, type) and issubclass(v, View) and v is not View),

@@ -15,11 +15,10 @@ from xfm.images import ImageLike, pixels
 from xfm.plots.arrays import numbers
 from xfm.plots.style import message_figure
 
-from . import esm
+from .alive_view import AliveView
 from .attributions import by_word, checked_masks, covered, finite, is_finite, number, packed, page_target
-from .base import ALIVE, View, decoded_json, encodable, script_json
+from .base import encodable
 from .choices import Flag, Names, Place, Places, Share, told
-from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +43,7 @@ UNITS = {
 }
 
 
-class AttributionLab(View):
+class AttributionLab(AliveView):
     """Attributions of one picture and one text, for one or several targets, and removals.
 
     AttributionLab.of([scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")])
@@ -138,6 +137,7 @@ class AttributionLab(View):
         from xfm.explain.attribution import attribute
         from xfm.explain.faithfulness import faithfulness_report
         from xfm.explain.inputs import AttributionInputs
+        from xfm.model import XFM
         from xfm.model.modes import eval_mode
 
         all_inputs = [inputs] if isinstance(inputs, AttributionInputs) else list(inputs)
@@ -158,6 +158,9 @@ class AttributionLab(View):
         traits = {"credit": first.credit} | traits
         view = cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
         view._inputs = all_inputs
+        known = [page_target(i, reports[k * len(methods)] if methods else None) for k, i in enumerate(all_inputs)]
+        if isinstance(first.model, XFM) and first.tokenizer is not None and None not in known:
+            view._model = first.model, first.tokenizer, known
         view.tell(payload=cast(dict[str, Any], view.payload) | view._found())
         return view
 
@@ -191,20 +194,13 @@ class AttributionLab(View):
 
     _WITHOUT_MODEL = "only what AttributionLab.of(inputs) makes of an X-FM, with targets by name, knows its model"
 
-    def _kernel(self) -> str:
+    def _given(self) -> dict[str, Any]:
         from xfm.explain.attribution import METHODS
-        from xfm.model import XFM
 
-        if not self._inputs or not isinstance(model := self._inputs[0].model, XFM):
-            return ""
-        tokenizer, targets = self._inputs[0].tokenizer, [page_target(i) for i in self._inputs]
-        if tokenizer is None or None in targets:
-            return ""
         methods = {
             n: {"signed": METHODS[n].signed, "unit": METHODS[n].unit, "complete": METHODS[n].complete} for n in IN_PAGE
         }
-        given = script_json({"text": self._inputs[0].text, "targets": targets, "methods": methods})
-        return f"{esm.export(ALIVE, 'attributionLab')}({decoded_json(page_model(model, tokenizer))}, {given})"
+        return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": methods}
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"add": self._add_asked}

@@ -97,19 +97,35 @@ def _explained(scores: Mapping[str, float]) -> tuple[bool, str] | None:
     return share >= 0.5, f"its numbers explain {share:.0%} of what masking does"
 
 
-def page_target(inputs: AttributionInputs) -> dict[str, Any] | None:
-    """A `payloads.PageTarget`; None for a target that a page does not know."""
+def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
+    """A `payloads.PageTarget`, with what a report has of baselines; None for a target that a page does not know."""
     from xfm.explain.inputs import encode_text
     from xfm.explain.targets import TARGETS
 
-    target = inputs.target
+    target, truth = inputs.target, {"truth": page_truth(inputs, report)}
     if TARGETS.get(target.name) == target:
-        return {"name": target.name, "places": [], "ids": []}
+        return {"name": target.name, "places": [], "ids": []} | truth
     word = target.name.removeprefix("word ")
     if target.head != "imlm" or word == target.name or inputs.tokenizer is None:
         return None
     ids, places = encode_text(inputs.model, inputs.tokenizer, inputs.text, word)
-    return {"name": target.name, "places": places, "ids": [ids[place] for place in places]}
+    return {"name": target.name, "places": places, "ids": [ids[place] for place in places]} | truth
+
+
+def page_truth(inputs: AttributionInputs, report: FaithfulnessReport | None) -> dict[str, Any] | None:
+    """A `payloads.PageTruth`; None where it is not known."""
+    if inputs.truth is None and inputs.name_pieces is None:
+        return None
+    grid, size = inputs.grid.grid, len(inputs.image) // inputs.grid.grid
+    truth = np.zeros(inputs.image.shape[:2], bool) if inputs.truth is None else inputs.truth
+    names = [] if inputs.name_pieces is None else inputs.name_pieces.nonzero().flatten().tolist()
+    baselines = report.baselines if report else {}
+    return {
+        "pixels": truth.reshape(grid, size, grid, size).sum((1, 3)).ravel().tolist(),
+        "size": size * size,
+        "names": names,
+        "baselines": {name: {k: finite(v) for k, v in scores.items()} for name, scores in baselines.items()},
+    }
 
 
 def by_word(a: Attribution) -> np.ndarray:

@@ -187,10 +187,20 @@ class RemovalScores(TypedDict, total=False):
     after: Scores
 
 
+class PageTruth(TypedDict):
+    """What a target's text is about, where that is known."""
+
+    pixels: list[int]  # of each patch, those that are true
+    size: int  # pixels of a patch
+    names: list[int]  # pieces that name it
+    baselines: dict[str, Scores]  # scores against it
+
+
 class PageTarget(TypedDict):
     name: str
     places: list[int]  # of a word that is masked and asked for; else empty
     ids: list[int]  # of its tokens
+    truth: NotRequired[PageTruth | None]
 
 
 class PageMethod(TypedDict):
@@ -424,6 +434,8 @@ class PageSeeds(TypedDict):
 
     shapley: int
     candidates: int
+    ties: int  # of numbers, in curves
+    infidelity: int
 
 
 class SeenWordsPayload(TypedDict):

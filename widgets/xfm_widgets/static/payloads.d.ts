@@ -170,10 +170,18 @@ export interface RemovalScores {
   after?: Scores;
 }
 
+export interface PageTruth {
+  pixels: number[];
+  size: number;
+  names: number[];
+  baselines: Cosines;
+}
+
 export interface PageTarget {
   name: string;
   places: number[];
   ids: number[];
+  truth?: PageTruth | null;
 }
 
 export interface PageMethod {
@@ -392,6 +400,8 @@ export interface MaskConfigPayload {
 export interface PageSeeds {
   shapley: number;
   candidates: number;
+  ties: number;
+  infidelity: number;
 }
 
 export interface SeenWordsPayload {

@@ -1,0 +1,77 @@
+// @ts-check
+// What the views' kernels in the page have in common.
+import { pixelsOf } from "./own_picture.js";
+
+/** @import { PageModel } from "./model.js" */
+
+/**
+ * The i-th answer, computed when it is asked for or, one after another, before
+ * @template T
+ * @param {number} count
+ * @param {(i: number) => T} compute
+ */
+export function ahead(count, compute) {
+  /** @type {T[]} */
+  const known = [];
+  const get = (/** @type {number} */ i) => {
+    known[i] ??= compute(i);
+    return known[i];
+  };
+  const go = (/** @type {number} */ i) =>
+    setTimeout(() => {
+      if (i >= count) return;
+      get(i);
+      go(i + 1);
+    });
+  go(0);
+  return get;
+}
+
+/**
+ * What is refused stands in the view, as Python's errors do
+ * @param {{ set(name: "message", value: string): void }} model
+ * @param {() => void} act
+ */
+export function reporting(model, act) {
+  try {
+    act();
+    model.set("message", "");
+  } catch (error) {
+    model.set("message", error instanceof Error ? error.message : String(error));
+  }
+}
+
+/**
+ * A picture of the reader's own, in base64, as the model sees it (side, side, 3), and as it is
+ * @param {{ set(name: "message", value: string): void }} model
+ * @param {PageModel} page
+ * @param {string} base64
+ * @param {(rgb: Uint8Array, whole: { rgba: Uint8ClampedArray, width: number, height: number }) => void} act
+ */
+export async function taking(model, page, base64, act) {
+  try {
+    const whole = await pixelsOf(base64);
+    reporting(model, () => act(page.prepare(whole.rgba, whole.width, whole.height), whole));
+  } catch {
+    model.set("message", "That is no picture that the browser can read.");
+  }
+}
+
+/** @param {DataView} view */
+export const bytesOf = ({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength);
+
+/**
+ * However often it is called in a turn, `act` runs once, after it
+ * @param {() => void} act
+ */
+export function once(act) {
+  let waits = false;
+  return () => {
+    if (waits) return;
+    waits = true;
+    setTimeout(() => {
+      waits = false;
+      act();
+    });
+  };
+}
