@@ -93,7 +93,7 @@ class AliveView(View, abstract=True):
         if isinstance(sync_data, dict) and isinstance(turn := sync_data.get("turn"), int):
             self.send({"answered": turn})
 
-    def _packed(self) -> Parcel | None:
+    def _posted(self) -> Parcel | None:
         """None where there is no model that a page can run."""
         if self._parcel is None and self._model is not None:
             with suppress(ConfigError):
@@ -101,7 +101,7 @@ class AliveView(View, abstract=True):
         return self._parcel
 
     def _send_model(self, _: str) -> None:
-        if parcel := self._packed():
+        if parcel := self._posted():
             buffers: list[bytes] = []
             given = encodable(apart(self._given(), buffers))
             self.send({"model": {"digest": parcel.digest, "size": len(parcel.weights), "given": given}}, buffers)
@@ -109,7 +109,7 @@ class AliveView(View, abstract=True):
     def _send_weights(self, of: str) -> None:
         """`of`: a digest, and the byte where the part begins."""
         digest, _, at = of.partition(" ")
-        if not (parcel := self._packed()) or parcel.digest != digest or not (at.isascii() and at.isdigit()):
+        if not (parcel := self._posted()) or parcel.digest != digest or not (at.isascii() and at.isdigit()):
             return
         begin = int(at)
         self.send(

@@ -176,6 +176,7 @@ class AttributionLabPayload(TypedDict):
     most: int  # methods at once
     units: dict[str, str]
     can: bool  # Python computes scores after a removal
+    takes: bool  # pictures of the reader's own
     more: list[str]  # methods that Python can add
     found: list[DrawnAttribution]
     objects: list[LabObject]

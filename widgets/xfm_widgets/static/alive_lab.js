@@ -69,7 +69,7 @@ export function attributionLab(payload, { text, targets, methods }) {
     tell(model, model.get("payload").found);
 
     let work = 0; // the last that was begun
-    let isBusy = false;
+    let busy = 0; // works that have not ended yet
     /**
      * All questions by a method each; null where other work was begun meanwhile, or Python was faster
      * @param {Lab} asked
@@ -99,13 +99,13 @@ export function attributionLab(payload, { text, targets, methods }) {
     }
     /** @param {Lab} asked @param {() => Promise<void>} act */
     async function working(asked, act) {
-      isBusy = true;
+      busy += 1;
       try {
         await act();
       } catch (error) {
         asked.set("message", error instanceof Error ? error.message : String(error));
       }
-      isBusy = false;
+      busy -= 1;
     }
     /** @param {Lab} asked @param {Uint8Array} rgb */
     async function look(asked, rgb) {
@@ -129,7 +129,7 @@ export function attributionLab(payload, { text, targets, methods }) {
     return {
       add(name, asked) {
         const { more } = asked.get("payload");
-        if (isBusy || !more.includes(name) || !seen.offered.includes(name)) return;
+        if (busy || !more.includes(name) || !seen.offered.includes(name)) return;
         void working(asked, async () => {
           const found = await computed(asked, [name]);
           if (!found) return;

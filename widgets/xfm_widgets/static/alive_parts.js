@@ -33,9 +33,9 @@ export function ahead(count, compute) {
  * @param {() => void} act
  */
 export function reporting(model, act) {
+  model.set("message", "");
   try {
     act();
-    model.set("message", "");
   } catch (error) {
     model.set("message", error instanceof Error ? error.message : String(error));
   }

@@ -159,6 +159,7 @@ export interface AttributionLabPayload {
   most: number;
   units: Record<string, string>;
   can: boolean;
+  takes: boolean;
   more: string[];
   found: DrawnAttribution[];
   objects: LabObject[];
