@@ -207,7 +207,7 @@ def test_removals_and_methods_in_the_page_are_pythons() -> None:
     view.methods = ["occlusion", "rollout", "object ablation"]
     view.show(PICTURE)
     for name in ("image", "objects", "methods"):
-        near(own["payload"][name], view.payload[name], name)
+        near(own["payload"][name], view.payload[name], f"payload.{name}")
     near(*(sorted(p["found"], key=lambda a: (a["method"], a["target"])) for p in (own["payload"], view.payload)), "own")
     near(own["scores"], view.scores, "scores of the reader's own picture")
     assert own["methods"] == view.methods and "object ablation" not in own["methods"]

@@ -1,7 +1,8 @@
 // @ts-check
 // The kernel's part in a page that holds the model: what a view would be told by Python, it is told from here.
+import { ahead } from "./ahead.js";
 import { attributionLab } from "./alive_lab.js";
-import { ahead, bytesOf, once, reporting, taking } from "./alive_parts.js";
+import { bytesOf, once, reporting, taking } from "./alive_parts.js";
 import { grounder } from "./grounding.js";
 import { createModel } from "./model.js";
 import { prepared } from "./picture.js";
@@ -84,6 +85,7 @@ export function groundingPad(payload, seen) {
         model.set("newest", { scene, phrase, answer, count: known + 1 });
       });
     }
+    grounderOf(picture()); // which begins to compute
     model.on("change:phrase", ask);
     model.on("change:scene", () => {
       const { boxes, found } = picture();

@@ -5,29 +5,6 @@ import { pixelsOf } from "./own_picture.js";
 /** @import { PageModel } from "./model.js" */
 
 /**
- * The i-th answer, computed when it is asked for or, one after another, before
- * @template T
- * @param {number} count
- * @param {(i: number) => T} compute
- */
-export function ahead(count, compute) {
-  /** @type {T[]} */
-  const known = [];
-  const get = (/** @type {number} */ i) => {
-    known[i] ??= compute(i);
-    return known[i];
-  };
-  const go = (/** @type {number} */ i) =>
-    setTimeout(() => {
-      if (i >= count) return;
-      get(i);
-      go(i + 1);
-    });
-  go(0);
-  return get;
-}
-
-/**
  * What is refused stands in the view, as Python's errors do
  * @param {{ set(name: "message", value: string): void }} model
  * @param {() => void} act
