@@ -315,7 +315,8 @@ class RunConfig:
 
     name: str = "base"
     seed: int = 0
-    # "" from scratch, "stage1" (trained at need, cached), a run folder, or others' encoders (docs/published-model.md):
+    # "" from scratch, "stage1" or "stage1:text" (the language encoder alone; trained at need, cached), a run folder, or
+    # others' encoders (docs/published-model.md):
     init_from: str = ""  # "roberta:DIR", "bert:DIR", "beit:FILE", "roberta:DIR,beit:FILE"
     stage1_steps: int = 300
     model: ModelConfig = ModelConfig()
@@ -326,6 +327,11 @@ class RunConfig:
     )
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = TrainConfig()
+
+    @property
+    def has_stage1(self) -> bool:
+        """Whether a warm start of its own comes first."""
+        return self.init_from in ("stage1", "stage1:text")
 
     def __post_init__(self) -> None:
         typed(self, "")
@@ -346,7 +352,7 @@ class RunConfig:
             raise unknown_field(f"flow.text_gradient.{unknown[0]}", self.objectives)
         frozen_target = self.flow.mim_target == "frozen" and self.weight("mim") > 0
         require(
-            not frozen_target or bool(self.init_from),
+            not frozen_target or self.init_from not in ("", "stage1:text"),
             "flow.mim_target",
             "frozen",
             "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"

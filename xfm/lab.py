@@ -20,7 +20,7 @@ from .train.checkpoint import imported
 
 if TYPE_CHECKING:
     from .data.source import Example, Split
-    from .downstream.finetune import TaskRun
+    from .downstream.task_run import TaskRun
     from .evaluation import Result
     from .explain import Attribution, AttributionInputs, Target, Trace
     from .guests.handle import GuestLab

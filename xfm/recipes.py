@@ -28,7 +28,7 @@ from .text import shown
 
 __all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
            "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "stage1",
-           "styles"]  # fmt: skip
+           "stage1_losses", "styles"]  # fmt: skip
 
 
 def scratch_std(width: int) -> float:
@@ -211,6 +211,7 @@ def ablations() -> dict[str, dict[str, Any]]:
         "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
         "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
         "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
+        "text_stage1": {"init_from": "stage1:text"},
     }
 
 
@@ -259,14 +260,24 @@ def current() -> RunConfig:
     return _look_up(scales, os.environ.get("XFM_SCALE", "demo"), "XFM_SCALE")()
 
 
+def stage1_losses(config: RunConfig) -> tuple[str, ...]:
+    """Those that train the warm start: with init_from "stage1:text" the language encoder's alone."""
+    alone = config.init_from == "stage1:text"
+    stage1 = [n for n in config.objectives if OBJECTIVES[n].stage1]
+    return tuple(n for n in stage1 if not alone or OBJECTIVES[n].kind() == "text")
+
+
 def stage1(config: RunConfig) -> RunConfig:
-    """The warm start that a config asks for, as in the paper: the language encoder by MLM, the vision encoder by MIM.
+    """The warm start that a config asks for, as in the paper: the language encoder by MLM, the vision encoder by MIM
+    (with init_from "stage1:text" the first alone).
 
     It depends on nothing that the ablations change, so variants of one seed share it. MIM predicts pixels: an encoder
     from scratch has no outputs worth predicting.
     """
-    losses = {f"objectives.{o}": ObjectiveConfig(weight=float(OBJECTIVES[o].stage1)) for o in config.objectives}
-    sizes = {"data.pairs": 0, "data.regions": 0, "data.images": 64, "data.texts": 64}
+    trained = stage1_losses(config)
+    losses = {f"objectives.{o}": ObjectiveConfig(weight=float(o in trained)) for o in config.objectives}
+    pictures = 64 if any("images" in OBJECTIVES[o].streams for o in trained) else 0
+    sizes = {"data.pairs": 0, "data.regions": 0, "data.images": pictures, "data.texts": 64}
     plain = config.replace(
         {
             "name": "stage1",

@@ -15,9 +15,11 @@ from xfm import cli
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
 from xfm.downstream.config import FinetuneConfig, controls, recipe
-from xfm.downstream.finetune import TaskRun, Tuned, finetune
+from xfm.downstream.finetune import finetune
 from xfm.downstream.task import Task
+from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
+from xfm.downstream.tuned import Tuned, start
 from xfm.lab import CHECKPOINTS
 from xfm.train import RunError
 from xfm.train.errors import NonFiniteLoss
@@ -44,7 +46,7 @@ def same(records: list[dict]) -> list[dict]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_teaches_every_encoder_that_it_reads(task: str) -> None:
-    tuned = module._start(config(task)).train()
+    tuned = start(config(task)).train()
     items = tuned.task.drawn(0, 0, 4)
     tuned(tuned.task.batch(items, torch.device("cpu"))).backward()
     learns = {
@@ -53,7 +55,7 @@ def test_a_task_teaches_every_encoder_that_it_reads(task: str) -> None:
     }
     family = TASKS[task].family
     assert learns == {
-        "text": family != "vision",
+        "text": family != "vision" or task == "fine_prompts",  # prompts learn too
         "vision": family != "language",
         "fusion": family == "vision-language",
     }
@@ -62,7 +64,7 @@ def test_a_task_teaches_every_encoder_that_it_reads(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_items_are_right_and_of_their_split(task: str) -> None:
-    tuned = module._start(config(task))
+    tuned = start(config(task))
     seen = dict[str, set]()
     for split in ("train", "validation", "test"):
         items = tuned.task.items(split, 24)
@@ -87,21 +89,23 @@ def test_a_resume_is_exact(tmp_path: Path) -> None:
     assert (a.folder / "model.safetensors").read_bytes() == (b.folder / "model.safetensors").read_bytes()
     assert a.results() == b.results() and same(b.metrics()) == same(straight)
     assert not (a.folder / "state.pt").exists()
+    answers = a.answers()
+    assert [x["index"] for x in answers] == [*range(24)] and answers == b.answers()
+    assert [x["truth"] for x in answers] == [item.target for item in a.tuned().task.items("test")]
+    assert np.mean([x["score"] for x in answers]) == a.results()[0].value
+    assert all(0.5 <= x["confidence"] <= 1 and type(x["answer"]) is bool for x in answers)
     assert same([*finetune(config(), tmp_path / "a")]) == same(straight), "a finished one is opened"
 
 
 def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = list[dict]()
     scores = iter([0.9, 0.1])
-    real = module._scores
 
-    def scored(tuned: Tuned, items: list, hidden: Any) -> np.ndarray:
-        if len(items) == 16:
-            kept.append({n: t.clone() for n, t in tuned.state_dict().items()})
-            return np.full(16, next(scores))
-        return real(tuned, items, hidden)
+    def validated(tuned: Tuned, items: list, hidden: Any) -> float:
+        kept.append({n: t.clone() for n, t in tuned.state_dict().items()})
+        return next(scores)
 
-    monkeypatch.setattr(module, "_scores", scored)
+    monkeypatch.setattr(module, "_validated", validated)
     records = [*finetune(config(), tmp_path)]
     assert [r.get("validation") for r in records] == [None, 0.9, None, 0.1]
     tuned = TaskRun.of(config(), tmp_path).tuned()
@@ -112,16 +116,16 @@ def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch
 def test_frozen_encoders_stay_and_scratch_forgets(tmp_path: Path) -> None:
     [*finetune(config("concept", frozen=True), tmp_path)]
     tuned = TaskRun.of(config("concept", frozen=True), tmp_path).tuned()
-    pretrained = module._start(config("concept")).model.state_dict()
+    pretrained = start(config("concept")).model.state_dict()
     assert all(torch.equal(t, pretrained[n]) for n, t in tuned.model.state_dict().items())
-    scratch = module._start(config("concept", scratch=True)).model.state_dict()
+    scratch = start(config("concept", scratch=True)).model.state_dict()
     assert scratch.keys() == pretrained.keys()
     assert not torch.equal(scratch["vision.blocks.0.mlp.fc1.weight"], pretrained["vision.blocks.0.mlp.fc1.weight"])
 
 
 @pytest.mark.parametrize("hidden, tells", [("pictures", "texts"), ("texts", "images")])
 def test_a_control_does_not_see_what_is_hidden(hidden: str, tells: str) -> None:
-    task: Task = module._start(config("nlvr2")).task
+    task: Task = start(config("nlvr2")).task
     a, _, b = task.items("test", 3)  # the first two are one text
     cpu = torch.device("cpu")
     x, y = (task.batch([item], cpu, hidden) for item in (a, b))  # type: ignore[arg-type]
@@ -185,7 +189,7 @@ def test_where_the_pretrained_run_lies_is_no_part_of_the_config(tmp_path: Path) 
 def test_a_run_without_the_head_that_a_task_starts_from_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TASKS["vqa"], "heads", ("captions",))
     with pytest.raises(ConfigError, match="task = 'vqa': starts from the head of captions; the run has mlm, mim"):
-        module._start(config("vqa"))
+        start(config("vqa"))
 
 
 def test_a_loss_that_is_not_finite_ends_it_and_keeps_what_was_saved(

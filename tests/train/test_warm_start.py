@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from train.conftest import vouch
 
 from xfm import recipes
-from xfm.config import RunConfig
+from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
 from xfm.train import Run, RunError, manifest, pretrain, setup
@@ -68,6 +68,21 @@ def test_the_run_starts_from_stage_1_and_a_fresh_rest(run, stage1):
     assert not torch.equal(init["text.word.weight"], fresh["text.word.weight"]), "stage 1 has learnt"
     assert {n.split(".")[0] for n in init.keys() - brought} == {"fusion", "objectives"}
     assert (run.folder / "tokenizer.json").read_bytes() == (stage1.folder / "tokenizer.json").read_bytes()
+
+
+def test_a_stage_1_of_texts_trains_the_language_encoder_alone(tmp_path):
+    config = get("smoke+text_stage1")
+    records = [*pretrain(config, tmp_path)]
+    stage1 = Run.of(recipes.stage1(config), tmp_path)
+    assert {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1} == {"mlm"}
+    assert [r["run"] for r in records] == [stage1.config.name] * 2 + [config.name] * 6
+    init = load_file(Run.of(config, tmp_path).folder / "init.safetensors")
+    source, fresh = load_file(stage1.folder / "model.safetensors"), build(config).state_dict()
+    brought = ("text.", "objectives.mlm.")
+    assert all(torch.equal(init[n], source[n] if n.startswith(brought) else fresh[n]) for n in init)
+    assert not torch.equal(init["text.word.weight"], fresh["text.word.weight"])
+    with pytest.raises(ConfigError, match="frozen"):
+        recipes.get("smoke+text_stage1+no_guidance")  # a vision encoder that nothing has trained
 
 
 def test_the_first_step_is_of_those_weights(run):

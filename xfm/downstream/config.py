@@ -12,6 +12,7 @@ from typing import Any
 from ..config import TrainConfig
 from ..config_utils import build, changed, one_of, positive, require, to_tree, typed
 from ..train import Run
+from .own import contents
 from .task import Hidden
 from .tasks import TASKS
 
@@ -24,6 +25,7 @@ class FinetuneConfig:
 
     task: str
     run: str  # the pretrained run's folder
+    data: str = ""  # of one's own, where the task reads them; "": the embedded ones
     seed: int = 0
     scratch: bool = False  # control: of the same size, without the pretrained weights
     hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
@@ -54,6 +56,9 @@ class FinetuneConfig:
         """Twelve hex digits that two configs share exactly when they end with the same weights: where the pretrained
         run lies is no part of it. RunError where that is not there."""
         tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
+        tree = {name: value for name, value in tree.items() if name != "data"}
+        if self.data:
+            tree["data"] = contents(self.data)
         for same in ("save_every", "probe_every"):  # validation chooses the weights
             del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()

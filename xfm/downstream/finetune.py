@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,12 @@ from torch import Tensor, nn
 
 from .. import seeding
 from ..config import TrainConfig
-from ..config_utils import ConfigError, build, require, to_tree
-from ..evaluation.result import Result, bootstrap_interval, from_json, to_json
-from ..files import append_json_lines, read_json_lines
-from ..model import XFM
+from ..config_utils import ConfigError, require, to_tree
+from ..evaluation.result import Result, to_json
+from ..files import append_json_lines
 from ..model.modes import eval_mode
-from ..objectives import build as build_model
 from ..passes import RANDOM, draws
 from ..progress import Progress
-from ..text import parse_json
 from ..train import Run, RunError, manifest
 from ..train.errors import NonFiniteLoss
 from ..train.optimizer import parameter_groups, set_rate
@@ -38,15 +34,14 @@ from ..train.run import METRICS, STATE, WEIGHTS, Record, environment
 from ..train.run_lock import RunLock
 from ..train.setup import make_accelerator
 from ..train.signals import ending
-from ..train.weights import load_into, packed_state
+from ..train.weights import packed_state
 from .config import FinetuneConfig
-from .task import Hidden, Item, Task
-from .tasks import TASKS
+from .task import Answer, Hidden, Item
+from .task_run import ANSWERS, CONFIG, RESULTS, TaskRun
+from .tuned import Tuned, start
 
-__all__ = ["TaskRun", "Tuned", "finetune", "train_to_end"]
+__all__ = ["finetune", "train_to_end"]
 
-CONFIG, RESULTS = "finetune.json", "results.json"
-CHUNK = 64  # items at once where nothing is learnt
 VALIDATED = 500  # items of the validation split, by which a step is chosen
 
 
@@ -60,81 +55,6 @@ def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bo
     if told:
         told.close()
     return TaskRun.of(config, root)
-
-
-class Tuned(nn.Module):
-    """A model and the head of a task."""
-
-    def __init__(self, model: XFM, head: nn.Module, task: Task, frozen: bool = False):
-        super().__init__()
-        self.model, self.head, self.task, self.frozen = model, head, task, frozen
-        model.requires_grad_(not frozen)
-
-    def is_new_head(self, name: str) -> bool:
-        """For the optimizer's groups."""
-        return name.startswith("head.")
-
-    def forward(self, batch: Any) -> Tensor:
-        return self.task.loss(self.model, self.head, batch)
-
-
-@dataclass(frozen=True)
-class TaskRun:
-    """The folder of a fine-tuning: `runs/<pretrained's name>@<task>[+control]/seed<k>`."""
-
-    folder: Path
-    config: FinetuneConfig
-
-    @classmethod
-    def of(cls, config: FinetuneConfig, root: str | Path) -> TaskRun:
-        """RunError where the folder belongs to another config."""
-        name = "@".join((Run.open(config.run).config.name, "+".join(filter(None, (config.task, config.variant)))))
-        run = cls(Path(root) / name / f"seed{config.seed}", config)
-        if run.has(CONFIG):
-            there = cls.open(run.folder).config
-            if there.fingerprint != config.fingerprint:
-                raise RunError(f"{run.folder}: is of another config; delete the folder, or choose another --root")
-        return run
-
-    @classmethod
-    def open(cls, folder: str | Path) -> TaskRun:
-        """RunError where there is none that can be read."""
-        folder = Path(folder)
-        try:
-            config = build(FinetuneConfig, parse_json((folder / CONFIG).read_text("utf-8")))
-        except FileNotFoundError:
-            raise RunError(f"{folder}: no fine-tuning here (no {CONFIG})") from None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(f"{folder / CONFIG}: no readable config ({error}); delete the folder") from error
-        manifest.check_sizes(folder, config.fingerprint)
-        return cls(folder, config)
-
-    def has(self, name: str) -> bool:
-        return os.path.exists(self.folder / name)
-
-    @property
-    def done(self) -> bool:
-        return self.has(RESULTS)
-
-    def write(self, files: Mapping[str, Any], grown: tuple[str, ...] = ()) -> None:
-        encoded = {name: data.encode() if isinstance(data, str) else data for name, data in files.items()}
-        manifest.replace(self.folder, self.config.fingerprint, encoded, grown)
-
-    def metrics(self) -> list[Record]:
-        """The records of its steps."""
-        if self.has(METRICS):
-            manifest.check(self.folder, METRICS)
-        return read_json_lines(self.folder / METRICS)
-
-    def results(self) -> list[Result]:
-        """What the test split says. FileNotFoundError before the end."""
-        return from_json(manifest.read_checked(self.folder, RESULTS).decode())
-
-    def tuned(self) -> Tuned:
-        """The fine-tuned model, in eval mode, on the CPU."""
-        tuned = _start(self.config)
-        load_into(tuned, self.folder / WEIGHTS)  # type: ignore[arg-type]
-        return tuned.eval()
 
 
 def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Record]:
@@ -163,10 +83,10 @@ class _Loop:
 
     def __init__(self, run: TaskRun, accelerator: Any, lock: RunLock):
         self.run, self.config, self.accelerator, self.lock = run, run.config, accelerator, lock
-        self.tuned = _start(run.config).to(accelerator.device)
+        self.tuned = start(run.config).to(accelerator.device)
         self.task = self.tuned.task
         self.adamw = _optimizer(self.tuned, run.config.train)
-        self.done, self.best, self.best_score = 0, dict[str, Tensor](), -1.0
+        self.done, self.best, self.best_score = 0, dict[str, Tensor](), float("-inf")
         self.records: list[Record] = []  # not saved yet
         self._resume()
         self.validation = self.task.items("validation", VALIDATED)
@@ -208,7 +128,7 @@ class _Loop:
         record = {"task": self.task.name, "step": step, "of": train.steps, "rate": rate, "loss": loss.item()}
         record["grad_norm"] = norm.item()
         if _due(self.done, train.validate_every, train.steps):
-            record["validation"] = score = float(_scores(self.tuned, self.validation, self.config.hidden).mean())
+            record["validation"] = score = _validated(self.tuned, self.validation, self.config.hidden)
             if score > self.best_score:
                 self.best, self.best_score = _copied(self.tuned), score
         record["seconds"] = time.perf_counter() - began
@@ -249,9 +169,9 @@ class _Loop:
         """Reads the test split, with the weights that validation chose."""
         self._save()
         self.tuned.load_state_dict(self.best)
-        results = _results(self.tuned, self.config)
+        results, answers = _results(self.tuned, self.config)
         self.run.write({WEIGHTS: packed_state(self.tuned.state_dict())})
-        self.run.write({RESULTS: to_json(results)})
+        self.run.write({ANSWERS: answers, RESULTS: to_json(results)})
         (self.run.folder / STATE).unlink(missing_ok=True)  # as large as all the rest, and of no more use
 
 
@@ -261,23 +181,6 @@ def _run_config(config: FinetuneConfig) -> Any:
     if not run.done:
         raise ConfigError(f"run = {config.run!r}: is not finished; train it to the end first")
     return run.config.replace({f"train.{name}": value for name, value in to_tree(config.train).items()})
-
-
-def _start(config: FinetuneConfig) -> Tuned:
-    """What is fine-tuned, as it begins. ConfigError where the run's data provide too little for the task."""
-    run, kind = Run.open(config.run), TASKS[config.task]
-    model: XFM = build_model(run.config.replace({"seed": config.seed})) if config.scratch else run.model()
-    task = kind(run.config, run.tokenizer())
-    if lacking := [head for head in kind.heads if head not in run.config.objectives]:
-        has = ", ".join(run.config.objectives)
-        raise ConfigError(f"task = {config.task!r}: starts from the head of {' and '.join(lacking)}; the run has {has}")
-    if missing := [need for need in kind.needs if need not in task.data.provides]:
-        raise ConfigError(
-            f"task = {config.task!r}: needs {' and '.join(missing)}, which {task.data.name} does not provide"
-        )
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seeding.seed("head", config.seed, config.task))
-        return Tuned(model, task.head(model), task, config.frozen)
 
 
 def _optimizer(tuned: Tuned, train: TrainConfig) -> torch.optim.AdamW:
@@ -295,27 +198,38 @@ def _due(done: int, every: int, steps: int) -> bool:
 
 
 @torch.inference_mode()
-def _predicted(tuned: Tuned, items: list[Item], hidden: Hidden) -> list[Any]:
-    device, said = tuned.model.device, list[Any]()
+def _answered(tuned: Tuned, items: list[Item], hidden: Hidden) -> list[Answer]:
     with eval_mode(tuned):  # type: ignore[arg-type]
-        for start in range(0, len(items), CHUNK):
-            batch = tuned.task.batch(items[start : start + CHUNK], device, hidden)
-            said += tuned.task.predict(tuned.model, tuned.head, batch)
-    return said
+        return tuned.task.answers(tuned.model, tuned.head, items, hidden)
 
 
-def _scores(tuned: Tuned, items: list[Item], hidden: Hidden) -> np.ndarray:
-    return tuned.task.scores(_predicted(tuned, items, hidden), [item.target for item in items])
+def _validated(tuned: Tuned, items: list[Item], hidden: Hidden) -> float:
+    said = [answer.value for answer in _answered(tuned, items, hidden)]
+    return tuned.task.measures()[0].value(said, [item.target for item in items])
 
 
-def _results(tuned: Tuned, config: FinetuneConfig) -> list[Result]:
-    """The score on the test split, with what is said without looking as its baseline."""
+def _results(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
+    """The metrics on the test split, with what is said without looking as the baseline; and ANSWERS."""
     task, items = tuned.task, tuned.task.items("test")
     targets, groups = [item.target for item in items], [item.group for item in items]
+    own = np.unique([str(g) for g in groups], return_inverse=True)[1] if None not in groups else None
     usual, name = task.prior([item.target for item in task.items("train", 2000)])
-    level = float(task.scores([usual] * len(items), targets).mean())
-    scores = _scores(tuned, items, config.hidden)
-    own = np.array(groups) if all(group is not None for group in groups) else None
-    interval = bootstrap_interval(scores, own, config.seed, "test", task.name)
-    numbers = float(scores.mean()), *interval, len(items), level, name, 1.0
-    return [Result(task.title, config.variant, task.metric, *numbers, config.seed, "test", family=task.family)]
+    answers = _answered(tuned, items, config.hidden)
+    said, found = [answer.value for answer in answers], []
+    for measure in task.measures():
+        value, level = measure.value(said, targets), measure.value([usual] * len(items), targets)
+        interval = measure.interval(said, targets, own, config.seed, "test", task.name)
+        numbers = value, *interval, len(items), level, name, 1.0
+        named = task.title, config.variant, measure.name
+        found.append(Result(*named, *numbers, config.seed, "test", family=task.family, unit=measure.unit))
+    lines = [
+        {
+            "index": i,
+            "answer": a.value,
+            "truth": t,
+            "confidence": None if isnan(a.confidence) else a.confidence,
+            "score": s,
+        }
+        for i, (a, t, s) in enumerate(zip(answers, targets, task.scores(said, targets).tolist(), strict=True))
+    ]
+    return found, "".join(json.dumps(line) + "\n" for line in lines)

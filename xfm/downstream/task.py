@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,16 +18,19 @@ from torch import Tensor, nn
 
 from .. import seeding
 from ..batch import END, normalise
-from ..config import RunConfig
+from ..config import ConfigError, RunConfig
 from ..data import Dataset, dataset
 from ..data.source import Split
 from ..data.tokenizer import Tokenizer
+from ..images import prepare
 from ..model import XFM
+from .metrics import Metric
 
-__all__ = ["Family", "Hidden", "Item", "Task", "TaskBatch"]
+__all__ = ["Answer", "Family", "Hidden", "Item", "Task", "TaskBatch", "likeliest"]
 
 Family = Literal["language", "vision", "vision-language"]
 Hidden = Literal["", "pictures", "texts"]  # what a control does not see
+CHUNK = 64  # items at once where nothing is learnt
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +38,18 @@ class Item:
     """One example. What is asked, and what is right."""
 
     texts: tuple[str, ...] = ()
-    images: tuple[np.ndarray, ...] = ()  # (S, S, 3) uint8
+    images: tuple[
+        Any, ...
+    ] = ()  # (S, S, 3) uint8; of one's own data what `xfm.images.prepare` takes, until it is asked
     target: Any = None
     group: object = None  # items of one group are not independent; None: each its own
+
+
+class Answer(NamedTuple):
+    """What a model says of an item, and the probability that it gives it (NaN where it gives none)."""
+
+    value: Any
+    confidence: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +63,8 @@ class TaskBatch:
 
 
 class Task(ABC):
-    """A subclass states its `name` (of the command), `title`, `family`, the `metric` that `scores` are the mean of, and
-    what it `needs` of the data (keys of `CAPABILITIES`)."""
+    """A subclass states its `name` (of the command), `title`, `family`, the `metric` that `scores` are the mean of,
+    what it `needs` of the embedded data (keys of `CAPABILITIES`), and what it `reads` of one's own."""
 
     name: str
     title: str
@@ -60,18 +72,51 @@ class Task(ABC):
     metric: str = "accuracy"
     needs: frozenset[str] = frozenset()
     heads: tuple[str, ...] = ()  # losses whose heads it starts from
-    tested = 1000  # items, where there are more
+    tested = 1000  # items of the embedded data, where there are more
+    embedded: ClassVar[bool] = True  # there are items without data of one's own
+    reads: ClassVar[str] = ""  # what `--data` is, in words; "" where it reads none
 
-    def __init__(self, config: RunConfig, tokenizer: Tokenizer, data: Dataset | None = None) -> None:
-        """`config`: the pretrained run's. ConfigError where its data provide too little."""
-        self.config, self.tokenizer, self.data = config, tokenizer, data or dataset(config)
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer, path: str = "") -> None:
+        """`config`: the pretrained run's; `path`: of one's own data, "" for the embedded ones. ConfigError where the
+        task has no reader for the one or no items in the other."""
+        self.config, self.tokenizer, self.path = config, tokenizer, path
+        if path and not self.reads:
+            raise ConfigError(f"task = {self.name!r}: reads no data of one's own; leave --data out")
+        if not path and not self.embedded:
+            raise ConfigError(f"task = {self.name!r}: has no embedded data; --data takes {self.reads}")
+        if not path and (missing := sorted(need for need in self.needs if need not in self.data.provides)):
+            lacks = f"needs {' and '.join(missing)}, which {self.data.name} does not provide"
+            raise ConfigError(f"task = {self.name!r}: {lacks}" + (f"; --data takes {self.reads}" if self.reads else ""))
+        self._own = cache(self.read)
 
-    @abstractmethod
+    @cached_property
+    def data(self) -> Dataset:
+        """The pretrained run's."""
+        return dataset(self.config)
+
+    def read(self, split: Split) -> list[Item]:
+        """The items of a split of one's own data at `path`; pictures as paths. ConfigError, which names the file, the
+        line and the way out, for what is broken."""
+        raise NotImplementedError
+
+    def embedded_size(self, split: Split) -> int | None:
+        """Items of a split of the embedded data; None: as many as are wanted."""
+        return None
+
+    def embedded_item(self, split: Split, index: int) -> Item:
+        """One of them, a function of split and index."""
+        raise NotImplementedError
+
     def size(self, split: Split) -> int | None:
         """Items of a split; None: as many as are wanted."""
+        return len(self._own(split)) if self.path else self.embedded_size(split)
 
-    @abstractmethod
-    def item(self, split: Split, index: int) -> Item: ...
+    def item(self, split: Split, index: int) -> Item:
+        """One of them, its pictures as the model takes them."""
+        if not self.path:
+            return self.embedded_item(split, index)
+        item = self._own(split)[index]
+        return replace(item, images=tuple(prepare(each, self.config.model.vision.image_size) for each in item.images))
 
     @abstractmethod
     def head(self, model: XFM) -> nn.Module:
@@ -81,12 +126,21 @@ class Task(ABC):
     def loss(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor: ...
 
     @abstractmethod
-    def predict(self, model: XFM, head: Any, batch: TaskBatch) -> list[Any]:
+    def predict(self, model: XFM, head: Any, batch: TaskBatch) -> list[Answer]:
         """What the model says of each item."""
 
+    def answers(self, model: XFM, head: Any, items: Sequence[Item], hidden: Hidden = "") -> list[Answer]:
+        """What the model says of many; it is in eval mode."""
+        batches = (self.batch(items[i : i + CHUNK], model.device, hidden) for i in range(0, len(items), CHUNK))
+        return [answer for batch in batches for answer in self.predict(model, head, batch)]
+
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
-        """(n,) in [0, 1]"""
+        """How right each is, (n,) in [0, 1]."""
         return np.array([p == t for p, t in zip(predicted, targets, strict=True)], float)
+
+    def measures(self) -> tuple[Metric, ...]:
+        """What is reported; validation chooses by the first."""
+        return (Metric(self.metric, self.scores),)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """What to say of every item without looking at it, from the training targets, and what that is called."""
@@ -95,7 +149,7 @@ class Task(ABC):
 
     def items(self, split: Split, most: int = 0) -> list[Item]:
         """The first `most` items of a split (0: `tested`), or all where it has fewer."""
-        size, most = self.size(split), most or self.tested
+        size, most = self.size(split), most or (self.size(split) if self.path else None) or self.tested
         return [self.item(split, i) for i in range(most if size is None else min(most, size))]
 
     def drawn(self, seed: int, step: int, batch: int) -> list[Item]:
@@ -120,6 +174,12 @@ class Task(ABC):
         most = min(self.config.data.text_tokens, (self.config.model.text.positions - 2) // max(len(texts), 1))
         first, *others = [self.tokenizer.encode(text, most) for text in texts or ("",)]
         return [*first, *(token for ids in others for token in (END, *ids[1:]))]
+
+
+def likeliest(logits: Tensor, labels: Sequence[Any]) -> list[Answer]:
+    """Logits (B, K) and K labels -> of each the likeliest."""
+    likely, places = logits.float().softmax(1).max(1)
+    return [Answer(labels[i], p) for i, p in zip(places.tolist(), likely.tolist(), strict=True)]
 
 
 @lru_cache(maxsize=2)

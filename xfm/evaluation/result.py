@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -48,23 +48,31 @@ class Result:
     unit: str = "%"  # "%": a share, shown in per cent; "nats"
 
 
-def bootstrap_interval(scores: ArrayLike, groups: ArrayLike | None, *key: object) -> tuple[float, float]:
-    """95 % percentile-bootstrap interval of the mean of `scores` (n,); the resampling is a function of `key`.
+def bootstrap_interval(
+    scores: ArrayLike,
+    groups: ArrayLike | None,
+    *key: object,
+    of_means: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of the mean of `scores` (n,), or of a function of the means (..., k) of (n, k)
+    of them; the resampling is a function of `key`.
 
     Samples of one group (`groups` (n,), None: each its own) are resampled together, as phrases of one picture do not
     err independently. Where all scores are equal the interval has no width. Raises ValueError for no scores and for
     scores that are not finite.
     """
     scores = np.asarray(scores, float)
-    if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
+    if scores.ndim != (1 if of_means is None else 2) or not len(scores) or not np.isfinite(scores).all():
         raise ValueError(f"scores of shape {scores.shape}: must be finite, one a sample, and at least one")
     group = np.arange(len(scores)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    totals, sizes = np.bincount(group, scores), np.bincount(group).astype(float)
-    rng, count = seeding.rng("bootstrap", *key), len(totals)
+    totals = np.stack([np.bincount(group, column) for column in scores.reshape(len(scores), -1).T], 1)
+    sizes, count = np.bincount(group).astype(float), len(totals)
+    rng, of = seeding.rng("bootstrap", *key), of_means or (lambda means: means[..., 0])
     means: list[np.ndarray] = []
     for start in range(0, RESAMPLES, step := max(1, BLOCK // count)):
         drawn = rng.integers(count, size=(min(step, RESAMPLES - start), count))
-        means.append(totals[drawn].sum(1) / sizes[drawn].sum(1))
+        sums = np.stack([column[drawn].sum(1) for column in totals.T], 1)
+        means.append(of(sums / sizes[drawn].sum(1)[:, None]))
     low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
     return float(low), float(high)
 

@@ -79,7 +79,7 @@ def _planned(spec: Spec, runs: Path, todo: Sequence[Key], progress: Path) -> tup
         config = spec.config(variant, seed)
         run = job(f"{variant}, seed {seed}", config, spec.tasks)
         run_of[run] = variant, seed
-        if config.init_from != "stage1" or any((Run.of(config, runs).folder / name).exists() for name in _BEGUN):
+        if not config.has_stage1 or any((Run.of(config, runs).folder / name).exists() for name in _BEGUN):
             first.append(run)
             continue
         start = recipes.stage1(config)

@@ -74,7 +74,7 @@ class Estimate:
         rows["disk"] = f"{_si(saved)}B for the last save{copies}"
         if self.peak_bytes is not None:
             rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
-        if self.config.init_from == "stage1":
+        if self.config.has_stage1:
             rows["before"] = f"stage 1, {self.config.stage1_steps:,} steps, where it is not there yet: not counted here"
         rows |= {} if self.plan is None else self.plan.rows()
         width = max(map(len, rows))

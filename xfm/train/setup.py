@@ -229,9 +229,10 @@ def keep_start(run: Run, source: Path, accelerator: Accelerator) -> None:
     if not Run.open(source).done:
         raise RunError(f"{source}: init_from names an unfinished run; finish it first")
     brings = ("",)
-    if run.config.init_from == "stage1":
-        heads = [f"objectives.{n}." for n, loss in OBJECTIVES.items() if loss.stage1 and not loss.new_heads]
-        brings = ("vision.", "text.", *heads)
+    if run.config.has_stage1:
+        trained = recipes.stage1_losses(run.config)
+        heads = [f"objectives.{n}." for n in trained if not OBJECTIVES[n].new_heads]
+        brings = (*(f"{OBJECTIVES[n].kind().replace('image', 'vision')}." for n in trained), *heads)
     with accelerator.main_process_first():
         if accelerator.is_main_process:
             model = build(run.config)
@@ -242,7 +243,7 @@ def keep_start(run: Run, source: Path, accelerator: Accelerator) -> None:
 
 def stage1_config(run: Run) -> RunConfig | None:
     """What is to be trained before the run, where its config asks for the paper's warm start."""
-    return recipes.stage1(run.config) if run.config.init_from == "stage1" else None
+    return recipes.stage1(run.config) if run.config.has_stage1 else None
 
 
 def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | None:

@@ -24,7 +24,7 @@ from ...objectives.bbp import overlap
 from ..answers import answer_loss, nll, question_states, rank
 from ..decoder import Decoder
 from ..heads import TwoPictureClassifier, fused_token
-from ..task import Item, Task, TaskBatch
+from ..task import Answer, Item, Task, TaskBatch
 
 __all__ = ["NLVR2", "VQA", "Grounding"]
 
@@ -43,9 +43,6 @@ class OfTheWorld(Task):
     def world(self) -> World:
         return self.data.world
 
-    def size(self, split: Split) -> None:
-        """Endless."""
-
 
 class VQA(OfTheWorld):
     """Questions of a picture: a decoder, a copy of the fusion encoder, learns to say the answer; in a test it ranks
@@ -56,14 +53,14 @@ class VQA(OfTheWorld):
     heads = ("imlm",)
 
     @cached_property
-    def answers(self) -> tuple[str, ...]:
+    def known(self) -> tuple[str, ...]:
         names = (*self.world.names, *self.world.unseen_names)
         return (*YES_NO, *map(str, range(MOST + 1)), *colours.TERMS, *(n for n in names if n not in colours.TERMS))
 
-    def size(self, split: Split) -> int | None:
+    def embedded_size(self, split: Split) -> int | None:
         return ASKED if split == "train" else None
 
-    def item(self, split: Split, index: int) -> Item:
+    def embedded_item(self, split: Split, index: int) -> Item:
         if (key := (split, index)) not in self._drawn:
             asked = visual_question(self.world, split, index)
             self._drawn[key] = Item((asked.text,), (asked.scene.image,), asked.answer, index // 2)
@@ -83,11 +80,12 @@ class VQA(OfTheWorld):
         nats = nll(head, ids, mask, states, batch.mask)
         return answer_loss(nats, torch.ones_like(nats), len(ids))  # all who are asked agree
 
-    def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[str]:
-        ids, mask = self._tokens(self.answers, batch.ids.device)
+    def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
+        ids, mask = self._tokens(self.known, batch.ids.device)
         states = question_states(model, batch.ids, batch.mask, batch.images[0])
-        best = rank(head, states, batch.mask, ids, mask, RANKED).answers[:, 0]
-        return [self.answers[i] for i in best.tolist()]
+        ranked = rank(head, states, batch.mask, ids, mask, RANKED)
+        best = zip(ranked.answers[:, 0].tolist(), ranked.probabilities[:, 0].tolist(), strict=True)
+        return [Answer(self.known[i], p) for i, p in best]
 
     def _tokens(self, texts: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
         ids, mask = self.tokenizer.pad([self.tokenizer.encode(text, self.config.data.caption_tokens) for text in texts])
@@ -99,7 +97,7 @@ class NLVR2(OfTheWorld):
 
     name, title = "nlvr2", "statements about two pictures"
 
-    def item(self, split: Split, index: int) -> Item:
+    def embedded_item(self, split: Split, index: int) -> Item:
         said = statement(self.world, split, index)
         return Item((said.text,), (said.left.image, said.right.image), said.is_true, index // 2)
 
@@ -110,8 +108,9 @@ class NLVR2(OfTheWorld):
         logits = head(model, batch.ids, batch.mask, *batch.images)
         return F.cross_entropy(logits.float(), torch.tensor(batch.targets, device=logits.device).long())
 
-    def predict(self, model: XFM, head: TwoPictureClassifier, batch: TaskBatch) -> list[bool]:
-        return head(model, batch.ids, batch.mask, *batch.images).argmax(1).bool().tolist()
+    def predict(self, model: XFM, head: TwoPictureClassifier, batch: TaskBatch) -> list[Answer]:
+        likely = head(model, batch.ids, batch.mask, *batch.images).float().softmax(1)[:, 1].tolist()
+        return [Answer(p > 0.5, max(p, 1 - p)) for p in likely]
 
 
 class BoxHead(nn.Module):
@@ -134,7 +133,7 @@ class Grounding(OfTheWorld):
     name, title, metric = "grounding", "grounding of phrases", "acc@0.5"
     needs = frozenset({"boxes"})
 
-    def item(self, split: Split, index: int) -> Item:
+    def embedded_item(self, split: Split, index: int) -> Item:
         scene = self.world.scene(split, seeding.seed("task", self.name, index))
         region = scene.regions[seeding.seed("phrase", index) % len(scene.regions)]
         return Item((region.text,), (scene.image,), region.box)
@@ -147,8 +146,8 @@ class Grounding(OfTheWorld):
         target = torch.tensor(batch.targets, device=boxes.device)
         return (boxes - target).abs().sum(-1).mean() + (1 - overlap(boxes, target)[1]).mean()
 
-    def predict(self, model: XFM, head: BoxHead, batch: TaskBatch) -> list[list[float]]:
-        return head(model, batch).tolist()
+    def predict(self, model: XFM, head: BoxHead, batch: TaskBatch) -> list[Answer]:
+        return [Answer(box) for box in head(model, batch).tolist()]
 
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         return (overlap(torch.tensor(predicted), torch.tensor(targets))[0] >= HIT).double().numpy()

@@ -15,7 +15,7 @@ from ...data.synthetic import openmoji
 from ...data.synthetic.scenes import World
 from ...model import XFM
 from ..heads import ImageClassifier
-from ..task import Item, Task, TaskBatch
+from ..task import Answer, Item, Task, TaskBatch, likeliest
 
 __all__ = ["Concept", "LabelledPictures", "Subcategory"]
 
@@ -37,10 +37,7 @@ class LabelledPictures(Task):
     def labels(self) -> tuple[str, ...]:
         return tuple(sorted({self.label(c) for c in self.world.pool("train")}))
 
-    def size(self, split: Split) -> None:
-        """Endless."""
-
-    def item(self, split: Split, index: int) -> Item:
+    def embedded_item(self, split: Split, index: int) -> Item:
         pool = self.world.pool(split)
         concept = pool[seeding.seed("task", self.name, split, index) % len(pool)]
         scene = self.world.scene(split, index, concepts=(concept,), phrases=False)
@@ -54,8 +51,8 @@ class LabelledPictures(Task):
         wanted = torch.tensor([self.labels.index(t) for t in batch.targets], device=image.device)
         return F.cross_entropy(head(model, image).float(), wanted)
 
-    def predict(self, model: XFM, head: ImageClassifier, batch: TaskBatch) -> list[str]:
-        return [self.labels[i] for i in head(model, batch.images[0]).argmax(1).tolist()]
+    def predict(self, model: XFM, head: ImageClassifier, batch: TaskBatch) -> list[Answer]:
+        return likeliest(head(model, batch.images[0]), self.labels)
 
 
 class Concept(LabelledPictures):

@@ -14,7 +14,7 @@ from ...data.source import Split
 from ...data.wordnet import sentences
 from ...model import XFM
 from ..heads import TextClassifier
-from ..task import Item, Task, TaskBatch
+from ..task import Answer, Item, Task, TaskBatch, likeliest
 
 __all__ = ["Hypernym", "LabelledTexts", "Lexname", "SameSynset"]
 
@@ -37,10 +37,10 @@ class LabelledTexts(Task):
     @abstractmethod
     def by_split(self) -> dict[str, list[Item]]: ...
 
-    def size(self, split: Split) -> int:
+    def embedded_size(self, split: Split) -> int:
         return len(self.by_split[split])
 
-    def item(self, split: Split, index: int) -> Item:
+    def embedded_item(self, split: Split, index: int) -> Item:
         return self.by_split[split][index]
 
     def head(self, model: XFM) -> TextClassifier:
@@ -50,8 +50,8 @@ class LabelledTexts(Task):
         wanted = torch.tensor([self.labels.index(t) for t in batch.targets], device=batch.ids.device)
         return F.cross_entropy(head(model, batch.ids, batch.mask).float(), wanted)
 
-    def predict(self, model: XFM, head: TextClassifier, batch: TaskBatch) -> list[str]:
-        return [self.labels[i] for i in head(model, batch.ids, batch.mask).argmax(1).tolist()]
+    def predict(self, model: XFM, head: TextClassifier, batch: TaskBatch) -> list[Answer]:
+        return likeliest(head(model, batch.ids, batch.mask), self.labels)
 
 
 class Lexname(LabelledTexts):

@@ -1,0 +1,63 @@
+"""Metrics of a split against sklearn and scipy, and their intervals against resampling by hand."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xfm import seeding
+from xfm.downstream.metrics import Metric, binary_f1, matthews, pearson
+from xfm.evaluation.result import RESAMPLES, bootstrap_interval
+
+labels = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=40)
+values = st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=40)
+
+
+@given(labels)
+def test_labels_are_measured_as_sklearn_does(pairs: list[tuple[int, int]]) -> None:
+    from sklearn.metrics import f1_score, matthews_corrcoef
+
+    said, true = (list(each) for each in zip(*pairs, strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is not defined, which is 0 there as well
+        assert matthews.value(said, true) == pytest.approx(matthews_corrcoef(true, said), abs=1e-12)
+        assert binary_f1.value(said, true) == pytest.approx(f1_score(true, said, zero_division=0), abs=1e-12)
+
+
+@given(values)
+def test_a_correlation_is_scipys(pairs: list[tuple[float, float]]) -> None:
+    from scipy.stats import pearsonr
+
+    said, true = (np.array(each) for each in zip(*pairs, strict=True))
+    if min(np.ptp(said), np.ptp(true)) < 1e-3:
+        return  # scipy has none
+    assert pearson.value(list(said), list(true)) == pytest.approx(pearsonr(said, true)[0], abs=1e-6)
+
+
+def test_who_says_one_thing_of_all_correlates_with_nothing() -> None:
+    assert pearson.value([2.0] * 4, [1.0, 2.0, 3.0, 4.0]) == 0 and matthews.value([1] * 4, [1, 0, 1, 1]) == 0
+
+
+@pytest.mark.parametrize("metric", [matthews, binary_f1, pearson])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_an_interval_is_of_resampled_items(metric: Metric, grouped: bool) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 2, 30)
+    said = np.where(rng.random(30) < 0.8, true, 1 - true)
+    groups = np.arange(30) // 2 if grouped else None
+    found = metric.interval(list(said), list(true), groups, "key")
+    each = [np.flatnonzero(np.arange(30) // 2 == g) for g in range(15)] if grouped else [[i] for i in range(30)]
+    drawn = seeding.rng("bootstrap", "key").integers(len(each), size=(RESAMPLES, len(each)))
+    again = [(np.concatenate([each[g] for g in row])).astype(int) for row in drawn]
+    naive = np.quantile([metric.value(list(said[i]), list(true[i])) for i in again], (0.025, 0.975))
+    assert found == pytest.approx(tuple(naive), abs=1e-12)
+
+
+def test_a_mean_is_one_of_them() -> None:
+    scores = np.random.default_rng(1).random(50)
+    same = Metric("mean", lambda said, true: scores).interval([0] * 50, [0] * 50, None, 3)
+    assert same == bootstrap_interval(scores, None, 3)

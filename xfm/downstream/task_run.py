@@ -1,0 +1,90 @@
+"""The folder of a fine-tuning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config_utils import build
+from ..evaluation.result import Result, from_json
+from ..files import read_json_lines
+from ..text import parse_json
+from ..train import Run, RunError, manifest
+from ..train.run import METRICS, WEIGHTS, Record
+from ..train.weights import load_into
+from .config import FinetuneConfig
+from .tuned import Tuned, start
+
+__all__ = ["ANSWERS", "CONFIG", "RESULTS", "TaskRun"]
+
+CONFIG, RESULTS, ANSWERS = "finetune.json", "results.json", "answers.jsonl"
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """The folder of a fine-tuning: `runs/<pretrained's name>@<task>[+control]/seed<k>`."""
+
+    folder: Path
+    config: FinetuneConfig
+
+    @classmethod
+    def of(cls, config: FinetuneConfig, root: str | Path) -> TaskRun:
+        """RunError where the folder belongs to another config."""
+        name = "@".join((Run.open(config.run).config.name, "+".join(filter(None, (config.task, config.variant)))))
+        run = cls(Path(root) / name / f"seed{config.seed}", config)
+        if run.has(CONFIG):
+            there = cls.open(run.folder).config
+            if there.fingerprint != config.fingerprint:
+                raise RunError(f"{run.folder}: is of another config; delete the folder, or choose another --root")
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> TaskRun:
+        """RunError where there is none that can be read."""
+        folder = Path(folder)
+        try:
+            config = build(FinetuneConfig, parse_json((folder / CONFIG).read_text("utf-8")))
+        except FileNotFoundError:
+            raise RunError(f"{folder}: no fine-tuning here (no {CONFIG})") from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise RunError(f"{folder / CONFIG}: no readable config ({error}); delete the folder") from error
+        manifest.check_sizes(folder, config.fingerprint)
+        return cls(folder, config)
+
+    def has(self, name: str) -> bool:
+        return os.path.exists(self.folder / name)
+
+    @property
+    def done(self) -> bool:
+        return self.has(RESULTS)
+
+    def write(self, files: Mapping[str, Any], grown: tuple[str, ...] = ()) -> None:
+        encoded = {name: data.encode() if isinstance(data, str) else data for name, data in files.items()}
+        manifest.replace(self.folder, self.config.fingerprint, encoded, grown)
+
+    def metrics(self) -> list[Record]:
+        """The records of its steps."""
+        if self.has(METRICS):
+            manifest.check(self.folder, METRICS)
+        return read_json_lines(self.folder / METRICS)
+
+    def results(self) -> list[Result]:
+        """What the test split says. FileNotFoundError before the end."""
+        return from_json(manifest.read_checked(self.folder, RESULTS).decode())
+
+    def answers(self) -> list[Record]:
+        """Of each test item: index, answer, truth, confidence (None where the model gives none), score; none before
+        the end."""
+        if not self.done:
+            return []
+        manifest.check(self.folder, ANSWERS)
+        return read_json_lines(self.folder / ANSWERS, "index")
+
+    def tuned(self) -> Tuned:
+        """The fine-tuned model, in eval mode, on the CPU."""
+        tuned = start(self.config)
+        load_into(tuned, self.folder / WEIGHTS)  # type: ignore[arg-type]
+        return tuned.eval()

@@ -1,0 +1,48 @@
+"""A pretrained model and the head of a task, as a fine-tuning begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import seeding
+from ..config_utils import ConfigError
+from ..model import XFM
+from ..objectives import build as build_model
+from ..train import Run
+from .config import FinetuneConfig
+from .task import Task
+from .tasks import TASKS
+
+__all__ = ["Tuned", "start"]
+
+
+class Tuned(nn.Module):
+    """A model and the head of a task."""
+
+    def __init__(self, model: XFM, head: nn.Module, task: Task, frozen: bool = False):
+        super().__init__()
+        self.model, self.head, self.task, self.frozen = model, head, task, frozen
+        model.requires_grad_(not frozen)
+
+    def is_new_head(self, name: str) -> bool:
+        """For the optimizer's groups."""
+        return name.startswith("head.")
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.task.loss(self.model, self.head, batch)
+
+
+def start(config: FinetuneConfig) -> Tuned:
+    """What is fine-tuned, as it begins. ConfigError where the run's data provide too little for the task."""
+    run, kind = Run.open(config.run), TASKS[config.task]
+    model: XFM = build_model(run.config.replace({"seed": config.seed})) if config.scratch else run.model()
+    task = kind(run.config, run.tokenizer(), config.data)
+    if lacking := [head for head in kind.heads if head not in run.config.objectives]:
+        has = ", ".join(run.config.objectives)
+        raise ConfigError(f"task = {config.task!r}: starts from the head of {' and '.join(lacking)}; the run has {has}")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seeding.seed("head", config.seed, config.task))
+        return Tuned(model, task.head(model), task, config.frozen)
