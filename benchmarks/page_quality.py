@@ -21,8 +21,8 @@ import torch
 import xfm
 from xfm.evaluation import evaluate
 from xfm.evaluation.result import Result
-from xfm_widgets.base import script_json
 from xfm_widgets.page_model import as_in_page, page_model
+from xfm_widgets.pages import script_json
 
 TASKS = ("retrieval", "grounding", "imlm")
 SHOWN = {  # task, condition, metric

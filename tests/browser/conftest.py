@@ -78,6 +78,10 @@ class Notebook:
         except ValueError:
             raise AssertionError(f"{expression}:\n{said}") from None
 
+    def start(self, code: str) -> None:
+        """Runs code in the kernel, and does not wait for its end."""
+        self.page.evaluate(EXECUTE.replace("await asked.done", "return"), code)
+
     def until(self, expression: str, expected: Any, wait: float = 15) -> None:
         """Waits until an expression in the kernel has a value."""
         end = time.monotonic() + wait

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,35 @@ import xfm_widgets as xw
 from xfm import explain
 
 pytestmark = pytest.mark.browser
+
+
+GIVE = """(target, [how, name, type, content]) => {
+  const data = new DataTransfer();
+  const bytes = typeof content === "number"
+    ? Array(content).fill(new Uint8Array(1e6)) : [Uint8Array.from(atob(content), (c) => c.charCodeAt(0))];
+  if (name) data.items.add(new File(bytes, name, { type }));
+  else data.setData(type, atob(content));
+  const options = { bubbles: true, cancelable: true };
+  const event = how === "drop" ? new DragEvent("drop", { ...options, dataTransfer: data })
+    : new ClipboardEvent("paste", { ...options, clipboardData: data });
+  target.dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+HUGE = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 100_000, 100_000) + bytes(99)
+HOSTILE: list[tuple[str, str, bytes | int, str]] = [
+    ("<b>no.png", "image/png", b"<script>document.body.remove()</script>", "\u201c<b>no.png\u201d is no picture that"),
+    ("page.html", "text/html", b"<h1>", "\u201cpage.html\u201d is of type text/html: give a PNG"),
+    ("empty.gif", "image/gif", b"", "\u201cempty.gif\u201d is empty"),
+    ("large.png", "image/png", 100, "\u201clarge.png\u201d has 100 MB: give a picture of at most 25 MB"),
+    ("wide.png", "image/png", HUGE, "\u201cwide.png\u201d has 10000 million pixels: make it smaller first"),
+]
+
+
+def give(target: Any, how: str, name: str, kind: str, content: bytes | str | int) -> bool:
+    """Drops or pastes a file, of so many megabytes where `content` is a number, or words; whether the view took it."""
+    if not isinstance(content, int):
+        content = base64.b64encode(content if isinstance(content, bytes) else content.encode()).decode()
+    return target.evaluate(GIVE, [how, name, kind, content])
 
 
 def test_hidden_parts_are_guessed_in_a_file_with_the_model(offline: Any, tmp_path: Path) -> None:
@@ -69,8 +100,15 @@ def test_queries_of_ones_own_are_ranked_in_a_file_with_the_model(offline: Any, t
     view.typed, view.own = "two lions", True
     best = int(page.locator("[data-item]").first.get_attribute("data-item"))
     assert best == view.data()["candidate"][0]
-    page.locator("input[type=file]").set_input_files(a_picture(tmp_path))
+    field = page.get_by_label("A sentence of your own")
+    assert not give(field, "paste", "", "text/plain", "words stay words")
+    for name, kind, content, said in HOSTILE:
+        assert give(field, "paste", name, kind, content)
+        page.get_by_text(said).wait_for()
+        page.get_by_text("Your own query: the pictures").first.wait_for()
+    assert give(field, "paste", "image.png", "image/png", a_picture(tmp_path).read_bytes())
     page.get_by_text("Your own query: the sentences").first.wait_for()
+    assert page.locator(".xfm-message").all_text_contents() == ["", ""]
 
 
 def test_a_sentence_of_ones_own_is_traced_in_a_file_with_the_model(offline: Any, tmp_path: Path) -> None:
@@ -96,4 +134,69 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: A
     assert abs(float(after.inner_text().replace("\u2212", "-")) - view.scores["after"]["itm"]) < 0.2  # eight bits
     page.get_by_label("another method").select_option("occlusion")
     page.get_by_role("button", name="Add").click()
-    page.get_by_role("group", name="occlusion, for itm").wait_for()
+    occlusion = page.get_by_role("group", name="occlusion, for itm")
+    occlusion.get_by_text("the scores").wait_for()
+    assert "finds the object better than random and centre by" in occlusion.locator(".xfm-verdict").inner_text()
+    root, words = page.locator(".xfm-view"), page.get_by_role("group", name="Words").get_by_role("button")
+    for name, kind, content, said in HOSTILE:
+        assert give(root, "drop", name, kind, content), "the browser does not leave the page for it"
+        page.get_by_text(said).wait_for()
+        assert occlusion.is_visible() and words.first.get_attribute("aria-pressed") == "true", "nothing is lost"
+    assert not give(root, "drop", "", "text/plain", "words for a field")
+    assert give(root, "drop", "own.png", "image/png", a_picture(tmp_path).read_bytes())
+    page.get_by_text("Of this picture's objects no masks are known").wait_for()
+    occlusion.get_by_text("the scores").wait_for()
+    assert page.locator(".xfm-message").all_text_contents() == ["", ""]
+    assert "finds the object" not in occlusion.locator(".xfm-verdict").inner_text(), "what is true of it is not known"
+    words.first.click()
+    page.wait_for_function(
+        "() => { const [was, is] = document.querySelectorAll('tr[data-target=itm] td');"
+        " return was.textContent !== is.textContent; }"
+    )
+
+
+BESIDE = """
+import pathlib, threading, time
+import xfm, xfm_widgets as xw
+lab = xfm.load("demo")
+scene = lab.scene(7, objects=2)
+play = xw.MaskPlayground.of(lab.model, lab.tokenizer, scene.image, scene.caption.text)
+pad = xw.GroundingPad.of(lab.model, lab.tokenizer, scene)
+sent, tell, hear, free = [], xw.base.View.send, xw.base.View.set_state, threading.Lock()
+xw.base.View.send = lambda view, content, buffers=None: (sent.append(next(iter(content))), tell(view, content, buffers))
+def set_state(view, state):
+    with free:  # where comms have a thread of their own, a cell that runs does not keep them
+        hear(view, state)
+xw.base.View.set_state = set_state
+"""
+BUSY = """
+with free:
+    while not pathlib.Path("go").exists():
+        time.sleep(0.05)
+"""
+MODELS = "globalThis[Symbol.for('xfm-lab: models of this page')]"
+
+
+def test_beside_a_busy_kernel_the_page_answers_and_python_has_the_last_word(notebook: Any) -> None:
+    book = notebook(BESIDE, "display(play, pad)")
+    play, pad = (book.page.locator(f".xfm-{name}") for name in ("mask-playground", "grounding-pad"))
+    book.page.wait_for_function(f"() => {MODELS}?.size === 1")
+    book.page.evaluate(f"async () => {{ await [...{MODELS}.values()][0]; }}")
+    book.start(BUSY)
+    play.get_by_role("button", name="big", exact=True).first.click()
+    play.locator("tr[data-place] .xfm-guess").first.wait_for()
+    pad.get_by_role("textbox", name="Another phrase").fill("a yellow thing")
+    pad.get_by_role("button", name="Find").click()
+    pad.locator("button.xfm-typed", has_text="a yellow thing").wait_for()
+    for view in (play, pad):
+        view.get_by_text("Answered in this page; Python's answer is to come.").wait_for()
+    (book.path.parent / "go").touch()
+    for view in (play, pad):
+        view.locator(".xfm-provisional:empty").wait_for(state="attached")
+    place = int(play.locator("tr[data-place]").get_attribute("data-place") or -1)
+    assert book.python("[play.hidden_pieces, play.answer['of']['pieces'], 'a yellow thing' in pad.found]") == [
+        [place],
+        [place],
+        True,
+    ]
+    assert book.python("(sent.count('model'), sent.count('part'))") == [2, 7], "the weights came once"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import javascript
 import numpy as np
 import pytest
+import torch
 from page import coded, few_pairs, near, small
 from PIL import Image
 
@@ -33,7 +35,7 @@ const canvas = () => ({ width: 0, height: 0, append() {}, setAttribute() {}, get
 globalThis.document = { createElement: canvas };
 const traits = $offline.decoded(data.traits), listeners = {}, told = [];
 const host = {
-  limits: { scene: { count: 1 }, methods: {} },
+  limits: { scene: { count: 1 }, methods: {}, removed_objects: {} },
   get: (name) => traits[name],
   on: (event, act) => (listeners[event] ??= []).push(act),
   set(name, value) {
@@ -55,7 +57,7 @@ const plain = (value) => {
 };
 for (const { set, send } of data.steps) {
   if (set) for (const [name, value] of Object.entries(set)) host.set(name, value);
-  if (send) acts[send[0]](send[1] ?? "");
+  if (send) acts[send[0]](send[1] ?? "", host);
   await settled();
   told.push(Object.fromEntries(data.read.map((name) => [name, plain(traits[name])])));
 }
@@ -174,6 +176,8 @@ LAB_STEPS = [
     {"set": {"removed_words": [], "removed_objects": [], "removed_patches": []}},
     *({"send": ["add", name]} for name in ("raw attention", "rollout", "ablation", "object ablation", "shapley")),
     {"send": ["add", "saliency"]},
+    {"set": {"methods": ["occlusion", "rollout", "object ablation"]}},
+    {"send": ["picture", SENT]},
 ]
 
 
@@ -185,8 +189,10 @@ def test_removals_and_methods_in_the_page_are_pythons() -> None:
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
     targets = ("itm", "itc", "box x", "word lion")
     asked = [explain.make_inputs(model, lab.tokenizer, image, "a lion", target, masks) for target in targets]
-    view = xw.AttributionLab.of(asked, ["occlusion"], removed_words=[0])
-    found = told(view, LAB_STEPS, ["scores", "payload", "methods", "message"])
+    asked = [replace(i, truth=masks["a lion"], name_pieces=torch.arange(len(i.pieces)) == 2) for i in asked]
+    view = xw.AttributionLab.of(asked, ["occlusion"], removed_words=[0], credit="someone")
+    read = ["scores", "payload", "methods", "message", "removed_objects", "credit"]
+    *found, _, own = told(view, LAB_STEPS, read)
     for step, removed in enumerate(LAB_STEPS[:3]):
         for name, value in removed["set"].items():
             setattr(view, name, value)
@@ -196,8 +202,17 @@ def test_removals_and_methods_in_the_page_are_pythons() -> None:
     assert found[-1]["methods"] == view.methods and len(view.methods) == 6 and found[-1]["message"] == ""
     assert found[2]["payload"]["more"] == ["raw attention", "rollout", "ablation", "object ablation", "shapley"]
     assert found[-1]["payload"]["more"] == [] and found[-1]["payload"]["methods"] == view.payload["methods"]
-    expected = [{**a, "trust": [], "verdict": "Trust was not measured."} for a in view.payload["found"]]
-    near(found[-1]["payload"]["found"][4:], expected[4:], "found")
+    near(found[-1]["payload"]["found"][4:], view.payload["found"][4:], "found")
+    assert all(len(one["trust"]) == 9 for one in found[-1]["payload"]["found"])
+    view.methods = ["occlusion", "rollout", "object ablation"]
+    view.show(PICTURE)
+    for name in ("image", "objects", "methods"):
+        near(own["payload"][name], view.payload[name], f"payload.{name}")
+    near(*(sorted(p["found"], key=lambda a: (a["method"], a["target"])) for p in (own["payload"], view.payload)), "own")
+    near(own["scores"], view.scores, "scores of the reader's own picture")
+    assert own["methods"] == view.methods and "object ablation" not in own["methods"]
+    assert own["message"] == "Not computed in this page, which has no gradients: object ablation."
+    assert (own["removed_objects"], own["credit"], view.credit) == ([], "", "")
 
 
 def test_a_lab_with_a_target_of_ones_own_has_no_model() -> None:
@@ -241,10 +256,13 @@ def test_python_traces_sentences_of_ones_own() -> None:
     assert "TraceExplorer.of" in plain.message and plain.payload["takes"] is False
 
 
-@pytest.mark.parametrize("kind", ["GroundingPad", "MaskPlayground", "RetrievalExplorer", "TraceExplorer"])
+@pytest.mark.parametrize(
+    "kind", ["AttributionLab", "GroundingPad", "MaskPlayground", "RetrievalExplorer", "TraceExplorer"]
+)
 def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str) -> None:
     lab = xfm.load("demo")
     views = {
+        "AttributionLab": lambda: xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion"), ["generic attention"]),
         "GroundingPad": lambda: xw.GroundingPad.of(lab.model, lab.tokenizer, lab.scene(7)),
         "MaskPlayground": lambda: xw.MaskPlayground.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion"),
         "RetrievalExplorer": lambda: xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab)),
@@ -256,6 +274,9 @@ def test_a_page_sends_a_picture_of_ones_own_to_python(kind: str) -> None:
         assert said in view.message
     view._hear(view, {"do": "picture", "of": coded(png(PICTURE))}, [])
     assert view.message == ""
+    if isinstance(view, xw.AttributionLab):
+        assert view.methods == ["generic attention"] and view.figure() and view.payload["objects"] == []
+        assert view._given()["targets"][0]["truth"] is None and "object ablation" not in view.payload["more"]
     if isinstance(view, xw.GroundingPad):
         view.phrase = "a thing"
         assert view.scene == 1 and len(view.payload["pictures"]) == 2 and view.found["a thing"]["box"]

@@ -15,7 +15,8 @@ import pytest
 import xfm
 import xfm_widgets as xw
 from xfm import explain
-from xfm_widgets.base import View, script_json
+from xfm_widgets.base import View
+from xfm_widgets.pages import script_json
 
 VIEWS = sorted(
     (v for v in vars(xw).values() if isinstance(v, type) and issubclass(v, View) and v is not View),
@@ -29,7 +30,7 @@ RECORD = {"step": 0, "norm": {"itm": {"vision": 1.0, "language layer 0": None}},
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda v: v.__name__)
 def test_a_views_code_stays_small(view: type[View]) -> None:
-    assert len((str(view._esm) + str(view._css)).encode()) < 120_000  # TraceExplorer has the most: 115 kB
+    assert len((str(view._esm) + str(view._css)).encode()) < 135_000  # TraceExplorer has the most: 129 kB
     assert str(view._esm).count("\nexport ") == 1
 
 

@@ -26,7 +26,8 @@ from xfm.explain.attribution import Attribution
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
 from xfm.study import Study
-from xfm_widgets.base import View, script_json
+from xfm_widgets.base import View
+from xfm_widgets.pages import script_json
 
 WORDS = TokenAxis(("<s>", "li", "on", "</s>"), (-1, 0, 0, -1), ("lion",))
 IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)

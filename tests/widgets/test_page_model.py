@@ -35,6 +35,7 @@ from xfm.model import XFM
 from xfm.model.modes import eval_mode
 from xfm.model.vision import patchify
 from xfm.study import Study
+from xfm_widgets import attributions
 from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.traces import packed
 
@@ -310,6 +311,67 @@ def test_attributions_without_gradients_are_those_of_python() -> None:
                 expected = explain.attribute(inputs, method)
                 np.testing.assert_allclose(rows[0], expected.text, atol=TOLERANCE, err_msg=f"{target}, {method}")
                 np.testing.assert_allclose(rows[1], expected.patches, atol=TOLERANCE, err_msg=f"{target}, {method}")
+
+
+FAITHFUL = (
+    DECODE
+    + """
+import { faithfulness, stepsTo } from "./faithfulness.js";
+import { question } from "./targets.js";
+const floats = (base64) => new Float32Array(bytes(base64).buffer);
+const ended = (steps) => {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+};
+answer({
+  steps: Array.from({ length: 300 }, (_, count) => stepsTo(count)),
+  reports: data.cases.map(({ rgb, text, target, pieces, patches }) => {
+    const rows = { pieces: floats(pieces), patches: floats(patches) };
+    return ended(faithfulness(model, question(model, bytes(rgb), text, target), rows, payload.seeds, target.truth));
+  }),
+});
+"""
+)
+
+
+def test_trust_in_the_page_is_pythons() -> None:
+    """Numbers of any kind: with ties, without a positive one, none but zeros; with ground truth and without."""
+    model, lab, rng = (
+        small({"model.vision.image_size": 24, "model.fusion_depth": 2}),
+        xfm.load("demo"),
+        np.random.default_rng(2),
+    )
+    text, image, truth = (
+        "a big crocodile left of two lions",
+        rng.integers(0, 256, (24, 24, 3)).astype(np.uint8),
+        np.zeros((24, 24), bool),
+    )
+    truth[3:20, 6:13] = True
+    rounded, cases, expected = as_in_page(model), [], []
+    for target in ("itm", "itc", "box x", "word lions"):
+        plain = explain.make_inputs(rounded, lab.tokenizer, image, text, target)
+        names = torch.tensor([word == 2 for word in plain.words.owner])
+        for inputs in (plain, replace(plain, truth=truth, name_pieces=names)):
+            base = explain.attribute(inputs, "occlusion")
+            for numbers in (lambda x: x, torch.round, lambda x: -x.abs(), torch.zeros_like):
+                a = replace(base, patches=numbers(10 * base.patches), text=numbers(10 * base.text))
+                report = explain.faithfulness_report(inputs, a, sensitive=False)
+                drawn = attributions.packed(a, report)
+                expected.append({"trust": drawn["trust"], "verdict": drawn["verdict"]})
+                rows = {
+                    name: coded(v.numpy().astype("<f4").tobytes())
+                    for name, v in (("pieces", a.text), ("patches", a.patches))
+                }
+                cases.append(
+                    rows
+                    | {"rgb": coded(image.tobytes()), "text": text, "target": attributions.page_target(inputs, report)}
+                )
+    found = javascript.run(FAITHFUL, {"payload": sent(page_model(model, lab.tokenizer)), "cases": cases})
+    assert found["steps"] == [torch.linspace(0, n, min(12, n) + 1).round().int().tolist() for n in range(300)]
+    near(found["reports"], expected, "trust")
+    assert len({one["verdict"] for one in expected}) > 4
 
 
 # ---- what the views ask

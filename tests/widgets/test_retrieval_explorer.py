@@ -16,7 +16,7 @@ from test_plots import said
 import xfm_widgets as xw
 from xfm.config import ConfigError
 from xfm.evaluation.retrieval_set import OwnScores, RetrievalSet
-from xfm_widgets.base import script_json
+from xfm_widgets.pages import script_json
 
 N, K = 6, 3
 

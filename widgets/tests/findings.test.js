@@ -4,13 +4,13 @@ import { addNewest } from "../xfm_widgets/static/findings.js";
 
 const answer = (x) => ({ box: [x, 0, 1, 1], iou: null, pieces: [], shape: [] });
 
-test("each finding is kept, and nothing is missing", () => {
+test("each finding is kept, the newer one of a phrase, and nothing is missing", () => {
   const found = { "a lion": answer(0) };
   assert.equal(addNewest(found, {}), true);
   assert.equal(addNewest(found, { phrase: "a car", answer: answer(1), count: 2 }), true);
   assert.equal(addNewest(found, { phrase: "a car", answer: answer(9), count: 2 }), true);
   assert.deepEqual(Object.keys(found), ["a lion", "a car"]);
-  assert.equal(found["a car"].box[0], 1);
+  assert.equal(found["a car"].box[0], 9, "as where Python's follows the page's");
 });
 
 test("a gap is seen, until all have come", () => {

@@ -16,11 +16,22 @@ from xfm.plots.arrays import numbers
 from xfm.plots.colours import STRONGEST
 from xfm.plots.style import message_figure
 
-from . import esm
-from .attributions import by_word, checked_masks, covered, finite, is_finite, number, packed, page_target
-from .base import ALIVE, View, decoded_json, encodable, script_json
+from .alive_view import AliveView
+from .attributions import (
+    by_word,
+    checked_masks,
+    covered,
+    explained,
+    finite,
+    is_finite,
+    number,
+    packed,
+    page_target,
+    rescorer,
+)  # fmt: skip
+from .base import encodable
 from .choices import Flag, Names, Place, Places, Share, told
-from .page_model import page_model
+from .own_picture import decoded_picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +46,7 @@ __all__ = ["AttributionLab"]
 Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 SHOWN = 6  # methods at once
 IN_PAGE = ("raw attention", "rollout", "occlusion", "ablation", "object ablation", "shapley")  # without gradients
+OBJECTS = "object ablation"  # needs masks of them
 SINGLES = 60  # scores that an export has computed before, at most
 UNITS = {
     "itm": "log-odds",
@@ -45,7 +57,7 @@ UNITS = {
 }
 
 
-class AttributionLab(View):
+class AttributionLab(AliveView):
     """Attributions of one picture and one text, for one or several targets, and removals.
 
     AttributionLab.of([scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")])
@@ -105,6 +117,7 @@ class AttributionLab(View):
             "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
             "owner": list(words.owner), "targets": targets, "most": SHOWN,
             "units": {t: UNITS.get(t.partition(" ")[0], "") for t in targets}, "can": rescore is not None,
+            "takes": False,
             "objects": [{"name": name, "mask": np.packbits(mask).tobytes(),
                          "patches": np.flatnonzero(self._covers[name]).tolist()} for name, mask in masks.items()],
             **self._found(),
@@ -134,32 +147,23 @@ class AttributionLab(View):
     ) -> AttributionLab:
         """Attributes each question by each method, with a faithfulness report each. ConfigError where the
         questions differ in picture or text, and as `attribute` raises it."""
-        import torch
-
-        from xfm.explain.attribution import attribute
-        from xfm.explain.faithfulness import faithfulness_report
         from xfm.explain.inputs import AttributionInputs
-        from xfm.model.modes import eval_mode
+        from xfm.model import XFM
 
         all_inputs = [inputs] if isinstance(inputs, AttributionInputs) else list(inputs)
         require(bool(all_inputs), "inputs", all_inputs, "one or more")
         first = all_inputs[0]
         same = all(i.text == first.text and np.array_equal(i.image, first.image) for i in all_inputs)
         require(same, "inputs", [i.text for i in all_inputs], "of one picture and one text")
-
-        def rescore(gone: np.ndarray, hidden: np.ndarray) -> dict[str, float]:
-            patches, pieces = (torch.from_numpy(~mask)[None] for mask in (gone, hidden))
-            with eval_mode(first.model):
-                return {i.target.name: i.masked_scores(patches, pieces).item() for i in all_inputs}
-
-        with eval_mode(first.model):
-            pairs = [(i, attribute(i, method, seed)) for i in all_inputs for method in methods]
-            reports = [faithfulness_report(i, attribution, seed, sensitive) for i, attribution in pairs]
-        attributions = [attribution for _, attribution in pairs]
+        pairs = explained(all_inputs, methods, seed, sensitive)
+        attributions, reports = [a for a, _ in pairs], [report for _, report in pairs]
         traits = {"credit": first.credit} | traits
-        view = cls(first.image, first.words, attributions, reports, first.objects, rescore, **traits)
+        view = cls(first.image, first.words, attributions, reports, first.objects, rescorer(all_inputs), **traits)
         view._inputs = all_inputs
-        view.tell(payload=cast(dict[str, Any], view.payload) | view._found())
+        known = [page_target(i, reports[k * len(methods)] if methods else None) for k, i in enumerate(all_inputs)]
+        if isinstance(first.model, XFM) and first.tokenizer is not None and None not in known:
+            view._model = first.model, first.tokenizer, known
+        view.tell(payload=cast(dict[str, Any], view.payload) | view._found() | {"takes": view._model is not None})
         return view
 
     def add(
@@ -171,44 +175,56 @@ class AttributionLab(View):
 
         ConfigError in a view that `of` has not made, for a name that METHODS has, and as `attribute` raises it.
         """
-        from xfm.explain.attribution import METHODS, Method, attribute, plain_method
-        from xfm.explain.faithfulness import faithfulness_report
-        from xfm.model.modes import eval_mode
+        from xfm.explain.attribution import METHODS, Method, plain_method
 
         require(bool(self._inputs), "add", name, "called on what AttributionLab.of has made: it has the questions")
         require(isinstance(name, str) and bool(name), "name", name, "the method's name")
         require(method is None or name not in METHODS, "name", name, "another one: explain.METHODS has a method of it")
         own = method if method is None or isinstance(method, Method) else plain_method(method)
-        with eval_mode(self._inputs[0].model):
-            found = [attribute(i, name, seed, own=own) for i in self._inputs]
-            reports = [
-                faithfulness_report(i, a, seed, sensitive=False) for i, a in zip(self._inputs, found, strict=True)
-            ]
-        kept = [pair for pair in self._pairs if pair[0].method != name]
-        self._pairs = [*kept, *zip(found, reports, strict=True)]
+        found = explained(self._inputs, [name], seed, own=own)
+        self._pairs = [*(pair for pair in self._pairs if pair[0].method != name), *found]
         self.tell(payload=cast(dict[str, Any], self.payload) | self._found())
         self.methods = [*[m for m in self.methods if m != name][: SHOWN - 1], name]
         return self
 
     _WITHOUT_MODEL = "only what AttributionLab.of(inputs) makes of an X-FM, with targets by name, knows its model"
 
-    def _kernel(self) -> str:
+    def _given(self) -> dict[str, Any]:
         from xfm.explain.attribution import METHODS
-        from xfm.model import XFM
 
-        if not self._inputs or not isinstance(model := self._inputs[0].model, XFM):
-            return ""
-        tokenizer, targets = self._inputs[0].tokenizer, [page_target(i) for i in self._inputs]
-        if tokenizer is None or None in targets:
-            return ""
         methods = {
             n: {"signed": METHODS[n].signed, "unit": METHODS[n].unit, "complete": METHODS[n].complete} for n in IN_PAGE
         }
-        given = script_json({"text": self._inputs[0].text, "targets": targets, "methods": methods})
-        return f"{esm.export(ALIVE, 'attributionLab')}({decoded_json(page_model(model, tokenizer))}, {given})"
+        return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": methods}
+
+    def show(self, picture: ImageLike) -> None:
+        """Another picture in place of that one, any image (see `xfm.images.prepare`), with the same text and targets,
+        by those of METHODS that are shown. Of its objects no masks are known. ConfigError for what is no image, and in
+        a view that `of` has not made of an X-FM."""
+        from xfm.explain.attribution import METHODS
+        from xfm.explain.inputs import make_inputs
+
+        require(self._model is not None, "picture", "one's own", "shown by what AttributionLab.of(...) made of an X-FM")
+        model, tokenizer, targets = cast(tuple, self._model)
+        asked = [make_inputs(model, tokenizer, picture, i.text, i.target.name) for i in self._inputs]
+        methods = [name for name in self.methods if name in METHODS and name != OBJECTS] or [IN_PAGE[2]]
+        self._pairs = explained(asked, methods)
+        self._model = model, tokenizer, [target | {"truth": None} for target in targets]
+        self._inputs, self._image, self._covers, self._score = asked, asked[0].image, {}, rescorer(asked)
+        self._before, self._removed = self.scores_without(), None
+        with self.hold_trait_notifications():
+            self.removed_words, self.removed_objects, self.removed_patches = [], [], []
+        self._rescore()
+        new = {"image": self._image.tobytes(), "objects": []} | self._found()
+        self.tell(payload=cast(dict[str, Any], self.payload) | new, credit="", singles={})
+        self.methods = methods
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
-        return {"add": self._add_asked}
+        return {"add": self._add_asked, "picture": self._hear_picture}
+
+    def _hear_picture(self, sent: str) -> None:
+        with self.reporting():
+            self.show(decoded_picture(sent))
 
     def _add_asked(self, name: str) -> None:
         if name in cast(dict[str, Any], self.payload)["more"]:
@@ -221,7 +237,8 @@ class AttributionLab(View):
         from xfm.explain.attribution import METHODS
 
         methods = self._all("method")
-        quick = [name for name, method in METHODS.items() if not method.slow and name not in methods]
+        known = {*methods} if self._covers else {*methods, OBJECTS}
+        quick = [name for name, method in METHODS.items() if not method.slow and name not in known]
         found = [packed(a, report) for a, report in self._pairs]
         return {"methods": methods, "found": found, "more": quick if self._inputs else []}
 

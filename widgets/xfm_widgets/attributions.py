@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from xfm.plots.arrays import numbers
 from xfm.text import shown
 
 if TYPE_CHECKING:
-    from xfm.explain.attribution import Attribution
+    from xfm.explain.attribution import Attribution, Method
     from xfm.explain.faithfulness import FaithfulnessReport
     from xfm.explain.inputs import AttributionInputs
 
-__all__ = ["by_word", "checked_masks", "covered", "finite", "is_finite", "number", "packed", "page_target",
-           "verdict"]  # fmt: skip
+__all__ = ["by_word", "checked_masks", "covered", "explained", "finite", "is_finite", "number", "packed",
+           "page_target", "rescorer", "verdict"]  # fmt: skip
 
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
 
@@ -97,19 +97,35 @@ def _explained(scores: Mapping[str, float]) -> tuple[bool, str] | None:
     return share >= 0.5, f"its numbers explain {share:.0%} of what masking does"
 
 
-def page_target(inputs: AttributionInputs) -> dict[str, Any] | None:
-    """A `payloads.PageTarget`; None for a target that a page does not know."""
+def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
+    """A `payloads.PageTarget`, with what a report has of baselines; None for a target that a page does not know."""
     from xfm.explain.inputs import encode_text
     from xfm.explain.targets import TARGETS
 
-    target = inputs.target
+    target, truth = inputs.target, {"truth": page_truth(inputs, report)}
     if TARGETS.get(target.name) == target:
-        return {"name": target.name, "places": [], "ids": []}
+        return {"name": target.name, "places": [], "ids": []} | truth
     word = target.name.removeprefix("word ")
     if target.head != "imlm" or word == target.name or inputs.tokenizer is None:
         return None
     ids, places = encode_text(inputs.model, inputs.tokenizer, inputs.text, word)
-    return {"name": target.name, "places": places, "ids": [ids[place] for place in places]}
+    return {"name": target.name, "places": places, "ids": [ids[place] for place in places]} | truth
+
+
+def page_truth(inputs: AttributionInputs, report: FaithfulnessReport | None) -> dict[str, Any] | None:
+    """A `payloads.PageTruth`; None where it is not known."""
+    if inputs.truth is None and inputs.name_pieces is None:
+        return None
+    grid, size = inputs.grid.grid, len(inputs.image) // inputs.grid.grid
+    truth = np.zeros(inputs.image.shape[:2], bool) if inputs.truth is None else inputs.truth
+    names = [] if inputs.name_pieces is None else inputs.name_pieces.nonzero().flatten().tolist()
+    baselines = report.baselines if report else {}
+    return {
+        "pixels": truth.reshape(grid, size, grid, size).sum((1, 3)).ravel().tolist(),
+        "size": size * size,
+        "names": names,
+        "baselines": {name: {k: finite(v) for k, v in scores.items()} for name, scores in baselines.items()},
+    }
 
 
 def by_word(a: Attribution) -> np.ndarray:
@@ -144,3 +160,34 @@ def checked_masks(objects: Mapping[str, np.ndarray] | None, side: int) -> dict[s
         require(isinstance(name, str), "objects", name, "masks by phrase, of type str")
     given = (objects or {}).items()
     return {name: numbers(mask, f"objects[{shown(name)}]", (side, side)) > 0 for name, mask in given}
+
+
+def explained(
+    inputs: Sequence[AttributionInputs],
+    methods: Sequence[str],
+    seed: int = 0,
+    sensitive: bool = False,
+    own: Method | None = None,
+) -> list[tuple[Attribution, FaithfulnessReport]]:
+    """Each question by each method. Errors as `attribute`."""
+    from xfm.explain.attribution import attribute
+    from xfm.explain.faithfulness import faithfulness_report
+    from xfm.model.modes import eval_mode
+
+    with eval_mode(inputs[0].model):
+        found = [(i, attribute(i, method, seed, own=own)) for i in inputs for method in methods]
+        return [(a, faithfulness_report(i, a, seed, sensitive)) for i, a in found]
+
+
+def rescorer(inputs: Sequence[AttributionInputs]) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    """(removed patches (P,) bool, removed pieces (L,) bool) -> {target: score}, as `AttributionLab` asks it."""
+    import torch
+
+    from xfm.model.modes import eval_mode
+
+    def rescore(gone: np.ndarray, hidden: np.ndarray) -> dict[str, float]:
+        patches, pieces = (torch.from_numpy(~mask)[None] for mask in (gone, hidden))
+        with eval_mode(inputs[0].model):
+            return {i.target.name: i.masked_scores(patches, pieces).item() for i in inputs}
+
+    return rescore

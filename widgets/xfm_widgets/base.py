@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import base64
 import html
-import json
-import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -31,42 +28,21 @@ from xfm.text import parse_json, printable, shown
 from . import esm
 from .choices import Choice, ChoiceError, Text, told
 from .glossary import terms_of
+from .pages import MODULE, PAGE, Embedded, script_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.plots import Figure
 
-__all__ = ["Embedded", "View"]
+__all__ = ["View"]
 
 LONGEST = 2000  # characters of an error, in the view
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
 ALIVE = STATIC / "alive.js"  # answers it there
-PROTOTYPE = re.compile('(?<=[{ ])"__proto__":')  # a key, which an expression would not take as one
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
            **{name: name for name in ("blue", "orange", "green", "purple", "gold", "grey")}}  # fmt: skip
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
-<title>{title}</title>
-<style>body {{ margin: clamp(0px, 2vw, 1rem); }}
-{css}</style>
-<main id="view"></main>
-<script type="module">
-{modules}
-{call}({view}, {state}, {limits}, document.getElementById("view"){kernel});
-</script>
-</html>
-"""
-MODULE = """// {title}, for: import {{ mount }} from "./{name}"; see docs/hosts.md of X-FM Lab
-{modules}
-export const mount = (element, state = {{}}) =>
-  {call}({view}, {state}, {limits}, {css}, element, state{kernel});
-"""
 
 
 class View(anywidget.AnyWidget):
@@ -79,11 +55,11 @@ class View(anywidget.AnyWidget):
     credit = Text().tag(told=True)  # of the pictures that the view shows
     message = Text().tag(told=True)  # what went wrong, or is missing, in words; shown above the view
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        if "_esm" not in vars(cls):  # traitlets makes a class of its own for an instance, which has it already
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        if "_esm" not in vars(cls) and not abstract:  # traitlets makes a class for an instance, which has it already
             name = cls.__module__.rpartition(".")[2]
             cls._script = STATIC / f"{name}.js"
-            cls._esm = f"{esm.join(cls._script)}\nexport default {esm.export(cls._script)};\n"
+            cls._esm = cls._module()
             sheets = [STATIC / "shared.css", STATIC / "tools.css", STATIC / f"{name}.css"]
             cls._css = _palette() + "".join(sheet.read_text("utf-8") for sheet in sheets if sheet.exists())
         super().__init_subclass__(**kwargs)
@@ -103,6 +79,11 @@ class View(anywidget.AnyWidget):
             raise ConfigError(shorten(error)) from error
         self.message = self.message or message
         self.on_msg(self._hear)
+
+    @classmethod
+    def _module(cls) -> str:
+        """The ES module that the host is given."""
+        return f"{esm.join(cls._script)}\nexport default {esm.export(cls._script)};\n"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: alive in JupyterLab with a kernel; as a figure:"
@@ -189,10 +170,13 @@ class View(anywidget.AnyWidget):
         """What the page may ask Python for, {"do": name, "of": text}: each is called with the text."""
         return {}
 
-    def _hear(self, _: Any, content: Any, __: Any) -> None:
+    def _acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"open": self._open, "page": self._send_page, **self.acts()}
+
+    def _hear(self, widget: Any, content: Any, buffers: Any) -> None:
         asked = content if isinstance(content, dict) else {}
         name, of = asked.get("do"), asked.get("of", "")
-        acts = {"open": self._open, "page": self._send_page, **self.acts()}
+        acts = self._acts()
         if isinstance(name, str) and isinstance(of, str) and name in acts:
             acts[name](of)
 
@@ -254,24 +238,6 @@ class View(anywidget.AnyWidget):
         return {"text/html": f'{image} width="{size["width"]}" style="max-width: 100%">', "image/png": png}
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """A page in a frame: shows itself in a notebook; `str(...)` is its HTML."""
-
-    page: str
-    title: str
-    height: int  # pixels
-
-    def __str__(self) -> str:
-        return (
-            f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" width="100%" height="{self.height}" '
-            f'style="border: 0" srcdoc="{html.escape(self.page)}"></iframe>'
-        )
-
-    def _repr_html_(self) -> str:
-        return str(self)
-
-
 def _palette() -> str:
     """The stylesheet of the colours, on a light and on a dark page, that the figures have too."""
     light, dark = ("".join(f"--{css}: {PALETTE[name][i]}; " for css, name in COLOURS.items()) for i in (0, 1))
@@ -293,21 +259,3 @@ def encodable(value: Any) -> Any:
     if isinstance(value, dict):
         return {encodable(key): encodable(inner) for key, inner in value.items()}
     return [encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def script_json(value: Any) -> str:
-    """JSON as an expression in a <script>; bytes as {"$bytes": base64}."""
-    text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
-    text = PROTOTYPE.sub('["__proto__"]:', text)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def decoded_json(value: Any) -> str:
-    """The same with each bytes as a DataView, in a page that has offline.js."""
-    return f"{esm.export(OFFLINE, 'decoded')}({script_json(value)})"
-
-
-def encoded(value: Any) -> dict[str, str]:
-    if isinstance(value, (bytes, memoryview)):
-        return {"$bytes": base64.b64encode(value).decode()}
-    raise TypeError(f"{type(value).__name__} in a view's state: JSON and bytes only")

@@ -22,7 +22,9 @@ IMPORT = re.compile(r'^import \{([^{}]*)\} from "([^"]+)";[^\S\n]*$', re.MULTILI
 EXPORTED_NAMES = re.compile(r"^export \{([^{}]*)\};[^\S\n]*$", re.MULTILINE)
 EXPORTED_DECLARATION = re.compile(r"^export (?=(?:async function|function|class|const)\*? +([\w$]+))", re.MULTILINE)
 EXPORTED_DEFAULT = re.compile(r"^export default (?!async function|function|class)", re.MULTILINE)
-LEFT = re.compile(r"^(?:import|export)\b.*|\bimport(?:\(|\.meta).*|^await\b.*", re.MULTILINE)
+LEFT = re.compile(
+    r"^(?:import|export)\b.*|\bimport(?:\((?!url\))|\.meta).*|^await\b.*", re.MULTILINE
+)  # url: of no file
 DEFAULT = "$default"
 
 

@@ -18,11 +18,11 @@ from xfm.plots.arrays import finite, numbers
 from xfm.plots.colours import STRONGEST
 from xfm.text import shown
 
-from . import esm, figures
-from .base import ALIVE, View, decoded_json, encodable, script_json
+from . import figures
+from .alive_view import AliveView
+from .base import encodable
 from .choices import Flag, Names, Place, Share, Text, told
 from .own_picture import decoded_picture
-from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ class Picture:
                 "found": self.found}  # fmt: skip
 
 
-class GroundingPad(View):
+class GroundingPad(AliveView):
     """A picture; type or pick a phrase, and see where it is found, and how far to trust that.
 
     GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through
@@ -158,15 +158,10 @@ class GroundingPad(View):
         return list(dict.fromkeys(phrase for picture in self._pictures for phrase in picture.phrases))
 
     _WITHOUT_MODEL = "only what GroundingPad.of(model, tokenizer, scenes) makes knows its model"
-    _model: tuple[XFM, Any, SeenWords | None] | None = None
 
-    def _kernel(self) -> str:
-        if self._model is None:
-            return ""
-        model, tokenizer, seen = self._model
-        words = seen and {"words": sorted(seen.words), "held_out": list(seen.held_out)}
-        page = decoded_json(page_model(model, tokenizer))
-        return f"{esm.export(ALIVE, 'groundingPad')}({page}, {script_json(words)})"
+    def _given(self) -> dict[str, Any] | None:
+        seen: SeenWords | None = cast(tuple, self._model)[2]
+        return seen and {"words": sorted(seen.words), "held_out": list(seen.held_out)}
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}

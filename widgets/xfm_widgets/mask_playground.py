@@ -18,12 +18,12 @@ from xfm.plots import Figure
 from xfm.plots.arrays import numbers
 from xfm.plots.colours import STRONGEST
 
-from . import esm, figures
+from . import figures
+from .alive_view import AliveView
 from .attributions import finite
-from .base import ALIVE, View, decoded_json, encodable, script_json
+from .base import encodable
 from .choices import Place, Places, Share, told
 from .own_picture import decoded_picture
-from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ class Answer:
     target: str | None = None
 
 
-class MaskPlayground(View):
+class MaskPlayground(AliveView):
     """Paint on the picture, click words: what X-FM makes of what is left.
 
     MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)
@@ -124,17 +124,12 @@ class MaskPlayground(View):
         return view
 
     _WITHOUT_MODEL = "only what MaskPlayground.of(model, tokenizer, image, text) makes of an X-FM knows its model"
-    _model: tuple[XFM, Any, str] | None = None
 
-    def _kernel(self) -> str:
-        if self._model is None:
-            return ""
-        model, tokenizer, text = self._model
+    def _given(self) -> dict[str, Any]:
         mask = {"patches": min(self._mask.image_patches, self._grid**2), "smallest": self._mask.smallest_block,
                 "share": self._mask.caption_share, "most": self._mask.caption_most,
                 "spans": self._mask.span_share}  # fmt: skip
-        given = script_json({"text": text, "mask": mask})
-        return f"{esm.export(ALIVE, 'maskPlayground')}({decoded_json(page_model(model, tokenizer))}, {given})"
+        return {"text": cast(tuple, self._model)[2], "mask": mask}
 
     def show(self, picture: ImageLike) -> None:
         """Another picture in place of that one, any image (see `xfm.images.prepare`), with the same text. ConfigError

@@ -19,6 +19,7 @@ __all__ = ["as_in_page", "page_model"]
 
 HEADS = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # that the page knows
 SPLITS = {"type": "ByteLevel", "use_regex": True}  # how a tokenizer that the page knows splits texts
+SEEDS = {"shapley": ("shapley", 0), "candidates": ("candidates",), "ties": ("ties", 0), "infidelity": ("infidelity", 0)}
 MOST = 127  # of an int8 code, either way
 
 
@@ -54,7 +55,7 @@ def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
         "tensors": tensors,
         "weights": b"".join(parts),
         "tokenizer": _tokenizer(tokenizer),
-        "seeds": {"shapley": seeding.seed("shapley", 0) % 2**32, "candidates": seeding.seed("candidates") % 2**32},
+        "seeds": {name: seeding.seed(*key) % 2**32 for name, key in SEEDS.items()},
     }
 
 

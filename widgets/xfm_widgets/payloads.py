@@ -177,6 +177,7 @@ class AttributionLabPayload(TypedDict):
     most: int  # methods at once
     units: dict[str, str]
     can: bool  # Python computes scores after a removal
+    takes: bool  # pictures of the reader's own
     more: list[str]  # methods that Python can add
     found: list[DrawnAttribution]
     objects: list[LabObject]
@@ -188,10 +189,20 @@ class RemovalScores(TypedDict, total=False):
     after: Scores
 
 
+class PageTruth(TypedDict):
+    """What a target's text is about, where that is known."""
+
+    pixels: list[int]  # of each patch, those that are true
+    size: int  # pixels of a patch
+    names: list[int]  # pieces that name it
+    baselines: dict[str, Scores]  # scores against it
+
+
 class PageTarget(TypedDict):
     name: str
     places: list[int]  # of a word that is masked and asked for; else empty
     ids: list[int]  # of its tokens
+    truth: NotRequired[PageTruth | None]
 
 
 class PageMethod(TypedDict):
@@ -425,6 +436,8 @@ class PageSeeds(TypedDict):
 
     shapley: int
     candidates: int
+    ties: int  # of numbers, in curves
+    infidelity: int
 
 
 class SeenWordsPayload(TypedDict):

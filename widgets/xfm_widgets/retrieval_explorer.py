@@ -17,11 +17,11 @@ from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.plots.style import message_figure
 
-from . import esm, figures
-from .base import ALIVE, View, decoded_json, encodable
+from . import figures
+from .alive_view import AliveView
+from .base import encodable
 from .choices import Flag, Option, Place, Selected, Text, told
 from .own_picture import decoded_picture
-from .page_model import page_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ DIRECTIONS, ORDERS = ("text to image", "image to text"), ("ITC", "ITM re-ranked"
 MOST, SIDE = 256, 48  # pairs, and pixels of a thumbnail's side
 
 
-class RetrievalExplorer(View):
+class RetrievalExplorer(AliveView):
     """Ranked answers with the true ones marked, before and after ITM re-ranking, and a map to brush.
 
     RetrievalExplorer.of(model, config, tokenizer)    # and queries of one's own: a sentence, a picture
@@ -102,17 +102,13 @@ class RetrievalExplorer(View):
         return view
 
     _WITHOUT_MODEL = "only what RetrievalExplorer.of(model, config, tokenizer) makes knows its model"
-    _model: tuple[XFM, Tokenizer, int] | None = None
 
-    def _kernel(self) -> str:
-        if self._model is None:
-            return ""
-        model, tokenizer, longest = self._model
+    def _given(self) -> dict[str, Any]:
+        model, _, longest = cast(tuple, self._model)
         side = model.config.vision.image_size
         seen = b"".join(prepare(image, side).tobytes() for image in self._pairs.images)
         pictures = None if seen == cast(dict[str, Any], self.payload)["sprite"] else seen
-        given = decoded_json({"longest": longest, "pictures": pictures})
-        return f"{esm.export(ALIVE, 'retrievalExplorer')}({decoded_json(page_model(model, tokenizer))}, {given})"
+        return {"longest": longest, "pictures": pictures}
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}

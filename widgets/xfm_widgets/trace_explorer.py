@@ -18,12 +18,12 @@ from xfm.plots.colours import STRONGEST
 from xfm.plots.style import message_figure
 from xfm.text import shown
 
-from . import esm, figures
-from .base import ALIVE, View, decoded_json, encodable, script_json
+from . import figures
+from .alive_view import AliveView
+from .base import encodable
 from .choices import Flag, Name, Option, Place, Share, Text, told
 from .figures import AttentionSide
 from .own_picture import decoded_picture
-from .page_model import page_model
 from .traces import MAPS, finite, made_of, measured, packed, patch_names, rollouts, size
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ GIVEN, OWN = "given", "your own"  # labels of what `of` makes
 LIMIT = 8_000_000  # bytes of a message: some hosts of notebooks refuse more
 
 
-class TraceExplorer(View):
+class TraceExplorer(AliveView):
     """What looks at what. Choose a word or a patch on either side; the other answers.
 
     TraceExplorer.of(model, tokenizer, image, text)     # and sentences and pictures of one's own, beside the given
@@ -109,15 +109,10 @@ class TraceExplorer(View):
         return view
 
     _WITHOUT_MODEL = "only what TraceExplorer.of(model, tokenizer, image, text) makes knows its model"
-    _model: tuple[XFM, Tokenizer, str] | None = None
     _own_image: np.ndarray | None = None
 
-    def _kernel(self) -> str:
-        if self._model is None:
-            return ""
-        model, tokenizer, text = self._model
-        page, given = decoded_json(page_model(model, tokenizer)), script_json({"text": text})
-        return f"{esm.export(ALIVE, 'traceExplorer')}({page}, {given})"
+    def _given(self) -> dict[str, str]:
+        return {"text": cast(tuple, self._model)[2]}
 
     def show(self, picture: ImageLike) -> None:
         """Traces any image (see `xfm.images.prepare`) with the sentence that is typed, or the given one. ConfigError

@@ -1,20 +1,25 @@
 // @ts-check
 // The kernel's part in a page that holds the model: what a view would be told by Python, it is told from here.
-import { drawnRows, stepped, sumOf, totalEffect, withoutGradients } from "./attributed.js";
+import { ahead } from "./ahead.js";
+import { attributionLab } from "./alive_lab.js";
+import { bytesOf, once, reporting, taking } from "./alive_parts.js";
 import { grounder } from "./grounding.js";
 import { createModel } from "./model.js";
-import { pixelsOf } from "./own_picture.js";
 import { prepared } from "./picture.js";
 import { guess, trace } from "./questions.js";
-import { question, removals } from "./targets.js";
+
+export { attributionLab };
 
 /** @import { Model } from "./host.d.ts" */
 /** @import { PageModel } from "./model.js" */
-/** @import { AttributionLabTraits, DrawnAttribution, GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageMethod, PageModelPayload, PageTarget, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "./payloads.d.ts" */
+/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "./payloads.d.ts" */
+const OWN = "your own"; // the label of the reader's own trace
+
 /**
- * What answers a view's choices, and the acts that it asks for by `send`
+ * What answers a view's choices, and the acts that it asks for by `send`. An act that takes its time gets a model of its
+ * own, which Python may have answered meanwhile.
  * @template Traits
- * @typedef {(model: Model<Traits>) => Record<string, (of: string) => void>} Kernel
+ * @typedef {(model: Model<Traits>) => Record<string, (of: string, model: Model<Traits>) => void>} Kernel
  */
 
 /**
@@ -35,16 +40,18 @@ export function maskPlayground(payload, { text, mask }) {
     const answer = once(answerNow);
     model.on("change:hidden_patches", answer);
     model.on("change:hidden_pieces", answer);
+    model.on("change:payload", () => {
+      inputs = page.inputs(bytesOf(model.get("payload").image), text);
+    });
     return {
       "hide at random": () => {
         model.set("hidden_patches", blocks(page.grid, mask.patches, mask.smallest));
         model.set("hidden_pieces", spans(inputs.tokens.ids.length, mask));
       },
-      picture: (of) =>
-        taking(model, page, of, (rgb) => {
-          inputs = page.inputs(rgb, text);
-          model.set("payload", { ...model.get("payload"), image: new DataView(rgb.buffer) });
-          model.set("credit", "");
+      picture: (of, asked) =>
+        taking(asked, page, of, (rgb) => {
+          asked.set("payload", { ...asked.get("payload"), image: new DataView(rgb.buffer) });
+          asked.set("credit", "");
           answerNow();
         }),
     };
@@ -78,6 +85,7 @@ export function groundingPad(payload, seen) {
         model.set("newest", { scene, phrase, answer, count: known + 1 });
       });
     }
+    grounderOf(picture()); // which begins to compute
     model.on("change:phrase", ask);
     model.on("change:scene", () => {
       const { boxes, found } = picture();
@@ -86,14 +94,14 @@ export function groundingPad(payload, seen) {
       else model.set("phrase", phrases[0] ?? "");
     });
     return {
-      picture: (of) =>
-        taking(model, page, of, (rgb) => {
+      picture: (of, asked) =>
+        taking(asked, page, of, (rgb) => {
           const { side } = page.config;
           const added = { image: new DataView(rgb.buffer), height: side, width: side, boxes: {}, found: {} };
-          const pictures = [...model.get("payload").pictures, added];
-          if (model.limits) model.limits.scene.count = pictures.length;
-          model.set("payload", { ...model.get("payload"), pictures });
-          model.set("scene", pictures.length - 1);
+          const pictures = [...asked.get("payload").pictures, added];
+          if (asked.limits) asked.limits.scene.count = pictures.length;
+          asked.set("payload", { ...asked.get("payload"), pictures });
+          asked.set("scene", pictures.length - 1);
         }),
     };
   };
@@ -113,25 +121,25 @@ export function retrievalExplorer(payload, { longest, pictures }) {
     const count = texts.length;
     const image = ahead(count, (i) => encodedImage(page, bytes.subarray(i * size, (i + 1) * size)));
     const text = ahead(count, (i) => encodedText(page, page.tokenizer.encode(texts[i], longest)));
-    /** @param {RetrievalExplorerTraits["direction"]} direction @param {OwnAnswer} answer */
-    const tell = (direction, answer) => model.set("own_scores", { ...model.get("own_scores"), [direction]: answer });
+    /** @param {Model<RetrievalExplorerTraits>} to @param {RetrievalExplorerTraits["direction"]} direction @param {OwnAnswer} answer */
+    const tell = (to, direction, answer) => to.set("own_scores", { ...to.get("own_scores"), [direction]: answer });
     model.on("change:typed", () => {
       const typed = model.get("typed");
       if (!typed.trim()) return;
       reporting(model, () => {
         const query = encodedText(page, page.tokenizer.tokens(typed, longest).ids);
-        tell("text to image", { ...ranked(page, count, k, (i) => [query, image(i)]), text: typed });
+        tell(model, "text to image", { ...ranked(page, count, k, (i) => [query, image(i)]), text: typed });
       });
     });
     return {
-      picture: (of) =>
-        taking(model, page, of, (rgb, whole) => {
+      picture: (of, asked) =>
+        taking(asked, page, of, (rgb, whole) => {
           const query = encodedImage(page, rgb);
           const shown = prepared(whole.rgba, whole.width, whole.height, side);
           const scores = ranked(page, count, k, (i) => [text(i), query]);
-          tell("image to text", { ...scores, picture: new DataView(shown.buffer) });
-          model.set("direction", "image to text");
-          model.set("own", true);
+          tell(asked, "image to text", { ...scores, picture: new DataView(shown.buffer) });
+          asked.set("direction", "image to text");
+          asked.set("own", true);
         }),
     };
   };
@@ -147,87 +155,24 @@ export function traceExplorer(payload, { text }) {
   const page = createModel(payload);
   return (model) => {
     let rgb = bytesOf(model.get("payload").traces.given.image);
-    /** @param {Uint8Array} picture */
-    function ask(picture) {
-      const found = trace(page, picture, model.get("typed").trim() ? model.get("typed") : text);
-      rgb = picture;
-      model.set("sent", { label: "your own", trace: found.trace });
+    /** @param {Model<TraceExplorerTraits>} to @param {Uint8Array} picture */
+    function ask(to, picture) {
+      const found = trace(page, picture, to.get("typed").trim() ? to.get("typed") : text);
+      to.set("sent", { label: OWN, trace: found.trace });
     }
-    model.on("change:typed", () => reporting(model, () => ask(rgb)));
+    model.on("change:sent", () => {
+      const { label, trace: sent } = model.get("sent");
+      if (label === OWN && sent) rgb = bytesOf(sent.image);
+    });
+    model.on("change:typed", () => reporting(model, () => ask(model, rgb)));
     return {
-      picture: (of) =>
-        taking(model, page, of, (picture) => {
-          ask(picture);
-          model.set("a", "your own");
-          model.set("shown", "A");
+      picture: (of, asked) =>
+        taking(asked, page, of, (picture) => {
+          ask(asked, picture);
+          asked.set("a", OWN);
+          asked.set("shown", "A");
         }),
     };
-  };
-}
-
-/**
- * AttributionLab: removes objects, words and patches, and adds methods that need forward passes alone
- * @param {PageModelPayload} payload
- * @param {{ text: string, targets: PageTarget[], methods: Record<string, PageMethod> }} given
- * @returns {Kernel<AttributionLabTraits>}
- */
-export function attributionLab(payload, { text, targets, methods }) {
-  const page = createModel(payload);
-  return (model) => {
-    const { image, objects, most } = model.get("payload");
-    const questions = targets.map((target) => question(page, bytesOf(image), text, target));
-    const remove = removals(page, questions, Object.fromEntries(objects.map((o) => [o.name, o.patches])));
-    function rescore() {
-      const [words, names] = [model.get("removed_words"), model.get("removed_objects")];
-      model.set("scores", remove({ words, objects: names, patches: model.get("removed_patches") }));
-    }
-    rescore();
-    const soon = once(rescore);
-    for (const name of ["removed_words", "removed_objects", "removed_patches"]) model.on(`change:${name}`, soon);
-
-    const compute = withoutGradients(
-      page,
-      objects.map(({ patches }) => patches),
-      payload.seeds.shapley,
-    );
-    const offered = Object.keys(methods).filter((name) => objects.length || name !== "object ablation");
-    /** @param {DrawnAttribution[]} found */
-    function tell(found) {
-      const known = [...new Set(found.map(({ method }) => method))];
-      const more = offered.filter((name) => !known.includes(name));
-      if (model.limits) model.limits.methods.of = known;
-      model.set("payload", { ...model.get("payload"), found, methods: known, more });
-    }
-    tell(model.get("payload").found);
-    let isBusy = false;
-    /** @param {string} name */
-    async function add(name) {
-      if (isBusy || !model.get("payload").more.includes(name)) return;
-      isBusy = true;
-      const { signed, unit, complete } = methods[name];
-      const said = (/** @type {string} */ how) => {
-        model.set("message", `Computing ${name} ${how}`);
-        return new Promise((done) => setTimeout(done));
-      };
-      try {
-        /** @type {DrawnAttribution[]} */
-        const found = [];
-        for (const one of questions) {
-          await said(`for ${one.name}`);
-          const rows = await stepped(compute[name](one), (step) => said(`for ${one.name}: ${step}`));
-          const gap = complete ? sumOf(rows) - totalEffect(page, one) : null;
-          const trust = { gap, verdict: "Trust was not measured.", trust: [] };
-          found.push({ method: name, target: one.name, signed, unit, ...trust, ...drawnRows(one, rows) });
-        }
-        tell([...model.get("payload").found, ...found]);
-        model.set("methods", [...model.get("methods").slice(0, most - 1), name]);
-        model.set("message", "");
-      } catch (error) {
-        model.set("message", error instanceof Error ? error.message : String(error));
-      }
-      isBusy = false;
-    }
-    return { add };
   };
 }
 
@@ -256,59 +201,6 @@ const encodedText = (page, ids) => page.encodeText(page.embedText(ids));
 const encodedImage = (page, rgb) => page.encodeImage(page.embedImage(rgb));
 
 /**
- * The i-th answer, computed when it is asked for or, one after another, before
- * @template T
- * @param {number} count
- * @param {(i: number) => T} compute
- */
-function ahead(count, compute) {
-  /** @type {T[]} */
-  const known = [];
-  const get = (/** @type {number} */ i) => {
-    known[i] ??= compute(i);
-    return known[i];
-  };
-  const go = (/** @type {number} */ i) =>
-    setTimeout(() => {
-      if (i >= count) return;
-      get(i);
-      go(i + 1);
-    });
-  go(0);
-  return get;
-}
-
-/**
- * What is refused stands in the view, as Python's errors do
- * @param {{ set(name: "message", value: string): void }} model
- * @param {() => void} act
- */
-function reporting(model, act) {
-  try {
-    act();
-    model.set("message", "");
-  } catch (error) {
-    model.set("message", error instanceof Error ? error.message : String(error));
-  }
-}
-
-/**
- * A picture of the reader's own, in base64, as the model sees it (side, side, 3), and as it is
- * @param {{ set(name: "message", value: string): void }} model
- * @param {PageModel} page
- * @param {string} base64
- * @param {(rgb: Uint8Array, whole: { rgba: Uint8ClampedArray, width: number, height: number }) => void} act
- */
-async function taking(model, page, base64, act) {
-  try {
-    const whole = await pixelsOf(base64);
-    reporting(model, () => act(page.prepare(whole.rgba, whole.width, whole.height), whole));
-  } catch {
-    model.set("message", "That is no picture that the browser can read.");
-  }
-}
-
-/**
  * A picture of the payload as the model sees it
  * @param {PageModel} page
  * @param {GroundedPicture} picture
@@ -318,25 +210,6 @@ function rgbOf(page, { image, width, height }) {
   const rgba = new Uint8Array(4 * width * height).fill(255);
   for (let i = 0; i < width * height; i++) rgba.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i);
   return page.prepare(rgba, width, height);
-}
-
-/** @param {DataView} view */
-const bytesOf = ({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength);
-
-/**
- * However often it is called in a turn, `act` runs once, after it
- * @param {() => void} act
- */
-function once(act) {
-  let waits = false;
-  return () => {
-    if (waits) return;
-    waits = true;
-    setTimeout(() => {
-      waits = false;
-      act();
-    });
-  };
 }
 
 /**

@@ -27,13 +27,15 @@ export function withoutGradients(model, objects, seed) {
 }
 
 /**
- * @param {Attributed} rows
+ * What is computed at once, or step by step
+ * @template {object} T
+ * @param {T | Generator<string, T>} work
  * @param {(step: string) => Promise<unknown>} said before the next step
  */
-export async function stepped(rows, said) {
-  if (!("next" in rows)) return rows;
+export async function stepped(work, said) {
+  if (!("next" in work)) return work;
   for (;;) {
-    const { done, value } = rows.next();
+    const { done, value } = work.next();
     if (done) return value;
     await said(value);
   }

@@ -16,6 +16,7 @@ import {
   strengthSlider,
   thumbnail,
 } from "./overlay.js";
+import { pictureSender } from "./own_picture.js";
 import { CROSS, drawLines, HATCH } from "./patch_marks.js";
 import { removalScores, scoreBars } from "./removal_scores.js";
 import { scaleEnd } from "./scales.js";
@@ -34,6 +35,7 @@ const REMOVED = "#8a8a8a";
 const TARGET = "the target's unit"; // of attributions in the unit of the score
 const KEY =
   "Signed methods: blue speaks for the target; orange, hatched, with − before a word, against it. Others: the more yellow, the more. What is near 0 lets the picture through. Crossed: removed. Scores: ▲ better than both baselines, ▼ not.";
+const NO_OBJECTS = "Of this picture's objects no masks are known: words and patches can be removed.";
 const PICKS = /** @type {const} */ (["its object", "its patch"]);
 
 /** @param {number | null} x */
@@ -48,10 +50,17 @@ function render({ model, el }) {
   /** @returns {Attribution[]} */
   const read = () =>
     model.get("payload").found.map((a) => ({ ...a, patches: float32(a.patches), words: float32(a.words) }));
-  let attributions = read(); // grows where Python adds a method
-  /** @type {MaskedObject[]} */
-  const objects = payload.objects.map((o) => ({ ...o, bits: uint8(o.mask) }));
-  const drawn = pictureOf(uint8(payload.image), side, side);
+  let attributions = read(); // grows where a method is added
+  function readPicture() {
+    const { image, objects } = model.get("payload");
+    return {
+      image,
+      /** @type {MaskedObject[]} */
+      objects: objects.map((o) => ({ ...o, bits: uint8(o.mask) })),
+      drawn: pictureOf(uint8(image), side, side),
+    };
+  }
+  let picture = readPicture(); // may become one of the reader's own
 
   /**
    * @param {MaskedObject} object
@@ -74,7 +83,7 @@ function render({ model, el }) {
   const endOf = (attribution, part) => scaleEnd(attribution, part, shown(), model.get("shared_scale"));
   const removedPatches = () => {
     const names = model.get("removed_objects");
-    const ofObjects = objects.filter(({ name }) => names.includes(name)).flatMap(({ patches }) => patches);
+    const ofObjects = picture.objects.filter(({ name }) => names.includes(name)).flatMap(({ patches }) => patches);
     return new Set([...model.get("removed_patches"), ...ofObjects]);
   };
 
@@ -154,6 +163,7 @@ function render({ model, el }) {
     (on) => ui.set({ shared_scale: on }),
   );
   ui.controls.append(methodsPlace, adding, targets.element, cover.element, scale.element);
+  if (payload.takes && !model.offline) ui.controls.append(pictureSender(model, ui));
 
   // ---- what is removed
   /**
@@ -170,14 +180,24 @@ function render({ model, el }) {
   /** @param {number} i */
   const flipWord = (i) =>
     ui.set({ token: payload.owner.indexOf(i), removed_words: flipped(model.get("removed_words"), i) });
-  const objectButtons = objects.map(({ name }) => button(name, () => flipObject(name)));
   const wordButtons = words.map((word, i) => button(word, () => flipWord(i)));
   const putBack = button("Put all back", () => ui.set({ removed_words: [], removed_objects: [], removed_patches: [] }));
   /** @type {typeof PICKS[number]} */
-  let pick = objects.length ? "its object" : "its patch";
+  let pick = PICKS[0];
   const whatAClickPicks = select("a click on a picture removes", PICKS, pick, (what) => {
     pick = what;
   });
+  /** @type {HTMLButtonElement[]} */
+  let objectButtons = [];
+  const objectsPlace = node("div");
+  function offerObjects() {
+    const { objects } = picture;
+    objectButtons = objects.map(({ name }) => button(name, () => flipObject(name)));
+    objectsPlace.replaceChildren(
+      objects.length ? buttonGroup("Objects", objectButtons) : node("p", { className: "xfm-soft" }, NO_OBJECTS),
+    );
+    whatAClickPicks.element.style.display = objects.length ? "" : "none";
+  }
   /**
    * @param {string} label
    * @param {HTMLElement[]} buttons
@@ -195,14 +215,8 @@ function render({ model, el }) {
     node(
       "div",
       { className: "xfm-side" },
-      node(
-        "div",
-        { className: "xfm-controls" },
-        node("strong", {}, "Remove"),
-        objects.length ? whatAClickPicks.element : "",
-        putBack,
-      ),
-      buttonGroup("Objects", objectButtons),
+      node("div", { className: "xfm-controls" }, node("strong", {}, "Remove"), whatAClickPicks.element, putBack),
+      objectsPlace,
       buttonGroup("Words", wordButtons),
       scoreTable,
     ),
@@ -214,7 +228,7 @@ function render({ model, el }) {
   function drawScores() {
     const { before, after, note } = removalScores(model);
     objectButtons.forEach((key, i) => {
-      key.setAttribute("aria-pressed", String(model.get("removed_objects").includes(objects[i].name)));
+      key.setAttribute("aria-pressed", String(model.get("removed_objects").includes(picture.objects[i].name)));
     });
     wordButtons.forEach((key, i) => {
       const isRemoved = model.get("removed_words").includes(i);
@@ -246,7 +260,7 @@ function render({ model, el }) {
   const current = () => (hovered >= 0 ? hovered : model.get("patch"));
   /** @param {number} patch */
   const objectNames = (patch) =>
-    objects
+    picture.objects
       .filter((o) => o.patches.includes(patch))
       .map((o) => o.name)
       .join(", ") || "no object";
@@ -257,7 +271,7 @@ function render({ model, el }) {
     const gone = removedPatches();
     const end = attribution ? endOf(attribution, "patches") : 1;
     const strength = attribution ? model.get("opacity") : 0;
-    paintGround(surface, drawn, strength);
+    paintGround(surface, picture.drawn, strength);
     for (const i of gone) {
       const box = patchBox(i, grid, surface);
       brush.fillStyle = REMOVED;
@@ -303,13 +317,13 @@ function render({ model, el }) {
    * @param {MaskedObject[]} here
    */
   function take(patch, here) {
-    if (pick === "its patch" || !objects.length) return flipPatch(patch);
+    if (pick === "its patch" || !picture.objects.length) return flipPatch(patch);
     const topmost = here.at(-1);
     if (topmost) flipObject(topmost.name);
     else ui.announce("No object is here.");
   }
   /** @param {number} patch */
-  const objectsOfPatch = (patch) => objects.filter((o) => o.patches.includes(patch));
+  const objectsOfPatch = (patch) => picture.objects.filter((o) => o.patches.includes(patch));
 
   /**
    * @param {Attribution | null} attribution
@@ -337,7 +351,7 @@ function render({ model, el }) {
         ui.set({ patch });
         take(
           patch,
-          objects.filter((o) => covers(o, x, y)),
+          picture.objects.filter((o) => covers(o, x, y)),
         );
       },
     });
@@ -360,10 +374,10 @@ function render({ model, el }) {
     const panel = { attribution, surface, holder, value, unfit };
     return panel;
   }
-  const picture = picturePanel(null, "The picture");
+  const first = picturePanel(null, "The picture");
   /** @type {Panel[]} */
   let attributionPanels = [];
-  const repaint = () => [picture, ...attributionPanels].forEach(paint);
+  const repaint = () => [first, ...attributionPanels].forEach(paint);
 
   /**
    * @param {string} label
@@ -404,7 +418,7 @@ function render({ model, el }) {
       legend(bar, attribution.signed ? -end : 0, end, title, 64);
     return panelBox(
       label,
-      node("div", { className: "xfm-head" }, methodHead(attribution), thumbnail(drawn)),
+      node("div", { className: "xfm-head" }, methodHead(attribution), thumbnail(picture.drawn)),
       ...[panel.holder, panel.value, scaleBar(patchEnd, "patches: ")],
       ...[node("div", { className: "xfm-words" }, ...colouredWords), scaleBar(wordEnd, "words: ")],
       trustOf(attribution, opened),
@@ -447,8 +461,14 @@ function render({ model, el }) {
     });
   }
 
-  removal.prepend(panelBox("The picture", picture.holder, picture.value));
+  removal.prepend(panelBox("The picture", first.holder, first.value));
+  offerObjects();
   ui.on("change:payload", () => {
+    if (model.get("payload").image !== picture.image) {
+      picture = readPicture();
+      offerObjects();
+      drawScores();
+    }
     attributions = read();
     methods = methodChoices();
     methodsPlace.replaceChildren(methods.element);
@@ -464,7 +484,7 @@ function render({ model, el }) {
   for (const name of ["removed_objects", "removed_patches", "opacity", "patch"]) ui.on(`change:${name}`, repaint);
   ui.on("change:opacity", () => cover.value(model.get("opacity")));
   return () => {
-    for (const { unfit } of [picture, ...attributionPanels]) unfit();
+    for (const { unfit } of [first, ...attributionPanels]) unfit();
     ui.dispose();
   };
 }

@@ -1,5 +1,6 @@
 // @ts-check
 // Where a phrase is in a picture, and what speaks against it: xfm/explain/box_prediction.py and vocabulary.py in the page.
+import { ahead } from "./ahead.js";
 import { chosen, twister } from "./attribute.js";
 import { coded, noMaps } from "./questions.js";
 
@@ -23,16 +24,16 @@ const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
  */
 export function grounder(model, rgb, seed, seen = null) {
   const masks = hiddenPatches(model.grid ** 2, seed);
-  /** @type {Float32Array[]} */
-  let encoded = []; // of the picture with each mask, which no phrase changes
+  const picture = model.inputs(rgb, "any text");
+  // with each mask, which no phrase changes
+  const encoded = ahead(masks.length, (i) => model.encodeImage(model.maskedImage(picture, masks[i])));
   return (phrase) => {
     const maps = noMaps();
     const given = model.inputs(rgb, phrase);
     const out = model.outputs(given, {}, maps);
     const box = model.box(out);
     if (!box?.every(Number.isFinite)) throw new RangeError("the model has no box to give, or no finite one");
-    if (!encoded.length) encoded = masks.map((patches) => model.encodeImage(model.maskedImage(given, patches)));
-    const boxes = encoded.map((patches) => model.box({ fused: model.fuse(out.text, patches) }));
+    const boxes = masks.map((_, i) => model.box({ fused: model.fuse(out.text, encoded(i)) }));
     const tokens = model.grid ** 2 + 1;
     const { pieces } = given.tokens;
     const { codes, scale } = coded(maps.cross, tokens);

@@ -2,6 +2,7 @@
 // The same view in a page of its own, or in anyone's page: no Jupyter, no kernel, no network.
 import { checked, chosen, readState } from "./choices.js";
 import { node } from "./dom.js";
+import { emitter } from "./events.js";
 
 /** @import { Kernel } from "./alive.js" */
 /** @import { Choices } from "./choices.js" */
@@ -137,16 +138,9 @@ export function mount(view, data, limits, css, element, state = {}, kernel = und
  * @returns {Model<Traits>}
  */
 function remembering(traits, more, kernel) {
-  /** @type {Record<string, (of: string) => void>} */
+  /** @type {ReturnType<Kernel<Traits>>} */
   let acts = {};
-  /** @type {Map<string, Set<() => void>>} */
-  const listeners = new Map();
-  /** @param {string} event */
-  const of = (event) => {
-    const known = listeners.get(event) ?? new Set();
-    listeners.set(event, known);
-    return known;
-  };
+  const { on, off, fire } = emitter();
   /** @type {Model<Traits>} */
   const model = {
     ...more,
@@ -155,15 +149,15 @@ function remembering(traits, more, kernel) {
     set(name, value) {
       if (traits[name] === value) return;
       traits[name] = value;
-      for (const event of [`change:${String(name)}`, "change"]) for (const act of [...of(event)]) act();
+      for (const event of [`change:${String(name)}`, "change"]) fire(event);
     },
     save_changes() {},
     send(content) {
       const asked = /** @type {{ do: string, of?: string }} */ (content);
-      acts[asked.do]?.(asked.of ?? "");
+      acts[asked.do]?.(asked.of ?? "", model);
     },
-    on: (event, act) => void of(event).add(act),
-    off: (event, act) => void of(event).delete(act),
+    on,
+    off,
   };
   if (kernel) acts = kernel(model);
   return model;

@@ -93,7 +93,8 @@ export async function pixelsOf(base64) {
 }
 
 /**
- * A place to drop a picture on, with a button to choose one; a picture that is pasted into `root` counts, too
+ * A place to drop a picture on, with a button to choose one; a picture that is dropped or pasted anywhere in `root`
+ * counts, too: beside the place the browser would leave the page for it
  * @param {HTMLElement} root
  * @param {(file: File) => void} take
  */
@@ -116,14 +117,17 @@ export function pictureDrop(root, take) {
     node("span", {}, "or drop one here, or paste it"),
   );
   const isOver = (/** @type {boolean} */ on) => element.classList.toggle("xfm-over", on);
-  element.addEventListener("dragover", (event) => {
+  const hasFile = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+  root.addEventListener("dragover", (event) => {
+    if (!hasFile(event)) return; // words that are dragged into a field
     event.preventDefault();
     isOver(true);
   });
-  element.addEventListener("dragleave", () => isOver(false));
-  element.addEventListener("drop", (event) => {
-    event.preventDefault();
+  root.addEventListener("dragleave", () => isOver(false));
+  root.addEventListener("drop", (event) => {
     isOver(false);
+    if (!hasFile(event)) return;
+    event.preventDefault();
     const file = event.dataTransfer?.files[0];
     if (file) take(file);
   });

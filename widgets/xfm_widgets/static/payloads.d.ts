@@ -160,6 +160,7 @@ export interface AttributionLabPayload {
   most: number;
   units: Record<string, string>;
   can: boolean;
+  takes: boolean;
   more: string[];
   found: DrawnAttribution[];
   objects: LabObject[];
@@ -171,10 +172,18 @@ export interface RemovalScores {
   after?: Scores;
 }
 
+export interface PageTruth {
+  pixels: number[];
+  size: number;
+  names: number[];
+  baselines: Cosines;
+}
+
 export interface PageTarget {
   name: string;
   places: number[];
   ids: number[];
+  truth?: PageTruth | null;
 }
 
 export interface PageMethod {
@@ -393,6 +402,8 @@ export interface MaskConfigPayload {
 export interface PageSeeds {
   shapley: number;
   candidates: number;
+  ties: number;
+  infidelity: number;
 }
 
 export interface SeenWordsPayload {

@@ -1,0 +1,66 @@
+"""A view outside a notebook: in a page, a module or a frame of its own."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["MODULE", "PAGE", "Embedded", "script_json"]
+
+PROTOTYPE = re.compile('(?<=[{ ])"__proto__":')  # a key, which an expression would not take as one
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
+<title>{title}</title>
+<style>body {{ margin: clamp(0px, 2vw, 1rem); }}
+{css}</style>
+<main id="view"></main>
+<script type="module">
+{modules}
+{call}({view}, {state}, {limits}, document.getElementById("view"){kernel});
+</script>
+</html>
+"""
+MODULE = """// {title}, for: import {{ mount }} from "./{name}"; see docs/hosts.md of X-FM Lab
+{modules}
+export const mount = (element, state = {{}}) =>
+  {call}({view}, {state}, {limits}, {css}, element, state{kernel});
+"""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A page in a frame: shows itself in a notebook; `str(...)` is its HTML."""
+
+    page: str
+    title: str
+    height: int  # pixels
+
+    def __str__(self) -> str:
+        return (
+            f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" width="100%" height="{self.height}" '
+            f'style="border: 0" srcdoc="{html.escape(self.page)}"></iframe>'
+        )
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def script_json(value: Any) -> str:
+    """JSON as an expression in a <script>; bytes as {"$bytes": base64}."""
+    text = json.dumps(value, default=encoded, ensure_ascii=False, allow_nan=False)
+    text = PROTOTYPE.sub('["__proto__"]:', text)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def encoded(value: Any) -> dict[str, str]:
+    if isinstance(value, (bytes, memoryview)):
+        return {"$bytes": base64.b64encode(value).decode()}
+    raise TypeError(f"{type(value).__name__} in a view's state: JSON and bytes only")

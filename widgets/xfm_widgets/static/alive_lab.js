@@ -1,0 +1,150 @@
+// @ts-check
+// AttributionLab's kernel in the page.
+import { bytesOf, once, taking } from "./alive_parts.js";
+import { drawnRows, stepped, sumOf, totalEffect, withoutGradients } from "./attributed.js";
+import { faithfulness } from "./faithfulness.js";
+import { createModel } from "./model.js";
+import { question, removals } from "./targets.js";
+
+/** @import { Kernel } from "./alive.js" */
+/** @import { Model } from "./host.d.ts" */
+/** @import { AttributionLabTraits, DrawnAttribution, LabObject, PageMethod, PageModelPayload, PageTarget } from "./payloads.d.ts" */
+/** @typedef {Model<AttributionLabTraits>} Lab */
+
+const OBJECTS = "object ablation"; // needs their masks
+const FIRST = "occlusion"; // of a picture, where none of the methods that are shown can be computed here
+
+/**
+ * AttributionLab: removes objects, words and patches, adds methods that need forward passes alone, with their trust, and
+ * explains a picture of the reader's own
+ * @param {PageModelPayload} payload
+ * @param {{ text: string, targets: PageTarget[], methods: Record<string, PageMethod> }} given
+ * @returns {Kernel<AttributionLabTraits>}
+ */
+export function attributionLab(payload, { text, targets, methods }) {
+  const page = createModel(payload);
+  return (model) => {
+    const { image: first, most } = model.get("payload");
+    let seen = seenNow();
+    /** What is asked of the picture that is shown: only of the first one it is known what is where */
+    function seenNow() {
+      const { image, objects } = model.get("payload");
+      const isFirst = isSame(image, first);
+      const questions = targets.map((target) => ({
+        ...question(page, bytesOf(image), text, target),
+        truth: (isFirst && target.truth) || null,
+      }));
+      const patches = objects.map((one) => one.patches);
+      return {
+        image,
+        questions,
+        remove: removals(page, questions, Object.fromEntries(objects.map((o) => [o.name, o.patches]))),
+        compute: withoutGradients(page, patches, payload.seeds.shapley),
+        offered: Object.keys(methods).filter((name) => objects.length || name !== OBJECTS),
+      };
+    }
+    model.on("change:payload", () => {
+      if (!isSame(model.get("payload").image, seen.image)) seen = seenNow();
+    });
+    function rescore() {
+      const [words, names] = [model.get("removed_words"), model.get("removed_objects")];
+      model.set("scores", seen.remove({ words, objects: names, patches: model.get("removed_patches") }));
+    }
+    rescore();
+    const soon = once(rescore);
+    for (const name of ["removed_words", "removed_objects", "removed_patches"]) model.on(`change:${name}`, soon);
+
+    /**
+     * @param {Lab} to
+     * @param {DrawnAttribution[]} found
+     * @param {{ image?: DataView, objects?: LabObject[] }} picture
+     */
+    function tell(to, found, picture = {}) {
+      const known = [...new Set(found.map(({ method }) => method))];
+      const objects = picture.objects ?? to.get("payload").objects;
+      const more = Object.keys(methods).filter((name) => !known.includes(name) && (objects.length || name !== OBJECTS));
+      if (to.limits) to.limits.methods.of = known;
+      to.set("payload", { ...to.get("payload"), ...picture, found, methods: known, more });
+    }
+    tell(model, model.get("payload").found);
+
+    let work = 0; // the last that was begun
+    let busy = 0; // works that have not ended yet
+    /**
+     * All questions by a method each; null where other work was begun meanwhile, or Python was faster
+     * @param {Lab} asked
+     * @param {string[]} names
+     */
+    async function computed(asked, names) {
+      work += 1;
+      const own = work;
+      const isOver = () => own !== work || asked.isDone?.();
+      /** @type {DrawnAttribution[]} */
+      const found = [];
+      for (const name of names)
+        for (const one of seen.questions) {
+          const said = (/** @type {string} */ step) => {
+            if (!isOver()) asked.set("message", `Computing ${name} for ${one.name}${step && `: ${step}`}`);
+            return new Promise((done) => setTimeout(done));
+          };
+          await said("");
+          if (isOver()) return null;
+          const { signed, unit, complete } = methods[name];
+          const rows = await stepped(seen.compute[name](one), said);
+          const gap = complete ? sumOf(rows) - totalEffect(page, one) : null;
+          const trust = await stepped(faithfulness(page, one, rows, payload.seeds, one.truth), said);
+          found.push({ method: name, target: one.name, signed, unit, gap, ...trust, ...drawnRows(one, rows) });
+        }
+      return isOver() ? null : found;
+    }
+    /** @param {Lab} asked @param {() => Promise<void>} act */
+    async function working(asked, act) {
+      busy += 1;
+      try {
+        await act();
+      } catch (error) {
+        asked.set("message", error instanceof Error ? error.message : String(error));
+      }
+      busy -= 1;
+    }
+    /** @param {Lab} asked @param {Uint8Array} rgb */
+    async function look(asked, rgb) {
+      const before = asked.get("methods");
+      const isAlone = !asked.isDone; // beside Python, which knows more methods, the choice of them stays
+      const known = before.filter((name) => Object.hasOwn(methods, name) && name !== OBJECTS);
+      const names = known.length || !isAlone ? known : [FIRST];
+      for (const name of /** @type {const} */ (["removed_words", "removed_objects", "removed_patches"]))
+        asked.set(name, []);
+      if (asked.limits) asked.limits.removed_objects.of = [];
+      asked.set("credit", "");
+      tell(asked, [], { image: new DataView(rgb.buffer), objects: [] });
+      rescore();
+      const found = await computed(asked, names);
+      if (!found) return;
+      tell(asked, found);
+      if (isAlone) asked.set("methods", names);
+      const left = before.filter((name) => !names.includes(name));
+      asked.set("message", left.length ? `Not computed in this page, which has no gradients: ${left.join(", ")}.` : "");
+    }
+    return {
+      add(name, asked) {
+        const { more } = asked.get("payload");
+        if (busy || !more.includes(name) || !seen.offered.includes(name)) return;
+        void working(asked, async () => {
+          const found = await computed(asked, [name]);
+          if (!found) return;
+          tell(asked, [...asked.get("payload").found, ...found]);
+          asked.set("methods", [...asked.get("methods").slice(0, most - 1), name]);
+          asked.set("message", "");
+        });
+      },
+      picture: (of, asked) => taking(asked, page, of, (rgb) => void working(asked, () => look(asked, rgb))),
+    };
+  };
+}
+
+/** @param {DataView} a @param {DataView} b */
+function isSame(a, b) {
+  const [one, other] = [bytesOf(a), bytesOf(b)];
+  return a === b || (one.length === other.length && one.every((value, i) => value === other[i]));
+}
