@@ -279,7 +279,7 @@ def test_a_notebook_is_text_and_short_calls(path: Path) -> None:
     assert re.search(r"^## Exercises", prose, re.M)
 
 
-LESSONS = [path for path in NOTEBOOKS if path.name[:2] in ("01", "02", "03", "04", "05", "06", "07", "08", "09")]
+LESSONS = [path for path in NOTEBOOKS if path.name[:2] != "00"]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)

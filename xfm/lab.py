@@ -143,13 +143,13 @@ class Lab:
 
         return evaluate_run(self.run.folder, tasks, again)
 
-    def finetune(self, task: str, root: str | Path = "runs", **changes: Any) -> TaskRun:
-        """The model, trained further for a task (`downstream.tasks.TASKS`) as `downstream.config.recipe` has it;
+    def finetune(self, task: str, root: str | Path = "runs", steps: int = 300, **changes: Any) -> TaskRun:
+        """The model, trained further for a task (`downstream.TASKS`) as `downstream.config.recipe` has it;
         `changes`: fields of FinetuneConfig, as hidden="pictures". It has `results()` and the `tuned()` model."""
         from .downstream.config import recipe
         from .downstream.finetune import train_to_end
 
-        return train_to_end(recipe(task, self.run.folder, **changes), root, progress=True)
+        return train_to_end(recipe(task, self.run.folder, steps, **changes), root, progress=True)
 
     def inputs(
         self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None

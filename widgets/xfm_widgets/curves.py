@@ -16,7 +16,7 @@ from xfm.plots.curves import CONSTANT, HELD_OUT, Record, constant_levels
 from xfm.train import Run
 from xfm.train.run import METRICS, PROBES
 
-from .payloads import MonitorPanel
+from .payloads import MonitorLevel, MonitorPanel
 from .plan import Plan, plan_of
 
 __all__ = ["Curves", "of_run", "panel"]
@@ -52,7 +52,8 @@ class Curves:
         """KeyError for a record without step and of."""
         step = record["step"]
         for key, (value, name) in constant_levels([record]).items():
-            self.plan.levels[key], self.whole = {"value": value, "name": name, "kind": "constant"}, True
+            self.plan.levels[key] = MonitorLevel(value=value, name=name, kind="constant")
+            self.whole = True
         if self.first is None:
             self.first = begins(record)
             self.of, self.every = record["of"], math.ceil(record["of"] / POINTS)

@@ -64,12 +64,12 @@ class FinetuneConfig:
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def recipe(task: str, run: str | Path, **changes: Any) -> FinetuneConfig:
+def recipe(task: str, run: str | Path, steps: int = 300, **changes: Any) -> FinetuneConfig:
     """A minute or so at the demo's size: 300 steps of 32 items. `changes`: fields of FinetuneConfig."""
     pretrained = Run.open(run).config.train
     train = TrainConfig(
-        steps=300, lr=pretrained.lr / 3, warmup=30, precision=pretrained.precision, threads=1, save_every=100,
-        validate_every=100,
+        steps=steps, lr=pretrained.lr / 3, warmup=steps // 10, precision=pretrained.precision, threads=1,
+        save_every=100, validate_every=100,
     )  # fmt: skip
     return FinetuneConfig(**{"task": task, "run": str(run), "train": train} | changes)
 

@@ -16,14 +16,15 @@ from torch import Tensor
 from .. import seeding
 from ..batch import normalise
 from ..config_utils import require
+from ..data.source import Split
 from ..data.synthetic.grammar import templates
+from ..data.synthetic.scenes import World
 from ..data.tokenizer import Tokenizer
-from ..evaluation.linear_probe import linear_probe
 from ..evaluation.result import Result, bootstrap_interval
 from ..images import prepare
 from ..model import XFM
 
-__all__ = ["SHOTS", "DualEncoder", "Recognition", "recognition", "zero_shot"]
+__all__ = ["SHOTS", "DualEncoder", "Recognition", "pictures", "recognition", "zero_shot"]
 
 SHOTS = (1, 2, 4, 8, 16)
 DRAWS = 3  # of the few
@@ -69,13 +70,21 @@ class Recognition:
 
 
 def zero_shot(
-    encoder: DualEncoder, images: Tensor, names: Sequence[str], prompts: Callable[[str], Sequence[str]]
+    encoder: DualEncoder, images: Tensor, names: Sequence[str], prompts: Callable[[str], Sequence[str]] = templates
 ) -> np.ndarray:
     """Picture features (n, E) -> (n,) the place in `names` whose prompts are the nearest on average (CLIP, 3.1.4)."""
     texts = [list(prompts(name)) for name in names]
     features = encoder.features_of_texts([text for own in texts for text in own]).split([len(own) for own in texts])
     classes = torch.stack([torch.nn.functional.normalize(own.mean(0), dim=0) for own in features])
     return (images @ classes.T).argmax(1).numpy()
+
+
+def pictures(world: World, split: Split, each: int) -> tuple[list[np.ndarray], list[int]]:
+    """`each` pictures of every concept of a split, alone in a scene, and the place of its name among `world.names` (of
+    an unseen split `unseen_names`)."""
+    of = [(place, concept, i) for place, concept in enumerate(world.pool(split)) for i in range(each)]
+    scenes = [world.scene(split, seeding.seed("recognition", c, i), concepts=(c,), phrases=False) for _, c, i in of]
+    return [scene.image for scene in scenes], [place for place, _, _ in of]
 
 
 def recognition(
@@ -103,6 +112,8 @@ def recognition(
         interval = bootstrap_interval(scores, None, seed, task, condition)
         numbers = float(scores.mean()), *interval, len(scores), 1 / len(names), "chance", 1.0
         return Result(task, condition, "accuracy", *numbers, seed, "test", family="vision")
+
+    from ..evaluation.linear_probe import linear_probe  # late: scikit-learn takes a second
 
     def probed(few: np.ndarray) -> np.ndarray:
         return linear_probe(x[few], y[few]).predict(images.numpy()) == truth

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from ..config import RunConfig
 from ..evaluation import Result
 from ..objectives import OBJECTIVES
 from ..train import Run
-from .config import recipe
+from .config import controls, recipe
 from .finetune import train_to_end
 from .task import Family
 from .tasks import TASKS
 
-__all__ = ["EMBEDDED", "finetuned", "startable", "table"]
+__all__ = ["EMBEDDED", "compared", "finetuned", "startable", "table"]
 
 EMBEDDED = tuple(name for name, task in TASKS.items() if task.embedded)
 
@@ -45,6 +45,12 @@ def finetuned(
             config = recipe(task, run.folder, seed=run.config.seed, scratch=scratch)
             results += train_to_end(config, root, progress).results()
     return results
+
+
+def compared(run: Run, task: str, root: str | Path = "runs", steps: int = 300, **changes: Any) -> list[Result]:
+    """The results of a fine-tuning, condition "", and those of its controls; `changes`: fields of FinetuneConfig."""
+    config = recipe(task, run.folder, steps, **changes)
+    return [result for each in (config, *controls(config)) for result in train_to_end(each, root).results()]
 
 
 def table(rows: Mapping[str, Sequence[Result]]) -> str:
