@@ -78,7 +78,7 @@ class TaskRun:
     def answers(self) -> list[Record]:
         """Of each test item: index, answer, truth, confidence (None where the model gives none), score; none before
         the end."""
-        return read_json_lines(self.folder / ANSWERS) if self.done else []
+        return read_json_lines(self.folder / ANSWERS, "index") if self.done else []
 
     def tuned(self) -> Tuned:
         """The fine-tuned model, in eval mode, on the CPU."""
