@@ -142,6 +142,11 @@ def task(name: str, folder: Path) -> Task:
     return TASKS[name](run.config, run.tokenizer(), str(folder))
 
 
+@pytest.fixture(scope="module")
+def readers(made: dict[str, Path]) -> dict[str, Task]:
+    return {name: task(name, folder) for name, folder in made.items()}
+
+
 def config(name: str, folder: Path) -> FinetuneConfig:
     train = {"train.steps": 4, "train.save_every": 2, "train.validate_every": 2, "train.warmup": 0}
     return recipe(name, RUN, batch=3, data=str(folder)).replace(train)
@@ -214,7 +219,7 @@ def test_a_simple_list_with_and_without_a_test(tmp_path: Path, answered: bool, s
     vqa = task("vqa", vqa_simple(tmp_path, answered))
     assert [vqa.size(split) for split in SPLITS] == sizes
     item = vqa.items("test")[0]
-    assert item.target == ("red", "red", "dog") and ("test" in item.images[0]) == answered
+    assert item.target == ("red", "red", "dog") and Path(item.images[0]).name.startswith("test") == answered
     one = tmp_path / "one"
     edit(vqa_simple(one) / "train.json", lambda rows: [row | {"answer": "The Dog."} for row in rows])
     assert task("vqa", one).items("train")[0].target == ("dog",)
@@ -273,8 +278,8 @@ def test_refcocog_has_one_test(tmp_path: Path) -> None:
 
 
 @given(st.tuples(*[st.floats(0.05, 0.95)] * 4))
-def test_a_box_of_ones_own_is_right_by_the_published_overlap(made: dict[str, Path], box: tuple) -> None:
-    read = task("grounding", made["grounding"])
+def test_a_box_of_ones_own_is_right_by_the_published_overlap(readers: dict[str, Task], box: tuple) -> None:
+    read = readers["grounding"]
     target = Named((30.4, 4, 30, 20), (60, 40), "")
     x, y, w, h = (box[0] - box[2] / 2) * 60, (box[1] - box[3] / 2) * 40, box[2] * 60, box[3] * 40
     assert read.scores([box], [target])[0] == (inclusive_iou((x, y, w, h), (30.4, 4, 30, 20)) >= 0.5)
@@ -457,7 +462,7 @@ FIELDS = {
 @pytest.mark.parametrize("which", FIELDS)
 @given(data=st.data())
 def test_no_value_of_a_field_breaks_anything_but_by_a_config_error(
-    which: str, made: dict[str, Path], data: st.DataObject
+    which: str, made: dict[str, Path], readers: dict[str, Task], data: st.DataObject
 ) -> None:
     name = "vqa" if which == "answers" else which
     path, fields = made[name] / FIELDS[which][0], FIELDS[which][1]
@@ -469,7 +474,7 @@ def test_no_value_of_a_field_breaks_anything_but_by_a_config_error(
         else:
             entry(path.name, lambda row: row | changed)(made[name])
         try:
-            task(name, made[name]).size("train")
+            readers[name].read("train")
         except ConfigError as error:
             assert path.parent.name in str(error)  # or it is read
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..task import Task
+from .fine import Fine, FinePrompts
 from .grounding import Grounding
 from .nlvr2 import NLVR2
 from .pictures import Concept, Subcategory
@@ -12,5 +13,6 @@ from .vqa import VQA
 __all__ = ["TASKS"]
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Lexname, SameSynset, Hypernym, Concept, Subcategory, VQA, NLVR2, Grounding)
+    task.name: task
+    for task in (Lexname, SameSynset, Hypernym, Concept, Subcategory, Fine, FinePrompts, VQA, NLVR2, Grounding)
 }
