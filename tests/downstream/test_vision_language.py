@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from xfm.config_utils import ConfigError
 from xfm.downstream.config import FinetuneConfig, recipe
@@ -24,6 +24,7 @@ from xfm.downstream.tasks.grounding import Named
 from xfm.downstream.tasks.nlvr2 import NLVR2, Stated
 from xfm.downstream.tasks.vqa import ANNOTATIONS, QUESTIONS
 from xfm.downstream.tuned import start
+from xfm.images import decode, upright_size
 from xfm.lab import CHECKPOINTS
 from xfm.train import Run
 
@@ -190,20 +191,15 @@ def test_vqa_v2_is_read(made: dict[str, Path]) -> None:
 
 def test_the_weights_of_answers_are_their_shares(made: dict[str, Path]) -> None:
     tuned = start(config("vqa", made["vqa"])).eval()
-    batch = tuned.task.batch(tuned.task.items("train", 0)[:2], CPU)
-    each = [
-        float(tuned.task.loss(tuned.model, tuned.head, tuned.task.batch([i], CPU)))
-        for i in tuned.task.items("train")[:2]
-    ]
-    assert float(tuned(batch)) == pytest.approx(np.mean(each), rel=1e-4), "questions share nothing"
-    one = [tuned.task.items("train")[0]]
+    two = tuned.task.items("train")[:2]
 
-    def loss(*answers: str) -> float:
-        item = type(one[0])(one[0].texts, one[0].images, answers)
-        return float(tuned.task.loss(tuned.model, tuned.head, tuned.task.batch([item], CPU)))
+    def loss(*items: Item) -> float:
+        with torch.no_grad():
+            return float(tuned(tuned.task.batch(items, CPU)))
 
-    expected = 0.7 * loss("yes") + 0.1 * loss("no") + 0.1 * loss("cat")
-    assert each[0] == pytest.approx(expected, rel=1e-4)
+    assert loss(*two) == pytest.approx((loss(two[0]) + loss(two[1])) / 2, rel=1e-4), "questions share nothing"
+    alone = {answer: loss(replace(two[0], target=(answer,))) for answer in ("yes", "no", "cat")}
+    assert loss(two[0]) == pytest.approx(0.7 * alone["yes"] + 0.1 * alone["no"] + 0.1 * alone["cat"], rel=1e-4)
 
 
 def test_the_ranked_answers_are_those_often_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,6 +265,18 @@ def test_refcoco_is_read(made: dict[str, Path]) -> None:
     targets = [i.target for i in read.items("test")]
     said = [read.truth(t) if t.part == "testA" else (0.1, 0.1, 0.1, 0.1) for t in targets]
     assert [m.value(said, targets) for m in read.measures()] == [0.5, 1, 0]
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+def test_a_box_is_of_the_upright_picture(turned: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turned
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (30, 20)).save(path, exif=exif)
+    assert upright_size(path) == decode(path).size == ((30, 20) if turned < 5 else (20, 30))
+    path.write_bytes(b"none")
+    with pytest.raises(ConfigError, match=r"a\.jpg.*no picture that can be read"):
+        upright_size(path)
 
 
 def test_refcocog_has_one_test(tmp_path: Path) -> None:
