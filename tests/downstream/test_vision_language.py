@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from xfm.config_utils import ConfigError
 from xfm.downstream.config import FinetuneConfig, recipe
 from xfm.downstream.finetune import train_to_end
 from xfm.downstream.protocol import inclusive_iou
-from xfm.downstream.task import Task
+from xfm.downstream.task import Item, Task
 from xfm.downstream.tasks import TASKS
 from xfm.downstream.tasks.grounding import Named
 from xfm.downstream.tasks.nlvr2 import NLVR2, Stated
