@@ -60,7 +60,8 @@ def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     try:
         with Image.open(path, formats=_formats()) as picture:
             lies = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-            return picture.size[::-1] if lies else picture.size
+            width, height = picture.size
+            return (height, width) if lies else (width, height)
     except Exception:  # which `decode` has words for
         return decode(path).size
 
