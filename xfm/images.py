@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .config_utils import ConfigError
 from .text import printable, shown
 
-__all__ = ["ImageLike", "decode", "pixels", "prepare"]
+__all__ = ["ImageLike", "decode", "pixels", "prepare", "upright_size"]
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 # What may decode a file: others start programs (EPS) or leave what is shown to the viewer (PDF, WMF).
@@ -53,6 +53,17 @@ def decode(image: ImageLike, name: str = "image") -> Image.Image:
     if isinstance(image, Image.Image):
         return _decode(image, f"a PIL image of mode {image.mode!r}", name)
     return _rgb(_of_array(image, name), name)
+
+
+def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a picture's file as `decode` turns it, read off its head. ConfigError as `prepare`."""
+    try:
+        with Image.open(path, formats=_formats()) as picture:
+            lies = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            width, height = picture.size
+            return (height, width) if lies else (width, height)
+    except Exception:  # which `decode` has words for
+        return decode(path).size
 
 
 def _file(path: str, name: str) -> Path:

@@ -69,7 +69,8 @@ def test_items_are_right_and_of_their_split(task: str) -> None:
     for split in ("train", "validation", "test"):
         items = tuned.task.items(split, 24)
         seen[split] = {(i.texts, tuple(x.tobytes() for x in i.images)) for i in items}
-        assert len(items) == 24 and (tuned.task.scores([i.target for i in items], [i.target for i in items]) == 1).all()
+        targets = [i.target for i in items]
+        assert len(items) == 24 and (tuned.task.scores([*map(tuned.task.truth, targets)], targets) == 1).all()
         again = tuned.task.item(split, 3)
         assert again.texts == items[3].texts and again.target == items[3].target
     assert not seen["train"] & seen["test"] and not seen["validation"] & seen["test"]

@@ -116,7 +116,26 @@ class Task(ABC):
         if not self.path:
             return self.embedded_item(split, index)
         item = self._own(split)[index]
-        return replace(item, images=tuple(prepare(each, self.config.model.vision.image_size) for each in item.images))
+        return replace(item, images=tuple(map(self.picture, item.images)))
+
+    def picture(self, image: Any) -> np.ndarray:
+        """A picture of one's own -> (S, S, 3) uint8, as the model takes it. One that is so already stays."""
+        side = self.config.model.vision.image_size
+        if isinstance(image, np.ndarray) and image.shape == (side, side, 3):
+            return image
+        return self.framed(image, side)
+
+    def framed(self, image: Any, side: int) -> np.ndarray:
+        """Which part of a picture that is: the largest square in the middle."""
+        return prepare(image, side)
+
+    def varied(self, index: int, rng: np.random.Generator) -> Item:
+        """A training item, its pictures varied where the task's protocol says so."""
+        return self.item("train", index)
+
+    def truth(self, target: Any) -> Any:
+        """What a target asks for, as `predict` answers."""
+        return target
 
     @abstractmethod
     def head(self, model: XFM) -> nn.Module:
@@ -144,13 +163,18 @@ class Task(ABC):
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """What to say of every item without looking at it, from the training targets, and what that is called."""
-        values, counts = np.unique(np.asarray(targets), return_counts=True)
+        values, counts = np.unique([self.truth(target) for target in targets], return_counts=True)
         return values[counts.argmax()].item(), "most frequent"
 
     def items(self, split: Split, most: int = 0) -> list[Item]:
-        """The first `most` items of a split (0: `tested`), or all where it has fewer."""
-        size, most = self.size(split), most or (self.size(split) if self.path else None) or self.tested
-        return [self.item(split, i) for i in range(most if size is None else min(most, size))]
+        """The first `most` items of a split (0: `tested`), or all where it has fewer. Of one's own data, whose order
+        may mean something, a keyed choice (0: all), with pictures that are opened when `batch` asks for them."""
+        size = self.size(split)
+        if not self.path or size is None:
+            most = most or self.tested
+            return [self.item(split, i) for i in range(most if size is None else min(most, size))]
+        places = seeding.rng("items", self.name, split).permutation(size)[: most or size]
+        return [self._own(split)[i] for i in sorted(places.tolist())]
 
     def drawn(self, seed: int, step: int, batch: int) -> list[Item]:
         """The items of a training step: none comes again before all have come."""
@@ -158,13 +182,13 @@ class Task(ABC):
         places = range(step * batch, (step + 1) * batch)
         if size is None:
             return [self.item("train", seeding.seed("item", seed, i)) for i in places]
-        return [self.item("train", _order(seed, i // size, size)[i % size]) for i in places]
+        return [self.varied(_order(seed, i // size, size)[i % size], seeding.rng("vary", seed, i)) for i in places]
 
     def batch(self, items: Sequence[Item], device: torch.device, hidden: Hidden = "") -> TaskBatch:
         """The items as tensors; `hidden` ones are replaced: pictures by grey, texts by nothing."""
         rows = [self.encode(() if hidden == "texts" else item.texts) for item in items]
         ids, mask = self.tokenizer.pad(rows)
-        pictures = [np.stack(each) for each in zip(*(item.images for item in items), strict=True)]
+        pictures = [np.stack([*map(self.picture, each)]) for each in zip(*(item.images for item in items), strict=True)]
         tensors = (normalise(torch.from_numpy(p).permute(0, 3, 1, 2).to(device)) for p in pictures)
         images = tuple(torch.zeros_like(t) if hidden == "pictures" else t for t in tensors)
         return TaskBatch(ids.to(device), mask.to(device), images, tuple(item.target for item in items))

@@ -11,7 +11,7 @@ from ...text import shown
 from .masks import mask_of
 from .records import Problem, Record, Root, Stored, Unusable, load_json, record, required, rows
 
-__all__ = ["read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
+__all__ = ["find", "image_folders", "read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
 
 
 def read_coco(path: Path) -> Iterator[Record | Problem]:
@@ -24,7 +24,7 @@ def read_coco(path: Path) -> Iterator[Record | Problem]:
         raise ConfigError(f"{path}: has no captions_*.json and no instances_*.json, nor has its folder annotations")
     for file in files:
         tree = load_json(file)
-        folders = _folders(path, file.stem.partition("_")[2])
+        folders = image_folders(path, file.stem.partition("_")[2])
         pictures = _by_id(required(file, tree, "images"))
         classes = _by_id(tree.get("categories"))
 
@@ -48,11 +48,14 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
     refs = tree if isinstance(tree, list) else required(path, tree, "refs")
     beside = path.with_name("instances.json")
     instances = load_json(beside) if beside.is_file() else {}
+    if not isinstance(instances, dict):
+        raise ConfigError(f"{beside}: a {type(instances).__name__}: must be a mapping of images and annotations")
     images, objects = (_by_id(instances.get(name)) for name in ("images", "annotations"))
-    folders = _folders(path.parent)
+    folders = image_folders(path.parent)
 
     def make(where: str, ref: Any) -> Record:
-        sentences = _field(ref, "sentences")
+        if not isinstance(sentences := _field(ref, "sentences"), list):
+            raise Unusable("no sentences", f"sentences = {shown(sentences)}: must be a list")
         texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in sentences]
         image, known = _get(images, ref.get("image_id")), _get(objects, ref.get("ann_id"))
         picture = find(folders, image.get("file_name") or ref.get("file_name"))
@@ -84,7 +87,7 @@ def read_visual_genome(path: Path) -> Iterator[Record | Problem]:
 def read_karpathy(path: Path) -> Iterator[Record | Problem]:
     """FILE.json: images, each with filename (and filepath), sentences with raw, and split, which is kept."""
     images = required(path, load_json(path), "images")
-    folders = _folders(path.parent)
+    folders = image_folders(path.parent)
 
     def make(where: str, row: Any) -> Record:
         name = _field(row, "filename")
@@ -96,7 +99,7 @@ def read_karpathy(path: Path) -> Iterator[Record | Problem]:
     yield from rows(_numbered(path, images), make)
 
 
-def _folders(path: Path, split: str = "") -> list[Root]:
+def image_folders(path: Path, split: str = "") -> list[Root]:
     """Where the pictures of a dataset may lie, the likeliest first."""
     inner = ([split, f"images/{split}"] if split else []) + ["images", ""]
     return [Root(path / name) for name in inner if (path / name).is_dir()]

@@ -110,6 +110,7 @@ class Record:
     captions: tuple[str, ...] = ()
     phrases: tuple[Phrase, ...] = ()
     split: Split | None = None  # None: by the picture's content
+    part: str = field(default="", compare=False)  # the split as its format names it, such as testA
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +172,10 @@ def record(
     if picture is None and not texts:
         raise Unusable("empty caption", "neither a picture nor a text")
     given = split.strip().lower() if isinstance(split, str) else split
-    if given not in SPLIT_NAMES:
+    if not isinstance(given, str) or given not in SPLIT_NAMES:
         names = ", ".join(filter(None, SPLIT_NAMES))
         raise Unusable("unknown split", f"split = {shown(split)}: must be one of {names}")
-    return Record(where, picture, texts, boxed, SPLIT_NAMES[given])  # type: ignore[index]
+    return Record(where, picture, texts, boxed, SPLIT_NAMES[given], str(split).strip())
 
 
 def _text(what: str, text: object) -> str:

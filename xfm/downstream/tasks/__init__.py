@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ..task import Task
-from .both import NLVR2, VQA, Grounding
 from .fine import Fine, FinePrompts
+from .grounding import Grounding
+from .nlvr2 import NLVR2
 from .pictures import Concept, Subcategory
 from .texts import Hypernym, Lexname, SameSynset
+from .vqa import VQA
 
 __all__ = ["TASKS"]
 

@@ -1,40 +1,28 @@
-"""Vision and language: questions of a picture, statements about two, and the box that a phrase names (X-FM, 4.3)."""
+"""What tasks of vision and language have in common (X-FM, 4.3)."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from ... import seeding
+from ...config_utils import ConfigError
 from ...data.source import Split
-from ...data.synthetic import colours
-from ...data.synthetic.questions import YES_NO, visual_question
-from ...data.synthetic.scenes import MOST, World
-from ...data.synthetic.statements import statement
-from ...model import XFM
-from ...model.heads import two_layer_head
-from ...objectives.bbp import overlap
-from ..answers import answer_loss, nll, question_states, rank
-from ..decoder import Decoder
-from ..heads import TwoPictureClassifier, fused_token
-from ..task import Answer, Item, Task, TaskBatch
+from ...data.synthetic.scenes import World
+from ...images import decode
+from ...text import shown
+from ..augment import changed, mirrors, part, whole
+from ..task import Item, Task
 
-__all__ = ["NLVR2", "VQA", "Grounding"]
-
-RANKED = 128  # answers whose first tokens are the likeliest
-ASKED = 6000  # training questions
-HIT = 0.5  # IoU from which a box is right
+__all__ = ["OfTheWorld"]
 
 
 class OfTheWorld(Task):
-    """Of drawn scenes: as many items as are wanted."""
+    """Of drawn scenes: as many items as are wanted. Pictures of one's own are seen whole, their aspect not kept; each
+    time that a training item comes, they are cropped, mirrored and changed as `augment` has it."""
 
     family = "vision-language"
     needs = frozenset({"objects", "relations"})
@@ -43,117 +31,30 @@ class OfTheWorld(Task):
     def world(self) -> World:
         return self.data.world
 
+    def framed(self, image: Any, side: int) -> np.ndarray:
+        return whole(image, side)
 
-class VQA(OfTheWorld):
-    """Questions of a picture: a decoder, a copy of the fusion encoder, learns to say the answer; in a test it ranks
-    all answers of the world by their likelihood. Two questions in turn are one text with two pictures and two answers.
-    """
+    def varied(self, index: int, rng: np.random.Generator) -> Item:
+        if not self.path:
+            return super().varied(index, rng)
+        item, side = self._own("train")[index], self.config.model.vision.image_size
+        pictures = [decode(image) for image in item.images]
+        ways = [(part(each.size, rng), mirrors(self.said(item), rng)) for each in pictures]
+        images = [changed(each, *way, side, rng) for each, way in zip(pictures, ways, strict=True)]
+        return replace(item, images=tuple(images))
 
-    name, title = "vqa", "question answering"
-    heads = ("imlm",)
+    def said(self, item: Item) -> Sequence[str]:
+        """The texts that must stay true of a mirrored picture."""
+        return item.texts
 
-    @cached_property
-    def known(self) -> tuple[str, ...]:
-        names = (*self.world.names, *self.world.unseen_names)
-        return (*YES_NO, *map(str, range(MOST + 1)), *colours.TERMS, *(n for n in names if n not in colours.TERMS))
+    def folder(self) -> Path:
+        """The data of one's own. ConfigError where that is no folder: pictures belong to it."""
+        if not (path := Path(self.path)).is_dir():
+            raise ConfigError(f"data = {shown(self.path)}: no folder; --data takes {self.reads}")
+        return path
 
-    def embedded_size(self, split: Split) -> int | None:
-        return ASKED if split == "train" else None
-
-    def embedded_item(self, split: Split, index: int) -> Item:
-        if (key := (split, index)) not in self._drawn:
-            asked = visual_question(self.world, split, index)
-            self._drawn[key] = Item((asked.text,), (asked.scene.image,), asked.answer, index // 2)
-        return self._drawn[key]
-
-    @cached_property
-    def _drawn(self) -> dict[tuple[str, int], Item]:
-        """A scene with one answer takes as long to find as a step of a small model."""
-        return {}
-
-    def head(self, model: XFM) -> Decoder:
-        return Decoder.of(model)
-
-    def loss(self, model: XFM, head: Decoder, batch: TaskBatch) -> Tensor:
-        ids, mask = self._tokens(batch.targets, batch.ids.device)
-        states = question_states(model, batch.ids, batch.mask, batch.images[0])
-        nats = nll(head, ids, mask, states, batch.mask)
-        return answer_loss(nats, torch.ones_like(nats), len(ids))  # all who are asked agree
-
-    def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
-        ids, mask = self._tokens(self.known, batch.ids.device)
-        states = question_states(model, batch.ids, batch.mask, batch.images[0])
-        ranked = rank(head, states, batch.mask, ids, mask, RANKED)
-        best = zip(ranked.answers[:, 0].tolist(), ranked.probabilities[:, 0].tolist(), strict=True)
-        return [Answer(self.known[i], p) for i, p in best]
-
-    def _tokens(self, texts: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
-        ids, mask = self.tokenizer.pad([self.tokenizer.encode(text, self.config.data.caption_tokens) for text in texts])
-        return ids.to(device), mask.to(device)
-
-
-class NLVR2(OfTheWorld):
-    """Whether a statement about two pictures is true. Two in turn are one text, true of one pair, false of another."""
-
-    name, title = "nlvr2", "statements about two pictures"
-
-    def embedded_item(self, split: Split, index: int) -> Item:
-        said = statement(self.world, split, index)
-        return Item((said.text,), (said.left.image, said.right.image), said.is_true, index // 2)
-
-    def head(self, model: XFM) -> TwoPictureClassifier:
-        return TwoPictureClassifier(model.config.text.width)
-
-    def loss(self, model: XFM, head: TwoPictureClassifier, batch: TaskBatch) -> Tensor:
-        logits = head(model, batch.ids, batch.mask, *batch.images)
-        return F.cross_entropy(logits.float(), torch.tensor(batch.targets, device=logits.device).long())
-
-    def predict(self, model: XFM, head: TwoPictureClassifier, batch: TaskBatch) -> list[Answer]:
-        likely = head(model, batch.ids, batch.mask, *batch.images).float().softmax(1)[:, 1].tolist()
-        return [Answer(p > 0.5, max(p, 1 - p)) for p in likely]
-
-
-class BoxHead(nn.Module):
-    """Token 0 of the fused text -> (cx, cy, w, h) in [0, 1]; starts as BBP's, where the model has that."""
-
-    def __init__(self, model: XFM):
-        super().__init__()
-        losses: dict[str, Any] = dict(model.objectives.items())
-        known = losses["bbp"].head if "bbp" in losses else two_layer_head(model.config.text.width, 4)
-        self.head = copy.deepcopy(known)
-
-    def forward(self, model: XFM, batch: TaskBatch) -> Tensor:
-        text = model.text(batch.ids, batch.mask)
-        return self.head(fused_token(model, text, batch.mask, model.vision(batch.images[0]))).float().sigmoid()
-
-
-class Grounding(OfTheWorld):
-    """The box of what a phrase names: L1 + (1 - GIoU), as in pre-training but for the text, which learns as well."""
-
-    name, title, metric = "grounding", "grounding of phrases", "acc@0.5"
-    needs = frozenset({"boxes"})
-
-    def embedded_item(self, split: Split, index: int) -> Item:
-        scene = self.world.scene(split, seeding.seed("task", self.name, index))
-        region = scene.regions[seeding.seed("phrase", index) % len(scene.regions)]
-        return Item((region.text,), (scene.image,), region.box)
-
-    def head(self, model: XFM) -> BoxHead:
-        return BoxHead(model)
-
-    def loss(self, model: XFM, head: BoxHead, batch: TaskBatch) -> Tensor:
-        boxes = head(model, batch)
-        target = torch.tensor(batch.targets, device=boxes.device)
-        return (boxes - target).abs().sum(-1).mean() + (1 - overlap(boxes, target)[1]).mean()
-
-    def predict(self, model: XFM, head: BoxHead, batch: TaskBatch) -> list[Answer]:
-        return [Answer(box) for box in head(model, batch).tolist()]
-
-    def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
-        return (overlap(torch.tensor(predicted), torch.tensor(targets))[0] >= HIT).double().numpy()
-
-    def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
-        """The box among the targets that is right most often."""
-        boxes = torch.tensor(targets[:500])
-        hits = torch.stack([(overlap(box.expand_as(boxes), boxes)[0] >= HIT).double().mean() for box in boxes])
-        return boxes[int(hits.argmax())].tolist(), "best constant box"
+    def some(self, items: list[Item], where: Path, split: Split) -> list[Item]:
+        """The items. ConfigError where there are none."""
+        if not items:
+            raise ConfigError(f"{where}: has nothing for the split {split!r}; --data takes {self.reads}")
+        return items
