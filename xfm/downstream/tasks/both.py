@@ -26,7 +26,7 @@ from ..decoder import Decoder
 from ..heads import TwoPictureClassifier, fused_token
 from ..task import Answer, Item, Task, TaskBatch
 
-__all__ = ["NLVR2", "VQA", "Grounding"]
+__all__ = ["NLVR2", "VQA", "Grounding", "OfTheWorld"]
 
 RANKED = 128  # answers whose first tokens are the likeliest
 ASKED = 6000  # training questions
