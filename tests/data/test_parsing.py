@@ -38,7 +38,7 @@ def test_a_place_is_of_one_thing(word: str) -> None:
     assert found.whole and claims(found.claims) == claims(said)
 
 
-@pytest.mark.parametrize("name", [n for n in World(853).names][::20])
+@pytest.mark.parametrize("name", World(853).names[::20])
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_every_name_is_known_in_both_numbers(name: str, count: int) -> None:
     said = compose((Thing(name, "big", count), Thing("cat")), ())

@@ -5,24 +5,15 @@ from __future__ import annotations
 from ..task import Task
 from .both import NLVR2, VQA, Grounding
 from .captioning import Captioning
+from .fine import Fine, FinePrompts
 from .pictures import Concept, Subcategory
 from .retrieval import Retrieval
 from .texts import Hypernym, Lexname, SameSynset
 
 __all__ = ["TASKS"]
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (
-        Lexname,
-        SameSynset,
-        Hypernym,
-        Concept,
-        Subcategory,
-        Retrieval,
-        Captioning,
-        VQA,
-        NLVR2,
-        Grounding,
-    )  # fmt: skip
-}
+LANGUAGE = (Lexname, SameSynset, Hypernym)
+VISION = (Concept, Subcategory, Fine, FinePrompts)
+BOTH = (Retrieval, Captioning, VQA, NLVR2, Grounding)
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (*LANGUAGE, *VISION, *BOTH)}
