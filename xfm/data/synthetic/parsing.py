@@ -61,10 +61,8 @@ def parse(text: str) -> Parsed:
             absent, position = Thing(_named(negation[1], 1)[0]), negation.end()
         elif not word and (conjunction := _conjunction().match(text, position)):
             position, dangling = conjunction.end(), True
-    return Parsed(
-        Caption(text, tuple(things), tuple(relations), (), absent),
-        whole and not (word or dangling) and position == len(text),
-    )
+    whole &= not (word or dangling) and position == len(text)
+    return Parsed(Caption(text, tuple(things), tuple(relations), (), absent), whole)
 
 
 def without_opening(text: str) -> str:

@@ -22,7 +22,7 @@ from ..decoder import Decoder, next_tokens, smoothed_cross_entropy
 from ..generation import beam_search, greedy
 from ..metrics import Metric
 from ..protocol import caption_text
-from ..task import Answer, Hidden, Item, TaskBatch
+from ..task import Answer, Item, TaskBatch
 from .both import OfTheWorld
 
 __all__ = ["Captioning"]
