@@ -46,6 +46,7 @@ class Captioning(OfTheWorld):
     heads = ("imlm",)
     hides = ("pictures",)
     reads = READS
+    tested = 500  # each is searched for
     beams = 3  # 1: greedy
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer, path: str = "") -> None:
