@@ -18,6 +18,7 @@ from xfm.downstream import finetune as module
 from xfm.downstream.captioned import captioned
 from xfm.downstream.config import FinetuneConfig, controls, recipe
 from xfm.downstream.finetune import finetune
+from xfm.downstream.task import Item
 from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
 from xfm.downstream.tasks.captioning import Captioning
@@ -171,7 +172,8 @@ def test_frozen_retrieval_is_zero_shot(tmp_path: Path) -> None:
 def test_places_are_those_of_all_pairs() -> None:
     tuned = start(config("retrieval")).eval()
     items = tuned.task.items("test", 12)
-    items = [*items, *(type(i)(("a cat",), i.images, i.target, i.group) for i in items[:3])]  # a second caption of some
+    more = zip(items, ("a cat", "two dogs", "a big door and an egg"), strict=False)  # a second caption of some
+    items = [*items, *(Item((text,), i.images, i.target, i.group) for i, text in more)]
     with torch.inference_mode():
         found = [a.value for a in tuned.task.answers(tuned.model, tuned.head, items)]
         batch: Any = tuned.task.batch(items, CPU)
