@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,12 @@ def test_the_embedded_scenes_are_fine_tuned_on_to_the_end(task: str, tmp_path: P
     results = TaskRun.of(config(task), tmp_path).results()
     assert results[0].metric == ("true captions" if task == "captioning" else "ITM r_mean")
     assert len({r.metric for r in results}) == len(results) == (6 if task == "captioning" else 21)
+
+
+def test_captions_of_ones_own_need_the_scorers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.bleu.bleu_scorer", None)
+    with pytest.raises(ConfigError, match="pycocoevalcap is not installed"):
+        start(config("captioning", data=str(coco(tmp_path)))).task.items("test")
 
 
 # ---- retrieval

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from ... import seeding
 from ...batch import END, IGNORE
-from ...config import RunConfig
 from ...data.source import Split
 from ...data.synthetic.parsing import without_opening
-from ...data.tokenizer import Tokenizer
 from ...model import XFM, ImageTokens
 from ..caption_metrics import BLEU, CIDER, TRUTH, Reference, library, word_metrics
 from ..captioned import READS, captioned
@@ -49,12 +47,8 @@ class Captioning(OfTheWorld):
     tested = 500  # each is searched for
     beams = 3  # 1: greedy
 
-    def __init__(self, config: RunConfig, tokenizer: Tokenizer, path: str = "") -> None:
-        super().__init__(config, tokenizer, path)
-        if path:
-            library()
-
     def read(self, split: Split) -> list[Item]:
+        library()  # what it is measured by is there
         every = captioned(self.path, split).items()
         return [Item((), (p,), Reference(*(caption_text(text, WORDS) for text in texts))) for p, texts in every]
 
