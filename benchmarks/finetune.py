@@ -38,7 +38,7 @@ if __name__ == "__main__":
         config = recipe(task, CHECKPOINTS / "demo")
         for each in (config, *controls(config)):
             run = train_to_end(each, chosen.root)
-            (result,) = run.results()
+            result = run.results()[0]
             seconds = sum(record["seconds"] for record in run.metrics())
             rows.append(asdict(result) | {"task": task, "variant": each.variant, "seconds": round(seconds, 1)})
             print(f"{task:12} {each.variant or 'fine-tuned':12} {result.value:.3f} {seconds:6.1f} s", flush=True)

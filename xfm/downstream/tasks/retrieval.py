@@ -139,7 +139,10 @@ def _numbers(pictures: Sequence[int]) -> Tensor:
 
 def _firsts(owner: Tensor) -> list[int]:
     """Of each picture its first caption."""
-    return [*{picture: i for i, picture in reversed([*enumerate(owner.tolist())])}.values()][::-1]
+    first: dict[int, int] = {}
+    for i, picture in enumerate(owner.tolist()):
+        first.setdefault(picture, i)
+    return [*first.values()]
 
 
 def _chunks(rows: Sequence[Any]) -> range:
