@@ -29,7 +29,7 @@ class FinetuneConfig:
     seed: int = 0
     scratch: bool = False  # control: of the same size, without the pretrained weights
     hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
-    frozen: bool = False  # only the head learns ("linear evaluation")
+    frozen: bool = False  # only the head learns ("linear evaluation"); retrieval, which has none, is zero-shot then
     batch: int = 32
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -40,6 +40,8 @@ class FinetuneConfig:
         family = TASKS[self.task].family
         needless = self.hidden and family != "vision-language"
         require(not needless, "hidden", self.hidden, f"'' in {self.task}, which is of {family} alone")
+        if self.hidden:
+            one_of(f"task = {self.task!r}: hidden", self.hidden, TASKS[self.task].hides)
 
     def replace(self, changes: Mapping[str, Any]) -> FinetuneConfig:
         """With dotted fields changed, as `RunConfig.replace`."""
@@ -76,7 +78,7 @@ def recipe(task: str, run: str | Path, steps: int = 300, **changes: Any) -> Fine
 
 def controls(config: FinetuneConfig) -> list[FinetuneConfig]:
     """What the number must beat, at equal size and budget: no pre-training; of pictures with texts, either hidden."""
-    both = TASKS[config.task].family == "vision-language"
+    task = TASKS[config.task]
     changes: list[dict[str, Any]] = [{"scratch": True}]
-    changes += [{"hidden": "pictures"}, {"hidden": "texts"}] if both else []
+    changes += [{"hidden": each} for each in task.hides] if task.family == "vision-language" else []
     return [config.replace(change) for change in changes]

@@ -51,6 +51,14 @@ class Decoder(TextEncoder):
         self, ids: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor | None = None
     ) -> Tensor:
         """Ids and mask (B, L), memory (B, S, C) and its mask (B, S) -> logits (B, L, V) of the token after each."""
+        return self.logits(self.states(ids, mask, memory, memory_mask))
+
+    def logits(self, states: Tensor) -> Tensor:
+        """(..., D) -> (..., V)"""
+        return self.head(states, self.word.weight)
+
+    def states(self, ids: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
+        """As `forward`, before the words -> (B, L, D)"""
         earlier = mask.new_ones(ids.shape[1], ids.shape[1]).tril()
         bias = additive(mask[:, None] & earlier)
         memory_bias = None if memory_mask is None else additive(memory_mask)
@@ -61,7 +69,7 @@ class Decoder(TextEncoder):
         x = self.embed(ids)
         for layer in self.layers:
             x = layer(x, bias, keys_and_values, memory_bias)
-        return self.head(x, self.word.weight)
+        return x
 
 
 def next_tokens(ids: Tensor, mask: Tensor, skip: int = 1) -> Tensor:

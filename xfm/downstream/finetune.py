@@ -95,8 +95,8 @@ class _Loop:
         lock.save = self._save
 
     def steps(self) -> Generator[Record]:
-        train = self.config.train
-        for step in range(self.done, train.steps):
+        train, learns = self.config.train, any(p.requires_grad for p in self.tuned.parameters())
+        for step in range(self.done, train.steps if learns else 0):
             with self.lock.step() as interrupted:
                 record = self._step(step)
                 if interrupted or _due(step + 1, train.save_every, train.steps):
@@ -170,7 +170,8 @@ class _Loop:
     def _finish(self) -> None:
         """Reads the test split, with the weights that validation chose."""
         self._save()
-        self.tuned.load_state_dict(self.best)
+        if self.best:  # else nothing has learnt
+            self.tuned.load_state_dict(self.best)
         results, answers = _results(self.tuned, self.config)
         self.run.write({WEIGHTS: packed_state(self.tuned.state_dict())})
         self.run.write({ANSWERS: answers, RESULTS: to_json(results)})
@@ -188,7 +189,7 @@ def _run_config(config: FinetuneConfig) -> Any:
 def _optimizer(tuned: Tuned, train: TrainConfig) -> torch.optim.AdamW:
     groups = [dict(g, params=[p for p in g["params"] if p.requires_grad]) for g in parameter_groups(tuned, train)]  # type: ignore[arg-type]
     betas = (train.beta1, train.beta2)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=train.lr, betas=betas, eps=train.eps, fused=True)
+    return torch.optim.AdamW(groups, lr=train.lr, betas=betas, eps=train.eps, fused=True)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
@@ -221,7 +222,7 @@ def _results(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
     for measure in task.measures():
         value, level = measure.value(said, targets), measure.value([usual] * len(items), targets)
         interval = measure.interval(said, targets, own, config.seed, "test", task.name)
-        numbers = value, *interval, len(items), level, name, 1.0
+        numbers = value, *interval, len(items), level, name, measure.best
         named = task.title, config.variant, measure.name
         found.append(Result(*named, *numbers, config.seed, "test", family=task.family, unit=measure.unit))
     lines = [

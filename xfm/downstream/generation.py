@@ -39,43 +39,57 @@ def beam_search(
 ) -> Said:
     """As `greedy`, the best of `beams` side by side. A hypothesis scores its nats over the tokens before </s>, the
     prompt's among them."""
-    found = [_best(decoder, m[None], p[None], beams, longest, shortest) for m, p in zip(memory, prompt, strict=True)]
-    ids = torch.full((len(found), longest), PAD, device=prompt.device)
-    for row, (said, _) in zip(ids, found, strict=True):
-        row[: len(said)] = said
-    return Said(ids, torch.tensor([score for _, score in found], device=prompt.device))
+    device, ids = prompt.device, prompt[:, None].expand(-1, beams, -1)
+    totals = torch.full((len(prompt), beams), -1e9, device=device)  # but for one: all are equal at first
+    totals[:, 0] = 0.0
+    open_ = torch.arange(len(prompt), device=device)  # of which memories `ids` and `totals` are
+    closed: list[list[tuple[float, Tensor]]] = [[] for _ in prompt]
+    while len(open_) and ids.shape[2] < longest:
+        seen = memory[open_].repeat_interleave(beams, 0)
+        logs = _following(decoder, ids.flatten(0, 1), seen, shortest, logs=True).float()
+        scores, places = (totals.flatten()[:, None] + logs).view(len(open_), -1).topk(2 * beams)
+        going: list[tuple[int, list[_Step]]] = []
+        for n, (i, *best) in enumerate(zip(open_.tolist(), scores.tolist(), places.tolist(), strict=True)):
+            ranked = [_Step(score, *divmod(place, logs.shape[1])) for score, place in zip(*best, strict=True)]
+            if not _closes(closed[i], ranked, ids[n]):
+                going.append((n, [step for step in ranked if step.token != END][:beams]))
+        still = torch.tensor([n for n, _ in going], dtype=torch.long, device=device)
+        totals, rows, tokens = (
+            torch.tensor([[step[k] for step in steps] for _, steps in going], device=device).view(-1, beams)
+            for k in range(3)
+        )
+        ids = torch.cat([ids[still[:, None], rows.long()], tokens.long()[..., None]], 2)
+        open_ = open_[still]
+    for i, *left in zip(open_.tolist(), totals.tolist(), ids, strict=True):
+        closed[i] += [(score / ids.shape[2], row) for score, row in zip(*left, strict=True)]
+    found = [max(each, key=lambda one: one[0]) for each in closed]
+    padded = torch.full((len(found), longest), PAD, device=device)
+    for row, (_, said) in zip(padded, found, strict=True):
+        row[: len(said) + 1] = torch.cat([said, said.new_tensor([END])])[:longest]
+    return Said(padded, torch.tensor([score for score, _ in found], device=device))
 
 
-def _best(
-    decoder: Decoder, memory: Tensor, prompt: Tensor, beams: int, longest: int, shortest: int
-) -> tuple[Tensor, float]:
-    """Of one memory (1, S, C): the ids, </s> among them where there is room, and their score."""
-    ids, memory = prompt.expand(beams, -1), memory.expand(beams, -1, -1)
-    totals = torch.full((beams,), -1e9, dtype=torch.float, device=ids.device)  # but for one: all are equal at first
-    totals[0] = 0.0
-    closed: list[tuple[float, Tensor]] = []
-    while ids.shape[1] < longest:
-        logs = _following(decoder, ids, memory, shortest, logs=True).float()
-        scores, places = (totals[:, None] + logs).flatten().topk(2 * beams)
-        ranked = [(s, *divmod(place, logs.shape[1])) for s, place in zip(scores.tolist(), places.tolist(), strict=True)]
-        kept = [each for each in ranked if each[2] != END][:beams]
-        closed += [(s / ids.shape[1], ids[row]) for s, row, token in ranked[:beams] if token == END]
-        closed = sorted(closed, key=lambda each: -each[0])[:beams]
-        if len(closed) == beams and closed[-1][0] >= ranked[0][0] / ids.shape[1]:
-            break
-        totals = torch.tensor([s for s, _, _ in kept], device=ids.device)
-        rows, tokens = (torch.tensor([each[i] for each in kept], device=ids.device) for i in (1, 2))
-        ids = torch.cat([ids[rows], tokens[:, None]], 1)
-    else:
-        closed += [(s / ids.shape[1], row) for s, row in zip(totals.tolist(), ids, strict=True)]
-    score, said = max(closed, key=lambda each: each[0])
-    return (torch.cat([said, said.new_tensor([END])]) if len(said) < longest else said), score
+class _Step(NamedTuple):
+    """A way to go on."""
+
+    score: float  # nats, of all tokens so far
+    row: int  # of the beams
+    token: int
+
+
+def _closes(closed: list[tuple[float, Tensor]], ranked: list[_Step], ids: Tensor) -> bool:
+    """Adds what ends to the hypotheses of one memory, of which the best stay; `ids`: of its beams (K, L). Whether none
+    can become better."""
+    beams, length = ids.shape
+    closed += [(step.score / length, ids[step.row]) for step in ranked[:beams] if step.token == END]
+    closed[:] = sorted(closed, key=lambda each: -each[0])[:beams]
+    return len(closed) == beams and closed[-1][0] >= ranked[0].score / length
 
 
 @torch.no_grad()
 def _following(decoder: Decoder, ids: Tensor, memory: Tensor, shortest: int, logs: bool = False) -> Tensor:
     """(B, V): logits, or log probabilities, of the token behind ids (B, L)"""
-    logits = decoder(ids, ids != PAD, memory)[:, -1]
+    logits = decoder.logits(decoder.states(ids, ids != PAD, memory)[:, -1])
     logits = logits.log_softmax(1) if logs else logits
     if ids.shape[1] < shortest:
         logits[:, END] = NEVER

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..evaluation.result import bootstrap_interval
 
-__all__ = ["Metric", "binary_f1", "matthews", "mean", "pearson"]
+__all__ = ["Metric", "binary_f1", "matthews", "mean", "pearson", "ratio"]
 
 Of = Callable[[Sequence[Any], Sequence[Any]], np.ndarray]
 
@@ -27,6 +27,7 @@ class Metric(NamedTuple):
     of_items: Of
     of_means: Callable[[np.ndarray], np.ndarray] = mean
     unit: str = "%"
+    best: float = 1.0  # what a perfect model has
 
     def parts(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         """(n, k)"""
@@ -48,18 +49,18 @@ def _confusion(predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
     return np.stack([p & t, p & ~t, ~p & t, ~p & ~t], 1)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """0 where both are none, as sklearn has it."""
     return np.where(below > 0, above / np.where(below > 0, below, 1), 0.0)
 
 
 def _f1(m: np.ndarray) -> np.ndarray:
-    return _ratio(2 * m[..., 0], 2 * m[..., 0] + m[..., 1] + m[..., 2])
+    return ratio(2 * m[..., 0], 2 * m[..., 0] + m[..., 1] + m[..., 2])
 
 
 def _matthews(m: np.ndarray) -> np.ndarray:
     tp, fp, fn, tn = np.moveaxis(m, -1, 0)
-    return _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+    return ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
 
 
 def _pairs(predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
@@ -70,7 +71,7 @@ def _pairs(predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
 
 def _pearson(m: np.ndarray) -> np.ndarray:
     x, y, xx, yy, xy = np.moveaxis(m, -1, 0)
-    return _ratio(xy - x * y, np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0)))
+    return ratio(xy - x * y, np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0)))
 
 
 binary_f1 = Metric("F1", _confusion, _f1)

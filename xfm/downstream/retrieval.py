@@ -70,6 +70,6 @@ def candidates(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return rows.flatten(), columns.flatten()
 
 
-def rescored(similarity: Tensor, rows: Tensor, columns: Tensor, scores: Tensor) -> Tensor:
-    """(n, m): the candidates' scores, LEFT_OUT elsewhere."""
-    return torch.full_like(similarity, LEFT_OUT).index_put_((rows, columns), scores.to(similarity.dtype))
+def rescored(similarity: Tensor, rows: Tensor, columns: Tensor, scores: Tensor, elsewhere: float = LEFT_OUT) -> Tensor:
+    """(n, m): the candidates' scores, and what is said of all others."""
+    return torch.full_like(similarity, elsewhere).index_put_((rows, columns), scores.to(similarity.dtype))

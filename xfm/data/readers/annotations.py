@@ -14,11 +14,11 @@ from .records import Problem, Record, Root, Stored, Unusable, load_json, record,
 __all__ = ["find", "image_folders", "read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
 
 
-def read_coco(path: Path) -> Iterator[Record | Problem]:
+def read_coco(path: Path, only: str = "*") -> Iterator[Record | Problem]:
     """DIR/annotations/captions_*.json and instances_*.json; the pictures of *_train2017.json lie in DIR/train2017, in
     DIR/images/train2017, in DIR/images, or in DIR. Instances become phrases: their class's name, with their box and
-    their mask, where they have one."""
-    files = sorted((path / "annotations").glob("*.json")) or sorted(path.glob("*.json"))
+    their mask, where they have one. `only`: files of such a name."""
+    files = sorted((path / "annotations").glob(f"{only}.json")) or sorted(path.glob(f"{only}.json"))
     files = [file for file in files if file.name.startswith(("captions", "instances"))]
     if not files:
         raise ConfigError(f"{path}: has no captions_*.json and no instances_*.json, nor has its folder annotations")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from ..task import Task
+from .captioning import Captioning
 from .fine import Fine, FinePrompts
 from .grounding import Grounding
 from .nlvr2 import NLVR2
 from .pictures import Concept, Subcategory
+from .retrieval import Retrieval
 from .texts import Hypernym, Lexname, SameSynset
 from .vqa import VQA
 
 __all__ = ["TASKS"]
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (Lexname, SameSynset, Hypernym, Concept, Subcategory, Fine, FinePrompts, VQA, NLVR2, Grounding)
-}
+LANGUAGE = (Lexname, SameSynset, Hypernym)
+VISION = (Concept, Subcategory, Fine, FinePrompts)
+BOTH = (Retrieval, Captioning, VQA, NLVR2, Grounding)
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (*LANGUAGE, *VISION, *BOTH)}

@@ -1,0 +1,73 @@
+"""The grammar backwards: what captions claim is read back from their text, whatever they were worded like."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xfm.config import CaptionConfig, SceneConfig
+from xfm.data.synthetic.grammar import EXTREMES, Caption, Relation, Thing, compose
+from xfm.data.synthetic.parsing import parse, without_opening
+from xfm.data.synthetic.scenes import World
+
+RICH = World(40, 48, SceneConfig(overlap=0.4), CaptionConfig(colours=0.5, negation=0.4, paraphrase=0.7))
+PLAIN = World(40)
+
+
+def claims(caption: Caption) -> tuple:
+    related = Counter((caption.things[r.subject], r.word, caption.things[r.object]) for r in caption.relations)
+    return Counter(caption.things), related, caption.absent
+
+
+@given(st.integers(0, 10**6), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_every_caption_and_phrase_is_read_back(index: int, rich: bool) -> None:
+    scene = (RICH if rich else PLAIN).scene("train", index)
+    for said in (scene.caption, *scene.phrases):
+        found = parse(said.text)
+        assert found.whole and claims(found.claims) == claims(said), said.text
+
+
+@pytest.mark.parametrize("word", EXTREMES)
+def test_a_place_is_of_one_thing(word: str) -> None:
+    said = compose((Thing("cat"), Thing("dog", count=2)), (Relation(0, word, 0),))
+    found = parse(said.text)
+    assert found.whole and claims(found.claims) == claims(said)
+
+
+@pytest.mark.parametrize("name", World(853).names[::20])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_every_name_is_known_in_both_numbers(name: str, count: int) -> None:
+    said = compose((Thing(name, "big", count), Thing("cat")), ())
+    found = parse(said.text)
+    assert found.whole and claims(found.claims) == claims(said), said.text
+
+
+@pytest.mark.parametrize(
+    "text, things",
+    [
+        ("", ()),
+        ("of of the and", ()),
+        ("two cat", (Thing("cat", count=2),)),
+        ("a cats", (Thing("cat"),)),
+        ("a apple", (Thing("apple"),)),
+        ("a cat above", (Thing("cat"),)),
+        ("a cat above a zzz, with two dogs", (Thing("cat"), Thing("dog", count=2))),
+        ("a cat a dog", (Thing("cat"), Thing("dog"))),
+        ("a cat and ", (Thing("cat"),)),
+        ("a catalogue", ()),
+    ],
+)
+def test_what_the_grammar_does_not_know_is_passed_over(text: str, things: tuple[Thing, ...]) -> None:
+    found = parse(text)
+    assert not found.whole or not text
+    assert found.claims.things == things and not found.claims.relations
+
+
+def test_an_opening_claims_nothing() -> None:
+    for start in ("a picture of ", "an image of ", "there are ", "we see ", ""):
+        assert without_opening(f"{start}two cats") == "two cats"
+        assert parse(f"{start}two cats").claims.things == (Thing("cat", count=2),)

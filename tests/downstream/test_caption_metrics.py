@@ -1,0 +1,93 @@
+"""Captions are scored as COCO's are, and against what a picture shows."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from xfm.config_utils import ConfigError
+from xfm.data.synthetic.hard_negatives import hard_negative
+from xfm.data.synthetic.scenes import World
+from xfm.downstream import caption_metrics
+from xfm.downstream.caption_metrics import BLEU, CIDER, TRUTH, Reference, words
+
+WORLD = World(40)
+texts = st.lists(st.sampled_from("a the cat dog sits on mat red".split()), max_size=9).map(" ".join)
+pairs = st.lists(st.tuples(texts, st.lists(texts.filter(len), min_size=1, max_size=3)), min_size=2, max_size=6)
+
+
+def truth(text: str, reference: Reference) -> dict[str, float]:
+    return {metric.name: metric.value([text], [reference]) for metric in TRUTH}
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_the_truth_scores_1_and_one_wrong_word_is_noticed(index: int) -> None:
+    scene = WORLD.scene("train", index, phrases=False)
+    reference = Reference(scene.text, objects=scene.objects)
+    right = truth(scene.text, reference)
+    claimed = bool(scene.caption.relations)
+    assert right == {"true captions": 1, "names right": 1, "counts right": 1, "relations right": claimed}
+    for kind, lower in (("noun", "counts right"), ("count", "counts right"), ("relation", "relations right")):
+        wrong = hard_negative(scene.caption, scene, kind, WORLD, np.random.default_rng(index))  # type: ignore[arg-type]
+        if wrong:
+            found = truth(wrong.text, reference)
+            assert found["true captions"] == 0 and found[lower] < right[lower], (scene.text, wrong.text)
+            same = {thing.name for thing in wrong.things} == {o.name for o in scene.objects}
+            assert (found["names right"] == 1) == same
+
+
+def test_a_caption_must_mention_every_object_once() -> None:
+    whole = next(s for i in range(99) if not (s := WORLD.scene("test", i, 2)).caption.relations)
+    reference = Reference(whole.text, objects=whole.objects)
+    first = whole.objects[0].name
+    for text in (f"a {first}", f"{whole.text}, {whole.text}", f"{whole.text} zzz", "", "a picture of"):
+        assert truth(text, reference)["true captions"] == 0, text
+    assert truth("", reference) == dict.fromkeys((m.name for m in TRUTH), 0)
+
+
+@pytest.mark.parametrize("said", ["", "left of of left", "zzz", "picture big small"])
+def test_what_says_nothing_scores_nothing(said: str) -> None:
+    scenes = [WORLD.scene("test", i, phrases=False) for i in range(4)]
+    references = [Reference(s.text, objects=s.objects) for s in scenes]
+    assert [m.value([said] * 4, references) for m in TRUTH] == [0, 0, 0, 0]
+    assert BLEU.value([said] * 4, references) == 0
+
+
+@given(pairs)
+@settings(max_examples=25, deadline=None)
+def test_words_are_scored_as_cocos_scorers_do(rows: list[tuple[str, list[str]]]) -> None:
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+
+    said, references = [text for text, _ in rows], [Reference(*captions) for _, captions in rows]
+    given_, made = {i: list(r.captions) for i, r in enumerate(references)}, {i: [t] for i, t in enumerate(said)}
+    assume(any(len(text.split()) >= 4 for text in said))  # else COCO's divides one small constant by another
+    bleu = Bleu(4).compute_score(given_, made, verbose=0)[0][3]
+    assert BLEU.value(said, references) == pytest.approx(bleu, abs=1e-3 if bleu < 1e-3 else 1e-6)
+    assert CIDER.value(said, references) == pytest.approx(Cider().compute_score(given_, made)[0], abs=1e-9)
+
+
+def test_the_example_of_bleus_paper() -> None:
+    """Papineni et al. (2002), 2.1: "the" seven times has a modified unigram precision of 2/7."""
+    reference = Reference("The cat is on the mat.", "There is a cat on the mat.")
+    right, all_of_them = BLEU.parts(["the the the the the the the"], [reference])[0, [0, 4]]
+    assert (right, all_of_them) == (2, 7)
+
+
+def test_case_and_punctuation_are_not_compared() -> None:
+    assert words('A "well-known" cat, on/off; it\'s HERE!') == "a well known cat on off it s here"
+    long = " ".join(["word"] * 99)
+    assert words(long) == long
+
+
+def test_without_the_library_the_truth_is_scored_and_words_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caption_metrics, "find_spec", lambda name: None)
+    assert caption_metrics.word_metrics() == ()
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.bleu.bleu_scorer", None)
+    with pytest.raises(ConfigError, match=r"pycocoevalcap is not installed; pip install 'xfm-lab\[captions\]'"):
+        caption_metrics.library()

@@ -1,0 +1,243 @@
+"""Retrieval and captioning on pictures with captions of one's own, and on the embedded scenes, to the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from xfm import cli
+from xfm.config_utils import ConfigError
+from xfm.downstream import finetune as module
+from xfm.downstream.captioned import captioned
+from xfm.downstream.config import FinetuneConfig, controls, recipe
+from xfm.downstream.finetune import finetune
+from xfm.downstream.task import Item
+from xfm.downstream.task_run import TaskRun
+from xfm.downstream.tasks import TASKS
+from xfm.downstream.tasks.captioning import Captioning
+from xfm.downstream.tasks.retrieval import Retrieval
+from xfm.downstream.tuned import start
+from xfm.lab import CHECKPOINTS
+
+RUN = CHECKPOINTS / "demo"
+CPU = torch.device("cpu")
+NUMBER = 6  # pictures of a split, each with two captions
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VALIDATED", 8)
+    for task in (Retrieval, Captioning):
+        monkeypatch.setattr(task, "tested", 12)
+
+
+def config(task: str, **changes: Any) -> FinetuneConfig:
+    train = {"train.steps": 4, "train.save_every": 2, "train.validate_every": 4, "train.warmup": 0}
+    return recipe(task, RUN, batch=4).replace(train | changes)
+
+
+def picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (20, 30, 3), np.uint8)).save(path)
+
+
+def coco(folder: Path) -> Path:
+    for part, first in (("train2017", 0), ("val2017", 100)):
+        images = [{"id": first + i, "file_name": f"{first + i}.png"} for i in range(NUMBER)]
+        for image in images:
+            picture(folder / part / image["file_name"], image["id"])
+        said = [{"image_id": i["id"], "caption": f"Picture {i['id']}, {w}."} for i in images for w in ("a cat", "red")]
+        file = folder / "annotations" / f"captions_{part}.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"images": images, "annotations": said}))
+    return folder
+
+
+def karpathy(folder: Path) -> Path:
+    images = []
+    for i, split in enumerate(["train", "restval", "val", "test"] * 4):
+        picture(folder / "images" / f"{i}.png", i)
+        said = [{"raw": f"Caption {w} of {i}"} for w in ("one", "two")]
+        images.append({"filename": f"{i}.png", "sentences": said, "split": split})
+    (folder / "dataset.json").write_text(json.dumps({"images": images}))
+    return folder / "dataset.json"
+
+
+@pytest.mark.parametrize("make", [coco, karpathy])
+def test_no_picture_is_in_two_splits_and_none_is_lost(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = make(tmp_path)
+    found = {split: captioned(path, split) for split in ("train", "validation", "test")}  # type: ignore[arg-type]
+    names = [Path(p).name for rows in found.values() for p in rows]
+    assert len(names) == len(set(names)) == (12 if make is coco else 16)
+    assert all(len(captions) == 2 and Path(p).is_file() for rows in found.values() for p, captions in rows.items())
+    assert len(found["train"]) == (6 if make is coco else 8)
+
+
+def test_a_test_file_of_ones_own_is_the_test_split(tmp_path: Path) -> None:
+    annotations = coco(tmp_path) / "annotations"
+    (annotations / "captions_val2017.json").rename(annotations / "captions_test2017.json")
+    (tmp_path / "val2017").rename(tmp_path / "test2017")
+    assert len(captioned(tmp_path, "test")) == NUMBER
+    with pytest.raises(ConfigError, match=r"annotations: has no captions_val\*\.json.*'validation' is read; put it"):
+        captioned(tmp_path, "validation")
+
+
+def edited(file: Path, change: Callable[[Any], Any]) -> None:
+    tree = json.loads(file.read_text())
+    change(tree)
+    file.write_text(json.dumps(tree))
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (
+            lambda t: t["annotations"][3].update(caption=""),
+            r"train2017\.json\[3\]: empty caption: caption = ''",
+        ),
+        (lambda t: t["annotations"][3].update(caption=7), r"train2017\.json\[3\]: empty caption: caption = 7"),
+        (lambda t: t["images"][2].update(file_name="x.png"), r"json\[4\]: no such file: image = 'x\.png'.*take it out"),
+        (lambda t: t["images"][2].update(file_name="../x"), r"json\[4\]: outside the folder: image = '\.\./x'"),
+        (lambda t: t["images"].append({"id": 9}), r"json: images\[6\]: id = 9: no caption is of this picture; add one"),
+        (lambda t: t.update(images=3), r"captions_train2017\.json: has no list 'images'"),
+        (lambda t: t.update(images=[], annotations=[]), r"too few pictures for the split 'train'"),
+    ],
+)
+def test_a_broken_entry_of_coco_is_named_with_a_way_out(change: Any, said: str, tmp_path: Path) -> None:
+    edited(coco(tmp_path) / "annotations" / "captions_train2017.json", change)
+    with pytest.raises(ConfigError, match=said):
+        captioned(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda t: t["images"][0].update(sentences=[]), r"dataset\.json\[0\]: sentences = \[\]: no caption; write one"),
+        (
+            lambda t: t["images"][0].pop("split"),
+            r"dataset\.json\[0\]: no split; write one of train, restval, val",
+        ),
+        (lambda t: t["images"][1].update(split="tset"), r"dataset\.json\[1\]: unknown split: split = 'tset'"),
+        (lambda t: t["images"][2].update(filename="n.png"), r"dataset\.json\[2\]: no such file: image = 'n\.png'"),
+        (lambda t: [i.update(split="train") for i in t["images"]], r"no picture of the split 'test'.*\['train'\]"),
+    ],
+)
+def test_a_broken_entry_of_karpathys_is_named_with_a_way_out(change: Any, said: str, tmp_path: Path) -> None:
+    edited(path := karpathy(tmp_path), change)
+    with pytest.raises(ConfigError, match=said):
+        captioned(path, "test")
+
+
+@pytest.mark.parametrize("make", [coco, karpathy])
+@pytest.mark.parametrize("task", ["retrieval", "captioning"])
+def test_ones_own_is_fine_tuned_on_to_the_end(task: str, make: Callable[[Path], Path], tmp_path: Path) -> None:
+    data = str(make(tmp_path / "data"))
+    chosen = config(task, data=data)
+    records = [*finetune(chosen, tmp_path)]
+    run = TaskRun.of(chosen, tmp_path)
+    first, *others = run.results()
+    assert len(records) == 4 and 0 <= first.value <= (10 if task == "captioning" else 1)
+    assert first.metric == ("CIDEr" if task == "captioning" else "ITM r_mean")
+    assert task == "retrieval" or others[0].metric == "BLEU-4"
+    assert len(run.answers()) == first.n == len(captioned(data, "test")) * (1 if task == "captioning" else 2)
+
+
+@pytest.mark.parametrize("task", ["retrieval", "captioning"])
+def test_the_embedded_scenes_are_fine_tuned_on_to_the_end(task: str, tmp_path: Path) -> None:
+    [*finetune(config(task), tmp_path)]
+    results = TaskRun.of(config(task), tmp_path).results()
+    assert results[0].metric == ("true captions" if task == "captioning" else "ITM r_mean")
+    assert len({r.metric for r in results}) == len(results) == (6 if task == "captioning" else 21)
+
+
+def test_captions_of_ones_own_need_the_scorers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.bleu.bleu_scorer", None)
+    with pytest.raises(ConfigError, match="pycocoevalcap is not installed"):
+        start(config("captioning", data=str(coco(tmp_path)))).task.items("test")
+
+
+# ---- retrieval
+
+
+def test_frozen_retrieval_is_zero_shot(tmp_path: Path) -> None:
+    cli.main(["finetune", "retrieval", "demo", "--frozen", "--root", str(tmp_path)])
+    run = TaskRun.open(tmp_path / "pretrained@retrieval+frozen" / "seed0")
+    pretrained = start(config("retrieval")).model.state_dict()
+    assert all(torch.equal(t, pretrained[n]) for n, t in run.tuned().model.state_dict().items())
+    assert run.results()[0].value > 0.9 and run.metrics() == []
+    assert [*finetune(run.config, tmp_path)] == []
+
+
+def test_places_are_those_of_all_pairs() -> None:
+    tuned = start(config("retrieval")).eval()
+    items = tuned.task.items("test", 12)
+    more = zip(items, ("a cat", "two dogs", "a big door and an egg"), strict=False)  # a second caption of some
+    items = [*items, *(Item((text,), i.images, i.target, i.group) for i, text in more)]
+    with torch.inference_mode():
+        found = [a.value for a in tuned.task.answers(tuned.model, tuned.head, items)]
+        batch: Any = tuned.task.batch(items, CPU)
+        model: Any = tuned.model
+        image = model.objectives["itc"].embed_image(model.vision(batch.images[0]).mean(1))[:12]
+        text = model.objectives["itc"].embed_text(model.text(batch.ids, batch.mask)[:, 0])
+    similarity = image @ text.T
+    owner = [*range(12), 0, 1, 2]
+    for i, own in enumerate(owner):
+        of_picture = int((similarity[:, i] > similarity[own, i]).sum())
+        best = max(float(similarity[own, j]) for j, o in enumerate(owner) if o == own)
+        assert found[i]["ITC picture"] == of_picture
+        assert found[i]["ITC caption"] == int((similarity[own] > best).sum())
+
+
+def test_a_picture_with_many_captions_counts_once() -> None:
+    targets = [{"picture": p} for p in (0, 0, 0, 1)]
+    said = [{f"{r} {s}": 0 if t["picture"] else 3 for r in ("ITM", "ITC", "ITC + ITM") for s in ("picture", "caption")}
+            for t in targets]  # fmt: skip
+    of = {m.name: m.value(said, targets) for m in start(config("retrieval")).task.measures()}
+    assert (of["ITM picture R@1"], of["ITM caption R@1"], of["ITM caption R@5"]) == (1 / 4, 1 / 2, 1)
+    assert of["ITM r_mean"] == pytest.approx(((1 / 4 + 1 + 1) / 3 + (1 / 2 + 1 + 1) / 3) / 2)
+
+
+def test_a_batch_of_one_picture_has_no_negatives() -> None:
+    tuned = start(config("retrieval")).train()
+    (item,) = tuned.task.items("test", 1)
+    loss = tuned(tuned.task.batch([item] * 3, CPU))
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+def test_without_pictures_nothing_is_found() -> None:
+    tuned = start(config("retrieval")).eval()
+    items = tuned.task.items("test", 12)
+    with torch.inference_mode():
+        found = [a.value for a in tuned.task.answers(tuned.model, tuned.head, items, "pictures")]
+    assert tuned.task.scores(found, [i.target for i in items]).mean() == pytest.approx(1 / 12)
+
+
+# ---- captioning
+
+
+def test_captions_are_written_greedily_or_by_beam_search() -> None:
+    tuned = start(config("captioning")).eval()
+    task: Any = tuned.task
+    batch = task.batch(task.items("test", 3), CPU)
+    with torch.inference_mode():
+        one, three = (task.write(tuned.model, tuned.head, batch.images[0], beams) for beams in (1, 3))
+        alone = task.write(tuned.model, tuned.head, batch.images[0][1:2], 3)
+    assert len(one) == len(three) == 3 and all(np.isnan(a.confidence) for a in one)
+    assert all(0 < a.confidence <= 1 for a in three) and alone[0].value == three[1].value
+    assert not any(a.value[:12] == "a picture of" for a in three)
+
+
+def test_a_caption_has_no_texts_to_hide() -> None:
+    assert [c.variant for c in controls(config("captioning"))] == ["scratch", "no_pictures"]
+    with pytest.raises(ConfigError, match=r"captioning.*hidden = 'texts'.*pictures"):
+        config("captioning", hidden="texts")
+    assert {"retrieval", "captioning"} <= TASKS.keys()
