@@ -6,6 +6,7 @@ import io
 import signal
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,7 +128,7 @@ class Finetune:
         for config in [self.config, *(controls(self.config) if self.controls else ())]:
             print(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
             results += train_to_end(config, self.root, progress=True).results()
-        print(format_lines(results))
+        print(format_lines([*dict.fromkeys(results)]))  # a simple model stands beside each control
 
 
 @dataclass(frozen=True)
@@ -384,7 +385,8 @@ def _finetune(argv: list[str]) -> Finetune:
         sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
     task, folder = [*named, *(next(iter(TASKS)), "demo")[len(named) :]]
     path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
-    default = Finetune(finetuning(task, path))
+    data = next((a.partition("=")[2] or b for a, b in pairwise([*argv, ""]) if a.split("=")[0] == "--data"), "")
+    default = Finetune(finetuning(task, path, data=data, published="--published" in argv))
     return tyro.cli(Finetune, prog="xfm finetune TASK RUN_FOLDER", args=argv[len(named) :], default=default)
 
 

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from ..task import Task
 from .both import NLVR2, VQA, Grounding
-from .pictures import Concept, Subcategory
+from .folders import Images
+from .glue import GLUE
+from .pictures import Category, Concept, Subcategory, UnseenConcept
 from .texts import Hypernym, Lexname, SameSynset
 
 __all__ = ["TASKS"]
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Lexname, SameSynset, Hypernym, Concept, Subcategory, VQA, NLVR2, Grounding)
+    task.name: task
+    for task in (
+        Lexname,
+        SameSynset,
+        Hypernym,
+        Concept,
+        Subcategory,
+        VQA,
+        NLVR2,
+        Grounding,
+        Category,
+        UnseenConcept,
+        Images,
+        *GLUE,
+    )
 }
