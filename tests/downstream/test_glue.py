@@ -25,13 +25,16 @@ from xfm.downstream.tasks.glue import GLUE, STSB, mean_of_both
 from xfm.downstream.tuned import start
 from xfm.evaluation.result import from_json
 from xfm.lab import CHECKPOINTS
+from xfm.train import Run
 
 RUN = CHECKPOINTS / "demo"
+PRETRAINED = Run.open(RUN)
+TOKENIZER = PRETRAINED.tokenizer()
 TASKS = {task.name: task for task in GLUE}
 
 
-def opened(task: str, folder: Path, **more: Any) -> Task:
-    return start(recipe(task, RUN, data=str(folder), **more)).task
+def opened(task: str, folder: Path) -> Task:
+    return TASKS[task](PRETRAINED.config, TOKENIZER, str(folder))
 
 
 def number(item: Item) -> int:

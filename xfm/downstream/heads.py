@@ -42,16 +42,19 @@ class TextClassifier(nn.Module):
 
 
 class PairClassifier(nn.Module):
-    """Labels of two texts that are encoded apart, from both features side by side (InferSent): what small encoders and
-    few steps can learn, where two texts read as one are not compared yet."""
+    """Labels of two texts that are encoded apart, from both features side by side (InferSent), standardised, by one
+    linear layer: what small encoders learn in few steps, in which two texts read as one are not compared yet."""
 
     def __init__(self, width: int, classes: int):
         super().__init__()
+        self.norm = nn.BatchNorm1d(8 * width, affine=False)
         self.head = nn.Linear(8 * width, classes)
 
     def forward(self, model: XFM, ids: Tensor, mask: Tensor) -> Tensor:
         """Ids and mask (2 B, L), all the first texts before all the second -> (B, K)"""
-        return self.head(compared(*pooled(model.text, ids, mask).chunk(2)))
+        features = compared(*pooled(model.text, ids, mask).chunk(2)).float()
+        self.norm.train(self.training and len(features) > 1)  # one alone has no deviation
+        return self.head(self.norm(features))
 
 
 class JointClassifier(nn.Module):

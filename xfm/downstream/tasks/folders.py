@@ -54,8 +54,11 @@ class Images(Pictures):
     @cached_property
     def _main(self) -> Found:
         """What training is drawn from."""
-        train = Path(self.path, "train")
-        found = pictures(train if train.is_dir() else Path(self.path))
+        root = Path(self.path)
+        splits = [name for names in NAMES.values() for name in names if (root / name).is_dir()]
+        if splits and not (root / "train").is_dir():
+            raise ConfigError(f"{self.path}: has {splits[0]}/ and no train/; --data takes {self.reads}")
+        found = pictures(root / "train" if (root / "train").is_dir() else root)
         if len({label for _, label in found}) < FEWEST:
             raise ConfigError(f"{self.path}: has one class, {found[0][1]!r}; --data takes {self.reads}")
         return found
