@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..task import Task
 from .both import NLVR2, VQA, Grounding
+from .fine import Fine, FinePrompts
 from .folders import Images
 from .glue import GLUE
 from .pictures import Category, Concept, Subcategory, UnseenConcept
@@ -11,20 +12,7 @@ from .texts import Hypernym, Lexname, SameSynset
 
 __all__ = ["TASKS"]
 
+VISION = Concept, Subcategory, Category, UnseenConcept, Fine, FinePrompts, Images
 TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (
-        Lexname,
-        SameSynset,
-        Hypernym,
-        Concept,
-        Subcategory,
-        VQA,
-        NLVR2,
-        Grounding,
-        Category,
-        UnseenConcept,
-        Images,
-        *GLUE,
-    )
+    task.name: task for task in (Lexname, SameSynset, Hypernym, *VISION, VQA, NLVR2, Grounding, *GLUE)
 }

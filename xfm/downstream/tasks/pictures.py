@@ -25,7 +25,7 @@ from ..heads import ImageClassifier
 from ..labelled import Labelled
 from ..task import Item, TaskBatch
 
-__all__ = ["Category", "Concept", "Pictures", "Subcategory", "UnseenConcept"]
+__all__ = ["Category", "Concept", "DrawnPictures", "Pictures", "Subcategory", "UnseenConcept"]
 
 PARTS: tuple[Split, ...] = ("test", "test", "validation", *["train"] * 7)  # of an unseen concept's pictures
 
@@ -82,9 +82,9 @@ class DrawnPictures(Pictures):
         if others := tuple(style for style in STYLES if style not in world.styles):
             elsewhere = replace(world, styles=others)
             found["held-out style"] = [self._drawn(elsewhere, "test", i) for i in range(self.tested)]
-        places = range(self.tested if world.unseen_names else 0)
-        if known := [i for i in places if self.label_of("unseen_concepts", i) in self.labels]:
-            found["unseen concepts"] = [self._drawn(world, "unseen_concepts", i) for i in known]
+        if known := {c for c in world.pool("unseen_concepts") if self.label(c) in self.labels}:
+            places = (i for i in range(self.tested) if self.concept("unseen_concepts", i) in known)
+            found["unseen concepts"] = [self._drawn(world, "unseen_concepts", i) for i in places]
         return found
 
     def _drawn(self, world: World, split: Split, index: int) -> Item:
