@@ -86,6 +86,8 @@ class _Loop:
         self.run, self.config, self.accelerator, self.lock = run, run.config, accelerator, lock
         self.tuned = start(run.config).to(accelerator.device)
         self.task = self.tuned.task
+        for split in ("train", "validation", "test"):  # what is broken in one is said before anything is learnt
+            self.task.size(split)
         self.adamw = _optimizer(self.tuned, run.config.train)
         self.done, self.best, self.best_score = 0, dict[str, Tensor](), float("-inf")
         self.records: list[Record] = []  # not saved yet
