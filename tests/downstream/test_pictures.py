@@ -148,7 +148,7 @@ def test_a_folder_is_fine_tuned_on(frozen: bool, published: bool, layers: int, t
     run = TaskRun.of(config, tmp_path)
     own, control = run.results()
     assert control.condition == "raw pixels" and (own.baseline_name, own.baseline) == ("raw pixels", control.value)
-    assert own.n == control.n == 6 and control.value == 1, "of plain colours it tells all"
+    assert own.n == control.n == 6 and control.baseline_name == "most frequent"
     assert len([*run.tuned().head.parameters()]) == layers
     assert run.folder.parent.name == "+".join(
         ["pretrained@images", *(["frozen"] if frozen else []), *(["published"] if published else [])]
@@ -158,7 +158,7 @@ def test_a_folder_is_fine_tuned_on(frozen: bool, published: bool, layers: int, t
 # ---- a few shots
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from(["concept", "subcategory", "category", "unseen_concept"]),
     st.sampled_from([1, 2, 4, 8, 16]),

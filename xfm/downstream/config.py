@@ -93,8 +93,8 @@ def recipe(task: str, run: str | Path, **changes: Any) -> FinetuneConfig:
     kind = TASKS[task](opened.config, opened.tokenizer(), config.data, config.shots, config.seed)
     epoch = math.ceil((kind.size("train") or 1) / protocol.batch)
     train = TrainConfig(
-        steps=protocol.epochs * epoch, lr=protocol.lr, head_lr_scale=1, weight_decay=0, beta2=0.999, eps=1e-6, warmup=0,
-        clip=UNCLIPPED, precision="fp32", threads=1, save_every=epoch, validate_every=epoch,
+        steps=protocol.epochs * epoch, lr=protocol.lr, head_lr_scale=1.0, weight_decay=0.0, beta2=0.999, eps=1e-6,
+        warmup=0, clip=UNCLIPPED, precision="fp32", threads=1, save_every=epoch, validate_every=epoch,
     )  # fmt: skip
     return FinetuneConfig(**{"task": task, "run": str(run), "batch": protocol.batch, "train": train} | changes)
 

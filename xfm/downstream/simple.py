@@ -49,5 +49,5 @@ def _small(picture: np.ndarray) -> np.ndarray:
     """(S, S, 3) uint8, S <= SIDE: a larger picture's pixels are averaged."""
     if len(picture) <= SIDE:
         return picture
-    pixels = torch.from_numpy(picture).permute(2, 0, 1).float()
+    pixels = torch.tensor(picture).permute(2, 0, 1).float()
     return F.adaptive_avg_pool2d(pixels, SIDE).round().byte().permute(1, 2, 0).numpy()
