@@ -73,7 +73,8 @@ class Images(Pictures):
                 for _, label in given[split]:
                     one_of(f"{folder}: class (those of train/ are known)", label, self.labels)
         if len(given) == 2:
-            return {**given, "train": self._main}
+            given["train"] = self._main
+            return given
         parts: dict[Split, Found] = {"train": [], "validation": [], "test": []}
         kinds = identities([picture for picture, _ in self._main])
         split_of = split_by_content(kinds)
