@@ -81,7 +81,9 @@ class Images(Pictures):
         for kind, one in zip(kinds, self._main, strict=True):
             part = split_of[kind]
             parts["train" if given and part == "test" else part].append(one)
-        return parts | ({"test": next(iter(given.values()))} if given else {})
+        if given:
+            parts["test"] = next(iter(given.values()))
+        return parts
 
 
 def pictures(folder: Path) -> Found:
