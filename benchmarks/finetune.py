@@ -28,7 +28,8 @@ HERE = Path(__file__).parent
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
+    embedded = [name for name, task in TASKS.items() if task.embedded]
+    parser.add_argument("--tasks", nargs="+", choices=embedded, default=embedded)
     parser.add_argument("--root", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "finetune.json")
     chosen = parser.parse_args()
@@ -38,9 +39,12 @@ if __name__ == "__main__":
         config = recipe(task, CHECKPOINTS / "demo")
         for each in (config, *controls(config)):
             run = train_to_end(each, chosen.root)
-            result = run.results()[0]
+            result, *others = run.results()
+            simple = next((r for r in others if not r.better and r.metric == result.metric), None)
+            looked = {} if simple is None else {"baseline": simple.baseline, "baseline_name": simple.baseline_name}
+            looked |= {} if simple is None else {"simple": simple.value, "simple_name": simple.condition}
             seconds = sum(record["seconds"] for record in run.metrics())
-            rows.append(asdict(result) | {"task": task, "variant": each.variant, "seconds": round(seconds, 1)})
+            rows.append(asdict(result) | looked | {"task": task, "variant": each.variant, "seconds": round(seconds, 1)})
             print(f"{task:12} {each.variant or 'fine-tuned':12} {result.value:.3f} {seconds:6.1f} s", flush=True)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             report = {"environment": environment(), "peak_mb": peak, "runs": rows}

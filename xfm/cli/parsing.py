@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import tyro
@@ -80,7 +81,8 @@ def _finetune(argv: list[str]) -> Finetune:
         sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
     task, folder = [*named, *(next(iter(TASKS)), "demo")[len(named) :]]
     path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
-    default = Finetune(finetuning(task, path))
+    data = next((a.partition("=")[2] or b for a, b in pairwise([*argv, ""]) if a.split("=")[0] == "--data"), "")
+    default = Finetune(finetuning(task, path, data=data, published="--published" in argv))
     return tyro.cli(Finetune, prog="xfm finetune TASK RUN_FOLDER", args=argv[len(named) :], default=default)
 
 

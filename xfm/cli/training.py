@@ -101,4 +101,4 @@ class Finetune:
         for config in [self.config, *(controls(self.config) if self.controls else ())]:
             print(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
             results += train_to_end(config, self.root, progress=True).results()
-        print(format_lines(results))
+        print(format_lines([*dict.fromkeys(results)]))  # a simple model stands beside each control

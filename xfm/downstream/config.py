@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from .tasks import TASKS
 __all__ = ["FinetuneConfig", "controls", "recipe"]
 
 
+UNCLIPPED = 1e9  # a gradient norm that none has
+
+
 @dataclass(frozen=True)
 class FinetuneConfig:
     """Everything that a fine-tuning depends on."""
@@ -30,6 +34,8 @@ class FinetuneConfig:
     scratch: bool = False  # control: of the same size, without the pretrained weights
     hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
     frozen: bool = False  # only the head learns ("linear evaluation"); retrieval, which has none, is zero-shot then
+    shots: int = 0  # training items of each label, drawn by the seed; 0: all
+    published: bool = False  # the head as published, where the task's own is another; `recipe` then trains as published
     batch: int = 32
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -37,7 +43,13 @@ class FinetuneConfig:
         typed(self, "")
         one_of("task", self.task, TASKS)
         positive(self, "", "batch")
-        family = TASKS[self.task].family
+        positive(self, "", "shots", zero=True)
+        task, family = TASKS[self.task], TASKS[self.task].family
+        require(
+            not self.shots or task.few_shot, "shots", self.shots, f"0 in {self.task}, which has no labels to draw by"
+        )
+        other = not self.published or bool(task.other_head or task.protocol)
+        require(other, "published", self.published, f"False in {self.task}, which has no other form")
         needless = self.hidden and family != "vision-language"
         require(not needless, "hidden", self.hidden, f"'' in {self.task}, which is of {family} alone")
         if self.hidden:
@@ -51,6 +63,7 @@ class FinetuneConfig:
     def variant(self) -> str:
         """What is other than plain fine-tuning: "scratch", "without pictures", ..."""
         names = {"scratch": self.scratch, f"no_{self.hidden}": bool(self.hidden), "frozen": self.frozen}
+        names |= {f"{self.shots}-shot": bool(self.shots), "published": self.published}
         return "+".join(name for name, there in names.items() if there)
 
     @property
@@ -58,7 +71,7 @@ class FinetuneConfig:
         """Twelve hex digits that two configs share exactly when they end with the same weights: where the pretrained
         run lies is no part of it. RunError where that is not there."""
         tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
-        tree = {name: value for name, value in tree.items() if name != "data"}
+        tree = {n: value for n, value in tree.items() if n != "data" and (value or n not in ("shots", "published"))}
         if self.data:
             tree["data"] = contents(self.data)
         for same in ("save_every", "probe_every"):  # validation chooses the weights
@@ -67,13 +80,25 @@ class FinetuneConfig:
 
 
 def recipe(task: str, run: str | Path, steps: int = 300, **changes: Any) -> FinetuneConfig:
-    """A minute or so at the demo's size: 300 steps of 32 items. `changes`: fields of FinetuneConfig."""
-    pretrained = Run.open(run).config.train
+    """A minute or so at the demo's size: 300 steps of 32 items. `changes`: fields of FinetuneConfig; with `published`
+    and data of one's own the rate, epochs and batch are those of the task's `protocol`."""
+    opened = Run.open(run)
+    pretrained = opened.config.train
     train = TrainConfig(
         steps=steps, lr=pretrained.lr / 3, warmup=steps // 10, precision=pretrained.precision, threads=1,
         save_every=100, validate_every=100,
     )  # fmt: skip
-    return FinetuneConfig(**{"task": task, "run": str(run), "train": train} | changes)
+    config = FinetuneConfig(**{"task": task, "run": str(run), "train": train} | changes)
+    protocol = TASKS[task].protocol
+    if not config.published or not config.data or protocol is None:
+        return config
+    kind = TASKS[task](opened.config, opened.tokenizer(), config.data, config.shots, config.seed)
+    epoch = math.ceil((kind.size("train") or 1) / protocol.batch)
+    train = TrainConfig(
+        steps=protocol.epochs * epoch, lr=protocol.lr, head_lr_scale=1.0, weight_decay=0.0, beta2=0.999, eps=1e-6,
+        warmup=0, clip=UNCLIPPED, precision="fp32", threads=1, save_every=epoch, validate_every=epoch,
+    )  # fmt: skip
+    return FinetuneConfig(**{"task": task, "run": str(run), "batch": protocol.batch, "train": train} | changes)
 
 
 def controls(config: FinetuneConfig) -> list[FinetuneConfig]:

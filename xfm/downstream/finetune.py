@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from ..train.setup import make_accelerator
 from ..train.signals import ending
 from ..train.weights import packed_state
 from .config import FinetuneConfig
-from .task import Answer, Hidden, Item
+from .task import CHUNK, Answer, Hidden, Item, Task
 from .task_run import ANSWERS, CONFIG, RESULTS, TaskRun
 from .tuned import Tuned, start
 
@@ -201,38 +202,75 @@ def _due(done: int, every: int, steps: int) -> bool:
 
 
 @torch.inference_mode()
-def _answered(tuned: Tuned, items: list[Item], hidden: Hidden) -> list[Answer]:
+def _answered(tuned: Tuned, items: Sequence[Item], hidden: Hidden) -> list[Answer]:
     with eval_mode(tuned):  # type: ignore[arg-type]
         return tuned.task.answers(tuned.model, tuned.head, items, hidden)
 
 
-def _validated(tuned: Tuned, items: list[Item], hidden: Hidden) -> float:
+def _validated(tuned: Tuned, items: Sequence[Item], hidden: Hidden) -> float:
     said = [answer.value for answer in _answered(tuned, items, hidden)]
     return tuned.task.measures()[0].value(said, [item.target for item in items])
 
 
 def _results(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
-    """The metrics on the test split, with what is said without looking as the baseline; and ANSWERS."""
-    task, items = tuned.task, tuned.task.items("test")
-    targets, groups = [item.target for item in items], [item.group for item in items]
+    """The metrics on each of the tests and below them the control's, fitted to what training has drawn; the control, or
+    else what is said without looking, is the baseline. And ANSWERS."""
+    task, rows, controlled, lines = tuned.task, list[Result](), list[Result](), list[str]()
+    seen = _seen(task, config) if task.simple else task.items("train", 2000)
+    usual, name = task.prior([item.target for item in seen])
+    control = task.control(seen) if task.simple else None
+    for test, items in task.tests().items():
+        answers = _answered(tuned, items, config.hidden)
+        targets, groups = [item.target for item in items], [item.group for item in items]
+        rated = partial(_rated, task, targets, groups, config.seed)
+        below = [usual] * len(items), name
+        if control:
+            simple = [one for i in range(0, len(items), CHUNK) for one in control(items[i : i + CHUNK])]
+            controlled += rated(simple, _joined(task.simple, test), below, better="")
+            below = simple, task.simple
+        said = [answer.value for answer in answers]
+        rows += rated(said, _joined(config.variant, test), below)
+        truths = [task.truth(target) for target in targets]
+        lines += _lines(answers, truths, task.scores(said, targets), test)
+    return rows + controlled, "".join(lines)
+
+
+def _joined(*names: str) -> str:
+    return ", ".join(filter(None, names))
+
+
+def _seen(task: Task, config: FinetuneConfig) -> list[Item]:
+    """The training items in the order in which they are drawn, each once, as many as the control takes."""
+    most, size = min(config.train.steps * config.batch, task.simple_most), task.size("train")
+    return task.drawn(config.seed, 0, most if size is None else min(most, size))
+
+
+def _rated(
+    task: Task,
+    targets: Sequence[Any],
+    groups: Sequence[Any],
+    seed: int,
+    said: Sequence[Any],
+    condition: str,
+    below: tuple[Sequence[Any], str],
+    **more: Any,
+) -> list[Result]:
+    """A row a metric; `below`: the baseline's predictions and its name."""
     own = np.unique([str(g) for g in groups], return_inverse=True)[1] if None not in groups else None
-    usual, name = task.prior([item.target for item in task.items("train", 2000)])
-    answers = _answered(tuned, items, config.hidden)
-    said, found = [answer.value for answer in answers], []
+    rows = []
     for measure in task.measures():
-        value, level = measure.value(said, targets), measure.value([usual] * len(items), targets)
-        interval = measure.interval(said, targets, own, config.seed, "test", task.name)
-        numbers = value, *interval, len(items), level, name, measure.best
-        named = task.title, config.variant, measure.name
-        found.append(Result(*named, *numbers, config.seed, "test", family=task.family, unit=measure.unit))
-    lines = [
-        {
-            "index": i,
-            "answer": a.value,
-            "truth": task.truth(t),
-            "confidence": None if isnan(a.confidence) else a.confidence,
-            "score": s,
-        }
-        for i, (a, t, s) in enumerate(zip(answers, targets, task.scores(said, targets).tolist(), strict=True))
-    ]
-    return found, "".join(json.dumps(line) + "\n" for line in lines)
+        interval = measure.interval(said, targets, own, seed, "test", task.name)
+        value, level = (measure.value(values, targets) for values in (said, below[0]))
+        numbers = value, *interval, len(targets), level, below[1], measure.best
+        named, drawn = (task.title, condition, measure.name), (seed, "test")
+        rows.append(Result(*named, *numbers, *drawn, family=task.family, unit=measure.unit, **more))
+    return rows
+
+
+def _lines(answers: Sequence[Answer], truths: Sequence[Any], scores: np.ndarray, test: str) -> list[str]:
+    lines = []
+    for i, (answer, truth, score) in enumerate(zip(answers, truths, scores.tolist(), strict=True)):
+        confidence = None if isnan(answer.confidence) else answer.confidence
+        line = {"index": i, "answer": answer.value, "truth": truth, "confidence": confidence, "score": score}
+        lines.append(json.dumps(line | ({"test": test} if test else {})) + "\n")
+    return lines

@@ -8,9 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from ..model import XFM, ImageTokens
-from ..model.heads import two_layer_head
+from ..model.heads import compared, pooled, two_layer_head
 
-__all__ = ["ImageClassifier", "JointClassifier", "TextClassifier", "TwoPictureClassifier", "fused_token"]
+__all__ = [
+    "ImageClassifier",
+    "JointClassifier",
+    "PairClassifier",
+    "TextClassifier",
+    "TwoPictureClassifier",
+    "fused_token",
+]
 
 PUBLISHED_WIDTHS = (1, 2, 4, 2, 1)  # of the hidden layers, as multiples of the features
 
@@ -32,6 +39,22 @@ class TextClassifier(nn.Module):
     def forward(self, model: XFM, ids: Tensor, mask: Tensor) -> Tensor:
         """Ids and mask (B, L) -> (B, K)"""
         return self.head(model.text.sentence(model.text(ids, mask), mask))
+
+
+class PairClassifier(nn.Module):
+    """Labels of two texts that are encoded apart, from both features side by side (InferSent), standardised, by one
+    linear layer: what small encoders learn in few steps, in which two texts read as one are not compared yet."""
+
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(8 * width, affine=False)
+        self.head = nn.Linear(8 * width, classes)
+
+    def forward(self, model: XFM, ids: Tensor, mask: Tensor) -> Tensor:
+        """Ids and mask (2 B, L), all the first texts before all the second -> (B, K)"""
+        features = compared(*pooled(model.text, ids, mask).chunk(2)).float()
+        self.norm.train(self.training and len(features) > 1)  # one alone has no deviation
+        return self.head(self.norm(features))
 
 
 class JointClassifier(nn.Module):

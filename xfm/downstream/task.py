@@ -7,7 +7,7 @@ results derive from what it declares.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -26,7 +26,7 @@ from ..images import prepare
 from ..model import XFM
 from .metrics import Metric
 
-__all__ = ["Answer", "Family", "Hidden", "Item", "Task", "TaskBatch", "likeliest"]
+__all__ = ["Answer", "Family", "Hidden", "Item", "Protocol", "Task", "TaskBatch", "likeliest"]
 
 Family = Literal["language", "vision", "vision-language"]
 Hidden = Literal["", "pictures", "texts"]  # what a control does not see
@@ -62,6 +62,15 @@ class TaskBatch:
     targets: tuple[Any, ...]
 
 
+class Protocol(NamedTuple):
+    """A published fine-tuning: AdamW with betas .9 and .999, eps 1e-6 and no weight decay, one rate for all weights,
+    which falls linearly from the first step to 0."""
+
+    lr: float
+    epochs: int
+    batch: int
+
+
 class Task(ABC):
     """A subclass states its `name` (of the command), `title`, `family`, the `metric` that `scores` are the mean of,
     what it `needs` of the embedded data (keys of `CAPABILITIES`), and what it `reads` of one's own."""
@@ -76,11 +85,26 @@ class Task(ABC):
     tested = 1000  # items of the embedded data, where there are more
     embedded: ClassVar[bool] = True  # there are items without data of one's own
     reads: ClassVar[str] = ""  # what `--data` is, in words; "" where it reads none
+    other_head: ClassVar[str] = ""  # what `--published` makes the head, in words; "" where it is the published one
+    protocol: ClassVar[Protocol | None] = None  # by which `--published` trains
+    few_shot: ClassVar[bool] = False  # it may learn from a few items of each label
+    simple: ClassVar[str] = ""  # the name of its `control`; "" where it has none
+    simple_most: ClassVar[int] = 20_000  # training items that the control is fitted to
 
-    def __init__(self, config: RunConfig, tokenizer: Tokenizer, path: str = "") -> None:
-        """`config`: the pretrained run's; `path`: of one's own data, "" for the embedded ones. ConfigError where the
-        task has no reader for the one or no items in the other."""
+    def __init__(
+        self,
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        path: str = "",
+        shots: int = 0,
+        seed: int = 0,
+        published: bool = False,
+    ) -> None:
+        """`config`: the pretrained run's; `path`: of one's own data, "" for the embedded ones; `shots`: training items
+        of each label, drawn by `seed`, 0: all; `published`: `other_head`. ConfigError where the task has no reader for
+        the one or no items in the other."""
         self.config, self.tokenizer, self.path = config, tokenizer, path
+        self.shots, self.seed, self.published = shots, seed, published
         if path and not self.reads:
             raise ConfigError(f"task = {self.name!r}: reads no data of one's own; leave --data out")
         if not path and not self.embedded:
@@ -166,6 +190,14 @@ class Task(ABC):
         """What to say of every item without looking at it, from the training targets, and what that is called."""
         values, counts = np.unique([self.truth(target) for target in targets], return_counts=True)
         return values[counts.argmax()].item(), "most frequent"
+
+    def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], Sequence[Any]] | None:
+        """What a simple model, fitted to the training items, says of others. None where they are too few to fit."""
+        return None
+
+    def tests(self) -> Mapping[str, Sequence[Item]]:
+        """What is tested on, each by its name; "": the test split."""
+        return {"": self.items("test")}
 
     def items(self, split: Split, most: int = 0) -> list[Item]:
         """The first `most` items of a split (0: `tested`), or all where it has fewer. Of one's own data, whose order

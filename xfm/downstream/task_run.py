@@ -76,8 +76,8 @@ class TaskRun:
         return from_json(manifest.read_checked(self.folder, RESULTS).decode())
 
     def answers(self) -> list[Record]:
-        """Of each test item: index, answer, truth, confidence (None where the model gives none), score; none before
-        the end."""
+        """Of each test item: index, answer, truth, confidence (None where the model gives none), score and, of tests
+        beside the test split, the test's name; none before the end."""
         if not self.done:
             return []
         manifest.check(self.folder, ANSWERS)

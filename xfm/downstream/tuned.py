@@ -39,7 +39,7 @@ def start(config: FinetuneConfig) -> Tuned:
     """What is fine-tuned, as it begins. ConfigError where the run's data provide too little for the task."""
     run, kind = Run.open(config.run), TASKS[config.task]
     model: XFM = build_model(run.config.replace({"seed": config.seed})) if config.scratch else run.model()
-    task = kind(run.config, run.tokenizer(), config.data)
+    task = kind(run.config, run.tokenizer(), config.data, config.shots, config.seed, config.published)
     if lacking := [head for head in kind.heads if head not in run.config.objectives]:
         has = ", ".join(run.config.objectives)
         raise ConfigError(f"task = {config.task!r}: starts from the head of {' and '.join(lacking)}; the run has {has}")

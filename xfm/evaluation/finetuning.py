@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import seeding
 from ..model import TextEncoder
+from ..model.heads import compared, pooled
 from ..passes import RANDOM, draws
 from .context import BATCH, EvalContext
 from .linear_probe import correct, linear_probe
@@ -63,7 +64,7 @@ def features(context: EvalContext, samples: Sequence[Sample], encoder: TextEncod
     encoder = encoder or context.model.text
     texts = sorted({text for sample in samples for text in sample}, key=lambda text: (len(text), text))
     batches = (_padded(context, texts[start : start + BATCH]) for start in range(0, len(texts), BATCH))
-    states = torch.cat([_pool(encoder, ids, mask).float().cpu() for ids, mask in batches])
+    states = torch.cat([pooled(encoder, ids, mask).float().cpu() for ids, mask in batches])
     index = {text: i for i, text in enumerate(texts)}
     return _join(states[torch.tensor([[index[text] for text in sample] for sample in samples])]).numpy()
 
@@ -75,18 +76,9 @@ def _padded(context: EvalContext, texts: Sequence[str]) -> tuple[Tensor, Tensor]
     return ids.to(device), mask.to(device)
 
 
-def _pool(encoder: TextEncoder, ids: Tensor, mask: Tensor) -> Tensor:
-    """Ids and mask (B, L) -> (B, 2 D): the state of the token that stands for the text, and the mean over all."""
-    states = encoder(ids, mask)
-    return torch.cat([encoder.sentence(states, mask), (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)], 1)
-
-
 def _join(parts: Tensor) -> Tensor:
-    """(n, 1, W) -> (n, W); of pairs (n, 2, W) -> (n, 4 W): u, v, |u - v|, u v (InferSent)."""
-    if parts.shape[1] == 1:
-        return parts[:, 0]
-    u, v = parts.unbind(1)
-    return torch.cat([u, v, (u - v).abs(), u * v], 1)
+    """(n, 1, W) -> (n, W); of pairs (n, 2, W) -> (n, 4 W)."""
+    return parts[:, 0] if parts.shape[1] == 1 else compared(*parts.unbind(1))
 
 
 class _Classifier(nn.Module):
@@ -133,7 +125,7 @@ def finetune(
             for group in adamw.param_groups:
                 group["lr"] = peak * min(1.0, 10 * (step + 1) / STEPS) * (1 - step / STEPS)
             ids, mask = _padded(context, [text for i in batch for text in train.samples[i]])
-            states = _pool(model.encoder, ids, mask).unflatten(0, (len(batch), -1))
+            states = pooled(model.encoder, ids, mask).unflatten(0, (len(batch), -1))
             logits = model(_join(states).float())
             loss = F.cross_entropy(logits, torch.tensor([label_ids[train.labels[i]] for i in batch], device=device))
             adamw.zero_grad()

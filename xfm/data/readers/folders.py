@@ -11,7 +11,7 @@ from typing import Any
 from ...config import ConfigError
 from .records import PICTURES, Problem, Record, Root, record, rows
 
-__all__ = ["read_folder"]
+__all__ = ["picture_names", "read_folder"]
 
 
 def read_folder(path: Path) -> Iterator[Record | Problem]:
@@ -23,13 +23,14 @@ def read_folder(path: Path) -> Iterator[Record | Problem]:
         label = re.sub(r"[\s_-]+", " ", name.split("/")[0]).strip() if "/" in name else ""
         return record(where, root.picture(name), [f"a photo of a {label}"] if label else [])
 
-    names = list(_names(path))
+    names = list(picture_names(path))
     if not names:
         raise ConfigError(f"{path}: has no pictures ({', '.join(sorted(PICTURES))})")
     yield from rows(((name, name) for name in names), make)
 
 
-def _names(path: Path) -> Iterator[str]:
+def picture_names(path: Path) -> Iterator[str]:
+    """Of all pictures in a folder and below, from it, in order; what is hidden is left out."""
     for folder, inner, files in os.walk(path):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for file in sorted(files):

@@ -15,15 +15,15 @@ from ... import seeding
 from ...data.source import Split
 from ...data.synthetic import openmoji
 from ...model import XFM
-from ..task import Answer, Item, TaskBatch, likeliest
-from .pictures import LabelledPictures
+from ..task import Answer, TaskBatch, likeliest
+from .pictures import DrawnPictures
 
 __all__ = ["Fine", "FinePrompts"]
 
 CATEGORY = "Animals & Nature"
 
 
-class Fine(LabelledPictures):
+class Fine(DrawnPictures):
     """Which animal or plant, by full fine-tuning with a linear head: what the prompts are compared with."""
 
     name, title = "fine", "animals and plants, linear head"
@@ -33,16 +33,14 @@ class Fine(LabelledPictures):
         return tuple(c for c in self.world.pool("train") if openmoji.concepts()[c].category == CATEGORY)
 
     @cached_property
-    def labels(self) -> tuple[str, ...]:
+    def labels(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(sorted(self.label(c) for c in self.concepts))
 
     def label(self, concept: int) -> str:
         return openmoji.concepts()[concept].name
 
-    def embedded_item(self, split: Split, index: int) -> Item:
-        concept = self.concepts[seeding.seed("task", "fine", split, index) % len(self.concepts)]
-        scene = self.world.scene(split, index, concepts=(concept,), phrases=False)
-        return Item((), (scene.image,), self.label(concept))
+    def concept(self, split: Split, index: int) -> int:
+        return self.concepts[seeding.seed("task", "fine", split, index) % len(self.concepts)]
 
 
 class PromptHead(nn.Module):
@@ -66,6 +64,7 @@ class FinePrompts(Fine):
 
     name, title = "fine_prompts", "animals and plants, positive and negative prompts"
     heads = ("itc",)
+    other_head = ""
 
     @cached_property
     def families(self) -> tuple[str, ...]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ... import seeding
 from ...data.source import Split
 from ...data.wordnet import sentences
 from ...model import XFM
-from ..heads import TextClassifier
-from ..task import Answer, Item, Task, TaskBatch, likeliest
+from ..heads import PairClassifier, TextClassifier
+from ..labelled import Labelled
+from ..task import Hidden, Item, TaskBatch
 
-__all__ = ["Hypernym", "LabelledTexts", "Lexname", "SameSynset"]
+__all__ = ["Hypernym", "Lexname", "SameSynset", "Texts"]
 
 MOST = {
     "test": 1500,
@@ -25,12 +28,28 @@ MOST = {
 }  # a later one has no synset of an earlier one
 
 
-class LabelledTexts(Task):
-    """Texts, or pairs of them, each with one of `labels`, which is read off the text's token 0."""
+class Texts(Labelled):
+    """Texts, or pairs of them as one, whose label is read off token 0."""
 
     family = "language"
+    simple = "bag of words"
+
+    def head(self, model: XFM) -> nn.Module:
+        return TextClassifier(model.config.text.width, len(self.labels))
+
+    def logits(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor:
+        return head(model, batch.ids, batch.mask)
+
+    def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], list[Any]] | None:
+        from ..simple import from_words  # late: scikit-learn takes a second
+
+        return from_words(train)
+
+
+class EmbeddedTexts(Texts):
+    """WordNet's."""
+
     needs = frozenset({"senses"})
-    labels: tuple[str, ...]
     tested = MOST["test"]
 
     @property
@@ -43,18 +62,8 @@ class LabelledTexts(Task):
     def embedded_item(self, split: Split, index: int) -> Item:
         return self.by_split[split][index]
 
-    def head(self, model: XFM) -> TextClassifier:
-        return TextClassifier(model.config.text.width, len(self.labels))
 
-    def loss(self, model: XFM, head: TextClassifier, batch: TaskBatch) -> Tensor:
-        wanted = torch.tensor([self.labels.index(t) for t in batch.targets], device=batch.ids.device)
-        return F.cross_entropy(head(model, batch.ids, batch.mask).float(), wanted)
-
-    def predict(self, model: XFM, head: TextClassifier, batch: TaskBatch) -> list[Answer]:
-        return likeliest(head(model, batch.ids, batch.mask), self.labels)
-
-
-class Lexname(LabelledTexts):
+class Lexname(EmbeddedTexts):
     """Which of WordNet's lexicographer files a definition or an example is of."""
 
     name, title = "lexname", "lexicographer file of a gloss"
@@ -73,22 +82,37 @@ class Lexname(LabelledTexts):
         return found
 
 
-class SameSynset(LabelledTexts):
+class EmbeddedPairs(EmbeddedTexts):
+    """Two texts, encoded apart; `published`: as one, as GLUE's."""
+
+    labels = ("no", "yes")
+    other_head = "both texts as one, as GLUE's"
+
+    def batch(self, items: Sequence[Item], device: torch.device, hidden: Hidden = "") -> TaskBatch:
+        """Ids and mask are (2 B, L), all the first texts before all the second."""
+        if self.published:
+            return super().batch(items, device, hidden)
+        apart = [replace(item, texts=(item.texts[which],)) for which in (0, 1) for item in items]
+        return replace(super().batch(apart, device, hidden), targets=tuple(item.target for item in items))
+
+    def head(self, model: XFM) -> nn.Module:
+        return super().head(model) if self.published else PairClassifier(model.config.text.width, len(self.labels))
+
+
+class SameSynset(EmbeddedPairs):
     """Whether an example is of the synset that a definition defines: as often yes as no, and neither text tells."""
 
     name, title = "synset", "same synset"
-    labels = ("no", "yes")
 
     @cached_property
     def by_split(self) -> dict[str, list[Item]]:
         return _pairs("same_synset")
 
 
-class Hypernym(LabelledTexts):
+class Hypernym(EmbeddedPairs):
     """Whether the second definition is of a direct hypernym of what the first defines."""
 
     name, title = "hypernym", "hypernym entailment"
-    labels = ("no", "yes")
 
     @cached_property
     def by_split(self) -> dict[str, list[Item]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import Pipeline
-from sklearn.svm import LinearSVC
+import numpy as np
 
 from ...data.wordnet import Sentence
 from ..context import EvalContext
 from ..finetuning import LabelledTexts, compare_with_bag_of_words
-from ..linear_probe import correct, majority, select_penalty
+from ..linear_probe import majority
 from ..result import Result
+from ..simple_models import bag_of_words
 
 __all__ = ["NEEDS", "score"]
 
@@ -20,7 +19,6 @@ NEEDS = ("senses",)
 TASK = "lexicographer files"
 TRAIN = 5000  # sentences
 TEST = 1500
-PENALTIES = (0.1, 0.3, 1.0)  # of the bag of words
 
 
 def score(context: EvalContext) -> list[Result]:
@@ -35,13 +33,11 @@ def score(context: EvalContext) -> list[Result]:
     test = _sample(context, context.split, TEST)
     train = _sample(context, "train", TRAIN, {s.synset for s in test})
     labels, test_labels = ([s.lexname for s in sentences] for sentences in (train, test))
-    steps = [("count", TfidfVectorizer(sublinear_tf=True)), ("classify", LinearSVC(random_state=0))]
-    bag_of_words = select_penalty(Pipeline(steps), PENALTIES, [s.text for s in train], labels)
-    bag = correct(bag_of_words, [s.text for s in test], test_labels)
     training = LabelledTexts([(s.text,) for s in train], labels)
     tested = LabelledTexts([(s.text,) for s in test], test_labels, [s.synset for s in test])
+    bag = bag_of_words(training.samples, labels)(tested.samples) == np.asarray(test_labels)
     chance = majority(labels, test_labels), "most frequent file"
-    return compare_with_bag_of_words(context, TASK, training, tested, bag, chance)
+    return compare_with_bag_of_words(context, TASK, training, tested, bag.astype(float), chance)
 
 
 def _sample(context: EvalContext, split: str, most: int, without: Collection[str] = ()) -> list[Sentence]:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.preprocessing import MultiLabelBinarizer
 from torch import Tensor
@@ -25,6 +24,7 @@ from ...objectives import build
 from ..context import BATCH, EvalContext
 from ..linear_probe import correct, linear_probe, majority, nearest_neighbours
 from ..result import Result
+from ..simple_models import pixel_components
 
 __all__ = ["NEEDS", "score"]
 
@@ -119,19 +119,14 @@ def _encoder(
 ) -> Callable[[list[Scene]], Features]:
     """Pooled features of scenes, and two baselines of at most the same width: pixels are reduced to their principal
     components in the training pictures."""
-    pca = PCA(min(len(train), context.config.model.vision.width), svd_solver="randomized", random_state=0)
-    pca.fit(_flat_pixels(train))
+    components = pixel_components([s.image for s in train], context.config.model.vision.width)
 
     def encode(scenes: list[Scene]) -> Features:
-        raw = pca.transform(_flat_pixels(scenes))
+        raw = components([s.image for s in scenes])
         pooled, untrained = _pooled(context, scenes), _pooled(random_weights, scenes)
         return Features(scenes, {"pooled": pooled, "raw pixels": raw, "random weights": untrained})
 
     return encode
-
-
-def _flat_pixels(scenes: Sequence[Scene]) -> np.ndarray:
-    return np.stack([s.image.ravel() for s in scenes]).astype(np.float32) / 255
 
 
 def _pooled(context: EvalContext, scenes: Sequence[Scene]) -> np.ndarray:

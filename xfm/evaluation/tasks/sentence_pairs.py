@@ -12,25 +12,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import sparse
 from scipy.optimize import linear_sum_assignment
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import Pipeline
-from sklearn.svm import LinearSVC
 
 from ...data import wordnet
 from ...data.wordnet import Sentence
 from ..context import EvalContext
-from ..finetuning import LabelledTexts, Sample, compare_with_bag_of_words
-from ..linear_probe import correct, select_penalty
+from ..finetuning import LabelledTexts, compare_with_bag_of_words
 from ..result import Result
+from ..simple_models import bag_of_words
 
 __all__ = ["NEEDS", "Pair", "draw_pairs", "hypernym", "same_synset", "score"]
 
 NEEDS = ("senses",)
 TRAIN = 2000  # true pairs; as many are false
 TEST = 500
-PENALTIES = (0.01, 0.1, 1.0)  # of the bag of words
 FORBIDDEN = 1e6  # more than all that is allowed costs
 
 
@@ -58,11 +53,8 @@ def score(context: EvalContext) -> list[Result]:
         used = {s.synset for p in test for s in (p.first, p.second)}
         train = draw_pairs(context.rng(task, "trained"), true_pairs(context.source.sentences("train")), TRAIN, used)
         training, tested = map(_labelled, (train, test))
-        vectorizer = TfidfVectorizer(sublinear_tf=True).fit([text for sample in training.samples for text in sample])
-        x, x_test = _overlap(vectorizer, training.samples), _overlap(vectorizer, tested.samples)
-        classifier = Pipeline([("classify", LinearSVC(random_state=0))])
-        bag_of_words = select_penalty(classifier, PENALTIES, x, training.labels, training.groups)  # type: ignore[arg-type]
-        bag = correct(bag_of_words, x_test, tested.labels)
+        predict = bag_of_words(training.samples, training.labels, training.groups)  # type: ignore[arg-type]
+        bag = (predict(tested.samples) == np.asarray(tested.labels)).astype(float)
         results += compare_with_bag_of_words(context, task, training, tested, bag, (0.5, "chance"))
     return results
 
@@ -112,11 +104,3 @@ def draw_pairs(
                 group = len(drawn) // 2
                 drawn += [Pair(first, second, "yes", group), Pair(first, pairs[j][1], "no", group)]
     return drawn
-
-
-def _overlap(vectorizer: TfidfVectorizer, samples: Iterable[Sample]) -> sparse.csr_matrix:
-    """(n, 4 W + 1): u, v, |u - v|, u v, and the cosine."""
-    samples = list(samples)
-    u, v = (vectorizer.transform([sample[i] for sample in samples]) for i in (0, 1))
-    product = u.multiply(v)
-    return sparse.csr_matrix(sparse.hstack([u, v, abs(u - v), product, sparse.csr_matrix(product.sum(1))]))

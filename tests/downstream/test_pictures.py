@@ -1,0 +1,286 @@
+"""Vision: folders of pictures, a few shots of each label, other concepts and styles, and raw pixels as the control."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from glue_files import write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from xfm import seeding
+from xfm.config_utils import ConfigError
+from xfm.data.synthetic import openmoji
+from xfm.downstream import finetune as module
+from xfm.downstream.config import FinetuneConfig, recipe
+from xfm.downstream.finetune import finetune
+from xfm.downstream.simple import from_pixels
+from xfm.downstream.task import Item, Task
+from xfm.downstream.task_run import TaskRun
+from xfm.downstream.tasks import TASKS
+from xfm.downstream.tasks.pictures import DrawnPictures, UnseenConcept
+from xfm.downstream.tuned import start
+from xfm.lab import CHECKPOINTS
+from xfm.train import Run
+
+RUN = CHECKPOINTS / "demo"
+PRETRAINED = Run.open(RUN)
+TOKENIZER = PRETRAINED.tokenizer()
+COLOURS = {"n01440764": (200, 30, 30), "n01443537": (30, 200, 30), "Tench, tinca": (30, 30, 200)}
+
+
+def write_pictures(folder: Path, each: int, first: int = 0) -> None:
+    """Of each class so many pictures of its colour."""
+    for name, colour in COLOURS.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(first, first + each):
+            rng = np.random.default_rng(seeding.seed(name, i))
+            pixels = np.clip(np.array(colour) + rng.integers(-30, 30, (40, 56, 3)), 0, 255).astype(np.uint8)
+            kind = ("jpg", "png", "JPEG")[i % 3]
+            Image.fromarray(pixels).save(folder / name / f"{i}.{kind}")
+
+
+def opened(task: str = "images", path: str | Path = "", **more: Any) -> Any:
+    return TASKS[task](PRETRAINED.config, TOKENIZER, str(path), **more)
+
+
+def indices(task: Task, split: Any) -> list[int]:
+    return sorted(int(Path(item.images[0]).stem) for item in task._own(split))
+
+
+def test_splits_that_are_there_are_kept(tmp_path: Path) -> None:
+    for part, first in (("train", 0), ("val", 100), ("test", 200)):
+        write_pictures(tmp_path / part, 4, first)
+    task = opened(path=tmp_path)
+    assert task.labels == tuple(sorted(COLOURS))
+    for split, first in (("train", 0), ("validation", 100), ("test", 200)):
+        assert indices(task, split) == sorted([*range(first, first + 4)] * 3)
+    item = task.item("test", 0)
+    assert item.images[0].shape == (48, 48, 3) and item.target in COLOURS
+    assert np.abs(item.images[0].reshape(-1, 3).mean(0) - COLOURS[item.target]).max() < 20
+
+
+@pytest.mark.parametrize("other", ["val", "valid", "validation", "dev", "test"])
+def test_of_two_splits_the_other_is_the_test_and_a_tenth_of_train_chooses(other: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "train", 20)
+    write_pictures(tmp_path / other, 2, 100)
+    task = opened(path=tmp_path)
+    assert {*indices(task, "test")} == {100, 101} and task.size("test") == 6
+    train, validation = ({i.images[0] for i in task._own(split)} for split in ("train", "validation"))
+    assert len(train) + len(validation) == 60 and not train & validation and 2 <= len(validation) < 15
+
+
+def test_without_splits_all_three_are_by_content(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 12)
+    again = tmp_path / "n01440764" / "copy.png"
+    again.write_bytes((tmp_path / "n01440764" / "1.png").read_bytes())
+    task = opened(path=tmp_path)
+    parts = [{i.images[0] for i in task._own(split)} for split in ("train", "validation", "test")]
+    assert sum(map(len, parts)) == 37 and len(set.union(*parts)) == 37 and all(parts)
+    assert sum({str(again), str(again.with_name("1.png"))} <= part for part in parts) == 1, "equal ones are in one"
+
+
+def moved(old: str, new: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / old).rename(folder / new)
+
+
+BROKEN: list[tuple[Callable[[Path], Any], str]] = [
+    (lambda f: (f / "train" / "empty").mkdir(), r"train/empty: has no pictures \(\.avif.*take the folder away"),
+    (moved("train/n01440764/0.jpg", "train/0.jpg"), r"0\.jpg: lies in no class; move it into train/CLASS/"),
+    (moved("test/n01440764", "test/n01440765"), r"test: class.* = 'n01440765'.*did you mean 'n01440764'"),
+    (moved("test/n01440764/100.png", "test/100.png"), r"100\.png: lies in no class; move it into test/CLASS/"),
+    (moved("train", "training"), r"has test/ and no train/"),
+    (lambda f: (f / "train/n01440764/0.jpg").write_bytes(b"none"), r"0\.jpg'.*no picture that can be read"),
+    (lambda f: _link_out(f / "train/n01440764/0.jpg"), r"0\.jpg: .*leads out of the folder of the data: refused"),
+]
+
+
+def _link_out(picture: Path) -> None:
+    outside = picture.parents[3] / "outside.jpg"
+    picture.rename(outside)
+    picture.symlink_to(outside)
+
+
+@pytest.mark.parametrize("harm, says", BROKEN, ids=[says for _, says in BROKEN])
+def test_a_broken_folder_is_named_with_the_way_out(harm: Callable[[Path], Any], says: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    write_pictures(folder / "train", 3)
+    write_pictures(folder / "test", 2, 100)
+    harm(folder)
+    with pytest.raises(ConfigError, match=says):
+        task = opened(path=folder)
+        [task.item(split, i) for split in ("train", "validation", "test") for i in range(task.size(split))]
+
+
+def test_what_is_no_folder_of_classes_says_so(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "all", 1)
+    with pytest.raises(ConfigError, match="3 pictures are too few: none is left for train"):
+        opened(path=tmp_path / "all").size("train")
+    write_pictures(tmp_path / "one" / "train", 3)
+    for name in [*COLOURS][1:]:
+        for picture in (tmp_path / "one" / "train" / name).iterdir():
+            picture.unlink()
+        (tmp_path / "one" / "train" / name).rmdir()
+    with pytest.raises(ConfigError, match="has one class, 'n01440764'"):
+        _ = opened(path=tmp_path / "one").labels
+    (tmp_path / "file.jpg").write_bytes(b"")
+    with pytest.raises(ConfigError, match="is no folder"):
+        _ = opened(path=tmp_path / "file.jpg").labels
+    with pytest.raises(ConfigError, match="has no folder of a class; put its pictures into bare/CLASS/"):
+        (tmp_path / "bare").mkdir()
+        _ = opened(path=tmp_path / "bare").labels
+
+
+@pytest.mark.parametrize("frozen, published, layers", [(False, False, 2), (True, False, 2), (True, True, 18)])
+def test_a_folder_is_fine_tuned_on(frozen: bool, published: bool, layers: int, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "data" / "train", 8)
+    write_pictures(tmp_path / "data" / "val", 2, 100)
+    more = {"frozen": frozen, "published": published, "data": str(tmp_path / "data"), "batch": 4}
+    config = recipe("images", RUN, **more).replace({"train.steps": 4, "train.validate_every": 2})
+    [*finetune(config, tmp_path)]
+    run = TaskRun.of(config, tmp_path)
+    own, control = run.results()
+    assert control.condition == "raw pixels" and (own.baseline_name, own.baseline) == ("raw pixels", control.value)
+    assert own.n == control.n == 6 and control.baseline_name == "most frequent"
+    assert len([*run.tuned().head.parameters()]) == layers
+    assert run.folder.parent.name == "+".join(
+        ["pretrained@images", *(["frozen"] if frozen else []), *(["published"] if published else [])]
+    )
+
+
+# ---- a few shots
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.sampled_from(["concept", "subcategory", "category", "unseen_concept"]),
+    st.sampled_from([1, 2, 4, 8, 16]),
+    st.integers(0, 3),
+)
+def test_shots_are_so_many_of_each_label(name: str, shots: int, seed: int) -> None:
+    task = opened(name, shots=shots, seed=seed)
+    labels = Counter(task.label_of("train", place) for place in task.few)
+    assert labels == dict.fromkeys(task.labels, shots) and task.size("train") == shots * len(task.labels)
+    assert task.few == opened(name, shots=shots, seed=seed).few != opened(name, shots=shots, seed=seed + 1).few
+    assert task.item("train", 0).target == task.label_of("train", task.few[0])
+    assert task.size("test") is None
+
+
+def test_shots_of_texts_and_of_data_of_ones_own(tmp_path: Path) -> None:
+    pairs = opened("synset", shots=4)
+    assert Counter(i.target for i in pairs.items("train")) == {"yes": 4, "no": 4} and (pairs.size("test") or 0) > 1000
+    write_pictures(tmp_path / "train", 5)
+    write_pictures(tmp_path / "val", 5, 100)
+    few = opened(path=tmp_path, shots=2)
+    assert Counter(i.target for i in few.items("train")) == dict.fromkeys(COLOURS, 2)
+    assert Counter(i.target for i in few.drawn(0, 0, 6)) == dict.fromkeys(COLOURS, 2), (
+        "none comes again before all have"
+    )
+    with pytest.raises(ConfigError, match=r"shots = 16: label '.*' has \d training items; ask for no more"):
+        opened(path=tmp_path, shots=16).size("train")
+    mrpc = opened("mrpc", write("mrpc", tmp_path / "mrpc"), shots=2)
+    assert Counter(i.target for i in mrpc.items("train")) == {0: 2, 1: 2}
+
+
+def test_shots_need_labels_and_are_part_of_what_a_run_is() -> None:
+    for name, task in TASKS.items():
+        if task.few_shot:
+            assert FinetuneConfig(name, "r", shots=2).variant == "2-shot"
+        else:
+            with pytest.raises(ConfigError, match=rf"shots = 2: must be 0 in {name}"):
+                FinetuneConfig(name, "r", shots=2)
+    with pytest.raises(ConfigError, match="shots = -1: must be 0 or positive"):
+        FinetuneConfig("concept", "r", shots=-1)
+    assert recipe("concept", RUN).fingerprint != recipe("concept", RUN, shots=1).fingerprint
+    with pytest.raises(ConfigError, match="published = True: must be False in lexname, which has no other form"):
+        FinetuneConfig("lexname", "r", published=True)
+
+
+# ---- other concepts and styles
+
+
+@pytest.fixture
+def few_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DrawnPictures, "tested", 40)
+
+
+@pytest.mark.usefixtures("few_tested")
+@pytest.mark.parametrize("name", ["concept", "subcategory", "category"])
+def test_a_world_is_tested_on_other_styles_and_concepts(name: str) -> None:
+    task = opened(name)
+    tests = task.tests()
+    assert list(tests) == ["", "held-out style", *(["unseen concepts"] if name != "concept" else [])]
+    plain, style = tests[""], tests["held-out style"]
+    assert [i.target for i in plain] == [i.target for i in style] and len(plain) == 40
+    assert all((a.images[0] != b.images[0]).any() for a, b in zip(plain, style, strict=True))
+    if name != "concept":
+        assert {i.target for i in tests["unseen concepts"]} <= {*task.labels}
+        unseen = {openmoji.concepts()[c].name for c in task.world.pool("unseen_concepts")}
+        assert not unseen & {*task.world.names}
+
+
+@pytest.mark.usefixtures("few_tested")
+def test_unseen_concepts_are_learnt_from_other_pictures_of_them() -> None:
+    task = opened("unseen_concept")
+    assert task.labels == tuple(sorted(task.world.unseen_names)) and not {*task.labels} & {*task.world.names}
+    seen = {split: {i.images[0].tobytes() for i in task.items(split, 60)} for split in ("train", "validation", "test")}
+    assert not seen["train"] & seen["test"] and not seen["train"] & seen["validation"]
+    contents = {
+        split: {task._of_part(task.world, split, i, task.concept(split, i)).content for i in range(100)}
+        for split in ("train", "validation", "test")
+    }
+    assert not contents["train"] & contents["test"] and not contents["validation"] & contents["test"]
+    assert list(task.tests()) == [""]
+
+
+def test_a_world_that_has_shown_all_has_no_unseen_concepts() -> None:
+    with pytest.raises(ConfigError, match="task = 'unseen_concept': the run's world of 853 concepts has seen them all"):
+        UnseenConcept(PRETRAINED.config.replace({"data.concepts": 853}), TOKENIZER)
+
+
+@pytest.mark.usefixtures("few_tested")
+def test_each_test_has_its_line_and_its_control() -> None:
+    tuned = start(config := recipe("category", RUN).replace({"train.steps": 5})).eval()
+    results, answers = module._results(tuned, config)
+    conditions = ["", "held-out style", "unseen concepts"]
+    simple = [", ".join(filter(None, ("raw pixels", c))) for c in conditions]
+    assert [r.condition for r in results] == [*conditions, *simple]
+    assert [r.baseline for r in results[:3]] == [r.value for r in results[3:]]
+    assert [r.baseline_name for r in results] == ["raw pixels"] * 3 + ["most frequent"] * 3
+    assert answers.count('"test": "held-out style"') == 40 and answers.count("\n") == sum(r.n for r in results[:3])
+
+
+def test_large_pictures_are_compared_by_averaged_pixels(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 8)
+    items = opened(path=tmp_path)._own("train")
+
+    def large(image: Any) -> np.ndarray:
+        return np.asarray(Image.open(image).convert("RGB").resize((300, 300)))
+
+    says = from_pixels(items, 16, large)
+    assert says and says(items) == [i.target for i in items]
+    assert from_pixels([Item((), i.images, "one") for i in items], 16, large) is None
+
+
+def test_heads_are_as_asked() -> None:
+    model = PRETRAINED.model()
+    counts = {p: sum(x.numel() for x in opened("concept", published=p).head(model).parameters()) for p in (False, True)}
+    width, classes = model.config.vision.width, 100
+    i = 2 * width
+    hidden = [(i, 2 * i), (2 * i, 4 * i), (4 * i, 2 * i), (2 * i, i)]
+    assert counts[False] == width * classes + classes
+    assert counts[True] == sum(a * b + 3 * b for a, b in hidden) + i * classes + classes
+    pair, single = opened("synset"), opened("synset", published=True)
+    items = pair.items("train", 3)
+    a, b = (task.batch(items, torch.device("cpu")) for task in (pair, single))
+    assert len(a.ids) == 6 and len(b.ids) == 3 and a.targets == b.targets
+    assert a.ids[0, : a.mask[0].sum()].tolist() == pair.encode(items[0].texts[:1])
+    assert a.ids[3, : a.mask[3].sum()].tolist() == pair.encode(items[0].texts[1:])
+    assert pair.head(model)(model, a.ids, a.mask).shape == single.head(model)(model, b.ids, b.mask).shape == (3, 2)
