@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +70,8 @@ class Page:
         self.hear(lambda m: m["parent_header"].get("msg_id") == asked and m["content"].get("execution_state") == "idle")
 
 
-def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: Any) -> None:
+def opened(client: Any) -> Page:
+    """Of a training that has begun."""
     made = client.execute(MAKE)
     said = ""
     while "id " not in said:
@@ -78,6 +80,11 @@ def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: An
         said += message["content"].get("text", "")
     page = Page(client, said.split("id ")[1].strip())
     page.idle_after(made)
+    return page
+
+
+def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: Any) -> None:
+    page = opened(client)
     client.execute("order.append(view.wait())")
     later = client.execute("order.append('a later cell'); print(order, view.standing)")
 
@@ -96,3 +103,22 @@ def test_pause_resume_and_stop_reach_a_training_that_a_cell_waits_for(client: An
     page.idle_after(later)
     with pytest.raises(queue.Empty):
         client.get_iopub_msg(timeout=0)
+
+
+def test_a_pause_is_heard_before_the_cells_that_are_waiting(client: Any, tmp_path: Path) -> None:
+    """As in a notebook that is run at once: the message stands in line behind all cells."""
+    page, sign = opened(client), tmp_path / "sent"
+    client.execute(f"while not __import__('os').path.exists({str(sign)!r}): time.sleep(0.01)")
+    look = "end = time.monotonic() + 5\nwhile not view.standing and time.monotonic() < end: time.sleep(0.01)\n"
+    second = client.execute(look + "print(view.paused, view.standing)")
+    third = client.execute("view.stop(); view.wait(); print('the third')")
+    page.choose(paused=True)
+    sign.touch()
+    told = page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == second)
+    assert told["content"]["text"] == "True True\n"
+    page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == third)
+    page.idle_after(third)
+    left = client.execute("from xfm_widgets.kernel import BETWEEN\nheard = get_ipython().events.callbacks\n"
+                          "print([view._between_cells in heard[event] for event in BETWEEN])")  # fmt: skip
+    end = page.hear(lambda m: m["msg_type"] == "stream" and m["parent_header"]["msg_id"] == left)
+    assert end["content"]["text"] == "[False, False]\n"

@@ -10,7 +10,9 @@ from typing import Any
 import zmq
 from IPython import get_ipython  # pyright: ignore[reportPrivateImportUsage]
 
-__all__ = ["hear_page"]
+__all__ = ["hear_between_cells", "hear_page"]
+
+BETWEEN = ("pre_run_cell", "post_run_cell")
 
 
 def hear_page() -> None:
@@ -25,6 +27,17 @@ def hear_page() -> None:
             hand_over(kernel, frames, kind)
         else:
             put_back()
+
+
+def hear_between_cells(hear: Callable[..., None], yes: bool) -> None:
+    """Whether `hear` is called before and after every cell: where many are run at once, what a page says would wait for
+    the last of them. Does nothing outside IPython."""
+    if (shell := get_ipython()) is None:
+        return
+    for event in BETWEEN:
+        known = hear in shell.events.callbacks[event]
+        if known != yes:
+            (shell.events.register if yes else shell.events.unregister)(event, hear)
 
 
 def sent(kernel: Any) -> Iterator[tuple[list[Any], Callable[[], None]]]:

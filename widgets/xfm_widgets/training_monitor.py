@@ -36,7 +36,7 @@ from .curves import (
     png,
     stamp,
 )
-from .kernel import hear_page
+from .kernel import hear_between_cells, hear_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +114,7 @@ class TrainingMonitor(View):
             self._failed, self.message, self.paused = "", "", False
             self.tell(done=False, running=True)
             self._again = None
+            hear_between_cells(self._between_cells, True)
             self._work.start(live)
 
     def pause(self) -> None:
@@ -132,6 +133,9 @@ class TrainingMonitor(View):
         these seconds, or is paused."""
         self._work.wait(seconds, hear_page)
         return not self.running
+
+    def _between_cells(self, *_: Any) -> None:
+        hear_page()
 
     @traitlets.observe("paused")
     def _pause(self, change: Any) -> None:
@@ -161,6 +165,7 @@ class TrainingMonitor(View):
             for curves in self._curves:
                 curves.state = {"live": "finished" if whole else "stopped"}.get(curves.state, curves.state)
         self.tell(running=False)
+        hear_between_cells(self._between_cells, False)
         with self._lock:
             self.paused = False
         self.tell(done=whole)
