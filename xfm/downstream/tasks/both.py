@@ -29,6 +29,7 @@ from ..task import Answer, Item, Task, TaskBatch
 __all__ = ["NLVR2", "VQA", "Grounding"]
 
 RANKED = 128  # answers whose first tokens are the likeliest
+TOLD = 5  # of them, the best
 ASKED = 6000  # training questions
 HIT = 0.5  # IoU from which a box is right
 
@@ -81,11 +82,14 @@ class VQA(OfTheWorld):
         return answer_loss(nats, torch.ones_like(nats), len(ids))  # all who are asked agree
 
     def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
+        return [best for best, *_ in self.ranked(model, head, batch)]
+
+    def ranked(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[list[Answer]]:
         ids, mask = self._tokens(self.known, batch.ids.device)
         states = question_states(model, batch.ids, batch.mask, batch.images[0])
         ranked = rank(head, states, batch.mask, ids, mask, RANKED)
-        best = zip(ranked.answers[:, 0].tolist(), ranked.probabilities[:, 0].tolist(), strict=True)
-        return [Answer(self.known[i], p) for i, p in best]
+        rows = zip(ranked.answers[:, :TOLD].tolist(), ranked.probabilities[:, :TOLD].tolist(), strict=True)
+        return [[Answer(self.known[i], p) for i, p in zip(*row, strict=True)] for row in rows]
 
     def _tokens(self, texts: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
         ids, mask = self.tokenizer.pad([self.tokenizer.encode(text, self.config.data.caption_tokens) for text in texts])
