@@ -30,6 +30,7 @@ __all__ = ["main", "parse"]
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
+    from .train import Run
 
 ROOT = Path("runs")
 SAVED = "what was saved stays"
@@ -136,7 +137,9 @@ class Evaluate:
 
     run_folder: tyro.conf.Positional[Path]
     tasks: tuple[str, ...] = ("all",)
-    """Some of them: language, vision, vision-language, or retrieval, grounding, ...; then nothing is written."""
+    """Some of them: language, vision, vision-language, or retrieval, grounding, ...; then nothing is written.
+    "downstream": fine-tuned on every task of the embedded data, a run of its own each, beside the same without
+    pre-training, laid out as the paper's main table."""
     again: bool = False
     """Measure again, where evaluation.json is there already."""
     fetch: bool = False
@@ -149,7 +152,20 @@ class Evaluate:
 
         if self.fetch:
             allow(Run.open(self.run_folder).config.data.sources)
+        if self.tasks == ("downstream",):
+            return self._fine_tune(Run.open(self.run_folder))
         print_results(evaluate_run(self.run_folder, self.tasks, self.again, progress=True))
+
+    def _fine_tune(self, run: Run) -> None:
+        """The run that the paper's table has in a line."""
+        from .downstream.table import EMBEDDED, finetuned, table
+        from .evaluation import format_lines
+
+        root = ROOT if self.run_folder.parent.parent == CHECKPOINTS.parent else self.run_folder.parent.parent
+        kinds = {"pretrained": False, "no pre-training": True}
+        rows = {name: finetuned(run, EMBEDDED, root, scratch, progress=True) for name, scratch in kinds.items()}
+        print(format_lines([result for results in rows.values() for result in results]))
+        print(f"\n{table(rows)}")
 
 
 @dataclass(frozen=True)

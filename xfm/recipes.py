@@ -77,8 +77,7 @@ def demo() -> RunConfig:
 
 
 def pretrained() -> RunConfig:
-    """What `xfm.load("demo")` opens: the demo, wider, with a language encoder that has read before (10,000 steps of 64
-    sentences, eleven minutes of one core), and trained four times as long, about an hour of one core."""
+    """What `xfm.load("demo")` opens: the demo, wider, and trained four times as long, about an hour of one core."""
     return demo().replace(
         {
             "name": "pretrained",
@@ -94,9 +93,6 @@ def pretrained() -> RunConfig:
             "data.fusion_batch": 32,
             "data.single_until": 0.15,
             "data.full_from": 0.3,
-            "init_from": "stage1:text",
-            "stage1_steps": 10_000,
-            "data.texts": 64,
             "train.steps": 5000,
             "train.threads": 1,
             "train.shards": 1,

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,7 +55,7 @@ def test_a_task_teaches_every_encoder_that_it_reads(task: str) -> None:
     }
     family = TASKS[task].family
     assert learns == {
-        "text": family != "vision",
+        "text": family != "vision" or task == "fine_prompts",  # prompts learn too
         "vision": family != "language",
         "fusion": family == "vision-language",
     }
@@ -88,6 +89,11 @@ def test_a_resume_is_exact(tmp_path: Path) -> None:
     assert (a.folder / "model.safetensors").read_bytes() == (b.folder / "model.safetensors").read_bytes()
     assert a.results() == b.results() and same(b.metrics()) == same(straight)
     assert not (a.folder / "state.pt").exists()
+    answers = a.answers()
+    assert [x["index"] for x in answers] == [*range(24)] and answers == b.answers()
+    assert [x["truth"] for x in answers] == [item.target for item in a.tuned().task.items("test")]
+    assert np.mean([x["score"] for x in answers]) == a.results()[0].value
+    assert all(0.5 <= x["confidence"] <= 1 and type(x["answer"]) is bool for x in answers)
     assert same([*finetune(config(), tmp_path / "a")]) == same(straight), "a finished one is opened"
 
 

@@ -78,7 +78,10 @@ class TaskRun:
     def answers(self) -> list[Record]:
         """Of each test item: index, answer, truth, confidence (None where the model gives none), score; none before
         the end."""
-        return read_json_lines(self.folder / ANSWERS) if self.done else []
+        if not self.done:
+            return []
+        manifest.check(self.folder, ANSWERS)
+        return read_json_lines(self.folder / ANSWERS, "index")
 
     def tuned(self) -> Tuned:
         """The fine-tuned model, in eval mode, on the CPU."""

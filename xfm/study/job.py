@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import torch
 
 from ..config import from_json
+from ..downstream.table import finetuned
 from ..evaluation import evaluate_run
 from ..train import Run
 from ..train.loop import train_to_end
 from ..train.run import Record
 from . import progress_file
 from .metrics import Measured, evaluated, held_out
+from .spec import FINETUNE
 
 __all__ = ["Outcome", "measure"]
 
@@ -29,8 +31,8 @@ class Outcome(NamedTuple):
 
 
 def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outcome:
-    """Trains the run of a config (as JSON) to its end and measures `tasks` on it. A finished run is opened; one that
-    another process trains is waited for.
+    """Trains the run of a config (as JSON) to its end and measures `tasks` on it, of those of fine-tuning what it can
+    start. A finished run is opened; one that another process trains is waited for.
 
     Without tasks it only trains. `progress`: the file that it is reported to (see progress_file).
     """
@@ -43,5 +45,8 @@ def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outc
     torch.set_num_threads(wanted.train.threads or torch.get_num_threads())  # training did; opening a run does not
     run = Run.of(wanted, root)
     lines = run.metrics()
-    rows = evaluated(evaluate_run(run.folder, tasks)) + held_out(lines[-1], wanted)
+    learnt = [task.removeprefix(FINETUNE) for task in tasks if task.startswith(FINETUNE)]
+    asked = [task for task in tasks if not task.startswith(FINETUNE)]
+    results = [*(evaluate_run(run.folder, asked) if asked else ()), *finetuned(run, learnt, root)]
+    rows = evaluated(results) + held_out(lines[-1], wanted)
     return Outcome(rows, sum(r["seconds"] for r in lines), run.probes())

@@ -13,14 +13,17 @@ from typing import Any
 from .. import recipes
 from ..config import ConfigError, RunConfig
 from ..config_utils import one_of, require, unknown_field
+from ..downstream.tasks import TASKS as FINETUNED
 from ..evaluation import TASKS, select_tasks
+from ..specialists import SPECIALISTS
 from ..text import parse_json, shown
 from .formatting import HEADINGS
 from .statistics import can_reach
-from .variants import BASELINE, BETWEEN, Changes
+from .variants import BASELINE, BETWEEN, SPECIALIST, Changes
 
-__all__ = ["FEW", "Spec", "require_name"]
+__all__ = ["FEW", "FINETUNE", "Spec", "require_name"]
 
+FINETUNE = "finetune:"  # a task that a run is fine-tuned on
 _ALONE = {
     "train.threads": 1,
     "train.shards": 1,
@@ -43,7 +46,7 @@ class Spec:
     seeds: tuple[int, ...]
     changes: Changes = field(default_factory=dict)  # of all variants
     primary: tuple[str, ...] = ()  # metrics by key (see metrics.py), named before there are results
-    tasks: tuple[str, ...] = tuple(TASKS)
+    tasks: tuple[str, ...] = tuple(TASKS)  # of the evaluation; "finetune:vqa": of fine-tuning
     confirmatory: bool = False
     explored: tuple[str, ...] = ()  # studies that led to this one: a confirmatory one uses none of their seeds
 
@@ -68,9 +71,11 @@ class Spec:
         named = "named where confirmatory is true: what it is judged by is said beforehand"
         require(bool(primary) or not self.confirmatory, "primary", primary, named)
         try:
-            select_tasks(self.tasks)
+            select_tasks(self.evaluated or "all")
         except ValueError as error:
             raise ConfigError(f"tasks = {list(self.tasks)!r}: {error}") from None
+        for task in self.finetuned:
+            one_of("tasks: finetune", task, FINETUNED)
         twins: dict[str, str] = {}
         for label, config in self.configs.items():
             if (twin := twins.setdefault(config.fingerprint, label)) != label:
@@ -93,12 +98,25 @@ class Spec:
         base = recipes.get(self.recipe).replace({**_ALONE, **self.changes, "seed": 0})
         made = {}
         for label, fields in self.variants.items():
+            own = {name: value for name, value in fields.items() if name != SPECIALIST}
             try:
-                config = base.replace(fields)
+                if SPECIALIST in fields:
+                    one_of(SPECIALIST, fields[SPECIALIST], SPECIALISTS)
+                config = SPECIALISTS.get(fields.get(SPECIALIST, ""), lambda same: same)(base).replace(own)
             except ConfigError as error:
                 raise ConfigError(f"variant {shown(label)}: {error}") from None
             made[label] = config.replace({"name": f"{base.name.split('+')[0]}+{config.fingerprint}"})
         return made
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The tasks of the evaluation."""
+        return tuple(task for task in self.tasks if not task.startswith(FINETUNE))
+
+    @property
+    def finetuned(self) -> tuple[str, ...]:
+        """The tasks of fine-tuning, by their names."""
+        return tuple(task.removeprefix(FINETUNE) for task in self.tasks if task.startswith(FINETUNE))
 
     def config(self, variant: str, seed: int) -> RunConfig:
         return self.configs[variant].replace({"seed": seed})

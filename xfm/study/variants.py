@@ -1,6 +1,7 @@
 """Variants: what is changed, as dotted fields, under a label. Composed of names, overrides, and grids over fields.
 
 "no_stop_gradient", "neither+no_mim", "xfm" (nothing changed), "no_mim+train.lr=0.001", {"train.lr": 0.001}
+"clip_like+train.steps=4000": a specialist, and what is changed in it
 grid({"flow.text_gradient.{itm,imlm,bbp}": [0, 0.1, 1]})
 grid({"data.texts": [4, 16], "train.lr": [3e-4, 1e-3]}, ["xfm", "no_stop_gradient"])
 """
@@ -18,14 +19,17 @@ from typing import Any
 from ..config import ConfigError
 from ..config_utils import leaves, nearest, require
 from ..recipes import changes as named_changes
+from ..specialists import SPECIALISTS
 from ..text import parse_json, shown
 
-__all__ = ["BASELINE", "BETWEEN", "Changes", "VariantSpec", "cell", "changes", "grid", "labelled", "plain"]
+__all__ = ["BASELINE", "BETWEEN", "SPECIALIST", "Changes", "VariantSpec", "cell", "changes", "grid", "labelled",
+           "plain"]  # fmt: skip
 
 Changes = dict[str, Any]  # dotted field -> value
 VariantSpec = str | Mapping[str, Any]  # one variant, as people write it
 BASELINE = "xfm"  # the name of what nothing is changed in
 BETWEEN = ", "  # the parts of a label that a grid made
+SPECIALIST = "specialist"  # no field of a config: what else of its recipe a variant is
 
 
 def changes(written: VariantSpec) -> Changes:
@@ -43,7 +47,7 @@ def _part(text: str, whole: str) -> Changes:
     field, equals, value = text.partition("=")
     if equals:
         return _expanded(field.strip(), _parsed(value.strip()))
-    known = named_changes()
+    known = named_changes() | {name: {SPECIALIST: name} for name in SPECIALISTS}
     names = (BASELINE, *known)
     if text not in names:
         hint = nearest(text, names, after="; ")

@@ -1,0 +1,98 @@
+"""The main table in miniature, and studies whose metric is a fine-tuned task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xfm import Run, cli, pretrain, recipes
+from xfm.config import ConfigError
+from xfm.downstream import finetune as module
+from xfm.downstream import table as module_of_table
+from xfm.downstream.config import recipe
+from xfm.downstream.table import finetuned, startable, table
+from xfm.downstream.tasks import TASKS
+from xfm.evaluation import Result
+from xfm.study import Study
+from xfm.study.spec import Spec
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps, a few items."""
+    monkeypatch.setattr(module, "VALIDATED", 8)
+    for task in TASKS.values():
+        monkeypatch.setattr(task, "tested", 8)
+
+    def quick(task: str, run: Any, **changes: Any):
+        return recipe(task, run, batch=4, **changes).replace({"train.steps": 2, "train.warmup": 0})
+
+    monkeypatch.setattr(module_of_table, "recipe", quick)
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("bert_like", "language"), ("beit_like", "vision")],
+)
+def test_a_specialist_starts_the_tasks_of_its_field(name: str, family: str) -> None:
+    config = recipes.get(f"smoke+{name}")
+    assert {t for t in TASKS if startable(config, t)} == {t for t, task in TASKS.items() if task.family == family}
+
+
+def test_all_of_them_are_started_by_what_has_learnt_all() -> None:
+    for name in ("smoke", "smoke+fused", "smoke+no_stop_gradient"):
+        assert all(startable(recipes.get(name), task) for task in TASKS), name
+    assert not startable(recipes.get("smoke+no_imlm"), "vqa") and startable(recipes.get("smoke+no_imlm"), "nlvr2")
+    contrast = recipes.get("smoke+clip_like")
+    assert startable(contrast, "concept") and startable(contrast, "lexname") and not startable(contrast, "nlvr2")
+
+
+def result(family: Any, task: str, value: float) -> Result:
+    return Result(task, "", "accuracy", value, 0, 1, 10, 0.25, "most frequent", 1.0, 0, "test", family=family)
+
+
+def test_the_table_has_a_line_a_model_and_a_column_a_task_by_field() -> None:
+    both, alone = [result("vision", "b", 0.5), result("language", "a", 0.75)], [result("vision", "b", 0.625)]
+    lines = table({"x": both, "y": alone}).splitlines()
+    assert lines[0] == "|  | language | vision |" and lines[2] == "|  | a, accuracy | b, accuracy |"
+    assert lines[3:] == ["| x | 75.0 | 50.0 |", "| y | – | 62.5 |", "| without looking | 25.0 | 25.0 |"]
+
+
+def test_a_study_measures_fine_tuned_tasks_of_specialists_too(small: None, tmp_path: Path) -> None:
+    made = {
+        "seeds": [0],
+        "tasks": ["finetune:lexname", "finetune:concept"],
+        "root": tmp_path,
+        "runs": tmp_path / "runs",
+    }
+    changes = {"train.steps": 2, "train.validate_every": 0, "train.save_every": 2}
+    study = Study("general", "smoke", ["xfm", "bert_like", "bert_like+train.steps=3"], changes=changes, **made)
+    study.run()
+    found = study.results()
+    found = found[found["family"].isin(["language", "vision"]) & ~found["metric"].str.startswith("validation")]
+    measured = {label: {*rows["metric"]} for label, rows in found.groupby("variant")}
+    assert len(measured["xfm"]) == 2 and len(measured["bert_like"]) == 1 == len(measured["bert_like+train.steps=3"])
+    assert measured["bert_like"] < measured["xfm"]
+    again = Spec.from_json(study.spec.to_json())
+    assert again == study.spec and not again.configs["bert_like"].model.fusion_depth
+
+
+def test_what_a_study_cannot_fine_tune_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"finetune.*'vqo'.*vqa"):
+        Spec("s", "smoke", {"xfm": {}}, (0,), tasks=("finetune:vqo",))
+    with pytest.raises(ConfigError, match=r"specialist.*'bert'"):
+        Spec("s", "smoke", {"xfm": {"specialist": "bert"}}, (0,))
+
+
+def test_evaluate_prints_the_table_of_a_run(small: None, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    config = recipes.get("smoke+bert_like").replace({"train.steps": 2, "train.validate_every": 0})
+    for _ in pretrain(config, tmp_path):
+        pass
+    folder = Run.of(config, tmp_path).folder
+    cli.main(["evaluate", str(folder), "--tasks", "downstream"])
+    said = capsys.readouterr().out
+    assert "| pretrained | " in said and "| no pre-training | " in said and "lexicographer" in said
+    assert (tmp_path / f"{config.name}@lexname" / "seed0" / "results.json").exists()
+    assert len(finetuned(Run.open(folder), ["lexname", "vqa"], tmp_path)) == 1

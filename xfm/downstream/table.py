@@ -1,0 +1,68 @@
+"""The paper's main table in miniature: a run fine-tuned on every task that it can start, by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from ..config import RunConfig
+from ..evaluation import Result
+from ..objectives import OBJECTIVES
+from ..train import Run
+from .config import recipe
+from .finetune import train_to_end
+from .task import Family
+from .tasks import TASKS
+
+__all__ = ["EMBEDDED", "finetuned", "startable", "table"]
+
+EMBEDDED = tuple(name for name, task in TASKS.items() if task.embedded)
+
+
+def startable(config: RunConfig, task: str) -> bool:
+    """Whether a run of this config has pretrained what the task reads: a specialist of another field has not."""
+    kind = TASKS[task]
+    kinds = {OBJECTIVES[name].kind() for name in config.objectives if config.weight(name) > 0}
+    trained = {
+        "language": kinds - {"image"},
+        "vision": kinds - {"text"},
+        "vision-language": kinds & {"contrast", "fusion"},
+    }
+    fuses = config.model.fusion_depth > 0 or kind.heads == ("itc",)
+    has_heads = all(config.weight(head) > 0 for head in kind.heads)
+    return bool(trained[kind.family]) and has_heads and (fuses or kind.family != "vision-language")
+
+
+def finetuned(
+    run: Run, tasks: Iterable[str], root: str | Path = "runs", scratch: bool = False, progress: bool = False
+) -> list[Result]:
+    """A finished run's results on the test split of each of the tasks that it can start, by their recipes, at the run's
+    seed; `scratch`: of the same model without the pretraining."""
+    results: list[Result] = []
+    for task in tasks:
+        if startable(run.config, task):
+            config = recipe(task, run.folder, seed=run.config.seed, scratch=scratch)
+            results += train_to_end(config, root, progress).results()
+    return results
+
+
+def table(rows: Mapping[str, Sequence[Result]]) -> str:
+    """Markdown: a line for each model, a column for each task's first metric, in per cent, grouped by field as in the
+    paper's main table; "–" where a model cannot start a task."""
+    first: dict[tuple[str, str], Result] = {}
+    for results in rows.values():
+        for result in results:
+            first.setdefault((result.family, result.task), result)
+    columns = sorted(first, key=lambda key: get_args(Family).index(key[0]))
+    fields = [family if i == 0 or columns[i - 1][0] != family else "" for i, (family, _) in enumerate(columns)]
+    lines = [
+        ["", *fields],
+        ["---"] * (len(columns) + 1),
+        ["", *(f"{task}, {first[f, task].metric}" for f, task in columns)],
+    ]
+    for name, results in rows.items():
+        of = {(r.family, r.task): r for r in reversed(results)}
+        lines.append([name, *(f"{100 * of[key].value:.1f}" if key in of else "–" for key in columns)])
+    lines.append(["without looking", *(f"{100 * (first[key].baseline or 0):.1f}" for key in columns)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
