@@ -123,8 +123,8 @@ def chosen(right: np.ndarray, disagree: np.ndarray, most: int = MOST) -> list[in
         return [*range(len(right))]
     groups = [np.flatnonzero(2 * disagree + right == kind) for kind in range(4)]
     least = [min(len(group), LEAST) for group in groups]
-    left = len(right) - sum(least)
-    counts = [few + (most - sum(least)) * (len(g) - few) // left for few, g in zip(least, groups, strict=True)]
+    before = np.cumsum([0, *(len(group) - few for group, few in zip(groups, least, strict=True))])
+    counts = least + np.diff(before * (most - sum(least)) // before[-1])
     evenly = [np.linspace(0, len(g) - 1, count).round().astype(int) for g, count in zip(groups, counts, strict=True)]
     return np.sort(np.concatenate([g[at] for g, at in zip(groups, evenly, strict=True) if len(g)])).tolist()
 
@@ -174,13 +174,14 @@ class _Known:
 
 
 class _Encoded:
-    """A model as a task's head calls it, of one item that is encoded already."""
+    """A model as a task's head calls it, of one item that is encoded already; `text` None: the head's own texts are
+    read, since the item has none."""
 
-    def __init__(self, model: Any, text: Tensor, pictures: Sequence[Tensor]):
+    def __init__(self, model: Any, text: Tensor | None, pictures: Sequence[Tensor]):
         import torch
 
         self._model = model
-        self.text = _Known(model.text, lambda *_: text)
+        self.text = model.text if text is None else _Known(model.text, lambda *_: text)
         self.vision = _Known(model.vision, lambda x: torch.cat([pictures[int(one[0, 0, 0])] for one in x]))
 
     def __getattr__(self, name: str) -> Any:
@@ -207,10 +208,9 @@ def answer_target(tuned: Tuned, item: Item, answer: Any, picture: int = 0) -> Ta
         losses = []
         for text, patches in zip(out.text.split(1), out.patches.split(1), strict=True):
             pictures = [patches if k == picture else known for k, known in enumerate(own or [patches])]
-            losses.append(task.loss(_Encoded(model, text, pictures), tuned.head, batch))  # type: ignore[arg-type]
+            encoded: Any = _Encoded(model, text if item.texts else None, pictures)
+            losses.append(task.loss(encoded, tuned.head, batch))
         return -torch.stack(losses)
 
     named = "kept box" if box_of(answer) else f"answer {answers_text(answer)}"
     return Target(named, score, "", 0 if task.family == "vision-language" else None)
-
-

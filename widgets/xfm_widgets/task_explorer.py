@@ -110,7 +110,8 @@ class TaskExplorer(View):
                 raise ConfigError(f"{runs[0].folder} and {other.folder}: were tested on different items")
         pretrained = Run.open(first.run)
         task = TASKS[first.task](pretrained.config, pretrained.tokenizer(), first.data)
-        credit = {} if first.data else {"credit": task.data.credit}
+        has_pictures = not first.data and task.family != "language"
+        credit = {"credit": task.data.credit} if has_pictures else {}
         view = cls(task.title, lambda i: task.item("test", i), models, lambda k: runs[k].tuned(), **credit | traits)
         view._hidden = [one.config.hidden for one in runs]
         return view
@@ -217,7 +218,9 @@ class TaskExplorer(View):
         from xfm.model.modes import eval_mode
 
         known, tuned = self._current(), self._tuned()
-        require(len(known.texts) == 1, "text", text, f"asked of a task of one text an item; this has {len(known.texts)}")
+        require(
+            len(known.texts) == 1, "text", text, f"asked of a task of one text an item; this has {len(known.texts)}"
+        )
         good = isinstance(text, str) and 0 < len(text.strip()) and len(text) <= LONGEST
         require(good, "text", text, f"some words, {LONGEST} characters at most")
         one = picture is None or len(known.images) == 1
