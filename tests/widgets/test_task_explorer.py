@@ -1,4 +1,4 @@
-"""The task explorer: what it shows of runs and of one's own answers, what it keeps, and what the models say when asked."""
+"""The task explorer: what it shows of runs and of one's own answers, what it keeps, what the models say when asked."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
 
     traced = view.trace()
     assert traced.map == {"language": "language", "vision": "vision"}.get(family, "cross")
-    assert len(traced._traces) == 2 and list(traced._traces)[0] == ("picture 1" if task == "nlvr2" else "given")
+    assert len(traced._traces) == 2 and next(iter(traced._traces)) == ("picture 1" if task == "nlvr2" else "given")
     lab = view.attribute(methods=["occlusion"])
     ((name, score),) = lab._before.items()
     expected = {"grounding": 0.0}.get(task) if rows[2]["confidence"] is None else np.log(rows[2]["confidence"])
@@ -207,8 +207,8 @@ def test_boxes_disagree_where_one_alone_is_right() -> None:
     view = xw.TaskExplorer("boxes", lambda _: Item(("a",), (PICTURE,), (0.5, 0.5, 0.3, 0.3)), models)
     assert [item["disagree"] for item in view.payload["items"]] == [False, True, False]
     assert view.payload["items"][0]["box"] == [0.5, 0.5, 0.3, 0.3]
-    assert view.payload["items"][0]["said"][0] == {"answer": "box at 0.50, 0.50, size 0.20 × 0.20",
-                                                   "box": [0.5, 0.5, 0.2, 0.2], "confidence": None, "right": True}  # fmt: skip
+    said = {"answer": "box at 0.50, 0.50, size 0.20 × 0.20", "box": [0.5, 0.5, 0.2, 0.2], "confidence": None}
+    assert view.payload["items"][0]["said"][0] == said | {"right": True}
 
 
 @pytest.mark.parametrize("n", [0, 1, MOST, MOST + 1, 1000, 5000])
@@ -255,8 +255,8 @@ def test_other_wrong_things_are_refused_by_name() -> None:
             lambda: xw.TaskExplorer("t", lambda _: Item(("a",)), [one, Answered("b", [], [])]),
             r"models\[1\].answers = 0",
         ),
-        (lambda: xw.TaskExplorer("t", lambda _: Item((5,)), [one]), r"item\(0\).texts = 5"),  # type: ignore[arg-type]
-        (lambda: xw.TaskExplorer("t", lambda _: Item((), ("no.png",)), [one]), r"item\(0\).images"),
+        (lambda: xw.TaskExplorer("t", lambda _: Item((5,)), [one]), r"example\(0\).texts = 5"),  # type: ignore[arg-type]
+        (lambda: xw.TaskExplorer("t", lambda _: Item((), ("no.png",)), [one]), r"example\(0\).images"),
         (lambda: own().ask("a"), "No model was given"),
         (lambda: own().trace(), "No model was given"),
         (lambda: own(n=0).attribute(), "No model|items = 0"),

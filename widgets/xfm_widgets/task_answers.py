@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from xfm.evaluation.result import Result
     from xfm.explain.targets import Outputs, Target
 
-__all__ = ["Answered", "answer_target", "answered", "answers_text", "bins", "box_of", "chosen", "differ", "encoded_picture",
-           "matches"]  # fmt: skip
+__all__ = ["Answered", "answer_target", "answered", "answers_text", "bins", "box_of", "chosen", "differ",
+           "encoded_picture", "matches"]  # fmt: skip
 
 MOST, LEAST = 200, 25  # items that are shown; of each kind, where there are as many
 BINS = 5  # of confidences

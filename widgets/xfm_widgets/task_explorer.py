@@ -56,7 +56,7 @@ class TaskExplorer(View):
 
     TaskExplorer.of(run)                      # a TaskRun, or its folder
     TaskExplorer.of(run, control, other)      # of the same task; the first is the one that is right or wrong
-    TaskExplorer("my task", item, [Answered("mine", answers, scores, confidences)])    # item(i) -> the i-th test item
+    TaskExplorer("my task", example, [Answered("mine", answers, scores, confidences)])    # example(i) -> an Item
 
     Of a large test set 200 items are shown, each kind by its share; numbers and charts are of the whole.
     """
@@ -71,14 +71,14 @@ class TaskExplorer(View):
     def __init__(
         self,
         title: str,
-        item: Callable[[int], Item],
+        example: Callable[[int], Item],
         models: Sequence[Answered],
         tuned: Callable[[int], Tuned] | None = None,
         **traits: Any,
     ):
-        """`item`: of a place in the test set; `models`: the first is compared with the others; `tuned`: the k-th of them
-        with its head, when it is asked. ConfigError for models that answer different numbers of items, for scores and
-        confidences that are none, and for pictures and texts that are none."""
+        """`example`: of a place in the test set; `models`: the first is compared with the others; `tuned`: the k-th of
+        them with its head, when it is asked. ConfigError for models that answer different numbers of items, and for
+        scores, confidences, pictures and texts that are none."""
         require(isinstance(title, str), "title", title, "of type str")
         require(0 < len(models) <= MODELS, "models", len(models), f"1 to {MODELS}")
         n = len(models[0].answers)
@@ -86,13 +86,13 @@ class TaskExplorer(View):
         self._title, self._loaded = title, dict[int, Any]()
         self._disagree = differ(self._models)
         self._shown = chosen(self._models[0].right, self._disagree)
-        self._items = [item(i) for i in self._shown]
+        self._items = [example(i) for i in self._shown]
         super().__init__(self._drawn(), "" if n else "No test items: nothing was answered.", **traits)
 
     @classmethod
     def of(cls, run: TaskRun | str | Path, *others: TaskRun | str | Path, **traits: Any) -> TaskExplorer:
-        """Fine-tunings that are done, of one task and the same test items. ConfigError where they differ, RunError where
-        one has no answers."""
+        """Fine-tunings that are done, of one task and the same test items. ConfigError where they differ, RunError
+        where one has no answers."""
         from xfm.downstream.task_run import TaskRun
         from xfm.downstream.tasks import TASKS
         from xfm.train import Run
@@ -125,8 +125,8 @@ class TaskExplorer(View):
         pictures: list[bytes] = []
         for i, item in zip(self._shown, self._items, strict=True):
             for text in item.texts:
-                require(isinstance(text, str), f"item({i}).texts", text, "of type str")
-        sent = [[encoded_picture(image, f"item({i}).images") for image in item.images]
+                require(isinstance(text, str), f"example({i}).texts", text, "of type str")
+        sent = [[encoded_picture(image, f"example({i}).images") for image in item.images]
                 for i, item in zip(self._shown, self._items, strict=True)]  # fmt: skip
         for content in (one for some in sent for one in some):
             if content not in places:
@@ -221,7 +221,7 @@ class TaskExplorer(View):
         require(
             len(known.texts) == 1, "text", text, f"asked of a task of one text an item; this has {len(known.texts)}"
         )
-        good = isinstance(text, str) and 0 < len(text.strip()) and len(text) <= LONGEST
+        good = isinstance(text, str) and text.strip() != "" and len(text) <= LONGEST
         require(good, "text", text, f"some words, {LONGEST} characters at most")
         one = picture is None or len(known.images) == 1
         require(one, "picture", "given", f"left out: the task reads {len(known.images)} pictures an item")
