@@ -20,6 +20,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
     "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
     "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
+    **{name: {"model.cross_attention": name} for name in ("dot", "general", "additive", "cosine")},
     "stage1": {"init_from": "stage1"},
     "text_stage1": {"init_from": "stage1:text"},
 }

@@ -21,6 +21,8 @@ __all__ = ["LATER", "PAPER", "STREAMS", "AugmentConfig", "CaptionConfig", "Confi
            "MaskConfig", "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig",
            "VisionConfig", "from_dict", "from_json"]  # fmt: skip
 
+# What compares queries with keys, see model.attention_functions
+AttentionFunction = Literal["scaled_dot", "dot", "general", "additive", "cosine"]
 MimTarget = Literal["self", "frozen", "pixels", "teacher"]
 Precision = Literal["auto", "fp32", "bf16", "native"]
 Strategy = Literal["ddp", "fsdp"]
@@ -28,6 +30,7 @@ STREAMS = ("pairs", "regions", "images", "texts")
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
 # Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
 LATER = {
+    "model": ("cross_attention",),
     "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles"),
     "train": ("shards", "accumulate"),
 }
@@ -91,11 +94,16 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The three encoders and the contrastive space. The defaults are the paper's `base`."""
+    """The three encoders and the contrastive space. The defaults are the paper's `base`.
+
+    `cross_attention` is the function of the fusion encoder's attention from text to pictures, and of no other: it is
+    there to ask how words and patches are best aligned, and nowhere else one modality looks at the other.
+    """
 
     vision: VisionConfig = VisionConfig()
     text: TextConfig = TextConfig()
     fusion_depth: int = 12
+    cross_attention: AttentionFunction = "scaled_dot"
     embed_dim: int = 256  # of the contrastive space
     temperature: float = 0.07  # start of the learnt temperature
     init_std: float = 0.02  # of the encoders' weights; .02 * sqrt(768 / width) where training starts from scratch
@@ -397,7 +405,7 @@ class RunConfig:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"]
-        defaults = {"data": to_tree(DataConfig()), "train": to_tree(TrainConfig())}
+        defaults = {"model": to_tree(ModelConfig()), "data": to_tree(DataConfig()), "train": to_tree(TrainConfig())}
         for group, fields in LATER.items():
             for later in fields:
                 if tree[group][later] == defaults[group][later]:

@@ -210,6 +210,7 @@ def ablations() -> dict[str, dict[str, Any]]:
         "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
         "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
         "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
+        **{name: {"model.cross_attention": name} for name in ("dot", "general", "additive", "cosine")},
         "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
         "text_stage1": {"init_from": "stage1:text"},
     }
@@ -287,6 +288,7 @@ def stage1(config: RunConfig) -> RunConfig:
             ),
             "data.single_until": 0.0,
             "data.full_from": 0.0,
+            "model.cross_attention": "scaled_dot",  # of the fusion encoder, which it does not train
             "train.steps": config.stage1_steps,
             "train.warmup": min(config.train.warmup, config.stage1_steps // 5),
             **losses,

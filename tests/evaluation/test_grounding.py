@@ -27,7 +27,7 @@ def test_the_control_conditions(context: EvalContext) -> None:
     _, owner, true, _ = grounding.predict(context, scenes)
     each = [len(s.objects) for s in scenes]
     assert torch.allclose(grounding.any_object_box(owner, true), 1 / torch.tensor(each, dtype=torch.float)[owner])
-    other = grounding._swap(owner)
+    other = grounding.swap(owner)
     assert (owner[other] == owner).all() and sorted(other.tolist()) == list(range(len(owner)))
     assert ((other == torch.arange(len(owner))) == (torch.tensor(each)[owner] == 1)).all()
 

@@ -223,7 +223,8 @@ def test_results_say_which_direction_is_better(few: None, model: XFM, config: Ru
     results = evaluate(model, config, tokenizer)
     controls = {"any object's box", "swapped phrase", "ITC, shuffled pairs", "wrong picture", "no picture",
                 "ITM, another picture", "bag of words", "raw pixels, linear probe", "raw pixels, k-NN",
-                "random weights, linear probe", "random weights, k-NN"}  # fmt: skip
+                "random weights, linear probe", "random weights, k-NN", "<s>, another object's box",
+                "words, another object's box"}  # fmt: skip
     assert {r.condition for r in results if r.better == ""} == controls
     assert not any(r.condition in controls for r in results if r.better)
     losses = [(r.better, r.unit) for r in results if r.unit != "%"]

@@ -9,6 +9,7 @@ from torch import Tensor
 from xfm.batch import TokenBatch
 from xfm.model import XFM
 from xfm.model.attention import Attention
+from xfm.model.attention_functions import Additive, Cosine, Dot, General
 from xfm.model.blocks import TextLayer
 
 
@@ -20,12 +21,29 @@ def attend(a: Attention, x: Tensor, memory: Tensor, bias: Tensor | None = None) 
     for h in range(a.heads):
         cut = slice(h * size, (h + 1) * size)
         for i in range(len(q)):
-            logits = torch.stack([q[i, cut] @ k[j, cut] / math.sqrt(size) for j in range(len(k))])
+            logits = torch.stack([logit(a, h, q[i, cut], k[j, cut]) for j in range(len(k))])
             if bias is not None:
                 logits = logits + bias[h, i]
             weights = logits.exp() / logits.exp().sum()
             mixed[i, cut] = sum(w * v[j, cut] for j, w in enumerate(weights))
     return a.out(mixed)
+
+
+def logit(a: Attention, head: int, q: Tensor, k: Tensor) -> Tensor:
+    """Of one query and one key of a head (d,)"""
+    match a.score:
+        case None:
+            return q @ k / math.sqrt(len(q))
+        case Dot():
+            return (q * k).sum()
+        case General(weight=weight):
+            return sum(q[i] * weight[head, i, j] * k[j] for i in range(len(q)) for j in range(len(k)))
+        case Additive(weight=weight):
+            return sum(weight[head, i] * (q[i] + k[i]).tanh() for i in range(len(q)))
+        case Cosine(log_temperature=log):
+            temperature = min(max(math.exp(log[head].item()), 0.01), 1.0)
+            return (q * k).sum() / (math.hypot(*q.tolist()) * math.hypot(*k.tolist())) / temperature
+    raise NotImplementedError(type(a.score))
 
 
 def text_layer(layer: TextLayer, x: Tensor, memory: Tensor | None = None) -> Tensor:

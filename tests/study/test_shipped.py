@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from xfm.config import AttentionFunction
 from xfm.study import Study
 from xfm.study.formatting import number
+from xfm.study.variants import labelled
 
 STUDIES = Path(__file__).parents[2] / "studies"
 TEXT = " ".join((STUDIES / "README.md").read_text("utf-8").split())
@@ -58,6 +61,12 @@ def test_which_studies_can_confirm():
     assert {name for name, kind in kinds.items() if kind == "confirmatory"} == {"two-by-two", "dose"}
     assert all(f"| [`{name}`]({name}) | {kind} |" in TEXT for name, kind in kinds.items())
     assert min(Study.load(STUDIES / "which-loss").effects()["p_holm"].dropna()) == 0.25
+
+
+def test_the_functions_of_attention_are_the_ablations_of_those_names():
+    spec = Study.load(STUDIES / "attention").spec
+    first, *others = get_args(AttentionFunction)
+    assert spec.variants == labelled({first: "xfm"} | {name: name for name in others}) and spec.reference == first
 
 
 def test_a_run_takes_75_seconds(two):

@@ -208,15 +208,20 @@ def test_a_run_of_this_toolkit_goes_out_and_comes_back(run: Run, words: Path, tm
 
 
 def test_what_the_published_model_cannot_be_is_not_exported(run: Run, tmp_path: Path) -> None:
-    other = Run(tmp_path / "other", run.config.replace({"model.vision.absolute_positions": True}))
-    other.make()
-    weights = packed(build(other.config))
-    other.write({"config.json": other.config.to_json(), "model.safetensors": weights, "DONE": ""})
-    with pytest.raises(CheckpointError, match=r"vision\.positions: the published model has no such parameter"):
-        export_checkpoint(other.folder, tmp_path / "other.th")
+    refused = {
+        ("model.vision.absolute_positions", True): r"vision\.positions: the published model has no such parameter",
+        ("model.cross_attention", "dot"): r"model\.cross_attention = 'dot': must be one of 'scaled_dot'",  # same names
+    }
+    for (field, value), said in refused.items():
+        other = Run(tmp_path / field, run.config.replace({field: value}))
+        other.make()
+        weights = packed(build(other.config))
+        other.write({"config.json": other.config.to_json(), "model.safetensors": weights, "DONE": ""})
+        with pytest.raises(CheckpointError, match=said):
+            export_checkpoint(other.folder, tmp_path / "other.th")
     with pytest.raises(RunError, match="no run here"):
         export_checkpoint(tmp_path, tmp_path / "other.th")
-    assert [*tmp_path.iterdir()] == [other.folder]
+    assert {path.name for path in tmp_path.iterdir()} == {field for field, _ in refused}
 
 
 def test_a_run_that_lost_what_was_kept_is_not_exported(run: Run, tmp_path: Path) -> None:

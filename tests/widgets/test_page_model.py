@@ -128,6 +128,14 @@ def test_an_encoder_that_the_page_does_not_know_is_refused() -> None:
         page_model(SimpleNamespace(config=other), lab.tokenizer)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("function", ["dot", "general", "additive", "cosine"])
+def test_an_attention_function_that_the_page_does_not_know_is_refused(function: str) -> None:
+    lab = xfm.load("demo")
+    other = replace(lab.model.config, cross_attention=function)
+    with pytest.raises(ConfigError, match=f"model.cross_attention = '{function}': must be one of 'scaled_dot'"):
+        page_model(SimpleNamespace(config=other), lab.tokenizer)  # type: ignore[arg-type]
+
+
 # ---- pictures
 
 RESIZE = """

@@ -23,11 +23,12 @@ MOST = 127  # of an int8 code, either way
 
 
 def page_model(model: XFM, tokenizer: Tokenizer) -> dict[str, Any]:
-    """A `payloads.PageModelPayload`: about a byte a weight. ConfigError for another encoder than X-FM's own, and for a
-    tokenizer that is no byte-level BPE."""
+    """A `payloads.PageModelPayload`: about a byte a weight. ConfigError for another encoder or another cross-attention
+    than X-FM's own, and for a tokenizer that is no byte-level BPE."""
     vision, text = model.config.vision, model.config.text
     one_of("model.vision.encoder", vision.encoder, ("beit",))
     one_of("model.text.encoder", text.encoder, ("roberta", "bert"))
+    one_of("model.cross_attention", model.config.cross_attention, ("scaled_dot",))
     tensors, parts, size = {}, [], 0
     for name, weight in model.state_dict().items():
         if name.startswith("objectives.") and name.split(".")[1] not in HEADS:

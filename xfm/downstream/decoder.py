@@ -28,7 +28,8 @@ class Decoder(TextEncoder):
         super().__init__(config.text)
         text = config.text
         self.layers = nn.ModuleList(
-            TextLayer(text.width, text.heads, text.intermediate, text.dropout, memory_width) for _ in range(depth)
+            TextLayer(text.width, text.heads, text.intermediate, text.dropout, memory_width, config.cross_attention)
+            for _ in range(depth)
         )
         self.head = LMHead(text.width, text.vocabulary)
 

@@ -5,6 +5,7 @@ Every picture and text is encoded once a call, in batches, on the model's device
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +27,8 @@ from ..data.source import SPLITS, Example, Source, Split
 from ..data.streams import filled, pixels
 from ..data.synthetic.scenes import Scene, World
 from ..data.tokenizer import Tokenizer
-from ..model import XFM, ImageTokens
+from ..explain.attention_capture import capture
+from ..model import XFM, FusionEncoder, ImageTokens
 from ..model.modes import eval_mode
 from .result import Better, Result, bootstrap_interval
 
@@ -157,6 +159,23 @@ class EvalContext:
         text = torch.arange(len(phrases))
         return self._fuse(self.encode(phrases), scenes, text, owner, lambda hidden, _: bbp.boxes(hidden))
 
+    def cross_attention(self, scenes: Sequence[Example], phrases: Sequence[str], owner: Tensor) -> Tensor:
+        """The fusion encoder's attention from R phrases to pictures, phrase r to scene owner[r], mean over layers and
+        heads -> (R, 2, 1 + P): that of `<s>`, and of the phrase's words (mean), to the pooled token and each patch"""
+        # looked into is a copy that shares the parameters: other tasks run beside this one
+        fusion = copy.deepcopy(self.model.fusion, {id(p): p for p in self.model.fusion.parameters()})
+        ids = self.encode(phrases)
+        last = torch.tensor([len(row) - 1 for row in ids])  # the place of `</s>`
+
+        def head(_: Tensor, chunk: Tensor) -> Tensor:
+            weights = torch.stack([*captured.weights.values()]).float().mean((0, 2))  # (b, L, 1 + P)
+            at = torch.arange(weights.shape[1])
+            words = ((at > 0) & (at < last[chunk.cpu()][:, None])).to(weights)
+            return torch.stack([weights[:, 0], (words[..., None] * weights).sum(1) / words.sum(1, keepdim=True)], 1)
+
+        with capture(fusion, "layers.*.cross") as captured:
+            return self._fuse(ids, scenes, torch.arange(len(phrases)), owner, head, fusion)
+
     def top_tokens(
         self, scenes: Sequence[Example], masked: Rows, positions: Rows, image: Tensor, text: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -192,9 +211,11 @@ class EvalContext:
         text: Tensor,
         image: Tensor,
         head: Callable[[Tensor, Tensor], Tensor],
+        fusion: FusionEncoder | None = None,
     ) -> Tensor:
         """head(fusion outputs (b, L, D), pairing numbers (b,)) of all pairings of text (N,) with image (N,), indices
-        into the lists -> (N, ...), in the order of the pairings"""
+        into the lists -> (N, ...), in the order of the pairings. `fusion`: the model's own, unless another is given."""
+        fusion = self.model.fusion if fusion is None else fusion
         (states, mask), patches = self.text_states(ids), self.patch_states(scenes)
         order = mask.sum(1).cpu()[text].argsort(stable=True)  # texts of a batch are about equally long
         out = []
@@ -203,6 +224,6 @@ class EvalContext:
             longest = int(mask[rows].sum(1).max())
             used, position = image[chunk].to(mask.device).unique(return_inverse=True)  # only these are projected
             tokens = ImageTokens.of_pictures(patches[used])
-            hidden = self.model.fusion(states[rows, :longest], mask[rows, :longest], tokens, position)
+            hidden = fusion(states[rows, :longest], mask[rows, :longest], tokens, position)
             out.append(head(hidden, chunk.to(mask.device)).float().cpu())
         return torch.cat(out)[order.argsort()]

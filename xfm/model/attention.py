@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention_functions import FUNCTIONS, widen
 from .packing import Packing, waits
 
 __all__ = ["Attention", "additive", "weights_joined_once"]
@@ -30,15 +31,25 @@ class Attention(nn.Module):
     """Multi-head attention of `width`, over itself or over a memory of `memory_width`.
 
     The vision encoder's has no key bias (X-FM follows BEiT); a key bias changes no output, only the parameter list.
+    `function`: "scaled_dot", or another of `attention_functions`, which has no kernel but the plain form.
     """
 
-    def __init__(self, width: int, heads: int, memory_width: int = 0, key_bias: bool = True, dropout: float = 0.0):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        memory_width: int = 0,
+        key_bias: bool = True,
+        dropout: float = 0.0,
+        function: str = "scaled_dot",
+    ):
         super().__init__()
         self.heads, self.dropout, self.of_memory = heads, dropout, memory_width > 0
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(memory_width or width, width, bias=key_bias)
         self.value = nn.Linear(memory_width or width, width)
         self.out = nn.Linear(width, width)
+        self.score = None if function == "scaled_dot" else FUNCTIONS[function](heads, width // heads)
         self.joined: Joined | None = None  # in a step, see weights_joined_once
         self.tap: Callable[[Tensor], Tensor] | None = None  # set by explain.capture: sees (and may replace) the weights
 
@@ -50,20 +61,22 @@ class Attention(nn.Module):
         x = F.linear(x, *self._weights()) if memory is None else self.query(x)
         projected = [x if packing is None else packing.pad(x), *([] if memory is None else [memory])]
         dropout = self.dropout if self.training else 0.0
-        if self.training and not dropout and self.tap is None and prefers_explicit(x):
+        if self.training and not dropout and self.tap is None and self.score is None and prefers_explicit(x):
             mixed = _Mix.apply(bias, self.heads, *projected)
         else:
             mixed = self._mix(projected, bias, dropout).transpose(1, 2).flatten(2)
         return self.out(mixed if packing is None else packing.pack(mixed))  # type: ignore[arg-type]
 
     def _mix(self, projected: list[Tensor], bias: Tensor | None, dropout: float) -> Tensor:
-        """Queries, keys and values -> (B, H, Q, d), by the plain form or by SDPA"""
+        """Queries, keys and values -> (B, H, Q, d): of the scaled dot product by the plain form or by SDPA"""
         width = self.query.out_features
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in projected for part in each.split(width, -1)
         )
+        if self.score is not None:
+            return explicit(self.score(q, k), v, bias, dropout, self.tap)
         if self.tap is not None or (self.training and prefers_explicit(q)):
-            return explicit(q, k, v, bias, dropout, self.tap)
+            return explicit((q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-1, -2), v, bias, dropout, self.tap)
         bias = bias.to(q.dtype) if bias is not None else None
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
 
@@ -108,14 +121,12 @@ def prefers_explicit(q: Tensor) -> bool:
     return not waits(q.device)
 
 
-def explicit(
-    q_BHQd: Tensor, k_BHKd: Tensor, v_BHKd: Tensor, bias: Tensor | None, dropout: float, tap: Callable | None
-) -> Tensor:
-    logits = (q_BHQd * (1 / math.sqrt(q_BHQd.shape[-1]))) @ k_BHKd.transpose(-1, -2)
-    weights = (logits if bias is None else logits.add_(bias.to(logits.dtype))).softmax(-1)
+def explicit(logits: Tensor, v: Tensor, bias: Tensor | None, dropout: float, tap: Callable | None) -> Tensor:
+    """Logits (B, H, Q, K), to which the bias is added in place, and values (B, H, K, d) -> (B, H, Q, d)"""
+    weights = (logits if bias is None else logits.add_(bias.to(logits.dtype))).softmax(-1).to(v.dtype)
     if tap is not None:
         weights = tap(weights)
-    return F.dropout(weights, dropout) @ v_BHKd
+    return F.dropout(weights, dropout) @ v
 
 
 class _Mix(torch.autograd.Function):
@@ -152,11 +163,6 @@ class _Mix(torch.autograd.Function):
         given = [_side(torch.stack([next(parts) for _ in range(size)]), heads) for size in ctx.sizes]
         bias = None if ctx.bias is None else logits.sum_to_size(ctx.bias[0]).to(ctx.bias[1])
         return bias, None, *given
-
-
-def widen(t: Tensor) -> Tensor:
-    """At least float32."""
-    return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
 
 
 def _heads(x: Tensor, parts: int, heads: int) -> Tensor:

@@ -60,12 +60,21 @@ class VisionBlock(nn.Module):
 class TextLayer(nn.Module):
     """Post-norm layer (RoBERTa); with `memory_width`, cross-attention to image tokens between the two (X-FM, 3.1)."""
 
-    def __init__(self, width: int, heads: int, intermediate: int, dropout: float, memory_width: int = 0):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        intermediate: int,
+        dropout: float,
+        memory_width: int = 0,
+        function: str = "scaled_dot",
+    ):
+        """`function`: of the cross-attention."""
         super().__init__()
         self.attention = Attention(width, heads, dropout=dropout)
         self.norm1 = nn.LayerNorm(width, eps=1e-5)
         if memory_width:
-            self.cross = Attention(width, heads, memory_width, dropout=dropout)
+            self.cross = Attention(width, heads, memory_width, dropout=dropout, function=function)
             self.cross_norm = nn.LayerNorm(width, eps=1e-5)
         self.mlp = MLP(width, intermediate)
         self.norm2 = nn.LayerNorm(width, eps=1e-5)

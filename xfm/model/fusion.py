@@ -56,7 +56,7 @@ class ImageTokens:
 
 
 class FusionEncoder(nn.Module):
-    """Text layers with cross-attention to image tokens (X-FM, 3.1)."""
+    """Text layers with cross-attention to image tokens (X-FM, 3.1), by the function `config.cross_attention`."""
 
     stack = Stack(
         "fusion",
@@ -69,7 +69,9 @@ class FusionEncoder(nn.Module):
         text = config.text
         self.random = text.dropout > 0
         self.layers = nn.ModuleList(
-            TextLayer(text.width, text.heads, text.intermediate, text.dropout, config.vision.width)
+            TextLayer(
+                text.width, text.heads, text.intermediate, text.dropout, config.vision.width, config.cross_attention
+            )
             for _ in range(config.fusion_depth)
         )
 

@@ -86,8 +86,9 @@ def initialise(model: XFM, seed: int) -> None:
 
     X-FM's scheme: encoders' matrices and tables normal with std `config.init_std`, biases and relative positions 0, the
     projection out of each vision block divided by sqrt(2 (i + 1)); new heads and the patch embedding as PyTorch's
-    Linear. An encoder or a loss may say otherwise by `initial_value(name)`, `initial_divisor(name)` and, as a head may,
-    `initial_draw(name)`: "normal" with a mean and a deviation, or "uniform" between two bounds.
+    Linear. An encoder or a loss may say otherwise by `initial_divisor(name)` and, as the module that holds a parameter
+    may, by `initial_value(name)`, and `initial_draw(name)`: "normal" with a mean and a deviation, or "uniform" between
+    two bounds.
     """
     for name, parameter in model.named_parameters():
         _fill(model, name, parameter, seeding.generator(seed, "init", name))
@@ -98,9 +99,10 @@ def _fill(model: XFM, name: str, p: Tensor, g: torch.Generator) -> None:
     depth = 2 if parts[0] == "objectives" else 1
     part: Any = model.get_submodule(".".join(parts[:depth]))
     local, module = ".".join(parts[depth:]), model.get_submodule(name.rpartition(".")[0])
-    value = part.initial_value(local) if hasattr(part, "initial_value") else None
-    own: Any = next((each for each in (module, part) if hasattr(each, "initial_draw")), None)
-    drawn = own.initial_draw(local) if own else None
+    value, drawn = (
+        next((getattr(each, says)(local) for each in (module, part) if hasattr(each, says)), None)
+        for says in ("initial_value", "initial_draw")
+    )
     if isinstance(module, NORMS):
         p.fill_(parts[-1] == "weight")
     elif value is not None:

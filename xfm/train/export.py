@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config_utils import require
+from ..config_utils import ConfigError, one_of, require
 from ..files import explain_os_error, write_atomically
 from ..interop import published
 from ..interop.checkpoint_file import CheckpointError
@@ -53,8 +53,9 @@ def export_checkpoint(folder: str | Path, out: str | Path) -> None:
 
 def _published(run: Run, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     try:
+        one_of("model.cross_attention", run.config.model.cross_attention, ("scaled_dot",))
         tensors = published.to_published(weights, run.config.model.vision.patch_size)
-    except KeyError as error:
+    except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{run.folder}: {error.args[0]}; only the paper's form can be exported") from None
     for name in (CAPTIONING, KEPT):
         if run.has(name):

@@ -17,8 +17,9 @@ from ..model import XFM
 
 __all__ = ["fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
 
-# The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there.
-_NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding).*")
+# The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there,
+# nor does what an attention function learns (model.attention_functions).
+_NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding|\.score\.).*")
 
 
 def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..context import EvalContext
 from ..result import Result
 from . import (
+    alignment,
     grounding,
     hard_negatives,
     language,
@@ -42,6 +43,7 @@ TASKS: dict[str, Task] = {
     "matching": Task("vision-language", hard_negatives.NEEDS, hard_negatives.score, ("itc",)),
     "naming": Task("vision-language", naming.NEEDS, naming.score, ("itc",)),
     "grounding": Task("vision-language", grounding.NEEDS, grounding.score, ("bbp",)),
+    "alignment": Task("vision-language", alignment.NEEDS, alignment.score, ("bbp",)),
     "imlm": Task("vision-language", masked_words.NEEDS, masked_words.score, ("imlm",)),
     "styles": Task("vision-language", styles.NEEDS, styles.score, ("itc",)),
 }

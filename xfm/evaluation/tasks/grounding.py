@@ -15,7 +15,8 @@ from ...recipes import LEVELS
 from ..context import EvalContext
 from ..result import Result
 
-__all__ = ["IOU", "NEEDS", "SCENES", "any_object_box", "box_iou", "is_correct", "predict", "score"]
+__all__ = ["IOU", "NEEDS", "SCENES", "any_object_box", "box_iou", "is_correct", "predict", "questions", "score",
+           "swap"]  # fmt: skip
 
 NEEDS = ("boxes",)
 HARDER = ("rotated", "alike", "cluttered", "occluded", "hard")
@@ -43,7 +44,7 @@ def score(context: EvalContext) -> list[Result]:
 
     iou = box_iou(predicted, true)
     correct, number = is_correct(iou), torch.bincount(owner)[owner]
-    any_object, swapped = any_object_box(owner, true), is_correct(box_iou(predicted[_swap(owner)], true))
+    any_object, swapped = any_object_box(owner, true), is_correct(box_iou(predicted[swap(owner)], true))
     results = []
     for task, kept in (("grounding", number > 0), ("grounding (several objects)", number > 1)):
         if kept.any():
@@ -69,9 +70,15 @@ def score(context: EvalContext) -> list[Result]:
 def predict(context: EvalContext, scenes: Sequence[Example]) -> tuple[list[str], Tensor, Tensor, Tensor]:
     """All R phrases of the scenes, the scene of each (R,), the box that it names and the model's (R, 4), as
     (cx, cy, w, h) in shares of the picture's sides."""
+    phrases, owner, true = questions(scenes)
+    return phrases, owner, true, context.boxes(scenes, phrases, owner)
+
+
+def questions(scenes: Sequence[Example]) -> tuple[list[str], Tensor, Tensor]:
+    """All R phrases of the scenes, the scene of each (R,), and the box that it names (R, 4)."""
     owner = torch.tensor([i for i, s in enumerate(scenes) for _ in s.regions])
     phrases, true = zip(*((region.text, region.box) for s in scenes for region in s.regions), strict=True)
-    return list(phrases), owner, torch.tensor(true), context.boxes(scenes, phrases, owner)
+    return list(phrases), owner, torch.tensor(true)
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -84,7 +91,7 @@ def is_correct(iou: Tensor) -> Tensor:
     return (iou >= IOU).float()
 
 
-def _swap(owner: Tensor) -> Tensor:
+def swap(owner: Tensor) -> Tensor:
     """(R,) for each phrase the next one of the same picture, for its last the first."""
     index = torch.arange(len(owner))
     first = torch.searchsorted(owner, owner)
