@@ -276,7 +276,7 @@ def test_a_picture_is_sent_small() -> None:
 
 @pytest.mark.parametrize("text", hostile.params())
 def test_any_text_is_text(text: str, tmp_path: Path) -> None:
-    view = own(text, search=text)
+    view = own(text, n=1, search=text)
     view.data()
     page = view.to_html(tmp_path / "task.html").read_text("utf-8")
     assert json.dumps(offline_pages.state(page)).isascii() and "</script><img" not in page

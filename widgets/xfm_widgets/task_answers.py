@@ -112,7 +112,8 @@ def differ(models: Sequence[Answered]) -> np.ndarray:
     for other in others:
         apart = first.right != other.right
         pairs = zip(first.answers, other.answers, strict=True)
-        found |= [bool(apart[i]) if box_of(mine) else mine != theirs for i, (mine, theirs) in enumerate(pairs)]
+        said = [apart[i] if box_of(mine) else mine != theirs for i, (mine, theirs) in enumerate(pairs)]
+        found |= np.array(said, bool)
     return found
 
 
