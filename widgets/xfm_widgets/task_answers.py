@@ -76,13 +76,13 @@ def answered(run: TaskRun, name: str) -> Answered:
         raise RunError(f"{run.folder}: has no {ANSWERS}, of an earlier version; delete the folder and fine-tune again")
     try:
         rows = run.answers()
-        columns = [[row[key] for row in rows] for key in ("answer", "score", "confidence")]
+        answers, scores, confidences = ([row[key] for row in rows] for key in ("answer", "score", "confidence"))
         places = [row["index"] for row in rows]
     except (KeyError, TypeError) as error:
         raise RunError(f"{path}: no readable answers ({error}); delete the folder and fine-tune again") from error
     if places != [*range(len(rows))] or not rows:
         raise RunError(f"{path}: indices must be 0, 1, 2, ..., one a line; delete the folder and fine-tune again")
-    return Answered(name, *columns, run.results())
+    return Answered(name, answers, scores, confidences, run.results())
 
 
 def box_of(answer: Any) -> list[float] | None:

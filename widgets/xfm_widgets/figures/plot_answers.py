@@ -49,11 +49,12 @@ def plot_answers(
     require(0 < len(said) <= len(COLOURS), "said", len(said), f"1 to {len(COLOURS)} models")
     figure = new_figure(WIDTH, 4.4, title, credit)
     left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])  # type: ignore[misc]
-    parts = left.subfigures(2, 1, height_ratios=[1.25, 1]) if len(images) else (None, left)
+    below = left
     if len(images):
-        for axes, image in zip(np.ravel(parts[0].subplots(1, len(images))), images, strict=True):
+        above, below = left.subfigures(2, 1, height_ratios=[1.25, 1])  # type: ignore[misc]
+        for axes, image in zip(np.ravel(above.subplots(1, len(images))), images, strict=True):
             _picture(axes, pixels(image), box, said)
-    _lines(parts[1].subplots(), texts, truth, said)
+    _lines(below.subplots(), texts, truth, said)
     _reliability(right.subplots(), reliability or {})
     return figure
 

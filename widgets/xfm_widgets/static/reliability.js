@@ -6,7 +6,7 @@ import { percent } from "./task_items.js";
 /** @import { ConfidenceBin } from "./payloads.d.ts" */
 
 const [WIDE, TALL] = [330, 170]; // CSS pixels
-const AREA = { left: 46, right: WIDE - 16, top: 20, bottom: TALL - 38 };
+const AREA = { left: 56, right: WIDE - 16, top: 20, bottom: TALL - 38 };
 
 /** @param {number} share */
 const x = (share) => AREA.left + share * (AREA.right - AREA.left);

@@ -13,6 +13,7 @@ import { binsText, dataAddress, itemLabel, KINDS, kept, metricTexts } from "./ta
 /** @import { TaskExplorerTraits, TaskItem, TaskModel } from "./payloads.d.ts" */
 
 const SEARCH_DELAY = 150; // ms after the last key: one undo step a word, not a letter
+const CHART = 300; // CSS pixels of a model's chart, at least where there is room
 const NAMES = { all: "all", right: "✓ right", wrong: "✗ wrong", disagree: "≠ disagree" };
 const MEANT = {
   all: "every test item",
@@ -86,7 +87,7 @@ function render({ model, el }) {
   );
 
   // ---- the models, the list and the example
-  const summary = node("div", { className: "xfm-row" }, numbersTable(models), ...charts(models));
+  const summary = node("div", { className: "xfm-row" }, numbersTable(models), charts(models));
   const status = node("p", { className: "xfm-soft", role: "status" });
   const listed = uniqueId("item");
   const options = items.map((item, i) => option(item, i));
@@ -207,8 +208,8 @@ function numbersTable(models) {
 /** @param {TaskModel[]} models */
 function charts(models) {
   const sure = models.map((one, k) => ({ ...one, k })).filter(({ bins }) => bins.length);
-  if (!sure.length) return [node("p", { className: "xfm-soft" }, "These answers have no confidence.")];
-  return sure.map(({ name, bins, k }) =>
+  if (!sure.length) return node("p", { className: "xfm-soft" }, "These answers have no confidence.");
+  const drawn = sure.map(({ name, bins, k }) =>
     node(
       "figure",
       { className: "xfm-reliability" },
@@ -216,6 +217,8 @@ function charts(models) {
       reliability(bins, binsText(name, bins), `xfm-model-${k}`),
     ),
   );
+  const flexBasis = `${CHART * drawn.length}px`; // beside the table where they fit, else below it, side by side
+  return node("div", { className: "xfm-charts xfm-row", style: { flexBasis } }, ...drawn);
 }
 
 export default { render };
