@@ -142,6 +142,10 @@ FIGURES: dict[str, Draw] = {
         [figures.AttentionSide(t, "words", torch.ones(4)), figures.AttentionSide(t, "patches", torch.ones(5))],
         traced(t), title=t, credit=t,
     ),
+    "plot_answers": lambda t: figures.plot_answers(
+        t, (t, t), t, [figures.Said(t, t, True, 0.5, (0.5, 0.5, 0.2, 0.2)), figures.Said(t, t, False)], [PICTURE] * 2,
+        (0.4, 0.4, 0.2, 0.2), {t: [{"low": 0.0, "high": 1.0, "right": 0.5}]}, t,
+    ),
     "plot_retrieval": lambda t: figures.plot_retrieval(pairs(t), "image to text", 0, credit=t),
     "plot_retrieval, pictures": lambda t: figures.plot_retrieval(pairs(t), "text to image", 0, credit=t),
 }  # fmt: skip

@@ -42,13 +42,29 @@ view
 """
 
 
+TASKS = """
+from xfm.downstream.config import recipe
+from xfm.downstream.task import Item
+from xfm.downstream.tuned import start
+from xfm.lab import CHECKPOINTS
+from xfm_widgets.task_answers import Answered
+tuned = start(recipe("vqa", CHECKPOINTS / "demo")).eval()
+asked = [tuned.task.item("test", i) for i in range(3)]
+asked[1] = Item((HOSTILE,), asked[1].images, "yes")
+models = [Answered("mine", ["yes", "no", "2"], [1, 0, 1], [0.9, 0.6, 0.3]),
+          Answered("control", ["yes", "yes", "no"], [1, 1, 0], [0.5, None, 0.3])]
+tasks = xw.TaskExplorer("question answering", lambda i: asked[i], models, lambda k: tuned)
+tasks
+"""
+
+
 def numbers(page: Any, which: int) -> list[str]:
     """Below the words of the left side (0) or the right one (1)."""
     return page.locator(".xfm-tokens").nth(which).locator("small").all_text_contents()
 
 
 def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
-    book = notebook(CELL)
+    book = notebook(CELL, f"HOSTILE = {HOSTILE!r}{TASKS}")
     shown, keyboard = book.view(), book.page.keyboard
     words = shown.get_by_role("listbox").first
     picture = shown.locator("[aria-roledescription='patches of a picture']:visible").first
@@ -96,6 +112,7 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     shown.get_by_label("Attention of").select_option("words → patches, fusion (cross)")
     book.python("setattr(view, 'patch', 5)")
     book.shots("trace-explorer")
+    examples_of_a_task(book)
 
     exported = book.python("str(view.to_html('trace.html').resolve())")
     expected = book.python("view.set_trait('map', 'language') or view.weights()[8].tolist()")
@@ -110,6 +127,46 @@ def test_one_side_is_brushed_and_the_other_answers(notebook, offline):
     assert [float(n) for n in numbers(page, 0)] == pytest.approx([100 * x for x in expected], abs=0.3)
     assert page.get_by_text(HOSTILE).first.is_visible()
     assert page.evaluate("document.body.dataset.hacked") is None and page.locator(".xfm-view img").count() == 0
+
+
+def examples_of_a_task(book) -> None:
+    """Kept, chosen, asked a question, traced and attributed."""
+    shown, keyboard = book.page.locator(".xfm-task-explorer"), book.page.keyboard
+    shown.get_by_role("button", name="✗ wrong 1").click()
+    book.until("[tasks.show, tasks.item, tasks.kept()]", ["wrong", 1, [1]])
+    examples = shown.get_by_role("listbox").get_by_role("option")
+    assert examples.count() == 1
+    assert shown.locator(".xfm-asked").first.text_content() == HOSTILE
+    shown.get_by_role("button", name="≠ disagree 2").click()
+    book.until("tasks.kept()", [1, 2])
+    examples.nth(1).click()
+    book.until("tasks.item", 2)
+    shown.get_by_role("listbox").focus()
+    keyboard.press("ArrowUp")
+    book.until("tasks.item", 1)
+    keyboard.press("End")
+    book.until("tasks.item", 2)
+    shown.get_by_role("textbox", name="Search").fill("no such word")
+    book.until("tasks.kept()", [])
+    shown.get_by_text("0 examples kept.").wait_for()
+    shown.get_by_role("button", name="Reset").click()
+    book.until("[tasks.show, tasks.search, tasks.item]", ["all", "", 0])
+
+    question = shown.get_by_role("textbox", name="A question of your own")
+    question.fill("<b>how many</b> lions?")
+    question.press("Enter")
+    book.until("tasks.answered.get('text')", "<b>how many</b> lions?")
+    answers = shown.locator(".xfm-own-text .xfm-answer")
+    answers.nth(4).wait_for()
+    assert answers.locator("b").all_text_contents() == book.python("[a['answer'] for a in tasks.answered['answers']]")
+    frame = shown.frame_locator("iframe")
+    for name, view in (("Trace", "trace-explorer"), ("Attribute", "attribution-lab")):
+        shown.get_by_role("button", name=name).click()
+        frame.locator(f".xfm-{view}").wait_for(timeout=60_000)
+        assert shown.locator("iframe").get_attribute("sandbox") == "allow-scripts"
+    accessible(book.page)
+    shown.get_by_role("button", name="Close").click()
+    assert shown.locator("iframe").count() == 0
 
 
 def test_what_is_missing_is_said_and_a_long_text_stays_small(offline, tmp_path):

@@ -148,3 +148,17 @@ def test_an_objective_that_is_added_has_its_place_in_the_flow(monkeypatch: pytes
     monkeypatch.setitem(OBJECTIVES, "ours", Added)
     words = [t.get_text() for t in texts(figures.flow_diagram(recipes.smoke().flow, norms={"ours": {"fusion": 2.5}}))]
     assert "OURS" in words and "gradient scale\nITM 0, IMLM 0, BBP 0, OURS 0.5" in words and "OURS 2.5" in words
+
+
+def test_answers_stand_with_their_truth_and_their_confidence():
+    said_by = [figures.Said("mine", "red", True, 0.83, (0.5, 0.5, 0.5, 0.25)), figures.Said("control", "blue", False)]
+    rows = [{"low": 0.0, "high": 0.5, "right": None}, {"low": 0.5, "high": 1.0, "right": 0.75}]
+    trust = {"mine": rows, "control": []}
+    figure = figures.plot_answers("t", ["which?"], "red", said_by, [IMAGE, IMAGE], (0.25, 0.5, 0.5, 0.5), trust, CREDIT)
+    assert {"which?", "truth: red", "✓ mine: red, 83 %", "✗ control: blue", CREDIT} <= set(said(figure).split("\n"))
+    bounds = {tuple(p.get_bbox().bounds) for p in figure.axes[0].patches}
+    assert bounds == {(-0.5, 11.5, 24, 24), (11.5, 17.5, 24, 12)}
+    assert figure.axes[-1].lines[1].get_xydata().tolist() == [[75, 75]]
+    assert_tidy(figure)
+    alone = said(figures.plot_answers("t", [], "red", said_by[1:]))
+    assert "These answers have no confidence." in alone

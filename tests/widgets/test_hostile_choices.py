@@ -21,6 +21,7 @@ from made_study import made
 
 import xfm_widgets as xw
 from xfm.config_utils import ConfigError
+from xfm.downstream.task import Item
 from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm.explain.attribution import Attribution
 from xfm.explain.token_axes import PatchAxis, TokenAxis
@@ -28,6 +29,7 @@ from xfm.explain.tracing import AttentionMap, Trace
 from xfm.study import Study
 from xfm_widgets.base import View
 from xfm_widgets.pages import script_json
+from xfm_widgets.task_answers import Answered
 
 WORDS = TokenAxis(("<s>", "li", "on", "</s>"), (-1, 0, 0, -1), ("lion",))
 IMAGE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
@@ -83,6 +85,11 @@ def pad(text: str = "a lion") -> xw.GroundingPad:
     return xw.GroundingPad(IMAGE, {text: (0, 0, 4, 4), "a car": (4, 4, 2, 2)}, lambda _: answer)
 
 
+def answers(text: str = "lion") -> xw.TaskExplorer:
+    models = [Answered(text, [text, "cat"], [1, 0], [0.9, None]), Answered("other", ["cat", "cat"], [0, 1])]
+    return xw.TaskExplorer(text, lambda i: Item((text,), (IMAGE,), (text, "dog")[i]), models)
+
+
 MAKE: dict[str, Callable[[str], View]] = {
     "AttributionLab": lab,
     "GradientFlow": lambda text: xw.GradientFlow([RECORD, RECORD | {"step": 5, "norm": {text: {"vision": 1.0}}}]),
@@ -91,6 +98,7 @@ MAKE: dict[str, Callable[[str], View]] = {
         IMAGE, TokenAxis(("<s>", text, "</s>"), (-1, 0, -1), (text,)), 2, lambda a, b: predict(a, b, text)
     ),
     "RetrievalExplorer": lambda text: xw.RetrievalExplorer(pairs(text), lambda *_: np.zeros(3)),
+    "TaskExplorer": answers,
     "TraceExplorer": lambda text: xw.TraceExplorer({text: traced(text), "other": traced(seed=1)}),
     "TrainingMonitor": monitor,
 }

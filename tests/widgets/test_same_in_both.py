@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
+import xfm_widgets as xw
+from xfm.downstream.task import Item
 from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm.evaluation.tasks.retrieval import DIRECTIONS
 from xfm.plots.colours import DIVERGING, opacity
 from xfm.plots.curves import smooth
+from xfm_widgets.task_answers import Answered
 
 SMOOTHED = """
 import { runningMean } from "./smoothing.js";
 answer(data.map(({ points, span, across }) => runningMean(points.map(Number), Number(span), across)));
+"""
+KEPT = """
+import { kept } from "./task_items.js";
+answer(data.map(({ items, show, search }) => kept(items, show, search)));
 """
 COLOURS = """
 import { diverging, sequential } from "./colour.js";
@@ -116,3 +123,18 @@ def test_weights_cover_a_picture_alike_in_views_and_figures() -> None:
     sent = [{"weights": weights.tolist(), "most": most, "strength": strength} for most, strength in cases]
     figures = [opacity(weights, most, strength) for most, strength in cases]
     np.testing.assert_allclose(javascript.run(OPACITIES, sent), figures, rtol=1e-12)
+
+
+def test_the_same_examples_of_a_task_are_kept_on_both_sides() -> None:
+    rng = np.random.default_rng(0)
+    names = ["a Lion", "two cats", "ÉTÉ", "İstanbul", "ΣΑΣ", "straße", "<b>"]
+    told = [names[i] for i in rng.integers(0, len(names), 40)]
+    models = [Answered(name, rng.permutation(told).tolist(), rng.integers(0, 2, 40)) for name in "ab"]
+    view = xw.TaskExplorer("t", lambda i: Item((names[i % 7], told[i]), (), told[-i]), models)
+    sent, expected = [], []
+    for show in ("all", "right", "wrong", "disagree"):
+        for search in ("", "LION", " cats  two ", "été", "i", "σας", "ss", "<B>", "no such"):
+            view.show, view.search = show, search
+            sent.append({"items": view.payload["items"], "show": show, "search": search})
+            expected.append(view.kept())
+    assert javascript.run(KEPT, sent) == expected and len({len(kept) for kept in expected}) > 5

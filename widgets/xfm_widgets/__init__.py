@@ -8,6 +8,7 @@ from .gradient_flow import GradientFlow
 from .grounding_pad import GroundingPad
 from .mask_playground import MaskPlayground
 from .retrieval_explorer import RetrievalExplorer
+from .task_explorer import TaskExplorer
 from .trace_explorer import TraceExplorer
 from .training_monitor import TrainingMonitor
 
@@ -18,6 +19,7 @@ __all__ = [
     "GroundingPad",
     "MaskPlayground",
     "RetrievalExplorer",
+    "TaskExplorer",
     "TraceExplorer",
     "TrainingMonitor",
     "View",

@@ -53,6 +53,7 @@ UNITS = {
     "itc": "cosine",
     "word": "log-probability",
     "class": "log-probability",
+    "answer": "log-probability",
     "box": "share of the picture's side",
 }
 

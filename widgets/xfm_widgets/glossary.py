@@ -25,6 +25,10 @@ TERMS = {
     "GroundingPad": ("BBP", "IoU, acc@0.5", "ITM", "Token, patch", "Head, attention map"),
     "MaskPlayground": ("Token, patch", "MLM, MIM", "IMLM", "Guidance, teacher, student", "Unigram baseline"),
     "RetrievalExplorer": ("ITC", "ITM", "R@k", "Re-ranking", "Upper bound", "Baseline, chance"),
+    "TaskExplorer": (
+        "Downstream task", "Confidence, calibration", "Control", "Baseline, chance", "Bootstrap interval",
+        "IoU, acc@0.5", "Trace", "Attribution, method, target",
+    ),
     "TraceExplorer": (
         "Trace", "Token, patch", "Language encoder, vision encoder, fusion encoder", "Head, attention map", "Rollout",
         "Blue and orange",

@@ -393,6 +393,80 @@ class NewestFinding(TypedDict, total=False):  # empty before there is one
     count: int  # of all findings of that picture
 
 
+# ---- task explorer
+
+
+class TaskSaid(TypedDict):
+    answer: str
+    box: list[float] | None  # cx, cy, width, height as shares of the picture, where the answer is one
+    confidence: float | None
+    right: bool
+
+
+class TaskItem(TypedDict):
+    index: int  # in the test set
+    texts: list[str]
+    pictures: list[int]  # places among the payload's
+    truth: str
+    box: list[float] | None
+    said: list[TaskSaid]  # by model
+    disagree: bool
+
+
+class TaskMetric(TypedDict):
+    metric: str
+    value: float
+    low: float
+    high: float
+    baseline: float | None
+    baseline_name: str
+    unit: str
+
+
+class ConfidenceBin(TypedDict):
+    low: float
+    high: float
+    n: int
+    right: float | None  # the share; None: of no answer
+
+
+class TaskModel(TypedDict):
+    name: str
+    metrics: list[TaskMetric]
+    right: int  # of all test items
+    bins: list[ConfidenceBin]  # empty: no answer has a confidence
+
+
+class TaskExplorerPayload(TypedDict):
+    title: str
+    counts: dict[Literal["all", "right", "wrong", "disagree"], int]  # of all test items
+    items: list[TaskItem]  # those that are shown
+    pictures: list[bytes]  # PNG or JPEG
+    models: list[TaskModel]
+    opens: bool  # Python traces and attributes
+    asks: bool  # Python answers a text of the reader's own
+
+
+class OwnSaid(TypedDict):
+    answer: str
+    box: list[float] | None
+    confidence: float | None
+
+
+class TaskAnswer(TypedDict, total=False):  # empty before anything was asked
+    item: int
+    which: int
+    text: str
+    answers: list[OwnSaid]
+
+
+class OpenedView(TypedDict, total=False):  # empty before one was opened
+    kind: Literal["trace", "attribute"]
+    item: int
+    which: int
+    page: str  # HTML, for a frame of its own
+
+
 # ---- the model in the page
 
 
@@ -490,6 +564,7 @@ OWN: dict[str, dict[str, object]] = {
         "newest": AskedRow,
         "own_scores": dict[str, OwnAnswer],
     },
+    "TaskExplorer": {"payload": TaskExplorerPayload, "answered": TaskAnswer, "opened": OpenedView},
     "TraceExplorer": {"payload": TraceExplorerPayload, "sent": SentTrace},
     "TrainingMonitor": {"payload": TrainingMonitorPayload, "news": MonitorNews},
 }

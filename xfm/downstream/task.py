@@ -173,6 +173,10 @@ class Task(ABC):
     def predict(self, model: XFM, head: Any, batch: TaskBatch) -> list[Answer]:
         """What the model says of each item."""
 
+    def ranked(self, model: XFM, head: Any, batch: TaskBatch) -> list[list[Answer]]:
+        """Of each item the likeliest answers, best first; where a task ranks none, the one that it gives."""
+        return [[answer] for answer in self.predict(model, head, batch)]
+
     def answers(self, model: XFM, head: Any, items: Sequence[Item], hidden: Hidden = "") -> list[Answer]:
         """What the model says of many; it is in eval mode."""
         batches = (self.batch(items[i : i + CHUNK], model.device, hidden) for i in range(0, len(items), CHUNK))

@@ -364,6 +364,77 @@ export interface NewestFinding {
   count?: number;
 }
 
+export interface TaskSaid {
+  answer: string;
+  box: number[] | null;
+  confidence: number | null;
+  right: boolean;
+}
+
+export interface TaskItem {
+  index: number;
+  texts: string[];
+  pictures: number[];
+  truth: string;
+  box: number[] | null;
+  said: TaskSaid[];
+  disagree: boolean;
+}
+
+export interface TaskMetric {
+  metric: string;
+  value: number;
+  low: number;
+  high: number;
+  baseline: number | null;
+  baseline_name: string;
+  unit: string;
+}
+
+export interface ConfidenceBin {
+  low: number;
+  high: number;
+  n: number;
+  right: number | null;
+}
+
+export interface TaskModel {
+  name: string;
+  metrics: TaskMetric[];
+  right: number;
+  bins: ConfidenceBin[];
+}
+
+export interface TaskExplorerPayload {
+  title: string;
+  counts: Record<"all" | "right" | "wrong" | "disagree", number>;
+  items: TaskItem[];
+  pictures: DataView[];
+  models: TaskModel[];
+  opens: boolean;
+  asks: boolean;
+}
+
+export interface OwnSaid {
+  answer: string;
+  box: number[] | null;
+  confidence: number | null;
+}
+
+export interface TaskAnswer {
+  item?: number;
+  which?: number;
+  text?: string;
+  answers?: OwnSaid[];
+}
+
+export interface OpenedView {
+  kind?: "trace" | "attribute";
+  item?: number;
+  which?: number;
+  page?: string;
+}
+
 export interface PackedTensor {
   shape: number[];
   at: number;
@@ -525,6 +596,19 @@ export interface RetrievalExplorerTraits {
   selected: Selection;
   tools: Tools;
   typed: string;
+}
+
+export interface TaskExplorerTraits {
+  answered: TaskAnswer;
+  credit: string;
+  item: number;
+  message: string;
+  opened: OpenedView;
+  payload: TaskExplorerPayload;
+  search: string;
+  show: "all" | "right" | "wrong" | "disagree";
+  tools: Tools;
+  which: number;
 }
 
 export interface TraceExplorerTraits {

@@ -33,6 +33,7 @@ from .both import OfTheWorld
 __all__ = ["VQA"]
 
 RANKED = 128  # answers whose first tokens are the likeliest
+TOLD = 5  # of them, the best
 OFTEN = 9  # times that an answer is given in training data of one's own, to be one of those that are ranked
 ASKED = 6000  # training questions of the world
 TESTED_WORDS = 50  # of a question; in training QUESTION_WORDS
@@ -121,11 +122,14 @@ class VQA(OfTheWorld):
         return answer_loss(nll(head, ids, mask, states[own], batch.mask[own]), weights, len(given))
 
     def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
+        return [best for best, *_ in self.ranked(model, head, batch)]
+
+    def ranked(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[list[Answer]]:
         ids, mask = (each.to(batch.ids.device) for each in self._known_tokens)
         states = question_states(model, batch.ids, batch.mask, batch.images[0])
         ranked = rank(head, states, batch.mask, ids, mask, RANKED)
-        best = zip(ranked.answers[:, 0].tolist(), ranked.probabilities[:, 0].tolist(), strict=True)
-        return [Answer(self.known[i], p) for i, p in best]
+        rows = zip(ranked.answers[:, :TOLD].tolist(), ranked.probabilities[:, :TOLD].tolist(), strict=True)
+        return [[Answer(self.known[i], p) for i, p in zip(*row, strict=True)] for row in rows]
 
     @cached_property
     def _known_tokens(self) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,302 @@
+"""The task explorer: what it shows of runs and of one's own answers, what it keeps, what the models say when asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import hostile
+import numpy as np
+import offline_pages
+import pytest
+import torch
+from PIL import Image
+
+import xfm_widgets as xw
+from xfm.config_utils import ConfigError
+from xfm.downstream import finetune as module
+from xfm.downstream.config import recipe
+from xfm.downstream.finetune import train_to_end
+from xfm.downstream.task import Item
+from xfm.downstream.task_run import ANSWERS, RESULTS, TaskRun
+from xfm.downstream.tasks import TASKS
+from xfm.lab import CHECKPOINTS
+from xfm.train import RunError
+from xfm_widgets.task_answers import LEAST, MOST, Answered, bins, chosen, encoded_picture
+
+TESTED = 6
+PICTURE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+KINDS = ("lexname", "synset", "concept", "vqa", "nlvr2", "grounding")  # texts, two texts, a picture, both, two, a box
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., TaskRun]]:
+    """made(task, change=...): a fine-tuning of one step, once."""
+    root, runs = tmp_path_factory.mktemp("runs"), dict[str, TaskRun]()
+    train = {"train.steps": 1, "train.save_every": 1, "train.validate_every": 1, "train.warmup": 0}
+
+    def make(task: str, **changes: Any) -> TaskRun:
+        if (key := f"{task}{changes}") not in runs:
+            runs[key] = train_to_end(recipe(task, CHECKPOINTS / "demo", batch=4).replace(train | changes), root)
+        return runs[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "VALIDATED", 2)
+        for task in TASKS.values():
+            patch.setattr(task, "tested", TESTED)
+        yield make
+
+
+def own(text: str = "a lion", n: int = 4, **traits: Any) -> xw.TaskExplorer:
+    """Right, wrong, right, wrong, ...; the other model always the other way round."""
+    answers = [("yes", "no")[i % 2] for i in range(n)]
+    models = [
+        Answered("mine", answers, [1.0 - i % 2 for i in range(n)], [0.9 - 0.5 * (i % 2) for i in range(n)]),
+        Answered("other", answers[::-1] if n % 2 == 0 else answers, [float(i % 2) for i in range(n)]),
+    ]
+    return xw.TaskExplorer("questions", lambda i: Item((f"{text} {i}",), (PICTURE,), "yes"), models, **traits)
+
+
+# ---- of runs
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
+    task: str, made: Callable[..., TaskRun], tmp_path: Path
+) -> None:
+    run = made(task)
+    view = xw.TaskExplorer.of(run.folder, item=2)
+    rows, family = run.answers(), TASKS[task].family
+    items = view.payload["items"]
+    assert [item["index"] for item in items] == [*range(TESTED)] == [row["index"] for row in rows]
+    assert [item["said"][0]["confidence"] for item in items] == [row["confidence"] for row in rows]
+    assert [item["said"][0]["right"] for item in items] == [row["score"] >= 0.5 for row in rows]
+    asked = run.tuned().task.item("test", 2)
+    assert items[2]["texts"] == list(asked.texts) and len(items[2]["pictures"]) == len(asked.images)
+    for at, image in zip(items[2]["pictures"], asked.images, strict=True):
+        assert (np.asarray(Image.open(BytesIO(view.payload["pictures"][at]))) == image).all()
+    if task == "grounding":
+        assert items[2]["box"] == pytest.approx(rows[2]["truth"]) and view.payload["models"][0]["bins"] == []
+    else:
+        assert sum(b["n"] for b in view.payload["models"][0]["bins"]) == TESTED
+    (metric,) = view.payload["models"][0]["metrics"]
+    assert metric["value"] == run.results()[0].value and metric["baseline_name"]
+    assert len(view.data()) == TESTED and len(view.figure().bytes()) > 1000
+    assert view.credit == (run.tuned().task.data.credit if asked.images else "")
+
+    traced = view.trace()
+    assert traced.map == {"language": "language", "vision": "vision"}.get(family, "cross")
+    assert len(traced._traces) == 2 and next(iter(traced._traces)) == ("picture 1" if task == "nlvr2" else "given")
+    lab = view.attribute(methods=["occlusion"])
+    ((name, score),) = lab._before.items()
+    expected = {"grounding": 0.0}.get(task) if rows[2]["confidence"] is None else np.log(rows[2]["confidence"])
+    if task != "vqa":  # whose confidence is among the answers of a list
+        assert score == pytest.approx(expected, abs=1e-4), name
+    changes = lab.data().groupby("part")["value"].agg(lambda v: float(np.abs(v).max()))
+    assert (changes["word"] > 1e-6) == (family != "vision") and (changes["patch"] > 1e-6) == (family != "language")
+
+    if len(asked.texts) == 1:
+        answers = view.ask(asked.texts[0])
+        assert answers[0].value == pytest.approx(rows[2]["answer"]), "the item's own text, again"
+        assert len(answers) == (5 if task == "vqa" else 1)
+    else:
+        with pytest.raises(ConfigError, match="text = 'a': must be asked of a task of one text an item"):
+            view.ask("a")
+    state = offline_pages.state(view.to_html(tmp_path / "task.html").read_text("utf-8"))
+    assert state["payload"]["title"] == TASKS[task].title
+
+
+def test_the_score_of_an_answer_is_its_likelihood(made: Callable[..., TaskRun]) -> None:
+    """Of a question: the decoder's, of all tokens of the answer."""
+    view = xw.TaskExplorer.of(made("vqa"))
+    tuned, item, answer = view._tuned(), view._items[0], view._models[0].answers[0]
+    batch = tuned.task.batch([Item(item.texts, item.images, answer)], torch.device("cpu"))
+    with torch.no_grad():
+        expected = -tuned.task.loss(tuned.model, tuned.head, batch).item()
+    lab = view.attribute(methods=["occlusion"])
+    assert lab._before == {f"answer {answer}": pytest.approx(expected, abs=1e-4)}
+
+
+def test_either_picture_of_two_is_attributed(made: Callable[..., TaskRun]) -> None:
+    view = xw.TaskExplorer.of(made("nlvr2"))
+    labs = [view.attribute(picture, methods=["occlusion"]) for picture in (0, 1)]
+    images = view._items[0].images
+    assert [(lab._image == image).all() for lab, image in zip(labs, images, strict=True)] == [True, True]
+    before = [next(iter(lab._before.values())) for lab in labs]
+    assert before[0] == pytest.approx(before[1], abs=1e-5), "one answer"
+    with pytest.raises(ConfigError, match="picture = 2: must be 0 to 1"):
+        view.attribute(2)
+
+
+def test_controls_are_named_compared_and_asked_for_what_they_see(made: Callable[..., TaskRun]) -> None:
+    plain, scratch = made("nlvr2"), made("nlvr2", scratch=True)
+    unseen = [made("nlvr2", hidden=what) for what in ("pictures", "texts")]
+    view = xw.TaskExplorer.of(plain, scratch, *unseen)
+    assert [m["name"] for m in view.payload["models"]] == ["fine-tuned", "scratch", "no pictures", "no texts"]
+    apart = [row["answer"] != other["answer"] for row, other in zip(plain.answers(), scratch.answers(), strict=True)]
+    two = xw.TaskExplorer.of(plain, scratch)
+    assert [item["disagree"] for item in two.payload["items"]] == apart
+    assert two.payload["counts"]["disagree"] == sum(apart)
+    assert view.trace().data().shape[0]
+    view.which = 2
+    image, text = view._pair(0)
+    assert (image == 128).all() and text == view._items[0].texts[0]
+    view.which = 3
+    with pytest.raises(ConfigError, match="which = 'no texts': must be a model that reads the texts"):
+        view.trace()
+
+
+def test_what_cannot_be_compared_is_refused_by_name(made: Callable[..., TaskRun], tmp_path: Path) -> None:
+    plain, other = made("nlvr2"), made("concept")
+    with pytest.raises(ConfigError, match=r"task: .*nlvr2.* is of 'nlvr2', .*concept.* of 'concept'"):
+        xw.TaskExplorer.of(plain, other)
+    with pytest.raises(RunError, match="no fine-tuning here"):
+        xw.TaskExplorer.of(tmp_path)
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(plain.folder, tmp_path / name))
+
+    unfinished = copy("unfinished")
+    (unfinished / RESULTS).unlink()
+    old = copy("old")
+    (old / ANSWERS).unlink()
+    wrong = copy("wrong")
+    lines = (plain.folder / ANSWERS).read_text("utf-8").splitlines()
+    TaskRun(wrong, plain.config).write({ANSWERS: "\n".join(x.replace('"score"', '"scor"') for x in lines) + "\n"})
+    short = copy("short")
+    TaskRun(short, plain.config).write({ANSWERS: "\n".join(lines[1:]) + "\n"})
+    for folder, said in ((unfinished, "has no results yet; fine-tune it to the end"), (old, f"has no {ANSWERS}"),
+                         (wrong, r"no readable answers \('score'\); delete the folder"),
+                         (short, "indices must be 0, 1, 2")):  # fmt: skip
+        with pytest.raises(RunError) as caught:
+            xw.TaskExplorer.of(TaskRun(folder, plain.config))
+        assert folder.name in str(caught.value) and said.replace("\\", "") in str(caught.value)
+    others = copy("others")
+    changed = [json.dumps(json.loads(line) | {"truth": "maybe"}) for line in lines]
+    TaskRun(others, plain.config).write({ANSWERS: "\n".join(changed) + "\n"})
+    with pytest.raises(ConfigError, match="were tested on different items"):
+        xw.TaskExplorer.of(plain, TaskRun(others, plain.config))
+
+
+# ---- of one's own answers
+
+
+def test_items_are_kept_by_kind_and_by_words() -> None:
+    view = own()
+    assert view.payload["counts"] == {"all": 4, "right": 2, "wrong": 2, "disagree": 4}
+    kept = {}
+    for kind in ("all", "right", "wrong", "disagree"):
+        view.show = kind
+        kept[kind] = view.kept()
+    assert kept == {"all": [0, 1, 2, 3], "right": [0, 2], "wrong": [1, 3], "disagree": [0, 1, 2, 3]}
+    view.show, view.search = "right", "LION 2"
+    assert (
+        view.kept() == [2] and view.data()["item"].tolist() == [2, 2] and view.data()["right"].tolist() == [True, False]
+    )
+    with pytest.raises(ConfigError, match="show = 'rigth': must be"):
+        view.show = "rigth"
+
+
+def test_boxes_disagree_where_one_alone_is_right() -> None:
+    boxes = [[0.5, 0.5, 0.2, 0.2]] * 3
+    models = [Answered("a", boxes, [1, 0, 0]), Answered("b", [[0.4, 0.5, 0.2, 0.2]] * 3, [1, 1, 0])]
+    view = xw.TaskExplorer("boxes", lambda _: Item(("a",), (PICTURE,), (0.5, 0.5, 0.3, 0.3)), models)
+    assert [item["disagree"] for item in view.payload["items"]] == [False, True, False]
+    assert view.payload["items"][0]["box"] == [0.5, 0.5, 0.3, 0.3]
+    said = {"answer": "box at 0.50, 0.50, size 0.20 × 0.20", "box": [0.5, 0.5, 0.2, 0.2], "confidence": None}
+    assert view.payload["items"][0]["said"][0] == said | {"right": True}
+
+
+@pytest.mark.parametrize("n", [0, 1, MOST, MOST + 1, 1000, 5000])
+def test_of_a_large_test_set_every_kind_is_there(n: int) -> None:
+    rng = np.random.default_rng(n)
+    right, disagree = rng.random(n) < 0.97, rng.random(n) < 0.05
+    places = chosen(right, disagree)
+    assert places == chosen(right, disagree) == sorted(set(places))
+    assert len(places) == min(n, MOST)
+    for kind in range(4):
+        of_kind = np.flatnonzero(2 * disagree + right == kind)
+        assert np.isin(of_kind, places).sum() >= min(len(of_kind), LEAST)
+
+
+def test_the_share_that_is_right_is_told_by_confidence() -> None:
+    model = Answered("a", list("abcd"), [1, 0, 1, 1], [0.1, 0.19, 1.0, np.nan]).checked(0, 4)
+    found = [(b["low"], b["high"], b["n"], b["right"]) for b in bins(model)]
+    assert found[0] == (0, 0.2, 2, 0.5) and found[-1] == (0.8, 1, 1, 1)
+    assert [row[3] for row in found[1:-1]] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Answered("a", ["x"], [1.0, 0.0]), r"models\[0\].scores.shape"),
+        (Answered("a", ["x"], [1.5]), r"models\[0\].scores = \[1.5\]: must be from 0 to 1"),
+        (Answered("a", ["x"], [np.nan]), r"models\[0\].scores"),
+        (Answered("a", ["x"], ["1"]), r"models\[0\].scores.dtype"),
+        (Answered("a", ["x"], [1.0], [2.0]), r"models\[0\].confidences = \[2.0\]"),
+        (Answered(5, ["x"], [1.0]), r"models\[0\].name = 5"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_answer_is_refused_by_name(model: Answered, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        xw.TaskExplorer("t", lambda _: Item(("a",)), [model])
+
+
+def test_other_wrong_things_are_refused_by_name() -> None:
+    one = Answered("a", ["x"], [1.0])
+    for make, said in (
+        (lambda: xw.TaskExplorer("t", lambda _: Item(("a",)), []), "models = 0: must be 1 to 4"),
+        (lambda: xw.TaskExplorer("t", lambda _: Item(("a",)), [one] * 5), "models = 5"),
+        (
+            lambda: xw.TaskExplorer("t", lambda _: Item(("a",)), [one, Answered("b", [], [])]),
+            r"models\[1\].answers = 0",
+        ),
+        (lambda: xw.TaskExplorer("t", lambda _: Item((5,)), [one]), r"example\(0\).texts = 5"),  # type: ignore[arg-type]
+        (lambda: xw.TaskExplorer("t", lambda _: Item((), ("no.png",)), [one]), r"example\(0\).images"),
+        (lambda: own().ask("a"), "No model was given"),
+        (lambda: own().trace(), "No model was given"),
+        (lambda: own(n=0).attribute(), "No model|items = 0"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            make()
+    assert "No test items" in own(n=0).message and own(n=0).data().empty and own(n=0).figure().bytes()
+
+
+def test_a_picture_is_sent_small() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 2000, 3), np.uint8)
+    sent = encoded_picture(noise, "a")
+    assert Image.open(BytesIO(sent)).size == (224, 112) and len(sent) < 40_000
+    view = own(n=200)
+    assert len(view.payload["items"]) == 200 and len(view.payload["pictures"]) == 1, "each picture once"
+
+
+@pytest.mark.parametrize("text", hostile.params())
+def test_any_text_is_text(text: str, tmp_path: Path) -> None:
+    view = own(text, n=1, search=text)
+    view.data()
+    page = view.to_html(tmp_path / "task.html").read_text("utf-8")
+    assert json.dumps(offline_pages.state(page)).isascii() and "</script><img" not in page
+
+
+def test_a_page_asks_and_opens(made: Callable[..., TaskRun]) -> None:
+    view = xw.TaskExplorer.of(made("vqa"), item=1)
+
+    def send(**content: Any) -> None:
+        view._handle_custom_msg(content, [])
+
+    send(do="ask", of="<b>how many</b> lions?")
+    assert view.message == "" and view.answered["text"] == "<b>how many</b> lions?" and view.answered["item"] == 1
+    confidences = [answer["confidence"] for answer in view.answered["answers"]]
+    assert confidences == sorted(confidences, reverse=True) and sum(confidences) <= 1 + 1e-6
+    before = view.answered
+    for wrong in (" ", "x" * 501):
+        send(do="ask", of=wrong)
+        assert "text = " in view.message and view.answered is before
+    send(do="trace", of="")
+    assert view.message == "" and view.opened["kind"] == "trace" and "default-src 'none'" in view.opened["page"]
+    send(do="attribute", of="1")
+    assert "picture = 1: must be 0 to 0" in view.message and view.opened["kind"] == "trace"

@@ -1,0 +1,106 @@
+"""One test example of a task with what models answer, and how far their confidence can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from xfm.config_utils import require
+from xfm.images import ImageLike, pixels
+from xfm.plots import Figure
+from xfm.plots.colours import BLUE, GREEN, GREY, ORANGE, PURPLE
+from xfm.plots.examples import RIGHT, WRONG
+from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
+
+__all__ = ["Said", "plot_answers"]
+
+COLOURS = (BLUE, ORANGE, PURPLE, GREY)  # of the models
+Box = Sequence[float]  # cx, cy, width, height as shares of the picture
+
+
+class Said(NamedTuple):
+    """What a model answers to the example."""
+
+    model: str
+    answer: str
+    right: bool
+    confidence: float | None = None
+    box: Box | None = None
+
+
+@styled
+def plot_answers(
+    title: str,
+    texts: Sequence[str],
+    truth: str,
+    said: Sequence[Said],
+    images: Sequence[ImageLike] = (),
+    box: Box | None = None,
+    reliability: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    credit: str = "",
+) -> Figure:
+    """Any images (see `xfm.images.prepare`) with the true `box` and those of the answers, the texts, the truth and each
+    answer; next to them, by model, the share that is right (`right`, None: of no answer) of the answers with a
+    confidence from `low` to `high`. ConfigError for what is no image, and for more models than there are colours."""
+    require(0 < len(said) <= len(COLOURS), "said", len(said), f"1 to {len(COLOURS)} models")
+    figure = new_figure(WIDTH, 4.4, title, credit)
+    left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])  # type: ignore[misc]
+    below = left
+    if len(images):
+        above, below = left.subfigures(2, 1, height_ratios=[1.25, 1])  # type: ignore[misc]
+        for axes, image in zip(np.ravel(above.subplots(1, len(images))), images, strict=True):
+            _picture(axes, pixels(image), box, said)
+    _lines(below.subplots(), texts, truth, said)
+    _reliability(right.subplots(), reliability or {})
+    return figure
+
+
+def _picture(axes: Axes, image: np.ndarray, box: Box | None, said: Sequence[Said]) -> None:
+    axes.imshow(image, interpolation="none")
+    bare(axes)
+    height, width = image.shape[:2]
+    drawn = [(box, GREEN, "-"), *((one.box, colour, "--") for one, colour in zip(said, COLOURS, strict=False))]
+    for shares, colour, line in drawn:
+        if shares is None or not np.isfinite(shares).all():
+            continue
+        cx, cy, w, h = shares
+        corner = ((cx - w / 2) * width - 0.5, (cy - h / 2) * height - 0.5)
+        for thick, shade, style in ((4, "white", "-"), (2, colour, line)):  # white: visible on any ground
+            look: dict[str, Any] = {"edgecolor": shade, "linestyle": style, "linewidth": thick}
+            axes.add_patch(Rectangle(corner, w * width, h * height, fill=False, clip_on=True, **look))
+
+
+def _lines(axes: Axes, texts: Sequence[str], truth: str, said: Sequence[Said]) -> None:
+    bare(axes)
+    asked = wrap(" / ".join(texts), 5.0, most=220)
+    above = asked.count("\n") + 1 if asked else 0
+    axes.set_ylim(above + 1 + len(said) + 0.3, 0)
+    axes.text(0, 0.1, asked, fontsize=SIZE, va="top", weight="bold")
+    axes.text(0, above + 0.3, wrap(f"truth: {truth}", 5.0, most=70), fontsize=SIZE, va="top", color=GREEN)
+    for y, (one, colour) in enumerate(zip(said, COLOURS, strict=False), above + 1):
+        sure = "" if one.confidence is None else f", {100 * one.confidence:.0f} %"
+        text = f"{RIGHT if one.right else WRONG} {one.model[:30]}: {one.answer[:40]}{sure}"
+        axes.text(0, y + 0.3, wrap(text, 5.0, most=80), fontsize=SIZE, va="top", color=colour)
+
+
+def _reliability(axes: Axes, reliability: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    known = {name: rows for name, rows in reliability.items() if rows}
+    if not known:
+        bare(axes)
+        axes.text(0.5, 0.5, "These answers have no confidence.", ha="center", transform=axes.transAxes, fontsize=SIZE)
+        return
+    axes.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=":", label="as right as sure")
+    for (name, rows), colour in zip(reliability.items(), COLOURS, strict=False):
+        points = [(50 * (r["low"] + r["high"]), 100 * r["right"]) for r in rows if r["right"] is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", color=colour, label=name[:30], clip_on=False)
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    axes.set_xlabel("confidence, %", fontsize=SIZE)
+    axes.set_ylabel("right, %", fontsize=SIZE)
+    axes.tick_params(labelsize=7)
+    axes.set_title("All test items, by confidence", fontsize=SIZE, fontweight="normal")
+    axes.figure.legend(loc="outside lower center", ncols=2, fontsize=SIZE)

@@ -1,0 +1,342 @@
+"""The test examples of a fine-tuned task: what one model or several answer, how sure they are, and what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import traitlets
+
+from xfm.config_utils import ConfigError, require
+from xfm.images import ImageLike
+from xfm.plots import Figure
+from xfm.plots.style import message_figure
+
+from . import figures
+from .base import View, encodable
+from .choices import Option, Place, Text, told
+from .task_answers import (
+    Answered,
+    answer_target,
+    answered,
+    answers_text,
+    bins,
+    box_of,
+    chosen,
+    differ,
+    encoded_picture,
+    matches,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xfm.downstream.task import Answer, Item
+    from xfm.downstream.task_run import TaskRun
+    from xfm.downstream.tuned import Tuned
+
+    from .attribution_lab import AttributionLab
+    from .trace_explorer import TraceExplorer
+
+__all__ = ["TaskExplorer"]
+
+KINDS = ("all", "right", "wrong", "disagree")
+MODELS = 4  # at most: so many colours are told apart
+GREY = 128  # a picture where the task has none: nothing to see
+LONGEST = 500  # characters of a question
+METHODS = ("generic attention", "occlusion")
+SEPARATOR = "</s></s>"  # of two texts, as the tokenizer reads it
+IN_PAGE = "its buttons need the models, so Python"
+
+
+class TaskExplorer(View):
+    """What a fine-tuned model answers, beside its controls or another model: right, wrong, and where they disagree.
+
+    TaskExplorer.of(run)                      # a TaskRun, or its folder
+    TaskExplorer.of(run, control, other)      # of the same task; the first is the one that is right or wrong
+    TaskExplorer("my task", example, [Answered("mine", answers, scores, confidences)])    # example(i) -> an Item
+
+    Of a large test set 200 items are shown, each kind by its share; numbers and charts are of the whole.
+    """
+
+    show = Option(KINDS, "all")
+    search = Text()  # words of the item's texts, of its truth and of the answers
+    item = Place(0, of=lambda view: len(view._shown))  # which of the items that are shown
+    which = Place(0, of=lambda view: len(view._models))  # the model that is asked, traced and attributed
+    answered = told(traitlets.Dict())  # what that one says to a text of the reader's own
+    opened = told(traitlets.Dict())  # the page of a trace or of attributions, which a click has asked for
+
+    def __init__(
+        self,
+        title: str,
+        example: Callable[[int], Item],
+        models: Sequence[Answered],
+        tuned: Callable[[int], Tuned] | None = None,
+        **traits: Any,
+    ):
+        """`example`: of a place in the test set; `models`: the first is compared with the others; `tuned`: the k-th of
+        them with its head, when it is asked. ConfigError for models that answer different numbers of items, and for
+        scores, confidences, pictures and texts that are none."""
+        require(isinstance(title, str), "title", title, "of type str")
+        require(0 < len(models) <= MODELS, "models", len(models), f"1 to {MODELS}")
+        n = len(models[0].answers)
+        self._models, self._ask_for = [model.checked(i, n) for i, model in enumerate(models)], tuned
+        self._title, self._loaded = title, dict[int, Any]()
+        self._disagree = differ(self._models)
+        self._shown = chosen(self._models[0].right, self._disagree)
+        self._items = [example(i) for i in self._shown]
+        super().__init__(self._drawn(), "" if n else "No test items: nothing was answered.", **traits)
+
+    @classmethod
+    def of(cls, run: TaskRun | str | Path, *others: TaskRun | str | Path, **traits: Any) -> TaskExplorer:
+        """Fine-tunings that are done, of one task and the same test items. ConfigError where they differ, RunError
+        where one has no answers."""
+        from xfm.downstream.task_run import TaskRun
+        from xfm.downstream.tasks import TASKS
+        from xfm.train import Run
+
+        runs = [one if isinstance(one, TaskRun) else TaskRun.open(one) for one in (run, *others)]
+        first = runs[0].config
+        for other in runs[1:]:
+            if other.config.task != first.task:
+                said = f"{runs[0].folder} is of {first.task!r}, {other.folder} of {other.config.task!r}"
+                raise ConfigError(f"task: {said}; models are compared in one task")
+        models = [answered(one, name) for one, name in zip(runs, _names(runs), strict=True)]
+        truths = [[row["truth"] for row in one.answers()] for one in runs]
+        for other, truth in zip(runs[1:], truths[1:], strict=True):
+            if truth != truths[0]:
+                raise ConfigError(f"{runs[0].folder} and {other.folder}: were tested on different items")
+        pretrained = Run.open(first.run)
+        task = TASKS[first.task](pretrained.config, pretrained.tokenizer(), first.data)
+        has_pictures = not first.data and task.family != "language"
+        credit = {"credit": task.data.credit} if has_pictures else {}
+        view = cls(task.title, lambda i: task.item("test", i), models, lambda k: runs[k].tuned(), **credit | traits)
+        view._hidden = [one.config.hidden for one in runs]
+        return view
+
+    _hidden: Sequence[str] = ()  # of each model, what it does not see
+    _WITHOUT_MODEL = IN_PAGE
+
+    def _drawn(self) -> dict[str, Any]:
+        first, places = self._models[0], dict[bytes, int]()
+        rights = [model.right for model in self._models]
+        pictures: list[bytes] = []
+        for i, item in zip(self._shown, self._items, strict=True):
+            for text in item.texts:
+                require(isinstance(text, str), f"example({i}).texts", text, "of type str")
+        sent = [[encoded_picture(image, f"example({i}).images") for image in item.images]
+                for i, item in zip(self._shown, self._items, strict=True)]  # fmt: skip
+        for content in (one for some in sent for one in some):
+            if content not in places:
+                places[content] = len(pictures)
+                pictures.append(content)
+        items = []
+        for i, item, shown in zip(self._shown, self._items, sent, strict=True):
+            said = [
+                {
+                    "answer": answers_text(model.answers[i]),
+                    "box": box_of(model.answers[i]),
+                    "confidence": _known(model.confidences[i]),
+                    "right": bool(right[i]),
+                }
+                for model, right in zip(self._models, rights, strict=True)
+            ]
+            truth = {"truth": answers_text(item.target), "box": box_of(item.target)}
+            items.append({"index": i, "texts": list(item.texts), "pictures": [places[one] for one in shown], **truth,
+                          "said": said, "disagree": bool(self._disagree[i])})  # fmt: skip
+        models = [
+            {
+                "name": model.name,
+                "metrics": [
+                    {name: getattr(r, name) for name in ("metric", "value", "low", "high", "baseline", "unit")}
+                    | {"baseline_name": r.baseline_name}
+                    for r in model.results
+                ],
+                "right": int(right.sum()),
+                "bins": bins(model),
+            }
+            for model, right in zip(self._models, rights, strict=True)
+        ]
+        n, right, disagree = len(first.answers), int(rights[0].sum()), int(self._disagree.sum())
+        counts = {"all": n, "right": right, "wrong": n - right, "disagree": disagree}
+        takes = self._ask_for is not None
+        asks = takes and all(len(item.texts) == 1 for item in self._items)
+        return {"title": self._title, "counts": counts, "items": items, "pictures": pictures, "models": models,
+                "opens": takes, "asks": asks}  # fmt: skip
+
+    # ---- what is shown
+
+    def kept(self) -> list[int]:
+        """Places among the items that are shown: of the kind `show`, and with all words of `search`."""
+        items = cast(dict[str, Any], self.payload)["items"]
+        return [i for i, item in enumerate(items) if _is(self.show, item) and matches(_text(item), self.search)]
+
+    def data(self) -> pd.DataFrame:
+        """A row an item that is kept and a model; `confidence` None where the model gives none."""
+        import pandas as pd
+
+        payload = cast(dict[str, Any], self.payload)
+        columns = ["item", "texts", "truth", "model", "answer", "confidence", "right", "disagree"]
+        rows = []
+        for item in (payload["items"][i] for i in self.kept()):
+            for model, said in zip(payload["models"], item["said"], strict=True):
+                found = (model["name"], said["answer"], said["confidence"], said["right"], item["disagree"])
+                rows.append((item["index"], " | ".join(item["texts"]), item["truth"], *found))
+        return pd.DataFrame(encodable(rows), columns=columns)
+
+    def figure(self) -> Figure:
+        if not self._items:
+            return message_figure(str(self.message))
+        payload, item = cast(dict[str, Any], self.payload), self._items[self.item]
+        shown = payload["items"][self.item]
+        names = [model["name"] for model in payload["models"]]
+        said = [
+            figures.Said(name, one["answer"], one["right"], one["confidence"], one["box"])
+            for name, one in zip(names, shown["said"], strict=True)
+        ]
+        verdict = "right" if said[0].right else "wrong"
+        title = f"{self._title}, test item {shown['index']}: {verdict}"
+        trust = {name: model["bins"] for name, model in zip(names, payload["models"], strict=True)}
+        known = item.texts, shown["truth"], said, item.images, shown["box"]
+        return figures.plot_answers(title, *known, trust, self.credit)
+
+    # ---- what is asked of a model
+
+    def acts(self) -> Mapping[str, Callable[[str], None]]:
+        return {"ask": self._hear_ask, "trace": self._hear_trace, "attribute": self._hear_attribute}
+
+    def ask(self, text: str, picture: ImageLike | None = None) -> list[Answer]:
+        """What model `which` says to a text of your own (a question, a statement, a phrase) in place of the item's, of
+        its pictures, or of any one (see `xfm.images.prepare`): the likeliest first, where the task ranks answers.
+        ConfigError for an empty text, and in a view that has no model or whose task does not read one text."""
+        import torch
+
+        from xfm.downstream.task import Item
+        from xfm.images import prepare
+        from xfm.model.modes import eval_mode
+
+        known, tuned = self._current(), self._tuned()
+        require(
+            len(known.texts) == 1, "text", text, f"asked of a task of one text an item; this has {len(known.texts)}"
+        )
+        good = isinstance(text, str) and text.strip() != "" and len(text) <= LONGEST
+        require(good, "text", text, f"some words, {LONGEST} characters at most")
+        one = picture is None or len(known.images) == 1
+        require(one, "picture", "given", f"left out: the task reads {len(known.images)} pictures an item")
+        side = tuned.model.config.vision.image_size
+        item = Item((text,), known.images if picture is None else (prepare(picture, side),))
+        with torch.inference_mode(), eval_mode(tuned):  # type: ignore[arg-type]
+            batch = tuned.task.batch([item], tuned.model.device, self._unseen())
+            return tuned.task.ranked(tuned.model, tuned.head, batch)[0]
+
+    def trace(self, **traits: Any) -> TraceExplorer:
+        """The attention of model `which` to the item: of each of its pictures, with its texts. Where the task reads no
+        text, that is the model's answer; where it reads no picture, a grey one."""
+        from xfm.explain.tracing import trace
+
+        from .trace_explorer import TraceExplorer
+
+        tuned, item = self._tuned(), self._current()
+        map_of = {"language": "language", "vision": "vision"}.get(tuned.task.family, "cross")
+        traits = {"map": map_of, "credit": self.credit} | traits
+        inputs = [self._pair(k) for k in range(max(len(item.images), 1))]
+        model, tokenizer = tuned.model, tuned.task.tokenizer
+        if len(inputs) == 1:
+            return TraceExplorer.of(model, tokenizer, *inputs[0], **traits)
+        named = {f"picture {k + 1}": trace(model, tokenizer, *pair) for k, pair in enumerate(inputs)}
+        return TraceExplorer(named, **traits)
+
+    def attribute(self, picture: int = 0, methods: Sequence[str] = METHODS, **traits: Any) -> AttributionLab:
+        """What the answer of model `which` to the item is due to, in its texts and in one of its pictures, the others
+        being as they are. ConfigError for a picture that there is not."""
+        from xfm.explain.inputs import make_inputs
+
+        from .attribution_lab import AttributionLab
+
+        tuned, item = self._tuned(), self._current()
+        count = max(len(item.images), 1)
+        require(picture in range(count), "picture", picture, f"0 to {count - 1}")
+        answer = self._models[self.which].answers[self._shown[self.item]]
+        target = answer_target(tuned, item, answer, picture)
+        inputs = make_inputs(tuned.model, tuned.task.tokenizer, *self._pair(picture), target)
+        return AttributionLab.of(inputs, methods, **{"credit": self.credit} | traits)
+
+    def _current(self) -> Item:
+        require(bool(self._items), "items", 0, "one at least")
+        return self._items[self.item]
+
+    def _unseen(self) -> Any:
+        return self._hidden[self.which] if self._hidden else ""
+
+    def _tuned(self) -> Tuned:
+        """Model `which`, loaded once."""
+        if self._ask_for is None:
+            raise ConfigError("No model was given: TaskExplorer.of(run) knows its models.")
+        if self.which not in self._loaded:
+            self._loaded[self.which] = self._ask_for(self.which)
+        return self._loaded[self.which]
+
+    def _pair(self, picture: int) -> tuple[np.ndarray, str]:
+        """A picture and a text, as model `which` sees them."""
+        item, unseen, side = self._current(), self._unseen(), self._tuned().model.config.vision.image_size
+        require(unseen != "texts", "which", self._models[self.which].name, "a model that reads the texts")
+        nothing = np.full((side, side, 3), GREY, np.uint8)
+        image = item.images[picture] if item.images and unseen != "pictures" else nothing
+        said = answers_text(self._models[self.which].answers[self._shown[self.item]])
+        return image, SEPARATOR.join(item.texts) or said
+
+    # ---- from the page
+
+    def _hear_ask(self, text: str) -> None:
+        with self.reporting():
+            found = self.ask(text)
+            rows = [{"answer": answers_text(a.value), "box": box_of(a.value), "confidence": _known(a.confidence)}
+                    for a in found]  # fmt: skip
+            self.tell(answered={"item": self.item, "which": self.which, "text": text, "answers": rows})
+
+    def _hear_trace(self, _: str) -> None:
+        with self.reporting():
+            self._show("trace", self.trace())
+
+    def _hear_attribute(self, picture: str) -> None:
+        with self.reporting():
+            require(picture.isdecimal() and len(picture) < 3, "picture", picture, "a whole number")
+            self._show("attribute", self.attribute(int(picture)))
+
+    def _show(self, kind: str, view: View) -> None:
+        self.tell(opened={"kind": kind, "item": self.item, "which": self.which, "page": view._page()})
+
+
+def _known(confidence: float | None) -> float | None:
+    return None if confidence is None or not np.isfinite(confidence) else float(confidence)
+
+
+def _is(kind: str, item: Mapping[str, Any]) -> bool:
+    right = item["said"][0]["right"]
+    return {"all": True, "right": right, "wrong": not right, "disagree": item["disagree"]}[kind]
+
+
+def _text(item: Mapping[str, Any]) -> str:
+    """What is searched in, as static/task_items.js has it."""
+    return " ".join([*item["texts"], item["truth"], *(said["answer"] for said in item["said"])])
+
+
+def _names(runs: Sequence[TaskRun]) -> list[str]:
+    """By the pretrained run and the control, and where that is not enough, by the seed and the folder."""
+    from xfm.train import Run
+
+    for parts in (("control",), ("run", "control"), ("run", "control", "seed"), ("folder",)):
+        names = []
+        for run in runs:
+            of = {
+                "run": Run.open(run.config.run).config.name,
+                "control": run.config.variant.replace("_", " ") or "fine-tuned",
+                "seed": f"seed {run.config.seed}",
+                "folder": str(run.folder),
+            }
+            names.append(", ".join(of[part] for part in parts))
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name} ({i + 1})" for i, name in enumerate(names)]
