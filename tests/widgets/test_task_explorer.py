@@ -30,7 +30,9 @@ from xfm_widgets.task_answers import LEAST, MOST, Answered, bins, chosen, encode
 
 TESTED = 6
 PICTURE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-KINDS = ("lexname", "synset", "concept", "vqa", "nlvr2", "grounding")  # texts, two texts, a picture, both, two, a box
+KINDS = {  # texts, two texts, a picture, both, two, a box
+    "lexname": {}, "synset": {"published": True}, "concept": {}, "vqa": {}, "nlvr2": {}, "grounding": {}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def own(text: str = "a lion", n: int = 4, **traits: Any) -> xw.TaskExplorer:
 def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
     task: str, made: Callable[..., TaskRun], tmp_path: Path
 ) -> None:
-    run = made(task)
+    run = made(task, **KINDS[task])
     view = xw.TaskExplorer.of(run.folder, item=2)
     rows, family = run.answers(), TASKS[task].family
     items = view.payload["items"]
@@ -83,7 +85,7 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
         assert items[2]["box"] == pytest.approx(rows[2]["truth"]) and view.payload["models"][0]["bins"] == []
     else:
         assert sum(b["n"] for b in view.payload["models"][0]["bins"]) == TESTED
-    (metric,) = view.payload["models"][0]["metrics"]
+    metric = view.payload["models"][0]["metrics"][0]
     assert metric["value"] == run.results()[0].value and metric["baseline_name"]
     assert len(view.data()) == TESTED and len(view.figure().bytes()) > 1000
     assert view.credit == (run.tuned().task.data.credit if asked.images else "")
@@ -300,3 +302,9 @@ def test_a_page_asks_and_opens(made: Callable[..., TaskRun]) -> None:
     assert view.message == "" and view.opened["kind"] == "trace" and "default-src 'none'" in view.opened["page"]
     send(do="attribute", of="1")
     assert "picture = 1: must be 0 to 0" in view.message and view.opened["kind"] == "trace"
+
+
+def test_texts_that_are_encoded_apart_are_not_explained_as_one(made: Callable[..., TaskRun]) -> None:
+    view = xw.TaskExplorer.of(made("synset"))
+    with pytest.raises(ConfigError, match="task = 'synset': must be one whose texts are read as one"):
+        view.attribute()

@@ -82,7 +82,8 @@ def answered(run: TaskRun, name: str) -> Answered:
         raise RunError(f"{path}: no readable answers ({error}); delete the folder and fine-tune again") from error
     if places != [*range(len(rows))] or not rows:
         raise RunError(f"{path}: indices must be 0, 1, 2, ..., one a line; delete the folder and fine-tune again")
-    return Answered(name, answers, scores, confidences, run.results())
+    own = [result for result in run.results() if result.condition == run.config.variant]  # of the test split, not below
+    return Answered(name, answers, scores, confidences, own)
 
 
 def box_of(answer: Any) -> list[float] | None:
@@ -195,17 +196,20 @@ def answer_target(tuned: Tuned, item: Item, answer: Any, picture: int = 0) -> Ta
     the box stays, below where it moves."""
     import torch
 
+    from xfm.downstream.heads import PairClassifier
     from xfm.downstream.task import TaskBatch
     from xfm.explain.targets import Target
 
     model, task = tuned.model, tuned.task
+    apart = isinstance(tuned.head, PairClassifier)
+    require(not apart, "task", task.name, "one whose texts are read as one (its published head), to explain an answer")
     with torch.no_grad():
         own = [model.vision(image) for image in task.batch([item], model.device).images]
     places = tuple(torch.full((1, 1, 1, 1), float(k), device=model.device) for k in range(max(len(own), 1)))
 
     def score(out: Outputs) -> Tensor:
         mask = torch.ones(1, out.text.shape[1], dtype=torch.bool, device=out.text.device)
-        batch = TaskBatch(mask.long(), mask, places, (answer,))
+        batch = TaskBatch(mask.long(), mask, places, (task.aim(answer),))
         losses = []
         for text, patches in zip(out.text.split(1), out.patches.split(1), strict=True):
             pictures = [patches if k == picture else known for k, known in enumerate(own or [patches])]

@@ -162,6 +162,10 @@ class Task(ABC):
         """What a target asks for, as `predict` answers."""
         return target
 
+    def aim(self, answer: Any) -> Any:
+        """A target that asks for an answer: what `loss` takes to say how likely the answer is."""
+        return answer
+
     @abstractmethod
     def head(self, model: XFM) -> nn.Module:
         """What is new, or a copy of what pre-training has left for it."""

@@ -75,13 +75,13 @@ class TaskRun:
         """What the test split says. FileNotFoundError before the end."""
         return from_json(manifest.read_checked(self.folder, RESULTS).decode())
 
-    def answers(self) -> list[Record]:
-        """Of each test item: index, answer, truth, confidence (None where the model gives none), score and, of tests
-        beside the test split, the test's name; none before the end."""
+    def answers(self, test: str = "") -> list[Record]:
+        """Of each item of a test (of `Task.tests`; "": the test split): index, answer, truth, confidence (None where
+        the model gives none), score; none before the end."""
         if not self.done:
             return []
         manifest.check(self.folder, ANSWERS)
-        return read_json_lines(self.folder / ANSWERS, "index")
+        return [row for row in read_json_lines(self.folder / ANSWERS, "index") if row.get("test", "") == test]
 
     def tuned(self) -> Tuned:
         """The fine-tuned model, in eval mode, on the CPU."""

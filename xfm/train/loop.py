@@ -34,8 +34,8 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
 
     A record holds run, step, of, rate, loss, grad_norm, the losses as "stream/objective", what they report as
     "stream/objective/name", held-out ones as "validation/...", seconds, and of them waited (for data); where pictures
-    could not be used, how many are skipped, and the new ones left_out; in the first, the `levels` of constant answers.
-    A warm start's come first, with its name.
+    could not be used, how many are skipped, and the new left_out; in the first, the `levels` of constant answers. A
+    warm start's come first, with its name.
 
     Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt, and so do SIGTERM and SIGHUP,
     which raise Terminated. The same call goes on from there, bit for bit. Raises ConfigError, RunError (the folder),
@@ -119,8 +119,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 s.done = step + 1  # from here to its record the step is half done, and not saved
                 s.optimizer.step()
                 record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate} | s.new_processes()
-                held_out = _validate(s) if _due(s.done, train.validate_every, steps) else {}
-                record |= told | held_out | ({"levels": s.levels} if step == 0 and s.levels else {})
+                record |= told | (_validate(s) if _due(s.done, train.validate_every, steps) else {}) | s.new_levels()
                 record |= s.left_out.record(any_new=record.pop("new") > 0)
                 leaving = [1] * (record.pop("asked") > 0) or ([] if several else interrupted)
                 if s.probe is not None and _due(s.done, train.probe_every, steps):

@@ -83,6 +83,11 @@ class TrainState:
         before, self.processes = self.processes, self.accelerator.num_processes
         return {} if before == self.processes else {"processes": self.processes}
 
+    def new_levels(self) -> dict[str, Any]:
+        """For the first record: what constant predictions reach."""
+        levels, self.levels = self.levels, {}
+        return {"levels": levels} if levels else {}
+
 
 def require_trainable(config: RunConfig) -> None:
     """ConfigError where a loss is unknown, or no stream ever meets a loss: there would be nothing to train. Warns of

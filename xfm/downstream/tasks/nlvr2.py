@@ -56,6 +56,9 @@ class NLVR2(OfTheWorld):
     def truth(self, target: Stated) -> bool:
         return target.is_true
 
+    def aim(self, answer: bool) -> Stated:
+        return Stated(answer, "")
+
     def scores(self, predicted: Sequence[Any], targets: Sequence[Stated]) -> np.ndarray:
         return super().scores(predicted, [target.is_true for target in targets])
 
