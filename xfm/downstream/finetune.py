@@ -48,6 +48,8 @@ VALIDATED = 500  # items of the validation split, by which a step is chosen
 
 def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bool = False) -> TaskRun:
     """`finetune`, until it has its results."""
+    if (run := TaskRun.of(config, root)).done:
+        return run
     told: Progress | None = None
     for record in finetune(config, root):
         if progress:
@@ -55,7 +57,7 @@ def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bo
             told.update(f"loss {record['loss']:.2f}")
     if told:
         told.close()
-    return TaskRun.of(config, root)
+    return run
 
 
 def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Record]:
