@@ -308,3 +308,9 @@ def test_texts_that_are_encoded_apart_are_not_explained_as_one(made: Callable[..
     view = xw.TaskExplorer.of(made("synset"))
     with pytest.raises(ConfigError, match="task = 'synset': must be one whose texts are read as one"):
         view.attribute()
+
+
+def test_two_budgets_are_named_by_their_steps(made: Callable[..., TaskRun], tmp_path: Path) -> None:
+    longer = recipe("lexname", CHECKPOINTS / "demo", 2, batch=4)
+    view = xw.TaskExplorer.of(made("lexname"), train_to_end(longer, tmp_path))
+    assert [m["name"] for m in view.payload["models"]] == ["fine-tuned, 1 steps", "fine-tuned, 2 steps"]

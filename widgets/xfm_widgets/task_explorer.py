@@ -324,15 +324,17 @@ def _text(item: Mapping[str, Any]) -> str:
 
 
 def _names(runs: Sequence[TaskRun]) -> list[str]:
-    """By the pretrained run and the control, and where that is not enough, by the seed and the folder."""
+    """By the pretrained run, the control and the steps, and where that is not enough, by the seed and the folder."""
     from xfm.train import Run
 
-    for parts in (("control",), ("run", "control"), ("run", "control", "seed"), ("folder",)):
+    ways = ("control",), ("control", "steps"), ("run", "control"), ("run", "control", "steps")
+    for parts in (*ways, ("run", "control", "seed"), ("folder",)):
         names = []
         for run in runs:
             of = {
                 "run": Run.open(run.config.run).config.name,
                 "control": run.config.variant.replace("_", " ") or "fine-tuned",
+                "steps": f"{run.config.train.steps:,} steps",
                 "seed": f"seed {run.config.seed}",
                 "folder": str(run.folder),
             }

@@ -6,6 +6,7 @@ features: of a run, or of any dual encoder that is a guest (`xfm.load("open_clip
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -116,7 +117,9 @@ def recognition(
     from ..evaluation.linear_probe import linear_probe  # late: scikit-learn takes a second
 
     def probed(few: np.ndarray) -> np.ndarray:
-        return linear_probe(x[few], y[few]).predict(images.numpy()) == truth
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # of few pictures there are
+            return linear_probe(x[few], y[few]).predict(images.numpy()) == truth
 
     rows = [
         row("zero-shot", "one prompt", zero_shot(encoder, images, names, lambda name: prompts(name)[:1]) == truth),

@@ -19,6 +19,7 @@ from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 __all__ = ["Said", "plot_answers"]
 
 COLOURS = (BLUE, ORANGE, PURPLE, GREY)  # of the models
+SHORT = 24  # characters of names that stand side by side
 Box = Sequence[float]  # cx, cy, width, height as shares of the picture
 
 
@@ -103,4 +104,5 @@ def _reliability(axes: Axes, reliability: Mapping[str, Sequence[Mapping[str, Any
     axes.set_ylabel("right, %", fontsize=SIZE)
     axes.tick_params(labelsize=7)
     axes.set_title("All test items, by confidence", fontsize=SIZE, fontweight="normal")
-    axes.figure.legend(loc="outside lower center", ncols=2, fontsize=SIZE)
+    longest = max((len(text) for text in axes.get_legend_handles_labels()[1]), default=0)
+    axes.figure.legend(loc="outside lower center", ncols=2 if longest < SHORT else 1, fontsize=SIZE)
