@@ -96,7 +96,7 @@ def test_a_resume_is_exact(tmp_path: Path) -> None:
     assert not (a.folder / "state.pt").exists()
     answers = a.answers()
     assert [x["index"] for x in answers] == [*range(24)] and answers == b.answers()
-    assert [x["truth"] for x in answers] == [item.target for item in a.tuned().task.items("test")]
+    assert [x["truth"] for x in answers] == [item.target.is_true for item in a.tuned().task.items("test")]
     assert np.mean([x["score"] for x in answers]) == a.results()[0].value
     assert all(0.5 <= x["confidence"] <= 1 and type(x["answer"]) is bool for x in answers)
     assert same([*finetune(config(), tmp_path / "a")]) == same(straight), "a finished one is opened"

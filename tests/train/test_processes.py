@@ -145,7 +145,8 @@ def test_sharded_weights_train_what_whole_ones_do(two, folder):
     runs = [Run.open(folder / "straight" / way / "seed0") for way in ("ddp", "fsdp")]
     assert runs[0].config.replace({"name": "fsdp"}).fingerprint == runs[1].config.fingerprint
     for one, other in zip(*(run.metrics() for run in runs), strict=True):
-        for name in one.keys() - {"run", *ranks.TIMES}:
+        assert one.get("levels") == other.get("levels")
+        for name in one.keys() - {"run", "levels", *ranks.TIMES}:
             assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
     whole, sharded = (torch.load(run.folder / "state.pt", weights_only=True) for run in runs)
     shapes = [{name: tensor.shape for name, tensor in state["model"].items()} for state in (whole, sharded)]

@@ -191,7 +191,7 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
         probe,
         done,
         before,
-        constant_levels(config, tokenizer) if main and not done else {},
+        {} if done else constant_levels(config, tokenizer),
     )
 
 
