@@ -161,9 +161,10 @@ def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connecti
     """Trains from a cache of its own, which goes while its processes use it. Sends the files that came back."""
     os.environ["XFM_CACHE"] = str(folder)
     forget_data()
-    setup.constant_levels = (
-        lambda *_: {}
-    )  # which would bring the pictures into memory before the loaders' processes start
+    levels = setup.constant_levels
+    setup.constant_levels = lambda *given: (levels(*given), forget_data())[
+        0
+    ]  # the loaders' processes start with nothing
     records = pretrain(config, root)
     next(records)
     shutil.rmtree(folder.rename(f"{folder}.gone"))  # at once: a loader may be writing into it
