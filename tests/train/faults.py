@@ -162,9 +162,7 @@ def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connecti
     os.environ["XFM_CACHE"] = str(folder)
     forget_data()
     levels = setup.constant_levels
-    setup.constant_levels = lambda *given: (levels(*given), forget_data())[
-        0
-    ]  # the loaders' processes start with nothing
+    setup.constant_levels = lambda *given: (levels(*given), forget_data())[0]  # the loaders start with nothing
     records = pretrain(config, root)
     next(records)
     shutil.rmtree(folder.rename(f"{folder}.gone"))  # at once: a loader may be writing into it
