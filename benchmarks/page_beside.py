@@ -27,6 +27,7 @@ from xfm_widgets.base import STATIC
 from xfm_widgets.page_model import page_model
 from xfm_widgets.pages import PAGE, script_json
 
+PATCHES = 36  # of a picture
 SENTENCE = "two big dogs and a small car below the tree on the left"
 CALL = """
 ((payload, rgb) => {{
@@ -76,7 +77,7 @@ def page_times(repeats: int, chromium: str) -> list[float]:
         tab = browser.new_page(bypass_csp=True)
         tab.goto(path.as_uri())
         tab.wait_for_function("window.guess")
-        return [tab.evaluate("(i) => window.guess(i)", i % 64) for i in range(repeats + 1)][1:]
+        return [tab.evaluate("(i) => window.guess(i)", i % PATCHES) for i in range(repeats + 1)][1:]
 
 
 def kernel_times(repeats: int) -> list[float]:
@@ -86,7 +87,7 @@ def kernel_times(repeats: int) -> list[float]:
         client.execute_interactive(KERNEL, output_hook=lambda m: said.append(m["content"].get("text", "").strip()))
         comm, times = next(filter(None, said)), []
         for i in range(repeats + 1):
-            data = {"method": "update", "state": {"hidden_patches": [i % 64]}, "buffer_paths": []}
+            data = {"method": "update", "state": {"hidden_patches": [i % PATCHES]}, "buffer_paths": []}
             start = time.perf_counter()
             client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": comm, "data": data}))
             while "answer" not in client.get_iopub_msg(60)["content"].get("data", {}).get("state", {}):
