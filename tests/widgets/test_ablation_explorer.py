@@ -103,7 +103,7 @@ def test_the_committed_study_fits(tmp_path: Path):
     assert len(view.payload["metrics"]) > 50 and set(METRICS) - {"retrieval, image to text, recall at 1"} <= {
         m["metric"] for m in view.payload["metrics"]
     }
-    assert view.to_html(tmp_path / "a.html").stat().st_size < 400_000
+    assert view.to_html(tmp_path / "a.html").stat().st_size < 600_000  # a fifth of it curves of losses
 
 
 @pytest.mark.parametrize(
