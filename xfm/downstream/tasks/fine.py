@@ -16,14 +16,14 @@ from ...data.source import Split
 from ...data.synthetic import openmoji
 from ...model import XFM
 from ..task import Answer, TaskBatch, likeliest
-from .pictures import DrawnPictures
+from .pictures import Concept
 
 __all__ = ["Fine", "FinePrompts"]
 
 CATEGORY = "Animals & Nature"
 
 
-class Fine(DrawnPictures):
+class Fine(Concept):
     """Which animal or plant, by full fine-tuning with a linear head: what the prompts are compared with."""
 
     name, title = "fine", "animals and plants, linear head"
@@ -35,9 +35,6 @@ class Fine(DrawnPictures):
     @cached_property
     def labels(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(sorted(self.label(c) for c in self.concepts))
-
-    def label(self, concept: int) -> str:
-        return openmoji.concepts()[concept].name
 
     def concept(self, split: Split, index: int) -> int:
         return self.concepts[seeding.seed("task", "fine", split, index) % len(self.concepts)]
