@@ -1,5 +1,6 @@
 """Decay groups and rates as the published code's, on torch's AdamW."""
 
+import copy
 import math
 
 import pytest
@@ -92,6 +93,29 @@ def test_every_group_gets_its_share_of_the_rate() -> None:
     assert [g["lr"] for g in adamw.param_groups] == [pytest.approx(4e-3 * g["scale"]) for g in adamw.param_groups]
     assert {g["scale"] for g in adamw.param_groups} == {1.0, 3.0}
     assert {g["betas"] for g in adamw.param_groups} == {(0.9, 0.98)}
+
+
+def test_a_language_encoder_with_a_rate_of_its_own_and_one_that_is_frozen() -> None:
+    model = batches.model(batches.config())
+    scales = {
+        share: {
+            name: group["scale"]
+            for group in make_optimizer(model, TrainConfig(text_lr_scale=share)).param_groups
+            for name, p in model.named_parameters()
+            if any(p is q for q in group["params"])
+        }
+        for share in (1.0, 0.3)
+    }
+    text = {name for name in scales[1.0] if name.startswith("text.")}
+    assert len(text) > 10 and {scales[0.3][name] for name in text} == {0.3}
+    assert scales[0.3] | dict.fromkeys(text, 1.0) == scales[1.0]  # no other parameter's rate moves
+    frozen, still = make_optimizer(model, TrainConfig(text_lr_scale=0.0)), copy.deepcopy(model.state_dict())
+    set_rate(frozen, TrainConfig(), 50)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    frozen.step()
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, still[name])}
+    assert moved == {name for name, _ in model.named_parameters()} - text  # not even weight decay
 
 
 def test_two_steps_are_those_of_the_formula_and_what_has_no_gradient_stays() -> None:

@@ -290,6 +290,7 @@ def stage1(config: RunConfig) -> RunConfig:
             "data.full_from": 0.0,
             "model.cross_attention": "scaled_dot",  # of the fusion encoder, which it does not train
             "train.steps": config.stage1_steps,
+            "train.text_lr_scale": 1.0,
             "train.warmup": min(config.train.warmup, config.stage1_steps // 5),
             **losses,
             **sizes,

@@ -22,7 +22,7 @@ NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer 
 LATER = {
     "model": ("cross_attention",),
     "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles"),
-    "train": ("shards", "accumulate"),
+    "train": ("shards", "accumulate", "text_lr_scale"),
 }
 
 

@@ -20,6 +20,7 @@ class TrainConfig:
     steps: int = 1000
     lr: float = 1e-4
     head_lr_scale: float = 2.0  # of the new heads and the temperature
+    text_lr_scale: float = 1.0  # of the language encoder (0: it stays as it is), to keep what its warm start has learnt
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.98
@@ -46,6 +47,7 @@ class TrainConfig:
             self,
             "train.",
             "head_lr_scale",
+            "text_lr_scale",
             "weight_decay",
             "warmup",
             "threads",

@@ -23,18 +23,19 @@ _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embeddin
 
 
 def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
-    """Four groups: with and without weight decay, at the rate and, for the heads that no warm start brings, at
-    `head_lr_scale` times it. `scale` is the group's share of the rate."""
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    """Groups by weight decay, with and without, and by `scale`, their share of the rate: `head_lr_scale` of the heads
+    that no warm start brings, `text_lr_scale` of the language encoder, 1 of the rest."""
+
+    def scale(name: str) -> float:
+        new, text = model.is_new_head(name), name.startswith("text.")
+        return train.head_lr_scale if new else train.text_lr_scale if text else 1.0
+
+    groups: dict[tuple[bool, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        groups.setdefault((_NO_DECAY.fullmatch(name) is None, model.is_new_head(name)), []).append(parameter)
+        groups.setdefault((_NO_DECAY.fullmatch(name) is None, scale(name)), []).append(parameter)
     return [
-        {
-            "params": parameters,
-            "weight_decay": train.weight_decay if decays else 0.0,
-            "scale": train.head_lr_scale if new else 1.0,
-        }
-        for (decays, new), parameters in sorted(groups.items(), key=lambda item: item[0])
+        {"params": groups[decays, share], "weight_decay": train.weight_decay if decays else 0.0, "scale": share}
+        for decays, share in sorted(groups)
     ]
 
 
