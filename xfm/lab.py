@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .config import RunConfig
-from .config_utils import ConfigError, nearest, require
+from .config_utils import ConfigError, nearest, one_of, require
 from .data import Dataset, dataset
 from .data.tokenizer import Tokenizer
 from .model import XFM
@@ -20,7 +20,9 @@ from .train.checkpoint import imported
 
 if TYPE_CHECKING:
     from .data.source import Example, Split
+    from .downstream.task import Answer
     from .downstream.task_run import TaskRun
+    from .downstream.tuned import Tuned
     from .evaluation import Result
     from .explain import Attribution, AttributionInputs, Target, Trace
     from .guests.handle import GuestLab
@@ -150,6 +152,38 @@ class Lab:
         from .downstream.finetune import train_to_end
 
         return train_to_end(recipe(task, self.run.folder, steps, **changes), root, progress=True)
+
+    def task(self, name: str) -> TaskRun:
+        """The fine-tuning that comes with the run, in its folder `tasks/`. ConfigError where there is none of this
+        name: `finetune` makes one."""
+        from .downstream.task_run import TaskRun
+
+        there = sorted(path.parent.name for path in self.run.folder.glob("tasks/*/finetune.json"))
+        one_of("task", name, there)
+        return TaskRun.open(self.run.folder / "tasks" / name)
+
+    def ask(self, image: ImageLike, question: str) -> list[Answer]:
+        """The likeliest answers to a question of a picture, with their probabilities, by the head of the task `vqa`
+        that comes with the run: lab.ask("picture.png", "how many objects are there?")[0].value"""
+        return self._tuned("vqa").answers((question,), (self._prepared(image),))
+
+    def caption(self, image: ImageLike) -> str:
+        """A sentence about a picture, by the head of the task `captioning` that comes with the run."""
+        return self._tuned("captioning").answers((), (self._prepared(image),))[0].value
+
+    def judge(self, statement: str, left: ImageLike, right: ImageLike) -> Answer:
+        """Whether a statement is true of two pictures, and the probability of that answer, by the head of the task
+        `nlvr2` that comes with the run."""
+        return self._tuned("nlvr2").answers((statement,), (self._prepared(left), self._prepared(right)))[0]
+
+    def _prepared(self, image: ImageLike) -> Any:
+        from .images import prepare
+
+        return prepare(image, self.config.model.vision.image_size)
+
+    @cache  # noqa: B019  a lab lives as long as its model
+    def _tuned(self, task: str) -> Tuned:
+        return self.task(task).tuned()
 
     def inputs(
         self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None

@@ -168,7 +168,7 @@ def test_captions_of_ones_own_need_the_scorers(tmp_path: Path, monkeypatch: pyte
 
 
 def test_frozen_retrieval_is_zero_shot(tmp_path: Path) -> None:
-    cli.main(["finetune", "retrieval", "demo", "--frozen", "--root", str(tmp_path)])
+    cli.main(["finetune", "retrieval", "demo", "--frozen", "model", "--root", str(tmp_path)])
     run = TaskRun.open(tmp_path / "pretrained@retrieval+frozen" / "seed0")
     pretrained = start(config("retrieval")).model.state_dict()
     assert all(torch.equal(t, pretrained[n]) for n, t in run.tuned().model.state_dict().items())

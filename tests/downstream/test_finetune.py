@@ -119,8 +119,8 @@ def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch
 
 
 def test_frozen_encoders_stay_and_scratch_forgets(tmp_path: Path) -> None:
-    [*finetune(config("concept", frozen=True), tmp_path)]
-    tuned = TaskRun.of(config("concept", frozen=True), tmp_path).tuned()
+    [*finetune(config("concept", frozen="model"), tmp_path)]
+    tuned = TaskRun.of(config("concept", frozen="model"), tmp_path).tuned()
     pretrained = start(config("concept")).model.state_dict()
     assert all(torch.equal(t, pretrained[n]) for n, t in tuned.model.state_dict().items())
     scratch = start(config("concept", scratch=True)).model.state_dict()

@@ -22,7 +22,7 @@ from xfm.downstream import finetune as module
 from xfm.downstream.config import FinetuneConfig, recipe
 from xfm.downstream.finetune import finetune
 from xfm.downstream.simple import from_pixels
-from xfm.downstream.task import Item, Task
+from xfm.downstream.task import Frozen, Item, Task
 from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
 from xfm.downstream.tasks.pictures import DrawnPictures, UnseenConcept
@@ -138,8 +138,8 @@ def test_what_is_no_folder_of_classes_says_so(tmp_path: Path) -> None:
         _ = opened(path=tmp_path / "bare").labels
 
 
-@pytest.mark.parametrize("frozen, published, layers", [(False, False, 2), (True, False, 2), (True, True, 18)])
-def test_a_folder_is_fine_tuned_on(frozen: bool, published: bool, layers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("frozen, published, layers", [("", False, 2), ("model", False, 2), ("model", True, 18)])
+def test_a_folder_is_fine_tuned_on(frozen: Frozen, published: bool, layers: int, tmp_path: Path) -> None:
     write_pictures(tmp_path / "data" / "train", 8)
     write_pictures(tmp_path / "data" / "val", 2, 100)
     more = {"frozen": frozen, "published": published, "data": str(tmp_path / "data"), "batch": 4}

@@ -211,11 +211,7 @@ class TaskExplorer(View):
         """What model `which` says to a text of your own (a question, a statement, a phrase) in place of the item's, of
         its pictures, or of any one (see `xfm.images.prepare`): the likeliest first, where the task ranks answers.
         ConfigError for an empty text, and in a view that has no model or whose task does not read one text."""
-        import torch
-
-        from xfm.downstream.task import Item
         from xfm.images import prepare
-        from xfm.model.modes import eval_mode
 
         known, tuned = self._current(), self._tuned()
         require(
@@ -226,10 +222,8 @@ class TaskExplorer(View):
         one = picture is None or len(known.images) == 1
         require(one, "picture", "given", f"left out: the task reads {len(known.images)} pictures an item")
         side = tuned.model.config.vision.image_size
-        item = Item((text,), known.images if picture is None else (prepare(picture, side),))
-        with torch.inference_mode(), eval_mode(tuned):  # type: ignore[arg-type]
-            batch = tuned.task.batch([item], tuned.model.device, self._unseen())
-            return tuned.task.ranked(tuned.model, tuned.head, batch)[0]
+        images = known.images if picture is None else (prepare(picture, side),)
+        return tuned.answers((text,), images, self._unseen())
 
     def trace(self, **traits: Any) -> TraceExplorer:
         """The attention of model `which` to the item: of each of its pictures, with its texts. Where the task reads no

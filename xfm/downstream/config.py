@@ -14,7 +14,7 @@ from ..config import TrainConfig
 from ..config_utils import build, changed, one_of, positive, require, to_tree, typed
 from ..train import Run
 from .own import contents
-from .task import Hidden
+from .task import Frozen, Hidden
 from .tasks import TASKS
 
 __all__ = ["FinetuneConfig", "controls", "recipe"]
@@ -33,7 +33,9 @@ class FinetuneConfig:
     seed: int = 0
     scratch: bool = False  # control: of the same size, without the pretrained weights
     hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
-    frozen: bool = False  # only the head learns ("linear evaluation"); retrieval, which has none, is zero-shot then
+    # what stays as it was pretrained, and is no part of the weights that are kept: the "model" (linear evaluation;
+    # retrieval, which has no head of its own, is zero-shot then), or all of it but the fusion encoder
+    frozen: Frozen = ""
     shots: int = 0  # training items of each label, drawn by the seed; 0: all
     published: bool = False  # the head as published, where the task's own is another; `recipe` then trains as published
     batch: int = 32
@@ -50,6 +52,8 @@ class FinetuneConfig:
         )
         other = not self.published or bool(task.other_head or task.protocol)
         require(other, "published", self.published, f"False in {self.task}, which has no other form")
+        fuses = self.frozen != "encoders" or family == "vision-language"
+        require(fuses, "frozen", self.frozen, f"'' or 'model' in {self.task}, which has no fusion encoder")
         needless = self.hidden and family != "vision-language"
         require(not needless, "hidden", self.hidden, f"'' in {self.task}, which is of {family} alone")
         if self.hidden:
@@ -62,7 +66,8 @@ class FinetuneConfig:
     @property
     def variant(self) -> str:
         """What is other than plain fine-tuning: "scratch", "without pictures", ..."""
-        names = {"scratch": self.scratch, f"no_{self.hidden}": bool(self.hidden), "frozen": self.frozen}
+        frozen = {"model": "frozen", "encoders": "frozen_encoders"}.get(self.frozen, "")
+        names = {"scratch": self.scratch, f"no_{self.hidden}": bool(self.hidden), frozen: bool(frozen)}
         names |= {f"{self.shots}-shot": bool(self.shots), "published": self.published}
         return "+".join(name for name, there in names.items() if there)
 

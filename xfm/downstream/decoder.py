@@ -23,6 +23,8 @@ LAYERS, HEAD = "layers.", "head."
 class Decoder(TextEncoder):
     """RoBERTa as a causal language model with cross-attention in every layer; its output is tied to its word table."""
 
+    of_encoders = ("word", "position")  # copies of tables, which stay with frozen encoders
+
     def __init__(self, config: ModelConfig, memory_width: int, depth: int):
         """`memory_width`: of the states that it looks at."""
         super().__init__(config.text)

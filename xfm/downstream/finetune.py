@@ -41,7 +41,7 @@ from .task import CHUNK, Answer, Hidden, Item, Task
 from .task_run import ANSWERS, CONFIG, RESULTS, TaskRun
 from .tuned import Tuned, start
 
-__all__ = ["finetune", "train_to_end"]
+__all__ = ["finetune", "tested", "train_to_end"]
 
 VALIDATED = 500  # items of the validation split, by which a step is chosen
 
@@ -115,8 +115,6 @@ class _Loop:
         items = self.task.drawn(self.config.seed, step, self.config.batch)
         batch = self.task.batch(items, device, self.config.hidden)
         self.tuned.train()
-        if self.config.frozen:
-            self.tuned.model.eval()  # no drop path on features that do not learn
         with RANDOM if draws(self.tuned.model.text) else nullcontext(), torch.random.fork_rng([]):
             torch.manual_seed(seeding.seed("finetune", self.config.seed, step))
             with self.accelerator.autocast():
@@ -135,7 +133,7 @@ class _Loop:
         if _due(self.done, train.validate_every, train.steps):
             record["validation"] = score = _validated(self.tuned, self.validation, self.config.hidden)
             if score > self.best_score:
-                self.best, self.best_score = _copied(self.tuned), score
+                self.best, self.best_score = {n: t.clone() for n, t in self.tuned.learnt().items()}, score
         record["seconds"] = time.perf_counter() - began
         self.records.append(dict(record))
         return record
@@ -145,7 +143,7 @@ class _Loop:
             return
         saved, self.records = self.records, []
         append_json_lines(self.run.folder / METRICS, saved)
-        state = {"run": self.config.fingerprint, "step": self.done, "model": self.tuned.state_dict(), "best": self.best}
+        state = {"run": self.config.fingerprint, "step": self.done, "model": self.tuned.learnt(), "best": self.best}
         state |= {"best_score": self.best_score, "optimizer": self.adamw.state_dict()}
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -159,7 +157,7 @@ class _Loop:
             manifest.check(path.parent, path.name)
             state = torch.load(path, map_location="cpu", weights_only=True)
             require(state["run"] == self.config.fingerprint, "state.pt", state["run"], "of this config")
-            self.tuned.load_state_dict(state["model"])
+            self.tuned.load_learnt(state["model"])
             self.adamw.load_state_dict(state["optimizer"])
             self.done, self.best, self.best_score = state["step"], state["best"], state["best_score"]
         except RunError:
@@ -174,9 +172,9 @@ class _Loop:
         """Reads the test split, with the weights that validation chose."""
         self._save()
         if self.best:  # else nothing has learnt
-            self.tuned.load_state_dict(self.best)
-        results, answers = _results(self.tuned, self.config)
-        self.run.write({WEIGHTS: packed_state(self.tuned.state_dict())})
+            self.tuned.load_learnt(self.best)
+        results, answers = tested(self.tuned, self.config)
+        self.run.write({WEIGHTS: packed_state(self.tuned.learnt())})
         self.run.write({ANSWERS: answers, RESULTS: to_json(results)})
         (self.run.folder / STATE).unlink(missing_ok=True)  # as large as all the rest, and of no more use
 
@@ -195,10 +193,6 @@ def _optimizer(tuned: Tuned, train: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=train.lr, betas=betas, eps=train.eps, fused=True)
 
 
-def _copied(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-
-
 def _due(done: int, every: int, steps: int) -> bool:
     return done == steps or (every > 0 and done % every == 0)
 
@@ -214,7 +208,7 @@ def _validated(tuned: Tuned, items: Sequence[Item], hidden: Hidden) -> float:
     return tuned.task.measures()[0].value(said, [item.target for item in items])
 
 
-def _results(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
+def tested(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
     """The metrics on each of the tests and below them the control's, fitted to what training has drawn; the control, or
     else what is said without looking, is the baseline. And ANSWERS."""
     task, rows, controlled, lines = tuned.task, list[Result](), list[Result](), list[str]()

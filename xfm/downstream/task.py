@@ -26,10 +26,11 @@ from ..images import prepare
 from ..model import XFM
 from .metrics import Metric
 
-__all__ = ["Answer", "Family", "Hidden", "Item", "Protocol", "Task", "TaskBatch", "likeliest"]
+__all__ = ["Answer", "Family", "Frozen", "Hidden", "Item", "Protocol", "Task", "TaskBatch", "likeliest"]
 
 Family = Literal["language", "vision", "vision-language"]
 Hidden = Literal["", "pictures", "texts"]  # what a control does not see
+Frozen = Literal["", "encoders", "model"]  # what a fine-tuning leaves as it was pretrained
 CHUNK = 64  # items at once where nothing is learnt
 
 

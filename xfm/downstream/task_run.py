@@ -14,12 +14,13 @@ from ..files import read_json_lines
 from ..text import parse_json
 from ..train import Run, RunError, manifest
 from ..train.run import METRICS, WEIGHTS, Record
-from ..train.weights import load_into
+from ..train.weights import read_weights
 from .config import FinetuneConfig
 from .tuned import Tuned, start
 
-__all__ = ["ANSWERS", "CONFIG", "RESULTS", "TaskRun"]
+__all__ = ["ANSWERS", "BESIDE", "CONFIG", "RESULTS", "TaskRun"]
 
+BESIDE = "../.."  # the pretrained run of a fine-tuning that lies in its folder
 CONFIG, RESULTS, ANSWERS = "finetune.json", "results.json", "answers.jsonl"
 
 
@@ -43,7 +44,8 @@ class TaskRun:
 
     @classmethod
     def open(cls, folder: str | Path) -> TaskRun:
-        """RunError where there is none that can be read."""
+        """RunError where there is none that can be read. The pretrained run of one that comes with it, in its folder
+        `tasks/`, is named relative to that."""
         folder = Path(folder)
         try:
             config = build(FinetuneConfig, parse_json((folder / CONFIG).read_text("utf-8")))
@@ -51,6 +53,8 @@ class TaskRun:
             raise RunError(f"{folder}: no fine-tuning here (no {CONFIG})") from None
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise RunError(f"{folder / CONFIG}: no readable config ({error}); delete the folder") from error
+        if config.run == BESIDE:
+            config = config.replace({"run": str(folder.parent.parent)})
         manifest.check_sizes(folder, config.fingerprint)
         return cls(folder, config)
 
@@ -86,5 +90,8 @@ class TaskRun:
     def tuned(self) -> Tuned:
         """The fine-tuned model, in eval mode, on the CPU."""
         tuned = start(self.config)
-        load_into(tuned, self.folder / WEIGHTS)  # type: ignore[arg-type]
+        try:
+            tuned.load_learnt(read_weights(self.folder / WEIGHTS))
+        except ValueError as error:
+            raise RunError(f"{self.folder / WEIGHTS}: {error}; delete the folder, and fine-tune again") from None
         return tuned.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,22 +11,55 @@ from torch import Tensor, nn
 from .. import seeding
 from ..config_utils import ConfigError
 from ..model import XFM
+from ..model.modes import eval_mode
 from ..objectives import build as build_model
 from ..train import Run
 from .config import FinetuneConfig
-from .task import Task
+from .task import Answer, Frozen, Hidden, Item, Task
 from .tasks import TASKS
 
 __all__ = ["Tuned", "start"]
 
 
 class Tuned(nn.Module):
-    """A model and the head of a task."""
+    """A model and the head of a task. What is frozen has no gradient, and is in eval mode while the rest trains."""
 
-    def __init__(self, model: XFM, head: nn.Module, task: Task, frozen: bool = False):
+    def __init__(self, model: XFM, head: nn.Module, task: Task, frozen: Frozen = ""):
         super().__init__()
-        self.model, self.head, self.task, self.frozen = model, head, task, frozen
-        model.requires_grad_(not frozen)
+        self.model, self.head, self.task = model, head, task
+        copies = [getattr(head, name) for name in getattr(head, "of_encoders", ())]
+        parts = [module for name, module in model.named_children() if name != "fusion"]
+        self._frozen = {"": [], "encoders": [*parts, *copies], "model": [model, *copies]}[frozen]
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Tuned:
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    @torch.inference_mode()
+    def answers(self, texts: Sequence[str], images: Sequence[Any], hidden: Hidden = "") -> list[Answer]:
+        """What it says to one item's texts about its pictures ((S, S, 3) uint8), the likeliest first, where the task
+        ranks answers."""
+        with eval_mode(self):  # type: ignore[arg-type]
+            batch = self.task.batch([Item((*texts,), (*images,))], self.model.device, hidden)
+            return self.task.ranked(self.model, self.head, batch)[0]
+
+    def learnt(self) -> dict[str, Tensor]:
+        """The entries of the state dict that the pretrained model does not have: all but what is frozen."""
+        kept = {id(t) for module in self._frozen for t in module.state_dict(keep_vars=True).values()}
+        return {name: t.detach() for name, t in self.state_dict(keep_vars=True).items() if id(t) not in kept}
+
+    def load_learnt(self, weights: Mapping[str, Tensor]) -> None:
+        """Loads what `learnt` returned. ValueError, naming the first, where other names are there, or other shapes."""
+        wanted = self.learnt()
+        for name in sorted(wanted.keys() | weights.keys()):
+            has, needs = (tuple(each[name].shape) if name in each else "nothing" for each in (weights, wanted))
+            if has != needs:
+                raise ValueError(f"{name} has {has}, this model needs {needs}")
+        self.load_state_dict(weights, strict=False)
 
     def is_new_head(self, name: str) -> bool:
         """For the optimizer's groups."""

@@ -2,7 +2,7 @@
 
 Published (X-FM, appendix): rate 4e-5, 100 epochs of 128 (linear evaluation: 256), ten of them warming up, cosine to
 1e-7, Mixup and CutMix, the five-layer head (`--published`) also for what it calls linear evaluation. Here the loop is
-every task's, and `--frozen` trains one linear layer.
+every task's, and `--frozen model` trains one linear layer.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Retrieval(OfTheWorld):
 
     Pictures and captions are ranked by contrast (ITC); by matching (ITM, as published: the logit of "belong together"
     alone orders the best by ITC); and by the sum of that logit and ITC's. Both learn together, weighted alike, and no
-    caption of the same picture is a negative. There is no new head: `frozen`, it is zero-shot.
+    caption of the same picture is a negative. There is no new head: with a frozen model it is zero-shot.
     """
 
     name, title = "retrieval", "image-text retrieval"
