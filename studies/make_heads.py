@@ -1,0 +1,60 @@
+"""Fine-tunes the heads that come with the checkpoint, rounds them, and puts them into its folder `tasks/`.
+
+    python studies/make_heads.py [--root runs] [--only vqa]
+
+Half an hour on one core; finished fine-tunings are only rounded, tested and copied. The encoders stay as they are, so
+that one model answers all tasks; weights are kept as float16, and what results.json says is said by the rounded ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from xfm.config_utils import to_tree
+from xfm.downstream.config import recipe
+from xfm.downstream.finetune import tested, train_to_end
+from xfm.downstream.task_run import ANSWERS, BESIDE, CONFIG, RESULTS, TaskRun
+from xfm.evaluation import format_lines
+from xfm.evaluation.result import to_json
+from xfm.lab import CHECKPOINTS
+from xfm.train.run import WEIGHTS
+from xfm.train.weights import packed_state
+
+CHECKPOINT = CHECKPOINTS / "demo"
+HEADS = {
+    "vqa": {"steps": 1500, "frozen": "model"},
+    "nlvr2": {"steps": 1500, "frozen": "encoders"},
+    "captioning": {"steps": 1500, "frozen": "model"},
+}
+LARGEST = 2_000_000  # bytes
+
+
+def publish(run: TaskRun, folder: Path) -> None:
+    """The fine-tuning, rounded, into a folder of the checkpoint."""
+    tuned = run.tuned()
+    rounded = {n: t.half() if t.is_floating_point() else t for n, t in tuned.learnt().items()}
+    tuned.load_learnt(rounded)
+    torch.set_num_threads(1)  # how sums are split shows in their last digits
+    results, answers = tested(tuned, run.config)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = json.dumps(to_tree(run.config) | {"run": BESIDE}, indent=2) + "\n"
+    TaskRun(folder, run.config).write(
+        {CONFIG: config, WEIGHTS: packed_state(rounded), ANSWERS: answers, RESULTS: to_json(results)}
+    )
+    if (size := (folder / WEIGHTS).stat().st_size) > LARGEST:
+        raise SystemExit(f"{folder / WEIGHTS}: has {size:,} bytes; {LARGEST:,} at most")
+    print(format_lines(results), f"\n{folder}: {size:,} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=Path("runs"))
+    parser.add_argument("--only", choices=HEADS, default="")
+    asked = parser.parse_args()
+    for task in [asked.only] if asked.only else HEADS:
+        config = recipe(task, CHECKPOINT, **HEADS[task])
+        publish(train_to_end(config, asked.root, progress=True), CHECKPOINT / "tasks" / task)
