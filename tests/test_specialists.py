@@ -35,9 +35,13 @@ def count(module: torch.nn.Module) -> int:
 @pytest.mark.parametrize("recipe", recipes.RECIPES)
 def test_sizes(recipe: str) -> None:
     whole = recipes.get(recipe)
-    for name in ("bert_like", "beit_like"):
-        model = recipes.get(f"{recipe}+{name}").model
-        assert (model.text, model.vision, model.fusion_depth) == (whole.model.text, whole.model.vision, 0), name
+    for name, grown, other in (("bert_like", "text", "vision"), ("beit_like", "vision", "text")):
+        config = recipes.get(f"{recipe}+{name}")
+        assert parameters(config) == pytest.approx(parameters(whole), rel=0.06 if recipe != "smoke" else 0.1), name
+        old, new = (getattr(model, grown) for model in (whole.model, config.model))
+        assert old.width // old.heads == new.width // new.heads and old.depth <= new.depth <= 2 * old.depth
+        assert getattr(config.model, other) == getattr(whole.model, other) and config.model.fusion_depth == 0
+        assert config.model.init_std**2 * new.width == pytest.approx(whole.model.init_std**2 * old.width)
     assert recipes.get(f"{recipe}+fused").model == whole.model
     dual = recipes.get(f"{recipe}+clip_like")
     assert parameters(dual) == pytest.approx(parameters(whole), rel=0.002), "as many as X-FM"
@@ -49,6 +53,9 @@ def test_sizes(recipe: str) -> None:
 def test_parameters_are_those_of_the_model() -> None:
     for name in ("smoke", "smoke+clip_like"):
         assert parameters(recipes.get(name)) == count(build(recipes.get(name)))
+    for name, unread in (("bert_like", "vision"), ("beit_like", "text")):
+        model = build(recipes.get(f"smoke+{name}"))
+        assert parameters(recipes.get(f"smoke+{name}")) == count(model) - count(model.get_submodule(unread))
 
 
 def test_neither_technique_is_in_the_fused_one() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,15 +21,18 @@ __all__ = ["SPECIALISTS", "beit_like", "bert_like", "clip_like", "fused", "param
 
 
 def bert_like(config: RunConfig) -> RunConfig:
-    """The language encoder by MLM on texts and captions, no pictures (BERT)."""
-    return _only(config, ("mlm",), ("texts",))
+    """The language encoder by MLM on texts and captions, no pictures (BERT), grown to as many parameters that learn as
+    X-FM has."""
+    return _grown(_only(config, ("mlm",), ("texts",)), "text", parameters(config))
 
 
 def beit_like(config: RunConfig) -> RunConfig:
-    """The vision encoder by MIM on pictures, no text. It predicts pixels: an encoder that starts from scratch has no
-    outputs worth predicting (BEiT's tokenizer was trained before)."""
+    """The vision encoder by MIM on pictures, no text, grown to as many parameters that learn as X-FM has. It predicts
+    pixels: an encoder that starts from scratch has no outputs worth predicting (BEiT's tokenizer was trained before).
+    """
     alone = _only(config, ("mim",), ("images",))
-    return alone.replace({"flow.mim_target": "pixels", "objectives.mim.start": 0.0})
+    alone = alone.replace({"flow.mim_target": "pixels", "objectives.mim.start": 0.0})
+    return _grown(alone, "vision", parameters(config))
 
 
 def fused(config: RunConfig) -> RunConfig:
@@ -65,10 +69,36 @@ SPECIALISTS: dict[str, Callable[[RunConfig], RunConfig]] = {
 
 
 def parameters(config: RunConfig) -> int:
-    """How many parameters the model of a config has. No memory is taken."""
+    """How many parameters of a config's model learn: all, but for an encoder that no loss reads. No memory is taken."""
+    kinds = {OBJECTIVES[name].kind() for name in config.objectives if config.weight(name) > 0}
     with torch.device("meta"):
         losses: dict[str, nn.Module] = {n: OBJECTIVES[n](config) for n in config.objectives}
-        return sum(p.numel() for p in XFM(config.model, losses).parameters())
+        model = XFM(config.model, losses)
+    unread = {"image": ("text",), "text": ("vision",)}.get(*kinds, ()) if len(kinds) == 1 else ()
+    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(unread or ("\n",)))
+
+
+def _grown(config: RunConfig, encoder: str, wanted: int) -> RunConfig:
+    """With one encoder wider, by heads of the same size, and deeper, at most twice as much, so that the parameters that learn
+    come nearest to `wanted`; the initial weights' deviation follows the width."""
+    old: Any = getattr(config.model, encoder)
+    size = old.width // old.heads
+
+    def sized(heads: int, depth: int) -> RunConfig:
+        more = {"heads": heads, "width": heads * size, "depth": depth}
+        more |= {"intermediate": round(old.intermediate * heads / old.heads)} if encoder == "text" else {}
+        std = config.model.init_std * (old.heads / heads) ** 0.5
+        return config.replace({"model.init_std": std, **{f"model.{encoder}.{n}": v for n, v in more.items()}})
+
+    def deepest(heads: int) -> tuple[int, int, int]:
+        """How far from `wanted`, and the heads and the depth."""
+        empty, layer = (parameters(sized(heads, depth)) for depth in (1, 2))
+        layer -= empty
+        depth = min(max(1 + round((wanted - empty) / layer), old.depth), 2 * old.depth)
+        return abs(empty + (depth - 1) * layer - wanted), heads, depth
+
+    _, heads, depth = min(map(deepest, range(old.heads, 2 * old.heads + 1)))
+    return sized(heads, depth)
 
 
 def _only(config: RunConfig, losses: tuple[str, ...], streams: tuple[str, ...]) -> RunConfig:
