@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 from xfm import cli
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
 from xfm.downstream.config import FinetuneConfig, controls, recipe
 from xfm.downstream.finetune import finetune
-from xfm.downstream.task import Task
+from xfm.downstream.task import Frozen, Task
 from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
 from xfm.downstream.tuned import Tuned, start
@@ -118,11 +119,51 @@ def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch
     assert any(not torch.equal(t, kept[1][n]) for n, t in tuned.state_dict().items())
 
 
-def test_frozen_encoders_stay_and_scratch_forgets(tmp_path: Path) -> None:
-    [*finetune(config("concept", frozen="model"), tmp_path)]
-    tuned = TaskRun.of(config("concept", frozen="model"), tmp_path).tuned()
+FROZEN = {"concept": "model", "vqa": "model", "nlvr2": "encoders", "grounding": "encoders", "retrieval": "encoders"}
+
+
+@pytest.mark.parametrize("task, frozen", FROZEN.items())
+def test_what_is_frozen_stays_and_is_not_kept(task: str, frozen: Frozen, tmp_path: Path) -> None:
+    """The rest learns, and goes on bit for bit."""
+    asked = config(task, frozen=frozen)
+    straight = [*finetune(asked, tmp_path / "a")]
+    for record in finetune(asked, tmp_path / "b"):
+        if record["step"] == 2:
+            break
+    rest = [*finetune(asked, tmp_path / "b")]
+    assert same(rest) == same(straight)[3:]
+    a, b = (TaskRun.of(asked, tmp_path / root).tuned() for root in "ab")
+    begun, kept = start(asked).state_dict(), load_file(tmp_path / "a" / a_name(asked) / "model.safetensors")
+    moved = {n for n, t in a.state_dict().items() if not torch.equal(t, begun[n])}
+    assert all(torch.equal(t, b.state_dict()[n]) for n, t in a.state_dict().items())
+    assert moved and moved <= kept.keys() and all(n.startswith(("head.", "model.fusion.")) for n in kept)
+    assert any(n.startswith("model.fusion.") for n in moved) == (frozen == "encoders")
+    assert not {"head.word.weight", "head.position.weight"} & kept.keys()
+    modules = dict(a.train().named_modules())
+    assert not modules["model.vision"].training and modules["model.fusion"].training == (frozen == "encoders")
+
+
+def a_name(asked: FinetuneConfig) -> str:
+    return f"pretrained@{asked.task}+{asked.variant}/seed0"
+
+
+def test_weights_of_another_shape_or_name_are_refused(tmp_path: Path) -> None:
+    [*finetune(asked := config("concept", frozen="model"), tmp_path)]
+    run = TaskRun.of(asked, tmp_path)
+    run.write({"model.safetensors": save({"head.head.weight": torch.zeros(3, 2)})})
+    with pytest.raises(RunError, match=r"model\.safetensors: head\.head\.bias has nothing, this model needs \(100,\)"):
+        run.tuned()
+
+
+def test_only_what_has_a_fusion_encoder_may_tune_it_alone() -> None:
+    with pytest.raises(ConfigError, match=r"frozen = 'encoders'.*'' or 'model' in concept"):
+        config("concept", frozen="encoders")
+    with pytest.raises(ConfigError, match="frozen"):
+        config("vqa", frozen="all")
+
+
+def test_scratch_forgets() -> None:
     pretrained = start(config("concept")).model.state_dict()
-    assert all(torch.equal(t, pretrained[n]) for n, t in tuned.model.state_dict().items())
     scratch = start(config("concept", scratch=True)).model.state_dict()
     assert scratch.keys() == pretrained.keys()
     assert not torch.equal(scratch["vision.blocks.0.mlp.fc1.weight"], pretrained["vision.blocks.0.mlp.fc1.weight"])
