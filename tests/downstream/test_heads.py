@@ -1,4 +1,4 @@
-"""The heads that come with the checkpoint: small, of the shipped encoders, as good as said, and above their controls."""
+"""The heads that come with the checkpoint: small, of the shipped encoders, as good as said, above their controls."""
 
 from __future__ import annotations
 
