@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property, partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -17,20 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from .. import seeding
-from ..batch import IGNORE, PAD, Batch, Images, Pairs, Regions, Texts, TokenBatch, tree_map
+from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch, tree_map
 from ..config import ConfigError, RunConfig
 from ..config_utils import require
 from ..masking import block_mask, mask_tokens
 from . import Dataset, dataset
+from .false_captions import false_captions, joined
 from .source import Box, Example, ItemKey, Missed, Source, Split
-from .synthetic.hard_negatives import hard_negative
-from .synthetic.scenes import Scene
 from .tokenizer import Tokenizer
 from .web import allow
 
@@ -74,7 +71,8 @@ class Streams(TorchDataset):
             self.source = source
         _ = self.source.feasible  # refused here and not in a loader process
         share, drawn = config.data.relation_negatives, "objects" in self.source.provides
-        allowed = f"0: {' + '.join(s.name for s in self.source.sources)} does not provide objects, of which a relation is known to be false"
+        names = " and ".join(source.name for source in self.source.sources)
+        allowed = f"0: {names} provides no objects, of which a relation is known to be false"
         require(drawn or not share, "data.relation_negatives", share, allowed)
 
     @cached_property
@@ -96,24 +94,10 @@ class Streams(TorchDataset):
     def pairs(self, step: int) -> Pairs:
         examples = [source.pair(key) for source, key in self.items("pairs", step, self.config.data.pairs)]
         tokens, false_ids = self.tokens([e.text for e in examples], step, "pairs"), None
-        if self.config.data.relation_negatives:
-            tokens, false_ids = self.with_false_captions(tokens, examples, step)
+        if share := self.config.data.relation_negatives:
+            false = false_captions(self.source.world, examples, share, self.rng(step, "pairs", "relation negatives"))
+            tokens, false_ids = joined(tokens, false, self.tokenizer, self.config.data.caption_tokens)
         return Pairs(pixels(examples), tokens, self.image_mask(step, "pairs", len(examples)), false_ids)
-
-    def with_false_captions(
-        self, tokens: TokenBatch, examples: Sequence[Example], step: int
-    ) -> tuple[TokenBatch, Tensor]:
-        """The pairs' tokens, and `Pairs.false_ids`, padded to one length."""
-        share, rng, texts = self.config.data.relation_negatives, self.rng(step, "pairs", "relation negatives"), []
-        for example in examples:
-            drawn = rng.random() < share and isinstance(example, Scene)
-            false = hard_negative(example.caption, example, "relation", self.source.world, rng) if drawn else None
-            texts.append(self.tokenizer.encode(false.text if false else example.text, self.config.data.caption_tokens))
-        ids, _ = self.tokenizer.pad(texts)
-        more = max(0, ids.shape[1] - tokens.ids.shape[1])
-        longer = {name: F.pad(getattr(tokens, name), (0, more), value=PAD) for name in ("ids", "masked_ids")}
-        tokens = replace(tokens, **longer, mask=F.pad(tokens.mask, (0, more)))
-        return tokens, F.pad(ids, (0, tokens.ids.shape[1] - ids.shape[1]), value=PAD)
 
     def images(self, step: int) -> Images:
         images = [source.image(key) for source, key in self.items("images", step, self.config.data.images)]
