@@ -113,7 +113,7 @@ def pseudo_log_likelihood(context: EvalContext, ids: Sequence[Sequence[int]]) ->
         states = context.text_states(masked)[0][range(len(at)), at]
         logits = model.objectives["mlm"].head(states, model.text.word.weight).float().cpu()
         truth = torch.tensor([ids[i][p] for i, p in zip(text, at, strict=True)])
-        np.add.at(total, text, logits.double().log_softmax(-1).gather(1, truth[:, None])[:, 0].numpy())
+        np.add.at(total, text, logits.log_softmax(-1).gather(1, truth[:, None])[:, 0].double().numpy())
     return total
 
 
