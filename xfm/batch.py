@@ -42,6 +42,8 @@ class Pairs:
     image: Tensor  # (B, 3, H, W) uint8, or float already normalised
     tokens: TokenBatch
     image_mask: Tensor  # (B, P) bool, True where a patch is hidden for MIM
+    # (B, L) int64: text b with a relation exchanged, false of picture b, or text b itself; None: no such negatives
+    false_ids: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,9 @@ T = TypeVar("T")
 
 
 def tree_map(fn, tree: T) -> T:
-    """The same dicts and dataclasses with `fn` applied to every tensor."""
+    """The same dicts and dataclasses with `fn` applied to every tensor; what is None stays."""
+    if tree is None:
+        return tree
     if isinstance(tree, Tensor):
         return fn(tree)
     if isinstance(tree, dict):

@@ -20,7 +20,7 @@ from . import seeding
 from .batch import PAD
 from .model import ImageTokens
 
-__all__ = ["RANDOM", "Pass", "draws", "join", "one_pass"]
+__all__ = ["RANDOM", "Pass", "draws", "join", "one_pass", "run"]
 
 RANDOM = Lock()  # torch's generator is one for all threads
 # What is made by passes, in the order of what needs what, by the losses' reading that asks for it.
@@ -47,12 +47,12 @@ class one_pass(cached_property[Tensor]):  # a decorator
     """The tensor that the pass makes which the decorated method of a flow describes."""
 
     def __init__(self, of: Callable[[Any], Pass]) -> None:
-        super().__init__(lambda flow: _run(flow, of(flow)))
+        super().__init__(lambda flow: run(flow, of(flow)))
         self.of, self.__doc__ = of, of.__doc__
 
 
-def _run(flow: Any, of: Pass) -> Tensor:
-    """Its dropout keyed; without a graph where no loss sends a gradient into it."""
+def run(flow: Any, of: Pass) -> Tensor:
+    """What the encoder returns, its dropout keyed; without a graph where no loss sends a gradient into it."""
     encoder = getattr(flow.model, of.encoder)
     with torch.set_grad_enabled(torch.is_grad_enabled() and of.graph):
         if not (flow.model.training and draws(encoder)):
@@ -82,7 +82,7 @@ def _make(name: str, passes: Sequence[tuple[Any, Pass]]) -> None:
     if len(passes) < 2 or draws(getattr(passes[0][0].model, passes[0][1].encoder)):
         return
     flows, each = zip(*passes, strict=True)
-    rows = _run(flows[0], _joined(each)).split([len(p.inputs[0]) for p in each])
+    rows = run(flows[0], _joined(each)).split([len(p.inputs[0]) for p in each])
     for flow, own, p in zip(flows, rows, each, strict=True):
         flow.__dict__[name] = own if p.encoder == "vision" else own[:, : p.inputs[1].shape[1]]
 

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from xfm.batch import Batch, tree_map
+from xfm.batch import PAD, Batch, tree_map
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset, wordnet
 from xfm.data.source import ItemKey
 from xfm.data.streams import Streams, loader, region_patches
+from xfm.data.synthetic.grammar import RELATIONS, is_true
+from xfm.data.synthetic.parsing import parse
 from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
 
@@ -224,3 +226,43 @@ def test_errors_name_the_field(config: RunConfig, tokenizer: Tokenizer) -> None:
         Streams(config.replace({"model.text.vocabulary": 5000}), tokenizer)
     with pytest.raises(ConfigError, match=r"data\.dataset = 'coco': must be one of 'openmoji'"):
         Streams(config.replace({"data.dataset": "coco"}), tokenizer)
+
+
+def test_relation_negatives_are_false_and_leave_the_rest_of_the_batch_as_it_is(
+    config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    plain = config.replace({"data.pairs": 24, "data.caption_tokens": 40})
+    share = plain.replace({"data.relation_negatives": 1.0})
+    without, streams = Streams(plain, tokenizer), Streams(share, tokenizer)
+    scenes = drawn(streams, "pairs", 2, 24)
+    pairs, before = streams[2]["pairs"], without[2]["pairs"]
+    length = before.tokens.ids.shape[1]
+    assert before.false_ids is None and pairs.false_ids.shape == pairs.tokens.ids.shape
+    for name in ("ids", "masked_ids", "mask"):
+        assert torch.equal(getattr(pairs.tokens, name)[:, :length], getattr(before.tokens, name))
+        assert not pairs.tokens.mask[:, length:].any() and (pairs.tokens.ids[:, length:] == PAD).all()
+    assert torch.equal(pairs.tokens.labels, before.tokens.labels) and torch.equal(pairs.image_mask, before.image_mask)
+    assert all(same(streams[2][name], without[2][name]) for name in ("regions", "images", "texts"))
+    changed = 0
+    for scene, ids, false in zip(scenes, pairs.tokens.ids, pairs.false_ids, strict=True):
+        said, other = tokenizer.decode(ids.tolist()), tokenizer.decode(false.tolist())
+        stated = any(word in said for word in RELATIONS)
+        assert (other != said) == stated == bool(scene.caption.relations)
+        if stated:
+            changed += 1
+            claims = parse(other)
+            assert claims.whole and not is_true(claims.claims, scene.objects) and is_true(scene.caption, scene.objects)
+    assert changed > 3
+    some = Streams(plain.replace({"data.relation_negatives": 0.5}), tokenizer)
+    counts = [int((p.false_ids != p.tokens.ids).any(1).sum()) for p in (some[step]["pairs"] for step in range(3))]
+    everything = [
+        int((p.false_ids != p.tokens.ids).any(1).sum()) for p in (streams[step]["pairs"] for step in range(3))
+    ]
+    assert 0 < sum(counts) < sum(everything)
+    assert same(some[1], some[1])
+
+
+def test_relation_negatives_need_a_world_that_knows_its_relations(config: RunConfig, tokenizer: Tokenizer) -> None:
+    own = config.replace({"data.sources": ("wordnet",), "data.pairs": 0, "data.relation_negatives": 0.5})
+    with pytest.raises(ConfigError, match=r"data\.relation_negatives = 0\.5: must be 0: wordnet"):
+        Streams(own, tokenizer)

@@ -1,5 +1,6 @@
 """ITM: hard negatives by their weights and never the own pair; the loss is a loop over true and false pairs."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from reference import batches, naive
 
 from xfm import seeding
+from xfm.batch import END, PAD
 from xfm.objectives.itm import draw, negative_weights
 
 
@@ -118,3 +120,54 @@ def test_drawing_negatives_first_cuts_no_path_to_the_encoders(stream: str) -> No
         used = [q for n, q in encoder.named_parameters() if n != "mask_token"]
         assert None not in torch.autograd.grad(loss, used, retain_graph=True, allow_unused=True)
     assert flow.image.pooled.requires_grad
+
+
+def with_false(p, count: int, changed: list[int]):
+    """Pairs of which some have a false caption: a token of theirs is another, and the last but one may be gone."""
+    pairs = batches.pairs(p.config, count, tokens=9)
+    false = pairs.tokens.ids.clone()
+    for b in changed:
+        false[b, 1] = 4 + false[b, 1] % 40  # another token; 4 occurs nowhere else
+        end = int(pairs.tokens.mask[b].sum())
+        if b % 2 and end > 4:  # a text of another length
+            false[b, end - 2], false[b, end - 1] = END, PAD
+    return replace(pairs, false_ids=false)
+
+
+@pytest.mark.parametrize(("count", "fused", "changed"), [(4, 0, [0, 2]), (5, 3, [1, 4]), (3, 0, []), (3, 0, [0, 1, 2])])
+@torch.no_grad()
+def test_a_false_caption_takes_the_place_of_the_negative_text(count: int, fused: int, changed: list[int]) -> None:
+    p = batches.pretraining(data__fusion_batch=fused)
+    pairs = with_false(p, count, changed)
+    flow = p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))
+    itm, n = p.model.objectives["itm"], fused or count
+    loss, (other_image, other_text) = itm(flow).loss, itm.negatives(flow)
+    grids = [naive.tokens(naive.picture(p.model, image)) for image in pairs.image]
+    texts = [naive.text(p.model, naive.unpadded(pairs.tokens, b)) for b in range(count)]
+    false = [naive.text(p.model, row[row != PAD]) for row in pairs.false_ids]
+    negatives = [false[b] if b in changed else texts[int(other_text[b])] for b in range(n)]
+    triples = [(texts[b], grids[b], 1) for b in range(n)]
+    triples += [(texts[b], grids[int(other_image[b])], 0) for b in range(n)]
+    triples += [(negatives[b], grids[b], 0) for b in range(n)]
+    losses = [naive.cross_entropy(itm.head(naive.fuse(p.model, t, i)[0]), label) for t, i, label in triples]
+    torch.testing.assert_close(loss, sum(losses) / len(losses), rtol=1e-9, atol=1e-11)
+    without = itm(p.flow({"pairs": replace(pairs, false_ids=None)}, "pairs", ("itm",), (0, 0))).loss
+    assert torch.equal(loss, without) == (not [b for b in changed if b < n])
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, 1.0])
+def test_false_captions_cross_through_the_stop(scale: float) -> None:
+    """Of a batch in which nothing but false captions holds a token, its embedding has `scale` times the gradient."""
+    p = batches.pretraining(flow__text_gradient__itm=scale)
+    pairs = with_false(p, 4, [0, 1, 2, 3])
+    pairs.false_ids[:, 1] = 49  # in no other text
+    loss = p.model.objectives["itm"](p.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))).loss
+    table = p.model.text.word.weight
+    (gradient,) = torch.autograd.grad(loss, [table], allow_unused=True)
+    assert (gradient is None) == (scale == 0)
+    if gradient is not None:
+        whole = batches.pretraining(flow__text_gradient__itm=1.0)
+        other = whole.model.objectives["itm"](whole.flow({"pairs": pairs}, "pairs", ("itm",), (0, 0))).loss
+        (expected,) = torch.autograd.grad(other, [whole.model.text.word.weight])
+        assert expected[49].any()
+        torch.testing.assert_close(gradient, scale * expected, rtol=1e-9, atol=1e-12)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xfm import recipes
-from xfm.batch import IGNORE, Batch
+from xfm.batch import IGNORE, PAD, Batch
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
@@ -159,3 +159,15 @@ def test_a_run_in_parts_resumes_bit_for_bit(tmp_path) -> None:
 def test_two_of_each_stream_are_needed_in_a_part() -> None:
     with pytest.raises(ConfigError, match=r"train\.shards = 3: must be at most 2: two of the 4 regions a shard"):
         config(data__images=4, train__shards=3)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_false_captions_go_with_their_pairs_and_lose_no_token(count: int, words: Tokenizer) -> None:
+    pairs = Streams(config(data__pairs=16, data__relation_negatives=1.0, data__caption_tokens=24), words)[STEP]["pairs"]
+    parts = [part["pairs"] for part in split({"pairs": pairs}, count)]
+    assert all(part.false_ids.shape == part.tokens.ids.shape == part.tokens.mask.shape for part in parts)
+    assert min(part.tokens.ids.shape[1] for part in parts) < pairs.tokens.ids.shape[1]  # trimmed
+    for name in ("ids", "false_ids"):
+        whole = [row[row != PAD].tolist() for row in getattr(pairs.tokens if name == "ids" else pairs, name)]
+        rows = [getattr(part.tokens if name == "ids" else part, name) for part in parts]
+        assert [row[row != PAD].tolist() for each in rows for row in each] == whole

@@ -96,6 +96,8 @@ class DataConfig:
     texts: int = 32  # sentences without picture a step
     caption_tokens: int = 30  # longest caption, with its two special tokens
     text_tokens: int = 128  # longest sentence
+    # probability that a pair's negative text for ITM is its own caption with a relation exchanged, where it states one
+    relation_negatives: float = 0.0
     single_until: float = 0.0  # curriculum: pairs show one object, each concept at most once, for this share of steps
     full_from: float = 0.0  # ... and the largest number of objects grows until this share
     mask: MaskConfig = MaskConfig()
@@ -122,6 +124,6 @@ class DataConfig:
             self.weights,
             f"positive, one for each of the {len(self.sources)} data.sources",
         )
-        shares(self, "data.", "unreadable")
+        shares(self, "data.", "unreadable", "relation_negatives")
         for name in ("caption_tokens", "text_tokens"):
             require(getattr(self, name) >= 4, f"data.{name}", getattr(self, name), "at least 4")

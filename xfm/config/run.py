@@ -21,7 +21,7 @@ NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer 
 # Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
 LATER = {
     "model": ("cross_attention",),
-    "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles"),
+    "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles", "relation_negatives"),
     "train": ("shards", "accumulate", "text_lr_scale"),
 }
 

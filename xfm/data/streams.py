@@ -23,8 +23,10 @@ from torch.utils.data import Dataset as TorchDataset
 from .. import seeding
 from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch, tree_map
 from ..config import ConfigError, RunConfig
+from ..config_utils import require
 from ..masking import block_mask, mask_tokens
 from . import Dataset, dataset
+from .false_captions import false_captions, joined
 from .source import Box, Example, ItemKey, Missed, Source, Split
 from .tokenizer import Tokenizer
 from .web import allow
@@ -68,6 +70,10 @@ class Streams(TorchDataset):
         if source is not None:
             self.source = source
         _ = self.source.feasible  # refused here and not in a loader process
+        share, drawn = config.data.relation_negatives, "objects" in self.source.provides
+        names = " and ".join(source.name for source in self.source.sources)
+        allowed = f"0: {names} provides no objects, of which a relation is known to be false"
+        require(drawn or not share, "data.relation_negatives", share, allowed)
 
     @cached_property
     def source(self) -> Dataset:
@@ -87,8 +93,11 @@ class Streams(TorchDataset):
 
     def pairs(self, step: int) -> Pairs:
         examples = [source.pair(key) for source, key in self.items("pairs", step, self.config.data.pairs)]
-        tokens = self.tokens([e.text for e in examples], step, "pairs")
-        return Pairs(pixels(examples), tokens, self.image_mask(step, "pairs", len(examples)))
+        tokens, false_ids = self.tokens([e.text for e in examples], step, "pairs"), None
+        if share := self.config.data.relation_negatives:
+            false = false_captions(self.source.world, examples, share, self.rng(step, "pairs", "relation negatives"))
+            tokens, false_ids = joined(tokens, false, self.tokenizer, self.config.data.caption_tokens)
+        return Pairs(pixels(examples), tokens, self.image_mask(step, "pairs", len(examples)), false_ids)
 
     def images(self, step: int) -> Images:
         images = [source.image(key) for source, key in self.items("images", step, self.config.data.images)]

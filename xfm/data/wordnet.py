@@ -21,7 +21,8 @@ from .source import ItemKey, Source
 from .synthetic import openmoji
 from .synthetic.scenes import World
 
-__all__ = ["GLOSSES", "Sentence", "WordNet", "ancestors", "concept_glosses", "definitions", "hypernyms", "sentences"]
+__all__ = ["GLOSSES", "Sentence", "WordNet", "ancestors", "concept_glosses", "definitions", "hypernyms", "lemmas",
+           "sentences"]  # fmt: skip
 
 FILES = {"n": "data.noun", "v": "data.verb", "a": "data.adj", "r": "data.adv"}
 FORMAT = 1  # of the cached tables: raise it when what is parsed, cleaned or split changes
@@ -191,6 +192,13 @@ def concept_glosses(world: World) -> dict[str, Sentence]:
         if candidates:  # min keeps WordNet's order, by frequency, within a lexicographer file
             glosses[concept.name] = min(candidates, key=lambda s: fitting.index(s.lexname))
     return glosses
+
+
+@lru_cache(maxsize=4)
+def lemmas(part: Literal["noun", "verb", "adj", "adv"]) -> frozenset[str]:
+    """The words of a part of speech, with _ for a space."""
+    lines = (folder() / f"index.{part}").read_text("utf-8").splitlines()
+    return frozenset(line.partition(" ")[0] for line in lines if not line.startswith(" "))
 
 
 @lru_cache(maxsize=1)

@@ -6,8 +6,8 @@ from .examples import examples
 from .result import Result, compare_results, find_result, format_lines, from_json, results_table, to_json
 from .retrieval_set import RetrievalSet, retrieval_set
 from .run import Evaluation, evaluate, evaluate_run, select_tasks
-from .tasks import FAMILIES, TASKS, Task
+from .tasks import FAMILIES, STANDARD, TASKS, Task
 
-__all__ = ["FAMILIES", "TASKS", "EvalContext", "Evaluation", "Result", "RetrievalSet", "Task", "compare_results",
-           "evaluate", "evaluate_run", "examples", "find_result", "format_lines", "from_json", "language_control",
-           "results_table", "retrieval_set", "select_tasks", "to_json"]  # fmt: skip
+__all__ = ["FAMILIES", "STANDARD", "TASKS", "EvalContext", "Evaluation", "Result", "RetrievalSet", "Task",
+           "compare_results", "evaluate", "evaluate_run", "examples", "find_result", "format_lines", "from_json",
+           "language_control", "results_table", "retrieval_set", "select_tasks", "to_json"]  # fmt: skip

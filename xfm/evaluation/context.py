@@ -150,14 +150,14 @@ class EvalContext:
     def match_logits(self, scenes: Sequence[Example], texts: Sequence[str], image: Tensor, text: Tensor) -> Tensor:
         """ITM log-odds of N pairings of scene image[i] with text text[i], indices (N,) into the lists -> (N,)"""
         itm: Any = self.model.objectives["itm"]
-        logits = self._fuse(self.encode(texts), scenes, text, image, lambda hidden, _: itm.head(hidden[:, 0]))
+        logits = self.fuse(self.encode(texts), scenes, text, image, lambda hidden, _: itm.head(hidden[:, 0]))
         return logits[:, 1] - logits[:, 0]
 
     def boxes(self, scenes: Sequence[Example], phrases: Sequence[str], owner: Tensor) -> Tensor:
         """BBP boxes of R phrases, phrase r in scene owner[r] -> (R, 4) as (cx, cy, w, h), shares of the sides"""
         bbp: Any = self.model.objectives["bbp"]
         text = torch.arange(len(phrases))
-        return self._fuse(self.encode(phrases), scenes, text, owner, lambda hidden, _: bbp.boxes(hidden))
+        return self.fuse(self.encode(phrases), scenes, text, owner, lambda hidden, _: bbp.boxes(hidden))
 
     def cross_attention(self, scenes: Sequence[Example], phrases: Sequence[str], owner: Tensor) -> Tensor:
         """The fusion encoder's attention from R phrases to pictures, phrase r to scene owner[r], mean over layers and
@@ -174,7 +174,7 @@ class EvalContext:
             return torch.stack([weights[:, 0], (words[..., None] * weights).sum(1) / words.sum(1, keepdim=True)], 1)
 
         with capture(fusion, "layers.*.cross") as captured:
-            return self._fuse(ids, scenes, torch.arange(len(phrases)), owner, head, fusion)
+            return self.fuse(ids, scenes, torch.arange(len(phrases)), owner, head, fusion)
 
     def top_tokens(
         self, scenes: Sequence[Example], masked: Rows, positions: Rows, image: Tensor, text: Tensor
@@ -189,7 +189,7 @@ class EvalContext:
             states = hidden[torch.arange(len(chunk), device=at.device)[:, None], at[chunk]]
             return torch.stack(imlm.logits(states).float().softmax(-1).topk(3), 1)  # (b, 2, M, 3)
 
-        probabilities, tokens = self._fuse(masked, scenes, text, image, head).unbind(1)
+        probabilities, tokens = self.fuse(masked, scenes, text, image, head).unbind(1)
         return tokens.long(), probabilities
 
     def patch_states(self, scenes: Sequence[Example]) -> Tensor:
@@ -204,7 +204,7 @@ class EvalContext:
         chunks = zip(padded.split(BATCH), mask.split(BATCH), strict=True)
         return torch.cat([self.model.text(*chunk) for chunk in chunks]), mask
 
-    def _fuse(
+    def fuse(
         self,
         ids: Rows,
         scenes: Sequence[Example],

@@ -37,13 +37,18 @@ def nearest_neighbours(x: np.ndarray, y: ArrayLike) -> KNeighborsClassifier:
 
 
 def select_penalty(
-    pipeline: Pipeline, penalties: Sequence[float], x: Any, y: ArrayLike, groups: ArrayLike | None = None
+    pipeline: Pipeline,
+    penalties: Sequence[float],
+    x: Any,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    parameter: str = "C",
 ) -> Pipeline:
-    """The pipeline with that C of its step "classify" which is the most accurate on every fifth group when fitted to
-    the rest, then fitted to all. `groups` (n,) int: samples that are not independent; None: each its own."""
+    """The pipeline with that `parameter` of its step "classify" which is the most accurate on every fifth group when
+    fitted to the rest, then fitted to all. `groups` (n,) int: samples that are not independent; None: each its own."""
     group = np.arange(len(y)) if groups is None else np.asarray(groups)  # type: ignore[arg-type]
     held_out = PredefinedSplit(np.where(group % FOLDS == FOLDS - 1, 0, -1))
-    search = GridSearchCV(pipeline, {"classify__C": penalties}, cv=held_out)
+    search = GridSearchCV(pipeline, {f"classify__{parameter}": penalties}, cv=held_out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a weak penalty may need more; then a stronger one wins
         return search.fit(x, y).best_estimator_

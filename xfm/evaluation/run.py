@@ -23,12 +23,12 @@ from ..text import brief, shown
 from ..train import Run, RunError
 from .context import EvalContext, reproducibly
 from .result import Result, from_json, to_json
-from .tasks import FAMILIES, TASKS
+from .tasks import FAMILIES, STANDARD, TASKS
 
 __all__ = ["Evaluation", "evaluate", "evaluate_run", "select_tasks"]
 
 _LONG = ("recognition", "pairs", "styles", "lexnames")  # begun first, so that none is left alone at the end
-Tasks = str | Iterable[str]  # "all", or one or more names of tasks and families
+Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of tasks and families
 
 
 class Evaluation(list[Result]):
@@ -87,8 +87,8 @@ def _score(name: str, context: EvalContext) -> list[Result]:
 def select_tasks(tasks: Tasks) -> list[str]:
     """Names of tasks, each once and in the order of TASKS. ConfigError for an unknown name, with the nearest."""
     selected: set[str] = set()
-    groups = {"all": list(TASKS)}
-    groups |= {family: [name for name, task in TASKS.items() if task.family == family] for family in FAMILIES}
+    groups = {"all": list(STANDARD)}
+    groups |= {family: [name for name in STANDARD if TASKS[name].family == family] for family in FAMILIES}
     groups |= {name: [name] for name in TASKS}
     for name in _listed(tasks):
         if not isinstance(name, str) or name not in groups:
@@ -133,7 +133,7 @@ def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False, 
     wrote.
     """
     run = Run.open(folder)
-    path, everything = run.folder / "evaluation.json", select_tasks(tasks) == list(TASKS)
+    path, everything = run.folder / "evaluation.json", select_tasks(tasks) == list(STANDARD)
     if not run.done:
         raise RunError(f"{run.folder}: not finished; train it to the end first (the same `xfm pretrain` goes on)")
     if everything and path.exists() and not again:

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import seeding
-from ..batch import FusionBatch, LossOut, sent
+from ..batch import PAD, FusionBatch, LossOut, Pairs, sent
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.heads import two_layer_head
+from ..passes import Pass, run
 from .base import Level, Measure, Objective, mean_over, widen
 
 __all__ = ["ITM", "draw", "negative_weights"]
@@ -36,7 +37,8 @@ def draw(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class ITM(Objective):
-    """Cross-entropy (nats) of "belong together" for the true pair and two hard negatives, drawn by ITC's similarity."""
+    """Cross-entropy (nats) of "belong together" for the true pair and two hard negatives, drawn by ITC's similarity;
+    with `data.relation_negatives`, some negative texts are the caption with a relation exchanged."""
 
     title = "image–text matching"
     streams = ("pairs", "regions")
@@ -67,12 +69,21 @@ class ITM(Objective):
         n = flow.fusion_count
         text, mask = flow.text[:n], flow.batch.tokens.mask[:n]
         other_image, other_text = self.negatives(flow)
+        false, false_mask = text[other_text], mask[other_text]
+        if isinstance(flow.batch, Pairs) and flow.batch.false_ids is not None:
+            false, false_mask = self.with_false_captions(flow, flow.batch.false_ids[:n], false, false_mask)
         own = torch.arange(len(text), device=text.device)
         return FusionBatch(
-            torch.cat([text, text, text[other_text]]),
-            torch.cat([mask, mask, mask[other_text]]),
-            torch.cat([own, other_image, own]),
+            torch.cat([text, text, false]), torch.cat([mask, mask, false_mask]), torch.cat([own, other_image, own])
         )
+
+    def with_false_captions(self, flow: Flow, ids: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Negative texts (n, L, D), mask (n, L), with the captions of which a relation was exchanged, ids (n, L), in
+        the place of those that ITC's similarity drew. They cross into the fusion encoder as all texts do."""
+        seen = ids != PAD
+        states = run(flow, Pass("text", "false captions", flow.text_gradient("itm") > 0, (ids, seen)))
+        exchanged = (ids != flow.batch.tokens.ids[: len(ids)]).any(1)
+        return torch.where(exchanged[:, None, None], states, text), torch.where(exchanged[:, None], seen, mask)
 
     def forward(self, flow: Flow) -> LossOut:
         logits = widen(self.head(flow.fused["itm"][:, 0]))

@@ -14,7 +14,7 @@ from .. import recipes
 from ..config import ConfigError, RunConfig
 from ..config_utils import one_of, require, unknown_field
 from ..downstream.tasks import TASKS as FINETUNED
-from ..evaluation import TASKS, select_tasks
+from ..evaluation import STANDARD, select_tasks
 from ..specialists import SPECIALISTS
 from ..text import parse_json, shown
 from .formatting import HEADINGS
@@ -46,7 +46,7 @@ class Spec:
     seeds: tuple[int, ...]
     changes: Changes = field(default_factory=dict)  # of all variants
     primary: tuple[str, ...] = ()  # metrics by key (see metrics.py), named before there are results
-    tasks: tuple[str, ...] = tuple(TASKS)  # of the evaluation; "finetune:vqa": of fine-tuning
+    tasks: tuple[str, ...] = STANDARD  # of the evaluation; "finetune:vqa": of fine-tuning
     confirmatory: bool = False
     explored: tuple[str, ...] = ()  # studies that led to this one: a confirmatory one uses none of their seeds
 

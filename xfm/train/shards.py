@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batch import IGNORE, Batch, Images, Regions, Stream, Texts, TokenBatch
+from ..batch import IGNORE, PAD, Batch, Images, Regions, Stream, Texts, TokenBatch
 from ..objectives import Pretraining, weighted_sum
 from ..peers import Threads, among
 
@@ -123,16 +123,20 @@ def _part_of(stream: Stream, i: int, count: int) -> Stream:
         return Texts(_trimmed(stream.tokens, _range(len(stream.tokens.ids), i, count)))
     here = _range(len(stream.image), i, count)
     part = replace(stream, image=stream.image[here], image_mask=stream.image_mask[here])
-    return part if isinstance(part, Images) else replace(part, tokens=_trimmed(part.tokens, here))
+    if isinstance(part, Images):
+        return part
+    false = None if part.false_ids is None else part.false_ids[here]
+    tokens = _trimmed(part.tokens, here, 0 if false is None else int((false != PAD).any(0).sum()))
+    return replace(part, tokens=tokens, false_ids=None if false is None else false[:, : tokens.ids.shape[1]])
 
 
 def _range(total: int, i: int, count: int) -> slice:
     return slice(total * i // count, total * (i + 1) // count)
 
 
-def _trimmed(tokens: TokenBatch, rows: slice | Tensor) -> TokenBatch:
+def _trimmed(tokens: TokenBatch, rows: slice | Tensor, least: int = 0) -> TokenBatch:
     mask, labels = tokens.mask[rows], tokens.labels[rows]
-    length, hidden = int(mask.any(0).sum()), max(int((labels != IGNORE).any(0).sum()), 1)
+    length, hidden = max(int(mask.any(0).sum()), least), max(int((labels != IGNORE).any(0).sum()), 1)
     return TokenBatch(
         tokens.ids[rows, :length],
         mask[:, :length],

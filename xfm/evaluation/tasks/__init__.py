@@ -14,6 +14,7 @@ from . import (
     language,
     lexnames,
     masked_words,
+    minimal_pairs,
     naming,
     recognition,
     retrieval,
@@ -21,7 +22,7 @@ from . import (
     styles,
 )
 
-__all__ = ["FAMILIES", "TASKS", "Task"]
+__all__ = ["FAMILIES", "STANDARD", "TASKS", "Task"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Task:
     needs: tuple[str, ...]  # of the data source: keys of `data.source.CAPABILITIES`
     score: Callable[[EvalContext], list[Result]]
     heads: tuple[str, ...] = ()  # the losses of whose heads a model must have all
+    asked_for: bool = False  # no part of "all" or of its family, so of no evaluation.json: only where it is named
 
 
 TASKS: dict[str, Task] = {
     "mlm": Task("language", language.NEEDS, language.score, ("mlm",)),
     "lexnames": Task("language", lexnames.NEEDS, lexnames.score),
     "pairs": Task("language", sentence_pairs.NEEDS, sentence_pairs.score),
+    "minimal_pairs": Task("language", minimal_pairs.NEEDS, minimal_pairs.score, ("mlm",), asked_for=True),
     "recognition": Task("vision", recognition.NEEDS, recognition.score),
     "retrieval": Task("vision-language", retrieval.NEEDS, retrieval.score, ("itc",)),
     "matching": Task("vision-language", hard_negatives.NEEDS, hard_negatives.score, ("itc",)),
@@ -47,4 +50,5 @@ TASKS: dict[str, Task] = {
     "imlm": Task("vision-language", masked_words.NEEDS, masked_words.score, ("imlm",)),
     "styles": Task("vision-language", styles.NEEDS, styles.score, ("itc",)),
 }
+STANDARD = tuple(name for name, task in TASKS.items() if not task.asked_for)  # what "all" is
 FAMILIES = tuple(dict.fromkeys(task.family for task in TASKS.values()))

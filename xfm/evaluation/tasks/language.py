@@ -15,7 +15,7 @@ from ...masking import mask_tokens
 from ..context import BATCH, EvalContext
 from ..result import Result
 
-__all__ = ["NEEDS", "score"]
+__all__ = ["NEEDS", "log_unigram", "score"]
 
 NEEDS = ("texts",)
 SENTENCES = 2000
@@ -31,14 +31,20 @@ def score(context: EvalContext) -> list[Result]:
     if context.unseen:
         return []
     correct, loss, labels, sentence = _predict(context, _sample(context, context.split, SENTENCES, "language"))
-    tokens = [token for ids in _sample(context, "train", COUNTED, "unigram") for token in ids[1:-1]]
-    frequency = 1 + torch.bincount(torch.tensor(tokens), minlength=context.tokenizer.vocabulary)
-    unigram = -(frequency.double() / frequency.sum()).log()[labels].mean().item(), "unigram"
-    most = (labels == frequency.argmax()).double().mean().item(), "most frequent token"
+    log_probability = torch.from_numpy(log_unigram(context))
+    unigram = -log_probability[labels].mean().item(), "unigram"
+    most = (labels == log_probability.argmax()).double().mean().item(), "most frequent token"
     return [
         context.result("language", "", "accuracy", correct, most, None, sentence),
         context.result("language", "", "loss (nats)", loss, unigram, None, sentence, "lower", "nats"),
     ]
+
+
+def log_unigram(context: EvalContext) -> np.ndarray:
+    """(V,) log-probabilities of tokens in COUNTED training texts, with add-one smoothing."""
+    tokens = [token for ids in _sample(context, "train", COUNTED, "unigram") for token in ids[1:-1]]
+    frequency = 1 + torch.bincount(torch.tensor(tokens), minlength=context.tokenizer.vocabulary)
+    return (frequency.double() / frequency.sum()).log().numpy()
 
 
 def _sample(context: EvalContext, split: Split, most: int, purpose: str) -> list[list[int]]:

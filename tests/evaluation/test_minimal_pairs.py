@@ -1,0 +1,126 @@
+"""Minimal pairs: what is wrong is wrong for the reason named, frequency knows nothing, and the score is a loop."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xfm.data import wordnet
+from xfm.data.synthetic.grammar import plural
+from xfm.data.synthetic.parsing import parse
+from xfm.evaluation import EvalContext
+from xfm.evaluation.tasks import minimal_pairs
+from xfm.evaluation.tasks.language import log_unigram
+from xfm.evaluation.tasks.minimal_pairs import MinimalPair, balanced, draw_pairs, pseudo_log_likelihood
+
+
+@pytest.fixture
+def drawn(context: EvalContext) -> dict[str, list[MinimalPair]]:
+    return draw_pairs(context, log_unigram(context))
+
+
+def test_the_pseudo_log_likelihood_is_a_loop_over_single_texts(context: EvalContext) -> None:
+    texts = ["a cat", "two dogs above the big red house", "an owl and a car", "cat", "a cat"]
+    ids = [context.tokenizer.encode(text, 30) for text in texts]
+    model, found = context.model, pseudo_log_likelihood(context, ids)
+    for row, value in zip(ids, found, strict=True):
+        expected = 0.0
+        for place in range(1, len(row) - 1):
+            masked = torch.tensor([row])
+            masked[0, place] = context.tokenizer.mask_id
+            states = model.text(masked, torch.ones(1, len(row), dtype=torch.bool))
+            logits = model.objectives["mlm"].head(states[0, place], model.text.word.weight)
+            expected += logits.double().log_softmax(0)[row[place]].item()
+        assert value == pytest.approx(expected, rel=1e-5)
+    assert found[0] == pytest.approx(found[-1], rel=1e-6)
+
+
+def test_each_wrong_sentence_is_wrong_in_what_its_phenomenon_names(drawn: dict[str, list[MinimalPair]]) -> None:
+    assert len(drawn) == 8 and all(len(pairs) >= 40 for pairs in drawn.values())
+    for name, pairs in drawn.items():
+        phenomenon, source = name.split(", ")
+        for right, wrong, _ in pairs:
+            before, after = right.split(), wrong.split()
+            changed = [(x.strip(",;"), y.strip(",;")) for x, y in zip(before, after, strict=True) if x != y]
+            assert right != wrong
+            if source == "captions":
+                assert parse(right).whole and not parse(wrong).whole
+                assert minimal_pairs.UNCOUNTED.isdisjoint(before)
+            if phenomenon in ("order", "relation"):
+                assert sorted(before) == sorted(after)
+                continue
+            ((one, other),) = changed
+            if phenomenon == "article":
+                assert {one, other} == {"a", "an"}
+            elif phenomenon == "number":
+                assert plural(one) == other or plural(other) == one
+            else:
+                assert other in wordnet.lemmas("adv") - wordnet.lemmas("noun") - wordnet.lemmas("adj")
+
+
+def test_articles_are_changed_before_unambiguous_sounds_alone() -> None:
+    def found(text: str) -> str:
+        place = minimal_pairs.ARTICLE.search(text)
+        return text[place.start() :] if place else ""
+
+    assert found("of an apple") == "an apple" and found("like a dog") == "a dog"
+    ambiguous = ("a hour", "an hour", "a one", "a once", "a unit", "an urn", "a european", "a ewe", "a year", "a x ray")
+    assert not any(found(text) for text in (*ambiguous, "vitamin a", "an x-ray", "banana dog", "a b"))
+
+
+def test_nouns_are_replaced_where_their_phrase_ends() -> None:
+    def found(pattern: re.Pattern[str], text: str) -> str:
+        place = pattern.search(text)
+        return place[0] if place else ""
+
+    assert found(minimal_pairs.SINGULAR, "cut by a saw") == "saw"
+    assert found(minimal_pairs.PLURAL, "any of several plants of asia") == "plants"
+    for text in ("a stone wall is", "a few of them", "a lot of", "two horse carts are", "banana of"):
+        assert not found(minimal_pairs.SINGULAR, text) and not found(minimal_pairs.PLURAL, text)
+    assert minimal_pairs._singular("parties", {"party", "partie"}) == "party"
+    assert minimal_pairs._singular("boxes", {"box"}) == "box" and minimal_pairs._singular("plants", {"x"}) is None
+
+
+@given(st.lists(st.sampled_from([-2.0, -1e-12, 0.0, 0.5, 3.0]), max_size=40), st.integers(1, 30), st.integers(0, 3))
+def test_as_many_pairs_lead_as_trail(leads: list[float], most: int, seed: int) -> None:
+    lead = np.array(leads, float)
+    kept = balanced(lead, most, np.random.default_rng(seed))
+    chosen = lead[kept].round(9) if kept else np.array([])
+    ahead, behind = (lead.round(9) > 0).sum(), (lead.round(9) < 0).sum()
+    both = min(ahead, behind, most // 2)
+    assert len(set(kept)) == len(kept) <= most
+    assert (chosen > 0).sum() == (chosen < 0).sum() == both
+    assert (chosen == 0).sum() == min(len(lead) - ahead - behind, most - 2 * both)
+
+
+def test_frequency_is_right_in_half_of_each_phenomenon(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a model that knows the right sentences has all, one that cannot tell them apart half, without a width."""
+    known = {p.right for pairs in draw_pairs(context, log_unigram(context)).values() for p in pairs}
+
+    def likelihood(context: EvalContext, ids: list[list[int]]) -> np.ndarray:
+        return np.array([context.tokenizer.decode(row) in known for row in ids], float)
+
+    monkeypatch.setattr(minimal_pairs, "pseudo_log_likelihood", likelihood)
+    rows = {(r.task, r.condition): r for r in minimal_pairs.score(context)}
+    assert len(rows) == 9 * 3 and {r.baseline for r in rows.values()} == {0.5}
+    for (_, condition), row in rows.items():
+        if condition == "unigram":
+            assert row.value == 0.5 and row.better == "" and row.low <= 0.5 <= row.high
+        if condition == "MLM":
+            assert row.value > 0.98 and row.better == "higher"
+    assert sum(r.n for (t, c), r in rows.items() if c == "MLM" and "(" in t) == rows["minimal pairs", "MLM"].n
+    monkeypatch.setattr(minimal_pairs, "pseudo_log_likelihood", lambda _, ids: np.zeros(len(ids)))
+    undecided = [r for r in minimal_pairs.score(context) if r.condition == "MLM"]
+    assert all((r.value, r.low, r.high) == (0.5, 0.5, 0.5) for r in undecided)
+
+
+def test_splits_share_no_sentence_and_unseen_ones_have_none(context: EvalContext, drawn: dict) -> None:
+    other = draw_pairs(replace(context, split="validation"), log_unigram(context))
+    for name in drawn:
+        if "WordNet" in name:
+            assert not {p.source for p in drawn[name]} & {p.source for p in other[name]}
+    assert minimal_pairs.score(replace(context, split="unseen_concepts")) == []

@@ -1,0 +1,183 @@
+"""Where relations are lost: questions by the scenes' truth, and measures against loops and planted answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from xfm import plots
+from xfm.config import ConfigError
+from xfm.data.synthetic.grammar import is_true
+from xfm.evaluation import EvalContext
+from xfm.evaluation.relations import Row, Sizes, draw_questions, heads, masked, measure_relations, pictures, probes
+from xfm.evaluation.relations.patching import patching_rows
+from xfm.evaluation.relations.questions import Question
+from xfm.evaluation.relations.states import layer_states
+from xfm.model import ImageTokens
+
+
+@pytest.fixture(scope="module")
+def questions(model, config, tokenizer) -> list[Question]:
+    return draw_questions(EvalContext(model, config, tokenizer), "test", 24)
+
+
+def test_captions_are_true_and_false_and_of_the_mirrored_picture_the_other_way(
+    context: EvalContext, questions: list[Question]
+) -> None:
+    mirrored = pictures(context, questions, "mirrored")
+    for q, other in zip(questions, mirrored, strict=True):
+        assert is_true(q.scene.caption, q.scene.objects) and not is_true(q.exchanged, q.scene.objects)
+        assert is_true(q.exchanged, other.objects) and not is_true(q.scene.caption, other.objects)
+        moved = "y" if q.axis == "horizontal" else "x"
+        for before, after in zip(q.scene.objects, other.objects, strict=True):
+            assert getattr(before, moved) == getattr(after, moved) and before.name == after.name
+        assert not np.array_equal(q.scene.image, other.image)
+    assert pd.Series([(q.axis, q.label) for q in questions]).value_counts().tolist() == [6] * 4
+
+
+def test_tokens_name_what_they_are_of(context: EvalContext, questions: list[Question]) -> None:
+    tokenizer = context.tokenizer
+    for q in questions:
+        true, false = q.ids
+        subject, other = q.things
+        words = {name: tokenizer.decode([true[i] for i in places]) for name, places in q.spans.items()}
+        assert words == {"subject": subject.name, "relation": q.scene.caption.relations[0].word, "object": other.name}
+        assert len(true) == len(false) and true[: q.place] == false[: q.place] and true[q.place] != false[q.place]
+        assert q.place in q.spans["relation"]
+        kept = [i for i in range(len(true)) if i not in q.spans["relation"]]
+        assert [q.masked[i] for i in kept] == [true[i] for i in kept] == [false[i] for i in kept]
+        assert {q.masked[i] for i in q.spans["relation"]} == {tokenizer.mask_id}
+
+
+def test_other_pictures_show_what_they_say(context: EvalContext, questions: list[Question]) -> None:
+    alone = {name: pictures(context, questions, name) for name in ("subject alone", "object alone")}
+    for i, q in enumerate(questions):
+        for thing, (name, scenes) in zip(q.things, alone.items(), strict=True):
+            assert scenes[i].objects == (thing,), name
+        apart = np.abs(alone["subject alone"][i].image.astype(int) - q.scene.image).sum(-1) > 0
+        inside = np.zeros_like(apart)
+        other = q.things[1]
+        inside[other.y : other.y + other.height, other.x : other.x + other.width] = True
+        assert apart.any() and not (apart & ~inside).any()  # the object is gone, and nothing else
+    for q, other in zip(questions, pictures(context, questions, "another"), strict=True):
+        assert {o.name for o in q.scene.objects}.isdisjoint(o.name for o in other.objects)
+    assert all(np.ptp(scene.image) == 0 for scene in pictures(context, questions, "none"))
+
+
+def test_questions_need_objects_beside_each_other(context: EvalContext) -> None:
+    with pytest.raises(ConfigError, match=r"data\.scenes\.overlap = 0\.3"):
+        draw_questions(context.with_data({"data.scenes.overlap": 0.3}), "test", 4)
+    with pytest.raises(ConfigError, match="test = 6: must be a multiple of 4"):
+        Sizes(8, 6, 4)
+
+
+def test_the_lead_of_the_true_relation_is_a_loop(context: EvalContext, questions: list[Question]) -> None:
+    found = masked.relation_lead(context, questions, pictures(context, questions, "right"))
+    imlm = context.model.objectives["imlm"]
+    for q, value in zip(questions, found, strict=True):
+        mask = torch.ones(1, len(q.masked), dtype=torch.bool)
+        text = context.model.text(torch.tensor([q.masked]), mask)
+        image = ImageTokens.of_pictures(context.patch_states([q.scene]))
+        logits = imlm.logits(context.model.fusion(text, mask, image, torch.tensor([0]))[0]).double().log_softmax(-1)
+        expected = sum(logits[i, q.ids[0][i]] - logits[i, q.ids[1][i]] for i in q.spans["relation"])
+        assert value == pytest.approx(float(expected), abs=2e-5)
+
+
+def test_states_are_those_of_the_encoders(context: EvalContext, questions: list[Question]) -> None:
+    ids, scenes = [q.masked for q in questions], [q.scene for q in questions]
+    states, model = layer_states(context, scenes, ids), context.model
+    assert [len(states[name]) for name in ("vision", "language", "fusion")] == [3, 3, 2]  # and what enters each
+    torch.testing.assert_close(model.vision.norm(states["vision"][-1]), context.patch_states(scenes))
+    text, mask = context.text_states(ids)
+    torch.testing.assert_close(states["language"][-1][mask], text[mask])
+    assert torch.equal(states["language"][0], model.text.embed(context.tokenizer.pad(ids)[0]))
+    assert torch.equal(states["fusion"][0], states["language"][-1])
+    every = torch.arange(len(ids))
+    fused = context.fuse(ids, scenes, every, every, lambda hidden, _: hidden[:, 0])
+    torch.testing.assert_close(states["fusion"][-1][:, 0], fused)
+
+
+def test_boxes_are_pooled_over_the_patches_that_they_overlap(context: EvalContext, questions: list[Question]) -> None:
+    size, grid = context.model.config.vision.patch_size, context.model.config.vision.grid
+    place = torch.stack(torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij"), -1).flatten(0, 1)
+    pooled = probes.boxes_pooled(place.float().expand(len(questions), -1, -1), questions, size)
+    for q, row in zip(questions, pooled, strict=True):
+        for o, (y, x) in zip(q.things, row.unflatten(0, (2, 2)).tolist(), strict=True):
+            rows, columns = (range(a // size, -(-(a + b) // size)) for a, b in ((o.y, o.height), (o.x, o.width)))
+            assert (y, x) == pytest.approx((np.mean(rows), np.mean(columns)))
+
+
+def test_a_probe_finds_what_is_planted_and_learns_no_answer_by_heart(questions: list[Question]) -> None:
+    g = torch.Generator().manual_seed(0)
+    noise, sign = torch.randn(24, 6, generator=g), torch.tensor([[1.0 - 2 * q.label] for q in questions])
+    planted = torch.cat([noise, sign * torch.tensor([[1.0 if q.axis == "vertical" else -1.0] for q in questions])], 1)
+    for axis in ("horizontal", "vertical"):
+        found = probes._by_axis(planted, questions, planted, questions, axis, "relation")
+        assert found.shape == (12,) and found.all()
+    labels = {q.things[0].name: set() for q in questions}
+    for q in questions:
+        labels[q.things[0].name].add(probes._label(q, "control"))
+    assert all(len(of_name) == 1 for of_name in labels.values()) and len(set.union(*labels.values())) == 2
+
+
+def test_patching_restores_all_where_itm_reads_and_nothing_elsewhere(
+    context: EvalContext, questions: list[Question]
+) -> None:
+    rows = patching_rows(context, questions[:4])
+    share = {(r.encoder, r.layer, r.position): r for r in rows if r.condition == "restored"}
+    assert len(share) == (2 + 1) * 6
+    for (encoder, layer, position), row in share.items():
+        if position == "all" or (encoder, position) == ("fusion", "<s>"):  # one fused layer: its <s> is ITM's
+            assert row.value == pytest.approx(1, abs=1e-4)
+        elif encoder == "fusion":
+            assert row.value == pytest.approx(0, abs=1e-6)
+        assert row.low - 1e-9 <= row.value <= row.high + 1e-9 and layer >= 1
+    difference, size = (r for r in rows if r.condition != "restored")
+    assert abs(difference.value) <= size.value and size.value > 0
+
+
+@pytest.mark.parametrize("name", heads.HEADS)
+def test_a_head_ranks_what_tells_the_two_apart(name: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(400, 5)), np.tile((1, 0), 200)
+    x[:, 2] += 4.0 * y
+    log_odds = heads.HEADS[name](x[:300], y[:300], np.repeat(np.arange(150), 2))(x[300:])
+    assert heads.lead(log_odds.reshape(-1, 2)).mean() > 0.95
+    assert heads.lead(log_odds.reshape(-1, 2)[:, ::-1]).mean() < 0.05
+    assert heads.lead(np.array([[1.0, 1.0], [2.0, 1.0]])).tolist() == [0.5, 1.0]
+
+
+def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SCENES", "COUNTED"):
+        monkeypatch.setattr(masked, name, 40)
+    rows = measure_relations(context, Sizes(40, 16, 4))
+    table = pd.DataFrame(rows, columns=Row._fields)
+    assert set(table["part"]) == {"data", "masked", "masked, as evaluated", "head", "probe", "patching"}
+    assert np.isfinite(table[["value", "low", "high"]].to_numpy(float)).all()
+    keys = ["part", "condition", "metric", "encoder", "layer", "position"]
+    assert not table.duplicated(keys).any()
+    asked = table[table["part"] == "probe"]
+    for name in ("relation", "control", "fit"):
+        of_both = [asked[asked["condition"] == c] for c in (name, f"{name}, untrained")]
+        assert len(of_both[0]) == len(of_both[1]) > 0
+    assert not context.model.training and math.isclose(table.query("part == 'masked'")["baseline"].max(), 0.5)
+    figure = plots.probe_layers(asked)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(plots.relations.PANELS)
+    several = plots.probe_layers(pd.concat([asked, asked.assign(value=asked["value"] + 0.1)]))
+    line, band = several.axes[0].lines[0].get_ydata(), several.axes[0].collections[0].get_paths()[0]
+    assert line[0] == pytest.approx(100 * asked["value"].iloc[0] + 5) and len(band.vertices) > 4
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plots.probe_layers(asked[:0])
+
+
+def test_a_model_without_itm_is_refused(context: EvalContext) -> None:
+    from xfm.objectives import build
+
+    config = context.config.replace({"objectives": {"mlm": {}, "itc": {}, "imlm": {}}, "flow.text_gradient": {}})
+    with pytest.raises(ConfigError, match="with itm"):
+        measure_relations(replace(context, config=config, model=build(config)), Sizes(8, 4, 4))

@@ -1,0 +1,81 @@
+"""What linear probes read off the states of each layer, along the depth of the encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.axes import Axes
+
+from .colours import BLUE, GREEN, GREY, ORANGE
+from .probes import interval
+from .style import WIDTH, Figure, new_figure, require, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["probe_layers"]
+
+PANELS: dict[str, tuple[str, Sequence[str]]] = {  # title: question, encoders in the order of the pass
+    "relation, picture": ("relation", ("vision",)),
+    "relation, masked caption with picture": ("relation", ("language", "fusion")),
+    "does the caption fit the picture?": ("fit", ("language", "fusion")),
+}
+COLOURS = (BLUE, ORANGE, GREEN)  # of a panel's positions, in turn
+LOOKS = {"": ("-", "o"), "untrained": ("--", "s"), "control": (":", "")}  # dash, marker
+
+
+@styled
+def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
+    """A panel for what each probe is asked (PANELS), a line a position: solid with its 95 % interval, dashed the same
+    probe of the untrained model, dotted the control task; grey is chance.
+
+    `table`: a row a run, site and condition, as `evaluation.relations.Row` has them: condition, encoder, layer,
+    position, value, low, high. Of several runs the mean is drawn, with the t interval over them; of one its own.
+    ValueError where there is nothing to draw.
+    """
+    panels = {name: own for name, (asked, of) in PANELS.items() if len(own := _of(table, asked, of))}
+    require(panels, "probes")
+    figure = new_figure(WIDTH, 3.3, title)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=[
+        len(own.groupby(["encoder", "layer"])) + 1 for own in panels.values()])[0]  # fmt: skip
+    for axes, (name, own) in zip(grid, panels.items(), strict=True):
+        _panel(axes, own)
+        axes.set_title(name, fontsize=9)
+    grid[0].set(ylabel="accuracy (%)", ylim=(30, 103))
+    return figure
+
+
+def _of(table: pd.DataFrame, asked: str, encoders: Sequence[str]) -> pd.DataFrame:
+    """Its rows, with what each line is ("", "untrained", "control") and its place along the depth."""
+    kinds = {asked: "", f"{asked}, untrained": "untrained"} | ({"control": "control"} if asked == "relation" else {})
+    own: Any = table[table["condition"].isin(kinds) & table["encoder"].isin(encoders)]
+    return own.assign(kind=own["condition"].map(kinds), rank=own["encoder"].map([*encoders].index))
+
+
+def _panel(axes: Axes, own: Any) -> None:
+    places = sorted({tuple(place) for place in own[["rank", "layer", "encoder"]].itertuples(index=False)})
+    x_of = {place[:2]: x for x, place in enumerate(places)}
+    for colour, (position, at) in zip(COLOURS * 3, own.groupby("position", sort=False), strict=False):
+        for kind, (dash, marker) in LOOKS.items():
+            points = [(x_of[key], *_mean(runs)) for key, runs in at[at["kind"] == kind].groupby(["rank", "layer"])]
+            if not points:
+                continue
+            x, middle, low, high = zip(*points, strict=True)
+            look = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
+            axes.plot(x, middle, **look, label=None if kind else position)
+            if not kind:
+                axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.axhline(50, color=GREY, linewidth=1)
+    axes.set_xticks(range(len(places)), [f"{encoder[0].upper()}{layer}" for _, layer, encoder in places], fontsize=8.5)
+    axes.set_xlabel(", ".join(f"{e[0].upper()} {e}" for e in dict.fromkeys(e for *_, e in places)), fontsize=8.5)
+    axes.legend(loc="upper left", fontsize=8, bbox_to_anchor=(0, 0.82))
+
+
+def _mean(runs: Any) -> tuple[float, float, float]:
+    """Over runs, in per cent, with its 95 % interval: of several t's over them, of one its own."""
+    values = 100 * runs["value"].to_numpy(float)
+    half = interval(values[:, None])
+    if half is None:
+        return values[0], *(100 * runs[["low", "high"]].to_numpy(float)[0])
+    return values.mean(), values.mean() - float(half[0]), values.mean() + float(half[0])
