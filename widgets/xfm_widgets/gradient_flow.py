@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import traitlets
 
@@ -25,7 +25,7 @@ __all__ = ["GradientFlow"]
 Measure = Callable[[int], Mapping[str, Mapping[str, float | None]]]
 Records = Sequence[Mapping[str, Any]]
 ENCODERS: tuple[Encoder, ...] = ("language", "vision", "fusion")
-TARGETS = ("self", "frozen", "pixels", "teacher")
+TARGETS = get_args(MimTarget)
 REACHED: dict[LossKind, list[Encoder]] = {  # by a loss of a kind, where nothing is stopped
     "text": ["language"], "image": ["vision"], "contrast": ["language", "vision"], "fusion": [*ENCODERS]}  # fmt: skip
 
