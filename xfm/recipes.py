@@ -224,7 +224,7 @@ def ablations() -> dict[str, dict[str, Any]]:
         "vision_stop": {"flow.image_gradient": 0.0},
         "mlm_x2": {"objectives.mlm.weight": 2.0},
         "mlm_x4": {"objectives.mlm.weight": 4.0},
-        "text_lr_third": {"train.text_lr_scale": 0.3},
+        "text_slow": {"train.text_lr_scale": 0.3},
         "text_frozen": {"train.text_lr_scale": 0.0},
         "text_layer_decay": {"train.text_layer_decay": 0.7},
         "text_sgd": {"train.text_sgd_lr": 0.1},

@@ -35,8 +35,8 @@ class Anchor:
 
 def fisher(model: Any, texts: Iterable[TokenBatch], key: tuple[object, ...]) -> list[Tensor]:
     """The diagonal Fisher information of the language encoder for MLM, a tensor a parameter: of a hidden token, the
-    mean square of the gradient of log p(y), with y drawn from the model's own prediction (Martens 2020, 1412.1193,
-    section 9: the data's y would make it the empirical Fisher). A text's tokens share one gradient."""
+    mean square of the gradient of log p(y), with y drawn from the model's own prediction (Martens 2020, 1412.1193;
+    the data's y would make it the empirical Fisher). A text's tokens share one gradient."""
     weights = [*model.text.parameters()]
     sums, count, g = [torch.zeros_like(w) for w in weights], 0, seeding.generator(*key, "fisher")
     with eval_mode(model), torch.enable_grad():

@@ -56,13 +56,14 @@ class TopLayers(EmaTeacher):
         layers = self.average["vision"].get_submodule(stack.layers.partition(".")[2])
         self.prefix, self.seen = stack.prefix_tokens, threading.local()  # shards ask at the same time
         for layer in [*layers][-top:]:
-            layer.register_forward_hook(lambda *call: self.seen.outputs.append(call[-1]))
+            layer.register_forward_hook(lambda *call: vars(self.seen).get("outputs", []).append(call[-1]))
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor) -> Tensor:
         self.seen.outputs = []
         super().__call__(pictures)
-        states = [F.layer_norm(states[:, self.prefix :], states.shape[-1:]) for states in self.seen.outputs]
+        outputs = vars(self.seen).pop("outputs")
+        states = [F.layer_norm(states[:, self.prefix :], states.shape[-1:]) for states in outputs]
         return F.layer_norm(torch.stack(states).mean(0), states[0].shape[-1:])
 
 

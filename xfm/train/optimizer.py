@@ -63,8 +63,11 @@ class TwinOptimizer(torch.optim.AdamW):
             self.param_groups = groups
         for group in (group for group in groups if "momentum" in group):
             for p in (p for p in group["params"] if p.grad is not None):
-                moving = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
-                moving.mul_(group["momentum"]).add_(p.grad)
+                own = self.state[p]
+                if not own:  # with a step, which AdamW looks for where it loads a state
+                    own |= {"step": torch.zeros(()), "momentum_buffer": torch.zeros_like(p)}
+                own["step"] += 1
+                moving = own["momentum_buffer"].mul_(group["momentum"]).add_(p.grad)
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(moving, alpha=-group["lr"])
 
 
