@@ -145,8 +145,8 @@ class GradientFlow(View):
 
     def figure(self) -> Figure:
         scales = {n: self._share(n) for n, loss in self._losses.items() if loss["kind"] in ("fusion", "contrast")}
-        names = {"teacher": "-", "teacher_weights": "-"} if self.mim_target == "teacher" else {}
-        flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), **names)
+        teacher = "-" if self.mim_target == "teacher" else ""
+        flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), teacher, teacher)
         return figures.flow_diagram(flow, "Measured gradient norms" if self._records else "", self.flowing())
 
 
