@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 XFM = ROOT / "xfm"
 # A room may import itself and those before it.
 ROOMS = """
-text progress config_utils config seeding files images batch masking peers model interop passes flow objectives
-specialists recipes data diagnostics train explain evaluation downstream guests lab plots report study cli
+text progress config_utils config seeding files images batch masking peers model interop passes interventions flow
+objectives specialists recipes data diagnostics train explain evaluation downstream guests lab plots report study cli
 """.split()
 RECORDS = ("benchmarks", "studies", "xfm/pretrained")  # these name the versions that ran
 NOTEBOOK_LIBRARIES = {
@@ -188,7 +188,8 @@ def detaches(path: Path) -> list[int]:
 
 def test_gradients_are_cut_in_flow_alone() -> None:
     assert detaches(XFM / "flow.py")
-    found = [f"{p}:{n}" for p in MODULES if room_of(p) in ("model", "objectives", "train") for n in detaches(p)]
+    rooms = ("model", "interventions", "objectives", "train")
+    found = [f"{p}:{n}" for p in MODULES if room_of(p) in rooms for n in detaches(p)]
     assert not found, "detach belongs to flow.py, where the paper's cuts are:\n" + "\n".join(found)
 
 
@@ -201,7 +202,7 @@ def test_what_a_newcomer_reads_first_stays_short(name: str, most: int) -> None:
 def test_the_model_and_its_losses_are_compact() -> None:
     counts = {p: code_lines(read(p)) for p in MODULES if room_of(p) in ("model", "objectives", "flow")}
     assert len(counts) > 10
-    assert sum(counts.values()) < 1280, "\n".join(f"{n:5} {p.relative_to(ROOT)}" for p, n in counts.items())
+    assert sum(counts.values()) < 1310, "\n".join(f"{n:5} {p.relative_to(ROOT)}" for p, n in counts.items())
 
 
 def test_code_lines_are_counted_without_prose() -> None:

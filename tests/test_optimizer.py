@@ -13,6 +13,7 @@ from xfm.model import XFM
 from xfm.objectives import OBJECTIVES
 from xfm.train.optimizer import make_optimizer, parameter_groups, rate, set_rate
 
+PLAIN = {"steps": 9, "warmup": 2, "lr": 1e-3, "weight_decay": 0.0}
 V, D, BLOCKS = 50265, 768, 12
 NO_DECAY, DECAY = 0.0, 0.01
 
@@ -116,6 +117,55 @@ def test_a_language_encoder_with_a_rate_of_its_own_and_one_that_is_frozen() -> N
     frozen.step()
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, still[name])}
     assert moved == {name for name, _ in model.named_parameters()} - text  # not even weight decay
+
+
+def test_the_language_encoders_rate_decays_layer_by_layer_from_its_top() -> None:
+    model = batches.model(batches.config(model__text__depth=3))
+    train = TrainConfig(text_layer_decay=0.5, text_lr_scale=0.8)
+    names = {id(p): n for n, p in model.named_parameters()}
+    scales = {names[id(p)]: g["scale"] for g in make_optimizer(model, train).param_groups for p in g["params"]}
+    plain = {names[id(p)]: g["scale"] for g in make_optimizer(model, TrainConfig()).param_groups for p in g["params"]}
+    for name, scale in scales.items():
+        layer = int(name.split(".")[2]) if name.startswith("text.layers.") else -1
+        assert scale == pytest.approx(0.8 * 0.5 ** (2 - layer) if name.startswith("text.") else plain[name]), name
+    assert scales["text.word.weight"] == pytest.approx(0.1)
+    assert scales["text.layers.2.norm2.bias"] == pytest.approx(0.8)
+
+
+def test_the_language_encoder_by_sgd_is_torchs_and_the_rest_by_adamw_as_ever() -> None:
+    train = TrainConfig(steps=9, warmup=2, lr=1e-3, weight_decay=0.0, text_sgd_lr=0.05, text_momentum=0.7)
+    models = [batches.model(batches.config()) for _ in range(3)]
+    twin, adamw = make_optimizer(models[0], train), make_optimizer(models[1], TrainConfig(**PLAIN))
+    sgd = torch.optim.SGD(models[2].text.parameters(), lr=1.0, momentum=0.7)
+    for step in range(3):
+        for each in zip(*(m.parameters() for m in models), strict=True):
+            grad = torch.randn_like(each[0])
+            for p in each:
+                p.grad = grad.clone()
+        assert set_rate(twin, train, step) == set_rate(adamw, train, step)
+        sgd.param_groups[0]["lr"] = 0.05 * rate(train, step) / train.lr
+        for optimizer in (twin, adamw, sgd):
+            optimizer.step()
+        restored = make_optimizer(models[0], train)  # a resume in between
+        restored.load_state_dict(copy.deepcopy(twin.state_dict()))
+        twin = restored
+    ours, plain, by_sgd = (dict(model.named_parameters()) for model in models)
+    for name, p in ours.items():
+        wanted = by_sgd if name.startswith("text.") else plain
+        torch.testing.assert_close(p, wanted[name], rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_sgd_decays_weights_as_adamw_does() -> None:
+    """Decoupled: by rate times decay, whatever the gradient; and not what AdamW leaves alone either."""
+    model = batches.model(batches.config())
+    train = TrainConfig(steps=9, warmup=0, weight_decay=0.5, text_sgd_lr=0.1)
+    twin, before = make_optimizer(model, train), copy.deepcopy(dict(model.text.named_parameters()))
+    set_rate(twin, train, 0)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    twin.step()
+    for name, p in model.text.named_parameters():
+        torch.testing.assert_close(p, before[name] * (1.0 if "bias" in name or "norm" in name else 0.95), msg=name)
 
 
 def test_two_steps_are_those_of_the_formula_and_what_has_no_gradient_stays() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .batch import FusionBatch, MimTarget, Pairs, Regions, normalise, standardise
+from .batch import FusionBatch, MimTarget, Regions, normalise, standardise
 from .config import FlowConfig
+from .interventions.pictures import mismatched
 from .model import XFM, ImageTokens
 from .model.vision import patchify
 from .passes import Pass, one_pass
@@ -26,8 +27,10 @@ class Flow:
     config: FlowConfig
     active: tuple[str, ...]  # the losses that will read it
     key: tuple[object, ...]  # of every draw: (seed, step, stream[, rank])
-    mim_teacher: Callable[[Tensor], Tensor] | None = None  # pictures -> (n, P, C), for mim_target "frozen", "teacher"
-    fusion_batch: int = 0  # pairs that go through the fusion encoder (0: all)
+    mim_teacher: Callable[[Tensor], Tensor] | None = None  # pictures -> (n, P, C), where another network is the target
+    mlm_teacher: Callable[..., Tensor] | None = None  # `interventions.distillation.mlm_of` the warm start
+    fusion_count: int | None = None  # pairs that go through the fusion encoder (None: all)
+    shuffled: bool = False  # there, texts meet other texts' pictures
 
     def objective(self, name: str) -> Any:
         return self.model.objectives[name]
@@ -35,10 +38,11 @@ class Flow:
     def text_gradient(self, objective: str) -> float:
         return self.config.text_gradient.get(objective, self.objective(objective).text_gradient)
 
-    def cross(self, text: Tensor, objective: str) -> Tensor:
-        """THE STOP-GRADIENT: every crossing of text into a multimodal loss. Scale 0 stops the gradient, 1 passes it."""
-        scale, stopped = self.text_gradient(objective), text.detach()
-        return stopped if scale == 0 else text if scale == 1 else stopped + scale * (text - stopped)
+    def cross(self, states: Tensor, objective: str = "") -> Tensor:
+        """THE STOP-GRADIENT: every crossing of text into a multimodal loss (without one: of patches). 0 stops it."""
+        scale = self.text_gradient(objective) if objective else self.config.image_gradient
+        stopped = states.detach()
+        return stopped if scale == 0 else states if scale == 1 else stopped + scale * (states - stopped)
 
     @cached_property
     def mim_target(self) -> MimTarget:
@@ -48,8 +52,7 @@ class Flow:
         patches = (self.patches if self.mim_teacher is None else self.mim_teacher(self.pictures)).detach()
         return MimTarget(patches, patches.mean(1))
 
-    def reading(self, *tensors: str) -> list[str]:
-        """The active losses that read one of these."""
+    def reading(self, *tensors: str) -> list[str]:  # the active losses that read one of these
         return [o for o in self.active if not {*tensors}.isdisjoint(self.objective(o).reads)]
 
     @one_pass
@@ -75,18 +78,19 @@ class Flow:
     def masked_patches(self) -> Pass:
         return Pass("vision", "masked", True, (self.pictures, self.batch.image_mask))
 
+    def image_of(self, patches: Tensor) -> ImageTokens:  # item i is text i's own; after regions, their whole pictures
+        if isinstance(self.batch, Regions):
+            return ImageTokens.of_regions(patches, self.batch.owner, self.batch.patches)
+        return ImageTokens.of_pictures(patches)
+
     @cached_property
     def image(self) -> ImageTokens:
-        """What texts are paired with: item i is text i's own; after the regions come their whole pictures."""
-        if isinstance(self.batch, Regions):
-            return ImageTokens.of_regions(self.patches, self.batch.owner, self.batch.patches)
-        return ImageTokens.of_pictures(self.patches)
+        return self.image_of(self.patches)
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:  # contrastive, of images and of texts, (B, E) each, of unit length
-        heads = self.model.contrastive
-        text = self.model.text.sentence(self.text, self.batch.tokens.mask)
-        text = self.cross(text, self.model.contrastive_name)
+        heads, name = self.model.contrastive, self.model.contrastive_name
+        text = self.cross(self.model.text.sentence(self.text, self.batch.tokens.mask), name)
         return heads.embed_image(self.image.pooled[: len(text)]), heads.embed_text(text)
 
     @cached_property
@@ -97,13 +101,10 @@ class Flow:
     def fusion(self) -> Pass:  # (N, L, D): one for the pairings of all losses
         text = torch.cat([self.cross(p.text, o) for o, p in self.pairings.items()])
         mask, item = (torch.cat([getattr(p, f) for p in self.pairings.values()]) for f in ("mask", "item"))
-        return Pass("fusion", "pairings", True, (text, mask, self.image, item))
+        patches = mismatched(self.cross(self.patches), self.key) if self.shuffled else self.cross(self.patches)
+        image = self.image if patches is self.patches else self.image_of(patches)
+        return Pass("fusion", "pairings", True, (text, mask, image, item))
 
     @cached_property
     def fused(self) -> dict[str, Tensor]:  # by loss
-        sizes = [len(p.item) for p in self.pairings.values()]
-        return dict(zip(self.pairings, self.fusion.split(sizes), strict=True))
-
-    @property
-    def fusion_count(self) -> int | None:  # how many pairs are fused; None: all
-        return self.fusion_batch or None if isinstance(self.batch, Pairs) else None
+        return dict(zip(self.pairings, self.fusion.split([len(p.item) for p in self.pairings.values()]), strict=True))

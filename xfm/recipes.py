@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from .config import (
     ConfigError,
     DataConfig,
     FlowConfig,
+    FusionGradient,
     MaskConfig,
     ModelConfig,
     ObjectiveConfig,
@@ -206,6 +207,13 @@ def ablations() -> dict[str, dict[str, Any]]:
         f"flow.text_gradient.{o}": 1.0 for o, loss in OBJECTIVES.items() if loss.crosses() and loss.text_gradient < 1
     }
     no_guidance = {"flow.mim_target": "frozen"}
+
+    def instead(how: str) -> dict[str, Any]:  # of the stop: docs/interventions.md
+        return no_stop | {"flow.fusion_gradient": how}
+
+    def guided(target: str) -> dict[str, Any]:  # on one scale
+        return {"flow.mim_target": target, "flow.standardise_target": True}
+
     return {
         "no_stop_gradient": no_stop,
         "no_guidance": no_guidance,
@@ -216,6 +224,19 @@ def ablations() -> dict[str, dict[str, Any]]:
         "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
         "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
         **{name: {"model.cross_attention": name} for name in ("dot", "general", "additive", "cosine")},
+        **{f"gradient_{how}": instead(how) for how in get_args(FusionGradient) if how != "plain"},
+        "itc_stop": {"flow.text_gradient.itc": 0.0},
+        "vision_stop": {"flow.image_gradient": 0.0},
+        "mlm_x2": {"objectives.mlm.weight": 2.0},
+        "mlm_x4": {"objectives.mlm.weight": 4.0},
+        "text_slow": {"train.text_lr_scale": 0.3},
+        "text_frozen": {"train.text_lr_scale": 0.0},
+        "text_layer_decay": {"train.text_layer_decay": 0.7},
+        "text_sgd": {"train.text_sgd_lr": 0.1},
+        "l2sp": {"flow.l2sp": 0.01},
+        "ewc": {"flow.ewc": 1.0},
+        "mlm_distilled": {"flow.mlm_distillation": 1.0},
+        **{f"guide_{t}": guided(t) for t in ("self", "frozen", "ema", "data2vec", "ibot", "pixels")},
         "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
         "text_stage1": {"init_from": "stage1:text"},
     }
@@ -295,7 +316,7 @@ def stage1(config: RunConfig) -> RunConfig:
             "data.full_from": 0.0,
             "model.cross_attention": "scaled_dot",  # of the fusion encoder, which it does not train
             "train.steps": config.stage1_steps,
-            "train.text_lr_scale": 1.0,
+            **{f"train.{n}": getattr(TrainConfig(), n) for n in ("text_lr_scale", "text_layer_decay", "text_sgd_lr")},
             "train.warmup": min(config.train.warmup, config.stage1_steps // 5),
             **losses,
             **sizes,

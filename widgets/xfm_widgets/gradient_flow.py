@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import traitlets
 
@@ -25,7 +25,7 @@ __all__ = ["GradientFlow"]
 Measure = Callable[[int], Mapping[str, Mapping[str, float | None]]]
 Records = Sequence[Mapping[str, Any]]
 ENCODERS: tuple[Encoder, ...] = ("language", "vision", "fusion")
-TARGETS = ("self", "frozen", "pixels", "teacher")
+TARGETS = get_args(MimTarget)
 REACHED: dict[LossKind, list[Encoder]] = {  # by a loss of a kind, where nothing is stopped
     "text": ["language"], "image": ["vision"], "contrast": ["language", "vision"], "fusion": [*ENCODERS]}  # fmt: skip
 
@@ -145,8 +145,8 @@ class GradientFlow(View):
 
     def figure(self) -> Figure:
         scales = {n: self._share(n) for n, loss in self._losses.items() if loss["kind"] in ("fusion", "contrast")}
-        names = {"teacher": "-", "teacher_weights": "-"} if self.mim_target == "teacher" else {}
-        flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), **names)
+        teacher = "-" if self.mim_target == "teacher" else ""
+        flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), teacher, teacher)
         return figures.flow_diagram(flow, "Measured gradient norms" if self._records else "", self.flowing())
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from ..config_utils import ConfigError as ConfigError  # everybody has it from here
 from .data import STREAMS, AugmentConfig, CaptionConfig, DataConfig, MaskConfig, SceneConfig
 from .encoders import AttentionFunction, ModelConfig, TextConfig, VisionConfig
-from .losses import PAPER, FlowConfig, MimTarget, ObjectiveConfig
+from .losses import ANCHORS, AVERAGED, PAPER, FlowConfig, FusionGradient, MimTarget, ObjectiveConfig
 from .run import LATER, RunConfig, from_dict, from_json
 from .training import TrainConfig
 
-__all__ = ["LATER", "PAPER", "STREAMS", "AttentionFunction", "AugmentConfig", "CaptionConfig", "ConfigError",
-           "DataConfig", "FlowConfig", "MaskConfig", "MimTarget", "ModelConfig", "ObjectiveConfig", "RunConfig",
+__all__ = ["ANCHORS", "AVERAGED", "LATER", "PAPER", "STREAMS", "AttentionFunction", "AugmentConfig", "CaptionConfig",
+           "ConfigError", "DataConfig", "FlowConfig", "FusionGradient", "MaskConfig", "MimTarget", "ModelConfig",
+           "ObjectiveConfig", "RunConfig",
            "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig", "from_dict", "from_json"]  # fmt: skip

@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal
 
-from ..config_utils import Table, require, typed
+from ..config_utils import Table, positive, require, shares, typed
 
-__all__ = ["PAPER", "FlowConfig", "MimTarget", "ObjectiveConfig"]
+__all__ = ["ANCHORS", "AVERAGED", "PAPER", "FlowConfig", "FusionGradient", "MimTarget", "ObjectiveConfig"]
 
-MimTarget = Literal["self", "frozen", "pixels", "teacher"]
+MimTarget = Literal["self", "frozen", "pixels", "teacher", "ema", "data2vec", "ibot"]
+AVERAGED = ("ema", "data2vec", "ibot")  # targets that a moving average of the vision encoder makes
+FusionGradient = Literal[
+    "plain", "lower_stop", "upper_stop", "noise", "global_noise", "shuffled", "pcgrad", "gradvac", "masked"
+]
+ANCHORS = ("l2sp", "ewc", "mlm_distillation")  # what ties the language encoder to its warm start
 PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """The paper's two techniques (X-FM, section 3.2)."""
+    """The paper's two techniques (X-FM, section 3.2), and interventions on them (docs/interventions.md), all off."""
 
     # technique 1, the stop-gradient: by loss, the scale of its gradient into the language encoder; 0 is the paper's
     # stop, 1 plain multi-task training. Losses that do not cross from text to pictures, like MLM, have none.
@@ -26,11 +31,28 @@ class FlowConfig:
     # mim_target "teacher": a finished run's folder, "runs/demo+clip_like/seed0"; or the name of a model that open_clip
     teacher: str = ""  # knows itself, e.g. "ViT-B-32" ...
     teacher_weights: str = ""  # ... and its weights: the path of a local file; nothing is fetched
+    standardise_target: bool = False  # every token's target with mean 0 and deviation 1, and no pooled one: one scale
+    ema_momentum: float = 0.999  # mim_target "ema", "data2vec", "ibot": of the moving average that makes the target
+    top_layers: int = 2  # "data2vec": how many layers' outputs are averaged
+    prototypes: int = 256  # "ibot": outputs of the head whose softened distribution is the target
+    # interventions: the fusion losses' gradient into the language encoder, where text_gradient lets it in ...
+    fusion_gradient: FusionGradient = "plain"
+    stopped_share: float = 0.5  # "lower_stop", "upper_stop": of the layers, rounded up, which it does not train
+    masked_share: float = 0.5  # "masked": of each tensor's numbers, which MLM trains and it does not
+    gradvac_decay: float = 0.01  # "gradvac": how fast the wanted cosines follow the measured ones
+    # ... and others
+    image_gradient: float = 1.0  # scale of the fusion losses' gradient into the vision encoder: 0 stops it
+    l2sp: float = 0.0  # pull of the language encoder to its warm start: l2sp / 2 |w - w0|²
+    ewc: float = 0.0  # the same, each number by its Fisher information for MLM: ewc / 2 sum F (w - w0)²
+    mlm_distillation: float = 0.0  # weight, in MLM's loss, of KL(warm start || model) of the hidden tokens
 
     def __post_init__(self) -> None:
         typed(self, "flow.")
         for loss, scale in self.text_gradient.items():
             require(0 <= scale <= 1, f"flow.text_gradient.{loss}", scale, "in [0, 1]")
+        positive(self, "flow.", "top_layers", "prototypes")
+        positive(self, "flow.", *ANCHORS, zero=True)
+        shares(self, "flow.", "ema_momentum", "stopped_share", "masked_share", "gradvac_decay", "image_gradient")
         if self.mim_target == "teacher":
             require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name, or a run's folder")
             path = PurePath(self.teacher).name != self.teacher  # no model that open_clip knows has such a name
@@ -41,6 +63,17 @@ class FlowConfig:
     def taught_by_run(self) -> bool:
         """Whether `teacher` is a run's folder."""
         return self.mim_target == "teacher" and not self.teacher_weights
+
+    @property
+    def anchored(self) -> list[str]:
+        """Of `ANCHORS`, those that are on."""
+        return [name for name in ANCHORS if getattr(self, name) > 0]
+
+    @property
+    def steers(self) -> str:
+        """The first field by which a step does more than a backward pass; "" where there is none."""
+        on = {"fusion_gradient": self.fusion_gradient != "plain", "mim_target": self.mim_target in AVERAGED}
+        return next((name for name, is_on in (on | dict.fromkeys(self.anchored, True)).items() if is_on), "")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,21 @@ NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer 
 LATER = {
     "model": ("cross_attention",),
     "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles", "relation_negatives"),
-    "train": ("shards", "accumulate", "text_lr_scale"),
+    "flow": (
+        "standardise_target",
+        "ema_momentum",
+        "top_layers",
+        "prototypes",
+        "fusion_gradient",
+        "stopped_share",
+        "masked_share",
+        "gradvac_decay",
+        "image_gradient",
+        "l2sp",
+        "ewc",
+        "mlm_distillation",
+    ),
+    "train": ("shards", "accumulate", "text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum"),
 }
 
 
@@ -75,6 +89,7 @@ class RunConfig:
             "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
             "no_guidance), or set init_from to 'stage1' or a run folder",
         )
+        self._check_interventions()
         for stream in STREAMS:
             size = getattr(self.data, stream if stream != "regions" else "region_images")
             for name, part in (("shards", "a shard"), ("accumulate", "a part")):
@@ -90,6 +105,23 @@ class RunConfig:
             self.model.text.positions,
             f"at least {longest} (longest text + 2)",
         )
+
+    def _check_interventions(self) -> None:
+        flow, learns = self.flow, self.weight("mlm") > 0 and self.data.texts > 0
+        for name in flow.anchored:
+            start = "0 without a warm start, from which it is measured: name the recipe with +stage1, or set init_from"
+            require(bool(self.init_from), f"flow.{name}", getattr(flow, name), start)
+            trains = "0 where MLM is off: set objectives.mlm.weight and data.texts"
+            require(name == "l2sp" or learns, f"flow.{name}", getattr(flow, name), trains)
+        if name := flow.steers:
+            whole = "at its default with train.strategy fsdp: no process has all weights (ddp has)"
+            require(self.train.strategy == "ddp", f"flow.{name}", getattr(flow, name), whole)
+        if flow.mim_target == "data2vec" and self.weight("mim") > 0:
+            depth = self.model.vision.depth
+            require(flow.top_layers <= depth, "flow.top_layers", flow.top_layers, f"at most {depth}, the layers")
+        for size in ("pairs", "region_images") if flow.fusion_gradient == "shuffled" else ():
+            least = "0 or at least 2 with flow.fusion_gradient shuffled: a text needs another's picture"
+            require(getattr(self.data, size) != 1, f"data.{size}", 1, least)
 
     def replace(self, changes: Mapping[str, Any]) -> RunConfig:
         """A config with dotted fields changed: `replace({"train.steps": 500, "flow.text_gradient.itm": 1.0})`.
@@ -114,7 +146,8 @@ class RunConfig:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"]
-        defaults = {"model": to_tree(ModelConfig()), "data": to_tree(DataConfig()), "train": to_tree(TrainConfig())}
+        groups = {"model": ModelConfig, "flow": FlowConfig, "data": DataConfig, "train": TrainConfig}
+        defaults = {name: to_tree(group()) for name, group in groups.items()}
         for group, fields in LATER.items():
             for later in fields:
                 if tree[group][later] == defaults[group][later]:

@@ -21,6 +21,9 @@ class TrainConfig:
     lr: float = 1e-4
     head_lr_scale: float = 2.0  # of the new heads and the temperature
     text_lr_scale: float = 1.0  # of the language encoder (0: it stays as it is), to keep what its warm start has learnt
+    text_layer_decay: float = 1.0  # of the language encoder's rate, from each layer to the one below it
+    text_sgd_lr: float = 0.0  # 0: AdamW; else the language encoder learns by SGD with momentum, at this rate ...
+    text_momentum: float = 0.9  # ... and momentum
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.98
@@ -48,6 +51,7 @@ class TrainConfig:
             "train.",
             "head_lr_scale",
             "text_lr_scale",
+            "text_sgd_lr",
             "weight_decay",
             "warmup",
             "threads",
@@ -56,10 +60,13 @@ class TrainConfig:
             "keep",
             zero=True,
         )
-        for name in ("beta1", "beta2"):
+        require(0 < self.text_layer_decay <= 1, "train.text_layer_decay", self.text_layer_decay, "in (0, 1]")
+        for name in ("beta1", "beta2", "text_momentum"):
             require(0 <= getattr(self, name) < 1, f"train.{name}", getattr(self, name), "in [0, 1)")
         for name, off in (("accumulate", 1), ("checkpoint_activations", False)):
             alone = self.shards == 1 or getattr(self, name) == off
             require(alone, "train.shards", self.shards, f"1 with train.{name} (shards are threads, for speed on a CPU)")
+        one = self.strategy == "ddp" or not self.text_sgd_lr
+        require(one, "train.text_sgd_lr", self.text_sgd_lr, "0 with train.strategy fsdp (weights must be whole)")
         seen = self.strategy == "ddp" or not self.probe_every
         require(seen, "train.probe_every", self.probe_every, "0 with train.strategy fsdp: no process has all weights")

@@ -10,8 +10,9 @@ cosine[encoder]["itm mlm"]: between two objectives' gradients, as if nothing wer
 drift[encoder]: |w - w0| / |w0| from the initial weights.
 cka[encoder]: linear CKA of each layer's token states with the start's (Kornblith et al., 2019), from the first layer.
 guidance: of MIM's masked patches, the mean cosine of prediction and target ("agreement"), and of the targets' mean and
-the target ("agreement_of_mean": targets may have much in common); of the targets their mean standard deviation
-("target_std") and effective rank ("target_rank"; Roy and Vetterli, 2007): both fall in a collapse.
+the target ("agreement_of_mean": targets may have much in common); of all targets and of the predictions of masked
+patches the mean standard deviation ("target_std", "prediction_std") and effective rank ("target_rank",
+"prediction_rank"; Roy and Vetterli, 2007): both fall in a collapse. Of "ibot" all are of distributions.
 """
 
 from __future__ import annotations
@@ -119,14 +120,18 @@ class TrainingProbe:
             with eval_mode(self.open):
                 flow = self.open.flow(self.batch, name, ("mim",), ("probe", 0))
                 hidden = flow.batch.image_mask
-                head: Any = self.open.model.objectives["mim"]
-                predicted, target = widen(head.head(flow.masked_patches))[hidden], widen(flow.mim_target.patches)
+                mim: Any = self.open.model.objectives["mim"]
+                predicted, target = mim.compared(flow)
+            predicted, target = widen(predicted)[hidden], widen(target.patches)
+            predicted = predicted.softmax(-1) if mim.soft else predicted
             mean = target[hidden].mean(0, keepdim=True)
             return {
                 "agreement": F.cosine_similarity(predicted, target[hidden], dim=-1).mean().item(),
                 "agreement_of_mean": F.cosine_similarity(mean, target[hidden], dim=-1).mean().item(),
                 "target_std": target.flatten(0, 1).std(0).mean().item(),
                 "target_rank": effective_rank(target.flatten(0, 1)),
+                "prediction_std": predicted.std(0).mean().item(),
+                "prediction_rank": effective_rank(predicted),
             }
         return None
 

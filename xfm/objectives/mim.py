@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..batch import LossOut, MimTarget
+from ..batch import LossOut, MimTarget, standardise
 from ..config import RunConfig
 from ..flow import Flow
 from ..interop.clip import teacher_width
+from ..interventions.ibot import Prototypes, constant, cross_entropy
 from ..peers import peers
 from .base import Objective, mean_over, widen
 
@@ -58,15 +59,31 @@ class MIM(Objective):
 
     def __init__(self, config: RunConfig):
         super().__init__()
-        width = _target_width(config)
-        self.head = nn.Linear(config.model.vision.width, width) if width else nn.Identity()
+        width, own = _target_width(config), config.model.vision.width
+        self.one_scale, self.soft = config.flow.standardise_target, config.flow.mim_target == "ibot"
+        self.head = nn.Linear(own, width) if width else nn.Identity()
+        if self.soft:
+            self.head = Prototypes(own, config.flow.prototypes)
+
+    def compared(self, flow: Flow) -> tuple[Tensor, MimTarget]:
+        """What is predicted (B, P, C), of which the hidden patches count, and the target: on one scale, every token's
+        has mean 0 and deviation 1, and there is no second term, so that a loss of 1 is that of predicting nothing."""
+        predicted, target = widen(self.head(flow.masked_patches)), flow.mim_target
+        if self.soft:  # without a teacher, the distributions of the encoder's own outputs
+            patches = target.patches if flow.mim_teacher else self.head(target.patches).data.softmax(-1)
+            return predicted, MimTarget(patches, None)
+        return predicted, MimTarget(standardise(target.patches), None) if self.one_scale else target
 
     def forward(self, flow: Flow) -> LossOut:
-        target, hidden = flow.mim_target, flow.batch.image_mask
-        predicted = widen(self.head(flow.masked_patches))
-        error = (predicted - target.patches).square().mean(-1) * hidden  # no index: how many are hidden stays unasked
+        (predicted, target), hidden = self.compared(flow), flow.batch.image_mask
+        if self.soft:
+            error = cross_entropy(predicted, target.patches, self.one_scale)
+            level = constant(target.patches, hidden, self.one_scale)
+        else:
+            error, level = (predicted - target.patches).square().mean(-1), constant_loss(target, hidden)
+        error = error * hidden  # no index: how many are hidden stays unasked
         loss = mean_over(error.sum(), hidden.sum())
-        report = {"patch": loss, "constant": constant_loss(target, hidden)}
+        report = {"patch": loss, "constant": level}
         if target.pooled is not None:
             error = (predicted.mean(1) - target.pooled).square()
             pooled = mean_over(error.sum(), error.numel())

@@ -10,8 +10,9 @@ from torch import Tensor
 from ..batch import IGNORE, LossOut
 from ..config import RunConfig
 from ..flow import Flow
+from ..interventions.distillation import SilentGradient, divergence
 from ..model.heads import LMHead
-from .base import Level, Objective, hidden_tokens, masked_language_loss, unigram
+from .base import Level, Objective, hidden_tokens, masked_language_loss, mean_over, unigram
 
 __all__ = ["MLM"]
 
@@ -41,5 +42,14 @@ class MLM(Objective):
         return (batch.tokens.labels != IGNORE).sum()
 
     def forward(self, flow: Flow) -> LossOut:
-        states, labels = hidden_tokens(flow.masked_text, flow.batch.tokens)
-        return masked_language_loss(self.head(states, flow.model.text.word.weight), labels)
+        tokens, word = flow.batch.tokens, flow.model.text.word.weight
+        states, labels = hidden_tokens(flow.masked_text, tokens)
+        logits = self.head(states, word)
+        out = masked_language_loss(logits, labels)
+        if flow.mlm_teacher is None:
+            return out
+        kept = labels != IGNORE
+        apart = divergence(logits, flow.mlm_teacher(tokens, lambda start: hidden_tokens(start, tokens)[0])) * kept
+        apart = mean_over(apart.sum(), kept.sum())  # trains, and is no part of the loss that is told
+        loss = out.loss + flow.config.mlm_distillation * SilentGradient.apply(apart)
+        return LossOut(loss, out.report | {"distillation": apart})

@@ -21,6 +21,9 @@ from .registry import OBJECTIVES
 
 __all__ = ["Pretraining", "build", "check_losses", "losses_by_stream", "weighted_sum", "weights_at"]
 
+Key = tuple[object, ...]
+Teacher = Callable[..., Tensor] | None
+
 
 def check_losses(config: RunConfig) -> None:
     """ConfigError for a loss that is not in `OBJECTIVES`, for one that reads contrastive features where no loss of the
@@ -39,6 +42,12 @@ def check_losses(config: RunConfig) -> None:
         if not losses[name].crosses():
             crossing = ", ".join(n for n, loss in losses.items() if loss.crosses())
             raise ConfigError(f"flow.text_gradient.{name}: {name} does not cross from text to pictures; {crossing} do")
+    scales = {n: config.flow.text_gradient.get(n, loss.text_gradient) for n, loss in losses.items()}
+    if config.flow.fusion_gradient != "plain" and not any(scales[n] for n in losses if losses[n].kind() == "fusion"):
+        raise ConfigError(
+            f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss reaches the language encoder, so "
+            "there is nothing to change; let one in, by flow.text_gradient.<loss> or +no_stop_gradient"
+        )
 
 
 def build(config: RunConfig) -> XFM:
@@ -69,9 +78,10 @@ def losses_by_stream(config: RunConfig) -> dict[str, list[str]]:
 class Pretraining(nn.Module):
     """The batches of one step in, `(losses, report)` out, each by "stream/objective"."""
 
-    def __init__(self, model: XFM, config: RunConfig, mim_teacher: Callable[[Tensor], Tensor] | None = None):
+    def __init__(self, model: XFM, config: RunConfig, mim_teacher: Teacher = None, mlm_teacher: Teacher = None):
+        """The teachers: see `Flow`."""
         super().__init__()
-        self.model, self.config, self.mim_teacher = model, config, mim_teacher
+        self.model, self.config, self.mim_teacher, self.mlm_teacher = model, config, mim_teacher, mlm_teacher
         self.layered = config.train.checkpoint_activations or config.train.strategy == "fsdp"
         if config.train.checkpoint_activations:
             checkpoint_layers(model)
@@ -80,23 +90,25 @@ class Pretraining(nn.Module):
         """How many pairs of each of `parts` parts of a batch go through the fusion encoder; 0: all."""
         return -(-self.config.data.fusion_batch // parts) if stream == "pairs" else 0
 
-    def flow(self, batch: Batch, stream: str, on: Iterable[str], key: tuple[object, ...], parts: int = 1) -> Flow:
+    def flow(
+        self, batch: Batch, stream: str, on: Iterable[str], key: Key, parts: int = 1, shuffled: bool = False
+    ) -> Flow:
         """The forward pass of one stream, for the losses of `on` that learn from it."""
         losses: dict[str, Any] = dict(self.model.objectives.items())
         active = tuple(name for name in losses if name in on and stream in losses[name].streams)
-        size = self.fused(stream, parts)
-        return Flow(self.model, batch[stream], self.config.flow, active, (*key, stream), self.mim_teacher, size)
+        more = self.mim_teacher, self.mlm_teacher, self.fused(stream, parts) or None, shuffled
+        return Flow(self.model, batch[stream], self.config.flow, active, (*key, stream), *more)
 
     def forward(
-        self, batch: Batch, on: Iterable[str], key: tuple[object, ...], parts: int = 1
+        self, batch: Batch, on: Iterable[str], key: Key, parts: int = 1, shuffled: bool = False
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """`on`: the losses to compute; `key`: (seed, step[, part]) of every draw; `parts`: of how many parts of a
-        step's batch this is one."""
+        step's batch this is one; `shuffled`: texts are fused with other texts' pictures."""
         for objective in self.model.objectives.values():
             objective.constrain()  # type: ignore[operator]
         losses: dict[str, Tensor] = {}
         report: dict[str, Tensor] = {}
-        flows = {stream: self.flow(batch, stream, on, key, parts) for stream in batch}
+        flows = {stream: self.flow(batch, stream, on, key, parts, shuffled) for stream in batch}
         # a layer that is sharded, or computed again, has its weights within its own forward alone
         with nullcontext() if self.layered else weights_joined_once(self.model):
             join([*flows.values()])

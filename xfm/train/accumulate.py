@@ -7,6 +7,7 @@ contrasts, and ITM draws its negatives, within a part: their gradients need all 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import nullcontext
 
 import torch
@@ -14,23 +15,35 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..batch import Batch
-from ..objectives import OBJECTIVES, Pretraining, weighted_sum
+from ..objectives import OBJECTIVES, Pretraining
 from ..peers import peers
 from .sharding import average_unsharded, is_sharded
 from .shards import Losses, split
+from .steering import UNSTEERED, Apart, Steering
 
 __all__ = ["in_one", "in_parts"]
 
 
 def in_one(
-    trained: nn.Module, accelerator: Accelerator, batch: Batch, weights: dict[str, float], key: tuple[object, ...]
+    trained: nn.Module,
+    accelerator: Accelerator,
+    batch: Batch,
+    weights: dict[str, float],
+    key: tuple[object, ...],
+    steering: Steering = UNSTEERED,
 ) -> tuple[Losses, Losses]:
-    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`."""
+    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`, as `steering` has it."""
     trained.zero_grad()
     with accelerator.autocast():
         losses, report = trained(batch, weights, key)
+
+    def again(on: Iterable[str]) -> Losses:
+        with accelerator.autocast():
+            return trained(batch, on, key, shuffled=True)[0]
+
     if losses:  # a loss may join later
-        accelerator.backward(weighted_sum(losses, weights))
+        apart = steering.backward(trained, losses, weights, again, accelerator.backward)
+        steering.combine([apart], 1.0, key)
     if is_sharded(trained):
         average_unsharded(trained, accelerator)
     return losses, report
@@ -44,11 +57,12 @@ def in_parts(
     batch: Batch,
     weights: dict[str, float],
     key: tuple[object, ...],
+    steering: Steering = UNSTEERED,
 ) -> tuple[Losses, Losses]:
     """As `in_one`, the batch in `count` parts: sums over them by their shares, without graphs. `pretraining`: what
     accelerate has wrapped as `trained`."""
     trained.zero_grad()
-    parts = split(batch, count)
+    parts, apart = split(batch, count), list[Apart]()
     shares = _shares(pretraining, parts, weights)
     sums: tuple[Losses, Losses] = defaultdict(float), defaultdict(float)  # type: ignore[assignment]
     for i, part in enumerate(parts):
@@ -58,13 +72,21 @@ def in_parts(
             with accelerator.autocast():
                 losses, report = trained(part, weights, (*key, i), count)
             losses = {name: loss * shares[name][i] for name, loss in losses.items()}
+
+            def again(on: Iterable[str], part: Batch = part, i: int = i) -> Losses:
+                with accelerator.autocast():
+                    shuffled = trained(part, on, (*key, i), count, shuffled=True)[0]
+                return {name: loss * shares[name][i] for name, loss in shuffled.items()}
+
             if losses:
-                accelerator.backward(weighted_sum(losses, weights))
+                apart.append(steering.backward(pretraining, losses, weights, again, accelerator.backward))
         with torch.no_grad():
             for name, loss in losses.items():
                 sums[0][name] += loss
             for name, value in report.items():
                 sums[1][name] += value * shares[name.rpartition("/")[0]][i]
+    if apart:
+        steering.combine(apart, 1.0, key)
     if is_sharded(trained):
         average_unsharded(trained, accelerator)
     return dict(sums[0]), dict(sums[1])

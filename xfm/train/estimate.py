@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..batch import Batch, Stream
-from ..config import STREAMS, RunConfig
+from ..config import ANCHORS, STREAMS, RunConfig
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
@@ -83,10 +83,11 @@ class Estimate:
 
 def estimate(config: RunConfig, cluster: Cluster | None = None) -> Estimate:
     """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is
-    removed. Another network that guides MIM (frozen, teacher) is not counted: the model's own outputs stand in for it.
-    With a `cluster`, also what its GPUs take.
+    removed. Another network that guides MIM (frozen, teacher, an average) is not counted, nor what ties weights
+    to their start. With a `cluster`, also what its GPUs take.
     """
-    config = config.replace({"flow.mim_target": "pixels" if config.flow.mim_target == "pixels" else "self"})
+    alone = {f"flow.{name}": 0.0 for name in ANCHORS}  # to what was before
+    config = config.replace(alone | {"flow.mim_target": "pixels" if config.flow.mim_target == "pixels" else "self"})
     tokenizer, model = dataset(config).tokenizer(), build(config)
     tokens = _tokens_of(config, _full_batch(config, tokenizer))
     part = _affordable(config, 6 * _parameters(model) * sum(tokens.values()))

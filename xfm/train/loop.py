@@ -117,7 +117,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                         raise non_finite_loss(s.model, batch, losses, step, run.folder)
                 rate = set_rate(s.optimizer, train, step)
                 s.done = step + 1  # from here to its record the step is half done, and not saved
-                s.optimizer.step()
+                s.step()
                 record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate} | s.new_processes()
                 record |= told | (_validate(s) if _due(s.done, train.validate_every, steps) else {}) | s.new_levels()
                 record |= s.left_out.record(any_new=record.pop("new") > 0)

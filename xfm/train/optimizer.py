@@ -1,4 +1,5 @@
-"""AdamW with the published code's decay groups, and its warm-up and decay of the rate.
+"""AdamW with the published code's decay groups, and its warm-up and decay of the rate; the language encoder's own rate,
+or its own optimizer.
 
 torch's AdamW where the published code uses HF's: torch adds eps after the bias correction and decays before the update.
 The first step already learns (published: rate 0).
@@ -13,9 +14,10 @@ from typing import Any
 import torch
 
 from ..config import TrainConfig
+from ..interventions.layers import depths
 from ..model import XFM
 
-__all__ = ["fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
+__all__ = ["TwinOptimizer", "fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
 
 # The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there,
 # nor does what an attention function learns (model.attention_functions).
@@ -24,26 +26,56 @@ _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embeddin
 
 def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
     """Groups by weight decay, with and without, and by `scale`, their share of the rate: `head_lr_scale` of the heads
-    that no warm start brings, `text_lr_scale` of the language encoder, 1 of the rest."""
+    that no warm start brings, `text_lr_scale` of the language encoder, 1 of the rest. With `text_layer_decay` d the
+    language encoder's layer i of L has d^(L - i) of that (its top one all, its embeddings d^L); with `text_sgd_lr` its
+    groups have a `momentum`, and a scale that makes of the schedule's rate their own."""
+    names = [name for name, _ in model.named_parameters() if name.startswith("text.")]
+    below = dict(zip(names, depths(names, model.text.stack.layers), strict=True))
+    top, sgd = max(below.values()), train.text_sgd_lr > 0
 
     def scale(name: str) -> float:
-        new, text = model.is_new_head(name), name.startswith("text.")
-        return train.head_lr_scale if new else train.text_lr_scale if text else 1.0
+        if name in below:
+            own = train.text_lr_scale * (train.text_sgd_lr / train.lr if sgd else 1.0)
+            return own * train.text_layer_decay ** (top - below[name])
+        return train.head_lr_scale if model.is_new_head(name) else 1.0
 
-    groups: dict[tuple[bool, float], list[torch.nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        groups.setdefault((_NO_DECAY.fullmatch(name) is None, scale(name)), []).append(parameter)
+        kind = (sgd and name in below, _NO_DECAY.fullmatch(name) is None, scale(name))
+        groups.setdefault(kind, []).append(parameter)
     return [
-        {"params": groups[decays, share], "weight_decay": train.weight_decay if decays else 0.0, "scale": share}
-        for decays, share in sorted(groups)
+        {"params": groups[by_sgd, decays, share], "weight_decay": train.weight_decay if decays else 0.0, "scale": share}
+        | ({"momentum": train.text_momentum} if by_sgd else {})
+        for by_sgd, decays, share in sorted(groups)
     ]
 
 
+class TwinOptimizer(torch.optim.AdamW):
+    """AdamW, but of groups with a `momentum` SGD: v = momentum v + g, w = w - rate v, after decay as AdamW's."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        groups = self.param_groups
+        try:
+            self.param_groups = [group for group in groups if "momentum" not in group]
+            super().step(closure)
+        finally:
+            self.param_groups = groups
+        for group in (group for group in groups if "momentum" in group):
+            for p in (p for p in group["params"] if p.grad is not None):
+                own = self.state[p]
+                if not own:  # with a step, which AdamW looks for where it loads a state
+                    own |= {"step": torch.zeros(()), "momentum_buffer": torch.zeros_like(p)}
+                own["step"] += 1
+                moving = own["momentum_buffer"].mul_(group["momentum"]).add_(p.grad)
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(moving, alpha=-group["lr"])
+
+
 def make_optimizer(model: XFM, train: TrainConfig) -> torch.optim.AdamW:
-    """torch's fused AdamW over `parameter_groups`."""
-    return torch.optim.AdamW(
-        parameter_groups(model, train), lr=train.lr, betas=(train.beta1, train.beta2), eps=train.eps, fused=True
-    )
+    """torch's fused AdamW over `parameter_groups`; with `text_sgd_lr` the language encoder's by SGD."""
+    kind = TwinOptimizer if train.text_sgd_lr else torch.optim.AdamW
+    groups = parameter_groups(model, train)
+    return kind(groups, lr=train.lr, betas=(train.beta1, train.beta2), eps=train.eps, fused=True)
 
 
 def fuse(adamw: torch.optim.Optimizer) -> None:

@@ -41,6 +41,7 @@ from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
 from .sharding import plugin, sharded
 from .shards import Losses, Shards
+from .steering import Steering
 from .weights import load_into, packed, read_weights
 
 __all__ = ["TrainState", "keep_freed_memory", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare",
@@ -61,6 +62,7 @@ class TrainState:
     pretraining: nn.Module  # ... and as it is trained: wrapped by accelerate
     gradients: Callable[[Batch, dict[str, float], tuple[object, ...]], tuple[Losses, Losses]]  # of a step, into `.grad`
     optimizer: Any
+    steering: Steering
     batches: Generator[Batch]  # of the steps that are still to do
     held_out: Streams
     left_out: LeftOut
@@ -69,6 +71,11 @@ class TrainState:
     done: int  # steps
     processes: int  # as the records have it: 1, or what one of them says
     levels: dict[str, dict[str, Any]]  # that the first record tells: see `constant_levels`; none later
+
+    def step(self) -> None:
+        """The optimizer's, and what follows the weights."""
+        self.optimizer.step()
+        self.steering.after_step()
 
     def keep_weights(self, gather: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Before a step, leaves a copy of the weights where `train.keep` asks for one. All processes take part."""
@@ -151,10 +158,15 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     tokenizer = _tokenizer(run, accelerator)
     model = _initial_model(run, resumed=run.has(STATE)).to(device)
     optimizer = make_optimizer(model, config.train)
+    if accelerator.num_processes > 1 and config.flow.fusion_gradient != "plain":
+        said = f"flow.fusion_gradient = {config.flow.fusion_gradient!r}"
+        raise ConfigError(f"{said}: must be 'plain' with several processes; train in one, with train.accumulate")
+    steering = Steering.of(model, config, lambda: _initial_model(run, resumed=False).to(device), tokenizer)
+    steering.attach(optimizer)
     done = run.resume(model, optimizer)
     if main:
         run.tidy(model, done)
-    pretraining = Pretraining(model, config, mim_teacher(run, device))
+    pretraining = Pretraining(model, config, steering.teacher or mim_teacher(run, device), steering.mlm_teacher)
     probe = None
     if main and config.train.probe_every:
         probe = TrainingProbe(pretraining, _initial_model(run, resumed=False), tokenizer)
@@ -168,11 +180,11 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
             encoder.compile()
     alone_on_cpu = device.type == "cpu" and accelerator.num_processes == 1
     if alone_on_cpu and config.train.shards > 1:
-        gradients = Shards(pretraining, config.train.shards, config.train.threads, accelerator.autocast)
+        gradients = Shards(pretraining, config.train.shards, config.train.threads, accelerator.autocast, steering)
     elif config.train.accumulate > 1:
-        gradients = partial(in_parts, trained, pretraining, config.train.accumulate, accelerator)
+        gradients = partial(in_parts, trained, pretraining, config.train.accumulate, accelerator, steering=steering)
     else:
-        gradients = partial(in_one, trained, accelerator)
+        gradients = partial(in_one, trained, accelerator, steering=steering)
     streams = Streams(config, tokenizer, rank=accelerator.process_index)
     batches, held_out = loader(streams, done), Streams(config, tokenizer, "validation", streams.source, streams.rank)
     left_out = LeftOut(streams.source, run.metrics() if main else (), accelerator)
@@ -184,6 +196,7 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
         trained,
         gradients,
         optimizer,
+        steering,
         batches,
         held_out,
         left_out,

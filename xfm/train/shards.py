@@ -8,7 +8,7 @@ depend on how many cores there are, nor on what else they do. The threads meet o
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -20,21 +20,29 @@ import torch
 from torch import Tensor, nn
 
 from ..batch import IGNORE, PAD, Batch, Images, Regions, Stream, Texts, TokenBatch
-from ..objectives import Pretraining, weighted_sum
+from ..objectives import Pretraining
 from ..peers import Threads, among
+from .steering import UNSTEERED, Apart, Steering
 
 __all__ = ["Losses", "Shards", "split"]
 
 Losses = dict[str, Tensor]
+Part = tuple[Losses, Losses, Apart]
 
 
 class Shards:
     """Losses and gradients of a step, in parts."""
 
     def __init__(
-        self, pretraining: Pretraining, count: int, threads: int, autocast: Callable[..., AbstractContextManager]
+        self,
+        pretraining: Pretraining,
+        count: int,
+        threads: int,
+        autocast: Callable[..., AbstractContextManager],
+        steering: Steering = UNSTEERED,
     ):
         """`threads`: torch's, in each part (0: torch's own choice); each part enters `autocast()`."""
+        self.steering = steering
         self.parameters = [p for p in pretraining.parameters() if p.requires_grad]
         self.replicas = [_sharing(pretraining) for _ in range(count)]
         self.autocast = autocast
@@ -43,28 +51,35 @@ class Shards:
 
     def __call__(self, batch: Batch, weights: dict[str, float], key: tuple[object, ...]) -> tuple[Losses, Losses]:
         """(losses, report), means over the parts, without graphs. The gradient of the losses' weighted sum, likewise,
-        is left in `.grad` of the model's parameters. `key`: (seed, step). Raises what a part raises."""
+        is left in `.grad` of the model's parameters, as `steering` has it. `key`: (seed, step). Raises what a part
+        raises."""
         parts, group = split(batch, len(self.replicas)), Threads.of(len(self.replicas))
         jobs = [
             self.pool.submit(self._part, replica, part, peers, weights, key)
             for replica, part, peers in zip(self.replicas, parts, group, strict=True)
         ]
-        found = _results(jobs)
+        losses, report, apart = zip(*_results(jobs), strict=True)
         self._average_gradients()
-        losses, report = zip(*found, strict=True)
+        if losses[0]:
+            self.steering.combine(apart, 1 / len(apart), key)
         return _means(losses), _means(report)
 
     def _part(
         self, replica: Pretraining, batch: Batch, peers: Threads, weights: dict[str, float], key: tuple[object, ...]
-    ) -> tuple[Losses, Losses]:
+    ) -> Part:
+        key = (*key, peers.rank)
+
+        def again(on: Iterable[str]) -> Losses:
+            with self.autocast():
+                return replica(batch, on, key, peers.world, shuffled=True)[0]
+
         try:
             with among(peers):
                 with self.autocast():
-                    losses, report = replica(batch, weights, (*key, peers.rank), peers.world)
-                    total = weighted_sum(losses, weights)
-                if losses:
-                    total.backward()
-            return losses, report
+                    losses, report = replica(batch, weights, key, peers.world)
+                run = self.steering.backward
+                apart = run(replica, losses, weights, again, torch.Tensor.backward) if losses else {}
+            return losses, report, apart
         except BaseException:
             peers.leave()
             raise
@@ -82,7 +97,8 @@ def _sharing(pretraining: Pretraining) -> Pretraining:
     """Another module of the same weights in the same memory, with gradients of its own."""
     whole = pretraining
     shared: dict[int, Any] = {id(b): b for b in whole.buffers()}
-    shared[id(whole.mim_teacher)] = whole.mim_teacher
+    for teacher in (whole.mim_teacher, whole.mlm_teacher):
+        shared[id(teacher)] = teacher
     shared |= {id(p): nn.Parameter(p.data, p.requires_grad) for p in whole.parameters()}
     return copy.deepcopy(whole, shared)
 
@@ -92,7 +108,7 @@ def _means(parts: Sequence[Losses]) -> Losses:
     return {name: torch.stack([part[name].float() for part in parts]).mean(0) for name in parts[0]}
 
 
-def _results(jobs: Sequence[Future[tuple[Losses, Losses]]]) -> list[tuple[Losses, Losses]]:
+def _results(jobs: Sequence[Future[Part]]) -> list[Part]:
     """Once all have ended: the first error that is not another's doing, or what they return."""
     wait(jobs)
     errors = [error for job in jobs if (error := job.exception()) is not None]

@@ -26,6 +26,9 @@ _TARGETS = {
     "frozen": "the outputs of a frozen copy",
     "pixels": "their pixels",
     "teacher": "the outputs of a frozen teacher",
+    "ema": "the outputs of its moving average",
+    "data2vec": "the top layers of its moving average",
+    "ibot": "the prototypes of its moving average",
 }
 _INKS = (BLUE, GREEN, PURPLE, ORANGE, GOLD, INK)  # of the losses in their order, as in the view; and their marks
 _MARKS = "●■▲◆▼✚"

@@ -23,6 +23,9 @@ export const TARGETS = {
   frozen: "the outputs of a frozen copy",
   pixels: "their pixels",
   teacher: "the outputs of a frozen teacher",
+  ema: "the outputs of its moving average",
+  data2vec: "the top layers of its moving average",
+  ibot: "the prototypes of its moving average",
 };
 export const GUIDED = "mim"; // the loss whose target the view lets choose
 const GHOST_DASH = "3 5";

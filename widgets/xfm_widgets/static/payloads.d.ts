@@ -543,7 +543,7 @@ export interface GradientFlowTraits {
   itc_share: number;
   measured: Record<string, Cosines>;
   message: string;
-  mim_target: "self" | "frozen" | "pixels" | "teacher";
+  mim_target: "self" | "frozen" | "pixels" | "teacher" | "ema" | "data2vec" | "ibot";
   objectives: string[];
   payload: GradientFlowPayload;
   share: number;

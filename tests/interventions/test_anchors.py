@@ -1,0 +1,173 @@
+"""What ties the language encoder to its warm start, against naive versions: L2-SP, EWC, distillation of MLM."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from reference import batches
+from reference.batches import ALL, STILL
+
+from xfm import seeding
+from xfm.batch import IGNORE
+from xfm.config import ConfigError
+from xfm.interventions.anchor import Anchor, fisher
+from xfm.interventions.distillation import SilentGradient, divergence, mlm_of
+from xfm.objectives import Pretraining
+from xfm.train.steering import Steering
+
+KEY = (0, 3)
+PLAIN = {name.replace(".", "__"): value for name, value in STILL.items()}
+CONFIG = batches.config(**PLAIN)
+
+
+def moved(model, by: float = 0.1):
+    """A copy of a model, its weights elsewhere."""
+    other, g = copy.deepcopy(model), torch.Generator().manual_seed(9)
+    for p in other.parameters():
+        p.data += by * torch.randn(p.shape, generator=g, dtype=p.dtype)
+    return other
+
+
+@pytest.mark.parametrize("by_fisher", [False, True])
+def test_the_pull_is_the_gradient_of_the_penalty_and_of_the_language_encoder_alone(by_fisher: bool) -> None:
+    start = batches.model(CONFIG)
+    model = moved(start)
+    information = [torch.rand_like(p) for p in start.text.parameters()] if by_fisher else None
+    anchor = Anchor([*model.text.parameters()], [*start.text.parameters()], 0.7, information)
+    batch = batches.batch(CONFIG)
+    losses, _ = Pretraining(model, CONFIG)(batch, ("mlm", "bbp"), KEY)
+    total = torch.stack([*losses.values()]).sum()
+    pairs = [*zip(model.text.parameters(), start.text.parameters(), strict=True)]
+    weights = information or [1.0] * len(pairs)
+    penalty = 0.35 * sum((f * (w - w0.detach()) ** 2).sum() for f, (w, w0) in zip(weights, pairs, strict=True))
+    named = dict(model.named_parameters())
+    wanted = dict(zip(named, torch.autograd.grad(total + penalty, list(named.values()), retain_graph=True,
+                                                 allow_unused=True), strict=True))  # fmt: skip
+    total.backward()
+    anchor.pull()
+    for name, p in named.items():
+        assert (p.grad is None) == (wanted[name] is None), name
+        if p.grad is not None:
+            torch.testing.assert_close(p.grad, wanted[name], rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_an_anchor_stays_where_the_weights_began() -> None:
+    model = batches.model(CONFIG)
+    anchor = Anchor([*model.text.parameters()], [*model.text.parameters()], 1.0)
+    anchor.pull()
+    assert not any(p.grad.any() for p in model.text.parameters())
+    for p in model.text.parameters():
+        p.data += 1
+        p.grad = None
+    anchor.pull()
+    assert all(torch.allclose(p.grad, torch.ones_like(p)) for p in model.text.parameters())
+
+
+def test_fishers_information_is_the_mean_square_of_the_gradient_of_what_the_model_would_draw() -> None:
+    """Text by text; and its mean over draws is the Fisher information, by the sum over all answers."""
+    model, tokens = batches.model(CONFIG), batches.texts(CONFIG).tokens
+    found = fisher(model, [tokens], KEY)
+    g, weights = seeding.generator(*KEY, "fisher"), [*model.text.parameters()]
+    sums, count = [torch.zeros_like(w) for w in weights], 0
+    for i in range(len(tokens.ids)):
+        kept = tokens.labels[i] != IGNORE
+        states = model.text(tokens.masked_ids, tokens.mask)[i, tokens.masked_at[i][kept]]
+        logits = model.objectives["mlm"].head(states, model.text.word.weight)
+        drawn = torch.multinomial(logits.detach().float().softmax(-1), 1, generator=g)[:, 0]
+        loss = torch.nn.functional.cross_entropy(logits, drawn, reduction="sum")
+        grads = torch.autograd.grad(loss, weights, allow_unused=True)
+        sums = [s + (0 if grad is None else grad**2) for s, grad in zip(sums, grads, strict=True)]
+        count += int(kept.sum())
+    for own, total in zip(found, sums, strict=True):
+        torch.testing.assert_close(own, total / count, rtol=1e-4, atol=1e-10)
+    assert model.training is False and all(w.grad is None for w in weights)
+
+
+def test_the_information_of_many_draws_is_the_expected_one() -> None:
+    """Of the position table's rows for a text of one hidden token: the sum over all answers, by their probability."""
+    model, tokens = batches.model(CONFIG), batches.words(1, 4, 1, seed=5)
+    weight = model.text.norm.bias
+    logits = model.objectives["mlm"].head(
+        model.text(tokens.masked_ids, tokens.mask)[0, tokens.masked_at[0]], model.text.word.weight
+    )[0]
+    logp = logits.log_softmax(-1)
+    expected = torch.zeros_like(weight)
+    for y in range(len(logp)):
+        (grad,) = torch.autograd.grad(logp[y], weight, retain_graph=True)
+        expected += logp[y].exp().detach() * grad**2
+    at = [n for n, _ in model.text.named_parameters()].index("norm.bias")
+    drawn = fisher(model, [batches.words(1, 4, 1, seed=5)] * 250, ("many",))[at]
+    assert torch.allclose(drawn.sum(), expected.sum(), rtol=0.15)
+    assert torch.corrcoef(torch.stack([drawn, expected]))[0, 1] > 0.95
+
+
+def test_distillation_trains_mlm_towards_the_start_and_leaves_its_loss_as_it_is() -> None:
+    config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6)
+    start = batches.model(config)
+    model, batch = moved(start), batches.batch(config)
+    taught, plain = Pretraining(model, config, None, mlm_of(start)), Pretraining(model, config)
+    losses, report = taught(batch, ALL, KEY)
+    alone, said = plain(batch, ALL, KEY)
+    assert all(torch.equal(losses[n], loss) for n, loss in alone.items()) and losses.keys() == alone.keys()
+    assert report.keys() - said.keys() == {"texts/mlm/distillation"}
+    tokens, total, count = batch["texts"].tokens, 0, 0
+    for i in range(len(tokens.ids)):
+        places = tokens.masked_at[i][tokens.labels[i] != IGNORE]
+        predicted = []
+        for m in (start, model):
+            states = m.text(tokens.masked_ids[i : i + 1], tokens.mask[i : i + 1])[0, places]
+            predicted.append(m.objectives["mlm"].head(states, m.text.word.weight).softmax(-1))
+        then, now = predicted[0].detach(), predicted[1]
+        total, count = total + (then * (then / now).log()).sum(), count + len(places)
+    assert report["texts/mlm/distillation"].item() == pytest.approx((total / count).item(), rel=1e-5)
+    named = {n: p for n, p in model.named_parameters() if n.startswith(("text.", "objectives.mlm."))}
+    wanted = torch.autograd.grad(alone["texts/mlm"] + 0.6 * total / count, list(named.values()), allow_unused=True)
+    found = torch.autograd.grad(losses["texts/mlm"], list(named.values()), allow_unused=True)
+    for name, a, b in zip(named, found, wanted, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7, msg=name)
+    same = Pretraining(start, config, None, mlm_of(start))
+    assert same(batch, ("mlm",), KEY)[1]["texts/mlm/distillation"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_divergence_is_torchs_and_a_silent_gradient_has_no_value() -> None:
+    a, b = torch.randn(6, 5, requires_grad=True), torch.randn(6, 5)
+    kl = divergence(a, b)
+    torch.testing.assert_close(
+        kl, torch.nn.functional.kl_div(a.log_softmax(-1), b.log_softmax(-1), reduction="none", log_target=True).sum(-1)
+    )
+    assert SilentGradient.apply(kl).tolist() == [0.0] * 6
+    (silent,) = torch.autograd.grad(SilentGradient.apply(kl).sum(), a, retain_graph=True)
+    (loud,) = torch.autograd.grad(kl.sum(), a)
+    assert torch.equal(silent, loud)
+
+
+def test_the_teachers_weights_are_its_own_and_are_never_trained() -> None:
+    config = batches.config(**PLAIN, init_from="stage1", flow__mlm_distillation=0.6, flow__l2sp=0.1)
+    model = batches.model(config)
+    steering = Steering.of(model, config, lambda: copy.deepcopy(model), None)  # type: ignore[arg-type]
+    tokens = batches.texts(config).tokens
+    assert steering.mlm_teacher is not None and len(steering.anchors) == 1
+    before = steering.mlm_teacher(tokens, lambda states: states[:, 0])
+    for p in model.parameters():
+        p.data += 1
+    assert torch.equal(steering.mlm_teacher(tokens, lambda states: states[:, 0]), before)
+    taught = Pretraining(model, config, None, steering.mlm_teacher)
+    assert {n for n, _ in taught.named_parameters()} == {f"model.{n}" for n, _ in model.named_parameters()}
+
+
+@pytest.mark.parametrize("field", ["l2sp", "ewc", "mlm_distillation"])
+def test_without_a_warm_start_there_is_nothing_to_be_tied_to(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: must be 0 without a warm start.*\+stage1"):
+        batches.config(**{f"flow__{field}": 0.5})
+    start = {f"flow__{field}": 0.5, "init_from": "stage1"}
+    assert batches.config(**start).flow.anchored == [field]
+    for off in ({"objectives__mlm__weight": 0.0}, {"data__texts": 0}):
+        if field != "l2sp":
+            with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: must be 0 where MLM is off"):
+                batches.config(**start | off)
+    with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: .* train.strategy fsdp"):
+        batches.config(**start, train__strategy="fsdp")

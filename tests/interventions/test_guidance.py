@@ -1,0 +1,213 @@
+"""The targets of masked image modelling beyond the paper's: what they are, how they move, on what scale they are."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from reference import batches
+from reference.batches import ALL, STILL
+from torch import Tensor
+
+from xfm.config import AVERAGED, ConfigError, RunConfig
+from xfm.interventions.ema import EmaTeacher, TopLayers
+from xfm.interventions.ibot import Prototypes, PrototypeTeacher, constant, cross_entropy
+from xfm.objectives import Pretraining
+from xfm.train.steering import Steering
+
+KEY = (0, 3)
+PLAIN = {name.replace(".", "__"): value for name, value in STILL.items()}
+
+
+def made(target: str, **changes) -> tuple[Pretraining, EmaTeacher]:
+    c = batches.config(**PLAIN, flow__mim_target=target, flow__prototypes=7, **changes)
+    model = batches.model(c)
+    teacher = steering(model, c).teacher
+    assert teacher is not None
+    return Pretraining(model, c, teacher).train(), teacher
+
+
+def steering(model, c: RunConfig) -> Steering:
+    return Steering.of(model, c, lambda: copy.deepcopy(model), None)  # type: ignore[arg-type]
+
+
+def shift(model, by: float) -> None:
+    for p in model.parameters():
+        p.data += by
+
+
+@pytest.mark.parametrize("target", AVERAGED)
+def test_an_average_follows_the_weights_and_is_no_part_of_the_model(target: str) -> None:
+    p, teacher = made(target, flow__ema_momentum=0.8)
+    start = {n: t.clone() for n, t in teacher.state_dict().items()}
+    own = {n: w for n, w in p.model.named_parameters() if n.startswith("vision.")}
+    assert all(torch.equal(start[n], w) for n, w in own.items())
+    wanted = {n: w.detach().clone() for n, w in own.items()}
+    for _ in range(3):
+        shift(p.model, 0.1)
+        teacher.update()
+        wanted = {n: 0.8 * w + 0.2 * own[n].detach() for n, w in wanted.items()}
+    for name, w in wanted.items():
+        torch.testing.assert_close(teacher.state_dict()[name], w)
+    assert {n for n, _ in p.named_parameters()} == {f"model.{n}" for n, _ in p.model.named_parameters()}
+    again = copy.deepcopy(teacher.state_dict())
+    shift(p.model, 1.0)
+    teacher.update()
+    teacher.load_state_dict(again)
+    assert all(torch.equal(t, again[n]) for n, t in teacher.state_dict().items())
+
+
+def test_the_averages_outputs_are_the_target() -> None:
+    p, teacher = made("ema")
+    shift(p.model, 0.05)
+    batch = batches.batch(p.config)
+    flow = p.flow(batch, "images", ("mim",), KEY)
+    with torch.no_grad():
+        wanted = teacher.average["vision"](flow.pictures)
+        own = p.model.vision(flow.pictures)
+    assert torch.equal(flow.mim_target.patches, wanted) and not torch.allclose(wanted, own)
+    assert torch.equal(flow.mim_target.pooled, wanted.mean(1)) and not flow.mim_target.patches.requires_grad
+
+
+def blocks(encoder, pictures: Tensor) -> list[Tensor]:
+    """The states of every block, by hand."""
+    x = encoder.embed(pictures)
+    if encoder.config.absolute_positions:
+        x = x + encoder.positions
+    x = torch.cat([encoder.cls_token.expand(len(x), 1, -1), x], 1)
+    states = []
+    for block, table in zip(encoder.blocks, encoder.relative_bias, strict=True):
+        x = block(x, table[encoder.relative_index].permute(2, 0, 1))
+        states.append(x[:, 1:])
+    return states
+
+
+@pytest.mark.parametrize("top", [1, 2])
+def test_data2vecs_target_is_the_mean_of_the_top_layers_each_normalised(top: int) -> None:
+    p, teacher = made("data2vec", flow__top_layers=top)
+    assert isinstance(teacher, TopLayers)
+    flow = p.flow(batches.batch(p.config), "images", ("mim",), KEY)
+
+    def normalised(x: Tensor) -> Tensor:
+        return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+
+    with torch.no_grad():
+        states = blocks(teacher.average["vision"], flow.pictures)[-top:]
+        wanted = normalised(sum(map(normalised, states)) / top)
+    torch.testing.assert_close(flow.mim_target.patches, wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("target", ["self", "ema", "data2vec", "pixels"])
+def test_on_one_scale_a_prediction_of_nothing_costs_one_and_there_is_one_term(target: str) -> None:
+    c = batches.config(**PLAIN, flow__mim_target=target, flow__standardise_target=True)
+    model = batches.model(c)
+    p = Pretraining(model, c, steering(model, c).teacher)
+    flow = p.flow(batches.batch(c), "images", ("mim",), KEY)
+    predicted, wanted = model.objectives["mim"].compared(flow)
+    assert wanted.pooled is None
+    ones = torch.ones(wanted.patches.shape[:2]).double()
+    torch.testing.assert_close(wanted.patches.mean(-1), 0 * ones, rtol=0, atol=1e-6)
+    torch.testing.assert_close(wanted.patches.std(-1), ones, rtol=1e-4, atol=0)
+    nothing = (0 - wanted.patches).square().mean(-1)  # up to n / (n - 1)
+    torch.testing.assert_close(nothing, ones, rtol=0.05, atol=0)
+    out, hidden = model.objectives["mim"](flow), flow.batch.image_mask
+    errors = [(predicted[i, j] - wanted.patches[i, j]).square().mean() for i, j in hidden.nonzero().tolist()]
+    torch.testing.assert_close(out.loss, torch.stack(errors).mean(), rtol=1e-9, atol=1e-11)
+    assert out.report.keys() == {"patch", "constant"}
+
+
+def test_the_papers_target_is_on_its_own_scale_and_has_both_terms() -> None:
+    p = batches.pretraining(**PLAIN)
+    flow = p.flow(batches.batch(p.config), "images", ("mim",), KEY)
+    _, wanted = p.model.objectives["mim"].compared(flow)
+    assert torch.equal(wanted.patches, flow.patches) and wanted.pooled is not None
+
+
+@pytest.mark.parametrize("one_scale", [False, True])
+def test_ibots_loss_is_a_cross_entropy_with_the_sharpened_centred_average(one_scale: bool) -> None:
+    p, teacher = made("ibot", flow__standardise_target=one_scale)
+    assert isinstance(teacher, PrototypeTeacher)
+    teacher.centre.copy_(torch.linspace(-0.2, 0.2, 7))
+    shift(p.model.objectives["mim"], 0.3)
+    batch = batches.batch(p.config)["images"]
+    out = p.model.objectives["mim"](p.flow({"images": batch}, "images", ("mim",), KEY))
+    own, average = p.model.objectives["mim"].head.weight, teacher.average["objectives.mim.head"].weight
+    losses, targets = [], []
+    for image, mask in zip(batch.image.double(), batch.image_mask, strict=True):
+        student = p.model.vision(image[None], mask[None])[0]
+        token = teacher.average["vision"](image[None])[0]
+        for j in mask.nonzero()[:, 0].tolist():
+            cosines = [F.cosine_similarity(x[j][None], w) for x, w in ((student, own), (token, average))]
+            logp = (cosines[0] / 0.1).log_softmax(0)
+            target = ((cosines[1] - teacher.centre) / 0.04).softmax(0).detach()
+            targets.append(target)
+            losses.append(-(target * logp).sum())
+    unit = math.log(7) if one_scale else 1.0
+    assert out.loss.item() == pytest.approx(torch.stack(losses).mean().item() / unit, rel=1e-5)
+    mean = torch.stack(targets).mean(0)
+    assert out.report["constant"].item() == pytest.approx(-(mean * mean.log()).sum().item() / unit, rel=1e-5)
+    out.loss.backward()
+    assert own.grad.any() and all(w.grad is None for part in teacher.average.values() for w in part.parameters())
+
+
+def test_the_centre_is_a_moving_average_of_what_training_saw_and_of_nothing_else() -> None:
+    p, teacher = made("ibot")
+    batch, centre = batches.batch(p.config), torch.zeros(7)
+    for step in range(2):
+        shift(p.model, 0.02)
+        p(batch, ("mim",), (0, step))
+        teacher_centre = teacher.centre.clone()
+        cosines = []
+        for stream in ("pairs", "images"):
+            with torch.no_grad():
+                tokens = teacher.average["vision"](batch[stream].image.double()).flatten(0, 1)
+                cosines.append(F.normalize(tokens, dim=-1) @ F.normalize(teacher.average["objectives.mim.head"].weight,
+                                                                         dim=-1).T)  # fmt: skip
+        p.eval()(batch, ("mim",), (0, "validation"))
+        p.train()
+        assert torch.equal(teacher.centre, teacher_centre), "within a step it stays"
+        teacher.update()
+        centre = 0.9 * centre + 0.1 * torch.cat(cosines).mean(0)
+        torch.testing.assert_close(teacher.centre.float(), centre.float(), rtol=1e-5, atol=1e-7)
+    still = teacher.centre.clone()
+    teacher.update()
+    assert torch.equal(teacher.centre, still), "a step without MIM moves it not"
+
+
+def test_an_even_guess_costs_one_and_a_constant_prediction_at_least_the_entropy() -> None:
+    target = torch.randn(2, 5, 7).softmax(-1)
+    torch.testing.assert_close(cross_entropy(torch.zeros(2, 5, 7), target, True), torch.ones(2, 5))
+    hidden = torch.ones(2, 5, dtype=torch.bool)
+    best = target.flatten(0, 1).mean(0).log().expand_as(target)
+    torch.testing.assert_close(constant(target, hidden, False), cross_entropy(best, target, False).mean())
+    assert Prototypes(4, 7)(torch.randn(3, 4)).abs().max() <= 10 + 1e-5  # cosines over 0.1
+
+
+@pytest.mark.parametrize("target", AVERAGED)
+def test_other_losses_are_left_as_they_were(target: str) -> None:
+    p, teacher = made(target)
+    shift(teacher.average["vision"], 0.1)
+    plain, batch = Pretraining(p.model, p.config).train(), batches.batch(p.config)
+    losses, wanted = (q(batch, ALL, KEY)[0] for q in (p, plain))
+    assert {n for n in wanted if not torch.equal(losses[n], wanted[n])} == {"pairs/mim", "images/mim"}
+
+
+def test_without_its_average_a_model_can_still_be_looked_at() -> None:
+    """As reports and gradient tables do: the model's own outputs stand in."""
+    for target in AVERAGED:
+        p = batches.pretraining(**PLAIN, flow__mim_target=target)
+        loss = p(batches.batch(p.config), ("mim",), KEY)[0]["images/mim"]
+        assert loss.isfinite() and loss.requires_grad
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"flow.top_layers = 3: must be at most 2"):
+        batches.config(flow__mim_target="data2vec", flow__top_layers=3)
+    for target in AVERAGED:
+        with pytest.raises(ConfigError, match=rf"flow.mim_target = '{target}': .* train.strategy fsdp"):
+            batches.config(flow__mim_target=target, train__strategy="fsdp")
+    model = batches.model(c := batches.config(flow__mim_target="ema", objectives__mim__weight=0.0))
+    assert steering(model, c).teacher is None

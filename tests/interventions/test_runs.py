@@ -1,0 +1,137 @@
+"""Whole runs with interventions: each goes on bit for bit, and off they leave no trace."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from xfm import recipes
+from xfm.config import ConfigError, RunConfig
+from xfm.train import Run, pretrain
+from xfm.train.setup import make_accelerator
+
+TIMES = ("seconds", "waited")
+RUNS: dict[str, dict[str, Any]] = {  # every intervention is in one; warm starts are shared
+    "gradient_noise+text_sgd+guide_ema": {"train.shards": 2},
+    "gradient_global_noise+guide_data2vec+vision_stop": {"train.accumulate": 2},
+    "gradient_shuffled+guide_self": {"train.shards": 2, "model.text.dropout": 0.1},
+    "gradient_pcgrad+l2sp": {"model.text.dropout": 0.1},
+    "gradient_gradvac+guide_ibot+itc_stop": {"train.shards": 2},
+    "gradient_masked+guide_ibot+text_layer_decay": {"train.accumulate": 2},
+    "gradient_lower_stop+ewc+text_slow": {},
+    "gradient_upper_stop+mlm_distilled+guide_frozen": {"train.shards": 2},
+}
+SMALL = {
+    **{f"objectives.{o}.start": 0.0 for o in ("itm", "imlm", "bbp", "mim")},
+    "stage1_steps": 2,
+    "train.steps": 4,
+    "train.warmup": 1,
+    "train.save_every": 4,
+    "train.validate_every": 0,
+    "data.pairs": 4,
+    "data.regions": 12,
+    "data.region_images": 4,
+    "data.caption_tokens": 30,
+    "flow.ema_momentum": 0.9,
+    "flow.prototypes": 16,
+}
+
+
+def config(names: str, **changes: Any) -> RunConfig:
+    start = "stage1+" if any(n in names for n in ("l2sp", "ewc", "distilled", "frozen")) else ""
+    return recipes.get(f"smoke+{start}{names}").replace(SMALL | changes)
+
+
+def plain(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in TIMES}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return all(map(same, a, b)) if isinstance(a, list | tuple) else a == b
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_was_left_goes_on_bit_for_bit(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xfm.train.steering.FISHER_TEXTS", 8)
+    c = config(name, **RUNS[name])
+    straight = [r for r in pretrain(c, root) if r["run"] == c.name]
+    again = c.replace({"name": "again-" + name})
+    for record in pretrain(again, root):
+        if record["run"] == again.name and record["step"] == 1:
+            break
+    resumed = [*pretrain(again, root)]
+    assert [r["step"] for r in resumed] == [2, 3]
+    assert [plain(r) | {"run": ""} for r in straight[2:]] == [plain(r) | {"run": ""} for r in resumed]
+    states = [torch.load(Run.of(x, root).folder / "state.pt", weights_only=True) for x in (c, again)]
+    assert same(states[0]["model"], states[1]["model"]) and same(states[0]["optimizer"], states[1]["optimizer"])
+    if any(n in name for n in ("gradvac", "masked", "ema", "data2vec", "ibot")):
+        assert any(memory for memory in states[0]["optimizer"]["steering"].values())
+    assert all(math.isfinite(r["loss"]) for r in straight)
+
+
+def test_every_intervention_is_in_one_of_these_runs() -> None:
+    tried = {part for name in RUNS for part in name.split("+")}
+    new = {n for n in recipes.ablations() if n.startswith(("gradient_", "guide_", "text_")) or n.endswith("_stop")}
+    new |= {"l2sp", "ewc", "mlm_distilled"}
+    elsewhere = {"text_only", "text_stage1", "text_frozen", "guide_pixels"}  # or without a memory of their own
+    assert new - tried == elsewhere
+
+
+def test_off_a_run_is_what_it_was(root: Path) -> None:
+    """No field of the interventions' moves a bit while they are off, and the optimizer's state has no more in it."""
+    base = config("no_stop_gradient", **{"train.steps": 3, "name": "base"})
+    idle = {"flow.stopped_share": 0.9, "flow.masked_share": 0.1, "flow.ema_momentum": 0.5, "flow.top_layers": 1,
+            "flow.prototypes": 3, "flow.gradvac_decay": 0.5, "train.text_momentum": 0.1, "name": "idle"}  # fmt: skip
+    made = [[plain(r) | {"run": ""} for r in pretrain(base.replace(c), root)] for c in ({}, idle)]
+    assert made[0] == made[1]
+    state = torch.load(root / "base" / "seed0" / "state.pt", weights_only=True)
+    assert state["optimizer"].keys() == {"state", "param_groups"}
+
+
+def test_the_first_step_is_the_same_forward_whatever_the_gradient(root: Path) -> None:
+    """And the second is not: the weights have gone elsewhere."""
+    firsts = {}
+    for how in ("no_stop_gradient", "gradient_masked", "no_stop_gradient+text_sgd"):
+        records = [*pretrain(config(how, **{"train.steps": 2, "name": "first-" + how}), root)]
+        firsts[how] = [{n: v for n, v in r.items() if "/" in n and "validation" not in n} for r in records]
+    one, *others = firsts.values()
+    assert all(other[0] == one[0] and other[1] != one[1] for other in others)
+
+
+@pytest.mark.parametrize("target", ["self", "ibot"])
+def test_collapse_is_recorded_at_every_probe(target: str, root: Path) -> None:
+    c = config(f"guide_{target}", **{"train.steps": 2, "train.probe_every": 1, "name": f"probed-{target}"})
+    [*pretrain(c, root)]
+    probes = Run.of(c, root).probes()
+    assert [p["step"] for p in probes] == [0, 1, 2]
+    for guidance in (p["guidance"] for p in probes):
+        width = c.model.vision.width if target == "self" else c.flow.prototypes
+        for what in ("target", "prediction"):
+            assert guidance[f"{what}_std"] > 0 and 1 <= guidance[f"{what}_rank"] <= width
+
+
+def test_several_processes_are_refused_where_losses_are_kept_apart(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate import Accelerator
+
+    from xfm.train.setup import prepare
+
+    c = config("gradient_pcgrad", name="several")
+    run, accelerator = Run.of(c, root), make_accelerator(c)
+    run.make()
+    run.claim()
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 2))
+    with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'pcgrad': .* several processes.*train.accumulate"):
+        prepare(run, accelerator)

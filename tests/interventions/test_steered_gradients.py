@@ -1,0 +1,359 @@
+"""What becomes of the fusion losses' gradient into the language encoder: against every loss run alone, and a naive
+version of what is done with its gradient. No forward value changes by a bit, nor any other module's gradient."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import batches
+from reference.batches import ALL, NO_STOP, STILL
+from torch import Tensor
+
+from xfm import seeding
+from xfm.batch import Batch
+from xfm.config import ConfigError, RunConfig
+from xfm.interventions.layers import depths, stopped
+from xfm.interventions.masking import mask
+from xfm.interventions.noise import matched_noise
+from xfm.interventions.projection import gradvac, pcgrad
+from xfm.interventions.vectors import flat, unflat
+from xfm.model import ImageTokens
+from xfm.objectives import OBJECTIVES, Pretraining, check_losses
+from xfm.train.accumulate import in_parts
+from xfm.train.setup import make_accelerator
+from xfm.train.shards import Shards
+from xfm.train.steering import Steering, TextGradient
+
+KEY = (0, 3)
+WEIGHTS = {o: 0.5 + 0.25 * i for i, o in enumerate(ALL)}
+Named = dict[str, Tensor]
+
+
+def config(how: str, **changes: Any) -> RunConfig:
+    plain = {name.replace(".", "__"): value for name, value in (NO_STOP | STILL).items()}
+    return batches.config(**plain | {"flow__fusion_gradient": how} | changes)
+
+
+def pretraining(how: str, **changes: Any) -> Pretraining:
+    c = config(how, **changes)
+    return Pretraining(batches.model(c), c).train()
+
+
+def steered(p: Pretraining, batch: Batch, key: tuple = KEY, text: TextGradient | None = None) -> tuple[Named, Named]:
+    """(losses, gradients) of a step"""
+    steering = Steering(TextGradient(p.model, p.config) if text is None else text)
+    p.zero_grad()
+    losses, _ = p(batch, WEIGHTS, key)
+    apart = steering.backward(p, losses, WEIGHTS, lambda on: p(batch, on, key, shuffled=True)[0], Tensor.backward)
+    steering.combine([apart], 1.0, key)
+    return losses, {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
+
+
+def alone(p: Pretraining, batch: Batch, loss: str, key: tuple = KEY) -> Named:
+    """The gradient of one weighted loss, run by itself."""
+    losses, _ = p(batch, (loss,), key)
+    named = {n: w for n, w in p.model.named_parameters() if w.requires_grad}
+    total = WEIGHTS[loss] * sum(losses.values())
+    grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    return {n: g for n, g in zip(named, grads, strict=True) if g is not None}
+
+
+def summed(parts: list[Named]) -> Named:
+    out: Named = {}
+    for part in parts:
+        for name, grad in part.items():
+            out[name] = out[name] + grad if name in out else grad
+    return out
+
+
+def text_of(grads: Named) -> Named:
+    return {n: g for n, g in grads.items() if n.startswith("text.")}
+
+
+def vector(grads: Named, p: Pretraining) -> Tensor:
+    named = [(n, w) for n, w in p.model.named_parameters() if n.startswith("text.")]
+    return torch.cat([grads.get(n, torch.zeros_like(w)).flatten() for n, w in named])
+
+
+def close(found: Named, wanted: Named) -> None:
+    assert found.keys() == wanted.keys()
+    for name, grad in wanted.items():
+        torch.testing.assert_close(found[name], grad, rtol=1e-9, atol=1e-11, msg=name)
+
+
+HOWS = ("lower_stop", "upper_stop", "noise", "global_noise", "shuffled", "pcgrad", "gradvac", "masked")
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    return batches.batch(config("plain"))
+
+
+@pytest.fixture(scope="module")
+def parts(batch: Batch) -> dict[str, Named]:
+    """By loss, its gradient where nothing is stopped."""
+    return {o: alone(pretraining("plain"), batch, o) for o in ALL}
+
+
+@pytest.fixture(scope="module")
+def plain(batch: Batch) -> tuple[Named, Named]:
+    p = pretraining("plain")
+    losses, _ = p(batch, WEIGHTS, KEY)
+    sum(WEIGHTS[n.split("/")[1]] * loss for n, loss in losses.items()).backward()
+    return losses, {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_no_forward_value_and_no_other_modules_gradient_changes(how: str, batch: Batch, plain) -> None:
+    losses, grads = steered(pretraining(how), batch)
+    assert all(torch.equal(losses[n], loss) for n, loss in plain[0].items()) and losses.keys() == plain[0].keys()
+    others = {n: g for n, g in plain[1].items() if not n.startswith("text.")}
+    close({n: g for n, g in grads.items() if not n.startswith("text.")}, others)
+    differs = max(float((grads[n] - g).abs().max()) for n, g in text_of(plain[1]).items() if n in grads)
+    assert differs > 1e-6, "it does something"
+
+
+@pytest.mark.parametrize(("how", "share", "kept"), [
+    ("lower_stop", 0.5, {"text.layers.1."}), ("lower_stop", 1.0, set()), ("lower_stop", 0.0, {"text."}),
+    ("upper_stop", 0.5, {"text.word", "text.position", "text.token_type", "text.norm", "text.layers.0."}),
+    ("upper_stop", 1.0, {"text.word", "text.position", "text.token_type", "text.norm"}),
+])  # fmt: skip
+def test_a_stop_by_layer_leaves_the_other_layers_their_gradient(how, share, kept: set, batch: Batch, parts) -> None:
+    _, found = steered(pretraining(how, flow__stopped_share=share), batch)
+    let_in = {o: {n: g for n, g in text_of(parts[o]).items() if any(n.startswith(k) for k in kept)} for o in
+              ("itm", "imlm", "bbp")}  # fmt: skip
+    close(text_of(found), summed([text_of(parts["mlm"]), text_of(parts["itc"]), *let_in.values()]))
+
+
+@pytest.mark.parametrize("how", ["noise", "global_noise"])
+def test_noise_has_the_norm_of_what_it_stands_for_and_is_drawn_by_step_and_name(how, batch: Batch, parts) -> None:
+    p = pretraining(how)
+    _, found = steered(p, batch)
+    rest = summed([text_of(parts["mlm"]), text_of(parts["itc"])])
+    fusion = summed([text_of(parts[o]) for o in ("itm", "imlm", "bbp")])
+    noise = {n: found[n] - rest.get(n, 0) for n in fusion}
+    norm = lambda grads: math.sqrt(sum(float(g.square().sum()) for g in grads))  # noqa: E731
+    assert norm(noise.values()) == pytest.approx(norm(fusion.values()))
+    same = [norm([noise[n]]) == pytest.approx(norm([g]), rel=1e-6) for n, g in fusion.items()]
+    assert all(same) if how == "noise" else not any(same)
+    name = "text.layers.0.mlp.fc1.weight"
+    drawn = torch.randn(fusion[name].shape, generator=seeding.generator(*KEY, "steering", name)).double()
+    assert torch.cosine_similarity(noise[name].flatten(), drawn.flatten(), dim=0) == pytest.approx(1)
+    _, other = steered(p, batch, (0, 4))
+    assert not torch.equal(found[name], other[name])
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.booleans())
+def test_matched_noise_leaves_no_path_where_there_is_none(seed: int, whole: bool) -> None:
+    g = seeding.generator(seed)
+    grads = [torch.randn(3, 4, generator=g), None, torch.zeros(2), 5 * torch.randn(7, generator=g)]
+    noise = matched_noise(grads, ["a", "b", "c", "d"], (seed,), whole)
+    assert noise[1] is None and all(n is None or n.isfinite().all() for n in noise)
+    assert whole or not noise[2].any()
+
+
+def test_the_gradient_of_shuffled_pairs_is_that_of_a_flow_whose_pictures_are_moved(batch: Batch, parts) -> None:
+    """The fusion losses of texts with the patches of other pictures; the negatives are those of the true pairs."""
+    p = pretraining("shuffled")
+    _, found = steered(p, batch)
+    total = 0
+    for stream in ("pairs", "regions"):
+        flow = p.flow(batch, stream, ("itm", "imlm", "bbp"), KEY)
+        n = len(flow.patches)
+        shift = 1 + int(torch.randint(n - 1, (), generator=seeding.generator(*KEY, stream, "shuffled")))
+        moved = torch.stack([flow.patches[(i - shift) % n] for i in range(n)])
+        assert all(not torch.equal(moved[i], flow.patches[i]) for i in range(n))
+        if stream == "pairs":
+            image = ImageTokens.of_pictures(moved)
+        else:
+            image = ImageTokens.of_regions(moved, flow.batch.owner, flow.batch.patches)
+        for loss, pairing in flow.pairings.items():
+            text = p.model.fusion(pairing.text, pairing.mask, image, pairing.item)
+            flow.__dict__["fused"] = {loss: text}
+            total = total + WEIGHTS[loss] * p.model.objectives[loss](flow).loss
+    named = {n: w for n, w in p.model.named_parameters() if n.startswith("text.")}
+    grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    shuffled = {n: g for n, g in zip(named, grads, strict=True) if g is not None}
+    close(text_of(found), summed([text_of(parts["mlm"]), text_of(parts["itc"]), shuffled]))
+
+
+def order(others: list[str], loss: str) -> list[str]:
+    chosen = torch.randperm(len(others), generator=seeding.generator(*KEY, "steering", loss))
+    return [others[i] for i in chosen.tolist()]
+
+
+REACHING = ("mlm", "itc", "itm", "imlm", "bbp")
+
+
+def test_pcgrad_projects_every_loss_onto_the_normal_planes_of_those_it_conflicts_with(batch: Batch, parts) -> None:
+    p = pretraining("pcgrad")
+    _, found = steered(p, batch)
+    own = {o: vector(parts[o], p) for o in REACHING}
+    wanted, conflicts = torch.zeros_like(own["mlm"]), 0
+    for loss in REACHING:
+        g = own[loss].clone()
+        for other in order([o for o in OBJECTIVES if o in own and o != loss], loss):
+            inner = (g * own[other]).sum()
+            if inner < 0:
+                conflicts += 1
+                g = g - inner / own[other].norm() ** 2 * own[other]
+        wanted += g
+    assert conflicts, "losses that agree prove nothing"
+    torch.testing.assert_close(vector(found, p), wanted, rtol=1e-8, atol=1e-11)
+
+
+def test_gradvac_turns_gradients_to_the_cosine_that_others_have_had(batch: Batch, parts) -> None:
+    p = pretraining("gradvac", flow__gradvac_decay=0.3)
+    text = TextGradient(p.model, p.config)
+    own = {o: vector(parts[o], p) for o in REACHING}
+    wanted: dict[tuple[str, str], float] = {}
+    for _ in range(2):
+        _, found = steered(p, batch, text=text)
+        total = torch.zeros_like(own["mlm"])
+        for loss in REACHING:
+            g = own[loss].clone()
+            for other in order([o for o in OBJECTIVES if o in own and o != loss], loss):
+                h = own[other]
+                cosine, aim = float(g @ h / g.norm() / h.norm()), wanted.get((loss, other), 0.0)
+                wanted[loss, other] = 0.7 * aim + 0.3 * cosine
+                if cosine < aim:
+                    before = g.norm()
+                    angle = [math.acos(cosine), math.acos(aim)]  # sine rule, in the plane of both
+                    g = g + before * math.sin(angle[0] - angle[1]) / math.sin(angle[1]) / h.norm() * h
+                    assert float(g @ h / g.norm() / h.norm()) == pytest.approx(aim, abs=1e-6)
+            total += g
+        torch.testing.assert_close(vector(found, p), total, rtol=1e-6, atol=1e-10)
+    assert {pair: float(c) for pair, c in text.wanted.items()} == pytest.approx(
+        {" ".join(pair): c for pair, c in wanted.items()}, abs=1e-9
+    )
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 4))
+def test_losses_that_agree_are_summed_and_one_without_gradient_is_no_matter(seed: int, count: int) -> None:
+    g = seeding.generator(seed)
+    base = torch.rand(9, generator=g, dtype=torch.float64)
+    grads = {str(i): base * (i + 1) for i in range(count)} | {"none": torch.zeros(9, dtype=torch.float64)}
+    total = torch.stack([*grads.values()]).sum(0)
+    torch.testing.assert_close(pcgrad(grads, (seed,)), total)
+    torch.testing.assert_close(gradvac(grads, {}, 0.01, (seed,)), total)
+
+
+def test_masking_gives_mlm_the_numbers_that_matter_to_it_and_the_rest_to_fusion(batch: Batch, parts) -> None:
+    p = pretraining("masked", flow__masked_share=0.3)
+    text = TextGradient(p.model, p.config)
+    for _ in range(2):  # the second time by both steps' importance, which is twice the first's
+        _, found = steered(p, batch, text=text)
+    mlm, fusion = text_of(parts["mlm"]), summed([text_of(parts[o]) for o in ("itm", "imlm", "bbp")])
+    weights = dict(p.model.named_parameters())
+    for name, grad in fusion.items():
+        own = mlm.get(name, torch.zeros_like(grad))
+        importance = (weights[name].data * own).abs().flatten().tolist()
+        ranked = sorted(range(len(importance)), key=lambda i: -importance[i])
+        chosen = torch.zeros(len(importance), dtype=torch.bool)
+        chosen[ranked[: round(0.3 * len(importance))]] = True
+        wanted = torch.where(chosen.view_as(grad), own, grad) + text_of(parts["itc"]).get(name, 0)
+        torch.testing.assert_close(found[name], wanted, rtol=1e-9, atol=1e-11, msg=name)
+
+
+def test_a_mask_has_its_share_and_takes_the_first_of_equals() -> None:
+    assert mask(torch.tensor([[1.0, 3.0], [3.0, 0.0]]), 0.5).tolist() == [[False, True], [True, False]]
+    assert mask(torch.zeros(5), 0.4).tolist() == [True, True, False, False, False]
+    assert not mask(torch.rand(3), 0).any() and mask(torch.rand(3), 1).all()
+
+
+def test_depths_count_embeddings_as_none_and_what_follows_as_the_top() -> None:
+    names = ["text.token_type", "text.layers.0.a", "text.layers.0.b", "text.layers.11.a", "text.last"]
+    assert depths(names, "text.layers") == [0, 1, 1, 12, 12]
+    grads = [torch.ones(1)] * 11
+    kept = [g is not None for g in stopped(grads, range(11), 0.1, upper=False)]
+    assert kept == [False, False] + [True] * 9, "a tenth of ten layers is one, with the embeddings"
+
+
+def test_a_vector_comes_back_as_gradients() -> None:
+    like = [torch.zeros(2, 3), torch.zeros(()), torch.zeros(4)]
+    grads = [torch.rand(2, 3), torch.rand(()), torch.rand(4)]
+    assert all(map(torch.equal, unflat(flat(grads, like), like), grads))
+    assert flat([None, grads[1], None], like).count_nonzero() == 1
+
+
+# ---- parts of a batch
+
+
+@pytest.mark.parametrize("how", ["noise", "shuffled", "gradvac", "masked"])
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(how: str) -> None:
+    """Threads' and those one after the other: parts are summed before anything is done that is not linear. Losses that
+    compare within a part are left out, and of shuffled pairs the shift is a part's own."""
+    on, changes = {"mlm": 1.0, "imlm": 0.5, "bbp": 0.7}, {"data__fusion_batch": 0}
+    batch = batches.batch(config(how)) | {"regions": batches.regions(config(how), 6, 4)}
+    seen = []
+    for count in (1, 2):
+        p = pretraining(how, **changes)
+        steering = Steering(TextGradient(p.model, p.config))
+        Shards(p, count, 1, contextlib.nullcontext, steering)(batch, on, KEY)
+        seen.append({n: w.grad for n, w in p.model.named_parameters() if w.grad is not None})
+    p = pretraining(how, **changes)
+    in_parts(p, p, 2, make_accelerator(p.config), batch, on, KEY, Steering(TextGradient(p.model, p.config)))
+    seen.append({n: w.grad for n, w in p.model.named_parameters() if w.grad is not None})
+    if how == "shuffled":  # n pictures of a part are turned among themselves; both ways of parting agree
+        seen = seen[1:]
+    for other in seen[1:]:
+        close(text_of(other), text_of(seen[0]))
+    assert text_of(seen[0])
+
+
+def test_recomputed_layers_give_the_same(batch: Batch) -> None:
+    _, wanted = steered(pretraining("pcgrad"), batch)
+    _, found = steered(pretraining("pcgrad", train__checkpoint_activations=True), batch)
+    close(found, wanted)
+
+
+def test_a_loss_that_joins_later_is_no_part_until_then(batch: Batch, parts) -> None:
+    for how in HOWS:
+        p = pretraining(how)
+        losses, _ = p(batch, ("mlm", "mim"), KEY)
+        steering = Steering(TextGradient(p.model, p.config))
+        steering.combine([steering.backward(p, losses, WEIGHTS | {"itm": 0.0}, lambda on: {}, Tensor.backward)], 1, KEY)
+        found = {n: w.grad for n, w in p.model.named_parameters() if n.startswith("text.") and w.grad is not None}
+        close({n: g for n, g in found.items() if n in parts["mlm"]}, text_of(parts["mlm"]))
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_nothing_to_change_is_an_error_with_the_way_out(how: str) -> None:
+    with pytest.raises(ConfigError, match=rf"flow.fusion_gradient = '{how}': no fusion loss .*\+no_stop_gradient"):
+        check_losses(batches.config(flow__fusion_gradient=how))
+    check_losses(config(how))
+
+
+# ---- the crossing of pictures
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3])
+def test_the_stop_on_the_vision_side_scales_what_fusion_teaches_the_vision_encoder(scale, batch, parts, plain) -> None:
+    p = pretraining("plain", flow__image_gradient=scale)
+    losses, _ = p(batch, WEIGHTS, KEY)
+    assert all(torch.equal(losses[n], loss) for n, loss in plain[0].items())
+    sum(WEIGHTS[n.split("/")[1]] * loss for n, loss in losses.items()).backward()
+    found = {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
+    scaled = {
+        o: {n: g * (scale if n.startswith("vision.") and o in ("itm", "imlm", "bbp") else 1) for n, g in grads.items()}
+        for o, grads in parts.items()
+    }
+    close(found, summed([*scaled.values()]))
+
+
+def test_with_the_stop_on_the_vision_side_fusion_has_no_path_to_it(batch: Batch) -> None:
+    p = pretraining("plain", flow__image_gradient=0.0)
+    for loss in ("itm", "imlm", "bbp"):
+        assert not any(name.startswith("vision.") for name in alone(p, batch, loss))
+    assert any(name.startswith("vision.") for name in alone(p, batch, "itc"))

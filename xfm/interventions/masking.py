@@ -1,0 +1,36 @@
+"""Gradient masking: some numbers of a shared encoder are trained by one kind of loss, the rest by the other."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .vectors import Grads
+
+__all__ = ["mask", "masked", "observe"]
+
+
+def masked(own: Grads, other: Grads, masks: list[Tensor]) -> Grads:
+    """M ∘ own + (1 - M) ∘ other: MLM's gradient where a number is its own, the fusion losses' where it is not (Li et
+    al. 2021, 2112.07074, which splits a transformer shared by text and pictures so)."""
+    split: Grads = []
+    for g, h, m in zip(own, other, masks, strict=True):
+        parts = [*([] if g is None else [g * m]), *([] if h is None else [h * ~m])]
+        split.append(torch.stack(parts).sum(0) if parts else None)
+    return split
+
+
+def mask(importance: Tensor, share: float) -> Tensor:
+    """True for the `share` of a tensor's numbers that are most important, to the nearest whole number; the first of
+    equal ones."""
+    order = importance.flatten().argsort(descending=True, stable=True)
+    chosen = torch.zeros(importance.numel(), dtype=torch.bool, device=importance.device)
+    chosen[order[: round(share * importance.numel())]] = True
+    return chosen.view_as(importance)
+
+
+def observe(importance: Tensor, weight: Tensor, grad: Tensor | None) -> None:
+    """Adds |w g| of MLM's gradient, the first-order change of its loss without the number (Molchanov et al. 2017), to
+    a running sum: the mask settles as the sum grows, where the paper alternates between finding it and training."""
+    if grad is not None:
+        importance.add_((weight.data * grad).abs())
