@@ -202,7 +202,7 @@ def test_what_a_newcomer_reads_first_stays_short(name: str, most: int) -> None:
 def test_the_model_and_its_losses_are_compact() -> None:
     counts = {p: code_lines(read(p)) for p in MODULES if room_of(p) in ("model", "objectives", "flow")}
     assert len(counts) > 10
-    assert sum(counts.values()) < 1310, "\n".join(f"{n:5} {p.relative_to(ROOT)}" for p, n in counts.items())
+    assert sum(counts.values()) < 1320, "\n".join(f"{n:5} {p.relative_to(ROOT)}" for p, n in counts.items())
 
 
 def test_code_lines_are_counted_without_prose() -> None:

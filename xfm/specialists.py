@@ -79,8 +79,8 @@ def parameters(config: RunConfig) -> int:
 
 
 def _grown(config: RunConfig, encoder: str, wanted: int) -> RunConfig:
-    """With one encoder wider, by heads of the same size, and deeper, at most twice as much, so that the parameters that learn
-    come nearest to `wanted`; the initial weights' deviation follows the width."""
+    """With one encoder wider, by heads of the same size, and deeper, at most twice as much, so that the parameters that
+    learn come nearest to `wanted`; the initial weights' deviation follows the width."""
     old: Any = getattr(config.model, encoder)
     size = old.width // old.heads
 
