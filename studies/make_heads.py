@@ -26,9 +26,9 @@ from xfm.train.weights import packed_state
 
 CHECKPOINT = CHECKPOINTS / "demo"
 HEADS = {
-    "vqa": {"steps": 1500, "frozen": "model"},
+    "vqa": {"steps": 1000, "frozen": "model"},
     "nlvr2": {"steps": 1500, "frozen": "encoders"},
-    "captioning": {"steps": 1500, "frozen": "model"},
+    "captioning": {"steps": 1000, "frozen": "model"},
 }
 LARGEST = 2_000_000  # bytes
 
