@@ -30,8 +30,8 @@ def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
     language encoder's layer i of L has d^(L - i) of that (its top one all, its embeddings d^L); with `text_sgd_lr` its
     groups have a `momentum`, and a scale that makes of the schedule's rate their own."""
     names = [name for name, _ in model.named_parameters() if name.startswith("text.")]
-    below = dict(zip(names, depths(names, model.text.stack.layers), strict=True))
-    top, sgd = max(below.values()), train.text_sgd_lr > 0
+    below = dict(zip(names, depths(names, model.text.stack.layers), strict=True)) if names else {}  # none fine-tuned
+    top, sgd = max(below.values(), default=0), train.text_sgd_lr > 0
 
     def scale(name: str) -> float:
         if name in below:
