@@ -64,12 +64,14 @@ def _panel(axes: Axes, own: Any) -> None:
             x, middle, low, high = zip(*points, strict=True)
             look = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
             axes.plot(x, middle, **look, label=None if kind else position)
-            if not kind:
+            if not kind and len(x) > 1:
                 axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+            elif not kind:
+                axes.vlines(x, low, high, color=colour, linewidth=1.6)
     axes.axhline(50, color=GREY, linewidth=1)
     axes.set_xticks(range(len(places)), [f"{encoder[0].upper()}{layer}" for _, layer, encoder in places], fontsize=8.5)
     axes.set_xlabel(", ".join(f"{e[0].upper()} {e}" for e in dict.fromkeys(e for *_, e in places)), fontsize=8.5)
-    axes.legend(loc="upper left", fontsize=8, bbox_to_anchor=(0, 0.82))
+    axes.legend(loc="best", fontsize=8)
 
 
 def _mean(runs: Any) -> tuple[float, float, float]:
