@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from .code_pin import CodeChanged
+
 __all__ = ["InProcess", "Job", "Processes", "execute", "executor_of"]
 
 _TRIES = 2
@@ -33,6 +35,8 @@ class Job:
     steps: int  # of training
     then: list[Job] = field(default_factory=list)
     tries: int = 0
+    kind: str = ""  # jobs of one kind take as long
+    measures: bool = True  # after training
 
 
 def execute(
@@ -43,7 +47,8 @@ def execute(
     failed: Callable[[Job, Exception], None],
 ) -> None:
     """Runs all jobs, at most `slots` at once. Calls `done` for each that succeeds and, after a second try, `failed` for
-    one that does not and for those that waited for it. Those that waited come next: complete pairs early.
+    one that does not and for those that waited for it. Those that waited come next: complete pairs early. Raises
+    CodeChanged at once where a job does.
     """
     ready, running = deque(jobs), {}
     try:
@@ -56,6 +61,8 @@ def execute(
                 job = running.pop(future)
                 try:
                     outcome = future.result()
+                except CodeChanged:
+                    raise
                 except Exception as error:
                     if job.tries < _TRIES:
                         ready.appendleft(job)
