@@ -12,6 +12,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -51,18 +53,21 @@ class CodePin:
 def package_files() -> Files:
     """The package as it lies on the disk: path -> twelve hex digits. A checkout's line ends make no difference."""
     found = {}
-    for path in sorted(_ROOT.rglob("*")):
-        parts = path.relative_to(_ROOT).parts
-        if path.suffix != ".pyc" and not _NONE_OF_IT & {*parts} and not path.name.startswith(".") and path.is_file():
-            status = path.stat()
-            found["/".join(parts)] = _hash(path, status.st_mtime_ns, status.st_size)
+    for folder, folders, names in os.walk(_ROOT):
+        folders[:] = [name for name in folders if name not in _NONE_OF_IT and name[0] != "."]
+        below = os.path.relpath(folder, _ROOT).replace(os.sep, "/")
+        for name in names:
+            if name[0] != "." and not name.endswith(".pyc"):
+                path = os.path.join(folder, name)
+                status = os.stat(path)
+                found[posixpath.normpath(f"{below}/{name}")] = _hash(path, status.st_mtime_ns, status.st_size)
     return found
 
 
 @lru_cache(4096)
-def _hash(path: Path, *_: int) -> str:
+def _hash(path: str, *_: int) -> str:
     """Of a file's content, read again when its time or size is another."""
-    return hashlib.blake2b(path.read_bytes().replace(b"\r\n", b"\n"), digest_size=6).hexdigest()
+    return hashlib.blake2b(Path(path).read_bytes().replace(b"\r\n", b"\n"), digest_size=6).hexdigest()
 
 
 _IMPORTED = package_files()  # as this process has it

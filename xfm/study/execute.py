@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -23,6 +22,8 @@ __all__ = ["InProcess", "Job", "Processes", "execute", "executor_of"]
 
 _TRIES = 2
 _GRACE = 60.0  # seconds that an orphaned worker has to save
+_idle = threading.Event()  # of a worker: it is at no job
+_idle.set()
 
 
 @dataclass(eq=False)
@@ -113,10 +114,10 @@ class Processes(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         pool = next(pool for pool, future in self._pools.items() if future is None or future.done())
         try:
-            future = pool.submit(fn, *args, **kwargs)
+            future = pool.submit(_work, fn, *args, **kwargs)
         except BrokenExecutor:  # its process was killed, at work or idle
             del self._pools[pool]
-            future = (pool := _pool()).submit(fn, *args, **kwargs)
+            future = (pool := _pool()).submit(_work, fn, *args, **kwargs)
         self._pools[pool] = future
         return future
 
@@ -138,8 +139,16 @@ def _start_worker() -> None:
 def _follow(parent: Any) -> None:
     parent.join()
     os.kill(os.getpid(), signal.SIGINT)  # the training saves
-    time.sleep(_GRACE)
-    os._exit(1)
+    _idle.wait(_GRACE)
+    os._exit(1)  # the pool's loop has caught the interrupt, and would wait for another job
+
+
+def _work(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    _idle.clear()
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        _idle.set()
 
 
 def executor_of(executor: Executor | None, workers: int, jobs: int) -> tuple[Executor, float]:

@@ -59,11 +59,12 @@ class Plan:
         spec, arms = self.spec, self.arms
         to_do, to_train = int(arms["to_do"].sum()), int(arms["to_train"].sum())
         trained = f", {to_do - to_train} of them trained already" if to_train < to_do else ""
-        shared = f"; before them {self.warm_starts} warm starts, each shared by the arms of its seed"
+        shared = f"; before them {_counted(self.warm_starts, 'warm start')}, each shared by the arms of its seed"
         parts = ", ".join(f"{what} {duration(value)}" for what, value in self.seconds.items() if value)
         by = f"by {self.workers} workers" if self.workers > 1 else "by one worker"
+        size = f"{_counted(len(arms), 'arm')} x {_counted(len(spec.seeds), 'seed')}"
         rows = {
-            "study": f"{spec.name} ({spec.kind}): {len(arms)} arms x {len(spec.seeds)} seeds of {spec.recipe}",
+            "study": f"{spec.name} ({spec.kind}): {size} of {spec.recipe}",
             "runs": f"{to_do} of {int(arms['runs'].sum())} to do{trained}{shared if self.warm_starts else ''}",
             "time": f"about {duration(3600 * self.hours)} {by} on this machine ({parts or 'nothing to do'})",
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
@@ -71,8 +72,9 @@ class Plan:
         if spec.primary:
             tests, seeds, least = spec.tests, len(spec.seeds), smallest_p(len(spec.seeds))
             alpha = level(spec, spec.primary[0])
-            family = f"{len(spec.primary)} primary metrics x {len(spec.references(spec.reference))} comparisons"
-            rows["tests"] = f"{family} = {tests}, each at {alpha:.4f}; {seeds} pairs give p = {least:.4g} at least"
+            comparisons = _counted(len(spec.references(spec.reference)), "comparison")
+            family = f"{_counted(len(spec.primary), 'primary metric')} x {comparisons}"
+            rows["tests"] = f"{family}, at {alpha:.4g} each; of {_counted(seeds, 'pair')} the smallest p is {least:.4g}"
             if tests and tests * least > 0.05:
                 rows["tests"] += (
                     f", {min(tests * least, 1):.2g} after Holm's correction: nothing can be confirmed, whatever comes "
@@ -181,6 +183,10 @@ def make(
     disk += sum(4.0 * _parameters(spec.configs[variant]) * len(tuning[variant]) for variant, _ in todo)
     found = detectable_effects(spec, pilots)
     return Plan(spec, workers, pd.DataFrame(rows), len(warm), seconds, disk, found if pilots else found[:0])
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 class _Pace(dict[str, float]):

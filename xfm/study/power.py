@@ -88,7 +88,7 @@ def _row(
     told = nothing | {"reference": values.mean(), "from": name, "note": _floor(values, known)}
     if spread is None or seeds < FEWEST:
         few = f"{seeds} seeds plan no test" if spread else "a standard deviation takes two pairs of one comparison"
-        return told | {"note": "; ".join(filter(None, (few, told["note"])))}
+        return told | {"note": "; ".join(filter(None, (few, str(told["note"]))))}
     size = detectable(seeds, alpha)
     upper = math.sqrt(spread.df / stats.chi2.ppf(_UPPER, spread.df))
     return told | {"pairs": spread.df + 1, "sd": spread.sd, "detectable": size * spread.sd,
