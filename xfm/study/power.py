@@ -18,7 +18,7 @@ from .metrics import Metric
 from .spec import Spec
 from .statistics import ALPHA, FEWEST, can_reach, detectable
 
-__all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed"]
+__all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed", "upper_limit"]
 
 COLUMNS = ["metric", "unit", "variant", "against", "pairs", "sd", "detectable", "at_most", "alpha", "baseline",
            "reference", "from", "note"]  # fmt: skip
@@ -72,6 +72,11 @@ def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
 
 
+def upper_limit(df: int) -> float:
+    """The upper 80 % limit of a standard deviation over its estimate of so many degrees of freedom."""
+    return math.sqrt(df / stats.chi2.ppf(_UPPER, df))
+
+
 def _of(pairs: Any, metric: str) -> Any:
     return pairs[(pairs["metric"] == metric) & ~pairs["failed"]]
 
@@ -90,9 +95,8 @@ def _row(
         few = f"{seeds} seeds plan no test" if spread else "a standard deviation takes two pairs of one comparison"
         return told | {"note": "; ".join(filter(None, (few, str(told["note"]))))}
     size = detectable(seeds, alpha)
-    upper = math.sqrt(spread.df / stats.chi2.ppf(_UPPER, spread.df))
     return told | {"pairs": spread.df + 1, "sd": spread.sd, "detectable": size * spread.sd,
-                   "at_most": size * spread.sd * upper}  # fmt: skip
+                   "at_most": size * spread.sd * upper_limit(spread.df)}  # fmt: skip
 
 
 def _spread(pilots: Mapping[str, Any], variant: str, against: str) -> _Spread | None:
