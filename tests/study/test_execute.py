@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from xfm.study import progress, progress_file
+from xfm.study.code_pin import CodeChanged
 from xfm.study.execute import InProcess, Job, execute
+from xfm.study.job import Outcome
 
 LOG: list[str] = []
+OUTCOME = Outcome([], 1.0, [], [])
 
 
 def work(name: str, failures: int = 0) -> str:
@@ -71,6 +74,19 @@ def test_an_error_of_the_caller_ends_it_all():
     assert LOG == ["a"]
 
 
+def test_changed_code_is_no_failure_of_a_run_and_ends_it_all():
+    def changed() -> None:
+        LOG.append("changed")
+        raise CodeChanged("worker: ...")
+
+    LOG.clear()
+    why: dict[str, str] = {}
+    jobs = [Job("a", (changed,), Path("a"), 10), made("b")]
+    with pytest.raises(CodeChanged):
+        execute(jobs, InProcess(), 1, lambda job, outcome: None, lambda job, error: why.update({job.name: str(error)}))
+    assert LOG == ["changed"] and not why
+
+
 def test_any_executor_will_do_and_one_that_was_shut_down_fails_every_job():
     with ThreadPoolExecutor(2) as pool:
         outcomes, why = run(made("start", then=(made("a"),)), made("b"), executor=pool, slots=math.inf)
@@ -118,15 +134,15 @@ def test_a_job_stops_when_its_study_is_gone_but_not_where_it_never_saw_it(tmp_pa
 def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
     start, a, b = (Job(name, (), tmp_path / name, 10) for name in ("start", "a", "b"))
     with progress.Progress("stop", [start, a, b], runs=5, ready=3, show=True) as view:
-        view.ended(start, of_run=False)
+        view.ended(start, of_run=False, outcome=OUTCOME)
         progress_file.write(a.progress_file, 4)
         view.update()
         assert (view.done, view.total, view.running) == (14, 30, 1)
-        view.ended(a, of_run=True)
-        view.ended(b, of_run=True, failed=True)
+        view.ended(a, of_run=True, outcome=OUTCOME)
+        view.ended(b, of_run=True)
     assert view.counts() == "4 of 5 runs, 0 running, 1 failed"
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and lines[0].startswith("stop: 4 of 5 runs, 0 running; about ")
     with progress.Progress("stop", [a], runs=5, ready=3, show=None) as view:
-        view.ended(a, of_run=True)
+        view.ended(a, of_run=True, outcome=OUTCOME)
     assert capsys.readouterr().err == "", "nothing in a file, unless asked for"

@@ -1,11 +1,43 @@
-"""A process whose study is killed."""
+"""Processes whose study is killed: one that trains, and those of many runs that take milliseconds."""
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from pathlib import Path
+from typing import Any
 
 from study.conftest import tiny
+
+from xfm.study import Study, runner
+from xfm.study.job import Outcome
+from xfm.study.metrics import Measured, Metric
+
+VARIANTS, SEEDS = ["xfm", "no_stop_gradient", "pixels"], range(34)
 
 
 def run(root: Path, variants: list[str]) -> None:
     tiny("measured", root, variants=variants).run()
+
+
+def many(root: Path) -> Study:
+    """More than a hundred runs."""
+    return Study("many", "smoke", VARIANTS, SEEDS, tasks="naming", root=root / "studies", runs=root / "runs")
+
+
+def quick(config: str, root: str, tasks: Any, progress: str) -> Outcome:
+    """Stands in for training and measuring; leaves a line for each run that it makes."""
+    tree = json.loads(config)
+    time.sleep(0.002)
+    log = os.open(Path(root).parent / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(log, f"{tree['name']} {tree['seed']}\n".encode())
+    os.close(log)
+    value = tree["seed"] + sum(tree["flow"]["text_gradient"].values())
+    known = Metric("lower", "nats", 99.0, "untrained")
+    return Outcome([Measured("language", name, value, 5, known) for name in ("a", "b", "c")], 0.002, [], [], 0.001)
+
+
+def run_many(root: Path, workers: int = 1) -> None:
+    runner.measure = quick
+    many(root).run(workers=workers)

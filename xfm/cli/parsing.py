@@ -37,7 +37,7 @@ COMMANDS = {
 USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
        xfm pretrain own --data PATH...
        xfm finetune TASK RUN_FOLDER [--controls --train.steps 600 ...]
-       xfm study NAME|FOLDER|SPEC [--workers 2]
+       xfm study NAME|FOLDER|SPEC [--metrics | --plan | --workers 2 | --slurm partition=gpu ...]
        xfm evaluate RUN_FOLDER
        xfm runs [ROOT] [--verify]
        xfm data preview [RECIPE] [--out FILE]

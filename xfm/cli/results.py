@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from ..config import ConfigError, RunConfig
+from ..config_utils import require
 from ..lab import CHECKPOINTS
 from ..text import printable
 from .said import ROOT, print_results
@@ -69,11 +70,21 @@ class Study:
     """Where studies lie: spec.json and results.csv of each."""
     runs: Path = ROOT
     """Where run folders lie."""
+    metrics: bool = False
+    """Train nothing: list what its tasks measure, as `primary` takes it, with family, unit, baseline."""
+    plan: bool = False
+    """Train nothing: what it will take on this machine, and which effects it could find."""
+    accept_code: str = ""
+    """Go on although the package has changed since the first result: the reason, which the report tells."""
+    slurm: tuple[str, ...] = ()
+    """Jobs of a SLURM cluster, as partition=gpu timeout_min=240 cpus_per_task=1; --workers says how many at a time."""
 
     def run(self) -> None:
         from ..study import command
 
-        command(self.what, self.workers, self.root, self.runs)
+        require(not (self.metrics and self.plan), "metrics", True, "alone, or --plan")
+        tell: Literal["", "metrics", "plan"] = "metrics" if self.metrics else "plan" if self.plan else ""
+        command(self.what, self.workers, self.root, self.runs, tell, self.accept_code, self.slurm)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from .own import contents
 from .task import Frozen, Hidden
 from .tasks import TASKS
 
-__all__ = ["FinetuneConfig", "controls", "recipe"]
+__all__ = ["STEPS", "FinetuneConfig", "controls", "recipe"]
 
 
+STEPS = 300  # of 32 items: a minute or so at the demo's size
 UNCLIPPED = 1e9  # a gradient norm that none has
 
 
@@ -84,8 +85,8 @@ class FinetuneConfig:
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def recipe(task: str, run: str | Path, steps: int = 300, **changes: Any) -> FinetuneConfig:
-    """A minute or so at the demo's size: 300 steps of 32 items. `changes`: fields of FinetuneConfig; with `published`
+def recipe(task: str, run: str | Path, steps: int = STEPS, **changes: Any) -> FinetuneConfig:
+    """A minute or so at the demo's size: STEPS of 32 items. `changes`: fields of FinetuneConfig; with `published`
     and data of one's own the rate, epochs and batch are those of the task's `protocol`."""
     opened = Run.open(run)
     pretrained = opened.config.train

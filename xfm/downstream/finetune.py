@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from .. import seeding
-from ..config import TrainConfig
+from ..config import RunConfig, TrainConfig
 from ..config_utils import ConfigError, require, to_tree
+from ..data.tokenizer import Tokenizer
 from ..evaluation.result import Result, to_json
 from ..files import append_json_lines
+from ..model import XFM
 from ..model.modes import eval_mode
 from ..passes import RANDOM, draws
 from ..progress import Progress
@@ -36,12 +38,12 @@ from ..train.run_lock import RunLock
 from ..train.setup import make_accelerator
 from ..train.signals import ending
 from ..train.weights import packed_state
-from .config import FinetuneConfig
+from .config import STEPS, FinetuneConfig
 from .task import CHUNK, Answer, Hidden, Item, Task
 from .task_run import ANSWERS, CONFIG, RESULTS, TaskRun
-from .tuned import Tuned, start
+from .tuned import Tuned, headed, start
 
-__all__ = ["finetune", "tested", "train_to_end"]
+__all__ = ["finetune", "tested", "train_to_end", "untrained"]
 
 VALIDATED = 500  # items of the validation split, by which a step is chosen
 
@@ -79,6 +81,20 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
             made = json.dumps(environment(), indent=2) + "\n"
             run.write({"environment.json": made, CONFIG: json.dumps(to_tree(config), indent=2) + "\n"})
         yield from _Loop(run, accelerator, lock).steps()
+
+
+def untrained(task: str, model: XFM, pretrained: RunConfig, tokenizer: Tokenizer) -> list[Result]:
+    """What a fine-tuning by its recipe will say, of a model of the config `pretrained` and a head that have learnt
+    nothing: the same metrics, conditions and baselines. The model stays as it is. ConfigError as `tuned.start`."""
+    train = TrainConfig(steps=STEPS, lr=pretrained.train.lr)
+    config = FinetuneConfig(task, run=pretrained.name, seed=pretrained.seed, train=train)
+    learns = [parameter.requires_grad for parameter in model.parameters()]
+    tuned = headed(model, pretrained, tokenizer, config).to(model.device)
+    try:
+        return tested(tuned, config)[0]
+    finally:
+        for parameter, before in zip(model.parameters(), learns, strict=True):
+            parameter.requires_grad_(before)
 
 
 class _Loop:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import seeding
+from ..config import RunConfig
 from ..config_utils import ConfigError
+from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..model.modes import eval_mode
 from ..objectives import build as build_model
@@ -18,7 +20,7 @@ from .config import FinetuneConfig
 from .task import Answer, Frozen, Hidden, Item, Task
 from .tasks import TASKS
 
-__all__ = ["Tuned", "start"]
+__all__ = ["Tuned", "headed", "start"]
 
 
 class Tuned(nn.Module):
@@ -71,11 +73,17 @@ class Tuned(nn.Module):
 
 def start(config: FinetuneConfig) -> Tuned:
     """What is fine-tuned, as it begins. ConfigError where the run's data provide too little for the task."""
-    run, kind = Run.open(config.run), TASKS[config.task]
+    run = Run.open(config.run)
     model: XFM = build_model(run.config.replace({"seed": config.seed})) if config.scratch else run.model()
-    task = kind(run.config, run.tokenizer(), config.data, config.shots, config.seed, config.published)
-    if lacking := [head for head in kind.heads if head not in run.config.objectives]:
-        has = ", ".join(run.config.objectives)
+    return headed(model, run.config, run.tokenizer(), config)
+
+
+def headed(model: XFM, pretrained: RunConfig, tokenizer: Tokenizer, config: FinetuneConfig) -> Tuned:
+    """A model of the config `pretrained` with the head of a task. ConfigError as `start`."""
+    kind = TASKS[config.task]
+    task = kind(pretrained, tokenizer, config.data, config.shots, config.seed, config.published)
+    if lacking := [head for head in kind.heads if head not in pretrained.objectives]:
+        has = ", ".join(pretrained.objectives)
         raise ConfigError(f"task = {config.task!r}: starts from the head of {' and '.join(lacking)}; the run has {has}")
     with torch.random.fork_rng([]):
         torch.manual_seed(seeding.seed("head", config.seed, config.task))

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -17,10 +16,14 @@ from typing import Any
 
 import torch
 
+from .code_pin import CodeChanged
+
 __all__ = ["InProcess", "Job", "Processes", "execute", "executor_of"]
 
 _TRIES = 2
 _GRACE = 60.0  # seconds that an orphaned worker has to save
+_idle = threading.Event()  # of a worker: it is at no job
+_idle.set()
 
 
 @dataclass(eq=False)
@@ -33,6 +36,8 @@ class Job:
     steps: int  # of training
     then: list[Job] = field(default_factory=list)
     tries: int = 0
+    kind: str = ""  # jobs of one kind take as long
+    measures: bool = True  # after training
 
 
 def execute(
@@ -43,7 +48,8 @@ def execute(
     failed: Callable[[Job, Exception], None],
 ) -> None:
     """Runs all jobs, at most `slots` at once. Calls `done` for each that succeeds and, after a second try, `failed` for
-    one that does not and for those that waited for it. Those that waited come next: complete pairs early.
+    one that does not and for those that waited for it. Those that waited come next: complete pairs early. Raises
+    CodeChanged at once where a job does.
     """
     ready, running = deque(jobs), {}
     try:
@@ -56,6 +62,8 @@ def execute(
                 job = running.pop(future)
                 try:
                     outcome = future.result()
+                except CodeChanged:
+                    raise
                 except Exception as error:
                     if job.tries < _TRIES:
                         ready.appendleft(job)
@@ -106,10 +114,10 @@ class Processes(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         pool = next(pool for pool, future in self._pools.items() if future is None or future.done())
         try:
-            future = pool.submit(fn, *args, **kwargs)
+            future = pool.submit(_work, fn, *args, **kwargs)
         except BrokenExecutor:  # its process was killed, at work or idle
             del self._pools[pool]
-            future = (pool := _pool()).submit(fn, *args, **kwargs)
+            future = (pool := _pool()).submit(_work, fn, *args, **kwargs)
         self._pools[pool] = future
         return future
 
@@ -131,8 +139,16 @@ def _start_worker() -> None:
 def _follow(parent: Any) -> None:
     parent.join()
     os.kill(os.getpid(), signal.SIGINT)  # the training saves
-    time.sleep(_GRACE)
-    os._exit(1)
+    _idle.wait(_GRACE)
+    os._exit(1)  # the pool's loop has caught the interrupt, and would wait for another job
+
+
+def _work(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    _idle.clear()
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        _idle.set()
 
 
 def executor_of(executor: Executor | None, workers: int, jobs: int) -> tuple[Executor, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +30,7 @@ class Outcome(NamedTuple):
     seconds: float  # of training
     probes: list[Record]  # of the training probe
     curves: list[Record]  # the losses, thinned: the line of curves.jsonl
+    measuring: float = 0.0  # seconds
 
 
 def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outcome:
@@ -41,13 +43,15 @@ def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outc
     records: Any = train_to_end(wanted, root)
     with closing(records):  # however it ends, what was trained is saved
         progress_file.report(records, wanted.name, Path(progress))
-    if not tasks:
-        return Outcome([], 0.0, [], [])
-    torch.set_num_threads(wanted.train.threads or torch.get_num_threads())  # training did; opening a run does not
     run = Run.of(wanted, root)
     lines = run.metrics()
+    seconds = sum(line["seconds"] for line in lines)
+    if not tasks:
+        return Outcome([], seconds, [], [])
+    torch.set_num_threads(wanted.train.threads or torch.get_num_threads())  # training did; opening a run does not
+    began = time.perf_counter()
     learnt = [task.removeprefix(FINETUNE) for task in tasks if task.startswith(FINETUNE)]
     asked = [task for task in tasks if not task.startswith(FINETUNE)]
     results = [*(evaluate_run(run.folder, asked) if asked else ()), *finetuned(run, learnt, root)]
     rows = evaluated(results) + held_out(lines[-1], wanted)
-    return Outcome(rows, sum(r["seconds"] for r in lines), run.probes(), curves_jsonl.thinned(lines))
+    return Outcome(rows, seconds, run.probes(), curves_jsonl.thinned(lines), time.perf_counter() - began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -9,30 +10,48 @@ from collections.abc import Sequence
 
 from tqdm.auto import tqdm
 
+from ..report.describe import duration
 from . import progress_file
 from .execute import Job
+from .job import Outcome
+from .time_left import Times
 
 __all__ = ["Progress"]
 
 _NOTEBOOK = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)  # tqdm.auto knows where it is
 _EVERY = 1.0  # seconds between two readings of the progress files
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{elapsed}{postfix}]"  # the time to go is ours
 
 
 class Progress:
     """A context that shows, from a thread, what the jobs report: a bar on a terminal and in a notebook.
 
-    `show` True: where the output is a file as well, a line a run; False: nothing. The time to go is of all steps, at
-    the mean rate so far.
+    `show` True: where the output is a file as well, a line a run; False: nothing. The time to go is by what finished
+    runs of like kind took (`times`: those of before), `at_once` at a time; before the first has finished, by the mean
+    rate so far.
     """
 
-    def __init__(self, title: str, jobs: Sequence[Job], runs: int, ready: int, show: bool | None):
+    def __init__(
+        self,
+        title: str,
+        jobs: Sequence[Job],
+        runs: int,
+        ready: int,
+        show: bool | None,
+        at_once: float = 1,
+        times: Times | None = None,
+    ):
         self.title, self.jobs, self.runs, self.ready, self.failed = title, jobs, runs, ready, 0
+        self.at_once, self.times = at_once, times or Times()
         self.over: set[Job] = set()
+        self.steps: dict[Job, int] = {}  # done so far ...
+        self._first: dict[Job, int] = {}  # ... and when they were first told: those before a resume took no time
+        self._lock = threading.RLock()
         self.total, self.done, self.running = sum(job.steps for job in jobs), 0, 0
         interactive = _NOTEBOOK or sys.stderr.isatty()
         self._log = bool(show) and not interactive
         hidden = not interactive or show is False
-        self._bar = tqdm(desc=title, total=self.total, unit="step", smoothing=0, dynamic_ncols=True, disable=hidden)
+        self._bar = tqdm(desc=title, total=self.total, bar_format=_BAR, dynamic_ncols=True, disable=hidden)
         self._began, self._end = time.monotonic(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -46,11 +65,14 @@ class Progress:
         self.update()
         self._bar.close()
 
-    def ended(self, job: Job, of_run: bool, failed: bool = False) -> None:
-        """A job is over; `of_run`: one of the study's runs, no warm start."""
-        self.over.add(job)
-        self.ready += of_run and not failed
-        self.failed += of_run and failed
+    def ended(self, job: Job, of_run: bool, outcome: Outcome | None = None) -> None:
+        """A job is over, without an `outcome` where it failed; `of_run`: one of the study's runs, no warm start."""
+        with self._lock:
+            self.over.add(job)
+            self.ready += of_run and outcome is not None
+            self.failed += of_run and outcome is None
+            if outcome is not None:
+                self.times.add(job.kind, job.steps, outcome.seconds, outcome.measuring if job.measures else None)
         if self._log and of_run:
             self.update()
             print(f"{self.title}: {self}", file=sys.stderr, flush=True)
@@ -61,16 +83,30 @@ class Progress:
 
     def update(self) -> None:
         """Reads all progress files."""
-        steps = {job: job.steps if job in self.over else progress_file.read(job.progress_file) for job in self.jobs}
-        self.done = sum(steps.values())
-        self.running = sum(job not in self.over and done > 0 for job, done in steps.items())
-        self._bar.set_postfix_str(self.counts(), refresh=False)
-        self._bar.update(self.done - self._bar.n)
+        with self._lock:
+            over = self.over
+            self.steps = {job: job.steps if job in over else progress_file.read(job.progress_file) for job in self.jobs}
+            for job, done in self.steps.items():
+                if done and job not in over:
+                    self._first.setdefault(job, done)
+            self.done = sum(self.steps.values())
+            self.running = sum(job not in over and done > 0 for job, done in self.steps.items())
+            self._bar.set_postfix_str(str(self), refresh=False)
+            self._bar.update(self.done - self._bar.n)
 
     def counts(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
         return f"{self.ready} of {self.runs} runs, {self.running} running{failed}"
 
+    @property
+    def seconds_left(self) -> float:
+        """NaN while nothing can be said yet."""
+        at_once = self.at_once if math.isfinite(self.at_once) else max(self.running, 1)  # as many as a cluster runs now
+        done = self.done - sum(self._first.values())
+        step = (time.monotonic() - self._began) * min(at_once, len(self.jobs)) / done if done > 0 else math.nan
+        with self._lock:
+            return self.times.left([job for job in self.jobs if job not in self.over], self.steps, at_once, step)
+
     def __str__(self) -> str:
-        left = (time.monotonic() - self._began) / max(self.done, 1) * (self.total - self.done)
-        return f"{self.counts()}; about {f'{left:.0f} s' if left < 100 else f'{left / 60:.0f} min'} to go"
+        left = self.seconds_left
+        return self.counts() + (f"; about {duration(left)} to go" if left == left else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -46,10 +46,15 @@ _MEANS = "baseline: the value without having learnt the task; n: pairs; value: t
 
 
 def render(
-    spec: Spec, effects: pd.DataFrame, figures: dict[str, list[ReportFigure]], runs: int, missing: pd.DataFrame
+    spec: Spec,
+    effects: pd.DataFrame,
+    figures: dict[str, list[ReportFigure]],
+    runs: int,
+    missing: pd.DataFrame,
+    code: Sequence[str] = (),
 ) -> str:
     """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
-    many have results; `missing`: those without, and why."""
+    many have results; `missing`: those without, and why; `code`: sentences about the package."""
     paired = len(effects[effects["n"] > 0]) > 0
     found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
     return page(
@@ -60,7 +65,7 @@ def render(
         figures | {"probes": figures.get("probes", [])},
         spec=spec,
         licences=dataset(next(iter(spec.configs.values()))).licences,
-        design=describe.design(spec),
+        design=[*describe.design(spec), *code],
         common={f: json.dumps(v) for f, v in spec.changes.items()},
         command=f"xfm study {spec.name}",
         conclusions=describe.conclusions(effects) if paired else [*describe.baselines(effects), *found],

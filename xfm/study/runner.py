@@ -14,15 +14,18 @@ from .. import recipes
 from ..config import RunConfig
 from ..files import explain_os_error
 from ..train import Run
+from . import code_pin
 from .execute import Job, execute, executor_of
 from .job import Outcome, measure
 from .lock import held
 from .progress import Progress
 from .spec import Spec
+from .time_left import Times
 
-__all__ = ["Key", "run_missing"]
+__all__ = ["WARM", "Key", "run_missing", "warm_start"]
 
 Key = tuple[str, int]  # of a run: its variant and seed
+WARM = "warm start"  # the kind of these jobs
 _PROGRESS, _LOCK, _GONE = ".study-", ".lock", ".gone"  # names of progress folders, and within them
 _BEGUN = ("init.safetensors", "state.pt", "DONE")  # with any of these a run needs no warm start
 
@@ -35,28 +38,32 @@ def run_missing(
     executor: Executor | None,
     workers: int,
     show: bool | None,
+    code: code_pin.Files,
+    times: Times,
 ) -> dict[Key, str]:
     """Trains and measures the runs `todo`, passes each outcome to `record`, and returns those that failed twice, and
-    why."""
+    why. `code`: of the package, that the workers must have, too; `times`: of what was finished before, by variant.
+    Raises CodeChanged where the package is another."""
     reasons: dict[Key, str] = {}
     chosen, slots = executor_of(executor, workers, len(todo))
     try:
         with _progress_folder(runs) as folder:
-            first, run_of = _planned(spec, runs, todo, folder)
+            first, run_of = _planned(spec, runs, todo, folder, code)
             every = [*first, *(job for start in first for job in start.then)]
             total = len(spec.seeds) * len(spec.variants)
 
             def done(job: Job, outcome: Outcome) -> None:
                 if job in run_of:
                     record(run_of[job], outcome)
-                view.ended(job, job in run_of)
+                view.ended(job, job in run_of, outcome)
 
             def failed(job: Job, error: Exception) -> None:
                 if job in run_of:
                     reasons[run_of[job]] = f"{type(error).__name__}: {error}"
-                view.ended(job, job in run_of, failed=True)
+                view.ended(job, job in run_of)
 
-            with Progress(spec.name, every, total, total - len(todo), show) as view:
+            ready = total - len(todo)
+            with Progress(spec.name, every, total, ready, show, min(slots, len(todo)), times) as view:
                 execute(first, chosen, slots, done, failed)
     finally:
         if executor is None:
@@ -64,31 +71,41 @@ def run_missing(
     return reasons
 
 
-def _planned(spec: Spec, runs: Path, todo: Sequence[Key], progress: Path) -> tuple[list[Job], dict[Job, Key]]:
+def _planned(
+    spec: Spec, runs: Path, todo: Sequence[Key], progress: Path, code: code_pin.Files
+) -> tuple[list[Job], dict[Job, Key]]:
     """The jobs to begin with, and which of all jobs are the study's runs. The variants of a seed share a warm start:
     where that is still to be trained it is a job of its own, lest several wait for one."""
     first: list[Job] = []
     run_of: dict[Job, Key] = {}
     warm: dict[Path, Job] = {}
 
-    def job(name: str, config: RunConfig, tasks: Sequence[str]) -> Job:
+    def job(name: str, kind: str, config: RunConfig, tasks: Sequence[str]) -> Job:
         path = progress / str(len(run_of) + len(warm))
-        return Job(name, (measure, config.to_json(), str(runs), tasks, str(path)), path, config.train.steps)
+        call = (code_pin.checked, code, measure, config.to_json(), str(runs), tasks, str(path))
+        return Job(name, call, path, config.train.steps, kind=kind, measures=bool(tasks))
 
     for variant, seed in todo:
         config = spec.config(variant, seed)
-        run = job(f"{variant}, seed {seed}", config, spec.tasks)
+        run = job(f"{variant}, seed {seed}", variant, config, spec.tasks)
         run_of[run] = variant, seed
-        if not config.has_stage1 or any((Run.of(config, runs).folder / name).exists() for name in _BEGUN):
+        start = warm_start(config, runs)
+        if start is None:
             first.append(run)
             continue
-        start = recipes.stage1(config)
         folder = Run.of(start, runs).folder
         if folder not in warm:
-            warm[folder] = job(f"stage 1 of seed {seed}", start, ())
+            warm[folder] = job(f"stage 1 of seed {seed}", WARM, start, ())
             first.append(warm[folder])
         warm[folder].then.append(run)
     return first, run_of
+
+
+def warm_start(config: RunConfig, runs: Path) -> RunConfig | None:
+    """What must be trained before a run; None where it needs nothing, or has begun."""
+    if not config.has_stage1 or any((Run.of(config, runs).folder / name).exists() for name in _BEGUN):
+        return None
+    return recipes.stage1(config)
 
 
 @contextmanager

@@ -20,17 +20,20 @@ from ..plots.effects import effect_map, forest, nothing, paired_seeds
 from ..plots.probes import probes
 from ..train import Run
 from ..train.run import Record
-from . import curves_jsonl, describe, diagnostics_jsonl, formatting, results_csv, study_json
+from . import code_pin, curves_jsonl, describe, diagnostics_jsonl, formatting, plan, results_csv, study_json, untrained
 from .effects import effects, grid_cells, pairs, unpaired
 from .folder import alone, settle
 from .job import Outcome
 from .metrics import Metric
+from .plan import Plan
+from .power import Pilot
 from .preregistration import read_spec, require_fresh, require_primary, require_unchanged
 from .report import render, report_figures
 from .results_csv import StudyError
 from .runner import Key, run_missing
 from .spec import Spec
 from .statistics import equivalence
+from .time_left import Times
 from .variants import BASELINE, VariantSpec, cell, labelled, plain
 
 __all__ = ["PAPER", "Study"]
@@ -88,8 +91,9 @@ class Study:
         results.csv at once. A run that fails is tried once more, then kept in failed.json until a later call succeeds;
         the others go on. Interrupted, what was trained is saved, and the same call goes on.
 
-        `show`: see Progress. One process at a time runs a study: StudyError where another does. Raises ConfigError
-        where a primary metric is not among those of the first variant.
+        `show`: see Progress. One process at a time runs a study: StudyError where another does. Before anything is
+        trained it raises ConfigError where a primary metric is none of those that are measured (see `measurable`), and
+        CodeChanged where the package is not the one that the results are of (see `accept_code`); so do the workers.
         """
         require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
         allowed = "an executor of concurrent.futures, or None; `workers` is how many processes"
@@ -100,12 +104,29 @@ class Study:
             measured = results_csv.runs(self.table, self.spec)
             settle(self.spec, self.folder, measured)
             todo = [key for key in self._keys() if key not in measured]
-            reasons = run_missing(self.spec, self.runs, todo, self._record, executor, workers, show) if todo else {}
+            reasons = self._train(todo, len(measured), executor, workers, show) if todo else {}
             study_json.write_failed(self.folder / "failed.json", reasons)
         if reasons:
             lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
             head = f"{self.spec.name}: {len(reasons)} of {len(self._keys())} runs failed twice and count as the worst"
             warnings.warn("\n".join((f"{head}; the same study tries them again", *lines)), stacklevel=2)
+
+    def _train(
+        self, todo: list[Key], measured: int, executor: Executor | None, workers: int, show: bool | None
+    ) -> dict[Key, str]:
+        """Of what has failed twice, why. Nothing is trained by changed code, or for a metric that there is not."""
+        pin = code_pin.begin(self.folder, measured)
+        families = dict(self.results()[["metric", "family"]].itertuples(index=False, name=None))
+        if not {*self.spec.primary} <= {*families}:
+            families = untrained.of(self.spec, self.folder, executor).families
+        require_primary(self.spec.primary, families)
+
+        def record(key: Key, outcome: Outcome) -> None:
+            code_pin.keep(self.folder, pin)
+            self._record(key, outcome)
+
+        times = Times.of(self.spec, self._seconds())
+        return run_missing(self.spec, self.runs, todo, record, executor, workers, show, pin.files, times)
 
     def _record(self, key: Key, outcome: Outcome) -> None:
         rows, known = outcome.rows, self.metrics()
@@ -114,8 +135,6 @@ class Study:
         diagnostics_jsonl.lines(self.folder).append(key, outcome.probes)
         curves_jsonl.lines(self.folder).append(key, outcome.curves)
         results_csv.append(self.table, results_csv.block(self.spec, *key, rows, outcome.seconds))  # last: it counts
-        if key[0] == next(iter(self.spec.variants)):  # early, not when all is trained
-            require_primary(self.spec.primary, {row.metric: row.family for row in rows})
 
     def _keys(self) -> list[Key]:
         return [(variant, seed) for seed in self.spec.seeds for variant in self.spec.variants]
@@ -131,6 +150,37 @@ class Study:
     def metrics(self) -> dict[str, Metric]:
         """What is known of each metric: its baseline, its unit, which direction is better (baselines.json)."""
         return study_json.read_baselines(self.folder / "baselines.json")
+
+    def measurable(self, executor: Executor | None = None) -> pd.DataFrame:
+        """A row for each metric that the study's tasks measure: metric, family, unit, baseline and its name, better,
+        untrained (the value at step 0), n (samples). An untrained model of the reference's config is measured once,
+        here or on `executor`, which may take minutes; untrained.json keeps it."""
+        return untrained.of(self.spec, self.folder, executor).table()
+
+    def _seconds(self) -> dict[str, float]:
+        """The median training, by variant, of those that have results."""
+        runs: Any = self.results().drop_duplicates(["variant", "seed"])
+        return runs.groupby("variant")["seconds"].median().to_dict()
+
+    def plan(self, workers: int = 1) -> Plan:
+        """What it will take and could find, before anything is trained: arms, runs, shared warm starts, hours on this
+        machine, disk, and of each metric the minimum detectable effect, from the paired differences of the studies in
+        `explored`. A few steps of each arm are timed, and an untrained model is measured once: minutes. In a notebook
+        it is tables; `print` has it as text. ConfigError for a primary metric that will not be measured."""
+        require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
+        measured = untrained.of(self.spec, self.folder)
+        require_primary(self.spec.primary, measured.families)
+        explored = [Study.load(self.folder.parent / name, self.runs) for name in self.spec.explored]
+        pilots = {study.spec.name: Pilot(study.pairs(), study.metrics()) for study in explored}
+        finished = self._finished()
+        todo = [key for key in self._keys() if key not in finished]
+        return plan.make(self.spec, self.runs, todo, self._seconds(), measured, pilots, workers)
+
+    def accept_code(self, reason: str) -> str:
+        """Goes on with a package that has changed since the study's first result: pins it as it is now, and keeps old
+        hash, new hash, changed files and the reason in code.json, for the report. Returns what was done."""
+        with alone(self.folder):
+            return code_pin.accept(self.folder, reason, len(self._finished()))
 
     def run_of(self, variant: str, seed: int) -> Run:
         """The run of a variant and seed, with its folder, there or not."""
@@ -279,5 +329,6 @@ class Study:
         (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
         sections = report_figures(self.spec, table, against, self.figure, paired, probed)
         target = Path(path) if path else self.folder / "report.html"
-        write_atomically(target, render(self.spec, table, sections, len(self._finished()), self.missing()))
+        code = code_pin.sentences(code_pin.read(self.folder))
+        write_atomically(target, render(self.spec, table, sections, len(self._finished()), self.missing(), code))
         return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +22,10 @@ from ..model.stacks import layers_of
 from ..objectives import Pretraining, build, weighted_sum, weights_at
 from .cluster import Cluster, Plan, plan
 from .loop import pretrain
+from .run import Record, Run
 from .setup import make_accelerator
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "timed_steps"]
 
 AFFORDABLE = 3e12  # FLOPs of a step that are counted by doing them; a larger step is scaled up from a part of its batch
 TIMED_STEPS = 20  # steps
@@ -200,15 +202,22 @@ def _count(
 def _timing_run(config: RunConfig) -> tuple[float, float | None]:
     """Mean seconds of a step without waiting for data, and the peak of a GPU's memory: TIMED_STEPS steps go through the
     curriculum and all objectives as a long run does, since these are set in shares of the run."""
-    short = {"init_from": "", "train.steps": TIMED_STEPS, "train.save_every": TIMED_STEPS, "train.validate_every": 0}
-    short["train.keep"] = 0
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as root:
-        records = list(pretrain(config.replace(short), root))[1:]  # the first step warms up
+        records, _ = timed_steps(config, root)
     seconds = sum(r["seconds"] - r["waited"] for r in records) / len(records)
     return seconds, float(torch.cuda.max_memory_allocated()) if gpu else None
+
+
+def timed_steps(config: RunConfig, root: str | Path, steps: int = TIMED_STEPS) -> tuple[list[Record], Run]:
+    """The records of `steps` steps through the whole curriculum, from initial weights, without the first, which warms
+    up; and the run under `root` that they have made."""
+    short = {"init_from": "", "train.steps": steps, "train.save_every": steps}
+    short |= {"train.validate_every": 0, "train.probe_every": 0, "train.keep": 0}
+    config = config.replace(short)
+    return list(pretrain(config, root))[1:], Run.of(config, root)
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -1,0 +1,188 @@
+"""The code of a study is pinned with its first result; another package is refused, or accepted for a reason."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from study.conftest import tiny
+
+from xfm.config import ConfigError
+from xfm.study import StudyError, code_pin, command, runner
+from xfm.study.code_pin import CodeChanged
+from xfm.study.job import Outcome, measure
+from xfm.study.metrics import Measured, Metric
+
+SMALL = {
+    "flow.py": "the stop\n",
+    "train/loop.py": "steps\n",
+    "report/page.html.jinja": "page\n",
+    "pretrained/demo/model.safetensors": "weights",
+    "train/__pycache__/loop.cpython-311.pyc": "bytes",
+    ".hidden.py": "x",
+}
+BROKEN = ["", "[]", "{}", '{"files": 3}', '{"files": {"a": 1}}', '{"files": {}, "unpinned": "x"}',
+          '{"files": {}, "accepted": [{"old": 1}]}', '{"files": {}, "more": 1}']  # fmt: skip
+
+
+def outcome(*_: object) -> Outcome:
+    known = Metric("lower", "nats", 9.0, "untrained")
+    return Outcome([Measured("language", "m", 1.0, 5, known)], 1.0, [], [])
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of a few files, as this process has imported it."""
+    root = tmp_path / "xfm"
+    for name, text in SMALL.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    monkeypatch.setattr(code_pin, "_ROOT", root)
+    reload(monkeypatch)
+    return root
+
+
+def reload(monkeypatch) -> None:
+    """As a new process would have it."""
+    monkeypatch.setattr(code_pin, "_IMPORTED", code_pin.package_files())
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch, package):
+    monkeypatch.setattr(runner, "measure", outcome)
+    return tiny("pinned", tmp_path, seeds=[0, 1])
+
+
+def test_the_hash_is_of_the_sources_alone(package):
+    files = code_pin.package_files()
+    assert {*files} == {
+        "flow.py", "report/page.html.jinja", "train/loop.py"}  # fmt: skip
+    whole = code_pin.digest(files)
+    (package / "flow.py").write_bytes(b"the stop\r\n")
+    (package / "pretrained/demo/model.safetensors").write_text("others")
+    assert code_pin.digest(code_pin.package_files()) == whole
+    (package / "flow.py").write_text("no stop\n")
+    assert code_pin.digest(code_pin.package_files()) != whole
+    (package / "flow.py").rename(package / "current.py")
+    assert {*code_pin.package_files()} - {*files} == {"current.py"}
+
+
+def test_the_real_package_is_whole():
+    files = code_pin.package_files()
+    assert {"flow.py", "study/code_pin.py", "report/study.html.jinja"} <= {*files}
+    assert not [name for name in files if "pycache" in name or name.startswith("pretrained/")]
+
+
+def test_it_is_pinned_with_the_first_result_and_not_before(study, monkeypatch):
+    def refuse(*_):
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(runner, "measure", refuse)
+    with pytest.warns(UserWarning, match="failed twice"):
+        study.run()
+    assert not (study.folder / "code.json").exists()
+    monkeypatch.setattr(runner, "measure", outcome)
+    study.run()
+    pin = code_pin.read(study.folder)
+    assert pin and pin.files == code_pin.package_files() and (pin.unpinned, pin.accepted) == (0, [])
+
+
+def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study, package, tmp_path, monkeypatch):
+    study.run()
+    before = study.table.read_text()
+    (package / "flow.py").write_text("no stop\n")
+    (package / "model.py").write_text("new\n")
+    reload(monkeypatch)
+    grown = tiny("pinned", tmp_path, seeds=[0, 1, 2])
+    with pytest.raises(CodeChanged, match=r"xfm/flow.py and xfm/model.py\. Put the files back.*--accept-code") as error:
+        grown.run()
+    assert isinstance(error.value, StudyError) and study.table.read_text() == before and not grown.failed()
+    assert len(grown.missing()) == 2 and len(grown.effects()) == 1, "what is there is still told"
+    with pytest.raises(ConfigError, match="a reason"):
+        grown.accept_code(" ")
+    old = code_pin.digest(json.loads((study.folder / "code.json").read_text())["files"])
+    new = code_pin.digest(code_pin.package_files())
+    assert f"accepted: {old} -> {new}" in grown.accept_code("<b>names</b> only")
+    assert "nothing to accept" in grown.accept_code("again")
+    grown.run()
+    assert len(grown.missing()) == 0
+    pin = code_pin.read(study.folder)
+    assert pin and pin.files == code_pin.package_files()
+    assert pin.accepted == [
+        {"old": old, "new": new, "changed": ["flow.py", "model.py"], "runs": 4, "reason": "<b>names</b> only"}
+    ]
+    page = grown.report(tmp_path / "report.html").read_text()
+    assert f"After 4 runs the package changed from {old} to {new} (xfm/flow.py and xfm/model.py)" in page
+    assert "<b>names</b>" not in page and "&lt;b&gt;names" in page
+
+
+def test_a_package_that_changes_under_a_running_study_ends_it(study, package, monkeypatch):
+    def edits(*_):
+        (package / "flow.py").write_text("edited meanwhile\n")
+        return outcome()
+
+    monkeypatch.setattr(runner, "measure", edits)
+    with pytest.raises(CodeChanged, match=r"worker: .*xfm/flow.py"):
+        study.run()
+    assert len(study._finished()) <= 1 and not study.failed(), "no run has failed by it"
+
+
+def test_a_process_with_old_modules_is_to_be_restarted(study, package, tmp_path, monkeypatch):
+    (package / "flow.py").write_text("edited since\n")
+    with pytest.raises(CodeChanged, match=r"since this process imported it: xfm/flow.py. Restart"):
+        study.run()
+
+
+def test_workers_look_at_their_own_package(study, monkeypatch):
+    """Here the parent's is made up; theirs is the real one."""
+    monkeypatch.setattr(runner, "measure", measure)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["xfm.study"])
+    with ProcessPoolExecutor(1, context) as pool, pytest.raises(CodeChanged, match=r"worker: .*more\."):
+        study.run(pool)
+    assert len(study.missing()) == 4 and not study.failed() and not (study.folder / "code.json").exists()
+
+
+def test_a_study_of_before_there_were_pins_goes_on_and_says_so(study, package, tmp_path):
+    study.run()
+    (study.folder / "code.json").unlink()
+    (package / "flow.py").write_text("another\n")
+    assert len(study.results()) == 4 and "package" not in study.report(tmp_path / "old.html").read_text()
+    code_pin._IMPORTED = code_pin.package_files()
+    grown = tiny("pinned", tmp_path, seeds=[0, 1, 2])
+    with pytest.raises(StudyError, match="no code is pinned yet"):
+        grown.accept_code("why")
+    grown.run()
+    assert "4 of the runs were made before it was, by code that is not known" in grown.report().read_text()
+
+
+def test_without_results_an_old_pin_binds_nobody(study, package, monkeypatch):
+    study.run()
+    shutil.move(study.table, study.folder / "old.csv")
+    (package / "flow.py").write_text("another\n")
+    reload(monkeypatch)
+    study.run()
+    pin = code_pin.read(study.folder)
+    assert pin and pin.files == code_pin.package_files() and pin.unpinned == 0
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_broken_pin_is_named_with_the_way_out(tmp_path, text):
+    (tmp_path / "code.json").write_text(text)
+    with pytest.raises(StudyError, match=r"code.json: must have files.*Put a good copy back"):
+        code_pin.read(tmp_path)
+
+
+def test_the_command_accepts_and_goes_on(study, package, monkeypatch, capsys):
+    study.run()
+    (study.folder / "code.json").write_text(json.dumps({"files": {"flow.py": "0" * 12}}))
+    study.table.write_text("".join(study.table.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(CodeChanged):
+        command(str(study.folder), 1, runs=study.runs)
+    command(str(study.folder), 1, runs=study.runs, accept_code="a typo")
+    assert "accepted: " in capsys.readouterr().out and len(study.missing()) == 0
+    assert Path(study.folder / "report.html").read_text().count("“a typo”") == 1

@@ -1,0 +1,262 @@
+"""A plan: its arithmetic, its detectable effects against statsmodels and simulation, its words."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.power import TTestPower
+from study.conftest import KNOWN, PRIMARY, TINY, tiny
+
+from xfm import recipes
+from xfm.cli import main
+from xfm.config import ConfigError
+from xfm.objectives import build
+from xfm.study import Study, plan, power, untrained
+from xfm.study.metrics import Measured
+from xfm.study.power import Pilot, detectable_effects
+from xfm.study.untrained import Untrained
+from xfm.train import Run
+
+LOSS = PRIMARY[0]
+FAMILIES = ("language", "vision", "vision-language")
+SIZE = 16  # bytes of a weight: itself, and again with two moments
+
+
+def frame(differences, metric: str = LOSS, variant: str = "no_stop_gradient", against: str = "xfm") -> pd.DataFrame:
+    rows = [
+        {"variant": variant, "against": against, "metric": metric, "seed": i, "value_against": 4.0 + 0.01 * i,
+         "difference": float(value), "failed": False}
+        for i, value in enumerate(differences)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def spec(**other):
+    settings = {"primary": PRIMARY[:2], "seeds": range(100, 112), "variants": ["xfm", "no_stop_gradient"]}
+    return Study("planned", "smoke", **settings | other).spec  # type: ignore[arg-type]
+
+
+def row(table: pd.DataFrame, metric: str = LOSS):
+    return table[table["metric"] == metric].iloc[0]
+
+
+# ---- detectable effects
+
+
+def test_the_detectable_effect_is_that_of_statsmodels_at_the_familys_level():
+    differences = [0.1, 0.3, 0.2, 0.6]
+    found = row(detectable_effects(spec(), {"before": Pilot(frame(differences), KNOWN)}))
+    sd = np.std(differences, ddof=1)
+    size = TTestPower().solve_power(nobs=12, alpha=0.05 / 2, power=0.8)
+    assert found["alpha"] == 0.025 and found["pairs"] == 4 and found["from"] == "before"
+    assert found["sd"] == pytest.approx(sd) and found["detectable"] == pytest.approx(size * sd)
+    alone = row(detectable_effects(spec(primary=[LOSS]), {"before": Pilot(frame(differences), KNOWN)}))
+    assert alone["alpha"] == 0.05 and alone["detectable"] < found["detectable"]
+    too_few = spec(primary=PRIMARY, seeds=range(6))  # 3 x 2 / 2^6 > .05: judged by intervals
+    assert row(detectable_effects(too_few, {"before": Pilot(frame(differences), KNOWN)}))["alpha"] == 0.05
+
+
+def test_planned_by_the_upper_limit_a_study_has_its_power_four_times_in_five():
+    pilots = np.random.default_rng(0).normal(0, 1, (20_000, 5))
+    found = [row(detectable_effects(spec(primary=[LOSS]), {"a": Pilot(frame(pilot), KNOWN)})) for pilot in pilots[:3]]
+    factor = power.upper_limit(4)
+    assert [one["at_most"] for one in found] == pytest.approx([factor * one["detectable"] for one in found])
+    spreads = pilots.std(1, ddof=1)  # of the true standard deviation, 1
+    assert (spreads * factor >= 1).mean() == pytest.approx(0.8, abs=0.01)
+    assert (spreads >= 1).mean() < 0.45, "by the estimate itself it has not"
+
+
+def test_another_comparison_lends_its_spread_where_there_is_no_pair_of_this():
+    a, b = frame([1.0, 2.0, 4.0], variant="a"), frame([0.0, 5.0], variant="b", against="a")
+    found = row(detectable_effects(spec(), {"before": Pilot(pd.concat([a, b]), KNOWN)}))
+    pooled = math.sqrt((2 * np.var([1, 2, 4], ddof=1) + np.var([0, 5], ddof=1)) / 3)
+    assert found["sd"] == pytest.approx(pooled) and found["pairs"] == 4
+    own = frame([1.0, 1.5])
+    found = row(detectable_effects(spec(), {"before": Pilot(pd.concat([a, own]), KNOWN)}))
+    assert found["sd"] == pytest.approx(np.std([1, 1.5], ddof=1)), "its own pairs, however few"
+
+
+def test_the_exploration_with_the_most_pairs_counts_and_failed_runs_do_not():
+    few, many = frame([0.0, 1.0]), frame([0.0, 2.0, 4.0, 100.0])
+    many.loc[3, "failed"] = True
+    found = row(detectable_effects(spec(), {"few": Pilot(few, KNOWN), "many": Pilot(many, KNOWN)}))
+    assert (found["from"], found["pairs"], found["sd"]) == ("many", 3, 2.0)
+
+
+def test_what_is_not_known_is_said():
+    one = detectable_effects(spec(), {"before": Pilot(frame([0.1]), KNOWN)})
+    assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
+    assert row(one, PRIMARY[1])["note"] == "no exploration has measured it"
+    two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": Pilot(frame([0.1, 0.3]), KNOWN)})
+    assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
+
+
+@pytest.mark.parametrize(("level", "at_floor"), [(4.05, True), (3.5, True), (4.3, False)])
+def test_a_reference_at_the_baseline_is_told(level, at_floor):
+    """The loss of four seeds is 4.00 to 4.03; lower is better."""
+    known = KNOWN | {LOSS: KNOWN[LOSS]._replace(baseline=level - 0.03)}
+    found = row(detectable_effects(spec(), {"before": Pilot(frame([0.1, 0.2, 0.3, 0.2]), known)}))
+    assert found["reference"] == pytest.approx(4.015)
+    assert ("at the baseline" in found["note"]) == at_floor
+
+
+def test_the_fewest_seeds_that_can_confirm():
+    assert [power.seeds_needed(tests) for tests in (1, 2, 6, 8)] == [6, 7, 8, 9]
+    for tests in range(1, 10):
+        n = power.seeds_needed(tests)
+        assert tests * 2 / 2**n <= 0.05 < tests * 2 / 2 ** (n - 1)
+
+
+# ---- the whole
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """A step takes .5 s, of a warm start .25 s; measuring 30 s. What was timed."""
+    asked = []
+
+    def steps(config, root, steps):
+        asked.append(config)
+        return [{"seconds": 0.25 if config.data.pairs == 0 else 0.5}] * (steps - 1), None
+
+    rows = [Measured(family, metric, 1.0, 9, KNOWN[metric]) for family, metric in zip(FAMILIES, PRIMARY, strict=True)]
+    monkeypatch.setattr(plan, "timed_steps", steps)
+    monkeypatch.setattr(untrained, "measure", lambda *_: Untrained(rows, 30.0))
+    return asked
+
+
+def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
+    study = tiny("sums", tmp_path, seeds=range(5), variants=["xfm", "no_stop_gradient", "no_guidance"])
+    made = study.plan(workers=2)
+    assert made.arms[["variant", "fields", "runs", "to_do", "to_train", "steps"]].to_numpy().tolist() == [
+        ["xfm", 0, 5, 5, 5, 4], ["no_stop_gradient", 3, 5, 5, 5, 4], ["no_guidance", 1, 5, 5, 5, 4]]  # fmt: skip
+    assert made.warm_starts == 5, "one a seed, of two steps"
+    assert made.seconds == {
+        "training": 15 * 4 * 0.5,
+        "warm starts": 5 * 2 * 0.25,
+        "measuring": 15 * 30,
+        "fine-tuning": 0,
+    }
+    assert made.hours == pytest.approx((30 + 2.5 + 450) / 2 / 3600)
+    joint, first = (
+        sum(p.numel() for p in build(config).parameters())
+        for config in (study.spec.configs["xfm"], recipes.stage1(study.spec.configs["xfm"]))
+    )
+    assert made.disk == 15 * (SIZE + 4) * joint + 5 * SIZE * first
+    assert len(timed) == 3, "of the arms two, as no_guidance differs in its target alone, and the warm start"
+    assert not study.table.exists() and not study.runs.exists(), "nothing is trained"
+
+
+def test_arms_that_take_as_long_are_timed_once(tmp_path, timed):
+    rates = {f"lr {rate}": {"train.lr": rate} for rate in (1e-4, 2e-4, 4e-4)}
+    tiny("rates", tmp_path, variants=rates | {"more": {"data.texts": 8}}, changes=TINY | {"init_from": ""}).plan()
+    assert len(timed) == 2
+
+
+def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(measured, tmp_path, timed):
+    again = tiny("again", tmp_path, variants=["xfm", "no_guidance"], seeds=[3, 4], runs=measured.runs)
+    made = again.plan()
+    assert made.arms["to_do"].tolist() == [2, 2] and made.arms["to_train"].tolist() == [1, 1]
+    assert made.warm_starts == 1 and made.seconds["measuring"] == 4 * 30
+    assert "4 of 4 to do, 2 of them trained already; before them 1 warm start" in str(made)
+    grown = Study.load(measured.folder, measured.runs)
+    grown = tiny("measured", measured.folder.parents[1], variants=[*grown.spec.variants], seeds=[3, 4])
+    seconds = measured.results().drop_duplicates(["variant", "seed"]).set_index("variant")["seconds"]
+    timed.clear()
+    (measured.folder / "untrained.json").unlink(missing_ok=True)
+    made = grown.plan()
+    (measured.folder / "untrained.json").unlink()
+    assert made.arms.set_index("variant")["step_seconds"].to_dict() == pytest.approx((seconds / 4).to_dict())
+    assert len(timed) == 1, "the warm start of the new seed"
+
+
+def test_words_and_tables(tmp_path, timed, invented):
+    explored = invented({"no_stop_gradient": 1.0})
+    settings = {"variants": ["xfm", "no_stop_gradient"], "primary": PRIMARY, "confirmatory": True}
+    study = Study(
+        "next", seeds=range(20, 28), explored=["invented"], root=explored.folder.parent, runs=tmp_path, **settings
+    )
+    made = study.plan()
+    text, page = str(made), made._repr_html_()
+    assert "next (confirmatory): 2 arms x 8 seeds of demo+stage1" in text
+    assert "3 primary metrics x 1 comparison, at 0.01667 each; of 8 pairs the smallest p is 0.007812" in text
+    assert "nothing can be confirmed" not in text
+    assert made.detectable["metric"].tolist() == [*PRIMARY] and (made.detectable["pairs"] == 10).all()
+    pairs = explored.pairs()
+    sd = pairs[pairs["metric"] == LOSS]["difference"].std()
+    size = TTestPower().solve_power(nobs=8, alpha=0.05 / 3, power=0.8)
+    assert row(made.detectable)["detectable"] == pytest.approx(size * sd)
+    assert f"{size * sd:.4f}" in text and f"{size * sd:.4f}" in page
+    assert page.count("<table") == 3
+    assert not (study.folder / "results.csv").exists()
+
+
+def test_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed):
+    variants = ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"]
+    text = str(tiny("few", tmp_path, variants=variants, seeds=range(6), primary=PRIMARY[:2], confirmatory=True).plan())
+    assert "2 primary metrics x 4 comparisons" in text and "(exploratory)" in text
+    assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
+    assert "From 9 seeds on it could" in text
+    assert "Detectable effects are not known" in text
+
+
+def test_without_primary_metrics_each_has_its_largest(tmp_path, timed, invented):
+    explored = invented({"no_stop_gradient": 1.0, "no_guidance": 0.0})
+    settings = {
+        "variants": ["xfm", "no_stop_gradient", "no_guidance"],
+        "seeds": range(20, 25),
+        "explored": ["invented"],
+    }
+    made = Study("next", root=explored.folder.parent, runs=tmp_path, **settings).plan()
+    assert len(made.detectable) == 2 * 4
+    shown = made.found()
+    assert sorted(shown["metric"]) == sorted(KNOWN)
+    largest = made.detectable.groupby("metric")["detectable"].max()
+    assert {r.metric: r.detectable for r in shown.itertuples()}[LOSS] == f"{largest[LOSS]:.4f}"
+
+
+def test_text_of_others_is_no_html(tmp_path, timed):
+    made = tiny("s", tmp_path, variants={"<b>bold</b>": {}, "b": {"train.lr": 1e-4}}).plan()
+    assert "<b>bold" not in made._repr_html_() and "&lt;b&gt;bold" in made._repr_html_()
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
+def test_workers_are_a_whole_number(tmp_path, timed, workers):
+    with pytest.raises(ConfigError, match="workers = "):
+        tiny("s", tmp_path).plan(workers)
+
+
+def test_fine_tunings_are_timed_and_counted(tmp_path, timed, monkeypatch):
+    monkeypatch.setattr(plan, "_tuned", lambda spec: {"hypernym": 60.0, "grounding": 90.0})
+    tasks = ["naming", "finetune:hypernym", "finetune:grounding"]
+    variants = {"xfm": {}, "words alone": {"specialist": "bert_like"}}
+    made = tiny("tuned", tmp_path, tasks=tasks, variants=variants, seeds=[1, 2]).plan()
+    assert made.seconds["fine-tuning"] == 2 * (60 + 90) + 2 * 60, "a language encoder grounds nothing"
+
+
+def test_the_command_prints_it(tmp_path, timed, capsys):
+    study = tiny("told", tmp_path)
+    study.folder.mkdir(parents=True)
+    (study.folder / "spec.json").write_text(study.spec.to_json())
+    main(["study", "told", "--plan", "--workers", "2", "--root", str(study.folder.parent), "--runs", str(study.runs)])
+    said = capsys.readouterr().out
+    assert re.search(r"^time +about .* by 2 workers on this machine", said, re.M) and not study.table.exists()
+
+
+def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_STEPS", 3)
+    monkeypatch.setattr(plan.tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    study = tiny("real", tmp_path)
+    pace = plan._Pace()
+    first = pace(study.spec.configs["xfm"])
+    assert first > 0 and pace(study.spec.config("xfm", 9)) == first and len(pace) == 1
+    assert not [*(tmp_path / "temporary").iterdir()] and not Path(study.runs).exists()
+    assert not Run.of(study.spec.config("xfm", 3), study.runs).done
+    assert json.loads(study.spec.to_json())["name"] == "real"

@@ -1,0 +1,149 @@
+"""What will be measured is known before anything is trained: the keys are those of trained runs."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from study.conftest import TINY, tiny
+
+from xfm import recipes
+from xfm.cli import main
+from xfm.config import ConfigError
+from xfm.downstream.config import recipe
+from xfm.downstream.finetune import train_to_end
+from xfm.downstream.tasks import TASKS
+from xfm.study import job, runner, untrained
+from xfm.study.metrics import Measured, Metric, evaluated
+from xfm.study.untrained import Untrained
+from xfm.train import pretrain
+
+ROWS = [
+    Measured("vision", "acc", 0.01, 400, Metric("higher", "%", 0.01, "chance")),
+    Measured("vision", "other", 0.5, 400, Metric("higher", "%")),
+    Measured("language", "loss", 7.0, 10, Metric("lower", "nats", 6.9, "unigram")),
+]
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Stands in for the measuring; how often, and of what."""
+    calls = []
+
+    def measure(config, tasks):
+        calls.append((json.loads(config)["seed"], tasks))
+        return Untrained(ROWS, 12.0)
+
+    monkeypatch.setattr(untrained, "measure", measure)
+    return calls
+
+
+@pytest.fixture
+def nothing_trains(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("nothing is to be trained")
+
+    monkeypatch.setattr(runner, "run_missing", refuse)
+    monkeypatch.setattr(job, "train_to_end", refuse)
+
+
+def test_the_metrics_are_those_of_trained_runs(measured, nothing_trains):
+    config = untrained.config_of(measured.spec)
+    assert config == measured.spec.config("xfm", 3)
+    found = untrained.measure(config.to_json(), measured.spec.tasks)
+    results = measured.results()
+    for variant in measured.spec.variants:  # no_guidance's target is a frozen network's
+        own = results[results["variant"] == variant]
+        assert found.families == dict(own[["metric", "family"]].itertuples(index=False, name=None))
+        assert {row.metric: row.n for row in found.rows} == dict(
+            own[["metric", "n"]].itertuples(index=False, name=None)
+        )
+    assert {k: m._replace(baseline=None) for k, m in found.metrics.items()} == {
+        k: m._replace(baseline=None) for k, m in measured.metrics().items()
+    }
+    for key, known in measured.metrics().items():
+        assert found.metrics[key].baseline == pytest.approx(known.baseline)
+    by_chance = {row.metric: row.value for row in found.rows}
+    assert by_chance["naming, accuracy"] < 0.05
+    assert by_chance["validation/texts/mlm"] == pytest.approx(math.log(1024), abs=0.5)
+    assert found.seconds > 0 and (found.table()["untrained"] > 0).all()
+
+
+def test_held_out_losses_are_those_that_training_would_record(tmp_path):
+    changes = TINY | {
+        "train.steps": 1,
+        "train.lr": 1e-12,
+        "train.validate_every": 1,
+        "init_from": "",
+        "train.warmup": 0,
+    }
+    config = recipes.get("smoke").replace({"name": "still", "train.precision": "fp32", **changes})
+    (record,) = pretrain(config, tmp_path)
+    found = {row.metric: row.value for row in untrained.measure(config.to_json(), ["naming"]).rows}
+    losses = {k: v for k, v in record.items() if k.startswith("validation/") and k.count("/") == 2}
+    assert len(losses) == 10
+    assert {k: found[k] for k in losses} == pytest.approx(losses, rel=1e-4)
+
+
+def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(TASKS["grounding"], "tested", 40)
+    run = measured.run_of("xfm", 3)
+    tuned = train_to_end(recipe("grounding", run.folder, steps=2), tmp_path).results()
+    spec = tiny("tuned", tmp_path, tasks=["finetune:grounding", "finetune:hypernym"]).spec
+    assert untrained.startable_of(spec.configs["xfm"], spec.tasks) == ["grounding", "hypernym"]
+    found = untrained.measure(spec.config("xfm", 3).to_json(), ["finetune:grounding"])
+    rows = [row for row in found.rows if not row.metric.startswith("validation/")]
+    assert [(r.family, r.metric, r.n, r.known.better, r.known.unit, r.known.baseline_name) for r in rows] == [
+        (r.family, r.metric, r.n, r.known.better, r.known.unit, r.known.baseline_name) for r in evaluated(tuned)
+    ]
+
+
+def test_a_wrong_primary_is_refused_before_a_training_starts(tmp_path, counted, nothing_trains):
+    with pytest.raises(ConfigError, match=r"primary = 'ac'.*did you mean 'acc'\? there are acc; other; loss"):
+        tiny("typo", tmp_path, primary=["ac"]).run()
+    with pytest.raises(ConfigError, match=r"primary = 'other'.*'acc' is of vision too"):
+        tiny("typo", tmp_path, primary=["acc", "other"]).run()
+    assert len(counted) == 1, "measured once"
+    with pytest.raises(ConfigError, match=r"primary = 'ac'"):
+        tiny("typo", tmp_path, primary=["ac"]).plan()
+
+
+def test_it_is_measured_again_for_other_tasks_another_config_or_other_code(tmp_path, counted, monkeypatch):
+    study = tiny("s", tmp_path)
+    assert study.measurable()["metric"].tolist() == ["acc", "other", "loss"]
+    study.measurable()
+    assert counted == [(3, study.spec.tasks)]
+    tiny("s", tmp_path, seeds=[3, 4]).measurable()
+    assert len(counted) == 1, "an exploration may grow"
+    tiny("s", tmp_path, tasks=["naming", "mlm"]).measurable()
+    tiny("s", tmp_path, changes=TINY | {"data.texts": 2}).measurable()
+    assert len(counted) == 3
+    monkeypatch.setattr(untrained.code_pin, "package_files", lambda: {"flow.py": "another"})
+    tiny("s", tmp_path, changes=TINY | {"data.texts": 2}).measurable()
+    assert len(counted) == 4
+    (study.folder / "untrained.json").write_text('{"of": []')
+    assert len(tiny("s", tmp_path).measurable()) == 3 and len(counted) == 5
+
+
+def test_without_primary_metrics_nothing_is_measured_beforehand(tmp_path, counted, monkeypatch):
+    monkeypatch.setattr(runner, "measure", lambda *_: job.Outcome(ROWS, 1.0, [], []))
+    study = tiny("free", tmp_path)
+    study.run()
+    assert not counted and len(study.missing()) == 0
+    more = tiny("free", tmp_path, primary=["acc"], seeds=[3, 4])
+    more.run()
+    assert not counted, "the results say what is measured"
+
+
+def test_the_command_lists_them(tmp_path, counted, nothing_trains, capsys):
+    study = tiny("listed", tmp_path)
+    study.folder.mkdir(parents=True)
+    (study.folder / "spec.json").write_text(study.spec.to_json())
+    main(["study", str(study.folder), "--metrics", "--runs", str(study.runs)])
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["metric", "family", "unit", "better", "baseline", "untrained"]
+    assert lines[0].split() == ["acc", "vision", "%", "higher", "1.00", "chance", "1.00"]
+    assert lines[2].split() == ["loss", "language", "nats", "lower", "6.9000", "unigram", "7.0000"]
+    with pytest.raises(SystemExit, match="metrics"):
+        main(["study", str(study.folder), "--metrics", "--plan"])

@@ -1,0 +1,133 @@
+"""What a study could find: the minimum detectable effect of each metric, from the paired differences of exploration.
+
+The standard deviation of differences is estimated from few pairs, so its upper 80 % limit stands beside it, as is
+advised for pilots (Browne, 1995, Statistics in Medicine 14): planned with it, a study has its power four times in five.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from .metrics import Metric
+from .spec import Spec
+from .statistics import ALPHA, FEWEST, can_reach, detectable
+
+__all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed", "upper_limit"]
+
+COLUMNS = ["metric", "unit", "variant", "against", "pairs", "sd", "detectable", "at_most", "alpha", "baseline",
+           "reference", "from", "note"]  # fmt: skip
+_UPPER = 0.2  # 1 - the confidence of the upper limit
+
+
+class Pilot(NamedTuple):
+    """What a study that explored knows."""
+
+    pairs: Any  # Study.pairs, a frame
+    metrics: Mapping[str, Metric]
+
+
+class _Spread(NamedTuple):
+    sd: float  # of differences
+    df: int
+    source: str
+
+
+def level(spec: Spec, metric: str) -> float:
+    """Of the test that will judge a metric: .05, over all tests where Holm's correction does."""
+    corrected = metric in spec.primary and can_reach(spec.tests, len(spec.seeds))
+    return ALPHA / spec.tests if corrected else ALPHA
+
+
+def seeds_needed(tests: int) -> int:
+    """The fewest seeds with which so many tests could confirm anything at all."""
+    return next(n for n in range(1, 64) if can_reach(tests, n))
+
+
+def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
+    """A row a comparison x metric (the primary ones, or all that explorations have where none is).
+
+    sd: of the paired differences, of the same comparison where an exploration has it, else pooled over all that it has;
+    `pairs` of them. detectable: the true mean difference that a paired t-test at `alpha` finds in 80 % of studies with
+    the spec's seeds; at_most: the same at the upper 80 % limit of the sd. reference: its mean in the exploration. All
+    NaN, and a note, where there are too few.
+    """
+    metrics = spec.primary or dict.fromkeys(
+        key for pilot in pilots.values() for key in pilot.pairs["metric"] if pilot.metrics.get(key, Metric()).better
+    )
+    compared, rows = spec.references(spec.reference), []
+    for metric in metrics:
+        known = next((pilot.metrics[metric] for pilot in pilots.values() if metric in pilot.metrics), Metric())
+        for variant, against in compared.items():
+            own = {name: _of(pilot.pairs, metric) for name, pilot in pilots.items()}
+            row = {"metric": metric, "unit": known.unit, "variant": variant, "against": against}
+            row |= {"baseline": known.baseline, "alpha": level(spec, metric)}
+            rows.append(row | _row(own, known, variant, against, len(spec.seeds), row["alpha"]))
+    numbers = ("sd", "detectable", "at_most", "alpha", "baseline", "reference")
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
+
+
+def upper_limit(df: int) -> float:
+    """The upper 80 % limit of a standard deviation over its estimate of so many degrees of freedom."""
+    return math.sqrt(df / stats.chi2.ppf(_UPPER, df))
+
+
+def _of(pairs: Any, metric: str) -> Any:
+    return pairs[(pairs["metric"] == metric) & ~pairs["failed"]]
+
+
+def _row(
+    pilots: Mapping[str, Any], known: Metric, variant: str, against: str, seeds: int, alpha: float
+) -> dict[str, Any]:
+    nothing = {"pairs": 0, "from": ""} | dict.fromkeys(("sd", "detectable", "at_most", "reference"), math.nan)
+    if not any(map(len, pilots.values())):
+        return nothing | {"note": "no exploration has measured it"}
+    spread = _spread(pilots, variant, against)
+    name = spread.source if spread else next(name for name, pairs in pilots.items() if len(pairs))
+    values = _reference(pilots[name], against)
+    told = nothing | {"reference": values.mean(), "from": name, "note": _floor(values, known)}
+    if spread is None or seeds < FEWEST:
+        few = f"{seeds} seeds plan no test" if spread else "a standard deviation takes two pairs of one comparison"
+        return told | {"note": "; ".join(filter(None, (few, str(told["note"]))))}
+    size = detectable(seeds, alpha)
+    return told | {"pairs": spread.df + 1, "sd": spread.sd, "detectable": size * spread.sd,
+                   "at_most": size * spread.sd * upper_limit(spread.df)}  # fmt: skip
+
+
+def _spread(pilots: Mapping[str, Any], variant: str, against: str) -> _Spread | None:
+    """From the exploration that has the most pairs of this very comparison; without any, of all comparisons."""
+    for same in (True, False):
+        found = []
+        for name, pairs in pilots.items():
+            if same:
+                pairs = pairs[(pairs["variant"] == variant) & (pairs["against"] == against)]
+            groups = [group["difference"] for _, group in pairs.groupby(["variant", "against"])]
+            df = sum(len(group) - 1 for group in groups)
+            if df:
+                squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+                found.append(_Spread(math.sqrt(squares / df), df, name))
+        if found:
+            return max(found, key=lambda spread: spread.df)
+    return None
+
+
+def _reference(pairs: Any, against: str) -> np.ndarray:
+    """The reference's values, one a seed; of all references, where there is none of this name."""
+    named = pairs[pairs["against"] == against]
+    one = (named if len(named) else pairs).drop_duplicates(["against", "seed"])
+    return one["value_against"].to_numpy(float)
+
+
+def _floor(values: np.ndarray, known: Metric) -> str:
+    """Whether the reference has learnt what the metric asks: the lower bound of its 95 % interval is better than the
+    baseline. Nothing where that cannot be said."""
+    if known.baseline is None or not known.better or len(values) < FEWEST:
+        return ""
+    half = stats.t.ppf(1 - ALPHA / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    gain = (values.mean() - known.baseline) * (1 if known.better == "higher" else -1)
+    return "" if gain > half else "the reference is at the baseline: harm to what is not learnt cannot be seen"

@@ -1,0 +1,144 @@
+"""What a study will measure, known before anything is trained: its metrics, of a model with its initial weights.
+
+Baselines and step-0 values come with them. The same calls measure it that measure a run, so the keys are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from ..batch import sent, tree_map
+from ..config import RunConfig, from_json
+from ..data import dataset
+from ..data.streams import Streams
+from ..data.tokenizer import Tokenizer
+from ..downstream.finetune import untrained
+from ..downstream.table import startable
+from ..evaluation import evaluate
+from ..files import explain_os_error, write_atomically
+from ..model import XFM
+from ..model.modes import eval_mode
+from ..objectives import Pretraining, build, weights_at
+from ..text import parse_json
+from ..train.loop import HELD_OUT_BATCHES
+from . import code_pin
+from .execute import InProcess
+from .metrics import HELD_OUT, Measured, Metric, evaluated, held_out
+from .spec import FINETUNE, Spec
+
+__all__ = ["Untrained", "config_of", "measure", "of", "startable_of"]
+
+_FILE = "untrained.json"
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """The metrics of an untrained model."""
+
+    rows: list[Measured]
+    seconds: float  # of measuring them, without the fine-tunings themselves
+
+    @property
+    def families(self) -> dict[str, str]:
+        """By metric."""
+        return {row.metric: row.family for row in self.rows}
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        return {row.metric: row.known for row in self.rows}
+
+    def table(self) -> pd.DataFrame:
+        """A row a metric: metric, family, unit, baseline and its name, better, untrained (its value), n (samples)."""
+        rows = [
+            {"metric": row.metric, "family": row.family, **row.known._asdict(), "untrained": row.value, "n": row.n}
+            for row in self.rows
+        ]
+        columns = ["metric", "family", "unit", "baseline", "baseline_name", "better", "untrained", "n"]
+        return pd.DataFrame(rows, columns=columns).astype({"baseline": float})
+
+
+def measure(config: str, tasks: Sequence[str]) -> Untrained:
+    """Of a config (as JSON): what `job.measure` would find of a run that has learnt nothing. The model's own outputs
+    stand in for another network that guides MIM, as they have the same name. ConfigError for a task that the config
+    cannot serve."""
+    wanted, began = from_json(config), time.perf_counter()
+    target = "pixels" if wanted.flow.mim_target == "pixels" else "self"
+    wanted = wanted.replace({"init_from": "", "flow.mim_target": target})
+    tokenizer = dataset(wanted).tokenizer()
+    model = build(wanted).to("cuda" if torch.cuda.is_available() else "cpu")
+    asked = [task for task in tasks if not task.startswith(FINETUNE)]
+    rows = evaluated(evaluate(model, wanted, tokenizer, tasks=asked)) if asked else []
+    rows += held_out(_losses(model, wanted, tokenizer), wanted)
+    for task in startable_of(wanted, tasks):
+        rows += evaluated(untrained(task, model, wanted, tokenizer))
+    return Untrained(rows, time.perf_counter() - began)
+
+
+def startable_of(config: RunConfig, tasks: Sequence[str]) -> list[str]:
+    """The tasks of fine-tuning among `tasks`, by their names, that a run of this config can start."""
+    named = [task.removeprefix(FINETUNE) for task in tasks if task.startswith(FINETUNE)]
+    return [task for task in named if startable(config, task)]
+
+
+@torch.no_grad()
+def _losses(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> dict[str, float]:
+    """The held-out losses, named as in a training record."""
+    streams, steps, sums = Streams(config, tokenizer, "validation"), config.train.steps, dict[str, float]()
+    pretraining = Pretraining(model, config).eval()
+    with eval_mode(model):
+        for i in range(HELD_OUT_BATCHES):
+            batch = tree_map(lambda t: sent(t, model.device), streams[steps + i])
+            losses, _ = pretraining(batch, weights_at(config, steps), (config.seed, HELD_OUT, i))
+            for name, value in losses.items():
+                key = f"{HELD_OUT}/{name}"
+                sums[key] = sums.get(key, 0.0) + float(value) / HELD_OUT_BATCHES
+    return sums
+
+
+def of(spec: Spec, folder: Path, executor: Executor | None = None) -> Untrained:
+    """Of a study: as its untrained.json has it, or measured here, or on an executor, and kept there."""
+    found = _kept(spec, folder)
+    if found is None:
+        found = (executor or InProcess()).submit(measure, config_of(spec).to_json(), spec.tasks).result()
+        _keep(spec, folder, found)
+    return found
+
+
+def _kept(spec: Spec, folder: Path) -> Untrained | None:
+    """What the folder has of this config, these tasks and this code; None where it must be measured anew."""
+    try:
+        tree: Any = parse_json((folder / _FILE).read_text("utf-8"))
+        if tree["of"] != _of(spec):
+            return None
+        rows = [Measured(**row | {"known": Metric(**row["known"])}) for row in tree["metrics"]]
+        return Untrained(rows, float(tree["seconds"]))
+    except (OSError, ValueError, TypeError, LookupError):  # none yet; or none that can be read, and it is made again
+        return None
+
+
+def _keep(spec: Spec, folder: Path, measured: Untrained) -> None:
+    rows = [{**row._asdict(), "known": row.known._asdict()} for row in measured.rows]
+    tree = {"of": _of(spec), "seconds": round(measured.seconds, 2), "metrics": rows}
+    with explain_os_error(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / _FILE, json.dumps(tree, indent=1, ensure_ascii=False) + "\n")
+
+
+def _of(spec: Spec) -> list[Any]:
+    """What it depends on."""
+    return [config_of(spec).fingerprint, list(spec.tasks), code_pin.digest(code_pin.package_files())]
+
+
+def config_of(spec: Spec) -> RunConfig:
+    """The reference's, at the first seed: what the others are compared with must have the metrics."""
+    label = spec.reference if spec.reference in spec.variants else next(iter(spec.variants))
+    return spec.config(label, spec.seeds[0])
