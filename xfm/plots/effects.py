@@ -26,7 +26,11 @@ _COLUMNS, _SIZE = 3, 8.5  # panels side by side; points of the labels
 _ROW, _PANEL = 0.34, 1.0  # inches: a variant, and what a panel needs beside its rows
 _NAMES = 2.45  # inches that the variants' names may take
 _SCALE = {"%": 100.0}  # shares are shown in per cent
-_JUDGED = {"Holm": "Holm’s p ≤ 0.05", "interval": "interval without zero, uncorrected"}
+_JUDGED = {
+    "Holm": "Holm’s p ≤ 0.05",
+    "gatekeeping": "p ≤ 0.05 through the gates",
+    "interval": "interval without zero, uncorrected",
+}
 _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8}
 
 

@@ -71,13 +71,13 @@ def _planned(spec: Spec, runs: Path, todo: Sequence[Key], progress: Path) -> tup
     run_of: dict[Job, Key] = {}
     warm: dict[Path, Job] = {}
 
-    def job(name: str, config: RunConfig, tasks: Sequence[str]) -> Job:
+    def job(name: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
         path = progress / str(len(run_of) + len(warm))
-        return Job(name, (measure, config.to_json(), str(runs), tasks, str(path)), path, config.train.steps)
+        return Job(name, (measure, config.to_json(), str(runs), tasks, str(path), *measured), path, config.train.steps)
 
     for variant, seed in todo:
         config = spec.config(variant, seed)
-        run = job(f"{variant}, seed {seed}", config, spec.tasks)
+        run = job(f"{variant}, seed {seed}", config, spec.tasks, spec.split, variant in spec.compared_with)
         run_of[run] = variant, seed
         if not config.has_stage1 or any((Run.of(config, runs).folder / name).exists() for name in _BEGUN):
             first.append(run)
