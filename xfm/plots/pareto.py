@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -19,7 +20,7 @@ __all__ = ["pareto"]
 
 _SCALE = {"%": 100.0}  # shares are shown in per cent
 _COLUMNS = 2  # of the list of variants
-_CORNERS = ((1, 1), (-1, -1), (1, -1), (-1, 1))  # of a mark, where its number stands: neighbours take different ones
+_AWAY = 10  # points from a mark to its number
 _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8, "zorder": 1}
 
 
@@ -67,10 +68,6 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
             axes.plot(x_ends, [at_y] * 2, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
             axes.plot([at_x] * 2, y_ends, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
         axes.plot(at_x, at_y, "o", color=colour, mfc=colour if x.front else "white", markersize=6.5, zorder=3)
-        (right, up), weight = _CORNERS[i % len(_CORNERS)], "bold" if x.front else "normal"
-        axes.annotate(str(i + 1), (at_x, at_y), (6 * right, 6 * up), textcoords="offset points", fontsize=9, zorder=4,
-                      fontweight=weight, ha="left" if right > 0 else "right",
-                      va="bottom" if up > 0 else "top")  # fmt: skip
     axes.axvline(0, color=AXIS, linewidth=1, zorder=0)
     axes.axhline(0, color=AXIS, linewidth=1, zorder=0)
     axes.margins(0.12)
@@ -84,11 +81,25 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
         axes.invert_xaxis()
     if of_y.better == "lower":
         axes.invert_yaxis()
+    _number(axes, [(_place(x)[0], _place(y)[0]) for x, y in pairs], [x.front for x, _ in pairs])
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=8)
     axes.set_xlabel(f"{wrap(metrics[0], width, 8.5)}\n{_unit(of_x)} →", fontsize=8.5)
     axes.set_ylabel(f"{wrap(metrics[1], 2.6, 8.5)}\n{_unit(of_y)} →", fontsize=8.5)
+
+
+def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool]) -> None:
+    """Each mark's number, on the side that looks away from the nearest other mark."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    xy = np.array(points) / [right - left, top - bottom]  # an inverted axis turns the sign
+    for i, (point, there) in enumerate(zip(points, front, strict=True)):
+        apart = np.hypot(*(xy - xy[i]).T) + np.where(np.arange(len(xy)) == i, np.inf, 0)
+        from_nearest = xy[i] - xy[int(apart.argmin())]
+        length = float(np.hypot(*from_nearest))
+        offset = _AWAY * (from_nearest / length if 0 < length < np.inf else np.array([0.7, 0.7]))
+        axes.annotate(str(i + 1), point, tuple(offset), textcoords="offset points", fontsize=9, zorder=4, ha="center",
+                      va="center", fontweight="bold" if there else "normal")  # fmt: skip
 
 
 def _place(row: Any) -> tuple[float, list[float]]:

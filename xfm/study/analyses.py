@@ -132,7 +132,7 @@ class Analyses(ABC):
         metrics and seeds that all of them have. `metrics`: keys; all but controls and held-out losses."""
         values, known, rows = self._counted(), self.metrics(), []
         usual = [m for m in values["metric"].unique() if _ranked(m, known)]
-        chosen = self._chosen(values, metrics or usual)
+        chosen = self._chosen(values, metrics) if metrics else usual
         self._require_direction(chosen)
         for family in FAMILIES:
             own: Any = values[(values["family"] == family) & values["metric"].isin(chosen)]

@@ -137,5 +137,6 @@ def equivalence(differences: ArrayLike, margin: float) -> Equivalence:
         return Equivalence(len(x), float(x.mean()) if len(x) else math.nan, math.nan, math.nan, margin, math.nan, False)
     sample: Any = DescrStatsW(x)  # its attributes are made on demand, beyond what pyright sees
     low, high = map(float, sample.tconfint_mean(2 * ALPHA))
-    p = float(sample.ttost_mean(-margin, margin)[0])
+    with np.errstate(divide="ignore", invalid="ignore"):  # all are equal
+        p = float(sample.ttost_mean(-margin, margin)[0])
     return Equivalence(len(x), float(x.mean()), low, high, margin, p, p <= ALPHA)
