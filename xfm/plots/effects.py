@@ -38,7 +38,8 @@ _STEP_0: dict[str, Any] = {"color": PURPLE, "linestyle": (0, (4, 2)), "linewidth
 @styled
 def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figure:
     """A panel a metric: each variant's mean difference with its 95 % interval, above it the seeds' own differences
-    (crosses: a run failed), dotted where the baseline lies, dashed where training began. The mean is full where the verdict is a difference.
+    (crosses: a run failed), dotted where the baseline lies, dashed where training began. The mean is full where the
+    verdict is a difference.
 
     `effects`, `pairs`: rows of Study.effects and Study.pairs. Raises ValueError for no rows.
     """
@@ -92,8 +93,8 @@ def nothing(why: str, title: str = "") -> Figure:
 
 @styled
 def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
-    """A panel a metric: every run's value by variant, a line a seed; the variants' means as bars, the baseline dotted, the
-    value before training dashed.
+    """A panel a metric: every run's value by variant, a line a seed; the variants' means as bars, the baseline
+    dotted, the value before training dashed.
 
     `effects`, `results`: rows of Study.effects and Study.results. Raises ValueError for no rows.
     """
