@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from xfm import Run, cli, pretrain, recipes
@@ -14,9 +16,13 @@ from xfm.downstream import finetune as module
 from xfm.downstream import table as module_of_table
 from xfm.downstream.config import recipe
 from xfm.downstream.table import finetuned, startable, table
+from xfm.downstream.task import Answer, Task
+from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
 from xfm.evaluation import Result
 from xfm.study import Study
+from xfm.study import items as module_of_items
+from xfm.study.bootstrap import two_way
 from xfm.study.spec import Spec
 
 
@@ -91,6 +97,43 @@ def test_a_study_measures_fine_tuned_tasks_of_specialists_too(small: None, tmp_p
     assert measured["bert_like"] < measured["xfm"]
     again = Spec.from_json(study.spec.to_json())
     assert again == study.spec and not again.configs["bert_like"].model.fusion_depth
+
+
+def test_an_exploration_reads_no_test_item_and_its_items_speak_of_other_items(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module_of_items, "recipe", module_of_table.recipe)
+    read = set[str]()
+    items = Task.items
+    monkeypatch.setattr(Task, "items", lambda self, split, most=0: read.add(split) or items(self, split, most))
+    changes = {"train.steps": 2, "train.validate_every": 0, "train.save_every": 2}
+    made = {"seeds": range(3), "tasks": "finetune:lexname", "root": tmp_path, "runs": tmp_path / "r"}
+    study = Study("look", "smoke+bert_like", ["xfm", "train.lr=0.01"], changes=changes, split="validation", **made)
+    study.run()
+    assert "validation" in read and "test" not in read
+    (row,) = study.two_way().to_dict("records")
+    runs = {key: study.runs / f"{study.spec.configs[key].name}@lexname+validation" for key in study.spec.variants}
+    scores = {
+        key: np.array([[r["score"] for r in TaskRun.open(folder / f"seed{s}").answers()] for s in range(3)])
+        for key, folder in runs.items()
+    }
+    groups = [r.get("group", i) for i, r in enumerate(TaskRun.open(runs["xfm"] / "seed0").answers())]
+    expected = two_way(scores["train.lr=0.01"] - scores["xfm"], groups, "look", row["metric"])
+    assert (row["seeds"], row["items"], row["low"], row["high"]) == (3, 8, expected.low, expected.high)
+    effects = study.effects().set_index("metric").loc[row["metric"]]
+    assert row["effect"] == pytest.approx(effects["effect"]) and row["t_low"] == pytest.approx(effects["low"])
+    levels = study.levels().query("level == 'step 0' and variant == 'xfm'")
+    assert levels["metric"].str.startswith("validation/").all() and len(levels), "a fine-tuned task has its own control"
+
+
+def test_answers_say_which_items_are_not_independent() -> None:
+    groups = module._numbered(["a", "b", "a"])
+    lines = module._lines([Answer(1)] * 3, [1] * 3, np.ones(3), groups, "")
+    assert [json.loads(line)["group"] for line in lines] == [0, 1, 0]
+    assert (
+        module._numbered([None, "a"]) is None
+        and "group" not in module._lines([Answer(1)], [1], np.ones(1), None, "")[0]
+    )
 
 
 def test_what_a_study_cannot_fine_tune_is_refused() -> None:

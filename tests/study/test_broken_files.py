@@ -15,6 +15,7 @@ from xfm.config import ConfigError
 from xfm.files import FileError
 from xfm.study import Spec, Study, StudyError, command, results_csv
 from xfm.study.preregistration import require_fresh
+from xfm.study.spec import PLAN
 
 NAMED = (ConfigError, StudyError, FileError)
 DEEP = "[" * 100_000
@@ -30,7 +31,7 @@ WRONG = ["x", "", 1.5, -1, True, None, [], {}, [[1]], [None], ["x", 1], {"a": 1}
          {"xfm": {LONG: 1}}, {LONG: {}}, {"xfm": {"train.steps": LONG}}, {"xfm": {"": 1}}, {"xfm": {".": 1}},
          {"xfm": {"seed": 2**62, "name": "\n"}}, {"a\rb": {}}, {"value": {}}, [2**63], [0, 0], [0.0]]  # fmt: skip
 FILES = ["spec.json", "results.csv", "baselines.json", "failed.json", "probes.jsonl", "curves.jsonl"]
-FIELDS = ["name", "recipe", "variants", "seeds", "changes", "primary", "tasks", "confirmatory", "explored"]
+FIELDS = ["name", "recipe", "variants", "seeds", "changes", "primary", "tasks", "confirmatory", "explored", *PLAN]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,9 @@ def test_a_field_of_the_spec_may_be_anything(study, field):
     path = study.folder / "spec.json"
     tree = json.loads(path.read_text())
     right = {"changes": [{}], "variants": [], "primary": [[]], "explored": [[]], "confirmatory": [], "tasks": [[]]}
+    right |= {"gatekeeping": [True], "sequential": [True], "admission": [{}], "hypotheses": [[]]}
+    right |= {name: [{}, {"a": 1}, {"xfm": 1}] for name in ("margins", "detectable")}
+    right |= {name: ["", "x", "a/b", "../x"] for name in ("question", "would_change")}
     for value in WRONG:
         path.write_text(json.dumps(tree | {field: value}))
         if value in right.get(field, []):

@@ -161,7 +161,7 @@ def test_where_holm_could_not_reach_05_the_study_is_exploratory_whatever_its_spe
     assert (study.spec.tests, study.spec.confirms, study.spec.kind) == (6, False, "exploratory")
     table = study.effects()
     assert set(table["judged_by"]) == {"interval"} and "uncorrected" in study.to_markdown()
-    assert row(table, "no_stop_gradient", PRIMARY[0])["verdict"] == "worse"
+    assert row(table, "no_stop_gradient", PRIMARY[2])["verdict"] == "better"
     assert invented(SHIFT, root=study.folder / "ten", confirmatory=True).spec.confirms
 
 
@@ -273,7 +273,7 @@ def test_the_command_leaves_tables_and_figures(invented, capsys):
     assert "invented (exploratory): 3 variants x 10 seeds of demo+stage1, 0 runs to do" in shown
     assert study.to_markdown() in shown
     files = {path.name: path.read_bytes() for path in (study.folder / "figures").iterdir()}
-    drawn = ("effects", "effects-other", "seeds")
+    drawn = ("effects", "effects-other", "pareto", "seeds")
     assert files.keys() == {f"{d}.{k}" for d in drawn for k in ("png", "pdf")} | {"effects.md", "effects.tex"}
     assert str(study.folder / "report.html") in shown
     assert files["effects.md"].decode() == study.to_markdown("all")

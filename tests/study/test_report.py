@@ -52,7 +52,7 @@ def test_the_page_has_everything_and_needs_no_other(invented):
     assert "<b>evil" not in page and "&lt;b&gt;evil" in page
     for text in (*describe.design(study.spec), *describe.conclusions(study.effects())):
         assert text.replace("<", "&lt;").replace(">", "&gt;") in page
-    assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 3
+    assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 4
     assert not re.search(r"(src|href)=[\"'](?!#|https://(openmoji|creativecommons|wordnet|doi))", page)
     assert "What happened inside" not in page, "nothing was probed"
 

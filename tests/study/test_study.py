@@ -19,6 +19,7 @@ from xfm import recipes
 from xfm.config import ConfigError
 from xfm.evaluation import evaluate_run
 from xfm.study import Study, StudyError, job, runner, untrained
+from xfm.study import study as module
 from xfm.study.job import Outcome
 from xfm.study.metrics import Measured, Metric
 from xfm.train import loop
@@ -42,7 +43,7 @@ def plain(records):
 def fake(rows_of):
     """Stands in for training and measuring: a function of the config."""
 
-    def measure(config: str, root: str, tasks, progress: str):
+    def measure(config: str, root: str, tasks, progress: str, *more):
         return Outcome(rows_of(json.loads(config)), 1.0, [], [])
 
     return measure
@@ -171,6 +172,7 @@ def test_a_confirmation_stays_as_it_was_written_down(tmp_path, monkeypatch):
     rows = [Measured("vision", "acc", 1.0, 1)]
     monkeypatch.setattr(runner, "measure", fake(lambda c: rows))
     monkeypatch.setattr(untrained, "measure", lambda *_: untrained.Untrained(rows, 1.0))
+    monkeypatch.setattr(module, "require_admitted", lambda *_: None)
     tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).run()
     assert len(tiny("confirm", tmp_path, confirmatory=True, primary=["acc"]).missing()) == 0
     for change in ({"seeds": [3, 4]}, {"primary": ["other"]}, {"confirmatory": False}):

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..config import TrainConfig
 from ..config_utils import build, changed, one_of, positive, require, to_tree, typed
@@ -17,9 +17,10 @@ from .own import contents
 from .task import Frozen, Hidden
 from .tasks import TASKS
 
-__all__ = ["STEPS", "FinetuneConfig", "controls", "recipe"]
+__all__ = ["STEPS", "FinetuneConfig", "MeasuredSplit", "controls", "recipe"]
 
 
+MeasuredSplit = Literal["test", "validation"]
 STEPS = 300  # of 32 items: a minute or so at the demo's size
 UNCLIPPED = 1e9  # a gradient norm that none has
 
@@ -40,6 +41,7 @@ class FinetuneConfig:
     shots: int = 0  # training items of each label, drawn by the seed; 0: all
     published: bool = False  # the head as published, where the task's own is another; `recipe` then trains as published
     batch: int = 32
+    split: MeasuredSplit = "test"  # what the result is of; an exploration leaves the test split alone
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
@@ -74,12 +76,14 @@ class FinetuneConfig:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that two configs share exactly when they end with the same weights: where the pretrained
-        run lies is no part of it. RunError where that is not there."""
+        """Twelve hex digits that two configs share exactly when they end with the same weights and results: where the
+        pretrained run lies is no part of it. RunError where that is not there."""
         tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
         tree = {n: value for n, value in tree.items() if n != "data" and (value or n not in ("shots", "published"))}
         if self.data:
             tree["data"] = contents(self.data)
+        if self.split == "test":
+            del tree["split"]
         for same in ("save_every", "probe_every"):  # validation chooses the weights
             del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()

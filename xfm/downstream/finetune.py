@@ -225,16 +225,17 @@ def _validated(tuned: Tuned, items: Sequence[Item], hidden: Hidden) -> float:
 
 
 def tested(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
-    """The metrics on each of the tests and below them the control's, fitted to what training has drawn; the control, or
-    else what is said without looking, is the baseline. And ANSWERS."""
+    """The metrics on each of the tests, or on the config's split, and below them the control's, fitted to what training
+    has drawn; the control, or else what is said without looking, is the baseline. And ANSWERS."""
     task, rows, controlled, lines = tuned.task, list[Result](), list[Result](), list[str]()
     seen = _seen(task, config) if task.simple else task.items("train", 2000)
     usual, name = task.prior([item.target for item in seen])
     control = task.control(seen) if task.simple else None
-    for test, items in task.tests().items():
+    tests = task.tests() if config.split == "test" else {"": task.items(config.split)}
+    for test, items in tests.items():
         answers = _answered(tuned, items, config.hidden)
         targets, groups = [item.target for item in items], [item.group for item in items]
-        rated = partial(_rated, task, targets, groups, config.seed)
+        rated = partial(_rated, task, targets, groups, config)
         below = [usual] * len(items), name
         if control:
             simple = [one for i in range(0, len(items), CHUNK) for one in control(items[i : i + CHUNK])]
@@ -243,7 +244,7 @@ def tested(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
         said = [answer.value for answer in answers]
         rows += rated(said, _joined(config.variant, test), below)
         truths = [task.truth(target) for target in targets]
-        lines += _lines(answers, truths, task.scores(said, targets), test)
+        lines += _lines(answers, truths, task.scores(said, targets), _numbered(groups), test)
     return rows + controlled, "".join(lines)
 
 
@@ -261,28 +262,35 @@ def _rated(
     task: Task,
     targets: Sequence[Any],
     groups: Sequence[Any],
-    seed: int,
+    config: FinetuneConfig,
     said: Sequence[Any],
     condition: str,
     below: tuple[Sequence[Any], str],
     **more: Any,
 ) -> list[Result]:
     """A row a metric; `below`: the baseline's predictions and its name."""
-    own = np.unique([str(g) for g in groups], return_inverse=True)[1] if None not in groups else None
-    rows = []
+    own, rows = _numbered(groups), []
     for measure in task.measures():
-        interval = measure.interval(said, targets, own, seed, "test", task.name)
+        interval = measure.interval(said, targets, own, config.seed, config.split, task.name)
         value, level = (measure.value(values, targets) for values in (said, below[0]))
         numbers = value, *interval, len(targets), level, below[1], measure.best
-        named, drawn = (task.title, condition, measure.name), (seed, "test")
+        named, drawn = (task.title, condition, measure.name), (config.seed, config.split)
         rows.append(Result(*named, *numbers, *drawn, family=task.family, unit=measure.unit, **more))
     return rows
 
 
-def _lines(answers: Sequence[Answer], truths: Sequence[Any], scores: np.ndarray, test: str) -> list[str]:
+def _numbered(groups: Sequence[Any]) -> np.ndarray | None:
+    """Items' groups by number (n,); None where each is its own."""
+    return np.unique([str(g) for g in groups], return_inverse=True)[1] if None not in groups else None
+
+
+def _lines(
+    answers: Sequence[Answer], truths: Sequence[Any], scores: np.ndarray, groups: np.ndarray | None, test: str
+) -> list[str]:
     lines = []
     for i, (answer, truth, score) in enumerate(zip(answers, truths, scores.tolist(), strict=True)):
         confidence = None if isnan(answer.confidence) else answer.confidence
         line = {"index": i, "answer": answer.value, "truth": truth, "confidence": confidence, "score": score}
+        line |= {} if groups is None else {"group": int(groups[i])}
         lines.append(json.dumps(line | ({"test": test} if test else {})) + "\n")
     return lines

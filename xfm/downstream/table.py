@@ -10,7 +10,7 @@ from ..config import RunConfig
 from ..evaluation import Result
 from ..objectives import OBJECTIVES
 from ..train import Run
-from .config import controls, recipe
+from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end
 from .task import Family
 from .tasks import TASKS
@@ -35,14 +35,19 @@ def startable(config: RunConfig, task: str) -> bool:
 
 
 def finetuned(
-    run: Run, tasks: Iterable[str], root: str | Path = "runs", scratch: bool = False, progress: bool = False
+    run: Run,
+    tasks: Iterable[str],
+    root: str | Path = "runs",
+    scratch: bool = False,
+    progress: bool = False,
+    split: MeasuredSplit = "test",
 ) -> list[Result]:
-    """A finished run's results on the test split of each of the tasks that it can start, by their recipes, at the run's
-    seed; `scratch`: of the same model without the pretraining."""
+    """A finished run's results on a split of each of the tasks that it can start, by their recipes, at the run's seed;
+    `scratch`: of the same model without the pretraining."""
     results: list[Result] = []
     for task in tasks:
         if startable(run.config, task):
-            config = recipe(task, run.folder, seed=run.config.seed, scratch=scratch)
+            config = recipe(task, run.folder, seed=run.config.seed, scratch=scratch, split=split)
             results += train_to_end(config, root, progress).results()
     return results
 

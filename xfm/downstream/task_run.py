@@ -34,7 +34,8 @@ class TaskRun:
     @classmethod
     def of(cls, config: FinetuneConfig, root: str | Path) -> TaskRun:
         """RunError where the folder belongs to another config."""
-        name = "@".join((Run.open(config.run).config.name, "+".join(filter(None, (config.task, config.variant)))))
+        parts = config.task, config.variant, "" if config.split == "test" else config.split
+        name = "@".join((Run.open(config.run).config.name, "+".join(filter(None, parts))))
         run = cls(Path(root) / name / f"seed{config.seed}", config)
         if run.has(CONFIG):
             there = cls.open(run.folder).config
@@ -76,12 +77,12 @@ class TaskRun:
         return read_json_lines(self.folder / METRICS)
 
     def results(self) -> list[Result]:
-        """What the test split says. FileNotFoundError before the end."""
+        """What the test split says, or the config's `split`. FileNotFoundError before the end."""
         return from_json(manifest.read_checked(self.folder, RESULTS).decode())
 
     def answers(self, test: str = "") -> list[Record]:
         """Of each item of a test (of `Task.tests`; "": the test split): index, answer, truth, confidence (None where
-        the model gives none), score; none before the end."""
+        the model gives none), score, and its group where items are not independent; none before the end."""
         if not self.done:
             return []
         manifest.check(self.folder, ANSWERS)

@@ -125,15 +125,18 @@ def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, st
     return selected, skipped
 
 
-def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False, progress: bool = False) -> Evaluation:
-    """The results of a finished run on the test split. All tasks are evaluated once and kept as its evaluation.json,
-    then read from there; of some `tasks` nothing is kept.
+def evaluate_run(
+    folder: str | Path, tasks: Tasks = "all", again: bool = False, progress: bool = False, split: Split = "test"
+) -> Evaluation:
+    """The results of a finished run. All tasks are evaluated once on the test split and kept as its evaluation.json,
+    then read from there; of some `tasks`, and of another split, nothing is kept.
 
     Raises RunError where there is no finished run, and for an evaluation.json that cannot be read or that no evaluation
     wrote.
     """
     run = Run.open(folder)
-    path, everything = run.folder / "evaluation.json", select_tasks(tasks) == list(STANDARD)
+    path = run.folder / "evaluation.json"
+    everything = split == "test" and select_tasks(tasks) == list(STANDARD)
     if not run.done:
         raise RunError(f"{run.folder}: not finished; train it to the end first (the same `xfm pretrain` goes on)")
     if everything and path.exists() and not again:
@@ -142,7 +145,7 @@ def evaluate_run(folder: str | Path, tasks: Tasks = "all", again: bool = False, 
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: {brief(error)}; measure again (`xfm evaluate {run.folder} --again`)") from error
     model = run.model().to("cuda" if torch.cuda.is_available() else "cpu")
-    results = evaluate(model, run.config, run.tokenizer(), tasks=tasks, progress=progress)
+    results = evaluate(model, run.config, run.tokenizer(), split, tasks=tasks, progress=progress)
     if everything:
         try:
             run.write({path.name: to_json(results)})

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from .colours import AXIS, BLUE, DIVERGING, GREY, ORANGE
+from .colours import AXIS, BLUE, DIVERGING, GREY, ORANGE, PURPLE
 from .style import WIDTH, Figure, new_figure, require, styled, wrap
 from .svg import FIXED
 
@@ -26,14 +26,20 @@ _COLUMNS, _SIZE = 3, 8.5  # panels side by side; points of the labels
 _ROW, _PANEL = 0.34, 1.0  # inches: a variant, and what a panel needs beside its rows
 _NAMES = 2.45  # inches that the variants' names may take
 _SCALE = {"%": 100.0}  # shares are shown in per cent
-_JUDGED = {"Holm": "Holm’s p ≤ 0.05", "interval": "interval without zero, uncorrected"}
+_JUDGED = {
+    "Holm": "Holm’s p ≤ 0.05",
+    "gatekeeping": "p ≤ 0.05 through the gates",
+    "interval": "interval without zero, uncorrected",
+}
 _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8}
+_STEP_0: dict[str, Any] = {"color": PURPLE, "linestyle": (0, (4, 2)), "linewidth": 1.5}
 
 
 @styled
 def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figure:
     """A panel a metric: each variant's mean difference with its 95 % interval, above it the seeds' own differences
-    (crosses: a run failed), and dotted where the baseline lies. The mean is full where the verdict is a difference.
+    (crosses: a run failed), dotted where the baseline lies, dashed where training began. The mean is full where the
+    verdict is a difference.
 
     `effects`, `pairs`: rows of Study.effects and Study.pairs. Raises ValueError for no rows.
     """
@@ -54,9 +60,10 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
             full = BLUE if row.verdict in ("better", "worse", "different") else "white"
             axes.plot(row.effect * share, y + 0.12, "o", color=BLUE, mfc=full, markersize=5.5, zorder=4)
         for row in rows:
-            y, x = variants.index(row.variant), (row.baseline - row.mean_against) * share
-            if _near(axes, x):
-                axes.plot([x, x], [y - 0.5, y + 0.5], **_BASELINE, zorder=2)
+            y = variants.index(row.variant)
+            for level, look in ((row.baseline, _BASELINE), (row.step_0, _STEP_0)):
+                if _near(axes, x := (level - row.mean_against) * share):
+                    axes.plot([x, x], [y - 0.5, y + 0.5], **look, zorder=2)
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
         if first.baseline == first.baseline:
@@ -69,9 +76,9 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
         Line2D([], [], color=GREY, alpha=0.6, marker="o", linestyle="", markersize=3.5, label="one seed"),
         Line2D([], [], **look, label=f"differs ({judged})"),
         Line2D([], [], **look, mfc="white", label="no difference shown"),
-        Line2D([], [], **_BASELINE, label="baseline"),
+        *_levels(effects),
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=4 if figure.get_figwidth() == WIDTH else 2)
+    figure.legend(handles=handles, loc="outside lower left", ncols=5 if figure.get_figwidth() == WIDTH else 2)
     return figure
 
 
@@ -86,7 +93,8 @@ def nothing(why: str, title: str = "") -> Figure:
 
 @styled
 def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
-    """A panel a metric: every run's value by variant, a line a seed; the variants' means as bars, the baseline dotted.
+    """A panel a metric: every run's value by variant, a line a seed; the variants' means as bars, the baseline
+    dotted, the value before training dashed.
 
     `effects`, `results`: rows of Study.effects and Study.results. Raises ValueError for no rows.
     """
@@ -103,16 +111,17 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
         label = f"{row.unit}, {row.better} is better" if row.better else row.unit
         if row.baseline == row.baseline:
             label += f"\n{_baseline(row)}"
-        if _near(axes, row.baseline * share):
-            axes.axvline(row.baseline * share, **_BASELINE, zorder=1)
+        for level, look in ((row.baseline, _BASELINE), (row.step_0, _STEP_0)):
+            if _near(axes, level * share):
+                axes.axvline(level * share, **look, zorder=1)
         axes.set_ylim(len(variants) - 0.5, -0.5)
         axes.set_xlabel(label, fontsize=_SIZE)
     handles = [
         Line2D([], [], color=GREY, alpha=0.6, marker="o", markersize=3.5, linewidth=0.9, label="one seed"),
         Line2D([], [], color=BLUE, linestyle="", marker="|", markersize=11, mew=2.4, label="mean over the seeds"),
-        Line2D([], [], **_BASELINE, label="baseline"),
+        *_levels(effects),
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=3)
+    figure.legend(handles=handles, loc="outside lower left", ncols=4)
     return figure
 
 
@@ -149,6 +158,13 @@ def _labels(variants: Sequence[str]) -> list[str]:
     if len(variants) > 1 and all(v.startswith(f"{field}=") and v.count("=") == 1 for v in variants):
         return [f"= {v.partition('=')[2]}" for v in variants]
     return [variants[0].partition(", ")[0], *variants[1:]]
+
+
+def _levels(effects: pd.DataFrame) -> list[Line2D]:
+    """Of the legend: the baseline, and where training began if that was kept."""
+    levels = [Line2D([], [], **_BASELINE, label="baseline")]
+    began = [Line2D([], [], **_STEP_0, label="before training")] if effects["step_0"].notna().any() else []
+    return levels + began
 
 
 def _near(axes: Axes, x: float) -> bool:

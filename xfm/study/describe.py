@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..report.describe import listed
+from .analyses import Analyses, combinations
 from .formatting import interval, number, p_value
+from .outcomes import FLOOR
 from .spec import Spec
 from .statistics import ALPHA, FEWEST
 
-__all__ = ["abstract", "baselines", "conclusions", "design", "effect", "no_pairs"]
+__all__ = ["abstract", "baselines", "conclusions", "design", "effect", "interactions", "no_pairs", "ranks"]
 
 _MOST = 9  # effects of an abstract
 
@@ -26,10 +28,23 @@ def design(spec: Spec) -> list[str]:
     ]
     if spec.primary:
         sentences.append(f"Primary metrics, named beforehand: {listed(spec.primary)}; all others are secondary.")
+    if spec.primary and spec.gatekeeping:
+        sentences.append(
+            "They are tested in this order: a variant’s next metric is open where it was shown to differ on the one "
+            "before (gatekeeping; Bretz et al., 2009)."
+        )
+    if spec.sequential:
+        sentences.append(
+            "Primary effects are tested by e-values, which hold however many seeds there are in the end, and why: p "
+            "is 1 / the largest e-value so far."
+        )
+    if spec.split == "validation":
+        sentences.append("All is measured on the validation split: the test split is left to what confirms.")
     if spec.confirmatory and not spec.confirms:
+        after = "gatekeeping" if spec.gatekeeping else "Holm’s correction"
         sentences.append(
             f"The spec says confirmatory, but {spec.tests} tests on {len(seeds)} seeds cannot reach p = {ALPHA} after "
-            "Holm’s correction whatever comes out, so all of it is exploratory: intervals are uncorrected."
+            f"{after} whatever comes out, so all of it is exploratory: intervals are uncorrected."
         )
     if spec.explored:
         sentences.append(f"The regime was chosen in {listed(spec.explored)}, whose seeds are not used here.")
@@ -55,7 +70,8 @@ def baselines(table: Any) -> list[str]:
         low, high, level = (number(v, row.unit) for v in (min(values), max(values), row.baseline))
         means = f"means are {low} to {high}" if low != high else f"mean is {low}"
         level = f"the baseline ({row.baseline_name}) is {level} {row.unit}"
-        sentences.append(f"{metric}: the variants’ {means} {row.unit}; {level}.")
+        before = f"; before this training it is {number(row.step_0, row.unit)}" if row.step_0 == row.step_0 else ""
+        sentences.append(f"{metric}: the variants’ {means} {row.unit}; {level}{before}.")
     return sentences
 
 
@@ -64,7 +80,8 @@ def conclusions(table: Any) -> list[str]:
     out, in the order of the table; and how many of the others do."""
     primary = table[table["role"] == "primary"]
     shown = primary if len(primary) else table[_stands_out(table) & (table["better"] != "")]
-    sentences = [*(baselines(table) if len(primary) else []), *map(effect, shown.itertuples())]
+    effects = dict.fromkeys(map(effect, shown.itertuples()))  # of a metric at the floor there is one
+    sentences = [*(baselines(table) if len(primary) else []), *effects]
     others = table[(table["role"] == "secondary") & table["low"].notna() & (table["better"] != "")]
     if len(others):
         sentences.append(
@@ -81,11 +98,9 @@ def abstract(table: Any, runs: int) -> list[str]:
     judged = primary if len(primary) else table[table["better"] != ""]
     shown = judged[_stands_out(judged)]
     kind = "primary effects" if len(primary) else "effects, all exploratory,"
-    test = (
-        f"p ≤ {ALPHA} after Holm’s correction"
-        if "Holm" in [*judged["judged_by"]]
-        else "an uncorrected interval without zero"
-    )
+    by = {"Holm": "Holm’s correction", "gatekeeping": "gatekeeping"}
+    corrected = next((by[name] for name in judged["judged_by"] if name in by), "")
+    test = f"p ≤ {ALPHA} after {corrected}" if corrected else "an uncorrected interval without zero"
     few = 0 < len(shown) <= _MOST
     head = f"{runs} trainings of X-FM. Of {len(judged)} {kind} {len(shown)} have {test}{':' if few else '.'}"
     return [head, *map(effect, shown.itertuples() if few else [])]
@@ -94,17 +109,54 @@ def abstract(table: Any, runs: int) -> list[str]:
 def effect(row: Any) -> str:
     """ "no_stop_gradient against xfm, language, loss (nats): worse by 0.0210 nats (95 % interval ...)" """
     head = f"{row.variant} against {row.against}, {row.metric}: "
+    if row.verdict == FLOOR:
+        level = f"{number(row.baseline, row.unit)} {row.unit}"
+        return (
+            f"{row.metric}: {FLOOR}: no interval leaves the baseline ({row.baseline_name}, {level}) behind, and no "
+            "effect is claimed."
+        )
     if row.n < FEWEST:
         return head + f"{number(row.effect, row.unit, '+') or 'nothing'} from {row.n} pairs, too few for an interval."
     unit = "percentage points" if row.unit == "%" else row.unit
     p = f"p = {p_value(row.p)}".replace("= <", "<")
-    correction = f", Holm {p_value(row.p_holm)}" if row.p_holm == row.p_holm else ""
-    correction += "" if row.judged_by == "Holm" else ", verdict uncorrected"
+    name = "gates" if row.judged_by == "gatekeeping" else "Holm"
+    correction = f", {name} {p_value(row.p_holm)}" if row.p_holm == row.p_holm else ""
+    correction += ", verdict uncorrected" if row.judged_by == "interval" else ""
     details = f"({unit}, 95 % interval {interval(row)}; {p}{correction}; n = {row.n})"
     if row.verdict == "no difference shown":
         found = f"{row.verdict}, {number(row.effect, row.unit, '+')} {details}"
-        return f"{head}{found}; {number(row.detectable, row.unit)} would be found in 80 % of such studies."
-    return f"{head}{row.verdict} by {number(abs(row.effect), row.unit)} {details}."
+        power = f"{number(row.detectable, row.unit)} would be found in 80 % of such studies"
+        return f"{head}{found}; {power}{_equivalence(row)}."
+    return f"{head}{row.verdict} by {number(abs(row.effect), row.unit)} {details}{_equivalence(row)}."
+
+
+def _equivalence(row: Any) -> str:
+    if not row.equivalent:
+        return ""
+    margin, p = f"±{number(row.margin, row.unit)}", f"p = {p_value(row.p_equivalent)}".replace("= <", "<")
+    return f"; {'equivalent' if row.equivalent == 'yes' else 'not shown to be equivalent'} within {margin} (TOST, {p})"
+
+
+def interactions(study: Analyses) -> list[str]:
+    """Of two variants and the one that changes what both change, on the primary metrics."""
+    sentences = []
+    for first, second, both in combinations(study.spec) if study.spec.primary else []:
+        for metric, row in study.interaction(first, second, both, study.spec.primary).iterrows():
+            if row.n >= FEWEST and row.verdict != FLOOR:
+                ends = f"{number(row.effect, row.unit, '+')}, 95 % interval {interval(row)}, n = {row.n}, uncorrected"
+                sentences.append(f"{both}, {metric}: beyond the sum of {first} and {second} by {ends}.")
+    return sentences
+
+
+def ranks(table: Any) -> list[str]:
+    """Of each family with three variants or more, and two metrics: the mean rank of each variant."""
+    sentences = []
+    for family, rows in table.groupby("family", sort=False):
+        if len(rows) >= 3 and rows["metrics"].iloc[0] > 1 and rows["n"].iloc[0] >= FEWEST:
+            named = [f"{r.variant} {r.rank:.2f} ({r.low:.2f} to {r.high:.2f})" for r in rows.itertuples()]
+            of = f"over {rows['metrics'].iloc[0]} metrics of {family} and {rows['n'].iloc[0]} seeds"
+            sentences.append(f"Mean ranks {of}, 1 is the best, 95 % intervals: {listed(named)}.")
+    return sentences
 
 
 def _stands_out(table: Any) -> Any:

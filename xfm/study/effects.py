@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..config import ConfigError
+from .corrections import gatekeeping, holm
 from .metrics import FAMILIES, Metric
-from .statistics import ALPHA, FEWEST, can_reach, holm, paired
-from .variants import cell
+from .outcomes import FLOOR, at_floor, counted, gains
+from .spec import Spec
+from .statistics import ALPHA, FEWEST, Equivalence, can_reach, equivalence, paired
 
-__all__ = ["COLUMNS", "effects", "grid_cells", "pairs", "unpaired"]
+__all__ = ["COLUMNS", "effects", "empty_levels", "pairs", "unpaired"]
 
-COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "effect",
-           "low", "high", "p", "p_min", "p_holm", "d", "detectable", "verdict", "judged_by", "better", "unit",
-           "against", "note"]  # fmt: skip
+COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
+           "effect", "low", "high", "p", "p_min", "p_holm", "e", "d", "detectable", "stated", "margin", "p_equivalent",
+           "equivalent", "verdict", "judged_by", "better", "unit", "against", "note"]  # fmt: skip
 
 
 def pairs(
@@ -27,57 +28,49 @@ def pairs(
     failed: Collection[tuple[str, int]] = (),
     metrics: Mapping[str, Metric] | None = None,
 ) -> pd.DataFrame:
-    """The differences: variant, against, metric, family, seed, value, value_against, difference, failed.
+    """The differences: variant, against, metric, family, seed, value, value_against, difference, failed. Failures count
+    as `counted` says; two of a seed tie."""
+    return _paired(counted(results, failed, metrics), references)
 
-    A run that failed, and a value that is not finite, count as the worst of the metric: of all its finite values and
-    its baseline, by the direction that is better. Dropping them would reward a variant for diverging; the worst value
-    seen is a lower bound of the harm, and two failed runs of a seed tie. Where neither direction is better (controls)
-    such a pair is left out. A run that was not made yet has no pair.
-    """
-    known, frame = metrics or {}, results[["metric", "variant", "seed", "family", "value"]]
-    lost = pd.DataFrame([*failed], columns=["variant", "seed"])
-    lost = lost.merge(frame[["metric", "family"]].drop_duplicates(), how="cross").assign(value=np.nan)
-    frame: Any = pd.concat([frame, lost], ignore_index=True) if len(lost) else frame
-    finite = np.isfinite(frame["value"])
-    worst = {key: _worst(own, known.get(key, Metric())) for key, own in frame[finite].groupby("metric")["value"]}
-    values = frame["value"].where(finite, frame["metric"].map(worst))
-    frame = frame.assign(value=values, failed=~finite).dropna(subset="value")
-    left = frame[frame["variant"].isin([*references])]
+
+def _paired(values: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
+    left: Any = values[values["variant"].isin([*references])]
     left = left.assign(against=left["variant"].map(dict(references)).astype(str))
-    right = frame.drop(columns="family").rename(columns={"variant": "against"})
+    right = values.drop(columns="family").rename(columns={"variant": "against"})
     both = left.merge(right, on=["metric", "against", "seed"], suffixes=("", "_against"))
     lost_either = both["failed"] | both.pop("failed_against")
     return both.assign(difference=both["value"] - both["value_against"], failed=lost_either)
 
 
-def _worst(values: Iterable[float], known: Metric) -> float:
-    seen = [*values, *([] if known.baseline is None else [known.baseline])]
-    return {"lower": max(seen), "higher": min(seen)}.get(known.better, np.nan)
-
-
 def effects(
     results: pd.DataFrame,
     references: Mapping[str, str],
-    primary: Sequence[str],
-    seeds: int,
+    spec: Spec,
     failed: Collection[tuple[str, int]] = (),
     metrics: Mapping[str, Metric] | None = None,
+    levels: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Of every variant that `references` compares with another, and every metric that both have; primary metrics first,
-    and these have a row even without a pair. `seeds`: how many pairs there should be.
+    and these have a row even without a pair.
 
-    Holm's p is over the primary metrics and all variants; the verdict on these follows it, at .05. Everything else,
-    and a primary metric where so many tests on so few seeds could not reach .05, is judged by its own 95 % interval,
-    uncorrected. The detectable effect is at the level of the test that judges: .05 divided by the tests of the family.
+    The adjusted p is over the primary metrics and all variants, by Holm or through the spec's gates; the verdict on
+    these follows it, at .05. Everything else, and a primary metric where so many tests on so few seeds could not reach
+    .05, is judged by its own 95 % interval, uncorrected. The detectable effect is at the level of the test that judges:
+    .05 divided by the tests of the family. Where no variant leaves the baseline behind, no effect is claimed. `levels`:
+    see Study.levels.
     """
-    metrics, tests = metrics or {}, len(primary) * len(references)
-    differences = pairs(results, references, failed, metrics)
+    metrics, primary, n = metrics or {}, spec.primary, len(spec.seeds)
+    tests = len(references) * (1 if spec.gatekeeping else len(primary))
+    values = counted(results, failed, metrics)
+    order = {seed: i for i, seed in enumerate(spec.seeds)}
+    differences = _paired(values, references).sort_values("seed", key=lambda s: s.map(order), kind="stable")
     groups = dict(iter(differences.groupby(["variant", "metric"])))
     families = _families(results, primary)
-    corrected = bool(primary) and can_reach(tests, seeds)
+    corrected = bool(primary) and can_reach(tests, n, spec.sequential)
+    correction = "gatekeeping" if spec.gatekeeping else "Holm"
     rows = []
     for metric in families:
-        known, by_holm = metrics.get(metric, Metric()), corrected and metric in primary
+        known, by_family = metrics.get(metric, Metric()), corrected and metric in primary
         for variant, against in references.items():
             group = groups.get((variant, metric), differences[:0])
             if len(group) or metric in primary:
@@ -88,23 +81,53 @@ def effects(
                     "family": families[metric],
                     "mean": group["value"].mean(),
                     "mean_against": group["value_against"].mean(),
-                    "judged_by": "Holm" if by_holm else "interval",
+                    "judged_by": correction if by_family else "interval",
                     "against": against,
-                    "note": _note(group, seeds),
+                    "stated": spec.detectable.get(metric, np.nan),
+                    "margin": (margin := spec.margins.get(metric, np.nan)),
+                    "note": _note(group, n),
                 }
-                level = ALPHA / tests if by_holm else ALPHA
-                rows.append(row | known._asdict() | asdict(paired(group["difference"], level)))
+                within = equivalence(group["difference"], margin) if margin == margin else None
+                row |= {"p_equivalent": within.p if within else np.nan, "equivalent": _equivalent(within)}
+                level, sequential = (ALPHA / tests, spec.sequential) if by_family else (ALPHA, False)
+                rows.append(row | known._asdict() | asdict(paired(group["difference"], level, sequential)))
     table = pd.DataFrame(rows, columns=COLUMNS)
-    first = table["role"] == "primary"
+    first: Any = table["role"] == "primary"
     table["p_holm"] = np.nan
-    table.loc[first, "p_holm"] = holm(table.loc[first, "p"].tolist())
-    table["baseline"] = table["baseline"].astype(float)
-    table["verdict"] = [_verdict(row) for row in table.itertuples()]
+    if first.any():
+        p = table.loc[first, "p"].to_numpy()  # metric by metric, the variants of each
+        shape = len(primary), len(references)
+        table.loc[first, "p_holm"] = gatekeeping(p.reshape(shape).T).T.ravel() if spec.gatekeeping else holm(p)
+    levels = empty_levels() if levels is None else levels
+    _add_levels(table, levels)
+    floor = at_floor(gains(values, levels, metrics))
+    each: list[Any] = list(table.itertuples())
+    table["verdict"] = [_verdict(row, row.metric in floor) for row in each]
     return table
 
 
+def empty_levels() -> pd.DataFrame:
+    """Of a study that has kept none."""
+    kinds = {"variant": str, "seed": int, "metric": str, "level": str, "value": float}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
+
+
+def _add_levels(table: pd.DataFrame, levels: pd.DataFrame) -> None:
+    """step_0, of what a row is compared with, and its mean baseline where that differs between the runs."""
+    of_each: Any = levels.groupby(["level", "variant", "metric"])["value"].mean()
+    means = of_each.to_dict()
+    for column, level in (("step_0", "step 0"), ("own", "baseline")):
+        keys = [(level, *key) for key in table[["against", "metric"]].itertuples(index=False, name=None)]
+        table[column] = pd.Series([means.get(key, np.nan) for key in keys], table.index, float)
+    table["baseline"] = table["baseline"].astype(float).fillna(table.pop("own"))
+
+
 def unpaired(
-    results: pd.DataFrame, against: str, primary: Sequence[str], metrics: Mapping[str, Metric] | None = None
+    results: pd.DataFrame,
+    against: str,
+    primary: Sequence[str],
+    metrics: Mapping[str, Metric] | None = None,
+    levels: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The same table where there is no pair yet: of every variant, also `against`, and every metric that was measured
     the mean over its runs."""
@@ -124,8 +147,10 @@ def unpaired(
         }
         rows.append(row | (metrics or {}).get(metric, Metric())._asdict() | asdict(paired([])))
     rows.sort(key=lambda row: [*families].index(row["metric"]))
-    numbers = ("mean_against", "baseline", "p_holm")
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
+    numbers = ("mean_against", "baseline", "step_0", "p_holm", "stated", "margin", "p_equivalent")
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).assign(equivalent="")
+    _add_levels(table, empty_levels() if levels is None else levels)
+    return table
 
 
 def _families(results: pd.DataFrame, primary: Sequence[str]) -> dict[str, str]:
@@ -135,14 +160,21 @@ def _families(results: pd.DataFrame, primary: Sequence[str]) -> dict[str, str]:
     return {metric: families.get(metric, "") for metric in (*primary, *others)}
 
 
-def _verdict(row: Any) -> str:
+def _verdict(row: Any, floor: bool) -> str:
     """ "" where there are too few pairs."""
     if row.n < FEWEST:
         return ""
-    if not (row.p_holm <= ALPHA if row.judged_by == "Holm" else row.low > 0 or row.high < 0):
+    if floor:
+        return FLOOR
+    if not (row.low > 0 or row.high < 0 if row.judged_by == "interval" else row.p_holm <= ALPHA):
         return "no difference shown"
     way = {"higher": row.effect > 0, "lower": row.effect < 0}.get(row.better)
     return "different" if way is None else "better" if way else "worse"
+
+
+def _equivalent(found: Equivalence | None) -> str:
+    """ "" where no margin was stated, or there are too few pairs."""
+    return "" if found is None or found.n < FEWEST else "yes" if found.equivalent else "not shown"
 
 
 def _note(group: Any, seeds: int) -> str:
@@ -152,25 +184,3 @@ def _note(group: Any, seeds: int) -> str:
     missing = f"{seeds - n} of {seeds} pairs missing" if n < seeds else ""
     counted = f"{lost} with a failed run, counted as the worst value" if lost else ""
     return "; ".join(filter(None, (few, missing, counted)))
-
-
-def grid_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of effects with `x` and `y`, their place in a two-way grid, and under `columns` and `rows` its fields.
-
-    ConfigError where the variants are of no such grid, or the rows are of several metrics or several variants in a
-    cell."""
-    placed = [cell(label) for label in table["variant"]]
-    fields = list(dict.fromkeys(field for place in placed for field in place if field))
-    if len(fields) != 2 or any(field not in place for place in placed for field in fields):
-        raise ConfigError(
-            f"figure = 'map': the variants vary {', '.join(fields) or 'nothing'}: must be a grid over "
-            "two fields, as grid({field: values, field: values}, variants) makes it"
-        )
-    y, x = fields
-    frame = table.assign(x=[p[x] for p in placed], y=[p[y] for p in placed], columns=x, rows=y)
-    if frame.duplicated(["x", "y"]).any():
-        names = ", ".join(dict.fromkeys([*frame["metric"], *(p.get("", "") for p in placed)]))
-        raise ConfigError(
-            f"figure = 'map': several numbers a cell ({names}): name one metric, and one variant beside `against`"
-        )
-    return frame

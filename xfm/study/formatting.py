@@ -14,8 +14,9 @@ from ..text import printable
 __all__ = ["HEADINGS", "Metrics", "cells", "interval", "number", "p_value", "select", "to_latex", "to_markdown"]
 
 Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are any, else all), or keys
-HEADINGS = ("metric", "unit", "variant", "n", "baseline", "against", "value", "effect", "95 % interval", "p",
-            "smallest p", "p (Holm)", "d", "detectable", "verdict", "note")  # fmt: skip
+HEADINGS = ("metric", "unit", "variant", "n", "baseline", "step 0", "against", "value", "effect",
+            "95 % interval", "p", "smallest p", "p (Holm)", "d", "detectable", "stated", "margin", "equivalent",
+            "verdict", "note")  # fmt: skip
 # of the tables; "against" gives way to the label of what all are compared with, where that is one
 _MARKDOWN = re.compile(  # ASCII punctuation that would be markup: within a word _ is none, nor is < before a blank
     r"[\\`*|\[\]~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
@@ -76,6 +77,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
             row.variant,
             str(row.n),
             " ".join(filter(None, (number(row.baseline, row.unit), row.baseline_name))),
+            number(row.step_0, row.unit),
             number(row.mean_against, row.unit),
             number(row.mean, row.unit),
             number(row.effect, row.unit, "+"),
@@ -85,7 +87,10 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
             p_value(row.p_holm),
             _minus(f"{row.d:.2f}") if row.d == row.d else "",
             number(row.detectable, row.unit),
-            f"{row.verdict}{' (uncorrected)' if row.verdict and row.judged_by != 'Holm' else ''}",
+            number(row.stated, row.unit),
+            number(row.margin, row.unit),
+            f"{row.equivalent}, p {p_value(row.p_equivalent)}" if row.equivalent else "",
+            f"{row.verdict}{' (uncorrected)' if row.verdict and row.judged_by == 'interval' else ''}",
             row.note,
         ]
         for row in records
@@ -93,7 +98,10 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     text = pd.DataFrame(rows, columns=list(HEADINGS), dtype=str).map(printable)
     used = text.loc[:, [name in HEADINGS[:3] or (text[name] != "").any() for name in HEADINGS]]
     references = table["against"].unique()
-    return used.rename(columns={"against": str(references[0])}) if len(references) == 1 else used
+    names = {"against": str(references[0])} if len(references) == 1 else {}
+    if "gatekeeping" in [*table["judged_by"]]:
+        names["p (Holm)"] = "p (gates)"
+    return used.rename(columns=names)
 
 
 def number(value: float, unit: str, sign: str = "") -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..config import from_json
+from ..downstream.config import MeasuredSplit
 from ..downstream.table import finetuned
 from ..evaluation import evaluate_run
 from ..train import Run
@@ -19,6 +20,7 @@ from ..train.run import Record
 from . import curves_jsonl, progress_file
 from .metrics import Measured, evaluated, held_out
 from .spec import FINETUNE
+from .step_zero import at_step_zero
 
 __all__ = ["Outcome", "measure"]
 
@@ -31,11 +33,15 @@ class Outcome(NamedTuple):
     probes: list[Record]  # of the training probe
     curves: list[Record]  # the losses, thinned: the line of curves.jsonl
     measuring: float = 0.0  # seconds
+    untrained: Sequence[Measured] = ()  # what the initial weights give, where asked for
 
 
-def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outcome:
-    """Trains the run of a config (as JSON) to its end and measures `tasks` on it, of those of fine-tuning what it can
-    start. A finished run is opened; one that another process trains is waited for.
+def measure(
+    config: str, root: str, tasks: Sequence[str], progress: str, split: MeasuredSplit = "test", step_0: bool = False
+) -> Outcome:
+    """Trains the run of a config (as JSON) to its end and measures `tasks` on a split of it, of those of fine-tuning
+    what it can start; and, where `step_0` asks for it, those of evaluation on its initial weights. A finished run is
+    opened; one that another process trains is waited for.
 
     Without tasks it only trains. `progress`: the file that it is reported to (see progress_file).
     """
@@ -52,6 +58,10 @@ def measure(config: str, root: str, tasks: Sequence[str], progress: str) -> Outc
     began = time.perf_counter()
     learnt = [task.removeprefix(FINETUNE) for task in tasks if task.startswith(FINETUNE)]
     asked = [task for task in tasks if not task.startswith(FINETUNE)]
-    results = [*(evaluate_run(run.folder, asked) if asked else ()), *finetuned(run, learnt, root)]
-    rows = evaluated(results) + held_out(lines[-1], wanted)
-    return Outcome(rows, seconds, run.probes(), curves_jsonl.thinned(lines), time.perf_counter() - began)
+    results = [
+        *(evaluate_run(run.folder, asked, split=split) if asked else ()),
+        *finetuned(run, learnt, root, split=split),
+    ]
+    rows, before = evaluated(results) + held_out(lines[-1], wanted), at_step_zero(run, asked, split) if step_0 else ()
+    curves = curves_jsonl.thinned(lines)
+    return Outcome(rows, seconds, run.probes(), curves, time.perf_counter() - began, before)

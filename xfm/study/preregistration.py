@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from ..config import ConfigError
 from ..config_utils import nearest
 from ..text import printable, shown
 from .results_csv import StudyError, seeds
-from .spec import FEW, Spec, require_name
+from .spec import FEW, Spec
+from .spec_fields import require_name
 
-__all__ = ["read_spec", "require_fresh", "require_primary", "require_unchanged"]
+__all__ = ["read_spec", "require_fresh", "require_measured", "require_primary", "require_unchanged"]
 
 
 def read_spec(folder: Path) -> Spec:
@@ -48,10 +50,19 @@ def require_fresh(spec: Spec, root: Path) -> None:
 
 
 def require_unchanged(spec: Spec, folder: Path) -> None:
-    """ConfigError where a confirmatory study has results and another spec."""
+    """ConfigError where a confirmatory study has results and another spec, but for seeds that are added to a sequential
+    one; and where any has results on another split."""
     if not ((folder / "results.csv").exists() and (folder / "spec.json").exists()):
         return
     before = read_spec(folder)
+    grown = before.sequential and spec.seeds[: len(before.seeds)] == before.seeds
+    if grown and dataclasses.replace(before, seeds=spec.seeds) == spec:
+        return
+    if before.split != spec.split:
+        path = folder / "spec.json"
+        raise ConfigError(
+            f"{path}: has results on split = {before.split!r}; give the study of another split its own name"
+        )
     if before != spec and (before.confirmatory or spec.confirmatory):
         changed = [f.name for f in fields(Spec) if getattr(before, f.name) != getattr(spec, f.name)]
         raise ConfigError(
@@ -64,8 +75,14 @@ def require_primary(primary: Iterable[str], families: Mapping[str, str]) -> None
     """ConfigError where a primary metric is none of those measured (metric -> family), or two are of one family."""
     of_family: dict[str, str] = {}
     for metric in primary:
-        if metric not in families:
-            there = f"{nearest(metric, families, after=' ')}there are {'; '.join(families)}"
-            raise ConfigError(f"primary = {shown(metric)}: no such metric is measured; {there}")
+        require_measured("primary", [metric], families)
         if (other := of_family.setdefault(families[metric], metric)) != metric:
             raise ConfigError(f"primary = {metric!r}: {other!r} is of {families[metric]} too; there are {FEW}")
+
+
+def require_measured(field: str, metrics: Iterable[str], measured: Collection[str]) -> None:
+    """ConfigError where a metric is none of those measured."""
+    for metric in metrics:
+        if metric not in measured:
+            there = f"{nearest(metric, measured, after=' ')}there are {'; '.join(measured)}"
+            raise ConfigError(f"{field} = {shown(metric)}: no such metric is measured; {there}")

@@ -12,21 +12,32 @@ from ..data import dataset
 from ..plots import Figure
 from ..report.figures import ReportFigure
 from ..report.page import page
-from . import describe
+from . import beforehand, describe
 from .formatting import Metrics, cells
 from .metrics import HELD_OUT
+from .results_csv import StudyError
 from .spec import Spec
 
 __all__ = ["render", "report_figures"]
 
-_SECTIONS = {"question": "What was asked", "effects": "Effects", "seeds": "Seed by seed",
-             "probes": "What happened inside", "limits": "What this does not tell",
-             "licences": "Licences and citation"}  # fmt: skip
+_SECTIONS = {"question": "What was asked", "design": "Design", "admission": "What admitted the metrics",
+             "power": "What could be found", "effects": "Results", "seeds": "Seed by seed",
+             "probes": "What happened inside", "change": "What would change our mind",
+             "limits": "What this does not tell", "licences": "Licences and citation"}  # fmt: skip
 _FOREST = (
     "Mean difference to {against} with its 95\u00a0% interval (paired t); above it the seeds’ own differences. Orange: "
     "where the baseline, without having learnt the task, lies relative to {against}. Full: shown to differ, {test}."
 )
-_TESTS = {"Holm": "by Holm’s p ≤ 0.05", "interval": "by an interval without zero, uncorrected"}
+_TESTS = {
+    "Holm": "by Holm’s p ≤ 0.05",
+    "gatekeeping": "by p ≤ 0.05 through the gates",
+    "interval": "by an interval without zero, uncorrected",
+}
+_PARETO = (
+    "Mean differences to {against} with their 95\u00a0% intervals (paired t, uncorrected), turned so that right and up "
+    "are better. Full: on the Pareto front by the means; in per cent the share of studies, their seeds resampled, in "
+    "which it is. Orange: the baseline, where it is near."
+)
 _SEEDS = "Every run’s value, runs of one seed joined by a line; bars are means; the dotted line is the baseline."
 _MAP = (
     "The mean difference in each cell of the grid; framed where its 95\u00a0% interval leaves zero out (uncorrected)."
@@ -52,15 +63,21 @@ def render(
     runs: int,
     missing: pd.DataFrame,
     code: Sequence[str] = (),
+    admission: pd.DataFrame | None = None,
+    more: Sequence[str] = (),
 ) -> str:
     """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
-    many have results; `missing`: those without, and why; `code`: sentences about the package."""
+    many have results; `missing`: those without, and why; `code`: sentences about the package; `admission`: see
+    Study.admission, of what confirms; `more`: sentences of further results."""
     paired = len(effects[effects["n"] > 0]) > 0
+    there = {"probes": "probes" in figures, "admission": admission is not None, "change": bool(spec.would_change)}
+    power = beforehand.power(spec, effects)
+    there["power"] = len(power) > 0
     found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
     return page(
         "study.html.jinja",
         spec.name,
-        {name: title for name, title in _SECTIONS.items() if name != "probes" or "probes" in figures},
+        {name: title for name, title in _SECTIONS.items() if there.get(name, True)},
         [*describe.baselines(effects)[: len(spec.primary)], *found],
         figures | {"probes": figures.get("probes", [])},
         spec=spec,
@@ -68,7 +85,11 @@ def render(
         design=[*describe.design(spec), *code],
         common={f: json.dumps(v) for f, v in spec.changes.items()},
         command=f"xfm study {spec.name}",
-        conclusions=describe.conclusions(effects) if paired else [*describe.baselines(effects), *found],
+        conclusions=[*describe.conclusions(effects), *more] if paired else [*describe.baselines(effects), *found],
+        admission=None if admission is None else beforehand.admission_cells(admission),
+        unadmitted=[] if admission is None else beforehand.unadmitted(admission),
+        power=power,
+        short=beforehand.short(spec, effects),
         table=cells(effects),
         caption=_TABLE if paired else _MEANS,
         missing=missing.to_dict("records"),
@@ -87,10 +108,17 @@ def report_figures(
         if keys != []:
             kind = "secondary" if name != "effects" else "primary" if spec.primary else "all"
             judged = effects[effects["role"] == "primary"]["judged_by"] if kind == "primary" else []
-            caption = _FOREST.format(against=against, test=_TESTS["Holm" if "Holm" in [*judged] else "interval"])
+            test = _TESTS[next((by for by in judged if by != "interval"), "interval")]
+            caption = _FOREST.format(against=against, test=test)
             figures["effects"].append(
                 _figure(name, f"Effects, {kind} metrics", caption, draw("effects", keys, against))
             )
+    if paired and len(spec.primary) > 1:
+        try:
+            caption = _PARETO.format(against=against)
+            figures["effects"].append(_figure("pareto", "Pareto front", caption, draw("pareto", spec.primary)))
+        except StudyError:  # at no seed have all variants all metrics
+            pass
     mapped = spec.primary or [m for m in others if not m.startswith(f"{HELD_OUT}/")]
     try:
         for metric in mapped if paired else []:

@@ -1,6 +1,7 @@
 """results.csv: a row a run x metric, appended as runs finish. A study resumes from it without run folders.
 
-The last row of a run has its seconds, the others leave them empty: a run without them was torn and does not count.
+The last row of a run has its seconds, the others leave them empty: a run without them was torn and does not count. Rows
+of the variant "xfm (baseline)" are the baselines of xfm's run, those of "xfm (step 0)" what its untrained model gives.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from ..config_utils import nearest
 from ..files import explain_os_error, write_atomically
 from ..text import shown
 from .metrics import FAMILIES, Measured
-from .spec import Spec
+from .spec import LEVELS, Spec
 
-__all__ = ["StudyError", "append", "block", "mend", "read", "runs", "seeds"]
+__all__ = ["StudyError", "append", "block", "levels", "mend", "read", "runs", "seeds"]
 
 _TYPES = {
     "variant": str,
@@ -44,13 +45,22 @@ class StudyError(RuntimeError):
     """A study's folder that cannot be used as asked: the message names the file and the way out."""
 
 
-def block(spec: Spec, variant: str, seed: int, rows: Sequence[Measured], seconds: float) -> str:
-    """The lines of one run."""
-    own = _inert(variant), seed, spec.fingerprint(variant, seed)
-    ends = [""] * (len(rows) - 1) + [round(seconds, 2)]
-    return _lines(
-        [*own, _inert(r.family), _inert(r.metric), r.value, r.n, end] for r, end in zip(rows, ends, strict=True)
+def block(
+    spec: Spec, variant: str, seed: int, rows: Sequence[Measured], seconds: float, untrained: Sequence[Measured] = ()
+) -> str:
+    """The lines of one run, after those of its baselines and of its `untrained` model: who has the run has these."""
+    baselines = [r._replace(value=r.known.baseline) for r in rows if r.known.baseline is not None]
+    parts = [(f"{variant} ({level})", own, 0.0) for level, own in zip(LEVELS, (baselines, untrained), strict=True)]
+    return "".join(
+        _lines(_part(label, seed, spec.fingerprint(variant, seed), own, took))
+        for label, own, took in [*parts, (variant, rows, seconds)]
     )
+
+
+def _part(label: str, seed: int, fingerprint: str, rows: Sequence[Measured], seconds: float) -> list[Sequence[Any]]:
+    own = _inert(label), seed, fingerprint
+    ends = {len(rows) - 1: round(seconds, 2)}
+    return [[*own, _inert(r.family), _inert(r.metric), r.value, r.n, ends.get(i, "")] for i, r in enumerate(rows)]
 
 
 def _inert(text: str) -> str:
@@ -81,10 +91,25 @@ def append(path: Path, text: str) -> None:
 def read(path: Path, spec: Spec) -> pd.DataFrame:
     """The rows of whole runs, of each run and metric the first. StudyError for what is no row, and for rows of another
     config than the spec's."""
+    frame: Any = _read(path, spec)
+    return frame[frame["level"] == ""].drop(columns="level").reset_index(drop=True)
+
+
+def levels(path: Path, spec: Spec) -> pd.DataFrame:
+    """What stands beside runs: variant, seed, metric, level ("baseline", "step 0"), value. StudyError as `read`."""
+    frame: Any = _read(path, spec)
+    return frame[frame["level"] != ""][["variant", "seed", "metric", "level", "value"]].reset_index(drop=True)
+
+
+def _read(path: Path, spec: Spec) -> pd.DataFrame:
     rows = _rows(path)
-    frame = pd.DataFrame({name: _column(path, rows, name) for name in _TYPES}).astype(_TYPES)
-    frame["seconds"] = frame.groupby(["variant", "seed"])["seconds"].transform("max")
-    frame = frame.drop_duplicates(["variant", "seed", "metric"], ignore_index=True)
+    frame: Any = pd.DataFrame({name: _column(path, rows, name) for name in _TYPES}).astype(_TYPES)
+    own = {label: (label, "") for label in frame["variant"].unique()}
+    own |= {f"{v} ({level})": (v, level) for v in spec.variants for level in LEVELS}
+    frame["level"] = frame["variant"].map({label: level for label, (_, level) in own.items()}).astype(str)
+    frame["variant"] = frame["variant"].map({label: variant for label, (variant, _) in own.items()}).astype(str)
+    frame["seconds"] = frame.groupby(["variant", "seed", "level"])["seconds"].transform("max")
+    frame = frame.drop_duplicates(["variant", "seed", "level", "metric"], ignore_index=True)
     _check(frame, spec, path)
     return frame
 

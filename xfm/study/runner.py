@@ -80,14 +80,14 @@ def _planned(
     run_of: dict[Job, Key] = {}
     warm: dict[Path, Job] = {}
 
-    def job(name: str, kind: str, config: RunConfig, tasks: Sequence[str]) -> Job:
+    def job(name: str, kind: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
         path = progress / str(len(run_of) + len(warm))
-        call = (code_pin.checked, code, measure, config.to_json(), str(runs), tasks, str(path))
+        call = (code_pin.checked, code, measure, config.to_json(), str(runs), tasks, str(path), *measured)
         return Job(name, call, path, config.train.steps, kind=kind, measures=bool(tasks))
 
     for variant, seed in todo:
-        config = spec.config(variant, seed)
-        run = job(f"{variant}, seed {seed}", variant, config, spec.tasks)
+        config, step_0 = spec.config(variant, seed), variant in spec.compared_with
+        run = job(f"{variant}, seed {seed}", variant, config, spec.tasks, spec.split, step_0)
         run_of[run] = variant, seed
         start = warm_start(config, runs)
         if start is None:

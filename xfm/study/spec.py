@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 from .. import recipes
 from ..config import ConfigError, RunConfig
 from ..config_utils import one_of, require, unknown_field
+from ..downstream.config import MeasuredSplit
 from ..downstream.tasks import TASKS as FINETUNED
 from ..evaluation import STANDARD, select_tasks
 from ..specialists import SPECIALISTS
 from ..text import parse_json, shown
 from .formatting import HEADINGS
+from .spec_fields import LONGEST, require_amounts, require_data, require_name, require_text
 from .statistics import can_reach
 from .variants import BASELINE, BETWEEN, SPECIALIST, Changes
 
-__all__ = ["FEW", "FINETUNE", "Spec", "require_name"]
+__all__ = ["FEW", "FINETUNE", "LEVELS", "PLAN", "Spec"]
 
 FINETUNE = "finetune:"  # a task that a run is fine-tuned on
+LEVELS = ("baseline", "step 0")  # what stands beside a run's own values, as rows of "xfm (baseline)"
 _ALONE = {
     "train.threads": 1,
     "train.shards": 1,
@@ -31,9 +34,9 @@ _ALONE = {
 }  # of every run, unless `changes` says otherwise: one thread in all
 _MOST = 3  # primary metrics
 FEW = "at most three, one of language, one of vision, one of vision-language: more are a search"
-_NAME = 200  # bytes: disks take 255, with what is added to a name while a file is written
-_LONGEST = 1000  # characters of a label, a metric, a recipe
-_DEEPEST = 8  # groups within groups: a config has fewer
+PLAN = ("split", "gatekeeping", "sequential", "margins", "detectable", "admission", "question", "hypotheses",
+        "would_change")  # fmt: skip
+# how it is judged, said beforehand; at their defaults these are not written: older files, and their hashes, stay
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,26 @@ class Spec:
     tasks: tuple[str, ...] = STANDARD  # of the evaluation; "finetune:vqa": of fine-tuning
     confirmatory: bool = False
     explored: tuple[str, ...] = ()  # studies that led to this one: a confirmatory one uses none of their seeds
+    split: MeasuredSplit = "test"  # what all is measured on; an exploration leaves the test split alone
+    gatekeeping: bool = False  # primary metrics are tested in their order (see corrections.py); else by Holm alone
+    sequential: bool = False  # tested by e-values, so that seeds may be added after results (see e_values.py)
+    margins: dict[str, float] = field(default_factory=dict)  # metric -> difference that is as good as none, in its unit
+    detectable: dict[str, float] = field(default_factory=dict)  # metric -> the smallest effect that is looked for
+    admission: dict[str, str] = field(default_factory=dict)  # primary metric -> variant that must beat its baseline
+    question: str = ""
+    hypotheses: tuple[str, ...] = ()  # in their order
+    would_change: str = ""  # what results would change our mind
 
     def __post_init__(self) -> None:
         require_name("name", self.name)
-        _require_text("recipe", self.recipe)
+        require_text("recipe", self.recipe)
         self._require_variants()
-        require(type(self.confirmatory) is bool, "confirmatory", self.confirmatory, "true or false")
-        _require_data("changes", self.changes)
-        for name in ("primary", "tasks"):
+        for name in ("confirmatory", "gatekeeping", "sequential"):
+            require(type(getattr(self, name)) is bool, name, getattr(self, name), "true or false")
+        require_data("changes", self.changes)
+        for name in ("primary", "tasks", "hypotheses"):
             for i, value in enumerate(getattr(self, name)):
-                _require_text(f"{name}[{i}]", value)
+                require_text(f"{name}[{i}]", value)
         for i, value in enumerate(self.explored):
             require_name(f"explored[{i}]", value)
         seeds, primary = list(self.seeds), list(self.primary)
@@ -70,6 +83,7 @@ class Spec:
         require(len(set(primary)) == len(primary), "primary", primary, "different metrics")
         named = "named where confirmatory is true: what it is judged by is said beforehand"
         require(bool(primary) or not self.confirmatory, "primary", primary, named)
+        self._require_plan()
         try:
             select_tasks(self.evaluated or "all")
         except ValueError as error:
@@ -82,14 +96,32 @@ class Spec:
                 same = f"variants {shown(twin)} and {shown(label)}: are the same config; drop one, or change it"
                 raise ConfigError(same)
 
+    def _require_plan(self) -> None:
+        """What is said before running."""
+        one_of("split", self.split, get_args(MeasuredSplit))
+        asked = "'test' where confirmatory is true: the validation split is for explorations"
+        require(self.split == "test" or not self.confirmatory, "split", self.split, asked)
+        require_amounts("margins", self.margins)
+        require_amounts("detectable", self.detectable)
+        require(isinstance(self.admission, Mapping), "admission", self.admission, "a mapping of metrics to variants")
+        for metric, variant in self.admission.items():
+            one_of("admission", metric, self.primary)
+            one_of(f"admission.{metric}", variant, self.variants)
+        for name in ("question", "would_change"):
+            if getattr(self, name) != "":
+                require_text(name, getattr(self, name))
+
     def _require_variants(self) -> None:
         require(isinstance(self.variants, Mapping), "variants", self.variants, "a mapping of label to dotted fields")
         require(bool(self.variants), "variants", self.variants, "at least one")
         for label, fields in self.variants.items():
-            _require_text("variants: label", label)
+            require_text("variants: label", label)
             columns = f"another label: the tables have columns of the names {', '.join(HEADINGS)}"
             require(label not in HEADINGS, "variants: label", label, columns)
-            _require_data(f"variants.{label}", fields)
+            taken = label.endswith(tuple(f" ({level})" for level in LEVELS))
+            rows = f"another label: results.csv has rows of {' and '.join(f'“… ({level})”' for level in LEVELS)}"
+            require(not taken, "variants: label", label, rows)
+            require_data(f"variants.{label}", fields)
 
     @cached_property
     def configs(self) -> dict[str, RunConfig]:
@@ -138,14 +170,34 @@ class Spec:
         return BASELINE if BASELINE in named else next(iter(self.variants))
 
     @property
+    def compared_with(self) -> tuple[str, ...]:
+        """The variants that the others are compared with: the reference, or the one in each cell of a grid."""
+        against = self.references(self.reference).values()
+        return tuple(dict.fromkeys(against)) or (self.reference,)
+
+    def admitted_by(self, metric: str) -> str:
+        """The variant that a primary metric is admitted by."""
+        return self.admission.get(metric, self.compared_with[0])
+
+    @property
     def tests(self) -> int:
-        """Of the primary family: metrics x comparisons with the reference."""
-        return len(self.primary) * len(self.references(self.reference))
+        """Of the primary family: metrics x comparisons with the reference; with gatekeeping the comparisons, which one
+        metric after the other is open to."""
+        comparisons = len(self.references(self.reference))
+        return comparisons if self.gatekeeping and self.primary else len(self.primary) * comparisons
 
     @property
     def confirms(self) -> bool:
-        """Whether it was declared confirmatory and Holm's test could reach .05 with these seeds."""
-        return self.confirmatory and can_reach(self.tests, len(self.seeds))
+        """Whether it was declared confirmatory and the corrected test could reach .05 with these seeds."""
+        return self.confirmatory and can_reach(self.tests, len(self.seeds), self.sequential)
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hex digits (SHA-256) of what was written down, whatever the layout of its JSON; of a sequential study
+        without the seeds, which may grow."""
+        tree = {name: value for name, value in self._tree().items() if not (self.sequential and name == "seeds")}
+        text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def kind(self) -> str:
@@ -162,49 +214,29 @@ class Spec:
         one_of("against", against, self.variants)
         return {label: against for label in self.variants if label != against}
 
+    def _tree(self) -> dict[str, Any]:
+        default: Any = {f.name: {} if f.default is dataclasses.MISSING else f.default for f in dataclasses.fields(self)}
+        tree = dataclasses.asdict(self).items()
+        return {name: value for name, value in tree if name not in PLAN or value != default[name]}
+
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(self._tree(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
         """What `to_json` wrote. ConfigError for another field or type, ValueError for what is no JSON."""
         tree: Any = parse_json(text)
         fields = {f.name: f for f in dataclasses.fields(cls)}
-        kinds = {"name": str, "recipe": str, "variants": dict, "changes": dict, "confirmatory": bool}  # others: lists
+        kinds = dict.fromkeys(("name", "recipe", "split", "question", "would_change"), str)
+        kinds |= dict.fromkeys(("variants", "changes", "margins", "detectable", "admission"), dict)
+        kinds |= dict.fromkeys(("confirmatory", "gatekeeping", "sequential"), bool)  # others: lists
         require(isinstance(tree, Mapping), "spec", tree, f"a mapping of {', '.join(fields)}")
         for name, value in tree.items():
             if name not in fields:
-                raise unknown_field(shown(name[:_LONGEST])[1:-1], fields)
+                raise unknown_field(shown(name[:LONGEST])[1:-1], fields)
             kind = kinds.get(name, list)
             require(isinstance(value, kind), name, value, f"of type {kind.__name__}")
         for name in ("name", "recipe", "variants", "seeds"):
             require(name in tree, name, None, "there")
         values: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
         return cls(**values)
-
-
-def require_name(field: str, value: object) -> None:
-    """ConfigError unless the value can be the name of a study, and of its folder on any disk."""
-    good = isinstance(value, str) and re.fullmatch(r"\w[\w.+-]*", value) and len(value.encode()) <= _NAME
-    require(bool(good), field, value, f"a folder's name: letters, digits and any of . _ + -, at most {_NAME} bytes")
-
-
-def _require_text(field: str, value: object) -> None:
-    """ConfigError unless the value is a text that is the same in every table, on every screen, in every file."""
-    good = isinstance(value, str) and value.isprintable() and value == value.strip() and len(value) <= _LONGEST
-    allowed = f"a text of one printable line without blanks at its ends, 1 to {_LONGEST:,} characters"
-    require(good and value != "", field, value, allowed)
-
-
-def _require_data(field: str, value: object, depth: int = 0) -> None:
-    """ConfigError unless the value, at `depth` 0 a mapping, is what JSON has, and a config could hold."""
-    if isinstance(value, Mapping):
-        require(depth < _DEEPEST, field, "...", "a config's field or group, which are not nested as deeply")
-        for name, inner in value.items():
-            _require_text(field, name)
-            _require_data(f"{field}.{name}", inner, depth + 1)
-        return
-    require(depth > 0, field, value, "a mapping of dotted fields")
-    number = type(value) is float or (type(value) is int and abs(value) < 2**63)
-    good = value is None or type(value) is bool or number or (isinstance(value, str) and value.isprintable())
-    require(good, field, value, "true, false, a number, a printable text, or a mapping of names to these")

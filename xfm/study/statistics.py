@@ -1,4 +1,4 @@
-"""Statistics of paired runs: mean difference, interval, exact p, the detectable effect, equivalence."""
+"""Statistics of paired runs: mean difference, interval, exact p, e-value, the detectable effect, equivalence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
 from .. import seeding
+from . import e_values
 
-__all__ = ["ALPHA", "FEWEST", "Effect", "Equivalence", "can_reach", "detectable", "equivalence", "holm", "paired",
-           "sign_flip", "smallest_p"]  # fmt: skip
+__all__ = ["ALPHA", "FEWEST", "POWER", "Effect", "Equivalence", "can_reach", "detectable", "equivalence",
+           "mean_interval", "paired", "sign_flip", "smallest_p"]  # fmt: skip
 
 ALPHA, POWER = 0.05, 0.8
 FEWEST = 3  # pairs for an interval and a p
@@ -33,30 +34,46 @@ class Effect:
     effect: float  # their mean
     low: float  # its paired-t interval, 95 %
     high: float
-    p: float  # sign-flip permutation test of the mean, two-sided, exact up to 16 pairs
-    p_min: float  # the smallest p that n pairs can give
+    p: float  # sign-flip permutation test of the mean, two-sided, exact up to 16 pairs; sequential: 1 / the largest e
+    p_min: float  # the smallest p that n pairs can give (sequential: n equal ones)
     d: float  # Cohen's d of the differences: mean / standard deviation
-    detectable: float  # the smallest true mean that a paired t-test at `alpha` finds in 80 % of studies of n pairs
+    detectable: float  # the smallest true mean that a paired t-test (sequential: e) at `alpha` finds in 80 % of studies
+    e: float  # the e-value of n pairs in their order: evidence against there being no effect, valid at any n
 
 
-def paired(differences: ArrayLike, alpha: float = ALPHA) -> Effect:
-    """Statistics of paired differences (n,), finite. `alpha`: the level of the detectable effect.
+def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
+    """The mean of n values and its t interval, 95 %; of fewer than three the mean alone, the rest NaN. Where all are
+    equal but for rounding the interval has no width."""
+    x = np.asarray(values, float)
+    n, mean = len(x), float(x.mean()) if len(x) else math.nan
+    if n < FEWEST:
+        return mean, math.nan, math.nan
+    half = _deviation(x) * float(stats.t.ppf(1 - ALPHA / 2, n - 1)) / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+def _deviation(x: np.ndarray) -> float:
+    deviation = float(x.std(ddof=1))
+    return 0.0 if deviation <= 1e-12 * np.abs(x).max() else deviation  # equal but for rounding
+
+
+def paired(differences: ArrayLike, alpha: float = ALPHA, sequential: bool = False) -> Effect:
+    """Statistics of paired differences (n,), finite, in the order of the seeds. `alpha`: the level of the detectable
+    effect; `sequential`: tested by e-values, at whatever n, in place of the permutation test.
 
     With fewer than three there is only the mean. Where all are equal the interval has no width; then d is 0 or
     infinite.
     """
     x = np.asarray(differences, float)
-    n, mean = len(x), float(x.mean()) if len(x) else math.nan
+    n = len(x)
+    mean, low, high = mean_interval(x)
     if n < FEWEST:
-        return Effect(n, mean, *[math.nan] * 6)
-    deviation = float(x.std(ddof=1))
-    if deviation <= 1e-12 * np.abs(x).max():  # equal but for rounding
-        d, deviation = (math.copysign(math.inf, mean) if mean else 0.0), 0.0
-        low = high = mean
-    else:
-        d = mean / deviation
-        low, high = map(float, stats.t.interval(1 - ALPHA, n - 1, mean, deviation / math.sqrt(n)))
-    return Effect(n, mean, low, high, float(sign_flip(x)), smallest_p(n), d, deviation * detectable(n, alpha))
+        return Effect(n, mean, *[math.nan] * 7)
+    deviation, e = _deviation(x), e_values.e_process(x)
+    d = mean / deviation if deviation else math.copysign(math.inf, mean) if mean else 0.0
+    p = min(1.0, 1 / float(e.max())) if sequential else float(sign_flip(x))
+    found = deviation * detectable(n, alpha, sequential)
+    return Effect(n, mean, low, high, p, smallest_p(n, sequential), d, found, float(e[-1]))
 
 
 def sign_flip(x: np.ndarray) -> np.ndarray:
@@ -78,33 +95,25 @@ def sign_flip(x: np.ndarray) -> np.ndarray:
     return np.asarray(test.pvalue)
 
 
-def smallest_p(n: int) -> float:
-    """The p of n differences of one sign."""
+def smallest_p(n: int, sequential: bool = False) -> float:
+    """The p of n differences of one sign; sequential: of n equal ones."""
+    if sequential:
+        return min(1.0, 1 / float(e_values.e_process(np.ones(n)).max(initial=1.0)))
     return 2 / 2**n if n <= _EXACT else 2 / (_DRAWS + 1)
 
 
-def can_reach(tests: int, n: int) -> bool:
-    """Whether Holm's p of the smallest of so many tests on n pairs each can be at most .05."""
-    return tests * smallest_p(n) <= ALPHA
+def can_reach(tests: int, n: int, sequential: bool = False) -> bool:
+    """Whether the corrected p of the smallest of so many tests on n pairs each can be at most .05."""
+    return tests * smallest_p(n, sequential) <= ALPHA
 
 
 @functools.cache
-def detectable(n: int, alpha: float = ALPHA) -> float:
-    """Cohen's d that a two-sided paired t-test at `alpha` on n pairs finds with a probability of .8."""
+def detectable(n: int, alpha: float = ALPHA, sequential: bool = False) -> float:
+    """Cohen's d that a two-sided test at `alpha` on n pairs finds with a probability of .8: the paired t-test; or the
+    sequential one by e-values, by simulation."""
+    if sequential:
+        return e_values.detectable(n, alpha, POWER)
     return float(TTestPower().solve_power(nobs=n, alpha=alpha, power=POWER))  # type: ignore[arg-type]
-
-
-def holm(p: ArrayLike) -> np.ndarray:
-    """Holm's adjustment over a family. A test without p yet (NaN) counts in the family's size, as if it gave 1."""
-    raw = np.asarray(p, float)
-    if not len(raw):
-        return raw
-    # statsmodels' multipletests collects garbage in every call, which takes longer than a study's whole table
-    filled = np.nan_to_num(raw, nan=1.0)
-    order = np.argsort(filled)
-    adjusted = np.empty_like(filled)
-    adjusted[order] = np.minimum(np.maximum.accumulate(filled[order] * np.arange(len(filled), 0, -1)), 1.0)
-    return np.where(np.isnan(raw), np.nan, adjusted)
 
 
 @dataclass(frozen=True)
@@ -128,5 +137,6 @@ def equivalence(differences: ArrayLike, margin: float) -> Equivalence:
         return Equivalence(len(x), float(x.mean()) if len(x) else math.nan, math.nan, math.nan, margin, math.nan, False)
     sample: Any = DescrStatsW(x)  # its attributes are made on demand, beyond what pyright sees
     low, high = map(float, sample.tconfint_mean(2 * ALPHA))
-    p = float(sample.ttost_mean(-margin, margin)[0])
+    with np.errstate(divide="ignore", invalid="ignore"):  # all are equal
+        p = float(sample.ttost_mean(-margin, margin)[0])
     return Equivalence(len(x), float(x.mean()), low, high, margin, p, p <= ALPHA)

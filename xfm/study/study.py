@@ -12,26 +12,30 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ..config_utils import one_of, require
+from ..config_utils import one_of, require, unknown_field
 from ..files import explain_os_error, write_atomically
 from ..plots import Figure
 from ..plots.curves import StreamCurves
 from ..plots.effects import effect_map, forest, nothing, paired_seeds
+from ..plots.pareto import pareto
 from ..plots.probes import probes
 from ..train import Run
 from ..train.run import Record
 from . import code_pin, curves_jsonl, describe, diagnostics_jsonl, formatting, plan, results_csv, study_json, untrained
-from .effects import effects, grid_cells, pairs, unpaired
+from .admission import require_admitted
+from .analyses import Analyses
+from .effects import effects, pairs, unpaired
 from .folder import alone, settle
+from .grid_cells import grid_cells
 from .job import Outcome
 from .metrics import Metric
 from .plan import Plan
 from .power import Pilot
-from .preregistration import read_spec, require_fresh, require_primary, require_unchanged
+from .preregistration import read_spec, require_fresh, require_measured, require_primary, require_unchanged
 from .report import render, report_figures
 from .results_csv import StudyError
 from .runner import Key, run_missing
-from .spec import Spec
+from .spec import PLAN, Spec
 from .statistics import equivalence
 from .time_left import Times
 from .variants import BASELINE, VariantSpec, cell, labelled, plain
@@ -41,12 +45,13 @@ __all__ = ["PAPER", "Study"]
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
 
 
-class Study:
+class Study(Analyses):
     """Variants x seeds of a recipe: trained, measured, compared seed by seed.
 
     `<root>/<name>/` holds spec.json and results.csv, from which alone the study resumes; run folders lie under `runs`,
-    where studies share what they have in common. Raises ConfigError where the spec cannot be run, where a confirmatory
-    one uses an exploration's seed, or changes after its first result.
+    where studies share what they have in common. `plan`: the fields of `Spec` that say beforehand how it is judged, as
+    split, margins, detectable, question. Raises ConfigError where the spec cannot be run, where a confirmatory one uses
+    an exploration's seed, or changes after its first result.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Study:
         explored: Iterable[str] = (),
         root: str | Path = "studies",
         runs: str | Path = "runs",
+        **plan: Any,
     ):
         lists = {"seeds": seeds, "primary": primary, "tasks": tasks, "explored": explored}
         for field, values in lists.items():
@@ -70,6 +76,10 @@ class Study:
         of_all: Any = {field: tuple(values) for field, values in lists.items()}
         require(changes is None or isinstance(changes, Mapping), "changes", changes, "a mapping of dotted fields")
         of_all["changes"] = {field: plain(value) for field, value in (changes or {}).items()}
+        for field in plan:
+            if field not in PLAN:
+                raise unknown_field(field, PLAN)
+        of_all |= {field: tuple(value) if isinstance(value, list) else value for field, value in plan.items()}
         self.spec = Spec(name, recipe, labelled(variants), confirmatory=confirmatory, **of_all)
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
@@ -92,7 +102,8 @@ class Study:
         the others go on. Interrupted, what was trained is saved, and the same call goes on.
 
         `show`: see Progress. One process at a time runs a study: StudyError where another does. Before anything is
-        trained it raises ConfigError where a primary metric is none of those that are measured (see `measurable`), and
+        trained it raises ConfigError where a metric of the spec is none of those that are measured (see `measurable`)
+        and, before a confirmatory study has results, where a primary one is not admitted (see admission); and
         CodeChanged where the package is not the one that the results are of (see `accept_code`); so do the workers.
         """
         require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
@@ -102,6 +113,8 @@ class Study:
             require_unchanged(self.spec, self.folder)
             results_csv.mend(self.table)
             measured = results_csv.runs(self.table, self.spec)
+            if not measured:  # what has results was admitted before them, or is from before the rule
+                require_admitted(self.spec, self.folder.parent)
             settle(self.spec, self.folder, measured)
             todo = [key for key in self._keys() if key not in measured]
             reasons = self._train(todo, len(measured), executor, workers, show) if todo else {}
@@ -117,9 +130,9 @@ class Study:
         """Of what has failed twice, why. Nothing is trained by changed code, or for a metric that there is not."""
         pin = code_pin.begin(self.folder, measured)
         families = dict(self.results()[["metric", "family"]].itertuples(index=False, name=None))
-        if not {*self.spec.primary} <= {*families}:
+        if not {*self.spec.primary, *self.spec.margins, *self.spec.detectable} <= {*families}:
             families = untrained.of(self.spec, self.folder, executor).families
-        require_primary(self.spec.primary, families)
+        self._require_measured(families)
 
         def record(key: Key, outcome: Outcome) -> None:
             code_pin.keep(self.folder, pin)
@@ -134,7 +147,13 @@ class Study:
             study_json.write_baselines(self.folder / "baselines.json", metrics)
         diagnostics_jsonl.lines(self.folder).append(key, outcome.probes)
         curves_jsonl.lines(self.folder).append(key, outcome.curves)
-        results_csv.append(self.table, results_csv.block(self.spec, *key, rows, outcome.seconds))  # last: it counts
+        block = results_csv.block(self.spec, *key, rows, outcome.seconds, outcome.untrained)
+        results_csv.append(self.table, block)  # last: it counts
+
+    def _require_measured(self, families: Mapping[str, str]) -> None:
+        require_primary(self.spec.primary, families)
+        require_measured("margins", self.spec.margins, families)
+        require_measured("detectable", self.spec.detectable, families)
 
     def _keys(self) -> list[Key]:
         return [(variant, seed) for seed in self.spec.seeds for variant in self.spec.variants]
@@ -210,17 +229,20 @@ class Study:
     def effects(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric: variant - against, paired by seed; primary metrics first.
 
-        role, family, n (pairs), mean and mean_against, baseline and its name, effect with low and high (paired t,
-        95 %), p (sign-flip permutation), p_min (the smallest that n pairs can give), p_holm (over primary metrics x
-        variants), d, detectable (the smallest true effect found in 80 % of studies with n pairs), verdict and what it
-        is judged_by ("Holm", "interval"), better ("higher", "lower"), note (what is missing or failed). `against` names
-        a variant or, of a grid over several, the one to compare with in each cell; "": "xfm", or the first where that
-        is none. ConfigError for an unknown one, and for a primary metric that was not measured.
+        role, family, n (pairs), mean and mean_against, baseline and its name, step_0 (before training), effect with low
+        and high (paired t, 95 %), p (sign-flip permutation; of a sequential study's primary metrics by e-values), p_min
+        (the smallest that n pairs can give), p_holm (over primary metrics x variants, through the gates where there are
+        any), e (see e_values), d, detectable (the smallest true effect found in 80 % of studies with n pairs), stated
+        (the one in the spec), margin, p_equivalent and equivalent (TOST, uncorrected), verdict (FLOOR where no variant
+        leaves the baseline behind) and what it is judged_by ("Holm", "gatekeeping", "interval"), better ("higher",
+        "lower"), note (what is missing or failed). `against` names a variant or, of a grid over several, the one to
+        compare with in each cell; "": "xfm", or the first where that is none. ConfigError for an unknown one, and for a
+        metric of the spec that was not measured.
         """
         results, references, failed, metrics = self._compared(against)
         if len(results):
-            require_primary(self.spec.primary, dict(results[["metric", "family"]].itertuples(index=False, name=None)))
-        return effects(results, references, self.spec.primary, len(self.spec.seeds), failed, metrics)
+            self._require_measured(dict(results[["metric", "family"]].itertuples(index=False, name=None)))
+        return effects(results, references, self.spec, failed, metrics, self.levels())
 
     def pairs(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
@@ -230,12 +252,14 @@ class Study:
         references = self.spec.references(against or self.spec.reference)
         return self.results(), references, self.failed(), self.metrics()
 
-    def equivalence(self, metric: str, margin: float, against: str = "") -> pd.DataFrame:
+    def equivalence(self, metric: str, margin: float | None = None, against: str = "") -> pd.DataFrame:
         """A row a variant: whether its difference on `metric` is shown to be within `margin` either way (TOST at .05,
-        by the 90 % interval; with fewer than three pairs it is not). A margin chosen after the results is exploratory.
-        ConfigError for an unknown metric, StudyError where there are no pairs yet."""
+        by the 90 % interval; with fewer than three pairs it is not). None: the margin of the spec; one that is chosen
+        after the results is exploratory. ConfigError for an unknown metric, StudyError where there are no pairs yet."""
+        margin = self.spec.margins.get(metric) if margin is None else margin
         good = isinstance(margin, int | float) and 0 < margin < math.inf
-        require(good, "margin", margin, "a positive number, in the metric's unit")
+        require(good, "margin", margin, "a positive number, in the metric's unit, here or in the spec's margins")
+        assert margin is not None
         differences = self.pairs(against)
         if not len(differences):
             raise StudyError(f"{self.table}: {self._no_pairs()}")
@@ -246,24 +270,27 @@ class Study:
 
     def figure(
         self,
-        kind: Literal["effects", "seeds", "map", "probes"] = "effects",
+        kind: Literal["effects", "seeds", "map", "pareto", "probes"] = "effects",
         metrics: formatting.Metrics = "",
         against: str = "",
     ) -> Figure:
         """effects: of each metric the variants' effects, seeds as dots, intervals. seeds: of each metric the values, a
-        line a seed. map: of one metric, over a two-way grid, the effect in each cell. probes: what objectives do to
-        the encoders over the steps, where runs were probed (it has no metrics).
+        line a seed. map: of one metric, over a two-way grid, the effect in each cell. pareto: of two or three metrics,
+        each against each, every variant's difference to the reference, and which are on the front. probes: what
+        objectives do to the encoders over the steps, where runs were probed (it has no metrics).
 
         `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one. Where
         there is nothing to draw yet the figure says so.
         """
-        one_of("figure", kind, ("effects", "seeds", "map", "probes"))
+        one_of("figure", kind, ("effects", "seeds", "map", "pareto", "probes"))
         title, against = f"{self.spec.name} ({self.spec.kind})", against or self.spec.reference
         if kind == "probes":
             return self._probes_figure(title)
         table, paired = self._table(against)
         if not (paired or (kind == "seeds" and len(table))):
             return nothing(self._no_pairs(), title)
+        if kind == "pareto":
+            return pareto(self.pareto(metrics), self.spec.compared_with[0], title)
         table = formatting.select(table, metrics)
         if kind == "effects":
             title = f"{title}: difference to {against}, 95 % intervals, paired by seed"
@@ -285,7 +312,8 @@ class Study:
         table = self.effects(against)
         if len(table[table["n"] > 0]):
             return table, True
-        return unpaired(self.results(), against or self.spec.reference, self.spec.primary, self.metrics()), False
+        against = against or self.spec.reference
+        return unpaired(self.results(), against, self.spec.primary, self.metrics(), self.levels()), False
 
     def _no_pairs(self) -> str:
         return describe.no_pairs(self.spec, len(self._finished()))
@@ -304,8 +332,9 @@ class Study:
         return text if paired else f"% {self._no_pairs()}\n{text}"
 
     def report(self, path: str | Path = "", against: str = "") -> Path:
-        """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked,
-        the effects in words, figures and a table, what happened inside, what it does not tell."""
+        """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked
+        and how, what admitted the metrics and what could be found, the effects in words, figures and a table, what
+        happened inside, what would change our mind, what it does not tell."""
         return self._write(path, against)[0]
 
     def save(self, against: str = "") -> list[Path]:
@@ -330,5 +359,8 @@ class Study:
         sections = report_figures(self.spec, table, against, self.figure, paired, probed)
         target = Path(path) if path else self.folder / "report.html"
         code = code_pin.sentences(code_pin.read(self.folder))
-        write_atomically(target, render(self.spec, table, sections, len(self._finished()), self.missing(), code))
+        admitted = self.admission() if self.spec.confirmatory else None
+        more = [*describe.interactions(self), *describe.ranks(self.mean_ranks())] if paired else []
+        page = render(self.spec, table, sections, len(self._finished()), self.missing(), code, admitted, more)
+        write_atomically(target, page)
         return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]

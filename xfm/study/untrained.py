@@ -35,7 +35,7 @@ from .execute import InProcess
 from .metrics import HELD_OUT, Measured, Metric, evaluated, held_out
 from .spec import FINETUNE, Spec
 
-__all__ = ["Untrained", "config_of", "measure", "of", "startable_of"]
+__all__ = ["Untrained", "config_of", "losses", "measure", "of", "startable_of"]
 
 _FILE = "untrained.json"
 
@@ -77,7 +77,7 @@ def measure(config: str, tasks: Sequence[str]) -> Untrained:
     model = build(wanted).to("cuda" if torch.cuda.is_available() else "cpu")
     asked = [task for task in tasks if not task.startswith(FINETUNE)]
     rows = evaluated(evaluate(model, wanted, tokenizer, tasks=asked)) if asked else []
-    rows += held_out(_losses(model, wanted, tokenizer), wanted)
+    rows += held_out(losses(Pretraining(model, wanted), tokenizer), wanted)
     for task in startable_of(wanted, tasks):
         rows += evaluated(untrained(task, model, wanted, tokenizer))
     return Untrained(rows, time.perf_counter() - began)
@@ -90,15 +90,15 @@ def startable_of(config: RunConfig, tasks: Sequence[str]) -> list[str]:
 
 
 @torch.no_grad()
-def _losses(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> dict[str, float]:
+def losses(pretraining: Pretraining, tokenizer: Tokenizer) -> dict[str, float]:
     """The held-out losses, named as in a training record."""
-    streams, steps, sums = Streams(config, tokenizer, "validation"), config.train.steps, dict[str, float]()
-    pretraining = Pretraining(model, config).eval()
-    with eval_mode(model):
+    config, model, sums = pretraining.config, pretraining.model, dict[str, float]()
+    streams, steps = Streams(config, tokenizer, "validation"), config.train.steps
+    with eval_mode(pretraining):
         for i in range(HELD_OUT_BATCHES):
             batch = tree_map(lambda t: sent(t, model.device), streams[steps + i])
-            losses, _ = pretraining(batch, weights_at(config, steps), (config.seed, HELD_OUT, i))
-            for name, value in losses.items():
+            found, _ = pretraining(batch, weights_at(config, steps), (config.seed, HELD_OUT, i))
+            for name, value in found.items():
                 key = f"{HELD_OUT}/{name}"
                 sums[key] = sums.get(key, 0.0) + float(value) / HELD_OUT_BATCHES
     return sums

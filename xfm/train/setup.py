@@ -44,8 +44,8 @@ from .shards import Losses, Shards
 from .steering import Steering
 from .weights import load_into, packed, read_weights
 
-__all__ = ["TrainState", "keep_freed_memory", "keep_start", "make_accelerator", "mim_teacher", "needs_start", "prepare",
-           "require_startable", "require_trainable"]  # fmt: skip
+__all__ = ["TrainState", "initial_model", "keep_freed_memory", "keep_start", "make_accelerator", "mim_teacher",
+           "needs_start", "prepare", "require_startable", "require_trainable"]  # fmt: skip
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 DATA = "data.json"  # the content of the run's own data, by source
@@ -156,12 +156,12 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     if main:
         _keep_data(run)
     tokenizer = _tokenizer(run, accelerator)
-    model = _initial_model(run, resumed=run.has(STATE)).to(device)
+    model = initial_model(run, resumed=run.has(STATE)).to(device)
     optimizer = make_optimizer(model, config.train)
     if accelerator.num_processes > 1 and config.flow.fusion_gradient != "plain":
         said = f"flow.fusion_gradient = {config.flow.fusion_gradient!r}"
         raise ConfigError(f"{said}: must be 'plain' with several processes; train in one, with train.accumulate")
-    steering = Steering.of(model, config, lambda: _initial_model(run, resumed=False).to(device), tokenizer)
+    steering = Steering.of(model, config, lambda: initial_model(run, resumed=False).to(device), tokenizer)
     steering.attach(optimizer)
     done = run.resume(model, optimizer)
     if main:
@@ -169,7 +169,7 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
     pretraining = Pretraining(model, config, steering.teacher or mim_teacher(run, device), steering.mlm_teacher)
     probe = None
     if main and config.train.probe_every:
-        probe = TrainingProbe(pretraining, _initial_model(run, resumed=False), tokenizer)
+        probe = TrainingProbe(pretraining, initial_model(run, resumed=False), tokenizer)
     if accelerator.num_processes > 1 and config.train.strategy == "fsdp":
         trained, optimizer = sharded(pretraining, optimizer, accelerator)
     else:
@@ -335,7 +335,7 @@ def _tokenizer(run: Run, accelerator: Accelerator) -> Tokenizer:
     return run.tokenizer()
 
 
-def _initial_model(run: Run, resumed: bool) -> XFM:
+def initial_model(run: Run, resumed: bool) -> XFM:
     """The model as its training starts; `resumed`: its weights come from the last save anyway."""
     model = build(run.config)
     if run.config.init_from and not resumed:

@@ -1,0 +1,236 @@
+"""What a spec says beforehand, that it stays said, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from study.conftest import METRICS, PRIMARY, TINY, made_up, tiny
+
+from xfm.config import ConfigError
+from xfm.study import Spec, Study, describe, runner
+from xfm.study.corrections import gatekeeping, holm
+from xfm.study.e_values import e_process
+from xfm.study.effects import empty_levels
+from xfm.study.job import Outcome
+from xfm.study.metrics import Measured, Metric
+from xfm.study.outcomes import FLOOR, at_floor, gains
+
+STUDIES = Path(__file__).parents[2] / "studies"
+LOSS, NAMING = PRIMARY[0], PRIMARY[2]
+PLAN = {
+    "gatekeeping": True,
+    "sequential": True,
+    "margins": {NAMING: 0.02},
+    "detectable": {LOSS: 0.01},
+    "admission": {LOSS: "no_mim"},
+    "question": "Does it?",
+    "hypotheses": ["It does.", "It does not."],
+    "would_change": "A reversal.",
+}
+SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
+
+
+def planned(**other) -> Spec:
+    return Study("s", "smoke", ["xfm", "no_mim"], range(4), PRIMARY, **PLAN | other).spec
+
+
+def test_a_plan_goes_to_json_and_back():
+    assert Spec.from_json(planned().to_json()) == planned()
+    assert planned().hypotheses == ("It does.", "It does not.")
+    assert Spec.from_json(planned(split="validation").to_json()).split == "validation"
+
+
+def test_older_specs_are_read_and_written_as_they_are():
+    files = [*STUDIES.glob("*/spec.json")]
+    assert len(files) > 5
+    for path in files:
+        assert Spec.from_json(path.read_text("utf-8")).to_json() == path.read_text("utf-8")
+
+
+def test_the_hash_is_of_what_is_said_and_of_nothing_else():
+    spec = planned(sequential=False)
+    tree = json.loads(spec.to_json())
+    assert Spec.from_json(json.dumps(dict(reversed(tree.items())))).hash == spec.hash
+    others = {"margins": {}, "question": "Did it?", "gatekeeping": False, "hypotheses": [], "admission": {}}
+    others |= {"detectable": {LOSS: 0.02}, "would_change": ""}
+    changed = [planned(sequential=False, **{name: value}).hash for name, value in others.items()]
+    assert len({spec.hash, *changed}) == 8
+    assert Spec(**{**vars_of(spec), "seeds": (7, 8)}).hash != spec.hash
+    assert Spec(**{**vars_of(planned()), "seeds": (7, 8)}).hash == planned().hash, "seeds of a sequential one may grow"
+
+
+def vars_of(spec: Spec) -> dict:
+    return {name: getattr(spec, name) for name in Spec.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"split": "train"}, "split = 'train': must be one of"),
+        ({"split": "validation", "confirmatory": True}, "split = 'validation': must be 'test' where confirmatory"),
+        ({"margins": {NAMING: 0}}, "margins.naming, accuracy = 0: must be a positive number"),
+        ({"margins": {NAMING: float("nan")}}, "margins.* = nan: must be a positive"),
+        ({"detectable": [0.1]}, "detectable = .*: must be a mapping"),
+        ({"admission": {"naming": "xfm"}}, "admission = 'naming': must be one of .*'naming, accuracy'"),
+        ({"admission": {LOSS: "xmf"}}, r"admission.*= 'xmf'.*did you mean 'xfm'"),
+        ({"gatekeeping": 1}, "gatekeeping = 1: must be true or false"),
+        ({"hypotheses": ["a\nb"]}, r"hypotheses\[0\] = .*one printable line"),
+        ({"question": "\x1b[31m"}, "question = .*one printable line"),
+        ({"marginss": {}}, r"marginss: no such field; did you mean 'margins'\?"),
+    ],
+)
+def test_a_broken_plan_says_what_is_wrong(broken, message):
+    with pytest.raises(ConfigError, match=message):
+        planned(**broken)
+
+
+@pytest.mark.parametrize("level", ["baseline", "step 0"])
+def test_a_variant_may_not_be_called_as_the_rows_beside_it(level):
+    with pytest.raises(ConfigError, match=r"must be another label: results\.csv has rows"):
+        Study("s", "smoke", {f"xfm ({level})": "xfm"})
+
+
+@pytest.fixture
+def measuring(monkeypatch):
+    def measure(config: str, root, tasks, progress, split="test", step_0=False) -> Outcome:
+        known = json.loads(config)
+        value = known["seed"] + known["flow"]["text_gradient"]["itm"]
+        return Outcome([Measured("vision", "acc", value, 1)], 1.0, [], [], [Measured("vision", "acc", 0.5, 1)] * step_0)
+
+    monkeypatch.setattr(runner, "measure", measure)
+
+
+def test_results_of_another_split_are_not_mixed(tmp_path, measuring):
+    tiny("s", tmp_path).run()
+    with pytest.raises(ConfigError, match="has results on split = 'test'; give the study of another split"):
+        tiny("s", tmp_path, split="validation")
+
+
+def test_seeds_may_be_added_to_a_sequential_study_alone(tmp_path, measuring, monkeypatch):
+    monkeypatch.setattr("xfm.study.study.require_admitted", lambda *_: None)
+    given = {"confirmatory": True, "primary": ["acc"]}
+    for sequential in (True, False):
+        name = f"s{sequential}"
+        tiny(name, tmp_path, seeds=[3, 4], sequential=sequential, **given).run()
+        if not sequential:
+            with pytest.raises(ConfigError, match="has another seeds, and results"):
+                tiny(name, tmp_path, seeds=[3, 4, 5], sequential=False, **given)
+            continue
+        more = tiny(name, tmp_path, seeds=[3, 4, 5], sequential=True, **given)
+        more.run()
+        assert set(more.results()["seed"]) == {3, 4, 5}
+        for seeds in ([3, 4], [3, 5, 4], [5, 3, 4, 6]):
+            with pytest.raises(ConfigError, match="has another seeds, and results"):
+                tiny(name, tmp_path, seeds=seeds, sequential=True, **given)
+
+
+def test_step_0_is_kept_of_what_others_are_compared_with(tmp_path, measuring):
+    study = tiny("s", tmp_path, seeds=[3, 4, 5])
+    study.run()
+    levels = study.levels()
+    assert levels.query("level == 'step 0'")[["variant", "seed", "value"]].to_numpy().tolist() == [
+        ["xfm", seed, 0.5] for seed in (3, 4, 5)
+    ]
+    assert study.effects()["step_0"].tolist() == [0.5] and "| step 0 |" in study.to_markdown()
+    assert len(study.results()) == 6, "no rows of theirs"
+
+
+def test_the_untrained_model_is_measured_as_the_trained_one(tmp_path):
+    """What a training at no rate ends with is what it began with, warm start and all."""
+    study = tiny("still", tmp_path, variants=["xfm"], changes=TINY | {"train.lr": 1e-12})
+    study.run()
+    began = study.levels().query("level == 'step 0'").set_index("metric")["value"]
+    ended = study.results().set_index("metric")["value"]
+    assert set(began.index) == set(ended.index) and len(ended) > 8
+    assert began.to_dict() == pytest.approx(ended.to_dict(), rel=1e-4)
+    own = study.levels().query("level == 'baseline'").set_index("metric")["value"]
+    assert own.to_dict() == {m: known.baseline for m, known in study.metrics().items() if known.baseline is not None}
+
+
+def test_gates_are_in_the_order_in_which_primary_metrics_are_named(invented):
+    shift = {"no_stop_gradient": 0.7, "no_guidance": 0.1}
+    study = invented(shift, gatekeeping=True)
+    table = study.effects()
+    first = table[table["role"] == "primary"]
+    p = first["p"].to_numpy().reshape(3, 2).T
+    assert pytest.approx(gatekeeping(p)) == first["p_holm"].to_numpy().reshape(3, 2).T
+    assert set(first["judged_by"]) == {"gatekeeping"} and study.spec.tests == 2
+    assert ((first["p_holm"] <= 0.05) == first["verdict"].isin(["better", "worse"])).all()
+    assert "p (gates)" in study.to_markdown() and "gatekeeping" in " ".join(describe.design(study.spec))
+    labels = [text.get_text() for text in study.figure("effects", NAMING).legends[0].get_texts()]
+    assert "differs (p ≤ 0.05 through the gates)" in labels
+
+
+def test_a_sequential_study_is_tested_by_e_values_in_the_order_of_its_seeds(invented):
+    seeds = [9, 2, 5, 1, 7, 3, 8, 4]
+    study = invented(SHIFT, sequential=True, seeds=seeds, primary=[NAMING])
+    table = study.effects()
+    rows = study.pairs().query("metric == @NAMING and variant == 'no_stop_gradient'").set_index("seed")
+    e = e_process(rows.loc[seeds, "difference"].to_numpy())
+    found = table.query("metric == @NAMING").set_index("variant")
+    assert found.loc["no_stop_gradient", "e"] == pytest.approx(e[-1])
+    assert found.loc["no_stop_gradient", "p"] == pytest.approx(1 / e.max())
+    assert found["p_holm"].tolist() == pytest.approx(holm(found["p"]).tolist())
+    other = table.query("metric == @LOSS")
+    assert (other["p"] < 0.01).any() and set(other["judged_by"]) == {"interval"}, "of others the exact test"
+
+
+def test_margins_are_tested_and_said(invented):
+    study = invented(SHIFT, margins={NAMING: 0.01}, detectable={NAMING: 0.02})
+    table = study.effects().set_index(["variant", "metric"])
+    alone = study.equivalence(NAMING)
+    for variant in SHIFT:
+        row = table.loc[(variant, NAMING)]
+        assert row["p_equivalent"] == pytest.approx(alone.loc[variant, "p"])
+        assert (row["equivalent"] == "yes") == alone.loc[variant, "equivalent"]
+        assert (row["margin"], row["stated"]) == (0.01, 0.02)
+    assert set(table.xs(LOSS, level="metric")["equivalent"]) == {""}
+    said = [s for s in describe.conclusions(study.effects()) if "TOST" in s]
+    assert len(said) == 2 and sum("; equivalent within ±1.00 (TOST, p " in one for one in said) == 1
+    with pytest.raises(ConfigError, match="margin = None: must be a positive"):
+        study.equivalence(LOSS)
+
+
+def test_a_margin_of_what_is_not_measured_is_refused(invented):
+    study = invented(SHIFT, margins={"naming, acuracy": 0.01})
+    with pytest.raises(ConfigError, match=r"margins = 'naming, acuracy'.*did you mean 'naming, accuracy'"):
+        study.effects()
+
+
+def test_at_the_floor_no_effect_is_claimed(invented, tmp_path):
+    study = invented({"no_stop_gradient": 4.0, "xfm": 1.5}, variants=["xfm", "no_stop_gradient"])
+    table = study.effects()
+    row = table.query("metric == @LOSS").iloc[0]
+    assert row["p_holm"] <= 0.05 and row["low"] > 0, "it would be an effect"
+    assert row["verdict"] == FLOOR and table.query("metric == @NAMING")["verdict"].iloc[0] == "better"
+    said = [s for s in describe.conclusions(table) if FLOOR in s]
+    why = "no interval leaves the baseline (unigram, 4.0500 nats) behind, and no effect is claimed."
+    assert said == [f"{LOSS}: {FLOOR}: {why}"]
+    assert LOSS not in " ".join(describe.abstract(table, 20)) and FLOOR in study.to_markdown()
+    marks = [line for line in study.figure("effects", LOSS).axes[0].lines if line.get_marker() == "o"]
+    assert marks[-1].get_markerfacecolor() == "white"
+    one = invented({"no_stop_gradient": -4.0, "xfm": 1.5}, variants=["xfm", "no_stop_gradient"], root=tmp_path / "one")
+    assert one.effects().query("metric == @LOSS")["verdict"].iloc[0] == "better", "one variant has left it"
+
+
+def test_of_models_that_have_learnt_nothing_few_studies_claim_an_effect(tmp_path):
+    """Two variants, at and below the baseline, whose difference is there and means nothing; a metric is a study."""
+    studies, seeds = 2000, 10
+    own = np.random.default_rng(0).normal(0.5, 0.02, (studies, seeds))
+    index = pd.MultiIndex.from_product([range(studies), range(seeds)], names=["metric", "seed"])
+    both = [pd.DataFrame({"value": (own - shift).ravel(), "variant": v}, index) for v, shift in (("a", 0), ("b", 0.05))]
+    values = pd.concat(both).reset_index()
+    known = dict.fromkeys(range(studies), Metric("higher", "%", 0.5, "chance"))
+    floor = at_floor(gains(values, empty_levels(), known))
+    assert 1 - len(floor) / studies == pytest.approx(0.025, abs=0.011), "one-sided"
+
+
+def test_the_report_of_an_exploration_says_what_it_is_measured_on(tmp_path):
+    study = Study("look", "smoke+stage1", ["xfm", "no_mim"], range(4), root=tmp_path, runs=tmp_path, split="validation")
+    page = made_up(study, {"no_mim": 0.3}).report().read_text("utf-8")
+    assert "measured on the validation split" in page and "What admitted the metrics" not in page
+    assert set(METRICS) <= set(study.results()["metric"])

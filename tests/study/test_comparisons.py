@@ -1,0 +1,147 @@
+"""Pareto fronts, mean ranks, contrasts: against what they say word by word, and over simulated studies."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+from study.conftest import METRICS, PRIMARY
+
+from xfm.config import ConfigError
+from xfm.study import StudyError, study_json
+from xfm.study.comparisons import dominates, front, intervals, mean_ranks, on_front
+from xfm.study.statistics import paired
+
+MEANS = arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 3)), elements=st.integers(0, 3).map(float))
+TWO = {"no_stop_gradient": 0.7, "no_guidance": 0.0, "neither": 1.4}
+
+
+@given(MEANS)
+def test_the_front_is_what_nobody_beats(means):
+    beaten = [any((b >= a).all() and (b > a).any() for b in means) for a in means]
+    assert on_front(means).tolist() == [not one for one in beaten]
+    assert on_front(means).any()
+
+
+@given(MEANS)
+def test_of_each_resample_the_front_is_that_of_its_means(means):
+    assert on_front(np.stack([means, -means])).tolist() == [on_front(means).tolist(), on_front(-means).tolist()]
+
+
+def test_probabilities_say_how_sure_the_front_is():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.1, (12, 4, 2)) + np.array([[1, 0], [0, 1], [0.98, 0.0], [-1, -1]])
+    found = front(values)
+    assert found.probability[[0, 1, 3]].tolist() == pytest.approx([1, 1, 0], abs=0.35) and found.probability[1] == 1
+    assert found.probability[3] == 0 and 0 < found.probability[2] < 1
+    assert found.dominated[3].tolist() == [True, True, True, False] and not found.dominated[:3].any()
+    assert front(values).probability.tolist() == found.probability.tolist(), "the draws are keyed"
+    assert np.isnan(front(values[:2]).probability).all() and not front(values[:2]).dominated.any()
+
+
+def test_dominance_is_that_of_paired_intervals():
+    values = np.random.default_rng(1).normal(size=(8, 3, 2)) + np.array([[0, 0], [2, 2], [2, 0]])
+    found = dominates(values)
+    for a in range(3):
+        for b in range(3):
+            lows = [paired(values[:, a, m] - values[:, b, m]).low for m in range(2)] if a != b else [0]
+            assert found[a, b] == all(low > 0 for low in lows)
+
+
+def test_of_equal_variants_one_dominates_in_few_studies():
+    """Of 2,000 studies of two equal variants and two metrics: each way .025 ** 2 if metrics were independent."""
+    values = np.random.default_rng(2).normal(size=(2000, 10, 2, 2))
+    share = np.mean([dominates(one).any() for one in values])
+    assert share <= 0.05
+
+
+@given(arrays(float, (5, 3, 2), elements=st.integers(-3, 3).map(float)))
+def test_ranks_are_scipys_and_a_failed_run_is_last(values):
+    ranks = mean_ranks(values)
+    expected = [[stats.rankdata(-values[s, :, m]) for m in range(2)] for s in range(5)]
+    assert ranks == pytest.approx(np.mean(expected, 1))
+    failed = np.zeros(values.shape, bool)
+    failed[0, 1] = True
+    assert mean_ranks(values, failed)[0, 1] == 3
+    assert ranks.sum(1) == pytest.approx([6] * 5)
+
+
+def test_intervals_are_scipys_and_cover():
+    x = np.random.default_rng(3).normal(0.7, 2, (7, 2000))
+    _, low, high = intervals(x)
+    expected = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+    assert low == pytest.approx(expected.low) and high == pytest.approx(expected.high)
+    assert abs(np.mean((low <= 0.7) & (high >= 0.7)) - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 2000)
+
+
+def test_an_interaction_is_what_both_do_beyond_each(invented):
+    study = invented(TWO)
+    found = study.interaction("no_stop_gradient", "no_guidance").loc["naming, accuracy"]
+    values = (
+        study.results().query("metric == 'naming, accuracy'").pivot(index="seed", columns="variant", values="value")
+    )
+    own = values["neither"] - values["no_stop_gradient"] - values["no_guidance"] + values["xfm"]
+    expected = stats.ttest_1samp(own, 0)
+    assert found["effect"] == pytest.approx(own.mean())
+    assert (found["low"], found["high"]) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert found["verdict"] == "different" and abs(found["effect"] - 0.7 * METRICS["naming, accuracy"][2]) < 0.01
+    simple = study.contrast({"neither": 1, "xfm": -1}, "naming, accuracy")["effect"].iloc[0]
+    effects = study.effects().query("variant == 'neither' and metric == 'naming, accuracy'")
+    assert simple == pytest.approx(effects["effect"].iloc[0])
+    with pytest.raises(ConfigError, match="no variant changes what 'neither' and 'no_guidance' change"):
+        study.interaction("neither", "no_guidance")
+    with pytest.raises(ConfigError, match=r"weights\.xfm = nan: must be a finite number"):
+        study.contrast({"xfm": math.nan})
+
+
+def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):
+    study = invented(TWO, lost=(("no_guidance", 3), ("neither", 4)))
+    study_json.write_failed(study.folder / "failed.json", {("no_guidance", 3): "nan"})
+    table = study.pareto()
+    assert set(table["n"]) == {9}, "a failed run is there, one that was not made is none"
+    rows = table.set_index(["variant", "metric"])
+    loss, naming = PRIMARY[0], PRIMARY[2]
+    assert rows.loc[("neither", naming), "effect"] > 0 < rows.loc[("neither", loss), "effect"]
+    assert rows.loc[("neither", naming), "front"] and rows.loc[("xfm", naming), "front"], "better here, worse there"
+    worse = study.pareto([loss, "validation/images/mim"]).set_index(["variant", "metric"]).loc[("neither", loss)]
+    assert not worse["front"] and worse["probability"] == 0 and "xfm" in worse["dominated_by"]
+    with pytest.raises(ConfigError, match="must be two or three"):
+        study.pareto([loss])
+    with pytest.raises(ConfigError, match="did you mean 'naming, accuracy'"):
+        study.pareto(["naming, acuracy", loss])
+
+
+def test_the_figure_has_a_panel_for_each_two_metrics_and_better_is_right_and_up(invented):
+    study = invented(TWO)
+    figure = study.figure("pareto")
+    assert len(figure.axes) == 3
+    axes = figure.axes[1]
+    assert axes.xaxis_inverted() and not axes.yaxis_inverted(), "a loss against an accuracy"
+    table = study.pareto().set_index(["variant", "metric"])
+    place = table.loc[("neither", PRIMARY[0]), "effect"], 100 * table.loc[("neither", PRIMARY[2]), "effect"]
+    marks = [(line.get_xdata(), line.get_ydata()) for line in axes.lines if line.get_marker() == "o"]
+    assert any(np.allclose((x[0], y[0]), place) for x, y in marks)
+    assert len(study.figure("pareto", PRIMARY[:2]).axes) == 1 and figure.bytes().startswith(b"\x89PNG")
+
+
+def test_mean_ranks_of_a_study_are_by_family(invented):
+    study = invented(TWO)
+    table = study.mean_ranks().set_index(["family", "variant"])
+    assert table.loc["vision-language", "metrics"].unique().tolist() == [2] and "vision" not in table.index, "held out"
+    assert table.loc[("vision-language", "neither"), "rank"] == pytest.approx(1, abs=0.2)
+    assert table.loc[("language", "neither"), "rank"] == pytest.approx(4, abs=0.2), "a loss"
+    study_json.write_failed(study.folder / "failed.json", {("neither", s): "x" for s in range(10)})
+    assert study.mean_ranks().set_index(["family", "variant"]).loc[("language", "neither"), "n"] == 10, "it has results"
+
+
+def test_before_there_are_results_there_is_no_front(invented):
+    study = invented(TWO)
+    study.table.unlink()
+    with pytest.raises(StudyError, match="no results yet"):
+        study.pareto()
+    assert not len(study.mean_ranks()) and not len(study.contrast({"xfm": 1}))

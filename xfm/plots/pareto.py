@@ -1,0 +1,118 @@
+"""The Pareto front of a study's variants over two or three metrics, each against each."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from .colours import AXIS, BLUE, GREY, ORANGE
+from .style import WIDTH, Figure, require, styled, wrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["pareto"]
+
+_SCALE = {"%": 100.0}  # shares are shown in per cent
+_COLUMNS = 2  # of the list of variants
+_AWAY = 10  # points from a mark to its number
+_BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8, "zorder": 1}
+
+
+@styled
+def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
+    """A panel for each two metrics: the variants' mean differences to the reference with 95 % intervals, numbered,
+    turned so that right and up are better. Full: on the front of all the metrics. Below the panels the variants' names,
+    the share of studies with resampled seeds in which each is on the front, and whether another is better on all.
+
+    `points`: rows of Study.pareto. Raises ValueError for no rows.
+    """
+    require(points, "points")
+    metrics, variants = list(points["metric"].unique()), list(points["variant"].unique())
+    panels = list(itertools.combinations(metrics, 2))
+    each: list[Any] = list(points.itertuples())
+    rows = {(row.variant, row.metric): row for row in each}
+    names = [_name(i, variant, rows[variant, metrics[0]], reference) for i, variant in enumerate(variants, 1)]
+    columns = _COLUMNS if len(variants) > 3 else 1
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(WIDTH, 3.6 + 0.17 * (lines + 1) + 0.1), layout="constrained")
+    figure.suptitle(wrap(f"{title}: difference to {reference}", WIDTH - 0.2, 12.5), x=0.01, ha="left")
+    for i, (x, y) in enumerate(panels, 1):
+        axes = figure.add_subplot(1, len(panels), i)
+        _panel(axes, [(rows[v, x], rows[v, y]) for v in variants], variants.index(reference), (x, y), len(panels))
+    look: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 6.5}
+    handles = [
+        Line2D([], [], **look, color=BLUE, label="on the front"),
+        Line2D([], [], **look, color=GREY, mfc="white", label="not on it"),
+        Line2D([], [], **{k: v for k, v in _BASELINE.items() if k != "zorder"}, label="baseline"),
+    ]
+    empty = [Line2D([], [], linestyle="", label=name) for name in names]
+    figure.legend(handles=empty, loc="outside lower left", ncols=columns, handlelength=0, handletextpad=0, fontsize=8.5)
+    figure.axes[-1].legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=8,
+                           borderaxespad=0.2, columnspacing=1.0, handletextpad=0.3)  # fmt: skip
+    return figure
+
+
+def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple[str, str], panels: int) -> None:
+    """`pairs`: each variant's rows of the two metrics."""
+    width = (WIDTH - 0.6) / panels - 0.6
+    for i, (x, y) in enumerate(pairs):
+        colour = BLUE if x.front else GREY
+        (at_x, x_ends), (at_y, y_ends) = _place(x), _place(y)
+        if i != origin:
+            axes.plot(x_ends, [at_y] * 2, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
+            axes.plot([at_x] * 2, y_ends, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
+        axes.plot(at_x, at_y, "o", color=colour, mfc=colour if x.front else "white", markersize=6.5, zorder=3)
+    axes.axvline(0, color=AXIS, linewidth=1, zorder=0)
+    axes.axhline(0, color=AXIS, linewidth=1, zorder=0)
+    axes.margins(0.12)
+    of_x, of_y = pairs[origin]
+    for row, draw, limits in ((of_x, axes.axvline, axes.get_xlim()), (of_y, axes.axhline, axes.get_ylim())):
+        level = (row.baseline - row.mean) * _SCALE.get(row.unit, 1.0)
+        reach = limits[1] - limits[0]
+        if limits[0] - reach / 2 <= level <= limits[1] + reach / 2:
+            draw(level, **_BASELINE)
+    if of_x.better == "lower":
+        axes.invert_xaxis()
+    if of_y.better == "lower":
+        axes.invert_yaxis()
+    _number(axes, [(_place(x)[0], _place(y)[0]) for x, y in pairs], [x.front for x, _ in pairs])
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.tick_params(labelsize=8)
+    axes.set_xlabel(f"{wrap(metrics[0], width, 8.5)}\n{_unit(of_x)} →", fontsize=8.5)
+    axes.set_ylabel(f"{wrap(metrics[1], 2.6, 8.5)}\n{_unit(of_y)} →", fontsize=8.5)
+
+
+def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool]) -> None:
+    """Each mark's number, on the side that looks away from the nearest other mark."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    xy = np.array(points) / [right - left, top - bottom]  # an inverted axis turns the sign
+    for i, (point, there) in enumerate(zip(points, front, strict=True)):
+        apart = np.hypot(*(xy - xy[i]).T) + np.where(np.arange(len(xy)) == i, np.inf, 0)
+        from_nearest = xy[i] - xy[int(apart.argmin())]
+        length = float(np.hypot(*from_nearest))
+        offset = _AWAY * (from_nearest / length if 0 < length < np.inf else np.array([0.7, 0.7]))
+        axes.annotate(str(i + 1), point, tuple(offset), textcoords="offset points", fontsize=9, zorder=4, ha="center",
+                      va="center", fontweight="bold" if there else "normal")  # fmt: skip
+
+
+def _place(row: Any) -> tuple[float, list[float]]:
+    """Where a row's difference lies on its axis, and its interval's ends."""
+    share = _SCALE.get(row.unit, 1.0)
+    return row.effect * share, [row.effect_low * share, row.effect_high * share]
+
+
+def _name(number: int, variant: str, row: Any, reference: str) -> str:
+    share = f", on the front in {100 * row.probability:.0f} %" if row.probability == row.probability else ""
+    beaten = ", dominated" if row.dominated_by else ""
+    return f"{number}  {variant}{' (compared with)' if variant == reference else ''}{share}{beaten}"
+
+
+def _unit(row: Any) -> str:
+    return f"{'points' if row.unit == '%' else row.unit}, {row.better} is better"

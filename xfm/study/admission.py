@@ -1,0 +1,105 @@
+"""The rule by which a metric may be primary: somebody must have learnt it, on other seeds and another split.
+
+An effect on a metric that no model is better at than its baseline says nothing of what is learnt. So the reference (or
+the variant that the spec names for the metric) must beat the baseline in the studies that explored, by the lower end of
+its interval over their seeds, with the very config that the study confirms.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ..config import ConfigError
+from . import results_csv, study_json
+from .formatting import number
+from .outcomes import counted, gains
+from .preregistration import read_spec
+from .spec import Spec
+from .statistics import FEWEST, mean_interval
+
+__all__ = ["Admission", "admissions", "require_admitted"]
+
+
+class Admission(NamedTuple):
+    """Of a primary metric on the seeds that explored. NaN: nothing was measured, or there is no baseline."""
+
+    metric: str
+    variant: str  # that must beat the baseline
+    n: int  # its seeds in the studies that explored
+    mean: float
+    low: float  # 95 % t interval over the seeds, of the difference to the runs' own baselines
+    high: float
+    baseline: float  # mean over the runs
+    baseline_name: str
+    better: str
+    unit: str
+    admitted: bool
+    why: str  # it is not; "" where it is
+
+
+def admissions(spec: Spec, root: Path) -> list[Admission]:
+    """Of each primary metric, from the studies under `root` that explored on the validation split."""
+    explored = [name for name in spec.explored if read_spec(root / name).split == "validation"]
+    return [_admission(spec, metric, root, explored) for metric in spec.primary]
+
+
+def require_admitted(spec: Spec, root: Path) -> None:
+    """ConfigError, with mean, interval and baseline, where a primary metric of a confirmatory study is not admitted."""
+    refused = [found for found in admissions(spec, root) if not found.admitted] if spec.confirmatory else []
+    if refused:
+        said = "; ".join(f"{found.metric!r}: {found.why}" for found in refused)
+        raise ConfigError(
+            f"primary = {said}. A metric may be primary where the reference beats its baseline on exploration seeds: "
+            "choose another metric or a longer regime, or name in `explored` the studies (split = 'validation') that "
+            "show it"
+        )
+
+
+def _admission(spec: Spec, metric: str, root: Path, explored: list[str]) -> Admission:
+    variant = spec.admitted_by(metric)
+    parts = [_explored(root / name, spec.configs[variant].fingerprint, metric) for name in explored]
+    rows: Any = pd.concat([rows for rows, _, _ in parts]).drop_duplicates("seed") if parts else pd.DataFrame()
+    known = next((metrics[metric] for _, metrics, _ in parts if metric in metrics), None)
+    better, unit, name = (known.better, known.unit, known.baseline_name) if known else ("", "", "")
+    if not len(rows):
+        same = any(there for _, _, there in parts)
+        nan = float("nan")
+        why = _nothing(spec, variant, explored, same, bool(known))
+        return Admission(metric, variant, 0, nan, nan, nan, nan, name, better, unit, False, why)
+    _, low, high = mean_interval(rows["gain"])
+    mean, level, n = float(rows["value"].mean()), float(rows["level"].mean()), len(rows)
+    low_end, high_end = (level + low, level + high) if better == "higher" else (level - high, level - low)
+    why = ""
+    if n < FEWEST:
+        why = f"{variant} has {n} seeds in {', '.join(explored)}; an interval needs {FEWEST}"
+    elif not low > 0:
+        shown = [f"{number(x, unit)} {unit}" for x in (mean, low_end, high_end, level)]
+        why = f"{variant} has {shown[0]} ({shown[1]} to {shown[2]}, {n} seeds), and the baseline ({name}) is {shown[3]}"
+        why += f"; {better} is better"
+    return Admission(metric, variant, n, mean, low_end, high_end, level, name, better, unit, not why, why)
+
+
+def _nothing(spec: Spec, variant: str, explored: list[str], same: bool, known: bool) -> str:
+    if not explored:
+        named = f"of {', '.join(spec.explored)} none has split = 'validation'" if spec.explored else "there is none"
+        return f"no study explored it ({named})"
+    if not same:
+        return f"{', '.join(explored)} has no run of {variant}'s config: the regime must be the one that is confirmed"
+    return "has no baseline, or no better direction" if known else f"was not measured in {', '.join(explored)}"
+
+
+def _explored(folder: Path, fingerprint: str, metric: str) -> tuple[pd.DataFrame, dict, bool]:
+    """What `outcomes.gains` has of the metric, of the variant with that config; what is known of the metrics; and
+    whether there is a run of that variant."""
+    spec, table = read_spec(folder), folder / "results.csv"
+    label = next((label for label, config in spec.configs.items() if config.fingerprint == fingerprint), "")
+    metrics = study_json.read_baselines(folder / "baselines.json")
+    rows: Any = results_csv.read(table, spec)
+    failed = study_json.read_failed(folder / "failed.json")
+    lost = {*failed} - {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
+    values = counted(rows[rows["metric"] == metric], lost, metrics)
+    found: Any = gains(values, results_csv.levels(table, spec), metrics)
+    return found[found["variant"] == label], metrics, bool((rows["variant"] == label).any())

@@ -1,0 +1,230 @@
+"""What a study says of several variants, or several metrics, at once; and what its metrics were admitted by."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..config import ConfigError
+from ..config_utils import one_of, require
+from ..train import Run
+from . import admission, comparisons, results_csv
+from .bootstrap import two_way
+from .items import item_scores
+from .metrics import FAMILIES, HELD_OUT, Metric
+from .outcomes import FLOOR, at_floor, complete, counted, gains
+from .results_csv import StudyError
+from .spec import Spec
+from .statistics import FEWEST, paired
+
+__all__ = ["Analyses", "combinations"]
+
+_SIGN = {"higher": 1.0, "lower": -1.0}
+_AXES = (2, 3)  # metrics of a front
+
+
+class Analyses(ABC):
+    """The part of a Study that reads its tables, and trains nothing."""
+
+    spec: Spec
+    folder: Path
+    table: Path
+
+    @abstractmethod
+    def results(self) -> pd.DataFrame: ...
+    @abstractmethod
+    def failed(self) -> dict[tuple[str, int], str]: ...
+    @abstractmethod
+    def metrics(self) -> dict[str, Metric]: ...
+    @abstractmethod
+    def run_of(self, variant: str, seed: int) -> Run: ...
+
+    def levels(self) -> pd.DataFrame:
+        """What stands beside runs: variant, seed, metric, level ("baseline": of this run's results; "step 0": what its
+        initial weights give, after the warm start; of the variants that others are compared with), value. Studies of
+        before these were kept have none, and one baseline a metric (`metrics`)."""
+        rows: Any = results_csv.levels(self.table, self.spec)
+        return rows[rows["seed"].isin(self.spec.seeds)].reset_index(drop=True)
+
+    def admission(self) -> pd.DataFrame:
+        """A row a primary metric: whether the reference (or the variant that `admission` names) beats the baseline in
+        the studies that explored, by the lower end of its 95 % interval over their seeds; mean, low, high, baseline,
+        and why it is not admitted."""
+        rows = admission.admissions(self.spec, self.folder.parent)
+        return pd.DataFrame(rows, columns=list(admission.Admission._fields))
+
+    def contrast(self, weights: Mapping[str, float], metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+        """A row a metric: the weighted sum of variants, seed by seed, as {"no_guidance": 1, "xfm": -1}: n, effect, low
+        and high (paired t, 95 %), p (sign flips), e, d, detectable; all uncorrected. `metrics`: keys; the primary ones,
+        or all where none is."""
+        require(isinstance(weights, Mapping) and bool(weights), "weights", weights, "a mapping of variants to numbers")
+        for variant, weight in weights.items():
+            one_of("weights", variant, self.spec.variants)
+            good = isinstance(weight, int | float) and np.isfinite(weight)
+            require(good, f"weights.{variant}", weight, "a finite number")
+        values, known = self._counted(), self.metrics()
+        floor, rows = at_floor(gains(values, self.levels(), known)), []
+        for metric in self._chosen(values, metrics):
+            own = complete(values, [metric], list(weights))[:, :, 0]
+            found = paired(comparisons.contrast(own, [*weights.values()]))
+            differs = "different" if found.low > 0 or found.high < 0 else "no difference shown"
+            verdict = "" if found.n < FEWEST else FLOOR if metric in floor else differs
+            of = known.get(metric, Metric())
+            rows.append({"metric": metric, **asdict(found), "verdict": verdict, "unit": of.unit, "better": of.better})
+        return pd.DataFrame(rows).set_index("metric") if rows else pd.DataFrame()
+
+    def interaction(self, first: str, second: str, both: str = "", metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+        """The contrast of a 2 x 2: what `both` changes do beyond the sum of what each does alone, against the
+        reference: 0 where effects add. "": the variant that changes what the two
+        change; ConfigError where there is none."""
+        together = {(a, b): c for a, b, c in combinations(self.spec)}
+        both = both or together.get((first, second), "") or together.get((second, first), "")
+        if not both:
+            raise ConfigError(f"both = '': no variant changes what {first!r} and {second!r} change; name one")
+        return self.contrast({both: 1, first: -1, second: -1, self.spec.compared_with[0]: 1}, metrics)
+
+    def pareto(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+        """A row a variant x metric, of two or three metrics ((): the primary ones), over the seeds that all variants
+        have: mean, low, high (t, 95 %), effect on it against the reference with effect_low and effect_high (paired t,
+        uncorrected), baseline; and of the variant whether its means are on the front, `probability`, the share of
+        studies with resampled seeds in which they are, and dominated_by, the variants that are better on every metric,
+        interval by interval. ConfigError for metrics without a better direction, StudyError without such seeds."""
+        values, known = self._counted(), self.metrics()
+        if not len(values):
+            raise StudyError(f"{self.table}: there are no results yet")
+        chosen = self._chosen(values, metrics)
+        require(len(chosen) in _AXES, "metrics", chosen, "two or three, as one of language, vision and vision-language")
+        self._require_direction(chosen)
+        variants, signs = list(self.spec.variants), np.array([_SIGN[known[m].better] for m in chosen])
+        own = self._complete(values, chosen, variants)
+        front = comparisons.front(own * signs, self.spec.name, *chosen)
+        at = variants.index(self.spec.compared_with[0])
+        ends, differences = comparisons.intervals(own), comparisons.intervals(own - own[:, [at]])
+        families = dict(values[["metric", "family"]].itertuples(index=False, name=None))
+        levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
+        rows = []
+        for v, variant in enumerate(variants):
+            of_variant = {
+                "n": len(own),
+                "front": bool(front.there[v]),
+                "probability": float(front.probability[v]),
+                "dominated_by": ", ".join(variants[u] for u in np.flatnonzero(front.dominated[v])),
+            }
+            for m, metric in enumerate(chosen):
+                row = {"variant": variant, "metric": metric, "family": families[metric]}
+                row |= {"better": known[metric].better, "unit": known[metric].unit}
+                row |= dict(zip(("mean", "low", "high"), (float(x[v, m]) for x in ends), strict=True))
+                names = ("effect", "effect_low", "effect_high")
+                row |= dict(zip(names, (float(x[v, m]) for x in differences), strict=True))
+                rows.append(row | {"baseline": levels.get(metric, np.nan)} | of_variant)
+        return pd.DataFrame(rows)
+
+    def mean_ranks(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+        """A row a family x variant: the mean rank over the family's metrics (1 is the best, ties share), with its 95 %
+        t interval over the seeds; a failed run is last. Of a family: the variants that have any of its metrics, the
+        metrics and seeds that all of them have. `metrics`: keys; all but controls and held-out losses."""
+        values, known, rows = self._counted(), self.metrics(), []
+        usual = [m for m in values["metric"].unique() if _ranked(m, known)]
+        chosen = self._chosen(values, metrics) if metrics else usual
+        self._require_direction(chosen)
+        for family in FAMILIES:
+            own: Any = values[(values["family"] == family) & values["metric"].isin(chosen)]
+            variants = [v for v in self.spec.variants if (own["variant"] == v).any()]
+            shared = [m for m, of in own.groupby("metric", sort=False) if of["variant"].nunique() == len(variants)]
+            if not shared:
+                continue
+            signs = np.array([_SIGN[known[m].better] for m in shared])
+            lost = complete(own.assign(value=own["failed"].astype(float)), shared, variants) > 0
+            ranks = comparisons.mean_ranks(complete(own, shared, variants) * signs, lost)
+            for variant, *of in zip(variants, *comparisons.intervals(ranks), strict=True):
+                numbers = dict(zip(("rank", "low", "high"), map(float, of), strict=True))
+                rows.append({"family": family, "variant": variant, "metrics": len(shared), "n": len(ranks)} | numbers)
+        return pd.DataFrame(rows, columns=["family", "variant", "metrics", "n", "rank", "low", "high"])
+
+    def two_way(self, against: str = "") -> pd.DataFrame:
+        """A row a variant x metric of those fine-tuned tasks whose run folders are there and whose metric is a mean
+        over test items: the difference to `against` with its interval over seeds and items (see
+        bootstrap.two_way), beside the paired t interval over the seeds (t_low, t_high). A run that failed
+        answers nothing right."""
+        references, failed = self.spec.references(against or self.spec.reference), self.failed()
+        runs = [*dict.fromkeys([*references, *references.values()])]
+        scores = {
+            (variant, seed): item_scores(self.spec, self.run_of(variant, seed))
+            for variant in runs
+            for seed in self.spec.seeds
+            if (variant, seed) not in failed
+        }
+        rows = []
+        for metric in dict.fromkeys(metric for own in scores.values() for metric in own):
+            for variant, other in references.items():
+                pairs = [
+                    (_scores(metric, (variant, s), scores, failed), _scores(metric, (other, s), scores, failed))
+                    for s in self.spec.seeds
+                ]
+                if row := _two_way(metric, pairs, self.spec.name):
+                    rows.append({"variant": variant, "against": other, "metric": metric} | row)
+        return pd.DataFrame(rows)
+
+    def _counted(self) -> pd.DataFrame:
+        return counted(self.results(), self.failed(), self.metrics())
+
+    def _chosen(self, values: pd.DataFrame, metrics: str | Iterable[str]) -> list[str]:
+        """Keys that were measured: those asked for, else the primary ones, else all. ConfigError for another."""
+        there = [*dict.fromkeys(values["metric"])]
+        keys = [metrics] if isinstance(metrics, str) else [*metrics]
+        keys = there if keys == ["all"] else [key for key in keys if key not in ("", "primary")]
+        keys = keys or [*self.spec.primary] or there
+        for key in keys if there else []:
+            one_of("metrics", key, there)
+        return keys if there else []
+
+    def _require_direction(self, metrics: Collection[str]) -> None:
+        known = self.metrics()
+        for metric in metrics:
+            if known.get(metric, Metric()).better not in _SIGN:
+                raise ConfigError(f"metrics = {metric!r}: is a control, of which neither direction is better")
+
+    def _complete(self, values: pd.DataFrame, metrics: list[str], variants: list[str]) -> np.ndarray:
+        if not len(own := complete(values, metrics, variants)):
+            raise StudyError(f"{self.table}: at no seed have all variants {', '.join(metrics)}; run the others first")
+        return own
+
+
+def combinations(spec: Spec) -> list[tuple[str, str, str]]:
+    """Of a reference that changes nothing: two variants, and the one that changes what they change together."""
+    if spec.variants.get(spec.compared_with[0]):
+        return []
+    changes = {label: frozenset(map(repr, fields.items())) for label, fields in spec.variants.items() if fields}
+    return [
+        (a, b, c)
+        for a, b in itertools.combinations(changes, 2)
+        for c in changes
+        if c not in (a, b) and changes[a] | changes[b] == changes[c] and changes[a].isdisjoint(changes[b])
+    ]
+
+
+def _ranked(metric: str, known: Mapping[str, Metric]) -> bool:
+    return known.get(metric, Metric()).better in _SIGN and not metric.startswith(f"{HELD_OUT}/")
+
+
+def _scores(metric: str, key: tuple[str, int], scores: Mapping[Any, Any], failed: Collection[Any]) -> Any:
+    """Scores and groups, None where there are none; of a failed run 0 instead of scores."""
+    return (np.zeros(1), None) if key in failed else scores[key].get(metric)
+
+
+def _two_way(metric: str, pairs: list[tuple[Any, Any]], name: str) -> dict[str, Any] | None:
+    there = [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
+    sizes = [len(one[0]) for pair in there for one in pair]
+    if not there or max(sizes) == 1:
+        return None
+    differences = np.stack([np.broadcast_to(ours[0] - theirs[0], max(sizes)) for ours, theirs in there])
+    groups = next((one[1] for pair in there for one in pair if len(one[0]) == max(sizes)), None)
+    found, by_seed = two_way(differences, groups, name, metric), paired(differences.mean(1))
+    return asdict(found) | {"t_low": by_seed.low, "t_high": by_seed.high}

@@ -1,0 +1,69 @@
+"""What every run counts for, failures as the worst; and whether it leaves the baseline behind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .metrics import Metric
+from .statistics import mean_interval
+
+__all__ = ["FLOOR", "at_floor", "complete", "counted", "gains"]
+
+FLOOR = "at chance in every variant"
+
+
+def counted(
+    results: pd.DataFrame, failed: Collection[tuple[str, int]] = (), metrics: Mapping[str, Metric] | None = None
+) -> pd.DataFrame:
+    """metric, variant, seed, family, value, failed: a row a run x metric.
+
+    A run that failed, and a value that is not finite, count as the worst of the metric: of all its finite values and
+    its baseline, by the direction that is better. Dropping them would reward a variant for diverging; the worst value
+    seen is a lower bound of the harm. Where neither direction is better (controls) they are left out, as is a run that
+    was not made yet.
+    """
+    known, frame = metrics or {}, results[["metric", "variant", "seed", "family", "value"]]
+    lost = pd.DataFrame([*failed], columns=["variant", "seed"])
+    lost = lost.merge(frame[["metric", "family"]].drop_duplicates(), how="cross").assign(value=np.nan)
+    frame: Any = pd.concat([frame, lost], ignore_index=True) if len(lost) else frame
+    finite = np.isfinite(frame["value"])
+    worst = {key: _worst(own, known.get(key, Metric())) for key, own in frame[finite].groupby("metric")["value"]}
+    values = frame["value"].where(finite, frame["metric"].map(worst))
+    return frame.assign(value=values, failed=~finite).dropna(subset="value")
+
+
+def _worst(values: Iterable[float], known: Metric) -> float:
+    seen = [*values, *([] if known.baseline is None else [known.baseline])]
+    return {"lower": max(seen), "higher": min(seen)}.get(known.better, np.nan)
+
+
+def complete(values: pd.DataFrame, metrics: Collection[str], variants: Collection[str]) -> np.ndarray:
+    """(seeds, variants, metrics) of the seeds at which all variants have all metrics; `values`: as of `counted`."""
+    own = values[values["metric"].isin([*metrics]) & values["variant"].isin([*variants])]
+    columns = pd.MultiIndex.from_product([[*variants], [*metrics]])
+    table = own.pivot(index="seed", columns=["variant", "metric"], values="value").reindex(columns=columns).dropna()
+    return table.to_numpy().reshape(len(table), len(variants), len(metrics))
+
+
+def gains(values: pd.DataFrame, levels: pd.DataFrame, metrics: Mapping[str, Metric]) -> pd.DataFrame:
+    """`values` with `level`, the run's own baseline where it was kept, else the metric's, and `gain`: how far the value
+    is on its better side. Without what has no baseline or no better direction."""
+    own: Any = levels[levels["level"] == "baseline"].set_index(["variant", "seed", "metric"])["value"]
+    rows = values.join(own.rename("level"), on=["variant", "seed", "metric"])
+    usual: Any = {key: known.baseline for key, known in metrics.items() if known.baseline is not None}
+    rows["level"] = rows["level"].fillna(rows["metric"].map(usual).astype(float))
+    signs: Any = {key: {"higher": 1.0, "lower": -1.0}.get(m.better) for key, m in metrics.items()}
+    sign = rows["metric"].map(signs)
+    return rows.assign(gain=(rows["value"] - rows["level"]) * sign.astype(float)).dropna(subset="gain")
+
+
+def at_floor(rows: pd.DataFrame) -> set[str]:
+    """The metrics of `gains` on which no variant's interval over the seeds leaves the baseline behind."""
+    groups: Any = rows.groupby(["metric", "variant"])["gain"]
+    lows = [(metric, mean_interval(own)[1]) for (metric, _), own in groups]
+    judged = [(metric, low > 0) for metric, low in lows if low == low]
+    return {metric for metric, _ in judged} - {metric for metric, leaves in judged if leaves}
