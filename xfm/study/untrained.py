@@ -25,7 +25,6 @@ from ..downstream.finetune import untrained
 from ..downstream.table import startable
 from ..evaluation import evaluate
 from ..files import explain_os_error, write_atomically
-from ..model import XFM
 from ..model.modes import eval_mode
 from ..objectives import Pretraining, build, weights_at
 from ..text import parse_json
