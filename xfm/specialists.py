@@ -74,8 +74,8 @@ def parameters(config: RunConfig) -> int:
     with torch.device("meta"):
         losses: dict[str, nn.Module] = {n: OBJECTIVES[n](config) for n in config.objectives}
         model = XFM(config.model, losses)
-    unread = {"image": ("text",), "text": ("vision",)}.get(*kinds, ()) if len(kinds) == 1 else ()
-    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(unread or ("\n",)))
+    unread = "text." if kinds == {"image"} else "vision." if kinds == {"text"} else "\n"
+    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(unread))
 
 
 def _grown(config: RunConfig, encoder: str, wanted: int) -> RunConfig:

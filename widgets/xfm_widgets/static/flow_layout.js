@@ -92,6 +92,9 @@ export const crossesFromText = ({ kind }) => kind === "contrast" || kind === "fu
 const shiftOf = (rank, count) => (rank - (count - 1) / 2) * Math.min(16, BUNDLE / Math.max(count - 1, 1));
 
 const MIDDLE = 205; // the fusion encoder's height, and so that of what lies around it
+/** @param {TargetPath} path from another network: a frozen one, or a moving average */
+const another = (path) => ({ frozen: path, teacher: path, ema: path, data2vec: path, ibot: path });
+
 /** @type {Geometry} */
 const WIDE = {
   wide: 960,
@@ -137,8 +140,7 @@ const WIDE = {
   crossing: { at: [524, 238], angle: Math.atan2(92, -240), told: [542, 272], isTight: false },
   targets: {
     self: { from: [330, 70], bend: [420, 20], to: [496, 36] },
-    frozen: { from: [380, 20], bend: [420, 20], to: [496, 36], source: [300, 18] },
-    teacher: { from: [380, 20], bend: [420, 20], to: [496, 36], source: [300, 18] },
+    ...another({ from: [380, 20], bend: [420, 20], to: [496, 36], source: [300, 18] }),
     pixels: { from: [60, 84], bend: [240, 4], to: [496, 36] },
   },
   numbers: { first: 0.5, over: 0.26 },
@@ -197,8 +199,7 @@ const NARROW = {
   crossing: { at: [243, 388], angle: Math.atan2(-315, 80), told: [264, 392], isTight: true },
   targets: {
     self: { from: [20, 106], bend: [4, 210], to: [22, 332] },
-    frozen: { from: [14, 200], bend: [6, 260], to: [22, 332], source: [4, 190] },
-    teacher: { from: [14, 200], bend: [6, 260], to: [22, 332], source: [4, 190] },
+    ...another({ from: [14, 200], bend: [6, 260], to: [22, 332], source: [4, 190] }),
     pixels: { from: [86, 24], bend: [-6, 40], to: [22, 332] },
   },
   numbers: { first: 0.36, over: 0.26 },
