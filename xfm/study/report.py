@@ -62,7 +62,7 @@ def render(
     figures: dict[str, list[ReportFigure]],
     runs: int,
     missing: pd.DataFrame,
-    admission: pd.DataFrame | None,
+    admission: pd.DataFrame | None = None,
     more: Sequence[str] = (),
 ) -> str:
     """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
