@@ -18,8 +18,8 @@ from ..train import Run
 from . import admission, comparisons, results_csv
 from .bootstrap import two_way
 from .items import item_scores
-from .metrics import FAMILIES, HELD_OUT, Metric
-from .outcomes import FLOOR, at_floor, complete, counted, gains
+from .metrics import FAMILIES, FLOOR, HELD_OUT, Metric
+from .outcomes import at_floor, complete, counted, gains
 from .results_csv import StudyError
 from .spec import Spec
 from .statistics import FEWEST, paired

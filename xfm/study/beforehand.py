@@ -42,7 +42,8 @@ def power(spec: Spec, effects: pd.DataFrame) -> pd.DataFrame:
     for metric in (m for m in said if m in units):
         found: Any = effects[effects["metric"] == metric]["detectable"].max()
         numbers = spec.detectable.get(metric, float("nan")), found, spec.margins.get(metric, float("nan"))
-        rows.append([metric, *(_amount(value, units[metric]) for value in numbers)])
+        unit = "points" if units[metric] == "%" else units[metric]  # they are differences
+        rows.append([metric, *(_amount(value, units[metric]).replace("%", unit) for value in numbers)])
     return pd.DataFrame(rows, columns=["metric", "looked for", "found by these seeds", "margin of equivalence"])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..report.describe import listed
 from .analyses import Analyses, combinations
 from .formatting import interval, number, p_value
-from .outcomes import FLOOR
+from .metrics import FLOOR
 from .spec import Spec
 from .statistics import ALPHA, FEWEST
 

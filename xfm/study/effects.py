@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from .corrections import gatekeeping, holm
-from .metrics import FAMILIES, Metric
-from .outcomes import FLOOR, at_floor, counted, gains
+from .metrics import FAMILIES, FLOOR, Metric
+from .outcomes import at_floor, counted, gains
 from .spec import Spec
 from .statistics import ALPHA, FEWEST, Equivalence, can_reach, equivalence, paired
 
@@ -62,8 +62,10 @@ def effects(
     metrics, primary, n = metrics or {}, spec.primary, len(spec.seeds)
     tests = len(references) * (1 if spec.gatekeeping else len(primary))
     values = counted(results, failed, metrics)
-    order = {seed: i for i, seed in enumerate(spec.seeds)}
-    differences = _paired(values, references).sort_values("seed", key=lambda s: s.map(order), kind="stable")
+    differences = _paired(values, references)
+    if spec.sequential:  # seeds that were added come last
+        order = {seed: i for i, seed in enumerate(spec.seeds)}
+        differences = differences.sort_values("seed", key=lambda seeds: seeds.map(order), kind="stable")
     groups = dict(iter(differences.groupby(["variant", "metric"])))
     families = _families(results, primary)
     corrected = bool(primary) and can_reach(tests, n, spec.sequential)

@@ -10,13 +10,26 @@ import pandas as pd
 
 from ..config_utils import one_of
 from ..text import printable
+from .metrics import FLOOR
 
-__all__ = ["HEADINGS", "Metrics", "cells", "interval", "number", "p_value", "select", "to_latex", "to_markdown"]
+__all__ = [
+    "GATES",
+    "HEADINGS",
+    "Metrics",
+    "cells",
+    "interval",
+    "number",
+    "p_value",
+    "select",
+    "to_latex",
+    "to_markdown",
+]
 
 Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are any, else all), or keys
 HEADINGS = ("metric", "unit", "variant", "n", "baseline", "step 0", "against", "value", "effect",
             "95 % interval", "p", "smallest p", "p (Holm)", "d", "detectable", "stated", "margin", "equivalent",
             "verdict", "note")  # fmt: skip
+GATES = "p (gates)"  # what "p (Holm)" is called where there are gates
 # of the tables; "against" gives way to the label of what all are compared with, where that is one
 _MARKDOWN = re.compile(  # ASCII punctuation that would be markup: within a word _ is none, nor is < before a blank
     r"[\\`*|\[\]~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
@@ -90,7 +103,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
             number(row.stated, row.unit),
             number(row.margin, row.unit),
             f"{row.equivalent}, p {p_value(row.p_equivalent)}" if row.equivalent else "",
-            f"{row.verdict}{' (uncorrected)' if row.verdict and row.judged_by == 'interval' else ''}",
+            _verdict(row),
             row.note,
         ]
         for row in records
@@ -100,8 +113,13 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     references = table["against"].unique()
     names = {"against": str(references[0])} if len(references) == 1 else {}
     if "gatekeeping" in [*table["judged_by"]]:
-        names["p (Holm)"] = "p (gates)"
+        names["p (Holm)"] = GATES
     return used.rename(columns=names)
+
+
+def _verdict(row: Any) -> str:
+    uncorrected = row.judged_by == "interval" and row.verdict not in ("", FLOOR)
+    return f"{row.verdict} (uncorrected)" if uncorrected else row.verdict
 
 
 def number(value: float, unit: str, sign: str = "") -> str:

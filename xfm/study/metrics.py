@@ -11,10 +11,11 @@ from ..objectives import OBJECTIVES
 from ..train.loop import HELD_OUT_BATCHES
 from ..train.run import Record
 
-__all__ = ["FAMILIES", "HELD_OUT", "Measured", "Metric", "evaluated", "held_out"]
+__all__ = ["FAMILIES", "FLOOR", "HELD_OUT", "Measured", "Metric", "evaluated", "held_out"]
 
 HELD_OUT = "validation"
 FAMILIES = ("language", "vision", "vision-language")
+FLOOR = "at chance in every variant"  # the verdict where no variant leaves the baseline behind
 
 
 class Metric(NamedTuple):

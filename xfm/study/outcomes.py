@@ -11,9 +11,7 @@ import pandas as pd
 from .metrics import Metric
 from .statistics import mean_interval
 
-__all__ = ["FLOOR", "at_floor", "complete", "counted", "gains"]
-
-FLOOR = "at chance in every variant"
+__all__ = ["at_floor", "complete", "counted", "gains"]
 
 
 def counted(

@@ -62,7 +62,10 @@ def render(
     figures: dict[str, list[ReportFigure]],
     runs: int,
     missing: pd.DataFrame,
+<<<<<<< HEAD
     code: Sequence[str] = (),
+=======
+>>>>>>> stats
     admission: pd.DataFrame | None = None,
     more: Sequence[str] = (),
 ) -> str:

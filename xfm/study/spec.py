@@ -18,7 +18,7 @@ from ..downstream.tasks import TASKS as FINETUNED
 from ..evaluation import STANDARD, select_tasks
 from ..specialists import SPECIALISTS
 from ..text import parse_json, shown
-from .formatting import HEADINGS
+from .formatting import GATES, HEADINGS
 from .spec_fields import LONGEST, require_amounts, require_data, require_name, require_text
 from .statistics import can_reach
 from .variants import BASELINE, BETWEEN, SPECIALIST, Changes
@@ -117,7 +117,7 @@ class Spec:
         for label, fields in self.variants.items():
             require_text("variants: label", label)
             columns = f"another label: the tables have columns of the names {', '.join(HEADINGS)}"
-            require(label not in HEADINGS, "variants: label", label, columns)
+            require(label not in (*HEADINGS, GATES), "variants: label", label, columns)
             taken = label.endswith(tuple(f" ({level})" for level in LEVELS))
             rows = f"another label: results.csv has rows of {' and '.join(f'“… ({level})”' for level in LEVELS)}"
             require(not taken, "variants: label", label, rows)
