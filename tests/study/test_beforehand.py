@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,8 @@ from xfm.study.corrections import gatekeeping, holm
 from xfm.study.e_values import e_process
 from xfm.study.effects import empty_levels
 from xfm.study.job import Outcome
-from xfm.study.metrics import Measured, Metric
-from xfm.study.outcomes import FLOOR, at_floor, gains
+from xfm.study.metrics import FLOOR, Measured, Metric
+from xfm.study.outcomes import at_floor, gains
 
 STUDIES = Path(__file__).parents[2] / "studies"
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
@@ -224,7 +225,7 @@ def test_of_models_that_have_learnt_nothing_few_studies_claim_an_effect(tmp_path
     index = pd.MultiIndex.from_product([range(studies), range(seeds)], names=["metric", "seed"])
     both = [pd.DataFrame({"value": (own - shift).ravel(), "variant": v}, index) for v, shift in (("a", 0), ("b", 0.05))]
     values = pd.concat(both).reset_index()
-    known = dict.fromkeys(range(studies), Metric("higher", "%", 0.5, "chance"))
+    known: Any = dict.fromkeys(range(studies), Metric("higher", "%", 0.5, "chance"))
     floor = at_floor(gains(values, empty_levels(), known))
     assert 1 - len(floor) / studies == pytest.approx(0.025, abs=0.011), "one-sided"
 

@@ -90,13 +90,8 @@ def test_a_field_of_the_spec_may_be_anything(study, field):
     tree = json.loads(path.read_text())
     right = {"changes": [{}], "variants": [], "primary": [[]], "explored": [[]], "confirmatory": [], "tasks": [[]]}
     right |= {"gatekeeping": [True], "sequential": [True], "admission": [{}], "hypotheses": [[]]}
-<<<<<<< HEAD
-    right |= {name: [{}, {"a": 1}, {"xfm": 1}] for name in ("margins", "detectable")}
-    right |= {name: ["", "x", "a/b", "../x"] for name in ("question", "would_change")}
-=======
     right |= {key: [{}, {"a": 1}, {"xfm": 1}] for key in ("margins", "detectable")}
     right |= {key: ["", "x", "a/b", "../x"] for key in ("question", "would_change")}
->>>>>>> stats
     for value in WRONG:
         path.write_text(json.dumps(tree | {field: value}))
         if value in right.get(field, []):

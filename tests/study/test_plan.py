@@ -6,7 +6,6 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,22 +16,12 @@ from study.conftest import KNOWN, PRIMARY, TINY, tiny
 from xfm import recipes
 from xfm.cli import main
 from xfm.config import ConfigError
-<<<<<<< HEAD
 from xfm.objectives import build
 from xfm.study import Study, plan, power, untrained
 from xfm.study.metrics import Measured
 from xfm.study.power import Pilot, detectable_effects
 from xfm.study.untrained import Untrained
 from xfm.train import Run
-=======
-from xfm.study import Spec, Study, describe, runner
-from xfm.study.corrections import gatekeeping, holm
-from xfm.study.e_values import e_process
-from xfm.study.effects import empty_levels
-from xfm.study.job import Outcome
-from xfm.study.metrics import FLOOR, Measured, Metric
-from xfm.study.outcomes import at_floor, gains
->>>>>>> stats
 
 LOSS = PRIMARY[0]
 FAMILIES = ("language", "vision", "vision-language")
@@ -251,7 +240,6 @@ def test_fine_tunings_are_timed_and_counted(tmp_path, timed, monkeypatch):
     assert made.seconds["fine-tuning"] == 2 * (60 + 90) + 2 * 60, "a language encoder grounds nothing"
 
 
-<<<<<<< HEAD
 def test_the_command_prints_it(tmp_path, timed, capsys):
     study = tiny("told", tmp_path)
     study.folder.mkdir(parents=True)
@@ -259,18 +247,6 @@ def test_the_command_prints_it(tmp_path, timed, capsys):
     main(["study", "told", "--plan", "--workers", "2", "--root", str(study.folder.parent), "--runs", str(study.runs)])
     said = capsys.readouterr().out
     assert re.search(r"^time +about .* by 2 workers on this machine", said, re.M) and not study.table.exists()
-=======
-def test_of_models_that_have_learnt_nothing_few_studies_claim_an_effect(tmp_path):
-    """Two variants, at and below the baseline, whose difference is there and means nothing; a metric is a study."""
-    studies, seeds = 2000, 10
-    own = np.random.default_rng(0).normal(0.5, 0.02, (studies, seeds))
-    index = pd.MultiIndex.from_product([range(studies), range(seeds)], names=["metric", "seed"])
-    both = [pd.DataFrame({"value": (own - shift).ravel(), "variant": v}, index) for v, shift in (("a", 0), ("b", 0.05))]
-    values = pd.concat(both).reset_index()
-    known: Any = dict.fromkeys(range(studies), Metric("higher", "%", 0.5, "chance"))
-    floor = at_floor(gains(values, empty_levels(), known))
-    assert 1 - len(floor) / studies == pytest.approx(0.025, abs=0.011), "one-sided"
->>>>>>> stats
 
 
 def test_steps_are_timed_in_a_folder_that_is_removed(tmp_path, monkeypatch):

@@ -163,12 +163,8 @@ def _labels(variants: Sequence[str]) -> list[str]:
 def _levels(effects: pd.DataFrame) -> list[Line2D]:
     """Of the legend: the baseline, and where training began if that was kept."""
     levels = [Line2D([], [], **_BASELINE, label="baseline")]
-<<<<<<< HEAD
-    began = [Line2D([], [], **_STEP_0, label="before training")] if bool(effects["step_0"].notna().to_numpy().any()) else []
-=======
     kept = any(value == value for value in effects["step_0"])
     began = [Line2D([], [], **_STEP_0, label="before training")] if kept else []
->>>>>>> stats
     return levels + began
 
 

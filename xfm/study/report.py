@@ -62,10 +62,7 @@ def render(
     figures: dict[str, list[ReportFigure]],
     runs: int,
     missing: pd.DataFrame,
-<<<<<<< HEAD
     code: Sequence[str] = (),
-=======
->>>>>>> stats
     admission: pd.DataFrame | None = None,
     more: Sequence[str] = (),
 ) -> str:
