@@ -31,8 +31,8 @@ def counted(monkeypatch):
     """Stands in for the measuring; how often, and of what."""
     calls = []
 
-    def measure(config, tasks):
-        calls.append((json.loads(config)["seed"], tasks))
+    def measure(config, tasks, split):
+        calls.append((json.loads(config)["seed"], tasks, split))
         return Untrained(ROWS, 12.0)
 
     monkeypatch.setattr(untrained, "measure", measure)
@@ -51,7 +51,7 @@ def nothing_trains(monkeypatch):
 def test_the_metrics_are_those_of_trained_runs(measured, nothing_trains):
     config = untrained.config_of(measured.spec)
     assert config == measured.spec.config("xfm", 3)
-    found = untrained.measure(config.to_json(), measured.spec.tasks)
+    found = untrained.measure(config.to_json(), measured.spec.tasks, "test")
     results = measured.results()
     for variant in measured.spec.variants:  # no_guidance's target is a frozen network's
         own = results[results["variant"] == variant]
@@ -80,23 +80,31 @@ def test_held_out_losses_are_those_that_training_would_record(tmp_path):
     }
     config = recipes.get("smoke").replace({"name": "still", "train.precision": "fp32", **changes})
     (record,) = pretrain(config, tmp_path)
-    found = {row.metric: row.value for row in untrained.measure(config.to_json(), ["naming"]).rows}
+    found = {row.metric: row.value for row in untrained.measure(config.to_json(), ["naming"], "test").rows}
     losses = {k: v for k, v in record.items() if k.startswith("validation/") and k.count("/") == 2}
     assert len(losses) == 10
     assert {k: found[k] for k in losses} == pytest.approx(losses, rel=1e-4)
 
 
-def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch):
-    monkeypatch.setattr(TASKS["grounding"], "tested", 40)
-    run = measured.run_of("xfm", 3)
-    tuned = train_to_end(recipe("grounding", run.folder, steps=2), tmp_path).results()
-    spec = tiny("tuned", tmp_path, tasks=["finetune:grounding", "finetune:hypernym"]).spec
-    assert untrained.startable_of(spec.configs["xfm"], spec.tasks) == ["grounding", "hypernym"]
-    found = untrained.measure(spec.config("xfm", 3).to_json(), ["finetune:grounding"])
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_those_of_a_fine_tuning_are_known_without_one(measured, tmp_path, monkeypatch, split):
+    for name in ("grounding", "concept"):
+        monkeypatch.setattr(TASKS[name], "tested", 40)
+        monkeypatch.setattr(TASKS[name], "simple_most", 40)
+    run, tasks = measured.run_of("xfm", 3), ["finetune:grounding", "finetune:concept"]
+    spec = tiny("tuned", tmp_path, tasks=tasks, split=split).spec
+    assert untrained.startable_of(spec.configs["xfm"], spec.tasks) == ["grounding", "concept"]
+    tuned = [
+        result
+        for task in ("grounding", "concept")
+        for result in train_to_end(recipe(task, run.folder, steps=2, split=split), tmp_path).results()
+    ]
+    found = untrained.measure(spec.config("xfm", 3).to_json(), spec.tasks, split)
     rows = [row for row in found.rows if not row.metric.startswith("validation/")]
     assert [(r.family, r.metric, r.n, r.known.better, r.known.unit, r.known.baseline_name) for r in rows] == [
         (r.family, r.metric, r.n, r.known.better, r.known.unit, r.known.baseline_name) for r in evaluated(tuned)
     ]
+    assert any("held-out style" in row.metric for row in rows) == (split == "test"), "which an exploration leaves alone"
 
 
 def test_a_wrong_primary_is_refused_before_a_training_starts(tmp_path, counted, nothing_trains):
@@ -113,17 +121,18 @@ def test_it_is_measured_again_for_other_tasks_another_config_or_other_code(tmp_p
     study = tiny("s", tmp_path)
     assert study.measurable()["metric"].tolist() == ["acc", "other", "loss"]
     study.measurable()
-    assert counted == [(3, study.spec.tasks)]
+    assert counted == [(3, study.spec.tasks, "test")]
     tiny("s", tmp_path, seeds=[3, 4]).measurable()
     assert len(counted) == 1, "an exploration may grow"
     tiny("s", tmp_path, tasks=["naming", "mlm"]).measurable()
-    tiny("s", tmp_path, changes=TINY | {"data.texts": 2}).measurable()
-    assert len(counted) == 3
-    monkeypatch.setattr(untrained.code_pin, "package_files", lambda: {"flow.py": "another"})
+    tiny("s", tmp_path, split="validation").measurable()
     tiny("s", tmp_path, changes=TINY | {"data.texts": 2}).measurable()
     assert len(counted) == 4
+    monkeypatch.setattr(untrained.code_pin, "package_files", lambda: {"flow.py": "another"})
+    tiny("s", tmp_path, changes=TINY | {"data.texts": 2}).measurable()
+    assert len(counted) == 5
     (study.folder / "untrained.json").write_text('{"of": []')
-    assert len(tiny("s", tmp_path).measurable()) == 3 and len(counted) == 5
+    assert len(tiny("s", tmp_path).measurable()) == 3 and len(counted) == 6
 
 
 def test_without_primary_metrics_nothing_is_measured_beforehand(tmp_path, counted, monkeypatch):

@@ -38,7 +38,7 @@ from ..train.run_lock import RunLock
 from ..train.setup import make_accelerator
 from ..train.signals import ending
 from ..train.weights import packed_state
-from .config import STEPS, FinetuneConfig
+from .config import STEPS, FinetuneConfig, MeasuredSplit
 from .task import CHUNK, Answer, Hidden, Item, Task
 from .task_run import ANSWERS, CONFIG, RESULTS, TaskRun
 from .tuned import Tuned, headed, start
@@ -83,11 +83,14 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
         yield from _Loop(run, accelerator, lock).steps()
 
 
-def untrained(task: str, model: XFM, pretrained: RunConfig, tokenizer: Tokenizer) -> list[Result]:
-    """What a fine-tuning by its recipe will say, of a model of the config `pretrained` and a head that have learnt
-    nothing: the same metrics, conditions and baselines. The model stays as it is. ConfigError as `tuned.start`."""
+def untrained(
+    task: str, model: XFM, pretrained: RunConfig, tokenizer: Tokenizer, split: MeasuredSplit = "test"
+) -> list[Result]:
+    """What a fine-tuning by its recipe will say on a split, of a model of the config `pretrained` and a head that have
+    learnt nothing: the same metrics, conditions and baselines. The model stays as it is. ConfigError as
+    `tuned.start`."""
     train = TrainConfig(steps=STEPS, lr=pretrained.train.lr)
-    config = FinetuneConfig(task, run=pretrained.name, seed=pretrained.seed, train=train)
+    config = FinetuneConfig(task, run=pretrained.name, seed=pretrained.seed, split=split, train=train)
     learns = [parameter.requires_grad for parameter in model.parameters()]
     tuned = headed(model, pretrained, tokenizer, config).to(model.device)
     try:

@@ -21,6 +21,7 @@ from ..config import RunConfig, from_json
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
+from ..downstream.config import MeasuredSplit
 from ..downstream.finetune import untrained
 from ..downstream.table import startable
 from ..evaluation import evaluate
@@ -65,20 +66,20 @@ class Untrained:
         return pd.DataFrame(rows, columns=columns).astype({"baseline": float})
 
 
-def measure(config: str, tasks: Sequence[str]) -> Untrained:
-    """Of a config (as JSON): what `job.measure` would find of a run that has learnt nothing. The model's own outputs
-    stand in for another network that guides MIM, as they have the same name. ConfigError for a task that the config
-    cannot serve."""
+def measure(config: str, tasks: Sequence[str], split: MeasuredSplit) -> Untrained:
+    """Of a config (as JSON), on a split: what `job.measure` would find of a run that has learnt nothing. The model's
+    own outputs stand in for another network that guides MIM, as they have the same name. ConfigError for a task that
+    the config cannot serve."""
     wanted, began = from_json(config), time.perf_counter()
     target = "pixels" if wanted.flow.mim_target == "pixels" else "self"
     wanted = wanted.replace({"init_from": "", "flow.mim_target": target})
     tokenizer = dataset(wanted).tokenizer()
     model = build(wanted).to("cuda" if torch.cuda.is_available() else "cpu")
     asked = [task for task in tasks if not task.startswith(FINETUNE)]
-    rows = evaluated(evaluate(model, wanted, tokenizer, tasks=asked)) if asked else []
+    rows = evaluated(evaluate(model, wanted, tokenizer, split, tasks=asked)) if asked else []
     rows += held_out(losses(Pretraining(model, wanted), tokenizer), wanted)
     for task in startable_of(wanted, tasks):
-        rows += evaluated(untrained(task, model, wanted, tokenizer))
+        rows += evaluated(untrained(task, model, wanted, tokenizer, split))
     return Untrained(rows, time.perf_counter() - began)
 
 
@@ -107,7 +108,7 @@ def of(spec: Spec, folder: Path, executor: Executor | None = None) -> Untrained:
     """Of a study: as its untrained.json has it, or measured here, or on an executor, and kept there."""
     found = _kept(spec, folder)
     if found is None:
-        found = (executor or InProcess()).submit(measure, config_of(spec).to_json(), spec.tasks).result()
+        found = (executor or InProcess()).submit(measure, config_of(spec).to_json(), spec.tasks, spec.split).result()
         _keep(spec, folder, found)
     return found
 
@@ -134,7 +135,7 @@ def _keep(spec: Spec, folder: Path, measured: Untrained) -> None:
 
 def _of(spec: Spec) -> list[Any]:
     """What it depends on."""
-    return [config_of(spec).fingerprint, list(spec.tasks), code_pin.digest(code_pin.package_files())]
+    return [config_of(spec).fingerprint, list(spec.tasks), spec.split, code_pin.digest(code_pin.package_files())]
 
 
 def config_of(spec: Spec) -> RunConfig:
