@@ -21,11 +21,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 import xfm
 import xfm_widgets as xw
-from xfm.downstream.config import recipe
-from xfm.downstream.finetune import train_to_end
 from xfm.evaluation.retrieval_set import retrieval_set
 from xfm.files import write_atomically
-from xfm.lab import CHECKPOINTS
 from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +50,7 @@ def views() -> dict[str, xw.View]:
         "MaskPlayground": xw.MaskPlayground.of(model, tokenizer, image, text, lab.config.data.mask, **hidden, **credit),
         "RetrievalExplorer": xw.RetrievalExplorer.of(model, lab.config, tokenizer, pairs),
         "GroundingPad": xw.GroundingPad.of(model, tokenizer, [scene, lab.scene(5), lab.scene(9)], lab.data),
-        "TaskExplorer": xw.TaskExplorer.of(train_to_end(recipe("vqa", CHECKPOINTS / "demo"), ROOT / "runs"), item=3),
+        "TaskExplorer": xw.TaskExplorer.of(lab.task("vqa"), item=3),
     }
 
 

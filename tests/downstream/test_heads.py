@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,5 +62,14 @@ def test_a_lab_answers_questions_writes_captions_and_judges_statements(lab: Lab)
 
 
 def test_a_head_that_is_not_there(lab: Lab) -> None:
-    with pytest.raises(ConfigError, match=r"task = 'vqq'.*captioning, nlvr2, vqa.*vqa"):
+    with pytest.raises(ConfigError, match=r"task = 'vqq'.*'captioning', 'nlvr2', 'vqa'.*did you mean 'vqa'"):
         lab.task("vqq")
+
+
+def test_the_page_says_what_they_give(lab: Lab) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "downstream.md").read_text("utf-8")
+    for task in TASKS:
+        for result in lab.task(task).results()[:1]:
+            low, high = (f"{100 * x:.1f}" for x in (result.low, result.high))
+            size = (lab.task(task).folder / "model.safetensors").stat().st_size / 1e6
+            assert f"| {result.metric} | {100 * result.value:.1f} ({low} to {high}) | {size:.1f} |" in page, task
