@@ -1,5 +1,5 @@
-"""Writes the specs of the studies `general` and `general-exploration`: X-FM against specialists of as many parameters
-and as many FLOPs.
+"""Writes the spec of the study `general-exploration`: X-FM against specialists of as many parameters and as many FLOPs,
+on the validation split. What confirms is written down once this has shown what each model learns.
 
     python studies/make_general.py
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xfm import recipes
+from xfm.files import write_atomically
 from xfm.specialists import SPECIALISTS
 from xfm.study import Study
 from xfm.train.estimate import estimate
@@ -27,8 +28,8 @@ OWN = {
     "vision": ["concept", "subcategory", "unseen_concept", "fine"],
     "vision-language": ["retrieval", "grounding", "vqa", "nlvr2", "captioning"],
 }
-EVALUATED = ["language", "naming", "retrieval", "grounding"]
-EXPLORED, SEEDS = range(3), range(100, 108)
+EVALUATED = ["mlm", "lexnames", "pairs", "naming", "retrieval", "grounding"]
+SEEDS = range(3)
 
 
 def variants() -> dict[str, dict[str, Any]]:
@@ -46,8 +47,9 @@ def variants() -> dict[str, dict[str, Any]]:
 
 if __name__ == "__main__":
     made, tasks = variants(), [f"finetune:{task}" for field in OWN.values() for task in field]
-    for name, seeds in (("general-exploration", EXPLORED), ("general", SEEDS)):
-        study = Study(name, "demo", made, seeds, changes=REGIME, tasks=[*EVALUATED, *tasks], root=HERE)
-        study.folder.mkdir(exist_ok=True)
-        (study.folder / "spec.json").write_text(study.spec.to_json(), encoding="utf-8")
+    asked = "What do X-FM and the specialists learn at this size, each on its own field, and how much does it vary?"
+    study = Study("general-exploration", "demo", made, SEEDS, changes=REGIME, tasks=[*EVALUATED, *tasks], root=HERE,
+                  split="validation", question=asked)  # fmt: skip
+    study.folder.mkdir(exist_ok=True)
+    write_atomically(study.folder / "spec.json", study.spec.to_json())
     print(json.dumps(made, indent=1))
