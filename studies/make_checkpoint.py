@@ -24,9 +24,8 @@ EVERY = 50  # of the steps' records
 README = """# The checkpoint `{name}`
 
 `xfm.load("{name}")` opens it. It is the recipe `{recipe}` (`config.json` has every field, seed {seed}) on the demo's
-world: {steps:,} steps, {parameters:,} parameters, {minutes} minutes of training (threads: {threads}; a CPU that
-also did other work), and before it {first} minutes of its warm start, the language encoder alone. Nothing but the
-embedded data was seen. Made by
+world: {steps:,} steps, {parameters:,} parameters, {minutes:.0f} minutes of training (threads: {threads}; a CPU that
+also did other work). Nothing but the embedded data was seen. Made by
 
     python studies/make_checkpoint.py
 
@@ -54,18 +53,13 @@ def publish(run: Run, folder: Path) -> None:
         seed=run.config.seed,
         steps=run.config.train.steps,
         parameters=sum(p.numel() for p in run.model().parameters()),
-        minutes=_minutes(run),
-        first=_minutes(Run.of(recipes.stage1(run.config), run.folder.parent.parent)),
+        minutes=sum(r["seconds"] for r in records) / 60,
         threads=run.config.train.threads,
         every=EVERY,
         lines=format_lines(found),
     )
     (folder / "README.md").write_text(said, encoding="utf-8")
     print(said)
-
-
-def _minutes(run: Run) -> int:
-    return round(sum(record["seconds"] for record in run.metrics()) / 60)
 
 
 if __name__ == "__main__":

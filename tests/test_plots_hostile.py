@@ -88,6 +88,13 @@ def curve(steps: int = 3) -> SimpleNamespace:
 NAMES = ("insertion, image", "deletion, image", "insertion, text", "deletion, text")
 GUESS = {"guesses": [("lion", 0.9)], "truth": 0.5}
 
+
+def probed(text: str) -> pd.DataFrame:
+    """Probes of relations at two layers, at a position of that name."""
+    row = {"condition": "relation", "encoder": "fusion", "position": text, "value": 0.6, "low": 0.5, "high": 0.7}
+    return pd.DataFrame([row | {"layer": layer} for layer in (0, 1)])
+
+
 FIGURES: dict[str, Draw] = {
     "attention": lambda t: plots.attention(traced(t), piece=1, title=t, credit=t),
     "attention_matrices": lambda t: plots.attention_matrices(traced(t), title=t),
@@ -148,6 +155,7 @@ FIGURES: dict[str, Draw] = {
     ),
     "plot_retrieval": lambda t: figures.plot_retrieval(pairs(t), "image to text", 0, credit=t),
     "plot_retrieval, pictures": lambda t: figures.plot_retrieval(pairs(t), "text to image", 0, credit=t),
+    "probe_layers": lambda t: plots.probe_layers(probed(t), t),
 }  # fmt: skip
 
 

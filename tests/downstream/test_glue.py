@@ -204,7 +204,7 @@ METRICS = {
 @pytest.mark.parametrize("name", TASKS)
 def test_the_results_are_the_metrics_of_the_task(name: str, tmp_path: Path) -> None:
     tuned = start(config := recipe(name, RUN, data=str(write(name, tmp_path))))
-    results, answers = module._results(tuned.eval(), config)
+    results, answers = module.tested(tuned.eval(), config)
     tests = ["matched", "mismatched"] if name == "mnli" else [""]
     metrics = METRICS.get(name, ["accuracy"])
     own, control = results[: len(results) // 2], results[len(results) // 2 :]

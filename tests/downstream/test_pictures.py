@@ -248,7 +248,7 @@ def test_a_world_that_has_shown_all_has_no_unseen_concepts() -> None:
 @pytest.mark.usefixtures("few_tested")
 def test_each_test_has_its_line_and_its_control() -> None:
     tuned = start(config := recipe("category", RUN).replace({"train.steps": 5})).eval()
-    results, answers = module._results(tuned, config)
+    results, answers = module.tested(tuned, config)
     conditions = ["", "held-out style", "unseen concepts"]
     simple = [", ".join(filter(None, ("raw pixels", c))) for c in conditions]
     assert [r.condition for r in results] == [*conditions, *simple]

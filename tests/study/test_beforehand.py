@@ -19,6 +19,7 @@ from xfm.study.effects import empty_levels
 from xfm.study.job import Outcome
 from xfm.study.metrics import FLOOR, Measured, Metric
 from xfm.study.outcomes import at_floor, gains
+from xfm.study.untrained import Untrained
 
 STUDIES = Path(__file__).parents[2] / "studies"
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
@@ -100,7 +101,8 @@ def measuring(monkeypatch):
     def measure(config: str, root, tasks, progress, split="test", step_0=False) -> Outcome:
         known = json.loads(config)
         value = known["seed"] + known["flow"]["text_gradient"]["itm"]
-        return Outcome([Measured("vision", "acc", value, 1)], 1.0, [], [], [Measured("vision", "acc", 0.5, 1)] * step_0)
+        before = [Measured("vision", "acc", 0.5, 1)]
+        return Outcome([Measured("vision", "acc", value, 1)], 1.0, [], [], 0.0, before * step_0)
 
     monkeypatch.setattr(runner, "measure", measure)
 
@@ -113,6 +115,8 @@ def test_results_of_another_split_are_not_mixed(tmp_path, measuring):
 
 def test_seeds_may_be_added_to_a_sequential_study_alone(tmp_path, measuring, monkeypatch):
     monkeypatch.setattr("xfm.study.study.require_admitted", lambda *_: None)
+    rows = [Measured("vision", "acc", 0.5, 1)]
+    monkeypatch.setattr("xfm.study.untrained.measure", lambda *_: Untrained(rows, 1.0))
     given = {"confirmatory": True, "primary": ["acc"]}
     for sequential in (True, False):
         name = f"s{sequential}"

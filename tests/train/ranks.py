@@ -67,10 +67,10 @@ def ids(texts: Any) -> Tensor:
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
-    to_device, initial = loop._to_device, setup._initial_model
+    to_device, initial = loop._to_device, setup.initial_model
     write, append = manifest.write_atomically, run.append_json_lines
     loop._to_device = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)
-    setup._initial_model = lambda run, resumed: models.append(initial(run, resumed)) or models[-1]
+    setup.initial_model = lambda run, resumed: models.append(initial(run, resumed)) or models[-1]
     manifest.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
     run.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}
@@ -80,7 +80,7 @@ def train(root: Path) -> dict:
         if (record["run"], record["step"]) == (config.name, 1):
             break
     records += pretrain(config, root)
-    loop._to_device, setup._initial_model = to_device, initial
+    loop._to_device, setup.initial_model = to_device, initial
     manifest.write_atomically, run.append_json_lines = write, append
     return {"seen": seen, "weights": models[-1].state_dict(), "written": written, "records": records}
 

@@ -16,7 +16,7 @@ from xfm import batch, recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.files import FileError
-from xfm.train import NonFiniteLoss, Run, RunError, accumulate, loop, pretrain, setup
+from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup
 
 
 @pytest.fixture
@@ -244,6 +244,6 @@ def test_training_that_diverges_says_so(fused, tmp_path):
 
 def test_a_gradient_that_is_not_finite_is_told_from_a_loss(config, tmp_path, monkeypatch):
     steep = lambda losses, _: torch.stack([*losses.values()]).sum().sqrt() * 1e38  # noqa: E731
-    monkeypatch.setattr(accumulate, "weighted_sum", steep)
+    monkeypatch.setattr(steering, "weighted_sum", steep)
     with pytest.raises(NonFiniteLoss, match=r"step 0: every loss is finite, the gradient is not \(no single sample"):
         next(pretrain(config, tmp_path))

@@ -41,6 +41,8 @@ def get(name: str) -> RunConfig:
 def flat(batch: Any, path: str = "") -> dict[str, Tensor]:
     if isinstance(batch, Tensor):
         return {path: batch}
+    if batch is None:
+        return {}
     items = (
         batch.items()
         if isinstance(batch, dict)
