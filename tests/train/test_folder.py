@@ -16,7 +16,7 @@ from xfm import batch, recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.files import FileError
-from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup
+from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup, steering
 
 
 @pytest.fixture
