@@ -176,7 +176,7 @@ def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
 
 def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -> None:
     from xfm.train.manifest import replace
-    from xfm.train.setup import mim_teacher
+    from xfm.train.teachers import mim_teacher
     from xfm.train.weights import packed
 
     p = batches.pretraining(init_from="stage1", flow__mim_target="frozen")

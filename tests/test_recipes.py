@@ -152,6 +152,17 @@ def test_notebooks_have_one_knob(monkeypatch: pytest.MonkeyPatch) -> None:
         recipes.current()
 
 
+@pytest.mark.parametrize(
+    "field", ["text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "relation_negatives"]
+)
+def test_a_warm_start_is_shared_whatever_is_changed_after_it(field: str) -> None:
+    """What a study varies in joint training, and no ablation of `ablations()` names with every value."""
+    start = recipes.get("demo+text_stage1")
+    changed = start.replace({f"{'data' if field == 'relation_negatives' else 'train'}.{field}": 0.25})
+    assert changed.fingerprint != start.fingerprint
+    assert recipes.stage1(changed).fingerprint == recipes.stage1(start).fingerprint
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_warm_start_trains_each_encoder_alone_and_is_shared_by_the_variants(recipe: str) -> None:
     start = recipes.stage1(recipes.get(f"{recipe}+stage1"))

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
+from .ablations import LEVELS, ablations, changes
 from .config import (
     ConfigError,
     DataConfig,
     FlowConfig,
-    FusionGradient,
     MaskConfig,
     ModelConfig,
     ObjectiveConfig,
@@ -196,63 +196,6 @@ def styles() -> RunConfig:
 RECIPES: dict[str, Callable[[], RunConfig]] = {f.__name__: f for f in (demo, pretrained, small, base, smoke, styles)}
 
 
-def ablations() -> dict[str, dict[str, Any]]:
-    """Name -> the fields that it changes, and no other; one name `no_<loss>` for each loss of `OBJECTIVES`."""
-    no_stop = {
-        f"flow.text_gradient.{o}": 1.0 for o, loss in OBJECTIVES.items() if loss.crosses() and loss.text_gradient < 1
-    }
-    no_guidance = {"flow.mim_target": "frozen"}
-
-    def instead(how: str) -> dict[str, Any]:  # of the stop: docs/interventions.md
-        return no_stop | {"flow.fusion_gradient": how}
-
-    def guided(target: str) -> dict[str, Any]:  # on one scale
-        return {"flow.mim_target": target, "flow.standardise_target": True}
-
-    return {
-        "no_stop_gradient": no_stop,
-        "no_guidance": no_guidance,
-        "neither": no_stop | no_guidance,
-        "pixels": {"flow.mim_target": "pixels"},
-        **{f"no_{o}": {f"objectives.{o}.weight": 0.0} for o in OBJECTIVES},
-        "text_only": {"data.pairs": 0, "data.regions": 0, "data.images": 0},
-        "image_only": {"data.pairs": 0, "data.regions": 0, "data.texts": 0, "objectives.mim.start": 0.0},
-        "pairs_only": {"data.regions": 0, "data.images": 0, "data.texts": 0},
-        **{name: {"model.cross_attention": name} for name in ("dot", "general", "additive", "cosine")},
-        **{f"gradient_{how}": instead(how) for how in get_args(FusionGradient) if how != "plain"},
-        "itc_stop": {"flow.text_gradient.itc": 0.0},
-        "vision_stop": {"flow.image_gradient": 0.0},
-        "mlm_x2": {"objectives.mlm.weight": 2.0},
-        "mlm_x4": {"objectives.mlm.weight": 4.0},
-        "text_slow": {"train.text_lr_scale": 0.3},
-        "text_frozen": {"train.text_lr_scale": 0.0},
-        "text_layer_decay": {"train.text_layer_decay": 0.7},
-        "text_sgd": {"train.text_sgd_lr": 0.1},
-        "l2sp": {"flow.l2sp": 0.01},
-        "ewc": {"flow.ewc": 1.0},
-        "mlm_distilled": {"flow.mlm_distillation": 1.0},
-        **{f"guide_{t}": guided(t) for t in ("self", "frozen", "ema", "data2vec", "ibot", "pixels")},
-        "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
-        "text_stage1": {"init_from": "stage1:text"},
-    }
-
-
-LEVELS: dict[str, dict[str, Any]] = {  # harder pictures, richer captions, more of the world
-    "rotated": {"data.scenes.rotation": 30.0},
-    "alike": {"data.scenes.alike": 0.7},
-    "cluttered": {"data.scenes.clutter": 12},
-    "occluded": {"data.scenes.overlap": 0.3},
-    "rich": {"data.captions.colours": 0.3, "data.captions.negation": 0.15, "data.captions.paraphrase": 0.5},
-    "full_world": {"data.concepts": 803},
-}
-LEVELS["hard"] = {f: v for level in ("rotated", "alike", "cluttered", "occluded") for f, v in LEVELS[level].items()}
-
-
-def changes() -> dict[str, dict[str, Any]]:
-    """What `+` composes: ablations and levels."""
-    return ablations() | LEVELS
-
-
 def get(name: str) -> RunConfig:
     """The config of "recipe" or "recipe+change+...": changes are ablations, levels, and SPECIALISTS, which come first.
     ConfigError for an unknown name, with the nearest one."""
@@ -300,6 +243,7 @@ def stage1(config: RunConfig) -> RunConfig:
     losses = {f"objectives.{o}": ObjectiveConfig(weight=float(o in trained)) for o in config.objectives}
     pictures = 64 if any("images" in OBJECTIVES[o].streams for o in trained) else 0
     sizes = {"data.pairs": 0, "data.regions": 0, "data.images": pictures, "data.texts": 64}
+    own_rate = ("lr_scale", "layer_decay", "sgd_lr", "momentum")
     plain = config.replace(
         {
             "name": "stage1",
@@ -309,9 +253,10 @@ def stage1(config: RunConfig) -> RunConfig:
             ),
             "data.single_until": 0.0,
             "data.full_from": 0.0,
+            "data.relation_negatives": 0.0,
             "model.cross_attention": "scaled_dot",  # of the fusion encoder, which it does not train
             "train.steps": config.stage1_steps,
-            **{f"train.{n}": getattr(TrainConfig(), n) for n in ("text_lr_scale", "text_layer_decay", "text_sgd_lr")},
+            **{f"train.text_{name}": getattr(TrainConfig(), f"text_{name}") for name in own_rate},
             "train.warmup": min(config.train.warmup, config.stage1_steps // 5),
             **losses,
             **sizes,

@@ -221,6 +221,12 @@ def test_without_primary_metrics_each_has_its_largest(tmp_path, timed, invented)
     assert {r.metric: r.detectable for r in shown.itertuples()}[LOSS] == f"{largest[LOSS]:.4f}"
 
 
+@pytest.mark.parametrize("field", ["margins", "detectable"])
+def test_a_metric_that_is_not_measured_is_refused_in_every_field(tmp_path, timed, field):
+    with pytest.raises(ConfigError, match=rf"{field} = 'naming, acuracy'.*did you mean"):
+        tiny("s", tmp_path, **{field: {"naming, acuracy": 0.1}}).plan()
+
+
 def test_text_of_others_is_no_html(tmp_path, timed):
     made = tiny("s", tmp_path, variants={"<b>bold</b>": {}, "b": {"train.lr": 1e-4}}).plan()
     assert "<b>bold" not in made._repr_html_() and "&lt;b&gt;bold" in made._repr_html_()

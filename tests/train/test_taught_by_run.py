@@ -16,7 +16,7 @@ from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.diagnostics.gradient_table import gradient_table
 from xfm.objectives import Pretraining, build
-from xfm.train.setup import mim_teacher
+from xfm.train.teachers import mim_teacher
 from xfm.train.weights import read_weights
 
 SHORT = {"train.steps": 2, "train.warmup": 1, "train.save_every": 2, "train.validate_every": 0}

@@ -10,8 +10,9 @@ from ..downstream.config import MeasuredSplit
 from ..evaluation import evaluate
 from ..objectives import Pretraining
 from ..train import Run
-from ..train.setup import initial_model, mim_teacher
+from ..train.setup import initial_model
 from ..train.steering import Steering
+from ..train.teachers import mim_teacher
 from . import untrained
 from .metrics import Measured, evaluated, held_out
 

@@ -8,44 +8,37 @@ import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from ..config_utils import one_of, require, unknown_field
-from ..files import explain_os_error, write_atomically
-from ..plots import Figure
 from ..plots.curves import StreamCurves
-from ..plots.effects import effect_map, forest, nothing, paired_seeds
-from ..plots.pareto import pareto
-from ..plots.probes import probes
 from ..train import Run
 from ..train.run import Record
-from . import code_pin, curves_jsonl, describe, diagnostics_jsonl, formatting, plan, results_csv, study_json, untrained
+from . import code_pin, curves_jsonl, diagnostics_jsonl, plan, results_csv, study_json, untrained
 from .admission import require_admitted
-from .analyses import Analyses
-from .effects import effects, pairs, unpaired
+from .effects import effects, pairs
 from .folder import alone, settle
-from .grid_cells import grid_cells
 from .job import Outcome
 from .metrics import Metric
 from .plan import Plan
 from .power import Pilot
 from .preregistration import read_spec, require_fresh, require_measured, require_primary, require_unchanged
-from .report import render, report_figures
 from .results_csv import StudyError
 from .runner import Key, run_missing
 from .spec import PLAN, Spec
 from .statistics import equivalence
+from .telling import Telling
 from .time_left import Times
-from .variants import BASELINE, VariantSpec, cell, labelled, plain
+from .variants import BASELINE, VariantSpec, labelled, plain
 
 __all__ = ["PAPER", "Study"]
 
 PAPER = (BASELINE, "no_stop_gradient", "no_guidance", "neither")
 
 
-class Study(Analyses):
+class Study(Telling):
     """Variants x seeds of a recipe: trained, measured, compared seed by seed.
 
     `<root>/<name>/` holds spec.json and results.csv, from which alone the study resumes; run folders lie under `runs`,
@@ -185,10 +178,10 @@ class Study(Analyses):
         """What it will take and could find, before anything is trained: arms, runs, shared warm starts, hours on this
         machine, disk, and of each metric the minimum detectable effect, from the paired differences of the studies in
         `explored`. A few steps of each arm are timed, and an untrained model is measured once: minutes. In a notebook
-        it is tables; `print` has it as text. ConfigError for a primary metric that will not be measured."""
+        it is tables; `print` has it as text. ConfigError for a metric of the spec that will not be measured."""
         require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
         measured = untrained.of(self.spec, self.folder)
-        require_primary(self.spec.primary, measured.families)
+        self._require_measured(measured.families)
         explored = [Study.load(self.folder.parent / name, self.runs) for name in self.spec.explored]
         pilots = {study.spec.name: Pilot(study.pairs(), study.metrics()) for study in explored}
         finished = self._finished()
@@ -267,100 +260,3 @@ class Study(Analyses):
         groups = differences[differences["metric"] == metric].groupby("variant", sort=False)["difference"]
         rows = [{"variant": variant, **dataclasses.asdict(equivalence(group, margin))} for variant, group in groups]
         return pd.DataFrame(rows).set_index("variant")
-
-    def figure(
-        self,
-        kind: Literal["effects", "seeds", "map", "pareto", "probes"] = "effects",
-        metrics: formatting.Metrics = "",
-        against: str = "",
-    ) -> Figure:
-        """effects: of each metric the variants' effects, seeds as dots, intervals. seeds: of each metric the values, a
-        line a seed. map: of one metric, over a two-way grid, the effect in each cell. pareto: of two or three metrics,
-        each against each, every variant's difference to the reference, and which are on the front. probes: what
-        objectives do to the encoders over the steps, where runs were probed (it has no metrics).
-
-        `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one. Where
-        there is nothing to draw yet the figure says so.
-        """
-        one_of("figure", kind, ("effects", "seeds", "map", "pareto", "probes"))
-        title, against = f"{self.spec.name} ({self.spec.kind})", against or self.spec.reference
-        if kind == "probes":
-            return self._probes_figure(title)
-        table, paired = self._table(against)
-        if not (paired or (kind == "seeds" and len(table))):
-            return nothing(self._no_pairs(), title)
-        if kind == "pareto":
-            return pareto(self.pareto(metrics), self.spec.compared_with[0], title)
-        table = formatting.select(table, metrics)
-        if kind == "effects":
-            title = f"{title}: difference to {against}, 95 % intervals, paired by seed"
-            return forest(table, self.pairs(against), title)
-        if kind == "seeds":
-            return paired_seeds(table, self.results(), list(self.spec.variants), f"{title}: every run")
-        frame = grid_cells(table)
-        return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {against}")
-
-    def _probes_figure(self, title: str) -> Figure:
-        records = self.probes()
-        if not records:
-            return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
-        with diagnostics_jsonl.lines(self.folder).explained():
-            return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
-
-    def _table(self, against: str) -> tuple[pd.DataFrame, bool]:
-        """The effects and True; where there are no pairs yet the means of what there is, and False."""
-        table = self.effects(against)
-        if len(table[table["n"] > 0]):
-            return table, True
-        against = against or self.spec.reference
-        return unpaired(self.results(), against, self.spec.primary, self.metrics(), self.levels()), False
-
-    def _no_pairs(self) -> str:
-        return describe.no_pairs(self.spec, len(self._finished()))
-
-    def to_markdown(self, metrics: formatting.Metrics = "", against: str = "") -> str:
-        """The effects as a Markdown table; primary metrics bold, units in the first column. Where there are no pairs
-        yet it says so, with a table of the means that there are."""
-        table, paired = self._table(against)
-        text = formatting.to_markdown(formatting.select(table, metrics)) if len(table) else ""
-        return text if paired else f"{self._no_pairs()}\n\n{text}"
-
-    def to_latex(self, metrics: formatting.Metrics = "", against: str = "") -> str:
-        """The same as a LaTeX tabular of the package booktabs."""
-        table, paired = self._table(against)
-        text = formatting.to_latex(formatting.select(table, metrics)) if len(table) else ""
-        return text if paired else f"% {self._no_pairs()}\n{text}"
-
-    def report(self, path: str | Path = "", against: str = "") -> Path:
-        """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked
-        and how, what admitted the metrics and what could be found, the effects in words, figures and a table, what
-        happened inside, what would change our mind, what it does not tell."""
-        return self._write(path, against)[0]
-
-    def save(self, against: str = "") -> list[Path]:
-        """Writes the report, the figures (PNG, PDF) and the tables of all metrics (Markdown, LaTeX), and returns the
-        files."""
-        report, figures = self._write("", against)
-        folder = self.folder / "figures"
-        with explain_os_error(folder):
-            folder.mkdir(exist_ok=True)
-        files: dict[Path, bytes | str] = {
-            folder / f"{name}.{kind}": figure.bytes(kind) for name, figure in figures for kind in ("png", "pdf")
-        }
-        files |= {folder / "effects.md": self.to_markdown("all", against)}
-        files |= {folder / "effects.tex": self.to_latex("all", against)}
-        for file, content in files.items():
-            write_atomically(file, content)
-        return [*files, report]
-
-    def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
-        """Writes the report, and returns its path and its figures by the names of their files."""
-        (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
-        sections = report_figures(self.spec, table, against, self.figure, paired, probed)
-        target = Path(path) if path else self.folder / "report.html"
-        code = code_pin.sentences(code_pin.read(self.folder))
-        admitted = self.admission() if self.spec.confirmatory else None
-        more = [*describe.interactions(self), *describe.ranks(self.mean_ranks())] if paired else []
-        page = render(self.spec, table, sections, len(self._finished()), self.missing(), code, admitted, more)
-        write_atomically(target, page)
-        return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]

@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
-from torch import Tensor, nn
+from torch import nn
 
 from .. import recipes
 from ..batch import Batch
@@ -27,9 +27,8 @@ from ..data.streams import Streams, loader
 from ..data.tokenizer import Tokenizer
 from ..data.web import allow
 from ..diagnostics.training_probe import TrainingProbe
-from ..interop.clip import teacher
 from ..interop.encoders import require_fitting, sources
-from ..model import VISION_ENCODERS, XFM
+from ..model import XFM
 from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
 from ..text import parse_json, shown
 from .accumulate import in_one, in_parts
@@ -42,10 +41,11 @@ from .run import INIT, STATE, WEIGHTS, Run
 from .sharding import plugin, sharded
 from .shards import Losses, Shards
 from .steering import Steering
-from .weights import load_into, packed, read_weights
+from .teachers import mim_teacher, teaching_run
+from .weights import load_into, packed
 
-__all__ = ["TrainState", "initial_model", "keep_freed_memory", "keep_start", "make_accelerator", "mim_teacher",
-           "needs_start", "prepare", "require_startable", "require_trainable"]  # fmt: skip
+__all__ = ["TrainState", "initial_model", "keep_freed_memory", "keep_start", "make_accelerator", "needs_start",
+           "prepare", "require_startable", "require_trainable"]  # fmt: skip
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 DATA = "data.json"  # the content of the run's own data, by source
@@ -119,7 +119,7 @@ def require_startable(run: Run) -> None:
         for source in sources(run.config.init_from):
             require_fitting(source, run.config)
         if run.config.flow.taught_by_run and run.config.weight("mim") > 0:
-            _teaching_run(run.config)
+            teaching_run(run.config)
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
@@ -265,50 +265,6 @@ def keep_start(run: Run, source: Path, accelerator: Accelerator) -> None:
 def stage1_config(run: Run) -> RunConfig | None:
     """What is to be trained before the run, where its config asks for the paper's warm start."""
     return recipes.stage1(run.config) if run.config.has_stage1 else None
-
-
-def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | None:
-    """Pictures (B, 3, H, W) -> the patch tokens (B, P, C) that MIM predicts, where another network makes them."""
-    flow = run.config.flow
-    if run.config.weight("mim") == 0 or flow.mim_target not in ("frozen", "teacher"):
-        return None
-    if flow.taught_by_run:
-        return _frozen(_teaching_run(run.config).model().vision, device)
-    if flow.mim_target == "teacher":
-        return teacher(flow.teacher, flow.teacher_weights, run.config.model.vision, device)
-    if not run.has(INIT):
-        raise RunError(
-            f"{run.folder / INIT}: not there, and the frozen target is made of it. Put it back, or delete {STATE} too "
-            "to start again"
-        )
-    weights = read_weights(run.folder / INIT)
-    encoder = VISION_ENCODERS[run.config.model.vision.encoder](run.config.model.vision)
-    encoder.load_state_dict({n.removeprefix("vision."): t for n, t in weights.items() if n.startswith("vision.")})
-    return _frozen(encoder, device)
-
-
-def _teaching_run(config: RunConfig) -> Run:
-    """The finished run that `flow.teacher` names. ConfigError where its vision encoder cannot teach this model's."""
-    said = f"flow.teacher = {shown(config.flow.teacher)}"
-    try:
-        run = Run.open(config.flow.teacher)
-    except RunError as error:
-        raise ConfigError(f"{said}: {error}") from error
-    on, by_stream = weights_at(run.config, run.config.train.steps), losses_by_stream(run.config)
-    if not any(OBJECTIVES[n].kind() != "text" for losses in by_stream.values() for n in losses if n in on):
-        raise ConfigError(f"{said}: its vision encoder was never trained; its losses are {', '.join(on)}")
-    for name in ("image_size", "patch_size", "width"):
-        theirs, ours = (getattr(each.model.vision, name) for each in (run.config, config))
-        if theirs != ours:
-            raise ConfigError(f"{said}: its model.vision.{name} is {theirs}; must be {ours}, as in this config")
-    if not run.done:
-        raise ConfigError(f"{said}: not finished; train it to the end first")
-    return run
-
-
-def _frozen(encoder: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """An encoder as a function: no part of the model, never trained, never in train mode."""
-    return torch.no_grad()(encoder.to(device).eval().requires_grad_(False).forward)
 
 
 def _keep_data(run: Run) -> None:

@@ -1,0 +1,137 @@
+"""What a study shows: figures, tables, its report."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from ..config_utils import one_of
+from ..files import explain_os_error, write_atomically
+from ..plots import Figure
+from ..plots.effects import effect_map, forest, nothing, paired_seeds
+from ..plots.pareto import pareto
+from ..plots.probes import probes
+from ..train.run import Record
+from . import code_pin, describe, diagnostics_jsonl, formatting
+from .analyses import Analyses
+from .effects import unpaired
+from .grid_cells import grid_cells
+from .report import render, report_figures
+from .variants import cell
+
+__all__ = ["Telling"]
+
+
+class Telling(Analyses):
+    """The part of a Study that shows what its tables have."""
+
+    @abstractmethod
+    def effects(self, against: str = "") -> pd.DataFrame: ...
+    @abstractmethod
+    def pairs(self, against: str = "") -> pd.DataFrame: ...
+    @abstractmethod
+    def probes(self) -> dict[str, list[list[Record]]]: ...
+    @abstractmethod
+    def missing(self) -> pd.DataFrame: ...
+    @abstractmethod
+    def _finished(self) -> set[tuple[str, int]]: ...
+
+    def figure(
+        self,
+        kind: Literal["effects", "seeds", "map", "pareto", "probes"] = "effects",
+        metrics: formatting.Metrics = "",
+        against: str = "",
+    ) -> Figure:
+        """effects: of each metric the variants' effects, seeds as dots, intervals. seeds: of each metric the values, a
+        line a seed. map: of one metric, over a two-way grid, the effect in each cell. pareto: of two or three metrics,
+        each against each, every variant's difference to the reference, and which are on the front. probes: what
+        objectives do to the encoders over the steps, where runs were probed (it has no metrics).
+
+        `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one. Where
+        there is nothing to draw yet the figure says so.
+        """
+        one_of("figure", kind, ("effects", "seeds", "map", "pareto", "probes"))
+        title, against = f"{self.spec.name} ({self.spec.kind})", against or self.spec.reference
+        if kind == "probes":
+            return self._probes_figure(title)
+        table, paired = self._table(against)
+        if not (paired or (kind == "seeds" and len(table))):
+            return nothing(self._no_pairs(), title)
+        if kind == "pareto":
+            return pareto(self.pareto(metrics), self.spec.compared_with[0], title)
+        table = formatting.select(table, metrics)
+        if kind == "effects":
+            title = f"{title}: difference to {against}, 95 % intervals, paired by seed"
+            return forest(table, self.pairs(against), title)
+        if kind == "seeds":
+            return paired_seeds(table, self.results(), list(self.spec.variants), f"{title}: every run")
+        frame = grid_cells(table)
+        return effect_map(frame, f"{title}: {cell(frame['variant'].iloc[0]).get('', 'variant')} − {against}")
+
+    def _probes_figure(self, title: str) -> Figure:
+        records = self.probes()
+        if not records:
+            return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
+        with diagnostics_jsonl.lines(self.folder).explained():
+            return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
+
+    def _table(self, against: str) -> tuple[pd.DataFrame, bool]:
+        """The effects and True; where there are no pairs yet the means of what there is, and False."""
+        table = self.effects(against)
+        if len(table[table["n"] > 0]):
+            return table, True
+        against = against or self.spec.reference
+        return unpaired(self.results(), against, self.spec.primary, self.metrics(), self.levels()), False
+
+    def _no_pairs(self) -> str:
+        return describe.no_pairs(self.spec, len(self._finished()))
+
+    def to_markdown(self, metrics: formatting.Metrics = "", against: str = "") -> str:
+        """The effects as a Markdown table; primary metrics bold, units in the first column. Where there are no pairs
+        yet it says so, with a table of the means that there are."""
+        table, paired = self._table(against)
+        text = formatting.to_markdown(formatting.select(table, metrics)) if len(table) else ""
+        return text if paired else f"{self._no_pairs()}\n\n{text}"
+
+    def to_latex(self, metrics: formatting.Metrics = "", against: str = "") -> str:
+        """The same as a LaTeX tabular of the package booktabs."""
+        table, paired = self._table(against)
+        text = formatting.to_latex(formatting.select(table, metrics)) if len(table) else ""
+        return text if paired else f"% {self._no_pairs()}\n{text}"
+
+    def report(self, path: str | Path = "", against: str = "") -> Path:
+        """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked
+        and how, what admitted the metrics and what could be found, the effects in words, figures and a table, what
+        happened inside, what would change our mind, what it does not tell."""
+        return self._write(path, against)[0]
+
+    def save(self, against: str = "") -> list[Path]:
+        """Writes the report, the figures (PNG, PDF) and the tables of all metrics (Markdown, LaTeX), and returns the
+        files."""
+        report, figures = self._write("", against)
+        folder = self.folder / "figures"
+        with explain_os_error(folder):
+            folder.mkdir(exist_ok=True)
+        files: dict[Path, bytes | str] = {
+            folder / f"{name}.{kind}": figure.bytes(kind) for name, figure in figures for kind in ("png", "pdf")
+        }
+        files |= {folder / "effects.md": self.to_markdown("all", against)}
+        files |= {folder / "effects.tex": self.to_latex("all", against)}
+        for file, content in files.items():
+            write_atomically(file, content)
+        return [*files, report]
+
+    def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
+        """Writes the report, and returns its path and its figures by the names of their files."""
+        (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
+        sections = report_figures(self.spec, table, against, self.figure, paired, probed)
+        target = Path(path) if path else self.folder / "report.html"
+        code = code_pin.sentences(code_pin.read(self.folder))
+        admitted = self.admission() if self.spec.confirmatory else None
+        more = [*describe.interactions(self), *describe.ranks(self.mean_ranks())] if paired else []
+        page = render(self.spec, table, sections, len(self._finished()), self.missing(), code, admitted, more)
+        write_atomically(target, page)
+        return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]

@@ -1,0 +1,63 @@
+"""Other networks that guide MIM: the encoder that training started from, another run's, or one of open_clip's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..config import ConfigError, RunConfig
+from ..interop.clip import teacher
+from ..model import VISION_ENCODERS
+from ..objectives import OBJECTIVES, losses_by_stream, weights_at
+from ..text import shown
+from .errors import RunError
+from .run import INIT, STATE, Run
+from .weights import read_weights
+
+__all__ = ["mim_teacher", "teaching_run"]
+
+
+def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    """Pictures (B, 3, H, W) -> the patch tokens (B, P, C) that MIM predicts, where another network makes them."""
+    flow = run.config.flow
+    if run.config.weight("mim") == 0 or flow.mim_target not in ("frozen", "teacher"):
+        return None
+    if flow.taught_by_run:
+        return _frozen(teaching_run(run.config).model().vision, device)
+    if flow.mim_target == "teacher":
+        return teacher(flow.teacher, flow.teacher_weights, run.config.model.vision, device)
+    if not run.has(INIT):
+        raise RunError(
+            f"{run.folder / INIT}: not there, and the frozen target is made of it. Put it back, or delete {STATE} too "
+            "to start again"
+        )
+    weights = read_weights(run.folder / INIT)
+    encoder = VISION_ENCODERS[run.config.model.vision.encoder](run.config.model.vision)
+    encoder.load_state_dict({n.removeprefix("vision."): t for n, t in weights.items() if n.startswith("vision.")})
+    return _frozen(encoder, device)
+
+
+def teaching_run(config: RunConfig) -> Run:
+    """The finished run that `flow.teacher` names. ConfigError where its vision encoder cannot teach this model's."""
+    said = f"flow.teacher = {shown(config.flow.teacher)}"
+    try:
+        run = Run.open(config.flow.teacher)
+    except RunError as error:
+        raise ConfigError(f"{said}: {error}") from error
+    on, by_stream = weights_at(run.config, run.config.train.steps), losses_by_stream(run.config)
+    if not any(OBJECTIVES[n].kind() != "text" for losses in by_stream.values() for n in losses if n in on):
+        raise ConfigError(f"{said}: its vision encoder was never trained; its losses are {', '.join(on)}")
+    for name in ("image_size", "patch_size", "width"):
+        theirs, ours = (getattr(each.model.vision, name) for each in (run.config, config))
+        if theirs != ours:
+            raise ConfigError(f"{said}: its model.vision.{name} is {theirs}; must be {ours}, as in this config")
+    if not run.done:
+        raise ConfigError(f"{said}: not finished; train it to the end first")
+    return run
+
+
+def _frozen(encoder: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """An encoder as a function: no part of the model, never trained, never in train mode."""
+    return torch.no_grad()(encoder.to(device).eval().requires_grad_(False).forward)
