@@ -203,6 +203,12 @@ def test_items_are_kept_by_kind_and_by_words() -> None:
         view.show = "rigth"
 
 
+def test_a_view_of_one_kind_begins_with_an_item_of_that_kind() -> None:
+    assert [own(show=kind).item for kind in ("all", "right", "wrong")] == [0, 0, 1]
+    assert own(search="LION 3").item == 3 and own(show="wrong", item=2).item == 2, "an item that is asked for stays"
+    assert own(search="zebra").item == 0
+
+
 def test_boxes_disagree_where_one_alone_is_right() -> None:
     boxes = [[0.5, 0.5, 0.2, 0.2]] * 3
     models = [Answered("a", boxes, [1, 0, 0]), Answered("b", [[0.4, 0.5, 0.2, 0.2]] * 3, [1, 1, 0])]

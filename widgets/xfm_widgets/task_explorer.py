@@ -88,6 +88,8 @@ class TaskExplorer(View):
         self._shown = chosen(self._models[0].right, self._disagree)
         self._items = [example(i) for i in self._shown]
         super().__init__(self._drawn(), "" if n else "No test items: nothing was answered.", **traits)
+        if "item" not in traits and (kept := self.kept()) and self.item not in kept:
+            self.item = kept[0]  # as in the page, where a filter is chosen
 
     @classmethod
     def of(cls, run: TaskRun | str | Path, *others: TaskRun | str | Path, **traits: Any) -> TaskExplorer:

@@ -90,14 +90,12 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
 
 
 def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool]) -> None:
-    """Each mark's number, on the side that looks away from the nearest other mark."""
+    """Each mark's number, in the corner that looks away from the nearest other mark: intervals leave corners free."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     xy = np.array(points) / [right - left, top - bottom]  # an inverted axis turns the sign
     for i, (point, there) in enumerate(zip(points, front, strict=True)):
         apart = np.hypot(*(xy - xy[i]).T) + np.where(np.arange(len(xy)) == i, np.inf, 0)
-        from_nearest = xy[i] - xy[int(apart.argmin())]
-        length = float(np.hypot(*from_nearest))
-        offset = _AWAY * (from_nearest / length if 0 < length < np.inf else np.array([0.7, 0.7]))
+        offset = _AWAY * np.where(xy[i] < xy[int(apart.argmin())], -0.75, 0.75)
         axes.annotate(str(i + 1), point, tuple(offset), textcoords="offset points", fontsize=9, zorder=4, ha="center",
                       va="center", fontweight="bold" if there else "normal")  # fmt: skip
 

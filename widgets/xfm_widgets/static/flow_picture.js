@@ -223,7 +223,7 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
   function flowText(loss, encoder) {
     const whole = norm(loss, encoder);
     const part = share(loss, encoder);
-    if (whole === null) return "not measured";
+    if (whole === null) return crossing.isTight ? "–" : "not measured"; // the key says what dotted is
     if (part === 0) return `0, not ${short(whole)}`;
     return part < 1 ? `${short(part * whole)} of ${short(whole)}` : short(whole);
   }
