@@ -15,7 +15,7 @@ from xfm import recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
-from xfm.train import Run, RunError, manifest, pretrain, setup
+from xfm.train import Run, RunError, manifest, pretrain, teachers
 
 STAGE1 = ("vision.", "text.", "objectives.mlm.")
 
@@ -107,7 +107,7 @@ def test_variants_of_a_seed_share_it(run, stage1, root):
 def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
     """Through a resume, and without the folder that it came from."""
     config = get("smoke+stage1+no_guidance", **{"model.vision.drop_path": 0.5, "objectives.mim.start": 0.0})
-    targets, frozen = [], setup._frozen
+    targets, frozen = [], teachers._frozen
     pictures = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
     def watched(encoder, device):
@@ -120,7 +120,7 @@ def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
 
         return teacher
 
-    monkeypatch.setattr(setup, "_frozen", watched)
+    monkeypatch.setattr(teachers, "_frozen", watched)
     for record in pretrain(config, tmp_path):
         if (record["run"], record["step"]) == (config.name, 2):
             break
