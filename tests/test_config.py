@@ -48,7 +48,7 @@ def kinds(cls: type = RunConfig, path: str = "") -> dict[str, Any]:
         where = f"{path}.{name}".lstrip(".")
         places = {where: kind}
         if get_origin(kind) is Mapping:  # an open group: the entries that the paper's model has
-            names = PAPER if name == "objectives" else ("itc", "itm", "imlm", "bbp")
+            names = {"objectives": PAPER, "text_gradient": ("itc", "itm", "imlm", "bbp")}.get(name, ())
             places = {f"{where}.{entry}": get_args(kind)[1] for entry in names}
         for place, one in places.items():
             found |= kinds(one, place) if dataclasses.is_dataclass(one) else {place: one}

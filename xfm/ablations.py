@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from .config import FusionGradient
+from .config import SOURCES, FusionGradient
 from .objectives.registry import OBJECTIVES
 
 __all__ = ["LEVELS", "ablations", "changes"]
@@ -49,6 +49,7 @@ def ablations() -> dict[str, dict[str, Any]]:
         "ewc": {"flow.ewc": 1.0},
         "mlm_distilled": {"flow.mlm_distillation": 1.0},
         **{f"guide_{t}": guided(t) for t in ("self", "frozen", "ema", "data2vec", "ibot", "pixels")},
+        **{f"vary_{one}": {f"seed_of.{source}": 0 for source in SOURCES if source != one} for one in SOURCES},
         "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
         "text_stage1": {"init_from": "stage1:text"},
     }

@@ -247,6 +247,8 @@ def stage1(config: RunConfig) -> RunConfig:
     plain = config.replace(
         {
             "name": "stage1",
+            "seed": config.drawn_by("warm_start"),
+            "seed_of": {},
             "init_from": "",
             "flow": FlowConfig(
                 {o: OBJECTIVES[o].text_gradient for o in config.flow.text_gradient}, mim_target="pixels"

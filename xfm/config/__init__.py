@@ -10,10 +10,10 @@ from ..config_utils import ConfigError as ConfigError  # everybody has it from h
 from .data import STREAMS, AugmentConfig, CaptionConfig, DataConfig, MaskConfig, SceneConfig
 from .encoders import AttentionFunction, ModelConfig, TextConfig, VisionConfig
 from .losses import ANCHORS, AVERAGED, PAPER, FlowConfig, FusionGradient, MimTarget, ObjectiveConfig
-from .run import LATER, RunConfig, from_dict, from_json
+from .run import LATER, SOURCES, RunConfig, from_dict, from_json
 from .training import TrainConfig
 
 __all__ = ["ANCHORS", "AVERAGED", "LATER", "PAPER", "STREAMS", "AttentionFunction", "AugmentConfig", "CaptionConfig",
            "ConfigError", "DataConfig", "FlowConfig", "FusionGradient", "MaskConfig", "MimTarget", "ModelConfig",
-           "ObjectiveConfig", "RunConfig",
+           "ObjectiveConfig", "RunConfig", "SOURCES",
            "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig", "from_dict", "from_json"]  # fmt: skip

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config_utils import Table, build, changed, positive, require, to_tree, typed, unknown_field
+from ..config_utils import Table, build, changed, one_of, positive, require, to_tree, typed, unknown_field
 from ..text import parse_json
 from .data import STREAMS, DataConfig
 from .encoders import ModelConfig
 from .losses import PAPER, FlowConfig, ObjectiveConfig
 from .training import TrainConfig
 
-__all__ = ["LATER", "RunConfig", "from_dict", "from_json"]
+__all__ = ["LATER", "SOURCES", "RunConfig", "from_dict", "from_json"]
 
+SOURCES = ("warm_start", "weights", "data", "masks", "negatives")  # of randomness
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
 # Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
 LATER = {
@@ -50,6 +51,8 @@ class RunConfig:
     # others' encoders (docs/published-model.md):
     init_from: str = ""  # "roberta:DIR", "bert:DIR", "beit:FILE", "roberta:DIR,beit:FILE"
     stage1_steps: int = 300
+    # sources of randomness with a seed of their own: {"data": 3} trains on the batches of seed 3
+    seed_of: Mapping[str, int] = field(default_factory=Table)
     model: ModelConfig = field(default_factory=ModelConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     # the model's losses by name, each with its head; one that is not here is no part of the model
@@ -58,6 +61,11 @@ class RunConfig:
     )
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def drawn_by(self, source: str) -> int:
+        """The seed of a source of randomness: of the warm start, of the initial weights of what it does not bring, of
+        the data and their order, of the masks, of ITM's negatives."""
+        return self.seed_of.get(source, self.seed)
 
     @property
     def has_stage1(self) -> bool:
@@ -75,6 +83,9 @@ class RunConfig:
             f"the name of a folder in printable characters, at most {NAME} bytes, without / and \\, and without a dot "
             "or a space at an end (where the terminal's characters are not understood, set PYTHONUTF8=1)",
         )
+        for source, seed in self.seed_of.items():
+            one_of("seed_of", source, SOURCES)
+            require(0 <= seed < 2**63, f"seed_of.{source}", seed, "in [0, 2**63)")
         for name, objective in self.objectives.items():
             typed(objective, f"objectives.{name}.")
             require(objective.weight >= 0, f"objectives.{name}.weight", objective.weight, "0 (off) or positive")
@@ -128,7 +139,7 @@ class RunConfig:
 
         Raises ConfigError for an unknown field (naming the nearest) and for a value of the wrong type or range.
         """
-        new = {"objectives": to_tree(ObjectiveConfig(weight=0.0)), "flow.text_gradient": 0.0}
+        new = {"objectives": to_tree(ObjectiveConfig(weight=0.0)), "flow.text_gradient": 0.0, "seed_of": self.seed}
         return from_dict(changed(self.to_dict(), changes, new))
 
     def weight(self, objective: str) -> float:
@@ -146,6 +157,9 @@ class RunConfig:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"]
+        tree["seed_of"] = {source: seed for source, seed in self.seed_of.items() if seed != self.seed}
+        if not tree["seed_of"]:
+            del tree["seed_of"]
         groups = {"model": ModelConfig, "flow": FlowConfig, "data": DataConfig, "train": TrainConfig}
         defaults = {name: to_tree(group()) for name, group in groups.items()}
         for group, fields in LATER.items():

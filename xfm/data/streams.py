@@ -45,10 +45,10 @@ class DeadLoader(RuntimeError):
 class Streams(TorchDataset):
     """`streams[step]` is the step's batch; a stream of size 0, or that no source provides, is left out.
 
-    Every draw is keyed by (config.seed, split, step, stream, purpose): dropping or resizing a stream leaves the others
-    as they are, and larger pairs, images or texts begin with the items of smaller ones. Of several processes, process
-    `rank` has the items that follow those of the ones before it, with draws of its own: no two share an item, where a
-    source has enough for all.
+    Every draw is keyed by (seed, split, step, stream, purpose): dropping or resizing a stream leaves the others as they
+    are, and larger pairs, images or texts begin with the items of smaller ones. Of several processes, process `rank`
+    has the items that follow those of the ones before it, with draws of its own: no two share an item, where a source
+    has enough for all. What is held out is drawn by config.seed, whatever `config.seed_of` gives to training.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Streams(TorchDataset):
             wanted = config.model.text.vocabulary
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
         self.config, self.tokenizer, self.rank = config, tokenizer, rank
-        self.seed = seeding.seed(config.seed, rank) if rank else config.seed  # of draws, as masks
+        self.seed = seeding.seed(config.seed, rank) if rank else config.seed  # of a step's draws beyond the batch
         self.split: Split = split
         if source is not None:
             self.source = source
@@ -95,7 +95,7 @@ class Streams(TorchDataset):
         examples = [source.pair(key) for source, key in self.items("pairs", step, self.config.data.pairs)]
         tokens, false_ids = self.tokens([e.text for e in examples], step, "pairs"), None
         if share := self.config.data.relation_negatives:
-            false = false_captions(self.source.world, examples, share, self.rng(step, "pairs", "relation negatives"))
+            false = false_captions(self.source.world, examples, share, self.rng(step, "pairs", "relation negatives", "data"))
             tokens, false_ids = joined(tokens, false, self.tokenizer, self.config.data.caption_tokens)
         return Pairs(pixels(examples), tokens, self.image_mask(step, "pairs", len(examples)), false_ids)
 
@@ -110,7 +110,7 @@ class Streams(TorchDataset):
     def regions(self, step: int) -> Regions:
         """Of each picture all phrases and sometimes its caption; of these `regions`, some twice if they are fewer."""
         wanted, vision = self.config.data.regions, self.config.model.vision
-        rng = self.rng(step, "regions", "choice")
+        rng = self.rng(step, "regions", "choice", "data")
         examples = [s.regions(key) for s, key in self.items("regions", step, self.config.data.region_images)]
         items: list[tuple[int, str, Box | None]] = []  # picture, text, box (None: the whole)
         for n, example in enumerate(examples):
@@ -135,7 +135,7 @@ class Streams(TorchDataset):
     def items(self, stream: str, step: int, count: int) -> Iterator[tuple[Source, ItemKey]]:
         """The source and the key of each item of a stream's batch."""
         for index in range(self.rank * count, (self.rank + 1) * count):
-            key = ItemKey(self.split, self.config.seed, step, index, step / self.config.train.steps)
+            key = ItemKey(self.split, self.seed_of("data"), step, index, step / self.config.train.steps)
             yield self.source.source_of(stream, key), key
 
     def image_mask(self, step: int, stream: str, count: int) -> Tensor:
@@ -156,8 +156,13 @@ class Streams(TorchDataset):
         padded, mask = self.tokenizer.pad(ids)
         return TokenBatch(padded, mask, self.tokenizer.pad(masked)[0], filled(positions, 0), filled(labels, IGNORE))
 
-    def rng(self, step: int, stream: str, purpose: str) -> np.random.Generator:
-        return seeding.rng(self.seed, self.split, step, stream, purpose)
+    def rng(self, step: int, stream: str, purpose: str, source: str = "masks") -> np.random.Generator:
+        seed = self.seed_of(source)
+        seed = seeding.seed(seed, self.rank) if self.rank else seed
+        return seeding.rng(seed, self.split, step, stream, purpose)
+
+    def seed_of(self, source: str) -> int:
+        return self.config.drawn_by(source) if self.split == "train" else self.config.seed
 
 
 def pixels(examples: Sequence[Example]) -> Tensor:

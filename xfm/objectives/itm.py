@@ -48,6 +48,7 @@ class ITM(Objective):
 
     def __init__(self, config: RunConfig):
         super().__init__()
+        self.seed = config.seed_of.get("negatives")  # None: that of the step
         self.head = two_layer_head(config.model.text.width, 2)
 
     @classmethod
@@ -62,7 +63,8 @@ class ITM(Objective):
         with torch.no_grad():
             n = flow.fusion_count
             similarity = image[:n] @ text[:n].T / flow.model.contrastive.temperature
-            g = seeding.generator(*flow.key, "negatives")
+            key = flow.key if self.seed is None or not self.training else (self.seed, *flow.key[1:])
+            g = seeding.generator(*key, "negatives")
             return draw(negative_weights(similarity.T), g), draw(negative_weights(similarity), g)
 
     def pairing(self, flow: Flow) -> FusionBatch:

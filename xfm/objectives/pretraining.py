@@ -54,7 +54,7 @@ def build(config: RunConfig) -> XFM:
     """The model of a config, with the initial weights of its seed. Raises ConfigError as `check_losses` does."""
     check_losses(config)
     model = XFM(config.model, {n: loss(config) for n, loss in OBJECTIVES.items() if n in config.objectives})
-    initialise(model, config.seed)
+    initialise(model, config.drawn_by("weights"))
     return model
 
 
