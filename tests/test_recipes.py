@@ -8,7 +8,7 @@ from xfm import recipes
 from xfm.config import SOURCES, ConfigError, from_json
 from xfm.objectives import OBJECTIVES, weights_at
 
-RECIPES = ("demo", "pretrained", "small", "base", "smoke", "styles")
+RECIPES = ("demo", "pretrained", "small", "base", "smoke", "styles", "study")
 STOP = {f"flow.text_gradient.{o}": 1.0 for o in ("itm", "imlm", "bbp")}
 FROZEN = {"flow.mim_target": "frozen"}
 FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes

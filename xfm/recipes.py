@@ -29,7 +29,7 @@ from .text import shown
 
 __all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
            "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "stage1",
-           "stage1_losses", "styles"]  # fmt: skip
+           "stage1_losses", "study", "styles"]  # fmt: skip
 
 
 def scratch_std(width: int) -> float:
@@ -193,7 +193,29 @@ def styles() -> RunConfig:
     return demo().replace({"name": "styles", "data.styles": "openmoji+noto+twemoji"})
 
 
-RECIPES: dict[str, Callable[[], RunConfig]] = {f.__name__: f for f in (demo, pretrained, small, base, smoke, styles)}
+def study() -> RunConfig:
+    """The regime of the studies: the demo from a warm start of the language encoder, fused almost from the beginning,
+    guided for half of its steps. Chosen on the validation split (studies/README.md); eleven minutes of one core."""
+    return demo().replace(
+        {
+            "name": "study",
+            "init_from": "stage1:text",
+            "stage1_steps": 10_000,
+            **{f"objectives.{o}.start": 0.06 for o in ("itm", "imlm", "bbp")},
+            "objectives.mim.start": 0.5,
+            "data.texts": 32,
+            "data.single_until": 0.25,
+            "data.full_from": 0.4,
+            "train.shards": 1,
+            "train.save_every": 300,
+            "train.validate_every": 1200,
+        }
+    )
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    f.__name__: f for f in (demo, pretrained, small, base, smoke, styles, study)
+}
 
 
 def get(name: str) -> RunConfig:

@@ -1,0 +1,73 @@
+"""Writes the specs of the explorations in the studies' regime, on the validation split. What confirms is written down
+once these have shown what each model learns, and how much it varies.
+
+    python studies/make_specs.py
+
+`insulation-exploration`: X-FM with and without the stop-gradient. `general-exploration`: X-FM against specialists of as
+many parameters and as many FLOPs. X-FM's budget is its language encoder's warm start and its joint training, counted
+from its config; a specialist spends all of it on its own losses. What is counted is a step's products, forward and
+backward (torch's FlopCounterMode).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from xfm import recipes
+from xfm.files import write_atomically
+from xfm.specialists import SPECIALISTS
+from xfm.study import Study
+from xfm.train.estimate import estimate
+
+HERE = Path(__file__).parent
+RECIPE = "study"
+ALONE = {"bert_like": {"data.texts": 64}, "beit_like": {"data.images": 64}, "clip_like": {}}  # all without a warm start
+EVALUATED = ["mlm", "lexnames", "pairs", "minimal_pairs", "naming", "matching", "retrieval", "grounding"]
+TUNED = ["lexname", "synset", "hypernym", "concept", "subcategory", "fine", "grounding", "vqa"]
+SEEDS = range(5)
+
+
+def general() -> dict[str, dict[str, Any]]:
+    """Label -> changes, the specialists' steps among them."""
+    common = recipes.get(RECIPE)
+    budget = sum(estimate(config).run_flops for config in (recipes.stage1(common), common))
+    found: dict[str, dict[str, Any]] = {"xfm": {}, "fused": {"specialist": "fused"}}
+    for name, changes in ALONE.items():
+        alone = {"init_from": "", **changes}
+        steps = round(budget / estimate(SPECIALISTS[name](common).replace(alone)).step_flops)
+        found[name] = {"specialist": name, **alone, "train.steps": steps, "train.validate_every": steps}
+    return found
+
+
+def explorations() -> list[Study]:
+    about: Any = {"root": HERE, "split": "validation"}
+    return [
+        Study(
+            "insulation-exploration",
+            RECIPE,
+            {"xfm": {}, "no_stop": recipes.ablations()["no_stop_gradient"]},
+            SEEDS,
+            tasks=EVALUATED,
+            question="What is learnt with and without the stop-gradient, and how much does the difference vary?",
+            **about,
+        ),
+        Study(
+            "general-exploration",
+            RECIPE,
+            general(),
+            SEEDS,
+            tasks=[*EVALUATED, *(f"finetune:{task}" for task in TUNED)],
+            question="What do X-FM and the specialists learn at this size, each on its own field, and how much does "
+            "it vary?",
+            **about,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    for study in explorations():
+        study.folder.mkdir(exist_ok=True)
+        write_atomically(study.folder / "spec.json", study.spec.to_json())
+        print(study.spec.name, json.dumps(study.spec.variants, indent=1))
