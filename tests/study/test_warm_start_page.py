@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from xfm import recipes
+
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 COLUMNS = [("language", "", "loss"), ("lexicographer files", "fine-tuned", "accuracy"),
            ("same synset", "linear probe", "accuracy"), ("hypernym", "linear probe", "accuracy")]  # fmt: skip
@@ -21,3 +23,34 @@ def test_the_table_of_warm_starts_is_that_of_its_file() -> None:
             numbers = [f"{of[c]:.2f}" if c[2] == "loss" else f"{100 * of[c]:.1f}" for c in COLUMNS]
             name = f"{steps:,} steps alone" if alone else "and 5,000 joint steps"
             assert f"| {name} | {' | '.join(numbers)} |" in text, name
+
+
+REGIMES = {  # row of the table -> changes to the demo
+    "1,200 steps, language encoder at .3 of the rate": {"train.text_lr_scale": 0.3},
+    "1,200 steps": {},
+    "1,500 steps, fused from .06 on, MIM from .5, pictures of several objects earlier": {
+        "train.steps": 1500,
+        "objectives.itm.start": 0.06,
+        "objectives.imlm.start": 0.06,
+        "objectives.bbp.start": 0.06,
+        "objectives.mim.start": 0.5,
+        "data.single_until": 0.25,
+        "data.full_from": 0.4,
+    },
+}
+START = {"init_from": "stage1:text", "stage1_steps": 10_000, "data.texts": 32, "train.shards": 1}
+
+
+def test_the_table_of_regimes_is_that_of_its_file_and_the_recipe_is_its_last_in_1200_steps() -> None:
+    text = (STUDIES / "README.md").read_text("utf-8")
+    rows = json.loads((STUDIES / "warm_start.json").read_text("utf-8"))["runs"]
+    for name, changes in REGIMES.items():
+        (run,) = (r for r in rows if r["recipe"] == "demo" and r["changes"] == START | changes)
+        of = {(r["task"], r["condition"], r["metric"]): r["value"] for r in run["results"]}
+        percent = {task: f"{100 * of[task, condition, metric]:.1f}" for task, condition, metric in of if task != "language"}
+        told = [f"{of['language', '', 'loss']:.2f}", f"{100 * of['same synset', 'linear probe', 'accuracy']:.1f}",
+                f"{percent['image to text']}, {percent['text to image']}", percent["grounding"],
+                percent["matching (name exchanged)"], percent["masked names"]]  # fmt: skip
+        assert f"| {name} | {' | '.join(told)} |" in text, name
+    regime = recipes.get("demo").replace(START | changes | {"train.steps": 1200})
+    assert recipes.study().fingerprint == regime.fingerprint
