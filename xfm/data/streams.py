@@ -95,7 +95,9 @@ class Streams(TorchDataset):
         examples = [source.pair(key) for source, key in self.items("pairs", step, self.config.data.pairs)]
         tokens, false_ids = self.tokens([e.text for e in examples], step, "pairs"), None
         if share := self.config.data.relation_negatives:
-            false = false_captions(self.source.world, examples, share, self.rng(step, "pairs", "relation negatives", "data"))
+            false = false_captions(
+                self.source.world, examples, share, self.rng(step, "pairs", "relation negatives", "data")
+            )
             tokens, false_ids = joined(tokens, false, self.tokenizer, self.config.data.caption_tokens)
         return Pairs(pixels(examples), tokens, self.image_mask(step, "pairs", len(examples)), false_ids)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from ..config import ConfigError
 from ..config_utils import one_of, require
 from ..train import Run
-from . import admission, comparisons, results_csv
+from . import admission, comparisons, results_csv, spread
 from .bootstrap import two_way
 from .items import item_scores
 from .metrics import FAMILIES, FLOOR, HELD_OUT, Metric
@@ -147,6 +147,27 @@ class Analyses(ABC):
                 numbers = dict(zip(("rank", "low", "high"), map(float, of), strict=True))
                 rows.append({"family": family, "variant": variant, "metrics": len(shared), "n": len(ranks)} | numbers)
         return pd.DataFrame(rows, columns=["family", "variant", "metrics", "n", "rank", "low", "high"])
+
+    def spread(self, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
+        """A row a variant x metric: n runs, their standard deviation sd with its 95 % interval (sd_low, sd_high); the
+        share of the reference's variance (share_low, share_high), which of a variant that fixes all sources of
+        randomness but one (`vary_data`, ...) is that source's; and, of the seeds that both have, correlation with the
+        reference, and worth: how many unpaired seeds a pair is worth. See xfm.study.spread."""
+        values, known = self._counted(), self.metrics()
+        runs = values.pivot(index="seed", columns=["metric", "variant"], values="value")
+        rows, reference = [], self.spec.compared_with[0]
+        for metric in self._chosen(values, metrics):
+            whole: Any = runs.get((metric, reference), pd.Series(dtype=float))
+            for variant in (v for v in self.spec.variants if (metric, v) in runs):
+                own: Any = runs[metric, variant].dropna()
+                both = own.index.intersection(whole.dropna().index)
+                row = {"variant": variant, "metric": metric, "unit": known.get(metric, Metric()).unit, "n": len(own)}
+                row |= spread.spread(own.to_numpy())._asdict()
+                if variant != reference:
+                    row |= spread.share(own.to_numpy(), whole.dropna().to_numpy())._asdict()
+                    row |= spread.pairing(own[both].to_numpy(), whole[both].to_numpy())._asdict()
+                rows.append(row)
+        return pd.DataFrame(rows)
 
     def two_way(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric of those fine-tuned tasks whose run folders are there and whose metric is a mean

@@ -1,0 +1,84 @@
+"""How much runs vary: against simulated studies whose shares are known, and scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from study.conftest import PRIMARY
+
+from xfm.study.spread import pairing, share, spread
+
+STUDIES = 2000
+
+
+def covered(ends: list[tuple[float, float]], truth: float) -> float:
+    return float(np.mean([low <= truth <= high for low, high in ends]))
+
+
+SURE = 3 * math.sqrt(0.95 * 0.05 / STUDIES)
+
+
+def test_the_interval_of_a_spread_covers_in_95_of_100_studies() -> None:
+    runs = np.random.default_rng(0).normal(5, 2, (STUDIES, 10))
+    found = [spread(x) for x in runs]
+    assert abs(covered([(s.sd_low, s.sd_high) for s in found], 2.0) - 0.95) < SURE
+    assert found[0].sd == pytest.approx(stats.tstd(runs[0]))
+
+
+def test_the_interval_of_a_share_covers_in_95_of_100_studies() -> None:
+    rng = np.random.default_rng(1)
+    part, whole = rng.normal(0, 1, (STUDIES, 10)), rng.normal(3, 2, (STUDIES, 8))
+    found = [share(a, b) for a, b in zip(part, whole, strict=True)]
+    assert abs(covered([(s.share_low, s.share_high) for s in found], 0.25) - 0.95) < SURE
+    assert found[0].share == pytest.approx(np.var(part[0], ddof=1) / np.var(whole[0], ddof=1))
+
+
+def test_shares_of_sources_that_add_sum_to_one() -> None:
+    """Values a + b + c of three sources with standard deviations 1, 2, 3; each varied with the others fixed."""
+    rng, n = np.random.default_rng(2), 4000
+    parts = [rng.normal(0, sd, n) for sd in (1, 2, 3)]
+    whole = np.sum([rng.normal(0, sd, n) for sd in (1, 2, 3)], 0)
+    shares = [share(part, whole).share for part in parts]
+    assert shares == pytest.approx([1 / 14, 4 / 14, 9 / 14], rel=0.15)
+
+
+@pytest.mark.parametrize("r", [0.0, 0.5, 0.9])
+def test_a_pair_is_worth_as_many_unpaired_seeds_as_its_variance_says(r: float) -> None:
+    """Of equal spreads 1 / (1 - r): as many unpaired seeds have the same standard error."""
+    rng, n = np.random.default_rng(3), 20_000
+    shared = rng.normal(0, math.sqrt(r), n)
+    a, b = (shared + rng.normal(0, math.sqrt(1 - r), n) for _ in range(2))
+    found = pairing(a, b)
+    assert found.correlation == pytest.approx(r, abs=0.03)
+    assert found.worth == pytest.approx(1 / (1 - r), rel=0.05)
+    seeds = round(10 * found.worth)
+    starts = range(0, n // 2 - seeds, seeds)
+    unpaired = np.std([a[i:][:seeds].mean() - b[n // 2 + i :][:seeds].mean() for i in starts])
+    paired = np.std([(a - b)[i : i + 10].mean() for i in range(0, n, 10)])
+    assert unpaired == pytest.approx(paired, rel=0.2)
+
+
+def test_too_few_runs_have_no_interval() -> None:
+    two = np.array([1.0, 2.0])
+    assert np.isnan(spread(two)[1:]).all() and spread(two).sd == pytest.approx(math.sqrt(0.5))
+    assert np.isnan(share(two, two)[1:]).all() and share(two, two).share == 1
+    assert np.isnan(pairing(two, two)).all()
+    assert math.isnan(spread(np.array([1.0])).sd)
+    assert np.isnan(share(two, np.ones(4))).all(), "the whole does not vary"
+    assert pairing(np.arange(4.0), np.arange(4.0) + 1).worth == math.inf
+
+
+def test_of_a_study_it_is_said_by_variant_and_metric(invented) -> None:
+    study = invented({"no_stop_gradient": 0.3})
+    metric = PRIMARY[0]
+    table = study.spread(metric).set_index("variant")
+    runs = study.results()
+    runs = runs[runs["metric"] == metric].pivot(index="seed", columns="variant", values="value")
+    assert table.loc["xfm", "sd"] == pytest.approx(runs["xfm"].std())
+    assert np.isnan(table.loc["xfm", "share"]), "the reference is the whole"
+    assert table.loc["no_stop_gradient", "share"] == pytest.approx(runs["no_stop_gradient"].var() / runs["xfm"].var())
+    assert table.loc["no_stop_gradient", "correlation"] == pytest.approx(runs.corr().loc["xfm", "no_stop_gradient"])
+    assert len(study.spread()) > 2 * len(table) / len(runs.columns)

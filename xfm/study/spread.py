@@ -1,0 +1,60 @@
+"""How much runs vary, which share of it one source of randomness has, and what pairing by seed saves."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from .statistics import ALPHA, FEWEST
+
+__all__ = ["Pairing", "Share", "Spread", "pairing", "share", "spread"]
+
+
+class Spread(NamedTuple):
+    sd: float
+    sd_low: float  # 95 %, by chi squared: of normal values
+    sd_high: float
+
+
+class Share(NamedTuple):
+    share: float  # of the other's variance
+    share_low: float  # 95 %, by F: of normal values, drawn independently
+    share_high: float
+
+
+class Pairing(NamedTuple):
+    correlation: float
+    worth: float  # how many unpaired seeds of each of two variants tell as much of their difference as one pair
+
+
+def spread(values: np.ndarray) -> Spread:
+    """Of the values of n runs, (n,); NaN ends of fewer than three."""
+    n, sd = len(values), float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+    if n < FEWEST:
+        return Spread(sd, np.nan, np.nan)
+    low, high = (sd * np.sqrt((n - 1) / stats.chi2.ppf(q, n - 1)) for q in (1 - ALPHA / 2, ALPHA / 2))
+    return Spread(sd, float(low), float(high))
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> Share:
+    """The variance of the runs in which one source varied, (n,), over that of the runs in which all did, (m,). Shares
+    need not sum to 1: sources interact. NaN where the whole does not vary, NaN ends of fewer than three."""
+    if min(len(part), len(whole)) < 2 or not (of := np.var(whole, ddof=1)):
+        return Share(np.nan, np.nan, np.nan)
+    ratio = float(np.var(part, ddof=1) / of)
+    if min(len(part), len(whole)) < FEWEST:
+        return Share(ratio, np.nan, np.nan)
+    degrees = len(part) - 1, len(whole) - 1
+    low, high = (ratio / stats.f.ppf(q, *degrees) for q in (1 - ALPHA / 2, ALPHA / 2))
+    return Share(ratio, float(low), float(high))
+
+
+def pairing(a: np.ndarray, b: np.ndarray) -> Pairing:
+    """Of two variants' runs at the same seeds, (n,) each; NaN where one does not vary or fewer than three are there."""
+    if len(a) < FEWEST or not np.std(a) or not np.std(b):
+        return Pairing(np.nan, np.nan)
+    of_difference = np.var(a - b, ddof=1)
+    both = np.var(a, ddof=1) + np.var(b, ddof=1)
+    return Pairing(float(np.corrcoef(a, b)[0, 1]), float(both / of_difference) if of_difference else np.inf)
