@@ -13,18 +13,24 @@ __all__ = ["Pairing", "Share", "Spread", "pairing", "share", "spread"]
 
 
 class Spread(NamedTuple):
+    """A standard deviation, in the metric's unit."""
+
     sd: float
     sd_low: float  # 95 %, by chi squared: of normal values
     sd_high: float
 
 
 class Share(NamedTuple):
+    """Of one variance in another."""
+
     share: float  # of the other's variance
     share_low: float  # 95 %, by F: of normal values, drawn independently
     share_high: float
 
 
 class Pairing(NamedTuple):
+    """How alike two variants' runs at the same seeds are."""
+
     correlation: float
     worth: float  # how many unpaired seeds of each of two variants tell as much of their difference as one pair
 
