@@ -24,8 +24,8 @@ EVERY = 50  # of the steps' records
 README = """# The checkpoint `{name}`
 
 `xfm.load("{name}")` opens it. It is the recipe `{recipe}` (`config.json` has every field, seed {seed}) on the demo's
-world: {steps:,} steps, {parameters:,} parameters, {minutes:.0f} minutes of training (threads: {threads}; a CPU that
-also did other work). Nothing but the embedded data was seen. Made by
+world: {steps:,} steps{start}, {parameters:,} parameters, {minutes:.0f} minutes of training (threads: {threads}; a CPU
+that also did other work). Nothing but the embedded data was seen. Made by
 
     python studies/make_checkpoint.py
 
@@ -37,24 +37,26 @@ also did other work). Nothing but the embedded data was seen. Made by
 """
 
 
-def publish(run: Run, folder: Path) -> None:
+def publish(run: Run, folder: Path, root: Path) -> None:
     """Copies of a finished run what a reader needs, and says what it has learnt."""
     found = evaluate_run(run.folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in WHOLE:
         shutil.copyfile(run.folder / name, folder / name)
-    records = run.metrics()
+    records, config = run.metrics(), run.config
+    warm = Run.of(recipes.stage1(config), root).metrics() if config.has_stage1 else []
     kept = [r for r in records if r["step"] % EVERY == 0 or r is records[-1]]
     (folder / METRICS).write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-    replace(folder, run.config.fingerprint, {}, grown=(*WHOLE, METRICS))
+    replace(folder, config.fingerprint, {}, grown=(*WHOLE, METRICS))
     said = README.format(
         name=folder.name,
-        recipe=run.config.name,
-        seed=run.config.seed,
-        steps=run.config.train.steps,
+        recipe=config.name,
+        seed=config.seed,
+        steps=config.train.steps,
+        start=f" after {len(warm):,} of the language encoder alone" if warm else "",
         parameters=sum(p.numel() for p in run.model().parameters()),
-        minutes=sum(r["seconds"] for r in records) / 60,
-        threads=run.config.train.threads,
+        minutes=sum(r["seconds"] for r in (*warm, *records)) / 60,
+        threads=config.train.threads,
         every=EVERY,
         lines=format_lines(found),
     )
@@ -72,4 +74,4 @@ if __name__ == "__main__":
     for record in pretrain(config, asked.root):
         if record["step"] % 100 == 0:
             print(f"step {record['step']} of {record['of']}: loss {record['loss']:.3f}", flush=True)
-    publish(Run.of(config, asked.root), CHECKPOINTS / asked.name)
+    publish(Run.of(config, asked.root), CHECKPOINTS / asked.name, asked.root)

@@ -48,7 +48,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "text_stage1": {"init_from": "stage1:text"},
 }
 
-NEED_A_START = ("no_guidance", "neither", "guide_frozen", "l2sp", "ewc", "mlm_distilled")
+NEED_A_START = ("text_stage1", "no_guidance", "neither", "guide_frozen", "l2sp", "ewc", "mlm_distilled")
 
 
 def leaves(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_a_recipe_is_the_paper_in_what_it_is_about(recipe: str) -> None:
     assert config.name == recipe and from_json(config.to_json()) == config
     assert dict(config.flow.text_gradient) == {"itc": 1, "itm": 0, "imlm": 0, "bbp": 0}
     assert config.flow.mim_target == "self" and config.flow == recipes.base().flow, "and no intervention"
-    assert config.init_from == ("stage1:text" if recipe == "study" else "")
+    assert config.init_from == ("stage1:text" if recipe in ("pretrained", "study") else "")
     assert set(weights_at(config, config.train.steps - 1)) == set(OBJECTIVES)
     assert min(config.data.pairs, config.data.regions, config.data.images, config.data.texts) > 0
     assert config.fingerprint == recipes.get(recipe).fingerprint
