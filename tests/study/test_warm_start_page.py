@@ -15,13 +15,14 @@ COLUMNS = [("language", "", "loss"), ("lexicographer files", "fine-tuned", "accu
 def test_the_table_of_warm_starts_is_that_of_its_file() -> None:
     text = (STUDIES / "README.md").read_text("utf-8")
     rows = json.loads((STUDIES / "warm_start.json").read_text("utf-8"))["runs"]
-    for steps in (10_000, 30_000):
-        for alone in (True, False):
+    for steps, rate in ((10_000, 0.3), (30_000, 0.3), (30_000, 0.1)):
+        for alone in (True, False) if rate == 0.3 else (False,):
             (run,) = (r for r in rows if r["recipe"] == "pretrained" and r["changes"]["stage1_steps"] == steps
-                      and ("trained" in r) == alone)  # fmt: skip
+                      and ("trained" in r) == alone
+                      and (alone or r["changes"]["train.text_lr_scale"] == rate))  # fmt: skip
             of = {(r["task"], r["condition"], r["metric"]): r["value"] for r in run["results"]}
             numbers = [f"{of[c]:.2f}" if c[2] == "loss" else f"{100 * of[c]:.1f}" for c in COLUMNS]
-            name = f"{steps:,} steps alone" if alone else "and 5,000 joint steps"
+            name = f"{steps:,} steps alone" if alone else f"and 5,000 joint steps{' at .1' * (rate == 0.1)}"
             assert f"| {name} | {' | '.join(numbers)} |" in text, name
 
 
