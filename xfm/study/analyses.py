@@ -14,9 +14,11 @@ import pandas as pd
 
 from ..config import ConfigError
 from ..config_utils import one_of, require
+from ..downstream.tasks import TASKS
 from ..train import Run
 from . import admission, comparisons, results_csv, spread
 from .bootstrap import two_way
+from .by_field import by_field
 from .items import item_scores
 from .metrics import FAMILIES, FLOOR, HELD_OUT, Metric
 from .outcomes import at_floor, complete, counted, gains
@@ -148,6 +150,18 @@ class Analyses(ABC):
                 rows.append({"family": family, "variant": variant, "metrics": len(shared), "n": len(ranks)} | numbers)
         return pd.DataFrame(rows, columns=["family", "variant", "metrics", "n", "rank", "low", "high"])
 
+    def by_field(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+        """The study as the paper's main table, in text: a row a metric with its baseline, grouped by field, and each
+        field's mean ranks; a column a variant, "mean (low to high)" over its seeds. `metrics`: keys; the first of each
+        fine-tuned task and the primary ones, or all but controls and held-out losses where there are none."""
+        values, known = self._counted(), self.metrics()
+        there = [*values["metric"].unique()]
+        usual = [m for m in there if _ranked(m, known)]
+        chosen = self._chosen(values, metrics) if metrics else _first_of_tasks(there, self.spec) or usual
+        levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
+        ranks = self.mean_ranks(chosen) if len(values) else pd.DataFrame(columns=["family"])
+        return by_field(values, levels.to_dict(), known, list(self.spec.variants), chosen, ranks)
+
     def spread(self, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
         """A row a variant x metric: n runs, their standard deviation sd with its 95 % interval (sd_low, sd_high); the
         share of the reference's variance (share_low, share_high), which of a variant that fixes all sources of
@@ -229,6 +243,13 @@ def combinations(spec: Spec) -> list[tuple[str, str, str]]:
         for c in changes
         if c not in (a, b) and changes[a] | changes[b] == changes[c] and changes[a].isdisjoint(changes[b])
     ]
+
+
+def _first_of_tasks(metrics: Collection[str], spec: Spec) -> list[str]:
+    """Of each fine-tuned task its first metric, and the primary ones."""
+    titles = [TASKS[task].title for task in spec.finetuned]
+    first = [next((m for m in metrics if m.startswith(f"{title}, ")), "") for title in titles]
+    return [*dict.fromkeys([*(m for m in spec.primary if m in metrics), *filter(None, first)])]
 
 
 def _ranked(metric: str, known: Mapping[str, Metric]) -> bool:
