@@ -16,7 +16,7 @@ from ..config import ConfigError
 from ..config_utils import one_of, require
 from ..downstream.tasks import TASKS
 from ..train import Run
-from . import admission, comparisons, results_csv, spread
+from . import admission, comparisons, results_csv
 from .bootstrap import two_way
 from .by_field import by_field
 from .items import item_scores
@@ -24,6 +24,7 @@ from .metrics import FAMILIES, FLOOR, HELD_OUT, Metric
 from .outcomes import at_floor, complete, counted, gains
 from .results_csv import StudyError
 from .spec import Spec
+from .spread import spread_table
 from .statistics import FEWEST, paired
 
 __all__ = ["Analyses", "combinations"]
@@ -167,21 +168,9 @@ class Analyses(ABC):
         share of the reference's variance (share_low, share_high), which of a variant that fixes all sources of
         randomness but one (`vary_data`, ...) is that source's; and, of the seeds that both have, correlation with the
         reference, and worth: how many unpaired seeds a pair is worth. See xfm.study.spread."""
-        values, known = self._counted(), self.metrics()
-        runs = values.pivot(index="seed", columns=["metric", "variant"], values="value")
-        rows, reference = [], self.spec.compared_with[0]
-        for metric in self._chosen(values, metrics):
-            whole: Any = runs.get((metric, reference), pd.Series(dtype=float))
-            for variant in (v for v in self.spec.variants if (metric, v) in runs):
-                own: Any = runs[metric, variant].dropna()
-                both = own.index.intersection(whole.dropna().index)
-                row = {"variant": variant, "metric": metric, "unit": known.get(metric, Metric()).unit, "n": len(own)}
-                row |= spread.spread(own.to_numpy())._asdict()
-                if variant != reference:
-                    row |= spread.share(own.to_numpy(), whole.dropna().to_numpy())._asdict()
-                    row |= spread.pairing(own[both].to_numpy(), whole[both].to_numpy())._asdict()
-                rows.append(row)
-        return pd.DataFrame(rows)
+        values = self._counted()
+        chosen = self._chosen(values, metrics)
+        return spread_table(values, self.metrics(), list(self.spec.variants), self.spec.compared_with[0], chosen)
 
     def two_way(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric of those fine-tuned tasks whose run folders are there and whose metric is a mean

@@ -69,8 +69,8 @@ def render(
 ) -> str:
     """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
     many have results; `missing`: those without, and why; `code`: sentences about the package; `admission`: see
-    Study.admission, of what confirms; `more`: sentences of further results; `fields`: see Study.by_field, where variants
-    do not all have the same metrics."""
+    Study.admission, of what confirms; `more`: sentences of further results; `fields`: see Study.by_field, where
+    variants do not all have the same metrics."""
     paired = len(effects[effects["n"] > 0]) > 0
     there = {"probes": "probes" in figures, "admission": admission is not None, "change": bool(spec.would_change)}
     power = beforehand.power(spec, effects)
