@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,20 +31,19 @@ def by_field(
             row = {"field": family, "metric": printable(metric), "baseline": number(levels.get(metric, np.nan), unit)}
             row["baseline"] = f"{row['baseline']} ({of.baseline_name})" if row["baseline"] else ""
             for variant in variants:
-                runs = own[(own["metric"] == metric) & (own["variant"] == variant)]["value"].to_numpy()
-                row[variant] = _cell(*map(float, intervals(runs)), unit) if len(runs) else ""
+                runs: Any = own[(own["metric"] == metric) & (own["variant"] == variant)]["value"]
+                row[variant] = _cell(intervals(runs.to_numpy()), unit) if len(runs) else ""
             rows.append(row)
-        ranked = ranks[ranks["family"] == family].set_index("variant")
+        ranked: Any = ranks[ranks["family"] == family].set_index("variant")
         if len(ranked):
             name = f"mean rank, {ranked['metrics'].iloc[0]} metrics"
-            told = {v: _cell(*ranked.loc[v, ["rank", "low", "high"]].astype(float), "") for v in ranked.index}
+            told = {v: _cell(ranked.loc[v, ["rank", "low", "high"]], "") for v in ranked.index}
             rows.append({"field": family, "metric": name, "baseline": ""} | {v: told.get(v, "") for v in variants})
     return pd.DataFrame(rows, columns=["field", "metric", "baseline", *variants], dtype=str)
 
 
-def _cell(mean: float, low: float, high: float, unit: str) -> str:
-    if unit == "%":
-        mean, low, high = 100 * mean, 100 * low, 100 * high
+def _cell(mean_low_high: Iterable[Any], unit: str) -> str:
+    mean, low, high = (float(x) * (100 if unit == "%" else 1) for x in mean_low_high)
     digits = 1 if unit == "%" else 2
     ends = f" ({low:.{digits}f} to {high:.{digits}f})" if low == low else ""
     return f"{mean:.{digits}f}{ends}".replace("-", "−")

@@ -73,7 +73,7 @@ def spread_table(
     values: pd.DataFrame, known: Mapping[str, Metric], variants: Sequence[str], reference: str, metrics: Sequence[str]
 ) -> pd.DataFrame:
     """The rows of Study.spread; `values`: as of `outcomes.counted`."""
-    runs = values.pivot(index="seed", columns=["metric", "variant"], values="value")
+    runs: Any = values.pivot(index="seed", columns=["metric", "variant"], values="value")
     rows = []
     for metric in metrics:
         whole: Any = runs.get((metric, reference), pd.Series(dtype=float)).dropna()
