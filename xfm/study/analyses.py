@@ -14,14 +14,17 @@ import pandas as pd
 
 from ..config import ConfigError
 from ..config_utils import one_of, require
+from ..downstream.tasks import TASKS
 from ..train import Run
-from . import admission, comparisons, results_csv, spread
+from . import admission, comparisons, results_csv
 from .bootstrap import two_way
+from .by_field import by_field
 from .items import item_scores
 from .metrics import FAMILIES, FLOOR, HELD_OUT, Metric
 from .outcomes import at_floor, complete, counted, gains
 from .results_csv import StudyError
 from .spec import Spec
+from .spread import spread_table
 from .statistics import FEWEST, paired
 
 __all__ = ["Analyses", "combinations"]
@@ -148,26 +151,26 @@ class Analyses(ABC):
                 rows.append({"family": family, "variant": variant, "metrics": len(shared), "n": len(ranks)} | numbers)
         return pd.DataFrame(rows, columns=["family", "variant", "metrics", "n", "rank", "low", "high"])
 
+    def by_field(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+        """The study as the paper's main table, in text: a row a metric with its baseline, grouped by field, and each
+        field's mean ranks; a column a variant, "mean (low to high)" over its seeds. `metrics`: keys; the first of each
+        fine-tuned task and the primary ones, or all but controls and held-out losses where there are none."""
+        values, known = self._counted(), self.metrics()
+        there = [*values["metric"].unique()]
+        usual = [m for m in there if _ranked(m, known)]
+        chosen = self._chosen(values, metrics) if metrics else _first_of_tasks(there, self.spec) or usual
+        levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
+        ranks = self.mean_ranks(chosen) if len(values) else pd.DataFrame(columns=["family"])
+        return by_field(values, levels.to_dict(), known, list(self.spec.variants), chosen, ranks)
+
     def spread(self, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
         """A row a variant x metric: n runs, their standard deviation sd with its 95 % interval (sd_low, sd_high); the
         share of the reference's variance (share_low, share_high), which of a variant that fixes all sources of
         randomness but one (`vary_data`, ...) is that source's; and, of the seeds that both have, correlation with the
         reference, and worth: how many unpaired seeds a pair is worth. See xfm.study.spread."""
-        values, known = self._counted(), self.metrics()
-        runs = values.pivot(index="seed", columns=["metric", "variant"], values="value")
-        rows, reference = [], self.spec.compared_with[0]
-        for metric in self._chosen(values, metrics):
-            whole: Any = runs.get((metric, reference), pd.Series(dtype=float))
-            for variant in (v for v in self.spec.variants if (metric, v) in runs):
-                own: Any = runs[metric, variant].dropna()
-                both = own.index.intersection(whole.dropna().index)
-                row = {"variant": variant, "metric": metric, "unit": known.get(metric, Metric()).unit, "n": len(own)}
-                row |= spread.spread(own.to_numpy())._asdict()
-                if variant != reference:
-                    row |= spread.share(own.to_numpy(), whole.dropna().to_numpy())._asdict()
-                    row |= spread.pairing(own[both].to_numpy(), whole[both].to_numpy())._asdict()
-                rows.append(row)
-        return pd.DataFrame(rows)
+        values = self._counted()
+        chosen = self._chosen(values, metrics)
+        return spread_table(values, self.metrics(), list(self.spec.variants), self.spec.compared_with[0], chosen)
 
     def two_way(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric of those fine-tuned tasks whose run folders are there and whose metric is a mean
@@ -229,6 +232,13 @@ def combinations(spec: Spec) -> list[tuple[str, str, str]]:
         for c in changes
         if c not in (a, b) and changes[a] | changes[b] == changes[c] and changes[a].isdisjoint(changes[b])
     ]
+
+
+def _first_of_tasks(metrics: Collection[str], spec: Spec) -> list[str]:
+    """Of each fine-tuned task its first metric, and the primary ones."""
+    titles = [TASKS[task].title for task in spec.finetuned]
+    first = [next((m for m in metrics if m.startswith(f"{title}, ")), "") for title in titles]
+    return [*dict.fromkeys([*(m for m in spec.primary if m in metrics), *filter(None, first)])]
 
 
 def _ranked(metric: str, known: Mapping[str, Metric]) -> bool:

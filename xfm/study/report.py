@@ -65,10 +65,12 @@ def render(
     code: Sequence[str] = (),
     admission: pd.DataFrame | None = None,
     more: Sequence[str] = (),
+    fields: pd.DataFrame | None = None,
 ) -> str:
     """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
     many have results; `missing`: those without, and why; `code`: sentences about the package; `admission`: see
-    Study.admission, of what confirms; `more`: sentences of further results."""
+    Study.admission, of what confirms; `more`: sentences of further results; `fields`: see Study.by_field, where
+    variants do not all have the same metrics."""
     paired = len(effects[effects["n"] > 0]) > 0
     there = {"probes": "probes" in figures, "admission": admission is not None, "change": bool(spec.would_change)}
     power = beforehand.power(spec, effects)
@@ -90,6 +92,7 @@ def render(
         unadmitted=[] if admission is None else beforehand.unadmitted(admission),
         power=power,
         short=beforehand.short(spec, effects),
+        fields=None if fields is None or not len(fields) else fields,
         table=cells(effects),
         caption=_TABLE if paired else _MEANS,
         missing=missing.to_dict("records"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
+from .metrics import Metric
 from .statistics import ALPHA, FEWEST
 
-__all__ = ["Pairing", "Share", "Spread", "pairing", "share", "spread"]
+__all__ = ["Pairing", "Share", "Spread", "pairing", "share", "spread", "spread_table"]
 
 
 class Spread(NamedTuple):
@@ -64,3 +67,23 @@ def pairing(a: np.ndarray, b: np.ndarray) -> Pairing:
     of_difference = np.var(a - b, ddof=1)
     both = np.var(a, ddof=1) + np.var(b, ddof=1)
     return Pairing(float(np.corrcoef(a, b)[0, 1]), float(both / of_difference) if of_difference else np.inf)
+
+
+def spread_table(
+    values: pd.DataFrame, known: Mapping[str, Metric], variants: Sequence[str], reference: str, metrics: Sequence[str]
+) -> pd.DataFrame:
+    """The rows of Study.spread; `values`: as of `outcomes.counted`."""
+    runs: Any = values.pivot(index="seed", columns=["metric", "variant"], values="value")
+    rows = []
+    for metric in metrics:
+        whole: Any = runs.get((metric, reference), pd.Series(dtype=float)).dropna()
+        for variant in (v for v in variants if (metric, v) in runs):
+            own: Any = runs[metric, variant].dropna()
+            both = own.index.intersection(whole.index)
+            row = {"variant": variant, "metric": metric, "unit": known.get(metric, Metric()).unit, "n": len(own)}
+            row |= spread(own.to_numpy())._asdict()
+            if variant != reference:
+                row |= share(own.to_numpy(), whole.to_numpy())._asdict()
+                row |= pairing(own[both].to_numpy(), whole[both].to_numpy())._asdict()
+            rows.append(row)
+    return pd.DataFrame(rows)

@@ -132,6 +132,8 @@ class Telling(Analyses):
         code = code_pin.sentences(code_pin.read(self.folder))
         admitted = self.admission() if self.spec.confirmatory else None
         more = [*describe.interactions(self), *describe.ranks(self.mean_ranks())] if paired else []
-        page = render(self.spec, table, sections, len(self._finished()), self.missing(), code, admitted, more)
+        fields = self.by_field()
+        fields = fields if paired and (fields == "").drop(columns="baseline").to_numpy().any() else fields.iloc[:0]
+        page = render(self.spec, table, sections, len(self._finished()), self.missing(), code, admitted, more, fields)
         write_atomically(target, page)
         return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]
