@@ -4,10 +4,10 @@ once these have shown what each model learns, and how much it varies.
     python studies/make_specs.py
 
 `insulation-exploration`: X-FM with and without the stop-gradient. `negatives-exploration`: ITM with captions of which a
-relation was exchanged among its negatives. `varies`: one source of randomness varied at a time. `general-exploration`: X-FM against specialists of as
-many parameters and as many FLOPs. X-FM's budget is its language encoder's warm start and its joint training, counted
-from its config; a specialist spends all of it on its own losses. What is counted is a step's products, forward and
-backward (torch's FlopCounterMode).
+relation was exchanged among its negatives. `varies`: one source of randomness varied at a time.
+`general-exploration`: X-FM against specialists of as many parameters and as many FLOPs. X-FM's budget is its language
+encoder's warm start and its joint training, counted from its config; a specialist spends all of it on its own losses.
+What is counted is a step's products, forward and backward (torch's FlopCounterMode).
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def explorations() -> list[Study]:
             "varies",
             RECIPE,
             {"xfm": {}, **{f"{one} alone": recipes.ablations()[f"vary_{one}"] for one in SOURCES}},
-            range(1, 11),  # at seed 0 all are the same run
+            range(10),
             tasks=EVALUATED,
             question="Which source of randomness do results vary by: the warm start, the initial weights, the data and "
             "their order, the masks, or ITM's negatives? In `xfm` all do; in the others one does, and the rest is that "
-            "of seed 0.",
+            "of one seed.",
             **about,
         ),
         Study(
