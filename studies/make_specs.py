@@ -3,10 +3,11 @@ once these have shown what each model learns, and how much it varies.
 
     python studies/make_specs.py
 
-`insulation-exploration`: X-FM with and without the stop-gradient. `general-exploration`: X-FM against specialists of as
-many parameters and as many FLOPs. X-FM's budget is its language encoder's warm start and its joint training, counted
-from its config; a specialist spends all of it on its own losses. What is counted is a step's products, forward and
-backward (torch's FlopCounterMode).
+`insulation-exploration`: X-FM with and without the stop-gradient. `negatives-exploration`: ITM with captions of which a
+relation was exchanged among its negatives. `varies`: one source of randomness varied at a time.
+`general-exploration`: X-FM against specialists of as many parameters and as many FLOPs. X-FM's budget is its language
+encoder's warm start and its joint training, counted from its config; a specialist spends all of it on its own losses.
+What is counted is a step's products, forward and backward (torch's FlopCounterMode).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from xfm import recipes
+from xfm.config import SOURCES
 from xfm.files import write_atomically
 from xfm.specialists import SPECIALISTS
 from xfm.study import Study
@@ -51,6 +53,27 @@ def explorations() -> list[Study]:
             SEEDS,
             tasks=EVALUATED,
             question="What is learnt with and without the stop-gradient, and how much does the difference vary?",
+            **about,
+        ),
+        Study(
+            "negatives-exploration",
+            RECIPE,
+            {"xfm": {}, "half": {"data.relation_negatives": 0.5}},
+            SEEDS,
+            tasks=EVALUATED,
+            question="Does ITM tell true relations from exchanged ones where training shows it some, and what else "
+            "changes?",
+            **about,
+        ),
+        Study(
+            "varies",
+            RECIPE,
+            {"xfm": {}, **{f"{one} alone": recipes.ablations()[f"vary_{one}"] for one in SOURCES}},
+            range(10),
+            tasks=EVALUATED,
+            question="Which source of randomness do results vary by: the warm start, the initial weights, the data and "
+            "their order, the masks, or ITM's negatives? In `xfm` all do; in the others one does, and the rest is that "
+            "of one seed.",
             **about,
         ),
         Study(

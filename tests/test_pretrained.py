@@ -32,7 +32,7 @@ def test_it_is_a_finished_run_of_its_recipe_and_small(run):
     assert run.tokenizer().vocabulary == run.config.model.text.vocabulary
     records = run.metrics()
     assert records[-1]["step"] == run.config.train.steps - 1
-    assert records[-1]["validation/texts/mlm"] < records[0]["texts/mlm"] - 1
+    assert records[-1]["pairs/itc"] < records[0]["pairs/itc"] - 3
     said = (CHECKPOINTS / "demo" / "README.md").read_text("utf-8")
     assert "python studies/make_checkpoint.py" in said
 
@@ -43,6 +43,18 @@ def test_what_it_has_learnt_is_what_was_promised(run):
         assert find_result(stored, task, metric, condition).value >= least, task
     wrong = find_result(stored, "masked names", "accuracy", "right picture")
     assert wrong.baseline_name == "wrong picture" and (wrong.baseline or 0) <= 0.05
+
+
+def test_its_language_encoder_passes_a_bag_of_words_in_two_tasks_of_three(run):
+    stored = evaluate_run(run.folder)
+    loss = find_result(stored, "language", "loss (nats)")
+    assert loss.baseline_name == "unigram" and loss.value < (loss.baseline or 0) - 3
+    passed = []
+    for task in ("lexicographer files", "same synset", "hypernym"):
+        known = find_result(stored, task, "accuracy", "bag of words").value
+        probes = [find_result(stored, task, "accuracy", probe).value for probe in ("linear probe", "fine-tuned")]
+        passed.append(min(probes) > known)
+    assert passed == [True, True, False]
 
 
 def test_a_part_of_its_evaluation_is_measured_again(run):

@@ -12,6 +12,8 @@ from .objectives.registry import OBJECTIVES
 
 __all__ = ["LEVELS", "ablations", "changes"]
 
+FIXED = 1000  # a seed that no study has: of the sources that a variant does not vary
+
 
 def ablations() -> dict[str, dict[str, Any]]:
     """Name -> the fields that it changes, and no other; one name `no_<loss>` for each loss of `OBJECTIVES`."""
@@ -49,7 +51,7 @@ def ablations() -> dict[str, dict[str, Any]]:
         "ewc": {"flow.ewc": 1.0},
         "mlm_distilled": {"flow.mlm_distillation": 1.0},
         **{f"guide_{t}": guided(t) for t in ("self", "frozen", "ema", "data2vec", "ibot", "pixels")},
-        **{f"vary_{one}": {f"seed_of.{source}": 0 for source in SOURCES if source != one} for one in SOURCES},
+        **{f"vary_{one}": {f"seed_of.{source}": FIXED for source in SOURCES if source != one} for one in SOURCES},
         "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
         "text_stage1": {"init_from": "stage1:text"},
     }

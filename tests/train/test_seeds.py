@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from xfm import recipes
+from xfm.ablations import FIXED
 from xfm.batch import Batch
 from xfm.config import SOURCES, ConfigError, RunConfig
 from xfm.data import dataset
@@ -40,43 +41,43 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_only_the_data_vary() -> None:
-    here, fixed, other = batch(varied("data")), batch(plain(0)), batch(plain(OTHER))
+    here, fixed, other = batch(varied("data")), batch(plain(FIXED)), batch(plain(OTHER))
     assert torch.equal(here["pairs"].image, other["pairs"].image)
     assert torch.equal(here["texts"].tokens.ids, other["texts"].tokens.ids)
     assert torch.equal(here["regions"].box, other["regions"].box), "the phrases that are kept as well"
     assert torch.equal(here["pairs"].image_mask, fixed["pairs"].image_mask)
     assert not torch.equal(here["pairs"].image, fixed["pairs"].image)
-    assert same(weights(varied("data")), weights(plain(0)))
+    assert same(weights(varied("data")), weights(plain(FIXED)))
 
 
 def test_only_the_masks_vary() -> None:
-    here, fixed, other = batch(varied("masks")), batch(plain(0)), batch(plain(OTHER))
+    here, fixed, other = batch(varied("masks")), batch(plain(FIXED)), batch(plain(OTHER))
     assert torch.equal(here["pairs"].image, fixed["pairs"].image)
     assert torch.equal(here["texts"].tokens.ids, fixed["texts"].tokens.ids)
     assert torch.equal(here["pairs"].image_mask, other["pairs"].image_mask)
     assert not torch.equal(here["pairs"].image_mask, fixed["pairs"].image_mask)
     assert not torch.equal(here["texts"].tokens.masked_ids, fixed["texts"].tokens.masked_ids)
-    assert same(weights(varied("masks")), weights(plain(0)))
+    assert same(weights(varied("masks")), weights(plain(FIXED)))
 
 
 def test_only_the_weights_vary() -> None:
-    here, fixed = batch(varied("weights")), batch(plain(0))
+    here, fixed = batch(varied("weights")), batch(plain(FIXED))
     assert torch.equal(here["pairs"].image, fixed["pairs"].image)
     assert torch.equal(here["texts"].tokens.masked_ids, fixed["texts"].tokens.masked_ids)
     assert same(weights(varied("weights")), weights(plain(OTHER)))
-    assert not same(weights(varied("weights")), weights(plain(0)))
+    assert not same(weights(varied("weights")), weights(plain(FIXED)))
 
 
 def negatives(config: RunConfig, seed: int, train: bool = True) -> torch.Tensor:
     """Of one batch and one model, as training with this config and seed draws them."""
-    model = build(config.replace({"seed_of.weights": 0}))
+    model = build(config.replace({"seed_of.weights": FIXED}))
     made = Pretraining(model, config).train(train)
-    flow = made.flow(batch(plain(0)), "pairs", ["itc", "itm"], (seed, 1))
+    flow = made.flow(batch(plain(FIXED)), "pairs", ["itc", "itm"], (seed, 1))
     return torch.cat(model.objectives["itm"].negatives(flow))  # type: ignore[operator]
 
 
 def test_only_the_negatives_vary() -> None:
-    fixed, other = negatives(plain(0), 0), negatives(plain(0), OTHER)
+    fixed, other = negatives(plain(FIXED), FIXED), negatives(plain(FIXED), OTHER)
     assert not torch.equal(fixed, other), "or nothing could be told"
     assert torch.equal(negatives(varied("negatives"), OTHER), other)
     for source in ("weights", "data", "masks"):
@@ -95,7 +96,7 @@ def test_the_warm_start_has_a_seed_of_its_own() -> None:
     start = recipes.stage1(recipes.get("smoke+stage1+vary_warm_start").replace({"seed": OTHER}))
     assert start == recipes.stage1(recipes.get("smoke+stage1").replace({"seed": OTHER}))
     shared = {recipes.stage1(recipes.get("smoke+stage1+vary_data").replace({"seed": n})).fingerprint for n in range(3)}
-    assert shared == {recipes.stage1(recipes.get("smoke+stage1")).fingerprint}
+    assert shared == {recipes.stage1(recipes.get("smoke+stage1").replace({"seed": FIXED})).fingerprint}
 
 
 def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path: Path) -> None:
