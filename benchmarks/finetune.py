@@ -59,8 +59,8 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=HERE / "results" / "finetune.json")
     chosen = parser.parse_args()
     rows = json.loads(chosen.out.read_text("utf-8"))["runs"] if chosen.out.exists() else []
-    alone = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1)
-    for task in chosen.tasks:
-        rows = [row for row in rows if row["task"] != task] + alone.submit(measured, task, chosen.root).result()
-        rows.sort(key=lambda row: embedded.index(row["task"]))
-        write_atomically(chosen.out, json.dumps({"environment": environment(), "runs": rows}, indent=1) + "\n")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as alone:
+        for task in chosen.tasks:
+            rows = [row for row in rows if row["task"] != task] + alone.submit(measured, task, chosen.root).result()
+            rows.sort(key=lambda row: embedded.index(row["task"]))
+            write_atomically(chosen.out, json.dumps({"environment": environment(), "runs": rows}, indent=1) + "\n")
