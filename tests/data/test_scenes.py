@@ -103,8 +103,8 @@ def test_the_image_shows_the_sprites_on_a_pastel_ground(scene: Scene) -> None:
     for o in scene.objects:
         pixels, place = o.sprite, o.place(o.sprite)
         solid = (pixels[..., 3] == 255) & o.mask[place]
-        for other in o.front:  # their edges, too faint to belong to them, shade it
-            solid &= ~drawn(other)[place]
+        for other in (each for each in scene.objects if each is not o and o not in each.front):
+            solid &= ~drawn(other)[place]  # its edges, too faint to belong to it, or to count as hiding, shade it
         assert np.array_equal(scene.image[place][solid], pixels[solid][:, :3])
         assert np.array_equal(pixels[..., 3] >= VISIBLE, o.silhouette[place])
         ground[place] = False

@@ -11,9 +11,10 @@ from scipy import stats
 from study.conftest import METRICS, PRIMARY, made_up
 
 from xfm.config import ConfigError
-from xfm.study import Study, results_csv, runner, study_json
+from xfm.study import Study, results_csv, runner, study_json, untrained
 from xfm.study.job import Outcome
 from xfm.study.metrics import Measured, Metric
+from xfm.study.untrained import Untrained
 
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
 VARIANTS = ("xfm", "no_mim")
@@ -31,10 +32,11 @@ def look(tmp_path):
 @pytest.fixture
 def confirm(tmp_path, monkeypatch):
     def measure(config: str, *_) -> Outcome:
-        rows = [Measured(family, metric, mean, 9) for metric, (family, mean, _) in METRICS.items()]
         return Outcome(rows, json.loads(config)["seed"], [], [])
 
+    rows = [Measured(family, metric, mean, 9) for metric, (family, mean, _) in METRICS.items()]
     monkeypatch.setattr(runner, "measure", measure)
+    monkeypatch.setattr(untrained, "measure", lambda *_: Untrained(rows, 1.0))  # which names there are
 
     def make(primary=NAMING, explored=("look",), **other) -> Study:
         given = {"primary": [primary], "explored": explored, "confirmatory": True, "root": tmp_path, "runs": tmp_path}

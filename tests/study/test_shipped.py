@@ -138,6 +138,7 @@ def test_the_leaderboards():
     assert f"{shown(found.loc['insertion, text'])} and {shown(found.loc['deletion, text'])}" in said
     assert found.loc[["insertion, text", "deletion, text", "mass on name"], "methods"].tolist() == [11] * 3
     infidelity = means.xs("infidelity", level="score")
-    assert infidelity.idxmax() == "integrated gradients" and f"infidelity {infidelity.max():.2f}" in said
+    assert infidelity.idxmax() == "input x gradient" and f"is the least ({infidelity.max():.2f})" in said
+    assert f"infidelity {infidelity['integrated gradients']:.2f}, random {infidelity['random']:.2f}" in said
     board = (STUDIES / "leaderboard/pretrained/README.md").read_text("utf-8")
-    assert "above one in 2 of the 100 scenes" in " ".join(board.split()) and "rejects 98 of its 100" in said
+    assert "above one in 3 of the 100 scenes" in " ".join(board.split()) and "rejects 97 of its 100" in said

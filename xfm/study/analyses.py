@@ -160,7 +160,8 @@ class Analyses(ABC):
         usual = [m for m in there if _ranked(m, known)]
         chosen = self._chosen(values, metrics) if metrics else _first_of_tasks(there, self.spec) or usual
         levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
-        ranks = self.mean_ranks(chosen) if len(values) else pd.DataFrame(columns=["family"])
+        ranked = [m for m in chosen if _ranked(m, known)]
+        ranks = self.mean_ranks(ranked) if ranked else pd.DataFrame(columns=["family", "variant"])
         return by_field(values, levels.to_dict(), known, list(self.spec.variants), chosen, ranks)
 
     def spread(self, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
