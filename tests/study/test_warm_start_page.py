@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -55,3 +56,18 @@ def test_the_table_of_regimes_is_that_of_its_file_and_the_recipe_is_its_last_in_
         assert f"| {name} | {' | '.join(told)} |" in text, name
     regime = recipes.get("demo").replace(START | changes | {"train.steps": 1200})
     assert recipes.study().fingerprint == regime.fingerprint
+
+
+PAIR = ("language, loss (nats)", "same synset, linear probe, accuracy", "minimal pairs, MLM, accuracy",
+        "image to text, ITC, R@1", "text to image, ITC, R@1", "grounding, acc@0.5",
+        "matching (name exchanged), ITM, accuracy")  # fmt: skip
+
+
+def test_the_first_pair_of_runs_is_that_of_its_results() -> None:
+    text = (STUDIES / "README.md").read_text("utf-8")
+    with (STUDIES / "insulation-exploration" / "results.csv").open(encoding="utf-8", newline="") as file:
+        values = {(r["variant"], r["metric"]): float(r["value"]) for r in csv.DictReader(file) if r["seed"] == "0"}
+    for name, variant in {"with the stop": "xfm", "without": "no_stop"}.items():
+        of = [f"{values[variant, m]:.2f}" if "nats" in m else f"{100 * values[variant, m]:.1f}" for m in PAIR]
+        cells = [*of[:3], f"{of[3]}, {of[4]}", *of[5:]]
+        assert f"| {name} | {' | '.join(cells)} |" in text
