@@ -200,7 +200,8 @@ def styles() -> RunConfig:
 
 def study() -> RunConfig:
     """The regime of the studies: the demo from a warm start of the language encoder, fused almost from the beginning,
-    guided for half of its steps. Chosen on the validation split (studies/README.md); eleven minutes of one core."""
+    guided for half of its steps. Chosen on the validation split (studies/README.md); nine minutes of one core, after
+    nine of the warm start."""
     return demo().replace(
         {
             "name": "study",

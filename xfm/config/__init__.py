@@ -13,29 +13,7 @@ from .losses import ANCHORS, AVERAGED, PAPER, FlowConfig, FusionGradient, MimTar
 from .run import LATER, SOURCES, RunConfig, from_dict, from_json
 from .training import TrainConfig
 
-__all__ = [
-           "ANCHORS",
-           "AVERAGED",
-           "LATER",
-           "PAPER",
-           "SOURCES",
-           "STREAMS",
-           "AttentionFunction",
-           "AugmentConfig",
-           "CaptionConfig",
-           "ConfigError",
-           "DataConfig",
-           "FlowConfig",
-           "FusionGradient",
-           "MaskConfig",
-           "MimTarget",
-           "ModelConfig",
-           "ObjectiveConfig",
-           "RunConfig",
-           "SceneConfig",
-           "TextConfig",
-           "TrainConfig",
-           "VisionConfig",
-           "from_dict",
-           "from_json",
-]  # fmt: skip
+__all__ = ["ANCHORS", "AVERAGED", "LATER", "PAPER", "SOURCES", "STREAMS", "AttentionFunction", "AugmentConfig",
+           "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "FusionGradient", "MaskConfig", "MimTarget",
+           "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig",
+           "from_dict", "from_json"]  # fmt: skip

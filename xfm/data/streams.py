@@ -65,7 +65,7 @@ class Streams(TorchDataset):
             wanted = config.model.text.vocabulary
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
         self.config, self.tokenizer, self.rank = config, tokenizer, rank
-        self.seed = seeding.seed(config.seed, rank) if rank else config.seed  # of a step's draws beyond the batch
+        self.seed = self.of_rank(config.seed)  # of a step's draws beyond the batch
         self.split: Split = split
         if source is not None:
             self.source = source
@@ -159,9 +159,10 @@ class Streams(TorchDataset):
         return TokenBatch(padded, mask, self.tokenizer.pad(masked)[0], filled(positions, 0), filled(labels, IGNORE))
 
     def rng(self, step: int, stream: str, purpose: str, source: str = "masks") -> np.random.Generator:
-        seed = self.seed_of(source)
-        seed = seeding.seed(seed, self.rank) if self.rank else seed
-        return seeding.rng(seed, self.split, step, stream, purpose)
+        return seeding.rng(self.of_rank(self.seed_of(source)), self.split, step, stream, purpose)
+
+    def of_rank(self, seed: int) -> int:
+        return seeding.seed(seed, self.rank) if self.rank else seed
 
     def seed_of(self, source: str) -> int:
         return self.config.drawn_by(source) if self.split == "train" else self.config.seed
