@@ -3,7 +3,8 @@ once these have shown what each model learns, and how much it varies.
 
     python studies/make_specs.py
 
-`insulation-exploration`: X-FM with and without the stop-gradient. `negatives-exploration`: ITM with captions of which a
+`insulation-exploration`: X-FM with and without the stop-gradient. `attention`: the function of the cross-attention, by
+where it looks and by tasks. `negatives-exploration`: ITM with captions of which a
 relation was exchanged among its negatives. `varies`: one source of randomness varied at a time.
 `general-exploration`: X-FM against specialists of as many parameters and as many FLOPs. X-FM's budget is its language
 encoder's warm start and its joint training, counted from its config; a specialist spends all of it on its own losses.
@@ -14,10 +15,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from xfm import recipes
-from xfm.config import SOURCES
+from xfm.config import SOURCES, AttentionFunction
 from xfm.files import write_atomically
 from xfm.specialists import SPECIALISTS
 from xfm.study import Study
@@ -53,6 +54,17 @@ def explorations() -> list[Study]:
             SEEDS,
             tasks=EVALUATED,
             question="What is learnt with and without the stop-gradient, and how much does the difference vary?",
+            **about,
+        ),
+        Study(
+            "attention",
+            RECIPE,
+            {name: "xfm" if name == "scaled_dot" else name for name in get_args(AttentionFunction)},
+            range(3),
+            ["alignment (several objects), words, pointing game"],
+            tasks=["retrieval", "matching", "grounding", "alignment"],
+            question="By which function should words attend to a picture: does the attention of some lie on what the words "
+            "name more than that of others, and what does the model learn with it?",
             **about,
         ),
         Study(
