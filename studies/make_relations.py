@@ -1,10 +1,11 @@
 """Where are relations lost? The tables and the figure under studies/relations/, a line a run.
 
-    python studies/make_relations.py [RUN ...] [--train 800] [--test 600] [--patched 24]
+    python studies/make_relations.py [RUN ...] [--split test] [--train 800] [--test 600] [--patched 24]
 
-RUN: a run's folder, or a checkpoint that comes along; "demo" where none is named. A run that stands in results.jsonl
+RUN: a run's folder, or a checkpoint that comes along; "demo" where none is named. Runs of an exploration are asked about
+the validation split. A run that stands in results.jsonl
 with the same weights and sizes is not measured again, so a killed command goes on where it was. results.csv has the
-same numbers, a row each; figures/probes.png what probes read off each layer.
+same numbers, a row each, and figures/ what they show.
 """
 
 from __future__ import annotations
@@ -19,24 +20,27 @@ import torch
 
 import xfm
 from xfm import plots
+from xfm.data.source import Split
 from xfm.evaluation import EvalContext
 from xfm.evaluation.relations import Row, Sizes, measure_relations
 from xfm.files import append_json_lines, read_json_lines, write_atomically
 
 FOLDER = Path(__file__).parent / "relations"
+OF_RUN = ("run", "seed", "relation_negatives", "split")
 
 
-def measured(name: str, lab: Any, sizes: Sizes) -> dict[str, Any]:
+def measured(name: str, lab: Any, split: Split, sizes: Sizes) -> dict[str, Any]:
     """One line: what was measured, of which weights, how long it took (CPU seconds of one thread), and all rows."""
     began = time.process_time()
-    rows = measure_relations(EvalContext(lab.model, lab.config, lab.tokenizer), sizes)
+    rows = measure_relations(EvalContext(lab.model, lab.config, lab.tokenizer, split), sizes)
     seconds = round(time.process_time() - began)
-    return identity(name, lab, sizes) | {"cpu_seconds": seconds, "columns": Row._fields, "rows": rows}
+    return identity(name, lab, split, sizes) | {"cpu_seconds": seconds, "columns": Row._fields, "rows": rows}
 
 
-def identity(name: str, lab: Any, sizes: Sizes) -> dict[str, Any]:
+def identity(name: str, lab: Any, split: Split, sizes: Sizes) -> dict[str, Any]:
     run = Path(name).parent.name + "/" + Path(name).name if Path(name).parent.name else name
-    return {"run": run, "seed": lab.config.seed, "fingerprint": lab.config.fingerprint, "sizes": vars(sizes)}
+    of_run = {"run": run, "seed": lab.config.seed, "relation_negatives": lab.config.data.relation_negatives}
+    return of_run | {"fingerprint": lab.config.fingerprint, "split": split, "sizes": vars(sizes)}
 
 
 def table(lines: list[dict[str, Any]]) -> pd.DataFrame:
@@ -44,10 +48,27 @@ def table(lines: list[dict[str, Any]]) -> pd.DataFrame:
     parts = []
     for line in lines:
         part = pd.DataFrame(line["rows"], columns=line["columns"])
-        part.insert(0, "run", line["run"])
-        part.insert(1, "seed", line["seed"])
+        for place, name in enumerate(OF_RUN):
+            part.insert(place, name, line[name])
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def figures(table: pd.DataFrame, split: str) -> dict[str, plots.Figure]:
+    """What probes read off each layer, and what ITM, its head trained anew and IMLM choose."""
+    runs = table["run"].nunique()
+    of = f"{runs} run{'s' * (runs > 1)}, {split} split"
+    groups = table["relation_negatives"].map("data.relation_negatives {:g}".format)
+    said = table["condition"].where(table["part"] != "masked", "IMLM, " + table["condition"])
+    return {
+        "probes": plots.probe_layers(
+            table.query("part == 'probe'"), f"Linear probes by layer, {of} (dashed: untrained; dotted: control task)"
+        ),
+        "choices": plots.forced_choices(
+            table.assign(group=groups, condition=said).query("metric == 'forced choice' or part == 'head'"),
+            f"Left or right, above or below? {of}",
+        ),
+    }
 
 
 def main() -> None:
@@ -55,6 +76,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", default=["demo"], metavar="RUN")
     for name, size in (("train", 800), ("test", 600), ("patched", 24)):
         parser.add_argument(f"--{name}", type=int, default=size)
+    parser.add_argument("--split", choices=("test", "validation"), default="test")
     parser.add_argument("--out", type=Path, default=FOLDER)
     asked = parser.parse_args()
     sizes = Sizes(asked.train, asked.test, asked.patched)
@@ -63,20 +85,17 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in asked.runs:
         lab = xfm.load(name)
-        wanted = identity(name, lab, sizes)
+        wanted = identity(name, lab, asked.split, sizes)
         if not any(wanted.items() <= line.items() for line in read_json_lines(file, "run")):
-            append_json_lines(file, [measured(name, lab, sizes)])
+            append_json_lines(file, [measured(name, lab, asked.split, sizes)])
             print(f"{name}: {file}", flush=True)
     lines = read_json_lines(file, "run")
     everything = table(lines)
     write_atomically(asked.out / "results.csv", everything.to_csv(index=False, float_format="%.5g"))
-    runs = everything["run"].nunique()
-    title = (
-        f"Linear probes for relations by layer, {runs} run{'s' * (runs > 1)} (dashed: untrained; dotted: control task)"
-    )
-    figure = plots.probe_layers(everything.query("part == 'probe'"), title)
-    for kind in ("png", "pdf"):
-        write_atomically(asked.out / "figures" / f"probes.{kind}", figure.bytes(kind))
+    for split, own in everything.groupby("split"):
+        for name, figure in figures(own, str(split)).items():
+            for kind in ("png", "pdf"):
+                write_atomically(asked.out / "figures" / f"{name}-{split}.{kind}", figure.bytes(kind))
 
 
 if __name__ == "__main__":

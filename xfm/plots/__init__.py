@@ -8,11 +8,11 @@ from .examples import grounding_examples, hidden_patches, images, masked_word_ex
 from .explanations import attention, attention_matrices, attributions, insertion_deletion, leaderboard, patch_maps
 from .gradients import gradient_scales, gradient_table
 from .probes import READINGS, cosines, probes
-from .relations import probe_layers
+from .relations import forced_choices, probe_layers
 from .style import Figure
 
 __all__ = ["READINGS", "Figure", "attention", "attention_matrices", "attributions", "bars", "cosines", "effect_map",
-           "evaluation", "evaluation_pages", "forest", "gradient_scales", "gradient_table",
+           "evaluation", "evaluation_pages", "forced_choices", "forest", "gradient_scales", "gradient_table",
            "grounding_examples", "heads", "heatmap", "hidden_patches", "images", "insertion_deletion", "leaderboard",
            "learning_curves", "lines", "masked_word_examples", "paired_seeds", "patch_maps", "probe_layers", "probes",
            "retrieval_examples", "scatter", "scenes", "throughput"]  # fmt: skip

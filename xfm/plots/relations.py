@@ -1,4 +1,4 @@
-"""What linear probes read off the states of each layer, along the depth of the encoders."""
+"""Relations of objects: what linear probes read off the states of each layer, and what the model chooses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 
 from .colours import BLUE, GREEN, GREY, ORANGE
 from .probes import interval
-from .style import WIDTH, Figure, new_figure, require, styled
+from .style import SIZE, WIDTH, Figure, new_figure, require, styled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["probe_layers"]
+__all__ = ["forced_choices", "probe_layers"]
 
 PANELS: dict[str, tuple[str, Sequence[str]]] = {  # title: question, encoders in the order of the pass
     "relation, picture": ("relation", ("vision",)),
@@ -43,6 +43,38 @@ def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
         _panel(axes, own)
         axes.set_title(name, fontsize=9)
     grid[0].set(ylabel="accuracy (%)", ylim=(30, 103))
+    return figure
+
+
+@styled
+def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
+    """A line a choice between a true caption and one that is false: its share of right answers with the 95 % interval;
+    grey is a coin. Full dots have an interval without it.
+
+    `table`: a row a run and choice, as `evaluation.relations.Row` has them: condition, position, value, low, high; and
+    `group`, where groups of runs stand side by side. Of several runs the mean is drawn, with the t interval over them;
+    of one its own. ValueError where there is nothing to draw.
+    """
+    require(table, "choices")
+    named: Any = table.assign(group=table["group"] if "group" in table else "")
+    named["name"] = [" at ".join(filter(None, both)) for both in named[["condition", "position"]].itertuples(index=False)]
+    names, groups = [*dict.fromkeys(named["name"])], [*dict.fromkeys(named["group"])]
+    figure = new_figure(WIDTH, 1.1 + 0.27 * len(names) * max(1, 0.6 * len(groups)), title)
+    axes = figure.subplots()
+    for i, group in enumerate(groups):
+        look: Any = {"color": COLOURS[i % len(COLOURS)], "zorder": 3}
+        for (name, _), runs in named[named["group"] == group].groupby(["name", "group"], sort=False):
+            y = names.index(name) + 0.6 * ((i + 0.5) / len(groups) - 0.5)
+            middle, low, high = _mean(runs)
+            axes.hlines(y, low, high, linewidth=2, **look)
+            axes.plot(middle, y, "os^"[i % 3], markersize=5.5, mfc="white" if low <= 50 <= high else None, **look)
+        axes.plot([], [], "os^"[i % 3] + "-", **look, label=group)
+    axes.axvline(50, color=GREY, linewidth=1)
+    axes.set_yticks(range(len(names)), names, fontsize=SIZE)
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; grey: a coin")
+    axes.grid(visible=False, axis="y")
+    if len(groups) > 1:
+        figure.legend(ncols=3, loc="outside lower center")
     return figure
 
 

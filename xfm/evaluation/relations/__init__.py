@@ -33,15 +33,16 @@ class Sizes:
 
 
 def measure_relations(context: EvalContext, sizes: Sizes | None = None) -> list[Row]:
-    """All rows of a model, and those of its probes and heads untrained (the weights of its config's seed). The model
-    needs ITC, ITM and IMLM; the data are the drawn world."""
+    """All rows of a model, and those of its probes and heads untrained (the weights of its config's seed), asked of the
+    context's split; probes and heads learn on training pictures. The model needs ITC, ITM and IMLM; the data are the
+    drawn world."""
     sizes = sizes or Sizes()
     for name in ("itc", "itm", "imlm"):
         require(name in context.model.objectives, "objectives", ", ".join(context.model.objectives), f"with {name}")
     untrained = replace(context, model=build(context.config).to(context.model.device))
     rows: list[Row] = []
     with reproducibly(context.model), reproducibly(untrained.model):
-        train, test = draw_questions(context, "train", sizes.train), draw_questions(context, "test", sizes.test)
+        train, test = draw_questions(context, "train", sizes.train), draw_questions(context, context.split, sizes.test)
         rows += data_rows(context) + masked_rows(context, test) + as_it_is_rows(context, test)
         for model, of in ((context, ""), (untrained, "untrained")):
             rows += probe_rows(model, train, test, of) + head_rows(model, train, test, of)
