@@ -2,10 +2,9 @@
 
     python studies/make_relations.py [RUN ...] [--split test] [--train 800] [--test 600] [--patched 24]
 
-RUN: a run's folder, or a checkpoint that comes along; "demo" where none is named. Runs of an exploration are asked about
-the validation split. A run that stands in results.jsonl
-with the same weights and sizes is not measured again, so a killed command goes on where it was. results.csv has the
-same numbers, a row each, and figures/ what they show.
+RUN: a run's folder, or a checkpoint that comes along; "demo" where none is named. Runs of an exploration are asked of
+the validation split. A run that stands in results.jsonl with the same weights, split and sizes is not measured again,
+so a killed command goes on where it was. results.csv has the same numbers, a row each, and figures/ what they show.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ def explorations() -> list[Study]:
             range(3),
             ["alignment (several objects), words, pointing game"],
             tasks=["retrieval", "matching", "grounding", "alignment"],
-            question="By which function should words attend to a picture: does the attention of some lie on what the words "
-            "name more than that of others, and what does the model learn with it?",
+            question="By which function should words attend to a picture: does the attention of some lie on what the "
+            "words name more than that of others, and what does the model learn with it?",
             **about,
         ),
         Study(

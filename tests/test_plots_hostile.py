@@ -155,6 +155,7 @@ FIGURES: dict[str, Draw] = {
     ),
     "plot_retrieval": lambda t: figures.plot_retrieval(pairs(t), "image to text", 0, credit=t),
     "plot_retrieval, pictures": lambda t: figures.plot_retrieval(pairs(t), "text to image", 0, credit=t),
+    "forced_choices": lambda t: plots.forced_choices(probed(t).assign(condition=t, group=[t, t + "b"]), t),
     "probe_layers": lambda t: plots.probe_layers(probed(t), t),
 }  # fmt: skip
 

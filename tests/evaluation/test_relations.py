@@ -175,6 +175,48 @@ def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pyte
         plots.probe_layers(asked[:0])
 
 
+def choices(**groups: list[float]) -> pd.DataFrame:
+    """ITM's and a head's share of right answers, by group, a run each."""
+    where = [("ITM as it is, caption", "", 0.0), ("linear head", "<s>", 0.2)]
+    rows = [
+        {
+            "group": group,
+            "condition": c,
+            "position": p,
+            "value": v + more,
+            "low": v + more - 0.04,
+            "high": v + more + 0.04,
+        }
+        for group, values in groups.items()
+        for v in values
+        for c, p, more in where
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_choices_are_a_line_each_full_where_they_are_no_coin() -> None:
+    (axes,) = plots.forced_choices(choices(one=[0.52]), "title").axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["ITM as it is, caption", "linear head at <s>"]
+    dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    assert [float(dot.get_xdata()[0]) for dot in dots] == pytest.approx([52, 72])
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, False]
+    spans = [path.vertices[:, 0].tolist() for c in axes.collections for path in c.get_paths()]
+    assert np.allclose(spans, [[48, 56], [68, 76]])
+
+
+def test_choices_of_several_runs_are_their_mean_with_its_interval_by_group() -> None:
+    figure = plots.forced_choices(choices(without=[0.5, 0.52, 0.54], with_them=[0.8, 0.82, 0.84]))
+    (axes,) = figure.axes
+    dots = [line for line in axes.lines if line.get_linestyle() == "None" or len(line.get_xdata()) == 1]
+    assert sorted(float(dot.get_xdata()[0]) for dot in dots) == pytest.approx([52, 72, 82, 102])
+    half = 4.3027 * 2 / 3**0.5  # t of two degrees of freedom
+    widths = [np.ptp(path.vertices[:, 0]) for c in axes.collections for path in c.get_paths()]
+    assert widths == pytest.approx([2 * half] * 4, rel=1e-3)
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["without", "with_them"]
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plots.forced_choices(choices())
+
+
 def test_a_model_without_itm_is_refused(context: EvalContext) -> None:
     from xfm.objectives import build
 

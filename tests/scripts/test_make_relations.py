@@ -22,16 +22,19 @@ def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypat
     asked, print_of = [], {"a": "f1", "b": "f2"}
 
     def measure(context, sizes) -> list[Row]:
-        asked.append((context.config.seed, sizes.test))
-        return [Row("probe", "relation", "accuracy", 0.75, 0.7, 0.8, 16, 0.5, "vision", layer, "both boxes")
-                for layer in range(2)]  # fmt: skip
+        asked.append((context.config.seed, context.split, sizes.test))
+        numbers = "accuracy", 0.75, 0.7, 0.8, 16, 0.5
+        return [Row("head", "ITM as it is, caption", *numbers), Row("probe", "relation", *numbers, "vision", 1, "both")]
 
     def load(name: str) -> SimpleNamespace:
-        config = SimpleNamespace(seed=len(name), fingerprint=print_of[Path(name).name])
+        data = SimpleNamespace(relation_negatives=0.5 * (name == "b"))
+        config = SimpleNamespace(seed=len(name), fingerprint=print_of[Path(name).name], data=data)
         return SimpleNamespace(config=config, model=None, tokenizer=None)
 
     monkeypatch.setattr(script, "measure_relations", measure)
-    monkeypatch.setattr(script, "EvalContext", lambda model, config, tokenizer: SimpleNamespace(config=config))
+    monkeypatch.setattr(
+        script, "EvalContext", lambda _, config, words, split: SimpleNamespace(config=config, split=split)
+    )
     monkeypatch.setattr(script.xfm, "load", load)
 
     def run(*arguments: str) -> None:
@@ -42,13 +45,17 @@ def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypat
     file = tmp_path / "results.jsonl"
     file.write_text(file.read_text("utf-8") + '{"run": "b", "se', encoding="utf-8")  # killed as it wrote
     run("a", "b")
-    assert asked == [(1, 600)] * 2
+    assert asked == [(1, "test", 600)] * 2
     table = pd.read_csv(tmp_path / "results.csv")
-    assert len(table) == 4 and set(table["run"]) == {"a", "b"} and {*table.columns} == {"run", "seed", *Row._fields}
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"probes.png", "probes.pdf"}
+    assert len(table) == 4 and {*table.columns} == {"run", "seed", "relation_negatives", "split", *Row._fields}
+    assert {*zip(table["run"], table["relation_negatives"], strict=True)} == {("a", 0.0), ("b", 0.5)}
+    figures = {f"{name}-test.{kind}" for name in ("probes", "choices") for kind in ("png", "pdf")}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == figures
+    run("b", "--split", "validation")
+    assert asked.pop() == (1, "validation", 600) and len(pd.read_csv(tmp_path / "results.csv")) == 6
     monkeypatch.setitem(print_of, "a", "other weights")
     run("a", "b")
     run("b", "--test", "20")
     run("b", "--test", "20")
-    assert [test for _, test in asked] == [600, 600, 600, 20]
+    assert [test for *_, test in asked] == [600, 600, 600, 20]
     assert {path.name for path in tmp_path.iterdir()} == {"results.jsonl", "results.csv", "figures"}

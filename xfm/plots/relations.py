@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.axes import Axes
 
 from .colours import BLUE, GREEN, GREY, ORANGE
+from .labels import clip
 from .probes import interval
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled
 
@@ -56,10 +57,12 @@ def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
     of one its own. ValueError where there is nothing to draw.
     """
     require(table, "choices")
-    named: Any = table.assign(group=table["group"] if "group" in table else "")
-    named["name"] = [" at ".join(filter(None, both)) for both in named[["condition", "position"]].itertuples(index=False)]
+    named: Any = table.assign(group=table.get("group", ""))
+    named["name"] = [
+        " at ".join(filter(None, both)) for both in named[["condition", "position"]].itertuples(index=False)
+    ]
     names, groups = [*dict.fromkeys(named["name"])], [*dict.fromkeys(named["group"])]
-    figure = new_figure(WIDTH, 1.1 + 0.27 * len(names) * max(1, 0.6 * len(groups)), title)
+    figure = new_figure(WIDTH, 1.7 + 0.27 * len(names) * max(1, 0.6 * len(groups)), title)
     axes = figure.subplots()
     for i, group in enumerate(groups):
         look: Any = {"color": COLOURS[i % len(COLOURS)], "zorder": 3}
@@ -68,9 +71,9 @@ def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
             middle, low, high = _mean(runs)
             axes.hlines(y, low, high, linewidth=2, **look)
             axes.plot(middle, y, "os^"[i % 3], markersize=5.5, mfc="white" if low <= 50 <= high else None, **look)
-        axes.plot([], [], "os^"[i % 3] + "-", **look, label=group)
+        axes.plot([], [], "os^"[i % 3] + "-", **look, label=clip(group, 60))
     axes.axvline(50, color=GREY, linewidth=1)
-    axes.set_yticks(range(len(names)), names, fontsize=SIZE)
+    axes.set_yticks(range(len(names)), [clip(name, 40) for name in names], fontsize=SIZE)
     axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; grey: a coin")
     axes.grid(visible=False, axis="y")
     if len(groups) > 1:
