@@ -1,8 +1,9 @@
-"""Writes the specs of the explorations in the studies' regime, on the validation split. What confirms is written down
-once these have shown what each model learns, and how much it varies.
+"""Writes the specs of the studies in the regime `study`: explorations, on the validation split, and what confirms, once
+they have shown what each model learns, and how much it varies.
 
     python studies/make_specs.py
 
+`insulation` (confirms): the stop-gradient against other ways to spend the same gradient, or the same steps.
 `insulation-exploration`: X-FM with and without the stop-gradient. `attention`: the function of the cross-attention, by
 where it looks and by tasks. `negatives-exploration`: ITM with captions of which a
 relation was exchanged among its negatives. `varies`: one source of randomness varied at a time.
@@ -34,6 +35,13 @@ EVALUATED = [
 ]
 TUNED = ["lexname", "synset", "hypernym", "concept", "subcategory", "fine", "grounding", "vqa"]
 SEEDS = (1, 0, 2, 3, 4)
+FRESH = range(100, 112)  # of all that confirms in this regime: they share warm starts and reference runs
+LOSS, SEEN, FOUND = (
+    "language, loss (nats)",
+    "concept, pooled, linear probe, accuracy",
+    "grounding (several objects), acc@0.5",
+)
+GAP = 0.055  # nats, of the loss: no stop - stop in insulation-exploration; a fifth of it is as good as none
 
 
 def general() -> dict[str, dict[str, Any]]:
@@ -46,6 +54,50 @@ def general() -> dict[str, dict[str, Any]]:
         steps = round(budget / estimate(SPECIALISTS[name](common).replace(alone)).step_flops)
         found[name] = {"specialist": name, **alone, "train.steps": steps, "train.validate_every": steps}
     return found
+
+
+def insulation() -> Study:
+    known = recipes.ablations()
+    no_stop = known["no_stop_gradient"]
+    arms = {
+        "xfm": {},
+        "no stop": no_stop,
+        "no stop, MLM x 2": no_stop | known["mlm_x2"],
+        "no stop, MLM x 4": no_stop | known["mlm_x4"],
+        "noise": known["gradient_noise"],
+        "shuffled pairs": known["gradient_shuffled"],
+        "no stop, text rate x .3": no_stop | known["text_slow"],
+        "text frozen": known["text_frozen"],
+        "text only": known["text_only"],
+    }
+    return Study(
+        "insulation",
+        RECIPE,
+        arms,
+        FRESH,
+        [LOSS, FOUND, SEEN],
+        {"train.probe_every": 200},
+        EVALUATED,
+        confirmatory=True,
+        explored=["insulation-exploration"],
+        root=HERE,
+        gatekeeping=True,
+        margins={LOSS: GAP / 5},
+        detectable={LOSS: GAP / 5, FOUND: 0.03, SEEN: 0.03},
+        question="Why does the stop-gradient keep the language encoder's loss low, if it does: because the fusion "
+        "losses' gradient conflicts with MLM's, or because any further gradient takes a share of what the optimizer "
+        "can move? Noise of the same size, and the gradient of shuffled pairs, take the share, not the content; more "
+        "weight for MLM, or a slower language encoder, gives it back without a stop.",
+        hypotheses=(
+            "H1: without the stop the language encoder's loss is higher.",
+            "H2: MLM at twice or four times its weight closes at least four fifths of that gap without a stop: the "
+            "loss is equivalent to X-FM's within the margin (TOST).",
+            "H3: X-FM is on the Pareto front of the three primary metrics.",
+        ),
+        would_change="Insulation is about conflict if shuffled pairs and noise do less harm than the true gradient, "
+        "and about the optimizer's budget if they do as much, or if H2 holds. If H1 fails, the stop does not do what "
+        "it is for, at this size; if H3 fails, something else does it better.",
+    )
 
 
 def explorations() -> list[Study]:
@@ -106,7 +158,7 @@ def explorations() -> list[Study]:
 
 
 if __name__ == "__main__":
-    for study in explorations():
+    for study in (*explorations(), insulation()):
         study.folder.mkdir(exist_ok=True)
         write_atomically(study.folder / "spec.json", study.spec.to_json())
         print(study.spec.name, json.dumps(study.spec.variants, indent=1))

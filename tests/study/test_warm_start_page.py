@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
+import pytest
+
 from xfm import recipes
+from xfm.study import Study
+from xfm.study.power import Pilot, detectable_effects
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 COLUMNS = [("language", "", "loss"), ("lexicographer files", "fine-tuned", "accuracy"),
@@ -58,16 +61,37 @@ def test_the_table_of_regimes_is_that_of_its_file_and_the_recipe_is_its_last_in_
     assert recipes.study().fingerprint == regime.fingerprint
 
 
-PAIR = ("language, loss (nats)", "same synset, linear probe, accuracy", "minimal pairs, MLM, accuracy",
-        "image to text, ITC, R@1", "text to image, ITC, R@1", "grounding, acc@0.5",
-        "matching (name exchanged), ITM, accuracy")  # fmt: skip
+LOSS = "language, loss (nats)"
+MEASURED = (LOSS, "same synset, linear probe, accuracy", "minimal pairs, MLM, accuracy",
+            "concept, pooled, linear probe, accuracy", "naming, accuracy", "image to text, ITC, R@1", "text to image, ITC, R@1", "grounding, acc@0.5",
+            "matching (name exchanged), ITM, accuracy", "validation/pairs/imlm")  # fmt: skip
 
 
-def test_the_first_pair_of_runs_is_that_of_its_results() -> None:
-    text = (STUDIES / "README.md").read_text("utf-8")
-    with (STUDIES / "insulation-exploration" / "results.csv").open(encoding="utf-8", newline="") as file:
-        values = {(r["variant"], r["metric"]): float(r["value"]) for r in csv.DictReader(file) if r["seed"] == "0"}
-    for name, variant in {"with the stop": "xfm", "without": "no_stop"}.items():
-        of = [f"{values[variant, m]:.2f}" if "nats" in m else f"{100 * values[variant, m]:.1f}" for m in PAIR]
-        cells = [*of[:3], f"{of[3]}, {of[4]}", *of[5:]]
-        assert f"| {name} | {' | '.join(cells)} |" in text
+def test_the_pairs_of_runs_are_those_of_their_results() -> None:
+    text = " ".join((STUDIES / "README.md").read_text("utf-8").split())
+    study = Study.load(STUDIES / "insulation-exploration")
+    effects, pairs = study.effects().set_index("metric"), study.pairs().set_index(["metric", "seed"])["difference"]
+    assert effects.loc[LOSS, "n"] == 2 and {seed for _, seed in pairs.index} == {0, 1}
+    for name, column in {"with the stop": "mean_against", "without": "mean"}.items():
+        means = [effects.loc[m, column] for m in MEASURED]
+        of = [
+            f"{x:.2f}" if m in (LOSS, MEASURED[-1]) else f"{100 * x:.1f}" for m, x in zip(MEASURED, means, strict=True)
+        ]
+        assert f"| {name} | {' | '.join([*of[:5], f'{of[5]}, {of[6]}', *of[7:]])} |" in text
+    assert f"by {pairs[LOSS, 0]:.4f} and {pairs[LOSS, 1]:.4f} nats" in text
+    assert "by {:.2f} and {:.2f} nats".format(*(-pairs[MEASURED[-1], seed] for seed in (0, 1))) in text
+
+
+def test_what_insulation_would_find_is_what_the_pairs_say() -> None:
+    text = " ".join((STUDIES / "README.md").read_text("utf-8").split())
+    explored, plan = Study.load(STUDIES / "insulation-exploration"), Study.load(STUDIES / "insulation").spec
+    found = detectable_effects(plan, {explored.spec.name: Pilot(explored.pairs(), explored.metrics())})
+    loss, grounding, concept = (row for _, row in found.drop_duplicates("metric").iterrows())
+    assert f"{loss['detectable']:.4f} nats of the loss (at most {loss['at_most']:.4f}," in text
+    said = [f"{100 * row['detectable']:.1f}" + sep + f"({100 * row['at_most']:.1f})"
+            for row, sep in ((grounding, " points of grounding "), (concept, " of the linear probe "))]  # fmt: skip
+    assert " and ".join(said) in text
+    gap = explored.effects().set_index("metric").loc[LOSS, "effect"]
+    assert plan.margins[LOSS] == pytest.approx(gap / 5, abs=5e-4), "a fifth of the gap"
+    admitted = Study.load(STUDIES / "insulation").admission()
+    assert admitted["admitted"].all()
