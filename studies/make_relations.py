@@ -58,7 +58,8 @@ def figures(table: pd.DataFrame, split: str) -> dict[str, plots.Figure]:
     runs = table["run"].nunique()
     of = f"{runs} run{'s' * (runs > 1)}, {split} split"
     groups = table["relation_negatives"].map("data.relation_negatives {:g}".format)
-    said = table["condition"].where(table["part"] != "masked", "IMLM, " + table["condition"])
+    by_model = (table["part"] == "masked") & ~table["condition"].str.contains("no model")
+    said = table["condition"].mask(by_model, "IMLM, " + table["condition"])
     return {
         "probes": plots.probe_layers(
             table.query("part == 'probe'"), f"Linear probes by layer, {of} (dashed: untrained; dotted: control task)"

@@ -7,9 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from xfm.study import Study
+
 FOLDER = Path(__file__).parents[2] / "studies" / "relations"
 PAGE = " ".join((FOLDER / "README.md").read_text("utf-8").split())
-TABLE = pd.read_csv(FOLDER / "results.csv").fillna({"encoder": "", "position": ""})
+EVERY = pd.read_csv(FOLDER / "results.csv").fillna({"encoder": "", "position": ""})
+TABLE = EVERY[EVERY["run"] == "demo"]
 SAID = [  # condition, encoder, layer, position; with its interval or not
     ("right picture", "", -1, "", True, "forced choice"),
     ("another picture", "", -1, "", False, "forced choice"),
@@ -53,3 +56,40 @@ def test_the_page_has_the_table_s_numbers(condition, encoder, layer, position, i
 def test_the_vision_encoder_has_the_relation_at_every_layer() -> None:
     boxes = TABLE[(TABLE["position"] == "both boxes") & TABLE["condition"].str.startswith("relation")]
     assert len(boxes) == 8 and (boxes["value"] > 0.9995).all() and "100.0 % at every layer" in PAGE
+
+
+NEGATIVES = [  # condition, position
+    ("ITM as it is, caption", ""),
+    ("MLP head", "<s>"),
+    ("subject alone", ""),
+    ("object alone", ""),
+]
+
+
+def test_the_pair_of_runs_differs_in_the_negatives_alone_and_the_page_has_its_numbers() -> None:
+    runs = EVERY[EVERY["run"] != "demo"]
+    assert {*zip(runs["seed"], runs["split"], runs["relation_negatives"], strict=True)} == {
+        (1, "validation", 0.0),
+        (1, "validation", 0.5),
+    }
+    for condition, position in NEGATIVES:
+        rows = runs[(runs["condition"] == condition) & (runs["position"] == position)].set_index("relation_negatives")
+        said = [
+            f"{100 * r.value:.1f} % [{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in rows.loc[[0.5, 0.0]].itertuples()
+        ]
+        at = PAGE.index(said[0])
+        assert said[1] in PAGE[at : at + 120]
+
+
+def test_what_the_negatives_change_is_what_the_study_measured() -> None:
+    study = Study.load(FOLDER.parent / "negatives-exploration")
+    effects = study.effects().set_index("metric")
+    loss = effects.loc["validation/pairs/itm"]
+    assert loss["n"] == 1 and f"{loss['mean']:.3f} nats where without them it is {loss['mean_against']:.3f}" in PAGE
+    names = effects.loc["matching (name exchanged), ITM, accuracy"]
+    assert f"({100 * names['mean']:.1f} and {100 * names['mean_against']:.1f} %)" in PAGE
+    config = study.spec.configs["half"]
+    joined = int(config.objectives["itm"].start * config.train.steps)
+    stated = TABLE.set_index("condition").loc["captions with a relation", "value"]
+    met = (config.train.steps - joined) * config.data.fusion_batch * stated * config.data.relation_negatives
+    assert config.train.steps - joined == 1128 and round(met, -2) == 5700 and round(100 * stated) == 42

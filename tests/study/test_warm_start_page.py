@@ -63,8 +63,9 @@ def test_the_table_of_regimes_is_that_of_its_file_and_the_recipe_is_its_last_in_
 
 LOSS = "language, loss (nats)"
 MEASURED = (LOSS, "same synset, linear probe, accuracy", "minimal pairs, MLM, accuracy",
-            "concept, pooled, linear probe, accuracy", "naming, accuracy", "image to text, ITC, R@1", "text to image, ITC, R@1", "grounding, acc@0.5",
-            "matching (name exchanged), ITM, accuracy", "validation/pairs/imlm")  # fmt: skip
+            "concept, pooled, linear probe, accuracy", "naming, accuracy", "image to text, ITC, R@1",
+            "text to image, ITC, R@1", "grounding, acc@0.5", "matching (name exchanged), ITM, accuracy",
+            "validation/pairs/imlm")  # fmt: skip
 
 
 def test_the_pairs_of_runs_are_those_of_their_results() -> None:
