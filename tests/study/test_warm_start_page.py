@@ -71,16 +71,25 @@ MEASURED = (LOSS, "same synset, linear probe, accuracy", "minimal pairs, MLM, ac
 def test_the_pairs_of_runs_are_those_of_their_results() -> None:
     text = " ".join((STUDIES / "README.md").read_text("utf-8").split())
     study = Study.load(STUDIES / "insulation-exploration")
-    effects, pairs = study.effects().set_index("metric"), study.pairs().set_index(["metric", "seed"])["difference"]
-    assert effects.loc[LOSS, "n"] == 2 and {seed for _, seed in pairs.index} == {0, 1}
+    effects = study.effects().set_index("metric")
+    assert effects.loc[LOSS, "n"] == 3 and {*study.pairs()["seed"]} == {0, 1, 2}
     for name, column in {"with the stop": "mean_against", "without": "mean"}.items():
         means = [effects.loc[m, column] for m in MEASURED]
         of = [
             f"{x:.2f}" if m in (LOSS, MEASURED[-1]) else f"{100 * x:.1f}" for m, x in zip(MEASURED, means, strict=True)
         ]
         assert f"| {name} | {' | '.join([*of[:5], f'{of[5]}, {of[6]}', *of[7:]])} |" in text
-    assert f"by {pairs[LOSS, 0]:.4f} and {pairs[LOSS, 1]:.4f} nats" in text
-    assert "by {:.2f} and {:.2f} nats".format(*(-pairs[MEASURED[-1], seed] for seed in (0, 1))) in text
+
+    def found(metric: str, scale: float) -> list[float]:
+        return [scale * x for x in effects.loc[metric, ["effect", "low", "high"]]]
+
+    assert "higher by {:.4f} nats ({:.4f} to {:.4f},".format(*found(LOSS, 1)) in text
+    effect, low, high = found(MEASURED[-1], -1)
+    assert f"by {effect:.4f} nats ({high:.4f} to {low:.4f})" in text
+    assert f"of the {effects.loc[LOSS, 'baseline'] - effects.loc[LOSS, 'mean_against']:.2f} between" in text
+    for name, metric in (("naming", MEASURED[4]), ("of several objects", "grounding (several objects), acc@0.5")):
+        effect, low, high = (f"{x:+.2f}".replace("-", "−") for x in found(metric, 100))
+        assert f"{name} {effect}{' points' * (name == 'naming')}, {low} to {high}" in text
 
 
 def test_what_insulation_would_find_is_what_the_pairs_say() -> None:
