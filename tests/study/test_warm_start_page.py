@@ -62,6 +62,12 @@ def test_the_table_of_regimes_is_that_of_its_file_and_the_recipe_is_its_last_in_
 
 
 LOSS = "language, loss (nats)"
+
+
+def page(name: str) -> str:
+    return " ".join((STUDIES.parent / name).read_text("utf-8").split())
+
+
 MEASURED = (LOSS, "same synset, linear probe, accuracy", "minimal pairs, MLM, accuracy",
             "concept, pooled, linear probe, accuracy", "naming, accuracy", "image to text, ITC, R@1",
             "text to image, ITC, R@1", "grounding, acc@0.5", "matching (name exchanged), ITM, accuracy",
@@ -84,8 +90,12 @@ def test_the_pairs_of_runs_are_those_of_their_results() -> None:
         return [scale * x for x in effects.loc[metric, ["effect", "low", "high"]]]
 
     assert "higher by {:.4f} nats ({:.4f} to {:.4f},".format(*found(LOSS, 1)) in text
+    assert "loses {:.3f} nats without it ({:.3f} to {:.3f};".format(*found(LOSS, 1)) in page("README.md")
+    assert "loses {:.4f} nats without the stop ({:.4f} to {:.4f})".format(*found(LOSS, 1)) in page("docs/results.md")
     effect, low, high = found(MEASURED[-1], -1)
     assert f"by {effect:.4f} nats ({high:.4f} to {low:.4f})" in text
+    assert f"by {effect:.4f} nats ({high:.4f} to {low:.4f})" in page("docs/results.md")
+    assert f"picture gain {effect:.2f}." in page("README.md")
     assert f"of the {effects.loc[LOSS, 'baseline'] - effects.loc[LOSS, 'mean_against']:.2f} between" in text
     for name, metric in (("naming", MEASURED[4]), ("of several objects", "grounding (several objects), acc@0.5")):
         effect, low, high = (f"{x:+.2f}".replace("-", "−") for x in found(metric, 100))
