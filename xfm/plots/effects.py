@@ -66,9 +66,9 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
                     axes.plot([x, x], [y - 0.5, y + 0.5], **look, zorder=2)
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
-        if first.baseline == first.baseline:
-            name = _labels([first.against, *variants])[0]
-            lines += [*(f"{name} {span}" for span in [_span(rows)] if span), _baseline(first)]
+        name = _labels([first.against, *variants])[0]
+        lines += [f"{name} {span}" for span in [_span(rows)] if span]
+        lines += [_baseline(first)] * (first.baseline == first.baseline)
         axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
