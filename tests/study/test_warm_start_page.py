@@ -115,3 +115,30 @@ def test_what_insulation_would_find_is_what_the_pairs_say() -> None:
     assert plan.margins[LOSS] == pytest.approx(gap / 5, abs=5e-4), "a fifth of the gap"
     admitted = Study.load(STUDIES / "insulation").admission()
     assert admitted["admitted"].all()
+
+
+ALIGNED = {  # line of the table: metric
+    "pointing game, words (equal attention": "alignment (several objects), words, pointing game",
+    "mass on the box, words (": "alignment (several objects), words, mass on the box",
+    "grounding (best constant box": "grounding (several objects), acc@0.5",
+    "ITM, names exchanged (": "matching (name exchanged), ITM, accuracy",
+    "R@1, ITC + ITM, image to text (": "image to text, ITC + ITM, R@1",
+}
+
+
+def test_the_functions_of_attention_are_compared_as_their_study_has_it() -> None:
+    text, study = page("studies/README.md"), Study.load(STUDIES / "attention")
+    effects = study.effects().set_index(["metric", "variant"])
+    assert (effects["n"] == 3).all() and effects["p_min"].min() == 0.25 and not len(study.missing())
+    for line, metric in ALIGNED.items():
+        rows = effects.loc[metric]
+        cells = [f"{100 * rows['mean_against'].iloc[0]:.1f}"]
+        for row in rows.loc[["dot", "general", "additive", "cosine"]].itertuples():
+            effect, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in (row.effect, row.low, row.high))
+            cells.append(f"{effect} ({low} to {high})")
+        assert (
+            f"| {line}{' ' * (not line.endswith('('))}{100 * rows['baseline'].iloc[0]:.1f}) | {' | '.join(cells)} |"
+            in text
+        )
+    pointing = effects.loc[ALIGNED["pointing game, words (equal attention"]]
+    assert (pointing["mean"] > 4 * pointing["baseline"]).all()
