@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from xfm.config import AttentionFunction
+from xfm.plots.colours import ORANGE, PURPLE
 from xfm.study import Study
 from xfm.study.formatting import number
 from xfm.study.variants import labelled
@@ -67,6 +68,14 @@ def test_the_functions_of_attention_are_the_ablations_of_those_names():
     spec = Study.load(STUDIES / "attention").spec
     first, *others = get_args(AttentionFunction)
     assert spec.variants == labelled({first: "xfm"} | {name: name for name in others}) and spec.reference == first
+
+
+def test_a_level_is_drawn_for_all_variants_or_for_none():
+    """As far from all as the baseline is here, none is drawn, also where another level is near."""
+    metrics = ["alignment (several objects), words, pointing game", "grounding (several objects), acc@0.5"]
+    far, near = Study.load(STUDIES / "attention").figure("effects", metrics).axes[:2]
+    drawn = [[line.get_color() for line in axes.lines] for axes in (far, near)]
+    assert [(colours.count(ORANGE), colours.count(PURPLE)) for colours in drawn] == [(0, 4), (4, 4)]
 
 
 def test_a_run_takes_75_seconds(two):

@@ -59,10 +59,11 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
             axes.plot(ends, [y + 0.12] * 2, color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3)
             full = BLUE if row.verdict in ("better", "worse", "different") else "white"
             axes.plot(row.effect * share, y + 0.12, "o", color=BLUE, mfc=full, markersize=5.5, zorder=4)
+        span = axes.dataLim.intervalx.copy()  # before there are levels, which would make room for each other
         for row in rows:
             y = variants.index(row.variant)
             for level, look in ((row.baseline, _BASELINE), (row.step_0, _STEP_0)):
-                if _near(axes, x := (level - row.mean_against) * share):
+                if _near(span, x := (level - row.mean_against) * share):
                     axes.plot([x, x], [y - 0.5, y + 0.5], **look, zorder=2)
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
@@ -111,8 +112,9 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
         label = f"{row.unit}, {row.better} is better" if row.better else row.unit
         if row.baseline == row.baseline:
             label += f"\n{_baseline(row)}"
+        span = axes.dataLim.intervalx.copy()
         for level, look in ((row.baseline, _BASELINE), (row.step_0, _STEP_0)):
-            if _near(axes, level * share):
+            if _near(span, level * share):
                 axes.axvline(level * share, **look, zorder=1)
         axes.set_ylim(len(variants) - 0.5, -0.5)
         axes.set_xlabel(label, fontsize=_SIZE)
@@ -168,9 +170,9 @@ def _levels(effects: pd.DataFrame) -> list[Line2D]:
     return levels + began
 
 
-def _near(axes: Axes, x: float) -> bool:
-    """Whether a line at x (NaN: none) leaves the panel at least half of its width."""
-    low, high = axes.dataLim.intervalx
+def _near(span: Sequence[float], x: float) -> bool:
+    """Whether a line at x (NaN: none) leaves what spans a panel at least half of its width."""
+    low, high = span
     return bool(low - (high - low) <= x <= high + (high - low))
 
 
