@@ -229,6 +229,9 @@ def test_an_embedded_view_works_in_its_sandbox(lab, tmp_path):
     frame = page.frame_locator("iframe")
     frame.get_by_role("slider", name="step").focus()
     page.keyboard.press("End")
+    page.wait_for_function("() => frames.length === 1")
+    (inside,) = page.frames[1:]
+    inside.wait_for_function("() => location.hash")  # the state is kept there: the frame is the same one
     frame.get_by_role("button", name="Save as").click()
     frame.get_by_text("keeps the page from saving").wait_for()
     frame.get_by_role("button", name="Present").click()

@@ -177,7 +177,7 @@ async function copied(box) {
  * @param {HTMLElement} status
  */
 function savePanel(model, root, tools, choices, status) {
-  if (location.href === "about:srcdoc") return [node("p", {}, FRAMED)];
+  if (location.href.split("#")[0] === "about:srcdoc") return [node("p", {}, FRAMED)];
   const { page } = model;
   /** @type {[string, () => Promise<Blob> | Blob][]} */
   const kinds = [
