@@ -59,7 +59,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
             axes.plot(ends, [y + 0.12] * 2, color=BLUE, linewidth=2, solid_capstyle="butt", zorder=3)
             full = BLUE if row.verdict in ("better", "worse", "different") else "white"
             axes.plot(row.effect * share, y + 0.12, "o", color=BLUE, mfc=full, markersize=5.5, zorder=4)
-        span = axes.dataLim.intervalx.copy()  # before there are levels, which would make room for each other
+        span = tuple(axes.dataLim.intervalx)  # before there are levels, which would make room for each other
         for row in rows:
             y = variants.index(row.variant)
             for level, look in ((row.baseline, _BASELINE), (row.step_0, _STEP_0)):
@@ -112,7 +112,7 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
         label = f"{row.unit}, {row.better} is better" if row.better else row.unit
         if row.baseline == row.baseline:
             label += f"\n{_baseline(row)}"
-        span = axes.dataLim.intervalx.copy()
+        span = tuple(axes.dataLim.intervalx)
         for level, look in ((row.baseline, _BASELINE), (row.step_0, _STEP_0)):
             if _near(span, level * share):
                 axes.axvline(level * share, **look, zorder=1)
