@@ -60,15 +60,17 @@ def figures(table: pd.DataFrame, split: str) -> dict[str, plots.Figure]:
     groups = table["relation_negatives"].map("data.relation_negatives {:g}".format)
     by_model = (table["part"] == "masked") & ~table["condition"].str.contains("no model")
     said = table["condition"].mask(by_model, "IMLM, " + table["condition"])
-    return {
-        "probes": plots.probe_layers(
-            table.query("part == 'probe'"), f"Linear probes by layer, {of} (dashed: untrained; dotted: control task)"
-        ),
+    drawn = {
         "choices": plots.forced_choices(
             table.assign(group=groups, condition=said).query("metric == 'forced choice' or part == 'head'"),
             f"Left or right, above or below? {of}",
-        ),
+        )
     }
+    for share, own in table.query("part == 'probe'").groupby("relation_negatives"):
+        among = f"negatives {share:g}, {own['run'].nunique()} of {of}"
+        title = f"Linear probes by layer, {among} (dashed: untrained; dotted: control task)"
+        drawn["probes" + f"-negatives-{share:g}" * (share > 0)] = plots.probe_layers(own, title)
+    return drawn
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import torch
 from xfm import plots
 from xfm.config import ConfigError
 from xfm.data.synthetic.grammar import is_true
-from xfm.evaluation import EvalContext
+from xfm.evaluation import EvalContext, relations
 from xfm.evaluation.relations import Row, Sizes, draw_questions, heads, masked, measure_relations, pictures, probes
 from xfm.evaluation.relations.patching import patching_rows
 from xfm.evaluation.relations.questions import Question
@@ -173,6 +173,23 @@ def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pyte
     assert line[0] == pytest.approx(100 * asked["value"].iloc[0] + 5) and len(band.vertices) > 4
     with pytest.raises(ValueError, match="nothing to draw"):
         plots.probe_layers(asked[:0])
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_questions_are_of_the_context_s_split_and_heads_learn_on_training_pictures(
+    split, context: EvalContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def drawn(_: EvalContext, of: str, count: int) -> list[Question]:
+        asked.append((of, count))
+        return []
+
+    monkeypatch.setattr(relations, "draw_questions", drawn)
+    for part in ("data_rows", "masked_rows", "as_it_is_rows", "probe_rows", "head_rows", "patching_rows"):
+        monkeypatch.setattr(relations, part, lambda *_: [])
+    assert measure_relations(replace(context, split=split), Sizes(8, 4, 4)) == []
+    assert asked == [("train", 8), (split, 4)]
 
 
 def choices(**groups: list[float]) -> pd.DataFrame:

@@ -49,7 +49,9 @@ def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypat
     table = pd.read_csv(tmp_path / "results.csv")
     assert len(table) == 4 and {*table.columns} == {"run", "seed", "relation_negatives", "split", *Row._fields}
     assert {*zip(table["run"], table["relation_negatives"], strict=True)} == {("a", 0.0), ("b", 0.5)}
-    figures = {f"{name}-test.{kind}" for name in ("probes", "choices") for kind in ("png", "pdf")}
+    figures = {
+        f"{name}-test.{kind}" for name in ("probes", "probes-negatives-0.5", "choices") for kind in ("png", "pdf")
+    }
     assert {path.name for path in (tmp_path / "figures").iterdir()} == figures
     run("b", "--split", "validation")
     assert asked.pop() == (1, "validation", 600) and len(pd.read_csv(tmp_path / "results.csv")) == 6

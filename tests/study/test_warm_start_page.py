@@ -96,7 +96,9 @@ def test_the_pairs_of_runs_are_those_of_their_results() -> None:
     assert f"by {effect:.4f} nats ({high:.4f} to {low:.4f})" in text
     assert f"by {effect:.4f} nats ({high:.4f} to {low:.4f})" in page("docs/results.md")
     assert f"picture gain {effect:.2f}." in page("README.md")
-    assert f"of the {effects.loc[LOSS, 'baseline'] - effects.loc[LOSS, 'mean_against']:.2f} between" in text
+    learnt = f"{effects.loc[LOSS, 'baseline'] - effects.loc[LOSS, 'mean_against']:.2f}"
+    assert f"of the {learnt} between" in text and f"unigrams are {learnt} away" in page("README.md")
+    assert f"of the {learnt} it is below unigrams" in page("docs/results.md")
     for name, metric in (("naming", MEASURED[4]), ("of several objects", "grounding (several objects), acc@0.5")):
         effect, low, high = (f"{x:+.2f}".replace("-", "−") for x in found(metric, 100))
         assert f"{name} {effect}{' points' * (name == 'naming')}, {low} to {high}" in text
