@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ..config import RunConfig
 from ..evaluation import Result
-from ..objectives import OBJECTIVES
+from ..objectives import learnt_fields
 from ..train import Run
 from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end
@@ -23,15 +23,9 @@ EMBEDDED = tuple(name for name, task in TASKS.items() if task.embedded)
 def startable(config: RunConfig, task: str) -> bool:
     """Whether a run of this config has pretrained what the task reads: a specialist of another field has not."""
     kind = TASKS[task]
-    kinds = {OBJECTIVES[name].kind() for name in config.objectives if config.weight(name) > 0}
-    trained = {
-        "language": kinds - {"image"},
-        "vision": kinds - {"text"},
-        "vision-language": kinds & {"contrast", "fusion"},
-    }
     fuses = config.model.fusion_depth > 0 or kind.heads == ("itc",)
     has_heads = all(config.weight(head) > 0 for head in kind.heads)
-    return bool(trained[kind.family]) and has_heads and (fuses or kind.family != "vision-language")
+    return kind.family in learnt_fields(config) and has_heads and (fuses or kind.family != "vision-language")
 
 
 def finetuned(

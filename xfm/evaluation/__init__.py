@@ -8,12 +8,12 @@ from .control import language_control
 from .examples import examples
 from .result import Result, compare_results, find_result, format_lines, from_json, results_table, to_json
 from .retrieval_set import RetrievalSet, retrieval_set
-from .run import Evaluation, evaluate, evaluate_run, select_tasks
+from .run import Evaluation, answerable, evaluate, evaluate_run, select_tasks
 from .tasks import FAMILIES, STANDARD, TASKS, Task
 
 __all__ = ["FAMILIES", "STANDARD", "TASKS", "EvalContext", "Evaluation", "Result", "RetrievalSet", "Task",
-           "compare_results", "evaluate", "evaluate_run", "examples", "find_result", "format_lines", "from_json",
-           "language_control", "results_table", "retrieval_set", "select_tasks", "to_json"]  # fmt: skip
+           "answerable", "compare_results", "evaluate", "evaluate_run", "examples", "find_result", "format_lines",
+           "from_json", "language_control", "results_table", "retrieval_set", "select_tasks", "to_json"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..files import FileError
 from ..model import XFM
+from ..objectives import learnt_fields
 from ..progress import Progress
 from ..text import brief, shown
 from ..train import Run, RunError
@@ -25,7 +26,7 @@ from .context import EvalContext, reproducibly
 from .result import Result, from_json, to_json
 from .tasks import FAMILIES, STANDARD, TASKS
 
-__all__ = ["Evaluation", "evaluate", "evaluate_run", "select_tasks"]
+__all__ = ["Evaluation", "answerable", "evaluate", "evaluate_run", "select_tasks"]
 
 _LONG = ("recognition", "pairs", "styles", "lexnames")  # begun first, so that none is left alone at the end
 Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of tasks and families
@@ -104,10 +105,25 @@ def _listed(tasks: Tasks) -> list[str]:
     return [tasks] if isinstance(tasks, str) else list(tasks)
 
 
+def answerable(config: RunConfig, tasks: Tasks = "all") -> list[str]:
+    """The tasks that a run of this config can be asked, as a specialist's: those that the data source and the model can
+    serve, in a field that it learns something of. ConfigError for an unknown name."""
+    learnt = learnt_fields(config)
+    return [name for name in _sorted_out(tasks, config)[0] if TASKS[name].family in learnt]
+
+
 def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, str]]:
     """The tasks that the data source and the model can serve, and why not the others. ConfigError for one asked for by
     its name."""
     tasks = _listed(tasks)
+    selected, skipped = _sorted_out(tasks, config)
+    for name in skipped:
+        if name in tasks:
+            raise ConfigError(skipped[name])
+    return selected, skipped
+
+
+def _sorted_out(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, str]]:
     selected, skipped, data = [], {}, dataset(config)
     names = ", ".join(source.name for source in data.sources)
     source = data.name if config.data.sources else f"data.dataset = {config.data.dataset!r} (sources: {names})"
@@ -120,8 +136,6 @@ def _available(tasks: Tasks, config: RunConfig) -> tuple[list[str], dict[str, st
             skipped[name] = f"task {name!r} needs the head of {' and '.join(missing)}; the model has {has}"
         else:
             selected.append(name)
-        if name in skipped and name in tasks:
-            raise ConfigError(skipped[name])
     return selected, skipped
 
 

@@ -13,7 +13,7 @@ import torch
 from ..config import from_json
 from ..downstream.config import MeasuredSplit
 from ..downstream.table import finetuned
-from ..evaluation import evaluate_run
+from ..evaluation import answerable, evaluate_run
 from ..train import Run
 from ..train.loop import train_to_end
 from ..train.run import Record
@@ -39,8 +39,8 @@ class Outcome(NamedTuple):
 def measure(
     config: str, root: str, tasks: Sequence[str], progress: str, split: MeasuredSplit = "test", step_0: bool = False
 ) -> Outcome:
-    """Trains the run of a config (as JSON) to its end and measures `tasks` on a split of it, of those of fine-tuning
-    what it can start; and, where `step_0` asks for it, those of evaluation on its initial weights. A finished run is
+    """Trains the run of a config (as JSON) to its end and measures, on a split of it, those of `tasks` that it can
+    be asked; and, where `step_0` asks for it, those of evaluation on its initial weights. A finished run is
     opened; one that another process trains is waited for.
 
     Without tasks it only trains. `progress`: the file that it is reported to (see progress_file).
@@ -57,7 +57,7 @@ def measure(
     torch.set_num_threads(wanted.train.threads or torch.get_num_threads())  # training did; opening a run does not
     began = time.perf_counter()
     learnt = [task.removeprefix(FINETUNE) for task in tasks if task.startswith(FINETUNE)]
-    asked = [task for task in tasks if not task.startswith(FINETUNE)]
+    asked = answerable(wanted, [task for task in tasks if not task.startswith(FINETUNE)])
     results = [
         *(evaluate_run(run.folder, asked, split=split) if asked else ()),
         *finetuned(run, learnt, root, split=split),

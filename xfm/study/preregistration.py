@@ -9,12 +9,20 @@ from pathlib import Path
 
 from ..config import ConfigError
 from ..config_utils import nearest
+from ..evaluation import answerable
 from ..text import printable, shown
 from .results_csv import StudyError, seeds
 from .spec import FEW, Spec
 from .spec_fields import require_name
 
-__all__ = ["read_spec", "require_fresh", "require_measured", "require_primary", "require_unchanged"]
+__all__ = [
+    "read_spec",
+    "require_answerable",
+    "require_fresh",
+    "require_measured",
+    "require_primary",
+    "require_unchanged",
+]
 
 
 def read_spec(folder: Path) -> Spec:
@@ -69,6 +77,14 @@ def require_unchanged(spec: Spec, folder: Path) -> None:
             f"{folder / 'spec.json'}: has another {', '.join(changed)}, and results; a study that "
             "confirms stays as it was written down. Give the changed one another name, and fresh seeds"
         )
+
+
+def require_answerable(spec: Spec) -> None:
+    """ConfigError for a task of the evaluation that no variant can be asked."""
+    for task in spec.evaluated:
+        if not any(answerable(config, task) for config in spec.configs.values()):
+            why = "the data source lacks what it needs, or the models lack its head"
+            raise ConfigError(f"tasks = {task!r}: can be asked of no variant ({', '.join(spec.variants)}): {why}")
 
 
 def require_primary(primary: Iterable[str], families: Mapping[str, str]) -> None:

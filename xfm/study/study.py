@@ -24,7 +24,14 @@ from .job import Outcome
 from .metrics import Metric
 from .plan import Plan
 from .power import Pilot
-from .preregistration import read_spec, require_fresh, require_measured, require_primary, require_unchanged
+from .preregistration import (
+    read_spec,
+    require_answerable,
+    require_fresh,
+    require_measured,
+    require_primary,
+    require_unchanged,
+)
 from .results_csv import StudyError
 from .runner import Key, run_missing
 from .spec import PLAN, Spec
@@ -121,6 +128,7 @@ class Study(Telling):
         self, todo: list[Key], measured: int, executor: Executor | None, workers: int, show: bool | None
     ) -> dict[Key, str]:
         """Of what has failed twice, why. Nothing is trained by changed code, or for a metric that there is not."""
+        require_answerable(self.spec)
         pin = code_pin.begin(self.folder, measured)
         families = dict(self.results()[["metric", "family"]].itertuples(index=False, name=None))
         if not {*self.spec.primary, *self.spec.margins, *self.spec.detectable} <= {*families}:

@@ -24,7 +24,7 @@ from ..data.tokenizer import Tokenizer
 from ..downstream.config import MeasuredSplit
 from ..downstream.finetune import untrained
 from ..downstream.table import startable
-from ..evaluation import evaluate
+from ..evaluation import answerable, evaluate
 from ..files import explain_os_error, write_atomically
 from ..model.modes import eval_mode
 from ..objectives import Pretraining, build, weights_at
@@ -68,14 +68,13 @@ class Untrained:
 
 def measure(config: str, tasks: Sequence[str], split: MeasuredSplit) -> Untrained:
     """Of a config (as JSON), on a split: what `job.measure` would find of a run that has learnt nothing. The model's
-    own outputs stand in for another network that guides MIM, as they have the same name. ConfigError for a task that
-    the config cannot serve."""
+    own outputs stand in for another network that guides MIM, as they have the same name."""
     wanted, began = from_json(config), time.perf_counter()
     target = "pixels" if wanted.flow.mim_target == "pixels" else "self"
     wanted = wanted.replace({"init_from": "", "flow.mim_target": target})
     tokenizer = dataset(wanted).tokenizer()
     model = build(wanted).to("cuda" if torch.cuda.is_available() else "cpu")
-    asked = [task for task in tasks if not task.startswith(FINETUNE)]
+    asked = answerable(wanted, [task for task in tasks if not task.startswith(FINETUNE)])
     rows = evaluated(evaluate(model, wanted, tokenizer, split, tasks=asked)) if asked else []
     rows += held_out(losses(Pretraining(model, wanted), tokenizer), wanted)
     for task in startable_of(wanted, tasks):
