@@ -2,13 +2,15 @@
 
 import copy
 import math
+import re
+from dataclasses import replace
 
 import pytest
 import torch
 from reference import batches
 
 from xfm import recipes
-from xfm.config import TrainConfig
+from xfm.config import ConfigError, TrainConfig
 from xfm.model import XFM
 from xfm.objectives import OBJECTIVES
 from xfm.train.optimizer import make_optimizer, parameter_groups, rate, set_rate
@@ -191,3 +193,72 @@ def test_two_steps_are_those_of_the_formula_and_what_has_no_gradient_stays() -> 
         adamw.step()
     for name, p in model.named_parameters():
         torch.testing.assert_close(p.detach(), expected[name], rtol=1e-9, atol=1e-11, msg=name)
+
+
+MUON = TrainConfig(steps=9, warmup=2, lr=1e-3, weight_decay=0.1, muon_lr=5e-3)
+
+
+def in_a_layer(name: str, p: torch.Tensor) -> bool:
+    return p.ndim == 2 and bool(re.match(r"(vision\.blocks|(text|fusion)\.layers)\.\d", name))
+
+
+def test_muon_has_the_matrices_of_the_layers_and_adamw_all_else() -> None:
+    model = batches.model(batches.config())
+    names = {id(p): n for n, p in model.named_parameters()}
+    by = {names[id(p)]: g["optimizer"] for g in parameter_groups(model, MUON) for p in g["params"]}
+    assert {n for n, o in by.items() if o == "muon"} == {n for n, p in model.named_parameters() if in_a_layer(n, p)}
+    assert {*by.values()} == {"adamw", "muon"}
+    for name in ("text.word.weight", "vision.patch_embed.weight", "objectives.itm.head.0.weight", "vision.positions"):
+        assert by.get(name, "adamw") == "adamw"
+    assert {by[n] for n in by if n.endswith(".attention.query.weight")} == {"muon"}
+    assert {by[n] for n in by if n.endswith(("cross.key.weight", "mlp.fc1.weight"))} == {"muon"}
+    both = {g["optimizer"] for g in parameter_groups(model, replace(MUON, text_sgd_lr=0.1)) if g["params"]}
+    assert both == {"adamw", "muon", "sgd"}
+
+
+def test_muon_is_torchs_the_rest_is_adamw_as_ever_and_a_resume_changes_nothing() -> None:
+    models = [batches.model(batches.config()).float() for _ in range(3)]
+    joined, adamw = make_optimizer(models[0], MUON), make_optimizer(models[1], replace(MUON, muon_lr=0.0))
+    matrices = {n: p for n, p in models[2].named_parameters() if in_a_layer(n, p)}
+    muon = torch.optim.Muon([*matrices.values()], lr=1.0, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for step in range(3):
+        for each in zip(*(m.parameters() for m in models), strict=True):
+            grad = torch.randn_like(each[0])
+            for p in each:
+                p.grad = grad.clone()
+        assert set_rate(joined, MUON, step) == set_rate(adamw, MUON, step)
+        muon.param_groups[0]["lr"] = 5 * rate(MUON, step)
+        for optimizer in (joined, adamw, muon):
+            optimizer.step()
+        restored = make_optimizer(models[0], MUON)
+        restored.load_state_dict(copy.deepcopy(joined.state_dict()))
+        joined = restored
+    plain = dict(models[1].named_parameters())
+    for name, p in models[0].named_parameters():
+        torch.testing.assert_close(p, matrices.get(name, plain[name]), rtol=1e-6, atol=1e-7, msg=name)
+
+
+def test_a_step_of_muon_is_nearly_orthogonal_as_large_as_adamws_and_decays_as_it_does() -> None:
+    """Against the singular value decomposition of the gradient, which Newton and Schulz approximate."""
+    model = batches.model(batches.config()).float()
+    train = replace(MUON, warmup=0)
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if in_a_layer(n, p)}
+    for p in model.parameters():
+        p.grad = torch.randn_like(p)
+    optimizer = make_optimizer(model, train)
+    set_rate(optimizer, train, 0)
+    optimizer.step()
+    for name, p in ((n, p) for n, p in model.named_parameters() if n in before):
+        assert p.grad is not None
+        moved = (before[name] * (1 - 5e-3 * 0.1) - p.detach()) / (5e-3 * 0.2 * max(p.shape) ** 0.5)
+        left, values, right = torch.linalg.svd(p.grad, full_matrices=False)
+        inside = left.mT @ moved @ right.mT
+        raised = inside.diagonal()[values > 0.1 * values.max()]  # the least directions take longer
+        assert raised.min() > 0.5 and raised.max() < 1.35 and len(raised) > len(values) / 2, name
+        assert (inside - inside.diagonal().diag()).abs().max() < 0.1, name
+        assert 0.1 < (moved * 0.2 * max(p.shape) ** 0.5).square().mean().sqrt() < 0.3, name  # rms; AdamW's is near .2
+
+
+def test_muon_needs_whole_matrices() -> None:
+    with pytest.raises(ConfigError, match=r"train\.muon_lr = 0\.005: must be 0 with train\.strategy fsdp"):
+        replace(MUON, strategy="fsdp")

@@ -33,6 +33,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "text_frozen": {"train.text_lr_scale": 0.0},
     "text_layer_decay": {"train.text_layer_decay": 0.7},
     "text_sgd": {"train.text_sgd_lr": 0.1},
+    "adamw": {"train.muon_lr": 0.0},
     "l2sp": {"flow.l2sp": 0.01},
     "ewc": {"flow.ewc": 1.0},
     "mlm_distilled": {"flow.mlm_distillation": 1.0},
@@ -158,7 +159,7 @@ def test_notebooks_have_one_knob(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "relation_negatives"]
+    "field", ["text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr", "relation_negatives"]
 )
 def test_a_warm_start_is_shared_whatever_is_changed_after_it(field: str) -> None:
     """What a study varies in joint training, and no ablation of `ablations()` names with every value."""

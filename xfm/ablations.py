@@ -47,6 +47,7 @@ def ablations() -> dict[str, dict[str, Any]]:
         "text_frozen": {"train.text_lr_scale": 0.0},
         "text_layer_decay": {"train.text_layer_decay": 0.7},
         "text_sgd": {"train.text_sgd_lr": 0.1},
+        "adamw": {"train.muon_lr": 0.0},  # the paper's optimizer, alone
         "l2sp": {"flow.l2sp": 0.01},
         "ewc": {"flow.ewc": 1.0},
         "mlm_distilled": {"flow.mlm_distillation": 1.0},

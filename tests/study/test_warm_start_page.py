@@ -57,7 +57,7 @@ def test_the_table_of_regimes_is_that_of_its_file_and_the_recipe_is_its_last_in_
                 f"{percent['image to text']}, {percent['text to image']}", percent["grounding"],
                 percent["matching (name exchanged)"], percent["masked names"]]  # fmt: skip
         assert f"| {name} | {' | '.join(told)} |" in text, name
-    regime = recipes.get("demo").replace(START | changes | {"train.steps": 1200})
+    regime = recipes.get("demo+adamw").replace(START | changes | {"train.steps": 1200})
     assert recipes.study().fingerprint == regime.fingerprint
 
 

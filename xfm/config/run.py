@@ -37,7 +37,7 @@ LATER = {
         "ewc",
         "mlm_distillation",
     ),
-    "train": ("shards", "accumulate", "text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum"),
+    "train": ("shards", "accumulate", "text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr"),
 }
 
 

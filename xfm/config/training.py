@@ -15,7 +15,7 @@ Strategy = Literal["ddp", "fsdp"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Optimizer, schedule, precision, and what is saved and measured when. AdamW's defaults are the paper's."""
+    """Optimizer, schedule, precision, and what is saved and measured when. The optimizer's defaults are the paper's."""
 
     steps: int = 1000
     lr: float = 1e-4
@@ -24,6 +24,7 @@ class TrainConfig:
     text_layer_decay: float = 1.0  # of the language encoder's rate, from each layer to the one below it
     text_sgd_lr: float = 0.0  # 0: AdamW; else the language encoder learns by SGD with momentum, at this rate ...
     text_momentum: float = 0.9  # ... and momentum
+    muon_lr: float = 0.0  # 0: AdamW; else the matrices of the layers learn by Muon, at this rate
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.98
@@ -52,6 +53,7 @@ class TrainConfig:
             "head_lr_scale",
             "text_lr_scale",
             "text_sgd_lr",
+            "muon_lr",
             "weight_decay",
             "warmup",
             "threads",
@@ -66,7 +68,8 @@ class TrainConfig:
         for name, off in (("accumulate", 1), ("checkpoint_activations", False)):
             alone = self.shards == 1 or getattr(self, name) == off
             require(alone, "train.shards", self.shards, f"1 with train.{name} (shards are threads, for speed on a CPU)")
-        one = self.strategy == "ddp" or not self.text_sgd_lr
-        require(one, "train.text_sgd_lr", self.text_sgd_lr, "0 with train.strategy fsdp (weights must be whole)")
+        for name in ("text_sgd_lr", "muon_lr"):
+            whole = self.strategy == "ddp" or not getattr(self, name)
+            require(whole, f"train.{name}", getattr(self, name), "0 with train.strategy fsdp (weights must be whole)")
         seen = self.strategy == "ddp" or not self.probe_every
         require(seen, "train.probe_every", self.probe_every, "0 with train.strategy fsdp: no process has all weights")

@@ -1,5 +1,5 @@
 """AdamW with the published code's decay groups, and its warm-up and decay of the rate; the language encoder's own rate,
-or its own optimizer.
+or its own optimizer; Muon for the matrices of the layers.
 
 torch's AdamW where the published code uses HF's: torch adds eps after the bias correction and decays before the update.
 The first step already learns (published: rate 0).
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,70 +18,103 @@ from ..config import TrainConfig
 from ..interventions.layers import depths
 from ..model import XFM
 
-__all__ = ["TwinOptimizer", "fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
+__all__ = ["Joined", "Momentum", "fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
 
 # The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there,
 # nor does what an attention function learns (model.attention_functions).
 _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding|\.score\.).*")
+_IN_A_LAYER = re.compile(r"(vision|text|fusion)\..*(blocks|layers)\.\d+\..*")
+_MUON = {"momentum": 0.95, "nesterov": True, "adjust_lr_fn": "match_rms_adamw"}
 
 
 def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
-    """Groups by weight decay, with and without, and by `scale`, their share of the rate: `head_lr_scale` of the heads
-    that no warm start brings, `text_lr_scale` of the language encoder, 1 of the rest. With `text_layer_decay` d the
-    language encoder's layer i of L has d^(L - i) of that (its top one all, its embeddings d^L); with `text_sgd_lr` its
-    groups have a `momentum`, and a scale that makes of the schedule's rate their own."""
+    """Groups by the `optimizer` that has them, "adamw", "muon" or "sgd", by weight decay, with and without, and by
+    `scale`, their share of the rate: `head_lr_scale` of the heads that no warm start brings, `text_lr_scale` of the
+    language encoder, 1 of the rest. With `text_layer_decay` d the language encoder's layer i of L has d^(L - i) of that
+    (its top one all, its embeddings d^L). `text_sgd_lr` gives the language encoder to SGD, and `muon_lr` the matrices
+    of all other layers to Muon: their scales make of the schedule's rate their own."""
     names = [name for name, _ in model.named_parameters() if name.startswith("text.")]
     below = dict(zip(names, depths(names, model.text.stack.layers), strict=True)) if names else {}  # none fine-tuned
-    top, sgd = max(below.values(), default=0), train.text_sgd_lr > 0
+    top, rates = max(below.values(), default=0), {"adamw": train.lr, "muon": train.muon_lr, "sgd": train.text_sgd_lr}
+
+    def optimizer(name: str, parameter: torch.nn.Parameter) -> str:
+        if train.text_sgd_lr and name in below:
+            return "sgd"
+        return "muon" if train.muon_lr and parameter.ndim == 2 and _IN_A_LAYER.fullmatch(name) else "adamw"
 
     def scale(name: str) -> float:
         if name in below:
-            own = train.text_lr_scale * (train.text_sgd_lr / train.lr if sgd else 1.0)
-            return own * train.text_layer_decay ** (top - below[name])
+            return train.text_lr_scale * train.text_layer_decay ** (top - below[name])
         return train.head_lr_scale if model.is_new_head(name) else 1.0
 
-    groups: dict[tuple[bool, bool, float], list[torch.nn.Parameter]] = {}
+    groups: dict[tuple[str, bool, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        kind = (sgd and name in below, _NO_DECAY.fullmatch(name) is None, scale(name))
-        groups.setdefault(kind, []).append(parameter)
+        by = optimizer(name, parameter)
+        share = scale(name) * (1.0 if by == "adamw" else rates[by] / train.lr)
+        groups.setdefault((by, _NO_DECAY.fullmatch(name) is None, share), []).append(parameter)
     return [
-        {"params": groups[by_sgd, decays, share], "weight_decay": train.weight_decay if decays else 0.0, "scale": share}
-        | ({"momentum": train.text_momentum} if by_sgd else {})
-        for by_sgd, decays, share in sorted(groups)
+        {"params": groups[by, decays, share], "weight_decay": train.weight_decay if decays else 0.0, "scale": share}
+        | {"optimizer": by}
+        for by, decays, share in sorted(groups)
     ]
 
 
-class TwinOptimizer(torch.optim.AdamW):
-    """AdamW, but of groups with a `momentum` SGD: v = momentum v + g, w = w - rate v, after decay as AdamW's."""
+class Momentum(torch.optim.Optimizer):
+    """SGD with AdamW's decoupled decay, which torch's has not: v = momentum v + g, w = (1 - rate decay) w - rate v."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        groups = self.param_groups
-        try:
-            self.param_groups = [group for group in groups if "momentum" not in group]
-            super().step(closure)
-        finally:
-            self.param_groups = groups
-        for group in (group for group in groups if "momentum" in group):
+        for group in self.param_groups:
             for p in (p for p in group["params"] if p.grad is not None):
                 own = self.state[p]
-                if not own:  # with a step, which AdamW looks for where it loads a state
-                    own |= {"step": torch.zeros(()), "momentum_buffer": torch.zeros_like(p)}
-                own["step"] += 1
+                if not own:
+                    own["momentum_buffer"] = torch.zeros_like(p)
                 moving = own["momentum_buffer"].mul_(group["momentum"]).add_(p.grad)
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(moving, alpha=-group["lr"])
 
 
-def make_optimizer(model: XFM, train: TrainConfig) -> torch.optim.AdamW:
-    """torch's fused AdamW over `parameter_groups`; with `text_sgd_lr` the language encoder's by SGD."""
-    kind = TwinOptimizer if train.text_sgd_lr else torch.optim.AdamW
-    groups = parameter_groups(model, train)
-    return kind(groups, lr=train.lr, betas=(train.beta1, train.beta2), eps=train.eps, fused=True)
+class Joined(torch.optim.Optimizer):
+    """Several optimizers, of other parameters each, as one: it has their groups, in their order, and their states."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer):
+        self.optimizers = optimizers
+        super().__init__([group for each in optimizers for group in each.param_groups], {})
+        self._share()
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        super().__setstate__(dict(state))  # where a state is loaded: it has groups and states of its own
+        self._share()
+
+    def _share(self) -> None:
+        groups = iter(self.param_groups)
+        for each in self.optimizers:
+            each.state, each.param_groups = self.state, [next(groups) for _ in each.param_groups]
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for each in self.optimizers:
+            each.step()
 
 
-def fuse(adamw: torch.optim.Optimizer) -> None:
-    """Each group in one kernel, but for those in which only some parameters are sharded: that kernel takes one kind."""
-    for group in adamw.param_groups:
+def make_optimizer(model: XFM, train: TrainConfig) -> torch.optim.Optimizer:
+    """torch's fused AdamW over `parameter_groups`; with `muon_lr` or `text_sgd_lr` joined with torch's Muon, or SGD.
+
+    Muon (Jordan et al., 2024; in torch from 2.9) moves a matrix by its momentum made nearly orthogonal, so that all
+    directions of it learn at one rate; an update is as large as AdamW's (Liu et al., 2025, arXiv:2502.16982, section
+    2.2), so that decay means the same.
+    """
+    of = {by: [g for g in parameter_groups(model, train) if g["optimizer"] == by] for by in ("adamw", "muon", "sgd")}
+    betas, others = (train.beta1, train.beta2), list[torch.optim.Optimizer]()
+    adamw = torch.optim.AdamW(of["adamw"], lr=train.lr, betas=betas, eps=train.eps, fused=True)
+    if of["muon"]:
+        others.append(torch.optim.Muon(of["muon"], lr=train.lr, **_MUON))
+    if of["sgd"]:
+        others.append(Momentum(of["sgd"], {"lr": train.lr, "momentum": train.text_momentum}))
+    return Joined(adamw, *others) if others else adamw
+
+
+def fuse(optimizer: torch.optim.Optimizer) -> None:
+    """AdamW's groups in one kernel each, but for those in which only some parameters are sharded: it takes one kind."""
+    for group in (group for group in optimizer.param_groups if "fused" in group):
         group["fused"] = len({type(p.data) for p in group["params"]}) == 1
 
 
@@ -92,9 +126,9 @@ def rate(train: TrainConfig, step: int) -> float:
     return train.lr * (left if train.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
 
 
-def set_rate(adamw: torch.optim.Optimizer, train: TrainConfig, step: int) -> float:
+def set_rate(optimizer: torch.optim.Optimizer, train: TrainConfig, step: int) -> float:
     """Sets every group's rate for a step (0-based) by its `scale`; returns the rate of scale 1."""
     now = rate(train, step)
-    for group in adamw.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = now * group["scale"]
     return now
