@@ -104,6 +104,20 @@ def short_table() -> str:
     return table(["", "demo", "checkpoint", "baseline"], rows)
 
 
+def recipe_table() -> str:
+    """What was tried for the demo, in the order of trying."""
+    columns = ("image to text, R@1", "text to image, R@1", "grounding", "naming", "matching (name exchanged)")
+    rows = []
+    for run in json.loads((ROOT / "studies" / "demo_recipe.json").read_text("utf-8"))["runs"]:
+        changes, found = run["changes"], run["results"]
+        optimizer = f"Muon, {changes['train.muon_lr']:g}" if changes["train.muon_lr"] else "AdamW alone"
+        earlier = ", fused earlier" if "objectives.itm.start" in changes else ""
+        values = [f"{100 * found[column]:.1f}" for column in columns]
+        rows.append([f"{optimizer}{earlier}", f"{changes['train.steps']:,}", run["split"], *values]
+                    + [f"{found['language, loss (nats)']:.3f}"])  # fmt: skip
+    return table(["optimizer", "steps", "split", *columns, "MLM, nats"], rows)
+
+
 def styles_table(results: Sequence[Result]) -> str:
     """The rows of trained and of held-out styles."""
     return evaluation_table(results, [(r.task, r.condition, r.metric) for r in results if "style: " in r.task])
@@ -257,6 +271,7 @@ def changes_table(changes: dict[str, dict[str, Any]]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "short": short_table,
     "demo": lambda: evaluation_table(demo_results(), DEMO),
+    "recipe": recipe_table,
     "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
     "checkpoint-styles": lambda: styles_table(checkpoint_results()),
     "styles-study": styles_study_table,
