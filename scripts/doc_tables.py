@@ -112,9 +112,8 @@ def recipe_table() -> str:
         changes, found = run["changes"], run["results"]
         optimizer = f"Muon, {changes['train.muon_lr']:g}" if changes["train.muon_lr"] else "AdamW alone"
         earlier = ", fused earlier" if "objectives.itm.start" in changes else ""
-        values = [f"{100 * found[column]:.1f}" for column in columns]
-        rows.append([f"{optimizer}{earlier}", f"{changes['train.steps']:,}", run["split"], *values]
-                    + [f"{found['language, loss (nats)']:.3f}"])  # fmt: skip
+        values = [*(f"{100 * found[column]:.1f}" for column in columns), f"{found['language, loss (nats)']:.3f}"]
+        rows.append([f"{optimizer}{earlier}", f"{changes['train.steps']:,}", run["split"], *values])
     return table(["optimizer", "steps", "split", *columns, "MLM, nats"], rows)
 
 

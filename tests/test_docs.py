@@ -111,17 +111,19 @@ def test_what_is_said_of_other_hands_is_so() -> None:
         name: [round(100 * r.value) for r in results if r.task.startswith("held-out") and "fluent" in r.condition]
         for name, results in of.items()
     }
-    naming, to_text, to_image, _ = fluent["without fluent"]
-    alone, text_alone, image_alone, _ = fluent["openmoji alone"]
-    assert f"is named in {naming} % and retrieved in {to_image} to {to_text} %" in text
-    assert f"OpenMoji alone names {alone} % of it and retrieves {image_alone} to {text_alone} %" in text
+    (naming, *both, _), (alone, *both_alone, _) = fluent["without fluent"], fluent["openmoji alone"]
+    assert f"is named in {naming} % and retrieved in {min(both)} to {max(both)} %" in text
+    assert f"OpenMoji alone names {alone} % of it and retrieves {min(both_alone)} to {max(both_alone)} %" in text
+    assert f"trains on three and names {naming} % of the fourth" in " ".join(read("README.md").split())
     again = {(r.task, r.condition): r.value for r in doc_tables.demo_results()}
     assert all(again[r.task, r.condition] == r.value for r in of["openmoji alone"]), "the demo, trained a second time"
     low = [100 * r.low for r in of["without fluent"] if r.task.startswith("held-out") and "fluent" in r.condition]
     high = [100 * r.high for r in of["openmoji alone"] if r.task.startswith("held-out") and "fluent" in r.condition]
-    assert low[0] < high[0] and low[1] > high[1] and low[2] > high[2]  # naming's intervals overlap, retrieval's do not
+    assert all(one > other for one, other in zip(low[:3], high[:3], strict=True))  # no intervals overlap
     told = [r for r in of["without fluent"] if r.task.endswith("grounding") and "style: " in r.task]
-    assert len(told) == 4 and all(r.high < (r.baseline or 0) for r in told)  # below any object's box
+    assert len(told) == 4 and all(
+        0 < r.value - (r.baseline or 0) < 0.11 for r in told
+    )  # a little above any object's box
 
 
 def test_the_effects_are_those_of_the_study() -> None:

@@ -162,6 +162,12 @@ def test_only_what_has_a_fusion_encoder_may_tune_it_alone() -> None:
         config("vqa", frozen="all")
 
 
+@pytest.mark.parametrize("field", ["muon_lr", "text_sgd_lr"])
+def test_adamw_fine_tunes_all(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"train\.{field} = 0\.1: must be 0: AdamW fine-tunes all"):
+        recipe("lexname", CHECKPOINTS / "demo").replace({f"train.{field}": 0.1})
+
+
 def test_scratch_forgets() -> None:
     pretrained = start(config("concept")).model.state_dict()
     scratch = start(config("concept", scratch=True)).model.state_dict()

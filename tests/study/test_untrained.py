@@ -74,6 +74,7 @@ def test_held_out_losses_are_those_that_training_would_record(tmp_path):
     changes = TINY | {
         "train.steps": 1,
         "train.lr": 1e-12,
+        "train.muon_lr": 0.0,
         "train.validate_every": 1,
         "init_from": "",
         "train.warmup": 0,

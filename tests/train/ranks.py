@@ -34,12 +34,12 @@ def gradient_config(**changes: Any) -> RunConfig:
     """All pairs are fused: the first ones of two processes are not the first ones of both. No regions: which are chosen
     is drawn for a process's pictures together."""
     sizes = {"data.fusion_batch": 0, "train.precision": "fp32", "train.steps": 100, "train.shards": 1}
-    return recipes.get("smoke").replace(sizes | changes)
+    return recipes.get("smoke+adamw").replace(sizes | changes)
 
 
 def left_config(name: str, **changes: Any) -> RunConfig:
     sizes = {"name": name, "train.steps": 4, "train.save_every": 10, "train.validate_every": 2, "train.shards": 1}
-    return recipes.get("smoke").replace(sizes | {"train.precision": "fp32"} | changes)
+    return recipes.get("smoke+adamw").replace(sizes | {"train.precision": "fp32"} | changes)
 
 
 def gradients(words: Tokenizer, way: str) -> dict:

@@ -29,7 +29,7 @@ SUMS = [name for name in OBJECTIVES if name not in ("itc", "itm")]  # what these
 def config(**changes: Any) -> RunConfig:
     fields = {name.replace("__", "."): value for name, value in changes.items()}
     sizes = {"data.fusion_batch": 0, "data.region_images": 8, "data.regions": 16, "data.images": 8, "data.texts": 8}
-    return recipes.get("smoke").replace(sizes | {"train.steps": 200, "train.shards": 1} | fields)
+    return recipes.get("smoke+adamw").replace(sizes | {"train.steps": 200, "train.shards": 1} | fields)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,9 @@ def test_every_step_trains_at_its_rate(trained, config, tmp_path):
     next(pretrain(config, tmp_path))
     hook.remove()
     muon = config.train.muon_lr / config.train.lr
-    assert muon > 2 and sorted(rates[0]) == [(rate(config.train, 0) * scale, scale) for scale in (1.0, 1.0, 2.0, 2.0, muon)]
+    assert muon > 2 and sorted(rates[0]) == [
+        (rate(config.train, 0) * scale, scale) for scale in (1.0, 1.0, 2.0, 2.0, muon)
+    ]
 
 
 def test_a_step_is_the_weighted_sum_clipped_and_the_optimizers(config, trained, tmp_path):

@@ -55,6 +55,10 @@ class FinetuneConfig:
         )
         other = not self.published or bool(task.other_head or task.protocol)
         require(other, "published", self.published, f"False in {self.task}, which has no other form")
+        for name in ("muon_lr", "text_sgd_lr"):
+            require(
+                not getattr(self.train, name), f"train.{name}", getattr(self.train, name), "0: AdamW fine-tunes all"
+            )
         fuses = self.frozen != "encoders" or family == "vision-language"
         require(fuses, "frozen", self.frozen, f"'' or 'model' in {self.task}, which has no fusion encoder")
         needless = self.hidden and family != "vision-language"
@@ -84,7 +88,7 @@ class FinetuneConfig:
             tree["data"] = contents(self.data)
         if self.split == "test":
             del tree["split"]
-        for same in ("save_every", "probe_every"):  # validation chooses the weights
+        for same in ("save_every", "probe_every", "muon_lr"):  # validation chooses the weights; the last is always 0
             del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 

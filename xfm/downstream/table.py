@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ..config import RunConfig
 from ..evaluation import Result
-from ..objectives import learnt_fields
+from ..evaluation.fields import learnt_fields
 from ..train import Run
 from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end

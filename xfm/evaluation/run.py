@@ -18,11 +18,11 @@ from ..data.source import Split
 from ..data.tokenizer import Tokenizer
 from ..files import FileError
 from ..model import XFM
-from ..objectives import learnt_fields
 from ..progress import Progress
 from ..text import brief, shown
 from ..train import Run, RunError
 from .context import EvalContext, reproducibly
+from .fields import learnt_fields
 from .result import Result, from_json, to_json
 from .tasks import FAMILIES, STANDARD, TASKS
 

@@ -1,9 +1,8 @@
 """The losses, and the training forward over them."""
 
 from .base import Objective
-from .fields import learnt_fields
 from .pretraining import Pretraining, build, check_losses, losses_by_stream, weighted_sum, weights_at
 from .registry import OBJECTIVES
 
-__all__ = ["OBJECTIVES", "Objective", "Pretraining", "build", "check_losses", "learnt_fields", "losses_by_stream",
-           "weighted_sum", "weights_at"]  # fmt: skip
+__all__ = ["OBJECTIVES", "Objective", "Pretraining", "build", "check_losses", "losses_by_stream", "weighted_sum",
+           "weights_at"]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..config import RunConfig
-from .registry import OBJECTIVES
+from ..objectives import OBJECTIVES
 
 __all__ = ["learnt_fields"]
 
