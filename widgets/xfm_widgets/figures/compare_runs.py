@@ -109,7 +109,7 @@ def _draw_plan(axes: Axes, panel: CurvePanel) -> None:
         axes.axvspan(0, joined, color=SHADE, zorder=0, linewidth=0)
     if not panel.lines:
         text = f"joins after step {joined}" if joined else "from the first step"
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8, color=GREY)
+        axes.text(0.5, 0.2, text, transform=axes.transAxes, ha="center", va="center", fontsize=8, color=GREY)
         axes.set_yticks([])
 
 
