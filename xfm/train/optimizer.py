@@ -17,6 +17,7 @@ import torch
 from ..config import TrainConfig
 from ..interventions.layers import depths
 from ..model import XFM
+from .muon import Muon
 
 __all__ = ["Joined", "Momentum", "fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
 
@@ -24,7 +25,6 @@ __all__ = ["Joined", "Momentum", "fuse", "make_optimizer", "parameter_groups", "
 # nor does what an attention function learns (model.attention_functions).
 _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding|\.score\.).*")
 _IN_A_LAYER = re.compile(r"(vision|text|fusion)\..*(blocks|layers)\.\d+\..*")
-_MUON = {"momentum": 0.95, "nesterov": True, "adjust_lr_fn": "match_rms_adamw"}
 
 
 def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
@@ -95,18 +95,14 @@ class Joined(torch.optim.Optimizer):
             each.step()
 
 
-def make_optimizer(model: XFM, train: TrainConfig) -> torch.optim.Optimizer:
-    """torch's fused AdamW over `parameter_groups`; with `muon_lr` or `text_sgd_lr` joined with torch's Muon, or SGD.
-
-    Muon (Jordan et al., 2024; in torch from 2.9) moves a matrix by its momentum made nearly orthogonal, so that all
-    directions of it learn at one rate; an update is as large as AdamW's (Liu et al., 2025, arXiv:2502.16982, section
-    2.2), so that decay means the same.
-    """
+def make_optimizer(model: XFM, train: TrainConfig, dtype: torch.dtype = torch.float32) -> torch.optim.Optimizer:
+    """torch's fused AdamW over `parameter_groups`; with `muon_lr` joined with Muon, which computes in `dtype`, and with
+    `text_sgd_lr` with SGD."""
     of = {by: [g for g in parameter_groups(model, train) if g["optimizer"] == by] for by in ("adamw", "muon", "sgd")}
     betas, others = (train.beta1, train.beta2), list[torch.optim.Optimizer]()
     adamw = torch.optim.AdamW(of["adamw"], lr=train.lr, betas=betas, eps=train.eps, fused=True)
     if of["muon"]:
-        others.append(torch.optim.Muon(of["muon"], lr=train.lr, **_MUON))
+        others.append(Muon(of["muon"], train.lr, dtype))
     if of["sgd"]:
         others.append(Momentum(of["sgd"], {"lr": train.lr, "momentum": train.text_momentum}))
     return Joined(adamw, *others) if others else adamw

@@ -157,7 +157,8 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
         _keep_data(run)
     tokenizer = _tokenizer(run, accelerator)
     model = initial_model(run, resumed=run.has(STATE)).to(device)
-    optimizer = make_optimizer(model, config.train)
+    bf16 = accelerator.mixed_precision == "bf16"
+    optimizer = make_optimizer(model, config.train, torch.bfloat16 if bf16 else torch.float32)
     if accelerator.num_processes > 1 and config.flow.fusion_gradient != "plain":
         said = f"flow.fusion_gradient = {config.flow.fusion_gradient!r}"
         raise ConfigError(f"{said}: must be 'plain' with several processes; train in one, with train.accumulate")
