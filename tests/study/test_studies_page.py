@@ -19,6 +19,8 @@ from xfm.study.metrics import Measured, Metric
 from xfm.study.statistics import can_reach, smallest_p
 from xfm.study.untrained import Untrained
 
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/studies.md").read_text("utf-8")
 TEXT = " ".join(PAGE.split())
@@ -120,3 +122,25 @@ def test_the_old_mistakes_are_told_by_the_plan_today(world):
     assert at_floor.loc[LOSS, "note"] == "" and f"Its gain, {gain:.4f} nats" in TEXT
     one_seed = planned("turned", [LOSS], "regime", ["xfm", "no_stop_gradient"])
     assert "takes two pairs" in one_seed["note"][0]
+
+
+def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
+    text = " ".join((STUDIES / "README.md").read_text("utf-8").split())
+    rows = Study.load(STUDIES / "general-exploration").results().query("seed == 1").set_index(["variant", "metric"])
+
+    def of(variant: str, metric: str, digits: int = 1, scale: float = 100) -> str:
+        return f"{scale * rows.loc[(variant, metric), 'value']:.{digits}f}"
+
+    both = [f"{task}, ITC, R@1" for task in ("image to text", "text to image")]
+    ranked = {v: [of(v, metric) for metric in both] for v in ("clip_like", "xfm")}
+    assert f"in {' and '.join(ranked['clip_like'])} % (X-FM {', '.join(ranked['xfm'])})" in text
+    assert f"names {of('clip_like', 'naming, accuracy')} % ({of('xfm', 'naming, accuracy')})" in text
+    loss = [of(v, "language, loss (nats)", 2, 1) for v in ("bert_like", "xfm")]
+    assert f"an MLM of {loss[0]} nats ({loss[1]})" in text
+    for words, metric in (
+        ("tells synsets in", "same synset, linear probe"),
+        ("lexicographer files in", "lexicographer files, fine-tuned"),
+    ):
+        values = [of(v, f"{metric}, accuracy") for v in ("bert_like", "xfm")]
+        bag = of("xfm", f"{metric.split(',')[0]}, bag of words, accuracy")
+        assert f"{words} {values[0]} % ({values[1]}; bag of words {bag})" in text
