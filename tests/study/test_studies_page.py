@@ -19,8 +19,6 @@ from xfm.study.metrics import Measured, Metric
 from xfm.study.statistics import can_reach, smallest_p
 from xfm.study.untrained import Untrained
 
-STUDIES = Path(__file__).resolve().parents[2] / "studies"
-
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/studies.md").read_text("utf-8")
 TEXT = " ".join(PAGE.split())
@@ -125,8 +123,10 @@ def test_the_old_mistakes_are_told_by_the_plan_today(world):
 
 
 def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
-    text = " ".join((STUDIES / "README.md").read_text("utf-8").split())
-    rows = Study.load(STUDIES / "general-exploration").results().query("seed == 1").set_index(["variant", "metric"])
+    text = " ".join((ROOT / "studies/README.md").read_text("utf-8").split())
+    rows = (
+        Study.load(ROOT / "studies/general-exploration").results().query("seed == 1").set_index(["variant", "metric"])
+    )
 
     def of(variant: str, metric: str, digits: int = 1, scale: float = 100) -> str:
         return f"{scale * rows.loc[(variant, metric), 'value']:.{digits}f}"

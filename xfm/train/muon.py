@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .momentum import Decoupled
+
 __all__ = ["Muon", "orthogonalised"]
 
 A, B, C = 3.4445, -4.775, 2.0315  # of the quintic that raises small singular values fastest
@@ -18,30 +20,22 @@ ITERATIONS = 5
 MOMENTUM = 0.95
 
 
-class Muon(torch.optim.Optimizer):
-    """m = .95 m + .05 g; a step is .05 g + .95 m (Nesterov) made nearly orthogonal, and as large as one of AdamW's (Liu
-    et al., 2025, arXiv:2502.16982, section 2.2): times .2 √(the longer side). Decay is AdamW's, decoupled."""
+class Muon(Decoupled):
+    """m = .95 m + .05 g; the direction is .05 g + .95 m (Nesterov) made nearly orthogonal, and a step as large as
+    one of AdamW's: times .2 √(the longer side) (Liu et al., 2025, arXiv:2502.16982, section 2.2)."""
 
     def __init__(self, groups: Any, lr: float, dtype: torch.dtype):
         """`dtype`: that the orthogonal matrices are computed in."""
         self.dtype = dtype
         super().__init__(groups, {"lr": lr})
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in (p for p in group["params"] if p.grad is not None):
-                own = self.state[p]
-                if not own:
-                    own["momentum_buffer"] = torch.zeros_like(p)
-                mean = own["momentum_buffer"].lerp_(p.grad, 1 - MOMENTUM)
-                towards = orthogonalised(p.grad.lerp(mean, MOMENTUM), self.dtype)
-                size = 0.2 * max(p.shape) ** 0.5
-                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(towards, alpha=-group["lr"] * size)
+    def direction(self, grad: Tensor, buffer: Tensor, group: dict[str, Any]) -> tuple[Tensor, float]:
+        mean = buffer.lerp_(grad, 1 - MOMENTUM)
+        return orthogonalised(grad.lerp(mean, MOMENTUM), self.dtype), 0.2 * max(grad.shape) ** 0.5
 
 
 def orthogonalised(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """(m, n) -> (m, n) of `dtype`: with the same singular vectors, and singular values near 1, between .5 and 1.3, by
+    """(m, n) -> (m, n) of `dtype`: with the same singular vectors, and singular values near 1, between .6 and 1.2, by
     Newton and Schulz's iteration. Values that are a hundredth of the largest or less are raised, but not as far."""
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.to(dtype)

@@ -17,9 +17,10 @@ import torch
 from ..config import TrainConfig
 from ..interventions.layers import depths
 from ..model import XFM
+from .momentum import Momentum
 from .muon import Muon
 
-__all__ = ["Joined", "Momentum", "fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
+__all__ = ["Joined", "fuse", "make_optimizer", "parameter_groups", "rate", "set_rate"]
 
 # The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there,
 # nor does what an attention function learns (model.attention_functions).
@@ -57,20 +58,6 @@ def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
         | {"optimizer": by}
         for by, decays, share in sorted(groups)
     ]
-
-
-class Momentum(torch.optim.Optimizer):
-    """SGD with AdamW's decoupled decay, which torch's has not: v = momentum v + g, w = (1 - rate decay) w - rate v."""
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in (p for p in group["params"] if p.grad is not None):
-                own = self.state[p]
-                if not own:
-                    own["momentum_buffer"] = torch.zeros_like(p)
-                moving = own["momentum_buffer"].mul_(group["momentum"]).add_(p.grad)
-                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(moving, alpha=-group["lr"])
 
 
 class Joined(torch.optim.Optimizer):
