@@ -42,6 +42,11 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
         for target in ("self", "frozen", "ema", "data2vec", "ibot", "pixels")
     },
     **{
+        name: {"flow.mim_target": "teacher", "flow.standardise_target": True, "flow.teacher": teacher}
+        for name, teacher in {"guide_clip": "+clip_like", "guide_stage1": "+image_only+images_64"}.items()
+    },
+    "images_64": {"data.images": 64},
+    **{
         f"vary_{one}": {f"seed_of.{source}": 1000 for source in SOURCES if source != one}
         for one in ("warm_start", "weights", "data", "masks", "negatives")
     },
@@ -68,7 +73,8 @@ def changed(before: str, after: str) -> dict[str, Any]:
 @pytest.mark.parametrize("ablation", FIELDS)
 def test_an_ablation_changes_its_fields_and_no_other(recipe: str, ablation: str) -> None:
     start = f"{recipe}+stage1" if ablation in NEED_A_START else recipe
-    has_it = ablation == "adamw" and not recipes.get(recipe).train.muon_lr  # the paper's optimizer
+    before = recipes.get(recipe)
+    has_it = {"adamw": not before.train.muon_lr, "images_64": before.data.images == 64}.get(ablation, False)
     as_it_was = leaves(recipes.get(start).to_dict())  # a field may have the ablation's value already
     fields = {name: value for name, value in FIELDS[ablation].items() if as_it_was.get(name) != value}
     assert changed(start, f"{start}+{ablation}") == {"name": f"{start}+{ablation}"} | fields and (fields or has_it)

@@ -52,6 +52,9 @@ def ablations() -> dict[str, dict[str, Any]]:
         "ewc": {"flow.ewc": 1.0},
         "mlm_distilled": {"flow.mlm_distillation": 1.0},
         **{f"guide_{t}": guided(t) for t in ("self", "frozen", "ema", "data2vec", "ibot", "pixels")},
+        "guide_clip": guided("teacher") | {"flow.teacher": "+clip_like"},
+        "guide_stage1": guided("teacher") | {"flow.teacher": "+image_only+images_64"},
+        "images_64": {"data.images": 64},
         **{f"vary_{one}": {f"seed_of.{source}": FIXED for source in SOURCES if source != one} for one in SOURCES},
         "stage1": {"init_from": "stage1"},  # no ablation: the paper's warm start, which `no_guidance` needs
         "text_stage1": {"init_from": "stage1:text"},

@@ -29,7 +29,7 @@ from .text import shown
 
 __all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
            "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "stage1",
-           "stage1_losses", "study", "styles"]  # fmt: skip
+           "stage1_losses", "study", "styles", "teacher"]  # fmt: skip
 
 
 def scratch_std(width: int) -> float:
@@ -243,8 +243,12 @@ def get(name: str) -> RunConfig:
     ConfigError for an unknown name, with the nearest one."""
     require(isinstance(name, str), "recipe", name, "a name, as 'demo' or 'demo+no_stop_gradient'")
     recipe, *names = name.split("+")
-    config = _look_up(RECIPES, recipe, "recipe")()
-    merged: dict[str, Any] = {"name": name}
+    return _changed(_look_up(RECIPES, recipe, "recipe")(), names).replace({"name": name})
+
+
+def _changed(config: RunConfig, names: list[str]) -> RunConfig:
+    """With these changes, all at once, on what the specialists among them make of the config."""
+    merged: dict[str, Any] = {}
     known: dict[str, Any] = changes() | SPECIALISTS
     chosen = {name_of_change: _look_up(known, name_of_change, "change") for name_of_change in names}
     for specialist in (n for n in chosen if n in SPECIALISTS):
@@ -306,7 +310,26 @@ def stage1(config: RunConfig) -> RunConfig:
             **sizes,
         }
     )
-    return plain.replace({"name": f"{config.name.split('+')[0][:40]}.stage1-{plain.fingerprint}"})
+    return plain.replace({"name": _derived(config, "stage1", plain)})
+
+
+def teacher(config: RunConfig) -> RunConfig:
+    """The run whose vision encoder guides MIM where `flow.teacher` is "+clip_like": the config with this change, from
+    scratch and without guidance, on the same batches.
+
+    It depends on nothing that tells targets of guidance apart, so variants of one seed share it. ConfigError for an
+    unknown change, with the nearest one.
+    """
+    flow = FlowConfig({o: OBJECTIVES[o].text_gradient for o in config.flow.text_gradient}, mim_target="pixels")
+    mim = {"objectives.mim": ObjectiveConfig()} if "mim" in config.objectives else {}
+    alone = {"name": "teacher", "init_from": "", "flow": flow, **mim, "train.probe_every": 0, "train.keep": 0}
+    plain = _changed(config.replace(alone), config.flow.teacher.split("+")[1:])
+    return plain.replace({"name": _derived(config, "teacher", plain)})
+
+
+def _derived(config: RunConfig, what: str, made: RunConfig) -> str:
+    """The name of a run that others share: of what it is made, not of the config that asks for it."""
+    return f"{config.name.split('+')[0][:40]}.{what}-{made.fingerprint}"
 
 
 def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:

@@ -136,7 +136,7 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     made = study.plan(workers=2)
     assert made.arms[["variant", "fields", "runs", "to_do", "to_train", "steps"]].to_numpy().tolist() == [
         ["xfm", 0, 5, 5, 5, 4], ["no_stop_gradient", 3, 5, 5, 5, 4], ["no_guidance", 1, 5, 5, 5, 4]]  # fmt: skip
-    assert made.warm_starts == 5, "one a seed, of two steps"
+    assert made.first == {"warm start": 5}, "one a seed, of two steps"
     assert made.seconds == {
         "training": 15 * 4 * 0.5,
         "warm starts": 5 * 2 * 0.25,
@@ -163,7 +163,7 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
     again = tiny("again", tmp_path, variants=["xfm", "no_guidance"], seeds=[3, 4], runs=measured.runs)
     made = again.plan()
     assert made.arms["to_do"].tolist() == [2, 2] and made.arms["to_train"].tolist() == [1, 1]
-    assert made.warm_starts == 1 and made.seconds["measuring"] == 4 * 30
+    assert made.first == {"warm start": 1} and made.seconds["measuring"] == 4 * 30
     assert "4 of 4 to do, 2 of them trained already; before them 1 warm start" in str(made)
     grown = Study.load(measured.folder, measured.runs)
     grown = tiny("measured", measured.folder.parents[1], variants=[*grown.spec.variants], seeds=[3, 4])

@@ -28,8 +28,9 @@ class FlowConfig:
     # stop, 1 plain multi-task training. Losses that do not cross from text to pictures, like MLM, have none.
     text_gradient: Mapping[str, float] = field(default_factory=lambda: Table(itc=1.0, itm=0.0, imlm=0.0, bbp=0.0))
     mim_target: MimTarget = "self"  # technique 2, the guidance: what masked patches must predict
-    # mim_target "teacher": a finished run's folder, "runs/demo+clip_like/seed0"; or the name of a model that open_clip
-    teacher: str = ""  # knows itself, e.g. "ViT-B-32" ...
+    # mim_target "teacher": "+clip_like", a run of this config with these changes, trained first on the same batches; a
+    # finished run's folder, "runs/demo+clip_like/seed0"; or the name of a model that open_clip knows itself, e.g.
+    teacher: str = ""  # "ViT-B-32" ...
     teacher_weights: str = ""  # ... and its weights: the path of a local file; nothing is fetched
     standardise_target: bool = False  # every token's target with mean 0 and deviation 1, and no pooled one: one scale
     ema_momentum: float = 0.999  # mim_target "ema", "data2vec", "ibot": of the moving average that makes the target
@@ -54,14 +55,16 @@ class FlowConfig:
         positive(self, "flow.", *ANCHORS, zero=True)
         shares(self, "flow.", "ema_momentum", "stopped_share", "masked_share", "gradvac_decay", "image_gradient")
         if self.mim_target == "teacher":
-            require(bool(self.teacher), "flow.teacher", self.teacher, "an open_clip model name, or a run's folder")
+            allowed = "an open_clip model name, a run's folder, or +change"
+            require(bool(self.teacher), "flow.teacher", self.teacher, allowed)
             path = PurePath(self.teacher).name != self.teacher  # no model that open_clip knows has such a name
+            run = path or self.teacher.startswith("+")
             allowed = "the path of a local file (a run's folder has its own; give it as a path, ./NAME)"
-            require(path or bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, allowed)
+            require(run or bool(self.teacher_weights), "flow.teacher_weights", self.teacher_weights, allowed)
 
     @property
     def taught_by_run(self) -> bool:
-        """Whether `teacher` is a run's folder."""
+        """Whether `teacher` is a run's folder, or says how a run of one's own is trained."""
         return self.mim_target == "teacher" and not self.teacher_weights
 
     @property

@@ -72,6 +72,11 @@ class RunConfig:
         """Whether a warm start of its own comes first."""
         return self.init_from in ("stage1", "stage1:text")
 
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a teacher of its own comes first."""
+        return self.flow.taught_by_run and self.flow.teacher.startswith("+") and self.weight("mim") > 0
+
     def __post_init__(self) -> None:
         typed(self, "")
         positive(self, "", "stage1_steps")

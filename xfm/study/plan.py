@@ -21,10 +21,11 @@ from ..report.describe import duration
 from ..text import printable
 from ..train import Run
 from ..train.estimate import timed_steps
+from ..train.setup import before
 from ..train.weights import undrawn
 from .formatting import number
 from .power import Pilot, detectable_effects, level, seeds_needed
-from .runner import Key, warm_start
+from .runner import Key
 from .spec import Spec
 from .statistics import smallest_p
 from .untrained import Untrained, config_of, startable_of
@@ -44,8 +45,8 @@ class Plan:
     spec: Spec
     workers: int
     arms: Any  # a frame: variant, fields (changed), runs, to_do, to_train, steps, step_seconds, disk (bytes a run)
-    warm_starts: int  # to train, each shared by the variants of its seed
-    seconds: dict[str, float]  # training, warm starts, measuring, fine-tuning: of all that is to do
+    first: dict[str, int]  # warm starts and teachers to train, each shared by variants of its seed
+    seconds: dict[str, float]  # training, these, measuring, fine-tuning: of all that is to do
     disk: float  # bytes
     detectable: Any  # a frame, see power.detectable_effects
 
@@ -59,13 +60,14 @@ class Plan:
         spec, arms = self.spec, self.arms
         to_do, to_train = int(arms["to_do"].sum()), int(arms["to_train"].sum())
         trained = f", {to_do - to_train} of them trained already" if to_train < to_do else ""
-        shared = f"; before them {_counted(self.warm_starts, 'warm start')}, each shared by the arms of its seed"
+        first = " and ".join(_counted(n, kind) for kind, n in self.first.items())
+        shared = f"; before them {first}, each shared by the arms of its seed"
         parts = ", ".join(f"{what} {duration(value)}" for what, value in self.seconds.items() if value)
         by = f"by {self.workers} workers" if self.workers > 1 else "by one worker"
         size = f"{_counted(len(arms), 'arm')} x {_counted(len(spec.seeds), 'seed')}"
         rows = {
             "study": f"{spec.name} ({spec.kind}): {size} of {spec.recipe}",
-            "runs": f"{to_do} of {int(arms['runs'].sum())} to do{trained}{shared if self.warm_starts else ''}",
+            "runs": f"{to_do} of {int(arms['runs'].sum())} to do{trained}{shared if first else ''}",
             "time": f"about {duration(3600 * self.hours)} {by} on this machine ({parts or 'nothing to do'})",
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }
@@ -157,14 +159,16 @@ def make(
     todo = [*todo]
     seeds = {variant: [seed for name, seed in todo if name == variant] for variant in spec.variants}
     pace = _Pace()
-    rows, warm, disk, training = [], dict[Path, RunConfig](), 0.0, 0.0
+    rows, disk, training = [], 0.0, 0.0
+    first = dict[str, dict[Path, RunConfig]]()  # by kind
     for variant, changes in spec.variants.items():
         config = spec.configs[variant]
         own = [spec.config(variant, seed) for seed in seeds[variant]]
         left = [each for each in own if not Run.of(each, runs).done]
         for each in left:
-            if start := warm_start(each, runs):
-                warm[Run.of(start, runs).folder] = start
+            for kind, need in before(Run.of(each, runs)).items():
+                if not (run := Run.of(need, runs)).done:
+                    first.setdefault(kind, {})[run.folder] = need
         step = finished[variant] / config.train.steps if variant in finished else pace(config) if own else math.nan
         size = _bytes(config)
         training += len(left) * config.train.steps * step if left else 0.0
@@ -173,16 +177,18 @@ def make(
             {"variant": variant, "fields": len(changes), "runs": len(spec.seeds), "to_do": len(own),
              "to_train": len(left), "steps": config.train.steps, "step_seconds": step, "disk": size}
         )  # fmt: skip
-    warm = {folder: start for folder, start in warm.items() if not Run.of(start, runs).done}
-    seconds = {"training": training, "warm starts": sum(pace(c) * c.train.steps for c in warm.values())}
+    seconds = {"training": training}
+    for kind, needed in first.items():
+        seconds[f"{kind}s"] = sum(pace(c) * c.train.steps for c in needed.values())
     seconds["measuring"] = untrained.seconds * len(todo)
     tuning = {variant: startable_of(spec.configs[variant], spec.tasks) for variant in spec.variants}
     of_task = _tuned(spec) if any(tuning[variant] for variant, _ in todo) else {}
     seconds["fine-tuning"] = sum(of_task[task] for variant, _ in todo for task in tuning[variant])
-    disk += sum(map(_bytes, warm.values()))
+    disk += sum(_bytes(config) for needed in first.values() for config in needed.values())
     disk += sum(4.0 * _parameters(spec.configs[variant]) * len(tuning[variant]) for variant, _ in todo)
     found = detectable_effects(spec, pilots)
-    return Plan(spec, workers, pd.DataFrame(rows), len(warm), seconds, disk, found if pilots else found[:0])
+    counts = {kind: len(needed) for kind, needed in first.items()}
+    return Plan(spec, workers, pd.DataFrame(rows), counts, seconds, disk, found if pilots else found[:0])
 
 
 def _counted(n: int, what: str) -> str:

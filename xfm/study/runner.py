@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from .. import recipes
 from ..config import RunConfig
 from ..files import explain_os_error
 from ..train import Run
+from ..train.setup import before
 from . import code_pin
 from .execute import Job, execute, executor_of
 from .job import Outcome, measure
@@ -22,12 +22,10 @@ from .progress import Progress
 from .spec import Spec
 from .time_left import Times
 
-__all__ = ["WARM", "Key", "run_missing", "warm_start"]
+__all__ = ["Key", "run_missing"]
 
 Key = tuple[str, int]  # of a run: its variant and seed
-WARM = "warm start"  # the kind of these jobs
 _PROGRESS, _LOCK, _GONE = ".study-", ".lock", ".gone"  # names of progress folders, and within them
-_BEGUN = ("init.safetensors", "state.pt", "DONE")  # with any of these a run needs no warm start
 
 
 def run_missing(
@@ -49,7 +47,7 @@ def run_missing(
     try:
         with _progress_folder(runs) as folder:
             first, run_of = _planned(spec, runs, todo, folder, code)
-            every = [*first, *(job for start in first for job in start.then)]
+            every = [*_with_later(first)]
             total = len(spec.seeds) * len(spec.variants)
 
             def done(job: Job, outcome: Outcome) -> None:
@@ -74,14 +72,14 @@ def run_missing(
 def _planned(
     spec: Spec, runs: Path, todo: Sequence[Key], progress: Path, code: code_pin.Files
 ) -> tuple[list[Job], dict[Job, Key]]:
-    """The jobs to begin with, and which of all jobs are the study's runs. The variants of a seed share a warm start:
-    where that is still to be trained it is a job of its own, lest several wait for one."""
+    """The jobs to begin with, and which of all jobs are the study's runs. The variants of a seed share a warm start,
+    and a teacher: where one is still to be trained it is a job of its own, lest several wait for it."""
     first: list[Job] = []
     run_of: dict[Job, Key] = {}
-    warm: dict[Path, Job] = {}
+    shared: dict[Path, Job] = {}
 
     def job(name: str, kind: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
-        path = progress / str(len(run_of) + len(warm))
+        path = progress / str(len(run_of) + len(shared))
         call = (code_pin.checked, code, measure, config.to_json(), str(runs), tasks, str(path), *measured)
         return Job(name, call, path, config.train.steps, kind=kind, measures=bool(tasks))
 
@@ -89,23 +87,21 @@ def _planned(
         config, step_0 = spec.config(variant, seed), variant in spec.compared_with
         run = job(f"{variant}, seed {seed}", variant, config, spec.tasks, spec.split, step_0)
         run_of[run] = variant, seed
-        start = warm_start(config, runs)
-        if start is None:
-            first.append(run)
-            continue
-        folder = Run.of(start, runs).folder
-        if folder not in warm:
-            warm[folder] = job(f"stage 1 of seed {seed}", WARM, start, ())
-            first.append(warm[folder])
-        warm[folder].then.append(run)
+        waiting = first
+        for kind, need in before(Run.of(config, runs)).items():
+            folder = Run.of(need, runs).folder
+            if folder not in shared:
+                shared[folder] = job(f"{kind} of seed {seed}", kind, need, ())
+                waiting.append(shared[folder])
+            waiting = shared[folder].then
+        waiting.append(run)
     return first, run_of
 
 
-def warm_start(config: RunConfig, runs: Path) -> RunConfig | None:
-    """What must be trained before a run; None where it needs nothing, or has begun."""
-    if not config.has_stage1 or any((Run.of(config, runs).folder / name).exists() for name in _BEGUN):
-        return None
-    return recipes.stage1(config)
+def _with_later(jobs: Iterable[Job]) -> Iterator[Job]:
+    for job in jobs:
+        yield job
+        yield from _with_later(job.then)
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from torch import Tensor
 from ..batch import Batch, sent, tree_map
 from ..config import RunConfig
 from ..objectives import weighted_sum, weights_at
+from ..recipes import stage1
 from .errors import RunBusy, explain_failures, non_finite_loss
 from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
 from .run_lock import RunLock
-from .setup import TrainState, keep_start, make_accelerator, needs_start, prepare, require_startable, stage1_config
+from .setup import TrainState, before, keep_start, make_accelerator, needs_start, prepare, require_startable
 from .sharding import gathering, is_sharded, unsharded, whole
 from .signals import collected, ending, uncut
 
@@ -35,7 +36,7 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     A record holds run, step, of, rate, loss, grad_norm, the losses as "stream/objective", what they report as
     "stream/objective/name", held-out ones as "validation/...", seconds, and of them waited (for data); where pictures
     could not be used, how many are skipped, and the new left_out; in the first, the `levels` of constant answers. A
-    warm start's come first, with its name.
+    warm start's come first, and a teacher's, with their names.
 
     Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt, and so do SIGTERM and SIGHUP,
     which raise Terminated. The same call goes on from there, bit for bit. Raises ConfigError, RunError (the folder),
@@ -56,18 +57,20 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
         if run.done:
             yield from run.metrics()
             return
+        first = before(run)
+        accelerator.wait_for_everyone()  # all have looked before one trains
+        for each in first.values():
+            yield from train_to_end(each, root)
         if needs_start(run, accelerator):
-            stage1 = stage1_config(run)
-            if stage1 is not None:
-                yield from train_to_end(stage1, root)
-            keep_start(run, Run.of(stage1, root).folder if stage1 else Path(config.init_from), accelerator)
+            start = Run.of(stage1(config), root).folder if config.has_stage1 else Path(config.init_from)
+            keep_start(run, start, accelerator)
         state = prepare(run, accelerator)
-        before = state.done
+        done = state.done
         yield from _train(state, lock)
         if main:
             run.finish()
         accelerator.wait_for_everyone()
-        if before == config.train.steps:  # all but finished when it was left
+        if done == config.train.steps:  # all but finished when it was left
             yield from run.metrics()
 
 

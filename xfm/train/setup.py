@@ -41,11 +41,11 @@ from .run import INIT, STATE, WEIGHTS, Run
 from .sharding import plugin, sharded
 from .shards import Losses, Shards
 from .steering import Steering
-from .teachers import mim_teacher, teaching_run
+from .teachers import mim_teacher, require_teaching
 from .weights import load_into, packed
 
-__all__ = ["TrainState", "initial_model", "keep_freed_memory", "keep_start", "make_accelerator", "needs_start",
-           "prepare", "require_startable", "require_trainable"]  # fmt: skip
+__all__ = ["TrainState", "before", "initial_model", "keep_freed_memory", "keep_start", "make_accelerator",
+           "needs_start", "prepare", "require_startable", "require_trainable"]  # fmt: skip
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 DATA = "data.json"  # the content of the run's own data, by source
@@ -119,7 +119,7 @@ def require_startable(run: Run) -> None:
         for source in sources(run.config.init_from):
             require_fitting(source, run.config)
         if run.config.flow.taught_by_run and run.config.weight("mim") > 0:
-            teaching_run(run.config)
+            require_teaching(run.config, run.folder.parents[1])
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
@@ -263,9 +263,15 @@ def keep_start(run: Run, source: Path, accelerator: Accelerator) -> None:
             run.write({"tokenizer.json": words, INIT: packed(model)})
 
 
-def stage1_config(run: Run) -> RunConfig | None:
-    """What is to be trained before the run, where its config asks for the paper's warm start."""
-    return recipes.stage1(run.config) if run.config.has_stage1 else None
+def before(run: Run) -> dict[str, RunConfig]:
+    """What is to be trained before the run begins, in this order, where its config asks for it: the paper's warm start,
+    and a teacher of its own; once it has begun, a teacher that is gone."""
+    config, root = run.config, run.folder.parents[1]
+    begun = any(map(run.has, (INIT, STATE, "DONE")))
+    first = {"warm start": recipes.stage1(config)} if config.has_stage1 and not begun else {}
+    if config.has_teacher and not (run.has("DONE") or (begun and Run.of(recipes.teacher(config), root).done)):
+        first["teacher"] = recipes.teacher(config)
+    return first
 
 
 def _keep_data(run: Run) -> None:

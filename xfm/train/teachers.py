@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from .. import recipes
 from ..config import ConfigError, RunConfig
 from ..interop.clip import teacher
 from ..model import VISION_ENCODERS
@@ -16,7 +18,7 @@ from .errors import RunError
 from .run import INIT, STATE, Run
 from .weights import read_weights
 
-__all__ = ["mim_teacher", "teaching_run"]
+__all__ = ["mim_teacher", "require_teaching", "teaching_run"]
 
 
 def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | None:
@@ -25,7 +27,7 @@ def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | 
     if run.config.weight("mim") == 0 or flow.mim_target not in ("frozen", "teacher"):
         return None
     if flow.taught_by_run:
-        return _frozen(teaching_run(run.config).model().vision, device)
+        return _frozen(teaching_run(run.config, run.folder.parents[1]).model().vision, device)
     if flow.mim_target == "teacher":
         return teacher(flow.teacher, flow.teacher_weights, run.config.model.vision, device)
     if not run.has(INIT):
@@ -39,23 +41,37 @@ def mim_teacher(run: Run, device: torch.device) -> Callable[[Tensor], Tensor] | 
     return _frozen(encoder, device)
 
 
-def teaching_run(config: RunConfig) -> Run:
-    """The finished run that `flow.teacher` names. ConfigError where its vision encoder cannot teach this model's."""
+def teaching_run(config: RunConfig, root: str | Path) -> Run:
+    """The finished run that `flow.teacher` names, or of this config's changes, under `root`. ConfigError where its
+    vision encoder cannot teach this model's."""
     said = f"flow.teacher = {shown(config.flow.teacher)}"
     try:
-        run = Run.open(config.flow.teacher)
+        run = Run.of(recipes.teacher(config), root) if config.has_teacher else Run.open(config.flow.teacher)
     except RunError as error:
         raise ConfigError(f"{said}: {error}") from error
-    on, by_stream = weights_at(run.config, run.config.train.steps), losses_by_stream(run.config)
-    if not any(OBJECTIVES[n].kind() != "text" for losses in by_stream.values() for n in losses if n in on):
-        raise ConfigError(f"{said}: its vision encoder was never trained; its losses are {', '.join(on)}")
-    for name in ("image_size", "patch_size", "width"):
-        theirs, ours = (getattr(each.model.vision, name) for each in (run.config, config))
-        if theirs != ours:
-            raise ConfigError(f"{said}: its model.vision.{name} is {theirs}; must be {ours}, as in this config")
+    _require_fitting(run.config, config)
     if not run.done:
         raise ConfigError(f"{said}: not finished; train it to the end first")
     return run
+
+
+def require_teaching(config: RunConfig, root: str | Path) -> None:
+    """ConfigError where the run that `flow.teacher` names, trained already or first of all, cannot teach this model."""
+    if config.has_teacher:
+        _require_fitting(recipes.teacher(config), config)
+    else:
+        teaching_run(config, root)
+
+
+def _require_fitting(teacher: RunConfig, config: RunConfig) -> None:
+    said = f"flow.teacher = {shown(config.flow.teacher)}"
+    on, by_stream = weights_at(teacher, teacher.train.steps), losses_by_stream(teacher)
+    if not any(OBJECTIVES[n].kind() != "text" for losses in by_stream.values() for n in losses if n in on):
+        raise ConfigError(f"{said}: its vision encoder was never trained; its losses are {', '.join(on)}")
+    for name in ("image_size", "patch_size", "width"):
+        theirs, ours = (getattr(each.model.vision, name) for each in (teacher, config))
+        if theirs != ours:
+            raise ConfigError(f"{said}: its model.vision.{name} is {theirs}; must be {ours}, as in this config")
 
 
 def _frozen(encoder: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -1,0 +1,46 @@
+"""Variants of a seed share a teacher of their own, as they share a warm start: each is trained once, and first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xfm import Run, recipes
+from xfm.study import runner
+
+from .conftest import tiny
+
+HEAVY = {"objectives.mim.weight": 2.0}
+ARMS = {"xfm": "xfm", "clip": "guide_clip", "clip, heavier": {**recipes.ablations()["guide_clip"], **HEAVY}}
+
+
+def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path: Path) -> None:
+    study = tiny("taught", tmp_path, variants=ARMS, seeds=[3, 4])
+    plan = study.plan()
+    assert plan.first == {"warm start": 2, "teacher": 2}
+    assert "before them 2 warm starts and 2 teachers, each shared by the arms of its seed" in str(plan)
+    study.run()
+    assert not len(study.missing())
+    for seed in study.spec.seeds:
+        configs = [study.spec.config(variant, seed) for variant in ("clip", "clip, heavier")]
+        teachers = {Run.of(recipes.teacher(config), study.runs).folder for config in configs}
+        assert len(teachers) == 1 and (teachers.pop() / "DONE").exists()
+    assert study.plan().first == {}
+
+
+def test_what_waits_for_a_teacher_that_failed_is_named(tmp_path: Path, monkeypatch) -> None:
+    measure = runner.measure
+
+    def broken(config: str, *more: object):
+        if ".teacher-" in config:
+            raise ValueError("no luck")
+        return measure(config, *more)
+
+    monkeypatch.setattr(runner, "measure", broken)
+    study = tiny("untaught", tmp_path, variants=ARMS)
+    with pytest.warns(UserWarning, match="2 of 3 runs failed twice"):
+        study.run()
+    missing = study.missing()
+    assert missing["variant"].tolist() == ["clip", "clip, heavier"]
+    assert all("teacher of seed 3 failed: ValueError: no luck" in why for why in missing["why"])
