@@ -6,7 +6,8 @@ they have shown what each model learns, and how much it varies.
 `insulation` (confirms): the stop-gradient against other ways to spend the same gradient, or the same steps.
 `insulation-exploration`: X-FM with and without the stop-gradient. `attention`: the function of the cross-attention, by
 where it looks and by tasks. `negatives-exploration`: ITM with captions of which a
-relation was exchanged among its negatives. `varies`: one source of randomness varied at a time.
+relation was exchanged among its negatives. `guidance-exploration`: what masked patches predict, on one scale, each
+target at three weights. `varies`: one source of randomness varied at a time.
 `general-exploration`: X-FM against specialists of as many parameters and as many FLOPs. X-FM's budget is its language
 encoder's warm start and its joint training, counted from its config; a specialist spends all of it on its own losses.
 What is counted is a step's products, forward and backward (torch's FlopCounterMode).
@@ -41,6 +42,8 @@ LOSS, SEEN, FOUND = (
     "concept, pooled, linear probe, accuracy",
     "grounding (several objects), acc@0.5",
 )
+TARGETS = ("self", "clip", "stage1", "ema", "data2vec", "ibot", "pixels")  # of guidance, on one scale
+WEIGHTS = (0.3, 1.0, 3.0)  # of MIM: predicting nothing costs 1, whatever the target
 GAP = 0.057  # nats, of the loss: no stop - stop in insulation-exploration; a fifth of it is as good as none
 
 
@@ -100,6 +103,18 @@ def insulation() -> Study:
     )
 
 
+def guidance() -> dict[str, dict[str, Any]]:
+    """Label -> changes: X-FM as it is, without MIM, and each target at three weights of its loss."""
+    known = recipes.ablations()
+    targets = {target: known[f"guide_{target}"] for target in TARGETS}
+    weighted = {
+        f"{target} x {weight:g}": changes | {"objectives.mim.weight": weight}
+        for target, changes in targets.items()
+        for weight in WEIGHTS
+    }
+    return {"xfm": {}, "none": known["no_mim"], **weighted}
+
+
 def explorations() -> list[Study]:
     about: Any = {"root": HERE, "split": "validation"}
     return [
@@ -131,6 +146,17 @@ def explorations() -> list[Study]:
             tasks=EVALUATED,
             question="Does ITM tell true relations from exchanged ones where training shows it some, and what else "
             "changes?",
+            **about,
+        ),
+        Study(
+            "guidance-exploration",
+            RECIPE,
+            guidance(),
+            SEEDS,
+            tasks=EVALUATED,
+            question="What should masked patches predict: the outputs of the encoder that the other losses shape "
+            "(X-FM), of one that others shaped, alone or beside texts, of its own average, or pixels; at which weight "
+            "of the loss; and is any of it better than nothing?",
             **about,
         ),
         Study(
