@@ -1,25 +1,30 @@
 """Fine-tunes the heads that come with the checkpoint, rounds them, and puts them into its folder `tasks/`.
 
-    python studies/make_heads.py [--root runs] [--only vqa]
+    python studies/make_heads.py [--root runs] [--only vqa] [--controls]
 
 Half an hour on one core; finished fine-tunings are only rounded, tested and copied. The encoders stay as they are, so
 that one model answers all tasks; weights are kept as float16, and what results.json says is said by the rounded ones.
+With --controls what they must beat is trained instead, by the same recipes without pre-training, pictures or texts, and
+only its results are kept, in heads.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from xfm.config_utils import to_tree
-from xfm.downstream.config import recipe
+from xfm.downstream.config import FinetuneConfig, controls, recipe
 from xfm.downstream.finetune import tested, train_to_end
 from xfm.downstream.task_run import ANSWERS, BESIDE, CONFIG, RESULTS, TaskRun
 from xfm.evaluation import format_lines
 from xfm.evaluation.result import to_json
+from xfm.files import write_atomically
 from xfm.lab import CHECKPOINTS
 from xfm.train.run import WEIGHTS
 from xfm.train.weights import packed_state
@@ -31,6 +36,19 @@ HEADS = {
     "captioning": {"steps": 1000, "frozen": "model"},
 }
 LARGEST = 2_000_000  # bytes
+CONTROLS = Path(__file__).parent / "heads.json"
+
+
+def keep_controls(config: FinetuneConfig, root: Path) -> None:
+    """Trains the controls of one head, and puts a row of each into heads.json."""
+    for each in controls(config):
+        result = train_to_end(each, root, progress=True).results()[0]
+        row = {"task": each.task, "variant": each.variant, **asdict(result)}
+        kept: list[dict[str, Any]] = json.loads(CONTROLS.read_text("utf-8")) if CONTROLS.exists() else []
+        rows = [*(k for k in kept if (k["task"], k["variant"]) != (each.task, each.variant)), row]
+        rows.sort(key=lambda row: ([*HEADS].index(row["task"]), row["variant"]))
+        write_atomically(CONTROLS, json.dumps(rows, indent=1) + "\n")
+        print(format_lines([result]), flush=True)
 
 
 def publish(run: TaskRun, folder: Path) -> None:
@@ -54,7 +72,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path("runs"))
     parser.add_argument("--only", choices=HEADS, default="")
+    parser.add_argument("--controls", action="store_true")
     asked = parser.parse_args()
+    torch.set_num_threads(1)
     for task in [asked.only] if asked.only else HEADS:
         config = recipe(task, CHECKPOINT, **HEADS[task])
+        if asked.controls:
+            keep_controls(config, asked.root)
+            continue
         publish(train_to_end(config, asked.root, progress=True), CHECKPOINT / "tasks" / task)

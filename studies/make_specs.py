@@ -3,6 +3,7 @@ they have shown what each model learns, and how much it varies.
 
     python studies/make_specs.py
 
+`general` (confirms): X-FM against specialists of as many parameters and as many FLOPs, in language, vision, and both.
 `insulation` (confirms): the stop-gradient against other ways to spend the same gradient, or the same steps.
 `insulation-exploration`: X-FM with and without the stop-gradient. `attention`: the function of the cross-attention, by
 where it looks and by tasks. `negatives-exploration`: ITM with captions of which a
@@ -35,6 +36,7 @@ EVALUATED = [
     *("naming", "matching", "retrieval", "grounding"),
 ]
 TUNED = ["lexname", "synset", "hypernym", "concept", "subcategory", "fine", "grounding", "vqa"]
+CONFIRMED = ["lexname", "synset", "concept", "subcategory", "vqa"]  # of them, so that it fits into half a day of a core
 SEEDS = (1, 0, 2, 3, 4)
 FRESH = range(100, 112)  # of all that confirms in this regime: they share warm starts and reference runs
 LOSS, SEEN, FOUND = (
@@ -42,13 +44,14 @@ LOSS, SEEN, FOUND = (
     "concept, pooled, linear probe, accuracy",
     "grounding (several objects), acc@0.5",
 )
+SYNSET, CONCEPT, RECALL = "same synset, accuracy", "concept of a picture, accuracy", "image to text, ITC, R@1"
 TARGETS = ("self", "clip", "stage1", "ema", "data2vec", "ibot", "pixels")  # of guidance, on one scale
 WEIGHTS = (0.3, 1.0, 3.0)  # of MIM: predicting nothing costs 1, whatever the target
 GAP = 0.057  # nats, of the loss: no stop - stop in insulation-exploration; a fifth of it is as good as none
 
 
-def general() -> dict[str, dict[str, Any]]:
-    """Label -> changes, the specialists' steps among them."""
+def models() -> dict[str, dict[str, Any]]:
+    """Label -> changes of X-FM and the specialists, their steps among them."""
     common = recipes.get(RECIPE)
     budget = sum(estimate(config).run_flops for config in (recipes.stage1(common), common))
     found: dict[str, dict[str, Any]] = {"xfm": {}, "fused": {"specialist": "fused"}}
@@ -57,6 +60,34 @@ def general() -> dict[str, dict[str, Any]]:
         steps = round(budget / estimate(SPECIALISTS[name](common).replace(alone)).step_flops)
         found[name] = {"specialist": name, **alone, "train.steps": steps, "train.validate_every": steps}
     return found
+
+
+def general() -> Study:
+    return Study(
+        "general",
+        RECIPE,
+        models(),
+        FRESH[:8],
+        [SYNSET, CONCEPT, RECALL],
+        {"train.probe_every": 200},
+        [*EVALUATED, *(f"finetune:{task}" for task in CONFIRMED)],
+        confirmatory=True,
+        explored=["general-exploration"],
+        root=HERE,
+        margins={SYNSET: 0.02, CONCEPT: 0.03, RECALL: 0.03},
+        detectable={SYNSET: 0.05, CONCEPT: 0.05, RECALL: 0.05},
+        admission={SYNSET: "bert_like", CONCEPT: "beit_like", RECALL: "clip_like"},
+        question="Can one model do at this size what specialists of as many parameters do with as much computing, each "
+        "on its own field; and what do its two techniques buy beside the same losses without them?",
+        hypotheses=(
+            "H1: on pairs of definitions X-FM is as good as a language encoder alone, within the margin (TOST).",
+            "H2: on concepts of pictures X-FM is better than a vision encoder alone, and worse than a dual encoder.",
+            "H3: in retrieval X-FM is worse than a dual encoder.",
+            "H4: beside the same losses without stop-gradient and guidance, X-FM is as good on all three (TOST).",
+        ),
+        would_change="One model does all three if H1 holds and H2's and H3's losses to the dual encoder stay within "
+        "the margins. The techniques buy something at this size if X-FM is better than `fused` on any of the three.",
+    )
 
 
 def insulation() -> Study:
@@ -173,7 +204,7 @@ def explorations() -> list[Study]:
         Study(
             "general-exploration",
             RECIPE,
-            general(),
+            models(),
             SEEDS,
             tasks=[*EVALUATED, *(f"finetune:{task}" for task in TUNED)],
             question="What do X-FM and the specialists learn at this size, each on its own field, and how much does "
@@ -184,7 +215,7 @@ def explorations() -> list[Study]:
 
 
 if __name__ == "__main__":
-    for study in (*explorations(), insulation()):
+    for study in (*explorations(), general(), insulation()):
         study.folder.mkdir(exist_ok=True)
         write_atomically(study.folder / "spec.json", study.spec.to_json())
         print(study.spec.name, json.dumps(study.spec.variants, indent=1))

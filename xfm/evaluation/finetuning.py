@@ -6,11 +6,11 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from .. import seeding
@@ -20,6 +20,9 @@ from ..passes import RANDOM, draws
 from .context import BATCH, EvalContext
 from .linear_probe import correct, linear_probe
 from .result import Result
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["LabelledTexts", "Sample", "compare_with_bag_of_words", "features", "finetune"]
 

@@ -1,19 +1,20 @@
-"""Classifiers on frozen features by scikit-learn: a linear probe, nearest neighbours, and the choice of a penalty."""
+"""Classifiers on frozen features by scikit-learn: a linear probe, nearest neighbours, and the choice of a penalty.
+
+It is imported where it is used, here and by the tasks: that takes a second, and most of what imports them asks nothing.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, PredefinedSplit
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+
+if TYPE_CHECKING:
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["correct", "linear_probe", "majority", "nearest_neighbours", "select_penalty"]
 
@@ -27,12 +28,18 @@ def linear_probe(x: np.ndarray, y: ArrayLike, groups: ArrayLike | None = None) -
 
     In float64: the solver stops early, which makes differences in the last digits of float32 (another machine, other
     threads) up to a thousand times larger."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
     steps = Pipeline([("scale", StandardScaler()), ("classify", LogisticRegression(max_iter=200, tol=1e-3))])
     return select_penalty(steps, PENALTIES, np.asarray(x, float), y, groups)
 
 
 def nearest_neighbours(x: np.ndarray, y: ArrayLike) -> KNeighborsClassifier:
     """The five nearest by cosine, weighted by inverse distance."""
+    from sklearn.neighbors import KNeighborsClassifier
+
     return KNeighborsClassifier(NEIGHBOURS, weights="distance", metric="cosine").fit(x, y)
 
 
@@ -46,6 +53,9 @@ def select_penalty(
 ) -> Pipeline:
     """The pipeline with that `parameter` of its step "classify" which is the most accurate on every fifth group when
     fitted to the rest, then fitted to all. `groups` (n,) int: samples that are not independent; None: each its own."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import GridSearchCV, PredefinedSplit
+
     group = np.arange(len(y)) if groups is None else np.asarray(groups)  # type: ignore[arg-type]
     held_out = PredefinedSplit(np.where(group % FOLDS == FOLDS - 1, 0, -1))
     search = GridSearchCV(pipeline, {f"classify__{parameter}": penalties}, cv=held_out)

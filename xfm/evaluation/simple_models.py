@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
-from sklearn.decomposition import PCA
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import Pipeline
-from sklearn.svm import LinearSVC, LinearSVR
 
 from .linear_probe import select_penalty
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 __all__ = ["bag_of_words", "pixel_components"]
 
@@ -29,6 +28,10 @@ def bag_of_words(
     u, v, |u - v|, u v of both vectors and their cosine. `groups` (n,) int as in `select_penalty`.
 
     ValueError for what cannot be fitted: no words, one label."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import Pipeline
+    from sklearn.svm import LinearSVC, LinearSVR
+
     linear = LinearSVR(random_state=0) if numbers else LinearSVC(random_state=0)
     penalties = PENALTIES[len(samples[0])]
     if len(samples[0]) == 1:
@@ -40,8 +43,10 @@ def bag_of_words(
     return lambda others: paired.predict(_overlap(vectorizer, others))
 
 
-def _overlap(vectorizer: TfidfVectorizer, samples: Sequence[Sample]) -> sparse.csr_matrix:
+def _overlap(vectorizer: TfidfVectorizer, samples: Sequence[Sample]) -> csr_matrix:
     """(n, 4 W + 1): u, v, |u - v|, u v, and the cosine."""
+    from scipy import sparse
+
     u, v = (vectorizer.transform([sample[i] for sample in samples]) for i in (0, 1))
     product = u.multiply(v)
     return sparse.csr_matrix(sparse.hstack([u, v, abs(u - v), product, sparse.csr_matrix(product.sum(1))]))
@@ -50,6 +55,8 @@ def _overlap(vectorizer: TfidfVectorizer, samples: Sequence[Sample]) -> sparse.c
 def pixel_components(train: Sequence[np.ndarray], most: int) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
     """Pictures (H, W, 3) uint8, all of one size -> (n, k): their principal components in the training pictures, at most
     so many."""
+    from sklearn.decomposition import PCA
+
     pca: Any = PCA(min(len(train), most), svd_solver="randomized", random_state=0).fit(_flat(train))
     return lambda pictures: pca.transform(_flat(pictures))
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from ..batch import Batch, sent, tree_map
 from ..config import RunConfig
 from ..objectives import weighted_sum, weights_at
-from ..recipes import stage1
 from .errors import RunBusy, explain_failures, non_finite_loss
 from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
@@ -57,13 +56,10 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
         if run.done:
             yield from run.metrics()
             return
-        first = before(run)
-        accelerator.wait_for_everyone()  # all have looked before one trains
-        for each in first.values():
+        for each in before(run).values():
             yield from train_to_end(each, root)
         if needs_start(run, accelerator):
-            start = Run.of(stage1(config), root).folder if config.has_stage1 else Path(config.init_from)
-            keep_start(run, start, accelerator)
+            keep_start(run, accelerator)
         state = prepare(run, accelerator)
         done = state.done
         yield from _train(state, lock)

@@ -239,15 +239,18 @@ def needs_start(run: Run, accelerator: Accelerator) -> bool:
     return missing
 
 
-def keep_start(run: Run, source: Path, accelerator: Accelerator) -> None:
+def keep_start(run: Run, accelerator: Accelerator) -> None:
     """Keeps the tokenizer and the weights that the run starts from as its own, so that it no longer depends on another
     folder. Stage 1 brings the encoders and the heads that it trained, as RoBERTa and BEiT-v2 do for the paper; from
-    their own files, too (`source` is then of no account)."""
+    their own files, too."""
     if files := sources(run.config.init_from):
         with accelerator.main_process_first():
             if accelerator.is_main_process:
                 run.write(start_of_files(run.config, files))
         return
+    source = Path(run.config.init_from)
+    if run.config.has_stage1:
+        source = Run.of(recipes.stage1(run.config), run.folder.parents[1]).folder
     if not Run.open(source).done:
         raise RunError(f"{source}: init_from names an unfinished run; finish it first")
     brings = ("",)

@@ -3,6 +3,8 @@ while it computes it.
 
 Saves stay one whole file each, gathered tensor by tensor: a run goes on with either strategy and any number of
 processes, and no pickle is read, as torch.distributed.checkpoint's `.metadata` is.
+
+torch's own part is imported among several processes alone: it takes as long as all of torch.
 """
 
 from __future__ import annotations
@@ -14,9 +16,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, FullyShardedDataParallelPlugin
 from accelerate.utils import DistributedType
-from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch import Tensor, distributed, nn
 
 from ..model.stacks import layers_of
 from ..objectives import Pretraining
@@ -26,6 +26,8 @@ __all__ = ["average_unsharded", "gathering", "is_sharded", "plugin", "sharded", 
 
 def plugin() -> FullyShardedDataParallelPlugin:
     """Weights stay float32, as with DDP: autocast narrows what it multiplies."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
     return FullyShardedDataParallelPlugin(
         fsdp_version=2,
         auto_wrap_policy="transformer_based_wrap",
@@ -54,6 +56,8 @@ def sharded(pretraining: Pretraining, optimizer: torch.optim.Optimizer, accelera
 
 def _like(parameter: Tensor, t: Tensor) -> Tensor:
     """A whole tensor sharded as the parameter is; a count as it is."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
     if not isinstance(parameter, DTensor) or t.shape != parameter.shape:
         return t
     return distribute_tensor(t.to(parameter.device), parameter.device_mesh, parameter.placements)
@@ -61,12 +65,28 @@ def _like(parameter: Tensor, t: Tensor) -> Tensor:
 
 def is_sharded(module: nn.Module) -> bool:
     """Whether its parameters are."""
+    if not _several():
+        return False
+    from torch.distributed.fsdp import FSDPModule
+
     return isinstance(module, FSDPModule)
 
 
 def whole(t: Any) -> Any:
     """A sharded tensor, gathered: all processes must ask for it. Anything else as it is."""
-    return t.full_tensor() if isinstance(t, DTensor) else t
+    return t.full_tensor() if _is_part(t) else t
+
+
+def _is_part(t: Any) -> bool:
+    if not _several():
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(t, DTensor)
+
+
+def _several() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def gathering(keep: bool) -> Callable[[Any], Any]:
@@ -87,7 +107,7 @@ def gathering(keep: bool) -> Callable[[Any], Any]:
 def average_unsharded(module: nn.Module, accelerator: Accelerator) -> None:
     """The gradients that FSDP leaves to their processes: of modules with a scalar parameter, which it cannot shard."""
     for parameter in module.parameters():
-        if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
+        if parameter.grad is not None and not _is_part(parameter.grad):
             parameter.grad = accelerator.reduce(parameter.grad, "mean")  # type: ignore[assignment]
 
 
@@ -95,10 +115,11 @@ def average_unsharded(module: nn.Module, accelerator: Accelerator) -> None:
 def unsharded(module: nn.Module) -> Iterator[None]:
     """In it, encoders can be called by themselves, and nothing stays gathered behind a forward pass that no backward
     pass follows: else gradients would be cleared on what is gathered. All processes must enter it."""
-    if isinstance(module, FSDPModule):
-        module.unshard()
+    fsdp: Any = module if is_sharded(module) else None
+    if fsdp is not None:
+        fsdp.unshard()
     try:
         yield
     finally:
-        if isinstance(module, FSDPModule):
-            module.reshard()
+        if fsdp is not None:
+            fsdp.reshard()

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.metrics import label_ranking_average_precision_score
-from sklearn.preprocessing import MultiLabelBinarizer
 from torch import Tensor
 
 from ... import seeding
@@ -216,6 +214,8 @@ def _rows(
 def _presence(context: EvalContext, train: Features, test: Features) -> list[Result]:
     """Label-ranking average precision of each scene: of the concepts ranked at or above one that is present, the share
     that is present too, averaged over those present. The probe is fitted to every (scene, concept in it)."""
+    from sklearn.metrics import label_ranking_average_precision_score
+
     owner, y = np.argwhere(_present(train.scenes, context.world.concepts)).T
     true = _present(test.scenes, context.world.concepts)
 
@@ -238,5 +238,5 @@ def _presence(context: EvalContext, train: Features, test: Features) -> list[Res
 
 def _present(scenes: Sequence[Scene], concepts: int) -> np.ndarray:
     """(n, C) True where the scene shows the concept."""
-    binarizer = MultiLabelBinarizer(classes=range(concepts))
-    return np.asarray(binarizer.fit_transform([{o.concept for o in scene.objects} for scene in scenes]), bool)
+    shown = [{o.concept for o in scene.objects} for scene in scenes]
+    return np.array([[concept in here for concept in range(concepts)] for here in shown])

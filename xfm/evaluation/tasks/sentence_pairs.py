@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ...data import wordnet
 from ...data.wordnet import Sentence
@@ -85,6 +84,8 @@ def draw_pairs(
     """At most so many true pairs, each synset in one of them and none of `without`, and as many false ones: among the
     pairs of the same two lexicographer files the second sentences are permuted, so that no first one gets a second of
     its own synset or of a synset above it."""
+    from scipy.optimize import linear_sum_assignment
+
     candidates, used, files = list(true_pairs), set(without), dict[tuple[str, str], list[tuple[Sentence, Sentence]]]()
     count = 0
     for i in rng.permutation(len(candidates)):
