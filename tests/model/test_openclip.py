@@ -12,10 +12,11 @@ import pytest
 import torch
 from reference import batches
 from torch import Tensor
+from torch.nn.attention import SDPBackend
 
 from xfm.flow import Flow
 from xfm.interop.clip import to_open_clip
-from xfm.model import XFM
+from xfm.model import XFM, openclip
 from xfm.objectives import build
 from xfm.train.optimizer import parameter_groups
 
@@ -156,3 +157,28 @@ def test_every_loss_trains_it() -> None:
     torch.stack([*losses.values()]).sum().backward()
     still = {n for n, q in p.model.named_parameters() if q.grad is None or not q.grad.any()}
     assert not still - {"objectives.itc.temperature"}, still
+
+
+def test_in_training_in_bf16_on_a_cpu_the_plain_kernel_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to bf16's rounding; and by itself, as the fused one is, elsewhere."""
+    config = batches.config(**TOWERS)
+    model, batch = batches.model(config).float().train(), batches.batch(config)["pairs"]
+
+    def states() -> list[Tensor]:
+        flow = Flow(model, batch, config.flow, ("itc",), (0, 0))
+        return [flow.patches.detach(), flow.text.detach()]
+
+    asked: list[object] = []
+    kernel = openclip.sdpa_kernel
+    monkeypatch.setattr(openclip, "sdpa_kernel", lambda backend: asked.append(backend) or kernel(backend))
+    whole = states()
+    assert not asked, "in float32"
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = states()
+        assert asked == [SDPBackend.MATH] * 2
+        model.eval()
+        fused = states()
+    assert len(asked) == 2
+    for exact, one, other in zip(whole, plain, fused, strict=True):
+        assert 0 < (one - other).abs().max() < 0.05
+        assert (one - exact).abs().mean() < 1.2 * (other - exact).abs().mean()
