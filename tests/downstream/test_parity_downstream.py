@@ -185,7 +185,7 @@ def test_answers_in_training(model: Any, given: dict, expected: dict, record: di
     assert close(states, expected["vqa.question_states"])
     own = torch.arange(4).repeat_interleave(given["vqa.train_n"])
     answers = given["vqa.answer_ids"][given["vqa.train_rows"]]
-    nats = nll(decoder, answers, answers != PAD, states[own], mask[own])
+    nats = nll(decoder, answers, answers != PAD, states, mask, own)
     assert close(nats, expected["vqa.train_answer_nll"])
     loss = answer_loss(nats, given["vqa.train_weights"].double(), 4)
     assert close(loss, record["losses"]["vqa"])

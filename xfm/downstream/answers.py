@@ -6,10 +6,13 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..batch import IGNORE
 from ..model import XFM, ImageTokens
-from .decoder import Decoder, next_tokens, smoothed_cross_entropy
+from ..objectives.base import widen
+from .decoder import Decoder, next_tokens
 
 __all__ = ["Ranked", "answer_loss", "nll", "question_states", "rank"]
 
@@ -27,11 +30,14 @@ def question_states(model: XFM, ids: Tensor, mask: Tensor, image: Tensor) -> Ten
     return model.fusion(model.text(ids, mask), mask, ImageTokens.of_pictures(model.vision(image)), own)
 
 
-def nll(decoder: Decoder, ids: Tensor, mask: Tensor, states: Tensor, seen: Tensor) -> Tensor:
-    """Answers `<s> a </s>` (N, L), the question states (N, S, D) and mask (N, S) of each -> (N,): nats of all tokens
-    behind <s>, </s> among them."""
-    logits = decoder(ids, mask, states, seen)[:, :-1]
-    return smoothed_cross_entropy(logits, next_tokens(ids, mask)).sum(1)
+def nll(decoder: Decoder, ids: Tensor, mask: Tensor, states: Tensor, seen: Tensor, own: Tensor) -> Tensor:
+    """Answers `<s> a </s>` (N, L), question states (B, S, D) with mask (B, S), and the question of each answer (N,) ->
+    (N,): nats of all tokens behind <s>, </s> among them. Only these meet the vocabulary, which is most of the work."""
+    labels = next_tokens(ids, mask)
+    row, place = (labels != IGNORE).nonzero(as_tuple=True)
+    logits = decoder.logits(decoder.states(ids, mask, states, seen, own)[row, place])
+    nats = F.cross_entropy(widen(logits), labels[row, place], reduction="none")
+    return nats.new_zeros(len(ids)).index_add(0, row, nats)
 
 
 def answer_loss(nats: Tensor, weights: Tensor, questions: int) -> Tensor:
@@ -61,7 +67,11 @@ def rank(
     probability, chosen = first.topk(k, 1)
     rows = chosen.flatten()
     own = torch.arange(batch, device=rows.device).repeat_interleave(k)
-    logs = -nll(decoder, ids[rows], mask[rows], states[own], seen[own]).unflatten(0, (batch, k))
+    logs, lengths = probability.new_empty(len(rows)), mask.sum(1)[rows]
+    for length in lengths.unique().tolist():  # most are of one word: padded to the longest they cost twice as much
+        of, short = lengths == length, ids[:, :length]
+        logs[of] = -nll(decoder, short[rows[of]], mask[rows[of], :length], states, seen, own[of]).to(logs)
+    logs = logs.unflatten(0, (batch, k))
     scores = logs + probability.log() if score == "published" else logs
     among, order = scores.softmax(1).sort(dim=1, descending=True, stable=True)
     return Ranked(chosen.gather(1, order), among)

@@ -59,14 +59,18 @@ class Decoder(TextEncoder):
         """(..., D) -> (..., V)"""
         return self.head(states, self.word.weight)
 
-    def states(self, ids: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
-        """As `forward`, before the words -> (B, L, D)"""
+    def states(
+        self, ids: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor | None = None, own: Tensor | None = None
+    ) -> Tensor:
+        """As `forward`, before the words -> (B, L, D). `own` (B,): the place of each text's memory, where several
+        look at one, which is projected once."""
         earlier = mask.new_ones(ids.shape[1], ids.shape[1]).tril()
         bias = additive(mask[:, None] & earlier)
-        memory_bias = None if memory_mask is None else additive(memory_mask)
+        memory_bias = None if memory_mask is None else additive(memory_mask if own is None else memory_mask[own])
 
         def keys_and_values(cross: Attention) -> Tensor:
-            return cross.project(memory)
+            projected = cross.project(memory)
+            return projected if own is None else projected[own]
 
         x = self.embed(ids)
         for layer in self.layers:

@@ -140,7 +140,7 @@ class OpenClipText(nn.Module):
         return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
 
 
-def _kernel(encoder: nn.Module, x: Tensor) -> AbstractContextManager[None]:
+def _kernel(encoder: nn.Module, x: Tensor) -> AbstractContextManager[Any]:
     """Of a tower's SDPA the plain form where it trains in bf16 on a CPU: the fused one's backward pass takes eight
     times as long there, more than half of a step."""
     bf16 = encoder.training and prefers_explicit(x) and torch.is_autocast_enabled("cpu")

@@ -119,7 +119,7 @@ class VQA(OfTheWorld):
         weights = torch.tensor([share for shares in given for share in shares.values()], device=device)
         ids, mask = (each.to(device) for each in self._tokens([answer for shares in given for answer in shares]))
         states = question_states(model, batch.ids, batch.mask, batch.images[0])
-        return answer_loss(nll(head, ids, mask, states[own], batch.mask[own]), weights, len(given))
+        return answer_loss(nll(head, ids, mask, states, batch.mask, own), weights, len(given))
 
     def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
         return [best for best, *_ in self.ranked(model, head, batch)]
