@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 __all__ = ["Batch", "FusionBatch", "Images", "LossOut", "MimTarget", "Pairs", "Regions", "Stream", "Texts",
-           "TokenBatch", "normalise", "sent", "standardise", "tree_map"]  # fmt: skip
+           "TokenBatch", "normalise", "sent", "standardise", "tree_map", "widen"]  # fmt: skip
 
 # CLIP's normalisation, as in the published code: of RGB in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -138,3 +138,8 @@ def standardise(patches: Tensor) -> Tensor:
     """(B, P, C) pixels -> each patch with mean 0 and deviation 1 (MAE)."""
     centred = patches - patches.mean(-1, keepdim=True)
     return centred / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def widen(t: Tensor) -> Tensor:
+    """At least float32: what autocast made narrower is widened before a norm or a loss."""
+    return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t

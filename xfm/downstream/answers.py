@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch import IGNORE
+from ..batch import IGNORE, widen
 from ..model import XFM, ImageTokens
-from ..objectives.base import widen
 from .decoder import Decoder, next_tokens
 
 __all__ = ["Ranked", "answer_loss", "nll", "question_states", "rank"]

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention_functions import FUNCTIONS, widen
+from ..batch import widen
+from .attention_functions import FUNCTIONS
 from .packing import Packing, waits
 
 __all__ = ["Attention", "additive", "weights_joined_once"]

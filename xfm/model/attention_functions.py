@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..batch import widen
+
 __all__ = ["FUNCTIONS", "Additive", "Cosine", "Dot", "General", "widen"]
 
 
@@ -80,8 +82,3 @@ class Cosine(nn.Module):
 
 
 FUNCTIONS: dict[str, type[nn.Module]] = {"dot": Dot, "general": General, "additive": Additive, "cosine": Cosine}
-
-
-def widen(t: Tensor) -> Tensor:
-    """At least float32."""
-    return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t

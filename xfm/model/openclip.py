@@ -5,7 +5,7 @@ open_clip is imported where a tower is made: no other model needs it.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -37,10 +37,7 @@ class OpenClipVision(nn.Module):
     always absolute positions: those fields are of no account."""
 
     stack = Stack(
-        "vision",
-        "vision.tower.transformer.resblocks",
-        {"vision": AttentionSite("attn", "image", "image")},
-        prefix_tokens=1,
+        "vision", "vision.tower.transformer.resblocks", {"vision": AttentionSite("attn", "image", "image")}, 1
     )
     contrastive_head = Projection
     random = False
@@ -77,8 +74,7 @@ class OpenClipVision(nn.Module):
         """Embedded patches (B, P, D) -> patch tokens. The class token only takes part, and is dropped."""
         first = self.tower.class_embedding.to(x.dtype).expand(len(x), 1, -1)
         x = torch.cat([first, x], 1) + self.tower.positional_embedding.to(x.dtype)
-        with _kernel(self, x):
-            return self.tower.ln_post(self.tower.transformer(self.tower.ln_pre(x)))[:, 1:]
+        return self.tower.ln_post(_blocks(self, self.tower.ln_pre(x)))[:, 1:]
 
 
 class OpenClipText(nn.Module):
@@ -132,19 +128,19 @@ class OpenClipText(nn.Module):
     def encode(self, x: Tensor, mask: Tensor) -> Tensor:
         """Embedded tokens (B, L, D) -> (B, L, D). No token sees one after it, so none sees padding."""
         causal = self.tower.attn_mask[: x.shape[1], : x.shape[1]]
-        with _kernel(self, x):
-            return self.tower.ln_final(self.tower.transformer(x, attn_mask=causal))
+        return self.tower.ln_final(_blocks(self, x, attn_mask=causal))
 
     def sentence(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B, L, D), (B, L) -> (B, D): the state of the last token."""
         return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
 
 
-def _kernel(encoder: nn.Module, x: Tensor) -> AbstractContextManager[Any]:
-    """Of a tower's SDPA the plain form where it trains in bf16 on a CPU: the fused one's backward pass takes eight
-    times as long there, more than half of a step."""
-    bf16 = encoder.training and prefers_explicit(x) and torch.is_autocast_enabled("cpu")
-    return sdpa_kernel(SDPBackend.MATH) if bf16 else nullcontext()
+def _blocks(encoder: Any, x: Tensor, **mask: Tensor) -> Tensor:
+    """A tower's layers, by SDPA's plain kernel where it trains in bf16 on a CPU: the fused one's backward pass takes
+    eight times as long there, more than half of a step."""
+    plain = encoder.training and prefers_explicit(x) and torch.is_autocast_enabled("cpu")
+    with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+        return encoder.tower.transformer(x, **mask)
 
 
 def _default_draw(encoder: nn.Module, name: str) -> Draw | None:

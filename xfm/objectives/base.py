@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import IGNORE, UNKNOWN, Images, LossOut, Stream, TokenBatch
+from ..batch import IGNORE, UNKNOWN, Images, LossOut, Stream, TokenBatch, widen
 from ..config import RunConfig
 from ..flow import Flow
 from ..model.packing import chosen, take
@@ -134,8 +134,3 @@ def hidden_tokens(states: Tensor, tokens: TokenBatch) -> tuple[Tensor, Tensor]:
     kept = chosen(labels != IGNORE)
     first = torch.arange(len(at), device=at.device)[:, None] * states.shape[1]  # of each text, in the flattened batch
     return take(states.flatten(0, 1), (first + at).flatten()[kept]), labels.flatten()[kept]
-
-
-def widen(t: Tensor) -> Tensor:
-    """At least float32: what autocast made narrower is widened before a norm or a loss."""
-    return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
