@@ -36,9 +36,8 @@ class OpenClipVision(nn.Module):
     whose mean is what it projects (open_clip's `pool_type` "avg"). A tower has neither drop path nor layer scale, and
     always absolute positions: those fields are of no account."""
 
-    stack = Stack(
-        "vision", "vision.tower.transformer.resblocks", {"vision": AttentionSite("attn", "image", "image")}, 1
-    )
+    layers, site = "vision.tower.transformer.resblocks", AttentionSite("attn", "image", "image")
+    stack = Stack("vision", layers, {"vision": site}, prefix_tokens=1)
     contrastive_head = Projection
     random = False
 
