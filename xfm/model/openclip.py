@@ -19,6 +19,7 @@ from .stacks import AttentionSite, Stack
 __all__ = ["OpenClipText", "OpenClipVision", "Projection"]
 
 Draw = tuple[str, float, float]
+IMAGE = AttentionSite("attn", "image", "image")
 
 
 class Projection(nn.Linear):
@@ -36,8 +37,7 @@ class OpenClipVision(nn.Module):
     whose mean is what it projects (open_clip's `pool_type` "avg"). A tower has neither drop path nor layer scale, and
     always absolute positions: those fields are of no account."""
 
-    layers, site = "vision.tower.transformer.resblocks", AttentionSite("attn", "image", "image")
-    stack = Stack("vision", layers, {"vision": site}, prefix_tokens=1)
+    stack = Stack("vision", "vision.tower.transformer.resblocks", {"vision": IMAGE}, prefix_tokens=1)
     contrastive_head = Projection
     random = False
 
