@@ -1,4 +1,4 @@
-"""Fills the tables of README.md and docs/ from the committed results and the recipes.
+"""Fills the tables of README.md, docs/ and studies/ from the committed results and the recipes.
 
     python scripts/doc_tables.py
 
@@ -22,6 +22,7 @@ from xfm.study import Study
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "studies" / "README.md",
     *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations", "reliability", "page-model", "downstream")),
 ]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
@@ -56,6 +57,21 @@ DEMO: list[Key] = [
     ("hypernym", "fine-tuned", "accuracy"),
 ]
 CHECKPOINT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 16, 18, 22)]
+GENERAL = [
+    "language, loss (nats)",
+    "lexicographer file of a gloss, accuracy",
+    "same synset, accuracy",
+    "hypernym entailment, accuracy",
+    "concept of a picture, accuracy",
+    "subcategory of a picture, accuracy",
+    "animals and plants, linear head, accuracy",
+    "concept, pooled, linear probe, accuracy",
+    "image to text, ITC, R@1",
+    "text to image, ITC, R@1",
+    "naming, accuracy",
+    "grounding (several objects), acc@0.5",
+    "question answering, accuracy",
+]
 SHORT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
 
 
@@ -262,6 +278,14 @@ def finetune_table() -> str:
     return table(head, rows)
 
 
+def by_field_table(name: str, metrics: Sequence[str]) -> str:
+    """A study as the paper's main table."""
+    found = Study.load(ROOT / "studies" / name).by_field(metrics)
+    rows = [*found.to_numpy().tolist()]
+    first = [row[0] if i == 0 or row[0] != rows[i - 1][0] else "" for i, row in enumerate(rows)]
+    return table([*found.columns], [[field, *row[1:]] for field, row in zip(first, rows, strict=True)])
+
+
 def changes_table(changes: dict[str, dict[str, Any]]) -> str:
     rows = [[f"`{name}`", ", ".join(f"`{f}` = {v!r}" for f, v in fields.items())] for name, fields in changes.items()]
     return table(["name", "fields"], rows)
@@ -283,6 +307,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-quality": page_quality_table,
     "page-speed": page_speed_table,
     "finetune": finetune_table,
+    "general-exploration": lambda: by_field_table("general-exploration", GENERAL),
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),
 }

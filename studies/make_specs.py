@@ -36,6 +36,10 @@ EVALUATED = [
     *("naming", "matching", "retrieval", "grounding"),
 ]
 TUNED = ["lexname", "synset", "hypernym", "concept", "subcategory", "fine", "grounding", "vqa"]
+STEPS = ("train.steps", "train.validate_every")
+UNCOUNTED = (
+    2486  # of clip_like when it was explored, 5 % too many: the products of SDPA's fused kernel were not counted
+)
 CONFIRMED = ["lexname", "synset", "concept", "subcategory", "vqa"]  # of them, so that it fits into half a day of a core
 SEEDS = (1, 0, 2, 3, 4)
 FRESH = range(100, 112)  # of all that confirms in this regime: they share warm starts and reference runs
@@ -67,7 +71,7 @@ def general() -> Study:
         "general",
         RECIPE,
         models(),
-        FRESH[:8],
+        FRESH,
         [SYNSET, CONCEPT, RECALL],
         {"train.probe_every": 200},
         [*EVALUATED, *(f"finetune:{task}" for task in CONFIRMED)],
@@ -75,8 +79,8 @@ def general() -> Study:
         explored=["general-exploration"],
         root=HERE,
         margins={SYNSET: 0.02, CONCEPT: 0.03, RECALL: 0.03},
-        detectable={SYNSET: 0.05, CONCEPT: 0.05, RECALL: 0.05},
-        admission={SYNSET: "bert_like", CONCEPT: "beit_like", RECALL: "clip_like"},
+        detectable={SYNSET: 0.04, CONCEPT: 0.04, RECALL: 0.02},
+        admission={SYNSET: "bert_like", CONCEPT: "beit_like"},  # clip_like has as many steps as are equal only here
         question="Can one model do at this size what specialists of as many parameters do with as much computing, each "
         "on its own field; and what do its two techniques buy beside the same losses without them?",
         hypotheses=(
@@ -204,7 +208,7 @@ def explorations() -> list[Study]:
         Study(
             "general-exploration",
             RECIPE,
-            models(),
+            models() | {"clip_like": models()["clip_like"] | dict.fromkeys(STEPS, UNCOUNTED)},
             SEEDS,
             tasks=[*EVALUATED, *(f"finetune:{task}" for task in TUNED)],
             question="What do X-FM and the specialists learn at this size, each on its own field, and how much does "
