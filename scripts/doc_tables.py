@@ -77,7 +77,7 @@ SHORT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
+    return "".join(re.sub(r"\|  (?=\|)", "| ", f"| {' | '.join(line)} |\n") for line in lines)
 
 
 def demo_results() -> list[Result]:

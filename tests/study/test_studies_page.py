@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
 from xfm.study import Study, plan, runner, untrained
+from xfm.study.admission import admissions
 from xfm.study.job import Outcome
 from xfm.study.metrics import Measured, Metric
 from xfm.study.statistics import can_reach, smallest_p
 from xfm.study.untrained import Untrained
+from xfm.train.estimate import estimate
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/studies.md").read_text("utf-8")
@@ -124,23 +127,39 @@ def test_the_old_mistakes_are_told_by_the_plan_today(world):
 
 def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     text = " ".join((ROOT / "studies/README.md").read_text("utf-8").split())
-    rows = (
-        Study.load(ROOT / "studies/general-exploration").results().query("seed == 1").set_index(["variant", "metric"])
-    )
+    study = Study.load(ROOT / "studies/general-exploration")
+    assert sorted(study.results().query("variant == 'clip_like'")["seed"].unique()) == [0, 1, 2]
+    rows = study.effects().set_index(["variant", "metric"])
 
-    def of(variant: str, metric: str, digits: int = 1, scale: float = 100) -> str:
-        return f"{scale * rows.loc[(variant, metric), 'value']:.{digits}f}"
+    def told(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> str:
+        row = rows.loc[(variant, f"{metric}, accuracy" if scale == 100 and "R@1" not in metric else metric)]
+        values = sorted((sign * scale * row["low"], sign * scale * row["high"]))
+        return form.format(sign * scale * row["effect"], *values).replace("-", "−")
 
-    both = [f"{task}, ITC, R@1" for task in ("image to text", "text to image")]
-    ranked = {v: [of(v, metric) for metric in both] for v in ("clip_like", "xfm")}
-    assert f"in {' and '.join(ranked['clip_like'])} % (X-FM {', '.join(ranked['xfm'])})" in text
-    assert f"names {of('clip_like', 'naming, accuracy')} % ({of('xfm', 'naming, accuracy')})" in text
-    loss = [of(v, "language, loss (nats)", 2, 1) for v in ("bert_like", "xfm")]
-    assert f"an MLM of {loss[0]} nats ({loss[1]})" in text
-    for words, metric in (
-        ("tells synsets in", "same synset, linear probe"),
-        ("lexicographer files in", "lexicographer files, fine-tuned"),
-    ):
-        values = [of(v, f"{metric}, accuracy") for v in ("bert_like", "xfm")]
-        bag = of("xfm", f"{metric.split(',')[0]}, bag of words, accuracy")
-        assert f"{words} {values[0]} % ({values[1]}; bag of words {bag})" in text
+    plain, signed = "{:.2f} points better ({:.2f} to {:.2f})", "({:+.2f}, {:+.2f} to {:+.2f})"
+    loss, synset, concept = "language, loss (nats)", "same synset", "concept of a picture"
+    assert f"lexicographer files by {told('bert_like', 'lexicographer file of a gloss', plain)}" in text
+    assert f"synsets no better {told('bert_like', synset, signed)}" in text
+    assert f"not lower {told('bert_like', loss, '({:+.4f} nats, {:+.4f} to {:+.4f})', 1)}" in text
+    ahead = told("beit_like", concept, "{:.2f} points ahead of an encoder alone ({:.2f} to {:.2f}, concepts)", sign=-1)
+    assert f"In vision X-FM is {ahead}" in text
+    assert told("clip_like", concept, "{:.2f} points on concepts ({:.2f} to {:.2f})") in text
+    assert told("clip_like", "image to text, ITC, R@1", "{:.2f} of R@1 ({:.2f} to {:.2f})") in text
+    assert told("fused", loss, "higher by {:.4f} nats ({:.4f} to {:.4f})", 1) in text
+    assert told("fused", "naming", "name {:.2f} points fewer pictures ({:.2f} to {:.2f})", sign=-1) in text
+
+
+def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
+    study = Study.load(ROOT / "studies/general")
+    found = admissions(study.spec, study.folder.parent)
+    assert [each.admitted for each in found] == [True] * 3 and len(study.spec.seeds) == 12
+    assert [each.variant for each in found] == ["bert_like", "beit_like", "xfm"]
+
+
+@pytest.mark.slow
+def test_the_general_studys_models_have_as_much_computing() -> None:
+    configs = Study.load(ROOT / "studies/general").spec.configs
+    share = {name: estimate(config).run_flops for name, config in configs.items() if name != "fused"}
+    budget = share.pop("xfm") + estimate(recipes.stage1(configs["xfm"])).run_flops
+    assert {*share} == {"bert_like", "beit_like", "clip_like"}
+    assert all(0.95 <= flops / budget <= 1.05 for flops in share.values()), "they are counted of one batch"
