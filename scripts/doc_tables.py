@@ -278,6 +278,23 @@ def finetune_table() -> str:
     return table(head, rows)
 
 
+def heads_table() -> str:
+    """The checkpoint's heads, each with its controls side by side."""
+    controls = json.loads((ROOT / "studies" / "heads.json").read_text("utf-8"))
+    lab, rows = xfm.load("demo"), []
+    for task in dict.fromkeys(row["task"] for row in controls):
+        run = lab.task(task)
+        own, frozen = run.results()[0], run.config.frozen
+        kept = {row["variant"]: f"{100 * row['value']:.1f}" for row in controls if row["task"] == task}
+        beside = [kept.get(f"{name}+{run.config.variant}", "") for name in ("scratch", "no_pictures", "no_texts")]
+        prior = f"{100 * (own.baseline or 0):.1f} {own.baseline_name}"
+        value = f"{100 * own.value:.1f} ({100 * own.low:.1f} to {100 * own.high:.1f})"
+        size = f"{(run.folder / 'model.safetensors').stat().st_size / 1e6:.1f}"
+        rows.append([f"`{task}`", frozen, f"{run.config.train.steps:,}", own.metric, value, *beside, prior, size])
+    return table(["task", "frozen", "steps", "metric", "test split, %", "no pre-training", "no pictures", "no texts",
+                  "without looking", "MB"], rows)  # fmt: skip
+
+
 def by_field_table(name: str, metrics: Sequence[str]) -> str:
     """A study as the paper's main table."""
     found = Study.load(ROOT / "studies" / name).by_field(metrics)
@@ -307,6 +324,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-quality": page_quality_table,
     "page-speed": page_speed_table,
     "finetune": finetune_table,
+    "heads": heads_table,
     "general-exploration": lambda: by_field_table("general-exploration", GENERAL),
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),

@@ -52,12 +52,14 @@ def test_the_first_files_are_as_long_as_is_said() -> None:
 
 def test_the_numbers_of_its_text_are_those_of_the_results() -> None:
     text = " ".join(README[README.index("<!-- end -->") : README.index("## What does not work")].split())
-    effects = Study.load(ROOT / "studies/two-by-two").effects().set_index(["variant", "metric"])
-    row = effects.loc[("no_stop_gradient", "language, loss (nats)")]
-    levels = f"{row['baseline']:.4f} nats; with the stop {row['mean_against']:.4f}, without it {row['mean']:.4f}"
-    assert f"({levels})" in text
-    assert f"by {row['effect']:.4f} nats (95 % interval {row['low']:.4f} to {row['high']:.4f}" in text
-    assert f"p = {row['p_holm']:.4f})" in text
+    gained = (
+        -100 * Study.load(ROOT / "studies/general-exploration").effects().set_index(["variant", "metric"])["effect"]
+    )
+    tasks = ("lexicographer file of a gloss", "same synset", "hypernym entailment")
+    language = [gained["bert_like", f"{task}, accuracy"] for task in tasks]
+    assert f"from {-min(language):.0f} points below to {max(language):.0f} above `bert_like`" in text
+    assert f"{gained['beit_like', 'concept of a picture, accuracy']:.0f} above `beit_like` (concepts)" in text
+    assert f"{-gained['clip_like', 'image to text, ITC, R@1']:.0f} below `clip_like` (R@1)" in text
     demo = from_json(json.dumps(json.loads((ROOT / "benchmarks/results/demo.json").read_text("utf-8"))["evaluation"]))
     for task, change in (("image to text", "loses {:.1f} points on"), ("text to image", "and {:.1f} on")):
         both, itc = (find_result(demo, task, "R@1", condition).value for condition in ("ITC + ITM", "ITC"))
