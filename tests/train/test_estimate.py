@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from xfm import cli, recipes
@@ -165,3 +167,13 @@ def test_numbers_have_a_prefix(number, text) -> None:
 )
 def test_times_are_spoken(seconds, text) -> None:
     assert _spoken(seconds) == text
+
+
+def test_what_is_trained_first_is_named_and_not_counted() -> None:
+    plain, taught = (estimate(recipes.get(name)) for name in ("smoke", "smoke+text_stage1+guide_clip"))
+    assert "before" not in str(plain)
+    assert re.search(
+        r"^before +stage 1, 4 steps and the teacher, 12 steps, where not there yet: not counted here$",
+        str(taught),
+        re.M,
+    )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from .. import recipes
 from ..batch import Batch, Stream
 from ..config import ANCHORS, STREAMS, RunConfig
 from ..data import dataset
@@ -76,8 +77,10 @@ class Estimate:
         rows["disk"] = f"{_si(saved)}B for the last save{copies}"
         if self.peak_bytes is not None:
             rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
-        if self.config.has_stage1:
-            rows["before"] = f"stage 1, {self.config.stage1_steps:,} steps, where it is not there yet: not counted here"
+        first = [f"stage 1, {self.config.stage1_steps:,} steps"] if self.config.has_stage1 else []
+        first += [f"the teacher, {recipes.teacher(self.config).train.steps:,} steps"] if self.config.has_teacher else []
+        if first:
+            rows["before"] = f"{' and '.join(first)}, where not there yet: not counted here"
         rows |= {} if self.plan is None else self.plan.rows()
         width = max(map(len, rows))
         return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
@@ -89,7 +92,8 @@ def estimate(config: RunConfig, cluster: Cluster | None = None) -> Estimate:
     to their start. With a `cluster`, also what its GPUs take.
     """
     alone = {f"flow.{name}": 0.0 for name in ANCHORS}  # to what was before
-    config = config.replace(alone | {"flow.mim_target": "pixels" if config.flow.mim_target == "pixels" else "self"})
+    target = "pixels" if config.flow.mim_target == "pixels" else "self"
+    asked, config = config, config.replace(alone | {"flow.mim_target": target})
     tokenizer, model = dataset(config).tokenizer(), build(config)
     tokens = _tokens_of(config, _full_batch(config, tokenizer))
     part = _affordable(config, 6 * _parameters(model) * sum(tokens.values()))
@@ -112,7 +116,7 @@ def estimate(config: RunConfig, cluster: Cluster | None = None) -> Estimate:
     seconds, peak = _timing_run(part)
     by_module = {name: _parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
     return Estimate(
-        config,
+        asked,
         by_module,
         tokens,
         step_flops,
