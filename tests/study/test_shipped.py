@@ -57,9 +57,12 @@ def test_the_table_of_baselines(two):
         assert f"({metrics[key].baseline_name})" in row
 
 
+CONFIRM = {"two-by-two", "dose", "insulation", "general"}
+
+
 def test_which_studies_can_confirm():
     kinds = {path.parent.name: Study.load(path.parent).spec.kind for path in STUDIES.glob("*/spec.json")}
-    assert {name for name, kind in kinds.items() if kind == "confirmatory"} == {"two-by-two", "dose", "insulation"}
+    assert {name for name, kind in kinds.items() if kind == "confirmatory"} == CONFIRM
     assert all(f"| [`{name}`]({name}) | {kind} |" in TEXT for name, kind in kinds.items())
     assert min(Study.load(STUDIES / "which-loss").effects()["p_holm"].dropna()) == 0.25
 
