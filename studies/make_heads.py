@@ -43,7 +43,7 @@ def keep_controls(config: FinetuneConfig, root: Path) -> None:
     """Trains the controls of one head, and puts a row of each into heads.json."""
     for each in controls(config):
         result = train_to_end(each, root, progress=True).results()[0]
-        row = {"task": each.task, "variant": each.variant, **asdict(result)}
+        row = asdict(result) | {"task": each.task, "variant": each.variant}
         kept: list[dict[str, Any]] = json.loads(CONTROLS.read_text("utf-8")) if CONTROLS.exists() else []
         rows = [*(k for k in kept if (k["task"], k["variant"]) != (each.task, each.variant)), row]
         rows.sort(key=lambda row: ([*HEADS].index(row["task"]), row["variant"]))
