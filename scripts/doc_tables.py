@@ -298,7 +298,7 @@ def heads_table() -> str:
 def by_field_table(name: str, metrics: Sequence[str]) -> str:
     """A study as the paper's main table."""
     found = Study.load(ROOT / "studies" / name).by_field(metrics)
-    rows = [*found.to_numpy().tolist()]
+    rows = found.to_numpy().tolist()
     first = [row[0] if i == 0 or row[0] != rows[i - 1][0] else "" for i, row in enumerate(rows)]
     return table([*found.columns], [[field, *row[1:]] for field, row in zip(first, rows, strict=True)])
 

@@ -29,6 +29,16 @@ def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path: Path) -
     assert study.plan().first == {}
 
 
+def test_pupils_wait_for_their_teacher_and_all_for_the_warm_start(tmp_path: Path) -> None:
+    study = tiny("waiting", tmp_path, variants=ARMS)
+    todo = [(variant, 3) for variant in ARMS]
+    (start,), run_of = runner._planned(study.spec, study.runs, todo, tmp_path, {})
+    plain, teacher = start.then
+    assert (start.kind, teacher.kind, run_of[plain]) == ("warm start", "teacher", ("xfm", 3))
+    assert [run_of[job] for job in teacher.then] == [("clip", 3), ("clip, heavier", 3)]
+    assert len({job.progress_file for job in runner._with_later([start])}) == 5
+
+
 def test_what_waits_for_a_teacher_that_failed_is_named(tmp_path: Path, monkeypatch) -> None:
     measure = runner.measure
 
