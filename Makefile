@@ -1,10 +1,11 @@
 # A machine needs Python >= 3.11 and make; the rest comes into .venv. Another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
-# processes of the unit tests, one thread each: quicker than one process with two threads
+# processes of the tests, one thread each: quicker than one process with two threads
 JOBS ?= 2
 LAB_FLAGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
+NBVAL = $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120
 PIP_QUIET := $(if $(V),,--quiet)
 
 .PHONY: help demo lab test lint js unit notebooks browser attack gallery bench gpu clean again
@@ -53,12 +54,13 @@ unit: $(VENV)/dev.stamp
 notebooks: $(VENV)/dev.stamp
 	@echo '== notebooks, at smoke scale'
 	@rm -rf runs/smoke  # of an earlier recipe, perhaps
-	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(NBVAL) -n $(JOBS) --dist loadfile --ignore notebooks/03_evaluate.ipynb notebooks
+	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(NBVAL) notebooks/03_evaluate.ipynb  # opens the run that 02 has trained
 
-# one JupyterLab for all; where there is no Chromium it says so (XFM_BROWSER=required makes that a failure)
+# a JupyterLab a process; where there is no Chromium it says so (XFM_BROWSER=required makes that a failure)
 browser: $(VENV)/dev.stamp
 	@echo '== views, in JupyterLab in Chromium'
-	@OMP_NUM_THREADS=1 $(PY) -m pytest tests/browser
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile tests/browser
 
 # part of `make unit`, and alone; XFM_ATTACK=long takes an hour (docs/reliability.md)
 attack: $(VENV)/dev.stamp

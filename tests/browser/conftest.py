@@ -1,4 +1,4 @@
-"""One JupyterLab and one Chromium for all browser tests; a notebook a test, driven with mouse and keyboard."""
+"""A JupyterLab and a Chromium for all browser tests of a process; a notebook a test, driven with mouse and keyboard."""
 
 from __future__ import annotations
 

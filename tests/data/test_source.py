@@ -15,7 +15,7 @@ from xfm.data.synthetic.scenes import World
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import WordNet
 from xfm.images import prepare
-from xfm.train.setup import require_trainable
+from xfm.train.start import require_trainable
 
 RNG = np.random.default_rng(0)
 IMAGES = [RNG.integers(0, 256, (20 + 3 * i, 50, 3), np.uint8) for i in range(20)]

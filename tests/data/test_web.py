@@ -24,7 +24,7 @@ from xfm.evaluation import evaluate_run
 from xfm.lab import load
 from xfm.objectives import build
 from xfm.train import Run, pretrain
-from xfm.train.setup import require_startable
+from xfm.train.start import require_startable
 from xfm.train.weights import packed
 
 

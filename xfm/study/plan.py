@@ -21,7 +21,7 @@ from ..report.describe import duration
 from ..text import printable
 from ..train import Run
 from ..train.estimate import timed_steps
-from ..train.setup import before
+from ..train.start import before
 from ..train.weights import undrawn
 from .formatting import number
 from .power import Pilot, detectable_effects, level, seeds_needed

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..config import RunConfig
 from ..files import explain_os_error
 from ..train import Run
-from ..train.setup import before
+from ..train.start import before
 from . import code_pin
 from .execute import Job, execute, executor_of
 from .job import Outcome, measure

@@ -10,7 +10,7 @@ from ..downstream.config import MeasuredSplit
 from ..evaluation import evaluate
 from ..objectives import Pretraining
 from ..train import Run
-from ..train.setup import initial_model
+from ..train.start import initial_model
 from ..train.steering import Steering
 from ..train.teachers import mim_teacher
 from . import untrained

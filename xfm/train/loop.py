@@ -20,9 +20,10 @@ from .errors import RunBusy, explain_failures, non_finite_loss
 from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
 from .run_lock import RunLock
-from .setup import TrainState, before, keep_start, make_accelerator, needs_start, prepare, require_startable
+from .setup import TrainState, make_accelerator, prepare
 from .sharding import gathering, is_sharded, unsharded, whole
 from .signals import collected, ending, uncut
+from .start import before, keep_start, needs_start, require_startable
 
 __all__ = ["HELD_OUT_BATCHES", "pretrain", "train_to_end"]
 

@@ -1,4 +1,4 @@
-"""What a run starts with: device and precision, tokenizer, weights and optimizer, MIM's teacher; prepared once."""
+"""What a run is trained with: device and precision, tokenizer, optimizer, MIM's teacher; prepared once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,37 +18,31 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from .. import recipes
 from ..batch import Batch
 from ..config import ConfigError, RunConfig
 from ..data import dataset
 from ..data.streams import Streams, loader
 from ..data.tokenizer import Tokenizer
-from ..data.web import allow
 from ..diagnostics.training_probe import TrainingProbe
-from ..interop.encoders import require_fitting, sources
 from ..model import XFM
-from ..objectives import OBJECTIVES, Pretraining, build, check_losses, losses_by_stream, weights_at
+from ..objectives import Pretraining
 from ..text import parse_json, shown
 from .accumulate import in_one, in_parts
 from .errors import RunError
 from .left_out import LeftOut
 from .levels import constant_levels
 from .optimizer import fuse, make_optimizer
-from .pretrained import start_of_files
-from .run import INIT, STATE, WEIGHTS, Run
+from .run import INIT, STATE, Run
 from .sharding import plugin, sharded
 from .shards import Losses, Shards
+from .start import initial_model
 from .steering import Steering
-from .teachers import mim_teacher, require_teaching
-from .weights import load_into, packed
+from .teachers import mim_teacher
 
-__all__ = ["TrainState", "before", "initial_model", "keep_freed_memory", "keep_start", "make_accelerator",
-           "needs_start", "prepare", "require_startable", "require_trainable"]  # fmt: skip
+__all__ = ["TrainState", "keep_freed_memory", "make_accelerator", "prepare"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 DATA = "data.json"  # the content of the run's own data, by source
-TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the model's sizes: fresh where it does not fit
 
 
 @dataclass
@@ -94,32 +87,6 @@ class TrainState:
         """For the first record: what constant predictions reach."""
         levels, self.levels = self.levels, {}
         return {"levels": levels} if levels else {}
-
-
-def require_trainable(config: RunConfig) -> None:
-    """ConfigError where a loss is unknown, or no stream ever meets a loss: there would be nothing to train. Warns of
-    streams that no source of the dataset provides."""
-    check_losses(config)
-    data, on = dataset(config), weights_at(config, config.train.steps)
-    by_stream = losses_by_stream(data.feasible)
-    if missing := [stream for stream in losses_by_stream(config) if stream not in by_stream]:
-        trained = {loss for losses in by_stream.values() for loss in losses}
-        untrained = "".join(f", and with it {loss}" for loss in on if loss not in trained)
-        warnings.warn(f"{data.name}: provides no {' and no '.join(missing)}: off{untrained}", stacklevel=2)
-    if not any(loss in on for losses in by_stream.values() for loss in losses):
-        raise ConfigError(f"{config.name}: nothing to train; the streams {list(by_stream)} serve none of {list(on)}")
-
-
-def require_startable(run: Run) -> None:
-    """Errors as `require_trainable`; and, before there is a folder, where others' encoders or a teaching run do not fit
-    the config. The config is the user's own, so its remote sources are fetched."""
-    allow(run.config.data.sources)
-    require_trainable(run.config)
-    if not (run.has(INIT) or run.has(STATE)):
-        for source in sources(run.config.init_from):
-            require_fitting(source, run.config)
-        if run.config.flow.taught_by_run and run.config.weight("mim") > 0:
-            require_teaching(run.config, run.folder.parents[1])
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
@@ -232,51 +199,6 @@ def _compiles(config: RunConfig, device: torch.device) -> bool:
     return config.train.compile and device.type != "cpu"
 
 
-def needs_start(run: Run, accelerator: Accelerator) -> bool:
-    """Whether the run is still without the weights that its config starts from."""
-    missing = bool(run.config.init_from) and not (run.has(INIT) or run.has(STATE))
-    accelerator.wait_for_everyone()  # all have looked before one writes
-    return missing
-
-
-def keep_start(run: Run, accelerator: Accelerator) -> None:
-    """Keeps the tokenizer and the weights that the run starts from as its own, so that it no longer depends on another
-    folder. Stage 1 brings the encoders and the heads that it trained, as RoBERTa and BEiT-v2 do for the paper; from
-    their own files, too."""
-    if files := sources(run.config.init_from):
-        with accelerator.main_process_first():
-            if accelerator.is_main_process:
-                run.write(start_of_files(run.config, files))
-        return
-    source = Path(run.config.init_from)
-    if run.config.has_stage1:
-        source = Run.of(recipes.stage1(run.config), run.folder.parents[1]).folder
-    if not Run.open(source).done:
-        raise RunError(f"{source}: init_from names an unfinished run; finish it first")
-    brings = ("",)
-    if run.config.has_stage1:
-        trained = recipes.stage1_losses(run.config)
-        heads = [f"objectives.{n}." for n in trained if not OBJECTIVES[n].new_heads]
-        brings = (*(f"{OBJECTIVES[n].kind().replace('image', 'vision')}." for n in trained), *heads)
-    with accelerator.main_process_first():
-        if accelerator.is_main_process:
-            model = build(run.config)
-            load_into(model, source / WEIGHTS, brings, fresh=TARGET_HEAD)
-            words = Run.open(source).tokenizer().backend.to_str(pretty=True)
-            run.write({"tokenizer.json": words, INIT: packed(model)})
-
-
-def before(run: Run) -> dict[str, RunConfig]:
-    """What is to be trained before the run begins, in this order, where its config asks for it: the paper's warm start,
-    and a teacher of its own; once it has begun, a teacher that is gone."""
-    config, root = run.config, run.folder.parents[1]
-    begun = any(map(run.has, (INIT, STATE, "DONE")))
-    first = {"warm start": recipes.stage1(config)} if config.has_stage1 and not begun else {}
-    if config.has_teacher and not (run.has("DONE") or (begun and Run.of(recipes.teacher(config), root).done)):
-        first["teacher"] = recipes.teacher(config)
-    return first
-
-
 def _keep_data(run: Run) -> None:
     """What the run's own data are, by content, into data.json; RunError where they are others than when it began."""
     if not run.config.data.sources:
@@ -299,11 +221,3 @@ def _tokenizer(run: Run, accelerator: Accelerator) -> Tokenizer:
         if not any(map(run.has, ("tokenizer.json", INIT, STATE))):
             run.write({"tokenizer.json": dataset(run.config).tokenizer().backend.to_str(pretty=True)})
     return run.tokenizer()
-
-
-def initial_model(run: Run, resumed: bool) -> XFM:
-    """The model as its training starts; `resumed`: its weights come from the last save anyway."""
-    model = build(run.config)
-    if run.config.init_from and not resumed:
-        load_into(model, run.folder / INIT)
-    return model
