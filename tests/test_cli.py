@@ -92,6 +92,12 @@ def test_pretrain_evaluates_draws_and_says_how_to_go_on(tmp_path: Path, monkeypa
     assert again.returncode == 0 and again.stdout == run.stdout
 
     monkeypatch.chdir(tmp_path)
+    report = (folder / "report.html").stat().st_mtime_ns
+    with monkeypatch.context() as another:
+        another.setenv("RANK", "1")  # of several processes the first one speaks, evaluates and writes
+        main(["pretrain", "smoke", *BRIEF])
+    assert not any(capsys.readouterr()) and (folder / "report.html").stat().st_mtime_ns == report
+
     with pytest.raises(SystemExit) as end:
         main(["pretrain", "smoke", "--train.steps", "4"])
     assert "train.steps: 3 there, 4 asked" in str(end.value.code) and "--name" in str(end.value.code)

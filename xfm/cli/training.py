@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -53,6 +54,10 @@ class Pretrain:
         from ..train import Run, pretrain
         from ..train.left_out import said_of
 
+        if not _leads():
+            for _ in pretrain(self.config, self.root):
+                pass
+            return
         run = Run.of(self.config, self.root)
         folder = run.folder
         print(f"{self.config.name}: {self.config.train.steps} steps into {folder}")
@@ -77,6 +82,11 @@ class Pretrain:
         print(f"\nReport: {write_report(run, gradients)} (its figures lie beside it, under figures/)")
         print("\nGo on: `make lab` opens the notebooks; `xfm pretrain demo+no_stop_gradient` ablates the stop, and")
         print("`xfm --help` shows what else there is (.venv/bin/xfm, where make installed it).")
+
+
+def _leads() -> bool:
+    """Whether it is this one that speaks and evaluates, of the processes that train a run together."""
+    return os.environ.get("RANK", "0") == "0"  # of torchrun, accelerate launch, scripts/slurm.sh
 
 
 @dataclass(frozen=True)
