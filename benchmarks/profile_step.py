@@ -7,7 +7,7 @@ medians of the same minute. Writes benchmarks/results/profile_step.json and a fi
 
 size       `demo`: the recipe's last phase; `small-ref`: width 192, depth 4/4/2, 64 px, 32 pairs and 32 sentences, at
            which the published code was timed at 61 % of the rate of such products; `base`: the paper's, with 2 and 2
-flops      of all matrix products of a step (torch.utils.flop_counter), by part
+flops      of all matrix products of a step (torch.utils.flop_counter), those of the forward pass by part
 rate       of products of 1,024 x 1,024 in the step's precision, FLOP/s; and of the step's own products, each alone
 reached    flops / seconds / rate: 1 is a step that does nothing else
 fixed      seconds of the same step at the smallest sizes: what its operations cost that does not grow with them
@@ -239,21 +239,19 @@ def own_products(step: Step) -> Callable[[], None]:
 
 
 def flops(step: Step) -> dict[str, float]:
-    """GFLOP of a step's products, forward and backward, by part of the model."""
-    counter = FlopCounterMode(display=False, depth=3)
-    with counter:
-        step.whole()
+    """GFLOP of a step's products: forward by part of the model (backward, torch's counter cannot tell parts), and all."""
+    forward, backward = FlopCounterMode(display=False, depth=3), FlopCounterMode(display=False)
+    step.pretraining.zero_grad()
+    with forward:
+        total = weighted_sum(step.pretraining(step.next(), step.weights, (0, step.done))[0], step.weights)
+    with backward:
+        total.backward()
+    counts = {name: sum(ops.values()) for name, ops in forward.get_flop_counts().items()}
     parts = {"vision": "vision", "language": "text", "fusion": "fusion"}
-    counts = counter.get_flop_counts()
-    total = sum(counts["Global"].values())
-    by_part = {
-        label: sum(sum(ops.values()) for name, ops in counts.items() if name.endswith(f"model.{part}"))
-        for label, part in parts.items()
-    }
-    return {
-        k: round(v / 1e9, 2)
-        for k, v in {**by_part, "heads and rest": total - sum(by_part.values()), "all": total}.items()
-    }
+    found = {label: sum(n for name, n in counts.items() if name.endswith(f"model.{p}")) for label, p in parts.items()}
+    found["heads and rest"] = counts["Global"] - sum(found.values())
+    found["backward"] = backward.get_total_flops()
+    return {k: round(v / 1e9, 2) for k, v in {**found, "all": sum(found.values())}.items()}
 
 
 def kinds(step: Step, repeats: int) -> dict[str, dict[str, float]]:
