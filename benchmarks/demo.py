@@ -55,16 +55,18 @@ def main() -> None:
             waiter.join(1)
         if process.returncode:
             sys.exit(f"xfm {' '.join(command)} ended with {process.returncode}")
-        wall = time.time() - began
+        ended = time.time()
         run = Run.open(Path(folder) / "runs" / args.recipe / f"seed{args.seed}")
         records = run.metrics()
         seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
+        wall, after = ended - began, ended - (run.folder / "DONE").stat().st_mtime
         result = {
             "command": f"xfm {' '.join(command)}",
             "machine": {"processor": torch.cpu.get_capabilities()["cpu_name"], "cores": os.cpu_count()},
             "environment": json.loads((run.folder / "environment.json").read_text("utf-8")),
             "wall_seconds": round(wall, 1),
             "training_seconds": round(seconds, 1),
+            "evaluation_and_report_seconds": round(after, 1),
             "waited_for_data": round(waited / seconds, 4),
             "peak_resident_gigabytes": round(peak / 1e9, 2),
             "fingerprint": run.config.fingerprint,
@@ -74,7 +76,7 @@ def main() -> None:
     args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(
         f"{wall:.0f} s in all, {seconds:.0f} s of training ({waited / seconds:.1%} of it waiting for data), "
-        f"{peak / 1e9:.2f} GB at most: {args.out}"
+        f"{after:.0f} s of evaluation and report, {peak / 1e9:.2f} GB at most: {args.out}"
     )
 
 

@@ -239,7 +239,7 @@ def own_products(step: Step) -> Callable[[], None]:
 
 
 def flops(step: Step) -> dict[str, float]:
-    """GFLOP of a step's products: forward by part of the model (backward, torch's counter cannot tell parts), and all."""
+    """GFLOP of a step's products: forward by part (torch's counter cannot tell the parts backward), and all."""
     forward, backward = FlopCounterMode(display=False, depth=3), FlopCounterMode(display=False)
     step.pretraining.zero_grad()
     with forward:
