@@ -6,7 +6,8 @@ parity        losses and gradients of a step of `smoke` with all objectives, fp3
               on the CPU, |a - b| / |b|; of losses the largest, of the gradients that of all parameters together
 peak_rate     FLOP/s of products of 8,192 x 8,192 in bf16 on this device, right before a size is trained
 losses        of each objective, at its first step and over the run's last fifth
-step_seconds  of `xfm pretrain`'s own steps: the median of a short run's last fifth, all objectives on and compiled
+step_seconds  of `xfm pretrain`'s own steps: the median of a short run's last fifth, all objectives on, compiled where
+              the recipe is
 mfu           FLOPs that the model needs a step, most padding left out (torch.utils.flop_counter, `xfm.train.estimate`),
               over step_seconds, in which no wait for data is, over peak_rate
 memory        torch's peak of the run, and what `xfm pretrain --dry-run` says that it takes at least, bytes

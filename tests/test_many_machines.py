@@ -59,6 +59,21 @@ def test_the_notebooks_example_trains_one_run(tmp_path: Path) -> None:
     assert [r.get("processes") for r in records] == [2, None, None]
 
 
+def test_of_several_processes_one_speaks_evaluates_and_probes(tmp_path: Path) -> None:
+    """The command as the page has it, with DDP and a probe, which the first process alone takes; few questions."""
+    (tmp_path / "few_asked.py").write_text(
+        "import sys\nfrom few import ask_few\nfrom xfm.cli import main\n\nask_few()\nmain(sys.argv[1:])\n", "utf-8"
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    options = "--train.steps 3 --train.warmup 1 --train.validate-every 0 --train.probe-every 3".split()
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "widgets", ROOT / "tests")))
+    done = run([*torchrun, "few_asked.py", "pretrain", "smoke+adamw", *options], tmp_path, PYTHONPATH=paths)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Report: ") == 1 and done.stderr.count(": 3 of 3 steps") == 1
+    trained = Run.open(tmp_path / "runs/smoke+adamw/seed0")
+    assert [p["step"] for p in trained.probes()] == [0, 3] and (trained.folder / "report.html").exists()
+
+
 def test_the_lines_for_torchrun_are_lines_that_it_takes(tools: Path, tmp_path: Path) -> None:
     """torchrun plays itself up to where the processes would start; `xfm` takes what is left."""
     from torch.distributed.run import config_from_args, get_args_parser

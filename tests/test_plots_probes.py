@@ -39,7 +39,7 @@ def test_every_reading_has_its_panel_with_a_line_a_variant() -> None:
     norm = panels[0].lines[0]
     assert norm.get_xdata().tolist() == [0, 50, 100] and norm.get_ydata()[0] == pytest.approx(5, rel=1e-3)
     assert panels[1].lines[0].get_ydata().tolist() == [5, 5, 5], "3 and 4 at right angles"
-    assert all(len(axes.lines) == 2 and len(axes.collections) == 2 for axes in panels)
+    assert all(len(axes.lines) == 3 and len(axes.collections) == 2 for axes in panels), "two, and one at 0"
     assert_tidy(figure)
     assert "no_stop_gradient" in said(figure)
 

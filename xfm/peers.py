@@ -6,16 +6,20 @@ that several give the gradient of one that had all the samples.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Alone", "Peers", "Processes", "Threads", "among", "gathered", "peers"]
+__all__ = ["Alone", "Peers", "Processes", "Threads", "among", "gathered", "launched", "peers", "told_by_first"]
+
+
+T = TypeVar("T")
 
 
 class Peers(Protocol):
@@ -75,6 +79,24 @@ class Threads:
         self._barrier.abort()
 
 
+def launched() -> tuple[int, int]:
+    """(rank, world): which process this is of how many that torchrun, accelerate or scripts/slurm.sh have started, also
+    before they know each other, and in their loaders."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def told_by_first(value: T) -> T:
+    """The value that the first of several processes has; all of them ask."""
+    held = [value]
+    if _several():
+        dist.broadcast_object_list(held, src=0)
+    return held[0]
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 _here = threading.local()
 
 
@@ -83,7 +105,7 @@ def peers() -> Peers:
     given: Peers | None = getattr(_here, "peers", None)
     if given is not None:
         return given
-    return Processes() if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1 else Alone()
+    return Processes() if _several() else Alone()
 
 
 @contextmanager

@@ -82,6 +82,19 @@ def test_shards_are_streamed_and_split_by_name(served: str) -> None:
     assert set(source.corpus()) >= wanted["train"]
 
 
+def test_several_processes_share_them(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has samples of its own, with all of which an epoch is whole."""
+    allow([served])
+    texts = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        texts.append({text for _, text, _ in WebShards(served, 32)._samples("train", -1)})
+    monkeypatch.undo()
+    assert all(texts) and not texts[0] & texts[1]
+    assert texts[0] | texts[1] == {text for _, text, _ in WebShards(served, 32)._samples("train", -1)}
+
+
 def reads(source: WebShards, split: Split, count: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

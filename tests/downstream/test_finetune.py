@@ -22,7 +22,7 @@ from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
 from xfm.downstream.tuned import Tuned, start
 from xfm.lab import CHECKPOINTS
-from xfm.train import RunError
+from xfm.train import RunBusy, RunError
 from xfm.train.errors import NonFiniteLoss
 
 RUN = CHECKPOINTS / "demo"
@@ -101,6 +101,33 @@ def test_a_resume_is_exact(tmp_path: Path) -> None:
     assert np.mean([x["score"] for x in answers]) == a.results()[0].value
     assert all(0.5 <= x["confidence"] <= 1 and type(x["answer"]) is bool for x in answers)
     assert same([*finetune(config(), tmp_path / "a")]) == same(straight), "a finished one is opened"
+
+
+def test_without_its_state_it_starts_anew_with_its_records(tmp_path: Path) -> None:
+    for record in finetune(config(), tmp_path):
+        if record["step"] == 2:
+            break
+    run = TaskRun.of(config(), tmp_path)
+    (run.folder / "state.pt").unlink()
+    assert [r["step"] for r in finetune(config(), tmp_path)] == [0, 1, 2, 3] == [r["step"] for r in run.metrics()]
+
+
+def test_one_that_another_process_trains_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what that one has finished between a look and the lock is opened, not trained again."""
+    run, looked = TaskRun.of(config(), tmp_path), list[str]()
+    lock = module.RunLock
+
+    def held(folder: Path) -> Any:
+        looked.append("")
+        if len(looked) == 1:
+            raise RunBusy("somebody trains it")
+        monkeypatch.setattr(module, "RunLock", lock)
+        [*finetune(config(), tmp_path)]
+        return lock(folder)
+
+    monkeypatch.setattr(module, "RunLock", held)
+    assert module.train_to_end(config(), tmp_path).results() == run.results() and len(looked) == 2
+    assert [r["step"] for r in run.metrics()] == [0, 1, 2, 3]
 
 
 def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

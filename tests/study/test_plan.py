@@ -159,6 +159,12 @@ def test_arms_that_take_as_long_are_timed_once(tmp_path, timed):
     assert len(timed) == 2
 
 
+def test_arms_tied_to_their_warm_start_are_planned(tmp_path, timed):
+    """Timed without one, as what ties them to it costs next to nothing."""
+    tied = ["xfm", "l2sp", "ewc", "mlm_distilled"]
+    assert tiny("tied", tmp_path, variants=tied).plan().arms["variant"].tolist() == tied
+
+
 def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(measured, tmp_path, timed):
     again = tiny("again", tmp_path, variants=["xfm", "no_guidance"], seeds=[3, 4], runs=measured.runs)
     made = again.plan()

@@ -187,8 +187,10 @@ def test_out_of_memory(tmp_path, processes, assert_same):
     assert steps == [] and start.startswith("OutOfMemory: step 2: out of memory ("), said
     assert float(start.split("(")[1].removesuffix(" MiB")) > 0.5
     assert rest == (
-        ". Lower data.pairs = 8, data.regions = 6, data.images = 4, data.texts = 1024, then model.vision.width = 32, "
-        "model.vision.depth = 2, model.text.width = 32, model.text.depth = 2, model.fusion_depth = 1, or set "
+        ". In the same run may be set: train.checkpoint_activations = true, train.strategy = 'fsdp' (of several "
+        "processes). Lower data.pairs = 8, data.regions = 6, data.images = 4, data.texts = 1024, then "
+        "model.vision.width = 32, model.vision.depth = 2, model.text.width = 32, model.text.depth = 2, "
+        "model.fusion_depth = 1, or set "
         "train.precision = 'auto' to 'bf16': each is another run, under another --name. Or end what else takes memory. "
         f"What was saved stays in {run.folder}, and the same call goes on from there"
     )
@@ -214,7 +216,9 @@ def cuda() -> None:
     ids=["torch", "numpy", "python", "cuda"],
 )
 def test_all_kinds_of_too_little_memory_are_one(ask, amount, config, tmp_path):
-    said = re.escape(f"step 7: out of memory{amount}. Lower data.pairs = 8, ")
+    said = re.escape(
+        f"step 7: out of memory{amount}. In the same run may be set: train.checkpoint_activations = true, "
+    )
     with pytest.raises(OutOfMemory, match=said) as error, explain_failures(config, "step 7", tmp_path):
         ask()
     assert error.value.__cause__ is not None

@@ -104,10 +104,10 @@ def test_runs_are_compared_panel_by_panel():
 @pytest.mark.parametrize(
     ("changes", "expected", "closed"),
     [
-        ({}, "stop-gradient\nITM 0, IMLM 0, BBP 0", [1]),
-        (recipes.ablations()["no_stop_gradient"], "no stop-gradient\nITM 1, IMLM 1, BBP 1", [0]),
-        ({"flow.text_gradient.itm": 0.5}, "gradient scale\nITM 0.5, IMLM 0, BBP 0", [5 / 6]),
-        ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC 0", [1, 1]),
+        ({}, "stop-gradient\nITM × 0, IMLM × 0, BBP × 0", [1]),
+        (recipes.ablations()["no_stop_gradient"], "no stop-gradient\nITM × 1, IMLM × 1, BBP × 1", [0]),
+        ({"flow.text_gradient.itm": 0.5}, "gradient scale\nITM × 0.5, IMLM × 0, BBP × 0", [5 / 6]),
+        ({"flow.text_gradient.itc": 0.0}, "stop-gradient\nITC × 0", [1, 1]),
     ],
 )
 def test_the_flow_shows_the_valve_at_the_stop_and_gradient_scales(changes: dict, expected: str, closed: list[float]):
@@ -137,8 +137,13 @@ def test_the_flow_shows_the_guidance():
     for target in ("self", "pixels"):
         figure = figures.flow_diagram(recipes.smoke().replace({"flow.mim_target": target}).flow)
         arrows.append(len(figure.axes[0].patches))
-        assert "hidden patches predict\n" in said(figure)
+        assert ("in place of guidance: hidden" in said(figure)) == (target == "pixels")
     assert arrows[0] == arrows[1] + 1  # the target comes from the encoder
+
+
+def test_the_flow_says_what_the_stop_holds_back():
+    words = said(figures.flow_diagram(recipes.smoke().flow, held_back={"itm": 1.5, "itc": 0.0}))
+    assert "held back: ITM 1.5" in words and words.count("held back") == 1
 
 
 def test_an_objective_that_is_added_has_its_place_in_the_flow(monkeypatch: pytest.MonkeyPatch):
@@ -147,18 +152,20 @@ def test_an_objective_that_is_added_has_its_place_in_the_flow(monkeypatch: pytes
 
     monkeypatch.setitem(OBJECTIVES, "ours", Added)
     words = [t.get_text() for t in texts(figures.flow_diagram(recipes.smoke().flow, norms={"ours": {"fusion": 2.5}}))]
-    assert "OURS" in words and "gradient scale\nITM 0, IMLM 0, BBP 0, OURS 0.5" in words and "OURS 2.5" in words
+    assert "OURS" in words and "gradient scale\nITM × 0, IMLM × 0, BBP × 0, OURS × 0.5" in words and "OURS 2.5" in words
 
 
 def test_answers_stand_with_their_truth_and_their_confidence():
     said_by = [figures.Said("mine", "red", True, 0.83, (0.5, 0.5, 0.5, 0.25)), figures.Said("control", "blue", False)]
-    rows = [{"low": 0.0, "high": 0.5, "right": None}, {"low": 0.5, "high": 1.0, "right": 0.75}]
+    rows = [{"low": 0.0, "high": 0.5, "n": 0, "right": None}, {"low": 0.5, "high": 1.0, "n": 12, "right": 0.75}]
     trust = {"mine": rows, "control": []}
     figure = figures.plot_answers("t", ["which?"], "red", said_by, [IMAGE, IMAGE], (0.25, 0.5, 0.5, 0.5), trust, CREDIT)
     assert {"which?", "truth: red", "✓ mine: red, 83 %", "✗ control: blue", CREDIT} <= set(said(figure).split("\n"))
     bounds = {tuple(p.get_bbox().bounds) for p in figure.axes[0].patches}
     assert bounds == {(-0.5, 11.5, 24, 24), (11.5, 17.5, 24, 12)}
     assert figure.axes[-1].lines[1].get_xydata().tolist() == [[75, 75]]
+    (interval,) = figure.axes[-1].collections[0].get_segments()
+    assert interval[:, 1] == pytest.approx([46.8, 91.1], abs=0.1), "Wilson’s of 9 in 12"
     assert_tidy(figure)
     alone = said(figures.plot_answers("t", [], "red", said_by[1:]))
     assert "These answers have no confidence." in alone

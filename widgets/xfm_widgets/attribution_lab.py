@@ -310,7 +310,9 @@ class AttributionLab(AliveView):
         gone = self.gone(self.removed_objects, self.removed_patches).reshape(self._grid, self._grid)
         covered = np.kron(gone, np.ones((len(self._image) // self._grid,) * 2))[..., None] > 0
         image = np.where(covered, np.uint8(138), self._image)
-        return plots.attributions(image, named, title=self._title(), credit=self.credit)
+        truth = self._inputs[0].truth if self._inputs and not gone.any() else None
+        notes = [_said(report) for each in shown for a, report in self._pairs if a is each]
+        return plots.attributions(image, named, truth, self._title(), credit=self.credit, notes=notes)
 
     def _title(self) -> str:
         """The targets' scores, and without what."""
@@ -330,3 +332,16 @@ class AttributionLab(AliveView):
             with self.reporting():
                 alone = {name: self.scores_without(objects=[name]) for name in objects}
                 self.tell(singles={"words": [self.scores_without([i]) for i in words], "objects": alone})
+
+
+def _said(report: FaithfulnessReport | None) -> str:
+    """Of a figure: the scores against the ground truth, each next to the best baseline's."""
+    if report is None:
+        return ""
+    lines = []
+    for name, value in report.scores.items():
+        known = {baseline: scores[name] for baseline, scores in report.baselines.items() if name in scores}
+        if known:
+            best = max(known, key=lambda baseline: known[baseline])
+            lines.append(f"{name} {value:.2f} ({best} {known[best]:.2f})")
+    return "\n".join(lines)

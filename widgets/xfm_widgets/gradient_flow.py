@@ -147,7 +147,13 @@ class GradientFlow(View):
         scales = {n: self._share(n) for n, loss in self._losses.items() if loss["kind"] in ("fusion", "contrast")}
         teacher = "-" if self.mim_target == "teacher" else ""
         flow = FlowConfig({**FlowConfig().text_gradient, **scales}, cast(MimTarget, self.mim_target), teacher, teacher)
-        return figures.flow_diagram(flow, "Measured gradient norms" if self._records else "", self.flowing())
+        some = self._shown()
+        if not some:
+            return figures.flow_diagram(flow)
+        record = some[min(self.step, len(some) - 1)]
+        held = {n: (1 - self._share(n)) * (record["norm"][n]["language"] or 0.0) for n in scales if n in record["norm"]}
+        title = f"Measured gradient norms, step {record['step']}"
+        return figures.flow_diagram(flow, title, self.flowing(), held)
 
 
 def measured(records: Sequence[FlowRecord]) -> dict[str, FlowLoss]:

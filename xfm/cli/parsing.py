@@ -17,6 +17,7 @@ from ..downstream.config import recipe as finetuning
 from ..downstream.tasks import TASKS
 from ..lab import CHECKPOINTS, checkpoints
 from ..objectives import OBJECTIVES
+from ..peers import launched
 from .data import DataCheck, Preview
 from .files import ExportCheckpoint, ImportCheckpoint
 from .results import Evaluate, Runs, Study
@@ -53,7 +54,8 @@ def parse(argv: list[str]) -> Command:
     if argv[:2] == ["pretrain", "own"]:
         paths, rest = _own_data(argv[2:])
         sized = own(paths)
-        print(f"own: {sized.picked}\n{sized.expect}")
+        if not launched()[0]:
+            print(f"own: {sized.picked}\n{sized.expect}")
         default = Pretrain("own", _with_losses(sized.config, rest))
         return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=default)
     if argv[:1] == ["pretrain"]:

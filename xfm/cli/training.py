@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,9 @@ from typing import Annotated
 import tyro
 
 from ..config import RunConfig
+from ..config_utils import require
 from ..downstream.config import FinetuneConfig
+from ..peers import launched
 from ..progress import Progress
 from .said import ROOT, print_results
 
@@ -39,6 +40,7 @@ class Pretrain:
 
     def run(self) -> None:
         if self.dry_run:
+            require(launched()[1] == 1, "--dry-run", launched(), "of one process; --gpus says what more take")
             from ..train.cluster import Cluster
             from ..train.estimate import estimate
 
@@ -54,7 +56,7 @@ class Pretrain:
         from ..train import Run, pretrain
         from ..train.left_out import said_of
 
-        if not _leads():
+        if launched()[0]:  # of several processes the first one speaks and evaluates
             for _ in pretrain(self.config, self.root):
                 pass
             return
@@ -82,11 +84,6 @@ class Pretrain:
         print(f"\nReport: {write_report(run, gradients)} (its figures lie beside it, under figures/)")
         print("\nGo on: `make lab` opens the notebooks; `xfm pretrain demo+no_stop_gradient` ablates the stop, and")
         print("`xfm --help` shows what else there is (.venv/bin/xfm, where make installed it).")
-
-
-def _leads() -> bool:
-    """Whether it is this one that speaks and evaluates, of the processes that train a run together."""
-    return os.environ.get("RANK", "0") == "0"  # of torchrun, accelerate launch, scripts/slurm.sh
 
 
 @dataclass(frozen=True)

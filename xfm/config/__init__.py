@@ -9,11 +9,11 @@ from __future__ import annotations
 from ..config_utils import ConfigError as ConfigError  # everybody has it from here
 from .data import STREAMS, AugmentConfig, CaptionConfig, DataConfig, MaskConfig, SceneConfig
 from .encoders import AttentionFunction, ModelConfig, TextConfig, VisionConfig
-from .losses import ANCHORS, AVERAGED, PAPER, FlowConfig, FusionGradient, MimTarget, ObjectiveConfig
+from .losses import ANCHORS, AVERAGED, PAPER, SCRATCH, FlowConfig, FusionGradient, MimTarget, ObjectiveConfig
 from .run import LATER, SOURCES, RunConfig, from_dict, from_json
 from .training import TrainConfig
 
-__all__ = ["ANCHORS", "AVERAGED", "LATER", "PAPER", "SOURCES", "STREAMS", "AttentionFunction", "AugmentConfig",
-           "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "FusionGradient", "MaskConfig", "MimTarget",
-           "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig", "VisionConfig",
-           "from_dict", "from_json"]  # fmt: skip
+__all__ = ["ANCHORS", "AVERAGED", "LATER", "PAPER", "SCRATCH", "SOURCES", "STREAMS", "AttentionFunction",
+           "AugmentConfig", "CaptionConfig", "ConfigError", "DataConfig", "FlowConfig", "FusionGradient", "MaskConfig",
+           "MimTarget", "ModelConfig", "ObjectiveConfig", "RunConfig", "SceneConfig", "TextConfig", "TrainConfig",
+           "VisionConfig", "from_dict", "from_json"]  # fmt: skip

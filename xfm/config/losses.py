@@ -9,7 +9,7 @@ from typing import Literal
 
 from ..config_utils import Table, positive, require, shares, typed
 
-__all__ = ["ANCHORS", "AVERAGED", "PAPER", "FlowConfig", "FusionGradient", "MimTarget", "ObjectiveConfig"]
+__all__ = ["ANCHORS", "AVERAGED", "PAPER", "SCRATCH", "FlowConfig", "FusionGradient", "MimTarget", "ObjectiveConfig"]
 
 MimTarget = Literal["self", "frozen", "pixels", "teacher", "ema", "data2vec", "ibot"]
 AVERAGED = ("ema", "data2vec", "ibot")  # targets that a moving average of the vision encoder makes
@@ -17,6 +17,7 @@ FusionGradient = Literal[
     "plain", "lower_stop", "upper_stop", "noise", "global_noise", "shuffled", "pcgrad", "gradvac", "masked"
 ]
 ANCHORS = ("l2sp", "ewc", "mlm_distillation")  # what ties the language encoder to its warm start
+SCRATCH: dict[str, object] = {"init_from": "", **{f"flow.{name}": 0.0 for name in ANCHORS}}  # a config without any
 PAPER = ("mlm", "mim", "itc", "itm", "imlm", "bbp")  # the losses of X-FM, section 3.2
 
 

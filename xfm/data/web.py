@@ -17,6 +17,7 @@ from torch.utils.data import get_worker_info
 from .. import seeding
 from ..config import AugmentConfig, ConfigError
 from ..images import decode
+from ..peers import launched
 from ..text import brief, shown
 from .framing import framed
 from .readers.records import PICTURES
@@ -118,21 +119,23 @@ class WebShards(Skipping):
         return f"{count} samples"
 
     def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, bytes | None]]:
-        """(shard:name, caption or "", encoded picture or None); each worker begins with another shard. ConfigError
-        where nobody asked, and where a shard cannot be read to its end."""
+        """(shard:name, caption or "", encoded picture or None). Each worker begins with another shard, and of several
+        processes each takes a share of the samples. ConfigError where nobody asked, and where a shard cannot be read
+        to its end."""
         if self.name not in _asked:
             raise ConfigError(
                 f"data.sources: {shown(self.name)}: is not fetched for a config that came with a run folder; if you "
                 "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.data.web.allow([address]) in Python"
             )
+        rank, world = launched()
         start = (worker + 1) % len(self._urls)
         urls = self._urls[start:] + self._urls[:start]
-        whole = lambda source, group=None: source  # noqa: E731  # every worker sees every shard
-        shards = self._library.WebDataset(urls, shardshuffle=False, workersplitter=whole, empty_check=False)
+        whole = lambda source, group=None: source  # noqa: E731  # each sees every shard
+        look = {"shardshuffle": False, "nodesplitter": whole, "workersplitter": whole, "empty_check": False}
+        shards = self._library.WebDataset(urls, **look)
         try:
-            for sample in shards:
-                if split_by_name(sample["__key__"]) != split:
-                    continue
+            own = (sample for sample in shards if split_by_name(sample["__key__"]) == split)
+            for sample in islice(own, rank, None, world):
                 fields = {f".{ending.rpartition('.')[2].lower()}": data for ending, data in sample.items()}
                 picture = next((data for ending, data in fields.items() if ending in PICTURES), None)
                 yield f"{sample['__url__'].rpartition('/')[2]}:{sample['__key__']}", _caption(fields), picture

@@ -20,6 +20,7 @@ from ..batch import Batch
 from ..model import XFM
 from ..model.modes import eval_mode
 from ..objectives import OBJECTIVES, Pretraining
+from ..peers import Alone, among
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,7 @@ def objective_gradients(
     model, config = pretraining.model, pretraining.config
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for objective in (name for name in OBJECTIVES if config.weight(name) > 0):
-        with eval_mode(pretraining), torch.enable_grad():
+        with eval_mode(pretraining), torch.enable_grad(), among(Alone()):  # a main process alone asks
             flows = [pretraining.flow(batch, stream, (objective,), key) for stream in batch]
             losses = [model.objectives[objective](flow).loss for flow in flows if flow.active]
             if not losses:

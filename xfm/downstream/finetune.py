@@ -31,7 +31,7 @@ from ..model.modes import eval_mode
 from ..passes import RANDOM, draws
 from ..progress import Progress
 from ..train import Run, RunError, manifest
-from ..train.errors import NonFiniteLoss
+from ..train.errors import NonFiniteLoss, RunBusy
 from ..train.optimizer import parameter_groups, set_rate
 from ..train.run import METRICS, STATE, WEIGHTS, Record, environment
 from ..train.run_lock import RunLock
@@ -49,16 +49,19 @@ VALIDATED = 500  # items of the validation split, by which a step is chosen
 
 
 def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bool = False) -> TaskRun:
-    """`finetune`, until it has its results."""
-    if (run := TaskRun.of(config, root)).done:
-        return run
-    told: Progress | None = None
-    for record in finetune(config, root):
-        if progress:
-            told = told or Progress(config.task, record["of"], record["step"])
-            told.update(f"loss {record['loss']:.2f}")
-    if told:
-        told.close()
+    """`finetune`, until it has its results; where another process trains it already, waits for its end."""
+    run = TaskRun.of(config, root)
+    while not run.done:
+        told: Progress | None = None
+        try:
+            for record in finetune(config, root):
+                if progress:
+                    told = told or Progress(config.task, record["of"], record["step"])
+                    told.update(f"loss {record['loss']:.2f}")
+        except RunBusy:
+            time.sleep(1)
+        if told:
+            told.close()
     return run
 
 
@@ -77,6 +80,9 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
     require(accelerator.num_processes == 1, "processes", accelerator.num_processes, "1: fine-tunings run side by side")
     run.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(run.folder) as lock:
+        if run.done:  # since the look before
+            yield from run.metrics()
+            return
         if not run.has(CONFIG):
             made = json.dumps(environment(), indent=2) + "\n"
             run.write({"environment.json": made, CONFIG: json.dumps(to_tree(config), indent=2) + "\n"})
@@ -170,7 +176,8 @@ class _Loop:
 
     def _resume(self) -> None:
         path = self.run.folder / STATE
-        if not path.exists():
+        if not path.exists():  # records of before were of weights that are gone
+            self.run.write({METRICS: ""})
             return
         try:
             manifest.check(path.parent, path.name)

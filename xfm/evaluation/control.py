@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..config import ANCHORS, RunConfig
+from ..config import SCRATCH, RunConfig
 from ..config_utils import one_of, require
 from ..data.source import Split
 from ..interop.encoders import KINDS, fitting, sources
@@ -34,7 +34,7 @@ def language_control(
     for task in (tasks := list(tasks)):
         one_of("task", task, PROBES)
     # A config of its own sizes; one fusion layer, for nothing is asked of it
-    plain = {"init_from": "", "flow.mim_target": "self", **{f"flow.{name}": 0.0 for name in ANCHORS}}
+    plain = {"flow.mim_target": "self", **SCRATCH}
     own = config.replace({**plain, "model.fusion_depth": 1, **fitting(found[0])})
     model, tokenizer, _ = started_model(own, found)
     context = EvalContext(model, own, tokenizer, split, seed)

@@ -59,7 +59,7 @@ def evaluate(
     selected, skipped = _available(tasks, config)
     results = Evaluation(skipped=skipped)
     told = Progress("evaluation", len(selected), unit="task") if progress and selected else None
-    side_by_side = (os.cpu_count() or 1) if model.device.type == "cpu" else 1
+    side_by_side = _cores() if model.device.type == "cpu" else 1
     pool = ThreadPoolExecutor(side_by_side, "evaluation", torch.set_num_threads, (1,))
     with reproducibly(model):
         try:
@@ -78,6 +78,11 @@ def evaluate(
         told.close()
     results += [result for name in selected for result in found[name]]
     return results
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @torch.inference_mode()

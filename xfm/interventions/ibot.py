@@ -46,7 +46,7 @@ class PrototypeTeacher(EmaTeacher):
         cosines = self.average[self.parts[1]](super().__call__(pictures)).float() * STUDENT
         if self.model.training:
             rows = cosines.flatten(0, 1)
-            self.seen[peers().rank].append(torch.cat([rows.sum(0), rows.new_tensor([len(rows)])]))
+            self.seen[peers().rank].append(torch.cat([rows.sum(0), rows.new_full((1,), len(rows))]))
         return ((cosines - self.centre) / TEACHER).softmax(-1)
 
     @torch.no_grad()
@@ -56,8 +56,8 @@ class PrototypeTeacher(EmaTeacher):
         self.seen.clear()
         total = torch.stack(sums).sum(0) if sums else self.centre.new_zeros(len(self.centre) + 1)
         total = torch.stack(peers().gather(total)).sum(0)
-        if total[-1] > 0:
-            self.centre.lerp_((total[:-1] / total[-1]).to(self.centre), 1 - CENTRE)
+        moved = self.centre.lerp((total[:-1] / total[-1].clamp(min=1)).to(self.centre), 1 - CENTRE)
+        self.centre.copy_(torch.where(total[-1] > 0, moved, self.centre))  # no `if`: it would wait for a GPU
 
     def state_dict(self) -> dict[str, Tensor]:
         return super().state_dict() | {"centre": self.centre}

@@ -241,13 +241,14 @@ def _legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) ->
 
 
 def _progress(records: Sequence[Record]) -> str:
-    """ "demo: step 320 of 800, 0.36 s a step, about 3 min to go" """
+    """ "demo: step 320 of 800, 0.36 s a step, about 3 min to go"; of a finished run the mean over all steps"""
     done, of = records[-1]["step"] + 1, records[-1].get("of", len(records))
     words = [f"{records[-1].get('run', 'training')}: step {done} of {of}"]
-    if seconds := [r["seconds"] for r in records[-50:] if "seconds" in r]:
-        each = float(np.median(seconds))
+    if seconds := [r["seconds"] for r in records if "seconds" in r]:
+        left = of - done
+        each = float(np.median(seconds[-50:]) if left else np.mean(seconds))
         words.append(f"{each:.2f} s a step")
-        if left := each * (of - done):
+        if left := each * left:
             words.append(f"about {left:.0f} s to go" if left < 100 else f"about {left / 60:.0f} min to go")
     return ", ".join(words)
 
@@ -266,7 +267,7 @@ def throughput(records: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
     speed.plot(x, [1 / np.median(seconds[w]) for w in windows], color=BLUE, linewidth=1.6)
     wait.plot(x, [np.median(waited[w] / seconds[w]) for w in windows], color=ORANGE, linewidth=1.6)
     speed.set(ylabel="steps per second", ylim=(0, None))
-    wait.set(ylabel="waiting for data", ylim=(0, min(1, max(0.05, wait.get_ylim()[1]))))
+    wait.set(ylabel="waiting for data,\nshare of the time", ylim=(0, min(1, max(0.05, wait.get_ylim()[1]))))
     wait.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
     for axes in (speed, wait):
         axes.set(xlim=(0, step[-1] + 1), xlabel="step")

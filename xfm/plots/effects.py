@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["effect_map", "forest", "nothing", "paired_seeds"]
 
 _COLUMNS, _SIZE = 3, 8.5  # panels side by side; points of the labels
-_ROW, _PANEL = 0.34, 1.0  # inches: a variant, and what a panel needs beside its rows
+_ROW, _PANEL = 0.34, 1.15  # inches: a variant, and what a panel needs beside its rows
 _NAMES = 2.45  # inches that the variants' names may take
 _SCALE = {"%": 100.0}  # shares are shown in per cent
 _JUDGED = {
@@ -31,8 +31,11 @@ _JUDGED = {
     "gatekeeping": "p ≤ 0.05 through the gates",
     "interval": "interval without zero, uncorrected",
 }
-_BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8}
-_STEP_0: dict[str, Any] = {"color": PURPLE, "linestyle": (0, (4, 2)), "linewidth": 1.5}
+_LEVELS: dict[str, dict[str, Any]] = {  # of a metric, by their columns
+    "baseline": {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8},
+    "step_0": {"color": PURPLE, "linestyle": (0, (4, 2)), "linewidth": 1.5},
+}
+_LEVEL_NAMES = {"baseline": "baseline", "step_0": "before training"}
 
 
 @styled
@@ -44,7 +47,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
     `effects`, `pairs`: rows of Study.effects and Study.pairs. Raises ValueError for no rows.
     """
     require(effects, "effects")
-    variants = list(effects["variant"].unique())
+    variants, drawn = list(effects["variant"].unique()), set[str]()
     figure = Figure(layout="constrained")
     for axes, metric in _panels(figure, effects, variants, title):
         rows: list[Any] = list(effects[effects["metric"] == metric].itertuples())
@@ -62,14 +65,14 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
         span = tuple(axes.dataLim.intervalx)  # before there are levels, which would make room for each other
         for row in rows:
             y = variants.index(row.variant)
-            for level, look in ((row.baseline, _BASELINE), (row.step_0, _STEP_0)):
-                if _near(span, x := (level - row.mean_against) * share):
+            for name, look in _LEVELS.items():
+                if _near(span, x := (getattr(row, name) - row.mean_against) * share):
                     axes.plot([x, x], [y - 0.5, y + 0.5], **look, zorder=2)
+                    drawn.add(name)
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [_unit(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
         name = _labels([first.against, *variants])[0]
-        lines += [f"{name} {span}" for span in [_span(rows)] if span]
-        lines += [_baseline(first)] * (first.baseline == first.baseline)
+        lines += [f"{name}: {span}" for span in [_span(rows)] if span] + _known(first)
         axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
@@ -77,7 +80,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figur
         Line2D([], [], color=GREY, alpha=0.6, marker="o", linestyle="", markersize=3.5, label="one seed"),
         Line2D([], [], **look, label=f"differs ({judged})"),
         Line2D([], [], **look, mfc="white", label="no difference shown"),
-        *_levels(effects),
+        *_handles(drawn),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=5 if figure.get_figwidth() == WIDTH else 2)
     return figure
@@ -100,7 +103,7 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
     `effects`, `results`: rows of Study.effects and Study.results. Raises ValueError for no rows.
     """
     require(results, "results")
-    figure = Figure(layout="constrained")
+    figure, drawn = Figure(layout="constrained"), set[str]()
     for axes, metric in _panels(figure, effects, variants, title):
         row: Any = effects[effects["metric"] == metric].iloc[0]
         share, places = _SCALE.get(row.unit, 1.0), range(len(variants))
@@ -110,18 +113,18 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
             axes.plot(line, places, "-o", color=GREY, alpha=0.4, linewidth=0.9, markersize=3.2, mew=0, zorder=2)
         axes.plot(values.mean(), places, "|", color=BLUE, markersize=15, mew=2.4, zorder=3)
         label = f"{row.unit}, {row.better} is better" if row.better else row.unit
-        if row.baseline == row.baseline:
-            label += f"\n{_baseline(row)}"
+        label = "\n".join([label, *_known(row)])
         span = tuple(axes.dataLim.intervalx)
-        for level, look in ((row.baseline, _BASELINE), (row.step_0, _STEP_0)):
-            if _near(span, level * share):
-                axes.axvline(level * share, **look, zorder=1)
+        for name, look in _LEVELS.items():
+            if _near(span, level := getattr(row, name) * share):
+                axes.axvline(level, **look, zorder=1)
+                drawn.add(name)
         axes.set_ylim(len(variants) - 0.5, -0.5)
         axes.set_xlabel(label, fontsize=_SIZE)
     handles = [
         Line2D([], [], color=GREY, alpha=0.6, marker="o", markersize=3.5, linewidth=0.9, label="one seed"),
         Line2D([], [], color=BLUE, linestyle="", marker="|", markersize=11, mew=2.4, label="mean over the seeds"),
-        *_levels(effects),
+        *_handles(drawn),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=4)
     return figure
@@ -155,19 +158,16 @@ def _panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], titl
 
 
 def _labels(variants: Sequence[str]) -> list[str]:
-    """Short names: of a one-way grid the values, "= 0.001"; else the first without its cell of a two-way grid."""
+    """Short names: of a one-way grid the values, "at 0.001"; else the first without its cell of a two-way grid."""
     field = variants[0].partition("=")[0]
     if len(variants) > 1 and all(v.startswith(f"{field}=") and v.count("=") == 1 for v in variants):
-        return [f"= {v.partition('=')[2]}" for v in variants]
+        return [f"at {v.partition('=')[2]}" for v in variants]
     return [variants[0].partition(", ")[0], *variants[1:]]
 
 
-def _levels(effects: pd.DataFrame) -> list[Line2D]:
-    """Of the legend: the baseline, and where training began if that was kept."""
-    levels = [Line2D([], [], **_BASELINE, label="baseline")]
-    kept = any(value == value for value in effects["step_0"])
-    began = [Line2D([], [], **_STEP_0, label="before training")] if kept else []
-    return levels + began
+def _handles(drawn: Collection[str]) -> list[Line2D]:
+    """Of the legend: the levels that a panel has room for."""
+    return [Line2D([], [], **look, label=_LEVEL_NAMES[name]) for name, look in _LEVELS.items() if name in drawn]
 
 
 def _near(span: Sequence[float], x: float) -> bool:
@@ -188,8 +188,11 @@ def _span(rows: Sequence[Any]) -> str:
     return " to ".join(dict.fromkeys(_level(value, rows[0]) for value in (min(values), max(values))))
 
 
-def _baseline(row: Any) -> str:
-    return f"baseline {_level(row.baseline, row)} ({row.baseline_name})"
+def _known(row: Any) -> list[str]:
+    """A metric's levels in words: a panel may have no room for their lines."""
+    named = {"baseline": f" ({row.baseline_name})", "step_0": ""}
+    values = {name: getattr(row, name) for name in _LEVELS}
+    return [f"{_LEVEL_NAMES[n]} {_level(value, row)}{named[n]}" for n, value in values.items() if value == value]
 
 
 def _unit(row: Any) -> str:
@@ -213,8 +216,9 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     figure.suptitle(title, x=0.01, ha="left")
     axes = figure.add_subplot()
     heading = f"{first.metric} ({_unit(first)}{f', {first.better} is better' if first.better else ''})"
-    if first.baseline == first.baseline:
-        heading += f"\n{first.against.partition(', ')[0]} {_span(rows) or '–'}; {_baseline(first)}"
+    if known := _known(first):
+        compared = f"{first.against.partition(', ')[0]} {_span(rows) or '–'}"
+        heading += f"\n{'; '.join([compared, *known])}"
     axes.set_title(heading, fontsize=9)
     for row in rows:
         x, y = xs.index(row.x), ys.index(row.y)
@@ -239,7 +243,7 @@ def effect_map(cells: pd.DataFrame, title: str = "") -> Figure:
     axes.spines[["left", "bottom"]].set_visible(False)
     pairs = " to ".join(dict.fromkeys(str(n) for n in (cells["n"].min(), cells["n"].max())))
     frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor="black", linewidth=2)
-    label = f"the 95 % interval leaves zero out ({pairs} pairs a cell, uncorrected)"
+    label = f"95 % interval without zero ({pairs} pairs, uncorrected)"
     figure.legend(handles=[frame], labels=[label], loc="outside lower left")
     return figure
 

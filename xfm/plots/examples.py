@@ -34,7 +34,7 @@ Box = Sequence[float]  # x, y, width, height in pixels
 
 
 @dataclass(frozen=True)
-class _Text:
+class Line:
     text: str
     colour: str = "black"
     weight: str = "normal"
@@ -45,7 +45,7 @@ class Card:
     """A picture: how it is drawn, the lines below it, what is said above it (and above the next)."""
 
     draw: Callable[[Axes], object]
-    below: Sequence[_Text] = ()
+    below: Sequence[Line] = ()
     above: object = ""
 
 
@@ -53,7 +53,7 @@ def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figur
     """A grid of cards, each as high as its texts ask for."""
     side = WIDTH / columns - 0.35
     rows = -(-len(cards) // columns)
-    texts = [[_Text(wrap(t.text, side, SIZE, "    "), t.colour, t.weight) for t in card.below] for card in cards]
+    texts = [[Line(wrap(t.text, side, SIZE, "    "), t.colour, t.weight) for t in card.below] for card in cards]
     lines = [sum(1 + t.text.count("\n") for t in own) for own in texts]
     titles = [wrap(card.above, 2 * side) for card in cards]
     most = sum(max(lines[i : i + columns]) for i in range(0, len(cards), columns))
@@ -88,7 +88,7 @@ def images(images: Mapping[str, ImageLike], title: str = "", columns: int = 4, c
     side = WIDTH / columns - 0.35
     long = any("\n" in wrap(name, side) for name in images)  # then below, where there is room for lines
     cards = [
-        Card(_picture(image, f"images[{shown(name)}]"), [_Text(str(name))] if long else (), "" if long else name)
+        Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))] if long else (), "" if long else name)
         for name, image in images.items()
     ]
     return sheet(cards, columns, title, credit)
@@ -100,8 +100,8 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
     require(scenes, "scenes")
     cards = []
     for scene in scenes:
-        phrases = [_Text(f"{i + 1} {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
-        cards.append(Card(partial(preview.show, scene=scene), [_Text(f"“{scene.caption.text}”"), *phrases]))
+        phrases = [Line(f"{i + 1} {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
+        cards.append(Card(partial(preview.show, scene=scene), [Line(f"“{scene.caption.text}”"), *phrases]))
     credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
     return sheet(cards, columns, title, credit)
 
@@ -121,7 +121,7 @@ def hidden_patches(
     cards = []
     for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
         hidden = square_mask(mask, f"masks[{i}]")
-        below = [_Text(f"{hidden.sum()} of {len(hidden)} hidden")]
+        below = [Line(f"{hidden.sum()} of {len(hidden)} hidden")]
         cards.append(Card(partial(draw, picture=pixels(image, f"images[{i}]"), mask=hidden), below))
     return sheet(cards, columns, title, credit)
 
@@ -161,10 +161,10 @@ def retrieval_examples(
         if not any(right for _, _, right in ranked):
             ranked.append((e.rank, e.caption, True))
         lines = [
-            _Text(f"{rank + 1}. {text}".replace("(-", "(−") + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
+            Line(f"{rank + 1}. {text}".replace("(-", "(−") + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
             for rank, text, right in ranked
         ]
-        cards.append(Card(_picture(e.image), [_Text(verdict, weight="bold"), *lines]))
+        cards.append(Card(_picture(e.image), [Line(verdict, weight="bold"), *lines]))
     return sheet(cards, columns, title, credit)
 
 
@@ -190,7 +190,7 @@ def grounding_examples(
     cards, handles = [], []
     for e in examples:
         verdict = f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}"
-        cards.append(Card(partial(draw, example=e), [_Text(verdict, weight="bold"), _Text(f"“{e.phrase}”")]))
+        cards.append(Card(partial(draw, example=e), [Line(verdict, weight="bold"), Line(f"“{e.phrase}”")]))
     figure = sheet(cards, columns, title, credit)
     figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=SIZE)
     return figure
@@ -199,11 +199,13 @@ def grounding_examples(
 def boxes(axes: Axes, boxes: Mapping[str, Box]) -> list[Line2D]:
     """Outlines of the boxes called "true" and "predicted", and their entries for a legend."""
     handles = []
-    for name, (x, y, w, h) in boxes.items():
+    for ground in (True, False):  # white below all lines: visible on any picture, and where boxes all but coincide
+        for name, (x, y, w, h) in boxes.items():
+            colour, line = ("white", "-") if ground else _BOXES[name]
+            look: dict[str, Any] = {"edgecolor": colour, "linestyle": line, "linewidth": 4 if ground else 2}
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, clip_on=False, gid=FIXED, **look))
+    for name in boxes:
         colour, line = _BOXES[name]
-        for width, shade, style in ((4, "white", "-"), (2, colour, line)):  # white: visible on any ground
-            look: dict[str, Any] = {"edgecolor": shade, "linestyle": style, "linewidth": width, "gid": FIXED}
-            axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, clip_on=False, **look))
         handles.append(Line2D([], [], color=colour, linestyle=line, linewidth=2, label=f"{name} box"))
     return handles
 
@@ -221,19 +223,19 @@ def masked_word_examples(
     for e in examples:
         for name, image, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
             above = f"“{e.caption}”" if name == "its picture" else ""
-            cards.append(Card(_picture(image), [_Text(name, GREY), *_guesses(guesses, e.word)], above))
+            cards.append(Card(_picture(image), [Line(name, GREY), *_guesses(guesses, e.word)], above))
     return sheet(cards, 2 * columns, title, credit)
 
 
-def _guesses(guesses: Sequence[Guess], word: str) -> list[_Text]:
+def _guesses(guesses: Sequence[Guess], word: str) -> list[Line]:
     """The guesses, the first in bold, and the right word where it is not among them."""
     lines = []
     for i, (guess, probability) in enumerate(guesses):
         right = guess.strip() == word
         percent = f"{100 * probability:.0f} %" if probability >= 0.01 else "<1 %"
         text = f"{guess} {percent}" + f"\u00a0{RIGHT}" * right
-        lines.append(_Text(text, BLUE if right else "black", "normal" if i else "bold"))
-    return lines if word in [guess.strip() for guess, _ in guesses] else [*lines, _Text(f"({word})", BLUE)]
+        lines.append(Line(text, BLUE if right else "black", "normal" if i else "bold"))
+    return lines if word in [guess.strip() for guess, _ in guesses] else [*lines, Line(f"({word})", BLUE)]
 
 
 def ordinal(n: int) -> str:

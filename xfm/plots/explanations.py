@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
+from matplotlib.lines import Line2D
 
 from ..config_utils import one_of
 from ..explain.scores import SCORES
@@ -17,9 +18,9 @@ from ..images import ImageLike, pixels
 from ..text import shown
 from .arrays import finite, numbers
 from .colours import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, ORANGE, PURPLE, opacity
-from .examples import Card, sheet
+from .examples import Card, Line, sheet
 from .labels import clip
-from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled
+from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,11 @@ __all__ = ["attention", "attention_matrices", "attributions", "colour_scale", "i
            "overlay", "patch_maps"]  # fmt: skip
 
 _BAR = 0.19  # inches: a word's bar
+_KNOW_NOTHING: dict[str, Any] = {
+    "random": ":",
+    "centre": "--",
+    "edges": "-.",
+}  # methods that never ask the model; dashes
 _MAPS = {"language": "words to words, language encoder", "vision": "patches to patches, vision encoder",
          "fusion": "words to words, fusion encoder", "cross": "words to patches, fusion encoder"}  # fmt: skip
 
@@ -44,26 +50,32 @@ def attributions(
     title: str = "",
     columns: int = 4,
     credit: str = "",
+    notes: Sequence[str] = (),
 ) -> Figure:
     """A panel an attribution of one input: any image (see `xfm.images.prepare`) of (side, side) pixels under its
     patches' numbers, and a bar a word.
 
     Each panel has a scale of its own: methods' numbers have no common unit. Signed ones are shown around 0. `truth`
-    (side, side) bool is outlined. Raises ValueError where there is none, ConfigError for what is no image.
+    (side, side) bool is outlined; `notes`: what stands below each. Raises ValueError where there is none, ConfigError
+    for what is no image.
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
     columns = min(columns, len(attributions))
     rows, bars = -(-len(attributions) // columns), _BAR * len(attributions[0].by_word())
-    figure = new_figure(columns * COLUMN + 0.2, rows * (COLUMN + bars + 0.15) + 0.5, title, credit)
+    said = ["\n".join(wrap(line, COLUMN - 0.1, SIZE - 1, "  ") for line in note.split("\n")) for note in notes]
+    below = 0.14 * max((1 + note.count("\n") for note in said), default=0)
+    figure = new_figure(columns * COLUMN + 0.2, rows * (COLUMN + bars + below + 0.15) + 0.5, title, credit)
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[COLUMN - 0.2, bars + 0.01] * rows)
     for axes in panels.flat:
         axes.set_axis_off()
     pairs = zip(panels[::2].flat, panels[1::2].flat, strict=True)
-    for (picture, below), one in zip(pairs, attributions, strict=False):
+    for (picture, words), one, note in zip(pairs, attributions, said or [""] * len(attributions), strict=False):
         overlay(picture, picture_below, one.image.numpy(), one.signed, truth)
         picture.set_title(clip(one.method, 40), fontsize=SIZE + 1)
-        _word_bars(below, one)
+        _word_bars(words, one)
+        look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
+        words.annotate(note, (0, 0), (0, -3), "axes fraction", "offset points", **look)
     return figure
 
 
@@ -77,14 +89,21 @@ def patch_maps(
     credit: str = "",
 ) -> Figure:
     """A panel a map: any image (see `xfm.images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
-    its own. ConfigError for what is no image, and for maps of another size."""
+    its own, up to the number below it. ConfigError for what is no image, and for maps of another size."""
     require(maps, "maps")
-    drawn = pixels(image)
-    cards = [
-        Card(partial(overlay, image=drawn, values=values, signed=signed, name=f"maps[{shown(name)}]"), above=name)
-        for name, values in maps.items()
-    ]
+    drawn, cards = pixels(image), []
+    for name, values in maps.items():
+        said = f"maps[{shown(name)}]"
+        draw = partial(overlay, image=drawn, values=values, signed=signed, name=said)
+        cards.append(Card(draw, [Line(_most(numbers(values, said, drawn.shape[:2]), signed), GREY)], name))
     return sheet(cards, columns, title, credit)
+
+
+def _most(values: np.ndarray, signed: bool) -> str:
+    """The number that has the fullest colour."""
+    known = finite(values).ravel()
+    most = float(known[np.abs(known).argmax()])
+    return "most " + (f"{most:+.2g}" if signed else f"{most:.2g}").replace("-", "−")
 
 
 def overlay(
@@ -200,8 +219,8 @@ def insertion_deletion(
 
 @styled
 def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attribution methods, scored") -> Figure:
-    """A panel a score, a row a method: means with 95 % intervals; lines are the baselines' means, dotted "random",
-    dashed "centre".
+    """A panel a score, a row a method: means with 95 % intervals; those that know nothing of the model are grey, and
+    lines of their own.
 
     `table`: rows with method, score, mean, low, high, as `Leaderboard.table` has them.
     """
@@ -215,10 +234,10 @@ def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attrib
         own = table[table["score"] == score].set_index("method")
         for y, method in enumerate(methods):
             if method in own.index:
-                row, colour = own.loc[method], GREY if method in ("random", "centre", "edges") else BLUE
+                row, colour = own.loc[method], GREY if method in _KNOW_NOTHING else BLUE
                 axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
                 axes.plot(row["mean"], y, "o", color=colour, markersize=5)
-        for base, dash in (("random", ":"), ("centre", "--")):
+        for base, dash in _KNOW_NOTHING.items():
             if base in own.index:
                 axes.axvline(own.loc[base, "mean"], color=AXIS, linestyle=dash, linewidth=1)
         axes.set_yticks(range(len(methods)), methods, fontsize=SIZE)
@@ -229,4 +248,9 @@ def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attrib
         axes.set_xlabel("0: changes with the model's weights" if randomised else better, fontsize=SIZE)
     for axes in panels.flat[len(scores) :]:
         axes.set_visible(False)
+    known = [base for base in _KNOW_NOTHING if base in methods]
+    handles = [Line2D([], [], color=AXIS, linestyle=_KNOW_NOTHING[base], linewidth=1, label=base) for base in known]
+    grey = Line2D([], [], color=GREY, marker="o", markersize=5, linewidth=2, label="knows nothing of the model")
+    if handles:
+        figure.legend(handles=[grey, *handles], loc="outside lower left", ncols=4)
     return figure

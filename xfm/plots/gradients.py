@@ -52,7 +52,7 @@ def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str
     low, high = min(positive, default=0.5), max(positive, default=2.0)
     scale = LogNorm(low, high) if high > 3 * low else LogNorm(low / 2, high * 2)
     columns, rows = len(first.index), len(first.columns)
-    width = max(1.8 + len(named) * (columns * 0.58 + 0.3), 7.2 if changed else 5.5)
+    width = max(1.8 + len(named) * (columns * 0.58 + 0.3), 7.2 if changed else 6.2)
     figure = new_figure(width, 1.6 + rows * 0.25, title)
     panels = figure.subplots(1, len(named), sharey=True, squeeze=False)[0]
     for axes, (name, values) in zip(panels, cells.items(), strict=True):

@@ -29,7 +29,7 @@ MARKS = 3  # combining marks on one character, at most
 UNKNOWN = "�"
 _ENDS = re.compile(r"\r\n?|[\v\f\x85\u2028\u2029]")
 # lines of a text, and characters of a line, at most: more, and there would be no room for the axes
-_TICKS, _NAMES, _AXES, _OTHERS = {True: (3, 28), False: (4, 48)}, (1, 60), (3, 100), (24, 160)
+_TICKS, _NAMES, _AXES, _OTHERS = {True: (3, 28), False: (4, 48)}, (1, 60), (4, 100), (24, 160)
 
 
 def drawable(text: object) -> str:

@@ -40,7 +40,7 @@ def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
     names = [_name(i, variant, rows[variant, metrics[0]], reference) for i, variant in enumerate(variants, 1)]
     columns = _COLUMNS if len(variants) > 3 else 1
     lines = -(-len(names) // columns)
-    figure = Figure(figsize=(WIDTH, 3.6 + 0.17 * (lines + 1) + 0.1), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.6 + 0.17 * (lines + 2) + 0.1), layout="constrained")
     figure.suptitle(wrap(f"{title}: difference to {reference}", WIDTH - 0.2, 12.5), x=0.01, ha="left")
     for i, (x, y) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), i)
@@ -52,7 +52,9 @@ def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
         Line2D([], [], **{k: v for k, v in _BASELINE.items() if k != "zorder"}, label="baseline"),
     ]
     empty = [Line2D([], [], linestyle="", label=name) for name in names]
-    figure.legend(handles=empty, loc="outside lower left", ncols=columns, handlelength=0, handletextpad=0, fontsize=8.5)
+    told = "In per cent: in how many studies of resampled seeds the variant is on the front of all metrics"
+    figure.legend(handles=empty, loc="outside lower left", ncols=columns, handlelength=0, handletextpad=0, fontsize=8.5,
+                  title=told, title_fontsize=8.5, alignment="left")  # fmt: skip
     figure.axes[-1].legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=8,
                            borderaxespad=0.2, columnspacing=1.0, handletextpad=0.3)  # fmt: skip
     return figure
@@ -107,9 +109,9 @@ def _place(row: Any) -> tuple[float, list[float]]:
 
 
 def _name(number: int, variant: str, row: Any, reference: str) -> str:
-    share = f", on the front in {100 * row.probability:.0f} %" if row.probability == row.probability else ""
-    beaten = ", dominated" if row.dominated_by else ""
-    return f"{number}  {variant}{' (compared with)' if variant == reference else ''}{share}{beaten}"
+    share = f"{100 * row.probability:.0f} %  " if row.probability == row.probability else ""
+    said = ["compared with"] * (variant == reference) + ["dominated"] * bool(row.dominated_by)
+    return f"{number}  {share}{variant}" + (f" ({', '.join(said)})" if said else "")
 
 
 def _unit(row: Any) -> str:

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
-from .colours import BLUE, DIVERGING, GREEN, GREY, ORANGE, PURPLE
+from .colours import AXIS, BLUE, DIVERGING, GREEN, GREY, ORANGE, PURPLE
 from .gradients import HATCHED, LINES, NO_PATH, PLAIN
 from .style import WIDTH, Figure, new_figure, require, styled
 from .svg import FIXED
@@ -81,8 +81,9 @@ def cosines(record: Record, title: str = "") -> Figure:
         axes.tick_params(length=0)
         axes.grid(False)
         axes.spines[:].set_visible(False)
-    place = {"location": "bottom", "shrink": 0.5, "aspect": 30, "ticks": [-1, 0, 1]}
-    bar = figure.colorbar(ScalarMappable(_SCALE, DIVERGING), ax=panels, label=f"cosine;  {NO_PATH} no path", **place)
+    place: dict[str, Any] = {"location": "bottom", "shrink": 0.5, "aspect": 30, "ticks": [-1, 0, 1]}
+    place |= {"label": f"cosine, as if nothing were stopped;  {NO_PATH} no path"}
+    bar = figure.colorbar(ScalarMappable(_SCALE, DIVERGING), ax=panels, **place)
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
 
@@ -119,12 +120,15 @@ def probes(
             axes.plot(steps, middle, color=colour, linestyle=dash, label=variant)
             if half is not None:
                 axes.fill_between(steps, middle - half, middle + half, color=colour, alpha=0.18, linewidth=0)
+        axes.axhline(0, color=AXIS, linewidth=0.8, zorder=1)  # in sight, so that what is small looks small
         axes.set_title("\n".join(name.split(": ", 1)), fontsize=9)
         axes.set_xlabel("step", fontsize=8.5)
         axes.tick_params(labelsize=8)
     if len(runs) > 1:
         handles, labels = max((axes.get_legend_handles_labels() for axes in grid.flat), key=lambda h: len(h[1]))
-        figure.legend(handles, labels, loc="outside lower left", ncols=4)
+        columns = max(1, min(4, int(figure.get_figwidth() / (0.5 + 0.075 * max(map(len, labels))))))
+        bands = "mean over the seeds, with its 95 % interval" if any(len(seeds) > 1 for seeds in runs.values()) else ""
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, title=bands, alignment="left")
     return figure
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from .colours import BLUE, GREEN, GREY, ORANGE
 from .labels import clip
@@ -44,13 +45,18 @@ def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
         _panel(axes, own)
         axes.set_title(name, fontsize=9)
     grid[0].set(ylabel="accuracy (%)", ylim=(30, 103))
+    names = {"": "trained", "untrained": "untrained", "control": "control task"}
+    looks: dict[str, Any] = {kind: {"linestyle": dash, "marker": marker} for kind, (dash, marker) in LOOKS.items()}
+    drawn = [kind for kind in names if any((own["kind"] == kind).any() for own in panels.values())]
+    handles = [Line2D([], [], color=GREY, markersize=4, label=names[kind], **looks[kind]) for kind in drawn]
+    figure.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
 
 
 @styled
 def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
     """A line a choice between a true caption and one that is false: its share of right answers with the 95 % interval;
-    grey is a coin. Full dots have an interval without it.
+    grey is a coin. Full dots have an interval above it.
 
     `table`: a row a run and choice, as `evaluation.relations.Row` has them: condition, position, value, low, high; and
     `group`, where groups of runs stand side by side. Of several runs the mean is drawn, with the t interval over them;
@@ -70,11 +76,11 @@ def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
             y = names.index(name) + 0.6 * ((i + 0.5) / len(groups) - 0.5)
             middle, low, high = _mean(runs)
             axes.hlines(y, low, high, linewidth=2, **look)
-            axes.plot(middle, y, "os^"[i % 3], markersize=5.5, mfc="white" if low <= 50 <= high else None, **look)
+            axes.plot(middle, y, "os^"[i % 3], markersize=5.5, mfc="white" if low <= 50 else None, **look)
         axes.plot([], [], "os^"[i % 3] + "-", **look, label=clip(group, 60))
     axes.axvline(50, color=GREY, linewidth=1)
     axes.set_yticks(range(len(names)), [clip(name, 40) for name in names], fontsize=SIZE)
-    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; grey: a coin")
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; full: above a coin (grey)")
     axes.grid(visible=False, axis="y")
     if len(groups) > 1:
         figure.legend(ncols=3, loc="outside lower center")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import RunConfig
+from ..config import SCRATCH, RunConfig
 from ..downstream.config import recipe
 from ..downstream.finetune import finetune
 from ..objectives import build
@@ -210,7 +210,7 @@ class _Pace(dict[str, float]):
 def _plain(config: RunConfig) -> RunConfig:
     """The model's own outputs stand in for another network that guides MIM: they take as long."""
     target = "pixels" if config.flow.mim_target == "pixels" else "self"
-    return config.replace({"seed": 0, "init_from": "", "flow.mim_target": target, **_SAME_PACE})
+    return config.replace({"seed": 0, "flow.mim_target": target, **SCRATCH, **_SAME_PACE})
 
 
 def _tuned(spec: Spec) -> dict[str, float]:

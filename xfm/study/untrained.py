@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from ..batch import sent, tree_map
-from ..config import RunConfig, from_json
+from ..config import SCRATCH, RunConfig, from_json
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
@@ -71,7 +71,7 @@ def measure(config: str, tasks: Sequence[str], split: MeasuredSplit) -> Untraine
     own outputs stand in for another network that guides MIM, as they have the same name."""
     wanted, began = from_json(config), time.perf_counter()
     target = "pixels" if wanted.flow.mim_target == "pixels" else "self"
-    wanted = wanted.replace({"init_from": "", "flow.mim_target": target})
+    wanted = wanted.replace({"flow.mim_target": target, **SCRATCH})
     tokenizer = dataset(wanted).tokenizer()
     model = build(wanted).to("cuda" if torch.cuda.is_available() else "cpu")
     asked = answerable(wanted, [task for task in tasks if not task.startswith(FINETUNE)])

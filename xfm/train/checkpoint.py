@@ -28,7 +28,7 @@ from ..config import ConfigError, RunConfig
 from ..config_utils import require
 from ..data import cache
 from ..data.pretrained_tokenizer import read_pretrained
-from ..files import explain_os_error
+from ..files import FileError, explain_os_error
 from ..interop import published
 from ..interop.checkpoint_file import CheckpointError, identify, read_file, tensors_of
 from ..interop.resolution import grid_of, resize_table
@@ -145,8 +145,12 @@ def imported(file: str | Path, tokenizer: str | Path, image_size: int = 0, text_
         raise CheckpointError(f"{file}: cannot be read ({error.strerror or error}); name a file of weights") from error
     digest = hashlib.blake2b(repr((key, image_size, text_heads)).encode(), digest_size=6).hexdigest()
     folder = cache.folder() / f"published-{digest}" / "seed0"
-    if not folder.exists():
-        import_checkpoint(file, tokenizer, folder, image_size, text_heads)
+    try:
+        if not folder.exists():
+            import_checkpoint(file, tokenizer, folder, image_size, text_heads)
+    except FileError:
+        if not folder.exists():  # else another process was quicker
+            raise
     return Run.open(folder)
 
 

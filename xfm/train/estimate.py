@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .. import recipes
 from ..batch import Batch, Stream
-from ..config import ANCHORS, STREAMS, RunConfig
+from ..config import ANCHORS, SCRATCH, STREAMS, RunConfig
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
@@ -218,7 +218,7 @@ def _timing_run(config: RunConfig) -> tuple[float, float | None]:
 def timed_steps(config: RunConfig, root: str | Path, steps: int = TIMED_STEPS) -> tuple[list[Record], Run]:
     """The records of `steps` steps through the whole curriculum, from initial weights, without the first, which warms
     up; and the run under `root` that they have made."""
-    short = {"init_from": "", "train.steps": steps, "train.save_every": steps}
+    short = {**SCRATCH, "train.steps": steps, "train.save_every": steps}
     short |= {"train.validate_every": 0, "train.probe_every": 0, "train.keep": 0}
     config = config.replace(short)
     return list(pretrain(config, root))[1:], Run.of(config, root)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..batch import Batch, sent, tree_map
 from ..config import RunConfig
 from ..objectives import weighted_sum, weights_at
+from ..peers import launched, told_by_first
 from .errors import RunBusy, explain_failures, non_finite_loss
 from .optimizer import set_rate
 from .run import METRICS, PROBES, Record, Run
@@ -38,31 +39,29 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     could not be used, how many are skipped, and the new left_out; in the first, the `levels` of constant answers. A
     warm start's come first, and a teacher's, with their names.
 
-    Leaving the loop early saves; so does Ctrl-C, which then raises KeyboardInterrupt, and so do SIGTERM and SIGHUP,
-    which raise Terminated. The same call goes on from there, bit for bit. Raises ConfigError, RunError (the folder),
-    NonFiniteLoss, OutOfMemory or LoaderFailed (the training); whole steps are saved before.
+    Leaving the loop early saves, and so do Ctrl-C (KeyboardInterrupt), SIGTERM and SIGHUP (Terminated). The same call
+    goes on from there, bit for bit. Raises ConfigError, RunError (the folder), NonFiniteLoss, OutOfMemory or
+    LoaderFailed (the training); whole steps are saved before.
     """
     run = Run.of(config, root)
-    if run.done:
+    if run.done and launched()[1] == 1:
         yield from run.metrics()
         return
     require_startable(run)
-    accelerator = make_accelerator(config)
-    main = accelerator.is_main_process  # it alone writes
+    main = (accelerator := make_accelerator(config)).is_main_process  # it alone writes
     if main:
         run.make()
     with RunLock(run.folder, main) as lock, explain_failures(config, "before a step", run.folder):
         if main:
             run.claim()
-        if run.done:
+        if told_by_first(run.done):
             yield from run.metrics()
             return
         for each in before(run).values():
             yield from train_to_end(each, root)
         if needs_start(run, accelerator):
             keep_start(run, accelerator)
-        state = prepare(run, accelerator)
-        done = state.done
+        done = (state := prepare(run, accelerator)).done
         yield from _train(state, lock)
         if main:
             run.finish()
@@ -131,6 +130,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
             heard += interrupted
             yield record
             if leaving:
+                accelerator.wait_for_everyone()  # the main one saves; a launcher soon kills what outlives the first end
                 at = f"after step {s.done} of {steps}, in {run.folder}"
                 raise ending([*heard, signal.SIGTERM][0], f"saved {at}: the same call goes on from there")
 

@@ -18,6 +18,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from ..files import FileError, explain_os_error, write_atomically
+from ..peers import told_by_first
 from .errors import RunBusy, RunError
 from .signals import Terminated, collected, ending_raises, uncut
 
@@ -33,7 +34,8 @@ class RunLock:
 
     Between steps the run may be left in any way: a `break`, an interrupt in the caller's code, the end of the process,
     or another call in this process, which takes over (a notebook cell that was interrupted and is run again). What
-    fails in a step leaves it as well: `save` knows what is whole. RunBusy while another thread or process trains it.
+    fails in a step leaves it as well: `save` knows what is whole. RunBusy while another thread or process trains it, in
+    all processes that would have trained it together.
     """
 
     def __init__(self, folder: Path, main: bool = True):
@@ -45,7 +47,13 @@ class RunLock:
     def __enter__(self) -> RunLock:
         if self.folder in _live:
             _live[self.folder].leave()
-        self.lock = _locked(self.folder) if self.main else None
+        busy = ""
+        try:
+            self.lock = _locked(self.folder) if self.main else None
+        except RunBusy as error:
+            busy = str(error)
+        if busy := told_by_first(busy):
+            raise RunBusy(busy)
         _live[self.folder] = self
         ending_raises(True)
         return self

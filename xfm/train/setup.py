@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
 from torch import nn
 
 from ..batch import Batch
@@ -26,6 +26,7 @@ from ..data.tokenizer import Tokenizer
 from ..diagnostics.training_probe import TrainingProbe
 from ..model import XFM
 from ..objectives import Pretraining
+from ..peers import launched, told_by_first
 from ..text import parse_json, shown
 from .accumulate import in_one, in_parts
 from .errors import RunError
@@ -98,10 +99,13 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     native = cuda or any(has for name, has in getattr(torch.cpu, "get_capabilities", dict)().items() if "bf16" in name)
     bf16 = {"auto": cuda, "native": native, "fp32": False, "bf16": True}[config.train.precision]
     AcceleratorState._reset_state()  # one notebook may train in fp32, then in bf16; the processes stay as they are
+    os.environ.pop("ACCELERATE_USE_FSDP", None)  # accelerate keeps a strategy in these two; a run may have another
+    if PartialState._shared_state.get("distributed_type") == DistributedType.FSDP:
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # losses join and leave
     # accelerate must be told of several processes without a GPU, or each takes itself for the only one
     gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    several = launched()[1] > 1
     on_cpu = several and (gpu is None or gpu.type == "mps")
     plan = plugin() if several and config.train.strategy == "fsdp" else None
     precision = "bf16" if bf16 else "no"
@@ -178,8 +182,8 @@ def prepare(run: Run, accelerator: Accelerator) -> TrainState:
 
 def _processes(run: Run, accelerator: Accelerator) -> int:
     """How many trained the last step, as the records have it where the number changes. Warns where it does now."""
-    told = [next((r["processes"] for r in reversed(run.metrics()) if "processes" in r), 1)]
-    (before,) = broadcast_object_list(told if accelerator.is_main_process else [0])
+    told = next((r["processes"] for r in reversed(run.metrics()) if "processes" in r), 1)
+    before = told_by_first(told)
     now = accelerator.num_processes
     if before != now and accelerator.is_main_process:
         warnings.warn(

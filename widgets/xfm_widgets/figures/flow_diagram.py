@@ -19,7 +19,7 @@ from xfm.plots.style import WIDTH, styled, wrap
 
 __all__ = ["flow_diagram"]
 
-_TALL = 3.7  # inches, as all coordinates here
+_TALL = 3.85  # inches, as all coordinates here
 _ENCODERS = {"vision": (1.9, 2.5), "language": (1.9, 0.6), "fusion": (6.0, 1.55)}
 _TARGETS = {
     "self": "its own outputs for the whole picture,\nwhich all the other losses shape",
@@ -38,17 +38,23 @@ _NORMS: dict[tuple[str, str], _Point] = {  # where an encoder's gradient norms a
     ("vision", "vision"): (2.5, 3.05), ("vision", "features"): (1.95, 1.95), ("vision", "fused"): (3.4, 2.42),
     ("language", "language"): (2.9, 0.16), ("language", "features"): (1.75, 1.33), ("language", "fused"): (3.66, 1.4),
 }  # fmt: skip
+_CROSSINGS: dict[str, tuple[_Point, _Point, _Point]] = {  # out of the language encoder: start, end, words beside it
+    "features": ((2.3, 0.92), (2.98, 1.38), (-0.14, -0.02)), "fused": ((2.68, 0.72), (5.2, 1.36), (0.22, -0.12)),
+}  # fmt: skip
 
 
 @styled
 def flow_diagram(
-    config: FlowConfig, title: str = "", norms: Mapping[str, Mapping[str, float | None]] | None = None
+    config: FlowConfig,
+    title: str = "",
+    norms: Mapping[str, Mapping[str, float | None]] | None = None,
+    held_back: Mapping[str, float] | None = None,
 ) -> Figure:
     """Encoders and losses. The arrows go forward; the gradient comes back along them, and where text crosses into a
     multimodal loss by the gradient scale of the config.
 
     `norms[objective][encoder]`: measured gradient norms ("language", "vision", "fusion"; None: no path), next to the
-    arrows.
+    arrows. `held_back[objective]`: the norm that its gradient scale keeps from the language encoder.
     """
     figure = Figure(figsize=(WIDTH, _TALL))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, _TALL))
@@ -77,11 +83,14 @@ def flow_diagram(
         _print_norms(axes, (7.1, (1.55 + float(y)) / 2 + 0.14), norms, "fusion", [name])
     if config.mim_target == "self":
         _arrow(axes, (2.68, 2.52), (3.9, 3.12), GREEN, "--")
-    guidance = f"guidance: hidden patches predict\n{_TARGETS[config.mim_target]}"
+    called = "guidance" if config.mim_target == "self" else "in place of guidance"
+    guidance = f"{called}: hidden patches predict\n{_TARGETS[config.mim_target]}"
     axes.text(4.4, 3.44, guidance, va="top", fontsize=8.5, color=GREEN)
     scales = {o: config.text_gradient.get(o, OBJECTIVES[o].text_gradient) for o in OBJECTIVES}
-    _crossing(axes, (2.3, 0.92), (2.98, 1.38), {o: scales[o] for o in places["features"]}, (-0.14, -0.02))
-    _crossing(axes, (2.68, 0.72), (5.2, 1.36), {o: scales[o] for o in places["fused"]}, (0.22, -0.12))
+    held = {o: norm for o, norm in (held_back or {}).items() if norm}
+    for place, (start, end, offset) in _CROSSINGS.items():
+        own = places[place]
+        _crossing(axes, start, end, {o: scales[o] for o in own}, offset, {o: held[o] for o in own if o in held})
     for (encoder, place), at in _NORMS.items():
         _print_norms(axes, at, norms, encoder, places[place])
     return figure
@@ -114,12 +123,16 @@ def _arrow(axes: Axes, start: _Point, end: _Point, colour: str = GREY, line: str
 def _print_norms(axes: Axes, at: _Point, norms: Any, encoder: str, objectives: Sequence[str]) -> None:
     known = {o: norms[o][encoder] for o in objectives if o in (norms or {}) and norms[o].get(encoder) is not None}
     text = "\n".join(f"{o.upper()} {norm:.3g}" for o, norm in known.items())
-    axes.text(*at, text, fontsize=8, color=BLUE, va="center", linespacing=1.05)
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.6} if text else None  # over an arrow, perhaps
+    axes.text(*at, text, fontsize=8, color=BLUE, va="center", linespacing=1.05, bbox=ground, zorder=3)
 
 
-def _crossing(axes: Axes, start: _Point, end: _Point, scales: Mapping[str, float], offset: _Point) -> None:
+def _crossing(
+    axes: Axes, start: _Point, end: _Point, scales: Mapping[str, float], offset: _Point, held: Mapping[str, float]
+) -> None:
     """An arrow out of the language encoder and, as in the view, a valve: across it where the gradient is stopped, along
-    it where it passes, with the gradient scales. Neither valve nor word where one loss's gradient passes unscaled."""
+    it where it passes, with the gradient scales and what they hold back. Neither valve nor word where one loss's
+    gradient passes unscaled."""
     stopped, unscaled = not any(scales.values()), all(scale == 1 for scale in scales.values())
     colour = GREY if unscaled else ORANGE
     _arrow(axes, start, end, colour)
@@ -132,6 +145,7 @@ def _crossing(axes: Axes, start: _Point, end: _Point, scales: Mapping[str, float
     axes.add_patch(Circle((x, y), _VALVE, facecolor="white", edgecolor=colour, linewidth=1.8, zorder=2.5))
     axes.plot([x - dx, x + dx], [y - dy, y + dy], color=colour, linewidth=3, zorder=2.6, solid_capstyle="butt")
     label = "stop-gradient" if stopped else "no stop-gradient" if unscaled else "gradient scale"
-    numbers = ", ".join(f"{name.upper()} {scale:g}" for name, scale in scales.items())
+    said = [label, ", ".join(f"{name.upper()} × {scale:g}" for name, scale in scales.items())]
+    said += ["held back: " + ", ".join(f"{name.upper()} {norm:.3g}" for name, norm in held.items())] if held else []
     side = "left" if offset[0] > 0 else "right"
-    axes.text(x + offset[0], y + offset[1], f"{label}\n{numbers}", color=colour, va="top", ha=side, fontsize=8.5)
+    axes.text(x + offset[0], y + offset[1], "\n".join(said), color=colour, va="top", ha=side, fontsize=8.5)

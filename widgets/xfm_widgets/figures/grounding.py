@@ -62,7 +62,7 @@ def grounding(
         left.text(x, y - 1, f"{100 * share:.0f} %", clip_on=True, **label)
     handles = boxes(left, known)
     if candidates:
-        handles.append(Line2D([], [], color=PURPLE, linestyle=":", label="with patches hidden"))
+        handles.append(Line2D([], [], color=PURPLE, linestyle=":", label="with patches hidden, and how often"))
     if handles:
         figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=SIZE)
     if attention is not None:

@@ -46,7 +46,8 @@ def plot_answers(
 ) -> Figure:
     """Any images (see `xfm.images.prepare`) with the true `box` and those of the answers, the texts, the truth and each
     answer; next to them, by model, the share that is right (`right`, None: of no answer) of the answers with a
-    confidence from `low` to `high`. ConfigError for what is no image, and for more models than there are colours."""
+    confidence from `low` to `high`, which `n` have. ConfigError for what is no image, and for more models than there
+    are colours."""
     require(0 < len(said) <= len(COLOURS), "said", len(said), f"1 to {len(COLOURS)} models")
     figure = new_figure(WIDTH, 4.4, title, credit)
     left, right = figure.subfigures(1, 2, width_ratios=[5.3, 4])  # type: ignore[misc]
@@ -64,14 +65,13 @@ def _picture(axes: Axes, image: np.ndarray, box: Box | None, said: Sequence[Said
     axes.imshow(image, interpolation="none")
     bare(axes)
     height, width = image.shape[:2]
-    drawn = [(box, GREEN, "-"), *((one.box, colour, "--") for one, colour in zip(said, COLOURS, strict=False))]
-    for shares, colour, line in drawn:
-        if shares is None or not np.isfinite(shares).all():
-            continue
-        cx, cy, w, h = shares
-        corner = ((cx - w / 2) * width - 0.5, (cy - h / 2) * height - 0.5)
-        for thick, shade, style in ((4, "white", "-"), (2, colour, line)):  # white: visible on any ground
-            look: dict[str, Any] = {"edgecolor": shade, "linestyle": style, "linewidth": thick}
+    given = [(box, GREEN, "-"), *((one.box, colour, "--") for one, colour in zip(said, COLOURS, strict=False))]
+    drawn = [(shares, colour, line) for shares, colour, line in given if shares is not None]
+    ground = [(shares, "white", "-") for shares, *_ in drawn]  # below all lines: visible on any picture
+    for (cx, cy, w, h), colour, line in ground + drawn:
+        if np.isfinite([cx, cy, w, h]).all():
+            look: dict[str, Any] = {"edgecolor": colour, "linestyle": line, "linewidth": 4 if colour == "white" else 2}
+            corner = ((cx - w / 2) * width - 0.5, (cy - h / 2) * height - 0.5)
             axes.add_patch(Rectangle(corner, w * width, h * height, fill=False, clip_on=True, **look))
 
 
@@ -96,13 +96,24 @@ def _reliability(axes: Axes, reliability: Mapping[str, Sequence[Mapping[str, Any
         return
     axes.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=":", label="as right as sure")
     for (name, rows), colour in zip(reliability.items(), COLOURS, strict=False):
-        points = [(50 * (r["low"] + r["high"]), 100 * r["right"]) for r in rows if r["right"] is not None]
+        points = [(50 * (r["low"] + r["high"]), r["right"], r["n"]) for r in rows if r["right"] is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), marker="o", color=colour, label=name[:30], clip_on=False)
+            x, y, counts = zip(*points, strict=True)
+            axes.plot(x, [100 * share for share in y], marker="o", color=colour, label=name[:30], clip_on=False)
+            axes.vlines(x, *_wilson(y, counts), color=colour, alpha=0.5, linewidth=3)
     axes.set(xlim=(0, 100), ylim=(0, 100))
     axes.set_xlabel("confidence, %", fontsize=SIZE)
     axes.set_ylabel("right, %", fontsize=SIZE)
     axes.tick_params(labelsize=7)
-    axes.set_title("All test items, by confidence", fontsize=SIZE, fontweight="normal")
+    axes.set_title("All test items, by confidence; 95 % intervals", fontsize=SIZE, fontweight="normal")
     longest = max((len(text) for text in axes.get_legend_handles_labels()[1]), default=0)
     axes.figure.legend(loc="outside lower center", ncols=2 if longest < SHORT else 1, fontsize=SIZE)
+
+
+def _wilson(shares: Sequence[float], counts: Sequence[int]) -> tuple[list[float], list[float]]:
+    """The lower and the upper ends, in per cent, of the 95 % intervals of shares of so many."""
+    from scipy.stats import binomtest
+
+    tests = [binomtest(round(share * n), n) for share, n in zip(shares, counts, strict=True)]
+    found = [test.proportion_ci(0.95, "wilson") for test in tests]
+    return [100 * interval.low for interval in found], [100 * interval.high for interval in found]

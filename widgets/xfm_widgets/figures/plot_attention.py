@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AttentionSide", "plot_attention"]
 
+WEIGHT, CHANGE = "attention weight; low ones let the picture through", "change of the attention weight"
+
 
 @dataclass(frozen=True)
 class AttentionSide:
@@ -51,7 +53,7 @@ def plot_attention(
         if side.kind == "patches":
             overlay(axes, pixels(trace.image), trace.patches.pixels(torch.from_numpy(weights[1:])).numpy(), signed)
             colours, norm = colour_scale(weights[1:], signed)
-            figure.colorbar(ScalarMappable(norm, colours), ax=axes, aspect=25)
+            figure.colorbar(ScalarMappable(norm, colours), ax=axes, aspect=25, label=CHANGE if signed else WEIGHT)
             axes.set_xlabel(f"the token of the whole picture: {weights[0]:.3f}", fontsize=SIZE, loc="left")
             continue
         axes.barh(range(len(weights)), weights, height=0.7, color=np.where(weights < 0, ORANGE, BLUE))
