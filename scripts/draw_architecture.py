@@ -26,23 +26,25 @@ LAYERS: list[dict[str, tuple[float, str]]] = [  # bottom to top; room: its place
      "images": (6.76, "any picture\nto uint8"), "batch": (8.27, "the four streams'\ntensors"),
      "masking": (9.78, "spans and\nblocks"),
      "progress": (11.28, "a bar, or a\nline a tenth")},
-    {"peers": (4, "who computes the rest of\na batch")},
     {"model": (4, "vision, text and fusion\nencoders on one attention"),
-     "interop": (8.8, "others' files: the published\none, RoBERTa, BEiT, CLIP")},
-    {"passes": (4, "one pass of an encoder,\nseveral streams' made one")},
+     "peers": (9, "who computes the rest of\na batch")},
+    {"passes": (2.2, "one pass of an encoder,\nseveral streams' made one"),
+     "interventions": (6, "on the gradient, and\nMIM's teachers"),
+     "interop": (9.8, "others' files: the published\none, RoBERTa, BEiT, CLIP")},
     {"flow": (4, "THE PAPER: which tensor feeds which loss;\nstop-gradient and guidance")},
     {"objectives": (4, "one loss a file:\nMLM MIM ITC ITM IMLM BBP")},
-    {"specialists": (9, "baselines of equal size:\nclip_like, bert_like, ...")},
-    {"recipes": (4, "whole configs,\nablations")},
+    {"ablations": (4, "named changes\nof a config"),
+     "specialists": (9, "baselines of equal size:\nclip_like, bert_like, ...")},
+    {"recipes": (4, "whole configs")},
     {"data": (9, "sources by key: the drawn\nworld, WordNet, your own")},
     {"diagnostics": (4, "gradient table,\ntraining probe")},
     {"train": (4, "the loop, run folders,\nexact resume"),
-     "explain": (9, "traces, attributions,\nfaithfulness, interventions")},
-    {"evaluation": (4, "one task a file:\nbaseline and interval")},
-    {"downstream": (9, "fine-tuning: one task a file,\nheads, decoder, ranking")},
-    {"guests": (4, "open_clip's models,\nHugging Face's CLIP")},
-    {"lab": (4, "one handle:\nxfm.load"), "plots": (9, "figures from\narrays and tables")},
-    {"report": (4, "report.html\nof a run"), "study": (9, "paired runs,\neffects")},
+     "explain": (9, "traces, attributions,\nfaithfulness, patching")},
+    {"evaluation": (6, "one task a file:\nbaseline and interval")},
+    {"downstream": (2.2, "fine-tuning: one task a file,\nheads, decoder, ranking"),
+     "plots": (6, "figures from\narrays and tables"), "guests": (9.8, "open_clip's models,\nHugging Face's CLIP")},
+    {"report": (6, "report.html\nof a run"), "lab": (9.8, "one handle:\nxfm.load")},
+    {"study": (4, "paired runs,\neffects")},
     {"cli": (4, "the command xfm"), "xfm_widgets": (9, "interactive views\nand their static figures")},
 ]  # fmt: skip
 COLOURS = {"flow": "#f6d9a8", "model": "#cfe3f3", "objectives": "#cfe3f3", "recipes": "#cfe3f3", "train": "#cfe3f3"}
@@ -59,6 +61,12 @@ def imports() -> dict[str, set[str]]:
             if parts != ("xfm", "__init__"):
                 found.setdefault(room(parts), set()).update(map(room, imported(path, parts)))
     return {name: others - {name, "xfm", "__init__"} for name, others in found.items()}
+
+
+def reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    """What a room imports, and what that imports, and so on."""
+    own = graph.get(start, set())
+    return own.union(*(reached(graph, name) for name in own))
 
 
 def room(parts: tuple[str, ...]) -> str:
@@ -81,7 +89,7 @@ def imported(path: Path, parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def draw() -> Figure:
-    figure = Figure(figsize=(11, 15.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(11, 16.8), dpi=110, layout="constrained")
     axes = figure.subplots()
     places: dict[str, tuple[float, float, float, float]] = {}
     for level, rooms in enumerate(LAYERS):
@@ -93,8 +101,10 @@ def draw() -> Figure:
     level_of = {name: level for level, rooms in enumerate(LAYERS) for name in rooms}
     for name, others in sorted(graph.items()):
         for other in sorted(others & places.keys()):  # what follows from other arrows, and the bottom row, is left out
-            implied = any(other in graph.get(middle, ()) for middle in others - {other})
-            if level_of[other] and level_of[other] != level_of[name] and not implied:
+            implied = any(other in reached(graph, middle) for middle in others - {other})
+            if level_of[other] and level_of[other] >= level_of[name]:
+                raise SystemExit(f"{name} imports {other}: put it into a level above that one")
+            if level_of[other] and not implied:
                 arrow(axes, places[name], places[other])
     for rooms in LAYERS:
         for name, (_, caption) in rooms.items():

@@ -32,6 +32,10 @@ def execute(path: Path, target: Path) -> None:
             cell.outputs, cell.execution_count = [], None
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", store_widget_state=False,
                             record_timing=False, resources={"metadata": {"path": str(FOLDER)}})  # fmt: skip
+    if any("live=" in cell.source for cell in notebook.cells):  # else a view of a training is saved as it began
+        notebook.cells.append(nbformat.v4.new_code_cell("monitor.wait()"))
+        client.execute()
+        notebook.cells.pop()
     client.execute()
     notebook.metadata = {name: value for name, value in notebook.metadata.items() if name in KEPT}
     target.mkdir(parents=True, exist_ok=True)

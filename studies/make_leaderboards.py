@@ -138,8 +138,9 @@ OVERVIEW = """# Which explanations can be trusted?
 [the pretrained checkpoint](pretrained/README.md) and for [the same architecture untrained](untrained/README.md).
 What a score finds good about explanations of the untrained model is not due to anything learnt.
 
-**The question that is explained is mostly answered "no".** ITM saw whole captions; to a phrase that names one of
-several objects the pretrained model gives odds above one in {yes} of {n} scenes, the untrained one in {yes_untrained}.
+**The question that is explained is mostly answered "no".** ITM was trained on whole pictures with captions, and
+on boxes with phrases; to a phrase beside a whole picture of several objects the pretrained
+model gives odds above one in {yes} of {n} scenes, the untrained one in {yes_untrained}.
 So the boards compare explanations of how strong the rejection of a true phrase is. A method may find the object all the
 same (the log-odds depend on it), but none of these numbers says how well an accepted match is explained, and insertion
 and deletion run between two rejections. The untrained model says yes to nearly everything, by chance of its weights:

@@ -12,7 +12,7 @@ from xfm.plots.probes import READINGS
 
 def record(step: int, shift: float = 0.0, guided: bool = True) -> dict:
     language = {"itc mlm": 0.1 + shift, "itm mlm": -0.05 + shift, "imlm mlm": 0.2, "bbp mlm": None}
-    guidance = {"agreement": 0.5 + shift, "target_std": 1.0, "target_rank": 20.0 + shift}
+    guidance = {"agreement": 0.5 + shift, "agreement_of_mean": 0.4, "target_std": 1.0, "target_rank": 20.0 + shift}
     return {
         "step": step,
         "norm": {"mlm": {"language layer 0": 3.0 + shift, "language embeddings": 4.0, "fusion": None}},

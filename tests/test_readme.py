@@ -58,8 +58,9 @@ def test_the_numbers_of_its_text_are_those_of_the_results() -> None:
     tasks = ("lexicographer file of a gloss", "same synset", "hypernym entailment")
     language = [gained["bert_like", f"{task}, accuracy"] for task in tasks]
     assert f"from {-min(language):.0f} points below to {max(language):.0f} above `bert_like`" in text
-    assert f"{gained['beit_like', 'concept of a picture, accuracy']:.0f} above `beit_like` (concepts)" in text
-    assert f"{-gained['clip_like', 'image to text, ITC, R@1']:.0f} below `clip_like` (R@1)" in text
+    concepts = [gained[variant, "concept of a picture, accuracy"] for variant in ("beit_like", "clip_like")]
+    told = f"{concepts[0]:.0f} above `beit_like` and {-concepts[1]:.0f} below `clip_like` (concepts)"
+    assert f"{told}, {-gained['clip_like', 'image to text, ITC, R@1']:.0f} below it (R@1)" in text
     demo = from_json(json.dumps(json.loads((ROOT / "benchmarks/results/demo.json").read_text("utf-8"))["evaluation"]))
     for task, change in (("image to text", "loses {:.1f} points on"), ("text to image", "and {:.1f} on")):
         both, itc = (find_result(demo, task, "R@1", condition).value for condition in ("ITC + ITM", "ITC"))

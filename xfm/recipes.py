@@ -38,7 +38,7 @@ def scratch_std(width: int) -> float:
 
 
 def demo() -> RunConfig:
-    """Two and a half minutes on a laptop CPU: 100 concepts, 48 px, every objective; from one object to four.
+    """Two to three minutes on two cores: 100 concepts, 48 px, every objective; from one object to four.
     Muon learns in half of AdamW's steps (docs/results.md); `+adamw` is the paper's optimizer.
     """
     return RunConfig(
@@ -88,8 +88,9 @@ def demo() -> RunConfig:
 
 
 def pretrained() -> RunConfig:
-    """What `xfm.load("demo")` opens: the demo, wider, its language encoder trained alone first, and then all of it four
-    times as long, that encoder at a tenth of the rate, so that it keeps what it has read: an hour of one core."""
+    """What `xfm.load("demo")` opens: the demo, wider, its language encoder trained alone first, and then all of it
+    eight times as long, that encoder at a tenth of the rate, so that it keeps what it has read: 72 minutes of one
+    thread."""
     return demo().replace(
         {
             "name": "pretrained",

@@ -146,6 +146,10 @@ def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     assert told("clip_like", concept, "{:.2f} points on concepts ({:.2f} to {:.2f})") in text
     assert told("clip_like", "image to text, ITC, R@1", "{:.2f} of R@1 ({:.2f} to {:.2f})") in text
     assert told("fused", loss, "higher by {:.4f} nats ({:.4f} to {:.4f})", 1) in text
+    plain, less = "{:.2f} points fewer {} ({:.2f} to {:.2f})", {"sign": -1}
+    for metric, what in ((concept, "concepts"), ("animals and plants, linear head", "animals and plants")):
+        assert told("fused", metric, plain.replace("{}", what), **less) in text
+    assert told("fused", "validation/pairs/imlm", "better by {:.4f} nats ({:.4f} to {:.4f})", 1, -1) in text
     assert told("fused", "naming", "name {:.2f} points fewer pictures ({:.2f} to {:.2f})", sign=-1) in text
 
 

@@ -323,7 +323,7 @@ class AttributionLab(AliveView):
             for t in self.targets
             if t in self._before
         ]
-        return ", ".join(scores) + (f" without {', '.join(removed)}" if removed else "")
+        return "Score: " + ", ".join(scores) + (f" without {', '.join(removed)}" if removed else "")
 
     def _complete(self) -> None:
         """Each single object and word can be removed there, where they are few; more at once needs a model."""

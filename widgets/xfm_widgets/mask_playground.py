@@ -222,7 +222,8 @@ class MaskPlayground(AliveView):
 
     def figure(self) -> Figure:
         patches, pieces = self.hidden()
-        title = f"{patches.sum()} of {len(patches)} patches and {pieces.sum()} word pieces hidden"
+        several = "" if pieces.sum() == 1 else "s"
+        title = f"{patches.sum()} of {len(patches)} patches and {pieces.sum()} word piece{several} hidden"
         new = self._answered
         return figures.masked_prediction(self._image, patches, new.agreement, new.pixels, new.words, title, self.credit)
 

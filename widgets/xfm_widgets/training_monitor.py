@@ -341,7 +341,8 @@ class TrainingMonitor(View):
 
     def _progress(self) -> str:
         """What the figure's title says of a training that has not come to its end."""
-        if self.done or not (self._live or self._work.thread):
+        ended = all(curves.state == "finished" for curves in self._curves)
+        if self.done or ended or not (self._live or self._work.thread):
             return ""
         steps = max(
             (curves.of for curves in self._curves if curves.state in ("live", "not begun", "stopped")), default=0

@@ -33,11 +33,8 @@ __all__ = ["attention", "attention_matrices", "attributions", "colour_scale", "i
            "overlay", "patch_maps"]  # fmt: skip
 
 _BAR = 0.19  # inches: a word's bar
-_KNOW_NOTHING: dict[str, Any] = {
-    "random": ":",
-    "centre": "--",
-    "edges": "-.",
-}  # methods that never ask the model; dashes
+# methods that never ask the model, and the dashes of their means
+_KNOW_NOTHING: dict[str, Any] = {"random": ":", "centre": "--", "edges": "-."}
 _MAPS = {"language": "words to words, language encoder", "vision": "patches to patches, vision encoder",
          "fusion": "words to words, fusion encoder", "cross": "words to patches, fusion encoder"}  # fmt: skip
 

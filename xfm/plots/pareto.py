@@ -110,7 +110,7 @@ def _place(row: Any) -> tuple[float, list[float]]:
 
 def _name(number: int, variant: str, row: Any, reference: str) -> str:
     share = f"{100 * row.probability:.0f} %  " if row.probability == row.probability else ""
-    said = ["compared with"] * (variant == reference) + ["dominated"] * bool(row.dominated_by)
+    said = ["reference"] * (variant == reference) + ["dominated"] * bool(row.dominated_by)
     return f"{number}  {share}{variant}" + (f" ({', '.join(said)})" if said else "")
 
 

@@ -34,7 +34,7 @@ def _language(objective: str) -> Reading:
 
 
 def _guidance(what: str) -> Reading:
-    return lambda record: record["guidance"] and record["guidance"][what]
+    return lambda record: record["guidance"] and record["guidance"].get(what)  # not in older records
 
 
 READINGS: dict[str, Reading] = {
@@ -47,6 +47,7 @@ READINGS: dict[str, Reading] = {
     "vision: drift from the start": lambda r: r["drift"]["vision"],
     "vision: CKA of the last layer with the start": lambda r: r["cka"]["vision"][-1],
     "guidance: agreement of prediction and target": _guidance("agreement"),
+    "guidance: agreement of the targets’ mean": _guidance("agreement_of_mean"),
     "guidance: effective rank of the targets": _guidance("target_rank"),
     "guidance: deviation of the targets": _guidance("target_std"),
 }

@@ -75,7 +75,7 @@ class Figure(matplotlib.figure.Figure):
             return buffer.getvalue()
         drawing = Image.open(buffer).convert("RGB")  # 256 colours suffice, at a third of the size in a notebook
         buffer = BytesIO()
-        drawing.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        drawing.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
         return buffer.getvalue()
 
     def svg(self, name: str, label: str) -> str:

@@ -110,7 +110,7 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 norm = whole(torch.as_tensor(accelerator.clip_grad_norm_(s.model.parameters(), train.clip)))
                 floats = {"loss": weighted_sum(losses, weights), "grad_norm": norm, **losses, **report}
                 floats |= {"new": s.left_out.any_new, "asked": torch.tensor(float(bool(heard or interrupted)))}
-                told = _floats(floats, accelerator)  # the step's one wait for a GPU
+                told = _floats(floats, accelerator)  # the step's one wait for a GPU, but for train.accumulate's
                 if not math.isfinite(told["grad_norm"]):
                     with unsharded(s.pretraining):
                         raise non_finite_loss(s.model, batch, losses, step, run.folder)
