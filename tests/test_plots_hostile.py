@@ -151,7 +151,7 @@ FIGURES: dict[str, Draw] = {
     ),
     "plot_answers": lambda t: figures.plot_answers(
         t, (t, t), t, [figures.Said(t, t, True, 0.5, (0.5, 0.5, 0.2, 0.2)), figures.Said(t, t, False)], [PICTURE] * 2,
-        (0.4, 0.4, 0.2, 0.2), {t: [{"low": 0.0, "high": 1.0, "right": 0.5}]}, t,
+        (0.4, 0.4, 0.2, 0.2), {t: [{"low": 0.0, "high": 1.0, "n": 4, "right": 0.5}]}, t,
     ),
     "plot_retrieval": lambda t: figures.plot_retrieval(pairs(t), "image to text", 0, credit=t),
     "plot_retrieval, pictures": lambda t: figures.plot_retrieval(pairs(t), "text to image", 0, credit=t),

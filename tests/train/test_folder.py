@@ -16,7 +16,7 @@ from xfm import batch, recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.files import FileError
-from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup, steering
+from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup, start, steering
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def refused(run: Run, *said: str) -> None:
 
 
 def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    names = ("build", "dataset", "loader")
-    for room, name in [*((setup, name) for name in names), (loop, "make_accelerator"), (torch, "load")]:
+    rooms = {setup: ("dataset", "loader"), start: ("build", "dataset"), loop: ("make_accelerator",), torch: ("load",)}
+    for room, name in [(room, name) for room, names in rooms.items() for name in names]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
     assert [*pretrain(trained.config, root(trained))] == trained.metrics()

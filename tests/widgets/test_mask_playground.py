@@ -56,7 +56,7 @@ def test_each_mask_is_asked_once_and_the_answer_is_of_it():
     assert guess[["piece", "guess", "rank", "probability", "picture"]].tolist() == ["lion", "lion", 1, 0.9, True]
     assert table[table["part"] == "patch"]["agreement"].tolist() == [0.5, 1.0]
     title, *_ = [t.get_text() for t in view.figure().texts]
-    assert title == "2 of 4 patches and 1 word pieces hidden"
+    assert title == "2 of 4 patches and 1 word piece hidden"
 
 
 def test_a_random_mask_hides_as_pretraining_does_and_asks_once():
