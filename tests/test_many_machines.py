@@ -8,10 +8,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
+from xfm import cli, recipes
 from xfm.train import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,25 +64,30 @@ def test_the_notebooks_example_trains_one_run(tmp_path: Path) -> None:
 
 
 def test_of_several_processes_one_speaks_evaluates_and_probes(tmp_path: Path) -> None:
-    """The command as the page has it, with DDP and a probe, which the first process alone takes; few questions."""
+    """The command as the page has it, with DDP and a probe, which the first process alone takes; few questions. The
+    warm start is another job's for the first seconds: all wait for it together."""
     (tmp_path / "few_asked.py").write_text(
         "import sys\nfrom few import ask_few\nfrom xfm.cli import main\n\nask_few()\nmain(sys.argv[1:])\n", "utf-8"
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    options = "--train.steps 3 --train.warmup 1 --train.validate-every 0 --train.probe-every 3".split()
+    options = "--stage1-steps 2 --train.steps 3 --train.warmup 1 --train.validate-every 0 --train.probe-every 3".split()
+    command = ["pretrain", "smoke+stage1+adamw", *options]
+    parsed: Any = cli.parse(command)
+    first = Run.of(recipes.stage1(parsed.config), tmp_path / "runs")
+    first.make()
+    (lock := FileLock(first.folder / ".lock", thread_local=False)).acquire()
+    threading.Timer(12, lock.release).start()
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "widgets", ROOT / "tests")))
-    done = run([*torchrun, "few_asked.py", "pretrain", "smoke+adamw", *options], tmp_path, PYTHONPATH=paths)
+    done = run([*torchrun, "few_asked.py", *command], tmp_path, PYTHONPATH=paths)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Report: ") == 1 and done.stderr.count(": 3 of 3 steps") == 1
-    trained = Run.open(tmp_path / "runs/smoke+adamw/seed0")
-    assert [p["step"] for p in trained.probes()] == [0, 3] and (trained.folder / "report.html").exists()
+    trained = Run.open(tmp_path / "runs/smoke+stage1+adamw/seed0")
+    assert first.done and [p["step"] for p in trained.probes()] == [0, 3] and (trained.folder / "report.html").exists()
 
 
 def test_the_lines_for_torchrun_are_lines_that_it_takes(tools: Path, tmp_path: Path) -> None:
     """torchrun plays itself up to where the processes would start; `xfm` takes what is left."""
     from torch.distributed.run import config_from_args, get_args_parser
-
-    from xfm import cli
 
     command(tools, "torchrun", 'printf "%s\\n" "$@"')
     lines = [block for kind in ("", "run", "node") for block in examples("bash", kind) if "torchrun" in block]
