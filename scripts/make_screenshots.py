@@ -27,7 +27,8 @@ from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SIZE, SHOWN = (1000, 760), (640, 486)  # pixels of a page, and of its picture in the gallery
+SIZE, TALLEST = (1000, 760), 1040  # pixels of a page; how much of a longer one the gallery shows
+SHOWN = 0.64  # of a page's size: of its picture in the gallery
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 SCREENS = {390: 8, 1024: 4, 1920: 2}  # pixels: how many views stand side by side on the sheet
 WIDEST = 1920  # pixels of a sheet
@@ -54,9 +55,12 @@ def views() -> dict[str, xw.View]:
     }
 
 
-def picture(page: bytes, size: tuple[int, int] | None = None) -> Image.Image:
-    image = Image.open(BytesIO(page)).convert("RGB")
-    return image.resize(size, Image.Resampling.LANCZOS) if size else image
+def picture(page: bytes) -> Image.Image:
+    return Image.open(BytesIO(page)).convert("RGB")
+
+
+def scaled(image: Image.Image, by: float) -> Image.Image:
+    return image.resize((round(image.width * by), round(image.height * by)), Image.Resampling.LANCZOS)
 
 
 def sheet(shots: list[Image.Image], columns: int, gap: int = 10) -> Image.Image:
@@ -91,7 +95,7 @@ def screens(browser: Browser, pages: dict[str, Path], folder: Path) -> Iterator[
             page.locator(".xfm-view").wait_for()
             shot = picture(page.screenshot(full_page=True, path=folder / f"{name}-{width}-{theme}.png"))
             scale = min(1.0, (WIDEST / columns) / width)
-            shots.append(shot.resize((round(shot.width * scale), round(shot.height * scale)), Image.Resampling.LANCZOS))
+            shots.append(scaled(shot, scale))
         page.close()
         yield f"{width}-{theme}", sheet(shots, columns)
 
@@ -115,7 +119,9 @@ if __name__ == "__main__":
         for file in pages.values():
             page.goto(file.resolve().as_uri())
             page.locator(".xfm-view").wait_for()
-            shots.append(picture(page.screenshot(), SHOWN))
+            shot = picture(page.screenshot(full_page=True))
+            sharp = shot.width / SIZE[0]
+            shots.append(scaled(shot.crop((0, 0, shot.width, min(shot.height, round(TALLEST * sharp)))), SHOWN / sharp))
         save(sheet(shots, 2), chosen.out)
         for name, whole in screens(browser, pages, folder):
             save(whole, chosen.out.with_suffix("") / f"{name}.jpg")
