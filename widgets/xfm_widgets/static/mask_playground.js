@@ -321,8 +321,8 @@ function render({ model, el }) {
   function draw() {
     paint();
     const waiting = payload.can && !isStill && !isFresh() ? "; asking …" : "";
-    const pieces = `${hidden.pieces.size} word piece${hidden.pieces.size === 1 ? "" : "s"}`;
-    count.textContent = `${hidden.patches.size} of ${patchCount} patches and ${pieces} hidden${waiting}`;
+    const hiddenPieces = `${hidden.pieces.size} word piece${hidden.pieces.size === 1 ? "" : "s"}`;
+    count.textContent = `${hidden.patches.size} of ${patchCount} patches and ${hiddenPieces} hidden${waiting}`;
     pieceButtons.forEach((key, i) => {
       key.setAttribute("aria-pressed", String(hidden.pieces.has(i)));
       key.classList.toggle("xfm-chosen", i === model.get("token"));
