@@ -166,6 +166,8 @@ def test_its_figure_says_what_is_chosen():
         "looks at patch 2",
     ]
     assert figure.texts[0].get_text() == "a − b, cross, layer 0, mean of the heads"
+    view.layer, view.heads, view.head = 9, "head", 9  # more than there are: the last is shown
+    assert view.figure().texts[0].get_text() == "a − b, cross, layer 1, head 1"
     view.map = "language"
     assert len(view.figure()._repr_png_()[0]) > 1000
 

@@ -195,6 +195,21 @@ def test_what_training_raises_stands_in_the_message_and_stays():
     assert view.message == "KeyError: 'of'"
 
 
+def test_where_another_run_begins_the_warm_start_has_ended() -> None:
+    records = [record(step, 20, run="warm") for step in range(20)] + [record(step, 50, run="main") for step in range(9)]
+    seen = list[list[str]]()
+
+    def told() -> Iterator[dict[str, Any]]:
+        for one in records:
+            yield one
+            seen.append([run["state"] for run in view.get_state()["payload"]["runs"]])
+
+    view = xw.TrainingMonitor(live=told())
+    view.start()
+    assert view.wait(LONG)
+    assert seen[10] == ["live"] and seen[25] == ["finished", "live"]
+
+
 def test_a_stop_closes_the_generator_in_its_own_thread():
     closed: list[Any] = []
 

@@ -126,15 +126,13 @@ class AttributionLab(AliveView):
         bad = f"Left out, since NaN or infinite: {', '.join(dropped)}. " if dropped else ""
         none = "" if pairs else "No attribution to show: AttributionLab.of(questions, methods) makes them."
         traits = {"methods": methods[:SHOWN], "targets": targets} | traits
-        super().__init__(payload, **traits)
-        self._standing = (bad + none).strip()
+        super().__init__(payload, (bad + none).strip(), **traits)
         self._before = {a.target: finite(a.score) for a, _ in pairs}
         self._removed: dict[str, Any] | None = None
         self._after: dict[str, float | None] = {}
         if rescore is not None:
             with self.reporting():
                 self._before |= self.scores_without()
-        self.message = self.message or self._standing
         self._rescore()
 
     @classmethod
@@ -231,7 +229,6 @@ class AttributionLab(AliveView):
         if name in cast(dict[str, Any], self.payload)["more"]:
             with self.reporting():
                 self.add(name)
-            self.message = self.message or self._standing
 
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
@@ -266,7 +263,6 @@ class AttributionLab(AliveView):
         if self._score is not None and any(removed.values()):
             with self.reporting():
                 after = self.scores_without(*removed.values())
-            self.message = self.message or self._standing
         self._removed, self._after = removed, after
         self.tell(scores={"of": removed, "before": self._before, "after": after})
 

@@ -77,6 +77,7 @@ class View(anywidget.AnyWidget):
             raise
         except traitlets.TraitError as error:  # of a trait that the view itself writes, or of every widget
             raise ConfigError(shorten(error)) from error
+        self._standing = message
         self.message = self.message or message
         self.on_msg(self._hear)
 
@@ -84,6 +85,8 @@ class View(anywidget.AnyWidget):
     def _module(cls) -> str:
         """The ES module that the host is given."""
         return f"{esm.join(cls._script)}\nexport default {esm.export(cls._script)};\n"
+
+    _standing = ""  # of the message: what is true of the view all the time
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: alive in JupyterLab with a kernel; as a figure:"
@@ -155,6 +158,12 @@ class View(anywidget.AnyWidget):
             n for n, t in cls.class_traits(sync=True).items() if isinstance(t, Choice) and not t.metadata.get("told")
         ]
 
+    @classmethod
+    def _kept(cls) -> list[str]:
+        """The choices that a state holds, and that are undone: those of what is seen."""
+        traits = cls.class_traits()
+        return [name for name in cls.choices() if traits[name].metadata.get("kept", True)]
+
     def tell(self, **traits: Any) -> None:
         """Sets traits that are told."""
         for name, value in traits.items():
@@ -164,7 +173,7 @@ class View(anywidget.AnyWidget):
     def _tools(cls) -> dict[str, Any]:
         name = cls.__name__
         figure = f"xfm-figure-{secrets.token_hex(4)}"
-        return {"view": name, "choices": cls.choices(), "terms": terms_of(name), "figure": figure}
+        return {"view": name, "choices": cls._kept(), "terms": terms_of(name), "figure": figure}
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         """What the page may ask Python for, {"do": name, "of": text}: each is called with the text."""
@@ -197,7 +206,7 @@ class View(anywidget.AnyWidget):
         elif unknown := [one for one in choices if one not in self.choices()]:
             self.message = str(unknown_field(unknown[0], self.choices()))
         else:
-            self.message = ""
+            self.message = self._standing
             self.set_state(choices)
 
     def set_state(self, sync_data: Any) -> None:
@@ -216,10 +225,12 @@ class View(anywidget.AnyWidget):
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """What a callable raises stands in the view; the view stays as it was."""
+        """What a callable raises stands in the view; the view stays as it was. Without an error there stands what is
+        true of the view all the time."""
+        self.message = ""  # so that the page hears of an error that is the one before
         try:
             yield
-            self.message = ""
+            self.message = self._standing
         except Exception as error:
             self.message = f"{type(error).__name__}: {shorten(error)}"
 

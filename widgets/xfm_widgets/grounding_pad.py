@@ -241,7 +241,9 @@ class GroundingPad(AliveView):
             verdict += f", presence {100 * found['presence']:.0f} %"
         pieces = found.get("pieces", [])
         of = f" of {pieces[min(max(self.token, 0), len(pieces) - 1)]!r}" if pieces else ""
-        layer, head = (MEAN if i < 0 else i for i in (self.layer, self.head))
+        whole = self._picture.answers.get(self.phrase, (None,) * 3)[2]
+        sizes = (1, 1) if whole is None else whole.shape[:2]
+        layer, head = (MEAN if i < 0 else min(i, n - 1) for i, n in zip((self.layer, self.head), sizes, strict=True))
         label = f"cross-attention{of}, layer {layer}, head {head}"
         title = f"“{self.phrase}”: {verdict}"
         image, others = self._picture.image, _elsewhere(found, predicted) if self.candidates else ()

@@ -290,6 +290,7 @@ class TaskExplorer(View):
             found = self.ask(text)
             rows = [{"answer": answers_text(a.value), "box": box_of(a.value), "confidence": _known(a.confidence)}
                     for a in found]  # fmt: skip
+            self.tell(answered={})  # so that the page hears of the same answer again
             self.tell(answered={"item": self.item, "which": self.which, "text": text, "answers": rows})
 
     def _hear_trace(self, _: str) -> None:

@@ -229,9 +229,11 @@ class TraceExplorer(AliveView):
             sides = self.sides()
         except ConfigError as error:
             return message_figure(self.message or str(error))
-        which = {"head": f"head {self.head}", "rollout": "rollout"}.get(self.heads, f"{self.heads} of the heads")
+        layers, heads = self._axes().maps[self.map].weights.shape[:2]
+        layer, head = min(self.layer, layers - 1), min(self.head, heads - 1)  # as `_of` has them
+        which = {"head": f"head {head}", "rollout": "rollout"}.get(self.heads, f"{self.heads} of the heads")
         label = {"A": self.a, "B": self.b, "A−B": f"{self.a} − {self.b}"}[self.shown]
-        title = f"{label if len(self._traces) > 1 else 'Attention'}, {self.map}, layer {self.layer}, {which}"
+        title = f"{label if len(self._traces) > 1 else 'Attention'}, {self.map}, layer {layer}, {which}"
         return figures.plot_attention(sides, self._axes(), self.shown == "A−B", title, self.credit)
 
     def _complete(self) -> None:

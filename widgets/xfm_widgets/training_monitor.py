@@ -68,7 +68,7 @@ class TrainingMonitor(View):
     hidden = Places()  # runs that are not drawn, from 0; more may come
     picture = Place(-1)  # which of the samples; -1: the newest
     step = told(traitlets.Int(0))  # steps done, of the training that runs here
-    paused = Flag(False)  # set it to pause and to go on
+    paused = Flag(False).tag(kept=False)  # set it to pause and to go on
     standing = told(traitlets.Bool(False))  # a pause holds: its step is done, and the training stands still
     running = told(traitlets.Bool(False))
     done = told(traitlets.Bool(False))  # the training came to its end
@@ -182,6 +182,8 @@ class TrainingMonitor(View):
             if curves is self._again or curves.first == begins(record):
                 self._again = curves
                 return Curves(name)
+        for before in self._curves:  # a warm start, which has come to its end
+            before.state = {"live": "finished"}.get(before.state, before.state)
         self._curves.append(Curves(name, state="live"))
         return self._curves[-1]
 

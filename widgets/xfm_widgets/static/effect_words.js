@@ -75,6 +75,9 @@ export function effectText(effect, unit) {
   return effect.low === null ? middle : `${middle} [${low}, ${high}]`;
 }
 
+/** @param {number} p */
+const pText = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
+
 /**
  * @param {StudyMetric} m
  * @param {StudyEffect | null} effect
@@ -85,7 +88,7 @@ export function effectSentence(m, effect, variant) {
   const { p, p_holm: pHolm, note } = effect;
   const amount = `${numberText(effect.effect, m.unit, true)} ${differenceUnit(m.unit)}`;
   const parts = [`${variant} − ${effect.against}: ${amount}`, intervalText(effect, m.unit), `${effect.n} pairs`];
-  if (p !== null) parts.push(`p ${p < 0.0001 ? "< 0.0001" : p.toFixed(4)}`);
-  const holm = pHolm === null ? "" : ` (Holm ${pHolm.toFixed(4)})`;
+  if (p !== null) parts.push(`p ${pText(p)}`);
+  const holm = pHolm === null ? "" : ` (Holm ${pText(pHolm)})`;
   return `${parts.join(", ")}${holm}: ${verdict(m, effect)}${note ? `. ${note}` : ""}`;
 }

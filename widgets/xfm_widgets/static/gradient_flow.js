@@ -58,9 +58,10 @@ function render({ model, el }) {
         .filter((loss) => isOn(loss) && record().norm[loss.name])
         .flatMap((loss) =>
           keysOf(record().norm[loss.name]).map((encoder) => {
-            const whole = record().norm[loss.name][encoder];
+            const whole = norm(loss, encoder);
             const part = share(loss, encoder);
-            const flows = whole === null || part === 0 ? "no path" : part * whole;
+            const without = loss.encoders.includes(encoder) ? "not measured" : "no path";
+            const flows = whole === null ? without : part === 0 ? "no path" : part * whole;
             return [record().step, shown(loss), encoder, flows, whole === null ? null : (1 - part) * whole];
           }),
         ),

@@ -1,6 +1,6 @@
 // @ts-check
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
-import { canvas, font, legend, outline, patchAt, resize } from "./canvas.js";
+import { canvas, font, legend, outline, patchAt, patchName, resize } from "./canvas.js";
 import { sequential } from "./colour.js";
 import { arrowKeys, button, select, toggle } from "./controls.js";
 import { node } from "./dom.js";
@@ -319,8 +319,7 @@ function render({ model, el }) {
     const hasPooled = shares.length > patches.length;
     const pooled = hasPooled ? `The token of the whole picture gets ${short(shares[0])}. ` : "";
     if (patch < 0) return `${pooled}Point at a patch, or walk with the arrow keys.`;
-    const spot = `row ${Math.floor(patch / grid)}, column ${patch % grid}`;
-    return `${pooled}Patch ${patch} (${spot}): ${short(patches[patch])}.`;
+    return `${pooled}Patch ${patch} (${patchName(patch, grid)}): ${short(patches[patch])}.`;
   }
 
   /**

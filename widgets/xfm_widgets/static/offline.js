@@ -35,11 +35,12 @@ export function offline(view, data, limits, el, kernel = undefined) {
   const model = remembering(/** @type {any} */ (decoded(data)), { limits, link, page }, kernel);
   const { view: name, choices: names } = model.get("tools");
   const choices = chosen(model, names);
+  const standing = model.get("message"); // what is true of the view all the time
   /** @param {string} state */
   const open = (state) => {
     try {
       choices.choose(readState(state, name, limits));
-      model.set("message", "");
+      model.set("message", standing);
     } catch (error) {
       model.set("message", `The state in this page's address: ${/** @type {Error} */ (error).message}`);
     }

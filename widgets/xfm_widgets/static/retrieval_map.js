@@ -237,7 +237,7 @@ export function retrievalMap({
   /** @param {Point} way */
   function walk(way) {
     if (walked >= 0) walked = toward(walked, way);
-    else walked = hasPlace(queryItem()) ? queryItem() : items.findIndex(hasPlace);
+    else walked = queryItem() >= 0 && hasPlace(queryItem()) ? queryItem() : items.findIndex(hasPlace);
     if (walked < 0) return; // nothing has a place
     pointed.textContent = itemName(walked);
     announce(`${itemName(walked)}${isSelected(walked) ? ", selected" : ""}`);
