@@ -66,8 +66,8 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     for key in ("Home", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight"):
         book.page.keyboard.press(key)
     book.until("view.patch", 14)
-    pointed = shown.get_by_role("paragraph").filter(has_text="Patch 14 (row 2, column 2)")
-    assert (pointed.text_content() or "").endswith("Patch 14 (row 2, column 2): 1.")
+    pointed = shown.get_by_role("paragraph").filter(has_text="Patch 14 (row 3, column 3)")
+    assert (pointed.text_content() or "").endswith("Patch 14 (row 3, column 3): 1.")
     box = pad.bounding_box()
     book.page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01)
     book.until("view.patch", 5)
