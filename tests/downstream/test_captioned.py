@@ -16,6 +16,8 @@ from PIL import Image
 from xfm import cli
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
+from xfm.downstream.augment import mirrors
+from xfm.downstream.caption_metrics import Reference
 from xfm.downstream.captioned import captioned
 from xfm.downstream.config import FinetuneConfig, controls, recipe
 from xfm.downstream.finetune import finetune
@@ -241,3 +243,12 @@ def test_a_caption_has_no_texts_to_hide() -> None:
     with pytest.raises(ConfigError, match=r"captioning.*hidden = 'texts'.*pictures"):
         config("captioning", hidden="texts")
     assert {"retrieval", "captioning"} <= TASKS.keys()
+
+
+def test_a_picture_is_not_mirrored_under_a_caption_that_names_a_side() -> None:
+    """Its captions are the target, not texts that are read."""
+    sides = Item((), (np.zeros((8, 8, 3), np.uint8),), Reference("a cat", "a cat on the left"))
+    plain = Item((), (np.zeros((8, 8, 3), np.uint8),), Reference("a cat", "a cat on a mat"))
+    task: Any = object.__new__(Captioning)
+    for item, some in ((sides, False), (plain, True)):
+        assert any(mirrors(task.said(item), np.random.default_rng(i)) for i in range(20)) is some

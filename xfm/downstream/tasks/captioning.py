@@ -52,6 +52,9 @@ class Captioning(OfTheWorld):
         every = captioned(self.path, split).items()
         return [Item((), (p,), Reference(*(caption_text(text, WORDS) for text in texts))) for p, texts in every]
 
+    def said(self, item: Item) -> Sequence[str]:
+        return item.target.captions
+
     def embedded_item(self, split: Split, index: int) -> Item:
         scene = self.world.scene(split, seeding.seed("task", self.name, index), phrases=False)
         return Item((), (scene.image,), Reference(without_opening(scene.text), objects=scene.objects))
