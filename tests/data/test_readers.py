@@ -137,6 +137,12 @@ FORMATS: dict[str, tuple[Callable[[Path], str], set[str]]] = {
 }
 
 
+def test_a_named_format_needs_no_ending(tmp_path: Path) -> None:
+    Path(tsv(tmp_path)).rename(tmp_path / "captions.tab")
+    records, problems = collected(f"tsv:{tmp_path / 'captions.tab'}")
+    assert len(records) == 12 and problems == []
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_gives_its_pictures_texts_boxes_and_splits(name: str, tmp_path: Path) -> None:
     make, provides = FORMATS[name]

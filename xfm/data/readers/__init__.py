@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ...config import ConfigError
@@ -22,7 +23,7 @@ __all__ = ["READERS", "read", "signature"]
 
 READERS: dict[str, Callable[[Path], Iterator[Record | Problem]]] = {
     "csv": read_table,
-    "tsv": read_table,
+    "tsv": partial(read_table, delimiter="\t"),
     "jsonl": read_json_lines,
     "txt": read_texts,
     "folder": read_folder,

@@ -16,10 +16,10 @@ __all__ = ["read_json_lines", "read_table", "read_texts"]
 COLUMNS = ("image", "caption", "phrase", "box", "split")
 
 
-def read_table(path: Path) -> Iterator[Record | Problem]:
-    """CSV, or TSV by its name: a header with image and caption, or phrase and box; several rows a picture are one."""
+def read_table(path: Path, delimiter: str = ",") -> Iterator[Record | Problem]:
+    """CSV, or TSV by its delimiter: a header with image and caption, or phrase and box. Rows of one picture are one."""
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+        reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         try:
             names = [name.strip() for name in reader.fieldnames or ()]
         except (csv.Error, UnicodeDecodeError) as error:
