@@ -48,7 +48,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "images_64": {"data.images": 64},
     **{
         f"vary_{one}": {f"seed_of.{source}": 1000 for source in SOURCES if source != one}
-        for one in ("warm_start", "weights", "data", "masks", "negatives")
+        for one in ("warm_start", "weights", "data", "masks", "negatives", "rest")
     },
     "stage1": {"init_from": "stage1"},
     "text_stage1": {"init_from": "stage1:text"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -89,6 +91,24 @@ def test_every_head_is_measured_both_ways(model, inputs):
     assert found.agreement("ablation", "ablation") == pytest.approx(1)
     assert -1 <= found.agreement() <= 1
     assert len(found.heads) == len(found.frame) and found.heads[row.name] == (CROSS, 1)
+
+
+def test_attention_times_gradient_is_the_slope_along_a_heads_output(model):
+    """Michel et al. (2019): |output . gradient|: how the target changes as the head is scaled, here by differences."""
+    double = copy.deepcopy(model).double()
+    each = scene_inputs(double, TOKENIZER, DATA.world.scene("test", 3))
+    found = interventions.head_importance([each]).frame.set_index(["place", "layer", "head"])["attention x gradient"]
+    width = CONFIG.model.text.width // CONFIG.model.text.heads
+    for place, head in (("cross", 0), ("cross", 1), ("language", 1)):
+        stack = next(s for s in double.stacks.values() if place in s.attentions)
+        weight, scores = double.get_submodule(stack.attention(place, 0)).out.weight, []
+        own, whole = slice(head * width, (head + 1) * width), weight.detach().clone()
+        with torch.no_grad(), eval_mode(double):
+            for factor in (1.01, 0.99):
+                weight[:, own] = whole[:, own] * factor
+                scores.append(each.score())
+            weight.copy_(whole)
+        assert found[place, 0, head] == pytest.approx(abs(scores[0] - scores[1]) / 0.02, rel=1e-3)
 
 
 def test_parts_of_the_input_are_taken_away(model, inputs):

@@ -91,6 +91,52 @@ def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
     assert sum(len(line.get_xdata()) for line in crosses) == 3, "also xfm's, beside no_stop_gradient"
 
 
+def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invented):
+    """One that reads no picture cannot be the worst at naming."""
+    study, none = invented(SHIFT, lost=[("no_guidance", 4)]), "naming, accuracy"
+    text = study.table.read_text("utf-8").splitlines(keepends=True)
+    study.table.write_text("".join(line for line in text if not (line.startswith("no_guidance,") and none in line)))
+    study_json.write_failed(study.folder / "failed.json", {("no_guidance", 4): "killed"})
+    pairs = study.pairs().query("variant == 'no_guidance'")
+    assert none not in set(pairs["metric"]) and (pairs.groupby("metric").size() == 10).all()
+    ranks = study.mean_ranks([none, "grounding, acc@0.5"]).query("family == 'vision-language'")
+    assert set(ranks["metrics"]) == {1}, "only what all have"
+    cells = study.by_field(PRIMARY).set_index("metric")["no_guidance"]
+    assert cells[none] == "" and cells[PRIMARY[0]] != ""
+    assert np.isnan(row(study.effects(), "no_guidance", none)["effect"])
+
+
+def test_of_a_variant_all_of_whose_runs_failed_every_metric_is_the_worst(invented):
+    study = invented(SHIFT, lost=[("no_guidance", seed) for seed in range(10)])
+    study_json.write_failed(study.folder / "failed.json", {("no_guidance", seed): "killed" for seed in range(10)})
+    table = study.effects().query("variant == 'no_guidance'").set_index("metric")
+    assert (table.loc[[*PRIMARY], "n"] == 10).all() and table.loc["naming, accuracy", "effect"] < 0
+
+
+def test_a_failed_run_is_no_better_than_the_worst_baseline_where_runs_have_their_own(invented):
+    study, metric = invented(SHIFT, lost=[("no_guidance", 4)]), "grounding, acc@0.5"
+    assert KNOWN[metric].baseline is None
+    study_json.write_failed(study.folder / "failed.json", {("no_guidance", 4): "killed"})
+    fingerprint = study.spec.fingerprint("xfm", 0)
+    with study.table.open("a") as file:
+        file.write(f'xfm (baseline),0,{fingerprint},vision-language,"{metric}",0.0625,400,60.0\n')
+    own = study.pairs().query("variant == 'no_guidance' and metric == @metric").set_index("seed")
+    assert own.loc[4, "value"] == 0.0625 < study.results().query("metric == @metric")["value"].min()
+
+
+def test_evidence_is_counted_in_the_order_of_the_seeds_not_of_the_runs(invented):
+    study = invented(SHIFT, seeds=[4, 0, 3, 1, 2, 5, 6, 7])
+    before, contrast = study.effects(), study.contrast({"no_stop_gradient": 1, "xfm": -1})
+    header, *lines = study.table.read_text().splitlines()
+    study.table.write_text("\n".join([header, *reversed(lines)]) + "\n")
+    keys = ["metric", "variant"]
+    after = study.effects().sort_values(keys)["e"].to_numpy()
+    assert after == pytest.approx(before.sort_values(keys)["e"].to_numpy(), rel=1e-12)
+    assert len(set(np.round(after, 9))) > 4, "they differ, so an order would be seen"
+    own = row(before, "no_stop_gradient", PRIMARY[0])
+    assert contrast.loc[PRIMARY[0], "e"] == pytest.approx(own["e"])
+
+
 def test_where_no_direction_is_better_a_failed_run_is_no_pair(invented):
     study = invented(SHIFT, lost=[("no_guidance", 4)])
     study_json.write_baselines(study.folder / "baselines.json", KNOWN | {"grounding, acc@0.5": Metric("", "%")})

@@ -17,9 +17,10 @@ from xfm import recipes
 from xfm.cli import main
 from xfm.config import ConfigError
 from xfm.objectives import build
-from xfm.study import Study, plan, power, untrained
+from xfm.study import Study, e_values, plan, power, untrained
 from xfm.study.metrics import Measured
 from xfm.study.power import Pilot, detectable_effects
+from xfm.study.statistics import detectable, smallest_p
 from xfm.study.untrained import Untrained
 from xfm.train import Run
 
@@ -62,6 +63,18 @@ def test_the_detectable_effect_is_that_of_statsmodels_at_the_familys_level():
     assert row(detectable_effects(too_few, {"before": Pilot(frame(differences), KNOWN)}))["alpha"] == 0.05
 
 
+def test_of_a_sequential_study_it_is_that_of_the_test_by_e_values():
+    sequential = spec(primary=[LOSS], sequential=True, seeds=range(100, 110))
+    found = row(detectable_effects(sequential, {"before": Pilot(frame([0.1, 0.3, 0.2, 0.6]), KNOWN)}))
+    assert found["detectable"] == pytest.approx(found["sd"] * e_values.detectable(10, 0.05, 0.8))
+    assert found["detectable"] > found["sd"] * detectable(10), "evidence valid at any time costs power"
+    assert power.seeds_needed(2, sequential=True) > power.seeds_needed(2)
+    few = spec(primary=[LOSS], sequential=True, seeds=range(100, 106))  # enough for sign flips, not for e-values
+    assert smallest_p(6) <= 0.05 < smallest_p(6, sequential=True)
+    found = row(detectable_effects(few, {"before": Pilot(frame([0.1, 0.3, 0.2, 0.6]), KNOWN)}))
+    assert found["detectable"] == pytest.approx(found["sd"] * detectable(6)), "judged by its interval"
+
+
 def test_planned_by_the_upper_limit_a_study_has_its_power_four_times_in_five():
     pilots = np.random.default_rng(0).normal(0, 1, (20_000, 5))
     found = [row(detectable_effects(spec(primary=[LOSS]), {"a": Pilot(frame(pilot), KNOWN)})) for pilot in pilots[:3]]
@@ -76,7 +89,7 @@ def test_another_comparison_lends_its_spread_where_there_is_no_pair_of_this():
     a, b = frame([1.0, 2.0, 4.0], variant="a"), frame([0.0, 5.0], variant="b", against="a")
     found = row(detectable_effects(spec(), {"before": Pilot(pd.concat([a, b]), KNOWN)}))
     pooled = math.sqrt((2 * np.var([1, 2, 4], ddof=1) + np.var([0, 5], ddof=1)) / 3)
-    assert found["sd"] == pytest.approx(pooled) and found["pairs"] == 4
+    assert found["sd"] == pytest.approx(pooled) and found["pairs"] == 5
     own = frame([1.0, 1.5])
     found = row(detectable_effects(spec(), {"before": Pilot(pd.concat([a, own]), KNOWN)}))
     assert found["sd"] == pytest.approx(np.std([1, 1.5], ddof=1)), "its own pairs, however few"
@@ -207,7 +220,7 @@ def test_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed):
     variants = ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"]
     text = str(tiny("few", tmp_path, variants=variants, seeds=range(6), primary=PRIMARY[:2], confirmatory=True).plan())
     assert "2 primary metrics x 4 comparisons" in text and "(exploratory)" in text
-    assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
+    assert "smallest p is 0.03125, 0.25 after the correction: nothing can be confirmed" in text
     assert "From 9 seeds on it could" in text
     assert "Detectable effects are not known" in text
 

@@ -180,3 +180,12 @@ def test_a_primary_metric_must_be_measured_and_the_only_one_of_its_family():
         require_primary(["naming, acuracy"], families)
     with pytest.raises(ConfigError, match=r"'grounding, acc@0.5': 'naming, accuracy' is of vision-language too"):
         require_primary(families, families)
+
+
+def test_sources_of_randomness_that_are_fixed_refuse_fine_tuning() -> None:
+    """Its own draws are of the run's seed, and would vary in every arm."""
+    variants = labelled(["xfm", "vary_data"])
+    assert spec(variants=variants, tasks=("mlm",)).finetuned == ()
+    with pytest.raises(ConfigError, match=r"tasks = 'finetune:lexnames': must be left out where variants set seed_of"):
+        spec(variants=variants, tasks=("mlm", "finetune:lexnames"))
+    assert spec(tasks=("finetune:lexnames",)).finetuned == ("lexnames",)

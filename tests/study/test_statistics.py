@@ -95,6 +95,11 @@ def test_the_detectable_effect_is_found_in_80_of_100_studies(tests, n):
     assert can_reach(tests, n) or tests == 1
 
 
+def test_there_is_a_detectable_effect_at_every_n():
+    found = np.array([[detectable(n, 0.05 / tests) for n in range(3, 201)] for tests in (1, 6, 24)])
+    assert (np.diff(found, axis=1) < 0).all() and (np.diff(found, axis=0) > 0).all()
+
+
 def test_the_detectable_effect_has_the_unit_of_the_differences():
     x = np.random.default_rng(0).normal(0, 3, 10)
     assert paired(x, 0.01).detectable == pytest.approx(np.std(x, ddof=1) * detectable(10, 0.01))

@@ -79,17 +79,35 @@ def negatives(config: RunConfig, seed: int, train: bool = True) -> torch.Tensor:
 def test_only_the_negatives_vary() -> None:
     fixed, other = negatives(plain(FIXED), FIXED), negatives(plain(FIXED), OTHER)
     assert not torch.equal(fixed, other), "or nothing could be told"
-    assert torch.equal(negatives(varied("negatives"), OTHER), other)
+    assert torch.equal(negatives(varied("negatives"), FIXED), other)
     for source in ("weights", "data", "masks"):
-        assert torch.equal(negatives(varied(source), OTHER), fixed)
-    assert torch.equal(negatives(varied("data"), OTHER, train=False), other), "what is held out is drawn as ever"
+        assert torch.equal(negatives(varied(source), FIXED), fixed)
+    assert torch.equal(negatives(varied("rest"), OTHER), fixed), "although the step is of the other seed"
+    assert torch.equal(negatives(varied("negatives"), FIXED, train=False), fixed), "what is held out stays"
 
 
-def test_what_is_held_out_is_that_of_the_seed() -> None:
+def test_what_is_held_out_varies_with_the_rest_alone() -> None:
+    fixed, other = batch(plain(FIXED), "validation"), batch(plain(OTHER), "validation")
     for source in SOURCES:
-        here, own = batch(varied(source), "validation"), batch(plain(OTHER), "validation")
+        here, own = batch(varied(source), "validation"), other if source == "rest" else fixed
         assert torch.equal(here["pairs"].image, own["pairs"].image)
         assert torch.equal(here["texts"].tokens.masked_ids, own["texts"].tokens.masked_ids)
+        assert torch.equal(here["pairs"].image_mask, own["pairs"].image_mask)
+
+
+def dropped(config: RunConfig) -> torch.Tensor:
+    """What a language encoder with dropout gives in training, of one batch and the same weights, at the seed that the
+    loop has from the streams."""
+    wild = config.replace({"model.text.dropout": 0.5, "seed_of.weights": FIXED})
+    made = Pretraining(build(wild), wild).train()
+    seed = Streams(wild, dataset(wild).tokenizer()).seed
+    return made.flow(batch(plain(FIXED)), "pairs", ["itc"], (seed, 1)).features[1].detach()
+
+
+def test_dropout_is_of_the_rest() -> None:
+    fixed, other = dropped(plain(FIXED)), dropped(plain(OTHER))
+    assert not torch.equal(fixed, other) and torch.equal(dropped(varied("rest")), other)
+    assert all(torch.equal(dropped(varied(source)), fixed) for source in SOURCES if source != "rest")
 
 
 def test_the_warm_start_has_a_seed_of_its_own() -> None:

@@ -17,7 +17,7 @@ from .training import TrainConfig
 
 __all__ = ["LATER", "SOURCES", "RunConfig", "from_dict", "from_json"]
 
-SOURCES = ("warm_start", "weights", "data", "masks", "negatives")  # of randomness
+SOURCES = ("warm_start", "weights", "data", "masks", "negatives", "rest")  # of randomness
 NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer than its run's
 # Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
 LATER = {
@@ -64,7 +64,8 @@ class RunConfig:
 
     def drawn_by(self, source: str) -> int:
         """The seed of a source of randomness: of the warm start, of the initial weights of what it does not bring, of
-        the data and their order, of the masks, of ITM's negatives."""
+        the data and their order, of the masks, of ITM's negatives, or of the rest: dropout, noise, and what is held
+        out."""
         return self.seed_of.get(source, self.seed)
 
     @property

@@ -48,7 +48,7 @@ class Streams(TorchDataset):
     Every draw is keyed by (seed, split, step, stream, purpose): dropping or resizing a stream leaves the others as they
     are, and larger pairs, images or texts begin with the items of smaller ones. Of several processes, process `rank`
     has the items that follow those of the ones before it, with draws of its own: no two share an item, where a source
-    has enough for all. What is held out is drawn by config.seed, whatever `config.seed_of` gives to training.
+    has enough for all. What is held out is drawn by the source `rest` alone.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Streams(TorchDataset):
             wanted = config.model.text.vocabulary
             raise ValueError(f"the tokenizer has {tokenizer.vocabulary} ids, model.text.vocabulary is {wanted}")
         self.config, self.tokenizer, self.rank = config, tokenizer, rank
-        self.seed = self.of_rank(config.seed)  # of a step's draws beyond the batch
+        self.seed = self.of_rank(config.drawn_by("rest"))  # of a step's draws beyond the batch
         self.split: Split = split
         if source is not None:
             self.source = source
@@ -165,7 +165,7 @@ class Streams(TorchDataset):
         return seeding.seed(seed, self.rank) if self.rank else seed
 
     def seed_of(self, source: str) -> int:
-        return self.config.drawn_by(source) if self.split == "train" else self.config.seed
+        return self.config.drawn_by(source if self.split == "train" else "rest")
 
 
 def pixels(examples: Sequence[Example]) -> Tensor:

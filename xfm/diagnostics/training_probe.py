@@ -51,8 +51,9 @@ def text_gradients(config: RunConfig) -> dict[str, float]:
 
 
 def unstopped(config: RunConfig) -> RunConfig:
-    """The same with every objective's whole gradient into the language encoder."""
-    return config.replace({f"flow.text_gradient.{name}": 1.0 for name in text_gradients(config)})
+    """The same with every objective's whole gradient into the language and the vision encoder."""
+    whole = {f"flow.text_gradient.{name}": 1.0 for name in text_gradients(config)}
+    return config.replace(whole | {"flow.image_gradient": 1.0})
 
 
 class TrainingProbe:
@@ -66,6 +67,8 @@ class TrainingProbe:
         self.batch: Batch = tree_map(lambda t: t.to(model.device), batch)
         self.open = Pretraining(model, unstopped(config).replace({"data.fusion_batch": 0}), pretraining.mim_teacher)
         self.scales = text_gradients(config)
+        fused = [name for name in config.objectives if "fused" in OBJECTIVES[name].reads]
+        self.vision_scales = dict.fromkeys(fused, config.flow.image_gradient)
         self.encoders = {name: stack for name, stack in model.stacks.items() if name != "fusion"}
         self.start = {
             name: [p.detach().clone() for p in start.get_submodule(stack.encoder).parameters()]
@@ -85,12 +88,14 @@ class TrainingProbe:
             o: {name: _vector(grads, model, stack) for name, stack in self.encoders.items()}
             for o, grads in gradients.items()
         }
-        norms, language = {}, f"{self.encoders['language'].encoder}."
+        norms = {}
+        scaled = {f"{self.encoders['language'].encoder}.": self.scales}
+        scaled |= {f"{self.encoders['vision'].encoder}.": self.vision_scales} if "vision" in self.encoders else {}
         for objective, grads in gradients.items():
-            scale, reached = self.scales.get(objective, 1.0), {}
+            reached = {}
             for name, grad in grads.items():
                 parts = reached.setdefault(module_of[name], [])
-                factor = scale if name.startswith(language) else 1.0
+                factor = next((of.get(objective, 1.0) for part, of in scaled.items() if name.startswith(part)), 1.0)
                 if grad is not None and factor:
                     parts.append(torch.linalg.vector_norm(grad) * factor)
             norms[objective] = {

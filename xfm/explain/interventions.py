@@ -97,7 +97,8 @@ class HeadImportance:
 
 def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
     """How much the target changes when a head is ablated, next to what attention says of it: a row's largest weight,
-    mean over rows ("confidence", Voita et al., 2019), and the sum of |weight x gradient| (Michel et al., 2019)."""
+    mean over rows ("confidence", Voita et al., 2019), and |sum of weight x gradient|, which is |output . its gradient|
+    (Michel et al., 2019, eq. 2)."""
     import pandas as pd
 
     require(bool(inputs), "inputs", inputs, "at least one")
@@ -115,7 +116,7 @@ def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") ->
                 measures = {
                     "ablation": [abs(a - b) for a, b in zip(after, before, strict=True)],
                     "attention": [w.amax(-1).mean().item() for w, _ in pairs],
-                    "attention x gradient": [(w * g).abs().sum().item() for w, g in pairs],
+                    "attention x gradient": [(w * g).sum().abs().item() for w, g in pairs],
                 }
                 means = {name: sum(values) / len(values) for name, values in measures.items()}
                 rows.append({"place": place, "layer": layer, "head": head, **means})

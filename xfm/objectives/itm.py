@@ -48,7 +48,8 @@ class ITM(Objective):
 
     def __init__(self, config: RunConfig):
         super().__init__()
-        self.seed = config.seed_of.get("negatives")  # None: that of the step
+        own = config.drawn_by("negatives")
+        self.seed = None if own == config.drawn_by("rest") else own  # None: that of the step
         self.head = two_layer_head(config.model.text.width, 2)
 
     @classmethod

@@ -100,6 +100,7 @@ def _explored(folder: Path, fingerprint: str, metric: str) -> tuple[pd.DataFrame
     rows: Any = results_csv.read(table, spec)
     failed = study_json.read_failed(folder / "failed.json")
     lost = {*failed} - {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
-    values = counted(rows[rows["metric"] == metric], lost, metrics)
-    found: Any = gains(values, results_csv.levels(table, spec), metrics)
+    levels: Any = results_csv.levels(table, spec)
+    values = counted(rows[rows["metric"] == metric], lost, metrics, levels)
+    found: Any = gains(values, levels, metrics)
     return found[found["variant"] == label], metrics, bool((rows["variant"] == label).any())

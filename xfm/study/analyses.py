@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Analyses(ABC):
         values, known = self._counted(), self.metrics()
         floor, rows = at_floor(gains(values, self.levels(), known)), []
         for metric in self._chosen(values, metrics):
-            own = complete(values, [metric], list(weights))[:, :, 0]
+            own = complete(values, [metric], list(weights), self.spec.seeds)[:, :, 0]
             found = paired(comparisons.contrast(own, [*weights.values()]))
             differs = "different" if found.low > 0 or found.high < 0 else "no difference shown"
             verdict = "" if found.n < FEWEST else FLOOR if metric in floor else differs
@@ -144,8 +144,9 @@ class Analyses(ABC):
             if not shared:
                 continue
             signs = np.array([_SIGN[known[m].better] for m in shared])
-            lost = complete(own.assign(value=own["failed"].astype(float)), shared, variants) > 0
-            ranks = comparisons.mean_ranks(complete(own, shared, variants) * signs, lost)
+            lost = own.assign(value=own["failed"].astype(float))
+            ours, theirs = (complete(part, shared, variants, self.spec.seeds) for part in (own, lost))
+            ranks = comparisons.mean_ranks(ours * signs, theirs > 0)
             for variant, *of in zip(variants, *comparisons.intervals(ranks), strict=True):
                 numbers = dict(zip(("rank", "low", "high"), map(float, of), strict=True))
                 rows.append({"family": family, "variant": variant, "metrics": len(shared), "n": len(ranks)} | numbers)
@@ -177,7 +178,7 @@ class Analyses(ABC):
         """A row a variant x metric of those fine-tuned tasks whose run folders are there and whose metric is a mean
         over test items: the difference to `against` with its interval over seeds and items (see
         bootstrap.two_way), beside the paired t interval over the seeds (t_low, t_high). A run that failed
-        answers nothing right."""
+        answers nothing right, in what its variant's other runs answer."""
         references, failed = self.spec.references(against or self.spec.reference), self.failed()
         runs = [*dict.fromkeys([*references, *references.values()])]
         scores = {
@@ -189,16 +190,14 @@ class Analyses(ABC):
         rows = []
         for metric in dict.fromkeys(metric for own in scores.values() for metric in own):
             for variant, other in references.items():
-                pairs = [
-                    (_scores(metric, (variant, s), scores, failed), _scores(metric, (other, s), scores, failed))
-                    for s in self.spec.seeds
-                ]
+                ours, theirs = (_scores(metric, v, self.spec.seeds, scores, failed) for v in (variant, other))
+                pairs = [*zip(ours, theirs, strict=True)]
                 if row := _two_way(metric, pairs, self.spec.name):
                     rows.append({"variant": variant, "against": other, "metric": metric} | row)
         return pd.DataFrame(rows)
 
     def _counted(self) -> pd.DataFrame:
-        return counted(self.results(), self.failed(), self.metrics())
+        return counted(self.results(), self.failed(), self.metrics(), self.levels())
 
     def _chosen(self, values: pd.DataFrame, metrics: str | Iterable[str]) -> list[str]:
         """Keys that were measured: those asked for, else the primary ones, else all. ConfigError for another."""
@@ -217,7 +216,7 @@ class Analyses(ABC):
                 raise ConfigError(f"metrics = {metric!r}: is a control, of which neither direction is better")
 
     def _complete(self, values: pd.DataFrame, metrics: list[str], variants: list[str]) -> np.ndarray:
-        if not len(own := complete(values, metrics, variants)):
+        if not len(own := complete(values, metrics, variants, self.spec.seeds)):
             raise StudyError(f"{self.table}: at no seed have all variants {', '.join(metrics)}; run the others first")
         return own
 
@@ -246,9 +245,12 @@ def _ranked(metric: str, known: Mapping[str, Metric]) -> bool:
     return known.get(metric, Metric()).better in _SIGN and not metric.startswith(f"{HELD_OUT}/")
 
 
-def _scores(metric: str, key: tuple[str, int], scores: Mapping[Any, Any], failed: Collection[Any]) -> Any:
-    """Scores and groups, None where there are none; of a failed run 0 instead of scores."""
-    return (np.zeros(1), None) if key in failed else scores[key].get(metric)
+def _scores(metric: str, variant: str, seeds: Sequence[int], scores: Mapping[Any, Any], failed: Collection[Any]) -> Any:
+    """Scores and groups, a seed each: None where there are none, and 0 of a run that failed. A variant none of whose
+    runs is there could have had any."""
+    own = [scores.get((variant, seed)) or {} for seed in seeds]
+    none = (np.zeros(1), None) if any(metric in run for run in own) or not any(own) else None
+    return [none if (variant, seed) in failed else run.get(metric) for seed, run in zip(seeds, own, strict=True)]
 
 
 def _two_way(metric: str, pairs: list[tuple[Any, Any]], name: str) -> dict[str, Any] | None:

@@ -27,10 +27,11 @@ def pairs(
     references: Mapping[str, str],
     failed: Collection[tuple[str, int]] = (),
     metrics: Mapping[str, Metric] | None = None,
+    levels: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The differences: variant, against, metric, family, seed, value, value_against, difference, failed. Failures count
     as `counted` says; two of a seed tie."""
-    return _paired(counted(results, failed, metrics), references)
+    return _paired(counted(results, failed, metrics, levels), references)
 
 
 def _paired(values: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
@@ -61,11 +62,10 @@ def effects(
     """
     metrics, primary, n = metrics or {}, spec.primary, len(spec.seeds)
     tests = len(references) * (1 if spec.gatekeeping else len(primary))
-    values = counted(results, failed, metrics)
+    values = counted(results, failed, metrics, levels)
     differences = _paired(values, references)
-    if spec.sequential:  # seeds that were added come last
-        order = {seed: i for i, seed in enumerate(spec.seeds)}
-        differences = differences.sort_values("seed", key=lambda seeds: seeds.map(order), kind="stable")
+    order = {seed: i for i, seed in enumerate(spec.seeds)}  # of e-values: not that in which the runs ended
+    differences = differences.sort_values("seed", key=lambda seeds: seeds.map(order), kind="stable")
     groups = dict(iter(differences.groupby(["variant", "metric"])))
     families = _families(results, primary)
     corrected = bool(primary) and can_reach(tests, n, spec.sequential)

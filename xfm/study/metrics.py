@@ -15,7 +15,7 @@ __all__ = ["FAMILIES", "FLOOR", "HELD_OUT", "Measured", "Metric", "evaluated", "
 
 HELD_OUT = "validation"
 FAMILIES = ("language", "vision", "vision-language")
-FLOOR = "at chance in every variant"  # the verdict where no variant leaves the baseline behind
+FLOOR = "no variant beats the baseline"  # the verdict where none leaves it behind
 
 
 class Metric(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,23 +15,38 @@ __all__ = ["at_floor", "complete", "counted", "gains"]
 
 
 def counted(
-    results: pd.DataFrame, failed: Collection[tuple[str, int]] = (), metrics: Mapping[str, Metric] | None = None
+    results: pd.DataFrame,
+    failed: Collection[tuple[str, int]] = (),
+    metrics: Mapping[str, Metric] | None = None,
+    levels: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """metric, variant, seed, family, value, failed: a row a run x metric.
+    """metric, variant, seed, family, value, failed: a row a run x metric. `levels`: see Study.levels.
 
     A run that failed, and a value that is not finite, count as the worst of the metric: of all its finite values and
-    its baseline, by the direction that is better. Dropping them would reward a variant for diverging; the worst value
-    seen is a lower bound of the harm. Where neither direction is better (controls) they are left out, as is a run that
-    was not made yet.
+    its baselines, by the direction that is better. Dropping them would reward a variant for diverging; the worst value
+    seen is a lower bound of the harm. A failed run has the metrics of its variant's other runs, as a specialist has not
+    all; those of all variants where no run of its own is there. Where neither direction is better (controls) it is left
+    out, as is a run that was not made yet.
     """
     known, frame = metrics or {}, results[["metric", "variant", "seed", "family", "value"]]
-    lost = pd.DataFrame([*failed], columns=["variant", "seed"])
-    lost = lost.merge(frame[["metric", "family"]].drop_duplicates(), how="cross").assign(value=np.nan)
-    frame: Any = pd.concat([frame, lost], ignore_index=True) if len(lost) else frame
-    finite = np.isfinite(frame["value"])
-    worst = {key: _worst(own, known.get(key, Metric())) for key, own in frame[finite].groupby("metric")["value"]}
+    if len(lost := _lost(frame, failed)):
+        frame: Any = pd.concat([frame, lost], ignore_index=True)
+    finite, seen = np.isfinite(frame["value"]), frame[["metric", "value"]]
+    if levels is not None:
+        seen = pd.concat([seen, levels[levels["level"] == "baseline"][["metric", "value"]]])
+    groups = seen[np.isfinite(seen["value"])].groupby("metric")["value"]
+    worst = {key: _worst(own, known.get(key, Metric())) for key, own in groups}
     values = frame["value"].where(finite, frame["metric"].map(worst))
     return frame.assign(value=values, failed=~finite).dropna(subset="value")
+
+
+def _lost(frame: pd.DataFrame, failed: Collection[tuple[str, int]]) -> pd.DataFrame:
+    """The rows of runs that failed, without values."""
+    keys = pd.DataFrame([*failed], columns=["variant", "seed"])
+    own = frame[["variant", "metric", "family"]].drop_duplicates()
+    without = keys[~keys["variant"].isin(own["variant"])]
+    rows = keys.merge(own, on="variant"), without.merge(own[["metric", "family"]].drop_duplicates(), how="cross")
+    return pd.concat(rows, ignore_index=True).assign(value=np.nan)
 
 
 def _worst(values: Iterable[float], known: Metric) -> float:
@@ -39,11 +54,15 @@ def _worst(values: Iterable[float], known: Metric) -> float:
     return {"lower": max(seen), "higher": min(seen)}.get(known.better, np.nan)
 
 
-def complete(values: pd.DataFrame, metrics: Collection[str], variants: Collection[str]) -> np.ndarray:
-    """(seeds, variants, metrics) of the seeds at which all variants have all metrics; `values`: as of `counted`."""
+def complete(
+    values: pd.DataFrame, metrics: Collection[str], variants: Collection[str], seeds: Sequence[int]
+) -> np.ndarray:
+    """(seeds, variants, metrics) of those `seeds`, in their order, at which all variants have all metrics; `values`: as
+    of `counted`."""
     own = values[values["metric"].isin([*metrics]) & values["variant"].isin([*variants])]
     columns = pd.MultiIndex.from_product([[*variants], [*metrics]])
-    table = own.pivot(index="seed", columns=["variant", "metric"], values="value").reindex(columns=columns).dropna()
+    table = own.pivot(index="seed", columns=["variant", "metric"], values="value")
+    table = table.reindex(index=[*seeds], columns=columns).dropna()
     return table.to_numpy().reshape(len(table), len(variants), len(metrics))
 
 

@@ -72,15 +72,16 @@ class Plan:
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }
         if spec.primary:
-            tests, seeds, least = spec.tests, len(spec.seeds), smallest_p(len(spec.seeds))
+            tests, seeds, least = spec.tests, len(spec.seeds), smallest_p(len(spec.seeds), spec.sequential)
             alpha = level(spec, spec.primary[0])
             comparisons = _counted(len(spec.references(spec.reference)), "comparison")
             family = f"{_counted(len(spec.primary), 'primary metric')} x {comparisons}"
             rows["tests"] = f"{family}, at {alpha:.4g} each; of {_counted(seeds, 'pair')} the smallest p is {least:.4g}"
             if tests and tests * least > 0.05:
+                needed = seeds_needed(tests, spec.sequential)
                 rows["tests"] += (
-                    f", {min(tests * least, 1):.2g} after Holm's correction: nothing can be confirmed, whatever comes "
-                    f"out. From {seeds_needed(tests)} seeds on it could; or name fewer metrics, or fewer arms"
+                    f", {min(tests * least, 1):.2g} after the correction: nothing can be confirmed, whatever comes "
+                    f"out. From {needed} seeds on it could; or name fewer metrics, or fewer arms"
                 )
         return rows
 

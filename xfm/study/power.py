@@ -35,27 +35,31 @@ class Pilot(NamedTuple):
 class _Spread(NamedTuple):
     sd: float  # of differences
     df: int
+    pairs: int
     source: str
 
 
 def level(spec: Spec, metric: str) -> float:
     """Of the test that will judge a metric: .05, over all tests where Holm's correction does."""
-    corrected = metric in spec.primary and can_reach(spec.tests, len(spec.seeds))
-    return ALPHA / spec.tests if corrected else ALPHA
+    return ALPHA / spec.tests if _corrected(spec, metric) else ALPHA
 
 
-def seeds_needed(tests: int) -> int:
+def _corrected(spec: Spec, metric: str) -> bool:
+    return metric in spec.primary and can_reach(spec.tests, len(spec.seeds), spec.sequential)
+
+
+def seeds_needed(tests: int, sequential: bool = False) -> int:
     """The fewest seeds with which so many tests could confirm anything at all."""
-    return next(n for n in range(1, 64) if can_reach(tests, n))
+    return next(n for n in range(1, 64) if can_reach(tests, n, sequential))
 
 
 def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
     """A row a comparison x metric (the primary ones, or all that explorations have where none is).
 
     sd: of the paired differences, of the same comparison where an exploration has it, else pooled over all that it has;
-    `pairs` of them. detectable: the true mean difference that a paired t-test at `alpha` finds in 80 % of studies with
-    the spec's seeds; at_most: the same at the upper 80 % limit of the sd. reference: its mean in the exploration. All
-    NaN, and a note, where there are too few.
+    `pairs` of them. detectable: the true mean difference that the test at `alpha` finds in 80 % of studies with the
+    spec's seeds: a paired t-test, or by e-values where those judge; at_most: the same at the upper 80 % limit of the
+    sd. reference: its mean in the exploration. All NaN, and a note, where there are too few.
     """
     metrics = spec.primary or dict.fromkeys(
         key for pilot in pilots.values() for key in pilot.pairs["metric"] if pilot.metrics.get(key, Metric()).better
@@ -66,8 +70,9 @@ def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
         for variant, against in compared.items():
             own = {name: _of(pilot.pairs, metric) for name, pilot in pilots.items()}
             row = {"metric": metric, "unit": known.unit, "variant": variant, "against": against}
-            row |= {"baseline": known.baseline, "alpha": level(spec, metric)}
-            rows.append(row | _row(own, known, variant, against, len(spec.seeds), row["alpha"]))
+            row |= {"baseline": known.baseline, "alpha": (alpha := level(spec, metric))}
+            test = len(spec.seeds), alpha, spec.sequential and _corrected(spec, metric)
+            rows.append(row | _row(own, known, variant, against, test))
     numbers = ("sd", "detectable", "at_most", "alpha", "baseline", "reference")
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
 
@@ -82,8 +87,9 @@ def _of(pairs: Any, metric: str) -> Any:
 
 
 def _row(
-    pilots: Mapping[str, Any], known: Metric, variant: str, against: str, seeds: int, alpha: float
+    pilots: Mapping[str, Any], known: Metric, variant: str, against: str, test: tuple[int, float, bool]
 ) -> dict[str, Any]:
+    seeds, *_ = test
     nothing = {"pairs": 0, "from": ""} | dict.fromkeys(("sd", "detectable", "at_most", "reference"), math.nan)
     if not any(map(len, pilots.values())):
         return nothing | {"note": "no exploration has measured it"}
@@ -94,8 +100,8 @@ def _row(
     if spread is None or seeds < FEWEST:
         few = f"{seeds} seeds plan no test" if spread else "a standard deviation takes two pairs of one comparison"
         return told | {"note": "; ".join(filter(None, (few, str(told["note"]))))}
-    size = detectable(seeds, alpha)
-    return told | {"pairs": spread.df + 1, "sd": spread.sd, "detectable": size * spread.sd,
+    size = detectable(*test)
+    return told | {"pairs": spread.pairs, "sd": spread.sd, "detectable": size * spread.sd,
                    "at_most": size * spread.sd * upper_limit(spread.df)}  # fmt: skip
 
 
@@ -110,7 +116,7 @@ def _spread(pilots: Mapping[str, Any], variant: str, against: str) -> _Spread | 
             df = sum(len(group) - 1 for group in groups)
             if df:
                 squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-                found.append(_Spread(math.sqrt(squares / df), df, name))
+                found.append(_Spread(math.sqrt(squares / df), df, sum(n for n in map(len, groups) if n > 1), name))
         if found:
             return max(found, key=lambda spread: spread.df)
     return None

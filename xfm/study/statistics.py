@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
-from statsmodels.stats.power import TTestPower
+from scipy import optimize, stats
 from statsmodels.stats.weightstats import DescrStatsW
 
 from .. import seeding
@@ -24,6 +23,7 @@ FEWEST = 3  # pairs for an interval and a p
 _EXACT = 16  # pairs up to which all sign flips are enumerated; beyond, so many random ones:
 _DRAWS = 99_999
 _BATCH = 2_000_000  # numbers at once
+_LARGEST = 1000.0  # standard deviations that a detectable effect is looked for up to
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,12 @@ def detectable(n: int, alpha: float = ALPHA, sequential: bool = False) -> float:
     sequential one by e-values, by simulation."""
     if sequential:
         return e_values.detectable(n, alpha, POWER)
-    return float(TTestPower().solve_power(nobs=n, alpha=alpha, power=POWER))  # type: ignore[arg-type]
+    at_least = stats.f.isf(alpha, 1, n - 1)  # t squared is F; statsmodels' solver fails, or errs, at some n
+
+    def excess(d: float) -> float:
+        return float(stats.ncf.sf(at_least, 1, n - 1, n * d * d)) - POWER
+
+    return float(optimize.brentq(excess, 0, _LARGEST))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ class Study(Telling):
 
     def pairs(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
-        return pairs(*self._compared(against))
+        return pairs(*self._compared(against), self.levels())
 
     def _compared(self, against: str) -> tuple[pd.DataFrame, dict[str, str], dict[Key, str], dict[str, Metric]]:
         references = self.spec.references(against or self.spec.reference)

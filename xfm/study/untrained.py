@@ -96,7 +96,7 @@ def losses(pretraining: Pretraining, tokenizer: Tokenizer) -> dict[str, float]:
     with eval_mode(pretraining):
         for i in range(HELD_OUT_BATCHES):
             batch = tree_map(lambda t: sent(t, model.device), streams[steps + i])
-            found, _ = pretraining(batch, weights_at(config, steps), (config.seed, HELD_OUT, i))
+            found, _ = pretraining(batch, weights_at(config, steps), (config.drawn_by("rest"), HELD_OUT, i))
             for name, value in found.items():
                 key = f"{HELD_OUT}/{name}"
                 sums[key] = sums.get(key, 0.0) + float(value) / HELD_OUT_BATCHES

@@ -158,7 +158,7 @@ def _validate(s: TrainState) -> Record:
     for i in range(HELD_OUT_BATCHES):
         batch = _to_device(s.held_out[steps + i], s.accelerator.device)  # past the curriculum
         with unsharded(s.pretraining), s.accelerator.autocast():
-            losses, report = s.pretraining(batch, weights_at(config, steps), (config.seed, "validation", i))
+            losses, report = s.pretraining(batch, weights_at(config, steps), (config.drawn_by("rest"), "validation", i))
         for name, value in _floats({**losses, **report}, s.accelerator).items():
             sums[f"validation/{name}"] = sums.get(f"validation/{name}", 0.0) + value / HELD_OUT_BATCHES
     s.pretraining.train()

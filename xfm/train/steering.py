@@ -201,7 +201,7 @@ def _anchors(model: XFM, start: XFM, config: RunConfig, tokenizer: Tokenizer) ->
     if flow.l2sp:
         yield Anchor(weights, first, flow.l2sp)
     if flow.ewc:
-        information = fisher(start, _texts(config, tokenizer, start.device), (config.seed,))
+        information = fisher(start, _texts(config, tokenizer, start.device), (config.drawn_by("rest"),))
         yield Anchor(weights, first, flow.ewc, information)
 
 

@@ -187,7 +187,7 @@ function render({ model, el }) {
         small,
         node("span", { className: "xfm-number" }, effectText(effect, m.unit)),
         node("span", { className: "xfm-number" }, verdict(m, effect)),
-        m.floor ? node("span", { className: "xfm-number xfm-floor" }, "at chance in every variant") : null,
+        m.floor ? node("span", { className: "xfm-number xfm-floor" }, "no variant beats the baseline") : null,
       );
     });
     list.replaceChildren(...options);

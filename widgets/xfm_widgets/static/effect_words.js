@@ -61,7 +61,7 @@ export function baselineSentence({ baseline, baseline_name: name, unit, floor })
   if (baseline === null) return "Baseline: none is known.";
   const level = `Baseline (${name}): ${numberText(baseline, unit)}${unit && unit !== "%" ? ` ${unit}` : unit && " %"}.`;
   return floor
-    ? `${level} At chance in every variant: a difference here compares models that have learnt nothing of it.`
+    ? `${level} No variant beats the baseline: a difference here compares models that have learnt nothing of it.`
     : level;
 }
 
