@@ -153,16 +153,17 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     assert made.seconds == {
         "training": 15 * 4 * 0.5,
         "warm starts": 5 * 2 * 0.25,
-        "measuring": 15 * 30,
+        "measuring": (15 + 5) * 30,
         "fine-tuning": 0,
     }
-    assert made.hours == pytest.approx((30 + 2.5 + 450) / 2 / 3600)
+    assert made.hours == pytest.approx((30 + 2.5 + 600) / 2 / 3600)
     joint, first = (
         sum(p.numel() for p in build(config).parameters())
         for config in (study.spec.configs["xfm"], recipes.stage1(study.spec.configs["xfm"]))
     )
     assert made.disk == 15 * (SIZE + 4) * joint + 5 * SIZE * first
-    assert len(timed) == 3, "of the arms two, as no_guidance differs in its target alone, and the warm start"
+    assert len(timed) == 4, "of the arms three, as another network costs a pass, and the warm start"
+    assert {config.flow.mim_target for config in timed} == {"self", "ema", "pixels"}
     assert not study.table.exists() and not study.runs.exists(), "nothing is trained"
 
 
@@ -182,7 +183,7 @@ def test_what_is_trained_costs_its_measuring_and_finished_runs_tell_the_time(mea
     again = tiny("again", tmp_path, variants=["xfm", "no_guidance"], seeds=[3, 4], runs=measured.runs)
     made = again.plan()
     assert made.arms["to_do"].tolist() == [2, 2] and made.arms["to_train"].tolist() == [1, 1]
-    assert made.first == {"warm start": 1} and made.seconds["measuring"] == 4 * 30
+    assert made.first == {"warm start": 1} and made.seconds["measuring"] == (4 + 2) * 30
     assert "4 of 4 to do, 2 of them trained already; before them 1 warm start" in str(made)
     grown = Study.load(measured.folder, measured.runs)
     grown = tiny("measured", measured.folder.parents[1], variants=[*grown.spec.variants], seeds=[3, 4])
