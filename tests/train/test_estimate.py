@@ -127,6 +127,12 @@ def test_a_cluster_that_cannot_be_is_refused(wrong) -> None:
         Cluster(**wrong)
 
 
+def test_an_estimate_is_one_processs(monkeypatch) -> None:
+    monkeypatch.setenv("RANK", "1"), monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match=r"processes = 2: must be 1 with --dry-run: run it without torchrun; --gpus N"):
+        cli.main(["pretrain", "smoke", "--dry-run"])
+
+
 def test_a_dry_run_says_what_many_gpus_take(monkeypatch, capsys) -> None:
     monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
     cli.main(["pretrain", "smoke", "--dry-run", "--gpus", "4", "--mfu", "0.25", "--gpu-flops", "1e12"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from xfm import recipes
@@ -161,6 +163,27 @@ def test_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
         setup.make_accelerator(config)
     assert seen == ["no", "no", "bf16"]
+
+
+def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
+    """accelerate keeps that of the last one, in the environment and in the state that all accelerators share."""
+    made = []
+
+    def accelerator(**given):
+        made.append((given["fsdp_plugin"], os.environ.get("ACCELERATE_USE_FSDP"), dict(shared)))
+        os.environ["ACCELERATE_USE_FSDP"] = "true"
+        shared["distributed_type"] = DistributedType.FSDP
+
+    shared = {"distributed_type": DistributedType.MULTI_GPU}
+    monkeypatch.setattr(setup.PartialState, "_shared_state", shared)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "")
+    monkeypatch.setattr(setup, "Accelerator", accelerator)
+    monkeypatch.setattr(setup, "launched", lambda: (0, 2))
+    for strategy in ("fsdp", "ddp"):
+        setup.make_accelerator(config.replace({"train.strategy": strategy, "train.muon_lr": 0.0}))
+    (first, *_), (second, flag, state) = made
+    assert first is not None and second is None and flag is None
+    assert state["distributed_type"] == DistributedType.MULTI_GPU
 
 
 def test_threads_are_set_where_the_config_says(config, monkeypatch):

@@ -40,7 +40,8 @@ class Pretrain:
 
     def run(self) -> None:
         if self.dry_run:
-            require(launched()[1] == 1, "--dry-run", launched(), "of one process; --gpus says what more take")
+            several = "1 with --dry-run: run it without torchrun; --gpus N says what N processes take"
+            require(launched()[1] == 1, "processes", launched()[1], several)
             from ..train.cluster import Cluster
             from ..train.estimate import estimate
 
