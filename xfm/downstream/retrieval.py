@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import XFM, ImageTokens
+from ..model import XFM, ImageTokens, of_pairings
 from ..objectives.itm import negative_weights
 
 __all__ = ["LEFT_OUT", "candidates", "contrastive_loss", "matching_scores", "negatives_elsewhere", "recall", "rescored",
@@ -32,16 +34,11 @@ def negatives_elsewhere(similarity: Tensor, picture: Tensor) -> Tensor:
 
 @torch.no_grad()
 def matching_scores(
-    model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, rows: Tensor, columns: Tensor, batch: int = 256
+    model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, rows: Tensor, columns: Tensor
 ) -> Tensor:
     """ITM's logit of "belong together" (N,) for pictures `rows` and texts `columns` (N,): text states (T, L, D)."""
-    head = model.objectives["itm"].head
-    return torch.cat(
-        [
-            head(model.fusion(text[c], mask[c], image, r)[:, 0])[:, 1]  # type: ignore[operator]
-            for r, c in zip(rows.split(batch), columns.split(batch), strict=True)
-        ]
-    )
+    itm: Any = model.objectives["itm"]
+    return of_pairings(model.fusion, text, mask, image, columns, rows, lambda hidden, _: itm.head(hidden[:, 0])[:, 1])
 
 
 def two_way_ranks(scores: Tensor, owner: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -28,13 +28,13 @@ from ..data.streams import filled, pixels
 from ..data.synthetic.scenes import Scene, World
 from ..data.tokenizer import Tokenizer
 from ..explain.attention_capture import capture
-from ..model import XFM, FusionEncoder, ImageTokens
+from ..model import XFM, FusionEncoder, ImageTokens, of_pairings
 from ..model.modes import eval_mode
 from .result import Better, Result, bootstrap_interval
 
 __all__ = ["BATCH", "EvalContext", "reproducibly"]
 
-BATCH = 256  # pictures, texts or pairings at once
+BATCH = 256  # pictures or texts at once
 Rows = Sequence[Sequence[int]]  # a row a text: token ids `<s>` ... `</s>`, or positions in them
 
 
@@ -217,13 +217,6 @@ class EvalContext:
         into the lists -> (N, ...), in the order of the pairings. `fusion`: the model's own, unless another is given."""
         fusion = self.model.fusion if fusion is None else fusion
         (states, mask), patches = self.text_states(ids), self.patch_states(scenes)
-        order = mask.sum(1).cpu()[text].argsort(stable=True)  # texts of a batch are about equally long
-        out = []
-        for chunk in order.split(BATCH):
-            rows = text[chunk].to(mask.device)
-            longest = int(mask[rows].sum(1).max())
-            used, position = image[chunk].to(mask.device).unique(return_inverse=True)  # only these are projected
-            tokens = ImageTokens.of_pictures(patches[used])
-            hidden = fusion(states[rows, :longest], mask[rows, :longest], tokens, position)
-            out.append(head(hidden, chunk.to(mask.device)).float().cpu())
-        return torch.cat(out)[order.argsort()]
+        pairs = text.to(mask.device), image.to(mask.device)
+        tokens = ImageTokens.of_pictures(patches)
+        return of_pairings(fusion, states, mask, tokens, *pairs, lambda *chunk: head(*chunk).float().cpu())

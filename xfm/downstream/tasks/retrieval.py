@@ -161,8 +161,11 @@ def _places(model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, owner: T
     embedded = itc.embed_image(image.pooled), itc.embed_text(model.text.sentence(text, mask))
     similarity = (embedded[0] @ embedded[1].T).float()
     (rows, columns), (back_columns, back_rows) = candidates(similarity, RERANKED), candidates(similarity.T, RERANKED)
-    matching = matching_scores(model, text, mask, image, rows, columns).float()
-    back = matching_scores(model, text, mask, image, back_rows, back_columns).float()
+    either = torch.zeros_like(similarity, dtype=torch.bool)  # most are candidates both ways
+    either[rows, columns] = either[back_rows, back_columns] = True
+    pairs, scores = either.nonzero(as_tuple=True), torch.zeros_like(similarity)
+    scores[pairs] = matching_scores(model, text, mask, image, *pairs).float()
+    matching, back = scores[rows, columns], scores[back_rows, back_columns]
     contrast = similarity / itc.temperature
     summed, summed_back = matching + contrast[rows, columns], back + contrast[back_rows, back_columns]
     never = float("-inf")

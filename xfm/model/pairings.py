@@ -1,0 +1,38 @@
+"""Many pairings of texts with pictures through a fusion encoder, without what most of them would waste."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .fusion import FusionEncoder, ImageTokens
+
+__all__ = ["PAIRINGS", "of_pairings"]
+
+PAIRINGS = 256  # at once
+
+
+def of_pairings(
+    fusion: FusionEncoder,
+    states: Tensor,
+    mask: Tensor,
+    image: ImageTokens,
+    text: Tensor,
+    item: Tensor,
+    head: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """head(fusion outputs (b, L, D), pairing numbers (b,)) of all N pairings of T texts, states (T, L, D) and mask
+    (T, L), with items of `image`, by indices text (N,) and item (N,) -> (N, ...), in the order of the pairings.
+
+    Texts of a batch are about equally long, and only the pictures that they meet are projected.
+    """
+    lengths, out = mask.sum(1), []
+    order = lengths[text].argsort(stable=True)
+    for chunk in order.split(PAIRINGS):
+        rows, (own, position) = text[chunk], image.only(item[chunk])
+        longest = int(lengths[rows].max())
+        out.append(head(fusion(states[rows, :longest], mask[rows, :longest], own, position), chunk))
+    found = torch.cat(out)
+    return found[order.argsort().to(found.device)]
