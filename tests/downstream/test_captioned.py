@@ -92,6 +92,18 @@ def test_a_test_file_of_ones_own_is_the_test_split(tmp_path: Path) -> None:
         captioned(tmp_path, "validation")
 
 
+def test_years_of_coco_are_not_mixed(tmp_path: Path) -> None:
+    """train2017 has most of val2014's pictures."""
+    annotations = coco(tmp_path) / "annotations"
+    (annotations / "captions_val2017.json").rename(annotations / "captions_val2014.json")
+    said = (
+        r"annotations: has \['captions_train2017.json', 'captions_val2014.json'\], of the years 2014 and 2017, .*leave"
+    )
+    for split in ("train", "validation", "test"):
+        with pytest.raises(ConfigError, match=said):
+            captioned(tmp_path, split)
+
+
 def edited(file: Path, change: Callable[[Any], Any]) -> None:
     tree = json.loads(file.read_text())
     change(tree)

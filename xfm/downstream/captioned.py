@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def captioned(path: str | Path, split: Split) -> Captioned:
 
 def _of_coco(path: Path, split: Split) -> Captioned:
     folder = path / "annotations" if (path / "annotations").is_dir() else path
+    _of_one_year(folder)
     halved = split != "train" and not [*folder.glob(FILES["test"])]
     pattern = FILES["validation" if halved else split]
     files = sorted(folder.glob(pattern))
@@ -44,6 +46,18 @@ def _of_coco(path: Path, split: Split) -> Captioned:
     if not found:
         raise ConfigError(f"{files[0]}: has too few pictures for the split {split!r}; add some, with their captions")
     return found
+
+
+def _of_one_year(folder: Path) -> None:
+    """COCO's training pictures of 2017 have most of those among them that 2014 validates on: years are not mixed."""
+    files = sorted(file for pattern in FILES.values() for file in folder.glob(pattern))
+    years = {found[0] for file in files if (found := re.search(r"20\d\d", file.stem))}
+    if len(years) > 1:
+        said = f"has {shown([file.name for file in files])}, of the years {' and '.join(sorted(years))}"
+        raise ConfigError(
+            f"{folder}: {said}, which share pictures between training and tests; leave one year's there, and move the "
+            "others to another folder"
+        )
 
 
 def _all_have_captions(file: Path) -> None:
