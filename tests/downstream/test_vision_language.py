@@ -169,6 +169,11 @@ def test_four_steps_end_to_end(name: str, made: dict[str, Path], tmp_path: Path)
     assert run.tuned().task.path == str(made[name])
 
 
+def test_the_validation_split_has_no_rows_for_the_parts_of_the_test(made: dict[str, Path], tmp_path: Path) -> None:
+    run = train_to_end(config("grounding", made["grounding"]).replace({"split": "validation"}), tmp_path)
+    assert [r.metric for r in run.results()] == ["acc@0.5"]
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_splits_share_no_picture(name: str, made: dict[str, Path]) -> None:
     seen = [{path for item in task(name, made[name]).items(split) for path in item.images} for split in SPLITS]  # type: ignore[arg-type]

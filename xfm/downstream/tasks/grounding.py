@@ -148,7 +148,10 @@ class Grounding(OfTheWorld):
         def share(means: np.ndarray) -> np.ndarray:
             return means[..., 0] / np.maximum(means[..., 1], np.finfo(float).tiny)
 
-        return Metric(f"{self.metric} {part}", of_items, share)
+        def applies(targets: Sequence[Named]) -> bool:
+            return any(target.part == part for target in targets)
+
+        return Metric(f"{self.metric} {part}", of_items, share, applies=applies)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """The box among the targets that is right most often."""
