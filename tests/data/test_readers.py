@@ -6,6 +6,7 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from photographs import captions, photographs, table, write_json
@@ -274,6 +275,24 @@ def test_a_path_that_leads_nowhere_is_named(spec: str, said: str, tmp_path: Path
     with pytest.raises(ConfigError, match=said) as error:
         FileSource(spec, 48)
     assert len(str(error.value)) < 1500
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "field"),
+    [
+        ("vg", "region_descriptions.json", "regions"),
+        ("karpathy", "dataset.json", "sentences"),
+        ("refcoco", "refs.json", "sentences"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, 7, "text", {}])
+def test_what_is_no_list_is_named_with_its_entry(name: str, file: str, field: str, value: Any, tmp_path: Path) -> None:
+    spec = FORMATS[name][0](tmp_path)
+    tree = json.loads((tmp_path / file).read_text("utf-8"))
+    (tree["images"] if name == "karpathy" else tree)[3][field] = value
+    write_json(tmp_path / file, tree)
+    records, (problem,) = collected(spec)
+    assert len(records) == 11 and str(problem).startswith(f"{file}[3]: no {field}: {field} = {value!r}: must be a list")
 
 
 def test_shards_are_named_by_braces() -> None:

@@ -136,6 +136,10 @@ def test_a_broken_entry_of_coco_is_named_with_a_way_out(change: Any, said: str, 
     [
         (lambda t: t["images"][0].update(sentences=[]), r"dataset\.json\[0\]: sentences = \[\]: no caption; write one"),
         (
+            lambda t: t["images"][0].update(sentences=None),
+            r"\[0\]: no sentences: sentences = None: must be a list; mend",
+        ),
+        (
             lambda t: t["images"][0].pop("split"),
             r"dataset\.json\[0\]: no split; write one of train, restval, val",
         ),

@@ -54,9 +54,7 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
     folders = image_folders(path.parent)
 
     def make(where: str, ref: Any) -> Record:
-        if not isinstance(sentences := _field(ref, "sentences"), list):
-            raise Unusable("no sentences", f"sentences = {shown(sentences)}: must be a list")
-        texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in sentences]
+        texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in _list(ref, "sentences")]
         image, known = _get(images, ref.get("image_id")), _get(objects, ref.get("ann_id"))
         picture = find(folders, image.get("file_name") or ref.get("file_name"))
         segmentation = ref.get("segmentation") or known.get("segmentation")
@@ -76,7 +74,7 @@ def read_visual_genome(path: Path) -> Iterator[Record | Problem]:
     roots = [Root(path / name) for name in ("VG_100K", "VG_100K_2", "images", "") if (path / name).is_dir()]
 
     def make(where: str, row: Any) -> Record:
-        regions = [r for r in _field(row, "regions") if isinstance(r, dict)]
+        regions = [r for r in _list(row, "regions") if isinstance(r, dict)]
         number = row.get("id", row.get("image_id", regions[0].get("image_id") if regions else None))
         boxes = [(r.get("phrase"), [r.get(side) for side in ("x", "y", "width", "height")]) for r in regions]
         return record(where, find(roots, f"{number}.jpg"), (), boxes)
@@ -92,7 +90,7 @@ def read_karpathy(path: Path) -> Iterator[Record | Problem]:
     def make(where: str, row: Any) -> Record:
         name = _field(row, "filename")
         inner = row.get("filepath", "")
-        texts = [s.get("raw") if isinstance(s, dict) else s for s in _field(row, "sentences")]
+        texts = [s.get("raw") if isinstance(s, dict) else s for s in _list(row, "sentences")]
         picture = find(folders, f"{inner}/{name}" if inner else name)
         return record(where, picture, texts, (), row.get("split", ""))
 
@@ -120,6 +118,12 @@ def _field(row: Any, name: str) -> Any:
     if not isinstance(row, dict) or name not in row:
         raise Unusable("no row", f"{shown(row)}: has no {name!r}")
     return row[name]
+
+
+def _list(row: Any, name: str) -> list:
+    if not isinstance(found := _field(row, name), list):
+        raise Unusable(f"no {name}", f"{name} = {shown(found)}: must be a list")
+    return found
 
 
 def _by_id(entries: Any) -> dict[Any, dict]:
