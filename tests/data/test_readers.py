@@ -301,6 +301,26 @@ def test_shards_are_named_by_braces() -> None:
     assert expand("plain.tar") == ["plain.tar"]
 
 
+@pytest.mark.parametrize("folder", ["a{b}", "{0..2}", "x{}", "a{b,c}", "{"])
+@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
+def test_braces_in_the_name_of_a_folder_are_part_of_it(name: str, folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir()
+    assert len(collected(FORMATS[name][0](tmp_path / folder))[0]) == 12
+
+
+def test_a_file_may_have_braces_and_a_pattern_name_folders(tmp_path: Path) -> None:
+    spec = captions(tmp_path)
+    braced = Path(spec).rename(tmp_path / "{0..3}.csv")
+    assert len(collected(str(braced))[0]) == 12
+    shards(tmp_path)
+    for i in range(2):
+        (tmp_path / f"part-{i:03}").mkdir()
+        (tmp_path / f"part-{i:03}.tar").rename(tmp_path / f"part-{i:03}" / "x.tar")
+    assert len(collected(str(tmp_path / "part-{000..001}" / "x.tar"))[0]) == 12
+    with pytest.raises(ConfigError, match=r"part-002/x.tar: cannot be read \(No such file"):
+        collected(str(tmp_path / "part-{000..002}" / "x.tar"))
+
+
 def test_a_shard_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     shards(tmp_path)
     path = tmp_path / "part-000.tar"

@@ -16,7 +16,7 @@ from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_gen
 from .folders import read_folder
 from .records import PICTURES, Problem, Record, load_json
 from .saved import read_saved
-from .shards import expand, read_shards
+from .shards import files_of, read_shards
 from .tables import read_json_lines, read_table, read_texts
 
 __all__ = ["READERS", "read", "signature"]
@@ -61,7 +61,7 @@ def parse(spec: str) -> tuple[str, Path]:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists() or (path.suffix == ".tar" and Path(expand(str(path))[0]).exists())
+        return path.exists() or (path.suffix.lower() == ".tar" and files_of(path)[0].exists())
     except OSError:  # a name too long
         return False
 
@@ -93,11 +93,20 @@ def _guess(path: Path) -> str:
 
 
 def signature(spec: str) -> str:
-    """What changes where the files of a source do, as far as can be told without reading them."""
+    """What changes where the files of a source do, as far as can be told without reading them. ConfigError for one that
+    is not there."""
     _, path = parse(spec)
     seen = []
-    for name in expand(str(path)):
-        for folder, _, files in os.walk(name) if os.path.isdir(name) else [(name, (), ())]:
+    for file in files_of(path):
+        for folder, _, files in os.walk(file) if file.is_dir() else [(file, (), ())]:
             notes = [os.path.join(folder, f) for f in files if os.path.splitext(f)[1].lower() not in PICTURES]
-            seen += [f"{p}:{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for p in (folder, *notes) if (s := os.stat(p))]
+            seen += [_state(p) for p in (folder, *notes)]
     return "|".join(sorted(seen))
+
+
+def _state(path: str | Path) -> str:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return f"{path}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
