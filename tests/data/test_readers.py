@@ -3,13 +3,14 @@
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from photographs import captions, photographs, table, write_json
+from photographs import captions, photographs, shout, table, write_json
 
 from xfm import recipes
 from xfm.config import ConfigError
@@ -182,6 +183,18 @@ def test_a_format_is_the_same_wherever_it_lies(name: str, tmp_path: Path) -> Non
     ]
     first, second = (FileSource(spec, 48) for spec in made)
     assert first.fingerprint == second.fingerprint and first.splits == second.splits
+
+
+@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
+def test_a_suffix_may_be_in_capitals(name: str, tmp_path: Path) -> None:
+    spec = FORMATS[name][0](tmp_path)
+    before, _ = collected(spec)
+    shout(tmp_path)
+    spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), spec)
+    after, problems = collected(spec.removeprefix(f"{name}:"))
+    assert not problems and len(after) == len(before) == 12
+    assert [(r.captions, r.phrases, r.split) for r in after] == [(r.captions, r.phrases, r.split) for r in before]
+    assert all(r.picture is None or r.picture.read() for r in after)
 
 
 ROWS = {  # row -> what is said of it

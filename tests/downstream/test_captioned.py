@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from photographs import shout
 from PIL import Image
 
 from xfm import cli
@@ -102,6 +103,15 @@ def test_years_of_coco_are_not_mixed(tmp_path: Path) -> None:
     for split in ("train", "validation", "test"):
         with pytest.raises(ConfigError, match=said):
             captioned(tmp_path, split)
+
+
+def test_files_of_coco_may_have_any_name_that_fits_and_their_suffix_in_capitals(tmp_path: Path) -> None:
+    before = {split: [*captioned(coco(tmp_path), split).values()] for split in ("train", "validation", "test")}
+    file = tmp_path / "annotations/captions_train2017.json"
+    file.rename(file.with_name("captions_train2017[a].json"))
+    (tmp_path / "train2017").rename(tmp_path / "train2017[a]")
+    shout(tmp_path)
+    assert {split: [*captioned(tmp_path, split).values()] for split in before} == before
 
 
 def edited(file: Path, change: Callable[[Any], Any]) -> None:

@@ -14,7 +14,7 @@ from ...config_utils import one_of
 from ...text import shown
 from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_genome
 from .folders import read_folder
-from .records import PICTURES, Problem, Record, load_json
+from .records import PICTURES, Problem, Record, load_json, matching
 from .saved import read_saved
 from .shards import files_of, read_shards
 from .tables import read_json_lines, read_table, read_texts
@@ -69,27 +69,30 @@ def _exists(path: Path) -> bool:
 def _guess(path: Path) -> str:
     """The format of a file by its name, of JSON and folders by what is inside."""
     if path.is_dir():
-        coco = ("captions_*.json", "instances_*.json")
         holds = {
             "hf": ("dataset_info.json", "dataset_dict.json"),
             "vg": ("region_descriptions.json",),
-            "coco": (*coco, *(f"annotations/{pattern}" for pattern in coco)),
+            "coco": ("captions_*.json", "instances_*.json"),
         }
-        return next((n for n, patterns in holds.items() if any(any(path.glob(p)) for p in patterns)), "folder")
+        for name, patterns in holds.items():
+            folders = (path, path / "annotations") if name == "coco" else (path,)
+            if any(matching(folder, pattern) for folder in folders for pattern in patterns):
+                return name
+        return "folder"
     endings = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt", ".tar": "shards"}
-    if path.suffix == ".json":
+    if (suffix := path.suffix.lower()) == ".json":
         tree = load_json(path)
         images = tree.get("images") if isinstance(tree, dict) else None
         if isinstance(images, list) and images and isinstance(images[0], dict) and "sentences" in images[0]:
             return "karpathy"
         if isinstance(tree, list) or (isinstance(tree, dict) and "refs" in tree):
             return "refcoco"
-    if path.suffix not in endings:
+    if suffix not in endings:
         raise ConfigError(
             f"data.sources: {shown(str(path))}: its format is not to be told; say it, as in 'csv:PATH' "
             f"({', '.join(READERS)})"
         )
-    return endings[path.suffix]
+    return endings[suffix]
 
 
 def signature(spec: str) -> str:

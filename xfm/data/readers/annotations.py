@@ -9,7 +9,19 @@ from typing import Any
 from ...config import ConfigError
 from ...text import shown
 from .masks import mask_of
-from .records import Problem, Record, Root, Stored, Unusable, load_json, record, required, rows
+from .records import (
+    Problem,
+    Record,
+    Root,
+    Stored,
+    Unusable,
+    load_json,
+    matching,
+    record,
+    required,
+    rows,
+    spelt,
+)
 
 __all__ = ["find", "image_folders", "read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
 
@@ -18,7 +30,7 @@ def read_coco(path: Path, only: str = "*") -> Iterator[Record | Problem]:
     """DIR/annotations/captions_*.json and instances_*.json; the pictures of *_train2017.json lie in DIR/train2017, in
     DIR/images/train2017, in DIR/images, or in DIR. Instances become phrases: their class's name, with their box and
     their mask, where they have one. `only`: files of such a name."""
-    files = sorted((path / "annotations").glob(f"{only}.json")) or sorted(path.glob(f"{only}.json"))
+    files = matching(path / "annotations", f"{only}.json") or matching(path, f"{only}.json")
     files = [file for file in files if file.name.startswith(("captions", "instances"))]
     if not files:
         raise ConfigError(f"{path}: has no captions_*.json and no instances_*.json, nor has its folder annotations")
@@ -46,7 +58,7 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
     as for COCO."""
     tree = load_json(path)
     refs = tree if isinstance(tree, list) else required(path, tree, "refs")
-    beside = path.with_name("instances.json")
+    beside = spelt(path.with_name("instances.json"))
     instances = load_json(beside) if beside.is_file() else {}
     if not isinstance(instances, dict):
         raise ConfigError(f"{beside}: a {type(instances).__name__}: must be a mapping of images and annotations")
@@ -67,7 +79,7 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
 
 def read_visual_genome(path: Path) -> Iterator[Record | Problem]:
     """DIR/region_descriptions.json; picture 7 is VG_100K/7.jpg or VG_100K_2/7.jpg, or lies in images or DIR itself."""
-    file = path / "region_descriptions.json"
+    file = spelt(path / "region_descriptions.json")
     tree = load_json(file)
     if not isinstance(tree, list):
         raise ConfigError(f"{file}: {shown(type(tree).__name__)}: must be a list of pictures with regions")

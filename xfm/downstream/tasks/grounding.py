@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ... import seeding
 from ...config_utils import ConfigError
 from ...data.readers.annotations import read_refcoco
-from ...data.readers.records import Problem, Record, Unusable
+from ...data.readers.records import Problem, Record, Unusable, matching
 from ...data.source import Box, Split
 from ...images import decode, upright_size
 from ...model import XFM
@@ -167,7 +167,7 @@ def _hit(box: Sequence[float], named: Named) -> bool:
 
 
 def _refs(folder: Path, reads: str) -> Path:
-    found = sorted(folder.glob("refs*.json"))
+    found = matching(folder, "refs*.json")
     if len(found) != 1:
         raise ConfigError(f"{folder}: has {shown([path.name for path in found])}; --data takes {reads}")
     return found[0]
