@@ -38,3 +38,9 @@ def captions(folder: Path, count: int = 12) -> str:
 def write_json(path: Path, tree: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(tree), "utf-8")
+
+
+def shout(folder: Path) -> None:
+    """Writes the suffixes of all files in a folder in capitals."""
+    for file in [path for path in folder.rglob("*") if path.is_file()]:
+        file.rename(file.with_suffix(file.suffix.upper()))

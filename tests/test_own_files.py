@@ -60,6 +60,28 @@ def test_a_picture_is_in_one_split_by_its_content_whatever_it_is_called(tmp_path
         assert part <= {t.split()[-1] for t in grown.texts(split)}
 
 
+def test_a_row_without_a_split_follows_an_equal_picture_that_has_one(tmp_path: Path) -> None:
+    """Of several splits that an equal picture has been given the test counts, and what names a split keeps it."""
+    names = photographs(tmp_path, 60)
+    for i in range(40):
+        photograph(i).save(tmp_path / f"copy-{i}.png")
+    for given, splits in (("all", ("train", "validation", "test")), ("two", ("train", "test")), ("tests", ("test",))):
+        said = [f"{n},picture {i},{splits[i % len(splits)]}" for i, n in enumerate(names[:36])]
+        said += [f"{n},picture {i}," for i, n in enumerate(names[36:], 36)]
+        copies = [f"copy-{i}.png,copy of {i},{'train' if i == 5 else ''}" for i in range(40)]
+        spec = table(tmp_path, [*said, *copies, "2.png,again,"], "image,caption,split", f"{given}.csv")
+        source = FileSource(spec, 48)
+        of = {t.split()[-1]: s for s in source.splits for t in source.texts(s) if t.startswith("picture")}
+        wrong = [t for s in source.splits for t in source.texts(s) if t.startswith("copy") and of[t.split()[-1]] != s]
+        assert wrong == ["copy of 5"], given  # it is said to be for training, though picture 5 is a test
+        assert source.texts(of["2"]).count("again") == 1
+        if given == "all":
+            assert all(of[str(i)] == splits[i % 3] for i in range(36))
+    both = [f"{n},picture {i},{s}" for i, n in enumerate(names) for s in (("train", "test") if i < 9 else ("train",))]
+    source = FileSource(table(tmp_path, [*both, *(f"copy-{i}.png,copy," for i in range(9))], "image,caption,split"), 48)
+    assert source.texts("test").count("copy") == 9
+
+
 def test_pictures_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     monkeypatch.setattr("xfm.data.own.decode", lambda data: opened.append(1) or Image.new("RGB", (9, 9)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xfm.config import CaptionConfig, SceneConfig
 from xfm.data.synthetic.grammar import EXTREMES, Caption, Relation, Thing, compose
-from xfm.data.synthetic.parsing import parse, without_opening
+from xfm.data.synthetic.parsing import parse, readings, without_opening
 from xfm.data.synthetic.scenes import World
 
 RICH = World(40, 48, SceneConfig(overlap=0.4), CaptionConfig(colours=0.5, negation=0.4, paraphrase=0.7))
@@ -65,6 +65,28 @@ def test_what_the_grammar_does_not_know_is_passed_over(text: str, things: tuple[
     found = parse(text)
     assert not found.whole or not text
     assert found.claims.things == things and not found.claims.relations
+
+
+@pytest.mark.parametrize(
+    "text, likely, first, number",
+    [
+        ("two houses", (), Thing("house", count=2), 2),
+        ("two houses", {"houses"}, Thing("houses", count=2), 2),
+        ("some books", (), Thing("books"), 1),
+        ("a small black bird", (), Thing("bird", "small", colour="black"), 2),
+        ("a small black bird", {"black bird"}, Thing("black bird", "small"), 2),
+        ("the small airplane", {"small airplane"}, Thing("small airplane"), 2),
+        ("a cat and two books above a green apple", (), Thing("cat"), 4),
+    ],
+)
+def test_a_text_has_every_reading_once(text: str, likely: set[str], first: Thing, number: int) -> None:
+    found = [*readings(text, likely)]
+    assert found[0].claims.things[0] == first and all(each.whole for each in found)
+    assert len({each.claims.things for each in found}) == len(found) == number
+
+
+def test_a_long_text_of_many_readings_is_parsed_at_once() -> None:
+    assert len(parse(" and ".join(["two houses"] * 60)).claims.things) == 60
 
 
 def test_an_opening_claims_nothing() -> None:

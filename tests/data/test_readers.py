@@ -3,12 +3,14 @@
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from photographs import captions, photographs, table, write_json
+from photographs import captions, photographs, shout, table, write_json
 
 from xfm import recipes
 from xfm.config import ConfigError
@@ -183,6 +185,18 @@ def test_a_format_is_the_same_wherever_it_lies(name: str, tmp_path: Path) -> Non
     assert first.fingerprint == second.fingerprint and first.splits == second.splits
 
 
+@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
+def test_a_suffix_may_be_in_capitals(name: str, tmp_path: Path) -> None:
+    spec = FORMATS[name][0](tmp_path)
+    before, _ = collected(spec)
+    shout(tmp_path)
+    spec = re.sub(r"\.\w+$", lambda suffix: suffix[0].upper(), spec)
+    after, problems = collected(spec.removeprefix(f"{name}:"))
+    assert not problems and len(after) == len(before) == 12
+    assert [(r.captions, r.phrases, r.split) for r in after] == [(r.captions, r.phrases, r.split) for r in before]
+    assert all(r.picture is None or r.picture.read() for r in after)
+
+
 ROWS = {  # row -> what is said of it
     "0.png,": "empty caption",
     '0.png,"  "': "empty caption",
@@ -276,10 +290,48 @@ def test_a_path_that_leads_nowhere_is_named(spec: str, said: str, tmp_path: Path
     assert len(str(error.value)) < 1500
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "field"),
+    [
+        ("vg", "region_descriptions.json", "regions"),
+        ("karpathy", "dataset.json", "sentences"),
+        ("refcoco", "refs.json", "sentences"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, 7, "text", {}])
+def test_what_is_no_list_is_named_with_its_entry(name: str, file: str, field: str, value: Any, tmp_path: Path) -> None:
+    spec = FORMATS[name][0](tmp_path)
+    tree = json.loads((tmp_path / file).read_text("utf-8"))
+    (tree["images"] if name == "karpathy" else tree)[3][field] = value
+    write_json(tmp_path / file, tree)
+    records, (problem,) = collected(spec)
+    assert len(records) == 11 and str(problem).startswith(f"{file}[3]: no {field}: {field} = {value!r}: must be a list")
+
+
 def test_shards_are_named_by_braces() -> None:
     assert expand("a/{008..011}.tar") == ["a/008.tar", "a/009.tar", "a/010.tar", "a/011.tar"]
     assert expand("{x,y}-{1..2}.tar") == ["x-1.tar", "x-2.tar", "y-1.tar", "y-2.tar"]
     assert expand("plain.tar") == ["plain.tar"]
+
+
+@pytest.mark.parametrize("folder", ["a{b}", "{0..2}", "x{}", "a{b,c}", "{"])
+@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hf"])
+def test_braces_in_the_name_of_a_folder_are_part_of_it(name: str, folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir()
+    assert len(collected(FORMATS[name][0](tmp_path / folder))[0]) == 12
+
+
+def test_a_file_may_have_braces_and_a_pattern_name_folders(tmp_path: Path) -> None:
+    spec = captions(tmp_path)
+    braced = Path(spec).rename(tmp_path / "{0..3}.csv")
+    assert len(collected(str(braced))[0]) == 12
+    shards(tmp_path)
+    for i in range(2):
+        (tmp_path / f"part-{i:03}").mkdir()
+        (tmp_path / f"part-{i:03}.tar").rename(tmp_path / f"part-{i:03}" / "x.tar")
+    assert len(collected(str(tmp_path / "part-{000..001}" / "x.tar"))[0]) == 12
+    with pytest.raises(ConfigError, match=r"part-002/x.tar: cannot be read \(No such file"):
+        collected(str(tmp_path / "part-{000..002}" / "x.tar"))
 
 
 def test_a_shard_that_is_cut_off_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from xfm.cli import main, parse
 from xfm.cli.training import Pretrain
 from xfm.config import ConfigError
 from xfm.data import dataset, sizing
+from xfm.data.check import check
 from xfm.data.own import FileSource
 from xfm.data.sizing import own
 
@@ -54,6 +55,16 @@ def test_texts_decide_the_lengths_and_the_vocabulary(tmp_path: Path) -> None:
     assert short.model.text.vocabulary < long.model.text.vocabulary
     for config in (short, long):
         assert dataset(config).tokenizer().vocabulary == config.model.text.vocabulary  # what the corpus gives
+
+
+def test_pictures_alone_are_checked_and_a_recipe_too(tmp_path: Path) -> None:
+    photographs(tmp_path, 40)
+    found = check(f"folder:{tmp_path}", progress=False)
+    assert found.verdict == "usable: nothing to complain of" and (found.pictures, found.lengths) == (40, [])
+    sized = own([f"folder:{tmp_path}"])
+    assert "Off, as the data have none: pairs, regions, texts" in sized.picked and "no retrieval" in sized.expect
+    short = sized.config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0})
+    assert all(r["images/mim"] > 0 for r in pretrain(short, tmp_path / "runs"))
 
 
 def test_texts_alone_are_a_recipe_too(tmp_path: Path) -> None:

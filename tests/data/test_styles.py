@@ -13,6 +13,7 @@ from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import dataset
 from xfm.data.source import SPLITS
 from xfm.data.synthetic import colours, openmoji, styles
+from xfm.data.synthetic.grammar import is_true
 from xfm.data.synthetic.hard_negatives import hard_negative
 from xfm.data.synthetic.objects import VISIBLE
 from xfm.data.synthetic.questions import visual_questions
@@ -168,6 +169,15 @@ def test_colour_words_are_measured_in_each_style() -> None:
         agreed = {words[name][i] for name in ALL}
         assert colours.colour(i, ALL) == (agreed.pop() if len(agreed) == 1 else None)
         assert colours.is_rare(i, "red", ALL) == all(colours.is_rare(i, "red", (name,)) for name in ALL)
+
+
+def test_captions_of_several_styles_are_true() -> None:
+    """Two cats of different styles may be yellow and orange: they have no colour together."""
+    world = World(100, 48, SceneConfig(overlap=0.4), CaptionConfig(colours=1), styles=ALL)
+    scenes = [world.scene("train", i, phrases=False) for i in range(300)]
+    assert all(is_true(s.caption, s.objects) for s in scenes)
+    groups = [thing.colour for s in scenes for thing in s.caption.things if thing.count > 1]
+    assert None in groups and any(groups)
 
 
 def test_what_is_said_of_colours_is_true_of_the_drawing_that_is_shown() -> None:

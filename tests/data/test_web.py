@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from photographs import photograph
 
 from xfm import recipes
 from xfm.cli import main
-from xfm.config import ConfigError, RunConfig
+from xfm.config import AugmentConfig, ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.source import Split
 from xfm.data.tokenizer import train
@@ -80,6 +81,24 @@ def test_shards_are_streamed_and_split_by_name(served: str) -> None:
         assert {source.example(split, i).text for i in range(len(texts))} == texts
         assert source.example(split, 0).text in texts  # from the start again
     assert set(source.corpus()) >= wanted["train"]
+
+
+def test_a_sample_is_varied_anew_on_each_pass_and_by_each_worker(served: str) -> None:
+    allow([served])
+    source = WebShards(served, 48, 0.1, AugmentConfig(crop=0.5, colour=0.2))
+
+    def passes(split: Split, worker: int) -> list[dict[str, bytes]]:
+        size = sum(split_by_name(str(i)) == split and i != 3 for i in range(60))
+        drawn = source._examples(split, worker)
+        return [{e.text: e.image.tobytes() for e in islice(drawn, size)} for _ in range(2)]
+
+    first, second = passes("train", -1)
+    other, _ = passes("train", 0)
+    assert first.keys() == second.keys() == other.keys()
+    assert all(len({first[text], second[text], other[text]}) == 3 for text in first)
+    assert passes("train", -1) == [first, second]
+    tests = passes("test", -1)
+    assert tests[0] == tests[1]
 
 
 def test_several_processes_share_them(served: str, monkeypatch: pytest.MonkeyPatch) -> None:

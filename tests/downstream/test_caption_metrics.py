@@ -9,13 +9,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from xfm.config import CaptionConfig
 from xfm.config_utils import ConfigError
 from xfm.data.synthetic.hard_negatives import hard_negative
 from xfm.data.synthetic.scenes import World
 from xfm.downstream import caption_metrics
 from xfm.downstream.caption_metrics import BLEU, CIDER, TRUTH, Reference, words
 
-WORLD = World(40)
+WORLD, EVERY = World(40), World(853, captions=CaptionConfig(colours=0.5))
 texts = st.lists(st.sampled_from("a the cat dog sits on mat red".split()), max_size=9).map(" ".join)
 pairs = st.lists(st.tuples(texts, st.lists(texts.filter(len), min_size=1, max_size=3)), min_size=2, max_size=6)
 
@@ -39,6 +40,47 @@ def test_the_truth_scores_1_and_one_wrong_word_is_noticed(index: int) -> None:
             assert found["true captions"] == 0 and found[lower] < right[lower], (scene.text, wrong.text)
             same = {thing.name for thing in wrong.things} == {o.name for o in scene.objects}
             assert (found["names right"] == 1) == same
+
+
+def index(name: str) -> int:
+    return EVERY.names.index(name)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("house", "house"),  # "houses" are a concept as well
+        ("book", "book"),
+        ("houses", "houses"),
+        ("house", "house", "houses", "houses"),
+        ("musical note", "musical note"),
+        ("musical notes", "book", "book", "books"),
+        ("black bird",),  # "bird" is one
+        ("black bird", "bird"),
+        ("green apple", "green apple"),
+        ("blue book", "green book", "book"),
+        ("small airplane",),
+        ("small airplane", "airplane"),
+    ],
+)
+def test_a_true_caption_is_true_whatever_else_its_words_may_mean(names: tuple[str, ...]) -> None:
+    for i in range(12):
+        try:
+            scene = EVERY.scene("train", i, concepts=tuple(map(index, names)), phrases=False)
+        except ValueError:  # a pair that is held out
+            scene = EVERY.scene("unseen_combinations", i, concepts=tuple(map(index, names)), phrases=False)
+        reference = Reference(scene.text, objects=scene.objects)
+        found = truth(scene.text, reference)
+        assert (found["true captions"], found["names right"], found["counts right"]) == (1, 1, 1), scene.text
+        one_less = Reference(scene.text, objects=scene.objects[1:])
+        assert truth(scene.text, one_less)["true captions"] == 0
+
+
+def test_a_name_is_not_what_it_is_part_of() -> None:
+    scene = EVERY.scene("train", 0, concepts=(index("black bird"),), phrases=False)
+    reference = Reference(scene.text, objects=scene.objects)
+    assert truth("a bird", reference)["true captions"] == 0 < truth("a black bird", reference)["true captions"]
+    assert truth("a blue bird", reference)["true captions"] == truth("two black birds", reference)["true captions"] == 0
 
 
 def test_a_caption_must_mention_every_object_once() -> None:

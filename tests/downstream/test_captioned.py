@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from photographs import shout
 from PIL import Image
 
 from xfm import cli
@@ -92,6 +93,27 @@ def test_a_test_file_of_ones_own_is_the_test_split(tmp_path: Path) -> None:
         captioned(tmp_path, "validation")
 
 
+def test_years_of_coco_are_not_mixed(tmp_path: Path) -> None:
+    """train2017 has most of val2014's pictures."""
+    annotations = coco(tmp_path) / "annotations"
+    (annotations / "captions_val2017.json").rename(annotations / "captions_val2014.json")
+    said = (
+        r"annotations: has \['captions_train2017.json', 'captions_val2014.json'\], of the years 2014 and 2017, .*leave"
+    )
+    for split in ("train", "validation", "test"):
+        with pytest.raises(ConfigError, match=said):
+            captioned(tmp_path, split)
+
+
+def test_files_of_coco_may_have_any_name_that_fits_and_their_suffix_in_capitals(tmp_path: Path) -> None:
+    before = {split: [*captioned(coco(tmp_path), split).values()] for split in ("train", "validation", "test")}
+    file = tmp_path / "annotations/captions_train2017.json"
+    file.rename(file.with_name("captions_train2017[a].json"))
+    (tmp_path / "train2017").rename(tmp_path / "train2017[a]")
+    shout(tmp_path)
+    assert {split: [*captioned(tmp_path, split).values()] for split in before} == before
+
+
 def edited(file: Path, change: Callable[[Any], Any]) -> None:
     tree = json.loads(file.read_text())
     change(tree)
@@ -123,6 +145,10 @@ def test_a_broken_entry_of_coco_is_named_with_a_way_out(change: Any, said: str, 
     "change, said",
     [
         (lambda t: t["images"][0].update(sentences=[]), r"dataset\.json\[0\]: sentences = \[\]: no caption; write one"),
+        (
+            lambda t: t["images"][0].update(sentences=None),
+            r"\[0\]: no sentences: sentences = None: must be a list; mend",
+        ),
         (
             lambda t: t["images"][0].pop("split"),
             r"dataset\.json\[0\]: no split; write one of train, restval, val",

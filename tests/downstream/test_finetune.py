@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from xfm import cli
+from xfm.config import TrainConfig
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
 from xfm.downstream.config import FinetuneConfig, controls, recipe
@@ -189,10 +192,22 @@ def test_only_what_has_a_fusion_encoder_may_tune_it_alone() -> None:
         config("vqa", frozen="all")
 
 
-@pytest.mark.parametrize("field", ["muon_lr", "text_sgd_lr"])
-def test_adamw_fine_tunes_all(field: str) -> None:
-    with pytest.raises(ConfigError, match=rf"train\.{field} = 0\.1: must be 0: AdamW fine-tunes all"):
-        recipe("lexname", CHECKPOINTS / "demo").replace({f"train.{field}": 0.1})
+OTHER = {"text_lr_scale": 0.1, "text_layer_decay": 0.9, "text_sgd_lr": 0.1, "text_momentum": 0.8, "muon_lr": 0.1,
+         "compile": True, "shards": 2, "accumulate": 2, "checkpoint_activations": True, "strategy": "fsdp",
+         "probe_every": 10, "keep": 10}  # fmt: skip
+USED = {"steps", "lr", "head_lr_scale", "weight_decay", "beta1", "beta2", "eps", "warmup", "schedule", "clip",
+        "precision", "threads", "save_every", "validate_every"}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_what_a_fine_tuning_does_not_use_is_refused(field: str) -> None:
+    usual = re.escape(repr(getattr(TrainConfig, field)))
+    with pytest.raises(ConfigError, match=rf"train\.{field} = .*: must be {usual}: pre-training alone.*leave it out"):
+        recipe("lexname", CHECKPOINTS / "demo").replace({f"train.{field}": OTHER[field]})
+
+
+def test_every_field_of_a_training_is_used_or_refused() -> None:
+    assert {field.name for field in fields(TrainConfig)} == {*OTHER, *USED}
 
 
 def test_scratch_forgets() -> None:

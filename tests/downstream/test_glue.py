@@ -13,6 +13,7 @@ import torch
 from glue_files import ROWS, said, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from photographs import shout
 from sklearn.metrics import accuracy_score, f1_score
 
 from xfm import cli
@@ -40,6 +41,14 @@ def opened(task: str, folder: Path) -> Task:
 def number(item: Item) -> int:
     """Of the row that the first text is from."""
     return int(re.findall(r"number (\d+)", item.texts[0])[0])
+
+
+@pytest.mark.parametrize("name", ["cola", "mnli"])
+def test_suffixes_may_be_in_capitals(name: str, tmp_path: Path) -> None:
+    folder = write(name, tmp_path)
+    before = [[item.texts for item in opened(name, folder).items(split)] for split in ("train", "test")]  # type: ignore[arg-type]
+    shout(folder)
+    assert [[item.texts for item in opened(name, folder).items(split)] for split in ("train", "test")] == before  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", TASKS)

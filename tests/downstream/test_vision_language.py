@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from photographs import shout
 from PIL import ExifTags, Image
 
 from xfm.config_utils import ConfigError
@@ -167,6 +168,19 @@ def test_four_steps_end_to_end(name: str, made: dict[str, Path], tmp_path: Path)
     assert len(answers) == len(test) and all(set(a) >= {"answer", "truth", "score"} for a in answers)
     assert results[0].value == pytest.approx(np.mean([a["score"] for a in answers]))
     assert run.tuned().task.path == str(made[name])
+
+
+def test_the_validation_split_has_no_rows_for_the_parts_of_the_test(made: dict[str, Path], tmp_path: Path) -> None:
+    run = train_to_end(config("grounding", made["grounding"]).replace({"split": "validation"}), tmp_path)
+    assert [r.metric for r in run.results()] == ["acc@0.5"]
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_suffixes_may_be_in_capitals(name: str, tmp_path: Path) -> None:
+    folder = MADE[name](tmp_path)
+    before = [[(i.texts, i.target) for i in task(name, folder).items(split)] for split in SPLITS]  # type: ignore[arg-type]
+    shout(folder)
+    assert [[(i.texts, i.target) for i in task(name, folder).items(split)] for split in SPLITS] == before  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", MADE)

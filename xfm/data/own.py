@@ -186,8 +186,13 @@ class FileSource(Skipping):
         """Stream -> split -> indices of the records that can feed it; "all" of them under that name."""
         given = {r.split for r in self.records} & {*SPLITS}
         known = list(zip(self._identities, self.records, strict=True))
+        named: dict[bytes, Split] = {}
+        for split in SPLITS:  # the test last: what is in several splits already gets no further row to train on
+            named |= {one: split for one, r in known if r.split == split}
+        splits = [r.split or named.get(one) for one, r in known]  # no split: that of an equal picture
         # where a format has a training split alone, the others are made of it
-        free = {one for one, r in known if r.split is None or (r.split == "train" and len(given) < len(SPLITS))}
+        made = {None, "train"} if len(given) < len(SPLITS) else {None}
+        free = {one for one, split in zip(self._identities, splits, strict=True) if split in made}
         kinds = {r.picture is not None for r in self.records}
         different = len(set(self._identities))
         if different < 3 * SMALLEST_SPLIT:
@@ -196,9 +201,9 @@ class FileSource(Skipping):
             raise ConfigError(f"source {shown(self.spec)}: {few}")
         decided = split_by_content(free)
         found: dict[Split, list[int]] = {split: [] for split in SPLITS}
-        for i, (one, record) in enumerate(known):
-            makes = record.split is None or (record.split == "train" and decided.get(one) not in given)
-            found[decided.get(one, "train") if makes else record.split].append(i)  # type: ignore[index]
+        for i, (one, split) in enumerate(zip(self._identities, splits, strict=True)):
+            makes = split is None or (split == "train" and decided.get(one) not in given)
+            found[decided.get(one, "train") if makes else split].append(i)  # type: ignore[index]
         feeds = {
             "pairs": lambda r: r.picture is not None and r.captions,
             "regions": lambda r: r.picture is not None and r.phrases,

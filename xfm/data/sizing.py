@@ -45,8 +45,8 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
     corpus = list(chain.from_iterable(source.corpus() for source in found))
     vocabulary = largest(iter(corpus), base.model.text.vocabulary)
     lengths = _lengths(corpus, vocabulary)
-    longest = int(np.clip(np.percentile(lengths, CUT), 8, 64))
-    text = int(np.clip(np.percentile(lengths, CUT), 8, 128))
+    uncut = np.percentile(lengths or [0], CUT)  # of pictures alone there are none
+    longest, text = (int(np.clip(uncut, 8, most)) for most in (64, 128))
     batch = max(2, min(base.data.pairs, pairs or pictures))
     steps = int(np.clip(EPOCHS * max(pairs, pictures, 1) // batch, 300, 200_000))
     patches = (side // base.model.vision.patch_size) ** 2
@@ -72,6 +72,7 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
             "data.augment.colour": 0.2 if pictures < FEW else 0.0,
             "train.steps": steps,
             "train.warmup": steps // 20,
+            **({"objectives.mim.start": 0.0} if provides == {"images"} else {}),  # nothing else is learnt before it
         }
     )
     return Sized(

@@ -9,7 +9,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from torch.utils.data import get_worker_info
@@ -87,7 +87,7 @@ class WebShards(Skipping):
         return hashlib.blake2b(self.name.encode(), digest_size=8).hexdigest()
 
     def _examples(self, split: Split, worker: int) -> Iterator[CaptionedImage]:
-        while True:
+        for turn in count():
             whole = False
             for key, text, data in self._samples(split, worker):
                 self._seen += 1
@@ -100,7 +100,7 @@ class WebShards(Skipping):
                     self._miss(key, str(error))
                     self._bound(key)
                     continue
-                rng = seeding.rng("augment", key) if split == "train" else None
+                rng = seeding.rng("augment", key, worker, turn) if split == "train" else None
                 pixels, _, text = framed(picture, (), text, self.image_size, self.augment, rng)
                 whole = True
                 yield CaptionedImage(pixels, text)

@@ -6,8 +6,10 @@ PTB tokenizer, a Java program, which differs in what holds an apostrophe or a hy
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from ..config_utils import ConfigError
 from ..data.synthetic.grammar import Caption, Relation, is_true
 from ..data.synthetic.objects import Object
-from ..data.synthetic.parsing import parse
+from ..data.synthetic.parsing import readings
 from .metrics import Metric, ratio
 from .protocol import caption_text
 
@@ -79,22 +81,40 @@ def _cider(said: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
 
 
 def claims(said: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
-    """(n, 6), of each caption: whether it is true and mentions every object; names of which both it and the picture
-    have some, of which either has, of which both have as many; relations that hold, and all that it mentions."""
+    """(n, 6), of each caption: whether it is true, in one of its readings, and mentions every object; names of which
+    both it and the picture have some, of which either has, of which both have as many; relations that hold, and all
+    that it mentions."""
     rows = []
     for text, reference in zip(said, references, strict=True):
-        claimed, whole = parse(text)
-        objects = reference.objects
-        there = [o.name for o in objects]
-        mentioned = {t.name: sum(o.count for o in claimed.things if o.name == t.name) for t in claimed.things}
+        objects, there = reference.objects, Counter(o.name for o in reference.objects)
+        claimed, right = _read(text, objects)
+        mentioned = _counted(claimed)
         every = {*there, *mentioned}
-        complete = sum(mentioned.values()) == len(objects)
         holding = sum(is_true(_alone(claimed, relation), objects) for relation in claimed.relations)
         names = len(every.intersection(there).intersection(mentioned)), len(every)
-        counts = sum(mentioned.get(name, 0) == there.count(name) for name in every)
-        right = whole and complete and is_true(claimed, objects)
+        counts = sum(mentioned[name] == there[name] for name in every)
         rows.append((right, *names, counts, holding, len(claimed.relations)))
     return np.array(rows, float).reshape(-1, 6)
+
+
+def _read(text: str, objects: tuple[Object, ...]) -> tuple[Caption, bool]:
+    """A reading of a text that is true of objects and mentions all of them, or else the likeliest, and which it is."""
+    there = Counter(o.name for o in objects)
+    found = readings(text, there)
+    first = next(found)
+    if _counted(first.claims).total() == len(objects):  # as in every reading
+        true = [claimed for claimed, whole in chain([first], found) if whole and is_true(claimed, objects)]
+        if true:
+            return max(true, key=lambda claimed: _counted(claimed) == there), True
+    return first.claims, False
+
+
+def _counted(claimed: Caption) -> Counter[str]:
+    """How many objects of each name are mentioned."""
+    counts = Counter[str]()
+    for thing in claimed.things:
+        counts[thing.name] += thing.count
+    return counts
 
 
 def _alone(claimed: Caption, relation: Relation) -> Caption:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 
 from ..config_utils import ConfigError
 from ..data.readers.annotations import read_coco, read_karpathy
-from ..data.readers.records import Problem, Record, load_json, required
+from ..data.readers.records import Problem, Record, load_json, matching, required
 from ..data.source import Split
 from ..text import shown
 
@@ -30,20 +32,33 @@ def captioned(path: str | Path, split: Split) -> Captioned:
 
 def _of_coco(path: Path, split: Split) -> Captioned:
     folder = path / "annotations" if (path / "annotations").is_dir() else path
-    halved = split != "train" and not [*folder.glob(FILES["test"])]
+    _of_one_year(folder)
+    halved = split != "train" and not matching(folder, FILES["test"])
     pattern = FILES["validation" if halved else split]
-    files = sorted(folder.glob(pattern))
+    files = matching(folder, pattern)
     if not files:
         raise ConfigError(f"{folder}: has no {pattern}, from which the split {split!r} is read; put it there")
     found = Captioned()
     for file in files:
         _all_have_captions(file)
-        found |= _gathered(read_coco(path, file.stem), file.parent)
+        found |= _gathered(read_coco(path, escape(file.stem)), file.parent)
     if halved:
         found = dict([*found.items()][split == "test" :: 2])
     if not found:
         raise ConfigError(f"{files[0]}: has too few pictures for the split {split!r}; add some, with their captions")
     return found
+
+
+def _of_one_year(folder: Path) -> None:
+    """COCO's training pictures of 2017 have most of those among them that 2014 validates on: years are not mixed."""
+    files = sorted(file for pattern in FILES.values() for file in matching(folder, pattern))
+    years = {found[0] for file in files if (found := re.search(r"20\d\d", file.stem))}
+    if len(years) > 1:
+        said = f"has {shown([file.name for file in files])}, of the years {' and '.join(sorted(years))}"
+        raise ConfigError(
+            f"{folder}: {said}, which share pictures between training and tests; leave one year's there, and move the "
+            "others to another folder"
+        )
 
 
 def _all_have_captions(file: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ..config import TrainConfig
 from ..config_utils import build, changed, one_of, positive, require, to_tree, typed
+from ..text import shown
 from ..train import Run
 from .own import contents
 from .task import Frozen, Hidden
@@ -22,6 +23,8 @@ __all__ = ["STEPS", "FinetuneConfig", "MeasuredSplit", "controls", "recipe"]
 
 MeasuredSplit = Literal["test", "validation"]
 STEPS = 300  # of 32 items: a minute or so at the demo's size
+PRETRAINING = ("text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr", "compile", "shards",
+               "accumulate", "checkpoint_activations", "strategy", "probe_every", "keep")  # fmt: skip
 UNCLIPPED = 1e9  # a gradient norm that none has
 
 
@@ -55,10 +58,10 @@ class FinetuneConfig:
         )
         other = not self.published or bool(task.other_head or task.protocol)
         require(other, "published", self.published, f"False in {self.task}, which has no other form")
-        for name in ("muon_lr", "text_sgd_lr"):
-            require(
-                not getattr(self.train, name), f"train.{name}", getattr(self.train, name), "0: AdamW fine-tunes all"
-            )
+        for name in PRETRAINING:
+            value, usual = getattr(self.train, name), getattr(TrainConfig, name)
+            only = f"{shown(usual)}: pre-training alone uses it, a fine-tuning is AdamW on a whole batch; leave it out"
+            require(value == usual, f"train.{name}", value, only)
         fuses = self.frozen != "encoders" or family == "vision-language"
         require(fuses, "frozen", self.frozen, f"'' or 'model' in {self.task}, which has no fusion encoder")
         needless = self.hidden and family != "vision-language"
@@ -88,7 +91,7 @@ class FinetuneConfig:
             tree["data"] = contents(self.data)
         if self.split == "test":
             del tree["split"]
-        for same in ("save_every", "probe_every", "muon_lr"):  # validation chooses the weights; the last is always 0
+        for same in ("save_every", "probe_every", "muon_lr"):  # validation chooses the weights; the others are always 0
             del tree["train"][same]
         return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config_utils import ConfigError
-from ..data.readers.records import Unusable, load_json
+from ..data.readers.records import Unusable, load_json, spelt
 from ..text import brief, parse_json, shown
 
 __all__ = ["Ids", "entry", "json_lines", "listed", "readable", "text_of", "there", "value_of"]
@@ -25,7 +25,8 @@ def entry(where: str) -> Iterator[None]:
 
 
 def there(path: Path, split: str) -> Path:
-    """The path. ConfigError where there is no such file."""
+    """The path, its suffix in either case. ConfigError where there is no such file."""
+    path = spelt(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such file, from which the split {split!r} is read; put it there")
     return path

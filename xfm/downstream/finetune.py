@@ -278,9 +278,9 @@ def _rated(
     below: tuple[Sequence[Any], str],
     **more: Any,
 ) -> list[Result]:
-    """A row a metric; `below`: the baseline's predictions and its name."""
+    """A row a metric that applies; `below`: the baseline's predictions and its name."""
     own, rows = _numbered(groups), []
-    for measure in task.measures():
+    for measure in (each for each in task.measures() if each.applies(targets)):
         interval = measure.interval(said, targets, own, config.seed, config.split, task.name)
         value, level = (measure.value(values, targets) for values in (said, below[0]))
         numbers = value, *interval, len(targets), level, below[1], measure.best

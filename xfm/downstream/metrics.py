@@ -28,6 +28,7 @@ class Metric(NamedTuple):
     of_means: Callable[[np.ndarray], np.ndarray] = mean
     unit: str = "%"
     best: float = 1.0  # what a perfect model has
+    applies: Callable[[Sequence[Any]], bool] = lambda targets: True  # whether any of these targets is what it is of
 
     def parts(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         """(n, k)"""

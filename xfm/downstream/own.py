@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..config_utils import ConfigError
-from ..data.readers.records import PICTURES
+from ..data.readers.annotations import read_karpathy
+from ..data.readers.records import PICTURES, Record, Stored
 from ..text import shown
 
 __all__ = ["contents"]
@@ -15,19 +17,36 @@ __all__ = ["contents"]
 
 def contents(path: str | Path) -> str:
     """Hex digits that change with the annotations' content and with the pictures' names and sizes, not with where they
-    lie. ConfigError where there is nothing."""
+    lie: of a folder with all that is in it, of a file with the pictures that it names. ConfigError where there is
+    nothing."""
     root = Path(path)
     if not root.exists():
         raise ConfigError(f"data = {shown(str(path))}: no such file or folder")
     digest = hashlib.blake2b(digest_size=12)
-    for folder, folders, files in os.walk(root) if root.is_dir() else [(str(root.parent), [], [root.name])]:
-        folders.sort()
-        for name in sorted(files):
-            file = Path(folder, name)
-            digest.update(
-                f"{file.relative_to(root if root.is_dir() else root.parent)}\0{file.stat().st_size}\0".encode()
-            )
-            if file.suffix.lower() not in PICTURES:
-                with open(file, "rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    for name, file in _files(root):
+        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
+        if file.suffix.lower() not in PICTURES:
+            with open(file, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "blake2b").digest())
     return digest.hexdigest()
+
+
+def _files(root: Path) -> Iterator[tuple[str, Path]]:
+    """What belongs to the data, each by its name from them."""
+    if root.is_file():
+        yield root.name, root
+        yield from _pictures(root)
+        return
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for file in (Path(folder, name) for name in sorted(files)):
+            yield str(file.relative_to(root)), file
+
+
+def _pictures(path: Path) -> list[tuple[str, Path]]:
+    """That Karpathy's JSON names and that are there; none where the file is another, which its task then says."""
+    try:
+        stored = [row.picture for row in read_karpathy(path) if isinstance(row, Record)]
+    except ConfigError:
+        return []
+    return [(each.name, Path(each.path)) for each in stored if isinstance(each, Stored)]

@@ -14,9 +14,9 @@ from ...config_utils import one_of
 from ...text import shown
 from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_genome
 from .folders import read_folder
-from .records import PICTURES, Problem, Record, load_json
+from .records import PICTURES, Problem, Record, load_json, matching
 from .saved import read_saved
-from .shards import expand, read_shards
+from .shards import files_of, read_shards
 from .tables import read_json_lines, read_table, read_texts
 
 __all__ = ["READERS", "read", "signature"]
@@ -61,7 +61,7 @@ def parse(spec: str) -> tuple[str, Path]:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists() or (path.suffix == ".tar" and Path(expand(str(path))[0]).exists())
+        return path.exists() or (path.suffix.lower() == ".tar" and files_of(path)[0].exists())
     except OSError:  # a name too long
         return False
 
@@ -69,35 +69,47 @@ def _exists(path: Path) -> bool:
 def _guess(path: Path) -> str:
     """The format of a file by its name, of JSON and folders by what is inside."""
     if path.is_dir():
-        coco = ("captions_*.json", "instances_*.json")
         holds = {
             "hf": ("dataset_info.json", "dataset_dict.json"),
             "vg": ("region_descriptions.json",),
-            "coco": (*coco, *(f"annotations/{pattern}" for pattern in coco)),
+            "coco": ("captions_*.json", "instances_*.json"),
         }
-        return next((n for n, patterns in holds.items() if any(any(path.glob(p)) for p in patterns)), "folder")
+        for name, patterns in holds.items():
+            folders = (path, path / "annotations") if name == "coco" else (path,)
+            if any(matching(folder, pattern) for folder in folders for pattern in patterns):
+                return name
+        return "folder"
     endings = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt", ".tar": "shards"}
-    if path.suffix == ".json":
+    if (suffix := path.suffix.lower()) == ".json":
         tree = load_json(path)
         images = tree.get("images") if isinstance(tree, dict) else None
         if isinstance(images, list) and images and isinstance(images[0], dict) and "sentences" in images[0]:
             return "karpathy"
         if isinstance(tree, list) or (isinstance(tree, dict) and "refs" in tree):
             return "refcoco"
-    if path.suffix not in endings:
+    if suffix not in endings:
         raise ConfigError(
             f"data.sources: {shown(str(path))}: its format is not to be told; say it, as in 'csv:PATH' "
             f"({', '.join(READERS)})"
         )
-    return endings[path.suffix]
+    return endings[suffix]
 
 
 def signature(spec: str) -> str:
-    """What changes where the files of a source do, as far as can be told without reading them."""
+    """What changes where the files of a source do, as far as can be told without reading them. ConfigError for one that
+    is not there."""
     _, path = parse(spec)
     seen = []
-    for name in expand(str(path)):
-        for folder, _, files in os.walk(name) if os.path.isdir(name) else [(name, (), ())]:
+    for file in files_of(path):
+        for folder, _, files in os.walk(file) if file.is_dir() else [(file, (), ())]:
             notes = [os.path.join(folder, f) for f in files if os.path.splitext(f)[1].lower() not in PICTURES]
-            seen += [f"{p}:{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for p in (folder, *notes) if (s := os.stat(p))]
+            seen += [_state(p) for p in (folder, *notes)]
     return "|".join(sorted(seen))
+
+
+def _state(path: str | Path) -> str:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return f"{path}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"

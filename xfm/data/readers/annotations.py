@@ -9,7 +9,19 @@ from typing import Any
 from ...config import ConfigError
 from ...text import shown
 from .masks import mask_of
-from .records import Problem, Record, Root, Stored, Unusable, load_json, record, required, rows
+from .records import (
+    Problem,
+    Record,
+    Root,
+    Stored,
+    Unusable,
+    load_json,
+    matching,
+    record,
+    required,
+    rows,
+    spelt,
+)
 
 __all__ = ["find", "image_folders", "read_coco", "read_karpathy", "read_refcoco", "read_visual_genome"]
 
@@ -18,7 +30,7 @@ def read_coco(path: Path, only: str = "*") -> Iterator[Record | Problem]:
     """DIR/annotations/captions_*.json and instances_*.json; the pictures of *_train2017.json lie in DIR/train2017, in
     DIR/images/train2017, in DIR/images, or in DIR. Instances become phrases: their class's name, with their box and
     their mask, where they have one. `only`: files of such a name."""
-    files = sorted((path / "annotations").glob(f"{only}.json")) or sorted(path.glob(f"{only}.json"))
+    files = matching(path / "annotations", f"{only}.json") or matching(path, f"{only}.json")
     files = [file for file in files if file.name.startswith(("captions", "instances"))]
     if not files:
         raise ConfigError(f"{path}: has no captions_*.json and no instances_*.json, nor has its folder annotations")
@@ -46,7 +58,7 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
     as for COCO."""
     tree = load_json(path)
     refs = tree if isinstance(tree, list) else required(path, tree, "refs")
-    beside = path.with_name("instances.json")
+    beside = spelt(path.with_name("instances.json"))
     instances = load_json(beside) if beside.is_file() else {}
     if not isinstance(instances, dict):
         raise ConfigError(f"{beside}: a {type(instances).__name__}: must be a mapping of images and annotations")
@@ -54,9 +66,7 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
     folders = image_folders(path.parent)
 
     def make(where: str, ref: Any) -> Record:
-        if not isinstance(sentences := _field(ref, "sentences"), list):
-            raise Unusable("no sentences", f"sentences = {shown(sentences)}: must be a list")
-        texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in sentences]
+        texts = [s.get("sent", s.get("raw")) if isinstance(s, dict) else s for s in _list(ref, "sentences")]
         image, known = _get(images, ref.get("image_id")), _get(objects, ref.get("ann_id"))
         picture = find(folders, image.get("file_name") or ref.get("file_name"))
         segmentation = ref.get("segmentation") or known.get("segmentation")
@@ -69,14 +79,14 @@ def read_refcoco(path: Path) -> Iterator[Record | Problem]:
 
 def read_visual_genome(path: Path) -> Iterator[Record | Problem]:
     """DIR/region_descriptions.json; picture 7 is VG_100K/7.jpg or VG_100K_2/7.jpg, or lies in images or DIR itself."""
-    file = path / "region_descriptions.json"
+    file = spelt(path / "region_descriptions.json")
     tree = load_json(file)
     if not isinstance(tree, list):
         raise ConfigError(f"{file}: {shown(type(tree).__name__)}: must be a list of pictures with regions")
     roots = [Root(path / name) for name in ("VG_100K", "VG_100K_2", "images", "") if (path / name).is_dir()]
 
     def make(where: str, row: Any) -> Record:
-        regions = [r for r in _field(row, "regions") if isinstance(r, dict)]
+        regions = [r for r in _list(row, "regions") if isinstance(r, dict)]
         number = row.get("id", row.get("image_id", regions[0].get("image_id") if regions else None))
         boxes = [(r.get("phrase"), [r.get(side) for side in ("x", "y", "width", "height")]) for r in regions]
         return record(where, find(roots, f"{number}.jpg"), (), boxes)
@@ -92,7 +102,7 @@ def read_karpathy(path: Path) -> Iterator[Record | Problem]:
     def make(where: str, row: Any) -> Record:
         name = _field(row, "filename")
         inner = row.get("filepath", "")
-        texts = [s.get("raw") if isinstance(s, dict) else s for s in _field(row, "sentences")]
+        texts = [s.get("raw") if isinstance(s, dict) else s for s in _list(row, "sentences")]
         picture = find(folders, f"{inner}/{name}" if inner else name)
         return record(where, picture, texts, (), row.get("split", ""))
 
@@ -120,6 +130,12 @@ def _field(row: Any, name: str) -> Any:
     if not isinstance(row, dict) or name not in row:
         raise Unusable("no row", f"{shown(row)}: has no {name!r}")
     return row[name]
+
+
+def _list(row: Any, name: str) -> list:
+    if not isinstance(found := _field(row, name), list):
+        raise Unusable(f"no {name}", f"{name} = {shown(found)}: must be a list")
+    return found
 
 
 def _by_id(entries: Any) -> dict[Any, dict]:

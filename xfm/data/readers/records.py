@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from ...text import brief, parse_json, shown
 from ..source import Split
 
 __all__ = ["PICTURES", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable", "load_json",
-           "record", "required"]  # fmt: skip
+           "matching", "record", "required", "spelt"]  # fmt: skip
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
 EDGE = 64 << 10  # bytes at either end of a file that tell it from others
@@ -155,6 +156,8 @@ class Root:
         if not real.startswith(inside):
             raise Unusable("outside the folder", f"image = {shown(name)} leads out of the folder of the data: refused")
         if not os.path.isfile(real):
+            if (other := spelt(Path(path))) != Path(path):
+                return self.picture(str(other))
             raise Unusable("no such file", f"image = {shown(name)} is not in the folder of the data")
         return Stored(self.folder, real[len(inside) :])
 
@@ -205,6 +208,18 @@ def rows(numbered: Iterable[tuple[str, Any]], make: Any) -> Iterator[Record | Pr
             yield make(where, row)
         except Unusable as error:
             yield Problem(where, error.kind, error.what)
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder with names like "captions_*.json", in order, their suffix in either case."""
+    return sorted(f for f in folder.glob("*") if fnmatchcase(f"{f.stem}{f.suffix.lower()}", pattern))
+
+
+def spelt(path: Path) -> Path:
+    """The path, with its suffix in the case in which there is such a file."""
+    stem, suffix = os.path.splitext(path)
+    cases = path, Path(stem + suffix.lower()), Path(stem + suffix.upper())
+    return next((case for case in cases if os.path.lexists(case)), path)
 
 
 def load_json(path: Path) -> Any:

@@ -19,7 +19,7 @@ from ...text import brief, parse_json
 from .. import cache
 from .records import PICTURES, Problem, Record, Stored, Unusable, record, rows
 
-__all__ = ["expand", "read_shards"]
+__all__ = ["expand", "files_of", "read_shards"]
 
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
@@ -36,6 +36,16 @@ def expand(pattern: str) -> list[str]:
     return ["".join(chosen) for chosen in product(*choices)]
 
 
+def files_of(path: Path) -> list[Path]:
+    """The files that a local path names: itself or, where it is not there, the shards of its pattern. Braces of a
+    folder that is there are part of its name. ConfigError as `expand`."""
+    if path.exists():
+        return [path]
+    if path.parent.exists():
+        return [path.parent / name for name in expand(path.name)]
+    return [*map(Path, expand(str(path)))]
+
+
 def _choices(inner: str) -> Sequence[str]:
     if numbers := re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", inner):
         low, high = numbers.groups()
@@ -47,8 +57,7 @@ def _choices(inner: str) -> Sequence[str]:
 
 def read_shards(path: Path) -> Iterator[Record | Problem]:
     """Local shards, not compressed: a picture a sample, with a .txt, or a .json that has "caption"."""
-    for name in expand(str(path)):
-        shard = Path(name)
+    for shard in files_of(path):
         try:
             status = shard.stat()
             key = hashlib.blake2b(

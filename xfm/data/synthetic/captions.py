@@ -28,13 +28,15 @@ class CaptionStyle:
             return wordings[1 + int(self.rng.random() * (len(wordings) - 1))]
         return wordings[0]
 
-    def with_colours(self, things: Sequence[Thing], objects: Sequence[Object]) -> Sequence[Thing]:
-        """Each thing, with probability `colours` with the colour of its object."""
+    def with_colours(self, things: Sequence[Thing], objects: Sequence[Sequence[Object]]) -> Sequence[Thing]:
+        """Each thing, with probability `colours` with the colour that its objects share: of several styles, one name
+        may be of two colours."""
         if self.config.colours == 0:
             return things
         coloured = self.rng.random(len(things)) < self.config.colours
-        triples = zip(things, objects, coloured, strict=True)
-        return [replace(thing, colour=o.colour) if yes else thing for thing, o, yes in triples]
+        shared = [{o.colour for o in group} for group in objects]
+        triples = zip(things, shared, coloured, strict=True)
+        return [replace(t, colour=terms.pop()) if yes and len(terms) == 1 else t for t, terms, yes in triples]
 
     def draw_negation(self) -> bool:
         """Whether a caption mentions something absent."""
@@ -51,22 +53,23 @@ def make_caption(
     by_name: dict[str, list[int]] = {}
     for i, o in enumerate(objects):
         by_name.setdefault(o.name, []).append(i)
-    mentions: list[tuple[Thing, int]] = []  # with the first of its objects
+    mentions: list[tuple[Thing, list[int]]] = []  # with its objects
     for name, members in by_name.items():
         if rng.random() < 0.5:  # mention sizes
             by_size = {size: [i for i in members if objects[i].size == size] for size in ("big", "small")}
-            mentions += [(Thing(name, size, len(group)), group[0]) for size, group in by_size.items() if group]
+            mentions += [(Thing(name, size, len(group)), group) for size, group in by_size.items() if group]
         else:
-            mentions.append((Thing(name, None, len(members)), members[0]))
+            mentions.append((Thing(name, None, len(members)), members))
     mentions = [mentions[i] for i in rng.permutation(len(mentions))]
     mentions.sort(key=lambda m: m[0].count > 1)  # groups last: a relation is between single things
     relations: list[Relation] = []
     singles = sum(thing.count == 1 for thing, _ in mentions)
     for first in range(0, singles - 1, 2):
         if rng.random() < 0.6:
-            a, b = (objects[i] for _, i in mentions[first : first + 2])
+            a, b = (objects[i] for _, (i,) in mentions[first : first + 2])
             relations.append(Relation(first, _relation_word(a, b, rng), first + 1))
-    things = style.with_colours([thing for thing, _ in mentions], [objects[i] for _, i in mentions])
+    named = [[objects[i] for i in group] for _, group in mentions]
+    things = style.with_colours([thing for thing, _ in mentions], named)
     start = style.choose_wording(("a picture of " if rng.random() < 0.15 else "", *OPENINGS))
     return compose(things, relations, start, absent=absent, choose_wording=style.choose_wording)
 
@@ -77,7 +80,7 @@ def referring_expression(
     """A phrase true of object i alone, "the small apple to the left of the dog"; None where the grammar has none."""
     for things, relations, mentioned in _candidates(objects, i, rng):
         if {choice[0] for choice in interpretations(Caption("", things, relations), objects)} == {i}:
-            things = style.with_colours(things, mentioned)
+            things = style.with_colours(things, [(o,) for o in mentioned])
             return compose(things, relations, definite=True, choose_wording=style.choose_wording)
     return None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 from . import colours, openmoji
@@ -22,7 +23,7 @@ from .grammar import (
     plural,
 )
 
-__all__ = ["Parsed", "parse", "without_opening"]
+__all__ = ["Parsed", "parse", "readings", "without_opening"]
 
 _NUMBERS = {wording: count for count, wordings in COUNTS.items() for wording in wordings}
 _RELATIONS = {wording: word for word, wordings in RELATION_WORDINGS.items() for wording in wordings}
@@ -37,32 +38,40 @@ class Parsed(NamedTuple):
 
 def parse(text: str) -> Parsed:
     """The things, relations and the absent thing that a text mentions, of all of OpenMoji's names; what the grammar
-    does not know is passed over."""
-    things, relations, absent = list[Thing](), list[Relation](), None
+    does not know is passed over. The likeliest of its `readings`."""
+    return next(readings(text))
+
+
+def readings(text: str, likely: Iterable[str] = ()) -> Iterator[Parsed]:
+    """All that a text may mean, the likeliest first: "black bird", "small airplane" and "houses" are names, too. Names
+    that are `likely` come before others."""
+    mentions, relations, absent = list[list[tuple[Thing, bool]]](), list[Relation](), None
+    likely = frozenset(likely)
     position, whole, word = len(text) - len(without_opening(text)), True, None
     dangling = False  # a conjunction without a thing behind it
     while found := _mention().search(text, position):
         whole &= found.start() == position
         related = word is not None and found.start() == position
-        thing, worded_well = _thing(found)
-        whole &= worded_well and related == (word is not None)
-        things.append(thing)
+        whole &= related == (word is not None)
+        mentions.append(sorted(_things(found), key=lambda each: each[0].name not in likely))
         if word and related:
-            relations.append(Relation(len(things) - 2, word, len(things) - 1))
+            relations.append(Relation(len(mentions) - 2, word, len(mentions) - 1))
         position, word, dangling = found.end(), None, False
         if relation := _relation().match(text, position):
             word, position = _RELATIONS[relation[1]], relation.end()
             if word in EXTREMES:  # the place of the thing alone
-                relations.append(Relation(len(things) - 1, word, len(things) - 1))
+                relations.append(Relation(len(mentions) - 1, word, len(mentions) - 1))
                 word = None
             elif text[position:].startswith(" "):
                 position += 1
         if not word and (negation := _negation().match(text, position)):
-            absent, position = Thing(_named(negation[1], 1)[0]), negation.end()
+            absent, position = Thing(_named(negation[1], 1)[0][0]), negation.end()
         elif not word and (conjunction := _conjunction().match(text, position)):
             position, dangling = conjunction.end(), True
     whole &= not (word or dangling) and position == len(text)
-    return Parsed(Caption(text, tuple(things), tuple(relations), (), absent), whole)
+    for chosen in product(*mentions):
+        things, worded_well = tuple(thing for thing, _ in chosen), all(well for _, well in chosen)
+        yield Parsed(Caption(text, things, tuple(relations), (), absent), whole and worded_well)
 
 
 def without_opening(text: str) -> str:
@@ -70,32 +79,40 @@ def without_opening(text: str) -> str:
     return re.sub(f"^({_any(['a picture of ', 'there are ', *OPENINGS])})", "", text)
 
 
-def _thing(found: re.Match[str]) -> tuple[Thing, bool]:
-    """The thing of a mention, and whether number and article go with the noun."""
-    determiner, size, colour, noun = (found[n] for n in ("determiner", "size", "colour", "noun"))
+def _things(found: re.Match[str]) -> list[tuple[Thing, bool]]:
+    """What a mention may mean, its size and colour before the noun or part of it, and whether number and article go
+    with the noun."""
+    determiner, words, things = found["determiner"], found["words"], list[tuple[Thing, bool]]()
     count = _NUMBERS.get(determiner, 1)
-    name, agrees = _named(noun, count)
-    agrees &= count > 1 or determiner in ("the", article(size or colour or noun, name))
-    return Thing(name, size, count, colour), agrees
+    for size, colour in dict.fromkeys(product((found["size"], None), (found["colour"], None))):
+        before = "".join(f"{word} " for word in (size, colour) if word)
+        noun = words.removeprefix(before)
+        for name, agrees in _named(noun, count) if words.startswith(before) else ():
+            agrees &= count > 1 or determiner in ("the", article(size or colour or noun, name))
+            things.append((Thing(name, size, count, colour), agrees))
+    return things
 
 
-def _named(noun: str, count: int) -> tuple[str, bool]:
-    """The name of a noun in the singular or the plural, and whether that is of the count's number."""
+def _named(noun: str, count: int) -> list[tuple[str, bool]]:
+    """The names of a noun in the singular or the plural, and whether that is of the count's number."""
     singular, plurals = _forms()
     first, second = (plurals, singular) if count > 1 else (singular, plurals)
-    return (first[noun], True) if noun in first else (second[noun], False)
+    return [(name, True) for name in first.get(noun, ())] or [(name, False) for name in second.get(noun, ())]
 
 
 @cache
-def _forms() -> tuple[dict[str, str], dict[str, str]]:
-    names = [concept.name for concept in openmoji.concepts()]
-    return {name: name for name in names}, {plural(name): name for name in names}
+def _forms() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Singular, and plural -> names, the commonest first."""
+    plurals: dict[str, list[str]] = {}
+    for name in (names := [concept.name for concept in openmoji.concepts()]):
+        plurals.setdefault(plural(name), []).append(name)
+    return {name: [name] for name in names}, plurals
 
 
 @cache
 def _mention() -> re.Pattern[str]:
     determiner = _any([*_NUMBERS, "a", "an", "some", "the"])
-    parts = f"(?:(?P<size>big|small) )?(?:(?P<colour>{_any(colours.TERMS)}) )?(?P<noun>{_noun()})"
+    parts = f"(?P<words>(?:(?P<size>big|small) )?(?:(?P<colour>{_any(colours.TERMS)}) )?(?:{_noun()}))"
     return re.compile(rf"\b(?P<determiner>{determiner}) {parts}(?![\w-])")
 
 

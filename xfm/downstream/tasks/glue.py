@@ -32,6 +32,7 @@ from ... import seeding
 from ...batch import END
 from ...config import ConfigError
 from ...config_utils import one_of
+from ...data.readers.records import spelt
 from ...data.source import Split
 from ...model import XFM
 from ...text import shown
@@ -97,7 +98,8 @@ class GlueFiles(Task):
         return parts
 
     def _file(self, names: Sequence[str]) -> Path:
-        found = next((path for name in names if (path := Path(self.path, name)).is_file()), None)
+        paths = [spelt(Path(self.path, name)) for name in names]
+        found = next((path for path in paths if path.is_file()), None)
         if found is None:
             raise ConfigError(f"data = {shown(self.path)}: has no {' and no '.join(names)}; --data takes {self.reads}")
         return found

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ... import seeding
 from ...config_utils import ConfigError
 from ...data.readers.annotations import read_refcoco
-from ...data.readers.records import Problem, Record, Unusable
+from ...data.readers.records import Problem, Record, Unusable, matching
 from ...data.source import Box, Split
 from ...images import decode, upright_size
 from ...model import XFM
@@ -148,7 +148,10 @@ class Grounding(OfTheWorld):
         def share(means: np.ndarray) -> np.ndarray:
             return means[..., 0] / np.maximum(means[..., 1], np.finfo(float).tiny)
 
-        return Metric(f"{self.metric} {part}", of_items, share)
+        def applies(targets: Sequence[Named]) -> bool:
+            return any(target.part == part for target in targets)
+
+        return Metric(f"{self.metric} {part}", of_items, share, applies=applies)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """The box among the targets that is right most often."""
@@ -164,7 +167,7 @@ def _hit(box: Sequence[float], named: Named) -> bool:
 
 
 def _refs(folder: Path, reads: str) -> Path:
-    found = sorted(folder.glob("refs*.json"))
+    found = matching(folder, "refs*.json")
     if len(found) != 1:
         raise ConfigError(f"{folder}: has {shown([path.name for path in found])}; --data takes {reads}")
     return found[0]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...data.readers.annotations import find
-from ...data.readers.records import Root, Stored, Unusable
+from ...data.readers.records import Root, Stored, Unusable, spelt
 from ...data.source import Split
 from ...data.synthetic.statements import statement
 from ...model import XFM
@@ -69,7 +69,7 @@ class NLVR2(OfTheWorld):
 
     def read(self, split: Split) -> list[Item]:
         folder, name = self.folder(), FILES[split]
-        inner = folder / "data" / f"{name}.json"
+        inner = spelt(folder / "data" / f"{name}.json")
         path = inner if inner.is_file() else there(folder / f"{name}.json", split)
         roots = [Root(folder / at) for at in (f"images/{name}", name, "images", "") if (folder / at).is_dir()]
         return self.some(list(_items(path, roots)), path, split)

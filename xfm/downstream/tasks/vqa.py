@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ... import seeding
 from ...data.readers.annotations import find, image_folders
-from ...data.readers.records import Root, Unusable, load_json, required
+from ...data.readers.records import Root, Unusable, load_json, matching, required, spelt
 from ...data.source import Split
 from ...data.synthetic import colours
 from ...data.synthetic.questions import YES_NO, visual_question
@@ -99,10 +99,10 @@ class VQA(OfTheWorld):
 
     def read(self, split: Split) -> list[Item]:
         folder, words = self.folder(), QUESTION_WORDS if split == "train" else TESTED_WORDS
-        if any(folder.glob(QUESTIONS.format("*"))):
+        if matching(folder, QUESTIONS.format("*")):
             items = _official(folder, "train" if split == "train" else "val", split, words)
             return self.some(items if split == "train" else _half(items, split), folder, split)
-        tested = _has_answers(folder / "test.json")
+        tested = _has_answers(spelt(folder / "test.json"))
         name = split if split == "train" or (tested and split == "test") else "val"
         items = _simple(there(folder / f"{name}.json", split), words)
         return self.some(items if split == "train" or tested else _half(items, split), folder, split)
