@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from xfm.config import CaptionConfig
 from xfm.config_utils import ConfigError
+from xfm.data.synthetic.grammar import plural
 from xfm.data.synthetic.hard_negatives import hard_negative
 from xfm.data.synthetic.scenes import World
 from xfm.downstream import caption_metrics
@@ -90,6 +92,18 @@ def test_a_caption_must_mention_every_object_once() -> None:
     for text in (f"a {first}", f"{whole.text}, {whole.text}", f"{whole.text} zzz", "", "a picture of"):
         assert truth(text, reference)["true captions"] == 0, text
     assert truth("", reference) == dict.fromkeys((m.name for m in TRUTH), 0)
+
+
+def test_a_group_that_is_mentioned_twice_does_not_stand_for_another_object() -> None:
+    """Every claim holds and the objects are as many, but one of them is not mentioned."""
+    scenes = (WORLD.scene("test", i, 3) for i in range(9999))
+    scene = next(s for s in scenes if len({o.name for o in s.objects}) == 2)
+    counts = Counter(o.name for o in scene.objects)
+    (two, _), (one, _) = counts.most_common()
+    reference = Reference(scene.text, objects=scene.objects)
+    twice = f"two {plural(two)} and a {two}"
+    assert truth(f"two {plural(two)} and a {one}", reference)["true captions"] == 1
+    assert truth(twice, reference)["true captions"] == 0
 
 
 @pytest.mark.parametrize("said", ["", "left of of left", "zzz", "picture big small"])

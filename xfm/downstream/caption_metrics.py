@@ -81,9 +81,9 @@ def _cider(said: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
 
 
 def claims(said: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
-    """(n, 6), of each caption: whether it is true, in one of its readings, and mentions every object; names of which
-    both it and the picture have some, of which either has, of which both have as many; relations that hold, and all
-    that it mentions."""
+    """(n, 6), of each caption: whether it is true, in one of its readings, and mentions each object once; names of
+    which both it and the picture have some, of which either has, of which both have as many; relations that hold, and
+    all that it mentions."""
     rows = []
     for text, reference in zip(said, references, strict=True):
         objects, there = reference.objects, Counter(o.name for o in reference.objects)
@@ -98,14 +98,15 @@ def claims(said: Sequence[str], references: Sequence[Reference]) -> np.ndarray:
 
 
 def _read(text: str, objects: tuple[Object, ...]) -> tuple[Caption, bool]:
-    """A reading of a text that is true of objects and mentions all of them, or else the likeliest, and which it is."""
+    """A reading of a text that is true of objects and mentions each of them once, or else the likeliest, and which it
+    is."""
     there = Counter(o.name for o in objects)
     found = readings(text, there)
     first = next(found)
     if _counted(first.claims).total() == len(objects):  # as in every reading
-        true = [claimed for claimed, whole in chain([first], found) if whole and is_true(claimed, objects)]
-        if true:
-            return max(true, key=lambda claimed: _counted(claimed) == there), True
+        for claimed, whole in chain([first], found):
+            if whole and _counted(claimed) == there and is_true(claimed, objects):
+                return claimed, True
     return first.claims, False
 
 
