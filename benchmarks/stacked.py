@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from xfm import recipes
+from xfm import prior_runs, recipes
 from xfm.config import STREAMS, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
@@ -36,7 +36,7 @@ SIZES = (*STREAMS, "fusion_batch", "region_images")
 def configs() -> dict[str, RunConfig]:
     spec = Spec.from_json((ROOT / "studies" / "two-by-two" / "spec.json").read_text("utf-8"))
     joint = spec.config("xfm", 10)
-    return {"joint": joint, "warm-start": recipes.stage1(joint), "demo": recipes.demo()}
+    return {"joint": joint, "warm-start": prior_runs.stage1(joint), "demo": recipes.demo()}
 
 
 class Step:

@@ -12,7 +12,7 @@ import json
 import shutil
 from pathlib import Path
 
-from xfm import Run, pretrain, recipes
+from xfm import Run, pretrain, prior_runs, recipes
 from xfm.evaluation import evaluate_run, format_lines
 from xfm.lab import CHECKPOINTS
 from xfm.train.manifest import replace
@@ -44,7 +44,7 @@ def publish(run: Run, folder: Path, root: Path) -> None:
     for name in WHOLE:
         shutil.copyfile(run.folder / name, folder / name)
     records, config = run.metrics(), run.config
-    warm = Run.of(recipes.stage1(config), root).metrics() if config.has_stage1 else []
+    warm = Run.of(prior_runs.stage1(config), root).metrics() if config.has_stage1 else []
     kept = [r for r in records if r["step"] % EVERY == 0 or r is records[-1]]
     (folder / METRICS).write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
     replace(folder, config.fingerprint, {}, grown=(*WHOLE, METRICS))

@@ -20,7 +20,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-from xfm import recipes
+from xfm import prior_runs, recipes
 from xfm.config import SOURCES, AttentionFunction
 from xfm.files import write_atomically
 from xfm.specialists import SPECIALISTS
@@ -56,7 +56,7 @@ GAP = 0.057  # nats, of the loss: no stop - stop in insulation-exploration; a fi
 def models() -> dict[str, dict[str, Any]]:
     """Label -> changes of X-FM and the specialists, their steps among them."""
     common = recipes.get(RECIPE)
-    budget = sum(estimate(config).run_flops for config in (recipes.stage1(common), common))
+    budget = sum(estimate(config).run_flops for config in (prior_runs.stage1(common), common))
     found: dict[str, dict[str, Any]] = {"xfm": {}, "fused": {"specialist": "fused"}}
     for name, changes in ALONE.items():
         alone = {"init_from": "", **changes}

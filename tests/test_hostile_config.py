@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from xfm import cli, recipes
+from xfm import cli, prior_runs, recipes
 from xfm.config import ConfigError, RunConfig, from_dict, from_json
 from xfm.config_utils import leaves
 from xfm.train import Run, RunError
@@ -136,7 +136,7 @@ def test_a_name_that_a_folder_may_have_makes_one(name: str, tmp_path) -> None:
     run.make()
     run.claim()
     assert Run.open(tmp_path / name / "seed0").config == config
-    (tmp_path / recipes.stage1(config).name).mkdir()
+    (tmp_path / prior_runs.stage1(config).name).mkdir()
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, HUGE, -HUGE])

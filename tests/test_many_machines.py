@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from xfm import cli, recipes
+from xfm import cli, prior_runs
 from xfm.train import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,7 +73,7 @@ def test_of_several_processes_one_speaks_evaluates_and_probes(tmp_path: Path) ->
     options = "--stage1-steps 2 --train.steps 3 --train.warmup 1 --train.validate-every 0 --train.probe-every 3".split()
     command = ["pretrain", "smoke+stage1+adamw", *options]
     parsed: Any = cli.parse(command)
-    first = Run.of(recipes.stage1(parsed.config), tmp_path / "runs")
+    first = Run.of(prior_runs.stage1(parsed.config), tmp_path / "runs")
     first.make()
     (lock := FileLock(first.folder / ".lock", thread_local=False)).acquire()
     threading.Timer(12, lock.release).start()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from xfm import recipes
+from xfm import prior_runs, recipes
 from xfm.config import SOURCES, ConfigError, RunConfig, from_json
 from xfm.objectives import OBJECTIVES, weights_at
 
@@ -173,7 +173,7 @@ def test_a_warm_start_is_shared_whatever_is_changed_after_it(field: str) -> None
     start = recipes.get("demo+text_stage1")
     changed = start.replace({f"{'data' if field == 'relation_negatives' else 'train'}.{field}": 0.25})
     assert changed.fingerprint != start.fingerprint
-    assert recipes.stage1(changed).fingerprint == recipes.stage1(start).fingerprint
+    assert prior_runs.stage1(changed).fingerprint == prior_runs.stage1(start).fingerprint
 
 
 def start_of(recipe: str, seed: int) -> RunConfig:
@@ -182,18 +182,18 @@ def start_of(recipe: str, seed: int) -> RunConfig:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_warm_start_trains_each_encoder_alone_and_is_shared_by_the_variants(recipe: str) -> None:
-    start = recipes.stage1(recipes.get(f"{recipe}+stage1"))
+    start = prior_runs.stage1(recipes.get(f"{recipe}+stage1"))
     assert set(weights_at(start, 0)) == {"mlm", "mim"} and start.flow.mim_target == "pixels"
     assert (start.data.pairs, start.data.regions) == (0, 0) and start.data.images and start.data.texts
     assert start.init_from == "" and start.train.steps == start.stage1_steps
     assert start.model == recipes.get(recipe).model and start.name == f"{recipe}.stage1-{start.fingerprint}"
     for ablation in FIELDS.keys() - {"text_stage1"}:
         variant = recipes.get(f"{recipe}+stage1+{ablation}")
-        own = start if "seed_of.warm_start" not in FIELDS[ablation] else recipes.stage1(start_of(recipe, 1000))
-        assert recipes.stage1(variant) == own, ablation
-    alone = recipes.stage1(recipes.get(f"{recipe}+text_stage1"))
+        own = start if "seed_of.warm_start" not in FIELDS[ablation] else prior_runs.stage1(start_of(recipe, 1000))
+        assert prior_runs.stage1(variant) == own, ablation
+    alone = prior_runs.stage1(recipes.get(f"{recipe}+text_stage1"))
     assert set(weights_at(alone, 0)) == {"mlm"} and alone.data.texts and not alone.data.images
-    other = recipes.stage1(recipes.get(f"{recipe}+stage1").replace({"seed": 1}))
+    other = prior_runs.stage1(recipes.get(f"{recipe}+stage1").replace({"seed": 1}))
     assert other.fingerprint != start.fingerprint
 
 

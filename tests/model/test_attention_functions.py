@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reference import batches, naive
 from torch import Tensor
 
-from xfm import recipes, seeding
+from xfm import prior_runs, recipes, seeding
 from xfm.config import AttentionFunction, ConfigError
 from xfm.explain import capture
 from xfm.explain.attention_capture import attentions
@@ -224,4 +224,4 @@ def test_an_ablation_has_its_name_and_shares_the_warm_start(function) -> None:
     config = recipes.get(f"demo+stage1+{function}")
     assert config.model.cross_attention == function
     assert config.fingerprint != recipes.get("demo+stage1").fingerprint
-    assert recipes.stage1(config).fingerprint == recipes.stage1(recipes.get("demo+stage1")).fingerprint
+    assert prior_runs.stage1(config).fingerprint == prior_runs.stage1(recipes.get("demo+stage1")).fingerprint

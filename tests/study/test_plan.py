@@ -13,7 +13,7 @@ import pytest
 from statsmodels.stats.power import TTestPower
 from study.conftest import KNOWN, PRIMARY, TINY, tiny
 
-from xfm import recipes
+from xfm import prior_runs
 from xfm.cli import main
 from xfm.config import ConfigError
 from xfm.objectives import build
@@ -159,7 +159,7 @@ def test_hours_and_disk_are_the_sums_of_what_is_to_do(tmp_path, timed):
     assert made.hours == pytest.approx((30 + 2.5 + 600) / 2 / 3600)
     joint, first = (
         sum(p.numel() for p in build(config).parameters())
-        for config in (study.spec.configs["xfm"], recipes.stage1(study.spec.configs["xfm"]))
+        for config in (study.spec.configs["xfm"], prior_runs.stage1(study.spec.configs["xfm"]))
     )
     assert made.disk == 15 * (SIZE + 4) * joint + 5 * SIZE * first
     assert len(timed) == 4, "of the arms three, as another network costs a pass, and the warm start"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from xfm import recipes
+from xfm import prior_runs, recipes
 from xfm.config import ConfigError, ObjectiveConfig
 from xfm.study import Spec, Study, StudyError, grid
 from xfm.study.preregistration import require_primary
@@ -80,7 +80,7 @@ def test_the_name_of_a_run_is_of_its_config_alone():
     other = spec(name="t", variants={"c": {}}, changes={"train.lr": 1e-3}, seeds=(5,))
     assert one.config("a", 5) == other.config("c", 5)
     assert one.config("a", 5).name != one.config("b", 5).name
-    starts = {recipes.stage1(one.config(v, 5)).name for v in ("a", "b") for _ in range(2)}
+    starts = {prior_runs.stage1(one.config(v, 5)).name for v in ("a", "b") for _ in range(2)}
     assert all(name.startswith("smoke.stage1-") for name in starts)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm import recipes
+from xfm import prior_runs
 from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
 from xfm.study import Study, plan, runner, untrained
@@ -164,6 +164,6 @@ def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
 def test_the_general_studys_models_have_as_much_computing() -> None:
     configs = Study.load(ROOT / "studies/general").spec.configs
     share = {name: estimate(config).run_flops for name, config in configs.items() if name != "fused"}
-    budget = share.pop("xfm") + estimate(recipes.stage1(configs["xfm"])).run_flops
+    budget = share.pop("xfm") + estimate(prior_runs.stage1(configs["xfm"])).run_flops
     assert {*share} == {"bert_like", "beit_like", "clip_like"}
     assert all(0.95 <= flops / budget <= 1.05 for flops in share.values()), "they are counted of one batch"

@@ -15,7 +15,7 @@ import pytest
 from study import victim
 from study.conftest import TINY, numbers, tiny
 
-from xfm import recipes
+from xfm import prior_runs
 from xfm.config import ConfigError
 from xfm.evaluation import evaluate_run
 from xfm.study import Study, StudyError, job, runner, untrained
@@ -83,7 +83,7 @@ def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
 def test_variants_share_a_stage_1_and_differ_from_the_first_gradient_on(measured):
     starts = [path for path in measured.runs.iterdir() if ".stage1-" in path.name]
     assert len(starts) == 1
-    assert starts[0].name == recipes.stage1(measured.spec.configs["xfm"].replace({"seed": 3})).name
+    assert starts[0].name == prior_runs.stage1(measured.spec.configs["xfm"].replace({"seed": 3})).name
     whole, open_, frozen = (measured.run_of(variant, 3) for variant in measured.spec.variants)
     same = {(run.folder / "init.safetensors").read_bytes() for run in (whole, open_, frozen)}
     assert len(same) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xfm import Run, recipes
+from xfm import Run, prior_runs, recipes
 from xfm.study import runner
 
 from .conftest import tiny
@@ -24,7 +24,7 @@ def test_a_seeds_teacher_is_trained_once_and_before_its_pupils(tmp_path: Path) -
     assert not len(study.missing())
     for seed in study.spec.seeds:
         configs = [study.spec.config(variant, seed) for variant in ("clip", "clip, heavier")]
-        teachers = {Run.of(recipes.teacher(config), study.runs).folder for config in configs}
+        teachers = {Run.of(prior_runs.teacher(config), study.runs).folder for config in configs}
         assert len(teachers) == 1 and (teachers.pop() / "DONE").exists()
     assert study.plan().first == {}
 

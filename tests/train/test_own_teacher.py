@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from xfm import Run, pretrain, recipes
+from xfm import Run, pretrain, prior_runs, recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.train import teachers
@@ -29,7 +29,7 @@ def taught(teacher: str = "+clip_like", recipe: str = "smoke+guide_clip", **chan
 def test_it_is_trained_first_on_the_same_batches_and_its_outputs_are_the_target(tmp_path: Path) -> None:
     config = taught()
     names = [record["run"] for record in pretrain(config, tmp_path)]
-    teacher = Run.of(recipes.teacher(config), tmp_path)
+    teacher = Run.of(prior_runs.teacher(config), tmp_path)
     assert names == [teacher.config.name] * 3 + [config.name] * 3 and teacher.done
     assert teacher.config.model.vision.encoder == "open_clip" and {*teacher.config.objectives} == {"itc"}
     tokens = teachers.mim_teacher(Run.of(config, tmp_path), torch.device("cpu"))
@@ -54,21 +54,21 @@ def test_it_is_trained_first_on_the_same_batches_and_its_outputs_are_the_target(
 )
 def test_what_tells_targets_and_warm_starts_apart_does_not_change_it(changes: dict[str, Any]) -> None:
     for teacher in ("+clip_like", "+image_only+images_64"):
-        plain, changed = (recipes.teacher(taught(teacher, **each)) for each in ({}, changes))
+        plain, changed = (prior_runs.teacher(taught(teacher, **each)) for each in ({}, changes))
         assert (plain.name, plain.fingerprint) == (changed.name, changed.fingerprint)
-    assert recipes.teacher(taught(seed=1)).fingerprint != recipes.teacher(taught()).fingerprint
-    assert recipes.teacher(taught("+image_only")).name != recipes.teacher(taught("+image_only+images_64")).name
+    assert prior_runs.teacher(taught(seed=1)).fingerprint != prior_runs.teacher(taught()).fingerprint
+    assert prior_runs.teacher(taught("+image_only")).name != prior_runs.teacher(taught("+image_only+images_64")).name
 
 
 def test_it_is_trained_once_after_a_warm_start_and_again_where_it_is_gone(tmp_path: Path) -> None:
     config = taught(recipe="smoke+stage1+guide_clip")
     first = [record["run"] for record in pretrain(config, tmp_path)]
-    start, teacher = recipes.stage1(config).name, recipes.teacher(config).name
+    start, teacher = prior_runs.stage1(config).name, prior_runs.teacher(config).name
     assert list(dict.fromkeys(first)) == [start, teacher, config.name]
-    weights = (Run.of(recipes.teacher(config), tmp_path).folder / "model.safetensors").stat().st_mtime_ns
+    weights = (Run.of(prior_runs.teacher(config), tmp_path).folder / "model.safetensors").stat().st_mtime_ns
     other = taught(objectives__mim__weight=2.0, name="smoke+heavier")
     list(pretrain(other, tmp_path))
-    assert (Run.of(recipes.teacher(other), tmp_path).folder / "model.safetensors").stat().st_mtime_ns == weights
+    assert (Run.of(prior_runs.teacher(other), tmp_path).folder / "model.safetensors").stat().st_mtime_ns == weights
 
     resumed = config.replace({"name": "smoke+resumed"})
     for record in pretrain(resumed, tmp_path):
@@ -103,6 +103,6 @@ def test_without_mim_there_is_no_teacher(tmp_path: Path) -> None:
 
 def test_an_unfinished_one_is_no_teacher(tmp_path: Path) -> None:
     config = taught()
-    next(iter(pretrain(recipes.teacher(config), tmp_path)))
+    next(iter(pretrain(prior_runs.teacher(config), tmp_path)))
     with pytest.raises(ConfigError, match=re.escape("flow.teacher = '+clip_like': not finished")):
         teachers.teaching_run(config, tmp_path)

@@ -20,7 +20,7 @@ from train import drive
 from train.conftest import vouch
 from train.process import process, received
 
-from xfm import recipes, seeding
+from xfm import prior_runs, recipes, seeding
 from xfm.train import Run, RunBusy, RunError, loop, pretrain
 from xfm.train.manifest import damaged
 from xfm.train.run_lock import HOLDER
@@ -271,7 +271,7 @@ def test_variants_that_start_at_once_train_their_stage_1_once(tmp_path, processe
         process(processes, drive.train, variants[1], tmp_path) as (_, b),
     ):
         assert received(a) == received(b) == [0, 1, *range(3)]
-    stage1 = Run.of(recipes.stage1(variants[0]), tmp_path)
+    stage1 = Run.of(prior_runs.stage1(variants[0]), tmp_path)
     assert [r["step"] for r in stage1.metrics()] == [0, 1]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xfm import recipes
+from xfm import prior_runs, recipes
 from xfm.ablations import FIXED
 from xfm.batch import Batch
 from xfm.config import SOURCES, ConfigError, RunConfig
@@ -111,10 +111,12 @@ def test_dropout_is_of_the_rest() -> None:
 
 
 def test_the_warm_start_has_a_seed_of_its_own() -> None:
-    start = recipes.stage1(recipes.get("smoke+stage1+vary_warm_start").replace({"seed": OTHER}))
-    assert start == recipes.stage1(recipes.get("smoke+stage1").replace({"seed": OTHER}))
-    shared = {recipes.stage1(recipes.get("smoke+stage1+vary_data").replace({"seed": n})).fingerprint for n in range(3)}
-    assert shared == {recipes.stage1(recipes.get("smoke+stage1").replace({"seed": FIXED})).fingerprint}
+    start = prior_runs.stage1(recipes.get("smoke+stage1+vary_warm_start").replace({"seed": OTHER}))
+    assert start == prior_runs.stage1(recipes.get("smoke+stage1").replace({"seed": OTHER}))
+    shared = {
+        prior_runs.stage1(recipes.get("smoke+stage1+vary_data").replace({"seed": n})).fingerprint for n in range(3)
+    }
+    assert shared == {prior_runs.stage1(recipes.get("smoke+stage1").replace({"seed": FIXED})).fingerprint}
 
 
 def test_with_all_sources_of_another_seed_it_is_the_other_run(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from train.conftest import vouch
 
-from xfm import recipes
+from xfm import prior_runs, recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
@@ -42,7 +42,7 @@ def run(records, root) -> Run:
 
 @pytest.fixture(scope="module")
 def stage1(records, root) -> Run:
-    return Run.of(recipes.stage1(get("smoke+stage1")), root)
+    return Run.of(prior_runs.stage1(get("smoke+stage1")), root)
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -73,7 +73,7 @@ def test_the_run_starts_from_stage_1_and_a_fresh_rest(run, stage1):
 def test_a_stage_1_of_texts_trains_the_language_encoder_alone(tmp_path):
     config = get("smoke+text_stage1")
     records = [*pretrain(config, tmp_path)]
-    stage1 = Run.of(recipes.stage1(config), tmp_path)
+    stage1 = Run.of(prior_runs.stage1(config), tmp_path)
     assert {name.split("/")[1] for name in stage1.metrics()[0] if name.count("/") == 1} == {"mlm"}
     assert [r["run"] for r in records] == [stage1.config.name] * 2 + [config.name] * 6
     init = load_file(Run.of(config, tmp_path).folder / "init.safetensors")
@@ -101,7 +101,7 @@ def test_variants_of_a_seed_share_it(run, stage1, root):
     assert stamps(stage1.folder) == before
     a, b = (load_file(Run.of(c, root).folder / "init.safetensors") for c in (config, run.config))
     assert all(torch.equal(a[n], b[n]) for n in b)
-    assert recipes.stage1(get("smoke+stage1", seed=1)).fingerprint != stage1.config.fingerprint
+    assert prior_runs.stage1(get("smoke+stage1", seed=1)).fingerprint != stage1.config.fingerprint
 
 
 def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
@@ -124,7 +124,7 @@ def test_a_frozen_target_stays_what_it_was(tmp_path, monkeypatch, assert_same):
     for record in pretrain(config, tmp_path):
         if (record["run"], record["step"]) == (config.name, 2):
             break
-    shutil.rmtree(Run.of(recipes.stage1(config), tmp_path).folder.parent)
+    shutil.rmtree(Run.of(prior_runs.stage1(config), tmp_path).folder.parent)
     whole = [*pretrain(config, tmp_path)]
     assert [r["step"] for r in whole] == [3, 4, 5], "without training stage 1 again"
     run = Run.of(config, tmp_path)
@@ -223,7 +223,7 @@ def test_a_start_that_was_cut_starts_again(run, tmp_path, monkeypatch):
 
 def test_leaving_in_stage_1_goes_on_there(tmp_path):
     config = get("smoke+stage1")
-    stage1 = recipes.stage1(config).name
+    stage1 = prior_runs.stage1(config).name
     first = next(pretrain(config, tmp_path))
     assert (first["run"], first["step"]) == (stage1, 0)
     rest = [(r["run"], r["step"]) for r in pretrain(config, tmp_path)]

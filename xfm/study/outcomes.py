@@ -33,8 +33,9 @@ def counted(
         frame: Any = pd.concat([frame, lost], ignore_index=True)
     finite, seen = np.isfinite(frame["value"]), frame[["metric", "value"]]
     if levels is not None:
-        seen = pd.concat([seen, levels[levels["level"] == "baseline"][["metric", "value"]]])
-    groups = seen[np.isfinite(seen["value"])].groupby("metric")["value"]
+        baselines: Any = levels[levels["level"] == "baseline"]
+        seen = pd.concat([seen, baselines[["metric", "value"]]])
+    groups: Any = seen[np.isfinite(seen["value"])].groupby("metric")["value"]
     worst = {key: _worst(own, known.get(key, Metric())) for key, own in groups}
     values = frame["value"].where(finite, frame["metric"].map(worst))
     return frame.assign(value=values, failed=~finite).dropna(subset="value")
@@ -43,8 +44,8 @@ def counted(
 def _lost(frame: pd.DataFrame, failed: Collection[tuple[str, int]]) -> pd.DataFrame:
     """The rows of runs that failed, without values."""
     keys = pd.DataFrame([*failed], columns=["variant", "seed"])
-    own = frame[["variant", "metric", "family"]].drop_duplicates()
-    without = keys[~keys["variant"].isin(own["variant"])]
+    own: Any = frame[["variant", "metric", "family"]].drop_duplicates()
+    without: Any = keys[~keys["variant"].isin(own["variant"])]
     rows = keys.merge(own, on="variant"), without.merge(own[["metric", "family"]].drop_duplicates(), how="cross")
     return pd.concat(rows, ignore_index=True).assign(value=np.nan)
 

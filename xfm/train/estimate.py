@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import recipes
+from .. import prior_runs
 from ..batch import Batch, Stream
 from ..config import ANCHORS, SCRATCH, STREAMS, RunConfig
 from ..data import dataset
@@ -78,7 +78,8 @@ class Estimate:
         if self.peak_bytes is not None:
             rows["peak"] = f"{_gigabytes(self.peak_bytes)} of the GPU's memory in these steps{part}"
         first = [f"stage 1, {self.config.stage1_steps:,} steps"] if self.config.has_stage1 else []
-        first += [f"the teacher, {recipes.teacher(self.config).train.steps:,} steps"] if self.config.has_teacher else []
+        if self.config.has_teacher:
+            first.append(f"the teacher, {prior_runs.teacher(self.config).train.steps:,} steps")
         if first:
             rows["before"] = f"{' and '.join(first)}, where not there yet: not counted here"
         rows |= {} if self.plan is None else self.plan.rows()

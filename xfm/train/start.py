@@ -7,7 +7,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from .. import recipes
+from .. import prior_runs
 from ..config import ConfigError, RunConfig
 from ..data import dataset
 from ..data.web import allow
@@ -56,9 +56,9 @@ def before(run: Run) -> dict[str, RunConfig]:
     and a teacher of its own; once it has begun, a teacher that is gone."""
     config, root = run.config, run.folder.parents[1]
     begun = any(map(run.has, (INIT, STATE, "DONE")))
-    first = {"warm start": recipes.stage1(config)} if config.has_stage1 and not begun else {}
-    if config.has_teacher and not (run.has("DONE") or (begun and Run.of(recipes.teacher(config), root).done)):
-        first["teacher"] = recipes.teacher(config)
+    first = {"warm start": prior_runs.stage1(config)} if config.has_stage1 and not begun else {}
+    if config.has_teacher and not (run.has("DONE") or (begun and Run.of(prior_runs.teacher(config), root).done)):
+        first["teacher"] = prior_runs.teacher(config)
     return first
 
 
@@ -80,12 +80,12 @@ def keep_start(run: Run, accelerator: Accelerator) -> None:
         return
     source = Path(run.config.init_from)
     if run.config.has_stage1:
-        source = Run.of(recipes.stage1(run.config), run.folder.parents[1]).folder
+        source = Run.of(prior_runs.stage1(run.config), run.folder.parents[1]).folder
     if not Run.open(source).done:
         raise RunError(f"{source}: init_from names an unfinished run; finish it first")
     brings = ("",)
     if run.config.has_stage1:
-        trained = recipes.stage1_losses(run.config)
+        trained = prior_runs.stage1_losses(run.config)
         heads = [f"objectives.{n}." for n in trained if not OBJECTIVES[n].new_heads]
         brings = (*(f"{OBJECTIVES[n].kind().replace('image', 'vision')}." for n in trained), *heads)
     with accelerator.main_process_first():

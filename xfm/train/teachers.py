@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import recipes
+from .. import prior_runs
 from ..config import ConfigError, RunConfig
 from ..interop.clip import teacher
 from ..model import VISION_ENCODERS
@@ -46,7 +46,7 @@ def teaching_run(config: RunConfig, root: str | Path) -> Run:
     vision encoder cannot teach this model's."""
     said = f"flow.teacher = {shown(config.flow.teacher)}"
     try:
-        run = Run.of(recipes.teacher(config), root) if config.has_teacher else Run.open(config.flow.teacher)
+        run = Run.of(prior_runs.teacher(config), root) if config.has_teacher else Run.open(config.flow.teacher)
     except RunError as error:
         raise ConfigError(f"{said}: {error}") from error
     _require_fitting(run.config, config)
@@ -58,7 +58,7 @@ def teaching_run(config: RunConfig, root: str | Path) -> Run:
 def require_teaching(config: RunConfig, root: str | Path) -> None:
     """ConfigError where the run that `flow.teacher` names, trained already or first of all, cannot teach this model."""
     if config.has_teacher:
-        _require_fitting(recipes.teacher(config), config)
+        _require_fitting(prior_runs.teacher(config), config)
     else:
         teaching_run(config, root)
 
