@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import XFM, ImageTokens, of_pairings
+from ..evaluation.pairings import of_pairings
+from ..model import XFM, ImageTokens
 from ..objectives.itm import negative_weights
 
 __all__ = ["LEFT_OUT", "candidates", "contrastive_loss", "matching_scores", "negatives_elsewhere", "recall", "rescored",

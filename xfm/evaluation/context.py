@@ -28,8 +28,9 @@ from ..data.streams import filled, pixels
 from ..data.synthetic.scenes import Scene, World
 from ..data.tokenizer import Tokenizer
 from ..explain.attention_capture import capture
-from ..model import XFM, FusionEncoder, ImageTokens, of_pairings
+from ..model import XFM, FusionEncoder, ImageTokens
 from ..model.modes import eval_mode
+from .pairings import of_pairings
 from .result import Better, Result, bootstrap_interval
 
 __all__ = ["BATCH", "EvalContext", "reproducibly"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .fusion import FusionEncoder, ImageTokens
+from ..model import FusionEncoder, ImageTokens
 
 __all__ = ["PAIRINGS", "of_pairings"]
 
