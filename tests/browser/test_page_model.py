@@ -155,6 +155,45 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: A
     )
 
 
+def test_a_page_opens_its_own_address_and_file_with_what_was_added(offline: Any, tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    scene = lab.scene(7, objects=2)
+    pad = offline(xw.GroundingPad.of(lab.model, lab.tokenizer, scene).to_html(tmp_path / "pad.html", model=True))
+    for typed in ("yellow thing", "a red one", "a lion"):
+        pad.get_by_label("Another phrase").fill(typed)
+        pad.get_by_role("button", name="Find").click()
+        pad.locator("button.xfm-typed", has_text=typed).wait_for()
+    pad.get_by_role("button", name="Remove this phrase").click()
+    pad.locator("input[type=file]").set_input_files(a_picture(tmp_path))
+    pad.get_by_text("scene 2 of 2").wait_for()
+    pad.wait_for_function("() => decodeURIComponent(location.hash).includes('\"scene\":1')")
+    again = reopened(pad)
+    again.get_by_role("alert").filter(has_text="Not restored: scene = 1: the last there is, 0, is shown.").wait_for()
+    assert again.locator("button.xfm-typed").all_inner_texts() == ["yellow thing", "a red one"]
+
+    asked = lab.inputs(scene)
+    page = offline(xw.AttributionLab.of(asked, ["rollout"]).to_html(tmp_path / "lab.html", model=True))
+    page.get_by_label("another method").select_option("occlusion")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_role("group", name="occlusion, for itm").wait_for()
+    page.get_by_role("button", name="Save as").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="HTML", exact=True).click()
+    download.value.save_as(tmp_path / "saved.html")
+    page.wait_for_function("() => location.hash.includes('occlusion')")
+    for again in (reopened(page), offline(tmp_path / "saved.html")):
+        again.get_by_role("group", name="occlusion, for itm").wait_for()
+        assert again.locator(".xfm-message").all_text_contents() == ["", ""]
+
+
+def reopened(page: Any) -> Any:
+    """The same page, from its address."""
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    return page
+
+
 BESIDE = """
 import pathlib, threading, time
 import xfm, xfm_widgets as xw

@@ -60,6 +60,7 @@ const LIMITS = {
   places: { kind: "places", count: 4 },
   none: { kind: "places", count: 0 },
   names: { kind: "names", of: ["a", "b", "c"], most: 2 },
+  texts: { kind: "texts" },
   selected: { kind: "selected", of: ["texts", "pictures"], count: 4 },
 };
 const GOOD = [
@@ -73,6 +74,7 @@ const GOOD = [
   ["places", [3, 1, 3], [3, 1]],
   ["none", [], []],
   ["names", ["b", "b", "a"], ["b", "a"]],
+  ["texts", ["<b>", "<b>", ""], ["<b>", ""]],
   ["selected", { texts: [1, 1] }, { texts: [1] }],
 ];
 const BAD = {
@@ -84,6 +86,7 @@ const BAD = {
   places: [1, null, [4], [-1], [0.5], ["0"], [null], {}],
   none: [[0]],
   names: ["a", ["d"], [1], ["a", "b", "c"], null, {}],
+  texts: ["a", [1], [["a"]], null, {}],
   selected: [[], null, "texts", { sounds: [] }, { texts: 1 }, { texts: [4] }],
 };
 
@@ -102,9 +105,17 @@ test("a choice that cannot be is refused by its name, the value and what is allo
 
 test("a text that is no state, or another view's, says so", () => {
   const whole = { view: "V", choices: { flag: false } };
-  assert.deepEqual(readState(stateText("V", whole.choices), "V", LIMITS), whole.choices);
+  assert.deepEqual(readState(stateText("V", whole.choices), "V", LIMITS), { choices: whole.choices, lost: "" });
   const others = ["", "{", "null", "[]", "3", '"V"', "{}", '{"view": "V"}', '{"view": "V", "choices": []}'];
   for (const text of others) assert.throws(() => readState(text, "V", LIMITS), /This is no state/, text);
   assert.throws(() => readState(JSON.stringify({ ...whole, view: "W" }), "V", LIMITS), /a state of "W", not of V/);
   assert.throws(() => readState(JSON.stringify({ choices: {} }), "V", LIMITS), /a state of undefined, not of V/);
+});
+
+test("of a state that holds what is not here the rest is read, and what is lost is named", () => {
+  const text = stateText("V", { flag: true, option: "C", names: ["a", "z", "y"], places: [9], place: 9, gone: 1 });
+  const { choices, lost } = readState(text, "V", LIMITS);
+  assert.deepEqual(choices, { flag: true, names: ["a"], place: 3 });
+  assert.match(lost, /^Not restored: option = "C": must be one of "A", "B"; names = \["z","y"\]: must be one of "a"/);
+  assert.match(lost, /; places = 9: .*; place = 9: the last there is, 3, is shown; There is no choice "gone"/);
 });

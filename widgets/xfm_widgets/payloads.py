@@ -540,7 +540,7 @@ class Tools(TypedDict):
 class Limit(TypedDict):
     """What a choice can be, for pages without Python; see choices.py."""
 
-    kind: Literal["flag", "text", "option", "share", "place", "places", "names", "selected"]
+    kind: Literal["flag", "text", "option", "share", "place", "places", "names", "texts", "selected"]
     of: NotRequired[list[str]]
     count: NotRequired[int]
     least: NotRequired[int]

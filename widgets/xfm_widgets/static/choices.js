@@ -70,11 +70,11 @@ const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 export const stateText = (view, choices) => JSON.stringify({ view, choices });
 
 /**
- * The choices that a text holds. Error, with what is wrong, for another text
+ * The choices that a text holds, as far as this view can have them, and in words what it cannot have. Error for a text
+ * that is no state of it
  * @param {string} text
  * @param {string} view
  * @param {Record<string, Limit>} limits
- * @returns {Choices}
  */
 export function readState(text, view, limits) {
   /** @type {any} */
@@ -87,7 +87,40 @@ export function readState(text, view, limits) {
   if (!isRecord(state) || !isRecord(state.choices))
     throw new Error('This is no state: {"view": …, "choices": {…}} is one, as “Copy state” gives it.');
   if (state.view !== view) throw new Error(`This is a state of ${cut(state.view)}, not of ${view}.`);
-  return checked(state.choices, limits);
+  return possible(state.choices, limits);
+}
+
+/**
+ * Of several items those that can be; what is left out is in `lost`
+ * @param {Choices} choices
+ * @param {Record<string, Limit>} limits
+ */
+function possible(choices, limits) {
+  /** @type {Choices} */
+  const kept = {};
+  /** @type {string[]} */
+  const lost = [];
+  /** @type {(name: string, value: unknown) => void} */
+  const keep = (name, value) => Object.assign(kept, checked({ [name]: value }, limits));
+  for (const [name, value] of Object.entries(choices))
+    try {
+      keep(name, value);
+      if (limits[name].kind === "place" && Number(value) > Number(kept[name]))
+        lost.push(`${name} = ${cut(value)}: the last there is, ${kept[name]}, is shown`);
+    } catch (error) {
+      lost.push(/** @type {Error} */ (error).message);
+      const some = Array.isArray(value) ? value.filter((one) => canBe(name, [one])) : [];
+      if (some.length && canBe(name, some)) keep(name, some);
+    }
+  /** @type {(name: string, value: unknown) => boolean} */
+  function canBe(name, value) {
+    try {
+      return Boolean(checked({ [name]: value }, limits));
+    } catch {
+      return false;
+    }
+  }
+  return { choices: kept, lost: lost.length ? `Not restored: ${lost.join("; ")}.` : "" };
 }
 
 /**
@@ -100,7 +133,7 @@ export function checked(choices, limits) {
   return Object.fromEntries(
     Object.entries(choices).map(([name, value]) => {
       if (!Object.hasOwn(limits, name))
-        throw new Error(`There is no choice ${cut(name)}; there are: ${Object.keys(limits).join(", ")}.`);
+        throw new Error(`There is no choice ${cut(name)}; there are: ${Object.keys(limits).join(", ")}`);
       return [name, CHECKS[limits[name].kind](value, limits[name], name)];
     }),
   );
@@ -122,8 +155,13 @@ const CHECKS = {
   places: (value, limit, name) => places(list(value, name), limit, name),
   names(value, { of = [], most = Number.POSITIVE_INFINITY }, name) {
     const names = [...new Set(list(value, name))];
-    for (const one of names) if (!of.includes(/** @type {string} */ (one))) refuse(name, one, oneOf(of));
+    const unknown = names.filter((one) => !of.includes(/** @type {string} */ (one)));
+    if (unknown.length) refuse(name, unknown.length > 1 ? unknown : unknown[0], oneOf(of));
     return names.length <= most ? names : refuse(name, value, `at most ${most} names`);
+  },
+  texts(value, _, name) {
+    for (const one of list(value, name)) if (typeof one !== "string") refuse(name, one, "texts");
+    return [...new Set(value)];
   },
   selected(value, limit, name) {
     if (!isRecord(value)) return refuse(name, value, "lists by their kinds");
@@ -162,7 +200,7 @@ function places(values, { count = 0 }, name) {
  * @returns {never}
  */
 function refuse(name, value, allowed) {
-  throw new Error(`${name} = ${cut(value)}: must be ${allowed}. Nothing was changed.`);
+  throw new Error(`${name} = ${cut(value)}: must be ${allowed}`);
 }
 
 /** @param {string[]} names */

@@ -53,7 +53,7 @@ function render({ model, el }) {
   const answer = () => own(picture().found, model.get("phrase"));
   const trueBox = () => own(picture().boxes, model.get("phrase"));
   const phrases = () =>
-    [...new Set([...Object.keys(picture().boxes), ...Object.keys(picture().found)])].filter(
+    [...new Set([...Object.keys(picture().boxes), ...Object.keys(picture().found), ...model.get("typed")])].filter(
       (phrase) => !model.get("removed").includes(phrase),
     );
   const shape = () => {
@@ -144,9 +144,15 @@ function render({ model, el }) {
     remove.disabled = !phrases().includes(model.get("phrase"));
   }
   /** @param {string} phrase */
+  const isTyped = (phrase) => own(picture().boxes, phrase) === null;
+  /**
+   * @param {"removed" | "typed"} trait
+   * @param {string} phrase
+   */
+  const without = (trait, phrase) => model.get(trait).filter((one) => one !== phrase);
+  /** @param {string} phrase */
   function phraseButton(phrase) {
-    const isTyped = own(picture().boxes, phrase) === null;
-    const look = isTyped ? { className: "xfm-typed", title: "typed: no true box is known" } : {};
+    const look = isTyped(phrase) ? { className: "xfm-typed", title: "typed: no true box is known" } : {};
     return button(phrase, () => ask(phrase), look);
   }
   const input = node("input", {
@@ -165,14 +171,20 @@ function render({ model, el }) {
     if (!phrase) return ui.warn("Type a phrase first.");
     const isMissing = model.offline && own(picture().found, phrase) === null;
     ui.warn(isMissing ? "A new phrase needs the model, so Python: in this file the phrases above work." : "");
-    if (!isMissing) ui.set({ removed: model.get("removed").filter((one) => one !== phrase), phrase });
+    if (isMissing) return;
+    const [removed, typed] = [without("removed", phrase), without("typed", phrase)];
+    ui.set({ removed, typed: isTyped(phrase) ? [...typed, phrase] : typed, phrase });
   }
   /** It is listed no more; typed again, it comes back. */
   function removePhrase() {
     const phrase = model.get("phrase");
     const left = phrases().filter((one) => one !== phrase);
     const near = Math.min(phrases().indexOf(phrase), left.length - 1);
-    ui.set({ removed: [...model.get("removed"), phrase], phrase: left[near] ?? "" });
+    ui.set({
+      removed: [...model.get("removed"), phrase],
+      typed: without("typed", phrase),
+      phrase: left[near] ?? "",
+    });
   }
   const remove = button("Remove this phrase", removePhrase);
   const typing = node(
@@ -423,7 +435,7 @@ function render({ model, el }) {
   ui.on("change:newest", takeNewest);
   takeNewest();
   ui.draws(
-    ["scene", "phrase", "removed", "candidates", "opacity", "newest", "payload", "layer", "head", "token"],
+    ["scene", "phrase", "typed", "removed", "candidates", "opacity", "newest", "payload", "layer", "head", "token"],
     draw,
   );
   ui.on("change:patch", () => {

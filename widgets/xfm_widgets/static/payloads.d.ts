@@ -498,7 +498,7 @@ export interface Tools {
 }
 
 export interface Limit {
-  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "selected";
+  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "texts" | "selected";
   of?: string[];
   count?: number;
   least?: number;
@@ -566,6 +566,7 @@ export interface GroundingPadTraits {
   scene: number;
   token: number;
   tools: Tools;
+  typed: string[];
 }
 
 export interface MaskPlaygroundTraits {

@@ -137,9 +137,11 @@ function statePanel(model, tools, choices, status) {
   };
   const open = () => {
     try {
-      if (model.limits) choices.choose(readState(box.value, tools.view, model.limits));
-      else model.send({ do: "open", of: box.value }); // Python checks it, and says what is wrong with it
-      status.textContent = model.limits ? "Opened." : "";
+      status.textContent = "";
+      if (!model.limits) return model.send({ do: "open", of: box.value }); // Python says what is wrong with it
+      const { choices: found, lost } = readState(box.value, tools.view, model.limits);
+      choices.choose(found);
+      status.textContent = lost ? `Opened. ${lost}` : "Opened.";
     } catch (error) {
       status.textContent = /** @type {Error} */ (error).message;
     }
