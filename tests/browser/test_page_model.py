@@ -57,8 +57,16 @@ def test_hidden_parts_are_guessed_in_a_file_with_the_model(offline: Any, tmp_pat
     view.hidden_pieces = [int(page.locator("tr[data-place]").get_attribute("data-place"))]
     likeliest = view.answer["words"][0]["with"]["guesses"][0][0]
     assert likeliest in page.locator("tr[data-place] .xfm-guess").first.inner_text()
+    places = page.locator("tr[data-place]")
+    before = places.get_attribute("data-place")
     page.get_by_role("button", name="Hide at random").click()
-    page.locator("tr[data-place]").nth(1).wait_for()
+    places.nth(1).wait_for()
+    page.get_by_role("button", name="Undo").click()
+    places.nth(1).wait_for(state="detached")
+    assert places.get_attribute("data-place") == before, "a random choice is undone, and no more"
+    page.get_by_role("button", name="Undo").click()
+    places.wait_for(state="detached")
+    assert page.get_by_role("button", name="Undo").get_attribute("aria-disabled") == "true"
 
 
 def test_any_phrase_is_found_in_a_sandboxed_frame(offline: Any, tmp_path: Path) -> None:

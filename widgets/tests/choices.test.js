@@ -40,6 +40,49 @@ test("undo goes back choice by choice, a drag is one, and what is equal is none"
   assert.deepEqual(model.saved.at(-1), { step: 0, names: ["a"], payload: 2 });
 });
 
+test("undo takes back what the last act changed, and nothing that came from elsewhere", () => {
+  const model = modelOf({ patch: -1, hidden: [], methods: ["a"] });
+  const choices = chosen(model, ["patch", "hidden", "methods"]);
+  choices.begin(true);
+  choose(choices, model, { patch: 3 }, 0);
+  choose(choices, model, { hidden: [3] }, 900); // a stroke over patches, with a rest
+  choose(choices, model, { hidden: [3, 4] }, 5000);
+  model.set("methods", ["a", "b"]); // told by Python
+  choices.undo();
+  assert.deepEqual(choices.current(), { patch: -1, hidden: [], methods: ["a", "b"] });
+  assert.equal(choices.canUndo(), false);
+});
+
+test("two clicks are two acts, however fast; keys on one choice are one", () => {
+  const model = modelOf({ names: [], step: 0 });
+  const choices = chosen(model, ["names", "step"]);
+  choices.begin(true);
+  choose(choices, model, { names: ["a"] }, 0);
+  choices.begin(true);
+  choose(choices, model, { names: ["a", "b"] }, 50);
+  choices.begin(false);
+  choose(choices, model, { step: 1 }, 100);
+  choose(choices, model, { step: 2 }, 200);
+  choose(choices, model, { step: 3 }, 2000);
+  for (const expected of [{ step: 2 }, { step: 0 }, { names: ["a"] }, { names: [] }]) {
+    choices.undo();
+    assert.deepEqual({ ...choices.current(), ...expected }, choices.current());
+  }
+});
+
+test("what an act asked for is undone, and what came to nothing is passed over", () => {
+  const model = modelOf({ hidden: [1], step: 0 });
+  const choices = chosen(model, ["hidden", "step"]);
+  choose(choices, model, { step: 1 }, 0);
+  choices.keepAll(["hidden"]);
+  model.set("hidden", [5, 6]); // the answer
+  choices.keepAll(["hidden"]); // whose answer was an error
+  choices.undo();
+  assert.deepEqual(choices.current(), { hidden: [1], step: 1 });
+  choices.undo();
+  assert.deepEqual([choices.current(), choices.canUndo()], [{ hidden: [1], step: 0 }, false]);
+});
+
 test("reset goes to the beginning, and can be undone", () => {
   const model = modelOf({ step: 0, layer: 1 });
   const choices = chosen(model, ["step", "layer"]);

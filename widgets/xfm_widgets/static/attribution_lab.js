@@ -151,7 +151,7 @@ function render({ model, el }) {
     const add = button("Add", () => {
       add.disabled = true;
       ui.announce(`Computing ${chosen}`);
-      model.send({ do: "add", of: chosen });
+      ui.asks(["methods"], () => model.send({ do: "add", of: chosen }));
     });
     adding.replaceChildren(node("span", { className: "xfm-controls" }, which.element, add));
   }

@@ -5,7 +5,7 @@
 /** @import { Limit } from "./payloads.d.ts" */
 /** @typedef {Record<string, unknown>} Choices the values of a view's choices by their names */
 
-const TOGETHER = 700; // ms: what a slider sends while it is dragged is one choice
+const TOGETHER = 700; // ms: what keys do to one choice in so short a time is one act
 const MOST_STEPS = 200; // that can be undone
 
 /**
@@ -16,8 +16,24 @@ export function chosen(model, names) {
   const current = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const first = current();
   /** @type {Choices[]} */
-  const past = [];
+  const past = []; // of each act what it changed, as that was before
   let last = { names: "", at: 0 };
+  /** @type {"" | "begun" | "open"} */
+  let gesture = ""; // an act of the reader: "open" since its first choice
+  let lasts = TOGETHER; // ms after a choice in which the gesture goes on
+
+  /** @param {Choices} before */
+  const remember = (before) => {
+    past.push(before);
+    if (past.length > MOST_STEPS) past.shift();
+    return before;
+  };
+  const forget = () => {
+    last = { names: "", at: 0 };
+    gesture = "";
+  };
+  /** @param {Choices} before */
+  const differs = (before) => Object.entries(before).some(([name, value]) => !same(model.get(name), value));
 
   /** @param {Choices} choices */
   const write = (choices) => {
@@ -26,33 +42,54 @@ export function chosen(model, names) {
   };
   return {
     current,
-    canUndo: () => past.length > 0,
+    canUndo: () => past.some(differs),
     /**
-     * Keeps what stands now; call it before a choice of the reader
+     * The reader begins something: what is chosen from now on is one act, as long as a pointer takes, or in quick
+     * succession by keys
+     * @param {boolean} byPointer
+     */
+    begin(byPointer) {
+      gesture = "begun";
+      lasts = byPointer ? Number.POSITIVE_INFINITY : TOGETHER;
+    },
+    /**
+     * Keeps what will change; call it before a choice of the reader
      * @param {Choices} next
      */
     keep(next, now = performance.now()) {
       const changed = names.filter((name) => name in next && !same(model.get(name), next[name]));
       if (!changed.length) return;
-      const isSame = last.names === String(changed) && now - last.at < TOGETHER;
+      const isSame = gesture ? gesture === "open" : last.names === String(changed);
+      const goesOn = isSame && now - last.at < (gesture ? lasts : TOGETHER);
+      if (gesture) gesture = "open";
       last = { names: String(changed), at: now };
-      if (isSame && past.length) return;
-      past.push(current());
-      if (past.length > MOST_STEPS) past.shift();
+      const before = (goesOn && past.at(-1)) || remember({});
+      for (const name of changed) if (!Object.hasOwn(before, name)) before[name] = model.get(name);
     },
+    /**
+     * Keeps these before an act whose answer chooses them
+     * @param {string[]} asked
+     */
+    keepAll(asked) {
+      remember(Object.fromEntries(asked.map((name) => [name, model.get(name)])));
+      forget();
+    },
+    /** Takes the last act back, which may have come to nothing: then the one before */
     undo() {
-      const before = past.pop();
-      last = { names: "", at: 0 };
+      let before = past.pop();
+      while (before && !differs(before)) before = past.pop();
+      forget();
       if (before) write(before);
     },
     reset() {
-      this.keep(first);
-      write(first);
+      this.choose(first);
     },
     /** @param {Choices} choices */
     choose(choices) {
+      forget();
       this.keep(choices);
       write(choices);
+      forget();
     },
   };
 }
