@@ -69,7 +69,11 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     pointed = shown.get_by_role("paragraph").filter(has_text="Patch 14 (row 3, column 3)")
     assert (pointed.text_content() or "").endswith("Patch 14 (row 3, column 3): 1.")
     box = pad.bounding_box()
-    book.page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01)
+    corner = box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01
+    book.page.mouse.move(*corner)
+    shown.get_by_role("paragraph").filter(has_text="Patch 5 (row").wait_for()
+    assert book.python("view.patch") == 14, "what is pointed at is read out, not chosen"
+    book.page.mouse.click(*corner)
     book.until("view.patch", 5)
     assert book.python("float(view.attention().max())") == 1
 

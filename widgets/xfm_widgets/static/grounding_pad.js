@@ -52,10 +52,12 @@ function render({ model, el }) {
   const ratio = () => picture().height / Math.max(picture().width, 1);
   const answer = () => own(picture().found, model.get("phrase"));
   const trueBox = () => own(picture().boxes, model.get("phrase"));
-  const phrases = () =>
-    [...new Set([...Object.keys(picture().boxes), ...Object.keys(picture().found), ...model.get("typed")])].filter(
-      (phrase) => !model.get("removed").includes(phrase),
-    );
+  const phrases = () => {
+    const { boxes, found } = picture();
+    const askable = model.offline ? [] : model.get("typed"); // and answered by nobody in a file without the model
+    const all = new Set([...Object.keys(boxes), ...Object.keys(found), ...askable]);
+    return [...all].filter((phrase) => !model.get("removed").includes(phrase));
+  };
   const shape = () => {
     const [layers = 0, heads = 0, pieces = 0, tokens = 0, grid = 0] = answer()?.shape ?? [];
     return { layers, heads, pieces, tokens, grid };
@@ -199,17 +201,27 @@ function render({ model, el }) {
 
   // ---- the picture
   const pad = canvas(LARGE, LARGE * ratio(), { tabIndex: 0, role: "application" });
+  let hovered = -1; // the patch under the pointer, which is read out and not chosen
   /** @param {number} patch */
-  const point = (patch) => {
-    if (patch !== model.get("patch")) ui.set({ patch });
+  const hover = (patch) => {
+    if (patch === hovered) return;
+    hovered = patch;
+    drawPad();
   };
-  pad.addEventListener("pointermove", (event) => shape().grid && point(patchAt(pad, event, shape().grid)));
-  pad.addEventListener("pointerleave", () => point(-1));
+  /** @param {number} patch */
+  const choose = (patch) => {
+    hovered = -1;
+    ui.set({ patch });
+  };
+  const patchUnder = (/** @type {MouseEvent} */ event) => (shape().grid ? patchAt(pad, event, shape().grid) : -1);
+  pad.addEventListener("pointermove", (event) => hover(patchUnder(event)));
+  pad.addEventListener("pointerleave", () => hover(-1));
+  pad.addEventListener("click", (event) => choose(patchUnder(event) === model.get("patch") ? -1 : patchUnder(event)));
   arrowKeys(pad, {
     count: () => shape().grid ** 2,
     columns: () => shape().grid,
     current: () => model.get("patch"),
-    go: point,
+    go: choose,
   });
   const key = node(
     "p",
@@ -307,7 +319,7 @@ function render({ model, el }) {
     if (truth) tabs.push(drawBox("true", truth));
     if (found?.box) tabs.push(drawBox("predicted", found.box));
     for (const drawTab of tabs) drawTab(); // above all boxes
-    const patch = model.get("patch");
+    const patch = hovered >= 0 ? hovered : model.get("patch");
     const isPatch = patch >= 0 && patch < grid * grid;
     if (isPatch)
       outline(brush, patchBox(patch, grid, pad), [

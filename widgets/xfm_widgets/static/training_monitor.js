@@ -91,15 +91,26 @@ function render({ model, el }) {
     dense && points.length
       ? runningMean(points, model.get("smooth") * ((points.at(-2) ?? 0) - points[0]), across)
       : points;
+  let hovered = -1; // the step under the pointer, which is read out and not chosen
+  const cursor = {
+    at: () => (hovered >= 0 ? hovered : model.get("cursor")),
+    hovered: () => hovered,
+    /** @param {number} step */
+    hover(step) {
+      if (step !== hovered) drawSoon();
+      hovered = step;
+    },
+    /** @param {number} step the last stays the last, however many are to come */
+    choose: (step) => ui.set({ cursor: step >= lastStep() ? -1 : step }),
+  };
   /**
    * [step, value] of a curve at the cursor: the last that is not after it
    * @param {number[]} points
    * @returns {[number, number] | [null, null]}
    */
   function atCursor(points) {
-    const cursor = model.get("cursor");
     let i = points.length - 2;
-    if (cursor >= 0) while (i >= 0 && points[i] > cursor) i -= 2;
+    if (cursor.at() >= 0) while (i >= 0 && points[i] > cursor.at()) i -= 2;
     return i < 0 ? [null, null] : [points[i], points[i + 1]];
   }
   /**
@@ -205,7 +216,7 @@ function render({ model, el }) {
       value: lastStep(),
       format: (step) => (step >= lastStep() ? "the last" : String(step)),
     },
-    (step) => ui.set({ cursor: step >= lastStep() ? -1 : step }),
+    cursor.choose,
   );
   const refresh = button("Refresh", () => model.send({ do: "refresh" }), { title: "Reads the run folders again" });
   ui.controls.append(group.element, smooth.element, logarithmic.element, cursorStep.element);
@@ -241,7 +252,7 @@ function render({ model, el }) {
 
   const panelGrid = monitorPanels(panels, {
     model,
-    ui,
+    cursor,
     shownRuns,
     lastStep,
     smoothed,
