@@ -2,8 +2,8 @@
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
 import { canvas, font, legend, outline, patchAt, patchName, resize } from "./canvas.js";
 import { sequential } from "./colour.js";
-import { arrowKeys, button, select, toggle } from "./controls.js";
-import { node } from "./dom.js";
+import { arrowKeys, button, select, toggle, usable } from "./controls.js";
+import { node, refill } from "./dom.js";
 import { CANDIDATES, numberedCandidates, PRESENCE, percent, presenceText, wordDoubts } from "./doubts.js";
 import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
@@ -127,8 +127,8 @@ function render({ model, el }) {
     const count = model.get("payload").pictures.length;
     leafing.style.display = count > 1 ? "" : "none";
     position.textContent = `scene ${place() + 1} of ${count}`;
-    previous.disabled = place() === 0;
-    next.disabled = place() === count - 1;
+    usable(previous, place() > 0);
+    usable(next, place() < count - 1);
   }
 
   // ---- the phrase
@@ -138,12 +138,12 @@ function render({ model, el }) {
     const content = JSON.stringify([place(), phrases()]);
     if (content !== listed) {
       listed = content;
-      phraseGroup.replaceChildren(...phrases().map(phraseButton));
+      refill(phraseGroup, ...phrases().map(phraseButton));
     }
     [...phraseGroup.children].forEach((element, i) => {
       element.setAttribute("aria-pressed", String(phrases()[i] === model.get("phrase")));
     });
-    remove.disabled = !phrases().includes(model.get("phrase"));
+    usable(remove, phrases().includes(model.get("phrase")));
   }
   /** @param {string} phrase */
   const isTyped = (phrase) => own(picture().boxes, phrase) === null;
@@ -295,8 +295,9 @@ function render({ model, el }) {
       { axis: "layer", count: layers, value: layer.value },
       { axis: "head", count: heads, value: head.value },
     ];
-    choices.replaceChildren(layer.element, head.element, cover.element);
-    pieceButtons.replaceChildren(
+    refill(choices, layer.element, head.element, cover.element);
+    refill(
+      pieceButtons,
       ...Array.from({ length: pieces }, (_, i) =>
         button(names[i] ?? `piece ${i}`, () => ui.set({ token: i }), { "data-token": i }),
       ),

@@ -2,8 +2,8 @@
 // Training monitor: a canvas a curve, runs over each other; points come as float32, new ones as increments.
 import { lineSwatch, pen } from "./canvas.js";
 import { lineStyle, themeInks } from "./colour.js";
-import { button, select, slider, toggle } from "./controls.js";
-import { node } from "./dom.js";
+import { button, select, slider, toggle, usable } from "./controls.js";
+import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
 import { breaks, monitorPanels } from "./monitor_panels.js";
 import { float32, mean, short } from "./numbers.js";
@@ -169,8 +169,8 @@ function render({ model, el }) {
     const running = model.get("running");
     const done = model.get("step");
     go.textContent = !running ? "▶ Start" : model.get("paused") ? "▶ Resume" : "❚❚ Pause";
-    go.disabled = !running && (model.get("done") || !payload().live);
-    stop.disabled = !running;
+    usable(go, running || (!model.get("done") && payload().live));
+    usable(stop, running);
     const run = store.runs.find(({ state }) => state === "live") ?? store.runs.at(-1);
     const steps = run?.of ?? 0;
     progress.max = steps || 1;
@@ -233,12 +233,12 @@ function render({ model, el }) {
     const content = JSON.stringify([store.runs.map((r) => [r.label, r.state, r.of]), model.get("hidden"), inks.blue]);
     if (content === listed) return;
     listed = content;
-    runList.replaceChildren(
+    refill(
+      runList,
       ...store.runs.map((run, i) => {
         const box = toggle(`${i + 1}: ${run.label}`, !isHidden(i), (on) => {
           const others = model.get("hidden").filter((j) => j !== i);
           ui.set({ hidden: on ? others : [...others, i].sort((a, b) => a - b) });
-          runList.children[i].querySelector("input")?.focus();
         });
         box.element.append(lineSwatch(lineStyle(inks, i)));
         const steps = run.of ? `of ${run.of} steps` : "";
