@@ -236,6 +236,7 @@ class StudyEffect(TypedDict):
     against: str
     note: str
     verdict: str  # by the test that judges the effect
+    judged_by: Literal["Holm", "gatekeeping", "interval"]
     effect: float | None
     low: float | None
     high: float | None

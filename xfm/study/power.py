@@ -39,7 +39,7 @@ class _Spread(NamedTuple):
 
 
 def level(spec: Spec, metric: str) -> float:
-    """Of the test that will judge a metric: .05, over all tests where Holm's correction does."""
+    """Of the test that will judge a metric: .05, over the family (`Spec.tests`) where that is corrected."""
     corrected = metric in spec.primary and can_reach(spec.tests, len(spec.seeds))
     return ALPHA / spec.tests if corrected else ALPHA
 

@@ -214,6 +214,7 @@ export interface StudyEffect {
   against: string;
   note: string;
   verdict: string;
+  judged_by: "Holm" | "gatekeeping" | "interval";
   effect: number | null;
   low: number | null;
   high: number | null;
