@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from page import few_pairs
 from PIL import Image
+from playwright.sync_api import expect
 
 import xfm
 import xfm_widgets as xw
@@ -140,10 +141,19 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: A
     after = page.locator("tr[data-target=itm] td").nth(1)
     view.removed_words = [0, 1]
     assert abs(float(after.inner_text().replace("\u2212", "-")) - view.scores["after"]["itm"]) < 0.2  # eight bits
-    page.get_by_label("another method").select_option("occlusion")
-    page.get_by_role("button", name="Add").click()
+    offered, add = page.get_by_label("another method"), page.get_by_role("button", name="Add")
+    offered.select_option("occlusion")
+    add.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").filter(has_text="Computing occlusion for itm").wait_for()
+    expect(add).to_be_disabled()
+    offered.select_option("shapley")
     occlusion = page.get_by_role("group", name="occlusion, for itm")
     occlusion.get_by_text("the scores").wait_for()
+    assert offered.input_value() == "shapley", "the list is the reader's meanwhile"
+    expect(add).to_be_enabled()
+    expect(add).to_be_focused()
+    assert page.get_by_role("group", name="Methods").get_by_role("checkbox").count() == 2
     assert "finds the object better than random and centre by" in occlusion.locator(".xfm-verdict").inner_text()
     root, words = page.locator(".xfm-view"), page.get_by_role("group", name="Words").get_by_role("button")
     for name, kind, content, said in HOSTILE:
