@@ -185,7 +185,7 @@ export function monitorPanels(grid, { model, cursor, shownRuns, lastStep, smooth
       const held = run.curves[key] ? atCursor(run.curves[HELD_OUT + key] ?? [])[1] : null;
       return `${run.i + 1}: ${short(value)}${held === null ? "" : ` (held-out ${short(held)})`}`;
     });
-    const hovered = cursor.hovered() < 0 ? "" : `step ${cursor.hovered()}: `;
+    const hovered = cursor.hovered() < 0 ? "" : `step ${cursor.hovered()} · `;
     const note = model.get("logarithmic") && !onLogarithm && limits ? " · linear: values ≤ 0" : "";
     box.values.textContent = hovered + readings.join(" · ") + note;
     box.note.textContent = noteOn(runs, box.panel);
