@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from page import few_pairs
@@ -202,6 +204,30 @@ def test_a_page_opens_its_own_address_and_file_with_what_was_added(offline: Any,
     for again in (reopened(page), offline(tmp_path / "saved.html")):
         again.get_by_role("group", name="occlusion, for itm").wait_for()
         assert again.locator(".xfm-message").all_text_contents() == ["", ""]
+
+
+def test_a_query_and_a_sentence_of_ones_own_are_asked_again_or_said_to_be_lost(offline: Any, tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    view = xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab))
+    own = {"typed": "two lions", "own": True, "direction": "text to image"}
+    for model, choices, said in (
+        (True, own, "Your own query: the pictures that fit it best"),
+        (False, own, "The query of your own that was asked is not in this page"),
+        (True, own | {"typed": "", "direction": "image to text"}, "The query of your own that was asked is not in"),
+    ):
+        page = offline(view.to_html(tmp_path / "retrieval.html", model=model))
+        page.goto("about:blank")
+        page.goto(address(tmp_path / "retrieval.html", "RetrievalExplorer", choices))
+        page.get_by_text(said).first.wait_for()
+    trace = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion")
+    page = offline(trace.to_html(tmp_path / "trace.html", model=True))
+    page.goto("about:blank")
+    page.goto(address(tmp_path / "trace.html", "TraceExplorer", {"typed": "two zebras", "a": "your own"}))
+    page.get_by_text("zebras", exact=True).first.wait_for()
+
+
+def address(path: Path, view: str, choices: dict[str, Any]) -> str:
+    return f"{path.as_uri()}#xfm={quote(json.dumps({'view': view, 'choices': choices}))}"
 
 
 def reopened(page: Any) -> Any:

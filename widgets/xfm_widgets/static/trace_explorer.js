@@ -242,10 +242,13 @@ function render({ model, el }) {
     detail.draw();
   }
 
-  ui.on("change:sent", () => {
+  function take() {
     const { label, trace: sent } = model.get("sent");
-    if (!label || !sent) return;
-    state.received[label] = sent;
+    if (label && sent) state.received[label] = sent;
+  }
+  take(); // what a page's address has asked for is there already
+  ui.on("change:sent", () => {
+    take();
     draw();
   });
   ui.draws(
