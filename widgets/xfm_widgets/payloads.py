@@ -237,6 +237,7 @@ class StudyEffect(TypedDict):
     note: str
     verdict: str  # by the test that judges the effect
     judged_by: Literal["Holm", "gatekeeping", "interval"]
+    correction: Literal["Holm", "gatekeeping", ""]  # of p_holm, whatever judges
     effect: float | None
     low: float | None
     high: float | None

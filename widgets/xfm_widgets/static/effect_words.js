@@ -22,12 +22,14 @@ export const differenceUnit = (unit) => (unit === "%" ? "percentage points" : un
  * @param {StudyEffect} effect
  */
 export const isShown = (effect) => ["better", "worse", "different"].includes(effect.verdict);
-const CORRECTIONS = { Holm: "Holm", gatekeeping: "gates", interval: "" };
+const CORRECTIONS = { Holm: "Holm", gatekeeping: "gates", interval: "", "": "" };
 /**
- * The name of what corrects the primary metrics' p; "" where nothing does
+ * The name of what corrects the primary metrics' p, or of the correction that judges them: an interval judges where no
+ * test could reach .05; "" where there is none
  * @param {StudyEffect[]} effects
+ * @param {"correction" | "judged_by"} what
  */
-export const correction = (effects) => effects.map((e) => CORRECTIONS[e.judged_by]).find(Boolean) ?? "";
+export const named = (effects, what) => effects.map((e) => CORRECTIONS[e[what]]).find(Boolean) ?? "";
 /** @param {Pair} pair */
 export const change = ({ reference, value }) => value - reference;
 /**
@@ -95,6 +97,6 @@ export function effectSentence(m, effect, variant) {
   const amount = `${numberText(effect.effect, m.unit, true)} ${differenceUnit(m.unit)}`;
   const parts = [`${variant} − ${effect.against}: ${amount}`, intervalText(effect, m.unit), `${effect.n} pairs`];
   if (p !== null) parts.push(`p ${pText(p)}`);
-  const after = corrected === null ? "" : ` (${correction([effect])} ${pText(corrected)})`;
+  const after = corrected === null ? "" : ` (${named([effect], "correction")} ${pText(corrected)})`;
   return `${parts.join(", ")}${after}: ${verdict(m, effect)}${note ? `. ${note}` : ""}`;
 }

@@ -215,6 +215,7 @@ export interface StudyEffect {
   note: string;
   verdict: string;
   judged_by: "Holm" | "gatekeeping" | "interval";
+  correction: "Holm" | "gatekeeping" | "";
   effect: number | null;
   low: number | null;
   high: number | null;
