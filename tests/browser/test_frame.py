@@ -21,14 +21,21 @@ WIDTHS = 280, 390, 1024, 1900
 CAPTION = "a small lion to the left of the car"
 RECORDS = [{"step": s, "norm": {"itm": {"vision": 1.0, "language layer 0": 0.5}}, "held_back": {"itm": 1.0}}
            for s in (0, 10)]  # fmt: skip
-# Canvases tell what they were asked to write, at which size, in their own pixels.
+# Canvases tell what they were asked to write, at which size, in their own pixels, and where, in the pen's.
 LISTEN = """() => {
   const pen = CanvasRenderingContext2D.prototype, { fillText, clearRect } = pen;
   pen.fillText = function (text, ...rest) {
     (this.canvas.written ??= {})[text] = parseFloat(/([\\d.]+)px/.exec(this.font)[1]) * this.getTransform().d;
+    const { actualBoundingBoxLeft, actualBoundingBoxRight, actualBoundingBoxAscent } = this.measureText(text);
+    const [x, y] = rest;
+    const box = [x - actualBoundingBoxLeft, y - actualBoundingBoxAscent, x + actualBoundingBoxRight, y];
+    (this.canvas.lines ??= []).push([text, ...box]);
     fillText.call(this, text, ...rest);
   };
-  pen.clearRect = function (...rest) { this.canvas.written = {}; clearRect.apply(this, rest); };
+  pen.clearRect = function (...rest) {
+    Object.assign(this.canvas, { written: {}, lines: [] });
+    clearRect.apply(this, rest);
+  };
 }"""
 WRONG = """() => {
   const root = document.querySelector('.xfm-view'), wrong = new Set();
@@ -48,6 +55,11 @@ WRONG = """() => {
     const scale = c.getBoundingClientRect().height / c.height;
     for (const [text, size] of Object.entries(c.written ?? {}))
       if (scale && size * scale < 11.95) wrong.add(`${size * scale} px on a canvas: ${text}`);
+    const lines = c.closest('.xfm-pad') ? [] : c.lines ?? []; // boxes of a picture may lie anywhere
+    lines.forEach(([text, left, top, right, bottom], i) => {
+      for (const [other, ...box] of lines.slice(i + 1))
+        if (left < box[2] && box[0] < right && top < box[3] && box[1] < bottom) wrong.add(`${text} meets ${other}`);
+    });
   }
   for (const e of root.querySelectorAll('*')) {
     const box = e.getBoundingClientRect();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 from views import accessible
 
 pytestmark = pytest.mark.browser
@@ -69,7 +70,11 @@ def test_phrases_boxes_and_attention_by_mouse_and_keyboard(notebook, offline):
     pointed = shown.get_by_role("paragraph").filter(has_text="Patch 14 (row 3, column 3)")
     assert (pointed.text_content() or "").endswith("Patch 14 (row 3, column 3): 1.")
     box = pad.bounding_box()
-    book.page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01)
+    corner = box["x"] + box["width"] * 0.99, box["y"] + box["height"] * 0.01
+    book.page.mouse.move(*corner)
+    shown.get_by_role("paragraph").filter(has_text="Patch 5 (row").wait_for()
+    assert book.python("view.patch") == 14, "what is pointed at is read out, not chosen"
+    book.page.mouse.click(*corner)
     book.until("view.patch", 5)
     assert book.python("float(view.attention().max())") == 1
 
@@ -101,7 +106,11 @@ def leaf_and_remove(page) -> None:
     """In a page without Python: scenes have their own phrases; a phrase that is removed is listed no more."""
     names = page.locator(".xfm-phrases button")
     assert page.get_by_role("button", name="Previous scene").is_disabled()
-    page.get_by_role("button", name="Next scene").click()
+    following = page.get_by_role("button", name="Next scene")
+    following.focus()
+    page.keyboard.press("Enter")
+    expect(following).to_be_disabled()
+    expect(following).to_be_focused()
     assert names.all_inner_texts() == ["a tree"]
     page.get_by_text("scene 2 of 2", exact=True).wait_for()
     box = page.locator(".xfm-pad canvas").first.bounding_box()
@@ -111,6 +120,12 @@ def leaf_and_remove(page) -> None:
     page.get_by_role("button", name="a big dog").click()
     page.get_by_role("button", name="Remove this phrase").click()
     assert names.all_inner_texts() == ["a lion", HOSTILE]
+    layer = page.get_by_role("combobox", name="layer")
+    layer.focus()
+    page.evaluate("document.querySelector('.xfm-phrases button').click()")  # other word pieces: the choices are new
+    page.get_by_text("IoU 0.82").first.wait_for()
+    expect(page.get_by_role("combobox", name="layer")).to_be_focused()
+    names.last.click()
     assert names.last.get_attribute("aria-pressed") == "true"
     page.get_by_role("textbox", name="Another phrase").fill("a big dog")
     page.get_by_role("button", name="Find").click()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from page import few_pairs
 from PIL import Image
+from playwright.sync_api import expect
 
 import xfm
 import xfm_widgets as xw
@@ -57,8 +60,16 @@ def test_hidden_parts_are_guessed_in_a_file_with_the_model(offline: Any, tmp_pat
     view.hidden_pieces = [int(page.locator("tr[data-place]").get_attribute("data-place"))]
     likeliest = view.answer["words"][0]["with"]["guesses"][0][0]
     assert likeliest in page.locator("tr[data-place] .xfm-guess").first.inner_text()
+    places = page.locator("tr[data-place]")
+    before = places.get_attribute("data-place")
     page.get_by_role("button", name="Hide at random").click()
-    page.locator("tr[data-place]").nth(1).wait_for()
+    places.nth(1).wait_for()
+    page.get_by_role("button", name="Undo").click()
+    places.nth(1).wait_for(state="detached")
+    assert places.get_attribute("data-place") == before, "a random choice is undone, and no more"
+    page.get_by_role("button", name="Undo").click()
+    places.wait_for(state="detached")
+    assert page.get_by_role("button", name="Undo").get_attribute("aria-disabled") == "true"
 
 
 def test_any_phrase_is_found_in_a_sandboxed_frame(offline: Any, tmp_path: Path) -> None:
@@ -132,10 +143,19 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: A
     after = page.locator("tr[data-target=itm] td").nth(1)
     view.removed_words = [0, 1]
     assert abs(float(after.inner_text().replace("\u2212", "-")) - view.scores["after"]["itm"]) < 0.2  # eight bits
-    page.get_by_label("another method").select_option("occlusion")
-    page.get_by_role("button", name="Add").click()
+    offered, add = page.get_by_label("another method"), page.get_by_role("button", name="Add")
+    offered.select_option("occlusion")
+    add.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").filter(has_text="Computing occlusion for itm").wait_for()
+    expect(add).to_be_disabled()
+    offered.select_option("shapley")
     occlusion = page.get_by_role("group", name="occlusion, for itm")
     occlusion.get_by_text("the scores").wait_for()
+    assert offered.input_value() == "shapley", "the list is the reader's meanwhile"
+    expect(add).to_be_enabled()
+    expect(add).to_be_focused()
+    assert page.get_by_role("group", name="Methods").get_by_role("checkbox").count() == 2
     assert "finds the object better than random and centre by" in occlusion.locator(".xfm-verdict").inner_text()
     root, words = page.locator(".xfm-view"), page.get_by_role("group", name="Words").get_by_role("button")
     for name, kind, content, said in HOSTILE:
@@ -153,6 +173,69 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: A
         "() => { const [was, is] = document.querySelectorAll('tr[data-target=itm] td');"
         " return was.textContent !== is.textContent; }"
     )
+
+
+def test_a_page_opens_its_own_address_and_file_with_what_was_added(offline: Any, tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    scene = lab.scene(7, objects=2)
+    pad = offline(xw.GroundingPad.of(lab.model, lab.tokenizer, scene).to_html(tmp_path / "pad.html", model=True))
+    for typed in ("yellow thing", "a red one", "a lion"):
+        pad.get_by_label("Another phrase").fill(typed)
+        pad.get_by_role("button", name="Find").click()
+        pad.locator("button.xfm-typed", has_text=typed).wait_for()
+    pad.get_by_role("button", name="Remove this phrase").click()
+    pad.locator("input[type=file]").set_input_files(a_picture(tmp_path))
+    pad.get_by_text("scene 2 of 2").wait_for()
+    pad.wait_for_function("() => decodeURIComponent(location.hash).includes('\"scene\":1')")
+    again = reopened(pad)
+    again.get_by_role("alert").filter(has_text="Not restored: scene = 1: the last there is, 0, is shown.").wait_for()
+    assert again.locator("button.xfm-typed").all_inner_texts() == ["yellow thing", "a red one"]
+
+    asked = lab.inputs(scene)
+    page = offline(xw.AttributionLab.of(asked, ["rollout"]).to_html(tmp_path / "lab.html", model=True))
+    page.get_by_label("another method").select_option("occlusion")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_role("group", name="occlusion, for itm").wait_for()
+    page.get_by_role("button", name="Save as").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="HTML", exact=True).click()
+    download.value.save_as(tmp_path / "saved.html")
+    page.wait_for_function("() => location.hash.includes('occlusion')")
+    for again in (reopened(page), offline(tmp_path / "saved.html")):
+        again.get_by_role("group", name="occlusion, for itm").wait_for()
+        assert again.locator(".xfm-message").all_text_contents() == ["", ""]
+
+
+def test_a_query_and_a_sentence_of_ones_own_are_asked_again_or_said_to_be_lost(offline: Any, tmp_path: Path) -> None:
+    lab = xfm.load("demo")
+    view = xw.RetrievalExplorer.of(lab.model, lab.config, lab.tokenizer, few_pairs(lab))
+    own = {"typed": "two lions", "own": True, "direction": "text to image"}
+    for model, choices, said in (
+        (True, own, "Your own query: the pictures that fit it best"),
+        (False, own, "The query of your own that was asked is not in this page"),
+        (True, own | {"typed": "", "direction": "image to text"}, "The query of your own that was asked is not in"),
+    ):
+        page = offline(view.to_html(tmp_path / "retrieval.html", model=model))
+        page.goto("about:blank")
+        page.goto(address(tmp_path / "retrieval.html", "RetrievalExplorer", choices))
+        page.get_by_text(said).first.wait_for()
+    trace = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion")
+    page = offline(trace.to_html(tmp_path / "trace.html", model=True))
+    page.goto("about:blank")
+    page.goto(address(tmp_path / "trace.html", "TraceExplorer", {"typed": "two zebras", "a": "your own"}))
+    page.get_by_text("zebras", exact=True).first.wait_for()
+
+
+def address(path: Path, view: str, choices: dict[str, Any]) -> str:
+    return f"{path.as_uri()}#xfm={quote(json.dumps({'view': view, 'choices': choices}))}"
+
+
+def reopened(page: Any) -> Any:
+    """The same page, from its address."""
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    return page
 
 
 BESIDE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -126,12 +127,22 @@ def test_several_runs_are_read_with_mouse_and_keyboard(notebook, offline):
     canvas = shown.locator("canvas[aria-label^='ITC, pairs']")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
+    undo = shown.get_by_role("button", name="Undo")
     book.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 40)
-    book.until("90 < view.cursor < 130", True)
+    expect(values).to_have_text(re.compile(r"^step \d+ · 1: "))
     book.page.mouse.move(0, 0)
-    book.until("view.cursor", -1)
-    shown.get_by_role("checkbox", name="2: smoke, seed 1").uncheck()
+    expect(values).to_contain_text(f"1: {first:.3g}")
+    assert book.python("view.cursor") == 40 and cursor.input_value() == "40", "pointed at, not chosen"
+    book.page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 40)
+    book.until("90 < view.cursor < 130", True)
+    undo.click()
+    book.until("view.cursor", 40)
+    second = shown.get_by_role("checkbox", name="2: smoke, seed 1")
+    second.focus()
+    book.page.keyboard.press("Space")
     book.until("view.hidden", [1])
+    expect(second).to_be_focused()
+    expect(second).not_to_be_checked()
     assert "2:" not in (values.text_content() or "")
     shown.get_by_label("logarithmic").check()
     book.until("view.logarithmic", True)

@@ -37,5 +37,3 @@ def test_many_pairings_are_those_of_one_pass(of, monkeypatch) -> None:
     torch.testing.assert_close(found[:, :-1], whole[:, 0], rtol=1e-9, atol=1e-11)
     assert torch.equal(found[:, -1].long(), number), "in the order of the pairings"
     assert max(sizes[1::2]) <= pictures and len(sizes) == 2 * 4
-    own, position = image.only(item[:3])
-    assert len(own.owner) == len(own.patches) == 1 and position.tolist() == [0, 0, 0]

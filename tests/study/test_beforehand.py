@@ -168,6 +168,16 @@ def test_gates_are_in_the_order_in_which_primary_metrics_are_named(invented):
     assert "p (gates)" in study.to_markdown() and "gatekeeping" in " ".join(describe.design(study.spec))
     labels = [text.get_text() for text in study.figure("effects", NAMING).legends[0].get_texts()]
     assert "differs (p ≤ 0.05 through the gates)" in labels
+    page = study.report().read_text("utf-8")
+    assert "of primary metrics by p through the gates" in page and "Holm" not in page
+
+
+def test_gates_that_cannot_reach_the_level_are_named_all_the_same(invented):
+    study = invented({"no_stop_gradient": 0.7, "no_guidance": 0.1}, gatekeeping=True, seeds=range(4))
+    table = study.effects()
+    first = table[table["role"] == "primary"]
+    assert set(first["judged_by"]) == {"interval"} and set(first["correction"]) == {"gatekeeping"}
+    assert "p (gates)" in study.to_markdown() and "Holm" not in study.report().read_text("utf-8")
 
 
 def test_a_sequential_study_is_tested_by_e_values_in_the_order_of_its_seeds(invented):

@@ -221,9 +221,12 @@ def test_too_few_seeds_for_so_many_tests_are_told(tmp_path, timed):
     variants = ["xfm", "no_stop_gradient", "no_guidance", "neither", "pixels"]
     text = str(tiny("few", tmp_path, variants=variants, seeds=range(6), primary=PRIMARY[:2], confirmatory=True).plan())
     assert "2 primary metrics x 4 comparisons" in text and "(exploratory)" in text
-    assert "smallest p is 0.03125, 0.25 after the correction: nothing can be confirmed" in text
+    assert "smallest p is 0.03125, 0.25 after Holm's correction: nothing can be confirmed" in text
     assert "From 9 seeds on it could" in text
     assert "Detectable effects are not known" in text
+    gates = str(tiny("gates", tmp_path, variants=variants, seeds=range(6), primary=PRIMARY[:2], confirmatory=True,
+                     gatekeeping=True).plan())  # fmt: skip
+    assert "0.12 after gatekeeping: nothing" in gates and "name fewer arms" in gates and "Holm" not in gates
 
 
 def test_without_primary_metrics_each_has_its_largest(tmp_path, timed, invented):

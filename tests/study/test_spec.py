@@ -186,6 +186,6 @@ def test_sources_of_randomness_that_are_fixed_refuse_fine_tuning() -> None:
     """Its own draws are of the run's seed, and would vary in every arm."""
     variants = labelled(["xfm", "vary_data"])
     assert spec(variants=variants, tasks=("mlm",)).finetuned == ()
-    with pytest.raises(ConfigError, match=r"tasks = 'finetune:lexnames': must be left out where variants set seed_of"):
-        spec(variants=variants, tasks=("mlm", "finetune:lexnames"))
-    assert spec(tasks=("finetune:lexnames",)).finetuned == ("lexnames",)
+    with pytest.raises(ConfigError, match=r"tasks = 'finetune:lexname': must be left out where variants set seed_of"):
+        spec(variants=variants, tasks=("mlm", "finetune:lexname"))
+    assert spec(tasks=("finetune:lexname",)).finetuned == ("lexname",)

@@ -26,7 +26,9 @@ def test_it_holds_the_studys_own_tables(tmp_path: Path):
     effects, pairs = study.effects(), study.pairs()
     assert view.message == "" and (view.metric, view.variant, view.rows) == (PRIMARY, "no_stop_gradient", "primary")
     for shown, row in zip(view.payload["effects"], effects.to_dict("records"), strict=True):
-        assert (shown["metric"], shown["variant"]) == (row["metric"], row["variant"])
+        assert [shown[k] for k in ("metric", "variant", "judged_by")] == [
+            row[k] for k in ("metric", "variant", "judged_by")
+        ]
         for name in ("effect", "low", "high", "mean", "p"):
             assert shown[name] == pytest.approx(row[name], rel=1e-5)
         assert (shown["p_holm"] is None) == (row["role"] == "secondary")

@@ -59,7 +59,8 @@ for (const { set, send } of data.steps) {
   if (set) for (const [name, value] of Object.entries(set)) host.set(name, value);
   if (send) acts[send[0]](send[1] ?? "", host);
   await settled();
-  told.push(Object.fromEntries(data.read.map((name) => [name, plain(traits[name])])));
+  const seen = { ...traits, allowed: host.limits.methods.of };
+  told.push(Object.fromEntries(data.read.map((name) => [name, plain(seen[name])])));
 }
 answer(told);
 """
@@ -74,8 +75,8 @@ def told(view: Any, steps: list[dict[str, Any]], read: list[str]) -> list[dict[s
     return javascript.run(
         KERNEL,
         {"kernel": view._kernel(), "steps": steps,
-         "traits": plain({n: traits[n] for n in {*view.choices(), *read, "payload", "message"}}), "read": read,
-         "picture": {"size": PICTURE.shape[:2], "rgba": coded(rgba.tobytes())}},
+         "traits": plain({n: traits[n] for n in {*view.choices(), *read, "payload", "message"} & {*traits}}),
+         "read": read, "picture": {"size": PICTURE.shape[:2], "rgba": coded(rgba.tobytes())}},
     )  # fmt: skip
 
 
@@ -213,6 +214,19 @@ def test_removals_and_methods_in_the_page_are_pythons() -> None:
     assert own["methods"] == view.methods and "object ablation" not in own["methods"]
     assert own["message"] == "Not computed in this page, which has no gradients: object ablation."
     assert (own["removed_objects"], own["credit"], view.credit) == ([], "", "")
+
+
+def test_a_method_of_a_state_is_computed_when_it_is_opened() -> None:
+    lab = xfm.load("demo")
+    view = xw.AttributionLab.of(lab.inputs(lab.scene(7).image, "a lion"), ["occlusion"])
+    message = "Not restored: something else."
+    steps = [{"set": {"methods": ["occlusion", "rollout"], "message": message}}]
+    (found,) = told(view, steps, ["payload", "methods", "message", "allowed"])
+    assert found["payload"]["methods"] == found["methods"] == ["occlusion", "rollout"] and found["message"] == message
+    assert "rollout" in found["allowed"], "the page's own state can be opened in it"
+    view._open('{"view": "AttributionLab", "choices": {"methods": ["rollout", "none"]}}')
+    assert view.methods == ["rollout"] and view.payload["methods"] == ["occlusion", "rollout"]
+    assert "methods = 'none'" in view.message
 
 
 def test_a_lab_with_a_target_of_ones_own_has_no_model() -> None:

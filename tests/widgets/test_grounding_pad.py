@@ -112,7 +112,7 @@ def test_graceful_where_things_are_missing(tmp_path):
         xw.GroundingPad(IMAGE[:30], TRUE, lambda _: {"box": (0, 0, 0, 0)}),
     ):
         assert not view.message and len(view.figure().bytes()) > 1000
-        assert view.to_html(tmp_path / "view.html").stat().st_size < 110_000
+        assert view.to_html(tmp_path / "view.html").stat().st_size < 120_000
     with pytest.raises(ConfigError, match=r"boxes\['a lion'\].shape = \(1,\): must be \(4,\)"):
         xw.GroundingPad(IMAGE, {"a lion": [1]}, ground)
 
@@ -214,9 +214,7 @@ def test_a_removed_phrase_is_listed_no_more_until_it_is_typed_again():
     view = xw.GroundingPad(IMAGE, TRUE, ground)
     view.removed = ["a lion"]
     assert view.data()["phrase"].tolist() == ["a car"]
-    with pytest.raises(ConfigError, match="removed"):
-        view.removed = ["a zebra"]
-    view.removed = []
+    view.removed = ["a zebra"]  # typed where a state comes from, and not here: not listed either
     assert view.data()["phrase"].tolist() == ["a lion", "a car"]
 
 

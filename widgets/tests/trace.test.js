@@ -3,6 +3,7 @@ import test from "node:test";
 import { linesOf } from "../xfm_widgets/static/head_lines.js";
 import { axisName, cellsOf } from "../xfm_widgets/static/head_matrix.js";
 import { modeCaption, sumCaption } from "../xfm_widgets/static/trace_captions.js";
+import { traceState } from "../xfm_widgets/static/trace_state.js";
 
 test("what a rollout's row lacks comes from the other side, and no row is said to add up to more", () => {
   const quarter = Float32Array.of(0.05, 0.2);
@@ -55,3 +56,17 @@ for (const width of [280, 340, 980, 1880])
       if (rows === "words") assert.ok(tall >= 12);
     }
   });
+
+test("a rollout that a trace does not have is not drawn, nor subtracted: no other numbers stand in its place", () => {
+  const map = { size: [1, 2, 3, 3], queries: "words", keys: "words" };
+  const whole = { maps: { fusion: { ...map, rollout: {} } } };
+  const traits = { payload: { labels: ["a", "b"], traces: { a: whole, b: { maps: { fusion: map } } } }, map: "fusion" };
+  const drawn = (shown, heads) => {
+    const state = traceState({ get: (name) => ({ ...traits, a: "a", b: "b", shown, heads })[name] });
+    return [state.canDraw(), state.hasNoRollout(), state.mode()];
+  };
+  assert.deepEqual(drawn("A", "rollout"), [true, false, "rollout"]);
+  assert.deepEqual(drawn("B", "rollout"), [false, true, "rollout"]);
+  assert.deepEqual(drawn("A−B", "rollout"), [false, true, "rollout"]);
+  assert.deepEqual(drawn("B", "mean"), [true, false, "mean"]);
+});

@@ -75,7 +75,7 @@ class AblationExplorer(View):
         metrics, variants = ([*dict.fromkeys(table[c])] for c in ("metric", "variant"))
         rows = [
             {k: number(row[k]) for k in NUMBERS}
-            | {k: row[k] for k in ("variant", "metric", "against", "note", "verdict")}
+            | {k: row[k] for k in ("variant", "metric", "against", "note", "verdict", "judged_by", "correction")}
             for row in table.to_dict("records")
         ]
         pairs = [

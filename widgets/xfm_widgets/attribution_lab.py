@@ -230,6 +230,11 @@ class AttributionLab(AliveView):
             with self.reporting():
                 self.add(name)
 
+    def _prepare(self, choices: Mapping[str, Any]) -> None:
+        more, methods = cast(dict[str, Any], self.payload)["more"], choices.get("methods")
+        for name in [name for name in more if isinstance(methods, list) and name in methods]:
+            self._add_asked(name)
+
     def _found(self) -> dict[str, Any]:
         """The part of the payload that grows with `add`."""
         from xfm.explain.attribution import METHODS

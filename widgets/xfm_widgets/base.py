@@ -12,7 +12,7 @@ import base64
 import html
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -26,7 +26,7 @@ from xfm.plots.colours import PALETTE
 from xfm.text import parse_json, printable, shown
 
 from . import esm
-from .choices import Choice, ChoiceError, Text, told
+from .choices import Choice, ChoiceError, Place, Text, told
 from .glossary import terms_of
 from .pages import MODULE, PAGE, Embedded, script_json
 
@@ -203,11 +203,40 @@ class View(anywidget.AnyWidget):
             return
         if name != type(self).__name__:
             self.message = f"a state of {shown(name)}, not of {type(self).__name__}: nothing was changed"
-        elif unknown := [one for one in choices if one not in self.choices()]:
-            self.message = str(unknown_field(unknown[0], self.choices()))
         else:
             self.message = self._standing
-            self.set_state(choices)
+            self._prepare(choices)
+            kept, lost = self._possible(choices)
+            self.set_state(kept)
+            said = f"Not restored: {'; '.join(lost)}." if lost else ""
+            self.message = " ".join(filter(None, [str(self.message), said]))
+
+    def _prepare(self, choices: Mapping[str, Any]) -> None:
+        """Before a state is opened: computes what it shows and the view has not yet."""
+
+    def _possible(self, choices: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The choices that the view can have, of several items those that can be; and what it cannot, in words."""
+        kept, lost = {}, []
+        for name, value in choices.items():
+            try:
+                kept[name] = self._checked(name, value)
+                if isinstance(self.traits()[name], Place) and value > kept[name]:
+                    lost.append(f"{name} = {shown(value)}: the last there is, {kept[name]}, is shown")
+            except ConfigError as error:
+                lost.append(shorten(error))
+                some = [one for one in value if self._can_be(name, [one])] if isinstance(value, list) else []
+                if some and self._can_be(name, some):
+                    kept[name] = self._checked(name, some)
+        return kept, lost
+
+    def _checked(self, name: str, value: Any) -> Any:
+        require(name in self.choices(), "choice", name, f"one of {', '.join(self.choices())}")
+        return self.traits()[name]._validate(self, value)
+
+    def _can_be(self, name: str, value: Any) -> bool:
+        with suppress(ConfigError):
+            return bool(self._checked(name, value))
+        return False
 
     def set_state(self, sync_data: Any) -> None:
         """What a page sends: its choices. It hears what holds instead of one that cannot be."""

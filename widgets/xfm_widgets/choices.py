@@ -18,7 +18,8 @@ from xfm.text import shown
 
 from .payloads import Limit
 
-__all__ = ["ChoiceError", "Flag", "Name", "Names", "Option", "Place", "Places", "Selected", "Share", "Text", "told"]
+__all__ = ["ChoiceError", "Flag", "Name", "Names", "Option", "Place", "Places", "Selected", "Share", "Text", "Texts",
+           "told"]  # fmt: skip
 
 LONG = 1000  # characters: no name is as long, and none is looked for that is near
 LARGEST = 2**31 - 1  # a place of what has no end yet
@@ -175,6 +176,22 @@ class Names(Several):
         if len(names) > self.most:
             self.refuse(names, f"at most {self.most} names")
         return names
+
+
+class Texts(Several):
+    """Any texts."""
+
+    def __init__(self) -> None:
+        super().__init__(traitlets.Unicode())
+
+    def limit(self, obj: Any) -> Limit:
+        return {"kind": "texts"}
+
+    def checked(self, obj: Any, values: Collection[Any]) -> list[Any]:
+        for value in values:
+            if not isinstance(value, str):
+                self.refuse(value, "of type str")
+        return list(dict.fromkeys(values))
 
 
 class Selected(Choice, traitlets.Dict):

@@ -21,7 +21,7 @@ from xfm.text import shown
 from . import figures
 from .alive_view import AliveView
 from .base import encodable
-from .choices import Flag, Names, Place, Share, Text, told
+from .choices import Flag, Place, Share, Text, Texts, told
 from .own_picture import decoded_picture
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class GroundingPad(AliveView):
 
     scene = Place(0, of=lambda view: len(view._pictures))  # which of the pictures
     phrase = Text()
-    removed = Names(of=lambda view: view._phrases())  # phrases that are listed no more
+    typed = Texts()  # phrases of the reader's own that are listed with every picture
+    removed = Texts()  # phrases that are listed no more
     candidates = Flag(True)  # they are drawn
     opacity = Share(STRONGEST)  # of the patch with the most attention; the others' less, by their weight
     layer = Place(-1)  # -1: the mean over all
@@ -153,9 +154,6 @@ class GroundingPad(AliveView):
     @property
     def _picture(self) -> Picture:
         return self._pictures[self.scene]
-
-    def _phrases(self) -> list[str]:
-        return list(dict.fromkeys(phrase for picture in self._pictures for phrase in picture.phrases))
 
     _WITHOUT_MODEL = "only what GroundingPad.of(model, tokenizer, scenes) makes knows its model"
 

@@ -236,6 +236,8 @@ class StudyEffect(TypedDict):
     against: str
     note: str
     verdict: str  # by the test that judges the effect
+    judged_by: Literal["Holm", "gatekeeping", "interval"]
+    correction: Literal["Holm", "gatekeeping", ""]  # of p_holm, whatever judges
     effect: float | None
     low: float | None
     high: float | None
@@ -540,7 +542,7 @@ class Tools(TypedDict):
 class Limit(TypedDict):
     """What a choice can be, for pages without Python; see choices.py."""
 
-    kind: Literal["flag", "text", "option", "share", "place", "places", "names", "selected"]
+    kind: Literal["flag", "text", "option", "share", "place", "places", "names", "texts", "selected"]
     of: NotRequired[list[str]]
     count: NotRequired[int]
     least: NotRequired[int]

@@ -31,8 +31,16 @@ def of_pairings(
     lengths, out = mask.sum(1), []
     order = lengths[text].argsort(stable=True)
     for chunk in order.split(PAIRINGS):
-        rows, (own, position) = text[chunk], image.only(item[chunk])
+        rows, (own, position) = text[chunk], _only(image, item[chunk])
         longest = int(lengths[rows].max())
         out.append(head(fusion(states[rows, :longest], mask[rows, :longest], own, position), chunk))
     found = torch.cat(out)
     return found[order.argsort().to(found.device)]
+
+
+def _only(image: ImageTokens, item: Tensor) -> tuple[ImageTokens, Tensor]:
+    """The items among some (N,) alone, with their pictures; and which of these each of the N is."""
+    items, position = item.unique(return_inverse=True)
+    pictures, owner = image.owner[items].unique(return_inverse=True)
+    mask = None if image.mask is None else image.mask[items]
+    return ImageTokens(image.pooled[items], image.patches[pictures], owner, mask), position

@@ -36,13 +36,6 @@ class ImageTokens:
             return self.mask
         return torch.ones(len(self.owner), self.patches.shape[1], dtype=torch.bool, device=self.owner.device)
 
-    def only(self, item: Tensor) -> tuple[ImageTokens, Tensor]:
-        """The items among some (N,) alone, with their pictures; and which of these each of the N is."""
-        items, position = item.unique(return_inverse=True)
-        pictures, owner = self.owner[items].unique(return_inverse=True)
-        mask = None if self.mask is None else self.mask[items]
-        return ImageTokens(self.pooled[items], self.patches[pictures], owner, mask), position
-
     @classmethod
     def of_pictures(cls, patches: Tensor) -> ImageTokens:
         return cls(patches.mean(1), patches, torch.arange(len(patches), device=patches.device))

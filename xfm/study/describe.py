@@ -119,7 +119,7 @@ def effect(row: Any) -> str:
         return head + f"{number(row.effect, row.unit, '+') or 'nothing'} from {row.n} pairs, too few for an interval."
     unit = "percentage points" if row.unit == "%" else row.unit
     p = f"p = {p_value(row.p)}".replace("= <", "<")
-    name = "gates" if row.judged_by == "gatekeeping" else "Holm"
+    name = "gates" if row.correction == "gatekeeping" else "Holm"
     correction = f", {name} {p_value(row.p_holm)}" if row.p_holm == row.p_holm else ""
     correction += ", verdict uncorrected" if row.judged_by == "interval" else ""
     details = f"({unit}, 95 % interval {interval(row)}; {p}{correction}; n = {row.n})"

@@ -18,8 +18,8 @@ from .statistics import ALPHA, FEWEST, Equivalence, can_reach, equivalence, pair
 __all__ = ["COLUMNS", "effects", "empty_levels", "pairs", "unpaired"]
 
 COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
-           "effect", "low", "high", "p", "p_min", "p_holm", "e", "d", "detectable", "stated", "margin", "p_equivalent",
-           "equivalent", "verdict", "judged_by", "better", "unit", "against", "note"]  # fmt: skip
+           "effect", "low", "high", "p", "p_min", "p_holm", "correction", "e", "d", "detectable", "stated", "margin",
+           "p_equivalent", "equivalent", "verdict", "judged_by", "better", "unit", "against", "note"]  # fmt: skip
 
 
 def pairs(
@@ -83,6 +83,7 @@ def effects(
                     "family": families[metric],
                     "mean": group["value"].mean(),
                     "mean_against": group["value_against"].mean(),
+                    "correction": correction if metric in primary else "",
                     "judged_by": correction if by_family else "interval",
                     "against": against,
                     "stated": spec.detectable.get(metric, np.nan),
@@ -142,6 +143,7 @@ def unpaired(
             "role": "primary" if metric in primary else "secondary",
             "family": families[metric],
             "mean": own["value"].mean(),
+            "correction": "",
             "judged_by": "interval",
             "verdict": "",
             "against": against,

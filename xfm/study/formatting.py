@@ -112,7 +112,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     used = text.loc[:, [name in HEADINGS[:3] or (text[name] != "").any() for name in HEADINGS]]
     references = table["against"].unique()
     names = {"against": str(references[0])} if len(references) == 1 else {}
-    if "gatekeeping" in [*table["judged_by"]]:
+    if "gatekeeping" in [*table["correction"]]:
         names["p (Holm)"] = GATES
     return used.rename(columns=names)
 

@@ -78,10 +78,12 @@ class Plan:
             family = f"{_counted(len(spec.primary), 'primary metric')} x {comparisons}"
             rows["tests"] = f"{family}, at {alpha:.4g} each; of {_counted(seeds, 'pair')} the smallest p is {least:.4g}"
             if tests and tests * least > 0.05:
-                needed = seeds_needed(tests, spec.sequential)
+                after, fewer = "Holm's correction", "fewer metrics, or fewer arms"
+                if spec.gatekeeping:  # metrics wait behind each other, and take no level
+                    after, fewer = "gatekeeping", "fewer arms"
                 rows["tests"] += (
-                    f", {min(tests * least, 1):.2g} after the correction: nothing can be confirmed, whatever comes "
-                    f"out. From {needed} seeds on it could; or name fewer metrics, or fewer arms"
+                    f", {min(tests * least, 1):.2g} after {after}: nothing can be confirmed, whatever comes out. From "
+                    f"{seeds_needed(tests, spec.sequential)} seeds on it could; or name {fewer}"
                 )
         return rows
 

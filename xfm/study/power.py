@@ -40,7 +40,7 @@ class _Spread(NamedTuple):
 
 
 def level(spec: Spec, metric: str) -> float:
-    """Of the test that will judge a metric: .05, over all tests where Holm's correction does."""
+    """Of the test that will judge a metric: .05, over the family (`Spec.tests`) where that is corrected."""
     return ALPHA / spec.tests if _corrected(spec, metric) else ALPHA
 
 

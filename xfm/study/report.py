@@ -50,9 +50,16 @@ _PROBES = (
 _TABLE = (
     "baseline: the value without having learnt the task; p: exact sign-flip permutation test; smallest p: the least "
     "that n pairs can give; d: Cohen’s d of the differences; detectable: the smallest true difference that a paired "
-    "t-test finds in 80\u00a0% of studies with these seeds (at .05, divided by the number of tests where Holm’s test "
-    "judges); verdict: of primary metrics by Holm’s p, of others by the uncorrected interval"
+    "t-test finds in 80\u00a0% of studies with these seeds (at .05{level}); verdict: {verdict}"
 )
+_OTHERS = "of others by the uncorrected interval"
+_VERDICTS = {  # by what judges the primary metrics
+    "Holm": {"level": ", of primary metrics divided by the number of tests",
+             "verdict": f"of primary metrics by Holm’s p, {_OTHERS}"},
+    "gatekeeping": {"level": ", of primary metrics divided by the number of comparisons",
+                    "verdict": f"of primary metrics by p through the gates, {_OTHERS}"},
+    "interval": {"level": "", "verdict": "by the uncorrected interval"},
+}  # fmt: skip
 _MEANS = "baseline: the value without having learnt the task; n: pairs; value: the mean over the runs"
 
 
@@ -94,9 +101,15 @@ def render(
         short=beforehand.short(spec, effects),
         fields=None if fields is None or not len(fields) else fields,
         table=cells(effects),
-        caption=_TABLE if paired else _MEANS,
+        caption=_TABLE.format(**_VERDICTS[_judge(effects)]) if paired else _MEANS,
         missing=missing.to_dict("records"),
     )
+
+
+def _judge(effects: pd.DataFrame) -> str:
+    """What judges the primary metrics, where they are corrected at all."""
+    judged = effects[effects["role"] == "primary"]["judged_by"]
+    return next((by for by in judged if by != "interval"), "interval")
 
 
 def report_figures(
@@ -110,8 +123,7 @@ def report_figures(
     for name, keys in metrics.items() if paired else []:
         if keys != []:
             kind = "secondary" if name != "effects" else "primary" if spec.primary else "all"
-            judged = effects[effects["role"] == "primary"]["judged_by"] if kind == "primary" else []
-            test = _TESTS[next((by for by in judged if by != "interval"), "interval")]
+            test = _TESTS[_judge(effects) if kind == "primary" else "interval"]
             caption = _FOREST.format(against=against, test=test)
             figures["effects"].append(
                 _figure(name, f"Effects, {kind} metrics", caption, draw("effects", keys, against))

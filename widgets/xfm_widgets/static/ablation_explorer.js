@@ -5,7 +5,7 @@ import { themeInks } from "./colour.js";
 import { arrowKeys, button, select } from "./controls.js";
 import { keysOf, node, uniqueId } from "./dom.js";
 import { drawPairs, drawSmall } from "./effect_plots.js";
-import { baselineSentence, change, effectSentence, effectText, verdict } from "./effect_words.js";
+import { baselineSentence, change, effectSentence, effectText, named, verdict } from "./effect_words.js";
 import { frame } from "./frame.js";
 import { float32, several } from "./numbers.js";
 import { matching } from "./searching.js";
@@ -67,6 +67,7 @@ function render({ model, el }) {
       ? effect.metric === metric().metric
       : listed().some((m) => m.metric === effect.metric);
 
+  const corrected = named(study().effects, "correction");
   const references = [...new Set(study().effects.map((e) => e.against))];
   const reference = references.length === 1 ? references[0] : "the reference of each cell";
   const ui = frame(model, el, {
@@ -78,13 +79,13 @@ function render({ model, el }) {
     table: () => ({
       columns: [
         ...["metric", "role", "variant", "against", "pairs", "mean there", "mean"],
-        ...["effect", "low", "high", "p", "p (Holm)"],
+        ...["effect", "low", "high", "p", ...(corrected ? [`p (${corrected})`] : [])],
       ],
       rows: study()
         .effects.filter(isChosen)
         .map((e) => [
           ...[e.metric, metrics().find((m) => m.metric === e.metric)?.role, e.variant, e.against],
-          ...[e.n, e.mean_against, e.mean, e.effect, e.low, e.high, e.p, e.p_holm],
+          ...[e.n, e.mean_against, e.mean, e.effect, e.low, e.high, e.p, ...(corrected ? [e.p_holm] : [])],
         ]),
     }),
   });
@@ -121,7 +122,9 @@ function render({ model, el }) {
     "aria-label": "Effects by metric",
   });
   const star = metrics().some(isPrimary) ? "★ primary. " : "";
-  const key = `${star}The line is zero; each row has its own scale. Dots: seeds; full circle: a difference is shown (primary: Holm).`;
+  const judge = named(study().effects, "judged_by");
+  const test = judge ? ` (primary: ${judge})` : "";
+  const key = `${star}The line is zero; each row has its own scale. Dots: seeds; full circle: a difference is shown${test}.`;
   const none = node("p", { role: "status" });
   const metricTitle = node("h3");
   const sentence = node("p");

@@ -154,9 +154,9 @@ export function retrievalExplorer(payload, { longest, pictures }) {
 export function traceExplorer(payload, { text }) {
   const page = createModel(payload);
   return (model) => {
-    const { sent: own, payload: shown } = { sent: model.get("sent"), payload: model.get("payload") };
-    const held = own.label === OWN ? own.trace : (shown.traces[OWN] ?? shown.traces.given);
-    let rgb = bytesOf((held ?? shown.traces.given).image);
+    const { traces } = model.get("payload");
+    const { label: last, trace: own } = model.get("sent");
+    let rgb = bytesOf(((last === OWN && own) || traces[OWN] || traces.given).image);
     /** @param {Model<TraceExplorerTraits>} to @param {Uint8Array} picture */
     function ask(to, picture) {
       const found = trace(page, picture, to.get("typed").trim() ? to.get("typed") : text);

@@ -63,7 +63,7 @@ export function attributionLab(payload, { text, targets, methods }) {
       const known = [...new Set(found.map(({ method }) => method))];
       const objects = picture.objects ?? to.get("payload").objects;
       const more = Object.keys(methods).filter((name) => !known.includes(name) && (objects.length || name !== OBJECTS));
-      if (to.limits) to.limits.methods.of = known;
+      if (to.limits) to.limits.methods.of = [...known, ...more];
       to.set("payload", { ...to.get("payload"), ...picture, found, methods: known, more });
     }
     tell(model, model.get("payload").found);
@@ -126,17 +126,30 @@ export function attributionLab(payload, { text, targets, methods }) {
       const left = before.filter((name) => !names.includes(name));
       asked.set("message", left.length ? `Not computed in this page, which has no gradients: ${left.join(", ")}.` : "");
     }
+    /** Methods that can be computed here and are not yet @param {Lab} asked @param {string[]} names */
+    const missing = (asked, names) =>
+      names.filter((name) => asked.get("payload").more.includes(name) && seen.offered.includes(name));
+    /** Shows them behind the others, where they are not chosen already @param {Lab} asked @param {string[]} names */
+    const add = (asked, names, said = "") =>
+      working(asked, async () => {
+        const found = await computed(asked, names);
+        if (!found) return;
+        tell(asked, [...asked.get("payload").found, ...found]);
+        const chosen = asked.get("methods");
+        const added = names.filter((name) => !chosen.includes(name));
+        if (added.length) asked.set("methods", [...chosen.slice(0, most - added.length), ...added]);
+        asked.set("message", said);
+      });
+    /** A state that is opened may have methods that were added where it comes from */
+    const restore = once(() => {
+      const names = missing(model, model.get("methods"));
+      if (names.length) void add(model, names, model.get("message"));
+    });
+    model.on("change:methods", restore);
     return {
       add(name, asked) {
-        const { more } = asked.get("payload");
-        if (busy || !more.includes(name) || !seen.offered.includes(name)) return;
-        void working(asked, async () => {
-          const found = await computed(asked, [name]);
-          if (!found) return;
-          tell(asked, [...asked.get("payload").found, ...found]);
-          asked.set("methods", [...asked.get("methods").slice(0, most - 1), name]);
-          asked.set("message", "");
-        });
+        const names = missing(asked, [name]);
+        if (!busy && names.length) void add(asked, names);
       },
       picture: (of, asked) => taking(asked, page, of, (rgb) => void working(asked, () => look(asked, rgb))),
     };

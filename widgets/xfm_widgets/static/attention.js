@@ -84,8 +84,10 @@ export function attended(choice, way, at) {
   const read = way === "looks at" ? queryRow : keyColumn;
   if (mode === "head") return read(map, layer, head, at);
   const [layers, heads, queries, keys] = map.size;
-  if (mode === "rollout" && map.rollout)
-    return read({ ...map.rollout, size: [layers, 1, queries, keys] }, layer, 0, at);
+  if (mode === "rollout") {
+    const rolled = /** @type {CodedWeights} */ (map.rollout); // traceState draws none without
+    return read({ ...rolled, size: [layers, 1, queries, keys] }, layer, 0, at);
+  }
   if (mode === "max" && way === "looks at" && at < 0) {
     // the mean of the maxima, not the maximum of the means
     const rows = Array.from({ length: queries }, (_, query) => attended(choice, way, query));

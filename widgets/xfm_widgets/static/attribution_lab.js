@@ -2,8 +2,8 @@
 // Attribution lab: the picture in grey under each method's numbers, the words in their colours, and what removals do.
 import { canvas, legend, outline, patchAt, patchName, pointerAt } from "./canvas.js";
 import { css, diverging, readableOn, sequential } from "./colour.js";
-import { arrowKeys, button, select, toggle } from "./controls.js";
-import { node } from "./dom.js";
+import { arrowKeys, button, select, toggle, usable } from "./controls.js";
+import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
 import { clamp, float32, short, signed, uint8, withMinus } from "./numbers.js";
 import {
@@ -111,58 +111,68 @@ function render({ model, el }) {
 
   // ---- what is shown
   /**
+   * A group of boxes, which may become more: those that are there stay
    * @param {string} label
    * @param {"methods" | "targets"} trait
-   * @param {string[]} names
    * @param {number} limit how many at once
    */
-  function choices(label, trait, names, limit) {
-    const boxes = names.map((name) =>
-      toggle(name, false, (on) => {
-        const others = model.get(trait);
-        ui.set({ [trait]: names.filter((other) => (other === name ? on : others.includes(other))) });
-      }),
-    );
-    const show = () =>
-      boxes.forEach(({ value, box }, i) => {
-        const isOn = model.get(trait).includes(names[i]);
-        value(isOn);
-        box.disabled = model.get(trait).length >= limit && !isOn;
-      });
-    const elements = boxes.map(({ element }) => element);
-    const group = node("span", { role: "group", "aria-label": label, className: "xfm-controls" }, label, ...elements);
-    return { element: names.length > 1 ? group : "", show };
+  function choices(label, trait, limit) {
+    const names = () => model.get("payload")[trait];
+    /** @type {Map<string, ReturnType<typeof toggle>>} */
+    const boxes = new Map();
+    const title = node("span");
+    const element = node("span", { role: "group", "aria-label": label, className: "xfm-controls" }, title);
+    /** @param {string} name */
+    const flip = (name) => (/** @type {boolean} */ on) => {
+      const others = model.get(trait);
+      ui.set({ [trait]: names().filter((other) => (other === name ? on : others.includes(other))) });
+    };
+    function show() {
+      for (const [name, box] of boxes) if (!names().includes(name)) box.element.remove();
+      for (const name of names()) {
+        const one = boxes.get(name) ?? toggle(name, false, flip(name));
+        boxes.set(name, one);
+        if (!one.element.isConnected) element.append(one.element);
+        const isOn = model.get(trait).includes(name);
+        one.value(isOn);
+        one.box.disabled = model.get(trait).length >= limit && !isOn;
+      }
+      title.textContent = names().length > limit ? `${label} (${limit} at most)` : label;
+      element.style.display = names().length > 1 ? "" : "none";
+    }
+    return { element, show };
   }
-  function methodChoices() {
-    const names = model.get("payload").methods;
-    const atMost = names.length > payload.most ? ` (${payload.most} at most)` : "";
-    return choices(`Methods${atMost}`, "methods", names, payload.most);
-  }
-  let methods = methodChoices();
-  const methodsPlace = node("span", {}, methods.element);
-  const adding = node("span");
+  const methods = choices("Methods", "methods", payload.most);
+  const targets = choices("Targets", "targets", Infinity);
+
+  let wanted = ""; // the method that would be added
+  let offered = ""; // those that the list was made of
+  const add = button("Add", () => {
+    usable(add, false);
+    ui.announce(`Computing ${wanted}`);
+    ui.asks(["methods"], () => model.send({ do: "add", of: wanted }));
+  });
+  const whichMore = node("span");
+  const adding = node("span", { className: "xfm-controls" }, whichMore, add);
+  /** The list stays while the page computes one of it, and says how far it is */
   function offerMethods() {
     const { more } = model.get("payload");
-    if (model.offline || !more.length) return adding.replaceChildren();
-    let chosen = more[0];
-    const which = select("another method", more, chosen, (name) => {
-      chosen = name;
+    adding.style.display = model.offline || !more.length ? "none" : "";
+    if (String(more) === offered) return;
+    offered = String(more);
+    wanted = more.includes(wanted) ? wanted : (more[0] ?? "");
+    const which = select("another method", more, wanted, (name) => {
+      wanted = name;
     });
-    const add = button("Add", () => {
-      add.disabled = true;
-      ui.announce(`Computing ${chosen}`);
-      model.send({ do: "add", of: chosen });
-    });
-    adding.replaceChildren(node("span", { className: "xfm-controls" }, which.element, add));
+    refill(whichMore, which.element);
   }
-  const targets = choices("Targets", "targets", payload.targets, Infinity);
   const cover = strengthSlider("numbers over the picture", model.get("opacity"), (opacity) => ui.set({ opacity }));
   const scale = toggle(
     "one colour scale for methods of one unit (else each has its own)",
     model.get("shared_scale"),
     (on) => ui.set({ shared_scale: on }),
   );
-  ui.controls.append(methodsPlace, adding, targets.element, cover.element, scale.element);
+  ui.controls.append(methods.element, adding, targets.element, cover.element, scale.element);
   if (payload.takes && !model.offline) ui.controls.append(pictureSender(model, ui));
 
   // ---- what is removed
@@ -432,7 +442,8 @@ function render({ model, el }) {
     for (const { unfit } of attributionPanels) unfit();
     attributionPanels = [];
     const targetNames = [...new Set(shown().map(({ target }) => target))];
-    panelRows.replaceChildren(
+    refill(
+      panelRows,
       node("p", { className: "xfm-soft" }, KEY),
       ...targetNames.map((name) => {
         const boxes = shown()
@@ -470,12 +481,14 @@ function render({ model, el }) {
       drawScores();
     }
     attributions = read();
-    methods = methodChoices();
-    methodsPlace.replaceChildren(methods.element);
+    usable(add, true);
     offerMethods();
     build();
   });
-  ui.on("change:message", offerMethods); // which says why a method could not be added
+  ui.on("change:message", () => {
+    const said = model.get("message"); // why a method could not be added, or how far the page is with one
+    if (said) usable(add, !said.startsWith("Computing "));
+  });
   offerMethods();
   ui.draws(["methods", "targets", "shared_scale"], build);
   ui.draws(["removed_words", "removed_objects", "removed_patches", "scores", "singles"], drawScores);

@@ -38,15 +38,21 @@ export function resize(surface, width, height) {
 }
 
 /**
- * A canvas's font of `size` CSS pixels on the screen, also where the canvas is shown smaller than drawn
+ * `size` CSS pixels on the screen in those of the surface, which may be shown smaller than drawn: of its type, and of
+ * the distances between its lines
+ * @param {Surface} surface
+ */
+export function onScreen(surface, size = 12) {
+  const shown = surface.clientWidth;
+  return size * (shown ? Math.max(1, surface.wide / shown) : 1);
+}
+
+/**
+ * A canvas's font of `size` CSS pixels on the screen
  * @param {Surface} surface
  * @param {number} size
  */
-export function font(surface, size = 12, weight = "") {
-  const shown = surface.clientWidth;
-  const scale = shown ? Math.max(1, surface.wide / shown) : 1;
-  return `${weight} ${size * scale}px system-ui, sans-serif`;
-}
+export const font = (surface, size = 12, weight = "") => `${weight} ${onScreen(surface, size)}px system-ui, sans-serif`;
 
 /** @param {HTMLCanvasElement} element */
 export const pen = (element) => /** @type {CanvasRenderingContext2D} */ (element.getContext("2d"));

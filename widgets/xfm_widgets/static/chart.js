@@ -1,6 +1,6 @@
 // @ts-check
 // Axes, bands and lines on a canvas.
-import { font } from "./canvas.js";
+import { font, onScreen } from "./canvas.js";
 import { clamp, roundTicks, short } from "./numbers.js";
 
 /** @import { Surface } from "./canvas.js" */
@@ -34,7 +34,7 @@ export function lineChart(surface, inks, chart) {
   brush.font = font(surface);
   const ticks = chart.blank ? [] : roundTicks(y[0], y[1], tall < 190 ? 4 : 6, logarithmic);
   const widest = Math.max(10, ...ticks.map((tick) => brush.measureText(short(tick)).width));
-  const area = { left: 8 + widest, right: wide - 8, top: 6, bottom: tall - (label ? 32 : 19) };
+  const area = { left: 8 + widest, right: wide - 8, top: 6, bottom: tall - onScreen(surface, label ? 32 : 19) };
   /** @type {Plot} */
   const plot = {
     brush,
@@ -42,7 +42,14 @@ export function lineChart(surface, inks, chart) {
     x: linear(x, [area.left, area.right]),
     y: logarithmic ? logarithmicScale(y, [area.bottom, area.top]) : linear(y, [area.bottom, area.top]),
   };
-  drawAxes(plot, area, chart, ticks, roundTicks(x[0], x[1], Math.max(2, Math.floor(wide / 90))), surface);
+  drawAxes(
+    plot,
+    area,
+    chart,
+    ticks,
+    roundTicks(x[0], x[1], Math.max(2, Math.floor(wide / onScreen(surface, 90)))),
+    surface,
+  );
   brush.save();
   brush.beginPath();
   brush.rect(area.left, area.top - 4, area.right - area.left + 6, area.bottom - area.top + 8);
@@ -104,20 +111,24 @@ function segment({ brush }, colour, width, from, to, dash = []) {
  * @param {number[]} xTicks
  * @param {Surface} surface
  */
-function drawAxes(plot, { left, right, top, bottom }, { label }, yTicks, xTicks, { tall }) {
+function drawAxes(plot, { left, right, top, bottom }, { label }, yTicks, xTicks, surface) {
   const { brush, inks } = plot;
   brush.fillStyle = inks.soft;
   brush.textAlign = "right";
   for (const tick of yTicks) {
     segment(plot, inks.line, 0.5, [left, plot.y(tick)], [right, plot.y(tick)]);
-    brush.fillText(short(tick), left - 4, plot.y(tick) + 4);
+    brush.fillText(short(tick), left - 4, plot.y(tick) + onScreen(surface, 4));
   }
   brush.textAlign = "center";
   for (const tick of xTicks) {
     const text = short(tick);
-    brush.fillText(text, clamp(plot.x(tick), left, right - brush.measureText(text).width / 2), bottom + 14);
+    brush.fillText(
+      text,
+      clamp(plot.x(tick), left, right - brush.measureText(text).width / 2),
+      bottom + onScreen(surface, 14),
+    );
   }
-  if (label) brush.fillText(label, (left + right) / 2, tall - 5);
+  if (label) brush.fillText(label, (left + right) / 2, surface.tall - onScreen(surface, 5));
   segment(plot, inks.soft, 1, [left, top], [left, bottom]);
   segment(plot, inks.soft, 1, [left, bottom], [right, bottom]);
 }

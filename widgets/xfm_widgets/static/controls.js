@@ -71,7 +71,18 @@ export function toggle(label, value, choose) {
  * @param {(event: MouseEvent) => void} act
  * @param {Props} props
  */
-export const button = (label, act, props = {}) => node("button", { type: "button", onclick: act, ...props }, label);
+export function button(label, act, props = {}) {
+  const onclick = (/** @type {MouseEvent} */ event) => element.getAttribute("aria-disabled") !== "true" && act(event);
+  const element = node("button", { type: "button", onclick, ...props }, label);
+  return element;
+}
+
+/**
+ * Whether a button acts; one that were `disabled` would lose the focus
+ * @param {HTMLButtonElement} element
+ * @param {boolean} can
+ */
+export const usable = (element, can) => element.setAttribute("aria-disabled", String(!can));
 
 /**
  * A slider through `count` steps with a play button, which steps slowly where the reader wants no motion; who moves the

@@ -55,6 +55,30 @@ export function svgNode(tag, attributes = {}, ...children) {
   return element;
 }
 
+const CONTROLS = "button, select, input, textarea, a[href], [tabindex]";
+
+/**
+ * Puts children in place of those that are there. A control that had the focus keeps it: in its place stands one of the
+ * same name, or the one at the same place
+ * @param {Element} element
+ * @param {Child[]} children
+ */
+export function refill(element, ...children) {
+  const root = /** @type {Document | ShadowRoot} */ (element.getRootNode());
+  const controls = () => /** @type {HTMLElement[]} */ ([...element.querySelectorAll(CONTROLS)]);
+  const held = controls().indexOf(/** @type {HTMLElement} */ (root.activeElement));
+  const name = held < 0 ? "" : nameOf(controls()[held]);
+  element.replaceChildren(...present(children));
+  if (held < 0) return;
+  const [left, last] = [controls(), controls().length - 1];
+  const next = left.find((control) => nameOf(control) === name) ?? left[Math.min(held, last)];
+  next?.focus({ preventScroll: true });
+}
+
+/** @param {HTMLElement} control */
+const nameOf = (control) =>
+  control.getAttribute("aria-label") || control.closest("label")?.textContent || control.textContent;
+
 let made = 0;
 /**
  * An id that no other view in the page has

@@ -1,6 +1,6 @@
 // @ts-check
 // How an effect is drawn: a row's small plot; and the pairs of one metric, values on the left, differences on the right.
-import { font } from "./canvas.js";
+import { font, onScreen } from "./canvas.js";
 import { change, differenceUnit, isBetter, isShown } from "./effect_words.js";
 import { roundTicks, short, withMinus } from "./numbers.js";
 
@@ -11,6 +11,7 @@ import { roundTicks, short, withMinus } from "./numbers.js";
 /** @typedef {{ metric: StudyMetric, effect: StudyEffect, pairs: Pair[], variant: string }} Shown */
 
 const FULL_CIRCLE = 2 * Math.PI;
+const KEY = "Left: a line a seed, bars for the means. Right: a dot a seed, and the mean with its 95 % interval.";
 
 /**
  * Zero in the middle, the seeds' differences as dots, the mean (full: the interval leaves zero out) with its interval
@@ -101,8 +102,10 @@ export function drawPairs(plate, shown, inks) {
   drawDifferences(plate, shown, inks);
   const verdicts = pairs.map((pair) => isBetter(metric, change(pair)));
   const [up, down] = [true, false].map((wanted) => verdicts.filter((one) => one === wanted).length);
-  if (!metric.better) return `${pairs.length} seeds`;
-  return `${up} of ${pairs.length} seeds better (blue), ${down} worse (orange, dashed)`;
+  const counts = metric.better
+    ? `${up} of ${pairs.length} seeds better (blue), ${down} worse (orange, dashed)`
+    : `${pairs.length} seeds`;
+  return `${counts}. ${KEY}`;
 }
 /**
  * A y axis over the values between two x, with its ticks; returns the height of a value
@@ -115,7 +118,7 @@ export function drawPairs(plate, shown, inks) {
  */
 function valueAxis(plate, metric, values, from, to, inks) {
   const brush = plate.pen;
-  const [top, bottom] = [20, plate.tall - 34];
+  const [top, bottom] = [onScreen(plate, 20), plate.tall - onScreen(plate, 22)];
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const room = 0.08 * (most - least) || Math.abs(most) * 0.1 || 0.1;
   const y = (/** @type {number} */ v) => bottom - ((v - least + room) / (most - least + 2 * room)) * (bottom - top);
@@ -125,7 +128,7 @@ function valueAxis(plate, metric, values, from, to, inks) {
     brush.fillStyle = inks.line;
     brush.fillRect(from, y(tick / factor), to - from, 0.5);
     brush.fillStyle = inks.soft;
-    brush.fillText(withMinus(short(tick)), from - 4, y(tick / factor) + 4);
+    brush.fillText(withMinus(short(tick)), from - 4, y(tick / factor) + onScreen(plate, 4));
   }
   return y;
 }
@@ -168,11 +171,11 @@ function drawValues(plate, { metric, effect, pairs, variant }, inks) {
   ]))
     if (v !== null) brush.fillRect(x - 11, y(v) - 1.5, 22, 3);
   Object.assign(brush, { fillStyle: inks.ink, textAlign: "center" });
-  brush.fillText(shortened(brush, effect.against, 135), left, plate.tall - 16);
-  brush.fillText(shortened(brush, variant, 135), right, plate.tall - 16);
+  const below = plate.tall - onScreen(plate, 5);
+  brush.fillText(shortened(brush, effect.against, 135), left, below);
+  brush.fillText(shortened(brush, variant, 135), right, below);
   brush.fillStyle = inks.soft;
-  brush.fillText(metric.unit, (left + right) / 2, 11);
-  brush.fillText("lines: seeds; bars: means", (left + right) / 2, plate.tall - 2);
+  brush.fillText(metric.unit, (left + right) / 2, onScreen(plate, 11));
 }
 /**
  * @param {Surface} plate
@@ -193,10 +196,9 @@ function drawDifferences(plate, { metric, effect, pairs }, inks) {
   if (low !== null && high !== null) drawSegment(brush, [middle + 20, y(low)], [middle + 20, y(high)]);
   if (effect.effect !== null) drawCircle(brush, middle + 20, y(effect.effect), 5);
   Object.assign(brush, { fillStyle: inks.ink, textAlign: "center" });
-  brush.fillText("difference", middle, plate.tall - 16);
+  brush.fillText("difference", middle, plate.tall - onScreen(plate, 5));
   brush.fillStyle = inks.soft;
-  brush.fillText(differenceUnit(metric.unit), middle, 11);
-  brush.fillText("dots: seeds; bar: 95 %", middle - 3, plate.tall - 2);
+  brush.fillText(shortened(brush, differenceUnit(metric.unit), 170), middle, onScreen(plate, 11));
 }
 /**
  * Without its middle, where it is too long: names of a grid differ at both ends

@@ -18,10 +18,18 @@ export function numberText(x, unit, withSign = false) {
 /** @param {string} unit */
 export const differenceUnit = (unit) => (unit === "%" ? "percentage points" : unit);
 /**
- * Whether the test that judges the effect tells it from zero: Holm's for primary metrics, the interval for others
+ * Whether the test that judges the effect tells it from zero
  * @param {StudyEffect} effect
  */
 export const isShown = (effect) => ["better", "worse", "different"].includes(effect.verdict);
+const CORRECTIONS = { Holm: "Holm", gatekeeping: "gates", interval: "", "": "" };
+/**
+ * The name of what corrects the primary metrics' p, or of the correction that judges them: an interval judges where no
+ * test could reach .05; "" where there is none
+ * @param {StudyEffect[]} effects
+ * @param {"correction" | "judged_by"} what
+ */
+export const named = (effects, what) => effects.map((e) => CORRECTIONS[e[what]]).find(Boolean) ?? "";
 /** @param {Pair} pair */
 export const change = ({ reference, value }) => value - reference;
 /**
@@ -85,10 +93,10 @@ const pText = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
  */
 export function effectSentence(m, effect, variant) {
   if (!effect || effect.effect === null) return "No pair of runs has this metric.";
-  const { p, p_holm: pHolm, note } = effect;
+  const { p, p_holm: corrected, note } = effect;
   const amount = `${numberText(effect.effect, m.unit, true)} ${differenceUnit(m.unit)}`;
   const parts = [`${variant} − ${effect.against}: ${amount}`, intervalText(effect, m.unit), `${effect.n} pairs`];
   if (p !== null) parts.push(`p ${pText(p)}`);
-  const holm = pHolm === null ? "" : ` (Holm ${pText(pHolm)})`;
-  return `${parts.join(", ")}${holm}: ${verdict(m, effect)}${note ? `. ${note}` : ""}`;
+  const after = corrected === null ? "" : ` (${named([effect], "correction")} ${pText(corrected)})`;
+  return `${parts.join(", ")}${after}: ${verdict(m, effect)}${note ? `. ${note}` : ""}`;
 }

@@ -14,6 +14,8 @@ import { download, toolbar } from "./toolbar.js";
 const KERNEL_GONE =
   "The kernel has gone: what is here stays, what Python must compute does not answer. Run the cell again.";
 const MOST_ROWS = 500; // of the table in the page
+// keys that go on with what the one before them did
+const CONTINUES = /^(Arrow.*|Home|End|Page.*|Backspace|Delete|[^ ])$/;
 const TABLE_DELAY = 100; // ms after a change: an open table follows the view, not each pixel of a drag
 
 /**
@@ -73,6 +75,7 @@ export function frame(model, el, { view, title, about = "", table }) {
   };
 
   keepKeys(root);
+  tellGestures(root, choices.begin);
   on("change:message", showMessage);
   showMessage();
   const showCredit = () => {
@@ -143,6 +146,16 @@ export function frame(model, el, { view, title, about = "", table }) {
       model.save_changes();
       bar.refresh();
     },
+    /**
+     * The reader asks, by `act`, for what chooses these: it can be undone, as what is chosen here
+     * @param {(keyof Traits & string)[]} names
+     * @param {() => void} act
+     */
+    asks(names, act) {
+      choices.keepAll(names);
+      act();
+      bar.refresh();
+    },
     dispose() {
       for (const act of undo) act();
     },
@@ -157,6 +170,21 @@ function keepKeys(root) {
   root.addEventListener("focusin", (event) => {
     if (event.target instanceof Element) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
   });
+}
+
+/**
+ * Where an act of the reader begins, however soon after another
+ * @param {HTMLElement} root
+ * @param {(byPointer: boolean) => void} begin
+ */
+function tellGestures(root, begin) {
+  let byPointer = false;
+  const tell = (/** @type {boolean} */ isPointer) => {
+    byPointer = isPointer;
+    begin(isPointer);
+  };
+  root.addEventListener("pointerdown", () => tell(true), true);
+  root.addEventListener("keydown", ({ key }) => (byPointer || !CONTINUES.test(key)) && tell(false), true);
 }
 
 /**

@@ -2,8 +2,8 @@
 // Grounding: a picture with the true box (solid) and the predicted one (dashed), cross-attention laid over it.
 import { canvas, font, legend, outline, patchAt, patchName, resize } from "./canvas.js";
 import { sequential } from "./colour.js";
-import { arrowKeys, button, select, toggle } from "./controls.js";
-import { node } from "./dom.js";
+import { arrowKeys, button, select, toggle, usable } from "./controls.js";
+import { node, refill } from "./dom.js";
 import { CANDIDATES, numberedCandidates, PRESENCE, percent, presenceText, wordDoubts } from "./doubts.js";
 import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
@@ -52,10 +52,12 @@ function render({ model, el }) {
   const ratio = () => picture().height / Math.max(picture().width, 1);
   const answer = () => own(picture().found, model.get("phrase"));
   const trueBox = () => own(picture().boxes, model.get("phrase"));
-  const phrases = () =>
-    [...new Set([...Object.keys(picture().boxes), ...Object.keys(picture().found)])].filter(
-      (phrase) => !model.get("removed").includes(phrase),
-    );
+  const phrases = () => {
+    const { boxes, found } = picture();
+    const askable = model.offline ? [] : model.get("typed"); // and answered by nobody in a file without the model
+    const all = new Set([...Object.keys(boxes), ...Object.keys(found), ...askable]);
+    return [...all].filter((phrase) => !model.get("removed").includes(phrase));
+  };
   const shape = () => {
     const [layers = 0, heads = 0, pieces = 0, tokens = 0, grid = 0] = answer()?.shape ?? [];
     return { layers, heads, pieces, tokens, grid };
@@ -125,8 +127,8 @@ function render({ model, el }) {
     const count = model.get("payload").pictures.length;
     leafing.style.display = count > 1 ? "" : "none";
     position.textContent = `scene ${place() + 1} of ${count}`;
-    previous.disabled = place() === 0;
-    next.disabled = place() === count - 1;
+    usable(previous, place() > 0);
+    usable(next, place() < count - 1);
   }
 
   // ---- the phrase
@@ -136,17 +138,23 @@ function render({ model, el }) {
     const content = JSON.stringify([place(), phrases()]);
     if (content !== listed) {
       listed = content;
-      phraseGroup.replaceChildren(...phrases().map(phraseButton));
+      refill(phraseGroup, ...phrases().map(phraseButton));
     }
     [...phraseGroup.children].forEach((element, i) => {
       element.setAttribute("aria-pressed", String(phrases()[i] === model.get("phrase")));
     });
-    remove.disabled = !phrases().includes(model.get("phrase"));
+    usable(remove, phrases().includes(model.get("phrase")));
   }
   /** @param {string} phrase */
+  const isTyped = (phrase) => own(picture().boxes, phrase) === null;
+  /**
+   * @param {"removed" | "typed"} trait
+   * @param {string} phrase
+   */
+  const without = (trait, phrase) => model.get(trait).filter((one) => one !== phrase);
+  /** @param {string} phrase */
   function phraseButton(phrase) {
-    const isTyped = own(picture().boxes, phrase) === null;
-    const look = isTyped ? { className: "xfm-typed", title: "typed: no true box is known" } : {};
+    const look = isTyped(phrase) ? { className: "xfm-typed", title: "typed: no true box is known" } : {};
     return button(phrase, () => ask(phrase), look);
   }
   const input = node("input", {
@@ -165,14 +173,20 @@ function render({ model, el }) {
     if (!phrase) return ui.warn("Type a phrase first.");
     const isMissing = model.offline && own(picture().found, phrase) === null;
     ui.warn(isMissing ? "A new phrase needs the model, so Python: in this file the phrases above work." : "");
-    if (!isMissing) ui.set({ removed: model.get("removed").filter((one) => one !== phrase), phrase });
+    if (isMissing) return;
+    const [removed, typed] = [without("removed", phrase), without("typed", phrase)];
+    ui.set({ removed, typed: isTyped(phrase) ? [...typed, phrase] : typed, phrase });
   }
   /** It is listed no more; typed again, it comes back. */
   function removePhrase() {
     const phrase = model.get("phrase");
     const left = phrases().filter((one) => one !== phrase);
     const near = Math.min(phrases().indexOf(phrase), left.length - 1);
-    ui.set({ removed: [...model.get("removed"), phrase], phrase: left[near] ?? "" });
+    ui.set({
+      removed: [...model.get("removed"), phrase],
+      typed: without("typed", phrase),
+      phrase: left[near] ?? "",
+    });
   }
   const remove = button("Remove this phrase", removePhrase);
   const typing = node(
@@ -187,17 +201,27 @@ function render({ model, el }) {
 
   // ---- the picture
   const pad = canvas(LARGE, LARGE * ratio(), { tabIndex: 0, role: "application" });
+  let hovered = -1; // the patch under the pointer, which is read out and not chosen
   /** @param {number} patch */
-  const point = (patch) => {
-    if (patch !== model.get("patch")) ui.set({ patch });
+  const hover = (patch) => {
+    if (patch === hovered) return;
+    hovered = patch;
+    drawPad();
   };
-  pad.addEventListener("pointermove", (event) => shape().grid && point(patchAt(pad, event, shape().grid)));
-  pad.addEventListener("pointerleave", () => point(-1));
+  /** @param {number} patch */
+  const choose = (patch) => {
+    hovered = -1;
+    ui.set({ patch });
+  };
+  const patchUnder = (/** @type {MouseEvent} */ event) => (shape().grid ? patchAt(pad, event, shape().grid) : -1);
+  pad.addEventListener("pointermove", (event) => hover(patchUnder(event)));
+  pad.addEventListener("pointerleave", () => hover(-1));
+  pad.addEventListener("click", (event) => choose(patchUnder(event) === model.get("patch") ? -1 : patchUnder(event)));
   arrowKeys(pad, {
     count: () => shape().grid ** 2,
     columns: () => shape().grid,
     current: () => model.get("patch"),
-    go: point,
+    go: choose,
   });
   const key = node(
     "p",
@@ -271,8 +295,9 @@ function render({ model, el }) {
       { axis: "layer", count: layers, value: layer.value },
       { axis: "head", count: heads, value: head.value },
     ];
-    choices.replaceChildren(layer.element, head.element, cover.element);
-    pieceButtons.replaceChildren(
+    refill(choices, layer.element, head.element, cover.element);
+    refill(
+      pieceButtons,
       ...Array.from({ length: pieces }, (_, i) =>
         button(names[i] ?? `piece ${i}`, () => ui.set({ token: i }), { "data-token": i }),
       ),
@@ -295,7 +320,7 @@ function render({ model, el }) {
     if (truth) tabs.push(drawBox("true", truth));
     if (found?.box) tabs.push(drawBox("predicted", found.box));
     for (const drawTab of tabs) drawTab(); // above all boxes
-    const patch = model.get("patch");
+    const patch = hovered >= 0 ? hovered : model.get("patch");
     const isPatch = patch >= 0 && patch < grid * grid;
     if (isPatch)
       outline(brush, patchBox(patch, grid, pad), [
@@ -423,7 +448,7 @@ function render({ model, el }) {
   ui.on("change:newest", takeNewest);
   takeNewest();
   ui.draws(
-    ["scene", "phrase", "removed", "candidates", "opacity", "newest", "payload", "layer", "head", "token"],
+    ["scene", "phrase", "typed", "removed", "candidates", "opacity", "newest", "payload", "layer", "head", "token"],
     draw,
   );
   ui.on("change:patch", () => {

@@ -111,7 +111,7 @@ function render({ model, el }) {
     () => {
       clearTimeout(timer);
       timer = 0;
-      model.send({ do: "hide at random" });
+      ui.asks(["hidden_patches", "hidden_pieces"], () => model.send({ do: "hide at random" }));
     },
     { disabled: isStill, title: "Blocks of patches and spans of words, as many as in pretraining" },
   );

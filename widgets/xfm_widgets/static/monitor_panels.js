@@ -18,7 +18,7 @@ import { clamp, short } from "./numbers.js";
 /**
  * @typedef {{
  *   model: Model<TrainingMonitorTraits>,
- *   ui: { set: (traits: Partial<TrainingMonitorTraits>) => void },
+ *   cursor: { at: () => number, hovered: () => number, hover: (step: number) => void, choose: (step: number) => void },
  *   shownRuns: () => ShownRun[],
  *   lastStep: () => number,
  *   smoothed: (points: number[], dense: boolean, breaks: number[]) => number[],
@@ -104,7 +104,7 @@ export function noteOn(runs, { key, group }) {
  * @param {HTMLElement} grid which they stand in
  * @param {Reading} reading
  */
-export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, heldOut, atCursor }) {
+export function monitorPanels(grid, { model, cursor, shownRuns, lastStep, smoothed, heldOut, atCursor }) {
   let laidOut = ""; // the panels that are there
   /** @type {Box[]} */
   let boxes = [];
@@ -144,11 +144,11 @@ export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, 
     const element = node("div", {}, node("h3", {}, panel.title, unit), surface, values, note);
     /** @type {Box} */
     const box = { panel, surface, values, note, element, stepAt: null };
-    surface.addEventListener("mousemove", (event) => {
-      if (!box.stepAt) return;
-      ui.set({ cursor: clamp(Math.round(box.stepAt(pointerAt(surface, event)[0])), 0, lastStep()) });
-    });
-    surface.addEventListener("mouseleave", () => ui.set({ cursor: -1 }));
+    const stepUnder = (/** @type {MouseEvent} */ event) =>
+      clamp(Math.round(box.stepAt?.(pointerAt(surface, event)[0]) ?? 0), 0, lastStep());
+    surface.addEventListener("mousemove", (event) => cursor.hover(stepUnder(event)));
+    surface.addEventListener("mouseleave", () => cursor.hover(-1));
+    surface.addEventListener("click", (event) => cursor.choose(stepUnder(event)));
     return box;
   }
 
@@ -167,13 +167,12 @@ export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, 
     const isCosine = key.startsWith("cosine/");
     const onLogarithm = model.get("logarithmic") && limits !== null && limits.least > 0;
     const low = limits && (onLogarithm ? Math.max(limits.low, limits.least * 0.9) : limits.low);
-    const cursor = model.get("cursor");
     const chart = lineChart(box.surface, inks, {
       x: [0, lastStep()],
       y: isCosine ? [-1, 1] : limits ? [Number(low), limits.high] : [0, 1],
       lines: [...lines, ...dots, ...moving],
       logarithmic: onLogarithm && !isCosine,
-      cursor: cursor < 0 ? null : cursor,
+      cursor: cursor.at() < 0 ? null : cursor.at(),
       levels,
       blank: !limits,
       marks: key === SUM ? jumps(runs).map(([step]) => step) : [],
@@ -186,8 +185,9 @@ export function monitorPanels(grid, { model, ui, shownRuns, lastStep, smoothed, 
       const held = run.curves[key] ? atCursor(run.curves[HELD_OUT + key] ?? [])[1] : null;
       return `${run.i + 1}: ${short(value)}${held === null ? "" : ` (held-out ${short(held)})`}`;
     });
+    const hovered = cursor.hovered() < 0 ? "" : `step ${cursor.hovered()} · `;
     const note = model.get("logarithmic") && !onLogarithm && limits ? " · linear: values ≤ 0" : "";
-    box.values.textContent = readings.join(" · ") + note;
+    box.values.textContent = hovered + readings.join(" · ") + note;
     box.note.textContent = noteOn(runs, box.panel);
     box.surface.setAttribute("aria-label", `${title}. ${box.values.textContent} ${box.note.textContent}`.trim());
   }

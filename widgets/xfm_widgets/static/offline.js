@@ -39,8 +39,10 @@ export function offline(view, data, limits, el, kernel = undefined) {
   /** @param {string} state */
   const open = (state) => {
     try {
-      choices.choose(readState(state, name, limits));
+      const { choices: found, lost } = readState(state, name, limits);
       model.set("message", standing);
+      choices.choose(found);
+      if (lost) model.set("message", [model.get("message"), lost].filter(Boolean).join(" "));
     } catch (error) {
       model.set("message", `The state in this page's address: ${/** @type {Error} */ (error).message}`);
     }

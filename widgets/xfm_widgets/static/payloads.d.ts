@@ -214,6 +214,8 @@ export interface StudyEffect {
   against: string;
   note: string;
   verdict: string;
+  judged_by: "Holm" | "gatekeeping" | "interval";
+  correction: "Holm" | "gatekeeping" | "";
   effect: number | null;
   low: number | null;
   high: number | null;
@@ -498,7 +500,7 @@ export interface Tools {
 }
 
 export interface Limit {
-  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "selected";
+  kind: "flag" | "text" | "option" | "share" | "place" | "places" | "names" | "texts" | "selected";
   of?: string[];
   count?: number;
   least?: number;
@@ -566,6 +568,7 @@ export interface GroundingPadTraits {
   scene: number;
   token: number;
   tools: Tools;
+  typed: string[];
 }
 
 export interface MaskPlaygroundTraits {

@@ -29,6 +29,9 @@ const scoreText = (score) => (Number.isFinite(score) ? fixed(score) : "–");
 /** @param {string} text */
 const shortened = (text) => (text.length > 90 ? `${text.slice(0, 89)}…` : text);
 
+const NO_ITM = "ITM's scores of this query are not in this file, Python computes them: the order is ITC's.";
+const LOST = "The query of your own that was asked is not in this page: one of the set's is shown.";
+
 /** @param {Host<RetrievalExplorerTraits>} host */
 function render({ model, el }) {
   const payload = model.get("payload");
@@ -240,6 +243,8 @@ function render({ model, el }) {
   }
 
   // ---- the answers
+  /** Whether a state that was opened asks by a query that no page can have: a picture, or without the model a sentence */
+  const isLost = () => model.limits && model.get("own") && !isOwn() && (ofText() ? model.offline : !model.get("typed"));
   function drawAnswers() {
     const [d, q, order] = [direction(), query(), model.get("order")];
     whichDirection.value(d);
@@ -256,9 +261,7 @@ function render({ model, el }) {
     overall.textContent =
       (isOwn() ? "" : recallText(d)) + (hasOrder ? "" : " There are no ITM scores of this query: the order is ITC's.");
     const isMissing = !hasOrder && payload.asks && model.offline;
-    ui.warn(
-      isMissing ? "ITM's scores of this query are not in this file, Python computes them: the order is ITC's." : "",
-    );
+    ui.warn(isLost() ? LOST : isMissing ? NO_ITM : "");
     answers.className = `xfm-answers${ofText() ? "" : " xfm-lines"}`;
     const firstTrue = isOwn() ? 0 : firstTrueRank(d, q, order);
     const shown = facts.rank.slice(0, SHOWN);

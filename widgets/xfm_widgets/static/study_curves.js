@@ -40,7 +40,7 @@ export function studyCurves(section, { model, ui, variant }) {
   const whichStep = slider(
     "values at step",
     { min: 0, max: 1, step: 1, value: 0, format: (i) => String(steps()[i] ?? "–") },
-    (i) => ui.set({ step: i === steps().length - 1 ? -1 : steps()[i] }),
+    (i) => choose(steps()[i]),
   );
   const curves = canvas(...PLATE, { role: "img" });
   const curveLegend = node("ul", { className: "xfm-curve-legend" });
@@ -64,16 +64,31 @@ export function studyCurves(section, { model, ui, variant }) {
       ),
     );
   }
-  curves.addEventListener("mousemove", (event) => {
+  let hovered = -1; // the step under the pointer, which is read out and not chosen
+  const current = () => (hovered >= 0 ? hovered : model.get("step"));
+  /** @param {MouseEvent} event */
+  function stepUnder(event) {
     const pointed = stepAt(pointerAt(curves, event)[0]);
-    const nearest = steps().reduce((a, b) => (Math.abs(b - pointed) < Math.abs(a - pointed) ? b : a));
-    ui.set({ step: nearest });
-  });
-  curves.addEventListener("mouseleave", () => ui.set({ step: -1 }));
+    return steps().reduce((a, b) => (Math.abs(b - pointed) < Math.abs(a - pointed) ? b : a));
+  }
+  /** @param {number} step */
+  function hover(step) {
+    if (step === hovered || !drawnWith) return;
+    hovered = step;
+    draw(drawnWith);
+  }
+  /** @type {Inks | null} */
+  let drawnWith = null;
+  curves.addEventListener("mousemove", (event) => hover(stepUnder(event)));
+  curves.addEventListener("mouseleave", () => hover(-1));
+  curves.addEventListener("click", (event) => choose(stepUnder(event)));
+  /** @param {number} step the last stays the last, however many are to come */
+  const choose = (step) => ui.set({ step: step === steps().at(-1) ? -1 : step });
 
   /** @param {Inks} inks */
   function draw(inks) {
     if (!curveNames.length) return;
+    drawnWith = inks;
     whichCurve.value(curveName());
     whichBand.value(model.get("band"));
     const shown = study().order.filter((v) => bands()[v]);
@@ -86,12 +101,12 @@ export function studyCurves(section, { model, ui, variant }) {
     const room = 0.06 * (most - least) || Math.abs(most) * 0.1 || 0.1;
     const ticks = steps();
     const last = ticks[ticks.length - 1];
-    const cursor = model.get("step") < 0 ? last : model.get("step");
+    const cursor = current() < 0 ? last : current();
     const chart = lineChart(curves, inks, {
       x: [ticks[0], last],
       y: [least - room, most + room],
       label: "step",
-      cursor: model.get("step") < 0 ? null : cursor,
+      cursor: current() < 0 ? null : cursor,
       bands: lines.flatMap(({ v, steps: x, edges: [low, high] }) =>
         low && high ? [{ x, low, high, colour: look(v).colour }] : [],
       ),
@@ -106,7 +121,7 @@ export function studyCurves(section, { model, ui, variant }) {
     whichStep.value(
       Math.max(
         0,
-        ticks.findLastIndex((step) => step <= cursor),
+        ticks.findLastIndex((step) => step <= (model.get("step") < 0 ? last : model.get("step"))),
       ),
     );
     curveLegend.replaceChildren(

@@ -1,7 +1,7 @@
 // @ts-check
 // What needs the models, and so Python: a text of the reader's own, a trace, attributions.
-import { button } from "./controls.js";
-import { node } from "./dom.js";
+import { button, usable } from "./controls.js";
+import { node, refill } from "./dom.js";
 import { clamp } from "./numbers.js";
 import { meter } from "./task_example.js";
 
@@ -33,6 +33,10 @@ const isCurrent = (model, told) => told.item === model.get("item") && told.which
 export function openedPanel(model, ui) {
   const can = model.get("payload").opens && !model.offline;
   const buttons = node("div", { className: "xfm-controls" });
+  const status = node("span", { role: "status" });
+  /** @type {HTMLButtonElement[]} */
+  let made = [];
+  let count = -1; // of the pictures that have buttons
   const element = node("div", { className: "xfm-opened" });
   /** @type {unknown} */
   let closed = null; // what the reader has closed
@@ -54,16 +58,21 @@ export function openedPanel(model, ui) {
   }
   function drawButtons() {
     if (!can) return buttons.replaceChildren(node("p", { className: "xfm-soft" }, WITHOUT));
-    const several = itemOf(model).pictures.length > 1;
+    if (itemOf(model).pictures.length !== count) makeButtons();
+    for (const one of made) usable(one, !asked);
+    status.textContent = asked ? WORKING : "";
+  }
+  function makeButtons() {
+    count = itemOf(model).pictures.length;
+    const several = count > 1;
     const pictures = several ? itemOf(model).pictures.map((_, k) => k) : [0];
     const attribute = pictures.map((k) =>
       button(several ? `Attribute in picture ${k + 1}` : "Attribute", () => ask("attribute", String(k)), {
         title: "What the answer is due to",
       }),
     );
-    const made = [button("Trace", () => ask("trace", ""), { title: "What looks at what" }), ...attribute];
-    for (const one of made) one.disabled = asked;
-    buttons.replaceChildren(...made, node("span", { role: "status" }, asked ? WORKING : ""));
+    made = [button("Trace", () => ask("trace", ""), { title: "What looks at what" }), ...attribute];
+    refill(buttons, ...made, status);
   }
   function draw() {
     const opened = model.get("opened");
@@ -81,6 +90,7 @@ export function openedPanel(model, ui) {
     const close = button("Close", () => {
       closed = opened;
       draw();
+      made[0]?.focus();
     });
     const call = opened.kind === "trace" ? "view.trace()" : "view.attribute()";
     element.replaceChildren(

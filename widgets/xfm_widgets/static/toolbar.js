@@ -1,7 +1,7 @@
 // @ts-check
 // The tools that every view has: undo, reset, words explained, its state as text, files of it, a larger view.
 import { readState, stateText } from "./choices.js";
-import { button } from "./controls.js";
+import { button, usable } from "./controls.js";
 import { node, svgNode, uniqueId } from "./dom.js";
 import { presenting } from "./present.js";
 import { pngPicture, svgPicture } from "./snapshot.js";
@@ -112,8 +112,7 @@ export function toolbar(model, root, tools, choices) {
   root.addEventListener("keydown", onKey);
 
   const refresh = () => {
-    // a button that is disabled would lose the focus
-    undo.setAttribute("aria-disabled", String(!choices.canUndo()));
+    usable(undo, choices.canUndo());
   };
   refresh();
   const element = node("div", { className: "xfm-toolbar", role: "group", "aria-label": "Tools" });
@@ -137,9 +136,11 @@ function statePanel(model, tools, choices, status) {
   };
   const open = () => {
     try {
-      if (model.limits) choices.choose(readState(box.value, tools.view, model.limits));
-      else model.send({ do: "open", of: box.value }); // Python checks it, and says what is wrong with it
-      status.textContent = model.limits ? "Opened." : "";
+      status.textContent = "";
+      if (!model.limits) return model.send({ do: "open", of: box.value }); // Python says what is wrong with it
+      const { choices: found, lost } = readState(box.value, tools.view, model.limits);
+      choices.choose(found);
+      status.textContent = lost ? `Opened. ${lost}` : "Opened.";
     } catch (error) {
       status.textContent = /** @type {Error} */ (error).message;
     }

@@ -31,7 +31,7 @@ const OWN = "your own"; // of the labels
 function render({ model, el }) {
   const state = traceState(model);
   const { payload, mapName, isSigned, traceOf, labels, chosenLabels, isReady, map, layer, head } = state;
-  const { cannotSubtract, canDraw, mode, current, tokenName, weights } = state;
+  const { cannotSubtract, hasNoRollout, canDraw, mode, current, tokenName, weights } = state;
   /**
    * @param {Side} kind
    * @param {number} index
@@ -214,6 +214,8 @@ function render({ model, el }) {
     if (absent.length)
       return `${model.offline ? "Not in this file:" : "Waiting for Python to send"} ${absent.join(", ")}`;
     if (!isReady()) return `There is no ${mapName()} attention in ${chosenLabels().join(", ")}.`;
+    if (hasNoRollout())
+      return `There is no rollout of ${mapName()} attention in ${chosenLabels().join(", ")}: it goes through all layers from the input on, and some were not traced. Choose other heads.`;
     return cannotSubtract() ? "A and B have other words, patches, layers or heads: no difference. Show A or B." : "";
   }
   function draw() {
@@ -240,10 +242,13 @@ function render({ model, el }) {
     detail.draw();
   }
 
-  ui.on("change:sent", () => {
+  function take() {
     const { label, trace: sent } = model.get("sent");
-    if (!label || !sent) return;
-    state.received[label] = sent;
+    if (label && sent) state.received[label] = sent;
+  }
+  take(); // what a page's address has asked for is there already
+  ui.on("change:sent", () => {
+    take();
     draw();
   });
   ui.draws(

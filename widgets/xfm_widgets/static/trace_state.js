@@ -45,9 +45,10 @@ export function traceState(model) {
   const layer = () => clamp(model.get("layer"), 0, map().size[0] - 1);
   const head = () => clamp(model.get("head"), 0, map().size[1] - 1);
   const cannotSubtract = () => isSigned() && String(maps()[0].size) !== String(maps()[1].size);
-  const canDraw = () => isReady() && !cannotSubtract();
   /** @returns {HeadMode} */
-  const mode = () => (model.get("heads") === "rollout" && !map().rollout ? "mean" : model.get("heads"));
+  const mode = () => model.get("heads");
+  const hasNoRollout = () => mode() === "rollout" && !maps().every(({ rollout }) => rollout);
+  const canDraw = () => isReady() && !cannotSubtract() && !hasNoRollout();
 
   // ---- tokens: words by their piece; patches from 1, since 0 is the token of the whole picture
   /** @type {{ kind: Side, index: number } | null} */
@@ -104,6 +105,7 @@ export function traceState(model) {
     layer,
     head,
     cannotSubtract,
+    hasNoRollout,
     canDraw,
     mode,
     count,

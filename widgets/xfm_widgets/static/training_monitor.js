@@ -2,8 +2,8 @@
 // Training monitor: a canvas a curve, runs over each other; points come as float32, new ones as increments.
 import { lineSwatch, pen } from "./canvas.js";
 import { lineStyle, themeInks } from "./colour.js";
-import { button, select, slider, toggle } from "./controls.js";
-import { node } from "./dom.js";
+import { button, select, slider, toggle, usable } from "./controls.js";
+import { node, refill } from "./dom.js";
 import { frame } from "./frame.js";
 import { breaks, monitorPanels } from "./monitor_panels.js";
 import { float32, mean, short } from "./numbers.js";
@@ -91,15 +91,26 @@ function render({ model, el }) {
     dense && points.length
       ? runningMean(points, model.get("smooth") * ((points.at(-2) ?? 0) - points[0]), across)
       : points;
+  let hovered = -1; // the step under the pointer, which is read out and not chosen
+  const cursor = {
+    at: () => (hovered >= 0 ? hovered : model.get("cursor")),
+    hovered: () => hovered,
+    /** @param {number} step */
+    hover(step) {
+      if (step !== hovered) drawSoon();
+      hovered = step;
+    },
+    /** @param {number} step the last stays the last, however many are to come */
+    choose: (step) => ui.set({ cursor: step >= lastStep() ? -1 : step }),
+  };
   /**
    * [step, value] of a curve at the cursor: the last that is not after it
    * @param {number[]} points
    * @returns {[number, number] | [null, null]}
    */
   function atCursor(points) {
-    const cursor = model.get("cursor");
     let i = points.length - 2;
-    if (cursor >= 0) while (i >= 0 && points[i] > cursor) i -= 2;
+    if (cursor.at() >= 0) while (i >= 0 && points[i] > cursor.at()) i -= 2;
     return i < 0 ? [null, null] : [points[i], points[i + 1]];
   }
   /**
@@ -158,8 +169,8 @@ function render({ model, el }) {
     const running = model.get("running");
     const done = model.get("step");
     go.textContent = !running ? "▶ Start" : model.get("paused") ? "▶ Resume" : "❚❚ Pause";
-    go.disabled = !running && (model.get("done") || !payload().live);
-    stop.disabled = !running;
+    usable(go, running || (!model.get("done") && payload().live));
+    usable(stop, running);
     const run = store.runs.find(({ state }) => state === "live") ?? store.runs.at(-1);
     const steps = run?.of ?? 0;
     progress.max = steps || 1;
@@ -205,7 +216,7 @@ function render({ model, el }) {
       value: lastStep(),
       format: (step) => (step >= lastStep() ? "the last" : String(step)),
     },
-    (step) => ui.set({ cursor: step >= lastStep() ? -1 : step }),
+    cursor.choose,
   );
   const refresh = button("Refresh", () => model.send({ do: "refresh" }), { title: "Reads the run folders again" });
   ui.controls.append(group.element, smooth.element, logarithmic.element, cursorStep.element);
@@ -222,12 +233,12 @@ function render({ model, el }) {
     const content = JSON.stringify([store.runs.map((r) => [r.label, r.state, r.of]), model.get("hidden"), inks.blue]);
     if (content === listed) return;
     listed = content;
-    runList.replaceChildren(
+    refill(
+      runList,
       ...store.runs.map((run, i) => {
         const box = toggle(`${i + 1}: ${run.label}`, !isHidden(i), (on) => {
           const others = model.get("hidden").filter((j) => j !== i);
           ui.set({ hidden: on ? others : [...others, i].sort((a, b) => a - b) });
-          runList.children[i].querySelector("input")?.focus();
         });
         box.element.append(lineSwatch(lineStyle(inks, i)));
         const steps = run.of ? `of ${run.of} steps` : "";
@@ -241,7 +252,7 @@ function render({ model, el }) {
 
   const panelGrid = monitorPanels(panels, {
     model,
-    ui,
+    cursor,
     shownRuns,
     lastStep,
     smoothed,

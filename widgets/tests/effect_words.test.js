@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { effectSentence, named } from "../xfm_widgets/static/effect_words.js";
+
+const METRIC = { unit: "nats", better: "lower" };
+const EFFECT = {
+  ...{ effect: 0.02, low: 0.01, high: 0.03, n: 6, p: 0.01, note: "", against: "xfm", verdict: "worse" },
+  ...{ p_holm: 0.04, judged_by: "Holm", correction: "Holm" },
+};
+
+test("the correction that is named is the one that was applied", () => {
+  const gated = { ...EFFECT, judged_by: "interval", correction: "gatekeeping" };
+  const alone = { ...EFFECT, judged_by: "interval", correction: "", p_holm: null };
+  assert.match(effectSentence(METRIC, EFFECT, "v"), /p 0.0100 \(Holm 0.0400\): worse$/);
+  assert.match(effectSentence(METRIC, gated, "v"), /p 0.0100 \(gates 0.0400\): worse$/);
+  assert.match(effectSentence(METRIC, alone, "v"), /p 0.0100: worse$/);
+  const studies = [[alone, gated], [alone, EFFECT], [alone], []];
+  const names = (what) => studies.map((effects) => named(effects, what));
+  assert.deepEqual(names("correction"), ["gates", "Holm", "", ""]);
+  assert.deepEqual(names("judged_by"), ["", "Holm", "", ""]);
+});
