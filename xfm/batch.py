@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 __all__ = ["Batch", "FusionBatch", "Images", "LossOut", "MimTarget", "Pairs", "Regions", "Stream", "Texts",
-           "TokenBatch", "normalise", "sent", "standardise", "tree_map", "widen"]  # fmt: skip
+           "TokenBatch", "normalise", "on_device", "sent", "standardise", "tree_map", "widen"]  # fmt: skip
 
 # CLIP's normalisation, as in the published code: of RGB in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -109,13 +109,15 @@ T = TypeVar("T")
 
 
 def tree_map(fn, tree: T) -> T:
-    """The same dicts and dataclasses with `fn` applied to every tensor; what is None stays."""
+    """The same dicts, lists and dataclasses with `fn` applied to every tensor; what is None stays."""
     if tree is None:
         return tree
     if isinstance(tree, Tensor):
         return fn(tree)
     if isinstance(tree, dict):
         return {k: tree_map(fn, v) for k, v in tree.items()}  # type: ignore[return-value]
+    if isinstance(tree, list):
+        return [tree_map(fn, v) for v in tree]  # type: ignore[return-value]
     changes = {f.name: tree_map(fn, getattr(tree, f.name)) for f in dataclasses.fields(tree)}  # type: ignore[arg-type]
     return dataclasses.replace(tree, **changes)  # type: ignore[type-var]
 
@@ -124,6 +126,11 @@ def sent(t: Tensor, device: torch.device) -> Tensor:
     """t on a device, without waiting for what that is at: a GPU fetches it by itself, from pinned memory alone."""
     pinned = t.device.type == "cpu" and device.type == "cuda"
     return (t.pin_memory() if pinned else t).to(device, non_blocking=True)
+
+
+def on_device(tree: T, device: torch.device) -> T:
+    """A batch, or its like, with every tensor `sent`."""
+    return tree_map(lambda t: sent(t, device), tree)
 
 
 def normalise(image: Tensor) -> Tensor:

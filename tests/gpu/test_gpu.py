@@ -20,7 +20,7 @@ from xfm.evaluation import evaluate
 from xfm.model import attention
 from xfm.model.packing import waits
 from xfm.objectives import Pretraining
-from xfm.train import Run, loop, pretrain
+from xfm.train import Run, accumulate, loop, pretrain
 from xfm.train.left_out import LeftOut
 
 GPU = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "gpu.py"))
@@ -125,11 +125,12 @@ def test_compiled_encoders_train_alike(device: torch.device, tmp_path: Path) -> 
     assert runs[1][-1]["loss"] == pytest.approx(runs[0][-1]["loss"], rel=1e-2)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 def test_no_step_waits_but_for_its_record(
-    device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: int, device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As torch itself sees it (on a CPU: `tests/train/test_waits.py`)."""
-    to_device, floats, record = loop._to_device, loop._floats, LeftOut.record
+    to_device, floats, record = accumulate.on_device, loop._floats, LeftOut.record
 
     def watched(on: bool) -> None:
         if device.type == "cuda":
@@ -149,11 +150,14 @@ def test_no_step_waits_but_for_its_record(
         watched(False)
         return record(*args, **kwargs)
 
-    monkeypatch.setattr(loop, "_to_device", begin)
+    monkeypatch.setattr(accumulate, "on_device", begin)
     monkeypatch.setattr(loop, "_floats", once)
     monkeypatch.setattr(LeftOut, "record", end)
     try:
-        assert len([*pretrain(smoke(train__validate_every=0), tmp_path)]) == 12
+        assert (
+            len([*pretrain(smoke(train__validate_every=0, train__accumulate=parts, data__region_images=4), tmp_path)])
+            == 12
+        )
     finally:
         watched(False)
 

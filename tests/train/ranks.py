@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfm import recipes
+from xfm import batch, recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.objectives import Pretraining, build
-from xfm.train import loop, manifest, pretrain, run, setup
+from xfm.train import accumulate, loop, manifest, pretrain, run, setup
 from xfm.train.accumulate import in_one, in_parts
 from xfm.train.optimizer import make_optimizer
 from xfm.train.sharding import sharded, whole
@@ -67,9 +67,10 @@ def ids(texts: Any) -> Tensor:
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
-    to_device, initial = loop._to_device, setup.initial_model
+    to_device, initial = batch.on_device, setup.initial_model
     write, append = manifest.write_atomically, run.append_json_lines
-    loop._to_device = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)
+    spy = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)  # noqa: E731
+    loop.on_device = accumulate.on_device = spy
     setup.initial_model = lambda run, resumed: models.append(initial(run, resumed)) or models[-1]
     manifest.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
     run.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
@@ -80,7 +81,8 @@ def train(root: Path) -> dict:
         if (record["run"], record["step"]) == (config.name, 1):
             break
     records += pretrain(config, root)
-    loop._to_device, setup.initial_model = to_device, initial
+    loop.on_device = accumulate.on_device = to_device
+    setup.initial_model = initial
     manifest.write_atomically, run.append_json_lines = write, append
     return {"seen": seen, "weights": models[-1].state_dict(), "written": written, "records": records}
 

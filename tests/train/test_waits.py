@@ -21,7 +21,7 @@ from xfm import recipes
 from xfm.batch import tree_map
 from xfm.model import attention, packing
 from xfm.objectives import weighted_sum
-from xfm.train import loop, pretrain
+from xfm.train import accumulate, pretrain
 from xfm.train.left_out import LeftOut
 
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "unique_", "equal", "is_nonzero")
@@ -128,11 +128,12 @@ def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "waits", lambda device: True)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
-    as_a_gpu: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    parts: int, as_a_gpu: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """From the batch's transfer to the record, the optimizer and all."""
-    to_device, record = loop._to_device, LeftOut.record
+    to_device, record = accumulate.on_device, LeftOut.record
     seen: list[list[str]] = []
     modes: list[Any] = []
 
@@ -149,13 +150,15 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
             seen.extend([mode.seen] if isinstance(mode, ToTheHost) else [])
         return record(self, any_new)
 
-    monkeypatch.setattr(loop, "_to_device", begin)
+    monkeypatch.setattr(accumulate, "on_device", begin)
     monkeypatch.setattr(LeftOut, "record", end)
     changes = {
         "data.workers": 0,
         "train.steps": 2,
         "train.validate_every": 0,
         "train.shards": 1,
+        "train.accumulate": parts,
+        "data.region_images": 4,
         "train.probe_every": 0,
     }
     records = [*pretrain(recipes.get("smoke").replace(changes), tmp_path)]

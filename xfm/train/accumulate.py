@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..batch import Batch
+from ..batch import Batch, on_device, sent
 from ..objectives import OBJECTIVES, Pretraining
 from ..peers import peers
 from .sharding import average_unsharded, is_sharded
@@ -32,8 +32,10 @@ def in_one(
     key: tuple[object, ...],
     steering: Steering = UNSTEERED,
 ) -> tuple[Losses, Losses]:
-    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`, as `steering` has it."""
+    """(losses, report) of a step; the gradient of the losses' weighted sum is left in `.grad`, as `steering` has it.
+    The batch may be on the host."""
     trained.zero_grad()
+    batch = on_device(batch, accelerator.device)
     with accelerator.autocast():
         losses, report = trained(batch, weights, key)
 
@@ -60,10 +62,11 @@ def in_parts(
     steering: Steering = UNSTEERED,
 ) -> tuple[Losses, Losses]:
     """As `in_one`, the batch in `count` parts: sums over them by their shares, without graphs. `pretraining`: what
-    accelerate has wrapped as `trained`."""
+    accelerate has wrapped as `trained`. The batch is cut where it is: on the host, a GPU keeps nobody waiting."""
     trained.zero_grad()
     parts, apart = split(batch, count), list[Apart]()
     shares = _shares(pretraining, parts, weights)
+    parts = on_device(parts, accelerator.device)
     sums: tuple[Losses, Losses] = defaultdict(float), defaultdict(float)  # type: ignore[assignment]
     for i, part in enumerate(parts):
         # the last one's backward pass averages all over processes; sharded, whole gradients would be kept until then
@@ -92,7 +95,7 @@ def in_parts(
     return dict(sums[0]), dict(sums[1])
 
 
-def _shares(pretraining: Pretraining, parts: list[Batch], weights: dict[str, float]) -> dict[str, list[float]]:
+def _shares(pretraining: Pretraining, parts: list[Batch], weights: dict[str, float]) -> dict[str, Tensor]:
     """By "stream/objective", of each part: a sum over parts with these is the mean over the batch of all processes."""
     names, counts = list[str](), list[Tensor]()
     for stream in parts[0]:
@@ -101,8 +104,9 @@ def _shares(pretraining: Pretraining, parts: list[Batch], weights: dict[str, flo
             if name in weights and stream in OBJECTIVES[name].streams:
                 each = [torch.as_tensor(OBJECTIVES[name].count(part[stream], fused)) for part in parts]
                 names.append(f"{stream}/{name}")
-                counts.append(torch.stack(each).to(pretraining.model.device))
+                counts.append(torch.stack(each))
     if not counts:
         return {}
-    rows = torch.stack(peers().gather(torch.stack(counts))).sum(0).tolist()
-    return {name: [n / max(sum(row), 1) for n in row] for name, row in zip(names, rows, strict=True)}
+    own = sent(torch.stack(counts), pretraining.model.device)
+    rows = torch.stack(peers().gather(own)).sum(0).to(pretraining.model.dtype)
+    return dict(zip(names, rows / rows.sum(1, keepdim=True).clamp(min=1), strict=True))

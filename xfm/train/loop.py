@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..batch import Batch, sent, tree_map
+from ..batch import on_device, sent
 from ..config import RunConfig
 from ..objectives import weighted_sum, weights_at
 from ..peers import launched, told_by_first
@@ -103,17 +103,17 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
             with lock.step() as interrupted, explain_failures(config, f"step {step}", run.folder):
                 s.keep_weights(gather)
                 began = time.perf_counter()
-                batch = _to_device(next(s.batches), accelerator.device)
+                batch = next(s.batches)
                 waited = time.perf_counter() - began
                 weights = weights_at(config, step)
                 losses, report = s.gradients(batch, weights, (s.seed, step))
                 norm = whole(torch.as_tensor(accelerator.clip_grad_norm_(s.model.parameters(), train.clip)))
                 floats = {"loss": weighted_sum(losses, weights), "grad_norm": norm, **losses, **report}
                 floats |= {"new": s.left_out.any_new, "asked": torch.tensor(float(bool(heard or interrupted)))}
-                told = _floats(floats, accelerator)  # the step's one wait for a GPU, but for train.accumulate's
+                told = _floats(floats, accelerator)  # the step's one wait for a GPU
                 if not math.isfinite(told["grad_norm"]):
                     with unsharded(s.pretraining):
-                        raise non_finite_loss(s.model, batch, losses, step, run.folder)
+                        raise non_finite_loss(s.model, on_device(batch, accelerator.device), losses, step, run.folder)
                 rate = set_rate(s.optimizer, train, step)
                 s.done = step + 1  # from here to its record the step is half done, and not saved
                 s.step()
@@ -139,10 +139,6 @@ def _due(done: int, every: int, steps: int) -> bool:
     return every > 0 and (done % every == 0 or done == steps)
 
 
-def _to_device(batch: Batch, device: torch.device) -> Batch:
-    return tree_map(lambda t: sent(t, device), batch)
-
-
 @torch.no_grad()
 def _floats(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
     """Scalars by name, their means over the processes, brought to the host in one transfer."""
@@ -156,7 +152,7 @@ def _validate(s: TrainState) -> Record:
     config, steps, sums = s.run.config, s.run.config.train.steps, dict[str, float]()
     s.pretraining.eval()
     for i in range(HELD_OUT_BATCHES):
-        batch = _to_device(s.held_out[steps + i], s.accelerator.device)  # past the curriculum
+        batch = on_device(s.held_out[steps + i], s.accelerator.device)  # past the curriculum
         with unsharded(s.pretraining), s.accelerator.autocast():
             losses, report = s.pretraining(batch, weights_at(config, steps), (config.drawn_by("rest"), "validation", i))
         for name, value in _floats({**losses, **report}, s.accelerator).items():
