@@ -161,8 +161,8 @@ def band(steps: np.ndarray, values: np.ndarray) -> Band:
 
 
 def floor(table: pd.DataFrame, metric: Mapping[str, Any]) -> bool:
-    """Whether no variant has left the baseline of a metric: the mean of each stands at it, or on its wrong side. An
-    effect on it compares models that have learnt nothing of it."""
+    """Whether every variant's mean is near the baseline of a metric, or on its wrong side: an effect on it compares
+    models that have learnt next to nothing, also where an interval leaves the baseline behind (the study's verdict)."""
     level, rows = metric["baseline"], table[table["metric"] == metric["metric"]]
     means = [*rows["mean"], *rows["mean_against"]]
     means = [mean for mean in means if mean == mean]

@@ -227,7 +227,7 @@ class StudyMetric(TypedDict):
     better: str  # "higher", "lower", or neither
     baseline: float | None  # what a model that has learnt nothing reaches
     baseline_name: str
-    floor: bool  # no variant is better than the baseline
+    floor: bool  # every variant is near the baseline, or worse
 
 
 class StudyEffect(TypedDict):

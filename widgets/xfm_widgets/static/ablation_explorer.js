@@ -190,7 +190,7 @@ function render({ model, el }) {
         small,
         node("span", { className: "xfm-number" }, effectText(effect, m.unit)),
         node("span", { className: "xfm-number" }, verdict(m, effect)),
-        m.floor ? node("span", { className: "xfm-number xfm-floor" }, "no variant beats the baseline") : null,
+        m.floor ? node("span", { className: "xfm-number xfm-floor" }, "near the baseline in every variant") : null,
       );
     });
     list.replaceChildren(...options);

@@ -69,7 +69,7 @@ export function baselineSentence({ baseline, baseline_name: name, unit, floor })
   if (baseline === null) return "Baseline: none is known.";
   const level = `Baseline (${name}): ${numberText(baseline, unit)}${unit && unit !== "%" ? ` ${unit}` : unit && " %"}.`;
   return floor
-    ? `${level} No variant beats the baseline: a difference here compares models that have learnt nothing of it.`
+    ? `${level} Every variant is near it: a difference here compares models that have learnt next to nothing.`
     : level;
 }
 
