@@ -89,6 +89,8 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     assert byhand.input_value() == book.python("study.to_markdown('primary')")
     assert book.page.evaluate("getSelection().toString() || document.activeElement.value").startswith("| metric")
     accessible(book.page)
+    shown.get_by_role("button", name="Close").press("Enter")
+    expect(shown.get_by_role("button", name="Copy as Markdown")).to_be_focused()
     book.page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
     shown.get_by_role("button", name="Copy as LaTeX").click()
     shown.get_by_text("Copied 2 rows as LaTeX").wait_for()

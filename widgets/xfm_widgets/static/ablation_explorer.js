@@ -150,11 +150,17 @@ function render({ model, el }) {
     const text = `${[...head, ...chosen, ...foot].join("\n")}\n`;
     const what = `${several(chosen.length, "row")} as ${format === "latex" ? "LaTeX (booktabs)" : "Markdown"}`;
     const byHand = () => {
+      const root = /** @type {ShadowRoot | Document} */ (copied.getRootNode());
+      const asked = /** @type {HTMLElement | null} */ (root.activeElement);
+      const close = button("Close", () => {
+        copied.replaceChildren();
+        asked?.focus();
+      });
       const box = node("textarea", { readOnly: true, value: text, "aria-label": `${what}, to copy` });
       copied.replaceChildren(
         node("p", {}, `The browser lets no page copy here. ${what}, selected: press Ctrl-C.`),
         box,
-        button("Close", () => copied.replaceChildren()),
+        close,
       );
       box.focus();
       box.select();
