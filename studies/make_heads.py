@@ -20,8 +20,9 @@ import torch
 
 from xfm.config_utils import to_tree
 from xfm.downstream.config import FinetuneConfig, controls, recipe
-from xfm.downstream.finetune import tested, train_to_end
+from xfm.downstream.finetune import train_to_end
 from xfm.downstream.task_run import ANSWERS, BESIDE, CONFIG, RESULTS, TaskRun
+from xfm.downstream.tested import tested
 from xfm.evaluation import format_lines
 from xfm.evaluation.result import to_json
 from xfm.files import write_atomically

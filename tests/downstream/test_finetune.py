@@ -141,7 +141,7 @@ def test_the_weights_are_those_that_validation_chose(tmp_path: Path, monkeypatch
         kept.append({n: t.clone() for n, t in tuned.state_dict().items()})
         return next(scores)
 
-    monkeypatch.setattr(module, "_validated", validated)
+    monkeypatch.setattr(module, "validated", validated)
     records = [*finetune(config(), tmp_path)]
     assert [r.get("validation") for r in records] == [None, 0.9, None, 0.1]
     tuned = TaskRun.of(config(), tmp_path).tuned()

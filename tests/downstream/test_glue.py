@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from xfm import cli
 from xfm.config_utils import ConfigError
-from xfm.downstream import finetune as module
+from xfm.downstream import tested
 from xfm.downstream.config import recipe
 from xfm.downstream.task import Item, Task
 from xfm.downstream.task_run import TaskRun
@@ -213,7 +213,7 @@ METRICS = {
 @pytest.mark.parametrize("name", TASKS)
 def test_the_results_are_the_metrics_of_the_task(name: str, tmp_path: Path) -> None:
     tuned = start(config := recipe(name, RUN, data=str(write(name, tmp_path))))
-    results, answers = module.tested(tuned.eval(), config)
+    results, answers = tested.tested(tuned.eval(), config)
     tests = ["matched", "mismatched"] if name == "mnli" else [""]
     metrics = METRICS.get(name, ["accuracy"])
     own, control = results[: len(results) // 2], results[len(results) // 2 :]

@@ -18,7 +18,7 @@ from PIL import Image
 from xfm import seeding
 from xfm.config_utils import ConfigError
 from xfm.data.synthetic import openmoji
-from xfm.downstream import finetune as module
+from xfm.downstream import tested
 from xfm.downstream.config import FinetuneConfig, recipe
 from xfm.downstream.finetune import finetune
 from xfm.downstream.simple import from_pixels
@@ -248,7 +248,7 @@ def test_a_world_that_has_shown_all_has_no_unseen_concepts() -> None:
 @pytest.mark.usefixtures("few_tested")
 def test_each_test_has_its_line_and_its_control() -> None:
     tuned = start(config := recipe("category", RUN).replace({"train.steps": 5})).eval()
-    results, answers = module.tested(tuned, config)
+    results, answers = tested.tested(tuned, config)
     conditions = ["", "held-out style", "unseen concepts"]
     simple = [", ".join(filter(None, ("raw pixels", c))) for c in conditions]
     assert [r.condition for r in results] == [*conditions, *simple]

@@ -14,6 +14,7 @@ from xfm import Run, cli, pretrain, recipes
 from xfm.config import ConfigError
 from xfm.downstream import finetune as module
 from xfm.downstream import table as module_of_table
+from xfm.downstream import tested
 from xfm.downstream.config import recipe
 from xfm.downstream.table import finetuned, startable, table
 from xfm.downstream.task import Answer, Task
@@ -127,12 +128,12 @@ def test_an_exploration_reads_no_test_item_and_its_items_speak_of_other_items(
 
 
 def test_answers_say_which_items_are_not_independent() -> None:
-    groups = module._numbered(["a", "b", "a"])
-    lines = module._lines([Answer(1)] * 3, [1] * 3, np.ones(3), groups, "")
+    groups = tested._numbered(["a", "b", "a"])
+    lines = tested._lines([Answer(1)] * 3, [1] * 3, np.ones(3), groups, "")
     assert [json.loads(line)["group"] for line in lines] == [0, 1, 0]
     assert (
-        module._numbered([None, "a"]) is None
-        and "group" not in module._lines([Answer(1)], [1], np.ones(1), None, "")[0]
+        tested._numbered([None, "a"]) is None
+        and "group" not in tested._lines([Answer(1)], [1], np.ones(1), None, "")[0]
     )
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..batch import sent, tree_map
+from ..batch import on_device
 from ..config import SCRATCH, RunConfig, from_json
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..downstream.config import MeasuredSplit
-from ..downstream.finetune import untrained
 from ..downstream.table import startable
+from ..downstream.tested import untrained
 from ..evaluation import answerable, evaluate
 from ..files import explain_os_error, write_atomically
 from ..model.modes import eval_mode
@@ -95,7 +95,7 @@ def losses(pretraining: Pretraining, tokenizer: Tokenizer) -> dict[str, float]:
     streams, steps = Streams(config, tokenizer, "validation"), config.train.steps
     with eval_mode(pretraining):
         for i in range(HELD_OUT_BATCHES):
-            batch = tree_map(lambda t: sent(t, model.device), streams[steps + i])
+            batch = on_device(streams[steps + i], model.device)
             found, _ = pretraining(batch, weights_at(config, steps), (config.drawn_by("rest"), HELD_OUT, i))
             for name, value in found.items():
                 key = f"{HELD_OUT}/{name}"
