@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from xfm import recipes
-from xfm.batch import Batch, tree_map
+from xfm.batch import Batch, on_device
 from xfm.config import RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
@@ -44,7 +44,7 @@ def step(config: RunConfig, batch: Batch, dtype: torch.dtype, device: torch.devi
     """The losses of the run's last phase, and all gradients side by side, on the CPU in float64."""
     pretraining = Pretraining(build(config).to(device, dtype), config).train()
     weights = weights_at(config, config.train.steps)
-    losses, _ = pretraining(tree_map(lambda t: t.to(device), batch), weights, (config.seed, 0))
+    losses, _ = pretraining(on_device(batch, device), weights, (config.seed, 0))
     weighted_sum(losses, weights).backward()
     grads = [p.grad.flatten() for p in pretraining.parameters() if p.grad is not None]
     return [loss.item() for loss in losses.values()], torch.cat(grads).cpu().double()

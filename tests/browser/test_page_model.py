@@ -128,7 +128,7 @@ def test_a_sentence_of_ones_own_is_traced_in_a_file_with_the_model(offline: Any,
     page = offline(view.to_html(tmp_path / "view.html", model=True))
     page.get_by_label("A sentence of your own").fill("two unbelievable zebras")
     page.get_by_role("button", name="Trace it").click()
-    page.get_by_text("zebras", exact=True).first.wait_for()
+    expect(page.get_by_text("zebras", exact=True).first).to_be_visible()
     assert page.locator(".xfm-message").all_text_contents() == ["", ""], "nothing went wrong"
 
 
@@ -219,7 +219,7 @@ def test_a_query_and_a_sentence_of_ones_own_are_asked_again_or_said_to_be_lost(o
         page = offline(view.to_html(tmp_path / "retrieval.html", model=model))
         page.goto("about:blank")
         page.goto(address(tmp_path / "retrieval.html", "RetrievalExplorer", choices))
-        page.get_by_text(said).first.wait_for()
+        expect(page.get_by_text(said).first).to_be_visible()
     trace = xw.TraceExplorer.of(lab.model, lab.tokenizer, lab.scene(7).image, "a lion")
     page = offline(trace.to_html(tmp_path / "trace.html", model=True))
     page.goto("about:blank")

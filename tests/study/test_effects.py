@@ -10,7 +10,7 @@ from scipy import stats
 from study.conftest import KNOWN, METRICS, PRIMARY
 
 from xfm.config import ConfigError
-from xfm.study import StudyError, command, grid, study_json
+from xfm.study import StudyError, analyses, command, grid, study_json
 from xfm.study.metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -104,6 +104,25 @@ def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invent
     cells = study.by_field(PRIMARY).set_index("metric")["no_guidance"]
     assert cells[none] == "" and cells[PRIMARY[0]] != ""
     assert np.isnan(row(study.effects(), "no_guidance", none)["effect"])
+
+
+def test_over_items_a_failed_run_answers_nothing_right_of_what_its_variant_answers(invented, monkeypatch):
+    """A language model has no score of pictures, whether its run failed or not."""
+    rng, specialist = np.random.default_rng(0), "no_guidance"
+
+    def scores(spec, run):
+        both = {"words": (rng.random(20), None), "pictures": (rng.random(20), None)}
+        return {"words": both["words"]} if run.config.name == spec.configs[specialist].name else both
+
+    study = invented(SHIFT, lost=[(specialist, 4)])
+    monkeypatch.setattr(analyses, "item_scores", scores)
+    whole = study.two_way().set_index(["variant", "metric"])["effect"]
+    assert (specialist, "pictures") not in whole.index and len(whole) == 3
+    study_json.write_failed(study.folder / "failed.json", {(specialist, 4): "killed"})
+    rng = np.random.default_rng(0)
+    failed = study.two_way().set_index(["variant", "metric"])["effect"]
+    assert failed.index.equals(whole.index), "nor has it rows of pictures now"
+    assert failed[specialist, "words"] < whole[specialist, "words"]
 
 
 def test_of_a_variant_all_of_whose_runs_failed_every_metric_is_the_worst(invented):

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import Batch, normalise, tree_map
+from ..batch import Batch, normalise, on_device
 from ..config import STREAMS, RunConfig
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
@@ -64,12 +64,13 @@ class TrainingProbe:
         config, model = pretraining.config, pretraining.model
         sizes = {f"data.{s}": min(ITEMS, getattr(config.data, s)) for s in STREAMS} | {"data.fusion_batch": 0}
         batch = Streams(config.replace(sizes), tokenizer, "validation")[config.train.steps]
-        self.batch: Batch = tree_map(lambda t: t.to(model.device), batch)
+        self.batch: Batch = on_device(batch, model.device)
         self.open = Pretraining(model, unstopped(config).replace({"data.fusion_batch": 0}), pretraining.mim_teacher)
         self.scales = text_gradients(config)
-        fused = [name for name in config.objectives if "fused" in OBJECTIVES[name].reads]
-        self.vision_scales = dict.fromkeys(fused, config.flow.image_gradient)
         self.encoders = {name: stack for name, stack in model.stacks.items() if name != "fusion"}
+        fused = [name for name in config.objectives if "fused" in OBJECTIVES[name].reads]
+        scales = {"language": self.scales, "vision": dict.fromkeys(fused, config.flow.image_gradient)}
+        self.scaled = {f"{stack.encoder}.": scales[name] for name, stack in self.encoders.items()}  # by parameter
         self.start = {
             name: [p.detach().clone() for p in start.get_submodule(stack.encoder).parameters()]
             for name, stack in self.encoders.items()
@@ -89,13 +90,11 @@ class TrainingProbe:
             for o, grads in gradients.items()
         }
         norms = {}
-        scaled = {f"{self.encoders['language'].encoder}.": self.scales}
-        scaled |= {f"{self.encoders['vision'].encoder}.": self.vision_scales} if "vision" in self.encoders else {}
         for objective, grads in gradients.items():
             reached = {}
             for name, grad in grads.items():
                 parts = reached.setdefault(module_of[name], [])
-                factor = next((of.get(objective, 1.0) for part, of in scaled.items() if name.startswith(part)), 1.0)
+                factor = next((of.get(objective, 1.0) for at, of in self.scaled.items() if name.startswith(at)), 1.0)
                 if grad is not None and factor:
                     parts.append(torch.linalg.vector_norm(grad) * factor)
             norms[objective] = {

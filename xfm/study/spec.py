@@ -90,9 +90,10 @@ class Spec:
             raise ConfigError(f"tasks = {list(self.tasks)!r}: {error}") from None
         for task in self.finetuned:
             one_of("tasks: finetune", task, FINETUNED)
+        if self.finetuned:
             fixed = any(config.seed_of for config in self.configs.values())
             allowed = "left out where variants set seed_of, which a fine-tuning's own draws do not follow"
-            require(not fixed, "tasks", f"{FINETUNE}{task}", allowed)
+            require(not fixed, "tasks", f"{FINETUNE}{self.finetuned[0]}", allowed)
         twins: dict[str, str] = {}
         for label, config in self.configs.items():
             if (twin := twins.setdefault(config.fingerprint, label)) != label:

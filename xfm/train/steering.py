@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..batch import TokenBatch, tree_map
+from ..batch import TokenBatch, on_device
 from ..config import AVERAGED, RunConfig
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
@@ -210,4 +210,4 @@ def _texts(config: RunConfig, tokenizer: Tokenizer, device: torch.device) -> Ite
     streams = Streams(config.replace({"data.pairs": 0, "data.regions": 0, "data.images": 0}), tokenizer)
     for step in range(-(-FISHER_TEXTS // config.data.texts)):
         batch: Any = streams[step]["texts"]
-        yield tree_map(lambda t: t.to(device), batch.tokens)
+        yield on_device(batch.tokens, device)
