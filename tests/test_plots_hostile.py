@@ -103,7 +103,7 @@ FIGURES: dict[str, Draw] = {
     "cosines": lambda t: plots.cosines(test_plots_probes.record(0), t),
     "effect_map": lambda t: plots.effect_map(effects(t), t),
     "evaluation": lambda t: plots.evaluation([test_plots.result(t, t, t, baseline_name=t, unit=u) for u in "%x"], t),
-    "forest": lambda t: plots.forest(effects(t), seeds(t), t),
+    "forest": lambda t: plots.forest(effects(t), seeds(t), [t + "1", t + "2"], t),
     "gradient_scales": lambda t: plots.gradient_scales(pd.DataFrame({t: [0.5, 1.0]}, [0.0, 1.0]), t, t),
     "gradient_table": lambda t: plots.gradient_table({t: pd.DataFrame([[0.5]], [t], [t])}, t),
     "grounding_examples": lambda t: plots.grounding_examples(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from scipy import stats
 from study.conftest import METRICS, PRIMARY
+
+from xfm.study.analyses import _first_of_tasks
 
 ARMS = {"no_stop_gradient": 0.7, "neither": -0.4}
 
@@ -54,11 +58,13 @@ def test_a_specialist_has_no_cell_where_it_has_no_metric(invented) -> None:
     assert set(ranks.loc[[table.loc[lost, "field"]], "variant"]) == {"xfm", "no_stop_gradient"}
 
 
-@pytest.mark.parametrize("primary", [PRIMARY, ()])
-def test_without_names_it_has_the_primary_metrics_or_all_that_are_no_controls(invented, primary) -> None:
-    study = invented(ARMS, primary=primary)
-    named = [m for m in study.by_field()["metric"] if not m.startswith("mean rank")]
-    assert set(named) == (set(primary) or {m for m in METRICS if not m.startswith("validation/")})
+def test_without_names_it_has_the_first_metric_of_each_task_and_the_primary_ones(invented) -> None:
+    named = [m for m in invented(ARMS, primary=()).by_field()["metric"] if not m.startswith("mean rank")]
+    assert set(named) == {m for m in METRICS if not m.startswith("validation/")}
+    first = ["pairs, probe, accuracy", "grounding, acc@0.5"]
+    more = ["pairs, tuned, accuracy", "pairs (short), probe, accuracy", "grounding (several objects), acc@0.5"]
+    spec = SimpleNamespace(primary=(more[0],))
+    assert _first_of_tasks([*first, *more], cast(Any, spec)) == [*first, more[0]]
 
 
 def test_the_report_of_a_study_with_specialists_has_it(invented) -> None:

@@ -129,6 +129,30 @@ def test_the_figure_has_a_panel_for_each_two_metrics_and_better_is_right_and_up(
     assert len(study.figure("pareto", PRIMARY[:2]).axes) == 1 and figure.bytes().startswith(b"\x89PNG")
 
 
+def test_on_what_a_specialist_is_not_asked_it_stands_at_the_baseline(invented):
+    study = invented(TWO, noise=0.0)
+    naming = PRIMARY[2]
+    lines = study.table.read_text("utf-8").splitlines(keepends=True)
+    study.table.write_text("".join(line for line in lines if not (line.startswith("neither,") and naming in line)))
+    table = study.pareto([PRIMARY[0], naming]).set_index(["variant", "metric"])
+    assert table["lacking"].to_dict() == {key: key == ("neither", naming) for key in table.index}
+    row, xfm = table.loc[("neither", naming)], table.loc[("xfm", naming)]
+    assert row[["mean", "low", "high"]].tolist() == pytest.approx([0.01] * 3) and row["effect"] == pytest.approx(
+        0.01 - xfm["mean"]
+    )
+    squares = [line for axes in study.figure("pareto", [PRIMARY[0], naming]).axes for line in axes.lines
+               if line.get_marker() == "s"]  # fmt: skip
+    assert len(squares) == 1 and squares[0].get_ydata()[0] == pytest.approx(100 * row["effect"])
+    rows = study.effects()
+    assert ("neither", naming) not in {*rows[["variant", "metric"]].itertuples(index=False, name=None)}
+    alike = invented({"no_stop_gradient": 0.7}, noise=0.0, root=study.folder.parent / "alike")
+    assert len(rows) == 3 * len(METRICS) - 1 and len(alike.effects()) == len(METRICS)
+    grounding = "grounding, acc@0.5"
+    study.table.write_text("".join(line for line in lines if not (line.startswith("neither,") and grounding in line)))
+    with pytest.raises(StudyError, match="at no seed have all variants"):
+        study.pareto([naming, grounding])  # which has no baseline to stand at
+
+
 def test_mean_ranks_of_a_study_are_by_family(invented):
     study = invented(TWO)
     table = study.mean_ranks().set_index(["family", "variant"])

@@ -103,7 +103,18 @@ def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invent
     assert set(ranks["metrics"]) == {1}, "only what all have"
     cells = study.by_field(PRIMARY).set_index("metric")["no_guidance"]
     assert cells[none] == "" and cells[PRIMARY[0]] != ""
-    assert np.isnan(row(study.effects(), "no_guidance", none)["effect"])
+    rows = study.effects().query("variant == 'no_guidance'")
+    assert {*rows["metric"]} == {*METRICS} - {none}, "and no row of what it is not asked"
+
+
+def test_tables_leave_out_controls_which_nothing_makes_better(invented):
+    """A bag of words knows what it knows whatever the variant is."""
+    study, control = invented(SHIFT), "grounding, acc@0.5"
+    study_json.write_baselines(study.folder / "baselines.json", KNOWN | {control: KNOWN[control]._replace(better="")})
+    assert control in set(study.effects()["metric"])
+    for text in (study.to_markdown("all"), study.to_latex("all"), study.report().read_text("utf-8")):
+        assert "grounding" not in text and "naming" in text
+    assert "grounding" in study.to_markdown(control), "asked for by its key"
 
 
 def test_over_items_a_failed_run_answers_nothing_right_of_what_its_variant_answers(invented, monkeypatch):

@@ -57,7 +57,8 @@ class AblationExplorer(View):
         nothing = {"metrics": [], "variants": [], "order": [], "effects": [], "pairs": b"", "texts": {}, "curves": {}}
         payload = {"name": study.spec.name, "kind": "", **nothing}
         with self.reporting():
-            effects, self._pairs, self._curves = study.effects(against), study.pairs(against), curves(study)
+            effects, pairs, self._curves = select(study.effects(against), "all"), study.pairs(against), curves(study)
+            self._pairs = pairs[pairs["metric"].isin(effects["metric"])]
             payload, self._effects = self._all(effects), effects
         super().__init__(payload, **traits)
         if self._effects is None:
@@ -124,7 +125,8 @@ class AblationExplorer(View):
         primary = [*dict.fromkeys(table[table["role"] == "primary"]["metric"])]
         chosen = primary or [*dict.fromkeys(table["metric"])][:FIGURE]
         title = f"{name}, difference to {self._against}, 95 % intervals, paired by seed"
-        return forest(select(table, list(dict.fromkeys([*chosen, self.metric]))), self._pairs, title)
+        rows = select(table, list(dict.fromkeys([*chosen, self.metric])))
+        return forest(rows, self._pairs, list(self._study.spec.variants), title)
 
 
 def curves(study: Study) -> dict[str, dict[str, Band]]:

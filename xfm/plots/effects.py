@@ -39,16 +39,16 @@ _LEVEL_NAMES = {"baseline": "baseline", "step_0": "before training"}
 
 
 @styled
-def forest(effects: pd.DataFrame, pairs: pd.DataFrame, title: str = "") -> Figure:
+def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
     """A panel a metric: each variant's mean difference with its 95 % interval, above it the seeds' own differences
     (crosses: a run failed), dotted where the baseline lies, dashed where training began. The mean is full where the
     verdict is a difference.
 
-    `effects`, `pairs`: rows of Study.effects and Study.pairs. Raises ValueError for no rows.
+    `effects`, `pairs`: rows of Study.effects and Study.pairs; `variants`: their order. Raises ValueError for no rows.
     """
     require(effects, "effects")
-    variants, drawn = list(effects["variant"].unique()), set[str]()
-    figure = Figure(layout="constrained")
+    variants = [variant for variant in variants if variant in set(effects["variant"])]
+    figure, drawn = Figure(layout="constrained"), set[str]()
     for axes, metric in _panels(figure, effects, variants, title):
         rows: list[Any] = list(effects[effects["metric"] == metric].itertuples())
         first, share = rows[0], _SCALE.get(rows[0].unit, 1.0)

@@ -27,7 +27,8 @@ _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewid
 @styled
 def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
     """A panel for each two metrics: the variants' mean differences to the reference with 95 % intervals, numbered,
-    turned so that right and up are better. Full: on the front of all the metrics. Below the panels the variants' names,
+    turned so that right and up are better. Full: on the front of all the metrics; a square: a specialist that is not
+    asked one of the two, and stands at its baseline. Below the panels the variants' names,
     the share of studies with resampled seeds in which each is on the front, and whether another is better on all.
 
     `points`: rows of Study.pareto. Raises ValueError for no rows.
@@ -51,11 +52,15 @@ def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
         Line2D([], [], **look, color=GREY, mfc="white", label="not on it"),
         Line2D([], [], **{k: v for k, v in _BASELINE.items() if k != "zorder"}, label="baseline"),
     ]
+    if any(points["lacking"]):
+        look["marker"] = "s"
+        handles.append(Line2D([], [], **look, color=GREY, mfc="white", label="not asked: baseline"))
     empty = [Line2D([], [], linestyle="", label=name) for name in names]
     told = "In per cent: in how many studies of resampled seeds the variant is on the front of all metrics"
     figure.legend(handles=empty, loc="outside lower left", ncols=columns, handlelength=0, handletextpad=0, fontsize=8.5,
                   title=told, title_fontsize=8.5, alignment="left")  # fmt: skip
-    figure.axes[-1].legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=8,
+    wide = 2 if len(handles) > 3 else 3  # not wider than its panel
+    figure.axes[-1].legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=wide, fontsize=8,
                            borderaxespad=0.2, columnspacing=1.0, handletextpad=0.3)  # fmt: skip
     return figure
 
@@ -69,7 +74,8 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
         if i != origin:
             axes.plot(x_ends, [at_y] * 2, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
             axes.plot([at_x] * 2, y_ends, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
-        axes.plot(at_x, at_y, "o", color=colour, mfc=colour if x.front else "white", markersize=6.5, zorder=3)
+        mark = "s" if x.lacking or y.lacking else "o"
+        axes.plot(at_x, at_y, mark, color=colour, mfc=colour if x.front else "white", markersize=6.5, zorder=3)
     axes.axvline(0, color=AXIS, linewidth=1, zorder=0)
     axes.axhline(0, color=AXIS, linewidth=1, zorder=0)
     axes.margins(0.12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -14,14 +15,13 @@ import pandas as pd
 
 from ..config import ConfigError
 from ..config_utils import one_of, require
-from ..downstream.tasks import TASKS
 from ..train import Run
 from . import admission, comparisons, results_csv
 from .bootstrap import two_way
 from .by_field import by_field
 from .items import item_scores
 from .metrics import FAMILIES, FLOOR, HELD_OUT, Metric
-from .outcomes import at_floor, complete, counted, gains
+from .outcomes import at_floor, complete, counted, gains, lacking
 from .results_csv import StudyError
 from .spec import Spec
 from .spread import spread_table
@@ -96,9 +96,10 @@ class Analyses(ABC):
     def pareto(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
         """A row a variant x metric, of two or three metrics ((): the primary ones), over the seeds that all variants
         have: mean, low, high (t, 95 %), effect on it against the reference with effect_low and effect_high (paired t,
-        uncorrected), baseline; and of the variant whether its means are on the front, `probability`, the share of
-        studies with resampled seeds in which they are, and dominated_by, the variants that are better on every metric,
-        interval by interval. ConfigError for metrics without a better direction, StudyError without such seeds."""
+        uncorrected), baseline, and lacking (a specialist is not asked this, and stands at the baseline); and of the
+        variant whether its means are on the front, `probability`, the share of studies with resampled seeds in which
+        they are, and dominated_by, the variants that are better on every metric, interval by interval. ConfigError for
+        metrics without a better direction, StudyError without such seeds."""
         values, known = self._counted(), self.metrics()
         if not len(values):
             raise StudyError(f"{self.table}: there are no results yet")
@@ -106,12 +107,13 @@ class Analyses(ABC):
         require(len(chosen) in _AXES, "metrics", chosen, "two or three, as one of language, vision and vision-language")
         self._require_direction(chosen)
         variants, signs = list(self.spec.variants), np.array([_SIGN[known[m].better] for m in chosen])
-        own = self._complete(values, chosen, variants)
+        levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
+        none = {pair for pair in lacking(values) if pair[1] in chosen}
+        own = self._complete(_at_baseline(values, none, levels), chosen, variants)
         front = comparisons.front(own * signs, self.spec.name, *chosen)
         at = variants.index(self.spec.compared_with[0])
         ends, differences = comparisons.intervals(own), comparisons.intervals(own - own[:, [at]])
         families = dict(values[["metric", "family"]].itertuples(index=False, name=None))
-        levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
         rows = []
         for v, variant in enumerate(variants):
             of_variant = {
@@ -126,7 +128,8 @@ class Analyses(ABC):
                 row |= dict(zip(("mean", "low", "high"), (float(x[v, m]) for x in ends), strict=True))
                 names = ("effect", "effect_low", "effect_high")
                 row |= dict(zip(names, (float(x[v, m]) for x in differences), strict=True))
-                rows.append(row | {"baseline": levels.get(metric, np.nan)} | of_variant)
+                row |= {"baseline": levels.get(metric, np.nan), "lacking": (variant, metric) in none}
+                rows.append(row | of_variant)
         return pd.DataFrame(rows)
 
     def mean_ranks(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
@@ -155,11 +158,10 @@ class Analyses(ABC):
     def by_field(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
         """The study as the paper's main table, in text: a row a metric with its baseline, grouped by field, and each
         field's mean ranks; a column a variant, "mean (low to high)" over its seeds. `metrics`: keys; the first of each
-        fine-tuned task and the primary ones, or all but controls and held-out losses where there are none."""
+        task and the primary ones."""
         values, known = self._counted(), self.metrics()
-        there = [*values["metric"].unique()]
-        usual = [m for m in there if _ranked(m, known)]
-        chosen = self._chosen(values, metrics) if metrics else _first_of_tasks(there, self.spec) or usual
+        there = [m for m in values["metric"].unique() if _ranked(m, known) or m in self.spec.primary]
+        chosen = self._chosen(values, metrics) if metrics else _first_of_tasks(there, self.spec)
         levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
         ranked = [m for m in chosen if _ranked(m, known)]
         ranks = self.mean_ranks(ranked) if ranked else pd.DataFrame(columns=["family", "variant"])
@@ -235,10 +237,20 @@ def combinations(spec: Spec) -> list[tuple[str, str, str]]:
 
 
 def _first_of_tasks(metrics: Collection[str], spec: Spec) -> list[str]:
-    """Of each fine-tuned task its first metric, and the primary ones."""
-    titles = [TASKS[task].title for task in spec.finetuned]
-    first = [next((m for m in metrics if m.startswith(f"{title}, ")), "") for title in titles]
-    return [*dict.fromkeys([*(m for m in spec.primary if m in metrics), *filter(None, first)])]
+    """Of each task its first metric, whatever part or condition it is of, and the primary ones."""
+    first = {re.split(r" \(|, ", metric)[0]: metric for metric in reversed([*metrics])}
+    return [metric for metric in metrics if metric in spec.primary or metric in first.values()]
+
+
+def _at_baseline(values: pd.DataFrame, none: Collection[tuple[str, str]], levels: Mapping[str, float]) -> pd.DataFrame:
+    """`values`, and of what a variant has none of, where there is one, the baseline at each of its seeds."""
+    seeds: Any = values[["variant", "seed"]].drop_duplicates()
+    more = [
+        seeds[seeds["variant"] == variant].assign(metric=metric, value=levels[metric])
+        for variant, metric in sorted(none)
+        if metric in levels
+    ]
+    return pd.concat([values, *more], ignore_index=True)
 
 
 def _ranked(metric: str, known: Mapping[str, Metric]) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .corrections import gatekeeping, holm
 from .metrics import FAMILIES, FLOOR, Metric
-from .outcomes import at_floor, counted, gains
+from .outcomes import at_floor, counted, gains, lacking
 from .spec import Spec
 from .statistics import ALPHA, FEWEST, Equivalence, can_reach, equivalence, paired
 
@@ -52,7 +52,7 @@ def effects(
     levels: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Of every variant that `references` compares with another, and every metric that both have; primary metrics first,
-    and these have a row even without a pair.
+    and these have a row even without a pair, unless one of the two is a specialist that has no such metric.
 
     The adjusted p is over the primary metrics and all variants, by Holm or through the spec's gates; the verdict on
     these follows it, at .05. Everything else, and a primary metric where so many tests on so few seeds could not reach
@@ -104,6 +104,7 @@ def effects(
     levels = empty_levels() if levels is None else levels
     _add_levels(table, levels)
     floor = at_floor(gains(values, levels, metrics))
+    table = _asked(table, results)  # the others count in the family's size: plans cannot know them
     each: list[Any] = list(table.itertuples())
     table["verdict"] = [_verdict(row, row.metric in floor) for row in each]
     return table
@@ -155,6 +156,14 @@ def unpaired(
     table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).assign(equivalent="")
     _add_levels(table, empty_levels() if levels is None else levels)
     return table
+
+
+def _asked(table: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of which one of the two is a specialist that has no such metric."""
+    none = lacking(results)
+    keys: Any = table[["variant", "against", "metric"]].itertuples(index=False, name=None)
+    rows: Any = table[np.array([not {(v, m), (other, m)} & none for v, other, m in keys], bool)]
+    return rows.reset_index(drop=True)
 
 
 def _families(results: pd.DataFrame, primary: Sequence[str]) -> dict[str, str]:

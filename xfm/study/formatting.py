@@ -43,12 +43,14 @@ _LATEX = str.maketrans({
 
 
 def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
-    """The rows of some metrics, in the table's order. ConfigError for a key that it does not have."""
+    """The rows of some metrics, in the table's order; "all" but controls, which nothing makes better, unless there is
+    nothing else. ConfigError for a key that it does not have."""
     primary = table.query("role == 'primary'")
     if metrics == "primary" or (metrics == "" and len(primary)):
         return primary
     if metrics in ("", "all"):
-        return table
+        judged = table.query("better != '' or role == 'primary'")
+        return judged if len(judged) else table
     keys = [metrics] if isinstance(metrics, str) else list(metrics)
     for key in keys:
         one_of("metrics", key, (*table["metric"].unique(), "primary", "all"))

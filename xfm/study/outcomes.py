@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from .metrics import Metric
 from .statistics import mean_interval
 
-__all__ = ["at_floor", "complete", "counted", "gains"]
+__all__ = ["at_floor", "complete", "counted", "gains", "lacking"]
 
 
 def counted(
@@ -53,6 +54,12 @@ def _lost(frame: pd.DataFrame, failed: Collection[tuple[str, int]]) -> pd.DataFr
 def _worst(values: Iterable[float], known: Metric) -> float:
     seen = [*values, *([] if known.baseline is None else [known.baseline])]
     return {"lower": max(seen), "higher": min(seen)}.get(known.better, np.nan)
+
+
+def lacking(results: pd.DataFrame) -> set[tuple[str, str]]:
+    """(variant, metric) of variants that have results, and none of this metric: a specialist is asked of its field."""
+    there = {*results[["variant", "metric"]].itertuples(index=False, name=None)}
+    return {*itertools.product(results["variant"].unique(), results["metric"].unique())} - there
 
 
 def complete(

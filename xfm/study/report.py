@@ -13,7 +13,7 @@ from ..plots import Figure
 from ..report.figures import ReportFigure
 from ..report.page import page
 from . import beforehand, describe
-from .formatting import Metrics, cells
+from .formatting import Metrics, cells, select
 from .metrics import HELD_OUT
 from .results_csv import StudyError
 from .spec import Spec
@@ -36,7 +36,8 @@ _TESTS = {
 _PARETO = (
     "Mean differences to {against} with their 95\u00a0% intervals (paired t, uncorrected), turned so that right and up "
     "are better. Full: on the Pareto front by the means; in per cent the share of studies, their seeds resampled, in "
-    "which it is. Orange: the baseline, where it is near."
+    "which it is. Orange: the baseline, where it is near; a specialist that is not asked one of the two stands there, "
+    "as a square."
 )
 _SEEDS = "Every run’s value, runs of one seed joined by a line; bars are means; the dotted line is the baseline."
 _MAP = (
@@ -100,7 +101,7 @@ def render(
         power=power,
         short=beforehand.short(spec, effects),
         fields=None if fields is None or not len(fields) else fields,
-        table=cells(effects),
+        table=cells(select(effects, "all")),
         caption=_TABLE.format(**_VERDICTS[_judge(effects)]) if paired else _MEANS,
         missing=missing.to_dict("records"),
     )

@@ -65,7 +65,7 @@ class Telling(Analyses):
         table = formatting.select(table, metrics)
         if kind == "effects":
             title = f"{title}: difference to {against}, 95 % intervals, paired by seed"
-            return forest(table, self.pairs(against), title)
+            return forest(table, self.pairs(against), list(self.spec.variants), title)
         if kind == "seeds":
             return paired_seeds(table, self.results(), list(self.spec.variants), f"{title}: every run")
         frame = grid_cells(table)
