@@ -34,9 +34,9 @@ def require(ok: bool, field: str, value: object, allowed: str) -> None:
 
 def one_of(field: str, value: object, names: Iterable[str]) -> None:
     """The value is one of `names`; ConfigError, with the nearest of them, where it is not."""
-    names = tuple(names)
-    hint = nearest(value, names, before="; ") if isinstance(value, str) else ""
-    require(value in names, field, value, f"one of {', '.join(map(repr, names))}{hint}")
+    if value not in (names := tuple(names)):  # the nearest is not looked for in vain
+        hint = nearest(value, names, before="; ") if isinstance(value, str) else ""
+        require(False, field, value, f"one of {', '.join(map(repr, names))}{hint}")
 
 
 def positive(config: object, group: str, *names: str, zero: bool = False) -> None:

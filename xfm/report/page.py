@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,17 +43,23 @@ def page(
 ) -> str:
     """The HTML of a page: `sections` by their id, in order; `figures` by section; `values` for its own template."""
     script = (_HERE / "report.js").read_text("utf-8")
-    jinja = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    jinja.filters |= {"percent": describe.percent, "duration": describe.duration}
     order = [figure.name for section in figures.values() for figure in section]
     values |= {"title": title, "abstract": abstract, "figures": figures, "version": version("xfm-lab"),
                "palette": PALETTE, "style": (_HERE / "report.css").read_text("utf-8"), "script": script,
                "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
                "sections": {name: (i, title) for i, (name, title) in enumerate(sections.items(), 1)},
                "number": {name: i for i, name in enumerate(order, 1)}}  # fmt: skip
-    return jinja.get_template(template).render(values)
+    return _templates().get_template(template).render(values)
+
+
+@cache
+def _templates() -> Environment:
+    """The templates of this folder, each compiled once."""
+    jinja = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    jinja.filters |= {"percent": describe.percent, "duration": describe.duration}
+    return jinja
 
 
 def render(
