@@ -19,9 +19,10 @@ from ..train import Run
 from . import admission, comparisons, results_csv
 from .bootstrap import two_way
 from .by_field import by_field
+from .front_table import front_table
 from .items import item_scores
 from .metrics import FAMILIES, FLOOR, HELD_OUT, Metric
-from .outcomes import at_floor, complete, counted, gains, lacking
+from .outcomes import at_floor, complete, counted, gains
 from .results_csv import StudyError
 from .spec import Spec
 from .spread import spread_table
@@ -106,31 +107,11 @@ class Analyses(ABC):
         chosen = self._chosen(values, metrics)
         require(len(chosen) in _AXES, "metrics", chosen, "two or three, as one of language, vision and vision-language")
         self._require_direction(chosen)
-        variants, signs = list(self.spec.variants), np.array([_SIGN[known[m].better] for m in chosen])
         levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
-        none = {pair for pair in lacking(values) if pair[1] in chosen}
-        own = self._complete(_at_baseline(values, none, levels), chosen, variants)
-        front = comparisons.front(own * signs, self.spec.name, *chosen)
-        at = variants.index(self.spec.compared_with[0])
-        ends, differences = comparisons.intervals(own), comparisons.intervals(own - own[:, [at]])
-        families = dict(values[["metric", "family"]].itertuples(index=False, name=None))
-        rows = []
-        for v, variant in enumerate(variants):
-            of_variant = {
-                "n": len(own),
-                "front": bool(front.there[v]),
-                "probability": float(front.probability[v]),
-                "dominated_by": ", ".join(variants[u] for u in np.flatnonzero(front.dominated[v])),
-            }
-            for m, metric in enumerate(chosen):
-                row = {"variant": variant, "metric": metric, "family": families[metric]}
-                row |= {"better": known[metric].better, "unit": known[metric].unit}
-                row |= dict(zip(("mean", "low", "high"), (float(x[v, m]) for x in ends), strict=True))
-                names = ("effect", "effect_low", "effect_high")
-                row |= dict(zip(names, (float(x[v, m]) for x in differences), strict=True))
-                row |= {"baseline": levels.get(metric, np.nan), "lacking": (variant, metric) in none}
-                rows.append(row | of_variant)
-        return pd.DataFrame(rows)
+        table = front_table(values, levels.to_dict(), known, self.spec, chosen)
+        if not len(table):
+            raise StudyError(f"{self.table}: at no seed have all variants {', '.join(chosen)}; run the others first")
+        return table
 
     def mean_ranks(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
         """A row a family x variant: the mean rank over the family's metrics (1 is the best, ties share), with its 95 %
@@ -217,11 +198,6 @@ class Analyses(ABC):
             if known.get(metric, Metric()).better not in _SIGN:
                 raise ConfigError(f"metrics = {metric!r}: is a control, of which neither direction is better")
 
-    def _complete(self, values: pd.DataFrame, metrics: list[str], variants: list[str]) -> np.ndarray:
-        if not len(own := complete(values, metrics, variants, self.spec.seeds)):
-            raise StudyError(f"{self.table}: at no seed have all variants {', '.join(metrics)}; run the others first")
-        return own
-
 
 def combinations(spec: Spec) -> list[tuple[str, str, str]]:
     """Of a reference that changes nothing: two variants, and the one that changes what they change together."""
@@ -240,17 +216,6 @@ def _first_of_tasks(metrics: Collection[str], spec: Spec) -> list[str]:
     """Of each task its first metric, whatever part or condition it is of, and the primary ones."""
     first = {re.split(r" \(|, ", metric)[0]: metric for metric in reversed([*metrics])}
     return [metric for metric in metrics if metric in spec.primary or metric in first.values()]
-
-
-def _at_baseline(values: pd.DataFrame, none: Collection[tuple[str, str]], levels: Mapping[str, float]) -> pd.DataFrame:
-    """`values`, and of what a variant has none of, where there is one, the baseline at each of its seeds."""
-    seeds: Any = values[["variant", "seed"]].drop_duplicates()
-    more = [
-        seeds[seeds["variant"] == variant].assign(metric=metric, value=levels[metric])
-        for variant, metric in sorted(none)
-        if metric in levels
-    ]
-    return pd.concat([values, *more], ignore_index=True)
 
 
 def _ranked(metric: str, known: Mapping[str, Metric]) -> bool:
