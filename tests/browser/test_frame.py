@@ -67,8 +67,8 @@ WRONG = """() => {
       wrong.add(`beyond the view: ${e.outerHTML.slice(0, 90)}`);
   }
   if (root.scrollWidth > root.clientWidth + 1) wrong.add('the view scrolls');
-  for (const e of root.querySelectorAll('.xfm-flow'))
-    if (innerWidth >= 390 && e.scrollWidth > e.clientWidth + 1) wrong.add('the picture of the flow scrolls sideways');
+  for (const e of root.querySelectorAll('.xfm-flow, .xfm-scores, .xfm-guesses'))
+    if (innerWidth >= 390 && e.scrollWidth > e.clientWidth + 1) wrong.add(`${e.className} scrolls sideways`);
   if (root.getBoundingClientRect().width < 0.95 * innerWidth) wrong.add('the view does not fill the page');
   return [...wrong];
 }"""
