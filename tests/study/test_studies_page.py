@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -125,32 +126,37 @@ def test_the_old_mistakes_are_told_by_the_plan_today(world):
     assert "takes two pairs" in one_seed["note"][0]
 
 
+def told(rows: Any, form: str, scale: float = 100, sign: int = 1) -> str:
+    """An effect in words: `form` has places for it and its interval; per cent, unless `scale` is 1."""
+    values = sorted((sign * scale * rows["low"], sign * scale * rows["high"]))
+    return form.format(sign * scale * rows["effect"], *values).replace("-", "−")
+
+
 def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     text = " ".join((ROOT / "studies/README.md").read_text("utf-8").split())
     study = Study.load(ROOT / "studies/general-exploration")
     assert sorted(study.results().query("variant == 'clip_like'")["seed"].unique()) == [0, 1, 2]
     rows = study.effects().set_index(["variant", "metric"])
 
-    def told(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> str:
-        row = rows.loc[(variant, f"{metric}, accuracy" if scale == 100 and "R@1" not in metric else metric)]
-        values = sorted((sign * scale * row["low"], sign * scale * row["high"]))
-        return form.format(sign * scale * row["effect"], *values).replace("-", "−")
+    def said(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> str:
+        key = f"{metric}, accuracy" if scale == 100 and "R@1" not in metric else metric
+        return told(rows.loc[(variant, key)], form, scale, sign)
 
     plain, signed = "{:.2f} points better ({:.2f} to {:.2f})", "({:+.2f}, {:+.2f} to {:+.2f})"
     loss, synset, concept = "language, loss (nats)", "same synset", "concept of a picture"
-    assert f"lexicographer files by {told('bert_like', 'lexicographer file of a gloss', plain)}" in text
-    assert f"synsets no better {told('bert_like', synset, signed)}" in text
-    assert f"not lower {told('bert_like', loss, '({:+.4f} nats, {:+.4f} to {:+.4f})', 1)}" in text
-    ahead = told("beit_like", concept, "{:.2f} points ahead of an encoder alone ({:.2f} to {:.2f}, concepts)", sign=-1)
+    assert f"lexicographer files by {said('bert_like', 'lexicographer file of a gloss', plain)}" in text
+    assert f"synsets no better {said('bert_like', synset, signed)}" in text
+    assert f"not lower {said('bert_like', loss, '({:+.4f} nats, {:+.4f} to {:+.4f})', 1)}" in text
+    ahead = said("beit_like", concept, "{:.2f} points ahead of an encoder alone ({:.2f} to {:.2f}, concepts)", sign=-1)
     assert f"In vision X-FM is {ahead}" in text
-    assert told("clip_like", concept, "{:.2f} points on concepts ({:.2f} to {:.2f})") in text
-    assert told("clip_like", "image to text, ITC, R@1", "{:.2f} of R@1 ({:.2f} to {:.2f})") in text
-    assert told("fused", loss, "higher by {:.4f} nats ({:.4f} to {:.4f})", 1) in text
+    assert said("clip_like", concept, "{:.2f} points on concepts ({:.2f} to {:.2f})") in text
+    assert said("clip_like", "image to text, ITC, R@1", "{:.2f} of R@1 ({:.2f} to {:.2f})") in text
+    assert said("fused", loss, "higher by {:.4f} nats ({:.4f} to {:.4f})", 1) in text
     plain, less = "{:.2f} points fewer {} ({:.2f} to {:.2f})", {"sign": -1}
     for metric, what in ((concept, "concepts"), ("animals and plants, linear head", "animals and plants")):
-        assert told("fused", metric, plain.replace("{}", what), **less) in text
-    assert told("fused", "validation/pairs/imlm", "better by {:.4f} nats ({:.4f} to {:.4f})", 1, -1) in text
-    assert told("fused", "naming", "name {:.2f} points fewer pictures ({:.2f} to {:.2f})", sign=-1) in text
+        assert said("fused", metric, plain.replace("{}", what), **less) in text
+    assert said("fused", "validation/pairs/imlm", "better by {:.4f} nats ({:.4f} to {:.4f})", 1, -1) in text
+    assert said("fused", "naming", "name {:.2f} points fewer pictures ({:.2f} to {:.2f})", sign=-1) in text
 
 
 def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:
