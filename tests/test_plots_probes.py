@@ -70,3 +70,21 @@ def test_cosines_are_a_triangle_and_no_path_is_no_zero() -> None:
     assert_tidy(figure)
     with pytest.raises(ValueError, match="cosines"):
         plots.cosines({"cosine": {"language": {}, "vision": {}}})
+
+
+def test_a_specialist_has_no_line_where_it_has_no_encoder_and_all_are_in_the_legend() -> None:
+    both = runs(3)
+    for variant, without in (("xfm", "vision"), ("no_stop_gradient", "language")):
+        for records in both[variant]:
+            for one in records:
+                del one["cka"][without]
+    figure = plots.probes(both)
+    drawn = {axes.get_title(loc="left").split("\n")[1] + axes.get_title(loc="left")[0]: len(axes.lines) - 1
+             for axes in figure.axes if axes.axison}  # fmt: skip
+    moved = {"drift from the start", "CKA of the last layer with the start"}
+    assert {name: n for name, n in drawn.items() if name[:-1] in moved} == {m + e: 1 for m in moved for e in "lv"}
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["xfm", "no_stop_gradient"]
+    alone = {"xfm": both["xfm"], "no_stop_gradient": both["no_stop_gradient"]}
+    one_panel_each = plots.probes(alone, ["language: drift from the start", "vision: drift from the start"])
+    assert [text.get_text() for text in one_panel_each.legends[0].get_texts()] == ["xfm", "no_stop_gradient"]

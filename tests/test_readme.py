@@ -52,15 +52,17 @@ def test_the_first_files_are_as_long_as_is_said() -> None:
 
 def test_the_numbers_of_its_text_are_those_of_the_results() -> None:
     text = " ".join(README[README.index("<!-- end -->") : README.index("## What does not work")].split())
-    gained = (
-        -100 * Study.load(ROOT / "studies/general-exploration").effects().set_index(["variant", "metric"])["effect"]
-    )
-    tasks = ("lexicographer file of a gloss", "same synset", "hypernym entailment")
-    language = [gained["bert_like", f"{task}, accuracy"] for task in tasks]
-    assert f"from {-min(language):.0f} points below to {max(language):.0f} above `bert_like`" in text
-    concepts = [gained[variant, "concept of a picture, accuracy"] for variant in ("beit_like", "clip_like")]
-    told = f"{concepts[0]:.0f} above `beit_like` and {-concepts[1]:.0f} below `clip_like` (concepts)"
-    assert f"{told}, {-gained['clip_like', 'image to text, ITC, R@1']:.0f} below it (R@1)" in text
+    effects = Study.load(ROOT / "studies/general").effects().set_index(["variant", "metric"])
+    synset, concept, recall = effects.query("role == 'primary'").index.get_level_values("metric").unique()
+    gained = (-100 * effects["effect"]).to_dict()
+    assert effects.loc[("bert_like", synset), "equivalent"] == "yes"
+    concepts = [gained[variant, concept] for variant in ("beit_like", "clip_like")]
+    told = f"{concepts[0]:.0f} points above `beit_like` and {-concepts[1]:.0f} below `clip_like` in concepts"
+    assert f"{told}, {-gained['clip_like', recall]:.0f} below it in R@1" in text
+    low, high = sorted(-100 * effects.loc[("fused", recall), ["low", "high"]])
+    assert f"{gained['fused', recall]:.1f} points better in R@1 ({low:.1f} to {high:.1f})" in text
+    assert [effects.loc[("fused", m), "equivalent"] for m in (synset, concept)] == ["yes"] * 2
+    assert f"{-gained['fused', 'grounding (several objects), acc@0.5']:.1f} worse in boxes" in text
     demo = from_json(json.dumps(json.loads((ROOT / "benchmarks/results/demo.json").read_text("utf-8"))["evaluation"]))
     for task, change in (("image to text", "loses {:.1f} points on"), ("text to image", "and {:.1f} on")):
         both, itc = (find_result(demo, task, "R@1", condition).value for condition in ("ITC + ITM", "ITC"))

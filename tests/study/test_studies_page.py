@@ -17,6 +17,7 @@ from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
 from xfm.study import Study, plan, runner, untrained
 from xfm.study.admission import admissions
+from xfm.study.formatting import p_value
 from xfm.study.job import Outcome
 from xfm.study.metrics import Measured, Metric
 from xfm.study.statistics import can_reach, smallest_p
@@ -129,34 +130,49 @@ def test_the_old_mistakes_are_told_by_the_plan_today(world):
 def told(rows: Any, form: str, scale: float = 100, sign: int = 1) -> str:
     """An effect in words: `form` has places for it and its interval; per cent, unless `scale` is 1."""
     values = sorted((sign * scale * rows["low"], sign * scale * rows["high"]))
-    return form.format(sign * scale * rows["effect"], *values).replace("-", "−")
+    return re.sub(r"-(?=\d)", "−", form.format(sign * scale * rows["effect"], *values))
 
 
 def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     text = " ".join((ROOT / "studies/README.md").read_text("utf-8").split())
-    study = Study.load(ROOT / "studies/general-exploration")
-    assert sorted(study.results().query("variant == 'clip_like'")["seed"].unique()) == [0, 1, 2]
+    study = Study.load(ROOT / "studies/general")
+    assert not len(study.missing()) and len(study.spec.seeds) == 12
     rows = study.effects().set_index(["variant", "metric"])
+    synset, concept, recall = study.spec.primary
 
-    def said(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> str:
-        key = f"{metric}, accuracy" if scale == 100 and "R@1" not in metric else metric
-        return told(rows.loc[(variant, key)], form, scale, sign)
+    def said(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> bool:
+        row = rows.loc[(variant, metric)]
+        p = {"holm": f"Holm {row['p_holm']:.4f}", "tost": f"TOST p {p_value(row['p_equivalent'])}"}
+        for name, value in p.items():
+            form = form.replace(f"<{name}>", value)
+        return told(row, form, scale, sign) in text
 
-    plain, signed = "{:.2f} points better ({:.2f} to {:.2f})", "({:+.2f}, {:+.2f} to {:+.2f})"
-    loss, synset, concept = "language, loss (nats)", "same synset", "concept of a picture"
-    assert f"lexicographer files by {said('bert_like', 'lexicographer file of a gloss', plain)}" in text
-    assert f"synsets no better {said('bert_like', synset, signed)}" in text
-    assert f"not lower {said('bert_like', loss, '({:+.4f} nats, {:+.4f} to {:+.4f})', 1)}" in text
-    ahead = said("beit_like", concept, "{:.2f} points ahead of an encoder alone ({:.2f} to {:.2f}, concepts)", sign=-1)
-    assert f"In vision X-FM is {ahead}" in text
-    assert said("clip_like", concept, "{:.2f} points on concepts ({:.2f} to {:.2f})") in text
-    assert said("clip_like", "image to text, ITC, R@1", "{:.2f} of R@1 ({:.2f} to {:.2f})") in text
-    assert said("fused", loss, "higher by {:.4f} nats ({:.4f} to {:.4f})", 1) in text
-    plain, less = "{:.2f} points fewer {} ({:.2f} to {:.2f})", {"sign": -1}
-    for metric, what in ((concept, "concepts"), ("animals and plants, linear head", "animals and plants")):
-        assert said("fused", metric, plain.replace("{}", what), **less) in text
-    assert said("fused", "validation/pairs/imlm", "better by {:.4f} nats ({:.4f} to {:.4f})", 1, -1) in text
-    assert said("fused", "naming", "name {:.2f} points fewer pictures ({:.2f} to {:.2f})", sign=-1) in text
+    assert said("bert_like", synset, "(`bert_like` {:+.2f} points, {:+.2f} to {:+.2f}, <tost>)")
+    assert said("beit_like", concept, "concepts {:.2f} points worse ({:.2f} to {:.2f}, <holm>)", sign=-1)
+    assert said("clip_like", concept, "`clip_like` {:.2f} points better ({:.2f} to {:.2f}, <holm>)")
+    assert said("clip_like", recall, "by {:.2f} points ({:.2f} to {:.2f}, <holm>)")
+    assert said("fused", synset, "definitions ({:+.2f} points, {:+.2f} to {:+.2f}, <tost>)")
+    assert said("fused", concept, "concepts ({:+.2f} points, {:+.2f} to {:+.2f}, <tost>)")
+    assert said("fused", recall, "worse in retrieval, by {:.2f} points ({:.2f} to {:.2f}, <holm>)", sign=-1)
+    alike = [(variant, metric) for variant, metric in rows.index if rows.loc[(variant, metric), "equivalent"] == "yes"]
+    assert alike == [("fused", synset), ("bert_like", synset), ("fused", concept)]
+    assert said("fused", LOSS, "lower by {:.4f} nats ({:.4f} to {:.4f})", 1)
+    assert said("fused", NAMING, "{:.2f} points of naming ({:.2f} to {:.2f})", sign=-1)
+    grounding = "grounding (several objects), acc@0.5"
+    assert said("fused", grounding, "{:.2f} points of grounding of several objects ({:.2f} to {:.2f})")
+    imlm, pairs = "validation/pairs/imlm", "minimal pairs, MLM, accuracy"
+    assert said("fused", imlm, "{:.4f} nats on words masked beside a picture ({:.4f} to {:.4f})", 1, -1)
+    assert said("fused", pairs, "{:.2f} points of minimal pairs ({:.2f} to {:.2f})")
+    assert said("fused", "image to text, ITC + ITM, R@1", "(image to text {:+.2f}, {:+.2f} to {:+.2f})")
+    lexname = "lexicographer file of a gloss, accuracy"
+    assert said("bert_like", lexname, "`bert_like` {:.2f} points more than X-FM, {:.2f} to {:.2f}")
+    assert said("bert_like", LOSS, "higher by {:.4f} nats, {:.4f} to {:.4f}", 1)
+    best = study.by_field([lexname]).iloc[0]
+    assert max(float(best[v].split(" ")[0]) for v in study.spec.variants if best[v]) < float(best["baseline"][:5])
+    shares = study.pareto().drop_duplicates("variant").set_index("variant")["probability"]
+    assert shares.map("{:.0%}".format).to_dict() == {
+        "xfm": "100%", "fused": "2%", "bert_like": "39%", "beit_like": "0%", "clip_like": "100%"}  # fmt: skip
+    assert "`bert_like` in 39 %, `fused` in 2 %, `beit_like` in none" in text
 
 
 def test_what_the_general_study_names_beforehand_can_be_admitted() -> None:

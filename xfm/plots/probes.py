@@ -33,6 +33,16 @@ def _language(objective: str) -> Reading:
     return lambda r: _total(n or None for m, n in r["norm"].get(objective, {}).items() if m.startswith("language"))
 
 
+def _last_layer(encoder: str) -> Reading:
+    """None of a specialist that has no such encoder."""
+    return lambda record: record["cka"].get(encoder, [None])[-1]
+
+
+def _drift(encoder: str) -> Reading:
+    """Of an encoder that a specialist has not: None, though what is never used has not moved."""
+    return lambda record: record["drift"][encoder] if encoder in record["cka"] else None
+
+
 def _guidance(what: str) -> Reading:
     return lambda record: record["guidance"] and record["guidance"].get(what)  # not in older records
 
@@ -42,10 +52,10 @@ READINGS: dict[str, Reading] = {
     "language: gradient held back": lambda r: _total(r["held_back"].values()),
     "language: cosine of MLM and ITM": lambda r: r["cosine"]["language"].get("itm mlm"),
     "language: cosine of MLM and IMLM": lambda r: r["cosine"]["language"].get("imlm mlm"),
-    "language: drift from the start": lambda r: r["drift"]["language"],
-    "language: CKA of the last layer with the start": lambda r: r["cka"]["language"][-1],
-    "vision: drift from the start": lambda r: r["drift"]["vision"],
-    "vision: CKA of the last layer with the start": lambda r: r["cka"]["vision"][-1],
+    "language: drift from the start": _drift("language"),
+    "language: CKA of the last layer with the start": _last_layer("language"),
+    "vision: drift from the start": _drift("vision"),
+    "vision: CKA of the last layer with the start": _last_layer("vision"),
     "guidance: agreement of prediction and target": _guidance("agreement"),
     "guidance: agreement of the targets’ mean": _guidance("agreement_of_mean"),
     "guidance: effective rank of the targets": _guidance("target_rank"),
@@ -125,8 +135,11 @@ def probes(
         axes.set_title("\n".join(name.split(": ", 1)), fontsize=9)
         axes.set_xlabel("step", fontsize=8.5)
         axes.tick_params(labelsize=8)
-    if len(runs) > 1:
-        handles, labels = max((axes.get_legend_handles_labels() for axes in grid.flat), key=lambda h: len(h[1]))
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in grid.flat]
+    found = {label: line for panel in pairs for line, label in panel}  # no panel need have all
+    if len(runs) > 1 and found:
+        labels = [variant for variant in runs if variant in found]
+        handles = [found[label] for label in labels]
         columns = max(1, min(4, int(figure.get_figwidth() / (0.5 + 0.075 * max(map(len, labels))))))
         bands = "mean over the seeds, with its 95 % interval" if any(len(seeds) > 1 for seeds in runs.values()) else ""
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, title=bands, alignment="left")
