@@ -156,6 +156,10 @@ def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     assert said("fused", recall, "worse in retrieval, by {:.2f} points ({:.2f} to {:.2f}, <holm>)", sign=-1)
     alike = [(variant, metric) for variant, metric in rows.index if rows.loc[(variant, metric), "equivalent"] == "yes"]
     assert alike == [("fused", synset), ("bert_like", synset), ("fused", concept)]
+    found = [rows.xs(m, level="metric")["detectable"].max() for m in study.spec.primary]
+    looked_for = [round(100 * study.spec.detectable[m]) for m in study.spec.primary]
+    assert "Looked for were {}, {} and {} points".format(*looked_for) in text
+    assert "these seeds find {:.2f}, {:.2f} and {:.2f} in 80 %".format(*(100 * d for d in found)) in text
     assert said("fused", LOSS, "lower by {:.4f} nats ({:.4f} to {:.4f})", 1)
     assert said("fused", NAMING, "{:.2f} points of naming ({:.2f} to {:.2f})", sign=-1)
     grounding = "grounding (several objects), acc@0.5"

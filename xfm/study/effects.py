@@ -79,7 +79,7 @@ def effects(
                 row = {
                     "variant": variant,
                     "metric": metric,
-                    "role": "primary" if metric in primary else "secondary",
+                    "role": _role(metric, primary, metrics),
                     "family": families[metric],
                     "mean": group["value"].mean(),
                     "mean_against": group["value_against"].mean(),
@@ -141,7 +141,7 @@ def unpaired(
         row = {
             "variant": variant,
             "metric": metric,
-            "role": "primary" if metric in primary else "secondary",
+            "role": _role(metric, primary, metrics or {}),
             "family": families[metric],
             "mean": own["value"].mean(),
             "correction": "",
@@ -164,6 +164,12 @@ def _asked(table: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     keys: Any = table[["variant", "against", "metric"]].itertuples(index=False, name=None)
     rows: Any = table[np.array([not {(v, m), (other, m)} & none for v, other, m in keys], bool)]
     return rows.reset_index(drop=True)
+
+
+def _role(metric: str, primary: Collection[str], metrics: Mapping[str, Metric]) -> str:
+    """A control is known to have no better direction; what nothing is known of is secondary."""
+    known = metrics.get(metric)
+    return "primary" if metric in primary else "control" if known and not known.better else "secondary"
 
 
 def _families(results: pd.DataFrame, primary: Sequence[str]) -> dict[str, str]:

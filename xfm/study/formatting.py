@@ -49,7 +49,7 @@ def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
     if metrics == "primary" or (metrics == "" and len(primary)):
         return primary
     if metrics in ("", "all"):
-        judged = table.query("better != '' or role == 'primary'")
+        judged = table.query("role != 'control'")
         return judged if len(judged) else table
     keys = [metrics] if isinstance(metrics, str) else list(metrics)
     for key in keys:

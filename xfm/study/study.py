@@ -230,8 +230,9 @@ class Study(Telling):
     def effects(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric: variant - against, paired by seed; primary metrics first.
 
-        role, family, n (pairs), mean and mean_against, baseline and its name, step_0 (before training), effect with low
-        and high (paired t, 95 %), p (sign-flip permutation; of a sequential study's primary metrics by e-values), p_min
+        role ("primary", "secondary", "control"), family, n (pairs), mean and mean_against, baseline and its name,
+        step_0 (before training), effect with low and high (paired t, 95 %), p (sign-flip permutation; of a sequential
+        study's primary metrics by e-values), p_min
         (the smallest that n pairs can give), p_holm (over primary metrics x variants, through the gates where there are
         any), its correction ("Holm", "gatekeeping"; "" of other metrics), e (see e_values), d, detectable (the smallest
         true effect found in 80 % of studies with n pairs), stated (the one in the spec), margin, p_equivalent and
