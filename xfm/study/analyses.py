@@ -21,7 +21,7 @@ from .bootstrap import two_way
 from .by_field import by_field
 from .front_table import front_table
 from .items import item_scores
-from .metrics import FAMILIES, FLOOR, HELD_OUT, Metric
+from .metrics import FAMILIES, FLOOR, HELD_OUT, SIGN, Metric
 from .outcomes import at_floor, complete, counted, gains
 from .results_csv import StudyError
 from .spec import Spec
@@ -30,7 +30,6 @@ from .statistics import FEWEST, paired
 
 __all__ = ["Analyses", "combinations"]
 
-_SIGN = {"higher": 1.0, "lower": -1.0}
 _AXES = (2, 3)  # metrics of a front
 
 
@@ -127,7 +126,7 @@ class Analyses(ABC):
             shared = [m for m, of in own.groupby("metric", sort=False) if of["variant"].nunique() == len(variants)]
             if not shared:
                 continue
-            signs = np.array([_SIGN[known[m].better] for m in shared])
+            signs = np.array([SIGN[known[m].better] for m in shared])
             lost = own.assign(value=own["failed"].astype(float))
             ours, theirs = (complete(part, shared, variants, self.spec.seeds) for part in (own, lost))
             ranks = comparisons.mean_ranks(ours * signs, theirs > 0)
@@ -195,7 +194,7 @@ class Analyses(ABC):
     def _require_direction(self, metrics: Collection[str]) -> None:
         known = self.metrics()
         for metric in metrics:
-            if known.get(metric, Metric()).better not in _SIGN:
+            if known.get(metric, Metric()).better not in SIGN:
                 raise ConfigError(f"metrics = {metric!r}: is a control, of which neither direction is better")
 
 
@@ -219,7 +218,7 @@ def _first_of_tasks(metrics: Collection[str], spec: Spec) -> list[str]:
 
 
 def _ranked(metric: str, known: Mapping[str, Metric]) -> bool:
-    return known.get(metric, Metric()).better in _SIGN and not metric.startswith(f"{HELD_OUT}/")
+    return known.get(metric, Metric()).better in SIGN and not metric.startswith(f"{HELD_OUT}/")
 
 
 def _scores(metric: str, variant: str, seeds: Sequence[int], scores: Mapping[Any, Any], failed: Collection[Any]) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .comparisons import front, intervals
-from .metrics import Metric
+from .metrics import SIGN, Metric
 from .outcomes import complete, lacking
 from .spec import Spec
 
@@ -25,7 +25,7 @@ def front_table(
     own = complete(_at_baseline(values, none, levels), metrics, variants, spec.seeds)
     if not len(own):
         return pd.DataFrame()
-    found = front(own * [{"higher": 1.0, "lower": -1.0}[known[m].better] for m in metrics], spec.name, *metrics)
+    found = front(own * [SIGN[known[m].better] for m in metrics], spec.name, *metrics)
     reference = variants.index(spec.compared_with[0])
     ends, differences = intervals(own), intervals(own - own[:, [reference]])
     families = dict(values[["metric", "family"]].itertuples(index=False, name=None))

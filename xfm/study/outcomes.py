@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .metrics import Metric
+from .metrics import SIGN, Metric
 from .statistics import mean_interval
 
 __all__ = ["at_floor", "complete", "counted", "gains", "lacking"]
@@ -81,7 +81,7 @@ def gains(values: pd.DataFrame, levels: pd.DataFrame, metrics: Mapping[str, Metr
     rows = values.join(own.rename("level"), on=["variant", "seed", "metric"])
     usual: Any = {key: known.baseline for key, known in metrics.items() if known.baseline is not None}
     rows["level"] = rows["level"].fillna(rows["metric"].map(usual).astype(float))
-    signs: Any = {key: {"higher": 1.0, "lower": -1.0}.get(m.better) for key, m in metrics.items()}
+    signs: Any = {key: SIGN.get(m.better) for key, m in metrics.items()}
     sign = rows["metric"].map(signs)
     return rows.assign(gain=(rows["value"] - rows["level"]) * sign.astype(float)).dropna(subset="gain")
 

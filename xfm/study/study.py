@@ -232,12 +232,12 @@ class Study(Telling):
 
         role ("primary", "secondary", "control"), family, n (pairs), mean and mean_against, baseline and its name,
         step_0 (before training), effect with low and high (paired t, 95 %), p (sign-flip permutation; of a sequential
-        study's primary metrics by e-values), p_min
-        (the smallest that n pairs can give), p_holm (over primary metrics x variants, through the gates where there are
-        any), its correction ("Holm", "gatekeeping"; "" of other metrics), e (see e_values), d, detectable (the smallest
-        true effect found in 80 % of studies with n pairs), stated (the one in the spec), margin, p_equivalent and
-        equivalent (TOST, uncorrected), verdict (FLOOR where no variant leaves the baseline behind) and what it is
-        judged_by ("Holm", "gatekeeping", "interval"), better ("higher", "lower"), note (what is missing or failed).
+        study's primary metrics by e-values), p_min (the smallest that n pairs can give), p_holm (over primary metrics x
+        variants, through the gates where there are any), its correction ("Holm", "gatekeeping"; "" of other metrics), e
+        (see e_values), d, detectable (the smallest true effect found in 80 % of studies with n pairs), stated (the one
+        in the spec), margin, p_equivalent and equivalent (TOST, uncorrected), verdict (FLOOR where no variant leaves
+        the baseline behind) and what it is judged_by ("Holm", "gatekeeping", "interval"), better ("higher", "lower"),
+        note (what is missing or failed).
         `against` names a variant or, of a grid over several, the one to compare with in each cell; "": "xfm", or the
         first where that is none. ConfigError for an unknown one, and for a metric of the spec that was not measured.
         """
