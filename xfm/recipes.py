@@ -86,15 +86,14 @@ def demo() -> RunConfig:
 
 
 def pretrained() -> RunConfig:
-    """What `xfm.load("demo")` opens: the demo, wider, its language encoder trained alone first, and then all of it
-    eight times as long, that encoder at a tenth of the rate, so that it keeps what it has read: 72 minutes of one
+    """What `xfm.load("demo")` opens: the demo, wider, its language encoder trained alone first (by AdamW), and then all
+    of it seven times as long, that encoder at a tenth of the rate, so that it keeps what it has read: an hour of one
     thread."""
     return demo().replace(
         {
             "name": "pretrained",
-            "train.muon_lr": 0.0,
             "init_from": "stage1:text",
-            "stage1_steps": 30_000,
+            "stage1_steps": 40_000,
             "model.vision.width": 128,
             "model.vision.heads": 4,
             "model.text.width": 128,
