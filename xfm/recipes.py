@@ -72,7 +72,7 @@ def demo() -> RunConfig:
             mask=MaskConfig(image_patches=14, smallest_block=4),
         ),
         train=TrainConfig(
-            steps=600,
+            steps=750,
             lr=9e-4,
             muon_lr=4e-3,
             warmup=40,
@@ -87,7 +87,7 @@ def demo() -> RunConfig:
 
 def pretrained() -> RunConfig:
     """What `xfm.load("demo")` opens: the demo, wider, its language encoder trained alone first, and then all of it
-    eight times as long, that encoder at a tenth of the rate, so that it keeps what it has read: 72 minutes of one
+    seven times as long, that encoder at a tenth of the rate, so that it keeps what it has read: 72 minutes of one
     thread."""
     return demo().replace(
         {
