@@ -72,7 +72,7 @@ def demo() -> RunConfig:
             mask=MaskConfig(image_patches=14, smallest_block=4),
         ),
         train=TrainConfig(
-            steps=600,
+            steps=750,
             lr=9e-4,
             muon_lr=4e-3,
             warmup=40,
