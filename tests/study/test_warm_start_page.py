@@ -30,6 +30,23 @@ def test_the_table_of_warm_starts_is_that_of_its_file() -> None:
             assert f"| {name} | {' | '.join(numbers)} |" in text, name
 
 
+def test_the_table_of_optimizers_is_that_of_its_file_and_the_checkpoint_its_last_run() -> None:
+    text = (STUDIES / "README.md").read_text("utf-8")
+    rows = json.loads((STUDIES / "warm_start.json").read_text("utf-8"))["runs"]
+    seen = [("image to text", "ITC", "R@1"), ("text to image", "ITC", "R@1"), ("grounding", "", "acc@0.5"),
+            ("naming", "", "accuracy"), ("masked names", "right picture", "accuracy")]  # fmt: skip
+    runs = [r for r in rows if "train.muon_lr" in r["changes"]]
+    for run, name in zip(runs, ("AdamW", "Muon", "40,000 steps, and 5,000 joint steps at .1 by Muon"), strict=True):
+        of = {(r["task"], r["condition"], r["metric"]): r["value"] for r in run["results"]}
+        numbers = [f"{of[c]:.2f}" if c[2] == "loss" else f"{100 * of[c]:.1f}" for c in COLUMNS]
+        i2t, t2i, *boxes = (f"{100 * of[c]:.1f}" for c in seen)
+        short = run["changes"]["train.steps"] == 1000
+        assert f"| {' | '.join([name, *numbers, *([f'{i2t}, {t2i}', *boxes] if short else [])])} |" in text
+    percent = "R@1 {:.0f}, grounding {:.0f}, naming {:.0f}, masked names {:.0f} %".format(*(100 * of[c] for c in seen[1:]))
+    assert percent in " ".join(text.split())
+    assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])
+
+
 REGIMES = {  # row of the table -> changes to the demo
     "1,200 steps, language encoder at .3 of the rate": {"train.text_lr_scale": 0.3},
     "1,200 steps": {},
