@@ -1,5 +1,5 @@
-"""Evaluates a run, with few questions, in a process of its own: `python again.py FOLDER [THREADS]`; where so many
-threads are named, torch has so many, and the process has done other work before."""
+"""Evaluates a run, with few questions, in a process of its own that has done other work before, where torch has so many
+threads: `python again.py FOLDER THREADS`."""
 
 import runpy
 import sys
@@ -12,11 +12,9 @@ from xfm.evaluation import evaluate, evaluate_run
 
 if __name__ == "__main__":
     runpy.run_path(str(Path(__file__).parents[1] / "few.py"))["ask_few"]()
-    folder, *threads = sys.argv[1:]
-    if threads:
-        torch.set_num_threads(int(threads[0]))
-        run = Run.open(folder)
-        evaluate(run.model(), run.config, run.tokenizer(), seed=1, tasks=["pairs", "naming"])
+    folder, threads = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    run = Run.open(folder)
+    evaluate(run.model(), run.config, run.tokenizer(), seed=1, tasks=["pairs", "naming"])
     evaluate_run(folder, again=True)
-    if threads:
-        assert torch.get_num_threads() == int(threads[0])
+    assert torch.get_num_threads() == int(threads)

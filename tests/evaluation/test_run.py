@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from few import ask_few
 
 from xfm import Run, evaluation, pretrain
 from xfm.config import ConfigError, RunConfig, from_json
@@ -29,10 +30,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory, config: RunConfig) -> Path:
     return Run.of(short, root).folder
 
 
-def test_the_same_model_gets_the_same_numbers(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
+@pytest.fixture(scope="module")
+def results(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Evaluation:
+    """All tasks, with few questions, on the test split."""
+    with pytest.MonkeyPatch.context() as patch:
+        ask_few(patch.setattr)
+        return evaluate(model, config, tokenizer)
+
+
+def test_the_same_model_gets_the_same_numbers(
+    results: Evaluation, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
     model.train()
-    torch.manual_seed(1)
-    results = evaluate(model, config, tokenizer)
     torch.manual_seed(2)
     assert evaluate(model, config, tokenizer) == results
     assert model.training
@@ -47,8 +56,10 @@ def test_the_same_model_gets_the_same_numbers(few: None, model: XFM, config: Run
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_every_split_can_be_asked(split, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    results = evaluate(model, config, tokenizer, split)
+def test_every_split_can_be_asked(
+    split, results: Evaluation, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer
+) -> None:
+    results = results if split == "test" else evaluate(model, config, tokenizer, split)
     assert {r.split for r in results} == {split, "unseen_concepts"}
     asked = {r.task for r in results}
     assert {"image to text", "grounding", "masked names", "naming (unseen concepts)"} <= asked
@@ -60,29 +71,24 @@ def test_an_unknown_task_is_named_with_the_nearest(model: XFM, config: RunConfig
         evaluate(model, config, tokenizer, tasks=["grounding", "namings"])
 
 
-def test_a_run_is_evaluated_once_and_kept(folder: Path, few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_evaluated_once_and_kept_and_has_the_same_bytes_in_every_process(
+    folder: Path, few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever order Python hashes texts into, whatever threads there are, and whatever the process did before."""
+    own = os.environ | {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    other = subprocess.Popen([sys.executable, Path(__file__).with_name("again.py"), copy, "2"], env=own)
     results = evaluate_run(folder)
     assert {r.split for r in results} == {"test", "unseen_concepts"}
     assert [p.name for p in folder.glob("*evaluation*")] == ["evaluation.json"]  # no temporary file is left
     some = evaluate_run(folder, "naming")
     assert some == [r for r in results if r.task.startswith("naming")]
     assert evaluate_run(folder) == results  # some are not kept
+    assert other.wait() == 0
+    assert (copy / "evaluation.json").read_bytes() == (folder / "evaluation.json").read_bytes()
     monkeypatch.setattr(run, "evaluate", lambda *_, **__: Evaluation(results[:3]))
     assert evaluate_run(folder) == results
     assert evaluate_run(folder, again=True) == evaluate_run(folder) == results[:3]
-
-
-def test_the_same_run_gives_the_same_bytes_in_every_process(folder: Path, tmp_path: Path) -> None:
-    """Whatever order Python hashes texts into, whatever threads there are, and whatever the process did before."""
-    started = {}
-    for hashing, omp, threads in (("1", "1", []), ("2", "2", ["2"])):
-        own = os.environ | {"PYTHONHASHSEED": hashing, "OMP_NUM_THREADS": omp, "MKL_NUM_THREADS": omp}
-        copy = shutil.copytree(folder, tmp_path / hashing)
-        again = [sys.executable, Path(__file__).with_name("again.py"), copy, *threads]
-        started[copy / "evaluation.json"] = subprocess.Popen(again, env=own)
-    assert [process.wait() for process in started.values()] == [0, 0]
-    one, other = (path.read_bytes() for path in started)
-    assert one == other
 
 
 def test_tasks_are_chosen_by_name_and_family() -> None:
@@ -222,8 +228,7 @@ def test_boxes_are_grounded_wherever_they_come_from(
     assert by_chance.value == 0.5 and by_chance.baseline <= 0.5
 
 
-def test_results_say_which_direction_is_better(few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    results = evaluate(model, config, tokenizer)
+def test_results_say_which_direction_is_better(results: Evaluation) -> None:
     controls = {"any object's box", "swapped phrase", "ITC, shuffled pairs", "wrong picture", "no picture",
                 "ITM, another picture", "bag of words", "raw pixels, linear probe", "raw pixels, k-NN",
                 "random weights, linear probe", "random weights, k-NN", "<s>, another object's box",
