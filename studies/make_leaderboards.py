@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Collection, Sequence
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from xfm.data import dataset
 from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
 from xfm.explain.inputs import scene_inputs
-from xfm.explain.leaderboards import Leaderboard, higher, leaderboard, leaderboard_scenes
+from xfm.explain.leaderboards import Leaderboard, asked_about, higher, leaderboard, leaderboard_scenes
 from xfm.model import XFM
 from xfm.objectives import build
 
@@ -34,11 +35,11 @@ FOLDER = Path(__file__).parent / "leaderboard"
 MODELS = {"pretrained": "the checkpoint `demo`", "untrained": "the same architecture, weights as they were drawn"}
 RESAMPLES = 2000
 KNOW_NOTHING = ("random", "centre", "edges")
-SHOWN = ("pointing game", "mass in mask", "average precision", "mass on name", "insertion, image", "deletion, image",
+SHOWN = ("pointing game", "mass in mask", "average precision", "insertion, image", "deletion, image",
          "insertion, text", "deletion, text", "infidelity")  # fmt: skip
 README = """# {title}
 
-{what}, asked for the ITM log-odds of one object's phrase in each of {n} test scenes of two to four objects. Made by
+{what}, asked for a masked name in the caption of each of {n} test scenes of two to four objects. Made by
 
     python studies/make_leaderboards.py --scenes {n}
 
@@ -50,9 +51,8 @@ it tells of the model; gaps and milliseconds (of one process beside another).
 {table}
 ![scores](figures/scores.png)
 
-ITM was trained on whole captions, and on phrases beside the region that they name; beside the whole picture the model
-gives the phrase odds of belonging to it above one in {yes} of the {n} scenes. What is explained is that number, high or
-low.
+The question is one of pretraining: a name masked in the caption of a whole picture. The model gives the name more
+than half of the probability in {yes} of the {n} scenes. What is explained is the name's log-probability, high or low.
 
 The baselines `random`, `centre` and `edges` know nothing of the model: what is not above them explains nothing here.
 """
@@ -64,7 +64,7 @@ def measured(name: str, model: XFM, words: Tokenizer, asked_of: Sequence[Scene],
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "scores.csv").exists():
         began = time.perf_counter()
-        board = leaderboard(model, words, asked_of, workers=workers, progress=True)
+        board = leaderboard(model, words, asked_of, target="name", workers=workers, progress=True)
         board.rows.to_csv(folder / "scores.csv", index=False, float_format="%.5g")
         cost = {"seconds": round(time.perf_counter() - began), "workers": workers, "scenes": len(asked_of)}
         (folder / "cost.json").write_text(json.dumps(cost) + "\n", encoding="utf-8")
@@ -138,13 +138,11 @@ OVERVIEW = """# Which explanations can be trusted?
 [the pretrained checkpoint](pretrained/README.md) and for [the same architecture untrained](untrained/README.md).
 What a score finds good about explanations of the untrained model is not due to anything learnt.
 
-**The question that is explained is mostly answered "no".** ITM was trained on whole pictures with captions, and
-on boxes with phrases; to a phrase beside a whole picture of several objects the pretrained
-model gives odds above one in {yes} of {n} scenes, the untrained one in {yes_untrained}.
-So the boards compare explanations of how strong the rejection of a true phrase is. A method may find the object all the
-same (the log-odds depend on it), but none of these numbers says how well an accepted match is explained, and insertion
-and deletion run between two rejections. The untrained model says yes to nearly everything, by chance of its weights:
-the two boards differ in that as well as in what was learnt.
+**What is explained** is the log-probability of a name that is masked in the caption of a whole picture, which
+pretraining asks as well (IMLM). The pretrained model gives the name more than half of the probability in {yes} of {n}
+scenes, the untrained one in {yes_untrained}; without its picture no sentence tells the name. So the truth is the
+object, and scores of the image compare explanations of answers that are mostly right. Scores of the text are about the
+other words.
 
 Methods, without random, centre and edges: Spearman's correlation of their means in the two models with its 95 %
 bootstrap interval over the scenes; the mean over the methods, that of random attributions, and how many methods are
@@ -166,8 +164,10 @@ if __name__ == "__main__":
     boards, tables, yes = [], [], []
     for name, model in {"pretrained": run.model(), "untrained": build(run.config).eval()}.items():
         boards.append(measured(name, model, words, asked_of, asked.workers))
-        asks = (scene_inputs(model, words, scene, "itm", i % len(scene.objects)) for i, scene in enumerate(asked_of))
-        yes.append(sum(question.score() > 0 for question in asks))
+        asks = (
+            scene_inputs(model, words, scene, "name", asked_about(scene, i, "name")) for i, scene in enumerate(asked_of)
+        )
+        yes.append(sum(question.score() > log(0.5) for question in asks))
         tables.append(write(name, boards[-1], yes[-1]))
     found = agreement(boards, tables)
     found.to_csv(FOLDER / "agreement.csv", index=False, float_format="%.5g")

@@ -326,17 +326,17 @@ def test_what_the_stop_gradient_did_is_a_table() -> None:
     assert all(name in rows for name in ("which-loss", "effect", "p_holm", "verdict", "naming, accuracy"))
 
 
-def test_attribution_begins_with_a_clear_case_and_has_two_clouds_as_its_counter_example() -> None:
+def test_attribution_begins_with_a_clear_case_and_has_a_wrong_answer_as_its_counter_example() -> None:
     outputs = outputs_of("07")
-    said = "".join(outputs["question"][0]["text"]).splitlines()
-    assert said[0].startswith("+0.18 the candle to the right of the snake")
-    assert all(line.startswith("-") for line in said[1:]), "what is not there is rejected"
+    right, *beside_others = ("".join(output["text"]) for output in outputs["question"])
+    said = "".join([right, *beside_others]).splitlines()
+    assert said[0].startswith("-0.00 snake, in “a big ____ to the left of a big candle”")
+    assert len(said) == 3 and all(float(line.split()[0]) < -5 for line in said[1:]), "there it is not predicted"
     cells = [*outputs]
-    assert cells.index("simple") < cells.index("clouds") < cells.index("all")
-    told = "".join(outputs["clouds-said"][0]["text"])
-    shares, words = ([float(x) for x in re.findall(rf"{of}: ([.0-9]+)", told)] for of in ("is meant", "on its name"))
-    assert len(shares) == 3 and max(shares) < 0.36, "none marks it sharply"
-    assert len(words) == 3 and max(words) - min(words) > 0.3, "the methods disagree about the words"
+    assert cells.index("simple") < cells.index("wrong") < cells.index("all")
+    told = "".join("".join(output["text"]) for output in outputs["wrong-said"])
+    right_by, wrong_by = ([float(x) for x in re.findall(rf"{of} answer, .*: ([.0-9]+)", told)] for of in ("right", "wrong"))
+    assert len(right_by) == len(wrong_by) == 3 and right_by[0] > 0.6, "most of ablation's mass is in the object"
 
 
 def test_the_lessons_agree_on_colours_and_on_what_itm_was_trained_on() -> None:

@@ -19,6 +19,7 @@ from .faithfulness import perturbation_curves as perturbation_curves
 from .faithfulness import truth_scores as truth_scores
 from .inputs import AttributionInputs as AttributionInputs
 from .inputs import make_inputs as make_inputs
+from .inputs import said_once as said_once
 from .inputs import scene_inputs as scene_inputs
 from .interventions import HeadImportance as HeadImportance
 from .interventions import ablate_heads as ablate_heads

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..batch import normalise
 from ..config_utils import ConfigError, nearest, require
+from ..data.synthetic.grammar import plural
 from ..data.synthetic.scenes import Scene
 from ..data.tokenizer import Tokenizer
 from ..diagnostics import hooks
@@ -29,7 +30,7 @@ from .targets import Outputs, Target, full_mask, model_outputs, named_target, wo
 from .token_axes import PatchAxis, TokenAxis, token_axis, word_spans
 
 __all__ = ["BATCH", "AttributionInputs", "Site", "check_text", "encode_text", "make_inputs", "prepare_image",
-           "resized", "scene_inputs"]  # fmt: skip
+           "resized", "said_once", "scene_inputs"]  # fmt: skip
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH = 128  # forward passes at once
@@ -210,8 +211,18 @@ def make_inputs(
 def scene_inputs(
     model: XFM, tokenizer: Tokenizer, scene: Scene, target: str | Target = "itm", about: int | None = None
 ) -> AttributionInputs:
-    """A synthetic scene with its caption, which is about all objects, or with the phrase that names object `about`."""
-    caption = scene.caption if about is None else scene.phrases[about]
+    """A synthetic scene with its caption, which is about all objects, or with the phrase that names object `about`.
+
+    With the target "name" it is the caption, in which the name of object `about` is masked and predicted (IMLM), as
+    pretraining asks; the truth is what has this name. ConfigError for "name" without one of `said_once`.
+    """
+    by_name, once = isinstance(target, str) and target == "name", said_once(scene)
+    if by_name:
+        allowed = f"one of {', '.join(map(str, once)) or 'none'}: the objects whose name the caption says once"
+        require(about in once, "about", about, f"{allowed} (target = 'name')")
+        assert about is not None
+        target = f"word {once[about]}"
+    caption = scene.caption if about is None or by_name else scene.phrases[about]
     phrases = [phrase.text for phrase in scene.phrases]
     inputs = make_inputs(model, tokenizer, scene.image, caption.text, target)
     masks = [resized(o.mask, len(inputs.image)) for o in scene.objects]
@@ -222,10 +233,25 @@ def scene_inputs(
         for start, end in word_spans(caption.text)
     ]
     name_pieces = torch.tensor([word >= 0 and named[word] for word in inputs.words.owner])
-    truth = np.logical_or.reduce(masks if about is None else masks[about : about + 1])
+    meant = range(len(masks)) if about is None else [about]
+    if by_name:
+        meant = [i for i in once if once[i] == once[about]]
+    truth = np.logical_or.reduce([masks[i] for i in meant])
     objects = dict(zip(phrases, masks, strict=True))
-    named_pieces = name_pieces & ~inputs.fixed
+    named_pieces = name_pieces & ~inputs.fixed & torch.tensor(not by_name)
     return replace(inputs, objects=objects, truth=truth, name_pieces=named_pieces, credit=scene.credit)
+
+
+def said_once(scene: Scene) -> dict[int, str]:
+    """Object -> its name, or its plural, as the caption says it: of those that it names once. A second mention would
+    give a masked one away."""
+    text, found = scene.caption.text, {}
+    for i, each in enumerate(scene.objects):
+        wordings = "|".join(map(re.escape, (plural(each.name), each.name)))
+        said = re.findall(rf"\b(?:{wordings})\b", text)
+        if len(said) == 1:
+            found[i] = said[0]
+    return found
 
 
 def check_text(text: object) -> None:

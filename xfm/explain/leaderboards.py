@@ -6,6 +6,7 @@ print(board.markdown())
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from .attribution import METHODS, attribute
 from .faithfulness import BASELINES, faithfulness_report
-from .inputs import scene_inputs
+from .inputs import said_once, scene_inputs
 from .randomisation import attribution_correlation, randomised_copy
 from .scores import SCORES
 from .targets import Target
@@ -29,7 +30,7 @@ from .targets import Target
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CHECK", "COLUMNS", "QUICK", "Leaderboard", "higher", "leaderboard", "leaderboard_scenes"]
+__all__ = ["CHECK", "COLUMNS", "QUICK", "Leaderboard", "asked_about", "higher", "leaderboard", "leaderboard_scenes"]
 
 RESAMPLES = 2000
 CHECK = ("weights drawn anew, image", "weights drawn anew, text")  # rank correlations, near 0 for what tells the model
@@ -81,7 +82,8 @@ def leaderboard(
     workers: int = 0,
     progress: bool = False,
 ) -> Leaderboard:
-    """Every method on one object's phrase a scene, the objects in turn, so that each has ground truth of its own.
+    """Every method on one object a scene, the objects in turn, so that each has ground truth of its own: on its phrase,
+    or with the target "name" on its name, masked in the caption.
 
     `workers`: processes, one thread each (0: in this one); the scores are the same. Methods that sample are not scored
     by sensitivity. ConfigError for an unknown method, and for no scenes.
@@ -100,8 +102,15 @@ def leaderboard(
 
 
 def leaderboard_scenes(world: World, count: int, seed: int = 0) -> list[Scene]:
-    """Test scenes of two objects or more: with one, every method finds it."""
-    return [world.scene("test", i, (2, 4), seeding.seed("leaderboard", seed)) for i in range(count)]
+    """Test scenes of two objects or more, with one, every method finds it; of each the caption says a name once."""
+    every = (world.scene("test", i, (2, 4), seeding.seed("leaderboard", seed)) for i in itertools.count())
+    return list(itertools.islice(filter(said_once, every), count))
+
+
+def asked_about(scene: Scene, i: int, target: str | Target = "itm") -> int:
+    """Which object the i-th scene of a leaderboard is asked about."""
+    askable = [*said_once(scene)] if target == "name" else range(len(scene.objects))
+    return askable[i % len(askable)]
 
 
 def higher(score: str) -> bool:
@@ -127,7 +136,7 @@ class _Scored(Dataset[list[dict[str, Any]]]):
     def __getitem__(self, i: int) -> list[dict[str, Any]]:
         scene, rows = self.scenes[i], []
         inputs, of_randomised = (
-            scene_inputs(model, self.tokenizer, scene, self.target, i % len(scene.objects))
+            scene_inputs(model, self.tokenizer, scene, self.target, asked_about(scene, i, self.target))
             for model in (self.model, self.randomised)
         )
         for method in self.methods:
