@@ -335,7 +335,9 @@ def test_attribution_begins_with_a_clear_case_and_has_a_wrong_answer_as_its_coun
     cells = [*outputs]
     assert cells.index("simple") < cells.index("wrong") < cells.index("all")
     told = "".join("".join(output["text"]) for output in outputs["wrong-said"])
-    right_by, wrong_by = ([float(x) for x in re.findall(rf"{of} answer, .*: ([.0-9]+)", told)] for of in ("right", "wrong"))
+    right_by, wrong_by = (
+        [float(x) for x in re.findall(rf"{of} answer, .*: ([.0-9]+)", told)] for of in ("right", "wrong")
+    )
     assert len(right_by) == len(wrong_by) == 3 and right_by[0] > 0.6, "most of ablation's mass is in the object"
 
 

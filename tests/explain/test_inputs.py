@@ -10,9 +10,10 @@ import torch
 from xfm import recipes
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
+from xfm.data.synthetic.grammar import plural
 from xfm.explain.attribution import attribute
 from xfm.explain.box_prediction import box_predictor
-from xfm.explain.inputs import encode_text, make_inputs, scene_inputs
+from xfm.explain.inputs import encode_text, make_inputs, said_once, scene_inputs
 from xfm.explain.masked_prediction import masked_predictor
 from xfm.explain.tracing import trace
 from xfm.model.modes import eval_mode
@@ -50,6 +51,31 @@ def test_a_phrase_is_about_its_object(model):
     assert "".join(named).replace(" ", "") == SCENE.objects[1].name.replace(" ", "")
     whole = scene_inputs(model, TOKENIZER, SCENE)
     assert (whole.truth == np.logical_or.reduce([o.mask for o in SCENE.objects])).all()
+
+
+def test_a_masked_name_is_asked_of_the_caption_and_is_about_all_that_have_it(model):
+    groups = 0
+    for scene in (DATA.world.scene("test", i, (2, 4)) for i in range(12)):
+        for about, said in said_once(scene).items():
+            name = scene.objects[about].name
+            assert said in (name, plural(name)) and scene.caption.text.count(said) >= 1
+            inputs = scene_inputs(model, TOKENIZER, scene, "name", about)
+            meant = [o.mask for o in scene.objects if o.name == name]
+            groups += len(meant) > 1
+            assert inputs.text == scene.caption.text and (inputs.truth == np.logical_or.reduce(meant)).all()
+            assert not inputs.name_pieces.any(), "what is masked already cannot be scored"
+            by_word = make_inputs(model, TOKENIZER, scene.image, scene.caption.text, f"word {said}")
+            assert inputs.score() == pytest.approx(by_word.score()) and inputs.words.pieces == by_word.words.pieces
+    assert groups
+
+
+def test_a_name_that_the_caption_says_twice_is_not_masked(model):
+    scenes = (DATA.world.scene("test", i, (2, 4)) for i in range(200))
+    scene, about = next((s, i) for s in scenes for i in range(len(s.objects)) if i not in said_once(s))
+    with pytest.raises(ConfigError, match=rf"about = {about}: must be .* whose name the caption says once"):
+        scene_inputs(model, TOKENIZER, scene, "name", about)
+    with pytest.raises(ConfigError, match=r"about = None: must be one of 0, 1"):
+        scene_inputs(model, TOKENIZER, DATA.world.scene("test", 0, 2), "name")
 
 
 @pytest.mark.parametrize(

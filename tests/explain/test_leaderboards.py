@@ -10,8 +10,8 @@ from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import attribute
 from xfm.explain.faithfulness import faithfulness_report
-from xfm.explain.inputs import scene_inputs
-from xfm.explain.leaderboards import CHECK, COLUMNS, QUICK, Leaderboard, leaderboard, leaderboard_scenes
+from xfm.explain.inputs import said_once, scene_inputs
+from xfm.explain.leaderboards import CHECK, COLUMNS, QUICK, Leaderboard, asked_about, leaderboard, leaderboard_scenes
 from xfm.explain.scores import SCORES
 from xfm.objectives import build
 
@@ -46,6 +46,18 @@ def test_means_are_those_of_the_single_questions(model, board):
         own = [scores[score] for scores in found]
         assert row["mean"] == pytest.approx(sum(own) / len(own), rel=1e-4, abs=1e-6), score
         assert row["n"] == 4 and row["low"] <= row["mean"] <= row["high"]
+
+
+def test_a_board_of_masked_names_asks_for_objects_that_the_caption_names_once(model):
+    board = leaderboard(model, TOKENIZER, SCENES, ["saliency"], "name")
+    found = []
+    for i, scene in enumerate(SCENES):
+        once = [*said_once(scene)]
+        assert asked_about(scene, i, "name") == once[i % len(once)] and asked_about(scene, i) == i % len(scene.objects)
+        asked = scene_inputs(model, TOKENIZER, scene, "name", once[i % len(once)])
+        found.append(faithfulness_report(asked, attribute(asked, "saliency")).scores["mass in mask"])
+    assert value(board, "saliency", "mass in mask")["mean"] == pytest.approx(sum(found) / len(found), rel=1e-4)
+    assert "mass on name" not in set(board.rows.score)
 
 
 def test_other_processes_find_the_same(model, board):

@@ -42,7 +42,9 @@ def test_the_table_of_optimizers_is_that_of_its_file_and_the_checkpoint_its_last
         i2t, t2i, *boxes = (f"{100 * of[c]:.1f}" for c in seen)
         short = run["changes"]["train.steps"] == 1000
         assert f"| {' | '.join([name, *numbers, *([f'{i2t}, {t2i}', *boxes] if short else [])])} |" in text
-    percent = "R@1 {:.0f}, grounding {:.0f}, naming {:.0f}, masked names {:.0f} %".format(*(100 * of[c] for c in seen[1:]))
+    percent = "R@1 {:.0f}, grounding {:.0f}, naming {:.0f}, masked names {:.0f} %".format(
+        *(100 * of[c] for c in seen[1:])
+    )
     assert percent in " ".join(text.split())
     assert recipes.pretrained() == recipes.get("pretrained").replace(runs[-1]["changes"])
 
