@@ -2,10 +2,10 @@
 
     python studies/make_heads.py [--root runs] [--only vqa] [--controls]
 
-Half an hour on one core; finished fine-tunings are only rounded, tested and copied. The encoders stay as they are, so
-that one model answers all tasks; weights are kept as float16, and what results.json says is said by the rounded ones.
-With --controls what they must beat is trained instead, by the same recipes without pre-training, pictures or texts, and
-only its results are kept, in heads.json.
+A quarter of an hour of one core; finished fine-tunings are only rounded, tested and copied. The encoders stay as they
+are, so that one model answers all tasks; weights are kept as float16, and what results.json says is said by the rounded
+ones. With --controls what they must beat is trained instead, by the same recipes without pre-training, pictures or
+texts, and only its results are kept, in heads.json.
 """
 
 from __future__ import annotations
