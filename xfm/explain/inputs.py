@@ -217,11 +217,12 @@ def scene_inputs(
     pretraining asks; the truth is what has this name. ConfigError for "name" without one of `said_once`.
     """
     by_name, once = isinstance(target, str) and target == "name", said_once(scene)
+    meant = list(range(len(scene.objects))) if about is None else [about]
     if by_name:
         allowed = f"one of {', '.join(map(str, once)) or 'none'}: the objects whose name the caption says once"
         require(about in once, "about", about, f"{allowed} (target = 'name')")
-        assert about is not None
-        target = f"word {once[about]}"
+        (name,) = (once[i] for i in meant)
+        target, meant = f"word {name}", [i for i in once if once[i] == name]
     caption = scene.caption if about is None or by_name else scene.phrases[about]
     phrases = [phrase.text for phrase in scene.phrases]
     inputs = make_inputs(model, tokenizer, scene.image, caption.text, target)
@@ -233,9 +234,6 @@ def scene_inputs(
         for start, end in word_spans(caption.text)
     ]
     name_pieces = torch.tensor([word >= 0 and named[word] for word in inputs.words.owner])
-    meant = range(len(masks)) if about is None else [about]
-    if by_name:
-        meant = [i for i in once if once[i] == once[about]]
     truth = np.logical_or.reduce([masks[i] for i in meant])
     objects = dict(zip(phrases, masks, strict=True))
     named_pieces = name_pieces & ~inputs.fixed & torch.tensor(not by_name)
