@@ -81,7 +81,8 @@ def test_signals(attack: Attack, config, trained, tmp_path, processes, assert_sa
                 assert not child.is_alive()
             run = Run.of(changed, root)
             whole(run)
-            assert len(run.metrics()) >= 1, "a step that was done is saved"
+            # a second signal ends it at once; in the middle of a step's update there is nothing whole to save
+            assert len(run.metrics()) >= 1 or len(sent) > 1, "a step that was done is saved"
             assert_same(finish(changed, root).folder, trained.folder)
         shutil.rmtree(root, ignore_errors=True)
 
