@@ -26,8 +26,8 @@ from xfm import plots, seeding
 from xfm.data import dataset
 from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
-from xfm.explain.inputs import scene_inputs
 from xfm.explain.leaderboards import Leaderboard, asked_about, higher, leaderboard, leaderboard_scenes
+from xfm.explain.scenes import scene_inputs
 from xfm.model import XFM
 from xfm.objectives import build
 

@@ -12,8 +12,8 @@ from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain import faithfulness, interventions
 from xfm.explain.attribution import METHODS, attribute
-from xfm.explain.inputs import scene_inputs
 from xfm.explain.leaderboards import COLUMNS, leaderboard, leaderboard_scenes
+from xfm.explain.scenes import scene_inputs
 from xfm.explain.tracing import trace
 from xfm.objectives import build
 

@@ -13,8 +13,9 @@ from xfm import recipes, seeding
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import METHODS, SHARE, TARGET, attribute, plain_method
-from xfm.explain.inputs import AttributionInputs, make_inputs, scene_inputs
+from xfm.explain.inputs import AttributionInputs, make_inputs
 from xfm.explain.methods import attention_methods
+from xfm.explain.scenes import scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model import XFM
 from xfm.model.modes import eval_mode

@@ -15,7 +15,8 @@ from xfm import recipes, seeding
 from xfm.data import dataset
 from xfm.explain import faithfulness
 from xfm.explain.attribution import METHODS, Attribution, attribute
-from xfm.explain.inputs import AttributionInputs, scene_inputs
+from xfm.explain.inputs import AttributionInputs
+from xfm.explain.scenes import scene_inputs
 from xfm.explain.scores import SCORES
 from xfm.objectives import build
 

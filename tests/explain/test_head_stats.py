@@ -13,7 +13,7 @@ from xfm import recipes, seeding
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain import head_stats
-from xfm.explain.inputs import scene_inputs
+from xfm.explain.scenes import scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model.modes import eval_mode
 

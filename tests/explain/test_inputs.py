@@ -13,8 +13,9 @@ from xfm.data import dataset
 from xfm.data.synthetic.grammar import plural
 from xfm.explain.attribution import attribute
 from xfm.explain.box_prediction import box_predictor
-from xfm.explain.inputs import encode_text, make_inputs, said_once, scene_inputs
+from xfm.explain.inputs import encode_text, make_inputs
 from xfm.explain.masked_prediction import masked_predictor
+from xfm.explain.scenes import said_once, scene_inputs
 from xfm.explain.tracing import trace
 from xfm.model.modes import eval_mode
 

@@ -12,7 +12,8 @@ from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.explain import interventions
-from xfm.explain.inputs import make_inputs, scene_inputs
+from xfm.explain.inputs import make_inputs
+from xfm.explain.scenes import scene_inputs
 from xfm.explain.targets import model_outputs
 from xfm.model.modes import eval_mode
 

@@ -10,8 +10,8 @@ from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import attribute
 from xfm.explain.faithfulness import faithfulness_report
-from xfm.explain.inputs import said_once, scene_inputs
 from xfm.explain.leaderboards import CHECK, COLUMNS, QUICK, Leaderboard, asked_about, leaderboard, leaderboard_scenes
+from xfm.explain.scenes import said_once, scene_inputs
 from xfm.explain.scores import SCORES
 from xfm.objectives import build
 

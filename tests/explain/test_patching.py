@@ -9,8 +9,9 @@ import pytest
 from xfm import recipes
 from xfm.config_utils import ConfigError
 from xfm.data import dataset
-from xfm.explain.inputs import make_inputs, scene_inputs
+from xfm.explain.inputs import make_inputs
 from xfm.explain.patching import activation_patching
+from xfm.explain.scenes import scene_inputs
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)

@@ -17,7 +17,8 @@ from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import Attribution, Method
 from xfm.explain.faithfulness import FaithfulnessReport
-from xfm.explain.inputs import AttributionInputs, scene_inputs
+from xfm.explain.inputs import AttributionInputs
+from xfm.explain.scenes import scene_inputs
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.objectives import build
 from xfm_widgets.attributions import verdict

@@ -19,8 +19,6 @@ from .faithfulness import perturbation_curves as perturbation_curves
 from .faithfulness import truth_scores as truth_scores
 from .inputs import AttributionInputs as AttributionInputs
 from .inputs import make_inputs as make_inputs
-from .inputs import said_once as said_once
-from .inputs import scene_inputs as scene_inputs
 from .interventions import HeadImportance as HeadImportance
 from .interventions import ablate_heads as ablate_heads
 from .interventions import head_importance as head_importance
@@ -38,6 +36,8 @@ from .patching import activation_patching as activation_patching
 from .randomisation import RankCorrelation as RankCorrelation
 from .randomisation import randomise_weights as randomise_weights
 from .randomisation import randomised_copy as randomised_copy
+from .scenes import said_once as said_once
+from .scenes import scene_inputs as scene_inputs
 from .scores import SCORES as SCORES
 from .targets import ITC as ITC
 from .targets import ITM as ITM

@@ -18,8 +18,6 @@ from torch import Tensor, nn
 
 from ..batch import normalise
 from ..config_utils import ConfigError, nearest, require
-from ..data.synthetic.grammar import plural
-from ..data.synthetic.scenes import Scene
 from ..data.tokenizer import Tokenizer
 from ..diagnostics import hooks
 from ..images import ImageLike, prepare
@@ -27,10 +25,10 @@ from ..model import XFM
 from ..model.modes import eval_mode
 from ..text import shown
 from .targets import Outputs, Target, full_mask, model_outputs, named_target, word_target
-from .token_axes import PatchAxis, TokenAxis, token_axis, word_spans
+from .token_axes import PatchAxis, TokenAxis, token_axis
 
 __all__ = ["BATCH", "AttributionInputs", "Site", "check_text", "encode_text", "make_inputs", "prepare_image",
-           "resized", "said_once", "scene_inputs"]  # fmt: skip
+           "resized"]  # fmt: skip
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH = 128  # forward passes at once
@@ -206,50 +204,6 @@ def make_inputs(
         masks,
         tokenizer=tokenizer,
     )
-
-
-def scene_inputs(
-    model: XFM, tokenizer: Tokenizer, scene: Scene, target: str | Target = "itm", about: int | None = None
-) -> AttributionInputs:
-    """A synthetic scene with its caption, which is about all objects, or with the phrase that names object `about`.
-
-    With the target "name" it is the caption, in which the name of object `about` is masked and predicted (IMLM), as
-    pretraining asks; the truth is what has this name. ConfigError for "name" without one of `said_once`.
-    """
-    by_name, once = isinstance(target, str) and target == "name", said_once(scene)
-    meant = list(range(len(scene.objects))) if about is None else [about]
-    if by_name:
-        allowed = f"one of {', '.join(map(str, once)) or 'none'}: the objects whose name the caption says once"
-        require(about in once, "about", about, f"{allowed} (target = 'name')")
-        (name,) = (once[i] for i in meant)
-        target, meant = f"word {name}", [i for i in once if once[i] == name]
-    caption = scene.caption if about is None or by_name else scene.phrases[about]
-    phrases = [phrase.text for phrase in scene.phrases]
-    inputs = make_inputs(model, tokenizer, scene.image, caption.text, target)
-    masks = [resized(o.mask, len(inputs.image)) for o in scene.objects]
-    nouns = [span for span in caption.spans if span[2] == "noun"]
-    # the first noun of a phrase is its object; others only locate it: "the lion below a car"
-    named = [
-        any(start < last and end > first for first, last, _ in (nouns if about is None else nouns[:1]))
-        for start, end in word_spans(caption.text)
-    ]
-    name_pieces = torch.tensor([word >= 0 and named[word] for word in inputs.words.owner])
-    truth = np.logical_or.reduce([masks[i] for i in meant])
-    objects = dict(zip(phrases, masks, strict=True))
-    named_pieces = name_pieces & ~inputs.fixed & torch.tensor(not by_name)
-    return replace(inputs, objects=objects, truth=truth, name_pieces=named_pieces, credit=scene.credit)
-
-
-def said_once(scene: Scene) -> dict[int, str]:
-    """Object -> its name, or its plural, as the caption says it: of those that it names once. A second mention would
-    give a masked one away."""
-    text, found = scene.caption.text, {}
-    for i, each in enumerate(scene.objects):
-        wordings = "|".join(map(re.escape, (plural(each.name), each.name)))
-        said = re.findall(rf"\b(?:{wordings})\b", text)
-        if len(said) == 1:
-            found[i] = said[0]
-    return found
 
 
 def check_text(text: object) -> None:

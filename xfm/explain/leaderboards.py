@@ -22,8 +22,8 @@ from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from .attribution import METHODS, attribute
 from .faithfulness import BASELINES, faithfulness_report
-from .inputs import said_once, scene_inputs
 from .randomisation import attribution_correlation, randomised_copy
+from .scenes import said_once, scene_inputs
 from .scores import SCORES
 from .targets import Target
 

@@ -12,8 +12,8 @@ from ..evaluation.retrieval_set import RetrievalSet
 from ..explain.attribution import Attribution, attribute
 from ..explain.guest_inputs import GuestInputs
 from ..explain.guests import Guest
-from ..explain.inputs import scene_inputs
 from ..explain.own_data import example_inputs
+from ..explain.scenes import scene_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
 from ..images import ImageLike
