@@ -110,6 +110,14 @@ def test_the_gain_of_the_right_picture_is_that_of_the_checkpoint() -> None:
     assert f"by {100 * result.value:.1f} points" in " ".join(read("docs/results.md").split())
 
 
+def test_where_the_checkpoint_attends_is_what_was_measured() -> None:
+    text, results = " ".join(read("docs/results.md").split()), doc_tables.checkpoint_results()
+    first, words = (find_result(results, "alignment", "pointing game", of) for of in ("<s>", "words"))
+    told = f"pointing game {100 * first.value:.1f} %, equal attention {100 * (first.baseline or 0):.1f} %"
+    assert f"points at the box ({told}), that of the phrase's words does not ({100 * words.value:.1f} %)" in text
+    assert words.high < (words.baseline or 0) < first.low
+
+
 def test_what_is_said_of_other_hands_is_so() -> None:
     text = " ".join(read("docs/results.md").split())
     arms = json.loads(read("studies/styles.json"))["arms"]
