@@ -150,8 +150,10 @@ def test_parts_are_removed_and_methods_added_in_a_file_with_the_model(offline: A
     offered.select_option("occlusion")
     add.focus()
     page.keyboard.press("Enter")
-    page.get_by_role("alert").filter(has_text="Computing occlusion for itm").wait_for()
-    expect(add).to_be_disabled()
+    page.wait_for_function(  # at once, since it may be done before a second question
+        "() => [...document.querySelectorAll('[role=alert]')].some(e => e.textContent.includes('Computing occlusion"
+        " for itm')) && [...document.querySelectorAll('button[aria-disabled=true]')].some(e => e.textContent === 'Add')"
+    )
     offered.select_option("shapley")
     occlusion = page.get_by_role("group", name="occlusion, for itm")
     occlusion.get_by_text("the scores").wait_for()
