@@ -76,14 +76,12 @@ def test_signals(attack: Attack, config, trained, tmp_path, processes, assert_sa
                     time.sleep(draw.uniform(0, 0.1))
                     if child.is_alive():
                         (os.killpg if group else os.kill)(child.pid, number)
-                *_, said = received(reports)
+                received(reports)
                 child.join(60)
                 assert not child.is_alive()
             run = Run.of(changed, root)
             whole(run)
-            # a second signal ends it at once; in the middle of an update nothing is whole, nor said to be saved
-            cut = len(sent) > 1 and "saved after" not in str(said)
-            assert len(run.metrics()) >= 1 or cut, "a step that was done is saved"
+            assert len(run.metrics()) >= 1, "a step that was done is saved"
             assert_same(finish(changed, root).folder, trained.folder)
         shutil.rmtree(root, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from filelock import FileLock
 from xfm import pretrain
 from xfm.config import RunConfig
 from xfm.train import RunError, Terminated, loop
+from xfm.train.setup import TrainState
 
 
 def train(config: RunConfig, root: Path, reports: Connection, heard: bool = True) -> None:
@@ -53,10 +54,23 @@ def die_at(call: int, config: RunConfig, root: Path, reports: Connection) -> Non
     train(config, root, reports)
 
 
+def signal_in_update(step: int, signals: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
+    """Trains; the signals come between a step's update of the weights and its record."""
+    update = TrainState.step
+
+    def patched(state: TrainState) -> None:
+        update(state)
+        for number in signals if state.done == step + 1 else []:
+            os.kill(os.getpid(), number)
+
+    TrainState.step = patched
+    train(config, root, reports)
+
+
 def signal_at(
     step: int, signals: list[int], config: RunConfig, root: Path, reports: Connection, heard: bool = True
 ) -> None:
-    """Trains; the signals come in the middle of a step."""
+    """Trains; the signals come in the middle of a step, before it changes the weights."""
     weights_at = loop.weights_at
 
     def patched(config: RunConfig, now: int):

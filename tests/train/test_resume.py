@@ -81,6 +81,17 @@ def test_a_second_ctrl_c_does_not_wait(config, trained, tmp_path, processes, ass
     assert_same(run.folder, trained.folder)
 
 
+@pytest.mark.parametrize("signals", [[signal.SIGINT] * 3, [signal.SIGINT, signal.SIGTERM]], ids=["alike", "two kinds"])
+def test_no_signal_cuts_an_update_from_its_record(signals, config, trained, tmp_path, processes, assert_same):
+    """Between them a step is half done: what is saved there would be lost, with all steps since the last save."""
+    with process(processes, drive.signal_in_update, 7, signals, config, tmp_path) as (_, reports):
+        received(reports)
+    run = Run.of(config, tmp_path)
+    assert steps_done(run) == len(run.metrics()) == 8
+    assert [r["step"] for r in pretrain(config, tmp_path)] == [8, 9, 10, 11]
+    assert_same(run.folder, trained.folder)
+
+
 ENDING = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 

@@ -114,17 +114,19 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 if not math.isfinite(told["grad_norm"]):
                     with unsharded(s.pretraining):
                         raise non_finite_loss(s.model, on_device(batch, accelerator.device), losses, step, run.folder)
-                rate = set_rate(s.optimizer, train, step)
-                s.done = step + 1  # from here to its record the step is half done, and not saved
-                s.step()
-                record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate} | s.new_processes()
-                record |= told | (_validate(s) if _due(s.done, train.validate_every, steps) else {}) | s.new_levels()
-                record |= s.left_out.record(any_new=record.pop("new") > 0)
-                leaving = [1] * (record.pop("asked") > 0) or ([] if several else interrupted)
-                if s.probe is not None and _due(s.done, train.probe_every, steps):
-                    probed.append(s.probe(s.done))
-                record |= {"seconds": time.perf_counter() - began, "waited": waited}
-                records.append(dict(record))
+                with uncut():  # between the weights' update and its record a step is half done, and cannot be saved
+                    rate = set_rate(s.optimizer, train, step)
+                    s.done = step + 1
+                    s.step()
+                    record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate} | s.new_processes()
+                    record |= told | (_validate(s) if _due(s.done, train.validate_every, steps) else {})
+                    record |= s.new_levels() | s.left_out.record(any_new=record.pop("new") > 0)
+                    asked = record.pop("asked") > 0
+                    if s.probe is not None and _due(s.done, train.probe_every, steps):
+                        probed.append(s.probe(s.done))
+                    record |= {"seconds": time.perf_counter() - began, "waited": waited}
+                    records.append(dict(record))
+                leaving = [1] * asked or ([] if several else interrupted)
                 if _due(s.done, train.save_every, steps) or leaving:
                     save()
             heard += interrupted

@@ -95,7 +95,7 @@ class RunLock:
     @contextmanager
     def step(self) -> Iterator[list[int]]:
         """One step, whole: Ctrl-C and signals like it wait for its end, and then are in the list; a second one does not
-        wait."""
+        wait, but for an update that has begun."""
         with self.stepping, collected(second_raises=True) as interrupted:
             if _live.get(self.folder) is not self:
                 raise RunError(f"{self.folder}: a later call of pretrain has taken this run over; go on with that one")
