@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
 from xfm.downstream.tuned import Tuned, start
 from xfm.lab import CHECKPOINTS
-from xfm.train import RunBusy, RunError
+from xfm.train import RunBusy, RunError, Terminated
 from xfm.train.errors import NonFiniteLoss
 
 RUN = CHECKPOINTS / "demo"
@@ -104,6 +106,22 @@ def test_a_resume_is_exact(tmp_path: Path) -> None:
     assert np.mean([x["score"] for x in answers]) == a.results()[0].value
     assert all(0.5 <= x["confidence"] <= 1 and type(x["answer"]) is bool for x in answers)
     assert same([*finetune(config(), tmp_path / "a")]) == same(straight), "a finished one is opened"
+
+
+def test_no_signal_cuts_an_update_from_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one ends a step at once, but not between its update and its validation; nor does it cut a save."""
+    straight, validated = [*finetune(config(), tmp_path / "a")], module.validated
+
+    def two_signals(*args: Any) -> float:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        return validated(*args)
+
+    with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, Terminated)):
+        patch.setattr(module, "validated", two_signals)
+        [*finetune(config(), tmp_path / "b")]
+    assert len(TaskRun.of(config(), tmp_path / "b").metrics()) == 2
+    assert same([*finetune(config(), tmp_path / "b")]) == same(straight[2:])
 
 
 def test_without_its_state_it_starts_anew_with_its_records(tmp_path: Path) -> None:

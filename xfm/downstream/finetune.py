@@ -30,7 +30,7 @@ from ..train.optimizer import parameter_groups, set_rate
 from ..train.run import METRICS, STATE, WEIGHTS, Record, environment
 from ..train.run_lock import RunLock
 from ..train.setup import make_accelerator
-from ..train.signals import ending
+from ..train.signals import ending, uncut
 from ..train.weights import packed_state
 from .config import FinetuneConfig
 from .task_run import ANSWERS, CONFIG, RESULTS, TaskRun
@@ -126,20 +126,22 @@ class _Loop:
         if not torch.isfinite(norm):  # the weights are still those of the step before
             said = f"step {step}: loss {loss.item()}, gradient norm {norm.item()}; lower train.lr ({train.lr})"
             raise NonFiniteLoss(f"{said}. What was saved stays in {self.run.folder}")
-        rate = set_rate(self.adamw, train, step)
-        self.adamw.step()
-        self.adamw.zero_grad()
-        self.done = step + 1
-        record = {"task": self.task.name, "step": step, "of": train.steps, "rate": rate, "loss": loss.item()}
-        record["grad_norm"] = norm.item()
-        if _due(self.done, train.validate_every, train.steps):
-            record["validation"] = score = validated(self.tuned, self.validation, self.config.hidden)
-            if score > self.best_score:
-                self.best, self.best_score = {n: t.clone() for n, t in self.tuned.learnt().items()}, score
-        record["seconds"] = time.perf_counter() - began
-        self.records.append(dict(record))
+        with uncut():  # between the weights' update and its record a step is half done, and cannot be saved
+            rate = set_rate(self.adamw, train, step)
+            self.adamw.step()
+            self.adamw.zero_grad()
+            self.done = step + 1
+            record = {"task": self.task.name, "step": step, "of": train.steps, "rate": rate, "loss": loss.item()}
+            record["grad_norm"] = norm.item()
+            if _due(self.done, train.validate_every, train.steps):
+                record["validation"] = score = validated(self.tuned, self.validation, self.config.hidden)
+                if score > self.best_score:
+                    self.best, self.best_score = {n: t.clone() for n, t in self.tuned.learnt().items()}, score
+            record["seconds"] = time.perf_counter() - began
+            self.records.append(dict(record))
         return record
 
+    @uncut()
     def _save(self) -> None:
         if not self.records or self.records[-1]["step"] != self.done - 1:  # nothing new, or half a step ahead
             return
