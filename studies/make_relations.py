@@ -67,8 +67,7 @@ def figures(table: pd.DataFrame, split: str) -> dict[str, plots.Figure]:
         )
     }
     for share, own in table.query("part == 'probe'").groupby("relation_negatives"):
-        among = f"negatives {share:g}, {own['run'].nunique()} of {of}"
-        title = f"Linear probes by layer, {among} (dashed: untrained; dotted: control task)"
+        title = f"Linear probes by layer; relation negatives {share:g}, {own['run'].nunique()} of {of}"
         drawn["probes" + f"-negatives-{share:g}" * (share > 0)] = plots.probe_layers(own, title)
     return drawn
 

@@ -112,7 +112,7 @@ def _panel(axes: Axes, own: Any) -> None:
     axes.axhline(50, color=GREY, linewidth=1)
     axes.set_xticks(range(len(places)), [f"{encoder[0].upper()}{layer}" for _, layer, encoder in places], fontsize=8.5)
     axes.set_xlabel(", ".join(f"{e[0].upper()} {e}" for e in dict.fromkeys(e for *_, e in places)), fontsize=8.5)
-    axes.legend(loc="best", fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, fontsize=8.5)  # below: lines may be anywhere
 
 
 def _mean(runs: Any) -> tuple[float, float, float]:
