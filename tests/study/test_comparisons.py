@@ -14,7 +14,7 @@ from study.conftest import METRICS, PRIMARY
 
 from xfm.config import ConfigError
 from xfm.study import StudyError, study_json
-from xfm.study.comparisons import dominates, front, intervals, mean_ranks, on_front
+from xfm.study.comparisons import dominates, front, intervals, mean_ranks, on_front, ratio
 from xfm.study.statistics import paired
 
 MEANS = arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 3)), elements=st.integers(0, 3).map(float))
@@ -97,6 +97,47 @@ def test_an_interaction_is_what_both_do_beyond_each(invented):
         study.interaction("neither", "no_guidance")
     with pytest.raises(ConfigError, match=r"weights\.xfm = nan: must be a finite number"):
         study.contrast({"xfm": math.nan})
+
+
+@given(arrays(float, (6, 2), elements=st.integers(-9, 9).map(float)))
+def test_a_ratios_interval_is_what_a_t_test_does_not_refuse(values):
+    """Fieller's interval, against the test that it inverts, on both sides of both ends."""
+    above, below = values[:, 0], values[:, 1] + 20
+    share, low, high = ratio(above, below)
+    assert low <= share <= high and share == pytest.approx(above.mean() / below.mean())
+    for r, inside in ((low, True), (high, True), (low - 1e-3, False), (high + 1e-3, False)):
+        t = stats.t.ppf(0.975, 5) * stats.sem(own := above - r * below)
+        assert (abs(own.mean()) <= t + 1e-9) == inside or own.std() < 1e-9
+
+
+def test_a_ratio_covers_and_has_no_ends_where_nothing_is_divided_by():
+    rng = np.random.default_rng(4)
+    way = rng.normal(1, 0.4, (2000, 12))
+    gone = 0.8 * way + rng.normal(0, 0.3, way.shape)
+    found = np.array([ratio(a, b) for a, b in zip(gone, way, strict=True)])
+    inside = (found[:, 1] <= 0.8) & (found[:, 2] >= 0.8)
+    assert abs(inside.mean() - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 2000)
+    assert ratio(np.ones(4), np.array([1.0, -1, 2, -1]))[1:] == (-math.inf, math.inf)
+    assert np.isnan(ratio(np.ones(2), np.ones(2))[1:]).all()
+
+
+def test_what_is_recovered_of_a_difference(invented):
+    study = invented(TWO | {"no_guidance": 0.35})
+    table = study.recovered("xfm", "no_stop_gradient", "naming, accuracy").set_index("variant")
+    assert table.index.tolist() == ["no_guidance", "neither"]
+    values = (
+        study.results().query("metric == 'naming, accuracy'").pivot(index="seed", columns="variant", values="value")
+    )
+    means, row = values.mean(), table.loc["neither"]
+    way = means["no_stop_gradient"] - means["xfm"]
+    assert row["share"] == pytest.approx((means["neither"] - means["xfm"]) / way) and row["way"] == pytest.approx(way)
+    own = stats.ttest_1samp(values["no_stop_gradient"] - values["xfm"], 0).confidence_interval(0.95)
+    assert (row["way_low"], row["way_high"]) == pytest.approx((own.low, own.high))
+    assert row["low"] < 2 < row["high"] and table.loc["no_guidance", "low"] < 0.5 < table.loc["no_guidance", "high"]
+    with pytest.raises(ConfigError, match="goal = 'xfm': must be another variant than start"):
+        study.recovered("xfm", "xfm")
+    with pytest.raises(ConfigError, match="start = 'stop'"):
+        study.recovered("stop", "xfm")
 
 
 def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ import pandas as pd
 from ..config import ConfigError
 from ..config_utils import one_of, require
 from ..train import Run
-from . import admission, comparisons, results_csv
-from .bootstrap import two_way
+from . import admission, comparisons, items, results_csv
 from .by_field import by_field
 from .front_table import front_table
-from .items import item_scores
 from .metrics import FAMILIES, FLOOR, HELD_OUT, SIGN, Metric
 from .outcomes import at_floor, complete, counted, gains
 from .results_csv import StudyError
@@ -93,6 +91,25 @@ class Analyses(ABC):
             raise ConfigError(f"both = '': no variant changes what {first!r} and {second!r} change; name one")
         return self.contrast({both: 1, first: -1, second: -1, self.spec.compared_with[0]: 1}, metrics)
 
+    def recovered(self, start: str, goal: str, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+        """A row a further variant x metric: how much of the way from one variant to another it goes (0: none, 1: all),
+        as of what a technique wins, without it: n (seeds that all three have), share with low and high (95 %, Fieller's
+        theorem; infinite where the way itself is not shown), and the way, goal - start, with way_low and way_high
+        (paired t, 95 %); uncorrected. `metrics`: keys; the primary ones, or all where none is."""
+        for name, variant in (("start", start), ("goal", goal)):
+            one_of(name, variant, self.spec.variants)
+        require(start != goal, "goal", goal, "another variant than start")
+        values, rows = self._counted(), []
+        for variant in (v for v in self.spec.variants if v not in (start, goal)):
+            for metric in self._chosen(values, metrics):
+                own = complete(values, [metric], [start, goal, variant], self.spec.seeds)[:, :, 0]
+                if len(own):
+                    way, gone = own[:, 1] - own[:, 0], own[:, 2] - own[:, 0]
+                    numbers = [len(own), *comparisons.ratio(gone, way), *map(float, comparisons.intervals(way))]
+                    rows.append([variant, metric, *numbers])
+        columns = ["variant", "metric", "n", "share", "low", "high", "way", "way_low", "way_high"]
+        return pd.DataFrame(rows, columns=columns)
+
     def pareto(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
         """A row a variant x metric, of two or three metrics ((): the primary ones), over the seeds that all variants
         have: mean, low, high (t, 95 %), effect on it against the reference with effect_low and effect_high (paired t,
@@ -164,7 +181,7 @@ class Analyses(ABC):
         references, failed = self.spec.references(against or self.spec.reference), self.failed()
         runs = [*dict.fromkeys([*references, *references.values()])]
         scores = {
-            (variant, seed): item_scores(self.spec, self.run_of(variant, seed))
+            (variant, seed): items.item_scores(self.spec, self.run_of(variant, seed))
             for variant in runs
             for seed in self.spec.seeds
             if (variant, seed) not in failed
@@ -172,9 +189,9 @@ class Analyses(ABC):
         rows = []
         for metric in dict.fromkeys(metric for own in scores.values() for metric in own):
             for variant, other in references.items():
-                ours, theirs = (_scores(metric, v, self.spec.seeds, scores, failed) for v in (variant, other))
+                ours, theirs = (items.of_seeds(metric, v, self.spec.seeds, scores, failed) for v in (variant, other))
                 pairs = [*zip(ours, theirs, strict=True)]
-                if row := _two_way(metric, pairs, self.spec.name):
+                if row := items.over_items(metric, pairs, self.spec.name):
                     rows.append({"variant": variant, "against": other, "metric": metric} | row)
         return pd.DataFrame(rows)
 
@@ -219,22 +236,3 @@ def _first_of_tasks(metrics: Collection[str], spec: Spec) -> list[str]:
 
 def _ranked(metric: str, known: Mapping[str, Metric]) -> bool:
     return known.get(metric, Metric()).better in SIGN and not metric.startswith(f"{HELD_OUT}/")
-
-
-def _scores(metric: str, variant: str, seeds: Sequence[int], scores: Mapping[Any, Any], failed: Collection[Any]) -> Any:
-    """Scores and groups, a seed each: None where there are none, and 0 of a run that failed. A variant none of whose
-    runs is there could have had any."""
-    own = [scores.get((variant, seed)) or {} for seed in seeds]
-    none = (np.zeros(1), None) if any(metric in run for run in own) or not any(own) else None
-    return [none if (variant, seed) in failed else run.get(metric) for seed, run in zip(seeds, own, strict=True)]
-
-
-def _two_way(metric: str, pairs: list[tuple[Any, Any]], name: str) -> dict[str, Any] | None:
-    there = [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
-    sizes = [len(one[0]) for pair in there for one in pair]
-    if not there or max(sizes) == 1:
-        return None
-    differences = np.stack([np.broadcast_to(ours[0] - theirs[0], max(sizes)) for ours, theirs in there])
-    groups = next((one[1] for pair in there for one in pair if len(one[0]) == max(sizes)), None)
-    found, by_seed = two_way(differences, groups, name, metric), paired(differences.mean(1))
-    return asdict(found) | {"t_low": by_seed.low, "t_high": by_seed.high}

@@ -5,7 +5,8 @@ Evaluations keep means alone; a fine-tuning keeps what its model said of every t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from ..downstream.table import startable
 from ..downstream.task_run import TaskRun
 from ..evaluation.result import Result
 from ..train import Run
+from .bootstrap import two_way
 from .metrics import evaluated
 from .spec import Spec
+from .statistics import paired
 
-__all__ = ["Items", "item_scores"]
+__all__ = ["Items", "item_scores", "of_seeds", "over_items"]
 
 Items = tuple[np.ndarray, np.ndarray | None]  # scores (n,) and groups (n,), None where each item is its own
 
@@ -60,3 +63,25 @@ def _test(result: Result, variant: str) -> str:
 
 def _groups(rows: list[dict[str, Any]]) -> np.ndarray | None:
     return np.array([row["group"] for row in rows]) if all("group" in row for row in rows) else None
+
+
+def of_seeds(
+    metric: str, variant: str, seeds: Sequence[int], scores: Mapping[Any, Any], failed: Collection[Any]
+) -> list[Items | None]:
+    """Scores and groups, a seed each: None where there are none, and 0 of a run that failed. A variant none of whose
+    runs is there could have had any."""
+    own = [scores.get((variant, seed)) or {} for seed in seeds]
+    none = (np.zeros(1), None) if any(metric in run for run in own) or not any(own) else None
+    return [none if (variant, seed) in failed else run.get(metric) for seed, run in zip(seeds, own, strict=True)]
+
+
+def over_items(metric: str, pairs: list[tuple[Any, Any]], name: str) -> dict[str, Any] | None:
+    """The two-way interval of paired scores, a seed each, beside the paired t over the seeds: None without items."""
+    there = [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
+    sizes = [len(one[0]) for pair in there for one in pair]
+    if not there or max(sizes) == 1:
+        return None
+    differences = np.stack([np.broadcast_to(ours[0] - theirs[0], max(sizes)) for ours, theirs in there])
+    groups = next((one[1] for pair in there for one in pair if len(one[0]) == max(sizes)), None)
+    found, by_seed = two_way(differences, groups, name, metric), paired(differences.mean(1))
+    return asdict(found) | {"t_low": by_seed.low, "t_high": by_seed.high}
