@@ -12,12 +12,12 @@ import pytest
 from study.conftest import METRICS, PRIMARY, TINY, made_up, tiny
 
 from xfm.config import ConfigError
-from xfm.study import Spec, Study, describe, runner
+from xfm.study import Spec, Study, beforehand, describe, runner, study_json
 from xfm.study.corrections import gatekeeping, holm
 from xfm.study.e_values import e_process
 from xfm.study.effects import empty_levels
 from xfm.study.job import Outcome
-from xfm.study.metrics import FLOOR, Measured, Metric
+from xfm.study.metrics import FLOOR, SHUT, Measured, Metric
 from xfm.study.outcomes import at_floor, gains
 from xfm.study.untrained import Untrained
 
@@ -170,6 +170,58 @@ def test_gates_are_in_the_order_in_which_primary_metrics_are_named(invented):
     assert "differs (p ≤ 0.05 through the gates)" in labels
     page = study.report().read_text("utf-8")
     assert "of primary metrics by p through the gates" in page and "Holm" not in page
+
+
+def test_behind_a_gate_that_is_shut_nothing_is_tested_and_nothing_said_to_be_equal(invented):
+    """However large the difference there: 0.7 standard deviations here, where the first metric's is none."""
+    study = invented({"no_stop_gradient": 0.7, "no_guidance": 0.7}, gatekeeping=True, margins={NAMING: 0.1})
+    values = pd.read_csv(study.table)
+    own = (values["variant"] == "no_guidance") & (values["metric"] == LOSS)
+    values.loc[own, "value"] = values.loc[(values["variant"] == "xfm") & (values["metric"] == LOSS), "value"].to_numpy()
+    values.loc[own, "value"] += 0.01 * (-1.0) ** np.arange(own.sum())
+    values.to_csv(study.table, index=False)
+    table = study.effects().set_index(["variant", "metric"])
+    assert table.loc[("no_guidance", LOSS), "verdict"] == "no difference shown"
+    assert table.loc[("no_guidance", NAMING), "verdict"] == SHUT == table.loc[("no_guidance", PRIMARY[1]), "verdict"]
+    assert table.loc[("no_guidance", NAMING), "low"] > 0, "an interval without zero"
+    assert table.loc[("no_stop_gradient", NAMING), "verdict"] == "better"
+    (said,) = [s for s in describe.conclusions(study.effects()) if s.startswith(f"no_guidance against xfm, {NAMING}")]
+    assert SHUT in said and "would be found" not in said and "TOST" in said
+    labels = [text.get_text() for text in study.figure("effects", NAMING).legends[0].get_texts()]
+    assert "no difference shown (or not tested)" in labels and SHUT in study.to_markdown()
+
+
+def test_against_another_than_the_specs_nothing_was_declared(invented):
+    study = invented(SHIFT, margins={NAMING: 0.1}, detectable={NAMING: 0.2})
+    own, other = study.effects(), study.effects(against="no_guidance")
+    pd.testing.assert_frame_equal(study.effects(against="xfm"), own)
+    first = other[other["role"] == "primary"]
+    assert len(first) and set(first["judged_by"]) == {"interval"} and set(first["correction"]) == {""}
+    assert other[["p_holm", "margin", "stated", "p_equivalent"]].isna().all(axis=None)
+    assert "uncorrected interval" in describe.abstract(other, 30)[0] and "Holm" in describe.abstract(own, 30)[0]
+
+
+def test_two_runs_of_a_seed_that_failed_are_not_as_good_as_each_other(invented):
+    """For a difference a tie is cautious; for equivalence it would be the contrary."""
+    lost = [(variant, seed) for variant in ("xfm", *SHIFT) for seed in (3, 4)]
+    study = invented(SHIFT, lost=tuple(lost), margins={NAMING: 0.02})
+    before = study.effects().set_index(["variant", "metric"])
+    study_json.write_failed(study.folder / "failed.json", dict.fromkeys(lost, "the warm start failed"))
+    after = study.effects().set_index(["variant", "metric"])
+    for variant in SHIFT:
+        assert after.loc[(variant, NAMING), "n"] == 10 and before.loc[(variant, NAMING), "n"] == 8
+        p = before.loc[(variant, NAMING), "p_equivalent"]
+        assert after.loc[(variant, NAMING), "p_equivalent"] == pytest.approx(p)
+        assert study.equivalence(NAMING).loc[variant, "p"] == pytest.approx(p)
+
+
+def test_what_could_be_found_is_said_of_the_least_and_the_widest_spread(invented):
+    study = invented(SHIFT, noise=0.3, detectable={NAMING: 1e-4})
+    found = study.effects().query("metric == @NAMING").set_index("variant")["detectable"]
+    (row,) = [r for r in beforehand.power(study.spec, study.effects()).itertuples() if r.metric == NAMING]
+    least, widest = (f"{100 * found[v]:.2f} points ({v})" for v in (found.idxmin(), found.idxmax()))
+    assert row[3] == f"{least} to {widest}" and row[2] == "0.01 points"
+    assert beforehand.short(study.spec, study.effects()) == [f"{NAMING} (no_stop_gradient, no_guidance)"]
 
 
 def test_gates_that_cannot_reach_the_level_are_named_all_the_same(invented):

@@ -13,7 +13,7 @@ from scipy import stats
 from study.conftest import METRICS, PRIMARY
 
 from xfm.config import ConfigError
-from xfm.study import StudyError, study_json
+from xfm.study import StudyError, describe, study_json
 from xfm.study.comparisons import dominates, front, intervals, mean_ranks, on_front, ratio
 from xfm.study.statistics import paired
 
@@ -138,6 +138,29 @@ def test_what_is_recovered_of_a_difference(invented):
         study.recovered("xfm", "xfm")
     with pytest.raises(ConfigError, match="start = 'stop'"):
         study.recovered("stop", "xfm")
+
+
+def test_what_mends_an_ablation_is_told_by_how_much_it_gives_back(invented):
+    """ "mlm_x2" alone mends nothing; what changes the one and the other is an interaction where both are there."""
+    mend = "no_stop_gradient+mlm_x2"
+    study = invented({"no_stop_gradient": 1.0, mend: 0.4, "no_guidance": 0.0}, primary=[PRIMARY[0]])
+    (said,) = describe.mended(study)
+    row = study.recovered("no_stop_gradient", "xfm", PRIMARY[0]).set_index("variant").loc[mend]
+    assert 0.3 < row["low"] < 0.6 < row["high"] < 0.9
+    assert said.startswith(f"{mend}, {PRIMARY[0]}: {row['share']:.0%} of the way from no_stop_gradient to xfm")
+    assert f"{row['low']:.0%} to {row['high']:.0%}" in said and said in study.report().read_text("utf-8")
+    assert describe.mended(invented(TWO, root=study.folder)) == [], "no_guidance and no_stop_gradient share nothing"
+
+
+def test_whether_the_reference_is_on_the_front_is_said_with_what_shows_more(invented):
+    (said,) = describe.front(study := invented({"no_stop_gradient": 0.7, "no_mim": -9.0}, primary=PRIMARY[::2]))
+    assert said.startswith("xfm is on the Pareto front of the primary metrics by the means over 10 seeds")
+    assert "no variant is better on all" in said and said in study.report().read_text("utf-8")
+    flipped = invented({"no_stop_gradient": 3.0}, primary=["naming, accuracy", "grounding, acc@0.5"], root=study.folder)
+    assert (
+        "xfm is not on the" in describe.front(flipped)[0] and "no_stop_gradient is better" in describe.front(flipped)[0]
+    )
+    assert describe.front(invented(TWO, primary=PRIMARY[:1], root=study.folder / "one")) == []
 
 
 def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):

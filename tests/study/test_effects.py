@@ -10,7 +10,7 @@ from scipy import stats
 from study.conftest import KNOWN, METRICS, PRIMARY
 
 from xfm.config import ConfigError
-from xfm.study import StudyError, analyses, command, grid, study_json
+from xfm.study import StudyError, command, grid, items, study_json
 from xfm.study.metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -83,7 +83,10 @@ def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
     assert own.loc[2, "difference"] == 0, "both runs of the seed failed: a tie"
     assert 5 not in own.index, "not run yet: no pair"
     found = row(study.effects(), "no_guidance", loss)
-    assert found["note"] == "1 of 10 pairs missing; 2 with a failed run, counted as the worst value"
+    assert found["note"] == (
+        "1 of 10 pairs missing; 2 with a failed run, counted as the worst value; without them the difference is "
+        f"{own.loc[~own['failed'], 'difference'].mean():+.4g}"
+    )
     without = own.drop(index=[2, 4])["difference"].mean()
     assert found["effect"] > without, "failing is no advantage"
     figure = study.figure("effects", loss)
@@ -126,7 +129,7 @@ def test_over_items_a_failed_run_answers_nothing_right_of_what_its_variant_answe
         return {"words": both["words"]} if run.config.name == spec.configs[specialist].name else both
 
     study = invented(SHIFT, lost=[(specialist, 4)])
-    monkeypatch.setattr(analyses, "item_scores", scores)
+    monkeypatch.setattr(items, "item_scores", scores)
     whole = study.two_way().set_index(["variant", "metric"])["effect"]
     assert (specialist, "pictures") not in whole.index and len(whole) == 3
     study_json.write_failed(study.folder / "failed.json", {(specialist, 4): "killed"})
@@ -186,7 +189,7 @@ def test_a_value_that_is_not_finite_counts_as_the_worst(invented):
     study.table.write_text("\n".join(lines) + "\n")
     table, worst = study.effects(), study.results().query("metric == 'naming, accuracy'")["value"].min()
     found = row(table, "no_guidance", "naming, accuracy")
-    assert (found["n"], found["note"]) == (10, "1 with a failed run, counted as the worst value")
+    assert found["n"] == 10 and found["note"].startswith("1 with a failed run, counted as the worst value; without it")
     assert row(table, "no_guidance", "grounding, acc@0.5")["note"] == ""
     pair = study.pairs().query("variant == 'no_guidance' and metric == 'naming, accuracy' and seed == 3").iloc[0]
     assert pair["failed"] and pair["value"] == min(worst, KNOWN["naming, accuracy"].baseline) == 0.01

@@ -14,6 +14,8 @@ test("the correction that is named is the one that was applied", () => {
   assert.match(effectSentence(METRIC, EFFECT, "v"), /p 0.0100 \(Holm 0.0400\): worse$/);
   assert.match(effectSentence(METRIC, gated, "v"), /p 0.0100 \(gates 0.0400\): worse$/);
   assert.match(effectSentence(METRIC, alone, "v"), /p 0.0100: worse$/);
+  const shut = { ...EFFECT, verdict: "not tested: its gate is shut", correction: "gatekeeping", p_holm: 1 };
+  assert.match(effectSentence(METRIC, shut, "v"), /\(gates 1.0000\): not tested: its gate is shut$/);
   const studies = [[alone, gated], [alone, EFFECT], [alone], []];
   const names = (what) => studies.map((effects) => named(effects, what));
   assert.deepEqual(names("correction"), ["gates", "Holm", "", ""]);

@@ -75,11 +75,12 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         lines += [f"{name}: {span}" for span in [_span(rows)] if span] + _known(first)
         axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
+    untested = any(effects["verdict"].str.startswith("not tested"))
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
     handles = [
         Line2D([], [], color=GREY, alpha=0.6, marker="o", linestyle="", markersize=3.5, label="one seed"),
         Line2D([], [], **look, label=f"differs ({judged})"),
-        Line2D([], [], **look, mfc="white", label="no difference shown"),
+        Line2D([], [], **look, mfc="white", label="no difference shown" + " (or not tested)" * untested),
         *_handles(drawn),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=5 if figure.get_figwidth() == WIDTH else 2)

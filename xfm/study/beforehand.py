@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .formatting import number
@@ -34,23 +35,28 @@ def unadmitted(admission: pd.DataFrame) -> list[str]:
 
 
 def power(spec: Spec, effects: pd.DataFrame) -> pd.DataFrame:
-    """As text, of each metric that the spec says something of: the effect that it looked for, what these seeds can find
-    in 80 % of studies, by the widest spread of the variants, and the margin of equivalence."""
+    """As text, of each metric that the spec says something of: the effect that it looked for; what these seeds can find
+    in 80 % of studies, from the variant with the least spread to that with the widest; the margin of equivalence."""
     said = dict.fromkeys((*spec.primary, *spec.detectable, *spec.margins))
     units = dict(effects[["metric", "unit"]].itertuples(index=False, name=None))
     rows = []
     for metric in (m for m in said if m in units):
-        found: Any = effects[effects["metric"] == metric]["detectable"].max()
-        numbers = spec.detectable.get(metric, float("nan")), found, spec.margins.get(metric, float("nan"))
+        own: Any = effects[(effects["metric"] == metric) & effects["detectable"].notna()]
+        found = own.sort_values("detectable")
         unit = "points" if units[metric] == "%" else units[metric]  # they are differences
-        rows.append([metric, *(_amount(value, units[metric]).replace("%", unit) for value in numbers)])
+        said = [
+            _amount(of.get(metric, np.nan), units[metric]).replace("%", unit) for of in (spec.detectable, spec.margins)
+        ]
+        ends = [f"{number(row.detectable, row.unit)} {unit} ({row.variant})" for row in found.itertuples()]
+        rows.append([metric, said[0], " to ".join(ends[:: max(1, len(ends) - 1)]), said[1]])
     return pd.DataFrame(rows, columns=["metric", "looked for", "found by these seeds", "margin of equivalence"])
 
 
 def short(spec: Spec, effects: pd.DataFrame) -> list[str]:
-    """The metrics whose stated effect these seeds would miss in more than 20 % of studies."""
-    found: Any = effects.groupby("metric", sort=False)["detectable"].max()
-    return [metric for metric, stated in spec.detectable.items() if found.get(metric, 0.0) > stated]
+    """The metrics whose stated effect these seeds would miss in more than 20 % of studies, and in which variants."""
+    stated = effects["metric"].map(lambda metric: spec.detectable.get(metric, np.nan))
+    missed: Any = effects[effects["detectable"] > stated].groupby("metric", sort=False)["variant"]
+    return [f"{metric} ({', '.join(variants)})" for metric, variants in missed]
 
 
 def _interval(row: Any) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..report.describe import listed
 from .analyses import Analyses, combinations
 from .formatting import interval, number, p_value
-from .metrics import FLOOR
+from .metrics import FLOOR, SHUT
+from .results_csv import StudyError
 from .spec import Spec
 from .statistics import ALPHA, FEWEST
 
-__all__ = ["abstract", "baselines", "conclusions", "design", "effect", "interactions", "no_pairs", "ranks"]
+__all__ = ["abstract", "baselines", "conclusions", "design", "effect", "front", "interactions", "mended", "no_pairs",
+           "ranks"]  # fmt: skip
 
 _MOST = 9  # effects of an abstract
 
@@ -84,9 +87,10 @@ def conclusions(table: Any) -> list[str]:
     sentences = [*(baselines(table) if len(primary) else []), *effects]
     others = table[(table["role"] == "secondary") & table["low"].notna() & (table["better"] != "")]
     if len(others):
+        beyond = int(((others["low"] > 0) | (others["high"] < 0)).sum())
         sentences.append(
             f"Of {len(others)} {'secondary ' if len(primary) else ''}effects with an interval, "
-            f"{int(_stands_out(others).sum())} have one without zero, uncorrected; by chance alone about "
+            f"{beyond} have one without zero, uncorrected; by chance alone about "
             f"{0.05 * len(others):.0f} would."
         )
     return sentences
@@ -118,6 +122,9 @@ def effect(row: Any) -> str:
     if row.n < FEWEST:
         return head + f"{number(row.effect, row.unit, '+') or 'nothing'} from {row.n} pairs, too few for an interval."
     unit = "percentage points" if row.unit == "%" else row.unit
+    if row.verdict == SHUT:
+        found = f"{number(row.effect, row.unit, '+')} ({unit}, 95 % interval {interval(row)}; n = {row.n})"
+        return f"{head}{SHUT}, for the metric before it was not shown to differ; {found}{_equivalence(row)}."
     p = f"p = {p_value(row.p)}".replace("= <", "<")
     name = "gates" if row.correction == "gatekeeping" else "Holm"
     correction = f", {name} {p_value(row.p_holm)}" if row.p_holm == row.p_holm else ""
@@ -146,6 +153,48 @@ def interactions(study: Analyses) -> list[str]:
                 ends = f"{number(row.effect, row.unit, '+')}, 95 % interval {interval(row)}, n = {row.n}, uncorrected"
                 sentences.append(f"{both}, {metric}: beyond the sum of {first} and {second} by {ends}.")
     return sentences
+
+
+def mended(study: Analyses) -> list[str]:
+    """Of each variant that changes more than another one does, as a mend of what that one breaks: how much of the way
+    back to the reference it goes, on the primary metrics, and its difference to that one."""
+    changes, reference = (
+        {v: {*map(repr, of.items())} for v, of in study.spec.variants.items()},
+        study.spec.compared_with[0],
+    )
+    sums, sentences = {both for *_, both in combinations(study.spec)}, []
+    for base, own in changes.items():
+        mends = [v for v, more in changes.items() if own < more and v not in sums]
+        for metric in study.spec.primary if mends and own and not changes[reference] else ():
+            table = study.recovered(base, reference, metric).set_index("variant")
+            for variant in (v for v in mends if v in table.index and table.loc[v, "n"] >= FEWEST):
+                row, to_base = table.loc[variant], study.contrast({variant: 1, base: -1}, metric).loc[metric]
+                ends = f"{row.low:.0%} to {row.high:.0%}" if math.isfinite(row.low) else "none: the way is not shown"
+                sentences.append(
+                    f"{variant}, {metric}: {row.share:.0%} of the way from {base} to {reference} (95 % interval, "
+                    f"Fieller’s: {ends}); {number(to_base.effect, to_base.unit, '+')} from {base} "
+                    f"({interval(to_base)}); n = {int(row.n)}, uncorrected.".replace("-", "−")
+                )
+    return sentences
+
+
+def front(study: Analyses) -> list[str]:
+    """Whether the reference is on the Pareto front of two or three primary metrics, and what is better on all."""
+    reference, metrics = study.spec.compared_with[0], study.spec.primary
+    if len(metrics) not in (2, 3):
+        return []
+    try:
+        row = study.pareto().set_index("variant").loc[[reference]].iloc[0]
+    except StudyError:  # at no seed are all there yet
+        return []
+    if row.n < FEWEST:
+        return []
+    better, where = f"{row.dominated_by} is" if row.dominated_by else "no variant is", "on" if row.front else "not on"
+    return [
+        f"{reference} is {where} the Pareto front of the primary metrics by the means over {row.n} seeds, and on it in "
+        f"{row.probability:.0%} of studies with resampled seeds; by its intervals, which alone show that something "
+        f"does it better, {better} better on all of them (uncorrected)."
+    ]
 
 
 def ranks(table: Any) -> list[str]:

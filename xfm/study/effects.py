@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from .corrections import gatekeeping, holm
-from .metrics import FAMILIES, FLOOR, Metric
+from .metrics import FAMILIES, FLOOR, SHUT, Metric
 from .outcomes import at_floor, counted, gains, lacking
 from .spec import Spec
 from .statistics import ALPHA, FEWEST, Equivalence, can_reach, equivalence, paired
 
-__all__ = ["COLUMNS", "effects", "empty_levels", "pairs", "unpaired"]
+__all__ = ["COLUMNS", "effects", "empty_levels", "informative", "pairs", "unpaired"]
 
 COLUMNS = ["variant", "metric", "role", "family", "n", "mean", "mean_against", "baseline", "baseline_name", "step_0",
            "effect", "low", "high", "p", "p_min", "p_holm", "correction", "e", "d", "detectable", "stated", "margin",
@@ -29,8 +30,8 @@ def pairs(
     metrics: Mapping[str, Metric] | None = None,
     levels: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The differences: variant, against, metric, family, seed, value, value_against, difference, failed. Failures count
-    as `counted` says; two of a seed tie."""
+    """The differences: variant, against, metric, family, seed, value, value_against, difference, failed (either run),
+    both_failed. Failures count as `counted` says; two of a seed tie."""
     return _paired(counted(results, failed, metrics, levels), references)
 
 
@@ -39,8 +40,9 @@ def _paired(values: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame
     left = left.assign(against=left["variant"].map(dict(references)).astype(str))
     right = values.drop(columns="family").rename(columns={"variant": "against"})
     both = left.merge(right, on=["metric", "against", "seed"], suffixes=("", "_against"))
-    lost_either = both["failed"] | both.pop("failed_against")
-    return both.assign(difference=both["value"] - both["value_against"], failed=lost_either)
+    ours, theirs = both["failed"], both.pop("failed_against")
+    both["difference"] = both["value"] - both["value_against"]
+    return both.assign(failed=ours | theirs, both_failed=ours & theirs)
 
 
 def effects(
@@ -50,6 +52,7 @@ def effects(
     failed: Collection[tuple[str, int]] = (),
     metrics: Mapping[str, Metric] | None = None,
     levels: pd.DataFrame | None = None,
+    declared: bool = True,
 ) -> pd.DataFrame:
     """Of every variant that `references` compares with another, and every metric that both have; primary metrics first,
     and these have a row even without a pair, unless one of the two is a specialist that has no such metric.
@@ -57,8 +60,9 @@ def effects(
     The adjusted p is over the primary metrics and all variants, by Holm or through the spec's gates; the verdict on
     these follows it, at .05. Everything else, and a primary metric where so many tests on so few seeds could not reach
     .05, is judged by its own 95 % interval, uncorrected. The detectable effect is at the level of the test that judges:
-    .05 divided by the tests of the family. Where no variant leaves the baseline behind, no effect is claimed. `levels`:
-    see Study.levels.
+    .05 divided by the tests of the family. Where no variant leaves the baseline behind, no effect is claimed, and of a
+    gate that is shut no test. `levels`: see Study.levels; not `declared`: against other variants than the spec says,
+    which no correction, margin or stated effect was meant for.
     """
     metrics, primary, n = metrics or {}, spec.primary, len(spec.seeds)
     tests = len(references) * (1 if spec.gatekeeping else len(primary))
@@ -68,8 +72,9 @@ def effects(
     differences = differences.sort_values("seed", key=lambda seeds: seeds.map(order), kind="stable")
     groups = dict(iter(differences.groupby(["variant", "metric"])))
     families = _families(results, primary)
-    corrected = bool(primary) and can_reach(tests, n, spec.sequential)
+    corrected = declared and bool(primary) and can_reach(tests, n, spec.sequential)
     correction = "gatekeeping" if spec.gatekeeping else "Holm"
+    stated, margins = (spec.detectable, spec.margins) if declared else ({}, {})
     rows = []
     for metric in families:
         known, by_family = metrics.get(metric, Metric()), corrected and metric in primary
@@ -83,19 +88,19 @@ def effects(
                     "family": families[metric],
                     "mean": group["value"].mean(),
                     "mean_against": group["value_against"].mean(),
-                    "correction": correction if metric in primary else "",
+                    "correction": correction if declared and metric in primary else "",
                     "judged_by": correction if by_family else "interval",
                     "against": against,
-                    "stated": spec.detectable.get(metric, np.nan),
-                    "margin": (margin := spec.margins.get(metric, np.nan)),
+                    "stated": stated.get(metric, np.nan),
+                    "margin": (margin := margins.get(metric, np.nan)),
                     "note": _note(group, n),
                 }
-                within = equivalence(group["difference"], margin) if margin == margin else None
+                within = equivalence(informative(group), margin) if margin == margin else None
                 row |= {"p_equivalent": within.p if within else np.nan, "equivalent": _equivalent(within)}
                 level, sequential = (ALPHA / tests, spec.sequential) if by_family else (ALPHA, False)
                 rows.append(row | known._asdict() | asdict(paired(group["difference"], level, sequential)))
     table = pd.DataFrame(rows, columns=COLUMNS)
-    first: Any = table["role"] == "primary"
+    first: Any = (table["role"] == "primary") & declared
     table["p_holm"] = np.nan
     if first.any():
         p = table.loc[first, "p"].to_numpy()  # metric by metric, the variants of each
@@ -105,8 +110,8 @@ def effects(
     _add_levels(table, levels)
     floor = at_floor(gains(values, levels, metrics))
     table = _asked(table, results)  # the others count in the family's size: plans cannot know them
-    each: list[Any] = list(table.itertuples())
-    table["verdict"] = [_verdict(row, row.metric in floor) for row in each]
+    shut, each = _shut(table, primary), cast(list[Any], list(table.itertuples()))
+    table["verdict"] = [_verdict(row, row.metric in floor, (row.variant, row.metric) in shut) for row in each]
     return table
 
 
@@ -179,12 +184,24 @@ def _families(results: pd.DataFrame, primary: Sequence[str]) -> dict[str, str]:
     return {metric: families.get(metric, "") for metric in (*primary, *others)}
 
 
-def _verdict(row: Any, floor: bool) -> str:
+def _shut(table: pd.DataFrame, primary: Sequence[str]) -> set[tuple[str, str]]:
+    """(variant, metric) of the primary metrics through whose gate nothing came: the one before was not rejected."""
+    gated: Any = table[table["judged_by"] == "gatekeeping"].set_index(["variant", "metric"])["p_holm"]
+    following = dict(itertools.pairwise(primary))
+    return {(variant, following[m]) for (variant, m), p in gated.items() if m in following and not p <= ALPHA}
+
+
+def informative(group: Any) -> Any:
+    """The differences without those of two runs that failed, which would be a tie: worst against worst, not as good."""
+    return group.loc[~group["both_failed"].astype(bool), "difference"]
+
+
+def _verdict(row: Any, floor: bool, shut: bool) -> str:
     """ "" where there are too few pairs."""
     if row.n < FEWEST:
         return ""
-    if floor:
-        return FLOOR
+    if floor or shut:
+        return FLOOR if floor else SHUT
     if not (row.low > 0 or row.high < 0 if row.judged_by == "interval" else row.p_holm <= ALPHA):
         return "no difference shown"
     way = {"higher": row.effect > 0, "lower": row.effect < 0}.get(row.better)
@@ -201,5 +218,7 @@ def _note(group: Any, seeds: int) -> str:
     few = f"fewer than {FEWEST} pairs: no interval, no p" if n < FEWEST else ""
     few = few if n else "no pairs yet"
     missing = f"{seeds - n} of {seeds} pairs missing" if n < seeds else ""
-    counted = f"{lost} with a failed run, counted as the worst value" if lost else ""
+    without = group.loc[~group["failed"].astype(bool), "difference"]
+    alone = f"; without {'it' if lost == 1 else 'them'} the difference is {without.mean():+.4g}" if len(without) else ""
+    counted = f"{lost} with a failed run, counted as the worst value{alone}" if lost else ""
     return "; ".join(filter(None, (few, missing, counted)))

@@ -11,12 +11,13 @@ from ..objectives import OBJECTIVES
 from ..train.loop import HELD_OUT_BATCHES
 from ..train.run import Record
 
-__all__ = ["FAMILIES", "FLOOR", "HELD_OUT", "SIGN", "Measured", "Metric", "evaluated", "held_out"]
+__all__ = ["FAMILIES", "FLOOR", "HELD_OUT", "SHUT", "SIGN", "Measured", "Metric", "evaluated", "held_out"]
 
 HELD_OUT = "validation"
 FAMILIES = ("language", "vision", "vision-language")
 SIGN = {"higher": 1.0, "lower": -1.0}  # by which direction is better
 FLOOR = "no variant beats the baseline"  # the verdict where none leaves it behind
+SHUT = "not tested: its gate is shut"  # ... and where the primary metric before it was not shown to differ
 
 
 class Metric(NamedTuple):

@@ -18,7 +18,7 @@ from ..train import Run
 from ..train.run import Record
 from . import code_pin, curves_jsonl, diagnostics_jsonl, plan, results_csv, study_json, untrained
 from .admission import require_admitted
-from .effects import effects, pairs
+from .effects import effects, informative, pairs
 from .folder import alone, settle
 from .job import Outcome
 from .metrics import Metric
@@ -235,16 +235,19 @@ class Study(Telling):
         study's primary metrics by e-values), p_min (the smallest that n pairs can give), p_holm (over primary metrics x
         variants, through the gates where there are any), its correction ("Holm", "gatekeeping"; "" of other metrics), e
         (see e_values), d, detectable (the smallest true effect found in 80 % of studies with n pairs), stated (the one
-        in the spec), margin, p_equivalent and equivalent (TOST, uncorrected), verdict (FLOOR where no variant leaves
-        the baseline behind) and what it is judged_by ("Holm", "gatekeeping", "interval"), better ("higher", "lower"),
-        note (what is missing or failed).
+        in the spec), margin, p_equivalent and equivalent (TOST, uncorrected, without pairs of which both runs failed),
+        verdict (FLOOR where no variant leaves the baseline behind, SHUT where gatekeeping tested nothing) and what it
+        is judged_by ("Holm", "gatekeeping", "interval"), better ("higher", "lower"), note (what is missing or failed).
+
         `against` names a variant or, of a grid over several, the one to compare with in each cell; "": "xfm", or the
-        first where that is none. ConfigError for an unknown one, and for a metric of the spec that was not measured.
+        first where that is none; against another than the spec's there is no correction, margin or stated effect.
+        ConfigError for an unknown one, and for a metric of the spec that was not measured.
         """
         results, references, failed, metrics = self._compared(against)
-        if len(results):
+        if set(results["variant"]) & set(references.values()):  # a specialist alone has not all metrics
             self._require_measured(dict(results[["metric", "family"]].itertuples(index=False, name=None)))
-        return effects(results, references, self.spec, failed, metrics, self.levels())
+        declared = references == self.spec.references(self.spec.reference)
+        return effects(results, references, self.spec, failed, metrics, self.levels(), declared)
 
     def pairs(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
@@ -266,6 +269,7 @@ class Study(Telling):
         if not len(differences):
             raise StudyError(f"{self.table}: {self._no_pairs()}")
         one_of("metric", metric, differences["metric"].unique())
-        groups = differences[differences["metric"] == metric].groupby("variant", sort=False)["difference"]
-        rows = [{"variant": variant, **dataclasses.asdict(equivalence(group, margin))} for variant, group in groups]
+        groups = differences[differences["metric"] == metric].groupby("variant", sort=False)
+        found = {variant: equivalence(informative(group), margin) for variant, group in groups}
+        rows = [{"variant": variant, **dataclasses.asdict(one)} for variant, one in found.items()]
         return pd.DataFrame(rows).set_index("variant")

@@ -124,6 +124,11 @@ class Telling(Analyses):
             write_atomically(file, content)
         return [*files, report]
 
+    def _further(self) -> list[str]:
+        """Sentences on more than one effect at a time."""
+        ranks = describe.ranks(self.mean_ranks())
+        return [*describe.interactions(self), *describe.mended(self), *describe.front(self), *ranks]
+
     def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
         """Writes the report, and returns its path and its figures by the names of their files."""
         (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
@@ -131,7 +136,7 @@ class Telling(Analyses):
         target = Path(path) if path else self.folder / "report.html"
         code = code_pin.sentences(code_pin.read(self.folder))
         admitted = self.admission() if self.spec.confirmatory else None
-        more = [*describe.interactions(self), *describe.ranks(self.mean_ranks())] if paired else []
+        more = self._further() if paired else []
         fields = self.by_field()
         fields = fields if paired and (fields == "").drop(columns="baseline").to_numpy().any() else fields.iloc[:0]
         page = render(self.spec, table, sections, len(self._finished()), self.missing(), code, admitted, more, fields)

@@ -47,6 +47,7 @@ export const isBetter = (metric, difference) =>
 export function verdict(metric, effect) {
   if (!effect || effect.effect === null) return "not measured";
   if (effect.low === null) return "too few seeds";
+  if (effect.verdict.startsWith("not tested")) return effect.verdict;
   if (!isShown(effect)) return "not shown to differ";
   if (!metric.better) return effect.effect > 0 ? "higher" : "lower";
   return isBetter(metric, effect.effect) ? "better" : "worse";
