@@ -303,6 +303,7 @@ def test_a_wrong_name_elsewhere_is_refused_with_what_there_is_and_the_nearest(mi
     ("changes", "said"),
     [
         ({"flow.mim_target": "frozen"}, r"flow.mim_target = 'frozen': .*\+stage1.*init_from"),
+        ({"flow.mim_target": "frozen", "init_from": "roberta:a"}, r"flow.mim_target = 'frozen': .*vision encoder"),
         ({"flow.mim_target": "teacher"}, "flow.teacher = '': must be an open_clip model name"),
         ({"flow.mim_target": "teacher", "flow.teacher": "ViT-B-32"}, "flow.teacher_weights = '': .* the path"),
         ({"flow.mim_target": "teacher", "flow.teacher": "run"}, "flow.teacher_weights = '': .* ./NAME"),

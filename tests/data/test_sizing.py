@@ -30,6 +30,14 @@ def test_a_recipe_for_few_pictures_is_the_demos_size_and_trains(tmp_path: Path) 
     assert np.isfinite([r["loss"] for r in pretrain(short, tmp_path / "runs")]).all()
 
 
+def test_of_the_fewest_pictures_a_batch_is_as_small_as_they_are(tmp_path: Path) -> None:
+    """Six are as few as a split into three takes; of two pairs to train on there is one shard."""
+    config = own([captions(tmp_path, 6)]).config
+    assert 2 * config.train.shards <= config.data.pairs < 2 * recipes.demo().train.shards
+    short = config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0, "train.validate_every": 0})
+    assert np.isfinite([r["loss"] for r in pretrain(short, tmp_path / "runs")]).all()
+
+
 @pytest.mark.parametrize(
     ("pictures", "recipe", "side"), [(50, "demo", 64), (3000, "small", 96), (100_000, "base", 224)]
 )

@@ -38,6 +38,13 @@ def probe(pretraining: Pretraining) -> TrainingProbe:
     return TrainingProbe(pretraining, build(CONFIG), TOKENIZER)
 
 
+def test_a_batch_of_many_parts_is_probed_as_one() -> None:
+    many = {f"data.{n}": 40 for n in ("pairs", "regions", "region_images", "images", "texts")}
+    config = CONFIG.replace(many | {"train.shards": 1, "train.accumulate": 20})
+    probe = TrainingProbe(Pretraining(build(config), config), build(config), TOKENIZER)
+    assert len(probe.batch["texts"].tokens.ids) < 40  # type: ignore[union-attr]
+
+
 def test_norms_are_those_of_the_gradient_table(probe: TrainingProbe, pretraining: Pretraining) -> None:
     stopped = gradient_table(pretraining, probe.batch, ("probe", 0)).norms
     record = probe(7)

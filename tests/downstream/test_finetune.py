@@ -124,6 +124,21 @@ def test_no_signal_cuts_an_update_from_its_record(tmp_path: Path, monkeypatch: p
     assert same([*finetune(config(), tmp_path / "b")]) == same(straight[2:])
 
 
+def test_a_signal_during_the_test_ends_what_would_come_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is made whole and kept; whoever asked may have another fine-tuning to begin."""
+    finish = module._Loop._finish
+
+    def asked(self: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(self)
+
+    with monkeypatch.context() as patch, pytest.raises(Terminated) as ended:
+        patch.setattr(module._Loop, "_finish", asked)
+        [*finetune(config(), tmp_path)]
+    run = TaskRun.of(config(), tmp_path)
+    assert run.done and ended.value.said == f"finished, in {run.folder}"
+
+
 def test_without_its_state_it_starts_anew_with_its_records(tmp_path: Path) -> None:
     for record in finetune(config(), tmp_path):
         if record["step"] == 2:

@@ -163,6 +163,10 @@ def test_the_teachers_weights_are_its_own_and_are_never_trained() -> None:
 def test_without_a_warm_start_there_is_nothing_to_be_tied_to(field: str) -> None:
     with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: must be 0 without a warm start.*\+stage1"):
         batches.config(**{f"flow__{field}": 0.5})
+    with pytest.raises(ConfigError, match=rf"flow.{field} = 0.5: must be 0 without a warm start of the language"):
+        batches.config(**{f"flow__{field}": 0.5, "init_from": "beit:encoder.pth"})
+    for init_from in ("stage1:text", "runs/a/seed0", "bert:folder", "beit:encoder.pth,roberta:folder"):
+        assert batches.config(**{f"flow__{field}": 0.5, "init_from": init_from}).flow.anchored == [field]
     start = {f"flow__{field}": 0.5, "init_from": "stage1"}
     assert batches.config(**start).flow.anchored == [field]
     for off in ({"objectives__mlm__weight": 0.0}, {"data__texts": 0}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
-from xfm.train import Run, pretrain
+from xfm.train import Run, loop, pretrain
 from xfm.train.setup import make_accelerator
 
 TIMES = ("seconds", "waited")
@@ -80,6 +81,29 @@ def test_a_run_that_was_left_goes_on_bit_for_bit(name: str, root: Path, monkeypa
     if any(n in name for n in ("gradvac", "masked", "ema", "data2vec", "ibot")):
         assert any(memory for memory in states[0]["optimizer"]["steering"].values())
     assert all(math.isfinite(r["loss"]) for r in straight)
+
+
+@pytest.mark.parametrize("name", ["gradient_gradvac", "gradient_masked"])
+def test_a_step_that_ends_before_it_moved_a_weight_is_not_remembered(
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c = config(name, **{"train.steps": 4, "train.validate_every": 0})
+    straight = [plain(r) for r in pretrain(c.replace({"name": f"whole-{name}"}), root)]
+    cut = c.replace({"name": f"cut-{name}"})
+
+    told, calls = loop._floats, itertools.count()
+
+    def second(*args: Any) -> Any:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return told(*args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "_floats", second)
+        [*pretrain(cut, root)]
+    resumed = [plain(r) for r in pretrain(cut, root)]
+    assert [r["step"] for r in resumed] == [1, 2, 3]
+    assert [r | {"run": ""} for r in resumed] == [r | {"run": ""} for r in straight[1:]]
 
 
 def test_every_intervention_is_in_one_of_these_runs() -> None:

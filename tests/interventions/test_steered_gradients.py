@@ -52,6 +52,7 @@ def steered(p: Pretraining, batch: Batch, key: tuple = KEY, text: TextGradient |
     losses, _ = p(batch, WEIGHTS, key)
     apart = steering.backward(p, losses, WEIGHTS, lambda on: p(batch, on, key, shuffled=True)[0], Tensor.backward)
     steering.combine([apart], 1.0, key)
+    steering.after_step()
     return losses, {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
 
 
@@ -330,9 +331,19 @@ def test_a_loss_that_joins_later_is_no_part_until_then(batch: Batch, parts) -> N
 
 @pytest.mark.parametrize("how", HOWS)
 def test_nothing_to_change_is_an_error_with_the_way_out(how: str) -> None:
-    with pytest.raises(ConfigError, match=rf"flow.fusion_gradient = '{how}': no fusion loss .*\+no_stop_gradient"):
-        check_losses(batches.config(flow__fusion_gradient=how))
+    off = {f"objectives__{name}__weight": 0.0 for name in ("itm", "imlm", "bbp")}
+    idle = [batches.config(flow__fusion_gradient=how), config(how, **off), config(how, data__pairs=0, data__regions=0)]
+    for nothing in idle:
+        with pytest.raises(ConfigError, match=rf"flow.fusion_gradient = '{how}': no fusion loss .*\+no_stop_gradient"):
+            check_losses(nothing)
     check_losses(config(how))
+
+
+@pytest.mark.parametrize("off", [{"objectives__mlm__weight": 0.0}, {"data__texts": 0}])
+def test_without_mlm_no_number_is_its_own(off: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'masked': MLM's .* MLM is off; set objectives.mlm"):
+        check_losses(config("masked", **off))
+    check_losses(config("noise", **off))
 
 
 # ---- the crossing of pictures

@@ -27,6 +27,7 @@ STEP = 50
 OBJECTIVES = ("mlm", "mim", "itc", "imlm", "bbp")  # not ITM: each process draws negatives from its own samples
 WAYS = {"ddp": {}, "fsdp": {"train.strategy": "fsdp", "train.checkpoint_activations": True}, "parts": {}}
 SUMS = [name for name in OBJECTIVES if name != "itc"]  # over samples: in parts, ITC contrasts less
+PARTS = 2
 TIMES = ("seconds", "waited")
 
 
@@ -51,9 +52,9 @@ def gradients(words: Tokenizer, way: str) -> dict:
     pretraining, optimizer = Pretraining(model, config), make_optimizer(model, config.train)
     prepare = partial(sharded, accelerator=accelerator) if way == "fsdp" else accelerator.prepare
     trained, _ = prepare(pretraining, optimizer)
-    step = partial(in_parts, trained, pretraining, 2) if way == "parts" else partial(in_one, trained)
+    step = partial(in_parts, trained, pretraining, PARTS) if way == "parts" else partial(in_one, trained)
     found = {}
-    for objective in SUMS if way == "parts" else OBJECTIVES:
+    for objective in OBJECTIVES:
         losses, _ = step(accelerator, streams[STEP], {objective: 1.0}, (streams.seed, STEP))
         grads = {name: whole(p.grad).clone() for name, p in model.named_parameters() if p.grad is not None}
         found[objective] = {"losses": loop._floats(losses, accelerator), "gradients": grads}

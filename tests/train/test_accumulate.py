@@ -74,7 +74,7 @@ def test_what_is_compared_is_compared_within_a_part(objective: str, batch: Batch
     losses, _ = in_parts(p, p, 2, make_accelerator(config()), batch, on, KEY)
     found, sums = gradients(p), dict[str, float]()
     p.zero_grad()
-    for i, part in enumerate(split(batch, 2)):
+    for i, part in enumerate(split(batch, 2, even=True)):
         alone, _ = p(part, on, (*KEY, i))
         shares = {n: len(part[n.split("/")[0]].tokens.ids) / len(batch[n.split("/")[0]].tokens.ids) for n in alone}  # type: ignore[union-attr]
         alone = {n: shares[n] * loss for n, loss in alone.items()}

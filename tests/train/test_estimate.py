@@ -75,6 +75,8 @@ def test_a_part_of_the_batch_stands_for_the_whole(monkeypatch) -> None:
     monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
     whole = estimate(config)
     assert whole.share == 1 and _affordable(config, 1.0) is config
+    shuffled = recipes.get("base+gradient_shuffled")  # needs two pictures of regions
+    assert _affordable(shuffled, 1e20).data.region_images == 2
     monkeypatch.setattr(module, "AFFORDABLE", 6 * sum(whole.parameters.values()) * sum(whole.tokens.values()) / 3.9)
     some = estimate(config)
     assert some.share == 1 / 4 and some.step_seconds == 4 * whole.step_seconds == 2

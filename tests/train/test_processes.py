@@ -21,6 +21,7 @@ from xfm.batch import IGNORE, PAD, Images, Pairs, Regions, Stream, Texts, TokenB
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
 from xfm.train import Run, pretrain
+from xfm.train.shards import split
 
 
 def launch(task: str, world: int, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -125,6 +126,27 @@ def test_two_processes_train_one_model(two, folder):
     assert plain[0] == plain[1], "means over both"
     assert [r["step"] for r in plain[0]] == [0, 1, 0, 1, 2, 3]
     assert [r["step"] for r in run.metrics()] == [0, 1, 2, 3]
+
+
+def test_in_parts_itc_contrasts_with_the_same_part_of_the_others(two, trained):
+    """Of which each process has as many, regions too: gathered, they are one batch."""
+    config, words = ranks.gradient_config(), trained.tokenizer()
+    batches = [Streams(config, words, rank=rank)[ranks.STEP] for rank in range(2)]
+    parts: list[Any] = [split(batch, ranks.PARTS, even=True) for batch in batches]
+    assert config.data.regions and [len(own["regions"].owner) for own in parts[0]] == [config.data.regions // 2] * 2
+    model, sums = build(config).double(), dict[str, float]()
+    for i in range(ranks.PARTS):
+        batch = {name: joined([own[i][name] for own in parts]) for name in batches[0]}
+        losses, _ = Pretraining(model, config)(batch, {"itc": 1.0}, (0, ranks.STEP))
+        (sum(losses.values()) / ranks.PARTS).backward()
+        sums = {name: sums.get(name, 0.0) + loss.item() / ranks.PARTS for name, loss in losses.items()}
+    assert {*sums} == {"pairs/itc", "regions/itc"}
+    for rank in two:
+        found = rank["parts"]["itc"]
+        assert found["losses"] == pytest.approx(sums, rel=1e-6)
+        for name, p in model.named_parameters():
+            if p.grad is not None:
+                torch.testing.assert_close(found["gradients"][name], p.grad, rtol=1e-8, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize("way", ["ddp", "fsdp"])

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from xfm import recipes
-from xfm.batch import IGNORE, PAD, Batch
+from xfm.batch import IGNORE, PAD, Batch, Regions, TokenBatch
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
@@ -157,8 +159,29 @@ def test_a_run_in_parts_resumes_bit_for_bit(tmp_path) -> None:
 
 
 def test_two_of_each_stream_are_needed_in_a_part() -> None:
-    with pytest.raises(ConfigError, match=r"train\.shards = 3: must be at most 2: two of the 4 regions a shard"):
+    with pytest.raises(ConfigError, match=r"train\.shards = 3: must be at most 2: two of the 4 images a shard"):
         config(data__images=4, train__shards=3)
+    with pytest.raises(ConfigError, match=r"train\.accumulate = 2: must be at most 1: two of the 3 regions a part"):
+        config(data__regions=3, train__shards=1, train__accumulate=2)
+    with pytest.raises(ConfigError, match=r"at most 1: two of the 2 pairs that are fused a shard"):
+        config(data__fusion_batch=2)
+
+
+@given(st.lists(st.integers(0, 7), min_size=8, max_size=16), st.integers(1, 4), st.booleans())
+def test_every_region_is_in_one_part_with_its_own_picture(owners: list[int], count: int, even: bool) -> None:
+    """As many in each where that is asked for, or where a part would have fewer than two."""
+    owner, rows = torch.tensor(sorted(owners)), torch.arange(len(owners))
+    ids = rows[:, None]
+    tokens = TokenBatch(ids, torch.ones_like(ids, dtype=torch.bool), ids, ids, ids)
+    pictures = torch.arange(8)[:, None, None, None]
+    regions = Regions(pictures, owner, rows[:, None] > 0, tokens, rows[:, None].float(), rows > 0)
+    parts: list[Any] = [part["regions"] for part in split({"regions": regions}, count, even)]
+    assert torch.cat([part.box[:, 0].long() for part in parts]).tolist() == rows.tolist()
+    assert torch.cat([part.image[part.owner, 0, 0, 0] for part in parts]).tolist() == owner.tolist()
+    sizes = [len(part.owner) for part in parts]
+    assert min(sizes) >= 2 and (not even or max(sizes) - min(sizes) <= 1)
+    by_picture = [sum(8 * i // count <= o < 8 * (i + 1) // count for o in owners) for i in range(count)]
+    assert even or min(by_picture) < 2 or sizes == by_picture
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_leaves
 
 from xfm import recipes
 from xfm.batch import tree_map
+from xfm.interventions.noise import matched_noise
+from xfm.interventions.projection import gradvac, pcgrad
 from xfm.model import attention, packing
 from xfm.objectives import weighted_sum
 from xfm.train import accumulate, pretrain
@@ -110,6 +112,16 @@ def test_no_loss_nor_its_gradient_waits(change: str) -> None:
         torch.nn.utils.clip_grad_norm_(p.parameters(), 1.0)
     assert {name.split("/")[1] for name in losses} == set(batches.ALL)
     assert all(value.device.type == "meta" for value in (losses | report).values())
+
+
+def test_what_steers_gradients_does_not_wait() -> None:
+    with torch.device("meta"):
+        grads = {name: torch.empty(12) for name in ("mlm", "itc", "itm")}
+    with NoWaiting():
+        assert pcgrad(grads, (0,)).shape == gradvac(grads, {}, 0.5, (0,)).shape == (12,)
+        for whole in (False, True):
+            (noise,) = matched_noise([grads["itm"]], ["weight"], (0,), whole)
+            assert noise is not None and noise.device.type == "meta"
 
 
 def test_frozen_targets_and_pictures_of_bytes_do_not_wait() -> None:

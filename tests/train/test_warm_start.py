@@ -58,6 +58,14 @@ def test_stage_1_comes_first_under_its_own_name(records, run, stage1):
     assert stage1.done
 
 
+def test_stage_1_has_no_more_parts_than_its_own_batch_has_pairs_of_items():
+    many = {f"data.{n}": 256 for n in ("pairs", "regions", "region_images", "images", "texts")} | {
+        "data.fusion_batch": 0
+    }
+    config = get("smoke+stage1").replace(many | {"train.shards": 1, "train.accumulate": 64})
+    assert prior_runs.stage1(config).train.accumulate == 32 and prior_runs.stage1(config).data.texts == 64
+
+
 def test_the_run_starts_from_stage_1_and_a_fresh_rest(run, stage1):
     init, source = load_file(run.folder / "init.safetensors"), load_file(stage1.folder / "model.safetensors")
     fresh = build(run.config).state_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,19 +101,14 @@ class RunConfig:
             raise unknown_field(f"flow.text_gradient.{unknown[0]}", self.objectives)
         frozen_target = self.flow.mim_target == "frozen" and self.weight("mim") > 0
         require(
-            not frozen_target or self.init_from not in ("", "stage1:text"),
+            not frozen_target or "vision" in self._started,
             "flow.mim_target",
             "frozen",
-            "used with a warm start, or the target is random: name the recipe with +stage1 (as demo+stage1+"
-            "no_guidance), or set init_from to 'stage1' or a run folder",
+            "used with a warm start of the vision encoder, or the target is random: name the recipe with +stage1 (as "
+            "demo+stage1+no_guidance), or set init_from to 'stage1', a run folder or beit:FILE",
         )
         self._check_interventions()
-        for stream in STREAMS:
-            size = getattr(self.data, stream if stream != "regions" else "region_images")
-            for name, part in (("shards", "a shard"), ("accumulate", "a part")):
-                parts = getattr(self.train, name)
-                allowed = f"at most {max(1, size // 2)}: two of the {size} {stream} {part}, or more"
-                require(size == 0 or size >= 2 * parts or parts == 1, f"train.{name}", parts, allowed)
+        self._check_parts()
         mask, patches = self.data.mask.image_patches, self.model.vision.patches
         require(0 < mask < patches, "data.mask.image_patches", mask, f"between 1 and {patches - 1} (patches - 1)")
         longest = max(self.data.caption_tokens, self.data.text_tokens) + 2
@@ -123,11 +119,36 @@ class RunConfig:
             f"at least {longest} (longest text + 2)",
         )
 
+    @property
+    def _started(self) -> set[str]:
+        """The encoders that the warm start brings; of a run folder both."""
+        others = {"roberta": "text", "bert": "text", "beit": "vision"}
+        if files := re.findall(rf"(?:^|,)({'|'.join(others)}):", self.init_from):
+            return {others[kind] for kind in files}
+        return {"": set(), "stage1:text": {"text"}}.get(self.init_from, {"text", "vision"})
+
+    def _check_parts(self) -> None:
+        """Of each stream a part of the batch needs two items: ITM's negatives are other items of the part."""
+        sizes = {name: getattr(self.data, name) for name in (*STREAMS, "region_images")}
+        words = {"region_images": "pictures of regions", "fusion_batch": "pairs that are fused"}
+        if self.data.pairs:
+            sizes["fusion_batch"] = min(self.data.pairs, self.data.fusion_batch)
+        for size_of, size in sizes.items():
+            for name, part in (("shards", "a shard"), ("accumulate", "a part")):
+                parts = getattr(self.train, name)
+                allowed = (
+                    f"at most {max(1, size // 2)}: two of the {size} {words.get(size_of, size_of)} {part}, or more"
+                )
+                require(size == 0 or size >= 2 * parts or parts == 1, f"train.{name}", parts, allowed)
+
     def _check_interventions(self) -> None:
         flow, learns = self.flow, self.weight("mlm") > 0 and self.data.texts > 0
         for name in flow.anchored:
-            start = "0 without a warm start, from which it is measured: name the recipe with +stage1, or set init_from"
-            require(bool(self.init_from), f"flow.{name}", getattr(flow, name), start)
+            start = (
+                "0 without a warm start of the language encoder, from which it is measured: name the recipe with "
+                "+stage1, or set init_from"
+            )
+            require("text" in self._started, f"flow.{name}", getattr(flow, name), start)
             trains = "0 where MLM is off: set objectives.mlm.weight and data.texts"
             require(name == "l2sp" or learns, f"flow.{name}", getattr(flow, name), trains)
         if name := flow.steers:

@@ -70,6 +70,7 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
             "data.full_from": 0.0,
             "data.augment.crop": 0.6 if pictures < FEW else 1.0,
             "data.augment.colour": 0.2 if pictures < FEW else 0.0,
+            "train.shards": min(base.train.shards, min(batch, max(2, pictures)) // 2),  # two of each in a shard
             "train.steps": steps,
             "train.warmup": steps // 20,
             **({"objectives.mim.start": 0.0} if provides == {"images"} else {}),  # nothing else is learnt before it

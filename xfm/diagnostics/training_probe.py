@@ -63,6 +63,7 @@ class TrainingProbe:
         """`start` is read here, and its encoders' weights are kept."""
         config, model = pretraining.config, pretraining.model
         sizes = {f"data.{s}": min(ITEMS, getattr(config.data, s)) for s in STREAMS} | {"data.fusion_batch": 0}
+        sizes |= {"train.shards": 1, "train.accumulate": 1}  # of so few items there are no parts
         batch = Streams(config.replace(sizes), tokenizer, "validation")[config.train.steps]
         self.batch: Batch = on_device(batch, model.device)
         self.open = Pretraining(model, unstopped(config).replace({"data.fusion_batch": 0}), pretraining.mim_teacher)

@@ -109,8 +109,10 @@ class _Loop:
             yield record
             if interrupted:
                 raise ending(interrupted[0], f"saved after step {self.done} of {train.steps}, in {self.run.folder}")
-        with self.lock.step():
+        with self.lock.step() as interrupted:
             self._finish()
+        if interrupted:  # nothing is left to do here, but whoever asked may have more
+            raise ending(interrupted[0], f"finished, in {self.run.folder}")
 
     def _step(self, step: int) -> Record:
         began, train, device = time.perf_counter(), self.config.train, self.accelerator.device

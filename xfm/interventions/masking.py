@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .vectors import Grads
 
-__all__ = ["mask", "masked", "observe"]
+__all__ = ["mask", "masked", "observed"]
 
 
 def masked(own: Grads, other: Grads, masks: list[Tensor]) -> Grads:
@@ -29,8 +29,7 @@ def mask(importance: Tensor, share: float) -> Tensor:
     return chosen.view_as(importance)
 
 
-def observe(importance: Tensor, weight: Tensor, grad: Tensor | None) -> None:
-    """Adds |w g| of MLM's gradient, the first-order change of its loss without the number (Molchanov et al. 2017), to
-    a running sum: the mask settles as the sum grows, where the paper alternates between finding it and training."""
-    if grad is not None:
-        importance.add_((weight.data * grad).abs())
+def observed(importance: Tensor, weight: Tensor, grad: Tensor | None) -> Tensor:
+    """A running sum and |w g| of MLM's gradient, the first-order change of its loss without the number (Molchanov et
+    al. 2017): the mask settles as the sum grows, where the paper alternates between finding it and training."""
+    return importance if grad is None else importance + (weight.data * grad).abs()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import seeding
+from ..batch import sent
 from .vectors import Grads
 
 __all__ = ["matched_noise"]
@@ -25,7 +26,7 @@ def matched_noise(grads: Grads, names: Sequence[str], key: tuple[object, ...], w
 
 
 def _draw(like: Tensor, key: tuple[object, ...]) -> Tensor:
-    return torch.randn(like.shape, generator=seeding.generator(*key)).to(like)
+    return sent(torch.randn(like.shape, generator=seeding.generator(*key)), like.device).to(like.dtype)
 
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:

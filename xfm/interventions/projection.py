@@ -19,9 +19,8 @@ def pcgrad(grads: Mapping[str, Tensor], key: tuple[object, ...]) -> Tensor:
     for name, grad in grads.items():
         for other in _others(grads, name, key):
             product = grad @ grads[other]
-            squared = grads[other] @ grads[other]
-            if product < 0:  # so the other is not 0
-                grad = grad - product / squared * grads[other]
+            squared = grads[other] @ grads[other]  # not 0 where they conflict
+            grad = torch.where(product < 0, grad - product / squared * grads[other], grad)  # no GPU is waited for
         surgery.append(grad)
     return torch.stack(surgery).sum(0)
 
@@ -34,16 +33,13 @@ def gradvac(grads: Mapping[str, Tensor], wanted: dict[str, Tensor], decay: float
     for name, grad in grads.items():
         for other in _others(grads, name, key):
             lengths = torch.linalg.vector_norm(grad), torch.linalg.vector_norm(grads[other])
-            if min(lengths) == 0:
-                continue
-            pair = f"{name} {other}"
-            cosine = (grad @ grads[other] / (lengths[0] * lengths[1])).clamp(-1, 1)
+            product, pair = lengths[0] * lengths[1], f"{name} {other}"
+            cosine = (grad @ grads[other] / product).clamp(-1, 1)
             aim = wanted.get(pair, torch.zeros_like(cosine))
-            wanted[pair] = (1 - decay) * aim + decay * cosine
-            if cosine < aim:
-                sines = (1 - cosine.square()).sqrt(), (1 - aim.square()).sqrt()
-                share = lengths[0] * (aim * sines[0] - cosine * sines[1]) / (lengths[1] * sines[1])
-                grad = grad + share * grads[other]
+            wanted[pair] = torch.where(product > 0, (1 - decay) * aim + decay * cosine, aim)  # no GPU is waited for
+            sines = (1 - cosine.square()).sqrt(), (1 - aim.square()).sqrt()
+            share = lengths[0] * (aim * sines[0] - cosine * sines[1]) / (lengths[1] * sines[1])
+            grad = torch.where((product > 0) & (cosine < aim), grad + share * grads[other], grad)
         turned.append(grad)
     return torch.stack(turned).sum(0)
 

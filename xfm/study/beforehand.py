@@ -37,10 +37,10 @@ def unadmitted(admission: pd.DataFrame) -> list[str]:
 def power(spec: Spec, effects: pd.DataFrame) -> pd.DataFrame:
     """As text, of each metric that the spec says something of: the effect that it looked for; what these seeds can find
     in 80 % of studies, from the variant with the least spread to that with the widest; the margin of equivalence."""
-    said = dict.fromkeys((*spec.primary, *spec.detectable, *spec.margins))
+    named = dict.fromkeys((*spec.primary, *spec.detectable, *spec.margins))
     units = dict(effects[["metric", "unit"]].itertuples(index=False, name=None))
     rows = []
-    for metric in (m for m in said if m in units):
+    for metric in (m for m in named if m in units):
         own: Any = effects[(effects["metric"] == metric) & effects["detectable"].notna()]
         found = own.sort_values("detectable")
         unit = "points" if units[metric] == "%" else units[metric]  # they are differences

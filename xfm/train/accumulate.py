@@ -19,7 +19,7 @@ from ..objectives import OBJECTIVES, Pretraining
 from ..peers import peers
 from .sharding import average_unsharded, is_sharded
 from .shards import Losses, split
-from .steering import UNSTEERED, Apart, Steering
+from .steering import UNSTEERED, Apart, Steering, summed
 
 __all__ = ["in_one", "in_parts"]
 
@@ -64,10 +64,11 @@ def in_parts(
     """As `in_one`, the batch in `count` parts: sums over them by their shares, without graphs. `pretraining`: what
     accelerate has wrapped as `trained`. The batch is cut where it is: on the host, a GPU keeps nobody waiting."""
     trained.zero_grad()
-    parts, apart = split(batch, count), list[Apart]()
+    parts, apart = split(batch, count, even=True), Apart()
     shares = _shares(pretraining, parts, weights)
     parts = on_device(parts, accelerator.device)
     sums: tuple[Losses, Losses] = defaultdict(float), defaultdict(float)  # type: ignore[assignment]
+    trained_any = False  # a loss may join later
     for i, part in enumerate(parts):
         # the last one's backward pass averages all over processes; sharded, whole gradients would be kept until then
         at_once = i + 1 == count or is_sharded(trained)
@@ -82,14 +83,16 @@ def in_parts(
                 return {name: loss * shares[name][i] for name, loss in shuffled.items()}
 
             if losses:
-                apart.append(steering.backward(pretraining, losses, weights, again, accelerator.backward))
+                own = steering.backward(pretraining, losses, weights, again, accelerator.backward)
+                apart = summed([apart, own])  # at once, or their memory would grow with the parts
+        trained_any |= bool(losses)
         with torch.no_grad():
             for name, loss in losses.items():
                 sums[0][name] += loss
             for name, value in report.items():
                 sums[1][name] += value * shares[name.rpartition("/")[0]][i]
-    if apart:
-        steering.combine(apart, 1.0, key)
+    if trained_any:
+        steering.combine([apart], 1.0, key)
     if is_sharded(trained):
         average_unsharded(trained, accelerator)
     return dict(sums[0]), dict(sums[1])

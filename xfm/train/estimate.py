@@ -156,8 +156,7 @@ def _affordable(config: RunConfig, flops: float) -> RunConfig:
     if divisor == 1:
         return config
     sizes = {name: getattr(config.data, name) for name in (*STREAMS, "region_images", "fusion_batch")}
-    least = {"region_images": 1}
-    smaller = {f"data.{n}": max(least.get(n, 2), s // divisor) for n, s in sizes.items() if s}
+    smaller = {f"data.{n}": max(2, s // divisor) for n, s in sizes.items() if s}
     return config.replace({"train.shards": 1, "train.accumulate": 1} | smaller)
 
 

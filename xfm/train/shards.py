@@ -8,6 +8,7 @@ depend on how many cores there are, nor on what else they do. The threads meet o
 from __future__ import annotations
 
 import copy
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -117,16 +118,17 @@ def _results(jobs: Sequence[Future[Part]]) -> list[Part]:
     return [job.result() for job in jobs]
 
 
-def split(batch: Batch, count: int) -> list[Batch]:
+def split(batch: Batch, count: int, even: bool = False) -> list[Batch]:
     """The batch in `count` parts, one after the other: equal numbers of pairs, pictures and texts; regions go with
-    their pictures. Texts are padded to the longest of their part."""
-    return [{name: _part_of(stream, i, count) for name, stream in batch.items()} for i in range(count)]
+    their pictures, or are as many in each part (`even`; then a picture may be in two), as they must be where other
+    processes have parts of the same size, and are where a part would have fewer than two. Texts are padded to the
+    longest of their part."""
+    return [{name: _part_of(stream, i, count, even) for name, stream in batch.items()} for i in range(count)]
 
 
-def _part_of(stream: Stream, i: int, count: int) -> Stream:
+def _part_of(stream: Stream, i: int, count: int, even: bool) -> Stream:
     if isinstance(stream, Regions):
-        pictures = _range(len(stream.image), i, count)
-        here = (stream.owner >= pictures.start) & (stream.owner < pictures.stop)
+        pictures, here = _regions(stream, count, even)[i]
         return Regions(
             stream.image[pictures],
             stream.owner[here] - pictures.start,
@@ -144,6 +146,17 @@ def _part_of(stream: Stream, i: int, count: int) -> Stream:
     false = None if part.false_ids is None else part.false_ids[here]
     tokens = _trimmed(part.tokens, here, 0 if false is None else int((false != PAD).any(0).sum()))
     return replace(part, tokens=tokens, false_ids=None if false is None else false[:, : tokens.ids.shape[1]])
+
+
+def _regions(stream: Regions, count: int, even: bool) -> list[tuple[slice, slice]]:
+    """The pictures and the regions, which are in the order of their pictures, of each part."""
+    owner, total = stream.owner.tolist(), len(stream.owner)
+    pictures = [_range(len(stream.image), i, count) for i in range(count)]
+    rows = [slice(bisect_left(owner, own.start), bisect_left(owner, own.stop)) for own in pictures]
+    if even or min(own.stop - own.start for own in rows) < 2:
+        rows = [_range(total, i, count) for i in range(count)]
+        pictures = [slice(owner[own.start], owner[own.stop - 1] + 1) for own in rows]
+    return [*zip(pictures, rows, strict=True)]
 
 
 def _range(total: int, i: int, count: int) -> slice:

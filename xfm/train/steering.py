@@ -29,7 +29,7 @@ from ..interventions.vectors import Grads, added, flat, unflat
 from ..model import XFM
 from ..objectives import OBJECTIVES, Pretraining, weighted_sum
 
-__all__ = ["UNSTEERED", "Apart", "Steering", "TextGradient"]
+__all__ = ["UNSTEERED", "Apart", "Steering", "TextGradient", "summed"]
 
 Losses = dict[str, Tensor]
 Apart = dict[str, Grads]  # the language encoder's gradient, by group of losses
@@ -51,6 +51,7 @@ class TextGradient:
         self.depths, self.wanted = layers.depths(self.names, stack.layers), dict[str, Tensor]()
         masks = self.flow.fusion_gradient == "masked"
         self.importance = [torch.zeros_like(p) for p in self.parameters] if masks else []
+        self._next = self.wanted, self.importance  # of the step that is being done
 
     def group(self, loss: str) -> str:
         """Of a loss; "" for one that cannot reach the language encoder."""
@@ -75,7 +76,8 @@ class TextGradient:
         return found
 
     def whole(self, apart: Apart, key: tuple[object, ...]) -> Grads:
-        """The parts put together, as `flow.fusion_gradient` has it."""
+        """The parts put together, as `flow.fusion_gradient` has it. What it remembers of them counts from `keep` on: a
+        step may still end without having moved a weight."""
         flow, key, how = self.flow, (*key, "steering"), self.flow.fusion_gradient
         apart = {o: apart[o] for o in (*OBJECTIVES, "text", "contrast", "fusion") if o in apart}  # in one order
         fusion = apart.get("fusion")
@@ -83,14 +85,15 @@ class TextGradient:
             if not apart:
                 return [None] * len(self.parameters)
             vectors = {o: flat(grads, self.parameters) for o, grads in apart.items()}
+            self._next = dict(self.wanted), []
             joined = projection.pcgrad(vectors, key) if how == "pcgrad" else projection.gradvac(
-                vectors, self.wanted, flow.gradvac_decay, key)  # fmt: skip
+                vectors, self._next[0], flow.gradvac_decay, key)  # fmt: skip
             return unflat(joined, self.parameters)
         if how == "masked" and "text" in apart:
-            for importance, p, grad in zip(self.importance, self.parameters, apart["text"], strict=True):
-                masking.observe(importance, p, grad)
+            each = zip(self.importance, self.parameters, apart["text"], strict=True)
+            self._next = {}, [masking.observed(*one) for one in each]
             if fusion is not None:
-                masks = [masking.mask(importance, flow.masked_share) for importance in self.importance]
+                masks = [masking.mask(importance, flow.masked_share) for importance in self._next[1]]
                 apart = {"own": masking.masked(apart["text"], fusion, masks)} | {
                     o: grads for o, grads in apart.items() if o == "contrast"
                 }
@@ -100,6 +103,10 @@ class TextGradient:
             apart["fusion"] = layers.stopped(fusion, self.depths, flow.stopped_share, upper=how == "upper_stop")
         return added([*apart.values()]) if apart else [None] * len(self.parameters)
 
+    def keep(self) -> None:
+        """Remembers what the step has shown."""
+        self.wanted, self.importance = self._next
+
     def state_dict(self) -> dict[str, Tensor]:
         return dict(zip(self.names, self.importance, strict=False)) | self.wanted
 
@@ -108,6 +115,7 @@ class TextGradient:
             importance.copy_(state[name])
         if not self.importance:
             self.wanted = {pair: cosine.to(self.parameters[0]) for pair, cosine in state.items()}
+        self._next = self.wanted, self.importance
 
 
 @dataclass(frozen=True)
@@ -154,8 +162,7 @@ class Steering:
     def combine(self, parts: Sequence[Apart], share: float, key: tuple[object, ...]) -> None:
         """The sum over parts of a batch, times `share`, into the language encoder's `.grad`. `key`: (seed, step)."""
         if self.text is not None:
-            names = dict.fromkeys(group for part in parts for group in part)
-            sums = {group: added([part[group] for part in parts if group in part]) for group in names}
+            sums = summed(parts)
             if share != 1:
                 sums = {o: [None if g is None else g * share for g in grads] for o, grads in sums.items()}
             for p, grad in zip(self.text.parameters, self.text.whole(sums, key), strict=True):
@@ -164,6 +171,8 @@ class Steering:
             anchor.pull()
 
     def after_step(self) -> None:
+        if self.text is not None:
+            self.text.keep()
         if self.teacher is not None:
             self.teacher.update()
 
@@ -185,6 +194,12 @@ class Steering:
 
 
 UNSTEERED = Steering()
+
+
+def summed(parts: Sequence[Apart]) -> Apart:
+    """The sum over parts of a batch, by group and in order."""
+    groups = dict.fromkeys(group for part in parts for group in part)
+    return {group: added([part[group] for part in parts if group in part]) for group in groups}
 
 
 def _averaged(model: XFM, config: RunConfig) -> EmaTeacher | None:
