@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -77,7 +78,8 @@ def joined(parts: Sequence[Any]) -> Stream:
         return Texts(words)
     if isinstance(parts[0], Pairs):
         return Pairs(all_of("image"), words, all_of("image_mask"))
-    owner = torch.cat([part.owner + i * len(part.image) for i, part in enumerate(parts)])
+    before = itertools.accumulate((len(part.image) for part in parts), initial=0)
+    owner = torch.cat([part.owner + n for part, n in zip(parts, before, strict=False)])
     return Regions(all_of("image"), owner, all_of("patches"), words, all_of("box"), all_of("is_image"))
 
 
