@@ -48,7 +48,7 @@ class ITC(Objective):
 
     @classmethod
     def chance(cls, config: RunConfig, stream: str, measure: Measure = "loss") -> Level | None:
-        batch = getattr(config.data, stream)
+        batch = getattr(config.data, stream) // config.train.accumulate  # a part contrasts with itself
         return (math.log(batch), f"chance, ln {batch}") if measure == "loss" else (1 / batch, f"chance, 1 in {batch}")
 
     def initial_value(self, name: str) -> float | None:

@@ -248,5 +248,5 @@ def _write(run: Run, parts: Mapping[str, Mapping[str, Tensor]], texts: Mapping[s
 
 def sync(path: Path) -> None:
     """Waits until the file is on the disk."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows syncs only what may be written
         os.fsync(file.fileno())
