@@ -147,8 +147,8 @@ def test_what_mends_an_ablation_is_told_by_how_much_it_gives_back(invented):
     (said,) = describe.mended(study)
     row = study.recovered("no_stop_gradient", "xfm", PRIMARY[0]).set_index("variant").loc[mend]
     assert 0.3 < row["low"] < 0.6 < row["high"] < 0.9
-    assert said.startswith(f"{mend}, {PRIMARY[0]}: {row['share']:.0%} of the way from no_stop_gradient to xfm")
-    assert f"{row['low']:.0%} to {row['high']:.0%}" in said and said in study.report().read_text("utf-8")
+    assert said.startswith(f"{mend}, {PRIMARY[0]}: {100 * row['share']:.0f} % of the way from no_stop_gradient to xfm")
+    assert f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %" in said and said in study.report().read_text("utf-8")
     assert describe.mended(invented(TWO, root=study.folder)) == [], "no_guidance and no_stop_gradient share nothing"
 
 

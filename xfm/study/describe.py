@@ -169,9 +169,10 @@ def mended(study: Analyses) -> list[str]:
             table = study.recovered(base, reference, metric).set_index("variant")
             for variant in (v for v in mends if v in table.index and table.loc[v, "n"] >= FEWEST):
                 row, to_base = table.loc[variant], study.contrast({variant: 1, base: -1}, metric).loc[metric]
-                ends = f"{row.low:.0%} to {row.high:.0%}" if math.isfinite(row.low) else "none: the way is not shown"
+                low, high = f"{100 * row.low:.0f}", f"{100 * row.high:.0f} %"
+                ends = f"{low} to {high}" if math.isfinite(row.low) else "none: the way is not shown"
                 sentences.append(
-                    f"{variant}, {metric}: {row.share:.0%} of the way from {base} to {reference} (95 % interval, "
+                    f"{variant}, {metric}: {100 * row.share:.0f} % of the way from {base} to {reference} (95 % interval, "
                     f"Fieller’s: {ends}); {number(to_base.effect, to_base.unit, '+')} from {base} "
                     f"({interval(to_base)}); n = {int(row.n)}, uncorrected.".replace("-", "−")
                 )
@@ -192,7 +193,7 @@ def front(study: Analyses) -> list[str]:
     better, where = f"{row.dominated_by} is" if row.dominated_by else "no variant is", "on" if row.front else "not on"
     return [
         f"{reference} is {where} the Pareto front of the primary metrics by the means over {row.n} seeds, and on it in "
-        f"{row.probability:.0%} of studies with resampled seeds; by its intervals, which alone show that something "
+        f"{100 * row.probability:.0f} % of studies with resampled seeds; by its intervals, which alone show that something "
         f"does it better, {better} better on all of them (uncorrected)."
     ]
 
