@@ -158,23 +158,21 @@ def interactions(study: Analyses) -> list[str]:
 def mended(study: Analyses) -> list[str]:
     """Of each variant that changes more than another one does, as a mend of what that one breaks: how much of the way
     back to the reference it goes, on the primary metrics, and its difference to that one."""
-    changes, reference = (
-        {v: {*map(repr, of.items())} for v, of in study.spec.variants.items()},
-        study.spec.compared_with[0],
-    )
-    sums, sentences = {both for *_, both in combinations(study.spec)}, []
+    changes = {variant: {*map(repr, of.items())} for variant, of in study.spec.variants.items()}
+    reference, sentences = study.spec.compared_with[0], []
+    sums = {both for *_, both in combinations(study.spec)}
     for base, own in changes.items():
         mends = [v for v, more in changes.items() if own < more and v not in sums]
         for metric in study.spec.primary if mends and own and not changes[reference] else ():
             table = study.recovered(base, reference, metric).set_index("variant")
             for variant in (v for v in mends if v in table.index and table.loc[v, "n"] >= FEWEST):
                 row, to_base = table.loc[variant], study.contrast({variant: 1, base: -1}, metric).loc[metric]
-                low, high = f"{100 * row.low:.0f}", f"{100 * row.high:.0f} %"
-                ends = f"{low} to {high}" if math.isfinite(row.low) else "none: the way is not shown"
+                low, high = (f"{100 * end:.0f}".replace("-", "−") for end in (row.low, row.high))
+                ends = f"{low} to {high} %" if math.isfinite(row.low) else "none: the way is not shown"
+                share, away = f"{100 * row.share:.0f} %".replace("-", "−"), number(to_base.effect, to_base.unit, "+")
                 sentences.append(
-                    f"{variant}, {metric}: {100 * row.share:.0f} % of the way from {base} to {reference} (95 % interval, "
-                    f"Fieller’s: {ends}); {number(to_base.effect, to_base.unit, '+')} from {base} "
-                    f"({interval(to_base)}); n = {int(row.n)}, uncorrected.".replace("-", "−")
+                    f"{variant}, {metric}: {share} of the way from {base} to {reference} (95 % interval, Fieller’s: "
+                    f"{ends}); {away} from {base} ({interval(to_base)}); n = {int(row.n)}, uncorrected."
                 )
     return sentences
 
@@ -193,8 +191,8 @@ def front(study: Analyses) -> list[str]:
     better, where = f"{row.dominated_by} is" if row.dominated_by else "no variant is", "on" if row.front else "not on"
     return [
         f"{reference} is {where} the Pareto front of the primary metrics by the means over {row.n} seeds, and on it in "
-        f"{100 * row.probability:.0f} % of studies with resampled seeds; by its intervals, which alone show that something "
-        f"does it better, {better} better on all of them (uncorrected)."
+        f"{100 * row.probability:.0f} % of studies with resampled seeds; by its intervals, which alone show that "
+        f"something does it better, {better} better on all of them (uncorrected)."
     ]
 
 
