@@ -211,6 +211,15 @@ def test_costs_are_those_of_the_benchmarks() -> None:
     assert f"{count / 1e6:.2f} M parameters, {weights.stat().st_size / 1e6:.1f} MB" in text
 
 
+def test_the_captions_are_those_of_the_benchmark() -> None:
+    text, rows = read("docs/downstream.md"), doc_tables.benchmark("finetune")["runs"]
+    of = {row["variant"]: row for row in rows if row["task"] == "captioning"}
+    names = {"": "fine-tuned", "scratch": "no pre-training", "no_pictures": "no pictures (grey)"}
+    for variant, name in names.items():
+        value, low, high = (100 * of[variant][key] for key in ("value", "low", "high"))
+        assert f"| {name} | {value:.1f} ({low:.1f} to {high:.1f}) |" in text, name
+
+
 # ---- examples
 
 
