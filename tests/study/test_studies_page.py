@@ -169,7 +169,8 @@ def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     assert said("fused", pairs, "{:.2f} points of minimal pairs ({:.2f} to {:.2f})")
     assert said("fused", "image to text, ITC + ITM, R@1", "(image to text {:+.2f}, {:+.2f} to {:+.2f})")
     lexname = "lexicographer file of a gloss, accuracy"
-    assert said("bert_like", lexname, "`bert_like` {:.2f} points more than X-FM, {:.2f} to {:.2f}")
+    assert said("bert_like", lexname, "encoder (in lexicographer files {:.2f} points, {:.2f} to {:.2f}, uncorrected)")
+    assert told(rows.loc[("bert_like", lexname)], "`bert_like` has those {:.2f} points more") in text
     assert said("bert_like", LOSS, "higher by {:.4f} nats, {:.4f} to {:.4f}", 1)
     best = study.by_field([lexname]).iloc[0]
     assert max(float(best[v].split(" ")[0]) for v in study.spec.variants if best[v]) < float(best["baseline"][:5])
