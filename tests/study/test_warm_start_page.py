@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import xfm
 from xfm import recipes
+from xfm.evaluation import find_result
 from xfm.study import Study
 from xfm.study.power import Pilot, detectable_effects
 
@@ -167,5 +169,14 @@ def test_the_functions_of_attention_are_compared_as_their_study_has_it() -> None
             f"| {line}{' ' * (not line.endswith('('))}{100 * rows['baseline'].iloc[0]:.1f}) | {' | '.join(cells)} |"
             in text
         )
-    pointing = effects.loc[ALIGNED["pointing game, words (equal attention"]]
-    assert (pointing["mean"] > 4 * pointing["baseline"]).all()
+    pointing, mass = (effects.loc[metric] for metric in [*ALIGNED.values()][:2])
+    points, even = [*pointing["mean"], pointing["mean_against"].iloc[0]], pointing["baseline"].iloc[0]
+    first = [*ALIGNED.values()][0]
+    began = 100 * study.levels().query("level == 'step 0' and metric == @first")["value"]
+    said = f"in {100 * min(points):.1f} to {100 * max(points):.1f} %, where even attention has {100 * even:.1f}"
+    start = f"training {began.mean():.1f} ({began.min():.0f} to {began.max():.0f} over the three seeds)"
+    assert f"{said} and the start before joint {start}" in text and len(began) == 3
+    times = [x / mass["baseline"].iloc[0] for x in (*mass["mean"], mass["mean_against"].iloc[0])]
+    assert f"the mass there is {min(times):.1f} to {max(times):.1f} times even" in text
+    shipped = find_result(xfm.load("demo").evaluate(), "alignment (several objects)", "pointing game", "words")
+    assert f"the checkpoint's words point there in {100 * shipped.value:.1f} %" in text
