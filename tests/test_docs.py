@@ -110,12 +110,32 @@ def test_the_gain_of_the_right_picture_is_that_of_the_checkpoint() -> None:
     assert f"by {100 * result.value:.1f} points" in " ".join(read("docs/results.md").split())
 
 
+def test_what_is_said_of_the_demo_and_of_adamw_alone_is_so() -> None:
+    text = " ".join(read("docs/results.md").split())
+    boxes = find_result(doc_tables.demo_results(), "grounding", "acc@0.5")
+    both = (
+        find_result(doc_tables.demo_results(), task, "R@1", "ITC").value for task in ("image to text", "text to image")
+    )
+    value, low, high = (100 * x for x in (boxes.value, boxes.low, boxes.high))
+    assert f"grounds {value:.1f} % after {recipes.demo().train.steps} steps ({low:.1f} to {high:.1f})" in text
+    assert {f"retrieves {100 * r:.1f} % either way" in text for r in both} == {True}
+    before = json.loads(read("studies/demo_recipe.json"))["runs"][-1]
+    found = {name: 100 * x for name, x in before["results"].items()}
+    recalls = [found[f"{task}, R@1"] for task in ("image to text", "text to image")]
+    said = f"had {found['grounding']:.1f} and {min(recalls):.0f} to {max(recalls):.0f} % (one seed each)"
+    assert f"AdamW alone for {before['changes']['train.steps']:,} steps, {said}" in text
+
+
 def test_where_the_checkpoint_attends_is_what_was_measured() -> None:
     text, results = " ".join(read("docs/results.md").split()), doc_tables.checkpoint_results()
     first, words = (find_result(results, "alignment", "pointing game", of) for of in ("<s>", "words"))
     told = f"pointing game {100 * first.value:.1f} %, equal attention {100 * (first.baseline or 0):.1f} %"
-    assert f"points at the box ({told}), that of the phrase's words does not ({100 * words.value:.1f} %)" in text
+    averaged = "averaged over layers and heads"
+    said = f"points at the box ({told}), {averaged}; that of the phrase's words does not ({100 * words.value:.1f} %,"
+    assert said in text
     assert words.high < (words.baseline or 0) < first.low
+    (counted,) = outputs_of("06")["mass-heads"]
+    assert "most: layer 1 head 2, 0.36" in "".join(counted["text"]) and "(mass 0.27 to 0.36, chance 0.14;" in text
 
 
 def test_what_is_said_of_other_hands_is_so() -> None:

@@ -171,8 +171,9 @@ def test_the_functions_of_attention_are_compared_as_their_study_has_it() -> None
         )
     pointing, mass = (effects.loc[metric] for metric in [*ALIGNED.values()][:2])
     points, even = [*pointing["mean"], pointing["mean_against"].iloc[0]], pointing["baseline"].iloc[0]
-    first = [*ALIGNED.values()][0]
-    began = 100 * study.levels().query("level == 'step 0' and metric == @first")["value"]
+    levels = study.levels()
+    started = (levels["level"] == "step 0") & (levels["metric"] == next(iter(ALIGNED.values())))
+    began = 100 * levels.loc[started, "value"]
     said = f"in {100 * min(points):.1f} to {100 * max(points):.1f} %, where even attention has {100 * even:.1f}"
     start = f"training {began.mean():.1f} ({began.min():.0f} to {began.max():.0f} over the three seeds)"
     assert f"{said} and the start before joint {start}" in text and len(began) == 3
