@@ -56,13 +56,23 @@ def test_the_numbers_of_its_text_are_those_of_the_results() -> None:
     synset, concept, recall = effects.query("role == 'primary'").index.get_level_values("metric").unique()
     gained = (-100 * effects["effect"]).to_dict()
     assert effects.loc[("bert_like", synset), "equivalent"] == "yes"
-    concepts = [gained[variant, concept] for variant in ("beit_like", "clip_like")]
-    told = f"{concepts[0]:.0f} points above `beit_like` and {-concepts[1]:.0f} below `clip_like` in concepts"
-    assert f"{told}, {-gained['clip_like', recall]:.0f} below it in R@1" in text
+
+    def within(variant: str, metric: str) -> str:
+        low, high = sorted(abs(100 * x) for x in effects.loc[(variant, metric), ["low", "high"]])
+        return f"({low:.1f} to {high:.1f})"
+
+    concepts = {variant: gained[variant, concept] for variant in ("beit_like", "clip_like")}
+    told = f"{concepts['beit_like']:.0f} points {within('beit_like', concept)} above `beit_like`"
+    told += f" and {-concepts['clip_like']:.0f} {within('clip_like', concept)} below `clip_like` in concepts"
+    assert f"{told}, {-gained['clip_like', recall]:.0f} {within('clip_like', recall)} below it in R@1" in text
+    files = "lexicographer file of a gloss, accuracy"
+    exception = f"{-gained['bert_like', files]:.1f} below, {within('bert_like', files).strip('()')}, uncorrected"
+    assert f"(in lexicographer files {exception})" in text
     low, high = sorted(-100 * effects.loc[("fused", recall), ["low", "high"]])
     assert f"{gained['fused', recall]:.1f} points better in R@1 ({low:.1f} to {high:.1f})" in text
     assert [effects.loc[("fused", m), "equivalent"] for m in (synset, concept)] == ["yes"] * 2
-    assert f"{-gained['fused', 'grounding (several objects), acc@0.5']:.1f} worse in boxes" in text
+    boxes = "grounding (several objects), acc@0.5"
+    assert f"{-gained['fused', boxes]:.1f} {within('fused', boxes)} worse in boxes" in text
     demo = from_json(json.dumps(json.loads((ROOT / "benchmarks/results/demo.json").read_text("utf-8"))["evaluation"]))
     for task, change in (("image to text", "loses {:.1f} points on"), ("text to image", "and {:.1f} on")):
         both, itc = (find_result(demo, task, "R@1", condition).value for condition in ("ITC + ITM", "ITC"))

@@ -123,7 +123,7 @@ def test_the_pairs_of_runs_are_those_of_their_results() -> None:
     effect, low, high = found(MEASURED[-1], -1)
     assert f"by {effect:.4f} nats ({high:.4f} to {low:.4f})" in text
     assert f"by {effect:.4f} nats ({high:.4f} to {low:.4f})" in told
-    assert f"picture gain {effect:.2f}." in page("README.md")
+    assert f"picture gain {effect:.2f} nats ({high:.2f} to {low:.2f}, uncorrected)" in page("README.md")
     learnt = f"{effects.loc[LOSS, 'baseline'] - effects.loc[LOSS, 'mean_against']:.2f}"
     assert f"where {learnt} lie between the stop and the baseline" in text and f"{learnt} below unigrams" in told
     for name, metric in (("naming", MEASURED[4]), ("of several objects", "grounding (several objects), acc@0.5")):
