@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +38,12 @@ def test_attributions_show_every_method_and_every_word(question):
     assert all(text.count(word) >= len(found) for word in found[0].by_word() if len(word) < 12)
     assert_tidy(figure)
     assert_tidy(plots.attributions(SCENE.image, found[:1]))
+    one = next(a for a in found if a.signed)
+    tenth = replace(one, text=one.text / 10, patches=one.patches / 10)
+    scales = [said(plots.attributions(SCENE.image, [a])) for a in (one, tenth)]
+    for told, a in zip(scales, (one, tenth), strict=True):  # each panel has a scale of its own, and says which
+        most = max(a.patches.tolist(), key=abs)
+        assert f"most {most:+.2g} (patches)".replace("-", "−") in told.replace("\n  ", " ")
     with pytest.raises(ValueError, match="no attributions"):
         plots.attributions(SCENE.image, [])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from .model import ImageTokens
 
 __all__ = ["RANDOM", "Pass", "draws", "join", "one_pass", "run"]
 
-RANDOM = Lock()  # torch's generator is one for all threads
+RANDOM = RLock()  # torch's generator is one for all threads
 # What is made by passes, in the order of what needs what, by the losses' reading that asks for it.
 ASKED = {
     "text": ("text", "features"),

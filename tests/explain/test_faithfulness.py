@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xfm import recipes, seeding
+from xfm import plots, recipes, seeding
+from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain import faithfulness
-from xfm.explain.attribution import METHODS, Attribution, attribute
-from xfm.explain.inputs import AttributionInputs
+from xfm.explain.attribution import METHODS, Attribution, attribute, plain_method
+from xfm.explain.inputs import AttributionInputs, make_inputs
 from xfm.explain.scenes import scene_inputs
 from xfm.explain.scores import SCORES
 from xfm.objectives import build
@@ -126,6 +127,35 @@ def test_sensitivity_is_nothing_where_the_model_is_not_asked(inputs):
     assert faithfulness.sensitivity(inputs, "centre") == 0
     moved = faithfulness.sensitivity(inputs, "input x gradient")
     assert 0 < moved < 2 and moved == faithfulness.sensitivity(inputs, "input x gradient")
+
+
+def test_an_own_method_is_run_again_under_its_own_name(inputs):
+    constant = plain_method(lambda inputs, *_: (torch.ones(len(inputs.pieces)), torch.ones(len(inputs.patches))))
+    mine = attribute(inputs, "mine", own=constant)
+    found = faithfulness.faithfulness_report(inputs, mine, own=constant)
+    assert found.method == "mine" and found.scores["sensitivity"] == 0
+    with pytest.raises(ConfigError, match=r"method = .saliency.: must be a name that none of explain\.METHODS has"):
+        attribute(inputs, "saliency", own=constant)
+
+
+def test_of_one_word_there_is_no_order(model):
+    one = make_inputs(model, TOKENIZER, SCENES[0].image, "a")
+    found = attribute(one, "ablation")
+    assert int((~one.fixed).sum()) == 1
+    curves = faithfulness.perturbation_curves(one, found)
+    assert [*curves] == ["insertion, image", "deletion, image"]
+    assert len(plots.insertion_deletion({"ablation": curves}).axes) == 2
+
+
+def test_scores_are_of_the_model_as_it_answers():
+    """Whatever mode it is in: a training mode would draw its dropout anew each time."""
+    drawing = build(CONFIG.replace({"model.text.dropout": 0.3}))
+    asked = scene_inputs(drawing.eval(), TOKENIZER, SCENES[0])
+    found = attribute(asked, "saliency")
+    before = faithfulness.faithfulness_report(asked, found, sensitive=False).scores
+    drawing.train()
+    assert faithfulness.faithfulness_report(asked, found, sensitive=False).scores == before
+    assert drawing.training
 
 
 def test_the_trust_line_says_every_score_beside_the_baselines(inputs):

@@ -64,6 +64,23 @@ def test_a_mean_head_says_the_same_to_every_token(model, inputs):
     torch.testing.assert_close(ablated, torch.nn.functional.linear(mixed, out.weight, out.bias))
 
 
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+def test_a_head_of_packed_texts_is_the_same_head(model, fill):
+    """A training pass packs texts of several lengths into one row of tokens."""
+    name = "text.layers.0.attention"
+    encoded = [TOKENIZER.encode(text, 16) for text in ("a lion", "a small lion to the left of a dog")]
+    ids, mask = TOKENIZER.pad(encoded)
+    with torch.no_grad(), interventions.ablate_heads(model, [(name, 1)], fill):
+        model.train()
+        packed = model.text(ids, mask)[mask]
+        model.eval()
+        alone = [model.text(torch.tensor([one]), torch.ones(1, len(one), dtype=torch.bool))[0] for one in encoded]
+    if fill == "zero":  # a mean is of all tokens of the pass
+        torch.testing.assert_close(packed, torch.cat(alone), atol=1e-5, rtol=1e-4)
+    else:
+        assert packed.shape == torch.cat(alone).shape
+
+
 def test_all_heads_without_cross_attention_see_no_picture(model):
     heads = [(CROSS, h) for h in range(CONFIG.model.text.heads)]
     pictures = [DATA.world.scene("test", i).image for i in (1, 2)]

@@ -103,11 +103,13 @@ METHODS: dict[str, Method] = {
 def attribute(
     inputs: AttributionInputs, method: str, seed: int = 0, progress: bool = False, own: Method | None = None
 ) -> Attribution:
-    """By one of METHODS, or by your `own` method under that name. ConfigError for an unknown method, with the nearest
-    one; for object ablation where no object is known; for attention that the model does not have; and where a method
-    returns anything but a finite number for each piece (L,) and each patch (P,)."""
+    """By one of METHODS, or by your `own` method under a name of yours. ConfigError for an unknown method, with the
+    nearest one, and for an own one with the name of another; for object ablation where no object is known; for
+    attention that the model does not have; and where a method returns anything but a finite number for each piece (L,)
+    and each patch (P,)."""
     if own is None:
         one_of("method", method, METHODS)
+    require(own is None or method not in METHODS, "method", method, "a name that none of explain.METHODS has")
     chosen, pairings = own or METHODS[method], []
     count = inputs.paired.register_forward_pre_hook(lambda _, args: pairings.append(len(args[0])))
     with eval_mode(inputs.model):

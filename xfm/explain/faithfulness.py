@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from .. import seeding
-from .attribution import Attribution, attribute, normalise_positive
+from .attribution import Attribution, Method, attribute, normalise_positive
 from .inputs import AttributionInputs
 from .methods.captum_methods import seeded_globals
 
@@ -53,14 +53,19 @@ class FaithfulnessReport:
 
 
 def faithfulness_report(
-    inputs: AttributionInputs, attribution: Attribution, seed: int = 0, sensitive: bool = True
+    inputs: AttributionInputs,
+    attribution: Attribution,
+    seed: int = 0,
+    sensitive: bool = True,
+    own: Method | None = None,
 ) -> FaithfulnessReport:
-    """All scores that the inputs allow. `sensitive`: sensitivity too, which runs the method NEIGHBOURS times more."""
+    """All scores that the inputs allow. `sensitive`: sensitivity too, which runs the method, or your `own`, NEIGHBOURS
+    times more."""
     scores = truth_scores(inputs, attribution)
     scores |= {name: curve.area for name, curve in perturbation_curves(inputs, attribution, seed).items()}
     scores["infidelity"] = infidelity(inputs, attribution, seed)
     if sensitive:
-        scores["sensitivity"] = sensitivity(inputs, attribution.method, seed)
+        scores["sensitivity"] = sensitivity(inputs, attribution.method, seed, own)
     names = BASELINES if inputs.truth is not None else ()
     baselines = {name: truth_scores(inputs, attribute(inputs, name, seed)) for name in names}
     return FaithfulnessReport(attribution.method, scores, baselines, attribution.gap)
@@ -105,7 +110,7 @@ class Curve:
 
 def perturbation_curves(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> dict[str, Curve]:
     """Insertion and deletion (Petsiuk et al., 2018) of patches with the whole text, and of word pieces with the whole
-    image. Ties are ordered at random."""
+    image; of two parts or more. Ties are ordered at random."""
     all_patches, all_pieces = inputs.keep_all
     shares: dict[str, Tensor] = {}
     keep_patches, keep_pieces = [], []
@@ -114,12 +119,14 @@ def perturbation_curves(inputs: AttributionInputs, attribution: Attribution, see
         ("text", attribution.text, all_pieces & ~inputs.fixed),
     ):
         count = int(parts.sum())
+        if count < 2:  # there is no order
+            continue
         steps = torch.linspace(0, count, min(STEPS, count) + 1).round()
         chance = torch.rand(len(values), generator=seeding.generator("ties", seed))
         order = np.lexsort((chance.numpy(), -values.numpy(), ~parts.numpy()))  # largest first, what is fixed last
         inserted = (torch.from_numpy(np.argsort(order)) < steps[:, None]) & parts
         for name, keep in ((f"insertion, {side}", inserted), (f"deletion, {side}", ~inserted & parts)):
-            shares[name] = steps / max(count, 1)
+            shares[name] = steps / count
             keep_patches.append(keep if side == "image" else all_patches.expand(len(keep), -1))
             keep_pieces.append(keep if side == "text" else all_pieces.expand(len(keep), -1))
     scores = inputs.masked_scores(torch.cat(keep_patches), torch.cat(keep_pieces))
@@ -150,13 +157,13 @@ def infidelity(inputs: AttributionInputs, attribution: Attribution, seed: int = 
     return error / of_zeros if of_zeros > 0 else float("nan")
 
 
-def sensitivity(inputs: AttributionInputs, method: str, seed: int = 0) -> float:
+def sensitivity(inputs: AttributionInputs, method: str, seed: int = 0, own: Method | None = None) -> float:
     """captum's maximum sensitivity (Yeh et al., 2019): the largest change of the numbers, relative to their norm, when
     embedded patches and pieces are shifted by up to NOISE standard deviations."""
 
     def explain(embedded: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         shifted = [replace(inputs, patches=p, pieces=w) for p, w in zip(*embedded, strict=True)]
-        rows = [attribute(each, method, seed) for each in shifted]
+        rows = [attribute(each, method, seed, own=own) for each in shifted]
         return torch.stack([r.patches for r in rows]), torch.stack([r.text for r in rows])
 
     def perturb(embedded: tuple[Tensor, ...], _: float = 0) -> tuple[Tensor, ...]:

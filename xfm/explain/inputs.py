@@ -125,7 +125,7 @@ class AttributionInputs:
 
     def masked_scores(self, keep_patches: Tensor, keep_pieces: Tensor) -> Tensor:
         """Which to keep, (B, P) and (B, L) bool -> the target (B,) with the others masked, on the CPU."""
-        with torch.no_grad():
+        with torch.no_grad(), eval_mode(self.model):
             batches = zip(keep_patches.split(BATCH), keep_pieces.split(BATCH), strict=True)
             return torch.cat([self(*self.mask(*keep)).cpu() for keep in batches])
 

@@ -38,8 +38,8 @@ Head = tuple[str, int]  # an attention's dotted name, and the head's index
 
 @contextmanager
 def ablate_heads(model: XFM, heads: Sequence[Head], fill: Fill = "zero") -> Iterator[None]:
-    """The heads return zero, or their mean over the tokens of the same pass: X-FM's attentions', and those of
-    `nn.MultiheadAttention`, as open_clip's towers have.
+    """The heads return zero, or their mean over all tokens of the same pass, those of other texts and their padding
+    among them: X-FM's attentions', and those of `nn.MultiheadAttention`, as open_clip's towers have.
 
     ConfigError for an attention or a head that the model does not have.
     """
@@ -76,10 +76,11 @@ class _Ablation(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def _ablated(self, states: Tensor, count: int, heads: list[int]) -> Tensor:
-        """(B, Q, H d), or (Q, B, H d), of one pass."""
+        """(..., H d) of one pass: (B, Q), (Q, B), or the tokens of packed texts."""
         by_head = states.unflatten(-1, (count, -1)).clone()
-        part = by_head[:, :, heads]
-        by_head[:, :, heads] = part.mean((0, 1), keepdim=True).expand_as(part) if self.fill == "mean" else 0
+        part = by_head[..., heads, :]
+        own = tuple(range(part.ndim - 2))
+        by_head[..., heads, :] = part.mean(own, keepdim=True).expand_as(part) if self.fill == "mean" else 0
         return by_head.flatten(-2)
 
 

@@ -13,6 +13,7 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.lines import Line2D
 
 from ..config_utils import one_of
+from ..explain.head_stats import entropy
 from ..explain.scores import SCORES
 from ..images import ImageLike, pixels
 from ..text import shown
@@ -52,22 +53,24 @@ def attributions(
     """A panel an attribution of one input: any image (see `xfm.images.prepare`) of (side, side) pixels under its
     patches' numbers, and a bar a word.
 
-    Each panel has a scale of its own: methods' numbers have no common unit. Signed ones are shown around 0. `truth`
-    (side, side) bool is outlined; `notes`: what stands below each. Raises ValueError where there is none, ConfigError
-    for what is no image.
+    Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit. Signed ones are
+    shown around 0. `truth` (side, side) bool is outlined; `notes`: what stands below each. Raises ValueError where
+    there is none, ConfigError for what is no image.
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
     columns = min(columns, len(attributions))
     rows, bars = -(-len(attributions) // columns), _BAR * len(attributions[0].by_word())
-    said = ["\n".join(wrap(line, COLUMN - 0.1, SIZE - 1, "  ") for line in note.split("\n")) for note in notes]
+    beside = zip(attributions, notes or [""] * len(attributions), strict=True)
+    lines = [[_scales(one), *note.split("\n")] for one, note in beside]
+    said = ["\n".join(wrap(line, COLUMN - 0.1, SIZE - 1, "  ") for line in own if line) for own in lines]
     below = 0.14 * max((1 + note.count("\n") for note in said), default=0)
     figure = new_figure(columns * COLUMN + 0.2, rows * (COLUMN + bars + below + 0.15) + 0.5, title, credit)
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[COLUMN - 0.2, bars + 0.01] * rows)
     for axes in panels.flat:
         axes.set_axis_off()
     pairs = zip(panels[::2].flat, panels[1::2].flat, strict=True)
-    for (picture, words), one, note in zip(pairs, attributions, said or [""] * len(attributions), strict=False):
+    for (picture, words), one, note in zip(pairs, attributions, said, strict=False):
         overlay(picture, picture_below, one.image.numpy(), one.signed, truth)
         picture.set_title(clip(one.method, 40), fontsize=SIZE + 1)
         _word_bars(words, one)
@@ -94,6 +97,13 @@ def patch_maps(
         draw = partial(overlay, image=drawn, values=values, signed=signed, name=said)
         cards.append(Card(draw, [Line(_most(numbers(values, said, drawn.shape[:2]), signed), GREY)], name))
     return sheet(cards, columns, title, credit)
+
+
+def _scales(one: Attribution) -> str:
+    """What the fullest colour and the longest bar stand for."""
+    drawn = {"patches": one.patches.numpy(), "words": np.array([*one.by_word().values()])}
+    most = [f"{_most(of, one.signed).removeprefix('most ')} ({name})" for name, of in drawn.items() if finite(of).any()]
+    return f"most {', '.join(most)}" * bool(most)
 
 
 def _most(values: np.ndarray, signed: bool) -> str:
@@ -153,13 +163,15 @@ def _word_bars(axes: Axes, one: Attribution) -> None:
 @styled
 def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "", credit: str = "") -> Figure:
     """A row a layer, a picture a head: what a word piece attends to ("cross"), or how much all patches attend to each
-    ("vision"). Each head has a scale of its own; below it stand its largest weight and its entropy.
+    ("vision"). Each head has a scale of its own; below it stand its largest weight and its entropy (of
+    "vision" the mean of the rows').
 
     ConfigError for another map.
     """
     one_of("map", map, [name for name, own in trace.maps.items() if own.keys == "patches"])
-    rows, by_words = trace.maps[map].weights, trace.maps[map].queries == "words"  # (layer, head, query, key)
-    chosen = rows[:, :, piece] if by_words else rows[:, :, 1:].mean(2)
+    weights, by_words = trace.maps[map].weights, trace.maps[map].queries == "words"  # (layer, head, query, key)
+    rows = weights[:, :, piece : piece + 1] if by_words else weights[:, :, 1:]
+    chosen, spread = rows.mean(2), entropy(rows if by_words else weights)
     layers, heads, _ = chosen.shape
     side = min(WIDTH / heads, 1.9)
     query = f"from {trace.words.pieces[piece]!r}" if by_words else "from all patches"
@@ -168,8 +180,8 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
     for (layer, head), axes in np.ndenumerate(figure.subplots(layers, heads, squeeze=False)):
         row = chosen[layer, head]
         overlay(axes, pixels(trace.image), trace.patches.pixels(row[1:]).numpy(), signed=False)
-        entropy = float((-(row * row.clamp_min(1e-12).log())).sum())
-        axes.set_xlabel(f"head {head}: most {float(row.max()):.2f}, {entropy:.1f} nats", fontsize=7)
+        said = f"most {float(row.max()):.2f}, {float(spread[layer, head]):.1f} nats"
+        axes.set_xlabel(f"head {head}: {said}", fontsize=7)
         axes.set_ylabel("" if head else f"layer {layer}", fontsize=SIZE)
     return figure
 
@@ -198,10 +210,11 @@ def insertion_deletion(
     """Insertion and deletion, of pictures and of texts: a line a method. `curves`: method -> what
     `explain.faithfulness.perturbation_curves` returned."""
     require(curves, "curves")
-    figure = new_figure(WIDTH, 5.4, title)
-    panels = figure.subplots(2, 2)
+    names = [*next(iter(curves.values()))]  # of a single word there is no order to insert it in
+    figure = new_figure(WIDTH, 1.35 * len(names), title)
+    panels = figure.subplots(len(names) // 2, 2, squeeze=False)
     styles = [(colour, dash) for dash in ("-", "--", ":") for colour in (BLUE, ORANGE, GREEN, PURPLE, DARK)]
-    for axes, name in zip(panels.flat, next(iter(curves.values())), strict=True):
+    for axes, name in zip(panels.flat, names, strict=True):
         for i, (method, by_score) in enumerate(curves.items()):
             colour, dash = styles[i % len(styles)]
             curve = by_score[name]

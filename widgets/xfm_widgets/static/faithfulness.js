@@ -106,7 +106,7 @@ function averagePrecision(values, pixels, size) {
  * @param {Rows} rows
  * @param {"image" | "text"} side
  * @param {number} seed of the order of ties
- * @returns {ByScore}
+ * @returns {ByScore} of two parts or more
  */
 function curveAreas(model, { given, score }, { pieces, patches }, side, seed) {
   const without = scorer(model, given, score);
@@ -114,13 +114,14 @@ function curveAreas(model, { given, score }, { pieces, patches }, side, seed) {
   const random = twister(seed);
   const chance = Array.from(values, () => uniform(random));
   const parts = [...values.keys()].filter((i) => side === "image" || !given.fixed[i]);
+  if (parts.length < 2) return {}; // there is no order
   const order = parts.sort((a, b) => values[b] - values[a] || chance[a] - chance[b]);
   const counts = stepsTo(order.length);
   /** @param {number[]} hidden */
   const scored = (hidden) => without({ [side === "image" ? "patches" : "pieces"]: chosen(values.length, hidden) });
   const inserted = counts.map((count) => scored(order.slice(count)));
   const deleted = counts.map((count) => scored(order.slice(0, count)));
-  const shares = counts.map((count) => count / Math.max(order.length, 1));
+  const shares = counts.map((count) => count / order.length);
   return { [`insertion, ${side}`]: area(inserted, shares), [`deletion, ${side}`]: area(deleted, shares) };
 }
 

@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ... import seeding
+from ...passes import RANDOM
 from ..inputs import BATCH, AttributionInputs
 from .attention_methods import Rows
 
@@ -167,8 +168,8 @@ def _rows(values: Sequence[Tensor], reduce: Callable[..., Tensor] = torch.sum) -
 @contextmanager
 def seeded_globals(*purpose: object) -> Iterator[None]:
     """captum draws from the global generators of torch and numpy: seeded by a key here, restored afterwards."""
-    before = np.random.get_state()
-    with torch.random.fork_rng():
+    with RANDOM, torch.random.fork_rng():  # a training in another thread draws from them, too
+        before = np.random.get_state()
         torch.manual_seed(seeding.seed(*purpose))
         np.random.seed(seeding.seed(*purpose) % 2**32)
         try:
