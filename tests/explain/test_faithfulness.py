@@ -169,7 +169,11 @@ def test_the_trust_line_says_every_score_beside_the_baselines(inputs):
     assert line.count("centre") == sum(score.truth for score in SCORES.values())
     free = replace(inputs, truth=None, name_pieces=None)
     without = faithfulness.faithfulness_report(free, attribute(free, "saliency"), sensitive=False)
-    assert not without.baselines and "pointing game" not in without.scores and "infidelity" in without.scores
+    alike = replace(
+        attribute(free, "saliency"), patches=torch.ones(len(free.patches)), text=torch.ones(len(free.pieces))
+    )
+    assert without.baselines == {"all alike": {"infidelity": faithfulness.infidelity(free, alike)}}
+    assert "pointing game" not in without.scores and "infidelity" in without.scores
 
 
 def test_scores_are_of_methods_that_exist():

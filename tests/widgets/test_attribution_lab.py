@@ -191,14 +191,16 @@ def test_a_lab_without_questions_says_who_can_add():
 
 
 BASES = {"random": {"pointing game": 0.5, "mass in mask": 0.5}, "centre": {"pointing game": 0.5, "mass in mask": 0.6}}
+BASES |= {"all alike": {"infidelity": 0.35}}
 GOOD = {"pointing game": 1.0, "mass in mask": 0.9, "insertion, image": 2.0, "deletion, image": -3.0, "infidelity": 0.2}
 VERDICTS = [
     (
         GOOD,
         "Can be trusted here: finds the object better than random and centre by 2 of 2 scores, what it ranks first "
-        "matters more to the model than the rest, its numbers explain 80% of what masking does.",
+        "matters more to the model than the rest, its numbers explain 80% of what masking does, all alike 65%.",
     ),
-    (GOOD | {"infidelity": 0.9}, "Trust with care: .*, its numbers explain 10% of what masking does."),
+    (GOOD | {"infidelity": 0.9}, "Trust with care: .*, its numbers explain 10% of what masking does, all .*"),
+    (GOOD | {"infidelity": 0.4}, "Trust with care: .*, its numbers explain 60% of what masking does, all alike 65%."),
     (GOOD | {"mass in mask": 0.55, "pointing game": 0.5}, "Trust with care: .* by 0 of 2 scores, .*"),
     (
         {"insertion, image": -1.0, "deletion, image": 2.0, "infidelity": 1.0},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xfm.config_utils import require
-from xfm.explain.scores import SCORES
+from xfm.explain.scores import ALIKE, SCORES
 from xfm.plots.arrays import numbers
 from xfm.text import shown
 
@@ -55,9 +55,9 @@ def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
 def verdict(report: FaithfulnessReport | None) -> str:
     """What the scores say of an attribution, in one sentence. Up to three things are asked: whether it finds the object
     better than every baseline, whether what it ranks first matters more, and whether it explains half of the changes
-    under masking. A score that is not finite says nothing."""
+    under masking, and more than numbers that are all alike. A score that is not finite says nothing."""
     known = {name: value for name, value in (report.scores if report else {}).items() if math.isfinite(value)}
-    parts = [_found(known, report.baselines) if report else None, _ordered(known), _explained(known)]
+    parts = [_found(known, report.baselines) if report else None, _ordered(known), _explained(known, report)]
     said = [part for part in parts if part is not None]
     if not said:
         return "Trust was not measured."
@@ -75,7 +75,7 @@ def _found(scores: Mapping[str, float], baselines: Mapping[str, Mapping[str, flo
     ]
     if not judged:
         return None
-    won, names = sum(judged), " and ".join(baselines)
+    won, names = sum(judged), " and ".join(name for name in baselines if name != ALIKE)
     return 2 * won > len(judged), f"finds the object better than {names} by {won} of {len(judged)} scores"
 
 
@@ -89,12 +89,13 @@ def _ordered(scores: Mapping[str, float]) -> tuple[bool, str] | None:
     return ok, f"what it ranks first {'matters' if ok else 'does not matter'} more to the model than the rest"
 
 
-def _explained(scores: Mapping[str, float]) -> tuple[bool, str] | None:
-    """Whether the numbers explain half at least of what masking does to the target."""
-    if "infidelity" not in scores:
+def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -> tuple[bool, str] | None:
+    """Whether the numbers explain half at least of what masking does to the target, and more than equal ones would."""
+    if "infidelity" not in scores or report is None:
         return None
-    share = max(0.0, 1 - scores["infidelity"])
-    return share >= 0.5, f"its numbers explain {share:.0%} of what masking does"
+    share, alike = (max(0.0, 1 - of.get("infidelity", 1.0)) for of in (scores, report.baselines.get(ALIKE, {})))
+    ok = share >= 0.5 and share > alike
+    return ok, f"its numbers explain {share:.0%} of what masking does, {ALIKE} {alike:.0%}"
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:
@@ -119,7 +120,7 @@ def page_truth(inputs: AttributionInputs, report: FaithfulnessReport | None) -> 
     grid, size = inputs.grid.grid, len(inputs.image) // inputs.grid.grid
     truth = np.zeros(inputs.image.shape[:2], bool) if inputs.truth is None else inputs.truth
     names = [] if inputs.name_pieces is None else inputs.name_pieces.nonzero().flatten().tolist()
-    baselines = report.baselines if report else {}
+    baselines = {name: of for name, of in report.baselines.items() if name != ALIKE} if report else {}
     return {
         "pixels": truth.reshape(grid, size, grid, size).sum((1, 3)).ravel().tolist(),
         "size": size * size,

@@ -20,6 +20,7 @@ from .. import seeding
 from .attribution import Attribution, Method, attribute, normalise_positive
 from .inputs import AttributionInputs
 from .methods.captum_methods import seeded_globals
+from .scores import ALIKE
 
 __all__ = ["BASELINES", "Curve", "FaithfulnessReport", "faithfulness_report", "infidelity", "perturbation_curves",
            "pointing_game", "relevance_mass", "sensitivity", "truth_scores"]  # fmt: skip
@@ -36,7 +37,7 @@ class FaithfulnessReport:
 
     method: str
     scores: dict[str, float]
-    baselines: dict[str, dict[str, float]]  # of BASELINES, the scores that need ground truth
+    baselines: dict[str, dict[str, float]]  # of BASELINES, the scores that need ground truth; of ALIKE, infidelity
     gap: float | None  # completeness
 
     def lift(self, score: str, over: str) -> float:
@@ -68,6 +69,8 @@ def faithfulness_report(
         scores["sensitivity"] = sensitivity(inputs, attribution.method, seed, own)
     names = BASELINES if inputs.truth is not None else ()
     baselines = {name: truth_scores(inputs, attribute(inputs, name, seed)) for name in names}
+    alike = replace(attribution, patches=torch.ones_like(attribution.patches), text=torch.ones_like(attribution.text))
+    baselines[ALIKE] = {"infidelity": infidelity(inputs, alike, seed)}
     return FaithfulnessReport(attribution.method, scores, baselines, attribution.gap)
 
 
@@ -136,7 +139,8 @@ def perturbation_curves(inputs: AttributionInputs, attribution: Attribution, see
 
 def infidelity(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> float:
     """captum's infidelity (Yeh et al., 2019) over masked subsets of patches and pieces, with the best scale of the
-    numbers, relative to an attribution of zeros: 0 explains all changes of the score, 1 none. NaN: there are none."""
+    numbers, relative to an attribution of zeros: 0 explains all changes of the score, 1 none. NaN: there are none. The
+    subsets are of all sizes, so numbers that are all alike explain a part: what the share of masked parts does."""
     scores: list[Tensor] = []
 
     def forward(patches: Tensor, pieces: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import { chosen, scorer, twister } from "./attribute.js";
 const STEPS = 12; // of a curve
 const SUBSETS = 32; // of infidelity
 const OF_TRUTH = ["pointing game", "mass in mask", "average precision", "mass on name"];
+const ALIKE = "all alike"; // what explains how much is masked, and no more
 const LESS_IS_BETTER = ["deletion, image", "deletion, text", "infidelity"];
 
 /**
@@ -31,8 +32,11 @@ export function* faithfulness(model, question, rows, seeds, truth) {
     Object.assign(scores, curveAreas(model, question, rows, side, seeds.ties));
   }
   yield "trust, numbers";
-  scores.infidelity = infidelity(model, question, rows, seeds.infidelity);
-  const baselines = truth?.baselines ?? {};
+  const alike = { pieces: rows.pieces.map(() => 1), patches: rows.patches.map(() => 1) };
+  const [own, ofAlike] = infidelity(model, question, [rows, alike], seeds.infidelity);
+  scores.infidelity = own;
+  /** @type {Record<string, Record<string, number | null>>} */
+  const baselines = { ...truth?.baselines, [ALIKE]: { infidelity: ofAlike } };
   const trust = Object.entries(scores).map(([name, value]) => {
     const beside = Object.entries(baselines).flatMap(([baseline, of]) =>
       name in of ? [/** @type {[string, number | null]} */ ([baseline, of[name]])] : [],
@@ -146,13 +150,14 @@ const area = (scores, shares) =>
   sum(scores.slice(1).map((score, i) => ((score + scores[i]) / 2) * (shares[i + 1] - shares[i])));
 
 /**
- * Of masked subsets, the share of the score's changes that the numbers, at their best scale, do not explain
+ * Of masked subsets, the share of the score's changes that numbers, at their best scale, do not explain
  * @param {PageModel} model
  * @param {Question} question
- * @param {Rows} rows
+ * @param {Rows[]} all of one question
  * @param {number} seed
  */
-function infidelity(model, { given, score }, { pieces, patches }, seed) {
+function infidelity(model, { given, score }, all, seed) {
+  const { pieces, patches } = all[0];
   const without = scorer(model, given, score);
   const random = twister(seed);
   const shares = Array.from({ length: SUBSETS }, () => uniform(random));
@@ -160,17 +165,21 @@ function infidelity(model, { given, score }, { pieces, patches }, seed) {
     shares.map((share) => Array.from({ length }, () => uniform(random) < share));
   const [ofPatches, ofPieces] = [hidden(patches.length), hidden(pieces.length)];
   const whole = without();
-  let [explained, both, changes] = [0, 0, 0];
-  for (let i = 0; i < SUBSETS; i++) {
-    const masked = { patches: ofPatches[i], pieces: ofPieces[i].map((is, place) => is && !given.fixed[place]) };
-    const change = whole - without(masked);
-    const told = within(patches, masked.patches) + within(pieces, masked.pieces);
-    explained += told * told;
-    both += told * change;
-    changes += change * change;
-  }
-  const scale = both / (explained || 1);
-  return (scale * scale * explained - 2 * scale * both + changes) / changes;
+  const subsets = ofPatches.map((hiddenPatches, i) => {
+    const masked = { patches: hiddenPatches, pieces: ofPieces[i].map((is, place) => is && !given.fixed[place]) };
+    return { masked, change: whole - without(masked) };
+  });
+  return all.map((rows) => {
+    let [explained, both, changes] = [0, 0, 0];
+    for (const { masked, change } of subsets) {
+      const told = within(rows.patches, masked.patches) + within(rows.pieces, masked.pieces);
+      explained += told * told;
+      both += told * change;
+      changes += change * change;
+    }
+    const scale = both / (explained || 1);
+    return (scale * scale * explained - 2 * scale * both + changes) / changes;
+  });
 }
 
 /** @param {Float32Array} values @param {boolean[]} flags */
@@ -188,7 +197,7 @@ const sum = (values) => values.reduce((a, b) => a + b, 0);
  */
 export function verdict(all, baselines) {
   const scores = Object.fromEntries(Object.entries(all).filter(([, value]) => Number.isFinite(value)));
-  const said = [found(scores, baselines), ordered(scores), explains(scores)].filter((part) => part !== null);
+  const said = [found(scores, baselines), ordered(scores), explains(scores, baselines)].filter((part) => part !== null);
   if (!said.length) return "Trust was not measured.";
   const good = said.filter(([isGood]) => isGood).length;
   const head = good === said.length ? "Can be trusted here" : good ? "Trust with care" : "Cannot be trusted here";
@@ -207,7 +216,9 @@ function found(scores, baselines) {
   });
   if (!judged.length) return null;
   const won = judged.filter(Boolean).length;
-  const names = Object.keys(baselines).join(" and ");
+  const names = Object.keys(baselines)
+    .filter((name) => name !== ALIKE)
+    .join(" and ");
   return [2 * won > judged.length, `finds the object better than ${names} by ${won} of ${judged.length} scores`];
 }
 
@@ -222,9 +233,14 @@ function ordered(scores) {
   return [isGood, `what it ranks first ${isGood ? "matters" : "does not matter"} more to the model than the rest`];
 }
 
-/** @param {ByScore} scores @returns {[boolean, string] | null} */
-function explains({ infidelity: error }) {
+/**
+ * @param {ByScore} scores
+ * @param {Record<string, Record<string, number | null>>} baselines
+ * @returns {[boolean, string] | null}
+ */
+function explains({ infidelity: error }, { [ALIKE]: ofAlike }) {
   if (error === undefined) return null;
-  const share = Math.max(0, 1 - error);
-  return [share >= 0.5, `its numbers explain ${Math.round(100 * share)}% of what masking does`];
+  const [share, alike] = [error, ofAlike?.infidelity ?? 1].map((of) => Math.max(0, 1 - of));
+  const said = `its numbers explain ${Math.round(100 * share)}% of what masking does, ${ALIKE} ${Math.round(100 * alike)}%`;
+  return [share >= 0.5 && share > alike, said];
 }
