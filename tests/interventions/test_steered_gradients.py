@@ -341,7 +341,9 @@ def test_nothing_to_change_is_an_error_with_the_way_out(how: str) -> None:
 
 @pytest.mark.parametrize("off", [{"objectives__mlm__weight": 0.0}, {"data__texts": 0}])
 def test_without_mlm_no_number_is_its_own(off: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'masked': MLM's .* MLM is off; set objectives.mlm"):
+    with pytest.raises(
+        ConfigError, match=r"flow.fusion_gradient = 'masked': must be another .* is off: set objectives.mlm"
+    ):
         check_losses(config("masked", **off))
     check_losses(config("noise", **off))
 

@@ -151,6 +151,11 @@ class RunConfig:
             require("text" in self._started, f"flow.{name}", getattr(flow, name), start)
             trains = "0 where MLM is off: set objectives.mlm.weight and data.texts"
             require(name == "l2sp" or learns, f"flow.{name}", getattr(flow, name), trains)
+        own = (
+            "another where MLM, whose gradient says which numbers are its own, is off: set objectives.mlm.weight and "
+            "data.texts"
+        )
+        require(flow.fusion_gradient != "masked" or learns, "flow.fusion_gradient", "masked", own)
         if name := flow.steers:
             whole = "at its default with train.strategy fsdp: no process has all weights (ddp has)"
             require(self.train.strategy == "ddp", f"flow.{name}", getattr(flow, name), whole)

@@ -44,16 +44,10 @@ def check_losses(config: RunConfig) -> None:
             raise ConfigError(f"flow.text_gradient.{name}: {name} does not cross from text to pictures; {crossing} do")
     scales = {n: config.flow.text_gradient.get(n, loss.text_gradient) for n, loss in losses.items()}
     learnt = {n for own in losses_by_stream(config).values() for n in own if config.weight(n) > 0}
-    how = config.flow.fusion_gradient
-    if how != "plain" and not any(scales[n] for n in learnt if losses[n].kind() == "fusion"):
+    if config.flow.fusion_gradient != "plain" and not any(scales[n] for n in learnt if losses[n].kind() == "fusion"):
         raise ConfigError(
-            f"flow.fusion_gradient = {how!r}: no fusion loss that is learnt reaches the language encoder, so there is "
-            "nothing to change; let one in, by flow.text_gradient.<loss> or +no_stop_gradient"
-        )
-    if how == "masked" and not any(losses[n].kind() == "text" for n in learnt):
-        raise ConfigError(
-            "flow.fusion_gradient = 'masked': MLM's gradient says which numbers are its own, and MLM is off; set "
-            "objectives.mlm.weight and data.texts"
+            f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss that is learnt reaches the language "
+            "encoder, so there is nothing to change; let one in, by flow.text_gradient.<loss> or +no_stop_gradient"
         )
 
 
