@@ -46,8 +46,8 @@ def check_losses(config: RunConfig) -> None:
     learnt = {n for own in losses_by_stream(config).values() for n in own if config.weight(n) > 0}
     if config.flow.fusion_gradient != "plain" and not any(scales[n] for n in learnt if losses[n].kind() == "fusion"):
         raise ConfigError(
-            f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss that is learnt reaches the language "
-            "encoder, so there is nothing to change; let one in, by flow.text_gradient.<loss> or +no_stop_gradient"
+            f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss that is learnt reaches the "
+            "language encoder: nothing to change; let one in, by flow.text_gradient.<loss> or +no_stop_gradient"
         )
 
 
