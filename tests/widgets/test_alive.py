@@ -204,7 +204,8 @@ def test_removals_and_methods_in_the_page_are_pythons() -> None:
     assert found[2]["payload"]["more"] == ["raw attention", "rollout", "ablation", "object ablation", "shapley"]
     assert found[-1]["payload"]["more"] == [] and found[-1]["payload"]["methods"] == view.payload["methods"]
     near(found[-1]["payload"]["found"][4:], view.payload["found"][4:], "found")
-    assert all(len(one["trust"]) == 9 for one in found[-1]["payload"]["found"])
+    for one in found[-1]["payload"]["found"]:  # where the name is masked one word is left, which has no order
+        assert len(one["trust"]) == (7 if one["target"] == "word lion" else 9)
     view.methods = ["occlusion", "rollout", "object ablation"]
     view.show(PICTURE)
     for name in ("image", "objects", "methods"):
