@@ -197,10 +197,10 @@ VERDICTS = [
     (
         GOOD,
         "Can be trusted here: finds the object better than random and centre by 2 of 2 scores, what it ranks first "
-        "matters more to the model than the rest, its numbers explain 80% of what masking does, all alike 65%.",
+        "matters more to the model than the rest, its numbers explain 80% of what masking does, equal ones 65%.",
     ),
-    (GOOD | {"infidelity": 0.9}, "Trust with care: .*, its numbers explain 10% of what masking does, all .*"),
-    (GOOD | {"infidelity": 0.4}, "Trust with care: .*, its numbers explain 60% of what masking does, all alike 65%."),
+    (GOOD | {"infidelity": 0.9}, "Trust with care: .*, its numbers explain 10% of what masking does, equal .*"),
+    (GOOD | {"infidelity": 0.4}, "Trust with care: .*, its numbers explain 60% of what masking does, equal ones 65%."),
     (GOOD | {"mass in mask": 0.55, "pointing game": 0.5}, "Trust with care: .* by 0 of 2 scores, .*"),
     (
         {"insertion, image": -1.0, "deletion, image": 2.0, "infidelity": 1.0},

@@ -95,7 +95,7 @@ def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -
         return None
     share, alike = (max(0.0, 1 - of.get("infidelity", 1.0)) for of in (scores, report.baselines.get(ALIKE, {})))
     ok = share >= 0.5 and share > alike
-    return ok, f"its numbers explain {share:.0%} of what masking does, {ALIKE} {alike:.0%}"
+    return ok, f"its numbers explain {share:.0%} of what masking does, equal ones {alike:.0%}"
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:

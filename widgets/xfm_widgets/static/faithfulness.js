@@ -241,6 +241,6 @@ function ordered(scores) {
 function explains({ infidelity: error }, { [ALIKE]: ofAlike }) {
   if (error === undefined) return null;
   const [share, alike] = [error, ofAlike?.infidelity ?? 1].map((of) => Math.max(0, 1 - of));
-  const said = `its numbers explain ${Math.round(100 * share)}% of what masking does, ${ALIKE} ${Math.round(100 * alike)}%`;
+  const said = `its numbers explain ${Math.round(100 * share)}% of what masking does, equal ones ${Math.round(100 * alike)}%`;
   return [share >= 0.5 && share > alike, said];
 }
