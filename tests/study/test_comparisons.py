@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -77,6 +78,8 @@ def test_intervals_are_scipys_and_cover():
     expected = stats.ttest_1samp(x, 0).confidence_interval(0.95)
     assert low == pytest.approx(expected.low) and high == pytest.approx(expected.high)
     assert abs(np.mean((low <= 0.7) & (high >= 0.7)) - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 2000)
+    with warnings.catch_warnings(action="error"):
+        assert np.isnan(intervals(np.zeros((0, 2)))).all()
 
 
 def test_an_interaction_is_what_both_do_beyond_each(invented):

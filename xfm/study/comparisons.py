@@ -26,8 +26,9 @@ def contrast(values: np.ndarray, weights: Sequence[float]) -> np.ndarray:
 
 
 def intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and 95 % t interval over the first axis, the seeds; NaN ends of fewer than three."""
-    n, mean = len(values), values.mean(0)
+    """Mean and 95 % t interval over the first axis, the seeds; NaN ends of fewer than three, NaN of none."""
+    n = len(values)
+    mean = values.mean(0) if n else np.full(values.shape[1:], np.nan)
     if n < FEWEST:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     half = values.std(0, ddof=1) * stats.t.ppf(1 - ALPHA / 2, n - 1) / np.sqrt(n)
