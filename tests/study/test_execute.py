@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from xfm.study import progress, progress_file
@@ -93,6 +99,25 @@ def test_any_executor_will_do_and_one_that_was_shut_down_fails_every_job():
     assert sorted(outcomes) == ["A", "B", "START"] and not why
     outcomes, why = run(made("a"), made("b"), executor=pool, slots=math.inf)
     assert not outcomes and why.keys() == {"a", "b"}
+
+
+def test_workers_end_with_their_study_also_as_a_scripts_background_job(tmp_path):
+    note = tmp_path / "pid"
+    call = f"from pathlib import Path; from study import victim; victim.wait_for_worker(Path({str(note)!r}))"
+    ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `xfm study NAME &` in a script begins
+    try:
+        study = subprocess.Popen(
+            [sys.executable, "-c", call], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        )
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+    while not note.exists():
+        assert study.poll() is None
+        time.sleep(0.02)
+    worker = psutil.Process(int(note.read_text()))
+    study.kill()
+    study.wait()
+    worker.wait(timeout=20)  # before the grace for a save is over
 
 
 def records(run: str, steps: int):

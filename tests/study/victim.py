@@ -11,6 +11,7 @@ from typing import Any
 from study.conftest import tiny
 
 from xfm.study import Study, runner
+from xfm.study.execute import Processes
 from xfm.study.job import Outcome
 from xfm.study.metrics import Measured, Metric
 
@@ -41,3 +42,14 @@ def quick(config: str, root: str, tasks: Any, *_: Any) -> Outcome:
 def run_many(root: Path, workers: int = 1) -> None:
     runner.measure = quick
     many(root).run(workers=workers)
+
+
+def measuring(path: Path) -> None:
+    """A worker at a long job."""
+    path.with_suffix(".begun").write_text(str(os.getpid()))
+    path.with_suffix(".begun").replace(path)
+    time.sleep(100)
+
+
+def wait_for_worker(path: Path) -> None:
+    Processes(1).submit(measuring, path).result()

@@ -131,8 +131,10 @@ def _pool(_: int = 0) -> ProcessPoolExecutor:
 
 
 def _start_worker() -> None:
-    """One thread; and an end when the study's process ends, which tells a worker of a kill."""
+    """One thread; and an end when the study's process ends, which tells a worker of a kill. A script's background job
+    begins with SIGINT ignored, and so would its workers."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
