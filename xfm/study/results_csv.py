@@ -7,6 +7,7 @@ of the variant "xfm (baseline)" are the baselines of xfm's run, those of "xfm (s
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 import os
@@ -102,8 +103,7 @@ def levels(path: Path, spec: Spec) -> pd.DataFrame:
 
 
 def _read(path: Path, spec: Spec) -> pd.DataFrame:
-    rows = _rows(path)
-    frame: Any = pd.DataFrame({name: _column(path, rows, name) for name in _TYPES}).astype(_TYPES)
+    frame: Any = _typed(path, _text(path)).copy()
     own = {label: (label, "") for label in frame["variant"].unique()}
     own |= {f"{v} ({level})": (v, level) for v in spec.variants for level in LEVELS}
     frame["level"] = frame["variant"].map({label: level for label, (_, level) in own.items()}).astype(str)
@@ -114,10 +114,16 @@ def _read(path: Path, spec: Spec) -> pd.DataFrame:
     return frame
 
 
-def _rows(path: Path) -> list[tuple[str, ...]]:
+@functools.lru_cache(maxsize=4)  # a report asks for the same text a hundred times
+def _typed(path: Path, text: str) -> pd.DataFrame:
+    rows = _rows(path, text)
+    return pd.DataFrame({name: _column(path, rows, name) for name in _TYPES}).astype(_TYPES)
+
+
+def _rows(path: Path, text: str) -> list[tuple[str, ...]]:
     """The rows below the header as they are written, without what a kill or a power cut tore."""
-    text = _text(path).rpartition("\n")[0]  # a last line without its end is none
-    reader = csv.reader(io.StringIO(text, newline=""))
+    whole = text.rpartition("\n")[0]  # a last line without its end is none
+    reader = csv.reader(io.StringIO(whole, newline=""))
     try:
         header, *rows = [row for row in map(tuple, reader) if row] or [tuple(_TYPES)]  # tuples: no burden on gc
     except csv.Error as error:
@@ -138,13 +144,13 @@ def runs(path: Path, spec: Spec) -> set[tuple[str, int]]:
 
 def seeds(path: Path) -> set[int]:
     """The seeds of all runs in the file, whatever spec they are of."""
-    return {*_column(path, _rows(path), "seed")}
+    return {*_typed(path, _text(path))["seed"]}
 
 
 def mend(path: Path) -> None:
     """Takes what was torn out of the file, so that the next run begins a line of its own."""
     before = _text(path)
-    if before and (text := _lines([tuple(_TYPES), *_rows(path)])) != before:
+    if before and (text := _lines([tuple(_TYPES), *_rows(path, before)])) != before:
         write_atomically(path, text)
 
 

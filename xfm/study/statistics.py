@@ -71,9 +71,14 @@ def paired(differences: ArrayLike, alpha: float = ALPHA, sequential: bool = Fals
         return Effect(n, mean, *[math.nan] * 7)
     deviation, e = _deviation(x), e_values.e_process(x)
     d = mean / deviation if deviation else math.copysign(math.inf, mean) if mean else 0.0
-    p = min(1.0, 1 / float(e.max())) if sequential else float(sign_flip(x))
+    p = min(1.0, 1 / float(e.max())) if sequential else _p(tuple(x))
     found = deviation * detectable(n, alpha, sequential)
     return Effect(n, mean, low, high, p, smallest_p(n, sequential), d, found, float(e[-1]))
+
+
+@functools.lru_cache(maxsize=2**14)  # a report asks for each many times
+def _p(differences: tuple[float, ...]) -> float:
+    return float(sign_flip(np.asarray(differences)))
 
 
 def sign_flip(x: np.ndarray) -> np.ndarray:
