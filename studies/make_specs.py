@@ -5,10 +5,11 @@ they have shown what each model learns, and how much it varies.
 
 `general` (confirms): X-FM against specialists of as many parameters and as many FLOPs, in language, vision, and both.
 `insulation` (confirms): the stop-gradient against other ways to spend the same gradient, or the same steps.
-`insulation-exploration`: X-FM with and without the stop-gradient. `attention`: the function of the cross-attention, by
-where it looks and by tasks. `negatives-exploration`: ITM with captions of which a
-relation was exchanged among its negatives. `guidance-exploration`: what masked patches predict, on one scale, each
-target at three weights. `varies`: one source of randomness varied at a time.
+`insulation-exploration`: X-FM with and without the stop-gradient. `mends-exploration`: further ways to do without it,
+or to stop more, each at several strengths where it has one. `attention`: the function of the cross-attention, by where
+it looks and by tasks. `negatives-exploration`: ITM with captions of which a relation was exchanged among its negatives.
+`guidance-exploration`: what masked patches predict, on one scale, each target at three weights. `varies`: one source of
+randomness varied at a time.
 `general-exploration`: X-FM against specialists of as many parameters and as many FLOPs. X-FM's budget is its language
 encoder's warm start and its joint training, counted from its config; a specialist spends all of it on its own losses.
 What is counted is a step's products, forward and backward (torch's FlopCounterMode).
@@ -149,6 +150,28 @@ def guidance() -> dict[str, dict[str, Any]]:
     return {"xfm": {}, "none": known["no_mim"], **weighted}
 
 
+def mends() -> dict[str, dict[str, Any]]:
+    """Label -> changes: the stop lifted and its gradient treated, or its harm held by the optimizer, by a penalty or by
+    the warm start's answers; the same optimizer with the stop and without; and stops elsewhere."""
+    known = recipes.ablations()
+    no_stop = known["no_stop_gradient"]
+    treated = {"PCGrad": "pcgrad", "GradVac": "gradvac", "masked": "masked", "lower half stopped": "lower_stop"}
+    strengths = {
+        "L2-SP": ("flow.l2sp", (0.003, 0.03, 0.3)),
+        "distilled": ("flow.mlm_distillation", (0.3, 1.0, 3.0)),
+        "SGD": ("train.text_sgd_lr", (0.03, 0.1, 0.3)),
+    }
+    return {
+        "xfm": {},
+        "no stop": no_stop,
+        **{label: known[f"gradient_{how}"] for label, how in treated.items()},
+        **{f"no stop, {kind} {x:g}": no_stop | {f: x} for kind, (f, values) in strengths.items() for x in values},
+        **{f"SGD {x:g}": {"train.text_sgd_lr": x} for x in strengths["SGD"][1]},
+        "vision stopped": known["vision_stop"],
+        "ITC stopped": known["itc_stop"],
+    }
+
+
 def explorations() -> list[Study]:
     about: Any = {"root": HERE, "split": "validation"}
     return [
@@ -159,6 +182,17 @@ def explorations() -> list[Study]:
             SEEDS,
             tasks=EVALUATED,
             question="What is learnt with and without the stop-gradient, and how much does the difference vary?",
+            **about,
+        ),
+        Study(
+            "mends-exploration",
+            RECIPE,
+            mends(),
+            SEEDS,
+            tasks=EVALUATED,
+            question="What keeps the language encoder's loss low without a stop: gradients that are projected, turned, "
+            "masked or stopped in the lower layers alone, a pull to the warm start, its answers, or an optimizer in "
+            "which a small gradient is a small step; at which strength? And what do stops elsewhere do?",
             **about,
         ),
         Study(
