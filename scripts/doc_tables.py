@@ -18,6 +18,7 @@ from xfm import recipes
 from xfm.evaluation import Result, evaluate_run, find_result, from_json
 from xfm.files import write_atomically
 from xfm.study import Study
+from xfm.study.formatting import p_value
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -304,6 +305,41 @@ def by_field_table(name: str, metrics: Sequence[str]) -> str:
     return table([*found.columns], [[field, *row[1:]] for field, row in zip(first, rows, strict=True)])
 
 
+def insulation_table() -> str:
+    """A row an arm: its differences to X-FM, bold where the gates let a verdict through, and how much of the way from
+    no stop back to X-FM it goes."""
+    study = Study.load(ROOT / "studies" / "insulation")
+    loss = study.spec.primary[0]
+    effects = study.effects().set_index(["variant", "metric"])
+    shares = study.recovered("no stop", "xfm", loss).set_index("variant")
+    further = {"validation/pairs/imlm": "beside a picture, nats", "naming, accuracy": "naming"}
+    rows = []
+    for variant in study.spec.references("xfm"):
+        cells = [variant]
+        for metric in (*study.spec.primary, *further):
+            cells.append("")
+            if (variant, metric) in effects.index:
+                row = effects.loc[(variant, metric)]
+                scale, digits = (1, 3) if metric in (loss, "validation/pairs/imlm") else (100, 1)
+                values = (f"{scale * row[end]:+.{digits}f}" for end in ("effect", "low", "high"))
+                cell = "{} ({} to {})".format(*values).replace("-", "−")
+                judged = row["role"] == "primary" and row["verdict"] in ("better", "worse")
+                cells[-1] = f"**{cell}**" if judged else cell
+            if metric == loss:
+                cells.append(_equivalence(effects.loc[(variant, loss)]))
+                cells.append("")
+                if variant in shares.index:
+                    values = (f"{100 * shares.loc[variant, end]:.0f}" for end in ("share", "low", "high"))
+                    cells[-1] = "{} ({} to {})".format(*values).replace("-", "−")
+        rows.append(cells)
+    head = ["", "language loss, nats", "within the margin", "of the way back, %", "grounding", "concepts"]
+    return table([*head, *further.values()], rows)
+
+
+def _equivalence(row: Any) -> str:
+    return f"{row['equivalent']}, p {p_value(row['p_equivalent'])}"
+
+
 def changes_table(changes: dict[str, dict[str, Any]]) -> str:
     rows = [[f"`{name}`", ", ".join(f"`{f}` = {v!r}" for f, v in fields.items())] for name, fields in changes.items()]
     return table(["name", "fields"], rows)
@@ -327,6 +363,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "finetune": finetune_table,
     "heads": heads_table,
     "general": lambda: by_field_table("general", GENERAL),
+    "insulation": insulation_table,
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),
 }

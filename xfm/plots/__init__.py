@@ -2,7 +2,8 @@
 
 from .charts import bars, heads, heatmap, lines, scatter
 from .curves import learning_curves, throughput
-from .effects import effect_map, forest, paired_seeds
+from .effect_map import effect_map
+from .effects import forest, paired_seeds
 from .evaluation import evaluation, evaluation_pages
 from .examples import grounding_examples, hidden_patches, images, masked_word_examples, retrieval_examples, scenes
 from .explanations import attention, attention_matrices, attributions, insertion_deletion, leaderboard, patch_maps

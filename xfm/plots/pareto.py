@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from .colours import AXIS, BLUE, GREY, ORANGE
+from .far import far
 from .style import WIDTH, Figure, require, styled, wrap
 
 if TYPE_CHECKING:
@@ -28,8 +30,9 @@ _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewid
 def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
     """A panel for each two metrics: the variants' mean differences to the reference with 95 % intervals, numbered,
     turned so that right and up are better. Full: on the front of all the metrics; a square: a specialist that is not
-    asked one of the two, and stands at its baseline. Below the panels the variants' names,
-    the share of studies with resampled seeds in which each is on the front, and whether another is better on all.
+    asked one of the two, and stands at its baseline; a triangle at the edge: it lies far beyond. Below the panels the
+    variants' names, the share of studies with resampled seeds in which each is on the front, and whether another is
+    better on all.
 
     `points`: rows of Study.pareto. Raises ValueError for no rows.
     """
@@ -68,17 +71,21 @@ def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
 def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple[str, str], panels: int) -> None:
     """`pairs`: each variant's rows of the two metrics."""
     width = (WIDTH - 0.6) / panels - 0.6
+    away = [far({row.variant: _place(row)[1] for row in rows}) for rows in zip(*pairs, strict=True)]
     for i, (x, y) in enumerate(pairs):
-        colour = BLUE if x.front else GREY
-        (at_x, x_ends), (at_y, y_ends) = _place(x), _place(y)
-        if i != origin:
-            axes.plot(x_ends, [at_y] * 2, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
-            axes.plot([at_x] * 2, y_ends, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
-        mark = "s" if x.lacking or y.lacking else "o"
-        axes.plot(at_x, at_y, mark, color=colour, mfc=colour if x.front else "white", markersize=6.5, zorder=3)
+        if x.variant in away[0] | away[1]:
+            inside = [
+                [*(_place(row)[1] if row.variant not in of else (0, 0))] for row, of in zip((x, y), away, strict=True)
+            ]
+            axes.update_datalim(list(zip(*inside, strict=True)))
+        else:
+            _cross(axes, x, y, i != origin)
+    axes.margins(0.12)
+    axes.autoscale_view()
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
+    places = [_at_edge(axes, x, y, away) if x.variant in away[0] | away[1] else None for x, y in pairs]
     axes.axvline(0, color=AXIS, linewidth=1, zorder=0)
     axes.axhline(0, color=AXIS, linewidth=1, zorder=0)
-    axes.margins(0.12)
     of_x, of_y = pairs[origin]
     for row, draw, limits in ((of_x, axes.axvline, axes.get_xlim()), (of_y, axes.axhline, axes.get_ylim())):
         level = (row.baseline - row.mean) * _SCALE.get(row.unit, 1.0)
@@ -89,12 +96,34 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
         axes.invert_xaxis()
     if of_y.better == "lower":
         axes.invert_yaxis()
-    _number(axes, [(_place(x)[0], _place(y)[0]) for x, y in pairs], [x.front for x, _ in pairs])
+    points = [there or (_place(x)[0], _place(y)[0]) for (x, y), there in zip(pairs, places, strict=True)]
+    _number(axes, points, [x.front for x, _ in pairs])
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=8)
     axes.set_xlabel(f"{wrap(metrics[0], width, 8.5)}\n{_unit(of_x)} →", fontsize=8.5)
     axes.set_ylabel(f"{wrap(metrics[1], 2.6, 8.5)}\n{_unit(of_y)} →", fontsize=8.5)
+
+
+def _cross(axes: Axes, x: Any, y: Any, crossed: bool) -> None:
+    """A mark, and through it its intervals."""
+    colour = BLUE if x.front else GREY
+    (at_x, x_ends), (at_y, y_ends) = _place(x), _place(y)
+    if crossed:
+        axes.plot(x_ends, [at_y] * 2, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
+        axes.plot([at_x] * 2, y_ends, color=colour, linewidth=1.3, alpha=0.75, zorder=2)
+    mark = "s" if x.lacking or y.lacking else "o"
+    axes.plot(at_x, at_y, mark, color=colour, mfc=colour if x.front else "white", markersize=6.5, zorder=3)
+
+
+def _at_edge(axes: Axes, x: Any, y: Any, away: Sequence[Collection[str]]) -> tuple[float, float]:
+    """Where the mark of what lies beyond a panel is: a triangle that shows where to."""
+    at = [min(max(_place(r)[0], low), high) for r, (low, high) in ((x, axes.get_xlim()), (y, axes.get_ylim()))]
+    row, marks = (x, "<>") if x.variant in away[0] else (y, "v^")
+    mark = marks[(row.effect > 0) == (row.better == "higher")]  # right and up are better
+    colour = BLUE if x.front else GREY
+    axes.plot(*at, mark, color=colour, mfc=colour if x.front else "white", markersize=7, clip_on=False, zorder=3)
+    return at[0], at[1]
 
 
 def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool]) -> None:
@@ -108,10 +137,10 @@ def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool]) ->
                       va="center", fontweight="bold" if there else "normal")  # fmt: skip
 
 
-def _place(row: Any) -> tuple[float, list[float]]:
+def _place(row: Any) -> tuple[float, tuple[float, float]]:
     """Where a row's difference lies on its axis, and its interval's ends."""
     share = _SCALE.get(row.unit, 1.0)
-    return row.effect * share, [row.effect_low * share, row.effect_high * share]
+    return row.effect * share, (row.effect_low * share, row.effect_high * share)
 
 
 def _name(number: int, variant: str, row: Any, reference: str) -> str:

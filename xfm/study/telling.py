@@ -11,7 +11,8 @@ import pandas as pd
 from ..config_utils import one_of
 from ..files import explain_os_error, write_atomically
 from ..plots import Figure
-from ..plots.effects import effect_map, forest, nothing, paired_seeds
+from ..plots.effect_map import effect_map
+from ..plots.effects import forest, nothing, paired_seeds
 from ..plots.pareto import pareto
 from ..plots.probes import probes
 from ..train.run import Record

@@ -6,6 +6,7 @@ import { arrowKeys, button, select } from "./controls.js";
 import { keysOf, node, uniqueId } from "./dom.js";
 import { drawPairs, drawSmall } from "./effect_plots.js";
 import { baselineSentence, change, effectSentence, effectText, named, verdict } from "./effect_words.js";
+import { far } from "./far.js";
 import { frame } from "./frame.js";
 import { float32, several } from "./numbers.js";
 import { matching } from "./searching.js";
@@ -49,17 +50,24 @@ function render({ model, el }) {
     return pairs;
   };
   /**
-   * The largest difference, or end of an interval, of any variant
+   * Of each variant that has any, the least and the largest of its differences and its interval's ends
+   * @param {StudyMetric} m
+   */
+  const spans = (m) =>
+    variants().flatMap((v) => {
+      const ends = [effectOf(m, v)?.low, effectOf(m, v)?.high].filter((end) => typeof end === "number");
+      const all = [...ends, ...pairsOf(m, v).map(change)];
+      return all.length ? [/** @type {[string, number, number]} */ ([v, Math.min(...all), Math.max(...all)])] : [];
+    });
+  /**
+   * Where a metric's scale ends: the same for all variants, but for those that are far away
    * @param {StudyMetric} m
    */
   const extent = (m) => {
-    const ends = variants().flatMap((v) => [effectOf(m, v)?.low ?? 0, effectOf(m, v)?.high ?? 0]);
-    return (
-      Math.max(
-        ...variants().flatMap((v) => pairsOf(m, v).map((pair) => Math.abs(change(pair)))),
-        ...ends.map(Math.abs),
-      ) || 1
-    );
+    const all = spans(m);
+    const away = far(all);
+    const shown = all.filter(([v]) => away.has(v) === away.has(variant()));
+    return Math.max(0, ...shown.flatMap(([, low, high]) => [-low, high])) || 1;
   };
   /** @param {StudyEffect} effect */
   const isChosen = (effect) =>
@@ -124,7 +132,7 @@ function render({ model, el }) {
   const star = metrics().some(isPrimary) ? "★ primary. " : "";
   const judge = named(study().effects, "judged_by");
   const test = judge ? ` (primary: ${judge})` : "";
-  const key = `${star}The line is zero; each row has its own scale. Dots: seeds; full circle: a difference is shown${test}.`;
+  const key = `${star}The line is zero; each row has its own scale, the same for every variant but those far away. Dots: seeds; full circle: a difference is shown${test}.`;
   const none = node("p", { role: "status" });
   const metricTitle = node("h3");
   const sentence = node("p");
