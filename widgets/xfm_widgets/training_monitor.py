@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import traitlets
 
 from xfm.images import ImageLike
 from xfm.plots import Figure
-from xfm.plots.curves import CONSTANT, HELD_OUT
+from xfm.plots.curves import HELD_OUT
 from xfm.train import Run
 
 from . import figures
 from .background import Background, Work
 from .base import View, encodable, shorten
 from .choices import Flag, Option, Place, Places, Share, told
-from .curves import (
-    GROUPS,
-    Curves,
-    Record,
-    begins,
-    described,
-    has_panel,
-    is_dense,
-    label,
-    of_run,
-    order,
-    panel,
-    png,
-    stamp,
-)
+from .curve_panels import Named, curves_of, panels_of
+from .curves import GROUPS, Curves, Record, begins, described, has_panel, label, of_run, order, png, stamp
 from .kernel import hear_between_cells, hear_page
 
 if TYPE_CHECKING:
@@ -291,13 +276,9 @@ class TrainingMonitor(View):
 
     # ---- the same as a figure, as a table
 
-    def _shown(self) -> Iterator[tuple[str, str, str, np.ndarray]]:
-        """key, title, run, (T, 2) points of the group's curves."""
-        for i, (name, curves) in enumerate(zip(self._labels(), self._curves, strict=True)):
-            for key in sorted(curves.points, key=order) if i not in self.hidden else ():
-                group, title, _ = panel(key)
-                if group == self.group and not key.endswith(CONSTANT):
-                    yield key, title, name, np.array(curves.points[key], float).reshape(-1, 2)
+    def _visible(self) -> list[Named]:
+        each = enumerate(zip(self._labels(), self._curves, strict=True))
+        return [named for i, named in each if i not in self.hidden]
 
     def data(self) -> pd.DataFrame:
         """The points of the group that is shown: run, curve, held_out, step (steps done), value."""
@@ -306,39 +287,14 @@ class TrainingMonitor(View):
         with self._lock:
             rows = [
                 (run, title, key.startswith(HELD_OUT), int(x), y)
-                for key, title, run, points in self._shown()
+                for key, title, run, points in curves_of(self._visible(), self.group)
                 for x, y in points
             ]
         return pd.DataFrame(encodable(rows), columns=["run", "curve", "held_out", "step", "value"])
 
     def figure(self) -> Figure:
         with self._lock:
-            planned = [key for key in self._keys() if panel(key)[0] == self.group]
-            panels = {panel(key)[1]: figures.CurvePanel(unit=panel(key)[2]) for key in planned}
-            for i, curves in enumerate(self._curves):
-                for key in planned if i not in self.hidden else ():
-                    plan, one = curves.plan, panels[panel(key)[1]]
-                    one.levels += [level["value"] for level in [plan.levels.get(key)] if level]
-                    if moving := curves.points.get(f"{key}{CONSTANT}"):
-                        points = np.array(moving, float).reshape(-1, 2)
-                        one.moving.append((points[:, 0], points[:, 1]))
-                    one.joins += [step for step in [plan.joins.get(key)] if step is not None]
-                    one.marks += sorted(set(plan.joins.values()) - {0}) * (key == "loss")
-                    one.end = max(one.end, curves.of)
-            for key, title, run, points in self._shown():
-                curves = panels.setdefault(title, figures.CurvePanel(unit=panel(key)[2]))
-                if key.startswith(HELD_OUT):
-                    points = points[np.isfinite(points[:, 1])]
-                    curves.held_out[run] = points[:, 0], points[:, 1]
-                else:
-                    curves.lines[run], curves.dense = (points[:, 0], points[:, 1]), is_dense(key)
-        for curves in panels.values():  # held-out losses from before an objective joins say nothing about it
-            joined = {run: steps[0] for run, (steps, _) in curves.lines.items() if len(steps)}
-            curves.held_out = {
-                run: (steps[late], values[late])
-                for run, (steps, values) in curves.held_out.items()
-                if (late := steps >= joined.get(run, math.inf)).any()
-            }
+            panels = panels_of(self._visible(), self._keys(), self.group)
         return figures.compare_runs(panels, self.smooth, self.logarithmic, f"Training: {self.group}{self._progress()}")
 
     def _progress(self) -> str:
