@@ -26,7 +26,8 @@ SMALL = {
     ".hidden.py": "x",
 }
 BROKEN = ["", "[]", "{}", '{"files": 3}', '{"files": {"a": 1}}', '{"files": {}, "unpinned": "x"}',
-          '{"files": {}, "accepted": [{"old": 1}]}', '{"files": {}, "more": 1}']  # fmt: skip
+          '{"files": {}, "accepted": [{"old": 1}]}', '{"files": {}, "more": 1}',
+          '{"files": {}, "found": [["xfm", "1"]]}']  # fmt: skip
 
 
 def outcome(*_: object) -> Outcome:
@@ -89,6 +90,24 @@ def test_it_is_pinned_with_the_first_result_and_not_before(study, monkeypatch):
     study.run()
     pin = code_pin.read(study.folder)
     assert pin and pin.files == code_pin.package_files() and (pin.unpinned, pin.accepted) == (0, [])
+
+
+def test_what_was_trained_already_is_told(study, tmp_path, monkeypatch, package):
+    def of_one_variant_a_seed(config: str, *_: object) -> Outcome:
+        tree = json.loads(config)
+        return outcome()._replace(found=bool(tree["flow"]["text_gradient"]["itm"]) == bool(tree["seed"]))
+
+    monkeypatch.setattr(runner, "measure", of_one_variant_a_seed)
+    study.run()
+    pin = code_pin.read(study.folder)
+    assert pin and pin.found == [["xfm", 0], ["no_stop_gradient", 1]]
+    said = "when the study came to them, by code that is not checked: xfm, 1 seed and no_stop_gradient, 1 seed."
+    assert said in study.report(tmp_path / "report.html").read_text()
+    (package / "flow.py").write_text("no stop\n")
+    reload(monkeypatch)
+    study.accept_code("names only")
+    again = code_pin.read(study.folder)
+    assert again and again.found == pin.found and len(again.accepted) == 1
 
 
 def test_a_changed_package_is_refused_with_its_files_until_it_is_accepted(study, package, tmp_path, monkeypatch):

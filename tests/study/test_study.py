@@ -18,7 +18,7 @@ from study.conftest import TINY, numbers, tiny
 from xfm import prior_runs
 from xfm.config import ConfigError
 from xfm.evaluation import evaluate_run
-from xfm.study import Study, StudyError, job, runner, untrained
+from xfm.study import Study, StudyError, code_pin, job, runner, untrained
 from xfm.study import study as module
 from xfm.study.job import Outcome
 from xfm.study.metrics import Measured, Metric
@@ -111,6 +111,8 @@ def test_another_study_of_the_same_run_trains_nothing(measured, tmp_path, monkey
     ours = numbers(other).drop(columns="variant")
     theirs = numbers(measured).query("variant == 'no_stop_gradient'").drop(columns="variant")
     pd.testing.assert_frame_equal(ours, theirs.reset_index(drop=True))
+    pins = [code_pin.read(study.folder) for study in (measured, other)]
+    assert [pin and pin.found for pin in pins] == [[], [["open", 3]]]
 
 
 def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path, monkeypatch):

@@ -1,10 +1,11 @@
 """code.json of a study: which code its results are of, pinned with the first of them. A changed package is refused.
 
-{"files": {"flow.py": "9f86d081884c", ...}, "unpinned": 0, "accepted": [{"old", "new", "changed", "runs", "reason"}]}
+{"files": {"flow.py": "9f86d081884c", ...}, "unpinned": 0, "accepted": [{"old", "new", "changed", "runs", "reason"}],
+ "found": [["xfm", 100], ...]}
 
 `files`: a hash of every file of the package, but for the checkpoint that it brings; `unpinned`: the runs that were
-there before; `accepted`: the changes since, after how many runs, and why. Other packages' versions are in the runs'
-environment.json.
+there before; `accepted`: the changes since, after how many runs, and why; `found`: the runs that were trained already
+when the study came to them, as another study's. Other packages' versions are in the runs' environment.json.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import json
 import os
 import posixpath
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -27,8 +29,8 @@ from ..text import parse_json
 from . import study_json
 from .results_csv import StudyError
 
-__all__ = ["CodeChanged", "CodePin", "Files", "accept", "begin", "checked", "digest", "keep", "package_files", "read",
-           "sentences"]  # fmt: skip
+__all__ = ["CodeChanged", "CodePin", "Files", "accept", "begin", "checked", "digest", "keep", "note_found",
+           "package_files", "read", "sentences"]  # fmt: skip
 
 Files = dict[str, str]  # path below xfm/ -> hash of the content
 _ROOT = Path(__file__).parents[1]
@@ -48,6 +50,7 @@ class CodePin:
     files: Files
     unpinned: int = 0  # runs whose code is not known
     accepted: list[dict[str, Any]] = field(default_factory=list)  # old, new, changed, runs, reason
+    found: list[list[Any]] = field(default_factory=list)  # variant, seed
 
 
 def package_files() -> Files:
@@ -105,7 +108,7 @@ def read(folder: Path) -> CodePin | None:
     """None where nothing is pinned: no results yet, or those of before there were pins. StudyError for another
     content."""
     path = folder / "code.json"
-    with study_json.explained(path, "must have files, unpinned and accepted", _WAY_OUT):
+    with study_json.explained(path, "must have files, unpinned, accepted and found", _WAY_OUT):
         try:
             tree = parse_json(path.read_text("utf-8"))
         except FileNotFoundError:
@@ -117,6 +120,9 @@ def read(folder: Path) -> CodePin | None:
         for change in pin.accepted:
             for name, kind in (("old", str), ("new", str), ("changed", list), ("runs", int), ("reason", str)):
                 require(type(change[name]) is kind, f"accepted: {name}", change[name], f"of type {kind.__name__}")
+        for run in pin.found:
+            whole = isinstance(run, list) and [*map(type, run)] == [str, int]
+            require(whole, "found", run, "a variant and a seed")
     return pin
 
 
@@ -137,6 +143,13 @@ def keep(folder: Path, pin: CodePin) -> None:
         _write(folder, pin)
 
 
+def note_found(folder: Path, variant: str, seed: int) -> None:
+    """Keeps that a run was trained already, by whatever code."""
+    pin = read(folder)
+    if pin and [variant, seed] not in pin.found:
+        _write(folder, dataclasses.replace(pin, found=[*pin.found, [variant, seed]]))
+
+
 def _write(folder: Path, pin: CodePin) -> None:
     write_atomically(folder / "code.json", json.dumps(dataclasses.asdict(pin), indent=1, ensure_ascii=False) + "\n")
 
@@ -154,7 +167,7 @@ def accept(folder: Path, reason: str, runs: int) -> str:
         return f"the package is as pinned ({digest(now)}): nothing to accept"
     changed = _names(pin.files, now)
     entry = {"old": digest(pin.files), "new": digest(now), "changed": changed, "runs": runs, "reason": reason.strip()}
-    _write(folder, CodePin(now, pin.unpinned, [*pin.accepted, entry]))
+    _write(folder, dataclasses.replace(pin, files=now, accepted=[*pin.accepted, entry]))
     return f"accepted: {entry['old']} -> {entry['new']} ({_differing(pin.files, now)})"
 
 
@@ -172,6 +185,10 @@ def sentences(pin: CodePin | None) -> list[str]:
             f"After {runs} the package changed from {change['old']} to {change['new']} ({files}), which was accepted: "
             f"“{change['reason']}”."
         )
+    if pin.found:
+        counts = Counter(variant for variant, _ in pin.found)
+        each = listed([f"{variant}, {n} seed{'s' * (n > 1)}" for variant, n in counts.items()])
+        told.append(f"Trained already when the study came to them, by code that is not checked: {each}.")
     return told
 
 

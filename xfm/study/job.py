@@ -34,6 +34,7 @@ class Outcome(NamedTuple):
     curves: list[Record]  # the losses, thinned: the line of curves.jsonl
     measuring: float = 0.0  # seconds
     untrained: Sequence[Measured] = ()  # what the initial weights give, where asked for
+    found: bool = False  # it was trained already
 
 
 def measure(
@@ -46,6 +47,7 @@ def measure(
     Without tasks it only trains. `progress`: the file that it is reported to (see progress_file).
     """
     wanted = from_json(config)
+    found = Run.of(wanted, root).done
     records: Any = train_to_end(wanted, root)
     with closing(records):  # however it ends, what was trained is saved
         progress_file.report(records, wanted.name, Path(progress))
@@ -64,4 +66,4 @@ def measure(
     ]
     rows, before = evaluated(results) + held_out(lines[-1], wanted), at_step_zero(run, asked, split) if step_0 else ()
     curves = curves_jsonl.thinned(lines)
-    return Outcome(rows, seconds, run.probes(), curves, time.perf_counter() - began, before)
+    return Outcome(rows, seconds, run.probes(), curves, time.perf_counter() - began, before, found)

@@ -137,6 +137,8 @@ class Study(Telling):
 
         def record(key: Key, outcome: Outcome) -> None:
             code_pin.keep(self.folder, pin)
+            if outcome.found:
+                code_pin.note_found(self.folder, *key)
             self._record(key, outcome)
 
         times = Times.of(self.spec, self._seconds())
