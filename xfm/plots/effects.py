@@ -86,7 +86,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
 def _away(values: pd.DataFrame, reference: str) -> set[str]:
     """The variants whose values are all far from the reference's mean."""
     known = (values - values[reference].mean() if reference in values else values).dropna(axis="columns", how="all")
-    return far({v: (own.min(), own.max()) for v, own in known.items()})
+    return far({str(v): (own.min(), own.max()) for v, own in known.items()})
 
 
 def _draw(axes: Axes, row: Any, seeds: pd.DataFrame, y: int) -> None:
@@ -105,7 +105,7 @@ def _differs(row: Any) -> bool:
     return row.verdict in ("better", "worse", "different")
 
 
-def _differences(pairs: pd.DataFrame, row: Any) -> pd.DataFrame:
+def _differences(pairs: pd.DataFrame, row: Any) -> Any:
     return pairs[(pairs["metric"] == row.metric) & (pairs["variant"] == row.variant)]
 
 
@@ -132,7 +132,8 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
         share, places = SHARE.get(row.unit, 1.0), range(len(variants))
         values = results[results["metric"] == metric].pivot(index="seed", columns="variant", values="value")
         values = values.reindex(columns=list(variants)) * share
-        means, away = values.mean(), _away(values, row.against)
+        means: Any = values.mean()
+        away = _away(values, row.against)
         values[list(away)] = math.nan
         for _, line in values.iterrows():
             axes.plot(line, places, "-o", color=GREY, alpha=0.4, linewidth=0.9, markersize=3.2, mew=0, zorder=2)
