@@ -38,4 +38,5 @@ def known_levels(row: Any) -> list[str]:
 
 
 def unit_name(row: Any) -> str:
+    """Of differences."""
     return "percentage points" if row.unit == "%" else row.unit

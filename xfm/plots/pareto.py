@@ -71,7 +71,8 @@ def pareto(points: pd.DataFrame, reference: str, title: str = "") -> Figure:
 def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple[str, str], panels: int) -> None:
     """`pairs`: each variant's rows of the two metrics."""
     width = (WIDTH - 0.6) / panels - 0.6
-    away = [far({row.variant: _place(row)[1] for row in rows}) for rows in zip(*pairs, strict=True)]
+    asked = ([row for row in rows if not row.lacking] for rows in zip(*pairs, strict=True))  # baselines have their room
+    away = [far({row.variant: _place(row)[1] for row in rows}) for rows in asked]
     for i, (x, y) in enumerate(pairs):
         if x.variant in away[0] | away[1]:
             inside = [
