@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 NBVAL = $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120
 PIP_QUIET := $(if $(V),,--quiet)
 
-.PHONY: help demo lab test lint js unit notebooks browser attack gallery bench gpu clean again
+.PHONY: help demo lab test static lint js unit notebooks browser attack gallery bench gpu clean again
 # one thing at a time also under `make -j`: the steps share the same few cores
 .NOTPARALLEL:
 
@@ -31,8 +31,12 @@ lab: $(VENV)/run.stamp
 	@echo 'JupyterLab opens notebooks/00_start_here.ipynb (Ctrl-C here ends it; options: make lab LAB_FLAGS="--no-browser --port 9999")'
 	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_FLAGS)
 
-test: lint js unit notebooks browser
+test: static unit notebooks browser
 	@echo 'make test: all passed'
+
+# side by side: one thread each
+static: $(VENV)/dev.stamp
+	@$(MAKE) --no-print-directory js & js=$$!; $(MAKE) --no-print-directory lint; lint=$$?; wait $$js && exit $$lint
 
 lint: $(VENV)/dev.stamp
 	@echo '== ruff and pyright'
