@@ -18,10 +18,7 @@ from xfm import explain
 from xfm_widgets.base import View
 from xfm_widgets.pages import script_json
 
-VIEWS = sorted(
-    (v for v in vars(xw).values() if isinstance(v, type) and issubclass(v, View) and v is not View),
-    key=lambda v: v.__name__,
-)
+VIEWS = [getattr(xw, name) for name in xw.__all__ if name not in ("View", "figures")]
 HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
 
 
