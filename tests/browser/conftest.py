@@ -94,10 +94,15 @@ class Notebook:
         self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
         self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
-    def shut(self) -> None:
-        """Ends the kernel and closes the page: what they take would slow the next test."""
-        end = "() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown().catch(() => {})"
-        self.page.evaluate(end)  # one that is restarting refuses, and ends with the Lab
+    def shut(self, wait: bool = True) -> None:
+        """Ends the kernel, whose end may not be waited for, and closes the page: what they take would slow the next
+        test."""
+        end = "window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown().catch(() => {})"
+        if wait:
+            self.page.evaluate(f"() => {end}")  # one that is restarting refuses, and ends with the Lab
+        else:
+            with self.page.expect_request(lambda request: request.method == "DELETE"):
+                self.page.evaluate(f"() => {{ {end}; }}")
         self.page.close()
 
     def theme(self, name: str) -> None:
@@ -203,7 +208,7 @@ def notebook(lab: Lab) -> Iterator[Any]:
     yield make
     for made in opened:
         before = len(made.errors)
-        made.shut()
+        made.shut(wait=False)
         at_the_end = [e for e in made.errors[before:] if e != UNHEARD]
         errors = [e for e in made.errors[:before] + at_the_end if not any(some in e for some in HARMLESS)]
         assert not errors, "\n".join(errors)
