@@ -61,12 +61,10 @@ notebooks: $(VENV)/dev.stamp
 	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(NBVAL) -n $(JOBS) --dist loadfile --ignore notebooks/03_evaluate.ipynb notebooks
 	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(NBVAL) notebooks/03_evaluate.ipynb  # opens the run that 02 has trained
 
-# a JupyterLab a process, and the longest file first; where there is no Chromium it says so (XFM_BROWSER=required makes
-# that a failure)
+# a JupyterLab a process; where there is no Chromium it says so (XFM_BROWSER=required makes that a failure)
 browser: $(VENV)/dev.stamp
 	@echo '== views, in JupyterLab in Chromium'
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
-	  tests/browser/test_training_monitor.py tests/browser
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/browser
 
 # part of `make unit`, and alone; XFM_ATTACK=long takes an hour (docs/reliability.md)
 attack: $(VENV)/dev.stamp
