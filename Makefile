@@ -51,6 +51,7 @@ js: $(VENV)/dev.stamp
 	@echo '== views: payload types, biome, tsc, node --test'
 	@OMP_NUM_THREADS=1 $(PY) widgets/check.py
 
+# --no-loadscope-reorder: files in the order of tests/conftest.py, long ones first
 unit: $(VENV)/dev.stamp
 	@echo '== unit tests'
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore tests/browser tests

@@ -46,11 +46,6 @@ HARMLESS = ("favicon", "ResizeObserver loop", "The resource was preloaded", "/ap
 UNHEARD = "Cannot send"  # of what a view has to say while its kernel is being shut
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file comes first: with several processes all but one would wait for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_training_monitor.py")
-
-
 @dataclass
 class Notebook:
     """A notebook that is open in JupyterLab."""

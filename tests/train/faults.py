@@ -228,4 +228,4 @@ def cache_anywhere(environment: dict[str, Path], user: int, temporary: Path, rep
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         paths = [cache.cached("table", lambda: "whole") for _ in range(2)]
-    reports.send((list(map(str, paths)), paths[0].read_text(encoding="ascii"), [str(w.message) for w in said]))
+    reports.send((list(map(str, paths)), paths[0].read_text(encoding="utf-8"), [str(w.message) for w in said]))
