@@ -51,10 +51,9 @@ js: $(VENV)/dev.stamp
 	@echo '== views: payload types, biome, tsc, node --test'
 	@OMP_NUM_THREADS=1 $(PY) widgets/check.py
 
-# --no-loadscope-reorder: files in the order of tests/conftest.py, long ones first
 unit: $(VENV)/dev.stamp
 	@echo '== unit tests'
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore tests/browser tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser tests
 
 notebooks: $(VENV)/dev.stamp
 	@echo '== notebooks, at smoke scale'
@@ -65,7 +64,7 @@ notebooks: $(VENV)/dev.stamp
 # a JupyterLab a process; where there is no Chromium it says so (XFM_BROWSER=required makes that a failure)
 browser: $(VENV)/dev.stamp
 	@echo '== views, in JupyterLab in Chromium'
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/browser
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile tests/browser
 
 # part of `make unit`, and alone; XFM_ATTACK=long takes an hour (docs/reliability.md)
 attack: $(VENV)/dev.stamp

@@ -26,12 +26,6 @@ settings.register_profile("xfm", deadline=None, derandomize=bool(os.environ.get(
 settings.load_profile("xfm")
 
 
-# Files that take longest. They come first: at the end all processes of a run but one would wait for them.
-LONG = ("train/test_resume.py", "train/test_processes.py", "train/test_failures.py", "study/test_study.py",
-        "tests/test_many_machines.py", "tests/test_docs.py", "tests/test_cli.py", "downstream/test_finetune.py",
-        "browser/test_training_monitor.py")  # fmt: skip
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """One cache (pictures, tokenizers) for all tests and, by the environment, all workers; never the user's own."""
     if not hasattr(config, "workerinput") and "XFM_CACHE" not in os.environ:
@@ -40,9 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests run where XFM_SLOW is set: minutes, and gigabytes of memory and disk. Those of a GPU, where one is.
-    Long files come first."""
-    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+    """Slow tests run where XFM_SLOW is set: minutes, and gigabytes of memory and disk. Those of a GPU, where one is."""
     skip = pytest.mark.skip(reason="slow; XFM_SLOW=1 runs it")
     for item in items:
         if "slow" in item.keywords and not os.environ.get("XFM_SLOW"):
