@@ -84,8 +84,10 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
 
 
 def _away(values: pd.DataFrame, reference: str) -> set[str]:
-    """The variants whose values are all far from the reference's mean."""
-    known = (values - values[reference].mean() if reference in values else values).dropna(axis="columns", how="all")
+    """The variants whose values are all far from the reference's mean, where that is among them."""
+    if reference not in values:
+        return set()
+    known = (values - values[reference].mean()).dropna(axis="columns", how="all")
     return far({str(v): (own.min(), own.max()) for v, own in known.items()})
 
 

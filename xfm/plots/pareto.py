@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from .colours import AXIS, BLUE, GREY, ORANGE
+from .effect_words import SHARE
 from .far import far
 from .style import WIDTH, Figure, require, styled, wrap
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["pareto"]
 
-_SCALE = {"%": 100.0}  # shares are shown in per cent
 _COLUMNS = 2  # of the list of variants
 _AWAY = 10  # points from a mark to its number
 _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8, "zorder": 1}
@@ -89,7 +89,7 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
     axes.axhline(0, color=AXIS, linewidth=1, zorder=0)
     of_x, of_y = pairs[origin]
     for row, draw, limits in ((of_x, axes.axvline, axes.get_xlim()), (of_y, axes.axhline, axes.get_ylim())):
-        level = (row.baseline - row.mean) * _SCALE.get(row.unit, 1.0)
+        level = (row.baseline - row.mean) * SHARE.get(row.unit, 1.0)
         reach = limits[1] - limits[0]
         if limits[0] - reach / 2 <= level <= limits[1] + reach / 2:
             draw(level, **_BASELINE)
@@ -140,7 +140,7 @@ def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool]) ->
 
 def _place(row: Any) -> tuple[float, tuple[float, float]]:
     """Where a row's difference lies on its axis, and its interval's ends."""
-    share = _SCALE.get(row.unit, 1.0)
+    share = SHARE.get(row.unit, 1.0)
     return row.effect * share, (row.effect_low * share, row.effect_high * share)
 
 
