@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xfm.evaluation import finetuning
+from xfm.evaluation import finetuning, linear_probe
 from xfm.evaluation.tasks import (
     grounding,
     hard_negatives,
@@ -27,6 +27,7 @@ FEW = {
     sentence_pairs: {"TRAIN": 100, "TEST": 60},
     finetuning: {"STEPS": 3},
     styles: {"SCENES": 12},
+    linear_probe: {"ITERATIONS": 3, "PENALTIES": (1.0, 0.1)},
     recognition: {"TRAIN": 3, "TRAIN_UNSEEN": 3, "TEST": 2, "SCENES_TRAIN": 1, "SCENES_TEST": 40,
              "SCENES_PATCHES": 40},
 }  # fmt: skip

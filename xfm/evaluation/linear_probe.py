@@ -21,6 +21,7 @@ __all__ = ["correct", "linear_probe", "majority", "nearest_neighbours", "select_
 PENALTIES = (1.0, 0.1, 0.01)  # scikit-learn's C, from a weak penalty to a strong one
 FOLDS = 5  # every fifth group of the training samples chooses among them
 NEIGHBOURS = 5
+ITERATIONS = 200  # at most, of the solver
 
 
 def linear_probe(x: np.ndarray, y: ArrayLike, groups: ArrayLike | None = None) -> Pipeline:
@@ -32,7 +33,7 @@ def linear_probe(x: np.ndarray, y: ArrayLike, groups: ArrayLike | None = None) -
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    steps = Pipeline([("scale", StandardScaler()), ("classify", LogisticRegression(max_iter=200, tol=1e-3))])
+    steps = Pipeline([("scale", StandardScaler()), ("classify", LogisticRegression(max_iter=ITERATIONS, tol=1e-3))])
     return select_penalty(steps, PENALTIES, np.asarray(x, float), y, groups)
 
 
