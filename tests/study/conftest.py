@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from xfm.study import Study, results_csv, study_json
+from xfm.study.formatting import p_value
 from xfm.study.metrics import Measured, Metric
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -67,6 +69,15 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
     results_csv.append(study.table, "".join(blocks))
     study_json.write_baselines(study.folder / "baselines.json", KNOWN)
     return study
+
+
+def told(row: Any, form: str, scale: float = 100, sign: int = 1) -> str:
+    """A difference in words: `form` has places for it and the ends of its interval, and <holm> and <tost> for p; in
+    points, unless `scale` is 1."""
+    ends = sorted((sign * scale * row["low"], sign * scale * row["high"]))
+    for name, column, put in (("<holm>", "p_holm", "{:.4f}".format), ("<tost>", "p_equivalent", p_value)):
+        form = form.replace(name, put(row[column])) if name in form else form
+    return re.sub(r"-(?=\d)", "−", form.format(sign * scale * row["effect"], *ends))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +16,13 @@ from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
 from xfm.study import Study, plan, runner, untrained
 from xfm.study.admission import admissions
-from xfm.study.formatting import p_value
 from xfm.study.job import Outcome
 from xfm.study.metrics import Measured, Metric
 from xfm.study.statistics import can_reach, smallest_p
 from xfm.study.untrained import Untrained
 from xfm.train.estimate import estimate
+
+from .conftest import told
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/studies.md").read_text("utf-8")
@@ -127,12 +127,6 @@ def test_the_old_mistakes_are_told_by_the_plan_today(world):
     assert "takes two pairs" in one_seed["note"][0]
 
 
-def told(rows: Any, form: str, scale: float = 100, sign: int = 1) -> str:
-    """An effect in words: `form` has places for it and its interval; per cent, unless `scale` is 1."""
-    values = sorted((sign * scale * rows["low"], sign * scale * rows["high"]))
-    return re.sub(r"-(?=\d)", "−", form.format(sign * scale * rows["effect"], *values))
-
-
 def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     text = " ".join((ROOT / "studies/README.md").read_text("utf-8").split())
     study = Study.load(ROOT / "studies/general")
@@ -141,19 +135,15 @@ def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     synset, concept, recall = study.spec.primary
 
     def said(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> bool:
-        row = rows.loc[(variant, metric)]
-        p = {"holm": f"Holm {row['p_holm']:.4f}", "tost": f"TOST p {p_value(row['p_equivalent'])}"}
-        for name, value in p.items():
-            form = form.replace(f"<{name}>", value)
-        return told(row, form, scale, sign) in text
+        return told(rows.loc[(variant, metric)], form, scale, sign) in text
 
-    assert said("bert_like", synset, "(`bert_like` {:+.2f} points, {:+.2f} to {:+.2f}, <tost>)")
-    assert said("beit_like", concept, "concepts {:.2f} points worse ({:.2f} to {:.2f}, <holm>)", sign=-1)
-    assert said("clip_like", concept, "`clip_like` {:.2f} points better ({:.2f} to {:.2f}, <holm>)")
-    assert said("clip_like", recall, "by {:.2f} points ({:.2f} to {:.2f}, <holm>)")
-    assert said("fused", synset, "definitions ({:+.2f} points, {:+.2f} to {:+.2f}, <tost>)")
-    assert said("fused", concept, "concepts ({:+.2f} points, {:+.2f} to {:+.2f}, <tost>)")
-    assert said("fused", recall, "worse in retrieval, by {:.2f} points ({:.2f} to {:.2f}, <holm>)", sign=-1)
+    assert said("bert_like", synset, "(`bert_like` {:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
+    assert said("beit_like", concept, "concepts {:.2f} points worse ({:.2f} to {:.2f}, Holm <holm>)", sign=-1)
+    assert said("clip_like", concept, "`clip_like` {:.2f} points better ({:.2f} to {:.2f}, Holm <holm>)")
+    assert said("clip_like", recall, "by {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)")
+    assert said("fused", synset, "definitions ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
+    assert said("fused", concept, "concepts ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
+    assert said("fused", recall, "worse in retrieval, by {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)", sign=-1)
     alike = [(variant, metric) for variant, metric in rows.index if rows.loc[(variant, metric), "equivalent"] == "yes"]
     assert alike == [("fused", synset), ("bert_like", synset), ("fused", concept)]
     found = [rows.xs(m, level="metric")["detectable"].max() for m in study.spec.primary]

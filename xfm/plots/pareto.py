@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["pareto"]
 
 _COLUMNS = 2  # of the list of variants
-_AWAY = 10  # points from a mark to its number
+_AWAY = 11  # points from a mark to its number, which lies in one of these directions: first in the corners, which
+_WAYS = [_AWAY * np.array([np.cos(a), np.sin(a)]) for a in np.radians([45, 135, 225, 315, 0, 90, 180, 270])]
+_PANEL = (170, 180)  # points, about; intervals leave corners free
 _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8, "zorder": 1}
 
 
@@ -128,13 +130,20 @@ def _at_edge(axes: Axes, x: Any, y: Any, away: Sequence[Collection[str]]) -> tup
 
 
 def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool]) -> None:
-    """Each mark's number, in the corner that looks away from the nearest other mark: intervals leave corners free."""
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    xy = np.array(points) / [right - left, top - bottom]  # an inverted axis turns the sign
+    """Each mark's number beside it, where the panel has most room: not outside, away from marks and other numbers."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()  # an inverted axis turns the sign
+    xy = (np.array(points) - [left, bottom]) / [right - left, top - bottom] * _PANEL
+    taken = [*xy]
     for i, (point, there) in enumerate(zip(points, front, strict=True)):
-        apart = np.hypot(*(xy - xy[i]).T) + np.where(np.arange(len(xy)) == i, np.inf, 0)
-        offset = _AWAY * np.where(xy[i] < xy[int(apart.argmin())], -0.75, 0.75)
-        axes.annotate(str(i + 1), point, tuple(offset), textcoords="offset points", fontsize=9, zorder=4, ha="center",
+        free = [
+            min(np.hypot(*(xy[i] + way - other)) for other in taken)
+            if np.all((xy[i] + way > _AWAY / 2) & (xy[i] + way < np.array(_PANEL) - _AWAY / 2))
+            else -1.0
+            for way in _WAYS
+        ]
+        way = _WAYS[int(np.argmax(free))]
+        taken.append(xy[i] + way)
+        axes.annotate(str(i + 1), point, tuple(way), textcoords="offset points", fontsize=9, zorder=4, ha="center",
                       va="center", fontweight="bold" if there else "normal")  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,11 +125,11 @@ def probes(
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes, (name, lines) in zip(grid.flat, panels.items(), strict=False):
-        for (variant, (steps, values)), (colour, dash, _) in zip(lines.items(), cycle(), strict=False):
+        for (variant, (steps, values)), (colour, dash, marker) in zip(lines.items(), cycle(), strict=False):
             if not len(steps):
                 continue
             middle, half = values.mean(0), interval(values)
-            axes.plot(steps, middle, color=colour, linestyle=dash, label=variant)
+            axes.plot(steps, middle, color=colour, linestyle=dash, marker=marker, markersize=4, label=variant)
             if half is not None:
                 axes.fill_between(steps, middle - half, middle + half, color=colour, alpha=0.18, linewidth=0)
         axes.axhline(0, color=AXIS, linewidth=0.8, zorder=1)  # in sight, so that what is small looks small
@@ -146,10 +147,12 @@ def probes(
     return figure
 
 
-def cycle() -> list[tuple[str, str, str]]:
-    """Colour, line style and marker of the lines of a panel, in turn."""
-    more = [(colour, "-", "") for colour in (GREY, BLUE, ORANGE, GREEN, PURPLE)]
-    return [*LINES, *more]
+def cycle() -> Iterator[tuple[str, str, str]]:
+    """Colour, line style and marker of the lines of a panel, in turn and without an end: some without marks, then
+    twenty with marks of which no two are the same."""
+    yield from ((colour, dash, "") for colour, dash, _ in LINES)
+    pairs = zip(itertools.cycle((GREY, BLUE, ORANGE, GREEN, PURPLE)), itertools.cycle("os^D"), strict=False)
+    yield from ((colour, "-", marker) for colour, marker in pairs)
 
 
 def series(seeds: Sequence[Sequence[Record]], read: Reading) -> tuple[np.ndarray, np.ndarray]:

@@ -51,11 +51,11 @@ def compare_runs(
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH * columns / 3 + 0.3, 2.0 * rows + 0.6, title)
     runs = list(dict.fromkeys(run for panel in panels.values() for run in (*panel.lines, *panel.held_out)))
-    looks = dict(zip(runs, cycle() * (1 + len(runs) // len(cycle())), strict=False))
+    looks = dict(zip(runs, cycle(), strict=False))
     for i, (name, panel) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
         for run, (steps, values) in panel.lines.items():
-            colour, dash, _ = looks[run]
+            colour, dash, marker = looks[run]
             span = smoothing * (steps[-1] - steps[0]) if panel.dense and len(steps) else 0
             if span > 0:
                 axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
@@ -65,6 +65,9 @@ def compare_runs(
                 color=colour,
                 linestyle=dash,
                 linewidth=1.6,
+                marker=marker,
+                markevery=0.15,
+                markersize=4,
             )
         for run, (steps, values) in panel.held_out.items():
             axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
