@@ -153,6 +153,10 @@ def test_what_mends_an_ablation_is_told_by_how_much_it_gives_back(invented):
     assert said.startswith(f"{mend}, {PRIMARY[0]}: {100 * row['share']:.0f} % of the way from no_stop_gradient to xfm")
     assert f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %" in said and said in study.report().read_text("utf-8")
     assert describe.mended(invented(TWO, root=study.folder)) == [], "no_guidance and no_stop_gradient share nothing"
+    harmless = invented({"no_stop_gradient": 0.0, mend: 0.4}, primary=[PRIMARY[0]], root=study.folder / "harmless")
+    assert describe.mended(harmless) == [
+        f"{PRIMARY[0]}: no_stop_gradient is not shown to differ from xfm: there is no way to mend."
+    ]
 
 
 def test_whether_the_reference_is_on_the_front_is_said_with_what_shows_more(invented):

@@ -145,6 +145,14 @@ def test_the_readme_and_the_page_of_results_say_the_same(study: Study, rows: pd.
     assert told(rows.loc[("no stop", RECALL)], "worse by {:.2f} points ({:.2f} to {:.2f})", sign=-1) in results
 
 
+def test_its_lessons_are_in_the_guide(study: Study, rows: pd.DataFrame) -> None:
+    guide, losses = page("docs/studies.md"), rows.xs(LOSS, level="metric")
+    assert f"the lowest language loss, {-losses.loc['text frozen', 'effect']:.4f} nats below X-FM's" in guide
+    assert losses["effect"].idxmin() == "text frozen"
+    for words in ("if shuffled pairs and noise do less harm", "if they do as much, or if H2 holds"):
+        assert words in guide and words in study.spec.would_change
+
+
 def test_the_notebook_counts_as_its_study(study: Study) -> None:
     cells = nbformat.read(ROOT / "notebooks/04_stop_gradient.ipynb", as_version=4).cells
     words = " ".join(" ".join(c.source for c in cells if c.cell_type == "markdown").split())

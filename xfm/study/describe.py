@@ -165,14 +165,16 @@ def mended(study: Analyses) -> list[str]:
         mends = [v for v, more in changes.items() if own < more and v not in sums]
         for metric in study.spec.primary if mends and own and not changes[reference] else ():
             table = study.recovered(base, reference, metric).set_index("variant")
-            for variant in (v for v in mends if v in table.index and table.loc[v, "n"] >= FEWEST):
+            measured = [v for v in mends if v in table.index and table.loc[v, "n"] >= FEWEST]
+            if len(shown := [v for v in measured if math.isfinite(table.loc[v, "low"])]) < len(measured):
+                sentences.append(f"{metric}: {base} is not shown to differ from {reference}: there is no way to mend.")
+            for variant in shown:
                 row, to_base = table.loc[variant], study.contrast({variant: 1, base: -1}, metric).loc[metric]
-                low, high = (f"{100 * end:.0f}".replace("-", "−") for end in (row.low, row.high))
-                ends = f"{low} to {high} %" if math.isfinite(row.low) else "none: the way is not shown"
-                share, away = f"{100 * row.share:.0f} %".replace("-", "−"), number(to_base.effect, to_base.unit, "+")
+                share, low, high = (f"{100 * x:.0f}".replace("-", "−") for x in (row.share, row.low, row.high))
+                away = number(to_base.effect, to_base.unit, "+")
                 sentences.append(
-                    f"{variant}, {metric}: {share} of the way from {base} to {reference} (95 % interval, Fieller’s: "
-                    f"{ends}); {away} from {base} ({interval(to_base)}); n = {int(row.n)}, uncorrected."
+                    f"{variant}, {metric}: {share} % of the way from {base} to {reference} (95 % interval, Fieller’s: "
+                    f"{low} to {high} %); {away} from {base} ({interval(to_base)}); n = {int(row.n)}, uncorrected."
                 )
     return sentences
 
