@@ -359,8 +359,8 @@ def outputs_of(name: str) -> dict[str, list[dict[str, Any]]]:
 def test_what_the_stop_gradient_did_is_a_table() -> None:
     (table,) = outputs_of("04")["conclusion"]
     rows = "".join(table["data"]["text/html"])
-    assert rows.count("<tr") > 12
-    assert all(name in rows for name in ("which-loss", "effect", "p_holm", "verdict", "naming, accuracy"))
+    assert rows.count("<tr") > 24
+    assert all(name in rows for name in ("no stop, MLM x 4", "effect", "p_holm", "step_0", "verdict", "acc@0.5"))
 
 
 def test_attribution_begins_with_a_clear_case_and_has_a_wrong_answer_as_its_counter_example() -> None:
