@@ -1,10 +1,13 @@
 """Probes are scikit-learn's own, fitted to what they should be fitted to."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from xfm import seeding
@@ -73,3 +76,19 @@ def test_features_that_do_not_vary_are_no_obstacle() -> None:
     x, y = blobs(100, 2, 2.0)
     x[:, 3] = 7.0
     assert linear_probe.linear_probe(x, y).score(x, y) > 0.9
+
+
+def test_what_fits_in_threads_stays_silent_where_their_ends_cross() -> None:
+    silence = linear_probe.without_convergence_warnings
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with silence():
+            first, second = silence(), silence()
+            for step in (first.__enter__, second.__enter__):
+                step()
+            first.__exit__(None, None, None)  # puts back the filters that were there before the second one's
+            warnings.warn("lbfgs failed to converge after 3 iteration(s)", ConvergenceWarning, stacklevel=1)
+            second.__exit__(None, None, None)
+        assert not told
+        warnings.warn("Liblinear failed to converge", ConvergenceWarning, stacklevel=1)
+    assert len(told) == 1, "and only there"

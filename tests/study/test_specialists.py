@@ -25,6 +25,11 @@ def test_a_specialist_is_asked_of_its_field(name: str, left_out: set[str]) -> No
     assert {*STANDARD} - {*answerable(recipes.get(f"smoke+{name}"))} == left_out
 
 
+def test_whom_no_picture_is_shown_is_asked_of_texts_alone() -> None:
+    unseen = recipes.get("smoke").replace(dict.fromkeys(("data.pairs", "data.regions", "data.images"), 0))
+    assert answerable(unseen) == answerable(recipes.get("smoke+bert_like"))
+
+
 def specialists(tmp_path, **other) -> Study:
     """Two specialists beside X-FM, without a warm start."""
     alone = {name: {"specialist": name, "init_from": ""} for name in ("bert_like", "clip_like")}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from ..config import RunConfig
 from ..objectives import OBJECTIVES
+from ..objectives.pretraining import losses_by_stream
 
 __all__ = ["learnt_fields"]
 
 
 def learnt_fields(config: RunConfig) -> set[str]:
-    """Those of which a loss of this config trains what tasks read: a specialist of another field has its initial
-    weights there."""
-    kinds = {OBJECTIVES[name].kind() for name in config.objectives if config.weight(name) > 0}
+    """Those of which a loss of this config trains what tasks read, on a stream that is on: a specialist of another
+    field has its initial weights there."""
+    trained = {name for losses in losses_by_stream(config).values() for name in losses if config.weight(name) > 0}
+    kinds = {OBJECTIVES[name].kind() for name in trained}
     readers = {
         "language": kinds - {"image"},
         "vision": kinds - {"text"},

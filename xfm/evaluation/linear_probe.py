@@ -6,7 +6,8 @@ It is imported where it is used, here and by the tasks: that takes a second, and
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import Pipeline
 
-__all__ = ["correct", "linear_probe", "majority", "nearest_neighbours", "select_penalty"]
+__all__ = ["correct", "linear_probe", "majority", "nearest_neighbours", "select_penalty",
+           "without_convergence_warnings"]  # fmt: skip
 
 PENALTIES = (1.0, 0.1, 0.01)  # scikit-learn's C, from a weak penalty to a strong one
 FOLDS = 5  # every fifth group of the training samples chooses among them
@@ -54,15 +56,22 @@ def select_penalty(
 ) -> Pipeline:
     """The pipeline with that `parameter` of its step "classify" which is the most accurate on every fifth group when
     fitted to the rest, then fitted to all. `groups` (n,) int: samples that are not independent; None: each its own."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
     group = np.arange(len(y)) if groups is None else np.asarray(groups)  # type: ignore[arg-type]
     held_out = PredefinedSplit(np.where(group % FOLDS == FOLDS - 1, 0, -1))
     search = GridSearchCV(pipeline, {f"classify__{parameter}": penalties}, cv=held_out)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a weak penalty may need more; then a stronger one wins
+    with without_convergence_warnings():
         return search.fit(x, y).best_estimator_
+
+
+@contextmanager
+def without_convergence_warnings() -> Iterator[None]:
+    """A weak penalty may need more steps; then a stronger one wins. Filters of warnings are the process's: where
+    threads fit, this has to be around all of them, or the first one's end lifts the others'."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*failed to converge")
+        yield
 
 
 def correct(classifier: Any, x: Any, y: ArrayLike) -> np.ndarray:

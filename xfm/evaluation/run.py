@@ -23,6 +23,7 @@ from ..text import brief, shown
 from ..train import Run, RunError
 from .context import EvalContext, reproducibly
 from .fields import learnt_fields
+from .linear_probe import without_convergence_warnings
 from .result import Result, from_json, to_json
 from .tasks import FAMILIES, STANDARD, TASKS
 
@@ -61,7 +62,7 @@ def evaluate(
     told = Progress("evaluation", len(selected), unit="task") if progress and selected else None
     side_by_side = _cores() if model.device.type == "cpu" else 1
     pool = ThreadPoolExecutor(side_by_side, "evaluation", torch.set_num_threads, (1,))
-    with reproducibly(model):
+    with reproducibly(model), without_convergence_warnings():
         try:
             jobs = {
                 pool.submit(_score, name, context): name
