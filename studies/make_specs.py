@@ -152,7 +152,8 @@ def guidance() -> dict[str, dict[str, Any]]:
 
 def mends() -> dict[str, dict[str, Any]]:
     """Label -> changes: the stop lifted and its gradient treated, or its harm held by the optimizer, by a penalty or by
-    the warm start's answers; the same optimizer with the stop and without; and stops elsewhere."""
+    the warm start's answers; the same optimizer, and the same slower rate, with the stop and without; and stops
+    elsewhere."""
     known = recipes.ablations()
     no_stop = known["no_stop_gradient"]
     treated = {"PCGrad": "pcgrad", "GradVac": "gradvac", "masked": "masked", "lower half stopped": "lower_stop"}
@@ -167,6 +168,8 @@ def mends() -> dict[str, dict[str, Any]]:
         **{label: known[f"gradient_{how}"] for label, how in treated.items()},
         **{f"no stop, {kind} {x:g}": no_stop | {f: x} for kind, (f, values) in strengths.items() for x in values},
         **{f"SGD {x:g}": {"train.text_sgd_lr": x} for x in strengths["SGD"][1]},
+        "no stop, text rate x .3": no_stop | known["text_slow"],
+        "text rate x .3": known["text_slow"],
         "vision stopped": known["vision_stop"],
         "ITC stopped": known["itc_stop"],
     }
@@ -192,7 +195,8 @@ def explorations() -> list[Study]:
             tasks=EVALUATED,
             question="What keeps the language encoder's loss low without a stop: gradients that are projected, turned, "
             "masked or stopped in the lower layers alone, a pull to the warm start, its answers, or an optimizer in "
-            "which a small gradient is a small step; at which strength? And what do stops elsewhere do?",
+            "which a small gradient is a small step; at which strength? Does a slower language encoder leave anything "
+            "for a stop to do? And what do stops elsewhere do?",
             **about,
         ),
         Study(
