@@ -44,6 +44,15 @@ def test_every_reading_has_its_panel_with_a_line_a_variant() -> None:
     assert "no_stop_gradient" in said(figure)
 
 
+def test_many_variants_are_all_drawn_and_no_two_look_the_same() -> None:
+    many = {f"variant {i}": runs(1)["xfm"] for i in range(24)}
+    figure = plots.probes(many, ["language: drift from the start"])
+    lines = [line for line in figure.axes[0].lines if line.get_label() in many]
+    looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines]
+    assert len(looks) == len({*looks}) == 24
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {*many}
+
+
 def test_one_seed_has_no_interval_and_what_nobody_has_no_panel() -> None:
     figure = plots.probes(runs(1, guided=False))
     panels = [axes for axes in figure.axes if axes.axison]
