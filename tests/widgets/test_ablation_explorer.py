@@ -73,8 +73,17 @@ def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(
         "high": [pytest.approx(9.8531, abs=1e-3)],
     }  # fmt: skip
     assert found["all, weighted: training loss"].keys() == {*VARIANTS}
+    assert xfm_widgets.ablation_explorer.one_sum(study)
+    assert not xfm_widgets.ablation_explorer.one_sum(Study("weights", "smoke", ["xfm", "mlm_x2"], [0], root=tmp_path))
+    no_pictures = {"xfm": {}, "words": {"data.images": 0}}
+    assert not xfm_widgets.ablation_explorer.one_sum(Study("streams", "smoke", no_pictures, [0], root=tmp_path))
     (study.folder / "curves.jsonl").write_text('{"variant": "xfm", "seed": 0, "steps": [1], "curves": {"loss": [[]]}}')
     assert "curves.jsonl" in (said := xw.AblationExplorer(study).message) and "Put a good copy back" in said
+
+
+def test_a_sum_of_other_weights_is_no_curve_to_compare() -> None:
+    view = xw.AblationExplorer(Study.load(Path(__file__).parents[2] / "studies/insulation"))
+    assert view.curve == "MLM, texts: training loss" and not any("weighted" in name for name in view.payload["curves"])
 
 
 def test_a_study_without_results_and_one_with_too_few_say_so(tmp_path: Path):

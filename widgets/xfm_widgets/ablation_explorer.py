@@ -10,6 +10,7 @@ import numpy as np
 
 from xfm import plots
 from xfm.config_utils import one_of
+from xfm.objectives import losses_by_stream
 from xfm.plots.curves import HELD_OUT
 from xfm.plots.effects import forest, paired_seeds
 from xfm.plots.probes import interval, series
@@ -130,11 +131,12 @@ class AblationExplorer(View):
 
 
 def curves(study: Study) -> dict[str, dict[str, Band]]:
-    """By curve and variant: the losses of training, and what probes saw."""
+    """By curve and variant: the losses of training, their sum where it is the same sum in all, and what probes saw."""
     bands: dict[str, dict[str, Band]] = {}
+    left_out = "" if one_sum(study) else "loss"
     for variant, seeds in study.curves().items():
-        for key in seeds[0]:
-            if all(key in seed for seed in seeds) and (line := band(*shared([seed[key] for seed in seeds])))["steps"]:
+        for key in (key for key in seeds[0] if key != left_out and all(key in seed for seed in seeds)):
+            if (line := band(*shared([seed[key] for seed in seeds])))["steps"]:
                 kind = "held-out loss" if key.startswith(HELD_OUT) else "training loss"
                 bands.setdefault(f"{panel(key)[1]}: {kind}", {})[variant] = line
     probes = study.probes()
@@ -143,6 +145,14 @@ def curves(study: Study) -> dict[str, dict[str, Band]]:
         if lines := {variant: line for variant, line in lines.items() if line["steps"]}:
             bands[name] = lines
     return bands
+
+
+def one_sum(study: Study) -> bool:
+    """Whether all variants add the same losses of the same streams, weighted alike."""
+    configs = study.spec.configs.values()
+    weights = [[(name, own.weight, own.start) for name, own in config.objectives.items()] for config in configs]
+    sums = [(losses_by_stream(config), own) for config, own in zip(configs, weights, strict=True)]
+    return all(each == sums[0] for each in sums)
 
 
 def shared(seeds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
