@@ -88,6 +88,15 @@ def test_why_is_answered_by_its_arms(study: Study, rows: pd.DataFrame) -> None:
     alone, start = rows.loc[("text only", LOSS)], rows.loc[("no stop", LOSS), "step_0"]
     rises = alone["mean"] - start, alone["mean_against"] - start
     assert "ends {:.3f} nats above its warm start, X-FM {:.3f}".format(*rises) in text and rises[0] > 0.8 * rises[1]
+    seeds = {v: study.curves()[v] for v in ("xfm", "text only", "text frozen")}
+    begun = {v: np.mean([dict(zip(*seed["texts/mlm"], strict=True))[80] for seed in seeds[v]]) for v in seeds}
+    early = [begun[v] - begun["text frozen"] for v in ("xfm", "text only")]
+    config = study.spec.configs["xfm"]
+    starts = {round(config.train.steps * config.objectives[name].start) for name in ("itm", "imlm", "bbp")}
+    assert f"At step 80, when the fusion losses have only begun (step {starts.pop()})" in text and not starts
+    above = "already {:.2f} nats above the frozen encoder's on the same sentences, MLM alone {:.2f}".format(*early)
+    assert above in text
+
     slowed = ("no stop, text rate x .3", "text frozen")
     below = ("{:.4f} nats below X-FM's ({:.4f} to {:.4f})", "frozen {:.4f} ({:.4f} to {:.4f})")
     said = [told(rows.loc[(v, LOSS)], form, 1, -1) for v, form in zip(slowed, below, strict=True)]
