@@ -71,6 +71,8 @@ def test_the_numbers_of_its_text_are_those_of_the_results() -> None:
     low, high = sorted(-100 * effects.loc[("fused", recall), ["low", "high"]])
     assert f"{gained['fused', recall]:.1f} points better in R@1 ({low:.1f} to {high:.1f})" in text
     assert [effects.loc[("fused", m), "equivalent"] for m in (synset, concept)] == ["yes"] * 2
+    boxes = "grounding (several objects), acc@0.5"
+    assert f"{-gained['fused', boxes]:.1f} {within('fused', boxes)} worse in boxes" in text
     demo = from_json(json.dumps(json.loads((ROOT / "benchmarks/results/demo.json").read_text("utf-8"))["evaluation"]))
     for task, change in (("image to text", "loses {:.1f} points on"), ("text to image", "and {:.1f} on")):
         both, itc = (find_result(demo, task, "R@1", condition).value for condition in ("ITC + ITM", "ITC"))

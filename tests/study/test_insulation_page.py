@@ -140,6 +140,8 @@ def test_the_readme_and_the_page_of_results_say_the_same(study: Study, rows: pd.
     apart = told(no_stop, "({:.3f} apart, {:.3f} to {:.3f}; unigrams ", 1) + f"{no_stop['baseline']:.2f})"
     assert f"from {began:.2f} nats to {stop:.2f}, without the stop to {without:.2f} {apart}" in first
     assert told(boxes, "found {:.1f} points *more* often ({:.1f} to {:.1f})") in first
+    assert "four times the weight keeps that loss and costs R@1" in first
+    assert rows.loc[("no stop, MLM x 4", RECALL), "high"] < 0 and rows.loc[("no stop, MLM x 4", BACK), "high"] < 0
     assert f"from {began:.3f} nats after its warm start to {stop:.3f} with the stop" in results
     assert f"{no_stop['baseline'] - stop:.3f} below unigrams, and to {without:.3f} without" in results
     assert told(no_stop, "{:.4f} apart ({:.4f} to {:.4f}, Holm <holm>)", 1) in results
