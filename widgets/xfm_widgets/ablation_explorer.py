@@ -149,10 +149,11 @@ def curves(study: Study) -> dict[str, dict[str, Band]]:
 
 def one_sum(study: Study) -> bool:
     """Whether all variants add the same losses of the same streams, weighted alike."""
-    configs = study.spec.configs.values()
-    weights = [[(name, own.weight, own.start) for name, own in config.objectives.items()] for config in configs]
-    sums = [(losses_by_stream(config), own) for config, own in zip(configs, weights, strict=True)]
-    return all(each == sums[0] for each in sums)
+    first, *others = (
+        (losses_by_stream(config), {name: (own.weight, own.start) for name, own in config.objectives.items()})
+        for config in study.spec.configs.values()
+    )
+    return all(each == first for each in others)
 
 
 def shared(seeds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

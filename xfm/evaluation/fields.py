@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..config import RunConfig
-from ..objectives import OBJECTIVES
-from ..objectives.pretraining import losses_by_stream
+from ..objectives import OBJECTIVES, losses_by_stream
 
 __all__ = ["learnt_fields"]
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["pareto"]
 
 _COLUMNS = 2  # of the list of variants
-_AWAY = 11  # points from a mark to its number, which lies in one of these directions: first in the corners, which
+_PANEL = (170, 180)  # points across and up, about
+_AWAY = 11  # points from a mark to its number; intervals leave the corners free, so these are looked at first
 _WAYS = [_AWAY * np.array([np.cos(a), np.sin(a)]) for a in np.radians([45, 135, 225, 315, 0, 90, 180, 270])]
-_PANEL = (170, 180)  # points, about; intervals leave corners free
 _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8, "zorder": 1}
 
 
