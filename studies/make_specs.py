@@ -48,9 +48,11 @@ LOSS, SEEN, FOUND = (
     "concept, pooled, linear probe, accuracy",
     "grounding (several objects), acc@0.5",
 )
+NEIGHBOURS = "concept, pooled, k-NN, accuracy"
 SYNSET, CONCEPT, RECALL = "same synset, accuracy", "concept of a picture, accuracy", "image to text, ITC, R@1"
 TARGETS = ("self", "clip", "stage1", "ema", "data2vec", "ibot", "pixels")  # of guidance, on one scale
 WEIGHTS = (0.3, 1.0, 3.0)  # of MIM: predicting nothing costs 1, whatever the target
+EARLY = ("self", "clip", "stage1", "pixels")  # also with MIM from the first step on, where the recipe's begins half-way
 GAP = 0.057  # nats, of the loss: no stop - stop in insulation-exploration; a fifth of it is as good as none
 
 
@@ -139,7 +141,8 @@ def insulation() -> Study:
 
 
 def guidance() -> dict[str, dict[str, Any]]:
-    """Label -> changes: X-FM as it is, without MIM, and each target at three weights of its loss."""
+    """Label -> changes: X-FM as it is, without MIM, some targets from the first step on, and each target at three weights
+    of its loss."""
     known = recipes.ablations()
     targets = {target: known[f"guide_{target}"] for target in TARGETS}
     weighted = {
@@ -147,7 +150,9 @@ def guidance() -> dict[str, dict[str, Any]]:
         for target, changes in targets.items()
         for weight in WEIGHTS
     }
-    return {"xfm": {}, "none": known["no_mim"], **weighted}
+    at_once = {"objectives.mim.weight": 1.0, "objectives.mim.start": 0.0}
+    early = {f"{target} x 1, early": targets[target] | at_once for target in EARLY}
+    return {"xfm": {}, "none": known["no_mim"], **early, **weighted}
 
 
 def mends() -> dict[str, dict[str, Any]]:
@@ -225,6 +230,7 @@ def explorations() -> list[Study]:
             RECIPE,
             guidance(),
             SEEDS,
+            [NEIGHBOURS, SEEN, FOUND],
             tasks=EVALUATED,
             question="What should masked patches predict: the outputs of the encoder that the other losses shape "
             "(X-FM), of one that others shaped, alone or beside texts, of its own average, or pixels; at which weight "

@@ -10,7 +10,7 @@ from scipy import stats
 from study.conftest import KNOWN, METRICS, PRIMARY
 
 from xfm.config import ConfigError
-from xfm.study import StudyError, command, grid, items, study_json
+from xfm.study import StudyError, command, grid, items, report, study_json
 from xfm.study.metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -356,3 +356,16 @@ def test_the_command_leaves_tables_and_figures(invented, capsys):
     assert files.keys() == {f"{d}.{k}" for d in drawn for k in ("png", "pdf")} | {"effects.md", "effects.tex"}
     assert str(study.folder / "report.html") in shown
     assert files["effects.md"].decode() == study.to_markdown("all")
+
+
+def test_what_is_too_high_to_read_is_left_to_the_table(invented, monkeypatch):
+    """Of two variants, the secondary metrics; the primary one alone is drawn."""
+    study = invented(SHIFT, primary=["naming, accuracy"])
+    monkeypatch.setattr(report, "_MOST", 2)
+    names = {path.name for path in study.save()}
+    assert {"effects.png", "seeds.png"} <= names and "effects-other.png" not in names
+    page = study.report().read_text("utf-8")
+    others = study.effects().query("role == 'secondary' and better != ''")["metric"].nunique()
+    assert f"Of {others} metrics and 2 variants this figure would be too high to read: the table has" in page
+    monkeypatch.setattr(report, "_MOST", 2 * others)
+    assert "effects-other.png" in {path.name for path in study.save()}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..config import RunConfig
 from ..evaluation import Result
 from ..objectives import OBJECTIVES
+from ..plots.curves import CONSTANT
 from ..train.loop import HELD_OUT_BATCHES
 from ..train.run import Record
 
@@ -60,6 +61,8 @@ def held_out(record: Record, config: RunConfig) -> list[Measured]:
         stream, _, objective = name.removeprefix(f"{HELD_OUT}/").partition("/")
         if name.startswith(f"{HELD_OUT}/") and "/" not in objective:  # else what the objective reports beside its loss
             declared, n = OBJECTIVES[objective], HELD_OUT_BATCHES * getattr(config.data, stream)
-            known = Metric("lower", declared.unit, *(declared.chance(config, stream) or (None, "")))
+            told = record.get(f"{name}{CONSTANT}")  # on the same samples, of what has no level that the config says
+            level = declared.chance(config, stream) or (None if told is None else (told, "constant"))
+            known = Metric("lower", declared.unit, *(level or (None, "")))
             losses.append(Measured(declared.family, name, value, n, known))
     return losses

@@ -39,6 +39,11 @@ _PARETO = (
     "which it is. Orange: the baseline, where it is near; a specialist that is not asked one of the two stands there, "
     "as a square."
 )
+_MOST = 1000  # rows of a figure, over its panels: some 30 screens, and half of what a PNG can hold
+_TOO_MANY = (
+    "Of {metrics} metrics and {variants} variants this figure would be too high to read: the table has all numbers, and "
+    "study.figure({name!r}, metrics=[...]) draws some."
+)
 _SEEDS = "Every run’s value, runs of one seed joined by a line; bars are means; the dotted line is the baseline."
 _MAP = (
     "The mean difference in each cell of the grid; framed where its 95\u00a0% interval leaves zero out (uncorrected)."
@@ -126,9 +131,8 @@ def report_figures(
             kind = "secondary" if name != "effects" else "primary" if spec.primary else "all"
             test = _TESTS[_judge(effects) if kind == "primary" else "interval"]
             caption = _FOREST.format(against=against, test=test)
-            figures["effects"].append(
-                _figure(name, f"Effects, {kind} metrics", caption, draw("effects", keys, against))
-            )
+            panels = select(effects, keys)
+            figures["effects"].append(_panels(name, f"Effects, {kind} metrics", caption, "effects", panels, draw))
     if paired and len(spec.primary) > 1:
         try:
             caption = _PARETO.format(against=against)
@@ -143,12 +147,24 @@ def report_figures(
     except ConfigError:  # the variants are no grid
         pass
     if len(effects) and metrics["effects"] != []:
-        figures["seeds"] = [_figure("seeds", "All runs", _SEEDS, draw("seeds", metrics["effects"], against))]
+        panels = select(effects, metrics["effects"])
+        figures["seeds"] = [_panels("seeds", "All runs", _SEEDS, "seeds", panels, draw)]
     else:
         figures["seeds"] = [ReportFigure("seeds", "All runs", "", {}, note="There are no results yet.")]
     if probed:
         figures["probes"] = [_figure("probes", "The training probe: gradients and encoders", _PROBES, draw("probes"))]
     return figures
+
+
+def _panels(
+    name: str, title: str, caption: str, kind: str, effects: pd.DataFrame, draw: Callable[..., Figure]
+) -> ReportFigure:
+    """A figure of a panel a metric, where it is not too high to read."""
+    metrics, variants = list(dict.fromkeys(effects["metric"])), effects["variant"].nunique()
+    if len(metrics) * variants > _MOST:
+        note = _TOO_MANY.format(metrics=len(metrics), variants=variants, name=kind)
+        return ReportFigure(name, title, "", {}, note=note)
+    return _figure(name, title, caption, draw(kind, metrics, effects["against"].iloc[0]))
 
 
 def _figure(name: str, title: str, caption: str, figure: Figure) -> ReportFigure:
