@@ -218,7 +218,7 @@ def explorations() -> list[Study]:
         Study(
             "negatives-exploration",
             RECIPE,
-            {"xfm": {}, "half": {"data.relation_negatives": 0.5}},
+            {"xfm": {}, "half": {"data.relation_negatives": 0.5}, "all": {"data.relation_negatives": 1.0}},
             SEEDS,
             tasks=EVALUATED,
             question="Does ITM tell true relations from exchanged ones where training shows it some, and what else "
