@@ -4,7 +4,8 @@
 
 RUN: a run's folder, or a checkpoint that comes along; "demo" where none is named. Runs of an exploration are asked of
 the validation split. A run that stands in results.jsonl with the same weights, split and sizes is not measured again,
-so a killed command goes on where it was. results.csv has the same numbers, a row each, and figures/ what they show.
+so a killed command goes on where it was. results.csv has the same numbers, a row each, and figures/ what they show,
+the checkpoint's and those of runs apart.
 """
 
 from __future__ import annotations
@@ -93,10 +94,12 @@ def main() -> None:
     lines = read_json_lines(file, "run")
     everything = table(lines)
     write_atomically(asked.out / "results.csv", everything.to_csv(index=False, float_format="%.5g"))
-    for split, own in everything.groupby("split"):
+    trained_here = everything["run"].str.contains("/")
+    for (split, here), own in everything.groupby(["split", trained_here]):
         for name, figure in figures(own, str(split)).items():
             for kind in ("png", "pdf"):
-                write_atomically(asked.out / "figures" / f"{name}-{split}.{kind}", figure.bytes(kind))
+                path = asked.out / "figures" / f"{name}{'-runs' * bool(here)}-{split}.{kind}"
+                write_atomically(path, figure.bytes(kind))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypat
         return [Row("head", "ITM as it is, caption", *numbers), Row("probe", "relation", *numbers, "vision", 1, "both")]
 
     def load(name: str) -> SimpleNamespace:
-        data = SimpleNamespace(relation_negatives=0.5 * (name == "b"))
+        data = SimpleNamespace(relation_negatives=0.5 * name.endswith("b"))
         config = SimpleNamespace(seed=len(name), fingerprint=print_of[Path(name).name], data=data)
         return SimpleNamespace(config=config, model=None, tokenizer=None)
 
@@ -55,6 +55,10 @@ def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypat
     assert {path.name for path in (tmp_path / "figures").iterdir()} == figures
     run("b", "--split", "validation")
     assert asked.pop() == (1, "validation", 600) and len(pd.read_csv(tmp_path / "results.csv")) == 6
+    run("of/a", "of/b", "--split", "validation")
+    drawn = {f"{name}-runs-validation.pdf" for name in ("probes", "probes-negatives-0.5", "choices")}
+    assert {*(tmp_path / "figures").glob("*-runs-*.pdf")} == {tmp_path / "figures" / name for name in drawn}
+    assert [asked.pop(), asked.pop()] == [(len("of/a"), "validation", 600)] * 2
     monkeypatch.setitem(print_of, "a", "other weights")
     run("a", "b")
     run("b", "--test", "20")
