@@ -170,8 +170,8 @@ def negatives() -> Study:
 
 
 def guidance() -> dict[str, dict[str, Any]]:
-    """Label -> changes: X-FM as it is, without MIM, some targets from the first step on, and each target at three weights
-    of its loss."""
+    """Label -> changes: X-FM as it is, without MIM, some targets from the first step on, and each target at three
+    weights of its loss."""
     known = recipes.ablations()
     targets = {target: known[f"guide_{target}"] for target in TARGETS}
     weighted = {

@@ -13,7 +13,7 @@ import torch
 from xfm import plots
 from xfm.config import ConfigError
 from xfm.data.synthetic.grammar import is_true
-from xfm.evaluation import EvalContext, relations
+from xfm.evaluation import EvalContext, linear_probe, relations
 from xfm.evaluation.relations import Row, Sizes, draw_questions, heads, masked, measure_relations, pictures, probes
 from xfm.evaluation.relations.patching import patching_rows
 from xfm.evaluation.relations.questions import Question
@@ -240,3 +240,12 @@ def test_a_model_without_itm_is_refused(context: EvalContext) -> None:
     config = context.config.replace({"objectives": {"mlm": {}, "itc": {}, "imlm": {}}, "flow.text_gradient": {}})
     with pytest.raises(ConfigError, match="with itm"):
         measure_relations(replace(context, config=config, model=build(config)), Sizes(8, 4, 4))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("head", heads.HEADS)
+def test_a_head_that_would_learn_on_says_nothing(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "EPOCHS", 1)
+    monkeypatch.setattr(linear_probe, "ITERATIONS", 1)
+    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    assert heads.HEADS[head](x, y, np.arange(40))(x).shape == (40,)

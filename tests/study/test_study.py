@@ -70,7 +70,9 @@ def test_rows_are_the_evaluation_and_the_held_out_losses(measured):
     assert known["naming, accuracy"] == (seen.better, seen.unit, seen.baseline, seen.baseline_name)
     assert known["validation/pairs/itm"].baseline == pytest.approx(0.6365, abs=1e-4)
     assert known["validation/pairs/itc"] == ("lower", "nats", pytest.approx(math.log(4)), "chance, ln 4")
-    levels = measured.levels().query("level == 'baseline' and variant == 'no_stop_gradient'").set_index("metric")["value"]
+    levels = (
+        measured.levels().query("level == 'baseline' and variant == 'no_stop_gradient'").set_index("metric")["value"]
+    )
     for loss in ("pairs/mim", "images/mim"):  # what a constant reaches is the run's own: its targets are
         assert levels[f"validation/{loss}"] == last[f"validation/{loss}/constant"]
     assert set(known) == set(own.index)

@@ -70,7 +70,7 @@ def without_convergence_warnings() -> Iterator[None]:
     """A weak penalty may need more steps; then a stronger one wins. Filters of warnings are the process's: where
     threads fit, this has to be around all of them, or the first one's end lifts the others'."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*failed to converge")
+        warnings.filterwarnings("ignore", message=".*(failed to converge|hasn't converged)")
         yield
 
 

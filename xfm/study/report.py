@@ -41,8 +41,8 @@ _PARETO = (
 )
 _MOST = 1000  # rows of a figure, over its panels: some 30 screens, and half of what a PNG can hold
 _TOO_MANY = (
-    "Of {metrics} metrics and {variants} variants this figure would be too high to read: the table has all numbers, and "
-    "study.figure({name!r}, metrics=[...]) draws some."
+    "Of {metrics} metrics and {variants} variants this figure would be too high to read: the table has all numbers, "
+    "and study.figure({name!r}, metrics=[...]) draws some."
 )
 _SEEDS = "Every run’s value, runs of one seed joined by a line; bars are means; the dotted line is the baseline."
 _MAP = (
@@ -160,7 +160,7 @@ def _panels(
     name: str, title: str, caption: str, kind: str, effects: pd.DataFrame, draw: Callable[..., Figure]
 ) -> ReportFigure:
     """A figure of a panel a metric, where it is not too high to read."""
-    metrics, variants = list(dict.fromkeys(effects["metric"])), effects["variant"].nunique()
+    metrics, variants = list(dict.fromkeys(effects["metric"])), len(set(effects["variant"]))
     if len(metrics) * variants > _MOST:
         note = _TOO_MANY.format(metrics=len(metrics), variants=variants, name=kind)
         return ReportFigure(name, title, "", {}, note=note)
