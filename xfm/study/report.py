@@ -39,7 +39,7 @@ _PARETO = (
     "which it is. Orange: the baseline, where it is near; a specialist that is not asked one of the two stands there, "
     "as a square."
 )
-_MOST = 1000  # rows of a figure, over its panels: some 30 screens, and half of what a PNG can hold
+_MOST = 1000  # rows of a figure, over its panels: some twenty screens
 _TOO_MANY = (
     "Of {metrics} metrics and {variants} variants this figure would be too high to read: the table has all numbers, "
     "and study.figure({name!r}, metrics=[...]) draws some."
