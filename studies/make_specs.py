@@ -4,6 +4,8 @@ they have shown what each model learns, and how much it varies.
     python studies/make_specs.py
 
 `general` (confirms): X-FM against specialists of as many parameters and as many FLOPs, in language, vision, and both.
+`guidance` (confirms): what masked patches predict, each target at the weight with the highest mean of k-NN and linear
+probe of concepts in guidance-exploration (seeds 0 and 1), and none.
 `negatives` (confirms): ITM with exchanged relations among its negatives.
 `insulation` (confirms): the stop-gradient against other ways to spend the same gradient, or the same steps.
 `insulation-exploration`: X-FM with and without the stop-gradient. `mends-exploration`: further ways to do without it,
@@ -19,6 +21,7 @@ What is counted is a step's products, forward and backward (torch's FlopCounterM
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -54,6 +57,7 @@ RANKED = "image to text, ITM re-ranked, R@1"
 SYNSET, CONCEPT, RECALL = "same synset, accuracy", "concept of a picture, accuracy", "image to text, ITC, R@1"
 TARGETS = ("self", "clip", "stage1", "ema", "data2vec", "ibot", "pixels")  # of guidance, on one scale
 WEIGHTS = (0.3, 1.0, 3.0)  # of MIM: predicting nothing costs 1, whatever the target
+BEST = {"self": 1.0, "clip": 0.3, "stage1": 1.0, "ema": 0.3, "data2vec": 0.3, "ibot": 1.0, "pixels": 0.3}
 EARLY = ("self", "clip", "stage1", "pixels")  # also with MIM from the first step on, where the recipe's begins half-way
 GAP = 0.057  # nats, of the loss: no stop - stop in insulation-exploration; a fifth of it is as good as none
 
@@ -169,19 +173,59 @@ def negatives() -> Study:
     )
 
 
-def guidance() -> dict[str, dict[str, Any]]:
+def guided(target: str, weight: float, start: float | None = None) -> dict[str, dict[str, Any]]:
+    """Label -> changes: a target of MIM on the one scale, at a weight of its loss, from a share of the steps on."""
+    begins = {} if start is None else {"objectives.mim.start": start}
+    label = f"{target} x {weight:g}" + (", early" if begins else "")
+    return {label: recipes.ablations()[f"guide_{target}"] | {"objectives.mim.weight": weight} | begins}
+
+
+def targets() -> dict[str, dict[str, Any]]:
     """Label -> changes: X-FM as it is, without MIM, some targets from the first step on, and each target at three
     weights of its loss."""
-    known = recipes.ablations()
-    targets = {target: known[f"guide_{target}"] for target in TARGETS}
-    weighted = {
-        f"{target} x {weight:g}": changes | {"objectives.mim.weight": weight}
-        for target, changes in targets.items()
-        for weight in WEIGHTS
-    }
-    at_once = {"objectives.mim.weight": 1.0, "objectives.mim.start": 0.0}
-    early = {f"{target} x 1, early": targets[target] | at_once for target in EARLY}
-    return {"xfm": {}, "none": known["no_mim"], **early, **weighted}
+    arms = {"xfm": {}, "none": recipes.ablations()["no_mim"]}
+    for target in EARLY:
+        arms |= guided(target, 1.0, 0.0)
+    for target, weight in product(TARGETS, WEIGHTS):
+        arms |= guided(target, weight)
+    return arms
+
+
+def guidance() -> Study:
+    arms = {"xfm": {}, "none": recipes.ablations()["no_mim"]}
+    for target, weight in BEST.items():
+        arms |= guided(target, weight)
+    return Study(
+        "guidance",
+        RECIPE,
+        arms | guided("self", BEST["self"], 0.0),
+        FRESH,
+        [NEIGHBOURS, FOUND],
+        {"train.probe_every": 200},
+        EVALUATED,
+        confirmatory=True,
+        explored=["insulation-exploration", "guidance-exploration"],
+        root=HERE,
+        margins={NEIGHBOURS: 0.02, FOUND: 0.015},
+        detectable={NEIGHBOURS: 0.025, FOUND: 0.015},
+        question="What should masked patches predict, if anything: the outputs of the encoder that the other losses "
+        "shape (X-FM), of one that others shaped, alone or beside texts, of its own average, or pixels? Each target at "
+        "the weight that did best in exploration, on one scale; X-FM's own also as the recipe has it, and from the "
+        "first step on.",
+        hypotheses=(
+            "H1: without MIM fewer pictures have their concept among their neighbours (k-NN).",
+            "H2: its own average (EMA), and its own outputs on the one scale, do as well as X-FM there, within the "
+            "margin (TOST): neither the scale nor the step that outputs are of matters.",
+            "H3: every target that the other losses do not shape along with the student (CLIP-like, stage 1, pixels) "
+            "does worse there than X-FM.",
+            "H4: from half-way on no target, and none, finds fewer or more boxes than X-FM, within the margin (TOST).",
+            "H5: from the first step on, its own outputs cost X-FM neighbours and boxes.",
+        ),
+        would_change="Guidance helps pictures here if H1 holds. It helps by what is predicted if H3 holds too, and by "
+        "being one more loss on pictures if the frozen targets do as well. X-FM had 2.0, 2.2 and -1.0 points more than "
+        "no MIM at three exploration seeds: if H1 fails, guidance buys less here than twelve seeds can tell. If H5 "
+        "fails, half of the steps without MIM are no mend, and the recipe should drop them.",
+    )
 
 
 def mends() -> dict[str, dict[str, Any]]:
@@ -257,7 +301,7 @@ def explorations() -> list[Study]:
         Study(
             "guidance-exploration",
             RECIPE,
-            guidance(),
+            targets(),
             SEEDS,
             [NEIGHBOURS, FOUND],
             tasks=EVALUATED,
@@ -291,7 +335,7 @@ def explorations() -> list[Study]:
 
 
 if __name__ == "__main__":
-    for study in (*explorations(), general(), insulation(), negatives()):
+    for study in (*explorations(), general(), insulation(), negatives(), guidance()):
         study.folder.mkdir(exist_ok=True)
         write_atomically(study.folder / "spec.json", study.spec.to_json())
         print(study.spec.name, json.dumps(study.spec.variants, indent=1))

@@ -57,7 +57,7 @@ def test_the_table_of_baselines(two):
         assert f"({metrics[key].baseline_name})" in row
 
 
-CONFIRM = {"two-by-two", "dose", "insulation", "general", "negatives"}
+CONFIRM = {"two-by-two", "dose", "insulation", "general", "negatives", "guidance"}
 
 
 def test_which_studies_can_confirm():
