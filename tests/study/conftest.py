@@ -30,13 +30,13 @@ TINY = {
 }
 METRICS = {  # metric -> family, mean, standard deviation over the seeds
     "language, loss (nats)": ("language", 4.0, 0.05),
-    "validation/images/mim": ("vision", 0.5, 0.02),
+    "validation/regions/bbp": ("vision", 0.5, 0.02),
     "naming, accuracy": ("vision-language", 0.7, 0.03),
     "grounding, acc@0.5": ("vision-language", 0.6, 0.03),
 }
 KNOWN = {
     "language, loss (nats)": Metric("lower", "nats", 4.05, "unigram"),
-    "validation/images/mim": Metric("lower", "MSE"),
+    "validation/regions/bbp": Metric("lower", "MSE"),
     "naming, accuracy": Metric("higher", "%", 0.01, "chance"),
     "grounding, acc@0.5": Metric("higher", "%"),
 }

@@ -179,7 +179,7 @@ def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):
     loss, naming = PRIMARY[0], PRIMARY[2]
     assert rows.loc[("neither", naming), "effect"] > 0 < rows.loc[("neither", loss), "effect"]
     assert rows.loc[("neither", naming), "front"] and rows.loc[("xfm", naming), "front"], "better here, worse there"
-    worse = study.pareto([loss, "validation/images/mim"]).set_index(["variant", "metric"]).loc[("neither", loss)]
+    worse = study.pareto([loss, "validation/regions/bbp"]).set_index(["variant", "metric"]).loc[("neither", loss)]
     assert not worse["front"] and worse["probability"] == 0 and "xfm" in worse["dominated_by"]
     with pytest.raises(ConfigError, match="must be two or three"):
         study.pareto([loss])

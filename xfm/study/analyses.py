@@ -20,7 +20,7 @@ from . import admission, comparisons, items, results_csv
 from .by_field import by_field
 from .front_table import front_table
 from .metrics import FAMILIES, FLOOR, HELD_OUT, SIGN, Metric
-from .outcomes import at_floor, complete, counted, gains
+from .outcomes import at_floor, complete, counted, gains, learnt
 from .results_csv import StudyError
 from .spec import Spec
 from .spread import spread_table
@@ -163,6 +163,14 @@ class Analyses(ABC):
         ranked = [m for m in chosen if _ranked(m, known)]
         ranks = self.mean_ranks(ranked) if ranked else pd.DataFrame(columns=["family", "variant"])
         return by_field(values, levels.to_dict(), known, list(self.spec.variants), chosen, ranks)
+
+    def learnt(self, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
+        """A row a metric x variant: n runs, their mean value and level (each run's own baseline, else the metric's),
+        gain (how far the value is on the better side of it) with its 95 % interval over the seeds (low, high), and
+        learnt: "yes" where that leaves the baseline behind, "not shown", "" of fewer than three runs."""
+        values = self._counted()
+        chosen: Any = values[values["metric"].isin(self._chosen(values, metrics))]
+        return learnt(gains(chosen, self.levels(), self.metrics()))
 
     def spread(self, metrics: str | Iterable[str] = "all") -> pd.DataFrame:
         """A row a variant x metric: n runs, their standard deviation sd with its 95 % interval (sd_low, sd_high); the

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .corrections import gatekeeping, holm
-from .metrics import FAMILIES, FLOOR, SHUT, Metric
+from .metrics import FAMILIES, FLOOR, SHUT, Metric, own_target
 from .outcomes import at_floor, counted, gains, lacking
 from .spec import Spec
 from .statistics import ALPHA, FEWEST, Equivalence, can_reach, equivalence, paired
@@ -65,6 +65,7 @@ def effects(
     which no correction, margin or stated effect was meant for.
     """
     metrics, primary, n = metrics or {}, spec.primary, len(spec.seeds)
+    compared = _compared(metrics)
     tests = len(references) * (1 if spec.gatekeeping else len(primary))
     values = counted(results, failed, metrics, levels)
     differences = _paired(values, references)
@@ -77,14 +78,14 @@ def effects(
     stated, margins = (spec.detectable, spec.margins) if declared else ({}, {})
     rows = []
     for metric in families:
-        known, by_family = metrics.get(metric, Metric()), corrected and metric in primary
+        known, by_family = compared.get(metric, Metric()), corrected and metric in primary
         for variant, against in references.items():
             group = groups.get((variant, metric), differences[:0])
             if len(group) or metric in primary:
                 row = {
                     "variant": variant,
                     "metric": metric,
-                    "role": _role(metric, primary, metrics),
+                    "role": _role(metric, primary, compared),
                     "family": families[metric],
                     "mean": group["value"].mean(),
                     "mean_against": group["value_against"].mean(),
@@ -140,13 +141,13 @@ def unpaired(
 ) -> pd.DataFrame:
     """The same table where there is no pair yet: of every variant, also `against`, and every metric that was measured
     the mean over its runs."""
-    families, rows = _families(results, primary), []
+    families, known, rows = _families(results, primary), _compared(metrics or {}), []
     groups: Any = results.groupby(["metric", "variant"], sort=False)
     for (metric, variant), own in groups:
         row = {
             "variant": variant,
             "metric": metric,
-            "role": _role(metric, primary, metrics or {}),
+            "role": _role(metric, primary, known),
             "family": families[metric],
             "mean": own["value"].mean(),
             "correction": "",
@@ -155,7 +156,7 @@ def unpaired(
             "against": against,
             "note": f"no pairs yet: the mean of {len(own)} run{'s' * (len(own) > 1)}",
         }
-        rows.append(row | (metrics or {}).get(metric, Metric())._asdict() | asdict(paired([])))
+        rows.append(row | known.get(metric, Metric())._asdict() | asdict(paired([])))
     rows.sort(key=lambda row: [*families].index(row["metric"]))
     numbers = ("mean_against", "baseline", "step_0", "p_holm", "stated", "margin", "p_equivalent")
     table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float)).assign(equivalent="")
@@ -169,6 +170,11 @@ def _asked(table: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     keys: Any = table[["variant", "against", "metric"]].itertuples(index=False, name=None)
     rows: Any = table[np.array([not {(v, m), (other, m)} & none for v, other, m in keys], bool)]
     return rows.reset_index(drop=True)
+
+
+def _compared(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """What is known of them between two runs: of a loss against each run's own targets no direction is better."""
+    return {key: known._replace(better="") if own_target(key) else known for key, known in metrics.items()}
 
 
 def _role(metric: str, primary: Collection[str], metrics: Mapping[str, Metric]) -> str:

@@ -12,7 +12,7 @@ from ..plots.curves import CONSTANT
 from ..train.loop import HELD_OUT_BATCHES
 from ..train.run import Record
 
-__all__ = ["FAMILIES", "FLOOR", "HELD_OUT", "SHUT", "SIGN", "Measured", "Metric", "evaluated", "held_out"]
+__all__ = ["FAMILIES", "FLOOR", "HELD_OUT", "SHUT", "SIGN", "Measured", "Metric", "evaluated", "held_out", "own_target"]
 
 HELD_OUT = "validation"
 FAMILIES = ("language", "vision", "vision-language")
@@ -66,3 +66,9 @@ def held_out(record: Record, config: RunConfig) -> list[Measured]:
             known = Metric("lower", declared.unit, *(level or (None, "")))
             losses.append(Measured(declared.family, name, value, n, known))
     return losses
+
+
+def own_target(metric: str) -> bool:
+    """Whether it is a loss whose targets each run makes itself, as MIM's: beside a constant's it says whether that run
+    learns; of two runs it does not say which is better."""
+    return metric.startswith(f"{HELD_OUT}/") and metric.endswith("/mim")

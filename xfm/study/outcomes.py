@@ -12,7 +12,9 @@ import pandas as pd
 from .metrics import SIGN, Metric
 from .statistics import mean_interval
 
-__all__ = ["at_floor", "complete", "counted", "gains", "lacking"]
+__all__ = ["at_floor", "complete", "counted", "gains", "lacking", "learnt"]
+
+_LEARNT = ["metric", "variant", "n", "value", "level", "gain", "low", "high", "learnt"]
 
 
 def counted(
@@ -86,9 +88,20 @@ def gains(values: pd.DataFrame, levels: pd.DataFrame, metrics: Mapping[str, Metr
     return rows.assign(gain=(rows["value"] - rows["level"]) * sign.astype(float)).dropna(subset="gain")
 
 
+def learnt(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a metric x variant of `gains`: n runs, their mean value and level, the mean gain with its 95 % t interval
+    (low, high), and whether it leaves the baseline behind: "yes", "not shown", "" of fewer than three runs."""
+    table, groups = [], rows.groupby(["metric", "variant"], sort=False)
+    key: Any
+    for key, own in groups:
+        gain, low, high = mean_interval(own["gain"])
+        leaves = "" if low != low else "yes" if low > 0 else "not shown"
+        means = own[["value", "level"]].mean()
+        table.append((*key, len(own), means["value"], means["level"], gain, low, high, leaves))
+    return pd.DataFrame(table, columns=_LEARNT)
+
+
 def at_floor(rows: pd.DataFrame) -> set[str]:
     """The metrics of `gains` on which no variant's interval over the seeds leaves the baseline behind."""
-    groups: Any = rows.groupby(["metric", "variant"])["gain"]
-    lows = [(metric, mean_interval(own)[1]) for (metric, _), own in groups]
-    judged = [(metric, low > 0) for metric, low in lows if low == low]
-    return {metric for metric, _ in judged} - {metric for metric, leaves in judged if leaves}
+    judged: Any = learnt(rows).query("learnt != ''")
+    return {*judged["metric"]} - {*judged[judged["learnt"] == "yes"]["metric"]}

@@ -1,0 +1,62 @@
+"""Has every loss learnt? Beside its own baseline, and not beside another run's targets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from study.conftest import PRIMARY
+
+from xfm.study.effects import effects, unpaired
+from xfm.study.metrics import Metric
+from xfm.study.outcomes import gains, learnt
+from xfm.study.spec import Spec
+
+MIM, LOSS = "validation/images/mim", "language, loss (nats)"
+KNOWN = {MIM: Metric("lower", "mean squared error", None, "differs between runs"), LOSS: Metric("lower", "nats", 6.9)}
+
+
+def frame(values: dict[tuple[str, str], list[float]], **more: str) -> pd.DataFrame:
+    rows = [(v, m, seed, x) for (v, m), own in values.items() for seed, x in enumerate(own)]
+    return pd.DataFrame(rows, columns=["variant", "metric", "seed", "value"]).assign(**more)
+
+
+def test_against_each_runs_own_level() -> None:
+    """The pixels' loss is the lower one, and has learnt nothing: a constant is as good."""
+    found = {("xfm", MIM): [0.5, 0.52, 0.55], ("pixels", MIM): [0.30, 0.31, 0.29], ("ema", MIM): [0.4, 0.5]}
+    levels = {("xfm", MIM): [0.6, 0.65, 0.63], ("pixels", MIM): [0.31, 0.30, 0.29], ("ema", MIM): [0.9, 0.9]}
+    table = learnt(gains(frame(found, family="vision"), frame(levels, level="baseline"), KNOWN))
+    assert [*table.itertuples(index=False, name=None)][2][-4:-1] == pytest.approx((0.45, np.nan, np.nan), nan_ok=True)
+    assert dict(zip(table["variant"], table["learnt"], strict=True)) == {"xfm": "yes", "pixels": "not shown", "ema": ""}
+    row = table.set_index("variant").loc["xfm"]
+    gained = np.subtract(levels["xfm", MIM], found["xfm", MIM])
+    low, high = stats.ttest_1samp(gained, 0).confidence_interval(0.95)
+    assert [*row[["n", "value", "level", "gain", "low", "high"]]] == pytest.approx(
+        [3, np.mean(found["xfm", MIM]), np.mean(levels["xfm", MIM]), gained.mean(), low, high]
+    )
+
+
+def test_a_study_says_it_of_each_variant(invented) -> None:
+    study = invented({"no_stop_gradient": -4.0, "neither": 0.4})
+    table = study.learnt(PRIMARY).set_index(["metric", "variant"])
+    assert {metric for metric, _ in table.index} == set(PRIMARY[::2]), "the others have no level"
+    assert table.loc[(LOSS, "no_stop_gradient"), "learnt"] == "yes", "of 4.05 nats, the made-up level"
+    assert set(study.learnt()["variant"]) == {"xfm", "no_stop_gradient", "neither"}
+    own = study.results().query("metric == @LOSS and variant == 'neither'")["value"]
+    assert table.loc[(LOSS, "neither"), "gain"] == pytest.approx(4.05 - own.mean())
+
+
+def test_losses_against_different_targets_are_not_better_or_worse() -> None:
+    lower = {("xfm", MIM): [0.5, 0.52, 0.55], ("pixels", MIM): [0.30, 0.31, 0.29]}
+    lower |= {("xfm", LOSS): [4.5, 4.52, 4.55], ("pixels", LOSS): [4.30, 4.31, 4.29]}
+    results, spec = (
+        frame(lower, family="vision"),
+        Spec("targets", "smoke", {"xfm": {}, "pixels": {"flow.mim_target": "pixels"}}, (0, 1, 2)),
+    )
+    table = effects(results, {"pixels": "xfm"}, spec, metrics=KNOWN).set_index("metric")
+    columns = ["role", "better", "verdict"]
+    assert [*table.loc[LOSS, columns]] == ["secondary", "lower", "better"]
+    assert [*table.loc[MIM, columns]] == ["control", "", "different"] and table.loc[MIM, "effect"] < 0
+    alone = unpaired(results, "xfm", (), KNOWN).set_index("metric")
+    assert set(alone.loc[MIM, "role"]) == {"control"} and set(alone.loc[LOSS, "role"]) == {"secondary"}
