@@ -13,14 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from .colours import AXIS, BLUE, GREY, ORANGE, PURPLE
 from .effect_words import LEVELS, SHARE, compared_with, known_levels, unit_name, with_interval
 from .far import far, mark_far
-from .style import WIDTH, Figure, new_figure, require, styled, wrap
+from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["forest", "nothing", "paired_seeds"]
+__all__ = ["forest", "nothing", "paired_seeds", "panels"]
 
-_COLUMNS, _SIZE = 3, 8.5  # panels side by side; points of the labels
+_COLUMNS = 3  # panels side by side
 _ROW, _PANEL = 0.34, 1.15  # inches: a variant, and what a panel needs beside its rows
 _NAMES = 2.45  # inches that the variants' names may take
 _JUDGED = {
@@ -45,7 +45,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
     require(effects, "effects")
     variants = [variant for variant in variants if variant in set(effects["variant"])]
     figure, drawn = Figure(layout="constrained"), set[str]()
-    for axes, metric in _panels(figure, effects, variants, title):
+    for axes, metric in panels(figure, effects, variants, title):
         rows: list[Any] = list(effects[effects["metric"] == metric].itertuples())
         first, share = rows[0], SHARE.get(rows[0].unit, 1.0)
         axes.axvline(0, color=AXIS, linewidth=1, zorder=1)
@@ -67,7 +67,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         lines = [unit_name(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
         name = _labels([first.against, *variants])[0]
         lines += [f"{name}: {span}" for span in [compared_with(rows)] if span] + known_levels(first)
-        axes.set_xlabel("\n".join(lines), fontsize=_SIZE)
+        axes.set_xlabel("\n".join(lines), fontsize=SIZE)
     look: dict[str, Any] = {"color": BLUE, "marker": "o", "markersize": 5.5, "linewidth": 2}
     untested = any(effects["verdict"].str.startswith("not tested"))
     judged = "; ".join(_JUDGED[by] for by in dict.fromkeys(effects["judged_by"]))
@@ -129,7 +129,7 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
     """
     require(results, "results")
     figure, drawn = Figure(layout="constrained"), set[str]()
-    for axes, metric in _panels(figure, effects, variants, title):
+    for axes, metric in panels(figure, effects, variants, title):
         row: Any = effects[effects["metric"] == metric].iloc[0]
         share, places = SHARE.get(row.unit, 1.0), range(len(variants))
         values = results[results["metric"] == metric].pivot(index="seed", columns="variant", values="value")
@@ -152,7 +152,7 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
                 axes.axvline(level, **look, zorder=1)
                 drawn.add(name)
         axes.set_ylim(len(variants) - 0.5, -0.5)
-        axes.set_xlabel(label, fontsize=_SIZE)
+        axes.set_xlabel(label, fontsize=SIZE)
     handles = [
         Line2D([], [], color=GREY, alpha=0.6, marker="o", markersize=3.5, linewidth=0.9, label="one seed"),
         Line2D([], [], color=BLUE, linestyle="", marker="|", markersize=11, mew=2.4, label="mean over the seeds"),
@@ -162,13 +162,13 @@ def paired_seeds(effects: pd.DataFrame, results: pd.DataFrame, variants: Sequenc
     return figure
 
 
-def _panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], title: str) -> Iterator[tuple[Axes, str]]:
+def panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], title: str) -> Iterator[tuple[Axes, str]]:
     """Sizes the figure, and yields a panel a metric, in the rows' order, whose rows are the variants."""
     roles = dict(effects[["metric", "role"]].itertuples(index=False, name=None))
     columns = min(_COLUMNS, len(roles))
-    names = [wrap(name, _NAMES, _SIZE).split("\n") for name in _labels([effects["against"].iloc[0], *variants])[1:]]
+    names = [wrap(name, _NAMES, SIZE).split("\n") for name in _labels([effects["against"].iloc[0], *variants])[1:]]
     width = WIDTH if columns > 1 else 6.5
-    labels = max(0.6 * _SIZE / 72 * len(line) for name in names for line in name)
+    labels = max(0.6 * SIZE / 72 * len(line) for name in names for line in name)
     wrapped = [wrap(metric, (width - labels - 0.3) / columns - 0.2, 10).split("\n") for metric in roles]
     head = wrap(title, width - 0.2, 12.5).split("\n") if title else []
     rows = math.ceil(len(roles) / columns)
@@ -178,7 +178,7 @@ def _panels(figure: Figure, effects: pd.DataFrame, variants: Sequence[str], titl
     for i, (metric, role) in enumerate(roles.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
         axes.set_title("\n".join(wrapped[i]), fontsize=9, fontweight="bold" if role == "primary" else "normal")
-        axes.tick_params(axis="y", length=0, labelsize=_SIZE)
+        axes.tick_params(axis="y", length=0, labelsize=SIZE)
         axes.tick_params(axis="x", labelsize=8)
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)

@@ -15,6 +15,7 @@ from ..plots.effect_map import effect_map
 from ..plots.effects import forest, nothing, paired_seeds
 from ..plots.pareto import pareto
 from ..plots.probes import probes
+from ..plots.spread import spread
 from ..train.run import Record
 from . import code_pin, describe, diagnostics_jsonl, formatting
 from .analyses import Analyses
@@ -42,25 +43,29 @@ class Telling(Analyses):
 
     def figure(
         self,
-        kind: Literal["effects", "seeds", "map", "pareto", "probes"] = "effects",
+        kind: Literal["effects", "seeds", "map", "pareto", "spread", "probes"] = "effects",
         metrics: formatting.Metrics = "",
         against: str = "",
     ) -> Figure:
         """effects: of each metric the variants' effects, seeds as dots, intervals. seeds: of each metric the values, a
         line a seed. map: of one metric, over a two-way grid, the effect in each cell. pareto: of two or three metrics,
-        each against each, every variant's difference to the reference, and which are on the front. probes: what
-        objectives do to the encoders over the steps, where runs were probed (it has no metrics).
+        each against each, every variant's difference to the reference, and which are on the front. spread: of each
+        metric how much the runs of each variant vary, beside the reference's. probes: what objectives do to the
+        encoders over the steps, where runs were probed (it has no metrics).
 
         `metrics`: "primary", "all", or keys; primary ones where there are any. ConfigError for an unknown one. Where
         there is nothing to draw yet the figure says so.
         """
-        one_of("figure", kind, ("effects", "seeds", "map", "pareto", "probes"))
+        one_of("figure", kind, ("effects", "seeds", "map", "pareto", "spread", "probes"))
         title, against = f"{self.spec.name} ({self.spec.kind})", against or self.spec.reference
         if kind == "probes":
             return self._probes_figure(title)
         table, paired = self._table(against)
         if not (paired or (kind == "seeds" and len(table))):
             return nothing(self._no_pairs(), title)
+        if kind == "spread":
+            rows = self.spread(metrics)
+            return spread(rows, list(self.spec.variants), self.spec.compared_with[0], f"{title}: how much runs vary")
         if kind == "pareto":
             return pareto(self.pareto(metrics), self.spec.compared_with[0], title)
         table = formatting.select(table, metrics)
