@@ -5,6 +5,8 @@ JOBS ?= 2
 LAB_FLAGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
+# images of containers often forbid it; the tests start some hundred processes, and each would compile the package anew
+export PYTHONDONTWRITEBYTECODE :=
 NBVAL = $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120
 PIP_QUIET := $(if $(V),,--quiet)
 
