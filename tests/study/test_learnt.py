@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from study.conftest import PRIMARY
 
+from xfm.config import ConfigError
+from xfm.study import Study
 from xfm.study.effects import effects, unpaired
 from xfm.study.metrics import Metric
 from xfm.study.outcomes import gains, learnt
@@ -50,13 +54,18 @@ def test_a_study_says_it_of_each_variant(invented) -> None:
 def test_losses_against_different_targets_are_not_better_or_worse() -> None:
     lower = {("xfm", MIM): [0.5, 0.52, 0.55], ("pixels", MIM): [0.30, 0.31, 0.29]}
     lower |= {("xfm", LOSS): [4.5, 4.52, 4.55], ("pixels", LOSS): [4.30, 4.31, 4.29]}
-    results, spec = (
-        frame(lower, family="vision"),
-        Spec("targets", "smoke", {"xfm": {}, "pixels": {"flow.mim_target": "pixels"}}, (0, 1, 2)),
-    )
+    spec = Spec("targets", "smoke", {"xfm": {}, "pixels": {"flow.mim_target": "pixels"}}, (0, 1, 2))
+    results = frame(lower, family="vision")
     table = effects(results, {"pixels": "xfm"}, spec, metrics=KNOWN).set_index("metric")
     columns = ["role", "better", "verdict"]
     assert [*table.loc[LOSS, columns]] == ["secondary", "lower", "better"]
     assert [*table.loc[MIM, columns]] == ["control", "", "different"] and table.loc[MIM, "effect"] < 0
     alone = unpaired(results, "xfm", (), KNOWN).set_index("metric")
     assert set(alone.loc[MIM, "role"]) == {"control"} and set(alone.loc[LOSS, "role"]) == {"secondary"}
+
+
+def test_no_front_and_no_rank_is_of_them() -> None:
+    study = Study.load(Path(__file__).parents[2] / "studies/two-by-two")
+    for ask in (study.pareto, study.mean_ranks):
+        with pytest.raises(ConfigError, match="'validation/images/mim': is a control, of which neither direction"):
+            ask([LOSS, MIM])

@@ -19,7 +19,7 @@ from ..train import Run
 from . import admission, comparisons, items, results_csv
 from .by_field import by_field
 from .front_table import front_table
-from .metrics import FAMILIES, FLOOR, HELD_OUT, SIGN, Metric
+from .metrics import FAMILIES, FLOOR, HELD_OUT, SIGN, Metric, own_target
 from .outcomes import at_floor, complete, counted, gains, learnt
 from .results_csv import StudyError
 from .spec import Spec
@@ -219,7 +219,7 @@ class Analyses(ABC):
     def _require_direction(self, metrics: Collection[str]) -> None:
         known = self.metrics()
         for metric in metrics:
-            if known.get(metric, Metric()).better not in SIGN:
+            if known.get(metric, Metric()).better not in SIGN or own_target(metric):
                 raise ConfigError(f"metrics = {metric!r}: is a control, of which neither direction is better")
 
 
