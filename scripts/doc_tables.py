@@ -74,6 +74,7 @@ GENERAL = [
     "grounding (several objects), acc@0.5",
     "question answering, accuracy",
 ]
+SEEN = "concept, pooled, linear probe, accuracy"
 SHORT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
 
 
@@ -336,6 +337,23 @@ def insulation_table() -> str:
     return table([*head, *further.values()], rows)
 
 
+def targets_table() -> str:
+    """A row a target of MIM, its differences to no MIM in points, mean over the seeds that all arms have: neighbours
+    and linear probe by the loss's weight, then both tasks of the plan where it joins from the first step on."""
+    study = Study.load(ROOT / "studies" / "guidance-exploration")
+    means = study.results().query("seed in (0, 1)").groupby(["metric", "variant"])["value"].mean()
+    neighbours = study.spec.primary[0]
+    weights = ("0.3", "1", "3")
+    rows = []
+    for target in dict.fromkeys(v.split(" x ")[0] for v in study.spec.variants if " x " in v):
+        asked = [(m, f"{target} x {w}") for m in (neighbours, SEEN) for w in weights]
+        asked += [(m, f"{target} x 1, early") for m in study.spec.primary]
+        gains = [100 * (means[key] - means[key[0], "none"]) if key in means.index else None for key in asked]
+        rows.append([f"`{target}`", *("" if g is None else f"{g:+.1f}".replace("-", "−") for g in gains)])
+    head = ["", *(f"{what} x {w}" for what in ("k-NN", "linear") for w in weights)]
+    return table([*head, "k-NN, from the first step on", "boxes, from the first step on"], rows)
+
+
 def _equivalence(row: Any) -> str:
     return f"{row['equivalent']}, p {p_value(row['p_equivalent'])}"
 
@@ -364,6 +382,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads": heads_table,
     "general": lambda: by_field_table("general", GENERAL),
     "insulation": insulation_table,
+    "targets": targets_table,
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),
 }
