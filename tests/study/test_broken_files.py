@@ -30,7 +30,7 @@ WRONG = ["x", "", 1.5, -1, True, None, [], {}, [[1]], [None], ["x", 1], {"a": 1}
          {"xfm": {"train.lr": None}}, {"xfm": {"train.lr": [1]}}, {"xfm": {"train": 1}}, {"xfm": {"train.lr": {}}},
          {"xfm": {LONG: 1}}, {LONG: {}}, {"xfm": {"train.steps": LONG}}, {"xfm": {"": 1}}, {"xfm": {".": 1}},
          {"xfm": {"seed": 2**62, "name": "\n"}}, {"a\rb": {}}, {"value": {}}, [2**63], [0, 0], [0.0]]  # fmt: skip
-FILES = ["spec.json", "results.csv", "baselines.json", "failed.json", "probes.jsonl", "curves.jsonl"]
+FILES = ["spec.json", "results.csv", "baselines.json", "failed.json", "probes.jsonl", "curves.jsonl", "machines.jsonl"]
 FIELDS = ["name", "recipe", "variants", "seeds", "changes", "primary", "tasks", "confirmatory", "explored", *PLAN]
 
 
@@ -118,9 +118,7 @@ def test_bytes_that_are_no_text(study):
         (study.folder / name).write_bytes(content or b"[]")
 
 
-@pytest.mark.parametrize(
-    "name", ["spec.json", "results.csv", "baselines.json", "failed.json", "probes.jsonl", "curves.jsonl"]
-)
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["a folder", "a loop of links"])
 def test_a_file_that_cannot_be_read_is_named(study, name, kind):
     path = study.folder / name
@@ -135,9 +133,7 @@ def test_a_file_that_cannot_be_read_is_named(study, name, kind):
         path.rmdir() if kind == "a folder" else path.unlink()
 
 
-@pytest.mark.parametrize(
-    "name", ["results.csv", "failed.json", "probes.jsonl", "curves.jsonl", "baselines.json", "spec.json"]
-)
+@pytest.mark.parametrize("name", FILES)
 def test_what_cannot_be_written_is_named(tmp_path, name):
     study = Study("s", "smoke+stage1", ["xfm", "no_mim"], range(2), root=tmp_path, runs=tmp_path / "runs")
     (study.folder / name).mkdir(parents=True)

@@ -84,7 +84,8 @@ def test_what_a_finished_run_offers(trained, config):
     assert all(torch.equal(p, state["model"][name]) for name, p in model.state_dict().items())
     words = trained.tokenizer()
     assert words.decode(words.encode("two red apples", 30)) == "two red apples"
-    assert json.loads((trained.folder / "environment.json").read_text())["torch"] == torch.__version__
+    kept = json.loads((trained.folder / "environment.json").read_text())
+    assert (kept["torch"], kept["precision"]) == (torch.__version__, "fp32")
 
 
 def test_what_does_not_change_the_weights_may_change(copy):

@@ -78,7 +78,7 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
             yield from run.metrics()
             return
         if not run.has(CONFIG):
-            made = json.dumps(environment(), indent=2) + "\n"
+            made = json.dumps(environment(config.train.precision), indent=2) + "\n"
             run.write({"environment.json": made, CONFIG: json.dumps(to_tree(config), indent=2) + "\n"})
         yield from _Loop(run, accelerator, lock).steps()
 

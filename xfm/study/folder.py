@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from ..files import explain_os_error, write_atomically
-from . import curves_jsonl, diagnostics_jsonl, study_json
+from . import curves_jsonl, diagnostics_jsonl, machines, study_json
 from .lock import held
 from .preregistration import read_spec
 from .results_csv import StudyError
@@ -48,6 +48,7 @@ def settle(spec: Spec, folder: Path, measured: Collection[Key]) -> None:
         study_json.write_failed(failed, {key: why for key, why in reasons if key[0] in same})
         diagnostics_jsonl.lines(folder).keep(measured)
         curves_jsonl.lines(folder).keep(measured)
+        machines.lines(folder).keep(measured)
         if not measured:
             with explain_os_error(folder / "baselines.json"):
                 (folder / "baselines.json").unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -35,6 +36,7 @@ class Outcome(NamedTuple):
     measuring: float = 0.0  # seconds
     untrained: Sequence[Measured] = ()  # what the initial weights give, where asked for
     found: bool = False  # it was trained already
+    machine: Sequence[Record] = ()  # on what it was trained: the line of machines.jsonl
 
 
 def measure(
@@ -65,5 +67,6 @@ def measure(
         *finetuned(run, learnt, root, split=split),
     ]
     rows, before = evaluated(results) + held_out(lines[-1], wanted), at_step_zero(run, asked, split) if step_0 else ()
-    curves = curves_jsonl.thinned(lines)
-    return Outcome(rows, seconds, run.probes(), curves, time.perf_counter() - began, before, found)
+    curves, machine = curves_jsonl.thinned(lines), json.loads(run.read("environment.json"))
+    machines = [machine] if "precision" in machine else []  # not of a run of before it was kept
+    return Outcome(rows, seconds, run.probes(), curves, time.perf_counter() - began, before, found, machines)

@@ -16,7 +16,7 @@ from ..config_utils import one_of, require, unknown_field
 from ..plots.curves import StreamCurves
 from ..train import Run
 from ..train.run import Record
-from . import code_pin, curves_jsonl, diagnostics_jsonl, plan, results_csv, study_json, untrained
+from . import code_pin, curves_jsonl, diagnostics_jsonl, machines, plan, results_csv, study_json, untrained
 from .admission import require_admitted
 from .effects import effects, informative, pairs
 from .folder import alone, settle
@@ -130,6 +130,8 @@ class Study(Telling):
         """Of what has failed twice, why. Nothing is trained by changed code, or for a metric that there is not."""
         require_answerable(self.spec)
         pin = code_pin.begin(self.folder, measured)
+        if executor is None and (torn := machines.torn_here(self.spec, self.folder, todo)):
+            warnings.warn(torn, stacklevel=3)
         families = dict(self.results()[["metric", "family"]].itertuples(index=False, name=None))
         if not {*self.spec.primary, *self.spec.margins, *self.spec.detectable} <= {*families}:
             families = untrained.of(self.spec, self.folder, executor).families
@@ -150,6 +152,7 @@ class Study(Telling):
             study_json.write_baselines(self.folder / "baselines.json", metrics)
         diagnostics_jsonl.lines(self.folder).append(key, outcome.probes)
         curves_jsonl.lines(self.folder).append(key, outcome.curves)
+        machines.lines(self.folder).append(key, outcome.machine)
         block = results_csv.block(self.spec, *key, rows, outcome.seconds, outcome.untrained)
         results_csv.append(self.table, block)  # last: it counts
 

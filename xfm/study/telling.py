@@ -17,7 +17,7 @@ from ..plots.pareto import pareto
 from ..plots.probes import probes
 from ..plots.spread import spread
 from ..train.run import Record
-from . import code_pin, describe, diagnostics_jsonl, formatting
+from . import code_pin, describe, diagnostics_jsonl, formatting, machines
 from .analyses import Analyses
 from .effects import unpaired
 from .grid_cells import grid_cells
@@ -141,6 +141,7 @@ class Telling(Analyses):
         sections = report_figures(self.spec, table, against, self.figure, paired, probed)
         target = Path(path) if path else self.folder / "report.html"
         code = code_pin.sentences(code_pin.read(self.folder))
+        code += machines.sentences(self.spec, self.folder, self._finished())
         admitted = self.admission() if self.spec.confirmatory else None
         more = self._further() if paired else []
         fields = self.by_field()

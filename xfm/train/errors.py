@@ -20,6 +20,7 @@ from ..config_utils import leaves
 from ..data.streams import DeadLoader
 from ..files import FileError
 from ..model import XFM
+from .precision import reached
 
 __all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "ProcessLost", "RunBusy", "RunError", "explain_failures",
            "is_out_of_memory", "non_finite_loss"]  # fmt: skip
@@ -111,7 +112,7 @@ def out_of_memory(config: RunConfig, said: str) -> str:
     fields = [f"data.{stream}" for stream in STREAMS if now[f"data.{stream}"]]
     lower, sizes = (", ".join(f"{field} = {now[field]}" for field in names) for names in (fields, SIZES))
     precision, workers, train = config.train.precision, config.data.workers, config.train
-    bf16 = "" if _is_bf16(precision) else f", or set train.precision = {precision!r} to 'bf16'"
+    bf16 = "" if reached(precision) == "bf16" else f", or set train.precision = {precision!r} to 'bf16'"
     same = ["train.checkpoint_activations = true"] * (train.shards == 1 and not train.checkpoint_activations)
     same += ["train.strategy = 'fsdp' (of several processes)"] * (train.strategy != "fsdp")
     first = f"In the same run may be set: {', '.join(same)}. " if same else ""
@@ -120,11 +121,6 @@ def out_of_memory(config: RunConfig, said: str) -> str:
         f"out of memory{amount}. {first}Lower {lower}, then {sizes}{bf16}: each is another run, under another --name. "
         f"Or end what else takes memory{loaders}"
     )
-
-
-def _is_bf16(precision: str) -> bool:
-    """Whether a run takes bf16 already, here."""
-    return precision == "bf16" or (precision == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported())
 
 
 def human(number: float, unit: str) -> str:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ..config import RunConfig, from_json
+from ..config.training import Precision
 from ..config_utils import leaves, require
 from ..data.tokenizer import Tokenizer
 from ..files import TEMPORARY, append_json_lines, read_json_lines
@@ -31,6 +32,7 @@ from ..objectives import build
 from ..text import shown
 from . import manifest
 from .errors import RunError, is_out_of_memory
+from .precision import reached
 from .weights import load_into, not_finite, packed, packed_state, undrawn
 
 __all__ = ["INIT", "METRICS", "PROBES", "STATE", "WEIGHTS", "Record", "Run", "config_differences",
@@ -96,7 +98,7 @@ class Run:
                     f"{self.folder}: has {left} and no config.json, so nothing says what was trained. Put that back, "
                     "or delete the folder"
                 )
-            made = json.dumps(environment(), indent=2) + "\n"
+            made = json.dumps(environment(self.config.train.precision), indent=2) + "\n"
             self.write({"environment.json": made, "config.json": self.config.to_json()})
 
     def write(self, files: Mapping[str, bytes | memoryview | str], grown: Iterable[str] = ()) -> None:
@@ -242,8 +244,9 @@ def config_differences(a: RunConfig, b: RunConfig) -> str:
     return ", ".join(f"{k}: {left[k]!r} there, {right[k]!r} asked" for k in left if left[k] != right[k])
 
 
-def environment() -> dict[str, Any]:
-    """When, with what, and on what kind of machine a run is made."""
+def environment(precision: Precision | None = None) -> dict[str, Any]:
+    """When, with what, and on what kind of machine a run is made; and what the precision of its config comes to
+    there."""
     return {
         "date": date.today().isoformat(),
         "python": platform.python_version(),
@@ -251,4 +254,5 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
+        **({"precision": reached(precision)} if precision else {}),
     }

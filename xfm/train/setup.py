@@ -33,6 +33,7 @@ from .errors import RunError
 from .left_out import LeftOut
 from .levels import constant_levels
 from .optimizer import fuse, make_optimizer
+from .precision import reached
 from .run import INIT, STATE, Run
 from .sharding import plugin, sharded
 from .shards import Losses, Shards
@@ -95,9 +96,6 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     keep_freed_memory()
-    cuda = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    native = cuda or any(has for name, has in getattr(torch.cpu, "get_capabilities", dict)().items() if "bf16" in name)
-    bf16 = {"auto": cuda, "native": native, "fp32": False, "bf16": True}[config.train.precision]
     AcceleratorState._reset_state()  # one notebook may train in fp32, then in bf16; the processes stay as they are
     os.environ.pop("ACCELERATE_USE_FSDP", None)  # accelerate keeps a strategy in these two; a run may have another
     if PartialState._shared_state.get("distributed_type") == DistributedType.FSDP:
@@ -108,7 +106,7 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     several = launched()[1] > 1
     on_cpu = several and (gpu is None or gpu.type == "mps")
     plan = plugin() if several and config.train.strategy == "fsdp" else None
-    precision = "bf16" if bf16 else "no"
+    precision = "bf16" if reached(config.train.precision) == "bf16" else "no"
     return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[unused], fsdp_plugin=plan)
 
 
