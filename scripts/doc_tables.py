@@ -341,7 +341,7 @@ def targets_table() -> str:
     """A row a target of MIM, its differences to no MIM in points, mean over the seeds that all arms have: neighbours
     and linear probe by the loss's weight, then both tasks of the plan where it joins from the first step on."""
     study = Study.load(ROOT / "studies" / "guidance-exploration")
-    means = study.results().query("seed in (0, 1)").groupby(["metric", "variant"])["value"].mean()
+    means: Any = study.results().query("seed in (0, 1)").groupby(["metric", "variant"])["value"].mean()
     neighbours = study.spec.primary[0]
     weights = ("0.3", "1", "3")
     rows = []
