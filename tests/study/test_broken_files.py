@@ -13,7 +13,7 @@ from study.conftest import made_up
 
 from xfm.config import ConfigError
 from xfm.files import FileError
-from xfm.study import Spec, Study, StudyError, command, results_csv
+from xfm.study import Spec, Study, StudyError, command, machines, results_csv
 from xfm.study.preregistration import require_fresh
 from xfm.study.spec import PLAN
 
@@ -62,6 +62,7 @@ def used(study) -> None:
     loaded.probes()
     loaded.curves()
     loaded.figure("probes")
+    machines.sentences(loaded.spec, loaded.folder, [])
     require_fresh(Spec("t", "smoke", {"xfm": {}}, (9,), explored=("s",)), study.folder.parent)
 
 
