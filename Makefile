@@ -55,7 +55,7 @@ js: $(VENV)/dev.stamp
 
 unit: $(VENV)/dev.stamp
 	@echo '== unit tests'
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --ignore tests/browser tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -p no:nbval -n $(JOBS) --dist loadfile --ignore tests/browser tests
 
 notebooks: $(VENV)/dev.stamp
 	@echo '== notebooks, at smoke scale'

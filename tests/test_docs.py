@@ -250,7 +250,7 @@ EXTENSIONS = re.split(r"^## ", read("docs/extend.md"), flags=re.M)[1:]
 def extended(section: str, root: Path) -> str:
     """Makes a copy of both packages with the section's files and changes; returns the code of its examples."""
     for folder in ("xfm", "widgets/xfm_widgets"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, root / folder)  # compiled once, for all copies
     code = ""
     for language, path, block in BLOCKS.findall(section):
         if language == "diff":

@@ -6,6 +6,7 @@ recipes.get("demo+clip_like")
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,7 @@ SPECIALISTS: dict[str, Callable[[RunConfig], RunConfig]] = {
 }
 
 
+@functools.cache  # a study's spec asks for many, and is read often
 def parameters(config: RunConfig) -> int:
     """How many parameters of a config's model learn: all, but for an encoder that no loss reads. No memory is taken."""
     kinds = {OBJECTIVES[name].kind() for name in config.objectives if config.weight(name) > 0}

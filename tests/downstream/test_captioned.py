@@ -17,6 +17,7 @@ from PIL import Image
 from xfm import cli
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
+from xfm.downstream import tested
 from xfm.downstream.augment import mirrors
 from xfm.downstream.caption_metrics import Reference
 from xfm.downstream.captioned import captioned
@@ -38,6 +39,7 @@ NUMBER = 6  # pictures of a split, each with two captions
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 8)
+    monkeypatch.setattr(tested, "PRIOR", 200)
     for task in (Retrieval, Captioning):
         monkeypatch.setattr(task, "tested", 12)
 

@@ -20,6 +20,7 @@ from xfm import cli
 from xfm.config import TrainConfig
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
+from xfm.downstream import tested
 from xfm.downstream.config import FinetuneConfig, controls, recipe
 from xfm.downstream.finetune import finetune
 from xfm.downstream.task import Frozen, Task
@@ -38,6 +39,7 @@ EMBEDDED = [name for name, task in TASKS.items() if task.embedded]
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 16)
+    monkeypatch.setattr(tested, "PRIOR", 200)
     for task in TASKS.values():
         monkeypatch.setattr(task, "tested", 24)
 

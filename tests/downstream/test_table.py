@@ -31,6 +31,7 @@ from xfm.study.spec import Spec
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three steps, a few items."""
     monkeypatch.setattr(module, "VALIDATED", 8)
+    monkeypatch.setattr(tested, "PRIOR", 200)
     for task in TASKS.values():
         monkeypatch.setattr(task, "tested", 8)
 

@@ -45,16 +45,19 @@ def accepted(label: str) -> Spec | None:
         return None
 
 
-def table(made: Spec, metric: str = "m"):
+def table(made: Spec, *metrics: str):
     """Effects of made-up results, with the first label as what the others are compared with."""
-    first, other = made.variants
-    rows = [(metric, "language", v, seed, seed + i) for i, v in enumerate((first, other)) for seed in (0, 1)]
-    frame = pd.DataFrame(rows, columns=["metric", "family", "variant", "seed", "value"]).replace(
-        {"metric": {"m": metric}}
-    )
+    (first, *others), metrics = made.variants, metrics or ("m",)
+    rows = [
+        (metric, "language", v, seed, float(seed + i))
+        for metric in metrics
+        for i, v in enumerate(made.variants)
+        for seed in (0, 1)
+    ]
+    frame = pd.DataFrame(rows, columns=["metric", "family", "variant", "seed", "value"])
     judged = copy.copy(made)
-    object.__setattr__(judged, "primary", (metric,))  # results.csv may hold what no spec may name
-    return effects(frame, {other: first}, judged, (), {metric: Metric("lower", "nats")})
+    object.__setattr__(judged, "primary", metrics)  # results.csv may hold what no spec may name
+    return effects(frame, dict.fromkeys(others, first), judged, (), dict.fromkeys(metrics, Metric("lower", "nats")))
 
 
 def markdown_cells(line: str) -> list[str]:
@@ -73,22 +76,24 @@ def latex_text(cell: str) -> str:
     return word.sub(lambda m: WORDS[m[1]] if m[1] else m[2] or ("−" if m[3] else m[4]), cell)
 
 
-def round_trips(made: Spec, metric: str = "m") -> pd.DataFrame:
-    first, other = made.variants
-    effects_table = table(made, metric)
-    for column in (first, other):  # as a heading and as a cell
-        assert column in (*formatting.cells(effects_table).columns, *formatting.cells(effects_table)["variant"])
-    head, _, row = formatting.to_markdown(effects_table).splitlines()
-    heads, cells = markdown_cells(head), markdown_cells(row)
-    assert len(heads) == len(cells)
-    at = dict(zip(heads, cells, strict=True))
-    assert first in at and at["variant"] == other and at["metric"].replace("*", "") == metric.replace("*", "")
+def round_trips(made: Spec, *metrics: str) -> pd.DataFrame:
+    first, *others = made.variants
+    effects_table = table(made, *metrics)
+    expected = [(metric, other) for metric in metrics or ("m",) for other in others]
+    cells = formatting.cells(effects_table)
+    assert first in cells.columns and [*zip(cells["metric"], cells["variant"], strict=True)] == expected
+    head, _, *rows = map(markdown_cells, formatting.to_markdown(effects_table).splitlines())
+    for row, (metric, other) in zip(rows, expected, strict=True):
+        at = dict(zip(head, row, strict=True))
+        assert first in at and at["variant"] == other and at["metric"].replace("*", "") == metric.replace("*", "")
     lines = formatting.to_latex(effects_table).splitlines()
-    assert len(lines) == 7
-    split = [[latex_text(c.strip()) for c in re.split(r"(?<!\\)&", lines[i].removesuffix(r" \\"))] for i in (2, 4)]
-    assert [len(cells) for cells in split] == [len(heads)] * 2
-    latex = dict(zip(*split, strict=True))
-    assert first in latex and (latex["variant"], latex["metric"]) == (other, metric)
+    head, *rows = (
+        [latex_text(c.strip()) for c in re.split(r"(?<!\\)&", line.removesuffix(r" \\"))]
+        for line in (lines[2], *lines[4:-2])
+    )
+    for row, (metric, other) in zip(rows, expected, strict=True):
+        at = dict(zip(head, row, strict=True))
+        assert first in at and (at["variant"], at["metric"]) == (other, metric)
     return effects_table
 
 
@@ -122,7 +127,7 @@ def csv_round_trips(path, made: Spec, metric: str) -> None:
     assert path.read_bytes() == before
     found = results_csv.read(path, made)
     assert found["variant"].tolist() == [*made.variants] and set(found["metric"]) == {metric}
-    assert found["value"].tolist() == [-0.5] * 2
+    assert found["value"].tolist() == [-0.5] * len(made.variants)
     with open(path, newline="", encoding="utf-8") as file:
         for row in [*csv.reader(file)][1:]:
             assert not any(cell[:1] in ("=", "+", "-", "@", "\t", "\r") for cell in row[:5]), "no formula"
@@ -148,31 +153,34 @@ def test_a_metric_of_any_characters_is_read_as_it_was_written(tmp_path_factory, 
     assert len(formatting.to_latex(table(spec("a", "b"), metric)).splitlines()) == 7
 
 
-@pytest.fixture(scope="module")
-def plain() -> Reader:
-    made = spec("first", "other")
-    return page(made, table(made))
+def page_of(*labels: str) -> Reader:
+    made = spec(*labels)
+    return page(made, round_trips(made))
 
 
-@pytest.mark.parametrize("label", NASTY)
-def test_a_label_of_markup_is_a_label(tmp_path, plain, label):
-    made = spec(label, "other")
-    nasty = page(made, round_trips(made))
-    round_trips(spec("other", label))
-    round_trips(spec("a", "b"), label)
-    csv_round_trips(tmp_path / "results.csv", made, label)
+def test_labels_of_markup_are_labels(tmp_path):
+    """All of them at once as what is compared, some as what that is compared with, and as metrics."""
+    nasty, plain = page_of("first", *NASTY), page_of("first", *(f"plain {i}" for i in range(len(NASTY))))
     assert nasty.tags == plain.tags, "nothing of a label is HTML"
-    assert label.strip() in nasty.texts and f"{label}, seed 0: x" in nasty.texts
+    assert {*map(str.strip, NASTY)} <= {*nasty.texts}
+    round_trips(spec("a", "b"), *NASTY)
+    csv_round_trips(tmp_path / "results.csv", spec(*NASTY), "m")
+
+
+@pytest.mark.parametrize("label", ["a|b", "\\", "<script>alert(1)</script>", r"\input{x}", "=1+1", "{{ 7 * 7 }}"])
+def test_a_label_of_markup_is_what_others_are_compared_with(tmp_path, label):
+    nasty, plain = page_of(label, "other"), page_of("first", "other")
+    assert nasty.tags == plain.tags and f"{label}, seed 0: x" in nasty.texts
+    csv_round_trips(tmp_path / "results.csv", spec(label, "other"), label)
 
 
 def test_markdown_says_to_a_browser_what_the_labels_are():
     from markdown_it import MarkdownIt  # rich's: another reader than this file's
 
-    for label in NASTY:
-        text = formatting.to_markdown(table(spec(label, "other")))
-        rendered = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
-        headings = [html.unescape(cell) for cell in re.findall(r"<th[^>]*>(.*?)</th>", rendered)]
-        assert label in headings, (label, headings)
+    reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    rendered = reader.render(formatting.to_markdown(table(spec("first", *NASTY))))
+    cells = [html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", rendered)]
+    assert {*NASTY} <= {*cells}
 
 
 @pytest.mark.parametrize("label", ["<script>alert(1)</script>", "-->", r"|=1\input{x}$x$"])

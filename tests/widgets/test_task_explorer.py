@@ -19,6 +19,7 @@ from PIL import Image
 import xfm_widgets as xw
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
+from xfm.downstream import tested
 from xfm.downstream.config import recipe
 from xfm.downstream.finetune import train_to_end
 from xfm.downstream.task import Item
@@ -48,6 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Tas
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "VALIDATED", 2)
+        patch.setattr(tested, "PRIOR", 200)
         for task in TASKS.values():
             patch.setattr(task, "tested", TESTED)
         yield make

@@ -22,12 +22,14 @@ from .tuned import Tuned, headed
 
 __all__ = ["tested", "untrained", "validated"]
 
+PRIOR = 2000  # training items by which it is known what is said most, where no simple model is fitted
+
 
 def tested(tuned: Tuned, config: FinetuneConfig) -> tuple[list[Result], str]:
     """The metrics on each of the tests, or on the config's split, and below them the control's, fitted to what training
     has drawn; the control, or else what is said without looking, is the baseline. And ANSWERS."""
     task, rows, controlled, lines = tuned.task, list[Result](), list[Result](), list[str]()
-    seen = _seen(task, config) if task.simple else task.items("train", 2000)
+    seen = _seen(task, config) if task.simple else task.items("train", PRIOR)
     usual, name = task.prior([item.target for item in seen])
     control = task.control(seen) if task.simple else None
     tests = task.tests() if config.split == "test" else {"": task.items(config.split)}
