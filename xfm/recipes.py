@@ -36,7 +36,7 @@ def scratch_std(width: int) -> float:
 
 
 def demo() -> RunConfig:
-    """Two to three minutes on two cores: 100 concepts, 48 px, every objective; from one object to four.
+    """Two to five minutes on two cores: 100 concepts, 48 px, every objective; from one object to four.
     Muon learns in half of AdamW's steps (docs/results.md); `+adamw` is the paper's optimizer.
     """
     return RunConfig(
