@@ -228,7 +228,7 @@ def offline(lab: Lab, tmp_path: Path) -> Iterator[Any]:
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: errors.append(str(e)))
         page.goto(Path(path).resolve().as_uri())
-        page.locator(".xfm-view").first.wait_for(timeout=10_000)
+        page.locator(".xfm-view").first.wait_for()
         return page
 
     yield make
