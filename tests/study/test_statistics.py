@@ -39,6 +39,13 @@ def test_p_is_the_share_of_sign_flips_at_least_as_extreme(shares):
     assert sign_flip(np.array(shares)) == pytest.approx(np.mean([s >= abs(sum(whole)) for s in sums]))
 
 
+@pytest.mark.parametrize("n", [2, 5, 12])
+def test_p_is_scipys(n):
+    x = np.random.default_rng(n).normal(0.3, 1, (n, 20))
+    theirs = stats.permutation_test((x,), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True)
+    assert sign_flip(x).tolist() == theirs.pvalue.tolist()
+
+
 @given(DIFFERENCES)
 def test_p_is_never_below_the_smallest_that_n_allows(x):
     found = paired(x)
