@@ -7,8 +7,6 @@ import math
 import re
 import struct
 import warnings
-import zlib
-from contextlib import nullcontext
 from io import BytesIO
 from itertools import combinations
 from xml.etree import ElementTree
@@ -17,7 +15,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from fontTools.ttLib import TTFont
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -29,7 +26,6 @@ from xfm.data.synthetic.grammar import Caption
 from xfm.data.synthetic.scenes import Object, Scene
 from xfm.evaluation import Result
 from xfm.evaluation.examples import Grounded, Masked, Retrieved
-from xfm.plots import style
 from xfm.plots.colours import BLUE, ORANGE
 from xfm.plots.curves import smooth
 from xfm.plots.style import wrap
@@ -512,30 +508,6 @@ def test_the_users_settings_neither_matter_nor_change() -> None:
     with matplotlib.rc_context(dark):
         assert plots.gradient_table(frame()).bytes() == plain
         assert matplotlib.rcParams["font.size"] == 30 and matplotlib.rcParams["text.parse_math"]
-
-
-def embedded_fonts(pdf: bytes) -> list[TTFont]:
-    found = []
-    for number in re.findall(rb"/FontFile2 (\d+) 0 R", pdf):
-        _, _, content = pdf.partition(b"\n%s 0 obj\n" % number)
-        content = re.sub(rb"^.*?stream\r?\n", b"", content, count=1, flags=re.S)
-        found.append(TTFont(BytesIO(zlib.decompressobj().decompress(content))))
-    return found
-
-
-def test_a_pdf_has_matplotlibs_fonts_but_for_what_its_text_does_not_ask() -> None:
-    """Their outlines and widths, for text that has ligatures and kerning."""
-    figure = plots.bars({"fi ffl AVATAR To": 1.0, "two": 2.0}, "x")
-    lean = figure.bytes("pdf")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "_lean_fonts", nullcontext)
-        whole = figure.bytes("pdf")
-    pairs = [*zip(embedded_fonts(lean), embedded_fonts(whole), strict=True)]
-    assert len(pairs) == 2, "regular and bold"
-    for ours, theirs in pairs:
-        assert set(theirs.keys()) - set(ours.keys()) == {"GDEF", "GPOS", "GSUB"}
-        assert ours.getGlyphOrder() == theirs.getGlyphOrder() and ours["hmtx"].metrics == theirs["hmtx"].metrics
-        assert all(ours["glyf"][glyph] == theirs["glyf"][glyph] for glyph in ours.getGlyphOrder())
 
 
 def test_pyplot_and_ipython_are_not_needed() -> None:

@@ -16,6 +16,8 @@ import pytest
 import test_plots
 import test_plots_probes
 import torch
+from fontTools import subset
+from fontTools.ttLib import TTFont
 from matplotlib.text import Text
 from PIL import Image
 
@@ -166,6 +168,21 @@ def _no_warnings() -> Iterator[None]:
         warnings.simplefilter("error")
         yield
         warnings.simplefilter("ignore")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_fonts() -> Iterator[None]:
+    """A PDF's fonts are cut down without their tables of ligatures and kerning, which no text in it asks: to read them
+    takes longer than all the rest."""
+    cut = subset.Subsetter.subset
+
+    def quickly(self: subset.Subsetter, font: TTFont) -> None:
+        self.options.drop_tables += ["GDEF", "GPOS", "GSUB"]
+        cut(self, font)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subset.Subsetter, "subset", quickly)
+        yield
 
 
 def test_every_figure_is_here() -> None:

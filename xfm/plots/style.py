@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
-from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sized
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-from unittest import mock
 
 import matplotlib.figure
 from matplotlib import rcParams, style
@@ -42,7 +39,6 @@ Content = bytes
 
 WIDTH, COLUMN = 9.5, 2.25  # inches: a notebook's width, one of four pictures across it
 _CSS, _SHARP = 96, 1.6  # pixels per inch on the page; image pixels per page pixel, for high-resolution screens
-_cutting = threading.Lock()  # figures of several threads are saved one after the other
 _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # the $ and _ of a caption are characters
     "font.size": 9.5, "legend.fontsize": 9, "legend.frameon": False, "hatch.linewidth": 0.6,
@@ -73,8 +69,7 @@ class Figure(matplotlib.figure.Figure):
             self.set_layout_engine(None)
         buffer = BytesIO()
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-        fonts = _lean_fonts() if kind == "pdf" else nullcontext()
-        with style.context({"pdf.fonttype": 42, "svg.hashsalt": "xfm"}), fonts:
+        with style.context({"pdf.fonttype": 42, "svg.hashsalt": "xfm"}):
             self.savefig(buffer, format=kind, dpi=_CSS * _SHARP, facecolor=self.get_facecolor(), metadata=undated)
         if kind != "png" or any(axes.images for axes in self.axes):
             return buffer.getvalue()
@@ -90,23 +85,6 @@ class Figure(matplotlib.figure.Figure):
     def _repr_png_(self) -> tuple[Content, dict[str, int]]:
         width, height = (round(_CSS * inches) for inches in self.get_size_inches())
         return self.bytes(), {"width": width, "height": height}
-
-
-@contextmanager
-def _lean_fonts() -> Iterator[None]:
-    """A PDF's fonts without their tables of ligatures and kerning: its glyphs are chosen and placed already, and to cut
-    those tables down takes longer than all the rest of the file."""
-    from fontTools.subset import Subsetter  # late, as matplotlib does: who writes no PDF need not wait for it
-
-    with _cutting:
-        cut = Subsetter.subset
-
-        def lean(self: Subsetter, font: Any) -> None:
-            self.options.drop_tables += ["GDEF", "GPOS", "GSUB"]
-            cut(self, font)
-
-        with mock.patch.object(Subsetter, "subset", lean):
-            yield
 
 
 def new_figure(width: float, height: float, title: str = "", credit: str = "") -> Figure:
