@@ -58,7 +58,7 @@ def test_what_a_pair_is_worth(insulation: Study) -> None:
 
 
 def test_what_three_seeds_say(values: pd.DataFrame) -> None:
-    """By all draws of three pairs, and many of three strangers."""
+    """By ten thousand draws of three."""
     rng = np.random.default_rng(0)
     draws = rng.permuted(np.tile(np.arange(12), (10_000, 1)), axis=1)
 
