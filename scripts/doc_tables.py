@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     ROOT / "README.md",
     ROOT / "studies" / "README.md",
+    ROOT / "studies" / "relations" / "README.md",
     *(ROOT / "docs" / f"{name}.md" for name in ("results", "ablations", "reliability", "page-model", "downstream")),
 ]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
@@ -337,6 +339,16 @@ def insulation_table() -> str:
     return table([*head, *further.values()], rows)
 
 
+def answers_list(name: str) -> str:
+    """What became of a study's hypotheses, as its report has it."""
+    answers = Study.load(ROOT / "studies" / name).answers()
+    lines = []
+    for asked, held, why in answers.itertuples(index=False):
+        label, hypothesis = asked.split(": ", 1)
+        lines.append(f"* **{label} {held}: {hypothesis}** {why}\n")
+    return re.sub(r"<\w+>|\b\w+_\w+\b", r"`\g<0>`", "".join(lines))  # tokens and variants
+
+
 def targets_table() -> str:
     """A row a target of MIM, its differences to no MIM in points, mean over the seeds that all arms have: neighbours
     and linear probe by the loss's weight, then both tasks of the plan where it joins from the first step on."""
@@ -382,6 +394,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads": heads_table,
     "general": lambda: by_field_table("general", GENERAL),
     "insulation": insulation_table,
+    **{f"{name}-answers": partial(answers_list, name) for name in ("general", "insulation", "negatives")},
     "targets": targets_table,
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),

@@ -38,7 +38,7 @@ def rows(study: Study) -> pd.DataFrame:
 
 def test_the_hypotheses_came_out_as_is_said(study: Study, rows: pd.DataFrame) -> None:
     text, no_stop = page("studies/README.md"), rows.loc[("no stop", LOSS)]
-    assert told(no_stop, "is higher**, by {:.4f} nats ({:.4f} to {:.4f}, Holm <holm>)", 1) in text
+    assert told(no_stop, "loss is higher.** By {:.4f} nats ({:.4f} to {:.4f}, Holm <holm>)", 1) in text
     assert no_stop["verdict"] == "worse"
     levels = [no_stop[column] for column in ("step_0", "mean_against", "mean")]
     start = "from {:.3f} nats after the warm start to {:.3f} with the stop and to {:.3f} without".format(*levels)
@@ -58,7 +58,7 @@ def test_the_hypotheses_came_out_as_is_said(study: Study, rows: pd.DataFrame) ->
     assert share[four][1] > 80 > share[two][2]
 
     front = study.pareto().drop_duplicates("variant").set_index("variant")
-    assert f"X-FM is on the front**, in {front.loc['xfm', 'probability']:.0%}".replace("%", " %") in text
+    assert f"X-FM is there in {front.loc['xfm', 'probability']:.0%}".replace("%", " %") in text
     assert front["front"].sum() == 7 and front.loc["xfm", "front"] and len(front) == 9
 
 

@@ -137,10 +137,10 @@ def test_what_is_said_of_the_specialists_is_in_their_results() -> None:
     def said(variant: str, metric: str, form: str, scale: float = 100, sign: int = 1) -> bool:
         return told(rows.loc[(variant, metric)], form, scale, sign) in text
 
-    assert said("bert_like", synset, "(`bert_like` {:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
+    assert said("bert_like", synset, "of 2 points ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
     assert said("beit_like", concept, "concepts {:.2f} points worse ({:.2f} to {:.2f}, Holm <holm>)", sign=-1)
     assert said("clip_like", concept, "`clip_like` {:.2f} points better ({:.2f} to {:.2f}, Holm <holm>)")
-    assert said("clip_like", recall, "by {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)")
+    assert said("clip_like", recall, "By {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)")
     assert said("fused", synset, "definitions ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
     assert said("fused", concept, "concepts ({:+.2f} points, {:+.2f} to {:+.2f}, TOST p <tost>)")
     assert said("fused", recall, "worse in retrieval, by {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)", sign=-1)

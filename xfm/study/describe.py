@@ -7,14 +7,15 @@ from typing import Any
 
 from ..report.describe import listed
 from .analyses import Analyses, combinations
+from .answers import Answers
 from .formatting import interval, number, p_value
 from .metrics import FLOOR, SHUT
 from .results_csv import StudyError
 from .spec import Spec
 from .statistics import ALPHA, FEWEST
 
-__all__ = ["abstract", "baselines", "conclusions", "design", "effect", "front", "interactions", "mended", "no_pairs",
-           "ranks"]  # fmt: skip
+__all__ = ["abstract", "answered", "baselines", "conclusions", "design", "effect", "front", "interactions", "mended",
+           "no_pairs", "ranks"]  # fmt: skip
 
 _MOST = 9  # effects of an abstract
 
@@ -108,6 +109,18 @@ def abstract(table: Any, runs: int) -> list[str]:
     few = 0 < len(shown) <= _MOST
     head = f"{runs} trainings of X-FM. Of {len(judged)} {kind} {len(shown)} have {test}{':' if few else '.'}"
     return [head, *map(effect, shown.itertuples() if few else [])]
+
+
+def answered(spec: Spec, answers: Answers | None, to_do: int, results: str) -> str:
+    """What is to be said of the answers to the question and the hypotheses; `results`: the digest of today's."""
+    if answers:
+        changed = "The results have changed since this was written: read them, and write it anew (study.answer)."
+        return changed if answers.results != results else ""
+    if not (spec.confirms and spec.hypotheses):
+        return ""
+    if to_do:
+        return f"Nothing yet: {to_do} runs are to do, and a study that confirms is read when it is whole."
+    return "Nobody has written it down yet: study.answer(...) takes an answer to each hypothesis."
 
 
 def effect(row: Any) -> str:

@@ -13,6 +13,7 @@ from ..plots import Figure
 from ..report.figures import ReportFigure
 from ..report.page import page
 from . import beforehand, describe
+from .answers import Answers
 from .formatting import Metrics, cells, select
 from .metrics import HELD_OUT
 from .results_csv import StudyError
@@ -21,8 +22,8 @@ from .spec import Spec
 __all__ = ["render", "report_figures"]
 
 _SECTIONS = {"question": "What was asked", "design": "Design", "admission": "What admitted the metrics",
-             "power": "What could be found", "effects": "Results", "seeds": "Seed by seed",
-             "probes": "What happened inside", "change": "What would change our mind",
+             "power": "What could be found", "effects": "Results", "answers": "What came of it",
+             "seeds": "Seed by seed", "probes": "What happened inside", "change": "What would change our mind",
              "limits": "What this does not tell", "licences": "Licences and citation"}  # fmt: skip
 _FOREST = (
     "Mean difference to {against} with its 95\u00a0% interval (paired t); above it the seeds’ own differences. Orange: "
@@ -79,13 +80,16 @@ def render(
     admission: pd.DataFrame | None = None,
     more: Sequence[str] = (),
     fields: pd.DataFrame | None = None,
+    answers: Answers | None = None,
+    note: str = "",
 ) -> str:
     """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
     many have results; `missing`: those without, and why; `code`: sentences about the package; `admission`: see
     Study.admission, of what confirms; `more`: sentences of further results; `fields`: see Study.by_field, where
-    variants do not all have the same metrics."""
+    variants do not all have the same metrics; `answers`: what came of it, with a `note` on that."""
     paired = len(effects[effects["n"] > 0]) > 0
     there = {"probes": "probes" in figures, "admission": admission is not None, "change": bool(spec.would_change)}
+    there["answers"] = bool(answers or note)
     power = beforehand.power(spec, effects)
     there["power"] = len(power) > 0
     found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
@@ -93,7 +97,7 @@ def render(
         "study.html.jinja",
         spec.name,
         {name: title for name, title in _SECTIONS.items() if there.get(name, True)},
-        [*describe.baselines(effects)[: len(spec.primary)], *found],
+        [*([answers.question] if answers else []), *describe.baselines(effects)[: len(spec.primary)], *found],
         figures | {"probes": figures.get("probes", [])},
         spec=spec,
         licences=dataset(next(iter(spec.configs.values()))).licences,
@@ -109,6 +113,8 @@ def render(
         table=cells(select(effects, "all")),
         caption=_TABLE.format(**_VERDICTS[_judge(effects)]) if paired else _MEANS,
         missing=missing.to_dict("records"),
+        answers=answers,
+        note=note,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +18,12 @@ from ..plots.pareto import pareto
 from ..plots.probes import probes
 from ..plots.spread import spread
 from ..train.run import Record
-from . import code_pin, describe, diagnostics_jsonl, formatting, machines
+from . import answers, code_pin, describe, diagnostics_jsonl, formatting, machines
 from .analyses import Analyses
 from .effects import unpaired
 from .grid_cells import grid_cells
 from .report import render, report_figures
+from .results_csv import StudyError
 from .variants import cell
 
 __all__ = ["Telling"]
@@ -108,10 +110,31 @@ class Telling(Analyses):
         text = formatting.to_latex(formatting.select(table, metrics)) if len(table) else ""
         return text if paired else f"% {self._no_pairs()}\n{text}"
 
+    def answer(self, question: str, hypotheses: Sequence[tuple[str, str]] = ()) -> None:
+        """Writes down what came of the study, for its report, in the place of what was written before: an answer in
+        words to its question, and to each hypothesis of the spec, in their order, whether it held ("holds", "holds in
+        part", "does not hold", "not decided") and why. ConfigError for anything else. StudyError where a study that
+        confirms has runs to do: it is read once, when it is whole."""
+        given = tuple(answers.Answer(*answer) for answer in hypotheses)
+        answers.require_answers(question, given, self.spec.hypotheses)
+        if self.spec.confirms and (left := self._to_do()):
+            raise StudyError(f"{self.folder}: {left} runs to do; a study that confirms is read when it is whole")
+        answers.write(self.folder, answers.Answers(question, given, answers.digest(self.results())))
+
+    def answers(self) -> pd.DataFrame:
+        """What `answer` wrote, a row a hypothesis: hypothesis, held, why; none where nothing is written yet. StudyError
+        where answers.json holds something else."""
+        found = answers.read(self.folder, self.spec.hypotheses)
+        rows = zip(self.spec.hypotheses, found.hypotheses, strict=True) if found else []
+        return pd.DataFrame([(asked, *answer) for asked, answer in rows], columns=["hypothesis", "held", "why"])
+
+    def _to_do(self) -> int:
+        return len(self.missing()) - len(self.failed())
+
     def report(self, path: str | Path = "", against: str = "") -> Path:
         """Writes one self-contained page (report.html in the study's folder, unless `path` says where): what was asked
-        and how, what admitted the metrics and what could be found, the effects in words, figures and a table, what
-        happened inside, what would change our mind, what it does not tell."""
+        and how, what admitted the metrics and what could be found, the effects in words, figures and a table, what came
+        of the hypotheses (`answer`), what happened inside, what would change our mind, what it does not tell."""
         return self._write(path, against)[0]
 
     def save(self, against: str = "") -> list[Path]:
@@ -146,6 +169,9 @@ class Telling(Analyses):
         more = self._further() if paired else []
         fields = self.by_field()
         fields = fields if paired and (fields == "").drop(columns="baseline").to_numpy().any() else fields.iloc[:0]
-        page = render(self.spec, table, sections, len(self._finished()), self.missing(), code, admitted, more, fields)
+        came = answers.read(self.folder, self.spec.hypotheses)
+        note = describe.answered(self.spec, came, self._to_do(), answers.digest(self.results()))
+        runs = len(self._finished())
+        page = render(self.spec, table, sections, runs, self.missing(), code, admitted, more, fields, came, note)
         write_atomically(target, page)
         return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]
