@@ -15,9 +15,12 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from xfm.plots.curves import constant_levels
+from xfm.study.metrics import HELD_OUT, held_out
 from xfm.train import Run
 
 
@@ -34,6 +37,19 @@ def resident(pid: int) -> int:
         if int(folder.name) == pid or int(status["PPid"]) == pid:
             total += int(status.get("VmRSS", "0 kB").split()[0]) * 1024
     return total
+
+
+def learnt(run: Run) -> list[dict[str, Any]]:
+    """Each loss on what is held out, at the end of training, beside what is reached without having learnt it."""
+    records = run.metrics()
+    last = next(r for r in reversed(records) if any(key.startswith(HELD_OUT) for key in r))
+    known = {f"{HELD_OUT}/{key}": level for key, level in constant_levels(records).items()}
+    rows = []
+    for found in held_out(last, run.config):
+        own = (found.known.baseline, found.known.baseline_name)
+        level, name = known.get(found.metric, own) if own[0] is None else own
+        rows.append({"loss": found.metric, "value": found.value, "level": level, "level_name": name, "n": found.n})
+    return rows
 
 
 def main() -> None:
@@ -71,6 +87,7 @@ def main() -> None:
             "peak_resident_gigabytes": round(peak / 1e9, 2),
             "fingerprint": run.config.fingerprint,
             "config": run.config.to_dict(),
+            "held_out": learnt(run),
             "evaluation": json.loads((run.folder / "evaluation.json").read_text("utf-8")),
         }
     args.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

@@ -18,6 +18,7 @@ import xfm
 from xfm import recipes
 from xfm.evaluation import Result, evaluate_run, find_result, from_json
 from xfm.files import write_atomically
+from xfm.objectives import OBJECTIVES
 from xfm.study import Study
 from xfm.study.formatting import p_value
 
@@ -133,9 +134,29 @@ def recipe_table() -> str:
         changes, found = run["changes"], run["results"]
         optimizer = f"Muon, {changes['train.muon_lr']:g}" if changes["train.muon_lr"] else "AdamW alone"
         earlier = ", fused earlier" if "objectives.itm.start" in changes else ""
+        config = recipes.demo().replace(changes).objectives["mim"]
+        mim = f"{config.start:g}" + f", x {config.weight:g}" * (
+            config.weight != recipes.demo().objectives["mim"].weight
+        )
         values = [*(f"{100 * found[column]:.1f}" for column in columns), f"{found['language, loss (nats)']:.3f}"]
-        rows.append([f"{optimizer}{earlier}", f"{changes['train.steps']:,}", run["split"], *values])
-    return table(["optimizer", "steps", "split", *columns, "MLM, nats"], rows)
+        told = [found.get(f"images, MIM, held out{level}") for level in ("", ", constant")]
+        values.append("{:.2f} ({:.2f})".format(*told) if None not in told else "")
+        rows.append([f"{optimizer}{earlier}", f"{changes['train.steps']:,}", mim, run["split"], *values])
+    return table(["optimizer", "steps", "MIM from", "split", *columns, "MLM, nats", "MIM (a constant)"], rows)
+
+
+def learnt_table() -> str:
+    """Each loss of the demo on what is held out, beside what is reached without having learnt it; MLM's, of which the
+    held-out batch has few words, from the evaluation."""
+    mlm = find_result(demo_results(), "language", "loss (nats)")
+    losses = [(r["loss"], r["value"], r["level"], r["level_name"]) for r in benchmark("demo")["held_out"]]
+    losses = [loss for loss in losses if not loss[0].endswith("/mlm")]
+    losses.append(("validation/texts/mlm", mlm.value, mlm.baseline, mlm.baseline_name))
+    rows = []
+    for key, value, level, name in losses:
+        _, stream, loss = key.split("/")
+        rows.append([OBJECTIVES[loss].title, stream, f"{value:.2f}", f"{level:.2f} ({name})", OBJECTIVES[loss].unit])
+    return table(["loss", "of", "held out", "without having learnt it", "unit"], rows)
 
 
 def styles_table(results: Sequence[Result]) -> str:
@@ -379,6 +400,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "short": short_table,
     "demo": lambda: evaluation_table(demo_results(), DEMO),
     "recipe": recipe_table,
+    "learnt": learnt_table,
     "checkpoint": lambda: evaluation_table(checkpoint_results(), CHECKPOINT),
     "checkpoint-styles": lambda: styles_table(checkpoint_results()),
     "styles-study": styles_study_table,

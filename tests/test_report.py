@@ -325,7 +325,7 @@ def test_losses_are_on_where_a_weight_and_a_stream_are() -> None:
     assert {name for name, row in rows.items() if not row["on"]} == {"MLM", "BBP"}
     scales = {name: row["gradient_scale"] for name, row in rows.items()}
     assert scales == {"MLM": 1, "MIM": None, "ITC": 1, "ITM": 0.25, "IMLM": 0, "BBP": 0}
-    assert rows["ITC"]["streams"] == ["pairs", "regions"] and rows["MIM"]["start"] == int(0.85 * 12)
+    assert rows["ITC"]["streams"] == ["pairs", "regions"] and rows["MIM"]["start"] == int(0.5 * 12)
 
 
 @pytest.mark.parametrize(
