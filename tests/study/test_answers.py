@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from pathlib import Path
 
 import pytest
 
 from xfm.config import ConfigError
 from xfm.files import FileError
 from xfm.study import Study, StudyError
-from xfm.study.answers import HELD, digest
+from xfm.study.answers import HELD, digest, read
 
 ASKED = ("H1: without the stop the loss is higher.", "H2: X-FM names more.")
 WORDS = [("holds", "It is higher by <b>2</b> nats."), ("not decided", "The interval has both signs.")]
+SHIPPED = (Path(__file__).parents[2] / "studies").glob("*/spec.json")
+ASKING = sorted(path for path in SHIPPED if json.loads(path.read_text("utf-8")).get("hypotheses"))
 SUM = "The stop helps language & nothing else."
 
 
@@ -25,7 +28,11 @@ def confirmed(invented) -> Study:
 
 
 def report(study: Study) -> str:
-    text = re.sub(r"<(script|style).*?</\1>", "", study.report().read_text("utf-8"), flags=re.DOTALL)
+    return words_of(study.report())
+
+
+def words_of(page: Path) -> str:
+    text = re.sub(r"<(script|style).*?</\1>", "", page.read_text("utf-8"), flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
@@ -99,3 +106,16 @@ def test_a_file_of_another_content_is_named(confirmed) -> None:
     path.mkdir()
     with pytest.raises(FileError, match=r"answers\.json"):
         confirmed.answer(SUM, WORDS)
+
+
+@pytest.mark.parametrize("path", ASKING, ids=lambda path: path.parent.name)
+def test_shipped_studies_that_confirm_say_what_came_of_their_hypotheses(path) -> None:
+    study = Study.load(path)
+    if len(study.missing()):
+        assert not (study.folder / "answers.json").exists(), "read before it is whole"
+        return
+    found = read(study.folder, study.spec.hypotheses)
+    assert found is not None and found.results == digest(study.results())
+    shown = words_of(study.folder / "report.html")
+    assert shown.count(found.question) == 2
+    assert all(answer.why in shown for answer in found.hypotheses)
