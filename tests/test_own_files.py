@@ -167,6 +167,7 @@ def test_a_config_without_own_data_keeps_its_fingerprint() -> None:
         "train.steps": 1200,
         "train.save_every": 250,
         "train.validate_every": 250,
+        "objectives.mim.start": 0.85,
     }
     assert recipes.get("demo+adamw").replace(before).fingerprint == "80cb6f450749"
 

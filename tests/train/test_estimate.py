@@ -65,7 +65,7 @@ def test_what_the_forward_pass_keeps_goes_with_the_tokens() -> None:
 
 def test_an_objective_that_joins_later_costs_nothing_before() -> None:
     config = recipes.get("demo").replace({"train.steps": 100})
-    assert _phases(config) == [30, 85, 100]
+    assert _phases(config) == [30, 50, 100]
     assert counted(SMOKE, step=0)[0] < counted(SMOKE, step=5)[0] < counted(SMOKE, step=11)[0]
 
 

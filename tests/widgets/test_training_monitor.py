@@ -267,7 +267,7 @@ def test_a_training_that_has_not_begun_has_all_its_panels(tmp_path: Path) -> Non
     view = xw.TrainingMonitor(Run.of(config, tmp_path), live=lambda: iter(()))
     run = view.payload["runs"][0]
     assert run["of"] == 200 and run["curriculum"] == [90, 120]
-    assert run["joins"]["texts/mlm"] == 0 and run["joins"]["pairs/itm"] == 60 and run["joins"]["images/mim"] == 170
+    assert run["joins"]["texts/mlm"] == 0 and run["joins"]["pairs/itm"] == 60 and run["joins"]["images/mim"] == 100
     assert run["levels"]["pairs/itc"] == {
         "value": math.log(config.data.pairs),
         "name": f"chance, ln {config.data.pairs}",
