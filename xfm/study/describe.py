@@ -119,7 +119,7 @@ def answered(spec: Spec, answers: Answers | None, to_do: int, results: str) -> s
     if not (spec.confirms and spec.hypotheses):
         return ""
     if to_do:
-        return f"Nothing yet: {to_do} runs are to do, and a study that confirms is read when it is whole."
+        return f"Nothing yet: a study that confirms is read when it is whole (runs to do: {to_do})."
     return "Nobody has written it down yet: study.answer(...) takes an answer to each hypothesis."
 
 

@@ -118,7 +118,7 @@ class Telling(Analyses):
         given = tuple(answers.Answer(*answer) for answer in hypotheses)
         answers.require_answers(question, given, self.spec.hypotheses)
         if self.spec.confirms and (left := self._to_do()):
-            raise StudyError(f"{self.folder}: {left} runs to do; a study that confirms is read when it is whole")
+            raise StudyError(f"{self.folder}: runs to do: {left}; a study that confirms is read when it is whole")
         answers.write(self.folder, answers.Answers(question, given, answers.digest(self.results())))
 
     def answers(self) -> pd.DataFrame:
