@@ -36,6 +36,7 @@ def test_a_run_that_was_measured_is_not_measured_again(tmp_path: Path, monkeypat
         script, "EvalContext", lambda _, config, words, split: SimpleNamespace(config=config, split=split)
     )
     monkeypatch.setattr(script.xfm, "load", load)
+    monkeypatch.setattr(script.plots.Figure, "bytes", lambda self, kind: kind.encode())  # drawn, and not rendered
 
     def run(*arguments: str) -> None:
         monkeypatch.setattr(sys, "argv", ["make_relations.py", *arguments, "--out", str(tmp_path)])
