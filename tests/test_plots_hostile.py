@@ -70,7 +70,7 @@ def effects(text: str) -> pd.DataFrame:
             {"metric": text, "variant": v, "role": "primary", "unit": "%", "better": "higher", "against": text + "0",
              "effect": 0.1, "low": 0.05, "high": 0.2, "mean": 0.5, "mean_against": 0.4, "baseline": 0.1, "n": 2,
              "step_0": 0.2, "baseline_name": text, "verdict": "better", "judged_by": "Holm", "x": x, "y": text,
-             "columns": text, "rows": text}
+             "columns": text, "rows": text, "margin": 0.05}
             for v, x in ((text + "1", 0), (text + "2", text))
         ]
     )  # fmt: skip

@@ -225,6 +225,16 @@ def test_the_baseline_is_in_the_table_and_where_it_lies_in_the_figures(invented)
     assert any(np.allclose(line.get_xdata(), 4.05) for line in study.figure("seeds", loss).axes[0].lines)
 
 
+@pytest.mark.parametrize("margins", [{}, {"naming, accuracy": 0.02}])
+def test_the_margin_of_equivalence_is_shaded_where_the_spec_has_one(invented, margins):
+    figure = invented(SHIFT, margins=margins).figure()
+    bands = [[p.get_window_extent().transformed(a.transData.inverted()) for p in a.patches] for a in figure.axes]
+    assert [len(band) for band in bands] == [0, 0, len(margins)]
+    assert all(band.intervalx == pytest.approx([-2, 2]) for band in bands[2]), "in points"
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert ("margin of equivalence" in words) == bool(margins)
+
+
 def test_the_verdict_on_a_primary_metric_is_that_of_holm(invented):
     table = invented({"no_stop_gradient": 0.25, "no_guidance": 0.3}, noise=0.2).effects()
     first, other = table[table["role"] == "primary"], table[table["role"] == "secondary"]

@@ -14,6 +14,8 @@ import xfm_widgets as xw
 import xfm_widgets.ablation_explorer
 from xfm.study import Study, curves_jsonl
 
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
+
 
 def put_together(view: xw.AblationExplorer, kind: str, rows: list[int]) -> str:
     text = view.payload["texts"][kind]
@@ -32,6 +34,7 @@ def test_it_holds_the_studys_own_tables(tmp_path: Path):
         for name in ("effect", "low", "high", "mean", "p"):
             assert shown[name] == pytest.approx(row[name], rel=1e-5)
         assert (shown["p_holm"] is None) == (row["role"] == "secondary")
+        assert (shown["margin"], shown["equivalent"]) == (None, "")
     sent = np.frombuffer(view.payload["pairs"], np.float32).reshape(-1, 5)
     own = sent[(sent[:, 0] == 0) & (sent[:, 1] == 1)]
     asked = pairs[(pairs["metric"] == PRIMARY) & (pairs["variant"] == "neither")].sort_values("seed")
@@ -46,6 +49,17 @@ def test_it_holds_the_studys_own_tables(tmp_path: Path):
     view.rows, view.metric = "metric", "naming, accuracy"
     assert view.data()["metric"].unique().tolist() == ["naming, accuracy"]
     assert view.figure()._repr_png_()[0].startswith(b"\x89PNG") and view.figure("seeds") and view.figure("curves")
+
+
+def test_it_holds_what_two_one_sided_tests_say():
+    study = Study.load(STUDIES / "insulation")
+    shown, rows = xw.AblationExplorer(study).payload["effects"], study.effects().set_index(["variant", "metric"])
+    assert {own["equivalent"] for own in shown} == {"yes", "not shown", ""}
+    for own in shown:
+        row = rows.loc[(own["variant"], own["metric"])]
+        assert own["equivalent"] == row["equivalent"]
+        for name in ("margin", "p_equivalent"):
+            assert own[name] == (pytest.approx(row[name], rel=1e-5) if row["equivalent"] else None)
 
 
 def test_bands_are_of_the_seeds(tmp_path: Path):
@@ -82,7 +96,7 @@ def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(
 
 
 def test_a_sum_of_other_weights_is_no_curve_to_compare() -> None:
-    view = xw.AblationExplorer(Study.load(Path(__file__).parents[2] / "studies/insulation"))
+    view = xw.AblationExplorer(Study.load(STUDIES / "insulation"))
     assert view.curve == "MLM, texts: training loss" and not any("weighted" in name for name in view.payload["curves"])
 
 
@@ -110,7 +124,7 @@ def test_a_study_that_cannot_be_read_says_why(tmp_path: Path):
 
 
 def test_the_committed_study_fits(tmp_path: Path):
-    view = xw.AblationExplorer(Study.load(Path(__file__).resolve().parents[2] / "studies" / "two-by-two"))
+    view = xw.AblationExplorer(Study.load(STUDIES / "two-by-two"))
     metrics = view.payload["metrics"]
     assert len(metrics) > 40 and all(m["better"] for m in metrics), "no controls"
     assert set(METRICS) - {"retrieval, image to text, recall at 1"} <= {m["metric"] for m in metrics}

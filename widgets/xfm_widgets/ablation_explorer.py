@@ -29,7 +29,8 @@ __all__ = ["AblationExplorer"]
 
 Band = dict[str, Any]  # steps, n, mean, low and high (95 %), least and most
 ROWS = ("primary", "all", "metric")
-NUMBERS = ("effect", "low", "high", "mean", "mean_against", "n", "p", "p_min", "p_holm", "d")
+NUMBERS = ("effect", "low", "high", "mean", "mean_against", "n", "p", "p_min", "p_holm", "d", "margin", "p_equivalent")
+WORDS = ("variant", "metric", "against", "note", "verdict", "judged_by", "correction", "equivalent")
 FIGURE = 6  # metrics of the figure, where none is primary
 NEAR = 0.01  # of the way from a baseline to a full score, or of a loss: as good as the baseline itself
 MISSING = 5  # runs that are named
@@ -75,11 +76,7 @@ class AblationExplorer(View):
     def _all(self, table: Any) -> dict[str, Any]:
         spec = self._study.spec
         metrics, variants = ([*dict.fromkeys(table[c])] for c in ("metric", "variant"))
-        rows = [
-            {k: number(row[k]) for k in NUMBERS}
-            | {k: row[k] for k in ("variant", "metric", "against", "note", "verdict", "judged_by", "correction")}
-            for row in table.to_dict("records")
-        ]
+        rows = [{k: number(row[k]) for k in NUMBERS} | {k: row[k] for k in WORDS} for row in table.to_dict("records")]
         pairs = [
             (metrics.index(p["metric"]), variants.index(p["variant"]), p["seed"], p["value_against"], p["value"])
             for p in self._pairs.to_dict("records")

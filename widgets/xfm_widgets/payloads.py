@@ -238,6 +238,7 @@ class StudyEffect(TypedDict):
     verdict: str  # by the test that judges the effect
     judged_by: Literal["Holm", "gatekeeping", "interval"]
     correction: Literal["Holm", "gatekeeping", ""]  # of p_holm, whatever judges
+    equivalent: Literal["yes", "not shown", ""]  # within the margin, by two one-sided tests; "": none was stated
     effect: float | None
     low: float | None
     high: float | None
@@ -248,6 +249,8 @@ class StudyEffect(TypedDict):
     p_min: float | None
     p_holm: float | None
     d: float | None
+    margin: float | None
+    p_equivalent: float | None
 
 
 class StudyBand(TypedDict):

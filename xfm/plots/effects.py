@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .colours import AXIS, BLUE, GREY, ORANGE, PURPLE
@@ -32,13 +33,15 @@ _LEVELS: dict[str, dict[str, Any]] = {  # of a metric, by their columns
     "baseline": {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8},
     "step_0": {"color": PURPLE, "linestyle": (0, (4, 2)), "linewidth": 1.5},
 }
+_MARGIN: dict[str, Any] = {"color": GREY, "alpha": 0.15, "linewidth": 0, "zorder": 0}
 
 
 @styled
 def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], title: str = "") -> Figure:
     """A panel a metric: each variant's mean difference with its 95 % interval, above it the seeds' own differences
-    (crosses: a run failed), dotted where the baseline lies, dashed where training began. The mean is full where the
-    verdict is a difference. What is so far away that nothing would be seen of the rest is an arrow with its numbers.
+    (crosses: a run failed), dotted where the baseline lies, dashed where training began, shaded within the margin of
+    equivalence, where the spec has one. The mean is full where the verdict is a difference. What is so far away that
+    nothing would be seen of the rest is an arrow with its numbers.
 
     `effects`, `pairs`: rows of Study.effects and Study.pairs; `variants`: their order. Raises ValueError for no rows.
     """
@@ -63,6 +66,9 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
                 if _near(span, x := (getattr(row, name) - row.mean_against) * share):
                     axes.plot([x, x], [y - 0.5, y + 0.5], **look, zorder=2)
                     drawn.add(name)
+        if (margin := first.margin * share) == margin:
+            axes.axvspan(-margin, margin, **_MARGIN)
+            drawn.add("margin")
         axes.set_ylim(len(variants) - 0.4, -0.6)
         lines = [unit_name(first) + {"higher": ", right is better", "lower": ", left is better"}.get(first.better, "")]
         name = _labels([first.against, *variants])[0]
@@ -76,6 +82,7 @@ def forest(effects: pd.DataFrame, pairs: pd.DataFrame, variants: Sequence[str], 
         Line2D([], [], **look, label=f"differs ({judged})"),
         Line2D([], [], **look, mfc="white", label="no difference shown" + " (or not tested)" * untested),
         *_handles(drawn),
+        *[Patch(**_MARGIN, label="margin of equivalence")] * ("margin" in drawn),
     ]
     wide = figure.get_figwidth() == WIDTH
     fit = sum(0.45 + 0.068 * len(str(handle.get_label())) for handle in handles) < WIDTH  # inches

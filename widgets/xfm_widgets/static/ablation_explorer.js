@@ -88,12 +88,14 @@ function render({ model, el }) {
       columns: [
         ...["metric", "role", "variant", "against", "pairs", "mean there", "mean"],
         ...["effect", "low", "high", "p", ...(corrected ? [`p (${corrected})`] : [])],
+        ...(hasMargin ? ["margin", "p (TOST)"] : []),
       ],
       rows: study()
         .effects.filter(isChosen)
         .map((e) => [
           ...[e.metric, metrics().find((m) => m.metric === e.metric)?.role, e.variant, e.against],
           ...[e.n, e.mean_against, e.mean, e.effect, e.low, e.high, e.p, ...(corrected ? [e.p_holm] : [])],
+          ...(hasMargin ? [e.margin, e.p_equivalent] : []),
         ]),
     }),
   });
@@ -132,7 +134,9 @@ function render({ model, el }) {
   const star = metrics().some(isPrimary) ? "★ primary. " : "";
   const judge = named(study().effects, "judged_by");
   const test = judge ? ` (primary: ${judge})` : "";
-  const key = `${star}The line is zero; each row has its own scale, the same for every variant but those far away. Dots: seeds; full circle: a difference is shown${test}.`;
+  const hasMargin = study().effects.some(({ margin }) => margin !== null);
+  const shaded = hasMargin ? "; shaded: within the margin of equivalence" : "";
+  const key = `${star}The line is zero; each row has its own scale, the same for every variant but those far away. Dots: seeds; full circle: a difference is shown${test}${shaded}.`;
   const none = node("p", { role: "status" });
   const metricTitle = node("h3");
   const sentence = node("p");

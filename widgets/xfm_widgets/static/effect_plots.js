@@ -14,7 +14,8 @@ const FULL_CIRCLE = 2 * Math.PI;
 const KEY = "Left: a line a seed, bars for the means. Right: a dot a seed, and the mean with its 95 % interval.";
 
 /**
- * Zero in the middle, the seeds' differences as dots, the mean (full: the interval leaves zero out) with its interval
+ * Zero in the middle, the seeds' differences as dots, the mean (full: the interval leaves zero out) with its interval;
+ * shaded within the margin of equivalence, where the spec has one
  * @param {Surface} surface
  * @param {StudyEffect | null} effect
  * @param {Pair[]} pairs
@@ -23,6 +24,8 @@ const KEY = "Left: a line a seed, bars for the means. Right: a dot a seed, and t
  */
 export function drawSmall({ pen: brush, wide, tall }, effect, pairs, most, inks) {
   const x = (/** @type {number} */ v) => wide / 2 + (v / most) * (wide / 2 - 8);
+  const margin = effect?.margin ?? 0;
+  shade(brush, inks, Math.max(0, x(-margin)), 0, Math.min(wide, x(margin)) - Math.max(0, x(-margin)), tall);
   brush.fillStyle = inks.line;
   brush.fillRect(wide / 2, 0, 1, tall);
   if (!effect || effect.effect === null) return;
@@ -31,6 +34,20 @@ export function drawSmall({ pen: brush, wide, tall }, effect, pairs, most, inks)
   drawMean(brush, inks, effect, 2);
   if (low !== null && high !== null) drawSegment(brush, [x(low), 14], [x(high), 14]);
   drawCircle(brush, x(effect.effect), 14, 4);
+}
+/**
+ * Where a difference is within the margin of equivalence
+ * @param {CanvasRenderingContext2D} brush
+ * @param {Inks} inks
+ * @param {number} x
+ * @param {number} y
+ * @param {number} width
+ * @param {number} height
+ */
+function shade(brush, inks, x, y, width, height) {
+  Object.assign(brush, { fillStyle: inks.grey, globalAlpha: 0.2 });
+  brush.fillRect(x, y, width, height);
+  brush.globalAlpha = 1;
 }
 /**
  * @param {CanvasRenderingContext2D} brush
@@ -105,7 +122,7 @@ export function drawPairs(plate, shown, inks) {
   const counts = metric.better
     ? `${up} of ${pairs.length} seeds better (blue), ${down} worse (orange, dashed)`
     : `${pairs.length} seeds`;
-  return `${counts}. ${KEY}`;
+  return `${counts}. ${KEY}${shown.effect.margin === null ? "" : " Shaded: the margin of equivalence."}`;
 }
 /**
  * A y axis over the values between two x, with its ticks; returns the height of a value
@@ -185,7 +202,10 @@ function drawValues(plate, { metric, effect, pairs, variant }, inks) {
 function drawDifferences(plate, { metric, effect, pairs }, inks) {
   const brush = plate.pen;
   const middle = 380;
-  const y = valueAxis(plate, metric, [0, effect.low ?? 0, effect.high ?? 0, ...pairs.map(change)], 325, 450, inks);
+  const margin = effect.margin ?? 0;
+  const shown = [-margin, margin, effect.low ?? 0, effect.high ?? 0, ...pairs.map(change)];
+  const y = valueAxis(plate, metric, shown, 325, 450, inks);
+  shade(brush, inks, 325, y(margin), 125, y(-margin) - y(margin));
   brush.fillStyle = inks.ink;
   brush.fillRect(325, y(0), 125, 1);
   pairs.forEach((pair, i) => {

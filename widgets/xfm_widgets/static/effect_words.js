@@ -48,7 +48,7 @@ export function verdict(metric, effect) {
   if (!effect || effect.effect === null) return "not measured";
   if (effect.low === null) return "too few seeds";
   if (effect.verdict.startsWith("not tested")) return effect.verdict;
-  if (!isShown(effect)) return "not shown to differ";
+  if (!isShown(effect)) return effect.equivalent === "yes" ? "equivalent" : "not shown to differ";
   if (!metric.better) return effect.effect > 0 ? "higher" : "lower";
   return isBetter(metric, effect.effect) ? "better" : "worse";
 }
@@ -88,6 +88,17 @@ export function effectText(effect, unit) {
 const pText = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
 
 /**
+ * What two one-sided tests say, where the spec has a margin
+ * @param {StudyEffect} effect
+ * @param {string} unit
+ */
+function equivalenceText({ equivalent, margin, p_equivalent: p }, unit) {
+  if (!equivalent || margin === null || p === null) return "";
+  const found = equivalent === "yes" ? "equivalent" : "not shown to be equivalent";
+  return `; ${found} within ±${numberText(margin, unit)} (TOST ${pText(p)})`;
+}
+
+/**
  * @param {StudyMetric} m
  * @param {StudyEffect | null} effect
  * @param {string} variant
@@ -99,5 +110,6 @@ export function effectSentence(m, effect, variant) {
   const parts = [`${variant} − ${effect.against}: ${amount}`, intervalText(effect, m.unit), `${effect.n} pairs`];
   if (p !== null) parts.push(`p ${pText(p)}`);
   const after = corrected === null ? "" : ` (${named([effect], "correction")} ${pText(corrected)})`;
-  return `${parts.join(", ")}${after}: ${verdict(m, effect)}${note ? `. ${note}` : ""}`;
+  const within = equivalenceText(effect, m.unit);
+  return `${parts.join(", ")}${after}: ${verdict(m, effect)}${within}${note ? `. ${note}` : ""}`;
 }

@@ -216,6 +216,7 @@ export interface StudyEffect {
   verdict: string;
   judged_by: "Holm" | "gatekeeping" | "interval";
   correction: "Holm" | "gatekeeping" | "";
+  equivalent: "yes" | "not shown" | "";
   effect: number | null;
   low: number | null;
   high: number | null;
@@ -226,6 +227,8 @@ export interface StudyEffect {
   p_min: number | null;
   p_holm: number | null;
   d: number | null;
+  margin: number | null;
+  p_equivalent: number | null;
 }
 
 export interface StudyBand {
