@@ -12,6 +12,7 @@ from xfm.study.metrics import Measured, Metric
 
 VARIANTS = ("xfm", "no_stop_gradient", "neither")
 PRIMARY = "language, loss (nats)"
+MARGINS = {PRIMARY: 0.05}
 METRICS = {  # family, level, what each variant adds, how much the seeds differ in that
     PRIMARY: ("language", 6.9, (0, 0.02, 0.021), 0.005),
     "naming, accuracy": ("vision-language", 0.05, (0, -0.02, 0.0), 0.01),
@@ -25,7 +26,8 @@ KNOWN = {metric: Metric("higher") for metric in METRICS} | {PRIMARY: Metric("low
 def made(root: Path, seeds: int = 6, missing: int = 0) -> Study:
     """Its last `missing` runs have no results."""
     runs = root / "runs"
-    study = Study("made", "smoke+stage1", VARIANTS, seeds=range(seeds), primary=[PRIMARY], root=root, runs=runs)
+    settings = {"seeds": range(seeds), "primary": [PRIMARY], "margins": MARGINS, "root": root, "runs": runs}
+    study = Study("made", "smoke+stage1", VARIANTS, **settings)
     study.folder.mkdir(parents=True)
     (study.folder / "spec.json").write_text(study.spec.to_json(), "utf-8")
     study_json.write_baselines(study.folder / "baselines.json", KNOWN)

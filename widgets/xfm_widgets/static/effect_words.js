@@ -95,7 +95,7 @@ const pText = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
 function equivalenceText({ equivalent, margin, p_equivalent: p }, unit) {
   if (!equivalent || margin === null || p === null) return "";
   const found = equivalent === "yes" ? "equivalent" : "not shown to be equivalent";
-  return `; ${found} within ±${numberText(margin, unit)} (TOST ${pText(p)})`;
+  return `${found} within ±${numberText(margin, unit)} (TOST ${pText(p)})`;
 }
 
 /**
@@ -110,6 +110,7 @@ export function effectSentence(m, effect, variant) {
   const parts = [`${variant} − ${effect.against}: ${amount}`, intervalText(effect, m.unit), `${effect.n} pairs`];
   if (p !== null) parts.push(`p ${pText(p)}`);
   const after = corrected === null ? "" : ` (${named([effect], "correction")} ${pText(corrected)})`;
-  const within = equivalenceText(effect, m.unit);
-  return `${parts.join(", ")}${after}: ${verdict(m, effect)}${within}${note ? `. ${note}` : ""}`;
+  const [found, within] = [verdict(m, effect), equivalenceText(effect, m.unit)];
+  const said = within.startsWith(found) ? within : [found, within].filter(Boolean).join("; ");
+  return `${parts.join(", ")}${after}: ${said}${note ? `. ${note}` : ""}`;
 }
