@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -55,6 +58,21 @@ def test_the_table_of_baselines(two):
         values = metrics[key].baseline, *effects.loc[key, ["mean_against", "mean"]]
         assert re.findall(r"\d+\.\d+", row) == [number(value, metrics[key].unit) for value in values]
         assert f"({metrics[key].baseline_name})" in row
+
+
+def test_the_specs_are_those_that_the_script_writes(monkeypatch: pytest.MonkeyPatch):
+    """But for how many steps a specialist's FLOPs make, which takes minutes to count."""
+    monkeypatch.syspath_prepend(STUDIES)
+    for name in ("regime", "confirm", "make_specs"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    counted = json.loads((STUDIES / "general/spec.json").read_text("utf-8"))["variants"]
+    monkeypatch.setattr(importlib.import_module("regime"), "models", lambda: counted)
+    script, confirm = (importlib.import_module(name) for name in ("make_specs", "confirm"))
+    confirmed = [getattr(confirm, name)() for name in ("general", "insulation", "negatives", "guidance")]
+    written = {study.spec.name: study.spec.to_json() for study in (*script.explorations(), *confirmed)}
+    assert len(written) == 11
+    for name, spec in written.items():
+        assert (STUDIES / name / "spec.json").read_text("utf-8") == spec, name
 
 
 CONFIRM = {"two-by-two", "dose", "insulation", "general", "negatives", "guidance"}
