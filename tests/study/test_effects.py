@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from study.conftest import KNOWN, METRICS, PRIMARY
+from study.conftest import KNOWN, METRICS, PRIMARY, told
 
 from xfm.config import ConfigError
-from xfm.study import StudyError, command, grid, items, report, study_json
+from xfm.study import StudyError, command, describe, grid, items, report, study_json
 from xfm.study.metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -233,6 +233,16 @@ def test_the_margin_of_equivalence_is_shaded_where_the_spec_has_one(invented, ma
     assert all(band.intervalx == pytest.approx([-2, 2]) for band in bands[2]), "in points"
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert ("margin of equivalence" in words) == bool(margins)
+
+
+def test_an_abstract_has_a_sentence_a_metric(invented):
+    table = invented(SHIFT | {"neither": 1.4}).effects()
+    head, *said = describe.abstract(table, 30)
+    assert head == "30 runs. 6 of 9 primary effects have p ≤ 0.05 after Holm’s correction (with 95 % intervals):"
+    naming = {variant: row(table, variant, "naming, accuracy") for variant in ("no_stop_gradient", "neither")}
+    words = [told(found, "by {:.2f} points ({:+.2f} to {:+.2f})") for found in naming.values()]
+    by_metric = "naming, accuracy: no_stop_gradient better than xfm {} and neither better than xfm {}."
+    assert len(said) == 3 and by_metric.format(*words) in said
 
 
 def test_the_verdict_on_a_primary_metric_is_that_of_holm(invented):

@@ -26,9 +26,9 @@ def design(spec: Spec) -> list[str]:
     consecutive = len(seeds) > 2 and seeds == [*range(seeds[0], seeds[-1] + 1)]
     which = f"{seeds[0]} to {seeds[-1]}" if consecutive else listed([str(seed) for seed in seeds])
     sentences = [
-        f"{len(spec.variants)} variants of {spec.recipe} are trained at {len(seeds)} seeds ({which}) and compared seed "
-        "by seed: runs of one seed share data, masks, random draws, initial weights and warm start, and differ only by "
-        "what the variant changes."
+        f"{len(spec.variants)} variants of the recipe {spec.recipe} are trained at {len(seeds)} seeds ({which}) and "
+        "compared seed by seed: runs of one seed share data, masks, random draws, initial weights and warm start, and "
+        "differ only by what the variant changes."
     ]
     if spec.primary:
         sentences.append(f"Primary metrics, named beforehand: {listed(spec.primary)}; all others are secondary.")
@@ -102,13 +102,26 @@ def abstract(table: Any, runs: int) -> list[str]:
     primary = table[table["role"] == "primary"]
     judged = primary if len(primary) else table[table["better"] != ""]
     shown = judged[_stands_out(judged)]
-    kind = "primary effects" if len(primary) else "effects, all exploratory,"
+    effects = f"effect{'s' * (len(judged) != 1)}"
+    kind = f"primary {effects}" if len(primary) else f"{effects}, all exploratory,"
     by = {"Holm": "Holm’s correction", "gatekeeping": "gatekeeping"}
     corrected = next((by[name] for name in judged["judged_by"] if name in by), "")
     test = f"p ≤ {ALPHA} after {corrected}" if corrected else "an uncorrected interval without zero"
-    few = 0 < len(shown) <= _MOST
-    head = f"{runs} trainings of X-FM. Of {len(judged)} {kind} {len(shown)} have {test}{':' if few else '.'}"
-    return [head, *map(effect, shown.itertuples() if few else [])]
+    few = len(shown) if len(shown) <= _MOST else 0
+    end = " (with 95 % intervals):" if few else "."
+    have = "has" if len(shown) == 1 else "have"
+    return [f"{runs} runs. {len(shown)} of {len(judged)} {kind} {have} {test}{end}", *_brief(shown[:few])]
+
+
+def _brief(effects: Any) -> list[str]:
+    """A sentence a metric: "naming, accuracy: no_stop worse than xfm by 2.10 points (−3.00 to −1.20)." """
+    said: dict[str, list[str]] = {}
+    for row in effects.itertuples():
+        unit = "points" if row.unit == "%" else row.unit
+        beside = f"{row.variant} {row.verdict} {'from' if row.verdict == 'different' else 'than'} {row.against}"
+        amount = f"{number(abs(row.effect), row.unit)} {unit} ({interval(row)})"
+        said.setdefault(row.metric, []).append(f"{beside} by {amount}")
+    return [f"{metric}: {listed(words)}." for metric, words in said.items()]
 
 
 def answered(spec: Spec, answers: Answers | None, to_do: int, results: str) -> str:
