@@ -62,9 +62,8 @@ def test_what_confirms_is_read_when_it_is_whole(invented) -> None:
     study = invented({"no_stop_gradient": 1.0}, seeds=range(12), lost=lost, hypotheses=ASKED, confirmatory=True)
     with pytest.raises(StudyError, match="runs to do: 1; a study that confirms is read when it is whole"):
         study.answer(SUM, WORDS)
-    assert not (
-        study.folder / "answers.json"
-    ).exists() and "Nothing yet: a study that confirms is read when it is whole (runs to do: 1)" in report(study)
+    assert not (study.folder / "answers.json").exists()
+    assert "Nothing yet: a study that confirms is read when it is whole (runs to do: 1)" in report(study)
     failed = [{"variant": "no_stop_gradient", "seed": 7, "why": "diverged"}]
     (study.folder / "failed.json").write_text(json.dumps(failed), "utf-8")
     study.answer(SUM, WORDS)  # a run that failed twice is a result

@@ -25,7 +25,8 @@ const KEY = "Left: a line a seed, bars for the means. Right: a dot a seed, and t
 export function drawSmall({ pen: brush, wide, tall }, effect, pairs, most, inks) {
   const x = (/** @type {number} */ v) => wide / 2 + (v / most) * (wide / 2 - 8);
   const margin = effect?.margin ?? 0;
-  shade(brush, inks, Math.max(0, x(-margin)), 0, Math.min(wide, x(margin)) - Math.max(0, x(-margin)), tall);
+  const [from, to] = [Math.max(0, x(-margin)), Math.min(wide, x(margin))];
+  shade(brush, inks, from, 0, to - from, tall);
   brush.fillStyle = inks.line;
   brush.fillRect(wide / 2, 0, 1, tall);
   if (!effect || effect.effect === null) return;
