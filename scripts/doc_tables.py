@@ -343,12 +343,7 @@ def insulation_table() -> str:
         for metric in (*study.spec.primary, *further):
             cells.append("")
             if (variant, metric) in effects.index:
-                row = effects.loc[(variant, metric)]
-                scale, digits = (1, 3) if metric in (loss, "validation/pairs/imlm") else (100, 1)
-                values = (f"{scale * row[end]:+.{digits}f}" for end in ("effect", "low", "high"))
-                cell = "{} ({} to {})".format(*values).replace("-", "−")
-                judged = row["role"] == "primary" and row["verdict"] in ("better", "worse")
-                cells[-1] = f"**{cell}**" if judged else cell
+                cells[-1] = _difference(effects.loc[(variant, metric)])
             if metric == loss:
                 cells.append(_equivalence(effects.loc[(variant, loss)]))
                 cells.append("")
@@ -387,6 +382,28 @@ def targets_table() -> str:
     return table([*head, "k-NN, from the first step on", "boxes, from the first step on"], rows)
 
 
+def guidance_table() -> str:
+    """A row a target of MIM: its differences to X-FM in points, bold where Holm's test shows one."""
+    study = Study.load(ROOT / "studies" / "guidance")
+    effects = study.effects().set_index(["variant", "metric"])
+    further = {SEEN: "linear probe", "naming, accuracy": "naming", "image to text, ITC, R@1": "R@1, image to text"}
+    rows = []
+    for variant in study.spec.references("xfm"):
+        primary = [effects.loc[(variant, metric)] for metric in study.spec.primary]
+        asked = [cell for row in primary for cell in (_difference(row), _equivalence(row))]
+        rows.append([f"`{variant}`", *asked, *(_difference(effects.loc[(variant, metric)]) for metric in further)])
+    head = ["", "neighbours (k-NN)", "within the margin", "boxes", "within the margin"]
+    return table([*head, *further.values()], rows)
+
+
+def _difference(row: Any) -> str:
+    """With its interval: points, or nats; bold where it is primary and shown."""
+    scale, digits = (100, 1) if row["unit"] == "%" else (1, 3)
+    values = (f"{scale * row[end]:+.{digits}f}" for end in ("effect", "low", "high"))
+    cell = "{} ({} to {})".format(*values).replace("-", "−")
+    return f"**{cell}**" if row["role"] == "primary" and row["verdict"] in ("better", "worse") else cell
+
+
 def _equivalence(row: Any) -> str:
     return f"{row['equivalent']}, p {p_value(row['p_equivalent'])}"
 
@@ -416,7 +433,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads": heads_table,
     "general": lambda: by_field_table("general", GENERAL),
     "insulation": insulation_table,
-    **{f"{name}-answers": partial(answers_list, name) for name in ("general", "insulation", "negatives")},
+    **{f"{name}-answers": partial(answers_list, name) for name in ("general", "insulation", "negatives", "guidance")},
+    "guidance": guidance_table,
     "targets": targets_table,
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),

@@ -49,8 +49,8 @@ def test_what_two_seeds_show_and_do_not(study: Study, beyond: pd.DataFrame) -> N
     assert (early.loc[boxes].drop("stage1 x 1, early") < 0).all(axis=None)
 
 
-def test_the_order_of_targets_is_as_the_notebook_says(study: Study, beyond: pd.DataFrame) -> None:
-    text = page("notebooks/05_guidance.ipynb")
+def test_the_order_of_targets_is_as_is_said(study: Study, beyond: pd.DataFrame) -> None:
+    text = page("studies/README.md")
     assert "in eleven of twelve runs, and as many in the twelfth" in text and "have fewer in eleven of twelve" in text
 
     def runs(*targets: str) -> pd.Series:
