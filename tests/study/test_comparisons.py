@@ -200,22 +200,6 @@ def test_the_figure_has_a_panel_for_each_two_metrics_and_better_is_right_and_up(
     assert len(study.figure("pareto", PRIMARY[:2]).axes) == 1 and figure.bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("spread", [0.0, 1.0, 60.0])  # all in one place; around one another; one of them far away
-def test_the_numbers_of_a_front_lie_in_its_panels_and_on_no_other(invented, spread):
-    arms = ("no_stop_gradient", "no_guidance", "no_mim", "mlm_x2", "mlm_x4", "gradient_noise", "text_frozen")
-    shift = {arm: spread * (i == 6 or spread == 1.0) * (i % 3 - 1.2) for i, arm in enumerate(arms)}
-    figure = invented(shift, primary=PRIMARY).figure("pareto")
-    figure.draw_without_rendering()
-    for axes in figure.axes:
-        boxes = [text.get_window_extent() for text in axes.texts]
-        middles = np.array([[(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2] for b in boxes])
-        inside = axes.get_window_extent()
-        assert len(boxes) == 8 and all(inside.contains(*middle) for middle in middles)
-        if spread:
-            apart = np.hypot(*(middles[:, None] - middles).T) + 1e9 * np.eye(8)
-            assert apart.min() > boxes[0].height / 2
-
-
 def test_on_what_a_specialist_is_not_asked_it_stands_at_the_baseline(invented):
     study = invented(TWO, noise=0.0)
     naming = PRIMARY[2]

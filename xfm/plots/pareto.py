@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["pareto"]
 
 _COLUMNS = 2  # of the list of variants
-_PANEL = (170, 180)  # points across and up, about
-_AWAY = 11  # points from a mark to its number; intervals leave the corners free, so these are looked at first
-_WAYS = [_AWAY * np.array([np.cos(a), np.sin(a)]) for a in np.radians([45, 135, 225, 315, 0, 90, 180, 270])]
+_HEIGHT = 180  # points, about, of a panel
+_BESIDE, _AWAY = 11, (19, 27, 35)  # points from a mark to its number: beside it, or at the end of a line
+_OWN, _CLEAR = 14, 10  # points from all others: where beside a mark a number is plainly its own; where a line says so
+_WAYS = [
+    np.array([r * np.cos(angle), r * np.sin(angle)])
+    for r in (_BESIDE, *_AWAY)
+    for angle in np.radians(range(45, 405, 90 if r == _BESIDE else 45))  # intervals leave the corners free
+]
 _BASELINE: dict[str, Any] = {"color": ORANGE, "linestyle": (0, (1, 1)), "linewidth": 1.8, "zorder": 1}
 
 
@@ -100,7 +105,7 @@ def _panel(axes: Axes, pairs: list[tuple[Any, Any]], origin: int, metrics: tuple
     if of_y.better == "lower":
         axes.invert_yaxis()
     points = [there or (_place(x)[0], _place(y)[0]) for (x, y), there in zip(pairs, places, strict=True)]
-    _number(axes, points, [x.front for x, _ in pairs])
+    _number(axes, points, [x.front for x, _ in pairs], width)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=8)
@@ -129,22 +134,36 @@ def _at_edge(axes: Axes, x: Any, y: Any, away: Sequence[Collection[str]]) -> tup
     return at[0], at[1]
 
 
-def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool]) -> None:
-    """Each mark's number beside it, where the panel has most room: not outside, away from marks and other numbers."""
+def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool], width: float) -> None:
+    """Each mark's number beside it, or, where marks crowd, at the end of a line further off: inside, and clear of
+    marks and other numbers. `width` of the panel in inches."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()  # an inverted axis turns the sign
-    xy = (np.array(points) - [left, bottom]) / [right - left, top - bottom] * _PANEL
-    taken = [*xy]
+    size = np.array([72 * width, _HEIGHT])
+    xy = (np.array(points) - [left, bottom]) / [right - left, top - bottom] * size
+    numbers: list[Any] = []
     for i, (point, there) in enumerate(zip(points, front, strict=True)):
-        free = [
-            min(np.hypot(*(xy[i] + way - other)) for other in taken)
-            if np.all((xy[i] + way > _AWAY / 2) & (xy[i] + way < np.array(_PANEL) - _AWAY / 2))
-            else -1.0
-            for way in _WAYS
-        ]
-        way = _WAYS[int(np.argmax(free))]
-        taken.append(xy[i] + way)
+        marks = np.delete(xy, i, axis=0)
+        apart = xy[i] - marks + 0.01  # two marks in one place part too
+        out = (apart / np.linalg.norm(apart, axis=1, keepdims=True) ** 3).sum(0)  # away from the crowd: no lines cross
+        ways = sorted(_WAYS, key=lambda way, out=out: (round(np.hypot(*way)), -round(way @ out / np.hypot(*out))))
+        inside = [way for way in ways if np.all((xy[i] + way > 5) & (xy[i] + way < size - 5))]
+        room = [_room(xy[i], way, marks, numbers) for way in inside]
+        lined = [np.hypot(*way) > _BESIDE + 1 for way in inside]
+        good = [free >= (_CLEAR if line else _OWN) for free, line in zip(room, lined, strict=True)]
+        at = good.index(True) if any(good) else int(np.argmax(room))
+        way = inside[at]
+        numbers.append(xy[i] + way)
+        line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3}
         axes.annotate(str(i + 1), point, tuple(way), textcoords="offset points", fontsize=9, zorder=4, ha="center",
-                      va="center", fontweight="bold" if there else "normal")  # fmt: skip
+                      va="center", fontweight="bold" if there else "normal",
+                      arrowprops=line if lined[at] else None)  # fmt: skip
+
+
+def _room(start: Any, way: Any, marks: Any, numbers: list[Any]) -> float:
+    """Points from a number, `way` from its mark, to the nearest other thing; none where its line crosses a mark."""
+    passed = [np.hypot(*(mark - start - way * part)) for mark in marks for part in (0.3, 0.5, 0.7, 0.9)]
+    near = min((np.hypot(*(start + way - other)) for other in [*marks, *numbers]), default=np.inf)
+    return near if min(passed, default=np.inf) > _CLEAR / 2 else 0.0
 
 
 def _place(row: Any) -> tuple[float, tuple[float, float]]:
