@@ -25,10 +25,17 @@ def design(spec: Spec) -> list[str]:
     seeds = sorted(spec.seeds)
     consecutive = len(seeds) > 2 and seeds == [*range(seeds[0], seeds[-1] + 1)]
     which = f"{seeds[0]} to {seeds[-1]}" if consecutive else listed([str(seed) for seed in seeds])
-    sentences = [
-        f"{len(spec.variants)} variants of the recipe {spec.recipe} are trained at {len(seeds)} seeds ({which}) and "
+    paired = (
         "compared seed by seed: runs of one seed share data, masks, random draws, initial weights and warm start, and "
         "differ only by what the variant changes."
+    )
+    apart = (
+        f"asked how much they vary: in {spec.reference} every source of randomness follows the seed; in each other "
+        "variant those alone that it does not fix, and the others are the same in all its runs."
+    )
+    sentences = [
+        f"{len(spec.variants)} variants of the recipe {spec.recipe} are trained at {len(seeds)} seeds ({which}) and "
+        f"{apart if spec.of_spread else paired}"
     ]
     if spec.primary:
         sentences.append(f"Primary metrics, named beforehand: {listed(spec.primary)}; all others are secondary.")

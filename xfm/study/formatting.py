@@ -16,6 +16,8 @@ __all__ = [
     "GATES",
     "HEADINGS",
     "Metrics",
+    "as_latex",
+    "as_markdown",
     "cells",
     "interval",
     "number",
@@ -58,26 +60,35 @@ def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A pipe table, primary metrics bold; a row is a line, so that any of them make a table."""
-    head, *rows = _escaped(table, lambda text: _MARKDOWN.sub(r"\\\g<0>", text), "**{}**")
+    """Effects as a pipe table, primary metrics bold."""
+    return as_markdown(cells(table), table["role"] == "primary")
+
+
+def to_latex(table: pd.DataFrame) -> str:
+    """Effects as a tabular, primary metrics bold."""
+    return as_latex(cells(table), table["role"] == "primary")
+
+
+def as_markdown(text: pd.DataFrame, bold: Iterable[bool]) -> str:
+    """Cells of text as a pipe table, some rows' first in bold; a row is a line, so that any of them make a table."""
+    head, *rows = _escaped(text, bold, lambda cell: _MARKDOWN.sub(r"\\\g<0>", cell), "**{}**")
     top, *lines = ("".join(f"| {cell} " if cell else "| " for cell in row) + "|" for row in (head, *rows))
     return "\n".join([top, f"|{':---|' * len(head)}", *lines]) + "\n"
 
 
-def to_latex(table: pd.DataFrame) -> str:
-    """A tabular for \\usepackage{booktabs}, primary metrics bold; a row is a line."""
-    head, *rows = _escaped(table, lambda text: text.translate(_LATEX), r"\textbf{{{}}}")
+def as_latex(text: pd.DataFrame, bold: Iterable[bool]) -> str:
+    """Cells of text as a tabular for \\usepackage{booktabs}, some rows' first in bold; a row is a line."""
+    head, *rows = _escaped(text, bold, lambda cell: cell.translate(_LATEX), r"\textbf{{{}}}")
     begin = rf"\begin{{tabular}}{{lll{'r' * (len(head) - 3)}}}"
     top, *lines = (rf"{' & '.join(row)} \\" for row in (head, *rows))
     return "\n".join([begin, r"\toprule", top, r"\midrule", *lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _escaped(table: pd.DataFrame, escape: Callable[[str], str], bold: str) -> list[list[str]]:
-    """The headings and the rows of cells, escaped, with the primary metrics in bold."""
-    text = cells(table)
+def _escaped(text: pd.DataFrame, bold: Iterable[bool], escape: Callable[[str], str], form: str) -> list[list[str]]:
+    """The headings and the rows of cells, escaped."""
     rows = [[escape(cell) for cell in row] for row in (text.columns, *text.to_numpy())]
-    for row, role in zip(rows[1:], table["role"], strict=True):
-        row[0] = bold.format(row[0]) if role == "primary" else row[0]
+    for row, strong in zip(rows[1:], bold, strict=True):
+        row[0] = form.format(row[0]) if strong else row[0]
     return rows
 
 

@@ -12,7 +12,7 @@ from ..data import dataset
 from ..plots import Figure
 from ..report.figures import ReportFigure
 from ..report.page import page
-from . import beforehand, describe
+from . import beforehand, describe, spread_words
 from .answers import Answers
 from .formatting import Metrics, cells, select
 from .metrics import HELD_OUT
@@ -49,6 +49,10 @@ _SEEDS = "Every run’s value, runs of one seed joined by a line; bars are means
 _MAP = (
     "The mean difference in each cell of the grid; framed where its 95\u00a0% interval leaves zero out (uncorrected)."
 )
+_SPREAD = (
+    "Standard deviation of each variant’s runs with its 95\u00a0% interval; dashed: where every source varies. In per "
+    "cent: the share of that variance. Full: shown to be less than all of it. Metrics that {against} has learnt."
+)
 _PROBES = (
     "On one fixed held-out batch: means over the seeds with 95\u00a0% intervals. Gradients are unweighted; what is "
     "held back is what the stop-gradient keeps from the language encoder. Drift is |w − w₀| / |w₀| from the initial "
@@ -67,6 +71,11 @@ _VERDICTS = {  # by what judges the primary metrics
                     "verdict": f"of primary metrics by p through the gates, {_OTHERS}"},
     "interval": {"level": "", "verdict": "by the uncorrected interval"},
 }  # fmt: skip
+_LIMIT = (
+    "An interval that holds zero does not show that there is no effect: its ends say how large one could be, and the "
+    "column “detectable” which effects these seeds would have found. Of a metric that no variant has left the baseline "
+    "of, no effect is claimed."
+)
 _MEANS = "baseline: the value without having learnt the task; n: pairs; value: the mean over the runs"
 
 
@@ -82,17 +91,24 @@ def render(
     fields: pd.DataFrame | None = None,
     answers: Answers | None = None,
     note: str = "",
+    spread: pd.DataFrame | None = None,
 ) -> str:
     """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
     many have results; `missing`: those without, and why; `code`: sentences about the package; `admission`: see
     Study.admission, of what confirms; `more`: sentences of further results; `fields`: see Study.by_field, where
-    variants do not all have the same metrics; `answers`: what came of it, with a `note` on that."""
+    variants do not all have the same metrics; `answers`: what came of it, with a `note` on that; `spread`: see
+    Study.spread, of what asks how much runs vary, in the place of effects."""
     paired = len(effects[effects["n"] > 0]) > 0
     there = {"probes": "probes" in figures, "admission": admission is not None, "change": bool(spec.would_change)}
     there["answers"] = bool(answers or note)
     power = beforehand.power(spec, effects)
     there["power"] = len(power) > 0
     found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
+    concluded = [*describe.conclusions(effects), *more] if paired else [*describe.baselines(effects), *found]
+    table, caption = cells(select(effects, "all")), _TABLE.format(**_VERDICTS[_judge(effects)]) if paired else _MEANS
+    if spread is not None:
+        found = concluded = spread_words.sentences(spread, spec.reference)
+        table, caption = spread_words.cells(spread), spread_words.CAPTION.format(reference=spec.reference)
     return page(
         "study.html.jinja",
         spec.name,
@@ -104,14 +120,15 @@ def render(
         design=[*describe.design(spec), *code],
         common={f: json.dumps(v) for f, v in spec.changes.items()},
         command=f"xfm study {spec.name}",
-        conclusions=[*describe.conclusions(effects), *more] if paired else [*describe.baselines(effects), *found],
+        conclusions=concluded,
         admission=None if admission is None else beforehand.admission_cells(admission),
         unadmitted=[] if admission is None else beforehand.unadmitted(admission),
         power=power,
         short=beforehand.short(spec, effects),
         fields=None if fields is None or not len(fields) else fields,
-        table=cells(select(effects, "all")),
-        caption=_TABLE.format(**_VERDICTS[_judge(effects)]) if paired else _MEANS,
+        table=table,
+        caption=caption,
+        limit=spread_words.LIMIT if spread is not None else _LIMIT,
         missing=missing.to_dict("records"),
         answers=answers,
         note=note,
@@ -125,21 +142,32 @@ def _judge(effects: pd.DataFrame) -> str:
 
 
 def report_figures(
-    spec: Spec, effects: pd.DataFrame, against: str, draw: Callable[..., Figure], paired: bool, probed: bool
+    spec: Spec,
+    effects: pd.DataFrame,
+    against: str,
+    draw: Callable[..., Figure],
+    paired: bool,
+    probed: bool,
+    learnt: Sequence[str] | None = None,
 ) -> dict[str, list[ReportFigure]]:
     """Figures by section: primary metrics before all others, and the map where the variants are a two-way grid. `draw`:
-    Study.figure; `paired`: whether there are pairs; `probed`: whether there are records of the training probe."""
+    Study.figure; `paired`: whether there are pairs; `probed`: whether there are records of the training probe;
+    `learnt`: the metrics whose spread is shown, in the place of effects."""
     others = list(dict.fromkeys(effects[(effects["role"] == "secondary") & (effects["better"] != "")]["metric"]))
     metrics: dict[str, Metrics] = {"effects": "", "effects-other": others} if spec.primary else {"effects": others}
     figures: dict[str, list[ReportFigure]] = {"effects": []}
-    for name, keys in metrics.items() if paired else []:
+    if learnt is not None:
+        told, panels = _SPREAD.format(against=against), effects.query("metric in @learnt")
+        figures["effects"].append(_panels("spread", "How much runs vary", told, "spread", panels, draw))
+    compared = paired and learnt is None
+    for name, keys in metrics.items() if compared else []:
         if keys != []:
             kind = "secondary" if name != "effects" else "primary" if spec.primary else "all"
             test = _TESTS[_judge(effects) if kind == "primary" else "interval"]
             caption = _FOREST.format(against=against, test=test)
             panels = select(effects, keys)
             figures["effects"].append(_panels(name, f"Effects, {kind} metrics", caption, "effects", panels, draw))
-    if paired and len(spec.primary) > 1:
+    if compared and len(spec.primary) > 1:
         try:
             caption = _PARETO.format(against=against)
             figures["effects"].append(_figure("pareto", "Pareto front", caption, draw("pareto", spec.primary)))
@@ -147,7 +175,7 @@ def report_figures(
             pass
     mapped = spec.primary or [m for m in others if not m.startswith(f"{HELD_OUT}/")]
     try:
-        for metric in mapped if paired else []:
+        for metric in mapped if compared else []:
             name = f"map-{len(figures['effects'])}"
             figures["effects"].append(_figure(name, f"Map of {metric}", _MAP, draw("map", metric, against)))
     except ConfigError:  # the variants are no grid

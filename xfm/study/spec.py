@@ -204,6 +204,13 @@ class Spec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
+    def of_spread(self) -> bool:
+        """Whether it asks what runs vary by: all but the reference fix the seeds of some sources, and nothing else."""
+        others = [changes for label, changes in self.variants.items() if label != self.reference]
+        fixed = all(own and all(name.partition(".")[0] == "seed_of" for name in own) for own in others)
+        return bool(others) and fixed and self.variants.get(self.reference) == {}
+
+    @property
     def kind(self) -> str:
         return "confirmatory" if self.confirms else "exploratory"
 

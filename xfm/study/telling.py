@@ -18,10 +18,11 @@ from ..plots.pareto import pareto
 from ..plots.probes import probes
 from ..plots.spread import spread
 from ..train.run import Record
-from . import answers, code_pin, describe, diagnostics_jsonl, formatting, machines
+from . import answers, code_pin, describe, diagnostics_jsonl, formatting, machines, spread_words
 from .analyses import Analyses
 from .effects import unpaired
 from .grid_cells import grid_cells
+from .metrics import FLOOR
 from .report import render, report_figures
 from .results_csv import StudyError
 from .variants import cell
@@ -99,14 +100,19 @@ class Telling(Analyses):
 
     def to_markdown(self, metrics: formatting.Metrics = "", against: str = "") -> str:
         """The effects as a Markdown table; primary metrics bold, units in the first column. Where there are no pairs
-        yet it says so, with a table of the means that there are."""
+        yet it says so, with a table of the means that there are. Of a study that asks how much runs vary
+        (Spec.of_spread) the standard deviations."""
         table, paired = self._table(against)
+        if (spread := self._spread(table, paired)) is not None:
+            return formatting.as_markdown(spread_words.cells(spread), [False] * len(spread))
         text = formatting.to_markdown(formatting.select(table, metrics)) if len(table) else ""
         return text if paired else f"{self._no_pairs()}\n\n{text}"
 
     def to_latex(self, metrics: formatting.Metrics = "", against: str = "") -> str:
         """The same as a LaTeX tabular of the package booktabs."""
         table, paired = self._table(against)
+        if (spread := self._spread(table, paired)) is not None:
+            return formatting.as_latex(spread_words.cells(spread), [False] * len(spread))
         text = formatting.to_latex(formatting.select(table, metrics)) if len(table) else ""
         return text if paired else f"% {self._no_pairs()}\n{text}"
 
@@ -158,20 +164,31 @@ class Telling(Analyses):
         ranks = describe.ranks(self.mean_ranks())
         return [*describe.interactions(self), *describe.mended(self), *describe.front(self), *ranks]
 
+    def _spread(self, table: pd.DataFrame, paired: bool) -> pd.DataFrame | None:
+        """Of a study that asks for it, of the metrics that were learnt; `table`: of effects."""
+        if not (self.spec.of_spread and paired):
+            return None
+        learnt = table[(table["better"] != "") & (table["verdict"] != FLOOR)]
+        return self.spread([*dict.fromkeys(learnt["metric"])] or "all")
+
     def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
         """Writes the report, and returns its path and its figures by the names of their files."""
         (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
-        sections = report_figures(self.spec, table, against, self.figure, paired, probed)
+        spread = self._spread(table, paired)
+        learnt = None if spread is None else [*spread["metric"].unique()]
+        sections = report_figures(self.spec, table, against, self.figure, paired, probed, learnt)
         target = Path(path) if path else self.folder / "report.html"
         code = code_pin.sentences(code_pin.read(self.folder))
         code += machines.sentences(self.spec, self.folder, self._finished())
         admitted = self.admission() if self.spec.confirmatory else None
-        more = self._further() if paired else []
+        more = self._further() if paired and spread is None else []
         fields = self.by_field()
         fields = fields if paired and (fields == "").drop(columns="baseline").to_numpy().any() else fields.iloc[:0]
         came = answers.read(self.folder, self.spec.hypotheses)
         note = describe.answered(self.spec, came, self._to_do(), answers.digest(self.results()))
         runs = len(self._finished())
-        page = render(self.spec, table, sections, runs, self.missing(), code, admitted, more, fields, came, note)
+        page = render(
+            self.spec, table, sections, runs, self.missing(), code, admitted, more, fields, came, note, spread
+        )
         write_atomically(target, page)
         return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]

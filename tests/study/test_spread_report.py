@@ -1,0 +1,97 @@
+"""A study that asks how much runs vary is told by standard deviations: there are no effects to speak of."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from study.conftest import METRICS, made_up
+
+from xfm.study import Study
+from xfm.study.spread_words import cells, sentences
+
+ALONE = ("vary_data", "vary_masks")
+LOSS, BOXES = "language, loss (nats)", "grounding, acc@0.5"
+
+
+def of_sources(root: Path, shift: float = 0.0, **other: Any) -> Study:
+    asked: dict[str, Any] = {"variants": ["xfm", *ALONE], "split": "validation", "root": root, "runs": root} | other
+    return made_up(Study("sources", **asked), dict.fromkeys(["xfm", *ALONE], shift), 1.0)
+
+
+def words(study: Study) -> str:
+    text = re.sub(
+        r"<(style|script)\b.*?</\1>|<svg\b.*?</svg>|<[^>]+>", " ", study.report().read_text("utf-8"), flags=re.S
+    )
+    return " ".join(html.unescape(text).split())
+
+
+@pytest.mark.parametrize(
+    ("variants", "asks"),
+    [
+        (["xfm", *ALONE], True),
+        (["xfm"], False),
+        (["xfm", "vary_data", "no_mim"], False),
+        ({"xfm": {}, "both": {"seed_of.data": 7, "seed_of.masks": 7}}, True),
+        ({"xfm": {}, "more": {"seed_of.data": 7, "train.steps": 9}}, False),
+        ({"a": {"seed_of.data": 1}, "b": {"seed_of.masks": 1}}, False),
+    ],
+)
+def test_which_studies_ask_that(variants, asks, tmp_path) -> None:
+    assert Study("sources", variants=variants, root=tmp_path, runs=tmp_path).spec.of_spread is asks
+
+
+def test_its_tables_are_standard_deviations(tmp_path) -> None:
+    study = of_sources(tmp_path)
+    values = study.results().set_index(["metric", "variant", "seed"])["value"].unstack()
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in study.to_markdown().splitlines()]
+    assert len(rows) == 3 * len(METRICS)
+    for row in (dict(zip(head, row, strict=True)) for row in rows):
+        own, whole = (values.loc[(row["metric"], v)].to_numpy() for v in (row["variant"].replace("\\", ""), "xfm"))
+        digits, scale = (2, 100) if row["unit"] == "points" else (4, 1)
+        assert row["sd"] == f"{scale * own.std(ddof=1):.{digits}f}" and row["n"] == "10"
+        share = f"{100 * own.var(ddof=1) / whole.var(ddof=1):.0f}" if row["variant"] != "xfm" else ""
+        assert row["share"] == share and (" to " in row["95 % interval of the share"]) == bool(share)
+    assert study.to_latex().count(r"\\") == 1 + len(rows)
+    assert (study.save() and (study.folder / "figures/effects.md").read_text("utf-8")) == study.to_markdown()
+
+
+def test_its_report_says_how_much_and_compares_nothing(tmp_path) -> None:
+    study = of_sources(tmp_path, question="Which source do results vary by?")
+    text = words(study)
+    table: Any = study.spread("all")
+    for sentence in sentences(table, "xfm"):
+        assert text.count(sentence) == 2, "in the abstract and in the results"
+    shares = table[table["variant"] == "vary_data"]
+    less = int((shares["share_high"] < 1).sum())
+    middle = f"vary_data: {100 * np.median(shares['share']):.0f} % of xfm’s variance in the median metric"
+    assert middle in text and f"less than all of it in {less} of {len(METRICS)}, more in" in text
+    assert "in xfm every source of randomness follows the seed" in text and "shares need not sum to 100" in text
+    for wrong in ("compared seed by seed", "Mean difference to", "effects with an interval", "Mean ranks", "sign-flip"):
+        assert wrong not in text, wrong
+    drawn = [path.name for path in study.save() if path.suffix == ".png"]
+    assert drawn == ["spread.png", "seeds.png"]
+
+
+def test_what_is_not_learnt_is_left_out(tmp_path) -> None:
+    """Two standard deviations above its mean the loss is above its baseline in all variants."""
+    study = of_sources(tmp_path, shift=4.0)
+    assert LOSS not in study.to_markdown() and BOXES in study.to_markdown()
+    assert f"over {len(METRICS) - 1} metrics that xfm has learnt" in words(study)
+
+
+def test_before_there_are_pairs_it_shows_the_means(tmp_path) -> None:
+    asked = {"variants": ["xfm", *ALONE], "root": tmp_path, "runs": tmp_path}
+    lost = tuple((variant, seed) for variant in ALONE for seed in range(10))
+    study = made_up(Study("sources", **asked), {}, lost=lost)
+    assert "No pairs yet" in study.to_markdown() and "No pairs yet" in words(study)
+
+
+def test_cells_of_two_runs_have_no_interval(tmp_path) -> None:
+    table = cells(of_sources(tmp_path, seeds=[0, 1]).spread("all"))
+    assert set(table["95 % interval"]) == set(table["95 % interval of the share"]) == {""}
+    assert (table.loc[table["variant"] != "xfm", "share"] != "").all()
