@@ -23,7 +23,7 @@ from .metrics import FAMILIES, FLOOR, HELD_OUT, SIGN, Metric, own_target
 from .outcomes import at_floor, complete, counted, gains, learnt
 from .results_csv import StudyError
 from .spec import Spec
-from .spread import spread_table
+from .spread import median_table, spread_table
 from .statistics import FEWEST, paired
 
 __all__ = ["Analyses", "combinations"]
@@ -180,6 +180,21 @@ class Analyses(ABC):
         values = self._counted()
         chosen = self._chosen(values, metrics)
         return spread_table(values, self.metrics(), list(self.spec.variants), self.spec.compared_with[0], chosen)
+
+    def median_shares(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
+        """A row a family x variant but the reference: the median of its shares (see `spread`) over the family's
+        metrics, with a 95 % interval over resampled runs (share_low, share_high); metrics, and n runs. `metrics`: keys;
+        all that were learnt, but controls and held-out losses, whose batches are of the seed."""
+        values = self._counted()
+        chosen = self._chosen(values, metrics) if metrics else self._learnt(values)
+        return median_table(values, list(self.spec.variants), self.spec.compared_with[0], chosen, self.spec.name)
+
+    def _learnt(self, values: pd.DataFrame) -> list[str]:
+        """What a spread can be told of: of a metric at its baseline it is that of chance, of a held-out loss also that
+        of its batch."""
+        known = self.metrics()
+        floor = at_floor(gains(values, self.levels(), known))
+        return [m for m in values["metric"].unique() if _ranked(m, known) and m not in floor]
 
     def two_way(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric of those fine-tuned tasks whose run folders are there and whose metric is a mean

@@ -91,13 +91,13 @@ def render(
     fields: pd.DataFrame | None = None,
     answers: Answers | None = None,
     note: str = "",
-    spread: pd.DataFrame | None = None,
+    spread: spread_words.Told | None = None,
 ) -> str:
     """The HTML of a study's report. `effects`: or the means of what there is, where there are no pairs yet; `runs`: how
     many have results; `missing`: those without, and why; `code`: sentences about the package; `admission`: see
     Study.admission, of what confirms; `more`: sentences of further results; `fields`: see Study.by_field, where
-    variants do not all have the same metrics; `answers`: what came of it, with a `note` on that; `spread`: see
-    Study.spread, of what asks how much runs vary, in the place of effects."""
+    variants do not all have the same metrics; `answers`: what came of it, with a `note` on that; `spread`: what
+    is said in the place of effects of a study that asks how much runs vary."""
     paired = len(effects[effects["n"] > 0]) > 0
     there = {"probes": "probes" in figures, "admission": admission is not None, "change": bool(spec.would_change)}
     there["answers"] = bool(answers or note)
@@ -107,8 +107,8 @@ def render(
     concluded = [*describe.conclusions(effects), *more] if paired else [*describe.baselines(effects), *found]
     table, caption = cells(select(effects, "all")), _TABLE.format(**_VERDICTS[_judge(effects)]) if paired else _MEANS
     if spread is not None:
-        found = concluded = spread_words.sentences(spread, spec.reference)
-        table, caption = spread_words.cells(spread), spread_words.CAPTION.format(reference=spec.reference)
+        found = concluded = spread.sentences
+        table, caption = spread.cells, spread.caption
     return page(
         "study.html.jinja",
         spec.name,

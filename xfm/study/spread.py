@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .metrics import Metric
+from .. import seeding
+from .metrics import FAMILIES, Metric
 from .statistics import ALPHA, FEWEST
 
-__all__ = ["Pairing", "Share", "Spread", "pairing", "share", "spread", "spread_table"]
+__all__ = ["Pairing", "Share", "Spread", "median_share", "median_table", "pairing", "share", "spread", "spread_table"]
+
+RESAMPLES = 2000
 
 
 class Spread(NamedTuple):
@@ -27,7 +30,7 @@ class Share(NamedTuple):
     """Of one variance in another."""
 
     share: float  # of the other's variance
-    share_low: float  # 95 %, by F: of normal values, drawn independently
+    share_low: float  # 95 %, by F (of normal values, drawn independently); of `median_share` by resampled runs
     share_high: float
 
 
@@ -60,6 +63,30 @@ def share(part: np.ndarray, whole: np.ndarray) -> Share:
     return Share(ratio, float(low), float(high))
 
 
+def median_share(part: np.ndarray, whole: np.ndarray, *key: object) -> Share:
+    """The median over the metrics of their shares; `part` (n, M) and `whole` (m, M), a row a run, `key` of the
+    resampling. Metrics of the same runs are not independent, so runs are resampled whole, those of each variant by
+    themselves: 2.5 and 97.5 % of 2,000. NaN where there are no metrics or fewer than two runs, NaN ends of fewer than
+    three."""
+    if not part.shape[1] or min(len(part), len(whole)) < 2:
+        return Share(np.nan, np.nan, np.nan)
+    middle = float(np.median(part.var(0, ddof=1) / whole.var(0, ddof=1)))
+    if min(len(part), len(whole)) < FEWEST:
+        return Share(middle, np.nan, np.nan)
+    rng = seeding.rng("median share", *key)
+    ours, theirs = (_variances(runs, rng) for runs in (part, whole))
+    low, high = np.nanquantile(np.median(ours / theirs, axis=1), [ALPHA / 2, 1 - ALPHA / 2])
+    return Share(middle, float(low), float(high))
+
+
+def _variances(runs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(RESAMPLES, M) of resampled runs (n, M), around the mean of all; NaN where one run was drawn n times."""
+    n = len(runs)
+    drawn, centred = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n, runs - runs.mean(0)
+    variances = drawn @ centred**2 - (drawn @ centred) ** 2
+    return np.where((drawn.max(1) == 1)[:, None], np.nan, variances)
+
+
 def pairing(a: np.ndarray, b: np.ndarray) -> Pairing:
     """Of two variants' runs at the same seeds, (n,) each; NaN where one does not vary or fewer than three are there."""
     if len(a) < FEWEST or not np.std(a) or not np.std(b):
@@ -87,3 +114,20 @@ def spread_table(
                 row |= pairing(own[both].to_numpy(), whole[both].to_numpy())._asdict()
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def median_table(
+    values: pd.DataFrame, variants: Sequence[str], reference: str, metrics: Sequence[str], *key: object
+) -> pd.DataFrame:
+    """The rows of Study.median_shares; `values`: as of `outcomes.counted`."""
+    rows = []
+    for family in FAMILIES:
+        own: Any = values[(values["family"] == family) & values["metric"].isin(metrics)]
+        runs: Any = own.pivot(index="seed", columns=["variant", "metric"], values="value")
+        for variant in (v for v in variants if v != reference):
+            shared = [m for m in own["metric"].unique() if {(variant, m), (reference, m)} <= {*runs.columns}]
+            if shared:
+                ours, theirs = (runs[v][shared].dropna().to_numpy() for v in (variant, reference))
+                row = {"family": family, "variant": variant, "metrics": len(shared), "n": len(ours)}
+                rows.append(row | median_share(ours, theirs, *key, family, variant)._asdict())
+    return pd.DataFrame(rows, columns=["family", "variant", "metrics", "n", *Share._fields])

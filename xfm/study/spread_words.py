@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ..report.describe import listed
 from .formatting import number
 
-__all__ = ["CAPTION", "LIMIT", "cells", "sentences"]
+__all__ = ["LIMIT", "Told", "cells", "sentences", "tell"]
 
 CAPTION = (
     "sd: standard deviation of the runs, with its 95\u00a0% interval (chi squared); share: of the variance where every "
     "source varies, in per cent, with its 95\u00a0% interval (F). Metrics that {reference} has learnt."
 )
 LIMIT = (
-    "The intervals suppose normal values and independent runs. Where one source varies the others have one draw, the "
-    "same in all runs: with another, shares may be others. Sources interact, and shares need not sum to 100\u00a0%."
+    "Intervals of one metric’s share suppose normal values; those of a median are over resampled runs. Where one "
+    "source varies the others have one draw, the same in all its runs; with another, shares may be others. "
+    "Sources interact: shares need not sum to 100\u00a0%."
 )
 
 
-def sentences(rows: Any, reference: str) -> list[str]:
-    """`rows`: of Study.spread. Of each variant the median of its shares, and of how many metrics one is shown to be
-    less than all, or more."""
-    runs = rows.groupby("variant", sort=False)["n"].max()
-    each = listed([f"{n} of {variant}" for variant, n in runs.items()])
-    said = [f"Standard deviations over {rows['metric'].nunique()} metrics that {reference} has learnt; runs: {each}."]
-    for variant, own in rows[rows["variant"] != reference].dropna(subset="share").groupby("variant", sort=False):
-        low, middle, high = (100 * own["share"].quantile(q) for q in (0.25, 0.5, 0.75))
-        less, more = int((own["share_high"] < 1).sum()), int((own["share_low"] > 1).sum())
-        said.append(
-            f"{variant}: {middle:.0f} % of {reference}’s variance in the median metric (quartiles {low:.0f} and "
-            f"{high:.0f} %); by their intervals less than all of it in {less} of {len(own)}, more in {more}."
-        )
+class Told(NamedTuple):
+    """What a report says in the place of effects."""
+
+    metrics: list[str]
+    sentences: list[str]
+    cells: pd.DataFrame
+    caption: str
+
+
+def tell(rows: pd.DataFrame, medians: pd.DataFrame, reference: str) -> Told:
+    """`rows`: of Study.spread; `medians`: of Study.median_shares."""
+    said = sentences(rows, medians, reference)
+    return Told([*rows["metric"].unique()], said, cells(rows), CAPTION.format(reference=reference))
+
+
+def sentences(rows: Any, medians: Any, reference: str) -> list[str]:
+    """How many metrics and runs there are, and of each variant the median share of each family."""
+    runs = listed([f"{n} of {variant}" for variant, n in rows.groupby("variant", sort=False)["n"].max().items()])
+    kinds = listed([f"{n} of {family}" for family, n in medians.groupby("family", sort=False)["metrics"].max().items()])
+    said = [f"Standard deviations of metrics that {reference} has learnt: {kinds}; runs: {runs}."]
+    for variant, own in medians.dropna(subset="share").groupby("variant", sort=False):
+        shares = listed([f"{_share(r.share)} % of {r.family}{_between(r)}" for r in own.itertuples()])
+        said.append(f"{variant}: of {reference}’s variance, in the median metric, {shares}.")
     return said
+
+
+def _between(row: Any) -> str:
+    ends = _share(row.share_low, row.share_high)
+    return f" (95 % interval {ends} %)" if ends else ""
 
 
 def cells(rows: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,6 @@ from . import answers, code_pin, describe, diagnostics_jsonl, formatting, machin
 from .analyses import Analyses
 from .effects import unpaired
 from .grid_cells import grid_cells
-from .metrics import FLOOR
 from .report import render, report_figures
 from .results_csv import StudyError
 from .variants import cell
@@ -103,7 +102,7 @@ class Telling(Analyses):
         yet it says so, with a table of the means that there are. Of a study that asks how much runs vary
         (Spec.of_spread) the standard deviations."""
         table, paired = self._table(against)
-        if (spread := self._spread(table, paired)) is not None:
+        if (spread := self._spread(paired)) is not None:
             return formatting.as_markdown(spread_words.cells(spread), [False] * len(spread))
         text = formatting.to_markdown(formatting.select(table, metrics)) if len(table) else ""
         return text if paired else f"{self._no_pairs()}\n\n{text}"
@@ -111,7 +110,7 @@ class Telling(Analyses):
     def to_latex(self, metrics: formatting.Metrics = "", against: str = "") -> str:
         """The same as a LaTeX tabular of the package booktabs."""
         table, paired = self._table(against)
-        if (spread := self._spread(table, paired)) is not None:
+        if (spread := self._spread(paired)) is not None:
             return formatting.as_latex(spread_words.cells(spread), [False] * len(spread))
         text = formatting.to_latex(formatting.select(table, metrics)) if len(table) else ""
         return text if paired else f"% {self._no_pairs()}\n{text}"
@@ -164,31 +163,28 @@ class Telling(Analyses):
         ranks = describe.ranks(self.mean_ranks())
         return [*describe.interactions(self), *describe.mended(self), *describe.front(self), *ranks]
 
-    def _spread(self, table: pd.DataFrame, paired: bool) -> pd.DataFrame | None:
-        """Of a study that asks for it, of the metrics that were learnt; `table`: of effects."""
+    def _spread(self, paired: bool) -> pd.DataFrame | None:
+        """Of a study that asks for it, of the metrics that were learnt."""
         if not (self.spec.of_spread and paired):
             return None
-        learnt = table[(table["better"] != "") & (table["verdict"] != FLOOR)]
-        return self.spread([*dict.fromkeys(learnt["metric"])] or "all")
+        return self.spread(self._learnt(self._counted()) or "all")
 
     def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
         """Writes the report, and returns its path and its figures by the names of their files."""
         (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
-        spread = self._spread(table, paired)
-        learnt = None if spread is None else [*spread["metric"].unique()]
-        sections = report_figures(self.spec, table, against, self.figure, paired, probed, learnt)
+        spread = self._spread(paired)
+        told = None if spread is None else spread_words.tell(spread, self.median_shares(), self.spec.reference)
+        sections = report_figures(self.spec, table, against, self.figure, paired, probed, told and told.metrics)
         target = Path(path) if path else self.folder / "report.html"
         code = code_pin.sentences(code_pin.read(self.folder))
         code += machines.sentences(self.spec, self.folder, self._finished())
         admitted = self.admission() if self.spec.confirmatory else None
-        more = self._further() if paired and spread is None else []
+        more = self._further() if paired and not told else []
         fields = self.by_field()
         fields = fields if paired and (fields == "").drop(columns="baseline").to_numpy().any() else fields.iloc[:0]
         came = answers.read(self.folder, self.spec.hypotheses)
         note = describe.answered(self.spec, came, self._to_do(), answers.digest(self.results()))
         runs = len(self._finished())
-        page = render(
-            self.spec, table, sections, runs, self.missing(), code, admitted, more, fields, came, note, spread
-        )
+        page = render(self.spec, table, sections, runs, self.missing(), code, admitted, more, fields, came, note, told)
         write_atomically(target, page)
         return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]
