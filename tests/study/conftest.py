@@ -17,6 +17,7 @@ from xfm.study.formatting import p_value
 from xfm.study.metrics import Measured, Metric
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
+ROOT = Path(__file__).parents[2]
 TINY = {
     "data.pairs": 4,
     "data.regions": 4,
@@ -69,6 +70,12 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
     results_csv.append(study.table, "".join(blocks))
     study_json.write_baselines(study.folder / "baselines.json", KNOWN)
     return study
+
+
+def page(name: str) -> str:
+    """A page of the project, or a notebook, as one line."""
+    text = (ROOT / name).read_text("utf-8")
+    return " ".join((text.replace("\\n", " ").replace('", "', " ") if name.endswith(".ipynb") else text).split())
 
 
 def told(row: Any, form: str, scale: float = 100, sign: int = 1) -> str:

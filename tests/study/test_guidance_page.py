@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,17 +10,12 @@ import pytest
 
 from xfm.study import Study
 
-from .conftest import told
+from .conftest import ROOT, page, told
 
-ROOT = Path(__file__).parents[2]
 NEIGHBOURS, BOXES = "concept, pooled, k-NN, accuracy", "grounding (several objects), acc@0.5"
 NAMING = "naming, accuracy"
 FROZEN = ("clip x 0.3", "stage1 x 1", "pixels x 0.3")
 EARLY, LATE = "self x 1, early", "self x 1"
-
-
-def page(name: str) -> str:
-    return " ".join((ROOT / name).read_text("utf-8").split())
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,16 +11,11 @@ import pytest
 from xfm.study import Study
 from xfm.study.statistics import smallest_p
 
-from .conftest import told
+from .conftest import ROOT, page, told
 
-ROOT = Path(__file__).parents[2]
 LOSS, BOXES = "language, loss (nats)", "grounding (several objects), acc@0.5"
 BESIDE, NAMING, PAIRS = "validation/pairs/imlm", "naming, accuracy", "minimal pairs, MLM, accuracy"
 RECALL, BACK = "image to text, ITC, R@1", "text to image, ITC, R@1"
-
-
-def page(name: str) -> str:
-    return " ".join((ROOT / name).read_text("utf-8").split())
 
 
 @pytest.fixture(scope="module")

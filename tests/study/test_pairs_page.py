@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,13 +9,10 @@ import pytest
 from xfm.study import Study
 from xfm.study.statistics import detectable
 
-ROOT = Path(__file__).parents[2]
+from .conftest import ROOT, page
+
 BOXES, CONCEPTS = "grounding (several objects), acc@0.5", "concept, pooled, linear probe, accuracy"
 LOSS, RECALL = "language, loss (nats)", "image to text, ITC, R@1"
-
-
-def page(name: str) -> str:
-    return " ".join((ROOT / name).read_text("utf-8").replace("\\n", " ").replace('", "', " ").split())
 
 
 def worth(study: Study, variant: str, *metrics: str) -> list[float]:

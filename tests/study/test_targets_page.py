@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from xfm.study import Study
 
-ROOT = Path(__file__).parents[2]
+from .conftest import ROOT, page
+
 WEIGHTS = ("0.3", "1", "3")
 LINEAR = "concept, pooled, linear probe, accuracy"
-
-
-def page(name: str) -> str:
-    return " ".join((ROOT / name).read_text("utf-8").replace("\\n", " ").replace('", "', " ").split())
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from xfm.evaluation import find_result
 from xfm.study import Study
 from xfm.study.power import Pilot, detectable_effects
 
+from .conftest import page
+
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 COLUMNS = [("language", "", "loss"), ("lexicographer files", "fine-tuned", "accuracy"),
            ("same synset", "linear probe", "accuracy"), ("hypernym", "linear probe", "accuracy")]  # fmt: skip
@@ -83,10 +85,6 @@ def test_the_table_of_regimes_is_that_of_its_file_and_the_recipe_is_its_last_in_
 
 
 LOSS = "language, loss (nats)"
-
-
-def page(name: str) -> str:
-    return " ".join((STUDIES.parent / name).read_text("utf-8").split())
 
 
 MEASURED = (LOSS, "same synset, linear probe, accuracy", "minimal pairs, MLM, accuracy",
