@@ -21,6 +21,7 @@ from xfm.files import write_atomically
 from xfm.objectives import OBJECTIVES
 from xfm.study import Study
 from xfm.study.formatting import p_value
+from xfm.study.spread import Share
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -396,6 +397,20 @@ def guidance_table() -> str:
     return table([*head, *further.values()], rows)
 
 
+def varies_table() -> str:
+    """A row a source of randomness: its share of the runs' variance in the median metric of each field, in per cent."""
+    medians = Study.load(ROOT / "studies" / "varies").median_shares()
+    fields = medians.groupby("family", sort=False)["metrics"].first()
+    rows = [
+        [
+            f"`{variant}`",
+            *("{:.0f} ({:.0f} to {:.0f})".format(*100 * ends) for ends in own[[*Share._fields]].to_numpy()),
+        ]
+        for variant, own in medians.groupby("variant", sort=False)
+    ]
+    return table(["", *(f"{family}, {n} metrics" for family, n in fields.items())], rows)
+
+
 def _difference(row: Any) -> str:
     """With its interval: points, or nats; bold where it is primary and shown."""
     scale, digits = (100, 1) if row["unit"] == "%" else (1, 3)
@@ -436,6 +451,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"{name}-answers": partial(answers_list, name) for name in ("general", "insulation", "negatives", "guidance")},
     "guidance": guidance_table,
     "targets": targets_table,
+    "varies": varies_table,
     "ablations": lambda: changes_table(recipes.ablations()),
     "levels": lambda: changes_table(recipes.LEVELS),
 }

@@ -116,6 +116,9 @@ def test_a_median_share_is_that_of_the_variances_and_of_few_runs_has_no_interval
     two = median_share(part[:2], whole)
     assert two.share > 0 and np.isnan(two[1:]).all() and np.isnan(median_share(part[:1], whole)).all()
     assert np.isnan(median_share(part[:, :0], whole[:, :0])).all()
+    assert np.isnan(median_share(part, 0 * whole)).all(), "where nothing varies"
+    still = np.concatenate([whole, 0 * whole[:, :2]], axis=1)
+    assert median_share(np.concatenate([part, part[:, :2]], axis=1), still)[0] == pytest.approx(share)
     assert np.isfinite(median_share(part[:3], whole[:3])).all(), "although some samples are one run three times"
 
 

@@ -70,13 +70,23 @@ def median_share(part: np.ndarray, whole: np.ndarray, *key: object) -> Share:
     three."""
     if not part.shape[1] or min(len(part), len(whole)) < 2:
         return Share(np.nan, np.nan, np.nan)
-    middle = float(np.median(part.var(0, ddof=1) / whole.var(0, ddof=1)))
+    middle = float(_middle(part.var(0, ddof=1)[None], whole.var(0, ddof=1)[None])[0])
     if min(len(part), len(whole)) < FEWEST:
         return Share(middle, np.nan, np.nan)
     rng = seeding.rng("median share", *key)
-    ours, theirs = (_variances(runs, rng) for runs in (part, whole))
-    low, high = np.nanquantile(np.median(ours / theirs, axis=1), [ALPHA / 2, 1 - ALPHA / 2])
+    middles = _middle(_variances(part, rng), _variances(whole, rng))
+    there = middles[~np.isnan(middles)]
+    low, high = np.quantile(there, [ALPHA / 2, 1 - ALPHA / 2]) if len(there) else (np.nan, np.nan)
     return Share(middle, float(low), float(high))
+
+
+def _middle(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """The median ratio of variances (R, M) -> (R,), of what varies at all in the second; NaN where nothing does."""
+    ratios = np.divide(ours, theirs, out=np.full_like(ours, np.nan), where=theirs > 0)
+    middles = np.full(len(ratios), np.nan)
+    known = ~np.isnan(ratios).all(1)
+    middles[known] = np.nanmedian(ratios[known], axis=1)
+    return middles
 
 
 def _variances(runs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -84,6 +94,7 @@ def _variances(runs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n = len(runs)
     drawn, centred = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n, runs - runs.mean(0)
     variances = drawn @ centred**2 - (drawn @ centred) ** 2
+    variances[variances < 1e-9 * runs.var(0)] = 0  # equal values, but for the last digits
     return np.where((drawn.max(1) == 1)[:, None], np.nan, variances)
 
 
