@@ -74,8 +74,8 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
 
 def page(name: str) -> str:
     """A page of the project, or a notebook, as one line."""
-    text = (ROOT / name).read_text("utf-8")
-    return " ".join((text.replace("\\n", " ").replace('", "', " ") if name.endswith(".ipynb") else text).split())
+    text = " ".join((ROOT / name).read_text("utf-8").split())
+    return " ".join(text.replace('\\n", "', " ").split()) if name.endswith(".ipynb") else text
 
 
 def told(row: Any, form: str, scale: float = 100, sign: int = 1) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from xfm.study import Study
 from xfm.study.statistics import detectable
@@ -84,3 +85,35 @@ def test_what_twelve_pairs_find(values: pd.DataFrame) -> None:
     ]
     text = page("notebooks/13_what_varies.ipynb")
     assert f"find {found[0]:.1f} points of boxes against X-FM without the stop, and {found[1]:.1f} against a" in text
+
+
+def test_what_a_source_alone_brings() -> None:
+    """A study that goes on: how many draws there are is read from its table."""
+    study = Study.load(ROOT / "studies/varies")
+    table = study.spread([LOSS, BOXES]).set_index(["metric", "variant"])
+    draws = {*table["n"], *study.median_shares()["n"]}
+    assert len(draws) == 1, "whole seeds alone are told"
+    n = draws.pop()
+    count = ("three", "four", "five", "six", "seven", "eight", "nine", "ten")[n - 3]
+    book, pages = page("notebooks/13_what_varies.ipynb"), page("studies/README.md")
+
+    def sd(metric: str, source: str) -> str:
+        value = table.loc[(metric, source if source == "xfm" else f"{source} alone"), "sd"]
+        return f"{100 * value:.1f}" if metric == BOXES else f"{value:.4f}"
+
+    assert f"so far {count} draws of ten" in book and f"{count} draws a source so far" in pages
+    others = [sd(LOSS, source) for source in ("data", "masks", "weights", "negatives")]
+    assert f"a standard deviation of {sd(LOSS, 'xfm')} nats where all varies and of {sd(LOSS, 'warm_start')} by" in book
+    assert f"negatives alone of {', '.join(others[:3])} and {others[3]}." in book and max(others) == others[0]
+    assert f"{sd(LOSS, 'warm_start')} nats, by anything else alone {others[0]} at most" in book
+    assert f"{sd(LOSS, 'warm_start')} nats by the warm start alone, {others[0]} by data, {others[1]} by masks" in pages
+    told = {
+        source: f"({100 * row['sd_low']:.1f} to {100 * row['sd_high']:.1f})"
+        for source, row in table.loc[BOXES].iterrows()
+    }
+    assert f"Boxes vary by {sd(BOXES, 'warm_start')} points by a start" in book and told["warm_start alone"] in book
+    assert f"by {sd(BOXES, 'xfm')} where all varies {told['xfm']}: too few draws" in book
+    assert f"boxes {sd(BOXES, 'warm_start')} points by the warm start, which has read text alone" in pages
+    factor = f"a factor of {stats.f.ppf(0.975, n - 1, n - 1):.0f} either way"
+    assert factor in book and factor in pages
+    assert table.loc[(BOXES, "warm_start alone"), "share_low"] < 1, "or boxes show it as well"
