@@ -78,6 +78,13 @@ def page(name: str) -> str:
     return " ".join(text.replace('\\n", "', " ").split()) if name.endswith(".ipynb") else text
 
 
+def whole(name: str) -> Study:
+    """A study of the project that confirms, all of its twelve seeds."""
+    study = Study.load(ROOT / "studies" / name)
+    assert not len(study.missing()) and len(study.spec.seeds) == 12
+    return study
+
+
 def told(row: Any, form: str, scale: float = 100, sign: int = 1) -> str:
     """A difference in words: `form` has places for it and the ends of its interval, and <holm> and <tost> for p; in
     points, unless `scale` is 1."""

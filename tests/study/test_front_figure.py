@@ -47,8 +47,8 @@ def check(figure, variants: int) -> None:
         for i, (text, mark, middle) in enumerate(zip(texts, marks, middles, strict=True)):
             assert inside.contains(*middle / scale), "a number is in its panel"
             others = np.delete(middles, i, axis=0)
-            assert np.hypot(*(others - middle).T).min() > 7, "no number covers another"
-            reach = np.hypot(*(np.delete(marks, i, axis=0) - middle).T).min()
+            assert np.hypot(*(others - middle).T).min(initial=99) > 7, "no number covers another"
+            reach = np.hypot(*(np.delete(marks, i, axis=0) - middle).T).min(initial=99)
             assert reach > 5, "no number covers a mark"
             if text.arrow_patch is None:
                 assert np.hypot(*(mark - middle)) < reach, "without a line it is the nearest mark's"
@@ -68,6 +68,20 @@ def test_nine_marks_that_a_tenth_presses_together_keep_their_numbers() -> None:
 def test_numbers_are_apart_wherever_marks_are(metrics, places) -> None:
     places = [(0.0, 0.0, 0.0), *places]
     check(front(places, metrics), len(places))
+
+
+@pytest.mark.parametrize("metrics", [2, 3])
+def test_a_mark_at_the_edge_has_its_number_inside(metrics) -> None:
+    """One variant is far beyond the panel on every metric: a triangle stands for it."""
+    places = [tuple(0.3 * np.cos([i, i + 1, i + 2])) for i in range(6)]
+    figure = front([*places, (60.0, 60.0, 60.0)], metrics)
+    assert all({line.get_marker() for line in axes.lines} & {*"<>v^"} for axes in figure.axes)
+    check(figure, 7)
+
+
+def test_one_mark_alone_and_one_in_the_very_middle_have_a_number() -> None:
+    check(front([(0.0, 0.0)], 2), 1)
+    check(front([(0.0, 0.0), (1.0, 1.0), (-1.0, -1.0)], 2), 3)
 
 
 def test_marks_in_one_place_have_a_number_each() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from xfm.study import Study
 
-from .conftest import ROOT, page, told
+from .conftest import ROOT, page, told, whole
 
 NEIGHBOURS, BOXES = "concept, pooled, k-NN, accuracy", "grounding (several objects), acc@0.5"
 NAMING = "naming, accuracy"
@@ -20,9 +20,7 @@ EARLY, LATE = "self x 1, early", "self x 1"
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    study = Study.load(ROOT / "studies/guidance")
-    assert not len(study.missing()) and len(study.spec.seeds) == 12
-    return study
+    return whole("guidance")
 
 
 @pytest.fixture(scope="module")

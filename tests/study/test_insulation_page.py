@@ -11,7 +11,7 @@ import pytest
 from xfm.study import Study
 from xfm.study.statistics import smallest_p
 
-from .conftest import ROOT, page, told
+from .conftest import ROOT, page, told, whole
 
 LOSS, BOXES = "language, loss (nats)", "grounding (several objects), acc@0.5"
 BESIDE, NAMING, PAIRS = "validation/pairs/imlm", "naming, accuracy", "minimal pairs, MLM, accuracy"
@@ -20,9 +20,7 @@ RECALL, BACK = "image to text, ITC, R@1", "text to image, ITC, R@1"
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    study = Study.load(ROOT / "studies/insulation")
-    assert not len(study.missing()) and len(study.spec.seeds) == 12
-    return study
+    return whole("insulation")
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,8 @@ def _number(axes: Axes, points: list[tuple[float, float]], front: list[bool], wi
         marks = np.delete(xy, i, axis=0)
         apart = xy[i] - marks + 0.01  # two marks in one place part too
         out = (apart / np.linalg.norm(apart, axis=1, keepdims=True) ** 3).sum(0)  # away from the crowd: no lines cross
-        ways = sorted(_WAYS, key=lambda way, out=out: (round(np.hypot(*way)), -round(way @ out / np.hypot(*out))))
+        out /= np.hypot(*out) or 1.0  # of one mark alone, or in the very middle, no way is better
+        ways = sorted(_WAYS, key=lambda way, out=out: (round(np.hypot(*way)), -round(way @ out)))
         inside = [way for way in ways if np.all((xy[i] + way > 5) & (xy[i] + way < size - 5))]
         room = [_room(xy[i], way, marks, numbers) for way in inside]
         lined = [np.hypot(*way) > _BESIDE + 1 for way in inside]
