@@ -83,7 +83,7 @@ def test_what_is_not_learnt_is_left_out(tmp_path) -> None:
     """Two standard deviations above its mean the loss is above its baseline in all variants."""
     study = of_sources(tmp_path, shift=4.0)
     assert LOSS not in study.to_markdown() and BOXES in study.to_markdown()
-    assert "metrics that xfm has learnt: 2 of vision-language; runs" in words(study)
+    assert "metrics on which a variant leaves the baseline: 2 of vision-language; runs" in words(study)
 
 
 def test_before_there_are_pairs_it_shows_the_means(tmp_path) -> None:

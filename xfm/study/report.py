@@ -51,7 +51,8 @@ _MAP = (
 )
 _SPREAD = (
     "Standard deviation of each variant’s runs with its 95\u00a0% interval; dashed: where every source varies. In per "
-    "cent: the share of that variance. Full: shown to be less than all of it. Metrics that {against} has learnt."
+    "cent: the share of that variance. Full: shown to be less than all of it. Metrics on which a variant leaves the "
+    "baseline."
 )
 _PROBES = (
     "On one fixed held-out batch: means over the seeds with 95\u00a0% intervals. Gradients are unweighted; what is "
@@ -157,8 +158,8 @@ def report_figures(
     metrics: dict[str, Metrics] = {"effects": "", "effects-other": others} if spec.primary else {"effects": others}
     figures: dict[str, list[ReportFigure]] = {"effects": []}
     if learnt is not None:
-        told, panels = _SPREAD.format(against=against), effects.query("metric in @learnt")
-        figures["effects"].append(_panels("spread", "How much runs vary", told, "spread", panels, draw))
+        panels = effects.query("metric in @learnt")
+        figures["effects"].append(_panels("spread", "How much runs vary", _SPREAD, "spread", panels, draw))
     compared = paired and learnt is None
     for name, keys in metrics.items() if compared else []:
         if keys != []:

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..report.describe import listed
+from ..text import printable
 from .formatting import number
 
 __all__ = ["LIMIT", "Told", "cells", "sentences", "tell"]
 
 CAPTION = (
     "sd: standard deviation of the runs, with its 95\u00a0% interval (chi squared); share: of the variance where every "
-    "source varies, in per cent, with its 95\u00a0% interval (F). Metrics that {reference} has learnt."
+    "source varies, in per cent, with its 95\u00a0% interval (F). Metrics on which a variant leaves the baseline."
 )
 LIMIT = (
     "Intervals of one metric’s share suppose normal values; those of a median are over resampled runs. Where one "
@@ -34,14 +35,14 @@ class Told(NamedTuple):
 def tell(rows: pd.DataFrame, medians: pd.DataFrame, reference: str) -> Told:
     """`rows`: of Study.spread; `medians`: of Study.median_shares."""
     said = sentences(rows, medians, reference)
-    return Told([*rows["metric"].unique()], said, cells(rows), CAPTION.format(reference=reference))
+    return Told([*rows["metric"].unique()], said, cells(rows), CAPTION)
 
 
 def sentences(rows: Any, medians: Any, reference: str) -> list[str]:
     """How many metrics and runs there are, and of each variant the median share of each family."""
     runs = listed([f"{n} of {variant}" for variant, n in rows.groupby("variant", sort=False)["n"].max().items()])
     kinds = listed([f"{n} of {family}" for family, n in medians.groupby("family", sort=False)["metrics"].max().items()])
-    said = [f"Standard deviations of metrics that {reference} has learnt: {kinds}; runs: {runs}."]
+    said = [f"Standard deviations of metrics on which a variant leaves the baseline: {kinds}; runs: {runs}."]
     for variant, own in medians.dropna(subset="share").groupby("variant", sort=False):
         shares = listed([f"{_share(r.share)} % of {r.family}{_between(r)}" for r in own.itertuples()])
         said.append(f"{variant}: of {reference}’s variance, in the median metric, {shares}.")
@@ -71,7 +72,7 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
             for row in each
         ],
         dtype=str,
-    )
+    ).map(printable)
 
 
 def _share(*values: float) -> str:
