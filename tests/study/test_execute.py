@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import signal
@@ -14,10 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from xfm.study import progress, progress_file
+from xfm.study import progress, progress_file, runner
 from xfm.study.code_pin import CodeChanged
 from xfm.study.execute import InProcess, Job, execute
 from xfm.study.job import Outcome
+
+from .conftest import tiny
 
 LOG: list[str] = []
 OUTCOME = Outcome([], 1.0, [], [])
@@ -30,8 +33,12 @@ def work(name: str, failures: int = 0) -> str:
     return name.upper()
 
 
+ORDER = itertools.count()
+
+
 def made(name: str, failures: int = 0, then: tuple[Job, ...] = ()) -> Job:
-    return Job(name, (work, name, failures), Path(name), 10, list(then))
+    """A job that is in order after those that were made before it."""
+    return Job(name, (work, name, failures), Path(name), 10, list(then), order=next(ORDER))
 
 
 def run(*first: Job, executor=None, slots: float = 1) -> tuple[list[str], dict[str, str]]:
@@ -53,6 +60,20 @@ def test_what_waited_for_a_job_comes_next_and_in_its_order():
     outcomes, why = run(made("start0", then=(made("a0"), made("b0"))), made("start1", then=(made("a1"), made("b1"))))
     assert outcomes == ["START0", "A0", "B0", "START1", "A1", "B1"]
     assert not why
+
+
+def test_a_warm_start_of_several_seeds_does_not_bring_their_runs_before_the_next_seed(tmp_path):
+    sources = {"warm start alone": {"seed_of.rest": 9, "seed_of.data": 9}, "data alone": {"seed_of.warm_start": 9}}
+    spec = tiny("whole", tmp_path, variants={"xfm": {}, **sources}, seeds=[0, 1, 2]).spec
+    todo = [(variant, seed) for seed in spec.seeds for variant in spec.variants]
+    first, run_of = runner._planned(spec, tmp_path, todo, tmp_path, {})
+    kinds = [job.kind for job in runner._with_later(first)]
+    assert kinds.count("warm start") == 4, "one a seed, and one that all share"
+    for job in runner._with_later(first):
+        job.call = (work, job.name)
+    trained = []
+    execute(first, InProcess(), 1, lambda job, _: trained.append(run_of.get(job)), pytest.fail)
+    assert [seed for _, seed in filter(None, trained)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_a_failure_has_a_second_try_and_the_rest_goes_on():

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -38,6 +37,7 @@ class Job:
     tries: int = 0
     kind: str = ""  # jobs of one kind take as long
     measures: bool = True  # after training
+    order: int = 0  # of those that can begin the lowest is the next
 
 
 def execute(
@@ -48,14 +48,14 @@ def execute(
     failed: Callable[[Job, Exception], None],
 ) -> None:
     """Runs all jobs, at most `slots` at once. Calls `done` for each that succeeds and, after a second try, `failed` for
-    one that does not and for those that waited for it. Those that waited come next: complete pairs early. Raises
-    CodeChanged at once where a job does.
+    one that does not and for those that waited for it. Of the jobs that can begin the lowest in order is the
+    next, whenever it came to wait: complete pairs early. Raises CodeChanged at once where a job does.
     """
-    ready, running = deque(jobs), {}
+    ready, running = [*jobs], {}
     try:
         while ready or running:
             while ready and len(running) < slots:
-                job = ready.popleft()
+                ready.remove(job := min(ready, key=lambda job: job.order))
                 job.tries += 1
                 running[_submit(executor, job)] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -66,12 +66,12 @@ def execute(
                     raise
                 except Exception as error:
                     if job.tries < _TRIES:
-                        ready.appendleft(job)
+                        ready.append(job)
                     else:
                         _give_up(job, error, failed)
                 else:
                     done(job, outcome)
-                    ready.extendleft(reversed(job.then))
+                    ready.extend(job.then)
     finally:
         for future in running:  # an interrupt, or an error of `done`
             future.cancel()

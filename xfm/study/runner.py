@@ -73,15 +73,16 @@ def _planned(
     spec: Spec, runs: Path, todo: Sequence[Key], progress: Path, code: code_pin.Files
 ) -> tuple[list[Job], dict[Job, Key]]:
     """The jobs to begin with, and which of all jobs are the study's runs. The variants of a seed share a warm start,
-    and a teacher: where one is still to be trained it is a job of its own, lest several wait for it."""
+    and a teacher: where one is still to be trained it is a job of its own, lest several wait for it. Where a warm start
+    serves several seeds they still come one after the other: a study that is stopped leaves whole seeds."""
     first: list[Job] = []
     run_of: dict[Job, Key] = {}
     shared: dict[Path, Job] = {}
 
     def job(name: str, kind: str, config: RunConfig, tasks: Sequence[str], *measured: object) -> Job:
-        path = progress / str(len(run_of) + len(shared))
+        path = progress / str(order := len(run_of) + len(shared))
         call = (code_pin.checked, code, measure, config.to_json(), str(runs), tasks, str(path), *measured)
-        return Job(name, call, path, config.train.steps, kind=kind, measures=bool(tasks))
+        return Job(name, call, path, config.train.steps, kind=kind, measures=bool(tasks), order=order)
 
     for variant, seed in todo:
         config, step_0 = spec.config(variant, seed), variant in spec.compared_with
