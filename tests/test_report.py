@@ -25,6 +25,7 @@ from xfm.files import FileError
 from xfm.plots.colours import PALETTE
 from xfm.report import write_report
 from xfm.report.describe import abstract, duration, listed, losses
+from xfm.report.page import render
 from xfm.report.reproduce import command, departures
 
 EVIL = "<img src=x onerror=alert(1)> & {{ 7 * 7 }} </script><script>alert(2)</script>"
@@ -317,6 +318,22 @@ def test_a_page_has_the_losses_with_their_gradient_scales(page: Page) -> None:
     words = " ".join(page.text().split())
     assert "IMLM image-conditioned masked language modelling pairs, regions 1.5 1 0" in words
     assert "A vision encoder (2 layers" in words and "8 pairs" in words
+
+
+def test_a_page_says_on_what_and_by_what_was_trained(run: Run, page: Page, tmp_path: Path, monkeypatch) -> None:
+    words, train = " ".join(page.text().split()), run.config.train
+    muon = f"by Muon for the layers’ matrices (learning rate {train.muon_lr:g}) and AdamW (learning rate {train.lr:g})"
+    assert train.muon_lr and "trained on openmoji and wordnet for 4 steps" in words and f"{muon}; precision" in words
+    assert "composed of drawings" in words
+    given: list = []
+    monkeypatch.setattr(report, "render", lambda *values: given.extend(values) or "")
+    shutil.copytree(run.folder, tmp_path / "run")
+    write_report(Run.open(tmp_path / "run"))
+    own = {"data.sources": ("wordnet",), "train.muon_lr": 0.0, "train.text_sgd_lr": 0.1}
+    words = " ".join(Page(render(run.config.replace(own), *given[1:])).text().split())
+    sgd = "; the language encoder by SGD with momentum (learning rate 0.1); precision"
+    assert "trained on wordnet for" in words and f"by AdamW (learning rate {train.lr:g}){sgd}" in words
+    assert "drawings" not in words and "of the same sources as what was trained on" in words
 
 
 def test_losses_are_on_where_a_weight_and_a_stream_are() -> None:

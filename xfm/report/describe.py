@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..config import RunConfig
+from ..config import RunConfig, TrainConfig
 from ..evaluation import Result
 from ..objectives import OBJECTIVES, losses_by_stream
 
-__all__ = ["abstract", "duration", "listed", "losses", "percent"]
+__all__ = ["abstract", "duration", "listed", "losses", "optimizers", "percent"]
 
 _HEADLINES = {  # what a model does, by task, metric and condition
     ("image to text", "R@1", "ITC"): "finds a picture’s caption in",
@@ -65,6 +65,14 @@ def losses(config: RunConfig) -> list[dict[str, Any]]:
                      "on": own.weight > 0 and bool(streams), "start": int(own.start * config.train.steps),
                      "gradient_scale": None if loss.family == "vision" else scale})  # fmt: skip
     return rows
+
+
+def optimizers(train: TrainConfig) -> str:
+    """By what the weights are trained, each with its learning rate."""
+    adamw = f"AdamW (learning rate {train.lr:g})"
+    muon = f"Muon for the layers’ matrices (learning rate {train.muon_lr:g}) and " if train.muon_lr else ""
+    sgd = f"; the language encoder by SGD with momentum (learning rate {train.text_sgd_lr:g})"
+    return f"{muon}{adamw}{sgd if train.text_sgd_lr else ''}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -82,11 +82,13 @@ def render(
     split = results[0].split if results else "test"
     recipe, differing = reproduce.departures(config)
     seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
+    data = dataset(config)
     values = {"config": config, "environment": environment, "losses": describe.losses(config), "recipe": recipe,
               "parameters": parameters, "differing": differing, "command": reproduce.command(config),
               "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
               "left_out": said_of(records), "split": split, "gradients": gradients,
-              "licences": dataset(config).licences}  # fmt: skip
+              "data": describe.listed([source.name for source in data.sources]), "licences": data.licences,
+              "optimizers": describe.optimizers(config.train), "drawn": "relations" in data.provides}  # fmt: skip
     abstract = describe.abstract(config, results, parameters.total(), seconds)
     title = f"{config.name}, seed {config.seed}"
     return page("report.html.jinja", title, _SECTIONS, abstract, figures, **values)
