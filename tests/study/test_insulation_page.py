@@ -141,7 +141,7 @@ def test_the_readme_and_the_page_of_results_say_the_same(study: Study, rows: pd.
     equal = rows.loc[("no stop, MLM x 4", LOSS)]
     margin = f"equivalent within {study.spec.margins[LOSS]:.4f})"
     assert told(equal, "({:+.4f}, {:+.4f} to {:+.4f}, ", 1) + margin in results and equal["equivalent"] == "yes"
-    for variant, form in {"noise": "does no harm ({:+.4f})", "shuffled pairs": "more ({:+.4f})"}.items():
+    for variant, form in {"noise": "does it no harm ({:+.4f})", "shuffled pairs": "more ({:+.4f})"}.items():
         assert told(rows.loc[(variant, LOSS)], form, 1) in results
     assert told(boxes, "by {:.2f} points ({:.2f} to {:.2f}, Holm <holm>)") in results
     assert told(rows.loc[("no stop", BESIDE)], "by {:.4f} nats ({:.4f} to {:.4f})", 1, -1) in results

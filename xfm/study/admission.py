@@ -15,6 +15,7 @@ import pandas as pd
 from ..config import ConfigError
 from . import results_csv, study_json
 from .formatting import number
+from .metrics import own_target
 from .outcomes import counted, gains
 from .preregistration import read_spec
 from .spec import Spec
@@ -63,6 +64,8 @@ def _admission(spec: Spec, metric: str, root: Path, explored: list[str]) -> Admi
     parts = [_explored(root / name, spec.configs[variant].fingerprint, metric) for name in explored]
     rows: Any = pd.concat([rows for rows, _, _ in parts]).drop_duplicates("seed") if parts else pd.DataFrame()
     known = next((metrics[metric] for _, metrics, _ in parts if metric in metrics), None)
+    if own_target(metric):
+        rows = rows[:0]
     better, unit, name = (known.better, known.unit, known.baseline_name) if known else ("", "", "")
     if not len(rows):
         same = any(there for _, _, there in parts)

@@ -89,7 +89,9 @@ class Analyses(ABC):
         both = both or together.get((first, second), "") or together.get((second, first), "")
         if not both:
             raise ConfigError(f"both = '': no variant changes what {first!r} and {second!r} change; name one")
-        return self.contrast({both: 1, first: -1, second: -1, self.spec.compared_with[0]: 1}, metrics)
+        four = (both, first, second, self.spec.compared_with[0])
+        require(len(set(four)) == len(four), "both, first, second", four[:3], f"three variants other than {four[3]}")
+        return self.contrast(dict(zip(four, (1, -1, -1, 1), strict=True)), metrics)
 
     def recovered(self, start: str, goal: str, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
         """A row a further variant x metric: how much of the way from one variant to another it goes (0: none, 1: all),

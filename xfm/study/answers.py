@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from ..text import parse_json
 from . import study_json
 from .spec_fields import require_text
 
-__all__ = ["HELD", "Answer", "Answers", "digest", "read", "require_answers", "write"]
+__all__ = ["HELD", "Answer", "Answers", "digest", "of_pairs", "read", "require_answers", "write"]
 
 HELD = ("holds", "holds in part", "does not hold", "not decided")
 _NAME = "answers.json"
@@ -42,6 +42,14 @@ class Answers(NamedTuple):
     question: str
     hypotheses: tuple[Answer, ...]
     results: str  # `digest` of what was read
+
+
+def of_pairs(hypotheses: Iterable[tuple[str, str]]) -> tuple[Answer, ...]:
+    """ConfigError for anything but (held, why)."""
+    given = list(hypotheses) if isinstance(hypotheses, Iterable) and not isinstance(hypotheses, str) else None
+    good = given is not None and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given)
+    require(good, "hypotheses", hypotheses, 'a list of pairs, as [("holds", "why"), ...]')
+    return tuple(Answer(*pair) for pair in given or ())
 
 
 def digest(results: pd.DataFrame) -> str:

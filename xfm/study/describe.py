@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..config import ConfigError
 from ..report.describe import listed
 from .analyses import Analyses, combinations
 from .answers import Answers
@@ -58,7 +59,8 @@ def design(spec: Spec) -> list[str]:
             f"{after} whatever comes out, so all of it is exploratory: intervals are uncorrected."
         )
     if spec.explored:
-        sentences.append(f"The regime was chosen in {listed(spec.explored)}, whose seeds are not used here.")
+        unused = ", whose seeds are not used here" if spec.confirmatory else ""  # nothing else looks
+        sentences.append(f"The regime was chosen in {listed(spec.explored)}{unused}.")
     return sentences
 
 
@@ -116,8 +118,12 @@ def abstract(table: Any, runs: int) -> list[str]:
     test = f"p ≤ {ALPHA} after {corrected}" if corrected else "an uncorrected interval without zero"
     few = len(shown) if len(shown) <= _MOST else 0
     end = " (with 95 % intervals):" if few else "."
-    have = "has" if len(shown) == 1 else "have"
-    return [f"{runs} runs. {len(shown)} of {len(judged)} {kind} {have} {test}{end}", *_brief(shown[:few])]
+    have = "has" if 1 in (len(shown), len(judged)) else "have"
+    passed = judged["p_holm"] <= ALPHA if corrected else (judged["low"] > 0) | (judged["high"] < 0)
+    floor = int((passed & (judged["verdict"] == FLOOR)).sum())
+    more = f"{floor} more of metrics on which {FLOOR.replace('beats', 'leaves')} behind: none is claimed of these."
+    found = f"{runs} runs. {len(shown)} of {len(judged)} {kind} {have} {test}{end}"
+    return [found, *_brief(shown[:few]), *([more] if floor else [])]
 
 
 def _brief(effects: Any) -> list[str]:
@@ -165,7 +171,8 @@ def effect(row: Any) -> str:
     details = f"({unit}, 95 % interval {interval(row)}; {p}{correction}; n = {row.n})"
     if row.verdict == "no difference shown":
         found = f"{row.verdict}, {number(row.effect, row.unit, '+')} {details}"
-        power = f"{number(row.detectable, row.unit)} would be found in 80 % of such studies"
+        least = number(row.detectable, row.unit) if math.isfinite(row.detectable) else "no effect, however large,"
+        power = f"{least} would be found in 80 % of such studies"
         return f"{head}{found}; {power}{_equivalence(row)}."
     return f"{head}{row.verdict} by {number(abs(row.effect), row.unit)} {details}{_equivalence(row)}."
 
@@ -219,15 +226,17 @@ def front(study: Analyses) -> list[str]:
         return []
     try:
         row = study.pareto().set_index("variant").loc[[reference]].iloc[0]
-    except StudyError:  # at no seed are all there yet
+    except (StudyError, ConfigError):  # at no seed are all there yet; or of one of them no direction is better
         return []
     if row.n < FEWEST:
         return []
-    better, where = f"{row.dominated_by} is" if row.dominated_by else "no variant is", "on" if row.front else "not on"
+    all_of_them = "better on all of them"
+    better = f"{all_of_them}: {row.dominated_by}" if row.dominated_by else f"no variant is {all_of_them}"
+    where = "on" if row.front else "not on"
     return [
         f"{reference} is {where} the Pareto front of the primary metrics by the means over {row.n} seeds, and on it in "
         f"{100 * row.probability:.0f} % of studies with resampled seeds; by its intervals, which alone show that "
-        f"something does it better, {better} better on all of them (uncorrected)."
+        f"something does it better, {better} (uncorrected)."
     ]
 
 

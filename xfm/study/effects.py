@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .corrections import gatekeeping, holm
+from .formatting import number
 from .metrics import FAMILIES, FLOOR, SHUT, Metric, own_target
 from .outcomes import at_floor, counted, gains, lacking
 from .spec import Spec
@@ -94,7 +95,7 @@ def effects(
                     "against": against,
                     "stated": stated.get(metric, np.nan),
                     "margin": (margin := margins.get(metric, np.nan)),
-                    "note": _note(group, n),
+                    "note": _note(group, n, known.unit),
                 }
                 within = equivalence(informative(group), margin) if margin == margin else None
                 row |= {"p_equivalent": within.p if within else np.nan, "equivalent": _equivalent(within)}
@@ -110,8 +111,9 @@ def effects(
     levels = empty_levels() if levels is None else levels
     _add_levels(table, levels)
     floor = at_floor(gains(values, levels, metrics))
+    shut = _shut(table, primary)  # before those go that are not asked: what was not asked opens no gate
     table = _asked(table, results)  # the others count in the family's size: plans cannot know them
-    shut, each = _shut(table, primary), cast(list[Any], list(table.itertuples()))
+    each = cast(list[Any], list(table.itertuples()))
     table["verdict"] = [_verdict(row, row.metric in floor, (row.variant, row.metric) in shut) for row in each]
     return table
 
@@ -219,12 +221,13 @@ def _equivalent(found: Equivalence | None) -> str:
     return "" if found is None or found.n < FEWEST else "yes" if found.equivalent else "not shown"
 
 
-def _note(group: Any, seeds: int) -> str:
+def _note(group: Any, seeds: int, unit: str) -> str:
     n, lost = len(group), int(group["failed"].sum())
     few = f"fewer than {FEWEST} pairs: no interval, no p" if n < FEWEST else ""
     few = few if n else "no pairs yet"
     missing = f"{seeds - n} of {seeds} pairs missing" if n < seeds else ""
     without = group.loc[~group["failed"].astype(bool), "difference"]
-    alone = f"; without {'it' if lost == 1 else 'them'} the difference is {without.mean():+.4g}" if len(without) else ""
-    counted = f"{lost} with a failed run, counted as the worst value{alone}" if lost else ""
+    alone = f"without {'it' if lost == 1 else 'them'} the difference is {number(without.mean(), unit, '+')}"
+    counted = f"{lost} with a failed run, counted as the worst value" if lost else ""
+    counted += f"; {alone}" if lost and len(without) else ""
     return "; ".join(filter(None, (few, missing, counted)))

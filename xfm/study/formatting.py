@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
@@ -137,8 +138,8 @@ def _verdict(row: Any) -> str:
 
 def number(value: float, unit: str, sign: str = "") -> str:
     """ "" for NaN."""
-    if value != value:
-        return ""
+    if not math.isfinite(value):
+        return "" if value != value else "∞" if value > 0 else "−∞"
     return _minus(f"{100 * value:{sign}.2f}" if unit == "%" else f"{value:{sign}.4f}")
 
 

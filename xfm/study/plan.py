@@ -52,8 +52,8 @@ class Plan:
 
     @property
     def hours(self) -> float:
-        """By the clock, with all workers busy."""
-        return sum(self.seconds.values()) / self.workers / 3600
+        """By the clock, with as many workers busy as there are runs to do."""
+        return sum(self.seconds.values()) / max(1, min(self.workers, int(self.arms["to_do"].sum()))) / 3600
 
     def lines(self) -> dict[str, str]:
         """The summary."""
@@ -71,13 +71,13 @@ class Plan:
             "time": f"about {duration(3600 * self.hours)} {by} on this machine ({parts or 'nothing to do'})",
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }
-        if spec.primary:
-            tests, seeds, least = spec.tests, len(spec.seeds), smallest_p(len(spec.seeds), spec.sequential)
+        if tests := spec.tests:
+            seeds, least = len(spec.seeds), smallest_p(len(spec.seeds), spec.sequential)
             alpha = level(spec, spec.primary[0])
             comparisons = _counted(len(spec.references(spec.reference)), "comparison")
             family = f"{_counted(len(spec.primary), 'primary metric')} x {comparisons}"
             rows["tests"] = f"{family}, at {alpha:.4g} each; of {_counted(seeds, 'pair')} the smallest p is {least:.4g}"
-            if tests and tests * least > 0.05:
+            if tests * least > 0.05:
                 after, fewer = "Holm's correction", "fewer metrics, or fewer arms"
                 if spec.gatekeeping:  # metrics wait behind each other, and take no level
                     after, fewer = "gatekeeping", "fewer arms"

@@ -45,7 +45,7 @@ def level(spec: Spec, metric: str) -> float:
 
 
 def _corrected(spec: Spec, metric: str) -> bool:
-    return metric in spec.primary and can_reach(spec.tests, len(spec.seeds), spec.sequential)
+    return metric in spec.primary and spec.tests > 0 and can_reach(spec.tests, len(spec.seeds), spec.sequential)
 
 
 def seeds_needed(tests: int, sequential: bool = False) -> int:
@@ -92,7 +92,7 @@ def _row(
     seeds, *_ = test
     nothing = {"pairs": 0, "from": ""} | dict.fromkeys(("sd", "detectable", "at_most", "reference"), math.nan)
     if not any(map(len, pilots.values())):
-        return nothing | {"note": "no exploration has measured it"}
+        return nothing | {"note": "no exploration has a pair of runs that measured it"}
     spread = _spread(pilots, variant, against)
     name = spread.source if spread else next(name for name, pairs in pilots.items() if len(pairs))
     values = _reference(pilots[name], against)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from .formatting import Metrics, cells, select
 from .metrics import HELD_OUT
 from .results_csv import StudyError
 from .spec import Spec
+from .statistics import EXACT
 
 __all__ = ["render", "report_figures"]
 
@@ -51,8 +53,7 @@ _MAP = (
 )
 _SPREAD = (
     "Standard deviation of each variant’s runs with its 95\u00a0% interval; dashed: where every source varies. In per "
-    "cent: the share of that variance. Full: shown to be less than all of it. Metrics on which a variant leaves the "
-    "baseline."
+    "cent: the share of that variance. Full: shown to be less than all of it."
 )
 _PROBES = (
     "On one fixed held-out batch: means over the seeds with 95\u00a0% intervals. Gradients are unweighted; what is "
@@ -60,9 +61,9 @@ _PROBES = (
     "weights; CKA compares a layer’s states with the initial ones."
 )
 _TABLE = (
-    "baseline: the value without having learnt the task; p: exact sign-flip permutation test; smallest p: the least "
-    "that n pairs can give; d: Cohen’s d of the differences; detectable: the smallest true difference that a paired "
-    "t-test finds in 80\u00a0% of studies with these seeds (at .05{level}); verdict: {verdict}"
+    "baseline: the value without having learnt the task; p: {p}; smallest p: the least "
+    "that n pairs can give; d: Cohen’s d of the differences; detectable: the smallest true difference that {test} "
+    "finds in 80\u00a0% of studies with these seeds (at .05{level}); verdict: {verdict}"
 )
 _OTHERS = "of others by the uncorrected interval"
 _VERDICTS = {  # by what judges the primary metrics
@@ -102,11 +103,11 @@ def render(
     paired = len(effects[effects["n"] > 0]) > 0
     there = {"probes": "probes" in figures, "admission": admission is not None, "change": bool(spec.would_change)}
     there["answers"] = bool(answers or note)
-    power = beforehand.power(spec, effects)
+    power = beforehand.power(spec, effects if spread is None else effects.head(0))  # a spread has no differences
     there["power"] = len(power) > 0
     found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
     concluded = [*describe.conclusions(effects), *more] if paired else [*describe.baselines(effects), *found]
-    table, caption = cells(select(effects, "all")), _TABLE.format(**_VERDICTS[_judge(effects)]) if paired else _MEANS
+    table, caption = cells(select(effects, "all")), _caption(spec, effects) if paired else _MEANS
     if spread is not None:
         found = concluded = spread.sentences
         table, caption = spread.cells, spread.caption
@@ -125,7 +126,7 @@ def render(
         admission=None if admission is None else beforehand.admission_cells(admission),
         unadmitted=[] if admission is None else beforehand.unadmitted(admission),
         power=power,
-        short=beforehand.short(spec, effects),
+        short=beforehand.short(spec, effects) if len(power) else [],
         fields=None if fields is None or not len(fields) else fields,
         table=table,
         caption=caption,
@@ -134,6 +135,15 @@ def render(
         answers=answers,
         note=note,
     )
+
+
+def _caption(spec: Spec, effects: pd.DataFrame) -> str:
+    flips = "exact sign-flip" if max(effects["n"]) <= EXACT else "random sign-flip"
+    p, test = f"{flips} permutation test", "a paired t-test"
+    if spec.sequential and _judge(effects) != "interval":
+        p = f"of primary metrics 1 / the largest e-value so far, of others {p}"
+        test = f"the test by e-values, of others {test},"
+    return _TABLE.format(p=p, test=test, **_VERDICTS[_judge(effects)])
 
 
 def _judge(effects: pd.DataFrame) -> str:
@@ -169,11 +179,9 @@ def report_figures(
             panels = select(effects, keys)
             figures["effects"].append(_panels(name, f"Effects, {kind} metrics", caption, "effects", panels, draw))
     if compared and len(spec.primary) > 1:
-        try:
-            caption = _PARETO.format(against=against)
+        with suppress(StudyError, ConfigError):  # at no seed are all there yet; or of one no direction is better
+            caption = _PARETO.format(against=spec.compared_with[0])
             figures["effects"].append(_figure("pareto", "Pareto front", caption, draw("pareto", spec.primary)))
-        except StudyError:  # at no seed have all variants all metrics
-            pass
     mapped = spec.primary or [m for m in others if not m.startswith(f"{HELD_OUT}/")]
     try:
         for metric in mapped if compared else []:

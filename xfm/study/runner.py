@@ -52,7 +52,8 @@ def run_missing(
 
             def done(job: Job, outcome: Outcome) -> None:
                 if job in run_of:
-                    record(run_of[job], outcome)
+                    found = outcome.found and job.tries == 1  # else this study trained it, before the try that failed
+                    record(run_of[job], outcome._replace(found=found))
                 view.ended(job, job in run_of, outcome)
 
             def failed(job: Job, error: Exception) -> None:

@@ -120,8 +120,8 @@ class Spec:
         require(bool(self.variants), "variants", self.variants, "at least one")
         for label, fields in self.variants.items():
             require_text("variants: label", label)
-            columns = f"another label: the tables have columns of the names {', '.join(HEADINGS)}"
-            require(label not in (*HEADINGS, GATES), "variants: label", label, columns)
+            columns = f"another label: the tables have columns of the names field, {', '.join(HEADINGS)}"
+            require(label not in ("field", *HEADINGS, GATES), "variants: label", label, columns)
             taken = label.endswith(tuple(f" ({level})" for level in LEVELS))
             rows = f"another label: results.csv has rows of {' and '.join(f'“… ({level})”' for level in LEVELS)}"
             require(not taken, "variants: label", label, rows)
@@ -170,8 +170,8 @@ class Spec:
     @property
     def reference(self) -> str:
         """What variants are compared with unless another is named: "xfm" where it is one of them, else the first."""
-        named = {name for label in self.variants for name in (label, label.partition(BETWEEN)[0])}
-        return BASELINE if BASELINE in named else next(iter(self.variants))
+        there = BASELINE in self.variants or self._partners(BASELINE)
+        return BASELINE if there else next(iter(self.variants))
 
     @property
     def compared_with(self) -> tuple[str, ...]:
@@ -217,13 +217,16 @@ class Spec:
     def references(self, against: str) -> dict[str, str]:
         """What each variant is compared with: one variant for all; or, where a grid was made of several variants, the
         one called `against` in the same cell. ConfigError, with the nearest, where there is none such."""
-        if against not in self.variants:
-            cells = {label: label.partition(BETWEEN)[2] for label in self.variants}
-            partners = {label: BETWEEN.join((against, cell)) for label, cell in cells.items() if cell}
-            if pairs := {a: b for a, b in partners.items() if b in self.variants and a != b}:
-                return pairs
+        if against not in self.variants and (pairs := self._partners(against)):
+            return pairs
         one_of("against", against, self.variants)
         return {label: against for label in self.variants if label != against}
+
+    def _partners(self, against: str) -> dict[str, str]:
+        """In a grid that was made of several variants, to each label the one called `against` in its cell."""
+        cells = {label: label.partition(BETWEEN)[2] for label in self.variants}
+        partners = {label: BETWEEN.join((against, cell)) for label, cell in cells.items() if cell}
+        return {a: b for a, b in partners.items() if b in self.variants and a != b}
 
     def _tree(self) -> dict[str, Any]:
         default: Any = {f.name: {} if f.default is dataclasses.MISSING else f.default for f in dataclasses.fields(self)}

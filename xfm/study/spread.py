@@ -11,7 +11,7 @@ from scipy import stats
 
 from .. import seeding
 from .metrics import FAMILIES, Metric
-from .statistics import ALPHA, FEWEST
+from .statistics import ALPHA, FEWEST, deviation
 
 __all__ = ["Pairing", "Share", "Spread", "median_share", "median_table", "pairing", "share", "spread", "spread_table"]
 
@@ -43,7 +43,7 @@ class Pairing(NamedTuple):
 
 def spread(values: np.ndarray) -> Spread:
     """Of the values of n runs, (n,); NaN ends of fewer than three."""
-    n, sd = len(values), float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+    n, sd = len(values), float(deviation(values)) if len(values) > 1 else np.nan
     if n < FEWEST:
         return Spread(sd, np.nan, np.nan)
     low, high = (sd * np.sqrt((n - 1) / stats.chi2.ppf(q, n - 1)) for q in (1 - ALPHA / 2, ALPHA / 2))
@@ -53,9 +53,9 @@ def spread(values: np.ndarray) -> Spread:
 def share(part: np.ndarray, whole: np.ndarray) -> Share:
     """The variance of the runs in which one source varied, (n,), over that of the runs in which all did, (m,). Shares
     need not sum to 1: sources interact. NaN where the whole does not vary, NaN ends of fewer than three."""
-    if min(len(part), len(whole)) < 2 or not (of := np.var(whole, ddof=1)):
+    if min(len(part), len(whole)) < 2 or not (of := deviation(whole)):
         return Share(np.nan, np.nan, np.nan)
-    ratio = float(np.var(part, ddof=1) / of)
+    ratio = float((deviation(part) / of) ** 2)
     if min(len(part), len(whole)) < FEWEST:
         return Share(ratio, np.nan, np.nan)
     degrees = len(part) - 1, len(whole) - 1
@@ -70,7 +70,7 @@ def median_share(part: np.ndarray, whole: np.ndarray, *key: object) -> Share:
     three."""
     if not part.shape[1] or min(len(part), len(whole)) < 2:
         return Share(np.nan, np.nan, np.nan)
-    middle = float(_middle(part.var(0, ddof=1)[None], whole.var(0, ddof=1)[None])[0])
+    middle = float(_middle(deviation(part)[None] ** 2, deviation(whole)[None] ** 2)[0])
     if min(len(part), len(whole)) < FEWEST:
         return Share(middle, np.nan, np.nan)
     rng = seeding.rng("median share", *key)
@@ -90,17 +90,19 @@ def _middle(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 def _variances(runs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(RESAMPLES, M) of resampled runs (n, M), around the mean of all; NaN where one run was drawn n times."""
+    """(RESAMPLES, M) of resampled runs (n, M); NaN where one run was drawn n times."""
     n = len(runs)
     drawn, centred = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n, runs - runs.mean(0)
     variances = drawn @ centred**2 - (drawn @ centred) ** 2
-    variances[variances < 1e-9 * runs.var(0)] = 0  # equal values, but for the last digits
+    variances *= (n / (n - 1)) ** 2  # n - 1 for n, for the runs that were resampled and for those that were drawn
+    variances[variances < 1e-9 * deviation(runs) ** 2] = 0  # equal values, but for the last digits
+    variances[:, deviation(runs) == 0] = 0
     return np.where((drawn.max(1) == 1)[:, None], np.nan, variances)
 
 
 def pairing(a: np.ndarray, b: np.ndarray) -> Pairing:
     """Of two variants' runs at the same seeds, (n,) each; NaN where one does not vary or fewer than three are there."""
-    if len(a) < FEWEST or not np.std(a) or not np.std(b):
+    if len(a) < FEWEST or not deviation(a) or not deviation(b):
         return Pairing(np.nan, np.nan)
     of_difference = np.var(a - b, ddof=1)
     both = np.var(a, ddof=1) + np.var(b, ddof=1)

@@ -14,7 +14,7 @@ __all__ = ["LIMIT", "Told", "cells", "sentences", "tell"]
 
 CAPTION = (
     "sd: standard deviation of the runs, with its 95\u00a0% interval (chi squared); share: of the variance where every "
-    "source varies, in per cent, with its 95\u00a0% interval (F). Metrics on which a variant leaves the baseline."
+    "source varies, in per cent, with its 95\u00a0% interval (F)."
 )
 LIMIT = (
     "Intervals of one metric’s share suppose normal values; those of a median are over resampled runs. Where one "
@@ -42,7 +42,9 @@ def sentences(rows: Any, medians: Any, reference: str) -> list[str]:
     """How many metrics and runs there are, and of each variant the median share of each family."""
     runs = listed([f"{n} of {variant}" for variant, n in rows.groupby("variant", sort=False)["n"].max().items()])
     kinds = listed([f"{n} of {family}" for family, n in medians.groupby("family", sort=False)["metrics"].max().items()])
-    said = [f"Standard deviations of metrics on which a variant leaves the baseline: {kinds}; runs: {runs}."]
+    which = f"metrics, without those on which no variant beats the baseline: {kinds}"
+    which = which if kinds else "all metrics, for on none a variant beats the baseline"
+    said = [f"Standard deviations of {which}; runs: {runs}."]
     for variant, own in medians.dropna(subset="share").groupby("variant", sort=False):
         shares = listed([f"{_share(r.share)} % of {r.family}{_between(r)}" for r in own.itertuples()])
         said.append(f"{variant}: of {reference}’s variance, in the median metric, {shares}.")

@@ -15,12 +15,12 @@ from statsmodels.stats.weightstats import DescrStatsW
 from .. import seeding
 from . import e_values
 
-__all__ = ["ALPHA", "FEWEST", "POWER", "Effect", "Equivalence", "can_reach", "detectable", "equivalence",
-           "mean_interval", "paired", "sign_flip", "smallest_p"]  # fmt: skip
+__all__ = ["ALPHA", "EXACT", "FEWEST", "POWER", "Effect", "Equivalence", "can_reach", "detectable",
+           "deviation", "equivalence", "mean_interval", "paired", "sign_flip", "smallest_p"]  # fmt: skip
 
 ALPHA, POWER = 0.05, 0.8
 FEWEST = 3  # pairs for an interval and a p
-_EXACT = 16  # pairs up to which all sign flips are enumerated; beyond, so many random ones:
+EXACT = 16  # pairs up to which all sign flips are enumerated; beyond, so many random ones:
 _DRAWS = 99_999
 _BATCH = 2_000_000  # numbers at once
 _LARGEST = 1000.0  # standard deviations that a detectable effect is looked for up to
@@ -48,13 +48,15 @@ def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     n, mean = len(x), float(x.mean()) if len(x) else math.nan
     if n < FEWEST:
         return mean, math.nan, math.nan
-    half = _deviation(x) * float(stats.t.ppf(1 - ALPHA / 2, n - 1)) / math.sqrt(n)
+    half = float(deviation(x)) * float(stats.t.ppf(1 - ALPHA / 2, n - 1)) / math.sqrt(n)
     return mean, mean - half, mean + half
 
 
-def _deviation(x: np.ndarray) -> float:
-    deviation = float(x.std(ddof=1))
-    return 0.0 if deviation <= 1e-12 * np.abs(x).max() else deviation  # equal but for rounding
+def deviation(x: np.ndarray) -> np.ndarray:
+    """The standard deviation (...) of n values (n, ...), n - 1 in the denominator; 0 of values that are equal but for
+    rounding."""
+    found = x.std(0, ddof=1)
+    return np.where(found <= 1e-12 * np.abs(x).max(0), 0.0, found)
 
 
 def paired(differences: ArrayLike, alpha: float = ALPHA, sequential: bool = False) -> Effect:
@@ -69,10 +71,10 @@ def paired(differences: ArrayLike, alpha: float = ALPHA, sequential: bool = Fals
     mean, low, high = mean_interval(x)
     if n < FEWEST:
         return Effect(n, mean, *[math.nan] * 7)
-    deviation, e = _deviation(x), e_values.e_process(x)
-    d = mean / deviation if deviation else math.copysign(math.inf, mean) if mean else 0.0
+    sd, e = float(deviation(x)), e_values.e_process(x)
+    d = mean / sd if sd else math.copysign(math.inf, mean) if mean else 0.0
     p = min(1.0, 1 / float(e.max())) if sequential else _p(tuple(x))
-    found = deviation * detectable(n, alpha, sequential)
+    found = sd * detectable(n, alpha, sequential)
     return Effect(n, mean, low, high, p, smallest_p(n, sequential), d, found, float(e[-1]))
 
 
@@ -94,7 +96,7 @@ def sign_flip(x: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=8)
 def _signs(n: int) -> np.ndarray:
     """Flips of n signs, one a row; the first flips none."""
-    if n <= _EXACT:
+    if n <= EXACT:
         return 1.0 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
     drawn = seeding.rng("sign flips").choice([-1.0, 1.0], (_DRAWS, n))
     return np.concatenate([np.ones((1, n)), drawn])
@@ -104,7 +106,7 @@ def smallest_p(n: int, sequential: bool = False) -> float:
     """The p of n differences of one sign; sequential: of n equal ones."""
     if sequential:
         return min(1.0, 1 / float(e_values.e_process(np.ones(n)).max(initial=1.0)))
-    return 2 / 2**n if n <= _EXACT else 1 / (_DRAWS + 1)
+    return 2 / 2**n if n <= EXACT else 1 / (_DRAWS + 1)
 
 
 def can_reach(tests: int, n: int, sequential: bool = False) -> bool:

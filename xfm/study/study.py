@@ -70,16 +70,13 @@ class Study(Telling):
         **plan: Any,
     ):
         lists = {"seeds": seeds, "primary": primary, "tasks": tasks, "explored": explored}
-        for field, values in lists.items():
-            require(isinstance(values, Iterable), field, values, "a list")
-        lists["tasks"] = [tasks] if isinstance(tasks, str) else tasks
-        of_all: Any = {field: tuple(values) for field, values in lists.items()}
+        of_all: Any = {field: _several(field, values) for field, values in lists.items()}
         require(changes is None or isinstance(changes, Mapping), "changes", changes, "a mapping of dotted fields")
         of_all["changes"] = {field: plain(value) for field, value in (changes or {}).items()}
         for field in plan:
             if field not in PLAN:
                 raise unknown_field(field, PLAN)
-        of_all |= {field: tuple(value) if isinstance(value, list) else value for field, value in plan.items()}
+        of_all |= {name: _several(name, value) if name == "hypotheses" else value for name, value in plan.items()}
         self.spec = Spec(name, recipe, labelled(variants), confirmatory=confirmatory, **of_all)
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
@@ -91,6 +88,7 @@ class Study(Telling):
     def load(cls, path: str | Path, runs: str | Path = "runs") -> Study:
         """The study of a folder, or of the spec.json in it. StudyError where there is none."""
         folder = Path(path).parent if Path(path).suffix == ".json" else Path(path)
+        folder = folder if folder.name not in ("", "..") else folder.resolve()  # a study is called as its folder is
         spec = read_spec(folder)
         fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
         return cls(**fields, root=folder.parent, runs=runs)
@@ -278,3 +276,9 @@ class Study(Telling):
         found = {variant: equivalence(informative(group), margin) for variant, group in groups}
         rows = [{"variant": variant, **dataclasses.asdict(one)} for variant, one in found.items()]
         return pd.DataFrame(rows).set_index("variant")
+
+
+def _several(field: str, values: Any) -> tuple[Any, ...]:
+    """Of a list; a text alone is one."""
+    require(isinstance(values, Iterable), field, values, "a list")
+    return (values,) if isinstance(values, str) else tuple(values)

@@ -120,7 +120,7 @@ class Telling(Analyses):
         words to its question, and to each hypothesis of the spec, in their order, whether it held ("holds", "holds in
         part", "does not hold", "not decided") and why. ConfigError for anything else. StudyError where a study that
         confirms has runs to do: it is read once, when it is whole."""
-        given = tuple(answers.Answer(*answer) for answer in hypotheses)
+        given = answers.of_pairs(hypotheses)
         answers.require_answers(question, given, self.spec.hypotheses)
         if self.spec.confirms and (left := self._to_do()):
             raise StudyError(f"{self.folder}: runs to do: {left}; a study that confirms is read when it is whole")
@@ -169,13 +169,19 @@ class Telling(Analyses):
             return None
         return self.spread(self._learnt(self._counted()) or "all")
 
+    def _made(self) -> Path:
+        """The folder, which a study that was never run has not."""
+        with explain_os_error(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder
+
     def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
         """Writes the report, and returns its path and its figures by the names of their files."""
         (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
         spread = self._spread(paired)
         told = None if spread is None else spread_words.tell(spread, self.median_shares(), self.spec.reference)
         sections = report_figures(self.spec, table, against, self.figure, paired, probed, told and told.metrics)
-        target = Path(path) if path else self.folder / "report.html"
+        target = Path(path) if path else self._made() / "report.html"
         code = code_pin.sentences(code_pin.read(self.folder))
         code += machines.sentences(self.spec, self.folder, self._finished())
         admitted = self.admission() if self.spec.confirmatory else None

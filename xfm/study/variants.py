@@ -39,7 +39,7 @@ def changes(written: VariantSpec) -> Changes:
         good = isinstance(written, Mapping) and all(isinstance(field, str) for field in written)
         require(good, "variant", written, "a name, or a mapping of dotted fields")
         return _merged([_expanded(field, value) for field, value in written.items()], _label(written))
-    parts = re.split(r"\+(?=[A-Za-z_])", written)  # not that of 1e+3
+    parts = re.split(r"(?<!=)\+(?=[A-Za-z_])", written)  # not that of 1e+3, nor one that a value begins with
     return _merged([_part(p, written) for p in parts], written)
 
 
