@@ -136,9 +136,8 @@ def recipe_table() -> str:
         optimizer = f"Muon, {changes['train.muon_lr']:g}" if changes["train.muon_lr"] else "AdamW alone"
         earlier = ", fused earlier" if "objectives.itm.start" in changes else ""
         config = recipes.demo().replace(changes).objectives["mim"]
-        mim = f"{config.start:g}" + f", x {config.weight:g}" * (
-            config.weight != recipes.demo().objectives["mim"].weight
-        )
+        other_weight = config.weight != recipes.demo().objectives["mim"].weight
+        mim = f"{config.start:g}" + f", weight {config.weight:g}" * other_weight
         values = [*(f"{100 * found[column]:.1f}" for column in columns), f"{found['language, loss (nats)']:.3f}"]
         told = [found.get(f"images, MIM, held out{level}") for level in ("", ", constant")]
         values.append("{:.2f} ({:.2f})".format(*told) if None not in told else "")

@@ -43,7 +43,7 @@ README = """# {title}
 
     python studies/make_leaderboards.py --scenes {n}
 
-in {seconds:.0f} s with {workers} processes{busy}; `scores.csv` has every scene's scores, `table.csv` means, 95 %
+in {seconds:.0f} s, processes at a time: {workers}{busy}; `scores.csv` has every scene's scores, `table.csv` means, 95 %
 bootstrap intervals over the scenes and paired lifts over each baseline. Means, the best of each score in bold (of
 infidelity, sensitivity and deletion the lowest); rank correlations with the explanation of randomly drawn weights, 0:
 it tells of the model; gaps and milliseconds (of one process beside another).
