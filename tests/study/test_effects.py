@@ -11,6 +11,7 @@ from study.conftest import KNOWN, METRICS, PRIMARY, told
 
 from xfm.config import ConfigError
 from xfm.study import StudyError, command, describe, grid, items, report, study_json
+from xfm.study.formatting import number
 from xfm.study.metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
@@ -85,7 +86,7 @@ def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
     found = row(study.effects(), "no_guidance", loss)
     assert found["note"] == (
         "1 of 10 pairs missing; 2 with a failed run, counted as the worst value; without them the difference is "
-        f"{own.loc[~own['failed'], 'difference'].mean():+.4g}"
+        + number(own.loc[~own["failed"], "difference"].mean(), "nats", "+")
     )
     without = own.drop(index=[2, 4])["difference"].mean()
     assert found["effect"] > without, "failing is no advantage"

@@ -105,7 +105,7 @@ def test_the_exploration_with_the_most_pairs_counts_and_failed_runs_do_not():
 def test_what_is_not_known_is_said():
     one = detectable_effects(spec(), {"before": Pilot(frame([0.1]), KNOWN)})
     assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
-    assert row(one, PRIMARY[1])["note"] == "no exploration has measured it"
+    assert row(one, PRIMARY[1])["note"] == "no exploration has a pair of runs that measured it"
     two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": Pilot(frame([0.1, 0.3]), KNOWN)})
     assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
 
