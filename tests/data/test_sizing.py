@@ -94,6 +94,17 @@ def test_the_command_says_what_it_picked_and_takes_changes(tmp_path: Path, capsy
     assert several.config.data.weights == (2.0, 1.0)
 
 
+def test_a_path_may_follow_an_equals_sign_and_begin_at_home(tmp_path: Path, monkeypatch) -> None:
+    spec = captions(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for words in (["--data=captions.csv"], ["--data", "~/captions.csv"], [f"--data={spec}", "--seed", "3"]):
+        command = parse(["pretrain", "own", *words])
+        assert isinstance(command, Pretrain) and command.config.data.sources == (spec,), words
+    command = parse(["pretrain", "own", "--data", "csv:~/captions.csv"])
+    assert isinstance(command, Pretrain) and command.config.data.sources == (f"csv:{spec}",)
+
+
 @pytest.mark.parametrize(("words", "said"), [([], "--data captions.csv"), (["--data", "nowhere"], "no such file")])
 def test_a_command_without_data_says_so(words: list[str], said: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)

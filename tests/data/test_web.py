@@ -18,9 +18,10 @@ from xfm import recipes
 from xfm.cli import main
 from xfm.config import AugmentConfig, ConfigError, RunConfig
 from xfm.data import dataset
+from xfm.data.readers.shards import is_remote
 from xfm.data.source import Split
 from xfm.data.tokenizer import train
-from xfm.data.web import WebShards, allow, is_remote, split_by_name
+from xfm.data.web import WebShards, allow, split_by_name
 from xfm.evaluation import evaluate_run
 from xfm.lab import load
 from xfm.objectives import build

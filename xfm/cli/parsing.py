@@ -10,8 +10,10 @@ import tyro
 
 from .. import recipes
 from ..config import RunConfig
+from ..config_utils import require
 from ..data.own import EMBEDDED
 from ..data.readers import READERS
+from ..data.readers.shards import is_remote
 from ..data.sizing import own
 from ..downstream.config import recipe as finetuning
 from ..downstream.tasks import TASKS
@@ -61,7 +63,11 @@ def parse(argv: list[str]) -> Command:
     if argv[:1] == ["pretrain"]:
         recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
         default = Pretrain(recipe, _with_losses(recipes.get(recipe), argv))
-        return tyro.cli(Pretrain, prog="xfm pretrain", args=argv[1:] if len(argv) > 1 else [recipe], default=default)
+        args = argv[1:] if len(argv) > 1 else [recipe]
+        command = tyro.cli(Pretrain, prog="xfm pretrain", args=args, default=default)
+        first = f"the first word, whose options follow it: xfm pretrain {command.recipe} {args[0]} ..."
+        require(command.recipe == recipe, "recipe", command.recipe, first)
+        return command
     if argv[:1] == ["finetune"]:
         return _finetune(argv[1:])
     for name, command in COMMANDS.items():
@@ -89,8 +95,9 @@ def _finetune(argv: list[str]) -> Finetune:
 
 
 def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The words behind --data up to the next option, and the rest. Paths become absolute, so that the run is found from
-    anywhere."""
+    """The words behind --data, or --data=, up to the next option, and the rest. Paths become absolute, so that the run
+    is found from anywhere."""
+    argv = [word for each in argv for word in (("--data", each[7:]) if each.startswith("--data=") else (each,))]
     if "--data" not in argv:
         return [], argv
     start = argv.index("--data")
@@ -100,9 +107,10 @@ def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def _absolute(spec: str) -> str:
     form, colon, path = spec.partition(":")
-    if spec in EMBEDDED:
+    if spec in EMBEDDED or is_remote(spec):
         return spec
-    return f"{form}:{Path(path).absolute()}" if colon and form in READERS else str(Path(spec).absolute())
+    named, path = (f"{form}:", path) if colon and form in READERS else ("", spec)
+    return named + str(Path(path).expanduser().absolute())
 
 
 def _with_losses(config: RunConfig, argv: list[str]) -> RunConfig:

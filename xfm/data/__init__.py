@@ -15,13 +15,14 @@ from ..text import shown
 from . import check as check  # so that `import xfm` is enough
 from . import sizing as sizing
 from .own import EMBEDDED, FileSource
+from .readers.shards import is_remote
 from .skipping import Skipping
 from .source import CAPABILITIES, ItemKey, Missed, Source
 from .synthetic import styles
 from .synthetic.scenes import World
 from .synthetic.shuffled import Shuffled
 from .tokenizer import Tokenizer, for_sources
-from .web import WebShards, is_remote
+from .web import WebShards
 from .wordnet import Sentence, WordNet
 
 __all__ = ["DATASETS", "Dataset", "dataset"]

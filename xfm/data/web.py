@@ -25,7 +25,7 @@ from .readers.shards import TEXTS, expand
 from .skipping import Skipping
 from .source import HELD_OUT, CaptionedImage, Split
 
-__all__ = ["WebShards", "allow", "is_remote"]
+__all__ = ["WebShards", "allow"]
 
 CORPUS = 10_000  # captions that a tokenizer is trained on
 ENOUGH = 100  # samples seen, before a share of them says anything
@@ -37,11 +37,6 @@ _asked: set[str] = set()  # in this process
 def allow(specs: Iterable[str]) -> None:
     """The user's own call asks for these sources. Others are not fetched: a config may have come with a run folder."""
     _asked.update(specs)
-
-
-def is_remote(spec: str) -> bool:
-    """Whether a source is named by a URL, of whatever scheme."""
-    return re.match(r"[a-z0-9]+://", spec) is not None
 
 
 class WebShards(Skipping):

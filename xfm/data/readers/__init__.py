@@ -16,7 +16,7 @@ from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_gen
 from .folders import read_folder
 from .records import PICTURES, Problem, Record, load_json, matching
 from .saved import read_saved
-from .shards import files_of, read_shards
+from .shards import files_of, is_remote, read_shards
 from .tables import read_json_lines, read_table, read_texts
 
 __all__ = ["READERS", "read", "signature"]
@@ -48,7 +48,12 @@ def read(spec: str) -> Iterator[Record | Problem]:
 
 
 def parse(spec: str) -> tuple[str, Path]:
-    """The format and the path. Raises ConfigError for a path that is not there and a format that is unknown."""
+    """The format and the path. Raises ConfigError for a path that is not there, a format that is unknown, and a URL."""
+    if is_remote(spec):
+        raise ConfigError(
+            f"data.sources: {shown(spec)}: is streamed, and cannot be read once, whole. Download it, or train a recipe "
+            "on it: xfm pretrain small --data.sources URL"
+        )
     prefix, colon, rest = spec.partition(":")
     named = bool(colon) and re.fullmatch(r"[a-z]{2,}", prefix) is not None and not rest.startswith("//")
     if named:

@@ -19,7 +19,7 @@ from ...text import brief, parse_json
 from .. import cache
 from .records import PICTURES, Problem, Record, Stored, Unusable, record, rows
 
-__all__ = ["expand", "files_of", "read_shards"]
+__all__ = ["expand", "files_of", "is_remote", "read_shards"]
 
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
@@ -34,6 +34,11 @@ def expand(pattern: str) -> list[str]:
     count = math.prod(map(len, choices))
     require(count <= MOST, "data.sources", pattern, f"a pattern of at most {MOST:,} shards, not of {count:,}")
     return ["".join(chosen) for chosen in product(*choices)]
+
+
+def is_remote(spec: str) -> bool:
+    """Whether a source is named by a URL, of whatever scheme."""
+    return re.match(r"[a-z0-9]+://", spec) is not None
 
 
 def files_of(path: Path) -> list[Path]:
