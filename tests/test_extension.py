@@ -213,6 +213,13 @@ def test_contrastive_features_need_a_loss_that_has_their_heads() -> None:
         build(RunConfig(model=config.model, data=config.data, objectives=losses))
 
 
+def test_a_gradient_scale_may_be_of_one_of_the_papers_losses_that_is_not_there() -> None:
+    config = recipes.smoke()
+    losses = {name: config.objectives[name] for name in ("mlm", "itc")}
+    assert "itm" in config.flow.text_gradient
+    assert {*build(RunConfig(model=config.model, data=config.data, objectives=losses)).objectives} == {*losses}
+
+
 class ConvEncoder(nn.Module):
     """A vision encoder without attention: two convolutions over the patches' grid."""
 

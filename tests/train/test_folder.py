@@ -17,6 +17,7 @@ from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.files import FileError
 from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup, start, steering
+from xfm.train.run import config_differences
 
 
 @pytest.fixture
@@ -96,6 +97,13 @@ def test_what_does_not_change_the_weights_may_change(copy):
 def test_another_config_under_the_same_name_is_refused(copy):
     other = Run(copy.folder, copy.config.replace({"train.lr": 1e-5, "flow.text_gradient.itm": 1.0}))
     refused(other, str(copy.folder), "train.lr: 0.001 there, 1e-05 asked", "flow.text_gradient.itm", "--name")
+
+
+def test_fields_that_one_of_two_configs_has_not_are_told_as_well():
+    whole, alone = recipes.get("smoke").replace({"seed_of.data": 1}), recipes.get("smoke+clip_like")
+    for field, value in {"flow.text_gradient.itm": 0.0, "seed_of.data": 1}.items():
+        assert f"{field}: {value} there, none asked" in config_differences(whole, alone)
+        assert f"{field}: none there, {value} asked" in config_differences(alone, whole)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")

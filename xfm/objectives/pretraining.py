@@ -38,7 +38,7 @@ def check_losses(config: RunConfig) -> None:
                 f"objectives.{name}: reads contrastive features, and no loss of the config has the heads "
                 "for them; add objectives.itc (at weight 0 it only lends them)"
             )
-    for name in config.flow.text_gradient:
+    for name in filter(losses.__contains__, config.flow.text_gradient):
         if not losses[name].crosses():
             crossing = ", ".join(n for n, loss in losses.items() if loss.crosses())
             raise ConfigError(f"flow.text_gradient.{name}: {name} does not cross from text to pictures; {crossing} do")

@@ -239,9 +239,10 @@ def kept_name(step: int) -> str:
 
 
 def config_differences(a: RunConfig, b: RunConfig) -> str:
-    """The dotted fields in which two configs differ, with both values."""
-    left, right = leaves(a.to_dict()), leaves(b.to_dict())
-    return ", ".join(f"{k}: {left[k]!r} there, {right[k]!r} asked" for k in left if left[k] != right[k])
+    """The dotted fields in which two configs differ, with both values; "none" of an open group's that one has not."""
+    there, asked = ({name: repr(value) for name, value in leaves(each.to_dict()).items()} for each in (a, b))
+    differing = [name for name in there | asked if there.get(name) != asked.get(name)]
+    return ", ".join(f"{k}: {there.get(k, 'none')} there, {asked.get(k, 'none')} asked" for k in differing)
 
 
 def environment(precision: Precision | None = None) -> dict[str, Any]:
