@@ -113,9 +113,14 @@ def test_the_trainer_warns_and_stops_of_what_all_processes_have_missed(workers: 
         error.value
     )
     assert "\n" not in str(error.value) and max((r.get("skipped", 0) for r in seen), default=0) <= 4
-    with warnings.catch_warnings(), pytest.raises(ConfigError, match=r"5 of 40 pictures cannot be used"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        list(pretrain(changed, tmp_path / "runs"))
+        with pytest.raises(ConfigError, match=r"5 of 40 pictures cannot be used.*raise data.unreadable, or mend them"):
+            list(pretrain(changed, tmp_path / "runs"))
+        more = changed.replace({"data.unreadable": 0.5})
+        goes_on = list(pretrain(more, tmp_path / "runs"))
+        assert goes_on[0]["step"] == len(seen) and goes_on[-1]["skipped"] >= 5
+        assert Run.open(Run.of(more, tmp_path / "runs").folder).config == more, "and so it is evaluated"
 
 
 def test_what_regions_cannot_use_other_streams_can(tmp_path: Path, quiet) -> None:

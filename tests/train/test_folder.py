@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ import torch
 from train.conftest import vouch
 
 from xfm import batch, recipes
-from xfm.config import RunConfig
+from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.files import FileError
-from xfm.train import NonFiniteLoss, Run, RunError, loop, pretrain, setup, start, steering
+from xfm.train import NonFiniteLoss, Run, RunError, loop, manifest, pretrain, setup, start, steering
 from xfm.train.run import config_differences
 
 
@@ -97,6 +98,31 @@ def test_what_does_not_change_the_weights_may_change(copy):
 def test_another_config_under_the_same_name_is_refused(copy):
     other = Run(copy.folder, copy.config.replace({"train.lr": 1e-5, "flow.text_gradient.itm": 1.0}))
     refused(other, str(copy.folder), "train.lr: 0.001 there, 1e-05 asked", "flow.text_gradient.itm", "--name")
+
+
+def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):
+    """Neither its config nor its tokenizer: what comes then is as if nothing had been there."""
+    config = recipes.get("smoke").replace({"train.steps": 2, "train.validate_every": 0, "train.warmup": 1})
+    wrong = {
+        "init_from": ("runs/nothing/seed0", RunError, "no run here"),
+        "data.tokenizer": ("nothing.json", ConfigError, "data.tokenizer = 'nothing.json'"),
+        "model.text.vocabulary": (100_000, ConfigError, "model.text.vocabulary"),
+        "data.relation_negatives": (0.5, ConfigError, "data.relation_negatives"),
+    }
+    (tmp_path / "s.txt").write_text("\n".join(f"sentence number {i} of some" for i in range(40)), "utf-8")
+    own = {"data.sources": (str(tmp_path / "s.txt"),), "model.text.vocabulary": 280}
+    for field, (value, kind, said) in wrong.items():
+        more = own if field == "data.relation_negatives" else {}
+        with warnings.catch_warnings(), pytest.raises(kind, match=said):
+            warnings.simplefilter("ignore")  # of the streams that texts alone do not feed
+            list(pretrain(config.replace({**more, field: value}), tmp_path))
+    assert (tmp_path / "smoke/seed0/tokenizer.json").exists(), "of the last one"
+    for root in (tmp_path, tmp_path / "fresh"):
+        assert len([*pretrain(config, root)]) == 2
+    run = Run.of(config, tmp_path)
+    assert_same(run.folder, Run.of(config, tmp_path / "fresh").folder)
+    assert Run.open(run.folder).config == config and manifest.damaged(run.folder) == []
+    refused(Run(run.folder, config.replace({"train.lr": 0.5})), "train.lr: 0.0009 there, 0.5 asked")
 
 
 def test_fields_that_one_of_two_configs_has_not_are_told_as_well():

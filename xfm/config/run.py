@@ -23,7 +23,7 @@ NAME = 200  # bytes; a folder's name may have 255, and a warm start's is longer 
 # Fields that came later: at their defaults they are no part of a fingerprint, which older runs keep so.
 LATER = {
     "model": ("cross_attention",),
-    "data": ("sources", "weights", "tokenizer", "unreadable", "augment", "styles", "relation_negatives"),
+    "data": ("sources", "weights", "tokenizer", "augment", "styles", "relation_negatives"),
     "flow": (
         "standardise_target",
         "ema_momentum",
@@ -188,7 +188,7 @@ class RunConfig:
     def fingerprint(self) -> str:
         """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
-        del tree["name"], tree["data"]["workers"]
+        del tree["name"], tree["data"]["workers"], tree["data"]["unreadable"]
         tree["seed_of"] = {source: seed for source, seed in self.seed_of.items() if seed != self.seed}
         if not tree["seed_of"]:
             del tree["seed_of"]

@@ -175,7 +175,8 @@ class FileSource(Skipping):
     def _stop(self, count: int, of: int, what: str, which: str) -> None:
         raise ConfigError(
             f"source {shown(self.spec)}: {count} of {of} {what} cannot be used, more than data.unreadable = "
-            f"{self.limit:g} allows: {which}. `xfm data check` lists them; mend them, or raise data.unreadable"
+            f"{self.limit:g} allows: {which}. `xfm data check` lists them; raise data.unreadable, or mend them (a "
+            "training that has begun with these then needs another --name)"
         )
 
     def _identify(self) -> list[bytes]:

@@ -17,7 +17,7 @@ from ..files import write_atomically
 from ..text import parse_json
 from .errors import RunError
 
-__all__ = ["MANIFEST", "check", "check_sizes", "damaged", "read_checked", "replace"]
+__all__ = ["MANIFEST", "check", "check_sizes", "clear", "damaged", "read_checked", "replace"]
 
 MANIFEST = "manifest.json"
 GROWS = ".jsonl"
@@ -71,6 +71,12 @@ def replace(folder: Path, run: str, files: Mapping[str, bytes | memoryview], gro
         write_atomically(folder / name, data)
     there = (name for name in grown if (folder / name).exists())
     Manifest(run, before | new | {name: [_digest_of_file(folder / name)] for name in there}).write(folder)
+
+
+def clear(folder: Path, but: str) -> None:
+    """Removes the files that the manifest names, one excepted."""
+    for name in Manifest.known(folder).keys() - {but}:
+        (folder / name).unlink(missing_ok=True)
 
 
 def check(folder: Path, name: str) -> None:

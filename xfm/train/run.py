@@ -41,6 +41,7 @@ __all__ = ["INIT", "METRICS", "PROBES", "STATE", "WEIGHTS", "Record", "Run", "co
 Record = dict[str, Any]
 METRICS, PROBES = "metrics.jsonl", "probes.jsonl"
 WEIGHTS, STATE, INIT = "model.safetensors", "state.pt", "init.safetensors"
+BEGUN = ("DONE", STATE, INIT, WEIGHTS)  # one of them is there once a run has begun: weights that depend on its config
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,16 @@ class Run:
 
     @classmethod
     def of(cls, config: RunConfig, root: str | Path) -> Run:
-        """The run of a config, there or not. RunError where the folder belongs to another config."""
-        folder = Path(root) / config.name / f"seed{config.seed}"
-        if os.path.exists(folder / "config.json"):  # False, not an error, where nothing may be looked up
-            there = cls.open(folder).config
-            if there.fingerprint != config.fingerprint:
+        """The run of a config, there or not. RunError where the folder belongs to another config, whose run has begun."""
+        run = cls(Path(root) / config.name / f"seed{config.seed}", config)
+        if run.has("config.json"):  # False, not an error, where nothing may be looked up
+            there = cls.open(run.folder)
+            if there.config.fingerprint != config.fingerprint and there.begun:
                 raise RunError(
-                    f"{folder}: holds a run of another config ({config_differences(there, config)}). Give this one "
-                    "another name (--name), or delete the folder"
+                    f"{run.folder}: holds a run of another config ({config_differences(there.config, config)}). Give "
+                    "this one another name (--name), or delete the folder"
                 )
-        return cls(folder, config)
+        return run
 
     def make(self) -> None:
         """The folder, if it is not there. Whose it is, `claim` says."""
@@ -89,17 +90,21 @@ class Run:
             raise RunError(f"{self.folder}: cannot be made ({reason}); choose another --root or --name") from error
 
     def claim(self) -> None:
-        """Makes the folder this config's, under its lock: between a look and a write nobody else can come. RunError
-        where it belongs to another config."""
+        """Makes the folder this config's, under its lock: between a look and a write nobody else can come. What a start
+        of another config that failed has left is removed. RunError where the folder belongs to another config."""
         Run.of(self.config, self.folder.parents[1])
-        if not self.has("config.json"):
-            if left := next(filter(self.has, ("DONE", STATE, INIT, WEIGHTS)), ""):
-                raise RunError(
-                    f"{self.folder}: has {left} and no config.json, so nothing says what was trained. Put that back, "
-                    "or delete the folder"
-                )
+        there = Run.open(self.folder).config if self.has("config.json") else None
+        if there is None and (left := next(filter(self.has, BEGUN), "")):
+            raise RunError(
+                f"{self.folder}: has {left} and no config.json, so nothing says what was trained. Put that back, "
+                "or delete the folder"
+            )
+        if there is None or there.fingerprint != self.config.fingerprint:
+            manifest.clear(self.folder, but="config.json")
             made = json.dumps(environment(self.config.train.precision), indent=2) + "\n"
             self.write({"environment.json": made, "config.json": self.config.to_json()})
+        elif there != self.config:  # in what changes no weight, such as how many pictures may be left out
+            self.write({"config.json": self.config.to_json()})
 
     def write(self, files: Mapping[str, bytes | memoryview | str], grown: Iterable[str] = ()) -> None:
         """Replaces files of the run, and what its manifest says of them and of those that have `grown`."""
@@ -112,6 +117,11 @@ class Run:
 
     def has(self, name: str) -> bool:
         return os.path.exists(self.folder / name)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything that was trained, or made to begin with."""
+        return any(map(self.has, BEGUN)) or bool(self.metrics())
 
     @property
     def done(self) -> bool:
