@@ -11,6 +11,7 @@ import torch
 
 from xfm import recipes, seeding
 from xfm.data import dataset
+from xfm.diagnostics import training_probe
 from xfm.diagnostics.gradient_table import gradient_table, objective_gradients
 from xfm.diagnostics.training_probe import TrainingProbe, cka, effective_rank, layer_states, unstopped
 from xfm.objectives import Pretraining, build
@@ -43,6 +44,14 @@ def test_a_batch_of_many_parts_is_probed_as_one() -> None:
     config = CONFIG.replace(many | {"train.shards": 1, "train.accumulate": 20})
     probe = TrainingProbe(Pretraining(build(config), config), build(config), TOKENIZER)
     assert len(probe.batch["texts"].tokens.ids) < 40  # type: ignore[union-attr]
+
+
+def test_the_start_follows_the_model_to_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's start is made on the CPU; "meta" stands for a GPU."""
+    monkeypatch.setattr(training_probe, "layer_states", lambda model, batch: {"language": [model.device]})
+    probe = TrainingProbe(Pretraining(build(CONFIG).to("meta"), CONFIG), build(CONFIG), TOKENIZER)
+    assert {weight.device.type for weights in probe.start.values() for weight in weights} == {"meta"}
+    assert probe.states["language"][0].type == "meta"
 
 
 def test_norms_are_those_of_the_gradient_table(probe: TrainingProbe, pretraining: Pretraining) -> None:

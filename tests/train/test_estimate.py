@@ -9,10 +9,10 @@ import pytest
 from xfm import cli, recipes
 from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.objectives import build
+from xfm.objectives import build, weights_at
 from xfm.train import estimate as module
 from xfm.train.cluster import Cluster, plan
-from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, _spoken, estimate
+from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, _spoken, estimate, timed_steps
 
 SMOKE = recipes.get("smoke")
 
@@ -102,6 +102,12 @@ def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys) -> N
     ):
         assert said in printed, printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_step_is_timed_that_may_compile(tmp_path) -> None:
+    records, run = timed_steps(SMOKE, tmp_path, steps=6)
+    joins = {step for step in range(1, 6) if weights_at(run.config, step) != weights_at(run.config, step - 1)}
+    assert joins and [r["step"] for r in records] == [step for step in range(1, 6) if step not in joins]
 
 
 def test_many_gpus_are_planned_by_arithmetic() -> None:

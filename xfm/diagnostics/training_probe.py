@@ -60,8 +60,9 @@ class TrainingProbe:
     """Looks at a fixed held-out batch during training: gradient norms and cosines by module, CKA, the MIM target."""
 
     def __init__(self, pretraining: Pretraining, start: XFM, tokenizer: Tokenizer):
-        """`start` is read here, and its encoders' weights are kept."""
+        """`start` is read here, where the model is, and its encoders' weights are kept."""
         config, model = pretraining.config, pretraining.model
+        start = start.to(model.device)
         sizes = {f"data.{s}": min(ITEMS, getattr(config.data, s)) for s in STREAMS} | {"data.fusion_batch": 0}
         sizes |= {"train.shards": 1, "train.accumulate": 1}  # of so few items there are no parts
         batch = Streams(config.replace(sizes), tokenizer, "validation")[config.train.steps]
@@ -76,7 +77,7 @@ class TrainingProbe:
             name: [p.detach().clone() for p in start.get_submodule(stack.encoder).parameters()]
             for name, stack in self.encoders.items()
         }
-        self.states = layer_states(start.to(model.device), self.batch)
+        self.states = layer_states(start, self.batch)
 
     def __call__(self, step: int) -> dict[str, Any]:
         """The record of the model as it is. Modes, weights, `.grad` and random states are left as they were."""

@@ -216,12 +216,14 @@ def _timing_run(config: RunConfig) -> tuple[float, float | None]:
 
 
 def timed_steps(config: RunConfig, root: str | Path, steps: int = TIMED_STEPS) -> tuple[list[Record], Run]:
-    """The records of `steps` steps through the whole curriculum, from initial weights, without the first, which warms
-    up; and the run under `root` that they have made."""
+    """The records of `steps` steps through the whole curriculum, from initial weights, without those that warm up: the
+    first, and each at which losses join, for which a GPU compiles anew; and the run under `root` that they have made.
+    """
     short = {**SCRATCH, "train.steps": steps, "train.save_every": steps}
     short |= {"train.validate_every": 0, "train.probe_every": 0, "train.keep": 0}
     config = config.replace(short)
-    return list(pretrain(config, root))[1:], Run.of(config, root)
+    warming = {0, *_phases(config)}
+    return [r for r in pretrain(config, root) if r["step"] not in warming], Run.of(config, root)
 
 
 def _listed(counts: dict[str, int]) -> str:
