@@ -20,6 +20,7 @@ from xfm.config import AugmentConfig, ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.readers.shards import is_remote
 from xfm.data.source import Split
+from xfm.data.streams import Streams, loader
 from xfm.data.tokenizer import train
 from xfm.data.web import WebShards, allow, split_by_name
 from xfm.evaluation import evaluate_run
@@ -113,6 +114,20 @@ def test_several_processes_share_them(served: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     assert all(texts) and not texts[0] & texts[1]
     assert texts[0] | texts[1] == {text for _, text, _ in WebShards(served, 32)._samples("train", -1)}
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_more_loader_processes_than_shards_make_no_batch_twice(shards: int, served: str, tmp_path: Path) -> None:
+    """Of at least 15 pictures to train on, five each, none comes twice in the first pass."""
+    allow([url := served if shards == 2 else served.replace("{0..1}", "0")])
+    changes = {"data.sources": [url], "data.workers": 3, "data.unreadable": 0.1, "data.pairs": 5, "data.images": 0,
+               "data.tokenizer": str(tmp_path / "tokenizer.json"), "train.steps": 3}  # fmt: skip
+    config = recipes.smoke().replace(changes)
+    (tmp_path / "tokenizer.json").write_text(words(config), "utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        batches = [batch["pairs"].image for batch in loader(Streams(config, dataset(config).tokenizer()))]
+    assert len({picture.numpy().tobytes() for batch in batches for picture in batch}) == 15
 
 
 def reads(source: WebShards, split: Split, count: int) -> None:

@@ -114,15 +114,17 @@ class WebShards(Skipping):
         return f"{count} samples"
 
     def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, bytes | None]]:
-        """(shard:name, caption or "", encoded picture or None). Each worker begins with another shard, and of several
-        processes each takes a share of the samples. ConfigError where nobody asked, and where a shard cannot be read
-        to its end."""
+        """(shard:name, caption or "", encoded picture or None). Each worker begins with another shard; of several
+        processes, and of workers that are more than the shards, each takes a share of the samples. ConfigError where
+        nobody asked, and where a shard cannot be read to its end."""
         if self.name not in _asked:
             raise ConfigError(
                 f"data.sources: {shown(self.name)}: is not fetched for a config that came with a run folder; if you "
                 "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.data.web.allow([address]) in Python"
             )
         rank, world = launched()
+        if (info := get_worker_info()) and info.num_workers > len(self._urls):  # two that begin alike would go on alike
+            rank, world = rank * info.num_workers + info.id, world * info.num_workers
         start = (worker + 1) % len(self._urls)
         urls = self._urls[start:] + self._urls[:start]
         whole = lambda source, group=None: source  # noqa: E731  # each sees every shard
