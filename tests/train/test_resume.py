@@ -201,22 +201,28 @@ def test_breaking_out_saves_and_ends_the_loaders(config, trained, tmp_path, asse
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("_validate", 5)])
+@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("_validate", 7), ("step", 5)])
 def test_an_error_in_a_step_saves_the_steps_before_and_ends_the_loaders(
     where, saved, config, trained, tmp_path, monkeypatch, assert_same
 ):
-    """In the middle of the seventh or eighth step: before its update, or after it, where weights cannot go back."""
-    steps, real = iter([1] * 7 + [0]), getattr(loop, where)
-    failing = {"weights_at": lambda *given: 1 / next(steps) and real(*given), "_validate": lambda *_: 1 / 0}
-    monkeypatch.setattr(loop, where, failing[where])
-    changes = {"data.workers": 1, "train.validate_every": {"weights_at": 0, "_validate": 7}[where]}
+    """Before the update of the eighth, in what is measured after the seventh, and between the eighth's update and its
+    record, where weights cannot go back."""
+    steps, of = iter([1] * 7 + [0]), loop.TrainState if where == "step" else loop
+    real = getattr(of, where)
+    failing = {
+        "weights_at": lambda *given: 1 / next(steps) and real(*given),
+        "_validate": lambda *_: 1 / 0,
+        "step": lambda state: real(state) or 1 / next(steps),
+    }
+    monkeypatch.setattr(of, where, failing[where])
+    changes = {"data.workers": 1, "train.validate_every": 7 if where == "_validate" else 0}
     with pytest.raises(ZeroDivisionError) as error:
         for _ in pretrain(config.replace(changes), tmp_path):
             pass
     assert error.tb, "held, as a notebook holds the last one"
     assert not multiprocessing.active_children()
     run = Run.of(config, tmp_path)
-    assert steps_done(run) == len(run.metrics()) == saved
+    assert steps_done(run) == len(run.metrics()) == saved and all(r["seconds"] > 0 for r in run.metrics())
     monkeypatch.undo()
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(saved, 12)]
     assert (run.folder / "model.safetensors").read_bytes() == (trained.folder / "model.safetensors").read_bytes()

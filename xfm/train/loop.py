@@ -118,19 +118,20 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                     rate = set_rate(s.optimizer, train, step)
                     s.done = step + 1
                     s.step()
+                    new, asked = told.pop("new") > 0, told.pop("asked") > 0
                     record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate} | s.new_processes()
-                    record |= told | (_validate(s) if _due(s.done, train.validate_every, steps) else {})
-                    record |= s.new_levels() | s.left_out.record(any_new=record.pop("new") > 0)
-                    asked = record.pop("asked") > 0
+                    record |= told | s.new_levels() | {"seconds": time.perf_counter() - began, "waited": waited}
+                    records.append(record)  # the step is whole, and is saved if something fails that is measured now
+                    record |= s.left_out.record(any_new=new)
+                    record |= _validate(s) if _due(s.done, train.validate_every, steps) else {}
                     if s.probe is not None and _due(s.done, train.probe_every, steps):
                         probed.append(s.probe(s.done))
-                    record |= {"seconds": time.perf_counter() - began, "waited": waited}
-                    records.append(dict(record))
+                    record["seconds"] = time.perf_counter() - began
                 leaving = [1] * asked or ([] if several else interrupted)
                 if _due(s.done, train.save_every, steps) or leaving:
                     save()
             heard += interrupted
-            yield record
+            yield dict(record)
             if leaving:
                 accelerator.wait_for_everyone()  # the main one saves; a launcher soon kills what outlives the first end
                 at = f"after step {s.done} of {steps}, in {run.folder}"
