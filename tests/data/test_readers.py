@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -251,6 +252,7 @@ def test_a_bad_row_is_named_with_its_line_and_not_used(row: str, tmp_path: Path)
         ("a.csv", b"picture,caption\n", "column = 'picture': must be one of"),
         ("a.csv", b"image,captoin\n", "did you mean 'caption'"),
         ("a.csv", b"image\nx.png\n", "neither a column 'caption' nor"),
+        ("a.csv", b"image,caption, caption\nx.png,a,b\n", "column = 'caption': must be there once, not 2 times"),
         ("a.csv", "image,caption\nx.png,caf\xe9\n".encode("latin-1"), "save it as UTF-8"),
         ("a.csv", b"\xff\xfeimage", "no table in UTF-8"),
         ("a.jsonl", b"\xff\xfe{}", "not in UTF-8"),
@@ -332,6 +334,47 @@ def test_a_file_may_have_braces_and_a_pattern_name_folders(tmp_path: Path) -> No
     assert len(collected(str(tmp_path / "part-{000..001}" / "x.tar"))[0]) == 12
     with pytest.raises(ConfigError, match=r"part-002/x.tar: cannot be read \(No such file"):
         collected(str(tmp_path / "part-{000..002}" / "x.tar"))
+
+
+def test_a_folder_that_is_not_looked_into_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it would be missed; what is hidden may be what it likes."""
+    spec = labels(tmp_path / "data")
+    (tmp_path / "data/.hidden").symlink_to(tmp_path)
+    assert len(collected(spec)[0]) == 12
+    (tmp_path / "data/owl/linked").symlink_to(tmp_path / "data/red_fox")
+    with pytest.raises(ConfigError, match=r"data/owl/linked: a link to a folder, which is not followed; put the"):
+        FileSource(spec, 48)
+    (tmp_path / "data/owl/linked").unlink()
+    listed = os.scandir
+
+    def scandir(path: str) -> Any:  # who runs this may be one to whom no folder is closed
+        if Path(path).name == "owl":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ConfigError, match=r"data/owl: cannot be listed \(Permission denied\)"):
+        FileSource(spec, 48)
+
+
+def test_a_sample_of_two_pictures_is_left_out(tmp_path: Path) -> None:
+    names = photographs(tmp_path)
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for i, name in enumerate(names):
+            tar.add(tmp_path / name, f"{i}.png")
+        tar.add(tmp_path / names[1], "0.seg.png")
+    records, (problem,) = collected(str(tmp_path / "a.tar"))
+    assert len(records) == 11 and str(problem).startswith("a.tar:0: no row: 0.seg.png: a second picture of one sample")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_shard_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    shards(tmp_path)
+    path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.tar")
+    os.rename(tmp_path / "part-000.tar", path)
+    records, problems = collected(os.fsdecode(path))
+    assert len(records) == 6 and not problems and all(record.picture and record.picture.read() for record in records)
+    assert FileSource(os.fsdecode(path), 48).fingerprint
 
 
 def test_a_shard_that_is_cut_off_is_refused(tmp_path: Path) -> None:

@@ -141,7 +141,8 @@ def test_samples_that_cannot_be_used_are_counted_each_once_and_warned_of(served:
     faults = {f"{n}.png": b"damaged" for n in ("a", "b", "c")} | {"d.txt": b"no picture", "e.txt": b"\xff\xfe"}
     good = {name: data for i in range(90) for name, data in ((f"{i}.png", encoded(i)), (f"{i}.txt", b"a text"))}
     texts = {f"{n}.txt": b"a text" for n in ("a", "b", "c")}
-    tar_of(tmp_path / "0.tar", {"e.png": encoded(7), **dict(sorted({**faults, **texts}.items())), **good})
+    two = {"f.png": encoded(8), "f.seg.png": encoded(9), "f.txt": b"a text"}
+    tar_of(tmp_path / "0.tar", {"e.png": encoded(7), **dict(sorted({**faults, **texts}.items())), **two, **good})
     allow([url := served.replace("{0..1}", "0")])
     source = WebShards(url, 48, unreadable=0.2)
     with pytest.warns(UserWarning, match=r"[124] samples cannot be used so far, the last: 0.tar:") as warned:
@@ -149,8 +150,8 @@ def test_samples_that_cannot_be_used_are_counted_each_once_and_warned_of(served:
             for _ in range(200):
                 source.example(split, 0)
     assert len([w for w in warned if "so far" in str(w.message)]) == 3
-    assert sorted(source.left_out) == [f"0.tar:{name}" for name in "abcde"] and source.missed() == source.left_out
-    assert source.left_out["0.tar:d"] == "has no picture"
+    assert sorted(source.left_out) == [f"0.tar:{name}" for name in "abcdef"] and source.missed() == source.left_out
+    assert source.left_out["0.tar:d"] == "has no picture" and source.left_out["0.tar:f"] == "has 2 pictures"
     assert source.left_out["0.tar:e"] == "has no caption that can be read"
 
 

@@ -84,12 +84,13 @@ class WebShards(Skipping):
     def _examples(self, split: Split, worker: int) -> Iterator[CaptionedImage]:
         for turn in count():
             whole = False
-            for key, text, data in self._samples(split, worker):
+            for key, text, pictures in self._samples(split, worker):
                 self._seen += 1
                 try:
-                    if data is None or not text:
-                        raise ConfigError("has no picture" if text else "has no caption that can be read")
-                    picture = decode(data)
+                    if len(pictures) != 1 or not text:
+                        number = f"{len(pictures)} pictures" if pictures else "no picture"
+                        raise ConfigError(f"has {number}" if text else "has no caption that can be read")
+                    picture = decode(pictures[0])
                 except ConfigError as error:
                     self._unusable += 1
                     self._miss(key, str(error))
@@ -113,8 +114,8 @@ class WebShards(Skipping):
     def _share(self, count: int) -> str:
         return f"{count} samples"
 
-    def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, bytes | None]]:
-        """(shard:name, caption or "", encoded picture or None). Each worker begins with another shard; of several
+    def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, list[bytes]]]:
+        """(shard:name, caption or "", encoded pictures: one, where all is well). Each worker begins with another shard; of several
         processes, and of workers that are more than the shards, each takes a share of the samples. ConfigError where
         nobody asked, and where a shard cannot be read to its end."""
         if self.name not in _asked:
@@ -133,9 +134,9 @@ class WebShards(Skipping):
         try:
             own = (sample for sample in shards if split_by_name(sample["__key__"]) == split)
             for sample in islice(own, rank, None, world):
-                fields = {f".{ending.rpartition('.')[2].lower()}": data for ending, data in sample.items()}
-                picture = next((data for ending, data in fields.items() if ending in PICTURES), None)
-                yield f"{sample['__url__'].rpartition('/')[2]}:{sample['__key__']}", _caption(fields), picture
+                files = [(f".{ending.rpartition('.')[2].lower()}", data) for ending, data in sample.items()]
+                pictures = [data for ending, data in files if ending in PICTURES]
+                yield f"{sample['__url__'].rpartition('/')[2]}:{sample['__key__']}", _caption(dict(files)), pictures
         except (OSError, EOFError, ValueError, tarfile.TarError) as error:
             raise ConfigError(f"source {shown(self.name)}: cannot be read to its end ({brief(error)})") from error
 

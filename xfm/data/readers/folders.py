@@ -30,9 +30,17 @@ def read_folder(path: Path) -> Iterator[Record | Problem]:
 
 
 def picture_names(path: Path) -> Iterator[str]:
-    """Of all pictures in a folder and below, from it, in order; what is hidden is left out."""
-    for folder, inner, files in os.walk(path):
+    """Of all pictures in a folder and below, from it, in order; what is hidden is left out. ConfigError for a folder that
+    cannot be listed, and for a link to one: it may lead anywhere, and back."""
+    for folder, inner, files in os.walk(path, onerror=_refuse):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
+        if linked := next((name for name in inner if os.path.islink(os.path.join(folder, name))), ""):
+            way_out = "put the folder itself there, or take the link away"
+            raise ConfigError(f"{Path(folder, linked)}: a link to a folder, which is not followed; {way_out}")
         for file in sorted(files):
             if os.path.splitext(file)[1].lower() in PICTURES and not file.startswith("."):
                 yield Path(folder, file).relative_to(path).as_posix()
+
+
+def _refuse(error: OSError) -> None:
+    raise ConfigError(f"{error.filename}: cannot be listed ({error.strerror or error}); see to its rights") from error

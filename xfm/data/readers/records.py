@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...config import ConfigError
-from ...config_utils import one_of
+from ...config_utils import one_of, require
 from ...text import brief, parse_json, shown
 from ..source import Split
 
@@ -241,8 +241,9 @@ def required(path: Path, tree: Any, name: str, kind: type = list) -> Any:
 
 
 def columns(path: Path, names: Sequence[str], needed: Iterable[str], known: Iterable[str]) -> None:
-    """ConfigError, with the nearest name, unless every needed column is there and every column known."""
+    """ConfigError, with the nearest name, unless every needed column is there, and every column known and there once."""
     for name in names:
         one_of(f"{path}: column", name, known)
+        require(names.count(name) == 1, f"{path}: column", name, f"there once, not {names.count(name)} times")
     if missing := [name for name in needed if name not in names]:
         raise ConfigError(f"{path}: has no column {missing[0]!r}; there are {shown(list(names))}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ __all__ = ["expand", "files_of", "is_remote", "read_shards"]
 
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
-VERSION = 1  # of what is kept
+VERSION = 2  # of what is kept
 MOST = 100_000  # shards of a pattern
 
 
@@ -61,13 +62,12 @@ def _choices(inner: str) -> Sequence[str]:
 
 
 def read_shards(path: Path) -> Iterator[Record | Problem]:
-    """Local shards, not compressed: a picture a sample, with a .txt, or a .json that has "caption"."""
+    """Local shards, not compressed: one picture a sample, with a .txt, or a .json that has "caption"."""
     for shard in files_of(path):
         try:
             status = shard.stat()
-            key = hashlib.blake2b(
-                f"{shard.absolute()}:{status.st_size}:{status.st_mtime_ns}:{VERSION}".encode(), digest_size=12
-            )
+            state = f"{shard.absolute()}:{status.st_size}:{status.st_mtime_ns}:{VERSION}"
+            key = hashlib.blake2b(os.fsencode(state), digest_size=12)
             kept = cache.cached(f"shard-{key.hexdigest()}.json", lambda shard=shard: json.dumps(_samples(shard)))
         except OSError as error:
             raise ConfigError(f"{shard}: cannot be read ({error.strerror or error})") from error
@@ -113,7 +113,9 @@ def _samples(shard: Path) -> dict[str, Any]:
 def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, sample: dict[str, Any]) -> None:
     """A file of a sample: its picture, a text, or fields."""
     suffix = f".{ending.rpartition('.')[2]}"
-    if suffix in PICTURES:
+    if suffix in PICTURES and "picture" in sample:
+        sample["problem"] = f"{member.name}: a second picture of one sample; give it another name up to the first dot"
+    elif suffix in PICTURES:
         sample["picture"] = [member.offset_data, member.size]
     elif suffix in (*TEXTS, ".json"):
         file = tar.extractfile(member)
