@@ -42,6 +42,8 @@ def stage1(config: RunConfig) -> RunConfig:
             "data.relation_negatives": 0.0,
             "model.cross_attention": "scaled_dot",  # of the fusion encoder, which it does not train
             "train.steps": config.stage1_steps,
+            "train.probe_every": 0,
+            "train.keep": 0,
             **{f"train.{name}": getattr(TrainConfig(), name) for name in by_name},
             **{f"train.{name}": min(getattr(config.train, name), 32) for name in ("shards", "accumulate")},
             "train.warmup": min(config.train.warmup, config.stage1_steps // 5),

@@ -66,6 +66,12 @@ def test_stage_1_has_no_more_parts_than_its_own_batch_has_pairs_of_items():
     assert prior_runs.stage1(config).train.accumulate == 32 and prior_runs.stage1(config).data.texts == 64
 
 
+def test_stage_1_keeps_and_probes_nothing_of_its_own():
+    config = recipes.get("smoke+stage1")
+    seen = prior_runs.stage1(config.replace({"train.keep": 2, "train.probe_every": 2}))
+    assert seen == prior_runs.stage1(config) and (seen.train.keep, seen.train.probe_every) == (0, 0)
+
+
 def test_the_run_starts_from_stage_1_and_a_fresh_rest(run, stage1):
     init, source = load_file(run.folder / "init.safetensors"), load_file(stage1.folder / "model.safetensors")
     fresh = build(run.config).state_dict()
