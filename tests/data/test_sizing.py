@@ -75,11 +75,36 @@ def test_pictures_alone_are_checked_and_a_recipe_too(tmp_path: Path) -> None:
     assert all(r["images/mim"] > 0 for r in pretrain(short, tmp_path / "runs"))
 
 
-def test_texts_alone_are_a_recipe_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("texts", [False, True])
+def test_pictures_that_no_other_loss_sees_predict_pixels(texts: bool, tmp_path: Path) -> None:
+    """Their own outputs, which nothing else shapes, all become the same."""
+    photographs(tmp_path / "photos", 40)
     (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(50)), "utf-8")
-    sized = own([str(tmp_path / "a.txt")])
+    sized = own([f"folder:{tmp_path / 'photos'}", *([str(tmp_path / "a.txt")] if texts else [])])
+    assert (sized.config.flow.mim_target, sized.config.objectives["mim"].start) == ("pixels", 0)
+    assert "MIM predicts pixels, as no other loss teaches the vision encoder" in sized.picked
+    captioned = own([captions(tmp_path, 40)])
+    assert captioned.config.flow.mim_target == "self" and "pixels" not in captioned.picked
+
+
+@pytest.mark.parametrize("count", [50, 2000])
+def test_texts_alone_are_a_recipe_too(count: int, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(count)), "utf-8")
+    sized = own([spec := str(tmp_path / "a.txt")])
     assert (sized.config.data.pairs, sized.config.data.images, sized.config.data.regions) == (0, 0, 0)
     assert sized.config.data.texts and "nothing ties language to vision" in sized.expect
+    texts = len(FileSource(spec, 48).texts("train"))
+    assert sized.config.train.steps == max(300, 30 * texts // sized.config.data.texts)
+    assert (sized.config.train.steps > 300) == (count > 50)
+
+
+def test_rows_of_a_test_split_alone_are_refused_as_the_check_says(tmp_path: Path) -> None:
+    rows = [f"{name},picture {i},test" for i, name in enumerate(photographs(tmp_path, 20))]
+    spec = table(tmp_path, rows, "image,caption,split")
+    with pytest.raises(ConfigError, match=r"no stream has rows of every split \(train 0, validation 0, test 20\)"):
+        own([spec])
+    found = check(spec, progress=False)
+    assert not found.usable and "nothing to train" in found.verdict
 
 
 def test_the_command_says_what_it_picked_and_takes_changes(tmp_path: Path, capsys, monkeypatch) -> None:

@@ -16,7 +16,7 @@ from .tokenizer import largest, train
 
 __all__ = ["Sized", "own"]
 
-EPOCHS = 30  # times that each picture is seen
+EPOCHS = 30  # times that each picture is seen; of texts alone, each text
 FEW, MANY = 3000, 100_000  # training pictures: what the demo's sizes, and those of `small`, are enough for
 CUT = 99  # % of the texts that are not cut
 
@@ -32,13 +32,21 @@ class Sized:
 
 
 def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
-    """The recipe for `data.sources`; every field can be changed afterwards. Raises ConfigError as `FileSource`."""
+    """The recipe for `data.sources`; every field can be changed afterwards. Raises ConfigError as `FileSource`, and
+    where no stream has rows of every split."""
     if not sources:
         raise ConfigError("own: needs data; `xfm pretrain own --data captions.csv` (formats: docs/your-own-data.md)")
     found = [FileSource(spec, 48, recipes.demo().data.unreadable) for spec in sources if spec not in EMBEDDED]
     if not found:
         raise ConfigError(f"own: {list(sources)} are no files")
     provides = frozenset(chain.from_iterable(source.provides for source in found))
+    if not provides:
+        there = {split: sum(len(source.splits[split]) for source in found) for split in found[0].splits}
+        counts = ", ".join(f"{split} {count}" for split, count in there.items())
+        way_out = "give no splits, and they are made by content"
+        raise ConfigError(
+            f"own: {list(sources)}: nothing to train: no stream has rows of every split ({counts}); {way_out}"
+        )
     pictures = sum(source.pictures("train") for source in found)
     pairs = sum(source.size("train") for source in found if "pairs" in source.provides)
     base, side = _scale(pictures)
@@ -48,7 +56,8 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
     uncut = np.percentile(lengths or [0], CUT)  # of pictures alone there are none
     longest, text = (int(np.clip(uncut, 8, most)) for most in (64, 128))
     batch = max(2, min(base.data.pairs, pairs or pictures))
-    steps = int(np.clip(EPOCHS * max(pairs, pictures, 1) // batch, 300, 200_000))
+    seen, at_once = (max(pairs, pictures), batch) if pictures else (len(corpus), base.data.texts)
+    steps = int(np.clip(EPOCHS * seen // at_once, 300, 200_000))
     patches = (side // base.model.vision.patch_size) ** 2
     config = base.replace(
         {
@@ -73,12 +82,18 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
             "train.shards": min(base.train.shards, min(batch, max(2, pictures)) // 2),  # two of each in a shard
             "train.steps": steps,
             "train.warmup": steps // 20,
-            **({"objectives.mim.start": 0.0} if provides == {"images"} else {}),  # nothing else is learnt before it
+            # its own outputs are no target for an encoder that nothing else teaches: they would become one and the same
+            **({"objectives.mim.start": 0.0, "flow.mim_target": "pixels"} if _mim_alone(provides) else {}),
         }
     )
     return Sized(
         config, _picked(config, base.name, pictures, len(corpus), provides), _expect(pictures, provides), lengths
     )
+
+
+def _mim_alone(provides: frozenset[str]) -> bool:
+    """Whether no other loss reaches the vision encoder."""
+    return "images" in provides and not provides & {"pairs", "regions"}
 
 
 def _scale(pictures: int) -> tuple[RunConfig, int]:
@@ -103,6 +118,7 @@ def _picked(config: RunConfig, base: str, pictures: int, texts: int, provides: f
         f"{vision.depth} layers), {vision.image_size} px, {config.model.text.vocabulary:,} word pieces, captions up to "
         f"{data.caption_tokens} of them, {data.pairs} pairs a step, {config.train.steps:,} steps"
         + (varied if data.augment.crop < 1 else "")
+        + ("; MIM predicts pixels, as no other loss teaches the vision encoder" if _mim_alone(provides) else "")
         + (f". Off, as the data have none: {', '.join(off)}" if off else "")
         + ". Every field can be changed, as in --train.steps 2000; --dry-run says what it takes."
     )

@@ -115,9 +115,9 @@ class WebShards(Skipping):
         return f"{count} samples"
 
     def _samples(self, split: Split, worker: int) -> Iterator[tuple[str, str, list[bytes]]]:
-        """(shard:name, caption or "", encoded pictures: one, where all is well). Each worker begins with another shard; of several
-        processes, and of workers that are more than the shards, each takes a share of the samples. ConfigError where
-        nobody asked, and where a shard cannot be read to its end."""
+        """(shard:name, caption or "", encoded pictures: one, where all is well). Each worker begins with another shard;
+        of several processes, and of workers that are more than the shards, each takes a share of the samples.
+        ConfigError where nobody asked, and where a shard cannot be read to its end."""
         if self.name not in _asked:
             raise ConfigError(
                 f"data.sources: {shown(self.name)}: is not fetched for a config that came with a run folder; if you "

@@ -70,7 +70,7 @@ class Run:
 
     @classmethod
     def of(cls, config: RunConfig, root: str | Path) -> Run:
-        """The run of a config, there or not. RunError where the folder belongs to another config, whose run has begun."""
+        """The run of a config, there or not. RunError where another config's run has begun in its folder."""
         run = cls(Path(root) / config.name / f"seed{config.seed}", config)
         if run.has("config.json"):  # False, not an error, where nothing may be looked up
             there = cls.open(run.folder)

@@ -30,8 +30,8 @@ def read_folder(path: Path) -> Iterator[Record | Problem]:
 
 
 def picture_names(path: Path) -> Iterator[str]:
-    """Of all pictures in a folder and below, from it, in order; what is hidden is left out. ConfigError for a folder that
-    cannot be listed, and for a link to one: it may lead anywhere, and back."""
+    """Of all pictures in a folder and below, from it, in order; what is hidden is left out. ConfigError for a folder
+    that cannot be listed, and for a link to one: it may lead anywhere, and back."""
     for folder, inner, files in os.walk(path, onerror=_refuse):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         if linked := next((name for name in inner if os.path.islink(os.path.join(folder, name))), ""):

@@ -241,7 +241,7 @@ def required(path: Path, tree: Any, name: str, kind: type = list) -> Any:
 
 
 def columns(path: Path, names: Sequence[str], needed: Iterable[str], known: Iterable[str]) -> None:
-    """ConfigError, with the nearest name, unless every needed column is there, and every column known and there once."""
+    """ConfigError, with the nearest name, unless every needed column is there, every column known, and none twice."""
     for name in names:
         one_of(f"{path}: column", name, known)
         require(names.count(name) == 1, f"{path}: column", name, f"there once, not {names.count(name)} times")
