@@ -32,7 +32,7 @@ from .untrained import Untrained, config_of, startable_of
 
 __all__ = ["Plan", "make"]
 
-_STEPS = 12  # that are timed of an arm, the first of them not
+_STEPS = 12  # of an arm, of which those are timed that do not warm up
 _TUNED = 5  # that are timed of a fine-tuning
 _SAME_PACE = {f"train.{field}": 0.5 for field in ("lr", "weight_decay", "head_lr_scale", "beta1", "beta2")}
 # two arms that differ in these alone take as long
