@@ -120,6 +120,16 @@ def test_a_page_of_its_own_keeps_the_last_answer(offline, tmp_path):
     assert page.evaluate("document.body.dataset.hacked") is None
 
 
+def test_an_answer_is_of_what_is_hidden_in_whatever_order(offline, tmp_path):
+    made: dict[str, Any] = {}
+    exec(CELL, made)
+    made["view"].hidden_patches, made["view"].hidden_pieces = [15, 2], [2, 1]
+    assert made["view"].answer["of"] == {"patches": [15, 2], "pieces": [2, 1]}
+    page = offline(made["view"].to_html(tmp_path / "mask.html"))
+    page.locator("tr[data-place]").first.wait_for()
+    assert page.locator(".xfm-guesses.xfm-old").count() == 0, "the guesses are not of something else"
+
+
 def opacity_and_thumbnail(page) -> None:
     """The slider at 0 leaves the maps' picture as it is, whatever is hidden; the bare one stands beside it."""
     drawn = """c => { const at = (share, size) => Math.floor((share + 0.03) * size);

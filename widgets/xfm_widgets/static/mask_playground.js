@@ -74,7 +74,11 @@ function render({ model, el }) {
     }),
   });
   const hiddenNow = () => JSON.stringify([sorted(hidden.patches), sorted(hidden.pieces)]);
-  const hiddenThen = () => JSON.stringify([answer().of?.patches, answer().of?.pieces]); // of the answer
+  /** Of the answer: in whatever order they were hidden */
+  const hiddenThen = () => {
+    const { of } = answer();
+    return JSON.stringify([of?.patches, of?.pieces].map((places) => places && sorted(new Set(places))));
+  };
   const isFresh = () => hiddenNow() === hiddenThen();
 
   let timer = 0;
