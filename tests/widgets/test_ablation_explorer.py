@@ -97,7 +97,10 @@ def test_a_study_without_results_and_one_with_too_few_say_so(tmp_path: Path):
     assert view.to_html(tmp_path / "empty.html").exists()
 
     view = xw.AblationExplorer(made(tmp_path, seeds=2, missing=1))
-    assert view.message == "1 run is missing: neither, seed 1: not run yet"
+    said = "1 run is missing: neither, seed 1: not run yet"
+    assert view.message == said
+    view._open('{"view": "AblationExplorer", "choices": {"rows": "all"}}')
+    assert view.rows == "all" and view.message == said, "that stays true"
     one = next(e for e in view.payload["effects"] if e["variant"] == "neither" and e["metric"] == PRIMARY)
     assert one["n"] == 1 and one["low"] is None and "1 of 2 pairs missing" in one["note"]
     json.dumps(view.payload["effects"], allow_nan=False)

@@ -80,9 +80,10 @@ def test_what_is_true_of_a_view_all_the_time_stands_again_after_what_is_asked() 
     view = xw.GradientFlow([])
     said = view.message
     assert said.startswith("No record")
-    view.send = lambda *_: None  # type: ignore[method-assign]
+    sent = list[Any]()
+    view.send = lambda content, *_: sent.append(content)  # type: ignore[method-assign]
     view._send_page("")
-    assert view.message == said
+    assert view.message == said == offline_pages.state(sent[0]["page"])["message"]
     view._open("no state")
     assert "is no state" in view.message
     view._open('{"view": "GradientFlow", "choices": {"step": 0}}')
@@ -152,6 +153,18 @@ def test_a_page_is_sent_to_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(view, "send", sent.append)
     view._hear(view, {"do": "page", "of": ""}, [])
     assert [content["page"][:15] for content in sent] == ["<!doctype html>"]
+
+
+def test_a_page_that_is_asked_for_says_what_the_view_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error too, which stands there after it; one in writing the page takes its place."""
+    view, sent = xw.GradientFlow([RECORD]), list[Any]()
+    monkeypatch.setattr(view, "send", sent.append)
+    view.message = "RuntimeError: diverged"
+    view._hear(view, {"do": "page", "of": ""}, [])
+    assert view.message == offline_pages.state(sent[0]["page"])["message"] == "RuntimeError: diverged"
+    monkeypatch.setattr(view, "_complete", lambda: 1 / 0)
+    view._hear(view, {"do": "page", "of": ""}, [])
+    assert view.message == "ZeroDivisionError: division by zero" and len(sent) == 1
 
 
 def test_the_credit_travels_with_the_picture() -> None:

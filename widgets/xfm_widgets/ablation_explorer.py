@@ -62,12 +62,11 @@ class AblationExplorer(View):
             effects, pairs, self._curves = select(study.effects(against), "all"), study.pairs(against), curves(study)
             self._pairs = pairs[pairs["metric"].isin(effects["metric"])]
             payload, self._effects = self._all(effects), effects
-        super().__init__(payload, **traits)
+        super().__init__(payload, str(self.message) or missing(study), **traits)
         if self._effects is None:
             return
         if "rows" not in traits and not (self._effects["role"] == "primary").any():
             self.rows = "all"
-        self.message = missing(study)
 
     def _names(self, column: str) -> list[str]:
         """Metrics, or variants, that have effects."""

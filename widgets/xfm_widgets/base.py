@@ -190,7 +190,7 @@ class View(anywidget.AnyWidget):
             acts[name](of)
 
     def _send_page(self, _: str) -> None:
-        with self.reporting():
+        with self._reporting_errors():  # alone: the page says what the view says
             self.send({"page": self._page()})
 
     def _open(self, text: str) -> None:
@@ -256,11 +256,18 @@ class View(anywidget.AnyWidget):
     def reporting(self) -> Iterator[None]:
         """What a callable raises stands in the view; the view stays as it was. Without an error there stands what is
         true of the view all the time."""
-        self.message = ""  # so that the page hears of an error that is the one before
-        try:
+        self.message = ""
+        with self._reporting_errors():
             yield
             self.message = self._standing
+
+    @contextmanager
+    def _reporting_errors(self) -> Iterator[None]:
+        """The same; without an error the message stays."""
+        try:
+            yield
         except Exception as error:
+            self.message = ""  # so that the page hears of an error that is the one before
             self.message = f"{type(error).__name__}: {shorten(error)}"
 
     def _ipython_display_(self) -> None:

@@ -111,7 +111,7 @@ class MaskPlayground(AliveView):
         if isinstance(model, Guest):
             inputs = model.inputs(image, text)
             view = cls(inputs.image, inputs.words, inputs.grid.grid, None, mask, **traits)
-            view.message = (
+            view.message = view._standing = (
                 f"{model.label} compares whole pictures with whole texts: it was never trained to guess hidden patches "
                 "or words, so parts can be hidden, and nothing is guessed. AttributionLab shows what a removal changes."
             )
