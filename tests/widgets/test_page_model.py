@@ -272,7 +272,8 @@ ATTRIBUTE = (
     DECODE
     + """
 import * as attribution from "./attribute.js";
-answer(data.cases.map(({ rgb, text, objects }) => {
+import { question } from "./targets.js";
+answer(data.cases.map(({ rgb, text, objects, word }) => {
   const given = model.inputs(bytes(rgb), text);
   const group = attribution.objectGroups(model.grid ** 2, objects);
   const of = (score) => ({
@@ -281,9 +282,14 @@ answer(data.cases.map(({ rgb, text, objects }) => {
     "object ablation": attribution.ablation(model, given, score, group),
     shapley: attribution.shapley(model, given, score, payload.seeds.shapley),
   });
-  const found = { itm: { ...of(model.itm), rollout: attribution.rollout(model, given),
-                         "raw attention": attribution.rawAttention(model, given) },
-                  itc: of(model.itc), "box x": of((out) => model.box(out)[0]) };
+  const attended = (target) => {
+    const { given, places } = question(model, bytes(rgb), text, target);
+    return { rollout: attribution.rollout(model, given, places),
+             "raw attention": attribution.rawAttention(model, given, places) };
+  };
+  const named = (name) => attended({ name, places: [], ids: [] });
+  const found = { itm: { ...of(model.itm), ...named("itm") }, itc: { ...of(model.itc), ...named("itc") },
+                  "box x": of((out) => model.box(out)[0]), [word.name]: attended(word) };
   return Object.fromEntries(Object.entries(found).map(([target, methods]) => [target, Object.fromEntries(
     Object.entries(methods).map(([name, { pieces, patches }]) => [name, [[...pieces], [...patches]]]))]));
 }));
@@ -302,7 +308,12 @@ def test_attributions_without_gradients_are_those_of_python() -> None:
     masks["one"][:16, :8], masks["two"][8:, 4:] = True, True
     sides = [explain.make_inputs(rounded, lab.tokenizer, image, text, objects=masks) for image, text in given]
     patches = [np.flatnonzero(mask).tolist() for mask in sides[0].object_patches().values()]
-    plain = [{"rgb": coded(image.tobytes()), "text": text, "objects": patches} for image, text in given]
+    words = [explain.make_inputs(rounded, lab.tokenizer, *pair, f"word {word}")
+             for pair, word in zip(given, ("crocodile", "unbelievably"), strict=True)]  # fmt: skip
+    targets = [attributions.page_target(inputs) for inputs in words]
+    assert [len(target["places"]) for target in targets if target] == [1, 6], "pieces of a word"
+    plain = [{"rgb": coded(image.tobytes()), "text": text, "objects": patches, "word": target}
+             for (image, text), target in zip(given, targets, strict=True)]  # fmt: skip
     found = javascript.run(ATTRIBUTE, {"payload": sent(page_model(model, lab.tokenizer)), "cases": plain})
     for (image, text), by_target in zip(given, found, strict=True):
         for target, by_method in by_target.items():

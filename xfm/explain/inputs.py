@@ -80,13 +80,13 @@ class AttributionInputs:
 
     def __call__(self, patches: Tensor, pieces: Tensor) -> Tensor:
         """Embedded patches (B, P, D) and pieces (B, L, D) -> the target (B,) float32."""
-        return self.target.score(self.outputs(patches, pieces)).float()
+        return self.target.score(self.outputs(patches, pieces)).float() + _nothing_of(patches, pieces)
 
     def through(self, patches: Tensor, pieces: Tensor, image: Through, text: Through) -> Tensor:
         """The target (B,) with what the encoders return, (B, P, D) and (B, L, D), passed through two functions."""
         encoded = image(self.model.vision.encode(patches))
         words = text(self.model.text.encode(pieces, full_mask(pieces)))
-        return self.target.score(model_outputs(self.model, words, encoded)).float()
+        return self.target.score(model_outputs(self.model, words, encoded)).float() + _nothing_of(encoded, words)
 
     @property
     def paired(self) -> nn.Module:
@@ -146,6 +146,11 @@ class AttributionInputs:
         """phrase -> (P,) bool: the patches of which the object covers a tenth or more. ConfigError without objects."""
         require(bool(self.objects), "objects", self.objects, "given: masks by phrase, as `scene_inputs` has them")
         return {name: self.grid.shares(torch.from_numpy(mask)) >= 0.1 for name, mask in self.objects.items()}
+
+
+def _nothing_of(*sides: Tensor) -> Tensor:
+    """(B,) zeros of sides (B, N, D): where a target does not read one, its gradient there is 0 instead of missing."""
+    return torch.stack([0 * side.sum((1, 2), dtype=torch.float32) for side in sides]).sum(0)
 
 
 def make_inputs(

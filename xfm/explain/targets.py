@@ -66,7 +66,7 @@ class Target:
     name: str
     score: Callable[[Outputs], Tensor]  # -> (B,)
     head: str  # the objective whose head computes it; "": none
-    token: int | None = 0  # the fused token that it is read from; None: read before fusion, from text and patches
+    places: tuple[int, ...] | None = (0,)  # of the fused tokens it is read from; None: before fusion, text and patches
 
 
 ITM = Target("itm", lambda out: out.itm, "itm")
@@ -91,7 +91,7 @@ def word_target(name: str, places: Sequence[int], tokens: Sequence[int]) -> Targ
         log_probability = out.head("imlm").logits(out.fused[:, list(places)]).float().log_softmax(-1)  # (B, M, V)
         return log_probability[:, range(len(tokens)), list(tokens)].sum(-1)
 
-    return Target(f"word {name}", score, "imlm", places[0])
+    return Target(f"word {name}", score, "imlm", tuple(places))
 
 
 def named_target(name: str) -> Target:

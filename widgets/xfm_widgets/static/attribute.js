@@ -348,33 +348,37 @@ export function bimodalRollout(maps) {
 }
 
 /**
- * Attention rollout, on through cross-attention, of the fused token that a head reads, or before fusion
+ * Attention rollout, on through cross-attention, of the fused tokens that a head reads, or before fusion
  * @param {PageModel} model
  * @param {Inputs} given
- * @param {number | null} [token] null: what ITC compares, the text's `<s>` and the mean of the patches
+ * @param {number[] | null} places null: what ITC compares, the text's `<s>` and the mean of the patches
  * @returns {Rows}
  */
-export function rollout(model, given, token = 0) {
+export function rollout(model, given, places) {
   const maps = mapsOf(model, given);
-  if (token === null) return beforeFusion(rolledOut(maps.language), rolledOut(maps.vision));
+  if (places === null) return beforeFusion(rolledOut(maps.language), rolledOut(maps.vision));
   const last = bimodalRollout(maps).at(-1);
   if (!last) throw new RangeError("the model has no fusion encoder: there is no attention from words to the picture");
-  return { pieces: last.text[token], patches: last.image[token].slice(1) };
+  return { pieces: meanOf(last.text, places), patches: meanOf(last.image, places).slice(1) };
 }
 
 /**
- * The last layer's attention of the same token, mean over heads; the pooled token's part is shared by all patches.
+ * The last layer's attention of the same tokens, mean over heads; the pooled token's part is shared by all patches.
  * @param {PageModel} model
  * @param {Inputs} given
- * @param {number | null} [token]
+ * @param {number[] | null} places
  * @returns {Rows}
  */
-export function rawAttention(model, given, token = 0) {
+export function rawAttention(model, given, places) {
   const maps = mapsOf(model, given);
-  if (token === null) return beforeFusion(maps.language, maps.vision);
-  const [words, image] = [maps.fusion.at(-1)?.[token], maps.cross.at(-1)?.[token]];
-  if (!words || !image) throw new RangeError("the model has no fusion encoder: no word looks at the picture");
-  return { pieces: words, patches: image.slice(1).map((weight) => weight + image[0] / (image.length - 1)) };
+  if (places === null) return beforeFusion(maps.language, maps.vision);
+  const [words, cross] = [maps.fusion.at(-1), maps.cross.at(-1)];
+  if (!words || !cross) throw new RangeError("the model has no fusion encoder: no word looks at the picture");
+  const image = meanOf(cross, places);
+  return {
+    pieces: meanOf(words, places),
+    patches: image.slice(1).map((weight) => weight + image[0] / (image.length - 1)),
+  };
 }
 
 /**
@@ -387,6 +391,12 @@ function beforeFusion(language, vision) {
   if (!words || !image) throw new RangeError("the model has an encoder without layers: there is no attention");
   const mean = meanRow(Float32Array.from(image.flatMap((row) => [...row])), image.length + 1);
   return { pieces: words, patches: mean.slice(1) };
+}
+
+/** @param {Matrix} rows @param {number[]} places of a word's tokens */
+function meanOf(rows, places) {
+  const read = places.map((place) => rows[place]);
+  return meanRow(Float32Array.from(read.flatMap((row) => [...row])), rows[0].length);
 }
 
 /** @param {PageModel} model @param {Inputs} given */

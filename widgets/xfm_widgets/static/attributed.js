@@ -17,8 +17,8 @@ import { ablation, objectGroups, occlusion, rawAttention, rollout, scorer, shapl
 export function withoutGradients(model, objects, seed) {
   const groups = objectGroups(model.grid ** 2, objects);
   return {
-    "raw attention": ({ given, token }) => rawAttention(model, given, token),
-    rollout: ({ given, token }) => rollout(model, given, token),
+    "raw attention": ({ given, places }) => rawAttention(model, given, places),
+    rollout: ({ given, places }) => rollout(model, given, places),
     occlusion: ({ given, score }) => occlusion(model, given, score),
     ablation: ({ given, score }) => ablation(model, given, score),
     "object ablation": ({ given, score }) => ablation(model, given, score, groups),

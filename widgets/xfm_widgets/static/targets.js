@@ -5,8 +5,8 @@ import { chosen, scorer } from "./attribute.js";
 /** @import { Inputs, Outputs, PageModel } from "./model.js" */
 /** @import { PageTarget, RemovalScores, RemovedParts } from "./payloads.d.ts" */
 /**
- * `token`: the fused token that the score is read from; null: it is read before fusion
- * @typedef {{ name: string, given: Inputs, score: (out: Outputs) => number, token: number | null }} Question
+ * `places`: of the fused tokens that the score is read from; null: it is read before fusion
+ * @typedef {{ name: string, given: Inputs, score: (out: Outputs) => number, places: number[] | null }} Question
  */
 
 const SIDES = ["box x", "box y", "box width", "box height"];
@@ -21,10 +21,9 @@ const SIDES = ["box x", "box y", "box width", "box height"];
 export function question(model, rgb, text, target) {
   const given = model.inputs(rgb, text);
   const { name, places, ids } = target;
-  if (places.length)
-    return { name, given: asked(model, given, places), score: wordScore(model, places, ids), token: places[0] };
-  const token = name === "itc" ? null : 0;
-  return { name, given, score: (out) => plainScore(model, name, out) ?? Number.NaN, token };
+  if (places.length) return { name, given: asked(model, given, places), score: wordScore(model, places, ids), places };
+  const score = (/** @type {Outputs} */ out) => plainScore(model, name, out) ?? Number.NaN;
+  return { name, given, score, places: name === "itc" ? null : [0] };
 }
 
 /**

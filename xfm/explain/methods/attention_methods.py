@@ -7,7 +7,7 @@ token, show no part of the image; what ends there is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -23,27 +23,27 @@ Rows = tuple[Tensor, Tensor]  # word pieces (L,), patches (P,)
 
 
 def raw(inputs: AttributionInputs) -> Rows:
-    """The last layer's weights from the token that the target is read from, mean over heads."""
+    """The last layer's weights from the token that the target is read from, mean over heads, and over the tokens of a
+    word of several."""
     maps, _ = capture_attention(inputs, gradients=False)
-    return _last_layer({name: attention.weights.mean(1) for name, attention in maps.items()}, inputs)
+    return _last_layer({name: attention.weights.mean(1) for name, attention in maps.items()}, inputs, torch.mean)
 
 
 def attention_gradient(inputs: AttributionInputs) -> Rows:
-    """The same of weight x gradient, its positive part."""
-    return _last_layer(_weight_gradient(capture_attention(inputs)[0]), inputs)
+    """The same of weight x gradient, its positive part, summed over the tokens: so is the score."""
+    return _last_layer(_weight_gradient(capture_attention(inputs)[0]), inputs, torch.sum)
 
 
 def rollout(inputs: AttributionInputs) -> Rows:
     """Attention rollout (Abnar and Zuidema, 2020), continued through cross-attention: see `bimodal_rollout`."""
     maps, _ = capture_attention(inputs, gradients=False)
-    token = inputs.target.token
-    if token is None:
+    if inputs.target.places is None:
         _require(maps, "language", "vision")
         means = {name: attention.weights.mean(1) for name, attention in maps.items()}
         text, image = (_read(_encoder_rollout(maps[name]), name, means, inputs) for name in ("language", "vision"))
         return text, image
-    text, image = bimodal_rollout(maps)[-1]
-    return text[token], image[token, 1:]
+    text, image = (rolled[list(inputs.target.places)].mean(0) for rolled in bimodal_rollout(maps)[-1])
+    return text, image[1:]
 
 
 def bimodal_rollout(maps: Mapping[str, AttentionMap]) -> list[Rows]:
@@ -70,15 +70,15 @@ def generic(inputs: AttributionInputs) -> Rows:
     What a token keeps of itself, the identity that the relevance of words starts from, is left out.
     """
     attention, _ = capture_attention(inputs)
-    token = inputs.target.token
-    _require(attention, *(() if token is not None else ("language", "vision")))
+    places = inputs.target.places
+    _require(attention, *(() if places is not None else ("language", "vision")))
     maps = _weight_gradient(attention)
     image, text = (torch.eye(maps[name].shape[-1]) for name in ("vision", "language"))
     for layer in maps["vision"]:
         image = image + layer @ image
     for layer in maps["language"]:
         text = text + layer @ text
-    if token is None:
+    if places is None:
         text = _read(text, "language", maps, inputs, itself=False)
         return text, _read(image, "vision", maps, inputs, itself=False)
     memory = _memory(_normalised(image), attention)
@@ -86,7 +86,8 @@ def generic(inputs: AttributionInputs) -> Rows:
     for within, cross in zip(maps["fusion"], maps["cross"], strict=True):
         text, across = text + within @ text, across + within @ across
         across = across + _normalised(text).T @ cross @ memory
-    return (text - torch.eye(len(text)))[token], across[token, 1:]
+    read = list(places)
+    return (text - torch.eye(len(text)))[read].sum(0), across[read, 1:].sum(0)
 
 
 def layer_gradients(inputs: AttributionInputs) -> Rows:
@@ -119,14 +120,16 @@ def _weight_gradient(maps: Mapping[str, AttentionMap]) -> dict[str, Tensor]:
     return {n: (m.weights * m.gradients).clamp_min(0).mean(1) for n, m in maps.items() if m.gradients is not None}
 
 
-def _last_layer(maps: Mapping[str, Tensor], inputs: AttributionInputs) -> Rows:
-    """The last layer's rows of the token that the target is read from; before fusion of `<s>` and of all patches."""
-    token = inputs.target.token
-    if token is None:
+def _last_layer(maps: Mapping[str, Tensor], inputs: AttributionInputs, together: Callable[..., Tensor]) -> Rows:
+    """The last layer's rows of the tokens that the target is read from, `together` over them; before fusion of `<s>`
+    and of all patches."""
+    places = inputs.target.places
+    if places is None:
         _require(maps, "language", "vision")
         text, image = (_read(maps[name][-1], name, maps, inputs, last=True) for name in ("language", "vision"))
         return text, image
-    return maps["fusion"][-1][token], _share_pooled(maps["cross"][-1][token])
+    words, image = (together(maps[name][-1][list(places)], 0) for name in ("fusion", "cross"))
+    return words, _share_pooled(image)
 
 
 def _read(
