@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from xfm.data.streams import Streams
 from xfm.explain import interventions
 from xfm.explain.inputs import make_inputs
 from xfm.explain.scenes import scene_inputs
-from xfm.explain.targets import model_outputs
+from xfm.explain.targets import ITC, model_outputs
 from xfm.model.modes import eval_mode
 
 CONFIG = recipes.smoke()
@@ -138,6 +139,7 @@ def test_parts_of_the_input_are_taken_away(model, inputs):
         text = model.text.encode(inputs.pieces[None], torch.ones(1, len(inputs.pieces), dtype=torch.bool))
         expected = model_outputs(model, text, masked).itm.item() - inputs.score()
     assert changes["itm"] == pytest.approx(expected, abs=1e-5)
+    assert changes == pytest.approx(interventions.removal_effects(replace(inputs, target=ITC), whole), abs=1e-5)
     word = inputs.words.words[-1]
     changed = interventions.removal_effects(inputs, words=[word])
     assert changed["itm"] != 0 and interventions.removal_effects(inputs)["itm"] == 0

@@ -172,6 +172,11 @@ def test_what_a_word_adds(guest: Any, picture: np.ndarray) -> None:
     all_patches = plain.keep_all[0][None]
     expected = plain.score() - plain.masked_scores(all_patches, without).item()
     assert inputs.score() == pytest.approx(expected, abs=1e-6) and inputs.target.name == "itc by lion"
+    gone = torch.arange(len(plain.patches)) < 6
+    effects = [explain.removal_effects(i, gone) for i in (inputs, plain)]
+    change = inputs.masked_scores(~gone[None], keep).item() - inputs.score()
+    assert effects[0] == {"itc by lion": pytest.approx(change, abs=1e-6), "itc": pytest.approx(effects[1]["itc"])}
+    assert abs(change - effects[1]["itc"]) > 1e-3
     gap = explain.attribute(inputs, "shapley").gap
     assert gap is not None and abs(gap) < 1e-4 and explain.attribute(inputs, "integrated gradients").gap is not None
     for method in (*ATTENDING, "grad-cam"):

@@ -140,7 +140,8 @@ def pruning_curve(
 def removal_effects(
     inputs: AttributionInputs, patches: Tensor | None = None, words: Sequence[str] = ()
 ) -> dict[str, float]:
-    """What masking patches (P,) bool or words changes: target -> change, of every target that the model has a head for.
+    """What masking patches (P,) bool or words changes: target -> change, of the inputs' own target, and of every other
+    that the model has a head for.
 
     ConfigError for a word that the text does not have, and for patches of another shape.
     """
@@ -152,14 +153,14 @@ def removal_effects(
     for word in words:
         one_of("word", word, inputs.words.words)
         masked_pieces |= inputs.words.members[[w == word for w in inputs.words.words]].any(0)
-    targets = {inputs.target.name: inputs.target}
-    targets |= {name: target for name, target in TARGETS.items() if target.head in inputs.model.objectives}
+    keep = [torch.stack([torch.ones_like(masked), ~masked]) for masked in (masked_patches, masked_pieces)]
+    scores = {inputs.target.name: inputs.masked_scores(*keep)}  # (2,) before and after, as the inputs compute it
     with eval_mode(inputs.model), torch.no_grad():
-        before, after = (
-            inputs.outputs(*inputs.mask(patches[None], pieces[None]))
-            for patches, pieces in (inputs.keep_all, (~masked_patches, ~masked_pieces))
-        )
-        return {name: target.score(after).item() - target.score(before).item() for name, target in targets.items()}
+        outputs = inputs.outputs(*inputs.mask(*keep))
+        for name, target in TARGETS.items():
+            if target.head in inputs.model.objectives:
+                scores.setdefault(name, target.score(outputs))
+    return {name: (after - before).item() for name, (before, after) in scores.items()}
 
 
 def objective_effects(
