@@ -207,6 +207,10 @@ VERDICTS = [
         "Cannot be trusted here: what it ranks first does not matter more .*, its numbers explain 0% .*",
     ),
     (GOOD | {"infidelity": float("nan")}, "Can be trusted here: [^:]*than the rest."),
+    (GOOD | {"insertion, text": -2.5, "deletion, text": -2.5}, "Can be trusted here: .* matters more .*"),  # not read
+    (GOOD | {"insertion, text": -2.50001, "deletion, text": -2.5}, "Can be trusted here: .* matters more .*"),
+    (GOOD | {"insertion, text": -2.501, "deletion, text": -2.5}, "Trust with care: .* does not matter more .*"),
+    ({"insertion, image": 1.0, "deletion, image": 1.0}, "Trust was not measured."),
     ({}, "Trust was not measured."),
     ({"insertion, image": 1.0}, "Trust was not measured."),
 ]

@@ -14,9 +14,11 @@ import xfm_widgets as xw
 from xfm.downstream.task import Item
 from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm.evaluation.tasks.retrieval import DIRECTIONS
+from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.tracing import AttentionMap
 from xfm.plots.colours import DIVERGING, opacity
 from xfm.plots.curves import smooth
+from xfm_widgets.attributions import verdict
 from xfm_widgets.task_answers import Answered
 from xfm_widgets.traces import rollouts
 
@@ -40,8 +42,10 @@ RANKED = """
 import { ranking } from "./ranking.js";
 answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), truth, itm && itm.map(Number), reranked)));
 """
-
-
+JUDGED = """
+import { verdict } from "./faithfulness.js";
+answer(data.map(({ scores, baselines }) => verdict(scores, baselines)));
+"""
 ROLLED = """
 import { bimodalRollout, rolledOut } from "./attribute.js";
 const rows = Object.fromEntries(Object.entries(data).map(([name, layers]) =>
@@ -174,3 +178,17 @@ def test_the_same_examples_of_a_task_are_kept_on_both_sides() -> None:
             sent.append({"items": view.payload["items"], "show": show, "search": search})
             expected.append(view.kept())
     assert javascript.run(KEPT, sent) == expected and len({len(kept) for kept in expected}) > 5
+
+
+def test_trust_is_said_alike() -> None:
+    """Of a side that is not read insertion and deletion are equal, or as near as two passes are: it does not count."""
+    rng, given = np.random.default_rng(0), []
+    for scale in (0.0, 1e-3, 1.0, 30.0):
+        for gap in (0.0, 1e-8, 9e-7, 2e-6, 9e-6 * scale, 2e-5 * scale, 1e-3, 1.0):
+            for sign in (-1, 1):
+                text = {"insertion, text": scale + sign * gap, "deletion, text": scale}
+                image = {"insertion, image": float(rng.normal()), "deletion, image": 0.0} if rng.random() < 0.5 else {}
+                given.append({"scores": image | text, "baselines": {}})
+    expected = [verdict(FaithfulnessReport("a", one["scores"], one["baselines"], None)) for one in given]
+    assert javascript.run(JUDGED, given) == expected
+    assert len(set(expected)) == 3

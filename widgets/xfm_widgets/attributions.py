@@ -22,6 +22,7 @@ __all__ = ["by_word", "checked_masks", "covered", "explained", "finite", "is_fin
            "page_target", "rescorer", "verdict"]  # fmt: skip
 
 SHOWS = 0.1  # of a patch, that an object must cover to go with it
+ROUNDING = {"rel_tol": 1e-5, "abs_tol": 1e-6}  # by so much passes differ that compute the same
 
 
 def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
@@ -80,12 +81,14 @@ def _found(scores: Mapping[str, float], baselines: Mapping[str, Mapping[str, flo
 
 
 def _ordered(scores: Mapping[str, float]) -> tuple[bool, str] | None:
-    """Whether the target stays higher while what is ranked first is inserted than while it is deleted."""
-    pairs = [(f"insertion, {side}", f"deletion, {side}") for side in ("image", "text")]
-    gains = [scores[more] - scores[less] for more, less in pairs if more in scores and less in scores]
-    if not gains:
+    """Whether the target stays higher while what is ranked first is inserted than while it is deleted. Where the two
+    are equal the target does not read that side, and no order of it is better than another."""
+    names = [(f"insertion, {side}", f"deletion, {side}") for side in ("image", "text")]
+    pairs = [(scores[more], scores[less]) for more, less in names if more in scores and less in scores]
+    read = [(more, less) for more, less in pairs if not math.isclose(more, less, **ROUNDING)]
+    if not read:
         return None
-    ok = all(gain > 0 for gain in gains)
+    ok = all(more > less for more, less in read)
     return ok, f"what it ranks first {'matters' if ok else 'does not matter'} more to the model than the rest"
 
 

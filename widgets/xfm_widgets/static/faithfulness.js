@@ -13,6 +13,7 @@ const STEPS = 12; // of a curve
 const SUBSETS = 32; // of infidelity
 const OF_TRUTH = ["pointing game", "mass in mask", "average precision", "mass on name"];
 const ALIKE = "all alike"; // what explains how much is masked, and no more
+const ROUNDING = { relative: 1e-5, absolute: 1e-6 }; // by so much passes differ that compute the same
 const LESS_IS_BETTER = ["deletion, image", "deletion, text", "infidelity"];
 
 /**
@@ -222,16 +223,24 @@ function found(scores, baselines) {
   return [2 * won > judged.length, `finds the object better than ${names} by ${won} of ${judged.length} scores`];
 }
 
-/** @param {ByScore} scores @returns {[boolean, string] | null} */
+/**
+ * Of a side that the score does not read, no order is better than another
+ * @param {ByScore} scores
+ * @returns {[boolean, string] | null}
+ */
 function ordered(scores) {
   const gains = ["image", "text"].flatMap((side) => {
     const [more, less] = [scores[`insertion, ${side}`], scores[`deletion, ${side}`]];
-    return more === undefined || less === undefined ? [] : [more - less];
+    return more === undefined || less === undefined || isClose(more, less) ? [] : [more - less];
   });
   if (!gains.length) return null;
   const isGood = gains.every((gain) => gain > 0);
   return [isGood, `what it ranks first ${isGood ? "matters" : "does not matter"} more to the model than the rest`];
 }
+
+/** As Python's math.isclose @param {number} a @param {number} b */
+const isClose = (a, b) =>
+  Math.abs(a - b) <= Math.max(ROUNDING.relative * Math.max(Math.abs(a), Math.abs(b)), ROUNDING.absolute);
 
 /**
  * @param {ByScore} scores
