@@ -48,6 +48,17 @@ def test_attributions_show_every_method_and_every_word(question):
         plots.attributions(SCENE.image, [])
 
 
+def test_each_panel_has_the_truth_that_is_its_own(question):
+    one, left = attribute(question, "random"), np.zeros((48, 48), bool)
+    left[:, :9] = True
+    figure = plots.attributions(SCENE.image, [one] * 3, [left, None, ~left])
+    edges = [[c.get_paths()[0].get_extents().x1 for c in axes.collections] for axes in figure.axes[:3]]
+    assert edges[0] and not edges[1] and edges[0] == edges[2], "one edge, seen from both sides"
+    assert edges[0] == pytest.approx([8.5] * 2, abs=0.3)
+    with pytest.raises(ValueError, match="zip"):
+        plots.attributions(SCENE.image, [one], [left, left])
+
+
 def test_numbers_are_drawn_where_they_are(question):
     one = attribute(question, "random")
     figure = plots.attributions(np.full_like(SCENE.image, 128), [one])

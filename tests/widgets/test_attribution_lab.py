@@ -12,13 +12,14 @@ import pytest
 import torch
 
 import xfm_widgets as xw
-from xfm import recipes
+from xfm import plots, recipes
 from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import Attribution, Method
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.scenes import scene_inputs
+from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.objectives import build
 from xfm_widgets.attributions import verdict
@@ -182,6 +183,29 @@ def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     for i in range(4):
         view.add(f"number {i}", bright)
     assert len(view.methods) == 6 and view.methods[-1] == "number 3"
+
+
+def test_a_figure_outlines_what_each_question_is_about(monkeypatch):
+    config = recipes.smoke()
+    data = dataset(config)
+    scene = next(s for s in (data.world.scene("test", i) for i in range(99)) if len(s.objects) == 2)
+    model, tokenizer = build(config).eval(), data.tokenizer()
+    first = scene_inputs(model, tokenizer, scene, about=0)
+    other = replace(first, target=ITC, truth=scene_inputs(model, tokenizer, scene, about=1).truth)
+    outlined = []
+    draw = plots.attributions
+    monkeypatch.setattr(plots, "attributions", lambda *given, **more: outlined.extend(given[2]) or draw(*given, **more))
+    unknown = replace(first, target=TARGETS["box x"], truth=None)
+    view = xw.AttributionLab.of([first, other, unknown], ["edges", "centre"])
+    view.figure()
+    assert [t is None or t.tolist() for t in outlined] == [
+        t is None or t.tolist() for t in (first.truth, first.truth, other.truth, other.truth, None, None)
+    ]
+    assert not (first.truth == other.truth).all()
+    outlined.clear()
+    view.removed_patches = [0]
+    view.figure()
+    assert outlined == [None] * 6, "of what is removed nothing is outlined"
 
 
 def test_a_lab_without_questions_says_who_can_add():

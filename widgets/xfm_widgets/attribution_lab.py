@@ -311,9 +311,10 @@ class AttributionLab(AliveView):
         gone = self.gone(self.removed_objects, self.removed_patches).reshape(self._grid, self._grid)
         covered = np.kron(gone, np.ones((len(self._image) // self._grid,) * 2))[..., None] > 0
         image = np.where(covered, np.uint8(138), self._image)
-        truth = self._inputs[0].truth if self._inputs and not gone.any() else None
+        truth_of = {} if gone.any() else {i.target.name: i.truth for i in self._inputs}
+        truths = [truth_of.get(a.target) for a in shown]
         notes = [_said(report) for each in shown for a, report in self._pairs if a is each]
-        return plots.attributions(image, named, truth, self._title(), credit=self.credit, notes=notes)
+        return plots.attributions(image, named, truths, self._title(), credit=self.credit, notes=notes)
 
     def _title(self) -> str:
         """The targets' scores, and without what."""
@@ -330,7 +331,7 @@ class AttributionLab(AliveView):
         """Each single object and word can be removed there, where they are few; more at once needs a model."""
         words, objects = range(len(self._words.words)), list(self._covers)
         if self._score is not None and not self.singles and len(words) + len(objects) <= SINGLES:
-            with self.reporting():
+            with self._reporting_errors():
                 alone = {name: self.scores_without(objects=[name]) for name in objects}
                 self.tell(singles={"words": [self.scores_without([i]) for i in words], "objects": alone})
 

@@ -44,7 +44,7 @@ _MAPS = {"language": "words to words, language encoder", "vision": "patches to p
 def attributions(
     image: ImageLike,
     attributions: Sequence[Attribution],
-    truth: np.ndarray | None = None,
+    truth: np.ndarray | Sequence[np.ndarray | None] | None = None,
     title: str = "",
     columns: int = 4,
     credit: str = "",
@@ -54,8 +54,8 @@ def attributions(
     patches' numbers, and a bar a word.
 
     Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit. Signed ones are
-    shown around 0. `truth` (side, side) bool is outlined; `notes`: what stands below each. Raises ValueError where
-    there is none, ConfigError for what is no image.
+    shown around 0. `truth` (side, side) bool is outlined, in a list each panel's own; `notes`: what stands below each.
+    Raises ValueError where there is none, ConfigError for what is no image.
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
@@ -70,8 +70,10 @@ def attributions(
     for axes in panels.flat:
         axes.set_axis_off()
     pairs = zip(panels[::2].flat, panels[1::2].flat, strict=True)
-    for (picture, words), one, note in zip(pairs, attributions, said, strict=False):
-        overlay(picture, picture_below, one.image.numpy(), one.signed, truth)
+    truths = truth if isinstance(truth, Sequence) else [truth] * len(attributions)
+    drawn = [*zip(attributions, said, truths, strict=True)]
+    for (picture, words), (one, note, outlined) in zip(pairs, drawn, strict=False):
+        overlay(picture, picture_below, one.image.numpy(), one.signed, outlined)
         picture.set_title(clip(one.method, 40), fontsize=SIZE + 1)
         _word_bars(words, one)
         look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
