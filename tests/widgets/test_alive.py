@@ -102,17 +102,23 @@ def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
         {"set": {"typed": long}},
         {"send": ["picture", SENT]},
         {"send": ["picture", ""]},
+        {"set": {"typed": typed}},
+        {"set": {"typed": " "}},
     ]
     found = told(view, steps, ["own_scores", "message", "direction", "own"])
     view.typed = typed
     near(found[0]["own_scores"], view.own_scores, "own")
     assert not found[0]["message"] and f"it may have {lab.config.data.caption_tokens}" in found[1]["message"]
-    assert found[1]["own_scores"] == found[0]["own_scores"]
+    view.typed = long
+    assert found[1]["own_scores"] == view.own_scores == {}, "of the query before, which is there no longer"
     view.ask_with(PICTURE)
     own = found[2]["own_scores"]
     near(own, view.own_scores, "own")
     assert (found[2]["direction"], found[2]["own"], found[2]["message"]) == ("image to text", True, "")
     assert "no picture" in found[3]["message"] and found[3]["own_scores"] == own
+    assert [*found[4]["own_scores"]] == ["image to text", "text to image"]
+    view.typed = " "
+    assert found[5]["own_scores"] == own and not found[5]["message"] and [*view.own_scores] == ["image to text"]
 
 
 # ---- grounding

@@ -247,3 +247,19 @@ def test_without_a_model_a_query_of_ones_own_is_refused_and_a_wrong_answer_is_sa
     wrong.typed, wrong.own = "a cat", True
     assert "score(...).itc.shape = (7,): must be (6,)" in wrong.message
     assert len(wrong.data()) == N and len(wrong.figure().bytes()) > 1000
+
+
+def test_what_a_query_of_ones_own_has_found_goes_with_the_query():
+    def score(query, direction):
+        if "bad" in query:
+            raise RuntimeError("diverged")
+        return Score()(query, direction)
+
+    for after, message in (("bad", "RuntimeError: diverged"), ("", ""), (" ", "")):
+        view = xw.RetrievalExplorer(made(), score=score, typed="a cat", own=True)
+        assert view.own_scores["text to image"]["text"] == "a cat" and view._is_own
+        view.typed = after
+        assert view.own_scores == {} and not view._is_own and view.message == message
+        assert view.data()["true"].any(), "the set's query stands there"
+    view.typed = "a dog"
+    assert view.own_scores["text to image"]["text"] == "a dog" and view._is_own

@@ -130,9 +130,8 @@ class RetrievalExplorer(AliveView):
     def ask_with(self, picture: ImageLike) -> None:
         """Asks with any image (see `xfm.images.prepare`). ConfigError for what is none."""
         whole = decode(picture, "picture")
-        self._answer(whole, DIRECTIONS[1])
         self._own_picture = np.array(ImageOps.fit(whole, (SIDE, SIDE), Image.Resampling.BICUBIC))
-        self.tell(own_scores=self._told_scores())
+        self._answer(whole, DIRECTIONS[1])
         with self.hold_trait_notifications():
             self.direction, self.own = DIRECTIONS[1], True
 
@@ -141,20 +140,25 @@ class RetrievalExplorer(AliveView):
             self.ask_with(decoded_picture(sent))
 
     def _ask_typed(self, _: Any = None) -> None:
-        if not self.typed.strip():
-            return
         with self.reporting():
-            self._answer(self.typed, DIRECTIONS[0])
-            self.tell(own_scores=self._told_scores())
+            self._answer(self.typed if self.typed.strip() else None, DIRECTIONS[0])
 
     def _answer(self, query: Any, direction: str) -> None:
+        """What was found for the query before is gone, also where this one is none, or fails."""
+        self._own.pop(direction, None)
+        try:
+            if query is not None:
+                self._own[direction] = self._found(query, direction)
+        finally:
+            self.tell(own_scores=self._told_scores())
+
+    def _found(self, query: Any, direction: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """(N,) the scores by ITC, and by ITM where there is one."""
         if self._score is None:
             raise ConfigError("No `score` was given: only the set's own queries are answered.")
         n = len(self._pairs.texts)
-        self._own.pop(direction, None)
         itc, itm = self._score(query, direction)
-        scores = numbers(itc, "score(...).itc", (n,)), None if itm is None else numbers(itm, "score(...).itm", (n,))
-        self._own[direction] = scores
+        return numbers(itc, "score(...).itc", (n,)), None if itm is None else numbers(itm, "score(...).itm", (n,))
 
     def _told_scores(self) -> dict[str, Any]:
         picture = None if self._own_picture is None else self._own_picture.tobytes()

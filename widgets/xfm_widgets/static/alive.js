@@ -125,8 +125,10 @@ export function retrievalExplorer(payload, { longest, pictures }) {
     const tell = (to, direction, answer) => to.set("own_scores", { ...to.get("own_scores"), [direction]: answer });
     model.on("change:typed", () => {
       const typed = model.get("typed");
-      if (!typed.trim()) return;
+      const { "text to image": _before, ...others } = model.get("own_scores");
+      model.set("own_scores", others); // of the query before, also where this one is none, or is refused
       reporting(model, () => {
+        if (!typed.trim()) return;
         const query = encodedText(page, page.tokenizer.tokens(typed, longest).ids);
         tell(model, "text to image", { ...ranked(page, count, k, (i) => [query, image(i)]), text: typed });
       });
