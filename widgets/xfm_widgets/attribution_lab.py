@@ -54,6 +54,7 @@ UNITS = {
     "word": "log-probability",
     "class": "log-probability",
     "answer": "log-probability",
+    "similarity": "points, 0 to 5",
     "box": "share of the picture's side",
 }
 

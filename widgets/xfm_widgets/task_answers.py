@@ -1,8 +1,8 @@
-"""What models answer in a downstream task, as a view shows it; and the score of one answer, to attribute."""
+"""What models answer in a downstream task, as a view shows it; and the scores of one answer, to attribute."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xfm.evaluation.result import Result
     from xfm.explain.targets import Outputs, Target
 
-__all__ = ["Answered", "answer_target", "answered", "answers_text", "bins", "box_of", "chosen", "differ",
+__all__ = ["Answered", "answer_targets", "answered", "answers_text", "bins", "box_of", "chosen", "differ",
            "encoded_picture", "matches"]  # fmt: skip
 
 MOST, LEAST = 200, 25  # items that are shown; of each kind, where there are as many
@@ -159,7 +159,7 @@ def encoded_picture(image: ImageLike, name: str) -> bytes:
     return buffer.getvalue()
 
 
-# ---- the score of an answer
+# ---- the scores of an answer
 
 
 class _Known:
@@ -190,10 +190,11 @@ class _Encoded:
         return getattr(self._model, name)
 
 
-def answer_target(tuned: Tuned, item: Item, answer: Any, picture: int = 0) -> Target:
-    """How strongly a fine-tuned model gives an answer to an item, as a function of one text and of one of its pictures:
-    minus the task's loss for it, which is the log-probability (nats) of a label and of a text; of a box it is 0 where
-    the box stays, below where it moves."""
+def answer_targets(tuned: Tuned, item: Item, answer: Any, picture: int = 0) -> list[Target]:
+    """What there is to explain of a fine-tuned model's answer to an item, as functions of one text and of one of its
+    pictures: of a label and of a text minus the task's loss for it, which is the log-probability (nats); of a box and
+    of a number each number itself, since the loss has its least, and no slope, where the model's own answer is right.
+    """
     import torch
 
     from xfm.downstream.heads import PairClassifier
@@ -207,15 +208,21 @@ def answer_target(tuned: Tuned, item: Item, answer: Any, picture: int = 0) -> Ta
         own = [model.vision(image) for image in task.batch([item], model.device).images]
     places = tuple(torch.full((1, 1, 1, 1), float(k), device=model.device) for k in range(max(len(own), 1)))
 
-    def score(out: Outputs) -> Tensor:
+    def of_each(out: Outputs, asked: Callable[[Any, Any, TaskBatch], Tensor]) -> Tensor:
+        """(B, ...) what is asked of the model, the head and a batch, pair by pair."""
         mask = torch.ones(1, out.text.shape[1], dtype=torch.bool, device=out.text.device)
         batch = TaskBatch(mask.long(), mask, places, (task.aim(answer),))
-        losses = []
+        found = []
         for text, patches in zip(out.text.split(1), out.patches.split(1), strict=True):
             pictures = [patches if k == picture else known for k, known in enumerate(own or [patches])]
-            encoded: Any = _Encoded(model, text if item.texts else None, pictures)
-            losses.append(task.loss(encoded, tuned.head, batch))
-        return -torch.stack(losses)
+            encoded = _Encoded(model, text if item.texts else None, pictures)
+            found.append(asked(encoded, tuned.head, batch))
+        return torch.stack(found)
 
-    named = "kept box" if box_of(answer) else f"answer {answers_text(answer)}"
-    return Target(named, score, "", 0 if task.family == "vision-language" else None)
+    def number(k: int) -> Callable[[Outputs], Tensor]:
+        return lambda out: of_each(out, task.numbers)[:, 0, k]
+
+    scores = {name: number(k) for k, name in enumerate(task.regressed)}
+    scores = scores or {f"answer {answers_text(answer)}": lambda out: -of_each(out, task.loss)}
+    read = (0,) if task.family == "vision-language" else None
+    return [Target(name, score, "", read) for name, score in scores.items()]

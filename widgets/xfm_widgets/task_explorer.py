@@ -19,7 +19,7 @@ from .base import View, encodable
 from .choices import Option, Place, Text, told
 from .task_answers import (
     Answered,
-    answer_target,
+    answer_targets,
     answered,
     answers_text,
     bins,
@@ -245,8 +245,8 @@ class TaskExplorer(View):
         return TraceExplorer(named, **traits)
 
     def attribute(self, picture: int = 0, methods: Sequence[str] = METHODS, **traits: Any) -> AttributionLab:
-        """What the answer of model `which` to the item is due to, in its texts and in one of its pictures, the others
-        being as they are. ConfigError for a picture that there is not."""
+        """What the answer of model `which` to the item is due to, each number of a box by itself: in its texts and in
+        one of its pictures, the others being as they are. ConfigError for a picture that there is not."""
         from xfm.explain.inputs import make_inputs
 
         from .attribution_lab import AttributionLab
@@ -255,8 +255,9 @@ class TaskExplorer(View):
         count = max(len(item.images), 1)
         require(picture in range(count), "picture", picture, f"0 to {count - 1}")
         answer = self._models[self.which].answers[self._shown[self.item]]
-        target = answer_target(tuned, item, answer, picture)
-        inputs = make_inputs(tuned.model, tuned.task.tokenizer, *self._pair(picture), target)
+        targets = answer_targets(tuned, item, answer, picture)
+        pair = self._pair(picture)
+        inputs = [make_inputs(tuned.model, tuned.task.tokenizer, *pair, target) for target in targets]
         return AttributionLab.of(inputs, methods, **{"credit": self.credit} | traits)
 
     def _current(self) -> Item:

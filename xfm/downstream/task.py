@@ -89,6 +89,7 @@ class Task(ABC):
     other_head: ClassVar[str] = ""  # what `--published` makes the head, in words; "" where it is the published one
     protocol: ClassVar[Protocol | None] = None  # by which `--published` trains
     few_shot: ClassVar[bool] = False  # it may learn from a few items of each label
+    regressed: ClassVar[tuple[str, ...]] = ()  # the names of `numbers`, where an answer is numbers and no label or text
     simple: ClassVar[str] = ""  # the name of its `control`; "" where it has none
     simple_most: ClassVar[int] = 20_000  # training items that the control is fitted to
 
@@ -177,6 +178,10 @@ class Task(ABC):
     @abstractmethod
     def predict(self, model: XFM, head: Any, batch: TaskBatch) -> list[Answer]:
         """What the model says of each item."""
+
+    def numbers(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor:
+        """(B, K) float32: those that `regressed` names, with their gradients."""
+        raise NotImplementedError
 
     def ranked(self, model: XFM, head: Any, batch: TaskBatch) -> list[list[Answer]]:
         """Of each item the likeliest answers, best first; where a task ranks none, the one that it gives."""

@@ -214,6 +214,7 @@ class STSB(GlueFiles):
 
     name, title, metric = "stsb", "STS-B", pearson.name
     label_column = "score"
+    regressed = ("similarity",)
     simple = "bag of words"
     protocol = Protocol(5e-5, 20, 32)
 
@@ -231,11 +232,14 @@ class STSB(GlueFiles):
         return TextClassifier(model.config.text.width, 1)
 
     def loss(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor:
-        said = head(model, batch.ids, batch.mask)[:, 0].float()
+        said = self.numbers(model, head, batch)[:, 0]
         return F.mse_loss(said, torch.tensor(batch.targets, device=said.device))
 
     def predict(self, model: XFM, head: Any, batch: TaskBatch) -> list[Answer]:
-        return [Answer(number) for number in head(model, batch.ids, batch.mask)[:, 0].tolist()]
+        return [Answer(number) for number in self.numbers(model, head, batch)[:, 0].tolist()]
+
+    def numbers(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor:
+        return head(model, batch.ids, batch.mask).float()
 
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         """1 where it is met, 0 where it is missed by the whole range."""

@@ -82,6 +82,7 @@ class Grounding(OfTheWorld):
 
     name, title, metric = "grounding", "grounding of phrases", "acc@0.5"
     needs = frozenset({"boxes"})
+    regressed = ("box x", "box y", "box width", "box height")  # as shares of the picture's side; its middle first
     reads = "a folder with the refs of RefCOCO or RefCOCO+ as refs*.json, instances.json beside it, and the pictures"
 
     def embedded_item(self, split: Split, index: int) -> Item:
@@ -120,12 +121,15 @@ class Grounding(OfTheWorld):
         return BoxHead(model)
 
     def loss(self, model: XFM, head: BoxHead, batch: TaskBatch) -> Tensor:
-        boxes = head(model, batch)
+        boxes = self.numbers(model, head, batch)
         target = torch.tensor([self.truth(target) for target in batch.targets], device=boxes.device)
         return (boxes - target).abs().sum(-1).mean() + (1 - overlap(boxes, target)[1]).mean()
 
     def predict(self, model: XFM, head: BoxHead, batch: TaskBatch) -> list[Answer]:
-        return [Answer(box) for box in head(model, batch).tolist()]
+        return [Answer(box) for box in self.numbers(model, head, batch).tolist()]
+
+    def numbers(self, model: XFM, head: BoxHead, batch: TaskBatch) -> Tensor:
+        return head(model, batch)
 
     def truth(self, target: Box | Named) -> Box:
         return target.box if isinstance(target, Named) else target
