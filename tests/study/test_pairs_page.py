@@ -122,5 +122,5 @@ def test_what_a_source_alone_brings() -> None:
     less: dict[str, list[str]] = {}
     for metric, variant in table[table["share_high"] < 1].index:
         less.setdefault(metric, []).append(variant.removesuffix(" alone").replace("_", " "))
-    full = "; ".join(f"of {names[metric]} {listed(less[metric])}" for metric in names if metric in less)
+    full = "; ".join(f"of {names[metric]}: {listed(less[metric])}" for metric in names if metric in less)
     assert f"less than the whole (full marks): {full}" in book and f"less than the whole: {full}." in pages
