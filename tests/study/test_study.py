@@ -137,7 +137,11 @@ def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path,
     assert missing[["variant", "seed"]].to_numpy().tolist() == [["xfm", 1], ["no_stop_gradient", 1]]
     assert "warm start of seed 1 failed: ValueError: no luck" in missing["why"][0]
     assert study.effects()[["n", "effect", "note"]].to_numpy().tolist() == [
-        [3, pytest.approx(2 / 3), "1 with a failed run, counted as the worst value; without it the difference is +1.0000"]
+        [
+            3,
+            pytest.approx(2 / 3),
+            "1 with a failed run, counted as the worst value; without it the difference is +1.0000",
+        ]
     ], "no warm start: both runs of that seed failed, a tie"
     assert Study.load(study.folder, runs=study.runs).failed().keys() == {("xfm", 1), ("no_stop_gradient", 1)}
     broken = False
