@@ -41,7 +41,7 @@ def test_of_metrics_at_the_baseline_no_effect_is_counted_and_it_is_said_how_many
     first, *_, last = describe.abstract(effects, 30)
     shown = int(judged["verdict"].isin(["better", "worse"]).sum())
     assert f"{shown} of {len(judged)} effects" in first and shown == beyond - 1
-    assert last == "1 more of metrics on which no variant leaves the baseline behind: none is claimed of these."
+    assert last == "1 more of metrics whose baseline no variant leaves behind: none is claimed of these."
 
 
 def test_what_is_better_on_all_metrics_is_named(invented):

@@ -64,7 +64,7 @@ def _admission(spec: Spec, metric: str, root: Path, explored: list[str]) -> Admi
     parts = [_explored(root / name, spec.configs[variant].fingerprint, metric) for name in explored]
     rows: Any = pd.concat([rows for rows, _, _ in parts]).drop_duplicates("seed") if parts else pd.DataFrame()
     known = next((metrics[metric] for _, metrics, _ in parts if metric in metrics), None)
-    if own_target(metric):
+    if own_target(metric):  # of a loss against each run's own targets no direction is better
         rows = rows[:0]
     better, unit, name = (known.better, known.unit, known.baseline_name) if known else ("", "", "")
     if not len(rows):

@@ -121,7 +121,7 @@ def abstract(table: Any, runs: int) -> list[str]:
     have = "has" if 1 in (len(shown), len(judged)) else "have"
     passed = judged["p_holm"] <= ALPHA if corrected else (judged["low"] > 0) | (judged["high"] < 0)
     floor = int((passed & (judged["verdict"] == FLOOR)).sum())
-    more = f"{floor} more of metrics on which {FLOOR.replace('beats', 'leaves')} behind: none is claimed of these."
+    more = f"{floor} more of metrics whose baseline no variant leaves behind: none is claimed of these."
     found = f"{runs} runs. {len(shown)} of {len(judged)} {kind} {have} {test}{end}"
     return [found, *_brief(shown[:few]), *([more] if floor else [])]
 

@@ -95,8 +95,8 @@ def _variances(runs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     drawn, centred = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n, runs - runs.mean(0)
     variances = drawn @ centred**2 - (drawn @ centred) ** 2
     variances *= (n / (n - 1)) ** 2  # n - 1 for n, for the runs that were resampled and for those that were drawn
-    variances[variances < 1e-9 * deviation(runs) ** 2] = 0  # equal values, but for the last digits
-    variances[:, deviation(runs) == 0] = 0
+    least = np.where(deviation(runs) > 0, 1e-9 * deviation(runs) ** 2, np.inf)
+    variances[variances < least] = 0  # equal values, but for the last digits
     return np.where((drawn.max(1) == 1)[:, None], np.nan, variances)
 
 
