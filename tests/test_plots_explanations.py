@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from test_plots import assert_tidy, said
 
 from xfm import plots, recipes
@@ -98,6 +100,18 @@ def test_maps_over_a_picture_have_a_panel_each(question):
         and np.abs(shown[0][:4] - shown[1][:4]).min() > 0
         and (shown[0][4:] == shown[1][4:]).all()
     )
+    assert_tidy(figure)
+
+
+def test_titles_of_panels_side_by_side_are_apart(question):
+    one = attribute(question, "ablation")
+    names = ["box height: generic attention", "box height: occlusion", "word elephantine: integrated gradients", "x"]
+    figure = plots.attributions(SCENE.image, [replace(one, method=name) for name in names])
+    FigureCanvasAgg(figure).draw()
+    titles = [axes.title if axes.get_title() else axes._left_title for axes in figure.axes[:4]]
+    boxes = [title.get_window_extent() for title in titles]
+    assert [" ".join(title.get_text().split()) for title in titles] == names
+    assert all(left.x1 + 3 < right.x0 for left, right in itertools.pairwise(boxes))
     assert_tidy(figure)
 
 

@@ -65,16 +65,18 @@ def attributions(
     lines = [[_scales(one), *note.split("\n")] for one, note in beside]
     said = ["\n".join(wrap(line, COLUMN - 0.1, SIZE - 1, "  ") for line in own if line) for own in lines]
     below = 0.14 * max((1 + note.count("\n") for note in said), default=0)
-    figure = new_figure(columns * COLUMN + 0.2, rows * (COLUMN + bars + below + 0.15) + 0.5, title, credit)
+    titles = [wrap(one.method, COLUMN - 0.3, SIZE + 1, most=40) for one in attributions]
+    above = 0.17 * max(each.count("\n") for each in titles)
+    figure = new_figure(columns * COLUMN + 0.2, rows * (COLUMN + bars + below + above + 0.15) + 0.5, title, credit)
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[COLUMN - 0.2, bars + 0.01] * rows)
     for axes in panels.flat:
         axes.set_axis_off()
     pairs = zip(panels[::2].flat, panels[1::2].flat, strict=True)
     truths = truth if isinstance(truth, Sequence) else [truth] * len(attributions)
-    drawn = [*zip(attributions, said, truths, strict=True)]
-    for (picture, words), (one, note, outlined) in zip(pairs, drawn, strict=False):
+    drawn = [*zip(attributions, titles, said, truths, strict=True)]
+    for (picture, words), (one, name, note, outlined) in zip(pairs, drawn, strict=False):
         overlay(picture, picture_below, one.image.numpy(), one.signed, outlined)
-        picture.set_title(clip(one.method, 40), fontsize=SIZE + 1)
+        picture.set_title(name, fontsize=SIZE + 1)
         _word_bars(words, one)
         look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
         words.annotate(note, (0, 0), (0, -3), "axes fraction", "offset points", **look)
