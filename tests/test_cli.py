@@ -46,6 +46,8 @@ def test_each_command_is_understood(words: str, kind: type) -> None:
         (["pretrain", "smoke", "--train.lr", "-1"], "train.lr = -1.0"),
         (["evaluate", "nowhere"], "no run here"),
         (["pretrain", "--seed", "3", "small"], "recipe = 'small': must be the first word, whose options follow it"),
+        (["pretrain", "--seed", "3", "own", "--data", "x.csv"], "the first word: xfm pretrain own --data"),
+        (["pretrain", "demo", "--data=x.csv"], "must be behind the recipe 'own'"),
         (["pretrain", "own", "--data", "https://a.b/{000..003}.tar"], "is streamed, and cannot be read once, whole"),
         (["data", "check", "https://a.b/c.tar"], "Download it, or train a recipe on it"),
         (["dance"], "usage: xfm pretrain"),

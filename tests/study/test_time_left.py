@@ -38,7 +38,8 @@ def test_a_new_kind_has_as_long_a_step_as_the_others_and_a_warm_start_measures_n
     times.add("a", 10, 20.0, 3.0)
     assert times.left([job("b", 100)], {}, 1) == 203.0
     assert times.left([job("warm start", 100, measures=False)], {}, 1) == 200.0
-    assert Times().left([job("b", 100)], {}, 1, step=0.5) == 50.0
+    assert times.left([job("warm start", 100, measures=False)], {}, 1, {"warm start": 0.5, "a": 9.0}) == 50.0, "its own"
+    assert Times().left([job("b", 100)], {}, 1, {"a": 0.5}) == 50.0
     assert math.isnan(Times().left([job("b", 100)], {}, 1))
 
 
@@ -90,3 +91,19 @@ def test_steps_that_were_done_before_say_nothing_of_the_rate(tmp_path, monkeypat
         progress_file.write(resumed.progress_file, 910)
         view.update()
         assert view.seconds_left == pytest.approx(90.0)
+
+
+def test_a_warm_start_that_runs_is_not_taken_for_as_slow_as_finished_runs(tmp_path, monkeypatch):
+    """Of a study that goes on: its variants' times are known, and a start of ten thousand short steps comes first."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    times = Times()
+    times.add("xfm", 1000, 400.0)
+    start = Job("start", (), tmp_path / "start", 10_000, kind="warm start", measures=False)
+    run = Job("xfm, seed 9", (), tmp_path / "run", 1000, kind="xfm")
+    with progress.Progress("stop", [start, run], 2, 1, show=False, times=times) as view:
+        for steps in (100, 1100):
+            progress_file.write(start.progress_file, steps)
+            view.update()
+            now[0] += 50
+        assert view.seconds_left == pytest.approx(0.1 * 8900 + 400.0)

@@ -64,6 +64,9 @@ def parse(argv: list[str]) -> Command:
         recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
         default = Pretrain(recipe, _with_losses(recipes.get(recipe), argv))
         args = argv[1:] if len(argv) > 1 else [recipe]
+        if data := _own_data(args)[0]:
+            first = "behind the recipe 'own', the first word: xfm pretrain own --data ..."
+            require(False, "--data", " ".join(data), first)
         command = tyro.cli(Pretrain, prog="xfm pretrain", args=args, default=default)
         first = f"the first word, whose options follow it: xfm pretrain {command.recipe} {args[0]} ..."
         require(command.recipe == recipe, "recipe", command.recipe, first)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from statistics import fmean
 
 from tqdm.auto import tqdm
 
@@ -27,8 +28,8 @@ class Progress:
     """A context that shows, from a thread, what the jobs report: a bar on a terminal and in a notebook.
 
     `show` True: where the output is a file as well, a line a run; False: nothing. The time to go is by what finished
-    runs of like kind took (`times`: those of before), `at_once` at a time; before the first has finished, by the mean
-    rate so far.
+    runs of like kind took (`times`: those of before), `at_once` at a time; before the first of a kind has finished, by
+    the rate of those that run.
     """
 
     def __init__(
@@ -45,14 +46,14 @@ class Progress:
         self.at_once, self.times = at_once, times or Times()
         self.over: set[Job] = set()
         self.steps: dict[Job, int] = {}  # done so far ...
-        self._first: dict[Job, int] = {}  # ... and when they were first told: those before a resume took no time
+        self._first: dict[Job, tuple[int, float]] = {}  # ... and when first told, at what time: a resume skips some
         self._lock = threading.RLock()
         self.total, self.done, self.running = sum(job.steps for job in jobs), 0, 0
         interactive = _NOTEBOOK or sys.stderr.isatty()
         self._log = bool(show) and not interactive
         hidden = not interactive or show is False
         self._bar = tqdm(desc=title, total=self.total, bar_format=_BAR, dynamic_ncols=True, disable=hidden)
-        self._began, self._end = time.monotonic(), threading.Event()
+        self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Progress:
@@ -88,7 +89,7 @@ class Progress:
             self.steps = {job: job.steps if job in over else progress_file.read(job.progress_file) for job in self.jobs}
             for job, done in self.steps.items():
                 if done and job not in over:
-                    self._first.setdefault(job, done)
+                    self._first.setdefault(job, (done, time.monotonic()))
             self.done = sum(self.steps.values())
             self.running = sum(job not in over and done > 0 for job, done in self.steps.items())
             self._bar.set_postfix_str(str(self), refresh=False)
@@ -102,10 +103,17 @@ class Progress:
     def seconds_left(self) -> float:
         """NaN while nothing can be said yet."""
         at_once = self.at_once if math.isfinite(self.at_once) else max(self.running, 1)  # as many as a cluster runs now
-        done = self.done - sum(self._first.values())
-        step = (time.monotonic() - self._began) * min(at_once, len(self.jobs)) / done if done > 0 else math.nan
         with self._lock:
-            return self.times.left([job for job in self.jobs if job not in self.over], self.steps, at_once, step)
+            jobs = [job for job in self.jobs if job not in self.over]
+            return self.times.left(jobs, self.steps, at_once, self._rates())
+
+    def _rates(self) -> dict[str, float]:
+        """Seconds of a step, of each kind of which a job runs: the mean of its jobs."""
+        now, rates = time.monotonic(), dict[str, list[float]]()
+        for job, (first, since) in self._first.items():
+            if job not in self.over and (done := self.steps[job] - first):
+                rates.setdefault(job.kind, []).append((now - since) / done)
+        return {kind: fmean(each) for kind, each in rates.items()}
 
     def __str__(self) -> str:
         left = self.seconds_left

@@ -37,14 +37,18 @@ class Times:
         if measuring is not None:
             self.measuring.setdefault(kind, []).append(measuring)
 
-    def left(self, jobs: Iterable[Job], done: Mapping[Job, int], at_once: float, step: float = math.nan) -> float:
+    def left(
+        self, jobs: Iterable[Job], done: Mapping[Job, int], at_once: float, rates: Mapping[str, float] | None = None
+    ) -> float:
         """Seconds until all `jobs` are over, `at_once` of them at a time: all their work shared out evenly, but no
-        less than the longest. `done`: the steps of each so far; `step`: seconds of one, where no job has finished yet.
+        less than the longest; NaN where nothing is known. `done`: the steps of each so far; `rates`: seconds of a
+        step, of the kinds of which a job runs.
 
-        A job is expected to take the median of its kind; where none has finished, as long a step as the others.
+        A job is expected to take the median of its kind; where none has finished, as long a step as those that run,
+        and where none runs, as the others.
         """
-        known = {kind: median(seconds) / self.steps[kind] for kind, seconds in self.training.items()}
-        usual = median(known.values()) if known else step
+        known = {**(rates or {}), **{kind: median(s) / self.steps[kind] for kind, s in self.training.items()}}
+        usual = median(known.values()) if known else math.nan
         measuring = [seconds for each in self.measuring.values() for seconds in each]
         works = []
         for job in jobs:
