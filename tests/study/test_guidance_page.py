@@ -116,6 +116,7 @@ def test_what_it_says_is_in_its_results(
     learnt = [gained[v] for v in ("xfm", "stage1 x 1", "pixels x 0.3", "ema x 0.3")]
     assert "{:.2f} for X-FM, {:.2f} for stage 1, {:.2f} for pixels, {:.2f} for the average".format(*learnt) in text
     assert abs(gained["clip x 0.3"]) < 0.005 and max(gained, key=lambda v: gained[v]) == "stage1 x 1"
+    assert "gain most over it on those of the encoder that was trained alone" in page("notebooks/05_guidance.ipynb")
 
     early = study.contrast({EARLY: 1, LATE: -1}, [NEIGHBOURS, BOXES, NAMING])
     ends_of = "({:+.2f} to {:+.2f})"

@@ -115,6 +115,8 @@ def test_the_price_of_the_stop_is_that_of_the_table(study: Study, rows: pd.DataF
     assert said(BOXES, "({:+.2f}, {:.2f} to {:.2f}, not tested", variant=four)
     assert rows.loc[(four, BOXES), "verdict"].startswith("not tested")
     assert said(RECALL, "R@1 {:.2f} points lower ({:.2f} to {:.2f})", sign=-1, variant=four)
+    form = "R@1 is {:.1f} points lower than X-FM's ({:.1f} to {:.1f}, uncorrected)"
+    assert told(rows.loc[(four, RECALL)], form, sign=-1) in page("notebooks/04_stop_gradient.ipynb")
     primary = study.spec.primary
     lowest = [rows.loc[("no stop", m), "detectable"] * (1 if m == LOSS else 100) for m in primary]
     widest = [rows.xs(m, level="metric")["detectable"].max() * (1 if m == LOSS else 100) for m in primary]
