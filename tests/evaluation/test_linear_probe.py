@@ -92,3 +92,11 @@ def test_what_fits_in_threads_stays_silent_where_their_ends_cross() -> None:
         assert not told
         warnings.warn("Liblinear failed to converge", ConvergenceWarning, stacklevel=1)
     assert len(told) == 1, "and only there"
+
+
+def test_of_fewer_samples_than_folds_the_strongest_penalty_is_taken() -> None:
+    """One picture of each of two classes, as few-shot recognition asks."""
+    x, y = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1])
+    probe = linear_probe.linear_probe(x, y)
+    assert min(linear_probe.PENALTIES) == probe.named_steps["classify"].C
+    assert probe.predict(x).tolist() == [0, 1]

@@ -1,5 +1,6 @@
 """The whole evaluation, of a model and of a run folder, and single examples."""
 
+import copy
 import os
 import re
 import shutil
@@ -237,3 +238,15 @@ def test_results_say_which_direction_is_better(results: Evaluation) -> None:
     assert not any(r.condition in controls for r in results if r.better)
     losses = [(r.better, r.unit) for r in results if r.unit != "%"]
     assert losses == [("lower", "nats")] and all(r.unit == "%" for r in results if r.better != "lower")
+
+
+@pytest.mark.parametrize("task", ["retrieval", "matching", "naming", "grounding", "imlm"])
+def test_a_model_that_says_nan_is_refused(
+    few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, task: str
+) -> None:
+    """NaN is in no comparison the smaller, so it would be found first, or in no place, whatever is asked."""
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        next(p for p in broken.vision.parameters() if p.ndim == 1).fill_(torch.nan)
+    with pytest.raises(RuntimeError, match="are not finite; the model's weights are of no use"):
+        evaluate(broken, config, tokenizer, tasks=task)

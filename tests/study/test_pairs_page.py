@@ -89,21 +89,19 @@ def test_what_twelve_pairs_find(values: pd.DataFrame) -> None:
 
 
 def test_what_a_source_alone_brings() -> None:
-    """A study that goes on: how many draws there are is read from its table."""
+    """By ten draws of each."""
     study = Study.load(ROOT / "studies/varies")
     names = {LOSS: "the language encoder's loss", CONCEPTS: "concepts", BOXES: "boxes", RECALL: "R@1"}
     table = study.spread([*names]).set_index(["metric", "variant"])
-    draws = {*table["n"], *study.median_shares()["n"]}
-    assert len(draws) == 1, "whole seeds alone are told"
-    n = draws.pop()
-    count = ("three", "four", "five", "six", "seven", "eight", "nine", "ten")[n - 3]
+    n = 10
+    assert {*table["n"], *study.median_shares()["n"]} == {n}
     book, pages = page("notebooks/13_what_varies.ipynb"), page("studies/README.md")
 
     def sd(metric: str, source: str) -> str:
         value = table.loc[(metric, source if source == "xfm" else f"{source} alone"), "sd"]
         return f"{100 * value:.1f}" if metric == BOXES else f"{value:.4f}"
 
-    assert f"so far {count} draws of ten" in book and f"{count} draws a source so far" in pages
+    assert "ten draws of each." in book and "ten draws of each source" in pages
     others = [sd(LOSS, source) for source in ("data", "masks", "weights", "negatives")]
     assert f"a standard deviation of {sd(LOSS, 'xfm')} nats where all varies and of {sd(LOSS, 'warm_start')} by" in book
     assert f"negatives alone of {', '.join(others[:3])} and {others[3]}." in book

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import warnings
 from collections import defaultdict
@@ -85,6 +86,8 @@ class FileSource(Skipping):
         has = {stream for stream in STREAMS if all(map(len, self._members[stream].values()))}
         masked = all(phrase.mask for record in self.records for phrase in record.phrases)
         self.provides = frozenset(has | ({"boxes"} | ({"masks"} if masked else set()) if "regions" in has else set()))
+        # the stream whose examples evaluation sees
+        self._main = next(s for s in ("pairs", "regions", "images", "texts") if s in self.provides or s == "texts")
         self._unusable: dict[str, dict[int, str]] = defaultdict(dict)  # by stream: index of a record, and why
         self._text_lists: dict[Split, list[str]] = {}
 
@@ -97,6 +100,12 @@ class FileSource(Skipping):
     def example(self, split: Split, index: int, seed: int = 0) -> CaptionedImage:
         """As every source; a picture that cannot be read is replaced by another of the split."""
         return self._draw(self._main, split, index, seed, vary=False)
+
+    def with_boxes(self) -> FileSource:
+        """Its examples are the pictures that have phrases, with captions or without."""
+        boxed = copy.copy(self)
+        boxed._main = "regions"
+        return boxed
 
     def texts(self, split: Split) -> list[str]:
         return [text for i in self._part("texts", split) for text in self.records[i].captions]
@@ -225,11 +234,6 @@ class FileSource(Skipping):
     @property
     def _pictures(self) -> int:
         return sum(record.picture is not None for record in self.records)
-
-    @property
-    def _main(self) -> str:
-        """The stream whose examples evaluation sees."""
-        return next(s for s in ("pairs", "regions", "images", "texts") if s in self.provides or s == "texts")
 
     def _texts(self, split: Split) -> list[str]:
         if split not in self._text_lists:

@@ -106,6 +106,10 @@ class Source:
         """
         raise NotImplementedError
 
+    def with_boxes(self) -> Source:
+        """What gives the examples whose boxes are asked for: this source, where its examples have them."""
+        return self
+
     def texts(self, split: Split) -> Sequence[str]:
         """All texts of a split, in a fixed order."""
         raise NotImplementedError

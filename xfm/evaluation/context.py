@@ -106,6 +106,7 @@ class EvalContext:
         """The first examples of a task from the first source with that capability, the same for every model: `most`, or
         as many as it has. Of the drawn world these are its `scenes`."""
         source, key = self.source_with(capability), seeding.seed("evaluation", self.seed, task)
+        source = source.with_boxes() if capability == "boxes" else source
         size = source.size(split or self.split)
         for i in range(most if size is None else min(most, size)):
             yield source.example(split or self.split, i, key)
@@ -140,13 +141,13 @@ class EvalContext:
     def image_features(self, scenes: Sequence[Example]) -> Tensor:
         """ITC image features of n scenes -> (n, E) of unit length"""
         itc: Any = self.model.objectives["itc"]
-        return itc.embed_image(self.patch_states(scenes).mean(1)).cpu()
+        return _finite("ITC's features of pictures", itc.embed_image(self.patch_states(scenes).mean(1)).cpu())
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """ITC text features of B texts -> (B, E) of unit length"""
         itc: Any = self.model.objectives["itc"]
         states, mask = self.text_states(self.encode(texts))
-        return itc.embed_text(self.model.text.sentence(states, mask)).cpu()
+        return _finite("ITC's features of texts", itc.embed_text(self.model.text.sentence(states, mask)).cpu())
 
     def match_logits(self, scenes: Sequence[Example], texts: Sequence[str], image: Tensor, text: Tensor) -> Tensor:
         """ITM log-odds of N pairings of scene image[i] with text text[i], indices (N,) into the lists -> (N,)"""
@@ -220,4 +221,13 @@ class EvalContext:
         (states, mask), patches = self.text_states(ids), self.patch_states(scenes)
         pairs = text.to(mask.device), image.to(mask.device)
         tokens = ImageTokens.of_pictures(patches)
-        return of_pairings(fusion, states, mask, tokens, *pairs, lambda *chunk: head(*chunk).float().cpu())
+        made = of_pairings(fusion, states, mask, tokens, *pairs, lambda *chunk: head(*chunk).float().cpu())
+        return _finite("what the fusion encoder's outputs say", made)
+
+
+def _finite(what: str, values: Tensor) -> Tensor:
+    """The values; RuntimeError where some are NaN or infinite: comparisons would take them for a right answer."""
+    if not values.isfinite().all():
+        raise RuntimeError(f"{what}: {int((~values.isfinite()).sum())} of {values.numel()} numbers are not finite; "
+                           "the model's weights are of no use")  # fmt: skip
+    return values

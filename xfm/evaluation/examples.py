@@ -15,7 +15,7 @@ from ..data.source import Box, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from .context import EvalContext, reproducibly
-from .tasks import grounding, masked_words, retrieval
+from .tasks import TASKS, grounding, masked_words, retrieval
 
 __all__ = ["Examples", "Grounded", "Guess", "Masked", "Retrieved", "examples", "right_and_wrong"]
 
@@ -72,7 +72,7 @@ class Masked:
 
 @dataclass(frozen=True)
 class Examples:
-    """Empty where the data source lacks what the task needs."""
+    """Empty where the data source, or the model, lacks what the task needs."""
 
     retrieval: tuple[Retrieved, ...]
     grounding: tuple[Grounded, ...]
@@ -94,9 +94,10 @@ def examples(
     fewer (256 of retrieval, about 420 of grounding, 1000 of masked names). The model's mode is restored."""
     context = EvalContext(model, config, tokenizer, split, seed)
     with reproducibly(model):
-        tasks = {retrieval: _retrieved, grounding: _grounded, masked_words: _masked}
-        provides = context.source.provides
-        return Examples(*(draw(context, n) if provides.issuperset(t.NEEDS) else () for t, draw in tasks.items()))
+        tasks = {"retrieval": _retrieved, "grounding": _grounded, "imlm": _masked}
+        there = {*context.source.provides, *model.objectives}
+        asked = {task: there.issuperset(TASKS[task].needs + TASKS[task].heads) for task in tasks}
+        return Examples(*(draw(context, n) if asked[task] else () for task, draw in tasks.items()))
 
 
 def _retrieved(context: EvalContext, n: int) -> tuple[Retrieved, ...]:

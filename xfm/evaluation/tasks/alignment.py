@@ -23,16 +23,20 @@ def score(context: EvalContext) -> list[Result]:
 
     The baseline is attention that is equal everywhere. Control condition: the box of another object of the picture,
     which attention to whatever is drawn hits as often. Phrases of one picture are resampled together. No results where
-    the fusion encoder has no layers.
+    the fusion encoder has no layers or there are no phrases, and of several objects where no picture has several.
     """
     if context.model.config.fusion_depth == 0:
         return []
     scenes = list(context.examples("grounding", grounding.SCENES, "boxes"))
+    if not any(s.regions for s in scenes):
+        return []
     phrases, owner, true = grounding.questions(scenes)
     weights, number = context.cross_attention(scenes, phrases, owner), torch.bincount(owner)[owner]
     own = coverage(true, context.model.config.vision.grid)
     results = []
     for task, kept in (("alignment", number > 0), ("alignment (several objects)", number > 1)):
+        if not kept.any():
+            continue
         boxes: dict[str, tuple[Tensor, Better]] = {"": (own, "higher")}
         if task != "alignment":
             boxes["another object's box"] = own[grounding.swap(owner)], ""

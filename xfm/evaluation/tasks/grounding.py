@@ -31,9 +31,13 @@ def score(context: EvalContext) -> list[Result]:
 
     The baseline is the constant box that is best on training scenes. Control conditions: the box of any object of the
     picture, and the box for the phrase of another object of the picture. Phrases of one picture are resampled together.
+    No results where there are no phrases.
     """
     train, scenes = (list(context.examples("grounding", SCENES, "boxes", split)) for split in ("train", context.split))
-    constant = _best_constant(torch.tensor([region.box for s in train for region in s.regions]))
+    if not any(s.regions for s in train) or not any(s.regions for s in scenes):
+        return []
+    drawn = [s for s in scenes if isinstance(s, Scene)]  # what only the drawn world knows and can change
+    constant = _best_constant(torch.tensor([region.box for s in train for region in s.regions]), grid_alone=bool(drawn))
     _, owner, true, predicted = predict(context, scenes)
 
     def row(task: str, condition: str, scores: Tensor, kept: Tensor, metric: str = "acc@0.5", **more: Any) -> Result:
@@ -52,7 +56,6 @@ def score(context: EvalContext) -> list[Result]:
             if task != "grounding":
                 results.append(row(task, "swapped phrase", swapped, kept, better=""))
             results.append(row(task, "", iou, kept, "mean IoU"))
-    drawn = [s for s in scenes if isinstance(s, Scene)]  # what only the drawn world knows and can change
     big = torch.tensor([o.size == "big" for s in drawn for o in s.objects])
     parts = {"big object": big, "small object": ~big} if drawn else {}
     parts |= {f"one of {n}" if n > 1 else "alone": number == n for n in range(1, MOST + 1)}
@@ -105,9 +108,11 @@ def any_object_box(owner: Tensor, true: Tensor) -> Tensor:
     return (is_correct(box_iou(true[:, None], true)) * same).sum(1) / same.sum(1)
 
 
-def _best_constant(boxes: Tensor) -> Tensor:
-    """(4,) the box, of a grid of positions and sizes, that is correct most often for boxes (R, 4)."""
+def _best_constant(boxes: Tensor, grid_alone: bool) -> Tensor:
+    """(4,) the box that is correct most often for boxes (R, 4): of a grid of positions and sizes which has those of the
+    drawn world, and of the boxes themselves unless the `grid_alone` is asked for."""
     centre, size = torch.linspace(0.14, 0.86, 10), torch.linspace(0.2, 0.6, 9)
     grid = torch.cartesian_prod(centre, centre, size, size)
-    accuracy = [is_correct(box_iou(chunk[:, None], boxes)).mean(1) for chunk in grid.split(2048)]
-    return grid[torch.cat(accuracy).argmax()]
+    asked = grid if grid_alone else torch.cat([grid, boxes])
+    accuracy = [is_correct(box_iou(chunk[:, None], boxes)).mean(1) for chunk in asked.split(2048)]
+    return asked[torch.cat(accuracy).argmax()]
