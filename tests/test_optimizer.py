@@ -165,16 +165,20 @@ def test_the_language_encoder_by_sgd_is_torchs_and_the_rest_by_adamw_as_ever() -
 
 
 def test_sgd_decays_weights_as_adamw_does() -> None:
-    """Decoupled: by rate times decay, whatever the gradient; and not what AdamW leaves alone either."""
-    model = batches.model(batches.config())
-    train = TrainConfig(steps=9, warmup=0, weight_decay=0.5, text_sgd_lr=0.1)
-    twin, before = make_optimizer(model, train), copy.deepcopy(dict(model.text.named_parameters()))
-    set_rate(twin, train, 0)
-    for p in model.parameters():
-        p.grad = torch.zeros_like(p)
-    twin.step()
-    for name, p in model.text.named_parameters():
-        torch.testing.assert_close(p, before[name] * (1.0 if "bias" in name or "norm" in name else 0.95), msg=name)
+    """A step takes as much of a weight, whatever SGD's own rate; and nothing of what AdamW leaves alone either."""
+    train = TrainConfig(steps=9, warmup=0, weight_decay=0.5, lr=1e-3)
+    for changes in ({}, {"text_sgd_lr": 0.1}, {"text_sgd_lr": 0.3, "text_lr_scale": 0.5}):
+        model, asked = batches.model(batches.config()), replace(train, **changes)
+        twin, before = make_optimizer(model, asked), copy.deepcopy(dict(model.text.named_parameters()))
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p)
+        for step in range(2):
+            set_rate(twin, asked, step)
+            twin.step()
+        left = math.prod(1 - 0.5 * asked.text_lr_scale * rate(asked, step) for step in range(2))
+        for name, p in model.text.named_parameters():
+            kept = before[name] * (1.0 if "bias" in name or "norm" in name else left)
+            torch.testing.assert_close(p, kept, rtol=1e-9, atol=0.0, msg=name)
 
 
 def test_two_steps_are_those_of_the_formula_and_what_has_no_gradient_stays() -> None:

@@ -33,7 +33,8 @@ def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
     `scale`, their share of the rate: `head_lr_scale` of the heads that no warm start brings, `text_lr_scale` of the
     language encoder, 1 of the rest. With `text_layer_decay` d the language encoder's layer i of L has d^(L - i) of that
     (its top one all, its embeddings d^L). `text_sgd_lr` gives the language encoder to SGD, and `muon_lr` the matrices
-    of all other layers to Muon: their scales make of the schedule's rate their own."""
+    of all other layers to Muon: their scales make of the schedule's rate their own. SGD's rates are of another order
+    than AdamW's, and its decay is not: a step takes as much of a weight (SGDW: Loshchilov and Hutter, 2019)."""
     names = [name for name, _ in model.named_parameters() if name.startswith("text.")]
     below = dict(zip(names, depths(names, model.text.stack.layers), strict=True)) if names else {}  # none fine-tuned
     top, rates = max(below.values(), default=0), {"adamw": train.lr, "muon": train.muon_lr, "sgd": train.text_sgd_lr}
@@ -53,8 +54,10 @@ def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
         by = optimizer(name, parameter)
         share = scale(name) * (1.0 if by == "adamw" else rates[by] / train.lr)
         groups.setdefault((by, _NO_DECAY.fullmatch(name) is None, share), []).append(parameter)
+    decay = {"adamw": train.weight_decay, "muon": train.weight_decay}
+    decay["sgd"] = train.weight_decay * train.lr / train.text_sgd_lr if train.text_sgd_lr else 0.0
     return [
-        {"params": groups[by, decays, share], "weight_decay": train.weight_decay if decays else 0.0, "scale": share}
+        {"params": groups[by, decays, share], "weight_decay": decay[by] if decays else 0.0, "scale": share}
         | {"optimizer": by}
         for by, decays, share in sorted(groups)
     ]
