@@ -54,7 +54,7 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each ablation changes
     "text_stage1": {"init_from": "stage1:text"},
 }
 
-NEED_A_START = ("text_stage1", "no_guidance", "neither", "guide_frozen", "l2sp", "ewc", "mlm_distilled")
+NEED_A_START = ("no_guidance", "neither", "guide_frozen", "l2sp", "ewc", "mlm_distilled")
 
 
 def leaves(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -74,10 +74,11 @@ def changed(before: str, after: str) -> dict[str, Any]:
 def test_an_ablation_changes_its_fields_and_no_other(recipe: str, ablation: str) -> None:
     start = f"{recipe}+stage1" if ablation in NEED_A_START else recipe
     before = recipes.get(recipe)
-    has_it = {"adamw": not before.train.muon_lr, "images_64": before.data.images == 64}.get(ablation, False)
+    has_it = {"adamw": not before.train.muon_lr, "images_64": before.data.images == 64}
+    has_it["text_stage1"] = before.init_from == "stage1:text"
     as_it_was = leaves(recipes.get(start).to_dict())  # a field may have the ablation's value already
     fields = {name: value for name, value in FIELDS[ablation].items() if as_it_was.get(name) != value}
-    assert changed(start, f"{start}+{ablation}") == {"name": f"{start}+{ablation}"} | fields and (fields or has_it)
+    assert changed(start, f"{start}+{ablation}") == {"name": f"{start}+{ablation}"} | fields and (fields or has_it[ablation])
 
 
 def test_every_ablation_is_listed_here() -> None:
@@ -127,6 +128,28 @@ def test_ablations_compose_in_any_order() -> None:
     assert a.fingerprint == b.fingerprint and a.name != b.name
     fields = FIELDS["no_itm"] | FIELDS["no_bbp"] | STOP
     assert changed("demo", "demo+no_itm+no_stop_gradient+no_bbp") == {"name": a.name} | fields
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("no_mlm", "mlm_x4"), "objectives.mlm.weight = {} and {}"),
+        (("dot", "cosine"), "model.cross_attention = {} and {}"),
+        (("vary_weights", "vary_data"), "seed_of.warm_start = {} and {}"),
+    ],
+)
+def test_changes_that_contradict_each_other_are_refused_in_any_order(names: tuple[str, str], said: str) -> None:
+    field = said.split(" = ")[0]
+    for one, other in (names, names[::-1]):
+        values = (repr(recipes.changes()[name][field]) for name in (one, other))
+        with pytest.raises(ConfigError) as error:
+            recipes.get(f"smoke+{one}+no_itm+{other}")
+        expected = f"+{one} and +{other} contradict each other: {said.format(*values)}; leave one of them out"
+        assert str(error.value) == expected
+
+
+def test_changes_of_one_field_that_agree_compose() -> None:
+    assert recipes.get("smoke+no_stop_gradient+gradient_pcgrad") != recipes.get("smoke+no_stop_gradient")
 
 
 @pytest.mark.parametrize("ablation", ["no_guidance", "neither"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,11 +20,14 @@ from train.conftest import vouch
 
 from xfm import Run, pretrain, recipes, report
 from xfm.cli import parse
+from xfm.data.streams import Streams
 from xfm.evaluation import Result
 from xfm.evaluation.examples import Examples, Grounded, Masked, Retrieved
+from xfm.explain.interventions import objective_effects
 from xfm.files import FileError
+from xfm.objectives import build
 from xfm.plots.colours import PALETTE
-from xfm.report import write_report
+from xfm.report import gradient_tables, write_report
 from xfm.report.describe import abstract, duration, listed, losses
 from xfm.report.page import render
 from xfm.report.reproduce import command, departures
@@ -424,3 +428,15 @@ def test_it_prints_light_and_whole(run: Run, html: str, chromium: Browser) -> No
     assert max(heights) <= 205 * 96 / 25.4 + 1  # a page has 261 mm
     assert tab.pdf(prefer_css_page_size=True).startswith(b"%PDF")
     context.close()
+
+
+def test_gradients_of_a_run_whose_teacher_was_wider_leave_its_loss_out(run: Run) -> None:
+    """An open_clip model's outputs are not as wide as the encoder's own, and it need not be at hand any more."""
+    flow = {"flow.mim_target": "teacher", "flow.teacher": "ViT-B-32", "flow.teacher_weights": "gone.pt"}
+    config = run.config.replace(flow)
+    taught = SimpleNamespace(config=config, model=lambda: build(config), tokenizer=run.tokenizer)
+    for table in gradient_tables(taught).values():  # type: ignore[arg-type]
+        assert "mim" not in table.norms and {"mlm", "itc", "itm", "imlm", "bbp"} <= table.norms.keys()
+    batch = Streams(config, run.tokenizer(), "validation")[0]
+    effects = objective_effects(build(config), config, batch, [("text.layers.0.attention", 0)])
+    assert not any("mim" in name for name in effects.index) and len(effects)

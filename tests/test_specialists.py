@@ -11,7 +11,8 @@ import torch
 
 from xfm import Run, explain, load, pretrain, recipes
 from xfm.batch import normalise
-from xfm.config import ConfigError
+from xfm.config import ConfigError, FlowConfig
+from xfm.config_utils import Table
 from xfm.data.streams import Streams
 from xfm.diagnostics.gradient_table import gradient_table
 from xfm.evaluation.tasks import retrieval
@@ -19,6 +20,7 @@ from xfm.lab import Lab
 from xfm.objectives import OBJECTIVES, Pretraining, build, losses_by_stream
 from xfm.specialists import SPECIALISTS, parameters
 from xfm.train.export import export_checkpoint
+from xfm.train.start import require_trainable
 
 TRAINED = {  # by stream, and the encoders that change
     "bert_like": ({"texts": ["mlm"]}, {"text"}),
@@ -66,6 +68,29 @@ def test_neither_technique_is_in_the_fused_one() -> None:
         and config.data == whole.data
         and set(config.objectives) == set(OBJECTIVES)
     )
+
+
+def test_fused_stops_no_loss_that_the_config_says_nothing_of() -> None:
+    """As one that is added, whose own scale is 0."""
+    silent = recipes.fused(recipes.smoke().replace({"flow": FlowConfig(text_gradient=Table())}))
+    assert {loss for loss, scale in silent.flow.text_gradient.items() if scale == 1.0} == {"itc", "itm", "imlm", "bbp"}
+
+
+def test_a_warm_start_that_would_train_nothing_is_left_out_or_refused() -> None:
+    starts = {name: recipes.get(f"study+{name}").init_from for name in SPECIALISTS}
+    assert starts == {"bert_like": "stage1:text", "beit_like": "", "clip_like": "", "fused": "stage1:text"}
+    for name in SPECIALISTS:
+        require_trainable(recipes.get(f"study+{name}"))
+    with pytest.raises(ConfigError, match="init_from = 'stage1': must be '': none of itc is learnt before the others"):
+        require_trainable(recipes.get("demo+clip_like+stage1"))
+
+
+def test_what_no_picture_reaches_is_not_trained_to_see() -> None:
+    alone = recipes.smoke().replace({"model.fusion_depth": 0})
+    with pytest.raises(ConfigError, match=r"model.fusion_depth = 0: must be at least 1, or itm, imlm, bbp at weight 0"):
+        build(alone)
+    off = {f"objectives.{loss}.weight": 0.0 for loss in ("itm", "imlm", "bbp")}
+    assert build(alone.replace(off)).config.fusion_depth == 0
 
 
 @pytest.mark.parametrize("name", SPECIALISTS)

@@ -243,14 +243,20 @@ def get(name: str) -> RunConfig:
 
 
 def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
-    """With these changes, all at once, on what the specialists among them make of the config. ConfigError as `get`."""
+    """With these changes, all at once, on what the specialists among them make of the config. ConfigError as `get`, and
+    for two that give one field different values, or that each hold the seeds which the other varies."""
     merged: dict[str, Any] = {}
     known: dict[str, Any] = changes() | SPECIALISTS
     chosen = {name_of_change: _look_up(known, name_of_change, "change") for name_of_change in names}
     for specialist in (n for n in chosen if n in SPECIALISTS):
         config = SPECIALISTS[specialist](config)
-    for fields in (fields for n, fields in chosen.items() if n not in SPECIALISTS):
-        merged |= _of_config(config, fields)
+    by_field: dict[str, str] = {}
+    for name, fields in ((n, _of_config(config, f)) for n, f in chosen.items() if n not in SPECIALISTS):
+        for field in (f for f in fields if f in merged and (merged[f] != fields[f] or f.startswith("seed_of."))):
+            values = f"{field} = {shown(merged[field])} and {shown(fields[field])}"
+            raise ConfigError(f"+{by_field[field]} and +{name} contradict each other: {values}; leave one of them out")
+        merged |= fields
+        by_field |= dict.fromkeys(fields, name)
     return config.replace(merged)
 
 

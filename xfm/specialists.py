@@ -38,7 +38,7 @@ def beit_like(config: RunConfig) -> RunConfig:
 
 def fused(config: RunConfig) -> RunConfig:
     """All of X-FM's losses at once, and neither of its techniques: no stop-gradient, and MIM predicts pixels."""
-    lifted = {f"flow.text_gradient.{o}": 1.0 for o in config.flow.text_gradient}
+    lifted = {f"flow.text_gradient.{o}": 1.0 for o in config.objectives if OBJECTIVES[o].crosses()}
     return config.replace({**lifted, "flow.mim_target": "pixels"})
 
 
@@ -104,11 +104,14 @@ def _grown(config: RunConfig, encoder: str, wanted: int) -> RunConfig:
 
 
 def _only(config: RunConfig, losses: tuple[str, ...], streams: tuple[str, ...]) -> RunConfig:
-    """With these losses, on from the start, without a fusion encoder, on these streams alone."""
+    """With these losses, on from the start, without a fusion encoder, on these streams alone; and without a warm start
+    that would train none of them."""
     kept = {n: dataclasses.replace(o, start=0.0) for n, o in config.objectives.items() if n in losses}
     crossing = {n: scale for n, scale in config.flow.text_gradient.items() if n in losses}
     off = {f"data.{stream}": 0 for stream in ("pairs", "regions", "images", "texts") if stream not in streams}
     alone = dataclasses.replace(
         config, objectives=Table(kept), flow=dataclasses.replace(config.flow, text_gradient=Table(crossing))
     )
-    return alone.replace({**off, "model.fusion_depth": 0})
+    warmed = {"stage1": {n for n in losses if OBJECTIVES[n].stage1}, "stage1:text": {"mlm"} & {*losses}}
+    cold = {} if warmed.get(config.init_from, True) else {"init_from": ""}
+    return alone.replace({**off, **cold, "model.fusion_depth": 0})

@@ -216,6 +216,16 @@ def test_a_run_starts_from_both_and_no_longer_needs_them(tmp_path: Path) -> None
     assert [r["step"] for r in pretrain(config, tmp_path / "runs")] == [1]
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("field", ["ewc", "mlm_distillation"])
+def test_without_its_head_there_is_no_prediction_to_hold_on_to(kind: str, field: str, tmp_path: Path) -> None:
+    config, found = fitted(f"{kind}:{MAKERS[kind](tmp_path / 'theirs', False)}", **{f"flow.{field}": 1.0})
+    with pytest.raises(ConfigError, match=f"flow.{field}: .* has no MLM head: the prediction that it holds on to"):
+        started_model(config, found)
+    config, found = fitted(f"{kind}:{MAKERS[kind](tmp_path / 'whole', True)}", **{f"flow.{field}": 1.0})
+    assert started_model(config, found)
+
+
 def test_vision_alone_takes_the_tokenizer_of_the_data(tmp_path: Path) -> None:
     config, found = fitted(f"beit:{beit(tmp_path)}")
     _, tokenizer, _ = started_model(config, found)

@@ -194,3 +194,14 @@ def test_false_captions_go_with_their_pairs_and_lose_no_token(count: int, words:
         whole = [row[row != PAD].tolist() for row in getattr(pairs.tokens if name == "ids" else pairs, name)]
         rows = [getattr(part.tokens if name == "ids" else part, name) for part in parts]
         assert [row[row != PAD].tolist() for each in rows for row in each] == whole
+
+
+@pytest.mark.parametrize("stream", ["pairs", "regions"])
+def test_the_contrast_finds_its_own_among_everyones(stream: str, batch: Batch) -> None:
+    """So its accuracy is that of the whole batch, and its chance one in all of it."""
+    p, on = model_of(config()), {"itc": 1.0}
+    with torch.no_grad():
+        _, whole = p(batch, on, KEY)
+    _, found, _ = in_parts(p, batch, on)
+    key = f"{stream}/itc/accuracy"
+    assert float(found[key]) == pytest.approx(float(whole[key]), abs=1e-6)

@@ -242,3 +242,17 @@ def test_leaving_in_stage_1_goes_on_there(tmp_path):
     assert (first["run"], first["step"]) == (stage1, 0)
     rest = [(r["run"], r["step"]) for r in pretrain(config, tmp_path)]
     assert rest == [(stage1, 1), *((config.name, step) for step in range(6))]
+
+
+@pytest.mark.parametrize(
+    ("source", "field", "value"),
+    [("text_only", "mim_target", "frozen"), ("image_only", "mlm_distillation", 1.0), ("image_only", "l2sp", 0.01)],
+)
+def test_what_a_run_never_learnt_is_not_held_on_to(source, field, value, tmp_path):
+    begun = recipes.get(f"smoke+{source}").replace({"train.steps": 1, "train.warmup": 0, "train.validate_every": 0})
+    [*pretrain(begun, tmp_path)]
+    folder = str(Run.of(begun, tmp_path).folder)
+    config = get("smoke", name="holds", init_from=folder, **{f"flow.{field}": value})
+    with pytest.raises(ConfigError, match=f"what flow.{field} holds to was never trained; name another run"):
+        next(pretrain(config, tmp_path))
+    assert not Run.of(config, tmp_path).folder.exists()

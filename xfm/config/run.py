@@ -105,7 +105,8 @@ class RunConfig:
             "flow.mim_target",
             "frozen",
             "used with a warm start of the vision encoder, or the target is random: name the recipe with +stage1 (as "
-            "demo+stage1+no_guidance), or set init_from to 'stage1', a run folder or beit:FILE",
+            "demo+stage1+no_guidance), whose place --init-from RUN or beit:FILE then takes; in Python, set init_from "
+            "in the same replace",
         )
         self._check_interventions()
         self._check_parts()
@@ -146,7 +147,7 @@ class RunConfig:
         for name in flow.anchored:
             start = (
                 "0 without a warm start of the language encoder, from which it is measured: name the recipe with "
-                "+stage1, or set init_from"
+                "+stage1, whose place --init-from then takes; in Python, set init_from in the same replace"
             )
             require("text" in self._started, f"flow.{name}", getattr(flow, name), start)
             trains = "0 where MLM is off: set objectives.mlm.weight and data.texts"

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..batch import Batch
+from ..config import RunConfig
 from ..model import XFM
 from ..model.modes import eval_mode
 from ..objectives import OBJECTIVES, Pretraining
@@ -25,7 +26,7 @@ from ..peers import Alone, among
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GradientTable", "gradient_table", "module_names", "objective_gradients"]
+__all__ = ["GradientTable", "gradient_table", "module_names", "objective_gradients", "without_teacher"]
 
 NO_PATH = "–"
 
@@ -55,6 +56,17 @@ class GradientTable:
         return f"{cells.to_string(col_space=9)}\nL2 norms of each objective's gradient; {NO_PATH} no path to the module"
 
     __repr__ = __str__
+
+
+def without_teacher(model: XFM, config: RunConfig) -> RunConfig:
+    """The config where MIM's teacher, another network, is not at hand: the model's own outputs stand in for it, and
+    where MIM's head was made for one of another width, MIM is off."""
+    if config.flow.mim_target not in ("frozen", "teacher") or "mim" not in model.objectives:
+        return config
+    head = model.objectives["mim"].head
+    if isinstance(head, nn.Linear) and head.out_features != head.in_features:
+        return config.replace({"objectives.mim.weight": 0.0})
+    return config.replace({"flow.mim_target": "self"})
 
 
 def gradient_table(pretraining: Pretraining, batch: Batch, key: tuple[object, ...] = (0, 0)) -> GradientTable:

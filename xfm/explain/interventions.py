@@ -16,10 +16,11 @@ from torch.overrides import TorchFunctionMode
 from ..batch import Batch
 from ..config import RunConfig
 from ..config_utils import ConfigError, nearest, one_of, require
+from ..diagnostics.gradient_table import without_teacher
 from ..model import XFM
 from ..model.attention import Attention
 from ..model.modes import eval_mode
-from ..objectives import OBJECTIVES, Pretraining
+from ..objectives import Pretraining
 from .attention_capture import attentions, multi_head
 from .inputs import AttributionInputs
 from .targets import TARGETS
@@ -166,10 +167,13 @@ def removal_effects(
 def objective_effects(
     model: XFM, config: RunConfig, batch: Batch, heads: Sequence[Head], fill: Fill = "zero"
 ) -> pd.DataFrame:
-    """What ablated heads change in training: every loss on a batch, "stream/objective" -> before, after."""
+    """What ablated heads change in training: every loss that is learnt, on a batch, "stream/objective" -> before,
+    after; `without_teacher`."""
     import pandas as pd
 
-    forward, on = Pretraining(model, config), dict.fromkeys(OBJECTIVES, 1.0)
+    config = without_teacher(model, config)
+    on = {name: 1.0 for name in config.objectives if config.weight(name) > 0}
+    forward = Pretraining(model, config)
     with eval_mode(model), torch.no_grad():
         before, _ = forward(batch, on, ("interventions",))
         with ablate_heads(model, heads, fill):

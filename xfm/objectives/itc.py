@@ -13,7 +13,7 @@ from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model import encoders
-from ..peers import gathered
+from ..peers import gathered, peers
 from .base import Level, Measure, Objective, widen
 
 __all__ = ["ITC"]
@@ -69,6 +69,7 @@ class ITC(Objective):
 
     def forward(self, flow: Flow) -> LossOut:
         image, text = flow.features
-        loss = _clip_loss()(gathered(image), gathered(text), 1 / self.temperature)
-        correct = (image @ text.T).argmax(1) == torch.arange(len(text), device=text.device)
+        loss = _clip_loss()(gathered(image), texts := gathered(text), 1 / self.temperature)
+        found = (image @ texts.T).argmax(1) - peers().rank * len(text)  # counted from the first of one's own
+        correct = found == torch.arange(len(text), device=text.device)
         return LossOut(loss, {"accuracy": correct.float().mean()})

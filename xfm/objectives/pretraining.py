@@ -27,28 +27,28 @@ Teacher = Callable[..., Tensor] | None
 
 def check_losses(config: RunConfig) -> None:
     """ConfigError for a loss that is not in `OBJECTIVES`, for one that reads contrastive features where no loss of the
-    config has the heads for them, and for a gradient scale of a loss that does not cross from text to pictures."""
+    config has the heads for them, for a fusion loss without a fusion encoder, and for a gradient scale of a loss that
+    does not cross from text to pictures."""
     for name in config.objectives:
         one_of("objectives", name, OBJECTIVES)
     losses = {name: OBJECTIVES[name] for name in config.objectives}
     provided = {tensor for loss in losses.values() for tensor in loss.provides}
     for name, loss in losses.items():
         if "features" in loss.reads and "features" not in provided:
-            raise ConfigError(
-                f"objectives.{name}: reads contrastive features, and no loss of the config has the heads "
-                "for them; add objectives.itc (at weight 0 it only lends them)"
-            )
+            lent = "add objectives.itc (at weight 0 it only lends them)"
+            raise ConfigError(f"objectives.{name}: reads contrastive features, which no loss has heads for; {lent}")
     for name in filter(losses.__contains__, config.flow.text_gradient):
         if not losses[name].crosses():
             crossing = ", ".join(n for n, loss in losses.items() if loss.crosses())
             raise ConfigError(f"flow.text_gradient.{name}: {name} does not cross from text to pictures; {crossing} do")
     scales = {n: config.flow.text_gradient.get(n, loss.text_gradient) for n, loss in losses.items()}
     learnt = {n for own in losses_by_stream(config).values() for n in own if config.weight(n) > 0}
-    if config.flow.fusion_gradient != "plain" and not any(scales[n] for n in learnt if losses[n].kind() == "fusion"):
-        raise ConfigError(
-            f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss that is learnt reaches the "
-            "language encoder: nothing to change; let one in, by flow.text_gradient.<loss> or +no_stop_gradient"
-        )
+    fused = [name for name in losses if name in learnt and losses[name].kind() == "fusion"]
+    if fused and config.model.fusion_depth == 0:
+        raise ConfigError(f"model.fusion_depth = 0: must be at least 1, or {', '.join(fused)} at weight 0 (blind)")
+    if config.flow.fusion_gradient != "plain" and not any(scales[name] for name in fused):
+        said = f"flow.fusion_gradient = {config.flow.fusion_gradient!r}: no fusion loss reaches the language encoder"
+        raise ConfigError(f"{said}; let one in, by flow.text_gradient.<loss> or +no_stop_gradient")
 
 
 def build(config: RunConfig) -> XFM:

@@ -10,7 +10,7 @@ from ..config import STREAMS, RunConfig
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
-from ..diagnostics.gradient_table import GradientTable, gradient_table
+from ..diagnostics.gradient_table import GradientTable, gradient_table, without_teacher
 from ..evaluation import evaluate_run, examples
 from ..evaluation.examples import Examples, right_and_wrong
 from ..files import explain_os_error, write_atomically
@@ -32,15 +32,16 @@ _SCALES = {"with the stop (the paper)": 0.0, "without (plain multi-task)": 1.0}
 def gradient_tables(run: Run) -> dict[str, GradientTable]:
     """The trained model's gradient table on one held-out batch, with the stop-gradient and without.
 
-    Where another network is MIM's teacher, the model's own outputs stand in for it: the stop is about text.
+    Where another network is MIM's teacher, the model's own outputs stand in for it, or MIM is left out: the stop is
+    about text.
     """
-    config, model = run.config, run.model()
+    model = run.model()
+    config = without_teacher(model, run.config)
     sizes = {f"data.{stream}": min(_MOST, getattr(config.data, stream)) for stream in STREAMS}
     batch = Streams(config.replace(sizes), run.tokenizer(), "validation")[config.train.steps]
-    target = {"flow.mim_target": "self"} if config.flow.mim_target in ("frozen", "teacher") else {}
     tables = {}
     for title, scale in _SCALES.items():
-        changed = config.replace(dict.fromkeys(ablations()["no_stop_gradient"], scale) | target)
+        changed = config.replace(dict.fromkeys(ablations()["no_stop_gradient"], scale))
         tables[title] = gradient_table(Pretraining(model, changed), batch)
     return tables
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from ..config import RunConfig
+from ..config import ConfigError, RunConfig
 from ..data import dataset
 from ..data.pretrained_tokenizer import read_pretrained
 from ..data.tokenizer import Tokenizer
@@ -51,5 +51,9 @@ def started_model(config: RunConfig, files: Sequence[Source]) -> tuple[XFM, Toke
                 shape = tuple(state[name].shape) if name in state else "no such parameter"
                 raise CheckpointError(f"{source.path}: {name} has {tuple(tensor.shape)}, this model {shape}")
         model.load_state_dict(weights, strict=False)
+        headless = KINDS[source.kind] == "text" and not any(n.startswith("objectives.mlm.head.") for n in weights)
+        for name in (n for n in config.flow.anchored if headless and n != "l2sp"):
+            held = "the prediction that it holds on to would be random; give one with its MLM head, or leave it out"
+            raise ConfigError(f"flow.{name}: {source.path} has no MLM head: {held}")
         said.append({"from": str(source), "brings": [*weights], "fresh": lacking, "unused": unused})
     return model, tokenizer or dataset(config).tokenizer(), said

@@ -14,6 +14,7 @@ from ..data.web import allow
 from ..interop.encoders import require_fitting, sources
 from ..model import XFM
 from ..objectives import OBJECTIVES, build, check_losses, losses_by_stream, weights_at
+from ..text import shown
 from .errors import RunError
 from .pretrained import start_of_files
 from .run import INIT, STATE, WEIGHTS, Run
@@ -26,9 +27,12 @@ TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the mod
 
 
 def require_trainable(config: RunConfig) -> None:
-    """ConfigError where a loss is unknown, or no stream ever meets a loss: there would be nothing to train. Warns of
-    streams that no source of the dataset provides."""
+    """ConfigError where a loss is unknown, or no stream ever meets a loss: there would be nothing to train, in the run
+    or in its warm start. Warns of streams that no source of the dataset provides."""
     check_losses(config)
+    if config.has_stage1 and not prior_runs.stage1_losses(config):
+        untrained = f"must be '': none of {', '.join(config.objectives)} is learnt before the others"
+        raise ConfigError(f"init_from = {config.init_from!r}: {untrained}")
     data, on = dataset(config), weights_at(config, config.train.steps)
     by_stream = losses_by_stream(data.feasible)
     if missing := [stream for stream in losses_by_stream(config) if stream not in by_stream]:
@@ -45,10 +49,25 @@ def require_startable(run: Run) -> None:
     allow(run.config.data.sources)
     require_trainable(run.config)
     if not (run.has(INIT) or run.has(STATE)):
-        for source in sources(run.config.init_from):
+        files = sources(run.config.init_from)
+        for source in files:
             require_fitting(source, run.config)
+        if run.config.init_from and not files and not run.config.has_stage1:
+            _require_learnt(Run.open(run.config.init_from).config, run.config)
         if run.config.flow.taught_by_run and run.config.weight("mim") > 0:
             require_teaching(run.config, run.folder.parents[1])
+
+
+def _require_learnt(source: RunConfig, config: RunConfig) -> None:
+    """ConfigError where the run that a config starts from never learnt what is to be kept of it."""
+    on = weights_at(source, source.train.steps)
+    learnt = {n for losses in losses_by_stream(source).values() for n in losses if n in on}
+    kinds, flow = {OBJECTIVES[n].kind() for n in learnt}, config.flow
+    kept = ["mim_target"] if flow.mim_target == "frozen" and config.weight("mim") > 0 and kinds <= {"text"} else []
+    kept += [n for n in flow.anchored if (kinds <= {"image"} if n == "l2sp" else "mlm" not in learnt)]
+    if kept:
+        said = f"init_from = {shown(config.init_from)}: its losses are {', '.join(sorted(learnt))}"
+        raise ConfigError(f"{said}: what flow.{kept[0]} holds to was never trained; name another run, or leave it out")
 
 
 def before(run: Run) -> dict[str, RunConfig]:
