@@ -1,5 +1,7 @@
 """`xfm data check`: every fault that a test plants is found with its line; what is whole is said to be."""
 
+import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 from xfm.cli import main
 from xfm.data.check import _near, check
 from xfm.data.check_page import write_page
+from xfm.data.own import FileSource
+from xfm.data.source import ItemKey
 
 
 def test_whole_data_are_usable(tmp_path: Path) -> None:
@@ -111,6 +115,7 @@ def test_the_page_shows_text_as_text_and_needs_nothing_else(tmp_path: Path) -> N
 
 def test_the_command_prints_a_verdict_and_says_by_its_status(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
     spec, out = captions(tmp_path / "a", 20), tmp_path / "page.html"
     main(["data", "check", spec, "--out", str(out)])
     assert "usable: nothing to complain of" in capsys.readouterr().out and out.exists()
@@ -119,8 +124,14 @@ def test_the_command_prints_a_verdict_and_says_by_its_status(tmp_path: Path, cap
     with pytest.raises(SystemExit, match="1 of 1 cannot be trained on"):
         main(["data", "check", spec, "--out", str(out)])
     assert "not usable: " in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="no such file or folder"):
-        main(["data", "check", str(tmp_path / "nowhere.csv"), "--out", str(out)])
+    good = captions(tmp_path / "b", 20)
+    with pytest.raises(SystemExit, match="1 of 2 cannot be trained on"):
+        main(["data", "check", str(tmp_path / "nowhere.csv"), good, "--out", str(out)])
+    said = capsys.readouterr()
+    assert "nowhere.csv: not usable: " in said.err and "no such file or folder" in said.err
+    assert "usable: nothing to complain of" in said.out, "those that follow are read, too"
+    with pytest.raises(SystemExit, match="PATH = '': must be at least one"):
+        main(["data", "check", "--out", str(out)])
 
 
 def test_one_plain_colour_is_no_near_duplicate_of_another(tmp_path: Path) -> None:
@@ -128,3 +139,32 @@ def test_one_plain_colour_is_no_near_duplicate_of_another(tmp_path: Path) -> Non
         Image.new("RGB", (40, 40), (20 * i, 9, 9)).save(tmp_path / f"{i}.png")
     found = check(table(tmp_path, [f"{i}.png,colour {i}" for i in range(12)]), progress=False)
     assert not found.findings
+
+
+def test_rows_are_counted_and_not_their_pictures(tmp_path: Path) -> None:
+    """Of 20 pictures with five captions each; two of 102 rows are within two in a hundred, and not two of 22."""
+    captions(tmp_path, 20)
+    rows = [f"{i % 20}.png,caption {i} of it" for i in range(100)] + ["no.png", "neither.png"]
+    (tmp_path / "many.csv").write_text("\n".join(["image,caption", *rows]), "utf-8")
+    found = check(str(tmp_path / "many.csv"), progress=False)
+    assert (found.rows, found.pictures, found.captions) == (102, 20, 100) and found.usable
+    with pytest.warns(UserWarning, match="2 of 102 rows are left out"):
+        FileSource(str(tmp_path / "many.csv"), 48, 0.02)
+
+
+def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_training(tmp_path: Path) -> None:
+    """Nothing is wrong with such a picture: another takes its place, and none is counted as unreadable."""
+    rows = []
+    for i in range(40):
+        Image.new("RGB", (96, 48), (i, 2 * i, 99)).save(tmp_path / f"{i}.png")
+        x = 2 if i % 4 == 0 else 40
+        rows.append({"image": f"{i}.png", "phrase": f"the thing {i}", "box": [x, 10, 12, 12]})
+    (tmp_path / "boxes.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    spec = str(tmp_path / "boxes.jsonl")
+    found = check(spec, progress=False)
+    assert found.kinds["box not shown"] == 10 and found.usable and found.refused == 0
+    source = FileSource(spec, 48, 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = [source.regions(ItemKey("train", 0, step, i)) for step in range(3) for i in range(20)]
+    assert all(example.regions for example in drawn) and not source.left_out

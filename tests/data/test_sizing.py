@@ -140,3 +140,36 @@ def test_a_command_without_data_says_so(words: list[str], said: str, tmp_path: P
 def test_no_data_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs data"):
         sizing.own([])
+
+
+def test_what_is_mixed_in_brings_its_streams(tmp_path: Path) -> None:
+    (tmp_path / "said.txt").write_text("\n".join(f"sentence {i} of a text" for i in range(60)), "utf-8")
+    demo, spec = recipes.demo().data, captions(tmp_path, 40)
+    alone, drawn, words = (own([spec, *more]) for more in ((), ("openmoji",), ("wordnet",)))
+    assert alone.config.data.regions == 0 and 'mix in "openmoji"' in alone.expect
+    assert drawn.config.data.regions == demo.regions and drawn.config.data.pairs == demo.pairs
+    assert "Off" not in drawn.picked and "openmoji" not in drawn.expect
+    assert words.config.data.regions == 0 and words.config.data.texts == demo.texts
+    texts = own([str(tmp_path / "said.txt"), "openmoji"]).config
+    assert texts.data.pairs == demo.pairs and texts.flow.mim_target == recipes.demo().flow.mim_target
+    short = drawn.config.replace({"train.steps": 2, "train.warmup": 1, "data.workers": 0, "train.validate_every": 0})
+    assert np.isfinite([r["loss"] for r in pretrain(short, tmp_path / "runs")]).all()
+
+
+def test_more_may_be_unreadable_where_the_command_says_so(tmp_path: Path, monkeypatch) -> None:
+    captions(tmp_path, 20)
+    with open(tmp_path / "captions.csv", "a", encoding="utf-8") as rows:
+        rows.write("no.png\nneither.png\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"2 of 22 rows cannot be used, more than data.unreadable = 0\.02 allows"):
+        parse(["pretrain", "own", "--data", "captions.csv"])
+    for option in (["--data.unreadable", "0.2"], ["--data.unreadable=0.2"]):
+        with pytest.warns(UserWarning, match="2 of 22 rows are left out"):
+            command = parse(["pretrain", "own", "--data", "captions.csv", *option])
+        assert command.config.data.unreadable == 0.2
+
+
+def test_it_explains_itself_without_data(capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["pretrain", "own", "--help"])
+    assert end.value.code == 0 and "--train.steps" in capsys.readouterr().out

@@ -1,12 +1,16 @@
 """Sources: what they must give, mixing by weight, streams that none provides, and pictures in memory of any quality."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from xfm import recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data import DATASETS, Dataset, dataset
 from xfm.data.source import ItemKey, PairSource, Region, Source
@@ -220,3 +224,23 @@ def test_the_tokenizer_is_of_the_sources_and_cached_by_content(
     assert len(list(tmp_path.glob("*.json"))) == 2
     with pytest.raises(ConfigError, match=r"model.text.vocabulary = 4096: must be at most \d+, which the corpus gives"):
         tokenizer(pairs(), 4096)
+
+
+def test_what_one_source_tests_on_no_other_trains_on(tmp_path: Path) -> None:
+    """Captions whose file names the splits, and boxes of the same pictures that come without."""
+    said, boxes = ["image,caption,split"], []
+    for i in range(60):
+        Image.new("RGB", (40, 40), (i, 90, 3 * i)).save(tmp_path / f"{i}.png")
+        said.append(f"{i}.png,picture {i},{('test', 'validation', 'train', 'train')[i % 4]}")
+        boxes.append({"image": f"{i}.png", "phrase": f"the thing {i}", "box": [10, 10, 20, 20]})
+    (tmp_path / "said.csv").write_text("\n".join(said), "utf-8")
+    (tmp_path / "boxes.jsonl").write_text("\n".join(map(json.dumps, boxes)), "utf-8")
+    for order in (("boxes.jsonl", "said.csv"), ("said.csv", "boxes.jsonl")):
+        paths = tuple(str(tmp_path / name) for name in order)
+        config = recipes.smoke().replace({"data.sources": paths})
+        one, other = (
+            {source.records[i].picture.name: split for split, its in source.splits.items() for i in its}
+            for source in dataset(config).sources
+        )
+        assert one == other and len(one) == 60
+    assert sorted(Counter(one.values()).values()) == [15, 15, 30]

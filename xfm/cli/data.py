@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from .. import recipes
+from ..config_utils import ConfigError, require
 from ..data.source import Split
 from .said import lines
 
@@ -45,9 +46,15 @@ class DataCheck:
         from ..data.check import check
         from ..data.check_page import write_page
 
+        require(bool(self.paths), "PATH", "", "at least one: xfm data check captions.csv")
         unusable = 0
         for i, spec in enumerate(self.paths):
-            found = check(spec, progress=sys.stderr.isatty())
+            try:
+                found = check(spec, progress=sys.stderr.isatty())
+            except ConfigError as error:  # the others are still read
+                print(lines(f"{spec}: not usable: {error}"), file=sys.stderr)
+                unusable += 1
+                continue
             print(lines(found.lines()))
             print(
                 write_page(found, self.out.with_stem(f"{self.out.stem}-{i + 1}") if len(self.paths) > 1 else self.out)

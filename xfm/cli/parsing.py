@@ -55,7 +55,9 @@ def parse(argv: list[str]) -> Command:
     """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
     if argv[:2] == ["pretrain", "own"]:
         paths, rest = _own_data(argv[2:])
-        sized = own(paths)
+        if not paths and {"-h", "--help"} & {*rest}:
+            return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=Pretrain("own", recipes.demo()))
+        sized = own(paths, unreadable=_unreadable(rest))
         if not launched()[0]:
             print(f"own: {sized.picked}\n{sized.expect}")
         default = Pretrain("own", _with_losses(sized.config, rest))
@@ -104,8 +106,23 @@ def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
     if "--data" not in argv:
         return [], argv
     start = argv.index("--data")
-    end = next((i for i in range(start + 1, len(argv)) if argv[i].startswith("--")), len(argv))
+    end = next((i for i in range(start + 1, len(argv)) if argv[i].startswith("-")), len(argv))
     return [_absolute(spec) for spec in argv[start + 1 : end]], argv[:start] + argv[end:]
+
+
+def _unreadable(argv: list[str]) -> float | None:
+    """The value of --data.unreadable, by which data are read before the options are; None where there is none, or no
+    number, which is said when they are."""
+    value = _value(argv, "--data.unreadable")
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None
+
+
+def _value(argv: list[str], option: str) -> str:
+    """Of `--option value` or `--option=value`; "" where it is not there."""
+    return next((a.partition("=")[2] or b for a, b in pairwise([*argv, ""]) if a.split("=")[0] == option), "")
 
 
 def _absolute(spec: str) -> str:

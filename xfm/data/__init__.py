@@ -14,7 +14,7 @@ from ..config_utils import one_of, require
 from ..text import shown
 from . import check as check  # so that `import xfm` is enough
 from . import sizing as sizing
-from .own import EMBEDDED, FileSource
+from .own import EMBEDDED, FileSource, agree
 from .readers.shards import is_remote
 from .skipping import Skipping
 from .source import CAPABILITIES, ItemKey, Missed, Source
@@ -171,7 +171,9 @@ def _own(config: RunConfig) -> Dataset:
             return WebShards(spec, side, data.unreadable, data.augment)
         return embedded.get(spec) or FileSource(spec, side, data.unreadable, data.augment)
 
-    return Dataset(config, [source(spec) for spec in data.sources], data.weights)
+    sources = [source(spec) for spec in data.sources]
+    agree(each for each in sources if isinstance(each, FileSource))
+    return Dataset(config, sources, data.weights)
 
 
 def dataset(config: RunConfig) -> Dataset:

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from ..config import ConfigError
 from ..images import decode
-from .own import FileSource, collected
+from .framing import inside, window_of
+from .own import FileSource, collected, row_count
 from .readers.records import Problem, Record
 from .sizing import Sized, own
 from .source import Split
@@ -130,7 +131,7 @@ def check(spec: str, progress: bool = True) -> Check:
     """Reads every row and decodes every picture of "path" or "format:path", in parallel. Raises ConfigError for what is
     not there or not of its format at all."""
     records, problems = collected(spec)
-    found = Check(spec, len(records) + len(problems))
+    found = Check(spec, row_count(spec))
     found.findings += [Finding(p.where, p.kind, p.what, "refused") for p in problems]
     found.captions = sum(len(r.captions) for r in records)
     found.phrases = sum(len(r.phrases) for r in records)
@@ -186,6 +187,9 @@ def _of_picture(record: Record, one: Seen) -> Iterator[Finding]:
         x, y, w, h = phrase.box
         if x < -1 or y < -1 or x + w > one.width + 1 or y + h > one.height + 1:
             yield finding("box outside", f"{phrase.text!r} at {x:g}, {y:g}, {w:g} x {h:g} in {size}")
+        elif inside(phrase.box, window_of(one.width, one.height, 1.0, None), (one.width, one.height)) is None:
+            what = "its centre is not in the middle square, which is all that is shown"
+            yield finding("box not shown", f"{phrase.text!r} at {x:g}, {y:g}, {w:g} x {h:g} in {size}: {what}")
         if phrase.mask and phrase.mask.size not in (None, (one.width, one.height)):
             masked = "{} x {}".format(*phrase.mask.size)
             yield finding("mask of another size", f"{phrase.text!r}: {masked} in {size}")

@@ -13,7 +13,7 @@ from ..config import AugmentConfig
 from .readers.records import Mask, Phrase
 from .source import Box, Region
 
-__all__ = ["framed", "mirrored_text", "window_of"]
+__all__ = ["framed", "inside", "mirrored_text", "window_of"]
 
 Window = tuple[float, float, float, float]  # left, upper, right, lower; pixels
 SIDES = {"left": "right", "right": "left"}
@@ -55,7 +55,7 @@ def framed(
     window = window_of(*picture.size, augment.crop, rng)
     regions: list[Region] = []
     for phrase in phrases:
-        if (box := _inside(phrase.box, window, picture.size)) is None:
+        if (box := inside(phrase.box, window, picture.size)) is None:
             continue
         if (mask := phrase.mask) is None or rng is not None:
             regions.append(Region(phrase.text, box))
@@ -74,7 +74,7 @@ def framed(
     return np.array(square), tuple(regions), text
 
 
-def _inside(
+def inside(
     box: tuple[float, float, float, float], window: Window, size: tuple[int, int]
 ) -> tuple[float, float, float, float] | None:
     """A box in pixels -> (cx, cy, w, h) as shares of the window, cut at its edges; None where its centre is outside."""

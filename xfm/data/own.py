@@ -6,7 +6,7 @@ import copy
 import hashlib
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -23,7 +23,7 @@ from .readers.records import Problem, Record
 from .skipping import Skipping
 from .source import SMALLEST_SPLIT, CaptionedImage, ItemKey, Split
 
-__all__ = ["EMBEDDED", "FileSource", "collected"]
+__all__ = ["EMBEDDED", "FileSource", "agree", "collected", "row_count"]
 
 EMBEDDED = ("openmoji", "wordnet")  # what `data.sources` may name beside paths
 
@@ -32,14 +32,21 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 def collected(spec: str) -> tuple[list[Record], list[Problem]]:
     """The rows of a source, those of one picture made one, and what is wrong with the others."""
-    return _collected(spec, signature(spec))
+    records, problems, _ = _collected(spec, signature(spec))
+    return records, problems
+
+
+def row_count(spec: str) -> int:
+    """How many rows a source has, also of one picture, and those that are wrong."""
+    return _collected(spec, signature(spec))[2]
 
 
 @lru_cache(maxsize=8)
-def _collected(spec: str, _signature: str) -> tuple[list[Record], list[Problem]]:
+def _collected(spec: str, _signature: str) -> tuple[list[Record], list[Problem], int]:
     records: dict[object, Record] = {}
     problems: list[Problem] = []
-    for row in read(spec):
+    rows = 0
+    for rows, row in enumerate(read(spec), 1):  # noqa: B007
         if isinstance(row, Problem):
             problems.append(row)
             continue
@@ -49,13 +56,23 @@ def _collected(spec: str, _signature: str) -> tuple[list[Record], list[Problem]]
             captions = tuple(dict.fromkeys(before.captions + row.captions))
             row = replace(before, captions=captions, phrases=tuple(dict.fromkeys(before.phrases + row.phrases)))
         records[key] = row
-    return list(records.values()), problems
+    return list(records.values()), problems, rows
 
 
 @lru_cache(maxsize=16)
 def _order(stream: str, split: Split, seed: int, count: int) -> np.ndarray:
     """All examples of a batch ask for the same one."""
     return seeding.rng("order", seed).permutation(count)
+
+
+def agree(sources: Iterable[FileSource]) -> None:
+    """Puts equal pictures of all sources into one split, that which one of them names: what one is tested on no other
+    is trained on. A row that names its own split stays there."""
+    placed: dict[bytes, Split] = {}
+    for source in sorted(sources, key=lambda source: not source.names_splits):
+        if placed:
+            source.follow(placed)
+        placed |= source.placed
 
 
 class FileSource(Skipping):
@@ -75,21 +92,26 @@ class FileSource(Skipping):
         self.name, self.spec, self.image_size = spec, spec, image_size
         self.limit, self.augment = unreadable, augment or AugmentConfig()
         self.records, problems = collected(spec)
-        rows = len(self.records) + len(problems)
+        rows = row_count(spec)
         if problems and (not self.records or len(problems) > unreadable * rows):
             self._stop(len(problems), rows, "rows", "; ".join(map(str, problems[:3])))
         if problems:
             said = f"{len(problems)} of {rows} rows are left out, as {problems[0]}; `xfm data check` lists them"
             warnings.warn(f"source {shown(spec)}: {said}", stacklevel=2)
         self._identities = self._identify()
-        self._members = self._split_up()
+        # by stream: index of a record, and why; None: nothing is wrong with it, but the middle square shows no box
+        self._unusable: dict[str, dict[int, str | None]] = defaultdict(dict)
+        self._text_lists: dict[Split, list[str]] = {}
+        self.follow({})
+
+    def follow(self, elsewhere: Mapping[bytes, Split]) -> None:
+        """Splits the data. What this source names no split for is where another one has put it: identity -> split."""
+        self._members = self._split_up(elsewhere)
         has = {stream for stream in STREAMS if all(map(len, self._members[stream].values()))}
         masked = all(phrase.mask for record in self.records for phrase in record.phrases)
         self.provides = frozenset(has | ({"boxes"} | ({"masks"} if masked else set()) if "regions" in has else set()))
         # the stream whose examples evaluation sees
         self._main = next(s for s in ("pairs", "regions", "images", "texts") if s in self.provides or s == "texts")
-        self._unusable: dict[str, dict[int, str]] = defaultdict(dict)  # by stream: index of a record, and why
-        self._text_lists: dict[Split, list[str]] = {}
 
     def size(self, split: Split) -> int:
         return len(self._part(self._main, split))
@@ -129,6 +151,15 @@ class FileSource(Skipping):
         """The indices into `records` of each split."""
         return {split: self._part("all", split).tolist() for split in SPLITS}
 
+    @property
+    def names_splits(self) -> bool:
+        return any(record.split in SPLITS for record in self.records)
+
+    @property
+    def placed(self) -> dict[bytes, Split]:
+        """Identity -> split; the test last: what is in several splits gets no further row to train on."""
+        return {self._identities[i]: split for split, members in self.splits.items() for i in members}
+
     def text(self, key: ItemKey) -> str:
         texts = self._texts(key.split)
         order = _order("texts", key.split, seeding.seed(key.seed, "texts", key.step), len(texts))
@@ -151,13 +182,14 @@ class FileSource(Skipping):
                 if isinstance(made, CaptionedImage):
                     return made
                 unusable[i] = made
-            self._miss(self.records[i].where, unusable[i])
+            if (why := unusable[i]) is not None:
+                self._miss(self.records[i].where, why)
             if len(unusable) >= len(members) and unusable.keys() >= {*members.tolist()}:
                 self._stop(len(members), len(members), f"pictures for {stream} in {split}", self.records[i].where)
             place = int(others.integers(len(members)))  # not the next one, which is in the batch already
 
-    def _made(self, i: int, stream: str, key: tuple, vary: bool) -> CaptionedImage | str:
-        """Example i, or why it cannot be made."""
+    def _made(self, i: int, stream: str, key: tuple, vary: bool) -> CaptionedImage | str | None:
+        """Example i, or why it cannot be made; None where none of its boxes has its centre in the middle square."""
         record, rng = self.records[i], seeding.rng("caption", *key)
         assert record.picture is not None
         try:
@@ -170,7 +202,7 @@ class FileSource(Skipping):
         if stream == "regions" and not regions and not text:  # all boxes outside: only the whole picture is shown
             pixels, regions, text = framed(picture, record.phrases, text, self.image_size)
             if not regions:
-                return "no box has its centre in the middle square of the picture"
+                return None
         return CaptionedImage(pixels, text, regions)
 
     def _counted(self, count: int, last: str) -> None:
@@ -192,7 +224,7 @@ class FileSource(Skipping):
         pictures = iter(identities([r.picture for r in self.records if r.picture is not None]))
         return [next(pictures) if r.picture is not None else text_identity(r.captions[0]) for r in self.records]
 
-    def _split_up(self) -> dict[str, dict[Split, np.ndarray]]:
+    def _split_up(self, elsewhere: Mapping[bytes, Split]) -> dict[str, dict[Split, np.ndarray]]:
         """Stream -> split -> indices of the records that can feed it; "all" of them under that name."""
         given = {r.split for r in self.records} & {*SPLITS}
         known = list(zip(self._identities, self.records, strict=True))
@@ -202,7 +234,11 @@ class FileSource(Skipping):
         splits = [r.split or named.get(one) for one, r in known]  # no split: that of an equal picture
         # where a format has a training split alone, the others are made of it
         made = {None, "train"} if len(given) < len(SPLITS) else {None}
-        free = {one for one, split in zip(self._identities, splits, strict=True) if split in made}
+        splits = [
+            elsewhere.get(one, split) if split in made else split
+            for one, split in zip(self._identities, splits, strict=True)
+        ]
+        free = {one for one, s in zip(self._identities, splits, strict=True) if s in made and one not in elsewhere}
         kinds = {r.picture is not None for r in self.records}
         different = len(set(self._identities))
         if different < 3 * SMALLEST_SPLIT:
@@ -212,8 +248,8 @@ class FileSource(Skipping):
         decided = split_by_content(free)
         found: dict[Split, list[int]] = {split: [] for split in SPLITS}
         for i, (one, split) in enumerate(zip(self._identities, splits, strict=True)):
-            makes = split is None or (split == "train" and decided.get(one) not in given)
-            found[decided.get(one, "train") if makes else split].append(i)  # type: ignore[index]
+            makes = one in free and (split is None or (split == "train" and decided[one] not in given))
+            found[decided[one] if makes else split].append(i)  # type: ignore[index]
         feeds = {
             "pairs": lambda r: r.picture is not None and r.captions,
             "regions": lambda r: r.picture is not None and r.phrases,

@@ -11,14 +11,17 @@ import numpy as np
 from .. import recipes
 from ..config import ConfigError, RunConfig
 from ..text import printable
-from .own import EMBEDDED, FileSource
+from .own import EMBEDDED, FileSource, agree
+from .synthetic.scenes import World
 from .tokenizer import largest, train
+from .wordnet import WordNet
 
 __all__ = ["Sized", "own"]
 
 EPOCHS = 30  # times that each picture is seen; of texts alone, each text
 FEW, MANY = 3000, 100_000  # training pictures: what the demo's sizes, and those of `small`, are enough for
 CUT = 99  # % of the texts that are not cut
+MIXED_IN = dict(zip(EMBEDDED, (World, WordNet), strict=True))
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,17 @@ class Sized:
     lengths: list[int]  # tokens of each text to train on
 
 
-def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
-    """The recipe for `data.sources`; every field can be changed afterwards. Raises ConfigError as `FileSource`, and
-    where no stream has rows of every split."""
+def own(sources: Sequence[str], weights: Sequence[float] = (), unreadable: float | None = None) -> Sized:
+    """The recipe for `data.sources`; every field can be changed afterwards, and `data.unreadable`, by which they are
+    read, beforehand. Raises ConfigError as `FileSource`, and where no stream has rows of every split."""
     if not sources:
         raise ConfigError("own: needs data; `xfm pretrain own --data captions.csv` (formats: docs/your-own-data.md)")
-    found = [FileSource(spec, 48, recipes.demo().data.unreadable) for spec in sources if spec not in EMBEDDED]
+    unreadable = recipes.demo().data.unreadable if unreadable is None else unreadable
+    found = [FileSource(spec, 48, unreadable) for spec in sources if spec not in EMBEDDED]
     if not found:
         raise ConfigError(f"own: {list(sources)} are no files")
+    agree(found)
+    mixed = frozenset(chain.from_iterable(MIXED_IN[spec].provides for spec in sources if spec in EMBEDDED))
     provides = frozenset(chain.from_iterable(source.provides for source in found))
     if not provides:
         there = {split: sum(len(source.splits[split]) for source in found) for split in found[0].splits}
@@ -55,7 +61,10 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
     lengths = _lengths(corpus, vocabulary)
     uncut = np.percentile(lengths or [0], CUT)  # of pictures alone there are none
     longest, text = (int(np.clip(uncut, 8, most)) for most in (64, 128))
-    batch = max(2, min(base.data.pairs, pairs or pictures))
+    provides |= mixed
+    drawn = "pairs" in mixed  # as many pictures with captions as are wanted
+    batch = base.data.pairs if drawn else max(2, min(base.data.pairs, pairs or pictures))
+    images = base.data.images if drawn else min(base.data.images, max(2, pictures))
     seen, at_once = (max(pairs, pictures), batch) if pictures else (len(corpus), base.data.texts)
     steps = int(np.clip(EPOCHS * seen // at_once, 300, 200_000))
     patches = (side // base.model.vision.patch_size) ** 2
@@ -64,6 +73,7 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
             "name": "own",
             "data.sources": tuple(sources),
             "data.weights": tuple(weights),
+            "data.unreadable": unreadable,
             "model.vision.image_size": side,
             "model.text.vocabulary": vocabulary,
             "model.text.positions": max(longest, text) + 2,
@@ -73,13 +83,13 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
             "data.pairs": batch if "pairs" in provides else 0,
             "data.fusion_batch": min(base.data.fusion_batch, batch),
             "data.regions": base.data.regions if "regions" in provides else 0,
-            "data.images": min(base.data.images, max(2, pictures)) if "images" in provides else 0,
+            "data.images": images if "images" in provides else 0,
             "data.texts": base.data.texts if "texts" in provides else 0,
             "data.single_until": 0.0,
             "data.full_from": 0.0,
             "data.augment.crop": 0.6 if pictures < FEW else 1.0,
             "data.augment.colour": 0.2 if pictures < FEW else 0.0,
-            "train.shards": min(base.train.shards, min(batch, max(2, pictures)) // 2),  # two of each in a shard
+            "train.shards": min(base.train.shards, min(batch, images) // 2),  # two of each in a shard
             "train.steps": steps,
             "train.warmup": steps // 20,
             # its own outputs are no target for an encoder that nothing else teaches: they would become one and the same
@@ -87,7 +97,7 @@ def own(sources: Sequence[str], weights: Sequence[float] = ()) -> Sized:
         }
     )
     return Sized(
-        config, _picked(config, base.name, pictures, len(corpus), provides), _expect(pictures, provides), lengths
+        config, _picked(config, base.name, pictures, len(corpus), provides), _expect(pictures, provides, drawn), lengths
     )
 
 
@@ -124,13 +134,13 @@ def _picked(config: RunConfig, base: str, pictures: int, texts: int, provides: f
     )
 
 
-def _expect(pictures: int, provides: frozenset[str]) -> str:
+def _expect(pictures: int, provides: frozenset[str], drawn: bool) -> str:
     if "pairs" not in provides:
         return "Without captions of pictures nothing ties language to vision: expect encoders, and no retrieval."
     if pictures < 200:
         return (
             "So few pictures are learnt by heart: expect a low training loss and retrieval of unseen pictures hardly "
-            'above chance. Find more, or mix in "openmoji" (data.sources).'
+            "above chance. Find more" + ("." if drawn else ', or mix in "openmoji" (data.sources).')
         )
     if pictures < FEW:
         return (
