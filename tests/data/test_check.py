@@ -168,3 +168,12 @@ def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_trainin
         warnings.simplefilter("error")
         drawn = [source.regions(ItemKey("train", 0, step, i)) for step in range(3) for i in range(20)]
     assert all(example.regions for example in drawn) and not source.left_out
+
+
+def test_a_caption_of_many_pictures_is_said_once(tmp_path: Path) -> None:
+    """From three of them and a fiftieth on; a folder of labels says each label."""
+    names = photographs(tmp_path, 20)
+    rows = [f"{name},{'the same' if i < 3 else 'a pair' if i < 5 else f'picture {i}'}" for i, name in enumerate(names)]
+    found = check(table(tmp_path, rows), progress=False)
+    (shared,) = (f for f in found.findings if f.kind == "shared caption")
+    assert shared.where.endswith(":2") and "'the same' is of 3 pictures" in shared.what and found.usable

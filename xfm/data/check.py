@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ..config import ConfigError
 from ..images import decode
+from ..text import brief
 from .framing import inside, window_of
 from .own import FileSource, collected, row_count
 from .readers.records import Problem, Record
@@ -31,6 +32,7 @@ NEAR = 3  # bits of 64 in which the hashes of near duplicates differ at most
 CROWD = 200  # pictures with a part of their hash in common, beyond which they are plain rather than alike
 LONG = 4.0  # aspect ratio from which the middle square shows less than a quarter
 SMALL = 32  # pixels of the shorter side below which a picture is too small to be recognised
+SHARED = 0.02  # of the pictures have a caption in common, from which on it is said
 WORKERS = 8
 
 
@@ -155,7 +157,7 @@ def check(spec: str, progress: bool = True) -> Check:
         warnings.simplefilter("ignore")  # what is left out is among the findings
         _fit(found, spec)
         splits = _splits_of(spec, records) if found.usable else {}
-    found.findings += _duplicates(seen, splits)
+    found.findings += [*_duplicates(seen, splits), *_shared_captions(pictured)]
     return found
 
 
@@ -233,6 +235,17 @@ def _duplicates(seen: list[tuple[Record, Seen]], splits: dict[int, Split]) -> It
                 different.append((record, one.look))
     for a, b in _near([look for _, look in different]):
         yield _pair("near duplicate", different[a][0], different[b][0], splits)
+
+
+def _shared_captions(pictured: list[Record]) -> Iterator[Finding]:
+    """Captions of so many pictures that a batch has several of them, which ITC and ITM take for wrong matches."""
+    first: dict[str, Record] = {}
+    counts = Counter(caption for record in pictured for caption in record.captions)
+    for record in pictured:
+        for caption in record.captions:
+            if first.setdefault(caption, record) is record and counts[caption] >= max(3, SHARED * len(pictured)):
+                what = f"{brief(caption)!r} is of {counts[caption]:,} pictures: to ITC and ITM each other's wrong ones"
+                yield Finding(record.where, "shared caption", what, "warning")
 
 
 def _pair(kind: str, a: Record, b: Record, splits: dict[int, Split]) -> Finding:
