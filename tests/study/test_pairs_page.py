@@ -107,6 +107,8 @@ def test_what_a_source_alone_brings() -> None:
     assert f"negatives alone of {', '.join(others[:3])} and {others[3]}." in book
     assert f"{sd(LOSS, 'warm_start')} nats, by anything else alone {max(others)} at most" in book
     assert f"{sd(LOSS, 'warm_start')} nats by the warm start alone, {others[0]} by data, {others[1]} by masks" in pages
+    alone = f"alone it gives that loss a standard deviation of {sd(LOSS, 'warm_start')} nats"
+    assert f"{alone}, any other source {max(others)} at most" in page("README.md")
     told = {
         source: f"({100 * row['sd_low']:.1f} to {100 * row['sd_high']:.1f})"
         for source, row in table.loc[BOXES].iterrows()
