@@ -254,7 +254,8 @@ def test_a_bad_row_is_named_with_its_line_and_not_used(row: str, tmp_path: Path)
         ("a.csv", b"image\nx.png\n", "neither a column 'caption' nor"),
         ("a.csv", b"image,caption, caption\nx.png,a,b\n", "column = 'caption': must be there once, not 2 times"),
         ("a.csv", "image,caption\nx.png,caf\xe9\n".encode("latin-1"), "save it as UTF-8"),
-        ("a.csv", b"\xff\xfeimage", "no table in UTF-8"),
+        ("a.csv", b"\xff\xfeimage", "not in UTF-8 after line 0"),
+        ("a.csv", b'image,"caption\nx.png,a\n', "a.csv:1: stray quote in the header: 'image,\"caption'"),
         ("a.jsonl", b"\xff\xfe{}", "not in UTF-8"),
         ("a.txt", b"caf\xe9", "not in UTF-8"),
         ("a.json", b"{", "no JSON"),
@@ -390,6 +391,35 @@ def test_rows_of_one_picture_are_one(tmp_path: Path) -> None:
     rows = [f"{n},{text} {i}" for text in ("one", "two") for i, n in enumerate(names)]
     records, problems = collected(table(tmp_path, rows))
     assert [r.captions for r in records] == [(f"one {i}", f"two {i}") for i in range(12)] and not problems
+
+
+@pytest.mark.parametrize("last", ["9.png,a screen of 27 inches", '9.png,a screen of 27"', '9.png,"a screen"'])
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_a_quote_left_open_costs_its_own_row_alone(last: str, delimiter: str, tmp_path: Path) -> None:
+    rows = [f"{name},picture {i}" for i, name in enumerate(photographs(tmp_path))]
+    rows[4], rows[9] = '4.png,"a dog', last
+    many = [f"{i % 9}.png,again {i}" for i in range(9_000)]  # more than `csv` takes for a cell
+    lines = [line.replace(",", delimiter) for line in (*rows, *many)]
+    name = "captions.csv" if delimiter == "," else "captions.tsv"
+    records, (problem,) = collected(table(tmp_path, lines, f"image{delimiter}caption", name))
+    assert str(problem).startswith(f"{name}:6: stray quote: ") and '"a dog' in str(problem)
+    assert len(records) == 12 and sum(len(record.captions) for record in records) == 11 + 9_000
+
+
+@pytest.mark.parametrize("header", ["image,caption", "caption,image"])
+def test_a_caption_in_quotes_may_have_line_breaks(header: str, tmp_path: Path) -> None:
+    rows = [[name, f'"a dog, ""{i}"",\n\nand a cat,\non a beach"'] for i, name in enumerate(photographs(tmp_path))]
+    lines = [",".join(row if header.startswith("image") else row[::-1]) for row in rows]
+    records, problems = collected(table(tmp_path, lines, header))
+    assert [record.captions for record in records] == [(f'a dog, "{i}", and a cat, on a beach',) for i in range(12)]
+    assert not problems and [record.where for record in records[:2]] == ["captions.csv:2", "captions.csv:6"]
+
+
+def test_what_takes_too_many_lines_is_named_line_by_line(tmp_path: Path) -> None:
+    rows = [f"{name},picture {i}" for i, name in enumerate(photographs(tmp_path))]
+    rows[4] = '4.png,"' + "\n".join(f"verse {i}" for i in range(20)) + '"'
+    records, problems = collected(table(tmp_path, rows))
+    assert len(records) == 11 and [p.where for p in problems] == [f"captions.csv:{6 + i}" for i in range(20)]
 
 
 def test_what_changed_on_the_disk_is_read_again(tmp_path: Path) -> None:

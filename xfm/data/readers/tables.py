@@ -3,47 +3,88 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ...config import ConfigError
 from ...text import brief, parse_json, shown
-from .records import Problem, Record, Root, Unusable, columns, record, rows
+from .records import PICTURES, Problem, Record, Root, Unusable, columns, record, rows
 
 __all__ = ["read_json_lines", "read_table", "read_texts"]
 
 COLUMNS = ("image", "caption", "phrase", "box", "split")
+LINES = 10  # that a row of a table may take: cells in quotes have line breaks
 
 
 def read_table(path: Path, delimiter: str = ",") -> Iterator[Record | Problem]:
     """CSV, or TSV by its delimiter: a header with image and caption, or phrase and box. Rows of one picture are one."""
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-        try:
-            names = [name.strip() for name in reader.fieldnames or ()]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: no table in UTF-8 ({brief(error)}); save it as UTF-8") from error
+        found = _cells(path, file, delimiter)
+        names = [name.strip() for name in _header(path, found)]
         columns(path, names, ["image"], COLUMNS)
         if "caption" not in names and not {"phrase", "box"} <= {*names}:
             raise ConfigError(f"{path}: has neither a column 'caption' nor the columns 'phrase' and 'box'")
-        reader.fieldnames = names
-        yield from rows(_lines_of(path, reader), _maker(path))
+        yield from rows(((where, _named(names, cells)) for where, cells in found), _maker(path))
 
 
-def _lines_of(path: Path, reader: csv.DictReader) -> Iterator[tuple[str, Any]]:
+def _header(path: Path, found: Iterator[tuple[str, Any]]) -> list[str]:
+    where, names = next(found, ("", []))
+    if isinstance(names, Unusable):
+        raise ConfigError(f"{path.parent / where}: {names.kind} in the header: {names.what}")
+    return names
+
+
+def _named(names: list[str], cells: Any) -> Any:
+    if isinstance(cells, Unusable):
+        return cells
+    if len(cells) != len(names):
+        return Unusable("no row", f"{len(cells)} cells: must be {len(names)}, as many as the header has")
+    return dict(zip(names, cells, strict=True))
+
+
+def _cells(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[str, list[str] | Unusable]]:
+    """(file:line, cells) of each row that is not empty. A quote that is not closed would make one row of all that
+    follow: it costs its own line alone, and those after it are rows of their own."""
+    number, ahead = 1, deque[str]()
     while True:
         try:
-            row: Any = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            row = Unusable("no row", brief(error))
+            ahead.extend(islice(file, LINES - len(ahead)))
         except UnicodeDecodeError as error:
-            raise ConfigError(
-                f"{path}: not in UTF-8 after line {reader.line_num} ({brief(error)}); save it as UTF-8"
-            ) from error
-        yield f"{path.name}:{reader.line_num}", row
+            last = number - 1 + len(ahead)
+            raise ConfigError(f"{path}: not in UTF-8 after line {last} ({brief(error)}); save it as UTF-8") from error
+        if not ahead:
+            return
+        cells, used = _row(ahead, delimiter)
+        if cells:
+            yield f"{path.name}:{number}", cells
+        for _ in range(used):
+            ahead.popleft()
+        number += used
+
+
+def _row(ahead: Sequence[str], delimiter: str) -> tuple[list[str] | Unusable, int]:
+    """The cells of the next row, and how many of the lines it takes."""
+    reader = csv.reader(ahead, delimiter=delimiter, strict=True)
+    try:
+        cells, why = next(reader), ""
+    except csv.Error as error:
+        cells, why = [], brief(error)
+    used = reader.line_num
+    if used > 1 and not why and sum(_pictured(ahead[i], delimiter) for i in range(used)) > 1:
+        why = "a further picture before it is closed"
+    if not why:
+        return cells, used
+    said = f"{shown(ahead[0].strip())} ({why}): close it, in this line or in one of the {LINES - 1} that follow"
+    return Unusable("stray quote", f'{said}, and write "" for one inside quotes'), 1
+
+
+def _pictured(line: str, delimiter: str) -> bool:
+    """Whether a line names a picture in a cell of its own: a row has one, so lines that have two are two rows."""
+    return any(os.path.splitext(cell.strip(' "\r\n'))[1].lower() in PICTURES for cell in line.split(delimiter))
 
 
 def read_json_lines(path: Path) -> Iterator[Record | Problem]:
@@ -68,8 +109,8 @@ def _maker(path: Path) -> Any:
             raise row
         if not isinstance(row, dict):
             raise Unusable("no row", f"{shown(row)}: must be an object with image and caption")
-        if None in row or any(value is None for value in row.values()):
-            raise Unusable("no row", f"{len(row)} cells: must be as many as the header has, and none null")
+        if empty := [name for name, value in row.items() if value is None]:
+            raise Unusable("no row", f"{shown(empty[0])} is null: leave it out")
         if strange := [name for name in row if name not in COLUMNS]:
             raise Unusable("no row", f"{shown(strange[0])} is unknown; there are {', '.join(COLUMNS)}")
         caption, phrase, box = row.get("caption", ""), row.get("phrase", ""), row.get("box", "")
