@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from photographs import captions, photographs, shout, table, write_json
+from PIL import Image
 
 from xfm import recipes
 from xfm.config import ConfigError
@@ -420,6 +422,51 @@ def test_what_takes_too_many_lines_is_named_line_by_line(tmp_path: Path) -> None
     rows[4] = '4.png,"' + "\n".join(f"verse {i}" for i in range(20)) + '"'
     records, problems = collected(table(tmp_path, rows))
     assert len(records) == 11 and [p.where for p in problems] == [f"captions.csv:{6 + i}" for i in range(20)]
+
+
+def scans(folder: Path, suffix: str = ".bmp", middle: int = 0) -> str:
+    """A CSV of twelve pictures whose upper and lower 64 KB are black."""
+    for i in range(12):
+        pixels = np.zeros((512, 512, 3), np.uint8)
+        pixels[156:356, 156:356] = np.random.default_rng(i + middle).integers(0, 255, (200, 200, 3))
+        Image.fromarray(pixels).save(folder / f"{i}{suffix}")
+    return table(folder, [f"{i}{suffix},slice {i}" for i in range(12)])
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".ppm", ".tga"])
+def test_plain_margins_do_not_make_pictures_equal(suffix: str, tmp_path: Path) -> None:
+    spec = scans(tmp_path, suffix)
+    before = FileSource(spec, 48)
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for i in range(12):
+            tar.add(tmp_path / f"{i}{suffix}", f"{i}{suffix}")
+    assert len(set(before._identities)) == 12 and before._identities == FileSource(f"{tmp_path}/a.tar", 48)._identities
+    scans(tmp_path, suffix, middle=100)
+    assert not {*FileSource(spec, 48)._identities} & {*before._identities}
+
+
+def test_a_compressed_picture_is_told_by_its_ends(tmp_path: Path) -> None:
+    """So that large data are not read whole."""
+    for i, name in enumerate(names := photographs(tmp_path)):
+        with open(tmp_path / name, "ab") as file:
+            file.write(bytes([i]) + bytes(400_000) + b"the end")
+    whole = FileSource(table(tmp_path, [f"{name},picture {i}" for i, name in enumerate(names)]), 48)._identities
+    for name in names:
+        with open(tmp_path / name, "r+b") as file:
+            file.seek(200_000)
+            file.write(b"not looked at")
+    assert whole == FileSource(f"{tmp_path}/captions.csv", 48)._identities
+
+
+def test_a_picture_replaced_by_one_of_its_size_and_time_is_another(tmp_path: Path) -> None:
+    before = FileSource(spec := scans(tmp_path), 48)
+    for path in tmp_path.glob("*.bmp"):
+        os.utime(path, (1e9, 1e9))
+    assert FileSource(spec, 48).fingerprint == before.fingerprint
+    scans(tmp_path, middle=100)
+    for path in tmp_path.glob("*.bmp"):
+        os.utime(path, (1e9, 1e9))
+    assert FileSource(spec, 48).fingerprint != before.fingerprint
 
 
 def test_what_changed_on_the_disk_is_read_again(tmp_path: Path) -> None:

@@ -16,18 +16,20 @@ from .source import HELD_OUT, SMALLEST_SPLIT, Split
 __all__ = ["identities", "split_by_content", "text_identity"]
 
 BYTES = 8  # of an identity
+VERSION = 2  # of what is kept
 AT_ONCE = 500  # pictures that a thread is given: what keeps track of a task is larger than a row
 
 
 def identities(pictures: Sequence[Picture]) -> list[bytes]:
-    """A hash of each picture's length and both its ends: equal files have equal ones, wherever they lie. Kept in the
-    cache folder until a file changes; a picture that cannot be read has that of its name."""
+    """A hash of what tells each picture from others (`readers.content`): equal files have equal ones, wherever they
+    lie. Kept in the cache folder until a file changes; a picture that cannot be read has that of its name."""
     parts = [pictures[i : i + AT_ONCE] for i in range(0, len(pictures), AT_ONCE)]
     key = hashlib.blake2b(digest_size=12)
     with ThreadPoolExecutor(16) as pool:
         for versions in pool.map(_versions, parts):
             key.update(versions)
-        path = cache.cached(f"identities-{key.hexdigest()}.bin", lambda: b"".join(pool.map(_identities, parts)))
+        name = f"identities-{VERSION}-{key.hexdigest()}.bin"
+        path = cache.cached(name, lambda: b"".join(pool.map(_identities, parts)))
     whole = Path(path).read_bytes()
     return [whole[i : i + BYTES] for i in range(0, len(whole), BYTES)]
 

@@ -13,6 +13,7 @@ from ...config import ConfigError
 from ...config_utils import one_of
 from ...text import shown
 from .annotations import read_coco, read_karpathy, read_refcoco, read_visual_genome
+from .content import state
 from .folders import read_folder
 from .records import PICTURES, Problem, Record, load_json, matching
 from .saved import read_saved
@@ -114,7 +115,6 @@ def signature(spec: str) -> str:
 
 def _state(path: str | Path) -> str:
     try:
-        status = os.stat(path)
+        return state(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return f"{path}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"

@@ -16,12 +16,12 @@ from ...config import ConfigError
 from ...config_utils import one_of, require
 from ...text import brief, parse_json, shown
 from ..source import Split
+from .content import state, telling
 
 __all__ = ["PICTURES", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable", "load_json",
            "matching", "record", "required", "spelt"]  # fmt: skip
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
-EDGE = 64 << 10  # bytes at either end of a file that tell it from others
 SPLIT_NAMES: dict[str, Split | None] = {
     "": None, "train": "train", "restval": "train", "val": "validation", "valid": "validation",
     "validation": "validation", "dev": "validation", "test": "test", "testa": "test", "testb": "test",
@@ -41,7 +41,7 @@ class Picture(Protocol):
         ...
 
     def ends(self) -> bytes:
-        """What tells it from others without reading it all. OSError where it cannot be read."""
+        """What tells it from others: see `telling`. OSError where it cannot be read."""
         ...
 
     def version(self) -> str:
@@ -83,14 +83,10 @@ class Stored:
     def ends(self) -> bytes:
         with open(self.path, "rb") as file:
             size = os.fstat(file.fileno()).st_size - self.offset if self.length is None else self.length
-            file.seek(self.offset)
-            head = file.read(min(EDGE, size))
-            file.seek(self.offset + max(0, size - EDGE))
-            return size.to_bytes(8, "big") + head + file.read(min(EDGE, size))
+            return telling(file, self.offset, size)
 
     def version(self) -> str:
-        status = os.stat(self.path)
-        return f"{self.path}:{self.offset}:{self.length}:{status.st_size}:{status.st_mtime_ns}"
+        return f"{self.offset}:{self.length}:{state(self.path)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,7 +12,8 @@ from typing import Any
 
 from ...config import ConfigError
 from ...text import brief, shown
-from .records import EDGE, Problem, Record, Root, record, rows
+from .content import telling
+from .records import Problem, Record, Root, record, rows
 
 __all__ = ["read_saved"]
 
@@ -37,7 +39,7 @@ class InRow:
 
     def ends(self) -> bytes:
         data = self.read()
-        return len(data).to_bytes(8, "big") + data[:EDGE] + data[-EDGE:]
+        return telling(io.BytesIO(data), 0, len(data))
 
     def version(self) -> str:
         return f"{self.folder}:{self.name}:{_newest(self.folder)}"

@@ -18,6 +18,7 @@ from ...config import ConfigError
 from ...config_utils import require
 from ...text import brief, parse_json
 from .. import cache
+from .content import state
 from .records import PICTURES, Problem, Record, Stored, Unusable, record, rows
 
 __all__ = ["expand", "files_of", "is_remote", "read_shards"]
@@ -65,9 +66,7 @@ def read_shards(path: Path) -> Iterator[Record | Problem]:
     """Local shards, not compressed: one picture a sample, with a .txt, or a .json that has "caption"."""
     for shard in files_of(path):
         try:
-            status = shard.stat()
-            state = f"{shard.absolute()}:{status.st_size}:{status.st_mtime_ns}:{VERSION}"
-            key = hashlib.blake2b(os.fsencode(state), digest_size=12)
+            key = hashlib.blake2b(os.fsencode(f"{state(shard.absolute())}:{VERSION}"), digest_size=12)
             kept = cache.cached(f"shard-{key.hexdigest()}.json", lambda shard=shard: json.dumps(_samples(shard)))
         except OSError as error:
             raise ConfigError(f"{shard}: cannot be read ({error.strerror or error})") from error
