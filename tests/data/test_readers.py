@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from photographs import captions, photographs, shout, table, write_json
+from photographs import captions, photograph, photographs, shout, table, write_json
 from PIL import Image
 
 from xfm import recipes
@@ -20,7 +20,9 @@ from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.data.own import FileSource, collected
 from xfm.data.readers import READERS
+from xfm.data.readers.records import PICTURES
 from xfm.data.readers.shards import expand
+from xfm.images import decode
 
 BOX = [6, 4, 30, 20]
 
@@ -368,6 +370,70 @@ def test_a_sample_of_two_pictures_is_left_out(tmp_path: Path) -> None:
         tar.add(tmp_path / names[1], "0.seg.png")
     records, (problem,) = collected(str(tmp_path / "a.tar"))
     assert len(records) == 11 and str(problem).startswith("a.tar:0: no row: 0.seg.png: a second picture of one sample")
+
+
+def packed(folder: Path, *members: tuple[str, str]) -> str:
+    """A shard of twelve pictures, 0 to 11, and of the files of the folder under the names given."""
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        for name in photographs(folder):
+            tar.add(folder / name, name)
+        for file, name in members:
+            tar.add(folder / file, name)
+    return str(folder / "a.tar")
+
+
+def test_a_picture_that_is_a_hard_link_in_a_shard_is_read(tmp_path: Path) -> None:
+    photographs(tmp_path)
+    os.link(tmp_path / "3.png", tmp_path / "linked.png")
+    (tmp_path / "words.txt").write_text("a dog", "utf-8")
+    os.link(tmp_path / "words.txt", tmp_path / "again.txt")
+    spec = packed(tmp_path, ("linked.png", "x.png"), ("words.txt", "0.txt"), ("again.txt", "x.txt"))
+    records, problems = collected(spec)
+    linked = records[12]
+    assert not problems and linked.captions == records[0].captions == ("a dog",)
+    assert linked.picture is not None and linked.picture.read() == (tmp_path / "3.png").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_picture_that_is_a_link_out_of_a_shard_is_named(kind: bytes, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("a dog", "utf-8")
+    spec = packed(tmp_path, ("words.txt", "x.txt"))
+    with tarfile.open(spec, "a") as tar:
+        link = tarfile.TarInfo("x.png")
+        link.type, link.linkname = kind, "/etc/hostname"
+        tar.addfile(link)
+    records, (problem,) = collected(spec)
+    assert len(records) == 12
+    assert str(problem) == "a.tar:x: no row: x.png: a link to no file of the shard; pack the file itself"
+
+
+def test_a_picture_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
+    photographs(tmp_path)
+    (tmp_path / "photo.HEIC").write_bytes(b"heic")
+    (tmp_path / "words.txt").write_text("a dog", "utf-8")
+    spec = packed(tmp_path, ("photo.HEIC", "x.HEIC"), ("words.txt", "x.txt"), ("photo.HEIC", "0.heic"))
+    said = "x.HEIC: pictures of this kind are not read; save it as PNG or JPEG"
+    assert [str(problem) for problem in collected(spec)[1]] == [f"a.tar:x: unknown kind: {said}"]
+    (tmp_path / "0.heic").write_bytes(b"the same as 0.png")
+    records, problems = collected(f"folder:{tmp_path}")
+    assert len(records) == 12 and [(p.where, p.kind) for p in problems] == [("photo.HEIC", "unknown kind")]
+
+
+def test_a_caption_that_a_shard_has_twice_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("a dog\n", "utf-8")
+    write_json(tmp_path / "fields.json", {"caption": "a dog", "key": "0"})
+    records, _ = collected(packed(tmp_path, ("words.txt", "0.txt"), ("fields.json", "0.json")))
+    assert records[0].captions == ("a dog",)
+
+
+@pytest.mark.parametrize("suffix", sorted(PICTURES))
+def test_every_suffix_of_a_picture_is_one_that_is_decoded(suffix: str, tmp_path: Path) -> None:
+    Image.init()
+    if Image.EXTENSION[suffix] not in Image.SAVE:
+        pytest.skip("this Pillow does not write it")
+    photograph(0).convert("1" if suffix == ".pbm" else "RGB").save(tmp_path / f"0{suffix}")
+    ((record,), problems) = collected(f"folder:{tmp_path}")
+    assert record.picture is not None and decode(record.picture.read()).size == (60, 40) and not problems
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")

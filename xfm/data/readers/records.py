@@ -18,10 +18,13 @@ from ...text import brief, parse_json, shown
 from ..source import Split
 from .content import state, telling
 
-__all__ = ["PICTURES", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable", "load_json",
-           "matching", "record", "required", "spelt"]  # fmt: skip
+__all__ = ["PICTURES", "UNREAD", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable",
+           "load_json", "matching", "record", "required", "spelt", "unread"]  # fmt: skip
 
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga"}
+PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm",
+            ".pgm", ".pbm", ".pnm", ".tga"}  # fmt: skip
+# Of pictures that `xfm.images` does not decode.
+UNREAD = {".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".dcm"}
 SPLIT_NAMES: dict[str, Split | None] = {
     "": None, "train": "train", "restval": "train", "val": "validation", "valid": "validation",
     "validation": "validation", "dev": "validation", "test": "test", "testa": "test", "testb": "test",
@@ -175,6 +178,11 @@ def record(
         names = ", ".join(filter(None, SPLIT_NAMES))
         raise Unusable("unknown split", f"split = {shown(split)}: must be one of {names}")
     return Record(where, picture, texts, boxed, SPLIT_NAMES[given], str(split).strip())
+
+
+def unread(name: str) -> Unusable:
+    """Of a file with a suffix of `UNREAD`: what is passed over without a word would be missed by nobody."""
+    return Unusable("unknown kind", f"{name}: pictures of this kind are not read; save it as PNG or JPEG")
 
 
 def _text(what: str, text: object) -> str:

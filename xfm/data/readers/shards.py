@@ -10,6 +10,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from ...config_utils import require
 from ...text import brief, parse_json
 from .. import cache
 from .content import state
-from .records import PICTURES, Problem, Record, Stored, Unusable, record, rows
+from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, record, rows, unread
 
 __all__ = ["expand", "files_of", "is_remote", "read_shards"]
 
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
-VERSION = 2  # of what is kept
+VERSION = 3  # of what is kept
 MOST = 100_000  # shards of a pattern
 
 
@@ -87,7 +88,10 @@ def _make(where: str, row: Any) -> Record:
     if sample.get("picture"):
         offset, length = sample["picture"]
         picture = Stored(path, where, offset, length)
-    return record(where, picture, sample["captions"])
+    elif sample.get("unread"):
+        raise unread(sample["unread"])
+    made = record(where, picture, sample["captions"])
+    return replace(made, captions=tuple(dict.fromkeys(made.captions)))  # img2dataset writes .txt and .json of one text
 
 
 def _samples(shard: Path) -> dict[str, Any]:
@@ -98,7 +102,7 @@ def _samples(shard: Path) -> dict[str, Any]:
             for member in tar:
                 folder, _, file = member.name.rpartition("/")
                 stem, dot, ending = file.partition(".")
-                if not member.isreg() or not stem or not dot:
+                if not (member.isreg() or member.islnk() or member.issym()) or not stem or not dot:
                     continue
                 sample = samples.setdefault(f"{folder}/{stem}".lstrip("/"), {"captions": []})
                 _add(tar, member, f".{ending.lower()}", sample)
@@ -112,21 +116,40 @@ def _samples(shard: Path) -> dict[str, Any]:
 def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, sample: dict[str, Any]) -> None:
     """A file of a sample: its picture, a text, or fields."""
     suffix = f".{ending.rpartition('.')[2]}"
-    if suffix in PICTURES and "picture" in sample:
+    if suffix not in (*PICTURES, *UNREAD, *TEXTS, ".json"):
+        return
+    if (found := _linked(tar, member)) is None:
+        sample["problem"] = f"{member.name}: a link to no file of the shard; pack the file itself"
+    elif suffix in PICTURES and "picture" in sample:
         sample["problem"] = f"{member.name}: a second picture of one sample; give it another name up to the first dot"
     elif suffix in PICTURES:
-        sample["picture"] = [member.offset_data, member.size]
-    elif suffix in (*TEXTS, ".json"):
-        file = tar.extractfile(member)
-        if file is None or member.size > LONGEST:
-            sample["problem"] = f"{member.name}: longer than {LONGEST:,} bytes"
-            return
-        try:
-            text = file.read().decode()
-            found = parse_json(text) if suffix == ".json" else text
-        except ValueError as error:
-            sample["problem"] = f"{member.name}: {brief(error)}"
-            return
-        caption = found.get("caption") if isinstance(found, dict) else found
-        if caption is not None:
-            sample["captions"] += caption if isinstance(caption, list) else [caption]
+        sample["picture"] = [found.offset_data, found.size]
+    elif suffix in UNREAD:
+        sample["unread"] = member.name
+    else:
+        _add_text(tar, found, suffix, sample)
+
+
+def _linked(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """The file itself or, of a hard link, the one that it is of."""
+    try:
+        found = tar.getmember(member.linkname) if member.islnk() else member
+    except KeyError:
+        return None
+    return found if found.isreg() else None
+
+
+def _add_text(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str, sample: dict[str, Any]) -> None:
+    file = tar.extractfile(member)
+    if file is None or member.size > LONGEST:
+        sample["problem"] = f"{member.name}: longer than {LONGEST:,} bytes"
+        return
+    try:
+        text = file.read().decode()
+        found = parse_json(text) if suffix == ".json" else text
+    except ValueError as error:
+        sample["problem"] = f"{member.name}: {brief(error)}"
+        return
+    caption = found.get("caption") if isinstance(found, dict) else found
+    if caption is not None:
+        sample["captions"] += caption if isinstance(caption, list) else [caption]
