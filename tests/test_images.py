@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from xfm.config_utils import ConfigError
-from xfm.images import pixels, prepare
+from xfm.images import decode, pixels, prepare, upright_size
 
 SIDE = 48
 RNG = np.random.default_rng(0)
@@ -173,6 +175,45 @@ def test_decompression_bombs_are_refused(monkeypatch):
     for side in (40, 60):  # Pillow warns of the first, and refuses the second
         with pytest.raises(ConfigError, match="bytes: over 1,000 pixels; make it smaller first"):
             prepare(encoded(np.zeros((side, side, 3), np.uint8)), SIDE)
+
+
+def test_a_large_picture_is_refused_in_every_thread_and_no_filter_is_left_behind(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 100)
+    large = encoded(RNG.integers(0, 256, (110, 110, 3), dtype=np.uint8))
+
+    def refused(_):
+        with pytest.raises(ConfigError, match=r"over 10,000 pixels"):
+            prepare(large, SIDE)
+        return pixels(RGB).shape and pixels(encoded(RGB)).shape
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(8) as pool:
+            assert {*pool.map(refused, range(800))} == {RGB.shape}
+        assert warnings.filters == before and not said
+
+
+def test_the_size_of_a_large_picture_is_refused_in_the_same_words(monkeypatch, tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(RGB))
+    assert upright_size(tmp_path / "a.png") == (SIDE, SIDE)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SIDE * SIDE - 1)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(ConfigError, match=r"a.png'.*: over 2,303 pixels; make it smaller"):
+            upright_size(tmp_path / "a.png")
+        assert not said
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert pixels(tmp_path / "a.png").shape == RGB.shape
+
+
+@pytest.mark.parametrize("kind", ["jpg", "tiff", "png", "webp"])
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_the_size_of_a_file_is_that_of_its_pixels(kind, turned, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    Image.new("RGB", (30, 20)).save(path := tmp_path / f"a.{kind}", exif=exif)
+    assert upright_size(path) == decode(path).size == ((30, 20) if turned < 5 else (20, 30))
 
 
 def test_pixels_keep_their_size_and_are_what_prepare_sees():

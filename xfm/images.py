@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
+import struct
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -58,8 +58,11 @@ def decode(image: ImageLike, name: str = "image") -> Image.Image:
 def upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a picture's file as `decode` turns it, read off its head. ConfigError as `prepare`."""
     try:
-        with Image.open(path, formats=_formats()) as picture:
+        with open(path, "rb") as file:
+            picture = _opened(file)
             lies = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            if lies and picture.format == "TIFF":  # of which newer Pillows turn the size already
+                return decode(path).size
             width, height = picture.size
             return (height, width) if lies else (width, height)
     except Exception:  # which `decode` has words for
@@ -82,12 +85,10 @@ def _file(path: str, name: str) -> Path:
 def _decode(source: Path | io.BytesIO | Image.Image, given: str, name: str) -> Image.Image:
     """The first picture, upright, RGB."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = source if isinstance(source, Image.Image) else Image.open(source, formats=_formats())
-            if 0 in picture.size:
-                raise ConfigError(f"{name}: {picture.width} x {picture.height} pixels; give one that is not empty")
-            return _rgb(ImageOps.exif_transpose(picture), name)
+        if isinstance(source, Image.Image):
+            return _upright(source, name)
+        with source.open("rb") if isinstance(source, Path) else source as file:
+            return _upright(_opened(file), name)
     except ConfigError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -96,6 +97,33 @@ def _decode(source: Path | io.BytesIO | Image.Image, given: str, name: str) -> I
         unknown = isinstance(error, UnidentifiedImageError)  # whose own words name an object by its address
         why = "of no known format" if unknown else printable(error)
         raise ConfigError(f"{name} = {given}: no picture that can be read ({why}); PNG and JPEG can") from error
+
+
+def _upright(picture: Image.Image, name: str) -> Image.Image:
+    if 0 in picture.size:
+        raise ConfigError(f"{name}: {picture.width} x {picture.height} pixels; give one that is not empty")
+    return _rgb(ImageOps.exif_transpose(picture), name)
+
+
+def _opened(file: BinaryIO) -> Image.Image:
+    """`Image.open` of a file that stays open. Above its limit of pixels that only warns, through filters that all
+    threads share, and refuses from twice as many: here DecompressionBombError above the limit, and no warning."""
+    head = file.read(16)
+    for name in _formats():
+        try:
+            make, accept = Image.OPEN[name]
+            accepted = accept(head) if accept else True
+            if accepted and not isinstance(accepted, str):  # a text: what this Pillow lacks for it
+                file.seek(0)
+                picture = make(file, "")
+                break
+        except (SyntaxError, IndexError, TypeError, struct.error):  # which mean another format
+            continue
+    else:
+        raise UnidentifiedImageError
+    if Image.MAX_IMAGE_PIXELS is not None and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+    return picture
 
 
 @cache
