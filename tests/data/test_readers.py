@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import tarfile
 from collections.abc import Callable
@@ -119,14 +120,19 @@ def shards(folder: Path) -> str:
 
 
 def saved(folder: Path) -> str:
+    of_pictures(folder / "pictures", 0, 12).save_to_disk(str(folder / "saved"))
+    return str(folder / "saved")
+
+
+def of_pictures(folder: Path, first: int, count: int) -> Any:
+    """A Hugging Face dataset of photographs with captions."""
     datasets = pytest.importorskip("datasets")
-    pictures = [{"bytes": (folder / n).read_bytes(), "path": None} for n in photographs(folder)]
-    columns = {"image": pictures, "caption": [f"picture {i}" for i in range(12)]}
+    names = photographs(folder, first + count)[first:]
+    pictures = [{"bytes": (folder / name).read_bytes(), "path": None} for name in names]
+    columns = {"image": pictures, "caption": [f"picture {first + i}" for i in range(count)]}
     features = datasets.Features({"image": datasets.Image(), "caption": datasets.Value("string")})
     rows = datasets.table.InMemoryTable.from_pydict(columns, schema=features.arrow_schema)
-    made = datasets.Dataset(rows, fingerprint="made")
-    made.save_to_disk(str(folder / "saved"))
-    return str(folder / "saved")
+    return datasets.Dataset(rows, fingerprint="made")
 
 
 FORMATS: dict[str, tuple[Callable[[Path], str], set[str]]] = {
@@ -533,6 +539,56 @@ def test_a_picture_replaced_by_one_of_its_size_and_time_is_another(tmp_path: Pat
     for path in tmp_path.glob("*.bmp"):
         os.utime(path, (1e9, 1e9))
     assert FileSource(spec, 48).fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "dev", "validation", "Validation"])
+def test_a_split_of_a_saved_dataset_has_its_name_in_any_spelling(name: str, tmp_path: Path) -> None:
+    parts = {
+        "train": of_pictures(tmp_path, 0, 8),
+        name: of_pictures(tmp_path, 8, 2),
+        "test": of_pictures(tmp_path, 10, 2),
+    }
+    pytest.importorskip("datasets").DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+    splits = FileSource(str(tmp_path / "saved"), 48).splits
+    assert {split: len(rows) for split, rows in splits.items()} == {"train": 8, "validation": 2, "test": 2}
+
+
+def test_each_row_of_an_unknown_split_of_a_saved_dataset_is_named(tmp_path: Path) -> None:
+    parts = {"train": of_pictures(tmp_path, 0, 8), "extra": of_pictures(tmp_path, 8, 4)}
+    pytest.importorskip("datasets").DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+    records, problems = collected(str(tmp_path / "saved"))
+    assert len(records) == 8 and [p.where for p in problems] == [f"saved/extra[{i}]" for i in range(4)]
+    assert problems[0].kind == "unknown split" and "split = 'extra': must be one of train," in problems[0].what
+
+
+def test_a_dataset_saved_again_into_its_folder_is_another(tmp_path: Path) -> None:
+    of_pictures(tmp_path, 0, 12).save_to_disk(str(tmp_path / "saved"))
+    before = FileSource(str(tmp_path / "saved"), 48)
+    shutil.rmtree(tmp_path / "saved")
+    of_pictures(tmp_path, 12, 12).save_to_disk(str(tmp_path / "saved"))
+    after = FileSource(str(tmp_path / "saved"), 48)
+    assert not {*before._identities} & {*after._identities}
+
+
+@pytest.mark.parametrize("spec", ["s-{5..1}.tar", "shards:{a,b}-{001..000}.tar"])
+def test_a_range_of_shards_that_goes_down_is_refused(spec: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"data.sources = '.*\.tar': must be .*ranges that go up, as \{000\.\.031\}"):
+        collected(spec)
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"height": -1}, {"x": None}, {"phrase": " "}])
+def test_an_unusable_region_costs_no_other_of_its_picture(wrong: dict, tmp_path: Path) -> None:
+    spec = visual_genome(tmp_path)
+    tree = json.loads((tmp_path / "region_descriptions.json").read_text("utf-8"))
+    (good,) = tree[3]["regions"]
+    tree[3]["regions"] = [good | wrong, good]
+    tree[4]["regions"] = [tree[4]["regions"][0] | wrong]
+    write_json(tmp_path / "region_descriptions.json", tree)
+    records, problems = collected(spec)
+    assert [len(record.phrases) for record in records] == [1] * 4 + [0] + [1] * 7
+    assert [p.where for p in problems] == [f"region_descriptions.json[{i}].regions[0]" for i in (3, 4)]
+    assert {p.kind for p in problems} == {"empty phrase" if "phrase" in wrong else "no box"}
 
 
 def test_what_changed_on_the_disk_is_read_again(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from .records import (
     Unusable,
     load_json,
     matching,
+    phrase,
     record,
     required,
     rows,
@@ -85,13 +86,30 @@ def read_visual_genome(path: Path) -> Iterator[Record | Problem]:
         raise ConfigError(f"{file}: {shown(type(tree).__name__)}: must be a list of pictures with regions")
     roots = [Root(path / name) for name in ("VG_100K", "VG_100K_2", "images", "") if (path / name).is_dir()]
 
-    def make(where: str, row: Any) -> Record:
-        regions = [r for r in _list(row, "regions") if isinstance(r, dict)]
-        number = row.get("id", row.get("image_id", regions[0].get("image_id") if regions else None))
-        boxes = [(r.get("phrase"), [r.get(side) for side in ("x", "y", "width", "height")]) for r in regions]
-        return record(where, find(roots, f"{number}.jpg"), (), boxes)
+    def each() -> Iterator[tuple[str, Any]]:
+        for where, row in _numbered(file, tree):
+            listed = row.get("regions") if isinstance(row, dict) else None
+            regions = [*map(_region, listed if isinstance(listed, list) else ())]
+            yield from ((f"{where}.regions[{i}]", r) for i, r in enumerate(regions) if isinstance(r, Unusable))
+            yield where, (row, [r for r in regions if not isinstance(r, Unusable)])
 
-    yield from rows(_numbered(file, tree), make)
+    def make(where: str, given: Any) -> Record:
+        row, regions = given
+        first = next((r for r in _list(row, "regions") if isinstance(r, dict)), {})
+        number = row.get("id", row.get("image_id", first.get("image_id")))
+        return record(where, find(roots, f"{number}.jpg"), (), regions)
+
+    yield from rows(each(), make)
+
+
+def _region(region: Any) -> tuple[object, object] | Unusable:
+    """Text and box; one that cannot be used costs no other of its picture."""
+    try:
+        text, box = _field(region, "phrase"), [region.get(side) for side in ("x", "y", "width", "height")]
+        phrase(text, box)
+    except Unusable as error:
+        return error
+    return text, box
 
 
 def read_karpathy(path: Path) -> Iterator[Record | Problem]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from ..source import Split
 from .content import state, telling
 
 __all__ = ["PICTURES", "UNREAD", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable",
-           "load_json", "matching", "record", "required", "spelt", "unread"]  # fmt: skip
+           "load_json", "matching", "phrase", "record", "required", "spelt", "unread"]  # fmt: skip
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm",
             ".pgm", ".pbm", ".pnm", ".tga"}  # fmt: skip
@@ -170,7 +171,7 @@ def record(
 ) -> Record:
     """A checked row; `phrases`: texts with boxes (x, y, width, height), and masks where there are. Raises Unusable."""
     texts = tuple(_text("caption", caption) for caption in captions)
-    boxed = tuple(Phrase(_text("phrase", text), _box(box), *mask) for text, box, *mask in phrases)
+    boxed = tuple(starmap(phrase, phrases))
     if picture is None and not texts:
         raise Unusable("empty caption", "neither a picture nor a text")
     given = split.strip().lower() if isinstance(split, str) else split
@@ -178,6 +179,11 @@ def record(
         names = ", ".join(filter(None, SPLIT_NAMES))
         raise Unusable("unknown split", f"split = {shown(split)}: must be one of {names}")
     return Record(where, picture, texts, boxed, SPLIT_NAMES[given], str(split).strip())
+
+
+def phrase(text: object, box: object, mask: Mask | None = None) -> Phrase:
+    """A checked one. Raises Unusable."""
+    return Phrase(_text("phrase", text), _box(box), mask)
 
 
 def unread(name: str) -> Unusable:
@@ -206,9 +212,11 @@ def _box(box: object) -> tuple[float, float, float, float]:
 
 
 def rows(numbered: Iterable[tuple[str, Any]], make: Any) -> Iterator[Record | Problem]:
-    """`make(where, row)` of each row; what it finds unusable as a Problem."""
+    """`make(where, row)` of each row; what it finds unusable, or what is that already, as a Problem."""
     for where, row in numbered:
         try:
+            if isinstance(row, Unusable):
+                raise row
             yield make(where, row)
         except Unusable as error:
             yield Problem(where, error.kind, error.what)

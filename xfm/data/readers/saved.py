@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ...config import ConfigError
 from ...text import brief, shown
-from .content import telling
+from .content import state, telling
 from .records import Problem, Record, Root, record, rows
 
 __all__ = ["read_saved"]
@@ -28,6 +28,7 @@ class InRow:
     name: str
     row: int
     column: Any = field(compare=False, repr=False)  # of pyarrow, mapped from the disk
+    files: str = field(compare=False, repr=False)  # what changes when a file of the folder does
 
     def read(self) -> bytes:
         found = self.column[self.row].as_py()
@@ -42,7 +43,7 @@ class InRow:
         return telling(io.BytesIO(data), 0, len(data))
 
     def version(self) -> str:
-        return f"{self.folder}:{self.name}:{_newest(self.folder)}"
+        return f"{self.folder}:{self.name}:{self.files}"
 
 
 def read_saved(path: Path) -> Iterator[Record | Problem]:
@@ -56,6 +57,7 @@ def read_saved(path: Path) -> Iterator[Record | Problem]:
         loaded = datasets.load_from_disk(str(path))
     except Exception as error:  # pyarrow and datasets raise many kinds for what is damaged
         raise ConfigError(f"{path}: no dataset that can be opened ({brief(error)})") from error
+    folder, files = str(path.resolve()), _state(path)
     for split, table in loaded.items() if isinstance(loaded, datasets.DatasetDict) else [("", loaded)]:
         texts = next((name for name in CAPTIONS if name in table.column_names), "")
         pictured = "image" in table.column_names
@@ -70,16 +72,13 @@ def read_saved(path: Path) -> Iterator[Record | Problem]:
 
         def make(where: str, i: Any, column: Any = column, words: Any = words, split: str = split) -> Record:
             captions = words[i] if isinstance(words[i], list) else [words[i]]
-            picture = None if column is None else InRow(str(path.resolve()), f"{split}[{i}]", i, column)
+            picture = None if column is None else InRow(folder, f"{split}[{i}]", i, column, files)
             return record(where, picture, captions, (), split)
 
-        if split and split not in ("train", "validation", "test"):
-            yield Problem(f"{path.name}/{split}", "unknown split", "only train, validation and test are read")
-            continue
         yield from rows(((f"{path.name}/{split}[{i}]", i) for i in range(len(table))), make)
 
 
-@lru_cache(maxsize=1)
-def _newest(folder: str) -> int:
-    """When a file of the folder changed last, nanoseconds; asked once for all rows."""
-    return max(path.stat().st_mtime_ns for path in Path(folder).rglob("*"))
+def _state(folder: Path) -> str:
+    """Of all files of a folder, as `state` of one."""
+    states = "|".join(sorted(map(state, folder.rglob("*"))))
+    return hashlib.blake2b(states.encode("utf-8", "replace"), digest_size=12).hexdigest()

@@ -31,9 +31,9 @@ MOST = 100_000  # shards of a pattern
 
 
 def expand(pattern: str) -> list[str]:
-    """ "a-{000..002}.tar" -> its three names; "{x,y}" lists. ConfigError for more than MOST."""
+    """ "a-{000..002}.tar" -> its three names; "{x,y}" lists. ConfigError for more than MOST, and for none."""
     parts = re.split(r"\{([^{}]*)\}", pattern)
-    choices = [[part] if i % 2 == 0 else _choices(part) for i, part in enumerate(parts)]
+    choices = [[part] if i % 2 == 0 else _choices(part, pattern) for i, part in enumerate(parts)]
     count = math.prod(map(len, choices))
     require(count <= MOST, "data.sources", pattern, f"a pattern of at most {MOST:,} shards, not of {count:,}")
     return ["".join(chosen) for chosen in product(*choices)]
@@ -54,11 +54,12 @@ def files_of(path: Path) -> list[Path]:
     return [*map(Path, expand(str(path)))]
 
 
-def _choices(inner: str) -> Sequence[str]:
+def _choices(inner: str, pattern: str) -> Sequence[str]:
     if numbers := re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", inner):
         low, high = numbers.groups()
         count = int(high) - int(low) + 1
-        require(count <= MOST, "data.sources", f"{{{inner}}}", f"at most {MOST:,} shards")
+        allowed = f"a pattern of ranges that go up, as {{000..031}}, of at most {MOST:,} shards"
+        require(1 <= count <= MOST, "data.sources", pattern, allowed)
         return [str(n).zfill(len(low)) for n in range(int(low), int(high) + 1)]
     return inner.split(",")
 

@@ -105,8 +105,6 @@ def _maker(path: Path) -> Any:
     root = Root(path.parent)
 
     def make(where: str, row: Any) -> Record:
-        if isinstance(row, Unusable):
-            raise row
         if not isinstance(row, dict):
             raise Unusable("no row", f"{shown(row)}: must be an object with image and caption")
         if empty := [name for name, value in row.items() if value is None]:
