@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from glue_files import write
 from photographs import photograph, photographs, write_json
 
 from xfm.config_utils import ConfigError
+from xfm.downstream import finetune as module
+from xfm.downstream import tested
+from xfm.downstream.config import FinetuneConfig, recipe
+from xfm.downstream.finetune import finetune
 from xfm.downstream.own import contents
+from xfm.downstream.task_run import TaskRun
+from xfm.lab import CHECKPOINTS
+from xfm.train import RunError
 
 
 def karpathy(folder: Path) -> Path:
@@ -52,3 +61,89 @@ def test_what_is_no_data_is_left_to_the_task(tmp_path: Path) -> None:
     assert contents(tmp_path / "a.json")
     with pytest.raises(ConfigError, match=r"data = '.*none': no such file or folder"):
         contents(tmp_path / "none")
+
+
+def test_what_is_hidden_or_a_run_is_no_part_of_the_data(tmp_path: Path) -> None:
+    data = karpathy(tmp_path).parent
+    before = contents(data)
+    (data / ".#dataset.json").symlink_to("somebody@somewhere.123")
+    (data / ".cache").mkdir()
+    (data / ".cache" / "a.txt").write_text("a", "utf-8")
+    run = data / "runs" / "pretrained@rte" / "seed0"
+    run.mkdir(parents=True)
+    for name in ("finetune.json", "metrics.jsonl"):
+        (run / name).write_text("{}", "utf-8")
+    assert contents(data) == before
+    (data / "notes.txt").write_text("a", "utf-8")
+    assert contents(data) != before
+
+
+def test_what_cannot_be_read_is_named_with_the_way_out(tmp_path: Path) -> None:
+    data = karpathy(tmp_path).parent
+    (data / "lost.tsv").symlink_to(data / "nowhere")
+    with pytest.raises(ConfigError, match=r"lost\.tsv: cannot be read \(No such file.*\); mend it, or take it away"):
+        contents(data)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VALIDATED", 8)
+    monkeypatch.setattr(tested, "PRIOR", 8)
+
+
+def config(data: Path | str) -> FinetuneConfig:
+    train = {"train.save_every": 2, "train.validate_every": 2, "train.warmup": 0}
+    return recipe("rte", CHECKPOINTS / "demo", 3, batch=4, frozen="model", data=str(data)).replace(train)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_finished_one_is_opened_without_its_data(tmp_path: Path) -> None:
+    asked = config(write("rte", tmp_path / "data"))
+    [*finetune(asked, tmp_path)]
+    run = TaskRun.of(asked, tmp_path)
+    results, answers = run.results(), run.answers()
+    (tmp_path / "data" / "train.tsv").write_text("another", "utf-8")
+    for there in (True, False):
+        if not there:
+            shutil.rmtree(tmp_path / "data")
+        opened = TaskRun.open(run.folder)
+        assert opened.results() == results and opened.answers() == answers and not opened.tuned().training
+
+
+@pytest.mark.usefixtures("few")
+def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path) -> None:
+    data = Path(write("rte", tmp_path / "data"))
+    for record in finetune(config(data), tmp_path / "runs"):
+        if record["step"] == 1:
+            break
+    run = TaskRun.of(config(data), tmp_path / "runs")
+    with (data / "dev.tsv").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    said = f"{run.folder}: began with other data than are in '{data}' now; put those back, or choose another --root"
+    with pytest.raises(RunError, match=re.escape(said)):
+        next(finetune(config(data), tmp_path / "runs"))
+    with pytest.raises(RunError, match=re.escape(said)):
+        TaskRun.of(config(data), tmp_path / "runs")
+    moved = Path(write("rte", tmp_path / "moved"))
+    assert [record["step"] for record in finetune(config(moved), tmp_path / "runs")] == [2]
+    (run.folder / "data.json").unlink()
+    with pytest.raises(RunError, match=r"data\.json: not there, so nothing says which data"):
+        TaskRun.of(config(moved), tmp_path / "runs")
+
+
+@pytest.mark.usefixtures("few")
+def test_the_runs_may_lie_among_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("rte", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for record in finetune(config("."), "runs"):
+        if record["step"] == 1:
+            break
+    assert [record["step"] for record in finetune(config("."), "runs")] == [2]
+
+
+def test_whether_there_are_data_is_part_of_what_a_run_is_and_which_is_not(tmp_path: Path) -> None:
+    one, other = (config(write("rte", tmp_path / name)) for name in "ab")
+    (tmp_path / "b" / "train.tsv").write_text("another", "utf-8")
+    assert one.fingerprint == other.fingerprint
+    embedded = recipe("synset", CHECKPOINTS / "demo")
+    assert embedded.fingerprint != embedded.replace({"data": str(tmp_path)}).fingerprint

@@ -14,14 +14,14 @@ from ..config import TrainConfig
 from ..config_utils import build, changed, one_of, positive, require, to_tree, typed
 from ..text import shown
 from ..train import Run
-from .own import contents
 from .task import Frozen, Hidden
 from .tasks import TASKS
 
-__all__ = ["STEPS", "FinetuneConfig", "MeasuredSplit", "controls", "recipe"]
+__all__ = ["CONFIG", "STEPS", "FinetuneConfig", "MeasuredSplit", "controls", "recipe"]
 
 
 MeasuredSplit = Literal["test", "validation"]
+CONFIG = "finetune.json"  # where a fine-tuning's folder keeps it
 STEPS = 300  # of 32 items: a minute or so at the demo's size
 PRETRAINING = ("text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr", "compile", "shards",
                "accumulate", "checkpoint_activations", "strategy", "probe_every", "keep")  # fmt: skip
@@ -83,12 +83,13 @@ class FinetuneConfig:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that two configs share exactly when they end with the same weights and results: where the
-        pretrained run lies is no part of it. RunError where that is not there."""
+        """Twelve hex digits that two configs share exactly when they end, on the same data, with the same weights and
+        results. Where the pretrained run lies is no part of it, nor which data of one's own there are, only whether:
+        `TaskRun.of` compares those. RunError where the run is not there."""
         tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
         tree = {n: value for n, value in tree.items() if n != "data" and (value or n not in ("shots", "published"))}
         if self.data:
-            tree["data"] = contents(self.data)
+            tree["data"] = True
         if self.split == "test":
             del tree["split"]
         for same in ("save_every", "probe_every", "muon_lr"):  # validation chooses the weights; the others are always 0

@@ -32,8 +32,8 @@ from ..train.run_lock import RunLock
 from ..train.setup import make_accelerator
 from ..train.signals import ending, uncut
 from ..train.weights import packed_state
-from .config import FinetuneConfig
-from .task_run import ANSWERS, CONFIG, RESULTS, TaskRun
+from .config import CONFIG, FinetuneConfig
+from .task_run import ANSWERS, RESULTS, TaskRun
 from .tested import tested, validated
 from .tuned import Tuned, start
 
@@ -78,8 +78,7 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
             yield from run.metrics()
             return
         if not run.has(CONFIG):
-            made = json.dumps(environment(config.train.precision), indent=2) + "\n"
-            run.write({"environment.json": made, CONFIG: json.dumps(to_tree(config), indent=2) + "\n"})
+            run.begin(environment(config.train.precision))
         yield from _Loop(run, accelerator, lock).steps()
 
 

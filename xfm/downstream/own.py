@@ -11,23 +11,28 @@ from ..config_utils import ConfigError
 from ..data.readers.annotations import read_karpathy
 from ..data.readers.records import PICTURES, Record, Stored
 from ..text import shown
+from .config import CONFIG
 
 __all__ = ["contents"]
 
 
 def contents(path: str | Path) -> str:
     """Hex digits that change with the annotations' content and with the pictures' names and sizes, not with where they
-    lie: of a folder with all that is in it, of a file with the pictures that it names. ConfigError where there is
-    nothing."""
+    lie: of a folder with all that is in it, but for what is hidden and for fine-tunings; of a file with the pictures
+    that it names. ConfigError where there is nothing, or something that cannot be read."""
     root = Path(path)
     if not root.exists():
-        raise ConfigError(f"data = {shown(str(path))}: no such file or folder")
+        raise ConfigError(f"data = {shown(str(path))}: no such file or folder; name where the data lie")
     digest = hashlib.blake2b(digest_size=12)
-    for name, file in _files(root):
-        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
-        if file.suffix.lower() not in PICTURES:
-            with open(file, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    try:
+        for name, file in _files(root):
+            digest.update(f"{name}\0{file.stat().st_size}\0".encode())
+            if file.suffix.lower() not in PICTURES:
+                with open(file, "rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    except OSError as error:
+        said = f"{error.filename or root}: cannot be read ({error.strerror}); mend it, or take it away"
+        raise ConfigError(f"data = {shown(str(path))}: {said}") from error
     return digest.hexdigest()
 
 
@@ -37,10 +42,19 @@ def _files(root: Path) -> Iterator[tuple[str, Path]]:
         yield root.name, root
         yield from _pictures(root)
         return
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        for file in (Path(folder, name) for name in sorted(files)):
+    for folder, folders, files in os.walk(root, onerror=_refused):
+        folders[:] = (name for name in sorted(folders) if not _hidden(name) and not Path(folder, name, CONFIG).exists())
+        for file in (Path(folder, name) for name in sorted(files) if not _hidden(name)):
             yield str(file.relative_to(root)), file
+
+
+def _hidden(name: str) -> bool:
+    """Such as an editor's link, which may lead nowhere, and changes while the data do not."""
+    return name.startswith(".")
+
+
+def _refused(error: OSError) -> None:
+    raise error
 
 
 def _pictures(path: Path) -> list[tuple[str, Path]]:

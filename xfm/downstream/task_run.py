@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config_utils import build
+from ..config_utils import build, to_tree
 from ..evaluation.result import Result, from_json
 from ..files import read_json_lines
-from ..text import parse_json
+from ..text import parse_json, shown
 from ..train import Run, RunError, manifest
 from ..train.run import METRICS, WEIGHTS, Record
 from ..train.weights import read_weights
-from .config import FinetuneConfig
+from .config import CONFIG, FinetuneConfig
+from .own import contents
 from .tuned import Tuned, start
 
-__all__ = ["ANSWERS", "BESIDE", "CONFIG", "RESULTS", "TaskRun"]
+__all__ = ["ANSWERS", "BESIDE", "CONFIG", "DATA", "RESULTS", "TaskRun"]
 
 BESIDE = "../.."  # the pretrained run of a fine-tuning that lies in its folder
-CONFIG, RESULTS, ANSWERS = "finetune.json", "results.json", "answers.jsonl"
+DATA, RESULTS, ANSWERS = "data.json", "results.json", "answers.jsonl"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class TaskRun:
 
     @classmethod
     def of(cls, config: FinetuneConfig, root: str | Path) -> TaskRun:
-        """RunError where the folder belongs to another config."""
+        """RunError where the folder belongs to another config, or to other data of one's own; ConfigError where these
+        cannot be read."""
         parts = config.task, config.variant, "" if config.split == "test" else config.split
         name = "@".join((Run.open(config.run).config.name, "+".join(filter(None, parts))))
         run = cls(Path(root) / name / f"seed{config.seed}", config)
@@ -41,6 +44,7 @@ class TaskRun:
             there = cls.open(run.folder).config
             if there.fingerprint != config.fingerprint:
                 raise RunError(f"{run.folder}: is of another config; delete the folder, or choose another --root")
+            run._compare_data()
         return run
 
     @classmethod
@@ -61,6 +65,26 @@ class TaskRun:
 
     def has(self, name: str) -> bool:
         return os.path.exists(self.folder / name)
+
+    def begin(self, environment: Mapping[str, Any]) -> None:
+        """Writes what it is: where it is trained, what its data of one's own are, by content, and then its config."""
+        files = {"environment.json": environment, CONFIG: to_tree(self.config)}
+        if self.config.data:
+            files = {DATA: {"contents": contents(self.config.data)}} | files
+        self.write({name: json.dumps(tree, indent=2) + "\n" for name, tree in files.items()})
+
+    def _compare_data(self) -> None:
+        """RunError where its data of one's own are others than when it began, or nothing says what they were."""
+        if not (data := self.config.data):
+            return
+        try:
+            then = parse_json(manifest.read_checked(self.folder, DATA).decode())
+        except FileNotFoundError:
+            said = "not there, so nothing says which data the run began with; put it back, or choose another --root"
+            raise RunError(f"{self.folder / DATA}: {said}") from None
+        if then != {"contents": contents(data)}:
+            said = f"began with other data than are in {shown(data)} now; put those back, or choose another --root"
+            raise RunError(f"{self.folder}: {said}")
 
     @property
     def done(self) -> bool:
