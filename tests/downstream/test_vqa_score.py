@@ -41,7 +41,10 @@ def test_contractions_are_the_official_ones() -> None:
     "raw, wanted",
     [
         ("The Dog", "dog"),
-        ("a", ""),
+        ("a", "a"),
+        (" The\n", "the"),
+        ("?", "?"),
+        (" ", ""),
         ("two", "2"),
         ("None", "0"),
         ("ten", "10"),
@@ -84,8 +87,8 @@ def official(text: str) -> str:
 
 
 @given(st.text(st.sampled_from("aAtTheno2 ,.-/'?!\n1"), max_size=14) | st.text(max_size=14))
-def test_any_answer_is_normalised_as_the_official_code_does(text: str) -> None:
-    assert normalised(text) == official(text)
+def test_any_answer_is_normalised_as_the_official_code_does_if_that_leaves_anything(text: str) -> None:
+    assert normalised(text) == (official(text) or re.sub(r"[\n\t]", " ", text).strip().lower())
 
 
 @pytest.mark.parametrize("same, wanted", [(0, 0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1), (10, 1)])

@@ -32,7 +32,8 @@ APOSTROPHES = {
 @lru_cache(maxsize=1 << 16)
 def normalised(answer: str) -> str:
     """An answer in lower case, without punctuation, articles and needless spaces, its numbers up to ten as digits, its
-    contractions with their apostrophes. What is of these alone becomes ""."""
+    contractions with their apostrophes. What is of marks and articles alone stays, in lower case: "a" may be the letter
+    that is asked for. Only what is blank becomes ""."""
     answer = re.sub(r"[\n\t]", " ", answer).strip()
     thousands = re.search(r"\d,\d", answer) is not None
     text = answer
@@ -41,7 +42,7 @@ def normalised(answer: str) -> str:
         text = text.replace(mark, "" if beside or thousands else " ")
     text = re.sub(r"\.(?!\d)", "", text)
     digits = (DIGITS.get(word, word) for word in text.lower().split())
-    return " ".join(APOSTROPHES.get(word, word) for word in digits if word not in ARTICLES)
+    return " ".join(APOSTROPHES.get(word, word) for word in digits if word not in ARTICLES) or answer.lower()
 
 
 def soft_accuracy(said: str, given: Sequence[str]) -> float:
@@ -49,8 +50,9 @@ def soft_accuracy(said: str, given: Sequence[str]) -> float:
     mean over these of min(how many of the others say the same / 3, 1). Of fewer than four people all others must agree,
     of a single one there are no others: 1 where the answer is that one's.
 
-    The official code leaves alone what people said where all said the same, and takes but the punctuation from the
-    rest; the published annotations, which are normalised already, lose nothing by it. Here all are normalised.
+    The official code normalises the answer, leaves alone what people said where all said the same, and takes but the
+    punctuation from the rest. The published annotations are not normalised, so that there it finds no answer right that
+    people gave with an article or with a number as a word. Here all are normalised alike.
     """
     same = sum(each == said for each in given)
     if len(given) == 1:

@@ -48,9 +48,9 @@ class VQA(OfTheWorld):
 
     Of one's own: an answer weighs in training as the share of the people who gave it; the list are the answers that are
     given `OFTEN` times in training or, where these are fewer than `RANKED`, the `RANKED` most frequent ones; answers
-    are normalised and scored as the VQA challenge does (`vqa_score`). VQA v2 has no public answers for its test: of the
-    pictures of its validation split a keyed half is for validation, the other for the test. The same is done with
-    val.json of the simple form where there is no test.json with answers.
+    are normalised and scored as the VQA challenge does, but for those of articles or marks alone (`vqa_score`). VQA v2
+    has no public answers for its test: of the pictures of its validation split a keyed half is for validation, the
+    other for the test. The same is done with val.json of the simple form where there is no test.json with answers.
     """
 
     name, title = "vqa", "question answering"
@@ -186,7 +186,7 @@ def _items(rows: Any, folders: list[Root], words: int) -> Iterator[Item]:
             answers = [answers] if isinstance(answers, str) else answers
             given = tuple(normalised(readable("answer", answer, blank=True)) for answer in answers)
             if not any(given):
-                raise Unusable("no answer", f"answer = {shown(answers)}: has none that is more than articles and marks")
+                raise Unusable("no answer", f"answer = {shown(answers)}: has none that is not blank")
             picture = find(folders, value_of(row, "image", str))
             yield Item((question,), (picture.path,), given, picture.name)
 
