@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from glue_files import write as write_glue
 
 from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.data import Preview
 from xfm.cli.results import Evaluate, Runs
-from xfm.cli.training import Pretrain
+from xfm.cli.training import Finetune, Pretrain
+from xfm.downstream.config import recipe
+from xfm.lab import CHECKPOINTS
 from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]
@@ -29,6 +32,19 @@ def test_options_change_the_recipe_and_nothing_else() -> None:
     assert isinstance(command, Pretrain)
     changes = {"train.steps": 20, "seed": 3, "data.mask.image_patches": 10}
     assert command.config == recipes.get("smoke+no_stop_gradient").replace(changes)
+
+
+@pytest.mark.parametrize("words", ["--data {} --shots 3 --seed 2", "--data={} --seed=2 --shots=3"])
+def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_name(
+    words: str, tmp_path: Path, monkeypatch
+) -> None:
+    """Its epochs are of three items a label; its data are found from anywhere."""
+    monkeypatch.chdir(tmp_path)
+    data, run = write_glue("rte", tmp_path / "rte"), CHECKPOINTS / "demo"
+    command = parse(["finetune", "rte", "demo", "--published", *words.format("rte").split()])
+    assert isinstance(command, Finetune)
+    assert command.config == recipe("rte", run, data=str(data), published=True, shots=3, seed=2)
+    assert command.config.train.steps < recipe("rte", run, data=str(data), published=True).train.steps
 
 
 @pytest.mark.parametrize(

@@ -88,15 +88,21 @@ def parse(argv: list[str]) -> Command:
 
 
 def _finetune(argv: list[str]) -> Finetune:
-    """The task and the run are words; the recipe for both is the default of the options."""
+    """The task and the run are words; the recipe for both, and for the data, shots and seed that the options name, is
+    the default of the options. The data's path becomes absolute, so that they are found from anywhere."""
     named = [*(word for word in argv[:2] if not word.startswith("-"))]
     if len(named) < 2 and not {"-h", "--help"} & {*argv}:
         sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
     task, folder = [*named, *(next(iter(TASKS)), "demo")[len(named) :]]
     path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
-    data = next((a.partition("=")[2] or b for a, b in pairwise([*argv, ""]) if a.split("=")[0] == "--data"), "")
-    default = Finetune(finetuning(task, path, data=data, published="--published" in argv))
-    return tyro.cli(Finetune, prog="xfm finetune TASK RUN_FOLDER", args=argv[len(named) :], default=default)
+    words = [word for each in argv[len(named) :] for word in (each.split("=", 1) if each[:2] == "--" else (each,))]
+    for i, (option, value) in enumerate(pairwise(words), 1):
+        if option == "--data" and value[:2] not in ("", "--"):
+            words[i] = str(Path(value).expanduser().absolute())
+    given = dict(pairwise([*words, ""]))
+    numbers = {name: int(n) for name in ("shots", "seed") if (n := given.get(f"--{name}", "")).isdecimal()}
+    recipe = finetuning(task, path, data=given.get("--data", ""), published="--published" in words, **numbers)
+    return tyro.cli(Finetune, prog="xfm finetune TASK RUN_FOLDER", args=words, default=Finetune(recipe))
 
 
 def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
