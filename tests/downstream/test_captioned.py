@@ -129,6 +129,10 @@ def edited(file: Path, change: Callable[[Any], Any]) -> None:
             lambda t: t["annotations"][3].update(caption=""),
             r"train2017\.json\[3\]: empty caption: caption = ''",
         ),
+        (
+            lambda t: t["annotations"][3].update(caption="..."),
+            r"train2017\.json\[3\]: empty caption: caption = '\.\.\.': has no words, only marks; mend the entry, or",
+        ),
         (lambda t: t["annotations"][3].update(caption=7), r"train2017\.json\[3\]: empty caption: caption = 7"),
         (lambda t: t["images"][2].update(file_name="x.png"), r"json\[4\]: no such file: image = 'x\.png'.*take it out"),
         (lambda t: t["images"][2].update(file_name="../x"), r"json\[4\]: outside the folder: image = '\.\./x'"),
@@ -150,6 +154,10 @@ def test_a_broken_entry_of_coco_is_named_with_a_way_out(change: Any, said: str, 
         (
             lambda t: t["images"][0].update(sentences=None),
             r"\[0\]: no sentences: sentences = None: must be a list; mend",
+        ),
+        (
+            lambda t: t["images"][0]["sentences"][1].update(raw="?!"),
+            r"dataset\.json\[0\]: empty caption: caption = '\?!': has no words",
         ),
         (
             lambda t: t["images"][0].pop("split"),

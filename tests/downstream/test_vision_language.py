@@ -204,6 +204,16 @@ def test_vqa_v2_is_read(made: dict[str, Path]) -> None:
     assert len(both) == 6 and len({i.group for i in vqa.items("test")}) == 3
 
 
+def test_a_letter_may_be_the_answer(tmp_path: Path) -> None:
+    """All ten say "a", which normalising would take for an article."""
+    vqa_v2(tmp_path)
+    for path in map(ANNOTATIONS.format, ("train", "val")):
+        edit(tmp_path / path, lambda t: [a.update(answer="A") for q in t["annotations"] for a in q["answers"]] and None)
+    vqa = task("vqa", tmp_path)
+    assert vqa.known == ("a",) and [item.target for item in vqa.items("test")] == [("a",) * 10] * 6  # type: ignore[attr-defined]
+    assert vqa.scores(["a", "an"], [("a",) * 10] * 2).tolist() == [1, 0]
+
+
 def test_the_weights_of_answers_are_their_shares(made: dict[str, Path]) -> None:
     tuned = start(config("vqa", made["vqa"])).eval()
     two = tuned.task.items("train")[:2]
@@ -404,7 +414,7 @@ BROKEN: list[tuple[str, Callable[[Path], Any], Callable[[Path], Any], str]] = [
     (*SIMPLE, lambda f: write(f / "val.json", []), r"has nothing for the split 'validation'"),
     (*SIMPLE, entry("test.json", without("answer")), r"test\.json\[2\]: no answer: there is"),
     (*SIMPLE, entry("val.json", with_({"answer": [3]})), r"val\.json\[2\]: no answer: answer = 3"),
-    (*SIMPLE, entry("val.json", with_({"answer": "the"})), r"none that is more than articles"),
+    (*SIMPLE, entry("val.json", with_({"answer": [" ", ""]})), r"\[2\]: no answer: .*has none that is not blank"),
     (*SIMPLE, entry("val.json", with_({"image": "../x.png"})), r"\[2\]: outside the folder: image = '../x"),
     (*SIMPLE, entry("val.json", with_({"question_id": None})), r"\[2\]: no question_id: question_id = None"),
     (*NLVR, lambda f: (f / "data/test1.json").unlink(), r"test1\.json: no such file.*'test'"),
@@ -432,6 +442,7 @@ BROKEN: list[tuple[str, Callable[[Path], Any], Callable[[Path], Any], str]] = [
     (*REFS, entry("refs.json", with_({"image_id": 99})), r"refs\.json\[2\]: no picture: image = None"),
     (*REFS, entry("refs.json", with_({"ann_id": 99})), r"refs\.json\[2\]: no box: box = None"),
     (*REFS, lambda f: (f / "images/COCO_train2014_000000000002.jpg").unlink(), r"\[2\]: no such file"),
+    (*REFS, entry("refs.json", with_({"sentences": ["a dog", "..."]})), r"refs\.json\[2\]: empty sentence: .*'\.\.\.'"),
     (*REFS, lambda f: write(f / "refs.json", []), r"refs\.json: has nothing for the split 'train'"),
 ]
 OUTSIDE = [(-3, 0, 10, 10), (0, -3, 10, 10), (55, 0, 7, 10), (0, 35, 10, 9), (60.2, 3, 0.5, 5), (0, 0, 900, 9)]

@@ -12,6 +12,7 @@ from ..data.readers.annotations import read_coco, read_karpathy
 from ..data.readers.records import Problem, Record, load_json, matching, required
 from ..data.source import Split
 from ..text import shown
+from .entries import cleaned, entry
 
 __all__ = ["READS", "Captioned", "captioned"]
 
@@ -24,8 +25,8 @@ def captioned(path: str | Path, split: Split) -> Captioned:
     """The pictures of a split. A COCO folder without captions_test*.json, which COCO never published, is tested on
     every other picture of captions_val*.json, and validated on the rest.
 
-    ConfigError for a split that there is not, and for an entry that cannot be used (a picture that is missing, or has
-    no caption): it names the file, the entry, the value and the way out."""
+    ConfigError for a split that there is not, and for an entry that cannot be used (a picture that is missing or has
+    no caption, a caption of marks alone): it names the file, the entry, the value and the way out."""
     path = Path(path)
     return _of_coco(path, split) if path.is_dir() else _of_karpathy(path, split)
 
@@ -99,4 +100,7 @@ def _usable(rows: Iterator[Record | Problem], folder: Path) -> Iterator[Record]:
             raise ConfigError(f"{folder / row.where}: {row.kind}: {row.what}; mend the entry, or take it out")
         if not row.captions:
             raise ConfigError(f"{folder / row.where}: sentences = []: no caption; write one, or take the entry out")
+        with entry(str(folder / row.where)):
+            for caption in row.captions:
+                cleaned("caption", caption)
         yield row

@@ -11,8 +11,9 @@ from typing import Any
 from ..config_utils import ConfigError
 from ..data.readers.records import Unusable, load_json, spelt
 from ..text import brief, parse_json, shown
+from .protocol import CAPTION_WORDS, caption_text
 
-__all__ = ["Ids", "entry", "json_lines", "listed", "readable", "text_of", "there", "value_of"]
+__all__ = ["Ids", "cleaned", "entry", "json_lines", "listed", "readable", "text_of", "there", "value_of"]
 
 
 @contextmanager
@@ -79,6 +80,13 @@ def readable(name: str, text: Any, blank: bool) -> str:
     if any("\ud800" <= c <= "\udfff" for c in text):
         raise Unusable(f"no {name}", f"{name} = {shown(text)}: has characters that UTF-8 cannot write")
     return text
+
+
+def cleaned(name: str, text: str, words: int = CAPTION_WORDS) -> str:
+    """A caption or phrase as `caption_text` has it. Unusable where that leaves nothing."""
+    if not (left := caption_text(text, words)):
+        raise Unusable(f"empty {name}", f"{name} = {shown(text)}: has no words, only marks")
+    return left
 
 
 class Ids(dict[Any, str]):

@@ -24,10 +24,10 @@ from ...model.heads import two_layer_head
 from ...objectives.bbp import overlap
 from ...text import shown
 from ..augment import around, changed, mirrors
-from ..entries import entry
+from ..entries import cleaned, entry
 from ..heads import fused_token
 from ..metrics import Metric
-from ..protocol import caption_text, inclusive_iou
+from ..protocol import inclusive_iou
 from ..task import Answer, Item, TaskBatch
 from .both import OfTheWorld
 
@@ -178,7 +178,7 @@ def _refs(folder: Path, reads: str) -> Path:
 
 
 def _of_record(record: Record, size_of: Any) -> list[Item]:
-    """An item a sentence. Unusable for a box that is not in the picture."""
+    """An item a sentence. Unusable for a box that is not in the picture, and a sentence of marks alone."""
     picture, items = record.picture, list[Item]()
     assert picture is not None
     path = picture.path  # type: ignore[attr-defined]
@@ -190,5 +190,5 @@ def _of_record(record: Record, size_of: Any) -> list[Item]:
             outside = f"bbox = {shown(phrase.box)} is not inside the {width} x {height} pixels of {picture.name}"
             raise Unusable("box outside the picture", f"{outside}; x, y, width, height are meant")
         target = Named(phrase.box, size, record.part)
-        items.append(Item((caption_text(phrase.text),), (path,), target, picture.name))
+        items.append(Item((cleaned("sentence", phrase.text),), (path,), target, picture.name))
     return items
