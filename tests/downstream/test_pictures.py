@@ -77,6 +77,15 @@ def test_of_two_splits_the_other_is_the_test_and_a_tenth_of_train_chooses(other:
     assert len(train) + len(validation) == 60 and not train & validation and 2 <= len(validation) < 15
 
 
+@pytest.mark.parametrize("other", ["valid", "validation", "dev"])
+def test_a_split_by_two_names_is_refused(other: str, tmp_path: Path) -> None:
+    for part, first in (("train", 0), ("val", 100), (other, 200)):
+        write_pictures(tmp_path / part, 2, first)
+    said = rf"has val/ and {other}/, each of which is the validation split; keep one of them"
+    with pytest.raises(ConfigError, match=said):
+        opened(path=tmp_path).size("train")
+
+
 def test_without_splits_all_three_are_by_content(tmp_path: Path) -> None:
     write_pictures(tmp_path, 12)
     again = tmp_path / "n01440764" / "copy.png"

@@ -52,10 +52,23 @@ class Images(Pictures):
         return [Item((), (picture.path,), label) for picture, label in (found[i] for i in order)]
 
     @cached_property
+    def _folders(self) -> dict[Split, Path]:
+        """Of the splits beside train/ those that are there. ConfigError where one is there by several names."""
+        found = dict[Split, Path]()
+        for split, names in NAMES.items():
+            there = [name for name in names if Path(self.path, name).is_dir()]
+            if len(there) > 1:
+                both = " and ".join(f"{name}/" for name in there)
+                raise ConfigError(f"{self.path}: has {both}, each of which is the {split} split; keep one of them")
+            if there:
+                found[split] = Path(self.path, there[0])
+        return found
+
+    @cached_property
     def _main(self) -> Found:
         """What training is drawn from."""
         root = Path(self.path)
-        splits = [name for names in NAMES.values() for name in names if (root / name).is_dir()]
+        splits = [folder.name for folder in self._folders.values()]
         if splits and not (root / "train").is_dir():
             raise ConfigError(f"{self.path}: has {splits[0]}/ and no train/; --data takes {self.reads}")
         found = pictures(root / "train" if (root / "train").is_dir() else root)
@@ -65,10 +78,9 @@ class Images(Pictures):
 
     @cached_property
     def _by_split(self) -> dict[Split, Found]:
-        root, given = Path(self.path), dict[Split, Found]()
-        for split, names in NAMES.items():
-            folder = next((root / name for name in names if (root / name).is_dir()), None)
-            if folder and (root / "train").is_dir():
+        given = dict[Split, Found]()
+        for split, folder in self._folders.items():
+            if (folder.parent / "train").is_dir():
                 given[split] = pictures(folder)
                 for _, label in given[split]:
                     one_of(f"{folder}: class (those of train/ are known)", label, self.labels)
