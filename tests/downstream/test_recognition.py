@@ -46,6 +46,13 @@ def test_who_sees_everything_is_always_right() -> None:
     ]
 
 
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_of_so_few_that_none_can_be_held_out_a_probe_is_fitted_all_the_same(classes: int) -> None:
+    names = "0123"[:classes]
+    rows = recognition(Axes(), names, flat([*range(classes)] * 4), flat([*range(classes)]), shots=(1, 2, 4))
+    assert [r.value for r in rows if r.task == "few-shot"] == [1.0] * 3
+
+
 def test_a_label_that_is_no_class_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"test labels = \[3\].*from 0 to 1"):
         recognition(Axes(), "01", flat([0, 1]), flat([3]))
