@@ -1,6 +1,7 @@
 """Training on files: what mixes, what is drawn, when it stops, and that a resume on other data is refused."""
 
 import warnings
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from xfm import recipes
 from xfm.config import AugmentConfig, ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.framing import framed, mirrored_text, window_of
+from xfm.data.identity import split_by_content
 from xfm.data.own import FileSource
 from xfm.data.readers.records import Phrase
 from xfm.data.source import ItemKey
@@ -228,3 +230,14 @@ def test_a_window_is_a_square_inside_the_picture() -> None:
 )
 def test_a_mirrored_text_exchanges_the_sides(text: str, mirrored: str) -> None:
     assert mirrored_text(text) == mirrored and mirrored_text(mirrored) == text
+
+
+def test_where_all_splits_are_given_a_few_rows_without_fall_as_their_content_says(tmp_path: Path) -> None:
+    """Of a source that has to make its own, at least two each are held out; here none need be."""
+    names = photographs(tmp_path, 34)
+    rows = [f"{n},picture {i},{('train', 'validation', 'test')[i % 3]}" for i, n in enumerate(names[:30])]
+    source = FileSource(table(tmp_path, [*rows, *(f"{n},new," for n in names[30:])], "image,caption,split"), 48)
+    new = [one for one, record in zip(source._identities, source.records, strict=True) if record.captions == ("new",)]
+    expected = Counter(split_by_content(new, 0).values())
+    assert all(source.texts(split).count("new") == expected[split] for split in source.splits)
+    assert expected["train"] == 2, "were two each held out, none would be left"

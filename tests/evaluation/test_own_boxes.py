@@ -51,6 +51,15 @@ def test_of_one_box_a_picture_nothing_is_said_of_several(own: Callable) -> None:
     assert "grounding (several objects)" not in {result.task for result in asked("grounding")}
 
 
+def test_pictures_that_are_all_called_alike_are_not_searched_and_the_rest_is_asked(own: Callable) -> None:
+    rows = [(captioned(0) | {"image": f"{i}.png"}, boxed(i, "one", 9, 9, 9, 9)) for i in range(COUNT)]
+    _, asked = own([row for both in rows for row in both])
+    found = asked("all")
+    assert "captions are equal: there is nothing to find among them" in found.skipped["retrieval"]
+    tasks = {result.task for result in found}
+    assert "grounding" in tasks and not any("image to text" in task for task in tasks)
+
+
 def test_pictures_with_boxes_alone_are_asked_of_beside_others_with_captions(own: Callable) -> None:
     of_both = {0: lambda i: [boxed(i, "thing", 10, 10, 20, 20), boxed(i, "other", 30, 30, 20, 20)],
                1: lambda i: [captioned(i)]}  # fmt: skip

@@ -62,12 +62,12 @@ def text_identity(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=BYTES).digest()
 
 
-def split_by_content(found: Iterable[bytes]) -> dict[bytes, Split]:
+def split_by_content(found: Iterable[bytes], least: int = SMALLEST_SPLIT) -> dict[bytes, Split]:
     """Identity -> split: a tenth each for tests and validation, by the identity itself, so that what is added moves
-    nothing; of few, at least two each."""
+    nothing; of few, at `least` so many each."""
     order = sorted(set(found))
     shares = np.array([int.from_bytes(one, "big") for one in order], float) / 2.0 ** (8 * BYTES)
-    test = max(SMALLEST_SPLIT, int((shares < HELD_OUT).sum()))
-    validation = max(test + SMALLEST_SPLIT, int((shares < 2 * HELD_OUT).sum()))
+    test = max(least, int((shares < HELD_OUT).sum()))
+    validation = max(test + least, int((shares < 2 * HELD_OUT).sum()))
     ends: dict[Split, int] = {"test": test, "validation": validation, "train": len(order)}
     return {one: next(split for split, end in ends.items() if i < end) for i, one in enumerate(order)}

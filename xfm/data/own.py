@@ -245,7 +245,7 @@ class FileSource(Skipping):
             what = "pictures" if True in kinds else "texts"
             few = f"{different} different {what} are too few: {SMALLEST_SPLIT} each to train, validate and test"
             raise ConfigError(f"source {shown(self.spec)}: {few}")
-        decided = split_by_content(free)
+        decided = split_by_content(free, 0 if len(given) == len(SPLITS) else SMALLEST_SPLIT)
         found: dict[Split, list[int]] = {split: [] for split in SPLITS}
         for i, (one, split) in enumerate(zip(self._identities, splits, strict=True)):
             makes = one in free and (split is None or (split == "train" and decided[one] not in given))

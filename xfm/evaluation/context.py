@@ -33,10 +33,14 @@ from ..model.modes import eval_mode
 from .pairings import of_pairings
 from .result import Better, Result, bootstrap_interval
 
-__all__ = ["BATCH", "EvalContext", "reproducibly"]
+__all__ = ["BATCH", "EvalContext", "NothingToAsk", "reproducibly"]
 
 BATCH = 256  # pictures or texts at once
 Rows = Sequence[Sequence[int]]  # a row a text: token ids `<s>` ... `</s>`, or positions in them
+
+
+class NothingToAsk(RuntimeError):
+    """The data provide what a task needs, and too little of it to ask anything: why."""
 
 
 @contextmanager

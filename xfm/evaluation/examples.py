@@ -14,7 +14,7 @@ from ..config import RunConfig
 from ..data.source import Box, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
-from .context import EvalContext, reproducibly
+from .context import EvalContext, NothingToAsk, reproducibly
 from .tasks import TASKS, grounding, masked_words, retrieval
 
 __all__ = ["Examples", "Grounded", "Guess", "Masked", "Retrieved", "examples", "right_and_wrong"]
@@ -101,7 +101,10 @@ def examples(
 
 
 def _retrieved(context: EvalContext, n: int) -> tuple[Retrieved, ...]:
-    pairs = retrieval.distinct_pairs(context.examples("retrieval", retrieval.ATTEMPTS))
+    try:
+        pairs = retrieval.distinct_pairs(context.examples("retrieval", retrieval.ATTEMPTS))
+    except NothingToAsk:
+        return ()
     scores = retrieval.similarities(context, pairs)
     rank, nearest = retrieval.ranks(scores), scores.topk(min(TOP, len(pairs)), 1).indices.tolist()
     tops = [tuple((pairs[j].text, scores[i, j].item(), j == i) for j in row) for i, row in enumerate(nearest)]

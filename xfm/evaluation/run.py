@@ -21,7 +21,7 @@ from ..model import XFM
 from ..progress import Progress
 from ..text import brief, shown
 from ..train import Run, RunError
-from .context import EvalContext, reproducibly
+from .context import EvalContext, NothingToAsk, reproducibly
 from .fields import learnt_fields
 from .linear_probe import without_convergence_warnings
 from .result import Result, from_json, to_json
@@ -70,14 +70,17 @@ def evaluate(
             }
             found = {}
             for job in as_completed(jobs):
-                found[jobs[job]] = job.result()
+                try:
+                    found[jobs[job]] = job.result()
+                except NothingToAsk as reason:
+                    results.skipped[jobs[job]] = f"task {jobs[job]!r}: {reason}"
                 if told:
                     told.update(jobs[job])
         finally:
             pool.shutdown(cancel_futures=True)
     if told:
         told.close()
-    results += [result for name in selected for result in found[name]]
+    results += [result for name in selected for result in found.get(name, ())]
     return results
 
 

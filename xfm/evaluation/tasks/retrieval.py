@@ -12,7 +12,7 @@ from torch import Tensor
 from ...data.source import Example
 from ...data.synthetic.grammar import is_true
 from ...data.synthetic.scenes import Scene
-from ..context import EvalContext
+from ..context import EvalContext, NothingToAsk
 from ..result import Result
 
 __all__ = ["ATTEMPTS", "DIRECTIONS", "NEEDS", "RERANKED", "SIZE", "caption_fits", "distinct_pairs", "match_best",
@@ -62,7 +62,7 @@ def distinct_pairs(pairs: Iterable[Example], size: int | None = None) -> list[Ex
     """The first `size` (default: SIZE) of the pairs such that each caption is true of its own picture alone: of pairs
     without ground truth, such that no two captions are equal; there may be fewer of these.
 
-    Raises RuntimeError where the drawn world is too small for that, and for fewer than 2.
+    Raises RuntimeError where the drawn world is too small for that, and NothingToAsk for fewer than 2 of others.
     """
     size, chosen, draws = size or SIZE, list[Example](), 0
     for draws, new in enumerate(pairs, 1):  # noqa: B007
@@ -70,8 +70,10 @@ def distinct_pairs(pairs: Iterable[Example], size: int | None = None) -> list[Ex
             chosen.append(new)
         if len(chosen) == size:
             return chosen
-    if len(chosen) < 2 or isinstance(chosen[0], Scene):
+    if chosen and isinstance(chosen[0], Scene):
         raise RuntimeError(f"in {draws} draws captions tell only {len(chosen)} of {size} pictures apart: too few data")
+    if len(chosen) < 2:
+        raise NothingToAsk(f"all {draws} captions are equal: there is nothing to find among them")
     return chosen
 
 
