@@ -96,7 +96,7 @@ def test_a_dry_run_prints_and_leaves_nothing(tmp_path, monkeypatch, capsys) -> N
         "FLOPs ",
         "activations ",
         "on this machine (fp32): ",
-        "the mean of 20, at ",
+        "the mean of 20 but for those that warm up, at ",
         "stage 1, 4 steps",
         f"B for the weights of {-(-SMOKE.train.steps // 5)} earlier steps",
     ):

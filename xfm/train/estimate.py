@@ -70,7 +70,7 @@ class Estimate:
             "memory": f"{_gigabytes(sum(self.memory.values()))} at least: "
             + ", ".join(f"{name} {_gigabytes(size)}" for name, size in self.memory.items()),
             "time": f"about {_spoken(seconds)} on this machine ({self.precision}): {self.step_seconds:.3g} s a step, "
-            f"the mean of {TIMED_STEPS}{part}, at {_si(self.run_flops / seconds)}FLOP/s",
+            f"the mean of {TIMED_STEPS} but for those that warm up{part}, at {_si(self.run_flops / seconds)}FLOP/s",
         }
         saved, kept = self.disk.values()
         copies = f", and {_si(kept)}B for the weights of {self.copies} earlier steps" if kept else ""
