@@ -167,3 +167,20 @@ def test_the_notebook_counts_as_its_study(study: Study) -> None:
     assert f"smallest p of {smallest_p(seeds):.4f}" in words and f".05/{arms} = {level:.5f}" in words
     least = next(n for n in range(2, seeds) if smallest_p(n) <= level)
     assert f"below it from n = {least} on. With eight seeds the smallest p is {smallest_p(8):.4f}" in words
+
+
+def test_what_the_first_runs_of_other_ways_say() -> None:
+    """Of an exploration that goes on: its seed 1."""
+    results = Study.load(ROOT / "studies/mends-exploration").results().query("seed == 1")
+    found = results.set_index(["variant", "metric"])["value"]
+    stop, none, held = (found[variant] for variant in ("xfm", "no stop", "no stop, distilled 3"))
+    text = page("studies/README.md")
+    assert f"With the stop the loss is {stop[LOSS]:.3f} nats, without {none[LOSS]:.3f}; with the gradient" in text
+    rest = [f"{100 * arm[metric]:.1f}" for metric in (BOXES, RECALL) for arm in (held, stop)]
+    told = "(`no stop, distilled 3`) {:.3f}, boxes {} % ({} with the stop) and R@1 {} ({})"
+    assert told.format(held[LOSS], *rest) in text
+    assert (
+        "With PCGrad and GradVac it is {:.3f} and {:.3f}".format(*(found[name, LOSS] for name in ("PCGrad", "GradVac")))
+        in text
+    )
+    assert f"so far {found.index.unique('variant').size} of 22 arms, at seed 1" in text
