@@ -10,8 +10,9 @@ from photographs import captions, photograph, photographs, table
 from PIL import Image
 
 from xfm.cli import main
-from xfm.data.check import _near, check
+from xfm.data.check import check
 from xfm.data.check_page import write_page
+from xfm.data.findings import _near
 from xfm.data.own import FileSource
 from xfm.data.source import ItemKey
 
