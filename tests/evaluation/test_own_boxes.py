@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from xfm import recipes, seeding
+from xfm.config import ConfigError
 from xfm.data import Dataset, dataset
 from xfm.evaluation import Result, evaluate, examples
 from xfm.objectives import build
@@ -58,6 +59,8 @@ def test_pictures_that_are_all_called_alike_are_not_searched_and_the_rest_is_ask
     assert "captions are equal: there is nothing to find among them" in found.skipped["retrieval"]
     tasks = {result.task for result in found}
     assert "grounding" in tasks and not any("image to text" in task for task in tasks)
+    with pytest.raises(ConfigError, match=r"task 'retrieval': all \d captions are equal"):
+        asked("retrieval")
 
 
 def test_pictures_with_boxes_alone_are_asked_of_beside_others_with_captions(own: Callable) -> None:

@@ -74,6 +74,8 @@ def evaluate(
                     found[jobs[job]] = job.result()
                 except NothingToAsk as reason:
                     results.skipped[jobs[job]] = f"task {jobs[job]!r}: {reason}"
+                    if jobs[job] in _listed(tasks):
+                        raise ConfigError(results.skipped[jobs[job]]) from reason
                 if told:
                     told.update(jobs[job])
         finally:
