@@ -1,7 +1,11 @@
-"""ITC (open_clip's ClipLoss) is the mean of two naive cross-entropies; the temperature divides, and is clamped."""
+"""ITC is the mean of two naive cross-entropies, and open_clip's ClipLoss; the temperature divides, and is clamped."""
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from open_clip.loss import ClipLoss
 from reference import batches, naive
 
 from xfm.batch import Pairs, tree_map
@@ -34,6 +38,23 @@ def test_it_is_two_loops(count: int, tokens: int, stream: str) -> None:
             for v in (out.loss, sum(rows) / (2 * count))
         )
         torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("count", [2, 7, 48])
+def test_it_is_open_clips_bit_for_bit(count: int) -> None:
+    itc = batches.pretraining().model.objectives["itc"].float()
+    drawn = torch.nn.functional.normalize(
+        torch.randn(2, count, 40, generator=torch.Generator().manual_seed(count)), dim=-1
+    )
+
+    def found(loss: Any) -> list[torch.Tensor]:
+        features = drawn.clone().requires_grad_()
+        value = loss(*features)
+        return [value, *torch.autograd.grad(value, (features, itc.temperature))]
+
+    ours = found(lambda image, text: itc(SimpleNamespace(features=(image, text))).loss)
+    theirs = found(lambda image, text: ClipLoss()(image, text, 1 / itc.temperature))
+    assert all(map(torch.equal, ours, theirs))
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.0, 0.001), (-1.0, 0.001), (0.07, 0.07), (0.5, 0.5), (3.0, 0.5)])
