@@ -9,7 +9,8 @@ probe of concepts in guidance-exploration (seeds 0 and 1), and none.
 `negatives` (confirms): ITM with exchanged relations among its negatives.
 `insulation` (confirms): the stop-gradient against other ways to spend the same gradient, or the same steps.
 `insulation-exploration`: X-FM with and without the stop-gradient. `mends-exploration`: further ways to do without it,
-or to stop more, each at several strengths where it has one. `attention`: the function of the cross-attention, by where
+or to stop more, each at several strengths where it has one; `mends-strengths`: what is taken further of them, at more
+seeds. `attention`: the function of the cross-attention, by where
 it looks and by tasks. `negatives-exploration`: ITM with captions of which a relation was exchanged among its negatives.
 `guidance-exploration`: what masked patches predict, on one scale, each target at three weights. `varies`: one source of
 randomness varied at a time.
@@ -24,7 +25,7 @@ import json
 from itertools import product
 from typing import Any, get_args
 
-from confirm import general, guidance, insulation, negatives
+from confirm import LOSS, SEEN, general, guidance, insulation, negatives
 from regime import EVALUATED, FOUND, HERE, NEIGHBOURS, RECIPE, guided, models
 
 from xfm import recipes
@@ -78,6 +79,23 @@ def mends() -> dict[str, dict[str, Any]]:
     }
 
 
+def strengths() -> dict[str, dict[str, Any]]:
+    """Label -> changes: what kept the loss low at the one seed of mends-exploration, distillation also stronger, each
+    without the stop and with it; and PCGrad, which did not."""
+    known = recipes.ablations()
+    no_stop = known["no_stop_gradient"]
+    held = {f"distilled {x:g}": {"flow.mlm_distillation": x} for x in (3.0, 10.0)} | {
+        "SGD 0.1": {"train.text_sgd_lr": 0.1}
+    }
+    return {
+        "xfm": {},
+        "no stop": no_stop,
+        "PCGrad": known["gradient_pcgrad"],
+        **{f"no stop, {label}": no_stop | changes for label, changes in held.items()},
+        **held,
+    }
+
+
 def explorations() -> list[Study]:
     about: Any = {"root": HERE, "split": "validation"}
     return [
@@ -100,6 +118,17 @@ def explorations() -> list[Study]:
             "masked or stopped in the lower layers alone, a pull to the warm start, its answers, or an optimizer in "
             "which a small gradient is a small step; at which strength? Does a slower language encoder leave anything "
             "for a stop to do? And what do stops elsewhere do?",
+            **about,
+        ),
+        Study(
+            "mends-strengths",
+            RECIPE,
+            strengths(),
+            (1, 0, 2),
+            [LOSS, FOUND, SEEN],
+            tasks=EVALUATED,
+            question="How much of what mends-exploration found at one seed comes back at two more? Does more "
+            "distillation do more? And what does a stop add to it, or to SGD?",
             **about,
         ),
         Study(

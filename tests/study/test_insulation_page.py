@@ -179,8 +179,12 @@ def test_what_the_first_runs_of_other_ways_say() -> None:
     rest = [f"{100 * arm[metric]:.1f}" for metric in (BOXES, RECALL) for arm in (held, stop)]
     told = "(`no stop, distilled 3`) {:.3f}, boxes {} % ({} with the stop) and R@1 {} ({})"
     assert told.format(held[LOSS], *rest) in text
-    assert (
-        "With PCGrad and GradVac it is {:.3f} and {:.3f}".format(*(found[name, LOSS] for name in ("PCGrad", "GradVac")))
-        in text
-    )
-    assert f"so far {found.index.unique('variant').size} of 22 arms, at seed 1" in text
+    losses = found.xs(LOSS, level="metric")
+    assert "With PCGrad and GradVac it is {:.3f} and {:.3f}.".format(*losses[["PCGrad", "GradVac"]]) in text
+    slow = losses[["SGD 0.1", "no stop, SGD 0.1"]]
+    assert "it is {:.3f} with the stop and {:.3f} without, no smaller a gap than AdamW's".format(*slow) in text
+    assert slow.diff().iloc[-1] >= none[LOSS] - stop[LOSS]
+    apart = found["ITC stopped"]
+    told = "{:.3f} nats, boxes {:.1f} % and R@1 {:.1f}"
+    assert told.format(apart[LOSS], 100 * apart[BOXES], 100 * apart[RECALL]) in text
+    assert found.index.unique("variant").size == 22 and "so far all 22 arms, at seed 1" in text
