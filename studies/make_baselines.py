@@ -28,7 +28,8 @@ ROOT = Path(__file__).parent
 def make(name: str) -> None:
     study = Study.load(ROOT / name)
     results, config = study.results(), study.spec.config(next(iter(study.spec.variants)), study.spec.seeds[0])
-    rows = evaluated(evaluate(build(config), config, dataset(config).tokenizer(), tasks=study.spec.tasks))
+    tokenizer, asked = dataset(config).tokenizer(), study.spec.evaluated
+    rows = evaluated(evaluate(build(config), config, tokenizer, study.spec.split, tasks=asked))
     for row in rows:
         if "raw pixels" in row.metric or "random weights" in row.metric:
             values = results[results["metric"] == row.metric]["value"]
@@ -41,7 +42,9 @@ def make(name: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=sorted(path.parent.name for path in ROOT.glob("*/results.csv")))
+    written = {path.parent.name for path in ROOT.glob("*/spec.json") if path.with_name("results.csv").exists()}
+    older = sorted(name for name in written if " (baseline)" not in (ROOT / name / "results.csv").read_text("utf-8"))
+    parser.add_argument("names", nargs="*", default=older)
     torch.set_num_threads(1)
     for study_name in parser.parse_args().names:
         make(study_name)

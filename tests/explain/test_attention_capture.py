@@ -129,6 +129,17 @@ def test_open_clip_is_captured_as_torch_computes_it(clip):
     assert not any("forward" in vars(m) for m in clip.modules() if isinstance(m, nn.MultiheadAttention))
 
 
+def test_a_softmax_is_seen_however_its_arguments_are_given():
+    class Attends(nn.Module):
+        def forward(self, x):
+            return torch.softmax(input=x, dim=-1)
+
+    x = torch.randn(2, 3, 4, 5)
+    with capture(model := nn.ModuleDict({"attention": Attends()}), "*") as seen:
+        torch.testing.assert_close(model["attention"](x), x.softmax(-1))
+    torch.testing.assert_close(seen.weights["attention"], x.softmax(-1))
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_torchs_own_attention_agrees_with_masks_of_every_kind(first):
     torch.manual_seed(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from multiprocessing.reduction import ForkingPickler
+
 import pandas as pd
 import pytest
 
@@ -13,6 +15,7 @@ from xfm.explain.faithfulness import faithfulness_report
 from xfm.explain.leaderboards import CHECK, COLUMNS, QUICK, Leaderboard, asked_about, leaderboard, leaderboard_scenes
 from xfm.explain.scenes import said_once, scene_inputs
 from xfm.explain.scores import SCORES
+from xfm.explain.targets import TARGETS, word_target
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()
@@ -66,6 +69,11 @@ def test_other_processes_find_the_same(model, board):
     timed = here.score == "milliseconds"
     assert 0 < timed.sum() < len(timed)
     pd.testing.assert_frame_equal(spread.rows[~timed], here[~timed])
+
+
+@pytest.mark.parametrize("target", [*TARGETS.values(), word_target("lion", (2, 3), (7, 8))], ids=lambda t: t.name)
+def test_a_target_can_be_sent_to_another_process(target):
+    assert ForkingPickler.dumps(target)
 
 
 def test_lifts_are_paired_by_scene(board):

@@ -112,7 +112,7 @@ def test_a_run_that_failed_counts_as_the_worst(look, confirm):
     for line in ("xfm,5", "xfm (baseline),5"):
         kept = [row for row in study.table.read_text().splitlines() if not row.startswith(line)]
         study.table.write_text("\n".join(kept) + "\n")
-    study_json.write_failed(study.folder / "failed.json", {("xfm", 5): "nan"})
+    study_json.write_failed(study.folder / "failed.json", study.spec, {("xfm", 5): "nan"})
     (row,) = confirm().admission().itertuples()
     assert row.n == 6 and row.low < 0.3 < row.mean < 0.65, "as far below as its baseline"
 

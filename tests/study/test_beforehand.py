@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,14 @@ def test_results_of_another_split_are_not_mixed(tmp_path, measuring):
         tiny("s", tmp_path, split="validation")
 
 
-def test_seeds_may_be_added_to_a_sequential_study_alone(tmp_path, measuring, monkeypatch):
+@pytest.fixture
+def admitting(measuring, monkeypatch):
     monkeypatch.setattr("xfm.study.study.require_admitted", lambda *_: None)
     rows = [Measured("vision", "acc", 0.5, 1)]
     monkeypatch.setattr("xfm.study.untrained.measure", lambda *_: Untrained(rows, 1.0))
+
+
+def test_seeds_may_be_added_to_a_sequential_study_alone(tmp_path, admitting):
     given = {"confirmatory": True, "primary": ["acc"]}
     for sequential in (True, False):
         name = f"s{sequential}"
@@ -131,6 +136,72 @@ def test_seeds_may_be_added_to_a_sequential_study_alone(tmp_path, measuring, mon
         for seeds in ([3, 4], [3, 5, 4], [5, 3, 4, 6]):
             with pytest.raises(ConfigError, match="has another seeds, and results"):
                 tiny(name, tmp_path, seeds=seeds, sequential=True, **given)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("split", "validation"), ("tasks", ["naming", "mlm"]), ("primary", ["acc", "acc2"]), ("margins", {"acc": 0.5})],
+)
+def test_what_the_results_are_of_is_no_longer_what_an_edited_spec_says(tmp_path, admitting, field, value):
+    """spec.json cannot be held against itself."""
+    study = tiny("s", tmp_path, seeds=[3, 4], confirmatory=True, primary=["acc"])
+    study.run()
+    path = study.folder / "spec.json"
+    tree, before = json.loads(path.read_text()), path.read_text()
+    path.write_text(json.dumps(tree | {field: value} | ({"confirmatory": False} if field == "split" else {})))
+    with pytest.raises(ConfigError, match=r"spec.json: (split|tasks|hash) = .*: the results are of .* \(code.json\)"):
+        Study.load(study.folder, study.runs)
+    with pytest.raises(ConfigError):
+        study.run()
+    path.write_text(before)
+    assert not len(Study.load(study.folder, study.runs).missing())
+
+
+def test_an_exploration_cannot_be_called_confirmatory_afterwards(tmp_path, admitting):
+    study = tiny("s", tmp_path, seeds=[3, 4], primary=["acc"])
+    study.run()
+    path = study.folder / "spec.json"
+    tree = json.loads(path.read_text())
+    path.write_text(json.dumps(tree | {"seeds": [3, 4, 5]}))
+    assert len(Study.load(study.folder, study.runs).missing()) == 2, "it may grow"
+    path.write_text(json.dumps(tree | {"confirmatory": True}))
+    with pytest.raises(ConfigError, match="hash = "):
+        Study.load(study.folder, study.runs)
+
+
+def test_evidence_is_counted_without_a_gap(invented):
+    """Seeds that end before earlier ones would make another sequence of each look."""
+    lost = (("no_stop_gradient", 4),)
+    whole, torn = (invented_with(invented, lost) for lost in ((), lost))
+    own = torn.set_index("metric").loc[LOSS]
+    assert own["n"] == 4 and "6 of 10 pairs missing, 5 of them there and waiting for an earlier seed" in own["note"]
+    first = whole.set_index("metric").loc[LOSS]
+    assert first["n"] == 10 and own["e"] != first["e"]
+    assert torn.set_index("metric").loc["grounding, acc@0.5", "n"] == 9, "judged by its interval"
+
+
+def invented_with(invented, lost) -> pd.DataFrame:
+    study = invented({"no_stop_gradient": 2.0}, lost=lost, sequential=True, confirmatory=True)
+    shutil.rmtree(study.folder) if not (table := study.effects()).empty and not lost else None
+    return table
+
+
+@pytest.mark.parametrize("field", ["seed", "name"])
+def test_what_a_study_sets_itself_no_variant_may_change(tmp_path, field):
+    for where in ({"variants": {"xfm": {}, "b": {field: 5}}}, {"changes": {field: 5}}):
+        with pytest.raises(ConfigError, match=rf"{field}: .*|.*\.{field} = 5: must be left out"):
+            tiny("s", tmp_path, **where)
+    with pytest.raises(ConfigError, match=r"tasks = .*at least one"):
+        tiny("s", tmp_path, tasks=[])
+
+
+def test_a_confirmation_that_is_not_whole_says_so(invented):
+    study = invented({"no_stop_gradient": 1.0}, lost=(("xfm", 9),), confirmatory=True)
+    page = " ".join(study.report().read_text("utf-8").split())
+    assert "A confirmatory study of X-FM, incomplete ·" in page
+    assert page.count("Incomplete: 19 of 20 runs. A study that confirms is read when it is whole.") == 2
+    study_json.write_failed(study.folder / "failed.json", study.spec, {("xfm", 9): "diverged"})
+    assert "ncomplete" not in study.report().read_text("utf-8"), "a run that failed twice is a result"
 
 
 def test_step_0_is_kept_of_what_others_are_compared_with(tmp_path, measuring):
@@ -206,7 +277,7 @@ def test_two_runs_of_a_seed_that_failed_are_not_as_good_as_each_other(invented):
     lost = [(variant, seed) for variant in ("xfm", *SHIFT) for seed in (3, 4)]
     study = invented(SHIFT, lost=tuple(lost), margins={NAMING: 0.02})
     before = study.effects().set_index(["variant", "metric"])
-    study_json.write_failed(study.folder / "failed.json", dict.fromkeys(lost, "the warm start failed"))
+    study_json.write_failed(study.folder / "failed.json", study.spec, dict.fromkeys(lost, "the warm start failed"))
     after = study.effects().set_index(["variant", "metric"])
     for variant in SHIFT:
         assert after.loc[(variant, NAMING), "n"] == 10 and before.loc[(variant, NAMING), "n"] == 8

@@ -27,7 +27,7 @@ SMALL = {
 }
 BROKEN = ["", "[]", "{}", '{"files": 3}', '{"files": {"a": 1}}', '{"files": {}, "unpinned": "x"}',
           '{"files": {}, "accepted": [{"old": 1}]}', '{"files": {}, "more": 1}',
-          '{"files": {}, "found": [["xfm", "1"]]}']  # fmt: skip
+          '{"files": {}, "found": [["xfm", "1"]]}', '{"files": {}, "spec": {"hash": 1}}']  # fmt: skip
 
 
 def outcome(*_: object) -> Outcome:

@@ -64,8 +64,8 @@ def test_the_detectable_effect_is_found_in_80_of_100_other_studies():
 
 def test_a_sequential_p_is_1_over_the_largest_e():
     x = np.random.default_rng(0).normal(1, 1, 12)
-    found = paired(x, 0.05, sequential=True)
+    found = paired(x, "e-values")
     assert found.p == pytest.approx(1 / e_process(x).max()) and found.e == e_process(x)[-1] == paired(x).e
     assert found.detectable == pytest.approx(np.std(x, ddof=1) * detectable(12, 0.05, 0.8))
-    assert paired(np.ones(9), sequential=True).p == pytest.approx(smallest_p(9, True)) and found.p >= found.p_min
+    assert paired(np.ones(9), "e-values").p == pytest.approx(smallest_p(9, True)) and found.p >= found.p_min
     assert can_reach(1, 8, True) and not can_reach(1, 5, True)

@@ -75,7 +75,9 @@ def test_two_seeds_have_an_effect_without_p_and_the_table_says_why(invented):
 def test_a_run_that_failed_counts_as_the_worst_of_every_metric(invented):
     study = invented(SHIFT, lost=(("xfm", 2), ("no_guidance", 2), ("no_guidance", 4), ("no_guidance", 5)))
     failed = [("xfm", 2), ("no_guidance", 2), ("no_guidance", 4)]
-    study_json.write_failed(study.folder / "failed.json", dict.fromkeys(failed, "TrainingError: the loss is nan"))
+    study_json.write_failed(
+        study.folder / "failed.json", study.spec, dict.fromkeys(failed, "TrainingError: the loss is nan")
+    )
     assert study.missing()["why"].tolist() == ["TrainingError: the loss is nan"] * 3 + ["not run yet"]
     pairs, loss = study.pairs().query("variant == 'no_guidance'"), "language, loss (nats)"
     own = pairs[pairs["metric"] == loss].set_index("seed")
@@ -100,7 +102,7 @@ def test_a_specialist_that_failed_has_no_more_metrics_than_its_other_runs(invent
     study, none = invented(SHIFT, lost=[("no_guidance", 4)]), "naming, accuracy"
     text = study.table.read_text("utf-8").splitlines(keepends=True)
     study.table.write_text("".join(line for line in text if not (line.startswith("no_guidance,") and none in line)))
-    study_json.write_failed(study.folder / "failed.json", {("no_guidance", 4): "killed"})
+    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
     pairs = study.pairs().query("variant == 'no_guidance'")
     assert none not in set(pairs["metric"]) and (pairs.groupby("metric").size() == 10).all()
     ranks = study.mean_ranks([none, "grounding, acc@0.5"]).query("family == 'vision-language'")
@@ -133,7 +135,7 @@ def test_over_items_a_failed_run_answers_nothing_right_of_what_its_variant_answe
     monkeypatch.setattr(items, "item_scores", scores)
     whole = study.two_way().set_index(["variant", "metric"])["effect"]
     assert (specialist, "pictures") not in whole.index and len(whole) == 3
-    study_json.write_failed(study.folder / "failed.json", {(specialist, 4): "killed"})
+    study_json.write_failed(study.folder / "failed.json", study.spec, {(specialist, 4): "killed"})
     rng = np.random.default_rng(0)
     failed = study.two_way().set_index(["variant", "metric"])["effect"]
     assert failed.index.equals(whole.index), "nor has it rows of pictures now"
@@ -142,7 +144,9 @@ def test_over_items_a_failed_run_answers_nothing_right_of_what_its_variant_answe
 
 def test_of_a_variant_all_of_whose_runs_failed_every_metric_is_the_worst(invented):
     study = invented(SHIFT, lost=[("no_guidance", seed) for seed in range(10)])
-    study_json.write_failed(study.folder / "failed.json", {("no_guidance", seed): "killed" for seed in range(10)})
+    study_json.write_failed(
+        study.folder / "failed.json", study.spec, {("no_guidance", seed): "killed" for seed in range(10)}
+    )
     table = study.effects().query("variant == 'no_guidance'").set_index("metric")
     assert (table.loc[[*PRIMARY], "n"] == 10).all() and table.loc["naming, accuracy", "effect"] < 0
 
@@ -150,7 +154,7 @@ def test_of_a_variant_all_of_whose_runs_failed_every_metric_is_the_worst(invente
 def test_a_failed_run_is_no_better_than_the_worst_baseline_where_runs_have_their_own(invented):
     study, metric = invented(SHIFT, lost=[("no_guidance", 4)]), "grounding, acc@0.5"
     assert KNOWN[metric].baseline is None
-    study_json.write_failed(study.folder / "failed.json", {("no_guidance", 4): "killed"})
+    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
     fingerprint = study.spec.fingerprint("xfm", 0)
     with study.table.open("a") as file:
         file.write(f'xfm (baseline),0,{fingerprint},vision-language,"{metric}",0.0625,400,60.0\n')
@@ -174,7 +178,7 @@ def test_evidence_is_counted_in_the_order_of_the_seeds_not_of_the_runs(invented)
 def test_where_no_direction_is_better_a_failed_run_is_no_pair(invented):
     study = invented(SHIFT, lost=[("no_guidance", 4)])
     study_json.write_baselines(study.folder / "baselines.json", KNOWN | {"grounding, acc@0.5": Metric("", "%")})
-    study_json.write_failed(study.folder / "failed.json", {("no_guidance", 4): "killed"})
+    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_guidance", 4): "killed"})
     table = study.effects()
     assert (
         row(table, "no_guidance", "grounding, acc@0.5")["n"] == 9 and row(table, "no_guidance", PRIMARY[2])["n"] == 10

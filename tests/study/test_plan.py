@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.stats.power import TTestPower
 from study.conftest import KNOWN, PRIMARY, TINY, tiny
 
 from xfm import prior_runs
@@ -50,34 +49,39 @@ def row(table: pd.DataFrame, metric: str = LOSS):
 # ---- detectable effects
 
 
-def test_the_detectable_effect_is_that_of_statsmodels_at_the_familys_level():
+def test_the_detectable_effect_is_that_of_the_test_at_the_familys_level():
     differences = [0.1, 0.3, 0.2, 0.6]
-    found = row(detectable_effects(spec(), {"before": Pilot(frame(differences), KNOWN)}))
+    found = row(detectable_effects(spec(), {"before": Pilot(frame(differences), KNOWN, spec().configs)}))
     sd = np.std(differences, ddof=1)
-    size = TTestPower().solve_power(nobs=12, alpha=0.05 / 2, power=0.8)
+    size = detectable(12, 0.05 / 2, "sign flips")
     assert found["alpha"] == 0.025 and found["pairs"] == 4 and found["from"] == "before"
     assert found["sd"] == pytest.approx(sd) and found["detectable"] == pytest.approx(size * sd)
-    alone = row(detectable_effects(spec(primary=[LOSS]), {"before": Pilot(frame(differences), KNOWN)}))
+    alone = row(detectable_effects(spec(primary=[LOSS]), {"before": Pilot(frame(differences), KNOWN, spec().configs)}))
     assert alone["alpha"] == 0.05 and alone["detectable"] < found["detectable"]
     too_few = spec(primary=PRIMARY, seeds=range(6))  # 3 x 2 / 2^6 > .05: judged by intervals
-    assert row(detectable_effects(too_few, {"before": Pilot(frame(differences), KNOWN)}))["alpha"] == 0.05
+    assert (
+        row(detectable_effects(too_few, {"before": Pilot(frame(differences), KNOWN, spec().configs)}))["alpha"] == 0.05
+    )
 
 
 def test_of_a_sequential_study_it_is_that_of_the_test_by_e_values():
     sequential = spec(primary=[LOSS], sequential=True, seeds=range(100, 110))
-    found = row(detectable_effects(sequential, {"before": Pilot(frame([0.1, 0.3, 0.2, 0.6]), KNOWN)}))
+    found = row(detectable_effects(sequential, {"before": Pilot(frame([0.1, 0.3, 0.2, 0.6]), KNOWN, spec().configs)}))
     assert found["detectable"] == pytest.approx(found["sd"] * e_values.detectable(10, 0.05, 0.8))
     assert found["detectable"] > found["sd"] * detectable(10), "evidence valid at any time costs power"
     assert power.seeds_needed(2, sequential=True) > power.seeds_needed(2)
     few = spec(primary=[LOSS], sequential=True, seeds=range(100, 106))  # enough for sign flips, not for e-values
     assert smallest_p(6) <= 0.05 < smallest_p(6, sequential=True)
-    found = row(detectable_effects(few, {"before": Pilot(frame([0.1, 0.3, 0.2, 0.6]), KNOWN)}))
+    found = row(detectable_effects(few, {"before": Pilot(frame([0.1, 0.3, 0.2, 0.6]), KNOWN, spec().configs)}))
     assert found["detectable"] == pytest.approx(found["sd"] * detectable(6)), "judged by its interval"
 
 
 def test_planned_by_the_upper_limit_a_study_has_its_power_four_times_in_five():
     pilots = np.random.default_rng(0).normal(0, 1, (20_000, 5))
-    found = [row(detectable_effects(spec(primary=[LOSS]), {"a": Pilot(frame(pilot), KNOWN)})) for pilot in pilots[:3]]
+    found = [
+        row(detectable_effects(spec(primary=[LOSS]), {"a": Pilot(frame(pilot), KNOWN, spec().configs)}))
+        for pilot in pilots[:3]
+    ]
     factor = power.upper_limit(4)
     assert [one["at_most"] for one in found] == pytest.approx([factor * one["detectable"] for one in found])
     spreads = pilots.std(1, ddof=1)  # of the true standard deviation, 1
@@ -87,26 +91,32 @@ def test_planned_by_the_upper_limit_a_study_has_its_power_four_times_in_five():
 
 def test_another_comparison_lends_its_spread_where_there_is_no_pair_of_this():
     a, b = frame([1.0, 2.0, 4.0], variant="a"), frame([0.0, 5.0], variant="b", against="a")
-    found = row(detectable_effects(spec(), {"before": Pilot(pd.concat([a, b]), KNOWN)}))
+    found = row(detectable_effects(spec(), {"before": Pilot(pd.concat([a, b]), KNOWN, spec().configs)}))
     pooled = math.sqrt((2 * np.var([1, 2, 4], ddof=1) + np.var([0, 5], ddof=1)) / 3)
     assert found["sd"] == pytest.approx(pooled) and found["pairs"] == 5
     own = frame([1.0, 1.5])
-    found = row(detectable_effects(spec(), {"before": Pilot(pd.concat([a, own]), KNOWN)}))
+    found = row(detectable_effects(spec(), {"before": Pilot(pd.concat([a, own]), KNOWN, spec().configs)}))
     assert found["sd"] == pytest.approx(np.std([1, 1.5], ddof=1)), "its own pairs, however few"
 
 
 def test_the_exploration_with_the_most_pairs_counts_and_failed_runs_do_not():
     few, many = frame([0.0, 1.0]), frame([0.0, 2.0, 4.0, 100.0])
     many.loc[3, "failed"] = True
-    found = row(detectable_effects(spec(), {"few": Pilot(few, KNOWN), "many": Pilot(many, KNOWN)}))
+    found = row(
+        detectable_effects(
+            spec(), {"few": Pilot(few, KNOWN, spec().configs), "many": Pilot(many, KNOWN, spec().configs)}
+        )
+    )
     assert (found["from"], found["pairs"], found["sd"]) == ("many", 3, 2.0)
 
 
 def test_what_is_not_known_is_said():
-    one = detectable_effects(spec(), {"before": Pilot(frame([0.1]), KNOWN)})
+    one = detectable_effects(spec(), {"before": Pilot(frame([0.1]), KNOWN, spec().configs)})
     assert "takes two pairs" in row(one)["note"] and math.isnan(row(one)["detectable"])
     assert row(one, PRIMARY[1])["note"] == "no exploration has a pair of runs that measured it"
-    two = detectable_effects(spec(primary=[LOSS], seeds=[1, 2]), {"before": Pilot(frame([0.1, 0.3]), KNOWN)})
+    two = detectable_effects(
+        spec(primary=[LOSS], seeds=[1, 2]), {"before": Pilot(frame([0.1, 0.3]), KNOWN, spec().configs)}
+    )
     assert row(two)["note"].startswith("2 seeds plan no test") and math.isnan(row(two)["detectable"])
 
 
@@ -114,9 +124,22 @@ def test_what_is_not_known_is_said():
 def test_a_reference_at_the_baseline_is_told(level, at_floor):
     """The loss of four seeds is 4.00 to 4.03; lower is better."""
     known = KNOWN | {LOSS: KNOWN[LOSS]._replace(baseline=level - 0.03)}
-    found = row(detectable_effects(spec(), {"before": Pilot(frame([0.1, 0.2, 0.3, 0.2]), known)}))
+    found = row(detectable_effects(spec(), {"before": Pilot(frame([0.1, 0.2, 0.3, 0.2]), known, spec().configs)}))
     assert found["reference"] == pytest.approx(4.015)
     assert ("at the baseline" in found["note"]) == at_floor
+
+
+def test_the_spread_is_of_the_same_configs_where_an_exploration_has_them():
+    long, short = spec(primary=[LOSS]), spec(changes={"train.lr": 1e-5}).configs
+    few, many = frame([0.1, 0.3, 0.2, 0.6]), frame([1.0, 3.0, 2.0, 6.0, 4.0])
+    pilots = {"short": Pilot(many, KNOWN, short), "same": Pilot(few, KNOWN, long.configs)}
+    found = row(detectable_effects(long, pilots))
+    assert (found["from"], found["pairs"], found["note"]) == ("same", 4, "")
+    renamed = {{"no_stop_gradient": "open"}.get(label, label): config for label, config in long.configs.items()}
+    found = row(detectable_effects(long, {"named": Pilot(frame([0.1, 0.3], variant="open"), KNOWN, renamed)}))
+    assert (found["from"], found["pairs"], found["note"]) == ("named", 2, ""), "whatever it is called there"
+    found = row(detectable_effects(long, {"short": pilots["short"]}))
+    assert (found["from"], found["pairs"]) == ("short", 5) and "of other configs" in found["note"]
 
 
 def test_the_fewest_seeds_that_can_confirm():
@@ -210,7 +233,7 @@ def test_words_and_tables(tmp_path, timed, invented):
     assert made.detectable["metric"].tolist() == [*PRIMARY] and (made.detectable["pairs"] == 10).all()
     pairs = explored.pairs()
     sd = pairs[pairs["metric"] == LOSS]["difference"].std()
-    size = TTestPower().solve_power(nobs=8, alpha=0.05 / 3, power=0.8)
+    size = detectable(8, 0.05 / 3, "sign flips")
     assert row(made.detectable)["detectable"] == pytest.approx(size * sd)
     assert f"{size * sd:.4f}" in text and f"{size * sd:.4f}" in page
     assert page.count("<table") == 3

@@ -67,7 +67,9 @@ def test_what_is_better_on_all_metrics_is_named(invented):
 
 def test_a_failed_runs_note_is_in_the_unit_of_the_effect(invented):
     study = invented({"no_stop_gradient": 0.5}, lost=(("no_stop_gradient", 3),))
-    study_json.write_failed(study.folder / "failed.json", {("no_stop_gradient", 3): "RuntimeError: out of memory"})
+    study_json.write_failed(
+        study.folder / "failed.json", study.spec, {("no_stop_gradient", 3): "RuntimeError: out of memory"}
+    )
     row = study.effects().set_index("metric").loc[NAMING]
     pairs = study.pairs().query("metric == @NAMING and not failed")["difference"]
     assert row["note"].endswith(f"without it the difference is {number(pairs.mean(), '%', '+')}")

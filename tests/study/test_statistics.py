@@ -109,7 +109,22 @@ def test_there_is_a_detectable_effect_at_every_n():
 
 def test_the_detectable_effect_has_the_unit_of_the_differences():
     x = np.random.default_rng(0).normal(0, 3, 10)
-    assert paired(x, 0.01).detectable == pytest.approx(np.std(x, ddof=1) * detectable(10, 0.01))
+    assert paired(x, alpha=0.01).detectable == pytest.approx(np.std(x, ddof=1) * detectable(10, 0.01))
+
+
+@pytest.mark.parametrize(("tests", "n"), [(1, 6), (3, 8), (8, 10), (8, 12), (24, 12), (8, 16)])
+def test_what_sign_flips_can_detect_they_find_in_80_of_100_studies(tests, n):
+    """With few pairs they find less than the t-test does."""
+    size = detectable(n, 0.05 / tests, "sign flips")
+    x = np.random.default_rng(n).normal(size, 1, (n, 2000))
+    assert np.mean(sign_flip(x) <= 0.05 / tests) == pytest.approx(0.8, abs=0.03)
+    assert size > detectable(n, 0.05 / tests) or n >= 15
+
+
+def test_where_no_p_can_reach_the_level_nothing_is_detectable():
+    assert detectable(5, 0.05, "sign flips") == math.inf == detectable(8, 0.05 / 8, "sign flips")
+    for x in (np.full(5, 3.0), np.arange(5.0)):
+        assert paired(x, "sign flips").detectable == math.inf
 
 
 @given(DIFFERENCES, st.floats(0.01, 20))

@@ -116,7 +116,8 @@ def test_the_old_mistakes_are_told_by_the_plan_today(world):
 
     def planned(name: str, primary: list[str], explored: str, variants: list[str]) -> pd.DataFrame:
         untrained.measure = lambda *_: Untrained(known, 9.0)  # restored with `world`
-        study = Study(name, "demo+stage1", variants, range(50, 60), primary, explored=[explored])
+        of = Study.load(ROOT / "studies" / explored).spec
+        study = Study(name, of.recipe, variants, range(50, 60), primary, of.changes, explored=[explored])
         return study.plan().detectable
 
     at_floor = planned("next", [LOSS, ITM], "two-by-two", ["xfm", "no_stop_gradient"]).set_index("metric")

@@ -151,6 +151,24 @@ def test_what_fails_twice_is_reported_and_tried_again_by_the_next_call(tmp_path,
     assert not study.failed() and not (study.folder / "failed.json").exists()
 
 
+def test_a_failure_is_kept_at_once_and_is_that_of_its_config(tmp_path, monkeypatch):
+    def rows_of(config):
+        if config["flow"]["text_gradient"]["itm"]:
+            raise KeyboardInterrupt if config["seed"] else ValueError("no luck")
+        return [Measured("language", "m", 1.0, 5, Metric("lower", "nats", 9.0, "untrained"))]
+
+    monkeypatch.setattr(runner, "measure", fake(rows_of))
+    study = Study("failing", "smoke", ["xfm", "no_stop_gradient"], [0, 1], tasks="naming", root=tmp_path, runs=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        study.run()
+    assert study.failed() == {("no_stop_gradient", 0): "ValueError: no luck"}
+    path = study.folder / "spec.json"
+    tree = json.loads(path.read_text())
+    tree["variants"]["no_stop_gradient"]["train.lr"] = 1e-5
+    path.write_text(json.dumps(tree))
+    assert not Study.load(study.folder, study.runs).failed(), "this config has never run"
+
+
 def test_a_changed_spec_does_not_take_over_old_results(measured, tmp_path):
     shutil.copytree(measured.folder, tmp_path / "studies" / "measured")
     changed = tiny("measured", tmp_path, variants=[*measured.spec.variants], changes=TINY | {"train.lr": 1e-5})

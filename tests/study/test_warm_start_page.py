@@ -124,7 +124,8 @@ def test_the_pairs_of_runs_are_those_of_their_results() -> None:
 def test_what_insulation_would_find_is_what_the_pairs_say() -> None:
     text = " ".join((STUDIES / "README.md").read_text("utf-8").split())
     explored, plan = Study.load(STUDIES / "insulation-exploration"), Study.load(STUDIES / "insulation").spec
-    found = detectable_effects(plan, {explored.spec.name: Pilot(explored.pairs(), explored.metrics())})
+    pilot = Pilot(explored.pairs(), explored.metrics(), explored.spec.configs)
+    found = detectable_effects(plan, {explored.spec.name: pilot})
     loss, grounding, concept = (row for _, row in found.drop_duplicates("metric").iterrows())
     assert f"{loss['detectable']:.4f} nats of the loss (at most {loss['at_most']:.4f}," in text
     said = [f"{100 * row['detectable']:.1f}" + sep + f"({100 * row['at_most']:.1f})"

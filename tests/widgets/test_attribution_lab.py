@@ -154,6 +154,20 @@ def test_of_questions_it_scores_as_they_do():
         xw.AttributionLab.of([asked[0], other])
 
 
+def test_begun_without_methods_it_has_all_of_those_that_are_added():
+    config = recipes.smoke()
+    data = dataset(config)
+    scene = next(s for s in (data.world.scene("test", i) for i in range(99)) if len(s.objects) == 2)
+    asked = scene_inputs(build(config).eval(), data.tokenizer(), scene)
+    view, whole = xw.AttributionLab.of(asked, []), xw.AttributionLab.of(asked, ["occlusion"])
+    assert "No attribution" in view.message
+    view.add("occlusion")
+    assert view.payload == whole.payload and view.targets == ["itm"] and not view.message
+    for each in (view, whole):
+        each.removed_objects = [scene.phrases[0].text]
+    assert view.scores == whole.scores and view.scores["after"] != view.scores["before"]
+
+
 def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     """Methods are added in place: of METHODS from the page or by name, and of one's own, which are checked."""
 

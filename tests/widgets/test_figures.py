@@ -99,6 +99,8 @@ def test_runs_are_compared_panel_by_panel():
     assert {"a", "b", "held-out data", "nats", "MLM, texts"} <= set(said(figure).split("\n"))
     assert_tidy(figure)
     assert "Losses: no step is recorded" in said(figures.compare_runs({}, title="Losses"))
+    nothing_yet = np.zeros(0), np.zeros(0)  # a training that begins again
+    assert figures.compare_runs({"bbp": figures.CurvePanel({"r": nothing_yet}, moving=[nothing_yet])}).bytes("png")
 
 
 @pytest.mark.parametrize(

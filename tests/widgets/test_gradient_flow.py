@@ -28,6 +28,12 @@ def test_norms_are_those_of_whole_encoders_and_what_was_held_back_is_what_would_
     assert table["itm", "language"] == 2.0 and math.isnan(table["mlm", "vision"])
 
 
+def test_what_was_held_back_and_is_not_finite_is_no_number(tmp_path):
+    view = xw.GradientFlow([RECORD | {"held_back": {"itm": math.nan}}])
+    assert view.flowing()["itm"]["language"] is None
+    view.to_html(tmp_path / "view.html")
+
+
 def test_a_dose_that_was_trained_with_is_undone():
     dosed = {"step": 0, "held_back": {"itm": 1.5}, "norm": {"itm": {"language layer 0": 0.5, "fusion": 1.0}}}
     view = xw.GradientFlow([dosed], FlowConfig({"itc": 1.0, "itm": 0.25, "imlm": 0.0, "bbp": 0.0}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import hostile
@@ -216,6 +217,28 @@ def test_a_removed_phrase_is_listed_no_more_until_it_is_typed_again():
     assert view.data()["phrase"].tolist() == ["a car"]
     view.removed = ["a zebra"]  # typed where a state comes from, and not here: not listed either
     assert view.data()["phrase"].tolist() == ["a lion", "a car"]
+
+
+def test_leafing_comes_back_to_a_phrase_that_is_listed():
+    view = xw.GroundingPad(IMAGE, TRUE, ground, [(IMAGE[:30], {"a dog": (1, 1, 4, 4)}, ground)])
+    view.removed, view.phrase = ["a lion"], "a car"
+    view.scene = 1
+    view.scene = 0
+    assert view.phrase == "a car" == view.data()["phrase"].item()
+
+
+def test_a_scene_of_another_size_is_shown_as_the_model_sees_it():
+    from xfm import recipes
+    from xfm.data import dataset
+    from xfm.objectives import build
+
+    config = recipes.smoke()
+    side, data = config.model.vision.image_size, dataset(config)
+    scene = dataclasses.replace(data.world, image_size=2 * side).scene("test", 3, 2)
+    view = xw.GroundingPad.of(build(config), data.tokenizer(), scene)
+    assert view.payload["pictures"][0]["height"] == side
+    halved = {phrase: [x / 2 for x in box] for phrase, box in phrase_boxes(scene).items()}
+    assert view.payload["pictures"][0]["boxes"] == halved
 
 
 def test_of_scenes_it_has_their_boxes_and_credit():

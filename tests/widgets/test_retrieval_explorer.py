@@ -181,6 +181,7 @@ def test_a_sentence_of_ones_own_ranks_the_pictures(tmp_path):
     table = view.data()
     assert table["candidate"].tolist() == [3, 4, 5, 2, 1, 0] and not table["true"].any()
     assert table["rank by ITC"].tolist() == [3, 2, 1, 4, 5, 6]
+    assert table["sentence"].tolist() == [made().texts[i] for i in table["candidate"]], "the query is none of them"
     view.order = "ITC"
     assert view.data()["candidate"].tolist() == [5, 4, 3, 2, 1, 0]
     texts = said(view.figure())

@@ -113,8 +113,19 @@ def test_the_browser_gets_weights_to_a_510th_of_the_row_and_what_to_sort_by():
     assert xw.TraceExplorer(one).measures()["mass"].tolist() == pytest.approx(mass.flatten().tolist())
 
 
-@pytest.mark.parametrize(("phrase", "pieces"), [("the lion", [2, 3]), ("red car", [6, 7]), ("a zebra", []), ("", [])])
-def test_a_phrase_is_found_whatever_its_article(phrase, pieces):
+@pytest.mark.parametrize(
+    ("phrase", "pieces"),
+    [
+        ("the lion", [2, 3]),
+        ("red car", [6, 7]),
+        ("the small lion next to the red car", [2, 3]),
+        ("the red car to the left of the lion", [6, 7]),
+        ("the zebra below the red car", []),
+        ("a zebra", []),
+        ("", []),
+    ],
+)
+def test_a_phrase_is_found_whatever_its_article_and_its_neighbour(phrase, pieces):
     assert pieces_of(example(), phrase) == pieces
 
 

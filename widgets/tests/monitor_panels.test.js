@@ -27,6 +27,7 @@ test("a panel says when its loss joins and what chance is, before there is a val
   assert.equal(noteOn([run()], ITM), "chance 0.637 (entropy of the labels) · joins after step 90");
   assert.equal(noteOn([run()], { key: "texts/mlm", group: "losses" }), "");
   assert.equal(joinsAfter([run(), run({}, { "pairs/itm": 40 })], "pairs/itm"), 40);
+  assert.equal(noteOn([], ITM), "", "no run is shown");
 });
 
 test("a loss that stands at its baseline has learnt nothing yet, and which run's it is", () => {

@@ -47,6 +47,7 @@ Rescore = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 SHOWN = 6  # methods at once
 IN_PAGE = ("raw attention", "rollout", "occlusion", "ablation", "object ablation", "shapley")  # without gradients
 OBJECTS = "object ablation"  # needs masks of them
+NONE = "No attribution to show: AttributionLab.of(questions, methods) makes them."
 SINGLES = 60  # scores that an export has computed before, at most
 UNITS = {
     "itm": "log-odds",
@@ -88,11 +89,12 @@ class AttributionLab(AliveView):
         faithfulness_report: Sequence[FaithfulnessReport | None] = (),
         objects: Mapping[str, np.ndarray] | None = None,
         rescore: Rescore | None = None,
+        grid: int = 1,
         **traits: Any,
     ):
         """Any image (see `xfm.images.prepare`) of (side, side) pixels; `faithfulness_report`: one for each attribution,
         or none; `objects`: phrase -> mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,)
-        bool) -> {target: score}.
+        bool) -> {target: score}; `grid`: patches a side, where there is no attribution that says it.
 
         ConfigError for what is no image, and where sizes differ. Attributions that are not finite are left out, and the
         view says so.
@@ -102,7 +104,7 @@ class AttributionLab(AliveView):
         require(len(reports) == len(attributions), "faithfulness_report", len(reports), allowed)
         self._image, self._words, self._score = pixels(image), words, rescore
         self._inputs: list[AttributionInputs] = []  # that `add` asks
-        self._grid = attributions[0].grid.grid if attributions else 1
+        self._grid = attributions[0].grid.grid if attributions else grid
         side, sizes = len(self._image), (self._grid**2, len(words.pieces))
         fits = self._image.shape == (side, side, 3) and side % self._grid == 0
         require(fits, "image.shape", self._image.shape, f"(side, side, 3), {self._grid} patches a side")
@@ -117,15 +119,13 @@ class AttributionLab(AliveView):
         methods, targets = self._all("method"), self._all("target")
         payload = {
             "image": self._image.tobytes(), "side": side, "grid": self._grid, "words": list(words.words),
-            "owner": list(words.owner), "targets": targets, "most": SHOWN,
-            "units": {t: UNITS.get(t.partition(" ")[0], "") for t in targets}, "can": rescore is not None,
-            "takes": False,
+            "owner": list(words.owner), "most": SHOWN, "can": rescore is not None, "takes": False,
             "objects": [{"name": name, "mask": np.packbits(mask).tobytes(),
                          "patches": np.flatnonzero(self._covers[name]).tolist()} for name, mask in masks.items()],
             **self._found(),
         }  # fmt: skip
         bad = f"Left out, since NaN or infinite: {', '.join(dropped)}. " if dropped else ""
-        none = "" if pairs else "No attribution to show: AttributionLab.of(questions, methods) makes them."
+        none = "" if pairs else NONE
         traits = {"methods": methods[:SHOWN], "targets": targets} | traits
         super().__init__(payload, (bad + none).strip(), **traits)
         self._before = {a.target: finite(a.score) for a, _ in pairs}
@@ -158,6 +158,7 @@ class AttributionLab(AliveView):
         pairs = explained(all_inputs, methods, seed, sensitive)
         attributions, reports = [a for a, _ in pairs], [report for _, report in pairs]
         traits = {"credit": first.credit} | traits
+        traits = {"grid": first.grid.grid} | traits
         view = cls(first.image, first.words, attributions, reports, first.objects, rescorer(all_inputs), **traits)
         view._inputs = all_inputs
         known = [page_target(i, reports[k * len(methods)] if methods else None) for k, i in enumerate(all_inputs)]
@@ -184,6 +185,9 @@ class AttributionLab(AliveView):
         found = explained(self._inputs, [name], seed, own=own)
         self._pairs = [*(pair for pair in self._pairs if pair[0].method != name), *found]
         self.tell(payload=cast(dict[str, Any], self.payload) | self._found())
+        if self._standing == NONE:  # it was begun without any
+            self._standing = self.message = ""
+            self.targets = self._all("target")
         self.methods = [*[m for m in self.methods if m != name][: SHOWN - 1], name]
         return self
 
@@ -244,7 +248,9 @@ class AttributionLab(AliveView):
         known = {*methods} if self._covers else {*methods, OBJECTS}
         quick = [name for name, method in METHODS.items() if not method.slow and name not in known]
         found = [packed(a, report) for a, report in self._pairs]
-        return {"methods": methods, "found": found, "more": quick if self._inputs else []}
+        more, targets = quick if self._inputs else [], self._all("target")
+        units = {target: UNITS.get(target.partition(" ")[0], "") for target in targets}
+        return {"methods": methods, "found": found, "more": more, "targets": targets, "units": units}
 
     def scores_without(
         self, words: Iterable[int] = (), objects: Iterable[str] = (), patches: Iterable[int] = ()

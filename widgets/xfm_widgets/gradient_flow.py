@@ -181,7 +181,7 @@ def whole(record: Mapping[str, Any]) -> FlowRecord:
         own: EncoderNorms = {"language": encoder_norm(norms, "language"), "vision": encoder_norm(norms, "vision"),
                              "fusion": encoder_norm(norms, "fusion")}  # fmt: skip
         if held := (record.get("held_back") or {}).get(objective):
-            own["language"] = (own["language"] or 0.0) + held
+            own["language"] = finite((own["language"] or 0.0) + held)
         norm[objective] = own
     cosine = {e: {p: finite(c) for p, c in pairs.items()} for e, pairs in (record.get("cosine") or {}).items() if pairs}
     return {"step": record["step"], "norm": norm, "cosine": cosine}

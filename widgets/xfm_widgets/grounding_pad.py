@@ -69,7 +69,7 @@ class GroundingPad(AliveView):
     """A picture; type or pick a phrase, and see where it is found, and how far to trust that.
 
     GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through
-    GroundingPad(image, boxes, box_predictor(model, tokenizer, image))    # a picture of one's own
+    GroundingPad(drawn, boxes, box_predictor(model, tokenizer, drawn))    # one's own: xfm.images.prepare(picture, side)
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
@@ -138,9 +138,13 @@ class GroundingPad(AliveView):
             drawn = prepare(image, model.config.vision.image_size)
             return drawn, explain.box_predictor(model, tokenizer, drawn, seen)
 
-        first, *further = (
-            (s.image, explain.phrase_boxes(s), explain.box_predictor(model, tokenizer, s.image, seen)) for s in scenes
-        )
+        def given(scene: Scene) -> Given:
+            drawn, ground = asker(scene.image)
+            scale = len(drawn) / len(scene.image)  # both are square
+            boxes = {p: [scale * side for side in box] for p, box in explain.phrase_boxes(scene).items()}
+            return drawn, boxes, ground
+
+        first, *further = map(given, scenes)
         credit = "; ".join(dict.fromkeys(s.credit for s in scenes if s.credit))
         view = cls(*first, further, asker, **{"credit": credit} | traits)
         view._model = model, tokenizer, seen
@@ -181,10 +185,11 @@ class GroundingPad(AliveView):
 
     def _leaf(self, _: Any) -> None:
         """Another picture has other phrases."""
-        if self.phrase in self._picture.phrases:
+        listed = [phrase for phrase in self._picture.phrases if phrase not in self.removed]
+        if self.phrase in listed:
             self._ask(self.scene, self.phrase)
         else:
-            self.phrase = next(iter(self._picture.phrases), "")
+            self.phrase = next(iter(listed), "")
 
     def _ask(self, place: int, phrase: str) -> None:
         picture = self._pictures[place]

@@ -213,7 +213,7 @@ class RetrievalExplorer(AliveView):
             {
                 "rank": np.arange(1, len(order) + 1),
                 "candidate": order,
-                "sentence": encodable([pairs.texts[i] for i in order]),
+                "sentence": encodable([self._pairs.texts[i] for i in order]),  # a query of one's own is none of them
                 "ITC": pairs.row(pairs.similarity, *query)[order],
                 "ITM": np.nan if itm is None else itm[order],
                 "true": pairs.row(pairs.truth, *query)[order],

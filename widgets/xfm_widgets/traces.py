@@ -20,6 +20,11 @@ CONTENT = {
     "words": "the share on words, not on <s> and </s>",
     "patches": "the share on patches, not on the whole picture's token",
 }
+# what another thing may be named after, lest its name be taken for the phrase's own
+_BESIDE = re.compile(
+    r"\b(?:to the|left of|right of|above|over|higher|below|under|beneath|lower|next to|beside|near|close to|in|behind|"
+    r"partly|on|at|furthest|with|of|by|between|from|that|which|who)\b"
+)
 NAMED = "the share of a name's attention on its object's box, mean over objects"
 
 
@@ -114,9 +119,11 @@ def _inside(trace: Trace, box: tuple[float, float, float, float]) -> Tensor:
 
 
 def pieces_of(trace: Trace, phrase: str) -> list[int]:
-    """The pieces of a phrase where the text first has it, with another article or without: "the crab" of "a crab"."""
+    """The pieces of what a phrase is of, where the text first has it, with another article or without, and whatever it
+    stands next to: "the crab" of "a crab", "the small crab below the car" of "a small crab"."""
     phrased, words = re.findall(r"\w+|[^\w\s]", phrase), trace.words.words
-    for rest in (tuple(phrased[i:]) for i in range(len(phrased))):
+    named = len(re.findall(r"\w+|[^\w\s]", _BESIDE.split(phrase, maxsplit=1)[0])) or len(phrased)
+    for rest in (tuple(phrased[i:end]) for end in (len(phrased), named) for i in range(named)):
         for start in range(len(words) - len(rest) + 1):
             if words[start : start + len(rest)] == rest:
                 phrase_words = range(start, start + len(rest))

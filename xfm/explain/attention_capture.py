@@ -150,8 +150,8 @@ class _Explicit(TorchFunctionMode):
         return tap(func(*args, **kwargs))
 
 
-def _over_keys(logits: Tensor, dim: int | None = None, *_: Any, **rest: Any) -> bool:
-    return logits.ndim == 4 and dim in (-1, 3)
+def _over_keys(input: Tensor, dim: int | None = None, *_: Any, **rest: Any) -> bool:  # torch's names
+    return input.ndim == 4 and dim in (-1, 3)
 
 
 def _scaled_dot_product(

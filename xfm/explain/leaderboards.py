@@ -85,7 +85,8 @@ def leaderboard(
     """Every method on one object a scene, the objects in turn, so that each has ground truth of its own: on its phrase,
     or with the target "name" on its name, masked in the caption.
 
-    `workers`: processes, one thread each (0: in this one); the scores are the same. Methods that sample are not scored
+    `workers`: processes, one thread each (0: in this one); the scores are the same. A target of one's own must then be
+    of a module's functions, which can be sent there. Methods that sample are not scored
     by sensitivity. ConfigError for an unknown method, and for no scenes.
     """
     import pandas as pd

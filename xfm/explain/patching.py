@@ -43,8 +43,9 @@ def activation_patching(
     """Activation patching (Vig et al., 2020; Meng et al., 2022): one pass of the corrupt inputs for each module whose
     dotted name fits the pattern, with that module's output replaced by the clean inputs', at some tokens or at all.
 
-    ConfigError where no module fits, with the nearest name; for tokens that the output does not have; and where the two
-    outputs differ in shape, as with texts of different lengths.
+    ConfigError where no module fits, with the nearest name, or none that does runs by itself (X-FM's query, key and
+    value run as one product); for tokens that the output does not have; and where the two outputs differ in shape, as
+    with texts of different lengths.
     """
     model = clean.model
     known: dict[str, nn.Module] = {name: module for name, module in model.named_modules() if name}
@@ -54,6 +55,9 @@ def activation_patching(
     with eval_mode(model):
         with hooks.record(chosen) as states:
             clean_score = clean.score()
+        if not states:
+            ran = "is computed by the module around it" if len(chosen) == 1 else "are computed by those around them"
+            raise ConfigError(f"pattern = {pattern!r}: the modules that fit have no output of their own: they {ran}")
         corrupt_score, effects = corrupt.score(), []
         for name, outputs in states.items():
             with chosen[name].register_forward_hook(_replace(name, outputs, tokens)):

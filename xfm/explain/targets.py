@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -69,15 +71,18 @@ class Target:
     places: tuple[int, ...] | None = (0,)  # of the fused tokens it is read from; None: before fusion, text and patches
 
 
-ITM = Target("itm", lambda out: out.itm, "itm")
-ITC = Target("itc", lambda out: out.itc, "itc", None)
+ITM = Target("itm", attrgetter("itm"), "itm")  # all of these can be sent to another process
+ITC = Target("itc", attrgetter("itc"), "itc", None)
 _SIDES = ("x", "y", "width", "height")
 
 
 def box_target(side: str) -> Target:
     """BBP: "x", "y" (of the centre), "width" or "height" of the box of the text, as shares of the image's side."""
-    index = _SIDES.index(side)
-    return Target(f"box {side}", lambda out: out.head("bbp").boxes(out.fused)[:, index], "bbp")
+    return Target(f"box {side}", partial(_box, _SIDES.index(side)), "bbp")
+
+
+def _box(index: int, out: Outputs) -> Tensor:
+    return out.head("bbp").boxes(out.fused)[:, index]
 
 
 TARGETS = {target.name: target for target in (ITM, ITC, *map(box_target, _SIDES))}
@@ -86,12 +91,12 @@ TARGETS = {target.name: target for target in (ITM, ITC, *map(box_target, _SIDES)
 def word_target(name: str, places: Sequence[int], tokens: Sequence[int]) -> Target:
     """IMLM: the log-probability (nats) of a word, summed over its tokens, each at its place, where the text has
     `<mask>`."""
+    return Target(f"word {name}", partial(_word, list(places), list(tokens)), "imlm", tuple(places))
 
-    def score(out: Outputs) -> Tensor:
-        log_probability = out.head("imlm").logits(out.fused[:, list(places)]).float().log_softmax(-1)  # (B, M, V)
-        return log_probability[:, range(len(tokens)), list(tokens)].sum(-1)
 
-    return Target(f"word {name}", score, "imlm", tuple(places))
+def _word(places: list[int], tokens: list[int], out: Outputs) -> Tensor:
+    log_probability = out.head("imlm").logits(out.fused[:, places]).float().log_softmax(-1)  # (B, M, V)
+    return log_probability[:, range(len(tokens)), tokens].sum(-1)
 
 
 def named_target(name: str) -> Target:

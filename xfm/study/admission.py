@@ -101,7 +101,7 @@ def _explored(folder: Path, fingerprint: str, metric: str) -> tuple[pd.DataFrame
     label = next((label for label, config in spec.configs.items() if config.fingerprint == fingerprint), "")
     metrics = study_json.read_baselines(folder / "baselines.json")
     rows: Any = results_csv.read(table, spec)
-    failed = study_json.read_failed(folder / "failed.json")
+    failed = study_json.read_failed(folder / "failed.json", spec)
     lost = {*failed} - {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
     levels: Any = results_csv.levels(table, spec)
     values = counted(rows[rows["metric"] == metric], lost, metrics, levels)

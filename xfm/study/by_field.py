@@ -35,7 +35,7 @@ def by_field(
                 row[variant] = _cell(intervals(runs.to_numpy()), unit) if len(runs) else ""
             rows.append(row)
         ranked: Any = ranks[ranks["family"] == family].set_index("variant")
-        if len(ranked):
+        if len(ranked) and ranked["n"].iloc[0]:  # else they have no seed in common yet
             name = f"mean rank, {ranked['metrics'].iloc[0]} metrics"
             told = {v: _cell(ranked.loc[v, ["rank", "low", "high"]], "") for v in ranked.index}
             rows.append({"field": family, "metric": name, "baseline": ""} | {v: told.get(v, "") for v in variants})

@@ -1,11 +1,12 @@
 """code.json of a study: which code its results are of, pinned with the first of them. A changed package is refused.
 
 {"files": {"flow.py": "9f86d081884c", ...}, "unpinned": 0, "accepted": [{"old", "new", "changed", "runs", "reason"}],
- "found": [["xfm", 100], ...]}
+ "found": [["xfm", 100], ...], "spec": {"hash", "confirmatory", "split", "tasks"}}
 
 `files`: a hash of every file of the package, but for the checkpoint that it brings; `unpinned`: the runs that were
 there before; `accepted`: the changes since, after how many runs, and why; `found`: the runs that were trained already
-when the study came to them, as another study's. Other packages' versions are in the runs' environment.json.
+when the study came to them, as another study's; `spec`: of the one that the first result is of, lest spec.json say
+another afterwards (see preregistration). Other packages' versions are in the runs' environment.json.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..report.describe import listed
 from ..text import parse_json
 from . import study_json
 from .results_csv import StudyError
+from .spec import Spec
 
 __all__ = ["CodeChanged", "CodePin", "Files", "accept", "begin", "checked", "digest", "keep", "note_found",
            "package_files", "read", "sentences"]  # fmt: skip
@@ -51,6 +53,7 @@ class CodePin:
     unpinned: int = 0  # runs whose code is not known
     accepted: list[dict[str, Any]] = field(default_factory=list)  # old, new, changed, runs, reason
     found: list[list[Any]] = field(default_factory=list)  # variant, seed
+    spec: dict[str, Any] = field(default_factory=dict)  # `written`; {} of before it was kept
 
 
 def package_files() -> Files:
@@ -108,7 +111,7 @@ def read(folder: Path) -> CodePin | None:
     """None where nothing is pinned: no results yet, or those of before there were pins. StudyError for another
     content."""
     path = folder / "code.json"
-    with study_json.explained(path, "must have files, unpinned, accepted and found", _WAY_OUT):
+    with study_json.explained(path, "must have files, unpinned, accepted, found and spec", _WAY_OUT):
         try:
             tree = parse_json(path.read_text("utf-8"))
         except FileNotFoundError:
@@ -123,10 +126,17 @@ def read(folder: Path) -> CodePin | None:
         for run in pin.found:
             whole = isinstance(run, list) and [*map(type, run)] == [str, int]
             require(whole, "found", run, "a variant and a seed")
+        for name, kind in (("hash", str), ("confirmatory", bool), ("split", str), ("tasks", list)) if pin.spec else ():
+            require(type(pin.spec[name]) is kind, f"spec: {name}", pin.spec[name], f"of type {kind.__name__}")
     return pin
 
 
-def begin(folder: Path, runs: int) -> CodePin:
+def written(spec: Spec) -> dict[str, Any]:
+    """What may not change once there are results: of one that confirms all of it, of any the split and the tasks."""
+    return {"hash": spec.hash, "confirmatory": spec.confirmatory, "split": spec.split, "tasks": [*spec.tasks]}
+
+
+def begin(folder: Path, runs: int, spec: Spec) -> CodePin:
     """What is pinned in a study of which `runs` have results; without any, or of before there were pins, what will be:
     the package as it is. CodeChanged where the package is another."""
     if not runs:
@@ -134,13 +144,14 @@ def begin(folder: Path, runs: int) -> CodePin:
             (folder / "code.json").unlink(missing_ok=True)
     pin = read(folder) or CodePin(package_files(), unpinned=runs)
     _require_same(pin.files, str(folder / "code.json"))
-    return pin
+    return pin if pin.spec else dataclasses.replace(pin, spec=written(spec))
 
 
 def keep(folder: Path, pin: CodePin) -> None:
     """Pins it, unless it is already."""
-    if not (folder / "code.json").exists():
-        _write(folder, pin)
+    there = read(folder)
+    if there is None or not there.spec:
+        _write(folder, dataclasses.replace(there or pin, spec=pin.spec))
 
 
 def note_found(folder: Path, variant: str, seed: int) -> None:

@@ -16,7 +16,7 @@ from .spec import Spec
 from .statistics import ALPHA, FEWEST
 
 __all__ = ["abstract", "answered", "baselines", "conclusions", "design", "effect", "front", "interactions", "mended",
-           "no_pairs", "ranks"]  # fmt: skip
+           "no_pairs", "provisional", "ranks"]  # fmt: skip
 
 _MOST = 9  # effects of an abstract
 
@@ -126,6 +126,17 @@ def abstract(table: Any, runs: int) -> list[str]:
     return [found, *_brief(shown[:few]), *([more] if floor else [])]
 
 
+def provisional(spec: Spec, runs: int, to_do: int) -> list[str]:
+    """Of a study that confirms and is not whole; none of others."""
+    if not (spec.confirms and to_do) or spec.sequential:
+        return []
+    return [
+        f"Incomplete: {runs} of {len(spec.variants) * len(spec.seeds)} runs. A study that confirms is read when it is "
+        "whole. Until then its verdicts are provisional: whoever looks at each run that comes in finds, sooner or "
+        "later, effects that are none more often than one time in twenty."
+    ]
+
+
 def _brief(effects: Any) -> list[str]:
     """A sentence a metric: "naming, accuracy: no_stop worse than xfm by 2.10 points (−3.00 to −1.20)." """
     said: dict[str, list[str]] = {}
@@ -206,10 +217,16 @@ def mended(study: Analyses) -> list[str]:
         for metric in study.spec.primary if mends and own and not changes[reference] else ():
             table = study.recovered(base, reference, metric).set_index("variant")
             measured = [v for v in mends if v in table.index and table.loc[v, "n"] >= FEWEST]
-            if len(shown := [v for v in measured if math.isfinite(table.loc[v, "low"])]) < len(measured):
+            way = study.contrast({base: 1, reference: -1}, metric).loc[metric] if measured else None
+            if way is not None and not (way.low > 0 or way.high < 0):
                 sentences.append(f"{metric}: {base} is not shown to differ from {reference}: there is no way to mend.")
-            for variant in shown:
+                continue
+            for variant in measured:
                 row, to_base = table.loc[variant], study.contrast({variant: 1, base: -1}, metric).loc[metric]
+                if not math.isfinite(row.low):  # of fewer seeds than the way itself
+                    over = f"over its {int(row.n)} seeds {base} is not shown to differ from {reference}"
+                    sentences.append(f"{variant}, {metric}: {over}, nor which share of the way it goes.")
+                    continue
                 share, low, high = (f"{100 * x:.0f}".replace("-", "−") for x in (row.share, row.low, row.high))
                 away = number(to_base.effect, to_base.unit, "+")
                 sentences.append(

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import seeding
 
-__all__ = ["BETS", "detectable", "e_process"]
+__all__ = ["BETS", "detectable", "e_process", "smallest"]
 
 BETS = (0.25, 0.5, 1.0, 2.0)  # in root mean squares of the differences so far, whose sizes are no news of their signs
 _STUDIES = 4000  # simulated ones
@@ -47,10 +47,12 @@ def detectable(n: int, alpha: float, power: float) -> float:
     def found(d: float) -> float:
         return float(np.mean(e_process(noise + d).max(0) >= 1 / alpha))
 
-    return _root(found, power)
+    return smallest(found, power)
 
 
-def _root(share: Callable[[float], float], wanted: float, most: float = 64.0) -> float:
+def smallest(share: Callable[[float], float], wanted: float, most: float = 64.0) -> float:
+    """The smallest effect of which the share of studies that find it, which grows with it, is `wanted`; infinite where
+    that is not so at `most`."""
     low, high = 0.0, most
     if share(most) < wanted:
         return np.inf

@@ -81,8 +81,10 @@ def effects(
     for metric in families:
         known, by_family = compared.get(metric, Metric()), corrected and metric in primary
         for variant, against in references.items():
-            group = groups.get((variant, metric), differences[:0])
-            if len(group) or metric in primary:
+            group = there = groups.get((variant, metric), differences[:0])
+            if by_family and spec.sequential:
+                group = _without_gap(there, spec.seeds)
+            if len(there) or metric in primary:
                 row = {
                     "variant": variant,
                     "metric": metric,
@@ -95,12 +97,12 @@ def effects(
                     "against": against,
                     "stated": stated.get(metric, np.nan),
                     "margin": (margin := margins.get(metric, np.nan)),
-                    "note": _note(group, n, known.unit),
+                    "note": _note(group, n, known.unit, waiting=len(there) - len(group)),
                 }
                 within = equivalence(informative(group), margin) if margin == margin else None
                 row |= {"p_equivalent": within.p if within else np.nan, "equivalent": _equivalent(within)}
-                level, sequential = (ALPHA / tests, spec.sequential) if by_family else (ALPHA, False)
-                rows.append(row | known._asdict() | asdict(paired(group["difference"], level, sequential)))
+                judge, level = (spec.judge, ALPHA / tests) if by_family else ("interval", ALPHA)
+                rows.append(row | known._asdict() | asdict(paired(group["difference"], judge, level)))
     table = pd.DataFrame(rows, columns=COLUMNS)
     first: Any = (table["role"] == "primary") & declared
     table["p_holm"] = np.nan
@@ -116,6 +118,13 @@ def effects(
     each = cast(list[Any], list(table.itertuples()))
     table["verdict"] = [_verdict(row, row.metric in floor, (row.variant, row.metric) in shut) for row in each]
     return table
+
+
+def _without_gap(group: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
+    """The pairs of the first seeds up to the first that has none yet. Evidence may be looked at at any time where it
+    grows at its end alone; pairs that come in between others would make another sequence of each look."""
+    there = {*group["seed"]}
+    return group[group["seed"].isin([*itertools.takewhile(there.__contains__, seeds)])]
 
 
 def empty_levels() -> pd.DataFrame:
@@ -221,11 +230,12 @@ def _equivalent(found: Equivalence | None) -> str:
     return "" if found is None or found.n < FEWEST else "yes" if found.equivalent else "not shown"
 
 
-def _note(group: Any, seeds: int, unit: str) -> str:
+def _note(group: Any, seeds: int, unit: str, waiting: int) -> str:
     n, lost = len(group), int(group["failed"].sum())
     few = f"fewer than {FEWEST} pairs: no interval, no p" if n < FEWEST else ""
     few = few if n else "no pairs yet"
     missing = f"{seeds - n} of {seeds} pairs missing" if n < seeds else ""
+    missing += f", {waiting} of them there and waiting for an earlier seed" if waiting else ""
     without = group.loc[~group["failed"].astype(bool), "difference"]
     alone = f"without {'it' if lost == 1 else 'them'} the difference is {number(without.mean(), unit, '+')}"
     counted = f"{lost} with a failed run, counted as the worst value" if lost else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from ..files import explain_os_error, write_atomically
-from . import curves_jsonl, diagnostics_jsonl, machines, study_json
+from . import curves_jsonl, diagnostics_jsonl, machines
 from .lock import held
 from .preregistration import read_spec
 from .results_csv import StudyError
@@ -37,19 +37,13 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def settle(spec: Spec, folder: Path, measured: Collection[Key]) -> None:
-    """Writes the spec. Where another one was there, what was noted of runs that it configured otherwise goes, but for
-    those `measured`, whose rows say their config."""
+    """Writes the spec. What was noted of other runs than those `measured`, whose rows say their config, goes where they
+    were perhaps configured otherwise."""
     path = folder / "spec.json"
-    before = read_spec(folder).configs if path.exists() else {}
-    if before != spec.configs:
-        failed = folder / "failed.json"
-        reasons = study_json.read_failed(failed).items()
-        same = {label for label, config in spec.configs.items() if before.get(label) == config}
-        study_json.write_failed(failed, {key: why for key, why in reasons if key[0] in same})
-        diagnostics_jsonl.lines(folder).keep(measured)
-        curves_jsonl.lines(folder).keep(measured)
-        machines.lines(folder).keep(measured)
-        if not measured:
-            with explain_os_error(folder / "baselines.json"):
-                (folder / "baselines.json").unlink(missing_ok=True)
+    if not path.exists() or read_spec(folder).configs != spec.configs:
+        for lines in (diagnostics_jsonl.lines, curves_jsonl.lines, machines.lines):
+            lines(folder).keep(measured)
+    if not measured:
+        with explain_os_error(folder / "baselines.json"):
+            (folder / "baselines.json").unlink(missing_ok=True)
     write_atomically(path, spec.to_json())

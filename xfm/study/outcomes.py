@@ -12,8 +12,9 @@ import pandas as pd
 from .metrics import SIGN, Metric
 from .statistics import mean_interval
 
-__all__ = ["at_floor", "complete", "counted", "gains", "lacking", "learnt"]
+__all__ = ["NOT_YET", "at_floor", "complete", "counted", "gains", "lacking", "learnt"]
 
+NOT_YET = "not run yet"  # why a run has no results
 _LEARNT = ["metric", "variant", "n", "value", "level", "gain", "low", "high", "learnt"]
 
 

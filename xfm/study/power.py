@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..config import RunConfig
 from .metrics import Metric
 from .spec import Spec
-from .statistics import ALPHA, FEWEST, can_reach, detectable
+from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable
 
 __all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed", "upper_limit"]
 
@@ -30,6 +31,7 @@ class Pilot(NamedTuple):
 
     pairs: Any  # Study.pairs, a frame
     metrics: Mapping[str, Metric]
+    configs: Mapping[str, RunConfig]  # by label
 
 
 class _Spread(NamedTuple):
@@ -37,6 +39,7 @@ class _Spread(NamedTuple):
     df: int
     pairs: int
     source: str
+    same: bool  # of the very configs
 
 
 def level(spec: Spec, metric: str) -> float:
@@ -57,9 +60,9 @@ def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
     """A row a comparison x metric (the primary ones, or all that explorations have where none is).
 
     sd: of the paired differences, of the same comparison where an exploration has it, else pooled over all that it has;
-    `pairs` of them. detectable: the true mean difference that the test at `alpha` finds in 80 % of studies with the
-    spec's seeds: a paired t-test, or by e-values where those judge; at_most: the same at the upper 80 % limit of the
-    sd. reference: its mean in the exploration. All NaN, and a note, where there are too few.
+    `pairs` of them. detectable: the true mean difference that what judges (the interval, sign flips or e-values) finds
+    at `alpha` in 80 % of studies with the spec's seeds; at_most: the same at the upper 80 % limit of the sd.
+    reference: its mean in the exploration. All NaN, and a note, where there are too few.
     """
     metrics = spec.primary or dict.fromkeys(
         key for pilot in pilots.values() for key in pilot.pairs["metric"] if pilot.metrics.get(key, Metric()).better
@@ -69,10 +72,11 @@ def detectable_effects(spec: Spec, pilots: Mapping[str, Pilot]) -> pd.DataFrame:
         known = next((pilot.metrics[metric] for pilot in pilots.values() if metric in pilot.metrics), Metric())
         for variant, against in compared.items():
             own = {name: _of(pilot.pairs, metric) for name, pilot in pilots.items()}
+            same = {name: _labels(pilot.configs, spec, variant, against) for name, pilot in pilots.items()}
             row = {"metric": metric, "unit": known.unit, "variant": variant, "against": against}
             row |= {"baseline": known.baseline, "alpha": (alpha := level(spec, metric))}
-            test = len(spec.seeds), alpha, spec.sequential and _corrected(spec, metric)
-            rows.append(row | _row(own, known, variant, against, test))
+            test = len(spec.seeds), alpha, spec.judge if _corrected(spec, metric) else "interval"
+            rows.append(row | _row(own, same, known, variant, against, test))
     numbers = ("sd", "detectable", "at_most", "alpha", "baseline", "reference")
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(numbers, float))
 
@@ -86,17 +90,30 @@ def _of(pairs: Any, metric: str) -> Any:
     return pairs[(pairs["metric"] == metric) & ~pairs["failed"]]
 
 
+def _labels(theirs: Mapping[str, RunConfig], spec: Spec, *labels: str) -> tuple[str, ...]:
+    """What an exploration calls these variants' configs; () where it has not all of them."""
+    known = {config.fingerprint: label for label, config in theirs.items()}
+    wanted = [spec.configs[label].fingerprint for label in labels]
+    return tuple(known[one] for one in wanted) if known.keys() >= {*wanted} else ()
+
+
 def _row(
-    pilots: Mapping[str, Any], known: Metric, variant: str, against: str, test: tuple[int, float, bool]
+    pilots: Mapping[str, Any],
+    same: Mapping[str, tuple[str, ...]],
+    known: Metric,
+    variant: str,
+    against: str,
+    test: tuple[int, float, Judge],
 ) -> dict[str, Any]:
     seeds, *_ = test
     nothing = {"pairs": 0, "from": ""} | dict.fromkeys(("sd", "detectable", "at_most", "reference"), math.nan)
     if not any(map(len, pilots.values())):
         return nothing | {"note": "no exploration has a pair of runs that measured it"}
-    spread = _spread(pilots, variant, against)
+    spread = _spread(pilots, same, variant, against)
     name = spread.source if spread else next(name for name, pairs in pilots.items() if len(pairs))
-    values = _reference(pilots[name], against)
-    told = nothing | {"reference": values.mean(), "from": name, "note": _floor(values, known)}
+    values = _reference(pilots[name], same[name][1] if same[name] else against)
+    notes = [_floor(values, known), "" if spread is None or spread.same else "the spread is of other configs"]
+    told = nothing | {"reference": values.mean(), "from": name, "note": "; ".join(filter(None, notes))}
     if spread is None or seeds < FEWEST:
         few = f"{seeds} seeds plan no test" if spread else "a standard deviation takes two pairs of one comparison"
         return told | {"note": "; ".join(filter(None, (few, str(told["note"]))))}
@@ -105,18 +122,25 @@ def _row(
                    "at_most": size * spread.sd * upper_limit(spread.df)}  # fmt: skip
 
 
-def _spread(pilots: Mapping[str, Any], variant: str, against: str) -> _Spread | None:
-    """From the exploration that has the most pairs of this very comparison; without any, of all comparisons."""
-    for same in (True, False):
+def _spread(
+    pilots: Mapping[str, Any], same: Mapping[str, tuple[str, ...]], variant: str, against: str
+) -> _Spread | None:
+    """From the exploration that has the most pairs of this very comparison, whatever it calls it; else of one of the
+    same names; else of all comparisons."""
+    for choice in ("configs", "names", "all"):
         found = []
         for name, pairs in pilots.items():
-            if same:
-                pairs = pairs[(pairs["variant"] == variant) & (pairs["against"] == against)]
+            labels = same[name] if choice == "configs" else (variant, against)
+            if not labels:
+                continue
+            if choice != "all":
+                pairs = pairs[(pairs["variant"] == labels[0]) & (pairs["against"] == labels[1])]
             groups = [group["difference"] for _, group in pairs.groupby(["variant", "against"])]
             df = sum(len(group) - 1 for group in groups)
             if df:
                 squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-                found.append(_Spread(math.sqrt(squares / df), df, sum(n for n in map(len, groups) if n > 1), name))
+                size = sum(n for n in map(len, groups) if n > 1)
+                found.append(_Spread(math.sqrt(squares / df), df, size, name, choice == "configs"))
         if found:
             return max(found, key=lambda spread: spread.df)
     return None

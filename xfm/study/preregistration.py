@@ -11,6 +11,7 @@ from ..config import ConfigError
 from ..config_utils import nearest
 from ..evaluation import answerable
 from ..text import printable, shown
+from . import code_pin
 from .results_csv import StudyError, seeds
 from .spec import FEW, Spec
 from .spec_fields import require_name
@@ -59,23 +60,46 @@ def require_fresh(spec: Spec, root: Path) -> None:
 
 def require_unchanged(spec: Spec, folder: Path) -> None:
     """ConfigError where a confirmatory study has results and another spec, but for seeds that are added to a sequential
-    one; and where any has results on another split."""
-    if not ((folder / "results.csv").exists() and (folder / "spec.json").exists()):
+    one; and where any has results on another split, or of other tasks. What the results are of code.json says, where it
+    does: spec.json may have been edited since."""
+    if not (folder / "results.csv").exists():
         return
-    before = read_spec(folder)
+    if (folder / "spec.json").exists():
+        _require_as_written(spec, read_spec(folder), folder / "spec.json")
+    _require_as_measured(spec, folder)
+
+
+def _require_as_written(spec: Spec, before: Spec, path: Path) -> None:
     grown = before.sequential and spec.seeds[: len(before.seeds)] == before.seeds
     if grown and dataclasses.replace(before, seeds=spec.seeds) == spec:
         return
     if before.split != spec.split:
-        path = folder / "spec.json"
         raise ConfigError(
             f"{path}: has results on split = {before.split!r}; give the study of another split its own name"
         )
     if before != spec and (before.confirmatory or spec.confirmatory):
         changed = [f.name for f in fields(Spec) if getattr(before, f.name) != getattr(spec, f.name)]
         raise ConfigError(
-            f"{folder / 'spec.json'}: has another {', '.join(changed)}, and results; a study that "
+            f"{path}: has another {', '.join(changed)}, and results; a study that "
             "confirms stays as it was written down. Give the changed one another name, and fresh seeds"
+        )
+
+
+def _require_as_measured(spec: Spec, folder: Path) -> None:
+    pin = code_pin.read(folder)
+    if pin is None or not pin.spec:
+        return
+    of, now = pin.spec, code_pin.written(spec)
+    for name in ("split", "tasks"):
+        if of[name] != now[name]:
+            raise ConfigError(
+                f"{folder / 'spec.json'}: {name} = {now[name]!r}: the results are of {of[name]!r} (code.json); put "
+                f"that back, or give the study of other {'tasks' if name == 'tasks' else 'data'} its own name"
+            )
+    if of["hash"] != now["hash"] and (of["confirmatory"] or spec.confirmatory):
+        raise ConfigError(
+            f"{folder / 'spec.json'}: hash = {now['hash']}: the results are of {of['hash']} (code.json); a study that "
+            "confirms stays as it was written down. Put it back, or give the changed one another name, and fresh seeds"
         )
 
 

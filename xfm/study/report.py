@@ -17,6 +17,7 @@ from . import beforehand, describe, spread_words
 from .answers import Answers
 from .formatting import Metrics, cells, select
 from .metrics import HELD_OUT
+from .outcomes import NOT_YET
 from .results_csv import StudyError
 from .spec import Spec
 from .statistics import EXACT
@@ -107,6 +108,8 @@ def render(
     there["power"] = len(power) > 0
     found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
     concluded = [*describe.conclusions(effects), *more] if paired else [*describe.baselines(effects), *found]
+    incomplete = describe.provisional(spec, runs, int((missing["why"] == NOT_YET).sum()))
+    found, concluded = [*incomplete, *found], [*incomplete, *concluded]
     table, caption = cells(select(effects, "all")), _caption(spec, effects) if paired else _MEANS
     if spread is not None:
         found = concluded = spread.sentences
@@ -131,6 +134,7 @@ def render(
         table=table,
         caption=caption,
         limit=spread_words.LIMIT if spread is not None else _LIMIT,
+        incomplete=bool(incomplete),
         missing=missing.to_dict("records"),
         answers=answers,
         note=note,
@@ -139,10 +143,11 @@ def render(
 
 def _caption(spec: Spec, effects: pd.DataFrame) -> str:
     flips = "exact sign-flip" if max(effects["n"]) <= EXACT else "random sign-flip"
-    p, test = f"{flips} permutation test", "a paired t-test"
+    p, test = f"{flips} permutation test", "the uncorrected interval"
+    if _judge(effects) != "interval":
+        test = f"{'the test by e-values' if spec.sequential else 'that test'}, of others {test},"
     if spec.sequential and _judge(effects) != "interval":
         p = f"of primary metrics 1 / the largest e-value so far, of others {p}"
-        test = f"the test by e-values, of others {test},"
     return _TABLE.format(p=p, test=test, **_VERDICTS[_judge(effects)])
 
 

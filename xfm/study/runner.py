@@ -33,15 +33,16 @@ def run_missing(
     runs: Path,
     todo: Sequence[Key],
     record: Callable[[Key, Outcome], None],
+    note_failed: Callable[[Key, str], None],
     executor: Executor | None,
     workers: int,
     show: bool | None,
     code: code_pin.Files,
     times: Times,
 ) -> dict[Key, str]:
-    """Trains and measures the runs `todo`, passes each outcome to `record`, and returns those that failed twice, and
-    why. `code`: of the package, that the workers must have, too; `times`: of what was finished before, by variant.
-    Raises CodeChanged where the package is another."""
+    """Trains and measures the runs `todo`, passes each outcome to `record`, those that failed twice, and why, to
+    `note_failed`, and returns these. `code`: of the package, that the workers must have, too; `times`: of what was
+    finished before, by variant. Raises CodeChanged where the package is another."""
     reasons: dict[Key, str] = {}
     chosen, slots = executor_of(executor, workers, len(todo))
     try:
@@ -59,6 +60,7 @@ def run_missing(
             def failed(job: Job, error: Exception) -> None:
                 if job in run_of:
                     reasons[run_of[job]] = f"{type(error).__name__}: {error}"
+                    note_failed(run_of[job], reasons[run_of[job]])
                 view.ended(job, job in run_of)
 
             ready = total - len(todo)

@@ -19,8 +19,8 @@ from ..evaluation import STANDARD, select_tasks
 from ..specialists import SPECIALISTS
 from ..text import parse_json, shown
 from .formatting import GATES, HEADINGS
-from .spec_fields import LONGEST, require_amounts, require_data, require_name, require_text
-from .statistics import can_reach
+from .spec_fields import LONGEST, require_amounts, require_changes, require_name, require_text
+from .statistics import Judge, can_reach
 from .variants import BASELINE, BETWEEN, SPECIALIST, Changes
 
 __all__ = ["FEW", "FINETUNE", "LEVELS", "PLAN", "Spec"]
@@ -68,7 +68,7 @@ class Spec:
         self._require_variants()
         for name in ("confirmatory", "gatekeeping", "sequential"):
             require(type(getattr(self, name)) is bool, name, getattr(self, name), "true or false")
-        require_data("changes", self.changes)
+        require_changes("changes", self.changes)
         for name in ("primary", "tasks", "hypotheses"):
             for i, value in enumerate(getattr(self, name)):
                 require_text(f"{name}[{i}]", value)
@@ -76,6 +76,7 @@ class Spec:
             require_name(f"explored[{i}]", value)
         seeds, primary = list(self.seeds), list(self.primary)
         require(bool(seeds), "seeds", seeds, "at least one")
+        require(bool(self.tasks), "tasks", list(self.tasks), "at least one")
         good = all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
         require(good, "seeds", seeds, "whole numbers from 0 and below 2**63")
         require(len(set(seeds)) == len(seeds), "seeds", seeds, "different from each other")
@@ -125,7 +126,7 @@ class Spec:
             taken = label.endswith(tuple(f" ({level})" for level in LEVELS))
             rows = f"another label: results.csv has rows of {' and '.join(f'“… ({level})”' for level in LEVELS)}"
             require(not taken, "variants: label", label, rows)
-            require_data(f"variants.{label}", fields)
+            require_changes(f"variants.{label}", fields)
 
     @cached_property
     def configs(self) -> dict[str, RunConfig]:
@@ -189,6 +190,11 @@ class Spec:
         metric after the other is open to."""
         comparisons = len(self.references(self.reference))
         return comparisons if self.gatekeeping and self.primary else len(self.primary) * comparisons
+
+    @property
+    def judge(self) -> Judge:
+        """What judges primary metrics where they are corrected."""
+        return "e-values" if self.sequential else "sign flips"
 
     @property
     def confirms(self) -> bool:

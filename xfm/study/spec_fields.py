@@ -39,6 +39,14 @@ def require_text(field: str, value: object) -> None:
     require(good and value != "", field, value, allowed)
 
 
+def require_changes(field: str, value: object) -> None:
+    """ConfigError unless the value maps dotted fields of a config to data; but for those that a study sets itself."""
+    require_data(field, value)
+    assert isinstance(value, Mapping)
+    for name in ("seed", "name"):
+        require(name not in value, f"{field}.{name}", value.get(name), "left out: `seeds` and the config say it")
+
+
 def require_data(field: str, value: object, depth: int = 0) -> None:
     """ConfigError unless the value, at `depth` 0 a mapping, is what JSON has, and a config could hold."""
     if isinstance(value, Mapping):

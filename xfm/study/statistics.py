@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,15 +14,19 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from .. import seeding
 from . import e_values
+from .e_values import smallest
 
-__all__ = ["ALPHA", "EXACT", "FEWEST", "POWER", "Effect", "Equivalence", "can_reach", "detectable",
+__all__ = ["ALPHA", "EXACT", "FEWEST", "POWER", "Effect", "Equivalence", "Judge", "can_reach", "detectable",
            "deviation", "equivalence", "mean_interval", "paired", "sign_flip", "smallest_p"]  # fmt: skip
 
+Judge = Literal["interval", "sign flips", "e-values"]
 ALPHA, POWER = 0.05, 0.8
 FEWEST = 3  # pairs for an interval and a p
 EXACT = 16  # pairs up to which all sign flips are enumerated; beyond, so many random ones:
 _DRAWS = 99_999
 _BATCH = 2_000_000  # numbers at once
+_MANY = 15  # pairs from which on the t-test's power is that of sign flips
+_STUDIES, _AT_ONCE = 4000, 2**23  # simulated studies, and their flips
 _LARGEST = 1000.0  # standard deviations that a detectable effect is looked for up to
 
 
@@ -34,10 +38,10 @@ class Effect:
     effect: float  # their mean
     low: float  # its paired-t interval, 95 %
     high: float
-    p: float  # sign-flip permutation test of the mean, two-sided, exact up to 16 pairs; sequential: 1 / the largest e
-    p_min: float  # the smallest p that n pairs can give (sequential: n equal ones)
+    p: float  # sign-flip permutation test of the mean, two-sided, exact up to 16 pairs; by e-values: 1 / the largest
+    p_min: float  # the smallest p that n pairs can give (by e-values: n equal ones)
     d: float  # Cohen's d of the differences: mean / standard deviation
-    detectable: float  # the smallest true mean that a paired t-test (sequential: e) at `alpha` finds in 80 % of studies
+    detectable: float  # the smallest true mean that the test which judges finds at `alpha` in 80 % of studies
     e: float  # the e-value of n pairs in their order: evidence against there being no effect, valid at any n
 
 
@@ -59,9 +63,9 @@ def deviation(x: np.ndarray) -> np.ndarray:
     return np.where(found <= 1e-12 * np.abs(x).max(0), 0.0, found)
 
 
-def paired(differences: ArrayLike, alpha: float = ALPHA, sequential: bool = False) -> Effect:
-    """Statistics of paired differences (n,), finite, in the order of the seeds. `alpha`: the level of the detectable
-    effect; `sequential`: tested by e-values, at whatever n, in place of the permutation test.
+def paired(differences: ArrayLike, judge: Judge = "interval", alpha: float = ALPHA) -> Effect:
+    """Statistics of paired differences (n,), finite, in the order of the seeds. `judge`, at `alpha`: what the
+    detectable effect is of; by e-values, which hold at whatever n, p is theirs in place of the permutation test's.
 
     With fewer than three there is only the mean. Where all are equal the interval has no width; then d is 0 or
     infinite.
@@ -73,8 +77,9 @@ def paired(differences: ArrayLike, alpha: float = ALPHA, sequential: bool = Fals
         return Effect(n, mean, *[math.nan] * 7)
     sd, e = float(deviation(x)), e_values.e_process(x)
     d = mean / sd if sd else math.copysign(math.inf, mean) if mean else 0.0
+    sequential = judge == "e-values"
     p = min(1.0, 1 / float(e.max())) if sequential else _p(tuple(x))
-    found = sd * detectable(n, alpha, sequential)
+    found = sd * size if math.isfinite(size := detectable(n, alpha, judge)) else size
     return Effect(n, mean, low, high, p, smallest_p(n, sequential), d, found, float(e[-1]))
 
 
@@ -115,17 +120,32 @@ def can_reach(tests: int, n: int, sequential: bool = False) -> bool:
 
 
 @functools.cache
-def detectable(n: int, alpha: float = ALPHA, sequential: bool = False) -> float:
-    """Cohen's d that a two-sided test at `alpha` on n pairs finds with a probability of .8: the paired t-test; or the
-    sequential one by e-values, by simulation."""
-    if sequential:
+def detectable(n: int, alpha: float = ALPHA, judge: Judge = "interval") -> float:
+    """Cohen's d that what judges, two-sided, at `alpha` finds on n pairs with a probability of .8: the interval of the
+    paired t-test; or sign flips or e-values, by simulation. Infinite where no n differences could pass. Of many pairs
+    flips find what the t-test does: of 15 within 3 % at .05 / 24."""
+    if judge == "e-values":
         return e_values.detectable(n, alpha, POWER)
+    if judge == "sign flips" and n < _MANY:
+        return _detectable_by_flips(n, alpha)
     at_least = stats.f.isf(alpha, 1, n - 1)  # t squared is F; statsmodels' solver fails, or errs, at some n
 
     def excess(d: float) -> float:
         return float(stats.ncf.sf(at_least, 1, n - 1, n * d * d)) - POWER
 
     return float(optimize.brentq(excess, 0, _LARGEST))  # type: ignore[arg-type]
+
+
+def _detectable_by_flips(n: int, alpha: float) -> float:
+    """Of normal differences. A flip and its opposite are as far from 0: half of them will do."""
+    flips = _signs(n)[: 2 ** (min(n, EXACT) - 1)]
+    noise = seeding.rng("power of sign flips", n).normal(size=(n, min(_STUDIES, _AT_ONCE // len(flips))))
+
+    def found(d: float) -> float:
+        means = np.abs(flips @ (noise + d))
+        return float(np.mean((means >= means[0] - 1e-9).mean(0) <= alpha))
+
+    return smallest(found, POWER) if smallest_p(n) <= alpha else math.inf
 
 
 @dataclass(frozen=True)

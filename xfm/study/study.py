@@ -22,6 +22,7 @@ from .effects import effects, informative, pairs
 from .folder import alone, settle
 from .job import Outcome
 from .metrics import Metric
+from .outcomes import NOT_YET
 from .plan import Plan
 from .power import Pilot
 from .preregistration import (
@@ -116,7 +117,7 @@ class Study(Telling):
             settle(self.spec, self.folder, measured)
             todo = [key for key in self._keys() if key not in measured]
             reasons = self._train(todo, len(measured), executor, workers, show) if todo else {}
-            study_json.write_failed(self.folder / "failed.json", reasons)
+            study_json.write_failed(self.folder / "failed.json", self.spec, reasons)
         if reasons:
             lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
             head = f"{self.spec.name}: {len(reasons)} of {len(self._keys())} runs failed twice and count as the worst"
@@ -127,7 +128,7 @@ class Study(Telling):
     ) -> dict[Key, str]:
         """Of what has failed twice, why. Nothing is trained by changed code, or for a metric that there is not."""
         require_answerable(self.spec)
-        pin = code_pin.begin(self.folder, measured)
+        pin = code_pin.begin(self.folder, measured, self.spec)
         if executor is None and (torn := machines.torn_here(self.spec, self.folder, todo)):
             warnings.warn(torn, stacklevel=3)
         families = dict(self.results()[["metric", "family"]].itertuples(index=False, name=None))
@@ -141,8 +142,12 @@ class Study(Telling):
                 code_pin.note_found(self.folder, *key)
             self._record(key, outcome)
 
+        def failed(key: Key, why: str) -> None:  # at once: the call may be interrupted
+            path = self.folder / "failed.json"
+            study_json.write_failed(path, self.spec, study_json.read_failed(path, self.spec) | {key: why})
+
         times = Times.of(self.spec, self._seconds())
-        return run_missing(self.spec, self.runs, todo, record, executor, workers, show, pin.files, times)
+        return run_missing(self.spec, self.runs, todo, record, failed, executor, workers, show, pin.files, times)
 
     def _record(self, key: Key, outcome: Outcome) -> None:
         rows, known = outcome.rows, self.metrics()
@@ -168,7 +173,8 @@ class Study(Telling):
     def failed(self) -> dict[Key, str]:
         """The runs that failed twice and have no results since, and why."""
         left = {*self._keys()} - self._finished()
-        return {key: why for key, why in study_json.read_failed(self.folder / "failed.json").items() if key in left}
+        reasons = study_json.read_failed(self.folder / "failed.json", self.spec)
+        return {key: why for key, why in reasons.items() if key in left}
 
     def metrics(self) -> dict[str, Metric]:
         """What is known of each metric: its baseline, its unit, which direction is better (baselines.json)."""
@@ -194,7 +200,7 @@ class Study(Telling):
         measured = untrained.of(self.spec, self.folder)
         self._require_measured(measured.families)
         explored = [Study.load(self.folder.parent / name, self.runs) for name in self.spec.explored]
-        pilots = {study.spec.name: Pilot(study.pairs(), study.metrics()) for study in explored}
+        pilots = {study.spec.name: Pilot(study.pairs(), study.metrics(), study.spec.configs) for study in explored}
         finished = self._finished()
         todo = [key for key in self._keys() if key not in finished]
         return plan.make(self.spec, self.runs, todo, self._seconds(), measured, pilots, workers)
@@ -212,7 +218,7 @@ class Study(Telling):
     def missing(self) -> pd.DataFrame:
         """The runs without results, and why: variant, seed, why."""
         finished, failed = self._finished(), self.failed()
-        rows = [(*key, failed.get(key, "not run yet")) for key in self._keys() if key not in finished]
+        rows = [(*key, failed.get(key, NOT_YET)) for key in self._keys() if key not in finished]
         return pd.DataFrame(rows, columns=["variant", "seed", "why"])
 
     def results(self) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from ..files import explain_os_error, write_atomically
 from ..text import parse_json, printable, shown
 from .metrics import Measured, Metric
 from .results_csv import StudyError
+from .spec import Spec
 
 __all__ = ["explained", "merge", "read_baselines", "read_failed", "write_baselines", "write_failed"]
 
@@ -58,9 +59,12 @@ def _metric(key: str, row: Mapping[str, Any]) -> Metric:
     return Metric(better, unit, None if value is None else float(value), name)
 
 
-def write_failed(path: Path, reasons: Mapping[tuple[str, int], str]) -> None:
-    """The runs that failed twice, and why; no file where none did."""
-    rows = [{"variant": variant, "seed": seed, "why": why} for (variant, seed), why in reasons.items()]
+def write_failed(path: Path, spec: Spec, reasons: Mapping[tuple[str, int], str]) -> None:
+    """The runs that failed twice, by variant, seed and config, and why; no file where none did."""
+    rows = [
+        {"variant": variant, "seed": seed, "fingerprint": spec.fingerprint(variant, seed), "why": why}
+        for (variant, seed), why in reasons.items()
+    ]
     if rows:
         write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     else:
@@ -68,15 +72,21 @@ def write_failed(path: Path, reasons: Mapping[tuple[str, int], str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_failed(path: Path) -> dict[tuple[str, int], str]:
-    """What `write_failed` wrote. StudyError for another content."""
-    with explained(path, "must be rows of variant, seed and why"):
+def read_failed(path: Path, spec: Spec) -> dict[tuple[str, int], str]:
+    """What `write_failed` wrote, of the spec's runs: that another config of a variant failed says nothing of this one.
+    StudyError for another content."""
+    with explained(path, "must be rows of variant, seed, fingerprint and why"):
         rows = parse_json(_text(path, "[]"))
         require(isinstance(rows, list), "content", rows, "a list")
         for row in rows:
-            for field, kind in (("variant", str), ("seed", int), ("why", str)):
+            for field, kind in (("variant", str), ("seed", int), ("fingerprint", str), ("why", str)):
                 require(type(row[field]) is kind, field, row[field], f"of type {kind.__name__}")
-        return {(row["variant"], row["seed"]): row["why"] for row in rows}
+        keys = [(row["variant"], row["seed"]) for row in rows]
+        there = [v in spec.variants and s in spec.seeds for v, s in keys]
+        own = [
+            of and spec.fingerprint(*key) == row["fingerprint"] for of, key, row in zip(there, keys, rows, strict=True)
+        ]
+        return {key: row["why"] for key, row, is_own in zip(keys, rows, own, strict=True) if is_own}
 
 
 def _text(path: Path, empty: str) -> str:

@@ -72,7 +72,7 @@ def compare_runs(
         for run, (steps, values) in panel.held_out.items():
             axes.plot(steps, values, "o", color=looks[run][0], mfc="white", markersize=5)
         for steps, values in panel.moving:
-            span = smoothing * (steps[-1] - steps[0])
+            span = smoothing * (steps[-1] - steps[0]) if len(steps) else 0
             axes.plot(steps, smooth(steps, values, span), color=GREY, linestyle=(0, (1, 1.5)), linewidth=1.1)
         _draw_plan(axes, panel)
         known = [values[np.isfinite(values)] for _, values in (*panel.lines.values(), *panel.held_out.values())]

@@ -115,9 +115,9 @@ function render({ model, el }) {
   function leaf(to) {
     const { boxes, found } = model.get("payload").pictures[to];
     const phrase = model.get("phrase");
-    const stays = Object.hasOwn(boxes, phrase) || Object.hasOwn(found, phrase);
+    const listed = [...Object.keys(boxes), ...Object.keys(found)].filter((one) => !model.get("removed").includes(one));
     ui.warn("");
-    ui.set({ scene: to, phrase: stays ? phrase : (Object.keys(boxes)[0] ?? "") });
+    ui.set({ scene: to, phrase: listed.includes(phrase) ? phrase : (listed[0] ?? "") });
   }
   const previous = button("◀ Previous scene", () => leaf(place() - 1));
   const next = button("Next scene ▶", () => leaf(place() + 1));

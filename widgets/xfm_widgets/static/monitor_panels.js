@@ -37,7 +37,7 @@ const SUM = "loss"; // the curve that is a sum, and so jumps where a loss joins
  * @param {Run[]} runs
  * @param {string} key
  */
-export const joinsAfter = (runs, key) => Math.min(...runs.map(({ joins }) => joins[key] ?? 0)) || 0;
+export const joinsAfter = (runs, key) => (runs.length ? Math.min(...runs.map(({ joins }) => joins[key] ?? 0)) : 0);
 
 /**
  * At which steps a sum over the losses jumps, with the losses that join there
