@@ -79,6 +79,8 @@ def load(
     guest = bool(colon) and prefix in GUESTS
     own = "left out: a run has its own (xfm:FILE and some of open_clip: need one)"
     require(published or guest or tokenizer is None, "tokenizer", tokenizer, own)
+    for field, size in (("image_size", image_size), ("text_heads", text_heads)):
+        require(published or not size, field, size, "left out but for xfm:FILE: a run has its own")
     require(prefix in GUESTS or not pretrained, "pretrained", pretrained, f"left out but for {guests}")
     if published:
         require(tokenizer is not None, "tokenizer", tokenizer, "RoBERTa's folder, with a published file")

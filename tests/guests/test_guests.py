@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,45 @@ def test_nothing_is_fetched_unless_a_tag_is_named(files: dict[str, Path], tmp_pa
         xfm.load(f"hf_clip:{tmp_path}")
     with pytest.raises(ConfigError, match="pretrained"):
         xfm.load("demo", pretrained=files["small-clip"])
+    for given in ({"image_size": 96}, {"text_heads": 8}):
+        with pytest.raises(ConfigError, match=rf"{next(iter(given))} = .*: must be left out but for xfm:FILE"):
+            xfm.load("demo", **given)
+
+
+TAGS = {
+    "old": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "interpolation": "bilinear", "resize_mode": "squash"},
+    "quick": {"mean": (0.1, 0.2, 0.3), "quick_gelu": True},
+}
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_file_has_its_pictures_prepared_as_its_tags_say(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """open_clip asks that of a tag alone: a file would have OpenAI's."""
+    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda _: [*TAGS])
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda _, tag: TAGS[tag])
+    weights = files["small-clip"]
+    white = np.full((20, 40, 3), 255, np.uint8)
+    for given in (weights, f"old={weights}"):
+        prepared = xfm.load("open_clip:small-clip", pretrained=given).model.prepare(white)
+        assert torch.equal(prepared, torch.ones_like(prepared)), "(1 - .5) / .5"
+    with pytest.raises(ConfigError, match="quick is of another activation; name small-clip-quickgelu"):
+        xfm.load("open_clip:small-clip", pretrained=f"quick={weights}")
+    monkeypatch.setitem(TAGS, "new", {"mean": (0.4, 0.4, 0.4)})
+    with pytest.raises(ConfigError, match=r"say whose the file's are, as pretrained='new=FILE' \(there are old, new\)"):
+        xfm.load("open_clip:small-clip", pretrained=weights)
+    assert xfm.load("open_clip:small-clip", pretrained=f"new={weights}").model.mean == (0.4, 0.4, 0.4)
+
+
+def test_a_folder_whose_weights_are_not_whole_is_refused(hugging_face: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(hugging_face, tmp_path / "half")
+    file = tmp_path / "half/model.safetensors"
+    save_file({n: t for n, t in load_file(file).items() if not n.startswith("text_model.")}, file, {"format": "pt"})
+    with pytest.raises(ConfigError, match=r"its weights lack text_model\..* more"):
+        xfm.load(f"hf_clip:{tmp_path / 'half'}")
 
 
 def test_pieces_find_their_characters() -> None:

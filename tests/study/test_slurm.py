@@ -34,6 +34,11 @@ def test_options_are_read_as_they_are_written():
             options([bad])
 
 
+def test_nothing_is_trained_where_workers_are_none(tmp_path):
+    with pytest.raises(ConfigError, match="workers = 0: must be 1 or more with --slurm"):
+        command(str(tmp_path), workers=0, slurm=["partition=gpu"])
+
+
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(slurm.importlib.sys.modules, "submitit", None)
     with pytest.raises(ConfigError, match=r'pip install "xfm-lab\[slurm\]"'):

@@ -15,12 +15,14 @@ import pytest
 import torch
 from reference import published_file, tiny
 from reference.published_file import TINY, Sizes
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import xfm
 from xfm.cli import main
 from xfm.config import ConfigError
+from xfm.files import FileError
 from xfm.interop.checkpoint_file import CheckpointError
 from xfm.objectives import build
 from xfm.train import Run, RunError, manifest
@@ -201,7 +203,8 @@ def test_a_run_of_this_toolkit_goes_out_and_comes_back(run: Run, words: Path, tm
     for name in (CAPTIONING, KEPT, "published.json"):
         (own.folder / name).unlink()
     export_checkpoint(own.folder, tmp_path / "own.th")
-    report = import_checkpoint(tmp_path / "own.th", words, tmp_path / "back", text_heads=4)
+    report = import_checkpoint(tmp_path / "own.th", words, tmp_path / "back")
+    assert report.run.config.model.text.heads == run.config.model.text.heads == 4, "which no shape tells"
     assert not report.missing and {*report.unused.values()} == {"alias", "derived"}
     a, b = (load_file(folder / "model.safetensors") for folder in (own.folder, tmp_path / "back"))
     assert a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
@@ -211,6 +214,7 @@ def test_what_the_published_model_cannot_be_is_not_exported(run: Run, tmp_path: 
     refused = {
         ("model.vision.absolute_positions", True): r"vision\.positions: the published model has no such parameter",
         ("model.cross_attention", "dot"): r"model\.cross_attention = 'dot': must be one of 'scaled_dot'",  # same names
+        ("model.text.encoder", "bert"): r"model\.text\.encoder = 'bert': must be one of 'roberta'",  # another epsilon
     }
     for (field, value), said in refused.items():
         other = Run(tmp_path / field, run.config.replace({field: value}))
@@ -437,6 +441,18 @@ def test_a_write_that_fails_leaves_no_folder(file: Path, words: Path, tmp_path: 
 
     monkeypatch.setattr("xfm.train.checkpoint.save_file", full)
     refused(file, words, tmp_path, "cannot be written .*No space left", RuntimeError)
+
+
+def test_a_full_disk_is_named(file: Path, words: Path, run: Run, tmp_path: Path, monkeypatch) -> None:
+    """safetensors and torch raise kinds of their own."""
+
+    def full(*_) -> None:
+        raise SafetensorError("I/O error: No space left")
+
+    monkeypatch.setattr("xfm.train.checkpoint.save_file", full)
+    refused(file, words, tmp_path, "cannot be written .*", RuntimeError)
+    with pytest.raises(FileError, match=r"pub\.th: cannot be written \(No such file or directory"):
+        export_checkpoint(run.folder, tmp_path / "nowhere" / "pub.th")
 
 
 def test_a_zip_of_anything_is_refused(words: Path, tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def test_another_models_files_are_refused_by_name(tmp_path: Path) -> None:
         fitting(Source("beit", beit(tmp_path / "e", BeitModel, use_relative_position_bias=False)))
 
 
-@pytest.mark.parametrize("value", [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}])
+@pytest.mark.parametrize("value", [{"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}, {"pad_token_id": 0}])
 def test_another_form_of_encoder_is_refused(value: dict, tmp_path: Path) -> None:
     folder = roberta(tmp_path, **value)
     with pytest.raises(CheckpointError, match=rf"config\.json: {next(iter(value))} = .*: must be"):

@@ -189,9 +189,17 @@ def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
 def test_threads_are_set_where_the_config_says(config, monkeypatch):
     counts = []
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
-    for threads in (0, 2):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1] if counts else 7)
+    monkeypatch.setattr(setup, "_BEFORE", [])
+    for threads in (0, 2, 3, 0, 0):
         setup.make_accelerator(config.replace({"train.threads": threads}))
-    assert counts == [2]
+    assert counts == [2, 3, 7], "0: as before any run asked"
+
+
+def test_a_launchers_accumulation_divides_no_gradient(config, monkeypatch):
+    """`accelerate launch` sets it; how a batch is split is the config's."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    assert setup.make_accelerator(config).gradient_accumulation_steps == 1
 
 
 def test_the_end_of_the_process_saves_and_nothing_is_printed(tmp_path):

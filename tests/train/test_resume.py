@@ -335,3 +335,19 @@ def test_weights_that_a_kill_left_behind_the_state_are_made_anew(config, trained
     for _ in pretrain(config, tmp_path):
         pass
     assert_same(run.folder, trained.folder)
+
+
+def test_a_finished_run_that_is_trained_anew_is_not_finished_until_it_is(config, trained, tmp_path, assert_same):
+    for _ in pretrain(config, tmp_path):
+        pass
+    run = Run.of(config, tmp_path)
+    run.write({"evaluation.json": "[]\n"})
+    for name in ("state.pt", "model.safetensors"):  # the way out of damage to either
+        (run.folder / name).unlink()
+    for record in pretrain(config, tmp_path):
+        if record["step"] == 6:
+            break
+    assert not run.done and not run.has("evaluation.json"), "half-trained weights would pass for the run's"
+    steps = [record["step"] for record in pretrain(config, tmp_path)]
+    assert steps == [*range(7, 12)]
+    assert_same(run.folder, trained.folder)

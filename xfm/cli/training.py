@@ -49,6 +49,9 @@ class Pretrain:
             print(f"{self.config.name}: a step is counted and twenty are timed; no run is made ...")
             print(estimate(self.config, cluster))
         else:
+            for name in ("gpus", "gpu_flops", "mfu"):
+                asked, usual = getattr(self, name), getattr(Pretrain, name)
+                require(asked == usual, name, asked, "left out without --dry-run: it trains nothing otherwise")
             self.train()
 
     def train(self) -> None:

@@ -30,13 +30,15 @@ def open_model(
     except ImportError as error:
         raise ConfigError("hf_clip: needs the package transformers; pip install 'xfm-lab[hf]'") from error
     try:
-        parts = [
-            kind.from_pretrained(folder, local_files_only=True)
-            for kind in (CLIPModel, AutoImageProcessor, AutoTokenizer)
-        ]
+        loaded: Any = CLIPModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        net, told = loaded
+        parts = [kind.from_pretrained(folder, local_files_only=True) for kind in (AutoImageProcessor, AutoTokenizer)]
     except Exception as error:  # a foreign folder: transformers raises as many kinds
         raise ConfigError(f"{shown(folder)}: holds no CLIP that can be read ({brief(error)}); {fetch}") from error
-    return HuggingFaceClip(os.path.basename(os.path.abspath(folder)), *parts)
+    if lacking := sorted(told["missing_keys"]):  # which would be drawn at random
+        said = f"{brief(', '.join(lacking[:3]))}{f' and {len(lacking) - 3} more' if len(lacking) > 3 else ''}"
+        raise ConfigError(f"{shown(folder)}: its weights lack {said}; {fetch}")
+    return HuggingFaceClip(os.path.basename(os.path.abspath(folder)), net, *parts)
 
 
 class HuggingFaceClip(Guest):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,15 @@ from ..text import brief, printable, shown
 __all__ = ["OpenClip", "open_model"]
 
 FILES = "tokenizer.json tokenizer_config.json"  # of a tokenizer of the hub's
+_PICTURES = ("mean", "std", "interpolation", "resize_mode")
 CONVOLVED = 32  # pixels a side of a convolutional tower's last places
 
 
 def open_model(name: str, pretrained: str | os.PathLike[str] = "", tokenizer: str | os.PathLike[str] = "") -> OpenClip:
     """`name`: one of `open_clip.list_models()`; `pretrained`: a local file of weights, or one of open_clip's tags for
-    that model, which open_clip fetches; `tokenizer`: a folder of Hugging Face's tokenizer, for a model that has one of
-    the hub's (SigLIP). ConfigError, which says what to fetch and how to give it, for anything else."""
+    that model, which open_clip fetches, or "TAG=FILE": what a tag says of pictures holds for its file as well, and has
+    to be named where the model's tags differ in it; `tokenizer`: a folder of Hugging Face's tokenizer, for a model that
+    has one of the hub's (SigLIP). ConfigError, which says what to fetch and how to give it, for anything else."""
     import open_clip
 
     known, given = open_clip.list_models(), os.fspath(pretrained)
@@ -36,11 +39,14 @@ def open_model(name: str, pretrained: str | os.PathLike[str] = "", tokenizer: st
             f"load({shown('open_clip:' + name)}): open_clip has no such model; near are {', '.join(near)}"
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
+    tag, named, file = given.partition("=")
+    if named and tag in tags and os.path.isfile(file):
+        given = file
     local = os.path.isfile(given)
     if not local and given not in tags:
         raise ConfigError(
-            f"pretrained = {shown(given)}: give the path of a file of weights for {name}, or a tag, which is then "
-            f"fetched: {', '.join(tags) or 'it has none'}"
+            f"pretrained = {shown(given)}: give the path of a file of weights for {name} (or TAG=FILE), or a tag, "
+            f"which is then fetched: {', '.join(tags) or 'it has none'}"
         )
     config: Any = open_clip.get_model_config(name)
     text = config["text_cfg"]
@@ -48,12 +54,38 @@ def open_model(name: str, pretrained: str | os.PathLike[str] = "", tokenizer: st
     require(supported, "model", name, "a dual encoder with a text tower of open_clip's own, no CoCa")
     words = _tokenizer(name, text, os.fspath(tokenizer), local)
     source = os.path.abspath(given) if local else given
+    pictures = preprocessing(name, [tag] if tag in tags else tags)
     try:
-        net: Any = open_clip.create_model(name, pretrained=source, require_pretrained=True)
+        net: Any = open_clip.create_model(
+            name, pretrained=source, require_pretrained=True, force_preprocess_cfg=pictures
+        )
     except Exception as error:  # a foreign or truncated file, or no connection: open_clip raises as many kinds
         way = "give weights that were saved of this model" if local else _how_to_fetch(name, given)
         raise ConfigError(f"pretrained = {shown(given)}: open_clip cannot load it ({brief(error)}); {way}") from error
     return OpenClip(name, net, words)
+
+
+def preprocessing(name: str, tags: Sequence[str]) -> dict[str, Any]:
+    """What these tags of a model say of how pictures are prepared and which activation it has: open_clip asks that of a
+    tag alone, and takes OpenAI's for a file. ConfigError where they differ, or are of another activation than the
+    model's name."""
+    import open_clip
+
+    own: Any = open_clip.get_model_config(name)
+    quick = bool(own.get("quick_gelu"))
+    configs: dict[str, Any] = {tag: open_clip.get_pretrained_cfg(name, tag) for tag in tags}
+    fitting = {tag: of for tag, of in configs.items() if bool(of.get("quick_gelu")) == quick}
+    if configs and not fitting:
+        other = f"{name}-quickgelu" if not quick else name.removesuffix("-quickgelu")
+        raise ConfigError(f"model = {shown(name)}: {', '.join(tags)} is of another activation; name {other}")
+    kinds = {tag: {key: of[key] for key in _PICTURES if of.get(key) is not None} for tag, of in fitting.items()}
+    first = next(iter(kinds.values()), {})
+    if differing := [tag for tag, kind in kinds.items() if kind != first]:
+        raise ConfigError(
+            f"pretrained: open_clip's weights of {name} want pictures prepared in several ways; say whose the file's "
+            f"are, as pretrained='{differing[0]}=FILE' (there are {', '.join(fitting)})"
+        )
+    return first
 
 
 def _tokenizer(name: str, text: dict[str, Any], folder: str, local: bool) -> Any:

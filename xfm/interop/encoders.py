@@ -134,6 +134,8 @@ def _text_sizes(source: Source) -> dict[str, Any]:
         if model != source.kind:
             raise CheckpointError(f"{path}: is of a model of type {brief(model)}, not {source.kind}")
         asked = {"hidden_act": "gelu", "position_embedding_type": "absolute", "layer_norm_eps": EPS[source.kind]}
+        if source.kind == "roberta":
+            asked["pad_token_id"] = 1  # positions are counted from the next
         for name, value in asked.items():
             if told.get(name, value) != value:
                 raise CheckpointError(f"{path}: {name} = {shown(told[name])}: must be {value!r}")

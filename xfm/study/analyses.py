@@ -164,7 +164,8 @@ class Analyses(ABC):
         levels: Any = gains(values, self.levels(), known).groupby("metric")["level"].mean()
         ranked = [m for m in chosen if _ranked(m, known)]
         ranks = self.mean_ranks(ranked) if ranked else pd.DataFrame(columns=["family", "variant"])
-        begun = [v for v in self.spec.variants if (values["variant"] == v).any()]
+        there = {*values["variant"]}
+        begun = [v for v in self.spec.variants if v in there]
         return by_field(values, levels.to_dict(), known, begun, chosen, ranks)
 
     def learnt(self, metrics: str | Iterable[str] = "all") -> pd.DataFrame:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from ..config_utils import require
 from ..text import printable
 from .formatting import number
 from .slurm import Slurm, options
@@ -31,6 +32,7 @@ def command(
     tables, figures and report of what is there are made anew. `tell`: nothing is trained either; the metrics, or the
     plan. `accept_code`: why a changed package may go on with the study. `slurm`: "key=value", runs are jobs of a
     cluster (see Slurm), `workers` of them at a time where that is more than one."""
+    require(workers > 0 or not [*slurm], "workers", workers, "1 or more with --slurm: 0 trains nothing")
     study = Study.load(what if os.path.exists(what) else Path(root) / what, runs)  # False for a name too long
     if tell:
         print(study.plan(max(workers, 1)) if tell == "plan" else _metrics(study))

@@ -81,7 +81,8 @@ def effects(
     for metric in families:
         known, by_family = compared.get(metric, Metric()), corrected and metric in primary
         for variant, against in references.items():
-            group = there = groups.get((variant, metric), differences[:0])
+            there: Any = groups.get((variant, metric), differences[:0])
+            group = there
             if by_family and spec.sequential:
                 group = _without_gap(there, spec.seeds)
             if len(there) or metric in primary:
@@ -120,7 +121,7 @@ def effects(
     return table
 
 
-def _without_gap(group: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
+def _without_gap(group: Any, seeds: Sequence[int]) -> Any:
     """The pairs of the first seeds up to the first that has none yet. Evidence may be looked at at any time where it
     grows at its end alone; pairs that come in between others would make another sequence of each look."""
     there = {*group["seed"]}

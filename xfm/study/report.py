@@ -108,7 +108,7 @@ def render(
     there["power"] = len(power) > 0
     found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
     concluded = [*describe.conclusions(effects), *more] if paired else [*describe.baselines(effects), *found]
-    incomplete = describe.provisional(spec, runs, int((missing["why"] == NOT_YET).sum()))
+    incomplete = describe.provisional(spec, runs, [*missing["why"]].count(NOT_YET))
     found, concluded = [*incomplete, *found], [*incomplete, *concluded]
     table, caption = cells(select(effects, "all")), _caption(spec, effects) if paired else _MEANS
     if spread is not None:

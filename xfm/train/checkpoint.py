@@ -7,6 +7,7 @@ its dtype and where it went, and what lay beside the tensors. By these `export.e
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -33,7 +35,7 @@ from ..interop import published
 from ..interop.checkpoint_file import CheckpointError, identify, read_file, tensors_of
 from ..interop.resolution import grid_of, resize_table
 from ..objectives import build
-from ..text import brief, parse_json
+from ..text import brief, parse_json, printable
 from .run import WEIGHTS, Run, environment
 from .weights import undrawn
 
@@ -79,7 +81,8 @@ def import_checkpoint(
     """Makes a finished run folder `out` of the authors' file and a RoBERTa tokenizer's folder.
 
     `image_size`, in pixels: the relative position tables are interpolated to it (0: the file's own). `text_heads`: of
-    the text and fusion encoder, which no shape tells (0: one for 64 of width, as every RoBERTa has them). Raises
+    the text and fusion encoder, which no shape tells (0: what a run that was exported says beside its tensors, else one
+    for 64 of width, as every RoBERTa has them). Raises
     CheckpointError for a file that is no such model's, or lacks a part of it, and ConfigError for a tokenizer or sizes
     that do not fit; then `out` is not made.
     """
@@ -91,7 +94,7 @@ def import_checkpoint(
     if len(tensors) < len(state):
         twice = Counter(names.values()).most_common(1)[0][0]
         raise CheckpointError(f"{file}: has {twice} twice, under names that mean the same")
-    config = _config(file, out, tensors, image_size, text_heads)
+    config = _config(file, out, tensors, image_size, text_heads or _heads(beside))
     own, missing, resized = _own(file, config, tensors)
     words, order = read_pretrained(tokenizer)
     if words.vocabulary != config.model.text.vocabulary:
@@ -154,8 +157,16 @@ def imported(file: str | Path, tokenizer: str | Path, image_size: int = 0, text_
     return Run.open(folder)
 
 
+def _heads(beside: Mapping[str, Any]) -> int:
+    """Of the language encoder, as a run that was exported says beside its tensors; 0 where nothing does."""
+    told: Any = beside
+    for name in ("config", "model", "text", "heads"):
+        told = told.get(name) if isinstance(told, Mapping) else None
+    return told if type(told) is int and told > 0 else 0
+
+
 def _config(file: str | Path, out: Path, tensors: Mapping[str, Tensor], image_size: int, text_heads: int) -> RunConfig:
-    """The paper's recipe at the sizes that the shapes tell."""
+    """The paper's recipe at the sizes that the shapes tell; which do not tell heads."""
     if (model := identify(tensors)) != "X-FM":
         said = f"is {model}'s" if model else f"is no model that is known here (it has {collapsed([*tensors][:3])} ...)"
         raise CheckpointError(
@@ -237,7 +248,10 @@ def _write(run: Run, parts: Mapping[str, Mapping[str, Tensor]], texts: Mapping[s
         made.make()
         with explain_os_error(run.folder):
             for name, tensors in parts.items():
-                save_file({n: t.contiguous() for n, t in tensors.items()}, made.folder / name)
+                try:
+                    save_file({n: t.contiguous() for n, t in tensors.items()}, made.folder / name)
+                except SafetensorError as error:  # a full disk
+                    raise OSError(errno.EIO, printable(error)) from error
                 sync(made.folder / name)
         made.write(texts, grown=parts)
         with explain_os_error(run.folder):

@@ -44,6 +44,7 @@ def export_checkpoint(folder: str | Path, out: str | Path) -> None:
     if {model.vision.encoder, model.text.encoder} == {"open_clip"} and "itc" in run.config.objectives:
         config, state = to_open_clip(model, weights)
         beside = out.with_suffix(".json")
+        require(out != beside, "out", str(out), "another name, as clip.pt: that one is the config's, beside it")
         require(not beside.exists(), "out", str(out), f"another file: {beside}, for the config, is there")
         _save(state, out)
         write_atomically(beside, json.dumps(config, indent=1) + "\n")
@@ -54,6 +55,7 @@ def export_checkpoint(folder: str | Path, out: str | Path) -> None:
 def _published(run: Run, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     try:
         one_of("model.cross_attention", run.config.model.cross_attention, ("scaled_dot",))
+        one_of("model.text.encoder", run.config.model.text.encoder, ("roberta",))
         tensors = published.to_published(weights, run.config.model.vision.patch_size)
     except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{run.folder}: {error.args[0]}; only the paper's form can be exported") from None
@@ -76,7 +78,8 @@ def _save(content: Mapping[str, Any], out: Path) -> None:
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
     with explain_os_error(out):
         try:
-            torch.save(content, temporary)
+            with temporary.open("wb") as file:  # torch's own opening and writing raise no OSError
+                torch.save(content, file)
             sync(temporary)
             os.replace(temporary, out)
         finally:

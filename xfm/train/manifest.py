@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..files import write_atomically
+from ..files import explain_os_error, write_atomically
 from ..text import parse_json
 from .errors import RunError
 
@@ -77,6 +77,14 @@ def clear(folder: Path, but: str) -> None:
     """Removes the files that the manifest names, one excepted."""
     for name in Manifest.known(folder).keys() - {but}:
         (folder / name).unlink(missing_ok=True)
+
+
+def remove(folder: Path, run: str, names: Sequence[str]) -> None:
+    """Removes files of the run with this fingerprint, in this order, and what is said of them."""
+    for name in names:
+        with explain_os_error(folder / name):
+            (folder / name).unlink(missing_ok=True)
+    Manifest(run, {name: of for name, of in Manifest.known(folder).items() if name not in names}).write(folder)
 
 
 def check(folder: Path, name: str) -> None:

@@ -231,7 +231,10 @@ class Run:
             ) from error
 
     def tidy(self, model: XFM, done: int) -> None:
-        """Sets right what a kill left behind a save of `done` steps: records, weights, temporary files."""
+        """Sets right what a kill left behind a save of `done` steps: records, weights, temporary files; and of a
+        finished run that is trained anew, its state or weights being gone, what would call it finished."""
+        if done < self.config.train.steps and self.has("DONE"):
+            manifest.remove(self.folder, self.config.fingerprint, ("DONE", "evaluation.json"))
         self.keep(METRICS, before=done)
         if self.has(PROBES):
             self.keep(PROBES, before=done + 1)  # theirs are steps done, from 0

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, GradientAccumulationPlugin
 from torch import nn
 
 from ..batch import Batch
@@ -44,6 +44,7 @@ from .teachers import mim_teacher
 __all__ = ["TrainState", "keep_freed_memory", "make_accelerator", "prepare"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_BEFORE: list[int] = []  # torch's threads, the first of them before any run
 DATA = "data.json"  # the content of the run's own data, by source
 
 
@@ -93,8 +94,7 @@ class TrainState:
 
 def make_accelerator(config: RunConfig) -> Accelerator:
     """Device, processes (torchrun, accelerate launch) and precision. Sets torch's threads where the config does."""
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
+    _set_threads(config.train.threads)
     keep_freed_memory()
     AcceleratorState._reset_state()  # one notebook may train in fp32, then in bf16; the processes stay as they are
     os.environ.pop("ACCELERATE_USE_FSDP", None)  # accelerate keeps a strategy in these two; a run may have another
@@ -107,7 +107,24 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     on_cpu = several and (gpu is None or gpu.type == "mps")
     plan = plugin() if several and config.train.strategy == "fsdp" else None
     precision = "bf16" if reached(config.train.precision) == "bf16" else "no"
-    return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[unused], fsdp_plugin=plan)
+    return Accelerator(
+        cpu=on_cpu,
+        mixed_precision=precision,
+        kwargs_handlers=[unused],
+        fsdp_plugin=plan,
+        # else that of `accelerate launch`, by which every gradient would be divided: train.accumulate is ours
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
+
+
+def _set_threads(threads: int) -> None:
+    """0: as many as there were before a run of this process asked for some."""
+    if threads:
+        _BEFORE.append(torch.get_num_threads())
+        torch.set_num_threads(threads)
+    elif _BEFORE:
+        torch.set_num_threads(_BEFORE[0])
+        _BEFORE.clear()
 
 
 def keep_freed_memory() -> None:
