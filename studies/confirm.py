@@ -150,3 +150,47 @@ def guidance() -> Study:
         "no MIM at three exploration seeds: if H1 fails, guidance buys less here than twelve seeds can tell. If H5 "
         "fails, half of the steps without MIM are no mend, and the recipe should drop them.",
     )
+
+
+def mends() -> Study:
+    known = recipes.ablations()
+    no_stop = known["no_stop_gradient"]
+    held = {"distilled 10": {"flow.mlm_distillation": 10.0}, "SGD 0.1": {"train.text_sgd_lr": 0.1}}
+    return Study(
+        "mends",
+        RECIPE,
+        {
+            "xfm": {},
+            "no stop": no_stop,
+            "PCGrad": known["gradient_pcgrad"],
+            **{f"no stop, {label}": no_stop | changes for label, changes in held.items()},
+            **held,
+        },
+        FRESH,
+        [LOSS, FOUND, SEEN],
+        {"train.probe_every": 200},
+        EVALUATED,
+        confirmatory=True,
+        explored=["insulation-exploration", "mends-strengths"],
+        root=HERE,
+        gatekeeping=True,
+        margins={LOSS: round(GAP / 5, 4), FOUND: 0.02},
+        detectable={LOSS: round(GAP / 5, 4), FOUND: 0.04, SEEN: 0.03},
+        question="What keeps the language encoder's loss low where the fusion losses' gradient is let in: a gradient "
+        "that is cleared of what conflicts with the others (PCGrad), an optimizer in which a small gradient is a small "
+        "step (SGD), or predictions that are held to those of the warm start (distillation, at ten times MLM's "
+        "weight)? And what does a stop then still do?",
+        hypotheses=(
+            "H1: PCGrad does nothing for that loss: it is equivalent to that of no stop within the margin (TOST).",
+            "H2: held to the warm start's predictions, without a stop, the loss is lower than X-FM's, and no fewer "
+            "boxes are found: the lower end of the 95 % interval is above -2 points.",
+            "H3: so held, the stop does less: what it takes off the loss is less than half of what it takes off "
+            "without (the upper end of the ratio's 95 % interval, Fieller's).",
+            "H4: with SGD the stop does as much: at least four fifths of that (the lower end).",
+        ),
+        would_change="If H1 and H2 hold, what harms the language encoder is neither a conflict that a projection would "
+        "take away nor the gradient's coming in, but a drift that a hold on what was learnt prevents, and the stop is "
+        "one way among others, dearer in boxes where these are more. If H1 fails, it is a conflict in part. If H2 "
+        "fails, the stop has no better here. If H3 fails, the stop does something that the hold does not. If H4 fails, "
+        "the harm is in part how AdamW scales a small gradient; if it holds, it is not.",
+    )

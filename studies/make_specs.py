@@ -6,6 +6,7 @@ they have shown what each model learns, and how much it varies.
 `general` (confirms): X-FM against specialists of as many parameters and as many FLOPs, in language, vision, and both.
 `guidance` (confirms): what masked patches predict, each target at the weight with the highest mean of k-NN and linear
 probe of concepts in guidance-exploration (seeds 0 and 1), and none.
+`mends` (confirms): PCGrad, distillation and SGD in the stop's place, and beside it.
 `negatives` (confirms): ITM with exchanged relations among its negatives.
 `insulation` (confirms): the stop-gradient against other ways to spend the same gradient, or the same steps.
 `insulation-exploration`: X-FM with and without the stop-gradient. `mends-exploration`: further ways to do without it,
@@ -25,7 +26,7 @@ import json
 from itertools import product
 from typing import Any, get_args
 
-from confirm import LOSS, SEEN, general, guidance, insulation, negatives
+from confirm import LOSS, SEEN, general, guidance, insulation, mends, negatives
 from regime import EVALUATED, FOUND, HERE, NEIGHBOURS, RECIPE, guided, models
 
 from xfm import recipes
@@ -54,7 +55,7 @@ def targets() -> dict[str, dict[str, Any]]:
     return arms
 
 
-def mends() -> dict[str, dict[str, Any]]:
+def ways() -> dict[str, dict[str, Any]]:
     """Label -> changes: the stop lifted and its gradient treated, or its harm held by the optimizer, by a penalty or by
     the warm start's answers; the same optimizer, and the same slower rate, with the stop and without; and stops
     elsewhere."""
@@ -111,7 +112,7 @@ def explorations() -> list[Study]:
         Study(
             "mends-exploration",
             RECIPE,
-            mends(),
+            ways(),
             SEEDS,
             tasks=EVALUATED,
             question="What keeps the language encoder's loss low without a stop: gradients that are projected, turned, "
@@ -189,7 +190,7 @@ def explorations() -> list[Study]:
 
 
 if __name__ == "__main__":
-    for study in (*explorations(), general(), insulation(), negatives(), guidance()):
+    for study in (*explorations(), general(), insulation(), negatives(), guidance(), mends()):
         study.folder.mkdir(exist_ok=True)
         write_atomically(study.folder / "spec.json", study.spec.to_json())
         print(study.spec.name, json.dumps(study.spec.variants, indent=1))

@@ -32,7 +32,7 @@ from .results_csv import StudyError
 from .spec import Spec
 
 __all__ = ["CodeChanged", "CodePin", "Files", "accept", "begin", "checked", "digest", "keep", "note_found",
-           "package_files", "read", "sentences"]  # fmt: skip
+           "package_files", "read", "sentences", "written"]  # fmt: skip
 
 Files = dict[str, str]  # path below xfm/ -> hash of the content
 _ROOT = Path(__file__).parents[1]
