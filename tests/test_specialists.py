@@ -193,7 +193,7 @@ def test_a_dual_encoder_is_evaluated_without_the_rows_of_a_fusion_encoder(
 
 
 def test_a_dual_encoder_is_written_as_open_clips(dual: Lab, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="another name, as clip.pt"):
+    with pytest.raises(ConfigError, match=r"another name, as clip\.pt"):
         export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.json")
     export_checkpoint(dual.run.folder, tmp_path / "xfm-dual.pt")
     open_clip.add_model_config(tmp_path / "xfm-dual.json")
