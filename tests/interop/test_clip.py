@@ -77,6 +77,19 @@ def test_pictures_are_renormalised_for_a_tower_that_expects_others(tower, monkey
     torch.testing.assert_close(seen[0][:, :, :1, :1], (rgb[:, :, :1, :1] - 0.5) / 0.25, rtol=1e-4, atol=1e-5)
 
 
+def test_its_pictures_are_normalised_as_its_tags_say(tower, monkeypatch) -> None:
+    name, weights = tower
+    vision, kinds = batches.config().model.vision, {"plain": {}, "grey": {"mean": (0.5,) * 3, "std": (0.25,) * 3}}
+    pictures = torch.randn(2, 3, 16, 16)
+    usual = teacher(name, weights, vision, torch.device("cpu"))(pictures)
+    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda _: [*kinds])
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda _, tag: kinds[tag])
+    with pytest.raises(ConfigError, match=r"flow.teacher_weights: .*as flow.teacher_weights='grey=FILE'"):
+        teacher(name, weights, vision, torch.device("cpu"))
+    assert torch.equal(teacher(name, f"plain={weights}", vision, torch.device("cpu"))(pictures), usual)
+    assert not torch.allclose(teacher(name, f"grey={weights}", vision, torch.device("cpu"))(pictures), usual)
+
+
 def test_a_teacher_is_learnt_from_through_one_linear_layer(tower) -> None:
     name, weights = tower
     p = batches.pretraining(flow__mim_target="teacher", flow__teacher=name, flow__teacher_weights=weights)

@@ -32,7 +32,7 @@ class FlowConfig:
     # mim_target "teacher": "+clip_like", a run of this config with these changes, trained first on the same batches; a
     # finished run's folder, "runs/demo+clip_like/seed0"; or the name of a model that open_clip knows itself, e.g.
     teacher: str = ""  # "ViT-B-32" ...
-    teacher_weights: str = ""  # ... and its weights: the path of a local file; nothing is fetched
+    teacher_weights: str = ""  # ... and its weights: a local file, or TAG=FILE; nothing is fetched
     standardise_target: bool = False  # every token's target with mean 0 and deviation 1, and no pooled one: one scale
     ema_momentum: float = 0.999  # mim_target "ema", "data2vec", "ibot": of the moving average that makes the target
     top_layers: int = 2  # "data2vec": how many layers' outputs are averaged

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from torch import Tensor, nn
 
 from ..config_utils import ConfigError, require
 from ..explain.guests import Guest, Tokens, Tower
+from ..interop.clip import preprocessing, tagged
 from ..text import brief, printable, shown
 
 __all__ = ["OpenClip", "open_model"]
 
 FILES = "tokenizer.json tokenizer_config.json"  # of a tokenizer of the hub's
-_PICTURES = ("mean", "std", "interpolation", "resize_mode")
 CONVOLVED = 32  # pixels a side of a convolutional tower's last places
 
 
@@ -39,9 +38,7 @@ def open_model(name: str, pretrained: str | os.PathLike[str] = "", tokenizer: st
             f"load({shown('open_clip:' + name)}): open_clip has no such model; near are {', '.join(near)}"
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
-    tag, named, file = given.partition("=")
-    if named and tag in tags and os.path.isfile(file):
-        given = file
+    given, of = tagged(name, given)
     local = os.path.isfile(given)
     if not local and given not in tags:
         raise ConfigError(
@@ -54,7 +51,7 @@ def open_model(name: str, pretrained: str | os.PathLike[str] = "", tokenizer: st
     require(supported, "model", name, "a dual encoder with a text tower of open_clip's own, no CoCa")
     words = _tokenizer(name, text, os.fspath(tokenizer), local)
     source = os.path.abspath(given) if local else given
-    pictures = preprocessing(name, [tag] if tag in tags else tags)
+    pictures = preprocessing(name, of if local else [given], "pretrained")
     try:
         net: Any = open_clip.create_model(
             name, pretrained=source, require_pretrained=True, force_preprocess_cfg=pictures
@@ -63,29 +60,6 @@ def open_model(name: str, pretrained: str | os.PathLike[str] = "", tokenizer: st
         way = "give weights that were saved of this model" if local else _how_to_fetch(name, given)
         raise ConfigError(f"pretrained = {shown(given)}: open_clip cannot load it ({brief(error)}); {way}") from error
     return OpenClip(name, net, words)
-
-
-def preprocessing(name: str, tags: Sequence[str]) -> dict[str, Any]:
-    """What these tags of a model say of how pictures are prepared and which activation it has: open_clip asks that of a
-    tag alone, and takes OpenAI's for a file. ConfigError where they differ, or are of another activation than the
-    model's name."""
-    import open_clip
-
-    own: Any = open_clip.get_model_config(name)
-    quick = bool(own.get("quick_gelu"))
-    configs: dict[str, Any] = {tag: open_clip.get_pretrained_cfg(name, tag) for tag in tags}
-    fitting = {tag: of for tag, of in configs.items() if bool(of.get("quick_gelu")) == quick}
-    if configs and not fitting:
-        other = f"{name}-quickgelu" if not quick else name.removesuffix("-quickgelu")
-        raise ConfigError(f"model = {shown(name)}: {', '.join(tags)} is of another activation; name {other}")
-    kinds = {tag: {key: of[key] for key in _PICTURES if of.get(key) is not None} for tag, of in fitting.items()}
-    first = next(iter(kinds.values()), {})
-    if differing := [tag for tag, kind in kinds.items() if kind != first]:
-        raise ConfigError(
-            f"pretrained: open_clip's weights of {name} want pictures prepared in several ways; say whose the file's "
-            f"are, as pretrained='{differing[0]}=FILE' (there are {', '.join(fitting)})"
-        )
-    return first
 
 
 def _tokenizer(name: str, text: dict[str, Any], folder: str, local: bool) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +19,9 @@ from ..config import ConfigError, ModelConfig, VisionConfig
 from ..config_utils import require
 from ..text import printable, shown
 
-__all__ = ["teacher", "teacher_width", "to_open_clip"]
+__all__ = ["preprocessing", "tagged", "teacher", "teacher_width", "to_open_clip"]
 
+_QUICK, _PICTURES = "-quickgelu", ("mean", "std", "interpolation", "resize_mode")
 FETCH = "open_clip.download_pretrained(open_clip.get_pretrained_cfg({!r}, TAG))"
 
 
@@ -48,19 +49,54 @@ def teacher_width(name: str) -> int:
     return width(name)
 
 
+def tagged(name: str, given: str) -> tuple[str, list[str]]:
+    """Of "TAG=FILE", or a file: the file, and whose weights it may have, that tag's, or any of the model's."""
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    tag, named, file = given.partition("=")
+    return (file, [tag]) if named and tag in tags and os.path.isfile(file) else (given, tags)
+
+
+def preprocessing(name: str, tags: Sequence[str], field: str) -> dict[str, Any]:
+    """What these tags of a model say of how pictures are prepared: open_clip asks that of a tag alone, and takes
+    OpenAI's for a file. ConfigError, naming the field that gave it, where they differ, or are of another activation
+    than the model."""
+    import open_clip
+
+    own: Any = open_clip.get_model_config(name)
+    quick = bool(own.get("quick_gelu"))
+    configs: dict[str, Any] = {tag: open_clip.get_pretrained_cfg(name, tag) for tag in tags}
+    fitting = {tag: of for tag, of in configs.items() if bool(of.get("quick_gelu")) == quick}
+    if configs and not fitting:
+        other = name.removesuffix(_QUICK) if quick else name + _QUICK
+        raise ConfigError(f"{field}: {', '.join(tags)} is of another activation than {name}; name {other}")
+    kinds = {tag: {key: of[key] for key in _PICTURES if of.get(key) is not None} for tag, of in fitting.items()}
+    first = next(iter(kinds.values()), {})
+    if differing := [tag for tag, kind in kinds.items() if kind != first]:
+        raise ConfigError(
+            f"{field}: open_clip's weights of {name} want pictures prepared in several ways; say whose the file's are, "
+            f"as {field}='{differing[0]}=FILE' (there are {', '.join(fitting)})"
+        )
+    return first
+
+
 def teacher(name: str, weights: str, vision: VisionConfig, device: torch.device) -> Callable[[Tensor], Tensor]:
     """A frozen tower as a function: our normalised pictures (B, 3, H, W) -> its last tokens (B, P, C), on our grid.
 
-    Pictures are resized to the tower's own size, its tokens' grid to ours, both bilinearly, and normalised as CLIP's
-    are. `weights` is a local file; ConfigError if it is not there or does not fit.
+    Pictures are resized to the tower's own size, its tokens' grid to ours, both bilinearly, and normalised as the
+    weights' tag says. `weights`: a local file, or TAG=FILE; ConfigError if it is not there or does not fit.
     """
     import open_clip
 
     teacher_width(name)
     fetch = f"the path of a local file; open_clip fetches one of its own, and says where: {FETCH.format(name)}"
-    require(os.path.isfile(weights), "flow.teacher_weights", weights, fetch)
+    file, tags = tagged(name, weights)
+    require(os.path.isfile(file), "flow.teacher_weights", weights, fetch)
+    pictures = preprocessing(name, tags, "flow.teacher_weights")
     try:  # absolute: never one of open_clip's tags
-        tower: Any = open_clip.create_model(name, pretrained=os.path.abspath(weights), device=device).visual
+        own: Any = {"pretrained": os.path.abspath(file), "device": device, "force_preprocess_cfg": pictures}
+        tower: Any = open_clip.create_model(name, **own).visual
     except Exception as error:  # a foreign, truncated or hostile file: open_clip raises as many kinds
         raise ConfigError(
             f"flow.teacher_weights = {shown(weights)}: open_clip cannot load them into {name} ({printable(error)})"
