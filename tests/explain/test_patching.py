@@ -49,7 +49,9 @@ def test_states_of_the_clean_input_restore_its_answer(model):
 def test_places_that_are_not_there(model, inputs):
     with pytest.raises(ConfigError, match=r"pattern = 'fusion.layers.7': fits no module; did you mean"):
         activation_patching(inputs, inputs, "fusion.layers.7")
-    with pytest.raises(ConfigError, match=r"pattern = 'fusion.layers.\*.cross.key': .* no output of their own"):
+    with pytest.raises(
+        ConfigError, match=r"pattern = 'fusion.layers.\*.cross.key': .*cross.key, is computed by the module around"
+    ):
         activation_patching(inputs, inputs, "fusion.layers.*.cross.key")
     with pytest.raises(ConfigError, match=r"tokens = .99.: must be of vision.norm: 0 to 35"):
         activation_patching(inputs, inputs, "vision.norm", [99])

@@ -157,8 +157,7 @@ class AttributionLab(AliveView):
         require(same, "inputs", [i.text for i in all_inputs], "of one picture and one text")
         pairs = explained(all_inputs, methods, seed, sensitive)
         attributions, reports = [a for a, _ in pairs], [report for _, report in pairs]
-        traits = {"credit": first.credit} | traits
-        traits = {"grid": first.grid.grid} | traits
+        traits = {"credit": first.credit, "grid": first.grid.grid} | traits
         view = cls(first.image, first.words, attributions, reports, first.objects, rescorer(all_inputs), **traits)
         view._inputs = all_inputs
         known = [page_target(i, reports[k * len(methods)] if methods else None) for k, i in enumerate(all_inputs)]
@@ -185,8 +184,8 @@ class AttributionLab(AliveView):
         found = explained(self._inputs, [name], seed, own=own)
         self._pairs = [*(pair for pair in self._pairs if pair[0].method != name), *found]
         self.tell(payload=cast(dict[str, Any], self.payload) | self._found())
-        if self._standing == NONE:  # it was begun without any
-            self._standing = self.message = ""
+        if NONE in self._standing:  # it was begun without any that could be shown
+            self._standing = self.message = self._standing.replace(NONE, "").strip()
             self.targets = self._all("target")
         self.methods = [*[m for m in self.methods if m != name][: SHOWN - 1], name]
         return self

@@ -56,8 +56,8 @@ def activation_patching(
         with hooks.record(chosen) as states:
             clean_score = clean.score()
         if not states:
-            ran = "is computed by the module around it" if len(chosen) == 1 else "are computed by those around them"
-            raise ConfigError(f"pattern = {pattern!r}: the modules that fit have no output of their own: they {ran}")
+            why = "is computed by the module around it, and has no output of its own; choose that one"
+            raise ConfigError(f"pattern = {pattern!r}: what fits, as {next(iter(chosen))}, {why}")
         corrupt_score, effects = corrupt.score(), []
         for name, outputs in states.items():
             with chosen[name].register_forward_hook(_replace(name, outputs, tokens)):

@@ -138,7 +138,7 @@ def detectable(n: int, alpha: float = ALPHA, judge: Judge = "interval") -> float
 
 def _detectable_by_flips(n: int, alpha: float) -> float:
     """Of normal differences. A flip and its opposite are as far from 0: half of them will do."""
-    flips = _signs(n)[: 2 ** (min(n, EXACT) - 1)]
+    flips = _signs(n)[: 2 ** (n - 1)]
     noise = seeding.rng("power of sign flips", n).normal(size=(n, min(_STUDIES, _AT_ONCE // len(flips))))
 
     def found(d: float) -> float:

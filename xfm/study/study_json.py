@@ -81,12 +81,9 @@ def read_failed(path: Path, spec: Spec) -> dict[tuple[str, int], str]:
         for row in rows:
             for field, kind in (("variant", str), ("seed", int), ("fingerprint", str), ("why", str)):
                 require(type(row[field]) is kind, field, row[field], f"of type {kind.__name__}")
-        keys = [(row["variant"], row["seed"]) for row in rows]
-        there = [v in spec.variants and s in spec.seeds for v, s in keys]
-        own = [
-            of and spec.fingerprint(*key) == row["fingerprint"] for of, key, row in zip(there, keys, rows, strict=True)
-        ]
-        return {key: row["why"] for key, row, is_own in zip(keys, rows, own, strict=True) if is_own}
+        keyed = {(row["variant"], row["seed"]): row for row in rows}
+        own = [(v, s) for v, s in keyed if v in spec.variants and s in spec.seeds]
+        return {key: keyed[key]["why"] for key in own if keyed[key]["fingerprint"] == spec.fingerprint(*key)}
 
 
 def _text(path: Path, empty: str) -> str:

@@ -82,9 +82,8 @@ def import_checkpoint(
 
     `image_size`, in pixels: the relative position tables are interpolated to it (0: the file's own). `text_heads`: of
     the text and fusion encoder, which no shape tells (0: what a run that was exported says beside its tensors, else one
-    for 64 of width, as every RoBERTa has them). Raises
-    CheckpointError for a file that is no such model's, or lacks a part of it, and ConfigError for a tokenizer or sizes
-    that do not fit; then `out` is not made.
+    for 64 of width, as every RoBERTa has them). Raises CheckpointError for a file that is no such model's, or lacks a
+    part of it, and ConfigError for a tokenizer or sizes that do not fit; then `out` is not made.
     """
     out = Path(out)
     require(not out.exists(), "out", str(out), "a folder that is not there yet")
