@@ -137,11 +137,12 @@ def test_a_file_that_cannot_be_read_is_named(study, name, kind):
 
 
 @pytest.mark.parametrize("name", FILES[:-1])  # the last is written by who reads
-def test_what_cannot_be_written_is_named(tmp_path, name):
+def test_what_cannot_be_written_is_named_before_anything_is_trained(tmp_path, name):
     study = Study("s", "smoke+stage1", ["xfm", "no_mim"], range(2), root=tmp_path, runs=tmp_path / "runs")
     (study.folder / name).mkdir(parents=True)
     with pytest.raises(NAMED, match=name):
         study.run()
+    assert not (tmp_path / "runs").exists()
 
 
 ROW = [None, 1, 1.5, "x", [], {}, {"variant": "xfm"}, {"variant": "xfm", "seed": 0}, {"seed": 0, "why": "x"},

@@ -115,6 +115,7 @@ class Study(Telling):
             if not measured:  # what has results was admitted before them, or is from before the rule
                 require_admitted(self.spec, self.folder.parent)
             settle(self.spec, self.folder, measured)
+            self.failed()  # one that cannot be read is said now, not after hours of training
             todo = [key for key in self._keys() if key not in measured]
             reasons = self._train(todo, len(measured), executor, workers, show) if todo else {}
             study_json.write_failed(self.folder / "failed.json", self.spec, reasons)
