@@ -423,6 +423,9 @@ def test_a_picture_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.heic").write_bytes(b"the same as 0.png")
     records, problems = collected(f"folder:{tmp_path}")
     assert len(records) == 12 and [(p.where, p.kind) for p in problems] == [("photo.HEIC", "unknown kind")]
+    (tmp_path / "own.csv").write_text("image,caption\n0.png,a dog\nphoto.HEIC,a cat\n", "utf-8")
+    records, problems = collected(str(tmp_path / "own.csv"))
+    assert len(records) == 1 and [p.kind for p in problems] == ["unknown kind"]
 
 
 def test_a_caption_that_a_shard_has_twice_counts_once(tmp_path: Path) -> None:

@@ -96,6 +96,13 @@ def test_without_splits_all_three_are_by_content(tmp_path: Path) -> None:
     assert sum({str(again), str(again.with_name("1.png"))} <= part for part in parts) == 1, "equal ones are in one"
 
 
+def test_a_picture_beside_its_original_of_a_kind_that_is_not_read_is_read_once(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 12)
+    (tmp_path / "n01440764" / "1.HEIC").write_bytes(b"the same as 1.png")
+    task = opened(path=tmp_path)
+    assert sum(task.size(split) or 0 for split in ("train", "validation", "test")) == 36
+
+
 def moved(old: str, new: str) -> Callable[[Path], Any]:
     return lambda folder: (folder / old).rename(folder / new)
 
@@ -108,6 +115,10 @@ BROKEN: list[tuple[Callable[[Path], Any], str]] = [
     (moved("train", "training"), r"has test/ and no train/"),
     (lambda f: (f / "train/n01440764/0.jpg").write_bytes(b"none"), r"0\.jpg'.*no picture that can be read"),
     (lambda f: _link_out(f / "train/n01440764/0.jpg"), r"0\.jpg: .*leads out of the folder of the data: refused"),
+    (
+        moved("train/n01440764/0.jpg", "train/n01440764/0.HEIC"),
+        r"0\.HEIC: pictures of this kind are not read; save it as PNG",
+    ),
 ]
 
 

@@ -39,6 +39,14 @@ def test_nothing_is_trained_where_workers_are_none(tmp_path):
         command(str(tmp_path), workers=0, slurm=["partition=gpu"])
 
 
+@pytest.mark.parametrize("tell", ["plan", "metrics"])
+def test_what_trains_nothing_takes_no_cluster_and_accepts_no_code(tell, tmp_path):
+    with pytest.raises(ConfigError, match=rf"slurm = \['partition=gpu'\]: must be left out with --{tell}"):
+        command(str(tmp_path), tell=tell, slurm=["partition=gpu"])
+    with pytest.raises(ConfigError, match=f"accept_code = 'a typo': must be left out with --{tell}"):
+        command(str(tmp_path), tell=tell, accept_code="a typo")
+
+
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(slurm.importlib.sys.modules, "submitit", None)
     with pytest.raises(ConfigError, match=r'pip install "xfm-lab\[slurm\]"'):

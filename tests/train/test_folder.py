@@ -78,6 +78,16 @@ def test_two_runs_of_one_config_are_the_same(trained, tmp_path, assert_same):
     assert_same(Run.of(trained.config, tmp_path).folder, trained.folder)
 
 
+@pytest.mark.parametrize("field", ["probe_every", "keep"])
+def test_what_a_finished_run_did_not_keep_is_said(field, trained):
+    asked, records = trained.config.replace({f"train.{field}": 2}), trained.metrics()
+    with pytest.warns(UserWarning, match=rf"finished with train\.{field} = 0; what 2 asks for was not kept.* Delete"):
+        assert [*pretrain(asked, root(trained))] == records
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [*pretrain(trained.config, root(trained))] == records
+
+
 def test_what_a_finished_run_offers(trained, config):
     assert Run.open(str(trained.folder)) == Run(trained.folder, config)
     model = trained.model()

@@ -33,6 +33,8 @@ def command(
     plan. `accept_code`: why a changed package may go on with the study. `slurm`: "key=value", runs are jobs of a
     cluster (see Slurm), `workers` of them at a time where that is more than one."""
     require(workers > 0 or not [*slurm], "workers", workers, "1 or more with --slurm: 0 trains nothing")
+    for field, given in (("accept_code", accept_code), ("slurm", [*slurm])):
+        require(not (tell and given), field, given, f"left out with --{tell}, which trains nothing")
     study = Study.load(what if os.path.exists(what) else Path(root) / what, runs)  # False for a name too long
     if tell:
         print(study.plan(max(workers, 1)) if tell == "plan" else _metrics(study))

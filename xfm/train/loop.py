@@ -24,7 +24,7 @@ from .run_lock import RunLock
 from .setup import TrainState, make_accelerator, prepare
 from .sharding import gathering, is_sharded, unsharded, whole
 from .signals import collected, ending, uncut
-from .start import before, keep_start, needs_start, require_startable
+from .start import before, keep_start, needs_start, require_startable, warn_of_unrecorded
 
 __all__ = ["HELD_OUT_BATCHES", "pretrain", "train_to_end"]
 
@@ -45,6 +45,7 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
     """
     run = Run.of(config, root)
     if run.done and launched()[1] == 1:
+        warn_of_unrecorded(run)
         yield from run.metrics()
         return
     require_startable(run)

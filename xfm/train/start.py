@@ -21,7 +21,8 @@ from .run import INIT, STATE, WEIGHTS, Run
 from .teachers import require_teaching
 from .weights import load_into, packed
 
-__all__ = ["before", "initial_model", "keep_start", "needs_start", "require_startable", "require_trainable"]
+__all__ = ["before", "initial_model", "keep_start", "needs_start", "require_startable", "require_trainable",
+           "warn_of_unrecorded"]  # fmt: skip
 
 TARGET_HEAD = "objectives.mim."  # its shape follows the MIM target, not the model's sizes: fresh where it does not fit
 
@@ -79,6 +80,19 @@ def before(run: Run) -> dict[str, RunConfig]:
     if config.has_teacher and not (run.has("DONE") or (begun and Run.of(prior_runs.teacher(config), root).done)):
         first["teacher"] = prior_runs.teacher(config)
     return first
+
+
+def warn_of_unrecorded(finished: Run) -> None:
+    """Says what the config asks to see of the steps of a run that was finished without it."""
+    made = Run.open(finished.folder).config.train
+    for field in ("probe_every", "keep"):
+        asked, had = getattr(finished.config.train, field), getattr(made, field)
+        if asked not in (0, had):
+            warnings.warn(
+                f"{finished.folder}: finished with train.{field} = {had}; what {asked} asks for was not kept, and "
+                "nothing is trained for it. Delete the folder to train it again, or give another root",
+                stacklevel=3,
+            )
 
 
 def needs_start(run: Run, accelerator: Accelerator) -> bool:

@@ -142,7 +142,7 @@ class Root:
         self._real: dict[str, str] = {}  # folder -> where it really lies
 
     def picture(self, name: object) -> Stored:
-        """Raises Unusable for a name that leads out of the folder, or to no file."""
+        """Raises Unusable for a name that leads out of the folder or to no file, and for a kind that is not read."""
         if not isinstance(name, str) or not name.strip() or "\0" in name:
             raise Unusable("no picture", f"image = {shown(name)}: must be the path of a file")
         path = os.path.join(self.folder, name)
@@ -159,6 +159,8 @@ class Root:
             if (other := spelt(Path(path))) != Path(path):
                 return self.picture(str(other))
             raise Unusable("no such file", f"image = {shown(name)} is not in the folder of the data")
+        if os.path.splitext(name)[1].lower() in UNREAD:
+            raise unread(name)
         return Stored(self.folder, real[len(inside) :])
 
 
