@@ -227,6 +227,16 @@ def test_muon_has_the_matrices_of_the_layers_and_adamw_all_else() -> None:
     assert both == {"adamw", "muon", "sgd"}
 
 
+@pytest.mark.parametrize("function", ["additive", "general", "cosine"])
+def test_muon_has_no_vectors_of_an_attention_function(function: str) -> None:
+    """Additive attention's, a row a head, are no matrix."""
+    model = batches.model(batches.config().replace({"model.cross_attention": function}))
+    names = {id(p): n for n, p in model.named_parameters()}
+    by = {names[id(p)]: g["optimizer"] for g in parameter_groups(model, MUON) for p in g["params"]}
+    scores = {n: o for n, o in by.items() if ".score." in n}
+    assert {*scores.values()} <= {"adamw"} and (scores or function == "cosine")
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_muon_is_torchs_the_rest_is_adamw_as_ever_and_a_resume_changes_nothing(dtype: torch.dtype) -> None:
     """To the bit in torch's dtype, bf16; and near it in fp32."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,8 @@ from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.model.blocks import TextLayer
 from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
+from xfm.objectives.itc import ITC
+from xfm.peers import Threads, among
 from xfm.train import pretrain
 from xfm.train.shards import Shards, split
 
@@ -205,3 +209,15 @@ def test_the_contrast_finds_its_own_among_everyones(stream: str, batch: Batch) -
     _, found, _ = in_parts(p, batch, on)
     key = f"{stream}/itc/accuracy"
     assert float(found[key]) == pytest.approx(float(whole[key]), abs=1e-6)
+
+
+def test_the_contrast_finds_its_own_where_parts_are_of_other_lengths() -> None:
+    """As regions are, which go with their pictures."""
+    itc, same = ITC(config()), torch.eye(8)
+
+    def found(peers: Threads, rows: Tensor) -> float:
+        with among(peers):
+            return itc(SimpleNamespace(features=(rows, rows))).report["accuracy"].item()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [*pool.map(found, Threads.of(2), same.split([3, 5]))] == [1.0, 1.0]

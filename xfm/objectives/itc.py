@@ -12,7 +12,7 @@ from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model import encoders
-from ..peers import gathered, peers
+from ..peers import gathered
 from .base import Level, Measure, Objective, widen
 
 __all__ = ["ITC"]
@@ -63,8 +63,8 @@ class ITC(Objective):
         image, text = flow.features
         images, texts, scale = gathered(image), gathered(text), 1 / self.temperature
         labels = torch.arange(len(texts), device=texts.device)
-        image_to_text = F.cross_entropy(scale * images @ texts.T, labels)
+        texts_of = scale * images @ texts.T
+        image_to_text = F.cross_entropy(texts_of, labels)
         text_to_image = F.cross_entropy(scale * texts @ images.T, labels)  # a transpose would have other last bits
-        found = (image @ texts.T).argmax(1) - peers().rank * len(text)  # counted from the first of one's own
-        correct = found == labels[: len(text)]
+        correct = texts_of.detach().argmax(1) == labels  # of all peers, whose parts of a batch may differ in length
         return LossOut((image_to_text + text_to_image) / 2, {"accuracy": correct.float().mean()})

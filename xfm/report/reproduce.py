@@ -38,5 +38,5 @@ def command(config: RunConfig) -> str:
             group, _, last = option.rpartition(".")
             words.append(f"--{group}.{last if value else f'no-{last}'}")
         else:
-            words += [f"--{option}", str(value)]
+            words += [f"--{option}", *map(str, value if isinstance(value, list | tuple) else [value])]
     return shlex.join(words)

@@ -25,7 +25,7 @@ __all__ = ["Joined", "fuse", "make_optimizer", "parameter_groups", "rate", "set_
 # The LayerNorms inside ITM's and BBP's heads do decay (published); open_clip's norms and class token do not, as there,
 # nor does what an attention function learns (model.attention_functions).
 _NO_DECAY = re.compile(r".*(bias|norm\d?\.weight|\.ln_\w+\.weight|class_embedding|\.score\.).*")
-_IN_A_LAYER = re.compile(r"(vision|text|fusion)\..*(blocks|layers)\.\d+\..*")
+_IN_A_LAYER = re.compile(r"(vision|text|fusion)\..*(blocks|layers)\.\d+\.(?!.*\.score\.).*")  # score: a vector a head
 
 
 def parameter_groups(model: XFM, train: TrainConfig) -> list[dict[str, Any]]:
