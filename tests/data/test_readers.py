@@ -19,7 +19,7 @@ from PIL import Image
 from xfm import recipes
 from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.data.own import FileSource, collected
+from xfm.data.own import FileSource, collected, row_count
 from xfm.data.readers import READERS
 from xfm.data.readers.records import PICTURES
 from xfm.data.readers.shards import expand
@@ -592,6 +592,33 @@ def test_an_unusable_region_costs_no_other_of_its_picture(wrong: dict, tmp_path:
     assert [len(record.phrases) for record in records] == [1] * 4 + [0] + [1] * 7
     assert [p.where for p in problems] == [f"region_descriptions.json[{i}].regions[0]" for i in (3, 4)]
     assert {p.kind for p in problems} == {"empty phrase" if "phrase" in wrong else "no box"}
+
+
+def test_regions_that_cannot_be_used_are_counted_among_regions(tmp_path: Path) -> None:
+    """Not among pictures: they would end the training of any large set."""
+    spec = visual_genome(tmp_path)
+    tree = json.loads((tmp_path / "region_descriptions.json").read_text("utf-8"))
+    for row in tree:
+        row["regions"] *= 30
+    for i in range(3):
+        tree[i]["regions"][0] = tree[i]["regions"][0] | {"width": 0}
+    write_json(tmp_path / "region_descriptions.json", tree)
+    with pytest.raises(ConfigError, match=r"3 of 360 regions cannot be used, more than data.unreadable = 0.005"):
+        FileSource(spec, 48, 0.005)
+    with pytest.warns(UserWarning, match=r"3 of 360 regions are left out, as region_descriptions.json\[0\].regions\[0\]"):
+        assert FileSource(spec, 48, 0.01).pictures("train") == 8
+    assert row_count(spec) == 12
+
+
+def test_a_crowd_is_no_instance(tmp_path: Path) -> None:
+    spec = coco(tmp_path)
+    file = tmp_path / "annotations/instances_train2017.json"
+    tree = json.loads(file.read_text("utf-8"))
+    tree["annotations"][0] |= {"iscrowd": 1}
+    tree["annotations"][1] |= {"iscrowd": 0}
+    write_json(file, tree)
+    records, problems = collected(spec)
+    assert not problems and [len(record.phrases) for record in records] == [0] + [1] * 11
 
 
 def test_what_changed_on_the_disk_is_read_again(tmp_path: Path) -> None:

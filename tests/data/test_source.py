@@ -1,18 +1,23 @@
 """Sources: what they must give, mixing by weight, streams that none provides, and pictures in memory of any quality."""
 
 import json
-from collections import Counter
+import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data import DATASETS, Dataset, dataset
+from xfm.data.own import FileSource, agree
 from xfm.data.source import ItemKey, PairSource, Region, Source
 from xfm.data.streams import Streams
 from xfm.data.synthetic.scenes import World
@@ -244,3 +249,55 @@ def test_what_one_source_tests_on_no_other_trains_on(tmp_path: Path) -> None:
         )
         assert one == other and len(one) == 60
     assert sorted(Counter(one.values()).values()) == [15, 15, 30]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """0.png to 59.png, all different."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(60):
+        Image.new("RGB", (8, 8), (i, 90, 3 * i)).save(folder / f"{i}.png")
+    return folder
+
+
+def listed(path: Path, rows: list[tuple[int, str]]) -> str:
+    said = [json.dumps({"image": f"{k}.png", "caption": f"picture {k}", "split": split}) for k, split in rows]
+    path.write_text("\n".join(said), "utf-8")
+    return str(path)
+
+
+NAMED = st.sampled_from([("",), ("", "train"), ("train",), ("train", "val", "test"), ("", "test"), ("train", "test")])
+
+
+@settings(deadline=None, max_examples=60)
+@given(named=st.lists(NAMED, min_size=2, max_size=3), random=st.randoms(use_true_random=False))
+def test_whatever_sources_name_nothing_is_in_two_splits_unless_two_name_it_so(
+    named: list[tuple[str, ...]], random: Random, photos: Path
+) -> None:
+    sources, given_by = [], defaultdict(set)
+    for i, splits in enumerate(named):
+        rows = [(k, random.choice(splits)) for k in sorted(random.sample(range(40), 25))]
+        sources.append(FileSource(listed(photos / f"{i}.jsonl", rows), 48))
+        for k, split in rows:
+            given_by[f"{k}.png"] |= {split} - {""}
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        agree(sources)
+    found = defaultdict(set)
+    for source in sources:
+        for split, members in source.splits.items():
+            for i in members:
+                found[source.records[i].picture.name].add(split)
+    torn = {name for name, splits in found.items() if len(splits) > 1}
+    assert torn <= {name for name, splits in given_by.items() if len(splits) > 1}
+    said = [str(each.message) for each in heard]
+    assert any(f"{len(torn)} pictures or texts are in one split by one" in each for each in said) == bool(torn)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_who_names_a_training_split_alone_is_split_as_one_that_names_all(order: tuple[int, int], photos: Path) -> None:
+    for i, splits in enumerate((["train"] * 3, ["train", "validation", "test"])):
+        listed(photos / f"{i}.jsonl", [(k, splits[k % 3]) for k in range(60)])
+    config = recipes.smoke().replace({"data.sources": tuple(str(photos / f"{i}.jsonl") for i in order)})
+    one, other = (source.splits for source in dataset(config).sources)
+    assert one == other and len(one["test"]) == 20

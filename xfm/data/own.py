@@ -37,7 +37,7 @@ def collected(spec: str) -> tuple[list[Record], list[Problem]]:
 
 
 def row_count(spec: str) -> int:
-    """How many rows a source has, also of one picture, and those that are wrong."""
+    """How many rows a source has, also of one picture, and those that are wrong; not the wrong parts of a row."""
     return _collected(spec, signature(spec))[2]
 
 
@@ -46,7 +46,8 @@ def _collected(spec: str, _signature: str) -> tuple[list[Record], list[Problem],
     records: dict[object, Record] = {}
     problems: list[Problem] = []
     rows = 0
-    for rows, row in enumerate(read(spec), 1):  # noqa: B007
+    for row in read(spec):
+        rows += not (isinstance(row, Problem) and row.part)
         if isinstance(row, Problem):
             problems.append(row)
             continue
@@ -67,12 +68,22 @@ def _order(stream: str, split: Split, seed: int, count: int) -> np.ndarray:
 
 def agree(sources: Iterable[FileSource]) -> None:
     """Puts equal pictures of all sources into one split, that which one of them names: what one is tested on no other
-    is trained on. A row that names its own split stays there."""
-    placed: dict[bytes, Split] = {}
+    is trained on. A row that names its own split stays there; of those that two sources name otherwise it warns."""
+    sources = [*sources]
+    if len(sources) < 2:
+        return
+    fixed: dict[bytes, Split] = {}
+    for split in SPLITS:  # the test last: what is in several splits already gets no further row to train on
+        fixed |= {one: split for source in sources for one, named in source.fixed.items() if named == split}
+    torn = {one for source in sources for one, split in source.fixed.items() if fixed[one] != split}
+    if torn:
+        named = " and ".join(shown(s.spec) for s in sources if torn & s.fixed.keys())
+        said = "are in one split by one and in another by the other; each keeps its own: take them out of one"
+        warnings.warn(f"sources {named}: {len(torn)} pictures or texts {said}", stacklevel=2)
+    placed = fixed
     for source in sorted(sources, key=lambda source: not source.names_splits):
-        if placed:
-            source.follow(placed)
-        placed |= source.placed
+        source.follow(placed)
+        placed = source.placed | placed
 
 
 class FileSource(Skipping):
@@ -92,12 +103,15 @@ class FileSource(Skipping):
         self.name, self.spec, self.image_size = spec, spec, image_size
         self.limit, self.augment = unreadable, augment or AugmentConfig()
         self.records, problems = collected(spec)
-        rows = row_count(spec)
-        if problems and (not self.records or len(problems) > unreadable * rows):
-            self._stop(len(problems), rows, "rows", "; ".join(map(str, problems[:3])))
-        if problems:
-            said = f"{len(problems)} of {rows} rows are left out, as {problems[0]}; `xfm data check` lists them"
-            warnings.warn(f"source {shown(spec)}: {said}", stacklevel=2)
+        phrases = sum(len(record.phrases) for record in self.records)
+        parts = [problem for problem in problems if problem.part]
+        of_rows = "rows", [problem for problem in problems if not problem.part], row_count(spec)
+        for what, wrong, of in (of_rows, ("regions", parts, len(parts) + phrases)):
+            if wrong and (not self.records or len(wrong) > unreadable * of):
+                self._stop(len(wrong), of, what, "; ".join(map(str, wrong[:3])))
+            if wrong:
+                said = f"{len(wrong)} of {of} {what} are left out, as {wrong[0]}; `xfm data check` lists them"
+                warnings.warn(f"source {shown(spec)}: {said}", stacklevel=2)
         self._identities = self._identify()
         # by stream: index of a record, and why; None: nothing is wrong with it, but the middle square shows no box
         self._unusable: dict[str, dict[int, str | None]] = defaultdict(dict)
@@ -154,6 +168,17 @@ class FileSource(Skipping):
     @property
     def names_splits(self) -> bool:
         return any(record.split in SPLITS for record in self.records)
+
+    @property
+    def fixed(self) -> dict[bytes, Split]:
+        """Identity -> split, of what stays in the split that its row names; the test last."""
+        rows = [*zip(self._identities, self.records, strict=True)]
+        return {one: split for split in SPLITS for one, r in rows if r.split == split and split not in self._made_of}
+
+    @property
+    def _made_of(self) -> set[str | None]:
+        """The splits of rows that others may be made of: none named and, where one is missing, the training's."""
+        return {None} if {*SPLITS} <= {r.split for r in self.records} else {None, "train"}
 
     @property
     def placed(self) -> dict[bytes, Split]:
@@ -232,8 +257,7 @@ class FileSource(Skipping):
         for split in SPLITS:  # the test last: what is in several splits already gets no further row to train on
             named |= {one: split for one, r in known if r.split == split}
         splits = [r.split or named.get(one) for one, r in known]  # no split: that of an equal picture
-        # where a format has a training split alone, the others are made of it
-        made = {None, "train"} if len(given) < len(SPLITS) else {None}
+        made = self._made_of
         splits = [
             elsewhere.get(one, split) if split in made else split
             for one, split in zip(self._identities, splits, strict=True)

@@ -30,7 +30,7 @@ __all__ = ["find", "image_folders", "read_coco", "read_karpathy", "read_refcoco"
 def read_coco(path: Path, only: str = "*") -> Iterator[Record | Problem]:
     """DIR/annotations/captions_*.json and instances_*.json; the pictures of *_train2017.json lie in DIR/train2017, in
     DIR/images/train2017, in DIR/images, or in DIR. Instances become phrases: their class's name, with their box and
-    their mask, where they have one. `only`: files of such a name."""
+    their mask, where they have one; a crowd is no instance. `only`: files of such a name."""
     files = matching(path / "annotations", f"{only}.json") or matching(path, f"{only}.json")
     files = [file for file in files if file.name.startswith(("captions", "instances"))]
     if not files:
@@ -50,7 +50,9 @@ def read_coco(path: Path, only: str = "*") -> Iterator[Record | Problem]:
             name = _get(classes, row.get("category_id")).get("name")
             return record(where, picture, (), [(name, row.get("bbox"), mask)])
 
-        yield from rows(_numbered(file, required(file, tree, "annotations")), make)
+        given = _numbered(file, required(file, tree, "annotations"))
+        instances = ((at, row) for at, row in given if not (isinstance(row, dict) and row.get("iscrowd")))
+        yield from rows(instances, make)
 
 
 def read_refcoco(path: Path) -> Iterator[Record | Problem]:
@@ -108,7 +110,7 @@ def _region(region: Any) -> tuple[object, object] | Unusable:
         text, box = _field(region, "phrase"), [region.get(side) for side in ("x", "y", "width", "height")]
         phrase(text, box)
     except Unusable as error:
-        return error
+        return Unusable(error.kind, error.what, part=True)
     return text, box
 
 

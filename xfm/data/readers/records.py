@@ -116,22 +116,23 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A row that cannot be used."""
+    """A row that cannot be used, or a `part` of one that is used without it."""
 
     where: str  # file:line
     kind: str  # a few words, the same for all of a kind
     what: str
+    part: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.kind}: {self.what}"
 
 
 class Unusable(ValueError):
-    """A row that cannot be used, while it is read."""
+    """A row that cannot be used, or a `part` of one, while it is read."""
 
-    def __init__(self, kind: str, what: str):
+    def __init__(self, kind: str, what: str, part: bool = False):
         super().__init__(kind, what)
-        self.kind, self.what = kind, what
+        self.kind, self.what, self.part = kind, what, part
 
 
 class Root:
@@ -221,7 +222,7 @@ def rows(numbered: Iterable[tuple[str, Any]], make: Any) -> Iterator[Record | Pr
                 raise row
             yield make(where, row)
         except Unusable as error:
-            yield Problem(where, error.kind, error.what)
+            yield Problem(where, error.kind, error.what, error.part)
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
