@@ -169,6 +169,11 @@ def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_trainin
         warnings.simplefilter("error")
         drawn = [source.regions(ItemKey("train", 0, step, i)) for step in range(3) for i in range(20)]
     assert all(example.regions for example in drawn) and not source.left_out
+    for split in ("train", "validation", "test"):  # an evaluation has each once: one in another's place counts twice
+        shown = [rows[i]["phrase"] for i in source.splits[split] if i % 4]
+        asked = [example.regions[0].text for example in source.with_boxes().examples(split, 99)]
+        assert sorted(asked) == sorted(shown) and len(asked) > 1
+        assert asked[:1] == [example.regions[0].text for example in source.with_boxes().examples(split, 1)]
 
 
 def test_a_caption_of_many_pictures_is_said_once(tmp_path: Path) -> None:

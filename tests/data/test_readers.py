@@ -605,7 +605,9 @@ def test_regions_that_cannot_be_used_are_counted_among_regions(tmp_path: Path) -
     write_json(tmp_path / "region_descriptions.json", tree)
     with pytest.raises(ConfigError, match=r"3 of 360 regions cannot be used, more than data.unreadable = 0.005"):
         FileSource(spec, 48, 0.005)
-    with pytest.warns(UserWarning, match=r"3 of 360 regions are left out, as region_descriptions.json\[0\].regions\[0\]"):
+    with pytest.warns(
+        UserWarning, match=r"3 of 360 regions are left out, as region_descriptions.json\[0\].regions\[0\]"
+    ):
         assert FileSource(spec, 48, 0.01).pictures("train") == 8
     assert row_count(spec) == 12
 

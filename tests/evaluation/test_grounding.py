@@ -1,13 +1,17 @@
 """Grounding: a perfect model scores 1; control conditions and parts are what they say."""
 
+import numpy as np
 import pytest
 import torch
 from evaluation.stubs import oracle
 from torchvision.ops import box_iou
 
-from xfm import seeding
+from xfm import recipes, seeding
+from xfm.data import DATASETS, Dataset, dataset
+from xfm.data.source import PairSource, Region
 from xfm.evaluation import EvalContext, find_result
 from xfm.evaluation.tasks import grounding
+from xfm.objectives import build
 from xfm.objectives.bbp import corners
 from xfm.recipes import LEVELS
 
@@ -27,9 +31,36 @@ def test_the_control_conditions(context: EvalContext) -> None:
     _, owner, true, _ = grounding.predict(context, scenes)
     each = [len(s.objects) for s in scenes]
     assert torch.allclose(grounding.any_object_box(owner, true), 1 / torch.tensor(each, dtype=torch.float)[owner])
-    other = grounding.swap(owner)
+    thing, number = grounding.objects(owner, true)
+    assert number.tolist() == torch.tensor(each)[owner].tolist() and thing.unique().numel() == len(owner)
+    other = grounding.swap(owner, thing)
     assert (owner[other] == owner).all() and sorted(other.tolist()) == list(range(len(owner)))
     assert ((other == torch.arange(len(owner))) == (torch.tensor(each)[owner] == 1)).all()
+
+
+def test_phrases_of_one_box_are_of_one_object() -> None:
+    """As RefCOCO's three sentences an object: of a picture with one object nothing can be swapped."""
+    one, two, far = (0.2, 0.2, 0.2, 0.2), (0.7, 0.7, 0.2, 0.2), (0.2, 0.7, 0.2, 0.2)
+    owner = torch.tensor([0, 0, 0, 2, 2, 2, 2])
+    true = torch.tensor([one, one, one, one, two, two, far])
+    thing, number = grounding.objects(owner, true)
+    assert number.tolist() == [1, 1, 1, 3, 3, 3, 3] and thing.unique().numel() == 4
+    assert grounding.swap(owner, thing).tolist() == [0, 1, 2, 4, 6, 6, 3]
+    assert grounding.any_object_box(owner, true).tolist() == pytest.approx([1, 1, 1, *[1 / 3] * 4])
+
+
+@pytest.mark.parametrize("again", ["thing", "another thing"])
+def test_one_phrase_for_several_objects_has_no_known_upper_bound(again: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)]
+    regions = [Region("thing", (0.2, 0.2, 0.2, 0.2)), Region(again, (0.7, 0.7, 0.2, 0.2))]
+    source = PairSource(pictures, [f"picture {i}" for i in range(20)], 48, regions=[regions] * 20)
+    monkeypatch.setitem(DATASETS, "mine", lambda config: Dataset(config, (source,)))
+    config = recipes.smoke().replace({"data.dataset": "mine", "model.text.vocabulary": 270})
+    data = dataset(config).feasible
+    with torch.inference_mode():
+        results = grounding.score(EvalContext(build(data), data, dataset(config).tokenizer()))
+    assert {r.upper_bound for r in results} == {None if again == "thing" else 1.0}
+    assert find_result(results, "grounding (several objects)", "acc@0.5").n == results[0].n > 0
 
 
 def test_the_best_constant_box_is_the_best_of_the_grid() -> None:

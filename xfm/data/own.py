@@ -137,6 +137,19 @@ class FileSource(Skipping):
         """As every source; a picture that cannot be read is replaced by another of the split."""
         return self._draw(self._main, split, index, seed, vary=False)
 
+    def examples(self, split: Split, most: int, seed: int = 0) -> Iterator[CaptionedImage]:
+        """As every source; a picture that cannot be used is left out, not replaced: another would count twice."""
+        members, given = self._part(self._main, split), 0
+        for index, place in enumerate(_order(self._main, split, seed, len(members)).tolist()):
+            if given == most:
+                return
+            made = self._made_once(int(members[place]), self._main, (self._main, seed, index), vary=False)
+            if made is not None:
+                given += 1
+                yield made
+        if not given:
+            self._none_usable(self._main, split)
+
     def with_boxes(self) -> FileSource:
         """Its examples are the pictures that have phrases, with captions or without."""
         boxed = copy.copy(self)
@@ -172,8 +185,8 @@ class FileSource(Skipping):
     @property
     def fixed(self) -> dict[bytes, Split]:
         """Identity -> split, of what stays in the split that its row names; the test last."""
-        rows = [*zip(self._identities, self.records, strict=True)]
-        return {one: split for split in SPLITS for one, r in rows if r.split == split and split not in self._made_of}
+        rows, kept = [*zip(self._identities, self.records, strict=True)], [s for s in SPLITS if s not in self._made_of]
+        return {one: split for split in kept for one, r in rows if r.split == split}
 
     @property
     def _made_of(self) -> set[str | None]:
@@ -200,18 +213,27 @@ class FileSource(Skipping):
         others = seeding.rng("instead", seed, index)
         place = int(order[index % len(members)])
         unusable = self._unusable[stream]
-        while True:
-            i = int(members[place])
-            if i not in unusable:
-                made = self._made(i, stream, (stream, seed, index), vary)
-                if isinstance(made, CaptionedImage):
-                    return made
-                unusable[i] = made
-            if (why := unusable[i]) is not None:
-                self._miss(self.records[i].where, why)
+        while (made := self._made_once(int(members[place]), stream, (stream, seed, index), vary)) is None:
             if len(unusable) >= len(members) and unusable.keys() >= {*members.tolist()}:
-                self._stop(len(members), len(members), f"pictures for {stream} in {split}", self.records[i].where)
+                self._none_usable(stream, split)
             place = int(others.integers(len(members)))  # not the next one, which is in the batch already
+        return made
+
+    def _none_usable(self, stream: str, split: Split) -> None:
+        members = self._part(stream, split)
+        self._stop(len(members), len(members), f"pictures for {stream} in {split}", self.records[members[-1]].where)
+
+    def _made_once(self, i: int, stream: str, key: tuple, vary: bool) -> CaptionedImage | None:
+        """Example i, or None where it cannot be made: it is not tried again."""
+        unusable = self._unusable[stream]
+        if i not in unusable:
+            made = self._made(i, stream, key, vary)
+            if isinstance(made, CaptionedImage):
+                return made
+            unusable[i] = made
+        if (why := unusable[i]) is not None:
+            self._miss(self.records[i].where, why)
+        return None
 
     def _made(self, i: int, stream: str, key: tuple, vary: bool) -> CaptionedImage | str | None:
         """Example i, or why it cannot be made; None where none of its boxes has its centre in the middle square."""

@@ -106,6 +106,12 @@ class Source:
         """
         raise NotImplementedError
 
+    def examples(self, split: Split, most: int, seed: int = 0) -> Iterator[Example]:
+        """The first `most`, or as many as there are, each once."""
+        size = self.size(split)
+        for index in range(most if size is None else min(most, size)):
+            yield self.example(split, index, seed)
+
     def with_boxes(self) -> Source:
         """What gives the examples whose boxes are asked for: this source, where its examples have them."""
         return self

@@ -111,9 +111,7 @@ class EvalContext:
         as many as it has. Of the drawn world these are its `scenes`."""
         source, key = self.source_with(capability), seeding.seed("evaluation", self.seed, task)
         source = source.with_boxes() if capability == "boxes" else source
-        size = source.size(split or self.split)
-        for i in range(most if size is None else min(most, size)):
-            yield source.example(split or self.split, i, key)
+        yield from source.examples(split or self.split, most, key)
 
     def rng(self, *purpose: object) -> np.random.Generator:
         return seeding.rng("evaluation", self.seed, self.split, *purpose)

@@ -112,9 +112,9 @@ def _retrieved(context: EvalContext, n: int) -> tuple[Retrieved, ...]:
 
 
 def _grounded(context: EvalContext, n: int) -> tuple[Grounded, ...]:
-    """The first phrase of each picture with several."""
+    """The first phrase of each picture with several objects."""
     drawn = context.examples("grounding", grounding.SCENES, "boxes")
-    scenes = list(islice((s for s in drawn if len(s.regions) > 1), n))
+    scenes = list(islice((s for s in drawn if len({region.box for region in s.regions}) > 1), n))
     if not scenes:
         return ()
     phrases, owner, true, predicted = grounding.predict(context, scenes)

@@ -31,7 +31,7 @@ def score(context: EvalContext) -> list[Result]:
     if not any(s.regions for s in scenes):
         return []
     phrases, owner, true = grounding.questions(scenes)
-    weights, number = context.cross_attention(scenes, phrases, owner), torch.bincount(owner)[owner]
+    weights, (thing, number) = context.cross_attention(scenes, phrases, owner), grounding.objects(owner, true)
     own = coverage(true, context.model.config.vision.grid)
     results = []
     for task, kept in (("alignment", number > 0), ("alignment (several objects)", number > 1)):
@@ -39,7 +39,7 @@ def score(context: EvalContext) -> list[Result]:
             continue
         boxes: dict[str, tuple[Tensor, Better]] = {"": (own, "higher")}
         if task != "alignment":
-            boxes["another object's box"] = own[grounding.swap(owner)], ""
+            boxes["another object's box"] = own[grounding.swap(owner, thing)], ""
         for (i, query), (box, (covered, better)) in ((q, b) for q in enumerate(QUERIES) for b in boxes.items()):
             attended = weights[kept, i]
             measured = {
