@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+import captum.metrics as cm
 import numpy as np
 import pytest
 import torch
@@ -17,8 +18,9 @@ from xfm.data import dataset
 from xfm.explain import faithfulness
 from xfm.explain.attribution import METHODS, Attribution, attribute, plain_method
 from xfm.explain.inputs import AttributionInputs, make_inputs
+from xfm.explain.methods.captum_methods import seeded_globals
 from xfm.explain.scenes import scene_inputs
-from xfm.explain.scores import SCORES
+from xfm.explain.scores import ALIKE, SCORES
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()
@@ -121,6 +123,39 @@ def test_infidelity_is_nothing_for_what_adds_up_and_grows_with_noise(counted):
     assert 0.05 < faithfulness.infidelity(counted, noisy) < 1
     none = with_numbers(counted, torch.zeros_like(patches), torch.zeros_like(pieces))
     assert faithfulness.infidelity(counted, none) == pytest.approx(1)
+
+
+def test_infidelity_is_captums(inputs):
+    found, (patches, pieces) = attribute(inputs, "occlusion"), inputs.keep_all
+    scores: list[Tensor] = []
+
+    def forward(patches, pieces):
+        scores.append(inputs.masked_scores(patches > 0.5, pieces > 0.5))
+        return scores[-1]
+
+    def hide(keep, _=None):
+        share = torch.rand(len(keep[0]), 1)
+        gone = [(torch.rand_like(part) < share).float() for part in keep]
+        gone[1] *= ~inputs.fixed
+        return tuple(gone), tuple(part - without for part, without in zip(keep, gone, strict=True))
+
+    masks, numbers = (patches.float()[None], pieces.float()[None]), (found.patches[None], found.text[None])
+    with seeded_globals("infidelity", 3):
+        error = cm.infidelity(forward, hide, masks, numbers, n_perturb_samples=faithfulness.SUBSETS, normalize=True)
+    of_zeros = (scores[0] - torch.cat(scores[1:])).square().mean()
+    assert faithfulness.infidelity(inputs, found, 3) == pytest.approx((error / of_zeros).item(), rel=1e-4)
+
+
+def test_what_numbers_explain_beyond_equal_ones_has_an_interval(counted):
+    """Over the masked subsets: it is far from zero for the true worth, and has none of its own for equal numbers."""
+    patches, pieces = counted.worth
+    found = faithfulness.faithfulness_report(counted, with_numbers(counted, patches, pieces), sensitive=False)
+    low, high = found.beyond
+    gained = found.baselines[ALIKE]["infidelity"] - found.scores["infidelity"]
+    assert 0 < low < gained < high
+    ones = with_numbers(counted, torch.ones_like(patches), torch.ones_like(pieces))
+    same = faithfulness.faithfulness_report(counted, ones, sensitive=False)
+    assert same.beyond is None or same.beyond == pytest.approx((0, 0), abs=1e-6)
 
 
 def test_sensitivity_is_nothing_where_the_model_is_not_asked(inputs):

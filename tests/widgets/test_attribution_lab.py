@@ -239,6 +239,8 @@ VERDICTS = [
     ),
     (GOOD | {"infidelity": 0.9}, "Trust with care: .*, its numbers explain 10% of what masking does, equal .*"),
     (GOOD | {"infidelity": 0.4}, "Trust with care: .*, its numbers explain 60% of what masking does, equal ones 65%."),
+    (GOOD | {"infidelity": 0.34}, r"Can be trusted here: .* explain 66% .* does, about as much as equal ones \(65%\)."),
+    ({"infidelity": 0.34}, r"Trust with care: its numbers explain 66% .*, about as much as equal ones \(65%\)."),
     (GOOD | {"mass in mask": 0.55, "pointing game": 0.5}, "Trust with care: .* by 0 of 2 scores, .*"),
     (
         {"insertion, image": -1.0, "deletion, image": 2.0, "infidelity": 1.0},
@@ -256,5 +258,7 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("scores", "said"), VERDICTS)
 def test_trust_is_one_sentence(scores, said):
-    assert re.fullmatch(said, verdict(FaithfulnessReport("a", scores, BASES, None)))
+    gained = 0.35 - scores.get("infidelity", 0.0)  # of 32 masked subsets
+    report = FaithfulnessReport("a", scores, BASES, None, (gained - 0.04, gained + 0.04))
+    assert re.fullmatch(said, verdict(report))
     assert verdict(None) == "Trust was not measured."

@@ -44,7 +44,7 @@ answer(data.map(({ itc, truth, itm, reranked }) => ranking(itc.map(Number), trut
 """
 JUDGED = """
 import { verdict } from "./faithfulness.js";
-answer(data.map(({ scores, baselines }) => verdict(scores, baselines)));
+answer(data.map(({ scores, baselines, beyond }) => verdict(scores, baselines, beyond)));
 """
 ROLLED = """
 import { bimodalRollout, rolledOut } from "./attribute.js";
@@ -188,7 +188,11 @@ def test_trust_is_said_alike() -> None:
             for sign in (-1, 1):
                 text = {"insertion, text": scale + sign * gap, "deletion, text": scale}
                 image = {"insertion, image": float(rng.normal()), "deletion, image": 0.0} if rng.random() < 0.5 else {}
-                given.append({"scores": image | text, "baselines": {}})
-    expected = [verdict(FaithfulnessReport("a", one["scores"], one["baselines"], None)) for one in given]
+                given.append({"scores": image | text, "baselines": {}, "beyond": None})
+    for beyond in (None, (-0.1, 0.2), (0.02, 0.1), (-0.1, -0.02)):
+        for error in (0.2, 0.4, 0.501, 1.2):
+            given.append({"scores": image | text | {"infidelity": error}, "beyond": beyond}
+                         | {"baselines": {"all alike": {"infidelity": 0.3}}})  # fmt: skip
+    expected = [verdict(FaithfulnessReport("a", c["scores"], c["baselines"], None, c["beyond"])) for c in given]
     assert javascript.run(JUDGED, given) == expected
-    assert len(set(expected)) == 3
+    assert len(set(expected)) > 8 and sum("about as much as equal" in said for said in expected) == 4

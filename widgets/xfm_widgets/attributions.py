@@ -56,14 +56,16 @@ def packed(a: Attribution, report: FaithfulnessReport | None) -> dict[str, Any]:
 def verdict(report: FaithfulnessReport | None) -> str:
     """What the scores say of an attribution, in one sentence. Up to three things are asked: whether it finds the object
     better than every baseline, whether what it ranks first matters more, and whether it explains half of the changes
-    under masking, and more than numbers that are all alike. A score that is not finite says nothing."""
+    under masking, and more than numbers that are all alike. What is not decided, and a score that is not finite, is no
+    part of the verdict."""
     known = {name: value for name, value in (report.scores if report else {}).items() if math.isfinite(value)}
     parts = [_found(known, report.baselines) if report else None, _ordered(known), _explained(known, report)]
     said = [part for part in parts if part is not None]
     if not said:
         return "Trust was not measured."
-    good = sum(ok for ok, _ in said)
-    head = "Can be trusted here" if good == len(said) else "Trust with care" if good else "Cannot be trusted here"
+    decided = [ok for ok, _ in said if ok is not None]
+    mixed = not decided or any(decided) != all(decided)
+    head = "Trust with care" if mixed else "Can be trusted here" if all(decided) else "Cannot be trusted here"
     return f"{head}: {', '.join(text for _, text in said)}."
 
 
@@ -92,13 +94,16 @@ def _ordered(scores: Mapping[str, float]) -> tuple[bool, str] | None:
     return ok, f"what it ranks first {'matters' if ok else 'does not matter'} more to the model than the rest"
 
 
-def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -> tuple[bool, str] | None:
-    """Whether the numbers explain half at least of what masking does to the target, and more than equal ones would."""
+def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -> tuple[bool | None, str] | None:
+    """Whether the numbers explain half at least of what masking does to the target, and more than equal ones would;
+    None where the masked subsets do not tell the two apart."""
     if "infidelity" not in scores or report is None:
         return None
     share, alike = (max(0.0, 1 - of.get("infidelity", 1.0)) for of in (scores, report.baselines.get(ALIKE, {})))
-    ok = share >= 0.5 and share > alike
-    return ok, f"its numbers explain {share:.0%} of what masking does, equal ones {alike:.0%}"
+    said, (low, high) = f"its numbers explain {share:.0%} of what masking does", report.beyond or (0.0, 0.0)
+    if share >= 0.5 and low <= 0 <= high:
+        return None, f"{said}, about as much as equal ones ({alike:.0%})"
+    return share >= 0.5 and low > 0, f"{said}, equal ones {alike:.0%}"
 
 
 def page_target(inputs: AttributionInputs, report: FaithfulnessReport | None = None) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import { chosen, scorer, twister } from "./attribute.js";
 
 const STEPS = 12; // of a curve
 const SUBSETS = 32; // of infidelity
+const T = 2.0395134463964077; // 97.5 % of Student's t with SUBSETS - 1 degrees of freedom
 const OF_TRUTH = ["pointing game", "mass in mask", "average precision", "mass on name"];
 const ALIKE = "all alike"; // what explains how much is masked, and no more
 const ROUNDING = { relative: 1e-5, absolute: 1e-6 }; // by so much passes differ that compute the same
@@ -35,9 +36,9 @@ export function* faithfulness(model, question, rows, seeds, truth) {
   yield "trust, numbers";
   const alike = { pieces: rows.pieces.map(() => 1), patches: rows.patches.map(() => 1) };
   const [own, ofAlike] = infidelity(model, question, [rows, alike], seeds.infidelity);
-  scores.infidelity = own;
+  scores.infidelity = own.error;
   /** @type {Record<string, Record<string, number | null>>} */
-  const baselines = { ...truth?.baselines, [ALIKE]: { infidelity: ofAlike } };
+  const baselines = { ...truth?.baselines, [ALIKE]: { infidelity: ofAlike.error } };
   const trust = Object.entries(scores).map(([name, value]) => {
     const beside = Object.entries(baselines).flatMap(([baseline, of]) =>
       name in of ? [/** @type {[string, number | null]} */ ([baseline, of[name]])] : [],
@@ -45,7 +46,8 @@ export function* faithfulness(model, question, rows, seeds, truth) {
     const row = [name, Number.isFinite(value) ? value : null, beside, !LESS_IS_BETTER.includes(name)];
     return /** @type {Trust["trust"][number]} */ (row);
   });
-  return { trust, verdict: verdict(scores, baselines) };
+  const beyond = interval(ofAlike.errors.map((error, i) => error - own.errors[i]));
+  return { trust, verdict: verdict(scores, baselines, beyond) };
 }
 
 // ---- against ground truth: each patch counts as many pixels of the object as it shows
@@ -151,7 +153,8 @@ const area = (scores, shares) =>
   sum(scores.slice(1).map((score, i) => ((score + scores[i]) / 2) * (shares[i + 1] - shares[i])));
 
 /**
- * Of masked subsets, the share of the score's changes that numbers, at their best scale, do not explain
+ * Of masked subsets, the share of the score's changes that numbers, at their best scale, do not explain, and each subset's
+ * part of it, whose mean it is
  * @param {PageModel} model
  * @param {Question} question
  * @param {Rows[]} all of one question
@@ -170,17 +173,26 @@ function infidelity(model, { given, score }, all, seed) {
     const masked = { patches: hiddenPatches, pieces: ofPieces[i].map((is, place) => is && !given.fixed[place]) };
     return { masked, change: whole - without(masked) };
   });
+  const changes = sum(subsets.map(({ change }) => change * change));
   return all.map((rows) => {
-    let [explained, both, changes] = [0, 0, 0];
-    for (const { masked, change } of subsets) {
-      const told = within(rows.patches, masked.patches) + within(rows.pieces, masked.pieces);
-      explained += told * told;
-      both += told * change;
-      changes += change * change;
-    }
+    const told = subsets.map(({ masked }) => within(rows.patches, masked.patches) + within(rows.pieces, masked.pieces));
+    const explained = sum(told.map((one) => one * one));
+    const both = sum(told.map((one, i) => one * subsets[i].change));
     const scale = both / (explained || 1);
-    return (scale * scale * explained - 2 * scale * both + changes) / changes;
+    const errors = told.map((one, i) => ((scale * one - subsets[i].change) ** 2 * SUBSETS) / changes);
+    return { error: sum(errors) / SUBSETS, errors };
   });
+}
+
+/**
+ * The 95 % interval of a mean over the subsets; null where it is not finite
+ * @param {number[]} values
+ * @returns {[number, number] | null}
+ */
+function interval(values) {
+  const mean = sum(values) / SUBSETS;
+  const half = T * Math.sqrt(sum(values.map((value) => (value - mean) ** 2)) / (SUBSETS - 1) / SUBSETS);
+  return Number.isFinite(half) ? [mean - half, mean + half] : null;
 }
 
 /** @param {Float32Array} values @param {boolean[]} flags */
@@ -195,13 +207,17 @@ const sum = (values) => values.reduce((a, b) => a + b, 0);
 /**
  * @param {ByScore} all
  * @param {Record<string, Record<string, number | null>>} baselines
+ * @param {[number, number] | null} beyond
  */
-export function verdict(all, baselines) {
+export function verdict(all, baselines, beyond) {
   const scores = Object.fromEntries(Object.entries(all).filter(([, value]) => Number.isFinite(value)));
-  const said = [found(scores, baselines), ordered(scores), explains(scores, baselines)].filter((part) => part !== null);
+  const said = [found(scores, baselines), ordered(scores), explains(scores, baselines, beyond)].filter(
+    (part) => part !== null,
+  );
   if (!said.length) return "Trust was not measured.";
-  const good = said.filter(([isGood]) => isGood).length;
-  const head = good === said.length ? "Can be trusted here" : good ? "Trust with care" : "Cannot be trusted here";
+  const decided = said.map(([isGood]) => isGood).filter((isGood) => isGood !== null);
+  const isMixed = !decided.length || decided.some(Boolean) !== decided.every(Boolean);
+  const head = isMixed ? "Trust with care" : decided[0] ? "Can be trusted here" : "Cannot be trusted here";
   return `${head}: ${said.map(([, text]) => text).join(", ")}.`;
 }
 
@@ -245,11 +261,15 @@ const isClose = (a, b) =>
 /**
  * @param {ByScore} scores
  * @param {Record<string, Record<string, number | null>>} baselines
- * @returns {[boolean, string] | null}
+ * @param {[number, number] | null} beyond
+ * @returns {[boolean | null, string] | null}
  */
-function explains({ infidelity: error }, { [ALIKE]: ofAlike }) {
+function explains({ infidelity: error }, { [ALIKE]: ofAlike }, beyond) {
   if (error === undefined) return null;
   const [share, alike] = [error, ofAlike?.infidelity ?? 1].map((of) => Math.max(0, 1 - of));
-  const said = `its numbers explain ${Math.round(100 * share)}% of what masking does, equal ones ${Math.round(100 * alike)}%`;
-  return [share >= 0.5 && share > alike, said];
+  const [low, high] = beyond ?? [0, 0];
+  const said = `its numbers explain ${Math.round(100 * share)}% of what masking does`;
+  const ofEqual = `${Math.round(100 * alike)}%`;
+  if (share >= 0.5 && low <= 0 && high >= 0) return [null, `${said}, about as much as equal ones (${ofEqual})`];
+  return [share >= 0.5 && low > 0, `${said}, equal ones ${ofEqual}`];
 }
