@@ -194,10 +194,13 @@ def test_what_more_seeds_of_some_of_them_say() -> None:
     """Of the seeds at which all arms are there."""
     study = Study.load(ROOT / "studies/mends-strengths")
     runs = study.results().pivot_table("value", "seed", ["metric", "variant"]).dropna()
-    loss, boxes = (runs[metric].mean() for metric in (LOSS, BOXES))
+    loss = runs[LOSS].mean()
     arms = ("no stop", "PCGrad", "no stop, distilled 3", "no stop, distilled 10")
     changes = [f"{loss[arm] - loss['xfm']:+.3f}".replace("-", "−") for arm in arms]
-    more = [f"{100 * (boxes[arm] - boxes['xfm']):+.1f}".replace("-", "−") for arm in arms[2:]]
+    rows = study.effects().set_index(["variant", "metric"])
+    forms = "{:+.1f} ({:+.1f} to {:+.1f})", "{:+.1f} points of boxes ({:+.1f} to {:+.1f})"
+    more = [told(rows.loc[(arm, BOXES)], form) for arm, form in zip(arms[2:], forms, strict=True)]
+    assert not any(rows.loc[(arm, BOXES), "low"] > 0 for arm in arms[2:]) and len(runs) == 3
     seeds = {(0, 1): "seeds 0 and 1", (0, 1, 2): "seeds 0 to 2"}[tuple(sorted(runs.index))]
     text = page("studies/README.md")
     assert f"(`xfm study mends-strengths`, {seeds}, validation split; means, exploratory.)" in text
@@ -205,10 +208,10 @@ def test_what_more_seeds_of_some_of_them_say() -> None:
         "no stop has {} nats, PCGrad {}, `no stop, distilled 3` {} and `no stop, distilled 10` {}".format(*changes)
         in text
     )
-    assert "the last two with {} and {} points of boxes".format(*more) in text
+    assert "the last two with {} and {}, which three pairs do not show".format(*more) in text
     taken = [
         loss[f"no stop{of}"] - loss[on]
         for of, on in (("", "xfm"), (", distilled 10", "distilled 10"), (", SGD 0.1", "SGD 0.1"))
     ]
-    told = "The stop takes {:.3f} nats off; {:.3f} where predictions are held at 10, and {:.3f} with SGD."
-    assert told.format(*taken) in text
+    form = "The stop takes {:.3f} nats off; {:.3f} where predictions are held at 10, and {:.3f} with SGD."
+    assert form.format(*taken) in text

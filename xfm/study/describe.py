@@ -83,7 +83,8 @@ def baselines(table: Any) -> list[str]:
         low, high, level = (number(v, row.unit) for v in (min(values), max(values), row.baseline))
         means = f"means are {low} to {high}" if low != high else f"mean is {low}"
         level = f"the baseline ({row.baseline_name}) is {level} {row.unit}"
-        before = f"; before this training it is {number(row.step_0, row.unit)}" if row.step_0 == row.step_0 else ""
+        start = f"{number(row.step_0, row.unit)} {row.unit}"
+        before = f"; before this training it is {start}" if row.step_0 == row.step_0 else ""
         sentences.append(f"{metric}: the variants’ {means} {row.unit}; {level}{before}.")
     return sentences
 
