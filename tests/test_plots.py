@@ -126,6 +126,10 @@ def test_curves_with_the_config_show_chance_curriculum_and_what_will_join() -> N
     itc = figure.axes[2]
     assert {round(line.get_ydata()[0], 6) for line in itc.lines[-2:]} == {round(math.log(8), 6), round(math.log(6), 6)}
     assert len(itc.patches) == 2  # one object; gradually more
+    own = plots.learning_curves(records(done=20), config.replace({"data.sources": ["my.csv"]}))
+    assert not own.axes[2].patches and "pairs show one object" not in said(own) + str(texts(own)), (
+        "of drawn pairs alone"
+    )
     assert "about 8 s to go" in said(figure)
     assert_tidy(figure)
     assert "chance" not in said(plots.learning_curves(records(), config.replace({"name": "another"})))

@@ -386,6 +386,16 @@ def test_lists_and_durations_are_formatted() -> None:
     assert [duration(s) for s in (3.2, 240, 9000)] == ["3 s", "4 min", "2.5 h"]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "stop", "guidance"),
+    [("smoke", True, True), ("smoke+no_mim", True, False), ("smoke+clip_like", False, False),
+     ("smoke+bert_like", False, False), ("smoke+beit_like", False, True)],
+)  # fmt: skip
+def test_a_technique_is_told_of_where_a_loss_is_on_that_it_concerns(recipe: str, stop: bool, guidance: bool) -> None:
+    said = abstract(recipes.get(recipe), rows(), 1000, 240.0)[0]
+    assert ("stop-gradient is" in said, "guidance is" in said) == (stop, guidance)
+
+
 # -- in a browser, without a network
 
 

@@ -176,6 +176,13 @@ def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_trainin
         assert asked[:1] == [example.regions[0].text for example in source.with_boxes().examples(split, 1)]
 
 
+def test_boxes_in_shares_of_the_sides_are_said(tmp_path: Path) -> None:
+    rows = [f"{name},thing {i},0.5 0.5 0.4 0.3" for i, name in enumerate(photographs(tmp_path))]
+    found = check(table(tmp_path, rows, "image,phrase,box"), progress=False)
+    assert found.usable and found.kinds["tiny box"] == 12
+    assert "a box is x, y, width, height in pixels, not in shares of the sides" in found.lines()
+
+
 def test_a_caption_of_many_pictures_is_said_once(tmp_path: Path) -> None:
     """From three of them and a fiftieth on; a folder of labels says each label."""
     names = photographs(tmp_path, 20)

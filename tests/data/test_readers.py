@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -610,6 +611,21 @@ def test_regions_that_cannot_be_used_are_counted_among_regions(tmp_path: Path) -
     ):
         assert FileSource(spec, 48, 0.01).pictures("train") == 8
     assert row_count(spec) == 12
+
+
+def test_folders_of_splits_have_the_labels_inside(tmp_path: Path) -> None:
+    """As torchvision's; a folder beside them makes all of them labels again."""
+    for split, kind, count in (("train", "owl", 3), ("train", "red_fox", 3), ("val", "owl", 2), ("Test", "owl", 2)):
+        photographs(tmp_path / split / kind, count)
+    photographs(tmp_path / "train", 1)
+    records, problems = collected(f"folder:{tmp_path}")
+    found = Counter((record.split, *record.captions) for record in records)
+    assert not problems and found == {
+        ("train",): 1, ("train", "a photo of a owl"): 3, ("train", "a photo of a red fox"): 3,
+        ("validation", "a photo of a owl"): 2, ("test", "a photo of a owl"): 2}  # fmt: skip
+    photographs(tmp_path / "owl", 1)
+    assert {record.captions for record in collected(f"folder:{tmp_path}")[0]} == {
+        (f"a photo of a {label}",) for label in ("train", "val", "Test", "owl")}  # fmt: skip
 
 
 def test_a_crowd_is_no_instance(tmp_path: Path) -> None:

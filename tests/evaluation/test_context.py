@@ -1,12 +1,18 @@
 """What the tasks get from the model is what the objectives compute in training, whatever the batch and the order."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from xfm import seeding
 from xfm.batch import IGNORE, Pairs, Texts, TokenBatch
+from xfm.data import DATASETS, Dataset
+from xfm.data.source import PairSource
 from xfm.data.streams import Streams, filled
+from xfm.data.synthetic.scenes import World
 from xfm.evaluation import EvalContext
 from xfm.evaluation import context as module
 from xfm.evaluation.tasks import language
@@ -105,3 +111,15 @@ def test_questions_depend_on_the_seed_the_split_and_the_task_alone(context: Eval
 
     assert shown() == shown() == [s.content for s in context.scenes("any", 9)[:5]]
     assert len({str(s) for s in (shown(), shown("validation"), shown(seed=1), shown(task="other"))}) == 4
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_ones_own_data_are_asked_before_those_that_come_along(
+    first: bool, context: EvalContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [np.full((48, 48, 3), 10 * i, np.uint8) for i in range(20)]
+    sources = (PairSource(pictures, [f"picture {i}" for i in range(20)], 48), World())
+    monkeypatch.setitem(DATASETS, "mixed", lambda config: Dataset(config, sources if first else sources[::-1]))
+    mixed = replace(context, config=context.config.replace({"data.dataset": "mixed"}))
+    assert (mixed.source_with("pairs").name, mixed.source_with("boxes").name) == ("own", "openmoji")
+    assert all(example.text.startswith("picture") for example in mixed.examples("retrieval", 5))

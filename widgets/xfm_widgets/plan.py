@@ -38,6 +38,5 @@ def plan_of(config: RunConfig) -> Plan:
                 joins[key := f"{key}/{loss.accuracy_key}"] = joined[name]
                 if level := loss.chance(config, stream, "accuracy"):
                     levels[key] = {"value": level[0], "name": level[1], "kind": "chance"}
-    data, steps = config.data, config.train.steps
-    curriculum = [round(share * steps) for share in (data.single_until, data.full_from)] if data.full_from else []
+    curriculum = [round(share * config.train.steps) for share in config.data.curriculum or ()]
     return Plan((*ALWAYS, *joins), joins, levels, curriculum if "pairs" in losses_by_stream(config) else [])

@@ -103,6 +103,12 @@ class DataConfig:
     mask: MaskConfig = MaskConfig()
     workers: int = 1  # loader processes
 
+    @property
+    def curriculum(self) -> tuple[float, float] | None:
+        """The shares of the training until which drawn pairs show one object, and from which all that they have."""
+        drawn = not self.sources or "openmoji" in self.sources
+        return (self.single_until, self.full_from) if drawn and self.full_from else None
+
     def __post_init__(self) -> None:
         typed(self, "data.")
         positive(self, "data.", *STREAMS, "workers", "region_images", zero=True)

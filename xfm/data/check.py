@@ -161,6 +161,9 @@ def _of_picture(record: Record, one: Seen) -> Iterator[Finding]:
         yield finding("long picture", f"{size}: only its middle square is shown")
     for phrase in record.phrases:
         x, y, w, h = phrase.box
+        if min(w, h) < 1:
+            what = "less than a pixel: a box is x, y, width, height in pixels, not in shares of the sides"
+            yield finding("tiny box", f"{phrase.text!r} at {x:g}, {y:g}, {w:g} x {h:g} in {size}: {what}")
         if x < -1 or y < -1 or x + w > one.width + 1 or y + h > one.height + 1:
             yield finding("box outside", f"{phrase.text!r} at {x:g}, {y:g}, {w:g} x {h:g} in {size}")
         elif inside(phrase.box, window_of(one.width, one.height, 1.0, None), (one.width, one.height)) is None:

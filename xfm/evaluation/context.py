@@ -23,6 +23,7 @@ from ..batch import normalise
 from ..config import RunConfig
 from ..config_utils import one_of, require
 from ..data import Dataset, dataset
+from ..data.own import EMBEDDED
 from ..data.source import SPLITS, Example, Source, Split
 from ..data.streams import filled, pixels
 from ..data.synthetic.scenes import Scene, World
@@ -84,8 +85,10 @@ class EvalContext:
         return self.source.world
 
     def source_with(self, capability: str) -> Source:
-        """The first source of the data that provides it (keys of `data.source.CAPABILITIES`)."""
-        return next(source for source in self.source.sources if capability in source.provides)
+        """The first source of the data that provides it (keys of `data.source.CAPABILITIES`), your own before those
+        that come along."""
+        providing = [source for source in self.source.sources if capability in source.provides]
+        return min(providing, key=lambda source: source.name in EMBEDDED)
 
     @property
     def unseen(self) -> bool:
@@ -107,7 +110,7 @@ class EvalContext:
     def examples(
         self, task: str, most: int, capability: str = "pairs", split: Split | None = None
     ) -> Iterator[Example]:
-        """The first examples of a task from the first source with that capability, the same for every model: `most`, or
+        """The first examples of a task from its `source_with` that capability, the same for every model: `most`, or
         as many as it has. Of the drawn world these are its `scenes`."""
         source, key = self.source_with(capability), seeding.seed("evaluation", self.seed, task)
         source = source.with_boxes() if capability == "boxes" else source

@@ -82,8 +82,8 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
         axes.set_xlabel("step" if i + columns >= len(panels) else "")
         axes.tick_params(labelbottom=i + columns >= len(panels))
         _show_chance(axes, levels, _show_start(axes, joined, end))
-        if config is not None and "pairs" in curves:  # the curriculum: a strip along the top
-            single, full = (share * end for share in (config.data.single_until, config.data.full_from))
+        if config is not None and config.data.curriculum and "pairs" in curves:  # a strip along the top
+            single, full = (share * end for share in config.data.curriculum)
             axes.axvspan(0, single, 0.965, 1, color=DARK, linewidth=0)
             axes.axvspan(single, full, 0.965, 1, color=LIGHT, linewidth=0)
     drawn = {stream for curves in panels.values() for stream in curves}
@@ -234,7 +234,7 @@ def _legend(streams: Sequence[str], config: RunConfig | None, held_out: bool) ->
     handles.append(Line2D([], [], color=GREY, alpha=0.35, linewidth=0.7, label="training, each step"))
     if held_out:
         handles.append(Line2D([], [], color=GREY, linestyle="", marker="o", mfc="white", label="held-out data"))
-    if config is not None and config.data.full_from and "pairs" in streams:
+    if config is not None and config.data.curriculum and "pairs" in streams:
         handles.append(Patch(color=DARK, label="pairs show one object"))
         handles.append(Patch(color=LIGHT, label="… and gradually more"))
     return handles

@@ -25,14 +25,18 @@ _HEADLINES = {  # what a model does, by task, metric and condition
 
 def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seconds: float) -> list[str]:
     """What was trained, in `seconds`, and what came out."""
-    scales = [scale for name, scale in config.flow.text_gradient.items() if "fused" in OBJECTIVES[name].reads]
+    on = {name for losses in losses_by_stream(config).values() for name in losses if config.weight(name)}
+    scales = [s for name, s in config.flow.text_gradient.items() if name in on and "fused" in OBJECTIVES[name].reads]
     stop = "on" if not any(scales) else "off" if all(s == 1 for s in scales) else "partial"
     start = "from a warm start" if config.init_from else "from scratch"
     target = config.flow.mim_target
     guidance = "on" if target == "self" else f"off (the MIM target is “{target}”)"
+    told = [f"stop-gradient is {stop}"] if scales else []  # where a loss is on that it concerns
+    told += [f"guidance is {guidance}"] if "mim" in on else []
+    techniques = f" The paper’s {', its '.join(told)}." if told else ""
     sentences = [
         f"One training of X-FM: {parameters:,} parameters, {config.train.steps:,} steps {start}, in "
-        f"{duration(seconds)}. The paper’s stop-gradient is {stop}, its guidance is {guidance}."
+        f"{duration(seconds)}.{techniques}"
     ]
     by_key = {(r.task, r.metric, r.condition): r for r in results}
     headlines = [_headline(does, by_key[key]) for key, does in _HEADLINES.items() if key in by_key]

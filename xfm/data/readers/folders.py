@@ -1,4 +1,4 @@
-"""Folders of pictures: the name of the first folder is the label."""
+"""Folders of pictures: the name of the first folder is the label, or a split, and the next one the label."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from ...config import ConfigError
-from .records import PICTURES, UNREAD, Problem, Record, Root, record, rows
+from .records import PICTURES, SPLIT_NAMES, UNREAD, Problem, Record, Root, record, rows
 
 __all__ = ["picture_names", "read_folder"]
 
 
 def read_folder(path: Path) -> Iterator[Record | Problem]:
     """DIR/label/picture.jpg, in the order of their names: the caption is "a photo of a label"; pictures that lie in DIR
-    itself have none. Those of a kind that is not read are Problems, unless another of the name lies beside them."""
+    itself have none. DIR/train/label/picture.jpg, and val/ or test/ like it, where DIR has nothing but folders of
+    splits. Those of a kind that is not read are Problems, unless another of the name lies beside them."""
     root = Root(path)
-
-    def make(where: str, name: Any) -> Record:
-        label = re.sub(r"[\s_-]+", " ", name.split("/")[0]).strip() if "/" in name else ""
-        return record(where, root.picture(name), [f"a photo of a {label}"] if label else [])
-
     names = list(picture_names(path))
     if not names:
         raise ConfigError(f"{path}: has no pictures ({', '.join(sorted(PICTURES))})")
+    first = {name.partition("/")[0] for name in names}
+    splits = first if len(first) > 1 and all(each.lower() in SPLIT_NAMES for each in first) else set[str]()
+
+    def make(where: str, name: Any) -> Record:
+        *folders, _ = name.split("/")
+        split = folders.pop(0) if folders and folders[0] in splits else ""
+        label = re.sub(r"[\s_-]+", " ", folders[0]).strip() if folders else ""
+        return record(where, root.picture(name), [f"a photo of a {label}"] if label else [], split=split)
+
     yield from rows(((name, name) for name in names), make)
 
 

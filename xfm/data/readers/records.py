@@ -19,8 +19,8 @@ from ...text import brief, parse_json, shown
 from ..source import Split
 from .content import state, telling
 
-__all__ = ["PICTURES", "UNREAD", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored", "Unusable",
-           "load_json", "matching", "phrase", "record", "required", "spelt", "unread"]  # fmt: skip
+__all__ = ["PICTURES", "SPLIT_NAMES", "UNREAD", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored",
+           "Unusable", "load_json", "matching", "phrase", "record", "required", "spelt", "unread"]  # fmt: skip
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm",
             ".pgm", ".pbm", ".pnm", ".tga"}  # fmt: skip
