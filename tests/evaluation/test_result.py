@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
 
 from xfm.evaluation.result import (
     Result,
@@ -83,8 +84,15 @@ def test_the_interval_is_keyed_and_large_samples_are_drawn_in_blocks(monkeypatch
     assert bootstrap_interval(scores, None, "a") == whole
 
 
-def test_equal_scores_have_no_width() -> None:
-    assert bootstrap_interval(np.ones(7), None) == (1.0, 1.0)
+def test_equal_scores_have_no_width_unless_they_are_right_and_wrong() -> None:
+    """Of 7 that are right no resample is another one, and no certainty: the interval is the exact one."""
+    assert bootstrap_interval(np.full(7, 0.5), None) == (0.5, 0.5)
+    assert bootstrap_interval(np.ones((7, 1)), None, of_means=lambda means: means[..., 0]) == (1.0, 1.0)
+    for n in (1, 7, 256):
+        low, high = proportion_confint(n, n, method="beta")
+        assert bootstrap_interval(np.ones(n), None) == pytest.approx((low, high))
+        assert bootstrap_interval(np.zeros(n), None) == pytest.approx((1 - high, 1 - low))
+    assert bootstrap_interval(np.ones(30), np.arange(30) // 5) == pytest.approx(proportion_confint(6, 6, method="beta"))
 
 
 @pytest.mark.parametrize("scores", [[], [[1.0]], [1.0, math.nan], [math.inf]])

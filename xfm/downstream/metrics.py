@@ -41,7 +41,10 @@ class Metric(NamedTuple):
         self, predicted: Sequence[Any], targets: Sequence[Any], groups: np.ndarray | None, *key: object
     ) -> tuple[float, float]:
         """95 % bootstrap interval over items, or over `groups` (n,) of them."""
-        return bootstrap_interval(self.parts(predicted, targets), groups, *key, of_means=self.of_means)
+        parts = self.parts(predicted, targets)
+        if self.of_means is mean:
+            return bootstrap_interval(parts[:, 0], groups, *key)
+        return bootstrap_interval(parts, groups, *key, of_means=self.of_means)
 
 
 def _confusion(predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:

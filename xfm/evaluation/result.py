@@ -58,7 +58,8 @@ def bootstrap_interval(
     of them; the resampling is a function of `key`.
 
     Samples of one group (`groups` (n,), None: each its own) are resampled together, as phrases of one picture do not
-    err independently. Where all scores are equal the interval has no width. Raises ValueError for no scores and for
+    err independently. Where all scores are 0, or all are 1, no resample differs: the interval is then Clopper and
+    Pearson's (1934), each group a trial; of other equal scores it has no width. Raises ValueError for no scores and for
     scores that are not finite.
     """
     scores = np.asarray(scores, float)
@@ -67,6 +68,9 @@ def bootstrap_interval(
     group = np.arange(len(scores)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     totals = np.stack([np.bincount(group, column) for column in scores.reshape(len(scores), -1).T], 1)
     sizes, count = np.bincount(group).astype(float), len(totals)
+    if of_means is None and scores[0] in (0, 1) and (scores == scores[0]).all():
+        furthest = 0.025 ** (1 / count)
+        return (furthest, 1.0) if scores[0] else (0.0, 1 - furthest)
     rng, of = seeding.rng("bootstrap", *key), of_means or (lambda means: means[..., 0])
     means: list[np.ndarray] = []
     for start in range(0, RESAMPLES, step := max(1, BLOCK // count)):
