@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from ..config_utils import one_of
 from ..explain.head_stats import entropy
@@ -18,7 +20,7 @@ from ..explain.scores import SCORES
 from ..images import ImageLike, pixels
 from ..text import shown
 from .arrays import finite, numbers
-from .colours import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, ORANGE, PURPLE, opacity
+from .colours import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, opacity
 from .examples import Card, Line, sheet
 from .labels import clip
 from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled, wrap
@@ -55,7 +57,7 @@ def attributions(
 
     Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit. Signed ones are
     shown around 0. `truth` (side, side) bool is outlined, in a list each panel's own; `notes`: what stands below each.
-    Raises ValueError where there is none, ConfigError for what is no image.
+    A legend says what each colour is. Raises ValueError where there is none, ConfigError for what is no image.
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
@@ -67,7 +69,7 @@ def attributions(
     below = 0.14 * max((1 + note.count("\n") for note in said), default=0)
     titles = [wrap(one.method, COLUMN - 0.3, SIZE + 1, most=40) for one in attributions]
     above = 0.17 * max(each.count("\n") for each in titles)
-    figure = new_figure(columns * COLUMN + 0.2, rows * (COLUMN + bars + below + above + 0.15) + 0.5, title, credit)
+    figure = new_figure(columns * COLUMN + 0.2, rows * (COLUMN + bars + below + above + 0.15) + 0.8, title, credit)
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[COLUMN - 0.2, bars + 0.01] * rows)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -80,7 +82,18 @@ def attributions(
         _word_bars(words, one)
         look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
         words.annotate(note, (0, 0), (0, -3), "axes fraction", "offset points", **look)
+    handles = _key(attributions, any(each is not None and np.any(each) for each in truths))
+    figure.legend(handles=handles, loc="outside lower left", ncols=max(1, 2 * columns - 1))
     return figure
+
+
+def _key(shown: Sequence[Attribution], outlined: bool) -> list[Artist]:
+    """What the colours of these panels are."""
+    signs = [Patch(color=BLUE, label="speaks for it"), Patch(color=ORANGE, label="against it")]
+    plain = [Patch(color=colormaps["cividis"](1.0), label="much (no sign)")]
+    handles: list[Artist] = [*signs] * any(one.signed for one in shown)
+    handles += plain * (not all(one.signed for one in shown))
+    return handles + [Line2D([], [], color=INK, linewidth=1.3, label="the object")] * outlined
 
 
 @styled
@@ -137,7 +150,7 @@ def overlay(
         height, width = image.shape[:2]
         extent = (-0.5, width - 0.5, -0.5, height - 0.5)
         mask = np.kron(numbers(truth, "truth", (height, width)), np.ones((4, 4)))
-        for colour, line in (("white", 2.6), (ORANGE, 1.3)):
+        for colour, line in (("white", 2.8), (INK, 1.3)):  # no colour that numbers have
             axes.contour(mask, [0.5], colors=colour, linewidths=line, extent=extent)
 
 
@@ -156,7 +169,8 @@ def _word_bars(axes: Axes, one: Attribution) -> None:
     most = max(float(np.abs(values).max()), 1e-12) if len(values) else 1.0
     lowest = -1.0 if one.signed else 0.0
     left = lowest - 0.55 * (1 - lowest)  # a third of the width is the words'
-    axes.barh(range(len(words)), values / most, color=[ORANGE if v < 0 else BLUE for v in values], height=0.7)
+    colours = [ORANGE if v < 0 else BLUE for v in values] if one.signed else colormaps["cividis"](values / most)
+    axes.barh(range(len(words)), values / most, color=colours, height=0.7)
     for y, word in enumerate(words):
         axes.text(left, y, clip(word, 11), va="center", fontsize=SIZE - 1)
     axes.axvline(0, color=AXIS, linewidth=0.8)
