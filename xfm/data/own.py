@@ -185,7 +185,8 @@ class FileSource(Skipping):
     @property
     def fixed(self) -> dict[bytes, Split]:
         """Identity -> split, of what stays in the split that its row names; the test last."""
-        rows, kept = [*zip(self._identities, self.records, strict=True)], [s for s in SPLITS if s not in self._made_of]
+        rows, made_of = [*zip(self._identities, self.records, strict=True)], self._made_of
+        kept: list[Split] = [split for split in SPLITS if split not in made_of]
         return {one: split for split in kept for one, r in rows if r.split == split}
 
     @property

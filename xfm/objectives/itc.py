@@ -66,5 +66,5 @@ class ITC(Objective):
         texts_of = scale * images @ texts.T
         image_to_text = F.cross_entropy(texts_of, labels)
         text_to_image = F.cross_entropy(scale * texts @ images.T, labels)  # a transpose would have other last bits
-        correct = texts_of.detach().argmax(1) == labels  # of all peers, whose parts of a batch may differ in length
+        correct = texts_of.argmax(1) == labels  # of all peers, whose parts of a batch may differ in length
         return LossOut((image_to_text + text_to_image) / 2, {"accuracy": correct.float().mean()})
