@@ -33,7 +33,7 @@ def asked() -> tuple[Decoder, Tensor, Tensor]:
     with torch.no_grad():
         states = question_states(model, tokens.ids, tokens.mask, batch.image.to(model.dtype))
     assert not tokens.mask.all()
-    return Decoder.of(model).eval(), states, tokens.mask
+    return Decoder.of(model, model.config.text.width).eval(), states, tokens.mask
 
 
 def alone(decoder: Decoder, states: Tensor, seen: Tensor, answer: list[int]) -> Tensor:

@@ -153,7 +153,7 @@ def test_labels_of_pictures(frozen: bool, model: Any, given: dict, expected: dic
 
 def decoder_of(model: Any, captioning: bool) -> Decoder:
     """The published decoder: of VQA a copy of the whole fusion encoder, of captioning filled anew."""
-    decoder = Decoder.of(model)
+    decoder = Decoder.of(model, model.config.vision.width)
     ours = {
         "word.weight": "word_embeddings.weight",
         "position.weight": "position_embeddings.weight",

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from xfm import Run, cli, pretrain, recipes
 from xfm.config import ConfigError
+from xfm.data import dataset
 from xfm.downstream import finetune as module
 from xfm.downstream import table as module_of_table
 from xfm.downstream import tested
-from xfm.downstream.config import recipe
+from xfm.downstream.config import FinetuneConfig, recipe
 from xfm.downstream.table import finetuned, startable, table
 from xfm.downstream.task import Answer, Task
 from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
+from xfm.downstream.tuned import headed
 from xfm.evaluation import Result
+from xfm.objectives import build
 from xfm.study import Study
 from xfm.study import items as module_of_items
 from xfm.study.bootstrap import two_way
@@ -57,6 +62,48 @@ def test_all_of_them_are_started_by_what_has_learnt_all() -> None:
     assert not startable(recipes.get("smoke+no_imlm"), "vqa") and startable(recipes.get("smoke+no_imlm"), "nlvr2")
     contrast = recipes.get("smoke+clip_like")
     assert startable(contrast, "concept") and startable(contrast, "lexname") and not startable(contrast, "nlvr2")
+
+
+OPEN_CLIP = {"model.text.encoder": "open_clip"}
+LACKING = [
+    ("smoke+clip_like", {}, "nlvr2", "model.fusion_depth = 0: must be positive: without a fusion encoder"),
+    ("smoke+clip_like", {}, "grounding", "model.fusion_depth = 0: must be positive: without a fusion encoder"),
+    ("smoke+no_itm", {}, "retrieval", "objectives.itm.weight = 0.0: must be positive: it starts from the head"),
+    ("smoke+no_imlm", {}, "vqa", "objectives.imlm.weight = 0.0: must be positive: it starts from the head"),
+    ("smoke", OPEN_CLIP, "vqa", "model.text.encoder = 'open_clip': must be one of 'roberta', 'bert'"),
+    ("smoke", OPEN_CLIP, "captioning", "model.text.encoder = 'open_clip': must be one of 'roberta', 'bert'"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "task", "said"), LACKING)
+def test_a_run_that_lacks_what_a_task_starts_from_is_refused(name: str, changes: Any, task: str, said: str) -> None:
+    config = recipes.get(name).replace(changes)
+    with pytest.raises(ConfigError, match=f"^task = '{task}': {re.escape(said)}"):
+        headed(build(config), config, dataset(config).tokenizer(), FinetuneConfig(task, name))
+    assert not startable(config, task)
+
+
+def test_what_is_refused_leaves_no_folder(small: None, tmp_path: Path) -> None:
+    config = recipes.get("smoke+clip_like").replace({"train.steps": 1, "train.validate_every": 0})
+    for _ in pretrain(config, tmp_path):
+        pass
+    asked = module_of_table.recipe("nlvr2", Run.of(config, tmp_path).folder)
+    with pytest.raises(ConfigError, match=r"task = 'nlvr2': model\.fusion_depth = 0"):
+        next(module.finetune(asked, tmp_path))
+    assert not TaskRun.of(asked, tmp_path).folder.exists()
+
+
+@pytest.mark.parametrize("task", ["vqa", "captioning"])
+def test_a_decoder_looks_at_what_its_task_gives_it_whatever_the_width_of_pictures(task: str) -> None:
+    config = recipes.get("smoke").replace({"model.vision.width": 48})
+    model = build(config)
+    assert startable(config, task) and config.model.text.width != 48
+    tuned = headed(model, config, dataset(config).tokenizer(), FinetuneConfig(task, "smoke"))
+    cross, fused = tuned.head.layers[0].cross, model.fusion.layers[0].cross  # type: ignore[union-attr, index]
+    assert torch.equal(cross.query.weight, fused.query.weight), "all that fits is a copy"  # type: ignore[union-attr]
+    assert (cross.key.weight.shape == fused.key.weight.shape) == (task == "captioning")  # type: ignore[union-attr]
+    tuned(tuned.task.batch(tuned.task.drawn(0, 0, 2), torch.device("cpu"))).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in cross.parameters())  # type: ignore[union-attr]
 
 
 def result(family: Any, task: str, value: float) -> Result:

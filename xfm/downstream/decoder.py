@@ -36,17 +36,20 @@ class Decoder(TextEncoder):
         self.head = LMHead(text.width, text.vocabulary)
 
     @classmethod
-    def of(cls, model: XFM) -> Decoder:
+    def of(cls, model: XFM, memory_width: int) -> Decoder:
         """A copy of the fusion encoder with IMLM's head and words; the rest of its embeddings is the language encoder's
-        (the published code takes the fusion encoder's, which no loss has touched). KeyError without IMLM."""
+        (the published code takes the fusion encoder's, which no loss has touched). It looks at states of
+        `memory_width`; where pictures have another, what projects them is new. KeyError without IMLM."""
         imlm = model.objectives["imlm"]
-        decoder = cls(model.config, model.config.vision.width, model.config.fusion_depth)
-        decoder.load_state_dict(
+        decoder = cls(model.config, memory_width, model.config.fusion_depth)
+        copied = (
             {n: t for n, t in model.text.state_dict().items() if not n.startswith(LAYERS)}
             | {f"word.{n}": t for n, t in imlm.word.state_dict().items()}  # type: ignore[union-attr]
             | {LAYERS + n: t for n, t in model.fusion.layers.state_dict().items()}
             | {HEAD + n: t for n, t in imlm.head.state_dict().items()}  # type: ignore[union-attr]
         )
+        drawn = decoder.state_dict()
+        decoder.load_state_dict({n: t if t.shape == drawn[n].shape else drawn[n] for n, t in copied.items()})
         return decoder.to(model.device, model.dtype)
 
     def forward(  # type: ignore[override]

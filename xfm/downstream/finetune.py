@@ -35,7 +35,7 @@ from ..train.weights import packed_state
 from .config import CONFIG, FinetuneConfig
 from .task_run import ANSWERS, RESULTS, TaskRun
 from .tested import tested, validated
-from .tuned import Tuned, start
+from .tuned import Tuned, require_pretrained, start
 
 __all__ = ["finetune", "train_to_end"]
 
@@ -186,10 +186,12 @@ class _Loop:
 
 
 def _run_config(config: FinetuneConfig) -> Any:
-    """The pretrained run's config, trained as this says."""
+    """The pretrained run's config, trained as this says. ConfigError, before there is a folder, where the task cannot
+    start from it."""
     run = Run.open(config.run)
     if not run.done:
         raise ConfigError(f"run = {config.run!r}: is not finished; train it to the end first")
+    require_pretrained(run.config, config.task)
     return run.config.replace({f"train.{name}": value for name, value in to_tree(config.train).items()})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from ..config import RunConfig
+from ..config import ConfigError, RunConfig
 from ..evaluation import Result
 from ..evaluation.fields import learnt_fields
 from ..train import Run
@@ -14,6 +14,7 @@ from .config import MeasuredSplit, controls, recipe
 from .finetune import train_to_end
 from .task import Family
 from .tasks import TASKS
+from .tuned import require_pretrained
 
 __all__ = ["EMBEDDED", "compared", "finetuned", "startable", "table"]
 
@@ -22,10 +23,11 @@ EMBEDDED = tuple(name for name, task in TASKS.items() if task.embedded)
 
 def startable(config: RunConfig, task: str) -> bool:
     """Whether a run of this config has pretrained what the task reads: a specialist of another field has not."""
-    kind = TASKS[task]
-    fuses = config.model.fusion_depth > 0 or kind.heads == ("itc",)
-    has_heads = all(config.weight(head) > 0 for head in kind.heads)
-    return kind.family in learnt_fields(config) and has_heads and (fuses or kind.family != "vision-language")
+    try:
+        require_pretrained(config, task)
+    except ConfigError:
+        return False
+    return TASKS[task].family in learnt_fields(config)
 
 
 def finetuned(

@@ -82,6 +82,7 @@ class Task(ABC):
     metric: str = "accuracy"
     needs: frozenset[str] = frozenset()
     heads: tuple[str, ...] = ()  # losses whose heads it starts from
+    decodes: ClassVar[bool] = False  # it writes with a `Decoder`, which is made of RoBERTa's parts
     hides: ClassVar[tuple[Hidden, ...]] = ("pictures", "texts")  # what a control of pictures with texts may hide
     tested = 1000  # items of the embedded data, where there are more
     embedded: ClassVar[bool] = True  # there are items without data of one's own

@@ -10,17 +10,19 @@ from torch import Tensor, nn
 
 from .. import seeding
 from ..config import RunConfig
-from ..config_utils import ConfigError
+from ..config_utils import one_of, require
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
 from ..model.modes import eval_mode
+from ..model.text import TextEncoder
+from ..model.xfm import TEXT_ENCODERS
 from ..objectives import build as build_model
 from ..train import Run
 from .config import FinetuneConfig
 from .task import Answer, Frozen, Hidden, Item, Task
 from .tasks import TASKS
 
-__all__ = ["Tuned", "headed", "start"]
+__all__ = ["Tuned", "headed", "require_pretrained", "start"]
 
 
 class Tuned(nn.Module):
@@ -71,8 +73,24 @@ class Tuned(nn.Module):
         return self.task.loss(self.model, self.head, batch)
 
 
+def require_pretrained(config: RunConfig, task: str) -> None:
+    """ConfigError where a run of this config lacks what a task starts from: heads that have learnt, the fusion encoder
+    in which texts meet pictures, the embeddings of a decoder."""
+    kind, said = TASKS[task], f"task = {task!r}: "
+    for head in kind.heads:
+        out = "positive: it starts from the head of this loss; take a run that has learnt with it"
+        require(config.weight(head) > 0, f"{said}objectives.{head}.weight", config.weight(head), out)
+    if kind.family == "vision-language" and kind.heads != ("itc",):  # which alone compares without fusing
+        out = "positive: without a fusion encoder its texts never meet the pictures; take a run with one"
+        require(config.model.fusion_depth > 0, f"{said}model.fusion_depth", config.model.fusion_depth, out)
+    if kind.decodes:  # from the language encoder's embeddings
+        alike = [n for n, each in TEXT_ENCODERS.items() if isinstance(each, type) and issubclass(each, TextEncoder)]
+        one_of(f"{said}model.text.encoder", config.model.text.encoder, alike)
+
+
 def start(config: FinetuneConfig) -> Tuned:
-    """What is fine-tuned, as it begins. ConfigError where the run's data provide too little for the task."""
+    """What is fine-tuned, as it begins. ConfigError where the run lacks what the task starts from, or its data provide
+    too little for it."""
     run = Run.open(config.run)
     model: XFM = build_model(run.config.replace({"seed": config.seed})) if config.scratch else run.model()
     return headed(model, run.config, run.tokenizer(), config)
@@ -80,11 +98,9 @@ def start(config: FinetuneConfig) -> Tuned:
 
 def headed(model: XFM, pretrained: RunConfig, tokenizer: Tokenizer, config: FinetuneConfig) -> Tuned:
     """A model of the config `pretrained` with the head of a task. ConfigError as `start`."""
+    require_pretrained(pretrained, config.task)
     kind = TASKS[config.task]
     task = kind(pretrained, tokenizer, config.data, config.shots, config.seed, config.published)
-    if lacking := [head for head in kind.heads if head not in pretrained.objectives]:
-        has = ", ".join(pretrained.objectives)
-        raise ConfigError(f"task = {config.task!r}: starts from the head of {' and '.join(lacking)}; the run has {has}")
     with torch.random.fork_rng([]):
         torch.manual_seed(seeding.seed("head", config.seed, config.task))
         return Tuned(model, task.head(model), task, config.frozen)

@@ -41,7 +41,7 @@ class Captioning(OfTheWorld):
     """
 
     name, title = "captioning", "captioning"
-    heads = ("imlm",)
+    heads, decodes = ("imlm",), True
     hides = ("pictures",)
     reads = READS
     tested = 500  # each is searched for
@@ -60,7 +60,7 @@ class Captioning(OfTheWorld):
         return Item((), (scene.image,), Reference(without_opening(scene.text), objects=scene.objects))
 
     def head(self, model: XFM) -> Decoder:
-        return Decoder.of(model)
+        return Decoder.of(model, model.config.vision.width)
 
     def loss(self, model: XFM, head: Decoder, batch: TaskBatch) -> Tensor:
         memory = _memory(model, batch.images[0])

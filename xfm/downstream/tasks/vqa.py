@@ -54,7 +54,7 @@ class VQA(OfTheWorld):
     """
 
     name, title = "vqa", "question answering"
-    heads = ("imlm",)
+    heads, decodes = ("imlm",), True
     reads = (
         "a folder with VQA v2's questions, annotations and pictures, or with pictures and train.json, val.json and"
         " perhaps test.json, lists of {question_id, image, question, answer}"
@@ -111,7 +111,7 @@ class VQA(OfTheWorld):
         return (*item.texts, *item.target)
 
     def head(self, model: XFM) -> Decoder:
-        return Decoder.of(model)
+        return Decoder.of(model, model.config.text.width)
 
     def loss(self, model: XFM, head: Decoder, batch: TaskBatch) -> Tensor:
         given, device = [_shares(target) for target in batch.targets], batch.ids.device
