@@ -14,7 +14,7 @@ import torch
 from photographs import shout
 from PIL import Image
 
-from xfm import cli
+from xfm import cli, load
 from xfm.config_utils import ConfigError
 from xfm.downstream import finetune as module
 from xfm.downstream import tested
@@ -26,7 +26,7 @@ from xfm.downstream.finetune import finetune
 from xfm.downstream.task import Item
 from xfm.downstream.task_run import TaskRun
 from xfm.downstream.tasks import TASKS
-from xfm.downstream.tasks.captioning import Captioning
+from xfm.downstream.tasks.captioning import PROMPT, Captioning, _memory
 from xfm.downstream.tasks.retrieval import Retrieval
 from xfm.downstream.tuned import start
 from xfm.lab import CHECKPOINTS
@@ -272,6 +272,25 @@ def test_captions_are_written_greedily_or_by_beam_search() -> None:
     assert len(one) == len(three) == 3 and all(np.isnan(a.confidence) for a in one)
     assert all(0 < a.confidence <= 1 for a in three) and alone[0].value == three[1].value
     assert not any(a.value[:12] == "a picture of" for a in three)
+
+
+@pytest.mark.parametrize("cut", [0, 2])
+def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: int, monkeypatch: Any) -> None:
+    """Of its tokens and of </s>, and not of the prompt's, which are given; cut short it has no </s>."""
+    tuned = load("demo").task("captioning").tuned()
+    task: Any = tuned.task
+    given = len(task._prompt)
+    if cut:
+        monkeypatch.setattr("xfm.downstream.tasks.captioning.LONGEST", given + cut)
+    image = task.batch(task.items("test", 3), CPU).images[0]
+    with torch.inference_mode():
+        said = task.write(tuned.model, tuned.head, image, 3)
+        for i, answer in enumerate(said):
+            ids = task.tokenizer.encode(f"{PROMPT} {answer.value}", 40)[: given + cut if cut else None]
+            row = torch.tensor([ids])
+            logs = tuned.head(row, row != 1, _memory(tuned.model, image[i : i + 1])).log_softmax(-1)  # type: ignore[operator]
+            own = [float(logs[0, k - 1, ids[k]]) for k in range(given, len(ids))]
+            assert answer.confidence == pytest.approx(np.exp(np.mean(own)), rel=1e-4)
 
 
 def test_a_caption_has_no_texts_to_hide() -> None:

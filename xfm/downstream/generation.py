@@ -20,7 +20,8 @@ class Said(NamedTuple):
     """What beam search found."""
 
     ids: Tensor  # (B, longest), padded behind </s>
-    scores: Tensor  # (B,) mean nats a token, of those before </s>
+    scores: Tensor  # (B,) log-probability over the number of tokens before </s>, the prompt's among them: it ranks
+    logs: Tensor  # (B,) mean log-probability of the tokens behind the prompt, </s> among them where it is said
 
 
 def greedy(decoder: Decoder, memory: Tensor, prompt: Tensor, longest: int = 20, shortest: int = 0) -> Tensor:
@@ -37,13 +38,13 @@ def greedy(decoder: Decoder, memory: Tensor, prompt: Tensor, longest: int = 20, 
 def beam_search(
     decoder: Decoder, memory: Tensor, prompt: Tensor, beams: int = 3, longest: int = 20, shortest: int = 0
 ) -> Said:
-    """As `greedy`, the best of `beams` side by side. A hypothesis scores its nats over the tokens before </s>, the
-    prompt's among them."""
+    """As `greedy`, the best of `beams` side by side: by `Said.scores`, as transformers ranks them."""
     device, ids = prompt.device, prompt[:, None].expand(-1, beams, -1)
     totals = torch.full((len(prompt), beams), -1e9, device=device)  # but for one: all are equal at first
     totals[:, 0] = 0.0
     open_ = torch.arange(len(prompt), device=device)  # of which memories `ids` and `totals` are
-    closed: list[list[tuple[float, Tensor]]] = [[] for _ in prompt]
+    closed: list[list[_Closed]] = [[] for _ in prompt]
+    given = prompt.shape[1]
     while len(open_) and ids.shape[2] < longest:
         seen = memory[open_].repeat_interleave(beams, 0)
         logs = _following(decoder, ids.flatten(0, 1), seen, shortest, logs=True).float()
@@ -51,7 +52,7 @@ def beam_search(
         going: list[tuple[int, list[_Step]]] = []
         for n, (i, *best) in enumerate(zip(open_.tolist(), scores.tolist(), places.tolist(), strict=True)):
             ranked = [_Step(score, *divmod(place, logs.shape[1])) for score, place in zip(*best, strict=True)]
-            if not _closes(closed[i], ranked, ids[n]):
+            if not _closes(closed[i], ranked, ids[n], given):
                 going.append((n, [step for step in ranked if step.token != END][:beams]))
         still = torch.tensor([n for n, _ in going], dtype=torch.long, device=device)
         totals, rows, tokens = (
@@ -61,12 +62,14 @@ def beam_search(
         ids = torch.cat([ids[still[:, None], rows.long()], tokens.long()[..., None]], 2)
         open_ = open_[still]
     for i, *left in zip(open_.tolist(), totals.tolist(), ids, strict=True):
-        closed[i] += [(score / ids.shape[2], row) for score, row in zip(*left, strict=True)]
-    found = [max(each, key=lambda one: one[0]) for each in closed]
+        length = ids.shape[2]
+        closed[i] += [_Closed(total / length, row, total / (length - given)) for total, row in zip(*left, strict=True)]
+    found = [max(each, key=lambda one: one.score) for each in closed]
     padded = torch.full((len(found), longest), PAD, device=device)
-    for row, (_, said) in zip(padded, found, strict=True):
+    for row, (_, said, _) in zip(padded, found, strict=True):
         row[: len(said) + 1] = torch.cat([said, said.new_tensor([END])])[:longest]
-    return Said(padded, torch.tensor([score for score, _ in found], device=device))
+    scores, logs = (torch.tensor([one[k] for one in found], device=device) for k in (0, 2))
+    return Said(padded, scores, logs)
 
 
 class _Step(NamedTuple):
@@ -77,13 +80,22 @@ class _Step(NamedTuple):
     token: int
 
 
-def _closes(closed: list[tuple[float, Tensor]], ranked: list[_Step], ids: Tensor) -> bool:
-    """Adds what ends to the hypotheses of one memory, of which the best stay; `ids`: of its beams (K, L). Whether none
-    can become better."""
+class _Closed(NamedTuple):
+    """What is said to its end."""
+
+    score: float
+    ids: Tensor  # (L,), </s> not among them
+    log: float  # as `Said.logs`
+
+
+def _closes(closed: list[_Closed], ranked: list[_Step], ids: Tensor, given: int) -> bool:
+    """Adds what ends to the hypotheses of one memory, of which the best stay; `ids`: of its beams (K, L), of which
+    `given` tokens are the prompt's. Whether none can become better."""
     beams, length = ids.shape
-    closed += [(step.score / length, ids[step.row]) for step in ranked[:beams] if step.token == END]
-    closed[:] = sorted(closed, key=lambda each: -each[0])[:beams]
-    return len(closed) == beams and closed[-1][0] >= ranked[0].score / length
+    ends, said = (step for step in ranked[:beams] if step.token == END), length - given + 1
+    closed += [_Closed(step.score / length, ids[step.row], step.score / said) for step in ends]
+    closed[:] = sorted(closed, key=lambda each: -each.score)[:beams]
+    return len(closed) == beams and closed[-1].score >= ranked[0].score / length
 
 
 @torch.no_grad()

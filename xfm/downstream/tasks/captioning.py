@@ -81,15 +81,15 @@ class Captioning(OfTheWorld):
         return self.write(model, head, batch.images[0], self.beams)
 
     def write(self, model: XFM, head: Decoder, image: Tensor, beams: int) -> list[Answer]:
-        """Captions of normalised pictures (B, 3, H, W), by beam search with the mean probability of their tokens (the
-        geometric one), or greedily (1) without any."""
+        """Captions of normalised pictures (B, 3, H, W), by beam search with the geometric mean of the probabilities of
+        their tokens, </s> among them, or greedily (1) without any."""
         memory, longest = _memory(model, image), min(LONGEST, self.config.model.text.positions - 2)
         prompt = torch.tensor(self._prompt, device=image.device).expand(len(image), -1)
         if beams == 1:
             return [Answer(self._text(ids)) for ids in greedy(head, memory, prompt, longest, SHORTEST).tolist()]
         said = beam_search(head, memory, prompt, beams, longest, SHORTEST)
-        rows = zip(said.ids.tolist(), said.scores.tolist(), strict=True)
-        return [Answer(self._text(ids), exp(min(0.0, score))) for ids, score in rows]
+        rows = zip(said.ids.tolist(), said.logs.tolist(), strict=True)
+        return [Answer(self._text(ids), exp(min(0.0, log))) for ids, log in rows]
 
     def _text(self, ids: list[int]) -> str:
         """What stands behind the prompt, up to </s>."""
