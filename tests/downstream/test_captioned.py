@@ -293,6 +293,12 @@ def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: i
             assert answer.confidence == pytest.approx(np.exp(np.mean(own)), rel=1e-4)
 
 
+def test_the_most_frequent_caption_is_of_all_that_pictures_have(tmp_path: Path) -> None:
+    task = start(config("captioning", data=str(coco(tmp_path)))).task
+    said = [("an ant", "a man"), ("a bee", "a man"), ("a bee", "a man")]
+    assert task.prior([Reference(*captions) for captions in said]) == ("a man", "most frequent")
+
+
 def test_a_caption_has_no_texts_to_hide() -> None:
     assert [c.variant for c in controls(config("captioning"))] == ["scratch", "no_pictures"]
     with pytest.raises(ConfigError, match=r"captioning.*hidden = 'texts'.*pictures"):

@@ -96,6 +96,10 @@ class Captioning(OfTheWorld):
         behind = ids[len(self._prompt) :]
         return self.tokenizer.decode(behind[: behind.index(END)] if END in behind else behind).strip()
 
+    def prior(self, targets: Sequence[Reference]) -> tuple[str, str]:
+        """The most frequent of all captions of the pictures, not of their first ones alone."""
+        return super().prior([caption for target in targets for caption in target.captions])
+
     def scores(self, predicted: Sequence[str], targets: Sequence[Reference]) -> np.ndarray:
         """Whether it is true and mentions every object; of one's own its CIDEr, as a share of the highest."""
         first = self.measures()[0]
