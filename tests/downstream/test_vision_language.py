@@ -162,6 +162,7 @@ def test_four_steps_end_to_end(name: str, made: dict[str, Path], tmp_path: Path)
     metrics["grounding"] = ["acc@0.5", "acc@0.5 testA", "acc@0.5 testB"]
     results = run.results()
     assert [r.metric for r in results] == metrics[name]
+    assert [r.n for r in results] == {"vqa": [6], "nlvr2": [6, 6], "grounding": [12, 6, 6]}[name]
     assert all(0 <= r.low <= r.value <= r.high <= 1 for r in results)
     test = task(name, made[name]).items("test")
     answers = run.answers()

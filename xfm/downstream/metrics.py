@@ -28,23 +28,24 @@ class Metric(NamedTuple):
     of_means: Callable[[np.ndarray], np.ndarray] = mean
     unit: str = "%"
     best: float = 1.0  # what a perfect model has
-    applies: Callable[[Sequence[Any]], bool] = lambda targets: True  # whether any of these targets is what it is of
+    about: Callable[[Sequence[Any]], np.ndarray] = lambda targets: np.ones(len(targets), bool)  # (n,): what it is of
 
     def parts(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
-        """(n, k)"""
+        """(n, k): of all, also of what it is not of."""
         return np.asarray(self.of_items(predicted, targets), float).reshape(len(targets), -1)
 
     def value(self, predicted: Sequence[Any], targets: Sequence[Any]) -> float:
-        return float(self.of_means(self.parts(predicted, targets).mean(0)))
+        return float(self.of_means(self.parts(predicted, targets)[self.about(targets)].mean(0)))
 
     def interval(
         self, predicted: Sequence[Any], targets: Sequence[Any], groups: np.ndarray | None, *key: object
     ) -> tuple[float, float]:
-        """95 % bootstrap interval over items, or over `groups` (n,) of them."""
-        parts = self.parts(predicted, targets)
+        """95 % bootstrap interval over the items that it is of, or over `groups` (n,) of them."""
+        own = self.about(targets)
+        parts, drawn = self.parts(predicted, targets)[own], None if groups is None else groups[own]
         if self.of_means is mean:
-            return bootstrap_interval(parts[:, 0], groups, *key)
-        return bootstrap_interval(parts, groups, *key, of_means=self.of_means)
+            return bootstrap_interval(parts[:, 0], drawn, *key)
+        return bootstrap_interval(parts, drawn, *key, of_means=self.of_means)
 
 
 def _confusion(predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:

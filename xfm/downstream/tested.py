@@ -98,12 +98,14 @@ def _rated(
     below: tuple[Sequence[Any], str],
     **more: Any,
 ) -> list[Result]:
-    """A row a metric that applies; `below`: the baseline's predictions and its name."""
+    """A row a metric of which there are items; `below`: the baseline's predictions and its name."""
     own, rows = _numbered(groups), []
-    for measure in (each for each in task.measures() if each.applies(targets)):
+    for measure in task.measures():
+        if not (n := int(measure.about(targets).sum())):
+            continue
         interval = measure.interval(said, targets, own, config.seed, config.split, task.name)
         value, level = (measure.value(values, targets) for values in (said, below[0]))
-        numbers = value, *interval, len(targets), level, below[1], measure.best
+        numbers = value, *interval, n, level, below[1], measure.best
         named, drawn = (task.title, condition, measure.name), (config.seed, config.split)
         rows.append(Result(*named, *numbers, *drawn, family=task.family, unit=measure.unit, **more))
     return rows

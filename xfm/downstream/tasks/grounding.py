@@ -144,18 +144,10 @@ class Grounding(OfTheWorld):
         return *super().measures(), *(self._of_part(name) for name in parts if len(parts) > 1)
 
     def _of_part(self, part: str) -> Metric:
-        def of_items(predicted: Sequence[Any], targets: Sequence[Named]) -> np.ndarray:
-            """(n, 2): a hit of this part, an item of this part"""
-            there = np.array([target.part == part for target in targets], float)
-            return np.stack([self.scores(predicted, targets) * there, there], 1)
+        def about(targets: Sequence[Named]) -> np.ndarray:
+            return np.array([target.part == part for target in targets])
 
-        def share(means: np.ndarray) -> np.ndarray:
-            return means[..., 0] / np.maximum(means[..., 1], np.finfo(float).tiny)
-
-        def applies(targets: Sequence[Named]) -> bool:
-            return any(target.part == part for target in targets)
-
-        return Metric(f"{self.metric} {part}", of_items, share, applies=applies)
+        return Metric(f"{self.metric} {part}", self.scores, about=about)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """The box among the targets that is right most often."""
