@@ -187,7 +187,8 @@ class RunConfig:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part)."""
+        """Twelve hex digits that two configs share exactly when they train the same weights (the name is no part);
+        `checkpoint_activations`, which is none either, changes them in bf16, up to rounding."""
         tree = from_dict(self.to_dict()).to_dict()  # 1 is 1.0 where the field is a float
         del tree["name"], tree["data"]["workers"], tree["data"]["unreadable"]
         tree["seed_of"] = {source: seed for source, seed in self.seed_of.items() if seed != self.seed}
