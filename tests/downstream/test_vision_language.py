@@ -171,6 +171,22 @@ def test_four_steps_end_to_end(name: str, made: dict[str, Path], tmp_path: Path)
     assert run.tuned().task.path == str(made[name])
 
 
+RAW = {"vqa": "Is the dog's tail left-handed?", "nlvr2": "The left image has a dog.", "grounding": "The Big dog!"}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_asked_is_read_as_the_tests_are(name: str, made: dict[str, Path]) -> None:
+    """The file's own sentence about its pictures, which are wider than high and seen whole, has the answer of the
+    test's item."""
+    tuned = start(config(name, made[name])).eval()
+    item = tuned.task.items("test")[0]
+    said, asked = tuned.answers(item.texts, item.images), tuned.answers((RAW[name],), item.images)
+    assert asked == said or (name == "grounding" and asked[0].value == said[0].value)  # its confidence is NaN
+    (of_it, of_item) = (tuned.task.batch([each], CPU) for each in (tuned.task.asked((RAW[name],), item.images), item))
+    assert torch.equal(of_it.ids, of_item.ids)
+    assert all(torch.equal(a, b) for a, b in zip(of_it.images, of_item.images, strict=True))
+
+
 def test_the_validation_split_has_no_rows_for_the_parts_of_the_test(made: dict[str, Path], tmp_path: Path) -> None:
     run = train_to_end(config("grounding", made["grounding"]).replace({"split": "validation"}), tmp_path)
     assert [r.metric for r in run.results()] == ["acc@0.5"]

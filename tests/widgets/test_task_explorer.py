@@ -114,6 +114,14 @@ def test_a_run_of_every_kind_of_task_is_shown_asked_traced_and_attributed(
     assert state["payload"]["title"] == TASKS[task].title
 
 
+def test_a_picture_of_ones_own_is_left_to_the_task(made: Callable[..., TaskRun]) -> None:
+    """Which part of it is seen depends on what the task was tested on."""
+    view, seen = xw.TaskExplorer.of(made("vqa")), list[Any]()
+    view._tuned().task.asked = lambda texts, images: seen.append(images) or Item(("how many",), view._items[0].images)  # type: ignore[method-assign]
+    view.ask("how many?", wide := np.zeros((20, 60, 3), np.uint8))
+    assert seen == [(wide,)]
+
+
 def test_the_score_of_an_answer_is_its_likelihood(made: Callable[..., TaskRun]) -> None:
     """Of a question: the decoder's, of all tokens of the answer."""
     view = xw.TaskExplorer.of(made("vqa"))

@@ -211,10 +211,9 @@ class TaskExplorer(View):
 
     def ask(self, text: str, picture: ImageLike | None = None) -> list[Answer]:
         """What model `which` says to a text of your own (a question, a statement, a phrase) in place of the item's, of
-        its pictures, or of any one (see `xfm.images.prepare`): the likeliest first, where the task ranks answers.
-        ConfigError for an empty text, and in a view that has no model or whose task does not read one text."""
-        from xfm.images import prepare
-
+        its pictures, or of any one (see `xfm.images.prepare`), text and picture read as the task's tests are: the
+        likeliest first, where the task ranks answers. ConfigError for an empty text, and in a view that has no model
+        or whose task does not read one text."""
         known, tuned = self._current(), self._tuned()
         require(
             len(known.texts) == 1, "text", text, f"asked of a task of one text an item; this has {len(known.texts)}"
@@ -223,8 +222,7 @@ class TaskExplorer(View):
         require(good, "text", text, f"some words, {LONGEST} characters at most")
         one = picture is None or len(known.images) == 1
         require(one, "picture", "given", f"left out: the task reads {len(known.images)} pictures an item")
-        side = tuned.model.config.vision.image_size
-        images = known.images if picture is None else (prepare(picture, side),)
+        images = known.images if picture is None else (picture,)
         return tuned.answers((text,), images, self._unseen())
 
     def trace(self, **traits: Any) -> TraceExplorer:

@@ -157,6 +157,11 @@ class Task(ABC):
         """Which part of a picture that is: the largest square in the middle."""
         return prepare(image, side)
 
+    def asked(self, texts: Sequence[str], images: Sequence[Any]) -> Item:
+        """What somebody asks, pictures as `xfm.images.prepare` takes them, as an item like those that are tested."""
+        side = self.config.model.vision.image_size
+        return Item((*texts,), tuple(prepare(image, side) for image in images))
+
     def varied(self, index: int, rng: np.random.Generator) -> Item:
         """A training item, its pictures varied where the task's protocol says so."""
         return self.item("train", index)

@@ -19,7 +19,7 @@ from ..model.xfm import TEXT_ENCODERS
 from ..objectives import build as build_model
 from ..train import Run
 from .config import FinetuneConfig
-from .task import Answer, Frozen, Hidden, Item, Task
+from .task import Answer, Frozen, Hidden, Task
 from .tasks import TASKS
 
 __all__ = ["Tuned", "headed", "require_pretrained", "start"]
@@ -45,10 +45,10 @@ class Tuned(nn.Module):
 
     @torch.inference_mode()
     def answers(self, texts: Sequence[str], images: Sequence[Any], hidden: Hidden = "") -> list[Answer]:
-        """What it says to one item's texts about its pictures ((S, S, 3) uint8), the likeliest first, where the task
-        ranks answers."""
+        """What it says to one item's texts about its pictures (see `xfm.images.prepare`), both as the task's tests have
+        them; the likeliest first, where the task ranks answers."""
         with eval_mode(self):  # type: ignore[arg-type]
-            batch = self.task.batch([Item((*texts,), (*images,))], self.model.device, hidden)
+            batch = self.task.batch([self.task.asked(texts, images)], self.model.device, hidden)
             return self.task.ranked(self.model, self.head, batch)[0]
 
     def learnt(self) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from ...data.synthetic.scenes import World
 from ...images import decode
 from ...text import shown
 from ..augment import changed, mirrors, part, whole
+from ..protocol import caption_text
 from ..task import Item, Task
 
 __all__ = ["OfTheWorld"]
@@ -33,6 +34,15 @@ class OfTheWorld(Task):
 
     def framed(self, image: Any, side: int) -> np.ndarray:
         return whole(image, side)
+
+    def asked(self, texts: Sequence[str], images: Sequence[Any]) -> Item:
+        if not self.path:
+            return super().asked(texts, images)
+        return Item(tuple(map(self.worded, texts)), tuple(map(self.picture, images)))
+
+    def worded(self, text: str) -> str:
+        """A text of a test of one's own, as it is read."""
+        return caption_text(text)
 
     def varied(self, index: int, rng: np.random.Generator) -> Item:
         if not self.path:

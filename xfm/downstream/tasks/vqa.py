@@ -107,6 +107,9 @@ class VQA(OfTheWorld):
         items = _simple(there(folder / f"{name}.json", split), words)
         return self.some(items if split == "train" or tested else _half(items, split), folder, split)
 
+    def worded(self, text: str) -> str:
+        return question_text(text, TESTED_WORDS)
+
     def said(self, item: Item) -> Sequence[str]:
         return (*item.texts, *item.target)
 
