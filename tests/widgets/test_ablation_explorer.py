@@ -86,7 +86,22 @@ def test_losses_are_those_of_the_studys_own_file_whatever_run_folders_there_are(
 
 def test_a_sum_of_other_weights_is_no_curve_to_compare() -> None:
     view = xw.AblationExplorer(Study.load(STUDIES / "insulation"))
-    assert view.curve == "MLM, texts: training loss" and not any("weighted" in name for name in view.payload["curves"])
+    assert not any("weighted" in name for name in view.payload["curves"])
+
+
+def test_the_first_curve_is_the_chosen_metrics_loss() -> None:
+    first_curve = xfm_widgets.ablation_explorer.first_curve
+    study = Study.load(STUDIES / "mends-strengths")
+    view = xw.AblationExplorer(study)
+    assert (view.metric, view.curve) == ("language, loss (nats)", "MLM, texts: training loss")
+    curves = view.payload["curves"]
+    assert next(iter(curves)).startswith("all, weighted"), "which is no metric's loss"
+    assert first_curve("validation/regions/bbp", curves) == "BBP, regions: training loss"
+    assert first_curve("naming, accuracy", curves) == next(iter(curves)), "it has no loss"
+    assert first_curve("language, accuracy", {}) == ""
+    held_out = curves | {"MLM, texts: held-out loss": curves["MLM, texts: training loss"]}
+    assert first_curve("language, accuracy", held_out) == "MLM, texts: held-out loss", "where it is more than a point"
+    assert xw.AblationExplorer(study, curve="ITC, pairs: held-out loss").curve == "ITC, pairs: held-out loss"
 
 
 def test_a_study_without_results_and_one_with_too_few_say_so(tmp_path: Path):

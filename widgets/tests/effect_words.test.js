@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { effectSentence, named } from "../xfm_widgets/static/effect_words.js";
+import { effectSentence, named, verdict } from "../xfm_widgets/static/effect_words.js";
 
 const METRIC = { unit: "nats", better: "lower" };
 const EFFECT = {
@@ -12,14 +12,27 @@ test("the correction that is named is the one that was applied", () => {
   const gated = { ...EFFECT, judged_by: "interval", correction: "gatekeeping" };
   const alone = { ...EFFECT, judged_by: "interval", correction: "", p_holm: null };
   assert.match(effectSentence(METRIC, EFFECT, "v"), /p 0.0100 \(Holm 0.0400\): worse$/);
-  assert.match(effectSentence(METRIC, gated, "v"), /p 0.0100 \(gates 0.0400\): worse$/);
-  assert.match(effectSentence(METRIC, alone, "v"), /p 0.0100: worse$/);
+  assert.match(effectSentence(METRIC, gated, "v"), /p 0.0100 \(gates 0.0400\): worse \(uncorrected\)$/);
+  assert.match(effectSentence(METRIC, alone, "v"), /p 0.0100: worse \(uncorrected\)$/);
   const shut = { ...EFFECT, verdict: "not tested: its gate is shut", correction: "gatekeeping", p_holm: 1 };
   assert.match(effectSentence(METRIC, shut, "v"), /\(gates 1.0000\): not tested: its gate is shut$/);
   const studies = [[alone, gated], [alone, EFFECT], [alone], []];
   const names = (what) => studies.map((effects) => named(effects, what));
   assert.deepEqual(names("correction"), ["gates", "Holm", "", ""]);
   assert.deepEqual(names("judged_by"), ["", "Holm", "", ""]);
+});
+
+test("a verdict by an interval is said to be uncorrected, as the study's tables say it", () => {
+  const alone = { ...EFFECT, judged_by: "interval" };
+  const none = { ...alone, verdict: "no difference shown" };
+  assert.equal(verdict(METRIC, alone), "worse (uncorrected)");
+  assert.equal(verdict({ ...METRIC, better: "" }, { ...alone, verdict: "different" }), "higher (uncorrected)");
+  assert.equal(verdict(METRIC, none), "not shown to differ (uncorrected)");
+  assert.equal(verdict(METRIC, { ...none, equivalent: "yes" }), "equivalent");
+  assert.equal(verdict(METRIC, { ...alone, low: null }), "too few seeds");
+  const near = "no variant beats the baseline";
+  assert.equal(verdict(METRIC, { ...none, verdict: near }), near);
+  assert.equal(verdict(METRIC, EFFECT), "worse");
 });
 
 test("equivalence is said where the spec has a margin, whatever the verdict", () => {

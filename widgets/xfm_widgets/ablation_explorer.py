@@ -33,6 +33,7 @@ NUMBERS = ("effect", "low", "high", "mean", "mean_against", "n", "p", "p_min", "
 WORDS = ("variant", "metric", "against", "note", "verdict", "judged_by", "correction", "equivalent")
 FIGURE = 6  # metrics of the figure, where none is primary
 NEAR = 0.01  # of the way from a baseline to a full score, or of a loss: as good as the baseline itself
+LANGUAGE = f"{HELD_OUT}texts/mlm"  # the loss of words that are masked, which is what "language, ..." asks
 MISSING = 5  # runs that are named
 
 
@@ -67,6 +68,8 @@ class AblationExplorer(View):
             return
         if "rows" not in traits and not (self._effects["role"] == "primary").any():
             self.rows = "all"
+        if "curve" not in traits:
+            self.curve = first_curve(self.metric, self._curves)
 
     def _names(self, column: str) -> list[str]:
         """Metrics, or variants, that have effects."""
@@ -141,6 +144,15 @@ def curves(study: Study) -> dict[str, dict[str, Band]]:
         if lines := {variant: line for variant, line in lines.items() if line["steps"]}:
             bands[name] = lines
     return bands
+
+
+def first_curve(metric: str, curves: Mapping[str, Mapping[str, Band]]) -> str:
+    """The loss that a metric is, or that trains what it measures: on held-out data, if it is a curve and no point. Or
+    else the first curve."""
+    title = panel(LANGUAGE if metric.startswith("language, ") else metric)[1]
+    own = [f"{title}: held-out loss", f"{title}: training loss"]
+    found = [name for name in own if any(len(line["steps"]) > 1 for line in curves.get(name, {}).values())]
+    return next(iter([*found, *curves]), "")
 
 
 def one_sum(study: Study) -> bool:

@@ -5,7 +5,7 @@ import { themeInks } from "./colour.js";
 import { arrowKeys, button, select } from "./controls.js";
 import { keysOf, node, uniqueId } from "./dom.js";
 import { drawPairs, drawSmall } from "./effect_plots.js";
-import { baselineSentence, change, effectSentence, effectText, named, verdict } from "./effect_words.js";
+import { baselineSentence, change, effectSentence, effectText, named, UNCORRECTED, verdict } from "./effect_words.js";
 import { far } from "./far.js";
 import { frame } from "./frame.js";
 import { float32, several } from "./numbers.js";
@@ -76,14 +76,16 @@ function render({ model, el }) {
       : listed().some((m) => m.metric === effect.metric);
 
   const corrected = named(study().effects, "correction");
+  const judge = named(study().effects, "judged_by");
+  const verdicts = judge
+    ? `primary verdicts by ${judge}, others by intervals that are not corrected for their number`
+    : "verdicts by intervals that are not corrected for their number";
   const references = [...new Set(study().effects.map((e) => e.against))];
   const reference = references.length === 1 ? references[0] : "the reference of each cell";
   const ui = frame(model, el, {
     view: "xfm-ablation-explorer",
     title: `Study: ${study().name}`,
-    about: metrics().length
-      ? `${study().kind}. Differences to ${reference}, paired by seed; intervals of secondary metrics are not corrected for their number.`
-      : "",
+    about: metrics().length ? `${study().kind}. Differences to ${reference}, paired by seed; ${verdicts}.` : "",
     table: () => ({
       columns: [
         ...["metric", "role", "variant", "against", "pairs", "mean there", "mean"],
@@ -132,11 +134,10 @@ function render({ model, el }) {
     "aria-label": "Effects by metric",
   });
   const star = metrics().some(isPrimary) ? "★ primary. " : "";
-  const judge = named(study().effects, "judged_by");
-  const test = judge ? ` (primary: ${judge})` : "";
+  const test = judge ? `primary: ${judge}; others: ${UNCORRECTED}` : UNCORRECTED;
   const hasMargin = study().effects.some(({ margin }) => margin !== null);
   const shaded = hasMargin ? "; shaded: within the margin of equivalence" : "";
-  const key = `${star}The line is zero; each row has its own scale, the same for every variant but those far away. Dots: seeds; full circle: a difference is shown${test}${shaded}.`;
+  const key = `${star}The line is zero; each row has its own scale, the same for every variant but those far away. Dots: seeds; full circle: a difference is shown (${test})${shaded}.`;
   const none = node("p", { role: "status" });
   const metricTitle = node("h3");
   const sentence = node("p");

@@ -23,6 +23,7 @@ export const differenceUnit = (unit) => (unit === "%" ? "percentage points" : un
  */
 export const isShown = (effect) => ["better", "worse", "different"].includes(effect.verdict);
 const CORRECTIONS = { Holm: "Holm", gatekeeping: "gates", interval: "", "": "" };
+export const UNCORRECTED = "its 95 % interval leaves zero out, uncorrected";
 /**
  * The name of what corrects the primary metrics' p, or of the correction that judges them: an interval judges where no
  * test could reach .05; "" where there is none
@@ -48,9 +49,20 @@ export function verdict(metric, effect) {
   if (!effect || effect.effect === null) return "not measured";
   if (effect.low === null) return "too few seeds";
   if (effect.verdict.startsWith("not tested")) return effect.verdict;
-  if (!isShown(effect)) return effect.equivalent === "yes" ? "equivalent" : "not shown to differ";
-  if (!metric.better) return effect.effect > 0 ? "higher" : "lower";
-  return isBetter(metric, effect.effect) ? "better" : "worse";
+  if (!isShown(effect) && effect.equivalent === "yes") return "equivalent";
+  if (!isShown(effect) && effect.verdict !== "no difference shown") return effect.verdict; // no variant beats the baseline
+  const found = shownWord(metric, effect);
+  return effect.judged_by === "interval" ? `${found} (uncorrected)` : found;
+}
+/**
+ * @param {StudyMetric} metric
+ * @param {StudyEffect} effect
+ */
+function shownWord(metric, effect) {
+  const difference = effect.effect ?? 0;
+  if (!isShown(effect)) return "not shown to differ";
+  if (!metric.better) return difference > 0 ? "higher" : "lower";
+  return isBetter(metric, difference) ? "better" : "worse";
 }
 
 /**
