@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { linesOf } from "../xfm_widgets/static/head_lines.js";
 import { axisName, cellsOf } from "../xfm_widgets/static/head_matrix.js";
-import { modeCaption, sumCaption } from "../xfm_widgets/static/trace_captions.js";
+import { headScales } from "../xfm_widgets/static/head_sheet.js";
+import { headCaption, modeCaption, scaleCaption, sumCaption } from "../xfm_widgets/static/trace_captions.js";
 import { traceState } from "../xfm_widgets/static/trace_state.js";
 
 test("what a rollout's row lacks comes from the other side, and no row is said to add up to more", () => {
@@ -22,6 +23,24 @@ test("each way to take heads together has its caption", () => {
   assert.match(captions[2], /more than 100 %/);
   assert.match(captions[3], /words and of the picture, which together are 100 %/);
   for (const mode of ["head", "mean", "max", "rollout"]) assert.match(modeCaption(mode, true), /A less B/);
+});
+
+test("heads have their own scales, which is said; their differences have one, so that the largest is the brightest", () => {
+  const drawn = [Float32Array.of(0.25, 0.5), Float32Array.of(-0.125, 0)];
+  assert.deepEqual(headScales(drawn, false).reach, [0.5, 0.125]);
+  assert.deepEqual(headScales(drawn, true), { most: [0.5, 0.125], reach: [0.5, 0.5] });
+  assert.match(scaleCaption(false, 0.5, false), /^Each head has its own scale, from 0 to its largest weight, /);
+  assert.match(scaleCaption(true, 0.5, false), /^One scale for all heads, to ±50 points. .* largest difference, /);
+  assert.match(scaleCaption(false, 0.5, true), /weight \(mean of a block\)/);
+});
+
+test("where a layer's heads are shown together, they are what the caption is about", () => {
+  const shown = { layer: 1, head: 2, entropy: [3.01], mass: [0.986], counted: "on patches" };
+  assert.equal(headCaption(shown), "layer 1, head 2: entropy 3.01 nats; mass 0.986, on patches");
+  assert.equal(
+    headCaption({ ...shown, head: -1, entropy: [3, 2.5, 2.75], mass: [1, 1, 1] }),
+    "layer 1, its 3 heads: entropy 2.5 to 3 nats; mass 1, on patches",
+  );
 });
 
 test("lines between words are thick where much is looked at, and few of many are drawn", () => {

@@ -1,17 +1,31 @@
 // @ts-check
-// All heads on one canvas, sorted, each as its row over the patches or as its matrix over the words.
+// All heads on one canvas, sorted, each as its row over the patches or as its matrix over the words; below it its largest.
 import { difference, headMatrix, queryRow } from "./attention.js";
 import { canvas, font, outline, pen, pointerAt, resize } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { arrowKeys, select } from "./controls.js";
 import { keysOf, node } from "./dom.js";
 import { clamp, float32, largest, short } from "./numbers.js";
+import { headCaption, scaleCaption } from "./trace_captions.js";
+import { percent } from "./trace_state.js";
 
 /** @import { TraceExplorerTraits } from "./payloads.d.ts" */
 /** @import { TraceState } from "./trace_state.js" */
 
 const ORDERS = { layer: "layer and head", entropy: "entropy", mass: "mass" };
 const FINE = 48; // cells of a head's small matrix, at most
+const LINE = 15; // CSS pixels of a line below a head
+
+/**
+ * Of each head its largest weight, and what its colours reach to: that; of differences the largest of all heads, since
+ * the heads that changed are looked for
+ * @param {Float32Array[]} drawn
+ * @param {boolean} isSigned
+ */
+export function headScales(drawn, isSigned) {
+  const most = drawn.map(largest);
+  return { most, reach: isSigned ? most.map(() => Math.max(...most)) : most };
+}
 
 /**
  * @param {TraceState} state
@@ -29,6 +43,7 @@ export function headSheet(state, root, set) {
   );
   const cells = canvas(10, 10, { tabIndex: 0, role: "application", "aria-roledescription": "grid of heads" });
   const caption = node("p", { className: "xfm-soft" });
+  const scaleNote = node("p", { className: "xfm-soft", "data-scale": "" });
   const headsTitle = node("h3");
   let hoveredCell = -1;
   const cellSize = { left: 0, top: 0, wide: 0, tall: 0, columns: 0 }; // no columns: nothing was drawn yet
@@ -86,11 +101,18 @@ export function headSheet(state, root, set) {
     };
     return every.sort((a, b) => rank(a) - rank(b));
   }
+  /** Of the head that is pointed at, or chosen; of all heads of the layer, where these are shown together */
   function drawCaption() {
-    const [l, h] = ranked()[hoveredCell >= 0 ? hoveredCell : chosenCell()] ?? [0, 0];
-    const [entropy, mass] = [short(measure("entropy", l, h)), short(measure("mass", l, h))];
-    caption.textContent = `${isSigned() ? "A−B, " : ""}layer ${l}, head ${h}: entropy ${entropy} nats; mass ${mass}, ${map().counted}`;
-    cells.setAttribute("aria-label", `All heads. ${caption.textContent}`);
+    const heads = map().size[1];
+    const together = hoveredCell < 0 && mode() !== "head";
+    const [l, h] = hoveredCell >= 0 ? ranked()[hoveredCell] : [layer(), head()];
+    const shown = together ? [...Array(heads).keys()] : [h];
+    const [entropy, mass] = /** @type {const} */ (["entropy", "mass"]).map((what) =>
+      shown.map((one) => measure(what, l, one)),
+    );
+    const said = headCaption({ layer: l, head: together ? -1 : h, entropy, mass, counted: map().counted });
+    caption.textContent = `${isSigned() ? "A−B, " : ""}${said}`;
+    cells.setAttribute("aria-label", `All heads. ${caption.textContent}. ${scaleNote.textContent}`);
   }
   function drawHeads() {
     const {
@@ -108,13 +130,13 @@ export function headSheet(state, root, set) {
       left: sorted ? 2 : 24,
       top: sorted ? 2 : 18,
       wide: box + 4,
-      tall: box + (sorted ? 17 : 4),
+      tall: box + 4 + LINE * (sorted ? 2 : 1),
       columns: heads,
     });
     const { left: x0, top: y0, wide, tall } = cellSize;
     const [sheetWidth, sheetHeight] = [x0 + heads * wide + 2, y0 + layers * tall + 2];
     if (cells.wide !== sheetWidth || cells.tall !== sheetHeight) resize(cells, sheetWidth, sheetHeight);
-    const sheet = thumbnails(patchy, width, height, current(map().queries));
+    const { sheet, most } = thumbnails(patchy, width, height, current(map().queries));
     const brush = cells.pen;
     brush.clearRect(0, 0, sheetWidth, sheetHeight);
     brush.imageSmoothingEnabled = false;
@@ -126,8 +148,12 @@ export function headSheet(state, root, set) {
       brush.fillStyle = inks.ink;
       if (by !== "layer") {
         const value = box < 40 ? "" : `: ${short(Number(measure(by, l, h).toPrecision(2)))}`;
-        brush.fillText(`${l}.${h}${value}`, x + box / 2, y + box + 8);
+        brush.fillText(`${l}.${h}${value}`, x + box / 2, y + box + 9);
       }
+      brush.fillStyle = inks.soft;
+      const own = most[l * heads + h];
+      const below = box < 40 ? String(Math.round(100 * own)) : percent(own);
+      brush.fillText(below, x + box / 2, y + box + 9 + (sorted ? LINE : 0));
       const isShown = l === layer() && (h === head() || mode() !== "head");
       if (isShown) outline(brush, [x - 0.5, y - 0.5, box + 1, box + 1], [[inks.orange, 3]]);
     });
@@ -138,6 +164,7 @@ export function headSheet(state, root, set) {
     }
     element.style.maxWidth = `${Math.max(sheetWidth, 330)}px`;
     headsTitle.textContent = headsHeading(patchy);
+    scaleNote.textContent = scaleCaption(isSigned(), Math.max(...most), !patchy && Math.max(keys, queries) > FINE);
     drawCaption();
   }
   /** @param {boolean} patchy */
@@ -151,10 +178,11 @@ export function headSheet(state, root, set) {
     return `All heads, ${rows}; ${patchy ? content : "in each, rows look at columns"}`;
   }
 
-  /** @type {{ about: unknown[], sheet: HTMLCanvasElement } | null} */
-  let lastSheet = null;
+  /** @typedef {{ sheet: HTMLCanvasElement, most: number[] }} Thumbnails `most`: each head's largest, layers down */
+  /** @type {{ about: unknown[], drawn: Thumbnails } | null} */
+  let last = null;
   /**
-   * Of each head, layers down: its row over the patches, or its whole matrix over the words, each by its own largest
+   * Of each head, layers down: its row over the patches, or its whole matrix over the words
    * @param {boolean} patchy
    * @param {number} width
    * @param {number} height
@@ -162,31 +190,33 @@ export function headSheet(state, root, set) {
    */
   function thumbnails(patchy, width, height, query) {
     const about = [...maps(), patchy && query];
-    if (lastSheet && about.length === lastSheet.about.length && about.every((x, i) => x === lastSheet?.about[i]))
-      return lastSheet.sheet;
+    if (last && about.length === last.about.length && about.every((x, i) => x === last?.about[i])) return last.drawn;
     const [layers, heads] = map().size;
+    const rows = Array.from({ length: layers * heads }, (_, i) => {
+      const [l, h] = [Math.floor(i / heads), i % heads];
+      return difference(
+        maps().map((one) => (patchy ? queryRow(one, l, h, query).subarray(1) : headMatrix(one, l, h, width, height))),
+      );
+    });
+    const { most, reach } = headScales(rows, isSigned());
     const sheet = node("canvas", { width: heads * width, height: layers * height });
     const brush = pen(sheet);
     const pixels = new ImageData(width, height);
-    for (let l = 0; l < layers; l++)
-      for (let h = 0; h < heads; h++) {
-        const own = difference(
-          maps().map((one) => (patchy ? queryRow(one, l, h, query).subarray(1) : headMatrix(one, l, h, width, height))),
-        );
-        const paint = painting(largest(own));
-        own.forEach((weight, i) => {
-          pixels.data.set([...paint(weight), 255], 4 * i);
-        });
-        brush.putImageData(pixels, h * width, l * height);
-      }
-    lastSheet = { about, sheet };
-    return sheet;
+    rows.forEach((row, i) => {
+      const paint = painting(reach[i]);
+      row.forEach((weight, at) => {
+        pixels.data.set([...paint(weight), 255], 4 * at);
+      });
+      brush.putImageData(pixels, (i % heads) * width, Math.floor(i / heads) * height);
+    });
+    last = { about, drawn: { sheet, most } };
+    return last.drawn;
   }
 
   const element = node(
     "div",
     { className: "xfm-panel" },
-    ...[headsTitle, node("div", { className: "xfm-controls" }, order.element), cells, caption],
+    ...[headsTitle, node("div", { className: "xfm-controls" }, order.element), cells, scaleNote, caption],
   );
   return { element, draw: drawHeads, showOrder: () => order.value(sort()) };
 }

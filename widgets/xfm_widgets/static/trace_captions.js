@@ -1,5 +1,6 @@
 // @ts-check
-// What the weights of one head, of several, or of a rollout are, and what a row of them adds up to.
+// What the weights of one head, of several, or of a rollout are, what a row of them adds up to, what colours reach to.
+import { short, withMinus } from "./numbers.js";
 
 /** @import { HeadMode } from "./attention.js" */
 /** @import { Side } from "./payloads.d.ts" */
@@ -35,4 +36,28 @@ export function sumCaption(row, mode, keys, signed) {
   const rest = mode === "rollout" ? 1 - sum : 0;
   const other = keys === "words" ? "the picture" : "the words";
   return `adds up to ${whole(sum)}${rest > 0.005 ? `; ${whole(rest)} from ${other}` : ""}`;
+}
+
+/**
+ * A head's two measures; of a layer's heads together (head -1) from the least to the largest
+ * @param {{ layer: number, head: number, entropy: number[], mass: number[], counted: string }} shown
+ */
+export function headCaption({ layer, head, entropy, mass, counted }) {
+  const range = (/** @type {number[]} */ values) =>
+    [...new Set([Math.min(...values), Math.max(...values)].map(short).map(withMinus))].join(" to ");
+  const whose = head < 0 ? `its ${entropy.length} heads` : `head ${head}`;
+  return `layer ${layer}, ${whose}: entropy ${range(entropy)} nats; mass ${range(mass)}, ${counted}`;
+}
+
+/**
+ * What the colours of all heads' small drawings reach to, and the numbers below these
+ * @param {boolean} signed
+ * @param {number} most of all heads
+ * @param {boolean} blocks whether a cell is the mean of several weights
+ */
+export function scaleCaption(signed, most, blocks) {
+  const what = `${signed ? "difference" : "weight"}${blocks ? " (mean of a block)" : ""}`;
+  return signed
+    ? `One scale for all heads, to ±${short(100 * most)} points. Below each: its largest ${what}, in percentage points.`
+    : `Each head has its own scale, from 0 to its largest ${what}, which is below it, in %.`;
 }
