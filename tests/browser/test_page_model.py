@@ -108,10 +108,22 @@ def test_queries_of_ones_own_are_ranked_in_a_file_with_the_model(offline: Any, t
     page.get_by_label("A sentence of your own").fill("two lions")
     page.get_by_role("button", name="Rank the pictures").click()
     page.get_by_text("Your own query: the pictures").first.wait_for()
+    menu = page.get_by_role("combobox", name="Sentence")
+    chosen = "b => b.selectedOptions[0].textContent"
+    assert menu.evaluate(chosen) == "your own" and page.get_by_text("Unknown to the tokenizer").count() == 0
     view.typed, view.own = "two lions", True
     best = int(page.locator("[data-item]").first.get_attribute("data-item"))
     assert best == view.data()["candidate"][0]
     field = page.get_by_label("A sentence of your own")
+    field.fill("qwertz zzzz")
+    field.press("Enter")
+    page.get_by_text("Unknown to the tokenizer: \u201cqwertz\u201d").first.wait_for()
+    page.get_by_text("By ITM none of the 5 pictures that it scored belongs to it").first.wait_for()
+    menu.select_option("3: " + view.payload["texts"][3])
+    expect(page.get_by_text("Unknown to the tokenizer")).to_have_count(0)
+    menu.select_option("your own")
+    page.get_by_text("Unknown to the tokenizer: \u201cqwertz\u201d").first.wait_for()
+    assert menu.evaluate(chosen) == "your own"
     assert not give(field, "paste", "", "text/plain", "words stay words")
     for name, kind, content, said in HOSTILE:
         assert give(field, "paste", name, kind, content)

@@ -96,7 +96,8 @@ def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
     lab = xfm.load("demo")
     model = as_in_page(lab.model)
     view = xw.RetrievalExplorer.of(model, lab.config, lab.tokenizer, few_pairs(lab, model))
-    typed, long = "a big lion below a red car", "lion " * 90
+    view._seen = SeenWords(frozenset({"a", "big", "lion", "red"}), ("car",))
+    typed, long = "a big lion below a qwertz car", "lion " * 90
     steps = [
         {"set": {"typed": typed}},
         {"set": {"typed": long}},
@@ -108,6 +109,11 @@ def test_a_query_of_ones_own_is_ranked_as_in_python() -> None:
     found = told(view, steps, ["own_scores", "message", "direction", "own"])
     view.typed = typed
     near(found[0]["own_scores"], view.own_scores, "own")
+    answer = view.own_scores["text to image"]
+    assert answer["never_seen"] == ["car", "below", "qwertz"] and [word for word, _ in answer["split"]] == ["qwertz"]
+    told_by_page = found[0]["own_scores"]["text to image"]
+    assert told_by_page["never_seen"] == answer["never_seen"]
+    assert told_by_page["split"] == [[word, pieces] for word, pieces in answer["split"]]
     assert not found[0]["message"] and f"it may have {lab.config.data.caption_tokens}" in found[1]["message"]
     view.typed = long
     assert found[1]["own_scores"] == view.own_scores == {}, "of the query before, which is there no longer"

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { numberedCandidates, overlap, percent, presenceText, wordDoubts } from "../xfm_widgets/static/doubts.js";
+import {
+  noneBelongs,
+  numberedCandidates,
+  overlap,
+  percent,
+  presenceText,
+  wordDoubts,
+} from "../xfm_widgets/static/doubts.js";
 
 test("presence is said with a verdict, and nothing where it is not measured", () => {
   assert.equal(presenceText(null), "");
@@ -18,6 +25,17 @@ test("words that were never seen, or are no token, are named", () => {
   const [never, split] = wordDoubts({ never_seen: ["zebu", "gnu"], split: [["zebu", ["ze", "bu"]]] });
   assert.equal(never, "Never seen in training: “zebu”, “gnu”. The box is a guess.");
   assert.equal(split, "Unknown to the tokenizer: “zebu”, which is read as ze · bu.");
+});
+
+test("an order of candidates is doubted by its words, and by ITM where it takes none", () => {
+  assert.deepEqual(wordDoubts({}, "The order"), [], "of a picture, or of a sentence of the set");
+  const [never] = wordDoubts({ never_seen: ["dragon"], split: [] }, "The order");
+  assert.equal(never, "Never seen in training: “dragon”. The order is a guess.");
+  const said = noneBelongs([Number.NaN, -3, -2, Number.NaN], "picture");
+  assert.equal(said, "By ITM none of the 2 pictures that it scored belongs to it: the best has −2.00 (12 %).");
+  assert.equal(noneBelongs([-3, 0.1, Number.NaN], "picture"), "");
+  assert.equal(noneBelongs([Number.NaN], "picture"), "");
+  assert.equal(noneBelongs(null, "picture"), "");
 });
 
 test("a candidate that is the predicted box is told from another place", () => {

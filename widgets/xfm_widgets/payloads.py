@@ -353,6 +353,8 @@ class OwnAnswer(TypedDict):
     itc: bytes  # float32 (candidate)
     itm: bytes | None  # float32 (candidate), NaN where not asked
     text: NotRequired[str]  # the sentence that it is of
+    split: NotRequired[list[tuple[str, list[str]]]]  # words of it that are several pieces
+    never_seen: NotRequired[list[str] | None]  # None: not known
     picture: NotRequired[bytes | None]  # uint8 (side, side, 3), the picture that it is of
 
 

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.config import RunConfig
+    from xfm.data import Dataset
     from xfm.data.tokenizer import Tokenizer
     from xfm.evaluation.retrieval_set import OwnScores, RetrievalSet
+    from xfm.explain.vocabulary import SeenWords
     from xfm.model import XFM
 
     Rerank = Callable[[str, int, np.ndarray], np.ndarray]
@@ -91,16 +93,28 @@ class RetrievalExplorer(AliveView):
 
     @classmethod
     def of(
-        cls, model: XFM, config: RunConfig, tokenizer: Tokenizer, pairs: RetrievalSet | None = None, **traits: Any
+        cls,
+        model: XFM,
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        pairs: RetrievalSet | None = None,
+        data: Dataset | None = None,
+        **traits: Any,
     ) -> RetrievalExplorer:
-        """A set (by default the first 64 distinct test pairs), with the model to answer queries of one's own."""
+        """A set (by default the first 64 distinct test pairs), with the model to answer queries of one's own; `data`:
+        what the model was trained on, so that a query's words that were never seen are named."""
         from xfm.evaluation.retrieval_set import query_scorer, retrieval_set
+        from xfm.explain import seen_words
 
         pairs = retrieval_set(model, config, tokenizer) if pairs is None else pairs
         view = cls(pairs, score=query_scorer(model, config, tokenizer, pairs), **traits)
         view._model = model, tokenizer, config.data.caption_tokens
+        view._seen = None if data is None else seen_words(data)
+        if view.typed:  # and was answered before it was known what speaks against its words
+            view.tell(own_scores=view._told_scores())
         return view
 
+    _seen: SeenWords | None = None
     _WITHOUT_MODEL = "only what RetrievalExplorer.of(model, config, tokenizer) makes knows its model"
 
     def _given(self) -> dict[str, Any]:
@@ -108,7 +122,8 @@ class RetrievalExplorer(AliveView):
         side = model.config.vision.image_size
         seen = b"".join(prepare(image, side).tobytes() for image in self._pairs.images)
         pictures = None if seen == cast(dict[str, Any], self.payload)["sprite"] else seen
-        return {"longest": longest, "pictures": pictures}
+        seen = self._seen and {"words": sorted(self._seen.words), "held_out": list(self._seen.held_out)}
+        return {"longest": longest, "pictures": pictures, "seen": seen}
 
     def acts(self) -> Mapping[str, Callable[[str], None]]:
         return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
@@ -162,11 +177,24 @@ class RetrievalExplorer(AliveView):
 
     def _told_scores(self) -> dict[str, Any]:
         picture = None if self._own_picture is None else self._own_picture.tobytes()
-        of = {DIRECTIONS[0]: {"text": self.typed}, DIRECTIONS[1]: {"picture": picture}}
+        of = {DIRECTIONS[0]: self._told_words, DIRECTIONS[1]: lambda: {"picture": picture}}
         return {
-            direction: {"itc": _floats(itc), "itm": None if itm is None else _floats(itm)} | of[direction]
+            direction: {"itc": _floats(itc), "itm": None if itm is None else _floats(itm)} | of[direction]()
             for direction, (itc, itm) in self._own.items()
         }
+
+    def _told_words(self) -> dict[str, Any]:
+        """The sentence, and what of it the model may not know, as `explain.box_predictor` says it of a phrase."""
+        if self._model is None:
+            return {"text": self.typed}
+        from xfm.explain.token_axes import token_axis
+
+        _, tokenizer, longest = self._model
+        axis = token_axis(tokenizer, self.typed, tokenizer.encode(self.typed, longest))
+        owned = [*zip(axis.owner, axis.pieces, strict=True)]
+        pieces = [(word, [piece for owner, piece in owned if owner == i]) for i, word in enumerate(axis.words)]
+        split = [(word, own) for word, own in pieces if len(own) > 1]
+        return {"text": self.typed, "split": split, "never_seen": self._seen and self._seen.never(self.typed)}
 
     @property
     def _is_own(self) -> bool:

@@ -3,7 +3,7 @@
 import { ahead } from "./ahead.js";
 import { attributionLab } from "./alive_lab.js";
 import { bytesOf, once, reporting, taking } from "./alive_parts.js";
-import { grounder } from "./grounding.js";
+import { grounder, wordFacts } from "./grounding.js";
 import { createModel } from "./model.js";
 import { prepared } from "./picture.js";
 import { guess, trace } from "./questions.js";
@@ -110,10 +110,10 @@ export function groundingPad(payload, seen) {
 /**
  * RetrievalExplorer: ranks the pictures for a sentence of the reader's own, and the sentences for a picture
  * @param {PageModelPayload} payload
- * @param {{ longest: number, pictures: DataView | null }} given ids of a text; (N, side, side, 3), where the view's are others
+ * @param {{ longest: number, pictures: DataView | null, seen: SeenWordsPayload | null }} given ids of a text; (N, side, side, 3), where the view's are others
  * @returns {Kernel<RetrievalExplorerTraits>}
  */
-export function retrievalExplorer(payload, { longest, pictures }) {
+export function retrievalExplorer(payload, { longest, pictures, seen }) {
   const page = createModel(payload);
   return (model) => {
     const { texts, sprite, side, k } = model.get("payload");
@@ -129,8 +129,10 @@ export function retrievalExplorer(payload, { longest, pictures }) {
       model.set("own_scores", others); // of the query before, also where this one is none, or is refused
       reporting(model, () => {
         if (!typed.trim()) return;
-        const query = encodedText(page, page.tokenizer.tokens(typed, longest).ids);
-        tell(model, "text to image", { ...ranked(page, count, k, (i) => [query, image(i)]), text: typed });
+        const tokens = page.tokenizer.tokens(typed, longest);
+        const query = encodedText(page, tokens.ids);
+        const scores = ranked(page, count, k, (i) => [query, image(i)]);
+        tell(model, "text to image", { ...scores, text: typed, ...wordFacts(tokens, seen, typed) });
       });
     });
     return {

@@ -1,5 +1,6 @@
 // @ts-check
-// How far to trust a phrase's box, in words: whether it is there at all, what was never seen, where else it may be.
+// How far to trust an answer, in words: whether it is there at all, what was never seen, where else it may be.
+import { fixed } from "./numbers.js";
 
 /** @import { GroundedPhrase } from "./payloads.d.ts" */
 
@@ -26,15 +27,29 @@ export function presenceText(presence) {
 
 /**
  * What the words alone say against an answer, a line each
- * @param {GroundedPhrase} answer
+ * @param {{ never_seen?: string[] | null, split?: [string, string[]][] }} answer
+ * @param {string} guessed what is a guess of words that were never seen
  */
-export function wordDoubts({ never_seen, split }) {
+export function wordDoubts({ never_seen, split }, guessed = "The box") {
   const quoted = (/** @type {string[]} */ words) => words.map((word) => `“${word}”`).join(", ");
   const lines = [];
-  if (never_seen?.length) lines.push(`Never seen in training: ${quoted(never_seen)}. The box is a guess.`);
+  if (never_seen?.length) lines.push(`Never seen in training: ${quoted(never_seen)}. ${guessed} is a guess.`);
   for (const [word, pieces] of split ?? [])
     lines.push(`Unknown to the tokenizer: “${word}”, which is read as ${pieces.join(" · ")}.`);
   return lines;
+}
+
+/**
+ * "" unless ITM holds of every candidate that it scored, that it more likely does not belong
+ * @param {number[] | null} scores log-odds, NaN where there is none
+ * @param {string} noun of a candidate
+ */
+export function noneBelongs(scores, noun) {
+  const scored = (scores ?? []).filter(Number.isFinite);
+  const best = Math.max(...scored);
+  if (!scored.length || best >= 0) return "";
+  const share = percent(1 / (1 + Math.exp(-best)));
+  return `By ITM none of the ${scored.length} ${noun}s that it scored belongs to it: the best has ${fixed(best)} (${share}).`;
 }
 
 /**

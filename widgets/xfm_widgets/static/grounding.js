@@ -46,8 +46,7 @@ export function grounder(model, rgb, seed, seen = null) {
         share: one.share,
         presence: presence(model, out, one.box),
       })),
-      split: splitWords(given.tokens),
-      never_seen: seen && neverSeen(seen, phrase),
+      ...wordFacts(given.tokens, seen, phrase),
       pieces,
       shape: [maps.cross.length, model.config.text_heads, pieces.length, tokens, model.grid],
       weights: codes,
@@ -146,6 +145,17 @@ function overlap(a, b) {
   });
   return (w * h) / (a[2] * a[3] + b[2] * b[3] - w * h);
 }
+
+/**
+ * What speaks against an answer to a text, whatever it is asked of
+ * @param {Tokens} tokens
+ * @param {SeenWordsPayload | null} seen
+ * @param {string} text
+ */
+export const wordFacts = (tokens, seen, text) => ({
+  split: splitWords(tokens),
+  never_seen: seen && neverSeen(seen, text),
+});
 
 /**
  * The words of several pieces, with these

@@ -327,6 +327,8 @@ export interface OwnAnswer {
   itc: DataView;
   itm: DataView | null;
   text?: string;
+  split?: [string, string[]][];
+  never_seen?: string[] | null;
   picture?: DataView | null;
 }
 

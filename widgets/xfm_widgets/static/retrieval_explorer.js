@@ -4,6 +4,7 @@ import { bitmap, canvas, outline, pointerAt } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { arrowKeys, button, select, toggle } from "./controls.js";
 import { node } from "./dom.js";
+import { noneBelongs, wordDoubts } from "./doubts.js";
 import { addNewest } from "./findings.js";
 import { frame } from "./frame.js";
 import { clamp, fixed, float32, several, uint8 } from "./numbers.js";
@@ -22,6 +23,7 @@ const DIRECTIONS = ["text to image", "image to text"];
 /** @type {[Order, Order]} */
 const ORDERS = ["ITC", "ITM re-ranked"];
 const SHOWN = 16; // answers
+const OWN = -1; // of the sentences to choose from: the reader's own
 const CELL = 36; // of the sheet of all pictures, CSS pixels
 const SHEET_COLUMNS = 16;
 /** @param {number} score */
@@ -139,10 +141,10 @@ function render({ model, el }) {
   const whichOrder = select("Order", ORDERS, model.get("order"), (order) => ui.set({ order }));
   const whichSentence = select(
     "Sentence",
-    [...texts.keys()],
+    [OWN, ...texts.keys()],
     query(),
-    (q) => ui.set({ query: q, own: false }),
-    (q) => `${q}: ${shortened(texts[q])}`,
+    (q) => ui.set(q === OWN ? { own: true } : { query: q, own: false }),
+    (q) => (q === OWN ? "your own" : `${q}: ${shortened(texts[q])}`),
   );
   const apart = toggle("map: centre each modality", model.get("apart"), (on) => ui.set({ apart: on }));
   ui.controls.append(whichDirection.element, whichOrder.element, whichSentence.element, apart.element);
@@ -206,9 +208,10 @@ function render({ model, el }) {
   const largePicture = node("div", { className: "xfm-query xfm-row" });
   const pictureQuery = node("div", {}, sheet, largePicture);
   const verdict = node("p");
+  const doubts = node("ul", { className: "xfm-doubts" });
   const overall = node("p", { className: "xfm-soft" });
   const answers = node("ol");
-  const ranks = node("div", { className: "xfm-ranked" }, sentence, pictureQuery, verdict, overall, answers);
+  const ranks = node("div", { className: "xfm-ranked" }, sentence, pictureQuery, verdict, doubts, overall, answers);
   const sides = node("div", { className: "xfm-row" }, ranks);
   ui.body.append(sides);
 
@@ -249,7 +252,9 @@ function render({ model, el }) {
     const [d, q, order] = [direction(), query(), model.get("order")];
     whichDirection.value(d);
     whichOrder.value(order);
-    whichSentence.value(q);
+    const [ownSentence] = whichSentence.box.options;
+    ownSentence.hidden = ownSentence.disabled = !model.get("own_scores")[DIRECTIONS[0]]; // there is none to choose
+    whichSentence.value(isOwn() ? OWN : q);
     whichSentence.element.style.display = sentence.style.display = ofText() ? "" : "none";
     pictureQuery.style.display = ofText() ? "none" : "";
     sentence.textContent = own()?.text ?? texts[q];
@@ -258,6 +263,8 @@ function render({ model, el }) {
     const facts = shownFacts();
     const hasOrder = order === "ITC" || facts.itm !== null;
     verdict.textContent = verdictText(d, q);
+    const against = [...wordDoubts(own() ?? {}, "The order"), noneBelongs(facts.itm, noun())].filter(Boolean);
+    doubts.replaceChildren(...against.map((line) => node("li", {}, line)));
     overall.textContent =
       (isOwn() ? "" : recallText(d)) + (hasOrder ? "" : " There are no ITM scores of this query: the order is ITC's.");
     const isMissing = !hasOrder && payload.asks && model.offline;
@@ -267,18 +274,19 @@ function render({ model, el }) {
     const shown = facts.rank.slice(0, SHOWN);
     if (firstTrue > SHOWN) shown.push(facts.rank[firstTrue - 1]);
     answers.replaceChildren(...shown.map((j) => node("li", {}, answer(j, facts))));
-    ui.announce(`${ofText() ? sentence.textContent : largePicture.textContent}. ${verdict.textContent}`);
+    const asked = ofText() ? sentence.textContent : largePicture.textContent;
+    ui.announce([`${asked}. ${verdict.textContent}`, ...against].join(" "));
   }
+  const noun = () => (ofText() ? "picture" : "sentence"); // of a candidate
   /**
    * @param {Direction} d
    * @param {number} q
    */
   function verdictText(d, q) {
-    const noun = ofText() ? "picture" : "sentence";
-    if (isOwn()) return `Your own query: the ${noun}s that fit it best, of ${n}. What is true of it is not known.`;
+    if (isOwn()) return `Your own query: the ${noun()}s that fit it best, of ${n}. What is true of it is not known.`;
     const byItc = firstTrueRank(d, q, "ITC");
-    if (!byItc) return `No ${noun} here is true of it.`;
-    const first = `The first true ${noun}: rank ${byItc} of ${n} by ITC`;
+    if (!byItc) return `No ${noun()} here is true of it.`;
+    const first = `The first true ${noun()}: rank ${byItc} of ${n} by ITC`;
     if (itmOf(d, q) === null) return `${first}.`;
     const afterItm = firstTrueRank(d, q, "ITM re-ranked");
     return `${first}, rank ${afterItm} after ITM re-ranks the best ${Math.min(payload.k, n)}.`;
