@@ -173,9 +173,28 @@ def test_a_view_is_saved_as_it_stands_as_png_svg_and_html(offline, tmp_path):
     svg = files["SVG"].read_text("utf-8")
     links = [v for e in ElementTree.fromstring(svg).iter() for k, v in e.attrib.items() if k in ("src", "href")]
     assert links and all(link.startswith("data:image/png") for link in links) and "url(" not in svg
+    drawn = {e.tag.rpartition("}")[2] for e in ElementTree.fromstring(svg).iter()}
+    assert not {"select", "input", "textarea", "summary"} & drawn and 'class="xfm-drawer"' not in svg
+    assert "numbers over the picture: 0" in svg, "what is chosen is said in the place of the controls"
     again = offline(files["HTML"])
     assert again.get_by_role("slider", name="numbers over the picture").input_value() == "0"
     assert again.locator(".xfm-view").count() == 1
+
+
+def test_a_saved_picture_is_sharp_and_ends_where_the_view_does(offline, tmp_path):
+    page = offline(flow().to_html(tmp_path / "flow.html"))
+    page.get_by_role("button", name="Save as").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="SVG", exact=True).click()
+    download.value.save_as(tmp_path / "flow.svg")
+    svg = ElementTree.parse(tmp_path / "flow.svg").getroot()
+    bottom = "document.querySelector('.xfm-view > .xfm-body').getBoundingClientRect().bottom"
+    assert float(svg.attrib["height"]) < page.evaluate(bottom), "neither the drawer nor the controls keep their places"
+    said = [e.text for e in svg.iter() if "MIM predicts: self" in (e.text or "")]
+    assert len(said) == 1 and "step: 0" in said[0] and "stop-gradient" in said[0], "a line in the place of the controls"
+    page = offline(made.MAKE["TraceExplorer"](CAPTION).to_html(tmp_path / "trace.html"))
+    scales = page.evaluate("[...document.querySelectorAll('canvas')].map(c => c.width / parseFloat(c.style.width))")
+    assert scales and min(scales) == pytest.approx(2, rel=0.05), "as many pixels as the picture that is saved has"
 
 
 def test_a_view_is_presented_over_the_whole_screen_and_where_that_is_refused_over_the_page(offline, tmp_path):

@@ -8,6 +8,9 @@ import { clamp, short, withMinus } from "./numbers.js";
 /** @import { Rgb } from "./colour.js" */
 /** @typedef {HTMLCanvasElement & { pen: CanvasRenderingContext2D, wide: number, tall: number }} Surface `wide` and `tall`: CSS pixels */
 
+// pixels of a canvas per CSS pixel, at least: as many as a picture that is saved has, so that it is sharp there, too
+export const SHARPNESS = 2;
+
 /**
  * A canvas of `width` x `height` CSS pixels; draw with its `pen`, in these pixels
  * @param {number} width
@@ -26,7 +29,7 @@ export function canvas(width, height, props = {}) {
  * @param {number} height
  */
 export function resize(surface, width, height) {
-  const sharpness = window.devicePixelRatio || 1;
+  const sharpness = Math.max(SHARPNESS, window.devicePixelRatio || 1);
   surface.width = Math.round(width * sharpness);
   surface.height = Math.round(height * sharpness);
   surface.style.width = `${width}px`;

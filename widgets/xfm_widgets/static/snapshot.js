@@ -1,10 +1,11 @@
 // @ts-check
-// What a view shows, as SVG and as PNG: its elements in a <foreignObject>, canvases as images, nothing from elsewhere.
+// What a view shows, as SVG and as PNG: its elements in a <foreignObject>, canvases as images, nothing from elsewhere. In
+// the place of controls stands what is chosen by them.
+import { SHARPNESS } from "./canvas.js";
 import { themeInks } from "./colour.js";
 import { node, svgNode } from "./dom.js";
 
-const SHARPNESS = 2; // pixels of a PNG per CSS pixel
-const LEFT_OUT = ".xfm-unseen, .xfm-drawer, .xfm-toolbar, style"; // of the picture; their places stay
+const LEFT_OUT = ".xfm-unseen, .xfm-drawer, .xfm-toolbar, :scope > details, label, iframe, style"; // of the picture
 // biome-ignore lint/suspicious/noControlCharactersInRegex: those that no XML may hold
 const NOT_XML = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g;
 
@@ -13,10 +14,11 @@ const NOT_XML = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g;
  * @returns {string} an SVG file
  */
 export function svgPicture(root) {
-  const { width, height } = extent(root);
   const copy = /** @type {HTMLElement} */ (root.cloneNode(true));
   copyWhatIsDrawn(root, copy);
-  for (const element of copy.querySelectorAll(LEFT_OUT)) element.replaceChildren();
+  nameChoices(root, copy);
+  for (const element of copy.querySelectorAll(LEFT_OUT)) element.remove();
+  const { width, height } = extent(root, copy);
   for (const [name, colour] of Object.entries(themeInks(root))) copy.style.setProperty(`--${name}`, colour);
   Object.assign(copy.style, { width: `${width}px`, height: `${height}px`, overflow: "hidden", zoom: "1" });
   copy.prepend(node("style", {}, styleOf(root)));
@@ -30,11 +32,10 @@ export function svgPicture(root) {
  * @returns {Promise<Blob>} a PNG file
  */
 export async function pngPicture(root) {
-  const { width, height } = extent(root);
   const image = new Image();
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgPicture(root))}`;
   await image.decode();
-  const sheet = node("canvas", { width: width * SHARPNESS, height: height * SHARPNESS });
+  const sheet = node("canvas", { width: image.width * SHARPNESS, height: image.height * SHARPNESS });
   sheet.getContext("2d")?.drawImage(image, 0, 0, sheet.width, sheet.height);
   return new Promise((resolve, reject) => {
     sheet.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The picture is too large."))), "image/png");
@@ -42,14 +43,53 @@ export async function pngPicture(root) {
 }
 
 /**
- * Down to what stands below the view
+ * Of the copy, which is laid out beside the view for a moment
  * @param {HTMLElement} root
+ * @param {HTMLElement} copy
  */
-function extent(root) {
-  const shown = [...root.querySelectorAll(":scope > .xfm-body, :scope > .xfm-credit")];
-  const bottom = Math.max(...shown.map((element) => element.getBoundingClientRect().bottom));
-  const { top, height } = root.getBoundingClientRect();
-  return { width: root.offsetWidth, height: Math.ceil(((bottom - top) / height) * root.offsetHeight) + 8 };
+function extent(root, copy) {
+  const before = copy.getAttribute("style") ?? "";
+  const width = root.offsetWidth;
+  const place = { position: "absolute", visibility: "hidden", inset: "auto", width: `${width}px`, height: "auto" };
+  Object.assign(copy.style, { ...place, maxHeight: "none", zoom: "1" });
+  root.after(copy);
+  const height = copy.offsetHeight;
+  copy.remove();
+  copy.setAttribute("style", before);
+  return { width, height };
+}
+
+/**
+ * Each group of controls becomes a line of what they stand at
+ * @param {HTMLElement} root
+ * @param {HTMLElement} copy
+ */
+function nameChoices(root, copy) {
+  const copies = copy.querySelectorAll(".xfm-controls");
+  root.querySelectorAll(".xfm-controls").forEach((group, i) => {
+    if (group.parentElement?.closest(".xfm-controls")) return;
+    const said = [...group.querySelectorAll("select, input, button")].map(choiceText).filter(Boolean);
+    const line = said.length ? [node("p", { className: "xfm-soft" }, said.join(" · "))] : [];
+    copies[i].replaceWith(...line);
+  });
+}
+
+/**
+ * "step: 240", "MLM"; "" where nothing is chosen by it, or it is not shown
+ * @param {Element} control
+ */
+function choiceText(control) {
+  if (!control.getClientRects().length || control.matches(":disabled")) return "";
+  if (control instanceof HTMLButtonElement) {
+    const isOn = ["aria-pressed", "aria-checked"].some((state) => control.getAttribute(state) === "true");
+    return isOn ? control.textContent : "";
+  }
+  const box = /** @type {HTMLSelectElement | HTMLInputElement} */ (control);
+  const label = box.labels?.[0];
+  const name = [...(label?.childNodes ?? [])].flatMap((part) => (part instanceof Text ? [part.data] : [])).join(" ");
+  if (box instanceof HTMLSelectElement) return `${name}: ${box.selectedOptions[0]?.textContent ?? ""}`;
+  if (box.type === "checkbox" || box.type === "radio") return box.checked ? name : "";
+  return box.type === "range" ? `${name}: ${label?.querySelector("output")?.textContent ?? box.value}` : "";
 }
 
 /**
