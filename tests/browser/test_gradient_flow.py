@@ -26,6 +26,12 @@ def test_the_stopped_edge_dies_and_its_ghost_stays(notebook, offline):
     assert shown.locator("[data-edge=itm-language]").count() == 0
     assert shown.locator("[data-ghost=itm-language]").count() == 1
     assert shown.locator("[data-number=itm-language]").text_content() == "◆ 0, not 2"
+    dash = "e => getComputedStyle(e).strokeDasharray"
+    strokes = [shown.locator(f"[data-stroke='{name}'] line") for name in ("held back", "not measured", "target")]
+    legend = [stroke.evaluate(dash) for stroke in strokes]
+    assert len({*legend}) == 3 and legend[2] == "none", "held back, not measured and no gradient look different"
+    assert shown.locator("[data-ghost=itm-language]").evaluate(dash) == legend[0]
+    assert shown.locator("[data-target]").evaluate(dash) == legend[2]
     stop, valve = shown.get_by_role("switch", name="stop-gradient"), shown.locator("[data-valve]")
     expect(stop).to_have_attribute("aria-checked", "true")
     expect(valve).to_have_attribute("data-valve", "closed")
@@ -53,6 +59,7 @@ def test_the_stopped_edge_dies_and_its_ghost_stays(notebook, offline):
     shown.get_by_label("MIM predicts").select_option("pixels")
     book.until("view.mim_target", "pixels")
     assert shown.locator("[data-number=mim-vision]").text_content() == "■ not measured"
+    assert shown.locator("[data-unknown=mim-vision]").evaluate(dash) == legend[1]
     assert shown.locator("[data-target=pixels]").count() == 1 and shown.locator("[data-edge=mim-vision]").count() == 0
     shown.get_by_role("button", name="Paper").click()
     book.until("[view.share, view.itc_share, view.mim_target, len(view.objectives)]", [0, 1, "self", 6])

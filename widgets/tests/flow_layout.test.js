@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { crossesFromText, flowLayout, LOSS_HEIGHT, numberPlace } from "../xfm_widgets/static/flow_layout.js";
+import { HALF_LETTER } from "../xfm_widgets/static/flow_picture.js";
 
 const ENCODERS = {
   text: ["language"],
@@ -96,6 +97,16 @@ test("numbers stand on their strands, apart from each other and from the valve",
           );
     }
   }
+});
+
+test("a contrast's number ends before those of the bundle beside it begin", () => {
+  const { geometry, losses } = flowLayout(PAPER);
+  const placed = (name) => losses.find(({ loss: one }) => one.name === name);
+  const contrast = numberPlace(placed("itc").strands.language, 0, 1, geometry.numbers);
+  const bundled = numberPlace(placed("itm").strands.language, 0, 3, geometry.numbers);
+  const half = (words) => HALF_LETTER * words.length;
+  const right = contrast[0] + (1 - geometry.numbers.aside) * half("▲ 0.00145");
+  assert.ok(right < bundled[0] - half("◆ 0, not 0.0612"), `${right}`);
 });
 
 test("in a narrow page the encoders of pictures and texts stand above the fusion encoder, in a wide one left of it", () => {

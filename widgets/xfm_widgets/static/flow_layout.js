@@ -17,11 +17,12 @@
  *   places: Record<LossKind, Placing>,
  *   crossing: { at: Point, angle: number, told: Point, isTight: boolean },
  *   targets: Record<GradientFlowTraits["mim_target"], TargetPath>,
- *   numbers: { first: number, over: number },
+ *   numbers: { first: number, over: number, aside: number },
  *   guidance: (mim: Point, bottom: number) => Point,
  * }} Geometry `wide`, `least`: the picture's width and height; `encoders`: their centres; `crossing`: where text crosses
  *   into the fusion losses, on the way of their gradient into the language encoder, and where that is told; `numbers`:
- *   where along a bundle's strands they stand, as shares of its length; `guidance`: where it is told what MIM predicts
+ *   where along a bundle's strands they stand, as shares of its length, and how far left of a contrast's strand, as a
+ *   share of half their width, since a bundle's stand right of it; `guidance`: where it is told what MIM predicts
  */
 /** @typedef {{ geometry: Geometry, losses: PlacedLoss[], top: number, bottom: number }} FlowLayout */
 
@@ -143,7 +144,7 @@ const WIDE = {
     ...another({ from: [380, 20], bend: [420, 20], to: [496, 36], source: [300, 18] }),
     pixels: { from: [60, 84], bend: [240, 4], to: [496, 36] },
   },
-  numbers: { first: 0.5, over: 0.26 },
+  numbers: { first: 0.5, over: 0.26, aside: 1 },
   guidance: ([x, y]) => [x + 40, y - 12],
 };
 
@@ -202,6 +203,6 @@ const NARROW = {
     ...another({ from: [14, 200], bend: [6, 260], to: [22, 332], source: [4, 190] }),
     pixels: { from: [86, 24], bend: [-6, 40], to: [22, 332] },
   },
-  numbers: { first: 0.36, over: 0.26 },
+  numbers: { first: 0.36, over: 0.26, aside: 0 },
   guidance: (_, bottom) => [8, bottom - 46],
 };

@@ -28,12 +28,16 @@ export const TARGETS = {
   ibot: "the prototypes of its moving average",
 };
 export const GUIDED = "mim"; // the loss whose target the view lets choose
-const GHOST_DASH = "3 5";
+// Long dashes are held back, dots not measured; what MIM predicts is no gradient: a thin line that begins with a ring.
+const HELD_BACK = { "stroke-dasharray": "14 8", opacity: 0.45 };
+const NOT_MEASURED = { "stroke-width": 3, "stroke-dasharray": "0 7", "stroke-linecap": "round" };
+const TARGET = { stroke: "var(--soft)", "stroke-width": 1.5 };
+const RING = 4; // its radius
 const FLOW = /** @type {const} */ ([4, 18]); // moving dashes and the gaps between them, in the picture's units
 const FLOW_TIME = 900; // ms from one dash to the next
 const VALVE = 12; // its radius
 const SAMPLES = 3; // of the scale
-const HALF_LETTER = 4.4; // half as wide as a bold letter, in the picture's units
+export const HALF_LETTER = 4.4; // half as wide as a bold letter, in the picture's units
 
 /**
  * How wide an arrow is drawn: by the root, so that small gradients are seen beside large ones
@@ -43,22 +47,36 @@ const HALF_LETTER = 4.4; // half as wide as a bold letter, in the picture's unit
 export const thickness = (n, most) => 1.5 + 10 * Math.sqrt(n / Math.max(most, 1e-12));
 
 /**
- * The scale: arrows of some norms, from the largest down
+ * A piece of a line with what it means
+ * @param {Record<string, any>} look
+ * @param {string} meaning
+ * @param {Record<string, any>} props
+ */
+function sample(look, meaning, props = {}) {
+  const line = svgNode("line", { x1: 2, y1: 7, x2: 54, y2: 7, stroke: "var(--ink)", ...look });
+  const ring =
+    look === TARGET ? [svgNode("circle", { cx: RING + 1, cy: 7, r: RING, fill: "var(--ground)", ...TARGET })] : [];
+  const size = { viewBox: "0 0 56 14", width: 56, height: 14, "aria-hidden": "true" };
+  return node("span", { className: "xfm-legend", ...props }, svgNode("svg", size, line, ...ring), meaning);
+}
+
+/**
+ * The scale: arrows of some norms, from the largest down; and what the strokes mean
  * @param {number} most
  * @returns {(Node | string)[]}
  */
 export function scaleLegend(most) {
-  if (!most) return ["No gradient was measured: the arrows have no width to read."];
+  const strokes = [
+    sample({ ...HELD_BACK, "stroke-width": 4 }, "held back", { "data-stroke": "held back" }),
+    sample(NOT_MEASURED, "not measured", { "data-stroke": "not measured" }),
+    sample(TARGET, "what MIM predicts: no gradient", { "data-stroke": "target" }),
+  ];
+  if (!most) return ["No gradient was measured: the arrows have no width to read.", ...strokes];
   const samples = Array.from({ length: SAMPLES }, (_, i) => most / 10 ** i);
   return [
     "Width: gradient norm, at this step ",
-    ...samples.map((n) => {
-      const width = thickness(n, most);
-      const line = svgNode("line", { x1: 0, y1: 7, x2: 36, y2: 7, stroke: "var(--ink)", "stroke-width": width });
-      const svg = svgNode("svg", { viewBox: "0 0 36 14", width: 36, height: 14, "aria-hidden": "true" }, line);
-      return node("span", { className: "xfm-legend", "data-scale": n }, svg, short(n));
-    }),
-    " dashed: held back; dotted: not measured",
+    ...samples.map((n) => sample({ "stroke-width": thickness(n, most) }, short(n), { "data-scale": n })),
+    ...strokes,
   ];
 }
 
@@ -113,7 +131,7 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
     const name = `${loss.name}-${encoder}`;
     const look = { d, stroke: ink, fill: "none" };
     if (whole === null) {
-      svg.append(svgNode("path", { ...look, "data-unknown": name, "stroke-width": 1.5, "stroke-dasharray": "2 4" }));
+      svg.append(svgNode("path", { ...look, "data-unknown": name, ...NOT_MEASURED }));
       return;
     }
     const part = share(loss, encoder);
@@ -123,8 +141,7 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
           ...look,
           "data-ghost": name,
           "stroke-width": thickness(whole, most),
-          "stroke-dasharray": GHOST_DASH,
-          opacity: 0.38,
+          ...HELD_BACK,
         }),
       );
     if (part === 0) return;
@@ -175,17 +192,16 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
    * Where the target of the guided loss comes from, and what it is
    * @param {PlacedLoss} placed
    */
-  function drawTarget({ x, y, ink }) {
+  function drawTarget({ x, y }) {
     const { from, bend, to, source } = geometry.targets[target];
     svg.append(
       svgNode("path", {
         d: `M${from} Q${bend} ${to}`,
         fill: "none",
-        stroke: ink,
-        "stroke-width": 1.5,
-        "stroke-dasharray": "7 4",
+        ...TARGET,
         "data-target": target,
       }),
+      svgNode("circle", { cx: from[0], cy: from[1], r: RING, fill: "var(--ground)", ...TARGET }),
     );
     if (source) text(...source, target === "frozen" ? "frozen copy" : "teacher");
     const [left, first] = geometry.guidance([x, y], bottom);
@@ -207,7 +223,8 @@ export function flowPicture({ layout, most, isOn, norm, share, target, label }) 
           : numberPlace(strand, 0, 1, geometry.numbers);
         const words = `${placed.mark} ${flowText(placed.loss, encoder)}`;
         const half = HALF_LETTER * words.length;
-        text(clamp(x, half, geometry.wide - half), y + 4, words, {
+        const aside = placed.loss.kind === "contrast" ? geometry.numbers.aside * half : 0;
+        text(clamp(x - aside, half, geometry.wide - half), y + 4, words, {
           "data-number": `${placed.loss.name}-${encoder}`,
           "text-anchor": "middle",
           class: "xfm-on-arrow",
