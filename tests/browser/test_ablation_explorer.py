@@ -9,6 +9,7 @@ from made_study import PRIMARY, made
 from playwright.sync_api import expect
 from views import accessible
 
+import xfm_widgets as xw
 from xfm.study import Study
 
 pytestmark = pytest.mark.browser
@@ -116,6 +117,14 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     page.locator("td").first.wait_for()
     assert page.locator("td:text-is('neither')").count() == 3
     assert page.evaluate("document.body.dataset.hacked") is None
+
+
+def test_a_verdict_by_an_interval_says_that_it_is_uncorrected(offline, tmp_path: Path):
+    page = offline(xw.AblationExplorer(made(tmp_path, seeds=3)).to_html(tmp_path / "few.html"))
+    assert "(uncorrected)" in (page.locator("[role=option]").first.text_content() or "")
+    assert "worse (uncorrected)" in (page.locator(".xfm-ablation-detail p").first.text_content() or "")
+    page.get_by_text("full circle: a difference is shown (its 95 % interval leaves zero out, uncorrected)").wait_for()
+    page.get_by_text("paired by seed; verdicts by intervals that are not corrected for their number.").wait_for()
 
 
 def test_an_empty_study_says_so(notebook, tmp_path: Path):
