@@ -14,7 +14,8 @@ def test_who_knows_predicts_every_word_with_the_right_picture_alone(context: Eva
     assert {r.value for r in results if r.condition == "right picture"} == {1.0}
     names = {r.condition: r for r in results if r.task == "masked names"}
     assert names["wrong picture"].value == names["no picture"].value == 0
-    assert names["right - wrong"].low == names["right - none"].low == 1
+    assert names["right - wrong"].value == names["right - none"].value == 1
+    assert min(names["right - wrong"].low, names["right - none"].low) > 0.99
     assert {r.task for r in results} == set(masked_words.KINDS.values()) - {"masked colours"}  # plain ones
 
 

@@ -104,7 +104,7 @@ def test_who_knows_what_is_present_ranks_it_first(context: EvalContext) -> None:
         for scenes, x, y in zip(sets, known, noise, strict=True)
     ]
     ours, raw, random = recognition._presence(context, *shown)
-    assert ours.value == ours.low == 1 and ours.baseline == raw.value == random.value
+    assert ours.value == 1 and ours.low > 0.94 and ours.baseline == raw.value == random.value
     assert raw.baseline == random.baseline and raw.baseline_name == "training frequencies"
     assert abs(raw.value - raw.baseline) < 0.05
 

@@ -92,6 +92,7 @@ def test_equal_scores_have_no_width_unless_they_are_right_and_wrong() -> None:
         low, high = proportion_confint(n, n, method="beta")
         assert bootstrap_interval(np.ones(n), None) == pytest.approx((low, high))
         assert bootstrap_interval(np.zeros(n), None) == pytest.approx((1 - high, 1 - low))
+    assert bootstrap_interval(np.zeros(7), None, lowest=-1.0) == pytest.approx((-0.40961, 0.40961), abs=1e-4)
     assert bootstrap_interval(np.ones(30), np.arange(30) // 5) == pytest.approx(proportion_confint(6, 6, method="beta"))
 
 

@@ -35,7 +35,7 @@ def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(
         monkeypatch.setattr(finetuning, "features", features)
         rows = {r.condition: r for r in sentence_pairs.score(context) if r.task == task}
         probe = rows["linear probe"]
-        assert probe.low == 1 if who == "knows" else probe.low <= 0.5 <= probe.high
+        assert (probe.value == 1 and probe.low > 0.96) if who == "knows" else probe.low <= 0.5 <= probe.high
         assert rows["fine-tuned"].value == rows["fine-tuned"].high == 0.5  # of twins one is right, whatever is drawn
 
 

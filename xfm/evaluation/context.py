@@ -130,12 +130,13 @@ class EvalContext:
         groups: ArrayLike | None = None,
         better: Better = "higher",
         unit: str = "%",
+        lowest: float = 0.0,
     ) -> Result:
         """The mean of per-sample `scores` (n,) with its interval. `baseline`: its value and its name; samples of one of
-        the `groups` (n,) are resampled together."""
+        the `groups` (n,) are resampled together; `lowest`: what a score can be."""
         scores = np.asarray(scores, float)
         # The key has no condition: all conditions of a task are resampled alike, so their intervals can be compared.
-        interval = bootstrap_interval(scores, groups, self.seed, self.split, task)
+        interval = bootstrap_interval(scores, groups, self.seed, self.split, task, lowest=lowest)
         level, name = (None, "") if baseline is None else (float(baseline[0]), baseline[1])
         numbers = float(scores.mean()), *interval, len(scores), level, name, upper_bound
         return Result(task, condition, metric, *numbers, self.seed, self.split, better=better, unit=unit)

@@ -53,14 +53,15 @@ def bootstrap_interval(
     groups: ArrayLike | None,
     *key: object,
     of_means: Callable[[np.ndarray], np.ndarray] | None = None,
+    lowest: float = 0.0,
 ) -> tuple[float, float]:
     """95 % percentile-bootstrap interval of the mean of `scores` (n,), or of a function of the means (..., k) of (n, k)
     of them; the resampling is a function of `key`.
 
     Samples of one group (`groups` (n,), None: each its own) are resampled together, as phrases of one picture do not
     err independently. Where all scores are 0, or all are 1, no resample differs: the interval is then Clopper and
-    Pearson's (1934), each group a trial; of other equal scores it has no width. Raises ValueError for no scores and for
-    scores that are not finite.
+    Pearson's (1934), each group a trial (`lowest`: a score can be, -1 of a difference); of other equal scores it has no
+    width. Raises ValueError for no scores and for scores that are not finite.
     """
     scores = np.asarray(scores, float)
     if scores.ndim != (1 if of_means is None else 2) or not len(scores) or not np.isfinite(scores).all():
@@ -70,7 +71,7 @@ def bootstrap_interval(
     sizes, count = np.bincount(group).astype(float), len(totals)
     if of_means is None and scores[0] in (0, 1) and (scores == scores[0]).all():
         furthest = 0.025 ** (1 / count)
-        return (furthest, 1.0) if scores[0] else (0.0, 1 - furthest)
+        return (furthest, 1.0) if scores[0] else (lowest * (1 - furthest), 1 - furthest)
     rng, of = seeding.rng("bootstrap", *key), of_means or (lambda means: means[..., 0])
     means: list[np.ndarray] = []
     for start in range(0, RESAMPLES, step := max(1, BLOCK // count)):

@@ -57,8 +57,8 @@ def score(context: EvalContext) -> list[Result]:
                 context.result(task, "right picture", "accuracy", right, (wrong.mean(), "wrong picture"), 1.0),
                 context.result(task, "wrong picture", "accuracy", wrong, better=""),
                 context.result(task, "no picture", "accuracy", none, better=""),
-                context.result(task, "right - wrong", "accuracy", right - wrong, no_effect),
-                context.result(task, "right - none", "accuracy", right - none, no_effect),
+                context.result(task, "right - wrong", "accuracy", right - wrong, no_effect, lowest=-1.0),
+                context.result(task, "right - none", "accuracy", right - none, no_effect, lowest=-1.0),
             ]
     return results
 
