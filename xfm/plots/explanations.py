@@ -70,7 +70,8 @@ def attributions(
     titles = [wrap(one.method, COLUMN - 0.3, SIZE + 1, most=40) for one in attributions]
     above = 0.17 * max(each.count("\n") for each in titles)
     width, height = columns * COLUMN + 0.2, rows * (COLUMN + bars + below + above + 0.15) + 0.9
-    figure = new_figure(width, height, title)
+    credit = wrap(credit, width - 0.2, 7.5, most=2000)
+    figure = new_figure(width, height + 0.13 * credit.count("\n"), title)
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[COLUMN - 0.2, bars + 0.01] * rows)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -84,7 +85,7 @@ def attributions(
         look: dict[str, Any] = {"va": "top", "fontsize": SIZE - 1, "color": DARK}
         words.annotate(note, (0, 0), (0, -3), "axes fraction", "offset points", **look)
     handles = _key(attributions, any(each is not None and np.any(each) for each in truths))
-    credited: dict[str, Any] = {"title": wrap(credit, width - 0.2, 7.5, most=2000), "title_fontsize": 7.5}
+    credited: dict[str, Any] = {"title": credit, "title_fontsize": 7.5}
     key = figure.legend(handles=handles, loc="outside lower left", ncols=max(1, 2 * columns - 1), **credited)
     key.set_alignment("left")  # the credit is the legend's title: a figure's own would lie across it
     key.get_title().set(color=GREY, fontweight="normal")

@@ -75,6 +75,7 @@ def _parts(artist: Artist) -> Iterator[tuple[Axis | Text, tuple[int, int]]]:
         yield artist, _TICKS[isinstance(artist, XAxis)]
         yield artist.label, _AXES
     elif isinstance(artist, Legend):
+        yield artist.get_title(), _OTHERS
         yield from ((text, _NAMES) for text in artist.get_texts())
     else:
         if isinstance(artist, Text):
