@@ -42,7 +42,7 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     effect = book.python("float(study.effects().query('variant == \"no_stop_gradient\"').effect.iloc[0])")
     assert f"no_stop_gradient − xfm: {effect:+.4f} nats" in (detail.text_content() or "")
     assert "0 of 6 seeds better (blue), 6 worse" in (detail.text_content() or "")
-    assert ": worse; equivalent within ±0.0500 (TOST" in (detail.text_content() or "")
+    assert ": worse (uncorrected); equivalent within ±0.0500 (TOST" in (detail.text_content() or "")
     assert "Shaded: the margin of equivalence." in (detail.text_content() or "")
 
     shown.get_by_label("show").select_option("all metrics")

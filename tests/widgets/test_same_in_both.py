@@ -191,8 +191,9 @@ def test_trust_is_said_alike() -> None:
                 given.append({"scores": image | text, "baselines": {}, "beyond": None})
     for beyond in (None, (-0.1, 0.2), (0.02, 0.1), (-0.1, -0.02)):
         for error in (0.2, 0.4, 0.501, 1.2):
-            given.append({"scores": image | text | {"infidelity": error}, "beyond": beyond}
-                         | {"baselines": {"all alike": {"infidelity": 0.3}}})  # fmt: skip
+            for baselines in ({}, {"all alike": {"infidelity": 0.3}}):
+                scores = image | text | {"infidelity": error}
+                given.append({"scores": scores, "beyond": beyond, "baselines": baselines})
     expected = [verdict(FaithfulnessReport("a", c["scores"], c["baselines"], None, c["beyond"])) for c in given]
     assert javascript.run(JUDGED, given) == expected
     assert len(set(expected)) > 8 and sum("about as much as equal" in said for said in expected) == 4

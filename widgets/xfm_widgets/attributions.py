@@ -99,8 +99,11 @@ def _explained(scores: Mapping[str, float], report: FaithfulnessReport | None) -
     None where the masked subsets do not tell the two apart."""
     if "infidelity" not in scores or report is None:
         return None
-    share, alike = (max(0.0, 1 - of.get("infidelity", 1.0)) for of in (scores, report.baselines.get(ALIKE, {})))
-    said, (low, high) = f"its numbers explain {share:.0%} of what masking does", report.beyond or (0.0, 0.0)
+    share = max(0.0, 1 - scores["infidelity"])
+    said, beside = f"its numbers explain {share:.0%} of what masking does", report.baselines.get(ALIKE)
+    if not beside:
+        return share >= 0.5, said
+    alike, (low, high) = max(0.0, 1 - beside["infidelity"]), report.beyond or (0.0, 0.0)
     if share >= 0.5 and low <= 0 <= high:
         return None, f"{said}, about as much as equal ones ({alike:.0%})"
     return share >= 0.5 and low > 0, f"{said}, equal ones {alike:.0%}"

@@ -266,10 +266,11 @@ const isClose = (a, b) =>
  */
 function explains({ infidelity: error }, { [ALIKE]: ofAlike }, beyond) {
   if (error === undefined) return null;
-  const [share, alike] = [error, ofAlike?.infidelity ?? 1].map((of) => Math.max(0, 1 - of));
-  const [low, high] = beyond ?? [0, 0];
+  const share = Math.max(0, 1 - error);
   const said = `its numbers explain ${Math.round(100 * share)}% of what masking does`;
-  const ofEqual = `${Math.round(100 * alike)}%`;
+  if (!ofAlike) return [share >= 0.5, said];
+  const [low, high] = beyond ?? [0, 0];
+  const ofEqual = `${Math.round(100 * Math.max(0, 1 - Number(ofAlike.infidelity)))}%`;
   if (share >= 0.5 && low <= 0 && high >= 0) return [null, `${said}, about as much as equal ones (${ofEqual})`];
   return [share >= 0.5 && low > 0, `${said}, equal ones ${ofEqual}`];
 }
