@@ -72,15 +72,16 @@ def agree(sources: Iterable[FileSource]) -> None:
     sources = [*sources]
     if len(sources) < 2:
         return
-    fixed: dict[bytes, Split] = {}
+    named, placed = [source.fixed for source in sources], dict[bytes, Split]()
     for split in SPLITS:  # the test last: what is in several splits already gets no further row to train on
-        fixed |= {one: split for source in sources for one, named in source.fixed.items() if named == split}
-    torn = {one for source in sources for one, split in source.fixed.items() if fixed[one] != split}
+        placed |= {one: own for each in named for one, own in each.items() if own == split}
+    torn = {one for each in named for one, split in each.items() if placed[one] != split}
     if torn:
-        named = " and ".join(shown(s.spec) for s in sources if torn & s.fixed.keys())
+        who = " and ".join(
+            shown(source.spec) for source, each in zip(sources, named, strict=True) if torn & each.keys()
+        )
         said = "are in one split by one and in another by the other; each keeps its own: take them out of one"
-        warnings.warn(f"sources {named}: {len(torn)} pictures or texts {said}", stacklevel=2)
-    placed = fixed
+        warnings.warn(f"sources {who}: {len(torn)} pictures or texts {said}", stacklevel=2)
     for source in sorted(sources, key=lambda source: not source.names_splits):
         source.follow(placed)
         placed = source.placed | placed
