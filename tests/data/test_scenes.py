@@ -73,8 +73,8 @@ def test_boxes_are_the_masks(scene: Scene) -> None:
         assert corners == (o.x, o.y, o.x + o.width, o.y + o.height)
         assert np.multiply(o.box, side) == pytest.approx((o.x + o.width / 2, o.y + o.height / 2, o.width, o.height))
         rows, columns = np.nonzero(o.silhouette)
-        low, high = np.multiply(SIZES[o.size], side)
-        assert low - 2 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= high + 0.5
+        low, high = np.multiply(SIZES[o.size], side).round()  # as the scale is, of which a sprite has two less at most
+        assert low - 2 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= high
 
 
 @given(scenes(worlds=(WORLD,)))
