@@ -14,7 +14,7 @@ import pytest
 import torch
 from few import ask_few
 
-from xfm import Run, evaluation, pretrain
+from xfm import Run, evaluation, pretrain, workers
 from xfm.config import ConfigError, RunConfig, from_json
 from xfm.data.synthetic.scenes import SPLITS
 from xfm.data.tokenizer import Tokenizer
@@ -54,6 +54,19 @@ def test_the_same_model_gets_the_same_numbers(
     one = evaluate(model, config, tokenizer, tasks="grounding")
     assert one == [r for r in results if r.task.startswith("grounding")]
     assert evaluate(model, config, tokenizer, seed=1, tasks=["grounding"]) != one
+
+
+@pytest.mark.parametrize(("forks", "cores"), [(True, 2), (False, 2), (True, 1)])
+def test_processes_threads_and_one_core_find_the_same(
+    forks: bool, cores: int, few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer,
+    results: Evaluation, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(workers, "CONTEXT", workers.CONTEXT if forks else None)
+    monkeypatch.setattr(workers, "_usable_cores", lambda: cores)
+    some = ["lexnames", "recognition", "grounding", "mlm"]
+    again = evaluate(model, config, tokenizer, tasks=some)
+    asked = {r.task for r in again}
+    assert again == [r for r in results if r.task in asked] and len(asked) > 4
 
 
 @pytest.mark.parametrize("split", SPLITS)

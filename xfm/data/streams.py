@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
-import sys
-import threading
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from functools import cached_property, partial
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,24 +16,21 @@ from torch.utils.data import Dataset as TorchDataset
 
 from .. import seeding
 from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch, tree_map
-from ..config import ConfigError, RunConfig
+from ..config import RunConfig
 from ..config_utils import require
 from ..masking import block_mask, mask_tokens
+from ..workers import CONTEXT, received
 from . import Dataset, dataset
 from .false_captions import false_captions, joined
 from .source import Box, Example, ItemKey, Missed, Source, Split
 from .tokenizer import Tokenizer
 from .web import allow
 
-__all__ = ["DeadLoader", "Streams", "filled", "loader", "pixels", "region_patches"]
+__all__ = ["Streams", "filled", "loader", "pixels", "region_patches"]
 
 CAPTIONED = 0.5  # probability that the region stream has a picture's caption too, as an item without a box ...
 FEW = 2  # ... if there are so few regions: texts of a batch are padded to the longest, and phrases are short
 WHOLE: Box = (0.5, 0.5, 1.0, 1.0)
-
-
-class DeadLoader(RuntimeError):
-    """A process that makes batches has died, in whatever way."""
 
 
 class Streams(TorchDataset):
@@ -217,47 +208,12 @@ def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
         collate_fn=_in_shared_memory if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
         prefetch_factor=4 if workers else None,
         worker_init_fn=partial(_initialise_worker, config.data.sources),
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # forkserver's outlive a kill
+        multiprocessing_context=CONTEXT if workers else None,
     )
-    with _without_signal_handler():
-        ready = iter(batches)
-    processes: list[BaseProcess] = [*getattr(ready, "_workers", ())]
-    end, unregister = partial(_end, processes), atexit.unregister  # as names, which last when Python itself is going
-    atexit.register(end)  # whoever holds this generator: multiprocessing would wait for them
-    try:
-        while (received := _received(ready, processes)) is not None:
-            batch, missed = received
+    with closing(received(batches, "a loader process")) as made:
+        for batch, missed in made:
             streams.source.leave_out(missed)
             yield batch
-    finally:
-        end()
-        unregister(end)
-
-
-def _received(batches: Iterator[Any], processes: Sequence[BaseProcess]) -> tuple[Batch, dict[str, Missed]] | None:
-    """The next batch; None at the end. DeadLoader where a process is gone, whatever torch or the connection says."""
-    try:
-        return next(batches, None)
-    except ConfigError as error:  # of a loader process: without its traceback
-        raise ConfigError(str(error).rstrip().rpartition("ConfigError: ")[2]) from error
-    except Exception as error:
-        if dead := _dead(processes):
-            raise DeadLoader(f"a loader process (pid {', '.join(map(str, dead))}) died") from error
-        raise
-
-
-def _end(processes: list[BaseProcess]) -> None:
-    """Nothing of theirs is worth waiting for. A second call finds none: it may come when Python itself is going."""
-    for process in processes:
-        process.kill()
-    while processes:
-        processes.pop().join()
-
-
-def _dead(processes: Sequence[BaseProcess]) -> list[int | None]:
-    """The ids of those that have ended; what they held may break a moment before the system says that they have."""
-    ended = wait([process.sentinel for process in processes], timeout=1.0)
-    return [process.pid for process in processes if process.sentinel in ended]
 
 
 def _in_shared_memory(made: tuple[Batch, dict[str, Missed]]) -> tuple[Batch, dict[str, Missed]]:
@@ -265,18 +221,6 @@ def _in_shared_memory(made: tuple[Batch, dict[str, Missed]]) -> tuple[Batch, dic
     trainer wait forever."""
     batch, missed = made
     return tree_map(lambda t: t.share_memory_() if t.numel() else t, batch), missed
-
-
-@contextmanager
-def _without_signal_handler() -> Iterator[None]:
-    """torch's handler raises the death of a worker wherever the main thread is, in a save or in the caller's code;
-    without it the error is raised within seconds where a batch is waited for."""
-    before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
-    if getattr(before, "__module__", "").startswith("torch."):  # of another loader
-        before = signal.SIG_DFL
-    yield
-    if before is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, before)
 
 
 def _initialise_worker(sources: Sequence[str], worker: int) -> None:

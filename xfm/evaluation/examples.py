@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from ..config import RunConfig
 from ..data.source import Box, Split
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
+from ..workers import gather
 from .context import EvalContext, NothingToAsk, reproducibly
 from .tasks import TASKS, grounding, masked_words, retrieval
 
@@ -97,7 +99,14 @@ def examples(
         tasks = {"retrieval": _retrieved, "grounding": _grounded, "imlm": _masked}
         there = {*context.source.provides, *model.objectives}
         asked = {task: there.issuperset(TASKS[task].needs + TASKS[task].heads) for task in tasks}
-        return Examples(*(draw(context, n) if asked[task] else () for task, draw in tasks.items()))
+        calls = {task: partial(_drawn, draw, context, n) for task, draw in tasks.items() if asked[task]}
+        drawn = dict(zip(calls, gather([*calls.values()]), strict=True))
+        return Examples(*(drawn.get(task, ()) for task in tasks))
+
+
+@torch.inference_mode()
+def _drawn(draw: Callable[[EvalContext, int], tuple[P, ...]], context: EvalContext, n: int) -> tuple[P, ...]:
+    return draw(context, n)
 
 
 def _retrieved(context: EvalContext, n: int) -> tuple[Retrieved, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from ..model import XFM
 from ..progress import Progress
 from ..text import brief, shown
 from ..train import Run, RunError
+from ..workers import side_by_side
 from .context import EvalContext, NothingToAsk, reproducibly
 from .fields import learnt_fields
 from .linear_probe import without_convergence_warnings
@@ -56,39 +57,33 @@ def evaluate(
     source does not provide, or a head that the model does not have, is skipped, with a note in the results; asked for
     by its name it is a ConfigError, as is an unknown name. Single conditions of the other tasks are left out so.
     """
+    import sklearn.linear_model  # noqa: F401  # late: a second; but before `reproducibly`, which binds what is loaded
+
     context = EvalContext(model, config, tokenizer, split, seed)
     selected, skipped = _available(tasks, config)
     results = Evaluation(skipped=skipped)
     told = Progress("evaluation", len(selected), unit="task") if progress and selected else None
-    side_by_side = _cores() if model.device.type == "cpu" else 1
-    pool = ThreadPoolExecutor(side_by_side, "evaluation", torch.set_num_threads, (1,))
+    jobs = sorted(selected, key=lambda name: name not in _LONG)
+    found: dict[str, list[Result]] = {}
     with reproducibly(model), without_convergence_warnings():
-        try:
-            jobs = {
-                pool.submit(_score, name, context): name
-                for name in sorted(selected, key=lambda name: name not in _LONG)
-            }
-            found = {}
-            for job in as_completed(jobs):
-                try:
-                    found[jobs[job]] = job.result()
-                except NothingToAsk as reason:
-                    results.skipped[jobs[job]] = f"task {jobs[job]!r}: {reason}"
-                    if jobs[job] in _listed(tasks):
-                        raise ConfigError(results.skipped[jobs[job]]) from reason
+        calls = [partial(_score, name, context) for name in jobs]
+        with closing(side_by_side(calls, None if model.device.type == "cpu" else 1, in_threads=True)) as ended:
+            for i, scored in ended:
+                name = jobs[i]
+                if isinstance(scored, NothingToAsk):
+                    results.skipped[name] = f"task {name!r}: {scored}"
+                    if name in _listed(tasks):
+                        raise ConfigError(results.skipped[name]) from scored
+                elif isinstance(scored, Exception):
+                    raise scored
+                else:
+                    found[name] = scored
                 if told:
-                    told.update(jobs[job])
-        finally:
-            pool.shutdown(cancel_futures=True)
+                    told.update(name)
     if told:
         told.close()
     results += [result for name in selected for result in found.get(name, ())]
     return results
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @torch.inference_mode()

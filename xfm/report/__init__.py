@@ -69,12 +69,11 @@ def write_report(run: Run, gradients: Mapping[str, GradientTable] | None = None)
     folder = run.folder / "figures"
     with explain_os_error(folder):
         folder.mkdir(exist_ok=True)
-    for figure in (figure for section in sections.values() for figure in section):
-        kind = "png" if figure.pictures else "pdf"
-        for name, drawing in figure.files().items():
-            write_atomically(folder / f"{name}.{kind}", drawing.bytes(kind))
+    drawn, files = figures.drawn(sections)
+    for name, content in files.items():
+        write_atomically(folder / name, content)
     path = run.folder / "report.html"
-    write_atomically(path, render(run.config, machine, model, records, results, measured, sections))
+    write_atomically(path, render(run.config, machine, model, records, results, measured, drawn))
     return path
 
 

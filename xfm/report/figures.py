@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from .. import plots
@@ -16,9 +17,10 @@ from ..objectives.base import Measure
 from ..plots import Figure
 from ..plots.curves import by_objective
 from ..train.run import Record
+from ..workers import gather
 from .describe import percent
 
-__all__ = ["SHOWN", "ReportFigure", "evaluation", "examples", "gradients", "throughput", "training"]
+__all__ = ["SHOWN", "ReportFigure", "drawn", "evaluation", "examples", "gradients", "throughput", "training"]
 
 SHOWN = 4  # examples that are right, and as many that are wrong
 
@@ -37,8 +39,14 @@ class ReportFigure:
     title: str
     caption: str
     drawings: Mapping[str, Figure]  # by their description for screen readers
-    pictures: bool = False  # shows pictures: as a file it is a PNG, else a PDF
+    pictures: bool = False  # shows pictures
     note: str = ""  # what is missing, and why
+    drawn: Sequence[str] = ()  # its <svg> elements, where `drawn` has made them
+
+    @property
+    def kinds(self) -> tuple[str]:
+        """Of its files."""
+        return ("png" if self.pictures else "pdf",)
 
     def files(self) -> dict[str, Figure]:
         """By the name of the file, without its ending."""
@@ -47,7 +55,31 @@ class ReportFigure:
 
     def svgs(self) -> list[str]:
         """One <svg> element a drawing."""
-        return [f.svg(name, label) for (name, f), label in zip(self.files().items(), self.drawings, strict=True)]
+        return [*self.drawn] or [
+            f.svg(name, label) for (name, f), label in zip(self.files().items(), self.drawings, strict=True)
+        ]
+
+
+def drawn(
+    sections: Mapping[str, Sequence[ReportFigure]], kinds: Sequence[str] | None = None
+) -> tuple[dict[str, list[ReportFigure]], dict[str, bytes]]:
+    """The sections with every drawing made, side by side, and the figures' files: their contents by name. `kinds`: of
+    the files ("png", "pdf"); None: as suits each figure."""
+    made = iter(gather([partial(_draw, figure, kinds) for section in sections.values() for figure in section]))
+    files: dict[str, bytes] = {}
+    ready: dict[str, list[ReportFigure]] = {name: [] for name in sections}
+    for name, section in sections.items():
+        for figure in section:
+            svgs, own = next(made)
+            ready[name].append(replace(figure, drawn=svgs))
+            files |= own
+    return ready, files
+
+
+def _draw(figure: ReportFigure, kinds: Sequence[str] | None) -> tuple[list[str], dict[str, bytes]]:
+    own = figure.kinds if kinds is None else kinds
+    files = {f"{name}.{kind}": drawing.bytes(kind) for name, drawing in figure.files().items() for kind in own}
+    return figure.svgs(), files
 
 
 def training(records: Sequence[Record], config: RunConfig) -> list[ReportFigure]:

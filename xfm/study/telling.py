@@ -17,6 +17,7 @@ from ..plots.effects import forest, nothing, paired_seeds
 from ..plots.pareto import pareto
 from ..plots.probes import probes
 from ..plots.spread import spread
+from ..report.figures import drawn
 from ..train.run import Record
 from . import answers, code_pin, describe, diagnostics_jsonl, formatting, machines, spread_words
 from .analyses import Analyses
@@ -145,13 +146,11 @@ class Telling(Analyses):
     def save(self, against: str = "") -> list[Path]:
         """Writes the report, the figures (PNG, PDF) and the tables of all metrics (Markdown, LaTeX), and returns the
         files."""
-        report, figures = self._write("", against)
+        report, figures = self._write("", against, ("png", "pdf"))
         folder = self.folder / "figures"
         with explain_os_error(folder):
             folder.mkdir(exist_ok=True)
-        files: dict[Path, bytes | str] = {
-            folder / f"{name}.{kind}": figure.bytes(kind) for name, figure in figures for kind in ("png", "pdf")
-        }
+        files: dict[Path, bytes | str] = {folder / name: content for name, content in figures.items()}
         files |= {folder / "effects.md": self.to_markdown("all", against)}
         files |= {folder / "effects.tex": self.to_latex("all", against)}
         for file, content in files.items():
@@ -175,12 +174,13 @@ class Telling(Analyses):
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder
 
-    def _write(self, path: str | Path, against: str) -> tuple[Path, list[tuple[str, Figure]]]:
-        """Writes the report, and returns its path and its figures by the names of their files."""
+    def _write(self, path: str | Path, against: str, kinds: Sequence[str] = ()) -> tuple[Path, dict[str, bytes]]:
+        """Writes the report, and returns its path and its figures as files of these kinds: contents by name."""
         (table, paired), against, probed = self._table(against), against or self.spec.reference, bool(self.probes())
         spread = self._spread(paired)
         told = None if spread is None else spread_words.tell(spread, self.median_shares(), self.spec.reference)
         sections = report_figures(self.spec, table, against, self.figure, paired, probed, told and told.metrics)
+        sections, files = drawn(sections, kinds)
         target = Path(path) if path else self._made() / "report.html"
         code = code_pin.sentences(code_pin.read(self.folder))
         code += machines.sentences(self.spec, self.folder, self._finished())
@@ -193,4 +193,4 @@ class Telling(Analyses):
         runs = len(self._finished())
         page = render(self.spec, table, sections, runs, self.missing(), code, admitted, more, fields, came, note, told)
         write_atomically(target, page)
-        return target, [drawn for some in sections.values() for figure in some for drawn in figure.files().items()]
+        return target, files

@@ -17,9 +17,9 @@ from torch import Tensor
 from ..batch import Stream, normalise
 from ..config import STREAMS, RunConfig
 from ..config_utils import leaves
-from ..data.streams import DeadLoader
 from ..files import FileError
 from ..model import XFM
+from ..workers import DeadWorker
 from .precision import reached
 
 __all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "ProcessLost", "RunBusy", "RunError", "explain_failures",
@@ -99,7 +99,7 @@ def failed_loader(error: Exception) -> str:
     """What happened to a loader process, or nothing."""
     if isinstance(error, OSError):  # a file of the run would be named
         return "the loader processes have no room for their locks" if error.errno == errno.ENOSPC else ""
-    if isinstance(error, DeadLoader):
+    if isinstance(error, DeadWorker):
         return str(error)
     said = str(error) if type(error) is RuntimeError else ""
     return "a loader process has no room for a batch" if NO_SHARED_MEMORY.search(said) else ""
