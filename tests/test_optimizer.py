@@ -269,13 +269,16 @@ def test_a_matrix_is_made_nearly_orthogonal(shape: tuple[int, int], seed: int, d
     """Against its singular value decomposition, which Newton and Schulz approximate; whatever its size."""
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    found = orthogonalised(matrix, dtype)
+    (found,) = orthogonalised(matrix[None], dtype)
     assert found.dtype == dtype and found.shape == shape
     inside = left.mT @ found.float() @ right.mT
     raised = inside.diagonal()[values > 0.1 * values.max()]  # lesser ones take longer
     assert raised.min() > 0.6 and raised.max() < 1.2
     assert (inside - inside.diagonal().diag()).abs().max() < (0.1 if dtype == torch.bfloat16 else 1e-4)
-    assert torch.equal(orthogonalised(1024 * matrix, dtype), found)  # a power of two: no other rounding
+    assert torch.equal(orthogonalised(1024 * matrix[None], dtype)[0], found)  # a power of two: no other rounding
+    beside = torch.stack([100 * torch.randn(shape), matrix, torch.zeros(shape)])
+    near = {"rtol": 0.0, "atol": 0.02 if dtype == torch.bfloat16 else 1e-4}
+    torch.testing.assert_close(orthogonalised(beside, dtype)[1], found, **near)
 
 
 def test_a_step_of_muon_is_as_large_as_adamws_and_decays_as_it_does() -> None:

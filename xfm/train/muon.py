@@ -29,19 +29,27 @@ class Muon(Decoupled):
         self.dtype = dtype
         super().__init__(groups, {"lr": lr})
 
-    def direction(self, grad: Tensor, buffer: Tensor, group: dict[str, Any]) -> tuple[Tensor, float]:
-        mean = buffer.lerp_(grad, 1 - MOMENTUM)
-        return orthogonalised(grad.lerp(mean, MOMENTUM), self.dtype), 0.2 * max(grad.shape) ** 0.5
+    def directions(self, grads: list[Tensor], buffers: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        ahead = [g.lerp(b.lerp_(g, 1 - MOMENTUM), MOMENTUM) for g, b in zip(grads, buffers, strict=True)]
+        found = dict[int, Tensor]()
+        for shape in {g.shape for g in grads}:  # all of a shape at once, in half the time
+            which = [i for i, g in enumerate(grads) if g.shape == shape]
+            found |= zip(which, orthogonalised(torch.stack([ahead[i] for i in which]), self.dtype), strict=True)
+        return [found[i] for i in range(len(grads))]
+
+    def size(self, p: Tensor) -> float:
+        return 0.2 * max(p.shape) ** 0.5
 
 
-def orthogonalised(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """(m, n) -> (m, n) of `dtype`: with the same singular vectors, and singular values near 1, between .6 and 1.2, by
-    Newton and Schulz's iteration. Values that are a hundredth of the largest or less are raised, but not as far."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.to(dtype)
-    x = x.T if tall else x  # the smaller Gram matrix
-    x = x / x.norm().clamp(min=1e-7)
+def orthogonalised(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """(k, m, n) -> (k, m, n) of `dtype`: each with the same singular vectors, and singular values near 1, between .6
+    and 1.2, by Newton and Schulz's iteration. Values that are a hundredth of the largest or less are raised, but not as
+    far."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.to(dtype)
+    x = x.mT if tall else x  # the smaller Gram matrix
+    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
-    return x.T if tall else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
+    return x.mT if tall else x
