@@ -25,17 +25,16 @@ from xfm.train import Run
 
 
 def resident(pid: int) -> int:
-    """Bytes that a process and its children hold (Linux), shared pages counted once a process."""
+    """Bytes that a process and its children hold (Linux), of pages that several share each its share."""
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            status = dict(
-                line.split(":\t", 1) for line in (folder / "status").read_text("utf-8").splitlines() if ":\t" in line
-            )
-        except (OSError, ValueError):
-            continue  # it has just ended
-        if int(folder.name) == pid or int(status["PPid"]) == pid:
-            total += int(status.get("VmRSS", "0 kB").split()[0]) * 1024
+            own, rollup = ((folder / name).read_text("utf-8") for name in ("stat", "smaps_rollup"))
+        except OSError:
+            continue  # it has just ended, or is another user's
+        parent = int(own.rpartition(")")[2].split()[1])
+        if pid in (int(folder.name), parent):
+            total += next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
     return total
 
 

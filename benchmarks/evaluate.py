@@ -22,7 +22,11 @@ from xfm import recipes, workers
 from xfm.evaluation import Evaluation, evaluate
 from xfm.objectives import build
 
-WAYS = {"forks": {}, "threads": {"CONTEXT": None}, "one core": {"_usable_cores": lambda: 1}}
+WAYS: dict[str, dict] = {
+    "forks": {"CONTEXT": workers.CONTEXT},
+    "threads": {"CONTEXT": None},
+    "one core": {"_usable_cores": lambda: 1},
+}
 
 
 def main() -> None:
