@@ -69,7 +69,7 @@ def test_an_error_comes_as_it_was_raised(how: str, request: pytest.FixtureReques
 
 def test_a_killed_process_is_an_error(two_cores: None) -> None:
     before = children()
-    with pytest.raises(DeadWorker, match=r"^a process at work \(pid \d+\) died$"):
+    with pytest.raises(DeadWorker, match=r"^a process at work \(pid \d+\) died: killed, .* call again$"):
         gather([lambda: os.kill(os.getpid(), signal.SIGKILL), partial(where, 30)])
     assert children() == before
 

@@ -94,9 +94,9 @@ def side_by_side(
     as many as this process may use), each with one thread of torch's.
 
     Each process that works at them is a fork of this one: threads would wait for Python's lock, and the demo's
-    evaluation takes a quarter longer with them. Where a fork is not safe (another system than Linux; an accelerator, in
-    whose presence a fork cannot differentiate) or not allowed, they are threads if the calls may be made `in_threads`,
-    else they are made one after the other. DeadWorker where a process was killed.
+    evaluation takes a quarter longer with them (benchmarks/evaluate.py). Where a fork is not safe (another system than
+    Linux; an accelerator, in whose presence a fork cannot differentiate) or not allowed, they are threads if the calls
+    may be made `in_threads`, else they are made one after the other. DeadWorker where a process was killed.
     """
     forks = CONTEXT and not torch.accelerator.is_available() and not multiprocessing.current_process().daemon
     count = min(len(calls), cores or _usable_cores()) if forks or in_threads else 1
@@ -114,7 +114,12 @@ def side_by_side(
             worker_init_fn=_ignore_interrupts,
             generator=torch.Generator(),  # of its own: torch's other draws stay what they are
         )
-        yield from received(loader, "a process at work")
+        try:
+            yield from received(loader, "a process at work")
+        except DeadWorker as error:
+            raise DeadWorker(
+                f"{error}: killed, by somebody or for want of memory; free some, and call again"
+            ) from error
     else:
         with ThreadPoolExecutor(count, "side by side", torch.set_num_threads, (1,)) as pool:
             jobs = {pool.submit(_outcome, call): i for i, call in enumerate(calls)}
