@@ -30,7 +30,7 @@ from .tasks import FAMILIES, STANDARD, TASKS
 
 __all__ = ["Evaluation", "answerable", "evaluate", "evaluate_run", "select_tasks"]
 
-_LONG = ("recognition", "pairs", "styles", "lexnames")  # begun first, so that none is left alone at the end
+_LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching")  # begun first: none is left at the end
 Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of tasks and families
 
 
@@ -63,7 +63,7 @@ def evaluate(
     selected, skipped = _available(tasks, config)
     results = Evaluation(skipped=skipped)
     told = Progress("evaluation", len(selected), unit="task") if progress and selected else None
-    jobs = sorted(selected, key=lambda name: name not in _LONG)
+    jobs = [*filter(selected.__contains__, _LONG), *(name for name in selected if name not in _LONG)]
     found: dict[str, list[Result]] = {}
     with reproducibly(model), without_convergence_warnings():
         calls = [partial(_score, name, context) for name in jobs]
