@@ -30,8 +30,15 @@ def execute(path: Path, target: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", store_widget_state=False,
-                            record_timing=False, resources={"metadata": {"path": str(FOLDER)}})  # fmt: skip
+    client = NotebookClient(
+        notebook,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        store_widget_state=False,
+        coalesce_streams=True,
+        record_timing=False,
+        resources={"metadata": {"path": str(FOLDER)}},
+    )
     if any("live=" in cell.source for cell in notebook.cells):  # else a view of a training is saved as it began
         notebook.cells.append(nbformat.v4.new_code_cell("monitor.wait()"))
         client.execute()
