@@ -67,6 +67,23 @@ def test_an_error_comes_as_it_was_raised(how: str, request: pytest.FixtureReques
         gather([where, partial(refuse, "no 'x' here"), where])
 
 
+class _OfTwo(Exception):
+    """Pickle would make it anew of one argument."""
+
+    def __init__(self, a: str, b: str) -> None:
+        super().__init__(f"{a} and {b}")
+
+
+def _refuse_twice() -> None:
+    raise _OfTwo("this", "that")
+
+
+def test_what_cannot_be_sent_is_an_error_and_nobody_waits_for_it(two_cores: None) -> None:
+    for call, said in ((threading.Lock, "lock object"), (_refuse_twice, "this and that")):
+        with pytest.raises(RuntimeError, match=rf"{said}.* cannot be sent from one process to another"):
+            gather([call, where])
+
+
 def test_a_killed_process_is_an_error(two_cores: None) -> None:
     before = children()
     with pytest.raises(DeadWorker, match=r"^a process at work \(pid \d+\) died: killed, .* call again$"):

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
 import torch
@@ -152,7 +153,7 @@ class _Calls(Dataset[Any]):
         outcome = _outcome(self.calls[i])
         if isinstance(outcome, Exception):  # its traceback stays in this process
             outcome.add_note("".join(traceback.format_exception(outcome)))
-        return i, outcome
+        return i, _that_can_be_sent(outcome)
 
 
 def _outcome(call: Callable[[], R]) -> R | Exception:
@@ -160,6 +161,15 @@ def _outcome(call: Callable[[], R]) -> R | Exception:
         return call()
     except Exception as error:
         return error
+
+
+def _that_can_be_sent(outcome: R | Exception) -> R | Exception:
+    """Else an error that says so: a queue's thread would only print it, and the other side wait forever."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(outcome))  # type: ignore[misc]  # typeshed: an instance's method
+        return outcome
+    except Exception as error:
+        return RuntimeError(f"{outcome!r} cannot be sent from one process to another: {error}")
 
 
 def _as_it_is(item: R) -> R:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -99,14 +99,9 @@ def examples(
         tasks = {"retrieval": _retrieved, "grounding": _grounded, "imlm": _masked}
         there = {*context.source.provides, *model.objectives}
         asked = {task: there.issuperset(TASKS[task].needs + TASKS[task].heads) for task in tasks}
-        calls = {task: partial(_drawn, draw, context, n) for task, draw in tasks.items() if asked[task]}
+        calls = {task: partial(draw, context, n) for task, draw in tasks.items() if asked[task]}
         drawn = dict(zip(calls, gather([*calls.values()]), strict=True))
         return Examples(*(drawn.get(task, ()) for task in tasks))
-
-
-@torch.inference_mode()
-def _drawn(draw: Callable[[EvalContext, int], tuple[P, ...]], context: EvalContext, n: int) -> tuple[P, ...]:
-    return draw(context, n)
 
 
 def _retrieved(context: EvalContext, n: int) -> tuple[Retrieved, ...]:

@@ -32,7 +32,7 @@ class Muon(Decoupled):
     def directions(self, grads: list[Tensor], buffers: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         ahead = [g.lerp(b.lerp_(g, 1 - MOMENTUM), MOMENTUM) for g, b in zip(grads, buffers, strict=True)]
         found = dict[int, Tensor]()
-        for shape in {g.shape for g in grads}:  # all of a shape at once, in half the time
+        for shape in {g.shape for g in grads}:  # all of a shape at once: small products cost calls
             which = [i for i, g in enumerate(grads) if g.shape == shape]
             found |= zip(which, orthogonalised(torch.stack([ahead[i] for i in which]), self.dtype), strict=True)
         return [found[i] for i in range(len(grads))]
