@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -72,6 +73,9 @@ class _OfTwo(Exception):
 
     def __init__(self, a: str, b: str) -> None:
         super().__init__(f"{a} and {b}")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # as without it, but dask, once it is loaded, would carry what has none
+        return _OfTwo, self.args
 
 
 def _refuse_twice() -> None:
