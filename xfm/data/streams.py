@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from .. import seeding
-from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch, tree_map
+from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch
 from ..config import RunConfig
 from ..config_utils import require
 from ..masking import block_mask, mask_tokens
 from ..workers import CONTEXT, received
 from . import Dataset, dataset
 from .false_captions import false_captions, joined
+from .packing import Packed, packed, unpacked
 from .source import Box, Example, ItemKey, Missed, Source, Split
 from .tokenizer import Tokenizer
 from .web import allow
@@ -205,7 +206,7 @@ def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
         batch_size=None,
         sampler=range(start, config.train.steps),
         num_workers=workers,
-        collate_fn=_in_shared_memory if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
+        collate_fn=_packed if workers else None,  # type: ignore[arg-type]  # a batch of its own, by batch_size=None
         prefetch_factor=4 if workers else None,
         worker_init_fn=partial(_initialise_worker, config.data.sources),
         multiprocessing_context=CONTEXT if workers else None,
@@ -213,14 +214,14 @@ def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
     with closing(received(batches, "a loader process")) as made:
         for batch, missed in made:
             streams.source.leave_out(missed)
-            yield batch
+            yield unpacked(batch) if workers else batch
 
 
-def _in_shared_memory(made: tuple[Batch, dict[str, Missed]]) -> tuple[Batch, dict[str, Missed]]:
-    """Moved by the worker itself: where no shared memory is left, torch's sending thread would only print so, and the
-    trainer wait forever."""
+def _packed(made: tuple[Batch, dict[str, Missed]]) -> tuple[Packed[Batch], dict[str, Missed]]:
+    """By the worker itself: where no shared memory is left, torch's sending thread would only print so, and the trainer
+    wait forever."""
     batch, missed = made
-    return tree_map(lambda t: t.share_memory_() if t.numel() else t, batch), missed
+    return packed(batch), missed
 
 
 def _initialise_worker(sources: Sequence[str], worker: int) -> None:
