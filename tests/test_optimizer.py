@@ -14,7 +14,7 @@ from reference import batches
 from xfm import recipes
 from xfm.config import ConfigError, TrainConfig
 from xfm.model import XFM
-from xfm.objectives import OBJECTIVES
+from xfm.objectives import OBJECTIVES, build
 from xfm.train.muon import orthogonalised
 from xfm.train.optimizer import make_optimizer, parameter_groups, rate, set_rate
 
@@ -258,6 +258,24 @@ def test_muon_is_torchs_the_rest_is_adamw_as_ever_and_a_resume_changes_nothing(d
     for name, p in models[0].named_parameters():
         near = {"rtol": 0, "atol": 5e-4} if name in matrices and dtype == torch.float32 else exact
         torch.testing.assert_close(p, matrices.get(name, plain[name]), **near, msg=name)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_muon_by_several_threads_is_muon_by_one(dtype: torch.dtype) -> None:
+    """To the bit, at the demo's size; also where a shape has fewer matrices than there are threads."""
+    models = [build(recipes.demo()) for _ in range(3)]
+    for model in models:
+        model.load_state_dict(models[0].state_dict())
+    optimizers = [
+        make_optimizer(model, replace(recipes.demo().train, shards=shards), dtype)
+        for model, shards in zip(models, (1, 2, 11), strict=True)
+    ]
+    for _ in range(2):
+        give_the_same_gradients(models)
+        for optimizer in optimizers:
+            optimizer.step()
+    for name, p in models[0].named_parameters():
+        assert all(torch.equal(p, dict(model.named_parameters())[name]) for model in models[1:]), name
 
 
 @given(

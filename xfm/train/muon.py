@@ -6,6 +6,8 @@ step of the demo, where fp32 takes 0.04. In bf16 this one's weights are torch's,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -24,18 +26,30 @@ class Muon(Decoupled):
     """m = .95 m + .05 g; the direction is .05 g + .95 m (Nesterov) made nearly orthogonal, and a step as large as
     one of AdamW's: times .2 √(the longer side) (Liu et al., 2025, arXiv:2502.16982, section 2.2)."""
 
-    def __init__(self, groups: Any, lr: float, dtype: torch.dtype):
-        """`dtype`: that the orthogonal matrices are computed in."""
-        self.dtype = dtype
+    def __init__(self, groups: Any, lr: float, dtype: torch.dtype, threads: int = 1):
+        """`dtype`: that the orthogonal matrices are computed in; by so many `threads`, to the same bits."""
+        self.dtype, self.threads = dtype, threads
+        self.pool = ThreadPoolExecutor(threads, "muon", torch.set_num_threads, (1,)) if threads > 1 else None
         super().__init__(groups, {"lr": lr})
 
     def directions(self, grads: list[Tensor], buffers: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         ahead = [g.lerp(b.lerp_(g, 1 - MOMENTUM), MOMENTUM) for g, b in zip(grads, buffers, strict=True)]
-        found = dict[int, Tensor]()
-        for shape in {g.shape for g in grads}:  # all of a shape at once: small products cost calls
-            which = [i for i, g in enumerate(grads) if g.shape == shape]
-            found |= zip(which, orthogonalised(torch.stack([ahead[i] for i in which]), self.dtype), strict=True)
+        jobs, found = self._jobs([g.shape for g in grads]), dict[int, Tensor]()
+
+        def turned(which: list[int]) -> Tensor:
+            return orthogonalised(torch.stack([ahead[i] for i in which]), self.dtype)
+
+        for which, made in zip(jobs, (self.pool.map if self.pool else map)(turned, jobs), strict=True):
+            found |= zip(which, made, strict=True)
         return [found[i] for i in range(len(grads))]
+
+    def _jobs(self, shapes: Sequence[torch.Size]) -> list[list[int]]:
+        """All of a shape at once, as small products cost calls; but in as many parts as there are threads."""
+        jobs = []
+        for shape in dict.fromkeys(shapes):
+            which = [i for i, each in enumerate(shapes) if each == shape]
+            jobs += [which[i :: self.threads] for i in range(min(self.threads, len(which)))]
+        return jobs
 
     def size(self, p: Tensor) -> float:
         return 0.2 * max(p.shape) ** 0.5

@@ -86,13 +86,13 @@ class Joined(torch.optim.Optimizer):
 
 
 def make_optimizer(model: XFM, train: TrainConfig, dtype: torch.dtype = torch.float32) -> torch.optim.Optimizer:
-    """torch's fused AdamW over `parameter_groups`; with `muon_lr` joined with Muon, which computes in `dtype`, and with
-    `text_sgd_lr` with SGD."""
+    """torch's fused AdamW over `parameter_groups`; with `muon_lr` joined with Muon, which computes in `dtype` and on
+    a CPU by as many threads as a batch has shards, and with `text_sgd_lr` with SGD."""
     of = {by: [g for g in parameter_groups(model, train) if g["optimizer"] == by] for by in ("adamw", "muon", "sgd")}
     betas, others = (train.beta1, train.beta2), list[torch.optim.Optimizer]()
     adamw = torch.optim.AdamW(of["adamw"], lr=train.lr, betas=betas, eps=train.eps, fused=True)
     if of["muon"]:
-        others.append(Muon(of["muon"], train.lr, dtype))
+        others.append(Muon(of["muon"], train.lr, dtype, train.shards if model.device.type == "cpu" else 1))
     if of["sgd"]:
         others.append(Momentum(of["sgd"], {"lr": train.lr, "momentum": train.text_momentum}))
     return Joined(adamw, *others) if others else adamw
