@@ -30,7 +30,8 @@ from .tasks import FAMILIES, STANDARD, TASKS
 
 __all__ = ["Evaluation", "answerable", "evaluate", "evaluate_run", "select_tasks"]
 
-_LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching")  # begun first: none is left at the end
+# begun first: none is left for the end
+_LONG = ("recognition", "pairs", "styles", "lexnames", "grounding", "matching", "imlm")
 Tasks = str | Iterable[str]  # "all" (of STANDARD), or one or more names of tasks and families
 
 
