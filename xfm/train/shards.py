@@ -89,7 +89,7 @@ class Shards:
         """The parts' gradients into the model's, in the order of the parts; where a part has none, it adds none."""
         for whole, *parts in zip(self.parameters, *self._replicated, strict=True):
             grads = [part.grad for part in parts if part.grad is not None]
-            whole.grad = reduce(torch.add, grads) / len(parts) if grads else None
+            whole.grad = reduce(Tensor.add_, grads).div_(len(parts)) if grads else None
             for part in parts:
                 part.grad = None
 
