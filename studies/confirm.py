@@ -194,3 +194,53 @@ def mends() -> Study:
         "fails, the stop has no better here. If H3 fails, the stop does something that the hold does not. If H4 fails, "
         "the harm is in part how AdamW scales a small gradient; if it holds, it is not.",
     )
+
+
+def elsewhere() -> Study:
+    known = recipes.ablations()
+    no_stop = known["no_stop_gradient"]
+    return Study(
+        "elsewhere",
+        RECIPE,
+        {
+            "xfm": {},
+            "no stop": no_stop,
+            "no stop, L2-SP 0.03": no_stop | {"flow.l2sp": 0.03},
+            "vision stopped": known["vision_stop"],
+            "lower half stopped": known["gradient_lower_stop"],
+            "ITC stopped": known["itc_stop"],
+            "masked": known["gradient_masked"],
+            "GradVac": known["gradient_gradvac"],
+        },
+        FRESH,
+        [LOSS, FOUND, SEEN],
+        {"train.probe_every": 200},
+        EVALUATED,
+        confirmatory=True,
+        explored=["insulation-exploration", "mends-exploration", "mends-strengths"],
+        root=HERE,
+        margins={LOSS: round(GAP / 5, 4), FOUND: 0.02},
+        detectable={LOSS: round(GAP / 5, 4), FOUND: 0.06, SEEN: 0.04},
+        question="Do the fusion losses harm the vision encoder, too, where no stop protects it, and does ITC harm the "
+        "language encoder? And what is left of the stop's effect where the lower half of the layers alone has one, or "
+        "where the gradient comes in and the weights are pulled to the warm start's (L2-SP), each number is trained by "
+        "MLM or by the fusion losses alone (a mask), or their gradients are turned to agree as usual (GradVac)?",
+        hypotheses=(
+            "H1: with its weights pulled to the warm start's, without a stop, the language encoder's loss is lower "
+            "than X-FM's, and no fewer boxes are found: the lower end of the 95 % interval is above -2 points.",
+            "H2: neither the mask nor GradVac does anything for that loss: each is equivalent to no stop within the "
+            "margin (TOST).",
+            "H3: a stop in the lower half does a part of what the whole one does for that loss: the 95 % interval of "
+            "the share of the gap that it closes (Fieller's) lies between 0 and 1.",
+            "H4: what ITC costs the language encoder buys boxes: with ITC stopped, too, its loss is lower, and fewer "
+            "boxes are found.",
+            "H5: the fusion losses cost the vision encoder concepts and give it boxes: with a stop before it a linear "
+            "probe tells more concepts, and fewer boxes are found.",
+        ),
+        would_change="If H5 holds, the harm and the use of fusion are the same on both sides, and X-FM's stop protects "
+        "one of two. If H5 fails by its concepts, pictures have nothing to be protected from; if by its boxes, the "
+        "vision encoder needs no fusion loss here. If H1 holds, a pull on the weights is one more way to that loss; if "
+        "it fails, the weights are the wrong thing to hold. If H2 fails, the harm is in part a conflict within a step "
+        "that a projection does not see. If H3 fails upwards, the lower half is all that needs a stop; downwards, the "
+        "upper. If H4 fails by its loss, what is left of the harm is not ITC's.",
+    )

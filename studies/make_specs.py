@@ -7,6 +7,7 @@ they have shown what each model learns, and how much it varies.
 `guidance` (confirms): what masked patches predict, each target at the weight with the highest mean of k-NN and linear
 probe of concepts in guidance-exploration (seeds 0 and 1), and none.
 `mends` (confirms): PCGrad, distillation and SGD in the stop's place, and beside it.
+`elsewhere` (confirms): stops before the vision encoder, before ITC and in the lower half, and three ways without one.
 `negatives` (confirms): ITM with exchanged relations among its negatives.
 `insulation` (confirms): the stop-gradient against other ways to spend the same gradient, or the same steps.
 `insulation-exploration`: X-FM with and without the stop-gradient. `mends-exploration`: further ways to do without it,
@@ -26,7 +27,7 @@ import json
 from itertools import product
 from typing import Any, get_args
 
-from confirm import LOSS, SEEN, general, guidance, insulation, mends, negatives
+from confirm import LOSS, SEEN, elsewhere, general, guidance, insulation, mends, negatives
 from regime import EVALUATED, FOUND, HERE, NEIGHBOURS, RECIPE, guided, models
 
 from xfm import recipes
@@ -190,7 +191,7 @@ def explorations() -> list[Study]:
 
 
 if __name__ == "__main__":
-    for study in (*explorations(), general(), insulation(), negatives(), guidance(), mends()):
+    for study in (*explorations(), general(), insulation(), negatives(), guidance(), mends(), elsewhere()):
         study.folder.mkdir(exist_ok=True)
         write_atomically(study.folder / "spec.json", study.spec.to_json())
         print(study.spec.name, json.dumps(study.spec.variants, indent=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,14 @@ KNOWN = {
     "grounding, acc@0.5": Metric("higher", "%"),
 }
 PRIMARY = tuple(METRICS)[:3]
+LOSS, BOXES = "language, loss (nats)", "grounding (several objects), acc@0.5"
+SEEN = "concept, pooled, linear probe, accuracy"
+STARTS = {LOSS: ("language", 4.5), BOXES: ("vision-language", 0.7), SEEN: ("vision", 0.6)}  # of X-FM, made up
+JUDGED = {
+    LOSS: Metric("lower", "nats", 6.92, "unigram"),
+    BOXES: Metric("higher", "%", 0.04, "best constant box"),
+    SEEN: Metric("higher", "%", 0.05, "raw pixels"),
+}
 
 
 def tiny(name: str, root: Path, **other: Any) -> Study:
@@ -70,6 +79,34 @@ def made_up(study: Study, shift: Mapping[str, float], noise: float = 0.2, lost: 
     results_csv.append(study.table, "".join(blocks))
     study_json.write_baselines(study.folder / "baselines.json", KNOWN)
     return study
+
+
+def planned(name: str, shift: Mapping[str, tuple[float, ...]], noise: float, folder: Path) -> Study:
+    """A study of the project that confirms, with results that are made up: of each arm what it adds to X-FM's primary
+    metrics, in their order, and normal noise in every run."""
+    spec = Study.load(ROOT / "studies" / name).spec
+    rng, blocks = np.random.default_rng(0), []
+    for seed in spec.seeds:
+        level = rng.normal(0, 0.03)
+        for variant in spec.variants:
+            more = (*shift.get(variant, ()), 0.0, 0.0, 0.0)
+            measured = [
+                Measured(family, name, start + level + added + noise * rng.normal(), 400, JUDGED[name])
+                for (name, (family, start)), added in zip(STARTS.items(), more, strict=False)
+            ]
+            blocks.append(results_csv.block(spec, variant, seed, measured, 60.0))
+    for other in (name, *spec.explored):
+        (folder / other).mkdir()
+        shutil.copy(ROOT / "studies" / other / "spec.json", folder / other)
+    study = Study.load(folder / name)
+    results_csv.append(study.table, "".join(blocks))
+    study_json.write_baselines(study.folder / "baselines.json", JUDGED)
+    return study
+
+
+def decided(yes: object, no: object) -> str:
+    """What a hypothesis came out as: shown, its opposite shown, or neither."""
+    return "holds" if yes else "does not hold" if no else "not decided"
 
 
 def page(name: str) -> str:

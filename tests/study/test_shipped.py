@@ -68,14 +68,15 @@ def test_the_specs_are_those_that_the_script_writes(monkeypatch: pytest.MonkeyPa
     counted = json.loads((STUDIES / "general/spec.json").read_text("utf-8"))["variants"]
     monkeypatch.setattr(importlib.import_module("regime"), "models", lambda: counted)
     script, confirm = (importlib.import_module(name) for name in ("make_specs", "confirm"))
-    confirmed = [getattr(confirm, name)() for name in ("general", "insulation", "negatives", "guidance", "mends")]
+    names = ("general", "insulation", "negatives", "guidance", "mends", "elsewhere")
+    confirmed = [getattr(confirm, name)() for name in names]
     written = {study.spec.name: study.spec.to_json() for study in (*script.explorations(), *confirmed)}
-    assert len(written) == 13
+    assert len(written) == 14
     for name, spec in written.items():
         assert (STUDIES / name / "spec.json").read_text("utf-8") == spec, name
 
 
-CONFIRM = {"two-by-two", "dose", "insulation", "general", "negatives", "guidance", "mends"}
+CONFIRM = {"two-by-two", "dose", "insulation", "general", "negatives", "guidance", "mends", "elsewhere"}
 
 
 def test_which_studies_can_confirm():
