@@ -19,7 +19,7 @@ from xfm import recipes
 from xfm.evaluation import Result, evaluate_run, find_result, from_json
 from xfm.files import write_atomically
 from xfm.objectives import OBJECTIVES
-from xfm.study import Study
+from xfm.study import Study, comparisons
 from xfm.study.formatting import p_value
 from xfm.study.spread import Share
 
@@ -79,6 +79,13 @@ GENERAL = [
     "question answering, accuracy",
 ]
 SEEN = "concept, pooled, linear probe, accuracy"
+ANSWERED = ("general", "insulation", "negatives", "guidance", "mends")
+BESIDE = "validation/pairs/imlm"
+LIFTED = {  # in `mends`: without the stop, and with it
+    "AdamW, as in X-FM": ("no stop", "xfm"),
+    "AdamW, held to the warm start": ("no stop, distilled 10", "distilled 10"),
+    "SGD": ("no stop, SGD 0.1", "SGD 0.1"),
+}
 SHORT = [DEMO[i] for i in (*range(7), 9, 10, 14, 15, 22, 25)]
 
 
@@ -329,14 +336,13 @@ def by_field_table(name: str, metrics: Sequence[str]) -> str:
     return table([*found.columns], [[field, *row[1:]] for field, row in zip(first, rows, strict=True)])
 
 
-def insulation_table() -> str:
-    """A row an arm: its differences to X-FM, bold where the gates let a verdict through, and how much of the way from
-    no stop back to X-FM it goes."""
-    study = Study.load(ROOT / "studies" / "insulation")
+def stop_table(name: str, further: dict[str, str]) -> str:
+    """A row an arm of a study of the stop: its differences to X-FM, bold where the gates let a verdict through, and how
+    much of the way from no stop back to X-FM it goes; `further`: secondary metrics and their heads."""
+    study = Study.load(ROOT / "studies" / name)
     loss = study.spec.primary[0]
     effects = study.effects().set_index(["variant", "metric"])
     shares = study.recovered("no stop", "xfm", loss).set_index("variant")
-    further = {"validation/pairs/imlm": "beside a picture, nats", "naming, accuracy": "naming"}
     rows = []
     for variant in study.spec.references("xfm"):
         cells = [variant]
@@ -353,6 +359,26 @@ def insulation_table() -> str:
         rows.append(cells)
     head = ["", "language loss, nats", "within the margin", "of the way back, %", "grounding", "concepts"]
     return table([*head, *further.values()], rows)
+
+
+def still_does_table() -> str:
+    """A row a pair of arms of `mends`: what lifting the stop does, as a share of what it does in X-FM (Fieller's)."""
+    study = Study.load(ROOT / "studies" / "mends")
+    loss, boxes, concepts = study.spec.primary
+    values = study.results().query("metric == @loss").pivot(index="seed", columns="variant", values="value")
+    lifted = {pair: (values[pair[0]] - values[pair[1]]).to_numpy() for pair in LIFTED.values()}
+    of_xfm = lifted["no stop", "xfm"]
+    rows = []
+    for label, (free, held) in LIFTED.items():
+        cells = [label]
+        for metric in (loss, boxes, concepts, BESIDE, "naming, accuracy", "image to text, ITC, R@1"):
+            cells.append(_difference(study.contrast({free: 1, held: -1}, metric).iloc[0]))
+            if metric == loss:
+                share = (f"{100 * end:.0f}" for end in comparisons.ratio(lifted[free, held], of_xfm))
+                cells.append("100" if held == "xfm" else "{} ({} to {})".format(*share).replace("-", "−"))
+        rows.append(cells)
+    head = ["the language encoder learns by", "language loss, nats", "of X-FM's, %", "grounding", "concepts"]
+    return table([*head, "beside a picture, nats", "naming", "R@1, image to text"], rows)
 
 
 def answers_list(name: str) -> str:
@@ -415,7 +441,7 @@ def _difference(row: Any) -> str:
     scale, digits = (100, 1) if row["unit"] == "%" else (1, 3)
     values = (f"{scale * row[end]:+.{digits}f}" for end in ("effect", "low", "high"))
     cell = "{} ({} to {})".format(*values).replace("-", "−")
-    return f"**{cell}**" if row["role"] == "primary" and row["verdict"] in ("better", "worse") else cell
+    return f"**{cell}**" if row.get("role") == "primary" and row["verdict"] in ("better", "worse") else cell
 
 
 def _equivalence(row: Any) -> str:
@@ -446,8 +472,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "finetune": finetune_table,
     "heads": heads_table,
     "general": lambda: by_field_table("general", GENERAL),
-    "insulation": insulation_table,
-    **{f"{name}-answers": partial(answers_list, name) for name in ("general", "insulation", "negatives", "guidance")},
+    "insulation": partial(stop_table, "insulation", {BESIDE: "beside a picture, nats", "naming, accuracy": "naming"}),
+    "mends": partial(stop_table, "mends", {BESIDE: "beside a picture, nats", "image to text, ITC, R@1": "R@1"}),
+    "still-does": still_does_table,
+    **{f"{name}-answers": partial(answers_list, name) for name in ANSWERED},
     "guidance": guidance_table,
     "targets": targets_table,
     "varies": varies_table,
