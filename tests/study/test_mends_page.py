@@ -104,7 +104,7 @@ def test_what_else_is_said_is_in_its_tables(study: Study, rows: pd.DataFrame) ->
     slow, without = rows.loc[("SGD 0.1", LOSS)], rows.loc[("no stop, SGD 0.1", LOSS)]
     assert told(slow, "SGD lowers that loss by {:.4f} nats with the stop ({:.4f} to {:.4f})", 1, -1) in text
     assert slow["verdict"] == "better" and without["equivalent"] == "yes" and slow["mean"] > free["mean"]
-    form = "its price are {:.2f} points of boxes ({:.2f} to {:.2f}, Holm <holm>)"
+    form = "its price is {:.2f} points of boxes ({:.2f} to {:.2f}, Holm <holm>)"
     assert told(rows.loc[("SGD 0.1", FOUND)], form, sign=-1) in text
     assert told(without, "({:+.4f}, {:+.4f} to {:+.4f}, TOST p <tost>)", 1) in text
     primary = study.spec.primary
