@@ -148,8 +148,10 @@ def recipe_table() -> str:
         values = [*(f"{100 * found[column]:.1f}" for column in columns), f"{found['language, loss (nats)']:.3f}"]
         told = [found.get(f"images, MIM, held out{level}") for level in ("", ", constant")]
         values.append("{:.2f} ({:.2f})".format(*told) if None not in told else "")
-        rows.append([f"{optimizer}{earlier}", f"{changes['train.steps']:,}", mim, run["split"], *values])
-    return table(["optimizer", "steps", "MIM from", "split", *columns, "MLM, nats", "MIM (a constant)"], rows)
+        sizes = [f"{changes['train.steps']:,}", f"{changes['data.texts']}"]
+        rows.append([f"{optimizer}{earlier}", *sizes, mim, run["split"], *values])
+    head = ["optimizer", "steps", "sentences a step", "MIM from", "split"]
+    return table([*head, *columns, "MLM, nats", "MIM (a constant)"], rows)
 
 
 def learnt_table() -> str:

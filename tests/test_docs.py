@@ -83,16 +83,14 @@ def test_what_is_said_of_ranking_by_both_is_so() -> None:
             both, itc, itm = (
                 100 * find_result(results, task, "R@1", c).value for c in ("ITC + ITM", "ITC", "ITM re-ranked")
             )
-            points[model, task] = (f"{itc - both:.1f}", f"{both - itm:.1f}", f"{itc - itm:.1f}", both > itc)
+            points[model, task] = (f"{both - itc:.1f}", f"{both - itm:.1f}", f"{itc - itm:.1f}")
     (i2t, t2i), (i2t_c, t2i_c) = (
         [points[m, t] for t in ("image to text", "text to image")] for m in ("demo", "checkpoint")
     )
     assert f"below ITC by {i2t[2]} and {t2i[2]} points" in text
     assert f"{i2t[1]} and {t2i[1]} points above ITM alone" in text
-    assert [one[3] for one in (i2t, t2i, i2t_c, t2i_c)] == [False, False, True, True]
-    assert f"and {i2t[0]} and {t2i[0]} below ITC, within the intervals" in text
-    above = [one[0].removeprefix("-") for one in (i2t_c, t2i_c)]
-    assert f"{above[0]} and {above[1]} points above ITC and {i2t_c[1]} and {t2i_c[1]} above ITM" in text
+    assert f"and {i2t[0]} and {t2i[0]} above ITC, within the intervals" in text
+    assert f"{i2t_c[0]} and {t2i_c[0]} points above ITC and {i2t_c[1]} and {t2i_c[1]} above ITM" in text
 
 
 def test_the_demo_on_other_machines_is_as_is_said() -> None:
@@ -100,8 +98,9 @@ def test_the_demo_on_other_machines_is_as_is_said() -> None:
     text = " ".join(read("docs/results.md").split())
     free, busy, fp32 = (doc_tables.benchmark(name) for name in ("demo", "demo_busy", "demo_fp32"))
     assert busy["fingerprint"] == free["fingerprint"] == recipes.demo().fingerprint
-    before = recipes.demo().replace({"objectives.mim.start": 0.85})
-    assert fp32["fingerprint"] == before.fingerprint and "measured when MIM still joined at .85 of the steps" in text
+    before = recipes.demo().replace({"objectives.mim.start": 0.85, "data.texts": 16})
+    assert fp32["fingerprint"] == before.fingerprint
+    assert "measured when MIM still joined at .85 of the steps and a step read 16 sentences" in text
     assert free["evaluation"] == busy["evaluation"] and fp32["environment"]["precision"] == "fp32"
     timed = ((free, "{} s of them training"), (busy, "{} s of it training"), (fp32, "{} s of it training"))
     for run, learning in timed:
@@ -125,7 +124,7 @@ def test_every_loss_of_the_demo_has_learnt() -> None:
     """Also MIM, whose targets move: on the same pictures it is below what their mean reaches."""
     held_out = {row["loss"]: row for row in doc_tables.benchmark("demo")["held_out"]}
     words = held_out.pop("validation/texts/mlm")
-    assert len(held_out) == 9 and words["n"] < 100, "of too few sentences"
+    assert len(held_out) == 9 and words["n"] < 200, "of too few sentences"
     assert all(row["value"] < row["level"] for row in held_out.values())
     mlm = find_result(doc_tables.demo_results(), "language", "loss (nats)")
     assert mlm.high < (mlm.baseline or 0)
@@ -136,13 +135,16 @@ def test_every_loss_of_the_demo_has_learnt() -> None:
         for start in (0.85, 0.5)
         for run in tried
         if names[0] in run["results"]
-        and run["changes"].get("objectives.mim.start", 0.5) == start
+        and (run["changes"].get("objectives.mim.start", 0.5), run["changes"]["data.texts"]) == (start, 16)
         and "objectives.mim.weight" not in run["changes"]
     )
     assert late[0] > late[1] and half[0] < half[1]
     mim = held_out["validation/images/mim"]
-    text = read("notebooks/02_pretrain.ipynb")
+    cells = json.loads(read("notebooks/02_pretrain.ipynb"))["cells"]
+    text = " ".join(" ".join("".join(cell["source"]) for cell in cells).split())
     assert f"({mim['value']:.2f}, the constant {mim['level']:.2f})" in text
+    told = f"on the {mlm.n:,} of the test split, below, `demo` reaches {mlm.value:.2f} nats where unigrams reach"
+    assert f"{told} {mlm.baseline:.2f}." in text
     assert f"after step {int(recipes.demo().train.steps * recipes.demo().objectives['mim'].start)}" in text
 
 
@@ -186,8 +188,9 @@ def test_what_is_said_of_other_hands_is_so() -> None:
         for name, results in of.items()
     }
     (naming, *both, _), (alone, *both_alone, _) = fluent["without fluent"], fluent["openmoji alone"]
-    assert f"is named in {naming} % and retrieved in {min(both)} to {max(both)} %" in text
-    assert f"OpenMoji alone names {alone} % of it and retrieves {min(both_alone)} to {max(both_alone)} %" in text
+    (retrieved,), (alone_retrieved,) = {*both}, {*both_alone}  # alike both ways
+    assert f"is named in {naming} % and retrieved in {retrieved} %" in text
+    assert f"OpenMoji alone names {alone} % of it and retrieves {alone_retrieved} %" in text
     assert f"trains on three and names {naming} % of the fourth" in " ".join(read("README.md").split())
     again = {(r.task, r.condition): r.value for r in doc_tables.demo_results()}
     assert all(again[r.task, r.condition] == r.value for r in of["openmoji alone"]), "the demo, trained a second time"

@@ -74,11 +74,11 @@ def test_the_numbers_of_its_text_are_those_of_the_results() -> None:
     boxes = "grounding (several objects), acc@0.5"
     assert f"{-gained['fused', boxes]:.1f} {within('fused', boxes)} worse in boxes" in text
     demo = from_json(json.dumps(json.loads((ROOT / "benchmarks/results/demo.json").read_text("utf-8"))["evaluation"]))
-    lost = []
+    gains = []
     for task in ("image to text", "text to image"):
         both, itc = (find_result(demo, task, "R@1", condition).value for condition in ("ITC + ITM", "ITC"))
-        lost.append(100 * (itc - both))
-    assert "ITC + ITM costs `demo` {:.1f} and {:.1f} points".format(*lost) in text
+        gains.append(100 * (both - itc))
+    assert "ITC + ITM gives `demo` {:.1f} and {:.1f} points".format(*gains) in text
     relations = find_result(xfm.load("demo").evaluate(), "masked relations", "accuracy", "right - wrong")
     assert f"checkpoint: +{100 * relations.value:.1f} points" in text
 

@@ -36,7 +36,7 @@ def scratch_std(width: int) -> float:
 
 
 def demo() -> RunConfig:
-    """Three to seven minutes on two cores: 100 concepts, 48 px, every objective; from one object to four.
+    """Four to eight minutes on two cores: 100 concepts, 48 px, every objective; from one object to four.
     Muon learns in half of AdamW's steps (docs/results.md); `+adamw` is the paper's optimizer.
     """
     return RunConfig(
@@ -64,7 +64,7 @@ def demo() -> RunConfig:
             regions=48,
             region_images=16,
             images=8,
-            texts=16,
+            texts=64,
             caption_tokens=20,
             text_tokens=32,
             single_until=0.45,
@@ -103,7 +103,6 @@ def pretrained() -> RunConfig:
             "model.init_std": scratch_std(128),
             **{f"objectives.{o}.start": 0.06 for o in ("itm", "imlm", "bbp")},
             "data.fusion_batch": 32,
-            "data.texts": 64,
             "data.single_until": 0.15,
             "data.full_from": 0.3,
             "train.steps": 5000,
@@ -139,7 +138,6 @@ def small() -> RunConfig:
             "data.regions": 96,
             "data.region_images": 32,
             "data.images": 64,
-            "data.texts": 64,
             "data.workers": 4,
             "data.caption_tokens": 30,
             "data.text_tokens": 64,
