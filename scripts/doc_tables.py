@@ -19,7 +19,7 @@ from xfm import recipes
 from xfm.evaluation import Result, evaluate_run, find_result, from_json
 from xfm.files import write_atomically
 from xfm.objectives import OBJECTIVES
-from xfm.study import Study, comparisons
+from xfm.study import Study
 from xfm.study.formatting import p_value
 from xfm.study.spread import Share
 
@@ -367,16 +367,14 @@ def still_does_table() -> str:
     """A row a pair of arms of `mends`: what lifting the stop does, as a share of what it does in X-FM (Fieller's)."""
     study = Study.load(ROOT / "studies" / "mends")
     loss, boxes, concepts = study.spec.primary
-    values = study.results().query("metric == @loss").pivot(index="seed", columns="variant", values="value")
-    lifted = {pair: (values[pair[0]] - values[pair[1]]).to_numpy() for pair in LIFTED.values()}
-    of_xfm = lifted["no stop", "xfm"]
     rows = []
     for label, (free, held) in LIFTED.items():
-        cells = [label]
+        cells, lifted = [label], {free: 1, held: -1}
         for metric in (loss, boxes, concepts, BESIDE, "naming, accuracy", "image to text, ITC, R@1"):
-            cells.append(_difference(study.contrast({free: 1, held: -1}, metric).iloc[0]))
+            cells.append(_difference(study.contrast(lifted, metric).iloc[0]))
             if metric == loss:
-                share = (f"{100 * end:.0f}" for end in comparisons.ratio(lifted[free, held], of_xfm))
+                row = study.share(lifted, {"no stop": 1, "xfm": -1}, loss).iloc[0]
+                share = (f"{100 * row[end]:.0f}" for end in ("share", "low", "high"))
                 cells.append("100" if held == "xfm" else "{} ({} to {})".format(*share).replace("-", "−"))
         rows.append(cells)
     head = ["the language encoder learns by", "language loss, nats", "of X-FM's, %", "grounding", "concepts"]

@@ -133,14 +133,33 @@ def test_what_is_recovered_of_a_difference(invented):
     )
     means, row = values.mean(), table.loc["neither"]
     way = means["no_stop_gradient"] - means["xfm"]
-    assert row["share"] == pytest.approx((means["neither"] - means["xfm"]) / way) and row["way"] == pytest.approx(way)
+    assert row["share"] == pytest.approx((means["neither"] - means["xfm"]) / way) and row["whole"] == pytest.approx(way)
     own = stats.ttest_1samp(values["no_stop_gradient"] - values["xfm"], 0).confidence_interval(0.95)
-    assert (row["way_low"], row["way_high"]) == pytest.approx((own.low, own.high))
+    assert (row["whole_low"], row["whole_high"]) == pytest.approx((own.low, own.high))
     assert row["low"] < 2 < row["high"] and table.loc["no_guidance", "low"] < 0.5 < table.loc["no_guidance", "high"]
     with pytest.raises(ConfigError, match="goal = 'xfm': must be another variant than start"):
         study.recovered("xfm", "xfm")
     with pytest.raises(ConfigError, match="start = 'stop'"):
         study.recovered("stop", "xfm")
+
+
+def test_the_share_of_one_contrast_in_another(invented):
+    """As what lifting the stop does without guidance, of what it does with it."""
+    study = invented(TWO | {"no_guidance": 0.35})
+    part, whole = {"neither": 1, "no_guidance": -1}, {"no_stop_gradient": 1, "xfm": -1}
+    row = study.share(part, whole, "naming, accuracy").set_index("metric").loc["naming, accuracy"]
+    values = (
+        study.results().query("metric == 'naming, accuracy'").pivot(index="seed", columns="variant", values="value")
+    )
+    above, below = ((values[a] - values[b]).to_numpy() for a, b in (part, whole))
+    assert (row["share"], row["low"], row["high"]) == pytest.approx(ratio(above, below)) and row["n"] == len(values)
+    own = stats.ttest_1samp(below, 0).confidence_interval(0.95)
+    assert (row["whole"], row["whole_low"], row["whole_high"]) == pytest.approx((below.mean(), own.low, own.high))
+    assert set(study.share(part, whole)["metric"]) == set(study.spec.primary)
+    with pytest.raises(ConfigError, match="whole = 'stop'"):
+        study.share(part, {"stop": 1})
+    with pytest.raises(ConfigError, match=r"part\.xfm = nan: must be a finite number"):
+        study.share({"xfm": math.nan}, whole)
 
 
 def test_what_mends_an_ablation_is_told_by_how_much_it_gives_back(invented):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.study import Study, comparisons, statistics
+from xfm.study import Study, statistics
 
 from .conftest import BOXES as FOUND
 from .conftest import LOSS, decided, page, planned, told, whole
@@ -37,22 +36,21 @@ def came_out(study: Study) -> list[str]:
     rows, margin = study.effects().set_index(["variant", "metric"]), study.spec.margins
     values = study.results().query("metric == @LOSS").pivot(index="seed", columns="variant", values="value")
 
-    def stop(variant: str, against: str) -> np.ndarray:
-        return (values[variant] - values[against]).to_numpy()
+    def left(part: Mapping[str, float]) -> pd.Series:
+        return study.share(part, {"no stop": 1, "xfm": -1}, LOSS).iloc[0]
 
-    apart = stop("PCGrad", "no stop")
+    apart = (values["PCGrad"] - values["no stop"]).to_numpy()
     equal, differs = statistics.equivalence(apart, margin[LOSS]).equivalent, statistics.paired(apart)
     lower, boxes = rows.loc[(FREE, LOSS)], rows.loc[(FREE, FOUND)]
-    _, low, high = comparisons.ratio(stop(FREE, HELD), stop("no stop", "xfm"))
-    _, slow, fast = comparisons.ratio(stop("no stop, SGD 0.1", "SGD 0.1"), stop("no stop", "xfm"))
+    adamw, sgd = left({FREE: 1, HELD: -1}), left({"no stop, SGD 0.1": 1, "SGD 0.1": -1})
     return [
         decided(equal, differs.low > 0 or differs.high < 0),
         decided(
             lower["verdict"] == "better" and boxes["low"] > -margin[FOUND],
             lower["verdict"] == "worse" or lower["equivalent"] == "yes" or boxes["high"] < -margin[FOUND],
         ),
-        decided(high < 1 / 2, low > 1 / 2),
-        decided(slow > 4 / 5, fast < 4 / 5),
+        decided(adamw["high"] < 1 / 2, adamw["low"] > 1 / 2),
+        decided(sgd["low"] > 4 / 5, sgd["high"] < 4 / 5),
     ]
 
 
@@ -86,8 +84,9 @@ def test_the_hypotheses_came_out_as_is_said(study: Study, rows: pd.DataFrame) ->
         (FREE, HELD): "{:.0f} % ({:.0f} to {:.0f}) of what it takes off in X-FM",
         ("no stop, SGD 0.1", "SGD 0.1"): "{:.0f} % ({:.0f} to {:.0f}): with SGD, too",
     }.items():
-        gaps = [(losses[a] - losses[b]).to_numpy() for a, b in (pair, ("no stop", "xfm"))]
-        assert form.format(*(100 * end for end in comparisons.ratio(*gaps))) in text
+        part, of_xfm = dict(zip(pair, (1, -1), strict=True)), {"no stop": 1, "xfm": -1}
+        shares = study.share(part, of_xfm, LOSS).iloc[0]
+        assert form.format(*(100 * shares[end] for end in ("share", "low", "high"))) in text
     held, slow = (study.contrast(dict(zip(pair, (1, -1), strict=True)), LOSS).iloc[0] for pair in
                   ((FREE, HELD), ("no stop, SGD 0.1", "SGD 0.1")))  # fmt: skip
     assert told(held, "of what it takes off in X-FM: {:.4f} nats", 1) in text

@@ -29,6 +29,7 @@ from .statistics import FEWEST, paired
 __all__ = ["Analyses", "combinations"]
 
 _AXES = (2, 3)  # metrics of a front
+_SHARE = ["metric", "n", "share", "low", "high", "whole", "whole_low", "whole_high"]
 
 
 class Analyses(ABC):
@@ -65,11 +66,7 @@ class Analyses(ABC):
         """A row a metric: the weighted sum of variants, seed by seed, as {"no_guidance": 1, "xfm": -1}: n, effect, low
         and high (paired t, 95 %), p (sign flips), e, d, detectable; all uncorrected. `metrics`: keys; the primary ones,
         or all where none is."""
-        require(isinstance(weights, Mapping) and bool(weights), "weights", weights, "a mapping of variants to numbers")
-        for variant, weight in weights.items():
-            one_of("weights", variant, self.spec.variants)
-            good = isinstance(weight, int | float) and np.isfinite(weight)
-            require(good, f"weights.{variant}", weight, "a finite number")
+        self._require_weights("weights", weights)
         values, known = self._counted(), self.metrics()
         floor, rows = at_floor(gains(values, self.levels(), known)), []
         for metric in self._chosen(values, metrics):
@@ -93,24 +90,39 @@ class Analyses(ABC):
         require(len(set(four)) == len(four), "both, first, second", four[:3], f"three variants other than {four[3]}")
         return self.contrast(dict(zip(four, (1, -1, -1, 1), strict=True)), metrics)
 
+    def share(
+        self, part: Mapping[str, float], whole: Mapping[str, float], metrics: str | Iterable[str] = ()
+    ) -> pd.DataFrame:
+        """A row a metric: how large one contrast is beside another, as what a technique does in one regime of what it
+        does in the reference's: n (seeds that all of them have), share with low and high (95 %, Fieller's theorem;
+        infinite where the whole itself is not shown), and whole with whole_low and whole_high (paired t, 95 %);
+        uncorrected. `metrics`: keys; the primary ones, or all where none is."""
+        for name, weights in (("part", part), ("whole", whole)):
+            self._require_weights(name, weights)
+        arms, values, rows = list({**part, **whole}), self._counted(), []
+        both = [[weights.get(arm, 0.0) for arm in arms] for weights in (part, whole)]
+        for metric in self._chosen(values, metrics):
+            own = complete(values, [metric], arms, self.spec.seeds)[:, :, 0]
+            if len(own):
+                above, below = (comparisons.contrast(own, weights) for weights in both)
+                numbers = [*comparisons.ratio(above, below), *map(float, comparisons.intervals(below))]
+                rows.append([metric, len(own), *numbers])
+        return pd.DataFrame(rows, columns=_SHARE)
+
     def recovered(self, start: str, goal: str, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
         """A row a further variant x metric: how much of the way from one variant to another it goes (0: none, 1: all),
-        as of what a technique wins, without it: n (seeds that all three have), share with low and high (95 %, Fieller's
-        theorem; infinite where the way itself is not shown), and the way, goal - start, with way_low and way_high
-        (paired t, 95 %); uncorrected. `metrics`: keys; the primary ones, or all where none is."""
+        as of what a technique wins, without it: variant, and what `share` says of it - start, the part, and of
+        goal - start, the whole."""
         for name, variant in (("start", start), ("goal", goal)):
             one_of(name, variant, self.spec.variants)
         require(start != goal, "goal", goal, "another variant than start")
-        values, rows = self._counted(), []
-        for variant in (v for v in self.spec.variants if v not in (start, goal)):
-            for metric in self._chosen(values, metrics):
-                own = complete(values, [metric], [start, goal, variant], self.spec.seeds)[:, :, 0]
-                if len(own):
-                    way, gone = own[:, 1] - own[:, 0], own[:, 2] - own[:, 0]
-                    numbers = [len(own), *comparisons.ratio(gone, way), *map(float, comparisons.intervals(way))]
-                    rows.append([variant, metric, *numbers])
-        columns = ["variant", "metric", "n", "share", "low", "high", "way", "way_low", "way_high"]
-        return pd.DataFrame(rows, columns=columns)
+        rows = [
+            {"variant": variant, **row}
+            for variant in self.spec.variants
+            if variant not in (start, goal)
+            for row in self.share({variant: 1, start: -1}, {goal: 1, start: -1}, metrics).to_dict("records")
+        ]
+        return pd.DataFrame(rows, columns=["variant", *_SHARE])
 
     def pareto(self, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
         """A row a variant x metric, of two or three metrics ((): the primary ones), over the seeds that all variants
@@ -221,6 +233,13 @@ class Analyses(ABC):
                 if row := items.over_items(metric, pairs, self.spec.name):
                     rows.append({"variant": variant, "against": other, "metric": metric} | row)
         return pd.DataFrame(rows)
+
+    def _require_weights(self, field: str, weights: Mapping[str, float]) -> None:
+        require(isinstance(weights, Mapping) and bool(weights), field, weights, "a mapping of variants to numbers")
+        for variant, weight in weights.items():
+            one_of(field, variant, self.spec.variants)
+            good = isinstance(weight, int | float) and np.isfinite(weight)
+            require(good, f"{field}.{variant}", weight, "a finite number")
 
     def _counted(self) -> pd.DataFrame:
         return counted(self.results(), self.failed(), self.metrics(), self.levels())
