@@ -7,8 +7,9 @@ from typing import Any
 
 from ..config import ConfigError
 from ..report.describe import listed
-from .analyses import Analyses, combinations
+from .analyses import Analyses
 from .answers import Answers
+from .contrasts import combinations
 from .formatting import interval, number, p_value
 from .metrics import FLOOR, SHUT
 from .results_csv import StudyError
