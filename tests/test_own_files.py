@@ -170,6 +170,7 @@ def test_a_config_without_own_data_keeps_its_fingerprint() -> None:
         "train.save_every": 250,
         "train.validate_every": 250,
         "objectives.mim.start": 0.85,
+        "data.texts": 16,
     }
     assert recipes.get("demo+adamw").replace(before).fingerprint == "80cb6f450749"
 

@@ -55,8 +55,10 @@ class Contrasts(ABC):
         or all where none is."""
         self._require_weights("weights", weights)
         values, known = self._counted(), self.metrics()
-        floor, rows = at_floor(gains(values, self.levels(), known)), []
-        for metric in self._chosen(values, metrics):
+        chosen, rows = self._chosen(values, metrics), []
+        of_these: Any = values[values["metric"].isin(chosen)]
+        floor = at_floor(gains(of_these, self.levels(), known))
+        for metric in chosen:
             own = complete(values, [metric], list(weights), self.spec.seeds)[:, :, 0]
             found = paired(comparisons.contrast(own, [*weights.values()]))
             differs = "different" if found.low > 0 or found.high < 0 else "no difference shown"

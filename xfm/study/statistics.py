@@ -52,8 +52,14 @@ def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     n, mean = len(x), float(x.mean()) if len(x) else math.nan
     if n < FEWEST:
         return mean, math.nan, math.nan
-    half = float(deviation(x)) * float(stats.t.ppf(1 - ALPHA / 2, n - 1)) / math.sqrt(n)
+    half = float(deviation(x)) * _t(n) / math.sqrt(n)
     return mean, mean - half, mean + half
+
+
+@functools.cache
+def _t(n: int) -> float:
+    """The quantile that a two-sided 95 % interval of n values reaches to."""
+    return float(stats.t.ppf(1 - ALPHA / 2, n - 1))
 
 
 def deviation(x: np.ndarray) -> np.ndarray:
