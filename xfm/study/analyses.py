@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from ..config import ConfigError
 from ..config_utils import require
+from ..train import Run
 from . import admission, comparisons, items
 from .by_field import by_field
 from .contrasts import Contrasts
@@ -28,6 +30,9 @@ _AXES = (2, 3)  # metrics of a front
 
 class Analyses(Contrasts):
     """The part of a Study that reads its tables, and trains nothing."""
+
+    @abstractmethod
+    def run_of(self, variant: str, seed: int) -> Run: ...
 
     def admission(self) -> pd.DataFrame:
         """A row a primary metric: whether the reference (or the variant that `admission` names) beats the baseline in

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from .. import seeding
-from .statistics import ALPHA, FEWEST
+from .statistics import FEWEST, t_quantile
 
 __all__ = ["TwoWay", "two_way"]
 
@@ -50,5 +49,5 @@ def two_way(differences: ArrayLike, groups: ArrayLike | None = None, *key: objec
     of_columns = rng.multinomial(columns, np.full(columns, 1 / columns), RESAMPLES)
     means = ((of_rows @ sums) * of_columns).sum(1) / (of_columns @ sizes)
     fewest = min(rows, columns)
-    half = float(means.std(ddof=1) * math.sqrt(fewest / (fewest - 1)) * stats.t.ppf(1 - ALPHA / 2, fewest - 1))
+    half = float(means.std(ddof=1) * math.sqrt(fewest / (fewest - 1)) * t_quantile(fewest))
     return TwoWay(rows, columns, mean, mean - half, mean + half)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from .. import seeding
-from .statistics import ALPHA, FEWEST
+from .statistics import FEWEST, t_quantile
 
 __all__ = ["Front", "contrast", "dominates", "front", "intervals", "mean_ranks", "on_front", "ratio"]
 
@@ -31,7 +31,7 @@ def intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mean = values.mean(0) if n else np.full(values.shape[1:], np.nan)
     if n < FEWEST:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = values.std(0, ddof=1) * stats.t.ppf(1 - ALPHA / 2, n - 1) / np.sqrt(n)
+    half = values.std(0, ddof=1) * t_quantile(n) / np.sqrt(n)
     return mean, mean - half, mean + half
 
 
@@ -43,7 +43,7 @@ def ratio(above: np.ndarray, below: np.ndarray) -> tuple[float, float, float]:
     share = a / b if b else np.nan
     if n < FEWEST:
         return share, np.nan, np.nan
-    (aa, ab), (_, bb) = np.cov(above, below) * stats.t.ppf(1 - ALPHA / 2, n - 1) ** 2 / n
+    (aa, ab), (_, bb) = np.cov(above, below) * t_quantile(n) ** 2 / n
     square, half, rest = b * b - bb, a * b - ab, a * a - aa  # of r: square * r * r - 2 * half * r + rest <= 0
     if square <= 0:
         return share, -np.inf, np.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import pandas as pd
 
 from ..config import ConfigError
 from ..config_utils import one_of, require
-from ..train import Run
 from . import comparisons, results_csv
 from .metrics import FLOOR, Metric
 from .outcomes import at_floor, complete, counted, gains
@@ -39,8 +38,6 @@ class Contrasts(ABC):
     def failed(self) -> dict[tuple[str, int], str]: ...
     @abstractmethod
     def metrics(self) -> dict[str, Metric]: ...
-    @abstractmethod
-    def run_of(self, variant: str, seed: int) -> Run: ...
 
     def levels(self) -> pd.DataFrame:
         """What stands beside runs: variant, seed, metric, level ("baseline": of this run's results; "step 0": what its
@@ -88,15 +85,7 @@ class Contrasts(ABC):
         uncorrected. `metrics`: keys; the primary ones, or all where none is."""
         for name, weights in (("part", part), ("whole", whole)):
             self._require_weights(name, weights)
-        arms, values, rows = list({**part, **whole}), self._counted(), []
-        both = [[weights.get(arm, 0.0) for arm in arms] for weights in (part, whole)]
-        for metric in self._chosen(values, metrics):
-            own = complete(values, [metric], arms, self.spec.seeds)[:, :, 0]
-            if len(own):
-                above, below = (comparisons.contrast(own, weights) for weights in both)
-                numbers = [*comparisons.ratio(above, below), *map(float, comparisons.intervals(below))]
-                rows.append([metric, len(own), *numbers])
-        return pd.DataFrame(rows, columns=_SHARE)
+        return pd.DataFrame(self._shares(self._counted(), part, whole, metrics), columns=_SHARE)
 
     def recovered(self, start: str, goal: str, metrics: str | Iterable[str] = ()) -> pd.DataFrame:
         """A row a further variant x metric: how much of the way from one variant to another it goes (0: none, 1: all),
@@ -105,13 +94,27 @@ class Contrasts(ABC):
         for name, variant in (("start", start), ("goal", goal)):
             one_of(name, variant, self.spec.variants)
         require(start != goal, "goal", goal, "another variant than start")
+        values, whole = self._counted(), {goal: 1, start: -1}
         rows = [
-            {"variant": variant, **row}
+            [variant, *row]
             for variant in self.spec.variants
             if variant not in (start, goal)
-            for row in self.share({variant: 1, start: -1}, {goal: 1, start: -1}, metrics).to_dict("records")
+            for row in self._shares(values, {variant: 1, start: -1}, whole, metrics)
         ]
         return pd.DataFrame(rows, columns=["variant", *_SHARE])
+
+    def _shares(
+        self, values: pd.DataFrame, part: Mapping[str, float], whole: Mapping[str, float], metrics: str | Iterable[str]
+    ) -> Iterator[list[Any]]:
+        """The rows of `share`, of `values` as `counted` has them."""
+        arms = list({**part, **whole})
+        both = [[weights.get(arm, 0.0) for arm in arms] for weights in (part, whole)]
+        for metric in self._chosen(values, metrics):
+            own = complete(values, [metric], arms, self.spec.seeds)[:, :, 0]
+            if len(own):
+                above, below = (comparisons.contrast(own, weights) for weights in both)
+                numbers = [*comparisons.ratio(above, below), *map(float, comparisons.intervals(below))]
+                yield [metric, len(own), *numbers]
 
     def _require_weights(self, field: str, weights: Mapping[str, float]) -> None:
         require(isinstance(weights, Mapping) and bool(weights), field, weights, "a mapping of variants to numbers")

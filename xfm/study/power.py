@@ -17,7 +17,7 @@ from scipy import stats
 from ..config import RunConfig
 from .metrics import Metric
 from .spec import Spec
-from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable
+from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, t_quantile
 
 __all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed", "upper_limit"]
 
@@ -158,6 +158,6 @@ def _floor(values: np.ndarray, known: Metric) -> str:
     baseline. Nothing where that cannot be said."""
     if known.baseline is None or not known.better or len(values) < FEWEST:
         return ""
-    half = stats.t.ppf(1 - ALPHA / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    half = t_quantile(len(values)) * values.std(ddof=1) / math.sqrt(len(values))
     gain = (values.mean() - known.baseline) * (1 if known.better == "higher" else -1)
     return "" if gain > half else "the reference is at the baseline: harm to what is not learnt cannot be seen"

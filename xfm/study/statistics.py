@@ -17,7 +17,7 @@ from . import e_values
 from .e_values import smallest
 
 __all__ = ["ALPHA", "EXACT", "FEWEST", "POWER", "Effect", "Equivalence", "Judge", "can_reach", "detectable",
-           "deviation", "equivalence", "mean_interval", "paired", "sign_flip", "smallest_p"]  # fmt: skip
+           "deviation", "equivalence", "mean_interval", "paired", "sign_flip", "smallest_p", "t_quantile"]  # fmt: skip
 
 Judge = Literal["interval", "sign flips", "e-values"]
 ALPHA, POWER = 0.05, 0.8
@@ -52,12 +52,12 @@ def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     n, mean = len(x), float(x.mean()) if len(x) else math.nan
     if n < FEWEST:
         return mean, math.nan, math.nan
-    half = float(deviation(x)) * _t(n) / math.sqrt(n)
+    half = float(deviation(x)) * t_quantile(n) / math.sqrt(n)
     return mean, mean - half, mean + half
 
 
 @functools.cache
-def _t(n: int) -> float:
+def t_quantile(n: int) -> float:
     """The quantile that a two-sided 95 % interval of n values reaches to."""
     return float(stats.t.ppf(1 - ALPHA / 2, n - 1))
 
