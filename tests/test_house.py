@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 XFM = ROOT / "xfm"
 # A room may import itself and those before it.
 ROOMS = """
-text progress config_utils config seeding files images batch masking peers workers model interop passes interventions
-flow objectives ablations specialists recipes prior_runs data diagnostics train explain evaluation downstream guests lab
-plots report study cli
+text progress config_utils config seeding files images batch masking peers workers kernels model interop passes
+interventions flow objectives ablations specialists recipes prior_runs data diagnostics train explain evaluation
+downstream guests lab plots report study cli
 """.split()
 RECORDS = ("benchmarks", "studies", "xfm/pretrained")  # these name the versions that ran
 NOTEBOOK_LIBRARIES = {

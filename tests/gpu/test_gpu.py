@@ -17,8 +17,8 @@ from xfm import recipes
 from xfm.batch import tree_map
 from xfm.config import RunConfig
 from xfm.evaluation import evaluate
+from xfm.kernels.device import waits
 from xfm.model import attention
-from xfm.model.packing import waits
 from xfm.objectives import Pretraining
 from xfm.train import Run, accumulate, loop, pretrain
 from xfm.train.left_out import LeftOut

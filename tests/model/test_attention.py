@@ -1,10 +1,10 @@
 """One attention, two kernels: both are a naive loop's, hide what must be hidden, and drop what is documented."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-import torch.nn.functional as F
 from reference import batches, naive
 from torch import Tensor
 
@@ -107,13 +107,18 @@ def dropped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, tuple[int, ...
     """(rate, shape) of every dropout that draws."""
     calls: list[tuple[float, tuple[int, ...]]] = []
 
-    def record(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        if training and p:
-            calls.append((p, tuple(x.shape)))
-        return x
+    def record(x: Tensor, p: float) -> Tensor:
+        calls.append((p, tuple(x.shape)))
+        return torch.ones_like(x)
 
-    monkeypatch.setattr(F, "dropout", record)
+    draws_of(record, monkeypatch)
     return calls
+
+
+def draws_of(noise: Callable[[Tensor, float], Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a branch and in the attention, which multiplies by itself."""
+    for room in ("dropout", "attention"):
+        monkeypatch.setattr(f"xfm.kernels.{room}.noise", noise)
 
 
 def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_head_does(dropped) -> None:
@@ -141,7 +146,7 @@ def test_language_and_fusion_drop_embeddings_probabilities_and_branches_but_no_h
 @torch.no_grad()
 def test_what_is_dropped_are_the_normalised_embeddings_and_the_branches(monkeypatch) -> None:
     """With all of it dropped, a layer is its norms alone, and the embeddings are zero."""
-    monkeypatch.setattr(F, "dropout", lambda x, p=0.5, training=True, inplace=False: x * 0 if training and p else x)
+    draws_of(lambda x, p: torch.zeros_like(x), monkeypatch)
     model, words = batches.model(batches.config()).train(), batches.words(3, 7, 1)
     assert not model.text.embed(words.ids).any()
     x, bias, layer = torch.randn(3, 7, 24).double(), additive(words.mask), model.text.layers[1]

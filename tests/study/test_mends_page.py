@@ -118,7 +118,7 @@ def test_what_else_is_said_is_in_its_tables(study: Study, rows: pd.DataFrame) ->
     assert told(recall, "{:.1f} points ({:.1f} to {:.1f}, uncorrected). A stop", sign=-1) in notebook
     assert told(free, "put it {:.3f} below X-FM's ({:.3f} to {:.3f})", 1, -1) in first
     assert told(boxes, "with {:.1f} points of boxes more ({:.1f} to {:.1f})") in first
-    assert told(recall, "and, uncorrected, {:.1f} of R@1 fewer", sign=-1) in first
+    assert told(recall, "and, uncorrected, {:.1f} of R@1 fewer ({:.1f} to {:.1f})", sign=-1) in first
     assert told(free, "loss is {:.4f} nats below X-FM's ({:.4f} to {:.4f}, Holm <holm>)", 1, -1) in results
     assert told(boxes, "found {:.2f} points more often ({:.2f} to {:.2f}, Holm <holm>)") in results
     assert told(recall, "worse by {:.2f} points ({:.2f} to {:.2f})", sign=-1) in results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -221,3 +222,23 @@ def test_the_contrast_finds_its_own_where_parts_are_of_other_lengths() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         assert [*pool.map(found, Threads.of(2), same.split([3, 5]))] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_whoever_is_late_to_look_sees_what_was_handed_over_at_that_meeting(count: int) -> None:
+    """Also where the others have gone on to the next meeting, as far as they can without it."""
+    meetings = 60
+
+    def attend(peers: Threads) -> list[list[float]]:
+        draw, wait = random.Random(peers.rank), peers._barrier.wait
+
+        def late() -> None:
+            wait()
+            time.sleep(draw.choice([0, 0, 0.003]))  # between the meeting and the look
+
+        peers._barrier = SimpleNamespace(wait=late)  # type: ignore[assignment]
+        return [[x.item() for x in peers.gather(torch.tensor(10.0 * n + peers.rank))] for n in range(meetings)]
+
+    with ThreadPoolExecutor(count) as pool:
+        for seen in pool.map(attend, Threads.of(count)):
+            assert seen == [[10.0 * n + rank for rank in range(count)] for n in range(meetings)]

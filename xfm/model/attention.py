@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import widen
+from ..kernels.attention import Mix, Spread
+from ..kernels.device import waits
+from ..kernels.dropout import dropout as drop
+from ..kernels.rows import take
 from .attention_functions import FUNCTIONS
-from .packing import Packing, waits
+from .packing import Packing
 
-__all__ = ["Attention", "additive", "weights_joined_once"]
+__all__ = ["Attention", "Shared", "additive", "weights_joined_once"]
 
 Joined = tuple[Tensor, Tensor]  # weight and bias
 
@@ -26,6 +29,25 @@ def additive(mask: Tensor) -> Tensor:
     """(B, K) bool, or (B, Q, K), where a key may be seen -> (B, 1, 1, K), or (B, 1, Q, K), to add to the logits."""
     logits = torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(~mask, HIDDEN)
     return logits[:, None, None] if mask.ndim == 2 else logits[:, None]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Keys and values of items of which several of N queries may look at one, projected once: an item's tokens are its
+    own, and its picture's patches."""
+
+    pooled: Tensor  # (m, 2 D)
+    patches: Tensor  # (n, P, 2 D)
+    item: Tensor  # (N,) int64, that each query looks at
+    picture: Tensor  # (N,) int64, of that item
+
+    def spread(self) -> Tensor:
+        """(N, 1 + P, 2 D)"""
+        return torch.cat([take(self.pooled, self.item)[:, None], take(self.patches, self.picture)], 1)
+
+    def heads(self, heads: int) -> Tensor:
+        """(2, N, H, 1 + P, d), where `spread` would be copied to"""
+        return Spread.apply(heads, self.item, self.picture, self.pooled, self.patches)  # type: ignore[return-value]
 
 
 class Attention(nn.Module):
@@ -55,15 +77,22 @@ class Attention(nn.Module):
         self.tap: Callable[[Tensor], Tensor] | None = None  # set by explain.capture: sees (and may replace) the weights
 
     def forward(
-        self, x: Tensor, bias: Tensor | None = None, memory: Tensor | None = None, packing: Packing | None = None
+        self,
+        x: Tensor,
+        bias: Tensor | None = None,
+        memory: Tensor | Shared | None = None,
+        packing: Packing | None = None,
     ) -> Tensor:
         """x (B, Q, D), or (T, D) with the packing of its texts; memory (B, K, 2 D): keys and values (`project`), x's
         own by default; bias broadcasts to (B, H, Q, K) and is added to the logits. Returns x's shape."""
         x = F.linear(x, *self._weights()) if memory is None else self.query(x)
-        projected = [x if packing is None else packing.pad(x), *([] if memory is None else [memory])]
-        dropout = self.dropout if self.training else 0.0
-        if self.training and not dropout and self.tap is None and self.score is None and prefers_explicit(x):
-            mixed = _Mix.apply(bias, self.heads, *projected)
+        queries, dropout = x if packing is None else packing.pad(x), self.dropout if self.training else 0.0
+        short = self.training and self.tap is None and self.score is None and prefers_explicit(x)
+        if isinstance(memory, Shared):
+            memory = memory.heads(self.heads) if short else memory.spread()
+        projected = [queries] if memory is None else [queries, memory]
+        if short:
+            mixed = Mix.apply(bias, self.heads, dropout, *projected)
         else:
             mixed = self._mix(projected, bias, dropout).transpose(1, 2).flatten(2)
         return self.out(mixed if packing is None else packing.pack(mixed))  # type: ignore[arg-type]
@@ -127,50 +156,4 @@ def explicit(logits: Tensor, v: Tensor, bias: Tensor | None, dropout: float, tap
     weights = (logits if bias is None else logits.add_(bias.to(logits.dtype))).softmax(-1).to(v.dtype)
     if tap is not None:
         weights = tap(weights)
-    return F.dropout(weights, dropout) @ v
-
-
-class _Mix(torch.autograd.Function):
-    """`explicit` without dropout or a tap, for short sequences on a CPU: forward and backward in few operations
-    and little memory, since there each costs as much as it computes."""
-
-    @staticmethod
-    def forward(ctx: Any, bias: Tensor | None, heads: int, *projected: Tensor) -> Tensor:
-        """projected: (B, N, 3 D); or queries (B, Q, D), and keys and values (B, K, 2 D). Returns (B, Q, D)."""
-        width = sum(x.shape[-1] for x in projected) // 3
-        each = [_heads(x, x.shape[-1] // width, heads) for x in projected]
-        q, k, v = (part.flatten(0, 1) for x in each for part in x)
-        q.mul_((heads / width) ** 0.5)
-        logits = widen(torch.bmm(q, k.mT)).unflatten(
-            0, (-1, heads)
-        )  # a CPU's softmax is slower in bf16, forward and back
-        weights = (logits if bias is None else logits.add_(bias)).softmax(-1).to(q.dtype)
-        ctx.save_for_backward(q, k, v, weights)
-        ctx.sizes = [len(x) for x in each]
-        ctx.bias = None if bias is None or not ctx.needs_input_grad[0] else (bias.shape, bias.dtype)
-        return _side(torch.bmm(weights.flatten(0, 1), v)[None], heads)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, weights = ctx.saved_tensors
-        heads, two = weights.shape[1], weights.flatten(0, 1)
-        grad = _heads(grads[0], 1, heads)[0].flatten(0, 1)
-        wide = widen(weights)
-        logits = torch.ops.aten._softmax_backward_data(widen(torch.bmm(grad, v.mT)).view_as(wide), wide, -1, wide.dtype)
-        flat = logits.flatten(0, 1).to(q.dtype)
-        by_part = [torch.bmm(flat, k).mul_(q.shape[-1] ** -0.5), torch.bmm(flat.mT, q), torch.bmm(two.mT, grad)]
-        parts = iter(by_part)
-        given = [_side(torch.stack([next(parts) for _ in range(size)]), heads) for size in ctx.sizes]
-        bias = None if ctx.bias is None else logits.sum_to_size(ctx.bias[0]).to(ctx.bias[1])
-        return bias, None, *given
-
-
-def _heads(x: Tensor, parts: int, heads: int) -> Tensor:
-    """(B, N, parts D) -> (parts, B, H, N, d), in memory of its own"""
-    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).clone(memory_format=torch.contiguous_format)
-
-
-def _side(x: Tensor, heads: int) -> Tensor:
-    """(parts, B H, N, d) -> (B, N, parts D)"""
-    return x.unflatten(1, (-1, heads)).permute(1, 3, 0, 2, 4).flatten(2)
+    return (drop(weights, dropout) if dropout else weights) @ v

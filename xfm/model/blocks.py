@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .attention import Attention
+from ..kernels.dropout import Dropout
+from .attention import Attention, Shared
 from .packing import Packing
 
 __all__ = ["MLP", "DropPath", "TextLayer", "VisionBlock"]
@@ -78,13 +79,13 @@ class TextLayer(nn.Module):
             self.cross_norm = nn.LayerNorm(width, eps=1e-5)
         self.mlp = MLP(width, intermediate)
         self.norm2 = nn.LayerNorm(width, eps=1e-5)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,
         x: Tensor,
         bias: Tensor,
-        memory: Callable[[Attention], Tensor] | None = None,
+        memory: Callable[[Attention], Tensor | Shared] | None = None,
         memory_bias: Tensor | None = None,
         packing: Packing | None = None,
     ) -> Tensor:

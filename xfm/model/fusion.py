@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
-from .attention import Attention, additive
+from .attention import Attention, Shared, additive
 from .blocks import TextLayer
-from .packing import Packing, take
+from .packing import Packing
 from .stacks import AttentionSite, Stack
 
 __all__ = ["FusionEncoder", "ImageTokens"]
@@ -83,9 +83,8 @@ class FusionEncoder(nn.Module):
         packing = Packing.of(mask) if self.training else None
         x = text if packing is None else packing.pack(text)
 
-        def memory(cross: Attention) -> Tensor:
-            pooled, patches = cross.project(image.pooled), cross.project(image.patches)
-            return torch.cat([take(pooled, item)[:, None], take(patches, picture)], 1)
+        def memory(cross: Attention) -> Shared:
+            return Shared(cross.project(image.pooled), cross.project(image.patches), item, picture)
 
         for layer in self.layers:
             x = layer(x, bias, memory, memory_bias, packing)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..batch import PAD
 from ..config import TextConfig
+from ..kernels.dropout import Dropout
 from .attention import additive
 from .blocks import TextLayer
 from .packing import Packing
@@ -34,7 +35,7 @@ class TextEncoder(nn.Module):
         self.position = nn.Embedding(config.positions, width, padding_idx=PAD)
         self.token_type = nn.Parameter(torch.zeros(width))
         self.norm = nn.LayerNorm(width, eps=1e-5)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
             TextLayer(width, config.heads, config.intermediate, config.dropout) for _ in range(config.depth)
         )

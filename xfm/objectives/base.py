@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ..batch import IGNORE, UNKNOWN, Images, LossOut, Stream, TokenBatch, widen
 from ..config import RunConfig
 from ..flow import Flow
-from ..model.packing import chosen, take
+from ..kernels.rows import take
+from ..model.packing import chosen
 from ..peers import peers
 
 __all__ = ["Kind", "Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "unigram",

@@ -1,0 +1,96 @@
+"""Each kernel is what plain operations of torch's make, forward and backward: to the bit where numbers only move."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from xfm.kernels.attention import Mix
+from xfm.kernels.rows import put, take
+from xfm.model.attention import Shared, explicit
+
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+
+
+def gradients(out: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """Of a weighted sum, the weights the same for the same shape."""
+    weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(3)).to(out.dtype)
+    return torch.autograd.grad((out * weight).sum(), inputs)
+
+
+@DTYPES
+@pytest.mark.parametrize("contiguous", [True, False], ids=["", "strided"])
+def test_rows_are_taken_and_put_as_by_indexing(dtype: torch.dtype, contiguous: bool) -> None:
+    x, index = torch.randn(9, 4, 6).to(dtype).requires_grad_(), torch.tensor([3, 3, 0, 8, 3, 1])
+    part = (lambda y: y) if contiguous else lambda y: torch.cat([y, y], 1)[:, 2:5]  # its gradient then is a strided one
+    ours, theirs = part(take(x, index)), part(x[index])
+    assert torch.equal(ours, theirs)
+    exact = {"rtol": 0, "atol": 0} if dtype != torch.bfloat16 else {"rtol": 0.02, "atol": 0.02}  # torch rounds each sum
+    torch.testing.assert_close(gradients(ours, x), gradients(theirs, x), **exact)
+    places = torch.tensor([4, 0, 11, 2, 5, 7, 1, 3, 10])
+    ours, theirs = put(x, places, 12), torch.zeros(12, 4, 6, dtype=dtype).index_copy(0, places, x)
+    assert torch.equal(ours, theirs)
+    assert torch.equal(*gradients(ours, x), *gradients(theirs, x))
+
+
+def shared(dtype: torch.dtype, pictures: int = 5, items: int = 7, queries: int = 11) -> Shared:
+    """Of 6 heads' numbers: some items are looked at by several, some by none; two may be of one picture."""
+    owner = torch.randint(pictures, (items,))
+    item = torch.randint(items, (queries,))
+    pooled, patches = torch.randn(items, 48), torch.randn(pictures, 9, 48)
+    return Shared(pooled.to(dtype).requires_grad_(), patches.to(dtype).requires_grad_(), item, owner[item])
+
+
+@DTYPES
+@pytest.mark.parametrize("heads", [1, 3, 6])
+def test_keys_and_values_by_head_are_those_that_are_spread(heads: int, dtype: torch.dtype) -> None:
+    memory = shared(dtype)
+    ours = memory.heads(heads)
+    theirs = memory.spread().unflatten(-1, (2, heads, -1)).permute(2, 0, 3, 1, 4)
+    assert ours.is_contiguous() and torch.equal(ours, theirs)
+    inputs = memory.pooled, memory.patches
+    for a, b in zip(gradients(ours, *inputs), gradients(theirs, *inputs), strict=True):
+        assert torch.equal(a, b)
+
+
+def reference(bias: Tensor | None, heads: int, kept: Tensor | None, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """(B, N, D) each -> (B, Q, D), by `explicit`, whose tap drops what `kept` drops."""
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    tap = None if kept is None else lambda weights: weights * kept
+    return explicit(q * q.shape[-1] ** -0.5 @ k.mT, v, bias, 0.0, tap).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("of", ["itself", "a memory", "a shared memory"])
+@pytest.mark.parametrize("biased", [True, False], ids=["bias", ""])
+def test_attention_by_hand_is_the_plain_form(
+    of: str, biased: bool, dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads, batch, queries, keys = 3, 11, 4, 4 if of == "itself" else 10
+    bias = torch.randn(heads, queries, keys).double().requires_grad_() if biased else None
+    kept = (torch.rand(batch, heads, queries, keys) > dropout).double() / (1 - dropout) if dropout else None
+    monkeypatch.setattr("xfm.kernels.attention.noise", lambda weights, p: kept)
+    x, memory = torch.randn(batch, queries, 72).double().requires_grad_(), shared(torch.float64)
+    if of == "itself":
+        inputs: tuple[Tensor, ...] = (x,)
+        projected, plain = [x], x.split(24, -1)
+    else:
+        inputs = (x, memory.pooled, memory.patches)
+        mine = x[..., :24]
+        projected = [mine, memory.heads(heads) if of == "a shared memory" else memory.spread()]
+        plain = (mine, *memory.spread().split(24, -1))
+    ours, theirs = Mix.apply(bias, heads, dropout, *projected), reference(bias, heads, kept, *plain)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    inputs += () if bias is None else (bias,)
+    torch.testing.assert_close(gradients(ours, *inputs), gradients(theirs, *inputs), rtol=1e-11, atol=1e-11)
+
+
+def test_the_gradient_of_what_is_dropped_is_of_the_same_draw() -> None:
+    """Numerically, the draw held by its seed."""
+    x = torch.randn(2, 3, 18).double().requires_grad_()
+
+    def mixed(x: Tensor) -> Tensor:
+        torch.manual_seed(5)
+        return Mix.apply(None, 2, 0.5, x)
+
+    assert torch.autograd.gradcheck(mixed, (x,))
+    assert not torch.equal(mixed(x), Mix.apply(None, 2, 0.5, x)), "and without the seed another"

@@ -1,0 +1,105 @@
+"""Attention of short sequences on a CPU, forward and backward in few operations and little memory, since there each
+costs as much as it computes. By heads, keys and values are (2, B, H, K, d): where products take them from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..batch import widen
+from .dropout import noise
+
+__all__ = ["Mix", "Spread"]
+
+
+class Mix(torch.autograd.Function):
+    """`model.attention.explicit` without a tap."""
+
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor | None, heads: int, dropout: float, *projected: Tensor) -> Tensor:
+        """projected: (B, N, 3 D); or queries (B, Q, D), and keys and values (B, K, 2 D), or already (2, B, H, K, d).
+        Returns (B, Q, D)."""
+        width = projected[0].shape[-1] // (3 if len(projected) == 1 else 1)
+        each = [x if x.ndim == 5 else _heads(x, x.shape[-1] // width, heads) for x in projected]
+        q, k, v = (part.flatten(0, 1) for x in each for part in x)
+        q.mul_((heads / width) ** 0.5)
+        # a CPU's softmax is slower in bf16, forward and back
+        logits = widen(torch.bmm(q, k.mT)).unflatten(0, (-1, heads))
+        weights = (logits if bias is None else logits.add_(bias)).softmax(-1).to(q.dtype)
+        kept = noise(weights, dropout) if dropout else None
+        ctx.save_for_backward(q, k, v, weights, kept)
+        ctx.parts = [len(x) for x in each]
+        ctx.by_head = [x.ndim == 5 for x in projected]
+        ctx.bias = None if bias is None or not ctx.needs_input_grad[0] else (bias.shape, bias.dtype)
+        used = weights if kept is None else weights * kept
+        return _side(torch.bmm(used.flatten(0, 1), v)[None], heads)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, weights, kept = ctx.saved_tensors
+        heads = weights.shape[1]
+        grad = _heads(grads[0], 1, heads)[0].flatten(0, 1)
+        used, of_used = weights, torch.bmm(grad, v.mT).view_as(weights)
+        if kept is not None:
+            used, of_used = used * kept, of_used.mul_(kept)
+        wide = widen(weights)
+        logits = torch.ops.aten._softmax_backward_data(widen(of_used), wide, -1, wide.dtype)
+        flat = logits.flatten(0, 1).to(q.dtype)
+        products = iter([(flat, k), (flat.mT, q), (used.flatten(0, 1).mT, grad)])
+        given = [_products([next(products) for _ in range(parts)]) for parts in ctx.parts]
+        given[0][0].mul_(q.shape[-1] ** -0.5)
+        bias = None if ctx.bias is None else logits.sum_to_size(ctx.bias[0]).to(ctx.bias[1])
+        laid_out = zip(given, ctx.by_head, strict=True)
+        return bias, None, None, *(x.unflatten(1, (-1, heads)) if by else _side(x, heads) for x, by in laid_out)
+
+
+class Spread(torch.autograd.Function):
+    """`model.attention.Shared.spread`, laid out by heads before it is copied to the queries, and its gradient summed
+    before it is laid out again: a picture's share of both is moved once, and not once a query."""
+
+    @staticmethod
+    def forward(ctx: Any, heads: int, item: Tensor, picture: Tensor, pooled: Tensor, patches: Tensor) -> Tensor:
+        by_head = patches.unflatten(-1, (2, heads, -1)).permute(2, 0, 3, 1, 4)  # (2, n, H, P, d)
+        table = F.pad(by_head, (0, 0, 1, 0))
+        spread = table.new_empty(2, len(item), *table.shape[2:])
+        for rows, out in zip(table, spread, strict=True):
+            torch.index_select(rows, 0, picture, out=out)
+        spread[:, :, :, 0] = pooled.unflatten(-1, (2, heads, -1)).index_select(0, item).transpose(0, 1)
+        ctx.save_for_backward(item, picture)
+        ctx.sizes = len(pooled), len(patches)
+        return spread
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (item, picture), (grad,) = ctx.saved_tensors, grads
+        items, pictures = ctx.sizes
+        own = grad[:, :, :, 0].permute(1, 0, 2, 3).flatten(1)  # (N, 2 D)
+        pooled = own.new_zeros(items, own.shape[1]).index_add_(0, item, own)
+        summed = grad.new_zeros(2, pictures, *grad.shape[2:])
+        for rows, out in zip(grad, summed, strict=True):
+            out.index_add_(0, picture, rows)
+        return None, None, None, pooled, summed[..., 1:, :].permute(1, 3, 0, 2, 4).flatten(2)
+
+
+def _heads(x: Tensor, parts: int, heads: int) -> Tensor:
+    """(B, N, parts D) -> (parts, B, H, N, d), in memory of its own"""
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).clone(memory_format=torch.contiguous_format)
+
+
+def _products(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Of as many pairs (B, M, K), (B, K, N) of equal shapes -> (pairs, B, M, N)"""
+    (a, b), *_ = pairs
+    made = a.new_empty(len(pairs), len(a), a.shape[1], b.shape[2])
+    for (a, b), out in zip(pairs, made, strict=True):
+        torch.bmm(a, b, out=out)
+    return made
+
+
+def _side(x: Tensor, heads: int) -> Tensor:
+    """(parts, B H, N, d) -> (B, N, parts D)"""
+    return x.unflatten(1, (-1, heads)).permute(1, 3, 0, 2, 4).flatten(2)
