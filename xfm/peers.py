@@ -6,7 +6,6 @@ that several give the gradient of one that had all the samples.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -59,22 +58,21 @@ class Processes:
 class Threads:
     """Of one process: each hands its tensor over and waits for the others, asleep. BrokenBarrierError if one fails."""
 
-    def __init__(self, rank: int, shelves: list[list[Tensor | None]], barrier: threading.Barrier) -> None:
-        self.rank, self.world, self._barrier = rank, len(shelves[0]), barrier
-        # two shelves, in turns: who puts something on the same one again has met all others in between, who have looked
-        self._shelves = itertools.cycle(shelves)
+    def __init__(self, rank: int, shelf: list[Tensor | None], barrier: threading.Barrier) -> None:
+        self.rank, self.world, self._shelf, self._barrier = rank, len(shelf), shelf, barrier
 
     @classmethod
     def of(cls, count: int) -> list[Threads]:
-        shelves: list[list[Tensor | None]] = [[None] * count for _ in range(2)]
+        shelf: list[Tensor | None] = [None] * count
         barrier = threading.Barrier(count)
-        return [cls(rank, shelves, barrier) for rank in range(count)]
+        return [cls(rank, shelf, barrier) for rank in range(count)]
 
     def gather(self, x: Tensor) -> list[Tensor]:
-        shelf = next(self._shelves)
-        shelf[self.rank] = x.detach()
+        self._shelf[self.rank] = x.detach()
         self._barrier.wait()  # all are there
-        return [each for each in shelf if each is not None]
+        gathered = [each for each in self._shelf if each is not None]
+        self._barrier.wait()  # all have looked
+        return gathered
 
     def leave(self) -> None:
         """Wakes the others: this one will not come."""
