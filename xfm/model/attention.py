@@ -84,7 +84,8 @@ class Attention(nn.Module):
         packing: Packing | None = None,
     ) -> Tensor:
         """x (B, Q, D), or (T, D) with the packing of its texts; memory (B, K, 2 D): keys and values (`project`), x's
-        own by default; bias broadcasts to (B, H, Q, K) and is added to the logits. Returns x's shape."""
+        own by default, or what B texts share; bias broadcasts to (B, H, Q, K) and is added to the logits. Returns x's
+        shape."""
         x = F.linear(x, *self._weights()) if memory is None else self.query(x)
         queries, dropout = x if packing is None else packing.pad(x), self.dropout if self.training else 0.0
         short = self.training and self.tap is None and self.score is None and prefers_explicit(x)
