@@ -249,23 +249,6 @@ def presence_table() -> str:
     return table(["AUROC", *(pair.replace(" / ", " or ") for pair in pairs)], rows)
 
 
-def effects_table() -> str:
-    effects = Study.load(ROOT / "studies" / "two-by-two").effects()
-    rows = []
-    primary: Any = effects[effects["role"] == "primary"]
-    for row in primary.to_dict("records"):
-        scale, digits = (1, 4) if row["unit"] == "nats" else (100, 2)
-        level = [f"{scale * row[name]:.{digits}f}" for name in ("baseline", "mean_against", "mean")]
-        effect, low, high = (f"{scale * row[name]:+.{digits}f}".replace("-", "−") for name in ("effect", "low", "high"))
-        metric = row["metric"] if row["unit"] == "nats" else f"{row['metric']} (%)"
-        rows.append([metric, f"`{row['variant']}`", f"{level[0]} ({row['baseline_name']})", *level[1:], effect,
-                     f"{low} to {high}", f"{row['p']:.4f}", f"{row['p_holm']:.4f}",
-                     f"{scale * row['detectable']:.{digits}f}", row["verdict"]])  # fmt: skip
-    head = ["metric", "variant", "baseline", "xfm", "variant's", "difference", "95 % interval", "p", "Holm's p",
-            "detectable", "verdict"]  # fmt: skip
-    return table(head, rows)
-
-
 def attack_table() -> str:
     classes = benchmark("attack")["classes"].items()
     rows = [[name, f"{found['tried']:,}", f"{found['held']:,}"] for name, found in classes]
@@ -465,7 +448,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "profile": profile_table,
     "views": views_table,
     "presence": presence_table,
-    "effects": effects_table,
     "attack": attack_table,
     "page-quality": page_quality_table,
     "page-speed": page_speed_table,

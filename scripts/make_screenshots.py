@@ -38,7 +38,7 @@ def views() -> dict[str, xw.View]:
     lab = xfm.load("demo")
     model, tokenizer, scene = lab.model, lab.tokenizer, lab.scene(3, objects=(2, 3))
     image, text, credit = scene.image, scene.text, {"credit": scene.credit}
-    study = Study.load(ROOT / "studies" / "two-by-two")
+    study = Study.load(ROOT / "studies" / "insulation")
     probes = study.probes()["xfm"][0]
     hidden = {"hidden_patches": [13, 14, 15, 19, 20, 21], "hidden_pieces": [2]}
     pairs = retrieval_set(model, lab.config, tokenizer, 48)
@@ -47,7 +47,7 @@ def views() -> dict[str, xw.View]:
         "TraceExplorer": xw.TraceExplorer(lab.trace(image, text), layer=1, heads="mean", token=2, **credit),
         "TrainingMonitor": xw.TrainingMonitor(lab.run),
         "AttributionLab": xw.AttributionLab.of(lab.inputs(scene)),
-        "AblationExplorer": xw.AblationExplorer(study),
+        "AblationExplorer": xw.AblationExplorer(study, variant="no stop"),
         "MaskPlayground": xw.MaskPlayground.of(model, tokenizer, image, text, lab.config.data.mask, **hidden, **credit),
         "RetrievalExplorer": xw.RetrievalExplorer.of(model, lab.config, tokenizer, pairs),
         "GroundingPad": xw.GroundingPad.of(model, tokenizer, [scene, lab.scene(5), lab.scene(9)], lab.data),

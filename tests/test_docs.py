@@ -16,7 +16,6 @@ import pytest
 import xfm
 from xfm import evaluation, recipes
 from xfm.evaluation import find_result
-from xfm.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"])
@@ -216,46 +215,6 @@ def test_what_is_said_of_other_hands_is_so() -> None:
     assert len(others) == 3 and all(r.value < (r.baseline or 0) for r in others)
 
 
-def test_the_effects_are_those_of_the_study() -> None:
-    """Every number of the paragraphs is in the study's table, which is made of its runs."""
-    text = read("docs/results.md")
-    paragraph = " ".join(text[text.index("](../studies/two-by-two) ") : text.index("## Speed")].split())
-    effects = Study.load(ROOT / "studies/two-by-two").effects()
-    primary = effects[(effects["role"] == "primary") & (effects["variant"] != "neither")]
-    told = []
-    for row in primary.itertuples():
-        scale, digits = (1, 4) if row.unit == "nats" else (100, 2)
-        size, low, high = (f"{scale * v:+.{digits}f}".replace("-", "−") for v in (row.effect, row.low, row.high))
-        told.append(f"{low} to {high}")
-        assert f"{low} to {high}" in paragraph, row.metric
-        assert size.lstrip("+−") in paragraph
-        if row.p_holm < 0.05:
-            assert f"p = {row.p:.4f}, Holm {row.p_holm:.4f}" in paragraph
-    assert len(told) == 6
-    secondary = effects.set_index(["variant", "metric"])
-    assert secondary.loc[("no_stop_gradient", "validation/pairs/imlm"), "high"] < 0
-    retrieval = [m for m in effects["metric"].unique() if "R@" in m and "shuffled" not in m]
-    rows = secondary.loc[[("no_guidance", m) for m in retrieval]]
-    assert (
-        f"Of {len(rows)} secondary metrics of retrieval {(rows['low'] > 0).sum()} are better, none worse" in paragraph
-    )
-    assert not (rows["high"] < 0).any()
-    reached = 100 * secondary.loc[("no_guidance", "naming, accuracy"), "mean_against"]
-    assert f"Naming reaches {reached:.2f} %" in paragraph
-    detectable = {r.metric: f"{100 * r.detectable:.1f}" for r in primary.itertuples() if r.variant == "no_guidance"}
-    probe, naming = (detectable[m] for m in ("concept, pooled, linear probe, accuracy", "naming, accuracy"))
-    assert f"differences from {probe} points on for the linear probe and from {naming} for naming" in paragraph
-    unigram = primary[primary["unit"] == "nats"].iloc[0]
-    assert f"baseline {unigram['baseline']:.4f} nats, xfm {unigram['mean_against']:.4f}" in paragraph
-
-
-def test_the_encoder_moves_further_without_the_stop() -> None:
-    """What is said of the warm start: CKA of the last layer at the end, every seed's."""
-    probes = Study.load(ROOT / "studies/two-by-two").probes()
-    kept = {v: [seed[-1]["cka"]["language"][-1] for seed in probes[v]] for v in ("xfm", "no_stop_gradient")}
-    assert all(a > b for a, b in zip(kept["xfm"], kept["no_stop_gradient"], strict=True))
-
-
 def test_costs_are_those_of_the_benchmarks() -> None:
     text = " ".join(read("docs/results.md").split())
     demo, probe, study, load = map(doc_tables.benchmark, ("demo", "probe_cost", "study_overhead", "load"))
@@ -379,6 +338,16 @@ def test_a_notebook_is_text_and_short_calls(path: Path) -> None:
     assert 2 <= prose.count("<details>") <= 4 and prose.count("<details>") == prose.count("</details>")
     assert re.search(r"^## (Conclusion|What we found|Where to go on)", prose, re.M)
     assert re.search(r"^## Exercises", prose, re.M)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_has_a_place_for_each_scale(path: Path) -> None:
+    """Whoever has run it at smoke scale, as `make test` does, opens it at demo scale in the same checkout."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    named = re.findall(r'(?:"name": |Study\()(f?"[^"]*")', code)
+    assert [name for name in named if "{" not in name] == []
+    assert re.findall(r'(?:finetune|compared)\([^\n]*"\.\./runs"', code) == []
 
 
 LESSONS = [path for path in NOTEBOOKS if path.name[:2] != "00"]

@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .text import brief, shown
 
-__all__ = ["ConfigError", "Table", "build", "changed", "leaves", "nearest", "one_of", "positive", "require", "shares",
-           "to_tree", "typed", "types", "unknown_field"]  # fmt: skip
+__all__ = ["ConfigError", "Table", "build", "changed", "differences", "leaves", "nearest", "one_of", "positive",
+           "require", "shares", "to_tree", "typed", "types", "unknown_field"]  # fmt: skip
 
 
 FINITE = sys.float_info.max
@@ -168,6 +168,13 @@ def changed(tree: dict[str, Any], changes: Mapping[str, Any], new: Mapping[str, 
         except RecursionError:
             raise ConfigError(f"{dotted}: nested too deeply to be a value") from None
     return tree
+
+
+def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """The dotted fields in which two trees differ, with both values; "none" of one that only the other has."""
+    old, new = ({name: repr(value) for name, value in leaves(tree).items()} for tree in (there, asked))
+    differing = [name for name in old | new if old.get(name) != new.get(name)]
+    return ", ".join(f"{k}: {old.get(k, 'none')} there, {new.get(k, 'none')} asked" for k in differing)
 
 
 def leaves(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_effects_are_walked_through_compared_and_copied(notebook, offline, tmp_p
     page.get_by_label("search").fill("NATS language")
     expect(page.locator("[role=option]")).to_have_count(1)
     page.locator("[role=option]").click()
-    expect(warning).to_contain_text("Baseline (unigram): 6.9151 nats. Every variant is near it")
+    expect(warning).to_contain_text("Baseline (unigram): 6.9151 nats. Every variant is near the baseline")
     expect(page.locator("[role=option]")).to_contain_text("near the baseline in every variant")
     page.get_by_label("search").fill("no such metric")
     expect(page.get_by_text("No metric has these words")).to_be_visible()

@@ -76,7 +76,7 @@ FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimati
 
 
 def study(_: str) -> xw.AblationExplorer:
-    return xw.AblationExplorer(Study.load(Path(__file__).parents[2] / "studies" / "two-by-two"))
+    return xw.AblationExplorer(Study.load(Path(__file__).parents[2] / "studies" / "insulation"))
 
 
 @pytest.mark.parametrize("name", [*made.MAKE, "AblationExplorer"])

@@ -65,7 +65,7 @@ def test_losses_against_different_targets_are_not_better_or_worse() -> None:
 
 
 def test_no_front_and_no_rank_is_of_them() -> None:
-    study = Study.load(Path(__file__).parents[2] / "studies/two-by-two")
+    study = Study.load(Path(__file__).parents[2] / "studies/insulation")
     for ask in (study.pareto, study.mean_ranks):
         with pytest.raises(ConfigError, match="'validation/images/mim': is a control, of which neither direction"):
             ask([LOSS, MIM])

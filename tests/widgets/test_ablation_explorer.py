@@ -131,11 +131,16 @@ def test_a_study_that_cannot_be_read_says_why(tmp_path: Path):
 
 
 def test_the_committed_study_fits(tmp_path: Path):
-    view = xw.AblationExplorer(Study.load(STUDIES / "two-by-two"))
+    study = Study.load(STUDIES / "insulation")
+    view = xw.AblationExplorer(study)
     metrics = view.payload["metrics"]
     assert len(metrics) > 40 and all(m["better"] for m in metrics), "no controls"
     assert set(METRICS) - {"retrieval, image to text, recall at 1"} <= {m["metric"] for m in metrics}
-    assert view.to_html(tmp_path / "a.html").stat().st_size < 600_000  # a fifth of it curves of losses
+    primary = study.effects().query("role == 'primary' and variant == 'no stop'")
+    began = [m["step_0"] for m in metrics if m["role"] == "primary"]
+    assert began == pytest.approx(primary["step_0"].tolist(), rel=1e-4) and all(began)
+    size = view.to_html(tmp_path / "a.html").stat().st_size
+    assert size < 150_000 * len(study.spec.variants)  # a fifth of it curves of losses
 
 
 @pytest.mark.parametrize(

@@ -485,7 +485,7 @@ def test_a_view_without_a_model_says_who_has_one(tmp_path: Path) -> None:
 
 
 def test_views_of_runs_replay_what_they_have(tmp_path: Path) -> None:
-    study = Study.load(Path(__file__).resolve().parents[2] / "studies" / "two-by-two")
+    study = Study.load(Path(__file__).resolve().parents[2] / "studies" / "insulation")
     for view in (xw.GradientFlow([]), xw.TrainingMonitor(tmp_path), xw.AblationExplorer(study)):
         for write in (view.to_html, view.to_js):
             with pytest.raises(ConfigError, match="this view asks no model"):

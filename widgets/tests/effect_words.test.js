@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { effectSentence, named, verdict } from "../xfm_widgets/static/effect_words.js";
+import { effectSentence, levelsSentence, named, verdict } from "../xfm_widgets/static/effect_words.js";
 
 const METRIC = { unit: "nats", better: "lower" };
 const EFFECT = {
@@ -46,4 +46,17 @@ test("equivalence is said where the spec has a margin, whatever the verdict", ()
   );
   const unknown = { ...same, equivalent: "", margin: null, p_equivalent: null };
   assert.match(effectSentence(METRIC, unknown, "v"), /: not shown to differ$/);
+});
+
+test("an effect stands beside what has learnt nothing and what this training began with", () => {
+  const level = { baseline: 6.9151, baseline_name: "unigram", step_0: 4.3774, unit: "nats", floor: false };
+  const share = { ...level, baseline: 0.045, baseline_name: "raw pixels", step_0: 0.0538, unit: "%" };
+  assert.equal(levelsSentence(level), "Baseline (unigram): 6.9151 nats. Before this training: 4.3774 nats.");
+  assert.equal(levelsSentence(share), "Baseline (raw pixels): 4.50 %. Before this training: 5.38 %.");
+  assert.equal(
+    levelsSentence({ ...level, baseline: null }),
+    "Baseline: none is known. Before this training: 4.3774 nats.",
+  );
+  const early = levelsSentence({ ...level, step_0: null, floor: true });
+  assert.match(early, /^Baseline \(unigram\): 6.9151 nats. Every variant is near the baseline: /);
 });

@@ -38,7 +38,7 @@ MISSING = 5  # runs that are named
 
 
 class AblationExplorer(View):
-    """AblationExplorer(Study.load("studies/two-by-two")): metric by metric the difference to `against`, paired by seed.
+    """AblationExplorer(Study.load("studies/insulation")): metric by metric the difference to `against`, paired by seed.
 
     It reads the study's results, the losses of training and the probes; run folders need not be there.
     """
@@ -83,13 +83,16 @@ class AblationExplorer(View):
             (metrics.index(p["metric"]), variants.index(p["variant"]), p["seed"], p["value_against"], p["value"])
             for p in self._pairs.to_dict("records")
         ]
-        columns = ["metric", "role", "family", "unit", "better", "baseline", "baseline_name"]
+        columns = ["metric", "role", "family", "unit", "better", "baseline", "baseline_name", "step_0"]
         known = table.drop_duplicates("metric")[columns].to_dict("records")
         texts = {"markdown": cut(to_markdown(table), 2), "latex": cut(to_latex(table), 4, 2)} if len(table) else {}
         return {
             "name": spec.name,
             "kind": spec.kind,
-            "metrics": [row | {"baseline": number(row["baseline"]), "floor": floor(table, row)} for row in known],
+            "metrics": [
+                row | {level: number(row[level]) for level in ("baseline", "step_0")} | {"floor": floor(table, row)}
+                for row in known
+            ],
             "variants": variants,
             "order": [*spec.variants],
             "effects": rows,

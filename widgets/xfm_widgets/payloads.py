@@ -227,6 +227,7 @@ class StudyMetric(TypedDict):
     better: str  # "higher", "lower", or neither
     baseline: float | None  # what a model that has learnt nothing reaches
     baseline_name: str
+    step_0: float | None  # what the reference's own training began with
     floor: bool  # every variant is near the baseline, or worse
 
 

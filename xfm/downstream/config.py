@@ -84,8 +84,14 @@ class FinetuneConfig:
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that two configs share exactly when they end, on the same data, with the same weights and
-        results. Where the pretrained run lies is no part of it, nor which data of one's own there are, only whether:
-        `TaskRun.of` compares those. RunError where the run is not there."""
+        results. RunError where the pretrained run is not there."""
+        return hashlib.blake2b(json.dumps(self.decisive, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The fields that weights and results depend on, as JSON has them. Where the pretrained run lies is none of
+        them, nor which data of one's own there are, only whether: `TaskRun.of` compares those. RunError where the run
+        is not there."""
         tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
         tree = {n: value for n, value in tree.items() if n != "data" and (value or n not in ("shots", "published"))}
         if self.data:
@@ -94,7 +100,7 @@ class FinetuneConfig:
             del tree["split"]
         for same in ("save_every", "probe_every", "muon_lr"):  # validation chooses the weights; the others are always 0
             del tree["train"][same]
-        return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=6).hexdigest()
+        return tree
 
 
 def recipe(task: str, run: str | Path, steps: int = STEPS, **changes: Any) -> FinetuneConfig:

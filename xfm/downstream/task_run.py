@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config_utils import build, to_tree
+from ..config_utils import build, differences, to_tree
 from ..evaluation.result import Result, from_json
 from ..files import read_json_lines
 from ..text import parse_json, shown
@@ -42,8 +42,11 @@ class TaskRun:
         run = cls(Path(root) / name / f"seed{config.seed}", config)
         if run.has(CONFIG):
             there = cls.open(run.folder).config
-            if there.fingerprint != config.fingerprint:
-                raise RunError(f"{run.folder}: is of another config; delete the folder, or choose another --root")
+            if differing := differences(there.decisive, config.decisive):
+                raise RunError(
+                    f"{run.folder}: holds a fine-tuning of another config ({differing}). Choose another --root, or "
+                    "delete the folder"
+                )
             run._compare_data()
         return run
 

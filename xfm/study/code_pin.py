@@ -108,8 +108,7 @@ def checked(pinned: Files, call: Callable[..., Any], *args: Any) -> Any:
 
 
 def read(folder: Path) -> CodePin | None:
-    """None where nothing is pinned: no results yet, or those of before there were pins. StudyError for another
-    content."""
+    """None where nothing is pinned: no results yet, or no code.json beside them. StudyError for another content."""
     path = folder / "code.json"
     with study_json.explained(path, "must have files, unpinned, accepted, found and spec", _WAY_OUT):
         try:
@@ -137,8 +136,8 @@ def written(spec: Spec) -> dict[str, Any]:
 
 
 def begin(folder: Path, runs: int, spec: Spec) -> CodePin:
-    """What is pinned in a study of which `runs` have results; without any, or of before there were pins, what will be:
-    the package as it is. CodeChanged where the package is another."""
+    """What is pinned in a study of which `runs` have results; where nothing is, what will be: the package as it is.
+    CodeChanged where the package is another."""
     if not runs:
         with explain_os_error(folder / "code.json"):
             (folder / "code.json").unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..config import RunConfig, from_json
 from ..config.training import Precision
-from ..config_utils import leaves, require
+from ..config_utils import differences, require
 from ..data.tokenizer import Tokenizer
 from ..files import TEMPORARY, append_json_lines, read_json_lines
 from ..model import XFM
@@ -253,9 +253,7 @@ def kept_name(step: int) -> str:
 
 def config_differences(a: RunConfig, b: RunConfig) -> str:
     """The dotted fields in which two configs differ, with both values; "none" of an open group's that one has not."""
-    there, asked = ({name: repr(value) for name, value in leaves(each.to_dict()).items()} for each in (a, b))
-    differing = [name for name in there | asked if there.get(name) != asked.get(name)]
-    return ", ".join(f"{k}: {there.get(k, 'none')} there, {asked.get(k, 'none')} asked" for k in differing)
+    return differences(a.to_dict(), b.to_dict())
 
 
 def environment(precision: Precision | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import { themeInks } from "./colour.js";
 import { arrowKeys, button, select } from "./controls.js";
 import { keysOf, node, uniqueId } from "./dom.js";
 import { drawPairs, drawSmall } from "./effect_plots.js";
-import { baselineSentence, change, effectSentence, effectText, named, UNCORRECTED, verdict } from "./effect_words.js";
+import { change, effectSentence, effectText, levelsSentence, named, UNCORRECTED, verdict } from "./effect_words.js";
 import { far } from "./far.js";
 import { frame } from "./frame.js";
 import { float32, several } from "./numbers.js";
@@ -238,7 +238,7 @@ function render({ model, el }) {
     markChosen();
     metricTitle.textContent = metric().metric;
     sentence.textContent = effectSentence(metric(), effect, variant());
-    baseline.textContent = baselineSentence(metric());
+    baseline.textContent = levelsSentence(metric());
     baseline.className = metric().floor ? "xfm-message" : "xfm-soft";
     if (search !== document.activeElement) search.value = model.get("search");
     seedsText.textContent = effect

@@ -75,15 +75,19 @@ function intervalText({ low, high }, unit) {
 }
 
 /**
- * What a model reaches that has learnt nothing, in its own section; a warning where no variant is better
+ * What a model reaches that has learnt nothing, and the one that this training began with; a warning where no variant
+ * is better than nothing
  * @param {StudyMetric} m
  */
-export function baselineSentence({ baseline, baseline_name: name, unit, floor }) {
-  if (baseline === null) return "Baseline: none is known.";
-  const level = `Baseline (${name}): ${numberText(baseline, unit)}${unit && unit !== "%" ? ` ${unit}` : unit && " %"}.`;
-  return floor
-    ? `${level} Every variant is near it: a difference here compares models that have learnt next to nothing.`
-    : level;
+export function levelsSentence({ baseline, baseline_name: name, step_0: start, unit, floor }) {
+  const withUnit = (/** @type {number} */ x) => [numberText(x, unit), unit].filter(Boolean).join(" ");
+  const said = [baseline === null ? "Baseline: none is known." : `Baseline (${name}): ${withUnit(baseline)}.`];
+  if (start !== null) said.push(`Before this training: ${withUnit(start)}.`);
+  if (floor)
+    said.push(
+      "Every variant is near the baseline: a difference here compares models that have learnt next to nothing.",
+    );
+  return said.join(" ");
 }
 
 /**

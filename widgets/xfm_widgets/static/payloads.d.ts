@@ -205,6 +205,7 @@ export interface StudyMetric {
   better: string;
   baseline: number | null;
   baseline_name: string;
+  step_0: number | null;
   floor: boolean;
 }
 
