@@ -11,11 +11,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from xfm.study import progress, progress_file, runner
+from xfm.study import Study, progress, progress_file, runner
 from xfm.study.code_pin import CodeChanged
 from xfm.study.execute import InProcess, Job, execute
 from xfm.study.job import Outcome
@@ -139,6 +140,29 @@ def test_workers_end_with_their_study_also_as_a_scripts_background_job(tmp_path)
     study.kill()
     study.wait()
     worker.wait(timeout=20)  # before the grace for a save is over
+
+
+def test_a_study_that_is_terminated_waits_until_its_workers_have_saved(tmp_path):
+    places: dict[str, Any] = {"root": tmp_path / "studies", "runs": tmp_path / "runs"}
+    long = {"train.steps": 100_000, "train.warmup": 1, "train.save_every": 100_000}
+    study = Study("ended", "smoke", ["xfm", "no_stop_gradient"], [3], changes=long, tasks=["naming"], **places)
+    study.folder.mkdir(parents=True)
+    (study.folder / "spec.json").write_text(study.spec.to_json())
+    call = ["-m", "xfm.cli", "study", str(study.folder), "--workers", "2", "--runs", str(study.runs)]
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
+    process = subprocess.Popen([sys.executable, *call], env=os.environ | paths, stderr=subprocess.PIPE, text=True)
+    with process:
+        while len([note for note in study.runs.glob(".study-*/[0-9]") if note.read_text()]) < 2:  # at work
+            assert process.poll() is None
+            time.sleep(0.05)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and "xfm: terminated; what was saved stays" in said
+    assert "Traceback" not in said and "leaked" not in said
+    _, alive = psutil.wait_procs(workers, timeout=5)  # multiprocessing's own helper is the last
+    assert not alive
+    assert len([*study.runs.glob("*/seed3/state.pt")]) == 2
 
 
 def records(run: str, steps: int):

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..config import RunConfig
 from ..files import explain_os_error
 from ..train import Run
+from ..train.signals import ending_raises
 from ..train.start import before
 from . import code_pin
 from .execute import Job, execute, executor_of
@@ -42,9 +43,11 @@ def run_missing(
 ) -> dict[Key, str]:
     """Trains and measures the runs `todo`, passes each outcome to `record`, those that failed twice, and why, to
     `note_failed`, and returns these. `code`: of the package, that the workers must have, too; `times`: of what was
-    finished before, by variant. Raises CodeChanged where the package is another."""
+    finished before, by variant. Raises CodeChanged where the package is another. Ctrl-C, SIGTERM and SIGHUP wait until
+    the workers have saved."""
     reasons: dict[Key, str] = {}
     chosen, slots = executor_of(executor, workers, len(todo))
+    ending_raises(this := object(), True)
     try:
         with _progress_folder(runs) as folder:
             first, run_of = _planned(spec, runs, todo, folder, code)
@@ -69,6 +72,7 @@ def run_missing(
     finally:
         if executor is None:
             chosen.shutdown(cancel_futures=True)
+        ending_raises(this, False)
     return reasons
 
 

@@ -55,7 +55,7 @@ class RunLock:
         if busy := told_by_first(busy):
             raise RunBusy(busy)
         _live[self.folder] = self
-        ending_raises(True)
+        ending_raises(self, True)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -78,7 +78,7 @@ class RunLock:
             with uncut():
                 self._end()
         finally:
-            ending_raises(bool(_live))
+            ending_raises(self, False)
 
     def _end(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Signals that ask a training to end: Ctrl-C, `kill`, a terminal that closes, a scheduler's warning. None cuts a save.
+"""Signals that ask a training, or a study, to end: Ctrl-C, `kill`, a terminal that closes, a scheduler's warning. None cuts a save.
 
 Those that somebody ignores (`nohup`) or handles otherwise are left to them. Python hears signals in the main thread.
 """
@@ -16,10 +16,11 @@ __all__ = ["Terminated", "collected", "ending", "ending_raises", "uncut"]
 Handler = Callable[[int, FrameType | None], None]
 ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 THEIRS = ASKING[1:]  # whose default is to end the process at once
+_saving: set[object] = set()  # those that have something to save first
 
 
 class Terminated(SystemExit):
-    """SIGTERM or SIGHUP reached a training, which is saved. The process ends with 128 + the signal's number, as shells
+    """SIGTERM or SIGHUP reached a training or a study, which is saved. The process ends with 128 + the signal's number, as shells
     have it; `said` tells where to go on."""
 
     def __init__(self, number: int, said: str = ""):
@@ -49,10 +50,11 @@ class _Collector:
         self.caught.append(number)
 
 
-def ending_raises(on: bool) -> None:
-    """While `on`, what would end the process at once raises instead, so that a training can be saved."""
+def ending_raises(who: object, on: bool) -> None:
+    """While it is `on` for anybody, what would end the process at once raises instead, so that they can save first."""
+    (_saving.add if on else _saving.discard)(who)
     if threading.current_thread() is threading.main_thread():
-        before, after = (signal.SIG_DFL, _raise) if on else (_raise, signal.SIG_DFL)
+        before, after = (signal.SIG_DFL, _raise) if _saving else (_raise, signal.SIG_DFL)
         for number in THEIRS:
             if signal.getsignal(number) is before:
                 signal.signal(number, after)
