@@ -1,4 +1,5 @@
-"""Signals that ask a training, or a study, to end: Ctrl-C, `kill`, a terminal that closes, a scheduler's warning. None cuts a save.
+"""Signals that ask a training, or a study, to end: Ctrl-C, `kill`, a terminal that closes, a scheduler's warning. None
+cuts a save.
 
 Those that somebody ignores (`nohup`) or handles otherwise are left to them. Python hears signals in the main thread.
 """
@@ -20,8 +21,8 @@ _saving: set[object] = set()  # those that have something to save first
 
 
 class Terminated(SystemExit):
-    """SIGTERM or SIGHUP reached a training or a study, which is saved. The process ends with 128 + the signal's number, as shells
-    have it; `said` tells where to go on."""
+    """SIGTERM or SIGHUP reached a training or a study, which is saved. The process ends with 128 + the signal's number,
+    as shells have it; `said` tells where to go on."""
 
     def __init__(self, number: int, said: str = ""):
         super().__init__(128 + number)
