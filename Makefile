@@ -59,7 +59,7 @@ unit: $(VENV)/dev.stamp
 
 notebooks: $(VENV)/dev.stamp
 	@echo '== notebooks, at smoke scale'
-	@rm -rf runs/smoke runs/smoke-lesson  # of an earlier recipe, perhaps
+	@rm -rf runs/smoke runs/smoke-lesson runs/[23]-steps  # of an earlier recipe, perhaps
 	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(NBVAL) -n $(JOBS) --dist loadfile --ignore notebooks/03_evaluate.ipynb notebooks
 	@XFM_SCALE=smoke OMP_NUM_THREADS=1 $(NBVAL) notebooks/03_evaluate.ipynb  # opens the run that 02 has trained
 

@@ -79,7 +79,7 @@ GENERAL = [
     "question answering, accuracy",
 ]
 SEEN = "concept, pooled, linear probe, accuracy"
-ANSWERED = ("general", "insulation", "negatives", "guidance", "mends")
+ANSWERED = ("general", "insulation", "negatives", "guidance", "mends", "elsewhere")
 BESIDE = "validation/pairs/imlm"
 LIFTED = {  # in `mends`: without the stop, and with it
     "AdamW, as in X-FM": ("no stop", "xfm"),
@@ -455,7 +455,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads": heads_table,
     "general": lambda: by_field_table("general", GENERAL),
     "insulation": partial(stop_table, "insulation", {BESIDE: "beside a picture, nats", "naming, accuracy": "naming"}),
-    "mends": partial(stop_table, "mends", {BESIDE: "beside a picture, nats", "image to text, ITC, R@1": "R@1"}),
+    **{name: partial(stop_table, name, {BESIDE: "beside a picture, nats", "image to text, ITC, R@1": "R@1"})
+       for name in ("mends", "elsewhere")},
     "still-does": still_does_table,
     **{f"{name}-answers": partial(answers_list, name) for name in ANSWERED},
     "guidance": guidance_table,

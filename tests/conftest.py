@@ -78,4 +78,6 @@ def _seeded() -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(0)
     if torch := sys.modules.get("torch"):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # `torch.manual_seed` keeps a traceback of each call for a GPU to come
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(0)
