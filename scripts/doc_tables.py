@@ -455,8 +455,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads": heads_table,
     "general": lambda: by_field_table("general", GENERAL),
     "insulation": partial(stop_table, "insulation", {BESIDE: "beside a picture, nats", "naming, accuracy": "naming"}),
-    **{name: partial(stop_table, name, {BESIDE: "beside a picture, nats", "image to text, ITC, R@1": "R@1"})
-       for name in ("mends", "elsewhere")},
+    **{
+        name: partial(stop_table, name, {BESIDE: "beside a picture, nats", "image to text, ITC, R@1": "R@1"})
+        for name in ("mends", "elsewhere")
+    },
     "still-does": still_does_table,
     **{f"{name}-answers": partial(answers_list, name) for name in ANSWERED},
     "guidance": guidance_table,

@@ -187,8 +187,6 @@ def test_what_the_first_runs_of_other_ways_say() -> None:
     apart = found["ITC stopped"]
     told = "{:.3f} nats, boxes {:.1f} % and R@1 {:.1f}"
     assert told.format(apart[LOSS], 100 * apart[BOXES], 100 * apart[RECALL]) in text
-    fell = f"of 256 pictures R@1 falls from {100 * stop[RECALL]:.0f} to {100 * apart[RECALL]:.0f} %"
-    assert fell in page("notebooks/01_tour.ipynb")
     assert found.index.unique("variant").size == 22 and "so far all 22 arms, at seed 1" in text
 
 
