@@ -113,6 +113,8 @@ def test_the_hypotheses_came_out_as_is_said(study: Study, rows: pd.DataFrame) ->
     margin = study.spec.margins[LOSS]
     masked, vaccine = (paired(losses[arm] - losses["no stop"], margin) for arm in ("masked", "GradVac"))
     assert f"neither is within the margin of {margin} nats" in text
+    both = told(masked, "by {:+.4f}", 1), told(vaccine, "by {:+.4f} nats: one mends a little, one harms", 1)
+    assert "Both differ from no stop, {} and {}".format(*both) in page("docs/studies.md")
     assert told(masked, "The mask is {:.4f} nats below it ({:.4f} to {:.4f}, TOST p <tost>)", 1, -1) in text
     assert told(vaccine, "GradVac is {:.4f} nats above it ({:.4f} to {:.4f}, TOST p <tost>)", 1) in text
     shares = study.recovered("no stop", "xfm", LOSS).set_index("variant")[["share", "low", "high"]] * 100
