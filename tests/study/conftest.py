@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm.study import Study, results_csv, study_json
+from xfm.study import Study, results_csv, statistics, study_json
 from xfm.study.formatting import p_value
 from xfm.study.metrics import Measured, Metric
 
@@ -120,6 +120,17 @@ def whole(name: str) -> Study:
     study = Study.load(ROOT / "studies" / name)
     assert not len(study.missing()) and len(study.spec.seeds) == 12
     return study
+
+
+def by_seed(study: Study) -> pd.DataFrame:
+    """The language encoder's loss: a row a seed, a column a variant."""
+    return study.results().query("metric == @LOSS").pivot(index="seed", columns="variant", values="value")
+
+
+def paired(differences: pd.Series, margin: float = 1.0) -> dict[str, float]:
+    """A difference that no table has, as `told` reads it."""
+    apart = differences.to_numpy()
+    return {**statistics.paired(apart).__dict__, "p_equivalent": statistics.equivalence(apart, margin).p}
 
 
 def told(row: Any, form: str, scale: float = 100, sign: int = 1) -> str:

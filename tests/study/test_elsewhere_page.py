@@ -11,7 +11,7 @@ import pytest
 
 from xfm.study import Study, statistics
 
-from .conftest import BOXES, LOSS, ROOT, SEEN, decided, page, planned, told, whole
+from .conftest import BOXES, LOSS, ROOT, SEEN, by_seed, decided, page, paired, planned, told, whole
 
 PULLED, LOWER = "no stop, L2-SP 0.03", "lower half stopped"
 BESIDE, RECALL, NAMING = "validation/pairs/imlm", "image to text, ITC, R@1", "naming, accuracy"
@@ -35,7 +35,7 @@ CAME_OUT = {
 def came_out(study: Study) -> list[str]:
     """Of each hypothesis "holds", "does not hold" (its opposite is shown), or "not decided"."""
     rows, margin = study.effects().set_index(["variant", "metric"]), study.spec.margins
-    losses = study.results().query("metric == @LOSS").pivot(index="seed", columns="variant", values="value")
+    losses = by_seed(study)
     treated = [(losses[arm] - losses["no stop"]).to_numpy() for arm in ("masked", "GradVac")]
     equal = [statistics.equivalence(apart, margin[LOSS]).equivalent for apart in treated]
     differs = [found.low > 0 or found.high < 0 for found in map(statistics.paired, treated)]
@@ -86,22 +86,10 @@ def rows(study: Study) -> pd.DataFrame:
     return study.effects().set_index(["variant", "metric"])
 
 
-def by_seed(name: str) -> pd.DataFrame:
-    """The language encoder's loss: a row a seed, a column a variant."""
-    results = Study.load(ROOT / "studies" / name).results()
-    return results.query("metric == @LOSS").pivot(index="seed", columns="variant", values="value")
-
-
-def paired(differences: pd.Series, margin: float = 1.0) -> dict[str, float]:
-    """A difference that no table has, as `told` reads it."""
-    apart = differences.to_numpy()
-    return {**statistics.paired(apart).__dict__, "p_equivalent": statistics.equivalence(apart, margin).p}
-
-
 def test_the_hypotheses_came_out_as_is_said(study: Study, rows: pd.DataFrame) -> None:
     assert [*study.answers()["held"]] == came_out(study)
     text, start = page("studies/README.md"), rows.loc[(PULLED, LOSS), "step_0"]
-    pulled, losses = rows.loc[(PULLED, LOSS)], by_seed("elsewhere")
+    pulled, losses = rows.loc[(PULLED, LOSS)], by_seed(study)
     assert told(pulled, "By {:.4f} nats ({:.4f} to {:.4f}, Holm <holm>)", 1, -1) in text
     rises = (pulled["mean"] - start, start, pulled["mean_against"] - start)
     form = "At {:.3f} nats it is {:.3f} above its warm start ({:.3f}), X-FM {:.3f}."
@@ -135,8 +123,8 @@ def test_the_hypotheses_came_out_as_is_said(study: Study, rows: pd.DataFrame) ->
 
 
 def test_what_else_the_studies_page_says(study: Study, rows: pd.DataFrame) -> None:
-    text, losses = page("studies/README.md"), by_seed("elsewhere")
-    insulation, mends = by_seed("insulation"), by_seed("mends")
+    text, losses = page("studies/README.md"), by_seed(study)
+    insulation, mends = by_seed(whole("insulation")), by_seed(whole("mends"))
     assert losses[["xfm", "no stop"]].equals(insulation[["xfm", "no stop"]])  # "are `insulation`'s"
     seen, apart = rows.loc["vision stopped"], rows.loc["ITC stopped"]
     assert told(seen.loc[SEEN], "tells {:.2f} points of concepts more and") in text
@@ -203,7 +191,7 @@ def test_what_other_pages_say(study: Study, rows: pd.DataFrame) -> None:
     assert "it closes {:.0f} % of the gap in loss ({:.0f} to {:.0f})".format(*shares.loc[LOWER]) in results
     assert "mask gives {:.0f} % of the way back ({:.0f} to {:.0f})".format(*shares.loc["masked"]) in results
     assert "The mask gives back {:.0f} %".format(shares.loc["masked", "share"]) in notebook
-    losses = by_seed("elsewhere")
+    losses = by_seed(study)
     vaccine = paired(losses["GradVac"] - losses["no stop"])
     assert told(vaccine, "GradVac adds {:.4f} nats to no stop's ({:.4f} to {:.4f})", 1) in results
     assert told(apart.loc[LOSS], "the loss is {:.3f} nats below X-FM's ({:.3f} to {:.3f})", 1, -1) in notebook
@@ -214,5 +202,5 @@ def test_what_other_pages_say(study: Study, rows: pd.DataFrame) -> None:
     fell = "falls from {:.1f} to {:.1f} %".format(*recall)
     assert fell in tour and fell in results and f"R@1 falls to {recall[1]:.1f} %" in notebook
     assert told(apart.loc[LOSS], "and MLM's loss by {:.3f} nats", 1, -1) in tour
-    below = (by_seed("insulation")["text only"] - losses["ITC stopped"]).mean()
+    below = (by_seed(whole("insulation"))["text only"] - losses["ITC stopped"]).mean()
     assert f"its loss is {below:.3f} nats below that of `text only`" in notebook

@@ -11,7 +11,7 @@ import pytest
 from xfm.study import Study, statistics
 
 from .conftest import BOXES as FOUND
-from .conftest import LOSS, decided, page, planned, told, whole
+from .conftest import LOSS, by_seed, decided, page, paired, planned, told, whole
 
 RECALL = "image to text, ITC, R@1"
 HELD, FREE = "distilled 10", "no stop, distilled 10"
@@ -34,7 +34,7 @@ CAME_OUT = {
 def came_out(study: Study) -> list[str]:
     """Of each hypothesis "holds", "does not hold" (its opposite is shown), or "not decided"."""
     rows, margin = study.effects().set_index(["variant", "metric"]), study.spec.margins
-    values = study.results().query("metric == @LOSS").pivot(index="seed", columns="variant", values="value")
+    values = by_seed(study)
 
     def left(part: Mapping[str, float]) -> pd.Series:
         return study.share(part, {"no stop": 1, "xfm": -1}, LOSS).iloc[0]
@@ -72,9 +72,8 @@ def rows(study: Study) -> pd.DataFrame:
 def test_the_hypotheses_came_out_as_is_said(study: Study, rows: pd.DataFrame) -> None:
     assert [*study.answers()["held"]] == came_out(study)
     text, free = page("studies/README.md"), rows.loc[(FREE, LOSS)]
-    losses = study.results().query("metric == @LOSS").pivot(index="seed", columns="variant", values="value")
-    apart = (losses["PCGrad"] - losses["no stop"]).to_numpy()
-    treated = {**statistics.paired(apart).__dict__, "p_equivalent": statistics.equivalence(apart, 0.0114).p}
+    losses = by_seed(study)
+    treated = paired(losses["PCGrad"] - losses["no stop"], 0.0114)
     assert told(treated, "({:+.4f} nats, {:+.4f} to {:+.4f}, TOST p <tost>)", 1) in text
     assert study.spec.margins[LOSS] == 0.0114 and treated["low"] > 0  # to its harm
     assert told(free, "By {:.4f} nats ({:.4f} to {:.4f}, Holm <holm>)", 1, -1) in text
