@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -107,7 +108,10 @@ def test_the_hypotheses_came_out_as_is_said(study: Study, rows: pd.DataFrame) ->
     assert told(vaccine, "GradVac is {:.4f} nats above it ({:.4f} to {:.4f}, TOST p <tost>)", 1) in text
     shares = study.recovered("no stop", "xfm", LOSS).set_index("variant")[["share", "low", "high"]] * 100
     assert "{:.0f} % of the way back ({:.0f} to {:.0f})".format(*shares.loc["masked"]) in text
-    assert "It closes {:.0f} % of the gap ({:.0f} to {:.0f})".format(*shares.loc[LOWER]) in text
+    assert "it closes {:.0f} % of the gap ({:.0f} to {:.0f})".format(*shares.loc[LOWER]) in text
+    config = study.spec.config(LOWER, 100)
+    stopped = math.ceil(config.flow.stopped_share * config.model.text.depth)
+    assert (stopped, config.model.text.depth) == (2, 3) and "embeddings and two of the three layers" in text
     assert told(rows.loc[(LOWER, LOSS)], "{:.4f} nats above X-FM ({:.4f} to {:.4f}, Holm <holm>)", 1) in text
     lower = rows.loc[(LOWER, BOXES)]
     form = "within the margin of X-FM's ({:.2f} points, {:.2f} to {:+.2f}, TOST p <tost>)"
