@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from study.conftest import KNOWN, METRICS, PRIMARY, told
@@ -60,6 +61,25 @@ def test_a_missing_run_costs_its_pairs_alone_and_the_table_says_so(invented):
         ["no_guidance", 5, "not run yet"],
     ]
     assert set(study.pairs().query("variant == 'no_guidance'")["seed"]) == {0, 1, 2, 3, 6, 7, 8, 9}
+
+
+def test_a_table_is_the_callers_own_and_of_what_the_files_hold_now(invented):
+    study = invented({"no_stop_gradient": 0.5})
+    first, whole = study.effects(), study.table.read_text("utf-8")
+    mine = study.effects()
+    mine["effect"] = 0.0
+    pd.testing.assert_frame_equal(study.effects(), first)
+    assert {*study.effects("no_stop_gradient")["variant"]} == {"xfm"} and {*study.effects()["variant"]} != {"xfm"}
+    without = [line for line in whole.splitlines(True) if not line.startswith("no_stop_gradient,9,")]
+    study.table.write_text("".join(without))
+    assert {*study.effects()["n"]} == {9}
+    study_json.write_failed(study.folder / "failed.json", study.spec, {("no_stop_gradient", 9): "MemoryError"})
+    assert {*study.effects()["n"]} == {10} and study.effects()["note"].str.contains("failed").all()
+    study.table.write_text(whole)
+    pd.testing.assert_frame_equal(study.effects(), first)
+    turned = Metric("higher", "nats", 4.05, "unigram")
+    study_json.write_baselines(study.folder / "baselines.json", KNOWN | {PRIMARY[0]: turned})
+    assert study.effects().set_index("metric").loc[PRIMARY[0], "better"] == "higher" != first["better"].iloc[0]
 
 
 def test_two_seeds_have_an_effect_without_p_and_the_table_says_why(invented):

@@ -25,7 +25,7 @@ from ..text import shown
 from .metrics import FAMILIES, Measured
 from .spec import LEVELS, Spec
 
-__all__ = ["StudyError", "append", "block", "levels", "mend", "read", "runs", "seeds"]
+__all__ = ["StudyError", "append", "block", "content", "levels", "mend", "read", "runs", "seeds"]
 
 _TYPES = {
     "variant": str,
@@ -103,7 +103,7 @@ def levels(path: Path, spec: Spec) -> pd.DataFrame:
 
 
 def _read(path: Path, spec: Spec) -> pd.DataFrame:
-    frame: Any = _typed(path, _text(path)).copy()
+    frame: Any = _typed(path, content(path)).copy()
     own = {label: (label, "") for label in frame["variant"].unique()}
     own |= {f"{v} ({level})": (v, level) for v in spec.variants for level in LEVELS}
     frame["level"] = frame["variant"].map({label: level for label, (_, level) in own.items()}).astype(str)
@@ -144,17 +144,17 @@ def runs(path: Path, spec: Spec) -> set[tuple[str, int]]:
 
 def seeds(path: Path) -> set[int]:
     """The seeds of all runs in the file, whatever spec they are of."""
-    return {*_typed(path, _text(path))["seed"]}
+    return {*_typed(path, content(path))["seed"]}
 
 
 def mend(path: Path) -> None:
     """Takes what was torn out of the file, so that the next run begins a line of its own."""
-    before = _text(path)
+    before = content(path)
     if before and (text := _lines([tuple(_TYPES), *_rows(path, before)])) != before:
         write_atomically(path, text)
 
 
-def _text(path: Path) -> str:
+def content(path: Path) -> str:
     """The content, with its line ends as they are; "" where there is no file."""
     try:
         if (size := path.stat().st_size) > _LARGEST:

@@ -81,6 +81,7 @@ class Study(Telling):
         self.spec = Spec(name, recipe, labelled(variants), confirmatory=confirmatory, **of_all)
         self.folder, self.runs = Path(root) / name, Path(runs).absolute()
         self.table = self.folder / "results.csv"
+        self._effects: tuple[tuple[Any, ...], pd.DataFrame] = (), pd.DataFrame()  # the last, and what they are made of
         if confirmatory:
             require_fresh(self.spec, Path(root))
         require_unchanged(self.spec, self.folder)
@@ -253,19 +254,23 @@ class Study(Telling):
         first where that is none; against another than the spec's there is no correction, margin or stated effect.
         ConfigError for an unknown one, and for a metric of the spec that was not measured.
         """
-        results, references, failed, metrics = self._compared(against)
-        if set(results["variant"]) & set(references.values()):  # a specialist alone has not all metrics
-            self._require_measured(dict(results[["metric", "family"]].itertuples(index=False, name=None)))
-        declared = references == self.spec.references(self.spec.reference)
-        return effects(results, references, self.spec, failed, metrics, self.levels(), declared)
+        references, failed, metrics = self._judged(against)
+        made_of = (results_csv.content(self.table), *references.items(), *failed.items(), *metrics.items())
+        if self._effects[0] != made_of:  # a report asks nine times, and each takes a second of a hundred runs
+            results = self.results()
+            if set(results["variant"]) & set(references.values()):  # a specialist alone has not all metrics
+                self._require_measured(dict(results[["metric", "family"]].itertuples(index=False, name=None)))
+            declared = references == self.spec.references(self.spec.reference)
+            table = effects(results, references, self.spec, failed, metrics, self.levels(), declared)
+            self._effects = made_of, table
+        return self._effects[1].copy()
 
     def pairs(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric x seed: the differences that `effects` is made of."""
-        return pairs(*self._compared(against), self.levels())
+        return pairs(self.results(), *self._judged(against), self.levels())
 
-    def _compared(self, against: str) -> tuple[pd.DataFrame, dict[str, str], dict[Key, str], dict[str, Metric]]:
-        references = self.spec.references(against or self.spec.reference)
-        return self.results(), references, self.failed(), self.metrics()
+    def _judged(self, against: str) -> tuple[dict[str, str], dict[Key, str], dict[str, Metric]]:
+        return self.spec.references(against or self.spec.reference), self.failed(), self.metrics()
 
     def equivalence(self, metric: str, margin: float | None = None, against: str = "") -> pd.DataFrame:
         """A row a variant: whether its difference on `metric` is shown to be within `margin` either way (TOST at .05,
