@@ -168,10 +168,8 @@ def test_what_else_the_studies_page_says(study: Study, rows: pd.DataFrame) -> No
     form = "is {:.4f} nats *worse* than no stop, PCGrad {:.4f} worse"
     assert form.format(*(differences.mean() for differences in worse)) in text
     masked = told(rows.loc[("masked", RECALL)], "most of R@1 ({:.2f} beside X-FM, {:.2f} to {:+.2f}; no stop ")
-    assert (
-        f"{masked}{told(free.loc[RECALL], '{:.2f})')}" in text
-        and study.spec.config("masked", 100).flow.masked_share == 0.5
-    )
+    assert f"{masked}{told(free.loc[RECALL], '{:.2f})')}" in text
+    assert study.spec.config("masked", 100).flow.masked_share == 0.5  # "half of the numbers"
     primary, scale = study.spec.primary, (1, 100, 100)
     looked = [round(k * study.spec.detectable[m], 4) for m, k in zip(primary, scale, strict=True)]
     widest = [k * rows.xs(m, level="metric")["detectable"].max() for m, k in zip(primary, scale, strict=True)]
