@@ -23,9 +23,9 @@ import torch
 
 from xfm import recipes
 from xfm.data import dataset
-from xfm.data.synthetic.scenes import World
+from xfm.data.world.scenes import World
 from xfm.explain.attention_capture import attentions
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model.modes import eval_mode
 from xfm.objectives import build

@@ -18,9 +18,10 @@ from unittest.mock import patch
 import torch
 
 import xfm
-from xfm import recipes, workers
-from xfm.evaluation import Evaluation, evaluate
+from xfm import recipes
+from xfm.base import workers
 from xfm.objectives import build
+from xfm.tasks import Evaluation, evaluate
 
 WAYS: dict[str, dict] = {
     "forks": {"CONTEXT": workers.CONTEXT},

@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 
-from xfm.downstream.config import controls, recipe
-from xfm.downstream.finetune import train_to_end
-from xfm.downstream.tasks import TASKS
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 from xfm.lab import CHECKPOINTS
-from xfm.train.run import environment
+from xfm.runs.run import environment
+from xfm.tasks.finetuning.config import controls, recipe
+from xfm.tasks.finetuning.finetune import train_to_end
+from xfm.tasks.own import TASKS
 
 HERE = Path(__file__).parent
 

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 
 from xfm import recipes
-from xfm.batch import Batch, on_device
 from xfm.config import RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
+from xfm.model.batch import Batch, on_device
 from xfm.objectives import Pretraining, build, weighted_sum, weights_at
 from xfm.train import OutOfMemory, pretrain
 from xfm.train.estimate import estimate

@@ -21,8 +21,8 @@ import PIL
 import torch
 from PIL import Image
 
-from xfm.data.own import FileSource
 from xfm.data.source import ItemKey
+from xfm.files.file_source import FileSource
 
 COUNT, SIDE, SIZE = 1000, 224, (640, 480)
 

@@ -28,8 +28,8 @@ from PIL import Image
 
 from xfm import recipes
 from xfm.data import dataset
-from xfm.data.own import FileSource
 from xfm.data.streams import Streams, loader
+from xfm.files.file_source import FileSource
 
 COUNT, BATCHES = 100_000, 40
 FEW = {"model.text.vocabulary": 512, "data.pairs": 64, "data.regions": 0, "data.images": 0, "data.texts": 0}

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 import xfm
-from xfm.evaluation import evaluate
-from xfm.evaluation.result import Result
+from xfm.tasks import evaluate
+from xfm.tasks.result import Result
 from xfm_widgets.page_model import as_in_page, page_model
 from xfm_widgets.pages import script_json
 

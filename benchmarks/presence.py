@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 import xfm
-from xfm import seeding
-from xfm.data.synthetic.grammar import is_true
-from xfm.data.synthetic.scenes import Scene
+from xfm.base import seeding
+from xfm.data.world.grammar import is_true
+from xfm.data.world.scenes import Scene
 from xfm.explain import AttributionInputs, box_predictor, make_inputs
 from xfm.model.modes import eval_mode
 from xfm.objectives.bbp import overlap

@@ -36,15 +36,16 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from xfm import recipes, seeding
-from xfm.batch import Batch, Pairs, Texts, TokenBatch
+from xfm import recipes
+from xfm.base import seeding
 from xfm.config import DataConfig, MaskConfig, ModelConfig, RunConfig, TextConfig, TrainConfig, VisionConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.model.attention import Attention
+from xfm.model.batch import Batch, Pairs, Texts, TokenBatch
 from xfm.objectives import Pretraining, build, weighted_sum, weights_at
 from xfm.train.optimizer import make_optimizer
-from xfm.train.setup import keep_freed_memory
+from xfm.train.prepare import keep_freed_memory
 from xfm.train.shards import Shards, split
 
 HERE = Path(__file__).parent / "results"

@@ -20,13 +20,14 @@ from pathlib import Path
 
 import torch
 
-from xfm import prior_runs, recipes
+from xfm import recipes
 from xfm.config import STREAMS, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, weighted_sum, weights_at
+from xfm.recipes import prior_runs
 from xfm.train.optimizer import make_optimizer
-from xfm.train.setup import keep_freed_memory
+from xfm.train.prepare import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = (*STREAMS, "fusion_batch", "region_images")

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from xfm.evaluation import evaluate_run
 from xfm.study import Study
+from xfm.tasks import evaluate_run
 from xfm.train import Run, pretrain
 
 VARIANTS = ("xfm", "no_stop_gradient", "no_guidance")

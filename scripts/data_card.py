@@ -19,14 +19,14 @@ from xfm import recipes
 from xfm.config import RunConfig
 from xfm.data import cache, dataset, wordnet
 from xfm.data.source import SPLITS
-from xfm.data.synthetic import colours, openmoji, styles
-from xfm.data.synthetic.grammar import is_true
-from xfm.data.synthetic.objects import VISIBLE
-from xfm.data.synthetic.preview import difficulty
-from xfm.data.synthetic.questions import QUESTION_KINDS, visual_questions
-from xfm.data.synthetic.scenes import Scene, World
-from xfm.data.synthetic.statements import STATEMENT_KINDS, statements
 from xfm.data.tokenizer import Tokenizer
+from xfm.data.world import colours, openmoji, styles
+from xfm.data.world.grammar import is_true
+from xfm.data.world.objects import VISIBLE
+from xfm.data.world.preview import difficulty
+from xfm.data.world.questions import QUESTION_KINDS, visual_questions
+from xfm.data.world.scenes import Scene, World
+from xfm.data.world.statements import STATEMENT_KINDS, statements
 
 SAMPLE = 2000  # scenes of a split
 GALLERY = 256

@@ -16,12 +16,12 @@ from typing import Any
 
 import xfm
 from xfm import recipes
-from xfm.evaluation import Result, evaluate_run, find_result, from_json
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 from xfm.objectives import OBJECTIVES
 from xfm.study import Study
 from xfm.study.formatting import p_value
-from xfm.study.spread import Share
+from xfm.study.variance import Share
+from xfm.tasks import Result, evaluate_run, find_result, from_json
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [

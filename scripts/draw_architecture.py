@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS: list[dict[str, tuple[float, str]]] = [  # bottom to top; room: its place from left to right, what it is

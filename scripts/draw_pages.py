@@ -12,9 +12,9 @@ from pathlib import Path
 
 import xfm
 from xfm import plots
-from xfm.evaluation.examples import examples
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 from xfm.report import gradient_tables
+from xfm.tasks.failure_examples import examples
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from xfm.data.synthetic import openmoji, styles
+from xfm.data.world import openmoji, styles
 
 TO = Path(__file__).resolve().parents[1] / "docs" / "styles.png"
 SHOWN = ("lion", "elephant", "frog", "snail", "apple", "pizza", "car", "rocket", "house", "umbrella", "guitar", "key")

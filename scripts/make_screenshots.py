@@ -21,9 +21,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 import xfm
 import xfm_widgets as xw
-from xfm.evaluation.retrieval_set import retrieval_set
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 from xfm.study import Study
+from xfm.tasks.retrieval_set import retrieval_set
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -1,4 +1,4 @@
-"""Packs the drawings of the other families into xfm/data/synthetic/drawings/, from their packages on the npm registry.
+"""Packs the drawings of the other families into xfm/data/world/drawings/, from their packages on the npm registry.
 
     npm pack @iconify-json/noto@1.2.9 @iconify-json/twemoji@1.2.5 @iconify-json/fluent-emoji-flat@1.2.6
     python scripts/pack_styles.py FOLDER_OF_THE_THREE_FILES
@@ -18,8 +18,8 @@ from pathlib import Path
 from tarfile import TarFile
 from typing import Any
 
-from xfm.data.synthetic import openmoji
-from xfm.data.synthetic.styles import FOLDER
+from xfm.data.world import openmoji
+from xfm.data.world.styles import FOLDER
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{} {} {} {}">{}</svg>'

@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 TIMEOUT = 3600  # seconds a cell

@@ -12,11 +12,12 @@ import json
 import shutil
 from pathlib import Path
 
-from xfm import Run, pretrain, prior_runs, recipes
-from xfm.evaluation import evaluate_run, format_lines
+from xfm import Run, pretrain, recipes
 from xfm.lab import CHECKPOINTS
-from xfm.train.manifest import replace
-from xfm.train.run import METRICS
+from xfm.recipes import prior_runs
+from xfm.runs.manifest import replace
+from xfm.runs.run import METRICS
+from xfm.tasks import evaluate_run, format_lines
 
 WHOLE = ("config.json", "environment.json", "tokenizer.json", "model.safetensors", "evaluation.json", "DONE")
 EVERY = 50  # of the steps' records

@@ -18,17 +18,17 @@ from typing import Any
 
 import torch
 
-from xfm.config_utils import to_tree
-from xfm.downstream.config import FinetuneConfig, controls, recipe
-from xfm.downstream.finetune import train_to_end
-from xfm.downstream.task_run import ANSWERS, BESIDE, CONFIG, RESULTS, TaskRun
-from xfm.downstream.tested import tested
-from xfm.evaluation import format_lines
-from xfm.evaluation.result import to_json
-from xfm.files import write_atomically
+from xfm.base.fields import to_tree
+from xfm.base.files import write_atomically
 from xfm.lab import CHECKPOINTS
-from xfm.train.run import WEIGHTS
-from xfm.train.weights import packed_state
+from xfm.runs.run import WEIGHTS
+from xfm.runs.weights import packed_state
+from xfm.tasks import format_lines
+from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
+from xfm.tasks.finetuning.finetune import train_to_end
+from xfm.tasks.finetuning.task_run import ANSWERS, BESIDE, CONFIG, RESULTS, TaskRun
+from xfm.tasks.finetuning.test_split import tested
+from xfm.tasks.result import to_json
 
 CHECKPOINT = CHECKPOINTS / "demo"
 HEADS = {

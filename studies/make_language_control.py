@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 import xfm
-from xfm.evaluation import format_lines, language_control, to_json
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
+from xfm.tasks import format_lines, language_control, to_json
 
 OUT = Path(__file__).with_name("language_control.json")
 

@@ -22,12 +22,13 @@ import torch
 from scipy.stats import spearmanr
 
 import xfm
-from xfm import plots, seeding
+from xfm import plots
+from xfm.base import seeding
 from xfm.data import dataset
-from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
+from xfm.data.world.scenes import Scene
 from xfm.explain.leaderboards import Leaderboard, asked_about, higher, leaderboard, leaderboard_scenes
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.model import XFM
 from xfm.objectives import build
 

@@ -20,10 +20,10 @@ import torch
 
 import xfm
 from xfm import plots
+from xfm.base.files import append_json_lines, read_json_lines, write_atomically
 from xfm.data.source import Split
-from xfm.evaluation import EvalContext
-from xfm.evaluation.relations import Row, Sizes, measure_relations
-from xfm.files import append_json_lines, read_json_lines, write_atomically
+from xfm.tasks import EvalContext
+from xfm.tasks.relations import Row, Sizes, measure_relations
 
 FOLDER = Path(__file__).parent / "relations"
 OF_RUN = ("run", "seed", "relation_negatives", "split")

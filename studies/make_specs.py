@@ -31,8 +31,8 @@ from confirm import LOSS, SEEN, elsewhere, general, guidance, insulation, mends,
 from regime import EVALUATED, FOUND, HERE, NEIGHBOURS, RECIPE, guided, models
 
 from xfm import recipes
+from xfm.base.files import write_atomically
 from xfm.config import SOURCES, AttentionFunction
-from xfm.files import write_atomically
 from xfm.study import Study
 
 TUNED = ["lexname", "synset", "hypernym", "concept", "subcategory", "fine", "grounding", "vqa"]

@@ -22,10 +22,10 @@ from typing import Any
 import torch
 
 from xfm import Run, pretrain, recipes
+from xfm.base.files import write_atomically
 from xfm.config import RunConfig
-from xfm.data.synthetic.styles import STYLES
-from xfm.evaluation import evaluate_run, to_json
-from xfm.files import write_atomically
+from xfm.data.world.styles import STYLES
+from xfm.tasks import evaluate_run, to_json
 
 OUT = Path(__file__).parent / "styles.json"
 LEFT_OUT = ("fluent", "openmoji", "noto", "twemoji")  # in the order of their training

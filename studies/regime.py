@@ -6,8 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xfm import prior_runs, recipes
-from xfm.specialists import SPECIALISTS
+from xfm import recipes
+from xfm.recipes import prior_runs
+from xfm.recipes.specialists import SPECIALISTS
 from xfm.train.estimate import estimate
 
 HERE = Path(__file__).parent

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from xfm.evaluation import finetuning, linear_probe
-from xfm.evaluation.tasks import (
+from xfm.tasks import language_finetuning, linear_probe
+from xfm.tasks.world import (
+    concept_recognition,
+    drawing_styles,
+    exchanged_words,
     grounding,
-    hard_negatives,
     language,
     lexnames,
     masked_words,
-    naming,
-    recognition,
+    object_naming,
     retrieval,
     sentence_pairs,
-    styles,
 )
 
 FEW = {
     retrieval: {"SIZE": 24},
     grounding: {"SCENES": 24, "HARD_SCENES": 8},
-    hard_negatives: {"SCENES": 40},
+    exchanged_words: {"SCENES": 40},
     masked_words: {"SCENES": 40},
-    naming: {"EACH": 1},
+    object_naming: {"EACH": 1},
     language: {"SENTENCES": 40, "COUNTED": 200},
     lexnames: {"TRAIN": 400, "TEST": 100},
     sentence_pairs: {"TRAIN": 100, "TEST": 60},
-    finetuning: {"STEPS": 3},
-    styles: {"SCENES": 12},
+    language_finetuning: {"STEPS": 3},
+    drawing_styles: {"SCENES": 12},
     linear_probe: {"ITERATIONS": 3, "PENALTIES": (1.0, 0.1)},
-    recognition: {"TRAIN": 3, "TRAIN_UNSEEN": 3, "TEST": 2, "SCENES_TRAIN": 1, "SCENES_TEST": 40,
+    concept_recognition: {"TRAIN": 3, "TRAIN_UNSEEN": 3, "TEST": 2, "SCENES_TRAIN": 1, "SCENES_TEST": 40,
              "SCENES_PATCHES": 40},
 }  # fmt: skip
 

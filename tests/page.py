@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from xfm import recipes
-from xfm.evaluation.retrieval_set import RetrievalSet, retrieval_set
 from xfm.lab import Lab
 from xfm.model import XFM
 from xfm.objectives import build
+from xfm.tasks.retrieval_set import RetrievalSet, retrieval_set
 
 TOLERANCE = 1e-4
 DECODE = """

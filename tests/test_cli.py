@@ -10,11 +10,11 @@ from glue_files import write as write_glue
 
 from xfm import recipes
 from xfm.cli import main, parse
-from xfm.cli.data import Preview
+from xfm.cli.data_commands import Preview
 from xfm.cli.results import Evaluate, Runs
-from xfm.cli.training import Finetune, Pretrain
-from xfm.downstream.config import recipe
+from xfm.cli.training_commands import Finetune, Pretrain
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning.config import recipe
 from xfm.train import Run
 
 BRIEF = ["--train.steps", "3", "--train.validate-every", "0", "--train.warmup", "1"]

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from xfm.plots.colours import PALETTE
+from xfm.plots.palette import PALETTE
 
 LOSSES = ("blue", "green", "purple", "orange", "gold", "text")
 SEEN = {  # Machado, Oliveira and Fernandes (2009), in linear RGB

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xfm
-from xfm import evaluation, recipes
+from xfm import recipes, tasks
 from xfm.config import (
     ANCHORS,
     LATER,
@@ -281,7 +281,7 @@ def test_what_is_no_config_at_all(tree: Any) -> None:
             lambda: dataset(BASE.replace({"data.dataset": "openmojis"})),
             r"^data.dataset = 'openmojis': must be one of 'openmoji', 'shuffled'; did you mean 'openmoji'\?$",
         ),
-        (lambda: evaluation.select_tasks("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
+        (lambda: tasks.select_tasks("retreival"), r"'retreival'.*did you mean 'retrieval'\?.*grounding"),
         (
             lambda: dataset(recipes.smoke()).world.scene("tset", 0),  # type: ignore[arg-type]
             r"^split = 'tset': must be one of .*test.*did you mean 'test'\?",

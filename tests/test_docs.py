@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import xfm
-from xfm import evaluation, recipes
-from xfm.evaluation import find_result
+from xfm import recipes, tasks
+from xfm.tasks import find_result
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"])
@@ -107,7 +107,7 @@ def test_the_demo_on_other_machines_is_as_is_said() -> None:
         assert f"{run['evaluation_and_report_seconds']:.0f} s evaluation and report" in text
     asked = [("image to text", "R@1", "ITC"), ("text to image", "R@1", "ITC")]
     asked += [("grounding", "acc@0.5", ""), ("naming", "accuracy", "")]
-    results = evaluation.from_json(json.dumps(fp32["evaluation"]))
+    results = tasks.from_json(json.dumps(fp32["evaluation"]))
     i2t, t2i, boxes, names = (f"{100 * find_result(results, *key).value:.1f}" for key in asked)
     assert (
         f"R@1 by ITC {i2t} and {t2i} %, grounding {boxes}, naming {names} (`benchmarks/results/demo_fp32.json`)" in text
@@ -186,8 +186,7 @@ def test_what_is_said_of_other_hands_is_so() -> None:
     text = " ".join(read("docs/results.md").split())
     arms = json.loads(read("studies/styles.json"))["arms"]
     of = {
-        n: evaluation.from_json(json.dumps(arms[f"{n}, seed 0"]["evaluation"]))
-        for n in ("without fluent", "openmoji alone")
+        n: tasks.from_json(json.dumps(arms[f"{n}, seed 0"]["evaluation"])) for n in ("without fluent", "openmoji alone")
     }
     fluent = {
         name: [round(100 * r.value) for r in results if r.task.startswith("held-out") and "fluent" in r.condition]

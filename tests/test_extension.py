@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 import xfm_widgets as xw
 from xfm import cli, plots, pretrain, recipes
-from xfm.batch import FusionBatch, LossOut
 from xfm.config import ConfigError, RunConfig, VisionConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
@@ -23,13 +22,14 @@ from xfm.diagnostics.gradient_table import gradient_table
 from xfm.explain import attribute, make_inputs, trace
 from xfm.flow import Flow
 from xfm.model import VISION_ENCODERS
+from xfm.model.batch import FusionBatch, LossOut
 from xfm.model.heads import two_layer_head
 from xfm.model.stacks import Stack
 from xfm.model.vision import patchify
 from xfm.objectives import OBJECTIVES, Objective, Pretraining, build
 from xfm.objectives.base import Level, Measure, mean_over, widen
+from xfm.runs.run import Run
 from xfm.train.optimizer import parameter_groups
-from xfm.train.run import Run
 
 
 class Uniformity(Objective):

@@ -9,7 +9,7 @@ from reference import batches
 from reference.batches import ALL, NO_STOP
 from torch import Tensor
 
-from xfm.batch import Images, Pairs
+from xfm.model.batch import Images, Pairs
 from xfm.objectives import Pretraining
 
 KEY = (0, 3)
@@ -175,9 +175,9 @@ def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
 
 
 def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -> None:
-    from xfm.train.manifest import replace
+    from xfm.runs.manifest import replace
+    from xfm.runs.weights import packed
     from xfm.train.teachers import mim_teacher
-    from xfm.train.weights import packed
 
     p = batches.pretraining(init_from="stage1", flow__mim_target="frozen")
     p.model.float()

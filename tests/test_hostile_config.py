@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from xfm import cli, prior_runs, recipes
+from xfm import cli, recipes
+from xfm.base.fields import leaves
 from xfm.config import ConfigError, RunConfig, from_dict, from_json
-from xfm.config_utils import leaves
+from xfm.recipes import prior_runs
 from xfm.train import Run, RunError
 
 SMOKE = recipes.smoke().to_dict()

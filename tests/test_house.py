@@ -108,7 +108,7 @@ def test_imports_go_one_way(path: Path) -> None:
         ("xfm.model", "model", "from ..flow import Flow\nfrom .blocks import Block", ["xfm.flow.Flow"]),
         ("xfm.model", "model", "from .. import seeding\nfrom ..config import ModelConfig", []),
         ("xfm.data", "data", "from xfm import pretrain", ["xfm.pretrain"]),
-        ("xfm.data", "data", "import xfm, xfm.cli, xfm.batch", ["xfm", "xfm.cli"]),
+        ("xfm.data", "data", "import xfm, xfm.cli, xfm.model.batch", ["xfm", "xfm.cli"]),
         ("xfm.train", "train", "from xfm.diagnostics.gradient_table import table", []),
     ],
 )

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from xfm.config_utils import ConfigError
-from xfm.images import decode, pixels, prepare, upright_size
+from xfm.base.fields import ConfigError
+from xfm.base.images import decode, pixels, prepare, upright_size
 
 SIDE = 48
 RNG = np.random.default_rng(0)

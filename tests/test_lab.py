@@ -11,7 +11,7 @@ import torch
 import xfm
 from xfm import explain
 from xfm.config import ConfigError
-from xfm.evaluation import evaluate_run
+from xfm.tasks import evaluate_run
 from xfm.train import RunError
 
 

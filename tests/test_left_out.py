@@ -14,8 +14,8 @@ from xfm import recipes
 from xfm.cli import main
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
-from xfm.data.own import FileSource
 from xfm.data.source import ItemKey
+from xfm.files.file_source import FileSource
 from xfm.report import write_report
 from xfm.train import Run, pretrain
 from xfm.train.left_out import left_out, said_of

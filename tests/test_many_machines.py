@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from xfm import cli, prior_runs
+from xfm import cli
+from xfm.recipes import prior_runs
+from xfm.runs.run_lock import HOLDER
 from xfm.train import Run
-from xfm.train.run_lock import HOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/many-machines.md").read_text("utf-8")

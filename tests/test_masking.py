@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm import seeding
-from xfm.masking import block_mask, mask_tokens, span_positions
+from xfm.base import seeding
+from xfm.model.masking import block_mask, mask_tokens, span_positions
 
 VOCABULARY = 200
 MASK = VOCABULARY - 1

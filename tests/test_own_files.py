@@ -14,11 +14,11 @@ import xfm
 from xfm import recipes
 from xfm.config import AugmentConfig, ConfigError, RunConfig
 from xfm.data import dataset
-from xfm.data.framing import framed, mirrored_text, window_of
-from xfm.data.identity import split_by_content
-from xfm.data.own import FileSource
-from xfm.data.readers.records import Phrase
 from xfm.data.source import ItemKey
+from xfm.files.file_source import FileSource
+from xfm.files.framing import framed, mirrored_text, window_of
+from xfm.files.identity import split_by_content
+from xfm.files.readers.records import Phrase
 from xfm.train import Run, RunError, pretrain
 
 SMALL = {"model.text.vocabulary": 270, "train.steps": 4, "train.warmup": 1, "train.save_every": 2, "data.regions": 0}
@@ -86,7 +86,7 @@ def test_a_row_without_a_split_follows_an_equal_picture_that_has_one(tmp_path: P
 
 def test_pictures_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    monkeypatch.setattr("xfm.data.own.decode", lambda data: opened.append(1) or Image.new("RGB", (9, 9)))
+    monkeypatch.setattr("xfm.files.file_source.decode", lambda data: opened.append(1) or Image.new("RGB", (9, 9)))
     source = FileSource(captions(tmp_path, 40), 48)
     assert not opened
     source.pair(ItemKey("train", 0, 0, 0))

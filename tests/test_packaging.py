@@ -62,13 +62,13 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     licences = {Path(n).name for n in notes if "/licenses/" in n}
     families = ("noto", "twemoji", "fluent")
     assert {"LICENSE", "THIRD_PARTY_NOTICES.md", *(f"LICENSE-{name}.txt" for name in families)} <= licences
-    assert {f"xfm/data/synthetic/drawings/{name}.json.xz" for name in families} <= inside
+    assert {f"xfm/data/world/drawings/{name}.json.xz" for name in families} <= inside
     (metadata,) = (zipfile.ZipFile(wheel).read(n).decode() for n in notes if n.endswith("/METADATA"))
     assert "License-Expression: Apache-2.0 AND CC-BY-4.0 AND MIT\n" in metadata
 
 
 def test_the_other_styles_are_drawn_from_the_wheel(python: Path) -> None:
-    code = "from xfm.data.synthetic import styles as s; print(*(len(s.svg(name)) for name in s.STYLES))"
+    code = "from xfm.data.world import styles as s; print(*(len(s.svg(name)) for name in s.STYLES))"
     assert run(python, "-I", "-c", code, cwd=python.parents[1]).split() == ["853"] * 4
 
 

@@ -21,14 +21,14 @@ from matplotlib.text import Text
 from PIL import Image
 
 from xfm import plots, recipes
-from xfm.data.synthetic import styles
-from xfm.data.synthetic.grammar import Caption
-from xfm.data.synthetic.scenes import Object, Scene
-from xfm.evaluation import Result
-from xfm.evaluation.examples import Grounded, Masked, Retrieved
-from xfm.plots.colours import BLUE, ORANGE
+from xfm.data.world import styles
+from xfm.data.world.grammar import Caption
+from xfm.data.world.scenes import Object, Scene
 from xfm.plots.curves import smooth
+from xfm.plots.palette import BLUE, ORANGE
 from xfm.plots.style import wrap
+from xfm.tasks import Result
+from xfm.tasks.failure_examples import Grounded, Masked, Retrieved
 
 CREDIT = styles.credit(styles.DEFAULT)
 EVIL = "<img src=x onerror=alert(1)> costs $x_ and $\\frac{1 & a_b^"

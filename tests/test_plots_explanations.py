@@ -12,12 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from test_plots import assert_tidy, said
 
 from xfm import plots, recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain import faithfulness, interventions
 from xfm.explain.attribution import METHODS, attribute
 from xfm.explain.leaderboards import COLUMNS, leaderboard, leaderboard_scenes
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.tracing import trace
 from xfm.objectives import build
 

@@ -22,14 +22,14 @@ from matplotlib.text import Text
 from PIL import Image
 
 from xfm import plots
-from xfm.config_utils import ConfigError
-from xfm.evaluation.examples import Grounded, Masked, Retrieved
-from xfm.evaluation.retrieval_set import RetrievalSet
+from xfm.base.fields import ConfigError
+from xfm.base.files import FileError
 from xfm.explain.attribution import Attribution
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
-from xfm.files import FileError
 from xfm.plots.labels import clip, drawable, wrap
+from xfm.tasks.failure_examples import Grounded, Masked, Retrieved
+from xfm.tasks.retrieval_set import RetrievalSet
 from xfm_widgets import figures
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
@@ -368,7 +368,7 @@ def test_a_saved_figure_is_whole_or_the_old_one_stays(tmp_path: Path, monkeypatc
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xfm.files.os.replace", full)
+    monkeypatch.setattr("xfm.base.files.os.replace", full)
     with pytest.raises(FileError, match=r"one.png: cannot be written \(No space left"):
         figure.savefig(path)
     assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["one.png"]

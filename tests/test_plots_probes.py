@@ -7,7 +7,7 @@ import pytest
 from test_plots import assert_tidy, said
 
 from xfm import plots
-from xfm.plots.probes import READINGS
+from xfm.plots.probe_figures import READINGS
 
 
 def record(step: int, shift: float = 0.0, guided: bool = True) -> dict:

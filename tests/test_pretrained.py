@@ -8,9 +8,9 @@ import pytest
 
 import xfm
 from xfm import recipes
-from xfm.config_utils import ConfigError
-from xfm.evaluation import evaluate, evaluate_run, find_result
+from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
+from xfm.tasks import evaluate, evaluate_run, find_result
 
 # task, condition, metric: at least so much is promised of it
 PROMISED = {

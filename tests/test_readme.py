@@ -9,8 +9,8 @@ import pytest
 
 import xfm
 import xfm_widgets
-from xfm.evaluation import find_result
 from xfm.study import Study
+from xfm.tasks import find_result
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

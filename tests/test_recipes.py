@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from xfm import prior_runs, recipes
+from xfm import recipes
 from xfm.config import SOURCES, ConfigError, RunConfig, from_json
 from xfm.objectives import OBJECTIVES, weights_at
+from xfm.recipes import prior_runs
 
 RECIPES = ("demo", "pretrained", "small", "base", "smoke", "styles", "study")
 STOP = {f"flow.text_gradient.{o}": 1.0 for o in ("itm", "imlm", "bbp")}

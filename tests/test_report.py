@@ -19,18 +19,18 @@ from playwright.sync_api import Browser, sync_playwright
 from train.conftest import vouch
 
 from xfm import Run, pretrain, recipes, report
+from xfm.base.files import FileError
 from xfm.cli import parse
 from xfm.data.streams import Streams
-from xfm.evaluation import Result
-from xfm.evaluation.examples import Examples, Grounded, Masked, Retrieved
 from xfm.explain.interventions import objective_effects
-from xfm.files import FileError
 from xfm.objectives import build
-from xfm.plots.colours import PALETTE
+from xfm.plots.palette import PALETTE
 from xfm.report import gradient_tables, write_report
-from xfm.report.describe import abstract, duration, listed, losses
 from xfm.report.page import render
 from xfm.report.reproduce import command, departures
+from xfm.report.run_sentences import abstract, duration, listed, losses
+from xfm.tasks import Result
+from xfm.tasks.failure_examples import Examples, Grounded, Masked, Retrieved
 
 EVIL = "<img src=x onerror=alert(1)> & {{ 7 * 7 }} </script><script>alert(2)</script>"
 NAME = EVIL.replace("/", "")  # that a folder may have

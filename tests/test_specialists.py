@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from xfm import Run, explain, load, pretrain, recipes
-from xfm.batch import normalise
+from xfm.base.fields import Table
 from xfm.config import ConfigError, FlowConfig
-from xfm.config_utils import Table
 from xfm.data.streams import Streams
 from xfm.diagnostics.gradient_table import gradient_table
-from xfm.evaluation.tasks import retrieval
 from xfm.lab import Lab
+from xfm.model.batch import normalise
 from xfm.objectives import OBJECTIVES, Pretraining, build, losses_by_stream
-from xfm.specialists import SPECIALISTS, parameters
-from xfm.train.export import export_checkpoint
+from xfm.published.export_checkpoint import export_checkpoint
+from xfm.recipes.specialists import SPECIALISTS, parameters
+from xfm.tasks.world import retrieval
 from xfm.train.start import require_trainable
 
 TRAINED = {  # by stream, and the encoders that change

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.text import parse_json, printable, shown
+from xfm.base.strings import parse_json, printable, shown
 
 
 @given(st.text(st.characters(codec=None)))

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from xfm import workers
-from xfm.workers import DeadWorker, gather, side_by_side
+from xfm.base import workers
+from xfm.base.workers import DeadWorker, gather, side_by_side
 
 HERE = os.getpid()
 

@@ -9,8 +9,8 @@ import pytest
 from photographs import photograph
 
 from xfm import recipes
-from xfm.data.own import collected
-from xfm.data.readers import READERS, parse
+from xfm.files.file_source import collected
+from xfm.files.readers import READERS, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/your-own-data.md").read_text("utf-8")

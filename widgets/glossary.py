@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 
 HERE = Path(__file__).resolve().parent
 SOURCE, TARGET = HERE.parent / "docs" / "glossary.md", HERE / "xfm_widgets" / "glossary.json"

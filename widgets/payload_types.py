@@ -17,7 +17,7 @@ from typing import Any, Literal, Union
 import traitlets
 
 import xfm_widgets as xw
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 from xfm_widgets import payloads
 from xfm_widgets.base import STATIC, View
 

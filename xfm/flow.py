@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .batch import FusionBatch, MimTarget, Regions, normalise, standardise
 from .config import FlowConfig
-from .interventions.pictures import mismatched
+from .interventions.shuffled_pictures import mismatched
 from .model import XFM, ImageTokens
+from .model.batch import FusionBatch, MimTarget, Regions, normalise, standardise
+from .model.encoder_calls import Pass, one_pass
 from .model.vision import patchify
-from .passes import Pass, one_pass
 
 __all__ = ["Flow"]
 

@@ -9,24 +9,24 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .base.fields import ConfigError, nearest, one_of, require
+from .base.strings import shown
 from .config import RunConfig
-from .config_utils import ConfigError, nearest, one_of, require
 from .data import Dataset, dataset
 from .data.tokenizer import Tokenizer
 from .model import XFM
-from .text import shown
+from .published.import_checkpoint import imported
 from .train import Run
-from .train.checkpoint import imported
 
 if TYPE_CHECKING:
+    from .base.images import ImageLike
     from .data.source import Example, Split
-    from .downstream.task import Answer
-    from .downstream.task_run import TaskRun
-    from .downstream.tuned import Tuned
-    from .evaluation import Result
     from .explain import Attribution, AttributionInputs, Target, Trace
     from .guests.handle import GuestLab
-    from .images import ImageLike
+    from .tasks import Result
+    from .tasks.finetuning.finetuned_model import Tuned
+    from .tasks.finetuning.task import Answer
+    from .tasks.finetuning.task_run import TaskRun
 
 __all__ = ["Lab", "checkpoints", "load"]
 
@@ -105,7 +105,7 @@ def load(
 class Lab:
     """A run's model with its tokenizer, data and config. Everything is made when it is first asked for.
 
-    Images may be a path, a PIL image, an array or the bytes of a file, of any size (see `xfm.images`); texts are plain.
+    Images may be a path, a PIL image, an array or the bytes of a file, of any size (see `xfm.base.images`); texts are plain.
     """
 
     def __init__(self, run: Run):
@@ -143,22 +143,22 @@ class Lab:
 
     def evaluate(self, tasks: str | Iterable[str] = "all", again: bool = False) -> list[Result]:
         """What the model has learnt, on the test split: see `evaluation.evaluate_run`."""
-        from .evaluation import evaluate_run
+        from .tasks import evaluate_run
 
         return evaluate_run(self.run.folder, tasks, again)
 
     def finetune(self, task: str, root: str | Path = "runs", steps: int = 300, **changes: Any) -> TaskRun:
         """The model, trained further for a task (`downstream.TASKS`) as `downstream.config.recipe` has it;
         `changes`: fields of FinetuneConfig, as hidden="pictures". It has `results()` and the `tuned()` model."""
-        from .downstream.config import recipe
-        from .downstream.finetune import train_to_end
+        from .tasks.finetuning.config import recipe
+        from .tasks.finetuning.finetune import train_to_end
 
         return train_to_end(recipe(task, self.run.folder, steps, **changes), root, progress=True)
 
     def task(self, name: str) -> TaskRun:
         """The fine-tuning that comes with the run, in its folder `tasks/`. ConfigError where there is none of this
         name: `finetune` makes one."""
-        from .downstream.task_run import TaskRun
+        from .tasks.finetuning.task_run import TaskRun
 
         there = sorted(path.parent.name for path in self.run.folder.glob("tasks/*/finetune.json"))
         one_of("task", name, there)
@@ -179,7 +179,7 @@ class Lab:
         return self._tuned("nlvr2").answers((statement,), (self._prepared(left), self._prepared(right)))[0]
 
     def _prepared(self, image: ImageLike) -> Any:
-        from .images import prepare
+        from .base.images import prepare
 
         return prepare(image, self.config.model.vision.image_size)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from train.conftest import assert_same, config, processes, trained  # noqa: F401  # fixtures, of one trained run
 
-from xfm.files import write_atomically
+from xfm.base.files import write_atomically
 
 LONG = os.environ.get("XFM_ATTACK") == "long"
 SEED = os.environ.get("XFM_ATTACK_SEED", "0")

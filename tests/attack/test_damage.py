@@ -15,13 +15,13 @@ from attack.conftest import Attack
 from study.conftest import made_up
 from train.conftest import equal, vouch
 
+from xfm.base.files import FileError
 from xfm.config import ConfigError, RunConfig
-from xfm.evaluation import evaluate_run
-from xfm.files import FileError
+from xfm.runs.manifest import MANIFEST
+from xfm.runs.run import WEIGHTS
 from xfm.study import Study, StudyError
+from xfm.tasks import evaluate_run
 from xfm.train import Run, pretrain
-from xfm.train.manifest import MANIFEST
-from xfm.train.run import WEIGHTS
 
 REFUSED = (ConfigError, FileError, StudyError)  # what `xfm` ends with in a line; a RunError is a FileError
 VALUES = [
@@ -123,13 +123,13 @@ def runs(config: RunConfig, trained: Run, tmp_path_factory: pytest.TempPathFacto
     whole = tmp_path_factory.mktemp("whole")
     shutil.copytree(trained.folder.parents[1], whole, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xfm.evaluation.run.evaluate", lambda *given, **named: evaluate_some(*given))
+        patch.setattr("xfm.tasks.evaluation.evaluate", lambda *given, **named: evaluate_some(*given))
         evaluate_run(Run.of(config, whole).folder)
     return [Run.of(config, whole), Run.of(config, root)]
 
 
 def evaluate_some(*given: Any) -> Any:
-    from xfm.evaluation import evaluate
+    from xfm.tasks import evaluate
 
     return evaluate(*given, tasks="mlm")
 

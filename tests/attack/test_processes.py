@@ -16,10 +16,11 @@ from train import drive
 from train.conftest import plain
 from train.process import process, received
 
+from xfm.base.files import TEMPORARY
 from xfm.config import RunConfig
-from xfm.files import TEMPORARY
-from xfm.train import Run, manifest, pretrain
-from xfm.train.run_lock import HOLDER
+from xfm.runs import manifest
+from xfm.runs.run_lock import HOLDER
+from xfm.train import Run, pretrain
 
 ENDINGS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 BUSY = r"RunBusy: .* is training this run.*"

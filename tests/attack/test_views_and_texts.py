@@ -21,11 +21,11 @@ from PIL import Image
 
 from widgets import test_hostile_choices as views
 from xfm import recipes
+from xfm.base.files import FileError
+from xfm.base.images import prepare
 from xfm.cli import main
 from xfm.config import ConfigError, from_json
 from xfm.data.source import PairSource
-from xfm.files import FileError
-from xfm.images import prepare
 from xfm.lab import load
 from xfm.plots import charts
 from xfm.study import Spec

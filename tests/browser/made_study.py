@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xfm.study import Study, results_csv, study_json
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
 
 VARIANTS = ("xfm", "no_stop_gradient", "neither")
 PRIMARY = "language, loss (nats)"

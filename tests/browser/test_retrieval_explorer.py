@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 CELL = """
 import numpy as np
 import xfm_widgets as xw
-from xfm.evaluation.retrieval_set import OwnScores, RetrievalSet
+from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
 n, rng = 20, np.random.default_rng(0)
 features = rng.normal(size=(n, 6)) + 2
 other = features + rng.normal(size=(n, 6))

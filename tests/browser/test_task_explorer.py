@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 CELL = """
 import time, numpy as np, xfm_widgets as xw
-from xfm.downstream.task import Item
+from xfm.tasks.finetuning.task import Item
 from xfm_widgets.task_answers import Answered
 def tuned(_):
     time.sleep(1)

@@ -43,9 +43,9 @@ view
 
 
 TASKS = """
-from xfm.downstream.config import recipe
-from xfm.downstream.task import Item
-from xfm.downstream.tuned import start
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.task import Item
+from xfm.tasks.finetuning.finetuned_model import start
 from xfm.lab import CHECKPOINTS
 from xfm_widgets.task_answers import Answered
 tuned = start(recipe("vqa", CHECKPOINTS / "demo")).eval()

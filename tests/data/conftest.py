@@ -4,8 +4,8 @@ import pytest
 
 from xfm.config import RunConfig
 from xfm.data import dataset
-from xfm.data.synthetic.scenes import World
 from xfm.data.tokenizer import Tokenizer
+from xfm.data.world.scenes import World
 
 SMALL = {
     "model.vision.image_size": 48,

@@ -9,12 +9,12 @@ from hostile_pictures import BAD
 from photographs import captions, photograph, photographs, table
 from PIL import Image
 
+from xfm.check.check_page import write_page
+from xfm.check.findings import _near
+from xfm.check.source_check import check
 from xfm.cli import main
-from xfm.data.check import check
-from xfm.data.check_page import write_page
-from xfm.data.findings import _near
-from xfm.data.own import FileSource
 from xfm.data.source import ItemKey
+from xfm.files.file_source import FileSource
 
 
 def test_whole_data_are_usable(tmp_path: Path) -> None:

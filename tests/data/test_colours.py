@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.data.synthetic import colours, openmoji, styles
-from xfm.data.synthetic.colours import LEVELS, TERMS, oklab
+from xfm.data.world import colours, openmoji, styles
+from xfm.data.world.colours import LEVELS, TERMS, oklab
 
 PLACE = {c.name: i for i, c in enumerate(openmoji.concepts())}
 

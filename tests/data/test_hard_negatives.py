@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm import recipes, seeding
+from xfm import recipes
+from xfm.base import seeding
 from xfm.data.source import SPLITS
-from xfm.data.synthetic.grammar import COUNTS, RELATION_WORDINGS, Caption, compose, is_true, plural
-from xfm.data.synthetic.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
-from xfm.data.synthetic.scenes import World
+from xfm.data.world.grammar import COUNTS, RELATION_WORDINGS, Caption, compose, is_true, plural
+from xfm.data.world.hard_negatives import HARD_NEGATIVE_KINDS, hard_negative
+from xfm.data.world.scenes import World
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLDS = World(), World(853 - 40, 48, LEVEL.scenes, replace(LEVEL.captions, colours=0.7, negation=0.7))

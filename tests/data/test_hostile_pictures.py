@@ -8,10 +8,10 @@ import pytest
 from hostile_pictures import BAD, BASE, GOOD
 from photographs import photographs, table
 
+from xfm.base.images import prepare
 from xfm.config import ConfigError
-from xfm.data.own import FileSource
 from xfm.data.source import ItemKey
-from xfm.images import prepare
+from xfm.files.file_source import FileSource
 
 SIDE = 48
 WANTED = prepare(BASE, SIDE).astype(int)

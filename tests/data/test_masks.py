@@ -13,13 +13,13 @@ from photographs import HEIGHT, WIDTH, photographs, write_json
 from PIL import Image
 
 from xfm import explain, recipes
+from xfm.check.source_check import check
 from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.data.check import check
-from xfm.data.own import FileSource, collected
-from xfm.data.readers.masks import mask_of
-from xfm.data.readers.records import Unusable
 from xfm.data.source import CaptionedImage, Region
+from xfm.files.file_source import FileSource, collected
+from xfm.files.readers.masks import mask_of
+from xfm.files.readers.records import Unusable
 from xfm.lab import Lab
 from xfm.objectives import build
 from xfm.train import Run, pretrain
@@ -182,7 +182,7 @@ def without_pycocotools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_masks_are_decoded_when_they_are_asked_for_and_never_in_training(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("xfm.data.readers.masks.Polygons.pixels", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("xfm.files.readers.masks.Polygons.pixels", lambda *_: pytest.fail("decoded"))
     without_pycocotools(monkeypatch)
     config = recipes.smoke().replace(
         {"name": "own", "train.steps": 2, "train.warmup": 1, "model.text.vocabulary": 270,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xfm.data import cache
-from xfm.data.synthetic import openmoji, styles
+from xfm.data.world import openmoji, styles
 
 
 def test_853_unique_concepts_in_five_categories() -> None:
@@ -46,7 +46,7 @@ def test_pictures_are_rgba_with_an_object_and_air_around_it() -> None:
 
 
 def test_two_processes_build_the_cache_at_once(tmp_path: Path) -> None:
-    code = "from xfm.data.synthetic import styles as s; print(hash(s.pictures(24).tobytes()), flush=True)"
+    code = "from xfm.data.world import styles as s; print(hash(s.pictures(24).tobytes()), flush=True)"
     environment = {**os.environ, "XFM_CACHE": str(tmp_path), "PYTHONHASHSEED": "0"}
     run = [sys.executable, "-c", code]
     processes = [subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]

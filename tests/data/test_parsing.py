@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xfm.config import CaptionConfig, SceneConfig
-from xfm.data.synthetic.grammar import EXTREMES, Caption, Relation, Thing, compose
-from xfm.data.synthetic.parsing import parse, readings, without_opening
-from xfm.data.synthetic.scenes import World
+from xfm.data.world.grammar import EXTREMES, Caption, Relation, Thing, compose
+from xfm.data.world.parsing import parse, readings, without_opening
+from xfm.data.world.scenes import World
 
 RICH = World(40, 48, SceneConfig(overlap=0.4), CaptionConfig(colours=0.5, negation=0.4, paraphrase=0.7))
 PLAIN = World(40)

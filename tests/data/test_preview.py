@@ -8,12 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from xfm import recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
+from xfm.base.files import FileError
 from xfm.data.source import SPLITS, Split
-from xfm.data.synthetic import preview as module
-from xfm.data.synthetic import styles
-from xfm.data.synthetic.scenes import World
-from xfm.files import FileError
+from xfm.data.world import preview as module
+from xfm.data.world import styles
+from xfm.data.world.scenes import World
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_sheet_is_whole_or_the_old_one_stays(tmp_path: Path, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xfm.files.os.fsync", full)
+    monkeypatch.setattr("xfm.base.files.os.fsync", full)
     with pytest.raises(FileError, match=r"sheet.SVG: cannot be written \(No space left on device\)"):
         module.preview(recipes.get("demo"), path, "test")
     assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["sheet.SVG"]

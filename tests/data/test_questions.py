@@ -12,12 +12,12 @@ from sklearn.naive_bayes import MultinomialNB
 
 from xfm import recipes
 from xfm.data.source import SPLITS, Split
-from xfm.data.synthetic import colours, openmoji
-from xfm.data.synthetic.grammar import plural
-from xfm.data.synthetic.objects import Object
-from xfm.data.synthetic.questions import QUESTION_KINDS, VisualQuestion, visual_question, visual_questions
-from xfm.data.synthetic.scenes import Scene, World
-from xfm.data.synthetic.statements import STATEMENT_KINDS, Statement, statement, statements
+from xfm.data.world import colours, openmoji
+from xfm.data.world.grammar import plural
+from xfm.data.world.objects import Object
+from xfm.data.world.questions import QUESTION_KINDS, VisualQuestion, visual_question, visual_questions
+from xfm.data.world.scenes import Scene, World
+from xfm.data.world.statements import STATEMENT_KINDS, Statement, statement, statements
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLD, HARD = World(), World(200, 48, LEVEL.scenes, LEVEL.captions)

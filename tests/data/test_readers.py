@@ -18,13 +18,13 @@ from photographs import captions, photograph, photographs, shout, table, write_j
 from PIL import Image
 
 from xfm import recipes
+from xfm.base.images import decode
 from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.data.own import FileSource, collected, row_count
-from xfm.data.readers import READERS
-from xfm.data.readers.records import PICTURES
-from xfm.data.readers.shards import expand
-from xfm.images import decode
+from xfm.files.file_source import FileSource, collected, row_count
+from xfm.files.readers import READERS
+from xfm.files.readers.records import PICTURES
+from xfm.files.readers.tar_shards import expand
 
 BOX = [6, 4, 30, 20]
 

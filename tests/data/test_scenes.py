@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xfm import recipes
+from xfm.base.fields import ConfigError
 from xfm.config import CaptionConfig, SceneConfig
-from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.data.source import SPLITS, Split
-from xfm.data.synthetic import openmoji
-from xfm.data.synthetic.background import MIDDLE
-from xfm.data.synthetic.colours import TERMS
-from xfm.data.synthetic.grammar import (
+from xfm.data.world import openmoji
+from xfm.data.world.background import MIDDLE
+from xfm.data.world.colours import TERMS
+from xfm.data.world.grammar import (
     CONJUNCTIONS,
     COUNTS,
     NEGATIONS,
@@ -37,8 +37,8 @@ from xfm.data.synthetic.grammar import (
     plural,
     templates,
 )
-from xfm.data.synthetic.objects import HIDES, VISIBLE, Object
-from xfm.data.synthetic.scenes import SIZES, Scene, World
+from xfm.data.world.objects import HIDES, VISIBLE, Object
+from xfm.data.world.scenes import SIZES, Scene, World
 
 LEVEL = recipes.get("demo+hard+rich").data
 WORLD, HARD = World(), World(100, 48, LEVEL.scenes, LEVEL.captions)
@@ -417,7 +417,7 @@ DIGEST = """
 import hashlib, itertools
 from xfm.config import CaptionConfig, SceneConfig
 from xfm.data.source import SPLITS
-from xfm.data.synthetic.scenes import World
+from xfm.data.world.scenes import World
 h = hashlib.sha256()
 worlds = World(), World(scenes=SceneConfig(30, 0.5, 12, 0.3), captions=CaptionConfig(0.5, 0.5, 0.5))
 for world, split, i in itertools.product(worlds, SPLITS, range(15)):

@@ -7,13 +7,14 @@ import pytest
 from photographs import captions, photographs, table
 
 from xfm import pretrain, recipes
+from xfm.check.source_check import check
 from xfm.cli import main, parse
-from xfm.cli.training import Pretrain
+from xfm.cli.training_commands import Pretrain
 from xfm.config import ConfigError
-from xfm.data import dataset, sizing
-from xfm.data.check import check
-from xfm.data.own import FileSource
-from xfm.data.sizing import own
+from xfm.data import dataset
+from xfm.files import sizing
+from xfm.files.file_source import FileSource
+from xfm.files.sizing import own
 
 
 def test_a_recipe_for_few_pictures_is_the_demos_size_and_trains(tmp_path: Path) -> None:

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from xfm import recipes
+from xfm.base.images import prepare
 from xfm.config import ConfigError, RunConfig
 from xfm.data import DATASETS, Dataset, dataset
-from xfm.data.own import FileSource, agree
 from xfm.data.source import ItemKey, PairSource, Region, Source
 from xfm.data.streams import Streams
-from xfm.data.synthetic.scenes import World
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import WordNet
-from xfm.images import prepare
+from xfm.data.world.scenes import World
+from xfm.files.file_source import FileSource, agree
 from xfm.train.start import require_trainable
 
 RNG = np.random.default_rng(0)

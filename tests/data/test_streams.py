@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from xfm.batch import PAD, Batch, tree_map
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset, wordnet
 from xfm.data.source import ItemKey
 from xfm.data.streams import Streams, loader, region_patches
-from xfm.data.synthetic.grammar import RELATIONS, is_true
-from xfm.data.synthetic.parsing import parse
-from xfm.data.synthetic.scenes import Scene
 from xfm.data.tokenizer import Tokenizer
+from xfm.data.world.grammar import RELATIONS, is_true
+from xfm.data.world.parsing import parse
+from xfm.data.world.scenes import Scene
+from xfm.model.batch import PAD, Batch, tree_map
 
 
 def tensors(tree: object) -> list[Tensor]:

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from xfm import recipes
+from xfm.base.seeding import rng
 from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import dataset
 from xfm.data.source import SPLITS
-from xfm.data.synthetic import colours, openmoji, styles
-from xfm.data.synthetic.grammar import is_true
-from xfm.data.synthetic.hard_negatives import hard_negative
-from xfm.data.synthetic.objects import VISIBLE
-from xfm.data.synthetic.questions import visual_questions
-from xfm.data.synthetic.scenes import World
-from xfm.data.synthetic.shuffled import Shuffled
-from xfm.seeding import rng
+from xfm.data.world import colours, openmoji, styles
+from xfm.data.world.grammar import is_true
+from xfm.data.world.hard_negatives import hard_negative
+from xfm.data.world.objects import VISIBLE
+from xfm.data.world.questions import visual_questions
+from xfm.data.world.scenes import World
+from xfm.data.world.shuffled import Shuffled
 
 OTHERS = [name for name in styles.STYLES if name != "openmoji"]
 ALL = tuple(styles.STYLES)

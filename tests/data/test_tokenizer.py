@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from xfm.config import CaptionConfig, ConfigError, SceneConfig
 from xfm.data import cache
-from xfm.data.synthetic.grammar import plural
-from xfm.data.synthetic.scenes import CORPUS_SCENES, World
 from xfm.data.tokenizer import Tokenizer, for_sources, train
 from xfm.data.wordnet import sentences
+from xfm.data.world.grammar import plural
+from xfm.data.world.scenes import CORPUS_SCENES, World
 
 CORPUS = """
 import itertools

@@ -18,17 +18,17 @@ from xfm import recipes
 from xfm.cli import main
 from xfm.config import AugmentConfig, ConfigError, RunConfig
 from xfm.data import dataset
-from xfm.data.readers.shards import is_remote
 from xfm.data.source import Split
 from xfm.data.streams import Streams, loader
 from xfm.data.tokenizer import train
-from xfm.data.web import WebShards, allow, split_by_name
-from xfm.evaluation import evaluate_run
+from xfm.files.readers.tar_shards import is_remote
+from xfm.files.web import WebShards, allow, split_by_name
 from xfm.lab import load
 from xfm.objectives import build
+from xfm.runs.weights import packed
+from xfm.tasks import evaluate_run
 from xfm.train import Run, pretrain
 from xfm.train.start import require_startable
-from xfm.train.weights import packed
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from xfm.data import wordnet
-from xfm.data.synthetic.scenes import World
+from xfm.data.world.scenes import World
 
 SPLITS = ("train", "validation", "test")
 

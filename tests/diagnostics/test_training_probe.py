@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from xfm import recipes, seeding
+from xfm import recipes
+from xfm.base import seeding
 from xfm.data import dataset
 from xfm.diagnostics import training_probe
 from xfm.diagnostics.gradient_table import gradient_table, objective_gradients

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from xfm.base.fields import ConfigError
 from xfm.config import CaptionConfig
-from xfm.config_utils import ConfigError
-from xfm.data.synthetic.grammar import plural
-from xfm.data.synthetic.hard_negatives import hard_negative
-from xfm.data.synthetic.scenes import World
-from xfm.downstream import caption_metrics
-from xfm.downstream.caption_metrics import BLEU, CIDER, TRUTH, Reference, words
+from xfm.data.world.grammar import plural
+from xfm.data.world.hard_negatives import hard_negative
+from xfm.data.world.scenes import World
+from xfm.tasks.finetuning import caption_metrics
+from xfm.tasks.finetuning.caption_metrics import BLEU, CIDER, TRUTH, Reference, words
 
 WORLD, EVERY = World(40), World(853, captions=CaptionConfig(colours=0.5))
 texts = st.lists(st.sampled_from("a the cat dog sits on mat red".split()), max_size=9).map(" ".join)

@@ -15,21 +15,21 @@ from photographs import shout
 from PIL import Image
 
 from xfm import cli, load
-from xfm.config_utils import ConfigError
-from xfm.downstream import finetune as module
-from xfm.downstream import tested
-from xfm.downstream.augment import mirrors
-from xfm.downstream.caption_metrics import Reference
-from xfm.downstream.captioned import captioned
-from xfm.downstream.config import FinetuneConfig, controls, recipe
-from xfm.downstream.finetune import finetune
-from xfm.downstream.task import Item
-from xfm.downstream.task_run import TaskRun
-from xfm.downstream.tasks import TASKS
-from xfm.downstream.tasks.captioning import PROMPT, Captioning, _memory
-from xfm.downstream.tasks.retrieval import Retrieval
-from xfm.downstream.tuned import start
+from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning import finetune as module
+from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning.augment import mirrors
+from xfm.tasks.finetuning.caption_metrics import Reference
+from xfm.tasks.finetuning.captioned import captioned
+from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
+from xfm.tasks.finetuning.finetune import finetune
+from xfm.tasks.finetuning.finetuned_model import start
+from xfm.tasks.finetuning.task import Item
+from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.own import TASKS
+from xfm.tasks.own.captioning import PROMPT, Captioning, _memory
+from xfm.tasks.own.coco_retrieval import Retrieval
 
 RUN = CHECKPOINTS / "demo"
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ NUMBER = 6  # pictures of a split, each with two captions
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(tested, "PRIOR", 200)
+    monkeypatch.setattr(test_split, "PRIOR", 200)
     for task in (Retrieval, Captioning):
         monkeypatch.setattr(task, "tested", 12)
 
@@ -281,7 +281,7 @@ def test_a_captions_confidence_is_the_mean_probability_of_what_is_written(cut: i
     task: Any = tuned.task
     given = len(task._prompt)
     if cut:
-        monkeypatch.setattr("xfm.downstream.tasks.captioning.LONGEST", given + cut)
+        monkeypatch.setattr("xfm.tasks.own.captioning.LONGEST", given + cut)
     image = task.batch(task.items("test", 3), CPU).images[0]
     with torch.inference_mode():
         said = task.write(tuned.model, tuned.head, image, 3)

@@ -17,19 +17,19 @@ import torch
 from safetensors.torch import load_file, save
 
 from xfm import cli
+from xfm.base.fields import ConfigError
 from xfm.config import TrainConfig
-from xfm.config_utils import ConfigError
-from xfm.downstream import finetune as module
-from xfm.downstream import tested
-from xfm.downstream.config import FinetuneConfig, controls, recipe
-from xfm.downstream.finetune import finetune
-from xfm.downstream.task import Frozen, Task
-from xfm.downstream.task_run import TaskRun
-from xfm.downstream.tasks import TASKS
-from xfm.downstream.tuned import Tuned, start
 from xfm.lab import CHECKPOINTS
+from xfm.runs.errors import NonFiniteLoss
+from xfm.tasks.finetuning import finetune as module
+from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning.config import FinetuneConfig, controls, recipe
+from xfm.tasks.finetuning.finetune import finetune
+from xfm.tasks.finetuning.finetuned_model import Tuned, start
+from xfm.tasks.finetuning.task import Frozen, Task
+from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.own import TASKS
 from xfm.train import RunBusy, RunError, Terminated
-from xfm.train.errors import NonFiniteLoss
 
 RUN = CHECKPOINTS / "demo"
 VOLATILE = ("seconds",)
@@ -39,7 +39,7 @@ EMBEDDED = [name for name, task in TASKS.items() if task.embedded]
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 16)
-    monkeypatch.setattr(tested, "PRIOR", 200)
+    monkeypatch.setattr(test_split, "PRIOR", 200)
     for task in TASKS.values():
         monkeypatch.setattr(task, "tested", 24)
 

@@ -17,15 +17,15 @@ from photographs import shout
 from sklearn.metrics import accuracy_score, f1_score
 
 from xfm import cli
-from xfm.config_utils import ConfigError
-from xfm.downstream import tested
-from xfm.downstream.config import recipe
-from xfm.downstream.task import Item, Task
-from xfm.downstream.task_run import TaskRun
-from xfm.downstream.tasks.glue import GLUE, STSB, mean_of_both
-from xfm.downstream.tuned import start
-from xfm.evaluation.result import from_json
+from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.finetuned_model import start
+from xfm.tasks.finetuning.task import Item, Task
+from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.own.glue import GLUE, STSB, mean_of_both
+from xfm.tasks.result import from_json
 from xfm.train import Run
 
 RUN = CHECKPOINTS / "demo"
@@ -213,7 +213,7 @@ METRICS = {
 @pytest.mark.parametrize("name", TASKS)
 def test_the_results_are_the_metrics_of_the_task(name: str, tmp_path: Path) -> None:
     tuned = start(config := recipe(name, RUN, data=str(write(name, tmp_path))))
-    results, answers = tested.tested(tuned.eval(), config)
+    results, answers = test_split.tested(tuned.eval(), config)
     tests = ["matched", "mismatched"] if name == "mnli" else [""]
     metrics = METRICS.get(name, ["accuracy"])
     own, control = results[: len(results) // 2], results[len(results) // 2 :]

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import xfm
-from xfm.config_utils import ConfigError
-from xfm.downstream.config import controls
-from xfm.downstream.task_run import TaskRun
+from xfm.base.fields import ConfigError
 from xfm.lab import Lab
+from xfm.tasks.finetuning.config import controls
+from xfm.tasks.finetuning.task_run import TaskRun
 
 TASKS = ("captioning", "nlvr2", "vqa")
 

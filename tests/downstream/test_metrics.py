@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm import seeding
-from xfm.downstream.metrics import Metric, binary_f1, matthews, pearson
-from xfm.evaluation.result import RESAMPLES, bootstrap_interval
+from xfm.base import seeding
+from xfm.tasks.finetuning.task_metrics import Metric, binary_f1, matthews, pearson
+from xfm.tasks.result import RESAMPLES, bootstrap_interval
 
 labels = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=40)
 values = st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=3, max_size=40)

@@ -11,14 +11,14 @@ import pytest
 from glue_files import write
 from photographs import photograph, photographs, write_json
 
-from xfm.config_utils import ConfigError
-from xfm.downstream import finetune as module
-from xfm.downstream import tested
-from xfm.downstream.config import FinetuneConfig, recipe
-from xfm.downstream.finetune import finetune
-from xfm.downstream.own import contents
-from xfm.downstream.task_run import TaskRun
+from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning import finetune as module
+from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.finetuning.data_identity import contents
+from xfm.tasks.finetuning.finetune import finetune
+from xfm.tasks.finetuning.task_run import TaskRun
 from xfm.train import RunError
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_named_with_the_way_out(tmp_path: Path) -> None:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(tested, "PRIOR", 8)
+    monkeypatch.setattr(test_split, "PRIOR", 8)
 
 
 def config(data: Path | str) -> FinetuneConfig:

@@ -14,19 +14,16 @@ from reference import tiny
 from safetensors.torch import load_file
 from torch import Tensor
 
-from xfm.batch import IGNORE, PAD
-from xfm.downstream.answers import answer_loss, nll, question_states, rank
-from xfm.downstream.decoder import Decoder, next_tokens, smoothed_cross_entropy
-from xfm.downstream.generation import beam_search, greedy
-from xfm.downstream.heads import (
-    ImageClassifier,
-    JointClassifier,
-    TextClassifier,
-    TwoPictureClassifier,
-    fused_token,
-)
-from xfm.downstream.protocol import caption_text, cosine_rate, inclusive_iou, linear_rate, question_text
-from xfm.downstream.retrieval import (
+from xfm.interop.published import published_name
+from xfm.interop.resolution import resize_table
+from xfm.model import ImageTokens
+from xfm.model.batch import IGNORE, PAD
+from xfm.objectives import build
+from xfm.objectives.bbp import overlap
+from xfm.tasks.finetuning.answer_ranking import answer_loss, nll, question_states, rank
+from xfm.tasks.finetuning.decoder import Decoder, next_tokens, smoothed_cross_entropy
+from xfm.tasks.finetuning.generation import beam_search, greedy
+from xfm.tasks.finetuning.pair_scores import (
     candidates,
     contrastive_loss,
     matching_scores,
@@ -35,11 +32,14 @@ from xfm.downstream.retrieval import (
     rescored,
     two_way_ranks,
 )
-from xfm.interop.published import published_name
-from xfm.interop.resolution import resize_table
-from xfm.model import ImageTokens
-from xfm.objectives import build
-from xfm.objectives.bbp import overlap
+from xfm.tasks.finetuning.protocol import caption_text, cosine_rate, inclusive_iou, linear_rate, question_text
+from xfm.tasks.finetuning.task_heads import (
+    ImageClassifier,
+    JointClassifier,
+    TextClassifier,
+    TwoPictureClassifier,
+    fused_token,
+)
 
 FIXTURES = Path(os.environ.get("XFM_REFERENCE", Path(__file__).parents[3] / "shared" / "reference" / "fixtures"))
 pytestmark = pytest.mark.skipif(

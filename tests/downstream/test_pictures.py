@@ -15,19 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from xfm import seeding
-from xfm.config_utils import ConfigError
-from xfm.data.synthetic import openmoji
-from xfm.downstream import tested
-from xfm.downstream.config import FinetuneConfig, recipe
-from xfm.downstream.finetune import finetune
-from xfm.downstream.simple import from_pixels
-from xfm.downstream.task import Frozen, Item, Task
-from xfm.downstream.task_run import TaskRun
-from xfm.downstream.tasks import TASKS
-from xfm.downstream.tasks.pictures import DrawnPictures, UnseenConcept
-from xfm.downstream.tuned import start
+from xfm.base import seeding
+from xfm.base.fields import ConfigError
+from xfm.data.world import openmoji
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.finetuning.finetune import finetune
+from xfm.tasks.finetuning.finetuned_model import start
+from xfm.tasks.finetuning.task import Frozen, Item, Task
+from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.finetuning.text_baselines import from_pixels
+from xfm.tasks.own import TASKS
+from xfm.tasks.own.picture_tasks import DrawnPictures, UnseenConcept
 from xfm.train import Run
 
 RUN = CHECKPOINTS / "demo"
@@ -268,7 +268,7 @@ def test_a_world_that_has_shown_all_has_no_unseen_concepts() -> None:
 @pytest.mark.usefixtures("few_tested")
 def test_each_test_has_its_line_and_its_control() -> None:
     tuned = start(config := recipe("category", RUN).replace({"train.steps": 5})).eval()
-    results, answers = tested.tested(tuned, config)
+    results, answers = test_split.tested(tuned, config)
     conditions = ["", "held-out style", "unseen concepts"]
     simple = [", ".join(filter(None, ("raw pixels", c))) for c in conditions]
     assert [r.condition for r in results] == [*conditions, *simple]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import xfm
-from xfm import seeding
+from xfm.base import seeding
 from xfm.config import ConfigError
-from xfm.data.synthetic.grammar import templates
-from xfm.downstream.recognition import Recognition, _few, recognition, zero_shot
-from xfm.downstream.tasks.fine import FinePrompts, PromptHead
+from xfm.data.world.grammar import templates
+from xfm.tasks.finetuning.image_recognition import Recognition, _few, recognition, zero_shot
+from xfm.tasks.own.fine import FinePrompts, PromptHead
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,11 @@ def test_few_are_few_of_each_class() -> None:
 
 def test_zero_shot_is_the_evaluations_naming(lab: xfm.Lab) -> None:
     """Of `evaluation.tasks.naming`, which is written for the world."""
-    from xfm.evaluation.context import EvalContext
-    from xfm.evaluation.tasks import naming
+    from xfm.tasks.context import EvalContext
+    from xfm.tasks.world import object_naming
 
     context, world = EvalContext(lab.model, lab.config, lab.tokenizer, "test", 0), lab.data.world
-    right = naming.classify(context, "naming", world.names, 1)
+    right = object_naming.classify(context, "naming", world.names, 1)
     images = [context.scene("naming", 0, concepts=(c,)).image for c in world.pool("test")]
     encoder = Recognition(lab.model, lab.tokenizer)
     said = zero_shot(encoder, encoder.features_of_images(images), world.names, templates)

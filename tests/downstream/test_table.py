@@ -15,28 +15,28 @@ import torch
 from xfm import Run, cli, pretrain, recipes
 from xfm.config import ConfigError
 from xfm.data import dataset
-from xfm.downstream import finetune as module
-from xfm.downstream import table as module_of_table
-from xfm.downstream import tested
-from xfm.downstream.config import FinetuneConfig, recipe
-from xfm.downstream.table import finetuned, startable, table
-from xfm.downstream.task import Answer, Task
-from xfm.downstream.task_run import TaskRun
-from xfm.downstream.tasks import TASKS
-from xfm.downstream.tuned import headed
-from xfm.evaluation import Result
 from xfm.objectives import build
 from xfm.study import Study
-from xfm.study import items as module_of_items
+from xfm.study import item_scores as module_of_items
 from xfm.study.bootstrap import two_way
 from xfm.study.spec import Spec
+from xfm.tasks import Result
+from xfm.tasks.finetuning import finetune as module
+from xfm.tasks.finetuning import table as module_of_table
+from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.finetuning.finetuned_model import headed
+from xfm.tasks.finetuning.table import finetuned, startable, table
+from xfm.tasks.finetuning.task import Answer, Task
+from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.tasks.own import TASKS
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three steps, a few items."""
     monkeypatch.setattr(module, "VALIDATED", 8)
-    monkeypatch.setattr(tested, "PRIOR", 200)
+    monkeypatch.setattr(test_split, "PRIOR", 200)
     for task in TASKS.values():
         monkeypatch.setattr(task, "tested", 8)
 
@@ -176,12 +176,12 @@ def test_an_exploration_reads_no_test_item_and_its_items_speak_of_other_items(
 
 
 def test_answers_say_which_items_are_not_independent() -> None:
-    groups = tested._numbered(["a", "b", "a"])
-    lines = tested._lines([Answer(1)] * 3, [1] * 3, np.ones(3), groups, "")
+    groups = test_split._numbered(["a", "b", "a"])
+    lines = test_split._lines([Answer(1)] * 3, [1] * 3, np.ones(3), groups, "")
     assert [json.loads(line)["group"] for line in lines] == [0, 1, 0]
     assert (
-        tested._numbered([None, "a"]) is None
-        and "group" not in tested._lines([Answer(1)], [1], np.ones(1), None, "")[0]
+        test_split._numbered([None, "a"]) is None
+        and "group" not in test_split._lines([Answer(1)], [1], np.ones(1), None, "")[0]
     )
 
 

@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from photographs import shout
 from PIL import ExifTags, Image
 
-from xfm.config_utils import ConfigError
-from xfm.downstream.config import FinetuneConfig, recipe
-from xfm.downstream.finetune import train_to_end
-from xfm.downstream.protocol import inclusive_iou
-from xfm.downstream.task import Item, Task
-from xfm.downstream.tasks import TASKS
-from xfm.downstream.tasks.grounding import Named
-from xfm.downstream.tasks.nlvr2 import NLVR2, Stated
-from xfm.downstream.tasks.vqa import ANNOTATIONS, QUESTIONS
-from xfm.downstream.tuned import start
-from xfm.images import decode, upright_size
+from xfm.base.fields import ConfigError
+from xfm.base.images import decode, upright_size
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning.config import FinetuneConfig, recipe
+from xfm.tasks.finetuning.finetune import train_to_end
+from xfm.tasks.finetuning.finetuned_model import start
+from xfm.tasks.finetuning.protocol import inclusive_iou
+from xfm.tasks.finetuning.task import Item, Task
+from xfm.tasks.own import TASKS
+from xfm.tasks.own.nlvr2 import NLVR2, Stated
+from xfm.tasks.own.refcoco import Named
+from xfm.tasks.own.vqa import ANNOTATIONS, QUESTIONS
 from xfm.train import Run
 
 RUN = CHECKPOINTS / "demo"
@@ -245,7 +245,7 @@ def test_the_weights_of_answers_are_their_shares(made: dict[str, Path]) -> None:
 
 
 def test_the_ranked_answers_are_those_often_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xfm.downstream.tasks.vqa.RANKED", 2)
+    monkeypatch.setattr("xfm.tasks.own.vqa.RANKED", 2)
     folder = vqa_simple(tmp_path)
     said = ["cat"] * 9 + ["dog"] * 10 + ["owl"] * 9 + ["fox"] * 8
     edit(folder / "train.json", lambda rows: [row | {"answer": said} for row in rows[:1]])

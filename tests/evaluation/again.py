@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from xfm import Run
-from xfm.evaluation import evaluate, evaluate_run
+from xfm.tasks import evaluate, evaluate_run
 
 if __name__ == "__main__":
     runpy.run_path(str(Path(__file__).parents[1] / "few.py"))["ask_few"]()

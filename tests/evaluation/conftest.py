@@ -7,15 +7,16 @@ import pytest
 import torch
 from few import ask_few
 
-from xfm import recipes, seeding
+from xfm import recipes
+from xfm.base import seeding
 from xfm.config import RunConfig
 from xfm.data import DATASETS, Dataset, dataset
 from xfm.data.source import PairSource, Region
 from xfm.data.tokenizer import Tokenizer
-from xfm.evaluation import EvalContext
-from xfm.evaluation.context import reproducibly
 from xfm.model import XFM
 from xfm.objectives import build
+from xfm.tasks import EvalContext
+from xfm.tasks.context import reproducibly
 
 
 @pytest.fixture(scope="session")

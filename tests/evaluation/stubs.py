@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xfm import seeding
-from xfm.data.synthetic.scenes import Scene, World
-from xfm.evaluation import EvalContext, Result
+from xfm.base import seeding
+from xfm.data.world.scenes import Scene, World
+from xfm.tasks import EvalContext, Result
 
 WORLD = World()
 

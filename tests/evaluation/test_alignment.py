@@ -6,16 +6,16 @@ import torch
 from evaluation.stubs import Oracle, oracle
 from torch import Tensor
 
-from xfm import seeding
+from xfm.base import seeding
 from xfm.config import RunConfig
 from xfm.data.tokenizer import Tokenizer
-from xfm.evaluation import EvalContext, evaluate, find_result
-from xfm.evaluation.tasks import alignment, grounding
 from xfm.explain import make_inputs
 from xfm.explain.faithfulness import pointing_game
 from xfm.explain.tracing import capture_attention
 from xfm.model import XFM, FusionEncoder
 from xfm.objectives import build
+from xfm.tasks import EvalContext, evaluate, find_result
+from xfm.tasks.world import alignment, grounding
 
 SEVERAL = "alignment (several objects)"
 

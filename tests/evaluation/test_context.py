@@ -7,17 +7,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from xfm import seeding
-from xfm.batch import IGNORE, Pairs, Texts, TokenBatch
+from xfm.base import seeding
 from xfm.data import DATASETS, Dataset
 from xfm.data.source import PairSource
 from xfm.data.streams import Streams, filled
-from xfm.data.synthetic.scenes import World
-from xfm.evaluation import EvalContext
-from xfm.evaluation import context as module
-from xfm.evaluation.tasks import language
+from xfm.data.world.scenes import World
 from xfm.flow import Flow
-from xfm.masking import mask_tokens
+from xfm.model.batch import IGNORE, Pairs, Texts, TokenBatch
+from xfm.model.masking import mask_tokens
+from xfm.tasks import EvalContext
+from xfm.tasks import context as module
+from xfm.tasks.world import language
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 

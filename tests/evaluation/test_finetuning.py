@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from xfm import seeding
+from xfm.base import seeding
 from xfm.data.wordnet import Sentence
-from xfm.evaluation import EvalContext, finetuning, linear_probe
-from xfm.evaluation.finetuning import LabelledTexts
-from xfm.evaluation.tasks import lexnames, sentence_pairs
 from xfm.objectives import build
+from xfm.tasks import EvalContext, language_finetuning, linear_probe
+from xfm.tasks.language_finetuning import LabelledTexts
+from xfm.tasks.world import lexnames, sentence_pairs
 
 KINDS = {"same synset": sentence_pairs.same_synset, "hypernym": sentence_pairs.hypernym}
 
@@ -48,10 +48,10 @@ def test_features_are_those_of_each_text_alone(context: EvalContext) -> None:
         states, _ = context.text_states([context.tokenizer.encode(text, context.config.data.text_tokens)])
         naive.append(torch.cat([states[0, 0], states[0].mean(0)]))
     alone = torch.stack(naive)
-    single = finetuning.features(context, [(text,) for text in texts])
+    single = language_finetuning.features(context, [(text,) for text in texts])
     np.testing.assert_allclose(single, alone.numpy(), rtol=1e-4, atol=1e-5)
     u, v = alone[:6], alone[6:]
-    both = finetuning.features(context, list(zip(texts[:6], texts[6:], strict=True)))
+    both = language_finetuning.features(context, list(zip(texts[:6], texts[6:], strict=True)))
     four = torch.cat([u, v, (u - v).abs(), u * v], 1)
     np.testing.assert_allclose(both, four.numpy(), rtol=1e-3, atol=1e-4)
 
@@ -69,15 +69,15 @@ def test_tuning_begins_at_the_probe_and_learns_more(
 ) -> None:
     samples, labels = labelled(context, 160, of)
     train, test = LabelledTexts(samples, labels), labelled(context, 300, of)[0]
-    probe = linear_probe.linear_probe(finetuning.features(context, samples), labels)
-    x = finetuning.features(context, test)
-    monkeypatch.setattr(finetuning, "STEPS", 0)
-    same = finetuning.finetune(context, probe, train, test, "any") == probe.predict(x)
+    probe = linear_probe.linear_probe(language_finetuning.features(context, samples), labels)
+    x = language_finetuning.features(context, test)
+    monkeypatch.setattr(language_finetuning, "STEPS", 0)
+    same = language_finetuning.finetune(context, probe, train, test, "any") == probe.predict(x)
     assert same.mean() > 0.99  # near ties aside
-    monkeypatch.setattr(finetuning, "STEPS", 60)
-    monkeypatch.setattr(finetuning, "RATE", 5.0)
-    tuned = finetuning.finetune(context, probe, train, samples, "any") == labels
-    assert tuned.mean() > probe.score(finetuning.features(context, samples), labels) + 0.05
+    monkeypatch.setattr(language_finetuning, "STEPS", 60)
+    monkeypatch.setattr(language_finetuning, "RATE", 5.0)
+    tuned = language_finetuning.finetune(context, probe, train, samples, "any") == labels
+    assert tuned.mean() > probe.score(language_finetuning.features(context, samples), labels) + 0.05
 
 
 def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(
@@ -91,12 +91,12 @@ def test_a_dimension_that_is_as_good_as_constant_does_not_end_the_learning(
             model.text.layers[-1].norm2.bias[5] = 0.0
     context = replace(context, model=model)
     samples, labels = labelled(context, 60, 1)
-    probe = linear_probe.linear_probe(finetuning.features(context, samples), labels)
+    probe = linear_probe.linear_probe(language_finetuning.features(context, samples), labels)
     norms: list[float] = []
     clip = torch.nn.utils.clip_grad_norm_
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: norms.append(clip(*a).item()))
-    monkeypatch.setattr(finetuning, "STEPS", 3)
-    finetuning.finetune(context, probe, LabelledTexts(samples, labels), samples, "any")
+    monkeypatch.setattr(language_finetuning, "STEPS", 3)
+    language_finetuning.finetune(context, probe, LabelledTexts(samples, labels), samples, "any")
     assert len(norms) == 3 and np.isfinite(norms).all() and min(norms) > 0
 
 
@@ -107,13 +107,13 @@ def test_tuning_leaves_the_model_as_it_was(context: EvalContext) -> None:
     before = {name: p.clone() for name, p in dropping.state_dict().items()}
     samples, labels = labelled(context, 40, 1)
     train = LabelledTexts(samples, labels)
-    probe = linear_probe.linear_probe(finetuning.features(context, samples), labels)
+    probe = linear_probe.linear_probe(language_finetuning.features(context, samples), labels)
     torch.manual_seed(7)
     state = torch.random.get_rng_state()
-    first = finetuning.finetune(context, probe, train, samples, "any")
+    first = language_finetuning.finetune(context, probe, train, samples, "any")
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(8)
-    assert (finetuning.finetune(context, probe, train, samples, "any") == first).all()
+    assert (language_finetuning.finetune(context, probe, train, samples, "any") == first).all()
     after = dropping.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not any(p.requires_grad or p.grad is not None for p in dropping.parameters())
@@ -122,10 +122,10 @@ def test_tuning_leaves_the_model_as_it_was(context: EvalContext) -> None:
 
 @pytest.mark.parametrize(("count", "of"), [(40, 1), (7, 2), (1000, 2)])
 def test_batches_take_samples_in_turn(count: int, of: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetuning, "STEPS", 13)
+    monkeypatch.setattr(language_finetuning, "STEPS", 13)
     lengths = seeding.rng("lengths").integers(3, 60, size=(count, of))
     samples = [tuple("x" * n for n in row) for row in lengths]
-    found = list(finetuning._batches(seeding.rng("batches"), samples))
+    found = list(language_finetuning._batches(seeding.rng("batches"), samples))
     assert [len(batch) for batch in found] == [32 // of] * 13
     times = Counter(np.concatenate(found).tolist())
     assert max(times.values()) - min(times[i] for i in range(count)) <= 1

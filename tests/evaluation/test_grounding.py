@@ -6,14 +6,15 @@ import torch
 from evaluation.stubs import oracle
 from torchvision.ops import box_iou
 
-from xfm import recipes, seeding
+from xfm import recipes
+from xfm.base import seeding
 from xfm.data import DATASETS, Dataset, dataset
 from xfm.data.source import PairSource, Region
-from xfm.evaluation import EvalContext, find_result
-from xfm.evaluation.tasks import grounding
 from xfm.objectives import build
 from xfm.objectives.bbp import corners
 from xfm.recipes import LEVELS
+from xfm.tasks import EvalContext, find_result
+from xfm.tasks.world import grounding
 
 
 def test_who_knows_grounds_everything(context: EvalContext) -> None:

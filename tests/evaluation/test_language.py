@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from xfm.evaluation import EvalContext
-from xfm.evaluation.tasks import language
+from xfm.tasks import EvalContext
+from xfm.tasks.world import language
 
 
 def test_baselines_are_counted_on_training_sentences(context: EvalContext, few: None) -> None:

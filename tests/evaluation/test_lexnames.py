@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xfm.evaluation import EvalContext, finetuning
-from xfm.evaluation.tasks import lexnames
+from xfm.tasks import EvalContext, language_finetuning
+from xfm.tasks.world import lexnames
 
 pytestmark = pytest.mark.usefixtures("few")
 
@@ -30,8 +30,8 @@ def test_who_knows_the_file_is_always_right(context: EvalContext, monkeypatch: p
     names = sorted({s.lexname for s in everything})
     place, codes = {s.text: names.index(s.lexname) for s in everything}, np.eye(45)
     monkeypatch.setattr(lexnames, "TRAIN", 3000)
-    monkeypatch.setattr(finetuning, "features", lambda _, samples: codes[[place[text] for (text,) in samples]])
-    monkeypatch.setattr(finetuning, "finetune", lambda *args: np.array(["noun.artifact"] * len(args[3])))
+    monkeypatch.setattr(language_finetuning, "features", lambda _, samples: codes[[place[text] for (text,) in samples]])
+    monkeypatch.setattr(language_finetuning, "finetune", lambda *args: np.array(["noun.artifact"] * len(args[3])))
     results = {r.condition: r for r in lexnames.score(context)}
     learnt = {s.lexname for s in lexnames._sample(context, "train", 3000)}
     asked = [s.lexname for s in lexnames._sample(context, "test", 100)]

@@ -10,9 +10,9 @@ from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from xfm import seeding
-from xfm.evaluation import linear_probe
-from xfm.evaluation.result import bootstrap_interval
+from xfm.base import seeding
+from xfm.tasks import linear_probe
+from xfm.tasks.result import bootstrap_interval
 
 
 def blobs(n: int, classes: int, apart: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

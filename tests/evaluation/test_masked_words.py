@@ -3,10 +3,10 @@
 import pytest
 from evaluation.stubs import WORLD, Oracle, oracle
 
-from xfm.data.synthetic.grammar import plural
-from xfm.evaluation import EvalContext
-from xfm.evaluation.tasks import masked_words
+from xfm.data.world.grammar import plural
 from xfm.recipes import LEVELS
+from xfm.tasks import EvalContext
+from xfm.tasks.world import masked_words
 
 
 def test_who_knows_predicts_every_word_with_the_right_picture_alone(context: EvalContext) -> None:

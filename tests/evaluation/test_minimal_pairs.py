@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xfm.data import wordnet
-from xfm.data.synthetic.grammar import plural
-from xfm.data.synthetic.parsing import parse
-from xfm.evaluation import EvalContext
-from xfm.evaluation.tasks import minimal_pairs
-from xfm.evaluation.tasks.language import log_unigram
-from xfm.evaluation.tasks.minimal_pairs import MinimalPair, balanced, draw_pairs, pseudo_log_likelihood
+from xfm.data.world.grammar import plural
+from xfm.data.world.parsing import parse
+from xfm.tasks import EvalContext
+from xfm.tasks.world import minimal_pairs
+from xfm.tasks.world.language import log_unigram
+from xfm.tasks.world.minimal_pairs import MinimalPair, balanced, draw_pairs, pseudo_log_likelihood
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import torch
 from reference import batches
 
-from xfm.evaluation import pairings
-from xfm.evaluation.pairings import of_pairings
 from xfm.model import ImageTokens
+from xfm.tasks import pairings
+from xfm.tasks.pairings import of_pairings
 
 
 @pytest.mark.parametrize("of", ["pictures", "regions"])

@@ -10,12 +10,12 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from xfm import seeding
-from xfm.data.synthetic import openmoji
-from xfm.data.synthetic.scenes import Scene
-from xfm.evaluation import EvalContext
-from xfm.evaluation.tasks import recognition
+from xfm.base import seeding
+from xfm.data.world import openmoji
+from xfm.data.world.scenes import Scene
 from xfm.model import XFM
+from xfm.tasks import EvalContext
+from xfm.tasks.world import concept_recognition
 
 KINDS = ("concept", "subcategory", "category")
 PATCH = 8
@@ -31,7 +31,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
         "SCENES_TEST": 40,
         "SCENES_PATCHES": 40,
     }.items():
-        monkeypatch.setattr(recognition, name, count)
+        monkeypatch.setattr(concept_recognition, name, count)
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def like(context: EvalContext, kind: type[EvalContext], **more) -> EvalContext:
 
 
 def test_who_sees_is_always_right(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition, "SCENES_TRAIN", 6)
-    monkeypatch.setattr(recognition, "SCENES_PATCHES", 300)
-    results = recognition.score(like(context, Oracle, knowing=context.model))
+    monkeypatch.setattr(concept_recognition, "SCENES_TRAIN", 6)
+    monkeypatch.setattr(concept_recognition, "SCENES_PATCHES", 300)
+    results = concept_recognition.score(like(context, Oracle, knowing=context.model))
     ours = {(r.task, r.condition): r for r in results if r.condition.startswith(("pooled", "tokens"))}
     assert len(ours) == 2 * (3 + 3 + 1) + 1
     for (task, _), r in ours.items():
@@ -96,22 +96,22 @@ def test_who_sees_is_always_right(context: EvalContext, monkeypatch: pytest.Monk
 
 def test_who_knows_what_is_present_ranks_it_first(context: EvalContext) -> None:
     sizes = {"train": 600, "test": 60}
-    sets = [recognition._several_objects(replace(context, split=split), n) for split, n in sizes.items()]
-    known = [recognition._present(scenes, 100).astype(float) for scenes in sets]
+    sets = [concept_recognition._several_objects(replace(context, split=split), n) for split, n in sizes.items()]
+    known = [concept_recognition._present(scenes, 100).astype(float) for scenes in sets]
     noise = [seeding.rng("noise", len(scenes)).normal(size=(len(scenes), 8)) for scenes in sets]
     shown = [
-        recognition.Features(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
+        concept_recognition.Features(scenes, {"pooled": x, "raw pixels": y, "random weights": y})
         for scenes, x, y in zip(sets, known, noise, strict=True)
     ]
-    ours, raw, random = recognition._presence(context, *shown)
+    ours, raw, random = concept_recognition._presence(context, *shown)
     assert ours.value == 1 and ours.low > 0.94 and ours.baseline == raw.value == random.value
     assert raw.baseline == random.baseline and raw.baseline_name == "training frequencies"
     assert abs(raw.value - raw.baseline) < 0.05
 
 
 def test_who_guesses_is_at_chance(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition, "TEST", 4)
-    results = recognition.score(like(context, Guesser))
+    monkeypatch.setattr(concept_recognition, "TEST", 4)
+    results = concept_recognition.score(like(context, Guesser))
     found = [r for r in results if r.task.startswith("concept") and "raw" not in r.condition and "patch" not in r.task]
     assert {r.condition for r in found} == {
         f"{name}, {how}" for name in ("pooled", "random weights") for how in ("linear probe", "k-NN")
@@ -124,7 +124,7 @@ def test_who_guesses_is_at_chance(context: EvalContext, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("split", ["train", "test", "unseen_combinations", "unseen_concepts"])
 def test_the_rows_of_every_split(split, context: EvalContext) -> None:
-    results = recognition.score(replace(context, split=split))
+    results = concept_recognition.score(replace(context, split=split))
     tasks = {r.task: r.split for r in results}
     unseen = {f"{kind} (unseen concepts)": "unseen_concepts" for kind in KINDS}
     single = {} if split.startswith("unseen") else dict.fromkeys(KINDS, split)
@@ -143,46 +143,46 @@ def test_the_rows_of_every_split(split, context: EvalContext) -> None:
 
 
 def test_the_same_model_gets_the_same_rows(context: EvalContext) -> None:
-    results = recognition.score(context)
+    results = concept_recognition.score(context)
     torch.manual_seed(1)
-    assert recognition.score(context) == results
-    own, other = (recognition._several_objects(replace(context, seed=seed), 5) for seed in (0, 1))
+    assert concept_recognition.score(context) == results
+    own, other = (concept_recognition._several_objects(replace(context, seed=seed), 5) for seed in (0, 1))
     assert [s.content for s in own] != [s.content for s in other]
 
 
 def test_no_content_is_learnt_and_asked(context: EvalContext) -> None:
     for split in ("train", "test", "unseen_concepts"):
         own = replace(context, split=split)
-        trained = recognition._single_objects(own, 6, split=None if split == "unseen_concepts" else "train")
-        asked = recognition._single_objects(own, 4, trained)
+        trained = concept_recognition._single_objects(own, 6, split=None if split == "unseen_concepts" else "train")
+        asked = concept_recognition._single_objects(own, 4, trained)
         contents = [s.content for s in (*trained, *asked)]
         assert len(set(contents)) == len(contents)
         shown = Counter(s.objects[0].concept for s in asked)
         assert shown == dict.fromkeys(context.world.pool(split), 4) and {len(s.objects) for s in trained} == {1}
     own = replace(context, split="train")
-    trained = recognition._several_objects(own, 50, split="train")
-    contents = [s.content for s in (*trained, *recognition._several_objects(own, 50, trained))]
+    trained = concept_recognition._several_objects(own, 50, split="train")
+    contents = [s.content for s in (*trained, *concept_recognition._several_objects(own, 50, trained))]
     assert len(set(contents)) == 100 and {len(s.objects) for s in trained} == {2, 3, 4}
 
 
 def test_too_few_pictures_are_an_error(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition, "DRAWS", 3)
+    monkeypatch.setattr(concept_recognition, "DRAWS", 3)
     scene = context.scene("any", 0)
     with pytest.raises(RuntimeError, match="6 draws gave only 1 of 2 pictures"):
-        recognition._distinct(lambda i: scene, 2, set())
+        concept_recognition._distinct(lambda i: scene, 2, set())
 
 
 def test_pooled_features_are_what_itc_projects(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition, "BATCH", 4)
+    monkeypatch.setattr(concept_recognition, "BATCH", 4)
     scenes = context.scenes("any", 9)
-    pooled = torch.from_numpy(recognition._pooled(context, scenes))
+    pooled = torch.from_numpy(concept_recognition._pooled(context, scenes))
     itc = context.model.objectives["itc"]
     torch.testing.assert_close(itc.embed_image(pooled), context.image_features(scenes), rtol=1e-4, atol=1e-5)
 
 
 def test_random_weights_are_random_and_the_same_for_all(context: EvalContext) -> None:
-    other = replace(context, model=recognition._random_weights(replace(context, seed=5)).model)
-    contexts = recognition._random_weights(context), recognition._random_weights(other), context
+    other = replace(context, model=concept_recognition._random_weights(replace(context, seed=5)).model)
+    contexts = concept_recognition._random_weights(context), concept_recognition._random_weights(other), context
     ours, theirs, own = (c.model.vision.state_dict() for c in contexts)
     differs = {name for name in ours if not torch.equal(ours[name], own[name])}
     assert "patch_embed.weight" in differs and "blocks.0.mlp.fc1.weight" in differs
@@ -199,4 +199,4 @@ def test_covered_patches_have_their_centre_on_an_object(split, context: EvalCont
                 y, x = (PATCH * place + PATCH // 2 for place in divmod(patch, 6))
                 if o.mask[y, x]:
                     naive.append((o.concept, i, patch))
-    assert len(naive) > 60 and [*zip(*recognition._covered(scenes, PATCH), strict=True)] == naive
+    assert len(naive) > 60 and [*zip(*concept_recognition._covered(scenes, PATCH), strict=True)] == naive

@@ -12,13 +12,22 @@ import torch
 
 from xfm import plots
 from xfm.config import ConfigError
-from xfm.data.synthetic.grammar import is_true
-from xfm.evaluation import EvalContext, linear_probe, relations
-from xfm.evaluation.relations import Row, Sizes, draw_questions, heads, masked, measure_relations, pictures, probes
-from xfm.evaluation.relations.patching import patching_rows
-from xfm.evaluation.relations.questions import Question
-from xfm.evaluation.relations.states import layer_states
+from xfm.data.world.grammar import is_true
 from xfm.model import ImageTokens
+from xfm.tasks import EvalContext, linear_probe, relations
+from xfm.tasks.relations import (
+    Row,
+    Sizes,
+    attention_heads,
+    draw_questions,
+    masked,
+    measure_relations,
+    pictures,
+    probes,
+)
+from xfm.tasks.relations.patched_relations import patching_rows
+from xfm.tasks.relations.relation_questions import Question
+from xfm.tasks.relations.states import layer_states
 
 
 @pytest.fixture(scope="module")
@@ -141,15 +150,15 @@ def test_patching_restores_all_where_itm_reads_and_nothing_elsewhere(
     assert abs(difference.value) <= size.value and size.value > 0
 
 
-@pytest.mark.parametrize("name", heads.HEADS)
+@pytest.mark.parametrize("name", attention_heads.HEADS)
 def test_a_head_ranks_what_tells_the_two_apart(name: str) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 5)), np.tile((1, 0), 200)
     x[:, 2] += 4.0 * y
-    log_odds = heads.HEADS[name](x[:300], y[:300], np.repeat(np.arange(150), 2))(x[300:])
-    assert heads.lead(log_odds.reshape(-1, 2)).mean() > 0.95
-    assert heads.lead(log_odds.reshape(-1, 2)[:, ::-1]).mean() < 0.05
-    assert heads.lead(np.array([[1.0, 1.0], [2.0, 1.0]])).tolist() == [0.5, 1.0]
+    log_odds = attention_heads.HEADS[name](x[:300], y[:300], np.repeat(np.arange(150), 2))(x[300:])
+    assert attention_heads.lead(log_odds.reshape(-1, 2)).mean() > 0.95
+    assert attention_heads.lead(log_odds.reshape(-1, 2)[:, ::-1]).mean() < 0.05
+    assert attention_heads.lead(np.array([[1.0, 1.0], [2.0, 1.0]])).tolist() == [0.5, 1.0]
 
 
 def test_all_of_it_is_measured_and_drawn(context: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,9 +252,9 @@ def test_a_model_without_itm_is_refused(context: EvalContext) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("head", heads.HEADS)
+@pytest.mark.parametrize("head", attention_heads.HEADS)
 def test_a_head_that_would_learn_on_says_nothing(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "EPOCHS", 1)
+    monkeypatch.setattr(attention_heads, "EPOCHS", 1)
     monkeypatch.setattr(linear_probe, "ITERATIONS", 1)
     x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
-    assert heads.HEADS[head](x, y, np.arange(40))(x).shape == (40,)
+    assert attention_heads.HEADS[head](x, y, np.arange(40))(x).shape == (40,)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from xfm.evaluation.result import (
+from xfm.tasks.result import (
     Result,
     bootstrap_interval,
     compare_results,
@@ -80,7 +80,7 @@ def test_the_interval_is_keyed_and_large_samples_are_drawn_in_blocks(monkeypatch
     scores = np.random.default_rng(2).random(50)
     whole = bootstrap_interval(scores, None, "a")
     assert bootstrap_interval(scores, None, "a") == whole != bootstrap_interval(scores, None, "b")
-    monkeypatch.setattr("xfm.evaluation.result.BLOCK", 777)
+    monkeypatch.setattr("xfm.tasks.result.BLOCK", 777)
     assert bootstrap_interval(scores, None, "a") == whole
 
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 
-from xfm import seeding
+from xfm.base import seeding
 from xfm.data.source import CaptionedImage
-from xfm.data.synthetic.grammar import is_true
-from xfm.evaluation import EvalContext
-from xfm.evaluation.context import NothingToAsk
-from xfm.evaluation.tasks import hard_negatives, naming, retrieval
+from xfm.data.world.grammar import is_true
+from xfm.tasks import EvalContext
+from xfm.tasks.context import NothingToAsk
+from xfm.tasks.world import exchanged_words, object_naming, retrieval
 
 
 def test_who_knows_retrieves_everything(context: EvalContext) -> None:
@@ -107,8 +107,8 @@ def test_an_equal_caption_is_true_and_leaves_nothing_out() -> None:
 
 def test_who_guesses_is_at_chance(context: EvalContext) -> None:
     guesser = oracle(context, Guesser)
-    for r in hard_negatives.score(guesser):  # a dozen: one in twenty intervals misses
+    for r in exchanged_words.score(guesser):  # a dozen: one in twenty intervals misses
         assert r.baseline == 0.5 and abs(r.value - 0.5) < 4 * 0.5 / r.n**0.5, r
-    for r in (*retrieval.score(guesser), *naming.score(guesser)):
+    for r in (*retrieval.score(guesser), *object_naming.score(guesser)):
         if r.metric != "R@1":  # one right of 256: the bootstrap knows little of so rare an event
             assert r.baseline is not None and r.low <= r.baseline <= r.high, r

@@ -8,9 +8,9 @@ import torch
 from sklearn.decomposition import PCA
 
 from xfm.config import ConfigError
-from xfm.evaluation import EvalContext, find_result
-from xfm.evaluation.retrieval_set import RetrievalSet, query_scorer, retrieval_set
-from xfm.evaluation.tasks import retrieval
+from xfm.tasks import EvalContext, find_result
+from xfm.tasks.retrieval_set import RetrievalSet, query_scorer, retrieval_set
+from xfm.tasks.world import retrieval
 
 N = 24
 

@@ -8,11 +8,11 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
-from xfm import seeding
+from xfm.base import seeding
 from xfm.data import wordnet
 from xfm.data.wordnet import Sentence
-from xfm.evaluation import EvalContext, finetuning, simple_models
-from xfm.evaluation.tasks import sentence_pairs
+from xfm.tasks import EvalContext, baselines, language_finetuning
+from xfm.tasks.world import sentence_pairs
 
 pytestmark = pytest.mark.usefixtures("few")
 KINDS = {"same synset": sentence_pairs.same_synset, "hypernym": sentence_pairs.hypernym}
@@ -30,9 +30,9 @@ def test_who_knows_the_pairs_is_always_right_and_who_guesses_at_chance(
         "reads the second": lambda _, samples: np.array([[len(b), b.count(" ")] for _, b in samples], float),
     }
     monkeypatch.setattr(sentence_pairs, "TEST", 200)
-    monkeypatch.setattr(finetuning, "finetune", lambda *args: np.array(["yes"] * len(args[3])))
+    monkeypatch.setattr(language_finetuning, "finetune", lambda *args: np.array(["yes"] * len(args[3])))
     for who, features in stubs.items():
-        monkeypatch.setattr(finetuning, "features", features)
+        monkeypatch.setattr(language_finetuning, "features", features)
         rows = {r.condition: r for r in sentence_pairs.score(context) if r.task == task}
         probe = rows["linear probe"]
         assert (probe.value == 1 and probe.low > 0.96) if who == "knows" else probe.low <= 0.5 <= probe.high
@@ -89,4 +89,4 @@ def test_the_bag_of_pairs_holds_both_and_what_they_share(context: EvalContext) -
     vectors = TfidfVectorizer(sublinear_tf=True).fit([text for sample in samples for text in sample])
     u, v = (vectors.transform([sample[i] for sample in samples]).toarray() for i in (0, 1))
     naive = np.concatenate([u, v, abs(u - v), u * v, cosine_similarity(u, v).diagonal()[:, None]], 1)
-    np.testing.assert_allclose(simple_models._overlap(vectors, samples).toarray(), naive, atol=1e-12)
+    np.testing.assert_allclose(baselines._overlap(vectors, samples).toarray(), naive, atol=1e-12)

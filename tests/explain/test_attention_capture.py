@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from xfm import recipes, seeding
-from xfm.config_utils import ConfigError
+from xfm import recipes
+from xfm.base import seeding
+from xfm.base.fields import ConfigError
 from xfm.explain.attention_capture import attentions, capture
 from xfm.model import ImageTokens
 from xfm.objectives import build

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from xfm import recipes, seeding
-from xfm.config_utils import ConfigError
+from xfm import recipes
+from xfm.base import seeding
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import METHODS, SHARE, TARGET, attribute, plain_method
 from xfm.explain.inputs import AttributionInputs, make_inputs
 from xfm.explain.methods import attention_methods
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model import XFM
 from xfm.model.modes import eval_mode

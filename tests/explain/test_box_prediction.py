@@ -8,16 +8,16 @@ import torch
 
 import xfm
 from xfm import recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
-from xfm.evaluation import EvalContext
-from xfm.evaluation.tasks import grounding
 from xfm.explain.box_prediction import box_predictor, phrase_boxes, presence
 from xfm.explain.inputs import make_inputs
 from xfm.explain.tracing import trace
 from xfm.explain.vocabulary import SeenWords
 from xfm.model.modes import eval_mode
 from xfm.objectives import build
+from xfm.tasks import EvalContext
+from xfm.tasks.world import grounding
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)

@@ -13,7 +13,7 @@ import transformers
 from timm.models import register_model
 from torch import Tensor, nn
 
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.explain.attention_capture import capture
 
 IDS = torch.tensor([[1, 5, 9, 3, 2, 0]])

@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xfm import plots, recipes, seeding
-from xfm.config_utils import ConfigError
+from xfm import plots, recipes
+from xfm.base import seeding
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain import faithfulness
 from xfm.explain.attribution import METHODS, Attribution, attribute, plain_method
 from xfm.explain.inputs import AttributionInputs, make_inputs
 from xfm.explain.methods.captum_methods import seeded_globals
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.scores import ALIKE, SCORES
 from xfm.objectives import build
 

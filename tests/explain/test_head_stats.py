@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from xfm import recipes, seeding
-from xfm.config_utils import ConfigError
+from xfm import recipes
+from xfm.base import seeding
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain import head_stats
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model.modes import eval_mode
 

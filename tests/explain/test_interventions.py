@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from xfm import recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.explain import interventions
 from xfm.explain.inputs import make_inputs
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.targets import ITC, model_outputs
 from xfm.model.modes import eval_mode
 

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from xfm import recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import attribute
 from xfm.explain.faithfulness import faithfulness_report
 from xfm.explain.leaderboards import CHECK, COLUMNS, QUICK, Leaderboard, asked_about, leaderboard, leaderboard_scenes
-from xfm.explain.scenes import said_once, scene_inputs
+from xfm.explain.scene_inputs import said_once, scene_inputs
 from xfm.explain.scores import SCORES
 from xfm.explain.targets import TARGETS, word_target
 from xfm.objectives import build

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from xfm import recipes
-from xfm.batch import Images, Pairs, Texts, TokenBatch
+from xfm.base.fields import ConfigError
 from xfm.config import RunConfig
-from xfm.config_utils import ConfigError
 from xfm.data import dataset
 from xfm.explain.masked_prediction import masked_predictor
 from xfm.flow import Flow
 from xfm.model import XFM
+from xfm.model.batch import Images, Pairs, Texts, TokenBatch
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()

@@ -7,11 +7,11 @@ import math
 import pytest
 
 from xfm import recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain.inputs import make_inputs
 from xfm.explain.patching import activation_patching
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)

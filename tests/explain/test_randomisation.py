@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from xfm import recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain.randomisation import model_parts, randomise_weights
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()

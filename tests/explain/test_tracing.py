@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save
 
 from xfm import recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
+from xfm.base.files import FileError
 from xfm.data import dataset
-from xfm.evaluation import EvalContext
 from xfm.explain.tracing import Trace, trace
-from xfm.files import FileError
 from xfm.model.modes import eval_mode
 from xfm.objectives import build
+from xfm.tasks import EvalContext
 
 CONFIG = recipes.smoke()
 DATA = dataset(CONFIG)
@@ -121,7 +121,7 @@ def test_a_saved_trace_is_whole_or_the_old_one_stays(traced, tmp_path, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xfm.files.os.replace", full)
+    monkeypatch.setattr("xfm.base.files.os.replace", full)
     with pytest.raises(FileError, match=r"one.safetensors: cannot be written \(No space left"):
         traced.save(tmp_path / "one")
     assert file.read_bytes() == old and len(list(tmp_path.iterdir())) == 1

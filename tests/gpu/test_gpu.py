@@ -14,12 +14,12 @@ from reference import batches
 from torch import Tensor
 
 from xfm import recipes
-from xfm.batch import tree_map
 from xfm.config import RunConfig
-from xfm.evaluation import evaluate
-from xfm.kernels.device import waits
 from xfm.model import attention
+from xfm.model.batch import tree_map
+from xfm.model.kernels.device import waits
 from xfm.objectives import Pretraining
+from xfm.tasks import evaluate
 from xfm.train import Run, accumulate, loop, pretrain
 from xfm.train.left_out import LeftOut
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import xfm
 from xfm import explain, recipes
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain.guest_inputs import GuestInputs
 from xfm.guests import openclip

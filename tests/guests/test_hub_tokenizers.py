@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 import xfm
 from xfm import explain
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.guests.handle import GuestLab
 
 TEXT = "A photo of a RED lion!"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xfm_widgets as xw
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 
 TEXT = "a photo of a lion"
 

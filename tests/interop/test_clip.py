@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from reference import batches
 
 from xfm import recipes
-from xfm.batch import MEAN, STD
+from xfm.base.strings import shown
 from xfm.config import ConfigError, FlowConfig
 from xfm.interop.clip import teacher, teacher_width
+from xfm.model.batch import MEAN, STD
 from xfm.objectives import build
-from xfm.text import shown
 
 TEACHED = recipes.smoke().replace({"flow": FlowConfig(mim_target="teacher", teacher="?", teacher_weights="weights.pt")})
 SIZE, PATCH, WIDTH = 24, 8, 20  # a grid of 3 x 3

@@ -9,13 +9,13 @@ import torch
 from reference import batches
 from reference.batches import ALL, STILL
 
-from xfm import seeding
-from xfm.batch import IGNORE
+from xfm.base import seeding
 from xfm.config import ConfigError
 from xfm.interventions.anchor import Anchor, fisher
 from xfm.interventions.distillation import SilentGradient, divergence, mlm_of
+from xfm.model.batch import IGNORE
 from xfm.objectives import Pretraining
-from xfm.train.steering import Steering
+from xfm.train.gradient_interventions import Steering
 
 KEY = (0, 3)
 PLAIN = {name.replace(".", "__"): value for name, value in STILL.items()}

@@ -16,7 +16,7 @@ from xfm.config import AVERAGED, ConfigError, RunConfig
 from xfm.interventions.ema import EmaTeacher, TopLayers
 from xfm.interventions.ibot import Prototypes, PrototypeTeacher, constant, cross_entropy
 from xfm.objectives import Pretraining
-from xfm.train.steering import Steering
+from xfm.train.gradient_interventions import Steering
 
 KEY = (0, 3)
 PLAIN = {name.replace(".", "__"): value for name, value in STILL.items()}

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from xfm import recipes
+from xfm.base.fields import leaves
 from xfm.config import FlowConfig, FusionGradient, MimTarget, TrainConfig
-from xfm.config_utils import leaves
 
 PAGE = (Path(__file__).parents[2] / "docs" / "interventions.md").read_text("utf-8")
 ROWS = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in PAGE.splitlines() if line[:1] == "|"]

@@ -13,7 +13,7 @@ import torch
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.train import Run, loop, pretrain
-from xfm.train.setup import make_accelerator
+from xfm.train.prepare import make_accelerator
 
 TIMES = ("seconds", "waited")
 RUNS: dict[str, dict[str, Any]] = {  # every intervention is in one; warm starts are shared
@@ -66,7 +66,7 @@ def same(a: Any, b: Any) -> bool:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_that_was_left_goes_on_bit_for_bit(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xfm.train.steering.FISHER_TEXTS", 8)
+    monkeypatch.setattr("xfm.train.gradient_interventions.FISHER_TEXTS", 8)
     c = config(name, **RUNS[name])
     straight = [r for r in pretrain(c, root) if r["run"] == c.name]
     again = c.replace({"name": "again-" + name})
@@ -151,7 +151,7 @@ def test_collapse_is_recorded_at_every_probe(target: str, root: Path) -> None:
 def test_several_processes_are_refused_where_losses_are_kept_apart(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from accelerate import Accelerator
 
-    from xfm.train.setup import prepare
+    from xfm.train.prepare import prepare
 
     c = config("gradient_pcgrad", name="several")
     run, accelerator = Run.of(c, root), make_accelerator(c)

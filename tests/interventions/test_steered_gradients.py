@@ -15,20 +15,20 @@ from reference import batches
 from reference.batches import ALL, NO_STOP, STILL
 from torch import Tensor
 
-from xfm import seeding
-from xfm.batch import Batch
+from xfm.base import seeding
 from xfm.config import ConfigError, RunConfig
+from xfm.interventions.gradient_mask import mask
 from xfm.interventions.layers import depths, stopped
-from xfm.interventions.masking import mask
 from xfm.interventions.noise import matched_noise
 from xfm.interventions.projection import gradvac, pcgrad
 from xfm.interventions.vectors import flat, unflat
 from xfm.model import ImageTokens
+from xfm.model.batch import Batch
 from xfm.objectives import OBJECTIVES, Pretraining, check_losses
 from xfm.train.accumulate import in_parts
-from xfm.train.setup import make_accelerator
+from xfm.train.gradient_interventions import Steering, TextGradient
+from xfm.train.prepare import make_accelerator
 from xfm.train.shards import Shards
-from xfm.train.steering import Steering, TextGradient
 
 KEY = (0, 3)
 WEIGHTS = {o: 0.5 + 0.25 * i for i, o in enumerate(ALL)}

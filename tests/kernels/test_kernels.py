@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from xfm.kernels.attention import Mix
-from xfm.kernels.rows import put, take
 from xfm.model.attention import Shared, explicit
+from xfm.model.kernels.fused_attention import Mix
+from xfm.model.kernels.rows import put, take
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 
@@ -68,7 +68,7 @@ def test_attention_by_hand_is_the_plain_form(
     heads, batch, queries, keys = 3, 11, 4, 4 if of == "itself" else 10
     bias = torch.randn(heads, queries, keys).double().requires_grad_() if biased else None
     kept = (torch.rand(batch, heads, queries, keys) > dropout).double() / (1 - dropout) if dropout else None
-    monkeypatch.setattr("xfm.kernels.attention.noise", lambda weights, p: kept)
+    monkeypatch.setattr("xfm.model.kernels.fused_attention.noise", lambda weights, p: kept)
     x, memory = torch.randn(batch, queries, 72).double().requires_grad_(), shared(torch.float64)
     if of == "itself":
         inputs: tuple[Tensor, ...] = (x,)

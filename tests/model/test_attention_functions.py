@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from reference import batches, naive
 from torch import Tensor
 
-from xfm import prior_runs, recipes, seeding
+from xfm import recipes
+from xfm.base import seeding
 from xfm.config import AttentionFunction, ConfigError
 from xfm.explain import capture
 from xfm.explain.attention_capture import attentions
@@ -20,7 +21,8 @@ from xfm.model import ImageTokens, initialise
 from xfm.model.attention import Attention, additive
 from xfm.model.attention_functions import FUNCTIONS, Cosine
 from xfm.objectives import build
-from xfm.specialists import parameters
+from xfm.recipes import prior_runs
+from xfm.recipes.specialists import parameters
 from xfm.train.optimizer import parameter_groups
 
 EACH = pytest.mark.parametrize("function", FUNCTIONS)

@@ -7,8 +7,8 @@ import torch
 from reference import batches
 from torch import Tensor
 
-from xfm.batch import PAD
 from xfm.model import XFM, initialise
+from xfm.model.batch import PAD
 from xfm.model.vision import sine_cosine
 from xfm.objectives import OBJECTIVES, build
 

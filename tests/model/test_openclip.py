@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend
 
 from xfm.flow import Flow
 from xfm.interop.clip import to_open_clip
-from xfm.model import XFM, openclip
+from xfm.model import XFM, openclip_towers
 from xfm.objectives import build
 from xfm.train.optimizer import parameter_groups
 
@@ -169,8 +169,8 @@ def test_in_training_in_bf16_on_a_cpu_the_plain_kernel_gives_the_same(monkeypatc
         return [flow.patches.detach(), flow.text.detach()]
 
     asked: list[object] = []
-    kernel = openclip.sdpa_kernel
-    monkeypatch.setattr(openclip, "sdpa_kernel", lambda backend: asked.append(backend) or kernel(backend))
+    kernel = openclip_towers.sdpa_kernel
+    monkeypatch.setattr(openclip_towers, "sdpa_kernel", lambda backend: asked.append(backend) or kernel(backend))
     whole = states()
     assert not asked, "in float32"
     with torch.autocast("cpu", torch.bfloat16):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from reference import batches, naive
 
-from xfm.batch import PAD
 from xfm.interop.published import published_name
+from xfm.model.batch import PAD
 from xfm.model.text import position_ids
 
 

@@ -12,12 +12,12 @@ import torch
 from reference import batches
 from torch import Tensor
 
-from xfm.batch import IGNORE, MimTarget, Texts
+from xfm.model.batch import IGNORE, MimTarget, Texts
+from xfm.model.replicas import Threads, among
 from xfm.objectives import OBJECTIVES
 from xfm.objectives.base import masked_language_loss
 from xfm.objectives.bbp import constant_box, overlap
 from xfm.objectives.mim import constant_loss
-from xfm.peers import Threads, among
 
 
 def hide_all(texts: list[list[int]], most: int = 99) -> Texts:

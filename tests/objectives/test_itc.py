@@ -8,7 +8,7 @@ import torch
 from open_clip.loss import ClipLoss
 from reference import batches, naive
 
-from xfm.batch import Pairs, tree_map
+from xfm.model.batch import Pairs, tree_map
 from xfm.objectives import build
 
 

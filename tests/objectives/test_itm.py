@@ -7,8 +7,8 @@ import pytest
 import torch
 from reference import batches, naive
 
-from xfm import seeding
-from xfm.batch import END, PAD
+from xfm.base import seeding
+from xfm.model.batch import END, PAD
 from xfm.objectives.itm import draw, negative_weights
 
 

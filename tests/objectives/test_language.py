@@ -8,7 +8,7 @@ import torch
 from reference import batches, naive
 from torch import Tensor
 
-from xfm.batch import IGNORE, TokenBatch
+from xfm.model.batch import IGNORE, TokenBatch
 from xfm.model.packing import chosen
 from xfm.objectives import base
 from xfm.objectives.base import hidden_tokens, masked_language_loss

@@ -55,7 +55,7 @@ def test_the_guidance_has_no_head_and_the_others_one_linear_layer() -> None:
 
 def test_pictures_of_bytes_are_normalised_as_the_published_code_does() -> None:
     """Also where the target is pixels: those of the normalised picture."""
-    from xfm.batch import Images
+    from xfm.model.batch import Images
 
     p = batches.pretraining(flow__mim_target="pixels")
     batch = batches.images(p.config, 2)

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfm.batch import END, IGNORE, PAD, START, Batch, Images, Pairs, Regions, Texts, TokenBatch
 from xfm.config import RunConfig
 from xfm.model import XFM
+from xfm.model.batch import END, IGNORE, PAD, START, Batch, Images, Pairs, Regions, Texts, TokenBatch
 from xfm.objectives import Pretraining, build
 
 TINY = {

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from xfm.batch import Batch, Pairs, Regions, Texts, TokenBatch
 from xfm.config import RunConfig, TextConfig, VisionConfig
 from xfm.interop.published import from_published, published_shapes
+from xfm.model.batch import Batch, Pairs, Regions, Texts, TokenBatch
 from xfm.objectives import Pretraining, build
 
 HERE = Path(__file__).parent

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 
 from xfm import recipes
-from xfm.data.synthetic import styles
-from xfm.data.synthetic.scenes import World
+from xfm.data.world import styles
+from xfm.data.world.scenes import World
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "data-card.md"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from xfm.evaluation.relations import Row
+from xfm.tasks.relations import Row
 
 PATH = Path(__file__).parents[2] / "studies" / "make_relations.py"
 

@@ -15,7 +15,7 @@ import pytest
 
 from xfm.study import Study, results_csv, statistics, study_json
 from xfm.study.formatting import p_value
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
 
 os.environ["ACCELERATE_USE_CPU"] = "true"
 ROOT = Path(__file__).parents[2]

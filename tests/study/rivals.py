@@ -9,8 +9,8 @@ from typing import Any
 from study.conftest import tiny
 
 from xfm.study import StudyError, runner
-from xfm.study.job import Outcome
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
+from xfm.study.worker import Outcome
 
 SPECS = ({"seeds": [0, 1]}, {"seeds": [0, 1], "variants": {"xfm": {"train.lr": 1e-4}, "no_mim": "no_mim"}})
 

@@ -12,9 +12,9 @@ from study.conftest import METRICS, PRIMARY, made_up
 
 from xfm.config import ConfigError
 from xfm.study import Study, results_csv, runner, study_json, untrained
-from xfm.study.job import Outcome
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
 from xfm.study.untrained import Untrained
+from xfm.study.worker import Outcome
 
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
 VARIANTS = ("xfm", "no_mim")

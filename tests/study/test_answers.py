@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.files import FileError
 from xfm.study import Study, StudyError, study_json
-from xfm.study.answers import HELD, digest, read
+from xfm.study.conclusions import HELD, digest, read
 
 ASKED = ("H1: without the stop the loss is higher.", "H2: X-FM names more.")
 WORDS = [("holds", "It is higher by <b>2</b> nats."), ("not decided", "The interval has both signs.")]

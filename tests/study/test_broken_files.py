@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from study.conftest import made_up
 
+from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.files import FileError
 from xfm.study import Spec, Study, StudyError, command, machines, results_csv
 from xfm.study.preregistration import require_fresh
 from xfm.study.spec import PLAN

@@ -14,8 +14,8 @@ from study.conftest import tiny
 from xfm.config import ConfigError
 from xfm.study import StudyError, code_pin, command, runner
 from xfm.study.code_pin import CodeChanged
-from xfm.study.job import Outcome, measure
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
+from xfm.study.worker import Outcome, measure
 
 SMALL = {
     "flow.py": "the stop\n",

@@ -14,7 +14,7 @@ from scipy import stats
 from study.conftest import METRICS, PRIMARY
 
 from xfm.config import ConfigError
-from xfm.study import StudyError, describe, study_json
+from xfm.study import StudyError, study_json, study_sentences
 from xfm.study.comparisons import dominates, front, intervals, mean_ranks, on_front, ratio
 from xfm.study.statistics import paired
 
@@ -166,26 +166,28 @@ def test_what_mends_an_ablation_is_told_by_how_much_it_gives_back(invented):
     """ "mlm_x2" alone mends nothing; what changes the one and the other is an interaction where both are there."""
     mend = "no_stop_gradient+mlm_x2"
     study = invented({"no_stop_gradient": 1.0, mend: 0.4, "no_guidance": 0.0}, primary=[PRIMARY[0]])
-    (said,) = describe.mended(study)
+    (said,) = study_sentences.mended(study)
     row = study.recovered("no_stop_gradient", "xfm", PRIMARY[0]).set_index("variant").loc[mend]
     assert 0.3 < row["low"] < 0.6 < row["high"] < 0.9
     assert said.startswith(f"{mend}, {PRIMARY[0]}: {100 * row['share']:.0f} % of the way from no_stop_gradient to xfm")
     assert f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %" in said and said in study.report().read_text("utf-8")
-    assert describe.mended(invented(TWO, root=study.folder)) == [], "no_guidance and no_stop_gradient share nothing"
+    assert study_sentences.mended(invented(TWO, root=study.folder)) == [], (
+        "no_guidance and no_stop_gradient share nothing"
+    )
     harmless = invented({"no_stop_gradient": 0.0, mend: 0.4}, primary=[PRIMARY[0]], root=study.folder / "harmless")
-    assert describe.mended(harmless) == [
+    assert study_sentences.mended(harmless) == [
         f"{PRIMARY[0]}: no_stop_gradient is not shown to differ from xfm: there is no way to mend."
     ]
 
 
 def test_whether_the_reference_is_on_the_front_is_said_with_what_shows_more(invented):
-    (said,) = describe.front(study := invented({"no_stop_gradient": 0.7, "no_mim": -9.0}, primary=PRIMARY[::2]))
+    (said,) = study_sentences.front(study := invented({"no_stop_gradient": 0.7, "no_mim": -9.0}, primary=PRIMARY[::2]))
     assert said.startswith("xfm is on the Pareto front of the primary metrics by the means over 10 seeds")
     assert "no variant is better on all" in said and said in study.report().read_text("utf-8")
     flipped = invented({"no_stop_gradient": 3.0}, primary=["naming, accuracy", "grounding, acc@0.5"], root=study.folder)
-    (said,) = describe.front(flipped)
+    (said,) = study_sentences.front(flipped)
     assert said.startswith("xfm is not on the") and "better on all of them: no_stop_gradient (uncorrected)" in said
-    assert describe.front(invented(TWO, primary=PRIMARY[:1], root=study.folder / "one")) == []
+    assert study_sentences.front(invented(TWO, primary=PRIMARY[:1], root=study.folder / "one")) == []
 
 
 def test_the_front_of_a_study_turns_losses_round_and_counts_failures(invented):

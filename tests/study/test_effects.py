@@ -11,9 +11,9 @@ from scipy import stats
 from study.conftest import KNOWN, METRICS, PRIMARY, told
 
 from xfm.config import ConfigError
-from xfm.study import StudyError, command, describe, grid, items, report, study_json
+from xfm.study import StudyError, command, grid, item_scores, report, study_json, study_sentences
 from xfm.study.formatting import number
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 
@@ -152,7 +152,7 @@ def test_over_items_a_failed_run_answers_nothing_right_of_what_its_variant_answe
         return {"words": both["words"]} if run.config.name == spec.configs[specialist].name else both
 
     study = invented(SHIFT, lost=[(specialist, 4)])
-    monkeypatch.setattr(items, "item_scores", scores)
+    monkeypatch.setattr(item_scores, "item_scores", scores)
     whole = study.two_way().set_index(["variant", "metric"])["effect"]
     assert (specialist, "pictures") not in whole.index and len(whole) == 3
     study_json.write_failed(study.folder / "failed.json", study.spec, {(specialist, 4): "killed"})
@@ -262,7 +262,7 @@ def test_the_margin_of_equivalence_is_shaded_where_the_spec_has_one(invented, ma
 
 def test_an_abstract_has_a_sentence_a_metric(invented):
     table = invented(SHIFT | {"neither": 1.4}).effects()
-    head, *said = describe.abstract(table, 30)
+    head, *said = study_sentences.abstract(table, 30)
     assert head == "30 runs. 6 of 9 primary effects have p ≤ 0.05 after Holm’s correction (with 95 % intervals):"
     naming = {variant: row(table, variant, "naming, accuracy") for variant in ("no_stop_gradient", "neither")}
     words = [told(found, "by {:.2f} points ({:+.2f} to {:+.2f})") for found in naming.values()]

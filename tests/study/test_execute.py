@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from xfm.study import Study, progress, progress_file, runner
+from xfm.study import Study, live_progress, progress_file, runner
 from xfm.study.code_pin import CodeChanged
 from xfm.study.execute import InProcess, Job, execute
-from xfm.study.job import Outcome
+from xfm.study.worker import Outcome
 
 from .conftest import tiny
 
@@ -203,7 +203,7 @@ def test_a_job_stops_when_its_study_is_gone_but_not_where_it_never_saw_it(tmp_pa
 
 def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
     start, a, b = (Job(name, (), tmp_path / name, 10) for name in ("start", "a", "b"))
-    with progress.Progress("stop", [start, a, b], runs=5, ready=3, show=True) as view:
+    with live_progress.Progress("stop", [start, a, b], runs=5, ready=3, show=True) as view:
         view.ended(start, of_run=False, outcome=OUTCOME)
         progress_file.write(a.progress_file, 4)
         view.update()
@@ -213,6 +213,6 @@ def test_the_view_counts_steps_runs_and_failures(tmp_path, capsys):
     assert view.counts() == "4 of 5 runs, 0 running, 1 failed"
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and lines[0].startswith("stop: 4 of 5 runs, 0 running; about ")
-    with progress.Progress("stop", [a], runs=5, ready=3, show=None) as view:
+    with live_progress.Progress("stop", [a], runs=5, ready=3, show=None) as view:
         view.ended(a, of_run=True, outcome=OUTCOME)
     assert capsys.readouterr().err == "", "nothing in a file, unless asked for"

@@ -17,7 +17,7 @@ from study.conftest import METRICS, made_up
 from xfm.config import ConfigError
 from xfm.study import Spec, Study, formatting, report, results_csv
 from xfm.study.effects import effects
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
 
 NASTY = [
     "a|b", "a\\|b", "|:---|", "\\", "a\\", "*bold*", "**b**", "_i_", "no_mim", "`code`", "[x](y)", "~~s~~", "&lt;",

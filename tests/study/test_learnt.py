@@ -13,9 +13,9 @@ from study.conftest import PRIMARY
 from xfm.config import ConfigError
 from xfm.study import Study
 from xfm.study.effects import effects, unpaired
-from xfm.study.metrics import Metric
-from xfm.study.outcomes import gains, learnt
+from xfm.study.failure_scoring import gains, learnt
 from xfm.study.spec import Spec
+from xfm.study.study_metrics import Metric
 
 MIM, LOSS = "validation/images/mim", "language, loss (nats)"
 KNOWN = {MIM: Metric("lower", "mean squared error", None, "differs between runs"), LOSS: Metric("lower", "nats", 6.9)}

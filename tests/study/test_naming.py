@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from xfm.cli import main
-from xfm.evaluation import Result, to_json
 from xfm.recipes import get
 from xfm.study import Study
-from xfm.study.naming import readable
+from xfm.study.run_labels import readable
+from xfm.tasks import Result, to_json
 
 VARIANTS = ["xfm", "no_stop_gradient", "neither", "no_guidance+train.lr=0.001", "pixels", "no_mlm"]
 

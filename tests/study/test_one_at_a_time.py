@@ -10,10 +10,10 @@ import pytest
 from study import rivals
 from study.conftest import tiny
 
+from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.files import FileError
 from xfm.study import Study, StudyError, command, diagnostics_jsonl, results_csv, runner, study_json
-from xfm.study.metrics import Metric
+from xfm.study.study_metrics import Metric
 
 TRIES = 5
 

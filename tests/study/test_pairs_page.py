@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from xfm.report.describe import listed
+from xfm.report.run_sentences import listed
 from xfm.study import Study
 from xfm.study.statistics import detectable
 

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from study.conftest import KNOWN, PRIMARY, TINY, tiny
 
-from xfm import prior_runs
 from xfm.cli import main
 from xfm.config import ConfigError
 from xfm.objectives import build
+from xfm.recipes import prior_runs
 from xfm.study import Study, e_values, plan, power, untrained
-from xfm.study.metrics import Measured
 from xfm.study.power import Pilot, detectable_effects
 from xfm.study.statistics import detectable, smallest_p
+from xfm.study.study_metrics import Measured
 from xfm.study.untrained import Untrained
 from xfm.train import Run
 

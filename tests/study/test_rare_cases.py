@@ -10,10 +10,10 @@ import pytest
 from study.conftest import KNOWN, METRICS, PRIMARY, made_up, tiny
 
 from xfm.config import ConfigError
-from xfm.study import Study, admission, describe, results_csv, runner, study_json
+from xfm.study import Study, admission, results_csv, runner, study_json, study_sentences
 from xfm.study.formatting import number
-from xfm.study.metrics import SHUT, Measured, Metric
 from xfm.study.spec import Spec
+from xfm.study.study_metrics import SHUT, Measured, Metric
 from xfm.study.variants import changes
 
 LOSS, NAMING = PRIMARY[0], PRIMARY[2]
@@ -27,7 +27,7 @@ def test_a_primary_metric_of_which_no_direction_is_better_has_no_front_and_the_p
     asked = {"primary": [LOSS, mim], "split": "validation", "seeds": range(4), "root": tmp_path, "runs": tmp_path}
     study = made_up(Study("own", variants=["xfm", "no_mim"], **asked), {"no_mim": 1.0})
     text = study.report().read_text("utf-8")
-    assert mim in text and "Pareto front" not in text and not describe.front(study)
+    assert mim in text and "Pareto front" not in text and not study_sentences.front(study)
     of_loss, of_mim = admission.admissions(dataclasses.replace(study.spec, explored=("own",)), tmp_path)
     assert of_loss.admitted and of_mim.why == "has no baseline, or no better direction"
 
@@ -38,7 +38,7 @@ def test_of_metrics_at_the_baseline_no_effect_is_counted_and_it_is_said_how_many
     effects = made_up(Study("floor", variants=["xfm", *shift], root=tmp_path, runs=tmp_path), shift, 0.1).effects()
     judged = effects[effects["better"] != ""]
     beyond = int(((judged["low"] > 0) | (judged["high"] < 0)).sum())
-    first, *_, last = describe.abstract(effects, 30)
+    first, *_, last = study_sentences.abstract(effects, 30)
     shown = int(judged["verdict"].isin(["better", "worse"]).sum())
     assert f"{shown} of {len(judged)} effects" in first and shown == beyond - 1
     assert last == "1 more of metrics whose baseline no variant leaves behind: none is claimed of these."
@@ -61,7 +61,7 @@ def test_what_is_better_on_all_metrics_is_named(invented):
     ]
     study.table.unlink()
     results_csv.append(study.table, "".join(blocks))
-    (said,) = describe.front(study)
+    (said,) = study_sentences.front(study)
     assert said.endswith("better on all of them: no_mim, no_itc (uncorrected).")
 
 
@@ -126,7 +126,7 @@ def test_more_workers_than_runs_take_as_long_as_the_runs(tmp_path):
 def test_only_of_what_confirms_it_is_said_that_it_has_other_seeds(confirmatory):
     asked = Spec("second", "smoke", {"xfm": {}, "no_mim": changes("no_mim")}, tuple(range(10)), primary=(LOSS,),
                  explored=("first",), confirmatory=confirmatory)  # fmt: skip
-    said = " ".join(describe.design(asked))
+    said = " ".join(study_sentences.design(asked))
     assert "chosen in first" in said and ("seeds are not used here" in said) is confirmatory
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from xfm.study import describe, diagnostics_jsonl, grid
+from xfm.study import diagnostics_jsonl, grid, study_sentences
 
 SHIFT = {"no_stop_gradient": 0.7, "no_guidance": 0.0}
 NAMING = "naming, accuracy"
@@ -16,7 +16,7 @@ NAMING = "naming, accuracy"
 def sentence(study, variant, metric):
     table = study.effects()
     row = table[(table["variant"] == variant) & (table["metric"] == metric)].iloc[0]
-    return row, describe.effect(row)
+    return row, study_sentences.effect(row)
 
 
 def test_a_sentence_says_the_way_the_size_and_the_interval(invented):
@@ -37,10 +37,10 @@ def test_two_seeds_conclude_nothing(invented):
 
 
 def test_conclusions_are_of_the_primary_metrics_and_count_the_rest(invented, tmp_path):
-    said = describe.conclusions(invented(SHIFT).effects())
+    said = study_sentences.conclusions(invented(SHIFT).effects())
     assert said[0].endswith("the baseline (unigram) is 4.0500 nats.") and len(said) == 2 + 6 + 1, "baselines come first"
     assert said[-1].startswith("Of 2 secondary effects with an interval, ")
-    explored = describe.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
+    explored = study_sentences.conclusions(invented(SHIFT, root=tmp_path / "explored", primary=()).effects())
     assert all("no difference" not in one for one in explored), "of an exploration what stands out"
 
 
@@ -50,7 +50,7 @@ def test_the_page_has_everything_and_needs_no_other(invented):
     )
     page = study.report().read_text("utf-8")
     assert "<b>evil" not in page and "&lt;b&gt;evil" in page
-    for text in (*describe.design(study.spec), *describe.conclusions(study.effects())):
+    for text in (*study_sentences.design(study.spec), *study_sentences.conclusions(study.effects())):
         assert text.replace("<", "&lt;").replace(">", "&gt;") in page
     assert "xfm, seed 2: not run yet" in page and page.count("<svg") == 4
     assert not re.search(r"(src|href)=[\"'](?!#|https://(openmoji|creativecommons|wordnet|doi))", page)

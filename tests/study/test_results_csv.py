@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xfm.study import Spec, StudyError, results_csv
-from xfm.study.metrics import Measured
+from xfm.study.study_metrics import Measured
 
 SPEC = Spec("s", "smoke", {"xfm": {}, "a, b=1": {"train.lr": 1e-3}}, (0, 1, 2))
 ROWS = [Measured("language", "language, loss (nats)", 1 / 3, 7), Measured("vision", 'an "odd" name', 1e-17, 2)]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from xfm.config import AttentionFunction
-from xfm.plots.colours import ORANGE, PURPLE
+from xfm.plots.palette import ORANGE, PURPLE
 from xfm.study import Study
 from xfm.study.variants import labelled
 

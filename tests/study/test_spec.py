@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from xfm import prior_runs, recipes
+from xfm import recipes
 from xfm.config import ConfigError, ObjectiveConfig
+from xfm.recipes import prior_runs
 from xfm.study import Spec, Study, StudyError, grid
 from xfm.study.preregistration import require_primary
 from xfm.study.variants import cell, changes, labelled

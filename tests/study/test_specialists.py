@@ -6,8 +6,8 @@ import pytest
 
 from xfm import recipes
 from xfm.config import ConfigError
-from xfm.evaluation import STANDARD, answerable
 from xfm.study import Study
+from xfm.tasks import STANDARD, answerable
 
 from .conftest import TINY, tiny
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from study.conftest import PRIMARY
 
-from xfm.study.spread import median_share, pairing, share, spread
+from xfm.study.variance import median_share, pairing, share, spread
 
 STUDIES = 2000
 

@@ -12,8 +12,8 @@ import pytest
 from study.conftest import METRICS, made_up
 
 from xfm.study import Study
-from xfm.study.spread import median_share
 from xfm.study.spread_words import cells, sentences
+from xfm.study.variance import median_share
 
 ALONE = ("vary_data", "vary_masks")
 TOLD = [metric for metric in METRICS if not metric.startswith("validation/")]  # whose batches are of the seed

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xfm import prior_runs
 from xfm.cli import main, parse
 from xfm.cli.results import Study as Command
+from xfm.recipes import prior_runs
 from xfm.study import Study, plan, runner, untrained
 from xfm.study.admission import admissions
-from xfm.study.job import Outcome
-from xfm.study.metrics import Measured, Metric
 from xfm.study.statistics import can_reach, smallest_p
+from xfm.study.study_metrics import Measured, Metric
 from xfm.study.untrained import Untrained
+from xfm.study.worker import Outcome
 from xfm.train.estimate import estimate
 
 from .conftest import told

@@ -15,13 +15,13 @@ import pytest
 from study import victim
 from study.conftest import TINY, numbers, tiny
 
-from xfm import prior_runs
 from xfm.config import ConfigError
-from xfm.evaluation import evaluate_run
-from xfm.study import Study, StudyError, code_pin, job, runner, untrained
+from xfm.recipes import prior_runs
+from xfm.study import Study, StudyError, code_pin, runner, untrained, worker
 from xfm.study import study as module
-from xfm.study.job import Outcome
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
+from xfm.study.worker import Outcome
+from xfm.tasks import evaluate_run
 from xfm.train import loop
 
 LOSSES = ["texts/mlm", "pairs/itc", "pairs/itm", "pairs/imlm", "pairs/mim", "regions/itc", "regions/itm",
@@ -33,7 +33,7 @@ def no_training(monkeypatch):
     def refuse(*args):
         raise AssertionError("nothing is to be trained")
 
-    monkeypatch.setattr(job, "train_to_end", refuse)
+    monkeypatch.setattr(worker, "train_to_end", refuse)
 
 
 def plain(records):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xfm import Run, prior_runs, recipes
+from xfm import Run, recipes
+from xfm.recipes import prior_runs
 from xfm.study import runner
 
 from .conftest import tiny

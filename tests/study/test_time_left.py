@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfm.study import progress, progress_file
+from xfm.study import live_progress, progress_file
 from xfm.study.execute import Job
-from xfm.study.job import Outcome
 from xfm.study.time_left import Times
+from xfm.study.worker import Outcome
 
 
 def job(kind: str, steps: int = 10, measures: bool = True) -> Job:
@@ -61,7 +61,7 @@ def test_it_is_between_the_work_shared_out_and_done_by_one(works, at_once):
 
 def test_a_log_tells_the_time_to_go_from_runs_of_like_kind(tmp_path, capsys):
     jobs = [Job(f"xfm, seed {i}", (), tmp_path / str(i), 10, kind="xfm") for i in range(4)]
-    with progress.Progress("stop", jobs, 5, 1, show=True, at_once=2) as view:
+    with live_progress.Progress("stop", jobs, 5, 1, show=True, at_once=2) as view:
         view.ended(jobs[0], of_run=True, outcome=Outcome([], 3600.0, [], [], 600.0))
         progress_file.write(jobs[1].progress_file, 5)
         view.ended(jobs[2], of_run=True, outcome=Outcome([], 3600.0, [], [], 600.0))
@@ -74,16 +74,16 @@ def test_after_a_resume_it_is_known_at_once(tmp_path):
     times = Times()
     times.add("xfm", 10, 120.0)
     jobs = [Job(str(i), (), tmp_path / str(i), 10, kind="xfm") for i in range(3)]
-    with progress.Progress("stop", jobs, 4, 1, show=False, times=times) as view:
+    with live_progress.Progress("stop", jobs, 4, 1, show=False, times=times) as view:
         view.update()
         assert view.seconds_left == 360.0 and str(view) == "1 of 4 runs, 0 running; about 6 min to go"
 
 
 def test_steps_that_were_done_before_say_nothing_of_the_rate(tmp_path, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live_progress.time, "monotonic", lambda: now[0])
     resumed = Job("a", (), tmp_path / "a", 1000, kind="xfm")
-    with progress.Progress("stop", [resumed], 1, 0, show=False) as view:
+    with live_progress.Progress("stop", [resumed], 1, 0, show=False) as view:
         progress_file.write(resumed.progress_file, 900)
         view.update()
         assert math.isnan(view.seconds_left)
@@ -96,12 +96,12 @@ def test_steps_that_were_done_before_say_nothing_of_the_rate(tmp_path, monkeypat
 def test_a_warm_start_that_runs_is_not_taken_for_as_slow_as_finished_runs(tmp_path, monkeypatch):
     """Of a study that goes on: its variants' times are known, and a start of ten thousand short steps comes first."""
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live_progress.time, "monotonic", lambda: now[0])
     times = Times()
     times.add("xfm", 1000, 400.0)
     start = Job("start", (), tmp_path / "start", 10_000, kind="warm start", measures=False)
     run = Job("xfm, seed 9", (), tmp_path / "run", 1000, kind="xfm")
-    with progress.Progress("stop", [start, run], 2, 1, show=False, times=times) as view:
+    with live_progress.Progress("stop", [start, run], 2, 1, show=False, times=times) as view:
         for steps in (100, 1100):
             progress_file.write(start.progress_file, steps)
             view.update()

@@ -11,12 +11,12 @@ from study.conftest import TINY, tiny
 from xfm import recipes
 from xfm.cli import main
 from xfm.config import ConfigError
-from xfm.downstream.config import recipe
-from xfm.downstream.finetune import train_to_end
-from xfm.downstream.tasks import TASKS
-from xfm.study import job, runner, untrained
-from xfm.study.metrics import Measured, Metric, evaluated
+from xfm.study import runner, untrained, worker
+from xfm.study.study_metrics import Measured, Metric, evaluated
 from xfm.study.untrained import Untrained
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.finetune import train_to_end
+from xfm.tasks.own import TASKS
 from xfm.train import pretrain
 
 ROWS = [
@@ -45,7 +45,7 @@ def nothing_trains(monkeypatch):
         raise AssertionError("nothing is to be trained")
 
     monkeypatch.setattr(runner, "run_missing", refuse)
-    monkeypatch.setattr(job, "train_to_end", refuse)
+    monkeypatch.setattr(worker, "train_to_end", refuse)
 
 
 def test_the_metrics_are_those_of_trained_runs(measured, nothing_trains):
@@ -143,7 +143,7 @@ def test_it_is_measured_again_for_other_tasks_another_config_or_other_code(tmp_p
 
 
 def test_without_primary_metrics_nothing_is_measured_beforehand(tmp_path, counted, monkeypatch):
-    monkeypatch.setattr(runner, "measure", lambda *_: job.Outcome(ROWS, 1.0, [], []))
+    monkeypatch.setattr(runner, "measure", lambda *_: worker.Outcome(ROWS, 1.0, [], []))
     study = tiny("free", tmp_path)
     study.run()
     assert not counted and len(study.missing()) == 0

@@ -9,9 +9,9 @@ import pytest
 
 import xfm
 from xfm import recipes
-from xfm.evaluation import find_result
 from xfm.study import Study
 from xfm.study.power import Pilot, detectable_effects
+from xfm.tasks import find_result
 
 from .conftest import page
 

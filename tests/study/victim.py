@@ -12,8 +12,8 @@ from study.conftest import tiny
 
 from xfm.study import Study, runner
 from xfm.study.execute import Processes
-from xfm.study.job import Outcome
-from xfm.study.metrics import Measured, Metric
+from xfm.study.study_metrics import Measured, Metric
+from xfm.study.worker import Outcome
 
 VARIANTS, SEEDS = ["xfm", "no_stop_gradient", "pixels"], range(34)
 

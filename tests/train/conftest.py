@@ -17,8 +17,8 @@ import torch
 
 from xfm import recipes
 from xfm.config import RunConfig
+from xfm.runs.manifest import MANIFEST, replace
 from xfm.train import Run, pretrain
-from xfm.train.manifest import MANIFEST, replace
 
 os.environ["ACCELERATE_USE_CPU"] = "true"  # bit for bit is a promise of the CPU
 SETTINGS = {  # what the tests count on, however recipes are tuned; with dropout, so that its draws matter

@@ -16,7 +16,7 @@ from filelock import FileLock
 from xfm import pretrain
 from xfm.config import RunConfig
 from xfm.train import RunError, Terminated, loop
-from xfm.train.setup import TrainState
+from xfm.train.prepare import TrainState
 
 
 def train(config: RunConfig, root: Path, reports: Connection, heard: bool = True) -> None:

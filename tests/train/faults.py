@@ -19,8 +19,8 @@ import torch
 from xfm import pretrain
 from xfm.config import RunConfig
 from xfm.data import cache, wordnet
-from xfm.data.synthetic import styles
-from xfm.train import Run, setup
+from xfm.data.world import styles
+from xfm.train import Run, prepare
 
 NEW_MOUNTS, NEW_USERS, PRIVATE = 0x00020000, 0x10000000, 0x00044000
 CAPABILITIES, OVERRIDE, SET_USER = 0x20080522, 1, 7  # the version of capset's structures; CAP_DAC_OVERRIDE, CAP_SETUID
@@ -132,7 +132,7 @@ def disk_full(mounted: bool, config: RunConfig, root: Path, reports: Connection)
 
 def read_only(config: RunConfig, finished: Path, root: Path, reports: Connection) -> None:
     """A run that becomes read-only in mid-training, and a finished one that is."""
-    from xfm.evaluation import run as evaluation  # slow, and needed here alone
+    from xfm.tasks import evaluation as evaluation  # slow, and needed here alone
 
     obey_permissions()
     records, folder = pretrain(config, root), Run.of(config, root).folder
@@ -161,8 +161,8 @@ def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connecti
     """Trains from a cache of its own, which goes while its processes use it. Sends the files that came back."""
     os.environ["XFM_CACHE"] = str(folder)
     forget_data()
-    levels = setup.constant_levels
-    setup.constant_levels = lambda *given: (levels(*given), forget_data())[0]  # the loaders start with nothing
+    levels = prepare.constant_levels
+    prepare.constant_levels = lambda *given: (levels(*given), forget_data())[0]  # the loaders start with nothing
     records = pretrain(config, root)
     next(records)
     shutil.rmtree(folder.rename(f"{folder}.gone"))  # at once: a loader may be writing into it

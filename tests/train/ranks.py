@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfm import batch, recipes
+from xfm import recipes
 from xfm.config import RunConfig
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
+from xfm.model import batch
 from xfm.objectives import Pretraining, build
-from xfm.train import accumulate, loop, manifest, pretrain, run, setup
+from xfm.runs import manifest, run
+from xfm.train import accumulate, loop, pretrain
+from xfm.train import prepare as setup
 from xfm.train.accumulate import in_one, in_parts
 from xfm.train.optimizer import make_optimizer
 from xfm.train.sharding import sharded, whole

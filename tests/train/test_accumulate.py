@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from xfm import recipes
-from xfm.batch import Batch
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
+from xfm.model.batch import Batch
 from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
 from xfm.train import Run, pretrain
 from xfm.train.accumulate import in_one, in_parts
 from xfm.train.estimate import _count
-from xfm.train.setup import make_accelerator
+from xfm.train.prepare import make_accelerator
 from xfm.train.shards import split
 
 STEP = 100

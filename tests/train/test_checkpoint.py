@@ -20,15 +20,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import xfm
+from xfm.base.files import FileError
 from xfm.cli import main
 from xfm.config import ConfigError
-from xfm.files import FileError
 from xfm.interop.checkpoint_file import CheckpointError
 from xfm.objectives import build
-from xfm.train import Run, RunError, manifest
-from xfm.train.checkpoint import CAPTIONING, KEPT, import_checkpoint
-from xfm.train.export import export_checkpoint
-from xfm.train.weights import packed, undrawn
+from xfm.published.export_checkpoint import export_checkpoint
+from xfm.published.import_checkpoint import CAPTIONING, KEPT, import_checkpoint
+from xfm.runs import manifest
+from xfm.runs.weights import packed, undrawn
+from xfm.train import Run, RunError
 
 BESIDE = {"config": {"image_res": 64, "schedular": {"lr": 1e-4, "warmup": 0.1}, "names": ["a", None]}, "epoch": 3}
 State = dict[str, Tensor]
@@ -439,7 +440,7 @@ def test_a_write_that_fails_leaves_no_folder(file: Path, words: Path, tmp_path: 
         Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xfm.train.checkpoint.save_file", full)
+    monkeypatch.setattr("xfm.published.import_checkpoint.save_file", full)
     refused(file, words, tmp_path, "cannot be written .*No space left", RuntimeError)
 
 
@@ -449,7 +450,7 @@ def test_a_full_disk_is_named(file: Path, words: Path, run: Run, tmp_path: Path,
     def full(*_) -> None:
         raise SafetensorError("I/O error: No space left")
 
-    monkeypatch.setattr("xfm.train.checkpoint.save_file", full)
+    monkeypatch.setattr("xfm.published.import_checkpoint.save_file", full)
     refused(file, words, tmp_path, "cannot be written .*", RuntimeError)
     with pytest.raises(FileError, match=r"pub\.th: cannot be written \(No such file or directory"):
         export_checkpoint(run.folder, tmp_path / "nowhere" / "pub.th")
@@ -477,7 +478,7 @@ def test_base_is_imported_within_ten_seconds_and_four_gigabytes(tmp_path: Path) 
     (words / "vocab.json").write_text(json.dumps(known), "utf-8")
     torch.save({"model": published_file.state(Sizes(), fast)}, tmp_path / "xfm.th")
     code = (
-        "import resource, sys, time; from xfm.train.checkpoint import import_checkpoint; began = time.perf_counter()\n"
+        "import resource, sys, time; from xfm.published.import_checkpoint import import_checkpoint; began = time.perf_counter()\n"
         "print(import_checkpoint(*sys.argv[1:]).parameters, time.perf_counter() - began, time.process_time(),"
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
     )

@@ -30,7 +30,7 @@ from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.pretrained_tokenizer import read_pretrained
 from xfm.interop.checkpoint_file import CheckpointError
-from xfm.interop.encoders import Source, fitting, sources
+from xfm.interop.pretrained_encoders import Source, fitting, sources
 from xfm.interop.resolution import resize_table
 from xfm.objectives import build
 from xfm.train import Run, pretrain

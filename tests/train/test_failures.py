@@ -23,10 +23,10 @@ from train import faults
 from train.process import process, received
 
 from xfm import recipes
+from xfm.base.files import FileError
 from xfm.data import streams
-from xfm.files import FileError
+from xfm.runs.errors import explain_failures
 from xfm.train import LoaderFailed, OutOfMemory, Run, RunError, loop, pretrain
-from xfm.train.errors import explain_failures
 
 
 @pytest.mark.parametrize("mounted", [True, False], ids=["a small disk", "a file that may not grow"])

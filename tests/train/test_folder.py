@@ -13,12 +13,23 @@ import pytest
 import torch
 from train.conftest import vouch
 
-from xfm import batch, recipes
+from xfm import recipes
+from xfm.base.files import FileError
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
-from xfm.files import FileError
-from xfm.train import NonFiniteLoss, Run, RunError, loop, manifest, pretrain, setup, start, steering
-from xfm.train.run import config_differences
+from xfm.model import batch
+from xfm.runs import manifest
+from xfm.runs.run import config_differences
+from xfm.train import (
+    NonFiniteLoss,
+    Run,
+    RunError,
+    gradient_interventions,
+    loop,
+    prepare,
+    pretrain,
+    start,
+)
 
 
 @pytest.fixture
@@ -63,7 +74,7 @@ def refused(run: Run, *said: str) -> None:
 
 
 def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    rooms = {setup: ("dataset", "loader"), start: ("build", "dataset"), loop: ("make_accelerator",), torch: ("load",)}
+    rooms = {prepare: ("dataset", "loader"), start: ("build", "dataset"), loop: ("make_accelerator",), torch: ("load",)}
     for room, name in [(room, name) for room, names in rooms.items() for name in names]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
@@ -289,6 +300,6 @@ def test_training_that_diverges_says_so(fused, tmp_path):
 
 def test_a_gradient_that_is_not_finite_is_told_from_a_loss(config, tmp_path, monkeypatch):
     steep = lambda losses, _: torch.stack([*losses.values()]).sum().sqrt() * 1e38  # noqa: E731
-    monkeypatch.setattr(steering, "weighted_sum", steep)
+    monkeypatch.setattr(gradient_interventions, "weighted_sum", steep)
     with pytest.raises(NonFiniteLoss, match=r"step 0: every loss is finite, the gradient is not \(no single sample"):
         next(pretrain(config, tmp_path))

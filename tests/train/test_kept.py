@@ -9,8 +9,8 @@ import xfm
 import xfm_widgets as xw
 from xfm.config import ConfigError, RunConfig
 from xfm.lab import Lab
+from xfm.runs.manifest import damaged
 from xfm.train import Run, RunError, pretrain
-from xfm.train.manifest import damaged
 
 KEEP = {"train.steps": 5, "train.save_every": 5, "train.validate_every": 0, "train.keep": 2}
 

@@ -7,12 +7,12 @@ from collections import Counter
 
 import torch
 
-from xfm.batch import IGNORE
 from xfm.data import dataset
 from xfm.data.streams import Streams
+from xfm.model.batch import IGNORE
 from xfm.plots.curves import constant_levels as told
-from xfm.train import Run, levels
-from xfm.train.levels import constant_levels
+from xfm.train import Run, constant_baselines
+from xfm.train.constant_baselines import constant_levels
 
 KEYS = {"texts/mlm", "pairs/imlm", "regions/imlm", "regions/bbp"}
 
@@ -47,7 +47,7 @@ def test_no_draw_of_the_training_is_moved(config, trained: Run):
 def test_losses_that_are_off_are_not_asked_nor_are_remote_shards(config, trained: Run, monkeypatch):
     off = config.replace({"objectives.mlm.weight": 0.0, "objectives.bbp.weight": 0.0})
     assert constant_levels(off, trained.tokenizer()).keys() == {"pairs/imlm", "regions/imlm"}
-    monkeypatch.setattr(levels, "dataset", lambda _: 1 / 0)
+    monkeypatch.setattr(constant_baselines, "dataset", lambda _: 1 / 0)
     remote = config.replace({"data.sources": ("https://example.org/{0..3}.tar",)})
     assert constant_levels(remote, trained.tokenizer()) == {}
 

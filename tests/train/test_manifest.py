@@ -15,8 +15,9 @@ from train import drive
 from train.conftest import vouch
 from train.process import process, received
 
-from xfm.train import Run, RunError, manifest, pretrain
-from xfm.train.manifest import MANIFEST
+from xfm.runs import manifest
+from xfm.runs.manifest import MANIFEST
+from xfm.train import Run, RunError, pretrain
 
 FILES = ("config.json", "environment.json", "tokenizer.json", "metrics.jsonl", "model.safetensors", "state.pt", "DONE")
 
@@ -184,7 +185,7 @@ def test_a_save_that_reads_back_otherwise_keeps_the_last_one(config, tmp_path, m
     next(records)
     folder = Run.of(config, tmp_path).folder
     kept = (folder / "state.pt").read_bytes()
-    monkeypatch.setattr("xfm.files.os.fsync", lambda file: _rot(folder))
+    monkeypatch.setattr("xfm.base.files.os.fsync", lambda file: _rot(folder))
     with pytest.raises(RuntimeError, match="what was written reads back differently"):
         next(records)
     monkeypatch.undo()

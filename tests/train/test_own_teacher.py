@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from xfm import Run, pretrain, prior_runs, recipes
+from xfm import Run, pretrain, recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
+from xfm.recipes import prior_runs
 from xfm.train import teachers
 
 SHORT: dict[str, Any] = {

@@ -18,8 +18,8 @@ from torch import Tensor
 from train import ranks
 from train.conftest import equal
 
-from xfm.batch import IGNORE, PAD, Images, Pairs, Regions, Stream, Texts, TokenBatch
 from xfm.data.streams import Streams
+from xfm.model.batch import IGNORE, PAD, Images, Pairs, Regions, Stream, Texts, TokenBatch
 from xfm.objectives import Pretraining, build
 from xfm.train import Run, pretrain
 from xfm.train.shards import split

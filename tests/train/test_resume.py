@@ -20,10 +20,12 @@ from train import drive
 from train.conftest import vouch
 from train.process import process, received
 
-from xfm import prior_runs, recipes, seeding
+from xfm import recipes
+from xfm.base import seeding
+from xfm.recipes import prior_runs
+from xfm.runs.manifest import damaged
+from xfm.runs.run_lock import HOLDER
 from xfm.train import Run, RunBusy, RunError, loop, pretrain
-from xfm.train.manifest import damaged
-from xfm.train.run_lock import HOLDER
 
 
 def steps_done(run: Run) -> int:

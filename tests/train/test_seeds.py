@@ -8,13 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xfm import prior_runs, recipes
-from xfm.ablations import FIXED
-from xfm.batch import Batch
+from xfm import recipes
 from xfm.config import SOURCES, ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
+from xfm.model.batch import Batch
 from xfm.objectives.pretraining import Pretraining, build
+from xfm.recipes import prior_runs
+from xfm.recipes.ablations import FIXED
 from xfm.train import Run, pretrain
 
 OTHER = 3  # seed

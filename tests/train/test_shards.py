@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from xfm import recipes
-from xfm.batch import IGNORE, PAD, Batch, Regions, TokenBatch
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
+from xfm.model.batch import IGNORE, PAD, Batch, Regions, TokenBatch
 from xfm.model.blocks import TextLayer
+from xfm.model.replicas import Threads, among
 from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
 from xfm.objectives.itc import ITC
-from xfm.peers import Threads, among
 from xfm.train import pretrain
 from xfm.train.shards import Shards, split
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from xfm import Run, pretrain, recipes
-from xfm.batch import normalise
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.diagnostics.gradient_table import gradient_table
+from xfm.model.batch import normalise
 from xfm.objectives import Pretraining, build
+from xfm.runs.weights import read_weights
 from xfm.train.teachers import mim_teacher
-from xfm.train.weights import read_weights
 
 SHORT = {"train.steps": 2, "train.warmup": 1, "train.save_every": 2, "train.validate_every": 0}
 CPU = torch.device("cpu")

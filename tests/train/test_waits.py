@@ -18,10 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from xfm import recipes
-from xfm.batch import tree_map
 from xfm.interventions.noise import matched_noise
 from xfm.interventions.projection import gradvac, pcgrad
 from xfm.model import attention, packing
+from xfm.model.batch import tree_map
 from xfm.objectives import weighted_sum
 from xfm.train import accumulate, pretrain
 from xfm.train.left_out import LeftOut

@@ -11,11 +11,13 @@ import torch
 from safetensors.torch import load_file
 from train.conftest import vouch
 
-from xfm import prior_runs, recipes
+from xfm import recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build
-from xfm.train import Run, RunError, manifest, pretrain, teachers
+from xfm.recipes import prior_runs
+from xfm.runs import manifest
+from xfm.train import Run, RunError, pretrain, teachers
 
 STAGE1 = ("vision.", "text.", "objectives.mlm.")
 

@@ -18,7 +18,7 @@ from xfm.data import dataset
 from xfm.explain.attribution import Attribution, Method
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.inputs import AttributionInputs
-from xfm.explain.scenes import scene_inputs
+from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.objectives import build

@@ -16,10 +16,10 @@ from test_plots import assert_tidy, said, texts
 
 import xfm_widgets as xw
 from xfm import recipes
-from xfm.evaluation.retrieval_set import RetrievalSet
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import Trace
 from xfm.objectives import OBJECTIVES
+from xfm.tasks.retrieval_set import RetrievalSet
 from xfm_widgets import figures
 
 IMAGE = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)

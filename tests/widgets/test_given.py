@@ -13,10 +13,10 @@ import torch
 from test_plots_hostile import BAD, GOOD, GREY, NUMBERS, PICTURE, found, pairs, traced
 
 import xfm_widgets as xw
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
+from xfm.base.files import FileError
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
-from xfm.files import FileError
 from xfm_widgets.curves import png
 
 WORDS = TokenAxis(("<s>", "a", "lion", "</s>"), (-1, 0, 1, -1), ("a", "lion"))
@@ -179,7 +179,7 @@ def test_an_old_export_stays_where_a_new_one_cannot_be_written(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xfm.files.os.fsync", full)
+    monkeypatch.setattr("xfm.base.files.os.fsync", full)
     with pytest.raises(FileError, match=r"view.html: cannot be written \(No space left on device\)"):
         view.to_html(path)
     assert path.read_text("utf-8") == "old" and [p.name for p in tmp_path.iterdir()] == ["view.html"]

@@ -14,10 +14,10 @@ from test_plots import said
 
 import xfm_widgets as xw
 from xfm.config import ConfigError
-from xfm.evaluation import EvalContext
-from xfm.evaluation.tasks import grounding
 from xfm.explain.box_prediction import box_predictor, phrase_boxes
 from xfm.model.modes import eval_mode
+from xfm.tasks import EvalContext
+from xfm.tasks.world import grounding
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
 TRUE = {"a lion": (0, 0, 20, 20), "a car": (20, 10, 10, 10)}

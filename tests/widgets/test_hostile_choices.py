@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from made_study import made
 
 import xfm_widgets as xw
-from xfm.config_utils import ConfigError
-from xfm.downstream.task import Item
-from xfm.evaluation.retrieval_set import RetrievalSet
+from xfm.base.fields import ConfigError
 from xfm.explain.attribution import Attribution
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.explain.tracing import AttentionMap, Trace
 from xfm.study import Study
+from xfm.tasks.finetuning.task import Item
+from xfm.tasks.retrieval_set import RetrievalSet
 from xfm_widgets.base import View
 from xfm_widgets.pages import script_json
 from xfm_widgets.task_answers import Answered

@@ -23,15 +23,15 @@ from PIL import Image
 import xfm
 import xfm_widgets as xw
 from xfm import explain
-from xfm.batch import normalise, standardise
+from xfm.base.images import prepare
 from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import sentences
 from xfm.explain.token_axes import TokenAxis, token_axis
 from xfm.explain.vocabulary import SeenWords
-from xfm.images import prepare
 from xfm.model import XFM
+from xfm.model.batch import normalise, standardise
 from xfm.model.modes import eval_mode
 from xfm.model.vision import patchify
 from xfm.study import Study

@@ -15,7 +15,7 @@ from test_plots import said
 
 import xfm_widgets as xw
 from xfm.config import ConfigError
-from xfm.evaluation.retrieval_set import OwnScores, RetrievalSet
+from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
 from xfm_widgets.pages import script_json
 
 N, K = 6, 3

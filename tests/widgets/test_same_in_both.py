@@ -11,13 +11,13 @@ import torch
 from matplotlib import colormaps
 
 import xfm_widgets as xw
-from xfm.downstream.task import Item
-from xfm.evaluation.retrieval_set import RetrievalSet
-from xfm.evaluation.tasks.retrieval import DIRECTIONS
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.tracing import AttentionMap
-from xfm.plots.colours import DIVERGING, opacity
 from xfm.plots.curves import smooth
+from xfm.plots.palette import DIVERGING, opacity
+from xfm.tasks.finetuning.task import Item
+from xfm.tasks.retrieval_set import RetrievalSet
+from xfm.tasks.world.retrieval import DIRECTIONS
 from xfm_widgets.attributions import verdict
 from xfm_widgets.task_answers import Answered
 from xfm_widgets.traces import rollouts

@@ -12,11 +12,11 @@ import torch
 
 import xfm_widgets as xw
 from xfm import explain
-from xfm.downstream.config import recipe
-from xfm.downstream.task import Item
-from xfm.downstream.tuned import Tuned, headed
 from xfm.explain.inputs import AttributionInputs
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.finetuned_model import Tuned, headed
+from xfm.tasks.finetuning.task import Item
 from xfm.train import Run
 from xfm_widgets.task_answers import answer_targets
 

@@ -17,15 +17,15 @@ import torch
 from PIL import Image
 
 import xfm_widgets as xw
-from xfm.config_utils import ConfigError
-from xfm.downstream import finetune as module
-from xfm.downstream import tested
-from xfm.downstream.config import recipe
-from xfm.downstream.finetune import train_to_end
-from xfm.downstream.task import Item
-from xfm.downstream.task_run import ANSWERS, RESULTS, TaskRun
-from xfm.downstream.tasks import TASKS
+from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
+from xfm.tasks.finetuning import finetune as module
+from xfm.tasks.finetuning import test_split
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.finetune import train_to_end
+from xfm.tasks.finetuning.task import Item
+from xfm.tasks.finetuning.task_run import ANSWERS, RESULTS, TaskRun
+from xfm.tasks.own import TASKS
 from xfm.train import RunError
 from xfm_widgets.task_answers import LEAST, MOST, Answered, bins, chosen, encoded_picture
 
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Tas
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "VALIDATED", 2)
-        patch.setattr(tested, "PRIOR", 200)
+        patch.setattr(test_split, "PRIOR", 200)
         for task in TASKS.values():
             patch.setattr(task, "tested", TESTED)
         yield make

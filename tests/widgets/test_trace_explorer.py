@@ -10,7 +10,7 @@ import torch
 import traitlets
 
 import xfm_widgets as xw
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 from xfm.explain import head_stats
 from xfm.explain.methods.attention_methods import bimodal_rollout
 from xfm.explain.token_axes import PatchAxis, TokenAxis

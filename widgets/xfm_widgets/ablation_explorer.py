@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from xfm import plots
-from xfm.config_utils import one_of
+from xfm.base.fields import one_of
 from xfm.objectives import losses_by_stream
 from xfm.plots.curves import HELD_OUT
-from xfm.plots.effects import forest, paired_seeds
-from xfm.plots.probes import interval, series
+from xfm.plots.effect_intervals import forest, paired_seeds
+from xfm.plots.probe_figures import interval, series
 from xfm.plots.style import message_figure
 from xfm.study import Study
 from xfm.study.formatting import select, to_latex, to_markdown

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xfm.config_utils import ConfigError
+from xfm.base.fields import ConfigError
 
 from . import esm
 from .base import ALIVE, OFFLINE, STATIC, View, encodable

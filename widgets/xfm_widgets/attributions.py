@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xfm.config_utils import require
+from xfm.base.fields import require
+from xfm.base.strings import shown
 from xfm.explain.scores import ALIKE, SCORES
 from xfm.plots.arrays import numbers
-from xfm.text import shown
 
 if TYPE_CHECKING:
     from xfm.explain.attribution import Attribution, Method

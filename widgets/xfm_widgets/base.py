@@ -20,10 +20,10 @@ import anywidget
 import traitlets
 from IPython.display import display
 
-from xfm.config_utils import ConfigError, require, unknown_field
-from xfm.files import write_atomically
-from xfm.plots.colours import PALETTE
-from xfm.text import parse_json, printable, shown
+from xfm.base.fields import ConfigError, require, unknown_field
+from xfm.base.files import write_atomically
+from xfm.base.strings import parse_json, printable, shown
+from xfm.plots.palette import PALETTE
 
 from . import esm
 from .choices import Choice, ChoiceError, Place, Text, told

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 import traitlets
 
-from xfm.config_utils import ConfigError, nearest
-from xfm.text import shown
+from xfm.base.fields import ConfigError, nearest
+from xfm.base.strings import shown
 
 from .payloads import Limit
 

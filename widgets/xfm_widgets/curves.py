@@ -8,13 +8,13 @@ from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from xfm.base.images import ImageLike, pixels
 from xfm.config import RunConfig
-from xfm.images import ImageLike, pixels
 from xfm.objectives import OBJECTIVES
 from xfm.plots import READINGS
 from xfm.plots.curves import CONSTANT, HELD_OUT, Record, constant_levels
+from xfm.runs.run import METRICS, PROBES
 from xfm.train import Run
-from xfm.train.run import METRICS, PROBES
 
 from .payloads import MonitorLevel, MonitorPanel
 from .plan import Plan, plan_of
@@ -192,7 +192,7 @@ def label(run: Run) -> str:
 
 
 def png(picture: ImageLike) -> bytes:
-    """Of any image (see `xfm.images.prepare`). ConfigError for what is none."""
+    """Of any image (see `xfm.base.images.prepare`). ConfigError for what is none."""
     from PIL import Image
 
     buffer = io.BytesIO()

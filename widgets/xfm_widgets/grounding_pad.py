@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import traitlets
 
+from xfm.base.fields import require
+from xfm.base.images import ImageLike, pixels, prepare
+from xfm.base.strings import shown
 from xfm.config import ConfigError
-from xfm.config_utils import require
-from xfm.images import ImageLike, pixels, prepare
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
-from xfm.plots.colours import STRONGEST
-from xfm.text import shown
+from xfm.plots.palette import STRONGEST
 
 from . import figures
 from .alive_view import AliveView
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xfm.data import Dataset
-    from xfm.data.synthetic.scenes import Scene
     from xfm.data.tokenizer import Tokenizer
+    from xfm.data.world.scenes import Scene
     from xfm.explain.vocabulary import SeenWords
     from xfm.model import XFM
 
@@ -69,7 +69,7 @@ class GroundingPad(AliveView):
     """A picture; type or pick a phrase, and see where it is found, and how far to trust that.
 
     GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through
-    GroundingPad(drawn, boxes, box_predictor(model, tokenizer, drawn))    # one's own: xfm.images.prepare(picture, side)
+    GroundingPad(drawn, boxes, box_predictor(model, tokenizer, drawn))    # one's own: xfm.base.images.prepare(picture, side)
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches
@@ -99,7 +99,7 @@ class GroundingPad(AliveView):
         asker: Asker | None = None,
         **traits: Any,
     ):
-        """Any image (see `xfm.images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels;
+        """Any image (see `xfm.base.images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels;
         `further`: more such pictures; `asker(image)`: a picture of the reader's own as it is seen, and its `ground`.
         ConfigError for what is no image, no text or no box."""
         self._asker = asker
@@ -169,7 +169,7 @@ class GroundingPad(AliveView):
         return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
 
     def add(self, picture: ImageLike) -> None:
-        """Turns to a picture of one's own, any image (see `xfm.images.prepare`), behind the others. ConfigError for
+        """Turns to a picture of one's own, any image (see `xfm.base.images.prepare`), behind the others. ConfigError for
         what is none, and where nobody answers for it."""
         if self._asker is None:
             raise ConfigError("no `asker` was given: only the view's own pictures are answered for")

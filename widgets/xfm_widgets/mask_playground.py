@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import traitlets
 
-from xfm import seeding
+from xfm.base import seeding
+from xfm.base.fields import require
+from xfm.base.images import ImageLike, pixels, prepare
 from xfm.config import MaskConfig
-from xfm.config_utils import require
-from xfm.images import ImageLike, pixels, prepare
-from xfm.masking import block_mask, span_positions
+from xfm.model.masking import block_mask, span_positions
 from xfm.plots import Figure
 from xfm.plots.arrays import numbers
-from xfm.plots.colours import STRONGEST
+from xfm.plots.palette import STRONGEST
 
 from . import figures
 from .alive_view import AliveView
@@ -74,7 +74,7 @@ class MaskPlayground(AliveView):
         mask: MaskConfig | None = None,
         **traits: Any,
     ):
-        """Any image (see `xfm.images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, pieces to
+        """Any image (see `xfm.base.images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, pieces to
         hide (L,) bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default:
         the paper's shares). ConfigError for what is no image, and where it does not fall into that many patches."""
         self._image, self._words, self._grid, self._predict = pixels(image), words, grid, predict
@@ -103,7 +103,7 @@ class MaskPlayground(AliveView):
         mask: MaskConfig | None = None,
         **traits: Any,
     ) -> MaskPlayground:
-        """Any image (see `xfm.images.prepare`) and a text. A guest guesses nothing, and the view says why. ConfigError
+        """Any image (see `xfm.base.images.prepare`) and a text. A guest guesses nothing, and the view says why. ConfigError
         for what is no image, and for a text that is empty or too long."""
         from xfm import explain
         from xfm.explain.guests import Guest
@@ -132,7 +132,7 @@ class MaskPlayground(AliveView):
         return {"text": cast(tuple, self._model)[2], "mask": mask}
 
     def show(self, picture: ImageLike) -> None:
-        """Another picture in place of that one, any image (see `xfm.images.prepare`), with the same text. ConfigError
+        """Another picture in place of that one, any image (see `xfm.base.images.prepare`), with the same text. ConfigError
         for what is none, and in a view that `of` has not made."""
         from xfm import explain
 

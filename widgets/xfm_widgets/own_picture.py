@@ -7,8 +7,8 @@ import binascii
 
 from PIL import Image
 
-from xfm.config_utils import ConfigError, require
-from xfm.images import decode
+from xfm.base.fields import ConfigError, require
+from xfm.base.images import decode
 
 __all__ = ["decoded_picture"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xfm import seeding
-from xfm.config_utils import one_of, require
+from xfm.base import seeding
+from xfm.base.fields import one_of, require
+from xfm.base.strings import parse_json
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import XFM
-from xfm.text import parse_json
 
 __all__ = ["as_in_page", "page_model"]
 

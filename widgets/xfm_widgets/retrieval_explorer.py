@@ -10,9 +10,9 @@ import numpy as np
 import traitlets
 from PIL import Image, ImageOps
 
+from xfm.base.fields import require
+from xfm.base.images import ImageLike, decode, prepare
 from xfm.config import ConfigError
-from xfm.config_utils import require
-from xfm.images import ImageLike, decode, prepare
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
 from xfm.plots.style import message_figure
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from xfm.config import RunConfig
     from xfm.data import Dataset
     from xfm.data.tokenizer import Tokenizer
-    from xfm.evaluation.retrieval_set import OwnScores, RetrievalSet
     from xfm.explain.vocabulary import SeenWords
     from xfm.model import XFM
+    from xfm.tasks.retrieval_set import OwnScores, RetrievalSet
 
     Rerank = Callable[[str, int, np.ndarray], np.ndarray]
     Score = Callable[[Any, str], OwnScores]
@@ -80,9 +80,7 @@ class RetrievalExplorer(AliveView):
             "scores": score is not None, "asked": self._asked,  # which grows, so that a page that begins has all
             "planes": {name: {"places": _floats(places), "shares": finite(shares).tolist()}
                        for name, (places, shares) in planes.items()}}  # fmt: skip
-        empty = (
-            "" if n else "No pairs: xfm.evaluation.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
-        )
+        empty = "" if n else "No pairs: xfm.tasks.retrieval_set.retrieval_set(model, config, tokenizer) makes a set."
         nothing = {"pictures": [], "sentences": []}
         super().__init__(payload, empty, **{"selected": nothing, "credit": pairs.credit} | traits)
         self.observe(self._ask, ["direction", "query"])
@@ -103,8 +101,8 @@ class RetrievalExplorer(AliveView):
     ) -> RetrievalExplorer:
         """A set (by default the first 64 distinct test pairs), with the model to answer queries of one's own; `data`:
         what the model was trained on, so that a query's words that were never seen are named."""
-        from xfm.evaluation.retrieval_set import query_scorer, retrieval_set
         from xfm.explain import seen_words
+        from xfm.tasks.retrieval_set import query_scorer, retrieval_set
 
         pairs = retrieval_set(model, config, tokenizer) if pairs is None else pairs
         view = cls(pairs, score=query_scorer(model, config, tokenizer, pairs), **traits)
@@ -143,7 +141,7 @@ class RetrievalExplorer(AliveView):
     # ---- queries of one's own
 
     def ask_with(self, picture: ImageLike) -> None:
-        """Asks with any image (see `xfm.images.prepare`). ConfigError for what is none."""
+        """Asks with any image (see `xfm.base.images.prepare`). ConfigError for what is none."""
         whole = decode(picture, "picture")
         self._own_picture = np.array(ImageOps.fit(whole, (SIDE, SIDE), Image.Resampling.BICUBIC))
         self._answer(whole, DIRECTIONS[1])

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.base.fields import require
+from xfm.base.images import ImageLike, pixels
 from xfm.plots.arrays import numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xfm.downstream.task import Item
-    from xfm.downstream.task_run import TaskRun
-    from xfm.downstream.tuned import Tuned
-    from xfm.evaluation.result import Result
     from xfm.explain.targets import Outputs, Target
+    from xfm.tasks.finetuning.finetuned_model import Tuned
+    from xfm.tasks.finetuning.task import Item
+    from xfm.tasks.finetuning.task_run import TaskRun
+    from xfm.tasks.result import Result
 
 __all__ = ["Answered", "answer_targets", "answered", "answers_text", "bins", "box_of", "chosen", "differ",
            "encoded_picture", "matches"]  # fmt: skip
@@ -66,7 +66,7 @@ def _shares(values: Any, name: str, n: int) -> Any:
 
 def answered(run: TaskRun, name: str) -> Answered:
     """Of a fine-tuning that is done. RunError where it is not, or where its answers cannot be read."""
-    from xfm.downstream.task_run import ANSWERS, RESULTS
+    from xfm.tasks.finetuning.task_run import ANSWERS, RESULTS
     from xfm.train import RunError
 
     path = run.folder / ANSWERS
@@ -197,9 +197,9 @@ def answer_targets(tuned: Tuned, item: Item, answer: Any, picture: int = 0) -> l
     """
     import torch
 
-    from xfm.downstream.heads import PairClassifier
-    from xfm.downstream.task import TaskBatch
     from xfm.explain.targets import Target
+    from xfm.tasks.finetuning.task import TaskBatch
+    from xfm.tasks.finetuning.task_heads import PairClassifier
 
     model, task = tuned.model, tuned.task
     apart = isinstance(tuned.head, PairClassifier)

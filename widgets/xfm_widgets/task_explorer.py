@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import traitlets
 
-from xfm.config_utils import ConfigError, require
-from xfm.images import ImageLike
+from xfm.base.fields import ConfigError, require
+from xfm.base.images import ImageLike
 from xfm.plots import Figure
 from xfm.plots.style import message_figure
 
@@ -33,9 +33,9 @@ from .task_answers import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xfm.downstream.task import Answer, Item
-    from xfm.downstream.task_run import TaskRun
-    from xfm.downstream.tuned import Tuned
+    from xfm.tasks.finetuning.finetuned_model import Tuned
+    from xfm.tasks.finetuning.task import Answer, Item
+    from xfm.tasks.finetuning.task_run import TaskRun
 
     from .attribution_lab import AttributionLab
     from .trace_explorer import TraceExplorer
@@ -95,8 +95,8 @@ class TaskExplorer(View):
     def of(cls, run: TaskRun | str | Path, *others: TaskRun | str | Path, **traits: Any) -> TaskExplorer:
         """Fine-tunings that are done, of one task and the same test items. ConfigError where they differ, RunError
         where one has no answers."""
-        from xfm.downstream.task_run import TaskRun
-        from xfm.downstream.tasks import TASKS
+        from xfm.tasks.finetuning.task_run import TaskRun
+        from xfm.tasks.own import TASKS
         from xfm.train import Run
 
         runs = [one if isinstance(one, TaskRun) else TaskRun.open(one) for one in (run, *others)]
@@ -211,7 +211,7 @@ class TaskExplorer(View):
 
     def ask(self, text: str, picture: ImageLike | None = None) -> list[Answer]:
         """What model `which` says to a text of your own (a question, a statement, a phrase) in place of the item's, of
-        its pictures, or of any one (see `xfm.images.prepare`), text and picture read as the task's tests are: the
+        its pictures, or of any one (see `xfm.base.images.prepare`), text and picture read as the task's tests are: the
         likeliest first, where the task ranks answers. ConfigError for an empty text, and in a view that has no model
         or whose task does not read one text."""
         known, tuned = self._current(), self._tuned()

@@ -10,13 +10,13 @@ import numpy as np
 import traitlets
 from torch import Tensor
 
-from xfm.config_utils import ConfigError, require
+from xfm.base.fields import ConfigError, require
+from xfm.base.images import ImageLike
+from xfm.base.strings import shown
 from xfm.explain.tracing import Trace, trace
-from xfm.images import ImageLike
 from xfm.plots import Figure
-from xfm.plots.colours import STRONGEST
+from xfm.plots.palette import STRONGEST
 from xfm.plots.style import message_figure
-from xfm.text import shown
 
 from . import figures
 from .alive_view import AliveView
@@ -115,7 +115,7 @@ class TraceExplorer(AliveView):
         return {"text": cast(tuple, self._model)[2]}
 
     def show(self, picture: ImageLike) -> None:
-        """Traces any image (see `xfm.images.prepare`) with the sentence that is typed, or the given one. ConfigError
+        """Traces any image (see `xfm.base.images.prepare`) with the sentence that is typed, or the given one. ConfigError
         for what is no image, and in a view that `of` has not made."""
         self._trace(picture)
         with self.hold_trait_notifications():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from xfm.images import ImageLike
+from xfm.base.images import ImageLike
 from xfm.plots import Figure
 from xfm.plots.curves import HELD_OUT
 from xfm.train import Run
@@ -69,7 +69,7 @@ class TrainingMonitor(View):
     ) -> None:
         """`live`: records with run, step and of, as `pretrain` yields them, or a callable that returns such an
         iterable. Records of an opened run that is not finished go on with its curves. `sample(record)`, called every so
-        many steps in the training's thread, returns any image (see `xfm.images.prepare`)."""
+        many steps in the training's thread, returns any image (see `xfm.base.images.prepare`)."""
         self._lock, self._failed, self._live = threading.RLock(), "", live
         self._work = Background(self._see, self._stand, self._ended)
         self._sample, self._sample_every = sample, sample_every

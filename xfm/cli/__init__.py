@@ -7,9 +7,9 @@ import signal
 import sys
 
 from ..config import ConfigError
-from ..train.signals import Terminated
-from .parsing import parse
-from .said import lines
+from ..runs.signals import Terminated
+from .arguments import parse
+from .printing import lines
 
 __all__ = ["main", "parse"]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from ..base.fields import require
+from ..base.strings import printable
 from ..config import ConfigError, RunConfig
-from ..config_utils import require
 from ..lab import CHECKPOINTS
-from ..text import printable
-from .said import ROOT, print_results
+from .printing import ROOT, print_results
 
 if TYPE_CHECKING:
     from ..train import Run
@@ -36,8 +36,8 @@ class Evaluate:
     """Fetch the run's remote shards from the address that its config names."""
 
     def run(self) -> None:
-        from ..data.web import allow
-        from ..evaluation import evaluate_run
+        from ..files.web import allow
+        from ..tasks import evaluate_run
         from ..train import Run
 
         if self.fetch:
@@ -48,8 +48,8 @@ class Evaluate:
 
     def _fine_tune(self, run: Run) -> None:
         """The run that the paper's table has in a line."""
-        from ..downstream.table import EMBEDDED, finetuned, table
-        from ..evaluation import format_lines
+        from ..tasks import format_lines
+        from ..tasks.finetuning.table import EMBEDDED, finetuned, table
 
         root = ROOT if self.run_folder.parent.parent == CHECKPOINTS.parent else self.run_folder.parent.parent
         kinds = {"pretrained": False, "no pre-training": True}
@@ -98,8 +98,8 @@ class Runs:
     """Read every file and compare it with the run's manifest.json; exit status 1 where one is damaged."""
 
     def run(self) -> None:
-        from ..evaluation import Result, compare_results, evaluate_run
-        from ..study.naming import readable
+        from ..study.run_labels import readable
+        from ..tasks import Result, compare_results, evaluate_run
         from ..train import Run
 
         folders = sorted(path.parent for path in self.root.glob("*/seed*/config.json"))
@@ -123,9 +123,9 @@ class Runs:
 
     def state(self, folder: Path) -> str:
         """RunError for a run that cannot be opened or, where it is to be verified, has a damaged file."""
+        from ..runs.manifest import damaged
         from ..train import Run
         from ..train.left_out import said_of
-        from ..train.manifest import damaged
 
         run = Run.open(folder)
         if self.verify and (found := damaged(folder)):

@@ -6,11 +6,11 @@ configs with the same `fingerprint` are the same run.
 
 from __future__ import annotations
 
-from ..config_utils import ConfigError as ConfigError  # everybody has it from here
+from ..base.fields import ConfigError as ConfigError  # everybody has it from here
 from .data import STREAMS, AugmentConfig, CaptionConfig, DataConfig, MaskConfig, SceneConfig
 from .encoders import AttentionFunction, ModelConfig, TextConfig, VisionConfig
 from .losses import ANCHORS, AVERAGED, PAPER, SCRATCH, FlowConfig, FusionGradient, MimTarget, ObjectiveConfig
-from .run import LATER, SOURCES, RunConfig, from_dict, from_json
+from .run_config import LATER, SOURCES, RunConfig, from_dict, from_json
 from .training import TrainConfig
 
 __all__ = ["ANCHORS", "AVERAGED", "LATER", "PAPER", "SCRATCH", "SOURCES", "STREAMS", "AttentionFunction",

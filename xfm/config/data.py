@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config_utils import positive, require, shares, typed
+from ..base.fields import positive, require, shares, typed
 
 __all__ = ["STREAMS", "AugmentConfig", "CaptionConfig", "DataConfig", "MaskConfig", "SceneConfig"]
 

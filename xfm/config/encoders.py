@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..config_utils import positive, require, typed
+from ..base.fields import positive, require, typed
 
 __all__ = ["AttentionFunction", "ModelConfig", "TextConfig", "VisionConfig"]
 

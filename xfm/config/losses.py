@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal
 
-from ..config_utils import Table, positive, require, shares, typed
+from ..base.fields import Table, positive, require, shares, typed
 
 __all__ = ["ANCHORS", "AVERAGED", "PAPER", "SCRATCH", "FlowConfig", "FusionGradient", "MimTarget", "ObjectiveConfig"]
 

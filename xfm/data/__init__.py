@@ -8,22 +8,22 @@ from functools import cached_property
 from math import inf
 from typing import TypeVar
 
-from .. import seeding
+from ..base import seeding
+from ..base.fields import one_of, require
+from ..base.strings import shown
+from ..check import source_check as check  # so that `import xfm` is enough
 from ..config import STREAMS, ConfigError, RunConfig
-from ..config_utils import one_of, require
-from ..text import shown
-from . import check as check  # so that `import xfm` is enough
-from . import sizing as sizing
-from .own import EMBEDDED, FileSource, agree
-from .readers.shards import is_remote
-from .skipping import Skipping
+from ..files import sizing as sizing
+from ..files.file_source import EMBEDDED, FileSource, agree
+from ..files.readers.tar_shards import is_remote
+from ..files.web import WebShards
+from .skipped_items import Skipping
 from .source import CAPABILITIES, ItemKey, Missed, Source
-from .synthetic import styles
-from .synthetic.scenes import World
-from .synthetic.shuffled import Shuffled
 from .tokenizer import Tokenizer, for_sources
-from .web import WebShards
 from .wordnet import Sentence, WordNet
+from .world import styles
+from .world.scenes import World
+from .world.shuffled import Shuffled
 
 __all__ = ["DATASETS", "Dataset", "dataset"]
 

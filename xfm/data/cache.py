@@ -15,7 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ..files import FileError, write_atomically
+from ..base.files import FileError, write_atomically
 
 __all__ = ["cached", "folder", "package_folder", "version"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch import PAD, TokenBatch
+from ..model.batch import PAD, TokenBatch
 from .source import Example
-from .synthetic.hard_negatives import hard_negative
-from .synthetic.scenes import Scene, World
 from .tokenizer import Tokenizer
+from .world.hard_negatives import hard_negative
+from .world.scenes import Scene, World
 
 __all__ = ["false_captions", "joined"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
-from ..batch import END, PAD, START, UNKNOWN
+from ..base.strings import brief, parse_json
 from ..config import ConfigError
-from ..text import brief, parse_json
+from ..model.batch import END, PAD, START, UNKNOWN
 from .tokenizer import LETTERS, MASK, SPECIAL, Tokenizer
 
 __all__ = ["FILES", "read_pretrained"]

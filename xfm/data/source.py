@@ -14,9 +14,9 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
-from .. import seeding
+from ..base import seeding
+from ..base.images import ImageLike, prepare
 from ..config import ConfigError
-from ..images import ImageLike, prepare
 
 __all__ = ["CAPABILITIES", "SPLITS", "Box", "CaptionedImage", "Example", "ItemKey", "Missed", "PairSource", "Region",
            "Source", "Split"]  # fmt: skip

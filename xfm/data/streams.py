@@ -14,18 +14,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from .. import seeding
-from ..batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch
+from ..base import seeding
+from ..base.fields import require
+from ..base.workers import CONTEXT, received
 from ..config import RunConfig
-from ..config_utils import require
-from ..masking import block_mask, mask_tokens
-from ..workers import CONTEXT, received
+from ..files.web import allow
+from ..model.batch import IGNORE, Batch, Images, Pairs, Regions, Texts, TokenBatch
+from ..model.masking import block_mask, mask_tokens
 from . import Dataset, dataset
 from .false_captions import false_captions, joined
-from .packing import Packed, packed, unpacked
+from .sentence_packing import Packed, packed, unpacked
 from .source import Box, Example, ItemKey, Missed, Source, Split
 from .tokenizer import Tokenizer
-from .web import allow
 
 __all__ = ["Streams", "filled", "loader", "pixels", "region_patches"]
 

@@ -12,9 +12,9 @@ import torch
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
-from ..batch import END, PAD, START, UNKNOWN
+from ..base.strings import brief, shown
 from ..config import ConfigError
-from ..text import brief, shown
+from ..model.batch import END, PAD, START, UNKNOWN
 from . import cache
 from .source import Source
 

@@ -14,12 +14,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .. import seeding
-from ..config_utils import one_of
+from ..base import seeding
+from ..base.fields import one_of
 from . import cache
 from .source import ItemKey, Source
-from .synthetic import openmoji
-from .synthetic.scenes import World
+from .world import openmoji
+from .world.scenes import World
 
 __all__ = ["GLOSSES", "Sentence", "WordNet", "ancestors", "concept_glosses", "definitions", "hypernyms", "lemmas",
            "sentences"]  # fmt: skip

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..batch import Batch
 from ..config import RunConfig
 from ..model import XFM
+from ..model.batch import Batch
 from ..model.modes import eval_mode
+from ..model.replicas import Alone, among
 from ..objectives import OBJECTIVES, Pretraining
-from ..peers import Alone, among
 
 if TYPE_CHECKING:
     import pandas as pd

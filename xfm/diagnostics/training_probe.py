@@ -26,11 +26,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import Batch, normalise, on_device
 from ..config import STREAMS, RunConfig
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
+from ..model.batch import Batch, normalise, on_device
 from ..model.modes import eval_mode
 from ..model.stacks import Stack
 from ..objectives import OBJECTIVES, Pretraining

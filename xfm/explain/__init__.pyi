@@ -36,8 +36,8 @@ from .patching import activation_patching as activation_patching
 from .randomisation import RankCorrelation as RankCorrelation
 from .randomisation import randomise_weights as randomise_weights
 from .randomisation import randomised_copy as randomised_copy
-from .scenes import said_once as said_once
-from .scenes import scene_inputs as scene_inputs
+from .scene_inputs import said_once as said_once
+from .scene_inputs import scene_inputs as scene_inputs
 from .scores import SCORES as SCORES
 from .targets import ITC as ITC
 from .targets import ITM as ITM

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..config_utils import ConfigError, nearest
+from ..base.fields import ConfigError, nearest
 from ..model.attention import Attention
 
 __all__ = ["Captured", "attentions", "capture", "multi_head"]

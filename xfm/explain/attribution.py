@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config_utils import ConfigError, one_of, require
+from ..base.fields import ConfigError, one_of, require
+from ..base.strings import shown
 from ..model.modes import eval_mode
-from ..text import shown
 from .inputs import AttributionInputs
 from .methods import attention_methods, baselines, captum_methods
 from .methods.attention_methods import Rows

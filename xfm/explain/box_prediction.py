@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import seeding
-from ..config_utils import require
+from ..base import seeding
+from ..base.fields import require
+from ..base.images import ImageLike
 from ..data.streams import region_patches
-from ..data.synthetic.scenes import Scene
 from ..data.tokenizer import Tokenizer
-from ..images import ImageLike
+from ..data.world.scenes import Scene
 from ..model import XFM, ImageTokens
 from ..model.modes import eval_mode
 from ..objectives.bbp import corners, overlap
@@ -40,7 +40,7 @@ def phrase_boxes(scene: Scene) -> dict[str, Box]:
 def box_predictor(
     model: XFM, tokenizer: Tokenizer, image: ImageLike, seen: SeenWords | None = None
 ) -> Callable[[str], dict[str, Any]]:
-    """`predict(phrase)` for any image (see `xfm.images.prepare`): BBP's prediction from the whole image, as in the
+    """`predict(phrase)` for any image (see `xfm.base.images.prepare`): BBP's prediction from the whole image, as in the
     evaluation, with what tells whether to trust it. Modes are left as they were.
 
     predict(phrase) is a dict of

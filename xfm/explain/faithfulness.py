@@ -17,7 +17,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from .. import seeding
+from ..base import seeding
 from .attribution import Attribution, Method, attribute, normalise_positive
 from .inputs import AttributionInputs
 from .methods.captum_methods import seeded_globals

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..config_utils import ConfigError
+from ..base.fields import ConfigError
+from ..base.strings import shown
 from ..diagnostics import hooks
-from ..text import shown
 from .inputs import AttributionInputs, Site, Through
 
 __all__ = ["GuestInputs"]

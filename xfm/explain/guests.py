@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .. import seeding
-from ..config_utils import ConfigError, nearest, require
-from ..images import ImageLike, pixels
+from ..base import seeding
+from ..base.fields import ConfigError, nearest, require
+from ..base.images import ImageLike, pixels
+from ..base.strings import shown
 from ..model.modes import eval_mode
-from ..text import shown
 from .guest_inputs import GuestInputs
 from .inputs import check_text
 from .targets import ITC, TARGETS, Target
@@ -103,7 +103,7 @@ class Guest(nn.Module):
         return next(self.net.parameters()).device
 
     def image(self, image: ImageLike) -> tuple[np.ndarray, Tensor]:
-        """Any picture (see `xfm.images`), by the model's own transform -> what the patches cover of it: to draw,
+        """Any picture (see `xfm.base.images`), by the model's own transform -> what the patches cover of it: to draw,
         (S, S, 3) uint8, and as the model takes it, (3, S, S)."""
         covered = self.side // self.patch * self.patch
         values = self.prepare(pixels(image))[:, :covered, :covered]

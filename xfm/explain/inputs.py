@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..batch import normalise
-from ..config_utils import ConfigError, nearest, require
+from ..base.fields import ConfigError, nearest, require
+from ..base.images import ImageLike, prepare
+from ..base.strings import shown
 from ..data.tokenizer import Tokenizer
 from ..diagnostics import hooks
-from ..images import ImageLike, prepare
 from ..model import XFM
+from ..model.batch import normalise
 from ..model.modes import eval_mode
-from ..text import shown
 from .targets import Outputs, Target, full_mask, model_outputs, named_target, word_target
 from .token_axes import PatchAxis, TokenAxis, token_axis
 
@@ -161,7 +161,7 @@ def make_inputs(
     target: str | Target = "itm",
     objects: Mapping[str, np.ndarray] | None = None,
 ) -> AttributionInputs:
-    """Any image (see `xfm.images.prepare`) and a text.
+    """Any image (see `xfm.base.images.prepare`) and a text.
 
     `target`: "itm", "itc", "box x" (or y, width, height), "word lion" (masks that word of the text and predicts it), or
     a `Target`. `objects`: masks (side, side) bool by phrase, of the prepared image. ConfigError for what is no image, a
@@ -227,7 +227,7 @@ def resized(mask: np.ndarray, side: int) -> np.ndarray:
 def prepare_image(model: XFM, image: ImageLike) -> tuple[np.ndarray, Tensor]:
     """As the model sees it: (side, side, 3) uint8, and normalised (1, 3, side, side) on the model's device.
 
-    ConfigError as `xfm.images.prepare` raises it.
+    ConfigError as `xfm.base.images.prepare` raises it.
     """
     prepared = prepare(image, model.config.vision.image_size)
     pixels = torch.from_numpy(prepared).permute(2, 0, 1)[None].to(model.device)

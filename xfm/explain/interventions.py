@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..batch import Batch
+from ..base.fields import ConfigError, nearest, one_of, require
 from ..config import RunConfig
-from ..config_utils import ConfigError, nearest, one_of, require
 from ..diagnostics.gradient_table import without_teacher
 from ..model import XFM
 from ..model.attention import Attention
+from ..model.batch import Batch
 from ..model.modes import eval_mode
 from ..objectives import Pretraining
 from .attention_capture import attentions, multi_head

@@ -15,15 +15,15 @@ import numpy as np
 from scipy.stats import bootstrap
 from torch.utils.data import DataLoader, Dataset
 
-from .. import seeding
-from ..config_utils import one_of, require
-from ..data.synthetic.scenes import Scene, World
+from ..base import seeding
+from ..base.fields import one_of, require
 from ..data.tokenizer import Tokenizer
+from ..data.world.scenes import Scene, World
 from ..model import XFM
 from .attribution import METHODS, attribute
 from .faithfulness import BASELINES, faithfulness_report
 from .randomisation import attribution_correlation, randomised_copy
-from .scenes import said_once, scene_inputs
+from .scene_inputs import said_once, scene_inputs
 from .scores import SCORES
 from .targets import Target
 

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch import standardise
+from ..base.images import ImageLike
 from ..data.tokenizer import Tokenizer
-from ..images import ImageLike
 from ..model import XFM
+from ..model.batch import standardise
 from ..model.modes import eval_mode
 from ..model.vision import patchify
 from ..objectives.base import widen

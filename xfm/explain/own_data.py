@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..config_utils import require
+from ..base.fields import require
 from ..data.source import Example, Region
 from ..data.tokenizer import Tokenizer
 from ..model import XFM

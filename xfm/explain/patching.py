@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from ..config_utils import ConfigError, nearest, require
+from ..base.fields import ConfigError, nearest, require
 from ..diagnostics import hooks
 from ..model.modes import eval_mode
 from .inputs import AttributionInputs

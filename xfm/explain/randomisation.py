@@ -12,7 +12,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from ..config_utils import one_of
+from ..base.fields import one_of
 from ..model import XFM, initialise
 from .attribution import Attribution, attribute
 from .guests import Guest

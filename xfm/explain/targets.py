@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config_utils import ConfigError, one_of
+from ..base.fields import ConfigError, one_of
 from ..model import XFM, ImageTokens
 
 __all__ = ["ITC", "ITM", "TARGETS", "Outputs", "Target", "box_target", "full_mask", "model_outputs", "named_target",

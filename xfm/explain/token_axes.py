@@ -10,7 +10,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from ..config_utils import require
+from ..base.fields import require
 from ..data.tokenizer import Tokenizer
 
 __all__ = ["PatchAxis", "TokenAxis", "axis", "token_axis", "word_spans"]

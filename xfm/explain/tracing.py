@@ -24,14 +24,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..config_utils import ConfigError, one_of, require
+from ..base.fields import ConfigError, one_of, require
+from ..base.files import write_atomically
+from ..base.images import ImageLike, pixels
+from ..base.strings import parse_json, shown
 from ..data.tokenizer import Tokenizer
 from ..diagnostics import hooks
-from ..files import write_atomically
-from ..images import ImageLike, pixels
 from ..model import XFM
 from ..model.modes import eval_mode
-from ..text import parse_json, shown
 from .attention_capture import capture
 from .inputs import AttributionInputs, make_inputs
 from .targets import ITC, ITM, Outputs, Target
@@ -65,7 +65,7 @@ class AttentionMap:
 
 @dataclass(frozen=True)
 class Trace:
-    """Any image (see `xfm.images.prepare`) of (side, side) pixels and a text. ConfigError for what is none, and for
+    """Any image (see `xfm.base.images.prepare`) of (side, side) pixels and a text. ConfigError for what is none, and for
     maps that are not of its words and patches.
 
     `maps` has the attentions that the encoders have: for X-FM language, vision, fusion and cross (text to image).
@@ -156,7 +156,7 @@ def trace(
     target: str | Target = "",
     boxes: Mapping[str, Sequence[float]] | None = None,
 ) -> Trace:
-    """Runs any image (see `xfm.images.prepare`) and a text through the model, whose mode is left as it was.
+    """Runs any image (see `xfm.base.images.prepare`) and a text through the model, whose mode is left as it was.
 
     `target`: what is differentiated by every attention weight: "itm", "itc" or another of `targets.py`; "": nothing.
     `boxes`: x, y, width and height in pixels of the prepared image by phrase, where known. ConfigError for what is no

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..config_utils import require
-from ..evaluation.retrieval_set import RetrievalSet
+from ..base.fields import require
+from ..base.images import ImageLike
 from ..explain.attribution import Attribution, attribute
 from ..explain.guest_inputs import GuestInputs
 from ..explain.guests import Guest
 from ..explain.own_data import example_inputs
-from ..explain.scenes import scene_inputs
+from ..explain.scene_inputs import scene_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
-from ..images import ImageLike
+from ..tasks.retrieval_set import RetrievalSet
 
 __all__ = ["GuestLab"]
 

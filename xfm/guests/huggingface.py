@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..config_utils import ConfigError, require
+from ..base.fields import ConfigError, require
+from ..base.strings import brief, shown
 from ..explain.guests import Guest, Tokens, Tower
-from ..text import brief, shown
 
 __all__ = ["HuggingFaceClip", "open_model"]
 

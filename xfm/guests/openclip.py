@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
-from ..config_utils import ConfigError, require
+from ..base.fields import ConfigError, require
+from ..base.strings import brief, printable, shown
 from ..explain.guests import Guest, Tokens, Tower
 from ..interop.clip import preprocessing, tagged
-from ..text import brief, printable, shown
 
 __all__ = ["OpenClip", "open_model"]
 

@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..files import FileError
-from ..text import brief, shown
+from ..base.files import FileError
+from ..base.strings import brief, shown
 
 __all__ = ["CheckpointError", "identify", "is_finite", "read_file", "tensors_of"]
 

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch import END, MEAN, STD
+from ..base.fields import require
+from ..base.strings import printable, shown
 from ..config import ConfigError, ModelConfig, VisionConfig
-from ..config_utils import require
-from ..text import printable, shown
+from ..model.batch import END, MEAN, STD
 
 __all__ = ["preprocessing", "tagged", "teacher", "teacher_width", "to_open_clip"]
 

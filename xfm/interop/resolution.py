@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config_utils import require
+from ..base.fields import require
 
 __all__ = ["grid_of", "resize_table"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import seeding
-from ..batch import IGNORE, TokenBatch
+from ..base import seeding
+from ..model.batch import IGNORE, TokenBatch
 from ..model.modes import eval_mode
 
 __all__ = ["Anchor", "fisher"]

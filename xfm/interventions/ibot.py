@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..peers import peers
+from ..model.replicas import peers
 from .ema import EmaTeacher
 
 __all__ = ["PrototypeTeacher", "Prototypes", "constant", "cross_entropy"]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import seeding
-from ..batch import sent
+from ..base import seeding
+from ..model.batch import sent
 from .vectors import Grads
 
 __all__ = ["matched_noise"]

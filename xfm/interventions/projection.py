@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from .. import seeding
+from ..base import seeding
 
 __all__ = ["gradvac", "pcgrad"]
 

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..kernels.attention import Mix, Spread
-from ..kernels.device import waits
-from ..kernels.dropout import dropout as drop
-from ..kernels.rows import take
 from .attention_functions import FUNCTIONS
+from .kernels.device import waits
+from .kernels.dropout import dropout as drop
+from .kernels.fused_attention import Mix, Spread
+from .kernels.rows import take
 from .packing import Packing
 
 __all__ = ["Attention", "Shared", "additive", "weights_joined_once"]

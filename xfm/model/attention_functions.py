@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import widen
+from .batch import widen
 
 __all__ = ["FUNCTIONS", "Additive", "Cosine", "Dot", "General", "widen"]
 

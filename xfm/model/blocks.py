@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..kernels.dropout import Dropout
 from .attention import Attention, Shared
+from .kernels.dropout import Dropout
 from .packing import Packing
 
 __all__ = ["MLP", "DropPath", "TextLayer", "VisionBlock"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..kernels.device import waits
-from ..kernels.rows import put, take
+from .kernels.device import waits
+from .kernels.rows import put, take
 
 __all__ = ["Packing", "chosen"]
 

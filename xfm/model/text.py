@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..batch import PAD
 from ..config import TextConfig
-from ..kernels.dropout import Dropout
 from .attention import additive
+from .batch import PAD
 from .blocks import TextLayer
+from .kernels.dropout import Dropout
 from .packing import Packing
 from .stacks import AttentionSite, Stack
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import seeding
+from ..base import seeding
+from ..base.fields import one_of
 from ..config import ConfigError, ModelConfig
-from ..config_utils import one_of
 from .fusion import FusionEncoder
-from .openclip import OpenClipText, OpenClipVision
+from .openclip_towers import OpenClipText, OpenClipVision
 from .stacks import Stack
 from .text import BertEncoder, TextEncoder
 from .vision import VisionEncoder

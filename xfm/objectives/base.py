@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import IGNORE, UNKNOWN, Images, LossOut, Stream, TokenBatch, widen
 from ..config import RunConfig
 from ..flow import Flow
-from ..kernels.rows import take
+from ..model.batch import IGNORE, UNKNOWN, Images, LossOut, Stream, TokenBatch, widen
+from ..model.kernels.rows import take
 from ..model.packing import chosen
-from ..peers import peers
+from ..model.replicas import peers
 
 __all__ = ["Kind", "Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "unigram",
            "widen"]  # fmt: skip

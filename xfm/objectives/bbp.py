@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..batch import FusionBatch, LossOut
 from ..config import RunConfig
 from ..flow import Flow
+from ..model.batch import FusionBatch, LossOut
 from ..model.heads import two_layer_head
 from .base import Level, Objective, mean_over, widen
 

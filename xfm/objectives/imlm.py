@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batch import IGNORE, PAD, FusionBatch, LossOut
 from ..config import RunConfig
 from ..flow import Flow
+from ..model.batch import IGNORE, PAD, FusionBatch, LossOut
 from ..model.heads import LMHead
 from .base import Level, Objective, hidden_tokens, masked_language_loss, unigram
 

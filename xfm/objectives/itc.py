@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..batch import LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..model import encoders
-from ..peers import gathered
+from ..model.batch import LossOut
+from ..model.replicas import gathered
 from .base import Level, Measure, Objective, widen
 
 __all__ = ["ITC"]

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import seeding
-from ..batch import PAD, FusionBatch, LossOut, Pairs, sent
+from ..base import seeding
 from ..config import RunConfig
 from ..flow import Flow
+from ..model.batch import PAD, FusionBatch, LossOut, Pairs, sent
+from ..model.encoder_calls import Pass, run
 from ..model.heads import two_layer_head
-from ..passes import Pass, run
 from .base import Level, Measure, Objective, mean_over, widen
 
 __all__ = ["ITM", "draw", "negative_weights"]

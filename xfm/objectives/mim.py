@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..batch import LossOut, MimTarget, standardise
 from ..config import RunConfig
 from ..flow import Flow
 from ..interop.clip import teacher_width
 from ..interventions.ibot import Prototypes, constant, cross_entropy
-from ..peers import peers
+from ..model.batch import LossOut, MimTarget, standardise
+from ..model.replicas import peers
 from .base import Objective, mean_over, widen
 
 __all__ = ["MIM", "constant_loss"]

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ..batch import IGNORE, LossOut
 from ..config import RunConfig
 from ..flow import Flow
 from ..interventions.distillation import SilentGradient, divergence
+from ..model.batch import IGNORE, LossOut
 from ..model.heads import LMHead
 from .base import Level, Objective, hidden_tokens, masked_language_loss, mean_over, unigram
 

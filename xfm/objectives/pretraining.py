@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batch import Batch
+from ..base.fields import one_of
 from ..config import STREAMS, ConfigError, RunConfig
-from ..config_utils import one_of
 from ..flow import Flow
 from ..model import XFM, initialise
 from ..model.attention import weights_joined_once
+from ..model.batch import Batch
+from ..model.encoder_calls import join
 from ..model.stacks import checkpoint_layers
-from ..passes import join
 from .registry import OBJECTIVES
 
 __all__ = ["Pretraining", "build", "check_losses", "losses_by_stream", "weighted_sum", "weights_at"]

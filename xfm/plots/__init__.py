@@ -2,13 +2,20 @@
 
 from .charts import bars, heads, heatmap, lines, scatter
 from .curves import learning_curves, throughput
+from .effect_intervals import forest, paired_seeds
 from .effect_map import effect_map
-from .effects import forest, paired_seeds
 from .evaluation import evaluation, evaluation_pages
-from .examples import grounding_examples, hidden_patches, images, masked_word_examples, retrieval_examples, scenes
+from .example_pictures import (
+    grounding_examples,
+    hidden_patches,
+    images,
+    masked_word_examples,
+    retrieval_examples,
+    scenes,
+)
 from .explanations import attention, attention_matrices, attributions, insertion_deletion, leaderboard, patch_maps
 from .gradients import gradient_scales, gradient_table
-from .probes import READINGS, cosines, probes
+from .probe_figures import READINGS, cosines, probes
 from .relations import forced_choices, probe_layers
 from .style import Figure
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config_utils import ConfigError, require
+from ..base.fields import ConfigError, require
 
 __all__ = ["finite", "numbers"]
 

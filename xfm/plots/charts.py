@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 
-from .colours import AXIS, BLUE, DIVERGING, GREEN, GREY, ORANGE, PURPLE
 from .labels import clip
+from .palette import AXIS, BLUE, DIVERGING, GREEN, GREY, ORANGE, PURPLE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from ..config import RunConfig
 from ..objectives import OBJECTIVES, losses_by_stream
 from ..objectives.base import Level, Measure
-from .colours import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
+from .palette import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
 __all__ = [

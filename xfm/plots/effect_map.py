@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
-from .colours import DIVERGING
 from .effect_words import SHARE, compared_with, known_levels, unit_name
+from .palette import DIVERGING
 from .style import Figure, require, styled
 from .svg import FIXED
 

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from ..evaluation import Result
-from .colours import BLUE, GREY, ORANGE
+from ..tasks import Result
+from .palette import BLUE, GREY, ORANGE
 from .style import SIZE, Figure, new_figure, require, styled, wrap
 
 __all__ = ["evaluation", "evaluation_pages"]

@@ -14,15 +14,15 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ..config_utils import one_of
+from ..base.fields import one_of
+from ..base.images import ImageLike, pixels
+from ..base.strings import shown
 from ..explain.head_stats import entropy
 from ..explain.scores import SCORES
-from ..images import ImageLike, pixels
-from ..text import shown
 from .arrays import finite, numbers
-from .colours import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, opacity
-from .examples import Card, Line, sheet
+from .example_pictures import Card, Line, sheet
 from .labels import clip
+from .palette import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, opacity
 from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled, wrap
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def attributions(
     credit: str = "",
     notes: Sequence[str] = (),
 ) -> Figure:
-    """A panel an attribution of one input: any image (see `xfm.images.prepare`) of (side, side) pixels under its
+    """A panel an attribution of one input: any image (see `xfm.base.images.prepare`) of (side, side) pixels under its
     patches' numbers, and a bar a word.
 
     Each panel has a scale of its own, up to the numbers below it: methods' numbers have no common unit. Signed ones are
@@ -110,7 +110,7 @@ def patch_maps(
     signed: bool = False,
     credit: str = "",
 ) -> Figure:
-    """A panel a map: any image (see `xfm.images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
+    """A panel a map: any image (see `xfm.base.images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
     its own, up to the number below it. ConfigError for what is no image, and for maps of another size."""
     require(maps, "maps")
     drawn, cards = pixels(image), []

@@ -14,8 +14,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from .charts import LINES
-from .colours import GREY, LIGHT, ORANGE
 from .labels import clip
+from .palette import GREY, LIGHT, ORANGE
 from .style import SIZE, Figure, new_figure, require, styled
 from .svg import FIXED
 

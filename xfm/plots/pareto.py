@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .colours import AXIS, BLUE, GREY, ORANGE
 from .effect_words import SHARE
-from .far import far
+from .outlier_arrows import far
+from .palette import AXIS, BLUE, GREY, ORANGE
 from .style import WIDTH, Figure, require, styled, wrap
 
 if TYPE_CHECKING:

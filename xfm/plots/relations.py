@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from .colours import BLUE, GREEN, GREY, ORANGE
 from .labels import clip
-from .probes import interval
+from .palette import BLUE, GREEN, GREY, ORANGE
+from .probe_figures import interval
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from ..files import write_atomically
-from .colours import AXIS, GREY, GRID
+from ..base.files import write_atomically
 from .labels import SIZE, make_legible, wrap
+from .palette import AXIS, GREY, GRID
 from .svg import themed
 
 __all__ = [

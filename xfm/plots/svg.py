@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
-from .colours import PALETTE
+from .palette import PALETTE
 
 __all__ = ["FIXED", "themed"]
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..base.files import explain_os_error, write_atomically
+from ..base.strings import parse_json
 from ..config import STREAMS, RunConfig
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..diagnostics.gradient_table import GradientTable, gradient_table, without_teacher
-from ..evaluation import evaluate_run, examples
-from ..evaluation.examples import Examples, right_and_wrong
-from ..files import explain_os_error, write_atomically
 from ..model import XFM
 from ..objectives import Pretraining
 from ..recipes import ablations
-from ..text import parse_json
+from ..tasks import evaluate_run, failure_examples
+from ..tasks.failure_examples import Examples, right_and_wrong
 from ..train import Run, RunError
-from . import figures
+from . import run_figures
 from .page import render
 
 __all__ = ["gradient_tables", "write_report"]
@@ -60,16 +60,16 @@ def write_report(run: Run, gradients: Mapping[str, GradientTable] | None = None)
     measured = gradient_tables(run) if gradients is None else gradients
     answers = _of_both_kinds(model, run.config, run.tokenizer())
     sections = {
-        "training": figures.training(records, run.config),
-        "throughput": [figures.throughput(records)],
-        "evaluation": figures.evaluation(results),
-        "examples": figures.examples(answers, dataset(run.config).credit),
-        "gradients": [figures.gradients(measured)],
+        "training": run_figures.training(records, run.config),
+        "throughput": [run_figures.throughput(records)],
+        "evaluation": run_figures.evaluation(results),
+        "examples": run_figures.examples(answers, dataset(run.config).credit),
+        "gradients": [run_figures.gradients(measured)],
     }
     folder = run.folder / "figures"
     with explain_os_error(folder):
         folder.mkdir(exist_ok=True)
-    drawn, files = figures.drawn(sections)
+    drawn, files = run_figures.drawn(sections)
     for name, content in files.items():
         write_atomically(folder / name, content)
     path = run.folder / "report.html"
@@ -81,9 +81,9 @@ def _of_both_kinds(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Examp
     """Answers enough to show what is right and what is wrong of each task, or those to all questions."""
     answers = Examples((), (), ())
     for n in _QUESTIONS:
-        answers = examples(model, config, tokenizer, n=n)
-        kinds = [kind for own in vars(answers).values() for kind in right_and_wrong(own, figures.SHOWN)]
-        if all(len(kind) == figures.SHOWN for kind in kinds):
+        answers = failure_examples(model, config, tokenizer, n=n)
+        kinds = [kind for own in vars(answers).values() for kind in right_and_wrong(own, run_figures.SHOWN)]
+        if all(len(kind) == run_figures.SHOWN for kind in kinds):
             break
     return answers
 

@@ -17,13 +17,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..config import RunConfig
 from ..data import dataset
 from ..diagnostics.gradient_table import GradientTable, module_names
-from ..evaluation import Result
 from ..model import XFM
-from ..plots.colours import PALETTE
+from ..plots.palette import PALETTE
+from ..runs.run import Record
+from ..tasks import Result
 from ..train.left_out import said_of
-from ..train.run import Record
-from . import describe, reproduce
-from .figures import ReportFigure
+from . import reproduce, run_sentences
+from .run_figures import ReportFigure
 
 __all__ = ["page", "render"]
 
@@ -58,7 +58,7 @@ def _templates() -> Environment:
     jinja = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    jinja.filters |= {"percent": describe.percent, "duration": describe.duration}
+    jinja.filters |= {"percent": run_sentences.percent, "duration": run_sentences.duration}
     return jinja
 
 
@@ -83,12 +83,12 @@ def render(
     recipe, differing = reproduce.departures(config)
     seconds, waited = (sum(r[name] for r in records) for name in ("seconds", "waited"))
     data = dataset(config)
-    values = {"config": config, "environment": environment, "losses": describe.losses(config), "recipe": recipe,
+    values = {"config": config, "environment": environment, "losses": run_sentences.losses(config), "recipe": recipe,
               "parameters": parameters, "differing": differing, "command": reproduce.command(config),
               "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
               "left_out": said_of(records), "split": split, "gradients": gradients,
-              "data": describe.listed([source.name for source in data.sources]), "licences": data.licences,
-              "optimizers": describe.optimizers(config.train), "drawn": "relations" in data.provides}  # fmt: skip
-    abstract = describe.abstract(config, results, parameters.total(), seconds)
+              "data": run_sentences.listed([source.name for source in data.sources]), "licences": data.licences,
+              "optimizers": run_sentences.optimizers(config.train), "drawn": "relations" in data.provides}  # fmt: skip
+    abstract = run_sentences.abstract(config, results, parameters.total(), seconds)
     title = f"{config.name}, seed {config.seed}"
     return page("report.html.jinja", title, _SECTIONS, abstract, figures, **values)

@@ -6,8 +6,8 @@ import shlex
 from typing import Any
 
 from .. import recipes
+from ..base.fields import leaves
 from ..config import ConfigError, RunConfig
-from ..config_utils import leaves
 
 __all__ = ["command", "departures"]
 

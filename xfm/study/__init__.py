@@ -1,10 +1,10 @@
 """Ablation studies: variants x seeds -> runs -> paired effects with their uncertainty -> figures and tables."""
 
 from .command import command
-from .describe import conclusions
 from .results_csv import StudyError
 from .spec import Spec
 from .study import Study
+from .study_sentences import conclusions
 from .variants import grid
 
 __all__ = ["Spec", "Study", "StudyError", "command", "conclusions", "grid"]

@@ -14,12 +14,12 @@ import pandas as pd
 
 from ..config import ConfigError
 from . import results_csv, study_json
+from .failure_scoring import counted, gains
 from .formatting import number
-from .metrics import own_target
-from .outcomes import counted, gains
 from .preregistration import read_spec
 from .spec import Spec
 from .statistics import FEWEST, mean_interval
+from .study_metrics import own_target
 
 __all__ = ["Admission", "admissions", "require_admitted"]
 

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..base.fields import require
 from ..config import ConfigError
-from ..config_utils import require
 from ..train import Run
-from . import admission, comparisons, items
-from .by_field import by_field
+from . import admission, comparisons, item_scores
 from .contrasts import Contrasts
-from .front_table import front_table
-from .metrics import FAMILIES, HELD_OUT, SIGN, Metric, own_target
-from .outcomes import at_floor, complete, gains, learnt
+from .domain_table import by_field
+from .failure_scoring import at_floor, complete, gains, learnt
+from .front import front_table
 from .results_csv import StudyError
 from .spec import Spec
-from .spread import median_table, spread_table
+from .study_metrics import FAMILIES, HELD_OUT, SIGN, Metric, own_target
+from .variance import median_table, spread_table
 
 __all__ = ["Analyses"]
 
@@ -109,7 +109,7 @@ class Analyses(Contrasts):
         """A row a variant x metric: n runs, their standard deviation sd with its 95 % interval (sd_low, sd_high); the
         share of the reference's variance (share_low, share_high), which of a variant that fixes all sources of
         randomness but one (`vary_data`, ...) is that source's; and, of the seeds that both have, correlation with the
-        reference, and worth: how many unpaired seeds a pair is worth. See xfm.study.spread."""
+        reference, and worth: how many unpaired seeds a pair is worth. See xfm.study.variance."""
         values = self._counted()
         chosen = self._chosen(values, metrics)
         return spread_table(values, self.metrics(), list(self.spec.variants), self.spec.compared_with[0], chosen)
@@ -137,7 +137,7 @@ class Analyses(Contrasts):
         references, failed = self.spec.references(against or self.spec.reference), self.failed()
         runs = [*dict.fromkeys([*references, *references.values()])]
         scores = {
-            (variant, seed): items.item_scores(self.spec, self.run_of(variant, seed))
+            (variant, seed): item_scores.item_scores(self.spec, self.run_of(variant, seed))
             for variant in runs
             for seed in self.spec.seeds
             if (variant, seed) not in failed
@@ -145,9 +145,11 @@ class Analyses(Contrasts):
         rows = []
         for metric in dict.fromkeys(metric for own in scores.values() for metric in own):
             for variant, other in references.items():
-                ours, theirs = (items.of_seeds(metric, v, self.spec.seeds, scores, failed) for v in (variant, other))
+                ours, theirs = (
+                    item_scores.of_seeds(metric, v, self.spec.seeds, scores, failed) for v in (variant, other)
+                )
                 pairs = [*zip(ours, theirs, strict=True)]
-                if row := items.over_items(metric, pairs, self.spec.name):
+                if row := item_scores.over_items(metric, pairs, self.spec.name):
                     rows.append({"variant": variant, "against": other, "metric": metric} | row)
         return pd.DataFrame(rows)
 

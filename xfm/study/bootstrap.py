@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import seeding
+from ..base import seeding
 from .statistics import FEWEST, t_quantile
 
 __all__ = ["TwoWay", "two_way"]

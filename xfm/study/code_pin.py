@@ -23,10 +23,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..config_utils import require
-from ..files import explain_os_error, write_atomically
-from ..report.describe import listed
-from ..text import parse_json
+from ..base.fields import require
+from ..base.files import explain_os_error, write_atomically
+from ..base.strings import parse_json
+from ..report.run_sentences import listed
 from . import study_json
 from .results_csv import StudyError
 from .spec import Spec

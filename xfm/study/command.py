@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from ..config_utils import require
-from ..text import printable
+from ..base.fields import require
+from ..base.strings import printable
 from .formatting import number
 from .slurm import Slurm, options
 from .study import Study

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .. import seeding
+from ..base import seeding
 from .statistics import FEWEST, t_quantile
 
 __all__ = ["Front", "contrast", "dominates", "front", "intervals", "mean_ranks", "on_front", "ratio"]

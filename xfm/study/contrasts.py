@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..base.fields import one_of, require
 from ..config import ConfigError
-from ..config_utils import one_of, require
 from . import comparisons, results_csv
-from .metrics import FLOOR, Metric
-from .outcomes import at_floor, complete, counted, gains
+from .failure_scoring import at_floor, complete, counted, gains
 from .spec import Spec
 from .statistics import FEWEST, paired
+from .study_metrics import FLOOR, Metric
 
 __all__ = ["Contrasts", "combinations"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.strings import shown
 from ..plots.curves import HELD_OUT, StreamCurves, by_objective
-from ..text import shown
-from ..train.run import Record
+from ..runs.run import Record
 from .run_lines import Lines
 
 __all__ = ["lines", "read", "thinned"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..train.run import Record
+from ..runs.run import Record
 from .run_lines import Lines
 
 __all__ = ["lines", "read"]

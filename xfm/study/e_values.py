@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import seeding
+from ..base import seeding
 
 __all__ = ["BETS", "detectable", "e_process", "smallest"]
 

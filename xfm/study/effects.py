@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from .corrections import gatekeeping, holm
+from .failure_scoring import at_floor, counted, gains, lacking
 from .formatting import number
-from .metrics import FAMILIES, FLOOR, SHUT, Metric, own_target
-from .outcomes import at_floor, counted, gains, lacking
 from .spec import Spec
 from .statistics import ALPHA, FEWEST, Equivalence, can_reach, equivalence, paired
+from .study_metrics import FAMILIES, FLOOR, SHUT, Metric, own_target
 
 __all__ = ["COLUMNS", "effects", "empty_levels", "informative", "pairs", "unpaired"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from ..files import explain_os_error, write_atomically
+from ..base.files import explain_os_error, write_atomically
 from . import curves_jsonl, diagnostics_jsonl, machines
 from .lock import held
 from .preregistration import read_spec

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from ..config_utils import one_of
-from ..text import printable
-from .metrics import FLOOR
+from ..base.fields import one_of
+from ..base.strings import printable
+from .study_metrics import FLOOR
 
 __all__ = [
     "GATES",

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..report.describe import listed
-from ..train.precision import BY_MACHINE, reached
+from ..report.run_sentences import listed
+from ..runs.precision import BY_MACHINE, reached
 from .run_lines import Lines
 from .runner import Key
 from .spec import Spec

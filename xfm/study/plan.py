@@ -13,16 +13,16 @@ from typing import Any
 
 import pandas as pd
 
+from ..base.strings import printable
 from ..config import SCRATCH, RunConfig
-from ..downstream.config import recipe
-from ..downstream.finetune import finetune
 from ..objectives import build
-from ..report.describe import duration
-from ..text import printable
+from ..report.run_sentences import duration
+from ..runs.weights import undrawn
+from ..tasks.finetuning.config import recipe
+from ..tasks.finetuning.finetune import finetune
 from ..train import Run
 from ..train.estimate import timed_steps
 from ..train.start import before
-from ..train.weights import undrawn
 from .formatting import number
 from .power import Pilot, detectable_effects, level, seeds_needed
 from .runner import Key

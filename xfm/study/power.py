@@ -15,9 +15,9 @@ import pandas as pd
 from scipy import stats
 
 from ..config import RunConfig
-from .metrics import Metric
 from .spec import Spec
 from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, t_quantile
+from .study_metrics import Metric
 
 __all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed", "upper_limit"]
 

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from ..base.fields import nearest
+from ..base.strings import printable, shown
 from ..config import ConfigError
-from ..config_utils import nearest
-from ..evaluation import answerable
-from ..text import printable, shown
+from ..tasks import answerable
 from . import code_pin
 from .results_csv import StudyError, seeds
 from .spec import FEW, Spec

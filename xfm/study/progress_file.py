@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..text import parse_json
-from ..train.run import Record
+from ..base.strings import parse_json
+from ..runs.run import Record
 
 __all__ = ["Stopped", "read", "report", "write"]
 

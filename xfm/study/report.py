@@ -11,16 +11,16 @@ import pandas as pd
 from ..config import ConfigError
 from ..data import dataset
 from ..plots import Figure
-from ..report.figures import ReportFigure
 from ..report.page import page
-from . import beforehand, describe, spread_words
-from .answers import Answers
+from ..report.run_figures import ReportFigure
+from . import design_tables, spread_words, study_sentences
+from .conclusions import Answers
+from .failure_scoring import NOT_YET
 from .formatting import Metrics, cells, select
-from .metrics import HELD_OUT
-from .outcomes import NOT_YET
 from .results_csv import StudyError
 from .spec import Spec
 from .statistics import EXACT
+from .study_metrics import HELD_OUT
 
 __all__ = ["render", "report_figures"]
 
@@ -104,11 +104,13 @@ def render(
     paired = len(effects[effects["n"] > 0]) > 0
     there = {"probes": "probes" in figures, "admission": admission is not None, "change": bool(spec.would_change)}
     there["answers"] = bool(answers or note)
-    power = beforehand.power(spec, effects if spread is None else effects.head(0))  # a spread has no differences
+    power = design_tables.power(spec, effects if spread is None else effects.head(0))  # a spread has no differences
     there["power"] = len(power) > 0
-    found = describe.abstract(effects, runs) if paired else [describe.no_pairs(spec, runs)]
-    concluded = [*describe.conclusions(effects), *more] if paired else [*describe.baselines(effects), *found]
-    incomplete = describe.provisional(spec, runs, [*missing["why"]].count(NOT_YET))
+    found = study_sentences.abstract(effects, runs) if paired else [study_sentences.no_pairs(spec, runs)]
+    concluded = (
+        [*study_sentences.conclusions(effects), *more] if paired else [*study_sentences.baselines(effects), *found]
+    )
+    incomplete = study_sentences.provisional(spec, runs, [*missing["why"]].count(NOT_YET))
     found, concluded = [*incomplete, *found], [*incomplete, *concluded]
     table, caption = cells(select(effects, "all")), _caption(spec, effects) if paired else _MEANS
     if spread is not None:
@@ -118,18 +120,18 @@ def render(
         "study.html.jinja",
         spec.name,
         {name: title for name, title in _SECTIONS.items() if there.get(name, True)},
-        [*([answers.question] if answers else []), *describe.baselines(effects)[: len(spec.primary)], *found],
+        [*([answers.question] if answers else []), *study_sentences.baselines(effects)[: len(spec.primary)], *found],
         figures | {"probes": figures.get("probes", [])},
         spec=spec,
         licences=dataset(next(iter(spec.configs.values()))).licences,
-        design=[*describe.design(spec), *code],
+        design=[*study_sentences.design(spec), *code],
         common={f: json.dumps(v) for f, v in spec.changes.items()},
         command=f"xfm study {spec.name}",
         conclusions=concluded,
-        admission=None if admission is None else beforehand.admission_cells(admission),
-        unadmitted=[] if admission is None else beforehand.unadmitted(admission),
+        admission=None if admission is None else design_tables.admission_cells(admission),
+        unadmitted=[] if admission is None else design_tables.unadmitted(admission),
         power=power,
-        short=beforehand.short(spec, effects) if len(power) else [],
+        short=design_tables.short(spec, effects) if len(power) else [],
         fields=None if fields is None or not len(fields) else fields,
         table=table,
         caption=caption,

@@ -19,11 +19,11 @@ from typing import Any
 
 import pandas as pd
 
-from ..config_utils import nearest
-from ..files import explain_os_error, write_atomically
-from ..text import shown
-from .metrics import FAMILIES, Measured
+from ..base.fields import nearest
+from ..base.files import explain_os_error, write_atomically
+from ..base.strings import shown
 from .spec import LEVELS, Spec
+from .study_metrics import FAMILIES, Measured
 
 __all__ = ["StudyError", "append", "block", "content", "levels", "mend", "read", "runs", "seeds"]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import append_json_lines, write_atomically
-from ..text import parse_json, shown
-from ..train.run import Record
+from ..base.files import append_json_lines, write_atomically
+from ..base.strings import parse_json, shown
+from ..runs.run import Record
 from . import study_json
 
 __all__ = ["Lines", "rounded"]

@@ -10,18 +10,18 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from ..base.files import explain_os_error
 from ..config import RunConfig
-from ..files import explain_os_error
+from ..runs.signals import ending_raises
 from ..train import Run
-from ..train.signals import ending_raises
 from ..train.start import before
 from . import code_pin
 from .execute import Job, execute, executor_of
-from .job import Outcome, measure
+from .live_progress import Progress
 from .lock import held
-from .progress import Progress
 from .spec import Spec
 from .time_left import Times
+from .worker import Outcome, measure
 
 __all__ = ["Key", "run_missing"]
 

@@ -14,8 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ..base.strings import brief, parse_json, shown
 from ..config import ConfigError
-from ..text import brief, parse_json, shown
 
 __all__ = ["Slurm", "options"]
 

@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import Any, get_args
 
 from .. import recipes
+from ..base.fields import one_of, require, unknown_field
+from ..base.strings import parse_json, shown
 from ..config import ConfigError, RunConfig
-from ..config_utils import one_of, require, unknown_field
-from ..downstream.config import MeasuredSplit
-from ..downstream.tasks import TASKS as FINETUNED
-from ..evaluation import STANDARD, select_tasks
-from ..specialists import SPECIALISTS
-from ..text import parse_json, shown
+from ..recipes.specialists import SPECIALISTS
+from ..tasks import STANDARD, select_tasks
+from ..tasks.finetuning.config import MeasuredSplit
+from ..tasks.own import TASKS as FINETUNED
 from .formatting import GATES, HEADINGS
 from .spec_fields import LONGEST, require_amounts, require_changes, require_name, require_text
 from .statistics import Judge, can_reach

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from ..config_utils import require
+from ..base.fields import require
 
 __all__ = ["LONGEST", "require_amounts", "require_data", "require_name", "require_text"]
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..report.describe import listed
-from ..text import printable
+from ..base.strings import printable
+from ..report.run_sentences import listed
 from .formatting import number
 
 __all__ = ["LIMIT", "Told", "cells", "sentences", "tell"]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, stats
 from statsmodels.stats.weightstats import DescrStatsW
 
-from .. import seeding
+from ..base import seeding
 from . import e_values
 from .e_values import smallest
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import torch
 
-from ..downstream.config import MeasuredSplit
-from ..evaluation import evaluate
 from ..objectives import Pretraining
+from ..tasks import evaluate
+from ..tasks.finetuning.config import MeasuredSplit
 from ..train import Run
+from ..train.gradient_interventions import Steering
 from ..train.start import initial_model
-from ..train.steering import Steering
 from ..train.teachers import mim_teacher
 from . import untrained
-from .metrics import Measured, evaluated, held_out
+from .study_metrics import Measured, evaluated, held_out
 
 __all__ = ["at_step_zero"]
 

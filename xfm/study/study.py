@@ -12,17 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from ..config_utils import one_of, require, unknown_field
+from ..base.fields import one_of, require, unknown_field
 from ..plots.curves import StreamCurves
+from ..runs.run import Record
 from ..train import Run
-from ..train.run import Record
 from . import code_pin, curves_jsonl, diagnostics_jsonl, machines, plan, results_csv, study_json, untrained
 from .admission import require_admitted
 from .effects import effects, informative, pairs
+from .failure_scoring import NOT_YET
 from .folder import alone, settle
-from .job import Outcome
-from .metrics import Metric
-from .outcomes import NOT_YET
 from .plan import Plan
 from .power import Pilot
 from .preregistration import (
@@ -37,9 +35,11 @@ from .results_csv import StudyError
 from .runner import Key, run_missing
 from .spec import PLAN, Spec
 from .statistics import equivalence
+from .study_metrics import Metric
 from .telling import Telling
 from .time_left import Times
 from .variants import BASELINE, VariantSpec, labelled, plain
+from .worker import Outcome
 
 __all__ = ["PAPER", "Study"]
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from ..config_utils import one_of, require
-from ..evaluation.result import Better
-from ..files import explain_os_error, write_atomically
-from ..text import parse_json, printable, shown
-from .metrics import Measured, Metric
+from ..base.fields import one_of, require
+from ..base.files import explain_os_error, write_atomically
+from ..base.strings import parse_json, printable, shown
+from ..tasks.result import Better
 from .results_csv import StudyError
 from .spec import Spec
+from .study_metrics import Measured, Metric
 
 __all__ = ["explained", "merge", "read_baselines", "read_failed", "write_baselines", "write_failed"]
 

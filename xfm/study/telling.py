@@ -9,17 +9,25 @@ from typing import Literal
 
 import pandas as pd
 
-from ..config_utils import one_of
-from ..files import explain_os_error, write_atomically
+from ..base.fields import one_of
+from ..base.files import explain_os_error, write_atomically
 from ..plots import Figure
+from ..plots.effect_intervals import forest, nothing, paired_seeds
 from ..plots.effect_map import effect_map
-from ..plots.effects import forest, nothing, paired_seeds
 from ..plots.pareto import pareto
-from ..plots.probes import probes
-from ..plots.spread import spread
-from ..report.figures import drawn
-from ..train.run import Record
-from . import answers, code_pin, describe, diagnostics_jsonl, formatting, machines, spread_words
+from ..plots.probe_figures import probes
+from ..plots.variance_components import spread
+from ..report.run_figures import drawn
+from ..runs.run import Record
+from . import (
+    code_pin,
+    conclusions,
+    diagnostics_jsonl,
+    formatting,
+    machines,
+    spread_words,
+    study_sentences,
+)
 from .analyses import Analyses
 from .effects import unpaired
 from .grid_cells import grid_cells
@@ -96,7 +104,7 @@ class Telling(Analyses):
         return unpaired(self.results(), against, self.spec.primary, self.metrics(), self.levels()), False
 
     def _no_pairs(self) -> str:
-        return describe.no_pairs(self.spec, len(self._finished()))
+        return study_sentences.no_pairs(self.spec, len(self._finished()))
 
     def to_markdown(self, metrics: formatting.Metrics = "", against: str = "") -> str:
         """The effects as a Markdown table; primary metrics bold, units in the first column. Where there are no pairs
@@ -121,16 +129,16 @@ class Telling(Analyses):
         words to its question, and to each hypothesis of the spec, in their order, whether it held ("holds", "holds in
         part", "does not hold", "not decided") and why. ConfigError for anything else. StudyError where a study that
         confirms has runs to do: it is read once, when it is whole."""
-        given = answers.of_pairs(hypotheses)
-        answers.require_answers(question, given, self.spec.hypotheses)
+        given = conclusions.of_pairs(hypotheses)
+        conclusions.require_answers(question, given, self.spec.hypotheses)
         if self.spec.confirms and (left := self._to_do()):
             raise StudyError(f"{self.folder}: runs to do: {left}; a study that confirms is read when it is whole")
-        answers.write(self.folder, answers.Answers(question, given, answers.digest(self.results())))
+        conclusions.write(self.folder, conclusions.Answers(question, given, conclusions.digest(self.results())))
 
     def answers(self) -> pd.DataFrame:
         """What `answer` wrote, a row a hypothesis: hypothesis, held, why; none where nothing is written yet. StudyError
         where answers.json holds something else."""
-        found = answers.read(self.folder, self.spec.hypotheses)
+        found = conclusions.read(self.folder, self.spec.hypotheses)
         rows = zip(self.spec.hypotheses, found.hypotheses, strict=True) if found else []
         return pd.DataFrame([(asked, *answer) for asked, answer in rows], columns=["hypothesis", "held", "why"])
 
@@ -159,8 +167,13 @@ class Telling(Analyses):
 
     def _further(self) -> list[str]:
         """Sentences on more than one effect at a time."""
-        ranks = describe.ranks(self.mean_ranks())
-        return [*describe.interactions(self), *describe.mended(self), *describe.front(self), *ranks]
+        ranks = study_sentences.ranks(self.mean_ranks())
+        return [
+            *study_sentences.interactions(self),
+            *study_sentences.mended(self),
+            *study_sentences.front(self),
+            *ranks,
+        ]
 
     def _spread(self, paired: bool) -> pd.DataFrame | None:
         """Of a study that asks for it, of the metrics that were learnt."""
@@ -188,8 +201,8 @@ class Telling(Analyses):
         more = self._further() if paired and not told else []
         fields = self.by_field()
         fields = fields if paired and (fields == "").drop(columns="baseline").to_numpy().any() else fields.iloc[:0]
-        came = answers.read(self.folder, self.spec.hypotheses)
-        note = describe.answered(self.spec, came, self._to_do(), answers.digest(self.results()))
+        came = conclusions.read(self.folder, self.spec.hypotheses)
+        note = study_sentences.answered(self.spec, came, self._to_do(), conclusions.digest(self.results()))
         runs = len(self._finished())
         page = render(self.spec, table, sections, runs, self.missing(), code, admitted, more, fields, came, note, told)
         write_atomically(target, page)

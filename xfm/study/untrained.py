@@ -16,24 +16,24 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..batch import on_device
+from ..base.files import explain_os_error, write_atomically
+from ..base.strings import parse_json
 from ..config import SCRATCH, RunConfig, from_json
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
-from ..downstream.config import MeasuredSplit
-from ..downstream.table import startable
-from ..downstream.tested import untrained
-from ..evaluation import answerable, evaluate
-from ..files import explain_os_error, write_atomically
+from ..model.batch import on_device
 from ..model.modes import eval_mode
 from ..objectives import Pretraining, build, weights_at
-from ..text import parse_json
+from ..tasks import answerable, evaluate
+from ..tasks.finetuning.config import MeasuredSplit
+from ..tasks.finetuning.table import startable
+from ..tasks.finetuning.test_split import untrained
 from ..train.loop import HELD_OUT_BATCHES
 from . import code_pin
 from .execute import InProcess
-from .metrics import HELD_OUT, Measured, Metric, evaluated, held_out
 from .spec import FINETUNE, Spec
+from .study_metrics import HELD_OUT, Measured, Metric, evaluated, held_out
 
 __all__ = ["Untrained", "config_of", "losses", "measure", "of", "startable_of"]
 

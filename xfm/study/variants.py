@@ -16,11 +16,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..base.fields import leaves, nearest, require
+from ..base.strings import parse_json, shown
 from ..config import ConfigError
-from ..config_utils import leaves, nearest, require
 from ..recipes import changes as named_changes
-from ..specialists import SPECIALISTS
-from ..text import parse_json, shown
+from ..recipes.specialists import SPECIALISTS
 
 __all__ = ["BASELINE", "BETWEEN", "SPECIALIST", "Changes", "VariantSpec", "cell", "changes", "grid", "labelled",
            "plain"]  # fmt: skip

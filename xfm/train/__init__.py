@@ -1,8 +1,8 @@
 """Training: `pretrain(config)`, and the run folders that it leaves."""
 
-from .errors import LoaderFailed, NonFiniteLoss, OutOfMemory, RunBusy, RunError
+from ..runs.errors import LoaderFailed, NonFiniteLoss, OutOfMemory, RunBusy, RunError
+from ..runs.run import Run
+from ..runs.signals import Terminated
 from .loop import pretrain
-from .run import Run
-from .signals import Terminated
 
 __all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "Run", "RunBusy", "RunError", "Terminated", "pretrain"]

@@ -14,12 +14,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..batch import Batch, on_device, sent
+from ..model.batch import Batch, on_device, sent
+from ..model.replicas import peers
 from ..objectives import OBJECTIVES, Pretraining
-from ..peers import peers
+from .gradient_interventions import UNSTEERED, Apart, Steering, summed
 from .sharding import average_unsharded, is_sharded
 from .shards import Losses, split
-from .steering import UNSTEERED, Apart, Steering, summed
 
 __all__ = ["in_one", "in_parts"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..base.fields import require
 from ..config import RunConfig
-from ..config_utils import require
 
 __all__ = ["Cluster", "Plan", "plan"]
 

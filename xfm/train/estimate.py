@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import prior_runs
-from ..batch import Batch, Stream
 from ..config import ANCHORS, SCRATCH, STREAMS, RunConfig
 from ..data import dataset
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
 from ..model import XFM
+from ..model.batch import Batch, Stream
 from ..model.stacks import layers_of
 from ..objectives import Pretraining, build, weighted_sum, weights_at
+from ..recipes import prior_runs
+from ..runs.run import Record, Run
 from .cluster import Cluster, Plan, plan
 from .loop import pretrain
-from .run import Record, Run
-from .setup import make_accelerator
+from .prepare import make_accelerator
 
 __all__ = ["Estimate", "estimate", "timed_steps"]
 

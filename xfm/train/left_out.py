@@ -10,10 +10,10 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
+from ..base.strings import brief
 from ..data import Dataset
 from ..data.source import Missed
-from ..text import brief
-from .run import Record
+from ..runs.run import Record
 
 __all__ = ["LeftOut", "left_out", "said_of"]
 

@@ -13,17 +13,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..batch import on_device, sent
 from ..config import RunConfig
+from ..model.batch import on_device, sent
+from ..model.replicas import launched, told_by_first
 from ..objectives import weighted_sum, weights_at
-from ..peers import launched, told_by_first
-from .errors import RunBusy, explain_failures, non_finite_loss
+from ..runs.errors import RunBusy, explain_failures, non_finite_loss
+from ..runs.run import METRICS, PROBES, Record, Run
+from ..runs.run_lock import RunLock
+from ..runs.signals import collected, ending, uncut
 from .optimizer import set_rate
-from .run import METRICS, PROBES, Record, Run
-from .run_lock import RunLock
-from .setup import TrainState, make_accelerator, prepare
+from .prepare import TrainState, make_accelerator, prepare
 from .sharding import gathering, is_sharded, unsharded, whole
-from .signals import collected, ending, uncut
 from .start import before, keep_start, needs_start, require_startable, warn_of_unrecorded
 
 __all__ = ["HELD_OUT_BATCHES", "pretrain", "train_to_end"]

@@ -11,11 +11,11 @@ from ..data import dataset
 from ..data.pretrained_tokenizer import read_pretrained
 from ..data.tokenizer import Tokenizer
 from ..interop.checkpoint_file import CheckpointError
-from ..interop.encoders import KINDS, Source, read_encoder
+from ..interop.pretrained_encoders import KINDS, Source, read_encoder
 from ..model import XFM
 from ..objectives import build
-from .run import INIT
-from .weights import packed
+from ..runs.run import INIT
+from ..runs.weights import packed
 
 __all__ = ["STARTED", "start_of_files", "started_model"]
 

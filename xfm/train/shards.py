@@ -2,7 +2,7 @@
 
 Every part is computed with the same number of torch's threads and summed in a fixed order, so what comes out does not
 depend on how many cores there are, nor on what else they do. The threads meet only where a loss asks for its peers
-(`xfm.peers`), asleep: a busy core costs its lateness and no more. Python's lock is let go while torch computes.
+(`xfm.model.replicas`), asleep: a busy core costs its lateness and no more. Python's lock is let go while torch computes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batch import IGNORE, PAD, Batch, Images, Regions, Stream, Texts, TokenBatch
+from ..model.batch import IGNORE, PAD, Batch, Images, Regions, Stream, Texts, TokenBatch
+from ..model.replicas import Threads, among
 from ..objectives import Pretraining
-from ..peers import Threads, among
-from .steering import UNSTEERED, Apart, Steering
+from .gradient_interventions import UNSTEERED, Apart, Steering
 
 __all__ = ["Losses", "Shards", "split"]
 

@@ -7,19 +7,19 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from .. import prior_runs
+from ..base.strings import shown
 from ..config import ConfigError, RunConfig
 from ..data import dataset
-from ..data.web import allow
-from ..interop.encoders import require_fitting, sources
+from ..files.web import allow
+from ..interop.pretrained_encoders import require_fitting, sources
 from ..model import XFM
 from ..objectives import OBJECTIVES, build, check_losses, losses_by_stream, weights_at
-from ..text import shown
-from .errors import RunError
+from ..recipes import prior_runs
+from ..runs.errors import RunError
+from ..runs.run import INIT, STATE, WEIGHTS, Run
+from ..runs.weights import load_into, packed
 from .pretrained import start_of_files
-from .run import INIT, STATE, WEIGHTS, Run
 from .teachers import require_teaching
-from .weights import load_into, packed
 
 __all__ = ["before", "initial_model", "keep_start", "needs_start", "require_startable", "require_trainable",
            "warn_of_unrecorded"]  # fmt: skip

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import prior_runs
+from ..base.strings import shown
 from ..config import ConfigError, RunConfig
 from ..interop.clip import teacher
 from ..model import VISION_ENCODERS
 from ..objectives import OBJECTIVES, losses_by_stream, weights_at
-from ..text import shown
-from .errors import RunError
-from .run import INIT, STATE, Run
-from .weights import read_weights
+from ..recipes import prior_runs
+from ..runs.errors import RunError
+from ..runs.run import INIT, STATE, Run
+from ..runs.weights import read_weights
 
 __all__ = ["mim_teacher", "require_teaching", "teaching_run"]
 

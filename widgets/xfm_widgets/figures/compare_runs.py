@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from xfm.plots import Figure
-from xfm.plots.colours import GREY, SHADE
 from xfm.plots.curves import smooth
 from xfm.plots.labels import clip
-from xfm.plots.probes import cycle
+from xfm.plots.palette import GREY, SHADE
+from xfm.plots.probe_figures import cycle
 from xfm.plots.style import SIZE, WIDTH, message_figure, new_figure, styled
 
 __all__ = ["CurvePanel", "compare_runs"]

@@ -14,7 +14,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from xfm.config import FlowConfig
 from xfm.objectives import OBJECTIVES
 from xfm.plots import Figure
-from xfm.plots.colours import BLUE, GOLD, GREEN, GREY, INK, ORANGE, PURPLE, SHADE, TINT
+from xfm.plots.palette import BLUE, GOLD, GREEN, GREY, INK, ORANGE, PURPLE, SHADE, TINT
 from xfm.plots.style import WIDTH, styled, wrap
 
 __all__ = ["flow_diagram"]

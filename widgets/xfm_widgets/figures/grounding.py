@@ -10,13 +10,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.base.fields import require
+from xfm.base.images import ImageLike, pixels
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
-from xfm.plots.colours import PURPLE
-from xfm.plots.examples import boxes
+from xfm.plots.example_pictures import boxes
 from xfm.plots.explanations import overlay
+from xfm.plots.palette import PURPLE
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled
 
 __all__ = ["grounding"]
@@ -35,7 +35,7 @@ def grounding(
     credit: str = "",
     candidates: Sequence[tuple[Box, float]] = (),
 ) -> Figure:
-    """Any image (see `xfm.images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels, and
+    """Any image (see `xfm.base.images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels, and
     dotted the `candidates`, each with its share of the masked pictures; next to it, where given, attention by patch
     (rows, columns). ConfigError for what is none."""
     image = pixels(image)

@@ -11,13 +11,13 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.base.fields import require
+from xfm.base.images import ImageLike, pixels
 from xfm.plots import Figure
 from xfm.plots.arrays import numbers
-from xfm.plots.colours import BLUE, GREY, opacity
-from xfm.plots.examples import RIGHT, cover_patches, square_mask
+from xfm.plots.example_pictures import RIGHT, cover_patches, square_mask
 from xfm.plots.labels import clip
+from xfm.plots.palette import BLUE, GREY, opacity
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
 __all__ = ["masked_prediction"]
@@ -36,7 +36,7 @@ def masked_prediction(
     title: str = "",
     credit: str = "",
 ) -> Figure:
-    """Any image (see `xfm.images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
+    """Any image (see `xfm.base.images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
     to it, where hidden, the `agreement` (P,) of MIM's prediction with its target, a cosine, and the pixels as a
     `target`, an image of the same size. Below them the guesses for hidden word pieces, as `explain.masked_prediction`
     has them in "words". ConfigError for what is no image, and for other sizes."""

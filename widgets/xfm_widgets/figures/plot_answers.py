@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from xfm.config_utils import require
-from xfm.images import ImageLike, pixels
+from xfm.base.fields import require
+from xfm.base.images import ImageLike, pixels
 from xfm.plots import Figure
-from xfm.plots.colours import BLUE, GREEN, GREY, ORANGE, PURPLE
-from xfm.plots.examples import RIGHT, WRONG
+from xfm.plots.example_pictures import RIGHT, WRONG
+from xfm.plots.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
 __all__ = ["Said", "plot_answers"]
@@ -44,7 +44,7 @@ def plot_answers(
     reliability: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     credit: str = "",
 ) -> Figure:
-    """Any images (see `xfm.images.prepare`) with the true `box` and those of the answers, the texts, the truth and each
+    """Any images (see `xfm.base.images.prepare`) with the true `box` and those of the answers, the texts, the truth and each
     answer; next to them, by model, the share that is right (`right`, None: of no answer) of the answers with a
     confidence from `low` to `high`, which `n` have. ConfigError for what is no image, and for more models than there
     are colours."""

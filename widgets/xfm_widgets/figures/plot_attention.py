@@ -11,14 +11,14 @@ import torch
 from matplotlib.cm import ScalarMappable
 from torch import Tensor
 
-from xfm.images import pixels
+from xfm.base.images import pixels
+from xfm.base.strings import shown
 from xfm.plots import Figure
 from xfm.plots.arrays import finite, numbers
-from xfm.plots.colours import BLUE, ORANGE
 from xfm.plots.explanations import colour_scale, overlay
 from xfm.plots.labels import clip
+from xfm.plots.palette import BLUE, ORANGE
 from xfm.plots.style import SIZE, WIDTH, new_figure, require, styled
-from xfm.text import shown
 
 if TYPE_CHECKING:
     from xfm.explain.tracing import Trace

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.patches import Rectangle
 
-from xfm.images import pixels
+from xfm.base.images import pixels
 from xfm.plots import Figure
-from xfm.plots.colours import BLUE, GREEN, LIGHT, ORANGE
-from xfm.plots.examples import RIGHT, ordinal
+from xfm.plots.example_pictures import RIGHT, ordinal
+from xfm.plots.palette import BLUE, GREEN, LIGHT, ORANGE
 from xfm.plots.style import SIZE, WIDTH, bare, new_figure, styled, wrap
 
 if TYPE_CHECKING:
-    from xfm.evaluation.retrieval_set import RetrievalSet
+    from xfm.tasks.retrieval_set import RetrievalSet
 
 __all__ = ["plot_retrieval"]
 

@@ -1,5 +1,5 @@
 // @ts-check
-// A picture as the model sees it: xfm/images.py in the browser, to the same pixels. Pillow's bicubic resampling is done
+// A picture as the model sees it: xfm/base/images.py in the browser, to the same pixels. Pillow's bicubic resampling is done
 // in its own fixed-point numbers. What differs comes before: the browser decodes files, turns them upright, and applies
 // their colour profiles.
 

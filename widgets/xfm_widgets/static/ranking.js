@@ -1,5 +1,5 @@
 // @ts-check
-// The order of a query's candidates. Gallery.ranking of xfm.evaluation.gallery is the same, and a test compares the two.
+// The order of a query's candidates. Gallery.ranking of xfm.tasks.gallery is the same, and a test compares the two.
 
 /**
  * The candidates, the best first: by ITC and, with ITM's scores, the first `reranked` of them by those. Of equals the

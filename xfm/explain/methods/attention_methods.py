@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from ...config_utils import ConfigError
+from ...base.fields import ConfigError
 from ..head_stats import rollout as _rollout
 from ..inputs import AttributionInputs
 from ..tracing import AttentionMap, capture_attention

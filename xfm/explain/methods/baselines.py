@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ... import seeding
+from ...base import seeding
 from ..inputs import AttributionInputs
 from .attention_methods import Rows
 

@@ -16,8 +16,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ... import seeding
-from ...passes import RANDOM
+from ...base import seeding
+from ...model.encoder_calls import RANDOM
 from ..inputs import BATCH, AttributionInputs
 from .attention_methods import Rows
 

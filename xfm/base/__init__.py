@@ -1,0 +1,1 @@
+"""What every room uses: strings, files, seeds, images, checked fields, workers."""

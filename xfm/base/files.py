@@ -1,0 +1,98 @@
+"""Files that appear whole or not at all, JSON lines, and what to say where the system refuses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .strings import parse_json
+
+__all__ = ["TEMPORARY", "FileError", "append_json_lines", "explain_os_error", "read_json_lines", "write_atomically"]
+
+TEMPORARY = ".*.????????"  # a glob of what a kill may leave behind
+Record = dict[str, Any]
+
+
+class FileError(RuntimeError):
+    """A file that cannot be read or written: the message names it and the way out. Nothing good is lost."""
+
+
+@contextmanager
+def explain_os_error(path: Path) -> Iterator[None]:
+    """What the system refuses becomes a FileError that names the file and the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(
+            f"{path}: cannot be written ({error.strerror or error}); the last good file is kept. Make room or rights "
+            "there, then run the same again: it goes on from the last save"
+        ) from error
+
+
+def write_atomically(path: Path, data: bytes | memoryview | str) -> None:
+    """Replaces a file by whole new content, or leaves it as it was: never a half-written one, also in a power cut.
+
+    Text becomes UTF-8; a lone surrogate, which has none, a question mark. FileError where the system refuses."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # as TEMPORARY has it
+    data = memoryview(data.encode("utf-8", "replace") if isinstance(data, str) else data).cast("B")
+    with explain_os_error(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if not _holds(temporary, data):
+                raise OSError(errno.EIO, "what was written reads back differently")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _holds(path: Path, data: memoryview) -> bool:
+    """Whether a file's content is `data`: the old one is kept until that is known."""
+    at = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            if chunk != data[at : at + len(chunk)]:
+                return False
+            at += len(chunk)
+    return at == len(data)
+
+
+def append_json_lines(path: Path, records: Sequence[Record]) -> None:
+    """Adds a line a record and waits until they are on the disk. A line that a kill tore gets its end first."""
+    if not records:
+        return
+    with explain_os_error(path), open(path, "a+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write("".join(json.dumps(record) + "\n" for record in records).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json_lines(path: Path, key: str = "step") -> list[Record]:
+    """The records that have `key`; a line torn by a kill or a power cut is left out. No file, no records."""
+    try:
+        lines = path.read_text("utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error}); see to its rights") from error
+    records = []
+    for line in lines:
+        try:
+            record = parse_json(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and key in record:
+            records.append(record)
+    return records

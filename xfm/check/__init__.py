@@ -1,0 +1,1 @@
+"""What `xfm data check` says of user data, before anything is trained."""

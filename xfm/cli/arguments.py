@@ -1,0 +1,153 @@
+"""Which command a list of arguments is, with the recipe that it names as the defaults of its options."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import tyro
+
+from .. import recipes
+from ..base.fields import require
+from ..config import RunConfig
+from ..files.file_source import EMBEDDED
+from ..files.readers import READERS
+from ..files.readers.tar_shards import is_remote
+from ..files.sizing import own
+from ..lab import CHECKPOINTS, checkpoints
+from ..model.replicas import launched
+from ..objectives import OBJECTIVES
+from ..tasks.finetuning.config import recipe as finetuning
+from ..tasks.own import TASKS
+from .checkpoint_commands import ExportCheckpoint, ImportCheckpoint
+from .data_commands import DataCheck, Preview
+from .results import Evaluate, Runs, Study
+from .training_commands import Finetune, Pretrain
+
+__all__ = ["parse"]
+
+Command = Pretrain | Finetune | Study | Evaluate | Runs | Preview | DataCheck | ImportCheckpoint | ExportCheckpoint
+COMMANDS = {
+    "study": Study,
+    "evaluate": Evaluate,
+    "runs": Runs,
+    "data preview": Preview,
+    "data check": DataCheck,
+    "import-checkpoint": ImportCheckpoint,
+    "export-checkpoint": ExportCheckpoint,
+}
+USAGE = """usage: xfm pretrain RECIPE[+CHANGE...] [--train.steps 2000 --seed 3 ...]
+       xfm pretrain own --data PATH...
+       xfm finetune TASK RUN_FOLDER [--controls --train.steps 600 ...]
+       xfm study NAME|FOLDER|SPEC [--metrics | --plan | --workers 2 | --slurm partition=gpu ...]
+       xfm evaluate RUN_FOLDER
+       xfm runs [ROOT] [--verify]
+       xfm data preview [RECIPE] [--out FILE]
+       xfm data check PATH... [--out FILE]
+       xfm import-checkpoint FILE --tokenizer DIR --out RUN
+       xfm export-checkpoint RUN --out FILE
+
+Each explains itself with --help. Recipes: {recipes}. Changes: {changes}. Tasks: {tasks}."""
+
+
+def parse(argv: list[str]) -> Command:
+    """The command of an argument list. The recipe is looked up first: its values are the defaults of the options."""
+    if argv[:2] == ["pretrain", "own"]:
+        paths, rest = _own_data(argv[2:])
+        if not paths and {"-h", "--help"} & {*rest}:
+            return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=Pretrain("own", recipes.demo()))
+        sized = own(paths, unreadable=_unreadable(rest))
+        if not launched()[0]:
+            print(f"own: {sized.picked}\n{sized.expect}")
+        default = Pretrain("own", _with_losses(sized.config, rest))
+        return tyro.cli(Pretrain, prog="xfm pretrain", args=["own", *rest], default=default)
+    if argv[:1] == ["pretrain"]:
+        recipe = next((a for a in argv[1:2] if not a.startswith("-")), "demo")
+        default = Pretrain(recipe, _with_losses(recipes.get(recipe), argv))
+        args = argv[1:] if len(argv) > 1 else [recipe]
+        if data := _own_data(args)[0]:
+            first = "behind the recipe 'own', the first word: xfm pretrain own --data ..."
+            require(False, "--data", " ".join(data), first)
+        command = tyro.cli(Pretrain, prog="xfm pretrain", args=args, default=default)
+        first = f"the first word, whose options follow it: xfm pretrain {command.recipe} {args[0]} ..."
+        require(command.recipe == recipe, "recipe", command.recipe, first)
+        return command
+    if argv[:1] == ["finetune"]:
+        return _finetune(argv[1:])
+    for name, command in COMMANDS.items():
+        words = name.split()
+        if argv[: len(words)] == words:
+            return tyro.cli(command, prog=f"xfm {name}", args=argv[len(words) :])
+    names = {"recipes": recipes.RECIPES, "changes": recipes.changes(), "tasks": TASKS}
+    usage = USAGE.format(**{what: ", ".join(each) for what, each in names.items()})
+    if argv in (["-h"], ["--help"]):
+        print(usage)
+        sys.exit(0)
+    sys.exit(usage)
+
+
+def _finetune(argv: list[str]) -> Finetune:
+    """The task and the run are words; the recipe for both, and for the data, shots and seed that the options name, is
+    the default of the options. The data's path becomes absolute, so that they are found from anywhere."""
+    named = [*(word for word in argv[:2] if not word.startswith("-"))]
+    if len(named) < 2 and not {"-h", "--help"} & {*argv}:
+        sys.exit(f"usage: xfm finetune TASK RUN_FOLDER [options]; tasks: {', '.join(TASKS)}")
+    task, folder = [*named, *(next(iter(TASKS)), "demo")[len(named) :]]
+    path = CHECKPOINTS / folder if folder in checkpoints() else Path(folder)
+    words = [word for each in argv[len(named) :] for word in (each.split("=", 1) if each[:2] == "--" else (each,))]
+    for i, (option, value) in enumerate(pairwise(words), 1):
+        if option == "--data" and value[:2] not in ("", "--"):
+            words[i] = str(Path(value).expanduser().absolute())
+    given = dict(pairwise([*words, ""]))
+    numbers = {name: int(n) for name in ("shots", "seed") if (n := given.get(f"--{name}", "")).isdecimal()}
+    recipe = finetuning(task, path, data=given.get("--data", ""), published="--published" in words, **numbers)
+    return tyro.cli(Finetune, prog="xfm finetune TASK RUN_FOLDER", args=words, default=Finetune(recipe))
+
+
+def _own_data(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The words behind --data, or --data=, up to the next option, and the rest. Paths become absolute, so that the run
+    is found from anywhere."""
+    argv = [word for each in argv for word in (("--data", each[7:]) if each.startswith("--data=") else (each,))]
+    if "--data" not in argv:
+        return [], argv
+    start = argv.index("--data")
+    end = next((i for i in range(start + 1, len(argv)) if argv[i].startswith("-")), len(argv))
+    return [_absolute(spec) for spec in argv[start + 1 : end]], argv[:start] + argv[end:]
+
+
+def _unreadable(argv: list[str]) -> float | None:
+    """The value of --data.unreadable, by which data are read before the options are; None where there is none, or no
+    number, which is said when they are."""
+    value = _value(argv, "--data.unreadable")
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None
+
+
+def _value(argv: list[str], option: str) -> str:
+    """Of `--option value` or `--option=value`; "" where it is not there."""
+    return next((a.partition("=")[2] or b for a, b in pairwise([*argv, ""]) if a.split("=")[0] == option), "")
+
+
+def _absolute(spec: str) -> str:
+    form, colon, path = spec.partition(":")
+    if spec in EMBEDDED or is_remote(spec):
+        return spec
+    named, path = (f"{form}:", path) if colon and form in READERS else ("", spec)
+    return named + str(Path(path).expanduser().absolute())
+
+
+def _with_losses(config: RunConfig, argv: list[str]) -> RunConfig:
+    """The config with an entry, switched off, for each further loss that the options name: they set its fields."""
+    options = [option.replace("text-gradient", "text_gradient") for option in argv]
+    groups = {"objectives.{}.weight": config.objectives, "flow.text_gradient.{}": config.flow.text_gradient}
+    fields = [
+        field.format(loss)
+        for field, known in groups.items()
+        for loss in OBJECTIVES
+        if loss not in known
+        and any(option.startswith(f"--{field.format(loss).removesuffix('weight')}") for option in options)
+    ]
+    return config.replace(dict.fromkeys(fields, 0.0))

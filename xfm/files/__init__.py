@@ -1,0 +1,1 @@
+"""User data: pictures and texts in files, whatever their format."""

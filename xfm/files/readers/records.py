@@ -1,0 +1,264 @@
+"""What readers yield: rows, each with its file and line: a picture that stays on disk with texts, or what is wrong."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import starmap
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...base.fields import one_of, require
+from ...base.strings import brief, parse_json, shown
+from ...config import ConfigError
+from ...data.source import Split
+from .content import state, telling
+
+__all__ = ["PICTURES", "SPLIT_NAMES", "UNREAD", "Mask", "Phrase", "Picture", "Problem", "Record", "Root", "Stored",
+           "Unusable", "load_json", "matching", "phrase", "record", "required", "spelt", "unread"]  # fmt: skip
+
+PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm",
+            ".pgm", ".pbm", ".pnm", ".tga"}  # fmt: skip
+# Of pictures that `xfm.base.images` does not decode.
+UNREAD = {".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".dcm"}
+SPLIT_NAMES: dict[str, Split | None] = {
+    "": None, "train": "train", "restval": "train", "val": "validation", "valid": "validation",
+    "validation": "validation", "dev": "validation", "test": "test", "testa": "test", "testb": "test",
+}  # fmt: skip
+
+
+class Picture(Protocol):
+    """A picture that is read when it is asked for. Equal ones are equal and have one hash."""
+
+    @property
+    def name(self) -> str:
+        """For messages, and for what identifies the data: the same wherever their folder lies."""
+        ...
+
+    def read(self) -> bytes:
+        """The encoded picture. OSError where it cannot be read."""
+        ...
+
+    def ends(self) -> bytes:
+        """What tells it from others: see `telling`. OSError where it cannot be read."""
+        ...
+
+    def version(self) -> str:
+        """What changes when the picture does, without reading it. OSError where it is not there."""
+        ...
+
+
+class Mask(Protocol):
+    """Which pixels of a picture are an object's."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the picture that it is for; None: of any."""
+        ...
+
+    def pixels(self, width: int, height: int) -> np.ndarray:
+        """(height, width) bool, of a picture of that size. ConfigError where it is for another size."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file, or `length` bytes of one. Its folder's name is there once for all."""
+
+    root: str  # the folder that the name is from or, of a part, the file
+    name: str
+    offset: int = 0
+    length: int | None = None
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.root, self.name) if self.length is None else self.root
+
+    def read(self) -> bytes:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            return file.read(-1 if self.length is None else self.length)
+
+    def ends(self) -> bytes:
+        with open(self.path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size - self.offset if self.length is None else self.length
+            return telling(file, self.offset, size)
+
+    def version(self) -> str:
+        return f"{self.offset}:{self.length}:{state(self.path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """What a part of a picture is called."""
+
+    text: str
+    box: tuple[float, float, float, float]  # x, y of the upper left corner, width, height; pixels, upright
+    mask: Mask | None = field(default=None, compare=False, repr=False)  # not trained on: no part of what the data are
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row: a picture with its texts, or a text alone."""
+
+    where: str  # file:line
+    picture: Picture | None
+    captions: tuple[str, ...] = ()
+    phrases: tuple[Phrase, ...] = ()
+    split: Split | None = None  # None: by the picture's content
+    part: str = field(default="", compare=False)  # the split as its format names it, such as testA
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row that cannot be used, or a `part` of one that is used without it."""
+
+    where: str  # file:line
+    kind: str  # a few words, the same for all of a kind
+    what: str
+    part: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.kind}: {self.what}"
+
+
+class Unusable(ValueError):
+    """A row that cannot be used, or a `part` of one, while it is read."""
+
+    def __init__(self, kind: str, what: str, part: bool = False):
+        super().__init__(kind, what)
+        self.kind, self.what, self.part = kind, what, part
+
+
+class Root:
+    """The folder that pictures are named from; nothing outside is opened, wherever `..` and links lead."""
+
+    def __init__(self, folder: Path):
+        self.folder = os.path.realpath(folder)
+        self._real: dict[str, str] = {}  # folder -> where it really lies
+
+    def picture(self, name: object) -> Stored:
+        """Raises Unusable for a name that leads out of the folder or to no file, and for a kind that is not read."""
+        if not isinstance(name, str) or not name.strip() or "\0" in name:
+            raise Unusable("no picture", f"image = {shown(name)}: must be the path of a file")
+        path = os.path.join(self.folder, name)
+        folder, file = os.path.split(os.path.normpath(path))
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        real = os.path.join(self._real[folder], file)
+        if os.path.islink(real):
+            real = os.path.realpath(real)
+        inside = os.path.join(self.folder, "")
+        if not real.startswith(inside):
+            raise Unusable("outside the folder", f"image = {shown(name)} leads out of the folder of the data: refused")
+        if not os.path.isfile(real):
+            if (other := spelt(Path(path))) != Path(path):
+                return self.picture(str(other))
+            raise Unusable("no such file", f"image = {shown(name)} is not in the folder of the data")
+        if os.path.splitext(name)[1].lower() in UNREAD:
+            raise unread(name)
+        return Stored(self.folder, real[len(inside) :])
+
+
+def record(
+    where: str,
+    picture: Picture | None = None,
+    captions: Iterable[object] = (),
+    phrases: Iterable[tuple[object, object] | tuple[object, object, Mask | None]] = (),
+    split: object = "",
+) -> Record:
+    """A checked row; `phrases`: texts with boxes (x, y, width, height), and masks where there are. Raises Unusable."""
+    texts = tuple(_text("caption", caption) for caption in captions)
+    boxed = tuple(starmap(phrase, phrases))
+    if picture is None and not texts:
+        raise Unusable("empty caption", "neither a picture nor a text")
+    given = split.strip().lower() if isinstance(split, str) else split
+    if not isinstance(given, str) or given not in SPLIT_NAMES:
+        names = ", ".join(filter(None, SPLIT_NAMES))
+        raise Unusable("unknown split", f"split = {shown(split)}: must be one of {names}")
+    return Record(where, picture, texts, boxed, SPLIT_NAMES[given], str(split).strip())
+
+
+def phrase(text: object, box: object, mask: Mask | None = None) -> Phrase:
+    """A checked one. Raises Unusable."""
+    return Phrase(_text("phrase", text), _box(box), mask)
+
+
+def unread(name: str) -> Unusable:
+    """Of a file with a suffix of `UNREAD`: what is passed over without a word would be missed by nobody."""
+    return Unusable("unknown kind", f"{name}: pictures of this kind are not read; save it as PNG or JPEG")
+
+
+def _text(what: str, text: object) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise Unusable(f"empty {what}", f"{what} = {shown(text)}: must be a text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unusable(f"no {what}", f"{what} = {shown(text)}: has characters that UTF-8 cannot write") from None
+    return " ".join(text.split())
+
+
+def _box(box: object) -> tuple[float, float, float, float]:
+    try:
+        x, y, w, h = map(float, box)  # type: ignore[call-overload,arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise Unusable("no box", f"box = {shown(box)}: must be x, y, width, height in pixels") from None
+    if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
+        raise Unusable("no box", f"box = {shown(box)}: must be finite, with a width and a height above 0")
+    return x, y, w, h
+
+
+def rows(numbered: Iterable[tuple[str, Any]], make: Any) -> Iterator[Record | Problem]:
+    """`make(where, row)` of each row; what it finds unusable, or what is that already, as a Problem."""
+    for where, row in numbered:
+        try:
+            if isinstance(row, Unusable):
+                raise row
+            yield make(where, row)
+        except Unusable as error:
+            yield Problem(where, error.kind, error.what, error.part)
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder with names like "captions_*.json", in order, their suffix in either case."""
+    return sorted(f for f in folder.glob("*") if fnmatchcase(f"{f.stem}{f.suffix.lower()}", pattern))
+
+
+def spelt(path: Path) -> Path:
+    """The path, with its suffix in the case in which there is such a file."""
+    stem, suffix = os.path.splitext(path)
+    cases = path, Path(stem + suffix.lower()), Path(stem + suffix.upper())
+    return next((case for case in cases if os.path.lexists(case)), path)
+
+
+def load_json(path: Path) -> Any:
+    """Raises ConfigError, which names the file, where it cannot be read or is no JSON."""
+    try:
+        return parse_json(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: no JSON ({brief(error)})") from error
+
+
+def required(path: Path, tree: Any, name: str, kind: type = list) -> Any:
+    """`tree[name]` of a JSON file. ConfigError, which says what is there, where it is missing or of another type."""
+    if not isinstance(tree, dict) or not isinstance(tree.get(name), kind):
+        there = list(tree)[:9] if isinstance(tree, dict) else type(tree).__name__
+        raise ConfigError(f"{path}: has no {kind.__name__} {name!r}; there is {shown(there)}")
+    return tree[name]
+
+
+def columns(path: Path, names: Sequence[str], needed: Iterable[str], known: Iterable[str]) -> None:
+    """ConfigError, with the nearest name, unless every needed column is there, every column known, and none twice."""
+    for name in names:
+        one_of(f"{path}: column", name, known)
+        require(names.count(name) == 1, f"{path}: column", name, f"there once, not {names.count(name)} times")
+    if missing := [name for name in needed if name not in names]:
+        raise ConfigError(f"{path}: has no column {missing[0]!r}; there are {shown(list(names))}")

@@ -1,0 +1,84 @@
+"""Hugging Face `datasets` that lie on the disk (`save_to_disk`); the pictures are decoded here, not there."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...base.strings import brief, shown
+from ...config import ConfigError
+from .content import state, telling
+from .records import Problem, Record, Root, record, rows
+
+__all__ = ["read_saved"]
+
+CAPTIONS = ("caption", "captions", "text", "sentences")
+
+
+@dataclass(frozen=True, slots=True)
+class InRow:
+    """The picture of a row of a dataset; `table` is read by memory map."""
+
+    folder: str
+    name: str
+    row: int
+    column: Any = field(compare=False, repr=False)  # of pyarrow, mapped from the disk
+    files: str = field(compare=False, repr=False)  # what changes when a file of the folder does
+
+    def read(self) -> bytes:
+        found = self.column[self.row].as_py()
+        if isinstance(found, dict) and found.get("bytes"):
+            return found["bytes"]
+        if isinstance(found, dict) and found.get("path"):
+            return Path(Root(Path(self.folder)).picture(found["path"]).path).read_bytes()
+        raise OSError(f"{self.name}: the row has no picture")
+
+    def ends(self) -> bytes:
+        data = self.read()
+        return telling(io.BytesIO(data), 0, len(data))
+
+    def version(self) -> str:
+        return f"{self.folder}:{self.name}:{self.files}"
+
+
+def read_saved(path: Path) -> Iterator[Record | Problem]:
+    """DIR of `Dataset.save_to_disk` or `DatasetDict.save_to_disk` (whose splits are kept), with a column image and one
+    of caption, captions, text, sentences."""
+    try:
+        datasets: Any = importlib.import_module("datasets")
+    except ImportError:
+        raise ConfigError(f"{path}: needs the package datasets: pip install 'xfm-lab[own]'") from None
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except Exception as error:  # pyarrow and datasets raise many kinds for what is damaged
+        raise ConfigError(f"{path}: no dataset that can be opened ({brief(error)})") from error
+    folder, files = str(path.resolve()), _state(path)
+    for split, table in loaded.items() if isinstance(loaded, datasets.DatasetDict) else [("", loaded)]:
+        texts = next((name for name in CAPTIONS if name in table.column_names), "")
+        pictured = "image" in table.column_names
+        if not texts and not pictured:
+            raise ConfigError(
+                f"{path}: has neither image nor any of {', '.join(CAPTIONS)}; its columns: {shown(table.column_names)}"
+            )
+        if pictured and not isinstance(table.features["image"], datasets.Image):
+            raise ConfigError(f"{path}: its column image is no datasets.Image: {shown(table.features['image'])}")
+        words = table.data.column(texts).to_pylist() if texts else [[]] * len(table)
+        column = table.data.column("image") if pictured else None  # not `table[i]`, which would decode
+
+        def make(where: str, i: Any, column: Any = column, words: Any = words, split: str = split) -> Record:
+            captions = words[i] if isinstance(words[i], list) else [words[i]]
+            picture = None if column is None else InRow(folder, f"{split}[{i}]", i, column, files)
+            return record(where, picture, captions, (), split)
+
+        yield from rows(((f"{path.name}/{split}[{i}]", i) for i in range(len(table))), make)
+
+
+def _state(folder: Path) -> str:
+    """Of all files of a folder, as `state` of one."""
+    states = "|".join(sorted(map(state, folder.rglob("*"))))
+    return hashlib.blake2b(states.encode("utf-8", "replace"), digest_size=12).hexdigest()

@@ -1,0 +1,156 @@
+"""Tar shards in WebDataset's layout: files that share a name up to its first dot are one sample. Where each picture
+lies in its shard is looked up once and kept, so that any sample is read by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ...base.fields import require
+from ...base.strings import brief, parse_json
+from ...config import ConfigError
+from ...data import cache
+from .content import state
+from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, record, rows, unread
+
+__all__ = ["expand", "files_of", "is_remote", "read_shards"]
+
+TEXTS = (".txt", ".caption", ".text")
+LONGEST = 1 << 20  # bytes of a text
+VERSION = 3  # of what is kept
+MOST = 100_000  # shards of a pattern
+
+
+def expand(pattern: str) -> list[str]:
+    """ "a-{000..002}.tar" -> its three names; "{x,y}" lists. ConfigError for more than MOST, and for none."""
+    parts = re.split(r"\{([^{}]*)\}", pattern)
+    choices = [[part] if i % 2 == 0 else _choices(part, pattern) for i, part in enumerate(parts)]
+    count = math.prod(map(len, choices))
+    require(count <= MOST, "data.sources", pattern, f"a pattern of at most {MOST:,} shards, not of {count:,}")
+    return ["".join(chosen) for chosen in product(*choices)]
+
+
+def is_remote(spec: str) -> bool:
+    """Whether a source is named by a URL, of whatever scheme."""
+    return re.match(r"[a-z0-9]+://", spec) is not None
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a local path names: itself or, where it is not there, the shards of its pattern. Braces of a
+    folder that is there are part of its name. ConfigError as `expand`."""
+    if path.exists():
+        return [path]
+    if path.parent.exists():
+        return [path.parent / name for name in expand(path.name)]
+    return [*map(Path, expand(str(path)))]
+
+
+def _choices(inner: str, pattern: str) -> Sequence[str]:
+    if numbers := re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", inner):
+        low, high = numbers.groups()
+        count = int(high) - int(low) + 1
+        allowed = f"a pattern of ranges that go up, as {{000..031}}, of at most {MOST:,} shards"
+        require(1 <= count <= MOST, "data.sources", pattern, allowed)
+        return [str(n).zfill(len(low)) for n in range(int(low), int(high) + 1)]
+    return inner.split(",")
+
+
+def read_shards(path: Path) -> Iterator[Record | Problem]:
+    """Local shards, not compressed: one picture a sample, with a .txt, or a .json that has "caption"."""
+    for shard in files_of(path):
+        try:
+            key = hashlib.blake2b(os.fsencode(f"{state(shard.absolute())}:{VERSION}"), digest_size=12)
+            kept = cache.cached(f"shard-{key.hexdigest()}.json", lambda shard=shard: json.dumps(_samples(shard)))
+        except OSError as error:
+            raise ConfigError(f"{shard}: cannot be read ({error.strerror or error})") from error
+        yield from rows(_of_shard(shard, parse_json(kept.read_text("utf-8"))), _make)
+
+
+def _of_shard(shard: Path, samples: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    path = str(shard.absolute())
+    for name, sample in samples.items():
+        yield f"{shard.name}:{name}", (path, sample)
+
+
+def _make(where: str, row: Any) -> Record:
+    path, sample = row
+    if sample.get("problem"):
+        raise Unusable("no row", sample["problem"])
+    picture = None
+    if sample.get("picture"):
+        offset, length = sample["picture"]
+        picture = Stored(path, where, offset, length)
+    elif sample.get("unread"):
+        raise unread(sample["unread"])
+    made = record(where, picture, sample["captions"])
+    return replace(made, captions=tuple(dict.fromkeys(made.captions)))  # img2dataset writes .txt and .json of one text
+
+
+def _samples(shard: Path) -> dict[str, Any]:
+    """Name -> captions, and the offset and the length of the picture."""
+    samples: dict[str, Any] = {}
+    try:
+        with tarfile.TarFile(shard) as tar:
+            for member in tar:
+                folder, _, file = member.name.rpartition("/")
+                stem, dot, ending = file.partition(".")
+                if not (member.isreg() or member.islnk() or member.issym()) or not stem or not dot:
+                    continue
+                sample = samples.setdefault(f"{folder}/{stem}".lstrip("/"), {"captions": []})
+                _add(tar, member, f".{ending.lower()}", sample)
+    except (tarfile.TarError, EOFError) as error:
+        raise ConfigError(
+            f"{shard}: no whole tar file ({brief(error)}); shards are not compressed: gunzip them"
+        ) from error
+    return samples
+
+
+def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, sample: dict[str, Any]) -> None:
+    """A file of a sample: its picture, a text, or fields."""
+    suffix = f".{ending.rpartition('.')[2]}"
+    if suffix not in (*PICTURES, *UNREAD, *TEXTS, ".json"):
+        return
+    if (found := _linked(tar, member)) is None:
+        sample["problem"] = f"{member.name}: a link to no file of the shard; pack the file itself"
+    elif suffix in PICTURES and "picture" in sample:
+        sample["problem"] = f"{member.name}: a second picture of one sample; give it another name up to the first dot"
+    elif suffix in PICTURES:
+        sample["picture"] = [found.offset_data, found.size]
+    elif suffix in UNREAD:
+        sample["unread"] = member.name
+    else:
+        _add_text(tar, found, suffix, sample)
+
+
+def _linked(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """The file itself or, of a hard link, the one that it is of."""
+    try:
+        found = tar.getmember(member.linkname) if member.islnk() else member
+    except KeyError:
+        return None
+    return found if found.isreg() else None
+
+
+def _add_text(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str, sample: dict[str, Any]) -> None:
+    file = tar.extractfile(member)
+    if file is None or member.size > LONGEST:
+        sample["problem"] = f"{member.name}: longer than {LONGEST:,} bytes"
+        return
+    try:
+        text = file.read().decode()
+        found = parse_json(text) if suffix == ".json" else text
+    except ValueError as error:
+        sample["problem"] = f"{member.name}: {brief(error)}"
+        return
+    caption = found.get("caption") if isinstance(found, dict) else found
+    if caption is not None:
+        sample["captions"] += caption if isinstance(caption, list) else [caption]

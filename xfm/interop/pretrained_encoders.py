@@ -1,0 +1,242 @@
+"""Encoders of others as warm starts: RoBERTa's and BERT's folders, BEiT's files, under our names and shapes.
+
+`init_from = "roberta:DIR"`, `"bert:DIR"`, `"beit:FILE"`, or one for each encoder: `"roberta:DIR,beit:FILE"`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..base.fields import leaves
+from ..base.strings import brief, parse_json, shown
+from ..config import ConfigError, RunConfig
+from .checkpoint_file import CheckpointError, identify, read_file, tensors_of
+from .published import from_published, is_known
+from .resolution import grid_of, resize_table
+
+__all__ = ["KINDS", "Source", "fitting", "read_encoder", "require_fitting", "sources"]
+
+KINDS = {"roberta": "text", "bert": "text", "beit": "vision"}  # the encoder that each starts
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a folder, the first that is there
+EPS = {"roberta": 1e-5, "bert": 1e-12}
+FIRST = {"roberta": 0, "bert": 2}  # rows of our position table before theirs: we count from 2
+_EMBEDDINGS = "text_encoder.roberta.embeddings."
+_HEADS = {
+    "bert": {
+        "cls.predictions.bias": "bias",
+        "cls.predictions.transform.dense.": "dense.",
+        "cls.predictions.transform.LayerNorm.": "layer_norm.",
+    },
+    "roberta": {"lm_head.bias": "bias", "lm_head.dense.": "dense.", "lm_head.layer_norm.": "layer_norm."},
+}
+_BEIT = [  # Hugging Face's names and the original ones, which are the published model's
+    (r"embeddings\.(cls|mask)_token", r"\1_token"),
+    (r"embeddings\.patch_embeddings\.projection\.", r"patch_embed.proj."),
+    (r"encoder\.relative_position_bias\.", "rel_pos_bias."),
+    (r"encoder\.layer\.(\d+)\.attention\.attention\.relative_position_bias\.", r"blocks.\1.attn."),
+    (r"encoder\.layer\.(\d+)\.attention\.attention\.query\.bias", r"blocks.\1.attn.q_bias"),
+    (r"encoder\.layer\.(\d+)\.attention\.attention\.value\.bias", r"blocks.\1.attn.v_bias"),
+    (r"encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.weight", r"blocks.\1.attn.\2.weight"),
+    (r"encoder\.layer\.(\d+)\.attention\.output\.dense\.", r"blocks.\1.attn.proj."),
+    (r"encoder\.layer\.(\d+)\.intermediate\.dense\.", r"blocks.\1.mlp.fc1."),
+    (r"encoder\.layer\.(\d+)\.output\.dense\.", r"blocks.\1.mlp.fc2."),
+    (r"encoder\.layer\.(\d+)\.lambda_([12])", r"blocks.\1.gamma_\2"),
+    (r"encoder\.layer\.(\d+)\.layernorm_before\.", r"blocks.\1.norm1."),
+    (r"encoder\.layer\.(\d+)\.layernorm_after\.", r"blocks.\1.norm2."),
+    (r"pooler\.layernorm\.", "fc_norm."),
+    (r"layernorm\.", "norm."),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One part of `init_from`."""
+
+    kind: str  # of KINDS
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.path}"
+
+
+def sources(init_from: str) -> list[Source]:
+    """The parts of an `init_from` that names files; none of another one. ConfigError for two that start one encoder."""
+    if not re.match(rf"({'|'.join(KINDS)}):", init_from):
+        return []
+    parts = re.split(rf",(?=(?:{'|'.join(KINDS)}):)", init_from)
+    found = [Source(kind, Path(path)) for kind, _, path in (part.partition(":") for part in parts)]
+    started = [KINDS[source.kind] for source in found]
+    if len(set(started)) < len(started):
+        raise ConfigError(
+            f"init_from = {shown(init_from)}: must name one source for an encoder, as roberta:DIR,beit:FILE"
+        )
+    return found
+
+
+def fitting(source: Source) -> dict[str, Any]:
+    """The dotted fields of a config that the encoder needs: `config.replace(fitting(Source("bert", folder)))`.
+
+    CheckpointError for files that are no such encoder's."""
+    if KINDS[source.kind] == "text":
+        return _text_sizes(source)
+    state = _beit_state(source)
+    conv, tables = state["patch_embed.proj.weight"], _tables(source, state)
+    return {
+        "model.vision.patch_size": conv.shape[-1],
+        "model.vision.width": len(conv),
+        "model.vision.depth": len(tables),
+        "model.vision.heads": tables[0].shape[1],
+        "model.vision.encoder": "beit",
+        "model.vision.absolute_positions": False,
+    }
+
+
+def require_fitting(source: Source, config: RunConfig) -> None:
+    """Errors as `fitting`; ConfigError, with every field, where the config is of other sizes."""
+    have = leaves(config.to_dict())
+    wrong = {name: value for name, value in fitting(source).items() if have[name] != value}
+    if wrong:
+        said = ", ".join(f"{name} = {have[name]!r}: must be {value!r}" for name, value in wrong.items())
+        raise ConfigError(f"init_from = {source}: is of other sizes than the run: {said}")
+
+
+def read_encoder(source: Source, config: RunConfig, order: Sequence[int] = ()) -> tuple[dict[str, Tensor], list[str]]:
+    """An encoder's weights under our names, for a model of that config; and the file's names that have no use.
+
+    `order`: of a language encoder, the file's id of each of our tokens. BEiT's tables are interpolated to the config's
+    resolution. CheckpointError for files that are no such encoder's or not whole; ConfigError, with every field, where
+    the config is of other sizes.
+    """
+    needed, have = fitting(source), leaves(config.to_dict())
+    if wrong := [
+        f"{name} = {have[name]!r}: must be {value!r}" for name, value in needed.items() if have[name] != value
+    ]:
+        raise ConfigError(f"init_from = {source}: is of other sizes than the run: {', '.join(wrong)}")
+    read: Callable[..., Any] = _read_text if KINDS[source.kind] == "text" else _read_beit
+    return read(source, config, order)
+
+
+# ---- RoBERTa and BERT
+
+
+def _text_sizes(source: Source) -> dict[str, Any]:
+    path = source.path / "config.json"
+    try:
+        told = parse_json(path.read_text("utf-8"))
+        model = str(told.get("model_type"))
+        if model != source.kind:
+            raise CheckpointError(f"{path}: is of a model of type {brief(model)}, not {source.kind}")
+        asked = {"hidden_act": "gelu", "position_embedding_type": "absolute", "layer_norm_eps": EPS[source.kind]}
+        if source.kind == "roberta":
+            asked["pad_token_id"] = 1  # positions are counted from the next
+        for name, value in asked.items():
+            if told.get(name, value) != value:
+                raise CheckpointError(f"{path}: {name} = {shown(told[name])}: must be {value!r}")
+        return {
+            "model.text.encoder": source.kind,
+            "model.text.vocabulary": told["vocab_size"],
+            "model.text.positions": told["max_position_embeddings"] + FIRST[source.kind],
+            "model.text.width": told["hidden_size"],
+            "model.text.depth": told["num_hidden_layers"],
+            "model.text.heads": told["num_attention_heads"],
+            "model.text.intermediate": told["intermediate_size"],
+        }
+    except OSError as error:
+        said = f"cannot be read ({error.strerror or error}); a folder with config.json, a tokenizer and"
+        raise CheckpointError(f"{path}: {said} {' or '.join(WEIGHTS)} is needed") from error
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise CheckpointError(f"{path}: no config of transformers ({error!r})") from error
+
+
+def _read_text(source: Source, config: RunConfig, order: Sequence[int]) -> tuple[dict[str, Tensor], list[str]]:
+    path = next((source.path / name for name in WEIGHTS if (source.path / name).is_file()), source.path / WEIGHTS[0])
+    state, _, _ = tensors_of(path, read_file(path))
+    names = {name: _text_name(source.kind, name) for name in state}
+    if not any(name and name.startswith(_EMBEDDINGS) for name in names.values()):
+        raise CheckpointError(f"{path}: is {identify(state) or 'no model that is known here'}, not {source.kind}")
+    tensors = {ours: state[name].float() for name, ours in names.items() if ours}
+    word, position = f"{_EMBEDDINGS}word_embeddings.weight", f"{_EMBEDDINGS}position_embeddings.weight"
+    kind_of_token = f"{_EMBEDDINGS}token_type_embeddings.weight"
+    lacking = next((name for name in (word, position, kind_of_token) if name not in tensors), "")
+    if lacking:
+        raise CheckpointError(f"{path}: lacks {lacking.removeprefix(_EMBEDDINGS)}")
+    if len(order) != len(tensors[word]):
+        raise ConfigError(
+            f"tokenizer = {source.path}: has {len(order)} tokens, and {path.name} a word table of {len(tensors[word])}"
+        )
+    rows = torch.tensor(order)
+    for name in (word, "text_encoder.lm_head.bias"):
+        if name in tensors:
+            tensors[name] = tensors[name][rows]
+    tensors[position] = torch.nn.functional.pad(tensors[position], (0, 0, FIRST[source.kind], 0))
+    tensors[kind_of_token] = tensors[kind_of_token][:1]
+    known = {n: t for n, t in tensors.items() if is_known(n) and "crossattention" not in n}
+    if "mlm" not in config.objectives:
+        known = {name: tensor for name, tensor in known.items() if not name.startswith("text_encoder.lm_head.")}
+    return from_published(known), [name for name, ours in names.items() if ours not in known]
+
+
+def _text_name(kind: str, name: str) -> str | None:
+    """The published name of a tensor of RoBERTa's or BERT's; None for one without use."""
+    for theirs, ours in _HEADS[kind].items():
+        if name.startswith(theirs):
+            return f"text_encoder.lm_head.{ours}{name.removeprefix(theirs)}"
+    bare = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name.removeprefix(f"{kind}.")))  # old files
+    used = re.fullmatch(r"embeddings\.(?!position_ids|token_type_ids).*|encoder\.layer\..*", bare)
+    return f"text_encoder.roberta.{bare}" if used else None
+
+
+# ---- BEiT and BEiT-v2
+
+
+def _beit_state(source: Source) -> dict[str, Tensor]:
+    """Its tensors under the original names. CheckpointError for another model's, or for one with absolute positions."""
+    state, _, _ = tensors_of(source.path, read_file(source.path))
+    if (model := identify(state)) != "BEiT":
+        raise CheckpointError(f"{source.path}: is {model or 'no model that is known here'}, not BEiT")
+    original = {_beit_name(name): tensor for name, tensor in state.items()}
+    if absolute := [name for name in ("pos_embed", "embeddings.position_embeddings") if name in original]:
+        raise CheckpointError(f"{source.path}: has {absolute[0]}; a BEiT with relative positions alone is needed")
+    if "patch_embed.proj.weight" not in original:
+        raise CheckpointError(f"{source.path}: lacks patch_embed.proj.weight")
+    return original
+
+
+def _beit_name(name: str) -> str:
+    bare = re.sub(r"^(module\.|beit\.)+", "", name)
+    for theirs, ours in _BEIT:
+        if re.match(theirs, bare):
+            return re.sub(theirs, ours, bare, count=1)
+    return bare
+
+
+def _tables(source: Source, state: Mapping[str, Tensor]) -> list[Tensor]:
+    """The relative position table of each block; a shared one is every block's."""
+    depth = sum(bool(re.fullmatch(r"blocks\.\d+\.norm1\.weight", name)) for name in state)
+    shared = state.get("rel_pos_bias.relative_position_bias_table")
+    tables = [state.get(f"blocks.{i}.attn.relative_position_bias_table", shared) for i in range(depth)]
+    if not tables or any(table is None or table.ndim != 2 or not grid_of(len(table)) for table in tables):
+        raise CheckpointError(f"{source.path}: has no relative position table of a square grid for each block")
+    return tables  # type: ignore[return-value]
+
+
+def _read_beit(source: Source, config: RunConfig, order: Sequence[int]) -> tuple[dict[str, Tensor], list[str]]:
+    state, vision = _beit_state(source), config.model.vision
+    tensors = {name: tensor.float() for name, tensor in state.items() if not name.startswith("rel_pos_bias.")}
+    for i, table in enumerate(_tables(source, state)):
+        at = f"blocks.{i}.attn."
+        tensors[f"{at}relative_position_bias_table"] = resize_table(table.float(), vision.grid)
+        parts = [tensors.pop(f"{at}{part}.weight", None) for part in ("query", "key", "value")]
+        if parts[0] is not None:  # Hugging Face's are not stacked
+            if any(part is None for part in parts):
+                raise CheckpointError(f"{source.path}: block {i} lacks a query, key or value")
+            tensors[f"{at}qkv.weight"] = torch.cat(parts)  # type: ignore[arg-type]
+    known = {n: t for n, t in tensors.items() if is_known(f"vision_encoder.{n}")}
+    return from_published({f"vision_encoder.{n}": t for n, t in known.items()}), [n for n in tensors if n not in known]

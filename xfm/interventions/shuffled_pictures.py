@@ -1,0 +1,18 @@
+"""Shuffled pairs: what a gradient teaches that does not depend on which picture belongs to which text."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..base import seeding
+
+__all__ = ["mismatched"]
+
+
+def mismatched(patches: Tensor, key: tuple[object, ...]) -> Tensor:
+    """Patches of n pictures (n, P, D), each picture's replaced by another's: the batch turned by a shift in [1, n)
+    that the key draws."""
+    n = len(patches)
+    shift = 1 + int(torch.randint(n - 1, (), generator=seeding.generator(*key, "shuffled"))) if n > 1 else 0
+    return patches.roll(shift, 0)

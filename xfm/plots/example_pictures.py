@@ -1,0 +1,244 @@
+"""Pictures with what the data, or a model, say about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from ..base.fields import require as require_config
+from ..base.images import ImageLike, pixels
+from ..base.strings import shown
+from ..data.world import preview
+from ..data.world.scenes import Scene
+from ..tasks.failure_examples import Grounded, Guess, Masked, Retrieved
+from .arrays import numbers
+from .palette import BLUE, GREY, ORANGE
+from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
+from .svg import FIXED
+
+__all__ = ["RIGHT", "Card", "boxes", "cover_patches", "grounding_examples", "hidden_patches", "images",
+           "masked_word_examples", "ordinal", "retrieval_examples", "scenes", "sheet", "square_mask"]  # fmt: skip
+
+RIGHT, WRONG = "✓", "✗"
+_LINE = 11.2  # points from a line of text to the next
+_BOXES: dict[str, tuple[str, Any]] = {"true": (BLUE, "-"), "predicted": (ORANGE, (0, (2.5, 1.5)))}
+Box = Sequence[float]  # x, y, width, height in pixels
+
+
+@dataclass(frozen=True)
+class Line:
+    text: str
+    colour: str = "black"
+    weight: str = "normal"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture: how it is drawn, the lines below it, what is said above it (and above the next)."""
+
+    draw: Callable[[Axes], object]
+    below: Sequence[Line] = ()
+    above: object = ""
+
+
+def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figure:
+    """A grid of cards, each as high as its texts ask for."""
+    side = WIDTH / columns - 0.35
+    rows = -(-len(cards) // columns)
+    texts = [[Line(wrap(t.text, side, SIZE, "    "), t.colour, t.weight) for t in card.below] for card in cards]
+    lines = [sum(1 + t.text.count("\n") for t in own) for own in texts]
+    titles = [wrap(card.above, 2 * side) for card in cards]
+    most = sum(max(lines[i : i + columns]) for i in range(0, len(cards), columns))
+    most += sum(max(t.count("\n") + bool(t) for t in titles[i : i + columns]) for i in range(0, len(cards), columns))
+    width = max(min(columns, len(cards)) * WIDTH / columns, WIDTH / 2)
+    figure = new_figure(width, 0.55 + rows * (side + 0.3) + most * _LINE / 72, title, credit)
+    panels = figure.subplots(rows, min(columns, len(cards)), squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+        axes.set_anchor("S")
+    for axes, card, own, above in zip(panels, cards, texts, titles, strict=False):
+        card.draw(axes)
+        axes.set_title(above, fontsize=SIZE, fontweight="normal")
+        down = 3.0
+        for t in own:
+            look: dict[str, Any] = {"color": t.colour, "weight": t.weight, "fontsize": SIZE, "va": "top"}
+            axes.annotate(t.text, (0, 0), (0, -down), "axes fraction", "offset points", **look)
+            down += _LINE * (1 + t.text.count("\n"))
+    return figure
+
+
+def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
+    """Every pixel a square, in a vector file as well."""
+    drawn = pixels(image, name)
+    return lambda axes: axes.imshow(drawn, interpolation="none")
+
+
+@styled
+def images(images: Mapping[str, ImageLike], title: str = "", columns: int = 4, credit: str = "") -> Figure:
+    """Any images (see `xfm.base.images.prepare`) by their names. ConfigError for what is none."""
+    require(images, "pictures")
+    side = WIDTH / columns - 0.35
+    long = any("\n" in wrap(name, side) for name in images)  # then below, where there is room for lines
+    cards = [
+        Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))] if long else (), "" if long else name)
+        for name, image in images.items()
+    ]
+    return sheet(cards, columns, title, credit)
+
+
+@styled
+def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure:
+    """Scenes with numbered boxes, captions, and the phrases that name each object."""
+    require(scenes, "scenes")
+    cards = []
+    for scene in scenes:
+        phrases = [Line(f"{i + 1} {p.text}", preview.COLOURS[i]) for i, p in enumerate(scene.phrases)]
+        cards.append(Card(partial(preview.show, scene=scene), [Line(f"“{scene.caption.text}”"), *phrases]))
+    credit = "; ".join(dict.fromkeys(scene.credit for scene in scenes if scene.credit))
+    return sheet(cards, columns, title, credit)
+
+
+@styled
+def hidden_patches(
+    images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", columns: int = 6, credit: str = ""
+) -> Figure:
+    """Any images (see `xfm.base.images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
+    (P,) bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
+    require(images, "pictures")
+
+    def draw(axes: Axes, picture: np.ndarray, mask: np.ndarray) -> None:
+        axes.imshow(picture, interpolation="none")
+        cover_patches(axes, len(picture), mask)
+
+    cards = []
+    for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        hidden = square_mask(mask, f"masks[{i}]")
+        below = [Line(f"{hidden.sum()} of {len(hidden)} hidden")]
+        cards.append(Card(partial(draw, picture=pixels(image, f"images[{i}]"), mask=hidden), below))
+    return sheet(cards, columns, title, credit)
+
+
+def square_mask(mask: Any, name: str) -> np.ndarray:
+    """(P,) bool, of a square grid's patches. ConfigError for another shape."""
+    hidden = numbers(mask, name, (None,))
+    require_config(
+        len(hidden) == math.isqrt(len(hidden)) ** 2 > 0, f"len({name})", len(hidden), "that of a square grid"
+    )
+    return hidden > 0
+
+
+def cover_patches(axes: Axes, side: int, mask: np.ndarray, colours: Sequence[Any] | None = None) -> None:
+    """Squares over the patches of a mask (P,) bool, row-major, on a picture of `side` pixels: grey or `colours`."""
+    grid = math.isqrt(len(mask))
+    step = side / grid
+    for i in np.flatnonzero(mask).tolist():
+        corner = i % grid * step - 0.5, i // grid * step - 0.5
+        colour = "#8a8a8a" if colours is None else colours[i]
+        axes.add_patch(Rectangle(corner, step, step, facecolor=colour, edgecolor="white", linewidth=0.5, gid=FIXED))
+
+
+@styled
+def retrieval_examples(
+    examples: Sequence[Retrieved],
+    title: str = "Retrieval: which caption is the picture's?",
+    columns: int = 4,
+    credit: str = "",
+) -> Figure:
+    """Pictures, the captions that the model ranks first with their cosines, and the right one wherever it comes."""
+    require(examples, "examples of retrieval")
+    cards = []
+    for e in examples:
+        verdict = f"{RIGHT} right" if e.rank == 0 else f"{WRONG} its caption comes {ordinal(e.rank + 1)}"
+        ranked = [(i, f"{caption} ({cosine:.2f})", right) for i, (caption, cosine, right) in enumerate(e.top)]
+        if not any(right for _, _, right in ranked):
+            ranked.append((e.rank, e.caption, True))
+        lines = [
+            Line(f"{rank + 1}. {text}".replace("(-", "(−") + f"\u00a0{RIGHT}" * right, BLUE if right else "black")
+            for rank, text, right in ranked
+        ]
+        cards.append(Card(_picture(e.image), [Line(verdict, weight="bold"), *lines]))
+    return sheet(cards, columns, title, credit)
+
+
+@styled
+def grounding_examples(
+    examples: Sequence[Grounded],
+    title: str = "Grounding: where is what the phrase names?",
+    columns: int = 4,
+    credit: str = "",
+) -> Figure:
+    """The true box (solid), the predicted one (dashed), and their IoU; right from an IoU of 0.5."""
+    require(examples, "examples of grounding")
+
+    def draw(axes: Axes, example: Grounded) -> None:
+        picture = pixels(example.image)
+        axes.imshow(picture, interpolation="none")
+        height, width = picture.shape[:2]
+        shown = {}
+        for name, (cx, cy, w, h) in (("true", example.true), ("predicted", example.predicted)):
+            shown[name] = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
+        handles[:] = boxes(axes, shown)
+
+    cards, handles = [], []
+    for e in examples:
+        verdict = f"{RIGHT if e.right else WRONG} IoU {e.iou:.2f}"
+        cards.append(Card(partial(draw, example=e), [Line(verdict, weight="bold"), Line(f"“{e.phrase}”")]))
+    figure = sheet(cards, columns, title, credit)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=SIZE)
+    return figure
+
+
+def boxes(axes: Axes, boxes: Mapping[str, Box]) -> list[Line2D]:
+    """Outlines of the boxes called "true" and "predicted", and their entries for a legend."""
+    handles = []
+    for ground in (True, False):  # white below all lines: visible on any picture, and where boxes all but coincide
+        for name, (x, y, w, h) in boxes.items():
+            colour, line = ("white", "-") if ground else _BOXES[name]
+            look: dict[str, Any] = {"edgecolor": colour, "linestyle": line, "linewidth": 4 if ground else 2}
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, clip_on=False, gid=FIXED, **look))
+    for name in boxes:
+        colour, line = _BOXES[name]
+        handles.append(Line2D([], [], color=colour, linestyle=line, linewidth=2, label=f"{name} box"))
+    return handles
+
+
+@styled
+def masked_word_examples(
+    examples: Sequence[Masked],
+    title: str = "The hidden word: guesses given its picture, and given another",
+    columns: int = 3,
+    credit: str = "",
+) -> Figure:
+    """A caption with a name hidden; the likeliest words with their probabilities, given its own picture and another."""
+    require(examples, "examples of masked words")
+    cards = []
+    for e in examples:
+        for name, image, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
+            above = f"“{e.caption}”" if name == "its picture" else ""
+            cards.append(Card(_picture(image), [Line(name, GREY), *_guesses(guesses, e.word)], above))
+    return sheet(cards, 2 * columns, title, credit)
+
+
+def _guesses(guesses: Sequence[Guess], word: str) -> list[Line]:
+    """The guesses, the first in bold, and the right word where it is not among them."""
+    lines = []
+    for i, (guess, probability) in enumerate(guesses):
+        right = guess.strip() == word
+        percent = f"{100 * probability:.0f} %" if probability >= 0.01 else "<1 %"
+        text = f"{guess} {percent}" + f"\u00a0{RIGHT}" * right
+        lines.append(Line(text, BLUE if right else "black", "normal" if i else "bold"))
+    return lines if word in [guess.strip() for guess, _ in guesses] else [*lines, Line(f"({word})", BLUE)]
+
+
+def ordinal(n: int) -> str:
+    """ "1st", "2nd", "3rd", "4th", "11th", ..."""
+    ending = "th" if n // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"

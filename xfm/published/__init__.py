@@ -1,0 +1,1 @@
+"""The authors' checkpoint: imported as a run, exported from one."""

@@ -1,0 +1,265 @@
+"""The published checkpoint as a run folder: nothing of it is dropped unsaid.
+
+Beside what every run folder has: captioning.safetensors (the two captioning heads), kept.safetensors (what else the
+model here has no use for), both under published names, and published.json: every name of the file in its order, with
+its dtype and where it went, and what lay beside the tensors. By these `export.export_checkpoint` is the exact inverse.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .. import recipes
+from ..base.fields import require
+from ..base.files import FileError, explain_os_error
+from ..base.strings import brief, parse_json, printable
+from ..config import ConfigError, RunConfig
+from ..data import cache
+from ..data.pretrained_tokenizer import read_pretrained
+from ..interop import published
+from ..interop.checkpoint_file import CheckpointError, identify, read_file, tensors_of
+from ..interop.resolution import grid_of, resize_table
+from ..objectives import build
+from ..runs.run import WEIGHTS, Run, environment
+from ..runs.weights import undrawn
+
+__all__ = ["CAPTIONING", "KEPT", "PUBLISHED", "ImportReport", "import_checkpoint",
+           "imported", "sync"]  # fmt: skip
+
+CAPTIONING, KEPT, PUBLISHED = "captioning.safetensors", "kept.safetensors", "published.json"
+HEAD_WIDTH = 64  # of every RoBERTa
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What came of an import: `str` of it is what the command prints. Names are the file's own."""
+
+    run: Run
+    parameters: int  # of the model
+    unused: Mapping[str, str]  # name -> what became of it
+    missing: tuple[str, ...]  # published names of heads that start fresh
+    resized: tuple[str, ...]  # tables that were interpolated
+    left_out: tuple[str, ...]  # what lay beside the tensors and is not kept
+
+    def __str__(self) -> str:
+        groups = {
+            f"unused, {fate}": [name for name, own in self.unused.items() if own == fate]
+            for fate in dict.fromkeys(self.unused.values())
+        }
+        groups |= {"missing, fresh": self.missing, "interpolated": self.resized, "left out": self.left_out}
+        model = self.run.config.model
+        size = f"{self.parameters:,} parameters, {model.vision.image_size} px, {model.text.vocabulary} tokens"
+        lines = [f"{self.run.folder}: {size}; of another shape: none"]
+        return "\n".join([*lines, *(f"{what}: {collapsed(names)}" for what, names in groups.items() if names)])
+
+
+def collapsed(names: Iterable[str]) -> str:
+    """Names in a line, those that differ in a number alone as one."""
+    counts = Counter(re.sub(r"\.\d+\.", ".*.", name) for name in names)
+    return ", ".join(f"{name} ({count})" if count > 1 else name for name, count in counts.items()) or "none"
+
+
+def import_checkpoint(
+    file: str | Path, tokenizer: str | Path, out: str | Path, image_size: int = 0, text_heads: int = 0
+) -> ImportReport:
+    """Makes a finished run folder `out` of the authors' file and a RoBERTa tokenizer's folder.
+
+    `image_size`, in pixels: the relative position tables are interpolated to it (0: the file's own). `text_heads`: of
+    the text and fusion encoder, which no shape tells (0: what a run that was exported says beside its tensors, else one
+    for 64 of width, as every RoBERTa has them). Raises CheckpointError for a file that is no such model's, or lacks a
+    part of it, and ConfigError for a tokenizer or sizes that do not fit; then `out` is not made.
+    """
+    out = Path(out)
+    require(not out.exists(), "out", str(out), "a folder that is not there yet")
+    state, holder, beside = tensors_of(file, read_file(file))
+    names = {name: published.canonical(name) for name in state}
+    tensors = {names[name]: tensor for name, tensor in state.items()}
+    if len(tensors) < len(state):
+        twice = Counter(names.values()).most_common(1)[0][0]
+        raise CheckpointError(f"{file}: has {twice} twice, under names that mean the same")
+    config = _config(file, out, tensors, image_size, text_heads or _heads(beside))
+    own, missing, resized = _own(file, config, tensors)
+    words, order = read_pretrained(tokenizer)
+    if words.vocabulary != config.model.text.vocabulary:
+        raise ConfigError(
+            f"tokenizer = {brief(tokenizer)}: has {words.vocabulary} tokens, and {file} a word table of "
+            f"{config.model.text.vocabulary}; name the tokenizer that the model was trained with (roberta-base's)"
+        )
+    require(order == sorted(order), "tokenizer", str(tokenizer), "RoBERTa's, as the model was trained with")
+    fates = {name: _fate(names[name], tensors, own) for name in state}
+    plain = {name: value for name, value in beside.items() if _is_json(value)}
+    run = Run(out, config)
+    report = ImportReport(
+        run,
+        sum(tensor.numel() for tensor in own.values()),
+        {name: fate for name, fate in fates.items() if fate != "own"},
+        tuple(missing),
+        tuple(resized),
+        tuple(name for name in beside if name not in plain),
+    )
+    record = {
+        "file": Path(file).name,
+        "holder": holder,
+        "beside": plain,
+        "keys": [[name, str(t.dtype).removeprefix("torch."), fates[name]] for name, t in state.items()],
+        "missing": missing,
+        "interpolated": resized,
+        "left out": report.left_out,
+    }
+    parts = {WEIGHTS: own}
+    for name, fate in ((CAPTIONING, "captioning"), (KEPT, "kept")):
+        parts[name] = {names[n]: tensor for n, tensor in state.items() if fates[n] == fate}
+    texts = {
+        "environment.json": json.dumps(environment(), indent=2) + "\n",
+        "config.json": config.to_json(),
+        "tokenizer.json": words.backend.to_str(pretty=True),
+        "metrics.jsonl": "",
+        PUBLISHED: json.dumps(record, indent=1) + "\n",
+        "DONE": "",
+    }
+    _write(run, parts, texts)
+    return report
+
+
+def imported(file: str | Path, tokenizer: str | Path, image_size: int = 0, text_heads: int = 0) -> Run:
+    """The run of a published file, imported into the cache folder if that exact file and tokenizer are not there."""
+    try:
+        seen = Path(file).resolve(strict=True)
+        parts = [(path, path.stat()) for path in (seen, *(p for p in sorted(Path(tokenizer).glob("*")) if p.is_file()))]
+        key = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in parts]
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror or error}); name a file of weights") from error
+    digest = hashlib.blake2b(repr((key, image_size, text_heads)).encode(), digest_size=6).hexdigest()
+    folder = cache.folder() / f"published-{digest}" / "seed0"
+    try:
+        if not folder.exists():
+            import_checkpoint(file, tokenizer, folder, image_size, text_heads)
+    except FileError:
+        if not folder.exists():  # else another process was quicker
+            raise
+    return Run.open(folder)
+
+
+def _heads(beside: Mapping[str, Any]) -> int:
+    """Of the language encoder, as a run that was exported says beside its tensors; 0 where nothing does."""
+    told: Any = beside
+    for name in ("config", "model", "text", "heads"):
+        told = told.get(name) if isinstance(told, Mapping) else None
+    return told if type(told) is int and told > 0 else 0
+
+
+def _config(file: str | Path, out: Path, tensors: Mapping[str, Tensor], image_size: int, text_heads: int) -> RunConfig:
+    """The paper's recipe at the sizes that the shapes tell; which do not tell heads."""
+    if (model := identify(tensors)) != "X-FM":
+        said = f"is {model}'s" if model else f"is no model that is known here (it has {collapsed([*tensors][:3])} ...)"
+        raise CheckpointError(
+            f"{file}: {said}, not X-FM's. The encoders of RoBERTa, BERT and BEiT start one: init_from"
+        )
+    try:
+        sizes = published.sizes({name: tensor.shape for name, tensor in tensors.items()})
+    except (KeyError, IndexError) as error:
+        raise CheckpointError(f"{file}: lacks {error.args[0]}, or has it in another form") from error
+    if not sizes["model.vision.image_size"]:
+        raise CheckpointError(f"{file}: its relative position tables are of no square grid")
+    width = sizes["model.text.width"]
+    sizes["model.text.heads"] = text_heads or max(width // HEAD_WIDTH, 1)
+    sizes["model.vision.image_size"] = image_size or sizes["model.vision.image_size"]
+    of_seed = re.fullmatch(r"seed(\d{1,18})", out.name)
+    name, seed = (out.absolute().parent.name, int(of_seed[1])) if of_seed else (out.name, 0)
+    base = recipes.base()
+    patches = (sizes["model.vision.image_size"] // sizes["model.vision.patch_size"]) ** 2
+    hidden = max(1, round(base.data.mask.image_patches * patches / base.model.vision.patches))
+    tokens = {
+        f"data.{n}": min(getattr(base.data, n), sizes["model.text.positions"] - 2)
+        for n in ("caption_tokens", "text_tokens")
+    }
+    masks = {"data.mask.image_patches": hidden, "data.mask.smallest_block": min(hidden, base.data.mask.smallest_block)}
+    return base.replace({"name": name, "seed": seed, **sizes, **tokens, **masks})
+
+
+def _own(
+    file: str | Path, config: RunConfig, tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """Our parameters in float32; the published names of heads that lack, filled as a fresh model's; and of tables that
+    were interpolated. CheckpointError, with every name, where an encoder lacks a parameter or a shape is another."""
+    with undrawn():  # for its names and shapes
+        model = build(config)
+    patch, grid = config.model.vision.patch_size, config.model.vision.grid
+    named = dict(model.named_parameters())
+    expected = published.published_shapes(named, patch)
+    heads = {published.published_name(name) for name in named if name.startswith("objectives.")}
+    missing = [name for name in expected if name not in tensors]
+    if lacking := [name for name in missing if name not in heads]:
+        raise CheckpointError(f"{file}: lacks {collapsed(lacking)}; an X-FM's encoders must be whole")
+    present = {name: tensors[name] for name in expected if name in tensors}
+    resized = [n for n, t in present.items() if n.endswith(published.TABLE) and 0 < grid_of(len(t)) != grid]
+    present |= {name: resize_table(present[name].float(), grid) for name in resized}
+    if wrong := [n for n, t in present.items() if t.shape != expected[n]]:
+        said = "; ".join(f"{n} has {tuple(tensors[n].shape)}, not {tuple(expected[n])}" for n in wrong)
+        raise CheckpointError(f"{file}: of another shape than the rest of it tells: {said}")
+    own = published.from_published({name: tensor.float() for name, tensor in present.items()})
+    if missing:
+        own |= {name: tensor for name, tensor in build(config).state_dict().items() if name not in own}
+    return {name: own[name] for name in named}, missing, resized
+
+
+def _fate(name: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """What becomes of one of the file's tensors, by its canonical name."""
+    if published.is_known(name) and published.our_name(name) is not None:
+        return "own"
+    partner = published.alias_of(name) or ""
+    if partner in tensors and torch.equal(tensors[name], tensors[partner]):
+        return "alias"
+    buffer = published.buffer(name, tensors, tensors[name].dtype)
+    if buffer is not None and torch.equal(tensors[name], buffer):
+        return "derived"
+    return "captioning" if published.CAPTIONING.fullmatch(name) else "kept"
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON gives it back as it was."""
+    try:
+        return parse_json(json.dumps(value)) == value
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _write(run: Run, parts: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, str]) -> None:
+    """The folder, whole or not at all: made beside its place, and moved there."""
+    made = replace(run, folder=run.folder.with_name(f".{run.folder.name}.{secrets.token_hex(4)}"))
+    try:
+        made.make()
+        with explain_os_error(run.folder):
+            for name, tensors in parts.items():
+                try:
+                    save_file({n: t.contiguous() for n, t in tensors.items()}, made.folder / name)
+                except SafetensorError as error:  # a full disk
+                    raise OSError(errno.EIO, printable(error)) from error
+                sync(made.folder / name)
+        made.write(texts, grown=parts)
+        with explain_os_error(run.folder):
+            made.folder.rename(run.folder)
+    finally:
+        shutil.rmtree(made.folder, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Waits until the file is on the disk."""
+    with path.open("r+b") as file:  # Windows syncs only what may be written
+        os.fsync(file.fileno())

@@ -1,0 +1,28 @@
+"""What is trained: `get("demo+no_stop_gradient")`; recipes are functions that return whole configs, `+` adds changes."""
+
+from .recipes import (
+    LEVELS,
+    RECIPES,
+    SPECIALISTS,
+    ablations,
+    base,
+    beit_like,
+    bert_like,
+    changes,
+    clip_like,
+    current,
+    demo,
+    fused,
+    get,
+    pretrained,
+    scratch_std,
+    small,
+    smoke,
+    study,
+    styles,
+    with_changes,
+)
+
+__all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
+           "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "study", "styles",
+           "with_changes"]  # fmt: skip

@@ -1,0 +1,278 @@
+"""What is trained: recipes return whole configs; ablations and levels change named fields of them; `+` composes.
+
+recipes.get("demo+no_stop_gradient")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ..base.fields import nearest, require
+from ..base.strings import shown
+from ..config import (
+    ConfigError,
+    DataConfig,
+    MaskConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    RunConfig,
+    TextConfig,
+    TrainConfig,
+    VisionConfig,
+)
+from .ablations import LEVELS, ablations, changes
+from .specialists import SPECIALISTS, beit_like, bert_like, clip_like, fused
+
+__all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
+           "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "study",
+           "styles", "with_changes"]  # fmt: skip
+
+
+def scratch_std(width: int) -> float:
+    """Std of the initial weights where training starts from scratch: the paper's .02 is meant for width 768."""
+    return round(0.02 * (768 / width) ** 0.5, 4)
+
+
+def demo() -> RunConfig:
+    """Four to eight minutes on two cores: 100 concepts, 48 px, every objective; from one object to four.
+    Muon learns in half of AdamW's steps (docs/results.md); `+adamw` is the paper's optimizer.
+    """
+    return RunConfig(
+        name="demo",
+        model=ModelConfig(
+            vision=VisionConfig(
+                48, 8, width=96, depth=3, heads=3, drop_path=0.0, layer_scale=1.0, absolute_positions=True
+            ),
+            text=TextConfig(4096, positions=64, width=96, depth=3, heads=3, intermediate=384, dropout=0.0),
+            fusion_depth=2,
+            embed_dim=96,
+            init_std=scratch_std(96),
+        ),
+        objectives={
+            "mlm": ObjectiveConfig(),
+            "mim": ObjectiveConfig(weight=0.5, start=0.5),
+            "itc": ObjectiveConfig(),
+            "itm": ObjectiveConfig(start=0.3),
+            "imlm": ObjectiveConfig(weight=1.5, start=0.3),
+            "bbp": ObjectiveConfig(weight=4.0, start=0.3),
+        },
+        data=DataConfig(
+            pairs=64,
+            fusion_batch=24,
+            regions=48,
+            region_images=16,
+            images=8,
+            texts=64,
+            caption_tokens=20,
+            text_tokens=32,
+            single_until=0.45,
+            full_from=0.6,
+            mask=MaskConfig(image_patches=14, smallest_block=4),
+        ),
+        train=TrainConfig(
+            steps=750,
+            lr=9e-4,
+            muon_lr=4e-3,
+            warmup=40,
+            precision="native",
+            threads=1,
+            shards=2,
+            save_every=200,
+            validate_every=200,
+        ),
+    )
+
+
+def pretrained() -> RunConfig:
+    """What `xfm.load("demo")` opens: the demo, wider, its language encoder trained alone first (by AdamW), and then all
+    of it seven times as long, that encoder at a tenth of the rate, so that it keeps what it has read: an hour of one
+    thread."""
+    return demo().replace(
+        {
+            "name": "pretrained",
+            "init_from": "stage1:text",
+            "stage1_steps": 40_000,
+            "model.vision.width": 128,
+            "model.vision.heads": 4,
+            "model.text.width": 128,
+            "model.text.heads": 4,
+            "model.text.intermediate": 512,
+            "model.embed_dim": 128,
+            "model.init_std": scratch_std(128),
+            **{f"objectives.{o}.start": 0.06 for o in ("itm", "imlm", "bbp")},
+            "data.fusion_batch": 32,
+            "data.single_until": 0.15,
+            "data.full_from": 0.3,
+            "train.steps": 5000,
+            "train.threads": 1,
+            "train.shards": 1,
+            "train.lr": 8e-4,
+            "train.text_lr_scale": 0.1,
+            "train.warmup": 150,
+            "train.save_every": 500,
+            "train.validate_every": 500,
+        }
+    )
+
+
+def small() -> RunConfig:
+    """One GPU: twice the demo's width at 64 px, four hundred concepts, twice its pairs, all of them fused; in bf16.
+
+    `xfm pretrain small --dry-run` says what it takes.
+    """
+    return demo().replace(
+        {
+            "name": "small",
+            "train.muon_lr": 0.0,
+            "model.vision": VisionConfig(64, 8, width=192, depth=4, heads=6, layer_scale=1.0, absolute_positions=True),
+            "model.text": TextConfig(8192, positions=66, width=192, depth=4, heads=6, intermediate=768),
+            "model.fusion_depth": 3,
+            "model.embed_dim": 192,
+            "model.init_std": scratch_std(192),
+            "objectives.mim.start": 0.3,
+            "data.concepts": 400,
+            "data.pairs": 128,
+            "data.fusion_batch": 0,
+            "data.regions": 96,
+            "data.region_images": 32,
+            "data.images": 64,
+            "data.workers": 4,
+            "data.caption_tokens": 30,
+            "data.text_tokens": 64,
+            "data.mask.image_patches": 24,
+            "data.mask.smallest_block": 6,
+            "train.precision": "auto",
+            "train.compile": True,
+            "train.threads": 0,
+            "train.shards": 1,
+            "train.steps": 6000,
+            "train.lr": 1e-3,
+            "train.warmup": 300,
+            "train.save_every": 500,
+            "train.validate_every": 500,
+        }
+    )
+
+
+def base() -> RunConfig:
+    """The paper's sizes, batch and optimizer (its 4M configuration); the data are this project's."""
+    return RunConfig(
+        name="base",
+        model=ModelConfig(),
+        data=DataConfig(concepts=800, pairs=96, regions=96, region_images=32, images=96, texts=256),
+        train=TrainConfig(steps=200_000, lr=1e-4, warmup=2500, save_every=2000, validate_every=2000),
+    )
+
+
+def smoke() -> RunConfig:
+    """Seconds: the demo's code paths at a size that learns nothing. For tests, and notebooks under test."""
+    return demo().replace(
+        {
+            "name": "smoke",
+            "model.vision.width": 32,
+            "model.vision.heads": 2,
+            "model.vision.depth": 2,
+            "model.text.width": 32,
+            "model.text.heads": 2,
+            "model.text.depth": 2,
+            "model.text.intermediate": 64,
+            "model.text.vocabulary": 1024,
+            "model.fusion_depth": 1,
+            "model.init_std": scratch_std(32),
+            "data.pairs": 8,
+            "data.fusion_batch": 4,
+            "data.regions": 6,
+            "data.region_images": 3,
+            "data.images": 4,
+            "data.texts": 4,
+            "data.caption_tokens": 40,
+            "data.workers": 0,
+            "train.precision": "auto",
+            "train.shards": 1,
+            "train.steps": 12,
+            "train.warmup": 3,
+            "train.save_every": 5,
+            "train.validate_every": 6,
+            "stage1_steps": 4,
+        }
+    )
+
+
+def styles() -> RunConfig:
+    """The demo, with each object drawn by one of three families; the fourth, Fluent, is held out for the evaluation."""
+    return demo().replace({"name": "styles", "data.styles": "openmoji+noto+twemoji"})
+
+
+def study() -> RunConfig:
+    """The regime of the studies: the demo from a warm start of the language encoder, fused almost from the beginning,
+    guided for half of its steps. Chosen on the validation split (studies/README.md); nine minutes of one core, after
+    nine of the warm start."""
+    return demo().replace(
+        {
+            "name": "study",
+            "train.muon_lr": 0.0,
+            "init_from": "stage1:text",
+            "stage1_steps": 10_000,
+            **{f"objectives.{o}.start": 0.06 for o in ("itm", "imlm", "bbp")},
+            "data.texts": 32,
+            "data.single_until": 0.25,
+            "data.full_from": 0.4,
+            "train.steps": 1200,
+            "train.shards": 1,
+            "train.save_every": 300,
+            "train.validate_every": 1200,
+        }
+    )
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    f.__name__: f for f in (demo, pretrained, small, base, smoke, styles, study)
+}
+
+
+def get(name: str) -> RunConfig:
+    """The config of "recipe" or "recipe+change+...": changes are ablations, levels, and SPECIALISTS, which come first.
+    ConfigError for an unknown name, with the nearest one."""
+    require(isinstance(name, str), "recipe", name, "a name, as 'demo' or 'demo+no_stop_gradient'")
+    recipe, *names = name.split("+")
+    return with_changes(_look_up(RECIPES, recipe, "recipe")(), names).replace({"name": name})
+
+
+def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
+    """With these changes, all at once, on what the specialists among them make of the config. ConfigError as `get`, and
+    for two that give one field different values, or that each hold the seeds which the other varies."""
+    merged: dict[str, Any] = {}
+    known: dict[str, Any] = changes() | SPECIALISTS
+    chosen = {name_of_change: _look_up(known, name_of_change, "change") for name_of_change in names}
+    for specialist in (n for n in chosen if n in SPECIALISTS):
+        config = SPECIALISTS[specialist](config)
+    by_field: dict[str, str] = {}
+    for name, fields in ((n, _of_config(config, f)) for n, f in chosen.items() if n not in SPECIALISTS):
+        for field in (f for f in fields if f in merged and (merged[f] != fields[f] or f.startswith("seed_of."))):
+            values = f"{field} = {shown(merged[field])} and {shown(fields[field])}"
+            raise ConfigError(f"+{by_field[field]} and +{name} contradict each other: {values}; leave one of them out")
+        merged |= fields
+        by_field |= dict.fromkeys(fields, name)
+    return config.replace(merged)
+
+
+def _of_config(config: RunConfig, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields without those of losses that the config does not have: an ablation adds none."""
+    groups = ("objectives.", "flow.text_gradient.")
+    lost = {f for f in fields for g in groups if f.startswith(g) and f[len(g) :].split(".")[0] not in config.objectives}
+    return {field: value for field, value in fields.items() if field not in lost}
+
+
+def current() -> RunConfig:
+    """The recipe of the notebooks' one knob: XFM_SCALE = smoke | demo (the default) | full."""
+    scales = {"smoke": smoke, "demo": demo, "full": small}
+    return _look_up(scales, os.environ.get("XFM_SCALE", "demo"), "XFM_SCALE")()
+
+
+def _look_up(table: dict[str, Any], name: str, kind: str) -> Any:
+    if name in table:
+        return table[name]
+    hint = nearest(name, table, after=" ")
+    raise ConfigError(f"{kind} {shown(name)} is unknown; {hint}there are {', '.join(table)}")

@@ -1,0 +1,96 @@
+"""A run in a few sentences and rows: what was trained, on which losses, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..config import RunConfig, TrainConfig
+from ..objectives import OBJECTIVES, losses_by_stream
+from ..tasks import Result
+
+__all__ = ["abstract", "duration", "listed", "losses", "optimizers", "percent"]
+
+_HEADLINES = {  # what a model does, by task, metric and condition
+    ("image to text", "R@1", "ITC"): "finds a picture’s caption in",
+    ("text to image", "R@1", "ITC"): "finds a caption’s picture in",
+    ("grounding", "acc@0.5", ""): "puts the box of a phrase where its object is in",
+    ("naming", "accuracy", ""): "names the one object of a picture in",
+    ("naming (unseen concepts)", "accuracy", ""): "names an object that no training picture showed in",
+    ("concept", "accuracy", "pooled, linear probe"): "lets a linear probe tell the one object of a picture in",
+    ("masked names", "accuracy", "right picture"): "guesses a hidden name, given its picture, in",
+    ("language", "accuracy", ""): "guesses a hidden token of a sentence in",
+}
+
+
+def abstract(config: RunConfig, results: Sequence[Result], parameters: int, seconds: float) -> list[str]:
+    """What was trained, in `seconds`, and what came out."""
+    on = {name for losses in losses_by_stream(config).values() for name in losses if config.weight(name)}
+    scales = [s for name, s in config.flow.text_gradient.items() if name in on and "fused" in OBJECTIVES[name].reads]
+    stop = "on" if not any(scales) else "off" if all(s == 1 for s in scales) else "partial"
+    start = "from a warm start" if config.init_from else "from scratch"
+    target = config.flow.mim_target
+    guidance = "on" if target == "self" else f"off (the MIM target is “{target}”)"
+    told = [f"stop-gradient is {stop}"] if scales else []  # where a loss is on that it concerns
+    told += [f"guidance is {guidance}"] if "mim" in on else []
+    techniques = f" The paper’s {', its '.join(told)}." if told else ""
+    sentences = [
+        f"One training of X-FM: {parameters:,} parameters, {config.train.steps:,} steps {start}, in "
+        f"{duration(seconds)}.{techniques}"
+    ]
+    by_key = {(r.task, r.metric, r.condition): r for r in results}
+    headlines = [_headline(does, by_key[key]) for key, does in _HEADLINES.items() if key in by_key]
+    if headlines:
+        sentences.append(
+            f"On the {results[0].split} split the model {listed(headlines)}. In brackets: 95 % interval; baseline."
+        )
+    if not results:
+        return [*sentences, "Nothing was evaluated: no task found the data that it needs."]
+    excluded = [not r.low <= r.baseline <= r.high for r in results if r.baseline is not None]
+    counts = f"{len(excluded)} of {len(results)} results have a baseline; {sum(excluded)} of their 95 % intervals"
+    return [*sentences, f"{counts} exclude it."]
+
+
+def _headline(does: str, r: Result) -> str:
+    baseline = "" if r.baseline is None else f"; {r.baseline_name}: {percent(r.baseline)}"
+    interval = f"{percent(r.low)[:-2]} to {percent(r.high)}{baseline}"
+    return f"{does} {percent(r.value)} of {r.n:,} cases ({interval})"
+
+
+def losses(config: RunConfig) -> list[dict[str, Any]]:
+    """Of each loss its name and title, its streams, its weight, the step at which it joins, and the scale of its
+    gradient into the language encoder (None: it reads no text)."""
+    rows = []
+    for name, own in config.objectives.items():
+        loss = OBJECTIVES[name]
+        streams = [stream for stream, names in losses_by_stream(config).items() if name in names]
+        scale = config.flow.text_gradient.get(name, loss.text_gradient)
+        rows.append({"name": name.upper(), "title": loss.title, "streams": streams, "weight": own.weight,
+                     "on": own.weight > 0 and bool(streams), "start": int(own.start * config.train.steps),
+                     "gradient_scale": None if loss.family == "vision" else scale})  # fmt: skip
+    return rows
+
+
+def optimizers(train: TrainConfig) -> str:
+    """By what the weights are trained, each with its learning rate."""
+    adamw = f"AdamW (learning rate {train.lr:g})"
+    muon = f"Muon for the layers’ matrices (learning rate {train.muon_lr:g}) and " if train.muon_lr else ""
+    sgd = f"; the language encoder by SGD with momentum (learning rate {train.text_sgd_lr:g})"
+    return f"{muon}{adamw}{sgd if train.text_sgd_lr else ''}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c" """
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def percent(share: float) -> str:
+    """A share, in per cent."""
+    return f"{100 * share:.1f}\u00a0%".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

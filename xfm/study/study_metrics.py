@@ -1,0 +1,74 @@
+"""What a study measures: a key for each number, its family, unit and baseline, and which direction is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..config import RunConfig
+from ..objectives import OBJECTIVES
+from ..plots.curves import CONSTANT
+from ..runs.run import Record
+from ..tasks import Result
+from ..train.loop import HELD_OUT_BATCHES
+
+__all__ = ["FAMILIES", "FLOOR", "HELD_OUT", "SHUT", "SIGN", "Measured", "Metric", "evaluated", "held_out", "own_target"]
+
+HELD_OUT = "validation"
+FAMILIES = ("language", "vision", "vision-language")
+SIGN = {"higher": 1.0, "lower": -1.0}  # by which direction is better
+FLOOR = "no variant beats the baseline"  # the verdict where none leaves it behind
+SHUT = "not tested: its gate is shut"  # ... and where the primary metric before it was not shown to differ
+
+
+class Metric(NamedTuple):
+    """What is known of a metric beside its values."""
+
+    better: str = ""  # "higher", "lower"; "" for control conditions
+    unit: str = "%"  # "%": a share, shown in per cent, and differences in percentage points
+    baseline: float | None = None  # its value without having learnt the task
+    baseline_name: str = ""
+
+
+class Measured(NamedTuple):
+    """One number of a run."""
+
+    family: str
+    metric: str  # the key: "task, condition, metric" without what is empty, or "validation/stream/objective"
+    value: float
+    n: int  # samples
+    known: Metric = Metric()
+
+
+def evaluated(results: Sequence[Result]) -> list[Measured]:
+    """The results of an evaluation."""
+    return [
+        Measured(
+            r.family,
+            ", ".join(filter(None, (r.task, r.condition, r.metric))),
+            r.value,
+            r.n,
+            Metric(r.better, r.unit, r.baseline, r.baseline_name),
+        )
+        for r in results
+    ]
+
+
+def held_out(record: Record, config: RunConfig) -> list[Measured]:
+    """The held-out losses in a training record."""
+    losses = []
+    for name, value in record.items():
+        stream, _, objective = name.removeprefix(f"{HELD_OUT}/").partition("/")
+        if name.startswith(f"{HELD_OUT}/") and "/" not in objective:  # else what the objective reports beside its loss
+            declared, n = OBJECTIVES[objective], HELD_OUT_BATCHES * getattr(config.data, stream)
+            told = record.get(f"{name}{CONSTANT}")  # on the same samples, of what has no level that the config says
+            level = declared.chance(config, stream) or (None if told is None else (told, "constant"))
+            known = Metric("lower", declared.unit, *(level or (None, "")))
+            losses.append(Measured(declared.family, name, value, n, known))
+    return losses
+
+
+def own_target(metric: str) -> bool:
+    """Whether it is a loss whose targets each run makes itself, as MIM's: beside a constant's it says whether that run
+    learns; of two runs it does not say which is better."""
+    return metric.startswith(f"{HELD_OUT}/") and metric.endswith("/mim")

@@ -1,0 +1,106 @@
+"""Pictures with captions of one's own, split by split: COCO's folder, or Karpathy's JSON of COCO and Flickr."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from glob import escape
+from pathlib import Path
+
+from ...base.fields import ConfigError
+from ...base.strings import shown
+from ...data.source import Split
+from ...files.readers.annotations import read_coco, read_karpathy
+from ...files.readers.records import Problem, Record, load_json, matching, required
+from .annotation_errors import cleaned, entry
+
+__all__ = ["READS", "Captioned", "captioned"]
+
+READS = "COCO's folder (annotations/captions_*.json) or Karpathy's JSON"
+Captioned = dict[str, tuple[str, ...]]  # a picture's path -> its captions, in the file's order
+FILES = {"train": "captions_train*.json", "validation": "captions_val*.json", "test": "captions_test*.json"}
+
+
+def captioned(path: str | Path, split: Split) -> Captioned:
+    """The pictures of a split. A COCO folder without captions_test*.json, which COCO never published, is tested on
+    every other picture of captions_val*.json, and validated on the rest.
+
+    ConfigError for a split that there is not, and for an entry that cannot be used (a picture that is missing or has
+    no caption, a caption of marks alone): it names the file, the entry, the value and the way out."""
+    path = Path(path)
+    return _of_coco(path, split) if path.is_dir() else _of_karpathy(path, split)
+
+
+def _of_coco(path: Path, split: Split) -> Captioned:
+    folder = path / "annotations" if (path / "annotations").is_dir() else path
+    _of_one_year(folder)
+    halved = split != "train" and not matching(folder, FILES["test"])
+    pattern = FILES["validation" if halved else split]
+    files = matching(folder, pattern)
+    if not files:
+        raise ConfigError(f"{folder}: has no {pattern}, from which the split {split!r} is read; put it there")
+    found = Captioned()
+    for file in files:
+        _all_have_captions(file)
+        found |= _gathered(read_coco(path, escape(file.stem)), file.parent)
+    if halved:
+        found = dict([*found.items()][split == "test" :: 2])
+    if not found:
+        raise ConfigError(f"{files[0]}: has too few pictures for the split {split!r}; add some, with their captions")
+    return found
+
+
+def _of_one_year(folder: Path) -> None:
+    """COCO's training pictures of 2017 have most of those among them that 2014 validates on: years are not mixed."""
+    files = sorted(file for pattern in FILES.values() for file in matching(folder, pattern))
+    years = {found[0] for file in files if (found := re.search(r"20\d\d", file.stem))}
+    if len(years) > 1:
+        said = f"has {shown([file.name for file in files])}, of the years {' and '.join(sorted(years))}"
+        raise ConfigError(
+            f"{folder}: {said}, which share pictures between training and tests; leave one year's there, and move the "
+            "others to another folder"
+        )
+
+
+def _all_have_captions(file: Path) -> None:
+    tree = load_json(file)
+    rows = [row for row in required(file, tree, "annotations") if isinstance(row, dict)]
+    known = {row.get("image_id") for row in rows if isinstance(row.get("image_id"), int | str)}
+    for i, image in enumerate(required(file, tree, "images")):
+        if isinstance(image, dict) and isinstance(image.get("id"), int | str) and image["id"] not in known:
+            said = f"id = {shown(image['id'])}: no caption is of this picture"
+            raise ConfigError(f"{file}: images[{i}]: {said}; add one to annotations, or take the picture out")
+
+
+def _of_karpathy(path: Path, split: Split) -> Captioned:
+    every = [*_usable(read_karpathy(path), path.parent)]
+    for row in every:
+        if row.split is None:
+            raise ConfigError(f"{path.parent / row.where}: no split; write one of train, restval, val, test into it")
+    found = _gathered(iter([row for row in every if row.split == split]), path.parent)
+    if not found:
+        there = sorted({str(row.split) for row in every})
+        raise ConfigError(
+            f"{path}: has no picture of the split {split!r}; there is {shown(there)}; take the whole file"
+        )
+    return found
+
+
+def _gathered(rows: Iterator[Record | Problem], folder: Path) -> Captioned:
+    """Rows of one picture made one."""
+    found = dict[str, list[str]]()
+    for row in _usable(rows, folder):
+        found.setdefault(row.picture.path, []).extend(row.captions)  # type: ignore[union-attr]
+    return {picture: tuple(captions) for picture, captions in found.items()}
+
+
+def _usable(rows: Iterator[Record | Problem], folder: Path) -> Iterator[Record]:
+    for row in rows:
+        if isinstance(row, Problem):
+            raise ConfigError(f"{folder / row.where}: {row.kind}: {row.what}; mend the entry, or take it out")
+        if not row.captions:
+            raise ConfigError(f"{folder / row.where}: sentences = []: no caption; write one, or take the entry out")
+        with entry(str(folder / row.where)):
+            for caption in row.captions:
+                cleaned("caption", caption)
+        yield row

@@ -1,0 +1,133 @@
+"""What a fine-tuning is asked for, how it is by default, and what it must beat."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ...base.fields import build, changed, one_of, positive, require, to_tree, typed
+from ...base.strings import shown
+from ...config import TrainConfig
+from ...train import Run
+from ..own import TASKS
+from .task import Frozen, Hidden
+
+__all__ = ["CONFIG", "STEPS", "FinetuneConfig", "MeasuredSplit", "controls", "recipe"]
+
+
+MeasuredSplit = Literal["test", "validation"]
+CONFIG = "finetune.json"  # where a fine-tuning's folder keeps it
+STEPS = 300  # of 32 items: a minute or so at the demo's size
+PRETRAINING = ("text_lr_scale", "text_layer_decay", "text_sgd_lr", "text_momentum", "muon_lr", "compile", "shards",
+               "accumulate", "checkpoint_activations", "strategy", "probe_every", "keep")  # fmt: skip
+UNCLIPPED = 1e9  # a gradient norm that none has
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Everything that a fine-tuning depends on."""
+
+    task: str
+    run: str  # the pretrained run's folder
+    data: str = ""  # of one's own, where the task reads them; "": the embedded ones
+    seed: int = 0
+    scratch: bool = False  # control: of the same size, without the pretrained weights
+    hidden: Hidden = ""  # control: what is asked without its pictures, or pictures without what is asked
+    # what stays as it was pretrained, and is no part of the weights that are kept: the "model" (linear evaluation;
+    # retrieval, which has no head of its own, is zero-shot then), or all of it but the fusion encoder
+    frozen: Frozen = ""
+    shots: int = 0  # training items of each label, drawn by the seed; 0: all
+    published: bool = False  # the head as published, where the task's own is another; `recipe` then trains as published
+    batch: int = 32
+    split: MeasuredSplit = "test"  # what the result is of; an exploration leaves the test split alone
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        typed(self, "")
+        one_of("task", self.task, TASKS)
+        positive(self, "", "batch")
+        positive(self, "", "shots", zero=True)
+        task, family = TASKS[self.task], TASKS[self.task].family
+        require(
+            not self.shots or task.few_shot, "shots", self.shots, f"0 in {self.task}, which has no labels to draw by"
+        )
+        other = not self.published or bool(task.other_head or task.protocol)
+        require(other, "published", self.published, f"False in {self.task}, which has no other form")
+        for name in PRETRAINING:
+            value, usual = getattr(self.train, name), getattr(TrainConfig, name)
+            only = f"{shown(usual)}: pre-training alone uses it, a fine-tuning is AdamW on a whole batch; leave it out"
+            require(value == usual, f"train.{name}", value, only)
+        fuses = self.frozen != "encoders" or family == "vision-language"
+        require(fuses, "frozen", self.frozen, f"'' or 'model' in {self.task}, which has no fusion encoder")
+        needless = self.hidden and family != "vision-language"
+        require(not needless, "hidden", self.hidden, f"'' in {self.task}, which is of {family} alone")
+        if self.hidden:
+            one_of(f"task = {self.task!r}: hidden", self.hidden, TASKS[self.task].hides)
+
+    def replace(self, changes: Mapping[str, Any]) -> FinetuneConfig:
+        """With dotted fields changed, as `RunConfig.replace`."""
+        return build(FinetuneConfig, changed(to_tree(self), changes, {}))
+
+    @property
+    def variant(self) -> str:
+        """What is other than plain fine-tuning: "scratch", "without pictures", ..."""
+        frozen = {"model": "frozen", "encoders": "frozen_encoders"}.get(self.frozen, "")
+        names = {"scratch": self.scratch, f"no_{self.hidden}": bool(self.hidden), frozen: bool(frozen)}
+        names |= {f"{self.shots}-shot": bool(self.shots), "published": self.published}
+        return "+".join(name for name, there in names.items() if there)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that two configs share exactly when they end, on the same data, with the same weights and
+        results. RunError where the pretrained run is not there."""
+        return hashlib.blake2b(json.dumps(self.decisive, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The fields that weights and results depend on, as JSON has them. Where the pretrained run lies is none of
+        them, nor which data of one's own there are, only whether: `TaskRun.of` compares those. RunError where the run
+        is not there."""
+        tree = to_tree(self) | {"run": Run.open(self.run).config.fingerprint}
+        tree = {n: value for n, value in tree.items() if n != "data" and (value or n not in ("shots", "published"))}
+        if self.data:
+            tree["data"] = True
+        if self.split == "test":
+            del tree["split"]
+        for same in ("save_every", "probe_every", "muon_lr"):  # validation chooses the weights; the others are always 0
+            del tree["train"][same]
+        return tree
+
+
+def recipe(task: str, run: str | Path, steps: int = STEPS, **changes: Any) -> FinetuneConfig:
+    """A minute or so at the demo's size: STEPS of 32 items. `changes`: fields of FinetuneConfig; with `published`
+    and data of one's own the rate, epochs and batch are those of the task's `protocol`."""
+    opened = Run.open(run)
+    pretrained = opened.config.train
+    train = TrainConfig(
+        steps=steps, lr=pretrained.lr / 3, warmup=steps // 10, precision=pretrained.precision, threads=1,
+        save_every=100, validate_every=100,
+    )  # fmt: skip
+    config = FinetuneConfig(**{"task": task, "run": str(run), "train": train} | changes)
+    protocol = TASKS[task].protocol
+    if not config.published or not config.data or protocol is None:
+        return config
+    kind = TASKS[task](opened.config, opened.tokenizer(), config.data, config.shots, config.seed)
+    epoch = math.ceil((kind.size("train") or 1) / protocol.batch)
+    train = TrainConfig(
+        steps=protocol.epochs * epoch, lr=protocol.lr, head_lr_scale=1.0, weight_decay=0.0, beta2=0.999, eps=1e-6,
+        warmup=0, clip=UNCLIPPED, precision="fp32", threads=1, save_every=epoch, validate_every=epoch,
+    )  # fmt: skip
+    return FinetuneConfig(**{"task": task, "run": str(run), "batch": protocol.batch, "train": train} | changes)
+
+
+def controls(config: FinetuneConfig) -> list[FinetuneConfig]:
+    """What the number must beat, at equal size and budget: no pre-training; of pictures with texts, either hidden."""
+    task = TASKS[config.task]
+    changes: list[dict[str, Any]] = [{"scratch": True}]
+    changes += [{"hidden": each} for each in task.hides] if task.family == "vision-language" else []
+    return [config.replace(change) for change in changes]

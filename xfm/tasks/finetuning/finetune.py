@@ -1,0 +1,206 @@
+"""Fine-tuning of a pretrained run on a task, inline: `for record in finetune(config): ...`.
+
+The weights that are best on validation are kept, and the test split is read once, at the end. Items, order and dropout
+are functions of (seed, step): a resume is exact.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Generator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...base import seeding
+from ...base.fields import ConfigError, require, to_tree
+from ...base.files import append_json_lines
+from ...base.progress import Progress
+from ...config import TrainConfig
+from ...model.encoder_calls import RANDOM, draws
+from ...runs import manifest
+from ...runs.errors import NonFiniteLoss, RunBusy
+from ...runs.run import METRICS, STATE, WEIGHTS, Record, environment
+from ...runs.run_lock import RunLock
+from ...runs.signals import ending, uncut
+from ...runs.weights import packed_state
+from ...train import Run, RunError
+from ...train.optimizer import parameter_groups, set_rate
+from ...train.prepare import make_accelerator
+from ..result import to_json
+from .config import CONFIG, FinetuneConfig
+from .finetuned_model import Tuned, require_pretrained, start
+from .task_run import ANSWERS, RESULTS, TaskRun
+from .test_split import tested, validated
+
+__all__ = ["finetune", "train_to_end"]
+
+VALIDATED = 500  # items of the validation split, by which a step is chosen
+
+
+def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bool = False) -> TaskRun:
+    """`finetune`, until it has its results; where another process trains it already, waits for its end."""
+    run = TaskRun.of(config, root)
+    while not run.done:
+        told: Progress | None = None
+        try:
+            for record in finetune(config, root):
+                if progress:
+                    told = told or Progress(config.task, record["of"], record["step"])
+                    told.update(f"loss {record['loss']:.2f}")
+        except RunBusy:
+            time.sleep(1)
+        if told:
+            told.close()
+    return run
+
+
+def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Record]:
+    """Trains, resumes, or opens a fine-tuning, yielding one record a step: task, step, of, rate, loss, grad_norm,
+    seconds and, every `train.validate_every` steps, validation. A finished one yields its records at once.
+
+    Leaving the loop early saves, and so does Ctrl-C; the same call goes on, bit for bit. Raises ConfigError, RunError,
+    NonFiniteLoss.
+    """
+    run = TaskRun.of(config, root)
+    if run.done:
+        yield from run.metrics()
+        return
+    accelerator = make_accelerator(_run_config(config))
+    require(accelerator.num_processes == 1, "processes", accelerator.num_processes, "1: fine-tunings run side by side")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with RunLock(run.folder) as lock:
+        if run.done:  # since the look before
+            yield from run.metrics()
+            return
+        if not run.has(CONFIG):
+            run.begin(environment(config.train.precision))
+        yield from _Loop(run, accelerator, lock).steps()
+
+
+class _Loop:
+    """A fine-tuning while it runs: the module, the optimizer, the best weights so far."""
+
+    def __init__(self, run: TaskRun, accelerator: Any, lock: RunLock):
+        self.run, self.config, self.accelerator, self.lock = run, run.config, accelerator, lock
+        self.tuned = start(run.config).to(accelerator.device)
+        self.task = self.tuned.task
+        for split in ("train", "validation", "test"):  # what is broken in one is said before anything is learnt
+            self.task.size(split)
+        self.adamw = _optimizer(self.tuned, run.config.train)
+        self.done, self.best, self.best_score = 0, dict[str, Tensor](), float("-inf")
+        self.records: list[Record] = []  # not saved yet
+        self._resume()
+        self.validation = self.task.items("validation", VALIDATED)
+        lock.save = self._save
+
+    def steps(self) -> Generator[Record]:
+        train, learns = self.config.train, any(p.requires_grad for p in self.tuned.parameters())
+        for step in range(self.done, train.steps if learns else 0):
+            with self.lock.step() as interrupted:
+                record = self._step(step)
+                if interrupted or _due(step + 1, train.save_every, train.steps):
+                    self._save()
+            yield record
+            if interrupted:
+                raise ending(interrupted[0], f"saved after step {self.done} of {train.steps}, in {self.run.folder}")
+        with self.lock.step() as interrupted:
+            self._finish()
+        if interrupted:  # nothing is left to do here, but whoever asked may have more
+            raise ending(interrupted[0], f"finished, in {self.run.folder}")
+
+    def _step(self, step: int) -> Record:
+        began, train, device = time.perf_counter(), self.config.train, self.accelerator.device
+        items = self.task.drawn(self.config.seed, step, self.config.batch)
+        batch = self.task.batch(items, device, self.config.hidden)
+        self.tuned.train()
+        with RANDOM if draws(self.tuned.model.text) else nullcontext(), torch.random.fork_rng([]):
+            torch.manual_seed(seeding.seed("finetune", self.config.seed, step))
+            with self.accelerator.autocast():
+                loss = self.tuned(batch)
+            loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.tuned.parameters(), train.clip)
+        if not torch.isfinite(norm):  # the weights are still those of the step before
+            said = f"step {step}: loss {loss.item()}, gradient norm {norm.item()}; lower train.lr ({train.lr})"
+            raise NonFiniteLoss(f"{said}. What was saved stays in {self.run.folder}")
+        with uncut():  # between the weights' update and its record a step is half done, and cannot be saved
+            rate = set_rate(self.adamw, train, step)
+            self.adamw.step()
+            self.adamw.zero_grad()
+            self.done = step + 1
+            record = {"task": self.task.name, "step": step, "of": train.steps, "rate": rate, "loss": loss.item()}
+            record["grad_norm"] = norm.item()
+            if _due(self.done, train.validate_every, train.steps):
+                record["validation"] = score = validated(self.tuned, self.validation, self.config.hidden)
+                if score > self.best_score:
+                    self.best, self.best_score = {n: t.clone() for n, t in self.tuned.learnt().items()}, score
+            record["seconds"] = time.perf_counter() - began
+            self.records.append(dict(record))
+        return record
+
+    @uncut()
+    def _save(self) -> None:
+        if not self.records or self.records[-1]["step"] != self.done - 1:  # nothing new, or half a step ahead
+            return
+        saved, self.records = self.records, []
+        append_json_lines(self.run.folder / METRICS, saved)
+        state = {"run": self.config.fingerprint, "step": self.done, "model": self.tuned.learnt(), "best": self.best}
+        state |= {"best_score": self.best_score, "optimizer": self.adamw.state_dict()}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.run.write({STATE: buffer.getbuffer()}, grown=(METRICS,))
+
+    def _resume(self) -> None:
+        path = self.run.folder / STATE
+        if not path.exists():  # records of before were of weights that are gone
+            self.run.write({METRICS: ""})
+            return
+        try:
+            manifest.check(path.parent, path.name)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            require(state["run"] == self.config.fingerprint, "state.pt", state["run"], "of this config")
+            self.tuned.load_learnt(state["model"])
+            self.adamw.load_state_dict(state["optimizer"])
+            self.done, self.best, self.best_score = state["step"], state["best"], state["best_score"]
+        except RunError:
+            raise
+        except Exception as error:  # torch raises many kinds for a truncated or foreign file
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise RunError(f"{path}: no readable state ({said}); delete it to train from the start") from error
+        kept = [record for record in self.run.metrics() if record["step"] < self.done]
+        self.run.write({METRICS: "".join(json.dumps(record) + "\n" for record in kept)})
+
+    def _finish(self) -> None:
+        """Reads the test split, with the weights that validation chose."""
+        self._save()
+        if self.best:  # else nothing has learnt
+            self.tuned.load_learnt(self.best)
+        results, answers = tested(self.tuned, self.config)
+        self.run.write({WEIGHTS: packed_state(self.tuned.learnt())})
+        self.run.write({ANSWERS: answers, RESULTS: to_json(results)})
+        (self.run.folder / STATE).unlink(missing_ok=True)  # as large as all the rest, and of no more use
+
+
+def _run_config(config: FinetuneConfig) -> Any:
+    """The pretrained run's config, trained as this says. ConfigError, before there is a folder, where the task cannot
+    start from it."""
+    run = Run.open(config.run)
+    if not run.done:
+        raise ConfigError(f"run = {config.run!r}: is not finished; train it to the end first")
+    require_pretrained(run.config, config.task)
+    return run.config.replace({f"train.{name}": value for name, value in to_tree(config.train).items()})
+
+
+def _optimizer(tuned: Tuned, train: TrainConfig) -> torch.optim.AdamW:
+    groups = [dict(g, params=[p for p in g["params"] if p.requires_grad]) for g in parameter_groups(tuned, train)]  # type: ignore[arg-type]
+    betas = (train.beta1, train.beta2)
+    return torch.optim.AdamW(groups, lr=train.lr, betas=betas, eps=train.eps, fused=True)
+
+
+def _due(done: int, every: int, steps: int) -> bool:
+    return done == steps or (every > 0 and done % every == 0)

@@ -1,0 +1,106 @@
+"""A pretrained model and the head of a task, as a fine-tuning begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...base import seeding
+from ...base.fields import one_of, require
+from ...config import RunConfig
+from ...data.tokenizer import Tokenizer
+from ...model import XFM
+from ...model.modes import eval_mode
+from ...model.text import TextEncoder
+from ...model.xfm import TEXT_ENCODERS
+from ...objectives import build as build_model
+from ...train import Run
+from ..own import TASKS
+from .config import FinetuneConfig
+from .task import Answer, Frozen, Hidden, Task
+
+__all__ = ["Tuned", "headed", "require_pretrained", "start"]
+
+
+class Tuned(nn.Module):
+    """A model and the head of a task. What is frozen has no gradient, and is in eval mode while the rest trains."""
+
+    def __init__(self, model: XFM, head: nn.Module, task: Task, frozen: Frozen = ""):
+        super().__init__()
+        self.model, self.head, self.task = model, head, task
+        copies = [getattr(head, name) for name in getattr(head, "of_encoders", ())]
+        parts = [module for name, module in model.named_children() if name != "fusion"]
+        self._frozen = {"": [], "encoders": [*parts, *copies], "model": [model, *copies]}[frozen]
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Tuned:
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    @torch.inference_mode()
+    def answers(self, texts: Sequence[str], images: Sequence[Any], hidden: Hidden = "") -> list[Answer]:
+        """What it says to one item's texts about its pictures (see `xfm.base.images.prepare`), both as the task's tests have
+        them; the likeliest first, where the task ranks answers."""
+        with eval_mode(self):  # type: ignore[arg-type]
+            batch = self.task.batch([self.task.asked(texts, images)], self.model.device, hidden)
+            return self.task.ranked(self.model, self.head, batch)[0]
+
+    def learnt(self) -> dict[str, Tensor]:
+        """The entries of the state dict that the pretrained model does not have: all but what is frozen."""
+        kept = {id(t) for module in self._frozen for t in module.state_dict(keep_vars=True).values()}
+        return {name: t.detach() for name, t in self.state_dict(keep_vars=True).items() if id(t) not in kept}
+
+    def load_learnt(self, weights: Mapping[str, Tensor]) -> None:
+        """Loads what `learnt` returned. ValueError, naming the first, where other names are there, or other shapes."""
+        wanted = self.learnt()
+        for name in sorted(wanted.keys() | weights.keys()):
+            has, needs = (tuple(each[name].shape) if name in each else "nothing" for each in (weights, wanted))
+            if has != needs:
+                raise ValueError(f"{name} has {has}, this model needs {needs}")
+        self.load_state_dict(weights, strict=False)
+
+    def is_new_head(self, name: str) -> bool:
+        """For the optimizer's groups."""
+        return name.startswith("head.")
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.task.loss(self.model, self.head, batch)
+
+
+def require_pretrained(config: RunConfig, task: str) -> None:
+    """ConfigError where a run of this config lacks what a task starts from: heads that have learnt, the fusion encoder
+    in which texts meet pictures, the embeddings of a decoder."""
+    kind, said = TASKS[task], f"task = {task!r}: "
+    for head in kind.heads:
+        out = "positive: it starts from the head of this loss; take a run that has learnt with it"
+        require(config.weight(head) > 0, f"{said}objectives.{head}.weight", config.weight(head), out)
+    if kind.family == "vision-language" and kind.heads != ("itc",):  # which alone compares without fusing
+        out = "positive: without a fusion encoder its texts never meet the pictures; take a run with one"
+        require(config.model.fusion_depth > 0, f"{said}model.fusion_depth", config.model.fusion_depth, out)
+    if kind.decodes:  # from the language encoder's embeddings
+        alike = [n for n, each in TEXT_ENCODERS.items() if isinstance(each, type) and issubclass(each, TextEncoder)]
+        one_of(f"{said}model.text.encoder", config.model.text.encoder, alike)
+
+
+def start(config: FinetuneConfig) -> Tuned:
+    """What is fine-tuned, as it begins. ConfigError where the run lacks what the task starts from, or its data provide
+    too little for it."""
+    run = Run.open(config.run)
+    model: XFM = build_model(run.config.replace({"seed": config.seed})) if config.scratch else run.model()
+    return headed(model, run.config, run.tokenizer(), config)
+
+
+def headed(model: XFM, pretrained: RunConfig, tokenizer: Tokenizer, config: FinetuneConfig) -> Tuned:
+    """A model of the config `pretrained` with the head of a task. ConfigError as `start`."""
+    require_pretrained(pretrained, config.task)
+    kind = TASKS[config.task]
+    task = kind(pretrained, tokenizer, config.data, config.shots, config.seed, config.published)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seeding.seed("head", config.seed, config.task))
+        return Tuned(model, task.head(model), task, config.frozen)

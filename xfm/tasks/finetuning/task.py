@@ -1,0 +1,264 @@
+"""What a downstream task is: items with a truth, a head on the encoders, a loss, and a score an item.
+
+A task is a file in `tasks/` and a line in its table; the loop (`finetune`), the command, the controls and the table of
+results derive from what it declares.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...base import seeding
+from ...base.images import prepare
+from ...config import ConfigError, RunConfig
+from ...data import Dataset, dataset
+from ...data.source import Split
+from ...data.tokenizer import Tokenizer
+from ...model import XFM
+from ...model.batch import END, normalise
+from .task_metrics import Metric
+
+__all__ = ["Answer", "Family", "Frozen", "Hidden", "Item", "Protocol", "Task", "TaskBatch", "likeliest"]
+
+Family = Literal["language", "vision", "vision-language"]
+Hidden = Literal["", "pictures", "texts"]  # what a control does not see
+Frozen = Literal["", "encoders", "model"]  # what a fine-tuning leaves as it was pretrained
+CHUNK = 64  # items at once where nothing is learnt
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One example. What is asked, and what is right."""
+
+    texts: tuple[str, ...] = ()
+    images: tuple[
+        Any, ...
+    ] = ()  # (S, S, 3) uint8; of one's own data what `xfm.base.images.prepare` takes, until it is asked
+    target: Any = None
+    group: object = None  # items of one group are not independent; None: each its own
+
+
+class Answer(NamedTuple):
+    """What a model says of an item, and the probability that it gives it (NaN where it gives none)."""
+
+    value: Any
+    confidence: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class TaskBatch:
+    """Items as tensors, on the model's device."""
+
+    ids: Tensor  # (B, L); (B, 0) where there are no texts
+    mask: Tensor
+    images: tuple[Tensor, ...]  # each (B, 3, H, W), normalised
+    targets: tuple[Any, ...]
+
+
+class Protocol(NamedTuple):
+    """A published fine-tuning: AdamW with betas .9 and .999, eps 1e-6 and no weight decay, one rate for all weights,
+    which falls linearly from the first step to 0."""
+
+    lr: float
+    epochs: int
+    batch: int
+
+
+class Task(ABC):
+    """A subclass states its `name` (of the command), `title`, `family`, the `metric` that `scores` are the mean of,
+    what it `needs` of the embedded data (keys of `CAPABILITIES`), and what it `reads` of one's own."""
+
+    name: str
+    title: str
+    family: Family
+    metric: str = "accuracy"
+    needs: frozenset[str] = frozenset()
+    heads: tuple[str, ...] = ()  # losses whose heads it starts from
+    decodes: ClassVar[bool] = False  # it writes with a `Decoder`, which is made of RoBERTa's parts
+    hides: ClassVar[tuple[Hidden, ...]] = ("pictures", "texts")  # what a control of pictures with texts may hide
+    tested = 1000  # items of the embedded data, where there are more
+    embedded: ClassVar[bool] = True  # there are items without data of one's own
+    reads: ClassVar[str] = ""  # what `--data` is, in words; "" where it reads none
+    other_head: ClassVar[str] = ""  # what `--published` makes the head, in words; "" where it is the published one
+    protocol: ClassVar[Protocol | None] = None  # by which `--published` trains
+    few_shot: ClassVar[bool] = False  # it may learn from a few items of each label
+    regressed: ClassVar[tuple[str, ...]] = ()  # the names of `numbers`, where an answer is numbers and no label or text
+    simple: ClassVar[str] = ""  # the name of its `control`; "" where it has none
+    simple_most: ClassVar[int] = 20_000  # training items that the control is fitted to
+
+    def __init__(
+        self,
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        path: str = "",
+        shots: int = 0,
+        seed: int = 0,
+        published: bool = False,
+    ) -> None:
+        """`config`: the pretrained run's; `path`: of one's own data, "" for the embedded ones; `shots`: training items
+        of each label, drawn by `seed`, 0: all; `published`: `other_head`. ConfigError where the task has no reader for
+        the one or no items in the other."""
+        self.config, self.tokenizer, self.path = config, tokenizer, path
+        self.shots, self.seed, self.published = shots, seed, published
+        if path and not self.reads:
+            raise ConfigError(f"task = {self.name!r}: reads no data of one's own; leave --data out")
+        if not path and not self.embedded:
+            raise ConfigError(f"task = {self.name!r}: has no embedded data; --data takes {self.reads}")
+        if not path and (missing := sorted(need for need in self.needs if need not in self.data.provides)):
+            lacks = f"needs {' and '.join(missing)}, which {self.data.name} does not provide"
+            raise ConfigError(f"task = {self.name!r}: {lacks}" + (f"; --data takes {self.reads}" if self.reads else ""))
+        self._own = cache(self.read)
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The pretrained run's."""
+        return dataset(self.config)
+
+    def read(self, split: Split) -> list[Item]:
+        """The items of a split of one's own data at `path`; pictures as paths. ConfigError, which names the file, the
+        line and the way out, for what is broken."""
+        raise NotImplementedError
+
+    def embedded_size(self, split: Split) -> int | None:
+        """Items of a split of the embedded data; None: as many as are wanted."""
+        return None
+
+    def embedded_item(self, split: Split, index: int) -> Item:
+        """One of them, a function of split and index."""
+        raise NotImplementedError
+
+    def size(self, split: Split) -> int | None:
+        """Items of a split; None: as many as are wanted."""
+        return len(self._own(split)) if self.path else self.embedded_size(split)
+
+    def item(self, split: Split, index: int) -> Item:
+        """One of them, its pictures as the model takes them."""
+        if not self.path:
+            return self.embedded_item(split, index)
+        item = self._own(split)[index]
+        return replace(item, images=tuple(map(self.picture, item.images)))
+
+    def picture(self, image: Any) -> np.ndarray:
+        """A picture of one's own -> (S, S, 3) uint8, as the model takes it. One that is so already stays."""
+        side = self.config.model.vision.image_size
+        if isinstance(image, np.ndarray) and image.shape == (side, side, 3):
+            return image
+        return self.framed(image, side)
+
+    def framed(self, image: Any, side: int) -> np.ndarray:
+        """Which part of a picture that is: the largest square in the middle."""
+        return prepare(image, side)
+
+    def asked(self, texts: Sequence[str], images: Sequence[Any]) -> Item:
+        """What somebody asks, pictures as `xfm.base.images.prepare` takes them, as an item like those that are tested."""
+        side = self.config.model.vision.image_size
+        return Item((*texts,), tuple(prepare(image, side) for image in images))
+
+    def varied(self, index: int, rng: np.random.Generator) -> Item:
+        """A training item, its pictures varied where the task's protocol says so."""
+        return self.item("train", index)
+
+    def truth(self, target: Any) -> Any:
+        """What a target asks for, as `predict` answers."""
+        return target
+
+    def aim(self, answer: Any) -> Any:
+        """A target that asks for an answer: what `loss` takes to say how likely the answer is."""
+        return answer
+
+    @abstractmethod
+    def head(self, model: XFM) -> nn.Module:
+        """What is new, or a copy of what pre-training has left for it."""
+
+    @abstractmethod
+    def loss(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor: ...
+
+    @abstractmethod
+    def predict(self, model: XFM, head: Any, batch: TaskBatch) -> list[Answer]:
+        """What the model says of each item."""
+
+    def numbers(self, model: XFM, head: Any, batch: TaskBatch) -> Tensor:
+        """(B, K) float32: those that `regressed` names, with their gradients."""
+        raise NotImplementedError
+
+    def ranked(self, model: XFM, head: Any, batch: TaskBatch) -> list[list[Answer]]:
+        """Of each item the likeliest answers, best first; where a task ranks none, the one that it gives."""
+        return [[answer] for answer in self.predict(model, head, batch)]
+
+    def answers(self, model: XFM, head: Any, items: Sequence[Item], hidden: Hidden = "") -> list[Answer]:
+        """What the model says of many; it is in eval mode."""
+        batches = (self.batch(items[i : i + CHUNK], model.device, hidden) for i in range(0, len(items), CHUNK))
+        return [answer for batch in batches for answer in self.predict(model, head, batch)]
+
+    def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+        """How right each is, (n,) in [0, 1]."""
+        return np.array([p == t for p, t in zip(predicted, targets, strict=True)], float)
+
+    def measures(self) -> tuple[Metric, ...]:
+        """What is reported; validation chooses by the first."""
+        return (Metric(self.metric, self.scores),)
+
+    def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
+        """What to say of every item without looking at it, from the training targets, and what that is called."""
+        values, counts = np.unique([self.truth(target) for target in targets], return_counts=True)
+        return values[counts.argmax()].item(), "most frequent"
+
+    def control(self, train: Sequence[Item]) -> Callable[[Sequence[Item]], Sequence[Any]] | None:
+        """What a simple model, fitted to the training items, says of others. None where they are too few to fit."""
+        return None
+
+    def tests(self) -> Mapping[str, Sequence[Item]]:
+        """What is tested on, each by its name; "": the test split."""
+        return {"": self.items("test")}
+
+    def items(self, split: Split, most: int = 0) -> list[Item]:
+        """The first `most` items of a split (0: `tested`), or all where it has fewer. Of one's own data, whose order
+        may mean something, a keyed choice (0: all), with pictures that are opened when `batch` asks for them."""
+        size = self.size(split)
+        if not self.path or size is None:
+            most = most or self.tested
+            return [self.item(split, i) for i in range(most if size is None else min(most, size))]
+        places = seeding.rng("items", self.name, split).permutation(size)[: most or size]
+        return [self._own(split)[i] for i in sorted(places.tolist())]
+
+    def drawn(self, seed: int, step: int, batch: int) -> list[Item]:
+        """The items of a training step: none comes again before all have come."""
+        size = self.size("train")
+        places = range(step * batch, (step + 1) * batch)
+        if size is None:
+            return [self.item("train", seeding.seed("item", seed, i)) for i in places]
+        return [self.varied(_order(seed, i // size, size)[i % size], seeding.rng("vary", seed, i)) for i in places]
+
+    def batch(self, items: Sequence[Item], device: torch.device, hidden: Hidden = "") -> TaskBatch:
+        """The items as tensors; `hidden` ones are replaced: pictures by grey, texts by nothing."""
+        rows = [self.encode(() if hidden == "texts" else item.texts) for item in items]
+        ids, mask = self.tokenizer.pad(rows)
+        pictures = [np.stack([*map(self.picture, each)]) for each in zip(*(item.images for item in items), strict=True)]
+        tensors = (normalise(torch.from_numpy(p).permute(0, 3, 1, 2).to(device)) for p in pictures)
+        images = tuple(torch.zeros_like(t) if hidden == "pictures" else t for t in tensors)
+        return TaskBatch(ids.to(device), mask.to(device), images, tuple(item.target for item in items))
+
+    def encode(self, texts: Sequence[str]) -> list[int]:
+        """`<s> a </s>`, of two `<s> a </s></s> b </s>`, cut to what the model's positions hold."""
+        most = min(self.config.data.text_tokens, (self.config.model.text.positions - 2) // max(len(texts), 1))
+        first, *others = [self.tokenizer.encode(text, most) for text in texts or ("",)]
+        return [*first, *(token for ids in others for token in (END, *ids[1:]))]
+
+
+def likeliest(logits: Tensor, labels: Sequence[Any]) -> list[Answer]:
+    """Logits (B, K) and K labels -> of each the likeliest."""
+    likely, places = logits.float().softmax(1).max(1)
+    return [Answer(labels[i], p) for i, p in zip(places.tolist(), likely.tolist(), strict=True)]
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, size: int) -> list[int]:
+    return seeding.rng("order", seed, epoch).permutation(size).tolist()

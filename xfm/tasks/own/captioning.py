@@ -1,0 +1,115 @@
+"""Captioning: a picture is put into words (X-FM, as its code means to do it)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...base import seeding
+from ...data.source import Split
+from ...data.world.parsing import without_opening
+from ...model import XFM, ImageTokens
+from ...model.batch import END, IGNORE
+from ..finetuning.caption_metrics import BLEU, CIDER, TRUTH, Reference, library, word_metrics
+from ..finetuning.captioned import READS, captioned
+from ..finetuning.decoder import Decoder, next_tokens, smoothed_cross_entropy
+from ..finetuning.generation import beam_search, greedy
+from ..finetuning.protocol import caption_text
+from ..finetuning.task import Answer, Item, TaskBatch
+from ..finetuning.task_metrics import Metric
+from .both import OfTheWorld
+
+__all__ = ["Captioning"]
+
+PROMPT = "a picture of"
+LONGEST, SHORTEST = 40, 5  # tokens, the prompt's among them (published: captions of at most 20 are written)
+WORDS = 40  # of a caption of one's own
+SMOOTHING = 0.1
+
+
+class Captioning(OfTheWorld):
+    """A decoder, a copy of the fusion encoder, looks at the vision encoder's tokens and learns to write the caption
+    behind "a picture of"; in a test it writes by beam search.
+
+    Of the embedded data a caption is right if it is true of the scene and mentions every object, as the grammar reads
+    it; the share of these is what validation chooses by. Of one's own it is CIDEr. An item is a picture with all its
+    captions; of several, one is drawn each time that it comes.
+    """
+
+    name, title = "captioning", "captioning"
+    heads, decodes = ("imlm",), True
+    hides = ("pictures",)
+    reads = READS
+    tested = 500  # each is searched for
+    beams = 3  # 1: greedy
+
+    def read(self, split: Split) -> list[Item]:
+        library()  # what it is measured by is there
+        every = captioned(self.path, split).items()
+        return [Item((), (p,), Reference(*(caption_text(text, WORDS) for text in texts))) for p, texts in every]
+
+    def said(self, item: Item) -> Sequence[str]:
+        return item.target.captions
+
+    def embedded_item(self, split: Split, index: int) -> Item:
+        scene = self.world.scene(split, seeding.seed("task", self.name, index), phrases=False)
+        return Item((), (scene.image,), Reference(without_opening(scene.text), objects=scene.objects))
+
+    def head(self, model: XFM) -> Decoder:
+        return Decoder.of(model, model.config.vision.width)
+
+    def loss(self, model: XFM, head: Decoder, batch: TaskBatch) -> Tensor:
+        memory = _memory(model, batch.images[0])
+        texts = [t.captions[int(torch.randint(len(t.captions), ()))] for t in batch.targets]
+        longest = min(LONGEST, self.config.model.text.positions - 2)
+        rows = [self.tokenizer.encode(f"{PROMPT} {text}", longest) for text in texts]
+        ids, mask = (t.to(memory.device) for t in self.tokenizer.pad(rows))
+        labels = next_tokens(ids, mask, len(self._prompt))
+        logits = head(ids, mask, memory)[:, :-1].float()
+        return smoothed_cross_entropy(logits, labels, SMOOTHING).sum() / (labels != IGNORE).sum()
+
+    @property
+    def _prompt(self) -> list[int]:
+        """<s> and the prompt's tokens."""
+        return self.tokenizer.encode(PROMPT, LONGEST)[:-1]
+
+    def predict(self, model: XFM, head: Decoder, batch: TaskBatch) -> list[Answer]:
+        return self.write(model, head, batch.images[0], self.beams)
+
+    def write(self, model: XFM, head: Decoder, image: Tensor, beams: int) -> list[Answer]:
+        """Captions of normalised pictures (B, 3, H, W), by beam search with the geometric mean of the probabilities of
+        their tokens, </s> among them, or greedily (1) without any."""
+        memory, longest = _memory(model, image), min(LONGEST, self.config.model.text.positions - 2)
+        prompt = torch.tensor(self._prompt, device=image.device).expand(len(image), -1)
+        if beams == 1:
+            return [Answer(self._text(ids)) for ids in greedy(head, memory, prompt, longest, SHORTEST).tolist()]
+        said = beam_search(head, memory, prompt, beams, longest, SHORTEST)
+        rows = zip(said.ids.tolist(), said.logs.tolist(), strict=True)
+        return [Answer(self._text(ids), exp(min(0.0, log))) for ids, log in rows]
+
+    def _text(self, ids: list[int]) -> str:
+        """What stands behind the prompt, up to </s>."""
+        behind = ids[len(self._prompt) :]
+        return self.tokenizer.decode(behind[: behind.index(END)] if END in behind else behind).strip()
+
+    def prior(self, targets: Sequence[Reference]) -> tuple[str, str]:
+        """The most frequent of all captions of the pictures, not of their first ones alone."""
+        return super().prior([caption for target in targets for caption in target.captions])
+
+    def scores(self, predicted: Sequence[str], targets: Sequence[Reference]) -> np.ndarray:
+        """Whether it is true and mentions every object; of one's own its CIDEr, as a share of the highest."""
+        first = self.measures()[0]
+        return first.parts(predicted, targets)[:, 0] / first.best
+
+    def measures(self) -> tuple[Metric, ...]:
+        return (CIDER, BLEU) if self.path else (*TRUTH, *word_metrics())
+
+
+def _memory(model: XFM, image: Tensor) -> Tensor:
+    """Normalised pictures -> what the decoder looks at (B, P + 1, C): their mean, then their patches"""
+    tokens = ImageTokens.of_pictures(model.vision(image))
+    return torch.cat([tokens.pooled[:, None], tokens.patches], 1)

@@ -1,0 +1,220 @@
+"""Image-text retrieval: which caption belongs to a picture, and which picture to a caption (ALBEF; X-FM, 4.3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...data.source import Example, Split
+from ...model import XFM, ImageTokens
+from ...objectives.itm import draw
+from ..finetuning.captioned import READS, captioned
+from ..finetuning.pair_scores import (
+    candidates,
+    contrastive_loss,
+    matching_scores,
+    negatives_elsewhere,
+    rescored,
+    two_way_ranks,
+)
+from ..finetuning.protocol import caption_text
+from ..finetuning.task import CHUNK, Answer, Hidden, Item, TaskBatch
+from ..finetuning.task_metrics import Metric, ratio
+from ..world.retrieval import distinct_pairs
+from .both import OfTheWorld
+
+__all__ = ["Retrieval"]
+
+RANKINGS = ("ITM", "ITC", "ITC + ITM")  # the first is the published one
+SIDES = ("picture", "caption")  # what is looked for
+KS = (1, 5, 10)
+RERANKED = 16  # candidates of a query, by ITC, that ITM ranks (published: 256, of COCO's 25,000 captions)
+ATTEMPTS = 20  # scenes drawn for each that is told apart from all others
+
+
+class Retrieval(OfTheWorld):
+    """An item is a caption with its picture, which may have others. The answer: where each is found among all of the
+    split, 0 the best place, by each ranking: the picture from the caption, and from the picture the best of its own.
+
+    Pictures and captions are ranked by contrast (ITC); by matching (ITM, as published: the logit of "belong together"
+    alone orders the best by ITC); and by the sum of that logit and ITC's. Both learn together, weighted alike, and no
+    caption of the same picture is a negative. There is no new head: with a frozen model it is zero-shot.
+    """
+
+    name, title = "retrieval", "image-text retrieval"
+    heads = ("itc", "itm")
+    needs = frozenset({"pairs", "objects", "relations"})
+    reads = READS
+    tested = 500
+
+    def read(self, split: Split) -> list[Item]:
+        pictures = enumerate(captioned(self.path, split).items())
+        return [_item(caption_text(text), picture, i) for i, (picture, texts) in pictures for text in texts]
+
+    def embedded_size(self, split: Split) -> int | None:
+        return None if split == "train" else self.tested
+
+    def embedded_item(self, split: Split, index: int) -> Item:
+        scene = self.world.scene(split, index, phrases=False) if split == "train" else self._gallery(split)[index]
+        return _item(scene.text, scene.image, index)
+
+    def _gallery(self, split: Split) -> list[Example]:
+        """Scenes whose captions are each true of its own alone."""
+        if split not in self._galleries:
+            scenes = (self.world.scene(split, i, phrases=False) for i in range(ATTEMPTS * self.tested))
+            self._galleries[split] = distinct_pairs(scenes, self.tested)
+        return self._galleries[split]
+
+    @cached_property
+    def _galleries(self) -> dict[Split, list[Example]]:
+        return {}
+
+    def head(self, model: XFM) -> nn.Module:
+        return nn.Identity()
+
+    def loss(self, model: XFM, head: nn.Module, batch: TaskBatch) -> Tensor:
+        itc: Any = model.objectives["itc"]
+        itc.constrain()
+        text, image = model.text(batch.ids, batch.mask), ImageTokens.of_pictures(model.vision(batch.images[0]))
+        features = itc.embed_image(image.pooled), itc.embed_text(model.text.sentence(text, batch.mask))
+        picture = _numbers([target["picture"] for target in batch.targets]).to(text.device)
+        with torch.no_grad():
+            similarity = (features[0] @ features[1].T / itc.temperature).float()
+            other_image, other_text = _negatives(similarity.T, picture), _negatives(similarity, picture)
+        own = torch.arange(len(text), device=text.device)
+        texts, images = torch.cat([own, own[: len(other_image)], other_text]), torch.cat([own, other_image, own])
+        fused = model.fusion(text[texts], batch.mask[texts], image, images[: len(texts)])[:, 0]
+        logits = model.objectives["itm"].head(fused).float()  # type: ignore[operator]
+        belong = (torch.arange(len(logits), device=logits.device) < len(own)).long()
+        return contrastive_loss(*features, itc.temperature, picture) + F.cross_entropy(logits, belong)
+
+    def predict(self, model: XFM, head: nn.Module, batch: TaskBatch) -> list[Answer]:
+        raise TypeError("a caption is found among all of them: ask for `answers`")
+
+    def answers(self, model: XFM, head: nn.Module, items: Sequence[Item], hidden: Hidden = "") -> list[Answer]:
+        owner = _numbers([item.target["picture"] for item in items])
+        firsts = [items[i] for i in _firsts(owner)]
+        patches = torch.cat(
+            [model.vision(self.batch(firsts[i : i + CHUNK], model.device, hidden).images[0]) for i in _chunks(firsts)]
+        )
+        texts = self.batch([Item(item.texts) for item in items], model.device, hidden)
+        text = torch.cat([model.text(texts.ids[i : i + CHUNK], texts.mask[i : i + CHUNK]) for i in _chunks(items)])
+        places = _places(model, text, texts.mask, ImageTokens.of_pictures(patches), owner.to(model.device))
+        rows = zip(owner.tolist(), *places.values(), strict=True)
+        return [Answer({"picture": p} | dict(zip(places, each, strict=True))) for p, *each in rows]
+
+    def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+        """Whether the picture is found first, by the published ranking."""
+        return _found(RANKINGS[0], "picture", (1,), predicted, targets)[:, 0]
+
+    def measures(self) -> tuple[Metric, ...]:
+        """R@k from either side, in the mean over pictures and captions, and r_mean, the mean of these six; validation
+        chooses by that of ITM."""
+        rows: list[Metric] = []
+        for ranking in RANKINGS:
+            rows.append(Metric(f"{ranking} r_mean", partial(_both, ranking), _mean_of_both))
+            for side in SIDES:
+                rows += [Metric(f"{ranking} {side} R@{k}", partial(_found, ranking, side, (k,)), _share) for k in KS]
+        return tuple(rows)
+
+    def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
+        return None, "fixed order"
+
+
+def _item(text: str, picture: Any, number: int) -> Item:
+    """The target is the answer of one who finds all, and the picture's number."""
+    best = {_key(ranking, side): 0 for ranking in RANKINGS for side in SIDES}
+    return Item((text,), (picture,), {"picture": number} | best, number)
+
+
+def _key(ranking: str, side: str) -> str:
+    return f"{ranking} {side}"
+
+
+def _numbers(pictures: Sequence[int]) -> Tensor:
+    """Of each caption its picture (T,), numbered from 0 in the order in which they come."""
+    order = {picture: i for i, picture in enumerate(dict.fromkeys(pictures))}
+    return torch.tensor([order[picture] for picture in pictures])
+
+
+def _firsts(owner: Tensor) -> list[int]:
+    """Of each picture its first caption."""
+    first: dict[int, int] = {}
+    for i, picture in enumerate(owner.tolist()):
+        first.setdefault(picture, i)
+    return [*first.values()]
+
+
+def _chunks(rows: Sequence[Any]) -> range:
+    return range(0, len(rows), CHUNK)
+
+
+def _negatives(similarity: Tensor, picture: Tensor) -> Tensor:
+    """A column of another picture for each row (B,), or none (0,) where the batch is of one picture."""
+    weights = negatives_elsewhere(similarity, picture)
+    return draw(weights, torch.default_generator) if weights.any() else picture.new_zeros(0)
+
+
+def _places(model: XFM, text: Tensor, mask: Tensor, image: ImageTokens, owner: Tensor) -> dict[str, list[int]]:
+    """By ranking and side, of each caption (T,): the place of its picture, and that of its picture's best caption."""
+    itc: Any = model.objectives["itc"]
+    embedded = itc.embed_image(image.pooled), itc.embed_text(model.text.sentence(text, mask))
+    similarity = (embedded[0] @ embedded[1].T).float()
+    (rows, columns), (back_columns, back_rows) = candidates(similarity, RERANKED), candidates(similarity.T, RERANKED)
+    either = torch.zeros_like(similarity, dtype=torch.bool)  # most are candidates both ways
+    either[rows, columns] = either[back_rows, back_columns] = True
+    pairs, scores = either.nonzero(as_tuple=True), torch.zeros_like(similarity)
+    scores[pairs] = matching_scores(model, text, mask, image, *pairs).float()
+    matching, back = scores[rows, columns], scores[back_rows, back_columns]
+    contrast = similarity / itc.temperature
+    summed, summed_back = matching + contrast[rows, columns], back + contrast[back_rows, back_columns]
+    never = float("-inf")
+    both = {
+        "ITC": (similarity, similarity.T),
+        "ITM": (
+            rescored(similarity, rows, columns, matching),
+            rescored(similarity.T, back_columns, back_rows, back),
+        ),
+        "ITC + ITM": (
+            rescored(similarity, rows, columns, summed, never),
+            rescored(similarity.T, back_columns, back_rows, summed_back, never),
+        ),
+    }
+    found = dict[str, list[int]]()
+    for ranking in RANKINGS:
+        captions, pictures = two_way_ranks(both[ranking][0], owner, both[ranking][1])
+        found[_key(ranking, "picture")] = pictures.tolist()
+        found[_key(ranking, "caption")] = captions[owner].tolist()
+    return found
+
+
+def _found(ranking: str, side: str, ks: Sequence[int], said: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+    """(n, 2): the share of `ks` within which what is looked for is, times its weight, and the weight: a picture's
+    captions look for one caption together. Who says None has one order for all, a caption of each picture in turn."""
+    pictures = [target["picture"] for target in targets]
+    order = _numbers(pictures).tolist()
+    place = np.array([i if each is None else each[_key(ranking, side)] for i, each in zip(order, said, strict=True)])
+    hits = np.mean([place < k for k in ks], 0)
+    captions = Counter(pictures)
+    weight = np.array([1 / captions[p] if side == "caption" else 1.0 for p in pictures])
+    return np.stack([hits * weight, weight], 1)
+
+
+def _share(means: np.ndarray) -> np.ndarray:
+    return ratio(means[..., 0], means[..., 1])
+
+
+def _both(ranking: str, said: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
+    """(n, 4)"""
+    return np.concatenate([_found(ranking, side, KS, said, targets) for side in SIDES], 1)
+
+
+def _mean_of_both(means: np.ndarray) -> np.ndarray:
+    return (_share(means[..., :2]) + _share(means[..., 2:])) / 2

@@ -1,0 +1,126 @@
+"""Statements about two pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...base.strings import shown
+from ...data.source import Split
+from ...data.world.statements import statement
+from ...files.readers.annotations import find
+from ...files.readers.records import Root, Stored, Unusable, spelt
+from ...model import XFM
+from ..finetuning.annotation_errors import Ids, entry, json_lines, text_of, there, value_of
+from ..finetuning.protocol import caption_text
+from ..finetuning.task import Answer, Item, TaskBatch
+from ..finetuning.task_heads import TwoPictureClassifier
+from ..finetuning.task_metrics import Metric
+from .both import OfTheWorld
+
+__all__ = ["NLVR2", "Stated"]
+
+FILES: dict[Split, str] = {"train": "train", "validation": "dev", "test": "test1"}
+LABELS = {"true": True, "false": False}
+
+
+class Stated(NamedTuple):
+    """Whether it is true, and which sentence it is: several pairs of pictures have the same."""
+
+    is_true: bool
+    sentence: str
+
+
+class NLVR2(OfTheWorld):
+    """Whether a statement about two pictures is true. Beside the accuracy the consistency: the share of sentences that
+    are answered rightly of all their pairs of pictures.
+
+    Of the world: two in turn are one text, true of one pair, false of another. Of one's own: the official files."""
+
+    name, title = "nlvr2", "statements about two pictures"
+    reads = (
+        "a folder with NLVR2's train.json, dev.json and test1.json (or in its folder data) and the pictures in it, or"
+        " in images/train/<directory>, images/dev, images/test1"
+    )
+
+    def measures(self) -> tuple[Metric, ...]:
+        return Metric(self.metric, self.scores), Metric("consistency", _consistent, _per_sentence)
+
+    def truth(self, target: Stated) -> bool:
+        return target.is_true
+
+    def aim(self, answer: bool) -> Stated:
+        return Stated(answer, "")
+
+    def scores(self, predicted: Sequence[Any], targets: Sequence[Stated]) -> np.ndarray:
+        return super().scores(predicted, [target.is_true for target in targets])
+
+    def embedded_item(self, split: Split, index: int) -> Item:
+        said = statement(self.world, split, index)
+        target = Stated(said.is_true, str(index // 2))
+        return Item((said.text,), (said.left.image, said.right.image), target, target.sentence)
+
+    def read(self, split: Split) -> list[Item]:
+        folder, name = self.folder(), FILES[split]
+        inner = spelt(folder / "data" / f"{name}.json")
+        path = inner if inner.is_file() else there(folder / f"{name}.json", split)
+        roots = [Root(folder / at) for at in (f"images/{name}", name, "images", "") if (folder / at).is_dir()]
+        return self.some(list(_items(path, roots)), path, split)
+
+    def head(self, model: XFM) -> TwoPictureClassifier:
+        return TwoPictureClassifier(model.config.text.width)
+
+    def loss(self, model: XFM, head: TwoPictureClassifier, batch: TaskBatch) -> Tensor:
+        logits = head(model, batch.ids, batch.mask, *batch.images)
+        wanted = torch.tensor([target.is_true for target in batch.targets], device=logits.device)
+        return F.cross_entropy(logits.float(), wanted.long())
+
+    def predict(self, model: XFM, head: TwoPictureClassifier, batch: TaskBatch) -> list[Answer]:
+        likely = head(model, batch.ids, batch.mask, *batch.images).float().softmax(1)[:, 1].tolist()
+        return [Answer(p > 0.5, max(p, 1 - p)) for p in likely]
+
+
+def _consistent(predicted: Sequence[Any], targets: Sequence[Stated]) -> np.ndarray:
+    """(n, 2): an item's part of its sentence, where all of that is right, and its part of it"""
+    wrong = {t.sentence for p, t in zip(predicted, targets, strict=True) if p != t.is_true}
+    sizes = Counter(target.sentence for target in targets)
+    return np.array([((t.sentence not in wrong) / sizes[t.sentence], 1 / sizes[t.sentence]) for t in targets])
+
+
+def _per_sentence(means: np.ndarray) -> np.ndarray:
+    return means[..., 0] / means[..., 1]
+
+
+def _items(path: Path, roots: list[Root]) -> list[Item]:
+    items, ids = list[Item](), Ids()
+    for where, row in json_lines(path):
+        with entry(where):
+            identifier = ids.new("identifier", text_of(row, "identifier"), where)
+            if len(parts := identifier.split("-")) != 4:
+                raise Unusable("no identifier", f"identifier = {shown(identifier)}: must be split-set-pair-sentence")
+            is_true = LABELS.get(str(label := value_of(row, "label", str, bool)).lower())
+            if is_true is None:
+                raise Unusable("unknown label", f"label = {shown(label)}: must be 'True' or 'False'")
+            group, sentence = "-".join(parts[:2]), "-".join((*parts[:2], parts[3]))
+            pictures = [_picture(roots, row.get("directory"), f"{'-'.join(parts[:3])}-img{i}.png") for i in (0, 1)]
+            text = caption_text(text_of(row, "sentence"))
+            items.append(Item((text,), tuple(p.path for p in pictures), Stated(is_true, sentence), group))
+    return items
+
+
+def _picture(roots: list[Root], directory: object, name: str) -> Stored:
+    """In the folder of its number, or not."""
+    if directory is not None:
+        try:
+            return find(roots, f"{directory}/{name}")
+        except Unusable as error:
+            if error.kind != "no such file":
+                raise
+    return find(roots, name)

@@ -1,0 +1,46 @@
+"""Which of WordNet's 45 lexicographer files a sentence is from: by a linear probe and by fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from ...data.wordnet import Sentence
+from ..baselines import bag_of_words
+from ..context import EvalContext
+from ..language_finetuning import LabelledTexts, compare_with_bag_of_words
+from ..linear_probe import majority
+from ..result import Result
+
+__all__ = ["NEEDS", "score"]
+
+NEEDS = ("senses",)
+TASK = "lexicographer files"
+TRAIN = 5000  # sentences
+TEST = 1500
+
+
+def score(context: EvalContext) -> list[Result]:
+    """Accuracy over held-out sentences, definitions and examples; those of one synset are resampled together. Empty for
+    unseen splits.
+
+    Baselines: a bag of words (TF-IDF, linear support vector machine, better than logistic regression here), and for
+    that the most frequent file.
+    """
+    if context.unseen:
+        return []
+    test = _sample(context, context.split, TEST)
+    train = _sample(context, "train", TRAIN, {s.synset for s in test})
+    labels, test_labels = ([s.lexname for s in sentences] for sentences in (train, test))
+    training = LabelledTexts([(s.text,) for s in train], labels)
+    tested = LabelledTexts([(s.text,) for s in test], test_labels, [s.synset for s in test])
+    bag = bag_of_words(training.samples, labels)(tested.samples) == np.asarray(test_labels)
+    chance = majority(labels, test_labels), "most frequent file"
+    return compare_with_bag_of_words(context, TASK, training, tested, bag.astype(float), chance)
+
+
+def _sample(context: EvalContext, split: str, most: int, without: Collection[str] = ()) -> list[Sentence]:
+    """At most so many sentences of a split, none of the synsets `without`."""
+    sentences = [s for s in context.source.sentences(split) if s.synset not in without]
+    return [sentences[i] for i in context.rng(TASK, split).permutation(len(sentences))[:most].tolist()]

@@ -1,0 +1,44 @@
+"""Zero-shot classification of single objects: the class whose texts are nearest to the picture (CLIP)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...data.world.grammar import templates
+from ..context import EvalContext
+from ..result import Result
+
+__all__ = ["EACH", "NEEDS", "classify", "score"]
+
+NEEDS = ("objects",)
+EACH = 4  # pictures of a concept; of an unseen one, of which there are fewer, twice as many
+
+
+def score(context: EvalContext) -> list[Result]:
+    """Accuracy over the world's concepts, each shown equally often, and over those that no training picture shows.
+
+    The second is the same for every split; the unseen splits have no seen concept alone, so only that.
+    """
+    seen = [] if context.unseen else [_row(context, "naming", context.world.names, EACH)]
+    if not context.world.unseen_names:
+        return seen
+    unseen = replace(context, split="unseen_concepts")
+    return [*seen, _row(unseen, "naming (unseen concepts)", context.world.unseen_names, 2 * EACH)]
+
+
+def _row(context: EvalContext, task: str, names: Sequence[str], each: int) -> Result:
+    return context.result(task, "", "accuracy", classify(context, task, names, each), (1 / len(names), "chance"), 1.0)
+
+
+def classify(context: EvalContext, task: str, names: Sequence[str], each: int) -> np.ndarray:
+    """(n,) bool: whether the right one of the split's `names` is said of each picture, `each` of a concept."""
+    concepts = [(concept, i) for concept in context.world.pool(context.split) for i in range(each)]
+    scenes = [context.scene(task, i, concepts=(concept,)) for concept, i in concepts]
+    labels = [n for n in range(len(names)) for _ in range(each)]
+    templated = [text for name in names for text in templates(name)]
+    classes = context.text_features(templated).unflatten(0, (len(names), -1)).mean(1)  # as open_clip's classifier
+    classes = classes / classes.norm(dim=1, keepdim=True)
+    return (context.image_features(scenes) @ classes.T).argmax(1).numpy() == labels
