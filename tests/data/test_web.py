@@ -18,11 +18,11 @@ from xfm import recipes
 from xfm.cli import main
 from xfm.config import AugmentConfig, ConfigError, RunConfig
 from xfm.data import dataset
+from xfm.data.remote import allow, is_remote
 from xfm.data.source import Split
 from xfm.data.streams import Streams, loader
 from xfm.data.tokenizer import train
-from xfm.files.readers.tar_shards import is_remote
-from xfm.files.web import WebShards, allow, split_by_name
+from xfm.files.web import WebShards, split_by_name
 from xfm.lab import load
 from xfm.objectives import build
 from xfm.runs.weights import packed

@@ -15,7 +15,7 @@ from xfm.data.tokenizer import Tokenizer
 from xfm.data.world.grammar import plural
 from xfm.data.world.scenes import Scene
 from xfm.model import XFM
-from xfm.tasks import EvalContext, failure_examples
+from xfm.tasks import EvalContext, examples
 from xfm.tasks.failure_examples import right_and_wrong
 
 N = 12
@@ -43,7 +43,7 @@ def scene_of(context: EvalContext) -> Callable[[np.ndarray, str], Scene]:
 def test_a_caption_is_right_where_none_is_nearer(
     few: None, model: XFM, config: RunConfig, tokenizer: Tokenizer, context: EvalContext
 ) -> None:
-    shown = failure_examples(model, config, tokenizer, n=24).retrieval
+    shown = examples(model, config, tokenizer, n=24).retrieval
     texts = [r.caption for r in shown]
     scenes = [SimpleNamespace(image=r.image) for r in shown]
     cosine = context.image_features(scenes) @ context.text_features(texts).T  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def test_a_box_is_right_where_it_covers_the_object_that_the_phrase_names(
         return true + aside
 
     monkeypatch.setattr(EvalContext, "boxes", boxes)
-    shown = failure_examples(model, config, tokenizer, n=N).grounding
+    shown = examples(model, config, tokenizer, n=N).grounding
     assert [g.right for g in shown] == [i % 2 == 0 for i in range(N)]
     for g in shown:
         scene = scene_of(g.image, "grounding")
@@ -97,7 +97,7 @@ def test_a_name_is_right_where_the_likeliest_word_stood_there(
         return tokens, probabilities
 
     monkeypatch.setattr(EvalContext, "top_tokens", guesses)
-    shown = failure_examples(model, config, tokenizer, n=N).words
+    shown = examples(model, config, tokenizer, n=N).words
     assert {w.right for w in shown} == {True, False}
     for w in shown:
         scene = scene_of(w.image, "imlm")

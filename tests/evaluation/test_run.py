@@ -25,13 +25,11 @@ from xfm.tasks import (
     Evaluation,
     evaluate,
     evaluate_run,
-    failure_examples,
+    examples,
     find_result,
     retrieval_set,
 )
-from xfm.tasks import (
-    evaluation as run,
-)
+from xfm.tasks import evaluation as run
 from xfm.train import RunError
 
 
@@ -164,14 +162,14 @@ def test_an_evaluation_that_is_no_file_is_an_error_with_a_way_out(folder: Path, 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 10**400, 1.0, True, None, "0"])
 def test_a_seed_is_a_whole_number_of_63_bits(seed, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    for ask in (evaluate, failure_examples, retrieval_set):
+    for ask in (evaluate, examples, retrieval_set):
         with pytest.raises(ConfigError, match=r"^seed = .*: must be a whole number in \[0, 2\*\*63\)"):
             ask(model, config, tokenizer, seed=seed)
 
 
 @pytest.mark.parametrize("split", ["tests", None, 5, ["test"], "x" * 10_000_000])
 def test_a_split_is_one_of_those_there_are(split, model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
-    for ask in (evaluate, failure_examples, retrieval_set):
+    for ask in (evaluate, examples, retrieval_set):
         with pytest.raises(ConfigError, match=r"^split = .*: must be one of 'train', ") as error:
             ask(model, config, tokenizer, split=split)
         assert len(str(error.value)) < 600
@@ -195,7 +193,7 @@ def test_an_unfinished_run_is_not_evaluated(folder: Path, tmp_path: Path) -> Non
 
 def test_examples_are_plain_and_those_of_the_evaluation(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> None:
     model.train()
-    shown = failure_examples(model, config, tokenizer, n=3)
+    shown = examples(model, config, tokenizer, n=3)
     assert model.training and [len(t) for t in (shown.retrieval, shown.grounding, shown.words)] == [3, 3, 3]
     for r in shown.retrieval:
         scores = [score for _, score, _ in r.top]
@@ -211,7 +209,7 @@ def test_examples_are_plain_and_those_of_the_evaluation(model: XFM, config: RunC
             probabilities = [p for _, p in some]
             assert len(some) == 3 and probabilities == sorted(probabilities, reverse=True)
             assert 0 < sum(probabilities) <= 1
-    again = failure_examples(model, config, tokenizer, n=1)
+    again = examples(model, config, tokenizer, n=1)
     assert again.words[0].caption == shown.words[0].caption and again.grounding[0].phrase == shown.grounding[0].phrase
 
 
@@ -229,7 +227,7 @@ def test_a_source_of_pictures_and_captions_is_asked_what_it_can_answer(
     with pytest.raises(ConfigError, match=re.escape(f"task 'recognition' {reason}")):
         evaluate(model, own, tokenizer, tasks=["mlm", "recognition"])
     assert evaluate(model, own, tokenizer, tasks="vision").skipped.keys() == {"recognition"}  # a family is no name
-    shown = failure_examples(model, own, tokenizer)
+    shown = examples(model, own, tokenizer)
     assert [len(predictions) for predictions in vars(shown).values()] == [2, 0, 0]
     retrieved = retrieval_set(model, own, tokenizer)
     assert len(retrieved.texts) == 2 and (retrieved.truth == np.eye(2, dtype=bool)).all()
@@ -249,7 +247,7 @@ def test_boxes_are_grounded_wherever_they_come_from(
         ("grounding (several objects)", "swapped phrase"),
         ("grounding (by size and number)", "one of 2"),
     }
-    assert {r.n for r in results} == {4} and len(failure_examples(model, own, tokenizer).grounding) == 2
+    assert {r.n for r in results} == {4} and len(examples(model, own, tokenizer).grounding) == 2
     by_chance = find_result(results, "grounding", "acc@0.5", "any object's box")
     assert by_chance.value == 0.5 and by_chance.baseline <= 0.5
 

@@ -92,7 +92,7 @@ class AttributionLab(AliveView):
         grid: int = 1,
         **traits: Any,
     ):
-        """Any image (see `xfm.base.images.prepare`) of (side, side) pixels; `faithfulness_report`: one for each attribution,
+        """Any image (see `images.prepare`) of (side, side) pixels; `faithfulness_report`: one for each attribution,
         or none; `objects`: phrase -> mask (side, side) bool; `rescore`: (removed patches (P,) bool, removed pieces (L,)
         bool) -> {target: score}; `grid`: patches a side, where there is no attribution that says it.
 
@@ -201,7 +201,7 @@ class AttributionLab(AliveView):
         return {"text": self._inputs[0].text, "targets": cast(tuple, self._model)[2], "methods": methods}
 
     def show(self, picture: ImageLike) -> None:
-        """Another picture in place of that one, any image (see `xfm.base.images.prepare`), with the same text and targets,
+        """Another picture in place of that one, any image (see `images.prepare`), with the same text and targets,
         by those of METHODS that are shown. Of its objects no masks are known. ConfigError for what is no image, and in
         a view that `of` has not made of an X-FM."""
         from xfm.explain.attribution import METHODS

@@ -99,7 +99,7 @@ class GroundingPad(AliveView):
         asker: Asker | None = None,
         **traits: Any,
     ):
-        """Any image (see `xfm.base.images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels;
+        """Any image (see `images.prepare`), and the phrases with their true boxes: x, y, width, height in pixels;
         `further`: more such pictures; `asker(image)`: a picture of the reader's own as it is seen, and its `ground`.
         ConfigError for what is no image, no text or no box."""
         self._asker = asker
@@ -169,7 +169,7 @@ class GroundingPad(AliveView):
         return {"whole": lambda _: self.send_state("payload"), "picture": self._hear_picture}
 
     def add(self, picture: ImageLike) -> None:
-        """Turns to a picture of one's own, any image (see `xfm.base.images.prepare`), behind the others. ConfigError for
+        """Turns to a picture of one's own, any image (see `images.prepare`), behind the others. ConfigError for
         what is none, and where nobody answers for it."""
         if self._asker is None:
             raise ConfigError("no `asker` was given: only the view's own pictures are answered for")

@@ -74,7 +74,7 @@ class MaskPlayground(AliveView):
         mask: MaskConfig | None = None,
         **traits: Any,
     ):
-        """Any image (see `xfm.base.images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, pieces to
+        """Any image (see `images.prepare`) of grid x grid patches; `predict`: (patches to hide (P,) bool, pieces to
         hide (L,) bool) -> "words", "agreement", "pixels", "target"; `mask`: how much "hide at random" hides (default:
         the paper's shares). ConfigError for what is no image, and where it does not fall into that many patches."""
         self._image, self._words, self._grid, self._predict = pixels(image), words, grid, predict
@@ -103,7 +103,7 @@ class MaskPlayground(AliveView):
         mask: MaskConfig | None = None,
         **traits: Any,
     ) -> MaskPlayground:
-        """Any image (see `xfm.base.images.prepare`) and a text. A guest guesses nothing, and the view says why. ConfigError
+        """Any image (see `images.prepare`) and a text. A guest guesses nothing, and the view says why. ConfigError
         for what is no image, and for a text that is empty or too long."""
         from xfm import explain
         from xfm.explain.guests import Guest
@@ -132,7 +132,7 @@ class MaskPlayground(AliveView):
         return {"text": cast(tuple, self._model)[2], "mask": mask}
 
     def show(self, picture: ImageLike) -> None:
-        """Another picture in place of that one, any image (see `xfm.base.images.prepare`), with the same text. ConfigError
+        """Another picture in place of that one, any image (see `images.prepare`), with the same text. ConfigError
         for what is none, and in a view that `of` has not made."""
         from xfm import explain
 

@@ -115,7 +115,7 @@ class TraceExplorer(AliveView):
         return {"text": cast(tuple, self._model)[2]}
 
     def show(self, picture: ImageLike) -> None:
-        """Traces any image (see `xfm.base.images.prepare`) with the sentence that is typed, or the given one. ConfigError
+        """Traces any image (see `images.prepare`) with the sentence that is typed, or the given one. ConfigError
         for what is no image, and in a view that `of` has not made."""
         self._trace(picture)
         with self.hold_trait_notifications():

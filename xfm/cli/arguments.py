@@ -11,9 +11,9 @@ import tyro
 from .. import recipes
 from ..base.fields import require
 from ..config import RunConfig
+from ..data.remote import is_remote
 from ..files.file_source import EMBEDDED
 from ..files.readers import READERS
-from ..files.readers.tar_shards import is_remote
 from ..files.sizing import own
 from ..lab import CHECKPOINTS, checkpoints
 from ..model.replicas import launched

@@ -36,7 +36,7 @@ class Evaluate:
     """Fetch the run's remote shards from the address that its config names."""
 
     def run(self) -> None:
-        from ..files.web import allow
+        from ..data.remote import allow
         from ..tasks import evaluate_run
         from ..train import Run
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from math import inf
 from typing import TypeVar
 
 from ..base import seeding
 from ..base.fields import one_of, require
 from ..base.strings import shown
-from ..check import source_check as check  # so that `import xfm` is enough
 from ..config import STREAMS, ConfigError, RunConfig
-from ..files import sizing as sizing
-from ..files.file_source import EMBEDDED, FileSource, agree
-from ..files.readers.tar_shards import is_remote
-from ..files.web import WebShards
 from .skipped_items import Skipping
 from .source import CAPABILITIES, ItemKey, Missed, Source
 from .tokenizer import Tokenizer, for_sources
@@ -159,27 +155,10 @@ DATASETS: dict[str, Callable[[RunConfig], Dataset]] = {
 }
 
 
-def _own(config: RunConfig) -> Dataset:
-    """Your own data, beside embedded sources where these are named."""
-    data, side = config.data, config.model.vision.image_size
-    embedded: dict[str, Source] = {}
-    if {*EMBEDDED} & {*data.sources}:
-        embedded = dict(zip(EMBEDDED, _openmoji_wordnet(config).sources, strict=True))
-
-    def source(spec: str) -> Source:
-        if is_remote(spec):
-            return WebShards(spec, side, data.unreadable, data.augment)
-        return embedded.get(spec) or FileSource(spec, side, data.unreadable, data.augment)
-
-    sources = [source(spec) for spec in data.sources]
-    agree(each for each in sources if isinstance(each, FileSource))
-    return Dataset(config, sources, data.weights)
-
-
 def dataset(config: RunConfig) -> Dataset:
     """The data of the config: its sources, or the dataset that it names. Raises ConfigError for an unknown name, and
     for a source that cannot be read."""
     if config.data.sources:
-        return _own(config)
+        return import_module("xfm.files").open_sources(config)  # late: bundled data need no file readers
     one_of("data.dataset", config.data.dataset, DATASETS)
     return DATASETS[config.data.dataset](config)

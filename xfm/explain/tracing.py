@@ -65,7 +65,7 @@ class AttentionMap:
 
 @dataclass(frozen=True)
 class Trace:
-    """Any image (see `xfm.base.images.prepare`) of (side, side) pixels and a text. ConfigError for what is none, and for
+    """Any image (see `images.prepare`) of (side, side) pixels and a text. ConfigError for what is none, and for
     maps that are not of its words and patches.
 
     `maps` has the attentions that the encoders have: for X-FM language, vision, fusion and cross (text to image).

@@ -8,7 +8,7 @@ import importlib
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count, islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..base import seeding
 from ..base.images import decode
 from ..base.strings import brief, shown
 from ..config import AugmentConfig, ConfigError
+from ..data.remote import allowed
 from ..data.skipped_items import Skipping
 from ..data.source import HELD_OUT, CaptionedImage, Split
 from ..model.replicas import launched
@@ -25,18 +26,11 @@ from .framing import framed
 from .readers.records import PICTURES
 from .readers.tar_shards import TEXTS, expand
 
-__all__ = ["WebShards", "allow"]
+__all__ = ["WebShards"]
 
 CORPUS = 10_000  # captions that a tokenizer is trained on
 ENOUGH = 100  # samples seen, before a share of them says anything
 URL = re.compile(r"https?://[\w.~:/?&=%+,{}@-]+")  # nothing that a shell would read: webdataset hands URLs to curl
-
-_asked: set[str] = set()  # in this process
-
-
-def allow(specs: Iterable[str]) -> None:
-    """The user's own call asks for these sources. Others are not fetched: a config may have come with a run folder."""
-    _asked.update(specs)
 
 
 class WebShards(Skipping):
@@ -118,10 +112,10 @@ class WebShards(Skipping):
         """(shard:name, caption or "", encoded pictures: one, where all is well). Each worker begins with another shard;
         of several processes, and of workers that are more than the shards, each takes a share of the samples.
         ConfigError where nobody asked, and where a shard cannot be read to its end."""
-        if self.name not in _asked:
+        if not allowed(self.name):
             raise ConfigError(
                 f"data.sources: {shown(self.name)}: is not fetched for a config that came with a run folder; if you "
-                "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.files.web.allow([address]) in Python"
+                "trust that address, `xfm evaluate RUN_FOLDER --fetch`, or xfm.data.remote.allow([address]) in Python"
             )
         rank, world = launched()
         if (info := get_worker_info()) and info.num_workers > len(self._urls):  # two that begin alike would go on alike

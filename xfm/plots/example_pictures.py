@@ -110,7 +110,7 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
 def hidden_patches(
     images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", columns: int = 6, credit: str = ""
 ) -> Figure:
-    """Any images (see `xfm.base.images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
+    """Any images (see `images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
     (P,) bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
     require(images, "pictures")
 

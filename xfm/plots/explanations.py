@@ -110,7 +110,7 @@ def patch_maps(
     signed: bool = False,
     credit: str = "",
 ) -> Figure:
-    """A panel a map: any image (see `xfm.base.images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
+    """A panel a map: any image (see `images.prepare`) of (H, W) pixels under numbers (H, W). Each has a scale of
     its own, up to the number below it. ConfigError for what is no image, and for maps of another size."""
     require(maps, "maps")
     drawn, cards = pixels(image), []

@@ -16,7 +16,7 @@ from ..diagnostics.gradient_table import GradientTable, gradient_table, without_
 from ..model import XFM
 from ..objectives import Pretraining
 from ..recipes import ablations
-from ..tasks import evaluate_run, failure_examples
+from ..tasks import evaluate_run, examples
 from ..tasks.failure_examples import Examples, right_and_wrong
 from ..train import Run, RunError
 from . import run_figures
@@ -81,7 +81,7 @@ def _of_both_kinds(model: XFM, config: RunConfig, tokenizer: Tokenizer) -> Examp
     """Answers enough to show what is right and what is wrong of each task, or those to all questions."""
     answers = Examples((), (), ())
     for n in _QUESTIONS:
-        answers = failure_examples(model, config, tokenizer, n=n)
+        answers = examples(model, config, tokenizer, n=n)
         kinds = [kind for own in vars(answers).values() for kind in right_and_wrong(own, run_figures.SHOWN)]
         if all(len(kind) == run_figures.SHOWN for kind in kinds):
             break

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..config import ConfigError, RunConfig
 from ..data import dataset
+from ..data.remote import is_remote
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
-from ..files.readers.tar_shards import is_remote
 from ..objectives import OBJECTIVES, losses_by_stream, weights_at
 
 __all__ = ["constant_levels"]

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from ..base.strings import shown
 from ..config import ConfigError, RunConfig
 from ..data import dataset
-from ..files.web import allow
+from ..data.remote import allow
 from ..interop.pretrained_encoders import require_fitting, sources
 from ..model import XFM
 from ..objectives import OBJECTIVES, build, check_losses, losses_by_stream, weights_at

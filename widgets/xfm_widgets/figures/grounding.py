@@ -35,7 +35,7 @@ def grounding(
     credit: str = "",
     candidates: Sequence[tuple[Box, float]] = (),
 ) -> Figure:
-    """Any image (see `xfm.base.images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels, and
+    """Any image (see `images.prepare`) with the true box (solid) and the predicted one (dashed), finite pixels, and
     dotted the `candidates`, each with its share of the masked pictures; next to it, where given, attention by patch
     (rows, columns). ConfigError for what is none."""
     image = pixels(image)

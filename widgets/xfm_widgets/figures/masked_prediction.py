@@ -36,7 +36,7 @@ def masked_prediction(
     title: str = "",
     credit: str = "",
 ) -> Figure:
-    """Any image (see `xfm.base.images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
+    """Any image (see `images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
     to it, where hidden, the `agreement` (P,) of MIM's prediction with its target, a cosine, and the pixels as a
     `target`, an image of the same size. Below them the guesses for hidden word pieces, as `explain.masked_prediction`
     has them in "words". ConfigError for what is no image, and for other sizes."""

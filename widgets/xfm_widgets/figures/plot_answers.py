@@ -44,7 +44,7 @@ def plot_answers(
     reliability: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     credit: str = "",
 ) -> Figure:
-    """Any images (see `xfm.base.images.prepare`) with the true `box` and those of the answers, the texts, the truth and each
+    """Any images (see `images.prepare`) with the true `box` and those of the answers, the texts, the truth and each
     answer; next to them, by model, the share that is right (`right`, None: of no answer) of the answers with a
     confidence from `low` to `high`, which `n` have. ConfigError for what is no image, and for more models than there
     are colours."""

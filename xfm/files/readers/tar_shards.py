@@ -22,7 +22,7 @@ from ...data import cache
 from .content import state
 from .records import PICTURES, UNREAD, Problem, Record, Stored, Unusable, record, rows, unread
 
-__all__ = ["expand", "files_of", "is_remote", "read_shards"]
+__all__ = ["expand", "files_of", "read_shards"]
 
 TEXTS = (".txt", ".caption", ".text")
 LONGEST = 1 << 20  # bytes of a text
@@ -37,11 +37,6 @@ def expand(pattern: str) -> list[str]:
     count = math.prod(map(len, choices))
     require(count <= MOST, "data.sources", pattern, f"a pattern of at most {MOST:,} shards, not of {count:,}")
     return ["".join(chosen) for chosen in product(*choices)]
-
-
-def is_remote(spec: str) -> bool:
-    """Whether a source is named by a URL, of whatever scheme."""
-    return re.match(r"[a-z0-9]+://", spec) is not None
 
 
 def files_of(path: Path) -> list[Path]:

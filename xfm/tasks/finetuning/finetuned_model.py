@@ -45,7 +45,7 @@ class Tuned(nn.Module):
 
     @torch.inference_mode()
     def answers(self, texts: Sequence[str], images: Sequence[Any], hidden: Hidden = "") -> list[Answer]:
-        """What it says to one item's texts about its pictures (see `xfm.base.images.prepare`), both as the task's tests have
+        """What it says to one item's texts about its pictures (see `images.prepare`), both as the task's tests have
         them; the likeliest first, where the task ranks answers."""
         with eval_mode(self):  # type: ignore[arg-type]
             batch = self.task.batch([self.task.asked(texts, images)], self.model.device, hidden)

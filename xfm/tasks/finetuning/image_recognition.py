@@ -97,7 +97,7 @@ def recognition(
     shots: Sequence[int] = SHOTS,
     seed: int = 0,
 ) -> list[Result]:
-    """Accuracies on the test pictures by each protocol. `train`, `test`: pictures as `xfm.base.images.prepare` takes them,
+    """Accuracies on the test pictures by each protocol. `train`, `test`: pictures as `images.prepare` takes them,
     and the place of each one's class in `names`; `prompts`: a name's texts, the plain one first. Few-shot accuracies
     are means over three draws of the pictures; a class with fewer pictures gives all it has.
 

@@ -158,7 +158,7 @@ class Task(ABC):
         return prepare(image, side)
 
     def asked(self, texts: Sequence[str], images: Sequence[Any]) -> Item:
-        """What somebody asks, pictures as `xfm.base.images.prepare` takes them, as an item like those that are tested."""
+        """What somebody asks, pictures as `images.prepare` takes them, as an item like those that are tested."""
         side = self.config.model.vision.image_size
         return Item((*texts,), tuple(prepare(image, side) for image in images))
 
