@@ -478,7 +478,8 @@ def test_base_is_imported_within_ten_seconds_and_four_gigabytes(tmp_path: Path) 
     (words / "vocab.json").write_text(json.dumps(known), "utf-8")
     torch.save({"model": published_file.state(Sizes(), fast)}, tmp_path / "xfm.th")
     code = (
-        "import resource, sys, time; from xfm.published.import_checkpoint import import_checkpoint; began = time.perf_counter()\n"
+        "import resource, sys, time; from xfm.published.import_checkpoint import import_checkpoint\n"
+        "began = time.perf_counter()\n"
         "print(import_checkpoint(*sys.argv[1:]).parameters, time.perf_counter() - began, time.process_time(),"
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
     )

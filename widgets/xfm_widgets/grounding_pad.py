@@ -69,7 +69,7 @@ class GroundingPad(AliveView):
     """A picture; type or pick a phrase, and see where it is found, and how far to trust that.
 
     GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through
-    GroundingPad(drawn, boxes, box_predictor(model, tokenizer, drawn))    # one's own: xfm.base.images.prepare(picture, side)
+    GroundingPad(drawn, boxes, box_predictor(model, tokenizer, drawn))  # or prepare(picture, side)
 
     `ground(phrase)` returns {"box": x, y, width, height in pixels} and, where there is one, "attention": (patches,),
     (layers, heads, patches) or (layers, heads, pieces, patches), with "pieces" naming the word pieces; 1 + patches

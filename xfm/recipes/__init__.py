@@ -1,4 +1,4 @@
-"""What is trained: `get("demo+no_stop_gradient")`; recipes are functions that return whole configs, `+` adds changes."""
+"""What is trained: `get("demo+no_stop_gradient")`. Recipes are functions that return configs; `+` adds changes."""
 
 from .recipes import (
     LEVELS,

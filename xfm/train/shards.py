@@ -2,7 +2,8 @@
 
 Every part is computed with the same number of torch's threads and summed in a fixed order, so what comes out does not
 depend on how many cores there are, nor on what else they do. The threads meet only where a loss asks for its peers
-(`xfm.model.replicas`), asleep: a busy core costs its lateness and no more. Python's lock is let go while torch computes.
+(`xfm.model.replicas`), asleep: a busy core costs its lateness and no more. Python's lock
+is let go while torch computes.
 """
 
 from __future__ import annotations
