@@ -105,7 +105,7 @@ def load(
 class Lab:
     """A run's model with its tokenizer, data and config. Everything is made when it is first asked for.
 
-    Images may be a path, a PIL image, an array or the bytes of a file, of any size (`xfm.base.images`); texts are plain.
+    Images may be a path, a PIL image, an array or the bytes of a file, of any size (`images`); texts are plain.
     """
 
     def __init__(self, run: Run):

@@ -1,0 +1,154 @@
+"""The house: storeys, rooms, line budgets and import edges of `xfm`, read off the source; `make lint` runs it.
+
+    python scripts/house.py
+
+Exit status 1 where a room is over its budget, an import points upward, a name stands twice, or a file, a function, a
+nesting or a signature is larger than `LIMITS`. Line counts include blank lines and comments.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["AFTERNOON", "STOREYS", "budget_faults", "edges", "imports", "lines", "oversized", "repeated", "upward"]
+
+ROOT = Path(__file__).resolve().parents[1]
+XFM = ROOT / "xfm"
+# A room imports what stands above it in its storey, and any storey before. Room: its budget in lines.
+STOREYS: dict[str, dict[str, int]] = {
+    "the bench: train the paper's model": {
+        "base": 800, "config": 560, "model": 1450, "interop": 700, "interventions": 420, "flow": 110,
+        "objectives": 840, "recipes": 480, "data": 2250, "runs": 800, "diagnostics": 350, "train": 1500,
+    },
+    "looking and measuring": {
+        "files": 1300, "published": 300, "explain": 2300, "tasks": 4500, "guests": 700, "plots": 1600,
+    },
+    "desks": {"check": 350, "study": 2400, "report": 1200, "lab": 240, "cli": 460},
+}  # fmt: skip
+ROOMS = [room for storey in STOREYS.values() for room in storey]
+AFTERNOON = ("config", "model", "flow", "objectives", "recipes", "train/loop", "train/optimizer")  # the core, to read
+AFTERNOON_LINES = 3900
+VIEWS, TOOLS = 5300, 3600  # lines of the views' Python; of studies/, scripts/ and benchmarks/
+LIMITS = {"lines of a file": 250, "lines of a function": 50, "levels": 4, "arguments": 7}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in XFM.rglob("*.py") if path != XFM / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(XFM).parts[0].removesuffix(".py")
+
+
+def lines(*paths: Path) -> int:
+    """Lines of Python in files and folders."""
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    return sum(len(file.read_text("utf-8").splitlines()) for file in files)
+
+
+def imports(source: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """(line, absolute dotted name) of every import, also of those in functions and under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join((*parts, *filter(None, [node.module])))
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def upward(source: str, package: tuple[str, ...], room: str) -> list[tuple[int, str]]:
+    """Imports of later rooms, of unknown ones, and of names of `xfm/__init__.py`, which imports everything."""
+    allowed = ROOMS[: ROOMS.index(room) + 1]
+    ours = [(line, name) for line, name in imports(source, package) if name.split(".")[0] == "xfm"]
+    return [(line, name) for line, name in ours if [*name.split("."), ""][1] not in allowed]
+
+
+def edges() -> list[tuple[Path, int, str]]:
+    """Every import edge that points upward: file, line, what it names."""
+    found = []
+    for path in modules():
+        package = path.relative_to(ROOT).parent.parts
+        found += [(path, *edge) for edge in upward(path.read_text("utf-8"), package, room_of(path))]
+    return found
+
+
+def oversized(paths: list[Path]) -> list[str]:
+    """Files and functions over LIMITS, a sentence each."""
+    found = []
+    for path in paths:
+        where, source = path.relative_to(ROOT), path.read_text("utf-8")
+        sizes = [(f"{where}", "lines of a file", len(source.splitlines()))]
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                a, at = node.args, f"{where}:{node.lineno} {node.name}"
+                arguments = [x.arg for x in (*a.posonlyargs, *a.args, *a.kwonlyargs) if x.arg not in ("self", "cls")]
+                sizes.append((at, "lines of a function", (node.end_lineno or node.lineno) - node.lineno + 1))
+                sizes += [(at, "levels", _depth(node)), (at, "arguments", len(arguments))]
+        found += [f"{at}: {size} {what}, not at most {LIMITS[what]}" for at, what, size in sizes if size > LIMITS[what]]
+    return found
+
+
+def _depth(node: ast.AST) -> int:
+    """How deep statements are nested; `elif` is as deep as its `if`, a nested function counts anew."""
+    nests = ast.If | ast.For | ast.While | ast.With | ast.Try | ast.Match
+    deepest = 0
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and [child] == node.orelse
+        deepest = max(deepest, _depth(child) + (isinstance(child, nests) and not is_elif))
+    return deepest
+
+
+def repeated() -> dict[str, list[str]]:
+    """File names that stand in more than one folder. A view's script has its module's name: that is the view."""
+    static = ROOT / "widgets" / "xfm_widgets" / "static"
+    views = {path.stem for path in static.glob("*.css")}
+    files = [*modules(), *static.parent.rglob("*.py"), *(p for p in static.rglob("*.js") if p.stem not in views)]
+    named = [path for path in files if not path.stem.startswith("__")]
+    counts = Counter(path.stem for path in named)
+    return {stem: [str(p.relative_to(ROOT)) for p in named if p.stem == stem] for stem, n in counts.items() if n > 1}
+
+
+def sizes() -> dict[str, tuple[int, int]]:
+    """What has a budget: its lines and its budget."""
+    rooms = {
+        room: (lines(*XFM.glob(f"{room}.py"), XFM / room), most) for s in STOREYS.values() for room, most in s.items()
+    }
+    core = [path for name in AFTERNOON for path in (XFM / name, XFM / f"{name}.py") if path.exists()]
+    tools = (ROOT / "studies", ROOT / "scripts", ROOT / "benchmarks")
+    return rooms | {
+        "the afternoon": (lines(*core), AFTERNOON_LINES),
+        "views": (lines(ROOT / "widgets" / "xfm_widgets"), VIEWS),
+        "tools": (lines(*tools), TOOLS),
+    }
+
+
+def budget_faults() -> list[str]:
+    return [f"{name}: {n:,} lines, not at most {most:,}" for name, (n, most) in sizes().items() if n > most]
+
+
+def main() -> int:
+    found = sizes()
+    for storey, rooms in STOREYS.items():
+        total, budget = (sum(found[room][i] for room in rooms) for i in (0, 1))
+        print(f"{storey}: {total:,} of {budget:,} lines")
+        print("\n".join(f"  {room:14} {found[room][0]:6,} of {found[room][1]:6,}" for room in rooms))
+    print(f"xfm/: {lines(XFM):,} lines")
+    print("\n".join(f"{name}: {n:,} of {most:,} lines" for name, (n, most) in found.items() if name not in ROOMS))
+    pointing = [f"{path.relative_to(ROOT)}:{line}: {name} stands above" for path, line, name in edges()]
+    twice = [f"{stem}: {', '.join(where)}" for stem, where in repeated().items()]
+    faults = {"over budget": budget_faults(), "imports that point upward": pointing, "names that stand twice": twice,
+              "over size": oversized([*modules(), *(ROOT / "widgets" / "xfm_widgets").rglob("*.py")])}  # fmt: skip
+    for what, rows in faults.items():
+        print(f"{what}: {len(rows)}", *rows, sep="\n  ")
+    return int(any(faults.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
