@@ -13,6 +13,7 @@ from photographs import photograph, photographs, write_json
 
 from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
+from xfm.runs import manifest
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
@@ -129,6 +130,45 @@ def test_other_data_are_refused_and_the_same_go_on_from_anywhere(tmp_path: Path)
     (run.folder / "data.json").unlink()
     with pytest.raises(RunError, match=r"data\.json: not there, so nothing says which data"):
         TaskRun.of(config(moved), tmp_path / "runs")
+
+
+@pytest.mark.usefixtures("few")
+def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
+    """Neither for its config nor for its data: what comes then is as if nothing had been there."""
+    data = Path(write("rte", tmp_path / "data"))
+    cut, whole = data / "train.tsv", (data / "train.tsv").read_bytes()
+    refused = {
+        "has no embedded data; --data takes": config(""),
+        "has no column 'sentence1'": config(write("sst2", tmp_path / "of another task")),
+        r"train\.tsv:2: has 1 cells": config(data),
+    }
+    for said, asked in refused.items():
+        cut.write_bytes(b"index\tsentence1\tsentence2\tlabel\ntorn\n" if "cells" in said else whole)
+        with pytest.raises(ConfigError, match=said):
+            [*finetune(asked, tmp_path / "runs")]
+    cut.write_bytes(whole)
+    for root in ("runs", "fresh"):
+        assert [record["step"] for record in finetune(config(data), tmp_path / root)] == [0, 1, 2]
+    run, fresh = (TaskRun.of(config(data), tmp_path / root) for root in ("runs", "fresh"))
+    assert run.results() == fresh.results() and manifest.damaged(run.folder) == []
+    assert TaskRun.open(run.folder).config == config(data)
+    assert manifest.read_checked(run.folder, "data.json") == manifest.read_checked(fresh.folder, "data.json")
+    assert {path.name for path in run.folder.iterdir()} == {path.name for path in fresh.folder.iterdir()}
+    with pytest.raises(RunError, match="holds a fine-tuning of another config"):
+        next(finetune(config(data).replace({"train.lr": 0.5}), tmp_path / "runs"))
+
+
+@pytest.mark.usefixtures("few")
+def test_what_was_trained_is_not_removed_for_want_of_its_config(tmp_path: Path) -> None:
+    asked = config(write("rte", tmp_path / "data"))
+    for record in finetune(asked, tmp_path):
+        if record["step"] == 1:
+            break
+    run = TaskRun.of(asked, tmp_path)
+    (run.folder / "finetune.json").unlink()
+    with pytest.raises(RunError, match=r"has trained weights or records, but no finetune\.json; put that back"):
+        next(finetune(asked, tmp_path))
+    assert (run.folder / "state.pt").exists()
 
 
 @pytest.mark.usefixtures("few")

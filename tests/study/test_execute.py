@@ -142,7 +142,8 @@ def test_workers_end_with_their_study_also_as_a_scripts_background_job(tmp_path)
     worker.wait(timeout=20)  # before the grace for a save is over
 
 
-def test_a_study_that_is_terminated_waits_until_its_workers_have_saved(tmp_path):
+@pytest.mark.parametrize("who", ["study", "worker"])
+def test_a_study_that_is_terminated_or_one_worker_of_it_ends_when_all_have_saved(who, tmp_path):
     places: dict[str, Any] = {"root": tmp_path / "studies", "runs": tmp_path / "runs"}
     long = {"train.steps": 100_000, "train.warmup": 1, "train.save_every": 100_000}
     study = Study("ended", "smoke", ["xfm", "no_stop_gradient"], [3], changes=long, tasks=["naming"], **places)
@@ -156,9 +157,12 @@ def test_a_study_that_is_terminated_waits_until_its_workers_have_saved(tmp_path)
             assert process.poll() is None
             time.sleep(0.05)
         workers = psutil.Process(process.pid).children(recursive=True)
-        process.terminate()
+        at_work = [child for child in workers if "--multiprocessing-fork" in child.cmdline()]
+        assert len(at_work) == 2
+        (process if who == "study" else at_work[0]).terminate()
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM and "xfm: terminated; what was saved stays" in said
+    told = {"study": "what was saved stays", "worker": "saved after step"}
+    assert process.returncode == 128 + signal.SIGTERM and f"xfm: terminated; {told[who]}" in said
     assert "Traceback" not in said and "leaked" not in said
     _, alive = psutil.wait_procs(workers, timeout=5)  # multiprocessing's own helper is the last
     assert not alive

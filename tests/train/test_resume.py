@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import multiprocessing
 import os
+import pickle
 import platform
 import random
 import re
@@ -25,7 +26,7 @@ from xfm.base import seeding
 from xfm.recipes import prior_runs
 from xfm.runs.manifest import damaged
 from xfm.runs.run_lock import HOLDER
-from xfm.train import Run, RunBusy, RunError, loop, pretrain
+from xfm.train import Run, RunBusy, RunError, Terminated, loop, pretrain
 
 
 def steps_done(run: Run) -> int:
@@ -95,6 +96,12 @@ def test_no_signal_cuts_an_update_from_its_record(signals, config, trained, tmp_
 
 
 ENDING = {signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
+def test_an_end_keeps_its_status_on_the_way_from_a_worker(number):
+    sent = pickle.loads(pickle.dumps(Terminated(number, "saved")))
+    assert (sent.code, sent.said) == (ENDING[number], "saved")
 
 
 @pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)

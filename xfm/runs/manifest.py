@@ -73,9 +73,9 @@ def replace(folder: Path, run: str, files: Mapping[str, bytes | memoryview], gro
     Manifest(run, before | new | {name: [_digest_of_file(folder / name)] for name in there}).write(folder)
 
 
-def clear(folder: Path, but: str) -> None:
-    """Removes the files that the manifest names, one excepted."""
-    for name in Manifest.known(folder).keys() - {but}:
+def clear(folder: Path) -> None:
+    """Removes the files that the manifest names."""
+    for name in Manifest.known(folder):
         (folder / name).unlink(missing_ok=True)
 
 

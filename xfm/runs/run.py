@@ -100,7 +100,7 @@ class Run:
                 "or delete the folder"
             )
         if there is None or there.fingerprint != self.config.fingerprint:
-            manifest.clear(self.folder, but="config.json")
+            manifest.clear(self.folder)
             made = json.dumps(environment(self.config.train.precision), indent=2) + "\n"
             self.write({"environment.json": made, "config.json": self.config.to_json()})
         elif there != self.config:  # in what changes no weight, such as how many pictures may be left out

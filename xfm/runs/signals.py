@@ -25,8 +25,8 @@ class Terminated(SystemExit):
     as shells have it; `said` tells where to go on."""
 
     def __init__(self, number: int, said: str = ""):
-        super().__init__(128 + number)
-        self.said = said
+        super().__init__(number, said)  # of which pickle makes it again, where a worker of a study raised it
+        self.code, self.said = 128 + number, said
 
 
 def ending(number: int, said: str = "") -> BaseException:

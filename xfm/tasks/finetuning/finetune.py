@@ -33,7 +33,7 @@ from ...train import Run, RunError
 from ...train.optimizer import parameter_groups, set_rate
 from ...train.prepare import make_accelerator
 from ..result import to_json
-from .config import CONFIG, FinetuneConfig
+from .config import FinetuneConfig
 from .finetuned_model import Tuned, require_pretrained, start
 from .task_run import ANSWERS, RESULTS, TaskRun
 from .test_split import tested, validated
@@ -75,11 +75,10 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
     require(accelerator.num_processes == 1, "processes", accelerator.num_processes, "1: fine-tunings run side by side")
     run.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(run.folder) as lock:
+        run.claim(environment(config.train.precision))
         if run.done:  # since the look before
             yield from run.metrics()
             return
-        if not run.has(CONFIG):
-            run.begin(environment(config.train.precision))
         yield from _Loop(run, accelerator, lock).steps()
 
 

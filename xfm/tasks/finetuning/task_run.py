@@ -13,7 +13,7 @@ from ...base.fields import build, differences, to_tree
 from ...base.files import read_json_lines
 from ...base.strings import parse_json, shown
 from ...runs import manifest
-from ...runs.run import METRICS, WEIGHTS, Record
+from ...runs.run import METRICS, STATE, WEIGHTS, Record
 from ...runs.weights import read_weights
 from ...train import Run, RunError
 from ..result import Result, from_json
@@ -36,19 +36,12 @@ class TaskRun:
 
     @classmethod
     def of(cls, config: FinetuneConfig, root: str | Path) -> TaskRun:
-        """RunError where the folder belongs to another config, or to other data of one's own; ConfigError where these
-        cannot be read."""
+        """RunError where another config, or this one on other user data, has begun in the folder; ConfigError where the
+        data cannot be read."""
         parts = config.task, config.variant, "" if config.split == "test" else config.split
         name = "@".join((Run.open(config.run).config.name, "+".join(filter(None, parts))))
         run = cls(Path(root) / name / f"seed{config.seed}", config)
-        if run.has(CONFIG):
-            there = cls.open(run.folder).config
-            if differing := differences(there.decisive, config.decisive):
-                raise RunError(
-                    f"{run.folder}: holds a fine-tuning of another config ({differing}). Choose another --root, or "
-                    "delete the folder"
-                )
-            run._compare_data()
+        run._require_own()
         return run
 
     @classmethod
@@ -70,12 +63,36 @@ class TaskRun:
     def has(self, name: str) -> bool:
         return os.path.exists(self.folder / name)
 
-    def begin(self, environment: Mapping[str, Any]) -> None:
-        """Writes what it is: where it is trained, what its data of one's own are, by content, and then its config."""
+    def claim(self, environment: Mapping[str, Any]) -> None:
+        """Makes the folder this config's, under its lock, and removes what a refused start has left. RunError as `of`,
+        and where something was trained of which no config is there."""
+        self._require_own()
+        if self.begun:
+            if not self.has(CONFIG):
+                said = f"has trained weights or records, but no {CONFIG}; put that back, or delete the folder"
+                raise RunError(f"{self.folder}: {said}")
+            return
+        manifest.clear(self.folder)
         files = {"environment.json": environment, CONFIG: to_tree(self.config)}
         if self.config.data:
             files = {DATA: {"contents": contents(self.config.data)}} | files
         self.write({name: json.dumps(tree, indent=2) + "\n" for name, tree in files.items()})
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was trained here: until then the folder belongs to no config."""
+        return any(map(self.has, (STATE, WEIGHTS, RESULTS))) or bool(self.metrics())
+
+    def _require_own(self) -> None:
+        """RunError where another config, or this one on other data, has begun in the folder."""
+        if not self.has(CONFIG) or not (there := TaskRun.open(self.folder)).begun:
+            return
+        if differing := differences(there.config.decisive, self.config.decisive):
+            raise RunError(
+                f"{self.folder}: holds a fine-tuning of another config ({differing}). Choose another --root, or "
+                "delete the folder"
+            )
+        self._compare_data()
 
     def _compare_data(self) -> None:
         """RunError where its data of one's own are others than when it began, or nothing says what they were."""
