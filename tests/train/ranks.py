@@ -19,7 +19,8 @@ from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import batch
 from xfm.objectives import Pretraining, build
-from xfm.runs import manifest, run
+from xfm.runs import folder as run_folder
+from xfm.runs import manifest
 from xfm.train import accumulate, loop, pretrain
 from xfm.train import prepare as setup
 from xfm.train.accumulate import in_one, in_parts
@@ -72,12 +73,12 @@ def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
     to_device, initial = batch.on_device, setup.initial_model
-    write, append = manifest.write_atomically, run.append_json_lines
+    write, append = manifest.write_atomically, run_folder.append_json_lines
     spy = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)  # noqa: E731
     loop.on_device = accumulate.on_device = spy
     setup.initial_model = lambda run, resumed: models.append(initial(run, resumed)) or models[-1]
     manifest.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
-    run.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
+    run_folder.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}
     config, records = recipes.get("smoke+stage1+no_guidance").replace(changes), []
     for record in pretrain(config, root):
@@ -87,7 +88,7 @@ def train(root: Path) -> dict:
     records += pretrain(config, root)
     loop.on_device = accumulate.on_device = to_device
     setup.initial_model = initial
-    manifest.write_atomically, run.append_json_lines = write, append
+    manifest.write_atomically, run_folder.append_json_lines = write, append
     return {"seen": seen, "weights": models[-1].state_dict(), "written": written, "records": records}
 
 

@@ -27,7 +27,7 @@ from xfm.interop.checkpoint_file import CheckpointError
 from xfm.objectives import build
 from xfm.published.export_checkpoint import export_checkpoint
 from xfm.published.import_checkpoint import CAPTIONING, KEPT, import_checkpoint
-from xfm.runs import manifest
+from xfm.runs.manifest import MANIFEST
 from xfm.runs.weights import packed, undrawn
 from xfm.train import Run, RunError
 
@@ -91,8 +91,9 @@ def test_it_is_the_published_model(run: Run) -> None:
 
 def test_a_run_like_any_other(run: Run, place: Path) -> None:
     lab = xfm.load(run.folder)
-    assert lab.run.done and lab.tokenizer.vocabulary == TINY.vocabulary and manifest.damaged(run.folder) == []
-    assert {CAPTIONING, KEPT, "published.json", "model.safetensors"} <= manifest.Manifest.known(run.folder).keys()
+    assert lab.run.done and lab.tokenizer.vocabulary == TINY.vocabulary and run.damaged() == []
+    named = json.loads((run.folder / MANIFEST).read_bytes())["files"]
+    assert {CAPTIONING, KEPT, "published.json", "model.safetensors"} <= named.keys()
     scene = lab.scene(0)
     trace = lab.trace(scene.image, "a cat", target="itm")
     assert {*trace.maps} == {"language", "vision", "fusion", "cross"}

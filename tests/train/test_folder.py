@@ -18,7 +18,6 @@ from xfm.base.files import FileError
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.model import batch
-from xfm.runs import manifest
 from xfm.runs.run import config_differences
 from xfm.train import (
     NonFiniteLoss,
@@ -142,7 +141,7 @@ def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):
         assert len([*pretrain(config, root)]) == 2
     run = Run.of(config, tmp_path)
     assert_same(run.folder, Run.of(config, tmp_path / "fresh").folder)
-    assert Run.open(run.folder).config == config and manifest.damaged(run.folder) == []
+    assert Run.open(run.folder).config == config and run.damaged() == []
     refused(Run(run.folder, config.replace({"train.lr": 0.5})), "train.lr: 0.0009 there, 0.5 asked")
 
 

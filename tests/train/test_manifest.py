@@ -15,7 +15,6 @@ from train import drive
 from train.conftest import vouch
 from train.process import process, received
 
-from xfm.runs import manifest
 from xfm.runs.manifest import MANIFEST
 from xfm.train import Run, RunError, pretrain
 
@@ -44,7 +43,7 @@ def test_every_file_is_named(trained):
     assert sorted(named["files"]) == sorted(FILES)
     assert {p.name for p in trained.folder.iterdir()} == {*FILES, MANIFEST, ".lock"}
     assert named["run"] == trained.config.fingerprint
-    assert manifest.damaged(trained.folder) == []
+    assert trained.damaged() == []
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -57,7 +56,7 @@ def test_every_flipped_bit_is_found_and_a_resume_writes_nothing(name, at, bit, s
     path.write_bytes(bad)
     try:
         before = {p.name: p.read_bytes() for p in spoilt.folder.iterdir()}
-        assert [str(path) in str(e) for e in manifest.damaged(spoilt.folder)] == [True]
+        assert [str(path) in str(e) for e in spoilt.damaged()] == [True]
         with pytest.raises(RunError, match=rf"{name}: (is not the file that was saved here|no readable config)"):
             next(pretrain(spoilt.config, spoilt.folder.parents[1]))
         assert {p.name: p.read_bytes() for p in spoilt.folder.iterdir()} == before
@@ -173,7 +172,7 @@ def test_two_configs_at_one_moment_and_one_wins(config, tmp_path, processes):
         (said,) = ended[1 - winner]
         assert "is training this run" in said or "holds a run of another config (train.lr" in said, said
         run = Run.of(asked[winner], root)
-        assert run.done and manifest.damaged(run.folder) == []
+        assert run.done and run.damaged() == []
         assert run.metrics()[-1]["rate"] == pytest.approx(0.0) or run.metrics()[0]["rate"] < asked[winner].train.lr
         with pytest.raises(RunError, match="holds a run of another config"):
             Run.of(asked[1 - winner], root)

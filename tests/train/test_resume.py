@@ -24,7 +24,6 @@ from train.process import process, received
 from xfm import recipes
 from xfm.base import seeding
 from xfm.recipes import prior_runs
-from xfm.runs.manifest import damaged
 from xfm.runs.run_lock import HOLDER
 from xfm.train import Run, RunBusy, RunError, Terminated, loop, pretrain
 
@@ -128,7 +127,7 @@ def test_signals_during_the_save_do_not_cut_it(number, config, trained, tmp_path
         received(reports)
         child.join()
     run = Run.of(config, tmp_path)
-    assert steps_done(run) == len(run.metrics()) == 4 and damaged(run.folder) == []
+    assert steps_done(run) == len(run.metrics()) == 4 and run.damaged() == []
     assert not [*run.folder.glob(".*.????????")], "no half file"
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(4, 12)]
     assert_same(run.folder, trained.folder)

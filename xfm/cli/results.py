@@ -123,12 +123,11 @@ class Runs:
 
     def state(self, folder: Path) -> str:
         """RunError for a run that cannot be opened or, where it is to be verified, has a damaged file."""
-        from ..runs.manifest import damaged
         from ..train import Run
         from ..train.left_out import said_of
 
         run = Run.open(folder)
-        if self.verify and (found := damaged(folder)):
+        if self.verify and (found := run.damaged()):
             raise found[0]
         records = run.metrics()
         done = "done" if run.done else f"{len(records)} of {run.config.train.steps} steps"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Generator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -17,10 +16,10 @@ from ..config import RunConfig
 from ..model.batch import on_device, sent
 from ..model.replicas import launched, told_by_first
 from ..objectives import weighted_sum, weights_at
-from ..runs.errors import RunBusy, explain_failures, non_finite_loss
+from ..runs.errors import explain_failures, non_finite_loss
 from ..runs.run import METRICS, PROBES, Record, Run
-from ..runs.run_lock import RunLock
-from ..runs.signals import collected, ending, uncut
+from ..runs.run_lock import RunLock, when_free
+from ..runs.signals import uncut
 from .optimizer import set_rate
 from .prepare import TrainState, make_accelerator, prepare
 from .sharding import gathering, is_sharded, unsharded, whole
@@ -50,9 +49,7 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
         return
     require_startable(run)
     main = (accelerator := make_accelerator(config)).is_main_process  # it alone writes
-    if main:
-        run.make()
-    with RunLock(run.folder, main) as lock, explain_failures(config, "before a step", run.folder):
+    with run.lock(main) as lock, explain_failures(config, "before a step", run.folder):
         if main:
             run.claim()
         if told_by_first(run.done):
@@ -73,16 +70,12 @@ def pretrain(config: RunConfig, root: str | Path = "runs") -> Generator[Record]:
 
 def train_to_end(config: RunConfig, root: str | Path) -> Generator[Record]:
     """`pretrain`, for a run that something else needs: where another process trains it already, waits for its end."""
-    while True:
-        try:
-            return (yield from pretrain(config, root))
-        except RunBusy:
-            time.sleep(1)
+    return when_free(lambda: pretrain(config, root))
 
 
 def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
     run, config, accelerator = s.run, s.run.config, s.accelerator
-    steps, train, several = config.train.steps, config.train, accelerator.num_processes > 1
+    steps, train, stop = config.train.steps, config.train, lock.stop
     gather = gathering(accelerator.is_main_process) if is_sharded(s.pretraining) else dict
     records: list[Record] = []  # not saved yet
     probed: list[Record] = [] if s.probe is None or s.done else [s.probe(0)]
@@ -98,10 +91,9 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
             probed.clear()
 
     lock.save = lock.save if is_sharded(s.pretraining) else save  # sharded, it takes all processes to save
-    # several processes leave after the same step, so a signal between two steps waits for the next one as well
-    with closing(s.batches), collected(second_raises=True) if several else nullcontext([]) as heard:  # type: ignore[type-var]
+    with closing(s.batches), stop.between_steps():  # type: ignore[type-var]
         for step in range(s.done, steps):
-            with lock.step() as interrupted, explain_failures(config, f"step {step}", run.folder):
+            with lock.step(), explain_failures(config, f"step {step}", run.folder):
                 s.keep_weights(gather)
                 began = time.perf_counter()
                 batch = next(s.batches)
@@ -110,8 +102,10 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                 losses, report = s.gradients(batch, weights, (s.seed, step))
                 norm = whole(torch.as_tensor(accelerator.clip_grad_norm_(s.model.parameters(), train.clip)))
                 floats = {"loss": weighted_sum(losses, weights), "grad_norm": norm, **losses, **report}
-                floats |= {"new": s.left_out.any_new, "asked": torch.tensor(float(bool(heard or interrupted)))}
+                floats |= {"new": s.left_out.any_new, "asked": torch.tensor(float(bool(stop.numbers)))}
                 told = _floats(floats, accelerator)  # the step's one wait for a GPU
+                new = told.pop("new") > 0
+                stop.agree(told.pop("asked") > 0)
                 if not math.isfinite(told["grad_norm"]):
                     with unsharded(s.pretraining):
                         raise non_finite_loss(s.model, on_device(batch, accelerator.device), losses, step, run.folder)
@@ -119,7 +113,6 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                     rate = set_rate(s.optimizer, train, step)
                     s.done = step + 1
                     s.step()
-                    new, asked = told.pop("new") > 0, told.pop("asked") > 0
                     record: Record = {"run": config.name, "step": step, "of": steps, "rate": rate} | s.new_processes()
                     record |= told | s.new_levels() | {"seconds": time.perf_counter() - began, "waited": waited}
                     records.append(record)  # the step is whole, and is saved if something fails that is measured now
@@ -128,15 +121,13 @@ def _train(s: TrainState, lock: RunLock) -> Generator[Record]:
                     if s.probe is not None and _due(s.done, train.probe_every, steps):
                         probed.append(s.probe(s.done))
                     record["seconds"] = time.perf_counter() - began
-                leaving = [1] * asked or ([] if several else interrupted)
-                if _due(s.done, train.save_every, steps) or leaving:
+                if _due(s.done, train.save_every, steps) or stop:
                     save()
-            heard += interrupted
             yield dict(record)
-            if leaving:
+            if stop:
                 accelerator.wait_for_everyone()  # the main one saves; a launcher soon kills what outlives the first end
                 at = f"after step {s.done} of {steps}, in {run.folder}"
-                raise ending([*heard, signal.SIGTERM][0], f"saved {at}: the same call goes on from there")
+                raise stop.error(f"saved {at}: the same call goes on from there")
 
 
 def _due(done: int, every: int, steps: int) -> bool:
