@@ -25,9 +25,9 @@ from xfm.interventions.vectors import flat, unflat
 from xfm.model import ImageTokens
 from xfm.model.batch import Batch
 from xfm.objectives import OBJECTIVES, Pretraining, check_losses
+from xfm.train.accelerator import make_accelerator
 from xfm.train.accumulate import in_parts
 from xfm.train.gradient_interventions import Steering, TextGradient
-from xfm.train.prepare import make_accelerator
 from xfm.train.shards import Shards
 
 KEY = (0, 3)

@@ -25,9 +25,8 @@ from xfm.train import (
     RunError,
     gradient_interventions,
     loop,
-    prepare,
     pretrain,
-    start,
+    requirements,
 )
 
 
@@ -73,8 +72,7 @@ def refused(run: Run, *said: str) -> None:
 
 
 def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    rooms = {prepare: ("dataset", "loader"), start: ("build", "dataset"), loop: ("make_accelerator",), torch: ("load",)}
-    for room, name in [(room, name) for room, names in rooms.items() for name in names]:
+    for room, name in [(requirements, "dataset"), (loop, "make_accelerator"), (loop, "prepare"), (torch, "load")]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
     assert [*pretrain(trained.config, root(trained))] == trained.metrics()

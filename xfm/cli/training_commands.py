@@ -55,10 +55,10 @@ class Pretrain:
             self.train()
 
     def train(self) -> None:
+        from ..data.skipped_items import count_skipped
         from ..report import gradient_tables, write_report
         from ..tasks import evaluate_run
         from ..train import Run, pretrain
-        from ..train.left_out import said_of
 
         if launched()[0]:  # of several processes the first one speaks and evaluates
             for _ in pretrain(self.config, self.root):
@@ -78,7 +78,7 @@ class Pretrain:
         seconds, waited = (sum(r.get(what, 0.0) for r in run.metrics()) for what in ("seconds", "waited"))
         share = waited / max(seconds, 1e-9)
         print(f"Trained in {seconds:.0f} s, {share:.1%} of them waiting for data. Now the test split ...")
-        if said := said_of(run.metrics()):
+        if said := count_skipped(run.metrics()):
             print(said)
         print_results(evaluate_run(folder, progress=True))
         print("Now the gradients and the report ...", flush=True)

@@ -20,7 +20,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from ..base.files import FileError, explain_os_error, write_atomically
-from ..model.replicas import launched, told_by_first
+from ..model.replicas import broadcast_from_main, launched
 from .errors import RunBusy, RunError
 from .signals import StopRequest, Terminated, ending_raises, uncut
 
@@ -56,7 +56,7 @@ class RunLock:
             self.lock = _locked(self.folder) if self.main else None
         except RunBusy as error:
             busy = str(error)
-        if busy := told_by_first(busy):
+        if busy := broadcast_from_main(busy):
             raise RunBusy(busy)
         _live[self.folder] = self
         ending_raises(self, True)

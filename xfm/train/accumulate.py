@@ -39,12 +39,12 @@ def in_one(
     with accelerator.autocast():
         losses, report = trained(batch, weights, key)
 
-    def again(on: Iterable[str]) -> Losses:
+    def recompute_losses(on: Iterable[str]) -> Losses:
         with accelerator.autocast():
             return trained(batch, on, key, shuffled=True)[0]
 
     if losses:  # a loss may join later
-        apart = steering.backward(trained, losses, weights, again, accelerator.backward)
+        apart = steering.backward(trained, losses, weights, recompute_losses, accelerator.backward)
         steering.combine([apart], 1.0, key)
     if is_sharded(trained):
         average_unsharded(trained, accelerator)
@@ -77,13 +77,13 @@ def in_parts(
                 losses, report = trained(part, weights, (*key, i), count)
             losses = {name: loss * shares[name][i] for name, loss in losses.items()}
 
-            def again(on: Iterable[str], part: Batch = part, i: int = i) -> Losses:
+            def recompute_losses(on: Iterable[str], part: Batch = part, i: int = i) -> Losses:
                 with accelerator.autocast():
                     shuffled = trained(part, on, (*key, i), count, shuffled=True)[0]
                 return {name: loss * shares[name][i] for name, loss in shuffled.items()}
 
             if losses:
-                own = steering.backward(pretraining, losses, weights, again, accelerator.backward)
+                own = steering.backward(pretraining, losses, weights, recompute_losses, accelerator.backward)
                 apart = summed([apart, own])  # at once, or their memory would grow with the parts
         trained_any |= bool(losses)
         with torch.no_grad():

@@ -22,9 +22,9 @@ from ..model.stacks import layers_of
 from ..objectives import Pretraining, build, weighted_sum, weights_at
 from ..recipes import prior_runs
 from ..runs.run import Record, Run
+from .accelerator import make_accelerator
 from .cluster import Cluster, Plan, plan
 from .loop import pretrain
-from .prepare import make_accelerator
 
 __all__ = ["Estimate", "estimate", "timed_steps"]
 

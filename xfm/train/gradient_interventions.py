@@ -1,6 +1,6 @@
 """Where the interventions act on a step (docs/interventions.md): its gradients, and what follows its weights.
 
-    parts = [steering.backward(module, losses, weights, again, run) for each part of the batch]
+    parts = [steering.backward(module, losses, weights, recompute_losses, run) for each part of the batch]
     steering.combine(parts, share, key)      # into `.grad`, once all parts are there
     steering.after_step()                    # once the optimizer has moved the weights
 
@@ -59,14 +59,14 @@ class TextGradient:
         by_loss = self.flow.fusion_gradient in ("pcgrad", "gradvac")
         return "" if kind == "image" else loss if by_loss else kind
 
-    def apart(self, module: Pretraining, losses: Losses, weights: Mapping[str, float], again: Any) -> Apart:
+    def apart(self, module: Pretraining, losses: Losses, weights: Mapping[str, float], recompute_losses: Any) -> Apart:
         """By group of the losses, the gradient of their weighted sum; the graph stays."""
         own, groups = dict(module.model.named_parameters()), dict[str, Losses]()
         for name, loss in losses.items():
             groups.setdefault(self.group(name.partition("/")[2]), {})[name] = loss
         groups.pop("", None)
         if self.flow.fusion_gradient == "shuffled" and "fusion" in groups:
-            groups["fusion"] = again([n for n in weights if OBJECTIVES[n].kind() == "fusion"])
+            groups["fusion"] = recompute_losses([n for n in weights if OBJECTIVES[n].kind() == "fusion"])
         parameters, found = [own[n] for n in self.names], Apart()
         for group, some in groups.items():
             total = weighted_sum(some, dict(weights))
@@ -144,16 +144,16 @@ class Steering:
         module: Any,
         losses: Losses,
         weights: Mapping[str, float],
-        again: Callable[[Iterable[str]], Losses],
+        recompute_losses: Callable[[Iterable[str]], Losses],
         run: Callable[..., None],
     ) -> Apart:
         """Leaves the gradients of the losses' weighted sum in `.grad`; what it returns is the language encoder's,
-        where that is kept apart. `module`: a Pretraining; `again`: the losses of these names, of shuffled pairs;
-        `run`: a backward pass."""
+        where that is kept apart. `module`: a Pretraining; `recompute_losses`: those of these names,
+        of shuffled pairs; `run`: a backward pass."""
         if self.text is None:
             run(weighted_sum(losses, dict(weights)))
             return {}
-        apart = self.text.apart(module, losses, weights, again)
+        apart = self.text.apart(module, losses, weights, recompute_losses)
         names = {*self.text.names}
         rest = [p for name, p in module.model.named_parameters() if p.requires_grad and name not in names]
         run(weighted_sum(losses, dict(weights)), inputs=rest)

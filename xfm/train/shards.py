@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model.batch import IGNORE, PAD, Batch, Images, Regions, Stream, Texts, TokenBatch
-from ..model.replicas import Threads, among
+from ..model.replicas import Threads, use_group
 from ..objectives import Pretraining
 from .gradient_interventions import UNSTEERED, Apart, Steering
 
@@ -71,16 +71,16 @@ class Shards:
     ) -> Part:
         key = (*key, peers.rank)
 
-        def again(on: Iterable[str]) -> Losses:
+        def recompute_losses(on: Iterable[str]) -> Losses:
             with self.autocast():
                 return replica(batch, on, key, peers.world, shuffled=True)[0]
 
         try:
-            with among(peers):
+            with use_group(peers):
                 with self.autocast():
                     losses, report = replica(batch, weights, key, peers.world)
                 run = self.steering.backward
-                apart = run(replica, losses, weights, again, torch.Tensor.backward) if losses else {}
+                apart = run(replica, losses, weights, recompute_losses, torch.Tensor.backward) if losses else {}
             return losses, report, apart
         except BaseException:
             peers.leave()

@@ -26,8 +26,8 @@ from ...runs.run_lock import RunLock, when_free
 from ...runs.signals import uncut
 from ...runs.weights import packed_state
 from ...train import Run
+from ...train.accelerator import make_accelerator
 from ...train.optimizer import parameter_groups, set_rate
-from ...train.prepare import make_accelerator
 from ..result import to_json
 from .config import FinetuneConfig
 from .finetuned_model import Tuned, require_pretrained, start
