@@ -31,27 +31,15 @@ class Pretrain:
     """Where run folders lie."""
     dry_run: bool = False
     """Train nothing: print parameters, tokens, FLOPs, memory, and the time to expect on this machine."""
-    gpus: int = 0
-    """With --dry-run: what so many GPUs would take, each with a batch as the config says ..."""
-    gpu_flops: float = 312e12
-    """... of so many FLOP/s at their peak (an A100 in bf16; an H100 has 989e12) ..."""
-    mfu: float = 0.3
-    """... of which training reaches this share."""
 
     def run(self) -> None:
         if self.dry_run:
-            several = "1 with --dry-run: run it without torchrun; --gpus N says what N processes take"
-            require(launched()[1] == 1, "processes", launched()[1], several)
-            from ..train.cluster import Cluster
+            require(launched()[1] == 1, "processes", launched()[1], "1 with --dry-run: run it without torchrun")
             from ..train.estimate import estimate
 
-            cluster = Cluster(self.gpus, self.gpu_flops, self.mfu) if self.gpus else None
             print(f"{self.config.name}: a step is counted and twenty are timed; no run is made ...")
-            print(estimate(self.config, cluster))
+            print(estimate(self.config))
         else:
-            for name in ("gpus", "gpu_flops", "mfu"):
-                asked, usual = getattr(self, name), getattr(Pretrain, name)
-                require(asked == usual, name, asked, "left out without --dry-run: it trains nothing otherwise")
             self.train()
 
     def train(self) -> None:
