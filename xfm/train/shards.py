@@ -71,17 +71,13 @@ class Shards:
     ) -> Part:
         key = (*key, peers.rank)
 
-        def recompute_losses(on: Iterable[str]) -> Losses:
+        def compute(on: Iterable[str], shuffled: bool = False) -> tuple[Losses, Losses]:
             with self.autocast():
-                return replica(batch, on, key, peers.world, shuffled=True)[0]
+                return replica(batch, on, key, peers.world, shuffled=shuffled)
 
         try:
             with use_group(peers):
-                with self.autocast():
-                    losses, report = replica(batch, weights, key, peers.world)
-                run = self.steering.backward
-                apart = run(replica, losses, weights, recompute_losses, torch.Tensor.backward) if losses else {}
-            return losses, report, apart
+                return self.steering.backward(replica, compute, weights, Tensor.backward)
         except BaseException:
             peers.leave()
             raise
