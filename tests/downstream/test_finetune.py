@@ -283,16 +283,6 @@ def test_what_cannot_be_fine_tuned_says_so(tmp_path: Path) -> None:
         TaskRun.open(broken.parent)
 
 
-def test_a_damaged_state_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    for record in finetune(config(), tmp_path):
-        if record["step"] == 1:
-            break
-    state = TaskRun.of(config(), tmp_path).folder / "state.pt"
-    state.write_bytes(state.read_bytes()[:-100])
-    with pytest.raises(RunError, match=r"state\.pt"):
-        next(finetune(config(), tmp_path))
-
-
 def test_controls_are_of_what_a_task_reads() -> None:
     assert [c.variant for c in controls(config("vqa"))] == ["scratch", "no_pictures", "no_texts"]
     assert [c.variant for c in controls(config("lexname"))] == ["scratch"]

@@ -158,19 +158,6 @@ def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_what_was_trained_is_not_removed_for_want_of_its_config(tmp_path: Path) -> None:
-    asked = config(write("rte", tmp_path / "data"))
-    for record in finetune(asked, tmp_path):
-        if record["step"] == 1:
-            break
-    run = TaskRun.of(asked, tmp_path)
-    (run.folder / "finetune.json").unlink()
-    with pytest.raises(RunError, match=r"has state\.pt and no finetune\.json, so nothing says"):
-        next(finetune(asked, tmp_path))
-    assert (run.folder / "state.pt").exists()
-
-
-@pytest.mark.usefixtures("few")
 def test_the_runs_may_lie_among_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write("rte", tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import warnings
@@ -150,40 +149,6 @@ def test_fields_that_one_of_two_configs_has_not_are_told_as_well():
         assert f"{field}: none there, {value} asked" in config_differences(alone, whole)
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize("damage", ["half", "garbage", "empty", "list", "foreign", "sibling"])
-def test_a_checkpoint_that_is_none(damage, unfinished):
-    path = unfinished.folder / "state.pt"
-    if damage == "half":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif damage in ("garbage", "empty"):
-        path.write_bytes(b"\x80garbage" * (damage == "garbage"))
-    elif damage == "list":
-        torch.save([1, 2], path)
-    else:
-        state = torch.load(path, weights_only=True)
-        if damage == "sibling":  # of the same shapes
-            torch.save(state | {"run": unfinished.config.replace({"seed": 1}).fingerprint}, path)
-        else:
-            torch.save(state | {"model": {"weight": torch.ones(2)}}, path)
-    refused(unfinished, str(path), "is not the file that was saved here", "delete the file to train from the start")
-    vouch(unfinished)
-    refused(unfinished, str(path), "no readable checkpoint of this run", "delete the file to train from the start")
-    path.unlink()
-    assert next(pretrain(unfinished.config, root(unfinished)))["step"] == 0
-
-
-def test_a_checkpoint_runs_no_code(unfinished):
-    class Hostile:
-        def __reduce__(self):
-            return (os.mkdir, (str(unfinished.folder / "hacked"),))
-
-    torch.save({"step": Hostile()}, unfinished.folder / "state.pt")
-    vouch(unfinished)
-    refused(unfinished, "state.pt")
-    assert not (unfinished.folder / "hacked").exists()
-
-
 def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):
     path = copy.folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -196,14 +161,6 @@ def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, 
         copy.model()
     assert [*pretrain(copy.config, root(copy))] == trained.metrics()
     assert_same(copy.folder, trained.folder)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "3", '{"seed": "x"}', '{"sead": 1}', '{"train": {"steps": 0}}', "\xff"])
-def test_a_config_that_is_none(text, copy):
-    (copy.folder / "config.json").write_text(text, encoding="latin-1")
-    refused(copy, str(copy.folder / "config.json"), "delete the folder")
-    with pytest.raises(RunError, match=r"no run here \(no config.json\)"):
-        Run.open(copy.folder.parent)
 
 
 @pytest.mark.parametrize(
