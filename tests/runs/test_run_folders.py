@@ -216,7 +216,8 @@ def test_before_anything_is_trained_it_belongs_to_nobody(kind: str, tmp_path: Pa
     for folder in (first, second):
         folder.make()
         folder.claim()
-        (folder.folder / "tokenizer.json").exists() or folder.write({"tokenizer.json": "the first one's"})
+        if not folder.has("tokenizer.json"):
+            folder.write({"tokenizer.json": "the first one"})
     assert second.open(second.folder) == second and second.read("tokenizer.json") and not second.begun
     second.claim()
     assert not second.has("tokenizer.json"), "what a refused start has left"

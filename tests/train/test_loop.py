@@ -18,7 +18,8 @@ from xfm.config import ConfigError, TrainConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, weights_at
 from xfm.runs import run
-from xfm.train import Run, accelerator, loop, pretrain
+from xfm.train import Run, accelerator, pretrain
+from xfm.train import step as module
 from xfm.train.optimizer import make_optimizer, rate
 
 FUSED = {"pairs/itm", "pairs/imlm", "regions/itm", "regions/imlm", "regions/bbp"}
@@ -97,10 +98,10 @@ def test_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, c
     model, streams = trained.model(), Streams(config, trained.tokenizer(), "validation")
     weights, total = weights_at(config, 12), {}
     with torch.no_grad():
-        for i in range(loop.HELD_OUT_BATCHES):
+        for i in range(module.HELD_OUT_BATCHES):
             out = Pretraining(model, config).eval()(streams[12 + i], weights, (config.seed, "validation", i))
             for name, value in {**out[0], **out[1]}.items():
-                total[name] = total.get(name, 0.0) + value.item() / loop.HELD_OUT_BATCHES
+                total[name] = total.get(name, 0.0) + value.item() / module.HELD_OUT_BATCHES
     last = trained.metrics()[-1]
     assert {f"validation/{name}": value for name, value in total.items()} == pytest.approx(
         {name: value for name, value in last.items() if name.startswith("validation/")}
@@ -218,7 +219,7 @@ next(records), next(records)
 
 def test_compiled_equals_eager(tmp_path, monkeypatch):
     """Traced as torch.compile does and run as traced; generating kernels takes minutes."""
-    monkeypatch.setattr(accelerator, "_compiles", lambda config, device: config.train.compile)  # on a CPU, for once
+    monkeypatch.setattr(module, "_compiles", lambda config, device: config.train.compile)  # on a CPU, for once
     compiled, real = [], torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self) or real(self, backend="eager"))
     losses = []

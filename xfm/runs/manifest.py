@@ -45,12 +45,12 @@ class Manifest:
 
         FileError where the system refuses; each file is then whole, and named.
         """
-        before, new = self._named(), {name: [_digest(data)] for name, data in files.items()}
+        before, new = self._named(), {n: [(len(data), hashlib.sha256(data).hexdigest())] for n, data in files.items()}
         self._write(before | {name: before.get(name, []) + digests for name, digests in new.items()})
         for name, data in files.items():
             write_atomically(self.folder / name, data)
-        there = (name for name in grown if (self.folder / name).exists())
-        self._write(before | new | {name: [_digest_of_file(self.folder / name)] for name in there})
+        there = {name: path.stat().st_size for name in grown if (path := self.folder / name).exists()}
+        self._write(before | new | {name: [(size, _hash(self.folder / name, size))] for name, size in there.items()})
 
     def remove(self, names: Iterable[str] | None = None) -> None:
         """Removes files, in this order, and what is said of them; without `names` all that it names."""
@@ -67,7 +67,7 @@ class Manifest:
         path = self.folder / name
         for _ in range(TRIES):
             digests = self._read()[1].get(name, [])
-            if _of_length(path, digests) and any(_begins(path, digest) for digest in digests):
+            if _of_length(path, digests) and any(_hash(path, n) == sha for n, sha in digests):
                 return
         raise _damage(path)
 
@@ -121,29 +121,19 @@ class Manifest:
         write_atomically(self.folder / MANIFEST, json.dumps({"run": self.run, "files": files}, indent=1) + "\n")
 
 
-def _digest(data: bytes | memoryview) -> Digest:
-    return len(data), hashlib.sha256(data).hexdigest()
-
-
-def _digest_of_file(path: Path) -> Digest:
-    """Without the whole of it in memory."""
-    with path.open("rb") as file:
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _of_length(path: Path, digests: Iterable[Digest]) -> bool:
     size = path.stat().st_size
     return any(size == n or (size > n and path.suffix == GROWS) for n, _ in digests)
 
 
-def _begins(path: Path, digest: Digest) -> bool:
-    """Whether the file begins with so many bytes of that hash."""
-    rest, hashed = digest[0], hashlib.sha256()
+def _hash(path: Path, length: int) -> str:
+    """SHA-256 of so many bytes of a file, which is never in memory as a whole."""
+    hashed = hashlib.sha256()
     with path.open("rb") as file:
-        while rest and (chunk := file.read(min(rest, CHUNK))):
+        while length and (chunk := file.read(min(length, CHUNK))):
             hashed.update(chunk)
-            rest -= len(chunk)
-    return not rest and hashed.hexdigest() == digest[1]
+            length -= len(chunk)
+    return hashed.hexdigest()
 
 
 def _damage(path: Path) -> RunError:

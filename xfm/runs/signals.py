@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 __all__ = ["StopRequest", "Terminated", "ending_raises", "uncut"]
@@ -43,20 +43,13 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.agreed if self.together else bool(self.numbers)
 
-    @contextmanager
-    def hearing(self) -> Iterator[None]:
+    def hearing(self) -> AbstractContextManager[None]:
         """A window in which signals are kept for later; a second one in the same window raises at once."""
-        with _collected(self.numbers, second_raises=True):
-            yield
+        return _collected(self.numbers, second_raises=True)
 
-    @contextmanager
-    def between_steps(self) -> Iterator[None]:
+    def between_steps(self) -> AbstractContextManager[None]:
         """Alone, a signal between two steps raises where it comes; together, it waits for the next step as well."""
-        if not self.together:
-            yield
-            return
-        with self.hearing():
-            yield
+        return self.hearing() if self.together else nullcontext()
 
     def agree(self, by_any: bool) -> None:
         """What the processes of a step have told each other."""

@@ -47,6 +47,7 @@ class Prepared:
     steering: Steering
     teachers: tuple[Teacher, Teacher]  # of MIM and of MLM
     first_step: int
+    start: Callable[[], XFM]  # makes the model as the run's training starts
 
     @property
     def pretraining(self) -> Pretraining:
@@ -64,13 +65,14 @@ def prepare(run: Run, accelerator: Accelerator) -> Prepared:
     model = (build(config) if run.has(STATE) else initial_model(run)).to(device)  # a resume fills it anyway
     bf16 = accelerator.mixed_precision == "bf16"
     optimizer = make_optimizer(model, config.train, torch.bfloat16 if bf16 else torch.float32)
-    steering = Steering.of(model, config, lambda: initial_model(run).to(device), tokenizer)
+    start = lambda: initial_model(run).to(device)  # noqa: E731
+    steering = Steering.of(model, config, start, tokenizer)
     steering.attach(optimizer)  # whose state dict then has what interventions remember
     first_step = run.resume(model, optimizer)
     if main:
         run.tidy(model, first_step)
     teachers = steering.teacher or mim_teacher(run, device), steering.mlm_teacher
-    return Prepared(run, data, tokenizer, model, optimizer, steering, teachers, first_step)
+    return Prepared(run, data, tokenizer, model, optimizer, steering, teachers, first_step, start)
 
 
 def initial_model(run: Run) -> XFM:

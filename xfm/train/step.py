@@ -27,7 +27,7 @@ from .accumulate import in_one, in_parts
 from .constant_baselines import constant_levels
 from .gradient_interventions import Steering
 from .optimizer import fuse
-from .prepare import Prepared, initial_model
+from .prepare import Prepared
 from .sharding import gathering, is_sharded, unsharded, whole, wrapped
 from .shards import Losses, Shards
 
@@ -51,10 +51,10 @@ class Training:
         config, main, pretraining = self.config, accelerator.is_main_process, p.pretraining
         self.probe = None
         if main and config.train.probe_every:
-            self.probe = TrainingProbe(pretraining, initial_model(p.run), p.tokenizer)
+            self.probe = TrainingProbe(pretraining, p.start(), p.tokenizer)
         self.pretraining, self.optimizer = wrapped(pretraining, p.optimizer, accelerator, config.train.strategy)
         fuse(self.optimizer)
-        if config.train.compile and accelerator.device.type != "cpu":  # there it takes half a minute and gains nothing
+        if _compiles(config, accelerator.device):
             for encoder in (p.model.vision, p.model.text, p.model.fusion):
                 encoder.compile()
         self.gradients = _gradients(pretraining, self.pretraining, config, accelerator, p.steering)
@@ -164,6 +164,11 @@ def _gradients(
     if train.accumulate > 1:
         return partial(in_parts, trained, pretraining, train.accumulate, accelerator, steering=steering)
     return partial(in_one, trained, accelerator, steering=steering)
+
+
+def _compiles(config: RunConfig, device: torch.device) -> bool:
+    """Whether torch.compile is asked for and worth it: on a CPU it takes half a minute and gains nothing."""
+    return config.train.compile and device.type != "cpu"
 
 
 def _processes(p: Prepared, accelerator: Accelerator) -> Record:
