@@ -72,11 +72,11 @@ def ids(texts: Any) -> Tensor:
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
-    to_device, initial = batch.on_device, prepare.initial_model
+    to_device, build_model = batch.on_device, prepare.build
     write, append = manifest.write_atomically, run_folder.append_json_lines
     spy = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)  # noqa: E731
     step.on_device = accumulate.on_device = spy
-    prepare.initial_model = lambda run: models.append(initial(run)) or models[-1]
+    prepare.build = lambda config: models.append(build_model(config)) or models[-1]
     manifest.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
     run_folder.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}
@@ -87,7 +87,7 @@ def train(root: Path) -> dict:
             break
     records += pretrain(config, root)
     step.on_device = accumulate.on_device = to_device
-    prepare.initial_model = initial
+    prepare.build = build_model
     manifest.write_atomically, run_folder.append_json_lines = write, append
     return {"seen": seen, "weights": models[-1].state_dict(), "written": written, "records": records}
 

@@ -9,7 +9,7 @@ entry is None; a gradient that exists but vanishes is 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from ..objectives import OBJECTIVES, Pretraining
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GradientTable", "gradient_table", "module_names", "objective_gradients", "without_teacher"]
+__all__ = ["GradientTable", "gradient_table", "module_names", "module_norms", "objective_gradients", "without_teacher"]
 
 NO_PATH = "–"
 
@@ -85,14 +85,21 @@ def gradient_table(pretraining: Pretraining, batch: Batch, key: tuple[object, ..
     modules = sorted(dict.fromkeys(module_of.values()), key=rank)
     norms: dict[str, dict[str, float | None]] = {}
     for objective, grads in objective_gradients(pretraining, batch, key):
-        by_module: dict[str, list[Tensor]] = {}
-        for name, grad in grads.items():
-            if grad is not None:
-                by_module.setdefault(module_of[name], []).append(torch.linalg.vector_norm(grad))
-        norms[objective] = {
-            m: torch.linalg.vector_norm(torch.stack(by_module[m])).item() if m in by_module else None for m in modules
-        }
+        reached = module_norms(grads, module_of)
+        norms[objective] = {module: reached.get(module) for module in modules}
     return GradientTable(norms)
+
+
+def module_norms(
+    grads: Mapping[str, Tensor | None], module_of: Mapping[str, str], scale: Callable[[str], float] = lambda name: 1.0
+) -> dict[str, float | None]:
+    """By module, the L2 norm of its parameters' gradients, each times its `scale`; None where none has a path."""
+    by_module: dict[str, list[Tensor]] = {}
+    for name, grad in grads.items():
+        norms = by_module.setdefault(module_of[name], [])
+        if grad is not None and (factor := scale(name)):
+            norms.append(torch.linalg.vector_norm(grad) * factor)
+    return {m: torch.linalg.vector_norm(torch.stack(n)).item() if n else None for m, n in by_module.items()}
 
 
 def objective_gradients(

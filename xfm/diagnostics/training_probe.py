@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from ..config import STREAMS, RunConfig
 from ..data.streams import Streams
 from ..data.tokenizer import Tokenizer
+from ..interventions.vectors import flat
 from ..model import XFM
 from ..model.batch import Batch, normalise, on_device
 from ..model.modes import eval_mode
@@ -36,7 +38,7 @@ from ..model.stacks import Stack
 from ..objectives import OBJECTIVES, Pretraining
 from ..objectives.base import widen
 from . import hooks
-from .gradient_table import module_names, objective_gradients
+from .gradient_table import module_names, module_norms, objective_gradients
 
 __all__ = ["TrainingProbe", "cka", "effective_rank", "layer_states", "unstopped"]
 
@@ -91,21 +93,13 @@ class TrainingProbe:
             o: {name: _vector(grads, model, stack) for name, stack in self.encoders.items()}
             for o, grads in gradients.items()
         }
-        norms = {}
-        for objective, grads in gradients.items():
-            reached = {}
-            for name, grad in grads.items():
-                parts = reached.setdefault(module_of[name], [])
-                factor = next((of.get(objective, 1.0) for at, of in self.scaled.items() if name.startswith(at)), 1.0)
-                if grad is not None and factor:
-                    parts.append(torch.linalg.vector_norm(grad) * factor)
-            norms[objective] = {
-                module: torch.linalg.vector_norm(torch.stack(parts)).item() if parts else None
-                for module, parts in reached.items()
-            }
+
+        def scale(objective: str, name: str) -> float:
+            return next((of.get(objective, 1.0) for at, of in self.scaled.items() if name.startswith(at)), 1.0)
+
         return {
             "step": step,
-            "norm": norms,
+            "norm": {o: module_norms(grads, module_of, partial(scale, o)) for o, grads in gradients.items()},
             "held_back": {
                 o: (1 - scale) * torch.linalg.vector_norm(gradient).item()
                 for o, scale in self.scales.items()
@@ -144,10 +138,9 @@ class TrainingProbe:
 
 def _vector(grads: _Gradient, model: XFM, stack: Stack) -> Tensor | None:
     """The gradient over all parameters of an encoder; 0 for those without a path, None where none has one."""
-    pairs = [(grads[name], p) for name, p in model.named_parameters() if name.startswith(f"{stack.encoder}.")]
-    if all(grad is None for grad, _ in pairs):
-        return None
-    return torch.cat([(torch.zeros_like(p) if grad is None else grad).flatten() for grad, p in pairs])
+    named = [(n, p) for n, p in model.named_parameters() if n.startswith(f"{stack.encoder}.")]
+    reached = [grads[name] for name, _ in named]
+    return None if all(grad is None for grad in reached) else flat(reached, [p for _, p in named])
 
 
 def _cosines(vectors: dict[str, Tensor | None]) -> dict[str, float | None]:
