@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +14,6 @@ from torch.utils.data import get_worker_info
 from ..base.strings import brief, shown
 from ..model.replicas import broadcast_from_main, objects_of_all
 from .source import Missed, Source
-
-if TYPE_CHECKING:
-    from . import Dataset
 
 __all__ = ["SkippedItems", "Skipping", "count_skipped", "skipped_items"]
 
@@ -57,10 +54,19 @@ class Skipping(Source):
         raise NotImplementedError
 
 
+class Counted(Protocol):
+    """What a `Dataset` knows of skipped items, by source."""
+
+    @property
+    def skipped(self) -> Mapping[str, Missed]: ...
+
+    def skip(self, missed: Mapping[str, Missed]) -> None: ...
+
+
 class SkippedItems:
     """What the records of a run have to say of skipped items."""
 
-    def __init__(self, data: Dataset, records: Iterable[Record]) -> None:
+    def __init__(self, data: Counted, records: Iterable[Record]) -> None:
         """`records`: the run's so far, of the main process, which tells the others."""
         self.data, self.recorded = data, broadcast_from_main(skipped_items(records))
         data.skip(self.recorded)

@@ -109,7 +109,8 @@ class Folder(Generic[C]):
         """RunError where another config has begun in the folder."""
         if not self.has(self.CONFIG):  # False, not an error, where nothing may be looked up
             return
-        there = self.open(self.folder)
+        cls = type(self)
+        there = cls.open(self.folder)
         if there.config.fingerprint != self.config.fingerprint and there.begun:
             raise RunError(
                 f"{self.folder}: holds a {self.KIND} of another config ({differences(there.decisive, self.decisive)}). "
