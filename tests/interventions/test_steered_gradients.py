@@ -301,7 +301,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(how: str) -> None:
         Shards(p, count, 1, contextlib.nullcontext, steering)(batch, on, KEY)
         seen.append({n: w.grad for n, w in p.model.named_parameters() if w.grad is not None})
     p = pretraining(how, **changes)
-    in_parts(p, p, 2, make_accelerator(p.config), batch, on, KEY, Steering(TextGradient(p.model, p.config)))
+    in_parts(p, 2, make_accelerator(p.config), batch, on, KEY, Steering(TextGradient(p.model, p.config)))
     seen.append({n: w.grad for n, w in p.model.named_parameters() if w.grad is not None})
     if how == "shuffled":  # n pictures of a part are turned among themselves; both ways of parting agree
         seen = seen[1:]

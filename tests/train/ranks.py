@@ -56,7 +56,7 @@ def gradients(words: Tokenizer, way: str) -> dict:
     pretraining, optimizer = Pretraining(model, config), make_optimizer(model, config.train)
     wrap = partial(sharded, accelerator=accelerator) if way == "fsdp" else accelerator.prepare
     trained, _ = wrap(pretraining, optimizer)
-    compute = partial(in_parts, trained, pretraining, PARTS) if way == "parts" else partial(in_one, trained)
+    compute = partial(in_parts, trained, PARTS) if way == "parts" else partial(in_one, trained)
     found = {}
     for objective in OBJECTIVES:
         losses, _ = compute(accelerator, streams[STEP], {objective: 1.0}, (streams.seed, STEP))

@@ -56,7 +56,7 @@ def test_the_parts_give_the_losses_and_gradients_of_the_whole(objective: str, co
     accelerator, whole, on = make_accelerator(config()), model_of(config()), {objective: 1.0}
     expected, report = in_one(whole, accelerator, batch, on, KEY)
     p = model_of(config())
-    losses, said = in_parts(p, p, count, accelerator, batch, on, KEY)
+    losses, said = in_parts(p, count, accelerator, batch, on, KEY)
     assert {n: v.item() for n, v in losses.items()} == pytest.approx({n: v.item() for n, v in expected.items()})
     same = [n for n in report if not n.endswith("/constant")]  # a constant of each part is nearer to it
     assert said.keys() == report.keys()
@@ -71,7 +71,7 @@ def test_the_parts_give_the_losses_and_gradients_of_the_whole(objective: str, co
 @pytest.mark.parametrize("objective", ["itc", "itm"])
 def test_what_is_compared_is_compared_within_a_part(objective: str, batch: Batch) -> None:
     p, on = model_of(config()), {objective: 1.0}
-    losses, _ = in_parts(p, p, 2, make_accelerator(config()), batch, on, KEY)
+    losses, _ = in_parts(p, 2, make_accelerator(config()), batch, on, KEY)
     found, sums = gradients(p), dict[str, float]()
     p.zero_grad()
     for i, part in enumerate(split(batch, 2, even=True)):
@@ -90,7 +90,7 @@ def test_an_even_guess_is_among_the_pairs_of_a_part(batch: Batch) -> None:
     p = model_of(c)
     for weight in (p.model.contrastive.image.weight, p.model.contrastive.text.weight):
         weight.data.zero_().add_(1)  # every feature is the same
-    losses, _ = in_parts(p, p, 2, make_accelerator(c), {"pairs": batch["pairs"]}, {"itc": 1.0}, KEY)
+    losses, _ = in_parts(p, 2, make_accelerator(c), {"pairs": batch["pairs"]}, {"itc": 1.0}, KEY)
     level = OBJECTIVES["itc"].chance(c, "pairs")
     assert level == (pytest.approx(losses["pairs/itc"].item(), abs=0.05), f"chance, ln {c.data.pairs // 2}")
 
@@ -102,7 +102,7 @@ def test_each_part_fuses_its_share_of_the_pairs(words: Tokenizer, monkeypatch: p
     monkeypatch.setattr(
         type(p.model.fusion), "forward", lambda s, text, *a: seen.append(len(text)) or forward(s, text, *a)
     )
-    in_parts(p, p, 2, make_accelerator(c), {"pairs": Streams(c, words)[STEP]["pairs"]}, {"imlm": 1.0}, KEY)
+    in_parts(p, 2, make_accelerator(c), {"pairs": Streams(c, words)[STEP]["pairs"]}, {"imlm": 1.0}, KEY)
     assert seen == [2, 2]
 
 

@@ -53,7 +53,6 @@ def in_one(
 
 def in_parts(
     trained: nn.Module,
-    pretraining: Pretraining,
     count: int,
     accelerator: Accelerator,
     batch: Batch,
@@ -61,9 +60,10 @@ def in_parts(
     key: tuple[object, ...],
     steering: Steering = UNSTEERED,
 ) -> tuple[Losses, Losses]:
-    """As `in_one`, the batch in `count` parts: sums over them by their shares, without graphs. `pretraining`: what
-    accelerate has wrapped as `trained`. The batch is cut where it is: on the host, a GPU keeps nobody waiting."""
+    """As `in_one`, the batch in `count` parts: sums over them by their shares, without graphs. The batch is cut where
+    it is: on the host, a GPU keeps nobody waiting."""
     trained.zero_grad()
+    pretraining: Pretraining = getattr(trained, "module", trained)  # without DDP's wrapper
     parts, apart = split(batch, count, even=True), Apart()
     shares = _shares(pretraining, parts, weights)
     parts = on_device(parts, accelerator.device)

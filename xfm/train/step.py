@@ -162,7 +162,7 @@ def _gradients(
     if train.shards > 1 and accelerator.device.type == "cpu" and accelerator.num_processes == 1:
         return Shards(pretraining, train.shards, train.threads, accelerator.autocast, steering)
     if train.accumulate > 1:
-        return partial(in_parts, trained, pretraining, train.accumulate, accelerator, steering=steering)
+        return partial(in_parts, trained, train.accumulate, accelerator, steering=steering)
     return partial(in_one, trained, accelerator, steering=steering)
 
 
