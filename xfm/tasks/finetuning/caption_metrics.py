@@ -51,7 +51,7 @@ def library() -> Any:
 
 def words(text: str) -> str:
     """What is compared of a text: its words, single spaces between them."""
-    return caption_text(text, len(text))
+    return caption_text(text, None)
 
 
 def _scored(scorer: Any, said: Sequence[str], references: Sequence[Reference]) -> Any:

@@ -105,10 +105,9 @@ class GlueFiles(Task):
         return found
 
     def _items(self, path: Path, training: bool = False) -> list[Item]:
-        needed = (*self.columns, self.label_column)
         return [
             Item(tuple(row[name] for name in self.columns), (), self.parsed(f"{where}: label", row[self.label_column]))
-            for where, row in rows(path, needed, self.header, training)
+            for where, row in rows(path, self.columns, self.label_column, self.header, training)
         ]
 
     def encode(self, texts: Sequence[str]) -> list[int]:
