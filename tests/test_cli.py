@@ -61,6 +61,7 @@ def test_each_command_is_understood(words: str, kind: type) -> None:
         (["pretrain", "demo+no_guidance"], "+stage1"),
         (["pretrain", "smoke", "--train.lr", "-1"], "train.lr = -1.0"),
         (["evaluate", "nowhere"], "no run here"),
+        (["evaluate", "demo", "--tasks"], "--tasks = '': must be one name or more of all, downstream, language, "),
         (["pretrain", "--seed", "3", "small"], "recipe = 'small': must be the first word, whose options follow it"),
         (["pretrain", "--seed", "3", "own", "--data", "x.csv"], "the first word: xfm pretrain own --data"),
         (["pretrain", "demo", "--data=x.csv"], "must be behind the recipe 'own'"),

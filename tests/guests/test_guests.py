@@ -312,6 +312,29 @@ def test_a_folder_whose_weights_are_not_whole_is_refused(hugging_face: Path, tmp
         xfm.load(f"hf_clip:{tmp_path / 'half'}")
 
 
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (
+            ("preprocessor_config.json",),
+            "lacks the image processor's preprocessor_config.json, or processor_config.json",
+        ),
+        (("tokenizer.json", "vocab.json"), "lacks the tokenizer's tokenizer.json, or vocab.json and merges.txt"),
+    ],
+)
+def test_a_folder_without_processor_or_tokenizer_is_refused(
+    gone: tuple[str, ...], said: str, hugging_face: Path, tmp_path: Path
+) -> None:
+    """Without a tokenizer's files transformers makes one by which every word is the end of the text."""
+    shutil.copytree(hugging_face, tmp_path / "part")
+    for name in gone:
+        (tmp_path / "part" / name).unlink()
+    with pytest.raises(ConfigError, match=said):
+        xfm.load(f"hf_clip:{tmp_path / 'part'}")
+    page = (Path(__file__).resolve().parents[2] / "docs/add-a-model.md").read_text("utf-8")
+    assert all(f"`{name}`" in page for name in gone)
+
+
 def test_pieces_find_their_characters() -> None:
     text = "Two Lions, résumé 🦁"
     pieces = open_clip.tokenizer.SimpleTokenizer()

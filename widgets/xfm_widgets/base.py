@@ -28,7 +28,7 @@ from xfm.plots.palette import PALETTE
 from . import esm
 from .choices import Choice, ChoiceError, Place, Text, told
 from .glossary import terms_of
-from .pages import MODULE, PAGE, Embedded, script_json
+from .pages import MODULE, PAGE, Embedded, script_json, warn_of_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,9 +103,11 @@ class View(anywidget.AnyWidget):
         """Writes one file that shows this view without a kernel and without a network, and returns its path. What needs
         a model is absent there, and says so, unless the file holds the `model` (4 MB for the shipped checkpoint), which
         then answers as Python would. FileError where the system refuses the file; an old one is kept then. ConfigError
-        for the model of a view that has none, or one that no page can run (see docs/page-model.md)."""
-        path = Path(path)
-        write_atomically(path, self._page(model))
+        for the model of a view that has none, or one that no page can run (see docs/page-model.md). Warns of more
+        than marimo shows of an output."""
+        path, page = Path(path), self._page(model)
+        warn_of_size(page, type(self).__name__)
+        write_atomically(path, page)
         return path
 
     def to_js(self, path: str | Path, model: bool = False) -> Path:
@@ -116,8 +118,11 @@ class View(anywidget.AnyWidget):
         return path
 
     def embed(self, height: int = 640, model: bool = False) -> Embedded:
-        """The page of `to_html` in a frame of `height` pixels, for wherever HTML is shown, and which may do no more."""
-        return Embedded(self._page(model), type(self).__name__, height)
+        """The page of `to_html` in a frame of `height` pixels, for wherever HTML is shown, and which may do no more.
+        Warns as `to_html`."""
+        embedded = Embedded(self._page(model), type(self).__name__, height)
+        warn_of_size(str(embedded), type(self).__name__)
+        return embedded
 
     def _page(self, model: bool = False) -> str:
         return PAGE.format(css=str(self._css), **self._parts("offline", model))

@@ -12,9 +12,9 @@ from torch import Tensor
 from ..base import seeding
 from ..base.fields import require
 from ..base.images import ImageLike
+from ..data.source import Example, Region
 from ..data.streams import region_patches
 from ..data.tokenizer import Tokenizer
-from ..data.world.scenes import Scene
 from ..model import XFM, ImageTokens
 from ..model.modes import eval_mode
 from ..objectives.bbp import corners, overlap
@@ -24,17 +24,25 @@ from .targets import Outputs, full_mask
 from .token_axes import TokenAxis
 from .vocabulary import SeenWords
 
-__all__ = ["Box", "box_predictor", "phrase_boxes", "presence"]
+__all__ = ["Box", "box_predictor", "phrase_boxes", "presence", "region_box"]
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 MASKED, HIDDEN = 24, 0.3  # pictures that are asked for candidates, and the share of patches hidden in each
 SAME, CANDIDATES = 0.5, 3  # IoU of boxes that count as one candidate; candidates, at most
 
 
-def phrase_boxes(scene: Scene) -> dict[str, Box]:
-    """phrase -> the true box of the object that it names."""
-    pairs = zip(scene.phrases, scene.objects, strict=True)
-    return {phrase.text: (float(o.x), float(o.y), float(o.width), float(o.height)) for phrase, o in pairs}
+def phrase_boxes(example: Example) -> dict[str, Box]:
+    """phrase -> the true box of the region that it names; of several regions, as two dogs of user data, the first."""
+    found: dict[str, Box] = {}
+    for region in example.regions:
+        found.setdefault(region.text, region_box(region, len(example.image)))
+    return found
+
+
+def region_box(region: Region, side: int) -> Box:
+    """In a picture of so many pixels a side."""
+    cx, cy, w, h = (side * share for share in region.box)
+    return round(cx - w / 2, 6), round(cy - h / 2, 6), round(w, 6), round(h, 6)
 
 
 def box_predictor(

@@ -16,6 +16,12 @@ from ..explain.guests import Guest, Tokens, Tower
 __all__ = ["HuggingFaceClip", "open_model"]
 
 
+FILES = {  # that the folder must have beside the weights, either of two forms
+    "image processor": (("preprocessor_config.json",), ("processor_config.json",)),
+    "tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
+}
+
+
 def open_model(
     folder: str, pretrained: str | os.PathLike[str] = "", tokenizer: str | os.PathLike[str] = ""
 ) -> HuggingFaceClip:
@@ -25,6 +31,10 @@ def open_model(
     fetch = "`hf download openai/clip-vit-base-patch32 --local-dir FOLDER` fetches one; then load('hf_clip:FOLDER')"
     if not os.path.isdir(folder):
         raise ConfigError(f"load({shown('hf_clip:' + folder)}): no such folder, and nothing is downloaded; {fetch}")
+    for part, forms in FILES.items():  # without a tokenizer's transformers makes one that knows no word
+        if not any(all(os.path.isfile(os.path.join(folder, name)) for name in form) for form in forms):
+            files = ", or ".join(" and ".join(form) for form in forms)
+            raise ConfigError(f"{shown(folder)}: lacks the {part}'s {files}; CLIPProcessor.save_pretrained writes them")
     try:
         from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
     except ImportError as error:

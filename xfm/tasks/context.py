@@ -19,10 +19,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from ..base import seeding
-from ..base.fields import one_of, require
+from ..base.fields import ConfigError, one_of, require
 from ..config import RunConfig
 from ..data import Dataset, dataset
-from ..data.source import SPLITS, Example, Source, Split
+from ..data.source import CAPABILITIES, SPLITS, Example, Source, Split
 from ..data.streams import filled, pixels
 from ..data.tokenizer import Tokenizer
 from ..data.world.scenes import Scene, World
@@ -86,8 +86,10 @@ class EvalContext:
 
     def source_with(self, capability: str) -> Source:
         """The first source of the data that provides it (keys of `data.source.CAPABILITIES`), your own before those
-        that come along."""
+        that come along. ConfigError where there is none."""
         providing = [source for source in self.source.sources if capability in source.provides]
+        if not providing:
+            raise ConfigError(f"{self.source.name}: provides no {capability}: {CAPABILITIES[capability]}")
         return min(providing, key=lambda source: source.name in EMBEDDED)
 
     @property
