@@ -253,9 +253,7 @@ EXTENSIONS = re.split(r"^## ", read("docs/extend.md"), flags=re.M)[1:]
 
 
 def extended(section: str, root: Path) -> str:
-    """Makes a copy of both packages with the section's files and changes; returns the code of its examples."""
-    for folder in ("xfm", "widgets/xfm_widgets"):
-        shutil.copytree(ROOT / folder, root / folder)  # compiled once, for all copies
+    """Makes the section's files and changes in a copy of both packages; returns the code of its examples."""
     code = ""
     for language, path, block in BLOCKS.findall(section):
         if language == "diff":
@@ -266,6 +264,21 @@ def extended(section: str, root: Path) -> str:
         else:
             code += block
     return code
+
+
+def copied(root: Path) -> Path:
+    """With a copy of both packages in it."""
+    for folder in ("xfm", "widgets/xfm_widgets"):
+        shutil.copytree(ROOT / folder, root / folder)  # compiled once, for all copies
+    return root
+
+
+def run(code: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """Runs code in a new process, with the packages of `root`."""
+    paths = os.pathsep.join(map(str, (root, root / "widgets")))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore::UserWarning", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, check=False)
 
 
 def change(path: Path, diff: str) -> None:
@@ -279,12 +292,34 @@ def change(path: Path, diff: str) -> None:
 
 @pytest.mark.parametrize("section", EXTENSIONS, ids=[s.split("\n")[0] for s in EXTENSIONS])
 def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> None:
-    code = extended(section, tmp_path)
+    code = extended(section, copied(tmp_path))
     assert code
-    paths = os.pathsep.join(map(str, (tmp_path, tmp_path / "widgets")))
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore::UserWarning", "-c", code]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    ran = run(code, tmp_path)
+    assert ran.returncode == 0, ran.stderr
+
+
+REPORTED = """
+from xfm import evaluation, pretrain, recipes, report
+from xfm.train import Run
+
+config = recipes.get("smoke").replace({"name": "run", "train.steps": 1, "train.warmup": 1, **CHANGES})
+list(pretrain(config))
+run = Run.of(config, "runs")
+results = evaluation.evaluate_run(run.folder, ["caption_length", "language"])
+run.write({"evaluation.json": evaluation.to_json(results)})  # two tasks are all: time
+page = report.write_report(run).read_text("utf-8")
+assert all(("whole or half caption" in page, ("which of two images" in page) == bool(CHANGES)))
+"""
+ON = {"objectives.uniformity.weight": 0.1, "objectives.which_of_two.weight": 0.5}
+
+
+@pytest.mark.parametrize("changes", [{}, ON], ids=["off", "on"])
+def test_a_run_has_its_report_where_every_extension_of_the_page_is_there(changes: dict, tmp_path: Path) -> None:
+    """All at once; a loss, an encoder, a source and an ablation are off until they are asked for."""
+    copied(tmp_path)
+    for section in EXTENSIONS:
+        extended(section, tmp_path)
+    ran = run(f"CHANGES = {changes}\n{REPORTED}", tmp_path)
     assert ran.returncode == 0, ran.stderr
 
 

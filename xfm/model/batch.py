@@ -102,7 +102,8 @@ class LossOut:
     report: dict[str, Tensor] = field(default_factory=dict)  # scalars to log; their graphs are let go
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "report", {name: value.detach() for name, value in self.report.items()})
+        report = {name: v.detach() if isinstance(v, Tensor) else v for name, v in self.report.items()}
+        object.__setattr__(self, "report", report)
 
 
 T = TypeVar("T")

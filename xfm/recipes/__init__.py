@@ -14,6 +14,7 @@ from .recipes import (
     demo,
     fused,
     get,
+    of_config,
     pretrained,
     scratch_std,
     small,
@@ -24,5 +25,5 @@ from .recipes import (
 )
 
 __all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
-           "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "study", "styles",
+           "current", "demo", "fused", "get", "of_config", "pretrained", "scratch_std", "small", "smoke", "study", "styles",
            "with_changes"]  # fmt: skip

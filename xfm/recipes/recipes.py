@@ -26,8 +26,8 @@ from .ablations import LEVELS, ablations, changes
 from .specialists import SPECIALISTS, beit_like, bert_like, clip_like, fused
 
 __all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
-           "current", "demo", "fused", "get", "pretrained", "scratch_std", "small", "smoke", "study",
-           "styles", "with_changes"]  # fmt: skip
+           "current", "demo", "fused", "get", "of_config", "pretrained", "scratch_std", "small", "smoke",
+           "study", "styles", "with_changes"]  # fmt: skip
 
 
 def scratch_std(width: int) -> float:
@@ -249,7 +249,7 @@ def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
     for specialist in (n for n in chosen if n in SPECIALISTS):
         config = SPECIALISTS[specialist](config)
     by_field: dict[str, str] = {}
-    for name, fields in ((n, _of_config(config, f)) for n, f in chosen.items() if n not in SPECIALISTS):
+    for name, fields in ((n, of_config(config, f)) for n, f in chosen.items() if n not in SPECIALISTS):
         for field in (f for f in fields if f in merged and (merged[f] != fields[f] or f.startswith("seed_of."))):
             values = f"{field} = {shown(merged[field])} and {shown(fields[field])}"
             raise ConfigError(f"+{by_field[field]} and +{name} contradict each other: {values}; leave one of them out")
@@ -258,7 +258,7 @@ def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
     return config.replace(merged)
 
 
-def _of_config(config: RunConfig, fields: dict[str, Any]) -> dict[str, Any]:
+def of_config(config: RunConfig, fields: dict[str, Any]) -> dict[str, Any]:
     """The fields without those of losses that the config does not have: an ablation adds none."""
     groups = ("objectives.", "flow.text_gradient.")
     lost = {f for f in fields for g in groups if f.startswith(g) and f[len(g) :].split(".")[0] not in config.objectives}
