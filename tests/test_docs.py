@@ -299,14 +299,14 @@ def test_an_extension_works_as_the_page_says(section: str, tmp_path: Path) -> No
 
 
 REPORTED = """
-from xfm import evaluation, pretrain, recipes, report
+from xfm import pretrain, recipes, report, tasks
 from xfm.train import Run
 
 config = recipes.get("smoke").replace({"name": "run", "train.steps": 1, "train.warmup": 1, **CHANGES})
 list(pretrain(config))
 run = Run.of(config, "runs")
-results = evaluation.evaluate_run(run.folder, ["caption_length", "language"])
-run.write({"evaluation.json": evaluation.to_json(results)})  # two tasks are all: time
+results = tasks.evaluate_run(run.folder, ["caption_length", "language"])
+run.write({"evaluation.json": tasks.to_json(results)})  # two tasks are all: time
 page = report.write_report(run).read_text("utf-8")
 assert all(("whole or half caption" in page, ("which of two images" in page) == bool(CHANGES)))
 """

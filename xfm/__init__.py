@@ -11,7 +11,7 @@ from .train import Run, pretrain
 
 __all__ = ["Lab", "Run", "load", "pretrain"]
 __version__ = "0.1.0"
-_LAZY = ("downstream", "evaluation", "explain", "interop", "plots", "report", "study")  # the others are loaded by now
+_LAZY = ("explain", "interop", "plots", "report", "study", "tasks")  # the others are loaded by now
 
 
 def __getattr__(name: str) -> Any:

@@ -25,5 +25,5 @@ from .recipes import (
 )
 
 __all__ = ["LEVELS", "RECIPES", "SPECIALISTS", "ablations", "base", "beit_like", "bert_like", "changes", "clip_like",
-           "current", "demo", "fused", "get", "of_config", "pretrained", "scratch_std", "small", "smoke", "study", "styles",
-           "with_changes"]  # fmt: skip
+           "current", "demo", "fused", "get", "of_config", "pretrained", "scratch_std", "small", "smoke", "study",
+           "styles", "with_changes"]  # fmt: skip
