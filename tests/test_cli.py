@@ -11,8 +11,9 @@ from glue_files import write as write_glue
 from xfm import recipes
 from xfm.cli import main, parse
 from xfm.cli.data_commands import Preview
+from xfm.cli.finetune_command import Finetune
+from xfm.cli.pretrain_command import Pretrain
 from xfm.cli.results import Evaluate, Runs
-from xfm.cli.training_commands import Finetune, Pretrain
 from xfm.lab import CHECKPOINTS
 from xfm.tasks.finetuning.config import recipe
 from xfm.train import Run

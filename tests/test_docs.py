@@ -32,37 +32,11 @@ def script(name: str) -> ModuleType:
     return module
 
 
-api_docs, doc_tables = script("api_docs"), script("doc_tables")
+doc_tables = script("doc_tables")
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
-
-
-# ---- public names
-
-
-def test_the_list_of_public_names_is_what_the_script_makes() -> None:
-    assert read("docs/api.md") == api_docs.page(), "run python scripts/api_docs.py"
-
-
-def test_every_public_name_has_a_docstring() -> None:
-    assert api_docs.lacking() == []
-
-
-def test_every_public_name_stands_in_the_list() -> None:
-    page = read("docs/api.md")
-    for module in api_docs.modules().values():
-        for name in module.names or ():
-            section = page[page.index(f"\n## {module.name}\n") + 4 :].split("\n## ")[0]
-            assert re.search(rf"^\* `(class )?{name}\b", section, re.M), f"{module.name}.{name}"
-
-
-def test_one_import_is_enough() -> None:
-    code = "import xfm; print(xfm.explain.METHODS and xfm.plots.Figure and xfm.study.Study and xfm.report.write_report)"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    with pytest.raises(AttributeError, match="no attribute 'plot'"):
-        _ = xfm.plot
 
 
 # ---- tables and numbers

@@ -12,7 +12,6 @@ import tyro
 from ..base.fields import require
 from ..base.strings import printable
 from ..config import ConfigError, RunConfig
-from ..lab import beside
 from .printing import ROOT, print_results
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ class Evaluate:
 
     def _fine_tune(self, run: Run) -> None:
         """The run that the paper's table has in a line."""
+        from ..lab import beside
         from ..tasks import format_lines
         from ..tasks.finetuning.table import EMBEDDED, finetuned, table
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..base.fields import positive, require, shares, typed
 
-__all__ = ["STREAMS", "AugmentConfig", "CaptionConfig", "DataConfig", "MaskConfig", "SceneConfig"]
+__all__ = ["STREAMS", "AugmentConfig", "CaptionConfig", "DataConfig", "MaskConfig", "SceneConfig", "Split"]
 
+Split = Literal["train", "validation", "test", "unseen_combinations", "unseen_concepts"]
 STREAMS = ("pairs", "regions", "images", "texts")
 
 

@@ -243,6 +243,8 @@ def get(name: str) -> RunConfig:
 def with_changes(config: RunConfig, names: list[str]) -> RunConfig:
     """With these changes, all at once, on what the specialists among them make of the config. ConfigError as `get`, and
     for two that give one field different values, or that each hold the seeds which the other varies."""
+    if not names:
+        return config
     merged: dict[str, Any] = {}
     known: dict[str, Any] = changes() | SPECIALISTS
     chosen = {name_of_change: _look_up(known, name_of_change, "change") for name_of_change in names}

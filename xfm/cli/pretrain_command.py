@@ -1,4 +1,4 @@
-"""What trains: `xfm pretrain`, `xfm finetune`."""
+"""`xfm pretrain`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import tyro
 from ..base.fields import require
 from ..base.progress import Progress
 from ..config import RunConfig
-from ..model.replicas import launched
-from ..tasks.finetuning.config import FinetuneConfig
 from .printing import ROOT, print_results
 
-__all__ = ["Finetune", "Pretrain"]
+__all__ = ["Pretrain"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,8 @@ class Pretrain:
 
     def run(self) -> None:
         if self.dry_run:
+            from ..model.replicas import launched
+
             several = "1 with --dry-run: run it without torchrun; --gpus N says what N processes take"
             require(launched()[1] == 1, "processes", launched()[1], several)
             from ..train.cluster import Cluster
@@ -55,6 +55,7 @@ class Pretrain:
             self.train()
 
     def train(self) -> None:
+        from ..model.replicas import launched
         from ..report import gradient_tables, write_report
         from ..tasks import evaluate_run
         from ..train import Run, pretrain
@@ -88,28 +89,3 @@ class Pretrain:
         print(f"\nReport: {write_report(run, gradients)} (its figures lie beside it, under figures/)")
         print("\nGo on: `make lab` opens the notebooks; `xfm pretrain demo+no_stop_gradient` ablates the stop, and")
         print("`xfm --help` shows what else there is (.venv/bin/xfm, where make installed it).")
-
-
-@dataclass(frozen=True)
-class Finetune:
-    """Fine-tune a finished run on a task, and say what the test split says. A finished one opens at once, an unfinished
-    one goes on."""
-
-    config: Annotated[FinetuneConfig, tyro.conf.arg(name="")]
-    """Every field can be changed, as in --train.steps 600."""
-    root: Path = ROOT
-    """Where run folders lie."""
-    controls: bool = False
-    """Also what the number must beat: the same without pre-training, without pictures, without texts."""
-
-    def run(self) -> None:
-        from ..tasks import format_lines
-        from ..tasks.finetuning.config import controls
-        from ..tasks.finetuning.finetune import train_to_end
-        from ..tasks.finetuning.task_run import TaskRun
-
-        results = []
-        for config in [self.config, *(controls(self.config) if self.controls else ())]:
-            print(f"{config.task}: {config.train.steps} steps into {TaskRun.of(config, self.root).folder}")
-            results += train_to_end(config, self.root, progress=True).results()
-        print(format_lines([*dict.fromkeys(results)]))  # a simple model stands beside each control
