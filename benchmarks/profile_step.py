@@ -44,8 +44,8 @@ from xfm.data.streams import Streams
 from xfm.model.attention import Attention
 from xfm.model.batch import Batch, Pairs, Texts, TokenBatch
 from xfm.objectives import Pretraining, build, weighted_sum, weights_at
+from xfm.train.accelerator import keep_freed_memory
 from xfm.train.optimizer import make_optimizer
-from xfm.train.prepare import keep_freed_memory
 from xfm.train.shards import Shards, split
 
 HERE = Path(__file__).parent / "results"

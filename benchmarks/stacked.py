@@ -26,8 +26,8 @@ from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, weighted_sum, weights_at
 from xfm.recipes import prior_runs
+from xfm.train.accelerator import keep_freed_memory
 from xfm.train.optimizer import make_optimizer
-from xfm.train.prepare import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = (*STREAMS, "fusion_batch", "region_images")

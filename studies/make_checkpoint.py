@@ -15,7 +15,7 @@ from pathlib import Path
 from xfm import Run, pretrain, recipes
 from xfm.lab import CHECKPOINTS
 from xfm.recipes import prior_runs
-from xfm.runs.manifest import replace
+from xfm.runs.manifest import Manifest
 from xfm.runs.run import METRICS
 from xfm.tasks import evaluate_run, format_lines
 
@@ -48,7 +48,7 @@ def publish(run: Run, folder: Path, root: Path) -> None:
     warm = Run.of(prior_runs.stage1(config), root).metrics() if config.has_stage1 else []
     kept = [r for r in records if r["step"] % EVERY == 0 or r is records[-1]]
     (folder / METRICS).write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-    replace(folder, config.fingerprint, {}, grown=(*WHOLE, METRICS))
+    Manifest(folder, config.fingerprint).replace({}, grown=(*WHOLE, METRICS))
     said = README.format(
         name=folder.name,
         recipe=config.name,

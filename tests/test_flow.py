@@ -175,13 +175,13 @@ def test_a_guide_is_the_target_and_gets_no_gradient(published) -> None:
 
 
 def test_the_frozen_target_is_the_encoder_that_training_started_from(tmp_path) -> None:
-    from xfm.runs.manifest import replace
+    from xfm.runs.manifest import Manifest
     from xfm.runs.weights import packed
     from xfm.train.teachers import mim_teacher
 
     p = batches.pretraining(init_from="stage1", flow__mim_target="frozen")
     p.model.float()
-    replace(tmp_path, p.config.fingerprint, {"init.safetensors": packed(p.model)})
+    Manifest(tmp_path, p.config.fingerprint).replace({"init.safetensors": packed(p.model)})
     run = SimpleNamespace(folder=tmp_path, config=p.config, has=lambda name: (tmp_path / name).exists())
     p.mim_teacher, batch = mim_teacher(run, torch.device("cpu")), batches.batch(p.config)
     start = p.model.eval().vision(batch["images"].image).detach()

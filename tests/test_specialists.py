@@ -20,7 +20,7 @@ from xfm.objectives import OBJECTIVES, Pretraining, build, losses_by_stream
 from xfm.published.export_checkpoint import export_checkpoint
 from xfm.recipes.specialists import SPECIALISTS, parameters
 from xfm.tasks.world import retrieval
-from xfm.train.start import require_trainable
+from xfm.train.requirements import require_trainable
 
 TRAINED = {  # by stream, and the encoders that change
     "bert_like": ({"texts": ["mlm"]}, {"text"}),

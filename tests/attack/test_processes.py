@@ -18,7 +18,7 @@ from train.process import process, received
 
 from xfm.base.files import TEMPORARY
 from xfm.config import RunConfig
-from xfm.runs import manifest
+from xfm.runs.manifest import MANIFEST
 from xfm.runs.run_lock import HOLDER
 from xfm.train import Run, pretrain
 
@@ -34,7 +34,7 @@ def finish(config: RunConfig, root: Path) -> Run:
 
 
 def whole(run: Run) -> None:
-    assert manifest.damaged(run.folder) == []
+    assert run.damaged() == []
 
 
 def test_kills(attack: Attack, config, trained, tmp_path, processes, assert_same) -> None:
@@ -55,7 +55,7 @@ def test_kills(attack: Attack, config, trained, tmp_path, processes, assert_same
                         reports.poll(60)  # it has begun
                         time.sleep(kill)
                 run = Run.of(changed, root)
-                if run.has(manifest.MANIFEST):
+                if run.has(MANIFEST):
                     whole(run)
             run = finish(changed, root)
             for left in (*run.folder.glob(TEMPORARY), run.folder / HOLDER):  # of a kill in a finished run's last write

@@ -168,7 +168,7 @@ def test_boxes_that_the_middle_square_does_not_show_are_said_and_cost_no_trainin
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         drawn = [source.regions(ItemKey("train", 0, step, i)) for step in range(3) for i in range(20)]
-    assert all(example.regions for example in drawn) and not source.left_out
+    assert all(example.regions for example in drawn) and not source.skipped
     for split in ("train", "validation", "test"):  # an evaluation has each once: one in another's place counts twice
         shown = [rows[i]["phrase"] for i in source.splits[split] if i % 4]
         asked = [example.regions[0].text for example in source.with_boxes().examples(split, 99)]

@@ -24,7 +24,7 @@ from xfm.data.tokenizer import Tokenizer
 from xfm.data.wordnet import WordNet
 from xfm.data.world.scenes import World
 from xfm.files.file_source import FileSource, agree
-from xfm.train.start import require_trainable
+from xfm.train.requirements import require_trainable
 
 RNG = np.random.default_rng(0)
 IMAGES = [RNG.integers(0, 256, (20 + 3 * i, 50, 3), np.uint8) for i in range(20)]

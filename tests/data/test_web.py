@@ -28,7 +28,7 @@ from xfm.objectives import build
 from xfm.runs.weights import packed
 from xfm.tasks import evaluate_run
 from xfm.train import Run, pretrain
-from xfm.train.start import require_startable
+from xfm.train.requirements import require_startable
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,9 @@ def test_samples_that_cannot_be_used_are_counted_each_once_and_warned_of(served:
             for _ in range(200):
                 source.example(split, 0)
     assert len([w for w in warned if "so far" in str(w.message)]) == 3
-    assert sorted(source.left_out) == [f"0.tar:{name}" for name in "abcdef"] and source.missed() == source.left_out
-    assert source.left_out["0.tar:d"] == "has no picture" and source.left_out["0.tar:f"] == "has 2 pictures"
-    assert source.left_out["0.tar:e"] == "has no caption that can be read"
+    assert sorted(source.skipped) == [f"0.tar:{name}" for name in "abcdef"] and source.missed() == source.skipped
+    assert source.skipped["0.tar:d"] == "has no picture" and source.skipped["0.tar:f"] == "has 2 pictures"
+    assert source.skipped["0.tar:e"] == "has no caption that can be read"
 
 
 @pytest.mark.parametrize(("unreadable", "stops"), [(0.0, True), (0.005, True), (0.05, False), (1.0, False)])

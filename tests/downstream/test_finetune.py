@@ -153,17 +153,17 @@ def test_without_its_state_it_starts_anew_with_its_records(tmp_path: Path) -> No
 def test_one_that_another_process_trains_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what that one has finished between a look and the lock is opened, not trained again."""
     run, looked = TaskRun.of(config(), tmp_path), list[str]()
-    lock = module.RunLock
+    lock = TaskRun.lock
 
-    def held(folder: Path) -> Any:
+    def held(run: TaskRun) -> Any:
         looked.append("")
         if len(looked) == 1:
             raise RunBusy("somebody trains it")
-        monkeypatch.setattr(module, "RunLock", lock)
+        monkeypatch.setattr(TaskRun, "lock", lock)
         [*finetune(config(), tmp_path)]
-        return lock(folder)
+        return run.lock()
 
-    monkeypatch.setattr(module, "RunLock", held)
+    monkeypatch.setattr(TaskRun, "lock", held)
     assert module.train_to_end(config(), tmp_path).results() == run.results() and len(looked) == 2
     assert [r["step"] for r in run.metrics()] == [0, 1, 2, 3]
 
@@ -281,16 +281,6 @@ def test_what_cannot_be_fine_tuned_says_so(tmp_path: Path) -> None:
     broken.write_text(json.dumps({"task": 3}))
     with pytest.raises(RunError, match=r"finetune\.json: no readable config"):
         TaskRun.open(broken.parent)
-
-
-def test_a_damaged_state_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    for record in finetune(config(), tmp_path):
-        if record["step"] == 1:
-            break
-    state = TaskRun.of(config(), tmp_path).folder / "state.pt"
-    state.write_bytes(state.read_bytes()[:-100])
-    with pytest.raises(RunError, match=r"state\.pt"):
-        next(finetune(config(), tmp_path))
 
 
 def test_controls_are_of_what_a_task_reads() -> None:

@@ -13,7 +13,6 @@ from photographs import photograph, photographs, write_json
 
 from xfm.base.fields import ConfigError
 from xfm.lab import CHECKPOINTS
-from xfm.runs import manifest
 from xfm.tasks.finetuning import finetune as module
 from xfm.tasks.finetuning import test_split
 from xfm.tasks.finetuning.config import FinetuneConfig, recipe
@@ -150,25 +149,12 @@ def test_a_refused_start_keeps_the_folder_for_nobody(tmp_path: Path) -> None:
     for root in ("runs", "fresh"):
         assert [record["step"] for record in finetune(config(data), tmp_path / root)] == [0, 1, 2]
     run, fresh = (TaskRun.of(config(data), tmp_path / root) for root in ("runs", "fresh"))
-    assert run.results() == fresh.results() and manifest.damaged(run.folder) == []
+    assert run.results() == fresh.results() and run.damaged() == []
     assert TaskRun.open(run.folder).config == config(data)
-    assert manifest.read_checked(run.folder, "data.json") == manifest.read_checked(fresh.folder, "data.json")
+    assert run.read("data.json") == fresh.read("data.json")
     assert {path.name for path in run.folder.iterdir()} == {path.name for path in fresh.folder.iterdir()}
     with pytest.raises(RunError, match="holds a fine-tuning of another config"):
         next(finetune(config(data).replace({"train.lr": 0.5}), tmp_path / "runs"))
-
-
-@pytest.mark.usefixtures("few")
-def test_what_was_trained_is_not_removed_for_want_of_its_config(tmp_path: Path) -> None:
-    asked = config(write("rte", tmp_path / "data"))
-    for record in finetune(asked, tmp_path):
-        if record["step"] == 1:
-            break
-    run = TaskRun.of(asked, tmp_path)
-    (run.folder / "finetune.json").unlink()
-    with pytest.raises(RunError, match=r"has trained weights or records, but no finetune\.json; put that back"):
-        next(finetune(asked, tmp_path))
-    assert (run.folder / "state.pt").exists()
 
 
 @pytest.mark.usefixtures("few")

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from xfm import recipes
 from xfm.config import RunConfig
+from xfm.data.skipped_items import SkippedItems
 from xfm.model import attention
 from xfm.model.batch import tree_map
 from xfm.model.kernels.device import waits
 from xfm.objectives import Pretraining
 from xfm.tasks import evaluate
 from xfm.train import Run, accumulate, loop, pretrain
-from xfm.train.left_out import LeftOut
 
 GPU = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "gpu.py"))
 STILL = {name.replace(".", "__"): value for name, value in batches.STILL.items()}
@@ -130,7 +130,7 @@ def test_no_step_waits_but_for_its_record(
     parts: int, device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As torch itself sees it (on a CPU: `tests/train/test_waits.py`)."""
-    to_device, floats, record = accumulate.on_device, loop._floats, LeftOut.record
+    to_device, floats, record = accumulate.on_device, loop.means_on_host, SkippedItems.record
 
     def watched(on: bool) -> None:
         if device.type == "cuda":
@@ -151,8 +151,8 @@ def test_no_step_waits_but_for_its_record(
         return record(*args, **kwargs)
 
     monkeypatch.setattr(accumulate, "on_device", begin)
-    monkeypatch.setattr(loop, "_floats", once)
-    monkeypatch.setattr(LeftOut, "record", end)
+    monkeypatch.setattr(loop, "means_on_host", once)
+    monkeypatch.setattr(SkippedItems, "record", end)
     try:
         assert (
             len([*pretrain(smoke(train__validate_every=0, train__accumulate=parts, data__region_images=4), tmp_path)])

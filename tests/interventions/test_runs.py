@@ -13,7 +13,7 @@ import torch
 from xfm import recipes
 from xfm.config import ConfigError, RunConfig
 from xfm.train import Run, loop, pretrain
-from xfm.train.prepare import make_accelerator
+from xfm.train.requirements import require_startable
 
 TIMES = ("seconds", "waited")
 RUNS: dict[str, dict[str, Any]] = {  # every intervention is in one; warm starts are shared
@@ -91,7 +91,7 @@ def test_a_step_that_ends_before_it_moved_a_weight_is_not_remembered(
     straight = [plain(r) for r in pretrain(c.replace({"name": f"whole-{name}"}), root)]
     cut = c.replace({"name": f"cut-{name}"})
 
-    told, calls = loop._floats, itertools.count()
+    told, calls = loop.means_on_host, itertools.count()
 
     def second(*args: Any) -> Any:
         if next(calls) == 1:
@@ -99,7 +99,7 @@ def test_a_step_that_ends_before_it_moved_a_weight_is_not_remembered(
         return told(*args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "_floats", second)
+        patch.setattr(loop, "means_on_host", second)
         [*pretrain(cut, root)]
     resumed = [plain(r) for r in pretrain(cut, root)]
     assert [r["step"] for r in resumed] == [1, 2, 3]
@@ -149,14 +149,8 @@ def test_collapse_is_recorded_at_every_probe(target: str, root: Path) -> None:
 
 
 def test_several_processes_are_refused_where_losses_are_kept_apart(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from accelerate import Accelerator
-
-    from xfm.train.prepare import prepare
-
-    c = config("gradient_pcgrad", name="several")
-    run, accelerator = Run.of(c, root), make_accelerator(c)
-    run.make()
-    run.claim()
-    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 2))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run = Run.of(config("gradient_pcgrad", name="several"), root)
     with pytest.raises(ConfigError, match=r"flow.fusion_gradient = 'pcgrad': .* several processes.*train.accumulate"):
-        prepare(run, accelerator)
+        require_startable(run)
+    assert not run.folder.exists()

@@ -25,9 +25,9 @@ from xfm.interventions.vectors import flat, unflat
 from xfm.model import ImageTokens
 from xfm.model.batch import Batch
 from xfm.objectives import OBJECTIVES, Pretraining, check_losses
+from xfm.train.accelerator import make_accelerator
 from xfm.train.accumulate import in_parts
 from xfm.train.gradient_interventions import Steering, TextGradient
-from xfm.train.prepare import make_accelerator
 from xfm.train.shards import Shards
 
 KEY = (0, 3)
@@ -49,8 +49,8 @@ def steered(p: Pretraining, batch: Batch, key: tuple = KEY, text: TextGradient |
     """(losses, gradients) of a step"""
     steering = Steering(TextGradient(p.model, p.config) if text is None else text)
     p.zero_grad()
-    losses, _ = p(batch, WEIGHTS, key)
-    apart = steering.backward(p, losses, WEIGHTS, lambda on: p(batch, on, key, shuffled=True)[0], Tensor.backward)
+    compute = lambda on, shuffled=False: p(batch, on, key, shuffled=shuffled)  # noqa: E731
+    losses, _, apart = steering.backward(p, compute, WEIGHTS, Tensor.backward)
     steering.combine([apart], 1.0, key)
     steering.after_step()
     return losses, {n: w.grad for n, w in p.model.named_parameters() if w.grad is not None}
@@ -319,9 +319,10 @@ def test_recomputed_layers_give_the_same(batch: Batch) -> None:
 def test_a_loss_that_joins_later_is_no_part_until_then(batch: Batch, parts) -> None:
     for how in HOWS:
         p = pretraining(how)
-        losses, _ = p(batch, ("mlm", "mim"), KEY)
         steering = Steering(TextGradient(p.model, p.config))
-        steering.combine([steering.backward(p, losses, WEIGHTS | {"itm": 0.0}, lambda on: {}, Tensor.backward)], 1, KEY)
+        compute = lambda on, p=p, shuffled=False: p(batch, ("mlm", "mim"), KEY)  # noqa: E731
+        *_, apart = steering.backward(p, compute, WEIGHTS | {"itm": 0.0}, Tensor.backward)
+        steering.combine([apart], 1, KEY)
         found = {n: w.grad for n, w in p.model.named_parameters() if n.startswith("text.") and w.grad is not None}
         close({n: g for n, g in found.items() if n in parts["mlm"]}, text_of(parts["mlm"]))
 

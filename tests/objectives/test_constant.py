@@ -13,7 +13,7 @@ from reference import batches
 from torch import Tensor
 
 from xfm.model.batch import IGNORE, MimTarget, Texts
-from xfm.model.replicas import Threads, among
+from xfm.model.replicas import Threads, use_group
 from xfm.objectives import OBJECTIVES
 from xfm.objectives.base import masked_language_loss
 from xfm.objectives.bbp import constant_box, overlap
@@ -108,7 +108,7 @@ def test_peers_know_the_constant_of_all_their_pictures():
     found: list[float] = [0, 0]
 
     def part(peers: Threads, rows: slice) -> None:
-        with among(peers):
+        with use_group(peers):
             own = MimTarget(patches[rows], patches[rows].mean(1))
             found[peers.rank] = constant_loss(own, hidden[rows]).item()
 

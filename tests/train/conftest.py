@@ -17,7 +17,7 @@ import torch
 
 from xfm import recipes
 from xfm.config import RunConfig
-from xfm.runs.manifest import MANIFEST, replace
+from xfm.runs.manifest import MANIFEST, Manifest
 from xfm.train import Run, pretrain
 
 os.environ["ACCELERATE_USE_CPU"] = "true"  # bit for bit is a promise of the CPU
@@ -81,7 +81,7 @@ def vouch(run: Run) -> None:
     """Makes the manifest name whatever lies in the folder, as somebody would who means to deceive."""
     names = [p.name for p in run.folder.iterdir() if p.name != MANIFEST and p.is_file()]
     tree = json.loads((run.folder / MANIFEST).read_text("utf-8"))
-    replace(run.folder, tree["run"], {}, grown=names)
+    Manifest(run.folder, tree["run"]).replace({}, grown=names)
 
 
 @pytest.fixture(scope="session")

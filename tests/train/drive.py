@@ -16,7 +16,7 @@ from filelock import FileLock
 from xfm import pretrain
 from xfm.config import RunConfig
 from xfm.train import RunError, Terminated, loop
-from xfm.train.prepare import TrainState
+from xfm.train.step import Training
 
 
 def train(config: RunConfig, root: Path, reports: Connection, heard: bool = True) -> None:
@@ -56,14 +56,14 @@ def die_at(call: int, config: RunConfig, root: Path, reports: Connection) -> Non
 
 def signal_in_update(step: int, signals: list[int], config: RunConfig, root: Path, reports: Connection) -> None:
     """Trains; the signals come between a step's update of the weights and its record."""
-    update = TrainState.step
+    update = Training.update
 
-    def patched(state: TrainState) -> None:
+    def patched(state: Training) -> None:
         update(state)
         for number in signals if state.done == step + 1 else []:
             os.kill(os.getpid(), number)
 
-    TrainState.step = patched
+    Training.update = patched
     train(config, root, reports)
 
 

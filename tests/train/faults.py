@@ -20,7 +20,7 @@ from xfm import pretrain
 from xfm.config import RunConfig
 from xfm.data import cache, wordnet
 from xfm.data.world import styles
-from xfm.train import Run, prepare
+from xfm.train import Run, step
 
 NEW_MOUNTS, NEW_USERS, PRIVATE = 0x00020000, 0x10000000, 0x00044000
 CAPABILITIES, OVERRIDE, SET_USER = 0x20080522, 1, 7  # the version of capset's structures; CAP_DAC_OVERRIDE, CAP_SETUID
@@ -161,8 +161,8 @@ def cache_deleted(config: RunConfig, root: Path, folder: Path, reports: Connecti
     """Trains from a cache of its own, which goes while its processes use it. Sends the files that came back."""
     os.environ["XFM_CACHE"] = str(folder)
     forget_data()
-    levels = prepare.constant_levels
-    prepare.constant_levels = lambda *given: (levels(*given), forget_data())[0]  # the loaders start with nothing
+    levels = step.constant_levels
+    step.constant_levels = lambda *given: (levels(*given), forget_data())[0]  # the loaders start with nothing
     records = pretrain(config, root)
     next(records)
     shutil.rmtree(folder.rename(f"{folder}.gone"))  # at once: a loader may be writing into it

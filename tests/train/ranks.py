@@ -19,9 +19,10 @@ from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.model import batch
 from xfm.objectives import Pretraining, build
-from xfm.runs import manifest, run
-from xfm.train import accumulate, loop, pretrain
-from xfm.train import prepare as setup
+from xfm.runs import folder as run_folder
+from xfm.runs import manifest
+from xfm.train import accumulate, loop, prepare, pretrain, step
+from xfm.train.accelerator import make_accelerator
 from xfm.train.accumulate import in_one, in_parts
 from xfm.train.optimizer import make_optimizer
 from xfm.train.sharding import sharded, whole
@@ -49,18 +50,18 @@ def left_config(name: str, **changes: Any) -> RunConfig:
 def gradients(words: Tokenizer, way: str) -> dict:
     """By objective: losses, and the gradients of all parameters, as the loop gets them, in float64."""
     config = gradient_config(**WAYS[way])
-    accelerator = setup.make_accelerator(config)
+    accelerator = make_accelerator(config)
     streams = Streams(config, words, rank=accelerator.process_index)
     model = build(config).double()
     pretraining, optimizer = Pretraining(model, config), make_optimizer(model, config.train)
-    prepare = partial(sharded, accelerator=accelerator) if way == "fsdp" else accelerator.prepare
-    trained, _ = prepare(pretraining, optimizer)
-    step = partial(in_parts, trained, pretraining, PARTS) if way == "parts" else partial(in_one, trained)
+    wrap = partial(sharded, accelerator=accelerator) if way == "fsdp" else accelerator.prepare
+    trained, _ = wrap(pretraining, optimizer)
+    compute = partial(in_parts, trained, pretraining, PARTS) if way == "parts" else partial(in_one, trained)
     found = {}
     for objective in OBJECTIVES:
-        losses, _ = step(accelerator, streams[STEP], {objective: 1.0}, (streams.seed, STEP))
+        losses, _ = compute(accelerator, streams[STEP], {objective: 1.0}, (streams.seed, STEP))
         grads = {name: whole(p.grad).clone() for name, p in model.named_parameters() if p.grad is not None}
-        found[objective] = {"losses": loop._floats(losses, accelerator), "gradients": grads}
+        found[objective] = {"losses": step.means_on_host(losses, accelerator), "gradients": grads}
     return found
 
 
@@ -71,13 +72,13 @@ def ids(texts: Any) -> Tensor:
 def train(root: Path) -> dict:
     """A warm-started run that is left after two steps and gone on with; what this process saw, made and wrote."""
     seen, models, written = [], [], []
-    to_device, initial = batch.on_device, setup.initial_model
-    write, append = manifest.write_atomically, run.append_json_lines
+    to_device, initial = batch.on_device, prepare.initial_model
+    write, append = manifest.write_atomically, run_folder.append_json_lines
     spy = lambda batch, device: seen.append(ids(batch["texts"])) or to_device(batch, device)  # noqa: E731
-    loop.on_device = accumulate.on_device = spy
-    setup.initial_model = lambda run, resumed: models.append(initial(run, resumed)) or models[-1]
+    step.on_device = accumulate.on_device = spy
+    prepare.initial_model = lambda run: models.append(initial(run)) or models[-1]
     manifest.write_atomically = lambda path, data: written.append(path.name) or write(path, data)
-    run.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
+    run_folder.append_json_lines = lambda path, records: written.append(path.name) or append(path, records)
     changes = {"train.steps": 4, "train.save_every": 3, "train.validate_every": 2, "stage1_steps": 2}
     config, records = recipes.get("smoke+stage1+no_guidance").replace(changes), []
     for record in pretrain(config, root):
@@ -85,9 +86,9 @@ def train(root: Path) -> dict:
         if (record["run"], record["step"]) == (config.name, 1):
             break
     records += pretrain(config, root)
-    loop.on_device = accumulate.on_device = to_device
-    setup.initial_model = initial
-    manifest.write_atomically, run.append_json_lines = write, append
+    step.on_device = accumulate.on_device = to_device
+    prepare.initial_model = initial
+    manifest.write_atomically, run_folder.append_json_lines = write, append
     return {"seen": seen, "weights": models[-1].state_dict(), "written": written, "records": records}
 
 

@@ -16,9 +16,9 @@ from xfm.data.tokenizer import Tokenizer
 from xfm.model.batch import Batch
 from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
 from xfm.train import Run, pretrain
+from xfm.train.accelerator import make_accelerator
 from xfm.train.accumulate import in_one, in_parts
 from xfm.train.estimate import _count
-from xfm.train.prepare import make_accelerator
 from xfm.train.shards import split
 
 STEP = 100

@@ -7,11 +7,9 @@ import re
 import pytest
 
 from xfm import cli, recipes
-from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.objectives import build, weights_at
 from xfm.train import estimate as module
-from xfm.train.cluster import Cluster, plan
 from xfm.train.estimate import _affordable, _count, _full_batch, _phases, _si, _spoken, estimate, timed_steps
 
 SMOKE = recipes.get("smoke")
@@ -110,49 +108,10 @@ def test_no_step_is_timed_that_may_compile(tmp_path) -> None:
     assert joins and [r["step"] for r in records] == [step for step in range(1, 6) if step not in joins]
 
 
-def test_many_gpus_are_planned_by_arithmetic() -> None:
-    config = recipes.get("base")
-    data, cluster = config.data, Cluster(32, flops=100e12, mfu=0.4)
-    found = plan(config, cluster, 1000, [100, 300, 200], 5e9, 8e13, 200_000 * 4e13)
-    assert found.step_seconds == pytest.approx(8e13 / 40e12)  # a GPU's FLOPs by its rate
-    assert found.gpu_hours == pytest.approx(32 * 200_000 * 1.0 / 3600)  # the mean step is half the full one
-    assert found.memory["ddp"] == 5e9 + 5 * 4 * 1000  # weights, gradients, two moments, buckets
-    assert found.memory["fsdp"] == 5e9 + 16 * 1000 / 32 + 4 * (300 + 200) + 2 * 4 * 400
-    assert found.traffic["ddp"] == pytest.approx(2 * 31 / 32 * 4000)  # a ring's all-reduce
-    assert found.traffic["fsdp"] == pytest.approx(31 / 32 * 4 * (3 * 600 + 2 * 400))  # gathered twice, scattered once
-    assert found.pictures == pytest.approx(32 * (96 + data.region_images + data.images) / 2)
-    assert found.texts == pytest.approx(32 * (96 + data.regions + data.texts) / 2)
-    assert found.bytes_read == pytest.approx(found.pictures * 3 * 224**2)
-    alone = plan(config, Cluster(1, 100e12, 0.4), 1000, [100, 300, 200], 5e9, 8e13, 1.0)
-    assert alone.memory == {"ddp": 5e9 + 16_000, "fsdp": 5e9 + 16_000} and alone.traffic == {"ddp": 0, "fsdp": 0}
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"gpus": -1}, {"gpus": 2, "mfu": 1.2}, {"gpus": 2, "mfu": 0.0}, {"gpus": 2, "flops": 0}]
-)
-def test_a_cluster_that_cannot_be_is_refused(wrong) -> None:
-    with pytest.raises(ConfigError, match=rf"{[*wrong][-1]} = "):
-        Cluster(**wrong)
-
-
 def test_an_estimate_is_one_processs(monkeypatch) -> None:
     monkeypatch.setenv("RANK", "1"), monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SystemExit, match=r"processes = 2: must be 1 with --dry-run: run it without torchrun; --gpus N"):
+    with pytest.raises(SystemExit, match=r"processes = 2: must be 1 with --dry-run: run it without torchrun"):
         cli.main(["pretrain", "smoke", "--dry-run"])
-
-
-def test_a_dry_run_says_what_many_gpus_take(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(module, "_timing_run", lambda some: (0.5, None))
-    cli.main(["pretrain", "smoke", "--dry-run", "--gpus", "4", "--mfu", "0.25", "--gpu-flops", "1e12"])
-    printed = capsys.readouterr().out
-    for said in (
-        "4, at 25% of 1 TFLOP/s each (stated, not measured)",
-        "ddp 0.0",
-        "fsdp 0.0",
-        "pictures/s",
-        "GPU hours",
-    ):
-        assert said in printed, printed
 
 
 def test_parts_keep_the_activations_of_one(monkeypatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import warnings
@@ -18,7 +17,6 @@ from xfm.base.files import FileError
 from xfm.config import ConfigError, RunConfig
 from xfm.data.streams import Streams
 from xfm.model import batch
-from xfm.runs import manifest
 from xfm.runs.run import config_differences
 from xfm.train import (
     NonFiniteLoss,
@@ -26,9 +24,8 @@ from xfm.train import (
     RunError,
     gradient_interventions,
     loop,
-    prepare,
     pretrain,
-    start,
+    requirements,
 )
 
 
@@ -74,8 +71,7 @@ def refused(run: Run, *said: str) -> None:
 
 
 def test_a_finished_run_opens_without_model_or_data(trained, monkeypatch):
-    rooms = {prepare: ("dataset", "loader"), start: ("build", "dataset"), loop: ("make_accelerator",), torch: ("load",)}
-    for room, name in [(room, name) for room, names in rooms.items() for name in names]:
+    for room, name in [(requirements, "dataset"), (loop, "make_accelerator"), (loop, "prepare"), (torch, "load")]:
         monkeypatch.setattr(room, name, None)
     before = contents(trained.folder)
     assert [*pretrain(trained.config, root(trained))] == trained.metrics()
@@ -142,7 +138,7 @@ def test_a_start_that_failed_keeps_the_folder_for_nobody(tmp_path, assert_same):
         assert len([*pretrain(config, root)]) == 2
     run = Run.of(config, tmp_path)
     assert_same(run.folder, Run.of(config, tmp_path / "fresh").folder)
-    assert Run.open(run.folder).config == config and manifest.damaged(run.folder) == []
+    assert Run.open(run.folder).config == config and run.damaged() == []
     refused(Run(run.folder, config.replace({"train.lr": 0.5})), "train.lr: 0.0009 there, 0.5 asked")
 
 
@@ -151,40 +147,6 @@ def test_fields_that_one_of_two_configs_has_not_are_told_as_well():
     for field, value in {"flow.text_gradient.itm": 0.0, "seed_of.data": 1}.items():
         assert f"{field}: {value} there, none asked" in config_differences(whole, alone)
         assert f"{field}: none there, {value} asked" in config_differences(alone, whole)
-
-
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize("damage", ["half", "garbage", "empty", "list", "foreign", "sibling"])
-def test_a_checkpoint_that_is_none(damage, unfinished):
-    path = unfinished.folder / "state.pt"
-    if damage == "half":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif damage in ("garbage", "empty"):
-        path.write_bytes(b"\x80garbage" * (damage == "garbage"))
-    elif damage == "list":
-        torch.save([1, 2], path)
-    else:
-        state = torch.load(path, weights_only=True)
-        if damage == "sibling":  # of the same shapes
-            torch.save(state | {"run": unfinished.config.replace({"seed": 1}).fingerprint}, path)
-        else:
-            torch.save(state | {"model": {"weight": torch.ones(2)}}, path)
-    refused(unfinished, str(path), "is not the file that was saved here", "delete the file to train from the start")
-    vouch(unfinished)
-    refused(unfinished, str(path), "no readable checkpoint of this run", "delete the file to train from the start")
-    path.unlink()
-    assert next(pretrain(unfinished.config, root(unfinished)))["step"] == 0
-
-
-def test_a_checkpoint_runs_no_code(unfinished):
-    class Hostile:
-        def __reduce__(self):
-            return (os.mkdir, (str(unfinished.folder / "hacked"),))
-
-    torch.save({"step": Hostile()}, unfinished.folder / "state.pt")
-    vouch(unfinished)
-    refused(unfinished, "state.pt")
-    assert not (unfinished.folder / "hacked").exists()
 
 
 def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, trained, assert_same):
@@ -199,14 +161,6 @@ def test_truncated_weights_of_a_finished_run_are_made_anew_from_its_state(copy, 
         copy.model()
     assert [*pretrain(copy.config, root(copy))] == trained.metrics()
     assert_same(copy.folder, trained.folder)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "3", '{"seed": "x"}', '{"sead": 1}', '{"train": {"steps": 0}}', "\xff"])
-def test_a_config_that_is_none(text, copy):
-    (copy.folder / "config.json").write_text(text, encoding="latin-1")
-    refused(copy, str(copy.folder / "config.json"), "delete the folder")
-    with pytest.raises(RunError, match=r"no run here \(no config.json\)"):
-        Run.open(copy.folder.parent)
 
 
 @pytest.mark.parametrize(

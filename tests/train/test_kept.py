@@ -9,7 +9,6 @@ import xfm
 import xfm_widgets as xw
 from xfm.config import ConfigError, RunConfig
 from xfm.lab import Lab
-from xfm.runs.manifest import damaged
 from xfm.train import Run, RunError, pretrain
 
 KEEP = {"train.steps": 5, "train.save_every": 5, "train.validate_every": 0, "train.keep": 2}
@@ -28,7 +27,7 @@ def weights(run: Run, step: int | None = None) -> torch.Tensor:
 
 
 def test_weights_are_kept_from_the_start_to_the_end(kept, config, tmp_path):
-    assert kept.kept() == [0, 2, 4, 5] and damaged(kept.folder) == []
+    assert kept.kept() == [0, 2, 4, 5] and kept.damaged() == []
     assert {p.name for p in kept.folder.glob("step*")} == {f"step00000{n}.safetensors" for n in (0, 2, 4)}
     assert torch.equal(weights(kept, 5), weights(kept))
     two = config.replace(KEEP | {"train.keep": 0})
@@ -48,7 +47,7 @@ def test_a_resumed_run_keeps_the_same(kept, tmp_path):
     assert again.kept() == [0, 2]
     again.keep_weights({"later": torch.zeros(1)}, 4)  # as a kill between two saves leaves it, of steps to be done again
     assert len([*pretrain(kept.config, tmp_path)]) == 2
-    assert again.kept() == [0, 2, 4, 5] and damaged(again.folder) == []
+    assert again.kept() == [0, 2, 4, 5] and again.damaged() == []
     assert all(torch.equal(weights(again, step), weights(kept, step)) for step in kept.kept())
 
 

@@ -18,7 +18,8 @@ from xfm.config import ConfigError, TrainConfig
 from xfm.data.streams import Streams
 from xfm.objectives import Pretraining, build, weights_at
 from xfm.runs import run
-from xfm.train import Run, loop, prepare, pretrain
+from xfm.train import Run, accelerator, pretrain
+from xfm.train import step as module
 from xfm.train.optimizer import make_optimizer, rate
 
 FUSED = {"pairs/itm", "pairs/imlm", "regions/itm", "regions/imlm", "regions/bbp"}
@@ -97,10 +98,10 @@ def test_validation_at_the_due_steps_on_the_same_batches_in_eval_mode(trained, c
     model, streams = trained.model(), Streams(config, trained.tokenizer(), "validation")
     weights, total = weights_at(config, 12), {}
     with torch.no_grad():
-        for i in range(loop.HELD_OUT_BATCHES):
+        for i in range(module.HELD_OUT_BATCHES):
             out = Pretraining(model, config).eval()(streams[12 + i], weights, (config.seed, "validation", i))
             for name, value in {**out[0], **out[1]}.items():
-                total[name] = total.get(name, 0.0) + value.item() / loop.HELD_OUT_BATCHES
+                total[name] = total.get(name, 0.0) + value.item() / module.HELD_OUT_BATCHES
     last = trained.metrics()[-1]
     assert {f"validation/{name}": value for name, value in total.items()} == pytest.approx(
         {name: value for name, value in last.items() if name.startswith("validation/")}
@@ -158,11 +159,11 @@ def test_bf16_and_fp32_in_one_process(tmp_path):
 
 def test_auto_is_bf16_only_where_the_gpu_has_it(config, monkeypatch):
     seen = []
-    monkeypatch.setattr(prepare, "Accelerator", lambda **given: seen.append(given["mixed_precision"]))
+    monkeypatch.setattr(accelerator, "Accelerator", lambda **given: seen.append(given["mixed_precision"]))
     for cuda, native in [(False, False), (True, False), (True, True)]:
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
-        prepare.make_accelerator(config)
+        accelerator.make_accelerator(config)
     assert seen == ["no", "no", "bf16"]
 
 
@@ -170,18 +171,18 @@ def test_each_run_of_a_process_has_its_own_strategy(config, monkeypatch):
     """accelerate keeps that of the last one, in the environment and in the state that all accelerators share."""
     made = []
 
-    def accelerator(**given):
+    def make(**given):
         made.append((given["fsdp_plugin"], os.environ.get("ACCELERATE_USE_FSDP"), dict(shared)))
         os.environ["ACCELERATE_USE_FSDP"] = "true"
         shared["distributed_type"] = DistributedType.FSDP
 
     shared = {"distributed_type": DistributedType.MULTI_GPU}
-    monkeypatch.setattr(prepare.PartialState, "_shared_state", shared)
+    monkeypatch.setattr(accelerator.PartialState, "_shared_state", shared)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "")
-    monkeypatch.setattr(prepare, "Accelerator", accelerator)
-    monkeypatch.setattr(prepare, "launched", lambda: (0, 2))
+    monkeypatch.setattr(accelerator, "Accelerator", make)
+    monkeypatch.setattr(accelerator, "launched", lambda: (0, 2))
     for strategy in ("fsdp", "ddp"):
-        prepare.make_accelerator(config.replace({"train.strategy": strategy, "train.muon_lr": 0.0}))
+        accelerator.make_accelerator(config.replace({"train.strategy": strategy, "train.muon_lr": 0.0}))
     (first, *_), (second, flag, state) = made
     assert first is not None and second is None and flag is None
     assert state["distributed_type"] == DistributedType.MULTI_GPU
@@ -191,16 +192,16 @@ def test_threads_are_set_where_the_config_says(config, monkeypatch):
     counts = []
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1] if counts else 7)
-    monkeypatch.setattr(prepare, "_BEFORE", [])
+    monkeypatch.setattr(accelerator, "_BEFORE", [])
     for threads in (0, 2, 3, 0, 0):
-        prepare.make_accelerator(config.replace({"train.threads": threads}))
+        accelerator.make_accelerator(config.replace({"train.threads": threads}))
     assert counts == [2, 3, 7], "0: as before any run asked"
 
 
 def test_a_launchers_accumulation_divides_no_gradient(config, monkeypatch):
     """`accelerate launch` sets it; how a batch is split is the config's."""
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
-    assert prepare.make_accelerator(config).gradient_accumulation_steps == 1
+    assert accelerator.make_accelerator(config).gradient_accumulation_steps == 1
 
 
 def test_the_end_of_the_process_saves_and_nothing_is_printed(tmp_path):
@@ -218,7 +219,7 @@ next(records), next(records)
 
 def test_compiled_equals_eager(tmp_path, monkeypatch):
     """Traced as torch.compile does and run as traced; generating kernels takes minutes."""
-    monkeypatch.setattr(prepare, "_compiles", lambda config, device: config.train.compile)  # on a CPU, for once
+    monkeypatch.setattr(module, "_compiles", lambda config, device: config.train.compile)  # on a CPU, for once
     compiled, real = [], torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self) or real(self, backend="eager"))
     losses = []

@@ -24,9 +24,9 @@ from train.process import process, received
 from xfm import recipes
 from xfm.base import seeding
 from xfm.recipes import prior_runs
-from xfm.runs.manifest import damaged
 from xfm.runs.run_lock import HOLDER
 from xfm.train import Run, RunBusy, RunError, Terminated, loop, pretrain
+from xfm.train.step import Training
 
 
 def steps_done(run: Run) -> int:
@@ -128,7 +128,7 @@ def test_signals_during_the_save_do_not_cut_it(number, config, trained, tmp_path
         received(reports)
         child.join()
     run = Run.of(config, tmp_path)
-    assert steps_done(run) == len(run.metrics()) == 4 and damaged(run.folder) == []
+    assert steps_done(run) == len(run.metrics()) == 4 and run.damaged() == []
     assert not [*run.folder.glob(".*.????????")], "no half file"
     assert [r["step"] for r in pretrain(config, tmp_path)] == [*range(4, 12)]
     assert_same(run.folder, trained.folder)
@@ -210,21 +210,21 @@ def test_breaking_out_saves_and_ends_the_loaders(config, trained, tmp_path, asse
     assert_same(Run.of(config, tmp_path).folder, trained.folder)
 
 
-@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("_validate", 7), ("step", 5)])
+@pytest.mark.parametrize(("where", "saved"), [("weights_at", 7), ("validate", 7), ("update", 5)])
 def test_an_error_in_a_step_saves_the_steps_before_and_ends_the_loaders(
     where, saved, config, trained, tmp_path, monkeypatch, assert_same
 ):
     """Before the update of the eighth, in what is measured after the seventh, and between the eighth's update and its
     record, where weights cannot go back."""
-    steps, of = iter([1] * 7 + [0]), loop.TrainState if where == "step" else loop
+    steps, of = iter([1] * 7 + [0]), loop if where == "weights_at" else Training
     real = getattr(of, where)
     failing = {
         "weights_at": lambda *given: 1 / next(steps) and real(*given),
-        "_validate": lambda *_: 1 / 0,
-        "step": lambda state: real(state) or 1 / next(steps),
+        "validate": lambda *_: 1 / 0,
+        "update": lambda state: real(state) or 1 / next(steps),
     }
     monkeypatch.setattr(of, where, failing[where])
-    changes = {"data.workers": 1, "train.validate_every": 7 if where == "_validate" else 0}
+    changes = {"data.workers": 1, "train.validate_every": 7 if where == "validate" else 0}
     with pytest.raises(ZeroDivisionError) as error:
         for _ in pretrain(config.replace(changes), tmp_path):
             pass

@@ -22,7 +22,7 @@ from xfm.data.streams import Streams
 from xfm.data.tokenizer import Tokenizer
 from xfm.model.batch import IGNORE, PAD, Batch, Regions, TokenBatch
 from xfm.model.blocks import TextLayer
-from xfm.model.replicas import Threads, among
+from xfm.model.replicas import Threads, use_group
 from xfm.objectives import OBJECTIVES, Pretraining, build, weighted_sum
 from xfm.objectives.itc import ITC
 from xfm.train import pretrain
@@ -217,7 +217,7 @@ def test_the_contrast_finds_its_own_where_parts_are_of_other_lengths() -> None:
     itc, same = ITC(config()), torch.eye(8)
 
     def found(peers: Threads, rows: Tensor) -> float:
-        with among(peers):
+        with use_group(peers):
             return itc(SimpleNamespace(features=(rows, rows))).report["accuracy"].item()
 
     with ThreadPoolExecutor(2) as pool:

@@ -18,13 +18,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from xfm import recipes
+from xfm.data.skipped_items import SkippedItems
 from xfm.interventions.noise import matched_noise
 from xfm.interventions.projection import gradvac, pcgrad
 from xfm.model import attention, packing
 from xfm.model.batch import tree_map
 from xfm.objectives import weighted_sum
 from xfm.train import accumulate, pretrain
-from xfm.train.left_out import LeftOut
 
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "unique_", "equal", "is_nonzero")
 TO_THE_HOST = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__array__")
@@ -145,7 +145,7 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
     parts: int, as_a_gpu: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """From the batch's transfer to the record, the optimizer and all."""
-    to_device, record = accumulate.on_device, LeftOut.record
+    to_device, record = accumulate.on_device, SkippedItems.record
     seen: list[list[str]] = []
     modes: list[Any] = []
 
@@ -156,14 +156,14 @@ def test_a_step_of_the_loop_brings_its_values_to_the_host_once(
             mode.__enter__()
         return batch
 
-    def end(self: LeftOut, any_new: bool) -> Any:
+    def end(self: SkippedItems, any_new: bool) -> Any:
         while modes:
             (mode := modes.pop()).__exit__(None, None, None)
             seen.extend([mode.seen] if isinstance(mode, ToTheHost) else [])
         return record(self, any_new)
 
     monkeypatch.setattr(accumulate, "on_device", begin)
-    monkeypatch.setattr(LeftOut, "record", end)
+    monkeypatch.setattr(SkippedItems, "record", end)
     changes = {
         "data.workers": 0,
         "train.steps": 2,

@@ -29,37 +29,24 @@ class Pretrain:
     """Where run folders lie."""
     dry_run: bool = False
     """Train nothing: print parameters, tokens, FLOPs, memory, and the time to expect on this machine."""
-    gpus: int = 0
-    """With --dry-run: what so many GPUs would take, each with a batch as the config says ..."""
-    gpu_flops: float = 312e12
-    """... of so many FLOP/s at their peak (an A100 in bf16; an H100 has 989e12) ..."""
-    mfu: float = 0.3
-    """... of which training reaches this share."""
 
     def run(self) -> None:
         if self.dry_run:
             from ..model.replicas import launched
-
-            several = "1 with --dry-run: run it without torchrun; --gpus N says what N processes take"
-            require(launched()[1] == 1, "processes", launched()[1], several)
-            from ..train.cluster import Cluster
             from ..train.estimate import estimate
 
-            cluster = Cluster(self.gpus, self.gpu_flops, self.mfu) if self.gpus else None
+            require(launched()[1] == 1, "processes", launched()[1], "1 with --dry-run: run it without torchrun")
             print(f"{self.config.name}: a step is counted and twenty are timed; no run is made ...")
-            print(estimate(self.config, cluster))
+            print(estimate(self.config))
         else:
-            for name in ("gpus", "gpu_flops", "mfu"):
-                asked, usual = getattr(self, name), getattr(Pretrain, name)
-                require(asked == usual, name, asked, "left out without --dry-run: it trains nothing otherwise")
             self.train()
 
     def train(self) -> None:
+        from ..data.skipped_items import count_skipped
         from ..model.replicas import launched
         from ..report import gradient_tables, write_report
         from ..tasks import evaluate_run
         from ..train import Run, pretrain
-        from ..train.left_out import said_of
 
         if launched()[0]:  # of several processes the first one speaks and evaluates
             for _ in pretrain(self.config, self.root):
@@ -79,7 +66,7 @@ class Pretrain:
         seconds, waited = (sum(r.get(what, 0.0) for r in run.metrics()) for what in ("seconds", "waited"))
         share = waited / max(seconds, 1e-9)
         print(f"Trained in {seconds:.0f} s, {share:.1%} of them waiting for data. Now the test split ...")
-        if said := said_of(run.metrics()):
+        if said := count_skipped(run.metrics()):
             print(said)
         print_results(evaluate_run(folder, progress=True))
         print("Now the gradients and the report ...", flush=True)

@@ -126,16 +126,15 @@ class Runs:
 
     def state(self, folder: Path) -> str:
         """RunError for a run that cannot be opened or, where it is to be verified, has a damaged file."""
-        from ..runs.manifest import damaged
+        from ..data.skipped_items import count_skipped
         from ..train import Run
-        from ..train.left_out import said_of
 
         run = Run.open(folder)
-        if self.verify and (found := damaged(folder)):
+        if self.verify and (found := run.damaged()):
             raise found[0]
         records = run.metrics()
         done = "done" if run.done else f"{len(records)} of {run.config.train.steps} steps"
         loss = records[-1].get("loss") if records else None
-        skipped = f"; {said}" if (said := said_of(records)) else ""
+        skipped = f"; {said}" if (said := count_skipped(records)) else ""
         whole = "; every file is whole" if self.verify else ""
         return done + (f"  loss {loss:.3f}" if isinstance(loss, int | float) else "") + skipped + whole

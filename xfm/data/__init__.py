@@ -100,15 +100,15 @@ class Dataset:
         """What could not be used since the last call, by source."""
         return {source.name: found for source in self.sources if (found := source.missed())}
 
-    def leave_out(self, missed: Mapping[str, Missed]) -> None:
+    def skip(self, missed: Mapping[str, Missed]) -> None:
         """Counts what any process has missed, by source. ConfigError where that is more than may be."""
         for source in self.sources:
-            source.leave_out(missed.get(source.name, {}))
+            source.skip(missed.get(source.name, {}))
 
     @property
-    def left_out(self) -> dict[str, Missed]:
+    def skipped(self) -> dict[str, Missed]:
         """What could not be used so far, by source."""
-        return {source.name: source.left_out for source in self.sources if isinstance(source, Skipping)}
+        return {source.name: source.skipped for source in self.sources if isinstance(source, Skipping)}
 
     def tokenizer(self) -> Tokenizer:
         """That of `data.tokenizer`, or one trained on the corpora of the sources once, and cached. ConfigError for a

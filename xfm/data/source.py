@@ -136,7 +136,7 @@ class Source:
         """What was asked for since the last call and could not be given, so that another item took its place."""
         return {}
 
-    def leave_out(self, missed: Mapping[str, str]) -> None:
+    def skip(self, missed: Mapping[str, str]) -> None:
         """Counts what any process has missed, each once. ConfigError where that is more than may be."""
 
     def pair(self, key: ItemKey) -> Example:

@@ -213,7 +213,7 @@ def loader(streams: Streams, start: int = 0) -> Generator[Batch]:
     )
     with closing(received(batches, "a loader process")) as made:
         for batch, missed in made:
-            streams.source.leave_out(missed)
+            streams.source.skip(missed)
             yield unpacked(batch) if workers else batch
 
 

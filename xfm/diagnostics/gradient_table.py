@@ -20,7 +20,7 @@ from ..config import RunConfig
 from ..model import XFM
 from ..model.batch import Batch
 from ..model.modes import eval_mode
-from ..model.replicas import Alone, among
+from ..model.replicas import Alone, use_group
 from ..objectives import OBJECTIVES, Pretraining
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def objective_gradients(
     model, config = pretraining.model, pretraining.config
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for objective in (name for name in OBJECTIVES if config.weight(name) > 0):
-        with eval_mode(pretraining), torch.enable_grad(), among(Alone()):  # a main process alone asks
+        with eval_mode(pretraining), torch.enable_grad(), use_group(Alone()):  # a main process alone asks
             flows = [pretraining.flow(batch, stream, (objective,), key) for stream in batch]
             loss: Any = model.objectives[objective]
             losses = [loss.computed(flow, objective).loss for flow in flows if flow.active]

@@ -10,13 +10,14 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Alone", "Peers", "Processes", "Threads", "among", "gathered", "launched", "peers", "told_by_first"]
+__all__ = ["Alone", "Peers", "Processes", "Threads", "broadcast_from_main", "gathered", "launched", "objects_of_all",
+           "peers", "use_group"]  # fmt: skip
 
 
 T = TypeVar("T")
@@ -85,12 +86,21 @@ def launched() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def told_by_first(value: T) -> T:
+def broadcast_from_main(value: T) -> T:
     """The value that the first of several processes has; all of them ask."""
     held = [value]
     if _several():
         dist.broadcast_object_list(held, src=0)
     return held[0]
+
+
+def objects_of_all(value: T) -> list[T]:
+    """The values of all processes, in the order of their ranks; all of them ask."""
+    if not _several():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def _several() -> bool:
@@ -109,7 +119,7 @@ def peers() -> Peers:
 
 
 @contextmanager
-def among(group: Peers) -> Iterator[None]:
+def use_group(group: Peers) -> Iterator[None]:
     """Inside it this thread is one of a group."""
     before = getattr(_here, "peers", None)
     _here.peers = group

@@ -1,5 +1,4 @@
-"""A run as a file of the published form: of an imported run (`checkpoint`), the file that it was made of. Or, of a dual
-encoder of open_clip's towers, as open_clip's."""
+"""A run as a file of the published form, or, of a dual encoder of open_clip's towers, as open_clip's."""
 
 from __future__ import annotations
 
@@ -15,23 +14,21 @@ from torch import Tensor
 
 from ..base.fields import ConfigError, one_of, require
 from ..base.files import explain_os_error, write_atomically
-from ..base.strings import parse_json
 from ..interop import published
 from ..interop.checkpoint_file import CheckpointError
 from ..interop.clip import to_open_clip
 from ..runs.errors import RunError
 from ..runs.run import WEIGHTS, Run
 from ..runs.weights import read_weights
-from .import_checkpoint import CAPTIONING, KEPT, PUBLISHED, sync
+from .import_checkpoint import sync
 
 __all__ = ["export_checkpoint"]
 
 
 def export_checkpoint(folder: str | Path, out: str | Path) -> None:
-    """Writes a finished run as a file of the published form: of an imported run every name, tensor and value that it
-    was made of, in their order, with the run's own weights; of another run what the published code's pre-training
-    model needs. Tables that were interpolated stay at the run's resolution. A dual encoder of open_clip's towers is
-    written as open_clip's state dict, with its config beside it (clip.pt, clip.json: `open_clip.add_model_config`).
+    """Writes a finished run as what the published code's pre-training model needs. Tables that were interpolated stay
+    at the run's resolution. A dual encoder of open_clip's towers is written as open_clip's state dict, with its config
+    beside it (clip.pt, clip.json: `open_clip.add_model_config`).
 
     RunError for a run that is not finished or damaged, CheckpointError for one that the published model cannot be, and
     FileError where `out` cannot be written; then nothing is left there.
@@ -59,19 +56,12 @@ def _published(run: Run, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         tensors = published.to_published(weights, run.config.model.vision.patch_size)
     except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{run.folder}: {error.args[0]}; only the paper's form can be exported") from None
-    for name in (CAPTIONING, KEPT):
-        if run.has(name):
-            tensors |= read_weights(run.folder / name)
-    try:
-        record = parse_json(run.read(PUBLISHED).decode()) if run.has(PUBLISHED) else _record(run, tensors)
-        holder, beside = record["holder"], record["beside"]
-        state = {name: _tensor(name, getattr(torch, dtype), fate, tensors) for name, dtype, fate in record["keys"]}
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{run.folder / PUBLISHED}: does not fit the run's files ({error!r}). Put good copies back, also of "
-            f"{CAPTIONING} and {KEPT}, or import the file again"
-        ) from error
-    return {holder: state, **beside} if holder else state
+    aliases = [f"{encoder}_encoder.lm_head.decoder.{p}" for encoder in ("text", "fusion") for p in ("weight", "bias")]
+    tied = {name: tensors[of] for name in aliases if (of := published.alias_of(name)) in tensors}
+    buffers = [name.replace("_bias_table", "_index") for name in tensors if name.endswith(published.TABLE)]
+    buffers.append("text_encoder.roberta.embeddings.position_ids")
+    made = {name: published.buffer(name, tensors, torch.int64) for name in buffers}
+    return {"model": {**tensors, **tied, **made}, "config": run.config.to_dict()}
 
 
 def _save(content: Mapping[str, Any], out: Path) -> None:
@@ -84,23 +74,3 @@ def _save(content: Mapping[str, Any], out: Path) -> None:
             os.replace(temporary, out)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _tensor(name: str, dtype: torch.dtype, fate: str, tensors: Mapping[str, Tensor]) -> Tensor:
-    """A tensor as the file has it. LookupError where what it is made of is not there."""
-    own = published.canonical(name)
-    made = published.buffer(own, tensors, dtype) if fate == "derived" else None
-    if made is not None:
-        return made
-    return tensors[(published.alias_of(own) or own) if fate == "alias" else own].to(dtype)
-
-
-def _record(run: Run, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What published.json would say of a run that was trained here."""
-    aliases = [f"{encoder}_encoder.lm_head.decoder.{p}" for encoder in ("text", "fusion") for p in ("weight", "bias")]
-    buffers = [name.replace("_bias_table", "_index") for name in tensors if name.endswith(published.TABLE)]
-    buffers.append("text_encoder.roberta.embeddings.position_ids")
-    keys = [[name, "float32", "own"] for name in tensors]
-    keys += [[name, "float32", "alias"] for name in aliases if published.alias_of(name) in tensors]
-    keys += [[name, "int64", "derived"] for name in buffers]
-    return {"keys": keys, "holder": "model", "beside": {"config": run.config.to_dict()}}

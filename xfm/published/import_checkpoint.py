@@ -1,9 +1,4 @@
-"""The published checkpoint as a run folder: nothing of it is dropped unsaid.
-
-Beside what every run folder has: captioning.safetensors (the two captioning heads), kept.safetensors (what else the
-model here has no use for), both under published names, and published.json: every name of the file in its order, with
-its dtype and where it went, and what lay beside the tensors. By these `export.export_checkpoint` is the exact inverse.
-"""
+"""The published checkpoint as a run folder. What the model here has no use for is named in a report and not kept."""
 
 from __future__ import annotations
 
@@ -28,7 +23,7 @@ from torch import Tensor
 from .. import recipes
 from ..base.fields import require
 from ..base.files import FileError, explain_os_error
-from ..base.strings import brief, parse_json, printable
+from ..base.strings import brief, printable
 from ..config import ConfigError, RunConfig
 from ..data import cache
 from ..data.pretrained_tokenizer import read_pretrained
@@ -36,13 +31,11 @@ from ..interop import published
 from ..interop.checkpoint_file import CheckpointError, identify, read_file, tensors_of
 from ..interop.resolution import grid_of, resize_table
 from ..objectives import build
-from ..runs.run import WEIGHTS, Run, environment
+from ..runs.run import METRICS, WEIGHTS, Run, environment
 from ..runs.weights import undrawn
 
-__all__ = ["CAPTIONING", "KEPT", "PUBLISHED", "ImportReport", "import_checkpoint",
-           "imported", "sync"]  # fmt: skip
+__all__ = ["ImportReport", "import_checkpoint", "imported", "sync"]
 
-CAPTIONING, KEPT, PUBLISHED = "captioning.safetensors", "kept.safetensors", "published.json"
 HEAD_WIDTH = 64  # of every RoBERTa
 
 
@@ -55,14 +48,14 @@ class ImportReport:
     unused: Mapping[str, str]  # name -> what became of it
     missing: tuple[str, ...]  # published names of heads that start fresh
     resized: tuple[str, ...]  # tables that were interpolated
-    left_out: tuple[str, ...]  # what lay beside the tensors and is not kept
+    beside: tuple[str, ...]  # what lay beside the tensors and is not kept
 
     def __str__(self) -> str:
         groups = {
             f"unused, {fate}": [name for name, own in self.unused.items() if own == fate]
             for fate in dict.fromkeys(self.unused.values())
         }
-        groups |= {"missing, fresh": self.missing, "interpolated": self.resized, "left out": self.left_out}
+        groups |= {"missing, fresh": self.missing, "interpolated": self.resized, "left out": self.beside}
         model = self.run.config.model
         size = f"{self.parameters:,} parameters, {model.vision.image_size} px, {model.text.vocabulary} tokens"
         lines = [f"{self.run.folder}: {size}; of another shape: none"]
@@ -87,7 +80,7 @@ def import_checkpoint(
     """
     out = Path(out)
     require(not out.exists(), "out", str(out), "a folder that is not there yet")
-    state, holder, beside = tensors_of(file, read_file(file))
+    state, _, beside = tensors_of(file, read_file(file))
     names = {name: published.canonical(name) for name in state}
     tensors = {names[name]: tensor for name, tensor in state.items()}
     if len(tensors) < len(state):
@@ -103,7 +96,6 @@ def import_checkpoint(
         )
     require(order == sorted(order), "tokenizer", str(tokenizer), "RoBERTa's, as the model was trained with")
     fates = {name: _fate(names[name], tensors, own) for name in state}
-    plain = {name: value for name, value in beside.items() if _is_json(value)}
     run = Run(out, config)
     report = ImportReport(
         run,
@@ -111,29 +103,16 @@ def import_checkpoint(
         {name: fate for name, fate in fates.items() if fate != "own"},
         tuple(missing),
         tuple(resized),
-        tuple(name for name in beside if name not in plain),
+        tuple(beside),
     )
-    record = {
-        "file": Path(file).name,
-        "holder": holder,
-        "beside": plain,
-        "keys": [[name, str(t.dtype).removeprefix("torch."), fates[name]] for name, t in state.items()],
-        "missing": missing,
-        "interpolated": resized,
-        "left out": report.left_out,
-    }
-    parts = {WEIGHTS: own}
-    for name, fate in ((CAPTIONING, "captioning"), (KEPT, "kept")):
-        parts[name] = {names[n]: tensor for n, tensor in state.items() if fates[n] == fate}
     texts = {
         "environment.json": json.dumps(environment(), indent=2) + "\n",
         "config.json": config.to_json(),
         "tokenizer.json": words.backend.to_str(pretty=True),
-        "metrics.jsonl": "",
-        PUBLISHED: json.dumps(record, indent=1) + "\n",
+        METRICS: "",
         "DONE": "",
     }
-    _write(run, parts, texts)
+    _write(run, own, texts)
     return report
 
 
@@ -229,30 +208,21 @@ def _fate(name: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -
     buffer = published.buffer(name, tensors, tensors[name].dtype)
     if buffer is not None and torch.equal(tensors[name], buffer):
         return "derived"
-    return "captioning" if published.CAPTIONING.fullmatch(name) else "kept"
+    return "captioning" if published.CAPTIONING.fullmatch(name) else "unknown here"
 
 
-def _is_json(value: Any) -> bool:
-    """Whether JSON gives it back as it was."""
-    try:
-        return parse_json(json.dumps(value)) == value
-    except (TypeError, ValueError, RecursionError):
-        return False
-
-
-def _write(run: Run, parts: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, str]) -> None:
+def _write(run: Run, weights: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
     """The folder, whole or not at all: made beside its place, and moved there."""
     made = replace(run, folder=run.folder.with_name(f".{run.folder.name}.{secrets.token_hex(4)}"))
     try:
         made.make()
         with explain_os_error(run.folder):
-            for name, tensors in parts.items():
-                try:
-                    save_file({n: t.contiguous() for n, t in tensors.items()}, made.folder / name)
-                except SafetensorError as error:  # a full disk
-                    raise OSError(errno.EIO, printable(error)) from error
-                sync(made.folder / name)
-        made.write(texts, grown=parts)
+            try:
+                save_file({n: t.contiguous() for n, t in weights.items()}, made.folder / WEIGHTS)
+            except SafetensorError as error:  # a full disk
+                raise OSError(errno.EIO, printable(error)) from error
+            sync(made.folder / WEIGHTS)
+        made.write(texts, grown=[WEIGHTS])
         with explain_os_error(run.folder):
             made.folder.rename(run.folder)
     finally:

@@ -16,12 +16,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..config import RunConfig
 from ..data import dataset
+from ..data.skipped_items import count_skipped
 from ..diagnostics.gradient_table import GradientTable, module_names
 from ..model import XFM
 from ..plots.palette import PALETTE
 from ..runs.run import Record
 from ..tasks import Result
-from ..train.left_out import said_of
 from . import reproduce, run_sentences
 from .run_figures import ReportFigure
 
@@ -86,7 +86,7 @@ def render(
     values = {"config": config, "environment": environment, "losses": run_sentences.losses(config), "recipe": recipe,
               "parameters": parameters, "differing": differing, "command": reproduce.command(config),
               "speed": {"steps": len(records), "seconds": seconds, "waited": waited}, "families": families,
-              "left_out": said_of(records), "split": split, "gradients": gradients,
+              "left_out": count_skipped(records), "split": split, "gradients": gradients,
               "data": run_sentences.listed([source.name for source in data.sources]), "licences": data.licences,
               "optimizers": run_sentences.optimizers(config.train), "drawn": "relations" in data.provides}  # fmt: skip
     abstract = run_sentences.abstract(config, results, parameters.total(), seconds)

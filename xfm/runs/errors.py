@@ -28,7 +28,6 @@ __all__ = ["LoaderFailed", "NonFiniteLoss", "OutOfMemory", "ProcessLost", "RunBu
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|Cannot allocate memory")
 ASKED = re.compile(r"allocate ([\d.]+) (bytes|[KMGTPE]iB)")  # as torch and numpy say it
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset) by peer|Broken pipe")
-UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 NO_SHARED_MEMORY = re.compile(r"DataLoader worker process.*</torch_\w+>", re.DOTALL)
 SIZES = ("model.vision.width", "model.vision.depth", "model.text.width", "model.text.depth", "model.fusion_depth")
 
@@ -107,7 +106,8 @@ def failed_loader(error: Exception) -> str:
 
 def out_of_memory(config: RunConfig, said: str) -> str:
     asked = ASKED.search(said)
-    amount = f" ({human(float(asked[1]), asked[2])} more were asked for)" if asked else ""
+    size = (f"{float(asked[1]) / 2**30:.3g} GiB" if asked[2] == "bytes" else f"{asked[1]} {asked[2]}") if asked else ""
+    amount = f" ({size} more were asked for)" if asked else ""
     now = leaves(config.to_dict())
     fields = [f"data.{stream}" for stream in STREAMS if now[f"data.{stream}"]]
     lower, sizes = (", ".join(f"{field} = {now[field]}" for field in names) for names in (fields, SIZES))
@@ -121,14 +121,6 @@ def out_of_memory(config: RunConfig, said: str) -> str:
         f"out of memory{amount}. {first}Lower {lower}, then {sizes}{bf16}: each is another run, under another --name. "
         f"Or end what else takes memory{loaders}"
     )
-
-
-def human(number: float, unit: str) -> str:
-    """As "3.7 GiB"."""
-    power = UNITS.index(unit)
-    while number >= 1024 and power < len(UNITS) - 1:
-        number, power = number / 1024, power + 1
-    return f"{number:.1f} {UNITS[power]}"
 
 
 @torch.no_grad()

@@ -9,21 +9,24 @@ import json
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
 
 from ..base.files import FileError, explain_os_error, write_atomically
-from ..model.replicas import told_by_first
+from ..model.replicas import broadcast_from_main, launched
 from .errors import RunBusy, RunError
-from .signals import Terminated, collected, ending_raises, uncut
+from .signals import StopRequest, Terminated, ending_raises, uncut
 
-__all__ = ["RunLock"]
+__all__ = ["RunLock", "when_free"]
 
+Record = dict[str, Any]
 HOLDER = ".lock-holder"  # of a run folder: who trains it
 
 _live: dict[Path, RunLock] = {}
@@ -42,6 +45,7 @@ class RunLock:
         self.folder, self.main = folder.resolve(), main  # of several processes the main one holds for all
         self.save: Callable[[], None] = _nothing
         self.stepping = threading.Lock()
+        self.stop = StopRequest(together=launched()[1] > 1)
         self.lock: FileLock | None = None
 
     def __enter__(self) -> RunLock:
@@ -52,7 +56,7 @@ class RunLock:
             self.lock = _locked(self.folder) if self.main else None
         except RunBusy as error:
             busy = str(error)
-        if busy := told_by_first(busy):
+        if busy := broadcast_from_main(busy):
             raise RunBusy(busy)
         _live[self.folder] = self
         ending_raises(self, True)
@@ -93,13 +97,22 @@ class RunLock:
             self.stepping.release()
 
     @contextmanager
-    def step(self) -> Iterator[list[int]]:
-        """One step, whole: Ctrl-C and signals like it wait for its end, and then are in the list; a second one does not
-        wait, but for an update that has begun."""
-        with self.stepping, collected(second_raises=True) as interrupted:
+    def step(self) -> Iterator[None]:
+        """One step, whole: Ctrl-C and signals like it wait for its end, in `stop`; a second one does not wait, but for
+        an update that has begun."""
+        with self.stepping, self.stop.hearing():
             if _live.get(self.folder) is not self:
                 raise RunError(f"{self.folder}: a later call of pretrain has taken this run over; go on with that one")
-            yield interrupted
+            yield
+
+
+def when_free(train: Callable[[], Generator[Record]]) -> Generator[Record]:
+    """The records of a training that something else needs: where another process trains it already, after its end."""
+    while True:
+        try:
+            return (yield from train())
+        except RunBusy:
+            time.sleep(1)
 
 
 def _nothing() -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
-__all__ = ["Terminated", "collected", "ending", "ending_raises", "uncut"]
+__all__ = ["StopRequest", "Terminated", "ending_raises", "uncut"]
 
 Handler = Callable[[int, FrameType | None], None]
 ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -29,26 +29,57 @@ class Terminated(SystemExit):
         self.code, self.said = 128 + number, said
 
 
-def ending(number: int, said: str = "") -> BaseException:
+class StopRequest:
+    """Whether somebody has asked the training to end, which it does after a whole step.
+
+    Of several processes (`together`) each hears signals of its own, and all end after the same step: a signal counts
+    there once a step has told everybody (`agree`), so one that comes later waits for the next step.
+    """
+
+    def __init__(self, together: bool = False):
+        self.together, self.agreed = together, False
+        self.numbers: list[int] = []  # the signals that this process has heard, in order
+
+    def __bool__(self) -> bool:
+        return self.agreed if self.together else bool(self.numbers)
+
+    def hearing(self) -> AbstractContextManager[None]:
+        """A window in which signals are kept for later; a second one in the same window raises at once."""
+        return _collected(self.numbers, second_raises=True)
+
+    def between_steps(self) -> AbstractContextManager[None]:
+        """Alone, a signal between two steps raises where it comes; together, it waits for the next step as well."""
+        return self.hearing() if self.together else nullcontext()
+
+    def agree(self, by_any: bool) -> None:
+        """What the processes of a step have told each other."""
+        self.agreed = by_any
+
+    def error(self, said: str) -> BaseException:
+        """What ends the training; where another process alone was asked, as SIGTERM does."""
+        return _ending((self.numbers or [signal.SIGTERM])[0], said)
+
+
+def _ending(number: int, said: str = "") -> BaseException:
     """What a signal raises."""
     return KeyboardInterrupt(said) if number == signal.SIGINT else Terminated(number, said)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    raise ending(number)
+    raise _ending(number)
 
 
 class _Collector:
     """A handler that keeps signals for later; with `second_raises` only the first."""
 
-    def __init__(self, second_raises: bool):
-        self.caught: list[int] = []
-        self.second_raises = second_raises
+    def __init__(self, numbers: list[int], second_raises: bool):
+        self.numbers, self.second_raises, self.first = numbers, second_raises, True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.caught and self.second_raises:
-            raise ending(number)
-        self.caught.append(number)
+        if self.second_raises and not self.first:
+            raise _ending(number)
+        self.first = False
+        self.numbers.append(number)
 
 
 def ending_raises(who: object, on: bool) -> None:
@@ -62,31 +93,30 @@ def ending_raises(who: object, on: bool) -> None:
 
 
 @contextmanager
-def collected(second_raises: bool = False) -> Iterator[list[int]]:
-    """The signals that come meanwhile."""
-    collector = _Collector(second_raises)
-    if threading.current_thread() is not threading.main_thread():
-        yield collector.caught
-        return
-    before = {number: signal.getsignal(number) for number in ASKING}
-    ours = {n: h for n, h in before.items() if n == signal.SIGINT or h is _raise or isinstance(h, _Collector)}
+def _collected(numbers: list[int], second_raises: bool = False) -> Iterator[None]:
+    """Adds the signals that come meanwhile to `numbers`."""
+    handlers: dict[int, object] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in ASKING}
+    ours = {n: h for n, h in handlers.items() if n == signal.SIGINT or h is _raise or isinstance(h, _Collector)}
     ours = {n: h for n, h in ours.items() if h not in (signal.SIG_IGN, None)}
+    collector = _Collector(numbers, second_raises)
     for number in ours:
         signal.signal(number, collector)
     try:
-        yield collector.caught
+        yield
     finally:
         for number, handler in ours.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler)  # type: ignore[arg-type]
 
 
 @contextmanager
 def uncut() -> Iterator[None]:
     """What must not be cut: signals that come meanwhile arrive at its end."""
-    caught: list[int] = []
+    numbers: list[int] = []
     try:
-        with collected() as caught:
+        with _collected(numbers):
             yield
     finally:
-        for number in dict.fromkeys(caught):
+        for number in dict.fromkeys(numbers):
             signal.raise_signal(number)

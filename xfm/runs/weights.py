@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from ..interop.checkpoint_file import is_finite
 from ..model import XFM
 from .errors import RunError
-from .manifest import check
+from .manifest import Manifest
 
 __all__ = ["load_into", "not_finite", "packed", "packed_state", "read_weights", "undrawn"]
 
@@ -47,7 +47,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors by name, mapped from the disk. RunError where the file is not there, is not what was saved, or holds
     values that are not finite."""
     try:
-        check(path.parent, path.name)
+        Manifest(path.parent).check(path.name)
         weights = load_file(path)
     except FileNotFoundError:
         raise RunError(f"{path}: not there; train this run first, or put the file back") from None

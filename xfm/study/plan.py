@@ -22,7 +22,7 @@ from ..tasks.finetuning.config import recipe
 from ..tasks.finetuning.finetune import finetune
 from ..train import Run
 from ..train.estimate import timed_steps
-from ..train.start import before
+from ..train.requirements import before
 from .formatting import number
 from .power import Pilot, detectable_effects, level, seeds_needed
 from .runner import Key

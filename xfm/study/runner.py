@@ -14,7 +14,7 @@ from ..base.files import explain_os_error
 from ..config import RunConfig
 from ..runs.signals import ending_raises
 from ..train import Run
-from ..train.start import before
+from ..train.requirements import before
 from . import code_pin
 from .execute import Job, execute, executor_of
 from .live_progress import Progress

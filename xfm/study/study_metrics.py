@@ -10,7 +10,7 @@ from ..objectives import OBJECTIVES
 from ..plots.curves import CONSTANT
 from ..runs.run import Record
 from ..tasks import Result
-from ..train.loop import HELD_OUT_BATCHES
+from ..train.step import HELD_OUT_BATCHES
 
 __all__ = ["FAMILIES", "FLOOR", "HELD_OUT", "SHUT", "SIGN", "Measured", "Metric", "evaluated", "held_out", "own_target"]
 

@@ -29,7 +29,7 @@ from ..tasks import answerable, evaluate
 from ..tasks.finetuning.config import MeasuredSplit
 from ..tasks.finetuning.table import startable
 from ..tasks.finetuning.test_split import untrained
-from ..train.loop import HELD_OUT_BATCHES
+from ..train.step import HELD_OUT_BATCHES
 from . import code_pin
 from .execute import InProcess
 from .spec import FINETUNE, Spec

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -36,15 +38,13 @@ def in_one(
     The batch may be on the host."""
     trained.zero_grad()
     batch = on_device(batch, accelerator.device)
-    with accelerator.autocast():
-        losses, report = trained(batch, weights, key)
 
-    def again(on: Iterable[str]) -> Losses:
+    def compute(on: Iterable[str], shuffled: bool = False) -> tuple[Losses, Losses]:
         with accelerator.autocast():
-            return trained(batch, on, key, shuffled=True)[0]
+            return trained(batch, on, key, shuffled=shuffled)
 
+    losses, report, apart = steering.backward(trained, compute, weights, accelerator.backward)
     if losses:  # a loss may join later
-        apart = steering.backward(trained, losses, weights, again, accelerator.backward)
         steering.combine([apart], 1.0, key)
     if is_sharded(trained):
         average_unsharded(trained, accelerator)
@@ -67,35 +67,29 @@ def in_parts(
     parts, apart = split(batch, count, even=True), Apart()
     shares = _shares(pretraining, parts, weights)
     parts = on_device(parts, accelerator.device)
-    sums: tuple[Losses, Losses] = defaultdict(float), defaultdict(float)  # type: ignore[assignment]
-    trained_any = False  # a loss may join later
-    for i, part in enumerate(parts):
+    sums, sums_of_report = defaultdict[str, Any](float), defaultdict[str, Any](float)
+
+    def compute(i: int, on: Iterable[str], shuffled: bool = False) -> tuple[Losses, Losses]:
+        with accelerator.autocast():
+            losses, report = trained(parts[i], on, (*key, i), count, shuffled=shuffled)
+        return {name: loss * shares[name][i] for name, loss in losses.items()}, report
+
+    for i in range(count):
         # the last one's backward pass averages all over processes; sharded, whole gradients would be kept until then
         at_once = i + 1 == count or is_sharded(trained)
         with nullcontext() if at_once else accelerator.no_sync(trained):
-            with accelerator.autocast():
-                losses, report = trained(part, weights, (*key, i), count)
-            losses = {name: loss * shares[name][i] for name, loss in losses.items()}
-
-            def again(on: Iterable[str], part: Batch = part, i: int = i) -> Losses:
-                with accelerator.autocast():
-                    shuffled = trained(part, on, (*key, i), count, shuffled=True)[0]
-                return {name: loss * shares[name][i] for name, loss in shuffled.items()}
-
-            if losses:
-                own = steering.backward(pretraining, losses, weights, again, accelerator.backward)
-                apart = summed([apart, own])  # at once, or their memory would grow with the parts
-        trained_any |= bool(losses)
+            losses, report, part = steering.backward(pretraining, partial(compute, i), weights, accelerator.backward)
+        apart = summed([apart, part])  # at once, or their memory would grow with the parts
         with torch.no_grad():
             for name, loss in losses.items():
-                sums[0][name] += loss
+                sums[name] += loss
             for name, value in report.items():
-                sums[1][name] += value * shares[name.rpartition("/")[0]][i]
-    if trained_any:
+                sums_of_report[name] += value * shares[name.rpartition("/")[0]][i]
+    if sums:  # a loss may join later
         steering.combine([apart], 1.0, key)
     if is_sharded(trained):
         average_unsharded(trained, accelerator)
-    return dict(sums[0]), dict(sums[1])
+    return dict(sums), dict(sums_of_report)
 
 
 def _shares(pretraining: Pretraining, parts: list[Batch], weights: dict[str, float]) -> dict[str, Tensor]:

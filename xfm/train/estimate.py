@@ -22,9 +22,8 @@ from ..model.stacks import layers_of
 from ..objectives import Pretraining, build, weighted_sum, weights_at
 from ..recipes import prior_runs
 from ..runs.run import Record, Run
-from .cluster import Cluster, Plan, plan
+from .accelerator import make_accelerator
 from .loop import pretrain
-from .prepare import make_accelerator
 
 __all__ = ["Estimate", "estimate", "timed_steps"]
 
@@ -46,7 +45,6 @@ class Estimate:
     precision: str  # that this machine trains in
     step_seconds: float  # of the probe's mean step, without waiting for data, scaled up to the whole batch
     peak_bytes: float | None  # of the probe, where a GPU told
-    plan: Plan | None = None  # of many GPUs, where they are asked about
 
     @property
     def copies(self) -> int:
@@ -82,15 +80,14 @@ class Estimate:
             first.append(f"the teacher, {prior_runs.teacher(self.config).train.steps:,} steps")
         if first:
             rows["before"] = f"{' and '.join(first)}, where not there yet: not counted here"
-        rows |= {} if self.plan is None else self.plan.rows()
         width = max(map(len, rows))
         return "\n".join(f"{name:{width}}  {text}" for name, text in rows.items())
 
 
-def estimate(config: RunConfig, cluster: Cluster | None = None) -> Estimate:
+def estimate(config: RunConfig) -> Estimate:
     """Counts a step by doing it, and times TIMED_STEPS steps through the whole curriculum, in a folder that is
     removed. Another network that guides MIM (frozen, teacher, an average) is not counted, nor what ties weights
-    to their start. With a `cluster`, also what its GPUs take.
+    to their start.
     """
     alone = {f"flow.{name}": 0.0 for name in ANCHORS}  # to what was before
     target = "pixels" if config.flow.mim_target == "pixels" else "self"
@@ -109,10 +106,6 @@ def estimate(config: RunConfig, cluster: Cluster | None = None) -> Estimate:
         start = end
     activations /= config.train.accumulate
     weights = 4.0 * _parameters(model)
-    planned = None
-    if cluster is not None:
-        layers = [_parameters(layer) for layer in layers_of(model)]
-        planned = plan(config, cluster, _parameters(model), layers, activations, step_flops, run_flops)
     memory = {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "activations": activations}
     seconds, peak = _timing_run(part)
     by_module = {name: _parameters(getattr(model, name)) for name in ("vision", "text", "fusion", "objectives")}
@@ -127,7 +120,6 @@ def estimate(config: RunConfig, cluster: Cluster | None = None) -> Estimate:
         {"no": "fp32"}.get(precision, precision),
         seconds / share,
         peak,
-        planned,
     )
 
 

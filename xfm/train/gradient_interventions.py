@@ -1,6 +1,6 @@
 """Where the interventions act on a step (docs/interventions.md): its gradients, and what follows its weights.
 
-    parts = [steering.backward(module, losses, weights, again, run) for each part of the batch]
+    parts = [steering.backward(module, compute, weights, run) for each part of the batch]
     steering.combine(parts, share, key)      # into `.grad`, once all parts are there
     steering.after_step()                    # once the optimizer has moved the weights
 
@@ -32,6 +32,7 @@ from ..objectives import OBJECTIVES, Pretraining, weighted_sum
 __all__ = ["UNSTEERED", "Apart", "Steering", "TextGradient", "summed"]
 
 Losses = dict[str, Tensor]
+Compute = Callable[..., tuple[Losses, Losses]]  # (losses, report) of (names of losses, shuffled=False: of wrong pairs)
 Apart = dict[str, Grads]  # the language encoder's gradient, by group of losses
 FISHER_TEXTS = 256  # sentences; their hidden tokens are a few hundred draws of every number's information
 
@@ -59,14 +60,15 @@ class TextGradient:
         by_loss = self.flow.fusion_gradient in ("pcgrad", "gradvac")
         return "" if kind == "image" else loss if by_loss else kind
 
-    def apart(self, module: Pretraining, losses: Losses, weights: Mapping[str, float], again: Any) -> Apart:
+    def apart(self, module: Pretraining, losses: Losses, weights: Mapping[str, float], compute: Compute) -> Apart:
         """By group of the losses, the gradient of their weighted sum; the graph stays."""
         own, groups = dict(module.model.named_parameters()), dict[str, Losses]()
         for name, loss in losses.items():
             groups.setdefault(self.group(name.partition("/")[2]), {})[name] = loss
         groups.pop("", None)
         if self.flow.fusion_gradient == "shuffled" and "fusion" in groups:
-            groups["fusion"] = again([n for n in weights if OBJECTIVES[n].kind() == "fusion"])
+            fusion = [n for n in weights if OBJECTIVES[n].kind() == "fusion"]
+            groups["fusion"] = compute(fusion, shuffled=True)[0]
         parameters, found = [own[n] for n in self.names], Apart()
         for group, some in groups.items():
             total = weighted_sum(some, dict(weights))
@@ -140,24 +142,21 @@ class Steering:
         )
 
     def backward(
-        self,
-        module: Any,
-        losses: Losses,
-        weights: Mapping[str, float],
-        again: Callable[[Iterable[str]], Losses],
-        run: Callable[..., None],
-    ) -> Apart:
-        """Leaves the gradients of the losses' weighted sum in `.grad`; what it returns is the language encoder's,
-        where that is kept apart. `module`: a Pretraining; `again`: the losses of these names, of shuffled pairs;
-        `run`: a backward pass."""
+        self, module: Any, compute: Compute, weights: Mapping[str, float], run: Callable[..., None]
+    ) -> tuple[Losses, Losses, Apart]:
+        """(losses, report), and the language encoder's gradient where that is kept apart; leaves the other gradients of
+        the losses' weighted sum in `.grad`. `module`: a Pretraining; `run`: a backward pass."""
+        losses, report = compute(weights)
+        if not losses:
+            return losses, report, {}
         if self.text is None:
             run(weighted_sum(losses, dict(weights)))
-            return {}
-        apart = self.text.apart(module, losses, weights, again)
+            return losses, report, {}
+        apart = self.text.apart(module, losses, weights, compute)
         names = {*self.text.names}
         rest = [p for name, p in module.model.named_parameters() if p.requires_grad and name not in names]
         run(weighted_sum(losses, dict(weights)), inputs=rest)
-        return apart
+        return losses, report, apart
 
     def combine(self, parts: Sequence[Apart], share: float, key: tuple[object, ...]) -> None:
         """The sum over parts of a batch, times `share`, into the language encoder's `.grad`. `key`: (seed, step)."""

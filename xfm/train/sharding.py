@@ -21,7 +21,7 @@ from torch import Tensor, distributed, nn
 from ..model.stacks import layers_of
 from ..objectives import Pretraining
 
-__all__ = ["average_unsharded", "gathering", "is_sharded", "plugin", "sharded", "unsharded", "whole"]
+__all__ = ["average_unsharded", "gathering", "is_sharded", "plugin", "sharded", "unsharded", "whole", "wrapped"]
 
 
 def plugin() -> FullyShardedDataParallelPlugin:
@@ -52,6 +52,13 @@ def sharded(pretraining: Pretraining, optimizer: torch.optim.Optimizer, accelera
         moments["state"][i] = {name: _like(parameters[i], t) for name, t in own.items()}
     optimizer.load_state_dict(moments)
     return trained, wrapped
+
+
+def wrapped(pretraining: Pretraining, optimizer: torch.optim.Optimizer, accelerator: Accelerator, strategy: str) -> Any:
+    """(module, optimizer) as accelerate has them: alone, by DDP, or sharded."""
+    if accelerator.num_processes > 1 and strategy == "fsdp":
+        return sharded(pretraining, optimizer, accelerator)
+    return accelerator.prepare(pretraining, optimizer)
 
 
 def _like(parameter: Tensor, t: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model.batch import IGNORE, PAD, Batch, Images, Regions, Stream, Texts, TokenBatch
-from ..model.replicas import Threads, among
+from ..model.replicas import Threads, use_group
 from ..objectives import Pretraining
 from .gradient_interventions import UNSTEERED, Apart, Steering
 
@@ -71,17 +71,13 @@ class Shards:
     ) -> Part:
         key = (*key, peers.rank)
 
-        def again(on: Iterable[str]) -> Losses:
+        def compute(on: Iterable[str], shuffled: bool = False) -> tuple[Losses, Losses]:
             with self.autocast():
-                return replica(batch, on, key, peers.world, shuffled=True)[0]
+                return replica(batch, on, key, peers.world, shuffled=shuffled)
 
         try:
-            with among(peers):
-                with self.autocast():
-                    losses, report = replica(batch, weights, key, peers.world)
-                run = self.steering.backward
-                apart = run(replica, losses, weights, again, torch.Tensor.backward) if losses else {}
-            return losses, report, apart
+            with use_group(peers):
+                return self.steering.backward(replica, compute, weights, Tensor.backward)
         except BaseException:
             peers.leave()
             raise

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from matplotlib.colors import XKCD_COLORS, to_rgb
 
 from . import openmoji, styles
 
@@ -77,6 +76,8 @@ def term_shares(style: str = "openmoji") -> np.ndarray:
 @lru_cache(maxsize=1)
 def terms_of_colours() -> np.ndarray:
     """(32768,) the index in TERMS of every rounded colour, red slowest."""
+    from matplotlib.colors import XKCD_COLORS, to_rgb  # late: training does without
+
     survey = {name.removeprefix("xkcd:"): to_rgb(value) for name, value in XKCD_COLORS.items()}
     named = {name: [t for t in TERMS[3:] if t in name.split()] for name in survey}
     single = {name: terms[0] for name, terms in named.items() if len(terms) == 1 and name.endswith(terms[0])}

@@ -6,8 +6,6 @@ are functions of (seed, step): a resume is exact.
 
 from __future__ import annotations
 
-import io
-import json
 import time
 from collections.abc import Generator
 from contextlib import nullcontext
@@ -19,19 +17,17 @@ from torch import Tensor, nn
 
 from ...base import seeding
 from ...base.fields import ConfigError, require, to_tree
-from ...base.files import append_json_lines
 from ...base.progress import Progress
 from ...config import TrainConfig
 from ...model.encoder_calls import RANDOM, draws
-from ...runs import manifest
-from ...runs.errors import NonFiniteLoss, RunBusy
-from ...runs.run import METRICS, STATE, WEIGHTS, Record, environment
-from ...runs.run_lock import RunLock
-from ...runs.signals import ending, uncut
+from ...runs.errors import NonFiniteLoss
+from ...runs.folder import METRICS, STATE, WEIGHTS, Record
+from ...runs.run_lock import RunLock, when_free
+from ...runs.signals import uncut
 from ...runs.weights import packed_state
-from ...train import Run, RunError
+from ...train import Run
+from ...train.accelerator import make_accelerator
 from ...train.optimizer import parameter_groups, set_rate
-from ...train.prepare import make_accelerator
 from ..result import to_json
 from .config import FinetuneConfig
 from .finetuned_model import Tuned, require_pretrained, start
@@ -45,18 +41,13 @@ VALIDATED = 500  # items of the validation split, by which a step is chosen
 
 def train_to_end(config: FinetuneConfig, root: str | Path = "runs", progress: bool = False) -> TaskRun:
     """`finetune`, until it has its results; where another process trains it already, waits for its end."""
-    run = TaskRun.of(config, root)
-    while not run.done:
-        told: Progress | None = None
-        try:
-            for record in finetune(config, root):
-                if progress:
-                    told = told or Progress(config.task, record["of"], record["step"])
-                    told.update(f"loss {record['loss']:.2f}")
-        except RunBusy:
-            time.sleep(1)
-        if told:
-            told.close()
+    run, bar = TaskRun.of(config, root), None
+    for record in () if run.done else when_free(lambda: finetune(config, root)):
+        if progress:
+            bar = bar or Progress(config.task, record["of"], record["step"])
+            bar.update(f"loss {record['loss']:.2f}")
+    if bar:
+        bar.close()
     return run
 
 
@@ -73,9 +64,8 @@ def finetune(config: FinetuneConfig, root: str | Path = "runs") -> Generator[Rec
         return
     accelerator = make_accelerator(_run_config(config))
     require(accelerator.num_processes == 1, "processes", accelerator.num_processes, "1: fine-tunings run side by side")
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with RunLock(run.folder) as lock:
-        run.claim(environment(config.train.precision))
+    with run.lock() as lock:
+        run.claim()
         if run.done:  # since the look before
             yield from run.metrics()
             return
@@ -92,26 +82,27 @@ class _Loop:
         for split in ("train", "validation", "test"):  # what is broken in one is said before anything is learnt
             self.task.size(split)
         self.adamw = _optimizer(self.tuned, run.config.train)
-        self.done, self.best, self.best_score = 0, dict[str, Tensor](), float("-inf")
+        self.best, self.best_score = dict[str, Tensor](), float("-inf")
         self.records: list[Record] = []  # not saved yet
-        self._resume()
+        self.done = run.load_state(self._load)
+        run.keep(METRICS, before=self.done)
         self.validation = self.task.items("validation", VALIDATED)
         lock.save = self._save
 
     def steps(self) -> Generator[Record]:
         train, learns = self.config.train, any(p.requires_grad for p in self.tuned.parameters())
         for step in range(self.done, train.steps if learns else 0):
-            with self.lock.step() as interrupted:
+            with self.lock.step():
                 record = self._step(step)
-                if interrupted or _due(step + 1, train.save_every, train.steps):
+                if self.lock.stop or _due(step + 1, train.save_every, train.steps):
                     self._save()
             yield record
-            if interrupted:
-                raise ending(interrupted[0], f"saved after step {self.done} of {train.steps}, in {self.run.folder}")
-        with self.lock.step() as interrupted:
+            if self.lock.stop:
+                raise self.lock.stop.error(f"saved after step {self.done} of {train.steps}, in {self.run.folder}")
+        with self.lock.step():
             self._finish()
-        if interrupted:  # nothing is left to do here, but whoever asked may have more
-            raise ending(interrupted[0], f"finished, in {self.run.folder}")
+        if self.lock.stop:  # nothing is left to do here, but whoever asked may have more
+            raise self.lock.stop.error(f"finished, in {self.run.folder}")
 
     def _step(self, step: int) -> Record:
         began, train, device = time.perf_counter(), self.config.train, self.accelerator.device
@@ -147,32 +138,13 @@ class _Loop:
         if not self.records or self.records[-1]["step"] != self.done - 1:  # nothing new, or half a step ahead
             return
         saved, self.records = self.records, []
-        append_json_lines(self.run.folder / METRICS, saved)
-        state = {"run": self.config.fingerprint, "step": self.done, "model": self.tuned.learnt(), "best": self.best}
-        state |= {"best_score": self.best_score, "optimizer": self.adamw.state_dict()}
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        self.run.write({STATE: buffer.getbuffer()}, grown=(METRICS,))
+        state = {"model": self.tuned.learnt(), "best": self.best, "best_score": self.best_score}
+        self.run.save_state(self.done, state | {"optimizer": self.adamw.state_dict()}, {METRICS: saved})
 
-    def _resume(self) -> None:
-        path = self.run.folder / STATE
-        if not path.exists():  # records of before were of weights that are gone
-            self.run.write({METRICS: ""})
-            return
-        try:
-            manifest.check(path.parent, path.name)
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            require(state["run"] == self.config.fingerprint, "state.pt", state["run"], "of this config")
-            self.tuned.load_learnt(state["model"])
-            self.adamw.load_state_dict(state["optimizer"])
-            self.done, self.best, self.best_score = state["step"], state["best"], state["best_score"]
-        except RunError:
-            raise
-        except Exception as error:  # torch raises many kinds for a truncated or foreign file
-            said = (str(error) or type(error).__name__).splitlines()[0]
-            raise RunError(f"{path}: no readable state ({said}); delete it to train from the start") from error
-        kept = [record for record in self.run.metrics() if record["step"] < self.done]
-        self.run.write({METRICS: "".join(json.dumps(record) + "\n" for record in kept)})
+    def _load(self, state: dict[str, Any]) -> None:
+        self.tuned.load_learnt(state["model"])
+        self.adamw.load_state_dict(state["optimizer"])
+        self.best, self.best_score = state["best"], state["best_score"]
 
     def _finish(self) -> None:
         """Reads the test split, with the weights that validation chose."""

@@ -14,11 +14,11 @@ from xfm import recipes
 from xfm.cli import main
 from xfm.config import ConfigError, RunConfig
 from xfm.data import dataset
+from xfm.data.skipped_items import count_skipped, skipped_items
 from xfm.data.source import ItemKey
 from xfm.files.file_source import FileSource
 from xfm.report import write_report
 from xfm.train import Run, pretrain
-from xfm.train.left_out import left_out, said_of
 
 STEPS = 6
 SMALL = {"model.text.vocabulary": 270, "train.steps": STEPS, "train.warmup": 1, "train.save_every": 2,
@@ -55,7 +55,7 @@ def quiet() -> Any:
 
 def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec: str, tmp_path: Path, quiet) -> None:
     whole = list(pretrain(config(spec), tmp_path / "whole"))
-    found = left_out(whole)[spec]
+    found = skipped_items(whole)[spec]
     assert set(found) == {f"captions.csv:{i + 2}" for i in DAMAGED}, "training has met all of them"
     assert all("no picture that can be read" in why for why in found.values())
     new = [len(r.get("left_out", {}).get(spec, {})) for r in whole]
@@ -74,13 +74,13 @@ def test_records_count_each_picture_once_whatever_the_processes_and_resumes(spec
 
 def test_nothing_is_said_where_all_can_be_used(tmp_path: Path) -> None:
     records = list(pretrain(config(captions(tmp_path / "data", 20)), tmp_path / "runs"))
-    assert counted(records) == [(None, None)] * STEPS and said_of(records) == ""
+    assert counted(records) == [(None, None)] * STEPS and count_skipped(records) == ""
 
 
 def test_the_report_and_the_list_of_runs_say_how_many_and_the_first(spec: str, tmp_path: Path, capsys, quiet) -> None:
     run = Run.of(config(spec), tmp_path / "runs")
     list(pretrain(config(spec), tmp_path / "runs"))
-    said = said_of(run.metrics())
+    said = count_skipped(run.metrics())
     assert said.startswith(f"5 pictures could not be used (first: {spec}: captions.csv:")
     main(["runs", str(tmp_path / "runs")])
     assert f"; {said}" in capsys.readouterr().out
@@ -90,11 +90,11 @@ def test_the_report_and_the_list_of_runs_say_how_many_and_the_first(spec: str, t
 
 @pytest.mark.parametrize("told", [None, 5, [], "x", {"a": None}, {"a": 5}, {"a": []}, {}, {"a": {}}])
 def test_foreign_records_are_no_fault(told: Any) -> None:
-    assert said_of([{"left_out": told}, {}]) == ""
+    assert count_skipped([{"left_out": told}, {}]) == ""
 
 
 def test_what_is_said_is_text_that_a_terminal_may_have() -> None:
-    said = said_of([{"left_out": {"\x1b[2Ja": {"b\u202e": "c" * 5000}}}])
+    said = count_skipped([{"left_out": {"\x1b[2Ja": {"b\u202e": "c" * 5000}}}])
     assert said.isprintable() and len(said) < 1000 and said.startswith("1 picture could")
 
 
@@ -136,7 +136,7 @@ def test_what_regions_cannot_use_other_streams_can(tmp_path: Path, quiet) -> Non
     assert all((met.regions(key).image == before.image).all() for key, before in zip(keys, first, strict=True))
     shown = {region.text for example in first for region in example.regions}
     assert len(shown) > 5 and not shown & {f"thing {i}" for i in range(4)}
-    assert met.missed() == met.left_out == {}
+    assert met.missed() == met.skipped == {}
 
 
 def test_what_is_known_to_be_unreadable_is_told_again(tmp_path: Path, quiet) -> None:
@@ -149,7 +149,7 @@ def test_what_is_known_to_be_unreadable_is_told_again(tmp_path: Path, quiet) -> 
     for _ in range(2):
         for key in keys:
             source.pair(key)
-        assert source.missed() == source.left_out != {}
+        assert source.missed() == source.skipped != {}
 
 
 def test_a_source_without_faults_has_nothing_to_tell(tmp_path: Path) -> None:
@@ -157,4 +157,4 @@ def test_a_source_without_faults_has_nothing_to_tell(tmp_path: Path) -> None:
     data = dataset(config(spec, **{"data.sources": [spec, "openmoji"]}))
     for source in data.sources:
         source.pair(ItemKey("train", 0, 0, 0))
-    assert data.missed() == {} and data.left_out == {spec: {}}
+    assert data.missed() == {} and data.skipped == {spec: {}}

@@ -1,0 +1,339 @@
+"""Folders of runs and of fine-tunings alike: of one config, trained by one process at a time in whole steps, and read
+as they were saved or refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from train.conftest import equal, vouch
+
+from xfm import recipes
+from xfm.lab import CHECKPOINTS
+from xfm.runs import run_lock
+from xfm.runs.folder import METRICS, STATE, WEIGHTS, Folder
+from xfm.runs.manifest import MANIFEST
+from xfm.runs.run_lock import HOLDER, when_free
+from xfm.runs.signals import StopRequest, Terminated, uncut
+from xfm.runs.weights import packed_state
+from xfm.tasks.finetuning.config import recipe
+from xfm.tasks.finetuning.task_run import TaskRun
+from xfm.train import Run, RunBusy, RunError
+
+STEPS = 4
+TENSORS = {"model": {"w": torch.ones(2)}, "optimizer": {"state": {0: {"m": torch.zeros(2)}}}}
+IN_PLACE = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(params=["run", "fine-tuning"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def of(kind: str, root: Path, lr: float = 1e-3) -> Folder[Any]:
+    if kind == "run":
+        return Run.of(recipes.smoke().replace({"train.steps": STEPS, "train.lr": lr}), root)
+    return TaskRun.of(recipe("lexname", CHECKPOINTS / "demo", STEPS).replace({"train.lr": lr}), root)
+
+
+def records(until: int) -> list[dict[str, Any]]:
+    return [{"step": step, "loss": 1.0} for step in range(until)]
+
+
+def save(folder: Folder[Any], step: int, start: int = 0, **changes: Any) -> None:
+    lines = {METRICS: records(step)[start:]}
+    folder.save_state(step, TENSORS | changes, lines, {WEIGHTS: packed_state(TENSORS["model"])})
+
+
+@pytest.fixture
+def left(kind: str, tmp_path: Path) -> Folder[Any]:
+    """Left after 2 of 4 steps."""
+    folder = of(kind, tmp_path)
+    with folder.lock():
+        folder.claim()
+        save(folder, 2)
+    return folder
+
+
+def contents(folder: Folder[Any]) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.folder.iterdir() if p.name != ".lock"}
+
+
+def refused(folder: Folder[Any], said: str) -> None:
+    """Opened, or read to go on, it is a RunError that says this, and no file changes."""
+    before = contents(folder)
+    with pytest.raises(RunError, match=said):
+        folder.open(folder.folder).load_state(dict)
+    assert contents(folder) == before
+
+
+def flip(path: Path, at: float, bit: int) -> bytes:
+    """What it was."""
+    good = path.read_bytes()
+    bad = bytearray(good)
+    bad[int(at * len(bad))] ^= 1 << bit
+    path.write_bytes(bad)
+    return good
+
+
+# ---- what is there
+
+
+def test_what_is_saved_is_named_and_comes_back(left: Folder[Any]) -> None:
+    named = json.loads((left.folder / MANIFEST).read_text("utf-8"))
+    assert {*contents(left)} == {*named["files"], MANIFEST} and named["run"] == left.config.fingerprint
+    opened, states = left.open(left.folder), list[Any]()
+    assert opened == left and opened.begun and not opened.done and opened.damaged() == []
+    assert opened.load_state(states.append) == 2
+    assert equal({k: states[0][k] for k in TENSORS}, TENSORS) and opened.metrics() == records(2)
+
+
+@IN_PLACE
+@given(name=st.sampled_from([METRICS, WEIGHTS, STATE, "environment.json"]), at=st.floats(0, 1, exclude_max=True),
+       bit=st.integers(0, 7))  # fmt: skip
+def test_every_flipped_bit_is_found(left: Folder[Any], name: str, at: float, bit: int) -> None:
+    good = flip(left.folder / name, at, bit)
+    try:
+        assert [str(left.folder / name) in str(error) for error in left.damaged()] == [True]
+        refused(left, rf"{name}: is not the file that was saved here.* Put a good copy back, or ")
+        with pytest.raises(RunError, match=name):
+            left.read(name)
+    finally:
+        (left.folder / name).write_bytes(good)
+
+
+@pytest.mark.parametrize("name", [METRICS, WEIGHTS, STATE])
+def test_a_file_that_was_cut_is_found_without_reading(left: Folder[Any], name: str) -> None:
+    path = left.folder / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(RunError, match=rf"{name}: is not the file that was saved here"):
+        left.open(left.folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"run": 1}', '{"run": "", "files": {"a": 3}}', "[" * 100_000, None])
+def test_a_manifest_that_is_none(left: Folder[Any], text: str | None) -> None:
+    path = left.folder / MANIFEST
+    path.unlink() if text is None else path.write_text(text)
+    refused(left, rf"{MANIFEST}: .* Put a good copy back, or delete the folder and train again")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"seed": "x"}', '{"sead": 1}', '{"train": {"steps": 0}}', "\xff"])
+def test_a_config_that_is_none(left: Folder[Any], text: str) -> None:
+    (left.folder / left.CONFIG).write_text(text, encoding="latin-1")
+    refused(left, rf"{left.CONFIG}: no readable config .* delete the folder")
+    with pytest.raises(RunError, match=rf"no {left.KIND} here \(no {left.CONFIG}\)"):
+        left.open(left.folder.parent)
+
+
+def test_the_config_of_another_is_refused_even_if_the_manifest_names_it(left: Folder[Any], kind: str) -> None:
+    other = of(kind, left.root / "elsewhere", lr=0.5)
+    (left.folder / left.CONFIG).write_text(other.first_files()[left.CONFIG])
+    refused(left, rf"{left.CONFIG}: is not the file that was saved here")
+    vouch(left)  # type: ignore[arg-type]
+    refused(left, r"manifest.json: is of a run with the config .* were not trained with that")
+
+
+class Hostile:
+    """Unpickled, it would make a folder."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("hacked",)
+
+
+NAN = {"model": {"w": torch.tensor([float("nan")])}}
+INFINITE = {"optimizer": {"state": {3: {"m": torch.tensor([float("inf")])}}}}
+STATES: dict[str, tuple[Any, str]] = {
+    **{f"step {x}": ({"step": x}, rf"step .*, of {STEPS}") for x in (-5, 0, 5, 10**30, "x", 3.0, True, None, [1])},
+    "weights": (NAN, "w is not finite"), "moments": (INFINITE, "3.m is not finite"),
+    "another": ({"run": "0" * 12}, "of another config"), "a list": ([1, 2], ""), "code": ({"step": Hostile()}, ""),
+    "garbage": (b"\x80garbage", ""), "empty": (b"", ""),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("state", STATES)
+def test_a_state_that_is_none(left: Folder[Any], state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, said = STATES[state]
+    monkeypatch.chdir(left.root)
+    if isinstance(content, bytes):
+        (left.folder / STATE).write_bytes(content)
+    else:
+        saved = torch.load(left.folder / STATE, weights_only=True)
+        torch.save(saved | content if isinstance(content, dict) else content, left.folder / STATE)
+    vouch(left)  # type: ignore[arg-type]
+    refused(left, rf"{STATE}: no readable checkpoint of this run \(.*{said}.* delete the file to train from the start")
+    assert not (left.root / "hacked").exists()
+    (left.folder / STATE).unlink()
+    assert left.load_state(dict) == 0
+
+
+def test_a_state_that_does_not_fit_is_refused_by_name(left: Folder[Any]) -> None:
+    def load(state: dict[str, Any]) -> None:
+        raise RuntimeError("size mismatch for w")
+
+    with pytest.raises(RunError, match=rf"{STATE}: no readable checkpoint of this run \(size mismatch for w\)"):
+        left.load_state(load)
+
+
+def test_torn_records_are_left_out_and_those_to_be_repeated_dropped(left: Folder[Any]) -> None:
+    path = left.folder / METRICS
+    whole = path.read_bytes()
+    for torn in (b'{"run": "smoke", "st', b"\0\0\xff\n7\n", b"[]\n{}\n"):
+        path.write_bytes(whole + torn)
+        assert left.metrics() == records(2)
+    left.keep(METRICS, before=1)
+    assert left.metrics() == records(1) and left.damaged() == []
+
+
+# ---- whose it is
+
+
+def test_a_folder_belongs_to_the_config_that_has_begun_in_it(left: Folder[Any], kind: str) -> None:
+    other = type(left)(left.folder, of(kind, left.root / "elsewhere", lr=0.5).config)
+    before = contents(left)
+    for look in (other.require_own, other.claim, lambda: of(kind, left.root, lr=0.5)):
+        with pytest.raises(
+            RunError, match=rf"holds a {left.KIND} of another config \(train.lr: 0.001 there, 0.5 asked"
+        ):
+            look()
+    left.claim()
+    assert contents(left) == before
+
+
+def test_before_anything_is_trained_it_belongs_to_nobody(kind: str, tmp_path: Path) -> None:
+    first, second = (of(kind, tmp_path / name, lr) for name, lr in (("a", 1e-3), ("b", 0.5)))
+    second = type(first)(first.folder, second.config)
+    for folder in (first, second):
+        folder.make()
+        folder.claim()
+        if not folder.has("tokenizer.json"):
+            folder.write({"tokenizer.json": "the first one"})
+    assert second.open(second.folder) == second and second.read("tokenizer.json") and not second.begun
+    second.claim()
+    assert not second.has("tokenizer.json"), "what a refused start has left"
+
+
+def test_what_was_trained_is_not_removed_for_want_of_its_config(left: Folder[Any], kind: str) -> None:
+    (left.folder / left.CONFIG).unlink()
+    for folder in (left, type(left)(left.folder, of(kind, left.root / "elsewhere", lr=0.5).config)):
+        with pytest.raises(RunError, match=rf"has state.pt and no {left.CONFIG}, so nothing says what was trained"):
+            folder.claim()
+    assert left.has(STATE) and not left.done
+
+
+# ---- kills, locks and signals
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_kill_at_any_write_leaves_one_of_the_two_saves(left: Folder[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each fsync and each replacement of a file."""
+    good, real = left.folder.with_name("good"), (os.fsync, os.replace)
+    shutil.copytree(left.folder, good)
+    steps, kill = list[int](), 0
+    while not steps or kill:
+        kill, calls = kill + 1, iter(range(kill, -1, -1))
+
+        def counted(function: Any, calls: Iterator[int] = calls) -> Any:
+            def call(*given: Any) -> Any:
+                if next(calls, -1) == 0:
+                    raise Killed
+                return function(*given)
+
+            return call
+
+        monkeypatch.setattr(os, "fsync", counted(real[0]))
+        monkeypatch.setattr(os, "replace", counted(real[1]))
+        try:
+            save(left, 3, start=2)
+            kill = 0
+        except Killed:
+            pass
+        monkeypatch.undo()
+        assert left.damaged() == []
+        steps.append(left.load_state(dict))
+        assert left.metrics()[: steps[-1]] == records(steps[-1])
+        shutil.rmtree(left.folder)
+        shutil.copytree(good, left.folder)
+    assert steps == sorted(steps) and {*steps} == {2, 3} and len(steps) > 8
+
+
+def test_one_process_at_a_time(left: Folder[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with left.lock():
+        assert json.loads((left.folder / HOLDER).read_text("utf-8"))["pid"] == os.getpid()
+    assert not left.has(HOLDER)
+    (elsewhere := FileLock(left.folder / ".lock")).acquire()
+
+    def train() -> Iterator[dict[str, Any]]:
+        with left.lock():
+            yield from left.metrics()
+
+    with pytest.raises(RunBusy, match=rf"{left.folder}: another process is training this run"):
+        next(train())
+    monkeypatch.setattr(run_lock.time, "sleep", lambda _: elsewhere.release())
+    assert [*when_free(train)] == records(2)  # type: ignore[arg-type]
+
+
+def test_a_later_call_takes_over_and_the_first_one_saves(left: Folder[Any]) -> None:
+    with left.lock() as first:
+        first.save = lambda: save(left, 3, start=2)
+        with left.lock() as second, second.step():
+            assert left.load_state(dict) == 3
+        with pytest.raises(RunError, match="later call of pretrain has taken this run over"), first.step():
+            pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_a_signal_waits_for_the_end_of_its_step(left: Folder[Any], number: signal.Signals) -> None:
+    with left.lock() as lock:
+        with lock.step():
+            os.kill(os.getpid(), number)
+            assert lock.stop.numbers == [number]
+        assert lock.stop
+        error = lock.stop.error("saved")
+    assert isinstance(error, KeyboardInterrupt if number == signal.SIGINT else Terminated) and "saved" in str(
+        error.args
+    )
+    with left.lock() as lock, pytest.raises((KeyboardInterrupt, Terminated)), lock.step():
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        pytest.fail("a second one does not wait")
+
+
+def test_a_signal_that_must_not_cut_arrives_at_the_end(left: Folder[Any]) -> None:
+    done = False
+    with left.lock(), pytest.raises((KeyboardInterrupt, Terminated)):
+        with uncut():
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+            done = True
+        pytest.fail("it has arrived")
+    assert done
+
+
+def test_processes_stop_together() -> None:
+    """Once a step has told all of them; a signal that comes later, or between two steps, waits for the next step."""
+    stop = StopRequest(together=True)
+    with stop.between_steps():
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(2):
+            with stop.hearing():
+                os.kill(os.getpid(), signal.SIGINT)
+            assert not stop, "the others have not heard"
+        stop.agree(True)
+    assert stop and isinstance(stop.error(""), KeyboardInterrupt)
+    other = StopRequest(together=True)
+    other.agree(True)
+    assert isinstance(ended := other.error(""), Terminated) and ended.code == 143
