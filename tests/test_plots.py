@@ -24,7 +24,7 @@ from xfm import plots, recipes
 from xfm.data.world import styles
 from xfm.data.world.grammar import Caption
 from xfm.data.world.scenes import Object, Scene
-from xfm.plots.curves import smooth
+from xfm.plots.learning_curves import smooth
 from xfm.plots.palette import BLUE, ORANGE
 from xfm.plots.style import wrap
 from xfm.tasks import Result

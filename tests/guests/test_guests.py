@@ -21,8 +21,8 @@ import xfm
 from xfm import explain, recipes
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
-from xfm.explain.guest_inputs import GuestInputs
 from xfm.guests import openclip
+from xfm.guests.guest_inputs import GuestInputs
 
 GUESTS = [*small_guests.CONFIGS, "hugging face"]
 TEXT = "A photo of a red lion!"

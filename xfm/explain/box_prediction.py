@@ -19,7 +19,8 @@ from ..model import XFM, ImageTokens
 from ..model.modes import eval_mode
 from ..objectives.bbp import corners, overlap
 from .attention_capture import capture
-from .inputs import AttributionInputs, make_inputs, prepare_image
+from .inputs import AttributionInputs
+from .prepare_inputs import make_inputs, prepare_image
 from .targets import Outputs, full_mask
 from .token_axes import TokenAxis
 from .vocabulary import SeenWords

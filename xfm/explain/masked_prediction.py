@@ -21,7 +21,7 @@ from ..model.batch import standardise
 from ..model.modes import eval_mode
 from ..model.vision import patchify
 from ..objectives.base import widen
-from .inputs import encode_text, make_inputs, prepare_image
+from .prepare_inputs import encode_text, make_inputs, prepare_image
 
 __all__ = ["masked_predictor"]
 

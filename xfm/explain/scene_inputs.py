@@ -1,4 +1,4 @@
-"""What is explained of a drawn scene, whose objects are known: its caption, an object's phrase, or a masked name."""
+"""Scenes and user examples as inputs: a caption, an object's phrase, or a masked name, with ground truth."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from PIL import Image
 
-from ..base.fields import ConfigError
+from ..base.fields import ConfigError, require
 from ..base.strings import shown
+from ..data.source import Example, Region
 from ..data.tokenizer import Tokenizer
 from ..data.world.grammar import Caption, Span, plural
 from ..data.world.scenes import Scene
 from ..model import XFM
-from .inputs import AttributionInputs, make_inputs, resized
+from .inputs import AttributionInputs
+from .prepare_inputs import make_inputs
 from .targets import Target
 from .token_axes import word_spans
 
-__all__ = ["said_once", "scene_inputs"]
+__all__ = ["example_inputs", "said_once", "scene_inputs"]
 
 
 def scene_inputs(
@@ -32,7 +35,7 @@ def scene_inputs(
     target, caption, meant, naming = _question(scene, target, about)
     phrases = [phrase.text for phrase in scene.phrases]
     inputs = make_inputs(model, tokenizer, scene.image, caption.text, target)
-    masks = [resized(o.mask, len(inputs.image)) for o in scene.objects]
+    masks = [_resized(o.mask, len(inputs.image)) for o in scene.objects]
     named = [any(start < last and end > first for first, last, _ in naming) for start, end in word_spans(caption.text)]
     name_pieces = torch.tensor([word >= 0 and named[word] for word in inputs.words.owner])
     truth = np.logical_or.reduce([masks[i] for i in meant])
@@ -69,3 +72,37 @@ def said_once(scene: Scene) -> dict[int, str]:
         if len(said) == 1:
             found[i] = said[0]
     return found
+
+
+def example_inputs(
+    model: XFM, tokenizer: Tokenizer, example: Example, target: str | Target = "itm", about: int | None = None
+) -> AttributionInputs:
+    """An example with its caption or, with `about`, the phrase of that region: its truth is then where the picture has
+    what is called so, the mask of each region or, without one, its box. A caption has no truth: it need not be about
+    every region. ConfigError as `make_inputs` and where a mask cannot be made, and for a region that is not there."""
+    regions = example.regions
+    require(about is None or 0 <= about < len(regions), "about", about, f"one of the example's {len(regions)} regions")
+    text = example.text if about is None else regions[about].text
+    inputs = make_inputs(model, tokenizer, example.image, text, target)
+    objects: dict[str, np.ndarray] = {}
+    for region in regions:
+        seen = _resized(_pixels(region, len(example.image)), len(inputs.image))
+        objects[region.text] = objects.get(region.text, False) | seen
+    truth = None if about is None else objects[text]
+    return replace(inputs, objects=objects, truth=truth, credit=example.credit)
+
+
+def _pixels(region: Region, side: int) -> np.ndarray:
+    """(side, side) bool: the region's mask or, without one, the pixels that its box touches."""
+    if region.mask is not None:
+        return region.mask
+    box = np.array(region.box)
+    low, high = np.floor((box[:2] - box[2:] / 2) * side + 1e-6), np.ceil((box[:2] + box[2:] / 2) * side - 1e-6)
+    places = np.arange(side)
+    columns, rows = ((places >= a) & (places < b) for a, b in zip(low, high, strict=True))
+    return rows[:, None] & columns
+
+
+def _resized(mask: np.ndarray, side: int) -> np.ndarray:
+    """(H, W) bool as a model sees it, (side, side): each pixel has its nearest's value."""
+    return np.array(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST)) > 0

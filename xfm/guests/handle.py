@@ -9,14 +9,15 @@ import numpy as np
 
 from ..base.fields import require
 from ..base.images import ImageLike
-from ..explain.attribution import Attribution, attribute
-from ..explain.guest_inputs import GuestInputs
-from ..explain.guests import Guest
-from ..explain.own_data import example_inputs
-from ..explain.scene_inputs import scene_inputs
+from ..explain.attribution import Attribution, Method
+from ..explain.method_table import attribute
+from ..explain.prepare_inputs import make_inputs
+from ..explain.scene_inputs import example_inputs, scene_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
 from ..tasks.retrieval_set import RetrievalSet
+from .guest import Guest
+from .guest_inputs import GuestInputs
 
 __all__ = ["GuestLab"]
 
@@ -50,7 +51,9 @@ class GuestLab:
         if hasattr(given, "regions"):
             ask: Any = scene_inputs if hasattr(given, "objects") else example_inputs
             return ask(self.model, self.tokenizer, given, target, about)
-        return self.model.inputs(image, text, self.model.among(text, among) if among else target)
+        model: Any = self.model
+        asked: Any = make_inputs(model, self.tokenizer, image, text, model.among(text, among) if among else target)
+        return asked
 
     def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:
         """Every attention of one picture and one text in either tower: see `explain.trace`."""
@@ -61,7 +64,7 @@ class GuestLab:
         self,
         image: ImageLike | Any,
         text: str = "",
-        method: str = "generic attention",
+        method: str | Method = "generic attention",
         target: str | Target = "itc",
         about: int | None = None,
         among: Sequence[str] = (),

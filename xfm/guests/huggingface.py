@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..base.fields import ConfigError, require
 from ..base.strings import brief, shown
-from ..explain.guests import Guest, Tokens, Tower
+from .guest import Guest, Tokens, Tower
 
 __all__ = ["HuggingFaceClip", "open_model"]
 

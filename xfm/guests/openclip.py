@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..base.fields import ConfigError, require
 from ..base.strings import brief, printable, shown
-from ..explain.guests import Guest, Tokens, Tower
 from ..interop.clip import preprocessing, tagged
+from .guest import Guest, Tokens, Tower
 
 __all__ = ["OpenClip", "open_model"]
 

@@ -1,10 +1,10 @@
 """Figures from plain arrays, tables and records, never from a model. Each shows itself in a notebook."""
 
 from .charts import bars, heads, heatmap, lines, scatter
-from .curves import learning_curves, throughput
+from .learning_curves import learning_curves, throughput
 from .effect_intervals import forest, paired_seeds
 from .effect_map import effect_map
-from .evaluation import evaluation, evaluation_pages
+from .result_dots import evaluation, evaluation_pages
 from .example_pictures import (
     grounding_examples,
     hidden_patches,

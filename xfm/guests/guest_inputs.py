@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..base.fields import ConfigError
 from ..base.strings import shown
 from ..diagnostics import hooks
-from .inputs import AttributionInputs, Site, Through
+from ..explain.inputs import AttributionInputs, Site, Through
 
 __all__ = ["GuestInputs"]
 
