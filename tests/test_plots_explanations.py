@@ -149,7 +149,7 @@ def test_heads_and_bars(question):
 def test_charts_draw_their_numbers():
     table = pd.DataFrame({"a": [0.5, -1.0], "b": [np.nan, 0.25]}, ["x", "y"])
     figure = plots.heatmap(table, "Map", digits=1)
-    assert [t.get_text() for t in figure.axes[0].texts] == ["0.5", "−1.0", "0.2"]
+    assert [t.get_text() for t in figure.axes[0].texts] == ["0.5", "–", "−1.0", "0.2"]
     assert_tidy(figure)
     figure = plots.lines(table, "heads", "right (%)", "Lines", reference=0.5)
     assert [line.get_ydata()[-1] for line in figure.axes[0].lines] == [-1.0, 0.25, 0.5]

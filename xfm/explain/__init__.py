@@ -20,7 +20,7 @@ _NAMES = {
     "inputs": "AttributionInputs",
     "interventions": "ablate_heads head_importance objective_effects pruning_curve removal_effects",
     "leaderboards": "leaderboard leaderboard_scenes",
-    "masked_prediction": "masked_predictor",
+    "mask_predictions": "masked_predictor",
     "method_table": "METHODS SLOW attribute",
     "methods.attention_methods": "bimodal_rollout",
     "patching": "activation_patching",

@@ -92,10 +92,6 @@ class HeadImportance:
     frame: pd.DataFrame  # place (the attention map), layer, head; ablation (|change| of the target), attention,
     heads: list[Head]  # ... attention x gradient; and each row's head, for `ablate_heads`
 
-    def agreement(self, one: str = "ablation", other: str = "attention x gradient") -> float:
-        """Spearman's rank correlation of two columns over all heads."""
-        return float(self.frame.corr("spearman", numeric_only=True).to_dict()[one][other])
-
 
 def head_importance(inputs: Sequence[AttributionInputs], fill: Fill = "zero") -> HeadImportance:
     """How much the target changes when a head is ablated, next to what attention says of it: a row's largest weight,

@@ -54,11 +54,10 @@ def make_inputs(
         image: any image that `xfm.base.images.prepare` accepts.
         target: "itm", "itc", "box x" (or y, width, height), "word lion" (masks that word of the text and predicts it),
             or a `Target`.
-        objects: masks (side, side) bool by phrase, in pixels of the prepared image.
+        objects: masks (side, side) bool of the prepared image by phrase.
 
     Raises:
-        ConfigError: for what is no image, an empty or too long text, an unknown target, a word that the text does not
-            have, and masks of another size.
+        ConfigError: for what is no image, text or target, a word that the text lacks, and masks of another size.
     """
     check_text(text)
     require(isinstance(target, str | Target), "target", target, "a name, or a Target")
@@ -76,14 +75,13 @@ def make_inputs(
         target = word_target(word, places, [ids[place] for place in places])
     axis = token_axis(tokenizer, text, ids)
     names = tuple("<mask>" if place in places else piece for place, piece in enumerate(axis.pieces))
-    size = model.config.vision.patch_size
     return AttributionInputs(
         model,
         named_target(target) if isinstance(target, str) else target,
         prepared,
         text,
         replace(axis, pieces=names),
-        PatchAxis(len(prepared) // size, size),
+        PatchAxis(model.config.vision.grid, model.config.vision.patch_size),
         patches,
         pieces,
         masked_patches,

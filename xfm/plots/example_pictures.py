@@ -82,16 +82,16 @@ def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
 
 
 @styled
-def images(images: Mapping[str, ImageLike], title: str = "", columns: int = 4, credit: str = "") -> Figure:
+def images(images: Mapping[str, ImageLike], title: str = "", credit: str = "") -> Figure:
     """Any images (see `xfm.base.images.prepare`) by their names. ConfigError for what is none."""
     require(images, "pictures")
-    side = WIDTH / columns - 0.35
+    side = WIDTH / 4 - 0.35
     long = any("\n" in wrap(name, side) for name in images)  # then below, where there is room for lines
     cards = [
         Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))] if long else (), "" if long else name)
         for name, image in images.items()
     ]
-    return sheet(cards, columns, title, credit)
+    return sheet(cards, 4, title, credit)
 
 
 @styled
@@ -108,7 +108,7 @@ def scenes(scenes: Sequence[Scene], title: str = "", columns: int = 4) -> Figure
 
 @styled
 def hidden_patches(
-    images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", columns: int = 6, credit: str = ""
+    images: Sequence[ImageLike], masks: Sequence[np.ndarray], title: str = "", credit: str = ""
 ) -> Figure:
     """Any images (see `images.prepare`) of (side, side) pixels with the patches that are hidden from the model,
     (P,) bool, row-major. ConfigError for what is no image, and for masks of no square grid."""
@@ -123,7 +123,7 @@ def hidden_patches(
         hidden = square_mask(mask, f"masks[{i}]")
         below = [Line(f"{hidden.sum()} of {len(hidden)} hidden")]
         cards.append(Card(partial(draw, picture=pixels(image, f"images[{i}]"), mask=hidden), below))
-    return sheet(cards, columns, title, credit)
+    return sheet(cards, 6, title, credit)
 
 
 def square_mask(mask: Any, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Attributions and attention over pictures and words, and how faithful attribution methods are."""
+"""Attributions and attention over pictures and words."""
 
 from __future__ import annotations
 
@@ -16,28 +16,22 @@ from matplotlib.patches import Patch
 
 from ..base.fields import one_of
 from ..base.images import ImageLike, pixels
+from ..base.numbers import significant
 from ..base.strings import shown
 from ..explain.head_stats import entropy
-from ..explain.scores import SCORES
 from .arrays import finite, numbers
 from .example_pictures import Card, Line, sheet
 from .labels import clip
-from .palette import AXIS, BLUE, DARK, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, opacity
+from .palette import AXIS, BLUE, DARK, DIVERGING, GREY, INK, ORANGE, opacity
 from .style import COLUMN, SIZE, WIDTH, Figure, bare, new_figure, require, styled, wrap
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..explain.attribution import Attribution
-    from ..explain.faithfulness import Curve
     from ..explain.tracing import Trace
 
-__all__ = ["attention", "attention_matrices", "attributions", "colour_scale", "insertion_deletion", "leaderboard",
-           "overlay", "patch_maps"]  # fmt: skip
+__all__ = ["attention", "attention_matrices", "attributions", "colour_scale", "overlay", "patch_maps"]
 
 _BAR = 0.19  # inches: a word's bar
-# methods that never ask the model, and the dashes of their means
-_KNOW_NOTHING: dict[str, Any] = {"random": ":", "centre": "--", "edges": "-."}
 _MAPS = {"language": "words to words, language encoder", "vision": "patches to patches, vision encoder",
          "fusion": "words to words, fusion encoder", "cross": "words to patches, fusion encoder"}  # fmt: skip
 
@@ -48,7 +42,6 @@ def attributions(
     attributions: Sequence[Attribution],
     truth: np.ndarray | Sequence[np.ndarray | None] | None = None,
     title: str = "",
-    columns: int = 4,
     credit: str = "",
     notes: Sequence[str] = (),
 ) -> Figure:
@@ -61,7 +54,7 @@ def attributions(
     """
     require(attributions, "attributions")
     picture_below = pixels(image)
-    columns = min(columns, len(attributions))
+    columns = min(4, len(attributions))
     rows, bars = -(-len(attributions) // columns), _BAR * len(attributions[0].by_word())
     beside = zip(attributions, notes or [""] * len(attributions), strict=True)
     lines = [[_scales(one), *note.split("\n")] for one, note in beside]
@@ -132,7 +125,7 @@ def _most(values: np.ndarray, signed: bool) -> str:
     """The number that has the fullest colour."""
     known = finite(values).ravel()
     most = float(known[np.abs(known).argmax()])
-    return "most " + (f"{most:+.2g}" if signed else f"{most:.2g}").replace("-", "−")
+    return f"most {'+' * (signed and most >= 0)}{significant(most, 2)}"
 
 
 def overlay(
@@ -210,10 +203,11 @@ def attention(trace: Trace, map: str = "cross", piece: int = 0, title: str = "",
 
 
 @styled
-def attention_matrices(trace: Trace, map: str = "language", layer: int = -1, title: str = "") -> Figure:
-    """A matrix a head: how much each word piece (row) attends to each (column). ConfigError for maps of patches."""
+def attention_matrices(trace: Trace, map: str = "language", title: str = "") -> Figure:
+    """A matrix a head of the last layer: how much each word piece (row) attends to each (column). ConfigError for maps
+    of patches."""
     one_of("map", map, [name for name, own in trace.maps.items() if own.keys == own.queries == "words"])
-    weights, pieces = trace.maps[map].weights[layer].numpy(), trace.words.pieces
+    weights, pieces = trace.maps[map].weights[-1].numpy(), trace.words.pieces
     figure = new_figure(WIDTH, 3.3, title or f"Attention, {_MAPS[map]}: rows attend to columns")
     for head, axes in enumerate(figure.subplots(1, len(weights), sharey=True, squeeze=False)[0]):
         axes.imshow(weights[head], cmap="cividis", vmin=0)
@@ -221,69 +215,4 @@ def attention_matrices(trace: Trace, map: str = "language", layer: int = -1, tit
         axes.set_xticks(range(len(pieces)), [clip(piece, 14) for piece in pieces], rotation=90, fontsize=SIZE)
         axes.set_yticks(range(len(pieces)), [clip(piece, 14) for piece in pieces], fontsize=SIZE)
         axes.grid(visible=False)
-    return figure
-
-
-@styled
-def insertion_deletion(
-    curves: Mapping[str, Mapping[str, Curve]],
-    ylabel: str = "score",
-    title: str = "The target's score as parts are inserted and deleted",
-) -> Figure:
-    """Insertion and deletion, of pictures and of texts: a line a method. `curves`: method -> what
-    `explain.faithfulness.perturbation_curves` returned."""
-    require(curves, "curves")
-    names = [*next(iter(curves.values()))]  # of a single word there is no order to insert it in
-    figure = new_figure(WIDTH, 1.35 * len(names), title)
-    panels = figure.subplots(len(names) // 2, 2, squeeze=False)
-    styles = [(colour, dash) for dash in ("-", "--", ":") for colour in (BLUE, ORANGE, GREEN, PURPLE, DARK)]
-    for axes, name in zip(panels.flat, names, strict=True):
-        for i, (method, by_score) in enumerate(curves.items()):
-            colour, dash = styles[i % len(styles)]
-            curve = by_score[name]
-            axes.plot(curve.shares * 100, curve.scores, color=colour, linestyle=dash, linewidth=1.7, label=method)
-        axes.set_title(f"{name} ({'higher' if SCORES[name].higher_is_better else 'lower'} is better)")
-        what = "patches" if name.endswith("image") else "word pieces"
-        axes.set(xlabel=f"{what} {'inserted' if name.startswith('insertion') else 'deleted'} (%)", ylabel=ylabel)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(curves), 5))
-    return figure
-
-
-@styled
-def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attribution methods, scored") -> Figure:
-    """A panel a score, a row a method: means with 95 % intervals; those that know nothing of the model are grey, and
-    lines of their own.
-
-    `table`: rows with method, score, mean, low, high, as `Leaderboard.table` has them.
-    """
-    require(table, "rows")
-    methods = list(dict.fromkeys(table["method"]))
-    columns = min(3, len(scores))
-    rows = -(-len(scores) // columns)
-    figure = new_figure(WIDTH, rows * (0.2 * len(methods) + 0.75) + 0.4, title)
-    panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes, score in zip(panels.flat, scores, strict=False):
-        own = table[table["score"] == score].set_index("method")
-        for y, method in enumerate(methods):
-            if method in own.index:
-                row, colour = own.loc[method], GREY if method in _KNOW_NOTHING else BLUE
-                axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
-                axes.plot(row["mean"], y, "o", color=colour, markersize=5)
-        for base, dash in _KNOW_NOTHING.items():
-            if base in own.index:
-                axes.axvline(own.loc[base, "mean"], color=AXIS, linestyle=dash, linewidth=1)
-        axes.set_yticks(range(len(methods)), methods, fontsize=SIZE)
-        axes.set_ylim(len(methods) - 0.4, -0.6)
-        axes.set_title(clip(score, 50))
-        better = "right is better" if score in SCORES and SCORES[score].higher_is_better else "left is better"
-        randomised = score.startswith("weights drawn anew")  # a rank correlation, and no SCORE
-        axes.set_xlabel("0: changes with the model's weights" if randomised else better, fontsize=SIZE)
-    for axes in panels.flat[len(scores) :]:
-        axes.set_visible(False)
-    known = [base for base in _KNOW_NOTHING if base in methods]
-    handles = [Line2D([], [], color=AXIS, linestyle=_KNOW_NOTHING[base], linewidth=1, label=base) for base in known]
-    grey = Line2D([], [], color=GREY, marker="o", markersize=5, linewidth=2, label="knows nothing of the model")
-    if handles:
-        figure.legend(handles=[grey, *handles], loc="outside lower left", ncols=4)
     return figure

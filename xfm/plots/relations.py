@@ -56,7 +56,7 @@ def probe_layers(table: pd.DataFrame, title: str = "") -> Figure:
 @styled
 def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
     """A line a choice between a true caption and one that is false: its share of right answers with the 95 % interval;
-    grey is a coin. Full dots have an interval above it.
+    grey is chance. Full dots have an interval above it.
 
     `table`: a row a run and choice, as `evaluation.relations.Row` has them: condition, position, value, low, high; and
     `group`, where groups of runs stand side by side. Of several runs the mean is drawn, with the t interval over them;
@@ -80,7 +80,7 @@ def forced_choices(table: pd.DataFrame, title: str = "") -> Figure:
         axes.plot([], [], "os^"[i % 3] + "-", **look, label=clip(group, 60))
     axes.axvline(50, color=GREY, linewidth=1)
     axes.set_yticks(range(len(names)), [clip(name, 40) for name in names], fontsize=SIZE)
-    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; full: above a coin (grey)")
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="right answers (%), 95 % interval; full: above chance (grey)")
     axes.grid(visible=False, axis="y")
     if len(groups) > 1:
         figure.legend(ncols=3, loc="outside lower center")
