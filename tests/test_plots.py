@@ -406,7 +406,6 @@ def test_masked_words_are_guessed_beside_both_pictures() -> None:
     words = [t.get_text() for t in texts(figure)]
     assert len(figure.axes) == 6 and words.count("its picture") == words.count("another") == 3
     assert {
-        "“a small ____ beside a tree”",
         "dog 71 %\u00a0✓",
         "cat 20 %",
         "� <1 %",
@@ -414,6 +413,7 @@ def test_masked_words_are_guessed_beside_both_pictures() -> None:
         "(dog)",
         CREDIT,
     } <= set(words)
+    assert " ".join(words).split().count("____") == 3
     assert_tidy(figure)
 
 

@@ -75,11 +75,14 @@ def said_once(scene: Scene) -> dict[int, str]:
 
 
 def example_inputs(
-    model: XFM, tokenizer: Tokenizer, example: Example, target: str | Target = "itm", about: int | None = None
+    model: XFM, tokenizer: Tokenizer, example: Example | Scene, target: str | Target = "itm", about: int | None = None
 ) -> AttributionInputs:
-    """An example with its caption or, with `about`, the phrase of that region: its truth is then where the picture has
-    what is called so, the mask of each region or, without one, its box. A caption has no truth: it need not be about
-    every region. ConfigError as `make_inputs` and where a mask cannot be made, and for a region that is not there."""
+    """A scene, see `scene_inputs`; or an example of user data with its caption or, with `about`, the phrase of that
+    region: its truth is then where the picture has what is called so, the mask of each region or, without one, its box.
+    A caption has no truth: it need not be about every region. ConfigError as `make_inputs` and where a mask cannot be
+    made, and for a region that is not there."""
+    if isinstance(example, Scene):
+        return scene_inputs(model, tokenizer, example, target, about)
     regions = example.regions
     require(about is None or 0 <= about < len(regions), "about", about, f"one of the example's {len(regions)} regions")
     text = example.text if about is None else regions[about].text

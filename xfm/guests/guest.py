@@ -55,6 +55,7 @@ class Guest(nn.Module):
     of its pieces, and one that is masked is the mean of the vocabulary. So nothing need be known of how a tower begins.
     """
 
+    net: Any  # the library's model
     label: str  # what people call it
     side: int  # pixels of a prepared picture's side
     patch: int  # pixels of a patch's
@@ -90,8 +91,9 @@ class Guest(nn.Module):
 
     @property
     def logit_scale(self) -> float:
-        """What cosines are multiplied by, where classes are told apart."""
-        return 100.0
+        """What cosines are multiplied by before a softmax over classes."""
+        learnt = getattr(self.net, "logit_scale", None)
+        return 100.0 if learnt is None else learnt.exp().item()
 
     def forward(self, image: Tensor, text: Tensor) -> DualOutputs:
         """Features (B, E) of each kind, of any length, as pairs."""
@@ -124,7 +126,7 @@ class Guest(nn.Module):
         ids, pieces, spans, _ = self.tokenise(text)
         words, length = axis(text, pieces, spans), len(pieces)
         whole = torch.tensor(ids, device=self.device)
-        table: Any = self.net.get_submodule(self.embedding)
+        table = self.net.get_submodule(self.embedding)
         with torch.no_grad(), eval_mode(self):
             embedded = table(whole[None])[0, :length]
         fixed = torch.tensor([start == end for start, end in spans])

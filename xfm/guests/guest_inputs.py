@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,12 +67,10 @@ class GuestInputs(AttributionInputs):
             return torch.cat([text(out[:, :length]), out[:, length:]], 1)
 
         towers = ((guest.image_tower, of_picture), (guest.text_tower, of_text))
-        held = [guest.net.get_submodule(tower.features).register_forward_hook(hook) for tower, hook in towers]
-        try:
+        with ExitStack() as stack:
+            for tower, hook in towers:
+                stack.enter_context(guest.net.get_submodule(tower.features).register_forward_hook(hook))
             return super().__call__(patches, pieces)
-        finally:
-            for handle in held:
-                handle.remove()
 
     @property
     def paired(self) -> nn.Module:

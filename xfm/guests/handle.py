@@ -10,14 +10,14 @@ import numpy as np
 from ..base.fields import require
 from ..base.images import ImageLike
 from ..explain.attribution import Attribution, Method
+from ..explain.inputs import AttributionInputs
 from ..explain.method_table import attribute
 from ..explain.prepare_inputs import make_inputs
-from ..explain.scene_inputs import example_inputs, scene_inputs
+from ..explain.scene_inputs import example_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
 from ..tasks.retrieval_set import RetrievalSet
 from .guest import Guest
-from .guest_inputs import GuestInputs
 
 __all__ = ["GuestLab"]
 
@@ -27,15 +27,11 @@ class GuestLab:
     a file, of any size; the model's own transform prepares them."""
 
     def __init__(self, model: Guest):
-        self.model = model
+        self.model: Any = model
+        self.tokenizer = model.tokenizer
 
     def __repr__(self) -> str:
         return f"GuestLab: {self.model.label}"
-
-    @property
-    def tokenizer(self) -> Any:
-        """The guest's own."""
-        return self.model.tokenizer
 
     def inputs(
         self,
@@ -44,21 +40,17 @@ class GuestLab:
         target: str | Target = "itc",
         about: int | None = None,
         among: Sequence[str] = (),
-    ) -> GuestInputs:
+    ) -> AttributionInputs:
         """A picture and a text as what explanations are asked about: "itc", "word lion", or with `among` which of
         several texts the picture belongs to. Or a scene or an example, as `Lab.inputs` takes it."""
-        given: Any = image
-        if hasattr(given, "regions"):
-            ask: Any = scene_inputs if hasattr(given, "objects") else example_inputs
-            return ask(self.model, self.tokenizer, given, target, about)
-        model: Any = self.model
-        asked: Any = make_inputs(model, self.tokenizer, image, text, model.among(text, among) if among else target)
-        return asked
+        if hasattr(image, "regions"):
+            return example_inputs(self.model, self.tokenizer, image, target, about)
+        target = self.model.among(text, among) if among else target
+        return make_inputs(self.model, self.tokenizer, image, text, target)
 
     def trace(self, image: ImageLike, text: str, target: str | Target = "", **options: Any) -> Trace:
         """Every attention of one picture and one text in either tower: see `explain.trace`."""
-        model: Any = self.model
-        return trace(model, self.tokenizer, image, text, target, **options)
+        return trace(self.model, self.tokenizer, image, text, target, **options)
 
     def attribute(
         self,

@@ -55,26 +55,18 @@ class HuggingFaceClip(Guest):
         self.image_tower = _tower("vision_model", config.vision_config.num_hidden_layers)
         self.text_tower = _tower("text_model", config.text_config.num_hidden_layers)
 
-    @property
-    def logit_scale(self) -> float:
-        net: Any = self.net
-        return net.logit_scale.exp().item()
-
     def prepare(self, picture: np.ndarray) -> Tensor:
         return self._processor(Image.fromarray(picture), return_tensors="pt").pixel_values[0]
 
     def image_features(self, pictures: Tensor) -> Tensor:
-        net: Any = self.net
-        return net.visual_projection(net.vision_model(pictures).pooler_output)
+        return self.net.visual_projection(self.net.vision_model(pictures).pooler_output)
 
     def text_features(self, ids: Tensor) -> Tensor:
-        net: Any = self.net
-        return net.text_projection(net.text_model(ids).pooler_output)
+        return self.net.text_projection(self.net.text_model(ids).pooler_output)
 
     def tokenise(self, text: str) -> Tokens:
         found = self.tokenizer(text, return_offsets_mapping=True)
-        config: Any = self.net.config
-        ids, longest = found.input_ids, config.text_config.max_position_embeddings
+        ids, longest = found.input_ids, self.net.config.text_config.max_position_embeddings
         require(len(ids) <= longest, "text", f"{text[:40]}... ({len(ids)} tokens)", f"of at most {longest} tokens")
         pieces = ["<start>", *(self.tokenizer.decode([i]) for i in ids[1:-1]), "<end>"]
         return Tokens(ids, pieces, [tuple(span) for span in found.offset_mapping], len(ids) - 1)

@@ -130,21 +130,14 @@ class OpenClip(Guest):
         self._end: int = getattr(net, "text_eos_id", None) or getattr(text, "eos_id", 0)
         self._longest: int = net.context_length
 
-    @property
-    def logit_scale(self) -> float:
-        net: Any = self.net
-        return net.logit_scale.exp().item()
-
     def prepare(self, picture: np.ndarray) -> Tensor:
         return self._transform(Image.fromarray(picture))
 
     def image_features(self, pictures: Tensor) -> Tensor:
-        net: Any = self.net
-        return net.encode_image(pictures)
+        return self.net.encode_image(pictures)
 
     def text_features(self, ids: Tensor) -> Tensor:
-        net: Any = self.net
-        return net.encode_text(ids)
+        return self.net.encode_text(ids)
 
     def tokenise(self, text: str) -> Tokens:
         ids: list[int] = self.tokenizer([text])[0].tolist()

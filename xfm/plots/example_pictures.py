@@ -42,11 +42,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """A picture: how it is drawn, the lines below it, what is said above it (and above the next)."""
+    """A picture: how it is drawn, and the lines below it."""
 
     draw: Callable[[Axes], object]
-    below: Sequence[Line] = ()
-    above: object = ""
+    below: Sequence[Line]
 
 
 def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figure:
@@ -54,21 +53,18 @@ def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figur
     side = WIDTH / columns - 0.35
     rows = -(-len(cards) // columns)
     texts = [[Line(wrap(t.text, side, SIZE, "    "), t.colour, t.weight) for t in card.below] for card in cards]
-    lines = [sum(1 + t.text.count("\n") for t in own) for own in texts]
-    titles = [wrap(card.above, 2 * side) for card in cards]
+    lines = [sum(1 + t.text.count("\n") for t in below) for below in texts]
     most = sum(max(lines[i : i + columns]) for i in range(0, len(cards), columns))
-    most += sum(max(t.count("\n") + bool(t) for t in titles[i : i + columns]) for i in range(0, len(cards), columns))
     width = max(min(columns, len(cards)) * WIDTH / columns, WIDTH / 2)
     figure = new_figure(width, 0.55 + rows * (side + 0.3) + most * _LINE / 72, title, credit)
     panels = figure.subplots(rows, min(columns, len(cards)), squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
         axes.set_anchor("S")
-    for axes, card, own, above in zip(panels, cards, texts, titles, strict=False):
+    for axes, card, below in zip(panels, cards, texts, strict=False):
         card.draw(axes)
-        axes.set_title(above, fontsize=SIZE, fontweight="normal")
         down = 3.0
-        for t in own:
+        for t in below:
             look: dict[str, Any] = {"color": t.colour, "weight": t.weight, "fontsize": SIZE, "va": "top"}
             axes.annotate(t.text, (0, 0), (0, -down), "axes fraction", "offset points", **look)
             down += _LINE * (1 + t.text.count("\n"))
@@ -85,12 +81,7 @@ def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
 def images(images: Mapping[str, ImageLike], title: str = "", credit: str = "") -> Figure:
     """Any images (see `xfm.base.images.prepare`) by their names. ConfigError for what is none."""
     require(images, "pictures")
-    side = WIDTH / 4 - 0.35
-    long = any("\n" in wrap(name, side) for name in images)  # then below, where there is room for lines
-    cards = [
-        Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))] if long else (), "" if long else name)
-        for name, image in images.items()
-    ]
+    cards = [Card(_picture(image, f"images[{shown(name)}]"), [Line(str(name))]) for name, image in images.items()]
     return sheet(cards, 4, title, credit)
 
 
@@ -222,8 +213,8 @@ def masked_word_examples(
     cards = []
     for e in examples:
         for name, image, guesses in (("its picture", e.image, e.guesses), ("another", e.other_image, e.other_guesses)):
-            above = f"“{e.caption}”" if name == "its picture" else ""
-            cards.append(Card(_picture(image), [Line(name, GREY), *_guesses(guesses, e.word)], above))
+            caption = [Line(f"“{e.caption}”")] if name == "its picture" else []
+            cards.append(Card(_picture(image), [Line(name, GREY), *_guesses(guesses, e.word), *caption]))
     return sheet(cards, 2 * columns, title, credit)
 
 

@@ -110,7 +110,7 @@ def patch_maps(
     for name, values in maps.items():
         said = f"maps[{shown(name)}]"
         draw = partial(overlay, image=drawn, values=values, signed=signed, name=said)
-        cards.append(Card(draw, [Line(_most(numbers(values, said, drawn.shape[:2]), signed), GREY)], name))
+        cards.append(Card(draw, [Line(str(name)), Line(_most(numbers(values, said, drawn.shape[:2]), signed), GREY)]))
     return sheet(cards, columns, title, credit)
 
 
