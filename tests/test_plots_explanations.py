@@ -15,9 +15,9 @@ from xfm import plots, recipes
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain import faithfulness, interventions
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.leaderboards import COLUMNS, leaderboard, leaderboard_scenes
 from xfm.explain.method_table import METHODS, SLOW, attribute
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.tracing import trace
 from xfm.objectives import build
 

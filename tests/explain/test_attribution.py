@@ -14,11 +14,11 @@ from xfm.base import seeding
 from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import SHARE, TARGET, Attribution
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.method_table import METHODS, attribute
 from xfm.explain.methods import attention_methods
 from xfm.explain.prepare_inputs import make_inputs
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.tracing import capture_attention
 from xfm.model import XFM
 from xfm.model.modes import eval_mode

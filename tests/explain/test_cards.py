@@ -12,9 +12,9 @@ import pytest
 from xfm import recipes
 from xfm.base.html_card import ROWS, SIDE, card, clipped, picture, table
 from xfm.data import dataset
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.method_table import attribute
 from xfm.explain.prepare_inputs import make_inputs
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.tracing import trace
 
 DATA = dataset(recipes.smoke())

@@ -17,11 +17,11 @@ from xfm.base import seeding
 from xfm.data import dataset
 from xfm.explain import faithfulness
 from xfm.explain.attribution import Attribution
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.method_table import attribute
 from xfm.explain.methods.captum_methods import seeded_globals
 from xfm.explain.prepare_inputs import make_inputs
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.scores import ALIKE, SCORES
 from xfm.objectives import build
 

@@ -13,8 +13,8 @@ from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.data.streams import Streams
 from xfm.explain import interventions
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.prepare_inputs import make_inputs
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.targets import ITC, model_outputs
 from xfm.model.modes import eval_mode
 

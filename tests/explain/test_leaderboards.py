@@ -13,10 +13,10 @@ from xfm.base.fields import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import Attribution
 from xfm.explain.faithfulness import faithfulness_report
+from xfm.explain.ground_truth_inputs import said_once, scene_inputs
 from xfm.explain.inputs import AttributionInputs
 from xfm.explain.leaderboards import CHECK, COLUMNS, QUICK, Leaderboard, asked_about, leaderboard, leaderboard_scenes
 from xfm.explain.method_table import attribute
-from xfm.explain.scene_inputs import said_once, scene_inputs
 from xfm.explain.scores import SCORES
 from xfm.explain.targets import TARGETS, word_target
 from xfm.objectives import build

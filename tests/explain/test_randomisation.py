@@ -7,8 +7,8 @@ import torch
 
 from xfm import recipes
 from xfm.data import dataset
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.randomisation import model_parts, randomise_weights
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.objectives import build
 
 CONFIG = recipes.smoke()

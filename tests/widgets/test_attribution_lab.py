@@ -17,8 +17,8 @@ from xfm.config import ConfigError
 from xfm.data import dataset
 from xfm.explain.attribution import Attribution
 from xfm.explain.faithfulness import FaithfulnessReport
+from xfm.explain.ground_truth_inputs import scene_inputs
 from xfm.explain.inputs import AttributionInputs
-from xfm.explain.scene_inputs import scene_inputs
 from xfm.explain.targets import ITC, TARGETS
 from xfm.explain.token_axes import PatchAxis, TokenAxis
 from xfm.objectives import build
@@ -172,7 +172,7 @@ def grow(view: xw.AttributionLab, asked: list[AttributionInputs]) -> None:
     """Methods are added in place: of METHODS from the page or by name, and of one's own, which are checked."""
 
     def bright(inputs: AttributionInputs, signed: bool = False) -> Attribution:
-        return Attribution.of(inputs, torch.zeros(len(inputs.pieces)), torch.arange(len(inputs.patches)), signed)
+        return Attribution.of(inputs, torch.zeros(len(inputs.pieces)), torch.arange(len(inputs.patches)), signed=signed)
 
     assert view.add("bright patches", bright) is view
     assert view.methods == ["saliency", "occlusion", "bright patches"] == view.payload["methods"]

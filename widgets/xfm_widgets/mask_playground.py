@@ -28,8 +28,8 @@ from .own_picture import decoded_picture
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xfm.guests.guest import Guest
     from xfm.explain.token_axes import TokenAxis
+    from xfm.guests.guest import Guest
     from xfm.model import XFM
 
 __all__ = ["MaskPlayground"]

@@ -61,6 +61,7 @@ class Attribution:
         inputs: AttributionInputs,
         text: Any,
         patches: Any,
+        *,
         signed: bool = False,
         unit: str = "",
         complete: bool = False,
@@ -74,7 +75,7 @@ class Attribution:
             unit: TARGET for parts of the target's score, SHARE for shares of attention, "" for the method's own.
             complete: whether all numbers should sum to `inputs.total_effect()`.
         """
-        known = {"picture": inputs.image, "credit": inputs.credit}
+        known: Any = {"picture": inputs.image, "credit": inputs.credit}
         return cls("", inputs.target.name, text, patches, inputs.words, inputs.grid, signed, unit=unit,
                    complete=complete, **known)  # fmt: skip
 

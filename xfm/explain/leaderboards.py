@@ -22,9 +22,9 @@ from ..data.world.scenes import Scene, World
 from ..model import XFM
 from .attribution import Method
 from .faithfulness import BASELINES, faithfulness_report
+from .ground_truth_inputs import said_once, scene_inputs
 from .method_table import METHODS, SLOW, attribute
 from .randomisation import attribution_correlation, randomised_copy
-from .scene_inputs import said_once, scene_inputs
 from .scores import SCORES
 from .targets import Target
 
@@ -63,7 +63,7 @@ class Leaderboard:
 
     def markdown(self) -> str:
         """Means, methods x scores; the best of each score, baselines too, in bold."""
-        wide = self.table().pivot(index="method", columns="score", values="mean")
+        wide: Any = self.table().pivot(index="method", columns="score", values="mean")
         wide = wide.reindex(index=self.rows["method"].unique(), columns=[s for s in COLUMNS if s in wide.columns])
         best = {s: wide[s].max() if higher(s) else wide[s].min() for s in wide.columns if s in SCORES}
         lines = [["method", *wide.columns], ["---"] * (1 + len(wide.columns))]

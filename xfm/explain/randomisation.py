@@ -60,7 +60,8 @@ def randomised_copy(model: XFM | ForeignModel, seed: int = 0) -> Any:
 
 def model_parts(model: XFM | ForeignModel) -> dict[str, set[str]]:
     """From the target downwards: part -> the names of its weights."""
-    names, parts = list(model.state_dict()), {}
+    whole: Any = model
+    names, parts = list(whole.state_dict()), {}
     if isinstance(model, ForeignModel):
         for depth, prefixes in model.layers():
             parts[f"layer {depth}"] = {name for name in names if name.startswith(prefixes)}

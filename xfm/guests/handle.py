@@ -10,10 +10,10 @@ import numpy as np
 from ..base.fields import require
 from ..base.images import ImageLike
 from ..explain.attribution import Attribution, Method
+from ..explain.ground_truth_inputs import example_inputs
 from ..explain.inputs import AttributionInputs
 from ..explain.method_table import attribute
 from ..explain.prepare_inputs import make_inputs
-from ..explain.scene_inputs import example_inputs
 from ..explain.targets import Target
 from ..explain.tracing import Trace, trace
 from ..tasks.retrieval_set import RetrievalSet
@@ -43,8 +43,9 @@ class GuestLab:
     ) -> AttributionInputs:
         """A picture and a text as what explanations are asked about: "itc", "word lion", or with `among` which of
         several texts the picture belongs to. Or a scene or an example, as `Lab.inputs` takes it."""
-        if hasattr(image, "regions"):
-            return example_inputs(self.model, self.tokenizer, image, target, about)
+        given: Any = image
+        if hasattr(given, "regions"):
+            return example_inputs(self.model, self.tokenizer, given, target, about)
         target = self.model.among(text, among) if among else target
         return make_inputs(self.model, self.tokenizer, image, text, target)
 

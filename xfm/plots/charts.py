@@ -99,7 +99,7 @@ def heatmap(table: pd.DataFrame, title: str = "", digits: int = 2) -> Figure:
     draw_cells(axes, cells_of(table), table.index, names, scale, lambda value: number(value, digits=digits))
     axes.tick_params(axis="x", rotation=45)
     for label in axes.get_xticklabels():
-        label.set_ha("right")
+        label.set_horizontalalignment("right")
     return figure
 
 
@@ -141,6 +141,7 @@ def draw_cells(
 ) -> None:
     """Squares in the colour of their number, which stands in them in black or white, whichever is legible; hatched and
     – where there is none, white where it has no place on the scale, as 0 on a logarithmic one."""
+    colours: Any = scale
     for axis, names in ((axes.xaxis, list(columns)), (axes.yaxis, list(rows))):
         axis.set_ticks([place + 0.5 for place in range(len(names))], [str(name) for name in names], fontsize=SIZE)
         axis.set_view_interval(0, len(names), ignore=True)
@@ -149,9 +150,9 @@ def draw_cells(
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     for (x, y), value in cells.items():
-        look, ink, gid = PLAIN if value is not None else HATCHED, "black" if value is not None else GREY, None
-        if value is not None and math.isfinite(value) and not np.ma.is_masked(scale.norm(value)):
-            colour = scale.to_rgba(value)
+        look, ink, gid = (HATCHED, GREY, None) if value is None else (PLAIN, "black", None)
+        if value is not None and math.isfinite(value) and not np.ma.is_masked(colours.norm(value)):
+            colour: Any = colours.to_rgba(value)
             ink, gid = "white" if np.dot(colour[:3], (0.3, 0.59, 0.11)) < 0.5 else "black", FIXED
             look = PLAIN | {"facecolor": colour}
         axes.add_patch(Rectangle((x, y), 1, 1, **look))
