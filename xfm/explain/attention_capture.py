@@ -97,16 +97,16 @@ def capture(model: nn.Module, pattern: str = "*", gradients: bool = False) -> It
         raise _fits_none(pattern, "no attention that ran", mode.seen)
 
 
-def _fits_none(pattern: str, what: str, known: Iterable[str]) -> ConfigError:
-    names = ", ".join(known) or "none that torch computes in a form that can be seen; SDPA and a plain softmax are"
-    return ConfigError(f"pattern = {pattern!r}: fits {what}; {nearest(pattern, known, after=' ')}there are {names}")
+def _fits_none(pattern: str, what: str, names: Iterable[str]) -> ConfigError:
+    listed = ", ".join(names) or "none that torch computes in a form that can be seen; SDPA and a plain softmax are"
+    return ConfigError(f"pattern = {pattern!r}: fits {what}; {nearest(pattern, names, after=' ')}there are {listed}")
 
 
 def attentions(model: nn.Module) -> dict[str, nn.Module]:
     """Dotted name -> every attention of the model that is known to be one before it runs: X-FM's own, torch's, and the
     innermost modules whose classes are called so. `capture` finds others when they run."""
-    own = (Attention, nn.MultiheadAttention)
-    called = {n: m for n, m in model.named_modules() if isinstance(m, own) or "attention" in type(m).__name__.lower()}
+    kinds = (Attention, nn.MultiheadAttention)
+    called = {n: m for n, m in model.named_modules() if isinstance(m, kinds) or "attention" in type(m).__name__.lower()}
     outer = {n for n in called for inner in called if inner.startswith(f"{n}.")}
     return {n: m for n, m in called.items() if n not in outer}
 

@@ -126,14 +126,14 @@ def _candidates(inputs: AttributionInputs) -> tuple[Tensor, list[float]]:
     out = inputs.outputs(*inputs.mask(keep, torch.ones(MASKED, len(inputs.pieces), dtype=torch.bool)))
     boxes = out.head("bbp").boxes(out.fused).cpu()
     same = overlap(*torch.broadcast_tensors(boxes[:, None], boxes))[0] >= SAME
-    left, means, shares = torch.ones(MASKED, dtype=torch.bool), [], []
-    while left.any() and len(means) < CANDIDATES:
-        members = same[(same & left).sum(1).argmax()] & left
+    remaining, means, shares = torch.ones(MASKED, dtype=torch.bool), [], []
+    while remaining.any() and len(means) < CANDIDATES:
+        members = same[(same & remaining).sum(1).argmax()] & remaining
         if not members.any():  # not finite: like no other
             break
         means.append(boxes[members].mean(0))
         shares.append(members.float().mean().item())
-        left &= ~members
+        remaining &= ~members
     return (torch.stack(means) if means else boxes[:0]).to(inputs.patches.device), shares
 
 

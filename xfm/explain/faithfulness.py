@@ -151,9 +151,9 @@ def infidelity(inputs: AttributionInputs, attribution: Attribution, seed: int = 
     hidden[1] &= ~inputs.fixed
     without = inputs.masked_scores(*(part & ~gone for part, gone in zip(keep, hidden, strict=True)))
     changes = inputs.masked_scores(*(part[None] for part in keep)) - without
-    told = hidden[0].float() @ attribution.patches + hidden[1].float() @ attribution.text
-    scale = (told @ changes) / (told @ told).clamp_min(torch.finfo(told.dtype).tiny)
-    return (scale * told - changes).square() / changes.square().mean()
+    predicted = hidden[0].float() @ attribution.patches + hidden[1].float() @ attribution.text
+    scale = (predicted @ changes) / (predicted @ predicted).clamp_min(torch.finfo(predicted.dtype).tiny)
+    return (scale * predicted - changes).square() / changes.square().mean()
 
 
 def sensitivity(inputs: AttributionInputs, attribution: Attribution, seed: int = 0) -> float:
@@ -163,7 +163,7 @@ def sensitivity(inputs: AttributionInputs, attribution: Attribution, seed: int =
 
     def explain(embedded: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         shifted = [replace(inputs, patches=p, pieces=w) for p, w in zip(*embedded, strict=True)]
-        rows = [attribute(each, method, seed, name=attribution.method) for each in shifted]
+        rows = [attribute(shift, method, seed, name=attribution.method) for shift in shifted]
         return torch.stack([r.patches for r in rows]), torch.stack([r.text for r in rows])
 
     def perturb(embedded: tuple[Tensor, ...], _: float = 0) -> tuple[Tensor, ...]:

@@ -58,20 +58,20 @@ def _question(
     if about is None or about not in once:
         allowed = f"one of {', '.join(map(str, once)) or 'none'}: the objects whose name the caption says once"
         raise ConfigError(f"about = {shown(about)}: must be {allowed} (target = 'name')")
-    said = [span for span in nouns if caption.text[slice(*span[:2])] == once[about]]
-    return f"word {once[about]}", caption, [i for i in once if once[i] == once[about]], said
+    mentions = [span for span in nouns if caption.text[slice(*span[:2])] == once[about]]
+    return f"word {once[about]}", caption, [i for i in once if once[i] == once[about]], mentions
 
 
 def said_once(scene: Scene) -> dict[int, str]:
     """Object -> its name, or its plural, as the caption says it: of those that it names once. A second mention would
     give a masked one away."""
-    text, found = scene.caption.text, {}
-    for i, each in enumerate(scene.objects):
-        wordings = "|".join(map(re.escape, (plural(each.name), each.name)))
-        said = re.findall(rf"\b(?:{wordings})\b", text)
-        if len(said) == 1:
-            found[i] = said[0]
-    return found
+    text, names = scene.caption.text, {}
+    for i, thing in enumerate(scene.objects):
+        wordings = "|".join(map(re.escape, (plural(thing.name), thing.name)))
+        mentions = re.findall(rf"\b(?:{wordings})\b", text)
+        if len(mentions) == 1:
+            names[i] = mentions[0]
+    return names
 
 
 def example_inputs(

@@ -86,13 +86,13 @@ class AttributionInputs:
 
     def sites(self) -> dict[str, Site]:
         """By the attention map's name."""
-        axes, found = {"text": "words", "image": "patches"}, {}
+        axes, sites = {"text": "words", "image": "patches"}, {}
         for stack in self.model.stacks.values():
             layers = range(len(hooks.layers(self.model, stack)))
             for name, site in stack.attentions.items() if layers else ():
                 modules = [stack.attention(name, layer) for layer in layers]
-                found[name] = Site(modules, axes[site.queries], axes[site.keys])
-        return found
+                sites[name] = Site(modules, axes[site.queries], axes[site.keys])
+        return sites
 
     def traced(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """(layer, head, query, key) by map, as a pass has them -> of the words and of the pooled token and the patches,

@@ -74,11 +74,12 @@ def attribute(
     with eval_mode(inputs.model):
         with count:
             start = time.perf_counter()
-            found = _checked(name, function(inputs, **options), inputs)
+            made = _checked(name, function(inputs, **options), inputs)
             seconds = time.perf_counter() - start
-        gap = (found.text.sum() + found.patches.sum()).item() - inputs.total_effect() if found.complete else None
+        total = (made.text.sum() + made.patches.sum()).item()
+        gap = total - inputs.total_effect() if made.complete else None
         score = inputs.score()
-    return replace(found, method=name, target=inputs.target.name, seconds=seconds, pairings=sum(pairings), score=score,
+    return replace(made, method=name, target=inputs.target.name, seconds=seconds, pairings=sum(pairings), score=score,
                    gap=gap, function=function)  # fmt: skip
 
 

@@ -69,9 +69,9 @@ def model_parts(model: XFM | ForeignModel) -> dict[str, set[str]]:
     parts["heads"] = {name for name in names if name.startswith("objectives.")}
     encoders = [stack for name, stack in model.stacks.items() if name != "fusion"]
     for label, stacks in (("fusion layer", [model.stacks["fusion"]]), ("encoders' layer", encoders)):
-        lists = [each for stack in stacks for each in (stack.layers, *stack.per_layer)]
+        lists = [prefix for stack in stacks for prefix in (stack.layers, *stack.per_layer)]
         for layer in reversed(range(max(len(model.get_submodule(stack.layers)) for stack in stacks))):  # type: ignore[arg-type]
-            prefixes = tuple(f"{each}.{layer}." for each in lists)
+            prefixes = tuple(f"{prefix}.{layer}." for prefix in lists)
             parts[f"{label} {layer}"] = {name for name in names if f"{name}.".startswith(prefixes)}
     parts["embeddings"] = set(names) - set().union(*parts.values())
     return parts

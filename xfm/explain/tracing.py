@@ -94,9 +94,9 @@ class Trace:
             tokens = sizes[attention.queries], sizes[attention.keys]
             for kind in ("weights", "gradients"):
                 if (values := getattr(attention, kind)) is not None:
-                    own, allowed = tuple(values.shape), f"(layers, heads, {tokens[0]}, {tokens[1]})"
+                    shape, allowed = tuple(values.shape), f"(layers, heads, {tokens[0]}, {tokens[1]})"
                     same = values.shape == attention.weights.shape
-                    require(len(own) == 4 and own[2:] == tokens and same, f"{where}.{kind}.shape", own, allowed)
+                    require(len(shape) == 4 and shape[2:] == tokens and same, f"{where}.{kind}.shape", shape, allowed)
                     require(values.dtype.is_floating_point, f"{where}.{kind}.dtype", values.dtype, "real numbers")
 
     def __sub__(self, other: Trace) -> dict[str, AttentionMap]:
@@ -138,20 +138,20 @@ def trace(
     image, a text that is too long, an unknown target, and scores that are not finite.
     """
     require(isinstance(target, str | Target), "target", target, "a name, or a Target")
-    known = {phrase: _checked_box(phrase, box) for phrase, box in (boxes or {}).items()}
+    checked_boxes = {phrase: _checked_box(phrase, box) for phrase, box in (boxes or {}).items()}
     inputs = make_inputs(model, tokenizer, image, text, target or (ITM if "itm" in model.objectives else ITC))
     with eval_mode(model), ExitStack() as stack:
         modules = {name: hooks.layers(model, layers) for name, layers in model.stacks.items()}
         modules = {name: layers for name, layers in modules.items() if layers}
         first = {name: next(iter(layers.values())) for name, layers in modules.items()}
         entered = stack.enter_context(hooks.record(first, inputs=True))
-        left = {name: stack.enter_context(hooks.record(layers)) for name, layers in modules.items()}
+        returned = {name: stack.enter_context(hooks.record(layers)) for name, layers in modules.items()}
         maps, out = capture_attention(inputs, bool(target))
     scores = {name: getattr(out, name).item() for name in ("itm", "itc") if name in model.objectives}
     finite = all(map(math.isfinite, scores.values()))
     require(finite, "scores", scores, "finite: the picture or the weights are not, or the model has diverged")
     states = {}
-    for name, by_layer in left.items():
+    for name, by_layer in returned.items():
         layers = [hooks.tokens(t) for t in (*entered[name], *(layer[0] for layer in by_layer.values()))]
         if len({layer.shape for layer in layers}) == 1:
             states[name] = torch.cat(layers).float().cpu()
@@ -166,7 +166,7 @@ def trace(
         states,
         scores,
         inputs.target.name if target else "",
-        known,
+        checked_boxes,
     )
 
 

@@ -109,8 +109,8 @@ class Guest(nn.Module):
         covered = self.side // self.patch * self.patch
         values = self.prepare(pixels(image))[:, :covered, :covered]
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
-        drawn = ((values.cpu() * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
-        return drawn.permute(1, 2, 0).contiguous().numpy(), values.to(self.device)
+        picture = ((values.cpu() * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
+        return picture.permute(1, 2, 0).contiguous().numpy(), values.to(self.device)
 
     def inputs(
         self,
@@ -122,7 +122,7 @@ class Guest(nn.Module):
         """As `explain.make_inputs`. `target`: "itc", the cosine; "word lion", what that word adds to it; or what
         `among` returns. ConfigError for what the model cannot be asked."""
         check_text(text)
-        drawn, values = self.image(image)
+        picture, values = self.image(image)
         ids, pieces, spans, _ = self.tokenise(text)
         words, length = axis(text, pieces, spans), len(pieces)
         whole = torch.tensor(ids, device=self.device)
@@ -132,22 +132,22 @@ class Guest(nn.Module):
         fixed = torch.tensor([start == end for start, end in spans])
         middle = table.weight.detach().float().mean(0).to(embedded.dtype)
         patches = rearrange(values, "c (y p) (x q) -> (y x) (c p q)", p=self.patch, q=self.patch)
-        asked, left_out = self._asked(target, text), None
+        question, left_out = self._asked(target, text), None
         if isinstance(target, str) and target.startswith("word "):
             left_out = _of_word(target.removeprefix("word "), text, words.owner, words.words) & ~fixed
         return GuestInputs(
             self,
-            asked,
-            drawn,
+            question,
+            picture,
             text,
             words,
-            PatchAxis(len(drawn) // self.patch, self.patch),
+            PatchAxis(len(picture) // self.patch, self.patch),
             patches,
             embedded,
             torch.zeros_like(patches),
             torch.where(fixed.to(self.device)[:, None], embedded, middle),
             fixed,
-            checked_masks(objects, len(drawn)),
+            checked_masks(objects, len(picture)),
             ids=whole,
             left_out=left_out,
         )

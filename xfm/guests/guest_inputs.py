@@ -82,14 +82,14 @@ class GuestInputs(AttributionInputs):
 
     def sites(self) -> dict[str, Site]:
         self._one_pass()
-        found = {}
+        sites = {}
         towers = (("language", self.model.text_tower, "words"), ("vision", self.model.image_tower, "patches"))
         for name, tower, axis_name in towers:
             if tower.attentions:
-                found[name] = Site([f"net.{n}" for n in tower.attentions], axis_name, axis_name)
+                sites[name] = Site([f"net.{n}" for n in tower.attentions], axis_name, axis_name)
             if tower.attentions and tower.pool:
-                found[f"{name} pool"] = Site([f"net.{tower.pool}"], axis_name, axis_name)
-        return found
+                sites[f"{name} pool"] = Site([f"net.{tower.pool}"], axis_name, axis_name)
+        return sites
 
     def traced(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A tower without a class token has none that is pooled but after its last layer, by the attention that pools;

@@ -33,8 +33,8 @@ def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: s
             wanted = "" if measure == "loss" else (loss.accuracy_key or None) if loss else "accuracy"
             if objective and score == wanted and not any(rest) and key.startswith(prefix):
                 points.setdefault(objective, {}).setdefault(stream, []).append((record["step"] + 1, value))
-    known = [*OBJECTIVES, *sorted(points.keys() - OBJECTIVES.keys())]
-    return {o: {s: tuple(np.array(p, float).T) for s, p in points[o].items()} for o in known}  # type: ignore[misc]
+    objectives = [*OBJECTIVES, *sorted(points.keys() - OBJECTIVES.keys())]
+    return {o: {s: tuple(np.array(p, float).T) for s, p in points[o].items()} for o in objectives}  # type: ignore[misc]
 
 
 def constant_levels(records: Sequence[Record]) -> dict[str, Level]:

@@ -73,8 +73,8 @@ def sheet(cards: Sequence[Card], columns: int, title: str, credit: str) -> Figur
 
 def _picture(image: ImageLike, name: str = "image") -> Callable[[Axes], object]:
     """Every pixel a square, in a vector file as well."""
-    drawn = pixels(image, name)
-    return lambda axes: axes.imshow(drawn, interpolation="none")
+    picture = pixels(image, name)
+    return lambda axes: axes.imshow(picture, interpolation="none")
 
 
 @styled

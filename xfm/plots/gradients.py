@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from ..base.numbers import minus, number
 from .charts import HATCHED, LINES, NO_PATH, Cells, cells_of, draw_cells
@@ -48,7 +47,7 @@ def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str
     changed = [at for at in next(iter(cells.values())) if len({c[at] is None for c in cells.values()}) > 1]
     columns, rows = [clip(o, 12).upper() for o in first.index], [clip(name, 24) for name in first.columns]
     width = max(1.8 + len(named) * (len(columns) * 0.58 + 0.3), 7.2 if changed else 6.2)
-    figure = new_figure(width, 1.6 + len(rows) * 0.25, title)
+    figure = new_figure(width, 1.4 + len(rows) * 0.25, title)
     panels, scale = figure.subplots(1, len(named), sharey=True, squeeze=False)[0], _scale(cells)
     for axes, (name, values) in zip(panels, cells.items(), strict=True):
         draw_cells(axes, values, rows, columns, scale, _two_digits)
@@ -57,17 +56,9 @@ def gradient_table(tables: pd.DataFrame | Mapping[str, pd.DataFrame], title: str
         axes.set_box_aspect(len(rows) * 0.25 / (len(columns) * 0.58))
         for c, r in changed:
             axes.add_patch(Rectangle((c + 0.04, r + 0.06), 0.92, 0.88, **_FRAMED))
-    bar = figure.colorbar(scale, ax=list(panels), location="bottom", anchor=(0, 0.5), shrink=2.4 / width, aspect=18,
-                          pad=0.02)  # fmt: skip
-    few = scale.norm.vmax < 100 * scale.norm.vmin  # type: ignore[operator]
-    bar.ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if few else (1,), numticks=6))
-    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if x >= 0.01 else _power(x)))
-    bar.ax.minorticks_off()
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(labelsize=8, length=2)
-    bar.set_label("gradient norm (L2)", fontsize=SIZE, labelpad=1)
     handles = [Patch(**HATCHED, label=f"{NO_PATH}  no path"), Patch(**_FRAMED, label="path in one table only")]
-    figure.legend(handles=handles[: 1 + bool(changed)], loc="lower right", ncols=2, fontsize=SIZE)
+    figure.legend(handles=handles[: 1 + bool(changed)], title="gradient norm (L2)", loc="outside lower right", ncols=2,
+                  fontsize=SIZE)  # fmt: skip
     return figure
 
 
@@ -81,13 +72,8 @@ def _two_digits(x: float) -> str:
     """0.021, 1.5, 120, 2e−5"""
     if x == 0 or not math.isfinite(x):
         return f"{x:g}"
-    return f"{x:.{max(0, 1 - math.floor(math.log10(x)))}f}" if 1e-3 <= x < 1e4 else _power(x)
-
-
-def _power(x: float) -> str:
-    """2e−5"""
     digit, power = f"{x:.0e}".split("e")
-    return minus(f"{digit}e{int(power)}")
+    return f"{x:.{max(0, 1 - math.floor(math.log10(x)))}f}" if 1e-3 <= x < 1e4 else minus(f"{digit}e{int(power)}")
 
 
 @styled
@@ -120,7 +106,7 @@ def cosines(record: Mapping[str, Any], title: str = "") -> Figure:
     names = sorted({o for pairs in encoders.values() for pair in pairs for o in pair.split()})
     require(names, "cosines of gradients")
     side, upper = (len(names) - 1) * 0.5, [name.upper() for name in names]
-    figure = new_figure(len(encoders) * (side + 0.9), side + 1.5, title)
+    figure = new_figure(len(encoders) * (side + 0.9), side + 1.3, title)
     panels, scale = figure.subplots(1, len(encoders), squeeze=False)[0], ScalarMappable(Normalize(-1, 1), DIVERGING)
     for axes, (encoder, pairs) in zip(panels, encoders.items(), strict=True):
         below = [(x, y) for x in range(len(names) - 1) for y in range(x, len(names) - 1)]
@@ -128,7 +114,6 @@ def cosines(record: Mapping[str, Any], title: str = "") -> Figure:
         draw_cells(axes, cells, upper[1:], upper[:-1], scale, lambda cosine: number(cosine, digits=2))
         axes.set_aspect("equal")
         axes.set_title(f"{encoder} encoder")
-    place: dict[str, Any] = {"location": "bottom", "shrink": 0.5, "aspect": 30, "ticks": [-1, 0, 1]}
-    bar = figure.colorbar(scale, ax=panels, label=f"cosine, as if nothing were stopped;  {NO_PATH} no path", **place)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    no_path = Patch(**HATCHED, label=f"{NO_PATH}  no path")
+    figure.legend(handles=[no_path], title="cosine, as if nothing were stopped", loc="outside lower right")
     return figure

@@ -46,10 +46,10 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     records = [r for r in records if r.get("run") == last.get("run")]
     config = config if config is not None and last.get("run", config.name) == config.name else None
     waiting = starts(config) if config is not None and measure == "loss" else {}
-    panels = {o: own for o, own in by_objective(records, measure).items() if own or o in waiting}
+    panels = {o: curves_of for o, curves_of in by_objective(records, measure).items() if curves_of or o in waiting}
     require(panels, f"{measure} in the records")
     held_out = by_objective(records, measure, HELD_OUT)
-    told = constant_levels(records) if measure == "loss" else {}
+    constants = constant_levels(records) if measure == "loss" else {}
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH, 0.95 + 2.1 * rows, _progress(records))
@@ -57,11 +57,11 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
         axes = figure.add_subplot(rows, columns, i + 1)
         loss = OBJECTIVES.get(objective)
         levels = {s: loss.chance(config, s, measure) if loss and config is not None else None for s in curves}
-        levels = {s: level or told.get(f"{s}/{objective}") for s, level in levels.items()}
+        levels = {s: level or constants.get(f"{s}/{objective}") for s, level in levels.items()}
         moving = {s: line for s in curves if measure == "loss" and (line := moving_level(records, s, objective))}
         joined = int(min(steps[0] for steps, _ in curves.values())) - 1 if curves else waiting[objective]
-        known = [level[0] for level in levels.values() if level]
-        _draw(axes, curves, held_out.get(objective, {}), known, moving, joined, end)
+        reached = [level[0] for level in levels.values() if level]
+        _draw(axes, curves, held_out.get(objective, {}), reached, moving, joined, end)
         heading = f"{objective.upper()}  {loss.title if loss else ''}".strip()
         axes.set_title(wrap(heading, WIDTH / columns - 0.6, 10.5), fontsize=SIZE + 0.5)
         unknown = "loss" if measure == "loss" else "accuracy"
@@ -73,8 +73,8 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
             single, full = (share * end for share in config.data.curriculum)
             axes.axvspan(0, single, 0.965, 1, color=DARK, linewidth=0)
             axes.axvspan(single, full, 0.965, 1, color=LIGHT, linewidth=0)
-    drawn = {stream for curves in panels.values() for stream in curves}
-    streams = [s for s in _STREAMS if s in drawn] + sorted(drawn - _STREAMS.keys())
+    present = {stream for curves in panels.values() for stream in curves}
+    streams = [s for s in _STREAMS if s in present] + sorted(present - _STREAMS.keys())
     handles = _legend(streams, config, any(held_out.values()))
     figure.legend(handles=handles, loc="outside lower left", ncols=5)
     return figure
@@ -136,11 +136,11 @@ def _show_start(axes: Axes, joined: int, end: int) -> Text | None:
 
 def _show_chance(axes: Axes, levels: Mapping[str, Level | None], note: Text | None) -> None:
     """Lines with their names: on the right, where the curves have left them; or in the grey, where there are none."""
-    known = {level: stream for stream, level in levels.items() if level is not None}
-    for (value, name), stream in known.items():
-        colour = _STREAMS.get(stream, _OTHER)[0] if len(known) > 1 else GREY
+    reached = {level: stream for stream, level in levels.items() if level is not None}
+    for (value, name), stream in reached.items():
+        colour = _STREAMS.get(stream, _OTHER)[0] if len(reached) > 1 else GREY
         axes.axhline(value, color=colour, linestyle=(0, (1, 1.5)), linewidth=1.1)
-        above = value == max(v for v, _ in known)
+        above = value == max(v for v, _ in reached)
         look: dict[str, Any] = {"ha": "left" if note else "right", "va": "bottom" if above else "top"}
         place = (0.02 if note else 1, value), (0, 2 if above else -2), ("axes fraction", "data"), "offset points"
         axes.annotate(name, *place, fontsize=SIZE - 1, color=colour, **look)
@@ -171,8 +171,8 @@ def _progress(records: Sequence[Record]) -> str:
     done, of = records[-1]["step"] + 1, records[-1].get("of", len(records))
     words = [f"{records[-1].get('run', 'training')}: step {done} of {of}"]
     if seconds := [r["seconds"] for r in records if "seconds" in r]:
-        each = float(np.median(seconds[-50:]) if done < of else np.mean(seconds))
-        words += [f"{each:.2f} s a step"] + [f"about {duration(each * (of - done))} to go"] * (done < of)
+        a_step = float(np.median(seconds[-50:]) if done < of else np.mean(seconds))
+        words += [f"{a_step:.2f} s a step"] + [f"about {duration(a_step * (of - done))} to go"] * (done < of)
     return ", ".join(words)
 
 

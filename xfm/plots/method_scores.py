@@ -63,15 +63,15 @@ def leaderboard(table: pd.DataFrame, scores: Sequence[str], title: str = "Attrib
     figure = new_figure(WIDTH, rows * (0.2 * len(methods) + 0.75) + 0.4, title)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes, score in zip(panels.flat, scores, strict=False):
-        own = table[table["score"] == score].set_index("method")
+        scored = table[table["score"] == score].set_index("method")
         for y, method in enumerate(methods):
-            if method in own.index:
-                row, colour = own.loc[method], GREY if method in _KNOW_NOTHING else BLUE
+            if method in scored.index:
+                row, colour = scored.loc[method], GREY if method in _KNOW_NOTHING else BLUE
                 axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
                 axes.plot(row["mean"], y, "o", color=colour, markersize=5)
         for base, dash in _KNOW_NOTHING.items():
-            if base in own.index:
-                axes.axvline(own.loc[base, "mean"], color=AXIS, linestyle=dash, linewidth=1)
+            if base in scored.index:
+                axes.axvline(scored.loc[base, "mean"], color=AXIS, linestyle=dash, linewidth=1)
         axes.set_yticks(range(len(methods)), methods, fontsize=SIZE)
         axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.set_title(clip(score, 50))

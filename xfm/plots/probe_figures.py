@@ -21,8 +21,8 @@ Reading = Callable[[Record], float | None]
 
 def _total(norms: Iterable[float | None]) -> float | None:
     """The norm of gradients together, were they at right angles; None: there is none."""
-    known = [norm for norm in norms if norm is not None]
-    return math.hypot(*known) if known else None
+    present = [norm for norm in norms if norm is not None]
+    return math.hypot(*present) if present else None
 
 
 def _language(objective: str) -> Reading:
@@ -95,10 +95,10 @@ def probes(
         axes.set_xlabel("step", fontsize=8.5)
         axes.tick_params(labelsize=8)
     pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in grid.flat]
-    found = {label: line for panel in pairs for line, label in panel}  # no panel need have all
-    if len(runs) > 1 and found:
-        labels = [variant for variant in runs if variant in found]
-        handles = [found[label] for label in labels]
+    by_label = {label: line for panel in pairs for line, label in panel}  # no panel need have all
+    if len(runs) > 1 and by_label:
+        labels = [variant for variant in runs if variant in by_label]
+        handles = [by_label[label] for label in labels]
         columns = max(1, min(4, int(figure.get_figwidth() / (0.5 + 0.075 * max(map(len, labels))))))
         bands = "mean over the seeds, with its 95 % interval" if any(len(seeds) > 1 for seeds in runs.values()) else ""
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, title=bands, alignment="left")
@@ -115,9 +115,9 @@ def cycle() -> Iterator[tuple[str, str, str]]:
 
 def series(seeds: Sequence[Sequence[Record]], read: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Steps (T,) at which every seed has a value, and the values (seeds, T)."""
-    found = [{r["step"]: v for r in records if (v := read(r)) is not None} for records in seeds]
-    steps = sorted(set.intersection(*map(set, found))) if found else []
-    return np.array(steps), np.array([[values[step] for step in steps] for values in found])
+    per_seed = [{r["step"]: v for r in records if (v := read(r)) is not None} for records in seeds]
+    steps = sorted(set.intersection(*map(set, per_seed))) if per_seed else []
+    return np.array(steps), np.array([[values[step] for step in steps] for values in per_seed])
 
 
 def interval(values: np.ndarray) -> np.ndarray | None:
