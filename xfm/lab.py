@@ -194,13 +194,10 @@ class Lab:
         self, image: ImageLike | Example, text: str = "", target: str | Target = "itm", about: int | None = None
     ) -> AttributionInputs:
         """A picture and a text as what explanations are asked about (`explain.make_inputs`); or what `scene` returns,
-        with its caption or, with `about`, the phrase that names an object (`explain.scene_inputs`) or one's own data's
-        region (`explain.example_inputs`)."""
+        with its caption or, with `about`, the phrase that names an object or a region (`explain.example_inputs`)."""
         from . import explain
 
         given: Any = image
-        if hasattr(given, "objects"):
-            return explain.scene_inputs(self.model, self.tokenizer, given, target, about)
         if hasattr(given, "regions"):
             return explain.example_inputs(self.model, self.tokenizer, given, target, about)
         return explain.make_inputs(self.model, self.tokenizer, given, text, target)

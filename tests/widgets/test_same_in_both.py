@@ -13,7 +13,7 @@ from matplotlib import colormaps
 import xfm_widgets as xw
 from xfm.explain.faithfulness import FaithfulnessReport
 from xfm.explain.tracing import AttentionMap
-from xfm.plots.curves import smooth
+from xfm.plots.curve_records import smooth
 from xfm.plots.palette import DIVERGING, opacity
 from xfm.tasks.finetuning.task import Item
 from xfm.tasks.retrieval_set import RetrievalSet

@@ -11,7 +11,7 @@ import numpy as np
 from xfm import plots
 from xfm.base.fields import one_of
 from xfm.objectives import losses_by_stream
-from xfm.plots.curves import HELD_OUT
+from xfm.plots.curve_records import HELD_OUT
 from xfm.plots.effect_intervals import forest, paired_seeds
 from xfm.plots.probe_figures import interval, series
 from xfm.plots.style import message_figure

@@ -12,7 +12,7 @@ from xfm.base.images import ImageLike, pixels
 from xfm.config import RunConfig
 from xfm.objectives import OBJECTIVES
 from xfm.plots import READINGS
-from xfm.plots.curves import CONSTANT, HELD_OUT, Record, constant_levels
+from xfm.plots.curve_records import CONSTANT, HELD_OUT, Record, constant_levels
 from xfm.runs.run import METRICS, PROBES
 from xfm.train import Run
 

@@ -28,8 +28,8 @@ from .own_picture import decoded_picture
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xfm.explain.guests import Guest
     from xfm.explain.token_axes import TokenAxis
+    from xfm.guests.guest import Guest
     from xfm.model import XFM
 
 __all__ = ["MaskPlayground"]
@@ -106,7 +106,7 @@ class MaskPlayground(AliveView):
         """Any image (see `images.prepare`) and a text. A guest guesses nothing, and the view says why. ConfigError
         for what is no image, and for a text that is empty or too long."""
         from xfm import explain
-        from xfm.explain.guests import Guest
+        from xfm.guests.guest import Guest
 
         if isinstance(model, Guest):
             inputs = model.inputs(image, text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from xfm.config import RunConfig
 from xfm.objectives import OBJECTIVES, losses_by_stream
-from xfm.plots.curves import starts
+from xfm.plots.curve_records import starts
 
 from .payloads import MonitorLevel
 

@@ -245,7 +245,7 @@ class TaskExplorer(View):
     def attribute(self, picture: int = 0, methods: Sequence[str] = METHODS, **traits: Any) -> AttributionLab:
         """What the answer of model `which` to the item is due to, each number of a box by itself: in its texts and in
         one of its pictures, the others being as they are. ConfigError for a picture that there is not."""
-        from xfm.explain.inputs import make_inputs
+        from xfm.explain.prepare_inputs import make_inputs
 
         from .attribution_lab import AttributionLab
 

@@ -12,7 +12,7 @@ import traitlets
 
 from xfm.base.images import ImageLike
 from xfm.plots import Figure
-from xfm.plots.curves import HELD_OUT
+from xfm.plots.curve_records import HELD_OUT
 from xfm.train import Run
 
 from . import figures

@@ -14,7 +14,7 @@ from ..config import RunConfig
 from ..diagnostics.gradient_table import GradientTable
 from ..objectives.base import Measure
 from ..plots import Figure
-from ..plots.curves import by_objective
+from ..plots.curve_records import by_objective
 from ..runs.run import Record
 from ..tasks import Result
 from ..tasks.failure_examples import Examples, Grounded, Masked, Retrieved, right_and_wrong

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.strings import shown
-from ..plots.curves import HELD_OUT, StreamCurves, by_objective
+from ..plots.curve_records import HELD_OUT, StreamCurves, by_objective
 from ..runs.run import Record
 from .run_lines import Lines
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..base.fields import one_of, require, unknown_field
-from ..plots.curves import StreamCurves
+from ..plots.curve_records import StreamCurves
 from ..runs.run import Record
 from ..train import Run
 from . import code_pin, curves_jsonl, diagnostics_jsonl, machines, plan, results_csv, study_json, untrained

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..config import RunConfig
 from ..objectives import OBJECTIVES
-from ..plots.curves import CONSTANT
+from ..plots.curve_records import CONSTANT
 from ..runs.run import Record
 from ..tasks import Result
 from ..train.step import HELD_OUT_BATCHES

@@ -38,7 +38,7 @@ def masked_prediction(
 ) -> Figure:
     """Any image (see `images.prepare`) of (side, side) pixels as it is shown, with `hidden` (P,) bool covered. Next
     to it, where hidden, the `agreement` (P,) of MIM's prediction with its target, a cosine, and the pixels as a
-    `target`, an image of the same size. Below them the guesses for hidden word pieces, as `explain.masked_prediction`
+    `target`, an image of the same size. Below them the guesses for hidden word pieces, as `explain.masked_predictor`
     has them in "words". ConfigError for what is no image, and for other sizes."""
     image, hidden = pixels(image), square_mask(hidden, "hidden")
     side, size = len(image), math.isqrt(len(hidden))

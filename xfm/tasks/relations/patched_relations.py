@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...diagnostics import hooks
-from ...explain.inputs import make_inputs
 from ...explain.patching import activation_patching
+from ...explain.prepare_inputs import make_inputs
 from ..context import EvalContext
 from ..result import bootstrap_interval
 from .relation_questions import Question, Row, measured

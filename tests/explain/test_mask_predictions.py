@@ -13,7 +13,7 @@ from xfm import recipes
 from xfm.base.fields import ConfigError
 from xfm.config import RunConfig
 from xfm.data import dataset
-from xfm.explain.masked_prediction import masked_predictor
+from xfm.explain.mask_predictions import masked_predictor
 from xfm.flow import Flow
 from xfm.model import XFM
 from xfm.model.batch import Images, Pairs, Texts, TokenBatch

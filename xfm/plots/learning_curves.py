@@ -13,29 +13,16 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from ..base.numbers import duration
 from ..config import RunConfig
-from ..objectives import OBJECTIVES, losses_by_stream
+from ..objectives import OBJECTIVES
 from ..objectives.base import Level, Measure
+from .curve_records import HELD_OUT, Record, StreamCurves, by_objective, constant_levels, moving_level, smooth, starts
 from .palette import BLUE, DARK, GREEN, GREY, LIGHT, ORANGE, PURPLE, SHADE
 from .style import SIZE, WIDTH, Figure, new_figure, require, styled, wrap
 
-__all__ = [
-    "HELD_OUT",
-    "Record",
-    "StreamCurves",
-    "by_objective",
-    "constant_levels",
-    "learning_curves",
-    "smooth",
-    "starts",
-    "throughput",
-]
+__all__ = ["learning_curves", "throughput"]
 
-Record = Mapping[str, Any]
-StreamCurves = dict[str, tuple[np.ndarray, np.ndarray]]  # by stream: steps done (T,), values (T,)
-
-HELD_OUT = "validation/"
-CONSTANT = "/constant"  # ends the key of a level that moves, beside its loss
 _STREAMS: dict[str, tuple[str, str, str]] = {"pairs": (BLUE, "-", "o"), "regions": (ORANGE, "--", "s"),
                                              "images": (PURPLE, "-.", "^"), "texts": (GREEN, "-", "D")}  # fmt: skip
 _OTHER = (GREY, "-", "x")
@@ -59,10 +46,10 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
     records = [r for r in records if r.get("run") == last.get("run")]
     config = config if config is not None and last.get("run", config.name) == config.name else None
     waiting = starts(config) if config is not None and measure == "loss" else {}
-    panels = {o: own for o, own in by_objective(records, measure).items() if own or o in waiting}
+    panels = {o: curves_of for o, curves_of in by_objective(records, measure).items() if curves_of or o in waiting}
     require(panels, f"{measure} in the records")
     held_out = by_objective(records, measure, HELD_OUT)
-    told = constant_levels(records) if measure == "loss" else {}
+    constants = constant_levels(records) if measure == "loss" else {}
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(WIDTH, 0.95 + 2.1 * rows, _progress(records))
@@ -70,11 +57,11 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
         axes = figure.add_subplot(rows, columns, i + 1)
         loss = OBJECTIVES.get(objective)
         levels = {s: loss.chance(config, s, measure) if loss and config is not None else None for s in curves}
-        levels = {s: level or told.get(f"{s}/{objective}") for s, level in levels.items()}
-        moving = {s: line for s in curves if measure == "loss" and (line := _moving_level(records, s, objective))}
+        levels = {s: level or constants.get(f"{s}/{objective}") for s, level in levels.items()}
+        moving = {s: line for s in curves if measure == "loss" and (line := moving_level(records, s, objective))}
         joined = int(min(steps[0] for steps, _ in curves.values())) - 1 if curves else waiting[objective]
-        known = [level[0] for level in levels.values() if level]
-        _draw(axes, curves, held_out.get(objective, {}), known, moving, joined, end)
+        reached = [level[0] for level in levels.values() if level]
+        _draw(axes, curves, held_out.get(objective, {}), reached, moving, joined, end)
         heading = f"{objective.upper()}  {loss.title if loss else ''}".strip()
         axes.set_title(wrap(heading, WIDTH / columns - 0.6, 10.5), fontsize=SIZE + 0.5)
         unknown = "loss" if measure == "loss" else "accuracy"
@@ -86,72 +73,11 @@ def learning_curves(records: Sequence[Record], config: RunConfig | None = None, 
             single, full = (share * end for share in config.data.curriculum)
             axes.axvspan(0, single, 0.965, 1, color=DARK, linewidth=0)
             axes.axvspan(single, full, 0.965, 1, color=LIGHT, linewidth=0)
-    drawn = {stream for curves in panels.values() for stream in curves}
-    streams = [s for s in _STREAMS if s in drawn] + sorted(drawn - _STREAMS.keys())
+    present = {stream for curves in panels.values() for stream in curves}
+    streams = [s for s in _STREAMS if s in present] + sorted(present - _STREAMS.keys())
     handles = _legend(streams, config, any(held_out.values()))
     figure.legend(handles=handles, loc="outside lower left", ncols=5)
     return figure
-
-
-def by_objective(records: Sequence[Record], measure: Measure = "loss", prefix: str = "") -> dict[str, StreamCurves]:
-    """The curves of each objective, the known ones first and in their order."""
-    points: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in OBJECTIVES}
-    for record in records:
-        for key, value in record.items():
-            stream, objective, score, *rest = [*key.removeprefix(prefix).split("/"), "", ""]
-            loss = OBJECTIVES.get(objective)
-            wanted = "" if measure == "loss" else (loss.accuracy_key or None) if loss else "accuracy"
-            if objective and score == wanted and not any(rest) and key.startswith(prefix):
-                points.setdefault(objective, {}).setdefault(stream, []).append((record["step"] + 1, value))
-    known = [*OBJECTIVES, *sorted(points.keys() - OBJECTIVES.keys())]
-    return {o: {s: tuple(np.array(p, float).T) for s, p in points[o].items()} for o in known}  # type: ignore[misc]
-
-
-def constant_levels(records: Sequence[Record]) -> dict[str, Level]:
-    """By "stream/objective": what a constant prediction reaches, as the records of a run tell it; {} of older ones."""
-    found: dict[str, Level] = {}
-    for record in records:
-        told = record.get("levels")
-        for key, level in told.items() if isinstance(told, Mapping) else ():
-            value, name = (
-                (level.get(field) for field in ("value", "name")) if isinstance(level, Mapping) else (None, None)
-            )
-            if isinstance(value, float) and math.isfinite(value) and isinstance(name, str):
-                found[key] = value, name
-    return found
-
-
-def _moving_level(records: Sequence[Record], stream: str, objective: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Steps done (T,) and values (T,) of a level that each step reports."""
-    key = f"{stream}/{objective}{CONSTANT}"
-    points = [(record["step"] + 1, record[key]) for record in records if key in record]
-    return tuple(np.array(points, float).T) if points else None  # type: ignore[return-value]
-
-
-def smooth(steps: np.ndarray, values: np.ndarray, span: float, across: Sequence[float] = ()) -> np.ndarray:
-    """Of each value: the mean of the finite values of the last `span` steps, its own included; NaN where there is none.
-    A span of 0 leaves the values as they are; behind each of the rising steps `across` the mean begins anew.
-    `runningMean` of the training monitor is the same."""
-    if not span > 0:
-        return values
-    if len(across):
-        ends = np.searchsorted(steps, across, side="right")
-        pieces = zip(np.split(steps, ends), np.split(values, ends), strict=True)
-        return np.concatenate([smooth(x, y, span) for x, y in pieces])
-    finite = np.isfinite(values)
-    total = np.concatenate([[0.0], np.where(finite, values, 0).cumsum()])
-    count = np.concatenate([[0], finite.cumsum()])
-    last = np.arange(1, len(values) + 1)
-    first = np.searchsorted(steps, steps - max(1, span), side="right")
-    number = count[last] - count[first]
-    return np.divide(total[last] - total[first], number, out=np.full(len(values), np.nan), where=number > 0)
-
-
-def starts(config: RunConfig) -> dict[str, int]:
-    """After how many steps each objective joins that the config trains."""
-    served = {o for losses in losses_by_stream(config).values() for o in losses}
-    losses = config.objectives
-    return {o: int(losses[o].start * config.train.steps) for o in OBJECTIVES if o in served and losses[o].weight > 0}
 
 
 def _draw(
@@ -210,11 +136,11 @@ def _show_start(axes: Axes, joined: int, end: int) -> Text | None:
 
 def _show_chance(axes: Axes, levels: Mapping[str, Level | None], note: Text | None) -> None:
     """Lines with their names: on the right, where the curves have left them; or in the grey, where there are none."""
-    known = {level: stream for stream, level in levels.items() if level is not None}
-    for (value, name), stream in known.items():
-        colour = _STREAMS.get(stream, _OTHER)[0] if len(known) > 1 else GREY
+    reached = {level: stream for stream, level in levels.items() if level is not None}
+    for (value, name), stream in reached.items():
+        colour = _STREAMS.get(stream, _OTHER)[0] if len(reached) > 1 else GREY
         axes.axhline(value, color=colour, linestyle=(0, (1, 1.5)), linewidth=1.1)
-        above = value == max(v for v, _ in known)
+        above = value == max(v for v, _ in reached)
         look: dict[str, Any] = {"ha": "left" if note else "right", "va": "bottom" if above else "top"}
         place = (0.02 if note else 1, value), (0, 2 if above else -2), ("axes fraction", "data"), "offset points"
         axes.annotate(name, *place, fontsize=SIZE - 1, color=colour, **look)
@@ -245,11 +171,8 @@ def _progress(records: Sequence[Record]) -> str:
     done, of = records[-1]["step"] + 1, records[-1].get("of", len(records))
     words = [f"{records[-1].get('run', 'training')}: step {done} of {of}"]
     if seconds := [r["seconds"] for r in records if "seconds" in r]:
-        left = of - done
-        each = float(np.median(seconds[-50:]) if left else np.mean(seconds))
-        words.append(f"{each:.2f} s a step")
-        if left := each * left:
-            words.append(f"about {left:.0f} s to go" if left < 100 else f"about {left / 60:.0f} min to go")
+        a_step = float(np.median(seconds[-50:]) if done < of else np.mean(seconds))
+        words += [f"{a_step:.2f} s a step"] + [f"about {duration(a_step * (of - done))} to go"] * (done < of)
     return ", ".join(words)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ..base.fields import ConfigError
 from ..base.strings import shown
 from ..diagnostics import hooks
-from .inputs import AttributionInputs, Site, Through
+from ..explain.inputs import AttributionInputs, Site, Through
 
 __all__ = ["GuestInputs"]
 
@@ -66,12 +67,10 @@ class GuestInputs(AttributionInputs):
             return torch.cat([text(out[:, :length]), out[:, length:]], 1)
 
         towers = ((guest.image_tower, of_picture), (guest.text_tower, of_text))
-        held = [guest.net.get_submodule(tower.features).register_forward_hook(hook) for tower, hook in towers]
-        try:
+        with ExitStack() as stack:
+            for tower, hook in towers:
+                stack.enter_context(guest.net.get_submodule(tower.features).register_forward_hook(hook))
             return super().__call__(patches, pieces)
-        finally:
-            for handle in held:
-                handle.remove()
 
     @property
     def paired(self) -> nn.Module:
@@ -83,14 +82,14 @@ class GuestInputs(AttributionInputs):
 
     def sites(self) -> dict[str, Site]:
         self._one_pass()
-        found = {}
+        sites = {}
         towers = (("language", self.model.text_tower, "words"), ("vision", self.model.image_tower, "patches"))
         for name, tower, axis_name in towers:
             if tower.attentions:
-                found[name] = Site([f"net.{n}" for n in tower.attentions], axis_name, axis_name)
+                sites[name] = Site([f"net.{n}" for n in tower.attentions], axis_name, axis_name)
             if tower.attentions and tower.pool:
-                found[f"{name} pool"] = Site([f"net.{tower.pool}"], axis_name, axis_name)
-        return found
+                sites[f"{name} pool"] = Site([f"net.{tower.pool}"], axis_name, axis_name)
+        return sites
 
     def traced(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A tower without a class token has none that is pooled but after its last layer, by the attention that pools;

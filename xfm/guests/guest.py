@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,14 +16,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..base import seeding
-from ..base.fields import ConfigError, nearest, require
+from ..base.fields import ConfigError, require
 from ..base.images import ImageLike, pixels
 from ..base.strings import shown
+from ..explain.prepare_inputs import check_text, checked_masks, no_such_word
+from ..explain.targets import ITC, TARGETS, Target
+from ..explain.token_axes import PatchAxis, axis
 from ..model.modes import eval_mode
 from .guest_inputs import GuestInputs
-from .inputs import check_text
-from .targets import ITC, TARGETS, Target
-from .token_axes import PatchAxis, axis
 
 __all__ = ["DualOutputs", "Guest", "Tokens", "Tower"]
 
@@ -56,6 +55,7 @@ class Guest(nn.Module):
     of its pieces, and one that is masked is the mean of the vocabulary. So nothing need be known of how a tower begins.
     """
 
+    net: Any  # the library's model
     label: str  # what people call it
     side: int  # pixels of a prepared picture's side
     patch: int  # pixels of a patch's
@@ -91,8 +91,9 @@ class Guest(nn.Module):
 
     @property
     def logit_scale(self) -> float:
-        """What cosines are multiplied by, where classes are told apart."""
-        return 100.0
+        """What cosines are multiplied by before a softmax over classes."""
+        learnt = getattr(self.net, "logit_scale", None)
+        return 100.0 if learnt is None else learnt.exp().item()
 
     def forward(self, image: Tensor, text: Tensor) -> DualOutputs:
         """Features (B, E) of each kind, of any length, as pairs."""
@@ -108,8 +109,8 @@ class Guest(nn.Module):
         covered = self.side // self.patch * self.patch
         values = self.prepare(pixels(image))[:, :covered, :covered]
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
-        drawn = ((values.cpu() * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
-        return drawn.permute(1, 2, 0).contiguous().numpy(), values.to(self.device)
+        picture = ((values.cpu() * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
+        return picture.permute(1, 2, 0).contiguous().numpy(), values.to(self.device)
 
     def inputs(
         self,
@@ -121,36 +122,32 @@ class Guest(nn.Module):
         """As `explain.make_inputs`. `target`: "itc", the cosine; "word lion", what that word adds to it; or what
         `among` returns. ConfigError for what the model cannot be asked."""
         check_text(text)
-        require(isinstance(target, str | Target), "target", target, "a name, or a Target")
-        drawn, values = self.image(image)
+        picture, values = self.image(image)
         ids, pieces, spans, _ = self.tokenise(text)
         words, length = axis(text, pieces, spans), len(pieces)
         whole = torch.tensor(ids, device=self.device)
-        table: Any = self.net.get_submodule(self.embedding)
+        table = self.net.get_submodule(self.embedding)
         with torch.no_grad(), eval_mode(self):
             embedded = table(whole[None])[0, :length]
         fixed = torch.tensor([start == end for start, end in spans])
         middle = table.weight.detach().float().mean(0).to(embedded.dtype)
         patches = rearrange(values, "c (y p) (x q) -> (y x) (c p q)", p=self.patch, q=self.patch)
-        masks = {phrase: np.asarray(mask, bool) for phrase, mask in (objects or {}).items()}
-        for phrase, mask in masks.items():
-            require(mask.shape == drawn.shape[:2], f"objects[{shown(phrase)}].shape", mask.shape, f"{drawn.shape[:2]}")
-        asked, left_out = self._asked(target, text), None
+        question, left_out = self._asked(target, text), None
         if isinstance(target, str) and target.startswith("word "):
             left_out = _of_word(target.removeprefix("word "), text, words.owner, words.words) & ~fixed
         return GuestInputs(
             self,
-            asked,
-            drawn,
+            question,
+            picture,
             text,
             words,
-            PatchAxis(len(drawn) // self.patch, self.patch),
+            PatchAxis(len(picture) // self.patch, self.patch),
             patches,
             embedded,
             torch.zeros_like(patches),
             torch.where(fixed.to(self.device)[:, None], embedded, middle),
             fixed,
-            masks,
+            checked_masks(objects, len(picture)),
             ids=whole,
             left_out=left_out,
         )
@@ -225,6 +222,5 @@ class DualOutputs:
 def _of_word(word: str, text: str, owner: Sequence[int], words: Sequence[str]) -> Tensor:
     """(L,) bool: the pieces of a word that the text has. ConfigError, with the nearest, for one that it has not."""
     if word not in words or words.index(word) not in owner:
-        hint = nearest(word, [w for w in words if re.match(r"\w", w)], after=" ")
-        raise ConfigError(f"target = {shown('word ' + word)}: the text has no such word; {hint}it is {shown(text)}")
+        raise no_such_word(word, text)
     return torch.tensor([o >= 0 and words[o] == word for o in owner])
