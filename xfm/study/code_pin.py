@@ -3,8 +3,8 @@
 {"files": {"flow.py": "9f86d081884c", ...}, "unpinned": 0, "accepted": [{"old", "new", "changed", "runs", "reason"}],
  "found": [["xfm", 100], ...], "spec": {"hash", "confirmatory", "split", "tasks"}}
 
-`files`: a hash of every file of the package, but for the checkpoint that it brings; `unpinned`: the runs that were
-there before; `accepted`: the changes since, after how many runs, and why; `found`: the runs that were trained already
+`files`: a hash of every file that can change a number of a run or of its evaluation (`decides`); older pins have every
+file of the package, of which the others are no longer compared; `unpinned`: the runs that were there before; `accepted`: the changes since, after how many runs, and why; `found`: the runs that were trained already
 when the study came to them, as another study's; `spec`: of the one that the first result is of, lest spec.json say
 another afterwards (see preregistration). Other packages' versions are in the runs' environment.json.
 """
@@ -14,8 +14,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import posixpath
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +34,12 @@ __all__ = ["CodeChanged", "CodePin", "Files", "accept", "begin", "checked", "dig
 
 Files = dict[str, str]  # path below xfm/ -> hash of the content
 _ROOT = Path(__file__).parents[1]
-_NONE_OF_IT = {"__pycache__", ".ipynb_checkpoints", "pretrained"}  # folders
+_ROOMS = {"base", "config", "data", "diagnostics", "files", "interop", "interventions", "model", "objectives", "recipes",
+          "runs", "tasks", "train"}  # fmt: skip
+# of other rooms what training or evaluation calls; the rest of them shows, explains or plans
+_FILES = {"flow.py", "explain/attention_capture.py", "study/step_zero.py", "study/study_metrics.py",
+          "study/untrained.py", "study/worker.py"}  # fmt: skip
+_CACHES = {"__pycache__", ".ipynb_checkpoints"}
 _NAMED = 5  # files in a message
 _WAY_OUT = "Put a good copy back; without it the next run pins the code as it is, and says how many runs were before"
 
@@ -56,17 +59,21 @@ class CodePin:
     spec: dict[str, Any] = field(default_factory=dict)  # `written`; {} of before it was kept
 
 
+def decides(path: str) -> bool:
+    """Whether a file, named from xfm/ on, can change a number of a run or of its evaluation."""
+    return path in _FILES or path.partition("/")[0] in _ROOMS
+
+
 def package_files() -> Files:
-    """The package as it lies on the disk: path -> twelve hex digits. A checkout's line ends make no difference."""
+    """Those files of the package on the disk that decide: path -> twelve hex digits. Line ends make no difference."""
+    paths = [_ROOT / name for name in _FILES] + [path for room in _ROOMS for path in (_ROOT / room).rglob("*")]
     found = {}
-    for folder, folders, names in os.walk(_ROOT):
-        folders[:] = [name for name in folders if name not in _NONE_OF_IT and name[0] != "."]
-        below = os.path.relpath(folder, _ROOT).replace(os.sep, "/")
-        for name in names:
-            if name[0] != "." and not name.endswith(".pyc"):
-                path = os.path.join(folder, name)
-                status = os.stat(path)
-                found[posixpath.normpath(f"{below}/{name}")] = _hash(path, status.st_mtime_ns, status.st_size)
+    for path in paths:
+        name = path.relative_to(_ROOT)
+        hidden = any(part in _CACHES or part[0] == "." for part in name.parts)
+        if not hidden and path.suffix != ".pyc" and path.is_file():
+            status = path.stat()
+            found[name.as_posix()] = _hash(str(path), status.st_mtime_ns, status.st_size)
     return found
 
 
@@ -84,10 +91,14 @@ def digest(files: Mapping[str, str]) -> str:
     return hashlib.blake2b(json.dumps(sorted(files.items())).encode(), digest_size=6).hexdigest()
 
 
+def _deciding(files: Mapping[str, str]) -> Files:
+    return {path: content for path, content in files.items() if decides(path)}
+
+
 def _require_same(pinned: Mapping[str, str], where: str) -> None:
-    """CodeChanged, with the files and the way out, where the package on the disk is not the pinned one, or no longer
-    the one that this process has imported."""
-    now = package_files()
+    """CodeChanged, with the files and what to do, where the package on the disk decides otherwise than the pinned one,
+    or than the one that this process has imported."""
+    now, pinned = package_files(), _deciding(pinned)
     if now != pinned:
         raise CodeChanged(
             f"{where}: the package xfm is not what the study's results are of ({digest(pinned)}, now {digest(now)}): "
@@ -173,12 +184,13 @@ def accept(folder: Path, reason: str, runs: int) -> str:
     if pin is None:
         raise StudyError(f"{folder}: nothing to accept: no code is pinned yet. It is with the next result")
     now = package_files()
-    if now == pin.files:
+    before = _deciding(pin.files)
+    if now == before:
         return f"the package is as pinned ({digest(now)}): nothing to accept"
-    changed = _names(pin.files, now)
+    changed = _names(before, now)
     entry = {"old": digest(pin.files), "new": digest(now), "changed": changed, "runs": runs, "reason": reason.strip()}
     _write(folder, dataclasses.replace(pin, files=now, accepted=[*pin.accepted, entry]))
-    return f"accepted: {entry['old']} -> {entry['new']} ({_differing(pin.files, now)})"
+    return f"accepted: {entry['old']} -> {entry['new']} ({_differing(before, now)})"
 
 
 def sentences(pin: CodePin | None) -> list[str]:
