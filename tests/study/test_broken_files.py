@@ -13,7 +13,7 @@ from study.conftest import made_up
 
 from xfm.base.files import FileError
 from xfm.config import ConfigError
-from xfm.study import Spec, Study, StudyError, command, machines, results_csv
+from xfm.study import Spec, Study, StudyError, code_pin, command, results_csv
 from xfm.study.preregistration import require_fresh
 from xfm.study.spec import PLAN
 
@@ -63,7 +63,7 @@ def used(study) -> None:
     loaded.probes()
     loaded.curves()
     loaded.figure("probes")
-    machines.sentences(loaded.spec, loaded.folder, [])
+    code_pin.precisions(loaded.spec, loaded.folder, [])
     loaded.answers()
     require_fresh(Spec("t", "smoke", {"xfm": {}}, (9,), explored=("s",)), study.folder.parent)
 
@@ -92,7 +92,7 @@ def test_a_field_of_the_spec_may_be_anything(study, field):
     path = study.folder / "spec.json"
     tree = json.loads(path.read_text())
     right = {"changes": [{}], "variants": [], "primary": [[]], "explored": [[]], "confirmatory": [], "tasks": [[]]}
-    right |= {"gatekeeping": [True], "sequential": [True], "admission": [{}], "hypotheses": [[]]}
+    right |= {"gatekeeping": [True], "admission": [{}], "hypotheses": [[]]}
     right |= {key: [{}, {"a": 1}, {"xfm": 1}] for key in ("margins", "detectable")}
     right |= {key: ["", "x", "a/b", "../x"] for key in ("question", "would_change")}
     for value in WRONG:

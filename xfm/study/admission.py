@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..config import ConfigError
-from . import results_csv, study_json
+from . import results_csv, store
 from .failure_scoring import counted, gains
 from .formatting import number
 from .preregistration import read_spec
@@ -99,9 +99,9 @@ def _explored(folder: Path, fingerprint: str, metric: str) -> tuple[pd.DataFrame
     whether there is a run of that variant."""
     spec, table = read_spec(folder), folder / "results.csv"
     label = next((label for label, config in spec.configs.items() if config.fingerprint == fingerprint), "")
-    metrics = study_json.read_baselines(folder / "baselines.json")
+    metrics = store.read_baselines(folder / "baselines.json")
     rows: Any = results_csv.read(table, spec)
-    failed = study_json.read_failed(folder / "failed.json", spec)
+    failed = store.read_failed(folder / "failed.json", spec)
     lost = {*failed} - {*rows[["variant", "seed"]].itertuples(index=False, name=None)}
     levels: Any = results_csv.levels(table, spec)
     values = counted(rows[rows["metric"] == metric], lost, metrics, levels)

@@ -19,8 +19,8 @@ import pandas as pd
 from ..base.fields import one_of, require
 from ..base.files import write_atomically
 from ..base.strings import parse_json
-from . import study_json
-from .spec_fields import require_text
+from . import store
+from .variants import require_text
 
 __all__ = ["HELD", "Answer", "Answers", "digest", "of_pairs", "read", "require_answers", "write"]
 
@@ -78,7 +78,7 @@ def write(folder: Path, answers: Answers) -> None:
 def read(folder: Path, asked: Sequence[str]) -> Answers | None:
     """None where nothing is answered yet. StudyError for another content, as for more hypotheses than are `asked`."""
     path = folder / _NAME
-    with study_json.explained(path, "must have question, hypotheses (held and why of each) and results", _WAY_OUT):
+    with store.explained(path, "must have question, hypotheses (held and why of each) and results", _WAY_OUT):
         try:
             tree = parse_json(path.read_text("utf-8"))
         except FileNotFoundError:

@@ -74,7 +74,7 @@ def effects(
     differences = differences.sort_values("seed", key=lambda seeds: seeds.map(order), kind="stable")
     groups = dict(iter(differences.groupby(["variant", "metric"])))
     families = _families(results, primary)
-    corrected = declared and bool(primary) and can_reach(tests, n, spec.sequential)
+    corrected = declared and bool(primary) and can_reach(tests, n)
     correction = "gatekeeping" if spec.gatekeeping else "Holm"
     stated, margins = (spec.detectable, spec.margins) if declared else ({}, {})
     rows = []
@@ -83,8 +83,6 @@ def effects(
         for variant, against in references.items():
             there: Any = groups.get((variant, metric), differences[:0])
             group = there
-            if by_family and spec.sequential:
-                group = _without_gap(there, spec.seeds)
             if len(there) or metric in primary:
                 row = {
                     "variant": variant,
@@ -102,7 +100,7 @@ def effects(
                 }
                 within = equivalence(informative(group), margin) if margin == margin else None
                 row |= {"p_equivalent": within.p if within else np.nan, "equivalent": _equivalent(within)}
-                judge, level = (spec.judge, ALPHA / tests) if by_family else ("interval", ALPHA)
+                judge, level = ("sign flips", ALPHA / tests) if by_family else ("interval", ALPHA)
                 rows.append(row | known._asdict() | asdict(paired(group["difference"], judge, level)))
     table = pd.DataFrame(rows, columns=COLUMNS)
     first: Any = (table["role"] == "primary") & declared

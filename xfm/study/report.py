@@ -147,9 +147,7 @@ def _caption(spec: Spec, effects: pd.DataFrame) -> str:
     flips = "exact sign-flip" if max(effects["n"]) <= EXACT else "random sign-flip"
     p, test = f"{flips} permutation test", "the uncorrected interval"
     if _judge(effects) != "interval":
-        test = f"{'the test by e-values' if spec.sequential else 'the same test'}, of others {test},"
-    if spec.sequential and _judge(effects) != "interval":
-        p = f"of primary metrics 1 / the largest e-value so far, of others {p}"
+        test = f"the same test, of others {test},"
     return _TABLE.format(p=p, test=test, **_VERDICTS[_judge(effects)])
 
 

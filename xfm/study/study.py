@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
@@ -16,30 +15,19 @@ from ..base.fields import one_of, require, unknown_field
 from ..plots.curves import StreamCurves
 from ..runs.run import Record
 from ..train import Run
-from . import code_pin, curves_jsonl, diagnostics_jsonl, machines, plan, results_csv, study_json, untrained
-from .admission import require_admitted
+from . import code_pin, plan, results_csv, runner, store, untrained
 from .effects import effects, informative, pairs
 from .failure_scoring import NOT_YET
-from .folder import alone, settle
 from .plan import Plan
 from .power import Pilot
-from .preregistration import (
-    read_spec,
-    require_answerable,
-    require_fresh,
-    require_measured,
-    require_primary,
-    require_unchanged,
-)
+from .preregistration import read_spec, require_all_measured, require_fresh, require_unchanged
 from .results_csv import StudyError
-from .runner import Key, run_missing
 from .spec import PLAN, Spec
 from .statistics import equivalence
+from .store import Key
 from .study_metrics import Metric
 from .telling import Telling
-from .time_left import Times
 from .variants import BASELINE, VariantSpec, labelled, plain
-from .worker import Outcome
 
 __all__ = ["PAPER", "Study"]
 
@@ -106,65 +94,7 @@ class Study(Telling):
         and, before a confirmatory study has results, where a primary one is not admitted (see admission); and
         CodeChanged where the package is not the one that the results are of (see `accept_code`); so do the workers.
         """
-        require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
-        allowed = "an executor of concurrent.futures, or None; `workers` is how many processes"
-        require(executor is None or isinstance(executor, Executor), "executor", executor, allowed)
-        with alone(self.folder):
-            require_unchanged(self.spec, self.folder)
-            results_csv.mend(self.table)
-            measured = results_csv.runs(self.table, self.spec)
-            if not measured:  # what has results was admitted before them, or is from before the rule
-                require_admitted(self.spec, self.folder.parent)
-            settle(self.spec, self.folder, measured)
-            self.failed()  # one that cannot be read is said now, not after hours of training
-            todo = [key for key in self._keys() if key not in measured]
-            reasons = self._train(todo, len(measured), executor, workers, show) if todo else {}
-            study_json.write_failed(self.folder / "failed.json", self.spec, reasons)
-        if reasons:
-            lines = [f"  {variant}, seed {seed}: {why}" for (variant, seed), why in reasons.items()]
-            head = f"{self.spec.name}: {len(reasons)} of {len(self._keys())} runs failed twice and count as the worst"
-            warnings.warn("\n".join((f"{head}; the same study tries them again", *lines)), stacklevel=2)
-
-    def _train(
-        self, todo: list[Key], measured: int, executor: Executor | None, workers: int, show: bool | None
-    ) -> dict[Key, str]:
-        """Of what has failed twice, why. Nothing is trained by changed code, or for a metric that there is not."""
-        require_answerable(self.spec)
-        pin = code_pin.begin(self.folder, measured, self.spec)
-        if executor is None and (torn := machines.torn_here(self.spec, self.folder, todo)):
-            warnings.warn(torn, stacklevel=3)
-        families = dict(self.results()[["metric", "family"]].itertuples(index=False, name=None))
-        if not {*self.spec.primary, *self.spec.margins, *self.spec.detectable} <= {*families}:
-            families = untrained.of(self.spec, self.folder, executor).families
-        self._require_measured(families)
-
-        def record(key: Key, outcome: Outcome) -> None:
-            code_pin.keep(self.folder, pin)
-            if outcome.found:
-                code_pin.note_found(self.folder, *key)
-            self._record(key, outcome)
-
-        def failed(key: Key, why: str) -> None:  # at once: the call may be interrupted
-            path = self.folder / "failed.json"
-            study_json.write_failed(path, self.spec, study_json.read_failed(path, self.spec) | {key: why})
-
-        times = Times.of(self.spec, self._seconds())
-        return run_missing(self.spec, self.runs, todo, record, failed, executor, workers, show, pin.files, times)
-
-    def _record(self, key: Key, outcome: Outcome) -> None:
-        rows, known = outcome.rows, self.metrics()
-        if (metrics := study_json.merge(known, rows)) != known:
-            study_json.write_baselines(self.folder / "baselines.json", metrics)
-        diagnostics_jsonl.lines(self.folder).append(key, outcome.probes)
-        curves_jsonl.lines(self.folder).append(key, outcome.curves)
-        machines.lines(self.folder).append(key, outcome.machine)
-        block = results_csv.block(self.spec, *key, rows, outcome.seconds, outcome.untrained)
-        results_csv.append(self.table, block)  # last: it counts
-
-    def _require_measured(self, families: Mapping[str, str]) -> None:
-        require_primary(self.spec.primary, families)
-        require_measured("margins", self.spec.margins, families)
-        require_measured("detectable", self.spec.detectable, families)
+        runner.run(self.spec, self.folder, self.runs, executor, workers, show)
 
     def _keys(self) -> list[Key]:
         return [(variant, seed) for seed in self.spec.seeds for variant in self.spec.variants]
@@ -175,12 +105,12 @@ class Study(Telling):
     def failed(self) -> dict[Key, str]:
         """The runs that failed twice and have no results since, and why."""
         left = {*self._keys()} - self._finished()
-        reasons = study_json.read_failed(self.folder / "failed.json", self.spec)
+        reasons = store.read_failed(self.folder / "failed.json", self.spec)
         return {key: why for key, why in reasons.items() if key in left}
 
     def metrics(self) -> dict[str, Metric]:
         """What is known of each metric: its baseline, its unit, which direction is better (baselines.json)."""
-        return study_json.read_baselines(self.folder / "baselines.json")
+        return store.read_baselines(self.folder / "baselines.json")
 
     def measurable(self, executor: Executor | None = None) -> pd.DataFrame:
         """A row for each metric that the study's tasks measure: metric, family, unit, baseline and its name, better,
@@ -200,7 +130,7 @@ class Study(Telling):
         it is tables; `print` has it as text. ConfigError for a metric of the spec that will not be measured."""
         require(type(workers) is int and workers > 0, "workers", workers, "a whole number from 1")
         measured = untrained.of(self.spec, self.folder)
-        self._require_measured(measured.families)
+        require_all_measured(self.spec, measured.families)
         explored = [Study.load(self.folder.parent / name, self.runs) for name in self.spec.explored]
         pilots = {study.spec.name: Pilot(study.pairs(), study.metrics(), study.spec.configs) for study in explored}
         finished = self._finished()
@@ -210,7 +140,7 @@ class Study(Telling):
     def accept_code(self, reason: str) -> str:
         """Goes on with a package that has changed since the study's first result: pins it as it is now, and keeps old
         hash, new hash, changed files and the reason in code.json, for the report. Returns what was done."""
-        with alone(self.folder):
+        with store.alone(self.folder):
             return code_pin.accept(self.folder, reason, len(self._finished()))
 
     def run_of(self, variant: str, seed: int) -> Run:
@@ -231,12 +161,12 @@ class Study(Telling):
 
     def probes(self) -> dict[str, list[list[Record]]]:
         """The training probe's records, by variant and seed (`changes={"train.probe_every": 100}`), for `xfm.plots`."""
-        return diagnostics_jsonl.read(self.folder, self._keys())
+        return store.probes(self.folder, self._keys())
 
     def curves(self) -> dict[str, list[StreamCurves]]:
         """The losses of training, by variant and seed: "loss", "stream/objective", and held out "validation/...", each
         with the steps done (T,) and the values (T,), at most 60. Variants and seeds without any are left out."""
-        return curves_jsonl.read(self.folder, self._keys())
+        return store.curves(self.folder, self._keys())
 
     def effects(self, against: str = "") -> pd.DataFrame:
         """A row a variant x metric: variant - against, paired by seed; primary metrics first.
@@ -259,7 +189,7 @@ class Study(Telling):
         if self._effects[0] != made_of:  # a report asks nine times, and each takes a second of a hundred runs
             results = self.results()
             if set(results["variant"]) & set(references.values()):  # a specialist alone has not all metrics
-                self._require_measured(dict(results[["metric", "family"]].itertuples(index=False, name=None)))
+                require_all_measured(self.spec, dict(results[["metric", "family"]].itertuples(index=False, name=None)))
             declared = references == self.spec.references(self.spec.reference)
             table = effects(results, references, self.spec, failed, metrics, self.levels(), declared)
             self._effects = made_of, table

@@ -46,11 +46,6 @@ def design(spec: Spec) -> list[str]:
             "They are tested in this order: a variant’s next metric is open where it was shown to differ on the one "
             "before (gatekeeping; Bretz et al., 2009)."
         )
-    if spec.sequential:
-        sentences.append(
-            "Primary effects are tested by e-values, which hold however many seeds there are in the end, and why: p "
-            "is 1 / the largest e-value so far."
-        )
     if spec.split == "validation":
         sentences.append("All is measured on the validation split: the test split is left to what confirms.")
     if spec.confirmatory and not spec.confirms:
@@ -130,7 +125,7 @@ def abstract(table: Any, runs: int) -> list[str]:
 
 def provisional(spec: Spec, runs: int, to_do: int) -> list[str]:
     """Of a study that confirms and is not whole; none of others."""
-    if not (spec.confirms and to_do) or spec.sequential:
+    if not (spec.confirms and to_do):
         return []
     return [
         f"Incomplete: {runs} of {len(spec.variants) * len(spec.seeds)} runs. A study that confirms is read when it is "

@@ -22,18 +22,16 @@ from ..runs.run import Record
 from . import (
     code_pin,
     conclusions,
-    diagnostics_jsonl,
     formatting,
-    machines,
     spread_words,
+    store,
     study_sentences,
 )
 from .analyses import Analyses
 from .effects import unpaired
-from .grid_cells import grid_cells
 from .report import render, report_figures
 from .results_csv import StudyError
-from .variants import cell
+from .variants import cell, grid_cells
 
 __all__ = ["Telling"]
 
@@ -92,7 +90,7 @@ class Telling(Analyses):
         records = self.probes()
         if not records:
             return nothing('No probes yet: Study(..., changes={"train.probe_every": 100}) has some', title)
-        with diagnostics_jsonl.lines(self.folder).explained():
+        with store.explained(self.folder / "probes.jsonl", "must be the training probe's records"):
             return probes(records, title=f"{title}: training probe, means over the seeds, 95 % intervals")
 
     def _table(self, against: str) -> tuple[pd.DataFrame, bool]:
@@ -196,7 +194,7 @@ class Telling(Analyses):
         sections, files = drawn(sections, kinds)
         target = Path(path) if path else self._made() / "report.html"
         code = code_pin.sentences(code_pin.read(self.folder))
-        code += machines.sentences(self.spec, self.folder, self._finished())
+        code += code_pin.precisions(self.spec, self.folder, self._finished())
         admitted = self.admission() if self.spec.confirmatory else None
         more = self._further() if paired and not told else []
         fields = self.by_field()
