@@ -25,8 +25,8 @@ from typing import Any
 
 from ..base.fields import require
 from ..base.files import explain_os_error, write_atomically
+from ..base.numbers import listed
 from ..base.strings import parse_json
-from ..report.run_sentences import listed
 from . import study_json
 from .results_csv import StudyError
 from .spec import Spec

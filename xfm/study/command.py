@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..base.fields import require
+from ..base.numbers import number
 from ..base.strings import printable
-from .formatting import number
 from .slurm import Slurm, options
 from .study import Study
 

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from tqdm.auto import tqdm
 
-from ..report.run_sentences import duration
+from ..base.numbers import duration
 from . import progress_file
 from .execute import Job
 from .time_left import Times

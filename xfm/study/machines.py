@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..report.run_sentences import listed
+from ..base.numbers import listed
 from ..runs.precision import BY_MACHINE, reached
 from .run_lines import Lines
 from .runner import Key

@@ -13,17 +13,16 @@ from typing import Any
 
 import pandas as pd
 
+from ..base.numbers import duration, number
 from ..base.strings import printable
 from ..config import SCRATCH, RunConfig
 from ..objectives import build
-from ..report.run_sentences import duration
 from ..runs.weights import undrawn
 from ..tasks.finetuning.config import recipe
 from ..tasks.finetuning.finetune import finetune
 from ..train import Run
 from ..train.estimate import timed_steps
 from ..train.start import before
-from .formatting import number
 from .power import Pilot, detectable_effects, level, seeds_needed
 from .runner import Key
 from .spec import Spec
@@ -72,7 +71,7 @@ class Plan:
             "disk": f"{self.disk / 1e9:.2f} GB of run folders",
         }
         if tests := spec.tests:
-            seeds, least = len(spec.seeds), smallest_p(len(spec.seeds), spec.sequential)
+            seeds, least = len(spec.seeds), smallest_p(len(spec.seeds))
             alpha = level(spec, spec.primary[0])
             comparisons = _counted(len(spec.references(spec.reference)), "comparison")
             family = f"{_counted(len(spec.primary), 'primary metric')} x {comparisons}"
@@ -83,7 +82,7 @@ class Plan:
                     after, fewer = "gatekeeping", "fewer arms"
                 rows["tests"] += (
                     f", {min(tests * least, 1):.2g} after {after}: nothing can be confirmed, whatever comes out. From "
-                    f"{seeds_needed(tests, spec.sequential)} seeds on it could; or name {fewer}"
+                    f"{seeds_needed(tests)} seeds on it could; or name {fewer}"
                 )
         return rows
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from .spec_fields import require_name
 
 __all__ = [
     "read_spec",
+    "require_all_measured",
     "require_answerable",
     "require_fresh",
     "require_measured",
@@ -59,9 +59,8 @@ def require_fresh(spec: Spec, root: Path) -> None:
 
 
 def require_unchanged(spec: Spec, folder: Path) -> None:
-    """ConfigError where a confirmatory study has results and another spec, but for seeds that are added to a sequential
-    one; and where any has results on another split, or of other tasks. What the results are of code.json says, where it
-    does: spec.json may have been edited since."""
+    """ConfigError where a confirmatory study has results and another spec, and where any has results on another split,
+    or of other tasks. What the results are of code.json says, where it does: spec.json may have been edited since."""
     if not (folder / "results.csv").exists():
         return
     if (folder / "spec.json").exists():
@@ -70,9 +69,6 @@ def require_unchanged(spec: Spec, folder: Path) -> None:
 
 
 def _require_as_written(spec: Spec, before: Spec, path: Path) -> None:
-    grown = before.sequential and spec.seeds[: len(before.seeds)] == before.seeds
-    if grown and dataclasses.replace(before, seeds=spec.seeds) == spec:
-        return
     if before.split != spec.split:
         raise ConfigError(
             f"{path}: has results on split = {before.split!r}; give the study of another split its own name"
@@ -126,3 +122,10 @@ def require_measured(field: str, metrics: Iterable[str], measured: Collection[st
         if metric not in measured:
             there = f"{nearest(metric, measured, after=' ')}there are {'; '.join(measured)}"
             raise ConfigError(f"{field} = {shown(metric)}: no such metric is measured; {there}")
+
+
+def require_all_measured(spec: Spec, families: Mapping[str, str]) -> None:
+    """ConfigError where a metric that the spec names is none of those measured (metric -> family)."""
+    require_primary(spec.primary, families)
+    require_measured("margins", spec.margins, families)
+    require_measured("detectable", spec.detectable, families)

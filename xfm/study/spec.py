@@ -18,9 +18,9 @@ from ..recipes.specialists import SPECIALISTS
 from ..tasks import STANDARD, select_tasks
 from ..tasks.finetuning.config import MeasuredSplit
 from ..tasks.own import TASKS as FINETUNED
-from .formatting import GATES, HEADINGS
 from .spec_fields import LONGEST, require_amounts, require_changes, require_name, require_text
-from .statistics import Judge, can_reach
+from .statistics import can_reach
+from .study_metrics import GATES, HEADINGS
 from .variants import BASELINE, BETWEEN, SPECIALIST, Changes
 
 __all__ = ["FEW", "FINETUNE", "LEVELS", "PLAN", "Spec"]
@@ -34,8 +34,7 @@ _ALONE = {
 }  # of every run, unless `changes` says otherwise: one thread in all
 _MOST = 3  # primary metrics
 FEW = "at most three, one of language, one of vision, one of vision-language: more are a search"
-PLAN = ("split", "gatekeeping", "sequential", "margins", "detectable", "admission", "question", "hypotheses",
-        "would_change")  # fmt: skip
+PLAN = ("split", "gatekeeping", "margins", "detectable", "admission", "question", "hypotheses", "would_change")
 # how it is judged, said beforehand; at their defaults these are not written: older files, and their hashes, stay
 
 
@@ -53,8 +52,7 @@ class Spec:
     confirmatory: bool = False
     explored: tuple[str, ...] = ()  # studies that led to this one: a confirmatory one uses none of their seeds
     split: MeasuredSplit = "test"  # what all is measured on; an exploration leaves the test split alone
-    gatekeeping: bool = False  # primary metrics are tested in their order (see corrections.py); else by Holm alone
-    sequential: bool = False  # tested by e-values, so that seeds may be added after results (see e_values.py)
+    gatekeeping: bool = False  # primary metrics are tested in their order (see statistics.py); else by Holm alone
     margins: dict[str, float] = field(default_factory=dict)  # metric -> difference that is as good as none, in its unit
     detectable: dict[str, float] = field(default_factory=dict)  # metric -> the smallest effect that is looked for
     admission: dict[str, str] = field(default_factory=dict)  # primary metric -> variant that must beat its baseline
@@ -66,7 +64,7 @@ class Spec:
         require_name("name", self.name)
         require_text("recipe", self.recipe)
         self._require_variants()
-        for name in ("confirmatory", "gatekeeping", "sequential"):
+        for name in ("confirmatory", "gatekeeping"):
             require(type(getattr(self, name)) is bool, name, getattr(self, name), "true or false")
         require_changes("changes", self.changes)
         for name in ("primary", "tasks", "hypotheses"):
@@ -192,21 +190,14 @@ class Spec:
         return comparisons if self.gatekeeping and self.primary else len(self.primary) * comparisons
 
     @property
-    def judge(self) -> Judge:
-        """What judges primary metrics where they are corrected."""
-        return "e-values" if self.sequential else "sign flips"
-
-    @property
     def confirms(self) -> bool:
         """Whether it was declared confirmatory and the corrected test could reach .05 with these seeds."""
-        return self.confirmatory and can_reach(self.tests, len(self.seeds), self.sequential)
+        return self.confirmatory and can_reach(self.tests, len(self.seeds))
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hex digits (SHA-256) of what was written down, whatever the layout of its JSON; of a sequential study
-        without the seeds, which may grow."""
-        tree = {name: value for name, value in self._tree().items() if not (self.sequential and name == "seeds")}
-        text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """Sixteen hex digits (SHA-256) of what was written down, whatever the layout of its JSON."""
+        text = json.dumps(self._tree(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -249,7 +240,7 @@ class Spec:
         fields = {f.name: f for f in dataclasses.fields(cls)}
         kinds = dict.fromkeys(("name", "recipe", "split", "question", "would_change"), str)
         kinds |= dict.fromkeys(("variants", "changes", "margins", "detectable", "admission"), dict)
-        kinds |= dict.fromkeys(("confirmatory", "gatekeeping", "sequential"), bool)  # others: lists
+        kinds |= dict.fromkeys(("confirmatory", "gatekeeping"), bool)  # others: lists
         require(isinstance(tree, Mapping), "spec", tree, f"a mapping of {', '.join(fields)}")
         for name, value in tree.items():
             if name not in fields:

@@ -20,8 +20,8 @@ from ..train import Run
 from ..train.loop import train_to_end
 from . import curves_jsonl, progress_file
 from .spec import FINETUNE
-from .step_zero import at_step_zero
 from .study_metrics import Measured, evaluated, held_out
+from .untrained import at_step_zero
 
 __all__ = ["Outcome", "measure"]
 
