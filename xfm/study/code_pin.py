@@ -37,8 +37,8 @@ _ROOT = Path(__file__).parents[1]
 _ROOMS = {"base", "config", "data", "diagnostics", "files", "interop", "interventions", "model", "objectives",
           "recipes", "runs", "tasks", "train"}  # fmt: skip
 # of other rooms what training or evaluation calls; the rest of them shows, explains or plans
-_FILES = {"flow.py", "explain/attention_capture.py", "study/step_zero.py", "study/study_metrics.py",
-          "study/untrained.py", "study/worker.py"}  # fmt: skip
+_FILES = {"flow.py", "explain/attention_capture.py", "study/study_metrics.py", "study/untrained.py",
+          "study/worker.py"}  # fmt: skip
 _CACHES = {"__pycache__", ".ipynb_checkpoints"}
 _NAMED = 5  # files in a message
 _HINT = "Put a good copy back; without it the next run pins the code as it is, and says how many runs were before"

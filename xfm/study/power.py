@@ -16,8 +16,8 @@ from scipy import stats
 
 from ..config import RunConfig
 from .spec import Spec
-from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, t_quantile
-from .study_metrics import Metric
+from .statistics import ALPHA, FEWEST, Judge, can_reach, detectable, mean_interval
+from .study_metrics import SIGN, Metric
 
 __all__ = ["COLUMNS", "Pilot", "detectable_effects", "level", "seeds_needed", "upper_limit"]
 
@@ -158,6 +158,5 @@ def _floor(values: np.ndarray, known: Metric) -> str:
     baseline. Nothing where that cannot be said."""
     if known.baseline is None or not known.better or len(values) < FEWEST:
         return ""
-    half = t_quantile(len(values)) * values.std(ddof=1) / math.sqrt(len(values))
-    gain = (values.mean() - known.baseline) * (1 if known.better == "higher" else -1)
-    return "" if gain > half else "the reference is at the baseline: harm to what is not learnt cannot be seen"
+    gain = mean_interval((values - known.baseline) * SIGN[known.better])
+    return "" if gain.low > 0 else "the reference is at the baseline: harm to what is not learnt cannot be seen"

@@ -19,8 +19,8 @@ from ..recipes.specialists import SPECIALISTS
 from ..tasks import STANDARD, select_tasks
 from ..tasks.finetuning.config import MeasuredSplit
 from ..tasks.own import TASKS as FINETUNED
-from .formatting import GATES, HEADINGS
 from .statistics import can_reach
+from .study_metrics import GATES, HEADINGS
 from .variants import BASELINE, BETWEEN, LONGEST, SPECIALIST, Changes, require_changes, require_name, require_text
 
 __all__ = ["FEW", "FINETUNE", "LEVELS", "PLAN", "Spec"]
@@ -52,7 +52,7 @@ class Spec:
     confirmatory: bool = False
     explored: tuple[str, ...] = ()  # studies that led to this one; a confirmatory study uses none of their seeds
     split: MeasuredSplit = "test"  # that everything is measured on; explorations leave the test split alone
-    gatekeeping: bool = False  # tests primary metrics in their order (see corrections.py); else by Holm alone
+    gatekeeping: bool = False  # tests primary metrics in their order (see statistics.py); else by Holm alone
     margins: dict[str, float] = field(default_factory=dict)  # metric -> equivalence margin, in its unit
     detectable: dict[str, float] = field(default_factory=dict)  # metric -> smallest effect of interest, in its unit
     admission: dict[str, str] = field(default_factory=dict)  # primary metric -> variant that must beat its baseline

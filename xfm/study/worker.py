@@ -23,8 +23,8 @@ from ..train import Run
 from ..train.loop import train_to_end
 from .live_progress import report
 from .spec import FINETUNE
-from .step_zero import at_step_zero
 from .study_metrics import Measured, evaluated, held_out
+from .untrained import at_step_zero
 
 __all__ = ["Outcome", "measure", "thinned"]
 
