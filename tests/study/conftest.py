@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from xfm.study import Study, results_csv, statistics, store
-from xfm.study.formatting import p_value
+from xfm.base.numbers import p_value
 from xfm.study.study_metrics import Measured, Metric
 
 os.environ["ACCELERATE_USE_CPU"] = "true"

@@ -204,7 +204,7 @@ def test_a_package_that_changes_under_a_running_study_ends_it(study, package, mo
     monkeypatch.setattr(runner, "measure", edits)
     with pytest.raises(CodeChanged, match=r"worker: .*xfm/flow.py"):
         study.run()
-    assert len(study._finished()) <= 1 and not study.failed(), "no run has failed by it"
+    assert len(study.measurements.finished) <= 1 and not study.failed(), "no run has failed by it"
 
 
 def test_a_process_with_old_modules_is_to_be_restarted(study, package, tmp_path, monkeypatch):

@@ -106,7 +106,7 @@ def test_a_grown_exploration_keeps_what_was_noted(tmp_path, quick):
     before = (ours.folder / "probes.jsonl").read_text()
     more.run()
     assert (ours.folder / "probes.jsonl").read_text().startswith(before)
-    assert len(more.missing()) == 0 and results_csv.runs(more.table, more.spec) == {*more._keys()}
+    assert len(more.missing()) == 0 and results_csv.runs(more.table, more.spec) == {*more.measurements.runs}
 
 
 @pytest.mark.parametrize("workers", [-1, 0, 1.5, 1.0, "x", True, False, None, [2], 10**400 * -1, "y" * 10_000_000])

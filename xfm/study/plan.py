@@ -72,23 +72,20 @@ class Plan:
         }
         return rows | ({"tests": _tests(spec)} if spec.tests else {})
 
-    def shown(self) -> pd.DataFrame:
-        """The arms as text."""
-        training = [duration(s * n) for s, n in zip(self.arms["step_seconds"], self.arms["steps"], strict=True)]
-        arms = self.arms.assign(training=training, disk=[f"{value / 1e6:.0f} MB" for value in self.arms["disk"]])
+    def tables(self) -> list[pd.DataFrame]:
+        """The arms and the detectable effects as text; without primary metrics the largest of each metric alone."""
+        arms, effects = self.arms.copy(), self.detectable.rename(columns={"at_most": "at most"})
+        arms["training"] = [duration(s * n) for s, n in zip(arms["step_seconds"], arms["steps"], strict=True)]
         arms["step_seconds"] = [f"{value:.3f}" for value in arms["step_seconds"]]
-        names = {"step_seconds": "s a step", "to_do": "to do", "to_train": "to train"}
-        return arms.rename(columns=names).map(printable)
-
-    def found(self) -> pd.DataFrame:
-        """The detectable effects as text; without primary metrics the largest of each metric alone."""
-        table = self.detectable.rename(columns={"at_most": "at most"})
-        if not self.spec.primary and len(table):
-            order = table["detectable"].fillna(-math.inf)
-            table = table.loc[sorted(order.groupby(table["metric"], sort=False).idxmax())]
+        arms["disk"] = [f"{value / 1e6:.0f} MB" for value in arms["disk"]]
+        if not self.spec.primary and len(effects):
+            order = effects["detectable"].fillna(-math.inf)
+            effects = effects.loc[sorted(order.groupby(effects["metric"], sort=False).idxmax())]
         for name in ("sd", "detectable", "at most", "reference", "baseline"):
-            table[name] = [number(value, unit) for value, unit in zip(table[name], table["unit"], strict=True)]
-        return table.drop(columns=["against", "alpha"]).map(printable)
+            effects[name] = [number(value, unit) for value, unit in zip(effects[name], effects["unit"], strict=True)]
+        names = {"step_seconds": "s a step", "to_do": "to do", "to_train": "to train"}
+        tables = arms.rename(columns=names), effects.drop(columns=["against", "alpha"])
+        return [table.map(printable) for table in tables if len(table)]
 
     def notes(self) -> list[str]:
         """What the second table means, or why there is none."""
@@ -103,15 +100,14 @@ class Plan:
     def __str__(self) -> str:
         lines = self.lines()
         width = max(map(len, lines))
-        parts = ["\n".join(f"{name:{width}}  {text}" for name, text in lines.items())]
-        parts += [table.to_string(index=False) for table in (self.shown(), self.found()) if len(table)]
-        return "\n\n".join([*parts, "\n".join(self.notes())])
+        summary = "\n".join(f"{name:{width}}  {text}" for name, text in lines.items())
+        tables = [table.to_string(index=False) for table in self.tables()]
+        return "\n\n".join([summary, *tables, "\n".join(self.notes())])
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in self.lines().items())
-        tables = [table.to_html(index=False) for table in (self.shown(), self.found()) if len(table)]
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes())
-        return f"<table>{rows}</table>{''.join(tables)}{notes}"
+        tables = "".join(table.to_html(index=False) for table in self.tables())
+        return f"<table>{rows}</table>{tables}{''.join(f'<p>{html.escape(note)}</p>' for note in self.notes())}"
 
 
 def _tests(spec: Spec) -> str:

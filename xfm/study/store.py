@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ..base.fields import one_of, require
-from ..base.files import append_json_lines, explain_os_error, write_atomically
+from ..base.files import append_json_lines, explain_os_error, read_json_lines, write_atomically
 from ..base.strings import parse_json, printable, shown
 from ..plots.curves import StreamCurves
 from ..runs.run import Record
@@ -83,10 +83,10 @@ def explained(path: Path, allowed: str, hint: str = _HINT) -> Iterator[None]:
         raise StudyError(f"{path}: {allowed} ({type(error).__name__}: {printable(reason)}). {hint}") from error
 
 
-def _text(path: Path, empty: str, errors: str = "strict") -> str:
+def _text(path: Path, empty: str) -> str:
     """The content; `empty` without a file."""
     try:
-        return path.read_text("utf-8", errors)
+        return path.read_text("utf-8")
     except FileNotFoundError:
         return empty
 
@@ -172,17 +172,12 @@ def _rounded(value: Any) -> Any:
 
 
 def read_records(path: Path) -> list[Record]:
-    """All records of a .jsonl file, without lines that a kill tore. StudyError for another content."""
-    records = []
-    with explained(path, f"must have {', '.join(_RUN | _RECORDS[path.name])} in each line"):
-        for number, line in enumerate(_text(path, "", "replace").split("\n"), 1):
-            try:
-                record = parse_json(line)
-            except ValueError:  # torn
-                continue
-            require(isinstance(record, dict), f"line {number}", record, "a record")
-            require_types(record, _RUN | _RECORDS[path.name])
-            records.append(record)
+    """All records of a .jsonl file, without lines that a kill tore. StudyError for a record of another content."""
+    fields = _RUN | _RECORDS[path.name]
+    records = read_json_lines(path, "variant")
+    with explained(path, f"must have {', '.join(fields)} in each line"):
+        for record in records:
+            require_types(record, fields)
     return records
 
 

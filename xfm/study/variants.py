@@ -36,7 +36,6 @@ BETWEEN = ", "  # joins the parts of a grid's labels
 SPECIALIST = "specialist"  # no config field: names the specialist that a variant trains instead
 LONGEST = 1000  # characters of a label, a metric, a recipe, a question
 _NAME_BYTES = 200  # disks take 255, with what is added to a name while a file is written
-_DEEPEST = 8  # groups within groups: a config has fewer
 _FINGERPRINTED = re.compile(r"([^+]+)\+[0-9a-f]{12}")  # names of runs that a study trains
 
 
@@ -164,23 +163,11 @@ def require_text(field: str, value: object) -> None:
 
 
 def require_changes(field: str, value: Any) -> None:
-    """ConfigError unless the value maps dotted config fields to JSON's values; the study itself sets seed and name."""
-    _require_data(field, value)
-    for name in ("seed", "name"):
-        require(name not in value, f"{field}.{name}", value.get(name), "left out: `seeds` and the config say it")
-
-
-def _require_data(field: str, value: object, depth: int = 0) -> None:
-    if isinstance(value, Mapping):
-        require(depth < _DEEPEST, field, "...", "a config's field or group, which are not nested as deeply")
-        for name, inner in value.items():
-            require_text(field, name)
-            _require_data(f"{field}.{name}", inner, depth + 1)
-        return
-    require(depth > 0, field, value, "a mapping of dotted fields")
-    number = type(value) is float or (type(value) is int and abs(value) < 2**63)
-    good = value is None or type(value) is bool or number or (isinstance(value, str) and value.isprintable())
-    require(good, field, value, "true, false, a number, a printable text, or a mapping of names to these")
+    """ConfigError unless the value maps dotted fields, without those that the study sets; RunConfig checks the rest."""
+    require(isinstance(value, Mapping), field, value, "a mapping of dotted fields")
+    for name in value:
+        require_text(field, name)
+        require(name not in ("seed", "name"), f"{field}.{name}", value[name], "left out: `seeds` and the config say it")
 
 
 def grid_cells(table: pd.DataFrame) -> pd.DataFrame:
