@@ -15,8 +15,9 @@ from xfm.plots.curve_records import HELD_OUT
 from xfm.plots.effect_intervals import forest, paired_seeds
 from xfm.plots.probe_figures import interval, series
 from xfm.plots.style import message_figure
+from xfm.report.text_tables import to_latex, to_markdown
 from xfm.study import Study
-from xfm.study.formatting import select, to_latex, to_markdown
+from xfm.study.study_metrics import select
 
 from .base import View
 from .choices import Name, Option, Place, Text

@@ -1,39 +1,19 @@
-"""The effects as tables for people: Markdown, and LaTeX with booktabs."""
+"""Tables of a study as text: cells, Markdown, and LaTeX with booktabs."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import pandas as pd
 
-from ..base.fields import one_of
+from ..base.numbers import amount, difference_unit, interval, number, p_value
 from ..base.strings import printable
-from .study_metrics import FLOOR
+from ..study.study_metrics import FLOOR, GATES, HEADINGS
 
-__all__ = [
-    "GATES",
-    "HEADINGS",
-    "Metrics",
-    "as_latex",
-    "as_markdown",
-    "cells",
-    "interval",
-    "number",
-    "p_value",
-    "select",
-    "to_latex",
-    "to_markdown",
-]
+__all__ = ["admission_cells", "as_latex", "as_markdown", "cells", "spread_cells", "to_latex", "to_markdown"]
 
-Metrics = str | Sequence[str]  # "primary", "all", "" (primary where there are any, else all), or keys
-HEADINGS = ("metric", "unit", "variant", "n", "baseline", "step 0", "against", "value", "effect",
-            "95 % interval", "p", "smallest p", "p (Holm)", "d", "detectable", "stated", "margin", "equivalent",
-            "verdict", "note")  # fmt: skip
-GATES = "p (gates)"  # what "p (Holm)" is called where there are gates
-# of the tables; "against" gives way to the label of what all are compared with, where that is one
 _MARKDOWN = re.compile(  # ASCII punctuation that would be markup: within a word _ is none, nor is < before a blank
     r"[\\`*|\[\]~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
     r"|^[=@]|^[+-](?!\d+\.\d+( to |$))"  # what a spreadsheet would compute, unless it is a number
@@ -43,21 +23,6 @@ _LATEX = str.maketrans({
     ">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$", **{c: f"\\{c}" for c in "&%$#_{}"},
     **{c: f"{{{c}}}" for c in "[]*"},  # at the start of a row the \\ before it would take them
 })  # fmt: skip
-
-
-def select(table: pd.DataFrame, metrics: Metrics) -> pd.DataFrame:
-    """The rows of some metrics, in the table's order; "all" but controls, which nothing makes better, unless there is
-    nothing else. ConfigError for a key that it does not have."""
-    primary = table.query("role == 'primary'")
-    if metrics == "primary" or (metrics == "" and len(primary)):
-        return primary
-    if metrics in ("", "all"):
-        judged = table.query("role != 'control'")
-        return judged if len(judged) else table
-    keys = [metrics] if isinstance(metrics, str) else list(metrics)
-    for key in keys:
-        one_of("metrics", key, (*table["metric"].unique(), "primary", "all"))
-    return table.query("metric in @keys")
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -107,12 +72,12 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
             number(row.step_0, row.unit),
             number(row.mean_against, row.unit),
             number(row.mean, row.unit),
-            number(row.effect, row.unit, "+"),
-            interval(row),
+            number(row.effect, row.unit, sign=True),
+            interval(row.low, row.high, row.unit, sign=True),
             p_value(row.p),
             p_value(row.p_min),
             p_value(row.p_holm),
-            _minus(f"{row.d:.2f}") if row.d == row.d else "",
+            number(row.d, digits=2),
             number(row.detectable, row.unit),
             number(row.stated, row.unit),
             number(row.margin, row.unit),
@@ -136,22 +101,38 @@ def _verdict(row: Any) -> str:
     return f"{row.verdict} (uncorrected)" if uncorrected else row.verdict
 
 
-def number(value: float, unit: str, sign: str = "") -> str:
-    """ "" for NaN."""
-    if not math.isfinite(value):
-        return "" if value != value else "∞" if value > 0 else "−∞"
-    return _minus(f"{100 * value:{sign}.2f}" if unit == "%" else f"{value:{sign}.4f}")
+def spread_cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of Study.spread as text; shares in per cent, their standard deviations in points."""
+    records: list[Any] = [*rows.itertuples()]
+    cells = [
+        {
+            "metric": row.metric,
+            "unit": difference_unit(row.unit),
+            "variant": row.variant,
+            "n": str(row.n),
+            "sd": number(row.sd, row.unit),
+            "95 % interval": interval(row.sd_low, row.sd_high, row.unit),
+            "share": number(row.share, "%", digits=0),
+            "95 % interval of the share": interval(row.share_low, row.share_high, "%", digits=0),
+        }
+        for row in records
+    ]
+    return pd.DataFrame(cells, dtype=str).map(printable)
 
 
-def interval(row: Any) -> str:
-    """The 95 % interval of a row of effects."""
-    return f"{number(row.low, row.unit, '+')} to {number(row.high, row.unit, '+')}" if row.low == row.low else ""
-
-
-def p_value(p: float) -> str:
-    """Four digits; an empty text for NaN."""
-    return "" if p != p else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
+def admission_cells(admission: pd.DataFrame) -> pd.DataFrame:
+    """Rows of Study.admission as text."""
+    records: list[Any] = [*admission.itertuples()]
+    cells = [
+        {
+            "metric": row.metric,
+            "variant": row.variant,
+            "seeds": str(row.n),
+            "mean": amount(row.mean, row.unit),
+            "95 % interval": interval(row.low, row.high, row.unit),
+            "baseline": " ".join(filter(None, (amount(row.baseline, row.unit), row.baseline_name))),
+            "admitted": "yes" if row.admitted else f"no: {row.why}",
+        }
+        for row in records
+    ]
+    return pd.DataFrame(cells, dtype=str)
