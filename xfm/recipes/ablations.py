@@ -10,8 +10,6 @@ from typing import Any, get_args
 from ..config import SOURCES, FusionGradient
 from ..objectives.registry import OBJECTIVES
 
-__all__ = ["LEVELS", "ablations", "changes"]
-
 FIXED = 1000  # a seed that no study has: of the sources that a variant does not vary
 
 

@@ -18,8 +18,6 @@ from ..config import RunConfig
 from ..model import XFM
 from ..objectives.registry import OBJECTIVES
 
-__all__ = ["SPECIALISTS", "beit_like", "bert_like", "clip_like", "fused", "parameters"]
-
 
 def bert_like(config: RunConfig) -> RunConfig:
     """The language encoder by MLM on texts and captions, no pictures (BERT), grown to as many parameters that learn as
