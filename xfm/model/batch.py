@@ -14,9 +14,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "FusionBatch", "Images", "LossOut", "MimTarget", "Pairs", "Regions", "Stream", "Texts",
-           "TokenBatch", "normalise", "on_device", "sent", "standardise", "tree_map", "widen"]  # fmt: skip
-
 # CLIP's normalisation, as in the published code: of RGB in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)

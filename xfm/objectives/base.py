@@ -22,9 +22,6 @@ from ..model.packing import chosen
 from ..model.replicas import peers
 from .declared import Declared, check_gradient, checked_loss, checked_pairing
 
-__all__ = ["Kind", "Level", "Measure", "Objective", "hidden_tokens", "masked_language_loss", "mean_over", "unigram",
-           "widen"]  # fmt: skip
-
 Measure = Literal["loss", "accuracy"]
 Kind = Literal["text", "image", "contrast", "fusion"]
 Level = tuple[float, str]  # a value, and what it is called: (0.637, "entropy of the labels")

@@ -17,8 +17,6 @@ from ..base.strings import shown
 from ..config import STREAMS, ConfigError
 from ..model.batch import FusionBatch, Images, LossOut, Pairs, Regions, Texts
 
-__all__ = ["Declared", "check_declaration", "check_gradient", "checked_loss", "checked_pairing"]
-
 # What a loss may read -> what a stream's batch must have for it, and the encoders that its gradient can reach.
 READS = {
     "text": ({"tokens"}, ("text",)),

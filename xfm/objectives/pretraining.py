@@ -20,8 +20,6 @@ from ..model.stacks import checkpoint_layers
 from .declared import check_declaration
 from .registry import OBJECTIVES
 
-__all__ = ["Pretraining", "build", "check_losses", "losses_by_stream", "weighted_sum", "weights_at"]
-
 Key = tuple[object, ...]
 Teacher = Callable[..., Tensor] | None
 

@@ -9,8 +9,6 @@ from typing import Any, get_args
 
 from ..config import SOURCES, FusionGradient
 
-__all__ = ["LEVELS", "ablations", "changes"]
-
 FIXED = 1000  # a seed that no study has: of the sources that a variant does not vary
 
 

@@ -13,8 +13,6 @@ from typing import Any
 from ..base.fields import Table
 from ..config import RunConfig
 
-__all__ = ["SPECIALISTS", "beit_like", "bert_like", "clip_like", "fused", "parameters"]
-
 
 def bert_like(config: RunConfig) -> RunConfig:
     """The language encoder by MLM on texts and captions, no pictures (BERT), grown to as many parameters that learn as
