@@ -18,9 +18,9 @@ from xfm.plots.style import message_figure
 from xfm.study import Study
 from xfm.study.formatting import select, to_latex, to_markdown
 
-from .base import View
 from .choices import Name, Option, Place, Text
-from .curves import panel
+from .run_curves import panel
+from .view import View
 
 if TYPE_CHECKING:
     import pandas as pd
