@@ -19,9 +19,9 @@ from xfm.report.text_tables import to_latex, to_markdown
 from xfm.study import Study
 from xfm.study.study_metrics import select
 
-from .base import View
 from .choices import Name, Option, Place, Text
-from .curves import panel
+from .run_curves import panel
+from .view import View
 
 if TYPE_CHECKING:
     import pandas as pd

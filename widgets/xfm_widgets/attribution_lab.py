@@ -16,7 +16,6 @@ from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST
 from xfm.plots.style import message_figure
 
-from .alive_view import AliveView
 from .attributions import (
     by_word,
     checked_masks,
@@ -29,9 +28,10 @@ from .attributions import (
     page_target,
     rescorer,
 )  # fmt: skip
-from .base import encodable
 from .choices import Flag, Names, Place, Places, Share, told
-from .own_picture import decoded_picture
+from .live_page import LivePage
+from .uploaded_picture import decoded_picture
+from .view import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ UNITS = {
 }
 
 
-class AttributionLab(AliveView):
+class AttributionLab(LivePage):
     """Attributions of one picture and one text, for one or several targets, and removals.
 
     AttributionLab.of([scene_inputs(model, tokenizer, scene, target) for target in ("itm", "itc")])

@@ -9,8 +9,8 @@ import numpy as np
 
 from xfm.plots.curve_records import CONSTANT, HELD_OUT
 
-from .curves import Curves, is_dense, order, panel
 from .figures import CurvePanel
+from .run_curves import Curves, is_dense, order, panel
 
 __all__ = ["Named", "curves_of", "panels_of"]
 

@@ -21,10 +21,10 @@ from xfm.plots.arrays import finite, numbers
 from xfm.plots.palette import STRONGEST
 
 from . import figures
-from .alive_view import AliveView
-from .base import encodable
 from .choices import Flag, Place, Share, Text, Texts, told
-from .own_picture import decoded_picture
+from .live_page import LivePage
+from .uploaded_picture import decoded_picture
+from .view import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ class Picture:
                 "found": self.found}  # fmt: skip
 
 
-class GroundingPad(AliveView):
+class GroundingPad(LivePage):
     """A picture; type or pick a phrase, and see where it is found, and how far to trust that.
 
     GroundingPad.of(model, tokenizer, scenes, data)    # a scene or several, to leaf through

@@ -19,11 +19,11 @@ from xfm.plots.arrays import numbers
 from xfm.plots.palette import STRONGEST
 
 from . import figures
-from .alive_view import AliveView
 from .attributions import finite
-from .base import encodable
 from .choices import Place, Places, Share, told
-from .own_picture import decoded_picture
+from .live_page import LivePage
+from .uploaded_picture import decoded_picture
+from .view import encodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ class Answer:
     target: str | None = None
 
 
-class MaskPlayground(AliveView):
+class MaskPlayground(LivePage):
     """Paint on the picture, click words: what X-FM makes of what is left.
 
     MaskPlayground.of(model, tokenizer, scene.image, scene.caption.text, config.data.mask)

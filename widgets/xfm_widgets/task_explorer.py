@@ -15,7 +15,6 @@ from xfm.plots import Figure
 from xfm.plots.style import message_figure
 
 from . import figures
-from .base import View, encodable
 from .choices import Option, Place, Text, told
 from .task_answers import (
     Answered,
@@ -29,6 +28,7 @@ from .task_answers import (
     encoded_picture,
     matches,
 )
+from .view import View, encodable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ from xfm_widgets.page_model import as_in_page
 
 # One kernel on a model that only remembers; `steps` set traits or ask for acts; a picture is decoded to `rgba`.
 KERNEL = """
-import * as $alive from "./alive.js";
+import * as $page_kernel from "./page_model/page_kernel.js";
 import * as $offline from "./offline.js";
 const bytes = (base64) => new Uint8Array(Buffer.from(base64, "base64"));
 const coded = (view) => Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString("base64");
@@ -44,7 +44,7 @@ const host = {
     for (const act of listeners[`change:${name}`] ?? []) act();
   },
 };
-const acts = new Function("$alive", "$offline", `return ${data.kernel}`)($alive, $offline)(host);
+const acts = new Function("$page_kernel", "$offline", `return ${data.kernel}`)($page_kernel, $offline)(host);
 const settled = async () => {
   do await new Promise((done) => setTimeout(done, 30));
   while (traits.message.startsWith("Computing"));

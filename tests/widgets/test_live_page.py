@@ -12,7 +12,7 @@ from page import coded, few_pairs
 import xfm
 import xfm_widgets as xw
 from xfm import explain
-from xfm_widgets.alive_view import PART
+from xfm_widgets.live_page import PART
 from xfm_widgets.page_model import page_model
 
 SERVER = 1_000_000  # bytes a second that Jupyter's server lets through
@@ -23,7 +23,7 @@ Sent = list[tuple[dict[str, Any], list[bytes]]]
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     """What views send to their pages from now on."""
     said: Sent = []
-    monkeypatch.setattr(xw.base.View, "send", lambda _, content, buffers=None: said.append((content, buffers or [])))
+    monkeypatch.setattr(xw.View, "send", lambda _, content, buffers=None: said.append((content, buffers or [])))
     return said
 
 

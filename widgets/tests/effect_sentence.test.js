@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { effectSentence, levelsSentence, named, verdict } from "../xfm_widgets/static/effect_words.js";
+import { effectSentence, levelsSentence, named, verdict } from "../xfm_widgets/static/effect_sentence.js";
 
 const METRIC = { unit: "nats", better: "lower" };
 const EFFECT = {

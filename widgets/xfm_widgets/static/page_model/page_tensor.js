@@ -1,7 +1,7 @@
 // @ts-check
 // The linear algebra of a transformer over rows of float32, row by row in one array; sums are kept in double precision.
 
-/** @import { PageModelPayload } from "./payloads.d.ts" */
+/** @import { PageModelPayload } from "../payloads.d.ts" */
 /** @typedef {{ data: Float32Array, shape: number[] }} Tensor */
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 // The byte-level BPE of xfm/data/tokenizer.py: texts to ids, pieces and words, as Python's tokenizer makes them.
 
-/** @import { PageTokenizer } from "./payloads.d.ts" */
+/** @import { PageTokenizer } from "../payloads.d.ts" */
 /** @typedef {{ id: number, from: number, to: number }} Encoded a token, and the characters that it is of */
 /** @typedef {{ ids: number[], pieces: string[], owner: number[], words: string[] }} Tokens */
 

@@ -2,11 +2,11 @@
 // The model, and the code that runs it, from Python beside: once a page, part by part, since servers of notebooks drop
 // what is large.
 
-/** @import { Kernel } from "./alive.js" */
-/** @import { Model } from "./host.d.ts" */
-/** @import { PageModelPayload } from "./payloads.d.ts" */
-/** @typedef {Record<string, (payload: PageModelPayload, given: any) => Kernel<any>>} Alive what alive.js exports for views */
-/** @typedef {{ payload: PageModelPayload, alive: Alive }} Brought */
+/** @import { Kernel } from "./page_kernel.js" */
+/** @import { Model } from "../host.d.ts" */
+/** @import { PageModelPayload } from "../payloads.d.ts" */
+/** @typedef {Record<string, (payload: PageModelPayload, given: any) => Kernel<any>>} Kernels what page_kernel.js exports for views */
+/** @typedef {{ payload: PageModelPayload, kernels: Kernels }} Brought */
 /** @typedef {Brought & { given: any }} Sent and what the view's kernel needs beside the model */
 
 const KEPT = Symbol.for("xfm-lab: models of this page");
@@ -43,7 +43,7 @@ async function imported(code) {
  * Asks for the model of a view. `sent` is refused where the view goes before, or the host cannot send bytes; it waits
  * for ever where Python has none.
  * @param {Model<any>} model
- * @param {(code: string) => Promise<Alive>} load
+ * @param {(code: string) => Promise<Kernels>} load
  * @returns {{ sent: Promise<Sent>, dispose: () => void }}
  */
 export function pageModel(model, load = imported) {
@@ -96,7 +96,7 @@ export function pageModel(model, load = imported) {
     }
     const { payload, code } = head;
     if (!payload) throw new TypeError("weights alone");
-    return { payload: { ...payload, weights: new DataView(weights.buffer) }, alive: await load(code) };
+    return { payload: { ...payload, weights: new DataView(weights.buffer) }, kernels: await load(code) };
   }
 
   async function whole() {

@@ -1,8 +1,8 @@
 // @ts-check
 // What the views' kernels in the page have in common.
-import { pixelsOf } from "./own_picture.js";
+import { pixelsOf } from "../picture_upload.js";
 
-/** @import { PageModel } from "./model.js" */
+/** @import { PageModel } from "./page_xfm.js" */
 
 /**
  * What is refused stands in the view, as Python's errors do

@@ -1,10 +1,10 @@
 // @ts-check
 // Attributions as AttributionLab shows them: the methods by their names in Python, and rows of pieces as rows of words.
-import { ablation, objectGroups, occlusion, rawAttention, rollout, scorer, shapleyOrders } from "./attribute.js";
+import { ablation, objectGroups, occlusion, rawAttention, rollout, scorer, shapleyOrders } from "./page_attribution.js";
 
-/** @import { Rows } from "./attribute.js" */
-/** @import { PageModel } from "./model.js" */
-/** @import { Question } from "./targets.js" */
+/** @import { Rows } from "./page_attribution.js" */
+/** @import { PageModel } from "./page_xfm.js" */
+/** @import { Question } from "./page_targets.js" */
 /** @typedef {Rows | Generator<string, Rows>} Attributed at once, or step by step */
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { checked, chosen, readState, stateText } from "../xfm_widgets/static/choices.js";
+import { checked, chosen, readState, stateText } from "../xfm_widgets/static/view_state.js";
 
 function modelOf(traits) {
   const saved = [];

@@ -1,14 +1,15 @@
 // @ts-check
 // AttributionLab's kernel in the page.
-import { bytesOf, once, taking } from "./alive_parts.js";
-import { drawnRows, stepped, sumOf, totalEffect, withoutGradients } from "./attributed.js";
-import { faithfulness } from "./faithfulness.js";
-import { createModel } from "./model.js";
-import { question, removals } from "./targets.js";
 
-/** @import { Kernel } from "./alive.js" */
-/** @import { Model } from "./host.d.ts" */
-/** @import { AttributionLabTraits, DrawnAttribution, LabObject, PageMethod, PageModelPayload, PageTarget } from "./payloads.d.ts" */
+import { faithfulness } from "./page_faithfulness.js";
+import { bytesOf, once, taking } from "./page_kernel_parts.js";
+import { drawnRows, stepped, sumOf, totalEffect, withoutGradients } from "./page_methods.js";
+import { question, removals } from "./page_targets.js";
+import { createModel } from "./page_xfm.js";
+
+/** @import { Kernel } from "./page_kernel.js" */
+/** @import { Model } from "../host.d.ts" */
+/** @import { AttributionLabTraits, DrawnAttribution, LabObject, PageMethod, PageModelPayload, PageTarget } from "../payloads.d.ts" */
 /** @typedef {Model<AttributionLabTraits>} Lab */
 
 const OBJECTS = "object ablation"; // needs their masks

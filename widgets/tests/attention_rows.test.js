@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { attended, difference, headMatrix, keyColumn, queryRow } from "../xfm_widgets/static/attention.js";
+import { attended, difference, headMatrix, keyColumn, queryRow } from "../xfm_widgets/static/attention_rows.js";
 
 // one layer, two heads, two queries, three keys; each row's largest is 255
 const WEIGHTS = [

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { standsAtChance } from "../xfm_widgets/static/learnt.js";
+import { standsAtChance } from "../xfm_widgets/static/at_chance.js";
 
 const curve = (values) => values.flatMap((y, i) => [i + 1, y]);
 const flat = (level, n = 40) => curve(Array.from({ length: n }, (_, i) => level * (1 + 0.01 * Math.sin(i))));

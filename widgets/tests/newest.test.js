@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { addNewest } from "../xfm_widgets/static/findings.js";
+import { addNewest } from "../xfm_widgets/static/newest.js";
 
 const answer = (x) => ({ box: [x, 0, 1, 1], iou: null, pieces: [], shape: [] });
 

@@ -1,9 +1,9 @@
 // @ts-check
 // Attribution in the page, where forward passes suffice: what xfm/explain/methods has without gradients. Each method
 // returns a number for each piece (L) and each patch (P), as Python's do.
-import { meanRow } from "./tensor.js";
+import { meanRow } from "./page_tensor.js";
 
-/** @import { Inputs, Maps, Outputs, PageModel } from "./model.js" */
+/** @import { Inputs, Maps, Outputs, PageModel } from "./page_xfm.js" */
 /** @typedef {(out: Outputs) => number} Score what is explained: `model.itm`, `model.itc`, a side of `model.box` */
 /** @typedef {{ pieces: Float32Array, patches: Float32Array }} Rows */
 /** @typedef {{ pieces: boolean[], patches: boolean[] }} Hidden */

@@ -17,7 +17,7 @@ from xfm.runs.run import METRICS, PROBES
 from xfm.train import Run
 
 from .payloads import MonitorLevel, MonitorPanel
-from .plan import Plan, plan_of
+from .planned_curves import Plan, plan_of
 
 __all__ = ["Curves", "of_run", "panel"]
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { blocks, spans } from "../xfm_widgets/static/alive.js";
-import { objectGroups, twister } from "../xfm_widgets/static/attribute.js";
 import { offline } from "../xfm_widgets/static/offline.js";
-import { prepared } from "../xfm_widgets/static/picture.js";
-import { attend, gelu, linear, softmax } from "../xfm_widgets/static/tensor.js";
+import { objectGroups, twister } from "../xfm_widgets/static/page_model/page_attribution.js";
+import { blocks, spans } from "../xfm_widgets/static/page_model/page_kernel.js";
+import { prepared } from "../xfm_widgets/static/page_model/page_picture.js";
+import { attend, gelu, linear, softmax } from "../xfm_widgets/static/page_model/page_tensor.js";
 
 const near = (found, expected) => {
   assert.equal(found.length, expected.length);

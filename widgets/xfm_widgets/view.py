@@ -40,7 +40,7 @@ __all__ = ["View"]
 LONGEST = 2000  # characters of an error, in the view
 STATIC = Path(__file__).parent / "static"
 OFFLINE = STATIC / "offline.js"  # shows a view in a page of its own
-ALIVE = STATIC / "alive.js"  # answers it there
+PAGE_KERNEL = STATIC / "page_model" / "page_kernel.js"  # answers it there
 COLOURS = {"own-ink": "text", "own-soft": "dark", "own-line": "light", "own-ground": "paper", "own-raised": "shade",
            **{name: name for name in ("blue", "orange", "green", "purple", "gold", "grey")}}  # fmt: skip
 
@@ -137,7 +137,7 @@ class View(anywidget.AnyWidget):
         limits = {name: cast(Choice, traits[name]).limit(self) for name in self.choices()}
         return {
             "title": html.escape(type(self).__name__),
-            "modules": esm.join(self._script, OFFLINE, *([ALIVE] if model else [])),
+            "modules": esm.join(self._script, OFFLINE, *([PAGE_KERNEL] if model else [])),
             "call": esm.export(OFFLINE, function),
             "view": esm.export(self._script),
             "state": script_json(state),
@@ -148,7 +148,7 @@ class View(anywidget.AnyWidget):
     _WITHOUT_MODEL: ClassVar[str] = "this view asks no model"
 
     def _kernel(self) -> str:
-        """What answers the view in a file with the model: an expression, of `static/alive.js`; "" where nothing can."""
+        """What answers the view in a file with the model: an expression, of page_kernel.js; "" where nothing can."""
         return ""
 
     def _complete(self) -> None:

@@ -1,13 +1,13 @@
 // @ts-check
 // X-FM in the page: the three encoders, every head and every attention, from a payload of xfm_widgets/page_model.py.
-// docs/page-model.md says how it is used; static/questions.js asks it what the views ask.
-import { prepared } from "./picture.js";
-import { add, attend, dot, gelu, layerNorm, linear, meanRow, mixed, standardised, unpacked } from "./tensor.js";
-import { createTokenizer } from "./tokenizer.js";
+// docs/page-model.md says how it is used; page_questions.js asks it what the views ask.
+import { prepared } from "./page_picture.js";
+import { add, attend, dot, gelu, layerNorm, linear, meanRow, mixed, standardised, unpacked } from "./page_tensor.js";
+import { createTokenizer } from "./page_tokenizer.js";
 
-/** @import { PageModelPayload } from "./payloads.d.ts" */
-/** @import { Tensor } from "./tensor.js" */
-/** @import { Tokens } from "./tokenizer.js" */
+/** @import { PageModelPayload } from "../payloads.d.ts" */
+/** @import { Tensor } from "./page_tensor.js" */
+/** @import { Tokens } from "./page_tokenizer.js" */
 /** @typedef {Record<string, Float32Array[]>} Maps by name (language, vision, fusion, cross) and layer: (heads, queries, keys) */
 /** @typedef {ReturnType<typeof createModel>} PageModel */
 /**

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 from xfm.base.fields import ConfigError
 
 from . import esm
-from .base import ALIVE, OFFLINE, STATIC, View, encodable
 from .page_model import page_model
 from .pages import script_json
+from .view import OFFLINE, PAGE_KERNEL, STATIC, View, encodable
 
 if TYPE_CHECKING:
     from xfm.data.tokenizer import Tokenizer
     from xfm.model import XFM
 
-__all__ = ["AliveView"]
+__all__ = ["LivePage"]
 
 LIVE = STATIC / "live.js"  # answers a view in the page, beside Python
 PART = 500_000  # bytes of the weights at once: Jupyter's server drops what is beyond 1 MB a second
@@ -44,14 +44,14 @@ class Parcel:
     @classmethod
     def of(cls, payload: Mapping[str, Any]) -> Parcel:
         weights, others = payload["weights"], {name: part for name, part in payload.items() if name != "weights"}
-        code = f"{esm.join(ALIVE)}\nexport default {esm.constant(ALIVE)};\n"
+        code = f"{esm.join(PAGE_KERNEL)}\nexport default {esm.constant(PAGE_KERNEL)};\n"
         rest = encodable({"payload": others, "code": code})
         digest = hashlib.sha256(json.dumps(rest).encode() + weights).hexdigest()
         return cls(digest, weights, rest)
 
 
-class AliveView(View, abstract=True):
-    """A view that holds its model, where it is made `of` one. `static/alive.js` has a function of each one's name,
+class LivePage(View, abstract=True):
+    """A view that holds its model, where it is made `of` one. page_kernel.js has a function of each one's name,
     which is told what `_given` returns."""
 
     _model: tuple[XFM, Tokenizer, Any] | None = None  # the third is the view's own
@@ -75,7 +75,7 @@ class AliveView(View, abstract=True):
         if self._model is None:
             return ""
         model, tokenizer, _ = self._model
-        answers = esm.export(ALIVE, self._answers())
+        answers = esm.export(PAGE_KERNEL, self._answers())
         return f"{answers}({decoded_json(page_model(model, tokenizer))}, {decoded_json(self._given())})"
 
     # ---- beside a kernel

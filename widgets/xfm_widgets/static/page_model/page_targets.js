@@ -1,9 +1,9 @@
 // @ts-check
 // What is explained of a picture and a text, xfm/explain/targets.py in the page, and what removals do to it.
-import { chosen, scorer } from "./attribute.js";
+import { chosen, scorer } from "./page_attribution.js";
 
-/** @import { Inputs, Outputs, PageModel } from "./model.js" */
-/** @import { PageTarget, RemovalScores, RemovedParts } from "./payloads.d.ts" */
+/** @import { Inputs, Outputs, PageModel } from "./page_xfm.js" */
+/** @import { PageTarget, RemovalScores, RemovedParts } from "../payloads.d.ts" */
 /**
  * `places`: of the fused tokens that the score is read from; null: it is read before fusion
  * @typedef {{ name: string, given: Inputs, score: (out: Outputs) => number, places: number[] | null }} Question

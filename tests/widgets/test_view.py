@@ -15,8 +15,8 @@ import pytest
 import xfm
 import xfm_widgets as xw
 from xfm import explain
-from xfm_widgets.base import View
 from xfm_widgets.pages import script_json
+from xfm_widgets.view import View
 
 VIEWS = [getattr(xw, name) for name in xw.__all__ if name not in ("View", "figures")]
 HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
@@ -92,7 +92,7 @@ def test_what_is_true_of_a_view_all_the_time_stands_again_after_what_is_asked() 
 
 def test_a_display_is_the_view_and_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr("xfm_widgets.base.display", lambda thing, **_: shown.append(thing))
+    monkeypatch.setattr("xfm_widgets.view.display", lambda thing, **_: shown.append(thing))
     xw.GradientFlow([RECORD])._ipython_display_()
     live, still = shown
     assert "application/vnd.jupyter.widget-view+json" in live

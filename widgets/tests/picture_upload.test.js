@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { declaredPixels, objection } from "../xfm_widgets/static/own_picture.js";
+import { declaredPixels, objection } from "../xfm_widgets/static/picture_upload.js";
 
 const bytes = (...parts) =>
   Uint8Array.from(parts.flatMap((part) => (typeof part === "string" ? [...part].map((c) => c.charCodeAt(0)) : part)));

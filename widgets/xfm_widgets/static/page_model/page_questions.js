@@ -1,10 +1,10 @@
 // @ts-check
 // What the views ask the model in the page; answers have the shape in which Python sends them (payloads.d.ts).
-import { bimodalRollout, chosen, meanMaps, rolledOut } from "./attribute.js";
-import { cosine, dot, softmax } from "./tensor.js";
+import { bimodalRollout, chosen, meanMaps, rolledOut } from "./page_attribution.js";
+import { cosine, dot, softmax } from "./page_tensor.js";
 
-/** @import { Inputs, Maps, Outputs, PageModel } from "./model.js" */
-/** @import { CodedWeights, GuessedPiece, HiddenParts, MaskAnswer, PackedMap, PackedTrace, Scores, Side } from "./payloads.d.ts" */
+/** @import { Inputs, Maps, Outputs, PageModel } from "./page_xfm.js" */
+/** @import { CodedWeights, GuessedPiece, HiddenParts, MaskAnswer, PackedMap, PackedTrace, Scores, Side } from "../payloads.d.ts" */
 
 const BEST = 5; // guesses
 const RANGE = 2.5; // standard deviations of a patch's pixels, from black to white

@@ -1,18 +1,18 @@
 // @ts-check
 // The kernel's part in a page that holds the model: what a view would be told by Python, it is told from here.
-import { ahead } from "./ahead.js";
-import { attributionLab } from "./alive_lab.js";
-import { bytesOf, once, reporting, taking } from "./alive_parts.js";
-import { grounder, wordFacts } from "./grounding.js";
-import { createModel } from "./model.js";
-import { prepared } from "./picture.js";
-import { guess, trace } from "./questions.js";
+import { ahead } from "./page_ahead.js";
+import { grounder, wordFacts } from "./page_grounding.js";
+import { attributionLab } from "./page_kernel_lab.js";
+import { bytesOf, once, reporting, taking } from "./page_kernel_parts.js";
+import { prepared } from "./page_picture.js";
+import { guess, trace } from "./page_questions.js";
+import { createModel } from "./page_xfm.js";
 
 export { attributionLab };
 
-/** @import { Model } from "./host.d.ts" */
-/** @import { PageModel } from "./model.js" */
-/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "./payloads.d.ts" */
+/** @import { Model } from "../host.d.ts" */
+/** @import { PageModel } from "./page_xfm.js" */
+/** @import { GroundedPhrase, GroundedPicture, GroundingPadTraits, MaskConfigPayload, MaskPlaygroundTraits, OwnAnswer, PageModelPayload, RetrievalExplorerTraits, SeenWordsPayload, TraceExplorerTraits } from "../payloads.d.ts" */
 const OWN = "your own"; // the label of the reader's own trace
 
 /**

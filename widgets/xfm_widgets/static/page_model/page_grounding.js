@@ -1,12 +1,12 @@
 // @ts-check
 // Where a phrase is in a picture, and what speaks against it: xfm/explain/box_prediction.py and vocabulary.py in the page.
-import { ahead } from "./ahead.js";
-import { chosen, twister } from "./attribute.js";
-import { coded, noMaps } from "./questions.js";
+import { ahead } from "./page_ahead.js";
+import { chosen, twister } from "./page_attribution.js";
+import { coded, noMaps } from "./page_questions.js";
 
-/** @import { Inputs, Outputs, PageModel } from "./model.js" */
-/** @import { Tokens } from "./tokenizer.js" */
-/** @import { GroundedPhrase, SeenWordsPayload } from "./payloads.d.ts" */
+/** @import { Inputs, Outputs, PageModel } from "./page_xfm.js" */
+/** @import { Tokens } from "./page_tokenizer.js" */
+/** @import { GroundedPhrase, SeenWordsPayload } from "../payloads.d.ts" */
 /** @typedef {number[]} Box centre x and y, width, height as shares of the picture's side */
 
 // as in Python

@@ -1,11 +1,11 @@
 // @ts-check
 // How far an attribution can be trusted, xfm/explain/faithfulness.py in the page, with the draws that Python makes.
-import { chosen, scorer, twister } from "./attribute.js";
+import { chosen, scorer, twister } from "./page_attribution.js";
 
-/** @import { Rows } from "./attribute.js" */
-/** @import { PageModel } from "./model.js" */
-/** @import { DrawnAttribution, PageSeeds, PageTruth } from "./payloads.d.ts" */
-/** @import { Question } from "./targets.js" */
+/** @import { Rows } from "./page_attribution.js" */
+/** @import { PageModel } from "./page_xfm.js" */
+/** @import { DrawnAttribution, PageSeeds, PageTruth } from "../payloads.d.ts" */
+/** @import { Question } from "./page_targets.js" */
 /** @typedef {Pick<DrawnAttribution, "trust" | "verdict">} Trust */
 /** @typedef {Record<string, number>} ByScore */
 
