@@ -7,7 +7,8 @@ from .context import EvalContext
 from .control import language_control
 from .evaluation import Evaluation, answerable, evaluate, evaluate_run, select_tasks
 from .failure_examples import examples
-from .result import Result, compare_results, find_result, format_lines, from_json, results_table, to_json
+from .result import Result, from_json, to_json
+from .result_tables import compare_results, find_result, format_lines, results_table
 from .retrieval_set import RetrievalSet, retrieval_set
 from .world import FAMILIES, STANDARD, TASKS, Task
 
