@@ -57,7 +57,7 @@ def evaluated(results: Sequence[Result]) -> list[Measured]:
     return [
         Measured(
             r.family,
-            ", ".join(filter(None, (r.task, r.condition, r.metric))),
+            r.key,
             r.value,
             r.n,
             Metric(r.better, r.unit, r.baseline, r.baseline_name),

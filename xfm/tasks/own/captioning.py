@@ -21,7 +21,7 @@ from ..finetuning.decoder import Decoder, next_tokens, smoothed_cross_entropy
 from ..finetuning.generation import beam_search, greedy
 from ..finetuning.protocol import caption_text
 from ..finetuning.task import Answer, Item, TaskBatch
-from ..finetuning.task_metrics import Metric
+from ..result import Measure
 from .both import OfTheWorld
 
 __all__ = ["Captioning"]
@@ -108,7 +108,7 @@ class Captioning(OfTheWorld):
         first = self.measures()[0]
         return first.parts(predicted, targets)[:, 0] / first.best
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         return (CIDER, BLEU) if self.path else (*TRUTH, *word_metrics())
 
 

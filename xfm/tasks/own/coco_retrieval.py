@@ -27,7 +27,7 @@ from ..finetuning.pair_scores import (
 )
 from ..finetuning.protocol import CAPTION_WORDS, caption_text
 from ..finetuning.task import CHUNK, Answer, Hidden, Item, TaskBatch
-from ..finetuning.task_metrics import Metric, ratio
+from ..result import Measure, ratio
 from ..world.retrieval import distinct_pairs
 from .both import OfTheWorld
 
@@ -118,14 +118,14 @@ class Retrieval(OfTheWorld):
         """Whether the picture is found first, by the published ranking."""
         return _found(RANKINGS[0], "picture", (1,), predicted, targets)[:, 0]
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         """R@k from either side, in the mean over pictures and captions, and r_mean, the mean of these six; validation
         chooses by that of ITM."""
-        rows: list[Metric] = []
+        rows: list[Measure] = []
         for ranking in RANKINGS:
-            rows.append(Metric(f"{ranking} r_mean", partial(_both, ranking), _mean_of_both))
+            rows.append(Measure(f"{ranking} r_mean", partial(_both, ranking), _mean_of_both))
             for side in SIDES:
-                rows += [Metric(f"{ranking} {side} R@{k}", partial(_found, ranking, side, (k,)), _share) for k in KS]
+                rows += [Measure(f"{ranking} {side} R@{k}", partial(_found, ranking, side, (k,)), _share) for k in KS]
         return tuple(rows)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:

@@ -22,7 +22,7 @@ from ..finetuning.annotation_errors import Cut, Ids, entry, json_lines, text_of,
 from ..finetuning.protocol import CAPTION_WORDS, caption_text
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..finetuning.task_heads import TwoPictureClassifier
-from ..finetuning.task_metrics import Metric
+from ..result import Measure
 from .both import OfTheWorld
 
 __all__ = ["NLVR2", "Stated"]
@@ -50,8 +50,8 @@ class NLVR2(OfTheWorld):
         " in images/train/<directory>, images/dev, images/test1"
     )
 
-    def measures(self) -> tuple[Metric, ...]:
-        return Metric(self.metric, self.scores), Metric("consistency", _consistent, _per_sentence)
+    def measures(self) -> tuple[Measure, ...]:
+        return Measure(self.metric, self.scores), Measure("consistency", _consistent, _per_sentence)
 
     def truth(self, target: Stated) -> bool:
         return target.is_true

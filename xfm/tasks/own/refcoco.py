@@ -23,12 +23,13 @@ from ...files.readers.records import Problem, Record, Unusable, matching
 from ...model import XFM
 from ...model.heads import two_layer_head
 from ...objectives.bbp import overlap
+from ..baselines import best_constant_box
 from ..finetuning.annotation_errors import Cut, cleaned, entry
 from ..finetuning.augment import around, changed, mirrors
 from ..finetuning.protocol import CAPTION_WORDS, inclusive_iou
 from ..finetuning.task import Answer, Item, TaskBatch
 from ..finetuning.task_heads import fused_token
-from ..finetuning.task_metrics import Metric
+from ..result import Measure
 from .both import OfTheWorld
 
 __all__ = ["BoxHead", "Grounding", "Named"]
@@ -140,21 +141,20 @@ class Grounding(OfTheWorld):
             return np.array([_hit(p, t) for p, t in zip(predicted, targets, strict=True)], float)
         return (overlap(torch.tensor(predicted), torch.tensor(targets))[0] >= HIT).double().numpy()
 
-    def measures(self) -> tuple[Metric, ...]:
+    def measures(self) -> tuple[Measure, ...]:
         parts = sorted({item.target.part for item in self._own("test")}) if self.path else []
         return *super().measures(), *(self._of_part(name) for name in parts if len(parts) > 1)
 
-    def _of_part(self, part: str) -> Metric:
+    def _of_part(self, part: str) -> Measure:
         def about(targets: Sequence[Named]) -> np.ndarray:
             return np.array([target.part == part for target in targets])
 
-        return Metric(f"{self.metric} {part}", self.scores, about=about)
+        return Measure(f"{self.metric} {part}", self.scores, about=about)
 
     def prior(self, targets: Sequence[Any]) -> tuple[Any, str]:
         """The box among the targets that is right most often."""
         boxes = torch.tensor([self.truth(target) for target in targets[:TRIED]])
-        hits = torch.stack([(overlap(box.expand_as(boxes), boxes)[0] >= HIT).double().mean() for box in boxes])
-        return boxes[int(hits.argmax())].tolist(), "best constant box"
+        return best_constant_box(boxes, boxes, HIT).tolist(), "best constant box"
 
 
 def _hit(box: Sequence[float], named: Named) -> bool:

@@ -26,8 +26,8 @@ from ..finetuning.answer_ranking import answer_loss, nll, question_states, rank
 from ..finetuning.decoder import Decoder
 from ..finetuning.protocol import QUESTION_WORDS, question_text
 from ..finetuning.task import Answer, Item, TaskBatch
-from ..finetuning.task_metrics import Metric
 from ..finetuning.vqa_score import normalised, soft_accuracy
+from ..result import Measure
 from .both import OfTheWorld
 
 __all__ = ["VQA"]
@@ -60,8 +60,8 @@ class VQA(OfTheWorld):
         " perhaps test.json, lists of {question_id, image, question, answer}"
     )
 
-    def measures(self) -> tuple[Metric, ...]:
-        return (Metric("soft accuracy" if self.path else self.metric, self.scores),)
+    def measures(self) -> tuple[Measure, ...]:
+        return (Measure("soft accuracy" if self.path else self.metric, self.scores),)
 
     def scores(self, predicted: Sequence[Any], targets: Sequence[Any]) -> np.ndarray:
         if not self.path:

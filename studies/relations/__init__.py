@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from ...base.fields import positive, require
-from ...objectives import build
-from ..context import EvalContext, reproducibly
+from xfm.base.fields import positive, require
+from xfm.objectives import build
+from xfm.tasks.context import EvalContext, reproducibly
+
 from .attention_heads import as_it_is_rows, head_rows
 from .masked import data_rows, masked_rows
 from .patched_relations import patching_rows

@@ -12,13 +12,13 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from ...base.fields import require
-from ...data.source import Example, Split
-from ...data.world.grammar import RELATIONS, Caption, Relation, Thing, compose
-from ...data.world.objects import Object
-from ...data.world.scenes import Scene, World
-from ..context import EvalContext
-from ..result import bootstrap_interval
+from xfm.base.fields import require
+from xfm.data.source import Example, Split
+from xfm.data.world.grammar import RELATIONS, Caption, Relation, Thing, compose
+from xfm.data.world.objects import Object
+from xfm.data.world.scenes import Scene, World
+from xfm.tasks.context import EvalContext
+from xfm.tasks.result import bootstrap_interval
 
 __all__ = ["AXES", "PLAIN", "Axis", "Picture", "Question", "Row", "draw_questions", "measured", "pictures"]
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor
 
-from ...data.source import Example
-from ...data.streams import pixels
-from ...diagnostics import hooks
-from ...model import ImageTokens
-from ...model.batch import normalise
-from ..context import BATCH, EvalContext
+from xfm.data.source import Example
+from xfm.data.streams import pixels
+from xfm.diagnostics import hooks
+from xfm.model import ImageTokens
+from xfm.model.batch import normalise
+from xfm.tasks.context import BATCH, EvalContext
 
 __all__ = ["layer_states"]
 

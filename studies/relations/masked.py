@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...data.streams import filled
-from ...data.world.grammar import EXTREMES, RELATIONS, Caption
-from ...model.batch import IGNORE
-from ..context import BATCH, EvalContext
-from ..world import masked_words
+from xfm.data.streams import filled
+from xfm.data.world.grammar import EXTREMES, RELATIONS, Caption
+from xfm.model.batch import IGNORE
+from xfm.tasks.context import BATCH, EvalContext
+from xfm.tasks.world import masked_words
+
 from .relation_questions import Picture, Question, Row, measured, pictures
 
 __all__ = ["data_rows", "masked_rows", "relation_lead"]

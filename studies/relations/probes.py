@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...base import seeding
-from ...data.streams import region_patches
-from ..context import EvalContext
-from ..linear_probe import correct, linear_probe
+from xfm.base import seeding
+from xfm.data.streams import region_patches
+from xfm.tasks.context import EvalContext
+from xfm.tasks.linear_probe import correct, linear_probe
+
 from .relation_questions import AXES, Question, Row, measured
 from .states import layer_states
 

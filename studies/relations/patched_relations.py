@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...diagnostics import hooks
-from ...explain.patching import activation_patching
-from ...explain.prepare_inputs import make_inputs
-from ..context import EvalContext
-from ..result import bootstrap_interval
+from xfm.diagnostics import hooks
+from xfm.explain.prepare_inputs import make_inputs
+from xfm.explain.patching import activation_patching
+from xfm.tasks.context import EvalContext
+from xfm.tasks.result import bootstrap_interval
+
 from .relation_questions import Question, Row, measured
 
 __all__ = ["patching_rows"]
