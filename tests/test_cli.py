@@ -1,6 +1,7 @@
 """The command `xfm`, as a shell meets it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from xfm.cli.finetune_command import Finetune
 from xfm.cli.pretrain_command import Pretrain
 from xfm.cli.results import Evaluate, Runs
 from xfm.lab import CHECKPOINTS
+from xfm.runs.signals import Terminated
 from xfm.tasks.finetuning.config import recipe
 from xfm.train import Run
 
@@ -53,6 +55,27 @@ def test_a_published_finetuning_is_as_long_as_the_data_and_shots_that_options_na
 )
 def test_each_command_is_understood(words: str, kind: type) -> None:
     assert isinstance(parse(words.split()), kind)
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (KeyboardInterrupt("saved after step 3"), 130, "xfm: interrupted; saved after step 3\n"),
+        (KeyboardInterrupt(), 130, "xfm: interrupted; what was saved stays\n"),
+        (Terminated(signal.SIGTERM, "saved after step 3"), 143, "xfm: terminated; saved after step 3\n"),
+    ],
+)
+def test_a_signal_ends_the_command_with_128_and_its_number(
+    raised: BaseException, status: int, said: str, monkeypatch, capsys
+) -> None:
+    def run(self: Runs) -> None:
+        raise raised
+
+    monkeypatch.setattr(Runs, "run", run)
+    with pytest.raises(SystemExit) as end:
+        main(["runs"])
+    assert end.value.code == status
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(
