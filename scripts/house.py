@@ -172,7 +172,8 @@ def main() -> int:
     print("\n".join(f"{name}: {n:,} of {most:,} lines" for name, (n, most) in found.items() if name not in ROOMS))
     pointing = [f"{path.relative_to(ROOT)}:{line}: {name} stands above" for path, line, name in edges()]
     twice = [f"{stem}: {', '.join(where)}" for stem, where in repeated().items()]
-    faults = {"over budget": budget_faults(), "phrases": phrases(), "imports that point upward": pointing, "names that stand twice": twice,
+    faults = {"over budget": budget_faults(), "phrases": phrases(),
+              "imports that point upward": pointing, "names that stand twice": twice,
               "over size": oversized([*modules(), *(ROOT / "widgets" / "xfm_widgets").rglob("*.py")])}  # fmt: skip
     for what, rows in faults.items():
         print(f"{what}: {len(rows)}", *rows, sep="\n  ")
